@@ -1,0 +1,51 @@
+"""The one place that turns a configuration into objects."""
+
+from pathlib import Path
+
+from edgeface import cameras, detectors, publishers
+from edgeface.config import Config
+from edgeface.daemon import Daemon, Outage
+from edgeface.embedding import Embedder
+from edgeface.gallery import Gallery
+from edgeface.heartbeat import Heartbeat
+from edgeface.modelcard import SHIPPED, ModelCard
+from edgeface.pipeline import Pipeline
+from edgeface.presence import Presence
+
+SAME_FAR, DIFFERENT_FAR = 1e-4, 0.05
+"""False-accept rates of the two cosines by which tracks are joined and torn apart."""
+
+
+def gallery(config: Config, card: ModelCard) -> Gallery:
+    """The gallery of this configuration, for this model."""
+    return Gallery(config.gallery_path, card.digest, card.identity)
+
+
+def pipeline(config: Config, embedder: Embedder, people: Gallery) -> Pipeline:
+    """Detector, embedder and gallery, joined."""
+    return Pipeline(detectors.create(max_side=config.detector.max_side), embedder, people, config)
+
+
+def daemon(config: Config, model: Path = SHIPPED) -> Daemon:
+    """Everything that ``edgeface run`` needs.
+
+    Raises:
+        EdgefaceError: a part cannot be built; the message says which and why.
+
+    """
+    embedder = Embedder(model)
+    card = embedder.card
+    people = gallery(config, card)
+    eyes = pipeline(config, embedder, people)
+    camera = cameras.create(config.camera)
+    publisher = publishers.create("mqtt" if config.mqtt.host else "lines", config, card.digest)
+    presence = Presence(
+        config.camera.name, config.presence, same=card.threshold(SAME_FAR), different=card.threshold(DIFFERENT_FAR)
+    )
+
+    def gallery_size() -> tuple[int, int]:
+        templates = eyes.templates
+        return len(templates.people), len(templates.vectors)
+
+    heartbeat = Heartbeat(publisher, camera, config.camera.name, card.digest, gallery_size)
+    return Daemon(camera, eyes, Outage(config.camera.name), presence, publisher, heartbeat, people)

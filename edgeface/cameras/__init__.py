@@ -1,0 +1,36 @@
+"""Cameras by the scheme of their source; each plug-in is imported only when it is asked for."""
+
+from collections.abc import Callable
+from importlib import import_module
+from typing import cast
+
+from edgeface import config
+from edgeface.errors import ConfigError
+from edgeface.interfaces import Camera
+
+CAMERAS = {
+    "folder": "edgeface.cameras.recording:open_folder",
+    "video": "edgeface.cameras.recording:open_video",
+    "v4l2": "edgeface.cameras.opencv:open_device",
+    "rtsp": "edgeface.cameras.opencv:open_url",
+    "rtsps": "edgeface.cameras.opencv:open_url",
+    "http": "edgeface.cameras.opencv:open_url",
+    "https": "edgeface.cameras.opencv:open_url",
+    "picamera": "edgeface.cameras.picamera:open_picamera",
+}
+"""Scheme of the source -> a function from the camera's settings to a ``Camera``."""
+
+
+def create(settings: config.Camera) -> Camera:
+    """Build the camera that ``settings.source`` names; a live one is first opened by ``frames()``.
+
+    Raises:
+        ConfigError: no camera is called so.
+        CameraError: a recording cannot be read.
+
+    """
+    scheme = settings.source.partition(":")[0]
+    if scheme not in CAMERAS:
+        raise ConfigError(f"camera.source {settings.source!r}: starts with none of {', '.join(sorted(CAMERAS))}")
+    module, _, attribute = CAMERAS[scheme].partition(":")
+    return cast(Callable[[config.Camera], Camera], getattr(import_module(module), attribute))(settings)

@@ -1,0 +1,135 @@
+"""A live camera: a thread that grabs, a mailbox of one frame, and reopening for ever."""
+
+import logging
+import random
+import time
+from collections.abc import Callable, Iterator
+from threading import Condition, Thread
+from typing import Protocol, TypeVar
+
+from edgeface.errors import CameraError
+from edgeface.types import Frame, Gap, Image
+
+T = TypeVar("T")
+log = logging.getLogger(__name__)
+
+
+class Source(Protocol):
+    """An opened device."""
+
+    def read(self) -> Image:
+        """Wait for the next RGB image.
+
+        Raises:
+            CameraError: the device is dead.
+
+        """
+        ...
+
+    def close(self) -> None:
+        """Release the device."""
+        ...
+
+
+class LiveCamera:
+    """Keeps the newest frame of a source and drops the others; reopens the source with growing pauses when it dies."""
+
+    LOST_AFTER = 5.0
+    """Seconds without a frame after which the camera counts as lost though its driver has not failed."""
+    STUCK_AFTER = 60.0
+    """Seconds in one call of the driver after which only a restart helps."""
+    FIRST_PAUSE, LONGEST_PAUSE = 0.5, 30.0
+    GAP = 0.5
+
+    def __init__(self, open_source: Callable[[], Source], fps: float) -> None:
+        self._open, self._interval = open_source, 1.0 / fps
+        self._changed = Condition()
+        self._mail: Frame | None = None
+        self._failure: str | None = None
+        self._dropped = 0
+        self._closed = False
+        self._in_call_since: float | None = None
+        self._thread = Thread(target=self._grab, name="camera", daemon=True)
+
+    @property
+    def dropped(self) -> int:
+        """Frames replaced by a newer one before anybody saw them."""
+        return self._dropped
+
+    def frames(self) -> Iterator[Frame | Gap]:
+        """Yield the newest frame, at most ``fps`` a second, or a gap every half second."""
+        self._thread.start()
+        latest = due = time.monotonic()
+        while True:
+            frame = self._next(due)
+            if self._closed:
+                return
+            now = time.monotonic()
+            if frame is not None:
+                latest, due = now, now + self._interval
+                yield frame
+            else:
+                yield self._gap(now, now - latest)
+
+    def close(self) -> None:
+        """End ``frames()`` and release the device as soon as its driver lets go of it."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify_all()
+        if self._thread.is_alive():
+            self._thread.join(timeout=1.0)
+
+    def _next(self, due: float) -> Frame | None:
+        with self._changed:
+            self._changed.wait_for(lambda: self._closed, timeout=max(0.0, due - time.monotonic()))
+            self._changed.wait_for(lambda: self._closed or self._mail is not None, timeout=self.GAP)
+            frame, self._mail = self._mail, None
+            return frame
+
+    def _gap(self, now: float, silence: float) -> Gap:
+        lost = self._failure
+        if lost is None and silence > self.LOST_AFTER:
+            lost = f"no frame for {silence:.0f} s"
+        since = self._in_call_since
+        return Gap(now, time.time(), lost, stuck=since is not None and now - since > self.STUCK_AFTER)
+
+    def _grab(self) -> None:
+        attempt = 0
+        while not self._closed:
+            try:
+                for frame in self._session():
+                    attempt = 0
+                    self._deliver(frame)
+            except CameraError as error:
+                if self._failure is None:
+                    log.warning("camera: %s; trying again for ever", error)
+                self._failure = str(error)
+            pause = min(self.LONGEST_PAUSE, self.FIRST_PAUSE * 2 ** min(attempt, 10)) * random.uniform(0.75, 1.25)
+            attempt += 1
+            with self._changed:
+                self._changed.wait_for(lambda: self._closed, timeout=pause)
+
+    def _session(self) -> Iterator[Frame]:
+        """Frames from one opening of the source to its death."""
+        source = self._timed(self._open)
+        try:
+            while not self._closed:
+                image = self._timed(source.read)
+                yield Frame(image, time.monotonic(), time.time())
+        finally:
+            self._timed(source.close)
+
+    def _timed(self, call: Callable[[], T]) -> T:
+        self._in_call_since = time.monotonic()
+        try:
+            return call()
+        finally:
+            self._in_call_since = None
+
+    def _deliver(self, frame: Frame) -> None:
+        with self._changed:
+            self._failure = None
+            if self._mail is not None:
+                self._dropped += 1
+            self._mail = frame
+            self._changed.notify_all()

@@ -1,0 +1,99 @@
+"""Recordings: a folder of images or a video file, played at the set rate as a live camera would, once."""
+
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from threading import Event
+
+import cv2
+import numpy as np
+
+from edgeface import config
+from edgeface.errors import CameraError, ImageError
+from edgeface.imaging import SUFFIXES, load_image
+from edgeface.types import Frame, Gap, Image
+
+
+class Recording:
+    """Plays images in order, one every ``1 / fps`` seconds; none is dropped, a slow reader only falls behind."""
+
+    dropped = 0
+
+    def __init__(self, images: Callable[[], Iterator[Image | None]], fps: float) -> None:
+        self._images, self._interval = images, 1.0 / fps
+        self._closed = Event()
+
+    def frames(self) -> Iterator[Frame | Gap]:
+        """Yield each image when it is due; an image that cannot be read is a gap."""
+        due = time.monotonic()
+        for image in self._images():
+            if self._closed.wait(max(0.0, due - time.monotonic())):
+                return
+            due = max(due + self._interval, time.monotonic())
+            now, wall = time.monotonic(), time.time()
+            yield Gap(now, wall) if image is None else Frame(image, now, wall)
+
+    def close(self) -> None:
+        """End ``frames()``."""
+        self._closed.set()
+
+
+def open_folder(settings: config.Camera) -> Recording:
+    """The images of ``folder:DIR`` by name, each shown for ``hold`` seconds.
+
+    Raises:
+        CameraError: there is no such folder, or no image in it.
+
+    """
+    folder = Path(settings.source.partition(":")[2]).expanduser()
+    if not folder.is_dir():
+        raise CameraError(f"camera.source: {folder} is not a folder")
+    paths = sorted(path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES)
+    if not paths:
+        raise CameraError(f"camera.source: there is no image in {folder}")
+    repeats = max(1, round(settings.hold * settings.fps))
+
+    def images() -> Iterator[Image | None]:
+        for path in paths:
+            try:
+                image: Image | None = load_image(path)
+            except ImageError:
+                image = None
+            for _ in range(repeats):
+                yield image
+
+    return Recording(images, settings.fps)
+
+
+def open_video(settings: config.Camera) -> Recording:
+    """The frames of ``video:FILE``, at ``fps`` a second of its own time.
+
+    Raises:
+        CameraError: the file is missing or no video.
+
+    """
+    path = Path(settings.source.partition(":")[2]).expanduser()
+    if not path.is_file():
+        raise CameraError(f"camera.source: there is no file {path}")
+    probe = cv2.VideoCapture(str(path), cv2.CAP_FFMPEG)
+    readable = probe.isOpened() and probe.grab()
+    own_fps = probe.get(cv2.CAP_PROP_FPS) or settings.fps
+    probe.release()
+    if not readable:
+        raise CameraError(f"camera.source: {path} is not a video that can be read")
+
+    def images() -> Iterator[Image | None]:
+        capture = cv2.VideoCapture(str(path), cv2.CAP_FFMPEG)
+        try:
+            due = 0.0
+            number = 0
+            while capture.grab():
+                if number >= due:
+                    ok, picture = capture.retrieve()
+                    yield np.asarray(cv2.cvtColor(picture, cv2.COLOR_BGR2RGB), np.uint8) if ok else None
+                    due += max(1.0, own_fps / settings.fps)
+                number += 1
+        finally:
+            capture.release()
+
+    return Recording(images, min(settings.fps, own_fps))

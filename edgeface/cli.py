@@ -1,0 +1,414 @@
+"""The command line: prints and exit codes; the work is done elsewhere."""
+
+import logging
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import msgspec
+import typer
+
+from edgeface import __version__, config
+from edgeface.errors import ConfigError, EdgefaceError
+from edgeface.modelcard import SHIPPED, load_card
+from edgeface.types import Decision, Observation, Person
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="Face recognition for a Raspberry Pi: faces in front of a camera become events on MQTT.",
+)
+people_app = typer.Typer(no_args_is_help=True, help="Who is enrolled: list, rename, forget, export, import.")
+config_app = typer.Typer(no_args_is_help=True, help="The settings: show, check, print the defaults.")
+app.add_typer(people_app, name="people")
+app.add_typer(config_app, name="config")
+
+Json = Annotated[bool, typer.Option("--json", help="Print JSON on standard output and nothing else.")]
+Who = Annotated[str, typer.Argument(metavar="PERSON", help="A name, or an id from edgeface people list.")]
+
+
+@dataclass(frozen=True, slots=True)
+class Setup:
+    """What the options before the command say."""
+
+    file: Path | None
+    model: Path
+
+    @property
+    def config(self) -> config.Config:
+        """The configuration, read and validated."""
+        return config.load(self.file)
+
+
+def main() -> None:
+    """Run the command line; an error becomes one line and an exit code."""
+    try:
+        app()
+    except EdgefaceError as error:
+        typer.echo(f"edgeface: {error}", err=True)
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"edgeface {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    context: typer.Context,
+    file: Annotated[
+        Path | None,
+        typer.Option("--config", metavar="FILE", help="Settings; else EDGEFACE_CONFIG, /etc/edgeface/edgeface.toml, defaults."),
+    ] = None,
+    model: Annotated[
+        Path, typer.Option("--model", metavar="DIR", help="Another network: a folder that train export wrote.")
+    ] = SHIPPED,
+    _show: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and stop.")
+    ] = False,
+) -> None:
+    context.obj = Setup(file, model)
+
+
+def _print_json(value: Any) -> None:
+    sys.stdout.write(msgspec.json.encode(value).decode() + "\n")
+    sys.stdout.flush()
+
+
+@app.command()
+def demo(
+    out: Annotated[Path, typer.Option(help="Where to draw the contact sheet.")] = Path("edgeface-demo.png"),
+    keep: Annotated[bool, typer.Option("--keep", help="Leave broker and daemon running until Ctrl-C.")] = False,
+) -> None:
+    """Show it all on bundled photos: enrol two people, watch them and a stranger, listen on a broker of its own.
+
+    Needs no camera, no broker and no network, and touches no gallery but its own. Exits with 0 only if both people were
+    recognised and the stranger was not.
+    """
+    try:
+        from edgeface.demo import show
+    except ModuleNotFoundError as error:
+        raise EdgefaceError(f"the demo needs {error.name}: pip install 'edgeface[demo]'") from None
+    raise typer.Exit(0 if show(out, keep=keep, tell=typer.echo) else 1)
+
+
+@app.command()
+def run(context: typer.Context) -> None:
+    """Watch the camera and publish events until stopped; without a broker, print them as JSON lines.
+
+    Example: edgeface --config edgeface.toml run
+    """
+    from edgeface import build
+
+    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(message)s", stream=sys.stderr)
+    daemon = build.daemon(context.obj.config, context.obj.model)
+    daemon.stop_on_signals()
+    daemon.run()
+
+
+@contextmanager
+def _parts(setup: Setup) -> Iterator[tuple[Any, Any, Any]]:
+    """Detector for still pictures, pipeline and gallery."""
+    from edgeface import build, detectors
+    from edgeface.embedding import Embedder
+
+    settings = setup.config
+    embedder = Embedder(setup.model)
+    gallery = build.gallery(settings, embedder.card)
+    try:
+        yield detectors.create(max_side=settings.detector.max_side), build.pipeline(settings, embedder, gallery), gallery
+    finally:
+        gallery.close()
+
+
+@app.command()
+def enroll(
+    context: typer.Context,
+    name: Annotated[str, typer.Argument(metavar="NAME", help="The person; who is enrolled already gains templates.")],
+    image: Annotated[
+        list[Path] | None, typer.Option(metavar="FILE", help="A photo in place of the camera; may be repeated.")
+    ] = None,
+    folder: Annotated[Path | None, typer.Option("--from", metavar="DIR", help="A folder of photos of this one person.")] = None,
+    count: Annotated[int, typer.Option(min=1, max=50, help="How many views to take from the camera.")] = 5,
+    timeout: Annotated[float, typer.Option(min=1, max=600, help="Seconds to wait for the camera's views.")] = 60.0,
+    force: Annotated[bool, typer.Option("--force", help="Enrol a face though it is known under another name.")] = False,
+    json: Json = False,
+) -> None:
+    """Enrol a person from the camera, or from photos that each show one face, large and sharp.
+
+    Examples: edgeface enroll Anna
+              edgeface enroll Anna --image anna1.jpg --image anna2.jpg
+              edgeface enroll Anna --from photos/anna
+    """
+    from edgeface import cameras
+    from edgeface.enrolment import Enrolment, read_images
+
+    with _parts(context.obj) as (detector, pipeline, gallery):
+        enrolment = Enrolment(detector, pipeline, gallery)
+        if image or folder:
+            report = enrolment.enroll(name, read_images([*(image or []), *([folder] if folder else [])]), force=force)
+        else:
+            camera = cameras.create(context.obj.config.camera)
+            try:
+                views = enrolment.capture(camera, name, count, timeout, lambda hint: typer.echo(hint, err=True), force=force)
+                report = enrolment.enroll(name, views, force=force)
+            finally:
+                camera.close()
+    if json:
+        _print_json(
+            {
+                "id": report.person.id if report.person else None,
+                "name": report.person.name if report.person else name,
+                "accepted": report.accepted,
+                "refused": [{"path": path, "reason": reason} for path, reason in report.refused],
+            }
+        )
+    else:
+        for path, reason in report.refused:
+            typer.echo(f"{path}: {reason}", err=True)
+        if report.person:
+            typer.echo(
+                f"{report.person.name}: {len(report.accepted)} images enrolled, {report.person.templates} templates in all"
+            )
+    if report.person is None:
+        raise EdgefaceError(f"{name} was not enrolled: no image was accepted")
+
+
+@app.command()
+def identify(
+    context: typer.Context,
+    images: Annotated[list[Path], typer.Argument(metavar="FILE...", help="Photos, or folders of photos.")],
+    annotate: Annotated[
+        Path | None, typer.Option(metavar="OUT", help="Draw what was found: an image for one photo, else a folder.")
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Say who is in photos, with score and threshold.
+
+    Examples: edgeface identify party.jpg --annotate party-names.png
+              edgeface identify --json *.jpg
+    """
+    from edgeface.enrolment import read_images
+
+    results, failed = [], False
+    with _parts(context.obj) as (_, pipeline, _gallery):
+        loaded = list(images)
+        single = len(loaded) == 1 and not loaded[0].is_dir()
+        for path, image in read_images(loaded):
+            if isinstance(image, EdgefaceError):
+                failed = True
+                results.append({"path": path, "error": str(image), "faces": []})
+                continue
+            faces = pipeline.observe(image, every_face=True)
+            results.append({"path": path, "faces": [_face(face) for face in faces]})
+            if annotate:
+                _annotate(image, faces, annotate if single else annotate / f"{Path(path).stem}.png")
+    if json:
+        _print_json({"images": results})
+    else:
+        for result in results:
+            _print_faces(result)
+    if failed:
+        raise typer.Exit(1)
+
+
+def _face(seen: Observation) -> dict[str, Any]:
+    box, match = seen.face.box, seen.match
+    found: dict[str, Any] = {
+        "box": [round(box.left), round(box.top), round(box.width), round(box.height)],
+        "landmarks": [[round(float(x), 1), round(float(y), 1)] for x, y in seen.face.landmarks],
+        "quality": round(seen.quality, 3),
+    }
+    if match is not None:
+        known = match.decision is Decision.ACCEPT
+        found |= {
+            "decision": str(match.decision),
+            "person_id": match.person_id if known else None,
+            "name": match.name if known else None,
+            "score": round(match.score, 4),
+            "threshold": round(match.threshold, 4),
+            "margin": round(match.margin, 4),
+        }
+    return found
+
+
+def _print_faces(result: dict[str, Any]) -> None:
+    if "error" in result:
+        typer.echo(f"edgeface: {result['error']}", err=True)
+    elif not result["faces"]:
+        typer.echo(f"{result['path']}: no face")
+    for face in result["faces"]:
+        who = {"accept": face["name"], "unsure": "unsure", "reject": "unknown"}[face["decision"]]
+        typer.echo(
+            f"{result['path']}: {who}  score {face['score']:.2f} of {face['threshold']:.2f}, quality {face['quality']:.2f}"
+        )
+
+
+def _annotate(image: Any, faces: list[Observation], out: Path) -> None:
+    from edgeface.annotate import AMBER, GREEN, GREY, draw_face, save_image
+
+    picture = image.copy()
+    for seen in faces:
+        match = seen.match
+        if match is None:
+            continue
+        colour = {Decision.ACCEPT: GREEN, Decision.UNSURE: AMBER, Decision.REJECT: GREY}[match.decision]
+        who = {Decision.ACCEPT: match.name or "", Decision.UNSURE: "unsure", Decision.REJECT: "unknown"}[match.decision]
+        draw_face(picture, seen.face.box, f"{who} {match.score:.2f}", colour)
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise EdgefaceError(f"{out.parent}: {error.strerror}") from None
+    save_image(out, picture)
+
+
+@app.command()
+def listen(
+    context: typer.Context,
+    every: Annotated[bool, typer.Option("--all", help="The events of every edgeface device on the broker.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print each event as one line of JSON.")] = False,
+) -> None:
+    """Subscribe to the broker and print events as they come, until Ctrl-C.
+
+    Example: edgeface listen --json | jq .name
+    """
+    from edgeface.listen import describe, events
+
+    for event in events(context.obj.config, every_device=every, ready=lambda: typer.echo("listening", err=True)):
+        _print_json(event) if json else typer.echo(describe(event))
+
+
+@app.command()
+def doctor(context: typer.Context, json: Json = False) -> None:
+    """Check everything that the daemon needs, one line each, with a cure for what is wrong."""
+    from edgeface.doctor import examine
+
+    checks = []
+    for check in examine(context.obj.file, context.obj.model):
+        checks.append(check)
+        if not json:
+            typer.echo(f"{'ok  ' if check.ok else 'FAIL'}  {check.name:<11}  {check.found}")
+            if check.cure:
+                typer.echo(f"      {'':<11}  -> {check.cure}")
+    if json:
+        _print_json({"checks": [asdict(check) for check in checks]})
+    if not all(check.ok for check in checks):
+        raise typer.Exit(1)
+
+
+@contextmanager
+def _gallery(context: typer.Context) -> Iterator[Any]:
+    from edgeface import build
+
+    gallery = build.gallery(context.obj.config, load_card(context.obj.model))
+    try:
+        yield gallery
+    finally:
+        gallery.close()
+
+
+@people_app.command("list")
+def people_list(context: typer.Context, json: Json = False) -> None:
+    """List who is enrolled."""
+    from edgeface.publishers.payloads import timestamp
+
+    with _gallery(context) as gallery:
+        people: list[Person] = gallery.people()
+    if json:
+        _print_json({"people": [{**asdict(person), "enrolled": timestamp(person.enrolled)} for person in people]})
+    for person in [] if json else people:
+        typer.echo(f"{person.id}  {person.templates:>3} templates  since {timestamp(person.enrolled)[:10]}  {person.name}")
+    if not people and not json:
+        typer.echo("nobody is enrolled yet: edgeface enroll NAME", err=True)
+
+
+@people_app.command()
+def rename(context: typer.Context, person: Who, name: Annotated[str, typer.Argument(metavar="NAME")]) -> None:
+    """Give a person another name; the id, and so the topics, stay."""
+    with _gallery(context) as gallery:
+        typer.echo(f"{person} is now {gallery.rename(person, name).name}")
+
+
+@people_app.command()
+def forget(context: typer.Context, person: Who) -> None:
+    """Erase a person and all their templates."""
+    with _gallery(context) as gallery:
+        typer.echo(f"{gallery.forget(person).name} is forgotten")
+
+
+@people_app.command()
+def export(
+    context: typer.Context, file: Annotated[Path, typer.Argument(metavar="FILE", help="Where to write; - prints it.")]
+) -> None:
+    """Write everybody with their templates to a file that only you can read. It is biometric data: keep it safe."""
+    with _gallery(context) as gallery:
+        data: bytes = gallery.export()
+        count = len(gallery.people())
+    if str(file) == "-":
+        typer.echo(data.decode())
+        return
+    part = file.with_name(f".{file.name}.part")
+    try:
+        with open(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as stream:
+            stream.write(data)
+        part.replace(file)
+    except OSError as error:
+        part.unlink(missing_ok=True)
+        raise EdgefaceError(f"{file}: {error.strerror or error}") from None
+    typer.echo(f"{count} people written to {file}", err=True)
+
+
+@people_app.command("import")
+def import_people(context: typer.Context, file: Annotated[Path, typer.Argument(metavar="FILE")]) -> None:
+    """Add the people of a file that export wrote; all of them or none."""
+    try:
+        data = file.read_bytes()
+    except OSError as error:
+        raise EdgefaceError(f"{file}: {error.strerror or error}") from None
+    with _gallery(context) as gallery:
+        typer.echo(f"{len(gallery.import_(data))} people imported")
+
+
+@config_app.command("show")
+def config_show(context: typer.Context, json: Json = False) -> None:
+    """Show every setting in effect and where it comes from."""
+    rows = config.settings(context.obj.file)
+    if json:
+        _print_json({"settings": [asdict(row) for row in rows]})
+        return
+    for row in rows:
+        value = msgspec.json.encode(row.value).decode()
+        typer.echo(f"{f'{row.section}.{row.name}':<27} {value:<22} ({row.origin})")
+
+
+@config_app.command("check")
+def config_check(
+    context: typer.Context,
+    file: Annotated[Path | None, typer.Argument(metavar="[FILE]", help="Else the file in effect.")] = None,
+) -> None:
+    """Check a settings file; exits with 2 if it is wrong."""
+    path = config.find(file or context.obj.file)
+    if path is None:
+        raise ConfigError("there is no settings file; give one, or see edgeface config default")
+    config.load(path)
+    typer.echo(f"{path}: valid")
+
+
+@config_app.command("default")
+def config_default() -> None:
+    """Print a settings file with every setting, its default and its meaning."""
+    typer.echo(config.default_toml(), nl=False)

@@ -1,0 +1,218 @@
+"""edgeface.toml -> typed, validated, documented settings."""
+
+import os
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import msgspec
+import platformdirs
+from msgspec import Meta, Struct
+
+from edgeface.errors import ConfigError
+
+SYSTEM_FILE = Path("/etc/edgeface/edgeface.toml")
+Count = Annotated[int, Meta(ge=1, le=1000)]
+Seconds = Annotated[float, Meta(ge=0, le=86400)]
+Share = Annotated[float, Meta(ge=0, le=1)]
+# What MQTT allows in one level of a topic, kept to what is safe in file names and entity ids too.
+Slug = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$")]
+
+
+class _Section(Struct, frozen=True, forbid_unknown_fields=True):
+    pass
+
+
+class Device(_Section, frozen=True):
+    """This device."""
+
+    id: Annotated[Slug, Meta(description="unique on the broker; letters, digits, - and _")] = "edgeface"
+
+
+class Camera(_Section, frozen=True):
+    """Where frames come from."""
+
+    name: Annotated[Slug, Meta(description="names the camera in topics and events")] = "camera"
+    source: Annotated[
+        str, Meta(description="picamera | v4l2:/dev/video0 | rtsp://... | http://... | video:FILE | folder:DIR")
+    ] = "v4l2:/dev/video0"
+    width: Annotated[int, Meta(ge=64, le=7680, description="pixels asked of a live camera")] = 640
+    height: Annotated[int, Meta(ge=64, le=4320, description="pixels asked of a live camera")] = 480
+    fps: Annotated[float, Meta(gt=0, le=120, description="frames a second at most; recordings are played at this rate")] = 10.0
+    hold: Annotated[Seconds, Meta(description="seconds that each image of a folder is shown; 0 is for one frame")] = 1.0
+
+
+class Detector(_Section, frozen=True):
+    """Which faces are looked at."""
+
+    max_side: Annotated[
+        int, Meta(ge=64, le=4096, description="frames are searched at this size; larger finds smaller faces")
+    ] = 640
+    min_eye_distance: Annotated[float, Meta(ge=4, le=500, description="pixels between the eyes; smaller faces are ignored")] = (
+        16.0
+    )
+    min_quality: Annotated[Share, Meta(description="size, sharpness, exposure and pose; poorer views do not count")] = 0.45
+
+
+class Gallery(_Section, frozen=True):
+    """Who is known."""
+
+    path: Annotated[str, Meta(description='the database; "" is gallery.db in the data folder of the user or service')] = ""
+
+
+class Matching(_Section, frozen=True):
+    """When a face is somebody."""
+
+    target_fpir: Annotated[
+        float, Meta(gt=0, le=0.1, description="chance that a stranger's view passes for anybody enrolled; lower is stricter")
+    ] = 0.001
+    unsure_fpir: Annotated[
+        float,
+        Meta(gt=0, le=0.5, description="the same for the lower threshold: between the two nobody is named, nor called unknown"),
+    ] = 0.05
+    margin: Annotated[float, Meta(ge=0, le=1, description="lead in cosine that the best person needs over the second")] = 0.05
+
+
+class Presence(_Section, frozen=True):
+    """When views become events."""
+
+    min_votes: Annotated[Count, Meta(description="accepted views before somebody is recognised")] = 3
+    min_share: Annotated[Share, Meta(description="share of the quality-weighted votes the winner needs")] = 0.6
+    unknown_after: Annotated[Count, Meta(description="good views that fit nobody before a face is called unknown")] = 8
+    left_after: Annotated[Seconds, Meta(description="seconds out of sight before somebody has left")] = 5.0
+
+
+class Mqtt(_Section, frozen=True):
+    """The broker; without a host, events are printed as JSON lines."""
+
+    host: Annotated[str, Meta(description="name or address of the broker")] = ""
+    port: Annotated[int, Meta(ge=0, le=65535, description="0 is 1883, or 8883 with TLS")] = 0
+    username: str = ""
+    password_file: Annotated[str, Meta(description="file whose first line is the password; never put it on a command line")] = (
+        ""
+    )
+    protocol: Annotated[str, Meta(pattern=r"^(5|3\.1\.1)$", description="5 or 3.1.1")] = "5"
+    tls: Annotated[bool, Meta(description="encrypt, and verify the broker's certificate")] = False
+    ca_file: Annotated[str, Meta(description="certificates to trust in place of the system's")] = ""
+    base: Annotated[
+        str, Meta(pattern=r"^$|^[^+#\x00]{1,200}$", description='start of every topic; "" is edgeface/<device id>')
+    ] = ""
+    keepalive: Annotated[int, Meta(ge=5, le=3600, description="seconds")] = 20
+    max_event_age: Annotated[Seconds, Meta(description="older events are dropped, not delivered late")] = 10.0
+    queue: Annotated[
+        int, Meta(ge=1, le=10000, description="events that wait while the broker is away; the oldest goes first")
+    ] = 100
+
+
+class Config(_Section, frozen=True):
+    """Every setting, by section."""
+
+    device: Device = Device()
+    camera: Camera = Camera()
+    detector: Detector = Detector()
+    gallery: Gallery = Gallery()
+    matching: Matching = Matching()
+    presence: Presence = Presence()
+    mqtt: Mqtt = Mqtt()
+
+    @property
+    def gallery_path(self) -> Path:
+        """The gallery's file: as set, or in systemd's state folder, or in the user's XDG data folder."""
+        if self.gallery.path:
+            return Path(self.gallery.path).expanduser()
+        state = os.environ.get("STATE_DIRECTORY")
+        return (Path(state.split(":")[0]) if state else Path(platformdirs.user_data_dir("edgeface"))) / "gallery.db"
+
+    @property
+    def base(self) -> str:
+        """The start of every topic."""
+        return self.mqtt.base.strip("/") or f"edgeface/{self.device.id}"
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """One setting as ``config show`` prints it; ``origin`` is a file or "default"."""
+
+    section: str
+    name: str
+    value: Any
+    origin: str
+    description: str
+
+
+def find(path: Path | None) -> Path | None:
+    """The file to read: ``path``, else ``EDGEFACE_CONFIG``, else the system's, else none."""
+    if path is not None:
+        return path
+    named = os.environ.get("EDGEFACE_CONFIG")
+    if named:
+        return Path(named)
+    return SYSTEM_FILE if SYSTEM_FILE.exists() else None
+
+
+def load(path: Path | None = None) -> Config:
+    """Read and validate the configuration; defaults where there is no file.
+
+    Raises:
+        ConfigError: the file cannot be read, is no TOML, or holds an unknown or invalid setting.
+
+    """
+    file = find(path)
+    return Config() if file is None else _validate(_read(file), file)
+
+
+def settings(path: Path | None = None) -> list[Setting]:
+    """Every setting in effect, with where its value comes from.
+
+    Raises:
+        ConfigError: as ``load``.
+
+    """
+    file = find(path)
+    given = _read(file) if file else {}
+    config = load(path)
+    rows = []
+    for section in msgspec.structs.fields(Config):
+        values = getattr(config, section.name)
+        for field in msgspec.structs.fields(values):
+            origin = str(file) if field.name in given.get(section.name, {}) else "default"
+            rows.append(Setting(section.name, field.name, getattr(values, field.name), origin, _description(field.type)))
+    return rows
+
+
+def default_toml() -> str:
+    """A configuration file with every setting, its default and its meaning, all commented out."""
+    lines = ["# edgeface's settings. A line without its # takes effect; the values shown are the defaults.", ""]
+    for section in msgspec.structs.fields(Config):
+        lines += [f"# {section.type.__doc__}", f"[{section.name}]"]
+        for field in msgspec.structs.fields(section.type):
+            meaning = _description(field.type)
+            value = msgspec.json.encode(field.default).decode()
+            lines.append(f"#{field.name} = {value}" + (f"  # {meaning}" if meaning else ""))
+        lines.append("")
+    return "\n".join(lines)
+
+
+def _read(file: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(file.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"{file}: {error.strerror or error}") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{file}: not valid TOML: {error}") from None
+
+
+def _validate(given: dict[str, Any], file: Path) -> Config:
+    try:
+        return msgspec.convert(given, Config)
+    except msgspec.ValidationError as error:
+        what, _, where = str(error).partition(" - at `$")
+        setting = where.rstrip("`").lstrip(".")
+        what = what.replace("Object contains unknown field", "unknown setting")
+        raise ConfigError(f"{file}: {f'[{setting}]: ' if setting else ''}{what}; see edgeface config default") from None
+
+
+def _description(annotation: Any) -> str:
+    info = msgspec.inspect.type_info(annotation)
+    return (info.extra_json_schema or {}).get("description", "") if isinstance(info, msgspec.inspect.Metadata) else ""

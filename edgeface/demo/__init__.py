@@ -1,0 +1,195 @@
+"""The demo: the real daemon on a moving picture of bundled photos, with a broker and a subscriber of its own."""
+
+import asyncio
+import logging
+import socket
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from importlib.resources import as_file, files
+from itertools import count
+from pathlib import Path
+from threading import Event as Flag
+from threading import Thread
+from typing import Any
+
+import cv2
+import msgspec
+import numpy as np
+from amqtt.broker import Broker
+
+from edgeface import build, mqtt
+from edgeface.annotate import GREEN, GREY, contact_sheet, draw_face, save_image
+from edgeface.cameras.recording import Recording
+from edgeface.config import Config, Device, Gallery, Mqtt
+from edgeface.detectors import create as create_detector
+from edgeface.embedding import Embedder
+from edgeface.enrolment import Enrolment, read_images
+from edgeface.imaging import load_image
+from edgeface.types import Box, Image
+
+ENROLLED = {"Barack Obama": ("obama_portrait.jpg", "obama_congress.jpg"), "Joe Biden": ("biden_portrait.jpg",)}
+SHOWN = (("obama_press_room.jpg", "Barack Obama"), ("collins_portrait.jpg", None), ("biden_blue_room.jpg", "Joe Biden"))
+FPS, SECONDS, PAUSE = 10.0, 3.0, 1.0
+WIDTH, HEIGHT = 640, 480
+
+
+def show(out: Path, *, keep: bool, tell: Callable[[str], None]) -> bool:
+    """Run the demo, draw its contact sheet to ``out``, and say whether everybody was told apart.
+
+    Raises:
+        EdgefaceError: a part of edgeface does not work here, or ``out`` cannot be written.
+
+    """
+    logging.getLogger("amqtt").setLevel(logging.ERROR)
+    logging.getLogger("transitions").setLevel(logging.ERROR)
+    with as_file(files(__name__) / "photos") as photos, tempfile.TemporaryDirectory() as folder, _broker() as port:
+        config = Config(
+            device=Device("demo"),
+            gallery=Gallery(str(Path(folder) / "gallery" / "gallery.db")),
+            mqtt=Mqtt("127.0.0.1", port, protocol="3.1.1"),
+        )
+        daemon = build.daemon(replace_camera_source(config, photos))
+        enrolment = Enrolment(create_detector(), daemon.pipeline, daemon.gallery)
+        for name, names in ENROLLED.items():
+            report = enrolment.enroll(name, read_images(photos / file for file in names))
+            tell(f"enrolled  {name} from {len(report.accepted)} photos")
+        stage = Stage(photos, keep=keep)
+        daemon = replace(daemon, camera=Recording(stage.frames, FPS))
+        with _subscriber(config, stage, tell):
+            tell(f"playing   {len(SHOWN)} other photos at {FPS:.0f} frames/s; what a subscriber receives:")
+            if keep:
+                tell(f"broker    mosquitto_sub -p {port} -t 'edgeface/#' -v   (Ctrl-C ends the demo)")
+                daemon.stop_on_signals()
+            daemon.run()
+        save_image(out, stage.sheet(photos))
+    return _verdict(stage, out, tell)
+
+
+class Stage:
+    """Plays photos as a camera would see people: drifting, a little noisy, with empty pauses; keeps a picture of each event."""
+
+    def __init__(self, photos: Path, *, keep: bool) -> None:
+        self._photos = [(load_image(photos / file), name) for file, name in SHOWN]
+        self._keep = keep
+        self._noise = np.random.default_rng(0)
+        self.now: tuple[Image, str | None] = (np.zeros((HEIGHT, WIDTH, 3), np.uint8), None)
+        self.told: list[tuple[str | None, dict[str, Any], Image]] = []
+
+    def frames(self) -> Iterator[Image]:
+        """The whole show once, or for ever when kept."""
+        for _ in count() if self._keep else range(1):
+            for photo, name in self._photos:
+                for phase in np.linspace(0.0, 1.0, round(SECONDS * FPS)):
+                    self.now = self._view(photo, float(phase)), name
+                    yield self.now[0]
+                yield from [np.full((HEIGHT, WIDTH, 3), 90, np.uint8)] * round(PAUSE * FPS)
+
+    def _view(self, photo: Image, phase: float) -> Image:
+        height, width = photo.shape[:2]
+        scale = max(WIDTH / width, HEIGHT / height) * (1.05 + 0.1 * phase)
+        x, y = (WIDTH - scale * width) / 2 + 16 * np.sin(6 * phase), 8 * np.cos(5 * phase) - 0.02 * scale * height
+        moved = cv2.warpAffine(photo, np.array([[scale, 0, x], [0, scale, y]]), (WIDTH, HEIGHT), flags=cv2.INTER_AREA)
+        noisy = moved + self._noise.normal(0.0, 3.0, moved.shape)
+        return np.asarray(np.clip(noisy, 0, 255), np.uint8)
+
+    def take(self, event: dict[str, Any]) -> None:
+        """Remember an event with the frame that is being shown."""
+        image, name = self.now
+        if event["event_type"] in ("recognized", "unknown"):
+            picture = image.copy()
+            label = f"{event.get('name', 'unknown')} {event['score']:.2f}"
+            draw_face(picture, Box(*event["box"]), label, GREEN if "name" in event else GREY)
+            self.told.append((name, event, picture))
+
+    def sheet(self, photos: Path) -> Image:
+        """The contact sheet: who was enrolled from which photos, and what was said of whom."""
+        enrolled = [(name, load_image(photos / file)) for name, names in ENROLLED.items() for file in names]
+        events = [
+            (f"{event['event_type']}, score {event['score']:.2f} of {event['threshold']:.2f}", picture)
+            for _, event, picture in self.told[: len(SHOWN) * 2]
+        ]
+        return contact_sheet(
+            [("Enrolled from these photos", enrolled), ("Events on MQTT from other photos", events or enrolled[:0])]
+        )
+
+
+def replace_camera_source(config: Config, photos: Path) -> Config:
+    """The configuration with the photos as camera, which stands in until the stage is built."""
+    return msgspec.structs.replace(config, camera=msgspec.structs.replace(config.camera, source=f"folder:{photos}", fps=FPS))
+
+
+def _verdict(stage: Stage, out: Path, tell: Callable[[str], None]) -> bool:
+    named = {(shown, event.get("name")) for shown, event, _ in stage.told if event["event_type"] == "recognized"}
+    wrong = [(shown, name) for shown, name in named if shown != name]
+    people = sorted(ENROLLED)
+    missed = [name for name in people if (name, name) not in named]
+    for name in people:
+        tell(f"{'missed   ' if name in missed else 'right    '} {name}{'' if name in missed else ' was recognised'}")
+    stranger = any(event["event_type"] == "unknown" and shown is None for shown, event, _ in stage.told)
+    tell(
+        "right     the stranger was not recognised" + (" and was reported as unknown" if stranger else "")
+        if not wrong
+        else f"WRONG     {wrong}"
+    )
+    tell(f"drawn     {out}")
+    return not missed and not wrong
+
+
+@contextmanager
+def _broker() -> Iterator[int]:
+    """An MQTT broker on a free port of this machine."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = int(probe.getsockname()[1])
+    loop = asyncio.new_event_loop()
+    settings = {
+        "listeners": {"default": {"type": "tcp", "bind": f"127.0.0.1:{port}"}},
+        "plugins": {"amqtt.plugins.authentication.AnonymousAuthPlugin": {"allow_anonymous": True}},
+    }
+    broker = Broker(settings, loop=loop)
+    up = Flag()
+
+    async def serve() -> None:
+        await broker.start()
+        up.set()
+
+    thread = Thread(target=lambda: (loop.run_until_complete(serve()), loop.run_forever()), name="broker", daemon=True)
+    thread.start()
+    up.wait(10)
+    try:
+        yield port
+    finally:
+        # The thread ends with the process: a clean shutdown waits for every session's timers.
+        loop.call_soon_threadsafe(loop.stop)
+
+
+@contextmanager
+def _subscriber(config: Config, stage: Stage, tell: Callable[[str], None]) -> Iterator[None]:
+    """Another MQTT client, which prints all that it receives under the device's topics."""
+    client = mqtt.new_client(config.mqtt, "demo-subscriber")
+    ready = Flag()
+
+    def on_message(_client: Any, _data: Any, message: Any) -> None:
+        topic = message.topic.removeprefix(f"{config.base}/")
+        if topic == "health":
+            return
+        tell(f"  {topic:<32} {message.payload.decode()}")
+        if topic == "event":
+            stage.take(msgspec.json.decode(message.payload))
+
+    client.on_connect = lambda *_: client.subscribe(f"{config.base}/#", qos=1)
+    client.on_subscribe = lambda *_: ready.set()
+    client.on_message = on_message
+    client.connect(config.mqtt.host, config.mqtt.port)
+    client.loop_start()
+    ready.wait(5)
+    try:
+        yield
+    finally:
+        client.disconnect()
+        client.loop_stop()
+
+
+__all__: Sequence[str] = ["show"]

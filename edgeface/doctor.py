@@ -1,0 +1,178 @@
+"""Every precondition of the daemon, checked for real, one line each, with a cure."""
+
+import os
+import secrets
+import stat
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from queue import Empty, Queue
+from typing import Any
+
+import cv2
+import numpy as np
+
+from edgeface import build, cameras, config, mqtt
+from edgeface.embedding import Embedder
+from edgeface.errors import BrokerError, CameraError, EdgefaceError
+from edgeface.imaging import CHIP_SIZE
+from edgeface.modelcard import SHIPPED, load_card, read_network
+from edgeface.types import Frame
+
+PATIENCE = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """What one check found; ``cure`` is empty when all is well."""
+
+    name: str
+    ok: bool
+    found: str
+    cure: str = ""
+
+
+def examine(path: Path | None, model: Path = SHIPPED) -> Iterator[Check]:
+    """Run every check, in the order in which the daemon would stumble."""
+    yield _check(
+        "runtime", lambda: _runtime(model), "reinstall edgeface; with numpy 2, tflite-runtime must give way to ai-edge-litert"
+    )
+    yield _check("model", lambda: _model(model), "reinstall edgeface, or put back the model's own files")
+    try:
+        settings = config.load(path)
+    except EdgefaceError as error:
+        yield Check("config", False, str(error), "mend the file; edgeface config default prints one that works")
+        return
+    yield Check("config", True, str(config.find(path) or "built-in defaults"))
+    yield _check(
+        "gallery", lambda: _gallery(settings, model), "set gallery.path to a folder that this user may write, or enrol anew"
+    )
+    yield _check("permissions", lambda: _permissions(settings), "chmod as the line says: these files are for one user alone")
+    yield _check(
+        "camera", lambda: _camera(settings), "plug it in, set camera.source, join group video, or stop what else uses it"
+    )
+    if settings.mqtt.host:
+        yield _check(
+            "broker", lambda: _broker(settings), "start the broker, or mend host, port, username, password_file or ca_file"
+        )
+    else:
+        yield Check("broker", True, "none set: events are printed")
+    yield _check("clock", lambda: _clock(model), "set the time, or wait for its synchronisation (timedatectl)")
+
+
+def _check(name: str, look: Callable[[], str], cure: str) -> Check:
+    try:
+        return Check(name, True, look())
+    except EdgefaceError as error:
+        return Check(name, False, str(error), cure)
+    except OSError as error:
+        return Check(name, False, f"{error.filename or ''} {error.strerror or error}".strip(), cure)
+
+
+def _runtime(model: Path) -> str:
+    embedder = Embedder(model)
+    chip = np.full((CHIP_SIZE, CHIP_SIZE, 3), 128, np.uint8)
+    embedder.embed(chip)
+    started = time.perf_counter()
+    embedder.embed(chip)
+    took = 1000 * (time.perf_counter() - started)
+    version = ".".join(map(str, sys.version_info[:3]))
+    return f"Python {version}, {embedder.runtime}, numpy {np.__version__}, OpenCV {cv2.__version__}; one embedding in {took:.1f} ms"
+
+
+def _model(model: Path) -> str:
+    card = load_card(model)
+    for network in (card.encoder, card.decoder):
+        read_network(model, network)
+    return f"{card.name}, {card.digest[:19]}…, {card.encoder.bytes / 1e6:.1f} MB"
+
+
+def _gallery(settings: config.Config, model: Path) -> str:
+    gallery = build.gallery(settings, load_card(model))
+    try:
+        templates = gallery.templates()
+        return f"{settings.gallery_path}: {len(templates.people)} people, {len(templates.vectors)} templates"
+    finally:
+        gallery.close()
+
+
+def _permissions(settings: config.Config) -> str:
+    wrong = []
+    private = [settings.gallery_path, *([Path(settings.mqtt.password_file)] if settings.mqtt.password_file else [])]
+    for path in private:
+        mode = stat.S_IMODE(path.stat().st_mode)
+        if mode & 0o007 or (path == settings.gallery_path and mode & 0o077):
+            wrong.append(f"{path} is {mode:04o}, chmod 0600")
+    folder = settings.gallery_path.parent
+    if stat.S_IMODE(folder.stat().st_mode) & 0o077:
+        wrong.append(f"{folder} is {stat.S_IMODE(folder.stat().st_mode):04o}, chmod 0700")
+    if not os.access(folder, os.W_OK):
+        wrong.append(f"{folder} cannot be written")
+    if wrong:
+        raise EdgefaceError("; ".join(wrong))
+    return "gallery and password are private"
+
+
+def _camera(settings: config.Config) -> str:
+    camera = cameras.create(settings.camera)
+    deadline, reason = time.monotonic() + PATIENCE, "no frame"
+    try:
+        for moment in camera.frames():
+            if isinstance(moment, Frame):
+                height, width = moment.image.shape[:2]
+                return f"{settings.camera.source.partition(':')[0]}: a frame of {width} x {height} pixels"
+            reason = moment.lost or reason
+            if moment.lost or time.monotonic() > deadline:
+                break
+        raise CameraError(reason)
+    finally:
+        camera.close()
+
+
+def _broker(settings: config.Config) -> str:
+    """Connect under a name of our own, so as not to throw out a running daemon; publish, and receive it back."""
+    answers: Queue[str | BrokerError] = Queue()
+    topic = f"{settings.base}/doctor/{secrets.token_hex(4)}"
+    client = mqtt.new_client(settings.mqtt, "")
+
+    def on_connect(_client: Any, _data: Any, _flags: Any, reason: Any, _properties: Any) -> None:
+        if reason.is_failure:
+            answers.put(BrokerError(f"{mqtt.address(settings.mqtt)} refuses: {reason}"))
+        else:
+            client.subscribe(topic, qos=1)
+
+    client.on_connect = on_connect
+    client.on_subscribe = lambda *_: client.publish(topic, b"?", qos=1)
+    client.on_message = lambda *_: answers.put("")
+    started = time.perf_counter()
+    try:
+        client.connect(settings.mqtt.host, mqtt.port(settings.mqtt))
+    except OSError as error:
+        raise BrokerError(f"{mqtt.address(settings.mqtt)} cannot be reached: {error}") from None
+    client.loop_start()
+    try:
+        answer = answers.get(timeout=PATIENCE / 2)
+    except Empty:
+        raise BrokerError(
+            f"connected, but what is published under {settings.base}/ does not come back: access control?"
+        ) from None
+    finally:
+        client.disconnect()
+        client.loop_stop()
+    if isinstance(answer, BrokerError):
+        raise answer
+    return f"{mqtt.address(settings.mqtt)}: published and received in {1000 * (time.perf_counter() - started):.0f} ms"
+
+
+def _clock(model: Path) -> str:
+    now = datetime.now().astimezone()
+    made = str(load_card(model).training.get("date", ""))
+    if now.date().isoformat() < made:
+        raise EdgefaceError(f"it says {now:%Y-%m-%d}, before this network was made ({made})")
+    timesync = Path("/run/systemd/timesync")
+    if timesync.is_dir() and not (timesync / "synchronized").exists():
+        raise EdgefaceError(f"{now:%Y-%m-%d %H:%M:%S}, not yet synchronised")
+    return f"{now:%Y-%m-%d %H:%M:%S %Z}"

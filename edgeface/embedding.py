@@ -1,0 +1,77 @@
+"""Embedder: aligned chip -> unit vector, and the face as the decoder rebuilds it from the codes."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgeface.errors import ModelError
+from edgeface.imaging import CHIP_SIZE
+from edgeface.modelcard import SHIPPED, load_card, read_network
+from edgeface.runtime import interpreter
+from edgeface.types import Embedding, Image
+
+
+class Embedder:
+    """The autoencoder of one folder. Not safe for use from two threads at once.
+
+    Raises:
+        ModelError: files are missing, not those of the card, or not a network of the card's shape.
+
+    """
+
+    def __init__(self, folder: Path = SHIPPED, threads: int = 1) -> None:
+        self.card = load_card(folder)
+        self._folder, self._threads = folder, threads
+        self._encoder, self.runtime = interpreter(read_network(folder, self.card.encoder), threads)
+        self._decoder: Any = None
+        given = tuple(self._encoder.get_input_details()[0]["shape"])
+        sizes = sorted(int(output["shape"][-1]) for output in self._encoder.get_output_details())
+        if given != (1, CHIP_SIZE, CHIP_SIZE, 3) or sizes != sorted((self.card.identity, self.card.appearance)):
+            raise ModelError(f"{folder / self.card.encoder.file}: not the network that model.json describes")
+
+    def codes(self, chip: Image) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """The raw identity code, shape (identity,), and appearance code, shape (appearance,), of one chip."""
+        found = _invoke(self._encoder, chip[None])
+        return found[self.card.identity], found[self.card.appearance]
+
+    def embed(self, chip: Image) -> Embedding:
+        """The embedding of one 112 x 112 chip; the mean of it and its mirror image where the card says so."""
+        code = self.codes(chip)[0]
+        if self.card.mirror:
+            code = (code + self.codes(np.ascontiguousarray(chip[:, ::-1]))[0]) / 2
+        norm = float(np.linalg.norm(code))
+        return Embedding(code / max(norm, 1e-9), norm)
+
+    def rebuild(self, chip: Image) -> Image:
+        """The chip as the decoder draws it from its two codes, uint8 RGB, smaller than the chip."""
+        if self._decoder is None:
+            self._decoder, _ = interpreter(read_network(self._folder, self.card.decoder), self._threads)
+        identity, appearance = self.codes(chip)
+        joined = np.concatenate([identity / max(float(np.linalg.norm(identity)), 1e-9), appearance])
+        (pixels,) = _invoke(self._decoder, joined[None]).values()
+        return np.asarray(np.clip(np.rint(pixels * 255.0), 0, 255), np.uint8)
+
+
+def _invoke(network: Any, values: NDArray[Any]) -> dict[int, NDArray[np.float32]]:
+    """Run a quantised network; its outputs in real units, by the length of their last axis."""
+    (given,) = network.get_input_details()
+    if values.dtype != given["dtype"]:
+        values = _quantise(values, given)
+    network.set_tensor(given["index"], values)
+    network.invoke()
+    outputs = {}
+    for output in network.get_output_details():
+        scale, zero = output["quantization"]
+        # Widened first: an int8 minus a zero point wraps.
+        outputs[int(output["shape"][-1])] = (network.get_tensor(output["index"])[0].astype(np.float32) - zero) * np.float32(
+            scale
+        )
+    return outputs
+
+
+def _quantise(values: NDArray[Any], given: dict[str, Any]) -> NDArray[Any]:
+    scale, zero = given["quantization"]
+    limits = np.iinfo(given["dtype"])
+    return np.clip(np.rint(values / scale + zero), limits.min, limits.max).astype(given["dtype"])

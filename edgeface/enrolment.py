@@ -1,0 +1,137 @@
+"""Enrolment: images of one person -> templates, and every image that will not do refused with its reason."""
+
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from edgeface.errors import CameraError, EdgefaceError, GalleryError, ImageError
+from edgeface.gallery import Gallery, clean_name
+from edgeface.imaging import SUFFIXES, eye_distance, load_image
+from edgeface.interfaces import Camera, Detector
+from edgeface.pipeline import Pipeline
+from edgeface.types import Decision, Frame, Gap, Image, Observation, Person
+
+MIN_EYE_DISTANCE = 24.0
+MIN_QUALITY = 0.5
+BACKGROUND = 0.25
+"""A face this much smaller than the largest is somebody far behind, not a second person in the picture."""
+
+
+@dataclass(slots=True)
+class Report:
+    """What became of each image: ``refused`` holds (path or label, reason)."""
+
+    person: Person | None = None
+    accepted: list[str] = field(default_factory=list)
+    refused: list[tuple[str, str]] = field(default_factory=list)
+
+
+class Enrolment:
+    """Judges images and enrols the good ones, all together in one transaction."""
+
+    def __init__(self, detector: Detector, pipeline: Pipeline, gallery: Gallery) -> None:
+        self._detector, self._pipeline, self._gallery = detector, pipeline, gallery
+
+    def judge(self, image: Image, name: str, *, force: bool = False) -> Observation:
+        """The one face of an image, fit to be a template of ``name``.
+
+        Raises:
+            ImageError: there is not exactly one face, it is too small or too poor, or it is enrolled under another name
+                (not with ``force``).
+
+        """
+        faces = self._detector.detect(image)
+        if not faces:
+            raise ImageError("no face was found")
+        size = eye_distance(faces[0])
+        others = [face for face in faces[1:] if eye_distance(face) > BACKGROUND * size]
+        if others:
+            raise ImageError(f"{1 + len(others)} faces were found, it must show one person alone")
+        if size < MIN_EYE_DISTANCE:
+            raise ImageError(f"the face is too small: {size:.0f} pixels between the eyes, {MIN_EYE_DISTANCE:.0f} are needed")
+        seen = self._pipeline.judge(image, faces[0])
+        if seen.quality < MIN_QUALITY:
+            raise ImageError(
+                f"the face is too blurred, dark or turned away: quality {seen.quality:.2f}, {MIN_QUALITY} is needed"
+            )
+        match = seen.match
+        if match is not None and match.decision is Decision.ACCEPT and match.name != name and not force:
+            raise ImageError(
+                f"this face is already enrolled as {match.name!r} (score {match.score:.2f}); --force enrols it anyway"
+            )
+        return seen
+
+    def enroll(self, name: str, images: Iterable[tuple[str, Image | EdgefaceError]], *, force: bool = False) -> Report:
+        """Enrol what is usable of ``images``, given with their labels, as templates of ``name``.
+
+        Raises:
+            GalleryError: the name is not usable, or the gallery cannot be written.
+
+        """
+        name, report, seen = clean_name(name), Report(), []
+        for label, image in images:
+            try:
+                if isinstance(image, EdgefaceError):
+                    raise image
+                seen.append(self.judge(image, name, force=force))
+                report.accepted.append(label)
+            except ImageError as error:
+                report.refused.append((label, str(error).removeprefix(f"{label}: ")))
+        if seen:
+            vectors = [view.embedding.vector for view in seen if view.embedding is not None]
+            report.person = self._gallery.enroll(name, vectors, [view.quality for view in seen])
+        return report
+
+    def capture(
+        self, camera: Camera, name: str, wanted: int, timeout: float, tell: Callable[[str], None], *, force: bool = False
+    ) -> Iterator[tuple[str, Image]]:
+        """The first ``wanted`` usable views of a live camera, half a second apart at least.
+
+        Raises:
+            CameraError: the camera gave no usable view within ``timeout`` seconds.
+
+        """
+        deadline = time.monotonic() + timeout
+        taken, told, earliest = 0, "", 0.0
+        for moment in camera.frames():
+            hint = "no frame yet" if isinstance(moment, Gap) else ""
+            if isinstance(moment, Gap) and moment.lost:
+                hint = moment.lost
+            elif isinstance(moment, Frame) and moment.time >= earliest:
+                try:
+                    self.judge(moment.image, name, force=force)
+                    taken, earliest = taken + 1, moment.time + 0.5
+                    hint = f"view {taken} of {wanted}"
+                    yield f"view {taken}", moment.image
+                except ImageError as error:
+                    hint = str(error)
+            if hint and hint != told:
+                tell(hint)
+                told = hint
+            if taken >= wanted:
+                return
+            if time.monotonic() > deadline:
+                break
+        if not taken:
+            raise CameraError(f"no usable view within {timeout:.0f} s; the last hint was: {told or 'none'}")
+
+
+def read_images(paths: Iterable[Path]) -> Iterator[tuple[str, Image | EdgefaceError]]:
+    """Each image file, or why it cannot be read; a folder stands for the images in it.
+
+    Raises:
+        GalleryError: a folder holds no image.
+
+    """
+    for path in paths:
+        if path.is_dir():
+            inside = sorted(file for file in path.iterdir() if file.suffix.lower() in SUFFIXES)
+            if not inside:
+                raise GalleryError(f"{path}: there is no image in this folder")
+            yield from read_images(inside)
+            continue
+        try:
+            yield str(path), load_image(path)
+        except ImageError as error:
+            yield str(path), error

@@ -1,0 +1,33 @@
+"""Errors that a user can do something about; the message says what."""
+
+
+class EdgefaceError(Exception):
+    """An operation failed. The message is one line: what, where, and what to do."""
+
+    exit_code = 1
+
+
+class ConfigError(EdgefaceError):
+    """The configuration or the command line is wrong."""
+
+    exit_code = 2
+
+
+class ImageError(EdgefaceError):
+    """An image cannot be used."""
+
+
+class ModelError(EdgefaceError):
+    """The network or its card is missing, damaged, or not what it claims to be."""
+
+
+class GalleryError(EdgefaceError):
+    """The gallery cannot be used, or refuses a change."""
+
+
+class CameraError(EdgefaceError):
+    """A camera cannot be opened or gives no frame."""
+
+
+class BrokerError(EdgefaceError):
+    """The MQTT broker cannot be used."""

@@ -1,0 +1,182 @@
+"""Alignment and quality measures: pure functions on arrays, and the one way to read an image file."""
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from edgeface.errors import ImageError
+from edgeface.types import Face, Image, Landmarks
+
+CHIP_SIZE = 112
+"""Width and height of an aligned chip, in pixels."""
+
+TEMPLATE: Landmarks = np.array(
+    [[38.2946, 51.6963], [73.5318, 51.5014], [56.0252, 71.7366], [41.5493, 92.3655], [70.7299, 92.2041]], np.float32
+)
+"""Where the five landmarks lie in an aligned chip; the usual template of Deng et al., "ArcFace", CVPR 2019."""
+
+SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp"})
+"""What image files are called."""
+
+MAX_FILE_BYTES = 64 * 2**20
+MAX_PIXELS = 64 * 10**6
+
+
+def load_image(path: Path) -> Image:
+    """Read an image file as RGB, turned upright by its EXIF orientation.
+
+    Raises:
+        ImageError: the file is missing, not an image that OpenCV can decode, or larger than 64 MB or 64 megapixels.
+
+    """
+    try:
+        size = path.stat().st_size
+        if size > MAX_FILE_BYTES:
+            raise ImageError(f"{path}: {size / 2**20:.0f} MB is too large, the limit is {MAX_FILE_BYTES // 2**20} MB")
+        data = path.read_bytes()
+    except OSError as error:
+        raise ImageError(f"{path}: {error.strerror or error}") from None
+    return decode_image(data, str(path))
+
+
+def decode_image(data: bytes, label: str) -> Image:
+    """Decode the bytes of an image file; ``label`` names it in errors.
+
+    Raises:
+        ImageError: the bytes are empty, no image, or an image of more than 64 megapixels.
+
+    """
+    if not data:
+        raise ImageError(f"{label}: the file is empty")
+    dimensions = image_size(data)
+    if dimensions is None:
+        raise ImageError(f"{label}: not a JPEG, PNG, WebP or BMP image")
+    width, height = dimensions
+    if width * height > MAX_PIXELS:
+        raise ImageError(f"{label}: {width} x {height} pixels is too large, the limit is 64 megapixels")
+    try:
+        image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
+    except cv2.error:
+        image = None
+    if image is None:
+        raise ImageError(f"{label}: the image is damaged")
+    return np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), np.uint8)
+
+
+def image_size(data: bytes) -> tuple[int, int] | None:
+    """Width and height as the file's header states them, before anything is decoded; ``None`` if it is no known format."""
+    if data[:8] == b"\x89PNG\r\n\x1a\n" and len(data) >= 24:
+        return int.from_bytes(data[16:20], "big"), int.from_bytes(data[20:24], "big")
+    if data[:2] == b"BM" and len(data) >= 26:
+        return int.from_bytes(data[18:22], "little"), abs(int.from_bytes(data[22:26], "little", signed=True))
+    if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
+        return _webp_size(data)
+    if data[:2] == b"\xff\xd8":
+        return _jpeg_size(data)
+    return None
+
+
+def _webp_size(data: bytes) -> tuple[int, int] | None:
+    kind = data[12:16]
+    if len(data) < 30:
+        return None
+    if kind == b"VP8X":
+        return 1 + int.from_bytes(data[24:27], "little"), 1 + int.from_bytes(data[27:30], "little")
+    if kind == b"VP8L":
+        bits = int.from_bytes(data[21:25], "little")
+        return 1 + (bits & 0x3FFF), 1 + (bits >> 14 & 0x3FFF)
+    if kind == b"VP8 ":
+        return int.from_bytes(data[26:28], "little") & 0x3FFF, int.from_bytes(data[28:30], "little") & 0x3FFF
+    return None
+
+
+def _jpeg_size(data: bytes) -> tuple[int, int] | None:
+    at = 2
+    while at + 9 <= len(data):
+        if data[at] != 0xFF:
+            at += 1
+            continue
+        marker = data[at + 1]
+        if 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):
+            return int.from_bytes(data[at + 7 : at + 9], "big"), int.from_bytes(data[at + 5 : at + 7], "big")
+        standalone = marker in (0x01, 0xFF) or 0xD0 <= marker <= 0xD8
+        at += 1 if marker == 0xFF else 2 if standalone else 2 + int.from_bytes(data[at + 2 : at + 4], "big")
+    return None
+
+
+def similarity(landmarks: Landmarks) -> NDArray[np.float64]:
+    """The 2 x 3 similarity transform that brings five landmarks nearest to ``TEMPLATE``.
+
+    Least squares in closed form; Umeyama, "Least-squares estimation of transformation parameters", PAMI 1991, eq. 40 to 43,
+    where in two dimensions rotation and scale are one complex number.
+    """
+    source = landmarks.astype(np.float64) @ (1, 1j)
+    target = TEMPLATE.astype(np.float64) @ (1, 1j)
+    centred = source - source.mean()
+    turn = np.vdot(centred, target - target.mean()) / max(np.vdot(centred, centred).real, 1e-9)
+    shift = target.mean() - turn * source.mean()
+    return np.array([[turn.real, -turn.imag, shift.real], [turn.imag, turn.real, shift.imag]])
+
+
+def align(image: Image, landmarks: Landmarks) -> Image:
+    """Cut out a face as a 112 x 112 chip whose landmarks lie at ``TEMPLATE``; what is outside the image is black."""
+    transform = similarity(landmarks)
+    scale = float(np.hypot(transform[0, 0], transform[1, 0]))
+    # Bilinear sampling sees 2 x 2 pixels only: a face over twice the chip's size is first shrunk, or it would alias.
+    if scale < 0.5:
+        image, landmarks = _shrunk(image, landmarks, 1.5 * scale)
+        transform = similarity(landmarks)
+    chip = cv2.warpAffine(image, transform, (CHIP_SIZE, CHIP_SIZE), flags=cv2.INTER_LINEAR)
+    return np.asarray(chip, np.uint8)
+
+
+def _shrunk(image: Image, landmarks: Landmarks, factor: float) -> tuple[Image, Landmarks]:
+    height, width = image.shape[:2]
+    size = max(1, round(width * factor)), max(1, round(height * factor))
+    small = np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.uint8)
+    ratio = np.array([size[0] / width, size[1] / height], np.float32)
+    return small, landmarks * ratio
+
+
+def eye_distance(face: Face) -> float:
+    """Pixels between the eyes, judged from all five landmarks so that a face turned aside counts as large as it is."""
+    transform = similarity(face.landmarks)
+    return float((TEMPLATE[1, 0] - TEMPLATE[0, 0]) / max(float(np.hypot(transform[0, 0], transform[1, 0])), 1e-9))
+
+
+def sharpness(chip: Image) -> float:
+    """Variance of the Laplacian of the chip's middle, in squared grey levels; a soft picture has less than about 30.
+
+    Pech-Pacheco et al., "Diatom autofocusing in brightfield microscopy", ICPR 2000.
+    """
+    grey = cv2.cvtColor(chip[16:-16, 16:-16], cv2.COLOR_RGB2GRAY)
+    return float(cv2.Laplacian(grey, cv2.CV_32F).var())
+
+
+def exposure(chip: Image) -> float:
+    """How well the chip's middle is lit, 0 (black, white or flat) to 1: contrast over the loss at both ends of the range."""
+    grey = cv2.cvtColor(chip[16:-16, 16:-16], cv2.COLOR_RGB2GRAY)
+    lost = float(np.mean((grey < 8) | (grey > 247)))
+    return float(min(1.0, grey.std() / 32.0) * (1.0 - lost))
+
+
+def frontality(landmarks: Landmarks) -> float:
+    """How straight the face looks at the camera, 0 (profile) to 1: where the nose lies between the two eyes."""
+    right, left, nose = landmarks[0], landmarks[1], landmarks[2]
+    across = left - right
+    along = float(np.dot(nose - right, across) / max(float(np.dot(across, across)), 1e-9))
+    return float(np.clip(1.0 - 2.0 * abs(along - 0.5), 0.0, 1.0))
+
+
+def quality(face: Face, chip: Image) -> float:
+    """Fitness of a face for recognition, 0 to 1: the geometric mean of size, sharpness, exposure, pose and confidence."""
+    parts = (
+        min(1.0, eye_distance(face) / 40.0),
+        min(1.0, sharpness(chip) / 120.0),
+        exposure(chip),
+        frontality(face.landmarks),
+        face.score,
+    )
+    return float(np.prod(parts) ** (1.0 / len(parts)))

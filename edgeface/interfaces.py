@@ -1,0 +1,58 @@
+"""The three seams: what a camera, a detector and a publisher are to the rest of edgeface."""
+
+from collections.abc import Iterator, Sequence
+from typing import Protocol
+
+from edgeface.types import Event, Face, Frame, Gap, Health, Image, Person
+
+
+class Camera(Protocol):
+    """Where frames come from."""
+
+    @property
+    def dropped(self) -> int:
+        """Frames that were captured and never given out because a newer one replaced them."""
+        ...
+
+    def frames(self) -> Iterator[Frame | Gap]:
+        """Yield the newest frame whenever there is one, else a ``Gap`` at least once a second.
+
+        A live camera that dies is retried for ever and says so with ``Gap.lost``; a recording ends the iteration.
+
+        Raises:
+            CameraError: the source can never work, such as a folder that is not there.
+
+        """
+        ...
+
+    def close(self) -> None:
+        """Release the device; ends a running ``frames()``. Safe to call twice and from another thread."""
+        ...
+
+
+class Detector(Protocol):
+    """Finds faces."""
+
+    def detect(self, image: Image) -> Sequence[Face]:
+        """Find the faces of an RGB image, largest first, in the image's own pixels."""
+        ...
+
+
+class Publisher(Protocol):
+    """Where events and health go. No call blocks for longer than a local write."""
+
+    def open(self, people: Sequence[Person]) -> None:
+        """Start; ``people`` are those who may be recognised."""
+        ...
+
+    def publish(self, event: Event) -> None:
+        """Send one event."""
+        ...
+
+    def health(self, health: Health) -> None:
+        """Send the daemon's health."""
+        ...
+
+    def close(self) -> None:
+        """Send what is waiting, say goodbye, and stop."""
+        ...

@@ -1,0 +1,41 @@
+"""The open-set decision: whose face is it, if anybody's?"""
+
+import numpy as np
+
+from edgeface import config
+from edgeface.gallery import Templates
+from edgeface.modelcard import ModelCard
+from edgeface.types import Decision, Match, Vector
+
+
+class Matcher:
+    """Matches probes against a snapshot of the gallery.
+
+    A stranger gets a chance against every template, so each comparison may have only its share of the wanted
+    false-positive identification rate: FAR = FPIR / templates (the union bound on 1 - (1 - FAR)^n).
+    """
+
+    def __init__(self, templates: Templates, card: ModelCard, settings: config.Matching) -> None:
+        self._people, self._owners, self._vectors = templates.people, templates.owners, templates.vectors
+        count = max(1, len(self._vectors))
+        self.accept = card.threshold(settings.target_fpir / count)
+        self.unsure = min(self.accept, card.threshold(settings.unsure_fpir / count))
+        self._margin = settings.margin
+
+    def match(self, probe: Vector) -> Match:
+        """Decide about one unit vector, shape (dimensions,)."""
+        if not len(self._vectors):
+            return Match(Decision.REJECT, None, None, 0.0, self.accept, 0.0)
+        scores = np.full(len(self._people), -1.0, np.float32)
+        np.maximum.at(scores, self._owners, self._vectors @ probe)
+        best = int(np.argmax(scores))
+        score = float(scores[best])
+        margin = score - float(np.delete(scores, best).max(initial=-1.0))
+        if score >= self.accept and margin >= self._margin:
+            decision = Decision.ACCEPT
+        elif score >= self.unsure:
+            decision = Decision.UNSURE
+        else:
+            decision = Decision.REJECT
+        person = self._people[best]
+        return Match(decision, person.id, person.name, score, self.accept, margin)

@@ -1,0 +1,49 @@
+"""Frame -> Observations: detect, align, judge, embed, match."""
+
+from edgeface import config
+from edgeface.embedding import Embedder
+from edgeface.gallery import Gallery, Templates
+from edgeface.imaging import align, eye_distance, quality
+from edgeface.interfaces import Detector
+from edgeface.matching import Matcher
+from edgeface.types import Face, Image, Observation
+
+
+class Pipeline:
+    """Looks at pictures with one detector, one embedder and the gallery as it is at that moment."""
+
+    def __init__(self, detector: Detector, embedder: Embedder, gallery: Gallery, settings: config.Config) -> None:
+        self._detector, self._embedder, self._gallery, self._settings = detector, embedder, gallery, settings
+        self._version: tuple[int, int] | None = None
+        self._refresh()
+
+    @property
+    def templates(self) -> Templates:
+        """The templates that probes are matched against now."""
+        return self._templates
+
+    def observe(self, image: Image, *, every_face: bool = False) -> list[Observation]:
+        """Every face that is large enough; poor views are seen but not matched, unless ``every_face``."""
+        self._refresh()
+        limits = self._settings.detector
+        return [
+            self.judge(image, face, min_quality=0.0 if every_face else limits.min_quality)
+            for face in self._detector.detect(image)
+            if every_face or eye_distance(face) >= limits.min_eye_distance
+        ]
+
+    def judge(self, image: Image, face: Face, *, min_quality: float = 0.0) -> Observation:
+        """Embed and match one face of an image, if its quality allows."""
+        chip = align(image, face.landmarks)
+        fitness = quality(face, chip)
+        if fitness < min_quality:
+            return Observation(face, fitness)
+        embedding = self._embedder.embed(chip)
+        return Observation(face, fitness, embedding, self._matcher.match(embedding.vector))
+
+    def _refresh(self) -> None:
+        """Take in what another process has changed in the gallery."""
+        version = self._gallery.version
+        if version != self._version:
+            self._version, self._templates = version, self._gallery.templates()
+            self._matcher = Matcher(self._templates, self._embedder.card, self._settings.matching)

@@ -1,0 +1,19 @@
+"""Publishers by name; each is imported only when it is asked for."""
+
+from collections.abc import Callable
+from importlib import import_module
+from typing import cast
+
+from edgeface import config
+from edgeface.interfaces import Publisher
+
+PUBLISHERS = {
+    "mqtt": "edgeface.publishers.mqtt:MqttPublisher",
+    "lines": "edgeface.publishers.lines:LinePublisher",
+}
+
+
+def create(name: str, settings: config.Config, model: str) -> Publisher:
+    """Build a publisher; ``model`` is the digest that its payloads carry."""
+    module, _, attribute = PUBLISHERS[name].partition(":")
+    return cast(Callable[[config.Config, str], Publisher], getattr(import_module(module), attribute))(settings, model)

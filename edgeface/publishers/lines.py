@@ -1,0 +1,35 @@
+"""Events as JSON lines on standard output, for a daemon without a broker."""
+
+import logging
+import sys
+from collections.abc import Sequence
+
+import msgspec
+
+from edgeface import config
+from edgeface.publishers.payloads import event_payload
+from edgeface.types import Event, Health, Person
+
+log = logging.getLogger(__name__)
+
+
+class LinePublisher:
+    """Prints the payload of each event on a line of its own."""
+
+    def __init__(self, settings: config.Config, model: str) -> None:
+        self._device, self._model = settings.device.id, model
+
+    def open(self, people: Sequence[Person]) -> None:
+        """Nothing to start."""
+
+    def publish(self, event: Event) -> None:
+        """Print one event."""
+        sys.stdout.write(msgspec.json.encode(event_payload(event, self._device, self._model)).decode() + "\n")
+        sys.stdout.flush()
+
+    def health(self, health: Health) -> None:
+        """Health is for the log here: standard output holds events alone."""
+        log.debug("%.1f frames/s, %d seen, %d dropped", health.fps, health.frames_seen, health.frames_dropped)
+
+    def close(self) -> None:
+        """Nothing to stop."""

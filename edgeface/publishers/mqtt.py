@@ -1,0 +1,222 @@
+"""Events over MQTT, by the contract: news that is never late, state that is retained, and a last will."""
+
+import logging
+import random
+import time
+from collections import deque
+from collections.abc import Sequence
+from threading import Event as Flag
+from threading import RLock, Thread
+from typing import Any
+
+import msgspec
+import paho.mqtt.client as paho
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
+
+from edgeface import config, mqtt
+from edgeface.errors import ConfigError
+from edgeface.publishers.payloads import event_payload, health_payload, presence_payload
+from edgeface.types import Event, EventType, Health, Person
+
+log = logging.getLogger(__name__)
+
+SESSION_TAKEN_OVER = 142
+REFUSALS = {134, 135, 5, 4}  # bad credentials, not authorised; in MQTT 5 and in 3.1.1
+
+
+class MqttPublisher:
+    """Publishes to one broker, from a thread of its own that connects again for ever.
+
+    Each connection gets a new client: paho keeps what it could not deliver and would send it hours late. Events wait here
+    instead, at most ``mqtt.queue`` of them and none for longer than ``mqtt.max_event_age``; what is dropped is counted.
+    """
+
+    FIRST_PAUSE, LONGEST_PAUSE, REFUSED_PAUSE = 0.5, 30.0, 30.0
+    GOODBYE = 2.0
+
+    def __init__(self, settings: config.Config, model: str) -> None:
+        self._config, self._settings, self._base = settings, settings.mqtt, settings.base
+        self._model, self._camera = model, settings.camera.name
+        self._lock = RLock()
+        self._waiting: deque[Event] = deque()
+        self._in_flight: list[tuple[paho.MQTTMessageInfo, Event]] = []
+        self._events_dropped = 0
+        self._people: dict[str, str] = {}
+        self._present: dict[int, tuple[str, str] | None] = {}
+        self._health: Health | None = None
+        self._client: paho.Client | None = None
+        self._ended = Flag()
+        self._refused = False
+        self._complaint = ""
+        self._closing = Flag()
+        self._thread = Thread(target=self._serve, name="mqtt", daemon=True)
+        mqtt.new_client(self._settings, self._client_id)  # unreadable files are the user's to mend now, not in the thread
+
+    @property
+    def _client_id(self) -> str:
+        return f"edgeface-{self._config.device.id}"
+
+    def open(self, people: Sequence[Person]) -> None:
+        """Start connecting; ``people`` get an ``OFF`` whenever the broker is reached."""
+        self._people = {person.id: person.name for person in people}
+        self._thread.start()
+
+    def publish(self, event: Event) -> None:
+        """Send an event now, or as soon as the broker is there."""
+        with self._lock:
+            self._waiting.append(event)
+            if len(self._waiting) > self._settings.queue:
+                self._waiting.popleft()
+                self._events_dropped += 1
+            self._note(event)
+            self._flush()
+
+    def health(self, health: Health) -> None:
+        """Send the daemon's health, and keep it for the next connection."""
+        with self._lock:
+            self._health = health
+            self._send_health()
+
+    def close(self) -> None:
+        """Deliver what is still waiting, say ``offline``, and disconnect; takes two seconds at most."""
+        deadline = time.monotonic() + self.GOODBYE
+        while (self._waiting or self._unacknowledged()) and time.monotonic() < deadline:
+            time.sleep(0.02)
+        with self._lock:
+            farewell = self._send("availability", "offline", retain=True)
+        while farewell and self._client and not farewell.is_published() and time.monotonic() < deadline + 0.5:
+            time.sleep(0.02)
+        self._closing.set()
+        self._ended.set()
+        if self._thread.is_alive():
+            self._thread.join(timeout=1.0)
+
+    def _serve(self) -> None:
+        pause = self.FIRST_PAUSE
+        while not self._closing.is_set():
+            reached = self._connection()
+            pause = self.FIRST_PAUSE if reached else min(self.LONGEST_PAUSE, pause * 2)
+            self._closing.wait((self.REFUSED_PAUSE if self._refused else pause) * random.uniform(0.75, 1.25))
+
+    def _connection(self) -> bool:
+        """One connection from its start to its end; whether the broker accepted it."""
+        self._refused = False
+        self._ended.clear()
+        try:
+            client = mqtt.new_client(self._settings, self._client_id, reconnect=False)
+            client.will_set(f"{self._base}/availability", "offline", qos=1, retain=True)
+            client.on_connect, client.on_disconnect, client.on_publish = self._on_connect, self._on_disconnect, self._on_publish
+            client.connect(self._settings.host, mqtt.port(self._settings), self._settings.keepalive)
+        except (OSError, ConfigError) as error:
+            what = error if isinstance(error, ConfigError) else f"{mqtt.address(self._settings)} cannot be reached: {error}"
+            self._complain(f"no broker: {what}")
+            return False
+        if self._closing.is_set():
+            return False
+        client.loop_start()
+        self._ended.wait()
+        with self._lock:
+            reached, self._client = self._client is not None, None
+            self._waiting.extendleft(event for _, event in reversed(self._unacknowledged()))
+            self._in_flight.clear()
+        client.disconnect()
+        client.loop_stop()
+        return reached
+
+    def _on_connect(self, client: paho.Client, _data: Any, _flags: Any, reason: Any, _properties: Any) -> None:
+        if reason.is_failure:
+            self._refused = reason.value in REFUSALS
+            self._complain(f"the broker at {mqtt.address(self._settings)} refuses {self._client_id}: {reason}")
+            self._ended.set()
+            return
+        log.info("connected to the broker at %s", mqtt.address(self._settings))
+        self._complaint = ""
+        with self._lock:
+            self._client = client
+            self._send("availability", "online", retain=True)
+            present = {entry[0] for entry in self._present.values() if entry}
+            for person_id in (*self._people, *(present - self._people.keys())):
+                self._send(f"person/{person_id}/state", "ON" if person_id in present else "OFF")
+            self._send_presence()
+            self._send_health()
+            self._flush()
+
+    def _on_disconnect(self, _client: paho.Client, _data: Any, _flags: Any, reason: Any, _properties: Any) -> None:
+        if reason.value == SESSION_TAKEN_OVER:
+            self._refused = True
+            self._complain(f"another client is on the broker with the device id {self._config.device.id!r}; each needs its own")
+        elif reason.is_failure and self._client is not None:
+            self._complain(f"lost the broker at {mqtt.address(self._settings)}: {reason}")
+        self._ended.set()
+
+    def _on_publish(self, _client: paho.Client, _data: Any, _number: int, reason: Any, _properties: Any) -> None:
+        # paho holds a lock of its own here that publish() wants too: taking ours would be a deadlock.
+        if reason.is_failure:
+            self._complain(
+                f"the broker refuses what is published under {self._base}/: {reason}; look at its access control list"
+            )
+
+    def _complain(self, text: str) -> None:
+        """Log a fault once, not at every try."""
+        if text != self._complaint:
+            log.error("mqtt: %s", text)
+            self._complaint = text
+
+    def _flush(self) -> None:
+        """Send what waits; drop what is too old to be news."""
+        if self._client is None:
+            return
+        while self._waiting:
+            event = self._waiting.popleft()
+            if time.monotonic() - event.time > self._settings.max_event_age:
+                self._events_dropped += 1
+                continue
+            payload = event_payload(event, self._config.device.id, self._model)
+            sent = self._send("event", payload, expiry=int(self._settings.max_event_age) + 1)
+            if sent is None or sent.rc != paho.MQTT_ERR_SUCCESS:
+                self._waiting.appendleft(event)
+                return
+            self._in_flight = [*self._unacknowledged(), (sent, event)]
+
+    def _unacknowledged(self) -> list[tuple[paho.MQTTMessageInfo, Event]]:
+        return [(sent, event) for sent, event in self._in_flight if not sent.is_published()]
+
+    def _note(self, event: Event) -> None:
+        """Keep up who is present, and publish the change."""
+        if event.track_id is None:
+            return
+        if event.event_type is EventType.LEFT:
+            self._present.pop(event.track_id, None)
+            if event.person_id:
+                self._send(f"person/{event.person_id}/state", "OFF")
+        else:
+            self._present[event.track_id] = (event.person_id, event.name or "") if event.person_id else None
+            if event.person_id:
+                self._people[event.person_id] = event.name or ""
+                self._send(f"person/{event.person_id}/state", "ON")
+        self._send_presence()
+
+    def _send_presence(self) -> None:
+        people = sorted({entry for entry in self._present.values() if entry})
+        unknown = sum(entry is None for entry in self._present.values())
+        self._send(f"{self._camera}/presence", presence_payload(people, unknown, time.time()), retain=True)
+
+    def _send_health(self) -> None:
+        if self._health is not None:
+            payload = health_payload(
+                self._health, time.time(), len(self._waiting) + len(self._unacknowledged()), self._events_dropped
+            )
+            self._send("health", payload, qos=0, retain=True)
+
+    def _send(
+        self, topic: str, payload: str | dict[str, Any], *, qos: int = 1, retain: bool = False, expiry: int = 0
+    ) -> paho.MQTTMessageInfo | None:
+        if self._client is None:
+            return None
+        data = payload if isinstance(payload, str) else msgspec.json.encode(payload)
+        properties = None
+        if expiry and self._settings.protocol == "5":
+            properties = Properties(PacketTypes.PUBLISH)
+            properties.MessageExpiryInterval = expiry
+        return self._client.publish(f"{self._base}/{topic}", data, qos, retain, properties)

@@ -1,0 +1,65 @@
+"""What stands on the wire: version 1 of the contract."""
+
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from typing import Any
+
+from edgeface.types import Event, Health
+
+SCHEMA = 1
+DIGITS = {"score": 4, "threshold": 4, "margin": 4, "quality": 3, "seconds": 1}
+
+
+def timestamp(wall: float) -> str:
+    """RFC 3339 in UTC with milliseconds."""
+    return datetime.fromtimestamp(wall, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def event_payload(event: Event, device: str, model: str) -> dict[str, Any]:
+    """An event as a JSON object; fields that do not apply are left out."""
+    payload: dict[str, Any] = {
+        "schema": SCHEMA,
+        "event_type": str(event.event_type),
+        "event_id": event.event_id,
+        "ts": timestamp(event.wall),
+        "device": device,
+        "camera": event.camera,
+    }
+    for name in ("track_id", "person_id", "name", "score", "threshold", "margin", "votes", "quality", "seconds", "reason"):
+        value = getattr(event, name)
+        if value is not None:
+            payload[name] = round(value, DIGITS[name]) if name in DIGITS else value
+    if event.box is not None and event.frame_size is not None:
+        box = event.box
+        payload["box"] = [round(box.left), round(box.top), round(box.width), round(box.height)]
+        payload["frame_size"] = list(event.frame_size)
+    payload["model"] = model
+    return payload
+
+
+def presence_payload(people: Iterable[tuple[str, str]], unknown: int, wall: float) -> dict[str, Any]:
+    """Who is in front of a camera: (id, name) of each person, and how many strangers."""
+    listed = [{"id": person_id, "name": name} for person_id, name in people]
+    return {"schema": SCHEMA, "ts": timestamp(wall), "people": listed, "unknown": unknown}
+
+
+def health_payload(health: Health, wall: float, queue: int, events_dropped: int) -> dict[str, Any]:
+    """The daemon's health; ``queue`` and ``events_dropped`` are the publisher's own."""
+    return {
+        "schema": SCHEMA,
+        "ts": timestamp(wall),
+        "version": health.version,
+        "uptime": round(health.uptime, 1),
+        "fps": round(health.fps, 2),
+        "frames_seen": health.frames_seen,
+        "frames_dropped": health.frames_dropped,
+        "camera": {"name": health.camera, "state": health.camera_state, "reason": health.camera_reason},
+        "model": health.model,
+        "gallery": {"people": health.people, "templates": health.templates},
+        "rss_mb": round(health.rss_mb, 1),
+        "cpu": round(health.cpu, 3),
+        "temperature": health.temperature,
+        "throttled": health.throttled,
+        "queue": queue,
+        "events_dropped": events_dropped,
+    }

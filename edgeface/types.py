@@ -1,0 +1,172 @@
+"""The values that travel through edgeface: frozen, and without behaviour.
+
+Images are ``uint8`` arrays of shape (height, width, 3) in RGB order. Boxes and landmarks are in pixels of the frame.
+"""
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+Image = NDArray[np.uint8]
+"""RGB picture, ``uint8``, shape (height, width, 3)."""
+
+Vector = NDArray[np.float32]
+"""Unit vector, ``float32``, shape (dimensions,)."""
+
+Landmarks = NDArray[np.float32]
+"""Right eye, left eye, nose, right and left mouth corner (the subject's sides); ``float32``, shape (5, 2), as (x, y)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Box:
+    """A rectangle in pixels of the frame; it may reach over the frame's edge."""
+
+    left: float
+    top: float
+    width: float
+    height: float
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Frame:
+    """One picture of a camera.
+
+    ``time`` is monotonic seconds, for every duration; ``wall`` is seconds since the Unix epoch, for people and payloads.
+    """
+
+    image: Image
+    time: float
+    wall: float
+
+
+@dataclass(frozen=True, slots=True)
+class Gap:
+    """A moment at which the camera had no new frame to give.
+
+    ``lost`` tells why once the camera counts as dead. ``stuck`` is true when the driver has not come back from a call for
+    so long that only a restart of the process can help.
+    """
+
+    time: float
+    wall: float
+    lost: str | None = None
+    stuck: bool = False
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Face:
+    """A detected face; ``score`` is the detector's confidence, 0 to 1."""
+
+    box: Box
+    landmarks: Landmarks
+    score: float
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Embedding:
+    """What the encoder says of one chip: a unit vector for the identity, and its norm before normalisation."""
+
+    vector: Vector
+    norm: float
+
+
+class Decision(StrEnum):
+    """The open-set answer for one face."""
+
+    ACCEPT = "accept"
+    UNSURE = "unsure"
+    REJECT = "reject"
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    """A probe against the whole gallery.
+
+    ``person_id`` and ``name`` are those of the nearest person whatever the decision is, and ``None`` in an empty gallery.
+    ``score`` is the cosine with that person (-1 to 1), ``threshold`` what it had to reach, ``margin`` its lead over the
+    second person.
+    """
+
+    decision: Decision
+    person_id: str | None
+    name: str | None
+    score: float
+    threshold: float
+    margin: float
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Observation:
+    """One face of one frame, seen to its end. ``quality`` is 0 to 1; a poor face has neither embedding nor match."""
+
+    face: Face
+    quality: float
+    embedding: Embedding | None = None
+    match: Match | None = None
+
+
+class EventType(StrEnum):
+    """The kinds of event on the wire."""
+
+    RECOGNIZED = "recognized"
+    UNKNOWN = "unknown"
+    LEFT = "left"
+    CAMERA_LOST = "camera_lost"
+    CAMERA_BACK = "camera_back"
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """News for subscribers. Which of the optional fields are set depends on ``event_type``."""
+
+    event_type: EventType
+    event_id: str
+    wall: float
+    time: float
+    camera: str
+    track_id: int | None = None
+    person_id: str | None = None
+    name: str | None = None
+    score: float | None = None
+    threshold: float | None = None
+    margin: float | None = None
+    votes: int | None = None
+    box: Box | None = None
+    frame_size: tuple[int, int] | None = None
+    quality: float | None = None
+    seconds: float | None = None
+    reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    """Somebody who is enrolled. ``enrolled`` is seconds since the Unix epoch."""
+
+    id: str
+    name: str
+    templates: int
+    enrolled: float
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """How the daemon is, as published every half minute and on change."""
+
+    version: str
+    uptime: float
+    fps: float
+    frames_seen: int
+    frames_dropped: int
+    camera: str
+    camera_state: Literal["starting", "ok", "lost"]
+    camera_reason: str | None
+    model: str
+    people: int
+    templates: int
+    rss_mb: float
+    cpu: float
+    temperature: float | None
+    throttled: bool | None

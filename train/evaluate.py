@@ -1,0 +1,166 @@
+"""Verification on pairs in LFW's format, through the detector, alignment and embedder that the device runs."""
+
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from edgeface import detectors
+from edgeface.embedding import Embedder
+from edgeface.errors import ImageError
+from edgeface.imaging import SUFFIXES, align, load_image
+from edgeface.modelcard import load_card
+from train.verification import best_threshold, equal_error_rate, fold_accuracies, tar_at_far, threshold_at_far
+
+matplotlib.use("Agg")
+NO_FACE = -1.0
+"""Score of a pair with a photo in which no face is found: never a match."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Pairs:
+    """Pairs of photos: names within the images' folder, whether they match, and the fold of each."""
+
+    left: list[str]
+    right: list[str]
+    same: NDArray[np.bool_]
+    folds: NDArray[np.int64]
+
+
+def read_pairs(path: Path) -> Pairs:
+    """Read LFW's pairs.txt: ``name n m`` is a matched pair, ``name n other m`` an unmatched one; the head counts folds and pairs.
+
+    Raises:
+        ImageError: the file cannot be read or is of another format.
+
+    """
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+        folds, per_kind = (int(part) for part in lines[0].split()) if len(lines[0].split()) == 2 else (1, int(lines[0]))
+        rows = [line.split() for line in lines[1:] if line.strip()]
+        full = [[a[0], a[1], a[0], a[2]] if len(a) == 3 else a for a in rows]
+        left, right = [f"{a}/{a}_{int(n):04}" for a, n, _, _ in full], [f"{b}/{b}_{int(m):04}" for _, _, b, m in full]
+    except (OSError, UnicodeDecodeError, ValueError, IndexError) as error:
+        raise ImageError(f"{path}: not a pairs file in LFW's format: {error}") from None
+    if len(rows) != 2 * folds * per_kind:
+        raise ImageError(f"{path}: {len(rows)} pairs, its first line promises {2 * folds * per_kind}")
+    return Pairs(left, right, np.array([len(row) == 3 for row in rows]), np.arange(len(rows)) // (2 * per_kind))
+
+
+def evaluate(images: Path, pairs_file: Path, model: Path) -> tuple[dict[str, Any], NDArray[np.float64], Pairs]:
+    """Figures, scores and pairs of a network on a verification set.
+
+    Raises:
+        ImageError: the pairs or a photo cannot be read.
+        ModelError: the network cannot be used.
+
+    """
+    pairs, embedder = read_pairs(pairs_file), Embedder(model)
+    detector = detectors.create()
+    vectors: dict[str, NDArray[np.float32] | None] = {}
+    for name in tqdm(sorted({*pairs.left, *pairs.right}), unit="photo"):
+        image = load_image(_find(images, name))
+        faces = detector.detect(image)
+        vectors[name] = embedder.embed(align(image, _central(faces, image).landmarks)).vector if faces else None
+    scores = np.array([_score(vectors[a], vectors[b]) for a, b in zip(pairs.left, pairs.right, strict=True)])
+    accuracies = fold_accuracies(scores, pairs.same, pairs.folds)
+    matched, unmatched = scores[pairs.same], scores[~pairs.same]
+    figures = {
+        "accuracy": float(np.mean(accuracies)),
+        "accuracy_std": float(np.std(accuracies)),
+        "tar": {f"{far:g}": tar_at_far(matched, unmatched, far) for far in (1e-2, 1e-3)},
+        "eer": equal_error_rate(matched, unmatched),
+        "thresholds": {
+            "accuracy": best_threshold(scores, pairs.same),
+            **{f"{far:g}": threshold_at_far(unmatched, far) for far in (1e-2, 1e-3)},
+        },
+        "card_thresholds": [
+            {
+                "far": t.far,
+                "cosine": t.cosine,
+                "far_here": float(np.mean(unmatched >= t.cosine)),
+                "tar_here": float(np.mean(matched >= t.cosine)),
+            }
+            for t in embedder.card.thresholds
+        ],
+        "pairs": len(scores),
+        "no_face": sorted(name for name, vector in vectors.items() if vector is None),
+        "model": embedder.card.digest,
+    }
+    return figures, scores, pairs
+
+
+def plot_roc(scores: NDArray[np.float64], same: NDArray[np.bool_], path: Path, title: str) -> None:
+    """Draw true-accept against false-accept rate, the latter on a log scale."""
+    from matplotlib import pyplot
+
+    thresholds = np.unique(scores)[::-1]
+    far = 1 - np.searchsorted(np.sort(scores[~same]), thresholds) / (~same).sum()
+    tar = 1 - np.searchsorted(np.sort(scores[same]), thresholds) / same.sum()
+    figure, axes = pyplot.subplots(figsize=(6, 5))
+    axes.step(np.maximum(far, 1e-5), tar, where="post")
+    axes.set(
+        xscale="log",
+        xlim=(1 / (~same).sum(), 1),
+        ylim=(0, 1.01),
+        xlabel="false-accept rate",
+        ylabel="true-accept rate",
+        title=title,
+    )
+    axes.grid(alpha=0.3)
+    figure.tight_layout()
+    figure.savefig(path, dpi=100)
+    pyplot.close(figure)
+
+
+def record(model: Path, name: str, figures: dict[str, Any]) -> None:
+    """Note figures in the network's card, under ``metrics``."""
+    card = load_card(model)
+    kept = {key: figures[key] for key in ("accuracy", "accuracy_std", "tar", "eer", "pairs")} | {
+        "no_face": len(figures["no_face"])
+    }
+    card = msgspec.structs.replace(card, metrics={**card.metrics, name: kept})
+    part = model / "model.json.part"
+    part.write_bytes(msgspec.json.format(msgspec.json.encode(card), indent=1) + b"\n")
+    os.replace(part, model / "model.json")
+
+
+def write_json(figures: dict[str, Any], path: Path) -> None:
+    """Write the figures, whole or not at all.
+
+    Raises:
+        ImageError: the file cannot be written.
+
+    """
+    part = path.with_name(f".{path.name}.part")
+    try:
+        part.write_text(json.dumps(figures, indent=2) + "\n")
+        os.replace(part, path)
+    except OSError as error:
+        raise ImageError(f"{path}: {error.strerror or error}") from None
+
+
+def _find(images: Path, name: str) -> Path:
+    for path in (images / name).parent.glob(f"{Path(name).name}.*"):
+        if path.suffix.lower() in SUFFIXES:
+            return path
+    raise ImageError(f"{images / name}.*: there is no such image")
+
+
+def _central(faces: Any, image: Any) -> Any:
+    """The face whose middle is nearest to the picture's: whom the photo is of, in a set of portraits."""
+    height, width = image.shape[:2]
+    return min(
+        faces, key=lambda f: np.hypot(f.box.left + f.box.width / 2 - width / 2, f.box.top + f.box.height / 2 - height / 2)
+    )
+
+
+def _score(a: NDArray[np.float32] | None, b: NDArray[np.float32] | None) -> float:
+    return NO_FACE if a is None or b is None else float(a @ b)

@@ -1,0 +1,238 @@
+"""Trained weights -> encoder.tflite and decoder.tflite, int8 throughout, and the card that vouches for them."""
+
+import hashlib
+import json
+import os
+import subprocess
+import tempfile
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import keras
+import msgspec
+import numpy as np
+import tensorflow as tf
+from numpy.typing import NDArray
+
+from edgeface.embedding import Embedder
+from edgeface.errors import ModelError
+from edgeface.imaging import TEMPLATE
+from edgeface.modelcard import ModelCard, NetworkFile, Threshold
+from train.data import Chips, load
+from train.fit import load_weights
+from train.model import IDENTITY, Shape, Weights, build_decoder, build_encoder, fold, set_weights
+from train.verification import all_pairs, tar_at_far, threshold_at_far
+
+CALIBRATION = 600
+"""Training chips that fix the ranges of the activations."""
+
+FARS = (1e-1, 1e-2, 1e-3, 1e-4, 1e-5)
+MIN_COSINE = 0.95
+"""Lowest mean cosine between the int8 and the float embedding that is let through."""
+
+
+def export(run: Path, folders: Sequence[Path], out: Path, name: str = "edgeface") -> ModelCard:
+    """Write the networks of ``run``/weights.npz and their card into ``out``.
+
+    ``folders`` are prepared chips: those for training calibrate the ranges, those of held-out people the thresholds.
+
+    Raises:
+        ModelError: the run holds no weights, an operation is not int8, or int8 and float disagree on real chips.
+
+    """
+    keras.mixed_precision.set_global_policy("float32")
+    recipe = _recipe(run)
+    shape = Shape(**{key: tuple(v) if isinstance(v, list) else v for key, v in recipe["shape"].items()})
+    training, held_out = load(folders).split()
+    if not len(held_out):
+        raise ModelError("nobody is held out to set the thresholds on: prepare folders with one subfolder a person")
+    encoder, decoder, sample = _folded(load_weights(run / "weights.npz"), shape, training)
+    codes = _float_codes(encoder, sample)
+    encoder_bytes = convert(encoder, (chip[None].astype(np.float32) for chip in sample), tf.uint8)
+    decoder_bytes = convert(decoder, (row[None] for row in codes), tf.int8)
+    out.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=out) as folder:
+        part = Path(folder)
+        files = {"encoder": encoder_bytes, "decoder": decoder_bytes}
+        for half, data in files.items():
+            (part / f"{half}.tflite").write_bytes(data)
+        manifests = [json.loads((folder / "manifest.json").read_text()) for folder in folders]
+        card = ModelCard(
+            name=name,
+            **{half: _network(part / f"{half}.tflite") for half in files},
+            input_size=112,
+            identity=IDENTITY,
+            appearance=shape.appearance,
+            mirror=True,
+            alignment=TEMPLATE.astype(float).round(4).tolist(),
+            thresholds=[Threshold(0.5, 0.0), Threshold(1e-6, 1.0)],
+            calibration={},
+            metrics={},
+            cost={"multiply_adds": multiply_adds(encoder), "parameters": encoder.count_params()},
+            training={"recipe": recipe, "data": manifests, "date": datetime.now(UTC).date().isoformat(), **_progress(run)},
+            licence=LICENCE,
+            commit=_commit(),
+        )
+        _write_card(part, card)
+        card = _measured(card, part, encoder, held_out)
+        _write_card(part, card)
+        for file in ("encoder.tflite", "decoder.tflite", "model.json"):
+            os.replace(part / file, out / file)
+    return card
+
+
+LICENCE = (
+    "Apache-2.0 for the weights; trained on CelebA and UTKFace, which their authors offer for non-commercial research, "
+    "with SFace (Apache-2.0) as the teacher"
+)
+
+
+def convert(model: keras.Model, examples: Iterator[NDArray[np.float32]], input_type: tf.DType) -> bytes:
+    """A model as int8 TFLite.
+
+    Raises:
+        ModelError: a tensor that is computed at run time is not an integer.
+
+    """
+    converter = tf.lite.TFLiteConverter.from_keras_model(model)
+    converter.optimizations = [tf.lite.Optimize.DEFAULT]
+    converter.representative_dataset = lambda: ([example] for example in examples)
+    converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
+    converter.inference_input_type, converter.inference_output_type = input_type, tf.int8
+    data = bytes(converter.convert())
+    interpreter = tf.lite.Interpreter(
+        model_content=data, experimental_op_resolver_type=tf.lite.experimental.OpResolverType.BUILTIN_REF
+    )
+    interpreter.allocate_tensors()
+    floating = [t["name"] for t in interpreter.get_tensor_details() if np.issubdtype(t["dtype"], np.floating)]
+    if floating:
+        raise ModelError(f"{model.name}: not int8 throughout: {floating[0]}")
+    return data
+
+
+def multiply_adds(model: keras.Model) -> int:
+    """Multiply-adds of one inference, convolutions and dense layers."""
+    total = 0
+    for layer in model.layers:
+        if isinstance(layer, keras.layers.Conv2D):
+            total += int(np.prod(layer.output.shape[1:3])) * int(np.prod(layer.kernel.shape))
+        elif isinstance(layer, keras.layers.Dense):
+            total += int(np.prod(layer.kernel.shape))
+    return total
+
+
+def _folded(weights: Weights, shape: Shape, training: Chips) -> tuple[keras.Model, keras.Model, NDArray[np.uint8]]:
+    """Both halves ready for conversion, and the chips that calibrate them."""
+    halves = {
+        half: fold({n.removeprefix(f"{half}/"): v for n, v in weights.items() if n.startswith(f"{half}/")})
+        for half in ("encoder", "decoder")
+    }
+    encoder, decoder = build_encoder(shape, folded=True), build_decoder(shape, folded=True)
+    rows = np.random.default_rng(0).choice(len(training), min(CALIBRATION, len(training)), replace=False)
+    # Black and white pin the input's range to 0..255, so that its scale is exactly 1.
+    extremes = np.stack([np.zeros((112, 112, 3), np.uint8), np.full((112, 112, 3), 255, np.uint8)])
+    sample = np.concatenate([training.take(rows)[0], extremes])
+    try:
+        set_weights(encoder, halves["encoder"])
+        scale = _appearance_scale(encoder, sample)
+        for part in ("kernel", "bias"):
+            halves["encoder"][f"appearance/{part}"] = halves["encoder"][f"appearance/{part}"] / scale
+        grid = halves["decoder"]["grid/kernel"].copy()
+        grid[IDENTITY:] *= scale
+        halves["decoder"]["grid/kernel"] = grid
+        set_weights(encoder, halves["encoder"])
+        set_weights(decoder, halves["decoder"])
+    except (KeyError, ValueError) as error:
+        raise ModelError(f"the weights do not fit the run's recipe: {error}") from None
+    return encoder, decoder, sample
+
+
+def _appearance_scale(encoder: keras.Model, sample: NDArray[np.uint8]) -> float:
+    """What the appearance code is divided by (and the decoder's kernel multiplied) to spread as far as a unit identity code.
+
+    Both enter the decoder as one int8 tensor, with one scale.
+    """
+    appearance = np.concatenate([encoder(chip[None].astype(np.float32))[1].numpy() for chip in sample[:-2]])
+    return float(np.quantile(np.abs(appearance), 0.999) * np.sqrt(IDENTITY) / 3.3)
+
+
+def _float_codes(encoder: keras.Model, sample: NDArray[np.uint8]) -> NDArray[np.float32]:
+    codes = []
+    for chip in sample[:-2]:
+        identity, appearance = (code.numpy()[0] for code in encoder(chip[None].astype(np.float32)))
+        codes.append(np.concatenate([identity / np.linalg.norm(identity), appearance]))
+    return np.array(codes, np.float32)
+
+
+def _measured(card: ModelCard, folder: Path, encoder: keras.Model, held_out: Chips) -> ModelCard:
+    """The card with thresholds and figures from people that the network was not trained on."""
+    embedder = Embedder(folder)
+    chips = held_out.take(np.arange(len(held_out)))[0]
+    quantised = np.stack([embedder.embed(chip).vector for chip in chips])
+    singles = np.stack([embedder.codes(chip)[0] for chip in chips[:500]])
+    floats = np.stack([encoder(chip[None].astype(np.float32))[0].numpy()[0] for chip in chips[:500]])
+    cosines = np.sum(singles * floats, axis=1) / np.linalg.norm(singles, axis=1) / np.linalg.norm(floats, axis=1)
+    if cosines.mean() < MIN_COSINE:
+        raise ModelError(
+            f"int8 and float disagree: mean cosine {cosines.mean():.3f} on {len(cosines)} chips, {MIN_COSINE} is needed"
+        )
+    matched, unmatched = all_pairs(quantised, held_out.people)
+    usable = [far for far in FARS if far * len(unmatched) >= 10]
+    if len(usable) < 2:
+        raise ModelError(f"{len(unmatched)} comparisons of held-out people are too few to set thresholds on")
+    return msgspec.structs.replace(
+        card,
+        thresholds=[Threshold(far, round(threshold_at_far(unmatched, far), 4)) for far in usable],
+        calibration={
+            "data": "held-out people of the training data",
+            "people": len(set(held_out.people)),
+            "chips": len(chips),
+            "unmatched_comparisons": len(unmatched),
+        },
+        metrics={
+            "validation": {f"tar_{far:g}": round(tar_at_far(matched, unmatched, far), 4) for far in usable},
+            "int8_against_float_cosine": {
+                "mean": round(float(cosines.mean()), 4),
+                "p01": round(float(np.quantile(cosines, 0.01)), 4),
+                "min": round(float(cosines.min()), 4),
+                "chips": len(cosines),
+            },
+        },
+    )
+
+
+def _network(path: Path) -> NetworkFile:
+    data = path.read_bytes()
+    return NetworkFile(path.name, hashlib.sha256(data).hexdigest(), len(data))
+
+
+def _write_card(folder: Path, card: ModelCard) -> None:
+    (folder / "model.json").write_bytes(msgspec.json.format(msgspec.json.encode(card), indent=1) + b"\n")
+
+
+def _recipe(run: Path) -> dict[str, Any]:
+    try:
+        return dict(json.loads((run / "recipe.json").read_text()))
+    except (OSError, ValueError) as error:
+        raise ModelError(f"{run}: holds no run of fit: {error}") from None
+
+
+def _progress(run: Path) -> dict[str, Any]:
+    """How far the run had come, from the last line of its history."""
+    lines = (run / "history.jsonl").read_text().splitlines()
+    return {"faces_presented": json.loads(lines[-1])["faces"]} if lines else {}
+
+
+def _commit() -> str:
+    """The git commit of the training code, with a + where the tree was changed, or "unknown" outside a repository."""
+    here = Path(__file__).parent
+    try:
+        head = subprocess.run(["git", "rev-parse", "HEAD"], cwd=here, capture_output=True, text=True, check=True).stdout.strip()
+        changed = subprocess.run(
+            ["git", "status", "--porcelain", "."], cwd=here, capture_output=True, text=True, check=True
+        ).stdout
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"
+    return head + ("+" if changed else "")

@@ -1,0 +1,274 @@
+"""Train the autoencoder on prepared chips: one loop, resumable at every moment."""
+
+import json
+import math
+import os
+import signal
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import keras
+import matplotlib
+import numpy as np
+import tensorflow as tf
+from numpy.typing import NDArray
+
+from edgeface.errors import ModelError
+from train import losses
+from train.data import Chips, augment, batches, load
+from train.model import Shape, Weights, build_decoder, build_encoder, get_weights, set_weights
+from train.verification import all_pairs, tar_at_far
+
+matplotlib.use("Agg")
+
+TARGET_SCALE = 12.5
+"""Brings the teacher's contributions (root mean square 0.08) near 1: Adam's steps are too coarse for smaller weights."""
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What a run is made of; kept beside its checkpoints and in the model card."""
+
+    faces: int = 900_000
+    batch: int = 128
+    peak_rate: float = 2e-3
+    weight_decay: float = 0.05
+    warm_up: float = 0.03
+    ema: float = 0.998
+    position_wise: float = 1.0
+    cosine: float = 1.0
+    relational: float = 0.5
+    reconstruction: float = 0.2
+    rebuilt_share: float = 0.25
+    seed: int = 1
+    precision: str = "float32"
+
+    @property
+    def steps(self) -> int:
+        """Batches from start to end."""
+        return self.faces // self.batch
+
+    def rate(self, step: int) -> float:
+        """One cycle: a linear warm-up, then half a cosine down to a hundredth of the peak."""
+        warm = max(1, int(self.warm_up * self.steps))
+        if step < warm:
+            return self.peak_rate * (step + 1) / warm
+        done = min(1.0, (step - warm) / max(1, self.steps - warm))
+        return self.peak_rate * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * done)))
+
+
+class Autoencoder(tf.Module):
+    """Encoder and decoder, trained, with the moving average of both that validation and export use."""
+
+    def __init__(self, shape: Shape, recipe: Recipe) -> None:
+        super().__init__()
+        self.recipe = recipe
+        self.encoder, self.decoder = build_encoder(shape), build_decoder(shape)
+        self.mean_encoder, self.mean_decoder = build_encoder(shape), build_decoder(shape)
+        self.optimizer = keras.optimizers.AdamW(recipe.peak_rate, weight_decay=recipe.weight_decay, global_clipnorm=5.0)
+        self.variables_to_train = self.encoder.trainable_variables + self.decoder.trainable_variables
+        self.optimizer.build(self.variables_to_train)
+        self.reset_means()
+
+    def reset_means(self) -> None:
+        """Let the moving averages start at the weights of now."""
+        self.mean_encoder.set_weights(self.encoder.get_weights())
+        self.mean_decoder.set_weights(self.decoder.get_weights())
+
+    @tf.function(reduce_retracing=True)  # type: ignore[untyped-decorator]
+    def step(self, chips: tf.Tensor, teacher: tf.Tensor, momentum: tf.Tensor) -> dict[str, tf.Tensor]:
+        """One update on a batch; returns the parts of the loss."""
+        recipe = self.recipe
+        teacher = TARGET_SCALE * tf.cast(teacher, tf.float32)
+        wanted = tf.math.l2_normalize(tf.reduce_sum(teacher, axis=1), axis=-1)
+        rebuilt_rows = int(recipe.batch * recipe.rebuilt_share)
+        with tf.GradientTape() as tape:
+            identity, appearance = self.encoder(augment(chips), training=True)
+            identity = tf.cast(identity, tf.float32)
+            unit = tf.math.l2_normalize(tf.reduce_sum(identity, axis=1), axis=-1)
+            codes = tf.concat([unit, tf.reduce_sum(tf.cast(appearance, tf.float32), axis=1)], axis=-1)
+            rebuilt = tf.cast(self.decoder(codes[:rebuilt_rows], training=True), tf.float32)
+            parts = {
+                "position_wise": losses.position_wise(identity, teacher),
+                "cosine": losses.cosine(unit, wanted),
+                "relational": losses.relational(unit, wanted),
+                "reconstruction": losses.reconstruction(rebuilt, tf.cast(chips[:rebuilt_rows], tf.float32) / 255.0),
+            }
+            loss = tf.add_n([getattr(recipe, name) * part for name, part in parts.items()])
+        gradients = tape.gradient(loss, self.variables_to_train)
+        self.optimizer.apply_gradients(zip(gradients, self.variables_to_train, strict=True))
+        for means, model in ((self.mean_encoder, self.encoder), (self.mean_decoder, self.decoder)):
+            for mean, variable in zip(means.variables, model.variables, strict=True):
+                mean.assign(momentum * mean + (1.0 - momentum) * variable)
+        return parts
+
+    def embed(self, chips: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Unit identity codes, (n, 128), by the averaged encoder."""
+        sums = []
+        for at in range(0, len(chips), 128):
+            identity, _ = self.mean_encoder(chips[at : at + 128].astype(np.float32), training=False)
+            sums.append(tf.reduce_sum(tf.cast(identity, tf.float32), axis=1).numpy())
+        codes = np.concatenate(sums)
+        return np.asarray(codes / np.linalg.norm(codes, axis=1, keepdims=True), np.float32)
+
+    def weights(self) -> Weights:
+        """The averaged weights of both halves, by ``encoder/`` and ``decoder/`` names."""
+        halves = {"encoder": self.mean_encoder, "decoder": self.mean_decoder}
+        return {f"{half}/{name}": value for half, model in halves.items() for name, value in get_weights(model).items()}
+
+    def load(self, weights: Weights) -> None:
+        """Start from these weights.
+
+        Raises:
+            ModelError: they belong to a network of another shape.
+
+        """
+        try:
+            for half, model in (("encoder", self.encoder), ("decoder", self.decoder)):
+                start = f"{half}/"
+                set_weights(model, {n.removeprefix(start): v for n, v in weights.items() if n.startswith(start)})
+        except (KeyError, ValueError) as error:
+            raise ModelError(f"the weights are of another network: {error}") from None
+        self.reset_means()
+
+
+def validate(model: Autoencoder, data: Chips) -> dict[str, float]:
+    """Figures on people the network never saw: cosine with the teacher, and TAR over all pairs of them."""
+    chips, positions = data.take(np.arange(len(data)))
+    teacher = positions.astype(np.float32).sum(axis=1)
+    teacher /= np.linalg.norm(teacher, axis=1, keepdims=True)
+    student = model.embed(chips)
+    matched, unmatched = all_pairs(student, data.people)
+    return {
+        "teacher_cosine": float(np.mean(np.sum(student * teacher, axis=1))),
+        "tar_1e-2": tar_at_far(matched, unmatched, 1e-2),
+        "tar_1e-3": tar_at_far(matched, unmatched, 1e-3),
+    }
+
+
+def save_weights(weights: Weights, path: Path) -> None:
+    """Write weights in half precision, whole or not at all."""
+    part = path.with_suffix(".part.npz")
+    np.savez(part, allow_pickle=False, **{name: value.astype(np.float16) for name, value in weights.items()})
+    os.replace(part, path)
+
+
+def load_weights(path: Path) -> Weights:
+    """Read what ``save_weights`` wrote, as float32.
+
+    Raises:
+        ModelError: the file cannot be read.
+
+    """
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            return {name: file[name].astype(np.float32) for name in file.files}
+    except (OSError, ValueError) as error:
+        raise ModelError(f"{path}: no weights can be read from it: {error}") from None
+
+
+def fit(
+    folders: Sequence[Path],
+    out: Path,
+    recipe: Recipe,
+    *,
+    start: Path | None = None,
+    minutes_between: float = 4.0,
+    shape: Shape | None = None,
+) -> dict[str, Any]:
+    """Train to the recipe's end, or until SIGINT or SIGTERM; run again with the same ``out`` to go on.
+
+    Writes into ``out``: checkpoints/, tensorboard/, history.jsonl, curves.png, recipe.json, and weights.npz, the averaged
+    weights in half precision. Returns the last line of the history.
+    """
+    keras.mixed_precision.set_global_policy(recipe.precision)
+    keras.utils.set_random_seed(recipe.seed)
+    shape = shape or Shape()
+    training, held_out = load(folders).split()
+    model = Autoencoder(shape, recipe)
+    step = tf.Variable(0, dtype=tf.int64, name="step")
+    checkpoint = tf.train.Checkpoint(model=model, step=step)
+    manager = tf.train.CheckpointManager(checkpoint, str(out / "checkpoints"), max_to_keep=2)
+    if manager.latest_checkpoint:
+        checkpoint.restore(manager.latest_checkpoint).assert_existing_objects_matched()
+    elif start:
+        model.load(load_weights(start))
+    out.mkdir(parents=True, exist_ok=True)
+    (out / "recipe.json").write_text(json.dumps({**asdict(recipe), "shape": asdict(shape)}, indent=2) + "\n")
+    board = tf.summary.create_file_writer(str(out / "tensorboard"))
+    stop = _stop_flag()
+    began, since, sums = time.monotonic(), int(step), {}
+    line: dict[str, Any] = {}
+    print(
+        f"{len(training)} chips to train on, {len(held_out)} to validate, from step {int(step)} to {recipe.steps}", flush=True
+    )
+
+    for chips, teacher in batches(training, recipe.batch, int(step), recipe.seed):
+        at = int(step)
+        if at < recipe.steps:
+            model.optimizer.learning_rate.assign(recipe.rate(at))
+            # A short memory at first, so that the average forgets the random start.
+            momentum = min(recipe.ema, (1 + at) / (10 + at))
+            for name, part in model.step(chips, teacher, tf.constant(momentum, tf.float32)).items():
+                sums[name] = sums.get(name, 0.0) + part
+            step.assign_add(1)
+        ended = stop[0] or int(step) >= recipe.steps
+        if ended or time.monotonic() - began > 60 * minutes_between:
+            count = int(step) - since
+            line = {"step": int(step), "faces": int(step) * recipe.batch, "rate": recipe.rate(at)}
+            line |= {name: float(total) / max(1, count) for name, total in sums.items()}
+            line["faces_per_second"] = count * recipe.batch / (time.monotonic() - began)
+            line |= {f"validation_{name}": value for name, value in validate(model, held_out).items()} if len(held_out) else {}
+            _record(out, board, line)
+            manager.save()
+            save_weights(model.weights(), out / "weights.npz")
+            if ended:
+                break
+            began, since, sums = time.monotonic(), int(step), {}
+    plot_curves(out)
+    return line
+
+
+def plot_curves(out: Path) -> None:
+    """Draw ``out``/history.jsonl as ``out``/curves.png."""
+    from matplotlib import pyplot
+
+    lines = [json.loads(line) for line in (out / "history.jsonl").read_text().splitlines()]
+    figure, (left, right) = pyplot.subplots(1, 2, figsize=(11, 4))
+    for name in ("position_wise", "cosine", "relational", "reconstruction"):
+        left.plot([l["faces"] for l in lines if name in l], [l[name] for l in lines if name in l], label=name)
+    for name in ("validation_teacher_cosine", "validation_tar_1e-2", "validation_tar_1e-3"):
+        right.plot([l["faces"] for l in lines if name in l], [l[name] for l in lines if name in l], label=name)
+    left.set(title="loss on training batches", xlabel="faces presented", yscale="log")
+    right.set(title="people never trained on", xlabel="faces presented")
+    for axes in (left, right):
+        axes.legend()
+        axes.grid(alpha=0.3)
+    figure.tight_layout()
+    figure.savefig(out / "curves.png", dpi=100)
+    pyplot.close(figure)
+
+
+def _record(out: Path, board: tf.summary.SummaryWriter, line: dict[str, Any]) -> None:
+    with (out / "history.jsonl").open("a") as history:
+        history.write(json.dumps(line) + "\n")
+    with board.as_default():
+        for name, value in line.items():
+            tf.summary.scalar(name, value, step=line["step"])
+    board.flush()
+    print("  ".join(f"{name} {value:.4g}" for name, value in line.items()), flush=True)
+
+
+def _stop_flag() -> list[bool]:
+    """A list that holds true once the process was asked to stop."""
+    flag = [False]
+
+    def ask(*_: object) -> None:
+        flag[0] = True
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, ask)
+    return flag

@@ -1,0 +1,188 @@
+"""The autoencoder: encoder (identity code and appearance code) and decoder, for training and, folded, for export.
+
+h = f_E(x; W, b) and x' = f_D(h; W', b') as in the textbook, with h split in two: what the teacher says of the person
+(identity), and what else it takes to draw this photo of them (appearance: pose, light, expression).
+"""
+
+from dataclasses import dataclass
+from typing import Any, cast
+
+import keras
+import numpy as np
+import tensorflow as tf
+from keras import layers
+from numpy.typing import NDArray
+
+SIZE = 112
+REBUILT = 56
+GRID = 7
+IDENTITY = 128
+
+Weights = dict[str, NDArray[np.floating[Any]]]
+
+
+@dataclass(frozen=True)
+class Shape:
+    """Widths of the encoder's stages at 56, 28, 14 and 7 pixels, and how many residual blocks follow each."""
+
+    widths: tuple[int, int, int, int] = (24, 48, 96, 192)
+    blocks: tuple[int, int, int, int] = (0, 1, 2, 1)
+    neck: int = 128
+    appearance: int = 32
+    decoder: tuple[int, int, int, int] = (64, 48, 32, 16)
+
+
+@keras.saving.register_keras_serializable("edgeface")
+class FusedBatchNorm(layers.Layer):  # type: ignore[misc]
+    """Batch normalisation as one fused kernel: Keras 3 composes it from parts, which costs a quarter of the speed here."""
+
+    def __init__(self, momentum: float = 0.98, epsilon: float = 1e-3, **options: Any) -> None:
+        super().__init__(**options)
+        self.momentum, self.epsilon = momentum, epsilon
+
+    def build(self, shape: tuple[int | None, ...]) -> None:
+        """Create gamma, beta and the moving statistics, all float32 whatever the policy."""
+        channels = (shape[-1],)
+        add = self.add_weight
+        self.gamma = add(name="gamma", shape=channels, initializer="ones", dtype="float32", autocast=False)
+        self.beta = add(name="beta", shape=channels, initializer="zeros", dtype="float32", autocast=False)
+        options = {"shape": channels, "dtype": "float32", "autocast": False, "trainable": False}
+        self.mean = add(name="mean", initializer="zeros", **options)
+        self.variance = add(name="variance", initializer="ones", **options)
+
+    def call(self, x: tf.Tensor, training: bool = False) -> tf.Tensor:
+        """Normalise ``x``; in training by its own statistics, which also move the stored ones."""
+        gamma, beta = tf.convert_to_tensor(self.gamma), tf.convert_to_tensor(self.beta)
+        mean, variance = tf.convert_to_tensor(self.mean), tf.convert_to_tensor(self.variance)
+        empty = tf.zeros([0])
+        y, batch_mean, batch_variance, *_ = tf.raw_ops.FusedBatchNormV3(
+            x=x,
+            scale=gamma,
+            offset=beta,
+            mean=empty if training else mean,
+            variance=empty if training else variance,
+            epsilon=self.epsilon,
+            is_training=training,
+        )
+        if training:
+            self.mean.assign(self.momentum * mean + (1 - self.momentum) * batch_mean)
+            self.variance.assign(self.momentum * variance + (1 - self.momentum) * batch_variance)
+        return y
+
+
+@keras.saving.register_keras_serializable("edgeface")
+class PositionDense(layers.Layer):  # type: ignore[misc]
+    """A dense layer over the 7 x 7 map, kept apart by position: (n, 7, 7, c) -> (n, 49, units), to be summed over axis 1."""
+
+    def __init__(self, units: int, **options: Any) -> None:
+        super().__init__(**options)
+        self.units = units
+
+    def build(self, shape: tuple[int | None, ...]) -> None:
+        """Create one kernel and one bias a position."""
+        channels = cast(int, shape[-1])
+        start = keras.initializers.RandomNormal(stddev=0.1 * channels**-0.5)
+        self.kernel = self.add_weight(name="kernel", shape=(GRID**2, channels, self.units), initializer=start)
+        self.bias = self.add_weight(name="bias", shape=(GRID**2, self.units), initializer="zeros")
+
+    def call(self, x: tf.Tensor) -> tf.Tensor:
+        """Apply each position's kernel to its column of the map."""
+        columns = tf.transpose(tf.reshape(x, [-1, GRID**2, x.shape[-1]]), [1, 0, 2])
+        parts = tf.transpose(tf.matmul(columns, tf.convert_to_tensor(self.kernel)), [1, 0, 2])
+        return parts + tf.convert_to_tensor(self.bias)
+
+
+@keras.saving.register_keras_serializable("edgeface")
+class Double(layers.Layer):  # type: ignore[misc]
+    """Twice the width and height, each pixel repeated; one TFLite operation, where Keras's UpSampling2D becomes several."""
+
+    def call(self, x: tf.Tensor) -> tf.Tensor:
+        """(n, h, w, c) -> (n, 2h, 2w, c)."""
+        return tf.image.resize(x, [2 * x.shape[1], 2 * x.shape[2]], method="nearest")
+
+    def compute_output_shape(self, shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
+        """The shape of what ``call`` gives."""
+        n, height, width, channels = shape
+        return n, 2 * cast(int, height), 2 * cast(int, width), channels
+
+
+def _convolution(x: Any, width: int, stride: int, name: str, *, relu: bool, folded: bool, size: int = 3) -> Any:
+    x = layers.Conv2D(width, size, stride, "same", use_bias=folded, kernel_initializer="he_normal", name=name)(x)
+    x = x if folded else FusedBatchNorm(name=f"{name}_norm")(x)
+    return layers.ReLU(name=f"{name}_relu")(x) if relu else x
+
+
+def build_encoder(shape: Shape, *, folded: bool = False) -> keras.Model:
+    """The encoder: pixels 0..255 -> identity and appearance.
+
+    For training (``folded=False``) it takes (n, 112, 112, 3) and gives each code by position, (n, 49, dimensions). Folded, batch
+    norms and scaling are in the convolutions, a batch is one image, and each code is its sum, (1, dimensions).
+    """
+    inputs = keras.Input((SIZE, SIZE, 3), batch_size=1 if folded else None, name="chip")
+    # Only a factor, no offset: it folds into the first kernel exactly, zero padding included.
+    x = inputs if folded else layers.Rescaling(1 / 255)(inputs)
+    for stage, (width, blocks) in enumerate(zip(shape.widths, shape.blocks, strict=True)):
+        x = _convolution(x, width, 2, f"stage{stage}", relu=True, folded=folded)
+        for block in range(blocks):
+            name = f"stage{stage}_block{block}"
+            y = _convolution(x, width, 1, f"{name}a", relu=True, folded=folded)
+            y = _convolution(y, width, 1, f"{name}b", relu=False, folded=folded)
+            x = layers.ReLU(name=f"{name}_relu")(layers.Add(name=f"{name}_add")([x, y]))
+    # The heads hold a kernel for each of 49 positions: a narrow map before them halves the file.
+    x = _convolution(x, shape.neck, 1, "neck", relu=False, folded=folded, size=1)
+    codes = []
+    for name, units in (("identity", IDENTITY), ("appearance", shape.appearance)):
+        if folded:
+            # A convolution that covers the whole map is the same sum, and is quantised by channel everywhere.
+            code = layers.Conv2D(units, GRID, padding="valid", name=name)(x)
+            codes.append(layers.Reshape((units,), name=f"{name}_code")(code))
+        else:
+            codes.append(PositionDense(units, name=name)(x))
+    return keras.Model(inputs, codes, name="encoder")
+
+
+def build_decoder(shape: Shape, *, folded: bool = False) -> keras.Model:
+    """The decoder: unit identity code and appearance code, joined, (n, 128 + appearance) -> pixels 0..1, (n, 56, 56, 3)."""
+    inputs = keras.Input((IDENTITY + shape.appearance,), batch_size=1 if folded else None, name="codes")
+    x = layers.Dense(GRID**2 * shape.decoder[0], activation="relu", name="grid")(inputs)
+    x = layers.Reshape((GRID, GRID, shape.decoder[0]))(x)
+    for stage, width in enumerate(shape.decoder[1:]):
+        x = Double(name=f"double{stage}")(x)
+        x = _convolution(x, width, 1, f"up{stage}", relu=True, folded=folded)
+    x = layers.Conv2D(3, 3, padding="same", activation="sigmoid", name="pixels")(x)
+    return keras.Model(inputs, x, name="decoder")
+
+
+def get_weights(model: keras.Model) -> Weights:
+    """Every weight by ``layer/weight`` name, as float32 arrays."""
+    return {f"{layer.name}/{weight.name}": weight.numpy() for layer in model.layers for weight in layer.weights}
+
+
+def set_weights(model: keras.Model, weights: Weights) -> None:
+    """Load what ``get_weights`` gave.
+
+    Raises:
+        KeyError: a weight of the model is missing.
+
+    """
+    for layer in model.layers:
+        for weight in layer.weights:
+            weight.assign(weights[f"{layer.name}/{weight.name}"])
+
+
+def fold(weights: Weights, epsilon: float = 1e-3) -> Weights:
+    """Turn the weights of a model in training form into those of its folded form."""
+    folded: Weights = {}
+    for name, value in weights.items():
+        layer, kind = name.split("/")
+        if f"{layer}_norm/gamma" in weights and kind == "kernel":
+            gamma, beta, mean, variance = (weights[f"{layer}_norm/{part}"] for part in ("gamma", "beta", "mean", "variance"))
+            scale = gamma / np.sqrt(variance + epsilon)
+            folded[name] = value * scale / (255.0 if layer == "stage0" else 1.0)
+            folded[f"{layer}/bias"] = beta - mean * scale
+        elif value.ndim == 3:  # PositionDense
+            folded[name] = value.reshape(GRID, GRID, *value.shape[1:])
+            folded[f"{layer}/bias"] = weights[f"{layer}/bias"].sum(axis=0)
+        elif not layer.endswith("_norm") and name not in folded:
+            folded[name] = value
+    return folded

@@ -1,0 +1,152 @@
+"""Folders of photos -> shards of aligned chips with the teacher's targets, a split by person, and a manifest."""
+
+import hashlib
+import json
+import os
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from threading import local
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from edgeface import detectors
+from edgeface.errors import EdgefaceError, ImageError
+from edgeface.imaging import SUFFIXES, align, eye_distance, load_image
+from edgeface.types import Image
+from train.teacher import Teacher
+
+SHARD = 512
+VALIDATION_SHARE = 0.05
+MIN_EYE_DISTANCE = 12.0
+
+
+def find_photos(folders: Sequence[Path]) -> Iterator[tuple[Path, str]]:
+    """Each photo under ``folders`` with its person: the first folder below the given one, or "" for photos right in it."""
+    for folder in folders:
+        if not folder.is_dir():
+            raise ImageError(f"{folder}: no such folder")
+        for path in sorted(folder.rglob("*")):
+            if path.suffix.lower() in SUFFIXES:
+                inside = path.relative_to(folder).parts
+                yield path, f"{folder.name}/{inside[0]}" if len(inside) > 1 else ""
+
+
+def is_validation(person: str) -> bool:
+    """Whether a person is held out: a fixed share by hash, so that adding photos never moves anybody."""
+    digest = hashlib.sha256(person.encode()).digest()
+    return bool(person) and int.from_bytes(digest[:4], "big") < VALIDATION_SHARE * 2**32
+
+
+def prepare(folders: Sequence[Path], out: Path, teacher: Path, workers: int) -> dict[str, object]:
+    """Write ``out``/shard-NNNNN.{chips,positions}.npy and .json, dropped.tsv and manifest.json; returns the manifest.
+
+    Finished shards are kept when run again over the same folders, so an interrupted run goes on where it was.
+
+    Raises:
+        ImageError: a folder is missing or holds no photo.
+        ModelError: the teacher cannot be used.
+
+    """
+    photos = list(find_photos(folders))
+    if not photos:
+        raise ImageError(f"no photo in {', '.join(map(str, folders))}")
+    out.mkdir(parents=True, exist_ok=True)
+    shards = [photos[at : at + SHARD] for at in range(0, len(photos), SHARD)]
+    own = local()
+
+    def work(number: int) -> int:
+        if not hasattr(own, "teacher"):
+            own.teacher, own.detector = Teacher(teacher), detectors.create()
+        return _write_shard(out, number, shards[number], own.teacher, own.detector)
+
+    cv2.setNumThreads(1)
+    with ThreadPoolExecutor(workers) as pool, tqdm(total=len(photos), unit="photo", smoothing=0.05) as bar:
+        for done in pool.map(work, range(len(shards))):
+            bar.update(done)
+    return _write_manifest(out, folders, teacher, len(shards))
+
+
+def find_chip(image: Image, detector: detectors.Detector) -> Image:
+    """The chip of the photo's largest face.
+
+    Raises:
+        ImageError: there is no face, or only one too small to learn from.
+
+    """
+    faces = detector.detect(image)
+    if not faces:
+        # Tight crops leave the detector no surroundings to see the face against.
+        edge = max(image.shape[:2]) // 4
+        image = np.asarray(cv2.copyMakeBorder(image, edge, edge, edge, edge, cv2.BORDER_CONSTANT), np.uint8)
+        faces = detector.detect(image)
+    if not faces:
+        raise ImageError("no face")
+    if eye_distance(faces[0]) < MIN_EYE_DISTANCE:
+        raise ImageError(f"the eyes are only {eye_distance(faces[0]):.0f} pixels apart")
+    return align(image, faces[0].landmarks)
+
+
+def targets(chips: NDArray[np.uint8], teacher: Teacher) -> NDArray[np.float16]:
+    """The teacher's contributions for each chip as it is and mirrored, shape (n, 2, 49, 128).
+
+    The map of a mirrored face is not the mirrored map, so it is computed, not flipped.
+    """
+    result = np.empty((len(chips), 2, 49, 128), np.float16)
+    for at in range(0, len(chips), 16):
+        batch = chips[at : at + 16]
+        result[at : at + 16, 0] = teacher.positions(batch)
+        result[at : at + 16, 1] = teacher.positions(batch[:, :, ::-1])
+    return result
+
+
+def _write_shard(out: Path, number: int, photos: list[tuple[Path, str]], teacher: Teacher, detector: detectors.Detector) -> int:
+    stem = out / f"shard-{number:05}"
+    listing = [[str(path), person] for path, person in photos]
+    index = stem.with_suffix(".json")
+    if index.is_file() and json.loads(index.read_text())["photos"] == listing:
+        return len(photos)
+    chips, kept, dropped = [], [], []
+    for path, person in photos:
+        try:
+            chips.append(find_chip(load_image(path), detector))
+            kept.append([str(path), person])
+        except EdgefaceError as error:
+            dropped.append([str(path), str(error)])
+    batch = np.stack(chips) if chips else np.empty((0, 112, 112, 3), np.uint8)
+    np.save(stem.with_suffix(".chips.npy"), batch)
+    np.save(stem.with_suffix(".positions.npy"), targets(batch, teacher))
+    _replace(index, json.dumps({"photos": listing, "kept": kept, "dropped": dropped}))
+    return len(photos)
+
+
+def _write_manifest(out: Path, folders: Sequence[Path], teacher: Path, shards: int) -> dict[str, object]:
+    for stale in out.glob("shard-*"):
+        if int(stale.name[6:11]) >= shards:
+            stale.unlink()
+    indexes = [json.loads((out / f"shard-{number:05}.json").read_text()) for number in range(shards)]
+    kept = [person for index in indexes for _, person in index["kept"]]
+    dropped = [row for index in indexes for row in index["dropped"]]
+    _replace(out / "dropped.tsv", "".join(f"{path}\t{reason}\n" for path, reason in dropped))
+    held_out = sum(map(is_validation, kept))
+    manifest: dict[str, object] = {
+        "sources": [folder.name for folder in folders],
+        "teacher": f"sha256:{hashlib.sha256(teacher.read_bytes()).hexdigest()}",
+        "shards": shards,
+        "chips": len(kept),
+        "dropped": len(dropped),
+        "people": len(set(kept) - {""}),
+        "train": len(kept) - held_out,
+        "validation": held_out,
+    }
+    _replace(out / "manifest.json", json.dumps(manifest, indent=2) + "\n")
+    return manifest
+
+
+def _replace(path: Path, text: str) -> None:
+    temporary = path.with_suffix(path.suffix + ".part")
+    temporary.write_text(text)
+    os.replace(temporary, path)
