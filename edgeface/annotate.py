@@ -1,6 +1,5 @@
 """Draws what was found on pictures, and pictures on a sheet."""
 
-import os
 import unicodedata
 from collections.abc import Sequence
 from pathlib import Path
@@ -61,7 +60,7 @@ def save_image(path: Path, image: Image) -> None:
     part = path.with_name(f".{path.name}.part")
     try:
         part.write_bytes(data.tobytes())
-        os.replace(part, path)
+        part.replace(path)
     except OSError as error:
         part.unlink(missing_ok=True)
         raise ImageError(f"{path}: {error.strerror or error}") from None

@@ -204,7 +204,8 @@ def identify(
     """
     from edgeface.enrolment import read_images
 
-    results, failed = [], False
+    results: list[dict[str, Any]] = []
+    failed = False
     with _parts(context.obj) as (_, pipeline, _gallery):
         loaded = list(images)
         single = len(loaded) == 1 and not loaded[0].is_dir()
@@ -363,8 +364,8 @@ def export(
         return
     part = file.with_name(f".{file.name}.part")
     try:
-        with open(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as stream:
-            stream.write(data)
+        part.touch(mode=0o600)
+        part.write_bytes(data)
         part.replace(file)
     except OSError as error:
         part.unlink(missing_ok=True)

@@ -25,7 +25,7 @@ class _Section(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Device(_Section, frozen=True):
-    """This device."""
+    """Which device it is."""
 
     id: Annotated[Slug, Meta(description="unique on the broker; letters, digits, - and _")] = "edgeface"
 

@@ -38,7 +38,7 @@ class Check:
 def examine(path: Path | None, model: Path = SHIPPED) -> Iterator[Check]:
     """Run every check, in the order in which the daemon would stumble."""
     yield _check(
-        "runtime", lambda: _runtime(model), "reinstall edgeface; with numpy 2, tflite-runtime must give way to ai-edge-litert"
+        "runtime", lambda: _runtime(model), "reinstall edgeface; numpy 2 needs ai-edge-litert in place of tflite-runtime"
     )
     yield _check("model", lambda: _model(model), "reinstall edgeface, or put back the model's own files")
     try:
@@ -80,7 +80,7 @@ def _runtime(model: Path) -> str:
     embedder.embed(chip)
     took = 1000 * (time.perf_counter() - started)
     version = ".".join(map(str, sys.version_info[:3]))
-    return f"Python {version}, {embedder.runtime}, numpy {np.__version__}, OpenCV {cv2.__version__}; one embedding in {took:.1f} ms"
+    return f"Python {version}, {embedder.runtime}, numpy {np.__version__}, OpenCV {cv2.__version__}; {took:.1f} ms a face"
 
 
 def _model(model: Path) -> str:
@@ -144,9 +144,13 @@ def _broker(settings: config.Config) -> str:
         else:
             client.subscribe(topic, qos=1)
 
-    client.on_connect = on_connect
-    client.on_subscribe = lambda *_: client.publish(topic, b"?", qos=1)
-    client.on_message = lambda *_: answers.put("")
+    def on_subscribe(*_: Any) -> None:
+        client.publish(topic, b"?", qos=1)
+
+    def on_message(*_: Any) -> None:
+        answers.put("")
+
+    client.on_connect, client.on_subscribe, client.on_message = on_connect, on_subscribe, on_message
     started = time.perf_counter()
     try:
         client.connect(settings.mqtt.host, mqtt.port(settings.mqtt))

@@ -74,4 +74,4 @@ def _invoke(network: Any, values: NDArray[Any]) -> dict[int, NDArray[np.float32]
 def _quantise(values: NDArray[Any], given: dict[str, Any]) -> NDArray[Any]:
     scale, zero = given["quantization"]
     limits = np.iinfo(given["dtype"])
-    return np.clip(np.rint(values / scale + zero), limits.min, limits.max).astype(given["dtype"])
+    return np.asarray(np.clip(np.rint(values / scale + zero), limits.min, limits.max), given["dtype"])

@@ -110,7 +110,7 @@ class Gallery:
         (model,) = self._database.execute("SELECT model FROM meta").fetchone()
         if model != self._model:
             raise GalleryError(
-                f"{self._path}: belongs to the model {model[:19]}…, not to {self._model[:19]}…; enrol again into another gallery.path"
+                f"{self._path}: is of the model {model[:19]}…, not of {self._model[:19]}…; enrol anew into another gallery.path"
             )
 
     def close(self) -> None:

@@ -1,4 +1,4 @@
-"""The open-set decision: whose face is it, if anybody's?"""
+"""The open-set decision: whose face it is, if anybody's."""
 
 import numpy as np
 

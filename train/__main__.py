@@ -30,8 +30,8 @@ def prepare(
 
     manifest = work(folders, out, teacher or find_teacher(), workers)
     typer.echo(
-        f"{manifest['chips']} chips of {manifest['people']} named people: {manifest['train']} to train on, {manifest['validation']} "
-        f"held out; {manifest['dropped']} photos dropped, listed in {out / 'dropped.tsv'}"
+        f"{manifest['chips']} chips of {manifest['people']} named people: {manifest['train']} to train on, "
+        f"{manifest['validation']} held out; {manifest['dropped']} photos dropped, listed in {out / 'dropped.tsv'}"
     )
 
 

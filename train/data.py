@@ -52,7 +52,10 @@ def load(folders: Sequence[Path]) -> Chips:
         ImageError: a folder holds no finished preparation.
 
     """
-    chips, positions, where, people = [], [], [], []
+    chips: list[NDArray[np.uint8]] = []
+    positions: list[NDArray[np.float16]] = []
+    where: list[tuple[int, int]] = []
+    people: list[str] = []
     for folder in folders:
         if not (folder / "manifest.json").is_file():
             raise ImageError(f"{folder}: no manifest.json; run python -m train prepare first, to its end")

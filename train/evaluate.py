@@ -1,7 +1,6 @@
 """Verification on pairs in LFW's format, through the detector, alignment and embedder that the device runs."""
 
 import json
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -35,7 +34,7 @@ class Pairs:
 
 
 def read_pairs(path: Path) -> Pairs:
-    """Read LFW's pairs.txt: ``name n m`` is a matched pair, ``name n other m`` an unmatched one; the head counts folds and pairs.
+    """Read LFW's pairs.txt: ``name n m`` is a matched pair, ``name n other m`` an unmatched one; line 1 counts folds, pairs.
 
     Raises:
         ImageError: the file cannot be read or is of another format.
@@ -129,7 +128,7 @@ def record(model: Path, name: str, figures: dict[str, Any]) -> None:
     card = msgspec.structs.replace(card, metrics={**card.metrics, name: kept})
     part = model / "model.json.part"
     part.write_bytes(msgspec.json.format(msgspec.json.encode(card), indent=1) + b"\n")
-    os.replace(part, model / "model.json")
+    part.replace(model / "model.json")
 
 
 def write_json(figures: dict[str, Any], path: Path) -> None:
@@ -142,7 +141,7 @@ def write_json(figures: dict[str, Any], path: Path) -> None:
     part = path.with_name(f".{path.name}.part")
     try:
         part.write_text(json.dumps(figures, indent=2) + "\n")
-        os.replace(part, path)
+        part.replace(path)
     except OSError as error:
         raise ImageError(f"{path}: {error.strerror or error}") from None
 

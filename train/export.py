@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import os
 import subprocess
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -44,7 +43,7 @@ def export(run: Path, folders: Sequence[Path], out: Path, name: str = "edgeface"
     """
     keras.mixed_precision.set_global_policy("float32")
     recipe = _recipe(run)
-    shape = Shape(**{key: tuple(v) if isinstance(v, list) else v for key, v in recipe["shape"].items()})
+    shape = msgspec.convert(recipe["shape"], Shape)
     training, held_out = load(folders).split()
     if not len(held_out):
         raise ModelError("nobody is held out to set the thresholds on: prepare folders with one subfolder a person")
@@ -79,7 +78,7 @@ def export(run: Path, folders: Sequence[Path], out: Path, name: str = "edgeface"
         card = _measured(card, part, encoder, held_out)
         _write_card(part, card)
         for file in ("encoder.tflite", "decoder.tflite", "model.json"):
-            os.replace(part / file, out / file)
+            (part / file).replace(out / file)
     return card
 
 

@@ -2,7 +2,6 @@
 
 import json
 import math
-import os
 import signal
 import time
 from collections.abc import Sequence
@@ -60,7 +59,7 @@ class Recipe:
         return self.peak_rate * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * done)))
 
 
-class Autoencoder(tf.Module):
+class Autoencoder(tf.Module):  # type: ignore[misc]
     """Encoder and decoder, trained, with the moving average of both that validation and export use."""
 
     def __init__(self, shape: Shape, recipe: Recipe) -> None:
@@ -141,19 +140,18 @@ def validate(model: Autoencoder, data: Chips) -> dict[str, float]:
     teacher = positions.astype(np.float32).sum(axis=1)
     teacher /= np.linalg.norm(teacher, axis=1, keepdims=True)
     student = model.embed(chips)
+    figures = {"teacher_cosine": float(np.mean(np.sum(student * teacher, axis=1)))}
     matched, unmatched = all_pairs(student, data.people)
-    return {
-        "teacher_cosine": float(np.mean(np.sum(student * teacher, axis=1))),
-        "tar_1e-2": tar_at_far(matched, unmatched, 1e-2),
-        "tar_1e-3": tar_at_far(matched, unmatched, 1e-3),
-    }
+    if len(matched) and len(unmatched):
+        figures |= {"tar_1e-2": tar_at_far(matched, unmatched, 1e-2), "tar_1e-3": tar_at_far(matched, unmatched, 1e-3)}
+    return figures
 
 
 def save_weights(weights: Weights, path: Path) -> None:
     """Write weights in half precision, whole or not at all."""
     part = path.with_suffix(".part.npz")
     np.savez(part, allow_pickle=False, **{name: value.astype(np.float16) for name, value in weights.items()})
-    os.replace(part, path)
+    part.replace(path)
 
 
 def load_weights(path: Path) -> Weights:
@@ -200,7 +198,8 @@ def fit(
     (out / "recipe.json").write_text(json.dumps({**asdict(recipe), "shape": asdict(shape)}, indent=2) + "\n")
     board = tf.summary.create_file_writer(str(out / "tensorboard"))
     stop = _stop_flag()
-    began, since, sums = time.monotonic(), int(step), {}
+    sums: dict[str, Any] = {}
+    began, since = time.monotonic(), int(step)
     line: dict[str, Any] = {}
     print(
         f"{len(training)} chips to train on, {len(held_out)} to validate, from step {int(step)} to {recipe.steps}", flush=True
@@ -238,10 +237,13 @@ def plot_curves(out: Path) -> None:
 
     lines = [json.loads(line) for line in (out / "history.jsonl").read_text().splitlines()]
     figure, (left, right) = pyplot.subplots(1, 2, figsize=(11, 4))
-    for name in ("position_wise", "cosine", "relational", "reconstruction"):
-        left.plot([l["faces"] for l in lines if name in l], [l[name] for l in lines if name in l], label=name)
-    for name in ("validation_teacher_cosine", "validation_tar_1e-2", "validation_tar_1e-3"):
-        right.plot([l["faces"] for l in lines if name in l], [l[name] for l in lines if name in l], label=name)
+    for axes, names in (
+        (left, ("position_wise", "cosine", "relational", "reconstruction")),
+        (right, ("validation_teacher_cosine", "validation_tar_1e-2", "validation_tar_1e-3")),
+    ):
+        for name in names:
+            known = [line for line in lines if name in line]
+            axes.plot([line["faces"] for line in known], [line[name] for line in known], label=name)
     left.set(title="loss on training batches", xlabel="faces presented", yscale="log")
     right.set(title="people never trained on", xlabel="faces presented")
     for axes in (left, right):

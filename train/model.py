@@ -115,8 +115,8 @@ def _convolution(x: Any, width: int, stride: int, name: str, *, relu: bool, fold
 def build_encoder(shape: Shape, *, folded: bool = False) -> keras.Model:
     """The encoder: pixels 0..255 -> identity and appearance.
 
-    For training (``folded=False``) it takes (n, 112, 112, 3) and gives each code by position, (n, 49, dimensions). Folded, batch
-    norms and scaling are in the convolutions, a batch is one image, and each code is its sum, (1, dimensions).
+    For training (``folded=False``) it takes (n, 112, 112, 3) and gives each code by position, (n, 49, dimensions). Folded,
+    batch norms and scaling are in the convolutions, a batch is one image, and each code is its sum, (1, dimensions).
     """
     inputs = keras.Input((SIZE, SIZE, 3), batch_size=1 if folded else None, name="chip")
     # Only a factor, no offset: it folds into the first kernel exactly, zero padding included.

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -16,6 +15,7 @@ from tqdm import tqdm
 from edgeface import detectors
 from edgeface.errors import EdgefaceError, ImageError
 from edgeface.imaging import SUFFIXES, align, eye_distance, load_image
+from edgeface.interfaces import Detector
 from edgeface.types import Image
 from train.teacher import Teacher
 
@@ -70,7 +70,7 @@ def prepare(folders: Sequence[Path], out: Path, teacher: Path, workers: int) -> 
     return _write_manifest(out, folders, teacher, len(shards))
 
 
-def find_chip(image: Image, detector: detectors.Detector) -> Image:
+def find_chip(image: Image, detector: Detector) -> Image:
     """The chip of the photo's largest face.
 
     Raises:
@@ -103,7 +103,7 @@ def targets(chips: NDArray[np.uint8], teacher: Teacher) -> NDArray[np.float16]:
     return result
 
 
-def _write_shard(out: Path, number: int, photos: list[tuple[Path, str]], teacher: Teacher, detector: detectors.Detector) -> int:
+def _write_shard(out: Path, number: int, photos: list[tuple[Path, str]], teacher: Teacher, detector: Detector) -> int:
     stem = out / f"shard-{number:05}"
     listing = [[str(path), person] for path, person in photos]
     index = stem.with_suffix(".json")
@@ -149,4 +149,4 @@ def _write_manifest(out: Path, folders: Sequence[Path], teacher: Path, shards: i
 def _replace(path: Path, text: str) -> None:
     temporary = path.with_suffix(path.suffix + ".part")
     temporary.write_text(text)
-    os.replace(temporary, path)
+    temporary.replace(path)

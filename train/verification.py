@@ -1,11 +1,12 @@
 """Figures of verification: cosines of matched and unmatched pairs -> accuracy, ROC, TAR at FAR, thresholds."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-Floats = NDArray[np.floating]
+Floats = NDArray[np.floating[Any]]
 
 
 def all_pairs(embeddings: Floats, people: NDArray[np.str_]) -> tuple[Floats, Floats]:
@@ -47,7 +48,7 @@ def best_threshold(scores: Floats, same: NDArray[np.bool_]) -> float:
     return float(scores[order[at]]) if at < len(scores) else float(np.nextafter(scores[order[-1]], np.inf))
 
 
-def fold_accuracies(scores: Floats, same: NDArray[np.bool_], folds: NDArray[np.integer]) -> Sequence[float]:
+def fold_accuracies(scores: Floats, same: NDArray[np.bool_], folds: NDArray[np.int64]) -> Sequence[float]:
     """Accuracy on each fold at the threshold that is best on the others; LFW's protocol (Huang et al., 2007)."""
     accuracies = []
     for fold in np.unique(folds):

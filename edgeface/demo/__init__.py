@@ -24,7 +24,6 @@ from edgeface.annotate import GREEN, GREY, contact_sheet, draw_face, save_image
 from edgeface.cameras.recording import Recording
 from edgeface.config import Config, Device, Gallery, Mqtt
 from edgeface.detectors import create as create_detector
-from edgeface.embedding import Embedder
 from edgeface.enrolment import Enrolment, read_images
 from edgeface.imaging import load_image
 from edgeface.types import Box, Image
@@ -179,9 +178,13 @@ def _subscriber(config: Config, stage: Stage, tell: Callable[[str], None]) -> It
         if topic == "event":
             stage.take(msgspec.json.decode(message.payload))
 
-    client.on_connect = lambda *_: client.subscribe(f"{config.base}/#", qos=1)
-    client.on_subscribe = lambda *_: ready.set()
-    client.on_message = on_message
+    def on_connect(*_: Any) -> None:
+        client.subscribe(f"{config.base}/#", qos=1)
+
+    def on_subscribe(*_: Any) -> None:
+        ready.set()
+
+    client.on_connect, client.on_subscribe, client.on_message = on_connect, on_subscribe, on_message
     client.connect(config.mqtt.host, config.mqtt.port)
     client.loop_start()
     ready.wait(5)

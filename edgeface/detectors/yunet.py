@@ -29,9 +29,9 @@ class YuNet:
         _, rows = self._net.detect(cv2.cvtColor(small, cv2.COLOR_RGB2BGR))
         if rows is None:
             return []
-        rows = np.asarray(rows, np.float32)
-        rows[:, 0:14:2] *= width / size[0]
-        rows[:, 1:14:2] *= height / size[1]
+        rows = np.array(rows, np.float32)
+        rows[:, 0:14:2] = rows[:, 0:14:2] * (width / size[0])
+        rows[:, 1:14:2] = rows[:, 1:14:2] * (height / size[1])
         faces = [
             Face(Box(*(float(v) for v in row[:4])), row[4:14].reshape(5, 2).copy(), float(min(row[14], 1.0)))
             for row in rows

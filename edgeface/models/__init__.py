@@ -1,0 +1,1 @@
+"""The shipped networks and the card of our own."""

@@ -217,6 +217,6 @@ class MqttPublisher:
         data = payload if isinstance(payload, str) else msgspec.json.encode(payload)
         properties = None
         if expiry and self._settings.protocol == "5":
-            properties = Properties(PacketTypes.PUBLISH)
+            properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
             properties.MessageExpiryInterval = expiry
         return self._client.publish(f"{self._base}/{topic}", data, qos, retain, properties)

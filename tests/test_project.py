@@ -1,0 +1,52 @@
+"""The unit file, the wheel and the README, as they are shipped."""
+
+import re
+import shutil
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+
+
+@pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="systemd-analyze is not installed")
+def test_unit_is_verified_in_silence(tmp_path):
+    unit = (ROOT / "systemd/edgeface.service").read_text()
+    program = re.search(r"^ExecStart=(\S+)", unit, re.M)[1]
+    # verify wants the program to exist; nothing else of the unit is changed
+    (tmp_path / "edgeface.service").write_text(unit.replace(program, shutil.which("true")))
+    done = subprocess.run(
+        ["systemd-analyze", "verify", "--man=no", tmp_path / "edgeface.service"], capture_output=True, text=True, timeout=60
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_wheel_holds_the_models_and_no_training(tmp_path):
+    subprocess.run(
+        [sys.executable, "-m", "pip", "wheel", "-q", "--no-deps", "--no-build-isolation", "-w", tmp_path, ROOT],
+        check=True,
+        timeout=120,
+    )
+    (wheel,) = tmp_path.glob("*.whl")
+    names = zipfile.ZipFile(wheel).namelist()
+    for name in ("encoder.tflite", "decoder.tflite", "model.json", "face_detection_yunet_2023mar_int8bq.onnx"):
+        assert f"edgeface/models/{name}" in names
+    assert not [name for name in names if name.startswith(("train/", "tests/"))]
+
+
+@pytest.mark.parametrize("heading", ["Try it", "Test it"])
+def test_readme_starts_each_way_in_with_one_command(heading):
+    section = (ROOT / "README.md").read_text().split(f"\n## {heading}\n", 1)[1]
+    block = re.match(r"\s*```\w*\n(.*?)\n```", section, re.S)
+    assert block
+    assert "\n" not in block[1]
+
+
+def test_no_constraint_names_an_address():
+    for file in (ROOT / "deploy/constraints").glob("*.txt"):
+        text = file.read_text()
+        assert "://" not in text
+        assert all(re.search(r"==", line) for line in text.splitlines() if re.match(r"[a-z]", line))

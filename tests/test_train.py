@@ -1,0 +1,241 @@
+"""The training module on a handful of real photos: small, but every step is the real one."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+tf = pytest.importorskip("tensorflow", reason="needs edgeface[train]")
+
+from edgeface import detectors
+from edgeface.embedding import Embedder
+from edgeface.errors import ImageError, ModelError
+from edgeface.imaging import load_image
+from edgeface.modelcard import SHIPPED
+from train import data, losses, prepare
+from train.evaluate import evaluate, read_pairs
+from train.export import convert, multiply_adds
+from train.fit import Recipe, fit, load_weights
+from train.model import Shape, build_decoder, build_encoder, fold, get_weights, set_weights
+
+ROOT = Path(__file__).parent.parent
+PHOTOS = ROOT / "edgeface/demo/photos"
+SMALL = Shape(widths=(8, 8, 16, 16), blocks=(0, 1, 0, 0), neck=16, appearance=8, decoder=(8, 8, 8, 8))
+TEACHER = os.environ.get("EDGEFACE_TEACHER", "")
+
+
+@pytest.fixture(scope="module")
+def chips():
+    detector = detectors.create()
+    return np.stack([prepare.find_chip(load_image(path), detector) for path in sorted(PHOTOS.glob("*.jpg"))])
+
+
+@pytest.fixture(scope="module")
+def prepared(chips, tmp_path_factory):
+    """What prepare writes, with targets that a network can learn: a fixed projection of the shrunken chip."""
+    folder = tmp_path_factory.mktemp("prepared")
+    projection = np.random.default_rng(0).normal(0, 0.08, (49, 27, 128))
+    shards = []
+    for number in range(3):
+        rows, kept = [], []
+        for copy in range(8):
+            for i, chip in enumerate(chips):
+                rows.append(np.clip(chip * (0.7 + 0.05 * copy) + number, 0, 255).astype(np.uint8))
+                kept.append([f"{copy}-{i}.jpg", f"people/p{number}-{i}"])
+        both = np.stack([np.stack(rows), np.stack(rows)[:, :, ::-1]], axis=1)
+        blocks = both.reshape(len(rows), 2, 7, 16, 7, 16, 3)[:, :, :, ::6, :, ::6].transpose(0, 1, 2, 4, 3, 5, 6)
+        blocks = blocks.reshape(len(rows), 2, 49, 27) / 128.0 - 1.0
+        np.save(folder / f"shard-{number:05}.chips.npy", np.stack(rows))
+        np.save(folder / f"shard-{number:05}.positions.npy", np.einsum("nfpc,pcd->nfpd", blocks, projection).astype(np.float16))
+        (folder / f"shard-{number:05}.json").write_text(json.dumps({"photos": kept, "kept": kept, "dropped": []}))
+        shards.append(len(rows))
+    (folder / "manifest.json").write_text(json.dumps({"sources": ["test"], "chips": sum(shards)}))
+    return folder
+
+
+def test_find_photos_names_people_by_their_folder(tmp_path):
+    for name in ("loose.jpg", "anna/1.png", "anna/deeper/2.JPG", "note.txt"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    found = {path.name: person for path, person in prepare.find_photos([tmp_path])}
+    assert found == {"loose.jpg": "", "1.png": f"{tmp_path.name}/anna", "2.JPG": f"{tmp_path.name}/anna"}
+
+
+def test_a_share_of_the_people_is_held_out_and_nobody_unnamed():
+    share = np.mean([prepare.is_validation(f"set/{i}") for i in range(4000)])
+    assert abs(share - prepare.VALIDATION_SHARE) < 0.015
+    assert not prepare.is_validation("")
+
+
+def test_chips_of_tight_crops_are_found_too():
+    detector = detectors.create()
+    photo = load_image(PHOTOS / "obama_press_room.jpg")
+    box = detector.detect(photo)[0].box
+    tight = photo[int(box.top) : int(box.top + box.height), int(box.left) : int(box.left + box.width)]
+    assert prepare.find_chip(tight, detector).shape == (112, 112, 3)
+    with pytest.raises(ImageError, match="no face"):
+        prepare.find_chip(np.full((200, 200, 3), 128, np.uint8), detector)
+
+
+def test_split_keeps_people_apart_and_batches_resume_where_they_were(prepared):
+    everything = data.load([prepared])
+    training, held_out = everything.split()
+    assert len(training) + len(held_out) == len(everything)
+    assert not set(training.people) & set(held_out.people)
+    whole = [x.numpy() for (x, _), _ in zip(data.batches(everything, 16, 0, 3), range(12), strict=False)]
+    late = [x.numpy() for (x, _), _ in zip(data.batches(everything, 16, 7, 3), range(5), strict=False)]
+    assert all(np.array_equal(a, b) for a, b in zip(whole[7:], late, strict=True))
+
+
+def test_mirrored_chips_come_with_mirrored_targets(prepared):
+    everything = data.load([prepared])
+    plain, targets = everything.take(np.array([3]))
+    flipped, other = everything.take(np.array([3]), np.array([1]))
+    assert np.array_equal(plain[0], flipped[0][:, ::-1])
+    assert not np.array_equal(targets, other)
+
+
+def test_augmentation_changes_pixels_but_not_the_range(chips):
+    changed = data.augment(chips).numpy()
+    assert changed.shape == chips.shape
+    assert changed.min() >= 0
+    assert changed.max() <= 255
+    assert np.abs(changed - chips).mean() > 1
+
+
+def test_losses_are_zero_for_a_perfect_student():
+    rng = np.random.default_rng(0)
+    parts = rng.normal(size=(6, 49, 16)).astype(np.float32)
+    unit = parts.sum(1) / np.linalg.norm(parts.sum(1), axis=1, keepdims=True)
+    worse = np.roll(unit, 1, axis=0)
+    assert float(losses.position_wise(parts, parts)) == 0
+    assert abs(float(losses.cosine(unit, unit))) < 1e-6
+    assert float(losses.cosine(worse, unit)) > 0.5
+    assert float(losses.relational(unit, unit)) == 0
+    assert float(losses.relational(worse, unit)) > 0.1
+
+
+def test_folded_networks_say_what_the_trained_ones_say(chips):
+    rng = np.random.default_rng(0)
+    for build, inputs in ((build_encoder, chips.astype(np.float32)), (build_decoder, rng.normal(0, 0.1, (4, 136)).astype(np.float32))):
+        model, folded = build(SMALL), build(SMALL, folded=True)
+        weights = {
+            name: (rng.uniform(0.5, 1.5, v.shape) if name.endswith(("gamma", "variance")) else v + rng.normal(0, 0.05, v.shape))
+            for name, v in get_weights(model).items()
+        }
+        set_weights(model, weights)
+        set_weights(folded, fold(weights))
+        for row in inputs:
+            wanted, found = model(row[None], training=False), folded(row[None], training=False)
+            if isinstance(wanted, list):
+                wanted, found = wanted[0].numpy().sum(axis=1), found[0].numpy()
+            assert np.allclose(wanted, found, atol=1e-3 * float(np.abs(wanted).max()))
+
+
+def test_fit_learns_and_a_second_call_goes_on(prepared, tmp_path):
+    recipe = Recipe(faces=320, batch=16, peak_rate=5e-3)
+    run = tmp_path / "run"
+    first = fit([prepared], run, recipe, shape=SMALL)
+    longer = fit([prepared], run, Recipe(faces=1600, batch=16, peak_rate=5e-3), shape=SMALL)
+    assert (first["step"], longer["step"]) == (20, 100)
+    assert longer["cosine"] < first["cosine"]
+    for file in ("curves.png", "weights.npz", "recipe.json", "history.jsonl"):
+        assert (run / file).stat().st_size > 0
+    assert list((run / "tensorboard").iterdir())
+    again = fit([prepared], tmp_path / "tuned", Recipe(faces=160, batch=16, peak_rate=1e-4), shape=SMALL, start=run / "weights.npz")
+    assert again["cosine"] < first["cosine"]
+
+
+def test_weights_of_another_network_or_of_none_are_refused(prepared, tmp_path):
+    (tmp_path / "bad.npz").write_bytes(b"not a zip file")
+    with pytest.raises(ModelError):
+        load_weights(tmp_path / "bad.npz")
+    np.savez(tmp_path / "other.npz", **{"encoder/stage0/kernel": np.zeros((3, 3, 3, 8))})
+    with pytest.raises(ModelError, match="another network"):
+        fit([prepared], tmp_path / "run", Recipe(faces=160, batch=16), shape=SMALL, start=tmp_path / "other.npz")
+
+
+def test_a_stopped_run_saves_itself(prepared, tmp_path):
+    command = [sys.executable, "-m", "train", "fit", str(prepared), "--out", str(tmp_path / "run"), "--batch", "16"]
+    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+    try:
+        assert "chips to train on" in process.stdout.readline()
+        time.sleep(1)
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(timeout=120) == 0
+    finally:
+        process.kill()
+    assert (tmp_path / "run/weights.npz").exists()
+    assert json.loads((tmp_path / "run/history.jsonl").read_text().splitlines()[-1])["step"] < 900_000 // 16
+
+
+def test_conversion_gives_an_int8_network(chips):
+    encoder = build_encoder(SMALL, folded=True)
+    lite = convert(encoder, (chip[None].astype(np.float32) for chip in chips), tf.uint8)
+    assert lite[4:8] == b"TFL3"
+    assert multiply_adds(encoder) == 56 * 56 * 27 * 8 + 28 * 28 * 9 * 64 * 3 + 14 * 14 * 9 * 128 + 49 * 9 * 256 + 49 * 256 + 49 * 16 * 136
+
+
+def test_pairs_in_lfw_format(tmp_path):
+    file = tmp_path / "pairs.txt"
+    file.write_text("1\t1\nAnna\t1\t2\nAnna\t1\tBob\t3\n")
+    pairs = read_pairs(file)
+    assert (pairs.left, pairs.right) == (["Anna/Anna_0001"] * 2, ["Anna/Anna_0002", "Bob/Bob_0003"])
+    assert pairs.same.tolist() == [True, False]
+    for bad in ("", "2\t1\nAnna\t1\t2\n", "1\t1\nAnna\n"):
+        file.write_text(bad)
+        with pytest.raises(ImageError):
+            read_pairs(file)
+
+
+def test_evaluate_reads_lfw_layout_through_the_devices_pipeline(tmp_path):
+    people = {"Obama": ("obama_portrait", "obama_press_room"), "Biden": ("biden_portrait", "biden_blue_room")}
+    for name, files in people.items():
+        (tmp_path / name).mkdir()
+        for number, file in enumerate(files, 1):
+            shutil.copy(PHOTOS / f"{file}.jpg", tmp_path / name / f"{name}_{number:04}.jpg")
+    cv2.imwrite(str(tmp_path / "Biden/Biden_0003.png"), np.full((100, 100, 3), 90, np.uint8))
+    pairs = tmp_path / "pairs.txt"
+    pairs.write_text("2\t1\nObama\t1\t2\nObama\t1\tBiden\t1\nBiden\t1\t2\nObama\t2\tBiden\t3\n")
+    figures, scores, _ = evaluate(tmp_path, pairs, SHIPPED)
+    assert figures["pairs"] == 4
+    assert figures["no_face"] == ["Biden/Biden_0003"]
+    assert scores[0] > scores[1]
+    assert scores[3] == -1
+    assert set(figures) >= {"accuracy", "accuracy_std", "tar", "eer", "pairs", "no_face", "model"}
+    assert set(figures["tar"]) == {"0.01", "0.001"}
+
+
+def test_shipped_weights_are_those_of_the_shipped_network(chips):
+    embedder = Embedder()
+    weights = load_weights(ROOT / "train/weights.npz")
+    encoder = build_encoder(Shape(), folded=True)
+    set_weights(encoder, fold({n.removeprefix("encoder/"): v for n, v in weights.items() if n.startswith("encoder/")}))
+    for chip in chips:
+        wanted, found = encoder(chip[None].astype(np.float32))[0].numpy()[0], embedder.codes(chip)[0]
+        assert wanted @ found / np.linalg.norm(wanted) / np.linalg.norm(found) > 0.98
+
+
+@pytest.mark.skipif(not TEACHER, reason="set EDGEFACE_TEACHER to SFace's float32 ONNX file")
+def test_prepare_writes_targets_that_sum_to_the_teachers_embedding(tmp_path):
+    source = tmp_path / "photos"
+    shutil.copytree(PHOTOS, source / "somebody")
+    (source / "somebody/broken.jpg").write_bytes(b"no image")
+    manifest = prepare.prepare([source], tmp_path / "out", Path(TEACHER), 1)
+    assert (manifest["chips"], manifest["dropped"]) == (6, 1)
+    assert "broken.jpg\t" in (tmp_path / "out/dropped.tsv").read_text()
+    chips, positions = np.load(tmp_path / "out/shard-00000.chips.npy"), np.load(tmp_path / "out/shard-00000.positions.npy")
+    wanted = cv2.FaceRecognizerSF.create(TEACHER, "").feature(cv2.cvtColor(chips[0], cv2.COLOR_RGB2BGR))[0]
+    found = positions[0, 0].astype(np.float32).sum(axis=0)
+    assert wanted @ found / np.linalg.norm(wanted) / np.linalg.norm(found) > 0.999
+    written = (tmp_path / "out/shard-00000.chips.npy").stat().st_mtime_ns
+    prepare.prepare([source], tmp_path / "out", Path(TEACHER), 1)
+    assert (tmp_path / "out/shard-00000.chips.npy").stat().st_mtime_ns == written

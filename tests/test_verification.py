@@ -1,0 +1,41 @@
+"""Verification figures against cases that can be counted by hand."""
+
+import numpy as np
+from train.verification import all_pairs, best_threshold, equal_error_rate, fold_accuracies, tar_at_far, threshold_at_far
+
+
+def test_all_pairs_are_counted_once_each():
+    vectors = np.eye(4, dtype=np.float32)
+    matched, unmatched = all_pairs(vectors, np.array(["a", "a", "b", "c"]))
+    assert (len(matched), len(unmatched)) == (1, 5)
+
+
+def test_threshold_lets_no_more_through_than_its_rate():
+    scores = np.linspace(0, 1, 1000)
+    for far in (0.1, 0.01, 0.001):
+        threshold = threshold_at_far(scores, far)
+        assert np.mean(scores >= threshold) <= far
+        assert np.mean(scores >= threshold - 0.0011) > far - 0.0011
+    assert np.mean(scores >= threshold_at_far(scores, 0.0)) == 0
+
+
+def test_tar_at_far():
+    unmatched = np.arange(100) / 100
+    assert tar_at_far(np.array([0.5, 0.985, 0.995]), unmatched, 0.01) == 2 / 3
+
+
+def test_equal_error_rate_of_overlapping_scores():
+    assert equal_error_rate(np.array([0.4, 0.6, 0.8, 1.0]), np.array([0.0, 0.2, 0.5, 0.3])) == 0.25
+    assert equal_error_rate(np.array([0.8, 0.9]), np.array([0.1, 0.2])) == 0
+
+
+def test_best_threshold_splits_where_errors_are_fewest():
+    scores, same = np.array([0.1, 0.9, 0.5, 0.7]), np.array([False, True, False, True])
+    assert best_threshold(scores, same) == 0.7
+    assert best_threshold(scores, ~same) == 0.1  # a tie with a threshold over all; the lowest wins
+
+
+def test_a_fold_is_judged_by_the_threshold_of_the_others():
+    scores = np.array([0.2, 0.8, 0.2, 0.8, 0.85, 0.9])
+    same = np.array([False, True, False, True, False, True])
+    assert fold_accuracies(scores, same, np.array([0, 0, 1, 1, 2, 2])) == [1.0, 1.0, 0.5]
