@@ -49,7 +49,6 @@ def save_image(path: Path, image: Image) -> None:
 
     Raises:
         ImageError: the suffix names no format, or the file cannot be written.
-
     """
     try:
         ok, data = cv2.imencode(path.suffix, cv2.cvtColor(image, cv2.COLOR_RGB2BGR))

@@ -31,7 +31,6 @@ def daemon(config: Config, model: Path = SHIPPED) -> Daemon:
 
     Raises:
         EdgefaceError: a part cannot be built; the message says which and why.
-
     """
     embedder = Embedder(model)
     card = embedder.card

@@ -17,7 +17,7 @@ Count = Annotated[int, Meta(ge=1, le=1000)]
 Seconds = Annotated[float, Meta(ge=0, le=86400)]
 Share = Annotated[float, Meta(ge=0, le=1)]
 # What MQTT allows in one level of a topic, kept to what is safe in file names and entity ids too.
-Slug = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$")]
+Slug = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}\Z")]
 
 
 class _Section(Struct, frozen=True, forbid_unknown_fields=True):
@@ -92,11 +92,11 @@ class Mqtt(_Section, frozen=True):
     password_file: Annotated[str, Meta(description="file whose first line is the password; never put it on a command line")] = (
         ""
     )
-    protocol: Annotated[str, Meta(pattern=r"^(5|3\.1\.1)$", description="5 or 3.1.1")] = "5"
+    protocol: Annotated[str, Meta(pattern=r"^(5|3\.1\.1)\Z", description="5 or 3.1.1")] = "5"
     tls: Annotated[bool, Meta(description="encrypt, and verify the broker's certificate")] = False
     ca_file: Annotated[str, Meta(description="certificates to trust in place of the system's")] = ""
     base: Annotated[
-        str, Meta(pattern=r"^$|^[^+#\x00]{1,200}$", description='start of every topic; "" is edgeface/<device id>')
+        str, Meta(pattern=r"^[^+#\x00]{0,200}\Z", description='start of every topic; "" is edgeface/<device id>')
     ] = ""
     keepalive: Annotated[int, Meta(ge=5, le=3600, description="seconds")] = 20
     max_event_age: Annotated[Seconds, Meta(description="older events are dropped, not delivered late")] = 10.0
@@ -120,7 +120,7 @@ class Config(_Section, frozen=True):
     def gallery_path(self) -> Path:
         """The gallery's file: as set, or in systemd's state folder, or in the user's XDG data folder."""
         if self.gallery.path:
-            return Path(self.gallery.path).expanduser()
+            return expand(self.gallery.path, "gallery.path")
         state = os.environ.get("STATE_DIRECTORY")
         return (Path(state.split(":")[0]) if state else Path(platformdirs.user_data_dir("edgeface"))) / "gallery.db"
 
@@ -141,6 +141,18 @@ class Setting:
     description: str
 
 
+def expand(path: str, setting: str) -> Path:
+    """A path with its ``~`` resolved.
+
+    Raises:
+        ConfigError: it names the home of a user who is not there.
+    """
+    try:
+        return Path(path).expanduser()
+    except RuntimeError as error:
+        raise ConfigError(f"{setting} {path!r}: {error}") from None
+
+
 def find(path: Path | None) -> Path | None:
     """The file to read: ``path``, else ``EDGEFACE_CONFIG``, else the system's, else none."""
     if path is not None:
@@ -156,7 +168,6 @@ def load(path: Path | None = None) -> Config:
 
     Raises:
         ConfigError: the file cannot be read, is no TOML, or holds an unknown or invalid setting.
-
     """
     file = find(path)
     return Config() if file is None else _validate(_read(file), file)
@@ -167,7 +178,6 @@ def settings(path: Path | None = None) -> list[Setting]:
 
     Raises:
         ConfigError: as ``load``.
-
     """
     file = find(path)
     given = _read(file) if file else {}
@@ -199,7 +209,7 @@ def _read(file: Path) -> dict[str, Any]:
         return tomllib.loads(file.read_text(encoding="utf-8"))
     except OSError as error:
         raise ConfigError(f"{file}: {error.strerror or error}") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:
         raise ConfigError(f"{file}: not valid TOML: {error}") from None
 
 
@@ -210,7 +220,8 @@ def _validate(given: dict[str, Any], file: Path) -> Config:
         what, _, where = str(error).partition(" - at `$")
         setting = where.rstrip("`").lstrip(".")
         what = what.replace("Object contains unknown field", "unknown setting")
-        raise ConfigError(f"{file}: {f'[{setting}]: ' if setting else ''}{what}; see edgeface config default") from None
+        line = f"{file}: {f'[{setting}]: ' if setting else ''}{what}; see edgeface config default"
+        raise ConfigError(" ".join(line.split())) from None
 
 
 def _description(annotation: Any) -> str:

@@ -101,7 +101,7 @@ def _gallery(settings: config.Config, model: Path) -> str:
 
 def _permissions(settings: config.Config) -> str:
     wrong = []
-    private = [settings.gallery_path, *([Path(settings.mqtt.password_file)] if settings.mqtt.password_file else [])]
+    private = [settings.gallery_path, *([mqtt.password_path(settings.mqtt)] if settings.mqtt.password_file else [])]
     for path in private:
         mode = stat.S_IMODE(path.stat().st_mode)
         if mode & 0o007 or (path == settings.gallery_path and mode & 0o077):

@@ -18,7 +18,6 @@ class Embedder:
 
     Raises:
         ModelError: files are missing, not those of the card, or not a network of the card's shape.
-
     """
 
     def __init__(self, folder: Path = SHIPPED, threads: int = 1) -> None:

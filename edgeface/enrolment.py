@@ -39,7 +39,6 @@ class Enrolment:
         Raises:
             ImageError: there is not exactly one face, it is too small or too poor, or it is enrolled under another name
                 (not with ``force``).
-
         """
         faces = self._detector.detect(image)
         if not faces:
@@ -67,7 +66,6 @@ class Enrolment:
 
         Raises:
             GalleryError: the name is not usable, or the gallery cannot be written.
-
         """
         name, report, seen = clean_name(name), Report(), []
         for label, image in images:
@@ -90,9 +88,8 @@ class Enrolment:
 
         Raises:
             CameraError: the camera gave no usable view within ``timeout`` seconds.
-
         """
-        deadline = time.monotonic() + timeout
+        name, deadline = clean_name(name), time.monotonic() + timeout
         taken, told, earliest = 0, "", 0.0
         for moment in camera.frames():
             hint = "no frame yet" if isinstance(moment, Gap) else ""
@@ -122,7 +119,6 @@ def read_images(paths: Iterable[Path]) -> Iterator[tuple[str, Image | EdgefaceEr
 
     Raises:
         GalleryError: a folder holds no image.
-
     """
     for path in paths:
         if path.is_dir():

@@ -2,11 +2,12 @@
 
 import base64
 import os
+import re
 import secrets
 import sqlite3
 import time
 import unicodedata
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -56,7 +57,7 @@ class _Template(Struct, frozen=True):
 
 
 class _Exported(Struct, frozen=True):
-    id: Annotated[str, Meta(pattern=r"^p_[0-9a-f]{16}$")]
+    id: Annotated[str, Meta(pattern=r"^p_[0-9a-f]{16}\Z")]
     name: str
     enrolled: float
     templates: Annotated[list[_Template], Meta(min_length=1, max_length=10_000)]
@@ -74,7 +75,6 @@ class Gallery:
 
     Raises:
         GalleryError: the file is no gallery, is damaged, cannot be opened, or belongs to another model.
-
     """
 
     def __init__(self, path: Path, model: str, dimensions: int = 128) -> None:
@@ -87,12 +87,14 @@ class Gallery:
             raise GalleryError(f"{path}: {error.strerror or error}") from None
         self._database = sqlite3.connect(path, timeout=5.0, isolation_level=None)
         with self._errors():
-            self._database.executescript(
-                "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA foreign_keys=ON; PRAGMA secure_delete=ON;"
-            )
             self._open()
 
     def _open(self) -> None:
+        empty = not self._database.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
+        if not empty and self._database.execute("PRAGMA application_id").fetchone()[0] != APPLICATION:
+            raise GalleryError(f"{self._path}: a database, but not an edgeface gallery")
+        for setting in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "secure_delete=ON"):
+            self._database.execute(f"PRAGMA {setting}").fetchall()
         with self._transaction() as database:
             if not database.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
                 for statement in SCHEMA.strip().split(";\n"):
@@ -100,8 +102,6 @@ class Gallery:
                 database.execute("INSERT INTO meta VALUES (?)", (self._model,))
                 database.execute(f"PRAGMA application_id={APPLICATION}")
                 database.execute(f"PRAGMA user_version={VERSION}")
-        if self._database.execute("PRAGMA application_id").fetchone()[0] != APPLICATION:
-            raise GalleryError(f"{self._path}: a database, but not an edgeface gallery")
         version = self._database.execute("PRAGMA user_version").fetchone()[0]
         if version != VERSION:
             raise GalleryError(
@@ -133,41 +133,39 @@ class Gallery:
         with self._errors(), self._transaction("DEFERRED") as database:
             people = tuple(Person(*row) for row in database.execute(PEOPLE))
             rows = database.execute("SELECT person_id, vector FROM templates ORDER BY id").fetchall()
-        index = {person.id: number for number, person in enumerate(people)}
-        vectors = [self._vector(blob) for _, blob in rows]
-        return Templates(
-            people,
-            np.array([index[owner] for owner, _ in rows], np.intp),
-            np.stack(vectors) if vectors else np.empty((0, self._dimensions), np.float32),
-        )
+            index = {person.id: number for number, person in enumerate(people)}
+            owners = np.array([index[owner] for owner, _ in rows], np.intp)
+            vectors = [self._vector(blob) for _, blob in rows]
+        return Templates(people, owners, np.stack(vectors) if vectors else np.empty((0, self._dimensions), np.float32))
 
     def find(self, reference: str) -> Person:
         """The person with this id or name.
 
         Raises:
             GalleryError: there is none.
-
         """
         wanted = unicodedata.normalize("NFC", reference.strip())
-        for person in self.people():
-            if wanted in (person.id, person.name):
-                return person
+        people = self.people()
+        for person in (*(p for p in people if p.id == wanted), *(p for p in people if p.name == wanted)):
+            return person
         raise GalleryError(f"nobody called {reference!r} is enrolled; see edgeface people list")
 
     def enroll(self, name: str, vectors: Sequence[Vector], qualities: Sequence[float]) -> Person:
         """Add templates to the person of this name, who is created when new; all of it or nothing.
 
         Raises:
-            GalleryError: the name is empty, too long or not printable, or the change cannot be written.
-
+            GalleryError: the name is empty, too long or not printable, there is no template, one is not a unit vector, or the
+                change cannot be written.
         """
-        name = clean_name(name)
+        name, templates = clean_name(name), list(zip(vectors, qualities, strict=True))
+        if not templates:
+            raise GalleryError(f"{name!r} needs one template at least")
         with self._errors(), self._transaction() as database:
             row = database.execute("SELECT id FROM people WHERE name = ?", (name,)).fetchone()
             person_id = row[0] if row else f"p_{secrets.token_hex(8)}"
             if not row:
                 database.execute("INSERT INTO people VALUES (?, ?, ?)", (person_id, name, time.time()))
-            self._add(database, person_id, zip(vectors, qualities, strict=True))
+            self._add(database, person_id, templates)
         self._own_changes += 1
         return self.find(person_id)
 
@@ -176,7 +174,6 @@ class Gallery:
 
         Raises:
             GalleryError: there is no such person, or the name is not usable or taken.
-
         """
         person, name = self.find(reference), clean_name(name)
         try:
@@ -192,14 +189,17 @@ class Gallery:
 
         Raises:
             GalleryError: there is no such person, or the change cannot be written.
-
         """
         person = self.find(reference)
         with self._errors():
             with self._transaction() as database:
                 database.execute("DELETE FROM people WHERE id = ?", (person.id,))
-            self._database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-        self._own_changes += 1
+            self._own_changes += 1
+            busy = self._database.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
+        if busy:
+            raise GalleryError(
+                f"{person.name} is forgotten, but still in {self._path}-wal: another program reads it; forget again"
+            )
         return person
 
     def export(self) -> bytes:
@@ -217,7 +217,6 @@ class Gallery:
 
         Raises:
             GalleryError: the document is not an export, is of another model, or holds a name that is taken by another person.
-
         """
         if len(data) > MAX_IMPORT_BYTES:
             raise GalleryError(f"the export is over {MAX_IMPORT_BYTES // 2**20} MB")
@@ -227,7 +226,7 @@ class Gallery:
         except (msgspec.MsgspecError, ValueError, RecursionError) as error:
             raise GalleryError(f"not an export of a gallery: {error}") from None
         if document.model != self._model:
-            raise GalleryError(f"the export is of the model {document.model[:19]}…, this gallery of {self._model[:19]}…")
+            raise GalleryError(f"the export is of the model {document.model[:19]!r}, this gallery of {self._model[:19]!r}")
         with self._errors(), self._transaction() as database:
             for person, vectors in zip(document.people, decoded, strict=True):
                 name = clean_name(person.name)
@@ -240,9 +239,10 @@ class Gallery:
         self._own_changes += 1
         return [self.find(person.id) for person in document.people]
 
-    def _add(self, database: sqlite3.Connection, person_id: str, templates: Iterator[tuple[Vector, float]]) -> None:
+    def _add(self, database: sqlite3.Connection, person_id: str, templates: Iterable[tuple[Vector, float]]) -> None:
         for vector, quality in templates:
             blob = np.asarray(vector, "<f4").tobytes()
+            self._vector(blob)
             database.execute("INSERT OR IGNORE INTO templates VALUES (NULL, ?, ?, ?)", (person_id, blob, quality))
 
     def _vector(self, blob: bytes) -> Vector:
@@ -269,7 +269,7 @@ class Gallery:
             raise
         except sqlite3.OperationalError as error:
             raise GalleryError(f"{self._path}: {error}") from None
-        except sqlite3.DatabaseError as error:
+        except (sqlite3.DatabaseError, ValueError, TypeError, LookupError) as error:
             raise GalleryError(f"{self._path}: not a gallery, or damaged ({error})") from None
 
 
@@ -278,13 +278,13 @@ def clean_name(name: str) -> str:
 
     Raises:
         GalleryError: it is empty, over 100 characters, or has unprintable ones.
-
     """
     try:
         name.encode()
     except UnicodeEncodeError:
         raise GalleryError("the name is not valid UTF-8") from None
     name = unicodedata.normalize("NFC", name.strip())
-    if not name or len(name) > MAX_NAME or not name.isprintable():
+    # Persian, Sinhala and others need the zero-width joiners, which Python does not count as printable.
+    if not name or len(name) > MAX_NAME or not re.sub(r"(?<=\S)[\u200c\u200d](?=\S)", "", name).isprintable():
         raise GalleryError(f"{name!r} is no name: it needs 1 to {MAX_NAME} printable characters")
     return name

@@ -22,6 +22,7 @@ SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp"})
 
 MAX_FILE_BYTES = 64 * 2**20
 MAX_PIXELS = 64 * 10**6
+MAX_SIDE = 32_000  # OpenCV warps no image of 32,768 or more
 
 
 def load_image(path: Path) -> Image:
@@ -29,9 +30,10 @@ def load_image(path: Path) -> Image:
 
     Raises:
         ImageError: the file is missing, not an image that OpenCV can decode, or larger than 64 MB or 64 megapixels.
-
     """
     try:
+        if path.exists() and not path.is_file():
+            raise ImageError(f"{path}: not a file")
         size = path.stat().st_size
         if size > MAX_FILE_BYTES:
             raise ImageError(f"{path}: {size / 2**20:.0f} MB is too large, the limit is {MAX_FILE_BYTES // 2**20} MB")
@@ -46,7 +48,6 @@ def decode_image(data: bytes, label: str) -> Image:
 
     Raises:
         ImageError: the bytes are empty, no image, or an image of more than 64 megapixels.
-
     """
     if not data:
         raise ImageError(f"{label}: the file is empty")
@@ -54,8 +55,8 @@ def decode_image(data: bytes, label: str) -> Image:
     if dimensions is None:
         raise ImageError(f"{label}: not a JPEG, PNG, WebP or BMP image")
     width, height = dimensions
-    if width * height > MAX_PIXELS:
-        raise ImageError(f"{label}: {width} x {height} pixels is too large, the limit is 64 megapixels")
+    if width * height > MAX_PIXELS or max(width, height) > MAX_SIDE:
+        raise ImageError(f"{label}: {width} x {height} pixels is too large, the limits are 64 megapixels and {MAX_SIDE} a side")
     try:
         image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
     except cv2.error:

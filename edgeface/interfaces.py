@@ -21,7 +21,6 @@ class Camera(Protocol):
 
         Raises:
             CameraError: the source can never work, such as a folder that is not there.
-
         """
         ...
 

@@ -18,7 +18,6 @@ def events(config: Config, *, every_device: bool = False, ready: Callable[[], No
     Raises:
         ConfigError: no broker is configured.
         BrokerError: the broker cannot be reached at first, or refuses.
-
     """
     if not config.mqtt.host:
         raise ConfigError("no broker: set mqtt.host in the configuration, or use edgeface run, which prints events without one")

@@ -70,7 +70,6 @@ def load_card(folder: Path = SHIPPED) -> ModelCard:
 
     Raises:
         ModelError: it is missing or no model card.
-
     """
     path = folder / "model.json"
     try:
@@ -79,8 +78,9 @@ def load_card(folder: Path = SHIPPED) -> ModelCard:
         raise ModelError(f"{path}: {error.strerror or error}") from None
     except msgspec.MsgspecError as error:
         raise ModelError(f"{path}: not a model card: {error}") from None
-    if len(card.thresholds) < 2:
-        raise ModelError(f"{path}: a model card needs two thresholds at least")
+    fars = {threshold.far for threshold in card.thresholds}
+    if len(fars) < max(2, len(card.thresholds)) or not all(0 < far <= 1 for far in fars):
+        raise ModelError(f"{path}: a model card needs two thresholds or more, at different rates between 0 and 1")
     return card
 
 
@@ -89,7 +89,6 @@ def read_network(folder: Path, network: NetworkFile) -> bytes:
 
     Raises:
         ModelError: the file is missing or its digest is not the card's.
-
     """
     path = folder / network.file
     try:

@@ -1,5 +1,6 @@
 """What everything that speaks MQTT here shares: a client made from the settings, and errors in plain words."""
 
+import os
 import ssl
 from pathlib import Path
 
@@ -15,7 +16,6 @@ def new_client(settings: config.Mqtt, client_id: str, *, reconnect: bool = True)
 
     Raises:
         ConfigError: the password or certificate file cannot be read.
-
     """
     version = MQTTProtocolVersion.MQTTv5 if settings.protocol == "5" else MQTTProtocolVersion.MQTTv311
     client = paho.Client(CallbackAPIVersion.VERSION2, client_id=client_id, protocol=version, reconnect_on_failure=reconnect)
@@ -35,15 +35,19 @@ def read_password(settings: config.Mqtt) -> str | None:
 
     Raises:
         ConfigError: the file cannot be read.
-
     """
     if not settings.password_file:
         return None
     try:
-        lines = Path(settings.password_file).expanduser().read_text(encoding="utf-8").splitlines()
+        lines = password_path(settings).read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"mqtt.password_file {settings.password_file}: {getattr(error, 'strerror', None) or error}") from None
     return lines[0] if lines else ""
+
+
+def password_path(settings: config.Mqtt) -> Path:
+    """Where the password is; a relative name is one of systemd's credentials, where there are any."""
+    return Path(os.environ.get("CREDENTIALS_DIRECTORY", "")) / config.expand(settings.password_file, "mqtt.password_file")
 
 
 def port(settings: config.Mqtt) -> int:

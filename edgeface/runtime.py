@@ -13,7 +13,6 @@ def interpreter(model: bytes, threads: int = 1) -> tuple[Any, str]:
 
     Raises:
         ModelError: no runtime can be imported, or none can load the model.
-
     """
     reasons = []
     for package, module in RUNTIMES.items():

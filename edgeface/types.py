@@ -86,8 +86,8 @@ class Match:
     """A probe against the whole gallery.
 
     ``person_id`` and ``name`` are those of the nearest person whatever the decision is, and ``None`` in an empty gallery.
-    ``score`` is the cosine with that person (-1 to 1), ``threshold`` what it had to reach, ``margin`` its lead over the
-    second person.
+    ``score`` is the likeness to that person (-1 to 1, a mean cosine), ``threshold`` what it had to reach, ``margin`` its lead
+    over the second person.
     """
 
     decision: Decision

@@ -125,7 +125,10 @@ def test_losses_are_zero_for_a_perfect_student():
 
 def test_folded_networks_say_what_the_trained_ones_say(chips):
     rng = np.random.default_rng(0)
-    for build, inputs in ((build_encoder, chips.astype(np.float32)), (build_decoder, rng.normal(0, 0.1, (4, 136)).astype(np.float32))):
+    for build, inputs in (
+        (build_encoder, chips.astype(np.float32)),
+        (build_decoder, rng.normal(0, 0.1, (4, 136)).astype(np.float32)),
+    ):
         model, folded = build(SMALL), build(SMALL, folded=True)
         weights = {
             name: (rng.uniform(0.5, 1.5, v.shape) if name.endswith(("gamma", "variance")) else v + rng.normal(0, 0.05, v.shape))
@@ -150,7 +153,9 @@ def test_fit_learns_and_a_second_call_goes_on(prepared, tmp_path):
     for file in ("curves.png", "weights.npz", "recipe.json", "history.jsonl"):
         assert (run / file).stat().st_size > 0
     assert list((run / "tensorboard").iterdir())
-    again = fit([prepared], tmp_path / "tuned", Recipe(faces=160, batch=16, peak_rate=1e-4), shape=SMALL, start=run / "weights.npz")
+    again = fit(
+        [prepared], tmp_path / "tuned", Recipe(faces=160, batch=16, peak_rate=1e-4), shape=SMALL, start=run / "weights.npz"
+    )
     assert again["cosine"] < first["cosine"]
 
 
@@ -181,7 +186,10 @@ def test_conversion_gives_an_int8_network(chips):
     encoder = build_encoder(SMALL, folded=True)
     lite = convert(encoder, (chip[None].astype(np.float32) for chip in chips), tf.uint8)
     assert lite[4:8] == b"TFL3"
-    assert multiply_adds(encoder) == 56 * 56 * 27 * 8 + 28 * 28 * 9 * 64 * 3 + 14 * 14 * 9 * 128 + 49 * 9 * 256 + 49 * 256 + 49 * 16 * 136
+    assert (
+        multiply_adds(encoder)
+        == 56 * 56 * 27 * 8 + 28 * 28 * 9 * 64 * 3 + 14 * 14 * 9 * 128 + 49 * 9 * 256 + 49 * 256 + 49 * 16 * 136
+    )
 
 
 def test_pairs_in_lfw_format(tmp_path):

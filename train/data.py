@@ -50,7 +50,6 @@ def load(folders: Sequence[Path]) -> Chips:
 
     Raises:
         ImageError: a folder holds no finished preparation.
-
     """
     chips: list[NDArray[np.uint8]] = []
     positions: list[NDArray[np.float16]] = []

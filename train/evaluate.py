@@ -38,7 +38,6 @@ def read_pairs(path: Path) -> Pairs:
 
     Raises:
         ImageError: the file cannot be read or is of another format.
-
     """
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
@@ -59,12 +58,11 @@ def evaluate(images: Path, pairs_file: Path, model: Path) -> tuple[dict[str, Any
     Raises:
         ImageError: the pairs or a photo cannot be read.
         ModelError: the network cannot be used.
-
     """
     pairs, embedder = read_pairs(pairs_file), Embedder(model)
     detector = detectors.create()
     vectors: dict[str, NDArray[np.float32] | None] = {}
-    for name in tqdm(sorted({*pairs.left, *pairs.right}), unit="photo"):
+    for name in tqdm(sorted({*pairs.left, *pairs.right}), unit="photo", disable=None):
         image = load_image(_find(images, name))
         faces = detector.detect(image)
         vectors[name] = embedder.embed(align(image, _central(faces, image).landmarks)).vector if faces else None
@@ -136,7 +134,6 @@ def write_json(figures: dict[str, Any], path: Path) -> None:
 
     Raises:
         ImageError: the file cannot be written.
-
     """
     part = path.with_name(f".{path.name}.part")
     try:

@@ -39,7 +39,6 @@ def export(run: Path, folders: Sequence[Path], out: Path, name: str = "edgeface"
 
     Raises:
         ModelError: the run holds no weights, an operation is not int8, or int8 and float disagree on real chips.
-
     """
     keras.mixed_precision.set_global_policy("float32")
     recipe = _recipe(run)
@@ -93,7 +92,6 @@ def convert(model: keras.Model, examples: Iterator[NDArray[np.float32]], input_t
 
     Raises:
         ModelError: a tensor that is computed at run time is not an integer.
-
     """
     converter = tf.lite.TFLiteConverter.from_keras_model(model)
     converter.optimizations = [tf.lite.Optimize.DEFAULT]

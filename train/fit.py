@@ -123,7 +123,6 @@ class Autoencoder(tf.Module):  # type: ignore[misc]
 
         Raises:
             ModelError: they belong to a network of another shape.
-
         """
         try:
             for half, model in (("encoder", self.encoder), ("decoder", self.decoder)):
@@ -159,7 +158,6 @@ def load_weights(path: Path) -> Weights:
 
     Raises:
         ModelError: the file cannot be read.
-
     """
     try:
         with np.load(path, allow_pickle=False) as file:

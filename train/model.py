@@ -163,7 +163,6 @@ def set_weights(model: keras.Model, weights: Weights) -> None:
 
     Raises:
         KeyError: a weight of the model is missing.
-
     """
     for layer in model.layers:
         for weight in layer.weights:

@@ -49,7 +49,6 @@ def prepare(folders: Sequence[Path], out: Path, teacher: Path, workers: int) -> 
     Raises:
         ImageError: a folder is missing or holds no photo.
         ModelError: the teacher cannot be used.
-
     """
     photos = list(find_photos(folders))
     if not photos:
@@ -64,7 +63,7 @@ def prepare(folders: Sequence[Path], out: Path, teacher: Path, workers: int) -> 
         return _write_shard(out, number, shards[number], own.teacher, own.detector)
 
     cv2.setNumThreads(1)
-    with ThreadPoolExecutor(workers) as pool, tqdm(total=len(photos), unit="photo", smoothing=0.05) as bar:
+    with ThreadPoolExecutor(workers) as pool, tqdm(total=len(photos), unit="photo", smoothing=0.05, disable=None) as bar:
         for done in pool.map(work, range(len(shards))):
             bar.update(done)
     return _write_manifest(out, folders, teacher, len(shards))
@@ -75,7 +74,6 @@ def find_chip(image: Image, detector: Detector) -> Image:
 
     Raises:
         ImageError: there is no face, or only one too small to learn from.
-
     """
     faces = detector.detect(image)
     if not faces:

@@ -22,7 +22,6 @@ def find_teacher() -> Path:
 
     Raises:
         ModelError: the package is not installed.
-
     """
     spec = find_spec(PACKAGE)
     for folder in (spec.submodule_search_locations or []) if spec else []:

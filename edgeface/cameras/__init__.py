@@ -27,10 +27,9 @@ def create(settings: config.Camera) -> Camera:
     Raises:
         ConfigError: no camera is called so.
         CameraError: a recording cannot be read.
-
     """
     scheme = settings.source.partition(":")[0]
     if scheme not in CAMERAS:
-        raise ConfigError(f"camera.source {settings.source!r}: starts with none of {', '.join(sorted(CAMERAS))}")
+        raise ConfigError(f"camera.source: {scheme!r} starts with none of {', '.join(sorted(CAMERAS))}")
     module, _, attribute = CAMERAS[scheme].partition(":")
     return cast(Callable[[config.Camera], Camera], getattr(import_module(module), attribute))(settings)

@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterator
 from threading import Condition, Thread
 from typing import Protocol, TypeVar
 
-from edgeface.errors import CameraError
 from edgeface.types import Frame, Gap, Image
 
 T = TypeVar("T")
@@ -22,7 +21,6 @@ class Source(Protocol):
 
         Raises:
             CameraError: the device is dead.
-
         """
         ...
 
@@ -81,7 +79,10 @@ class LiveCamera:
 
     def _next(self, due: float) -> Frame | None:
         with self._changed:
-            self._changed.wait_for(lambda: self._closed, timeout=max(0.0, due - time.monotonic()))
+            early = due - time.monotonic()
+            self._changed.wait_for(lambda: self._closed, timeout=max(0.0, min(early, self.GAP)))
+            if early > self.GAP:
+                return None
             self._changed.wait_for(lambda: self._closed or self._mail is not None, timeout=self.GAP)
             frame, self._mail = self._mail, None
             return frame
@@ -100,10 +101,10 @@ class LiveCamera:
                 for frame in self._session():
                     attempt = 0
                     self._deliver(frame)
-            except CameraError as error:
+            except Exception as error:  # drivers raise what they like, and this thread must outlive them all
                 if self._failure is None:
                     log.warning("camera: %s; trying again for ever", error)
-                self._failure = str(error)
+                self._failure = str(error) or type(error).__name__
             pause = min(self.LONGEST_PAUSE, self.FIRST_PAUSE * 2 ** min(attempt, 10)) * random.uniform(0.75, 1.25)
             attempt += 1
             with self._changed:

@@ -18,7 +18,6 @@ class Capture:
 
     Raises:
         CameraError: it cannot be opened.
-
     """
 
     def __init__(self, capture: cv2.VideoCapture, label: str) -> None:
@@ -57,7 +56,7 @@ def open_device(settings: config.Camera) -> LiveCamera:
 
 def open_url(settings: config.Camera) -> LiveCamera:
     """``rtsp://``, ``rtsps://``, ``http://`` or ``https://``; a password in the URL appears in no message."""
-    label = re.sub(r"//[^/@]*@", "//***@", settings.source)
+    label = re.sub(r"\?.*", "?***", re.sub(r"//.*@", "//***@", settings.source))
 
     def source() -> Capture:
         # FFmpeg's own read time-out is half a minute; these are the only settings that it obeys.

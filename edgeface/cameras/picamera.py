@@ -15,7 +15,6 @@ class PicameraSource:
 
     Raises:
         CameraError: picamera2 is not installed, or there is no camera.
-
     """
 
     def __init__(self, settings: config.Camera) -> None:
@@ -25,8 +24,9 @@ class PicameraSource:
             raise CameraError(
                 f"picamera2 is not there ({error}); apt install python3-picamera2, in a venv with system site packages"
             ) from None
+        self._camera: Any = None
         try:
-            self._camera: Any = Picamera2()
+            self._camera = Picamera2()
             # libcamera's "BGR888" is named by its order in a register: in memory, and so in the array, it is R, G, B.
             self._camera.configure(
                 self._camera.create_video_configuration(
@@ -35,6 +35,8 @@ class PicameraSource:
             )
             self._camera.start()
         except (RuntimeError, IndexError, OSError) as error:
+            if self._camera is not None:
+                self._camera.close()
             raise CameraError(f"picamera: {error or 'no camera found'}") from None
 
     def read(self) -> Image:
@@ -46,8 +48,10 @@ class PicameraSource:
 
     def close(self) -> None:
         """Stop and release the camera."""
-        self._camera.stop()
-        self._camera.close()
+        try:
+            self._camera.stop()
+        finally:
+            self._camera.close()
 
 
 def open_picamera(settings: config.Camera) -> LiveCamera:

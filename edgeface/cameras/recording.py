@@ -1,8 +1,8 @@
 """Recordings: a folder of images or a video file, played at the set rate as a live camera would, once."""
 
+import logging
 import time
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from threading import Event
 
 import cv2
@@ -13,11 +13,14 @@ from edgeface.errors import CameraError, ImageError
 from edgeface.imaging import SUFFIXES, load_image
 from edgeface.types import Frame, Gap, Image
 
+log = logging.getLogger(__name__)
+
 
 class Recording:
     """Plays images in order, one every ``1 / fps`` seconds; none is dropped, a slow reader only falls behind."""
 
     dropped = 0
+    GAP = 0.5
 
     def __init__(self, images: Callable[[], Iterator[Image | None]], fps: float) -> None:
         self._images, self._interval = images, 1.0 / fps
@@ -27,7 +30,11 @@ class Recording:
         """Yield each image when it is due; an image that cannot be read is a gap."""
         due = time.monotonic()
         for image in self._images():
-            if self._closed.wait(max(0.0, due - time.monotonic())):
+            while (early := due - time.monotonic()) > self.GAP:
+                if self._closed.wait(self.GAP):
+                    return
+                yield Gap(time.monotonic(), time.time())
+            if self._closed.wait(max(0.0, early)):
                 return
             due = max(due + self._interval, time.monotonic())
             now, wall = time.monotonic(), time.time()
@@ -43,9 +50,8 @@ def open_folder(settings: config.Camera) -> Recording:
 
     Raises:
         CameraError: there is no such folder, or no image in it.
-
     """
-    folder = Path(settings.source.partition(":")[2]).expanduser()
+    folder = config.expand(settings.source.partition(":")[2], "camera.source")
     if not folder.is_dir():
         raise CameraError(f"camera.source: {folder} is not a folder")
     paths = sorted(path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES)
@@ -57,7 +63,8 @@ def open_folder(settings: config.Camera) -> Recording:
         for path in paths:
             try:
                 image: Image | None = load_image(path)
-            except ImageError:
+            except ImageError as error:
+                log.warning("camera: %s", error)
                 image = None
             for _ in range(repeats):
                 yield image
@@ -70,9 +77,8 @@ def open_video(settings: config.Camera) -> Recording:
 
     Raises:
         CameraError: the file is missing or no video.
-
     """
-    path = Path(settings.source.partition(":")[2]).expanduser()
+    path = config.expand(settings.source.partition(":")[2], "camera.source")
     if not path.is_file():
         raise CameraError(f"camera.source: there is no file {path}")
     probe = cv2.VideoCapture(str(path), cv2.CAP_FFMPEG)

@@ -39,7 +39,6 @@ def show(out: Path, *, keep: bool, tell: Callable[[str], None]) -> bool:
 
     Raises:
         EdgefaceError: a part of edgeface does not work here, or ``out`` cannot be written.
-
     """
     logging.getLogger("amqtt").setLevel(logging.ERROR)
     logging.getLogger("transitions").setLevel(logging.ERROR)

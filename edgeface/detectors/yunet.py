@@ -8,6 +8,7 @@ import numpy as np
 
 from edgeface.types import Box, Face, Image
 
+MIN_SIDE = 64
 WEIGHTS = "face_detection_yunet_2023mar_int8bq.onnx"
 
 
@@ -25,7 +26,10 @@ class YuNet:
         factor = min(1.0, self._max_side / max(height, width))
         size = max(1, round(width * factor)), max(1, round(height * factor))
         small = cv2.resize(image, size, interpolation=cv2.INTER_AREA) if factor < 1.0 else image
-        self._net.setInputSize(size)
+        # Below its coarsest stride YuNet reads memory that nobody wrote.
+        right, bottom = max(0, MIN_SIDE - size[0]), max(0, MIN_SIDE - size[1])
+        small = cv2.copyMakeBorder(small, 0, bottom, 0, right, cv2.BORDER_CONSTANT)
+        self._net.setInputSize((size[0] + right, size[1] + bottom))
         _, rows = self._net.detect(cv2.cvtColor(small, cv2.COLOR_RGB2BGR))
         if rows is None:
             return []

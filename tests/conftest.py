@@ -1,0 +1,47 @@
+"""Fixtures that several test files share."""
+
+from pathlib import Path
+
+import pytest
+from hypothesis import settings
+
+from edgeface.modelcard import ModelCard, NetworkFile, Threshold
+
+DEMO = Path(__file__).parent.parent / "edgeface" / "demo" / "photos"
+PHOTOS = Path(__file__).parent / "photos"
+
+# The same examples on every run: a failure is then always news about the change, and slow machines do not fail.
+settings.register_profile("edgeface", deadline=None, derandomize=True, max_examples=150)
+settings.load_profile("edgeface")
+
+
+@pytest.fixture(scope="session")
+def demo_photos() -> Path:
+    return DEMO
+
+
+@pytest.fixture(scope="session")
+def photos() -> Path:
+    return PHOTOS
+
+
+@pytest.fixture
+def card() -> ModelCard:
+    """A card whose cosine threshold is 0.1 higher for each tenth of the false-accept rate: 0.2 at 0.1, 0.5 at 0.0001."""
+    return ModelCard(
+        name="test",
+        encoder=NetworkFile("encoder.tflite", "0" * 64, 0),
+        decoder=NetworkFile("decoder.tflite", "0" * 64, 0),
+        input_size=112,
+        identity=128,
+        appearance=32,
+        mirror=False,
+        alignment=[],
+        thresholds=[Threshold(0.1, 0.2), Threshold(0.01, 0.3), Threshold(0.001, 0.4), Threshold(0.0001, 0.5)],
+        calibration={},
+        metrics={},
+        cost={},
+        training={},
+        licence="",
+        commit="",
+    )

@@ -1,0 +1,540 @@
+"""The contract of a camera: every recording, and the live camera over scripted and fake devices."""
+
+import socket
+import sys
+import types
+from collections import deque
+from importlib import import_module
+from threading import Condition, Event, Thread
+from typing import ClassVar
+
+import cv2
+import numpy as np
+import pytest
+
+from edgeface import config
+from edgeface.cameras import CAMERAS, create, opencv
+from edgeface.cameras.live import LiveCamera
+from edgeface.cameras.picamera import PicameraSource
+from edgeface.errors import CameraError, ConfigError
+from edgeface.types import Frame, Gap
+
+PATIENCE = 20.0
+"""Seconds until a test gives up; none is spent where the code is right."""
+
+
+def settings(source, **changes):
+    return config.Camera(source=str(source), **({"fps": 60.0, "hold": 0.0} | changes))
+
+
+def flat(level, width=64, height=48):
+    """A picture in three different levels, so that swapped channels show."""
+    picture = np.empty((height, width, 3), np.uint8)
+    picture[:] = (level, 255 - level, 20)
+    return picture
+
+
+def level(frame):
+    assert isinstance(frame, Frame)
+    red, green, blue = frame.image.reshape(-1, 3).mean(axis=0)
+    assert red + green == pytest.approx(255, abs=12)
+    assert blue == pytest.approx(20, abs=12)
+    return round(red)
+
+
+LEVELS = [0, 40, 80, 120, 160, 200]
+
+
+@pytest.fixture
+def folder(tmp_path):
+    where = tmp_path / "pictures"
+    where.mkdir()
+    for number, value in enumerate(LEVELS):
+        cv2.imwrite(str(where / f"{number}.png"), flat(value)[:, :, ::-1])
+    (where / "notes.txt").write_text("no picture")
+    return where
+
+
+@pytest.fixture
+def video(tmp_path):
+    file = tmp_path / "film.avi"
+    writer = cv2.VideoWriter(str(file), cv2.VideoWriter_fourcc(*"MJPG"), 60.0, (64, 48))
+    for value in LEVELS:
+        writer.write(flat(value)[:, :, ::-1])
+    writer.release()
+    return file
+
+
+@pytest.fixture(params=["folder", "video"])
+def recording(request):
+    return f"{request.param}:{request.getfixturevalue(request.param)}"
+
+
+def test_a_recording_gives_every_picture_in_order_as_rgb_and_ends(recording):
+    camera = create(settings(recording))
+    frames = list(camera.frames())
+    assert [level(frame) for frame in frames] == pytest.approx(LEVELS, abs=6)
+    for frame in frames:
+        assert (frame.image.shape, frame.image.dtype) == ((48, 64, 3), np.uint8)
+    times = [frame.time for frame in frames]
+    assert times == sorted(times)
+    assert camera.dropped == 0
+
+
+def test_closing_twice_is_safe_and_a_closed_recording_gives_nothing(recording):
+    camera = create(settings(recording))
+    camera.close()
+    camera.close()
+    assert list(camera.frames()) == []
+
+
+def test_closing_from_another_thread_ends_a_recording(recording):
+    camera = create(settings(recording, fps=0.001))
+    frames = camera.frames()
+    level(next(frames))
+    closing(camera, frames)
+
+
+def closing(camera, frames):
+    """``close()`` from here ends ``frames`` in another thread; gaps may still come before that."""
+    waiting = Event()
+
+    def read():
+        waiting.set()
+        deque(frames, maxlen=0)
+
+    reader = Thread(target=read, daemon=True)
+    reader.start()
+    assert waiting.wait(PATIENCE)
+    camera.close()
+    reader.join(PATIENCE)
+    assert not reader.is_alive()
+
+
+def test_a_slow_recording_says_that_it_lives_between_its_pictures(folder):
+    frames = create(settings(f"folder:{folder}", fps=0.4)).frames()
+    assert isinstance(next(frames), Frame)
+    assert isinstance(next(frames), Gap)
+
+
+def test_a_picture_of_a_folder_is_held(folder):
+    shown = [level(frame) for frame in create(settings(f"folder:{folder}", fps=100.0, hold=0.03)).frames()]
+    assert shown == pytest.approx(sorted(LEVELS * 3), abs=2)
+
+
+def test_a_picture_that_cannot_be_read_is_a_gap(folder):
+    (folder / "2.png").write_bytes(b"no picture")
+    (folder / "9.JPG").mkdir()
+    moments = list(create(settings(f"folder:{folder}")).frames())
+    assert [isinstance(moment, Frame) for moment in moments] == [True, True, False, True, True, True, False]
+
+
+def test_a_video_is_thinned_to_the_wanted_rate(video):
+    shown = [level(frame) for frame in create(settings(f"video:{video}", fps=30.0)).frames()]
+    assert shown == pytest.approx(LEVELS[::2], abs=6)
+
+
+def test_a_home_folder_is_found(folder, monkeypatch):
+    monkeypatch.setenv("HOME", str(folder.parent))
+    assert len(list(create(settings("folder:~/pictures")).frames())) == len(LEVELS)
+
+
+@pytest.mark.parametrize("source", ["", "webcam", "ftp://host/x", "/dev/video0", "Folder:/tmp", "0"])
+def test_an_unknown_source_is_a_mistake_in_the_configuration(source):
+    with pytest.raises(ConfigError, match=r"camera\.source") as caught:
+        create(settings(source))
+    assert all(scheme in str(caught.value) for scheme in CAMERAS)
+    assert len(str(caught.value).splitlines()) == 1
+
+
+def test_a_password_in_an_unknown_source_is_not_repeated():
+    with pytest.raises(ConfigError) as caught:
+        create(settings("rtmp://user:secret@host/x"))
+    assert "secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize("kind", ["folder", "video"])
+@pytest.mark.parametrize("what", ["absent", "empty folder", "no picture", "garbage"])
+def test_a_recording_that_cannot_be_read_is_told_at_once(kind, what, tmp_path):
+    path = tmp_path / "x.avi"
+    if what == "garbage":
+        path.write_bytes(np.random.default_rng(0).bytes(5000))
+    elif what != "absent":
+        path.mkdir()
+        if what == "no picture":
+            (path / "notes.txt").touch()
+    with pytest.raises(CameraError, match=r"camera\.source: .*x\.avi") as caught:
+        create(settings(f"{kind}:{path}"))
+    assert len(str(caught.value).splitlines()) == 1
+
+
+def test_an_empty_file_is_no_video(tmp_path):
+    (tmp_path / "x.mp4").touch()
+    with pytest.raises(CameraError, match="not a video"):
+        create(settings(f"video:{tmp_path / 'x.mp4'}"))
+
+
+@pytest.mark.parametrize("kind", ["folder", "video"])
+def test_the_home_of_nobody_is_told_in_one_line(kind):
+    with pytest.raises(ConfigError, match="home"):
+        create(settings(f"{kind}:~nobody-of-that-name/x"))
+
+
+class Quick(LiveCamera):
+    """A live camera whose patience is short."""
+
+    LOST_AFTER, STUCK_AFTER = 0.1, 0.3
+    FIRST_PAUSE, LONGEST_PAUSE, GAP = 0.01, 0.02, 0.02
+
+
+class Script:
+    """A device that gives what it is told to: pictures, or errors that it raises; it waits while it has neither."""
+
+    def __init__(self, *steps):
+        self.steps, self.closed, self.hungry = deque(steps), Event(), Event()
+        self.changed, self.over = Condition(), False
+
+    def feed(self, *steps):
+        with self.changed:
+            self.hungry.clear()
+            self.steps.extend(steps)
+            self.changed.notify_all()
+
+    def read(self):
+        with self.changed:
+            if not self.steps:
+                self.hungry.set()
+            self.changed.wait_for(lambda: self.steps or self.over, PATIENCE)
+            step = self.steps.popleft() if self.steps else CameraError("the script is over")
+        if isinstance(step, Exception):
+            raise step
+        return step
+
+    def stop(self):
+        with self.changed:
+            self.over = True
+            self.changed.notify_all()
+
+    def close(self):
+        self.closed.set()
+
+
+def opening(*scripts):
+    """An ``open_source`` that gives one script after another; an exception is raised in its turn, the last one for ever."""
+    turns = deque(scripts)
+
+    def open_source():
+        turn = turns.popleft() if len(turns) > 1 else turns[0]
+        if isinstance(turn, Exception):
+            raise turn
+        return turn
+
+    return open_source
+
+
+@pytest.fixture
+def live():
+    """Builds quick live cameras and closes them."""
+    cameras, devices = [], []
+
+    def build(*scripts, fps=1000.0, kind=Quick):
+        devices.extend(script for script in scripts if isinstance(script, Script))
+        cameras.append(kind(opening(*scripts), fps))
+        return cameras[-1], cameras[-1].frames()
+
+    yield build
+    for device in devices:
+        device.stop()
+    for camera in cameras:
+        camera.close()
+
+
+def until(moments, wanted, limit=2000):
+    """The moments up to the first that is ``wanted``."""
+    passed = []
+    for moment in moments:
+        passed.append(moment)
+        if wanted(moment):
+            return passed
+        assert len(passed) < limit, passed[-1]
+    raise AssertionError("the camera ended")
+
+
+def is_frame(moment):
+    return isinstance(moment, Frame)
+
+
+def is_lost(moment):
+    return isinstance(moment, Gap) and moment.lost is not None
+
+
+def test_the_newest_frame_wins_and_the_others_count_as_dropped(live):
+    device = Script(flat(0))
+    camera, moments = live(device)
+    assert level(until(moments, is_frame)[-1]) == 0
+    assert device.hungry.wait(PATIENCE)
+    device.feed(flat(40), flat(80), flat(120))
+    assert device.hungry.wait(PATIENCE)
+    assert level(next(moments)) == 120
+    assert camera.dropped == 2
+    assert isinstance(next(moments), Gap)
+
+
+def test_no_more_frames_than_wanted_are_given(live):
+    class Endless(Script):
+        def read(self):
+            return flat(0, 4, 4)
+
+    camera, moments = live(Endless(), fps=50.0)
+    times = [until(moments, is_frame)[-1].time for _ in range(4)]
+    assert np.diff(times).min() > 0.01
+    assert camera.dropped > 10
+
+
+def test_a_quiet_camera_is_not_lost_at_first(live):
+    _, moments = live(Script(flat(0)))
+    until(moments, is_frame)
+    gap = next(moments)
+    assert isinstance(gap, Gap)
+    assert (gap.lost, gap.stuck) == (None, False)
+
+
+def test_a_camera_with_a_low_rate_says_that_it_lives(live):
+    device = Script(flat(0))
+    _, moments = live(device, fps=0.4)
+    until(moments, is_frame)
+    device.feed(flat(40))
+    assert device.hungry.wait(PATIENCE)
+    assert isinstance(next(moments), Gap)
+
+
+def test_a_dead_camera_is_lost_and_comes_back(live):
+    dead, alive = Script(flat(0), CameraError("no more frames")), Script()
+    _, moments = live(dead, CameraError("cannot be opened"), alive)
+    until(moments, is_frame)
+    gap = until(moments, is_lost)[-1]
+    assert gap.lost in ("no more frames", "cannot be opened")
+    assert dead.closed.is_set()
+    until(moments, lambda moment: moment.lost == "cannot be opened")
+    alive.feed(flat(80))
+    frame = until(moments, is_frame)[-1]
+    assert level(frame) == 80
+    assert next(moments).lost is None
+
+
+def test_a_camera_that_was_never_there_is_lost_and_tried_for_ever(live):
+    late = Script(flat(40))
+    _, moments = live(*[CameraError("not there")] * 5, late)
+    passed = until(moments, is_frame)
+    assert {moment.lost for moment in passed[:-1]} <= {None, "not there"}
+    assert any(map(is_lost, passed[:-1]))
+
+
+def test_a_blocked_camera_is_lost_and_then_stuck(live):
+    device = Script(flat(0))
+    _, moments = live(device)
+    until(moments, is_frame)
+    gap = until(moments, is_lost)[-1]
+    assert gap.lost.startswith("no frame for")
+    assert not gap.stuck
+    assert is_lost(until(moments, lambda moment: moment.stuck)[-1])
+    device.feed(flat(80))
+    assert level(until(moments, is_frame)[-1]) == 80
+    gap = next(moments)
+    assert (gap.lost, gap.stuck) == (None, False)
+
+
+def test_an_opening_that_hangs_is_stuck_too(live):
+    release = Event()
+
+    def hang():
+        release.wait(PATIENCE)
+        raise CameraError("late")
+
+    class Hangs(Quick):
+        def __init__(self, _, fps):
+            super().__init__(hang, fps)
+
+    _, moments = live(Script(), kind=Hangs)
+    assert is_lost(until(moments, lambda moment: moment.stuck)[-1])
+    release.set()
+
+
+# The thread dies of it where it is not caught, and with it every hope of another frame.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+@pytest.mark.parametrize("error", [cv2.error("bad picture"), RuntimeError("driver")])
+@pytest.mark.parametrize("where", ["open", "read", "close"])
+def test_no_error_of_a_driver_ends_the_retries(live, where, error):
+    class Fails(Script):
+        def close(self):
+            raise error
+
+    first = {"open": error, "read": Script(error), "close": Fails(CameraError("dead"))}[where]
+    _, moments = live(first, Script(flat(40)))
+    assert level(until(moments, is_frame, limit=100)[-1]) == 40
+
+
+def test_closing_from_another_thread_ends_a_live_camera_and_releases_the_device(live):
+    device = Script(flat(0))
+    camera, moments = live(device)
+    until(moments, is_frame)
+    assert device.hungry.wait(PATIENCE)
+    closing(camera, moments)
+    device.feed(flat(0))
+    assert device.closed.wait(PATIENCE)
+    camera.close()
+
+
+def test_closing_ends_a_live_camera_that_waits_for_its_next_turn(live):
+    camera, moments = live(Script(flat(0)), fps=0.001)
+    until(moments, is_frame)
+    closing(camera, moments)
+
+
+def test_closing_ends_a_live_camera_that_waits_to_try_again(live):
+    class Patient(Quick):
+        FIRST_PAUSE = LONGEST_PAUSE = 1000.0
+
+    camera, moments = live(CameraError("not there"), kind=Patient)
+    until(moments, is_lost)
+    closing(camera, moments)
+
+
+def test_a_device_that_is_not_there_is_lost():
+    camera = create(settings("v4l2:/dev/video-that-is-not-there"))
+    lost = until(camera.frames(), is_lost)[-1].lost
+    camera.close()
+    assert "/dev/video-that-is-not-there cannot be opened" in lost
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "rtsp://user:secret@127.0.0.1:1/x",
+        "rtsp://user:p@secret@127.0.0.1:1/x",
+        "rtsp://user:secret/secret@127.0.0.1:1/x",
+        "http://127.0.0.1:1/x?user=admin&password=secret",
+    ],
+)
+def test_a_password_in_a_url_is_in_no_message(url, caplog, capfd):
+    camera = create(settings(url))
+    lost = until(camera.frames(), is_lost)[-1].lost
+    camera.close()
+    assert "127.0.0.1:1" in lost
+    assert "secret" not in lost + caplog.text + "".join(capfd.readouterr())
+
+
+def test_a_server_that_says_nothing_is_lost(monkeypatch):
+    monkeypatch.setattr(opencv, "OPEN_TIMEOUT_MS", 300)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        camera = create(settings(f"rtsp://127.0.0.1:{server.getsockname()[1]}/x"))
+        lost = until(camera.frames(), is_lost, limit=20)[-1].lost
+        camera.close()
+    assert "cannot be opened" in lost
+
+
+class FakePicamera2:
+    """Behaves as picamera2 and libcamera do: names formats by their order in a register, and lends the camera once."""
+
+    faults: ClassVar[deque] = deque()
+    """What the next calls of ``start``, ``capture_array`` and ``stop`` raise, or ``None``; with a fault the camera is away."""
+    plugged, lent = True, False
+
+    def __init__(self):
+        if not FakePicamera2.plugged:
+            raise RuntimeError("unplugged")
+        if FakePicamera2.lent:
+            raise RuntimeError("Failed to acquire camera: Device or resource busy")
+        FakePicamera2.lent = True
+
+    def create_video_configuration(self, main, controls):
+        return {"main": main, "controls": controls}
+
+    def configure(self, configuration):
+        self.main = configuration["main"]
+
+    def start(self):
+        self._fault()
+
+    def _fault(self):
+        fault = self.faults.popleft() if self.faults else None
+        if fault is not None:
+            FakePicamera2.plugged = False
+            raise fault
+
+    def capture_array(self, stream):
+        assert stream == "main"
+        self._fault()
+        width, height = self.main["size"]
+        rgb = flat(120, width, height)
+        return {"BGR888": rgb, "RGB888": rgb[:, :, ::-1]}[self.main["format"]]
+
+    def stop(self):
+        self._fault()
+
+    def close(self):
+        FakePicamera2.lent = False
+
+
+@pytest.fixture
+def picamera(monkeypatch, live):
+    monkeypatch.setattr(FakePicamera2, "faults", deque())
+    monkeypatch.setattr(FakePicamera2, "plugged", True)
+    monkeypatch.setattr(FakePicamera2, "lent", False)
+    module = types.ModuleType("picamera2")
+    module.Picamera2 = FakePicamera2
+    monkeypatch.setitem(sys.modules, "picamera2", module)
+
+    def build(*faults):
+        FakePicamera2.faults.extend(faults)
+        wanted = settings("picamera", width=80, height=64)
+
+        class Pi(Quick):
+            def __init__(self, _, fps):
+                super().__init__(lambda: PicameraSource(wanted), fps)
+
+        return live(None, kind=Pi, fps=200.0)[1]
+
+    return build
+
+
+def test_the_picamera_gives_rgb_of_the_wanted_size(picamera):
+    frame = until(picamera(), is_frame)[-1]
+    assert frame.image.shape == (64, 80, 3)
+    assert tuple(frame.image[0, 0]) == (120, 135, 20)
+
+
+def test_the_table_leads_to_the_picamera(picamera):
+    camera = create(settings("picamera"))
+    assert level(until(camera.frames(), is_frame)[-1]) == 120
+    camera.close()
+    assert not FakePicamera2.lent
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+@pytest.mark.parametrize(
+    "faults",
+    [
+        [None, RuntimeError("unplugged")],
+        [None, OSError("unplugged")],
+        [RuntimeError("unplugged")],
+        [None, RuntimeError("unplugged"), RuntimeError("cannot stop")],
+    ],
+    ids=["capture", "system", "start", "stop as well"],
+)
+def test_a_picamera_that_fails_is_lost_and_comes_back(picamera, faults):
+    moments = picamera(*faults)
+    assert "unplugged" in until(moments, is_lost, limit=100)[-1].lost
+    FakePicamera2.plugged = True
+    until(moments, is_frame, limit=100)
+
+
+def test_a_pi_without_picamera2_is_told_what_to_install(picamera, monkeypatch):
+    monkeypatch.setitem(sys.modules, "picamera2", None)
+    assert "apt install python3-picamera2" in until(picamera(), is_lost)[-1].lost
+
+
+def test_every_camera_of_the_table_can_be_imported():
+    for target in CAMERAS.values():
+        module, _, attribute = target.partition(":")
+        assert callable(getattr(import_module(module), attribute))

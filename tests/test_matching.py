@@ -1,0 +1,109 @@
+import numpy as np
+import pytest
+
+from edgeface import config
+from edgeface.gallery import Templates
+from edgeface.matching import Matcher
+from edgeface.types import Decision, Person
+
+ANNA, BERT = Person("p_a", "Anna", 1, 0.0), Person("p_b", "Bert", 1, 0.0)
+
+
+def axis(number, dimensions=128):
+    return np.eye(dimensions, dtype=np.float32)[number]
+
+
+def towards(**cosines):
+    """A unit vector with these cosines to the axes a, b, c, ..."""
+    vector = np.zeros(128, np.float32)
+    for name, cosine in cosines.items():
+        vector["abcdefgh".index(name)] = cosine
+    vector[127] = np.sqrt(1.0 - float(vector @ vector))
+    return vector
+
+
+def templates(*rows):
+    people = tuple(dict.fromkeys(person for person, _ in rows))
+    owners = np.array([people.index(person) for person, _ in rows], np.intp)
+    vectors = np.array([vector for _, vector in rows], np.float32).reshape(-1, 128)
+    return Templates(people, owners, vectors)
+
+
+@pytest.fixture
+def alone(card):
+    """Anna alone, one template: accepted from 0.4, unsure from 0.23."""
+    return Matcher(templates((ANNA, axis(0))), card, config.Matching())
+
+
+@pytest.mark.parametrize(
+    ("cosine", "decision"),
+    [
+        (1.0, Decision.ACCEPT),
+        (0.401, Decision.ACCEPT),
+        (0.399, Decision.UNSURE),
+        (0.231, Decision.UNSURE),
+        (0.229, Decision.REJECT),
+        (0.0, Decision.REJECT),
+        (-0.5, Decision.REJECT),
+    ],
+)
+def test_the_two_thresholds_part_accept_unsure_and_reject(alone, cosine, decision):
+    found = alone.match(towards(a=cosine))
+    assert found.decision is decision
+    assert found.score == pytest.approx(cosine, abs=1e-6)
+    assert found.threshold == pytest.approx(0.4)
+
+
+@pytest.mark.parametrize("cosine", [0.9, 0.3, 0.0])
+def test_the_nearest_person_is_told_whatever_the_decision(alone, cosine):
+    found = alone.match(towards(a=cosine))
+    assert (found.person_id, found.name) == ("p_a", "Anna")
+
+
+def test_nobody_is_accepted_from_an_empty_gallery(card):
+    found = Matcher(templates(), card, config.Matching()).match(axis(0))
+    assert (found.decision, found.person_id, found.name, found.score) == (Decision.REJECT, None, None, 0.0)
+
+
+def test_nearest_template_and_centre_speak_for_a_person(card):
+    matcher = Matcher(templates((ANNA, axis(0)), (BERT, axis(1)), (ANNA, axis(2))), card, config.Matching())
+    found = matcher.match(towards(a=0.1, b=0.2, c=0.8))
+    centre = (0.1 + 0.8) / 2**0.5
+    assert (found.person_id, found.decision) == ("p_a", Decision.ACCEPT)
+    assert found.score == pytest.approx((0.8 + centre) / 2)
+    assert found.margin == pytest.approx(found.score - 0.2)
+
+
+def test_two_templates_of_one_person_do_not_take_the_margin_away(card):
+    found = Matcher(templates((ANNA, axis(0)), (ANNA, axis(0)), (BERT, axis(1))), card, config.Matching()).match(axis(0))
+    assert found.decision is Decision.ACCEPT
+    assert found.margin == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize(("second", "decision"), [(0.60, Decision.ACCEPT), (0.64, Decision.UNSURE), (0.66, Decision.UNSURE)])
+def test_nobody_is_named_without_a_lead_over_the_second(card, second, decision):
+    matcher = Matcher(templates((ANNA, axis(0)), (BERT, axis(1))), card, config.Matching(margin=0.05))
+    assert matcher.match(towards(a=0.66, b=second)).decision is decision
+
+
+def test_the_threshold_rises_with_the_number_of_templates(card):
+    def accept(count):
+        return Matcher(templates(*[(ANNA, axis(number)) for number in range(count)]), card, config.Matching()).accept
+
+    assert accept(1) == pytest.approx(0.4)
+    assert accept(10) == pytest.approx(0.5)
+    assert accept(100) == pytest.approx(0.6)
+
+
+def test_a_lower_rate_of_strangers_is_stricter(card):
+    people = templates((ANNA, axis(0)))
+    loose, strict = (Matcher(people, card, config.Matching(target_fpir=rate)) for rate in (0.01, 0.0001))
+    assert (loose.accept, strict.accept) == (pytest.approx(0.3), pytest.approx(0.5))
+    assert loose.match(towards(a=0.45)).decision is Decision.ACCEPT
+    assert strict.match(towards(a=0.45)).decision is Decision.UNSURE
+
+
+def test_the_unsure_threshold_is_never_over_the_accept_threshold(card):
+    matcher = Matcher(templates((ANNA, axis(0))), card, config.Matching(target_fpir=0.1, unsure_fpir=0.001))
+    assert matcher.unsure == matcher.accept
+    assert matcher.match(towards(a=0.199)).decision is Decision.REJECT
