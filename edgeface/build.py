@@ -8,6 +8,7 @@ from edgeface.daemon import Daemon, Outage
 from edgeface.embedding import Embedder
 from edgeface.gallery import Gallery
 from edgeface.heartbeat import Heartbeat
+from edgeface.interfaces import Camera
 from edgeface.modelcard import SHIPPED, ModelCard
 from edgeface.pipeline import Pipeline
 from edgeface.presence import Presence
@@ -26,8 +27,8 @@ def pipeline(config: Config, embedder: Embedder, people: Gallery) -> Pipeline:
     return Pipeline(detectors.create(max_side=config.detector.max_side), embedder, people, config)
 
 
-def daemon(config: Config, model: Path = SHIPPED) -> Daemon:
-    """Everything that ``edgeface run`` needs.
+def daemon(config: Config, model: Path = SHIPPED, camera: Camera | None = None) -> Daemon:
+    """Everything that ``edgeface run`` needs, with the configured camera or another.
 
     Raises:
         EdgefaceError: a part cannot be built; the message says which and why.
@@ -36,7 +37,7 @@ def daemon(config: Config, model: Path = SHIPPED) -> Daemon:
     card = embedder.card
     people = gallery(config, card)
     eyes = pipeline(config, embedder, people)
-    camera = cameras.create(config.camera)
+    camera = camera or cameras.create(config.camera)
     publisher = publishers.create("mqtt" if config.mqtt.host else "lines", config, card.digest)
     presence = Presence(
         config.camera.name, config.presence, same=card.threshold(SAME_FAR), different=card.threshold(DIFFERENT_FAR)

@@ -19,6 +19,7 @@ from edgeface.embedding import Embedder
 from edgeface.errors import ModelError
 from edgeface.imaging import TEMPLATE
 from edgeface.modelcard import ModelCard, NetworkFile, Threshold
+from edgeface.runtime import interpreter
 from train.data import Chips, load
 from train.fit import load_weights
 from train.model import IDENTITY, Shape, Weights, build_decoder, build_encoder, fold, set_weights
@@ -99,11 +100,8 @@ def convert(model: keras.Model, examples: Iterator[NDArray[np.float32]], input_t
     converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
     converter.inference_input_type, converter.inference_output_type = input_type, tf.int8
     data = bytes(converter.convert())
-    interpreter = tf.lite.Interpreter(
-        model_content=data, experimental_op_resolver_type=tf.lite.experimental.OpResolverType.BUILTIN_REF
-    )
-    interpreter.allocate_tensors()
-    floating = [t["name"] for t in interpreter.get_tensor_details() if np.issubdtype(t["dtype"], np.floating)]
+    details = interpreter(data)[0].get_tensor_details()
+    floating = [tensor["name"] for tensor in details if np.issubdtype(tensor["dtype"], np.floating)]
     if floating:
         raise ModelError(f"{model.name}: not int8 throughout: {floating[0]}")
     return data

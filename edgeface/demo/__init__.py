@@ -4,9 +4,8 @@ import asyncio
 import logging
 import socket
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from importlib.resources import as_file, files
 from itertools import count
 from pathlib import Path
@@ -32,6 +31,7 @@ ENROLLED = {"Barack Obama": ("obama_portrait.jpg", "obama_congress.jpg"), "Joe B
 SHOWN = (("obama_press_room.jpg", "Barack Obama"), ("collins_portrait.jpg", None), ("biden_blue_room.jpg", "Joe Biden"))
 FPS, SECONDS, PAUSE = 10.0, 3.0, 1.0
 WIDTH, HEIGHT = 640, 480
+MAX_PICTURES = 6
 
 
 def show(out: Path, *, keep: bool, tell: Callable[[str], None]) -> bool:
@@ -48,13 +48,12 @@ def show(out: Path, *, keep: bool, tell: Callable[[str], None]) -> bool:
             gallery=Gallery(str(Path(folder) / "gallery" / "gallery.db")),
             mqtt=Mqtt("127.0.0.1", port, protocol="3.1.1"),
         )
-        daemon = build.daemon(replace_camera_source(config, photos))
+        stage = Stage(photos, keep=keep)
+        daemon = build.daemon(config, camera=Recording(stage.frames, FPS))
         enrolment = Enrolment(create_detector(), daemon.pipeline, daemon.gallery)
         for name, names in ENROLLED.items():
             report = enrolment.enroll(name, read_images(photos / file for file in names))
             tell(f"enrolled  {name} from {len(report.accepted)} photos")
-        stage = Stage(photos, keep=keep)
-        daemon = replace(daemon, camera=Recording(stage.frames, FPS))
         with _subscriber(config, stage, tell):
             tell(f"playing   {len(SHOWN)} other photos at {FPS:.0f} frames/s; what a subscriber receives:")
             if keep:
@@ -95,7 +94,7 @@ class Stage:
     def take(self, event: dict[str, Any]) -> None:
         """Remember an event with the frame that is being shown."""
         image, name = self.now
-        if event["event_type"] in ("recognized", "unknown"):
+        if event["event_type"] in ("recognized", "unknown") and len(self.told) < MAX_PICTURES:
             picture = image.copy()
             label = f"{event.get('name', 'unknown')} {event['score']:.2f}"
             draw_face(picture, Box(*event["box"]), label, GREEN if "name" in event else GREY)
@@ -106,31 +105,21 @@ class Stage:
         enrolled = [(name, load_image(photos / file)) for name, names in ENROLLED.items() for file in names]
         events = [
             (f"{event['event_type']}, score {event['score']:.2f} of {event['threshold']:.2f}", picture)
-            for _, event, picture in self.told[: len(SHOWN) * 2]
+            for _, event, picture in self.told
         ]
-        return contact_sheet(
-            [("Enrolled from these photos", enrolled), ("Events on MQTT from other photos", events or enrolled[:0])]
-        )
-
-
-def replace_camera_source(config: Config, photos: Path) -> Config:
-    """The configuration with the photos as camera, which stands in until the stage is built."""
-    return msgspec.structs.replace(config, camera=msgspec.structs.replace(config.camera, source=f"folder:{photos}", fps=FPS))
+        return contact_sheet([("Enrolled from these photos", enrolled), ("Events on MQTT from other photos", events)])
 
 
 def _verdict(stage: Stage, out: Path, tell: Callable[[str], None]) -> bool:
-    named = {(shown, event.get("name")) for shown, event, _ in stage.told if event["event_type"] == "recognized"}
-    wrong = [(shown, name) for shown, name in named if shown != name]
-    people = sorted(ENROLLED)
-    missed = [name for name in people if (name, name) not in named]
-    for name in people:
-        tell(f"{'missed   ' if name in missed else 'right    '} {name}{'' if name in missed else ' was recognised'}")
-    stranger = any(event["event_type"] == "unknown" and shown is None for shown, event, _ in stage.told)
-    tell(
-        "right     the stranger was not recognised" + (" and was reported as unknown" if stranger else "")
-        if not wrong
-        else f"WRONG     {wrong}"
-    )
+    named = {(shown, event["name"]) for shown, event, _ in stage.told if event["event_type"] == "recognized"}
+    wrong = [f"{shown or 'the stranger'} was called {name}" for shown, name in sorted(named, key=str) if shown != name]
+    missed = [name for name in ENROLLED if (name, name) not in named]
+    for name in ENROLLED:
+        tell(f"{'MISSED' if name in missed else 'right':<9} {name}{'' if name in missed else ' was recognised'}")
+    for mistake in wrong:
+        tell(f"WRONG     {mistake}")
+    if not wrong:
+        tell("right     the stranger was not recognised")
     tell(f"drawn     {out}")
     return not missed and not wrong
 
@@ -192,6 +181,3 @@ def _subscriber(config: Config, stage: Stage, tell: Callable[[str], None]) -> It
     finally:
         client.disconnect()
         client.loop_stop()
-
-
-__all__: Sequence[str] = ["show"]
