@@ -3,6 +3,7 @@
 import logging
 import os
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -205,6 +206,7 @@ def identify(
     from edgeface.enrolment import read_images
 
     results: list[dict[str, Any]] = []
+    drawn: Counter[str] = Counter()
     failed = False
     with _parts(context.obj) as (_, pipeline, _gallery):
         loaded = list(images)
@@ -217,7 +219,10 @@ def identify(
             faces = pipeline.observe(image, every_face=True)
             results.append({"path": path, "faces": [_face(face) for face in faces]})
             if annotate:
-                _annotate(image, faces, annotate if single else annotate / f"{Path(path).stem}.png")
+                stem = Path(path).stem
+                drawn[stem] += 1
+                again = f"-{drawn[stem]}" if drawn[stem] > 1 else ""
+                _annotate(image, faces, annotate if single else annotate / f"{stem}{again}.png")
     if json:
         _print_json({"images": results})
     else:

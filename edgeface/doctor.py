@@ -154,7 +154,7 @@ def _broker(settings: config.Config) -> str:
     started = time.perf_counter()
     try:
         client.connect(settings.mqtt.host, mqtt.port(settings.mqtt))
-    except OSError as error:
+    except (OSError, ValueError) as error:
         raise BrokerError(f"{mqtt.address(settings.mqtt)} cannot be reached: {error}") from None
     client.loop_start()
     try:

@@ -25,9 +25,8 @@ class Embedder:
         self._folder, self._threads = folder, threads
         self._encoder, self.runtime = interpreter(read_network(folder, self.card.encoder), threads)
         self._decoder: Any = None
-        given = tuple(self._encoder.get_input_details()[0]["shape"])
-        sizes = sorted(int(output["shape"][-1]) for output in self._encoder.get_output_details())
-        if given != (1, CHIP_SIZE, CHIP_SIZE, 3) or sizes != sorted((self.card.identity, self.card.appearance)):
+        codes = {(1, self.card.identity), (1, self.card.appearance)}
+        if _signature(self._encoder) != ({(1, CHIP_SIZE, CHIP_SIZE, 3)}, codes, {np.uint8}, {np.int8}):
             raise ModelError(f"{folder / self.card.encoder.file}: not the network that model.json describes")
 
     def codes(self, chip: Image) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
@@ -46,11 +45,24 @@ class Embedder:
     def rebuild(self, chip: Image) -> Image:
         """The chip as the decoder draws it from its two codes, uint8 RGB, smaller than the chip."""
         if self._decoder is None:
-            self._decoder, _ = interpreter(read_network(self._folder, self.card.decoder), self._threads)
+            decoder, _ = interpreter(read_network(self._folder, self.card.decoder), self._threads)
+            inputs, outputs, *types = _signature(decoder)
+            pictures = {shape for shape in outputs if len(shape) == 4 and shape[-1] == 3}
+            if inputs != {(1, self.card.identity + self.card.appearance)} or outputs != pictures or types != [{np.int8}] * 2:
+                raise ModelError(f"{self._folder / self.card.decoder.file}: not the network that model.json describes")
+            self._decoder = decoder
         identity, appearance = self.codes(chip)
         joined = np.concatenate([identity / max(float(np.linalg.norm(identity)), 1e-9), appearance])
         (pixels,) = _invoke(self._decoder, joined[None]).values()
         return np.asarray(np.clip(np.rint(pixels * 255.0), 0, 255), np.uint8)
+
+
+def _signature(network: Any) -> tuple[set[tuple[int, ...]], set[tuple[int, ...]], set[Any], set[Any]]:
+    """Shapes of inputs and outputs, then their types."""
+    inputs, outputs = network.get_input_details(), network.get_output_details()
+    shapes = [{tuple(map(int, tensor["shape"])) for tensor in side} for side in (inputs, outputs)]
+    types = [{tensor["dtype"] for tensor in side} for side in (inputs, outputs)]
+    return shapes[0], shapes[1], types[0], types[1]
 
 
 def _invoke(network: Any, values: NDArray[Any]) -> dict[int, NDArray[np.float32]]:

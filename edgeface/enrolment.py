@@ -1,5 +1,6 @@
 """Enrolment: images of one person -> templates, and every image that will not do refused with its reason."""
 
+import os
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
@@ -127,7 +128,8 @@ def read_images(paths: Iterable[Path]) -> Iterator[tuple[str, Image | EdgefaceEr
                 raise GalleryError(f"{path}: there is no image in this folder")
             yield from read_images(inside)
             continue
+        label = os.fsencode(path).decode(errors="replace")
         try:
-            yield str(path), load_image(path)
+            yield label, load_image(path)
         except ImageError as error:
-            yield str(path), error
+            yield label, error

@@ -83,8 +83,9 @@ class Gallery:
         try:
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
-        except OSError as error:
-            raise GalleryError(f"{path}: {error.strerror or error}") from None
+        except (OSError, ValueError) as error:  # a path with a NUL is a ValueError
+            shown = str(path).replace("\0", "\\0")
+            raise GalleryError(f"{shown}: {getattr(error, 'strerror', None) or error}") from None
         self._database = sqlite3.connect(path, timeout=5.0, isolation_level=None)
         with self._errors():
             self._open()

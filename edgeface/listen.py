@@ -46,7 +46,7 @@ def events(config: Config, *, every_device: bool = False, ready: Callable[[], No
     client.on_connect, client.on_subscribe, client.on_message = on_connect, on_subscribe, on_message
     try:
         client.connect(config.mqtt.host, mqtt.port(config.mqtt), config.mqtt.keepalive)
-    except OSError as error:
+    except (OSError, ValueError) as error:
         raise BrokerError(f"the broker at {mqtt.address(config.mqtt)} cannot be reached: {error}") from None
     client.loop_start()
     try:

@@ -35,7 +35,7 @@ class Matcher:
         scores = (nearest + self._centres @ probe) / 2
         best = int(np.argmax(scores))
         score = float(scores[best])
-        margin = score - float(np.delete(scores, best).max(initial=-1.0))
+        margin = score - float(np.delete(scores, best).max(initial=0.0))
         if score >= self.accept and margin >= self._margin:
             decision = Decision.ACCEPT
         elif score >= self.unsure:

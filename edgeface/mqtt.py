@@ -24,10 +24,14 @@ def new_client(settings: config.Mqtt, client_id: str, *, reconnect: bool = True)
         client.username_pw_set(settings.username, read_password(settings))
     if settings.tls:
         try:
-            client.tls_set_context(ssl.create_default_context(cafile=settings.ca_file or None))
+            client.tls_set_context(ssl.create_default_context(cafile=_ca_file(settings)))
         except (OSError, ssl.SSLError) as error:
             raise ConfigError(f"mqtt.ca_file {settings.ca_file}: {getattr(error, 'strerror', None) or error}") from None
     return client
+
+
+def _ca_file(settings: config.Mqtt) -> Path | None:
+    return config.expand(settings.ca_file, "mqtt.ca_file") if settings.ca_file else None
 
 
 def read_password(settings: config.Mqtt) -> str | None:

@@ -1,5 +1,8 @@
 """Which TFLite runtime there is. LiteRT is preferred: it runs int8 networks several times faster than tflite-runtime."""
 
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib import import_module
 from typing import Any
 
@@ -12,17 +15,37 @@ def interpreter(model: bytes, threads: int = 1) -> tuple[Any, str]:
     """An allocated interpreter for the model, and the name of the package that it comes from.
 
     Raises:
-        ModelError: no runtime can be imported, or none can load the model.
+        ModelError: no runtime can be imported, or the one that can does not load the model.
     """
-    reasons = []
     for package, module in RUNTIMES.items():
         try:
-            built = import_module(module).Interpreter(model_content=model, num_threads=threads)
-            built.allocate_tensors()
-        except ModuleNotFoundError:
-            reasons.append(f"{package} is not installed")
+            library = import_module(module)
+        except ImportError:
+            continue
+        try:
+            with _quiet():
+                built = library.Interpreter(model_content=model, num_threads=threads)
+                built.allocate_tensors()
         except Exception as error:  # the runtimes raise ValueError, RuntimeError, ImportError, AttributeError ...
-            reasons.append(f"{package}: {str(error).splitlines()[0] if str(error) else type(error).__name__}")
-        else:
-            return built, package
-    raise ModelError(f"no TFLite runtime can load the model ({'; '.join(reasons)})")
+            reason = str(error).strip().split("\n")[0] or type(error).__name__
+            raise ModelError(f"{package} cannot load the model: {reason}") from None
+        return built, package
+    raise ModelError(f"no TFLite runtime is installed: neither {' nor '.join(RUNTIMES)}")
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep the libraries' own chatter off standard error, where each error of ours is one line."""
+    try:
+        kept = os.dup(2)
+    except OSError:  # there is no standard error
+        yield
+        return
+    silence = os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(silence, 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(silence)

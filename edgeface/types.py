@@ -87,7 +87,7 @@ class Match:
 
     ``person_id`` and ``name`` are those of the nearest person whatever the decision is, and ``None`` in an empty gallery.
     ``score`` is the likeness to that person (-1 to 1, a mean cosine), ``threshold`` what it had to reach, ``margin`` its lead
-    over the second person.
+    over the second person, or over 0 where there is none so near.
     """
 
     decision: Decision

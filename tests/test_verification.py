@@ -1,6 +1,7 @@
 """Verification figures against cases that can be counted by hand."""
 
 import numpy as np
+
 from train.verification import all_pairs, best_threshold, equal_error_rate, fold_accuracies, tar_at_far, threshold_at_far
 
 

@@ -3,7 +3,7 @@
 import logging
 import time
 from collections.abc import Callable, Iterator
-from threading import Event
+from threading import Condition
 
 import cv2
 import numpy as np
@@ -24,17 +24,16 @@ class Recording:
 
     def __init__(self, images: Callable[[], Iterator[Image | None]], fps: float) -> None:
         self._images, self._interval = images, 1.0 / fps
-        self._closed = Event()
+        self._changed = Condition()  # its lock may be taken again by a signal handler that calls close(), an Event's may not
+        self._closed = False
 
     def frames(self) -> Iterator[Frame | Gap]:
         """Yield each image when it is due; an image that cannot be read is a gap."""
         due = time.monotonic()
         for image in self._images():
-            while (early := due - time.monotonic()) > self.GAP:
-                if self._closed.wait(self.GAP):
-                    return
+            while (early := due - time.monotonic()) > self.GAP and not self._wait(self.GAP):
                 yield Gap(time.monotonic(), time.time())
-            if self._closed.wait(max(0.0, early)):
+            if self._wait(early):
                 return
             due = max(due + self._interval, time.monotonic())
             now, wall = time.monotonic(), time.time()
@@ -42,7 +41,14 @@ class Recording:
 
     def close(self) -> None:
         """End ``frames()``."""
-        self._closed.set()
+        with self._changed:
+            self._closed = True
+            self._changed.notify_all()
+
+    def _wait(self, seconds: float) -> bool:
+        """Wait, but not beyond ``close``; whether it was called."""
+        with self._changed:
+            return self._changed.wait_for(lambda: self._closed, timeout=max(0.0, seconds))
 
 
 def open_folder(settings: config.Camera) -> Recording:

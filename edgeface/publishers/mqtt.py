@@ -34,6 +34,10 @@ class MqttPublisher:
 
     FIRST_PAUSE, LONGEST_PAUSE, REFUSED_PAUSE = 0.5, 30.0, 30.0
     GOODBYE = 2.0
+    MAX_IN_FLIGHT = 20
+    """Events that a broker may leave unconfirmed before the others wait in the bounded queue."""
+    MIN_PATIENCE = 5.0
+    """Seconds without a confirmation after which a broker counts as hung, if ``max_event_age`` is shorter."""
 
     def __init__(self, settings: config.Config, model: str) -> None:
         self._config, self._settings, self._base = settings, settings.mqtt, settings.base
@@ -66,9 +70,7 @@ class MqttPublisher:
         """Send an event now, or as soon as the broker is there."""
         with self._lock:
             self._waiting.append(event)
-            if len(self._waiting) > self._settings.queue:
-                self._waiting.popleft()
-                self._events_dropped += 1
+            self._trim()
             self._note(event)
             self._flush()
 
@@ -108,18 +110,25 @@ class MqttPublisher:
             client.will_set(f"{self._base}/availability", "offline", qos=1, retain=True)
             client.on_connect, client.on_disconnect, client.on_publish = self._on_connect, self._on_disconnect, self._on_publish
             client.connect(self._settings.host, mqtt.port(self._settings), self._settings.keepalive)
-        except (OSError, ConfigError) as error:
+        except (OSError, ValueError, ConfigError) as error:  # a host that is no host name is a ValueError
             what = error if isinstance(error, ConfigError) else f"{mqtt.address(self._settings)} cannot be reached: {error}"
             self._complain(f"no broker: {what}")
             return False
         if self._closing.is_set():
             return False
         client.loop_start()
-        self._ended.wait()
+        while not self._ended.wait(0.2):
+            with self._lock:
+                self._flush()
+                waited = max((time.monotonic() - event.time for _, event in self._unacknowledged()), default=0.0)
+            if waited > max(self._settings.max_event_age, self.MIN_PATIENCE):
+                self._complain(f"the broker at {mqtt.address(self._settings)} confirms nothing; connecting anew")
+                break
         with self._lock:
             reached, self._client = self._client is not None, None
             self._waiting.extendleft(event for _, event in reversed(self._unacknowledged()))
             self._in_flight.clear()
+            self._trim()
         client.disconnect()
         client.loop_stop()
         return reached
@@ -167,7 +176,7 @@ class MqttPublisher:
         """Send what waits; drop what is too old to be news."""
         if self._client is None:
             return
-        while self._waiting:
+        while self._waiting and len(self._unacknowledged()) < self.MAX_IN_FLIGHT:
             event = self._waiting.popleft()
             if time.monotonic() - event.time > self._settings.max_event_age:
                 self._events_dropped += 1
@@ -178,6 +187,12 @@ class MqttPublisher:
                 self._waiting.appendleft(event)
                 return
             self._in_flight = [*self._unacknowledged(), (sent, event)]
+
+    def _trim(self) -> None:
+        """Keep the queue to its bound."""
+        while len(self._waiting) > self._settings.queue:
+            self._waiting.popleft()
+            self._events_dropped += 1
 
     def _unacknowledged(self) -> list[tuple[paho.MQTTMessageInfo, Event]]:
         return [(sent, event) for sent, event in self._in_flight if not sent.is_published()]

@@ -1,0 +1,565 @@
+import json
+import os
+import re
+import shutil
+import signal
+import stat
+import subprocess
+import sys
+from pathlib import Path
+from queue import Queue
+from threading import Thread
+
+import cv2
+import numpy as np
+import pytest
+from broker import USER, Broker, authority, broker, eventually, free_port, needs_broker, needs_openssl
+
+from edgeface.modelcard import SHIPPED
+
+__all__ = ["broker"]
+ROOT = Path(__file__).parent.parent
+
+
+class Cli:
+    """The command line in a folder of its own, with settings that ``set`` writes."""
+
+    def __init__(self, folder):
+        self.folder, self.file = folder, folder / "edgeface.toml"
+        hidden = ("EDGEFACE_CONFIG", "STATE_DIRECTORY", "NOTIFY_SOCKET")
+        self.environment = {name: value for name, value in os.environ.items() if name not in hidden}
+        self.environment |= {"PYTHONPATH": str(ROOT), "HOME": str(folder), "XDG_DATA_HOME": str(folder / "data")}
+        self.running = []
+        self.set()
+
+    @property
+    def gallery(self):
+        return self.folder / "gallery" / "gallery.db"
+
+    def set(self, **sections):
+        given = {"gallery": {"path": str(self.gallery)}} | sections
+        lines = []
+        for section, values in given.items():
+            lines += [f"[{section}]", *(f"{name} = {json.dumps(value)}" for name, value in values.items())]
+        self.file.write_text("\n".join(lines) + "\n")
+
+    def command(self, *words):
+        return [sys.executable, "-m", "edgeface", "--config", str(self.file), *map(str, words)]
+
+    def __call__(self, *words, code=0):
+        result = subprocess.run(
+            self.command(*words), capture_output=True, text=True, cwd=self.folder, env=self.environment, timeout=60
+        )
+        assert result.returncode == code, (result.stdout, result.stderr)
+        assert "Traceback" not in result.stderr
+        return result
+
+    def json(self, *words, code=0):
+        return json.loads(self(*words, "--json", code=code).stdout)
+
+    def refusal(self, *words, code=1):
+        """The one line on standard error."""
+        return one_line(self(*words, code=code))
+
+    def start(self, *words):
+        self.running.append(Running(self.command(*words), self.folder, self.environment))
+        return self.running[-1]
+
+
+class Running:
+    """A command that goes on; its output comes line by line."""
+
+    def __init__(self, command, folder, environment):
+        self.process = subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=folder, env=environment
+        )
+        self.out, self.err, self.told = Queue(), Queue(), []
+        for stream, queue in ((self.process.stdout, self.out), (self.process.stderr, self.err)):
+            Thread(target=lambda stream=stream, queue=queue: [queue.put(line.strip()) for line in stream], daemon=True).start()
+
+    def line(self):
+        return self.out.get(timeout=30)
+
+    def hears(self, text):
+        """Wait until standard error says so."""
+        while text not in (line := self.err.get(timeout=30)):
+            self.told.append(line)
+        self.told.append(line)
+        return line
+
+    def stop(self, number=signal.SIGTERM):
+        self.process.send_signal(number)
+        code = self.process.wait(20)
+        eventually(lambda: False, 0.2)
+        while not self.err.empty():
+            self.told.append(self.err.get())
+        assert not any("Traceback" in line for line in self.told), self.told
+        return code
+
+
+def one_line(result):
+    lines = result.stderr.splitlines()
+    assert len(lines) == 1, result.stderr
+    assert lines[0].startswith("edgeface: ")
+    return lines[0]
+
+
+@pytest.fixture
+def cli(tmp_path):
+    made = Cli(tmp_path)
+    yield made
+    for running in made.running:
+        if running.process.poll() is None:
+            running.process.kill()
+            running.process.wait(10)
+
+
+@pytest.fixture
+def obama(cli, demo_photos):
+    """Enrolled; the answer of ``enroll --json``."""
+    photos = [demo_photos / "obama_portrait.jpg", demo_photos / "obama_congress.jpg"]
+    return cli.json("enroll", "Barack Obama", "--image", photos[0], "--image", photos[1])
+
+
+@pytest.fixture
+def scene(tmp_path, demo_photos):
+    """A folder camera that shows the man who is enrolled."""
+    folder = tmp_path / "scene"
+    folder.mkdir()
+    shutil.copy(demo_photos / "obama_portrait.jpg", folder)
+    return {"source": f"folder:{folder}", "name": "front", "hold": 1.0, "fps": 10}
+
+
+# Enrolling and identifying
+
+
+def test_photos_are_enrolled_and_listed(cli, obama, demo_photos):
+    paths = [str(demo_photos / name) for name in ("obama_portrait.jpg", "obama_congress.jpg")]
+    assert obama == {"id": obama["id"], "name": "Barack Obama", "accepted": paths, "refused": []}
+    assert re.fullmatch(r"p_[0-9a-f]{16}", obama["id"])
+    (person,) = cli.json("people", "list")["people"]
+    assert set(person) == {"id", "name", "templates", "enrolled"}
+    assert (person["id"], person["name"], person["templates"]) == (obama["id"], "Barack Obama", 2)
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT.*Z", person["enrolled"])
+    assert "Barack Obama" in cli("people", "list").stdout
+
+
+def test_a_folder_is_enrolled_and_what_will_not_do_is_told(cli, tmp_path, demo_photos):
+    folder = tmp_path / "anna"
+    folder.mkdir()
+    shutil.copy(demo_photos / "collins_portrait.jpg", folder / "good.jpg")
+    (folder / "text.jpg").write_text("no picture")
+    told = cli.json("enroll", "Anna", "--from", folder)
+    assert told["accepted"] == [str(folder / "good.jpg")]
+    ((refused),) = told["refused"]
+    assert set(refused) == {"path", "reason"}
+    assert refused["path"] == str(folder / "text.jpg")
+    assert "1 images enrolled" in cli("enroll", "Anna", "--from", folder).stdout
+
+
+def test_nobody_is_enrolled_when_no_photo_will_do(cli, tmp_path):
+    (tmp_path / "text.jpg").write_text("no picture")
+    told = cli.json("enroll", "Anna", "--image", tmp_path / "text.jpg", code=1)
+    assert (told["id"], told["accepted"]) == (None, [])
+    assert cli.json("people", "list") == {"people": []}
+
+
+def test_the_camera_enrols(cli, scene):
+    cli.set(camera=scene)
+    told = cli.json("enroll", "Anna", "--count", "1")
+    assert told["accepted"] == ["view 1"]
+
+
+def test_a_known_face_needs_force_to_get_another_name(cli, obama, demo_photos):
+    photo = demo_photos / "obama_portrait.jpg"
+    told = cli.json("enroll", "Berta", "--image", photo, code=1)
+    assert "Barack Obama" in told["refused"][0]["reason"]
+    assert cli.json("enroll", "Berta", "--image", photo, "--force")["accepted"] == [str(photo)]
+
+
+def test_photos_are_identified(cli, obama, demo_photos, photos):
+    shown = [
+        demo_photos / "obama_press_room.jpg",
+        demo_photos / "collins_portrait.jpg",
+        photos / "obama_and_biden_blue_room.jpg",
+    ]
+    images = cli.json("identify", *shown)["images"]
+    assert [image["path"] for image in images] == [str(path) for path in shown]
+    assert [len(image["faces"]) for image in images] == [1, 1, 2]
+    fields = {"box", "landmarks", "quality", "decision", "person_id", "name", "score", "threshold", "margin"}
+    assert all(set(image) == {"path", "faces"} for image in images)
+    assert all(set(face) == fields for image in images for face in image["faces"])
+    known, unknown = images[0]["faces"][0], images[1]["faces"][0]
+    assert (known["decision"], known["person_id"], known["name"]) == ("accept", obama["id"], "Barack Obama")
+    assert known["score"] >= known["threshold"]
+    assert unknown["decision"] in ("reject", "unsure")
+    assert (unknown["person_id"], unknown["name"]) == (None, None)
+    assert len(known["box"]) == 4
+    assert np.shape(known["landmarks"]) == (5, 2)
+    lines = cli("identify", *shown).stdout.splitlines()
+    assert len(lines) == 4
+    assert "Barack Obama" in lines[0]
+
+
+def test_pictures_are_annotated_one_as_a_file_and_more_in_a_folder(cli, obama, demo_photos, tmp_path):
+    photo = demo_photos / "obama_press_room.jpg"
+    cli("identify", photo, "--annotate", tmp_path / "one.png")
+    drawn, before = cv2.imread(str(tmp_path / "one.png")), cv2.imread(str(photo))
+    assert drawn.shape == before.shape
+    assert 0 < np.mean(np.any(drawn != before, axis=2)) < 0.5
+    cli("identify", photo, demo_photos / "collins_portrait.jpg", "--annotate", tmp_path / "many")
+    assert sorted(path.name for path in (tmp_path / "many").iterdir()) == ["collins_portrait.png", "obama_press_room.png"]
+
+
+def test_pictures_of_the_same_name_from_two_folders_are_both_drawn(cli, demo_photos, tmp_path):
+    for folder, photo in (("a", "obama_portrait"), ("b", "collins_portrait")):
+        (tmp_path / folder).mkdir()
+        shutil.copy(demo_photos / f"{photo}.jpg", tmp_path / folder / "1.jpg")
+    cli("identify", tmp_path / "a", tmp_path / "b", "--annotate", tmp_path / "out")
+    assert len(list((tmp_path / "out").iterdir())) == 2
+
+
+def test_looking_at_a_photo_says_nothing_on_standard_error(cli, demo_photos):
+    assert cli("identify", demo_photos / "obama_portrait.jpg").stderr == ""
+
+
+def huge(path):
+    header = b"\x89PNG\r\n\x1a\n" + b"\0\0\0\rIHDR" + (20000).to_bytes(4, "big") * 2 + b"\x08\x02\0\0\0"
+    path.write_bytes(header + bytes(64))
+
+
+@pytest.mark.parametrize(
+    ("make", "reason"),
+    [
+        (huge, "too large"),
+        (lambda path: path.write_text("no picture"), "not a JPEG"),
+        (lambda path: path.touch(), "empty"),
+        (lambda path: None, "No such file"),
+    ],
+    ids=["huge", "text", "empty", "absent"],
+)
+def test_a_file_that_is_no_picture_is_one_line_and_the_others_are_still_looked_at(cli, tmp_path, demo_photos, make, reason):
+    make(tmp_path / "bad.jpg")
+    good = demo_photos / "obama_portrait.jpg"
+    result = cli("identify", tmp_path / "bad.jpg", good, code=1)
+    assert reason in one_line(result)
+    assert str(good) in result.stdout
+    bad, _ = cli.json("identify", tmp_path / "bad.jpg", good, code=1)["images"]
+    assert reason in bad["error"]
+    assert bad["faces"] == []
+
+
+def test_a_file_name_that_is_no_utf8_is_no_trouble(cli, tmp_path, demo_photos):
+    name = os.fsdecode(os.fsencode(tmp_path) + b"/\xff.jpg")
+    shutil.copy(demo_photos / "obama_portrait.jpg", name)
+    assert len(cli.json("identify", tmp_path)["images"]) == 1
+
+
+# People
+
+
+def test_people_are_renamed_and_forgotten_by_name_or_id(cli, obama):
+    cli("people", "rename", "Barack Obama", "Barry")
+    (person,) = cli.json("people", "list")["people"]
+    assert (person["id"], person["name"]) == (obama["id"], "Barry")
+    cli("people", "forget", obama["id"])
+    assert cli.json("people", "list") == {"people": []}
+    assert "Barry" in cli.refusal("people", "forget", "Barry")
+
+
+def test_an_export_is_private_and_brings_everybody_back(cli, obama, tmp_path):
+    cli("people", "export", tmp_path / "people.json")
+    assert stat.S_IMODE((tmp_path / "people.json").stat().st_mode) == 0o600
+    before = cli.json("people", "list")
+    assert cli("people", "export", "-").stdout.strip() == (tmp_path / "people.json").read_text().strip()
+    cli("people", "forget", "Barack Obama")
+    cli("people", "import", tmp_path / "people.json")
+    assert cli.json("people", "list") == before
+
+
+# Settings
+
+
+def test_the_settings_are_shown_with_their_origin_and_checked(cli):
+    cli.set(device={"id": "door"})
+    rows = {(row["section"], row["name"]): row for row in cli.json("config", "show")["settings"]}
+    assert (rows["device", "id"]["value"], rows["device", "id"]["origin"]) == ("door", str(cli.file))
+    assert rows["camera", "fps"]["origin"] == "default"
+    assert "device.id" in cli("config", "show").stdout
+    assert "valid" in cli("config", "check").stdout
+    (cli.folder / "default.toml").write_text(cli("config", "default").stdout)
+    cli("config", "check", cli.folder / "default.toml")
+
+
+def test_the_environment_names_the_settings(cli):
+    cli.set(device={"id": "gate"})
+    result = subprocess.run(
+        [sys.executable, "-m", "edgeface", "config", "show"],
+        capture_output=True,
+        text=True,
+        env=cli.environment | {"EDGEFACE_CONFIG": str(cli.file)},
+        timeout=60,
+    )
+    assert '"gate"' in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        (b"not toml", "not valid TOML"),
+        (b"\xff\xfe", "not valid TOML"),
+        (b"[device]\nidd = 'door'\n", "unknown setting"),
+        (b"[camera]\nfps = 'fast'\n", "[camera.fps]"),
+        (b"a = " + b"[" * 20_000, "not valid TOML"),
+    ],
+    ids=["text", "bytes", "unknown", "type", "deep"],
+)
+def test_settings_that_are_wrong_are_one_line(cli, text, reason):
+    cli.file.write_bytes(text)
+    for words in (("config", "check"), ("people", "list")):
+        line = cli.refusal(*words, code=2)
+        assert str(cli.file) in line
+        assert reason in line
+
+
+def test_settings_that_cannot_be_read_are_one_line(cli):
+    cli.file.unlink()
+    assert "No such file" in cli.refusal("people", "list", code=2)
+    cli.file.mkdir()
+    assert str(cli.file) in cli.refusal("run", code=2)
+
+
+@pytest.mark.parametrize("path", ["/proc/nowhere/gallery.db", "a\0b", "."])
+def test_a_gallery_that_cannot_be_is_one_line(cli, path):
+    cli.set(gallery={"path": path})
+    cli.refusal("people", "list")
+
+
+# Networks
+
+
+def test_a_network_that_is_missing_or_damaged_is_one_line(cli, tmp_path, demo_photos):
+    assert "absent" in cli.refusal("--model", tmp_path / "absent", "people", "list")
+    model = shutil.copytree(SHIPPED, tmp_path / "model")
+    with (model / "encoder.tflite").open("ab") as file:
+        file.write(b"more")
+    assert "digest" in cli.refusal("--model", model, "identify", demo_photos / "obama_portrait.jpg")
+    assert "digest" in cli.refusal("--model", model, "run")
+
+
+def test_a_gallery_of_another_network_is_one_line(cli, obama, tmp_path):
+    model = shutil.copytree(SHIPPED, tmp_path / "model")
+    card = json.loads((model / "model.json").read_text())
+    card["encoder"]["sha256"] = "0" * 64
+    (model / "model.json").write_text(json.dumps(card))
+    line = cli.refusal("--model", model, "people", "list")
+    assert str(cli.gallery) in line
+    assert "model sha256:" in line
+
+
+# The daemon
+
+
+def test_without_a_broker_events_are_lines(cli, obama, scene):
+    cli.set(camera=scene)
+    events = [json.loads(line) for line in cli("run").stdout.splitlines()]
+    assert [event["event_type"] for event in events] == ["recognized", "left"]
+    assert {event["person_id"] for event in events} == {obama["id"]}
+    assert {event["camera"] for event in events} == {"front"}
+
+
+def test_a_camera_that_cannot_be_is_one_line(cli, tmp_path):
+    cli.set(camera={"source": f"folder:{tmp_path}/absent"})
+    assert "absent" in cli.refusal("run")
+    cli.set(camera={"source": "telescope"})
+    assert "telescope" in cli.refusal("run", code=2)
+
+
+@needs_broker
+def test_a_daemon_tells_the_broker_and_a_listener_prints_it(cli, obama, scene, broker):
+    ear = broker.listen("edgeface/door/#")
+    cli.set(camera=scene, device={"id": "door"}, mqtt=broker.settings())
+    listener = cli.start("listen", "--json")
+    listener.hears("listening")
+    cli("run")
+    events = [json.loads(listener.line()) for _ in range(2)]
+    assert [(event["event_type"], event["name"]) for event in events] == [
+        ("recognized", "Barack Obama"),
+        ("left", "Barack Obama"),
+    ]
+    assert events == ear.wait_for("/event", 2)
+    assert ear.wait_for(f"person/{obama['id']}/state", 3) == ["OFF", "ON", "OFF"]
+    assert ear.wait_for("availability", 2) == ["online", "offline"]
+    assert ear.wait_for("health")[0]["gallery_size"] == 1
+    assert listener.stop(signal.SIGINT) == 130
+
+
+@needs_broker
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 0), (signal.SIGINT, 0), (signal.SIGKILL, -9)])
+def test_a_daemon_is_offline_after_any_end(cli, scene, broker, number, code):
+    ear = broker.listen("edgeface/door/#")
+    cli.set(camera=scene | {"hold": 600}, device={"id": "door"}, mqtt=broker.settings())
+    daemon = cli.start("run")
+    ear.wait_for("availability")
+    assert eventually(lambda: any(health["camera_state"] == "ok" for health in ear.on("health")))
+    assert daemon.stop(number) == code
+    assert ear.wait_for("availability", 2) == ["online", "offline"]
+    assert broker.retained("edgeface/door/availability") == "offline"
+
+
+@needs_broker
+def test_a_refused_or_absent_broker_is_told_once_and_does_not_stop_the_daemon(cli, scene, broker):
+    wrong = cli.folder / "wrong"
+    wrong.write_text("guess\n")
+    for settings, reason in (
+        (broker.settings(password_file=str(wrong)), "ot authorized"),
+        ({"host": "127.0.0.1", "port": free_port()}, "cannot be reached"),
+    ):
+        cli.set(camera=scene | {"hold": 600}, mqtt=settings)
+        daemon = cli.start("run")
+        assert "127.0.0.1" in daemon.hears(reason)
+        assert not eventually(lambda: daemon.process.poll() is not None, 2.5)  # noqa: B023
+        assert daemon.stop() == 0
+        assert sum("127.0.0.1" in line for line in daemon.told) == 1
+
+
+@needs_broker
+def test_a_listener_that_is_refused_or_finds_no_broker_ends_with_one_line(cli, broker):
+    wrong = cli.folder / "wrong"
+    wrong.write_text("guess\n")
+    cli.set(mqtt=broker.settings(password_file=str(wrong)))
+    assert "ot authorized" in cli.refusal("listen")
+    port = free_port()
+    cli.set(mqtt={"host": "127.0.0.1", "port": port})
+    assert f"127.0.0.1:{port}" in cli.refusal("listen")
+
+
+@pytest.mark.parametrize(
+    ("mqtt", "code"),
+    [
+        ({}, 2),
+        ({"host": "192.168.1..5"}, 1),
+        ({"host": "127.0.0.1", "username": USER, "password_file": "/absent"}, 2),
+        ({"host": "127.0.0.1", "tls": True, "ca_file": "/absent"}, 2),
+    ],
+    ids=["no host", "no name", "no password", "no authority"],
+)
+def test_a_listener_with_wrong_settings_ends_with_one_line(cli, mqtt, code):
+    cli.set(mqtt=mqtt)
+    cli.refusal("listen", code=code)
+
+
+# The doctor
+
+
+@needs_broker
+def test_the_doctor_finds_nothing_wrong_with_what_works(cli, scene, broker):
+    cli.set(camera=scene, mqtt=broker.settings())
+    checks = cli.json("doctor")["checks"]
+    names = [check["name"] for check in checks]
+    assert names == ["runtime", "model", "config", "gallery", "permissions", "camera", "broker", "clock"]
+    assert all(check["ok"] and check["found"] and not check["cure"] for check in checks)
+    assert cli("doctor").stdout.count("ok  ") == len(checks)
+
+
+def broken_config(cli):
+    cli.file.write_text("[device]\nidd = 1\n")
+
+
+def broken_gallery(cli):
+    cli.gallery.parent.mkdir()
+    cli.gallery.write_text("not a database at all, and long enough to be read as one" * 20)
+
+
+def open_gallery(cli):
+    cli("people", "list")
+    cli.gallery.chmod(0o644)
+
+
+def absent_camera(cli):
+    cli.set(camera={"source": "folder:/absent"})
+
+
+def readable_password(cli):
+    password = cli.folder / "password"
+    password.write_text("secret\n")
+    password.chmod(0o644)
+    cli.set(mqtt={"username": USER, "password_file": str(password)})
+
+
+def absent_broker(cli):
+    cli.set(mqtt={"host": "127.0.0.1", "port": free_port()})
+
+
+def broker_without_a_name(cli):
+    cli.set(mqtt={"host": "192.168.1..5"})
+
+
+def absent_password(cli):
+    cli.set(mqtt={"host": "127.0.0.1", "username": USER, "password_file": "/absent"})
+
+
+@pytest.mark.parametrize(
+    ("fault", "name"),
+    [
+        (broken_config, "config"),
+        (broken_gallery, "gallery"),
+        (open_gallery, "permissions"),
+        (readable_password, "permissions"),
+        (absent_camera, "camera"),
+        (absent_broker, "broker"),
+        (broker_without_a_name, "broker"),
+        (absent_password, "broker"),
+    ],
+)
+def test_the_doctor_names_a_fault_and_its_cure(cli, fault, name):
+    fault(cli)
+    checks = {check["name"]: check for check in cli.json("doctor", code=1)["checks"]}
+    assert not checks[name]["ok"]
+    assert checks[name]["found"]
+    assert checks[name]["cure"]
+    assert checks["runtime"]["ok"]
+
+
+def test_the_doctor_says_fail_and_how_to_mend_it(cli):
+    lines = cli("doctor", code=1).stdout.splitlines()  # the default camera is not there
+    at = next(number for number, line in enumerate(lines) if line.startswith("FAIL  camera"))
+    assert "-> " in lines[at + 1]
+
+
+def test_the_doctor_names_a_damaged_network(cli, tmp_path):
+    model = shutil.copytree(SHIPPED, tmp_path / "model")
+    (model / "decoder.tflite").write_bytes(b"other")
+    checks = {check["name"]: check for check in cli.json("--model", model, "doctor", code=1)["checks"]}
+    assert not checks["model"]["ok"]
+
+
+@needs_broker
+@needs_openssl
+def test_the_doctor_tells_refusal_access_control_and_a_foreign_authority_apart(cli, tmp_path, broker):
+    def found(settings):
+        cli.set(mqtt=settings)
+        (check,) = (check for check in cli.json("doctor", code=1)["checks"] if check["name"] == "broker")
+        assert not check["ok"]
+        return check["found"]
+
+    wrong = cli.folder / "wrong"
+    wrong.write_text("guess\n")
+    assert "ot authorized" in found(broker.settings(password_file=str(wrong)))
+    ours, foreign = authority(tmp_path / "ours"), authority(tmp_path / "foreign")
+    other = Broker(tmp_path / "other", tls=ours, acl=f"user {USER}\ntopic read #\n").start()
+    try:
+        assert "certificate verify failed" in found(other.settings(tls=True, ca_file=str(foreign / "ca.pem")))
+        assert "access control" in found(other.settings(tls=True, ca_file=str(ours / "ca.pem")))
+    finally:
+        other.close()
+
+
+# Wrong usage
+
+
+def test_help_and_version_work_and_a_wrong_word_is_wrong_usage(cli):
+    assert "enroll" in cli("--help").stdout
+    assert cli("--version").stdout.startswith("edgeface ")
+    for words in (("fly",), ("enroll",), ("people", "list", "--colour")):
+        assert "Error" in cli(*words, code=2).stderr

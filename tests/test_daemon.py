@@ -1,0 +1,293 @@
+import socket
+import sys
+import time
+from dataclasses import dataclass, field
+from queue import Queue
+from threading import Thread
+
+import numpy as np
+import pytest
+
+from edgeface import build
+from edgeface.cameras.recording import Recording
+from edgeface.config import Config, Gallery
+from edgeface.config import Presence as PresenceSettings
+from edgeface.daemon import Daemon, Outage, watch
+from edgeface.embedding import Embedder
+from edgeface.heartbeat import INTERVAL, Heartbeat
+from edgeface.imaging import load_image
+from edgeface.presence import Presence
+from edgeface.types import EventType, Frame, Gap
+
+BLANK = np.full((480, 640, 3), 127, np.uint8)
+START, WALL = 1000.0, 1_700_000_000.0
+
+
+@dataclass
+class Camera:
+    """Gives the moments of a script, and says which of them the loop came back for."""
+
+    script: list = field(default_factory=list)
+    dropped: int = 3
+    closed: int = 0
+
+    def frames(self):
+        yield from self.script
+
+    def close(self):
+        self.closed += 1
+
+
+@dataclass
+class Publisher:
+    calls: list = field(default_factory=list)
+
+    def open(self, people):
+        self.calls.append(("open", list(people)))
+
+    def publish(self, event):
+        self.calls.append(("event", event))
+
+    def health(self, health):
+        self.calls.append(("health", health))
+
+    def close(self):
+        self.calls.append(("close", None))
+
+    def of(self, kind):
+        return [what for name, what in self.calls if name == kind]
+
+
+class Systemd:
+    """The receiving end of a service's notifications, read as they come: the kernel holds ten."""
+
+    def __init__(self, path):
+        self._path, self._messages = str(path), Queue()
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self._socket.bind(self._path)
+        Thread(target=self._read, daemon=True).start()
+
+    def _read(self):
+        while True:
+            self._messages.put(self._socket.recv(4096).decode())
+
+    def told(self):
+        """What was told since the last call."""
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender:
+            sender.sendto(b"that is all", self._path)
+        return list(iter(lambda: self._messages.get(timeout=10), "that is all"))
+
+
+@pytest.fixture
+def systemd(tmp_path, monkeypatch):
+    monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "notify"))
+    return Systemd(tmp_path / "notify")
+
+
+@pytest.fixture(scope="module")
+def embedder():
+    return Embedder()
+
+
+@pytest.fixture
+def daemon(tmp_path, embedder, demo_photos, systemd):
+    """A whole daemon but for its camera and its publisher; Obama is enrolled with the very photo that is shown."""
+    settings = Config(gallery=Gallery(str(tmp_path / "gallery.db")))
+    gallery = build.gallery(settings, embedder.card)
+    pipeline = build.pipeline(settings, embedder, gallery)
+    (seen,) = pipeline.observe(load_image(demo_photos / "obama_portrait.jpg"))
+    gallery.enroll("Obama", [seen.embedding.vector], [seen.quality])
+    camera, publisher = Camera(), Publisher()
+    presence = Presence("front", PresenceSettings(min_votes=2, unknown_after=3, left_after=2.0), same=0.6, different=0.3)
+    heartbeat = Heartbeat(publisher, camera, "front", "m", lambda: (len(gallery.people()), 1))
+    yield Daemon(camera, pipeline, Outage("front"), presence, publisher, heartbeat, gallery)
+    gallery.close()
+
+
+@pytest.fixture
+def obama(demo_photos):
+    return load_image(demo_photos / "obama_portrait.jpg")
+
+
+@pytest.fixture
+def stranger(demo_photos):
+    return load_image(demo_photos / "collins_portrait.jpg")
+
+
+def script(*items, step=0.5):
+    """Pictures as frames, ``None`` as a gap, a text as a gap in which the camera is lost."""
+    moments = []
+    for number, item in enumerate(items):
+        at = START + number * step, WALL + number * step
+        moments.append(Frame(item, *at) if isinstance(item, np.ndarray) else Gap(*at, item))
+    return moments
+
+
+def run(daemon, *items, **options):
+    daemon.camera.script = script(*items, **options)
+    watch(daemon.camera, daemon.pipeline, daemon.outage, daemon.presence, daemon.publisher, daemon.heartbeat)
+    return daemon.publisher.of("event")
+
+
+def kinds(events):
+    return [str(event.event_type) for event in events]
+
+
+def test_people_come_and_go_as_events_in_order(daemon, obama, stranger):
+    events = run(daemon, *[obama] * 3, *[BLANK] * 6, *[stranger] * 4, *[BLANK] * 6)
+    assert kinds(events) == ["recognized", "left", "unknown", "left"]
+    assert [event.name for event in events] == ["Obama", "Obama", None, None]
+    assert [event.event_id for event in events] == sorted(event.event_id for event in events)
+    assert events[0].frame_size == (800, 1000)
+    assert events[0].time == START + 0.5
+    assert events[1].seconds == pytest.approx(1.0)
+
+
+def test_the_end_of_the_camera_is_a_goodbye_to_everybody(daemon, obama):
+    assert kinds(run(daemon, obama, obama)) == ["recognized", "left"]
+
+
+def test_a_camera_that_never_gives_anything_ends_quietly(daemon):
+    assert run(daemon) == []
+
+
+def test_a_lost_camera_is_told_once_and_so_is_its_return(daemon):
+    events = run(daemon, BLANK, None, "unplugged", "unplugged", "still unplugged", None, BLANK, BLANK, "again", step=1.0)
+    assert kinds(events) == ["camera_lost", "camera_back", "camera_lost"]
+    assert [event.reason for event in events] == ["unplugged", None, "again"]
+    assert events[1].seconds == pytest.approx(4.0)
+    assert events[0].time == START + 2
+
+
+def test_who_was_there_has_left_when_the_camera_is_lost_for_long(daemon, obama):
+    events = run(daemon, obama, obama, *["unplugged"] * 8)
+    assert kinds(events) == ["recognized", "camera_lost", "left"]
+
+
+def test_a_short_gap_ends_no_visit(daemon, obama):
+    assert kinds(run(daemon, obama, obama, None, None, obama)) == ["recognized", "left"]
+
+
+def test_health_is_told_at_first_on_change_and_every_half_minute(daemon, obama):
+    count = 2 * int(INTERVAL)
+    run(daemon, *[BLANK] * (count + 1), "unplugged", "unplugged", BLANK, step=1.0)
+    told = daemon.publisher.of("health")
+    assert [health.camera_state for health in told] == ["ok", "ok", "ok", "lost", "ok"]
+    assert [health.camera_reason for health in told] == [None, None, None, "unplugged", None]
+    assert [health.frames_seen for health in told] == [1, INTERVAL + 1, count + 1, count + 1, count + 2]
+    assert told[1].fps == pytest.approx(1.0)
+    last = told[-1]
+    assert (last.frames_dropped, last.people, last.templates, last.model) == (3, 1, 1, "m")
+    assert last.rss_mb > 1
+
+
+def test_health_is_told_when_the_gallery_changes(daemon):
+    run(daemon, BLANK, BLANK)
+    assert [health.people for health in daemon.publisher.of("health")] == [1]
+    daemon.gallery.forget("Obama")
+    run(daemon, BLANK, BLANK)
+    assert [health.people for health in daemon.publisher.of("health")] == [1, 0]
+
+
+def test_a_daemon_says_hello_and_goodbye(daemon, obama, systemd):
+    people = daemon.gallery.people()
+    daemon.camera.script = script(obama, obama)
+    daemon.run()
+    calls = daemon.publisher.calls
+    assert calls[0] == ("open", people)
+    assert calls[-1] == ("close", None)
+    assert kinds(daemon.publisher.of("event")) == ["recognized", "left"]
+    assert daemon.camera.closed
+    told = systemd.told()
+    assert told[0] == "READY=1"
+    assert told[-1] == "STOPPING=1"
+    assert told.count("WATCHDOG=1") == 2
+
+
+def test_a_daemon_says_goodbye_though_it_fails(daemon):
+    daemon.camera.script = [Frame(np.zeros((0, 0, 3), np.uint8), START, WALL)]
+    with pytest.raises(Exception):  # noqa: B017, PT011
+        daemon.run()
+    assert daemon.publisher.calls[-1] == ("close", None)
+    assert daemon.camera.closed
+
+
+def test_stop_closes_the_camera(daemon):
+    daemon.stop()
+    assert daemon.camera.closed == 1
+
+
+# The heartbeat
+
+
+@pytest.fixture
+def heartbeat(systemd):
+    return Heartbeat(Publisher(), Camera(), "front", "m", lambda: (0, 0))
+
+
+def test_systemd_hears_that_the_service_is_ready_and_stopping(heartbeat, systemd):
+    heartbeat.ready()
+    heartbeat.stopping()
+    assert systemd.told() == ["READY=1", "STOPPING=1"]
+
+
+def test_every_beat_feeds_the_watchdog_and_a_stuck_camera_does_not(heartbeat, systemd):
+    for moment in script(BLANK, None, "unplugged"):
+        heartbeat.beat(moment)
+    assert systemd.told().count("WATCHDOG=1") == 3
+    heartbeat.beat(Gap(START + 100, WALL + 100, "no frame for 61 s", stuck=True))
+    assert systemd.told().count("WATCHDOG=1") == 0
+    heartbeat.beat(Frame(BLANK, START + 101, WALL + 101))
+    assert systemd.told().count("WATCHDOG=1") == 1
+
+
+def test_systemd_sees_the_state_of_the_camera(heartbeat, systemd):
+    for moment in script(BLANK, "unplugged"):
+        heartbeat.beat(moment)
+    states = [line for line in systemd.told() if line.startswith("STATUS=")]
+    assert [("camera ok" in line, "camera lost" in line) for line in states] == [(True, False), (False, True)]
+
+
+def test_without_systemd_the_heart_beats_all_the_same(monkeypatch):
+    monkeypatch.delenv("NOTIFY_SOCKET", raising=False)
+    publisher = Publisher()
+    heartbeat = Heartbeat(publisher, Camera(), "front", "m", lambda: (0, 0))
+    heartbeat.ready()
+    heartbeat.beat(Frame(BLANK, time.monotonic(), time.time()))
+    assert len(publisher.of("health")) == 1
+
+
+def test_an_outage_needs_a_reason_and_ends_with_a_frame():
+    outage = Outage("front")
+    assert outage.update(Gap(START, WALL)) == []
+    assert outage.update(Frame(BLANK, START, WALL)) == []
+    (lost,) = outage.update(Gap(START, WALL, "unplugged"))
+    assert (lost.event_type, lost.reason, lost.camera) == (EventType.CAMERA_LOST, "unplugged", "front")
+    (back,) = outage.update(Frame(BLANK, START + 7, WALL + 7))
+    assert (back.event_type, back.seconds) == (EventType.CAMERA_BACK, 7.0)
+
+
+def test_a_signal_may_close_a_recording_at_any_line():
+    """As a signal handler would: between two lines of the very thread that waits for the next frame."""
+
+    def interrupted(line):
+        camera, left = Recording(lambda: iter([BLANK] * 3), 50.0), [line]
+
+        def trace(frame, event, _):
+            if event == "line" and frame.f_code.co_filename != __file__:
+                left[0] -= 1
+                if left[0] == 0:
+                    sys.settrace(None)
+                    camera.close()
+            return trace
+
+        sys.settrace(trace)
+        try:
+            list(camera.frames())
+        finally:
+            sys.settrace(None)
+
+    thread = Thread(target=lambda: [interrupted(line) for line in range(1, 80)], daemon=True)
+    thread.start()
+    thread.join(30)
+    assert not thread.is_alive()

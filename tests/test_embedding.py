@@ -1,0 +1,214 @@
+import base64
+import hashlib
+import json
+import shutil
+import zlib
+
+import cv2
+import numpy as np
+import pytest
+
+from edgeface import detectors
+from edgeface.embedding import Embedder
+from edgeface.errors import ModelError
+from edgeface.imaging import align, load_image
+from edgeface.modelcard import SHIPPED, read_network
+from edgeface.runtime import interpreter
+
+# Outputs of the right sizes, 128 and 32 numbers, but computed in float32 from a float32 picture.
+FLOAT_NETWORK = zlib.decompress(
+    base64.b85decode(
+        """
+c-nPU&rcIk5T3S6yOdh1uFykGdf;TBQZODoiHL!O9|jxafn;6VMK+ejv<o4gJP^-nj3;9}5aYoEG5!Vo0h~Bs!oheXoD2tp(Di%!W|!?!Uh`#l=goZc<IS5E
+h^TUZYDA+V6(~;{<tPK0N($ZyGNL!YFW_;UXc5>=5+(2*0~Fxs*mX0kI|W<>nr36wvY+WSbHP}tI~3=Ap}!0LG`|aur@#SZYDi{;`0ut{*O#vWf@^^H`cGW<
+0>57Y#%5<8jn6%toSo69$19`vMk}K<aU$dMb(Sn!Z>-pkwPfn6W}|5>+mwaefrC0w0d4{sa0vMh@B{b;YycmD_d=gJe{+0KfE>xCf>G2^Wm&%`O?t8<+liG4
+YOZ*7e|v5F=O3~!Cpb^VvmzQU4VOzpL^H1RB{<8aTS649!z0)I3mgOV&vjphbcySiW8M#;y;ua_JJ{V}yY0wcc<u9^$~MIgIs1FBL@g2HS3va3^wi{BactSf
+c{paR<mqUheKx3&;K{OF^imE=d7u!J+)IXK6Z_fZUh(_nlPh~5oNt<Q>gMM==x|;|;Uf>MLl)znj<K$Pb_qV4F7GQH#F+NZwcVG>K2rQG^3pt=4E1ncdG=l4
++NsRv*UXP06^TLN7~-6h8u%b^6YXJR9T)%(u(1KuxNbXqzbBYy0e3~1=Q#czj^zR5m&DU(IF^GOW7fuudi{2p{rczqC1RiUXUK^>=cd!JYGzGu)~%|kmxKEr
+?#=xOM>litoD;)PC<f72*IVuOD#xI;<g93mAvANseZIvU8uwdDmNPEy@jUkW&gOEX=@`}L$jP5uNw=LN$s8h<&n;OGqhUFVrRuT`W7`=yop}-4u8{vd*j|nL
+54@kw&DRkQCFH;8cJe<Q*ltB^6CvCAj<z!IxTn_Z{g?FdjgTt^sT?OhXFSBY3C`>pPHN-K2RG(?&KS>H#rw&5ANeoR*U&NknZIE8^R~$OA0i&+?#+02R8AIg
+uLq@k@IO?+A?N
+""".replace("\n", "")
+    )
+)
+
+
+@pytest.fixture(scope="module")
+def embedder():
+    return Embedder()
+
+
+@pytest.fixture(scope="module")
+def chips(demo_photos, photos):
+    detector = detectors.create()
+    paths = [*demo_photos.glob("*.jpg"), photos / "obama_blue_room.jpg"]
+    images = {path.stem: load_image(path) for path in paths}
+    return {name: align(image, detector.detect(image)[0].landmarks) for name, image in images.items()}
+
+
+@pytest.fixture
+def folder(tmp_path):
+    return shutil.copytree(SHIPPED, tmp_path / "model")
+
+
+def certify(folder, **networks):
+    """Put other networks into the folder, with a card that vouches for them."""
+    card = json.loads((folder / "model.json").read_text())
+    for name, data in networks.items():
+        (folder / card[name]["file"]).write_bytes(data)
+        card[name] |= {"sha256": hashlib.sha256(data).hexdigest(), "bytes": len(data)}
+    (folder / "model.json").write_text(json.dumps(card))
+
+
+def refusal(folder, act=Embedder):
+    with pytest.raises(ModelError) as caught:
+        act(folder)
+    message = str(caught.value)
+    assert len(message.splitlines()) == 1
+    return message
+
+
+def cosine(embedder, one, other):
+    return float(embedder.embed(one).vector @ embedder.embed(other).vector)
+
+
+def test_an_embedding_is_a_unit_vector_of_the_cards_length(embedder, chips):
+    for chip in chips.values():
+        found = embedder.embed(chip)
+        assert found.vector.shape == (embedder.card.identity,)
+        assert found.vector.dtype == np.float32
+        assert np.linalg.norm(found.vector) == pytest.approx(1.0, abs=1e-5)
+        assert found.norm > 0
+
+
+def test_the_same_chip_gives_the_same_bits(embedder, chips):
+    for chip in chips.values():
+        first = embedder.embed(chip).vector
+        embedder.embed(255 - chip)
+        assert embedder.embed(chip).vector.tobytes() == first.tobytes() == Embedder().embed(chip).vector.tobytes()
+
+
+def test_a_chip_is_not_changed_by_being_embedded(embedder, chips):
+    chip = chips["obama_portrait"].copy()
+    embedder.embed(chip)
+    embedder.rebuild(chip)
+    assert np.array_equal(chip, chips["obama_portrait"])
+
+
+def test_a_mirrored_face_is_the_same_face(embedder, chips):
+    assert embedder.card.mirror
+    for chip in chips.values():
+        mirrored = np.ascontiguousarray(chip[:, ::-1])
+        assert np.allclose(embedder.embed(mirrored).vector, embedder.embed(chip).vector, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("obama_portrait", "obama_press_room"),
+        ("obama_congress", "obama_press_room"),
+        ("obama_portrait", "obama_congress"),
+        ("biden_portrait", "biden_blue_room"),
+    ],
+)
+def test_a_person_is_nearer_to_themselves_than_to_anybody_else(embedder, chips, one, other):
+    same = cosine(embedder, chips[one], chips[other])
+    person = one.split("_")[0]
+    for name, chip in chips.items():
+        if not name.startswith(person):
+            assert cosine(embedder, chips[one], chip) < same, name
+
+
+def test_faces_of_one_sitting_are_over_the_strictest_threshold_and_strangers_under_a_loose_one(embedder, chips):
+    assert cosine(embedder, chips["obama_blue_room"], chips["obama_portrait"]) > embedder.card.threshold(1e-4)
+    for name, chip in chips.items():
+        if not name.startswith("collins"):
+            assert cosine(embedder, chips["collins_portrait"], chip) < embedder.card.threshold(1e-2), name
+
+
+def test_a_little_noise_or_a_shift_of_a_pixel_changes_little(embedder, chips):
+    noise = np.random.default_rng(0).normal(0, 4, (112, 112, 3))
+    for chip in chips.values():
+        noisy = np.clip(chip + noise, 0, 255).astype(np.uint8)
+        assert cosine(embedder, chip, noisy) > 0.8
+        assert cosine(embedder, chip, np.roll(chip, 1, axis=1)) > 0.8
+
+
+@pytest.mark.parametrize("part", ["encoder", "decoder"])
+def test_every_tensor_of_the_networks_is_an_integer(embedder, part):
+    network, _ = interpreter(read_network(SHIPPED, getattr(embedder.card, part)))
+    kinds = {np.dtype(tensor["dtype"]) for tensor in network.get_tensor_details() if tensor["name"]}
+    assert np.dtype(np.int8) in kinds
+    assert all(np.issubdtype(kind, np.integer) for kind in kinds), kinds
+
+
+def test_pixels_go_into_the_encoder_as_they_are(embedder):
+    network, _ = interpreter(read_network(SHIPPED, embedder.card.encoder))
+    (given,) = network.get_input_details()
+    assert given["dtype"] is np.uint8
+    assert given["quantization"] == (1.0, 0)
+
+
+def test_a_face_is_rebuilt_nearer_to_itself_than_to_another(embedder, chips):
+    chips = {name: chip for name, chip in chips.items() if name != "obama_blue_room"}  # all but the portrait again
+    small = {name: cv2.resize(chip, (56, 56), interpolation=cv2.INTER_AREA).astype(np.float32) for name, chip in chips.items()}
+    for name, chip in chips.items():
+        rebuilt = embedder.rebuild(chip)
+        assert (rebuilt.shape, rebuilt.dtype) == ((56, 56, 3), np.uint8)
+        errors = {other: float(np.mean((rebuilt - picture) ** 2)) for other, picture in small.items()}
+        assert min(errors, key=lambda other: errors[other]) == name
+
+
+@pytest.mark.parametrize("file", ["model.json", "encoder.tflite"])
+def test_a_missing_file_is_named(folder, file):
+    (folder / file).unlink()
+    assert refusal(folder).startswith(str(folder / file))
+
+
+def test_a_folder_that_is_not_there_is_named(tmp_path):
+    assert str(tmp_path / "absent") in refusal(tmp_path / "absent")
+
+
+@pytest.mark.parametrize("card", [b"", b"{}", b"[1]", b"\xff\xfe", b'{"name": 3}', b"[" * 100_000])
+def test_a_card_that_is_none_is_refused(folder, card):
+    (folder / "model.json").write_bytes(card)
+    assert "model.json" in refusal(folder)
+
+
+def test_another_network_than_the_cards_is_refused(folder):
+    data = bytearray((folder / "encoder.tflite").read_bytes())
+    data[len(data) // 2] ^= 1
+    (folder / "encoder.tflite").write_bytes(data)
+    assert "digest" in refusal(folder)
+
+
+def test_another_decoder_than_the_cards_is_refused_when_it_is_needed(folder, chips):
+    (folder / "decoder.tflite").write_bytes(b"other")
+    embedder = Embedder(folder)
+    assert "digest" in refusal(folder, lambda _: embedder.rebuild(chips["obama_portrait"]))
+
+
+@pytest.mark.parametrize("data", [b"", b"no network", bytes(5000)])
+def test_bytes_that_are_no_network_are_refused(folder, data):
+    certify(folder, encoder=data)
+    refusal(folder)
+
+
+def test_a_truncated_network_is_refused_before_the_runtime_sees_it(folder):
+    (folder / "encoder.tflite").write_bytes((folder / "encoder.tflite").read_bytes()[:1000])
+    assert "digest" in refusal(folder)
+
+
+def test_a_network_of_another_shape_is_refused(folder):
+    certify(folder, encoder=(folder / "decoder.tflite").read_bytes())
+    assert "encoder.tflite" in refusal(folder)
+
+
+def test_a_network_in_float_is_refused(folder):
+    certify(folder, encoder=FLOAT_NETWORK)
+    assert "encoder.tflite" in refusal(folder)
+
+
+def test_a_decoder_of_another_shape_is_refused(folder, chips):
+    certify(folder, decoder=(folder / "encoder.tflite").read_bytes())
+    refusal(folder, lambda model: Embedder(model).rebuild(chips["obama_portrait"]))

@@ -1,0 +1,227 @@
+import time
+
+import cv2
+import numpy as np
+import pytest
+
+from edgeface import build, detectors
+from edgeface.config import Config, Gallery
+from edgeface.embedding import Embedder
+from edgeface.enrolment import Enrolment, read_images
+from edgeface.errors import CameraError, GalleryError, ImageError
+from edgeface.imaging import load_image
+from edgeface.types import Frame, Gap
+
+BLANK = np.full((480, 640, 3), 127, np.uint8)
+
+
+class Camera:
+    """Shows a script: pictures one second apart, and gaps."""
+
+    dropped = 0
+
+    def __init__(self, script):
+        self.script, self.shown = script, 0
+
+    def frames(self):
+        for number, item in enumerate(self.script):
+            self.shown += 1
+            moment = time.monotonic() + number
+            yield Frame(item, moment, moment) if isinstance(item, np.ndarray) else Gap(moment, moment, item)
+
+    def close(self):
+        pass
+
+
+@pytest.fixture(scope="module")
+def embedder():
+    return Embedder()
+
+
+@pytest.fixture
+def gallery(tmp_path, embedder):
+    opened = build.gallery(Config(gallery=Gallery(str(tmp_path / "gallery.db"))), embedder.card)
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def enrolment(gallery, embedder):
+    """Enrols as a fresh command would: with the gallery as it is now."""
+
+    class Fresh:
+        def __getattr__(self, name):
+            pipeline = build.pipeline(Config(), embedder, gallery)
+            return getattr(Enrolment(detectors.create(), pipeline, gallery), name)
+
+    return Fresh()
+
+
+@pytest.fixture
+def portrait(demo_photos):
+    return load_image(demo_photos / "obama_portrait.jpg")
+
+
+def scaled(image, factor):
+    return cv2.resize(image, None, fx=factor, fy=factor, interpolation=cv2.INTER_AREA)
+
+
+def refusal(report):
+    assert report.person is None
+    assert report.accepted == []
+    ((_, reason),) = report.refused
+    assert len(reason.splitlines()) == 1
+    return reason
+
+
+def test_good_photos_become_templates_of_one_person(enrolment, gallery, demo_photos):
+    paths = [demo_photos / "obama_portrait.jpg", demo_photos / "obama_congress.jpg"]
+    report = enrolment.enroll("  Änna ", read_images(paths))
+    assert report.accepted == [str(path) for path in paths]
+    assert report.refused == []
+    assert gallery.people() == [report.person]
+    assert (report.person.name, report.person.templates) == ("Änna", 2)
+
+
+def test_another_photo_of_the_same_name_adds_to_that_person(enrolment, gallery, demo_photos):
+    first = enrolment.enroll("Anna", read_images([demo_photos / "obama_portrait.jpg"])).person
+    second = enrolment.enroll("Anna", read_images([demo_photos / "obama_congress.jpg"])).person
+    assert (second.id, second.templates) == (first.id, 2)
+    again = enrolment.enroll("Anna", read_images([demo_photos / "obama_congress.jpg"])).person
+    assert again.templates == 2
+    assert len(gallery.people()) == 1
+
+
+def test_a_picture_without_a_face_is_refused(enrolment):
+    assert "no face" in refusal(enrolment.enroll("Anna", [("blank", BLANK)]))
+
+
+def test_a_picture_of_two_people_is_refused(enrolment, photos):
+    report = enrolment.enroll("Anna", read_images([photos / "obama_and_biden_blue_room.jpg"]))
+    assert "2 faces" in refusal(report)
+
+
+def test_somebody_small_in_the_background_is_no_second_person(enrolment, portrait, demo_photos):
+    small = scaled(load_image(demo_photos / "collins_portrait.jpg"), 0.3)
+    picture = portrait.copy()
+    picture[-small.shape[0] :, -small.shape[1] :] = small
+    faces = detectors.create().detect(picture)
+    if len(faces) < 2:
+        pytest.skip("the detector does not see the small face")
+    assert enrolment.enroll("Anna", [("both", picture)]).person
+
+
+def test_a_tiny_face_is_refused(enrolment, portrait):
+    assert "too small" in refusal(enrolment.enroll("Anna", [("tiny", scaled(portrait, 0.2))]))
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda image: cv2.GaussianBlur(image, (0, 0), 12),
+        lambda image: (image * 0.12).astype(np.uint8),
+    ],
+    ids=["blurred", "dark"],
+)
+def test_a_poor_picture_is_refused_with_its_quality(enrolment, portrait, spoil):
+    reason = refusal(enrolment.enroll("Anna", [("poor", spoil(portrait))]))
+    assert "quality" in reason or "no face" in reason
+
+
+def test_files_that_are_no_pictures_are_refused_each_with_its_reason_and_the_good_one_stays(enrolment, tmp_path, demo_photos):
+    (tmp_path / "text.jpg").write_text("I am no picture")
+    (tmp_path / "empty.png").touch()
+    good = demo_photos / "obama_portrait.jpg"
+    paths = [tmp_path / "text.jpg", tmp_path / "empty.png", tmp_path / "absent.jpg", good]
+    report = enrolment.enroll("Anna", read_images(paths))
+    assert report.accepted == [str(good)]
+    assert [path for path, _ in report.refused] == [str(path) for path in paths[:3]]
+    for (path, reason), part in zip(report.refused, ("not a JPEG", "empty", "No such file"), strict=True):
+        assert part in reason
+        assert path not in reason  # it is told beside the reason
+    assert report.person.templates == 1
+
+
+def test_a_folder_stands_for_the_pictures_in_it(tmp_path, demo_photos):
+    for name in ("b.JPG", "a.jpg"):
+        (tmp_path / name).write_bytes((demo_photos / "obama_portrait.jpg").read_bytes())
+    (tmp_path / "notes.txt").write_text("not a picture")
+    found = list(read_images([tmp_path]))
+    assert [label for label, _ in found] == [str(tmp_path / "a.jpg"), str(tmp_path / "b.JPG")]
+    assert all(isinstance(image, np.ndarray) for _, image in found)
+
+
+def test_a_folder_without_pictures_is_told(tmp_path):
+    with pytest.raises(GalleryError, match="no image"):
+        list(read_images([tmp_path]))
+
+
+def test_a_face_known_under_another_name_is_refused_unless_forced(enrolment, gallery, portrait):
+    enrolment.enroll("Anna", [("one", portrait)])
+    reason = refusal(enrolment.enroll("Berta", [("one", portrait)]))
+    assert "'Anna'" in reason
+    assert "--force" in reason
+    report = enrolment.enroll("Berta", [("one", portrait)], force=True)
+    assert report.person.name == "Berta"
+    assert [person.name for person in gallery.people()] == ["Anna", "Berta"]
+
+
+def test_the_same_name_written_another_way_is_the_same_person(enrolment, gallery, portrait):
+    enrolment.enroll("Zo\u00eb", [("one", portrait)])
+    report = enrolment.enroll(" Zoe\u0308 ", [("one", portrait)])
+    assert report.refused == []
+    assert len(gallery.people()) == 1
+
+
+@pytest.mark.parametrize("name", ["", "   ", "a\nb", "x" * 101, "\udcff"])
+def test_a_name_that_is_none_is_refused_before_any_picture(enrolment, gallery, portrait, name):
+    with pytest.raises(GalleryError):
+        enrolment.enroll(name, [("one", portrait)])
+    assert gallery.people() == []
+
+
+def test_judging_says_what_is_wrong_with_a_view(enrolment):
+    with pytest.raises(ImageError, match="no face"):
+        enrolment.judge(BLANK, "Anna")
+
+
+# From a camera
+
+
+def test_views_of_a_camera_are_taken_until_there_are_enough(enrolment, portrait):
+    camera, told = Camera([None, BLANK, BLANK, portrait, portrait, portrait, portrait]), []
+    views = list(enrolment.capture(camera, "Anna", 2, 60.0, told.append))
+    assert [label for label, _ in views] == ["view 1", "view 2"]
+    assert camera.shown == 5
+    assert told == ["no frame yet", "no face was found", "view 1 of 2", "view 2 of 2"]
+    assert enrolment.enroll("Anna", views).person.templates == 1  # twice the same picture
+
+
+def test_views_are_half_a_second_apart(enrolment, portrait):
+    start = time.monotonic()
+
+    class Fast(Camera):
+        def frames(self):
+            for number in range(20):
+                yield Frame(portrait, start + number / 10, start + number / 10)
+
+    assert len(list(enrolment.capture(Fast([]), "Anna", 10, 60.0, lambda _: None))) in (4, 5)
+
+
+def test_a_camera_that_shows_nobody_gives_an_error_with_the_last_hint(enrolment):
+    with pytest.raises(CameraError, match="no face was found"):
+        list(enrolment.capture(Camera([BLANK] * 3), "Anna", 1, 60.0, lambda _: None))
+
+
+def test_a_camera_that_is_lost_is_told(enrolment):
+    told = []
+    with pytest.raises(CameraError, match="unplugged"):
+        list(enrolment.capture(Camera(["unplugged"] * 3), "Anna", 1, 60.0, told.append))
+    assert told == ["unplugged"]
+
+
+def test_a_camera_gets_no_longer_than_the_timeout(enrolment):
+    camera = Camera([None] * 1000)
+    with pytest.raises(CameraError):
+        list(enrolment.capture(camera, "Anna", 1, 0.0, lambda _: None))
+    assert camera.shown < 1000

@@ -1,0 +1,110 @@
+import numpy as np
+import pytest
+
+from edgeface import build
+from edgeface.config import Config, Detector, Gallery
+from edgeface.embedding import Embedder
+from edgeface.imaging import load_image
+from edgeface.types import Decision
+
+BLANK = np.full((480, 640, 3), 127, np.uint8)
+
+
+@pytest.fixture(scope="module")
+def embedder():
+    return Embedder()
+
+
+@pytest.fixture
+def settings(tmp_path):
+    return Config(gallery=Gallery(str(tmp_path / "gallery.db")))
+
+
+@pytest.fixture
+def people(settings, embedder):
+    gallery = build.gallery(settings, embedder.card)
+    yield gallery
+    gallery.close()
+
+
+@pytest.fixture
+def pipeline(settings, embedder, people):
+    return build.pipeline(settings, embedder, people)
+
+
+@pytest.fixture
+def show(pipeline, demo_photos, photos):
+    """What the pipeline sees in a photo."""
+
+    def observe(name, **options):
+        path = demo_photos / name if (demo_photos / name).exists() else photos / name
+        return pipeline.observe(load_image(path), **options)
+
+    return observe
+
+
+@pytest.fixture
+def obama(show, people):
+    seen = [show(name)[0] for name in ("obama_portrait.jpg", "obama_congress.jpg")]
+    return people.enroll("Barack Obama", [face.embedding.vector for face in seen], [face.quality for face in seen])
+
+
+def test_in_an_empty_gallery_everybody_is_a_stranger(show):
+    (seen,) = show("obama_portrait.jpg")
+    assert seen.match.decision is Decision.REJECT
+    assert (seen.match.person_id, seen.match.name) == (None, None)
+
+
+def test_somebody_enrolled_is_accepted_on_another_photo(show, obama):
+    (seen,) = show("obama_press_room.jpg")
+    assert seen.match.decision is Decision.ACCEPT
+    assert (seen.match.person_id, seen.match.name) == (obama.id, "Barack Obama")
+    assert seen.match.score >= seen.match.threshold
+    assert seen.quality > 0.5
+
+
+@pytest.mark.parametrize("photo", ["collins_portrait.jpg", "biden_portrait.jpg", "biden_blue_room.jpg"])
+def test_somebody_else_is_not_accepted(show, obama, photo):
+    (seen,) = show(photo)
+    assert seen.match.decision is not Decision.ACCEPT
+    assert seen.match.score < seen.match.threshold
+
+
+def test_two_people_in_one_picture_are_told_apart(show, people, obama):
+    (biden,) = show("biden_blue_room.jpg")
+    people.enroll("Joe Biden", [biden.embedding.vector], [biden.quality])
+    seen = sorted(show("obama_and_biden_blue_room.jpg"), key=lambda face: face.face.box.left)
+    assert [face.match.name for face in seen] == ["Barack Obama", "Joe Biden"]
+    assert [face.match.decision for face in seen] == [Decision.ACCEPT] * 2
+
+
+def test_a_blank_picture_shows_nobody(pipeline, obama):
+    assert pipeline.observe(BLANK) == []
+
+
+def test_what_another_process_changes_in_the_gallery_counts_at_once(show, settings, embedder, obama):
+    other = build.gallery(settings, embedder.card)
+    assert show("obama_press_room.jpg")[0].match.name == "Barack Obama"
+    other.rename(obama.id, "Barry")
+    assert show("obama_press_room.jpg")[0].match.name == "Barry"
+    other.forget(obama.id)
+    assert show("obama_press_room.jpg")[0].match.decision is Decision.REJECT
+    (seen,) = show("collins_portrait.jpg")
+    other.enroll("Eileen", [seen.embedding.vector], [seen.quality])
+    assert show("collins_portrait.jpg")[0].match.name == "Eileen"
+    other.close()
+
+
+def test_small_and_poor_faces_do_not_count_unless_every_face_is_wanted(embedder, people, settings, demo_photos):
+    image = load_image(demo_photos / "collins_portrait.jpg")
+    strict = Detector(min_eye_distance=100)
+    pipeline = build.pipeline(Config(detector=strict, gallery=settings.gallery), embedder, people)
+    assert pipeline.observe(image) == []
+    assert pipeline.observe(image, every_face=True)[0].match is not None
+
+    strict = Detector(min_quality=1.0)
+    pipeline = build.pipeline(Config(detector=strict, gallery=settings.gallery), embedder, people)
+    (seen,) = pipeline.observe(image)
+    assert (seen.embedding, seen.match) == (None, None)
+    assert 0 < seen.quality < 1
+    assert pipeline.observe(image, every_face=True)[0].match is not None

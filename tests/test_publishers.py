@@ -1,0 +1,478 @@
+import json
+import logging
+import re
+import subprocess
+import sys
+import time
+from pathlib import Path
+from threading import Thread
+
+import msgspec
+import pytest
+from broker import USER, Broker, authority, broker, eventually, free_port, needs_broker, needs_openssl
+
+from edgeface import publishers
+from edgeface.config import Config, Mqtt
+from edgeface.errors import ConfigError
+from edgeface.presence import new_event_id
+from edgeface.publishers.mqtt import MqttPublisher
+from edgeface.publishers.payloads import event_payload, health_payload, presence_payload
+from edgeface.types import Box, Event, EventType, Health, Person
+
+__all__ = ["broker"]
+MODEL = "sha256:" + "1f" * 32
+ANNA, BERT = Person("p_00000000000000aa", "Änna", 3, 0.0), Person("p_00000000000000bb", "Bert", 1, 0.0)
+VIEW = {"score": 0.634567, "threshold": 0.41, "votes": 5, "box": Box(412.4, 180.0, 96.0, 118.0), "frame_size": (640, 480)}
+FIELDS = {
+    EventType.RECOGNIZED: VIEW | {"track_id": 17, "person_id": ANNA.id, "name": ANNA.name, "margin": 0.22, "quality": 0.71},
+    EventType.UNKNOWN: VIEW | {"track_id": 18, "quality": 0.71},
+    EventType.LEFT: {"track_id": 17, "person_id": ANNA.id, "name": ANNA.name, "seconds": 12.34},
+    EventType.CAMERA_LOST: {"reason": "no frame for 5 s"},
+    EventType.CAMERA_BACK: {"seconds": 31.0},
+}
+HEAD = {"schema", "event_type", "event_id", "ts", "device", "camera", "model"}
+PERSON = {"track_id", "person_id", "name"}
+ON_THE_WIRE = {
+    EventType.RECOGNIZED: PERSON | {"score", "threshold", "margin", "votes", "box", "frame_size", "quality"},
+    EventType.UNKNOWN: {"track_id", "score", "threshold", "votes", "box", "frame_size", "quality"},
+    EventType.LEFT: PERSON | {"seconds"},
+    EventType.CAMERA_LOST: {"reason"},
+    EventType.CAMERA_BACK: {"seconds"},
+}
+HEALTH = Health("1.0", 61.0, 9.5, 600, 3, "front", "ok", None, MODEL, 2, 4, 99.0, 0.25, 51.5, False)
+
+
+def event(kind=EventType.RECOGNIZED, *, age=0.0, **fields):
+    wall = time.time() - age
+    return Event(kind, new_event_id(wall), wall, time.monotonic() - age, "front", **(FIELDS[kind] | fields))
+
+
+def numbered(number, **more):
+    return event(EventType.CAMERA_LOST, reason=f"number {number}", **more)
+
+
+def numbers(payloads):
+    return [int(payload["reason"].split()[1]) for payload in payloads if "reason" in payload]
+
+
+def settings_for(mqtt, device="door"):
+    return msgspec.convert({"device": {"id": device}, "camera": {"name": "front"}, "mqtt": mqtt}, Config)
+
+
+def finishes(call, seconds=30.0):
+    """Run what could hang in a thread of its own."""
+    thread = Thread(target=call, daemon=True)
+    thread.start()
+    thread.join(seconds)
+    return not thread.is_alive()
+
+
+def complaints(caplog):
+    return [record.getMessage() for record in caplog.records if record.levelno >= logging.ERROR]
+
+
+@pytest.fixture(autouse=True)
+def eager(monkeypatch):
+    """Retries that a test can wait for."""
+    for name, seconds in (("FIRST_PAUSE", 0.1), ("LONGEST_PAUSE", 0.3), ("REFUSED_PAUSE", 0.2)):
+        monkeypatch.setattr(MqttPublisher, name, seconds)
+
+
+@pytest.fixture
+def connect():
+    """Builds open MQTT publishers, and closes them."""
+    built = []
+
+    def build(mqtt, people=(ANNA, BERT), device="door"):
+        built.append(MqttPublisher(settings_for(mqtt, device), MODEL))
+        built[-1].open(people)
+        return built[-1]
+
+    yield build
+    for publisher in built:
+        assert finishes(publisher.close)
+
+
+# What stands on the wire
+
+
+@pytest.mark.parametrize("kind", EventType)
+def test_an_event_has_exactly_the_fields_of_its_type(kind):
+    payload = event_payload(event(kind), "door", MODEL)
+    assert set(payload) == HEAD | ON_THE_WIRE[kind]
+    assert payload["schema"] == 1
+    assert payload["event_type"] == kind.value
+    assert (payload["device"], payload["camera"], payload["model"]) == ("door", "front", MODEL)
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", payload["ts"])
+
+
+def test_numbers_of_an_event_are_short_and_boxes_whole():
+    payload = event_payload(event(), "door", MODEL)
+    assert payload["score"] == 0.6346
+    assert payload["box"] == [412, 180, 96, 118]
+    assert payload["frame_size"] == [640, 480]
+    assert payload["name"] == "Änna"
+
+
+def test_event_ids_are_unique_and_sort_by_time():
+    ids = [new_event_id(1_700_000_000 + second) for second in range(200)]
+    assert ids == sorted(ids)
+    assert len({new_event_id(1_700_000_000) for _ in range(200)}) == 200
+
+
+def test_presence_and_health_have_exactly_their_fields():
+    presence = presence_payload([(ANNA.id, ANNA.name)], 2, 0.0)
+    assert presence == {
+        "schema": 1,
+        "ts": "1970-01-01T00:00:00.000Z",
+        "people": [{"id": ANNA.id, "name": ANNA.name}],
+        "unknown": 2,
+    }
+    health = health_payload(HEALTH, 0.0, 7, 8)
+    camera = {"camera", "camera_state", "camera_reason", "fps", "frames_seen", "frames_dropped"}
+    machine = {"version", "uptime", "rss_mb", "cpu", "temperature", "throttled"}
+    counts = {"model", "gallery_size", "templates", "queue_length", "events_dropped"}
+    assert set(health) == {"schema", "ts"} | camera | machine | counts
+    assert (health["camera"], health["camera_state"], health["camera_reason"]) == ("front", "ok", None)
+    assert (health["gallery_size"], health["templates"]) == (2, 4)
+    assert (health["queue_length"], health["events_dropped"]) == (7, 8)
+
+
+# The contract of every publisher
+
+
+@needs_broker
+@pytest.mark.parametrize("name", publishers.PUBLISHERS)
+def test_every_publisher_sends_every_event_once_in_order_and_stops(name, broker, capsys):
+    ear = broker.listen("edgeface/door/event")
+    settings = settings_for(broker.settings())
+    publisher = publishers.create(name, settings, MODEL)
+    events = [event(kind) for kind in EventType]
+
+    def life():
+        publisher.open([ANNA, BERT])
+        publisher.health(HEALTH)
+        for each in events:
+            publisher.publish(each)
+        publisher.close()
+
+    assert finishes(life)
+    if name == "mqtt":
+        received = ear.wait_for("event", len(events))
+    else:
+        received = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert received == [event_payload(each, "door", MODEL) for each in events]
+
+
+@pytest.mark.parametrize("name", publishers.PUBLISHERS)
+def test_no_publisher_waits_for_a_broker_that_is_not_there(name):
+    publisher = publishers.create(name, settings_for({"host": "127.0.0.1", "port": free_port()}), MODEL)
+
+    def life():
+        publisher.open([])
+        for number in range(300):
+            publisher.publish(numbered(number))
+            publisher.health(HEALTH)
+        publisher.close()
+
+    assert finishes(life)
+
+
+# MQTT
+
+
+@needs_broker
+@pytest.mark.parametrize("protocol", ["5", "3.1.1"])
+def test_state_is_kept_and_news_is_not(broker, connect, protocol):
+    ear = broker.listen()
+    publisher = connect(broker.settings(protocol=protocol))
+    ear.wait_for("/presence")
+    assert broker.retained("edgeface/door/availability") == "online"
+    assert ear.on(f"person/{ANNA.id}/state") == ear.on(f"person/{BERT.id}/state") == ["OFF"]
+
+    publisher.health(HEALTH)
+    publisher.publish(event())
+    publisher.publish(event(EventType.UNKNOWN))
+    ear.wait_for("front/presence", 3)
+    ear.wait_for("/event", 2)
+    assert ear.on(f"person/{ANNA.id}/state") == ["OFF", "ON"]
+    seen = broker.retained("edgeface/door/front/presence")
+    assert seen["people"] == [{"id": ANNA.id, "name": ANNA.name}]
+    assert seen["unknown"] == 1
+    assert broker.retained("edgeface/door/health")["gallery_size"] == 2
+    assert broker.retained("edgeface/door/event") is None
+    assert broker.retained(f"edgeface/door/person/{ANNA.id}/state") is None
+    assert {message.qos for message in ear.messages if not message.topic.endswith("health")} == {1}
+
+    publisher.publish(event(EventType.LEFT))
+    publisher.publish(event(EventType.LEFT, track_id=18, person_id=None, name=None))
+    ear.wait_for("front/presence", 5)
+    assert ear.on(f"person/{ANNA.id}/state") == ["OFF", "ON", "OFF"]
+    seen = broker.retained("edgeface/door/front/presence")
+    assert (seen["people"], seen["unknown"]) == ([], 0)
+
+    assert finishes(publisher.close)
+    assert broker.retained("edgeface/door/availability") == "offline"
+
+
+@needs_broker
+def test_names_stand_in_payloads_and_never_in_topics(broker, connect):
+    ear = broker.listen("#")
+    odd = Person("p_00000000000000cc", "../+/# Eve", 1, 0.0)
+    connect(broker.settings(), [odd]).publish(event(person_id=odd.id, name=odd.name))
+    assert ear.wait_for("/event")[0]["name"] == odd.name
+    assert not any("Eve" in message.topic for message in ear.messages)
+
+
+@needs_broker
+@pytest.mark.parametrize("protocol", ["5", "3.1.1"])
+def test_a_killed_daemon_is_offline_by_its_will(broker, protocol):
+    ear = broker.listen()
+    script = (
+        "import sys, time, msgspec\n"
+        "from edgeface.config import Config\n"
+        "from edgeface.publishers.mqtt import MqttPublisher\n"
+        "MqttPublisher(msgspec.json.decode(sys.argv[1], type=Config), 'm').open([])\n"
+        "time.sleep(60)\n"
+    )
+    settings = msgspec.json.encode(settings_for(broker.settings(protocol=protocol))).decode()
+    daemon = subprocess.Popen([sys.executable, "-c", script, settings], cwd=Path(__file__).parent.parent)
+    try:
+        assert ear.wait_for("availability") == ["online"]
+    finally:
+        daemon.kill()
+        daemon.wait(10)
+    assert ear.wait_for("availability", 2) == ["online", "offline"]
+    assert broker.retained("edgeface/door/availability") == "offline"
+
+
+@needs_broker
+def test_after_a_restart_of_the_broker_all_state_is_told_again(broker, connect, caplog):
+    ear = broker.listen()
+    publisher = connect(broker.settings())
+    ear.wait_for("front/presence")
+    publisher.health(HEALTH)
+    publisher.publish(event())
+    ear.wait_for("front/presence", 2)
+    ear.wait_for("health")
+    health = broker.retained("edgeface/door/health")["ts"]
+    broker.stop()
+    assert eventually(lambda: complaints(caplog))
+    before = len(ear.messages)
+    broker.start()
+    ear.wait_for("front/presence", 3)
+    assert eventually(lambda: broker.retained("edgeface/door/health")["ts"] > health)
+    again = {message.topic.removeprefix("edgeface/door/"): message.payload for message in ear.messages[before:]}
+    assert again["availability"] in (b"online", b"offline")
+    assert ear.on("availability")[-1] == "online"
+    assert again[f"person/{ANNA.id}/state"] == b"ON"
+    assert again[f"person/{BERT.id}/state"] == b"OFF"
+    assert json.loads(again["front/presence"])["people"] == [{"id": ANNA.id, "name": ANNA.name}]
+    assert "event" not in again
+    assert len(complaints(caplog)) <= 2  # lost, and not to be reached: each once, however many tries
+
+
+@needs_broker
+def test_after_an_outage_young_events_come_and_old_ones_are_counted(broker, connect):
+    ear = broker.listen()
+    broker.stop()
+    publisher = connect(broker.settings(max_event_age=30))
+    for number, age in enumerate((100.0, 31.0, 5.0, 0.0)):
+        publisher.publish(numbered(number, age=age))
+    publisher.health(HEALTH)
+    broker.start()
+    assert numbers(ear.wait_for("/event", 2)) == [2, 3]
+    publisher.health(HEALTH)
+    assert eventually(lambda: any(told["events_dropped"] == 2 and told["queue_length"] == 0 for told in ear.on("health")))
+    publisher.publish(numbered(4))
+    assert numbers(ear.wait_for("/event", 3)) == [2, 3, 4]
+
+
+@needs_broker
+def test_an_event_turns_old_while_it_waits(broker, connect):
+    ear = broker.listen()
+    broker.stop()
+    publisher = connect(broker.settings(max_event_age=0.2))
+    publisher.publish(numbered(1))
+    time.sleep(0.5)
+    broker.start()
+    ear.wait_for("front/presence")
+    publisher.health(HEALTH)
+    assert ear.wait_for("health")[-1]["events_dropped"] == 1
+    assert ear.on("/event") == []
+
+
+@needs_broker
+def test_a_full_queue_drops_its_oldest_and_counts_them(broker, connect):
+    ear = broker.listen()
+    broker.stop()
+    publisher = connect(broker.settings(queue=3, max_event_age=60))
+    for number in range(10):
+        publisher.publish(numbered(number))
+    publisher.health(HEALTH)
+    broker.start()
+    assert numbers(ear.wait_for("/event", 3)) == [7, 8, 9]
+    publisher.health(HEALTH)
+    assert eventually(lambda: any(told["events_dropped"] == 7 for told in ear.on("health")))
+
+
+@needs_broker
+def test_events_that_a_dying_broker_never_confirmed_come_later(broker, connect):
+    ear = broker.listen()
+    publisher = connect(broker.settings(max_event_age=60))
+    ear.wait_for("front/presence")
+    assert eventually((broker.folder / "mosquitto.db").exists)
+    broker.pause()
+    assert finishes(lambda: [publisher.publish(numbered(number)) for number in range(50)])
+    broker.kill()
+    broker.start()
+    assert eventually(lambda: set(numbers(ear.on("/event"))) == set(range(50)))
+
+
+@needs_broker
+def test_a_broker_that_hangs_does_not_hang_the_daemon(broker, connect):
+    ear = broker.listen()
+    publisher = connect(broker.settings())
+    ear.wait_for("front/presence")
+    broker.pause()
+
+    def life():
+        for number in range(200):
+            publisher.publish(numbered(number))
+            publisher.health(HEALTH)
+        publisher.close()
+
+    try:
+        assert finishes(life)
+    finally:
+        broker.resume()
+
+
+@needs_broker
+def test_a_broker_that_hangs_does_not_break_the_bound_of_the_queue(broker, connect):
+    ear = broker.listen()
+    publisher = connect(broker.settings(queue=10, max_event_age=60))
+    ear.wait_for("front/presence")
+    broker.pause()
+    for number in range(100):
+        publisher.publish(numbered(number))
+    broker.resume()
+    publisher.publish(numbered(100))
+    assert eventually(lambda: 100 in numbers(ear.on("/event")))
+    # 20 may be on their way: MQTT's usual window of unconfirmed messages.
+    assert len(ear.on("/event")) <= 10 + 20 + 1
+
+
+@needs_broker
+@pytest.mark.parametrize("protocol", ["5", "3.1.1"])
+def test_a_refused_password_is_told_once_and_mended_without_a_restart(broker, connect, caplog, protocol):
+    wrong = broker.password_file.with_name("wrong")
+    wrong.write_text("guess\n")
+    connect(broker.settings(password_file=str(wrong), protocol=protocol))
+    assert eventually(lambda: broker.log().count("not authorised") >= 3), broker.log()
+    (told,) = complaints(caplog)
+    assert "not authorized" in told.lower()
+    assert f"127.0.0.1:{broker.port}" in told
+    wrong.write_text(broker.password_file.read_text())
+    assert eventually(lambda: broker.retained("edgeface/door/availability") == "online")
+
+
+@needs_broker
+def test_an_absent_broker_is_told_once(connect, caplog):
+    port = free_port()
+    connect({"host": "127.0.0.1", "port": port})
+    assert eventually(lambda: complaints(caplog))
+    time.sleep(1.0)
+    (told,) = complaints(caplog)
+    assert f"127.0.0.1:{port}" in told
+
+
+@pytest.mark.parametrize("host", ["192.168.1..5", "x" * 64 + ".lan"])
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_a_host_that_is_no_name_is_told(connect, caplog, host):
+    connect({"host": host})
+    assert eventually(lambda: complaints(caplog), 5)
+    assert host in complaints(caplog)[0]
+
+
+@needs_broker
+def test_access_control_that_forbids_to_publish_is_told(tmp_path, connect, caplog):
+    broker = Broker(tmp_path / "strict", acl=f"user {USER}\ntopic read #\n").start()
+    try:
+        publisher = connect(broker.settings())
+        publisher.publish(event())
+        assert eventually(lambda: any("access control" in told for told in complaints(caplog))), broker.log()
+    finally:
+        broker.close()
+
+
+@needs_broker
+@needs_openssl
+def test_tls_works_with_the_right_authority_and_not_with_another(tmp_path, connect, caplog):
+    ours, foreign = authority(tmp_path / "ours"), authority(tmp_path / "foreign")
+    broker = Broker(tmp_path / "tls", tls=ours).start()
+    try:
+        ear = broker.listen()
+        for name, settings in (
+            ("foreign", {"ca_file": str(foreign / "ca.pem")}),
+            ("system", {}),
+            ("good", {"ca_file": str(ours / "ca.pem")}),
+        ):
+            connect(broker.settings(tls=True, **settings), device=name)
+        ear.wait(lambda message: message.topic == "edgeface/good/availability")
+        assert eventually(lambda: len(complaints(caplog)) == 2)
+        assert all("certificate verify failed" in told for told in complaints(caplog))
+        time.sleep(1.0)
+        assert {message.topic.split("/")[1] for message in ear.messages} == {"good"}
+    finally:
+        broker.close()
+
+
+@needs_broker
+def test_a_second_device_of_the_same_id_is_told_apart_from_a_lost_broker(broker, connect, caplog, monkeypatch):
+    monkeypatch.setattr(MqttPublisher, "REFUSED_PAUSE", 60.0)
+    ear = broker.listen()
+    connect(broker.settings())
+    ear.wait_for("front/presence")
+    connect(broker.settings())
+    ear.wait_for("front/presence", 2)
+    assert eventually(lambda: complaints(caplog))
+    (told,) = complaints(caplog)
+    assert "'door'" in told
+    assert "another client" in told
+    assert eventually(lambda: broker.retained("edgeface/door/availability") == "online")
+
+
+@needs_broker
+def test_devices_with_ids_of_their_own_share_a_broker(broker, connect, caplog):
+    ear = broker.listen()
+    for device in ("door", "gate"):
+        connect(broker.settings(), device=device).publish(event())
+    ear.wait_for("door/event")
+    ear.wait_for("gate/event")
+    assert complaints(caplog) == []
+
+
+@needs_broker
+def test_the_base_of_the_topics_can_be_chosen(broker, connect):
+    ear = broker.listen("home/faces/#")
+    connect(broker.settings(base="home/faces/")).publish(event())
+    ear.wait_for("home/faces/event")
+    assert broker.retained("home/faces/availability") == "online"
+
+
+@pytest.mark.parametrize(
+    "broken", [{"password_file": "{}/absent"}, {"password_file": "{}"}, {"tls": True, "ca_file": "{}/absent"}]
+)
+def test_an_unreadable_secret_is_refused_at_the_start(tmp_path, broken):
+    broken = {name: value.format(tmp_path) if isinstance(value, str) else value for name, value in broken.items()}
+    with pytest.raises(ConfigError) as caught:
+        publishers.create("mqtt", settings_for({"host": "127.0.0.1", "username": USER} | broken), MODEL)
+    assert str(tmp_path) in str(caught.value)
+    assert len(str(caught.value).splitlines()) == 1
+
+
+def test_a_certificate_file_that_is_none_is_refused_at_the_start(tmp_path):
+    (tmp_path / "ca.pem").write_text("no certificate")
+    with pytest.raises(ConfigError, match=r"mqtt\.ca_file"):
+        publishers.create("mqtt", Config(mqtt=Mqtt("127.0.0.1", tls=True, ca_file=str(tmp_path / "ca.pem"))), MODEL)
