@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 
 from edgeface.errors import ImageError
+from edgeface.files import write_whole
 from edgeface.types import Box, Image
 
 GREEN, AMBER, GREY, WHITE, DARK = (60, 180, 75), (240, 160, 20), (150, 150, 150), (255, 255, 255), (32, 32, 36)
@@ -56,12 +57,9 @@ def save_image(path: Path, image: Image) -> None:
         ok = False
     if not ok:
         raise ImageError(f"{path}: give it a suffix such as .png or .jpg")
-    part = path.with_name(f".{path.name}.part")
     try:
-        part.write_bytes(data.tobytes())
-        part.replace(path)
+        write_whole(path, data.tobytes())
     except OSError as error:
-        part.unlink(missing_ok=True)
         raise ImageError(f"{path}: {error.strerror or error}") from None
 
 
@@ -75,5 +73,6 @@ def _fit(picture: Image, width: int, height: int) -> Image:
 
 
 def _drawable(text: str) -> str:
-    """OpenCV 4's fonts are ASCII: accents go, and what is left over becomes a question mark."""
-    return unicodedata.normalize("NFKD", text).encode("ascii", "replace").decode().replace("?", "") or "?"
+    """OpenCV 4's fonts are ASCII: accents go, other letters become question marks."""
+    plain = "".join(c for c in unicodedata.normalize("NFKD", text) if not unicodedata.combining(c))
+    return plain.encode("ascii", "replace").decode()

@@ -42,10 +42,5 @@ def daemon(config: Config, model: Path = SHIPPED, camera: Camera | None = None) 
     presence = Presence(
         config.camera.name, config.presence, same=card.threshold(SAME_FAR), different=card.threshold(DIFFERENT_FAR)
     )
-
-    def gallery_size() -> tuple[int, int]:
-        templates = eyes.templates
-        return len(templates.people), len(templates.vectors)
-
-    heartbeat = Heartbeat(publisher, camera, config.camera.name, card.digest, gallery_size)
+    heartbeat = Heartbeat(publisher, camera, config.camera.name, card.digest, lambda: eyes.templates)
     return Daemon(camera, eyes, Outage(config.camera.name), presence, publisher, heartbeat, people)

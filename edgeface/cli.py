@@ -15,6 +15,7 @@ import typer
 
 from edgeface import __version__, config
 from edgeface.errors import ConfigError, EdgefaceError
+from edgeface.files import write_whole
 from edgeface.modelcard import SHIPPED, load_card
 from edgeface.types import Decision, Observation, Person
 
@@ -55,11 +56,6 @@ def main() -> None:
     except EdgefaceError as error:
         typer.echo(f"edgeface: {error}", err=True)
         sys.exit(error.exit_code)
-    except KeyboardInterrupt:
-        sys.exit(130)
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(1)
 
 
 def _version(wanted: bool) -> None:
@@ -103,7 +99,7 @@ def demo(
     try:
         from edgeface.demo import show
     except ModuleNotFoundError as error:
-        raise EdgefaceError(f"the demo needs {error.name}: pip install 'edgeface[demo]'") from None
+        raise EdgefaceError(f"the demo needs {error.name}: pip install '.[demo]' in a clone of edgeface") from None
     raise typer.Exit(0 if show(out, keep=keep, tell=typer.echo) else 1)
 
 
@@ -122,16 +118,16 @@ def run(context: typer.Context) -> None:
 
 
 @contextmanager
-def _parts(setup: Setup) -> Iterator[tuple[Any, Any, Any]]:
-    """Detector for still pictures, pipeline and gallery."""
-    from edgeface import build, detectors
+def _parts(setup: Setup) -> Iterator[tuple[Any, Any]]:
+    """Pipeline and gallery."""
+    from edgeface import build
     from edgeface.embedding import Embedder
 
     settings = setup.config
     embedder = Embedder(setup.model)
     gallery = build.gallery(settings, embedder.card)
     try:
-        yield detectors.create(max_side=settings.detector.max_side), build.pipeline(settings, embedder, gallery), gallery
+        yield build.pipeline(settings, embedder, gallery), gallery
     finally:
         gallery.close()
 
@@ -151,6 +147,8 @@ def enroll(
 ) -> None:
     """Enrol a person from the camera, or from photos that each show one face, large and sharp.
 
+    Another face counts only if it is a quarter as large at least: who is far behind does not spoil a photo.
+
     Examples: edgeface enroll Anna
               edgeface enroll Anna --image anna1.jpg --image anna2.jpg
               edgeface enroll Anna --from photos/anna
@@ -158,8 +156,8 @@ def enroll(
     from edgeface import cameras
     from edgeface.enrolment import Enrolment, read_images
 
-    with _parts(context.obj) as (detector, pipeline, gallery):
-        enrolment = Enrolment(detector, pipeline, gallery)
+    with _parts(context.obj) as (pipeline, gallery):
+        enrolment = Enrolment(pipeline, gallery)
         if image or folder:
             report = enrolment.enroll(name, read_images([*(image or []), *([folder] if folder else [])]), force=force)
         else:
@@ -208,10 +206,9 @@ def identify(
     results: list[dict[str, Any]] = []
     drawn: Counter[str] = Counter()
     failed = False
-    with _parts(context.obj) as (_, pipeline, _gallery):
-        loaded = list(images)
-        single = len(loaded) == 1 and not loaded[0].is_dir()
-        for path, image in read_images(loaded):
+    with _parts(context.obj) as (pipeline, _):
+        single = len(images) == 1 and not os.path.isdir(images[0])  # noqa: PTH112 (which raises where a folder is closed)
+        for path, image in read_images(images):
             if isinstance(image, EdgefaceError):
                 failed = True
                 results.append({"path": path, "error": str(image), "faces": []})
@@ -285,7 +282,7 @@ def _annotate(image: Any, faces: list[Observation], out: Path) -> None:
 @app.command()
 def listen(
     context: typer.Context,
-    every: Annotated[bool, typer.Option("--all", help="The events of every edgeface device on the broker.")] = False,
+    every: Annotated[bool, typer.Option("--all", help="The events of every device under edgeface/ on the broker.")] = False,
     json: Annotated[bool, typer.Option("--json", help="Print each event as one line of JSON.")] = False,
 ) -> None:
     """Subscribe to the broker and print events as they come, until Ctrl-C.
@@ -367,13 +364,9 @@ def export(
     if str(file) == "-":
         typer.echo(data.decode())
         return
-    part = file.with_name(f".{file.name}.part")
     try:
-        part.touch(mode=0o600)
-        part.write_bytes(data)
-        part.replace(file)
+        write_whole(file, data, 0o600)
     except OSError as error:
-        part.unlink(missing_ok=True)
         raise EdgefaceError(f"{file}: {error.strerror or error}") from None
     typer.echo(f"{count} people written to {file}", err=True)
 

@@ -13,7 +13,7 @@ from msgspec import Meta, Struct
 from edgeface.errors import ConfigError
 
 SYSTEM_FILE = Path("/etc/edgeface/edgeface.toml")
-Count = Annotated[int, Meta(ge=1, le=1000)]
+Count = Annotated[int, Meta(ge=1, le=40)]  # a track remembers 40 views
 Seconds = Annotated[float, Meta(ge=0, le=86400)]
 Share = Annotated[float, Meta(ge=0, le=1)]
 # What MQTT allows in one level of a topic, kept to what is safe in file names and entity ids too.
@@ -78,7 +78,7 @@ class Presence(_Section, frozen=True):
     """When views become events."""
 
     min_votes: Annotated[Count, Meta(description="accepted views before somebody is recognised")] = 3
-    min_share: Annotated[Share, Meta(description="share of the quality-weighted votes the winner needs")] = 0.6
+    min_share: Annotated[Share, Meta(description="share of the quality-weighted views that must agree")] = 0.5
     unknown_after: Annotated[Count, Meta(description="good views that fit nobody before a face is called unknown")] = 8
     left_after: Annotated[Seconds, Meta(description="seconds out of sight before somebody has left")] = 5.0
 
@@ -160,7 +160,10 @@ def find(path: Path | None) -> Path | None:
     named = os.environ.get("EDGEFACE_CONFIG")
     if named:
         return Path(named)
-    return SYSTEM_FILE if SYSTEM_FILE.exists() else None
+    try:
+        return SYSTEM_FILE if SYSTEM_FILE.exists() else None
+    except OSError:  # it is in a folder that is closed to us: reading it will say so
+        return SYSTEM_FILE
 
 
 def load(path: Path | None = None) -> Config:
@@ -207,6 +210,10 @@ def default_toml() -> str:
 def _read(file: Path) -> dict[str, Any]:
     try:
         return tomllib.loads(file.read_text(encoding="utf-8"))
+    except PermissionError:
+        raise ConfigError(
+            f"{file}: you may not read it; run this as the service's user: sudo -u edgeface edgeface ..."
+        ) from None
     except OSError as error:
         raise ConfigError(f"{file}: {error.strerror or error}") from None
     except (ValueError, RecursionError) as error:

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgeface.errors import ModelError
-from edgeface.imaging import CHIP_SIZE
+from edgeface.imaging import CHIP_SIZE, TEMPLATE
 from edgeface.modelcard import SHIPPED, load_card, read_network
 from edgeface.runtime import interpreter
 from edgeface.types import Embedding, Image
@@ -26,6 +26,8 @@ class Embedder:
         self._encoder, self.runtime = interpreter(read_network(folder, self.card.encoder), threads)
         self._decoder: Any = None
         codes = {(1, self.card.identity), (1, self.card.appearance)}
+        if self.card.input_size != CHIP_SIZE or not np.allclose(self.card.alignment, TEMPLATE, atol=1e-3):
+            raise ModelError(f"{folder / 'model.json'}: its faces are aligned in another way than this edgeface does it")
         if _signature(self._encoder) != ({(1, CHIP_SIZE, CHIP_SIZE, 3)}, codes, {np.uint8}, {np.int8}):
             raise ModelError(f"{folder / self.card.encoder.file}: not the network that model.json describes")
 

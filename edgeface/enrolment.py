@@ -6,12 +6,12 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from edgeface.errors import CameraError, EdgefaceError, GalleryError, ImageError
+from edgeface.errors import CameraError, EdgefaceError, ImageError
 from edgeface.gallery import Gallery, clean_name
 from edgeface.imaging import SUFFIXES, eye_distance, load_image
-from edgeface.interfaces import Camera, Detector
+from edgeface.interfaces import Camera
 from edgeface.pipeline import Pipeline
-from edgeface.types import Decision, Frame, Gap, Image, Observation, Person
+from edgeface.types import Frame, Gap, Image, Observation, Person
 
 MIN_EYE_DISTANCE = 24.0
 MIN_QUALITY = 0.5
@@ -31,8 +31,8 @@ class Report:
 class Enrolment:
     """Judges images and enrols the good ones, all together in one transaction."""
 
-    def __init__(self, detector: Detector, pipeline: Pipeline, gallery: Gallery) -> None:
-        self._detector, self._pipeline, self._gallery = detector, pipeline, gallery
+    def __init__(self, pipeline: Pipeline, gallery: Gallery) -> None:
+        self._pipeline, self._gallery = pipeline, gallery
 
     def judge(self, image: Image, name: str, *, force: bool = False) -> Observation:
         """The one face of an image, fit to be a template of ``name``.
@@ -41,7 +41,7 @@ class Enrolment:
             ImageError: there is not exactly one face, it is too small or too poor, or it is enrolled under another name
                 (not with ``force``).
         """
-        faces = self._detector.detect(image)
+        faces = self._pipeline.detector.detect(image)
         if not faces:
             raise ImageError("no face was found")
         size = eye_distance(faces[0])
@@ -56,7 +56,7 @@ class Enrolment:
                 f"the face is too blurred, dark or turned away: quality {seen.quality:.2f}, {MIN_QUALITY} is needed"
             )
         match = seen.match
-        if match is not None and match.decision is Decision.ACCEPT and match.name != name and not force:
+        if match is not None and match.score >= match.threshold and match.name != name and not force:
             raise ImageError(
                 f"this face is already enrolled as {match.name!r} (score {match.score:.2f}); --force enrols it anyway"
             )
@@ -116,20 +116,18 @@ class Enrolment:
 
 
 def read_images(paths: Iterable[Path]) -> Iterator[tuple[str, Image | EdgefaceError]]:
-    """Each image file, or why it cannot be read; a folder stands for the images in it.
-
-    Raises:
-        GalleryError: a folder holds no image.
-    """
+    """Each image file, or why it cannot be read; a folder stands for the images in it."""
     for path in paths:
-        if path.is_dir():
-            inside = sorted(file for file in path.iterdir() if file.suffix.lower() in SUFFIXES)
-            if not inside:
-                raise GalleryError(f"{path}: there is no image in this folder")
-            yield from read_images(inside)
-            continue
         label = os.fsencode(path).decode(errors="replace")
         try:
-            yield label, load_image(path)
+            if path.is_dir():
+                inside = sorted(file for file in path.iterdir() if file.suffix.lower() in SUFFIXES)
+                if not inside:
+                    raise ImageError(f"{label}: there is no image in this folder")
+                yield from read_images(inside)
+            else:
+                yield label, load_image(path)
         except ImageError as error:
             yield label, error
+        except OSError as error:
+            yield label, ImageError(f"{label}: {error.strerror or error}")

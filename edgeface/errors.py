@@ -29,5 +29,9 @@ class CameraError(EdgefaceError):
     """A camera cannot be opened or gives no frame."""
 
 
+class DataError(EdgefaceError):
+    """Training data or a file of figures cannot be used."""
+
+
 class BrokerError(EdgefaceError):
     """The MQTT broker cannot be used."""

@@ -199,7 +199,7 @@ class Gallery:
             busy = self._database.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
         if busy:
             raise GalleryError(
-                f"{person.name} is forgotten, but still in {self._path}-wal: another program reads it; forget again"
+                f"{person.name} is forgotten, but {self._path}-wal keeps a trace until the program that reads it now ends"
             )
         return person
 

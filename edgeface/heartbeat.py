@@ -10,6 +10,7 @@ import psutil
 import sdnotify
 
 from edgeface import __version__
+from edgeface.gallery import Templates
 from edgeface.interfaces import Camera, Publisher
 from edgeface.types import Frame, Gap, Health
 
@@ -20,9 +21,7 @@ THROTTLED = Path("/sys/devices/platform/soc/soc:firmware/get_throttled")
 class Heartbeat:
     """Beats once a frame or gap; no beat, no watchdog message, and systemd restarts the service."""
 
-    def __init__(
-        self, publisher: Publisher, camera: Camera, name: str, model: str, gallery: Callable[[], tuple[int, int]]
-    ) -> None:
+    def __init__(self, publisher: Publisher, camera: Camera, name: str, model: str, gallery: Callable[[], Templates]) -> None:
         self._publisher, self._camera, self._name, self._model, self._gallery = publisher, camera, name, model, gallery
         self._systemd = sdnotify.SystemdNotifier()
         self._process = psutil.Process()
@@ -56,12 +55,14 @@ class Heartbeat:
         if not (isinstance(moment, Gap) and moment.stuck):
             self._systemd.notify("WATCHDOG=1")
         known = self._gallery()
-        changed = state != self._state or known != self._known
+        changed = state != self._state or known is not self._known
+        if known is not self._known:
+            self._publisher.people(known.people)
         self._state, self._reason, self._known = state, reason, known
         if changed or moment.time - self._told >= INTERVAL:
             self._told = moment.time
             self._publisher.health(self._health(moment.time))
-            self._systemd.notify(f"STATUS=camera {state}, {self._fps():.1f} frames/s, {known[0]} people")
+            self._systemd.notify(f"STATUS=camera {state}, {self._fps():.1f} frames/s, {len(known.people)} people")
 
     def _fps(self) -> float:
         recent = self._recent
@@ -78,8 +79,8 @@ class Heartbeat:
             camera_state=self._state,
             camera_reason=self._reason,
             model=self._model,
-            people=self._known[0],
-            templates=self._known[1],
+            people=len(self._known.people),
+            templates=len(self._known.vectors),
             rss_mb=self._process.memory_info().rss / 1e6,
             cpu=self._process.cpu_percent() / 100.0,
             temperature=_temperature(),
@@ -89,7 +90,7 @@ class Heartbeat:
 
 def _temperature() -> float | None:
     """The hottest sensor, in degrees Celsius, where there is one."""
-    readings = [sensor.current for sensors in psutil.sensors_temperatures().values() for sensor in sensors]
+    readings = [sensor.current for sensors in getattr(psutil, "sensors_temperatures", dict)().values() for sensor in sensors]
     return max(readings, default=None)
 
 

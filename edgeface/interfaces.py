@@ -44,6 +44,10 @@ class Publisher(Protocol):
         """Start; ``people`` are those who may be recognised."""
         ...
 
+    def people(self, people: Sequence[Person]) -> None:
+        """Take note that others may be recognised now."""
+        ...
+
     def publish(self, event: Event) -> None:
         """Send one event."""
         ...

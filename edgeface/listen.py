@@ -6,10 +6,25 @@ from typing import Any
 
 import msgspec
 import paho.mqtt.client as paho
+from msgspec import Struct
 
 from edgeface import mqtt
 from edgeface.config import Config
 from edgeface.errors import BrokerError, ConfigError
+
+
+class _Event(Struct, frozen=True):
+    """What ``describe`` needs of an event."""
+
+    event_type: str
+    ts: str
+    device: str
+    camera: str
+    name: str | None = None
+    score: float | None = None
+    threshold: float = 0.0
+    seconds: float | None = None
+    reason: str | None = None
 
 
 def events(config: Config, *, every_device: bool = False, ready: Callable[[], None] = lambda: None) -> Iterator[dict[str, Any]]:
@@ -39,7 +54,9 @@ def events(config: Config, *, every_device: bool = False, ready: Callable[[], No
 
     def on_message(_client: paho.Client, _data: Any, message: paho.MQTTMessage) -> None:
         try:
-            inbox.put(msgspec.json.decode(message.payload, type=dict))
+            event = msgspec.json.decode(message.payload, type=dict)
+            msgspec.convert(event, _Event)
+            inbox.put(event)
         except msgspec.MsgspecError:
             return  # not ours
 
@@ -64,14 +81,15 @@ def events(config: Config, *, every_device: bool = False, ready: Callable[[], No
 
 
 def describe(event: dict[str, Any]) -> str:
-    """An event in one line for people."""
-    kind, time = event.get("event_type", "?"), str(event.get("ts", ""))[11:19]
-    who = event.get("name") or {"unknown": "somebody unknown", "left": "somebody unknown"}.get(kind, "")
-    parts = [f"{time}  {kind:<11}  {who}"]
-    if "score" in event:
-        parts.append(f"score {event['score']:.2f} of {event.get('threshold', 0):.2f}")
-    if "seconds" in event:
-        parts.append(f"after {event['seconds']:.0f} s")
-    if event.get("reason"):
-        parts.append(str(event["reason"]))
-    return "  ".join(parts) + f"  [{event.get('device', '?')}/{event.get('camera', '?')}]"
+    """An event in one line for people, without what a terminal would obey."""
+    told = msgspec.convert(event, _Event)
+    nobody = "somebody unknown" if told.event_type in ("unknown", "left") else ""
+    parts = [f"{told.ts[11:19]}  {told.event_type:<11}  {told.name or nobody}"]
+    if told.score is not None:
+        parts.append(f"score {told.score:.2f} of {told.threshold:.2f}")
+    if told.seconds is not None:
+        parts.append(f"after {told.seconds:.0f} s")
+    if told.reason:
+        parts.append(told.reason)
+    line = "  ".join([*parts, f"[{told.device}/{told.camera}]"])
+    return "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in line)

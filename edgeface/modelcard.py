@@ -11,6 +11,7 @@ import msgspec
 from msgspec import Struct
 
 from edgeface.errors import ModelError
+from edgeface.files import write_whole
 
 SHIPPED = Path(str(files("edgeface.models")))
 
@@ -82,6 +83,15 @@ def load_card(folder: Path = SHIPPED) -> ModelCard:
     if len(fars) < max(2, len(card.thresholds)) or not all(0 < far <= 1 for far in fars):
         raise ModelError(f"{path}: a model card needs two thresholds or more, at different rates between 0 and 1")
     return card
+
+
+def save_card(folder: Path, card: ModelCard) -> None:
+    """Write ``folder``/model.json.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    write_whole(folder / "model.json", msgspec.json.format(msgspec.json.encode(card), indent=1) + b"\n")
 
 
 def read_network(folder: Path, network: NetworkFile) -> bytes:

@@ -13,7 +13,7 @@ class Pipeline:
     """Looks at pictures with one detector, one embedder and the gallery as it is at that moment."""
 
     def __init__(self, detector: Detector, embedder: Embedder, gallery: Gallery, settings: config.Config) -> None:
-        self._detector, self._embedder, self._gallery, self._settings = detector, embedder, gallery, settings
+        self.detector, self._embedder, self._gallery, self._settings = detector, embedder, gallery, settings
         self._version: tuple[int, int] | None = None
         self._refresh()
 
@@ -28,7 +28,7 @@ class Pipeline:
         limits = self._settings.detector
         return [
             self.judge(image, face, min_quality=0.0 if every_face else limits.min_quality)
-            for face in self._detector.detect(image)
+            for face in self.detector.detect(image)
             if every_face or eye_distance(face) >= limits.min_eye_distance
         ]
 

@@ -27,8 +27,9 @@ class _Visit:
 class Presence:
     """Turns the observations of one camera into events.
 
-    Each view votes with its quality: for a person when it was accepted, for a stranger when it was rejected; an unsure view
-    says nothing. A person needs ``min_votes`` views, a stranger ``unknown_after``, and either ``min_share`` of all votes.
+    Each view votes with its quality: for a person when it was accepted, for a stranger when it was rejected, and with half of
+    it for nobody when it was unsure. A person needs ``min_votes`` views, a stranger ``unknown_after``, and either needs
+    ``min_share`` of all votes.
     """
 
     def __init__(self, camera: str, settings: config.Presence, *, same: float, different: float) -> None:
@@ -74,16 +75,15 @@ class Presence:
 
     def _vote(self, track: Track) -> str | None:
         """Whose track it is by now: a person's id, ``STRANGER``, or none for want of evidence."""
-        votes: dict[str, int] = defaultdict(int)
-        weights: dict[str, float] = defaultdict(float)
+        votes: dict[str | None, int] = defaultdict(int)
+        weights: dict[str | None, float] = defaultdict(float)
         for view in track.views:
             voice = _voice(view)
-            if voice is not None:
-                votes[voice] += 1
-                weights[voice] += view.quality
-        if not weights:
+            votes[voice] += 1
+            weights[voice] += view.quality if voice is not None else view.quality / 2
+        winner = max((voice for voice in weights if voice is not None), key=lambda voice: weights[voice], default=None)
+        if winner is None:
             return None
-        winner = max(weights, key=lambda voice: weights[voice])
         needed = self._settings.unknown_after if winner == STRANGER else self._settings.min_votes
         enough = votes[winner] >= needed and weights[winner] >= self._settings.min_share * sum(weights.values())
         return winner if enough else None
@@ -141,6 +141,7 @@ def new_event_id(wall: float) -> str:
 
 
 def _voice(view: Observation) -> str | None:
+    """Whom a view speaks for: a person's id, ``STRANGER``, or nobody."""
     if view.match is None or view.match.decision is Decision.UNSURE:
         return None
     return view.match.person_id if view.match.decision is Decision.ACCEPT else STRANGER

@@ -75,8 +75,9 @@ class Tracker:
                 self._next_id += 1
                 self.tracks.append(owner[j])
             owner[j].add(time, observation)
-        ended = [track for track in self.tracks if time - track.last_seen > self._keep]
-        self.tracks = [track for track in self.tracks if time - track.last_seen <= self._keep]
+        # Without a view there is nothing to know a face by when it comes back.
+        ended = [track for track in self.tracks if time - track.last_seen > (self._keep if track.views else NEAR)]
+        self.tracks = [track for track in self.tracks if track not in ended]
         return list(owner.values()), ended
 
     def _affinity(self, time: float, track: Track, observation: Observation) -> float:

@@ -14,6 +14,7 @@ from edgeface.config import Config, Gallery
 from edgeface.config import Presence as PresenceSettings
 from edgeface.daemon import Daemon, Outage, watch
 from edgeface.embedding import Embedder
+from edgeface.gallery import Templates
 from edgeface.heartbeat import INTERVAL, Heartbeat
 from edgeface.imaging import load_image
 from edgeface.presence import Presence
@@ -38,12 +39,18 @@ class Camera:
         self.closed += 1
 
 
+NOBODY = Templates((), np.empty(0, np.intp), np.empty((0, 128), np.float32))
+
+
 @dataclass
 class Publisher:
     calls: list = field(default_factory=list)
 
     def open(self, people):
         self.calls.append(("open", list(people)))
+
+    def people(self, people):
+        self.calls.append(("people", list(people)))
 
     def publish(self, event):
         self.calls.append(("event", event))
@@ -99,7 +106,7 @@ def daemon(tmp_path, embedder, demo_photos, systemd):
     gallery.enroll("Obama", [seen.embedding.vector], [seen.quality])
     camera, publisher = Camera(), Publisher()
     presence = Presence("front", PresenceSettings(min_votes=2, unknown_after=3, left_after=2.0), same=0.6, different=0.3)
-    heartbeat = Heartbeat(publisher, camera, "front", "m", lambda: (len(gallery.people()), 1))
+    heartbeat = Heartbeat(publisher, camera, "front", "m", lambda: pipeline.templates)
     yield Daemon(camera, pipeline, Outage("front"), presence, publisher, heartbeat, gallery)
     gallery.close()
 
@@ -222,7 +229,7 @@ def test_stop_closes_the_camera(daemon):
 
 @pytest.fixture
 def heartbeat(systemd):
-    return Heartbeat(Publisher(), Camera(), "front", "m", lambda: (0, 0))
+    return Heartbeat(Publisher(), Camera(), "front", "m", lambda: NOBODY)
 
 
 def test_systemd_hears_that_the_service_is_ready_and_stopping(heartbeat, systemd):
@@ -251,7 +258,7 @@ def test_systemd_sees_the_state_of_the_camera(heartbeat, systemd):
 def test_without_systemd_the_heart_beats_all_the_same(monkeypatch):
     monkeypatch.delenv("NOTIFY_SOCKET", raising=False)
     publisher = Publisher()
-    heartbeat = Heartbeat(publisher, Camera(), "front", "m", lambda: (0, 0))
+    heartbeat = Heartbeat(publisher, Camera(), "front", "m", lambda: NOBODY)
     heartbeat.ready()
     heartbeat.beat(Frame(BLANK, time.monotonic(), time.time()))
     assert len(publisher.of("health")) == 1

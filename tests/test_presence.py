@@ -116,6 +116,12 @@ def test_nobody_is_named_while_the_votes_are_divided():
         assert door.see(view("A", nearest="B")) == []
 
 
+def test_a_few_accepted_views_among_many_unsure_ones_name_nobody():
+    door = Door(min_votes=3, min_share=0.5)
+    for _ in range(10):
+        assert door.see(view("A", Decision.UNSURE), frames=3) + door.see(view("A")) == []
+
+
 def test_good_views_weigh_more_than_poor_ones():
     door = Door(min_votes=3, min_share=0.8)
     door.see(view("A", nearest="B", quality=0.1), frames=2)

@@ -17,7 +17,7 @@ tf = pytest.importorskip("tensorflow", reason="needs edgeface[train]")
 
 from edgeface import detectors
 from edgeface.embedding import Embedder
-from edgeface.errors import ImageError, ModelError
+from edgeface.errors import DataError, ImageError, ModelError
 from edgeface.imaging import load_image
 from edgeface.modelcard import SHIPPED
 from train import data, losses, prepare
@@ -168,6 +168,17 @@ def test_weights_of_another_network_or_of_none_are_refused(prepared, tmp_path):
         fit([prepared], tmp_path / "run", Recipe(faces=160, batch=16), shape=SMALL, start=tmp_path / "other.npz")
 
 
+def test_a_run_goes_on_only_as_it_was_begun(prepared, tmp_path):
+    run = tmp_path / "run"
+    fit([prepared], run, Recipe(faces=32, batch=16), shape=SMALL)
+    with pytest.raises(ModelError, match="begun with batch 16"):
+        fit([prepared], run, Recipe(faces=64, batch=32), shape=SMALL)
+    with pytest.raises(ModelError, match="--from"):
+        fit([prepared], run, Recipe(faces=64, batch=16), shape=SMALL, start=run / "weights.npz")
+    with pytest.raises(DataError, match="chips to train on"):
+        fit([prepared], tmp_path / "other", Recipe(faces=512, batch=512), shape=SMALL)
+
+
 def test_a_stopped_run_saves_itself(prepared, tmp_path):
     command = [sys.executable, "-m", "train", "fit", str(prepared), "--out", str(tmp_path / "run"), "--batch", "16"]
     process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
@@ -200,7 +211,7 @@ def test_pairs_in_lfw_format(tmp_path):
     assert pairs.same.tolist() == [True, False]
     for bad in ("", "2\t1\nAnna\t1\t2\n", "1\t1\nAnna\n"):
         file.write_text(bad)
-        with pytest.raises(ImageError):
+        with pytest.raises(DataError):
             read_pairs(file)
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from edgeface.errors import ImageError
+from edgeface.errors import DataError
 from train.prepare import is_validation
 
 
@@ -49,7 +49,7 @@ def load(folders: Sequence[Path]) -> Chips:
     """Open what ``prepare`` wrote into these folders.
 
     Raises:
-        ImageError: a folder holds no finished preparation.
+        DataError: a folder holds no finished preparation.
     """
     chips: list[NDArray[np.uint8]] = []
     positions: list[NDArray[np.float16]] = []
@@ -57,7 +57,7 @@ def load(folders: Sequence[Path]) -> Chips:
     people: list[str] = []
     for folder in folders:
         if not (folder / "manifest.json").is_file():
-            raise ImageError(f"{folder}: no manifest.json; run python -m train prepare first, to its end")
+            raise DataError(f"{folder}: no manifest.json; run python -m train prepare first, to its end")
         for index in sorted(folder.glob("shard-*.json")):
             kept = json.loads(index.read_text())["kept"]
             where += [(len(chips), row) for row in range(len(kept))]

@@ -13,9 +13,10 @@ from tqdm import tqdm
 
 from edgeface import detectors
 from edgeface.embedding import Embedder
-from edgeface.errors import ImageError
+from edgeface.errors import DataError, ImageError
+from edgeface.files import write_whole
 from edgeface.imaging import SUFFIXES, align, load_image
-from edgeface.modelcard import load_card
+from edgeface.modelcard import load_card, save_card
 from train.verification import best_threshold, equal_error_rate, fold_accuracies, tar_at_far, threshold_at_far
 
 matplotlib.use("Agg")
@@ -37,7 +38,7 @@ def read_pairs(path: Path) -> Pairs:
     """Read LFW's pairs.txt: ``name n m`` is a matched pair, ``name n other m`` an unmatched one; line 1 counts folds, pairs.
 
     Raises:
-        ImageError: the file cannot be read or is of another format.
+        DataError: the file cannot be read or is of another format.
     """
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
@@ -46,9 +47,9 @@ def read_pairs(path: Path) -> Pairs:
         full = [[a[0], a[1], a[0], a[2]] if len(a) == 3 else a for a in rows]
         left, right = [f"{a}/{a}_{int(n):04}" for a, n, _, _ in full], [f"{b}/{b}_{int(m):04}" for _, _, b, m in full]
     except (OSError, UnicodeDecodeError, ValueError, IndexError) as error:
-        raise ImageError(f"{path}: not a pairs file in LFW's format: {error}") from None
+        raise DataError(f"{path}: not a pairs file in LFW's format: {error}") from None
     if len(rows) != 2 * folds * per_kind:
-        raise ImageError(f"{path}: {len(rows)} pairs, its first line promises {2 * folds * per_kind}")
+        raise DataError(f"{path}: {len(rows)} pairs, its first line promises {2 * folds * per_kind}")
     return Pairs(left, right, np.array([len(row) == 3 for row in rows]), np.arange(len(rows)) // (2 * per_kind))
 
 
@@ -56,7 +57,8 @@ def evaluate(images: Path, pairs_file: Path, model: Path) -> tuple[dict[str, Any
     """Figures, scores and pairs of a network on a verification set.
 
     Raises:
-        ImageError: the pairs or a photo cannot be read.
+        DataError: the pairs cannot be read.
+        ImageError: a photo is missing or cannot be read.
         ModelError: the network cannot be used.
     """
     pairs, embedder = read_pairs(pairs_file), Embedder(model)
@@ -124,23 +126,19 @@ def record(model: Path, name: str, figures: dict[str, Any]) -> None:
         "no_face": len(figures["no_face"])
     }
     card = msgspec.structs.replace(card, metrics={**card.metrics, name: kept})
-    part = model / "model.json.part"
-    part.write_bytes(msgspec.json.format(msgspec.json.encode(card), indent=1) + b"\n")
-    part.replace(model / "model.json")
+    save_card(model, card)
 
 
 def write_json(figures: dict[str, Any], path: Path) -> None:
     """Write the figures, whole or not at all.
 
     Raises:
-        ImageError: the file cannot be written.
+        DataError: the file cannot be written.
     """
-    part = path.with_name(f".{path.name}.part")
     try:
-        part.write_text(json.dumps(figures, indent=2) + "\n")
-        part.replace(path)
+        write_whole(path, (json.dumps(figures, indent=2) + "\n").encode())
     except OSError as error:
-        raise ImageError(f"{path}: {error.strerror or error}") from None
+        raise DataError(f"{path}: {error.strerror or error}") from None
 
 
 def _find(images: Path, name: str) -> Path:

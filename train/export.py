@@ -9,17 +9,20 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import cv2
 import keras
 import msgspec
 import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
+from edgeface.annotate import contact_sheet, save_image
 from edgeface.embedding import Embedder
 from edgeface.errors import ModelError
 from edgeface.imaging import TEMPLATE
-from edgeface.modelcard import ModelCard, NetworkFile, Threshold
+from edgeface.modelcard import ModelCard, NetworkFile, Threshold, save_card
 from edgeface.runtime import interpreter
+from edgeface.types import Image
 from train.data import Chips, load
 from train.fit import load_weights
 from train.model import IDENTITY, Shape, Weights, build_decoder, build_encoder, fold, set_weights
@@ -34,7 +37,7 @@ MIN_COSINE = 0.95
 
 
 def export(run: Path, folders: Sequence[Path], out: Path, name: str = "edgeface") -> ModelCard:
-    """Write the networks of ``run``/weights.npz and their card into ``out``.
+    """Write the networks of ``run``/weights.npz and their card into ``out``, and ``run``/rebuilt.png, faces over rebuilt ones.
 
     ``folders`` are prepared chips: those for training calibrate the ranges, those of held-out people the thresholds.
 
@@ -74,9 +77,9 @@ def export(run: Path, folders: Sequence[Path], out: Path, name: str = "edgeface"
             licence=LICENCE,
             commit=_commit(),
         )
-        _write_card(part, card)
-        card = _measured(card, part, encoder, held_out)
-        _write_card(part, card)
+        save_card(part, card)
+        card = _measured(card, part, encoder, held_out, run / "rebuilt.png")
+        save_card(part, card)
         for file in ("encoder.tflite", "decoder.tflite", "model.json"):
             (part / file).replace(out / file)
     return card
@@ -161,8 +164,8 @@ def _float_codes(encoder: keras.Model, sample: NDArray[np.uint8]) -> NDArray[np.
     return np.array(codes, np.float32)
 
 
-def _measured(card: ModelCard, folder: Path, encoder: keras.Model, held_out: Chips) -> ModelCard:
-    """The card with thresholds and figures from people that the network was not trained on."""
+def _measured(card: ModelCard, folder: Path, encoder: keras.Model, held_out: Chips, picture: Path) -> ModelCard:
+    """The card with thresholds and figures from people whom the network never saw; ``picture`` shows some of them rebuilt."""
     embedder = Embedder(folder)
     chips = held_out.take(np.arange(len(held_out)))[0]
     quantised = np.stack([embedder.embed(chip).vector for chip in chips])
@@ -173,6 +176,12 @@ def _measured(card: ModelCard, folder: Path, encoder: keras.Model, held_out: Chi
         raise ModelError(
             f"int8 and float disagree: mean cosine {cosines.mean():.3f} on {len(cosines)} chips, {MIN_COSINE} is needed"
         )
+    rebuilt = np.stack([embedder.rebuild(chip) for chip in chips[:500]])
+    small = np.stack([cv2.resize(chip, rebuilt.shape[1:3], interpolation=cv2.INTER_AREA) for chip in chips[:500]])
+    save_image(
+        picture,
+        contact_sheet([("Held-out faces", _tiles(small)), ("As the int8 decoder rebuilds them", _tiles(rebuilt))], (112, 112)),
+    )
     matched, unmatched = all_pairs(quantised, held_out.people)
     usable = [far for far in FARS if far * len(unmatched) >= 10]
     if len(usable) < 2:
@@ -194,17 +203,18 @@ def _measured(card: ModelCard, folder: Path, encoder: keras.Model, held_out: Chi
                 "min": round(float(cosines.min()), 4),
                 "chips": len(cosines),
             },
+            "reconstruction_mse": round(float(np.mean(np.square((rebuilt.astype(float) - small) / 255.0))), 5),
         },
     )
+
+
+def _tiles(faces: NDArray[np.uint8]) -> list[tuple[str, Image]]:
+    return [("", face) for face in faces[:100:10]]
 
 
 def _network(path: Path) -> NetworkFile:
     data = path.read_bytes()
     return NetworkFile(path.name, hashlib.sha256(data).hexdigest(), len(data))
-
-
-def _write_card(folder: Path, card: ModelCard) -> None:
-    (folder / "model.json").write_bytes(msgspec.json.format(msgspec.json.encode(card), indent=1) + b"\n")
 
 
 def _recipe(run: Path) -> dict[str, Any]:
@@ -216,8 +226,10 @@ def _recipe(run: Path) -> dict[str, Any]:
 
 def _progress(run: Path) -> dict[str, Any]:
     """How far the run had come, from the last line of its history."""
-    lines = (run / "history.jsonl").read_text().splitlines()
-    return {"faces_presented": json.loads(lines[-1])["faces"]} if lines else {}
+    try:
+        return {"faces_presented": json.loads((run / "history.jsonl").read_text().splitlines()[-1])["faces"]}
+    except (OSError, ValueError, IndexError) as error:
+        raise ModelError(f"{run}: has no history of fit: {error}") from None
 
 
 def _commit() -> str:

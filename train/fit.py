@@ -1,5 +1,6 @@
 """Train the autoencoder on prepared chips: one loop, resumable at every moment."""
 
+import io
 import json
 import math
 import signal
@@ -14,8 +15,10 @@ import matplotlib
 import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
+from tqdm import tqdm
 
-from edgeface.errors import ModelError
+from edgeface.errors import DataError, ModelError
+from edgeface.files import write_whole
 from train import losses
 from train.data import Chips, augment, batches, load
 from train.model import Shape, Weights, build_decoder, build_encoder, get_weights, set_weights
@@ -148,9 +151,9 @@ def validate(model: Autoencoder, data: Chips) -> dict[str, float]:
 
 def save_weights(weights: Weights, path: Path) -> None:
     """Write weights in half precision, whole or not at all."""
-    part = path.with_suffix(".part.npz")
-    np.savez(part, allow_pickle=False, **{name: value.astype(np.float16) for name, value in weights.items()})
-    part.replace(path)
+    buffer = io.BytesIO()
+    np.savez(buffer, allow_pickle=False, **{name: value.astype(np.float16) for name, value in weights.items()})
+    write_whole(path, buffer.getvalue())
 
 
 def load_weights(path: Path) -> Weights:
@@ -179,6 +182,10 @@ def fit(
 
     Writes into ``out``: checkpoints/, tensorboard/, history.jsonl, curves.png, recipe.json, and weights.npz, the averaged
     weights in half precision. Returns the last line of the history.
+
+    Raises:
+        DataError: the folders hold no finished preparation, or fewer chips than a batch.
+        ModelError: ``start`` is of another network, or ``out`` holds a run with another batch, seed or shape.
     """
     keras.mixed_precision.set_global_policy(recipe.precision)
     keras.utils.set_random_seed(recipe.seed)
@@ -188,7 +195,10 @@ def fit(
     step = tf.Variable(0, dtype=tf.int64, name="step")
     checkpoint = tf.train.Checkpoint(model=model, step=step)
     manager = tf.train.CheckpointManager(checkpoint, str(out / "checkpoints"), max_to_keep=2)
+    if len(training) < recipe.batch:
+        raise DataError(f"{len(training)} chips to train on, and {recipe.batch} a batch: prepare more, or lower --batch")
     if manager.latest_checkpoint:
+        _check_resumable(out, recipe, shape, start)
         checkpoint.restore(manager.latest_checkpoint).assert_existing_objects_matched()
     elif start:
         model.load(load_weights(start))
@@ -203,6 +213,7 @@ def fit(
         f"{len(training)} chips to train on, {len(held_out)} to validate, from step {int(step)} to {recipe.steps}", flush=True
     )
 
+    bar = tqdm(total=recipe.steps, initial=int(step), unit="step", smoothing=0.05, disable=None)
     for chips, teacher in batches(training, recipe.batch, int(step), recipe.seed):
         at = int(step)
         if at < recipe.steps:
@@ -212,6 +223,7 @@ def fit(
             for name, part in model.step(chips, teacher, tf.constant(momentum, tf.float32)).items():
                 sums[name] = sums.get(name, 0.0) + part
             step.assign_add(1)
+            bar.update()
         ended = stop[0] or int(step) >= recipe.steps
         if ended or time.monotonic() - began > 60 * minutes_between:
             count = int(step) - since
@@ -225,8 +237,19 @@ def fit(
             if ended:
                 break
             began, since, sums = time.monotonic(), int(step), {}
+    bar.close()
     plot_curves(out)
     return line
+
+
+def _check_resumable(out: Path, recipe: Recipe, shape: Shape, start: Path | None) -> None:
+    before = json.loads((out / "recipe.json").read_text())
+    now = json.loads(json.dumps({"batch": recipe.batch, "seed": recipe.seed, "shape": asdict(shape)}))
+    for key, value in now.items():
+        if before[key] != value:
+            raise ModelError(f"{out}: was begun with {key} {before[key]}, not {value}; go on with that, or give another --out")
+    if start:
+        raise ModelError(f"{out}: holds a run already, --from would do nothing; give another --out")
 
 
 def plot_curves(out: Path) -> None:

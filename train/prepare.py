@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from edgeface import detectors
-from edgeface.errors import EdgefaceError, ImageError
+from edgeface.errors import DataError, EdgefaceError, ImageError
+from edgeface.files import write_whole
 from edgeface.imaging import SUFFIXES, align, eye_distance, load_image
 from edgeface.interfaces import Detector
 from edgeface.types import Image
@@ -28,7 +29,7 @@ def find_photos(folders: Sequence[Path]) -> Iterator[tuple[Path, str]]:
     """Each photo under ``folders`` with its person: the first folder below the given one, or "" for photos right in it."""
     for folder in folders:
         if not folder.is_dir():
-            raise ImageError(f"{folder}: no such folder")
+            raise DataError(f"{folder}: no such folder")
         for path in sorted(folder.rglob("*")):
             if path.suffix.lower() in SUFFIXES:
                 inside = path.relative_to(folder).parts
@@ -47,26 +48,28 @@ def prepare(folders: Sequence[Path], out: Path, teacher: Path, workers: int) -> 
     Finished shards are kept when run again over the same folders, so an interrupted run goes on where it was.
 
     Raises:
-        ImageError: a folder is missing or holds no photo.
+        DataError: a folder is missing or holds no photo.
         ModelError: the teacher cannot be used.
     """
     photos = list(find_photos(folders))
     if not photos:
-        raise ImageError(f"no photo in {', '.join(map(str, folders))}")
+        raise DataError(f"no photo in {', '.join(map(str, folders))}")
     out.mkdir(parents=True, exist_ok=True)
+    (out / "manifest.json").unlink(missing_ok=True)  # until all is whole again
+    digest = f"sha256:{hashlib.sha256(teacher.read_bytes()).hexdigest()}"
     shards = [photos[at : at + SHARD] for at in range(0, len(photos), SHARD)]
     own = local()
 
     def work(number: int) -> int:
         if not hasattr(own, "teacher"):
             own.teacher, own.detector = Teacher(teacher), detectors.create()
-        return _write_shard(out, number, shards[number], own.teacher, own.detector)
+        return _write_shard(out, number, shards[number], digest, own.teacher, own.detector)
 
     cv2.setNumThreads(1)
     with ThreadPoolExecutor(workers) as pool, tqdm(total=len(photos), unit="photo", smoothing=0.05, disable=None) as bar:
         for done in pool.map(work, range(len(shards))):
             bar.update(done)
-    return _write_manifest(out, folders, teacher, len(shards))
+    return _write_manifest(out, folders, digest, len(shards))
 
 
 def find_chip(image: Image, detector: Detector) -> Image:
@@ -101,12 +104,15 @@ def targets(chips: NDArray[np.uint8], teacher: Teacher) -> NDArray[np.float16]:
     return result
 
 
-def _write_shard(out: Path, number: int, photos: list[tuple[Path, str]], teacher: Teacher, detector: Detector) -> int:
+def _write_shard(
+    out: Path, number: int, photos: list[tuple[Path, str]], digest: str, teacher: Teacher, detector: Detector
+) -> int:
     stem = out / f"shard-{number:05}"
-    listing = [[str(path), person] for path, person in photos]
+    source = {"teacher": digest, "photos": [[str(path), person] for path, person in photos]}
     index = stem.with_suffix(".json")
-    if index.is_file() and json.loads(index.read_text())["photos"] == listing:
+    if index.is_file() and source.items() <= json.loads(index.read_text()).items():
         return len(photos)
+    index.unlink(missing_ok=True)
     chips, kept, dropped = [], [], []
     for path, person in photos:
         try:
@@ -117,22 +123,22 @@ def _write_shard(out: Path, number: int, photos: list[tuple[Path, str]], teacher
     batch = np.stack(chips) if chips else np.empty((0, 112, 112, 3), np.uint8)
     np.save(stem.with_suffix(".chips.npy"), batch)
     np.save(stem.with_suffix(".positions.npy"), targets(batch, teacher))
-    _replace(index, json.dumps({"photos": listing, "kept": kept, "dropped": dropped}))
+    _write(index, json.dumps(source | {"kept": kept, "dropped": dropped}))
     return len(photos)
 
 
-def _write_manifest(out: Path, folders: Sequence[Path], teacher: Path, shards: int) -> dict[str, object]:
+def _write_manifest(out: Path, folders: Sequence[Path], teacher: str, shards: int) -> dict[str, object]:
     for stale in out.glob("shard-*"):
         if int(stale.name[6:11]) >= shards:
             stale.unlink()
     indexes = [json.loads((out / f"shard-{number:05}.json").read_text()) for number in range(shards)]
     kept = [person for index in indexes for _, person in index["kept"]]
     dropped = [row for index in indexes for row in index["dropped"]]
-    _replace(out / "dropped.tsv", "".join(f"{path}\t{reason}\n" for path, reason in dropped))
+    _write(out / "dropped.tsv", "".join(f"{path}\t{reason}\n" for path, reason in dropped))
     held_out = sum(map(is_validation, kept))
     manifest: dict[str, object] = {
         "sources": [folder.name for folder in folders],
-        "teacher": f"sha256:{hashlib.sha256(teacher.read_bytes()).hexdigest()}",
+        "teacher": teacher,
         "shards": shards,
         "chips": len(kept),
         "dropped": len(dropped),
@@ -140,11 +146,9 @@ def _write_manifest(out: Path, folders: Sequence[Path], teacher: Path, shards: i
         "train": len(kept) - held_out,
         "validation": held_out,
     }
-    _replace(out / "manifest.json", json.dumps(manifest, indent=2) + "\n")
+    _write(out / "manifest.json", json.dumps(manifest, indent=2) + "\n")
     return manifest
 
 
-def _replace(path: Path, text: str) -> None:
-    temporary = path.with_suffix(path.suffix + ".part")
-    temporary.write_text(text)
-    temporary.replace(path)
+def _write(path: Path, text: str) -> None:
+    write_whole(path, text.encode())

@@ -37,6 +37,8 @@ class LiveCamera:
     STUCK_AFTER = 60.0
     """Seconds in one call of the driver after which only a restart helps."""
     FIRST_PAUSE, LONGEST_PAUSE = 0.5, 30.0
+    STEADY = 10.0
+    """Seconds of life after which the pauses start small again."""
     GAP = 0.5
 
     def __init__(self, open_source: Callable[[], Source], fps: float) -> None:
@@ -97,14 +99,16 @@ class LiveCamera:
     def _grab(self) -> None:
         attempt = 0
         while not self._closed:
+            began = time.monotonic()
             try:
                 for frame in self._session():
-                    attempt = 0
                     self._deliver(frame)
             except Exception as error:  # drivers raise what they like, and this thread must outlive them all
                 if self._failure is None:
                     log.warning("camera: %s; trying again for ever", error)
                 self._failure = str(error) or type(error).__name__
+            if time.monotonic() - began > self.STEADY:
+                attempt = 0
             pause = min(self.LONGEST_PAUSE, self.FIRST_PAUSE * 2 ** min(attempt, 10)) * random.uniform(0.75, 1.25)
             attempt += 1
             with self._changed:

@@ -1,6 +1,7 @@
 """Recordings: a folder of images or a video file, played at the set rate as a live camera would, once."""
 
 import logging
+import os
 import time
 from collections.abc import Callable, Iterator
 from threading import Condition
@@ -58,9 +59,10 @@ def open_folder(settings: config.Camera) -> Recording:
         CameraError: there is no such folder, or no image in it.
     """
     folder = config.expand(settings.source.partition(":")[2], "camera.source")
-    if not folder.is_dir():
-        raise CameraError(f"camera.source: {folder} is not a folder")
-    paths = sorted(path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES)
+    try:
+        paths = sorted(path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES)
+    except OSError as error:
+        raise CameraError(f"camera.source: {folder}: {error.strerror or error}") from None
     if not paths:
         raise CameraError(f"camera.source: there is no image in {folder}")
     repeats = max(1, round(settings.hold * settings.fps))
@@ -85,8 +87,8 @@ def open_video(settings: config.Camera) -> Recording:
         CameraError: the file is missing or no video.
     """
     path = config.expand(settings.source.partition(":")[2], "camera.source")
-    if not path.is_file():
-        raise CameraError(f"camera.source: there is no file {path}")
+    if not os.path.isfile(path):  # noqa: PTH113 (which raises where a folder on the way is closed)
+        raise CameraError(f"camera.source: there is no file {path}, or you may not see it")
     probe = cv2.VideoCapture(str(path), cv2.CAP_FFMPEG)
     readable = probe.isOpened() and probe.grab()
     own_fps = probe.get(cv2.CAP_PROP_FPS) or settings.fps

@@ -22,8 +22,8 @@ from edgeface import build, mqtt
 from edgeface.annotate import GREEN, GREY, contact_sheet, draw_face, save_image
 from edgeface.cameras.recording import Recording
 from edgeface.config import Config, Device, Gallery, Mqtt
-from edgeface.detectors import create as create_detector
 from edgeface.enrolment import Enrolment, read_images
+from edgeface.errors import BrokerError
 from edgeface.imaging import load_image
 from edgeface.types import Box, Image
 
@@ -50,7 +50,7 @@ def show(out: Path, *, keep: bool, tell: Callable[[str], None]) -> bool:
         )
         stage = Stage(photos, keep=keep)
         daemon = build.daemon(config, camera=Recording(stage.frames, FPS))
-        enrolment = Enrolment(create_detector(), daemon.pipeline, daemon.gallery)
+        enrolment = Enrolment(daemon.pipeline, daemon.gallery)
         for name, names in ENROLLED.items():
             report = enrolment.enroll(name, read_images(photos / file for file in names))
             tell(f"enrolled  {name} from {len(report.accepted)} photos")
@@ -144,7 +144,8 @@ def _broker() -> Iterator[int]:
 
     thread = Thread(target=lambda: (loop.run_until_complete(serve()), loop.run_forever()), name="broker", daemon=True)
     thread.start()
-    up.wait(10)
+    if not up.wait(10):
+        raise BrokerError("the demo's broker did not start")
     try:
         yield port
     finally:

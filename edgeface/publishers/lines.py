@@ -22,6 +22,9 @@ class LinePublisher:
     def open(self, people: Sequence[Person]) -> None:
         """Nothing to start."""
 
+    def people(self, people: Sequence[Person]) -> None:
+        """Only events are printed."""
+
     def publish(self, event: Event) -> None:
         """Print one event."""
         sys.stdout.write(msgspec.json.encode(event_payload(event, self._device, self._model)).decode() + "\n")

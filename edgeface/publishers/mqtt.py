@@ -22,7 +22,7 @@ from edgeface.types import Event, EventType, Health, Person
 log = logging.getLogger(__name__)
 
 SESSION_TAKEN_OVER = 142
-REFUSALS = {134, 135, 5, 4}  # bad credentials, not authorised; in MQTT 5 and in 3.1.1
+REFUSALS = {134, 135}  # bad credentials, not authorised
 
 
 class MqttPublisher:
@@ -34,6 +34,8 @@ class MqttPublisher:
 
     FIRST_PAUSE, LONGEST_PAUSE, REFUSED_PAUSE = 0.5, 30.0, 30.0
     GOODBYE = 2.0
+    STEADY, SUSPICIOUS = 10.0, 3
+    """Seconds after which a connection counts as good, and how many shorter ones in a row are suspicious."""
     MAX_IN_FLIGHT = 20
     """Events that a broker may leave unconfirmed before the others wait in the bounded queue."""
     MIN_PATIENCE = 5.0
@@ -47,7 +49,7 @@ class MqttPublisher:
         self._in_flight: list[tuple[paho.MQTTMessageInfo, Event]] = []
         self._events_dropped = 0
         self._people: dict[str, str] = {}
-        self._present: dict[int, tuple[str, str] | None] = {}
+        self._present: dict[str, tuple[str, str] | None] = {}
         self._health: Health | None = None
         self._client: paho.Client | None = None
         self._ended = Flag()
@@ -65,6 +67,15 @@ class MqttPublisher:
         """Start connecting; ``people`` get an ``OFF`` whenever the broker is reached."""
         self._people = {person.id: person.name for person in people}
         self._thread.start()
+
+    def people(self, people: Sequence[Person]) -> None:
+        """Keep up who may be recognised: who is new or gone is not present."""
+        with self._lock:
+            now = {person.id: person.name for person in people}
+            for person_id in now.keys() ^ self._people.keys():
+                if person_id not in self._present:
+                    self._send(f"person/{person_id}/state", "OFF")
+            self._people = now
 
     def publish(self, event: Event) -> None:
         """Send an event now, or as soon as the broker is there."""
@@ -87,7 +98,9 @@ class MqttPublisher:
             time.sleep(0.02)
         with self._lock:
             farewell = self._send("availability", "offline", retain=True)
-        while farewell and self._client and not farewell.is_published() and time.monotonic() < deadline + 0.5:
+        while (
+            farewell and self._client and farewell.rc == 0 and not farewell.is_published() and time.monotonic() < deadline + 0.5
+        ):
             time.sleep(0.02)
         self._closing.set()
         self._ended.set()
@@ -95,10 +108,18 @@ class MqttPublisher:
             self._thread.join(timeout=1.0)
 
     def _serve(self) -> None:
-        pause = self.FIRST_PAUSE
+        pause, short = self.FIRST_PAUSE, 0
         while not self._closing.is_set():
+            began = time.monotonic()
             reached = self._connection()
-            pause = self.FIRST_PAUSE if reached else min(self.LONGEST_PAUSE, pause * 2)
+            steady = reached and time.monotonic() - began > self.STEADY
+            pause = self.FIRST_PAUSE if steady else min(self.LONGEST_PAUSE, pause * 2)
+            short = short + 1 if reached and not steady else 0
+            if short == self.SUSPICIOUS:
+                # MQTT 3.1.1 has no word for a session that another client took over.
+                self._complain(
+                    f"thrown out again and again: is another client there with the device id {self._config.device.id!r}?"
+                )
             self._closing.wait((self.REFUSED_PAUSE if self._refused else pause) * random.uniform(0.75, 1.25))
 
     def _connection(self) -> bool:
@@ -201,12 +222,13 @@ class MqttPublisher:
         """Keep up who is present, and publish the change."""
         if event.track_id is None:
             return
+        key = event.person_id or str(event.track_id)
         if event.event_type is EventType.LEFT:
-            self._present.pop(event.track_id, None)
+            self._present.pop(key, None)
             if event.person_id:
                 self._send(f"person/{event.person_id}/state", "OFF")
         else:
-            self._present[event.track_id] = (event.person_id, event.name or "") if event.person_id else None
+            self._present[key] = (event.person_id, event.name or "") if event.person_id else None
             if event.person_id:
                 self._people[event.person_id] = event.name or ""
                 self._send(f"person/{event.person_id}/state", "ON")

@@ -1,0 +1,16 @@
+from edgeface.listen import describe
+
+
+def test_an_event_is_one_line():
+    event = {"event_type": "recognized", "ts": "2026-11-24T10:15:07.238Z", "device": "door", "camera": "front"}
+    assert (
+        describe({**event, "name": "Zoë", "score": 0.61, "threshold": 0.4})
+        == "10:15:07  recognized   Zoë  score 0.61 of 0.40  [door/front]"
+    )
+    assert describe({**event, "event_type": "unknown"}).endswith("unknown      somebody unknown  [door/front]")
+
+
+def test_a_name_cannot_command_the_terminal():
+    line = describe({"event_type": "left", "ts": "", "device": "d", "camera": "c", "name": "\x1b[2Jx\ny", "seconds": 3})
+    assert line.isprintable()
+    assert "after 3 s" in line
