@@ -216,6 +216,32 @@ def test_state_is_kept_and_news_is_not(broker, connect, protocol):
 
 
 @needs_broker
+def test_a_person_whose_track_became_somebody_elses_stays_present(broker, connect):
+    ear = broker.listen()
+    publisher = connect(broker.settings())
+    ear.wait_for("front/presence")
+    publisher.publish(event())
+    publisher.publish(event(person_id=BERT.id, name=BERT.name))  # the same track_id as Anna's visit began with
+    publisher.publish(event(EventType.LEFT))
+    ear.wait_for("front/presence", 4)
+    assert broker.retained("edgeface/door/front/presence")["people"] == [{"id": BERT.id, "name": BERT.name}]
+
+
+@needs_broker
+def test_who_is_enrolled_or_forgotten_later_is_off(broker, connect):
+    ear = broker.listen()
+    publisher = connect(broker.settings())
+    ear.wait_for("front/presence")
+    newcomer = Person("p_00000000000000cc", "Eve", 1, 0.0)
+    publisher.people([ANNA, newcomer])
+    ear.wait_for(f"person/{newcomer.id}/state")
+    ear.wait_for(f"person/{BERT.id}/state", 2)
+    assert ear.on(f"person/{newcomer.id}/state") == ["OFF"]
+    assert ear.on(f"person/{BERT.id}/state") == ["OFF", "OFF"]
+    assert ear.on(f"person/{ANNA.id}/state") == ["OFF"]
+
+
+@needs_broker
 def test_names_stand_in_payloads_and_never_in_topics(broker, connect):
     ear = broker.listen("#")
     odd = Person("p_00000000000000cc", "../+/# Eve", 1, 0.0)
