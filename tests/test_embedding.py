@@ -2,7 +2,10 @@ import base64
 import hashlib
 import json
 import shutil
+import subprocess
+import sys
 import zlib
+from importlib.util import find_spec
 
 import cv2
 import numpy as np
@@ -212,3 +215,22 @@ def test_a_network_in_float_is_refused(folder):
 def test_a_decoder_of_another_shape_is_refused(folder, chips):
     certify(folder, decoder=(folder / "encoder.tflite").read_bytes())
     refusal(folder, lambda model: Embedder(model).rebuild(chips["obama_portrait"]))
+
+
+@pytest.mark.skipif(find_spec("tflite_runtime") is None, reason="tflite-runtime is not installed")
+def test_both_runtimes_say_the_same(tmp_path):
+    # in a process of its own: beside TensorFlow, tflite-runtime loads nothing
+    chip = np.random.default_rng(0).integers(0, 256, (112, 112, 3)).astype(np.uint8)
+    np.save(tmp_path / "chip.npy", chip)
+    program = """if True:
+        import sys
+        import numpy as np
+        from edgeface import runtime
+        runtime.RUNTIMES = {"tflite-runtime": runtime.RUNTIMES["tflite-runtime"]}
+        from edgeface.embedding import Embedder
+        embedder = Embedder()
+        assert embedder.runtime == "tflite-runtime"
+        np.save(sys.argv[2], embedder.embed(np.load(sys.argv[1])).vector)
+    """
+    subprocess.run([sys.executable, "-c", program, tmp_path / "chip.npy", tmp_path / "vector.npy"], check=True, timeout=60)
+    assert np.load(tmp_path / "vector.npy") @ Embedder().embed(chip).vector > 0.99
