@@ -1,5 +1,6 @@
 """Train the autoencoder on prepared chips: one loop, resumable at every moment."""
 
+import hashlib
 import io
 import json
 import math
@@ -197,13 +198,15 @@ def fit(
     manager = tf.train.CheckpointManager(checkpoint, str(out / "checkpoints"), max_to_keep=2)
     if len(training) < recipe.batch:
         raise DataError(f"{len(training)} chips to train on, and {recipe.batch} a batch: prepare more, or lower --batch")
+    begun: dict[str, Any] = {}
     if manager.latest_checkpoint:
-        _check_resumable(out, recipe, shape, start)
+        begun = _check_resumable(out, recipe, shape, start)
         checkpoint.restore(manager.latest_checkpoint).assert_existing_objects_matched()
     elif start:
         model.load(load_weights(start))
+        begun = {"from": f"sha256:{hashlib.sha256(start.read_bytes()).hexdigest()}"}
     out.mkdir(parents=True, exist_ok=True)
-    (out / "recipe.json").write_text(json.dumps({**asdict(recipe), "shape": asdict(shape)}, indent=2) + "\n")
+    (out / "recipe.json").write_text(json.dumps({**begun, **asdict(recipe), "shape": asdict(shape)}, indent=2) + "\n")
     board = tf.summary.create_file_writer(str(out / "tensorboard"))
     stop = _stop_flag()
     sums: dict[str, Any] = {}
@@ -242,7 +245,8 @@ def fit(
     return line
 
 
-def _check_resumable(out: Path, recipe: Recipe, shape: Shape, start: Path | None) -> None:
+def _check_resumable(out: Path, recipe: Recipe, shape: Shape, start: Path | None) -> dict[str, Any]:
+    """What is known of the run's start, if it can go on so."""
     before = json.loads((out / "recipe.json").read_text())
     now = json.loads(json.dumps({"batch": recipe.batch, "seed": recipe.seed, "shape": asdict(shape)}))
     for key, value in now.items():
@@ -250,6 +254,7 @@ def _check_resumable(out: Path, recipe: Recipe, shape: Shape, start: Path | None
             raise ModelError(f"{out}: was begun with {key} {before[key]}, not {value}; go on with that, or give another --out")
     if start:
         raise ModelError(f"{out}: holds a run already, --from would do nothing; give another --out")
+    return {"from": before["from"]} if "from" in before else {}
 
 
 def plot_curves(out: Path) -> None:
