@@ -9,7 +9,7 @@ import numpy as np
 
 from edgeface.errors import ImageError
 from edgeface.files import write_whole
-from edgeface.types import Box, Image
+from edgeface.types import Box, Decision, Image, Observation
 
 GREEN, AMBER, GREY, WHITE, DARK = (60, 180, 75), (240, 160, 20), (150, 150, 150), (255, 255, 255), (32, 32, 36)
 FONT = cv2.FONT_HERSHEY_DUPLEX
@@ -27,6 +27,20 @@ def draw_face(image: Image, box: Box, label: str, colour: tuple[int, int, int]) 
     y = top - base - 3 if top - height - base - 6 > 0 else min(bottom + height + 6, image.shape[0] - base - 1)
     cv2.rectangle(image, (x, y - height - 4), (x + width + 6, y + base + 1), colour, cv2.FILLED)
     cv2.putText(image, text, (x + 3, y), FONT, 0.55 * unit, WHITE, max(1, round(unit)), cv2.LINE_AA)
+
+
+def draw_faces(image: Image, faces: Sequence[Observation]) -> Image:
+    """A copy of the image with every matched face boxed and named: green is accepted, amber unsure, grey unknown."""
+    picture = image.copy()
+    for seen in faces:
+        if seen.match is not None:
+            name, colour = {
+                Decision.ACCEPT: (seen.match.name or "", GREEN),
+                Decision.UNSURE: ("unsure", AMBER),
+                Decision.REJECT: ("unknown", GREY),
+            }[seen.match.decision]
+            draw_face(picture, seen.face.box, f"{name} {seen.match.score:.2f}", colour)
+    return picture
 
 
 def contact_sheet(rows: Sequence[tuple[str, Sequence[tuple[str, Image]]]], tile: tuple[int, int] = (320, 240)) -> Image:

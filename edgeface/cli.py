@@ -17,7 +17,7 @@ from edgeface import __version__, config
 from edgeface.errors import ConfigError, EdgefaceError
 from edgeface.files import write_whole
 from edgeface.modelcard import SHIPPED, load_card
-from edgeface.types import Decision, Observation, Person
+from edgeface.types import Person
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -201,7 +201,9 @@ def identify(
     Examples: edgeface identify party.jpg --annotate party-names.png
               edgeface identify --json *.jpg
     """
+    from edgeface.annotate import draw_faces, save_image
     from edgeface.enrolment import read_images
+    from edgeface.publishers.payloads import face_payload
 
     results: list[dict[str, Any]] = []
     drawn: Counter[str] = Counter()
@@ -214,12 +216,14 @@ def identify(
                 results.append({"path": path, "error": str(image), "faces": []})
                 continue
             faces = pipeline.observe(image, every_face=True)
-            results.append({"path": path, "faces": [_face(face) for face in faces]})
+            results.append({"path": path, "faces": [face_payload(face) for face in faces]})
             if annotate:
                 stem = Path(path).stem
                 drawn[stem] += 1
                 again = f"-{drawn[stem]}" if drawn[stem] > 1 else ""
-                _annotate(image, faces, annotate if single else annotate / f"{stem}{again}.png")
+                out = annotate if single else annotate / f"{stem}{again}.png"
+                _make_folder(out.parent)
+                save_image(out, draw_faces(image, faces))
     if json:
         _print_json({"images": results})
     else:
@@ -229,24 +233,11 @@ def identify(
         raise typer.Exit(1)
 
 
-def _face(seen: Observation) -> dict[str, Any]:
-    box, match = seen.face.box, seen.match
-    found: dict[str, Any] = {
-        "box": [round(box.left), round(box.top), round(box.width), round(box.height)],
-        "landmarks": [[round(float(x), 1), round(float(y), 1)] for x, y in seen.face.landmarks],
-        "quality": round(seen.quality, 3),
-    }
-    if match is not None:
-        known = match.decision is Decision.ACCEPT
-        found |= {
-            "decision": str(match.decision),
-            "person_id": match.person_id if known else None,
-            "name": match.name if known else None,
-            "score": round(match.score, 4),
-            "threshold": round(match.threshold, 4),
-            "margin": round(match.margin, 4),
-        }
-    return found
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise EdgefaceError(f"{folder}: {error.strerror or error}") from None
 
 
 def _print_faces(result: dict[str, Any]) -> None:
@@ -259,24 +250,6 @@ def _print_faces(result: dict[str, Any]) -> None:
         typer.echo(
             f"{result['path']}: {who}  score {face['score']:.2f} of {face['threshold']:.2f}, quality {face['quality']:.2f}"
         )
-
-
-def _annotate(image: Any, faces: list[Observation], out: Path) -> None:
-    from edgeface.annotate import AMBER, GREEN, GREY, draw_face, save_image
-
-    picture = image.copy()
-    for seen in faces:
-        match = seen.match
-        if match is None:
-            continue
-        colour = {Decision.ACCEPT: GREEN, Decision.UNSURE: AMBER, Decision.REJECT: GREY}[match.decision]
-        who = {Decision.ACCEPT: match.name or "", Decision.UNSURE: "unsure", Decision.REJECT: "unknown"}[match.decision]
-        draw_face(picture, seen.face.box, f"{who} {match.score:.2f}", colour)
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise EdgefaceError(f"{out.parent}: {error.strerror}") from None
-    save_image(out, picture)
 
 
 @app.command()

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Any
 
-from edgeface.types import Event, Health
+from edgeface.types import Decision, Event, Health, Observation
 
 SCHEMA = 1
 DIGITS = {"score": 4, "threshold": 4, "margin": 4, "quality": 3, "seconds": 1}
@@ -66,3 +66,24 @@ def health_payload(health: Health, wall: float, queue: int, events_dropped: int)
         "queue_length": queue,
         "events_dropped": events_dropped,
     }
+
+
+def face_payload(seen: Observation) -> dict[str, Any]:
+    """A face of a still picture; it has a name only if it was accepted."""
+    box, match = seen.face.box, seen.match
+    found: dict[str, Any] = {
+        "box": [round(box.left), round(box.top), round(box.width), round(box.height)],
+        "landmarks": [[round(float(x), 1), round(float(y), 1)] for x, y in seen.face.landmarks],
+        "quality": round(seen.quality, 3),
+    }
+    if match is not None:
+        known = match.decision is Decision.ACCEPT
+        found |= {
+            "decision": str(match.decision),
+            "person_id": match.person_id if known else None,
+            "name": match.name if known else None,
+            "score": round(match.score, 4),
+            "threshold": round(match.threshold, 4),
+            "margin": round(match.margin, 4),
+        }
+    return found
