@@ -81,6 +81,10 @@ def _options(
     context.obj = Setup(file, model)
 
 
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
 def _print_json(value: Any) -> None:
     sys.stdout.write(msgspec.json.encode(value).decode() + "\n")
     sys.stdout.flush()
@@ -180,9 +184,8 @@ def enroll(
         for path, reason in report.refused:
             typer.echo(f"{path}: {reason}", err=True)
         if report.person:
-            typer.echo(
-                f"{report.person.name}: {len(report.accepted)} images enrolled, {report.person.templates} templates in all"
-            )
+            accepted, templates = _count(len(report.accepted), "image"), _count(report.person.templates, "template")
+            typer.echo(f"{report.person.name}: {accepted} enrolled, {templates} in all")
     if report.person is None:
         raise EdgefaceError(f"{name} was not enrolled: no image was accepted")
 
@@ -307,7 +310,9 @@ def people_list(context: typer.Context, json: Json = False) -> None:
     if json:
         _print_json({"people": [{**asdict(person), "enrolled": timestamp(person.enrolled)} for person in people]})
     for person in [] if json else people:
-        typer.echo(f"{person.id}  {person.templates:>3} templates  since {timestamp(person.enrolled)[:10]}  {person.name}")
+        typer.echo(
+            f"{person.id}  {_count(person.templates, 'template'):>13}  since {timestamp(person.enrolled)[:10]}  {person.name}"
+        )
     if not people and not json:
         typer.echo("nobody is enrolled yet: edgeface enroll NAME", err=True)
 

@@ -154,7 +154,7 @@ def test_a_folder_is_enrolled_and_what_will_not_do_is_told(cli, tmp_path, demo_p
     ((refused),) = told["refused"]
     assert set(refused) == {"path", "reason"}
     assert refused["path"] == str(folder / "text.jpg")
-    assert "1 images enrolled" in cli("enroll", "Anna", "--from", folder).stdout
+    assert "1 image enrolled, 1 template in all" in cli("enroll", "Anna", "--from", folder).stdout
 
 
 def test_nobody_is_enrolled_when_no_photo_will_do(cli, tmp_path):

@@ -71,7 +71,7 @@ def test_somebody_else_is_not_accepted(show, obama, photo):
 
 
 def test_two_people_in_one_picture_are_told_apart(show, people, obama):
-    (biden,) = show("biden_blue_room.jpg")
+    (biden,) = show("biden_portrait.jpg")
     people.enroll("Joe Biden", [biden.embedding.vector], [biden.quality])
     seen = sorted(show("obama_and_biden_blue_room.jpg"), key=lambda face: face.face.box.left)
     assert [face.match.name for face in seen] == ["Barack Obama", "Joe Biden"]
