@@ -20,7 +20,7 @@ from edgeface.embedding import Embedder
 from edgeface.errors import DataError, ImageError, ModelError
 from edgeface.imaging import load_image
 from edgeface.modelcard import SHIPPED
-from train import data, losses, prepare
+from train import data, export, losses, prepare
 from train.evaluate import evaluate, read_pairs
 from train.export import convert, multiply_adds
 from train.fit import Recipe, fit, load_weights
@@ -201,6 +201,28 @@ def test_conversion_gives_an_int8_network(chips):
         multiply_adds(encoder)
         == 56 * 56 * 27 * 8 + 28 * 28 * 9 * 64 * 3 + 14 * 14 * 9 * 128 + 49 * 9 * 256 + 49 * 256 + 49 * 16 * 136
     )
+
+
+def test_export_gives_a_network_that_the_device_takes_and_refuses_one_that_lost_too_much(
+    prepared, chips, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(prepare, "VALIDATION_SHARE", 0.8)
+    run = tmp_path / "run"
+    fit([prepared], run, Recipe(faces=320, batch=16), shape=SMALL)
+    card = export.export(run, [prepared], tmp_path / "model", "small")
+    embedder = Embedder(tmp_path / "model")
+    assert embedder.card == card
+    assert [threshold.far for threshold in card.thresholds] == [0.1, 0.01]
+    assert card.thresholds[0].cosine < card.thresholds[1].cosine
+    assert card.metrics["int8_against_float_cosine"]["mean"] > 0.95
+    assert card.training["faces_presented"] == 320
+    assert abs(np.linalg.norm(embedder.embed(chips[0]).vector) - 1) < 1e-5
+    assert (run / "rebuilt.png").stat().st_size > 0
+
+    monkeypatch.setattr(export, "MIN_COSINE", 1.01)
+    with pytest.raises(ModelError, match="int8 and float disagree"):
+        export.export(run, [prepared], tmp_path / "refused")
+    assert not list((tmp_path / "refused").iterdir())
 
 
 def test_pairs_in_lfw_format(tmp_path):
