@@ -289,6 +289,63 @@ def doctor(context: typer.Context, json: Json = False) -> None:
         raise typer.Exit(1)
 
 
+@app.command()
+def bench(
+    context: typer.Context,
+    peers: Annotated[
+        bool, typer.Option("--peers", help="Time other installed networks beside ours: SFace, MobileFaceNet.")
+    ] = False,
+    peer_files: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Look for the peers' files below this folder; implies --peers.")
+    ] = None,
+    rounds: Annotated[int, typer.Option(min=1, max=100_000, help="How often each step is timed.")] = 200,
+    json: Json = False,
+) -> None:
+    """Time detection, alignment, embedding and matching on this machine, on one thread, in microseconds.
+
+    The frame is a bundled photo at 640 x 480, the settings are the defaults, the galleries hold 10 and 1,000 random people.
+    "embed" is a probe's embedding; a template's takes a second pass, for the mirror image. "ours/its" is our fastest embedding
+    over a peer's fastest.
+
+    Examples: edgeface bench
+              edgeface bench --peers --json > bench.json
+    """
+    from edgeface import bench as benchmark
+    from edgeface.peers import HOW_TO_INSTALL, find_peers
+
+    benchmark.restart_on_one_thread()
+    found = find_peers(peer_files) if peers or peer_files else []
+    if (peers or peer_files) and not found:
+        raise EdgefaceError(f"no peer is {f'below {peer_files}' if peer_files else 'installed'}: {HOW_TO_INSTALL}")
+    report = benchmark.measure(context.obj.model, rounds, found)
+    if json:
+        _print_json(asdict(report))
+    else:
+        _print_report(report)
+
+
+def _print_report(report: Any) -> None:
+    machine, model = report.machine, report.model
+    operations = f"{model.multiply_adds / 1e6:.0f} M multiply-adds" if model.multiply_adds else ""
+    typer.echo(f"machine  {machine.cpu}, {machine.arch}, {_count(machine.cores, 'core')}")
+    typer.echo(f"         Python {machine.python}, {machine.runtime}, OpenCV {machine.opencv}, numpy {machine.numpy}")
+    typer.echo(f"model    {model.digest[:19]}…, {model.bytes / 1e6:.2f} MB, {operations}")
+    typer.echo(f"\nmicroseconds, one thread, {_count(report.rounds, 'round')}\n")
+    typer.echo(f"{'':<13}{'min':>10}{'p50':>10}{'p90':>10}{'p99':>10}{'   ours/its' if report.peers else ''}")
+    for timing in report.steps:
+        typer.echo(_timing_row(timing))
+    for peer in report.peers:
+        typer.echo(f"{_timing_row(peer)}{peer.ratio:>11.3f}  {peer.bytes / 1e6:.2f} MB, {peer.runtime}")
+    if report.cpu_share < 0.95:
+        typer.echo(
+            f"the machine was busy: this had a processor for {report.cpu_share:.0%} of the time; measure again", err=True
+        )
+
+
+def _timing_row(timing: Any) -> str:
+    return f"{timing.name:<13}" + "".join(f"{value:>10.1f}" for value in (timing.min, timing.p50, timing.p90, timing.p99))
+
+
 @contextmanager
 def _gallery(context: typer.Context) -> Iterator[Any]:
     from edgeface import build

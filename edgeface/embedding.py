@@ -37,12 +37,12 @@ class Embedder:
         return found[self.card.identity], found[self.card.appearance]
 
     def embed(self, chip: Image) -> Embedding:
-        """The embedding of one 112 x 112 chip; the mean of it and its mirror image where the card says so."""
-        code = self.codes(chip)[0]
-        if self.card.mirror:
-            code = (code + self.codes(np.ascontiguousarray(chip[:, ::-1]))[0]) / 2
-        norm = float(np.linalg.norm(code))
-        return Embedding(code / max(norm, 1e-9), norm)
+        """The embedding of one 112 x 112 chip: a probe."""
+        return _embedding(self.codes(chip)[0])
+
+    def template(self, chip: Image) -> Embedding:
+        """The mean of a chip's embedding and its mirror image's: steadier, for twice the time, and enrolment has time."""
+        return _embedding((self.codes(chip)[0] + self.codes(np.ascontiguousarray(chip[:, ::-1]))[0]) / 2)
 
     def rebuild(self, chip: Image) -> Image:
         """The chip as the decoder draws it from its two codes, uint8 RGB, smaller than the chip."""
@@ -57,6 +57,11 @@ class Embedder:
         joined = np.concatenate([identity / max(float(np.linalg.norm(identity)), 1e-9), appearance])
         (pixels,) = _invoke(self._decoder, joined[None]).values()
         return np.asarray(np.clip(np.rint(pixels * 255.0), 0, 255), np.uint8)
+
+
+def _embedding(code: NDArray[np.float32]) -> Embedding:
+    norm = float(np.linalg.norm(code))
+    return Embedding(code / max(norm, 1e-9), norm)
 
 
 def _signature(network: Any) -> tuple[set[tuple[int, ...]], set[tuple[int, ...]], set[Any], set[Any]]:

@@ -50,7 +50,7 @@ class Enrolment:
             raise ImageError(f"{1 + len(others)} faces were found, it must show one person alone")
         if size < MIN_EYE_DISTANCE:
             raise ImageError(f"the face is too small: {size:.0f} pixels between the eyes, {MIN_EYE_DISTANCE:.0f} are needed")
-        seen = self._pipeline.judge(image, faces[0])
+        seen = self._pipeline.judge(image, faces[0], enrolling=True)
         if seen.quality < MIN_QUALITY:
             raise ImageError(
                 f"the face is too blurred, dark or turned away: quality {seen.quality:.2f}, {MIN_QUALITY} is needed"

@@ -23,6 +23,7 @@ class _Event(Struct, frozen=True):
     name: str | None = None
     score: float | None = None
     threshold: float = 0.0
+    probability: float | None = None
     seconds: float | None = None
     reason: str | None = None
 
@@ -87,6 +88,8 @@ def describe(event: dict[str, Any]) -> str:
     parts = [f"{told.ts[11:19]}  {told.event_type:<11}  {told.name or nobody}"]
     if told.score is not None:
         parts.append(f"score {told.score:.2f} of {told.threshold:.2f}")
+    if told.probability is not None:
+        parts.append(f"{100 * told.probability:.0f} % sure")
     if told.seconds is not None:
         parts.append(f"after {told.seconds:.0f} s")
     if told.reason:

@@ -24,12 +24,12 @@ class Matcher:
         count = max(1, len(self._vectors))
         self.accept = card.threshold(settings.target_fpir / count)
         self.unsure = min(self.accept, card.threshold(settings.unsure_fpir / count))
-        self._margin = settings.margin
+        self._margin, self._probability = settings.margin, card.probability
 
     def match(self, probe: Vector) -> Match:
         """Decide about one unit vector, shape (dimensions,)."""
         if not len(self._vectors):
-            return Match(Decision.REJECT, None, None, 0.0, self.accept, 0.0)
+            return Match(Decision.REJECT, None, None, 0.0, self.accept, 0.0, 0.0)
         nearest = np.full(len(self._people), -1.0, np.float32)
         np.maximum.at(nearest, self._owners, self._vectors @ probe)
         scores = (nearest + self._centres @ probe) / 2
@@ -43,4 +43,4 @@ class Matcher:
         else:
             decision = Decision.REJECT
         person = self._people[best]
-        return Match(decision, person.id, person.name, score, self.accept, margin)
+        return Match(decision, person.id, person.name, score, self.accept, margin, self._probability(score))

@@ -31,6 +31,13 @@ class Threshold(Struct, frozen=True):
     cosine: float
 
 
+class Sameness(Struct, frozen=True):
+    """The log-odds that two faces are one person's, at even odds beforehand: ``slope`` * cosine + ``offset``."""
+
+    slope: float
+    offset: float
+
+
 class ModelCard(Struct, frozen=True):
     """What is known of a network; see the shipped model.json."""
 
@@ -40,9 +47,9 @@ class ModelCard(Struct, frozen=True):
     input_size: int
     identity: int
     appearance: int
-    mirror: bool
     alignment: list[list[float]]
     thresholds: list[Threshold]
+    sameness: Sameness
     calibration: dict[str, Any]
     metrics: dict[str, Any]
     cost: dict[str, Any]
@@ -64,6 +71,10 @@ class ModelCard(Struct, frozen=True):
             (points[-2], points[-1]),
         )
         return min(1.0, y0 + (y1 - y0) * (at - x0) / (x1 - x0))
+
+    def probability(self, cosine: float) -> float:
+        """The probability, 0 to 1, that two faces with this cosine are one person's, if it was an even bet beforehand."""
+        return 1 / (1 + math.exp(-(self.sameness.slope * cosine + self.sameness.offset)))
 
 
 def load_card(folder: Path = SHIPPED) -> ModelCard:

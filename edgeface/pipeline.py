@@ -32,13 +32,13 @@ class Pipeline:
             if every_face or eye_distance(face) >= limits.min_eye_distance
         ]
 
-    def judge(self, image: Image, face: Face, *, min_quality: float = 0.0) -> Observation:
-        """Embed and match one face of an image, if its quality allows."""
+    def judge(self, image: Image, face: Face, *, min_quality: float = 0.0, enrolling: bool = False) -> Observation:
+        """Embed and match one face of an image, if its quality allows: as a probe, or as the template that it is to become."""
         chip = align(image, face.landmarks)
         fitness = quality(face, chip)
         if fitness < min_quality:
             return Observation(face, fitness)
-        embedding = self._embedder.embed(chip)
+        embedding = (self._embedder.template if enrolling else self._embedder.embed)(chip)
         return Observation(face, fitness, embedding, self._matcher.match(embedding.vector))
 
     def _refresh(self) -> None:

@@ -105,6 +105,7 @@ class Presence:
             score=sum(match.score for match in matches) / len(matches),
             threshold=matches[-1].threshold,
             margin=None if stranger else sum(match.margin for match in matches) / len(matches),
+            probability=None if stranger else sum(match.probability for match in matches) / len(matches),
             votes=len(views),
             box=track.latest.face.box,
             frame_size=(width, height),

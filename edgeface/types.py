@@ -87,7 +87,8 @@ class Match:
 
     ``person_id`` and ``name`` are those of the nearest person whatever the decision is, and ``None`` in an empty gallery.
     ``score`` is the likeness to that person (-1 to 1, a mean cosine), ``threshold`` what it had to reach, ``margin`` its lead
-    over the second person, or over 0 where there is none so near.
+    over the second person, or over 0 where there is none so near; ``probability`` is the score for people to read: the chance,
+    0 to 1, that it is that person, had it been an even bet beforehand.
     """
 
     decision: Decision
@@ -96,6 +97,7 @@ class Match:
     score: float
     threshold: float
     margin: float
+    probability: float
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -133,6 +135,7 @@ class Event:
     score: float | None = None
     threshold: float | None = None
     margin: float | None = None
+    probability: float | None = None
     votes: int | None = None
     box: Box | None = None
     frame_size: tuple[int, int] | None = None

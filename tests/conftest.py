@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
-from edgeface.modelcard import ModelCard, NetworkFile, Threshold
+from edgeface.modelcard import ModelCard, NetworkFile, Sameness, Threshold
 
 DEMO = Path(__file__).parent.parent / "edgeface" / "demo" / "photos"
 PHOTOS = Path(__file__).parent / "photos"
@@ -35,9 +35,9 @@ def card() -> ModelCard:
         input_size=112,
         identity=128,
         appearance=32,
-        mirror=False,
         alignment=[],
         thresholds=[Threshold(0.1, 0.2), Threshold(0.01, 0.3), Threshold(0.001, 0.4), Threshold(0.0001, 0.5)],
+        sameness=Sameness(20.0, -5.0),
         calibration={},
         metrics={},
         cost={},

@@ -186,7 +186,7 @@ def test_photos_are_identified(cli, obama, demo_photos, photos):
     images = cli.json("identify", *shown)["images"]
     assert [image["path"] for image in images] == [str(path) for path in shown]
     assert [len(image["faces"]) for image in images] == [1, 1, 2]
-    fields = {"box", "landmarks", "quality", "decision", "person_id", "name", "score", "threshold", "margin"}
+    fields = {"box", "landmarks", "quality", "decision", "person_id", "name", "score", "threshold", "margin", "probability"}
     assert all(set(image) == {"path", "faces"} for image in images)
     assert all(set(face) == fields for image in images for face in image["faces"])
     known, unknown = images[0]["faces"][0], images[1]["faces"][0]

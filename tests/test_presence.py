@@ -16,7 +16,7 @@ WALL = 1_700_000_000.0
 def view(who, decision=Decision.ACCEPT, *, nearest=None, left=0.0, quality=0.8, score=0.6):
     """A view of ``who``, whose match names them or ``nearest``."""
     named = nearest or who
-    match = Match(decision, f"p_{named}", NAMES[named], score, 0.4, 0.3)
+    match = Match(decision, f"p_{named}", NAMES[named], score, 0.4, 0.3, 0.9)
     face = Face(Box(left, 10.0, 100.0, 100.0), np.zeros((5, 2), np.float32), 0.9)
     return Observation(face, quality, Embedding(AXES[who], 1.0), match)
 

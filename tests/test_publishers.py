@@ -24,7 +24,8 @@ MODEL = "sha256:" + "1f" * 32
 ANNA, BERT = Person("p_00000000000000aa", "Änna", 3, 0.0), Person("p_00000000000000bb", "Bert", 1, 0.0)
 VIEW = {"score": 0.634567, "threshold": 0.41, "votes": 5, "box": Box(412.4, 180.0, 96.0, 118.0), "frame_size": (640, 480)}
 FIELDS = {
-    EventType.RECOGNIZED: VIEW | {"track_id": 17, "person_id": ANNA.id, "name": ANNA.name, "margin": 0.22, "quality": 0.71},
+    EventType.RECOGNIZED: VIEW
+    | {"track_id": 17, "person_id": ANNA.id, "name": ANNA.name, "margin": 0.22, "probability": 0.98, "quality": 0.71},
     EventType.UNKNOWN: VIEW | {"track_id": 18, "quality": 0.71},
     EventType.LEFT: {"track_id": 17, "person_id": ANNA.id, "name": ANNA.name, "seconds": 12.34},
     EventType.CAMERA_LOST: {"reason": "no frame for 5 s"},
@@ -33,7 +34,7 @@ FIELDS = {
 HEAD = {"schema", "event_type", "event_id", "ts", "device", "camera", "model"}
 PERSON = {"track_id", "person_id", "name"}
 ON_THE_WIRE = {
-    EventType.RECOGNIZED: PERSON | {"score", "threshold", "margin", "votes", "box", "frame_size", "quality"},
+    EventType.RECOGNIZED: PERSON | {"score", "threshold", "margin", "probability", "votes", "box", "frame_size", "quality"},
     EventType.UNKNOWN: {"track_id", "score", "threshold", "votes", "box", "frame_size", "quality"},
     EventType.LEFT: PERSON | {"seconds"},
     EventType.CAMERA_LOST: {"reason"},

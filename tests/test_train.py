@@ -4,9 +4,11 @@ import json
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -17,25 +19,26 @@ tf = pytest.importorskip("tensorflow", reason="needs edgeface[train]")
 
 from edgeface import detectors
 from edgeface.embedding import Embedder
-from edgeface.errors import DataError, ImageError, ModelError
+from edgeface.errors import ConfigError, DataError, ImageError, ModelError
 from edgeface.imaging import load_image
 from edgeface.modelcard import SHIPPED
 from train import data, export, losses, prepare
 from train.evaluate import evaluate, read_pairs
 from train.export import convert, multiply_adds
-from train.fit import Recipe, fit, load_weights
+from train.fit import Autoencoder, Recipe, fit, load_weights
 from train.model import Shape, build_decoder, build_encoder, fold, get_weights, set_weights
 
 ROOT = Path(__file__).parent.parent
 PHOTOS = ROOT / "edgeface/demo/photos"
-SMALL = Shape(widths=(8, 8, 16, 16), blocks=(0, 1, 0, 0), neck=16, appearance=8, decoder=(8, 8, 8, 8))
+SMALL = Shape(widths=(8, 8, 16, 16), blocks=(0, 1, 0, 0), neck=16, appearance_neck=4, appearance=8, decoder=(8, 8, 8, 8))
 TEACHER = os.environ.get("EDGEFACE_TEACHER", "")
 
 
 @pytest.fixture(scope="module")
 def chips():
     detector = detectors.create()
-    return np.stack([prepare.find_chip(load_image(path), detector) for path in sorted(PHOTOS.glob("*.jpg"))])
+    random = np.random.default_rng(0)
+    return np.stack([prepare.find_chips(load_image(path), detector, random)[0] for path in sorted(PHOTOS.glob("*.jpg"))])
 
 
 @pytest.fixture(scope="module")
@@ -50,11 +53,13 @@ def prepared(chips, tmp_path_factory):
             for i, chip in enumerate(chips):
                 rows.append(np.clip(chip * (0.7 + 0.05 * copy) + number, 0, 255).astype(np.uint8))
                 kept.append([f"{copy}-{i}.jpg", f"people/p{number}-{i}"])
-        both = np.stack([np.stack(rows), np.stack(rows)[:, :, ::-1]], axis=1)
-        blocks = both.reshape(len(rows), 2, 7, 16, 7, 16, 3)[:, :, :, ::6, :, ::6].transpose(0, 1, 2, 4, 3, 5, 6)
-        blocks = blocks.reshape(len(rows), 2, 49, 27) / 128.0 - 1.0
-        np.save(folder / f"shard-{number:05}.chips.npy", np.stack(rows))
-        np.save(folder / f"shard-{number:05}.positions.npy", np.einsum("nfpc,pcd->nfpd", blocks, projection).astype(np.float16))
+        views = np.stack([rows, [np.roll(row, 2, axis=1) for row in rows]], axis=1)
+        both = np.stack([views, views[:, :, :, ::-1]], axis=2)
+        blocks = both.reshape(-1, 7, 16, 7, 16, 3)[:, :, ::6, :, ::6].transpose(0, 1, 3, 2, 4, 5)
+        blocks = blocks.reshape(len(rows), 2, 2, 49, 27) / 128.0 - 1.0
+        targets = np.einsum("nvfpc,pcd->nvfpd", blocks, projection).astype(np.float16)
+        np.save(folder / f"shard-{number:05}.chips.npy", views)
+        np.save(folder / f"shard-{number:05}.positions.npy", targets)
         (folder / f"shard-{number:05}.json").write_text(json.dumps({"photos": kept, "kept": kept, "dropped": []}))
         shards.append(len(rows))
     (folder / "manifest.json").write_text(json.dumps({"sources": ["test"], "chips": sum(shards)}))
@@ -80,9 +85,11 @@ def test_chips_of_tight_crops_are_found_too():
     photo = load_image(PHOTOS / "obama_press_room.jpg")
     box = detector.detect(photo)[0].box
     tight = photo[int(box.top) : int(box.top + box.height), int(box.left) : int(box.left + box.width)]
-    assert prepare.find_chip(tight, detector).shape == (112, 112, 3)
+    aligned, shaken = prepare.find_chips(tight, detector, np.random.default_rng(0))
+    assert aligned.shape == shaken.shape == (112, 112, 3)
+    assert 1 < np.abs(aligned.astype(float) - shaken).mean() < 60
     with pytest.raises(ImageError, match="no face"):
-        prepare.find_chip(np.full((200, 200, 3), 128, np.uint8), detector)
+        prepare.find_chips(np.full((200, 200, 3), 128, np.uint8), detector, np.random.default_rng(0))
 
 
 def test_split_keeps_people_apart_and_batches_resume_where_they_were(prepared):
@@ -90,9 +97,23 @@ def test_split_keeps_people_apart_and_batches_resume_where_they_were(prepared):
     training, held_out = everything.split()
     assert len(training) + len(held_out) == len(everything)
     assert not set(training.people) & set(held_out.people)
-    whole = [x.numpy() for (x, _), _ in zip(data.batches(everything, 16, 0, 3), range(12), strict=False)]
-    late = [x.numpy() for (x, _), _ in zip(data.batches(everything, 16, 7, 3), range(5), strict=False)]
+    whole = [worn.numpy() for (_, worn, *_), _ in zip(data.batches(everything, 16, 0, 3), range(12), strict=False)]
+    late = [worn.numpy() for (_, worn, *_), _ in zip(data.batches(everything, 16, 7, 3), range(5), strict=False)]
     assert all(np.array_equal(a, b) for a, b in zip(whole[7:], late, strict=True))
+
+
+def test_workers_share_a_batch(prepared):
+    everything = data.load([prepared])
+    whole = next(iter(data.batches(everything, 16, 0, 3)))
+    shares = [next(iter(data.batches(everything, 16, 0, 3, (i, 2)))) for i in range(2)]
+    for part in (0, 2, 3):
+        assert np.array_equal(np.stack([share[part] for share in shares], axis=1).reshape(whole[part].shape), whole[part])
+
+
+def test_labels_number_the_people_of_whom_there_are_two_chips():
+    people = np.array(["b", "", "a", "b", "c", "a", ""])
+    chips = data.Chips([], [], np.zeros((7, 2), np.int64), people)
+    assert chips.labels().tolist() == [1, -1, 0, 1, -1, 0, -1]
 
 
 def test_mirrored_chips_come_with_mirrored_targets(prepared):
@@ -101,14 +122,6 @@ def test_mirrored_chips_come_with_mirrored_targets(prepared):
     flipped, other = everything.take(np.array([3]), np.array([1]))
     assert np.array_equal(plain[0], flipped[0][:, ::-1])
     assert not np.array_equal(targets, other)
-
-
-def test_augmentation_changes_pixels_but_not_the_range(chips):
-    changed = data.augment(chips).numpy()
-    assert changed.shape == chips.shape
-    assert changed.min() >= 0
-    assert changed.max() <= 255
-    assert np.abs(changed - chips).mean() > 1
 
 
 def test_losses_are_zero_for_a_perfect_student():
@@ -121,6 +134,12 @@ def test_losses_are_zero_for_a_perfect_student():
     assert float(losses.cosine(worse, unit)) > 0.5
     assert float(losses.relational(unit, unit)) == 0
     assert float(losses.relational(worse, unit)) > 0.1
+    labels, centres = np.arange(6, dtype=np.int32), 3 * unit
+    assert float(losses.margin(unit, labels, centres)) < float(losses.margin(worse, labels, centres))
+    assert float(losses.margin(worse, np.full(6, -1, np.int32), centres)) == 0
+    assert float(losses.margin(unit[:1], labels[:1], centres)) == float(
+        losses.margin(np.stack([unit[0], worse[0]]), np.array([0, -1], np.int32), centres)
+    )
 
 
 def test_folded_networks_say_what_the_trained_ones_say(chips):
@@ -157,6 +176,71 @@ def test_fit_learns_and_a_second_call_goes_on(prepared, tmp_path):
         [prepared], tmp_path / "tuned", Recipe(faces=160, batch=16, peak_rate=1e-4), shape=SMALL, start=run / "weights.npz"
     )
     assert again["cosine"] < first["cosine"]
+
+
+def test_a_network_grows_by_blocks_without_forgetting(prepared, chips, tmp_path):
+    fit([prepared], tmp_path / "run", Recipe(faces=160, batch=16), shape=SMALL)
+    weights = load_weights(tmp_path / "run/weights.npz")
+    images = data.load([prepared])
+    small, grown = (Autoencoder(replace(SMALL, blocks=blocks), Recipe(), images) for blocks in ((0, 1, 0, 0), (0, 2, 1, 0)))
+    small.load(weights)
+    grown.load(weights)
+    assert np.allclose(small.embed(chips), grown.embed(chips), atol=1e-5)
+    with pytest.raises(ModelError, match="another network"):
+        Autoencoder(replace(SMALL, neck=8), Recipe(), images).load(weights)
+
+
+WORKER = """
+import sys
+from pathlib import Path
+from train.fit import Recipe, fit
+from train.model import Shape
+
+shape = Shape(widths=(8, 8, 16, 16), blocks=(0, 1, 0, 0), neck=16, appearance_neck=4, appearance=8, decoder=(8, 8, 8, 8))
+fit([Path(sys.argv[1])], Path(sys.argv[2]), Recipe(faces=int(sys.argv[3]), batch=16, peak_rate=5e-3), shape=shape)
+"""
+
+
+def _train_together(prepared, out, faces):
+    ports = [_free_port() for _ in range(2)]
+    cluster = {"worker": [f"127.0.0.1:{port}" for port in ports]}
+    workers = []
+    for index in range(2):
+        config = json.dumps({"cluster": cluster, "task": {"type": "worker", "index": index}})
+        command = [sys.executable, "-c", WORKER, str(prepared), str(out), str(faces)]
+        workers.append(subprocess.Popen(command, cwd=ROOT, env=os.environ | {"TF_CONFIG": config}, stderr=subprocess.PIPE))
+    try:
+        for worker in workers:
+            _, errors = worker.communicate(timeout=300)
+            assert worker.returncode == 0, errors.decode()[-2000:]
+    finally:
+        for worker in workers:
+            worker.kill()
+
+
+def test_two_workers_train_one_network_and_go_on(prepared, tmp_path):
+    _train_together(prepared, tmp_path / "run", 320)
+    _train_together(prepared, tmp_path / "run", 640)
+    first, last = (json.loads(line) for line in (tmp_path / "run/history.jsonl").read_text().splitlines())
+    assert (first["step"], last["step"]) == (20, 40)
+    alone = fit([prepared], tmp_path / "alone", Recipe(faces=320, batch=16, peak_rate=5e-3), shape=SMALL)
+    assert abs(alone["cosine"] - first["cosine"]) < 0.15
+    checkpoints = [tf.train.latest_checkpoint(str(tmp_path / f"run/{own}checkpoints")) for own in ("", "worker-1/")]
+    readers = [tf.train.load_checkpoint(path) for path in checkpoints]
+    name = next(name for name in readers[0].get_variable_to_shape_map() if "encoder" in name and "kernel" in name)
+    assert np.array_equal(*(reader.get_tensor(name) for reader in readers))
+
+
+def test_a_cluster_that_is_none_is_told(prepared, tmp_path, monkeypatch):
+    monkeypatch.setenv("TF_CONFIG", '{"cluster": {}}')
+    with pytest.raises(ConfigError, match="TF_CONFIG"):
+        fit([prepared], tmp_path / "run", Recipe(faces=32, batch=16), shape=SMALL)
+
+
+def _free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
 
 
 def test_weights_of_another_network_or_of_none_are_refused(prepared, tmp_path):
@@ -199,7 +283,14 @@ def test_conversion_gives_an_int8_network(chips):
     assert lite[4:8] == b"TFL3"
     assert (
         multiply_adds(encoder)
-        == 56 * 56 * 27 * 8 + 28 * 28 * 9 * 64 * 3 + 14 * 14 * 9 * 128 + 49 * 9 * 256 + 49 * 256 + 49 * 16 * 136
+        == 56 * 56 * 27 * 8
+        + 28 * 28 * 9 * 64 * 3
+        + 14 * 14 * 9 * 128
+        + 49 * 9 * 256
+        + 49 * 256
+        + 49 * 16 * 4
+        + 49 * 16 * 128
+        + 49 * 4 * 8
     )
 
 

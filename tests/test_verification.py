@@ -2,13 +2,31 @@
 
 import numpy as np
 
-from train.verification import all_pairs, best_threshold, equal_error_rate, fold_accuracies, tar_at_far, threshold_at_far
+from train.verification import (
+    best_threshold,
+    compare,
+    equal_error_rate,
+    fit_sameness,
+    fold_accuracies,
+    tar_at_far,
+    threshold_at_far,
+)
 
 
-def test_all_pairs_are_counted_once_each():
-    vectors = np.eye(4, dtype=np.float32)
-    matched, unmatched = all_pairs(vectors, np.array(["a", "a", "b", "c"]))
-    assert (len(matched), len(unmatched)) == (1, 5)
+def test_each_template_meets_each_other_probe_once():
+    templates, probes = np.eye(4, dtype=np.float32), np.roll(np.eye(4, dtype=np.float32), 1, axis=0)
+    matched, unmatched = compare(templates, probes, np.array(["a", "a", "b", "c"]))
+    assert sorted(matched) == [0, 1]
+    assert (len(unmatched), unmatched.sum()) == (10, 3)
+
+
+def test_sameness_is_the_share_of_matched_pairs_at_even_odds():
+    rng = np.random.default_rng(0)
+    matched, unmatched = rng.normal(0.6, 0.1, 40_000), rng.normal(0.1, 0.1, 80_000)
+    slope, offset = fit_sameness(matched, unmatched)
+    # Two Gaussians of one variance: the log-odds are exactly linear.
+    assert abs(slope - 50) < 1.5
+    assert abs(offset + 17.5) < 0.7
 
 
 def test_threshold_lets_no_more_through_than_its_rate():

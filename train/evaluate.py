@@ -56,6 +56,8 @@ def read_pairs(path: Path) -> Pairs:
 def evaluate(images: Path, pairs_file: Path, model: Path) -> tuple[dict[str, Any], NDArray[np.float64], Pairs]:
     """Figures, scores and pairs of a network on a verification set.
 
+    As on the device, the first photo of a pair is a template and the second a probe.
+
     Raises:
         DataError: the pairs cannot be read.
         ImageError: a photo is missing or cannot be read.
@@ -63,12 +65,22 @@ def evaluate(images: Path, pairs_file: Path, model: Path) -> tuple[dict[str, Any
     """
     pairs, embedder = read_pairs(pairs_file), Embedder(model)
     detector = detectors.create()
-    vectors: dict[str, NDArray[np.float32] | None] = {}
-    for name in tqdm(sorted({*pairs.left, *pairs.right}), unit="photo", disable=None):
+    templates: dict[str, NDArray[np.float32]] = {}
+    probes: dict[str, NDArray[np.float32]] = {}
+    no_face = []
+    enrolled, shown = set(pairs.left), set(pairs.right)
+    for name in tqdm(sorted(enrolled | shown), unit="photo", disable=None):
         image = load_image(_find(images, name))
         faces = detector.detect(image)
-        vectors[name] = embedder.embed(align(image, _central(faces, image).landmarks)).vector if faces else None
-    scores = np.array([_score(vectors[a], vectors[b]) for a, b in zip(pairs.left, pairs.right, strict=True)])
+        if not faces:
+            no_face.append(name)
+            continue
+        chip = align(image, _central(faces, image).landmarks)
+        if name in enrolled:
+            templates[name] = embedder.template(chip).vector
+        if name in shown:
+            probes[name] = embedder.embed(chip).vector
+    scores = np.array([_score(templates.get(a), probes.get(b)) for a, b in zip(pairs.left, pairs.right, strict=True)])
     accuracies = fold_accuracies(scores, pairs.same, pairs.folds)
     matched, unmatched = scores[pairs.same], scores[~pairs.same]
     figures = {
@@ -90,7 +102,7 @@ def evaluate(images: Path, pairs_file: Path, model: Path) -> tuple[dict[str, Any
             for t in embedder.card.thresholds
         ],
         "pairs": len(scores),
-        "no_face": sorted(name for name, vector in vectors.items() if vector is None),
+        "no_face": no_face,
         "model": embedder.card.digest,
     }
     return figures, scores, pairs

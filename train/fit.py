@@ -21,11 +21,16 @@ from tqdm import tqdm
 from edgeface.errors import DataError, ModelError
 from edgeface.files import write_whole
 from train import losses
-from train.data import Chips, augment, batches, load
-from train.model import Shape, Weights, build_decoder, build_encoder, get_weights, set_weights
-from train.verification import all_pairs, tar_at_far
+from train.data import Chips, batches, load
+from train.model import IDENTITY, Shape, Weights, build_decoder, build_encoder, get_weights, set_weights
+from train.verification import compare, tar_at_far
+from train.workers import Workers, join
 
 matplotlib.use("Agg")
+STOP = 1000.0
+"""A worker's wish to stop, in a sum in which a wish to save is 1."""
+Batch = tuple[tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor]
+"""What ``data.batches`` gives: chips, the same augmented, the teacher's contributions, labels."""
 
 TARGET_SCALE = 12.5
 """Brings the teacher's contributions (root mean square 0.08) near 1: Adam's steps are too coarse for smaller weights."""
@@ -44,6 +49,7 @@ class Recipe:
     position_wise: float = 1.0
     cosine: float = 1.0
     relational: float = 0.5
+    margin: float = 0.1
     reconstruction: float = 0.2
     rebuilt_share: float = 0.25
     seed: int = 1
@@ -66,13 +72,15 @@ class Recipe:
 class Autoencoder(tf.Module):  # type: ignore[misc]
     """Encoder and decoder, trained, with the moving average of both that validation and export use."""
 
-    def __init__(self, shape: Shape, recipe: Recipe) -> None:
+    def __init__(self, shape: Shape, recipe: Recipe, data: Chips) -> None:
         super().__init__()
         self.recipe = recipe
+        self.centres = tf.Variable(teacher_centres(data), name="centres")
         self.encoder, self.decoder = build_encoder(shape), build_decoder(shape)
         self.mean_encoder, self.mean_decoder = build_encoder(shape), build_decoder(shape)
         self.optimizer = keras.optimizers.AdamW(recipe.peak_rate, weight_decay=recipe.weight_decay, global_clipnorm=5.0)
         self.variables_to_train = self.encoder.trainable_variables + self.decoder.trainable_variables
+        self.variables_to_train += [self.centres]
         self.optimizer.build(self.variables_to_train)
         self.reset_means()
 
@@ -82,14 +90,24 @@ class Autoencoder(tf.Module):  # type: ignore[misc]
         self.mean_decoder.set_weights(self.decoder.get_weights())
 
     @tf.function(reduce_retracing=True)  # type: ignore[untyped-decorator]
-    def step(self, chips: tf.Tensor, teacher: tf.Tensor, momentum: tf.Tensor) -> dict[str, tf.Tensor]:
-        """One update on a batch; returns the parts of the loss."""
+    def step(self, batch: Batch, momentum: tf.Tensor, wish: tf.Tensor) -> tuple[dict[str, tf.Tensor], tf.Tensor]:
+        """One update on a batch; returns the parts of the loss and the sum of the workers' wishes, 0 where none has one."""
+        strategy = tf.distribute.get_strategy()
+        parts, wishes = strategy.run(self._replica_step, args=(batch, wish))
+        for means, model in ((self.mean_encoder, self.encoder), (self.mean_decoder, self.decoder)):
+            for mean, variable in zip(means.variables, model.variables, strict=True):
+                mean.assign(momentum * mean + (1.0 - momentum) * variable)
+        reduce = strategy.reduce
+        return {name: reduce("MEAN", part, axis=None) for name, part in parts.items()}, reduce("SUM", wishes, axis=None)
+
+    def _replica_step(self, batch: Batch, wish: tf.Tensor) -> tuple[dict[str, tf.Tensor], tf.Tensor]:
         recipe = self.recipe
+        clean, worn, teacher, labels = batch
         teacher = TARGET_SCALE * tf.cast(teacher, tf.float32)
         wanted = tf.math.l2_normalize(tf.reduce_sum(teacher, axis=1), axis=-1)
-        rebuilt_rows = int(recipe.batch * recipe.rebuilt_share)
+        rebuilt_rows = int(worn.shape[0] * recipe.rebuilt_share)
         with tf.GradientTape() as tape:
-            identity, appearance = self.encoder(augment(chips), training=True)
+            identity, appearance = self.encoder(tf.cast(worn, tf.float32), training=True)
             identity = tf.cast(identity, tf.float32)
             unit = tf.math.l2_normalize(tf.reduce_sum(identity, axis=1), axis=-1)
             codes = tf.concat([unit, tf.reduce_sum(tf.cast(appearance, tf.float32), axis=1)], axis=-1)
@@ -98,15 +116,15 @@ class Autoencoder(tf.Module):  # type: ignore[misc]
                 "position_wise": losses.position_wise(identity, teacher),
                 "cosine": losses.cosine(unit, wanted),
                 "relational": losses.relational(unit, wanted),
-                "reconstruction": losses.reconstruction(rebuilt, tf.cast(chips[:rebuilt_rows], tf.float32) / 255.0),
+                "margin": losses.margin(unit, labels, tf.convert_to_tensor(self.centres)),
+                "reconstruction": losses.reconstruction(rebuilt, tf.cast(clean[:rebuilt_rows], tf.float32) / 255.0),
             }
+            # The optimizer sums the workers' gradients.
             loss = tf.add_n([getattr(recipe, name) * part for name, part in parts.items()])
+            loss /= tf.distribute.get_strategy().num_replicas_in_sync
         gradients = tape.gradient(loss, self.variables_to_train)
         self.optimizer.apply_gradients(zip(gradients, self.variables_to_train, strict=True))
-        for means, model in ((self.mean_encoder, self.encoder), (self.mean_decoder, self.decoder)):
-            for mean, variable in zip(means.variables, model.variables, strict=True):
-                mean.assign(momentum * mean + (1.0 - momentum) * variable)
-        return parts
+        return parts, wish
 
     def embed(self, chips: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Unit identity codes, (n, 128), by the averaged encoder."""
@@ -131,10 +149,23 @@ class Autoencoder(tf.Module):  # type: ignore[misc]
         try:
             for half, model in (("encoder", self.encoder), ("decoder", self.decoder)):
                 start = f"{half}/"
-                set_weights(model, {n.removeprefix(start): v for n, v in weights.items() if n.startswith(start)})
+                set_weights(model, {n.removeprefix(start): v for n, v in weights.items() if n.startswith(start)}, grow=True)
         except (KeyError, ValueError) as error:
             raise ModelError(f"the weights are of another network: {error}") from None
         self.reset_means()
+
+
+def teacher_centres(data: Chips) -> NDArray[np.float32]:
+    """Each labelled person's mean of the teacher's embeddings, shape (people, 128): where the margin loss starts from."""
+    labels = data.labels()
+    centres = np.zeros((max(2, int(labels.max(initial=0)) + 1), IDENTITY), np.float32)
+    for at in range(0, len(data), 4096):
+        rows = np.arange(at, min(at + 4096, len(data)))
+        embeddings = data.take(rows)[1].astype(np.float32).sum(axis=1)
+        embeddings /= np.linalg.norm(embeddings, axis=1, keepdims=True)
+        known = labels[rows] >= 0
+        np.add.at(centres, labels[rows][known], embeddings[known])
+    return centres
 
 
 def validate(model: Autoencoder, data: Chips) -> dict[str, float]:
@@ -144,7 +175,7 @@ def validate(model: Autoencoder, data: Chips) -> dict[str, float]:
     teacher /= np.linalg.norm(teacher, axis=1, keepdims=True)
     student = model.embed(chips)
     figures = {"teacher_cosine": float(np.mean(np.sum(student * teacher, axis=1)))}
-    matched, unmatched = all_pairs(student, data.people)
+    matched, unmatched = compare(student, student, data.people)
     if len(matched) and len(unmatched):
         figures |= {"tar_1e-2": tar_at_far(matched, unmatched, 1e-2), "tar_1e-3": tar_at_far(matched, unmatched, 1e-3)}
     return figures
@@ -153,7 +184,7 @@ def validate(model: Autoencoder, data: Chips) -> dict[str, float]:
 def save_weights(weights: Weights, path: Path) -> None:
     """Write weights in half precision, whole or not at all."""
     buffer = io.BytesIO()
-    np.savez(buffer, allow_pickle=False, **{name: value.astype(np.float16) for name, value in weights.items()})
+    np.savez(buffer, **{name: value.astype(np.float16) for name, value in weights.items()})
     write_whole(path, buffer.getvalue())
 
 
@@ -188,60 +219,86 @@ def fit(
         DataError: the folders hold no finished preparation, or fewer chips than a batch.
         ModelError: ``start`` is of another network, or ``out`` holds a run with another batch, seed or shape.
     """
+    workers = join()
+    if recipe.batch % workers.count:
+        raise DataError(f"a batch of {recipe.batch} cannot be shared among {workers.count} workers; change --batch")
     keras.mixed_precision.set_global_policy(recipe.precision)
     keras.utils.set_random_seed(recipe.seed)
     shape = shape or Shape()
     training, held_out = load(folders).split()
-    model = Autoencoder(shape, recipe)
-    step = tf.Variable(0, dtype=tf.int64, name="step")
-    checkpoint = tf.train.Checkpoint(model=model, step=step)
-    manager = tf.train.CheckpointManager(checkpoint, str(out / "checkpoints"), max_to_keep=2)
     if len(training) < recipe.batch:
         raise DataError(f"{len(training)} chips to train on, and {recipe.batch} a batch: prepare more, or lower --batch")
+    with workers.strategy.scope():
+        return _fit(workers, training, held_out, out, Autoencoder(shape, recipe, training), shape, start, minutes_between)
+
+
+def _fit(
+    workers: Workers,
+    training: Chips,
+    held_out: Chips,
+    out: Path,
+    model: Autoencoder,
+    shape: Shape,
+    start: Path | None,
+    minutes_between: float,
+) -> dict[str, Any]:
+    recipe = model.recipe
+    step = tf.Variable(0, dtype=tf.int64, name="step")
+    checkpoint = tf.train.Checkpoint(model=model, step=step)
+    manager = tf.train.CheckpointManager(checkpoint, str(workers.own(out) / "checkpoints"), max_to_keep=2)
+    latest = tf.train.latest_checkpoint(str(out / "checkpoints"))
     begun: dict[str, Any] = {}
-    if manager.latest_checkpoint:
+    if latest:
         begun = _check_resumable(out, recipe, shape, start)
-        checkpoint.restore(manager.latest_checkpoint).assert_existing_objects_matched()
+        checkpoint.restore(latest).assert_existing_objects_matched()
     elif start:
         model.load(load_weights(start))
         begun = {"from": f"sha256:{hashlib.sha256(start.read_bytes()).hexdigest()}"}
     out.mkdir(parents=True, exist_ok=True)
-    (out / "recipe.json").write_text(json.dumps({**begun, **asdict(recipe), "shape": asdict(shape)}, indent=2) + "\n")
-    board = tf.summary.create_file_writer(str(out / "tensorboard"))
+    if workers.is_chief:
+        (out / "recipe.json").write_text(json.dumps({**begun, **asdict(recipe), "shape": asdict(shape)}, indent=2) + "\n")
+        print(
+            f"{len(training)} chips to train on, {len(held_out)} to validate, steps {int(step.numpy())} to {recipe.steps}",
+            flush=True,
+        )
     stop = _stop_flag()
     sums: dict[str, Any] = {}
-    began, since = time.monotonic(), int(step)
+    began, since = time.monotonic(), int(step.numpy())
     line: dict[str, Any] = {}
-    print(
-        f"{len(training)} chips to train on, {len(held_out)} to validate, from step {int(step)} to {recipe.steps}", flush=True
+    bar = tqdm(
+        total=recipe.steps, initial=int(step.numpy()), unit="step", smoothing=0.05, disable=None if workers.is_chief else True
     )
-
-    bar = tqdm(total=recipe.steps, initial=int(step), unit="step", smoothing=0.05, disable=None)
-    for chips, teacher in batches(training, recipe.batch, int(step), recipe.seed):
-        at = int(step)
-        if at < recipe.steps:
-            model.optimizer.learning_rate.assign(recipe.rate(at))
-            # A short memory at first, so that the average forgets the random start.
-            momentum = min(recipe.ema, (1 + at) / (10 + at))
-            for name, part in model.step(chips, teacher, tf.constant(momentum, tf.float32)).items():
-                sums[name] = sums.get(name, 0.0) + part
-            step.assign_add(1)
-            bar.update()
-        ended = stop[0] or int(step) >= recipe.steps
-        if ended or time.monotonic() - began > 60 * minutes_between:
-            count = int(step) - since
-            line = {"step": int(step), "faces": int(step) * recipe.batch, "rate": recipe.rate(at)}
-            line |= {name: float(total) / max(1, count) for name, total in sums.items()}
+    for batch in batches(training, recipe.batch, int(step.numpy()), recipe.seed, (workers.index, workers.count)):
+        at = int(step.numpy())
+        if at >= recipe.steps:
+            break
+        model.optimizer.learning_rate.assign(recipe.rate(at))
+        # A short memory at first, so that the average forgets the random start.
+        momentum = min(recipe.ema, (1 + at) / (10 + at))
+        due = time.monotonic() - began > 60 * minutes_between
+        # Saving takes all workers, so all must agree on when.
+        parts, wishes = model.step(batch, tf.constant(momentum, tf.float32), tf.constant(STOP * stop[0] + due, tf.float32))
+        for name, part in parts.items():
+            sums[name] = sums.get(name, 0.0) + part
+        step.assign_add(1)
+        bar.update()
+        ended = float(wishes) >= STOP or int(step.numpy()) >= recipe.steps
+        if ended or float(wishes) > 0:
+            count = int(step.numpy()) - since
+            line = {"step": int(step.numpy()), "faces": int(step.numpy()) * recipe.batch, "rate": recipe.rate(at)}
+            line |= {name: float(total) / count for name, total in sums.items()}
             line["faces_per_second"] = count * recipe.batch / (time.monotonic() - began)
             line |= {f"validation_{name}": value for name, value in validate(model, held_out).items()} if len(held_out) else {}
-            _record(out, board, line)
+            if workers.is_chief:
+                _record(out, line)
+                save_weights(model.weights(), out / "weights.npz")
             manager.save()
-            save_weights(model.weights(), out / "weights.npz")
             if ended:
                 break
-            began, since, sums = time.monotonic(), int(step), {}
+            began, since, sums = time.monotonic(), int(step.numpy()), {}
     bar.close()
-    plot_curves(out)
+    if workers.is_chief and (out / "history.jsonl").is_file():
+        plot_curves(out)
     return line
 
 
@@ -264,7 +321,7 @@ def plot_curves(out: Path) -> None:
     lines = [json.loads(line) for line in (out / "history.jsonl").read_text().splitlines()]
     figure, (left, right) = pyplot.subplots(1, 2, figsize=(11, 4))
     for axes, names in (
-        (left, ("position_wise", "cosine", "relational", "reconstruction")),
+        (left, ("position_wise", "cosine", "relational", "margin", "reconstruction")),
         (right, ("validation_teacher_cosine", "validation_tar_1e-2", "validation_tar_1e-3")),
     ):
         for name in names:
@@ -280,13 +337,12 @@ def plot_curves(out: Path) -> None:
     pyplot.close(figure)
 
 
-def _record(out: Path, board: tf.summary.SummaryWriter, line: dict[str, Any]) -> None:
+def _record(out: Path, line: dict[str, Any]) -> None:
     with (out / "history.jsonl").open("a") as history:
         history.write(json.dumps(line) + "\n")
-    with board.as_default():
+    with tf.summary.create_file_writer(str(out / "tensorboard")).as_default():
         for name, value in line.items():
             tf.summary.scalar(name, value, step=line["step"])
-    board.flush()
     print("  ".join(f"{name} {value:.4g}" for name, value in line.items()), flush=True)
 
 

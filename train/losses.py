@@ -1,6 +1,10 @@
 """The parts of the loss. Each is a mean over the batch, near 1 for an untrained network and 0 for a perfect one."""
 
+import numpy as np
 import tensorflow as tf
+
+SCALE, MARGIN = 32.0, 0.25
+"""Of the identity margin loss: the softmax's inverse temperature, and what the own cosine is lowered by."""
 
 
 def position_wise(student: tf.Tensor, teacher: tf.Tensor) -> tf.Tensor:
@@ -28,3 +32,17 @@ def reconstruction(rebuilt: tf.Tensor, chips: tf.Tensor) -> tf.Tensor:
     """Mean squared error between rebuilt pixels, 0..1 at 56 x 56, and the clean chips, in units of their variance (0.06)."""
     target = tf.image.resize(chips, rebuilt.shape[1:3], antialias=True)
     return tf.reduce_mean(tf.square(rebuilt - target)) / 0.06
+
+
+def margin(student: tf.Tensor, labels: tf.Tensor, centres: tf.Tensor) -> tf.Tensor:
+    """Cross-entropy of unit embeddings, (n, 128), over people's centres, (people, 128), in units of log(people).
+
+    The cosine with the own centre is lowered by a margin first (Wang et al., "CosFace", CVPR 2018). Rows labelled -1 do not
+    count.
+    """
+    cosines = tf.matmul(student, tf.math.l2_normalize(centres, axis=-1), transpose_b=True)
+    people = centres.shape[0]
+    own = tf.one_hot(labels, people)
+    errors = tf.nn.sparse_softmax_cross_entropy_with_logits(tf.maximum(labels, 0), SCALE * (cosines - MARGIN * own))
+    known = tf.cast(labels >= 0, tf.float32)
+    return tf.reduce_sum(errors * known) / tf.maximum(tf.reduce_sum(known), 1.0) / np.log(people)

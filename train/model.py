@@ -26,8 +26,9 @@ class Shape:
     """Widths of the encoder's stages at 56, 28, 14 and 7 pixels, and how many residual blocks follow each."""
 
     widths: tuple[int, int, int, int] = (24, 48, 96, 192)
-    blocks: tuple[int, int, int, int] = (0, 1, 2, 1)
+    blocks: tuple[int, int, int, int] = (0, 2, 3, 1)
     neck: int = 128
+    appearance_neck: int = 16
     appearance: int = 32
     decoder: tuple[int, int, int, int] = (64, 48, 32, 16)
 
@@ -36,17 +37,18 @@ class Shape:
 class FusedBatchNorm(layers.Layer):  # type: ignore[misc]
     """Batch normalisation as one fused kernel: Keras 3 composes it from parts, which costs a quarter of the speed here."""
 
-    def __init__(self, momentum: float = 0.98, epsilon: float = 1e-3, **options: Any) -> None:
+    def __init__(self, start: str = "ones", momentum: float = 0.98, epsilon: float = 1e-3, **options: Any) -> None:
         super().__init__(**options)
-        self.momentum, self.epsilon = momentum, epsilon
+        self.start, self.momentum, self.epsilon = start, momentum, epsilon
 
     def build(self, shape: tuple[int | None, ...]) -> None:
         """Create gamma, beta and the moving statistics, all float32 whatever the policy."""
         channels = (shape[-1],)
         add = self.add_weight
-        self.gamma = add(name="gamma", shape=channels, initializer="ones", dtype="float32", autocast=False)
+        self.gamma = add(name="gamma", shape=channels, initializer=self.start, dtype="float32", autocast=False)
         self.beta = add(name="beta", shape=channels, initializer="zeros", dtype="float32", autocast=False)
         options = {"shape": channels, "dtype": "float32", "autocast": False, "trainable": False}
+        options["aggregation"] = "mean"  # over the workers, where there are several
         self.mean = add(name="mean", initializer="zeros", **options)
         self.variance = add(name="variance", initializer="ones", **options)
 
@@ -112,6 +114,14 @@ def _convolution(x: Any, width: int, stride: int, name: str, *, relu: bool, fold
     return layers.ReLU(name=f"{name}_relu")(x) if relu else x
 
 
+def _block(x: Any, width: int, name: str, *, folded: bool) -> Any:
+    """A residual block. It starts as an identity, so a trained network can grow by it and give what it gave before."""
+    y = _convolution(x, width, 1, f"{name}a", relu=True, folded=folded)
+    y = layers.Conv2D(width, 3, 1, "same", use_bias=folded, kernel_initializer="he_normal", name=f"{name}b")(y)
+    y = y if folded else FusedBatchNorm("zeros", name=f"{name}b_norm")(y)
+    return layers.ReLU(name=f"{name}_relu")(layers.Add(name=f"{name}_add")([x, y]))
+
+
 def build_encoder(shape: Shape, *, folded: bool = False) -> keras.Model:
     """The encoder: pixels 0..255 -> identity and appearance.
 
@@ -124,14 +134,12 @@ def build_encoder(shape: Shape, *, folded: bool = False) -> keras.Model:
     for stage, (width, blocks) in enumerate(zip(shape.widths, shape.blocks, strict=True)):
         x = _convolution(x, width, 2, f"stage{stage}", relu=True, folded=folded)
         for block in range(blocks):
-            name = f"stage{stage}_block{block}"
-            y = _convolution(x, width, 1, f"{name}a", relu=True, folded=folded)
-            y = _convolution(y, width, 1, f"{name}b", relu=False, folded=folded)
-            x = layers.ReLU(name=f"{name}_relu")(layers.Add(name=f"{name}_add")([x, y]))
-    # The heads hold a kernel for each of 49 positions: a narrow map before them halves the file.
-    x = _convolution(x, shape.neck, 1, "neck", relu=False, folded=folded, size=1)
+            x = _block(x, width, f"stage{stage}_block{block}", folded=folded)
+    # The heads hold a kernel for each of 49 positions: narrow maps before them halve the file.
+    neck = _convolution(x, shape.neck, 1, "neck", relu=False, folded=folded, size=1)
+    narrow = layers.Conv2D(shape.appearance_neck, 1, name="appearance_neck")(neck)
     codes = []
-    for name, units in (("identity", IDENTITY), ("appearance", shape.appearance)):
+    for name, units, x in (("identity", IDENTITY, neck), ("appearance", shape.appearance, narrow)):
         if folded:
             # A convolution that covers the whole map is the same sum, and is quantised by channel everywhere.
             code = layers.Conv2D(units, GRID, padding="valid", name=name)(x)
@@ -158,15 +166,17 @@ def get_weights(model: keras.Model) -> Weights:
     return {f"{layer.name}/{weight.name}": weight.numpy() for layer in model.layers for weight in layer.weights}
 
 
-def set_weights(model: keras.Model, weights: Weights) -> None:
-    """Load what ``get_weights`` gave.
+def set_weights(model: keras.Model, weights: Weights, *, grow: bool = False) -> None:
+    """Load what ``get_weights`` gave; with ``grow``, residual blocks that the weights do not have stay as they are.
 
     Raises:
-        KeyError: a weight of the model is missing.
+        KeyError: another weight of the model is missing.
     """
     for layer in model.layers:
         for weight in layer.weights:
-            weight.assign(weights[f"{layer.name}/{weight.name}"])
+            name = f"{layer.name}/{weight.name}"
+            if name in weights or not (grow and "_block" in name):
+                weight.assign(weights[name])
 
 
 def fold(weights: Weights, epsilon: float = 1e-3) -> Weights:

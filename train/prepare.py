@@ -23,6 +23,8 @@ from train.teacher import Teacher
 SHARD = 512
 VALIDATION_SHARE = 0.05
 MIN_EYE_DISTANCE = 12.0
+LANDMARK_ERROR = 0.07
+"""Standard deviation of the landmarks' displacement in a shaken chip, in eye distances: a detector's on a poor frame."""
 
 
 def find_photos(folders: Sequence[Path]) -> Iterator[tuple[Path, str]]:
@@ -72,8 +74,8 @@ def prepare(folders: Sequence[Path], out: Path, teacher: Path, workers: int) -> 
     return _write_manifest(out, folders, digest, len(shards))
 
 
-def find_chip(image: Image, detector: Detector) -> Image:
-    """The chip of the photo's largest face.
+def find_chips(image: Image, detector: Detector, random: np.random.Generator) -> NDArray[np.uint8]:
+    """Two chips of the photo's largest face, shape (2, 112, 112, 3): well aligned, and shaken, from displaced landmarks.
 
     Raises:
         ImageError: there is no face, or only one too small to learn from.
@@ -88,19 +90,22 @@ def find_chip(image: Image, detector: Detector) -> Image:
         raise ImageError("no face")
     if eye_distance(faces[0]) < MIN_EYE_DISTANCE:
         raise ImageError(f"the eyes are only {eye_distance(faces[0]):.0f} pixels apart")
-    return align(image, faces[0].landmarks)
+    landmarks = faces[0].landmarks
+    error = random.normal(scale=LANDMARK_ERROR * eye_distance(faces[0]), size=landmarks.shape)
+    return np.stack([align(image, landmarks), align(image, (landmarks + error).astype(np.float32))])
 
 
 def targets(chips: NDArray[np.uint8], teacher: Teacher) -> NDArray[np.float16]:
-    """The teacher's contributions for each chip as it is and mirrored, shape (n, 2, 49, 128).
+    """The teacher's contributions for (n, 2, 112, 112, 3) chips, each as it is and mirrored, shape (n, 2, 2, 49, 128).
 
     The map of a mirrored face is not the mirrored map, so it is computed, not flipped.
     """
-    result = np.empty((len(chips), 2, 49, 128), np.float16)
+    result = np.empty((len(chips), 2, 2, 49, 128), np.float16)
     for at in range(0, len(chips), 16):
-        batch = chips[at : at + 16]
-        result[at : at + 16, 0] = teacher.positions(batch)
-        result[at : at + 16, 1] = teacher.positions(batch[:, :, ::-1])
+        for view in range(2):
+            batch = chips[at : at + 16, view]
+            result[at : at + 16, view, 0] = teacher.positions(batch)
+            result[at : at + 16, view, 1] = teacher.positions(batch[:, :, ::-1])
     return result
 
 
@@ -108,19 +113,20 @@ def _write_shard(
     out: Path, number: int, photos: list[tuple[Path, str]], digest: str, teacher: Teacher, detector: Detector
 ) -> int:
     stem = out / f"shard-{number:05}"
-    source = {"teacher": digest, "photos": [[str(path), person] for path, person in photos]}
+    source = {"teacher": digest, "views": 2, "photos": [[str(path), person] for path, person in photos]}
     index = stem.with_suffix(".json")
     if index.is_file() and source.items() <= json.loads(index.read_text()).items():
         return len(photos)
     index.unlink(missing_ok=True)
+    random = np.random.default_rng(number)
     chips, kept, dropped = [], [], []
     for path, person in photos:
         try:
-            chips.append(find_chip(load_image(path), detector))
+            chips.append(find_chips(load_image(path), detector, random))
             kept.append([str(path), person])
         except EdgefaceError as error:
             dropped.append([str(path), str(error)])
-    batch = np.stack(chips) if chips else np.empty((0, 112, 112, 3), np.uint8)
+    batch = np.stack(chips) if chips else np.empty((0, 2, 112, 112, 3), np.uint8)
     np.save(stem.with_suffix(".chips.npy"), batch)
     np.save(stem.with_suffix(".positions.npy"), targets(batch, teacher))
     _write(index, json.dumps(source | {"kept": kept, "dropped": dropped}))

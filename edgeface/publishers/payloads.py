@@ -7,7 +7,20 @@ from typing import Any
 from edgeface.types import Decision, Event, Health, Observation
 
 SCHEMA = 1
-DIGITS = {"score": 4, "threshold": 4, "margin": 4, "quality": 3, "seconds": 1}
+OPTIONAL = (
+    "track_id",
+    "person_id",
+    "name",
+    "score",
+    "threshold",
+    "margin",
+    "probability",
+    "votes",
+    "quality",
+    "seconds",
+    "reason",
+)
+DIGITS = {"score": 4, "threshold": 4, "margin": 4, "probability": 3, "quality": 3, "seconds": 1}
 
 
 def timestamp(wall: float) -> str:
@@ -25,7 +38,7 @@ def event_payload(event: Event, device: str, model: str) -> dict[str, Any]:
         "device": device,
         "camera": event.camera,
     }
-    for name in ("track_id", "person_id", "name", "score", "threshold", "margin", "votes", "quality", "seconds", "reason"):
+    for name in OPTIONAL:
         value = getattr(event, name)
         if value is not None:
             payload[name] = round(value, DIGITS[name]) if name in DIGITS else value
@@ -85,5 +98,6 @@ def face_payload(seen: Observation) -> dict[str, Any]:
             "score": round(match.score, 4),
             "threshold": round(match.threshold, 4),
             "margin": round(match.margin, 4),
+            "probability": round(match.probability, 3),
         }
     return found

@@ -1,0 +1,177 @@
+"""What is done to chips, on real faces: each effect does what it says, and leaves the chip that it was given alone."""
+
+from functools import partial
+
+import cv2
+import numpy as np
+import pytest
+
+from edgeface import detectors
+from edgeface.imaging import align, load_image, sharpness
+from train import degrade
+
+BLUE = (120, 170, 200)
+
+
+@pytest.fixture(scope="module")
+def chips(demo_photos):
+    detector = detectors.create()
+    images = [load_image(path) for path in sorted(demo_photos.glob("*.jpg"))]
+    return [align(image, detector.detect(image)[0].landmarks) for image in images]
+
+
+@pytest.fixture(scope="module")
+def chip(chips):
+    return chips[0]
+
+
+def rng():
+    return np.random.default_rng(7)
+
+
+def difference(a, b):
+    return float(np.abs(a.astype(float) - b).mean())
+
+
+EFFECTS = {
+    "light": partial(degrade.light, gain=np.array([0.5, 0.6, 0.7]), gamma=1.2),
+    "grey": degrade.grey,
+    "coarse": partial(degrade.coarse, face=20),
+    "blur": partial(degrade.blur, sigma=2.0),
+    "smear": partial(degrade.smear, length=9, angle=30.0),
+    "noise": lambda chip: degrade.noise(chip, 16, rng()),
+    "jpeg": partial(degrade.jpeg, quality=20),
+    "mask": partial(degrade.mask, colour=BLUE),
+    "sunglasses": partial(degrade.sunglasses, colour=(20, 20, 20)),
+    "turn": partial(degrade.turn, degrees=15.0),
+    "augment": lambda chip: degrade.augment(degrade.augment(chip, rng()), rng()),
+}
+
+
+@pytest.mark.parametrize("name", EFFECTS)
+def test_an_effect_gives_another_chip_and_leaves_its_own_alone(chips, name):
+    for chip in chips:
+        before = chip.copy()
+        chip.setflags(write=False)
+        changed = EFFECTS[name](chip)
+        assert (changed.shape, changed.dtype) == (chip.shape, np.uint8)
+        assert np.array_equal(chip, before)
+        assert difference(changed, chip) > 0.5
+
+
+def test_light_multiplies_each_channel_and_clips():
+    chip = np.full((112, 112, 3), 100, np.uint8)
+    assert degrade.light(chip, np.array([0.5, 1.0, 1.5]), 1.0)[0, 0].tolist() == [50, 100, 150]
+    assert degrade.light(chip, np.array([9.0]), 1.0).min() == 255
+    assert degrade.light(chip, np.array([1.0]), 1.0).max() == 100
+
+
+def test_gamma_over_one_darkens_and_keeps_the_ends():
+    ramp = np.arange(256, dtype=np.uint8).repeat(3).reshape(1, 256, 3)
+    dark, bright = (degrade.light(ramp, np.array([1.0]), gamma) for gamma in (2.0, 0.5))
+    assert dark[0, 128, 0] == 64  # 255 * (128 / 255) ** 2
+    assert np.all(dark <= ramp)
+    assert np.all(bright >= ramp)
+    assert [dark[0, 0, 0], dark[0, 255, 0], bright[0, 255, 0]] == [0, 255, 255]
+
+
+def test_grey_has_three_equal_channels_of_the_same_brightness(chip):
+    plain = degrade.grey(chip)
+    assert np.array_equal(plain[..., 0], plain[..., 1])
+    assert np.array_equal(plain[..., 1], plain[..., 2])
+    weights = np.array([0.299, 0.587, 0.114])  # ITU-R BT.601
+    assert np.abs(plain[..., 0] - chip @ weights).max() < 1
+
+
+@pytest.mark.parametrize(
+    ("effect", "little", "much"),
+    [(degrade.coarse, 40, 20), (degrade.blur, 2.0, 4.0), (lambda chip, length: degrade.smear(chip, length, 0.0), 5, 13)],
+    ids=["coarse", "blur", "smear"],
+)
+def test_stronger_effects_leave_less_sharpness(chips, effect, little, much):
+    for chip in chips:
+        assert sharpness(chip) > sharpness(effect(chip, little)) > sharpness(effect(chip, much))
+
+
+def test_a_coarse_face_has_no_more_detail_than_its_pixels(chip):
+    """28 pixels across a face of 80 are 39 across the chip: shrinking to that and growing again changes little more."""
+    once = degrade.coarse(chip, 28)
+    assert difference(degrade.coarse(once, 28), once) < difference(once, chip) / 3
+
+
+def test_motion_smears_along_its_direction_only():
+    stripes = np.zeros((112, 112, 3), np.uint8)
+    stripes[:, ::8] = 255
+    assert np.array_equal(degrade.smear(stripes, 9, 90.0), stripes)
+    assert degrade.smear(stripes, 9, 0.0)[:, 8:-8].std() < stripes.std() / 4
+
+
+def test_noise_has_its_deviation_and_no_bias_and_repeats_by_its_generator():
+    flat = np.full((112, 112, 3), 128, np.uint8)
+    noisy = degrade.noise(flat, 16, rng())
+    assert abs(noisy.std() - 16) < 0.5
+    assert abs(noisy.mean() - 128) < 1  # whole numbers are cut off, not rounded: half a step darker
+    assert np.array_equal(noisy, degrade.noise(flat, 16, rng()))
+
+
+def test_lower_jpeg_quality_loses_more(chip):
+    assert (
+        difference(degrade.jpeg(chip, 10), chip)
+        > difference(degrade.jpeg(chip, 40), chip)
+        > difference(degrade.jpeg(chip, 95), chip)
+    )
+
+
+def test_jpeg_keeps_the_order_of_the_channels(chip):
+    red = np.zeros((112, 112, 3), np.uint8)
+    red[..., 0] = 200
+    assert degrade.jpeg(red, 90)[50, 50, 0] > 180
+    assert degrade.jpeg(red, 90)[50, 50, 2] < 20
+
+
+def test_a_mask_covers_nose_mouth_and_chin_and_no_eye(chip):
+    worn = degrade.mask(chip, BLUE)
+    changed = np.any(worn != chip, axis=2)
+    assert not changed[:59].any()  # the eyes lie at 52
+    assert changed[60:].mean() > 0.4
+    for x, y in ((56, 72), (42, 92), (71, 92), (56, 105)):
+        assert tuple(worn[y, x]) == BLUE
+    moved = degrade.mask(chip, BLUE, (0.0, -6.0))
+    assert np.any(moved != chip, axis=2)[53:59].any()
+
+
+def test_sunglasses_cover_both_eyes_and_not_the_mouth(chip):
+    worn = degrade.sunglasses(chip, (20, 20, 20))
+    for x in (38, 74):
+        assert tuple(worn[52, x]) == (20, 20, 20)
+    assert tuple(worn[52, 56]) == (20, 20, 20)  # the bridge
+    assert np.array_equal(worn[66:], chip[66:])
+    assert np.any(degrade.sunglasses(chip, (20, 20, 20), (15, 16))[66:] != chip[66:])
+
+
+def test_a_turn_is_undone_by_its_opposite_and_keeps_the_middle(chip):
+    back = degrade.turn(degrade.turn(chip, 15.0), -15.0)
+    inner = slice(30, 82)
+    assert (
+        difference(back[inner, inner], chip[inner, inner])
+        < difference(degrade.turn(chip, 15.0)[inner, inner], chip[inner, inner]) / 2
+    )
+    arrow = np.zeros((112, 112, 3), np.uint8)
+    cv2.line(arrow, (56, 56), (100, 56), (255, 255, 255), 3)
+    turned = degrade.turn(arrow, 15.0)[..., 0]
+    assert turned[56 - round(40 * np.sin(np.deg2rad(15.0))), 56 + round(40 * np.cos(np.deg2rad(15.0)))] > 128  # anticlockwise
+
+
+def test_augmentation_is_its_generators_alone(chip):
+    first, second = ([degrade.augment(chip, luck) for _ in range(20)] for luck in (rng(), rng()))
+    assert all(np.array_equal(a, b) for a, b in zip(first, second, strict=True))
+    assert len({picture.tobytes() for picture in first}) > 15
+
+
+def test_augmentation_strikes_some_chips_and_spares_others(chip):
+    luck = rng()
+    many = [degrade.augment(chip, luck) for _ in range(300)]
+    assert 0.05 < np.mean([np.array_equal(picture, chip) for picture in many]) < 0.3
+    grey = np.mean([np.array_equal(picture[..., 0], picture[..., 2]) for picture in many])
+    assert 0.03 < grey < 0.2
+    assert np.mean([sharpness(picture) < sharpness(chip) / 4 for picture in many]) > 0.1

@@ -1,0 +1,150 @@
+"""False matches among strangers of one gender and one age band, on photos that carry both in their names."""
+
+import json
+import re
+from collections.abc import Sequence
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from train.compare.cache import Network
+from train.data import Chips
+from train.degrade import coarse, noise
+from train.verification import Floats, compare, threshold_at_far
+
+LABEL = re.compile(r"(\d{1,3})_([01])_(?:[0-4]_)?\d{17}\D")
+"""UTKFace's names: age, gender, sometimes ancestry, time (Zhang et al., CVPR 2017)."""
+
+GENDERS = ("male", "female")
+BANDS = (0, 3, 6, 10, 13, 16, 20, 30, 40, 50, 65)
+"""First ages of the bands: narrow where faces change fast."""
+
+ADULT = 20
+PER_GROUP = 700
+MIN_GROUP = 30
+"""Groups of fewer faces tell too little and are left out."""
+
+FARS = (1e-2, 1e-3)
+SAME_PICTURE = 0.99
+"""Correlation of two faces, shrunken to 16 x 16, from which on they are one photo stored twice."""
+
+
+def group_of(name: str) -> int:
+    """The group that a file's name tells, ``len(BANDS)`` of each gender; -1 where it is not such a name."""
+    label = LABEL.match(name)
+    return -1 if label is None else int(label[2]) * len(BANDS) + int(np.searchsorted(BANDS, int(label[1]), "right")) - 1
+
+
+def band_name(band: int) -> str:
+    """As in a table: "20-29"."""
+    return f"{BANDS[band]}-{BANDS[band + 1] - 1}" if band + 1 < len(BANDS) else f"{BANDS[band]}+"
+
+
+def choose(folders: Sequence[Path]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Rows of what ``train.data.load`` gives for these folders, at most ``PER_GROUP`` a group, and the group of each."""
+    groups = np.array(
+        [
+            group_of(Path(path).name)
+            for folder in folders
+            for index in sorted(folder.glob("shard-*.json"))
+            for path, _ in json.loads(index.read_text())["kept"]
+        ]
+    )
+    random = np.random.default_rng(0)
+    chosen = [random.permutation(np.flatnonzero(groups == group))[:PER_GROUP] for group in range(len(GENDERS) * len(BANDS))]
+    rows = np.sort(np.concatenate(chosen))
+    return rows, groups[rows]
+
+
+def repeated(chips: NDArray[np.uint8]) -> NDArray[np.bool_]:
+    """Which of the chips (n, 112, 112, 3) show the same picture as an earlier one."""
+    small = np.stack([cv2.resize(cv2.cvtColor(c, cv2.COLOR_RGB2GRAY), (16, 16), interpolation=cv2.INTER_AREA) for c in chips])
+    flat = small.reshape(len(chips), -1).astype(np.float32)
+    flat -= flat.mean(axis=1, keepdims=True)
+    flat /= np.maximum(np.linalg.norm(flat, axis=1, keepdims=True), 1e-6)
+    likeness = [np.tril(flat[at : at + 512] @ flat.T, at - 1) for at in range(0, len(flat), 512)]
+    return np.concatenate([np.any(block >= SAME_PICTURE, axis=1) for block in likeness])
+
+
+def by_group(folders: Sequence[Path], data: Chips, network: Network, thresholds: Sequence[float]) -> dict[str, Any]:
+    """False-match rates of our network and of the teacher, within each group and by what two adults have in common.
+
+    Our ``thresholds`` are those of ``FARS``. The teacher's embeddings are the targets that were prepared with the chips; its
+    thresholds have the same rates on the held-out people, as ours have. No groups where the photos' names tell none.
+    """
+    rows, groups = choose(folders)
+    if not len(rows):
+        return {}
+    chips, positions = data.take(rows)
+    once = ~repeated(chips)
+    usable = once & np.isin(groups, [group for group in np.unique(groups) if np.sum(groups[once] == group) >= MIN_GROUP])
+    chips, positions, groups = chips[usable], positions[usable], groups[usable]
+    embeddings = {network.name: (network.templates(chips), network.probes(chips)), "SFace": (_sums(positions),) * 2}
+    limits = {network.name: list(thresholds), "SFace": _teacher_thresholds(data)}
+    random = np.random.default_rng(0)
+    own, _ = embeddings[network.name]
+    poor = network.probes(np.stack([noise(coarse(chip, 28.0), 8.0, random) for chip in chips]))
+    lost = np.sum(own * poor, axis=1) < thresholds[-1]
+    return {
+        "thresholds": limits,
+        "repeated": int(np.sum(~once)),
+        "groups": [
+            {
+                "gender": GENDERS[group // len(BANDS)],
+                "ages": band_name(group % len(BANDS)),
+                "faces": int(np.sum(groups == group)),
+                "lost": float(lost[groups == group].mean()),
+                "fmr": {
+                    name: [false_match(*(e[groups == group] for e in both), limit) for limit in limits[name]]
+                    for name, both in embeddings.items()
+                },
+            }
+            for group in np.unique(groups).tolist()
+        ],
+        "adults": {name: in_common(*both, groups, limits[name][0]) for name, both in embeddings.items()},
+    }
+
+
+def false_match(templates: Floats, probes: Floats, threshold: float) -> tuple[float, float]:
+    """The share of pairs of different faces at or over the threshold, and its standard error; (n, d) each, a person a row.
+
+    The pairs share faces, so the error is that of a U-statistic, from each face's own share (Hoeffding, 1948).
+    """
+    over = templates @ probes.T >= threshold
+    np.fill_diagonal(over, False)
+    shares = (over.sum(axis=0) + over.sum(axis=1)) / (2 * (len(over) - 1))
+    return float(shares.mean()), float(2 * shares.std(ddof=1) / np.sqrt(len(shares)))
+
+
+def in_common(templates: Floats, probes: Floats, groups: NDArray[np.int64], threshold: float) -> dict[str, float]:
+    """False-match rates of two adults by what they have in common."""
+    hits: dict[str, int] = {}
+    pairs: dict[str, int] = {}
+    adult = [group for group in np.unique(groups).tolist() if BANDS[group % len(BANDS)] >= ADULT]
+    for a, b in product(adult, adult):
+        over = templates[groups == a] @ probes[groups == b].T >= threshold
+        alike = {"gender": a // len(BANDS) == b // len(BANDS), "age band": a % len(BANDS) == b % len(BANDS)}
+        kind = " and ".join(name for name, equal in alike.items() if equal) or "neither"
+        own = len(over) if a == b else 0  # a face with itself
+        hits[kind] = hits.get(kind, 0) + int(over.sum()) - int(np.trace(over)) * (a == b)
+        pairs[kind] = pairs.get(kind, 0) + over.size - own
+    return {kind: hits[kind] / pairs[kind] for kind in pairs}
+
+
+def _teacher_thresholds(data: Chips) -> list[float]:
+    """On the held-out people, aligned and shaken, as ``train.export`` sets ours."""
+    held_out = data.split()[1]
+    rows = np.arange(len(held_out))
+    both = np.concatenate([_sums(held_out.take(rows, np.full(len(rows), view))[1]) for view in (0, 2)])
+    _, unmatched = compare(both, both, np.tile(held_out.people, 2))
+    return [threshold_at_far(unmatched, far) for far in FARS]
+
+
+def _sums(positions: NDArray[np.float16]) -> NDArray[np.float32]:
+    """The teacher's unit embeddings from its contributions, (n, 49, 128)."""
+    total = positions.astype(np.float32).sum(axis=1)
+    return np.asarray(total / np.linalg.norm(total, axis=1, keepdims=True), np.float32)

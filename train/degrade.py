@@ -1,0 +1,125 @@
+"""What cheap cameras, bad light and clothes do to an aligned chip: for augmentation, and for measuring robustness."""
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from edgeface.imaging import CHIP_SIZE
+from edgeface.types import Image
+
+FACE_WIDTH = 80
+"""Width of the face in an aligned chip, in pixels, from ear to ear."""
+
+MASK = np.array([[24, 66], [56, 60], [88, 66], [86, 92], [74, 108], [56, 112], [38, 108], [26, 92]], np.float32)
+"""Outline of a surgical mask on the alignment template, from below the eyes to the chin."""
+
+LENSES = ((38, 52), (74, 52))
+
+
+def light(chip: Image, gain: NDArray[np.float64], gamma: float) -> Image:
+    """Multiply the channels by ``gain``, shape (3,) or (1,), and bend them by ``gamma``, clipped as a sensor clips."""
+    ramp = np.linspace(0.0, 1.0, 256)[:, None] * np.broadcast_to(gain, (3,))
+    table = np.rint(255.0 * np.minimum(ramp, 1.0) ** gamma).astype(np.uint8)
+    return np.asarray(cv2.LUT(chip, table[None]), np.uint8)
+
+
+def grey(chip: Image) -> Image:
+    """Without colour, as an infrared camera sees."""
+    return np.repeat(cv2.cvtColor(chip, cv2.COLOR_RGB2GRAY)[..., None], 3, axis=2)
+
+
+def coarse(chip: Image, face: float) -> Image:
+    """As if the face had been ``face`` pixels wide in the frame."""
+    side = max(2, round(face * CHIP_SIZE / FACE_WIDTH))
+    small = cv2.resize(chip, (side, side), interpolation=cv2.INTER_AREA)
+    return np.asarray(cv2.resize(small, (CHIP_SIZE, CHIP_SIZE), interpolation=cv2.INTER_CUBIC), np.uint8)
+
+
+def blur(chip: Image, sigma: float) -> Image:
+    """Out of focus: a Gaussian of this standard deviation in pixels."""
+    return np.asarray(cv2.GaussianBlur(chip, (0, 0), sigma), np.uint8)
+
+
+def smear(chip: Image, length: int, angle: float) -> Image:
+    """Moved while the shutter was open, by ``length`` pixels at ``angle`` degrees."""
+    kernel = np.zeros((length, length), np.float32)
+    reach = np.array([np.cos(np.deg2rad(angle)), np.sin(np.deg2rad(angle))]) * (length - 1) / 2
+    middle = (length - 1) / 2
+    start, end = ([int(value) for value in np.rint(middle + sign * reach)] for sign in (-1, 1))
+    cv2.line(kernel, start, end, (1.0,))
+    return np.asarray(cv2.filter2D(chip, -1, kernel / kernel.sum(), borderType=cv2.BORDER_REPLICATE), np.uint8)
+
+
+def noise(chip: Image, deviation: float, random: np.random.Generator) -> Image:
+    """Gaussian noise of this standard deviation, in steps of 0..255."""
+    grain = random.standard_normal(chip.shape, np.float32) * deviation
+    return np.clip(chip + grain, 0, 255).astype(np.uint8)
+
+
+def jpeg(chip: Image, quality: int) -> Image:
+    """Through JPEG at this quality, 0 to 100."""
+    _, data = cv2.imencode(".jpg", chip, [cv2.IMWRITE_JPEG_QUALITY, quality])
+    return np.asarray(cv2.imdecode(data, cv2.IMREAD_COLOR), np.uint8)
+
+
+def mask(chip: Image, colour: tuple[int, int, int], shift: tuple[float, float] = (0.0, 0.0)) -> Image:
+    """A surgical mask of one colour, drawn ``shift`` pixels off its place."""
+    outline = np.rint(MASK + np.array(shift, np.float32)).astype(np.int32)
+    return np.asarray(cv2.fillPoly(chip.copy(), [outline], colour, cv2.LINE_AA), np.uint8)
+
+
+def sunglasses(chip: Image, colour: tuple[int, int, int], size: tuple[int, int] = (15, 11)) -> Image:
+    """Two lenses with half axes of ``size`` pixels, bridged."""
+    result = chip.copy()
+    for lens in LENSES:
+        cv2.ellipse(result, lens, size, 0, 0, 360, colour, -1, cv2.LINE_AA)
+    cv2.line(result, LENSES[0], LENSES[1], colour, 2, cv2.LINE_AA)
+    return result
+
+
+def turn(chip: Image, degrees: float) -> Image:
+    """The whole chip turned about its middle, as when alignment failed by so much."""
+    middle = ((CHIP_SIZE - 1) / 2, (CHIP_SIZE - 1) / 2)
+    matrix = cv2.getRotationMatrix2D(middle, degrees, 1.0)
+    return np.asarray(cv2.warpAffine(chip, matrix, (CHIP_SIZE, CHIP_SIZE), borderMode=cv2.BORDER_REFLECT), np.uint8)
+
+
+def augment(chip: Image, random: np.random.Generator) -> Image:
+    """A chip as some camera on some day may give it: each effect strikes its own share of chips, at a random strength.
+
+    Geometry stays as it is, for the teacher's targets are by position.
+    """
+
+    def struck(share: float) -> bool:
+        return bool(random.random() < share)
+
+    if struck(0.05):
+        chip = mask(chip, _colour(random), tuple(random.normal(0, 3, 2)))
+    if struck(0.04):
+        chip = sunglasses(chip, _colour(random, 90), (random.integers(12, 19), random.integers(8, 14)))
+    if struck(0.05):
+        chip = chip.copy()
+        top, left = random.integers(0, CHIP_SIZE - 20, 2)
+        height, width = random.integers(10, 46, 2)
+        chip[top : top + height, left : left + width] = _colour(random)
+    if struck(0.6):
+        gain = np.exp(random.normal(0, 0.25) + random.normal(0, 0.06, 3))
+        chip = light(chip, gain, float(np.exp(random.normal(0, 0.2))))
+    if struck(0.1):
+        chip = grey(chip)
+    if struck(0.12):
+        chip = coarse(chip, random.uniform(16, 57))
+    if struck(0.07):
+        chip = blur(chip, random.uniform(0.5, 4))
+    if struck(0.03):
+        chip = smear(chip, int(random.integers(3, 14)), random.uniform(0, 180))
+    if struck(0.05):
+        chip = light(chip, np.array([random.uniform(0.15, 0.5)]), 1.0)
+    if struck(0.1):
+        chip = noise(chip, random.uniform(2, 16), random)
+    return jpeg(chip, int(random.integers(15, 75))) if struck(0.12) else chip
+
+
+def _colour(random: np.random.Generator, brightest: int = 256) -> tuple[int, int, int]:
+    red, green, blue = (int(value) for value in random.integers(0, brightest, 3))
+    return red, green, blue
