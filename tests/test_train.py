@@ -26,6 +26,7 @@ from train import data, export, losses, prepare
 from train.evaluate import evaluate, read_pairs
 from train.export import convert, multiply_adds
 from train.fit import Autoencoder, Recipe, fit, load_weights
+from train.floating import FloatEmbedder
 from train.model import Shape, build_decoder, build_encoder, fold, get_weights, set_weights
 
 ROOT = Path(__file__).parent.parent
@@ -247,9 +248,13 @@ def test_weights_of_another_network_or_of_none_are_refused(prepared, tmp_path):
     (tmp_path / "bad.npz").write_bytes(b"not a zip file")
     with pytest.raises(ModelError):
         load_weights(tmp_path / "bad.npz")
-    np.savez(tmp_path / "other.npz", **{"encoder/stage0/kernel": np.zeros((3, 3, 3, 8))})
     with pytest.raises(ModelError, match="another network"):
-        fit([prepared], tmp_path / "run", Recipe(faces=160, batch=16), shape=SMALL, start=tmp_path / "other.npz")
+        fit([prepared], tmp_path / "run", Recipe(faces=160, batch=16), shape=SMALL, start=_other_weights(tmp_path))
+
+
+def _other_weights(folder):
+    np.savez(folder / "other.npz", **{"encoder/stage0/kernel": np.zeros((3, 3, 3, 8))})
+    return folder / "other.npz"
 
 
 def test_a_run_goes_on_only_as_it_was_begun(prepared, tmp_path):
@@ -346,14 +351,12 @@ def test_evaluate_reads_lfw_layout_through_the_devices_pipeline(tmp_path):
     assert set(figures["tar"]) == {"0.01", "0.001"}
 
 
-def test_shipped_weights_are_those_of_the_shipped_network(chips):
-    embedder = Embedder()
-    weights = load_weights(ROOT / "train/weights.npz")
-    encoder = build_encoder(Shape(), folded=True)
-    set_weights(encoder, fold({n.removeprefix("encoder/"): v for n, v in weights.items() if n.startswith("encoder/")}))
+def test_shipped_weights_are_those_of_the_shipped_network(chips, tmp_path):
+    embedder, unquantised = Embedder(), FloatEmbedder(SHIPPED, ROOT / "train/weights.npz")
     for chip in chips:
-        wanted, found = encoder(chip[None].astype(np.float32))[0].numpy()[0], embedder.codes(chip)[0]
-        assert wanted @ found / np.linalg.norm(wanted) / np.linalg.norm(found) > 0.98
+        assert embedder.embed(chip).vector @ unquantised.embed(chip).vector > 0.98
+    with pytest.raises(ModelError, match="not the weights"):
+        FloatEmbedder(SHIPPED, _other_weights(tmp_path))
 
 
 @pytest.mark.skipif(not TEACHER, reason="set EDGEFACE_TEACHER to SFace's float32 ONNX file")

@@ -1,4 +1,4 @@
-"""The training module's command line: python -m train prepare | fit | export | evaluate."""
+"""The training module's command line: python -m train prepare | fit | export | evaluate | compare."""
 
 import os
 import sys
@@ -74,6 +74,9 @@ def evaluate(
     json: Annotated[Path | None, typer.Option(help="Where to write the figures; else they are printed.")] = None,
     roc: Annotated[Path | None, typer.Option(help="Where to draw the ROC curve, as PNG.")] = None,
     model: Annotated[Path, typer.Option(help="A folder with model.json, or a file in it; else the shipped network.")] = SHIPPED,
+    weights: Annotated[
+        Path | None, typer.Option("--float", metavar="WEIGHTS", help="Measure the float network of a weights.npz instead.")
+    ] = None,
     record: Annotated[str | None, typer.Option(metavar="NAME", help="Note the figures in the card under this name.")] = None,
 ) -> None:
     """Measure verification on pairs: ten-fold accuracy, TAR at FAR, EER, thresholds."""
@@ -82,7 +85,7 @@ def evaluate(
     from train import evaluate as work
 
     folder = model if model.is_dir() else model.parent
-    figures, scores, read = work.evaluate(images, pairs, folder)
+    figures, scores, read = work.evaluate(images, pairs, folder, weights)
     if roc:
         work.plot_roc(scores, read.same, roc, f"{pairs.name}, {figures['model'][:19]}")
     if record:
@@ -91,6 +94,27 @@ def evaluate(
         work.write_json(figures, json)
     else:
         typer.echo(json_module.dumps(figures, indent=2))
+
+
+@app.command()
+def compare(
+    folders: Prepared,
+    images: Annotated[Path, typer.Option(help="A folder in LFW's layout: NAME/NAME_0001.jpg, any image suffix.")],
+    pairs: Annotated[Path, typer.Option(help="Pairs in LFW's format.")],
+    model: Annotated[Path, typer.Option(help="A folder with model.json, or a file in it; else the shipped network.")] = SHIPPED,
+    peers: Annotated[
+        Path | None, typer.Option(help="Where other networks' files are; else those that pip and npm installed.")
+    ] = None,
+    cache: Annotated[
+        Path | None, typer.Option(help="Keep here what networks said of chips, to go on after an interruption.")
+    ] = None,
+    out: Annotated[Path, typer.Option(help="The page; its plots go into the folder of that name.")] = Path("docs/network.md"),
+) -> None:
+    """Measure where the network fails, beside its peers: worn probes, ages and genders, quality; write it as a page."""
+    from train.compare import compare as work
+
+    work(folders, images, pairs, model if model.is_dir() else model.parent, peers, cache, out)
+    typer.echo(f"{out}, with plots in {out.with_suffix('')}")
 
 
 if __name__ == "__main__":

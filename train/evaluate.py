@@ -53,10 +53,12 @@ def read_pairs(path: Path) -> Pairs:
     return Pairs(left, right, np.array([len(row) == 3 for row in rows]), np.arange(len(rows)) // (2 * per_kind))
 
 
-def evaluate(images: Path, pairs_file: Path, model: Path) -> tuple[dict[str, Any], NDArray[np.float64], Pairs]:
+def evaluate(
+    images: Path, pairs_file: Path, model: Path, weights: Path | None = None
+) -> tuple[dict[str, Any], NDArray[np.float64], Pairs]:
     """Figures, scores and pairs of a network on a verification set.
 
-    As on the device, the first photo of a pair is a template and the second a probe.
+    With ``weights``, a weights.npz, the network is measured in float. As on the device, the first photo of a pair is a template and the second a probe.
 
     Raises:
         DataError: the pairs cannot be read.
@@ -64,6 +66,10 @@ def evaluate(images: Path, pairs_file: Path, model: Path) -> tuple[dict[str, Any
         ModelError: the network cannot be used.
     """
     pairs, embedder = read_pairs(pairs_file), Embedder(model)
+    if weights:
+        from train.floating import FloatEmbedder
+
+        embedder = FloatEmbedder(model, weights)
     detector = detectors.create()
     templates: dict[str, NDArray[np.float32]] = {}
     probes: dict[str, NDArray[np.float32]] = {}
@@ -103,7 +109,7 @@ def evaluate(images: Path, pairs_file: Path, model: Path) -> tuple[dict[str, Any
         ],
         "pairs": len(scores),
         "no_face": no_face,
-        "model": embedder.card.digest,
+        "model": f"float {weights}" if weights else embedder.card.digest,
     }
     return figures, scores, pairs
 

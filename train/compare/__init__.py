@@ -15,7 +15,7 @@ from train.compare.groups import FARS, by_group
 from train.compare.quality import quality
 from train.compare.robustness import portraits, robustness
 from train.data import load
-from train.evaluate import read_pairs, write_json
+from train.evaluate import read_pairs
 
 
 def compare(

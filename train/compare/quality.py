@@ -29,6 +29,9 @@ SIZES = (36, 80)
 AWAY = 0.05
 """Share of the clean faces of held-out people that the gate may turn away."""
 
+PRESENT = "present quality"
+"""The measure that the pipeline has: ``imaging.quality``."""
+
 TIE = 0.01
 """Gains that differ by less are equal: the measure that is named first is the cheaper one."""
 
@@ -140,15 +143,15 @@ def _measured(look: Compute, chips: NDArray[np.uint8], sizes: Floats) -> Looks:
     faces = [Face(Box(0, 0, 0, 0), points, float(s)) for points, s in zip(scaled, score, strict=True)]
     fitness = np.array([imaging.quality(face, chip) for face, chip in zip(faces, chips, strict=True)])
     measures = {
-        "present quality": fitness,
-        "  its size": np.array([imaging.eye_distance(face) for face in faces]),
-        "  its sharpness": np.array([imaging.sharpness(chip) for chip in chips]),
-        "  its exposure": np.array([imaging.exposure(chip) for chip in chips]),
-        "  its pose": np.array([imaging.frontality(points) for points in landmarks]),
-        "  its detector score": score,
+        PRESENT: fitness,
+        "its size": np.array([imaging.eye_distance(face) for face in faces]),
+        "its sharpness": np.array([imaging.sharpness(chip) for chip in chips]),
+        "its exposure": np.array([imaging.exposure(chip) for chip in chips]),
+        "its pose": np.array([imaging.frontality(points) for points in landmarks]),
+        "its detector score": score,
         "embedding norm": norm,
         "norm x detector score": norm * score,
-        "norm x present quality": norm * fitness,
+        f"norm x {PRESENT}": norm * fitness,
         "reconstruction error": -error,
         "reconstruction error / contrast": -error / (contrast + 1e-3),
         "norm / reconstruction error": norm / (error + 1e-3),
@@ -157,12 +160,12 @@ def _measured(look: Compute, chips: NDArray[np.uint8], sizes: Floats) -> Looks:
     return Looks(np.asarray(vectors, np.float32), found, {name: np.where(found, m, -np.inf) for name, m in measures.items()})
 
 
-def _gates(trial: Trial, chosen: str, limit: float, limits: Sequence[float]) -> dict[str, dict[str, float]]:
+def _gates(trial: Trial, chosen: str, limit: float, limits: Sequence[float]) -> dict[str, Any]:
     """What gates turn away and let through: none, the present one, the chosen measure, and both."""
     lowest = config.Detector().min_quality
     gates = {
         name: [
-            looks.found & (looks.measures["present quality"] >= first) & (looks.measures[chosen] >= second)
+            looks.found & (looks.measures[PRESENT] >= first) & (looks.measures[chosen] >= second)
             for looks in (trial.clean, trial.worn)
         ]
         for name, first, second in (
@@ -176,9 +179,13 @@ def _gates(trial: Trial, chosen: str, limit: float, limits: Sequence[float]) -> 
     for name, (clean, worn) in gates.items():
         matched, unmatched = (trial.compare(worn, same=same)[0] for same in (True, False))
         figures[name] = {
-            "clean_away": 1.0 - clean.sum() / trial.clean.found.sum(),
-            "worn_away": 1.0 - worn.sum() / trial.worn.found.sum(),
-            **{f"fnmr_{far:g}": float(np.mean(matched < cosine)) for far, cosine in zip(FARS, limits, strict=True)},
-            f"fmr_{FARS[-1]:g}": float(np.mean(unmatched >= limits[-1])),
+            "clean_away": 1 - _share(clean[trial.clean.found]),
+            "worn_away": 1 - _share(worn[trial.worn.found]),
+            "fnmr": [_share(matched < cosine) for cosine in limits],
+            "fmr": _share(unmatched >= limits[-1]),
         }
     return figures
+
+
+def _share(of: NDArray[np.bool_]) -> float:
+    return float(of.mean()) if len(of) else 0.0

@@ -1,0 +1,37 @@
+"""The network before quantisation, in the embedder's clothes: what int8 costs is measured against it."""
+
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import tensorflow as tf
+from numpy.typing import NDArray
+
+from edgeface.embedding import Embedder
+from edgeface.errors import ModelError
+from edgeface.types import Image
+from train.fit import load_weights
+from train.model import Shape, build_encoder, fold, set_weights
+
+
+class FloatEmbedder(Embedder):
+    """The float encoder of ``weights``, a weights.npz, in place of ``folder``'s int8 one; shape and card are ``folder``'s.
+
+    Raises:
+        ModelError: the weights cannot be read, or are not those of such a network.
+    """
+
+    def __init__(self, folder: Path, weights: Path) -> None:
+        super().__init__(folder)
+        encoder = build_encoder(msgspec.convert(self.card.training["recipe"]["shape"], Shape), folded=True)
+        half = {name.removeprefix("encoder/"): value for name, value in load_weights(weights).items() if "encoder/" in name}
+        try:
+            set_weights(encoder, fold(half))
+        except (KeyError, ValueError) as error:
+            raise ModelError(f"{weights}: not the weights of such a network: {error}") from None
+        self._float = tf.function(encoder, input_signature=[tf.TensorSpec((1, 112, 112, 3), tf.float32)])
+
+    def codes(self, chip: Image) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """The raw identity code and appearance code of one chip, in the units of before quantisation."""
+        identity, appearance = self._float(chip[None].astype(np.float32))
+        return identity.numpy()[0], appearance.numpy()[0]
