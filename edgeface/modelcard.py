@@ -39,7 +39,10 @@ class Sameness(Struct, frozen=True):
 
 
 class ModelCard(Struct, frozen=True):
-    """What is known of a network; see the shipped model.json."""
+    """What is known of a network; see the shipped model.json.
+
+    ``min_norm`` is the embedding's norm below which a view is too poor to tell anything: 5 % of clear portraits are.
+    """
 
     name: str
     encoder: NetworkFile
@@ -50,6 +53,7 @@ class ModelCard(Struct, frozen=True):
     alignment: list[list[float]]
     thresholds: list[Threshold]
     sameness: Sameness
+    min_norm: float
     calibration: dict[str, Any]
     metrics: dict[str, Any]
     cost: dict[str, Any]

@@ -39,6 +39,8 @@ class Pipeline:
         if fitness < min_quality:
             return Observation(face, fitness)
         embedding = (self._embedder.template if enrolling else self._embedder.embed)(chip)
+        if min_quality and embedding.norm < self._embedder.card.min_norm:
+            return Observation(face, fitness)
         return Observation(face, fitness, embedding, self._matcher.match(embedding.vector))
 
     def _refresh(self) -> None:

@@ -38,6 +38,7 @@ def card() -> ModelCard:
         alignment=[],
         thresholds=[Threshold(0.1, 0.2), Threshold(0.01, 0.3), Threshold(0.001, 0.4), Threshold(0.0001, 0.5)],
         sameness=Sameness(20.0, -5.0),
+        min_norm=0.0,
         calibration={},
         metrics={},
         cost={},

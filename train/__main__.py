@@ -1,4 +1,4 @@
-"""The training module's command line: python -m train prepare | fit | export | evaluate | compare."""
+"""The training module's command line: python -m train prepare | fit | export | evaluate | compare | sweep | report."""
 
 import os
 import sys
@@ -115,6 +115,35 @@ def compare(
 
     work(folders, images, pairs, model if model.is_dir() else model.parent, peers, cache, out)
     typer.echo(f"{out}, with plots in {out.with_suffix('')}")
+
+
+@app.command()
+def sweep(
+    fer: Annotated[Path, typer.Argument(metavar="FER2013.npz", help="x_train, x_validation and x_test, 48 x 48 grey uint8.")],
+    folders: Prepared,
+    images: Annotated[Path, typer.Option(help="A folder in LFW's layout, of people who are not in the prepared ones.")],
+    pairs: Annotated[Path, typer.Option(help="Pairs in LFW's format.")],
+    out: Annotated[Path, typer.Option(help="The results' folder; what is done there already is kept.")],
+    model: Annotated[Path, typer.Option(help="The folder of the network at the road's end; else the shipped one.")] = SHIPPED,
+    docs: Annotated[Path | None, typer.Option(help="Write the page about it into this folder, as report does.")] = None,
+) -> None:
+    """Go the road from a dense autoencoder to our network, experiment by experiment; Ctrl-C, and the same command goes on."""
+    from train.sweep import sweep as work
+
+    work(fer, folders, images, pairs, out, model)
+    if docs:
+        report(out, docs)
+
+
+@app.command()
+def report(
+    results: Annotated[Path, typer.Option("--sweep", help="The folder of a finished sweep.")],
+    out: Annotated[Path, typer.Option(help="Where autoencoders.md and the folder of its plots go.")],
+) -> None:
+    """Write the page about a sweep, figures, sentences about them and plots."""
+    from train.report import report as work
+
+    typer.echo(f"{work(results, out)}")
 
 
 if __name__ == "__main__":

@@ -50,8 +50,10 @@ def flat(faces: NDArray[np.uint8]) -> Faces:
 
 
 def build(pixels: int = SIDE * SIDE, hidden: int = HIDDEN, *, noise: float = 0.0, dropout: float = 0.0) -> keras.Model:
-    """The dense autoencoder. In training, ``noise`` is the standard deviation of what is added to the pixels that it sees,
-    and ``dropout`` the share of hidden units that are left out.
+    """The dense autoencoder.
+
+    In training, ``noise`` is the standard deviation of what is added to the pixels that it sees, and ``dropout`` the share of
+    hidden units that are left out.
     """
     inputs = keras.Input((pixels,), name="face")
     seen = layers.GaussianNoise(noise)(inputs) if noise else inputs

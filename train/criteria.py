@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Floats = NDArray[np.floating[Any]]
+DRAWS = 2000
 
 
 def bic(mean_squared_error: float, residuals: int, parameters: int) -> float:
@@ -34,7 +35,7 @@ def accuracy_difference(
     other: NDArray[np.bool_],
     same: NDArray[np.bool_],
     people: NDArray[np.int64],
-    draws: int = 2000,
+    draws: int = DRAWS,
     seed: int = 0,
 ) -> tuple[float, float, float]:
     """By how much ``right`` is right more often than ``other`` on the same pairs, and the ends of its 95 % interval.

@@ -32,6 +32,9 @@ CALIBRATION = 600
 """Training chips that fix the ranges of the activations."""
 
 FARS = (1e-1, 1e-2, 1e-3, 1e-4, 1e-5)
+POOR_SHARE = 0.05
+"""Held-out portraits that the gate on the embedding's norm turns away; docs/network.md shows what it is good for."""
+
 MIN_COSINE = 0.95
 """Lowest mean cosine between the int8 and the float embedding that is let through."""
 
@@ -46,7 +49,7 @@ def export(run: Path, folders: Sequence[Path], out: Path, name: str = "edgeface"
     """
     keras.mixed_precision.set_global_policy("float32")
     recipe = _recipe(run)
-    shape = msgspec.convert(recipe["shape"], Shape)
+    shape, data = msgspec.convert(recipe["shape"], Shape), recipe.pop("data")
     training, held_out = load(folders).split()
     if not len(held_out):
         raise ModelError("nobody is held out to set the thresholds on: prepare folders with one subfolder a person")
@@ -60,7 +63,6 @@ def export(run: Path, folders: Sequence[Path], out: Path, name: str = "edgeface"
         files = {"encoder": encoder_bytes, "decoder": decoder_bytes}
         for half, data in files.items():
             (part / f"{half}.tflite").write_bytes(data)
-        manifests = [json.loads((folder / "manifest.json").read_text()) for folder in folders]
         card = ModelCard(
             name=name,
             **{half: _network(part / f"{half}.tflite") for half in files},
@@ -70,10 +72,11 @@ def export(run: Path, folders: Sequence[Path], out: Path, name: str = "edgeface"
             alignment=TEMPLATE.astype(float).round(4).tolist(),
             thresholds=[Threshold(0.5, 0.0), Threshold(1e-6, 1.0)],
             sameness=Sameness(1.0, 0.0),
+            min_norm=0.0,
             calibration={},
             metrics={},
             cost={"multiply_adds": multiply_adds(encoder), "parameters": encoder.count_params()},
-            training={"recipe": recipe, "data": manifests, "date": datetime.now(UTC).date().isoformat(), **_progress(run)},
+            training={"recipe": recipe, "data": data, "date": datetime.now(UTC).date().isoformat(), **_progress(run)},
             licence=LICENCE,
             commit=_commit(),
         )
@@ -171,7 +174,10 @@ def _measured(card: ModelCard, folder: Path, encoder: keras.Model, held_out: Chi
     # Landmarks are less exact on a device than on portraits, and four times the comparisons steady the low rates.
     chips, shaken = (held_out.take(rows, np.full(len(rows), view))[0] for view in (0, 2))
     both, people = np.concatenate([chips, shaken]), np.tile(held_out.people, 2)
-    templates, probes = (np.stack([embed(chip).vector for chip in both]) for embed in (embedder.template, embedder.embed))
+    templates = np.stack([embedder.template(chip).vector for chip in both])
+    embeddings = [embedder.embed(chip) for chip in both]
+    probes = np.stack([embedding.vector for embedding in embeddings])
+    norms = [embedding.norm for embedding in embeddings[: len(chips)]]
     floats = np.stack([encoder(chip[None].astype(np.float32))[0].numpy()[0] for chip in chips[:500]])
     cosines = np.sum(probes[: len(floats)] * floats, axis=1) / np.linalg.norm(floats, axis=1)
     if cosines.mean() < MIN_COSINE:
@@ -193,6 +199,7 @@ def _measured(card: ModelCard, folder: Path, encoder: keras.Model, held_out: Chi
         card,
         thresholds=[Threshold(far, round(threshold_at_far(unmatched, far), 4)) for far in usable],
         sameness=Sameness(*(round(value, 4) for value in fit_sameness(matched, unmatched))),
+        min_norm=round(float(np.quantile(norms, POOR_SHARE)), 2),
         calibration={
             "data": "held-out people of the training data, each photo aligned and with shaken landmarks",
             "people": len(set(held_out.people)),

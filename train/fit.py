@@ -228,8 +228,9 @@ def fit(
     training, held_out = load(folders).split()
     if len(training) < recipe.batch:
         raise DataError(f"{len(training)} chips to train on, and {recipe.batch} a batch: prepare more, or lower --batch")
+    made_of = {"shape": asdict(shape), "data": [json.loads((folder / "manifest.json").read_text()) for folder in folders]}
     with workers.strategy.scope():
-        return _fit(workers, training, held_out, out, Autoencoder(shape, recipe, training), shape, start, minutes_between)
+        return _fit(workers, training, held_out, out, Autoencoder(shape, recipe, training), made_of, start, minutes_between)
 
 
 def _fit(
@@ -238,7 +239,7 @@ def _fit(
     held_out: Chips,
     out: Path,
     model: Autoencoder,
-    shape: Shape,
+    made_of: dict[str, Any],
     start: Path | None,
     minutes_between: float,
 ) -> dict[str, Any]:
@@ -249,14 +250,14 @@ def _fit(
     latest = tf.train.latest_checkpoint(str(out / "checkpoints"))
     begun: dict[str, Any] = {}
     if latest:
-        begun = _check_resumable(out, recipe, shape, start)
+        begun = _check_resumable(out, recipe, made_of["shape"], start)
         checkpoint.restore(latest).assert_existing_objects_matched()
     elif start:
         model.load(load_weights(start))
         begun = {"from": f"sha256:{hashlib.sha256(start.read_bytes()).hexdigest()}"}
     out.mkdir(parents=True, exist_ok=True)
     if workers.is_chief:
-        (out / "recipe.json").write_text(json.dumps({**begun, **asdict(recipe), "shape": asdict(shape)}, indent=2) + "\n")
+        (out / "recipe.json").write_text(json.dumps({**begun, **asdict(recipe), **made_of}, indent=2) + "\n")
         print(
             f"{len(training)} chips to train on, {len(held_out)} to validate, steps {int(step.numpy())} to {recipe.steps}",
             flush=True,
@@ -302,10 +303,10 @@ def _fit(
     return line
 
 
-def _check_resumable(out: Path, recipe: Recipe, shape: Shape, start: Path | None) -> dict[str, Any]:
+def _check_resumable(out: Path, recipe: Recipe, shape: dict[str, Any], start: Path | None) -> dict[str, Any]:
     """What is known of the run's start, if it can go on so."""
     before = json.loads((out / "recipe.json").read_text())
-    now = json.loads(json.dumps({"batch": recipe.batch, "seed": recipe.seed, "shape": asdict(shape)}))
+    now = json.loads(json.dumps({"batch": recipe.batch, "seed": recipe.seed, "shape": shape}))
     for key, value in now.items():
         if before[key] != value:
             raise ModelError(f"{out}: was begun with {key} {before[key]}, not {value}; go on with that, or give another --out")

@@ -14,9 +14,11 @@ from numpy.typing import NDArray
 from edgeface.errors import DataError
 from edgeface.files import write_whole
 from train import article, encoders
+from train.criteria import DRAWS
 from train.sweep import ENCODERS, PARTS, SHAPE, bundled_chips, shrink, slug
 
 matplotlib.use("Agg")
+TEMPLATE = Path(__file__).with_suffix(".md")
 Figures = dict[str, Any]
 
 CRITERIA = {
@@ -58,7 +60,7 @@ class Found:
         self.grid = [self._read(f"grid-{hidden}") for hidden in self.settings["budget"]["hidden"]]
         self.overfit = {name: self._read(f"overfit-{slug(name)}")["curve"] for name in article.CURES}
         self.cost = self._read("cost")
-        self.encoders = {"article": {"code": article.HIDDEN, **self.article}}
+        self.encoders = {"article": {**self.article, **self.article["encoder"], "code": article.HIDDEN}}
         self.encoders |= {slug(name): self._read(f"encoder-{slug(name)}") for name in ENCODERS}
         self.encoders["shipped"] = self._read("shipped")
         self.losses = [self._read(f"loss-{count}") for count in range(1, len(PARTS) + 1)]
@@ -99,321 +101,240 @@ def report(sweep: Path, out: Path) -> Path:
 
 
 def compose(found: Found) -> str:
-    """The page's text."""
-    parts = (_opening, _article, _grid, _overfit, _cost, _encoders, _losses)
-    return "\n\n".join(part(found).strip() for part in parts) + "\n"
+    """The page's text: report.md with its fields filled in."""
+    settings, shipped, history = found.settings, found.encoders["shipped"], found.article["history"]
+    fields = {
+        **{name: settings[name] for name in ("budget", "pairs", "training", "held_out")},
+        "fer": settings["fer2013"],
+        "sources": ", ".join(name for manifest in settings["prepared"] for name in manifest["sources"]),
+        "hidden": article.HIDDEN,
+        "pixels": article.SIDE**2,
+        "article": found.article,
+        "article_rate": article.RATE,
+        "article_batch": article.BATCH,
+        "article_table": _article_table(found),
+        "article_ratio": history["val_loss"][-1] / history["loss"][-1],
+        "article_sentence": _article_sentence(found),
+        "article_accuracy": _percent(found.article["accuracy"]),
+        "sizes": _join([str(row["hidden"]) for row in found.grid]),
+        "grid_table": _grid_table(found),
+        "picks_table": _table(["criterion", "picks"], [[CRITERIA[name][0], _pick(found, name)] for name in CRITERIA]),
+        "grid_sentence": _grid_sentence(found),
+        "cures": article.CURES,
+        "overfit_table": _overfit_table(found),
+        "overfit_sentence": _overfit_sentence(found),
+        "code": encoders.CODE,
+        "widths": ", ".join(str(width) for width in encoders.WIDTHS),
+        "processor": found.cost["processor"],
+        "cost_table": _cost_table(found),
+        "cost_sentence": _cost_sentence(found),
+        "batch": encoders.BATCH,
+        "rate": encoders.RATE,
+        "digest": shipped["digest"][:19],
+        "draws": DRAWS,
+        "encoders_table": _encoders_table(found),
+        "encoders_sentence": _encoders_sentence(found),
+        "shape_widths": "-".join(str(width) for width in SHAPE.widths),
+        "losses_table": _losses_table(found),
+        "losses_sentence": _losses_sentence(found),
+    }
+    return TEMPLATE.read_text(encoding="utf-8").format(**fields)
 
 
-def _opening(found: Found) -> str:
-    settings = found.settings
-    fer, pairs = settings["fer2013"], settings["pairs"]
-    sources = ", ".join(name for manifest in settings["prepared"] for name in manifest["sources"])
-    training, held_out = settings["training"], settings["held_out"]
-    return f"""
-# From a dense autoencoder to our network
-
-This page is generated, figures, sentences about them and plots, by
-
-```sh
-python -m train sweep fer2013-subset.npz prepared --images celeba-dev --pairs celeba-dev-pairs.txt --out sweep --docs docs
-```
-
-It follows one road: the dense autoencoder of an article, exactly as it stands there; how large its hidden layer should be; what happens
-when it learns by heart; what it costs when pictures grow; what else the same size can be trained for; and what each part of our own loss
-gives. "Verification accuracy" is one thing throughout: LFW's protocol (each fold at the threshold that is best on the others) on the
-{pairs["count"]:,} pairs of {pairs["file"]}, with faces found and aligned by the device's own detector. Guessing gives 50 %. None of the people in
-these pairs is in any training set, but the pairs served for development: choices were made on them.
-
-| data | what for |
-| --- | --- |
-| FER2013: {fer["train"]:,} faces to train on, {fer["validation"]:,} for validation, {fer["test"]:,} for the test, 48 x 48 grey | the first three sections |
-| {sources}, aligned: {training["faces"]:,} faces ({training["people"]:,} people with two or more) to train on, {held_out["faces"]:,} of {held_out["people"]:,} other people held out | the last two |
-| {pairs["file"]} | verification accuracy |
-
-FER2013's faces are cropped, not aligned by landmarks as ours are: an encoder that was trained on them meets another framing in the pairs.
-"""
+def _article_table(found: Found) -> str:
+    figures, history = found.article, found.article["history"]
+    rows = {
+        "training, mean over the last epoch": history["loss"][-1],
+        "validation, after the last epoch": history["val_loss"][-1],
+        "test": figures["test_mse"],
+        "test, with the mean training face for every face": figures["mean_face_mse"],
+    }
+    return _table(["", "MSE"], [[name, f"{value:.5f}"] for name, value in rows.items()])
 
 
-def _article(found: Found) -> str:
-    figures, budget = found.article, found.settings["budget"]
-    history = figures["history"]
-    best = int(np.argmin(history["val_loss"]))
-    still = (
-        "It is lowest in the last epoch: the network had not finished learning."
-        if best == len(history["val_loss"]) - 1
-        else f"It is lowest after epoch {best + 1}."
-    )
-    return f"""
-## The article's autoencoder
-
-48 x 48 grey pixels, divided by 255; a dense layer of {article.HIDDEN} units with ReLU; a dense layer of {article.SIDE**2:,} with a sigmoid:
-{figures["parameters"]:,} parameters. Adam at {article.RATE:g}, mean squared error, {budget["epochs"]} epochs, batches of {article.BATCH}, shuffled, with validation
-(`train/article.py`).
-
-| | MSE |
-| --- | --- |
-| training, mean over the last epoch | {history["loss"][-1]:.5f} |
-| validation, after the last epoch | {history["val_loss"][-1]:.5f} |
-| test | {figures["test_mse"]:.5f} |
-| test, with the mean training face for every face | {figures["mean_face_mse"]:.5f} |
-
-The validation error after the last epoch is {history["val_loss"][-1] / history["loss"][-1]:.2f} times the training error. {still}
-
-![Training and validation error by epoch](autoencoders/article.png)
-
-Its {article.HIDDEN} hidden numbers, compared as embeddings, give a verification accuracy of {_percent(figures["accuracy"])}. (Of every autoencoder on this page the code
-is compared by cosine once the mean code of its training faces is subtracted; without that, codes that are nowhere negative are all alike.)
-
-Above originals, below what it makes of them. They are the public-domain photos of the demo, for other people's photos are not ours to
-publish; the same for ten test faces of FER2013 is in `article-faces.png` in the sweep's own folder.
-
-![Originals over rebuilt faces](autoencoders/article-faces.png)
-"""
+def _article_sentence(found: Found) -> str:
+    errors = found.article["history"]["val_loss"]
+    best = int(np.argmin(errors))
+    if best == len(errors) - 1:
+        return "It is lowest in the last epoch: the network had not finished learning."
+    return f"It is lowest after epoch {best + 1}."
 
 
-def _grid(found: Found) -> str:
-    budget = found.settings["budget"]
+def _grid_table(found: Found) -> str:
+    head = ["hidden", "parameters", "training MSE", "held-out MSE", "BIC, millions", "gain, bits a face", "accuracy, %"]
     rows = [
         [
             row["hidden"],
             f"{row['parameters']:,}",
             _spread(row["train_mse"], "{:.5f}"),
             _spread(row["mse"], "{:.5f}"),
-            f"{np.mean(row['bic']):,.0f}",
+            f"{np.mean(row['bic']) / 1e6:.2f}",
             _spread(row["gain"], "{:,.0f}"),
             _spread([100 * value for value in row["accuracy"]], "{:.1f}"),
         ]
         for row in found.grid
     ]
-    head = ["hidden", "parameters", "training MSE", "held-out MSE", "BIC", "gain, bits a face", "accuracy, %"]
+    return _table(head, rows)
+
+
+def _grid_sentence(found: Found) -> str:
+    """Whether the criteria agree, and how firm the choice by accuracy is."""
     chosen = {name: _pick(found, name) for name in CRITERIA}
-    picks = [[CRITERIA[name][0], size] for name, size in chosen.items()]
-    return f"""
-## How many hidden units?
-
-A grid search over {", ".join(str(size) for size in budget["hidden"])}, by {budget["folds"]}-fold cross-validation on FER2013's training faces: the article's training
-({budget["epochs"]} epochs) on all folds but one, judged on that one. Means over the folds, and their standard deviation.
-
-- **BIC** = N ln(MSE) + k ln(N), with N residuals (training faces times pixels), k weights and biases, and the MSE on the training
-  folds: Schwarz, 1978, for independent Gaussian residuals of one unknown variance. Neighbouring pixels' residuals are not
-  independent, and training stops before the maximum of the likelihood, so take it as the textbook's rule and no more.
-- **Information gain** = the sum over the pixels of 1/2 log2(variance / mean squared residual), on the held-out fold: how many bits the
-  rebuilt pixels tell of the true ones, if both are Gaussian and each pixel is taken for itself.
-- **Verification accuracy** of the hidden code on the pairs, each fold's network in turn.
-
-{_table(head, rows)}
-
-![Each criterion by hidden size](autoencoders/grid.png)
-
-{_table(["criterion", "picks"], picks)}
-
-{_agreement(found, chosen)}
-"""
-
-
-def _agreement(found: Found, chosen: dict[str, int]) -> str:
-    largest = max(found.settings["budget"]["hidden"])
-    sentences = []
     if len(set(chosen.values())) == 1:
-        sentences.append("All four pick the same size.")
+        sentences = ["All four pick the same size."]
     else:
-        sentences.append(
-            "They do not all agree: error and gain ask how well pixels are rebuilt, BIC what that costs in parameters,"
-        )
-        sentences.append("and accuracy asks whether people are told apart, which nothing in the training asks for.")
+        sentences = [
+            "They do not agree: error and gain ask how well pixels are rebuilt, BIC whether that is worth its parameters, and "
+            "accuracy whether people are told apart, which nothing in the training asks for."
+        ]
+    largest = max(row["hidden"] for row in found.grid)
     edge = [CRITERIA[name][0] for name, size in chosen.items() if size == largest]
     if edge:
-        sentences.append(f"{_upper(_join(edge))} would have the largest on offer, and perhaps a larger one still.")
+        sentences.append(f"The largest size on offer, and so perhaps a larger one still, is the choice of: {', '.join(edge)}.")
     accuracies = {row["hidden"]: row["accuracy"] for row in found.grid}
+    means = [float(np.mean(values)) for values in accuracies.values()]
     best = accuracies[chosen["accuracy"]]
-    floor = float(np.mean(best) - np.std(best, ddof=1) / np.sqrt(len(best)))
+    floor = max(means) - float(np.std(best, ddof=1)) / len(best) ** 0.5
     smallest = min(size for size, values in accuracies.items() if np.mean(values) >= floor)
     sentences.append(
-        f"The smallest size whose accuracy is within one standard error of the best is {smallest}; from the worst size to the best, "
-        f"accuracy goes from {_percent(min(np.mean(v) for v in accuracies.values()))} to {_percent(float(np.mean(best)))}."
+        f"From the worst size to the best, accuracy goes from {_percent(min(means))} to {_percent(max(means))}; the smallest "
+        f"size within one standard error of the best is {smallest}."
     )
-    return "\n".join(sentences)
+    return " ".join(sentences)
 
 
-def _overfit(found: Found) -> str:
-    budget = found.settings["budget"]
+def _overfit_table(found: Found) -> str:
+    head = ["against it", "epochs", "training MSE, end", "validation MSE, end", "ratio", "lowest validation MSE", "in epoch"]
     rows = []
     for name, curve in found.overfit.items():
-        best = min(range(len(curve)), key=lambda at, curve=curve: curve[at][1])  # type: ignore[misc]
-        end = [f"{value:.5f}" for value in curve[-1]]
-        rows.append([name, len(curve), *end, f"{curve[-1][1] / curve[-1][0]:.1f}", f"{curve[best][1]:.5f}", best + 1])
-    head = ["against it", "epochs", "training MSE, end", "validation MSE, end", "ratio", "lowest validation MSE", "in epoch"]
+        training, validation = curve[-1]
+        best = _best(curve)
+        end = [f"{training:.5f}", f"{validation:.5f}", f"{validation / training:.1f}"]
+        rows.append([name, len(curve), *end, f"{curve[best][1]:.5f}", best + 1])
+    return _table(head, rows)
+
+
+def _overfit_sentence(found: Found) -> str:
+    """What happens without a cure, and which cures lower the validation error of the weights that one is left with."""
     plain = found.overfit["nothing"]
-    lowest = min(range(len(plain)), key=lambda at: plain[at][1])
-    story = (
-        f"Without a cure the validation error falls to {plain[lowest][1]:.5f} in epoch {lowest + 1} and is {plain[-1][1]:.5f} at the end, "
-        f"{100 * (plain[-1][1] / plain[lowest][1] - 1):.1f} % higher, while the training error goes on falling, from "
-        f"{plain[lowest][0]:.5f} to {plain[-1][0]:.5f}: what is learnt after that epoch is these {budget['overfit_faces']} faces and not faces."
-        if plain[-1][1] > plain[lowest][1] and plain[-1][0] < plain[lowest][0]
-        else "Without a cure the validation error did not rise again in this run."
-    )
-    kept = {
-        name: min(row[1] for row in curve) if name == "early stop" else curve[-1][1] for name, curve in found.overfit.items()
-    }
-    cures = [name for name in kept if name != "nothing"]
-    better = sorted((name for name in cures if kept[name] < kept["nothing"]), key=lambda name: kept[name])
-    worse = [name for name in cures if name not in better]
-    verdict = (
-        f"Lower validation error in the end than without: {_join([f'{name} ({kept[name]:.5f})' for name in better]) or 'none'}."
-        + (f" Not lower: {_join([f'{name} ({kept[name]:.5f})' for name in worse])}." if worse else "")
-    )
-    cure = article.CURES
-    return f"""
-## Learning by heart, and what cures it
-
-To see it clearly: {budget["overfit_hidden"]} hidden units, only {budget["overfit_faces"]} of the training faces, {budget["overfit_epochs"]} epochs of batches of {budget["overfit_batch"]}. Errors are on
-faces as they are, without noise, dropout or augmentation, after each epoch; validation is FER2013's {found.settings["fer2013"]["validation"]:,} faces.
-
-- weight decay: {cure["weight decay"].weight_decay:g} (AdamW); dropout: {cure["dropout"].dropout:g} of the hidden units;
-- denoising: Gaussian noise of standard deviation {cure["denoising"].noise:g} on the pixels that go in, none on those to be rebuilt;
-- augmentation: mirrored, shifted by up to 3 pixels, other brightness and contrast, in and out alike;
-- early stop: {cure["early stop"].patience} epochs without a lower validation error end the training, and the best epoch's weights are kept.
-
-{_table(head, rows)}
-
-{story}
-{verdict}
-
-![Training and validation error with each cure](autoencoders/overfitting.png)
-"""
-
-
-def _cost(found: Found) -> str:
-    rows = found.cost["rows"]
-    cells = {(row["side"], row["colour"], row["encoder"]): row for row in rows}
-    table = []
-    for side, colour in dict.fromkeys((row["side"], row["colour"]) for row in rows):
-        pair = [cells[side, colour, encoder] for encoder in ("dense", "convolutional")]
-        table.append(
-            [
-                f"{side} px, {colour}",
-                *(f"{row['parameters']:,}" for row in pair),
-                *(f"{row['multiply_adds'] / 1e6:.2f}" for row in pair),
-                *(f"{row['milliseconds']:.3f}" for row in pair),
-            ]
+    lowest = _best(plain)
+    (training, validation), (last_training, last_validation) = plain[lowest], plain[-1]
+    if last_validation > validation and last_training < training:
+        story = (
+            f"Without a cure the validation error falls to {validation:.5f} in epoch {lowest + 1} and then rises to "
+            f"{last_validation:.5f}, by {100 * (last_validation / validation - 1):.1f} %, while the training error goes on "
+            f"falling, from {training:.5f} to {last_training:.5f}: what is learnt from there on is these faces, not faces."
         )
-    head = ["picture", "dense: parameters", "conv.", "dense: M multiply-adds", "conv.", "dense: ms", "conv."]
-    first, last = rows[0], rows[-2]
-    growth = {
-        kind: cells[last["side"], last["colour"], kind]["parameters"]
-        / cells[first["side"], first["colour"], kind]["parameters"]
-        for kind in ("dense", "convolutional")
+    else:
+        story = "Without a cure the validation error did not rise again in this run."
+    left = {name: curve[-1][1] for name, curve in found.overfit.items()}
+    early = found.overfit["early stop"]
+    left["early stop"] = early[_best(early)][1]
+    told = {
+        name: f"{name} ({value:.5f})" for name, value in sorted(left.items(), key=lambda item: item[1]) if name != "nothing"
     }
-    return f"""
-## What large pictures cost
-
-Encoders alone, to a code of {encoders.CODE}; the dense decoder costs as much again. The convolutional encoder has four 3 x 3 convolutions of stride 2
-({", ".join(str(width) for width in encoders.WIDTHS)} channels) and a dense layer over the map that is left. Times are the median of {found.settings["budget"]["timings"]} runs as float TFLite, one
-thread, on {found.cost["processor"]}.
-
-{_table(head, table)}
-
-![Parameters and time by picture size](autoencoders/cost.png)
-
-From {first["side"]} pixels in {first["colour"]} to {last["side"]} in {last["colour"]} the dense encoder's parameters grow {growth["dense"]:.1f} times, and it has one multiply-add a weight: a dense
-layer knows no two pixels that are neighbours, so every pixel has its own {encoders.CODE} weights. The convolutional encoder's grow {growth["convolutional"]:.1f} times, for
-its kernels are the same at every place; it pays in multiply-adds instead.
-"""
+    better = [text for name, text in told.items() if left[name] < last_validation]
+    worse = [text for name, text in told.items() if left[name] >= last_validation]
+    verdict = f"With a lower validation error in the end than without a cure: {_join(better) or 'none'}."
+    return f"{story} {verdict}" + (f" Not lower, at the strength given above: {_join(worse)}." if worse else "")
 
 
-def _encoders(found: Found) -> str:
-    budget = found.settings["budget"]
+def _cost_table(found: Found) -> str:
+    head = ["picture", "dense: parameters", "conv.", "dense: M multiply-adds", "conv.", "dense: ms", "conv."]
+    cells = _costs(found)
+    table = []
+    for picture, pair in cells.items():
+        parameters, operations, times = (
+            [form.format(factor * row[name]) for row in pair]
+            for name, factor, form in (
+                ("parameters", 1, "{:,}"),
+                ("multiply_adds", 1e-6, "{:.2f}"),
+                ("milliseconds", 1, "{:.3f}"),
+            )
+        )
+        table.append([picture, *parameters, *operations, *times])
+    return _table(head, table)
+
+
+def _cost_sentence(found: Found) -> str:
+    cells = _costs(found)
+    first, *_, last = cells
+    dense, convolutional = (
+        big["parameters"] / small["parameters"] for small, big in zip(cells[first], cells[last], strict=True)
+    )
+    return (
+        f"From {first} to {last} the dense encoder's parameters grow {dense:.1f} times, the convolutional encoder's "
+        f"{convolutional:.1f} times."
+    )
+
+
+def _encoders_table(found: Found) -> str:
+    head = ["encoder", "code", "parameters", "M multiply-adds", "held-out MSE", "accuracy, %", "TAR", "against dense"]
     rows = []
     for name, label in ROWS.items():
-        row = found.encoders[name]
-        told = found.verification[name]
+        row, told = found.encoders[name], found.verification[name]
         rows.append(
             [
                 label,
                 row["code"],
-                _known(row.get("parameters"), "{:,}"),
-                _known(_millions(row.get("multiply_adds")), "{:.1f}"),
-                _known(row.get("mse"), "{:.5f}"),
-                f"{_percent(row['accuracy'])} ({100 * row['accuracy_std']:.1f})",
+                f"{row['parameters']:,}",
+                f"{row['multiply_adds'] / 1e6:.1f}",
+                f"{row['mse']:.5f}" if "mse" in row else "",
+                f"{100 * row['accuracy']:.1f} ± {100 * row['accuracy_std']:.1f}",
                 f"{row['tar']:.3f}",
-                "" if name == "dense" else _interval(told),
+                "" if name == "dense" else "{difference:+.1f} ({low:+.1f} to {high:+.1f})".format_map(_points(told)),
             ]
         )
-    head = ["encoder", "code", "parameters", "M multiply-adds", "held-out MSE", "accuracy", "TAR", "against dense, points"]
-    groups: dict[str, list[str]] = {"above": [], "level": [], "below": []}
+    return _table(head, rows)
+
+
+def _encoders_sentence(found: Found) -> str:
+    """Which rows the interval tells from the dense autoencoder, which of them rebuilds best, and where the road ends."""
+    groups: dict[str, list[str]] = {
+        "More accurate than the dense autoencoder, by the whole interval": [],
+        "Not told apart from it": [],
+        "Less accurate, by the whole interval": [],
+    }
+    above, level, below = groups.values()
     for name, label in ROWS.items():
         if name != "dense":
             told = found.verification[name]
-            groups["above" if told["low"] > 0 else "below" if told["high"] < 0 else "level"].append(label)
-    verdicts = {
-        "above": "More accurate than the dense autoencoder, by the whole interval",
-        "level": "Not told apart from it",
-        "below": "Less accurate, by the whole interval",
+            (above if told["low"] > 0 else below if told["high"] < 0 else level).append(label)
+    verdicts = [f"{verdict}: {'; '.join(labels)}." for verdict, labels in groups.items() if labels]
+    errors = {name: found.encoders[name]["mse"] for name in ("dense", "eigenfaces", "convolutional")}
+    best = min(errors, key=lambda name: errors[name])
+    wrong = {name: _percent(1 - found.encoders[name]["accuracy"]) for name in ("dense", "shipped")}
+    return (
+        f"{' '.join(verdicts)} Of the three that only rebuild (dense, PCA, convolutional), {ROWS[best]} has the lowest error "
+        f"on held-out people, {errors[best]:.5f}. The network that ships is wrong on {wrong['shipped']} of the pairs, the "
+        f"dense autoencoder on {wrong['dense']}."
+    )
+
+
+def _losses_table(found: Found) -> str:
+    head = ["loss", "weight", "cosine with the teacher", "TAR", "accuracy, %"]
+    rows = [
+        [
+            PART_NAMES[part],
+            f"{row['weights'][part]:g}",
+            f"{row['teacher_cosine']:.3f}",
+            f"{row['tar_1e-2']:.3f}" if "tar_1e-2" in row else "",
+            f"{100 * row['accuracy']:.1f} ± {100 * row['accuracy_std']:.1f}",
+        ]
+        for part, row in zip(PARTS, found.losses, strict=True)
+    ]
+    return _table(head, rows)
+
+
+def _losses_sentence(found: Found) -> str:
+    accuracies = [100 * row["accuracy"] for row in found.losses]
+    steps = {
+        PART_NAMES[part][2:]: after - before for part, before, after in zip(PARTS[1:], accuracies, accuracies[1:], strict=False)
     }
-    verdict = " ".join(f"{verdicts[kind]}: {_join(labels, '; ')}." for kind, labels in groups.items() if labels)
-    shipped, dense = found.encoders["shipped"], found.encoders["dense"]
-    rebuilding = {name: found.encoders[name]["mse"] for name in ("dense", "eigenfaces", "convolutional")}
-    best = min(rebuilding, key=lambda name: rebuilding[name])
-    return f"""
-## What the encoder is trained for
-
-The same code size, {encoders.CODE} numbers, the same faces (48 x 48 grey, of the aligned training faces) and the same budget, {budget["faces"]:,} presentations in batches
-of {encoders.BATCH}, half of them mirrored (`train/encoders.py`); PCA has seen every face once, and has no budget to spend. Adam from {encoders.RATE:g} down to zero. Classification is the
-margin loss of `train/losses.py` over the people of the training set. "The teacher's relations" is the relational loss against SFace's
-embeddings. Two rows have other data: the article's network is the one above, trained on FER2013; the last row is the network in
-`edgeface/models` (`{shipped["digest"][:19]}`), which sees 112 x 112 in colour and was trained for far longer.
-
-"Accuracy" has the standard deviation of the folds, TAR is the true-accept rate at a false-accept rate of 1 %. The last column is the
-difference in accuracy from the dense autoencoder on the same pairs, with its 95 % interval: a paired bootstrap over the people in the
-pairs, 2,000 draws (`train/criteria.py`).
-
-{_table(head, rows)}
-
-![Verification accuracy of each](autoencoders/encoders.png)
-
-{verdict} Of the three that only rebuild, {ROWS[best]} has the lowest error ({rebuilding[best]:.5f}).
-The network that ships makes {_percent(1 - shipped["accuracy"])} errors where the dense autoencoder makes {_percent(1 - dense["accuracy"])}.
-
-What is rebuilt from {encoders.CODE} numbers, on faces that none of them was trained on (the last row from 128 + 32, at 56 x 56 in colour):
-
-![Faces rebuilt by each](autoencoders/encoders-faces.png)
-"""
-
-
-def _losses(found: Found) -> str:
-    budget = found.settings["budget"]
-    rows = []
-    for part, row in zip(PARTS, found.losses, strict=True):
-        rows.append(
-            [
-                PART_NAMES[part],
-                f"{row['weights'][part]:g}",
-                _known(row.get("teacher_cosine"), "{:.3f}"),
-                _known(row.get("tar_1e-2"), "{:.3f}"),
-                f"{_percent(row['accuracy'])} ({100 * row['accuracy_std']:.1f})",
-            ]
-        )
-    accuracies = [row["accuracy"] for row in found.losses]
-    steps = {PARTS[at]: accuracies[at] - accuracies[at - 1] for at in range(1, len(PARTS))}
     most = max(steps, key=lambda part: steps[part])
-    lost = [f"{PART_NAMES[part].removeprefix('+ ')} ({100 * step:+.1f})" for part, step in steps.items() if step <= 0]
-    verdict = f"The largest step in accuracy is that of {PART_NAMES[most].removeprefix('+ ')}, {100 * steps[most]:+.1f} points."
-    if lost:
-        verdict += f" No gain here: {_join(lost)}."
-    blocks = "-".join(str(width) for width in SHAPE.widths)
-    return f"""
-## What each part of the loss gives
-
-The loss of `python -m train fit`, part by part, each row with all parts of the rows above it at their usual weights. The network is a small
-one of our kind ({blocks} channels), trained on the same faces in the same order, {budget["fit_faces"]:,} presentations each, which is short: what a part gives in
-a long run may differ. Cosine with the teacher and TAR at a false-accept rate of 1 % are on the held-out people; accuracy is on the pairs.
-All in float, one embedding a photo, and no mean is subtracted, for the device subtracts none. The classes of the identity labels start at
-each person's mean embedding by the teacher.
-
-{_table(["loss", "weight", "cosine with the teacher", "TAR", "accuracy"], rows)}
-
-{verdict}
-"""
+    none = [f"{part} ({step:+.1f})" for part, step in steps.items() if step <= 0]
+    gained = f"The largest step in accuracy is {steps[most]:+.1f} points, by {most}." if steps[most] > 0 else ""
+    return f"{gained} No gain in accuracy here: {'; '.join(none)}." if none else gained
 
 
 def article_plot(found: Found) -> bytes:
@@ -432,10 +353,10 @@ def grid_plot(found: Found) -> bytes:
     figure, axes = _axes(4, (13, 3.4))
     sizes = [row["hidden"] for row in found.grid]
     for place, (name, (label, _)) in zip(axes, CRITERIA.items(), strict=True):
-        values = np.array([row[name] for row in found.grid]) * (100 if name == "accuracy" else 1)
+        factor, unit = {"accuracy": (100, ", %"), "bic": (1e-6, ", millions"), "gain": (1, ", bits")}.get(name, (1, ""))
+        values = factor * np.array([row[name] for row in found.grid])
         place.errorbar(sizes, values.mean(axis=1), values.std(axis=1), marker=".", capsize=3)
         place.axvline(_pick(found, name), color="tab:red", linestyle=":", label=f"picks {_pick(found, name)}")
-        unit = {"gain": ", bits", "accuracy": ", %"}.get(name, "")
         place.set(xscale="log", xlabel="hidden units", title=label + unit)
         place.set_xticks(sizes, [str(size) for size in sizes], fontsize=8)
         place.minorticks_off()
@@ -507,13 +428,14 @@ def encoders_plot(found: Found) -> bytes:
 
 
 def faces_plot(rows: Sequence[tuple[str, NDArray[np.uint8]]]) -> bytes:
-    """Rows of faces, each with its name, at twice their size."""
-    side, label, gap = 96, 330, 4
+    """Rows of faces, each with its name."""
+    side, gap, font = 72, 4, (cv2.FONT_HERSHEY_SIMPLEX, 0.4)
+    label = 16 + max(cv2.getTextSize(name, *font, 1)[0][0] for name, _ in rows)
     columns = max(len(faces) for _, faces in rows)
     sheet = np.full((len(rows) * (side + gap) + gap, label + columns * (side + gap), 3), 255, np.uint8)
     for at, (name, faces) in enumerate(rows):
         top = gap + at * (side + gap)
-        cv2.putText(sheet, name, (8, top + side // 2 + 5), cv2.FONT_HERSHEY_SIMPLEX, 0.45, (0, 0, 0), 1, cv2.LINE_AA)
+        cv2.putText(sheet, name, (8, top + side // 2 + 5), *font, (0, 0, 0), 1, cv2.LINE_AA)
         for column, face in enumerate(faces):
             colour = face if face.ndim == 3 else np.repeat(face[..., None], 3, axis=2)
             left = label + column * (side + gap)
@@ -582,21 +504,20 @@ def _percent(share: float) -> str:
     return f"{100 * share:.1f} %"
 
 
-def _interval(told: Figures) -> str:
-    return f"{100 * told['difference']:+.1f} ({100 * told['low']:+.1f} to {100 * told['high']:+.1f})"
+def _points(told: Figures) -> Figures:
+    return {name: 100 * value for name, value in told.items()}
 
 
-def _known(value: float | None, form: str) -> str:
-    return "–" if value is None else form.format(value)  # noqa: RUF001
+def _best(curve: Sequence[Sequence[float]]) -> int:
+    """The epoch, from 0, of the lowest validation error."""
+    return int(np.argmin([validation for _, validation in curve]))
 
 
-def _millions(value: float | None) -> float | None:
-    return None if value is None else value / 1e6
+def _costs(found: Found) -> dict[str, tuple[Figures, Figures]]:
+    """The dense and the convolutional encoder's costs, by picture, from the smallest on."""
+    rows = found.cost["rows"]
+    return {f"{a['side']} px, {a['colour']}": (a, b) for a, b in zip(rows[::2], rows[1::2], strict=True)}
 
 
-def _join(words: Sequence[str], comma: str = ", ") -> str:
-    return comma.join(words) if len(words) < 2 or comma != ", " else f"{', '.join(words[:-1])} and {words[-1]}"
-
-
-def _upper(text: str) -> str:
-    return text[:1].upper() + text[1:]
+def _join(words: Sequence[str]) -> str:
+    return " and ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)

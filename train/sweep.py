@@ -4,11 +4,13 @@ An experiment writes one JSON when it is done, and beside it the arrays that are
 """
 
 import hashlib
+import io
 import json
 import platform
 import signal
 import time
 from collections.abc import Callable, Sequence
+from contextlib import redirect_stdout
 from dataclasses import asdict, dataclass
 from functools import cached_property, partial
 from pathlib import Path
@@ -62,7 +64,7 @@ class Budget:
     overfit_batch: int = 10
     sides: tuple[int, ...] = (48, 64, 96, 112)
     timings: int = 300
-    faces: int = 80_000
+    faces: int = 120_000
     fit_faces: int = 40_000
     fit_batch: int = 128
 
@@ -129,6 +131,7 @@ class Sweep:
         return {
             "history": history,
             "parameters": model.count_params(),
+            "encoder": {"parameters": coder.count_params(), "multiply_adds": multiply_adds(coder)},
             "test_mse": float(np.mean(np.square(rebuilt - self._fer["test"]))),
             "mean_face_mse": float(np.mean(np.square(self._fer["train"].mean(axis=0) - self._fer["test"]))),
             **self._verified("article", self._coded(coder.predict_on_batch, self._fer["train"])),
@@ -196,7 +199,8 @@ class Sweep:
     def _loss(self, count: int) -> dict[str, Any]:
         """A small network of our kind, trained by the first ``count`` parts of the loss."""
         budget, run = self._budget, self._out / f"loss-{count}"
-        recipe = Recipe(faces=budget.fit_faces, batch=budget.fit_batch, **dict.fromkeys(PARTS[count:], 0.0))
+        without: dict[str, Any] = dict.fromkeys(PARTS[count:], 0.0)
+        recipe = Recipe(faces=budget.fit_faces, batch=budget.fit_batch, **without)
         handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
         try:
             fit(self._folders, run, recipe, shape=SHAPE)
@@ -310,7 +314,7 @@ def slug(name: str) -> str:
 def shrink(chips: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Chips as the small networks see them, (n, 48, 48, 1)."""
     small = [cv2.cvtColor(cv2.resize(chip, (SIDE, SIDE), interpolation=cv2.INTER_AREA), cv2.COLOR_RGB2GRAY) for chip in chips]
-    return np.stack(small)[..., None]
+    return np.asarray(np.stack(small)[..., None], np.uint8)
 
 
 def bundled_chips() -> NDArray[np.uint8]:
@@ -333,7 +337,8 @@ def _faces(data: Chips) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
 
 def _drawn(faces: NDArray[np.float32]) -> NDArray[np.uint8]:
     """Rows of 0..1, (..., 2304), as pictures of 0..255, (..., 48, 48)."""
-    return np.clip(np.rint(faces * 255.0), 0, 255).astype(np.uint8).reshape(*faces.shape[:-1], SIDE, SIDE)
+    pixels = np.clip(np.rint(faces * 255.0), 0, 255).reshape(*faces.shape[:-1], SIDE, SIDE)
+    return np.asarray(pixels, np.uint8)
 
 
 def _identities(weights: dict[str, NDArray[Any]], chips: NDArray[np.uint8]) -> NDArray[np.float32]:
@@ -351,7 +356,8 @@ def _identities(weights: dict[str, NDArray[Any]], chips: NDArray[np.uint8]) -> N
 
 def _milliseconds(model: Any, timings: int) -> float:
     """Median time of one face through the model as float TFLite."""
-    network, _ = interpreter(tf.lite.TFLiteConverter.from_keras_model(model).convert(), threads=1)
+    with redirect_stdout(io.StringIO()):  # Keras tells where it saves the model in between
+        network, _ = interpreter(tf.lite.TFLiteConverter.from_keras_model(model).convert(), threads=1)
     (given,) = network.get_input_details()
     network.set_tensor(given["index"], np.random.default_rng(0).uniform(0, 255, given["shape"]).astype(np.float32))
     times = []

@@ -20,7 +20,7 @@ FAR = 1e-2
 
 @dataclass(frozen=True, eq=False)
 class Trial:
-    """Pairs to verify, and the aligned chips of their photos; ``left`` and ``right`` are each pair's rows, -1 without a face."""
+    """Pairs to verify and the aligned chips of their photos; ``left`` and ``right`` are a pair's rows, -1 without a face."""
 
     pairs: Pairs
     chips: NDArray[np.uint8]
@@ -71,10 +71,10 @@ def open_trial(images: Path, pairs: Pairs, cache: Path) -> Trial:
     """
     names = np.unique([*pairs.left, *pairs.right])
     if not cache.is_file():
-        found = [portrait and portrait.chip for portrait in portraits(images, list(names), detectors.create())]
-        chips = np.stack([np.zeros((CHIP_SIZE, CHIP_SIZE, 3), np.uint8) if chip is None else chip for chip in found])
+        found = portraits(images, list(names), detectors.create())
+        nobody = np.zeros((CHIP_SIZE, CHIP_SIZE, 3), np.uint8)
         part = cache.with_suffix(".part.npz")
-        np.savez(part, chips=chips, seen=[chip is not None for chip in found])
+        np.savez(part, chips=[face.chip if face else nobody for face in found], seen=[face is not None for face in found])
         part.replace(cache)
     with np.load(cache) as file:
         chips, seen = file["chips"], file["seen"]

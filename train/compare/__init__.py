@@ -9,11 +9,8 @@ from edgeface import config, detectors
 from edgeface.embedding import Embedder
 from edgeface.errors import DataError
 from edgeface.peers import find_peers
-from train.compare import page
+from train.compare import groups, page, quality, robustness
 from train.compare.cache import Cache, Network
-from train.compare.groups import FARS, by_group
-from train.compare.quality import quality
-from train.compare.robustness import portraits, robustness
 from train.data import load
 from train.evaluate import read_pairs
 
@@ -21,11 +18,11 @@ from train.evaluate import read_pairs
 def compare(
     folders: Sequence[Path], images: Path, pairs_file: Path, model: Path, peers: Path | None, cache: Path | None, out: Path
 ) -> None:
-    """Write ``out``, a page in Markdown, and its plots and figures.json into a folder beside it that has its name.
+    """Write ``out``, a page in Markdown, and its plots and figures.json into the folder beside it that has its name.
 
-    ``folders`` are prepared chips: held-out people choose the measure of quality, photos in UTKFace's way of naming make the
-    groups. ``images`` and ``pairs_file`` are as for ``evaluate``, ``peers`` as for ``find_peers``. What a network said of a chip
-    is kept in ``cache``.
+    ``folders`` are prepared chips: those of held-out people choose the measure of quality, those of photos that are named as
+    UTKFace's are make the groups. ``images`` and ``pairs_file`` are as for ``evaluate``, ``peers`` as for ``find_peers``. What
+    a network said of a chip is kept in ``cache``.
 
     Raises:
         DataError: folders, pairs or the cache cannot be used.
@@ -47,14 +44,18 @@ def compare(
     kept = {peer.name: store.keep(f"{peer.name}-{peer.bytes}", peer.embed) for peer in others}
     networks = [network, *(Network(name, embed, embed) for name, embed in kept.items())]
     names = sorted({*pairs.left, *pairs.right})
-    found = [(name, seen) for name, seen in zip(names, portraits(images, names, detectors.create()), strict=True) if seen]
+    found = [
+        (name, seen) for name, seen in zip(names, robustness.portraits(images, names, detectors.create()), strict=True) if seen
+    ]
     shown = np.stack([seen.chip for _, seen in found]), np.array([name.split("/")[0] for name, _ in found])
     figures = {
         "model": card.digest,
         "bytes": {"edgeface": card.encoder.bytes} | {peer.name: peer.bytes for peer in others},
         "pairs": pairs_file.name,
-        "robustness": robustness(images, pairs, networks, card.threshold(config.Matching().target_fpir)),
-        "groups": by_group(folders, data, network, [card.threshold(far) for far in FARS]),
-        "quality": quality(embedder, network, store, (held_out.take(np.arange(len(held_out)))[0], held_out.people), shown),
+        "robustness": robustness.measure(images, pairs, networks, card.threshold(config.Matching().target_fpir)),
+        "groups": groups.measure(folders, data, network, [card.threshold(far) for far in groups.FARS]),
+        "quality": quality.measure(
+            embedder, network, store, (held_out.take(np.arange(len(held_out)))[0], held_out.people), shown
+        ),
     }
     page.write(figures, out)

@@ -42,7 +42,7 @@ class Cache:
         """
 
         def rows(chips: NDArray[np.uint8]) -> NDArray[np.float32]:
-            digest = hashlib.sha256(np.ascontiguousarray(chips)).hexdigest()
+            digest = hashlib.sha256(chips.tobytes()).hexdigest()
             path = self.folder / f"{key}-{digest[:16]}.npy" if self.folder else None
             if path and path.is_file():
                 return _read(path, len(chips))

@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 
 from train.compare.cache import Network
 from train.data import Chips
-from train.degrade import coarse, noise
 from train.verification import Floats, compare, threshold_at_far
 
 LABEL = re.compile(r"(\d{1,3})_([01])_(?:[0-4]_)?\d{17}\D")
@@ -70,42 +69,45 @@ def repeated(chips: NDArray[np.uint8]) -> NDArray[np.bool_]:
     return np.concatenate([np.any(block >= SAME_PICTURE, axis=1) for block in likeness])
 
 
-def by_group(folders: Sequence[Path], data: Chips, network: Network, thresholds: Sequence[float]) -> dict[str, Any]:
+def measure(folders: Sequence[Path], data: Chips, network: Network, thresholds: Sequence[float]) -> dict[str, Any]:
     """False-match rates of our network and of the teacher, within each group and by what two adults have in common.
 
     Our ``thresholds`` are those of ``FARS``. The teacher's embeddings are the targets that were prepared with the chips; its
-    thresholds have the same rates on the held-out people, as ours have. No groups where the photos' names tell none.
+    thresholds have the same rates on the held-out people, as ours have. Empty where the photos' names tell no large group.
     """
     rows, groups = choose(folders)
     if not len(rows):
         return {}
     chips, positions = data.take(rows)
     once = ~repeated(chips)
-    usable = once & np.isin(groups, [group for group in np.unique(groups) if np.sum(groups[once] == group) >= MIN_GROUP])
+    large = [group for group in np.unique(groups) if np.sum(groups[once] == group) >= MIN_GROUP]
+    usable = once & np.isin(groups, large)
+    if not usable.any():
+        return {}
     chips, positions, groups = chips[usable], positions[usable], groups[usable]
-    embeddings = {network.name: (network.templates(chips), network.probes(chips)), "SFace": (_sums(positions),) * 2}
-    limits = {network.name: list(thresholds), "SFace": _teacher_thresholds(data)}
-    random = np.random.default_rng(0)
-    own, _ = embeddings[network.name]
-    poor = network.probes(np.stack([noise(coarse(chip, 28.0), 8.0, random) for chip in chips]))
-    lost = np.sum(own * poor, axis=1) < thresholds[-1]
+    teacher = _sums(positions)
+    rated = {
+        network.name: (network.templates(chips), network.probes(chips), list(thresholds)),
+        "SFace": (teacher, teacher, _teacher_thresholds(data)),
+    }
     return {
-        "thresholds": limits,
+        "thresholds": {name: limits for name, (_, _, limits) in rated.items()},
         "repeated": int(np.sum(~once)),
         "groups": [
             {
                 "gender": GENDERS[group // len(BANDS)],
                 "ages": band_name(group % len(BANDS)),
                 "faces": int(np.sum(groups == group)),
-                "lost": float(lost[groups == group].mean()),
                 "fmr": {
-                    name: [false_match(*(e[groups == group] for e in both), limit) for limit in limits[name]]
-                    for name, both in embeddings.items()
+                    name: [false_match(templates[groups == group], probes[groups == group], limit) for limit in limits]
+                    for name, (templates, probes, limits) in rated.items()
                 },
             }
-            for group in np.unique(groups).tolist()
+            for group in sorted(np.unique(groups).tolist(), key=lambda group: group % len(BANDS))
         ],
-        "adults": {name: in_common(*both, groups, limits[name][0]) for name, both in embeddings.items()},
+        "adults": {
+            name: in_common(templates, probes, groups, limits[0]) for name, (templates, probes, limits) in rated.items()
+        },
     }
 
 

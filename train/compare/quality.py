@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from edgeface import config, detectors, imaging
 from edgeface.embedding import Embedder
+from edgeface.errors import DataError
 from edgeface.imaging import CHIP_SIZE
 from edgeface.interfaces import Detector
 from edgeface.types import Box, Face, Image
@@ -61,14 +62,18 @@ class Trial:
         return (self.templates @ self.worn.vectors.T)[wanted], np.nonzero(wanted)[1]
 
 
-def quality(
+def measure(
     embedder: Embedder,
     network: Network,
     cache: Cache,
     choosing: tuple[NDArray[np.uint8], NDArray[np.str_]],
     reported: tuple[NDArray[np.uint8], NDArray[np.str_]],
 ) -> dict[str, Any]:
-    """Error against reject on the chips and people of ``reported``, for the measure that is best on those of ``choosing``."""
+    """Error against reject on the chips and people of ``reported``, and a gate by what is best on those of ``choosing``.
+
+    Raises:
+        DataError: nobody has two photos in one of them.
+    """
     card = embedder.card
     key = f"looks-{card.encoder.sha256[:8]}-{card.decoder.sha256[:8]}"
     look = cache.keep(key, partial(_look, embedder, detectors.create()))
@@ -82,8 +87,14 @@ def quality(
 
 
 def curves(trial: Trial, limits: Sequence[float]) -> dict[str, Any]:
-    """For each of the thresholds the FNMR, its curve for each measure and for an ideal one, and what share of that is gained."""
+    """For each of the thresholds the FNMR, its curve by each measure and by an ideal one, and what share of that is gained.
+
+    Raises:
+        DataError: nobody has two photos.
+    """
     scores, probe = trial.compare(trial.worn.found, same=True)
+    if not len(scores):
+        raise DataError("nobody has two photos in which a face is found: there is nothing to tell quality by")
     result: dict[str, Any] = {
         "people": len(np.unique(trial.people)),
         "probes": len(trial.people),
@@ -116,7 +127,7 @@ def ideal(fnmr: float) -> Floats:
 
 def _trial(look: Compute, network: Network, chips: NDArray[np.uint8], people: NDArray[np.str_]) -> Trial:
     random = np.random.default_rng(0)
-    sizes = np.exp(random.uniform(*np.log(SIZES), len(chips)))
+    sizes = np.exp(random.uniform(np.log(SIZES[0]), np.log(SIZES[1]), len(chips)))
     worn = np.stack([augment(augment(coarse(chip, size), random), random) for chip, size in zip(chips, sizes, strict=True)])
     full = np.full(len(chips), float(FACE_WIDTH))
     return Trial(people, network.templates(chips), _measured(look, chips, full), _measured(look, worn, sizes))
@@ -135,7 +146,7 @@ def _look(embedder: Embedder, detector: Detector, chip: Image) -> Floats:
 
 
 def _measured(look: Compute, chips: NDArray[np.uint8], sizes: Floats) -> Looks:
-    """``sizes`` are the faces' widths in their frames, in pixels: they are known to the device, and no longer seen in a chip."""
+    """``sizes`` are the faces' widths in their frames, in pixels: the device knows them, and a chip no longer shows them."""
     rows = look(chips)
     codes, (error, contrast, score), landmarks = rows[:, :-13], rows[:, -13:-10].T, rows[:, -10:].reshape(-1, 5, 2)
     norm, found = np.linalg.norm(codes, axis=1), score > 0

@@ -53,7 +53,7 @@ class Portrait:
     roll: float
 
 
-def robustness(images: Path, pairs: Pairs, networks: Sequence[Network], threshold: float) -> dict[str, Any]:
+def measure(images: Path, pairs: Pairs, networks: Sequence[Network], threshold: float) -> dict[str, Any]:
     """Accuracy and TAR of each network in each condition, and the first one's TAR and FAR at a ``threshold`` set beforehand.
 
     Accuracy is by the folds of the protocol. Rates have its matched pairs; unmatched is every template with every probe of

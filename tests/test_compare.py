@@ -1,0 +1,284 @@
+"""The comparison: its formulas on what can be counted by hand, and the whole command on a handful of real photos."""
+
+import json
+import re
+import shutil
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+pytest.importorskip("tensorflow", reason="needs edgeface[train]")
+pytest.importorskip("matplotlib", reason="needs edgeface[train]")
+
+from edgeface import detectors
+from edgeface.errors import DataError
+from edgeface.imaging import align, load_image
+from edgeface.modelcard import SHIPPED
+from train import compare, degrade
+from train.__main__ import app
+from train.compare import groups, quality, robustness
+from train.compare.cache import Cache
+from train.prepare import is_validation
+
+
+class Shrunk:
+    """A peer: the chip itself, in 8 x 8 grey pixels."""
+
+    name, runtime, bytes = "Shrunk", "numpy", 1234
+
+    def embed(self, chip):
+        code = chip.astype(np.float32).mean(axis=2).reshape(8, 14, 8, 14).mean(axis=(1, 3)).ravel()
+        code -= code.mean()
+        return code / np.linalg.norm(code)
+
+
+@pytest.fixture(scope="module")
+def chips(demo_photos, photos):
+    detector = detectors.create()
+    images = [load_image(path) for folder in (demo_photos, photos) for path in sorted(folder.glob("*.jpg"))]
+    return [align(image, detector.detect(image)[0].landmarks) for image in images]
+
+
+@pytest.fixture(scope="module")
+def lfw(demo_photos, photos, tmp_path_factory):
+    """Photos and pairs in LFW's layout, two folds."""
+    folder = tmp_path_factory.mktemp("lfw")
+    people = {
+        "obama": [demo_photos / f"obama_{name}.jpg" for name in ("portrait", "congress", "press_room")],
+        "biden": [demo_photos / "biden_portrait.jpg", demo_photos / "biden_blue_room.jpg"],
+        "collins": [demo_photos / "collins_portrait.jpg"],
+    }
+    people["obama"].append(photos / "obama_blue_room.jpg")
+    for person, files in people.items():
+        for number, file in enumerate(files, 1):
+            target = folder / "images" / person / f"{person}_{number:04}.jpg"
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(file, target)
+    pairs = (
+        "2 2\nobama 1 2\nbiden 1 2\nobama 1 biden 2\ncollins 1 obama 3\n"
+        "obama 3 4\nobama 4 1\nbiden 2 obama 4\nbiden 1 collins 1\n"
+    )
+    (folder / "pairs.txt").write_text(pairs)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def prepared(chips, tmp_path_factory):
+    """What prepare writes: held-out people with a few photos each, and two groups named by age and gender."""
+    folder = tmp_path_factory.mktemp("prepared")
+    names = [name for name in (f"people/p{i}" for i in range(400)) if is_validation(name)][:6]
+    rows, kept = [], []
+    for i, name in enumerate(names):
+        for copy in range(3):
+            rows.append(degrade.light(chips[i], np.array([1 - 0.2 * copy]), 1.0))
+            kept.append([f"photos/{i}-{copy}.jpg", name])
+    random = np.random.default_rng(1)
+    for age, gender in ((4, 0), (25, 0), (25, 1), (44, 1)):
+        for i in range(32):
+            moved = np.roll(chips[i % len(chips)], random.integers(-25, 25, 2), axis=(0, 1))
+            rows.append(degrade.turn(moved, random.uniform(-40, 40)))
+            kept.append([f"faces/{age}_{gender}_2_20170116{i:09}.jpg.chip.webp", ""])
+    both = np.stack([np.stack(rows), np.stack(rows)], axis=1)
+    small = np.stack([row[::16, ::16].reshape(49, 3) for row in rows]).astype(np.float32) / 128 - 1
+    parts = small @ random.normal(0, 0.1, (3, 128))
+    (folder / "shard-00000.json").write_text(json.dumps({"photos": kept, "kept": kept, "dropped": []}))
+    np.save(folder / "shard-00000.chips.npy", both)
+    np.save(
+        folder / "shard-00000.positions.npy", np.broadcast_to(parts[:, None, None], (len(rows), 2, 2, 49, 128)).astype("f2")
+    )
+    (folder / "manifest.json").write_text("{}")
+    return folder
+
+
+def write(prepared, lfw, out, cache=None, peers=None, pairs="pairs.txt"):
+    compare.compare([prepared], lfw / "images", lfw / pairs, SHIPPED, peers or lfw, cache, out)
+    return out.read_text()
+
+
+@pytest.mark.filterwarnings("error:invalid value", "error:Mean of empty slice", "error:divide by zero")
+def test_the_page_is_whole_without_peers(prepared, lfw, tmp_path):
+    page = write(prepared, lfw, tmp_path / "docs/network.md")
+    figures = json.loads((tmp_path / "docs/network/figures.json").read_text())
+    pictures = re.findall(r"!\[.*?\]\((.*?)\)", page)
+    assert len(pictures) == 4
+    for picture in pictures:
+        assert load_image(tmp_path / "docs" / picture).std() > 5
+    assert not re.search(r"\b(nan|inf(inity)?)\b", (page + json.dumps(figures)).lower())
+    assert figures["bytes"].keys() == {"edgeface"}
+    conditions = figures["robustness"]["conditions"]
+    assert len(conditions) == len(robustness.EFFECTS) + 1
+    assert all(f"\n| {condition} | " in page for condition in conditions)
+    assert conditions["clean"]["fixed"]["tar"] > conditions["blur, 4 px"]["fixed"]["tar"]
+    assert figures["robustness"]["taken_back"] > 5
+    assert {(row["gender"], row["ages"]) for row in figures["groups"]["groups"]} == {
+        ("male", "3-5"),
+        ("male", "20-29"),
+        ("female", "20-29"),
+        ("female", "40-49"),
+    }
+    assert "| 20-29 | " in page
+    told = figures["quality"]
+    assert told["chosen"] in told["reported"]["curves"]
+    assert f"**{told['chosen']}**" in page
+    assert told["gates"]["both"]["worn_away"] >= max(told["gates"][name]["worn_away"] for name in ("present", "chosen"))
+
+
+def test_peers_stand_in_the_table_and_nothing_is_computed_twice(prepared, lfw, tmp_path, monkeypatch):
+    monkeypatch.setattr(compare, "find_peers", lambda folder: [Shrunk()])
+    first = write(prepared, lfw, tmp_path / "a/network.md", tmp_path / "cache")
+    assert "| probe | edgeface, accuracy | Shrunk, accuracy | edgeface, TAR | Shrunk, TAR |" in first
+    assert "Shrunk less edgeface" in first
+    files = {path: path.stat().st_mtime_ns for path in (tmp_path / "cache").iterdir()}
+    monkeypatch.setattr(Shrunk, "embed", None)
+    monkeypatch.setattr("edgeface.embedding.Embedder.embed", None)
+    monkeypatch.setattr("edgeface.embedding.Embedder.template", None)
+    assert write(prepared, lfw, tmp_path / "a/network.md", tmp_path / "cache") == first
+    assert {path: path.stat().st_mtime_ns for path in (tmp_path / "cache").iterdir()} == files
+
+
+def test_faces_without_ages_make_no_groups(prepared, lfw, tmp_path):
+    plain = tmp_path / "prepared"
+    shutil.copytree(prepared, plain)
+    index = json.loads((plain / "shard-00000.json").read_text())
+    index["kept"] = [[f"{i}.jpg", person] for i, (_, person) in enumerate(index["kept"])]
+    (plain / "shard-00000.json").write_text(json.dumps(index))
+    page = write(plain, lfw, tmp_path / "network.md", cache=tmp_path / "cache")
+    assert "## Age and gender" not in page
+    assert "## Quality" in page
+    assert not (tmp_path / "network/groups.png").exists()
+
+
+def test_what_is_missing_is_told_in_one_line(prepared, lfw, tmp_path):
+    with pytest.raises(DataError, match="run python -m train prepare first"):
+        write(tmp_path, lfw, tmp_path / "network.md")
+    with pytest.raises(DataError, match="LFW"):
+        write(prepared, lfw, tmp_path / "network.md", pairs="nothing.txt")
+    (lfw / "one.txt").write_text("2\nobama 1 2\nbiden 1 2\nobama 1 biden 2\ncollins 1 obama 3\n")
+    with pytest.raises(DataError, match="one fold"):
+        write(prepared, lfw, tmp_path / "network.md", pairs="one.txt")
+    nobody = tmp_path / "nobody"
+    shutil.copytree(prepared, nobody)
+    index = json.loads((nobody / "shard-00000.json").read_text())
+    index["kept"] = [[path, ""] for path, _ in index["kept"]]
+    (nobody / "shard-00000.json").write_text(json.dumps(index))
+    with pytest.raises(DataError, match="nobody is held out"):
+        write(nobody, lfw, tmp_path / "network.md")
+    assert not (tmp_path / "network.md").exists()
+
+
+def test_the_command_writes_where_it_is_told(prepared, lfw, tmp_path):
+    out = tmp_path / "page.md"
+    options = ["--images", lfw / "images", "--pairs", lfw / "pairs.txt", "--peers", lfw, "--out", out]
+    done = CliRunner().invoke(app, ["compare", str(prepared), *map(str, options)])
+    assert (done.exit_code, done.stdout) == (0, f"{out}, with plots in {tmp_path / 'page'}\n")
+    assert out.read_text().startswith("# ")
+
+
+def test_the_cache_knows_networks_and_chips(tmp_path):
+    calls = []
+
+    def compute(chip):
+        calls.append(1)
+        return chip[:2, 0, 0].astype(float)
+
+    some = np.arange(3 * 8 * 8 * 3, dtype=np.uint8).reshape(3, 8, 8, 3)
+    cache = Cache(tmp_path / "new")
+    first = cache.keep("a", compute)(some)
+    assert np.array_equal(first, some[:, :2, 0, 0])
+    assert np.array_equal(cache.keep("a", compute)(some.copy()), first)
+    assert len(calls) == 3
+    cache.keep("b", compute)(some)
+    assert len(calls) == 6
+    cache.keep("a", compute)(some + np.uint8(1))
+    assert len(calls) == 9
+    Cache().keep("a", compute)(some)
+    assert len(calls) == 12
+
+
+def test_a_damaged_cache_is_told(tmp_path):
+    cache = Cache(tmp_path)
+    some = np.zeros((2, 8, 8, 3), np.uint8)
+    cache.keep("a", lambda chip: chip[0, 0])(some)
+    (file,) = tmp_path.iterdir()
+    file.write_bytes(b"something else")
+    with pytest.raises(DataError, match="delete it"):
+        cache.keep("a", lambda chip: chip[0, 0])(some)
+
+
+def test_error_versus_reject_of_a_perfect_a_useless_and_a_wrong_measure():
+    missed = np.arange(100) < 20
+    assert np.allclose(quality.error_versus_reject(missed, np.arange(100.0)), quality.ideal(0.2))
+    assert quality.ideal(0.2)[0] == 0.2
+    assert np.all(quality.ideal(0.2)[20:] == 0)
+    assert np.isclose(quality.error_versus_reject(missed, -np.arange(100.0))[50], 0.4)
+    alternating = np.arange(100) % 2 == 0
+    assert np.allclose(quality.error_versus_reject(alternating, np.arange(100.0)), 0.5, atol=0.01)
+
+
+def test_the_gain_is_one_for_an_ideal_measure_and_none_for_one_that_tells_nothing():
+    people = np.repeat(np.arange(50).astype(str), 2)
+    corners = np.eye(50, dtype=np.float32).repeat(2, axis=0)
+    lost = np.arange(100) % 10 < 2
+    probes = np.where(lost[:, None], np.roll(corners, 1, axis=1), corners)
+    fine = np.ones(100, bool)
+    measures = {"telling": np.where(lost, 0.0, 1.0), "silent": np.zeros(100), "lying": np.where(lost, 1.0, 0.0)}
+    look = quality.Looks(probes, fine, measures)
+    told = quality.curves(quality.Trial(people, corners, look, look), [0.5, 0.5])
+    assert told["fnmr"] == [0.2, 0.2]
+    assert told["comparisons"] == 100
+    assert np.isclose(told["gain"]["telling"][0], 1.0)
+    assert abs(told["gain"]["silent"][0]) < 0.1
+    assert told["gain"]["lying"][0] < -0.4
+
+
+def test_false_match_rate_and_its_error_by_hand():
+    faces = np.array([[1, 0], [1, 0], [0, 1]], np.float32)
+    rate, error = groups.false_match(faces, faces, 0.5)
+    assert np.isclose(rate, 1 / 3)
+    assert np.isclose(error, 2 * np.std([0.5, 0.5, 0.0], ddof=1) / np.sqrt(3))
+    # templates and probes differ: only (0, 1) and (1, 0) of the six comparisons can pass, and one of them no longer does
+    assert np.isclose(groups.false_match(faces, faces * [[1], [0], [1]], 0.5)[0], 1 / 6)
+
+
+def test_what_adults_have_in_common_by_hand():
+    young, twenties, thirties = (groups.group_of(f"{age}_0_0_20170116174525125.jpg") for age in (4, 25, 35))
+    woman = groups.group_of("25_1_0_20170116174525125.jpg")
+    faces = np.array([[1, 0], [1, 0], [1, 0], [0, 1], [1, 0]], np.float32)
+    rates = groups.in_common(faces, faces, np.array([young, twenties, twenties, thirties, woman]), 0.5)
+    assert rates == {"gender and age band": 1.0, "gender": 0.0, "age band": 1.0, "neither": 0.0}
+
+
+def test_groups_are_read_from_names():
+    def told(name):
+        group = groups.group_of(name)
+        return None if group < 0 else (groups.GENDERS[group // len(groups.BANDS)], groups.band_name(group % len(groups.BANDS)))
+
+    assert told("9_1_0_20170116174525125.jpg.chip.jpg") == ("female", "6-9")
+    assert told("10_0_4_20170116174525125.webp") == ("male", "10-12")
+    assert told("61_1_20170109142408075.jpg") == ("female", "50-64")
+    assert told("116_1_2_20170112213500903.jpg") == ("female", "65+")
+    assert told("0002.webp") is None
+    assert told("25_3_0_20170116174525125.jpg") is None
+
+
+def test_a_picture_that_is_there_twice_is_noticed(chips):
+    shown = np.stack([chips[0], chips[1], degrade.jpeg(chips[0], 40), degrade.light(chips[1], np.array([0.8]), 1.0), chips[2]])
+    assert groups.repeated(shown).tolist() == [False, False, True, True, False]
+
+
+def test_alignment_takes_a_turn_back_in_a_large_photo(lfw):
+    detector = detectors.create()
+    straight, askew = (robustness.portraits(lfw / "images", ["obama/obama_0001"], detector, angle)[0] for angle in (0.0, 15.0))
+    assert abs(askew.roll - straight.roll - 15) < 5
+    inner = np.s_[30:90, 30:82]
+    left = np.abs(askew.chip[inner].astype(float) - straight.chip[inner]).mean()
+    assert left < np.abs(degrade.turn(straight.chip, 15.0)[inner].astype(float) - straight.chip[inner]).mean() / 1.2
+
+
+def test_conditions_repeat_and_leave_a_missing_face_missing(chips):
+    for condition in robustness.EFFECTS:
+        first, second = (robustness.worn([chips[0], None, chips[1]], condition) for _ in range(2))
+        assert first[1] is None
+        assert np.array_equal(first[0], second[0])
+        assert np.array_equal(first[0], chips[0]) == (condition == "clean")

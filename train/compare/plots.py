@@ -1,0 +1,97 @@
+"""The plots of a comparison."""
+
+import io
+from collections.abc import Sequence
+from importlib.resources import as_file, files
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+import numpy as np
+from matplotlib import pyplot
+
+from edgeface import detectors
+from edgeface.annotate import contact_sheet
+from edgeface.files import write_whole
+from edgeface.imaging import align, load_image
+from edgeface.types import Image
+from train.compare.groups import FARS, GENDERS
+from train.compare.quality import PRESENT, REJECTED
+from train.compare.robustness import EFFECTS, FAR, PHOTO_TURNED, TURN, turned, worn
+
+matplotlib.use("Agg")
+Figures = dict[str, Any]
+
+EXAMPLE = "obama_portrait.jpg"
+"""A photo of the demo, in the public domain."""
+
+
+def conditions() -> Image:
+    """One photo in every condition."""
+    with as_file(files("edgeface.demo") / "photos" / EXAMPLE) as path:
+        photo = load_image(path)
+    detector = detectors.create()
+    chip, askew = (align(image, detector.detect(image)[0].landmarks) for image in (photo, turned(photo, TURN)))
+    tiles = [(name, picture) for name in EFFECTS for picture in worn([chip], name) if picture is not None]
+    tiles.append((PHOTO_TURNED, askew))
+    half = (len(tiles) + 1) // 2
+    return contact_sheet([("A probe in every condition", tiles[:half]), ("", tiles[half:])], (112, 112))
+
+
+def robustness(conditions: Figures, names: Sequence[str], path: Path) -> None:
+    """TAR of each network in each condition."""
+    figure, axes = pyplot.subplots(figsize=(8, 5))
+    rows = np.arange(len(conditions))[::-1]
+    for name, marker in zip(names, "osD^v", strict=False):
+        axes.plot([values[name]["tar"] for values in conditions.values()], rows, marker, markersize=8, label=name)
+    axes.set(xlim=(0, 1), xlabel=f"true-accept rate at a false-accept rate of {100 * FAR:g} %")
+    axes.set_yticks(rows, list(conditions))
+    axes.grid(alpha=0.3)
+    axes.legend(loc="lower left")
+    _save(figure, path)
+
+
+def groups(figures: Figures, path: Path) -> None:
+    """False-match rates by age band and gender, a panel for each network."""
+    names, rows = list(figures["thresholds"]), figures["groups"]
+    ages = list(dict.fromkeys(row["ages"] for row in rows))
+    figure, panels = pyplot.subplots(1, len(names), figsize=(11, 4.5), sharey=True)
+    for axes, name in zip(panels, names, strict=True):
+        for (i, far), line in zip(enumerate(FARS), ("-", "--"), strict=True):
+            for gender, marker, colour in zip(GENDERS, "os", ("tab:blue", "tab:orange"), strict=True):
+                mine = [(ages.index(row["ages"]), *row["fmr"][name][i]) for row in rows if row["gender"] == gender]
+                at, rates, errors = zip(*sorted(mine), strict=True) if mine else ((), (), ())
+                label = f"{gender}, threshold for {100 * far:g} %"
+                axes.errorbar(at, rates, errors, color=colour, marker=marker, linestyle=line, label=label)
+            axes.axhline(far, color="grey", linestyle=line, linewidth=0.8)
+        axes.set(title=name, yscale="log", ylim=(1e-4, 1.2), xlabel="age")
+        axes.set_xticks(range(len(ages)), ages, rotation=45)
+        axes.grid(alpha=0.3)
+    panels[0].set_ylabel("false-match rate within the group")
+    panels[-1].legend(fontsize=8)
+    _save(figure, path)
+
+
+def quality(figures: Figures, path: Path) -> None:
+    """Error against reject by each measure, a panel for each threshold."""
+    told = figures["reported"]
+    figure, panels = pyplot.subplots(1, len(FARS), figsize=(12, 4.5))
+    for i, (axes, far) in enumerate(zip(panels, FARS, strict=True)):
+        for number, (name, curve) in enumerate(told["curves"].items()):
+            wide = 2.5 if name in (figures["chosen"], PRESENT) else 1.0
+            axes.plot(100 * REJECTED, curve[i], "-" if number < 10 else "-.", label=name, linewidth=wide)
+        axes.plot(100 * REJECTED, told["ideal"][i], "k--", label="ideal")
+        axes.axhline(told["fnmr"][i], color="grey", linestyle=":", label="chance")
+        axes.set(title=f"threshold for FAR {100 * far:g} %", xlabel="probes turned away, %", ylim=(0, None))
+        axes.grid(alpha=0.3)
+    panels[0].set_ylabel("FNMR of the rest")
+    panels[-1].legend(fontsize=8, loc="center left", bbox_to_anchor=(1, 0.5))
+    _save(figure, path)
+
+
+def _save(figure: Any, path: Path) -> None:
+    figure.tight_layout()
+    stream = io.BytesIO()
+    figure.savefig(stream, dpi=100, format="png")
+    pyplot.close(figure)
+    write_whole(path, stream.getvalue())
