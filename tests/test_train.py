@@ -22,12 +22,13 @@ from edgeface.embedding import Embedder
 from edgeface.errors import ConfigError, DataError, ImageError, ModelError
 from edgeface.imaging import load_image
 from edgeface.modelcard import SHIPPED
-from train import data, export, losses, prepare
+from train import data, discriminant, export, losses, prepare
 from train.evaluate import evaluate, read_pairs
 from train.export import convert, multiply_adds
 from train.fit import Autoencoder, Recipe, fit, load_weights
 from train.floating import FloatEmbedder
 from train.model import Shape, build_decoder, build_encoder, fold, get_weights, set_weights
+from train.verification import compare, equal_error_rate
 
 ROOT = Path(__file__).parent.parent
 PHOTOS = ROOT / "edgeface/demo/photos"
@@ -280,6 +281,45 @@ def test_a_stopped_run_saves_itself(prepared, tmp_path):
         process.kill()
     assert (tmp_path / "run/weights.npz").exists()
     assert json.loads((tmp_path / "run/history.jsonl").read_text().splitlines()[-1])["step"] < 900_000 // 16
+
+
+def test_a_discriminant_finds_the_directions_that_tell_people_apart():
+    rng = np.random.default_rng(0)
+    labels = np.repeat(np.arange(600), 4).astype(np.int32)
+    tells, noisy = np.r_[np.ones(16), np.zeros(112)], np.r_[np.full(16, 0.5), np.ones(112)]
+    codes = 3 + rng.normal(size=(600, 128))[labels] * tells + rng.normal(size=(2400, 128)) * noisy
+    by = discriminant.learn(codes[:1600], labels[:1600])
+    after = (codes - by.mean) @ by.kernel
+    equal_errors = []
+    for vectors in (codes, codes - codes.mean(axis=0), after):
+        unit = vectors[1600:] / np.linalg.norm(vectors[1600:], axis=1, keepdims=True)
+        equal_errors.append(equal_error_rate(*compare(unit, unit, labels[1600:].astype(str))))
+    assert equal_errors[2] < 0.5 * equal_errors[1] < equal_errors[0]
+    assert abs(np.linalg.norm(after, axis=1).mean() / np.linalg.norm(codes, axis=1).mean() - 1) < 0.1
+
+
+def test_a_discriminant_is_folded_into_both_halves_of_the_network(chips):
+    rng = np.random.default_rng(0)
+    by = discriminant.Discriminant(rng.normal(0, 0.1, 128), np.eye(128) + rng.normal(0, 0.02, (128, 128)))
+    assert np.array_equal(discriminant.stored(by.arrays()).kernel, by.kernel)
+    encoder, decoder = build_encoder(SMALL, folded=True), build_decoder(SMALL, folded=True)
+    images = [chip[None].astype(np.float32) for chip in chips]
+    before = [encoder(image)[0].numpy()[0] for image in images]
+    norms = [np.linalg.norm(code) for code in before]
+    weights = get_weights(encoder)
+    by.fold_into_encoder(weights)
+    set_weights(encoder, weights)
+    after = [encoder(image)[0].numpy()[0] for image in images]
+    assert np.allclose(after, (np.array(before) - by.mean) @ by.kernel, atol=1e-4 * max(norms))
+    for old, new, norm in zip(before, after, norms, strict=True):
+        part = build_decoder(SMALL, folded=True)
+        appearance = np.zeros((1, 8), np.float32)
+        weights = get_weights(decoder)
+        by.fold_into_decoder(weights, float(norm))
+        set_weights(part, weights)
+        wanted = decoder(np.concatenate([old[None] / norm, appearance], axis=1))
+        # Exact where the code has the norm that was assumed, before and after.
+        assert np.allclose(part(np.concatenate([new[None] / norm, appearance], axis=1)), wanted, atol=1e-4)
 
 
 def test_conversion_gives_an_int8_network(chips):

@@ -58,3 +58,9 @@ def test_a_fold_is_judged_by_the_threshold_of_the_others():
     scores = np.array([0.2, 0.8, 0.2, 0.8, 0.85, 0.9])
     same = np.array([False, True, False, True, False, True])
     assert fold_accuracies(scores, same, np.array([0, 0, 1, 1, 2, 2])) == [1.0, 1.0, 0.5]
+
+
+def test_sameness_is_finite_where_nothing_overlaps():
+    slope, offset = fit_sameness(np.array([0.8, 0.9]), np.array([0.1, 0.2, 0.3]))
+    assert 0 < slope < 1e3
+    assert slope * 0.3 + offset < 0 < slope * 0.8 + offset

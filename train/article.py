@@ -63,7 +63,7 @@ def build(pixels: int = SIDE * SIDE, hidden: int = HIDDEN, *, noise: float = 0.0
 
 
 def encoder(model: keras.Model) -> keras.Model:
-    """Faces to hidden codes."""
+    """The first half of the model: faces to hidden codes."""
     return keras.Model(model.input, model.get_layer("code").output)
 
 
@@ -139,11 +139,11 @@ def augment(faces: Faces, random: np.random.Generator) -> Faces:
     return np.clip(result, 0.0, 1.0).reshape(faces.shape)
 
 
-def rebuild(model: keras.Model, faces: Faces) -> Faces:
-    """Faces as the model draws them."""
-    return np.asarray(model.predict_on_batch(faces), np.float32)
+def apply(model: keras.Model, faces: Faces) -> Faces:
+    """What a model makes of faces: rebuilt ones, or codes if it is an ``encoder``."""
+    return np.asarray(model(faces, training=False), np.float32)
 
 
 def error(model: keras.Model, faces: Faces) -> float:
     """Mean squared error of the rebuilt pixels."""
-    return float(np.mean(np.square(rebuild(model, faces) - faces)))
+    return float(np.mean(np.square(apply(model, faces) - faces)))

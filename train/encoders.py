@@ -160,7 +160,8 @@ def train(kind: Kind, data: Training, presentations: int) -> Coder:
         gradients = tape.gradient(loss, variables)
         optimizer.apply_gradients(zip(gradients, variables, strict=True))
 
-    batch, steps = min(BATCH, len(data.faces)), max(1, presentations // BATCH)
+    batch = min(BATCH, len(data.faces))
+    steps = max(1, presentations // batch)
     order = np.empty(0, np.int64)
     for at in range(steps):
         if len(order) < batch:

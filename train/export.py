@@ -23,13 +23,17 @@ from edgeface.imaging import TEMPLATE
 from edgeface.modelcard import ModelCard, NetworkFile, Sameness, Threshold, save_card
 from edgeface.runtime import interpreter
 from edgeface.types import Image
+from train import discriminant
 from train.data import Chips, load
-from train.fit import load_weights
+from train.fit import load_weights, save_weights
 from train.model import IDENTITY, Shape, Weights, build_decoder, build_encoder, fold, set_weights
 from train.verification import compare, fit_sameness, tar_at_far, threshold_at_far
 
 CALIBRATION = 600
 """Training chips that fix the ranges of the activations."""
+
+LABELLED, MIN_LABELLED = 20_000, 2_000
+"""Training chips from which the discriminant is learnt, and how few are too few for it."""
 
 FARS = (1e-1, 1e-2, 1e-3, 1e-4, 1e-5)
 POOR_SHARE = 0.05
@@ -42,6 +46,8 @@ MIN_COSINE = 0.95
 def export(run: Path, folders: Sequence[Path], out: Path, name: str = "edgeface") -> ModelCard:
     """Write the networks of ``run``/weights.npz and their card into ``out``, and ``run``/rebuilt.png, faces over rebuilt ones.
 
+    ``out``/weights.npz holds the run's weights and the discriminant that went into the networks.
+
     ``folders`` are prepared chips: those for training calibrate the ranges, those of held-out people the thresholds.
 
     Raises:
@@ -49,11 +55,13 @@ def export(run: Path, folders: Sequence[Path], out: Path, name: str = "edgeface"
     """
     keras.mixed_precision.set_global_policy("float32")
     recipe = _recipe(run)
-    shape, data = msgspec.convert(recipe["shape"], Shape), recipe.pop("data")
+    shape, sources = msgspec.convert(recipe["shape"], Shape), recipe.pop("data")
     training, held_out = load(folders).split()
     if not len(held_out):
         raise ModelError("nobody is held out to set the thresholds on: prepare folders with one subfolder a person")
-    encoder, decoder, sample = _folded(load_weights(run / "weights.npz"), shape, training)
+    weights = load_weights(run / "weights.npz")
+    weights |= _discriminant(weights, shape, training).arrays()
+    encoder, decoder, sample = _folded(weights, shape, training)
     codes = _float_codes(encoder, sample)
     encoder_bytes = convert(encoder, (chip[None].astype(np.float32) for chip in sample), tf.uint8)
     decoder_bytes = convert(decoder, (row[None] for row in codes), tf.int8)
@@ -76,14 +84,15 @@ def export(run: Path, folders: Sequence[Path], out: Path, name: str = "edgeface"
             calibration={},
             metrics={},
             cost={"multiply_adds": multiply_adds(encoder), "parameters": encoder.count_params()},
-            training={"recipe": recipe, "data": data, "date": datetime.now(UTC).date().isoformat(), **_progress(run)},
+            training={"recipe": recipe, "data": sources, "date": datetime.now(UTC).date().isoformat(), **_progress(run)},
             licence=LICENCE,
             commit=_commit(),
         )
         save_card(part, card)
         card = _measured(card, part, encoder, held_out, run / "rebuilt.png")
         save_card(part, card)
-        for file in ("encoder.tflite", "decoder.tflite", "model.json"):
+        save_weights(weights, part / "weights.npz")
+        for file in ("encoder.tflite", "decoder.tflite", "weights.npz", "model.json"):
             (part / file).replace(out / file)
     return card
 
@@ -124,6 +133,20 @@ def multiply_adds(model: keras.Model) -> int:
     return total
 
 
+def _discriminant(weights: Weights, shape: Shape, training: Chips) -> discriminant.Discriminant:
+    labels = training.labels()
+    rows = np.flatnonzero(labels >= 0)
+    rows = np.random.default_rng(0).permutation(rows)[:LABELLED]
+    _, inverse, counts = np.unique(labels[rows], return_inverse=True, return_counts=True)
+    rows = np.sort(rows[counts[inverse] > 1])
+    if len(rows) < MIN_LABELLED:
+        return discriminant.stored({})
+    encoder = build_encoder(shape)
+    set_weights(encoder, {n.removeprefix("encoder/"): v for n, v in weights.items() if n.startswith("encoder/")})
+    parts = [encoder(training.take(rows[at : at + 256])[0].astype(np.float32))[0] for at in range(0, len(rows), 256)]
+    return discriminant.learn(np.concatenate([part.numpy().sum(axis=1) for part in parts]), labels[rows])
+
+
 def _folded(weights: Weights, shape: Shape, training: Chips) -> tuple[keras.Model, keras.Model, NDArray[np.uint8]]:
     """Both halves ready for conversion, and the chips that calibrate them."""
     halves = {
@@ -137,6 +160,10 @@ def _folded(weights: Weights, shape: Shape, training: Chips) -> tuple[keras.Mode
     sample = np.concatenate([training.take(rows)[0], extremes])
     try:
         set_weights(encoder, halves["encoder"])
+        by = discriminant.stored(weights)
+        norm = float(np.mean([np.linalg.norm(encoder(chip[None].astype(np.float32))[0]) for chip in sample[:-2]]))
+        by.fold_into_encoder(halves["encoder"])
+        by.fold_into_decoder(halves["decoder"], norm)
         scale = _appearance_scale(encoder, sample)
         for part in ("kernel", "bias"):
             halves["encoder"][f"appearance/{part}"] = halves["encoder"][f"appearance/{part}"] / scale

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from edgeface.embedding import Embedder
 from edgeface.errors import ModelError
 from edgeface.types import Image
+from train import discriminant
 from train.fit import load_weights
 from train.model import Shape, build_encoder, fold, set_weights
 
@@ -24,9 +25,11 @@ class FloatEmbedder(Embedder):
     def __init__(self, folder: Path, weights: Path) -> None:
         super().__init__(folder)
         encoder = build_encoder(msgspec.convert(self.card.training["recipe"]["shape"], Shape), folded=True)
-        half = {name.removeprefix("encoder/"): value for name, value in load_weights(weights).items() if "encoder/" in name}
+        loaded = load_weights(weights)
+        half = fold({name.removeprefix("encoder/"): value for name, value in loaded.items() if name.startswith("encoder/")})
         try:
-            set_weights(encoder, fold(half))
+            discriminant.stored(loaded).fold_into_encoder(half)
+            set_weights(encoder, half)
         except (KeyError, ValueError) as error:
             raise ModelError(f"{weights}: not the weights of such a network: {error}") from None
         self._float = tf.function(encoder, input_signature=[tf.TensorSpec((1, 112, 112, 3), tf.float32)])

@@ -39,9 +39,9 @@ ROWS = {
 }
 PART_NAMES = {
     "reconstruction": "reconstruction alone",
-    "cosine": "+ distillation: the teacher's embedding",
-    "position_wise": "+ distillation: its contributions by position",
-    "relational": "+ relational: the batch's cosines",
+    "cosine": "+ distillation of the teacher's embedding",
+    "position_wise": "+ distillation by position",
+    "relational": "+ the relations within a batch",
     "margin": "+ identity labels",
 }
 

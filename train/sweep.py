@@ -123,10 +123,10 @@ class Sweep:
     def _article(self) -> dict[str, Any]:
         """The article's run, as it stands there."""
         model, history = article.train(self._fer["train"], self._fer["validation"], epochs=self._budget.epochs)
-        rebuilt = article.rebuild(model, self._fer["test"])
+        rebuilt = article.apply(model, self._fer["test"])
         shown = {"test": self._fer["test"][:10], "bundled": article.flat(self._bundled)}
         for name, faces in shown.items():
-            np.save(self._out / f"faces-article-{name}.npy", _drawn(np.stack([faces, article.rebuild(model, faces)])))
+            np.save(self._out / f"faces-article-{name}.npy", _drawn(np.stack([faces, article.apply(model, faces)])))
         coder = article.encoder(model)
         return {
             "history": history,
@@ -134,7 +134,7 @@ class Sweep:
             "encoder": {"parameters": coder.count_params(), "multiply_adds": multiply_adds(coder)},
             "test_mse": float(np.mean(np.square(rebuilt - self._fer["test"]))),
             "mean_face_mse": float(np.mean(np.square(self._fer["train"].mean(axis=0) - self._fer["test"]))),
-            **self._verified("article", self._coded(coder.predict_on_batch, self._fer["train"])),
+            **self._verified("article", self._coded(partial(article.apply, coder), self._fer["train"])),
         }
 
     def _grid(self, hidden: int) -> dict[str, Any]:
@@ -147,8 +147,8 @@ class Sweep:
             figures["train_mse"].append(fitted)
             figures["mse"].append(article.error(model, faces[held_out]))
             figures["bic"].append(bic(fitted, faces[rows].size, parameters))
-            figures["gain"].append(information_gain(faces[held_out], article.rebuild(model, faces[held_out])))
-            scores = self._coded(article.encoder(model).predict_on_batch, faces[rows])
+            figures["gain"].append(information_gain(faces[held_out], article.apply(model, faces[held_out])))
+            scores = self._coded(partial(article.apply, article.encoder(model)), faces[rows])
             figures["accuracy"].append(self._trial.judge(scores)["accuracy"])
         return {"hidden": hidden, "parameters": parameters, **figures}
 
@@ -159,7 +159,7 @@ class Sweep:
         curve = article.overfit(
             faces, self._fer["validation"], cure, budget.overfit_hidden, budget.overfit_epochs, budget.overfit_batch
         )
-        return {"curve": curve}
+        return {"curve": curve, "train_mse": curve[-1][0], "mse": curve[-1][1]}
 
     def _cost(self) -> dict[str, Any]:
         """What one face costs each encoder, by the size of its picture: float TFLite, one thread."""

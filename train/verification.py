@@ -63,17 +63,18 @@ def fold_accuracies(scores: Floats, same: NDArray[np.bool_], folds: NDArray[np.i
 def fit_sameness(matched: Floats, unmatched: Floats) -> tuple[float, float]:
     """Slope and offset of the log-odds that a cosine is a matched pair's, both kinds being equally likely beforehand.
 
-    Logistic regression by Newton's method, each kind weighing a half (Platt, 1999).
+    Logistic regression by Newton's method, each kind weighing a half (Platt, 1999), with a slope held back a little, so that
+    it is finite where nothing overlaps.
     """
     x = np.concatenate([matched, unmatched]).astype(np.float64)
     y = np.concatenate([np.ones(len(matched)), np.zeros(len(unmatched))])
     weight = np.where(y == 1, 0.5 / len(matched), 0.5 / len(unmatched))
     design = np.stack([x, np.ones_like(x)], axis=1)
-    solution = np.zeros(2)
-    for _ in range(50):
+    solution, ridge = np.zeros(2), np.array([1e-8, 0.0])
+    for _ in range(100):
         p = 1 / (1 + np.exp(-design @ solution))
-        gradient = design.T @ (weight * (y - p))
-        hessian = (design * (weight * p * (1 - p))[:, None]).T @ design + 1e-9 * np.eye(2)
+        gradient = design.T @ (weight * (y - p)) - ridge * solution
+        hessian = (design * (weight * p * (1 - p))[:, None]).T @ design + np.diag(ridge)
         solution += np.linalg.solve(hessian, gradient)
         if np.abs(gradient).max() < 1e-9:
             break
