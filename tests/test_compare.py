@@ -101,7 +101,7 @@ def test_the_page_is_whole_without_peers(prepared, lfw, tmp_path):
     page = write(prepared, lfw, tmp_path / "docs/network.md")
     figures = json.loads((tmp_path / "docs/network/figures.json").read_text())
     pictures = re.findall(r"!\[.*?\]\((.*?)\)", page)
-    assert len(pictures) == 4
+    assert len(pictures) == 5
     for picture in pictures:
         assert load_image(tmp_path / "docs" / picture).std() > 5
     assert not re.search(r"\b(nan|inf(inity)?)\b", (page + json.dumps(figures)).lower())
@@ -111,6 +111,8 @@ def test_the_page_is_whole_without_peers(prepared, lfw, tmp_path):
     assert all(f"\n| {condition} | " in page for condition in conditions)
     assert conditions["clean"]["fixed"]["tar"] > conditions["blur, 4 px"]["fixed"]["tar"]
     assert figures["robustness"]["taken_back"] > 5
+    assert conditions["clean"]["edgeface"]["tar"] >= figures["robustness"]["rebuilt"]["edgeface"]["tar"] > 0
+    assert re.search(r"edgeface accepts \d+\.\d % of them", page)
     assert {(row["gender"], row["ages"]) for row in figures["groups"]["groups"]} == {
         ("male", "3-5"),
         ("male", "20-29"),

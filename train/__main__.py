@@ -124,13 +124,13 @@ def sweep(
     images: Annotated[Path, typer.Option(help="A folder in LFW's layout, of people who are not in the prepared ones.")],
     pairs: Annotated[Path, typer.Option(help="Pairs in LFW's format.")],
     out: Annotated[Path, typer.Option(help="The results' folder; what is done there already is kept.")],
-    model: Annotated[Path, typer.Option(help="The folder of the network at the road's end; else the shipped one.")] = SHIPPED,
+    model: Annotated[Path, typer.Option(help="A folder with model.json, or a file in it; else the shipped network.")] = SHIPPED,
     docs: Annotated[Path | None, typer.Option(help="Write the page about it into this folder, as report does.")] = None,
 ) -> None:
     """Go the road from a dense autoencoder to our network, experiment by experiment; Ctrl-C, and the same command goes on."""
     from train.sweep import sweep as work
 
-    work(fer, folders, images, pairs, out, model)
+    work(fer, folders, images, pairs, out, model if model.is_dir() else model.parent)
     if docs:
         report(out, docs)
 

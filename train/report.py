@@ -277,8 +277,8 @@ def _encoders_table(found: Found) -> str:
             [
                 label,
                 row["code"],
-                f"{row['parameters']:,}",
-                f"{row['multiply_adds'] / 1e6:.1f}",
+                f"{row['parameters']:,}" if row["parameters"] else "",
+                f"{row['multiply_adds'] / 1e6:.1f}" if row["multiply_adds"] else "",
                 f"{row['mse']:.5f}" if "mse" in row else "",
                 f"{100 * row['accuracy']:.1f} ± {100 * row['accuracy_std']:.1f}",
                 f"{row['tar']:.3f}",

@@ -107,6 +107,7 @@ class Sweep:
             ModelError: that network cannot be used.
             KeyboardInterrupt: a run of ``fit`` was stopped.
         """
+        embedder = Embedder(model)  # first, for a network that cannot be used should not be found out last
         self._keep("article", self._article)
         for hidden in self._budget.hidden:
             self._keep(f"grid-{hidden}", partial(self._grid, hidden))
@@ -117,7 +118,7 @@ class Sweep:
             self._keep(f"encoder-{slug(name)}", partial(self._encoder, name))
         for count in range(1, len(PARTS) + 1):
             self._keep(f"loss-{count}", partial(self._loss, count))
-        self._shipped(model)
+        self._shipped(embedder)
         self._write("verification", self._verification())
 
     def _article(self) -> dict[str, Any]:
@@ -215,9 +216,8 @@ class Sweep:
         weights = {part: getattr(recipe, part) for part in PARTS[:count]}
         return {"weights": weights, **validation, **self._verified(f"loss-{count}", self._trial.scores(vectors, vectors))}
 
-    def _shipped(self, model: Path) -> None:
-        """The network of ``model``, as the device runs it; done again where it is another than the last time."""
-        embedder = Embedder(model)
+    def _shipped(self, embedder: Embedder) -> None:
+        """A network of ours, as the device runs it; done again where it is another than the last time."""
         path = self._out / "shipped.json"
         if path.is_file() and json.loads(path.read_text())["digest"] != embedder.card.digest:
             path.unlink()
@@ -300,10 +300,13 @@ def sweep(
     """Do every experiment that ``out`` does not hold yet.
 
     Raises:
-        DataError, ImageError: data cannot be used, or ``out`` holds a sweep of another kind.
+        DataError, ImageError: data cannot be used, ``out`` holds a sweep of another kind or cannot be written to.
         ModelError: the network cannot be used.
     """
-    Sweep(fer, folders, images, pairs, out, budget or Budget()).run(model)
+    try:
+        Sweep(fer, folders, images, pairs, out, budget or Budget()).run(model)
+    except OSError as error:
+        raise DataError(f"{error.filename or out}: {error.strerror or error}") from None
 
 
 def slug(name: str) -> str:
@@ -379,7 +382,7 @@ def _bind(out: Path, settings: dict[str, Any]) -> None:
     """Note in ``out``/sweep.json what the sweep is made of.
 
     Raises:
-        DataError: it holds a sweep of something else, or cannot be written to.
+        DataError: it holds a sweep of something else.
     """
     path = out / "sweep.json"
     if path.is_file():
@@ -388,10 +391,7 @@ def _bind(out: Path, settings: dict[str, Any]) -> None:
         if changed:
             raise DataError(f"{out}: was begun with another {', '.join(changed)}; give another --out")
         return
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise DataError(f"{out}: {error.strerror or error}") from None
+    out.mkdir(parents=True, exist_ok=True)
     write_json(settings, path)
 
 

@@ -3,12 +3,14 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+import cv2
 import numpy as np
 
 from edgeface import config, detectors
 from edgeface.embedding import Embedder
 from edgeface.errors import DataError
 from edgeface.peers import find_peers
+from edgeface.types import Image
 from train.compare import groups, page, quality, robustness
 from train.compare.cache import Cache, Network
 from train.data import load
@@ -40,6 +42,11 @@ def compare(
         store.keep(f"{key}-template", lambda chip: embedder.template(chip).vector),
         store.keep(f"{key}-probe", lambda chip: embedder.embed(chip).vector),
     )
+
+    def rebuild(chip: Image) -> Image:
+        """The decoder's drawing at the chip's size."""
+        return np.asarray(cv2.resize(embedder.rebuild(chip), chip.shape[1::-1], interpolation=cv2.INTER_CUBIC), np.uint8)
+
     others = find_peers(peers)
     kept = {peer.name: store.keep(f"{peer.name}-{peer.bytes}", peer.embed) for peer in others}
     networks = [network, *(Network(name, embed, embed) for name, embed in kept.items())]
@@ -52,10 +59,10 @@ def compare(
         "model": card.digest,
         "bytes": {"edgeface": card.encoder.bytes} | {peer.name: peer.bytes for peer in others},
         "pairs": pairs_file.name,
-        "robustness": robustness.measure(images, pairs, networks, card.threshold(config.Matching().target_fpir)),
+        "robustness": robustness.measure(images, pairs, networks, card.threshold(config.Matching().target_fpir), rebuild),
         "groups": groups.measure(folders, data, network, [card.threshold(far) for far in groups.FARS]),
         "quality": quality.measure(
             embedder, network, store, (held_out.take(np.arange(len(held_out)))[0], held_out.people), shown
         ),
     }
-    page.write(figures, out)
+    page.write(figures, rebuild, out)

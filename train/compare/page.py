@@ -1,7 +1,7 @@
 """Figures of a comparison -> a page in Markdown. Every number and every judgement in it is computed."""
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ from edgeface import config
 from edgeface.annotate import save_image
 from edgeface.errors import DataError
 from edgeface.files import write_whole
+from edgeface.types import Image
 from train.compare import plots
 from train.compare.groups import ADULT, FARS, GENDERS
 from train.compare.quality import AWAY, REJECTED, SIZES
@@ -23,8 +24,10 @@ FIFTH = int(np.searchsorted(REJECTED, 0.2 - 1e-9))
 """Where on the curves a fifth of the probes is turned away."""
 
 
-def write(figures: Figures, out: Path) -> None:
+def write(figures: Figures, rebuild: Callable[[Image], Image], out: Path) -> None:
     """Write the page to ``out``, and figures.json and the plots into the folder beside it that has its name.
+
+    ``rebuild`` draws a chip from its codes.
 
     Raises:
         DataError: something cannot be written.
@@ -35,6 +38,7 @@ def write(figures: Figures, out: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         write_json(figures, folder / "figures.json")
         save_image(folder / "conditions.png", plots.conditions())
+        save_image(folder / "rebuilt.png", plots.rebuilt(rebuild))
         plots.robustness(figures["robustness"]["conditions"], list(figures["bytes"]), folder / "robustness.png")
         plots.quality(figures["quality"], folder / "quality.png")
         if figures["groups"]:
@@ -53,6 +57,7 @@ def render(figures: Figures, folder: str) -> str:
         f"[figures.json]({folder}/figures.json). edgeface is the network `{figures['model'][:19]}`, in int8 as it ships. "
         f"Sizes of the files: {sizes}.",
         *_robustness(figures["robustness"], list(figures["bytes"]), figures["pairs"], folder),
+        *_rebuilt(figures["robustness"], folder),
         *(_groups(figures["groups"], folder) if figures["groups"] else []),
         *_quality(figures["quality"], figures["pairs"], folder),
     ]
@@ -123,6 +128,22 @@ def _robustness(figures: Figures, names: Sequence[str], pairs: str, folder: str)
     yield _table(
         ["probe", "matched pairs accepted, %", "unmatched comparisons accepted, %"],
         ([condition, _percent(values["tar"]), _short(values["far"])] for condition, values in fixed.items()),
+    )
+
+
+def _rebuilt(figures: Figures, folder: str) -> Iterable[str]:
+    clean = figures["conditions"]["clean"]
+    rates = (
+        f"{name} accepts {_percent(values['tar'])} % of them, of the photos themselves {_percent(clean[name]['tar'])} %"
+        for name, values in figures["rebuilt"].items()
+        if name in clean and name != "fixed"
+    )
+    yield "## Rebuilt faces"
+    yield f"![Faces of the demo, and what the decoder draws of their codes]({folder}/rebuilt.png)"
+    yield (
+        "The decoder draws a face from the identity code, made a unit vector, and the appearance code, and sees nothing else. "
+        "How much of the person is in the drawing? The probes of the table above, replaced by their drawings and compared with "
+        f"the photos of the templates at a false-accept rate of {_short(FAR)} %: {'; '.join(rates)}."
     )
 
 

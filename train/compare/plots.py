@@ -1,7 +1,7 @@
 """The plots of a comparison."""
 
 import io
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib.resources import as_file, files
 from pathlib import Path
 from typing import Any
@@ -36,6 +36,17 @@ def conditions() -> Image:
     tiles.append((PHOTO_TURNED, askew))
     half = (len(tiles) + 1) // 2
     return contact_sheet([("A probe in every condition", tiles[:half]), ("", tiles[half:])], (112, 112))
+
+
+def rebuilt(rebuild: Callable[[Image], Image]) -> Image:
+    """The demo's faces over the same as the decoder draws them."""
+    detector, chips = detectors.create(), []
+    with as_file(files("edgeface.demo") / "photos") as folder:
+        for path in sorted(folder.glob("*.jpg")):
+            photo = load_image(path)
+            chips.append(align(photo, detector.detect(photo)[0].landmarks))
+    rows = [("Faces", chips), ("Drawn by the decoder from their codes", [rebuild(chip) for chip in chips])]
+    return contact_sheet([(title, [("", face) for face in faces]) for title, faces in rows], (112, 112))
 
 
 def robustness(conditions: Figures, names: Sequence[str], path: Path) -> None:

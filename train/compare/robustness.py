@@ -45,6 +45,10 @@ PHOTO_TURNED = "photo turned"
 """The condition in which the photo is turned, and its face found and aligned anew."""
 
 
+REBUILT = "rebuilt"
+"""Probes as the decoder draws them: how much of a person is left in the codes for others to see."""
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Portrait:
     """The aligned chip of a photo's central face, and the degrees by which alignment turned it, clockwise."""
@@ -53,8 +57,12 @@ class Portrait:
     roll: float
 
 
-def measure(images: Path, pairs: Pairs, networks: Sequence[Network], threshold: float) -> dict[str, Any]:
+def measure(
+    images: Path, pairs: Pairs, networks: Sequence[Network], threshold: float, rebuild: Callable[[Image], Image]
+) -> dict[str, Any]:
     """Accuracy and TAR of each network in each condition, and the first one's TAR and FAR at a ``threshold`` set beforehand.
+
+    ``rebuild`` draws a chip from its codes.
 
     Accuracy is by the folds of the protocol. Rates have its matched pairs; unmatched is every template with every probe of
     somebody else, for the protocol's own unmatched pairs are too few to tell a rate of 1 %.
@@ -75,6 +83,7 @@ def measure(images: Path, pairs: Pairs, networks: Sequence[Network], threshold: 
         raise DataError(f"{images}: no face in any photo of the pairs")
     askew = portraits(images, list(right), detector, TURN)
     conditions = {name: worn(_chips(probes), name) for name in EFFECTS} | {PHOTO_TURNED: _chips(askew)}
+    conditions[REBUILT] = [None if chip is None else rebuild(chip) for chip in _chips(probes)]
     stranger = _people(left)[:, None] != _people(right)[None]
     figures: dict[str, Any] = {name: {} for name in conditions}
     for network in networks:
@@ -103,6 +112,7 @@ def measure(images: Path, pairs: Pairs, networks: Sequence[Network], threshold: 
         "no_face": {"clean": sum(seen is None for seen in probes), PHOTO_TURNED: sum(seen is None for seen in askew)},
         "taken_back": float(np.mean(taken_back)) if taken_back else 0.0,
         "threshold": threshold,
+        "rebuilt": figures.pop(REBUILT),
         "conditions": figures,
     }
 
