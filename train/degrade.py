@@ -53,7 +53,7 @@ def smear(chip: Image, length: int, angle: float) -> Image:
 def noise(chip: Image, deviation: float, random: np.random.Generator) -> Image:
     """Gaussian noise of this standard deviation, in steps of 0..255."""
     grain = random.standard_normal(chip.shape, np.float32) * deviation
-    return np.rint(np.clip(chip + grain, 0, 255)).astype(np.uint8)
+    return np.asarray(np.rint(np.clip(chip + grain, 0, 255)), np.uint8)
 
 
 def jpeg(chip: Image, quality: int) -> Image:

@@ -1,6 +1,7 @@
 """Verification on pairs in LFW's format, through the detector, alignment and embedder that the device runs."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from edgeface.errors import DataError, ImageError
 from edgeface.files import write_whole
 from edgeface.imaging import SUFFIXES, align, load_image
 from edgeface.modelcard import load_card, save_card
+from edgeface.types import Face, Image
 from train.verification import best_threshold, equal_error_rate, fold_accuracies, tar_at_far, threshold_at_far
 
 matplotlib.use("Agg")
@@ -37,6 +39,8 @@ class Pairs:
 def read_pairs(path: Path) -> Pairs:
     """Read LFW's pairs.txt: ``name n m`` is a matched pair, ``name n other m`` an unmatched one; line 1 counts folds, pairs.
 
+    A file of one fold, whose line 1 counts its pairs of a kind alone, is cut into ten.
+
     Raises:
         DataError: the file cannot be read or is of another format.
     """
@@ -50,7 +54,9 @@ def read_pairs(path: Path) -> Pairs:
         raise DataError(f"{path}: not a pairs file in LFW's format: {error}") from None
     if len(rows) != 2 * folds * per_kind:
         raise DataError(f"{path}: {len(rows)} pairs, its first line promises {2 * folds * per_kind}")
-    return Pairs(left, right, np.array([len(row) == 3 for row in rows]), np.arange(len(rows)) // (2 * per_kind))
+    number = np.arange(len(rows))
+    parts = number // (2 * per_kind) if folds > 1 else number % 10
+    return Pairs(left, right, np.array([len(row) == 3 for row in rows]), parts)
 
 
 def evaluate(
@@ -58,7 +64,8 @@ def evaluate(
 ) -> tuple[dict[str, Any], NDArray[np.float64], Pairs]:
     """Figures, scores and pairs of a network on a verification set.
 
-    With ``weights``, a weights.npz, the network is measured in float. As on the device, the first photo of a pair is a template and the second a probe.
+    With ``weights``, a weights.npz, the network is measured in float. As on the device, the first photo of a pair is a
+    template and the second a probe.
 
     Raises:
         DataError: the pairs cannot be read.
@@ -76,12 +83,12 @@ def evaluate(
     no_face = []
     enrolled, shown = set(pairs.left), set(pairs.right)
     for name in tqdm(sorted(enrolled | shown), unit="photo", disable=None):
-        image = load_image(_find(images, name))
+        image = load_image(find_photo(images, name))
         faces = detector.detect(image)
         if not faces:
             no_face.append(name)
             continue
-        chip = align(image, _central(faces, image).landmarks)
+        chip = align(image, central_face(faces, image).landmarks)
         if name in enrolled:
             templates[name] = embedder.template(chip).vector
         if name in shown:
@@ -159,14 +166,19 @@ def write_json(figures: dict[str, Any], path: Path) -> None:
         raise DataError(f"{path}: {error.strerror or error}") from None
 
 
-def _find(images: Path, name: str) -> Path:
+def find_photo(images: Path, name: str) -> Path:
+    """The file of a photo that pairs name, whatever its suffix.
+
+    Raises:
+        ImageError: there is none.
+    """
     for path in (images / name).parent.glob(f"{Path(name).name}.*"):
         if path.suffix.lower() in SUFFIXES:
             return path
     raise ImageError(f"{images / name}.*: there is no such image")
 
 
-def _central(faces: Any, image: Any) -> Any:
+def central_face(faces: Sequence[Face], image: Image) -> Face:
     """The face whose middle is nearest to the picture's: whom the photo is of, in a set of portraits."""
     height, width = image.shape[:2]
     return min(

@@ -17,7 +17,7 @@ from edgeface.interfaces import Detector
 from edgeface.types import Box, Face, Image
 from train.compare.cache import Cache, Compute, Network
 from train.degrade import FACE_WIDTH, augment, coarse
-from train.evaluate import _central
+from train.evaluate import central_face
 from train.verification import Floats
 
 FARS = (1e-2, 1e-3)
@@ -140,7 +140,7 @@ def _look(embedder: Embedder, detector: Detector, chip: Image) -> Floats:
     edge = CHIP_SIZE // 2  # the detector needs surroundings to see a face against
     picture = np.asarray(cv2.copyMakeBorder(chip, edge, edge, edge, edge, cv2.BORDER_CONSTANT), np.uint8)
     faces = detector.detect(picture)
-    face = _central(faces, picture) if faces else Face(Box(0, 0, 0, 0), np.zeros((5, 2), np.float32), 0.0)
+    face = central_face(faces, picture) if faces else Face(Box(0, 0, 0, 0), np.zeros((5, 2), np.float32), 0.0)
     errors = [np.mean(np.square(rebuilt / 255.0 - small)), small.var()]
     return np.concatenate([embedding.vector * embedding.norm, errors, [face.score], (face.landmarks - edge).ravel()])
 

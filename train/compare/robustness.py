@@ -17,7 +17,7 @@ from edgeface.interfaces import Detector
 from edgeface.types import Image
 from train import degrade
 from train.compare.cache import Compute, Network
-from train.evaluate import NO_FACE, Pairs, _central, _find
+from train.evaluate import NO_FACE, Pairs, central_face, find_photo
 from train.verification import fold_accuracies, tar_at_far
 
 FOLDS = 4
@@ -125,10 +125,10 @@ def portraits(images: Path, names: Sequence[str], detector: Detector, degrees: f
     """
     found: list[Portrait | None] = []
     for name in tqdm(names, "photos", unit="photo", leave=False, disable=None):
-        photo = turned(load_image(_find(images, name)), degrees)
+        photo = turned(load_image(find_photo(images, name)), degrees)
         faces = detector.detect(photo)
         if faces:
-            landmarks = _central(faces, photo).landmarks
+            landmarks = central_face(faces, photo).landmarks
             transform = similarity(landmarks)
             angle = float(np.rad2deg(np.arctan2(transform[1, 0], transform[0, 0])))
             found.append(Portrait(align(photo, landmarks), angle))
