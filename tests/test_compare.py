@@ -156,9 +156,6 @@ def test_what_is_missing_is_told_in_one_line(prepared, lfw, tmp_path):
         write(tmp_path, lfw, tmp_path / "network.md")
     with pytest.raises(DataError, match="LFW"):
         write(prepared, lfw, tmp_path / "network.md", pairs="nothing.txt")
-    (lfw / "one.txt").write_text("2\nobama 1 2\nbiden 1 2\nobama 1 biden 2\ncollins 1 obama 3\n")
-    with pytest.raises(DataError, match="one fold"):
-        write(prepared, lfw, tmp_path / "network.md", pairs="one.txt")
     nobody = tmp_path / "nobody"
     shutil.copytree(prepared, nobody)
     index = json.loads((nobody / "shard-00000.json").read_text())

@@ -367,6 +367,8 @@ def test_pairs_in_lfw_format(tmp_path):
     pairs = read_pairs(file)
     assert (pairs.left, pairs.right) == (["Anna/Anna_0001"] * 2, ["Anna/Anna_0002", "Bob/Bob_0003"])
     assert pairs.same.tolist() == [True, False]
+    file.write_text("1\nAnna 1 2\nAnna 1 Bob 3\n")
+    assert read_pairs(file).folds.tolist() == [0, 1]
     for bad in ("", "2\t1\nAnna\t1\t2\n", "1\t1\nAnna\n"):
         file.write_text(bad)
         with pytest.raises(DataError):

@@ -84,8 +84,6 @@ class Sweep:
         if not len(self._held_out) or not len(self._training):
             raise DataError("nobody is held out to measure on: prepare folders with one subfolder a person")
         verified = read_pairs(pairs)
-        if len(np.unique(verified.folds)) < 2:
-            raise DataError(f"{pairs}: one fold; it takes two, for a fold is judged by the threshold of the others")
         manifests = [json.loads((folder / "manifest.json").read_text()) for folder in folders]
         _bind(
             out,
