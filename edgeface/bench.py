@@ -160,10 +160,8 @@ def time_calls(calls: dict[str, Callable[[], object]], rounds: int) -> tuple[dic
             call()
             taken[name].append(time.perf_counter_ns() - started)
     cpu_share = (time.process_time() - used) / (time.perf_counter() - began)
-    microseconds = {name: np.percentile(times[WARM_UP:], (0, 50, 90, 99)) / 1000 for name, times in taken.items()}
-    return {name: Timing(name, *(round(float(us), 1) for us in found)) for name, found in microseconds.items()}, round(
-        cpu_share, 3
-    )
+    found = {name: np.percentile(times[WARM_UP:], (0, 50, 90, 99)) / 1000 for name, times in taken.items()}
+    return {name: Timing(name, *np.round(us, 1).tolist()) for name, us in found.items()}, round(cpu_share, 3)
 
 
 def _frame() -> Image:
@@ -185,7 +183,7 @@ def _matcher(card: ModelCard, people: int) -> Matcher:
 
 def _machine(runtime: str) -> Machine:
     return Machine(
-        _cpu(),
+        processor(),
         platform.machine(),
         os.cpu_count() or 1,
         platform.python_version(),
@@ -195,7 +193,7 @@ def _machine(runtime: str) -> Machine:
     )
 
 
-def _cpu() -> str:
+def processor() -> str:
     """The name of the board where the kernel knows it, as on a Raspberry Pi, else of the processor."""
     board, cpus = Path("/proc/device-tree/model"), Path("/proc/cpuinfo")
     if board.is_file():

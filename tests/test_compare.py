@@ -12,6 +12,7 @@ pytest.importorskip("tensorflow", reason="needs edgeface[train]")
 pytest.importorskip("matplotlib", reason="needs edgeface[train]")
 
 from edgeface import detectors
+from edgeface.annotate import save_image
 from edgeface.errors import DataError
 from edgeface.imaging import align, load_image
 from edgeface.modelcard import SHIPPED
@@ -163,6 +164,12 @@ def test_what_is_missing_is_told_in_one_line(prepared, lfw, tmp_path):
     (nobody / "shard-00000.json").write_text(json.dumps(index))
     with pytest.raises(DataError, match="nobody is held out"):
         write(nobody, lfw, tmp_path / "network.md")
+    blank = tmp_path / "blank"
+    for photo in (lfw / "images").rglob("*.jpg"):
+        (blank / "images" / photo.parent.name).mkdir(parents=True, exist_ok=True)
+        save_image(blank / "images" / photo.parent.name / photo.name, np.full((90, 90, 3), 90, np.uint8))
+    with pytest.raises(DataError, match="no face in any of"):
+        compare.compare([prepared], blank / "images", lfw / "pairs.txt", SHIPPED, lfw, None, tmp_path / "network.md")
     assert not (tmp_path / "network.md").exists()
 
 
@@ -223,7 +230,7 @@ def test_the_gain_is_one_for_an_ideal_measure_and_none_for_one_that_tells_nothin
     fine = np.ones(100, bool)
     measures = {"telling": np.where(lost, 0.0, 1.0), "silent": np.zeros(100), "lying": np.where(lost, 1.0, 0.0)}
     look = quality.Looks(probes, fine, measures)
-    told = quality.curves(quality.Trial(people, corners, look, look), [0.5, 0.5])
+    told = quality.curves(quality.Sample(people, corners, look, look), [0.5, 0.5])
     assert told["fnmr"] == [0.2, 0.2]
     assert told["comparisons"] == 100
     assert np.isclose(told["gain"]["telling"][0], 1.0)

@@ -110,7 +110,7 @@ def test_noise_has_its_deviation_and_no_bias_and_repeats_by_its_generator():
     flat = np.full((112, 112, 3), 128, np.uint8)
     noisy = degrade.noise(flat, 16, rng())
     assert abs(noisy.std() - 16) < 0.5
-    assert abs(noisy.mean() - 128) < 1  # whole numbers are cut off, not rounded: half a step darker
+    assert abs(noisy.mean() - 128) < 0.3  # half a step darker, were whole numbers cut off in place of rounded
     assert np.array_equal(noisy, degrade.noise(flat, 16, rng()))
 
 

@@ -16,6 +16,7 @@ pytest.importorskip("tensorflow", reason="needs edgeface[train]")
 
 from edgeface.errors import DataError
 from train import article, encoders, prepare, report, sweep
+from train.compare.plots import demo_chips
 from train.evaluate import NO_FACE, read_pairs
 from train.model import Shape
 from train.trial import open_trial
@@ -46,7 +47,7 @@ TINY = sweep.Budget(
 @pytest.fixture(scope="module")
 def faces():
     """48 copies of the demo's faces, no two alike, (48, 112, 112, 3)."""
-    chips = np.tile(sweep.bundled_chips(), (8, 1, 1, 1))
+    chips = np.tile(demo_chips(), (8, 1, 1, 1))
     noise = np.random.default_rng(0).normal(0, 12, chips.shape)
     return np.clip(chips * np.linspace(0.6, 1.1, len(chips))[:, None, None, None] + noise, 0, 255).astype(np.uint8)
 
@@ -117,7 +118,7 @@ def test_the_page_has_every_figure_and_every_picture(finished, tmp_path):
     page = report.report(finished, tmp_path / "docs")
     text = page.read_text()
     links = re.findall(r"!\[[^\]]+\]\(([^)]+)\)", text)
-    assert len(links) == len(report.PLOTS)
+    assert len(links) == len(report.PLOTS) + len(report.SHEETS)
     for link in links:
         picture = cv2.imread(str(page.parent / link))
         assert picture is not None

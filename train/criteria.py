@@ -35,19 +35,17 @@ def accuracy_difference(
     other: NDArray[np.bool_],
     same: NDArray[np.bool_],
     people: NDArray[np.int64],
-    draws: int = DRAWS,
-    seed: int = 0,
 ) -> tuple[float, float, float]:
     """By how much ``right`` is right more often than ``other`` on the same pairs, and the ends of its 95 % interval.
 
-    A paired bootstrap over people (percentiles of ``draws``): a pair counts as often as its people, (pairs, 2), were drawn,
+    A paired bootstrap over people (percentiles of ``DRAWS``): a pair counts as often as its people, (pairs, 2), were drawn,
     for pairs that share somebody are not independent. Matched and unmatched pairs weigh one half each, in every draw.
     """
     count = int(people.max()) + 1
-    drawn = np.random.default_rng(seed).multinomial(count, np.full(count, 1 / count), draws)
+    drawn = np.random.default_rng(0).multinomial(count, np.full(count, 1 / count), DRAWS)
     change = right.astype(np.float64) - other
-    differences, whole = np.zeros(draws), 0.0
-    complete = np.ones(draws, bool)
+    differences, whole = np.zeros(DRAWS), 0.0
+    complete = np.ones(DRAWS, bool)
     for kind in (same, ~same):
         first, second = people[kind].T
         times = drawn[:, first] * np.where(first == second, 1, drawn[:, second])

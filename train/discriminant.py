@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from train.model import IDENTITY, Weights
 
-SHRINKAGE = 0.3
+SHRINKAGE = 0.6
 """Share of a sphere in the scatter within people: five photos of each say little about its small directions."""
 
 PRIOR = 0.3

@@ -29,33 +29,33 @@ Faces = NDArray[np.uint8]
 Floats = NDArray[np.float32]
 
 
-def dense_encoder(side: int, channels: int, code: int = CODE) -> keras.Model:
+def dense_encoder(side: int, channels: int) -> keras.Model:
     """The article's encoder, of any size."""
     inputs = keras.Input((side, side, channels))
     x = layers.Flatten()(layers.Rescaling(1 / 255)(inputs))
-    return keras.Model(inputs, layers.Dense(code, activation="relu")(x), name="dense")
+    return keras.Model(inputs, layers.Dense(CODE, activation="relu")(x), name="dense")
 
 
-def dense_decoder(side: int, channels: int, code: int = CODE) -> keras.Model:
+def dense_decoder(side: int, channels: int) -> keras.Model:
     """The article's decoder, of any size."""
-    inputs = keras.Input((code,))
+    inputs = keras.Input((CODE,))
     pixels = layers.Dense(side * side * channels, activation="sigmoid")(inputs)
     return keras.Model(inputs, layers.Reshape((side, side, channels))(pixels))
 
 
-def convolutional_encoder(side: int, channels: int, code: int = CODE) -> keras.Model:
+def convolutional_encoder(side: int, channels: int) -> keras.Model:
     """Four 3 x 3 convolutions of stride 2, batch norm, ReLU; a linear dense layer over the map gives the code."""
     x = inputs = keras.Input((side, side, channels))
     x = layers.Rescaling(1 / 255)(x)
     for width in WIDTHS:
         x = layers.Conv2D(width, 3, 2, "same", use_bias=False, kernel_initializer="he_normal")(x)
         x = layers.ReLU()(FusedBatchNorm()(x))
-    return keras.Model(inputs, layers.Dense(code)(layers.Flatten()(x)), name="convolutional")
+    return keras.Model(inputs, layers.Dense(CODE)(layers.Flatten()(x)), name="convolutional")
 
 
-def convolutional_decoder(side: int, channels: int, code: int = CODE) -> keras.Model:
+def convolutional_decoder(side: int, channels: int) -> keras.Model:
     """From a map of a sixteenth of the side upwards: four times doubled, each time a 3 x 3 convolution."""
-    inputs = keras.Input((code,))
+    inputs = keras.Input((CODE,))
     small = side // 16
     x = layers.Dense(small * small * 64, activation="relu")(inputs)
     x = layers.Reshape((small, small, 64))(x)

@@ -1,25 +1,26 @@
 """What ``sweep`` found -> docs/autoencoders.md and its plots. Every figure in the page is read from the sweep's JSON."""
 
-import io
 import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import cv2
-import matplotlib
 import numpy as np
 from numpy.typing import NDArray
 
+from edgeface.annotate import save_image
 from edgeface.errors import DataError
 from edgeface.files import write_whole
 from train import article, encoders
+from train.compare import plots
+from train.compare.page import listed, table
 from train.criteria import DRAWS
-from train.sweep import ENCODERS, PARTS, SHAPE, bundled_chips, shrink, slug
+from train.sweep import ENCODERS, PARTS, SHAPE, shrink, slug
 
-matplotlib.use("Agg")
 TEMPLATE = Path(__file__).with_suffix(".md")
 Figures = dict[str, Any]
+Row = tuple[str, NDArray[np.uint8]]
+"""Faces with their name."""
 
 CRITERIA = {
     "mse": ("held-out MSE", min),
@@ -92,8 +93,10 @@ def report(sweep: Path, out: Path) -> Path:
     try:
         pictures.mkdir(parents=True, exist_ok=True)
         for name, draw in PLOTS.items():
-            write_whole(pictures / f"{name}.png", draw(found))
-        write_whole(sweep / "article-faces.png", faces_plot(_captioned(found.faces("article-test"), "FER2013, test")))
+            write_whole(pictures / f"{name}.png", plots.png(draw(found)))
+        for name, rows in SHEETS.items():
+            save_image(pictures / f"{name}.png", plots.faces(rows(found)))
+        save_image(sweep / "article-faces.png", plots.faces(_over(found.faces("article-test"), "FER2013, test")))
         write_whole(page, compose(found).encode())
     except OSError as error:
         raise DataError(f"{error.filename or out}: {error.strerror or error}") from None
@@ -116,9 +119,9 @@ def compose(found: Found) -> str:
         "article_ratio": history["val_loss"][-1] / history["loss"][-1],
         "article_sentence": _article_sentence(found),
         "article_accuracy": _percent(found.article["accuracy"]),
-        "sizes": _join([str(row["hidden"]) for row in found.grid]),
+        "sizes": listed([str(row["hidden"]) for row in found.grid]),
         "grid_table": _grid_table(found),
-        "picks_table": _table(["criterion", "picks"], [[CRITERIA[name][0], _pick(found, name)] for name in CRITERIA]),
+        "picks_table": table(["criterion", "picks"], [[CRITERIA[name][0], _pick(found, name)] for name in CRITERIA]),
         "grid_sentence": _grid_sentence(found),
         "cures": article.CURES,
         "overfit_table": _overfit_table(found),
@@ -149,7 +152,7 @@ def _article_table(found: Found) -> str:
         "test": figures["test_mse"],
         "test, with the mean training face for every face": figures["mean_face_mse"],
     }
-    return _table(["", "MSE"], [[name, f"{value:.5f}"] for name, value in rows.items()])
+    return table(["", "MSE"], [[name, f"{value:.5f}"] for name, value in rows.items()])
 
 
 def _article_sentence(found: Found) -> str:
@@ -174,7 +177,7 @@ def _grid_table(found: Found) -> str:
         ]
         for row in found.grid
     ]
-    return _table(head, rows)
+    return table(head, rows)
 
 
 def _grid_sentence(found: Found) -> str:
@@ -211,7 +214,7 @@ def _overfit_table(found: Found) -> str:
         best = _best(curve)
         end = [f"{training:.5f}", f"{validation:.5f}", f"{validation / training:.1f}"]
         rows.append([name, len(curve), *end, f"{curve[best][1]:.5f}", best + 1])
-    return _table(head, rows)
+    return table(head, rows)
 
 
 def _overfit_sentence(found: Found) -> str:
@@ -235,14 +238,14 @@ def _overfit_sentence(found: Found) -> str:
     }
     better = [text for name, text in told.items() if left[name] < last_validation]
     worse = [text for name, text in told.items() if left[name] >= last_validation]
-    verdict = f"With a lower validation error in the end than without a cure: {_join(better) or 'none'}."
-    return f"{story} {verdict}" + (f" Not lower, at the strength given above: {_join(worse)}." if worse else "")
+    verdict = f"With a lower validation error in the end than without a cure: {listed(better) if better else 'none'}."
+    return f"{story} {verdict}" + (f" Not lower, at the strength given above: {listed(worse)}." if worse else "")
 
 
 def _cost_table(found: Found) -> str:
     head = ["picture", "dense: parameters", "conv.", "dense: M multiply-adds", "conv.", "dense: ms", "conv."]
     cells = _costs(found)
-    table = []
+    rows = []
     for picture, pair in cells.items():
         parameters, operations, times = (
             [form.format(factor * row[name]) for row in pair]
@@ -252,8 +255,8 @@ def _cost_table(found: Found) -> str:
                 ("milliseconds", 1, "{:.3f}"),
             )
         )
-        table.append([picture, *parameters, *operations, *times])
-    return _table(head, table)
+        rows.append([picture, *parameters, *operations, *times])
+    return table(head, rows)
 
 
 def _cost_sentence(found: Found) -> str:
@@ -282,10 +285,12 @@ def _encoders_table(found: Found) -> str:
                 f"{row['mse']:.5f}" if "mse" in row else "",
                 f"{100 * row['accuracy']:.1f} ± {100 * row['accuracy_std']:.1f}",
                 f"{row['tar']:.3f}",
-                "" if name == "dense" else "{difference:+.1f} ({low:+.1f} to {high:+.1f})".format_map(_points(told)),
+                ""
+                if name == "dense"
+                else "{:+.1f} ({:+.1f} to {:+.1f})".format(*(100 * told[key] for key in ("difference", "low", "high"))),
             ]
         )
-    return _table(head, rows)
+    return table(head, rows)
 
 
 def _encoders_sentence(found: Found) -> str:
@@ -323,7 +328,7 @@ def _losses_table(found: Found) -> str:
         ]
         for part, row in zip(PARTS, found.losses, strict=True)
     ]
-    return _table(head, rows)
+    return table(head, rows)
 
 
 def _losses_sentence(found: Found) -> str:
@@ -337,7 +342,7 @@ def _losses_sentence(found: Found) -> str:
     return f"{gained} No gain in accuracy here: {'; '.join(none)}." if none else gained
 
 
-def article_plot(found: Found) -> bytes:
+def article_plot(found: Found) -> Any:
     """Training and validation error by epoch."""
     figure, axes = _axes(1, (7, 4))
     epochs = np.arange(1, len(found.article["history"]["loss"]) + 1)
@@ -345,10 +350,10 @@ def article_plot(found: Found) -> bytes:
     axes[0].plot(epochs, found.article["history"]["val_loss"], label="validation (after it)")
     axes[0].set(xlabel="epoch", ylabel="MSE", title=f"Dense autoencoder, {article.HIDDEN} hidden units, FER2013")
     axes[0].legend()
-    return _png(figure)
+    return figure
 
 
-def grid_plot(found: Found) -> bytes:
+def grid_plot(found: Found) -> Any:
     """Each criterion by hidden size, with the standard deviation of the folds; what it picks is marked."""
     figure, axes = _axes(4, (13, 3.4))
     sizes = [row["hidden"] for row in found.grid]
@@ -361,10 +366,10 @@ def grid_plot(found: Found) -> bytes:
         place.set_xticks(sizes, [str(size) for size in sizes], fontsize=8)
         place.minorticks_off()
         place.legend()
-    return _png(figure)
+    return figure
 
 
-def overfit_plot(found: Found) -> bytes:
+def overfit_plot(found: Found) -> Any:
     """Training and validation error of every cure, beside those without."""
     names = list(found.overfit)
     figure, axes = _axes(len(names), (13, 6.4), rows=2)
@@ -381,10 +386,10 @@ def overfit_plot(found: Found) -> bytes:
         title = "no cure" if name == "nothing" else f"{name} (dashed: no cure)"
         place.set(xlabel="epoch", ylabel="MSE", yscale="log", title=title)
         place.legend(fontsize=8)
-    return _png(figure)
+    return figure
 
 
-def cost_plot(found: Found) -> bytes:
+def cost_plot(found: Found) -> Any:
     """Parameters, multiply-adds and time by the picture's side."""
     figure, axes = _axes(3, (13, 3.8))
     rows = found.cost["rows"]
@@ -404,10 +409,10 @@ def cost_plot(found: Found) -> bytes:
         place.set(xlabel="side of the picture, pixels", yscale="log", title=title)
         place.set_xticks(sorted({row["side"] for row in rows}))
     axes[0].legend(fontsize=8)
-    return _png(figure)
+    return figure
 
 
-def encoders_plot(found: Found) -> bytes:
+def encoders_plot(found: Found) -> Any:
     """Accuracy of each encoder; the bar's whisker is the interval of its difference from the dense one."""
     figure, axes = _axes(1, (9, 4))
     names = list(ROWS)[::-1]
@@ -424,44 +429,30 @@ def encoders_plot(found: Found) -> bytes:
     axes[0].axvline(100 * dense, color="tab:grey", linestyle=":")
     axes[0].set_yticks(range(len(names)), [ROWS[name] for name in names])
     axes[0].set(xlim=(45, 103), xlabel="verification accuracy, %; line: 95 % interval of the difference from dense")
-    return _png(figure)
+    return figure
 
 
-def faces_plot(rows: Sequence[tuple[str, NDArray[np.uint8]]]) -> bytes:
-    """Rows of faces, each with its name."""
-    side, gap, font = 72, 4, (cv2.FONT_HERSHEY_SIMPLEX, 0.4)
-    label = 16 + max(cv2.getTextSize(name, *font, 1)[0][0] for name, _ in rows)
-    columns = max(len(faces) for _, faces in rows)
-    sheet = np.full((len(rows) * (side + gap) + gap, label + columns * (side + gap), 3), 255, np.uint8)
-    for at, (name, faces) in enumerate(rows):
-        top = gap + at * (side + gap)
-        cv2.putText(sheet, name, (8, top + side // 2 + 5), *font, (0, 0, 0), 1, cv2.LINE_AA)
-        for column, face in enumerate(faces):
-            colour = face if face.ndim == 3 else np.repeat(face[..., None], 3, axis=2)
-            left = label + column * (side + gap)
-            sheet[top : top + side, left : left + side] = cv2.resize(colour, (side, side), interpolation=cv2.INTER_CUBIC)
-    return bytes(cv2.imencode(".png", cv2.cvtColor(sheet, cv2.COLOR_RGB2BGR))[1])
-
-
-def _encoder_faces(found: Found) -> bytes:
-    originals = bundled_chips()
+def _encoder_faces(found: Found) -> list[Row]:
+    originals = plots.demo_chips()
     rows = [("original, 48 x 48 grey", shrink(originals)[..., 0])]
     rows += [(ROWS[slug(name)], found.faces(slug(name))) for name in ENCODERS if "mse" in found.encoders[slug(name)]]
-    return faces_plot([*rows, ("original, 112 x 112", originals), (ROWS["shipped"], found.faces("shipped"))])
+    return [*rows, ("original, 112 x 112", originals), (ROWS["shipped"], found.faces("shipped"))]
 
 
 PLOTS = {
     "article": article_plot,
-    "article-faces": lambda found: faces_plot(_captioned(found.faces("article-bundled"), "original")),
     "grid": grid_plot,
     "overfitting": overfit_plot,
     "cost": cost_plot,
     "encoders": encoders_plot,
+}
+SHEETS = {
+    "article-faces": lambda found: _over(found.faces("article-bundled"), "original"),
     "encoders-faces": _encoder_faces,
 }
 
 
-def _captioned(faces: NDArray[np.uint8], name: str) -> list[tuple[str, NDArray[np.uint8]]]:
+def _over(faces: NDArray[np.uint8], name: str) -> list[Row]:
     return [(name, faces[0]), ("rebuilt", faces[1])]
 
 
@@ -474,26 +465,10 @@ def _axes(count: int, size: tuple[float, float], rows: int = 1) -> tuple[Any, li
     return figure, list(axes.flat[:count])
 
 
-def _png(figure: Any) -> bytes:
-    from matplotlib import pyplot
-
-    stream = io.BytesIO()
-    figure.tight_layout()
-    # Without the date and version that matplotlib writes, the same results give the same file.
-    figure.savefig(stream, format="png", dpi=90, metadata={"Software": None})
-    pyplot.close(figure)
-    return stream.getvalue()
-
-
 def _pick(found: Found, criterion: str) -> int:
     """The hidden size that a criterion picks; of equal ones the smallest."""
     means = {row["hidden"]: float(np.mean(row[criterion])) for row in found.grid}
     return int(CRITERIA[criterion][1](means, key=lambda size: means[size]))
-
-
-def _table(head: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
-    lines = [head, ["---"] * len(head), *rows]
-    return "\n".join("| " + " | ".join(str(cell) for cell in line) + " |" for line in lines)
 
 
 def _spread(values: Sequence[float], form: str) -> str:
@@ -502,10 +477,6 @@ def _spread(values: Sequence[float], form: str) -> str:
 
 def _percent(share: float) -> str:
     return f"{100 * share:.1f} %"
-
-
-def _points(told: Figures) -> Figures:
-    return {name: 100 * value for name, value in told.items()}
 
 
 def _best(curve: Sequence[Sequence[float]]) -> int:
@@ -517,7 +488,3 @@ def _costs(found: Found) -> dict[str, tuple[Figures, Figures]]:
     """The dense and the convolutional encoder's costs, by picture, from the smallest on."""
     rows = found.cost["rows"]
     return {f"{a['side']} px, {a['colour']}": (a, b) for a, b in zip(rows[::2], rows[1::2], strict=True)}
-
-
-def _join(words: Sequence[str]) -> str:
-    return " and ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)

@@ -6,7 +6,6 @@ An experiment writes one JSON when it is done, and beside it the arrays that are
 import hashlib
 import io
 import json
-import platform
 import signal
 import time
 from collections.abc import Callable, Sequence
@@ -21,13 +20,13 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from edgeface import detectors
+from edgeface.bench import processor, time_calls
 from edgeface.embedding import Embedder
 from edgeface.errors import DataError
-from edgeface.imaging import align, load_image
 from edgeface.modelcard import SHIPPED
 from edgeface.runtime import interpreter
 from train import article, encoders
+from train.compare.plots import demo_chips
 from train.criteria import bic, information_gain
 from train.data import Chips, load
 from train.evaluate import read_pairs, write_json
@@ -37,9 +36,6 @@ from train.model import Shape, build_encoder, set_weights
 from train.trial import Scores, open_trial
 
 SIDE = article.SIDE
-BUNDLED = SHIPPED.parent / "demo" / "photos"
-"""Photos in the public domain, whose faces the page may show."""
-
 SHAPE = Shape(widths=(16, 24, 48, 96), blocks=(0, 1, 1, 1), neck=64)
 """Of the networks that tell what each part of the loss gives."""
 
@@ -177,7 +173,7 @@ class Sweep:
                             "milliseconds": _milliseconds(model, self._budget.timings),
                         }
                     )
-        return {"processor": _processor(), "rows": rows}
+        return {"processor": processor(), "rows": rows}
 
     def _encoder(self, name: str) -> dict[str, Any]:
         """One encoder, its error on held-out people and its verification accuracy."""
@@ -221,7 +217,7 @@ class Sweep:
             path.unlink()
 
         def measured() -> dict[str, Any]:
-            np.save(self._out / "faces-shipped.npy", np.stack([embedder.rebuild(chip) for chip in bundled_chips()]))
+            np.save(self._out / "faces-shipped.npy", np.stack([embedder.rebuild(chip) for chip in demo_chips()]))
             templates, probes = (
                 np.stack([embed(chip).vector for chip in self._trial.chips]) for embed in (embedder.template, embedder.embed)
             )
@@ -246,9 +242,8 @@ class Sweep:
             began = time.monotonic()
             figures = work()
             self._write(name, figures)
-            told = {key: value for key, value in figures.items() if isinstance(value, float)}
-            told |= {key: float(np.mean(value)) for key, value in figures.items() if key in ("mse", "bic", "gain", "accuracy")}
-            text = "  ".join(f"{key} {value:.5g}" for key, value in told.items())
+            told = ("test_mse", "mse", "bic", "gain", "accuracy", "tar")
+            text = "  ".join(f"{key} {np.mean(figures[key]):.5g}" for key in told if key in figures)
             print(f"{name}: {text}  ({time.monotonic() - began:.0f} s)", flush=True)
 
     def _write(self, name: str, figures: dict[str, Any]) -> None:
@@ -274,7 +269,7 @@ class Sweep:
 
     @cached_property
     def _bundled(self) -> NDArray[np.uint8]:
-        return shrink(bundled_chips())
+        return shrink(demo_chips())
 
     @cached_property
     def _held_out_faces(self) -> NDArray[np.uint8]:
@@ -318,13 +313,6 @@ def shrink(chips: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return np.asarray(np.stack(small)[..., None], np.uint8)
 
 
-def bundled_chips() -> NDArray[np.uint8]:
-    """The aligned faces of the photos that come with the demo."""
-    detector = detectors.create()
-    photos = [load_image(path) for path in sorted(BUNDLED.glob("*.jpg"))]
-    return np.stack([align(photo, detector.detect(photo)[0].landmarks) for photo in photos])
-
-
 def _faces(data: Chips) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
     """Small grey faces of prepared chips, and the teacher's unit embeddings."""
     faces, embeddings = [], []
@@ -361,19 +349,8 @@ def _milliseconds(model: Any, timings: int) -> float:
         network, _ = interpreter(tf.lite.TFLiteConverter.from_keras_model(model).convert(), threads=1)
     (given,) = network.get_input_details()
     network.set_tensor(given["index"], np.random.default_rng(0).uniform(0, 255, given["shape"]).astype(np.float32))
-    times = []
-    for _ in range(timings + 20):
-        began = time.perf_counter()
-        network.invoke()
-        times.append(time.perf_counter() - began)
-    return float(np.median(times[20:]) * 1e3)
-
-
-def _processor() -> str:
-    path = Path("/proc/cpuinfo")
-    lines = path.read_text().splitlines() if path.is_file() else []
-    names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
-    return next(names, platform.machine())
+    timed, _ = time_calls({model.name: network.invoke}, timings)
+    return timed[model.name].p50 / 1e3
 
 
 def _bind(out: Path, settings: dict[str, Any]) -> None:

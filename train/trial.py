@@ -9,13 +9,12 @@ from numpy.typing import NDArray
 
 from edgeface import detectors
 from edgeface.imaging import CHIP_SIZE
-from train.compare.robustness import portraits
+from train.compare.robustness import FAR, portraits
 from train.criteria import accuracy_difference
 from train.evaluate import NO_FACE, Pairs
-from train.verification import best_threshold, tar_at_far
+from train.verification import best_threshold, fold_accuracies, tar_at_far
 
 Scores = NDArray[np.float64]
-FAR = 1e-2
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,8 +48,8 @@ class Trial:
 
     def judge(self, scores: Scores) -> dict[str, float]:
         """Accuracy with the standard deviation of the folds, and TAR at a FAR of 1e-2."""
-        right, same = self.right_ones(scores), self.pairs.same
-        folds = [float(np.mean(right[self.pairs.folds == fold])) for fold in np.unique(self.pairs.folds)]
+        same = self.pairs.same
+        folds = fold_accuracies(scores, same, self.pairs.folds)
         return {
             "accuracy": float(np.mean(folds)),
             "accuracy_std": float(np.std(folds)),
@@ -67,6 +66,7 @@ def open_trial(images: Path, pairs: Pairs, cache: Path) -> Trial:
     """Find and align the faces, or read from ``cache`` what an earlier call found.
 
     Raises:
+        DataError: there is no face in any photo.
         ImageError: a photo is missing or cannot be read.
     """
     names = np.unique([*pairs.left, *pairs.right])

@@ -30,7 +30,7 @@ class Network:
 
 @dataclass(frozen=True, slots=True)
 class Cache:
-    """Rows by what computed them and by the chips' own bytes, so that nothing stale is ever found; no folder keeps nothing."""
+    """Rows by what computed them, as its key says, and by the chips' own bytes; no folder keeps nothing."""
 
     folder: Path | None = None
 

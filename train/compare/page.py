@@ -14,9 +14,9 @@ from edgeface.files import write_whole
 from edgeface.types import Image
 from train.compare import plots
 from train.compare.groups import ADULT, FARS, GENDERS
-from train.compare.quality import AWAY, REJECTED, SIZES
+from train.compare.quality import REJECTED, SIZES, TIE
 from train.compare.robustness import FAR, PHOTO_TURNED, TURN
-from train.evaluate import write_json
+from train.export import POOR_SHARE
 
 Figures = dict[str, Any]
 
@@ -36,7 +36,7 @@ def write(figures: Figures, rebuild: Callable[[Image], Image], out: Path) -> Non
     figures = json.loads(json.dumps(figures), parse_float=lambda text: round(float(text), 6))
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        write_json(figures, folder / "figures.json")
+        write_whole(folder / "figures.json", json.dumps(figures).encode() + b"\n")
         save_image(folder / "conditions.png", plots.conditions())
         save_image(folder / "rebuilt.png", plots.rebuilt(rebuild))
         plots.robustness(figures["robustness"]["conditions"], list(figures["bytes"]), folder / "robustness.png")
@@ -83,7 +83,7 @@ def _robustness(figures: Figures, names: Sequence[str], pairs: str, folder: str)
         f"place of the 80. For *chip turned* the aligned chip is turned by {TURN:g} degrees, as if alignment had failed by so "
         f"much; for *{PHOTO_TURNED}* the photo is turned before the face is found and aligned."
     )
-    yield _table(
+    yield table(
         ["probe", *(f"{name}, accuracy" for name in names), *(f"{name}, TAR" for name in names)],
         (
             [
@@ -103,7 +103,7 @@ def _robustness(figures: Figures, names: Sequence[str], pairs: str, folder: str)
     )
     yield f"![TAR by condition]({folder}/robustness.png)"
     worst = {name: sorted((tar[name][c], c) for c in conditions if c != "clean")[:3] for name in names}
-    told = (f"{name} with {_listed(f'{c} ({value:.3f})' for value, c in worst[name])}" for name in names)
+    told = (f"{name} with {listed(f'{c} ({value:.3f})' for value, c in worst[name])}" for name in names)
     yield f"The lowest TARs: {'; '.join(told)}."
     for other in names[1:]:
         gaps = sorted((tar[other][c] - ours[c], c) for c in conditions)
@@ -125,7 +125,7 @@ def _robustness(figures: Figures, names: Sequence[str], pairs: str, folder: str)
         f"the right person passes in {_percent(min(tars))} to {_percent(max(tars))} % of comparisons, by condition, and "
         f"strangers in {_short(min(fars))} to {_short(max(fars))} %:"
     )
-    yield _table(
+    yield table(
         ["probe", "matched pairs accepted, %", "unmatched comparisons accepted, %"],
         ([condition, _percent(values["tar"]), _short(values["far"])] for condition, values in fixed.items()),
     )
@@ -156,10 +156,10 @@ def _groups(figures: Figures, folder: str) -> Iterable[str]:
         f"{sum(row['faces'] for row in rows):,} photos whose names, as UTKFace gives them, tell age and gender: one of every "
         f"person, as far as is known; {figures['repeated']} that repeat another's picture are left out. Every face is compared "
         "with every other of its own group, so that a match is a false one. The thresholds are those at which held-out people "
-        f"of the training data, of all groups together, match falsely in {_listed(f'{_short(far)} %' for far in FARS)} of "
+        f"of the training data, of all groups together, match falsely in {listed(f'{_short(far)} %' for far in FARS)} of "
         "comparisons. SFace, the teacher, has its own, set in the same way on the same people."
     )
-    yield _table(
+    yield table(
         ["ages", "faces", *(f"{name} at {_short(far)} %" for name in names for far in FARS)],
         (
             [
@@ -242,7 +242,7 @@ def _quality(figures: Figures, pairs: str, folder: str) -> Iterable[str]:
         f"{_short(REJECTED[-1])} % turned away, as a share of what an ideal measure saves, which turns away misses alone: "
         "100 % is ideal, 0 % is chance."
     )
-    yield _table(
+    yield table(
         [
             "measure",
             *(f"gain on held-out people, FAR {_short(far)} %" for far in FARS),
@@ -259,10 +259,10 @@ def _quality(figures: Figures, pairs: str, folder: str) -> Iterable[str]:
         ),
     )
     yield (
-        f"In %; with nothing turned away the last column is {_percent(second['fnmr'][-1])}. Best on the held-out people, and "
-        f"so the one to use: **{chosen}**. Quality and its parts are those of `imaging.py`. The reconstruction error is the "
-        "mean squared difference between the shrunken face and the one that the decoder rebuilds; contrast is the variance of "
-        "the former."
+        f"In %; with nothing turned away the last column is {_percent(second['fnmr'][-1])}. Best on the held-out people, or "
+        f"the first of those that are within {_short(TIE)} % of the best, and so the one to use: **{chosen}**. Quality and its "
+        "parts are those of `imaging.py`. The reconstruction error is the mean squared difference between the shrunken face and "
+        "the one that the decoder rebuilds; contrast is the variance of the former."
     )
     names = {
         "none": "none",
@@ -271,10 +271,10 @@ def _quality(figures: Figures, pairs: str, folder: str) -> Iterable[str]:
         "both": "both",
     }
     yield (
-        f"As a gate, {chosen} has to reach what all but {_short(AWAY)} % of the clean faces of held-out people reach. What "
-        "gates turn away, and the errors of what they let through:"
+        f"As a gate, {chosen} has to reach what all but {_short(POOR_SHARE)} % of the clean faces of held-out people reach. "
+        "What gates turn away, and the errors of what they let through:"
     )
-    yield _table(
+    yield table(
         [
             "gate",
             "clean probes turned away",
@@ -297,11 +297,13 @@ def _quality(figures: Figures, pairs: str, folder: str) -> Iterable[str]:
     )
 
 
-def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    return "\n".join(f"| {' | '.join(line)} |" for line in [head, ["---"] * len(head), *rows])
+def table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    """A table in Markdown."""
+    return "\n".join(f"| {' | '.join(map(str, line))} |" for line in [head, ["---"] * len(head), *rows])
 
 
-def _listed(parts: Iterable[str]) -> str:
+def listed(parts: Iterable[str]) -> str:
+    """One part or more: a, b and c."""
     *first, last = parts
     return f"{', '.join(first)} and {last}" if first else last
 

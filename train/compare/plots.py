@@ -2,18 +2,20 @@
 
 import io
 from collections.abc import Callable, Sequence
-from importlib.resources import as_file, files
 from pathlib import Path
 from typing import Any
 
+import cv2
 import matplotlib
 import numpy as np
 from matplotlib import pyplot
+from numpy.typing import NDArray
 
 from edgeface import detectors
 from edgeface.annotate import contact_sheet
 from edgeface.files import write_whole
 from edgeface.imaging import align, load_image
+from edgeface.modelcard import SHIPPED
 from edgeface.types import Image
 from train.compare.groups import FARS, GENDERS
 from train.compare.quality import PRESENT, REJECTED
@@ -22,14 +24,13 @@ from train.compare.robustness import EFFECTS, FAR, PHOTO_TURNED, TURN, turned, w
 matplotlib.use("Agg")
 Figures = dict[str, Any]
 
-EXAMPLE = "obama_portrait.jpg"
-"""A photo of the demo, in the public domain."""
+PHOTOS = SHIPPED.parent / "demo" / "photos"
+"""In the public domain, so that a page may show them."""
 
 
 def conditions() -> Image:
     """One photo in every condition."""
-    with as_file(files("edgeface.demo") / "photos" / EXAMPLE) as path:
-        photo = load_image(path)
+    photo = load_image(PHOTOS / "obama_portrait.jpg")
     detector = detectors.create()
     chip, askew = (align(image, detector.detect(image)[0].landmarks) for image in (photo, turned(photo, TURN)))
     tiles = [(name, picture) for name in EFFECTS for picture in worn([chip], name) if picture is not None]
@@ -40,13 +41,27 @@ def conditions() -> Image:
 
 def rebuilt(rebuild: Callable[[Image], Image]) -> Image:
     """The demo's faces over the same as the decoder draws them."""
-    detector, chips = detectors.create(), []
-    with as_file(files("edgeface.demo") / "photos") as folder:
-        for path in sorted(folder.glob("*.jpg")):
-            photo = load_image(path)
-            chips.append(align(photo, detector.detect(photo)[0].landmarks))
-    rows = [("Faces", chips), ("Drawn by the decoder from their codes", [rebuild(chip) for chip in chips])]
-    return contact_sheet([(title, [("", face) for face in faces]) for title, faces in rows], (112, 112))
+    chips = demo_chips()
+    return faces([("Faces", chips), ("Drawn by the decoder from their codes", [rebuild(chip) for chip in chips])])
+
+
+def faces(rows: Sequence[tuple[str, Sequence[Image] | NDArray[np.uint8]]]) -> Image:
+    """Titled rows of faces, in colour or, (height, width), grey."""
+    coloured = [
+        (
+            title,
+            [("", face if face.ndim == 3 else np.asarray(cv2.cvtColor(face, cv2.COLOR_GRAY2RGB), np.uint8)) for face in row],
+        )
+        for title, row in rows
+    ]
+    return contact_sheet(coloured, (112, 112))
+
+
+def demo_chips() -> NDArray[np.uint8]:
+    """The aligned faces of the demo's photos, (n, 112, 112, 3)."""
+    detector = detectors.create()
+    photos = [load_image(path) for path in sorted(PHOTOS.glob("*.jpg"))]
+    return np.stack([align(photo, detector.detect(photo)[0].landmarks) for photo in photos])
 
 
 def robustness(conditions: Figures, names: Sequence[str], path: Path) -> None:
@@ -59,7 +74,7 @@ def robustness(conditions: Figures, names: Sequence[str], path: Path) -> None:
     axes.set_yticks(rows, list(conditions))
     axes.grid(alpha=0.3)
     axes.legend(loc="lower left")
-    _save(figure, path)
+    write_whole(path, png(figure))
 
 
 def groups(figures: Figures, path: Path) -> None:
@@ -80,7 +95,7 @@ def groups(figures: Figures, path: Path) -> None:
         axes.grid(alpha=0.3)
     panels[0].set_ylabel("false-match rate within the group")
     panels[-1].legend(fontsize=8)
-    _save(figure, path)
+    write_whole(path, png(figure))
 
 
 def quality(figures: Figures, path: Path) -> None:
@@ -97,12 +112,13 @@ def quality(figures: Figures, path: Path) -> None:
         axes.grid(alpha=0.3)
     panels[0].set_ylabel("FNMR of the rest")
     panels[-1].legend(fontsize=8, loc="center left", bbox_to_anchor=(1, 0.5))
-    _save(figure, path)
+    write_whole(path, png(figure))
 
 
-def _save(figure: Any, path: Path) -> None:
+def png(figure: Any) -> bytes:
+    """A figure as a file, without the version that matplotlib writes: the same results give the same bytes."""
     figure.tight_layout()
     stream = io.BytesIO()
-    figure.savefig(stream, dpi=100, format="png")
+    figure.savefig(stream, dpi=100, format="png", metadata={"Software": None})
     pyplot.close(figure)
-    write_whole(path, stream.getvalue())
+    return stream.getvalue()

@@ -18,6 +18,7 @@ from edgeface.types import Box, Face, Image
 from train.compare.cache import Cache, Compute, Network
 from train.degrade import FACE_WIDTH, augment, coarse
 from train.evaluate import central_face
+from train.export import POOR_SHARE
 from train.verification import Floats
 
 FARS = (1e-2, 1e-3)
@@ -27,14 +28,11 @@ REJECTED = np.linspace(0.0, 0.5, 51)
 SIZES = (36, 80)
 """Narrowest and widest face of a probe in its frame, in pixels: smaller ones the device ignores, a chip holds no wider one."""
 
-AWAY = 0.05
-"""Share of the clean faces of held-out people that the gate may turn away."""
-
 PRESENT = "present quality"
 """The measure that the pipeline has: ``imaging.quality``."""
 
 TIE = 0.01
-"""Gains that differ by less are equal: the measure that is named first is the cheaper one."""
+"""Gains that differ by less are equal, and the measure that is named first is taken."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -47,7 +45,7 @@ class Looks:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Trial:
+class Sample:
     """People's chips as templates (n, identity), as clean probes and as worn ones."""
 
     people: NDArray[np.str_]
@@ -77,35 +75,35 @@ def measure(
     card = embedder.card
     key = f"looks-{card.encoder.sha256[:8]}-{card.decoder.sha256[:8]}"
     look = cache.keep(key, partial(_look, embedder, detectors.create()))
-    first, second = (_trial(look, network, *given) for given in (choosing, reported))
+    first, second = (_sample(look, network, *given) for given in (choosing, reported))
     limits = [card.threshold(far) for far in FARS]
     figures = {"choosing": curves(first, limits), "reported": curves(second, limits)}
     gains = {name: float(np.mean(gain)) for name, gain in figures["choosing"]["gain"].items()}
     chosen = next(name for name, gain in gains.items() if gain >= max(gains.values()) - TIE)
-    limit = float(np.quantile(first.clean.measures[chosen][first.clean.found], AWAY))
+    limit = float(np.quantile(first.clean.measures[chosen][first.clean.found], POOR_SHARE))
     return figures | {"chosen": chosen, "limit": limit, "gates": _gates(second, chosen, limit, limits)}
 
 
-def curves(trial: Trial, limits: Sequence[float]) -> dict[str, Any]:
+def curves(sample: Sample, limits: Sequence[float]) -> dict[str, Any]:
     """For each of the thresholds the FNMR, its curve by each measure and by an ideal one, and what share of that is gained.
 
     Raises:
         DataError: nobody has two photos.
     """
-    scores, probe = trial.compare(trial.worn.found, same=True)
+    scores, probe = sample.compare(sample.worn.found, same=True)
     if not len(scores):
         raise DataError("nobody has two photos in which a face is found: there is nothing to tell quality by")
     result: dict[str, Any] = {
-        "people": len(np.unique(trial.people)),
-        "probes": len(trial.people),
-        "not_found": float(np.mean(~trial.worn.found)),
+        "people": len(np.unique(sample.people)),
+        "probes": len(sample.people),
+        "not_found": float(np.mean(~sample.worn.found)),
         "comparisons": len(scores),
         "fnmr": [float(np.mean(scores < limit)) for limit in limits],
         "ideal": [ideal(float(np.mean(scores < limit))).tolist() for limit in limits],
         "curves": {},
         "gain": {},
     }
-    for name, measure in trial.worn.measures.items():
+    for name, measure in sample.worn.measures.items():
         result["curves"][name] = [error_versus_reject(scores < limit, measure[probe]).tolist() for limit in limits]
         result["gain"][name] = [
             (fnmr - float(np.mean(curve))) / max(fnmr - float(np.mean(best)), 1e-9)
@@ -125,12 +123,12 @@ def ideal(fnmr: float) -> Floats:
     return np.asarray(np.maximum(fnmr - REJECTED, 0.0) / (1.0 - REJECTED))
 
 
-def _trial(look: Compute, network: Network, chips: NDArray[np.uint8], people: NDArray[np.str_]) -> Trial:
+def _sample(look: Compute, network: Network, chips: NDArray[np.uint8], people: NDArray[np.str_]) -> Sample:
     random = np.random.default_rng(0)
     sizes = np.exp(random.uniform(np.log(SIZES[0]), np.log(SIZES[1]), len(chips)))
     worn = np.stack([augment(augment(coarse(chip, size), random), random) for chip, size in zip(chips, sizes, strict=True)])
     full = np.full(len(chips), float(FACE_WIDTH))
-    return Trial(people, network.templates(chips), _measured(look, chips, full), _measured(look, worn, sizes))
+    return Sample(people, network.templates(chips), _measured(look, chips, full), _measured(look, worn, sizes))
 
 
 def _look(embedder: Embedder, detector: Detector, chip: Image) -> Floats:
@@ -171,13 +169,13 @@ def _measured(look: Compute, chips: NDArray[np.uint8], sizes: Floats) -> Looks:
     return Looks(np.asarray(vectors, np.float32), found, {name: np.where(found, m, -np.inf) for name, m in measures.items()})
 
 
-def _gates(trial: Trial, chosen: str, limit: float, limits: Sequence[float]) -> dict[str, Any]:
+def _gates(sample: Sample, chosen: str, limit: float, limits: Sequence[float]) -> dict[str, Any]:
     """What gates turn away and let through: none, the present one, the chosen measure, and both."""
     lowest = config.Detector().min_quality
     gates = {
         name: [
             looks.found & (looks.measures[PRESENT] >= first) & (looks.measures[chosen] >= second)
-            for looks in (trial.clean, trial.worn)
+            for looks in (sample.clean, sample.worn)
         ]
         for name, first, second in (
             ("none", -np.inf, -np.inf),
@@ -188,10 +186,10 @@ def _gates(trial: Trial, chosen: str, limit: float, limits: Sequence[float]) -> 
     }
     figures = {}
     for name, (clean, worn) in gates.items():
-        matched, unmatched = (trial.compare(worn, same=same)[0] for same in (True, False))
+        matched, unmatched = (sample.compare(worn, same=same)[0] for same in (True, False))
         figures[name] = {
-            "clean_away": 1 - _share(clean[trial.clean.found]),
-            "worn_away": 1 - _share(worn[trial.worn.found]),
+            "clean_away": 1 - _share(clean[sample.clean.found]),
+            "worn_away": 1 - _share(worn[sample.worn.found]),
             "fnmr": [_share(matched < cosine) for cosine in limits],
             "fmr": _share(unmatched >= limits[-1]),
         }

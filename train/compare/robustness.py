@@ -44,7 +44,6 @@ EFFECTS: dict[str, Callable[[Image, np.random.Generator], Image]] = {
 PHOTO_TURNED = "photo turned"
 """The condition in which the photo is turned, and its face found and aligned anew."""
 
-
 REBUILT = "rebuilt"
 """Probes as the decoder draws them: how much of a person is left in the codes for others to see."""
 
@@ -68,7 +67,7 @@ def measure(
     somebody else, for the protocol's own unmatched pairs are too few to tell a rate of 1 %.
 
     Raises:
-        DataError: there is no face in any photo.
+        DataError: in no template or in no probe is a face found.
         ImageError: a photo is missing or cannot be read.
     """
     used = np.flatnonzero(pairs.folds < FOLDS)
@@ -77,8 +76,6 @@ def measure(
     right, probe = np.unique(np.array(pairs.right)[used], return_inverse=True)
     detector = detectors.create()
     templates, probes = (portraits(images, list(names), detector) for names in (left, right))
-    if not any(templates) or not any(probes):
-        raise DataError(f"{images}: no face in any photo of the pairs")
     askew = portraits(images, list(right), detector, TURN)
     conditions = {name: worn(_chips(probes), name) for name in EFFECTS} | {PHOTO_TURNED: _chips(askew)}
     conditions[REBUILT] = [None if chip is None else rebuild(chip) for chip in _chips(probes)]
@@ -119,6 +116,7 @@ def portraits(images: Path, names: Sequence[str], detector: Detector, degrees: f
     """The central face of each photo once the photo was turned by ``degrees``, anticlockwise; none where none is found.
 
     Raises:
+        DataError: there is no face in any photo.
         ImageError: a photo is missing or cannot be read.
     """
     found: list[Portrait | None] = []
@@ -132,6 +130,8 @@ def portraits(images: Path, names: Sequence[str], detector: Detector, degrees: f
             found.append(Portrait(align(photo, landmarks), angle))
         else:
             found.append(None)
+    if not any(found):
+        raise DataError(f"{images}: no face in any of {len(found)} photos")
     return found
 
 
