@@ -326,10 +326,10 @@ def bench(
 
 def _print_report(report: Any) -> None:
     machine, model = report.machine, report.model
-    operations = f"{model.multiply_adds / 1e6:.0f} M multiply-adds" if model.multiply_adds else ""
+    operations = f", {model.multiply_adds / 1e6:.0f} M multiply-adds" if model.multiply_adds else ""
     typer.echo(f"machine  {machine.cpu}, {machine.arch}, {_count(machine.cores, 'core')}")
     typer.echo(f"         Python {machine.python}, {machine.runtime}, OpenCV {machine.opencv}, numpy {machine.numpy}")
-    typer.echo(f"model    {model.digest[:19]}…, {model.bytes / 1e6:.2f} MB, {operations}")
+    typer.echo(f"model    {model.digest[:19]}…, {model.bytes / 1e6:.2f} MB{operations}")
     typer.echo(f"\nmicroseconds, one thread, {_count(report.rounds, 'round')}\n")
     typer.echo(f"{'':<13}{'min':>10}{'p50':>10}{'p90':>10}{'p99':>10}{'   ours/its' if report.peers else ''}")
     for timing in report.steps:

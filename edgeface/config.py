@@ -52,7 +52,9 @@ class Detector(_Section, frozen=True):
     min_eye_distance: Annotated[float, Meta(ge=4, le=500, description="pixels between the eyes; smaller faces are ignored")] = (
         16.0
     )
-    min_quality: Annotated[Share, Meta(description="size, sharpness, exposure and pose; poorer views do not count, 0 counts all")] = 0.45
+    min_quality: Annotated[
+        Share, Meta(description="poorer views do not count: size, sharpness, exposure, pose; 0 counts all")
+    ] = 0.45
 
 
 class Gallery(_Section, frozen=True):

@@ -89,7 +89,7 @@ def describe(event: dict[str, Any]) -> str:
     if told.score is not None:
         parts.append(f"score {told.score:.2f} of {told.threshold:.2f}")
     if told.probability is not None:
-        parts.append(f"{100 * told.probability:.0f} % sure")
+        parts.append(f"{min(99.0, 100 * told.probability):.0f} % likely")
     if told.seconds is not None:
         parts.append(f"after {told.seconds:.0f} s")
     if told.reason:

@@ -78,7 +78,7 @@ class ModelCard(Struct, frozen=True):
 
     def probability(self, cosine: float) -> float:
         """The probability, 0 to 1, that two faces with this cosine are one person's, if it was an even bet beforehand."""
-        return 1 / (1 + math.exp(-(self.sameness.slope * cosine + self.sameness.offset)))
+        return 0.5 + 0.5 * math.tanh((self.sameness.slope * cosine + self.sameness.offset) / 2)
 
 
 def load_card(folder: Path = SHIPPED) -> ModelCard:

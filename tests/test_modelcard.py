@@ -1,10 +1,11 @@
 import hashlib
+import math
 
 import msgspec
 import pytest
 
 from edgeface.errors import ModelError
-from edgeface.modelcard import NetworkFile, Threshold, load_card, read_network
+from edgeface.modelcard import NetworkFile, Sameness, Threshold, load_card, read_network
 
 
 @pytest.fixture
@@ -32,6 +33,14 @@ def test_a_card_is_read_back_as_it_was_written(folder, card):
 )
 def test_thresholds_are_linear_in_log_far_between_and_beyond_the_points(card, far, cosine):
     assert card.threshold(far) == pytest.approx(cosine)
+
+
+def test_probability_rises_with_the_cosine_and_is_even_where_the_odds_are(card):
+    assert card.probability(0.25) == pytest.approx(0.5)
+    assert card.probability(0.3) == pytest.approx(1 / (1 + math.exp(-1)))
+    assert 0 <= card.probability(-1) < card.probability(0.2) < card.probability(0.3) < card.probability(1) <= 1
+    steep = msgspec.structs.replace(card, sameness=Sameness(5000.0, -500.0))
+    assert (steep.probability(-1), steep.probability(1)) == (0, 1)
 
 
 def test_a_threshold_is_never_over_one(card):

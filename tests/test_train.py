@@ -23,9 +23,10 @@ from edgeface.errors import ConfigError, DataError, ImageError, ModelError
 from edgeface.imaging import load_image
 from edgeface.modelcard import SHIPPED
 from train import data, discriminant, export, losses, prepare
+from train import fit as fit_module
 from train.evaluate import evaluate, read_pairs
 from train.export import convert, multiply_adds
-from train.fit import Autoencoder, Recipe, fit, load_weights
+from train.fit import Autoencoder, Recipe, fit, load_weights, save_weights
 from train.floating import FloatEmbedder
 from train.model import Shape, build_decoder, build_encoder, fold, get_weights, set_weights
 from train.verification import compare, equal_error_rate
@@ -258,13 +259,21 @@ def _other_weights(folder):
     return folder / "other.npz"
 
 
-def test_a_run_goes_on_only_as_it_was_begun(prepared, tmp_path):
+def test_a_run_goes_on_only_as_it_was_begun(prepared, tmp_path, monkeypatch):
     run = tmp_path / "run"
     fit([prepared], run, Recipe(faces=32, batch=16), shape=SMALL)
     with pytest.raises(ModelError, match="begun with batch 16"):
         fit([prepared], run, Recipe(faces=64, batch=32), shape=SMALL)
-    with pytest.raises(ModelError, match="--from"):
+    with pytest.raises(ModelError, match="did not start from"):
         fit([prepared], run, Recipe(faces=64, batch=16), shape=SMALL, start=run / "weights.npz")
+    save_weights(load_weights(run / "weights.npz") | {"discriminant/mean": np.ones(128)}, tmp_path / "start.npz")
+    for faces in (32, 64):
+        fit([prepared], tmp_path / "tuned", Recipe(faces=faces, batch=16), shape=SMALL, start=tmp_path / "start.npz")
+        assert (load_weights(tmp_path / "tuned/weights.npz")["discriminant/mean"] == 1).all()
+    fewer = data.load([prepared])
+    monkeypatch.setattr(fit_module, "load", lambda _: fewer.select(fewer.people != fewer.people[0]))
+    with pytest.raises(ModelError, match="other people"):
+        fit([prepared], run, Recipe(faces=64, batch=16), shape=SMALL)
     with pytest.raises(DataError, match="chips to train on"):
         fit([prepared], tmp_path / "other", Recipe(faces=512, batch=512), shape=SMALL)
 
@@ -343,6 +352,7 @@ def test_export_gives_a_network_that_the_device_takes_and_refuses_one_that_lost_
     prepared, chips, tmp_path, monkeypatch
 ):
     monkeypatch.setattr(prepare, "VALIDATION_SHARE", 0.8)
+    monkeypatch.setattr(export, "MIN_LABELLED", 10)
     run = tmp_path / "run"
     fit([prepared], run, Recipe(faces=320, batch=16), shape=SMALL)
     card = export.export(run, [prepared], tmp_path / "model", "small")

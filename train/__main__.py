@@ -2,18 +2,28 @@
 
 import os
 import sys
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from edgeface.errors import EdgefaceError
+from edgeface.errors import ConfigError, EdgefaceError
 from edgeface.modelcard import SHIPPED
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 app = typer.Typer(
     no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode=None, add_completion=False, help=__doc__
 )
+
+
+class Precision(StrEnum):
+    """What the network is calculated in while it is trained."""
+
+    FLOAT32 = "float32"
+    MIXED_BFLOAT16 = "mixed_bfloat16"
+
+
 Prepared = Annotated[list[Path], typer.Argument(metavar="PREPARED...", help="Folders that prepare wrote.")]
 
 
@@ -42,14 +52,14 @@ def fit(
     faces: Annotated[int, typer.Option(min=1, help="Faces to present in all.")] = 900_000,
     batch: Annotated[int, typer.Option(min=8, help="Faces a step.")] = 128,
     rate: Annotated[float, typer.Option(help="Peak of the learning rate.")] = 2e-3,
-    precision: Annotated[str, typer.Option(help="float32 or mixed_bfloat16; measure which is faster here.")] = "float32",
+    precision: Annotated[Precision, typer.Option(help="Measure which is faster here.")] = Precision.FLOAT32,
     start: Annotated[Path | None, typer.Option("--from", metavar="WEIGHTS", help="Start from a weights.npz.")] = None,
 ) -> None:
     """Train the autoencoder; Ctrl-C saves a checkpoint and stops, the same command goes on."""
     from train.fit import Recipe
     from train.fit import fit as work
 
-    work(folders, out, Recipe(faces=faces, batch=batch, peak_rate=rate, precision=precision), start=start)
+    work(folders, out, Recipe(faces=faces, batch=batch, peak_rate=rate, precision=precision.value), start=start)
     typer.echo(f"weights in {out / 'weights.npz'}, curves in {out / 'curves.png'}")
 
 
@@ -57,7 +67,7 @@ def fit(
 def export(
     folders: Prepared,
     run: Annotated[Path, typer.Option(help="The folder of a run of fit.")],
-    out: Annotated[Path, typer.Option(help="Where encoder.tflite, decoder.tflite and model.json go.")],
+    out: Annotated[Path, typer.Option(help="Where encoder.tflite, decoder.tflite, model.json and weights.npz go.")],
     name: Annotated[str, typer.Option(help="The network's name in its card.")] = "edgeface",
 ) -> None:
     """Quantise the trained network to int8, set its thresholds on held-out people, and write its card."""
@@ -84,6 +94,8 @@ def evaluate(
 
     from train import evaluate as work
 
+    if weights and record:
+        raise ConfigError("--record is for the int8 network, of which the card tells, not for --float")
     folder = model if model.is_dir() else model.parent
     figures, scores, read = work.evaluate(images, pairs, folder, weights)
     if roc:

@@ -52,7 +52,7 @@ class Chips:
 
     def split(self) -> tuple["Chips", "Chips"]:
         """Training and validation chips; no person is in both."""
-        held_out = np.array([is_validation(person) for person in self.people])
+        held_out = np.array([is_validation(person) for person in self.people], bool)
         return self.select(~held_out), self.select(held_out)
 
 

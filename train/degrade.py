@@ -58,8 +58,8 @@ def noise(chip: Image, deviation: float, random: np.random.Generator) -> Image:
 
 def jpeg(chip: Image, quality: int) -> Image:
     """Through JPEG at this quality, 0 to 100."""
-    _, data = cv2.imencode(".jpg", chip, [cv2.IMWRITE_JPEG_QUALITY, quality])
-    return np.asarray(cv2.imdecode(data, cv2.IMREAD_COLOR), np.uint8)
+    _, data = cv2.imencode(".jpg", cv2.cvtColor(chip, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, quality])
+    return np.asarray(cv2.cvtColor(cv2.imdecode(data, cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB), np.uint8)
 
 
 def mask(chip: Image, colour: tuple[int, int, int], shift: tuple[float, float] = (0.0, 0.0)) -> Image:

@@ -52,6 +52,8 @@ def read_pairs(path: Path) -> Pairs:
         left, right = [f"{a}/{a}_{int(n):04}" for a, n, _, _ in full], [f"{b}/{b}_{int(m):04}" for _, _, b, m in full]
     except (OSError, UnicodeDecodeError, ValueError, IndexError) as error:
         raise DataError(f"{path}: not a pairs file in LFW's format: {error}") from None
+    if len({len(row) for row in rows}) != 2:
+        raise DataError(f"{path}: matched and unmatched pairs are needed, and only one kind is there")
     if len(rows) != 2 * folds * per_kind:
         raise DataError(f"{path}: {len(rows)} pairs, its first line promises {2 * folds * per_kind}")
     number = np.arange(len(rows))

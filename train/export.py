@@ -60,7 +60,10 @@ def export(run: Path, folders: Sequence[Path], out: Path, name: str = "edgeface"
     if not len(held_out):
         raise ModelError("nobody is held out to set the thresholds on: prepare folders with one subfolder a person")
     weights = load_weights(run / "weights.npz")
-    weights |= _discriminant(weights, shape, training).arrays()
+    try:
+        weights |= _discriminant(weights, shape, training).arrays()
+    except (KeyError, ValueError) as error:
+        raise ModelError(f"the weights do not fit the run's recipe: {error}") from None
     encoder, decoder, sample = _folded(weights, shape, training)
     codes = _float_codes(encoder, sample)
     encoder_bytes = convert(encoder, (chip[None].astype(np.float32) for chip in sample), tf.uint8)
@@ -140,7 +143,7 @@ def _discriminant(weights: Weights, shape: Shape, training: Chips) -> discrimina
     _, inverse, counts = np.unique(labels[rows], return_inverse=True, return_counts=True)
     rows = np.sort(rows[counts[inverse] > 1])
     if len(rows) < MIN_LABELLED:
-        return discriminant.stored({})
+        return discriminant.stored(weights)
     encoder = build_encoder(shape)
     set_weights(encoder, {n.removeprefix("encoder/"): v for n, v in weights.items() if n.startswith("encoder/")})
     parts = [encoder(training.take(rows[at : at + 256])[0].astype(np.float32))[0] for at in range(0, len(rows), 256)]

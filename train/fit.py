@@ -27,6 +27,9 @@ from train.verification import compare, tar_at_far
 from train.workers import Workers, join
 
 matplotlib.use("Agg")
+MIN_SHARE = 8
+"""Faces of a batch that a worker must have: the relational loss compares them, and a quarter of them is rebuilt."""
+
 STOP = 1000.0
 """A worker's wish to stop, in a sum in which a wish to save is 1."""
 Batch = tuple[tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor]
@@ -220,14 +223,17 @@ def fit(
         ModelError: ``start`` is of another network, or ``out`` holds a run with another batch, seed or shape.
     """
     workers = join()
-    if recipe.batch % workers.count:
+    if recipe.batch % workers.count or recipe.batch // workers.count < MIN_SHARE:
         raise DataError(f"a batch of {recipe.batch} cannot be shared among {workers.count} workers; change --batch")
     keras.mixed_precision.set_global_policy(recipe.precision)
     keras.utils.set_random_seed(recipe.seed)
     shape = shape or Shape()
     training, held_out = load(folders).split()
-    if len(training) < recipe.batch:
-        raise DataError(f"{len(training)} chips to train on, and {recipe.batch} a batch: prepare more, or lower --batch")
+    if min(len(training), recipe.faces) < recipe.batch:
+        raise DataError(
+            f"{len(training)} chips to train on, {recipe.faces} faces to present and {recipe.batch} a batch: "
+            "prepare more, or lower --batch"
+        )
     made_of = {"shape": asdict(shape), "data": [json.loads((folder / "manifest.json").read_text()) for folder in folders]}
     with workers.strategy.scope():
         return _fit(workers, training, held_out, out, Autoencoder(shape, recipe, training), made_of, start, minutes_between)
@@ -251,13 +257,20 @@ def _fit(
     begun: dict[str, Any] = {}
     if latest:
         begun = _check_resumable(out, recipe, made_of["shape"], start)
-        checkpoint.restore(latest).assert_existing_objects_matched()
+        try:
+            checkpoint.restore(latest).assert_existing_objects_matched()
+        except (ValueError, AssertionError):
+            raise ModelError(f"{out}: was begun with other people; go on with those, or give another --out") from None
     elif start:
         model.load(load_weights(start))
-        begun = {"from": f"sha256:{hashlib.sha256(start.read_bytes()).hexdigest()}"}
+        begun = {"from": _digest(start)}
+    if workers.total(step) != workers.count * int(step.numpy()):
+        raise ModelError(f"{out}: the workers do not see the same run; they must share the folder")
+    known = load_weights(out / "weights.npz" if latest else start) if latest or start else {}
+    kept = {name: value for name, value in known.items() if name.startswith("discriminant/")}
     out.mkdir(parents=True, exist_ok=True)
     if workers.is_chief:
-        (out / "recipe.json").write_text(json.dumps({**begun, **asdict(recipe), **made_of}, indent=2) + "\n")
+        write_whole(out / "recipe.json", (json.dumps({**begun, **asdict(recipe), **made_of}, indent=2) + "\n").encode())
         print(
             f"{len(training)} chips to train on, {len(held_out)} to validate, steps {int(step.numpy())} to {recipe.steps}",
             flush=True,
@@ -265,7 +278,7 @@ def _fit(
     stop = _stop_flag()
     sums: dict[str, Any] = {}
     began, since = time.monotonic(), int(step.numpy())
-    line: dict[str, Any] = {}
+    line = _last_line(out)
     bar = tqdm(
         total=recipe.steps, initial=int(step.numpy()), unit="step", smoothing=0.05, disable=None if workers.is_chief else True
     )
@@ -292,13 +305,13 @@ def _fit(
             line |= {f"validation_{name}": value for name, value in validate(model, held_out).items()} if len(held_out) else {}
             if workers.is_chief:
                 _record(out, line)
-                save_weights(model.weights(), out / "weights.npz")
+                save_weights(model.weights() | kept, out / "weights.npz")
             manager.save()
             if ended:
                 break
             began, since, sums = time.monotonic(), int(step.numpy()), {}
     bar.close()
-    if workers.is_chief and (out / "history.jsonl").is_file():
+    if workers.is_chief:
         plot_curves(out)
     return line
 
@@ -310,9 +323,18 @@ def _check_resumable(out: Path, recipe: Recipe, shape: dict[str, Any], start: Pa
     for key, value in now.items():
         if before[key] != value:
             raise ModelError(f"{out}: was begun with {key} {before[key]}, not {value}; go on with that, or give another --out")
-    if start:
-        raise ModelError(f"{out}: holds a run already, --from would do nothing; give another --out")
+    if start and before.get("from") != _digest(start):
+        raise ModelError(f"{out}: holds a run that did not start from {start}; give another --out")
     return {"from": before["from"]} if "from" in before else {}
+
+
+def _digest(path: Path) -> str:
+    return f"sha256:{hashlib.sha256(path.read_bytes()).hexdigest()}"
+
+
+def _last_line(out: Path) -> dict[str, Any]:
+    history = out / "history.jsonl"
+    return dict(json.loads(history.read_text().splitlines()[-1])) if history.is_file() else {}
 
 
 def plot_curves(out: Path) -> None:

@@ -18,6 +18,10 @@ class Workers:
     index: int = 0
     count: int = 1
 
+    def total(self, value: tf.Variable) -> int:
+        """The sum of the workers' own values of a variable."""
+        return int(self.strategy.reduce("SUM", self.strategy.run(lambda: tf.cast(value, tf.float64)), axis=None))
+
     @property
     def is_chief(self) -> bool:
         """Whether this process writes the run's files."""
@@ -34,7 +38,7 @@ def join() -> Workers:
     To be called before TensorFlow computes anything. Each worker takes one device.
 
     Raises:
-        ConfigError: TF_CONFIG is no cluster of workers.
+        ConfigError: TF_CONFIG is no cluster of workers, or a worker has several devices.
     """
     config = os.environ.get("TF_CONFIG")
     if not config:
@@ -46,4 +50,7 @@ def join() -> Workers:
             raise ValueError("the task must be one of the workers")
     except (ValueError, KeyError, TypeError) as error:
         raise ConfigError(f"TF_CONFIG: not a cluster of workers: {error}") from None
-    return Workers(tf.distribute.MultiWorkerMirroredStrategy(), index, count)
+    strategy = tf.distribute.MultiWorkerMirroredStrategy()
+    if strategy.num_replicas_in_sync != count:
+        raise ConfigError("a worker takes one device: hide the others from it with CUDA_VISIBLE_DEVICES")
+    return Workers(strategy, index, count)

@@ -261,8 +261,8 @@ def _quality(figures: Figures, pairs: str, folder: str) -> Iterable[str]:
     yield (
         f"In %; with nothing turned away the last column is {_percent(second['fnmr'][-1])}. Best on the held-out people, or "
         f"the first of those that are within {_short(TIE)} % of the best, and so the one to use: **{chosen}**. Quality and its "
-        "parts are those of `imaging.py`. The reconstruction error is the mean squared difference between the shrunken face and "
-        "the one that the decoder rebuilds; contrast is the variance of the former."
+        "parts are those of `imaging.py`. The reconstruction error is the mean squared difference between the shrunken face "
+        "and the one that the decoder rebuilds; contrast is the variance of the former."
     )
     names = {
         "none": "none",

@@ -47,14 +47,8 @@ def rebuilt(rebuild: Callable[[Image], Image]) -> Image:
 
 def faces(rows: Sequence[tuple[str, Sequence[Image] | NDArray[np.uint8]]]) -> Image:
     """Titled rows of faces, in colour or, (height, width), grey."""
-    coloured = [
-        (
-            title,
-            [("", face if face.ndim == 3 else np.asarray(cv2.cvtColor(face, cv2.COLOR_GRAY2RGB), np.uint8)) for face in row],
-        )
-        for title, row in rows
-    ]
-    return contact_sheet(coloured, (112, 112))
+    coloured = ((title, [face if face.ndim == 3 else cv2.merge([face] * 3) for face in row]) for title, row in rows)
+    return contact_sheet([(title, [("", np.asarray(face, np.uint8)) for face in row]) for title, row in coloured], (112, 112))
 
 
 def demo_chips() -> NDArray[np.uint8]:
