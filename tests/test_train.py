@@ -358,8 +358,8 @@ def test_export_gives_a_network_that_the_device_takes_and_refuses_one_that_lost_
     card = export.export(run, [prepared], tmp_path / "model", "small")
     embedder = Embedder(tmp_path / "model")
     assert embedder.card == card
-    assert [threshold.far for threshold in card.thresholds] == [0.1, 0.01]
-    assert card.thresholds[0].cosine < card.thresholds[1].cosine
+    assert [threshold.far for threshold in card.thresholds] == [0.1, 0.01, 0.001]
+    assert card.thresholds[0].cosine < card.thresholds[1].cosine < card.thresholds[2].cosine
     assert card.metrics["int8_against_float_cosine"]["mean"] > 0.95
     assert card.training["faces_presented"] == 320
     assert abs(np.linalg.norm(embedder.embed(chips[0]).vector) - 1) < 1e-5

@@ -266,7 +266,8 @@ def _fit(
         begun = {"from": _digest(start)}
     if workers.total(step) != workers.count * int(step.numpy()):
         raise ModelError(f"{out}: the workers do not see the same run; they must share the folder")
-    known = load_weights(out / "weights.npz" if latest else start) if latest or start else {}
+    source = out / "weights.npz" if latest else start
+    known = load_weights(source) if source else {}
     kept = {name: value for name, value in known.items() if name.startswith("discriminant/")}
     out.mkdir(parents=True, exist_ok=True)
     if workers.is_chief:
