@@ -61,7 +61,7 @@ def export(run: Path, folders: Sequence[Path], out: Path, name: str = "edgeface"
         raise ModelError("nobody is held out to set the thresholds on: prepare folders with one subfolder a person")
     weights = load_weights(run / "weights.npz")
     try:
-        weights |= _discriminant(weights, shape, training).arrays()
+        weights |= _discriminant(weights, shape, training)
     except (KeyError, ValueError) as error:
         raise ModelError(f"the weights do not fit the run's recipe: {error}") from None
     encoder, decoder, sample = _folded(weights, shape, training)
@@ -136,18 +136,20 @@ def multiply_adds(model: keras.Model) -> int:
     return total
 
 
-def _discriminant(weights: Weights, shape: Shape, training: Chips) -> discriminant.Discriminant:
+def _discriminant(weights: Weights, shape: Shape, training: Chips) -> Weights:
+    """The map that the training chips teach; nothing where too few are labelled, so that what was there before stays."""
     labels = training.labels()
     rows = np.flatnonzero(labels >= 0)
     rows = np.random.default_rng(0).permutation(rows)[:LABELLED]
     _, inverse, counts = np.unique(labels[rows], return_inverse=True, return_counts=True)
     rows = np.sort(rows[counts[inverse] > 1])
     if len(rows) < MIN_LABELLED:
-        return discriminant.stored(weights)
+        return {}
     encoder = build_encoder(shape)
     set_weights(encoder, {n.removeprefix("encoder/"): v for n, v in weights.items() if n.startswith("encoder/")})
     parts = [encoder(training.take(rows[at : at + 256])[0].astype(np.float32))[0] for at in range(0, len(rows), 256)]
-    return discriminant.learn(np.concatenate([part.numpy().sum(axis=1) for part in parts]), labels[rows])
+    codes = np.concatenate([part.numpy().sum(axis=1) for part in parts])
+    return {discriminant.NAME: discriminant.learn(codes, labels[rows])}
 
 
 def _folded(weights: Weights, shape: Shape, training: Chips) -> tuple[keras.Model, keras.Model, NDArray[np.uint8]]:
@@ -163,10 +165,8 @@ def _folded(weights: Weights, shape: Shape, training: Chips) -> tuple[keras.Mode
     sample = np.concatenate([training.take(rows)[0], extremes])
     try:
         set_weights(encoder, halves["encoder"])
-        by = discriminant.stored(weights)
-        norm = float(np.mean([np.linalg.norm(encoder(chip[None].astype(np.float32))[0]) for chip in sample[:-2]]))
-        by.fold_into_encoder(halves["encoder"])
-        by.fold_into_decoder(halves["decoder"], norm)
+        discriminant.fold_into_encoder(halves["encoder"], weights)
+        discriminant.fold_into_decoder(halves["decoder"], weights)
         scale = _appearance_scale(encoder, sample)
         for part in ("kernel", "bias"):
             halves["encoder"][f"appearance/{part}"] = halves["encoder"][f"appearance/{part}"] / scale

@@ -20,7 +20,7 @@ from tqdm import tqdm
 
 from edgeface.errors import DataError, ModelError
 from edgeface.files import write_whole
-from train import losses
+from train import discriminant, losses
 from train.data import Chips, batches, load
 from train.model import IDENTITY, Shape, Weights, build_decoder, build_encoder, get_weights, set_weights
 from train.verification import compare, tar_at_far
@@ -268,7 +268,7 @@ def _fit(
         raise ModelError(f"{out}: the workers do not see the same run; they must share the folder")
     source = out / "weights.npz" if latest else start
     known = load_weights(source) if source else {}
-    kept = {name: value for name, value in known.items() if name.startswith("discriminant/")}
+    kept = {name: value for name, value in known.items() if name == discriminant.NAME}
     out.mkdir(parents=True, exist_ok=True)
     if workers.is_chief:
         write_whole(out / "recipe.json", (json.dumps({**begun, **asdict(recipe), **made_of}, indent=2) + "\n").encode())

@@ -28,7 +28,7 @@ class FloatEmbedder(Embedder):
         loaded = load_weights(weights)
         half = fold({name.removeprefix("encoder/"): value for name, value in loaded.items() if name.startswith("encoder/")})
         try:
-            discriminant.stored(loaded).fold_into_encoder(half)
+            discriminant.fold_into_encoder(half, loaded)
             set_weights(encoder, half)
         except (KeyError, ValueError) as error:
             raise ModelError(f"{weights}: not the weights of such a network: {error}") from None
