@@ -175,3 +175,14 @@ def test_augmentation_strikes_some_chips_and_spares_others(chip):
     grey = np.mean([np.array_equal(picture[..., 0], picture[..., 2]) for picture in many])
     assert 0.03 < grey < 0.2
     assert np.mean([sharpness(picture) < sharpness(chip) / 4 for picture in many]) > 0.1
+
+
+def test_a_photo_at_night_is_small_grey_and_noisy_and_the_same_each_time(demo_photos):
+    photo = load_image(demo_photos / "obama_portrait.jpg")
+    dark = degrade.night(photo, rng())
+    assert dark.shape == (round(0.45 * photo.shape[0]), round(0.45 * photo.shape[1]), 3)
+    assert np.ptp(dark, axis=2).max() == 0
+    small = cv2.cvtColor(cv2.resize(photo, dark.shape[1::-1], interpolation=cv2.INTER_AREA), cv2.COLOR_RGB2GRAY)
+    assert dark.mean() < small.mean()
+    assert difference(dark[..., 0], cv2.medianBlur(dark[..., 0], 3)) > 2 * difference(small, cv2.medianBlur(small, 3))
+    assert np.array_equal(dark, degrade.night(photo, rng()))

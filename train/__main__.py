@@ -1,4 +1,4 @@
-"""The training module's command line: python -m train prepare | fit | export | evaluate | compare | sweep | report."""
+"""The training module's command line: python -m train prepare | fit | export | evaluate | night | compare | sweep | report."""
 
 import os
 import sys
@@ -106,6 +106,30 @@ def evaluate(
         work.write_json(figures, json)
     else:
         typer.echo(json_module.dumps(figures, indent=2))
+
+
+@app.command()
+def night(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Photos, in folders of people.")],
+    out: Annotated[Path, typer.Option(help="Where they go, as JPEG in folders of the same names.")],
+) -> None:
+    """Take photos again as by a cheap camera at night, to try out training and evaluation on such."""
+    import zlib
+
+    import cv2
+    import numpy as np
+
+    from edgeface.files import write_whole
+    from edgeface.imaging import load_image
+    from train.degrade import night as work
+    from train.prepare import find_photos
+
+    for path, _ in find_photos([folder]):
+        target = out / path.relative_to(folder).with_suffix(".jpg")
+        random = np.random.default_rng(zlib.crc32((path.name + path.parent.name).encode()))
+        picture = cv2.cvtColor(work(load_image(path), random), cv2.COLOR_RGB2BGR)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        write_whole(target, cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, 60])[1].tobytes())
 
 
 @app.command()

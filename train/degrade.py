@@ -84,6 +84,15 @@ def turn(chip: Image, degrees: float) -> Image:
     return np.asarray(cv2.warpAffine(chip, matrix, (CHIP_SIZE, CHIP_SIZE), borderMode=cv2.BORDER_REFLECT), np.uint8)
 
 
+def night(photo: Image, random: np.random.Generator) -> Image:
+    """A whole photo as a cheap camera takes it at night: less than half the size, without colour, dark, and amplified."""
+    height, width = photo.shape[:2]
+    small = cv2.resize(photo, (round(0.45 * width), round(0.45 * height)), interpolation=cv2.INTER_AREA)
+    dark = cv2.cvtColor(small, cv2.COLOR_RGB2GRAY).astype(np.float32) * random.uniform(0.2, 0.4)
+    dark = np.clip(dark + random.normal(0, 4, dark.shape), 0, 255)
+    return np.repeat(np.clip(2.5 * dark, 0, 255).astype(np.uint8)[..., None], 3, axis=2)
+
+
 def augment(chip: Image, random: np.random.Generator) -> Image:
     """A chip as some camera on some day may give it: each effect strikes its own share of chips, at a random strength.
 
