@@ -110,9 +110,8 @@ def test_the_page_is_whole_without_peers(prepared, lfw, tmp_path):
     conditions = figures["robustness"]["conditions"]
     assert len(conditions) == len(robustness.EFFECTS) + 1
     assert all(f"\n| {condition} | " in page for condition in conditions)
-    assert conditions["clean"]["fixed"]["tar"] > conditions["blur, 4 px"]["fixed"]["tar"]
     assert figures["robustness"]["taken_back"] > 5
-    assert conditions["clean"]["edgeface"]["accuracy"] > figures["robustness"]["rebuilt"]["edgeface"]["accuracy"]
+    assert conditions["clean"]["edgeface"]["tar"] > figures["robustness"]["rebuilt"]["edgeface"]["tar"]
     assert re.search(r"edgeface accepts \d+\.\d % of them", page)
     assert {(row["gender"], row["ages"]) for row in figures["groups"]["groups"]} == {
         ("male", "3-5"),
