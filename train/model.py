@@ -14,7 +14,6 @@ from keras import layers
 from numpy.typing import NDArray
 
 SIZE = 112
-REBUILT = 56
 GRID = 7
 IDENTITY = 128
 

