@@ -56,6 +56,12 @@ class Chips:
         return self.select(~held_out), self.select(held_out)
 
 
+def teacher_embeddings(positions: NDArray[np.float16]) -> NDArray[np.float32]:
+    """The teacher's unit embeddings, (n, 128), from its contributions, (n, 49, 128)."""
+    total = positions.astype(np.float32).sum(axis=1)
+    return np.asarray(total / np.linalg.norm(total, axis=1, keepdims=True), np.float32)
+
+
 def load(folders: Sequence[Path]) -> Chips:
     """Open what ``prepare`` wrote into these folders.
 

@@ -152,7 +152,9 @@ def train(kind: Kind, data: Training, presentations: int) -> Coder:
             unit = tf.math.l2_normalize(codes, axis=-1)
             loss = tf.constant(0.0)
             if kind.classification:
-                loss += kind.classification * classification(unit, labels, tf.convert_to_tensor(centres))
+                # Without a margin: with one, centres that start at random take far more presentations to learn from.
+                classes = losses.margin(unit, labels, tf.convert_to_tensor(centres), SCALE, 0.0)
+                loss += kind.classification * classes
             if kind.relational:
                 loss += kind.relational * losses.relational(unit, teacher)
             if decoder:
@@ -173,18 +175,6 @@ def train(kind: Kind, data: Training, presentations: int) -> Coder:
         optimizer.learning_rate.assign(RATE * 0.5 * (1 + math.cos(math.pi * at / steps)))
         step(tf.constant(faces), tf.constant(data.labels[rows]), tf.constant(data.teacher[rows]))
     return Coder(encoder, decoder)
-
-
-def classification(unit: tf.Tensor, labels: tf.Tensor, centres: tf.Tensor) -> tf.Tensor:
-    """Cross-entropy of unit codes over the people's centres, by a softmax of scaled cosines, in units of log(people).
-
-    ``losses.margin`` without its margin, for that takes far more presentations to learn from centres that start at random.
-    Rows labelled -1 do not count.
-    """
-    cosines = tf.matmul(unit, tf.math.l2_normalize(centres, axis=-1), transpose_b=True)
-    errors = tf.nn.sparse_softmax_cross_entropy_with_logits(tf.maximum(labels, 0), SCALE * cosines)
-    known = tf.cast(labels >= 0, tf.float32)
-    return tf.reduce_sum(errors * known) / tf.maximum(tf.reduce_sum(known), 1.0) / np.log(centres.shape[0])
 
 
 def _rows(faces: Faces) -> Floats:

@@ -26,7 +26,7 @@ from edgeface.types import Image
 from train import discriminant
 from train.data import Chips, load
 from train.fit import load_weights, save_weights
-from train.model import IDENTITY, Shape, Weights, build_decoder, build_encoder, fold, set_weights
+from train.model import IDENTITY, Shape, Weights, build_decoder, build_encoder, fold, half_of, identity_codes, set_weights
 from train.verification import compare, fit_sameness, tar_at_far, threshold_at_far
 
 CALIBRATION = 600
@@ -146,18 +146,15 @@ def _discriminant(weights: Weights, shape: Shape, training: Chips) -> Weights:
     if len(rows) < MIN_LABELLED:
         return {}
     encoder = build_encoder(shape)
-    set_weights(encoder, {n.removeprefix("encoder/"): v for n, v in weights.items() if n.startswith("encoder/")})
-    parts = [encoder(training.take(rows[at : at + 256])[0].astype(np.float32))[0] for at in range(0, len(rows), 256)]
-    codes = np.concatenate([part.numpy().sum(axis=1) for part in parts])
+    set_weights(encoder, half_of(weights, "encoder"))
+    parts = np.array_split(rows, -(-len(rows) // 1024))  # few chips in memory at a time
+    codes = np.concatenate([identity_codes(encoder, training.take(part)[0]) for part in parts])
     return {discriminant.NAME: discriminant.learn(codes, labels[rows])}
 
 
 def _folded(weights: Weights, shape: Shape, training: Chips) -> tuple[keras.Model, keras.Model, NDArray[np.uint8]]:
     """Both halves ready for conversion, and the chips that calibrate them."""
-    halves = {
-        half: fold({n.removeprefix(f"{half}/"): v for n, v in weights.items() if n.startswith(f"{half}/")})
-        for half in ("encoder", "decoder")
-    }
+    halves = {half: fold(half_of(weights, half)) for half in ("encoder", "decoder")}
     encoder, decoder = build_encoder(shape, folded=True), build_decoder(shape, folded=True)
     rows = np.random.default_rng(0).choice(len(training), min(CALIBRATION, len(training)), replace=False)
     # Black and white pin the input's range to 0..255, so that its scale is exactly 1.

@@ -21,8 +21,18 @@ from tqdm import tqdm
 from edgeface.errors import DataError, ModelError
 from edgeface.files import write_whole
 from train import discriminant, losses
-from train.data import Chips, batches, load
-from train.model import IDENTITY, Shape, Weights, build_decoder, build_encoder, get_weights, set_weights
+from train.data import Chips, batches, load, teacher_embeddings
+from train.model import (
+    IDENTITY,
+    Shape,
+    Weights,
+    build_decoder,
+    build_encoder,
+    get_weights,
+    half_of,
+    identity_codes,
+    set_weights,
+)
 from train.verification import compare, tar_at_far
 from train.workers import Workers, join
 
@@ -131,11 +141,7 @@ class Autoencoder(tf.Module):  # type: ignore[misc]
 
     def embed(self, chips: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Unit identity codes, (n, 128), by the averaged encoder."""
-        sums = []
-        for at in range(0, len(chips), 128):
-            identity, _ = self.mean_encoder(chips[at : at + 128].astype(np.float32), training=False)
-            sums.append(tf.reduce_sum(tf.cast(identity, tf.float32), axis=1).numpy())
-        codes = np.concatenate(sums)
+        codes = identity_codes(self.mean_encoder, chips)
         return np.asarray(codes / np.linalg.norm(codes, axis=1, keepdims=True), np.float32)
 
     def weights(self) -> Weights:
@@ -151,8 +157,7 @@ class Autoencoder(tf.Module):  # type: ignore[misc]
         """
         try:
             for half, model in (("encoder", self.encoder), ("decoder", self.decoder)):
-                start = f"{half}/"
-                set_weights(model, {n.removeprefix(start): v for n, v in weights.items() if n.startswith(start)}, grow=True)
+                set_weights(model, half_of(weights, half), grow=True)
         except (KeyError, ValueError) as error:
             raise ModelError(f"the weights are of another network: {error}") from None
         self.reset_means()
@@ -164,8 +169,7 @@ def teacher_centres(data: Chips) -> NDArray[np.float32]:
     centres = np.zeros((max(2, int(labels.max(initial=0)) + 1), IDENTITY), np.float32)
     for at in range(0, len(data), 4096):
         rows = np.arange(at, min(at + 4096, len(data)))
-        embeddings = data.take(rows)[1].astype(np.float32).sum(axis=1)
-        embeddings /= np.linalg.norm(embeddings, axis=1, keepdims=True)
+        embeddings = teacher_embeddings(data.take(rows)[1])
         known = labels[rows] >= 0
         np.add.at(centres, labels[rows][known], embeddings[known])
     return centres
@@ -174,8 +178,7 @@ def teacher_centres(data: Chips) -> NDArray[np.float32]:
 def validate(model: Autoencoder, data: Chips) -> dict[str, float]:
     """Figures on people the network never saw: cosine with the teacher, and TAR over all pairs of them."""
     chips, positions = data.take(np.arange(len(data)))
-    teacher = positions.astype(np.float32).sum(axis=1)
-    teacher /= np.linalg.norm(teacher, axis=1, keepdims=True)
+    teacher = teacher_embeddings(positions)
     student = model.embed(chips)
     figures = {"teacher_cosine": float(np.mean(np.sum(student * teacher, axis=1)))}
     matched, unmatched = compare(student, student, data.people)

@@ -12,7 +12,7 @@ from edgeface.errors import ModelError
 from edgeface.types import Image
 from train import discriminant
 from train.fit import load_weights
-from train.model import Shape, build_encoder, fold, set_weights
+from train.model import Shape, build_encoder, fold, half_of, set_weights
 
 
 class FloatEmbedder(Embedder):
@@ -26,7 +26,7 @@ class FloatEmbedder(Embedder):
         super().__init__(folder)
         encoder = build_encoder(msgspec.convert(self.card.training["recipe"]["shape"], Shape), folded=True)
         loaded = load_weights(weights)
-        half = fold({name.removeprefix("encoder/"): value for name, value in loaded.items() if name.startswith("encoder/")})
+        half = fold(half_of(loaded, "encoder"))
         try:
             discriminant.fold_into_encoder(half, loaded)
             set_weights(encoder, half)

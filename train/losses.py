@@ -34,15 +34,15 @@ def reconstruction(rebuilt: tf.Tensor, chips: tf.Tensor) -> tf.Tensor:
     return tf.reduce_mean(tf.square(rebuilt - target)) / 0.06
 
 
-def margin(student: tf.Tensor, labels: tf.Tensor, centres: tf.Tensor) -> tf.Tensor:
+def margin(student: tf.Tensor, labels: tf.Tensor, centres: tf.Tensor, scale: float = SCALE, lead: float = MARGIN) -> tf.Tensor:
     """Cross-entropy of unit embeddings, (n, 128), over people's centres, (people, 128), in units of log(people).
 
-    The cosine with the own centre is lowered by a margin first (Wang et al., "CosFace", CVPR 2018). Rows labelled -1 do not
+    The cosine with the own centre is lowered by ``lead`` first (Wang et al., "CosFace", CVPR 2018). Rows labelled -1 do not
     count.
     """
     cosines = tf.matmul(student, tf.math.l2_normalize(centres, axis=-1), transpose_b=True)
     people = centres.shape[0]
     own = tf.one_hot(labels, people)
-    errors = tf.nn.sparse_softmax_cross_entropy_with_logits(tf.maximum(labels, 0), SCALE * (cosines - MARGIN * own))
+    errors = tf.nn.sparse_softmax_cross_entropy_with_logits(tf.maximum(labels, 0), scale * (cosines - lead * own))
     known = tf.cast(labels >= 0, tf.float32)
     return tf.reduce_sum(errors * known) / tf.maximum(tf.reduce_sum(known), 1.0) / np.log(people)

@@ -178,6 +178,17 @@ def set_weights(model: keras.Model, weights: Weights, *, grow: bool = False) -> 
                 weight.assign(weights[name])
 
 
+def half_of(weights: Weights, half: str) -> Weights:
+    """The weights of the encoder or of the decoder, of those of both by ``encoder/`` and ``decoder/`` names."""
+    return {name.removeprefix(f"{half}/"): value for name, value in weights.items() if name.startswith(f"{half}/")}
+
+
+def identity_codes(encoder: keras.Model, chips: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """Raw identity codes, (n, 128), of chips by an encoder in its training form."""
+    parts = [encoder(chips[at : at + 128].astype(np.float32), training=False)[0] for at in range(0, len(chips), 128)]
+    return np.concatenate([tf.reduce_sum(tf.cast(part, tf.float32), axis=1).numpy() for part in parts])
+
+
 def fold(weights: Weights, epsilon: float = 1e-3) -> Weights:
     """Turn the weights of a model in training form into those of its folded form."""
     folded: Weights = {}

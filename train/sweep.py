@@ -28,11 +28,11 @@ from edgeface.runtime import interpreter
 from train import article, encoders
 from train.compare.plots import demo_chips
 from train.criteria import bic, information_gain
-from train.data import Chips, load
+from train.data import Chips, load, teacher_embeddings
 from train.evaluate import read_pairs, write_json
 from train.export import multiply_adds
 from train.fit import Recipe, fit, load_weights
-from train.model import Shape, build_encoder, set_weights
+from train.model import Shape, build_encoder, half_of, identity_codes, set_weights
 from train.trial import Scores, open_trial
 
 SIDE = article.SIDE
@@ -319,9 +319,8 @@ def _faces(data: Chips) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
     for at in range(0, len(data), 1024):
         chips, positions = data.take(np.arange(at, min(at + 1024, len(data))))
         faces.append(shrink(chips))
-        embeddings.append(positions.sum(axis=1, dtype=np.float32))
-    teacher = np.concatenate(embeddings)
-    return np.concatenate(faces), teacher / np.linalg.norm(teacher, axis=1, keepdims=True)
+        embeddings.append(teacher_embeddings(positions))
+    return np.concatenate(faces), np.concatenate(embeddings)
 
 
 def _drawn(faces: NDArray[np.float32]) -> NDArray[np.uint8]:
@@ -333,13 +332,8 @@ def _drawn(faces: NDArray[np.float32]) -> NDArray[np.uint8]:
 def _identities(weights: dict[str, NDArray[Any]], chips: NDArray[np.uint8]) -> NDArray[np.float32]:
     """Unit identity codes by a network of ``SHAPE``."""
     encoder = build_encoder(SHAPE)
-    set_weights(encoder, {name.removeprefix("encoder/"): value for name, value in weights.items()})
-    codes = np.concatenate(
-        [
-            encoder(chips[at : at + 128].astype(np.float32), training=False)[0].numpy().sum(axis=1)
-            for at in range(0, len(chips), 128)
-        ]
-    )
+    set_weights(encoder, half_of(weights, "encoder"))
+    codes = identity_codes(encoder, chips)
     return np.asarray(codes / np.linalg.norm(codes, axis=1, keepdims=True), np.float32)
 
 

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from train.compare.cache import Network
-from train.data import Chips
+from train.data import Chips, teacher_embeddings
 from train.verification import Floats, compare, threshold_at_far
 
 LABEL = re.compile(r"(\d{1,3})_([01])_(?:[0-4]_)?\d{17}\D")
@@ -85,7 +85,7 @@ def measure(folders: Sequence[Path], data: Chips, network: Network, thresholds: 
     if not usable.any():
         return {}
     chips, positions, groups = chips[usable], positions[usable], groups[usable]
-    teacher = _sums(positions)
+    teacher = teacher_embeddings(positions)
     rated = {
         network.name: (network.templates(chips), network.probes(chips), list(thresholds)),
         "SFace": (teacher, teacher, _teacher_thresholds(data)),
@@ -141,12 +141,6 @@ def _teacher_thresholds(data: Chips) -> list[float]:
     """On the held-out people, aligned and shaken, as ``train.export`` sets ours."""
     held_out = data.split()[1]
     rows = np.arange(len(held_out))
-    both = np.concatenate([_sums(held_out.take(rows, np.full(len(rows), view))[1]) for view in (0, 2)])
+    both = np.concatenate([teacher_embeddings(held_out.take(rows, np.full(len(rows), view))[1]) for view in (0, 2)])
     _, unmatched = compare(both, both, np.tile(held_out.people, 2))
     return [threshold_at_far(unmatched, far) for far in FARS]
-
-
-def _sums(positions: NDArray[np.float16]) -> NDArray[np.float32]:
-    """The teacher's unit embeddings from its contributions, (n, 49, 128)."""
-    total = positions.astype(np.float32).sum(axis=1)
-    return np.asarray(total / np.linalg.norm(total, axis=1, keepdims=True), np.float32)
