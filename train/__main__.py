@@ -1,4 +1,4 @@
-"""The training module's command line: python -m train prepare | fit | export | evaluate | night | compare | sweep | report."""
+"""The training module's command line: prepare | fit | export | evaluate | night | visits | compare | sweep | report."""
 
 import os
 import sys
@@ -130,6 +130,22 @@ def night(
         picture = cv2.cvtColor(work(load_image(path), random), cv2.COLOR_RGB2BGR)
         target.parent.mkdir(parents=True, exist_ok=True)
         write_whole(target, cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, 60])[1].tobytes())
+
+
+@app.command()
+def visits(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Photos, in folders of people.")],
+    out: Annotated[Path, typer.Option(help="Where gallery, visits and strangers go.")],
+    enrol: Annotated[int, typer.Option(min=1, help="Photos of a person to enrol; visits are made of the others.")] = 3,
+    frames: Annotated[int, typer.Option(min=1, help="Frames of a visit.")] = 12,
+    fill: Annotated[Path | None, typer.Option(metavar="DIR", help="More people to enrol, who make no visit ...")] = None,
+    enrolled: Annotated[int, typer.Option(min=1, help="... until so many are enrolled.")] = 1000,
+) -> None:
+    """Make visits of photos, for edgeface evaluate: one half of the people are enrolled, the others are strangers."""
+    from train.visits import visits as work
+
+    members, strangers, count = work(folder, out, enrol=enrol, frames=frames, fill=fill, enrolled=enrolled)
+    typer.echo(f"{out}: {members} people to enrol, {strangers} strangers, {count} visits of {frames} frames")
 
 
 @app.command()
