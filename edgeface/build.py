@@ -1,6 +1,5 @@
 """The one place that turns a configuration into objects."""
 
-from collections.abc import Callable
 from pathlib import Path
 
 from edgeface import cameras, detectors, publishers
@@ -13,7 +12,6 @@ from edgeface.interfaces import Camera
 from edgeface.modelcard import SHIPPED, ModelCard
 from edgeface.pipeline import Pipeline
 from edgeface.presence import Presence
-from edgeface.types import Match, Vector
 
 SAME_FAR, DIFFERENT_FAR = 1e-4, 0.05
 """False-accept rates of the two cosines by which tracks are joined and torn apart."""
@@ -29,11 +27,9 @@ def pipeline(config: Config, embedder: Embedder, people: Gallery) -> Pipeline:
     return Pipeline(detectors.create(max_side=config.detector.max_side), embedder, people, config)
 
 
-def presence(config: Config, card: ModelCard, match: Callable[[Vector], Match]) -> Presence:
+def presence(config: Config, card: ModelCard) -> Presence:
     """What turns the observations of this configuration's camera into events."""
-    return Presence(
-        config.camera.name, config.presence, match, same=card.threshold(SAME_FAR), different=card.threshold(DIFFERENT_FAR)
-    )
+    return Presence(config.camera.name, config.presence, same=card.threshold(SAME_FAR), different=card.threshold(DIFFERENT_FAR))
 
 
 def daemon(config: Config, model: Path = SHIPPED, camera: Camera | None = None) -> Daemon:
@@ -49,4 +45,4 @@ def daemon(config: Config, model: Path = SHIPPED, camera: Camera | None = None) 
     camera = camera or cameras.create(config.camera)
     publisher = publishers.create("mqtt" if config.mqtt.host else "lines", config, card.digest)
     heartbeat = Heartbeat(publisher, camera, config.camera.name, card.digest, lambda: eyes.templates)
-    return Daemon(camera, eyes, Outage(config.camera.name), presence(config, card, eyes.match), publisher, heartbeat, people)
+    return Daemon(camera, eyes, Outage(config.camera.name), presence(config, card), publisher, heartbeat, people)

@@ -201,10 +201,10 @@ def watch(pipeline: Pipeline, folder: Path, fps: float, tell: Callable[[str], No
 
 def play(visit: Visit, settings: config.Config, card: ModelCard, matcher: Matcher) -> Outcome:
     """Play one visit to a presence of its own."""
-    presence = build.presence(settings, card, matcher.match)
+    presence = build.presence(settings, card)
     events: list[tuple[int, Event]] = []
     for number, (moment, observations) in enumerate(visit.moments, start=1):
-        events += ((number, event) for event in presence.update(moment, observations))
+        events += ((number, event) for event in presence.update(moment, observations, matcher.match))
     named = [(number, event) for number, event in events if event.event_type is EventType.RECOGNIZED]
     return Outcome(
         bool(named),

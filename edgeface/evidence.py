@@ -10,7 +10,12 @@ from edgeface.types import Observation, Vector
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Evidence:
-    """What a track's views say together: one unit vector, and the views that it was made of."""
+    """What a track's views say together: the mean of their unit vectors, and the views that it was made of.
+
+    The mean is shorter than 1, the less the views agree the shorter. It must stay so: its cosines are then the means of the
+    views' own, by which strangers pass no more often than by one view's, however many views there are and however they
+    differ. Stretched to a unit vector it would have strangers pass the more often the more the views differ (train/LOG.md).
+    """
 
     vector: Vector
     views: tuple[Observation, ...]
@@ -38,8 +43,5 @@ def combine(views: Sequence[Observation], different: float) -> Evidence | None:
     weights = np.array([weight(view) for view, _ in seen])
     cosines = vectors @ vectors.T
     kept = cosines[int(np.argmax(cosines @ weights))] >= different
-    total = weights[kept] @ vectors[kept]
-    return Evidence(
-        np.asarray(total / max(float(np.linalg.norm(total)), 1e-9), np.float32),
-        tuple(view for (view, _), keep in zip(seen, kept, strict=True) if keep),
-    )
+    mean = weights[kept] @ vectors[kept] / max(float(weights[kept].sum()), 1e-9)
+    return Evidence(np.asarray(mean, np.float32), tuple(view for (view, _), keep in zip(seen, kept, strict=True) if keep))

@@ -23,7 +23,7 @@ class Pipeline:
         return self._templates
 
     def match(self, probe: Vector) -> Match:
-        """Decide about one unit vector by the gallery as it was at the last picture."""
+        """Decide about a probe by the gallery as it was at the last picture."""
         return self._matcher.match(probe)
 
     def observe(self, image: Image, *, every_face: bool = False) -> list[Observation]:

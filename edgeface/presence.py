@@ -40,20 +40,18 @@ class Presence:
     by weight.
     """
 
-    def __init__(
-        self, camera: str, settings: config.Presence, match: Callable[[Vector], Match], *, same: float, different: float
-    ) -> None:
-        self._camera, self._settings, self._match = camera, settings, match
+    def __init__(self, camera: str, settings: config.Presence, *, same: float, different: float) -> None:
+        self._camera, self._settings = camera, settings
         self._tracker = Tracker(same=same, different=different, keep=settings.left_after)
         self._verdicts: dict[int, str] = {}
         self._visits: dict[tuple[str, int], _Visit] = {}
 
-    def update(self, moment: Frame | Gap, observations: Sequence[Observation]) -> list[Event]:
-        """Take in what one frame showed, or nothing in a gap."""
+    def update(self, moment: Frame | Gap, observations: Sequence[Observation], match: Callable[[Vector], Match]) -> list[Event]:
+        """Take in what one frame showed, or nothing in a gap; ``match`` decides by the gallery as it is now."""
         events: list[Event] = []
         seen, ended = self._tracker.update(moment.time, observations)
         for track in seen:
-            events += self._judge(track, moment)
+            events += self._judge(track, moment, match)
         for track in ended:
             events += self._forget(track, moment)
         return events
@@ -62,8 +60,8 @@ class Presence:
         """Everybody leaves: the recording is at its end."""
         return [event for track in tuple(self._tracker.tracks) for event in self._forget(track, moment)]
 
-    def _judge(self, track: Track, moment: Frame | Gap) -> list[Event]:
-        before, verdict = self._verdicts.get(track.id), self._weigh(track)
+    def _judge(self, track: Track, moment: Frame | Gap, match: Callable[[Vector], Match]) -> list[Event]:
+        before, verdict = self._verdicts.get(track.id), self._weigh(track, match)
         events = []
         if verdict is not None and verdict.person_id != before:
             wrong = self._correction(track)
@@ -81,12 +79,12 @@ class Presence:
         verdict = self._verdicts[track.id]
         return verdict, track.id if verdict == STRANGER else 0
 
-    def _weigh(self, track: Track) -> _Verdict | None:
+    def _weigh(self, track: Track, decide: Callable[[Vector], Match]) -> _Verdict | None:
         """Whose track it is by now, or none for want of evidence."""
         evidence, settings = track.evidence, self._settings
         if evidence is None:
             return None
-        match = self._match(evidence.vector)
+        match = decide(evidence.vector)
         if match.decision is Decision.UNSURE:
             return None
         if match.decision is Decision.ACCEPT and match.person_id is not None:

@@ -59,9 +59,9 @@ class Track:
 class Tracker:
     """Assigns observations to tracks, those that fit best first.
 
-    A face belongs to the track whose box it overlaps and whom it resembles: overlap and cosine count together. If its embedding
-    says that it is another person (cosine under ``different``), the overlap counts for nothing; a face that overlaps no track
-    belongs to one that it resembles closely (cosine of at least ``same``).
+    A face belongs to the track whose box it overlaps and whom it resembles: overlap and mean cosine with its views count
+    together. If the embedding says that it is another person (under ``different``), the overlap counts for nothing; a face
+    that overlaps no track belongs to one that it resembles closely (at least ``same``).
     """
 
     def __init__(self, *, same: float, different: float, keep: float, min_overlap: float = 0.3) -> None:

@@ -14,7 +14,7 @@ Image = NDArray[np.uint8]
 """RGB picture, ``uint8``, shape (height, width, 3)."""
 
 Vector = NDArray[np.float32]
-"""Unit vector, ``float32``, shape (dimensions,)."""
+"""Unit vector, or the mean of several, ``float32``, shape (dimensions,)."""
 
 Landmarks = NDArray[np.float32]
 """Right eye, left eye, nose, right and left mouth corner (the subject's sides); ``float32``, shape (5, 2), as (x, y)."""

@@ -56,7 +56,7 @@ class Door:
         enrolment = Enrolment(self.pipeline, database)
         for name, photos in people.items():
             assert enrolment.enroll(name, read_images(map(photo, photos))).person
-        self.presence = build.presence(config, card, self.pipeline.match)
+        self.presence = build.presence(config, card)
         self.tracker = Tracker(
             same=card.threshold(build.SAME_FAR), different=card.threshold(build.DIFFERENT_FAR), keep=config.presence.left_after
         )
@@ -70,9 +70,9 @@ class Door:
     def see(self, *heads):
         """The events of the next frame."""
         observations = self.look(*heads)
-        return self.presence.update(Frame(frame(), self.time, 1e9 + self.time), observations)
+        return self.presence.update(Frame(frame(), self.time, 1e9 + self.time), observations, self.pipeline.match)
 
     def wait(self, seconds):
         """The events of some time without anybody."""
         self.time += seconds
-        return self.presence.update(Gap(self.time, 1e9 + self.time), [])
+        return self.presence.update(Gap(self.time, 1e9 + self.time), [], self.pipeline.match)
