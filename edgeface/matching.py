@@ -16,7 +16,7 @@ class Matcher:
     share of the wanted false-positive identification rate: FAR = FPIR / templates (the union bound on 1 - (1 - FAR)^n).
 
     A visit is one probe, the mean of its views (evidence.py), and so one comparison a template: its FPIR is that of one view.
-    Measured, the bound is met with little to spare for one template a person, and with a factor of about 1.6 for three.
+    Measured, the bound is just met with one template a person, and with three there is half as much again to spare.
     """
 
     def __init__(self, templates: Templates, card: ModelCard, settings: config.Matching) -> None:
