@@ -18,7 +18,7 @@ from edgeface import build, config
 from edgeface.embedding import Embedder
 from edgeface.enrolment import Enrolment, read_images
 from edgeface.errors import ConfigError, ImageError
-from edgeface.gallery import Gallery, Templates
+from edgeface.gallery import Gallery, Templates, clean_name
 from edgeface.imaging import SUFFIXES, load_image
 from edgeface.matching import Matcher
 from edgeface.modelcard import ModelCard
@@ -196,7 +196,7 @@ def watch(pipeline: Pipeline, folder: Path, fps: float, tell: Callable[[str], No
                     continue
                 moment = Frame(_blank(image), number / fps, START + number / fps)
                 moments.append((moment, tuple(pipeline.observe(image))))
-            yield Visit(person.name, tuple(moments))
+            yield Visit(clean_name(person.name), tuple(moments))
 
 
 def play(visit: Visit, settings: config.Config, card: ModelCard, matcher: Matcher) -> Outcome:

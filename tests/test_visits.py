@@ -1,74 +1,64 @@
-"""People before the camera, composed of real photos: what the whole of pipeline, tracks and presence says of them."""
+"""Visits made of photos: for every person the right photos in the right place, and frames that look like a camera's."""
 
 import numpy as np
 import pytest
-from stage import Door, head
 
-from edgeface.types import EventType
+pytest.importorskip("tqdm", reason="belongs to the extra train")
 
-PEOPLE = {"Obama": ["obama_portrait.jpg", "obama_congress.jpg"], "Biden": ["biden_blue_room.jpg"]}
-OBAMA, BIDEN, STRANGER = "obama_press_room.jpg", "biden_portrait.jpg", "collins_portrait.jpg"
+from stage import photo
+
+from edgeface import detectors
+from edgeface.errors import DataError
+from edgeface.imaging import load_image
+from train.visits import play, visits
+
+PHOTOS = ("obama_portrait.jpg", "obama_press_room.jpg", "obama_congress.jpg")
 
 
 @pytest.fixture
-def door(tmp_path):
-    return Door(tmp_path, PEOPLE)
+def people(tmp_path):
+    """Five people with three photos, or what is called so, and one with too few."""
+    for name in "abcde":
+        (tmp_path / "people" / name).mkdir(parents=True)
+        for number, file in enumerate(PHOTOS):
+            (tmp_path / "people" / name / f"{number}.jpg").write_bytes(photo(file).read_bytes())
+    (tmp_path / "people" / "few").mkdir()
+    (tmp_path / "people" / "few" / "0.jpg").write_bytes(photo(PHOTOS[0]).read_bytes())
+    return tmp_path / "people"
 
 
-def kinds(events):
-    return [(event.event_type.value, event.name) for event in events]
+def test_one_half_is_enrolled_the_other_are_strangers_and_no_photo_is_both_template_and_visit(people, tmp_path):
+    assert visits(people, tmp_path / "out", enrol=1, frames=3, fill=None, enrolled=1000) == (3, 2, 15)
+    listed = sorted(str(path.relative_to(tmp_path / "out")) for path in (tmp_path / "out").rglob("*") if path.is_file())
+    assert [path for path in listed if path.startswith("gallery")] == [f"gallery/{name}/0.jpg" for name in "ace"]
+    assert {path.split("/")[1] for path in listed if path.startswith("visits")} == set("ace")
+    assert {path.split("/")[1] for path in listed if path.startswith("strangers")} == set("bd")
+    assert [path for path in listed if path.startswith("visits/a/")] == [
+        f"visits/a/{visit:02}/{frame:04}.jpg" for visit in (1, 2, 3) for frame in (1, 2, 3)
+    ]
 
 
-def test_two_people_who_enter_together_are_both_recognized(door):
-    events = [event for step in range(8) for event in door.see((OBAMA, 40 + 8 * step, 100), (BIDEN, 380 - 8 * step, 120))]
-    assert sorted(kinds(events)) == [("recognized", "Biden"), ("recognized", "Obama")]
-    assert sorted(kinds(door.wait(6))) == [("left", "Biden"), ("left", "Obama")]
+def test_others_fill_the_gallery_and_make_no_visit(people, tmp_path):
+    fill = tmp_path / "fill"
+    for name in ("a", "x", "y", "z"):
+        (fill / name).mkdir(parents=True)
+        (fill / name / "0.jpg").write_bytes(photo(PHOTOS[0]).read_bytes())
+    assert visits(people, tmp_path / "out", enrol=1, frames=1, fill=fill, enrolled=5)[0] == 5
+    assert sorted(path.name for path in (tmp_path / "out" / "gallery").iterdir()) == ["a", "c", "e", "x", "y"]
 
 
-def test_two_people_who_cross_are_recognized_once_each_and_never_corrected(door):
-    events = []
-    for step in range(20):
-        events += door.see((BIDEN, 420 - 22 * step, 120), (OBAMA, 10 + 22 * step, 100))
-    assert sorted(kinds(events)) == [("recognized", "Biden"), ("recognized", "Obama")]
-    events = door.wait(6)
-    assert sorted(kinds(events)) == [("left", "Biden"), ("left", "Obama")]
-    assert all(event.seconds > 1.7 for event in events)
+def test_nobody_with_enough_photos_is_told(people, tmp_path):
+    with pytest.raises(DataError, match="no two people with more than 3 photos"):
+        visits(people, tmp_path / "out", enrol=3, frames=1, fill=None, enrolled=5)
 
 
-def test_who_turns_away_and_comes_back_is_one_visit(door):
-    events = [event for step in range(6) for event in door.see((OBAMA, 100 + 5 * step, 100))]
-    back_of_head = np.full_like(head(OBAMA), 60)
-    for step in range(20):
-        events += door.see((back_of_head, 130 + 2 * step, 100))
-    for step in range(10):
-        events += door.see((OBAMA, 400 - 5 * step, 100))
-    assert kinds(events) == [("recognized", "Obama")]
-    (left,) = door.wait(6)
-    assert left.seconds == pytest.approx(3.5)
-
-
-def test_a_face_that_is_missed_in_every_other_frame_is_recognized_once(door):
-    events = []
-    for step in range(16):
-        events += door.see(*[(OBAMA, 60 + 25 * step, 100)] * (step % 2))
-    assert kinds(events) == [("recognized", "Obama")]
-
-
-def test_one_bad_view_among_good_ones_changes_nothing(door):
-    shown = [BIDEN, BIDEN, STRANGER, BIDEN, BIDEN, STRANGER, BIDEN, BIDEN]
-    events = [event for name in shown for event in door.see((name, 200, 120))]
-    assert kinds(events) == [("recognized", "Biden")]
-
-
-def test_a_stranger_is_never_named_and_unknown_once(door):
-    events = [event for step in range(40) for event in door.see((STRANGER, 100 + 5 * step, 100))]
-    assert kinds(events) == [("unknown", None)]
-
-
-def test_a_stranger_beside_a_friend_stays_a_stranger(door):
-    events = []
-    for step in range(20):
-        events += door.see((STRANGER, 420 - 22 * step, 120), (OBAMA, 10 + 22 * step, 100))
-    names = [event.name for event in events if event.event_type is EventType.RECOGNIZED]
-    assert names == ["Obama"]
-    assert not any(event.corrected for event in events)
+def test_a_visit_shows_its_photos_in_turn_moving_and_the_same_each_time():
+    pictures = [load_image(photo(name)) for name in ("obama_portrait.jpg", "biden_portrait.jpg")]
+    frames, again = (list(play(pictures, 6, np.random.default_rng(3))) for _ in range(2))
+    assert all(np.array_equal(one, other) for one, other in zip(frames, again, strict=True))
+    heights = [round(1.25 * picture.shape[0]) for picture in pictures]
+    assert [frame.shape[0] for frame in frames] == [heights[0]] * 3 + [heights[1]] * 3
+    found = [detectors.create().detect(frame) for frame in frames]
+    assert [len(faces) for faces in found] == [1] * 6
+    places = [faces[0].box.left / frame.shape[1] for faces, frame in zip(found, frames, strict=True)]
+    assert len({round(place, 3) for place in places[:3]}) == 3
