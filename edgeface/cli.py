@@ -396,12 +396,9 @@ def evaluate(
 def _print_figures(report: Any) -> None:
     refused = f", {len(report.refused)} could not be" if report.refused else ""
     typer.echo(f"model     {report.model[:19]}…, {report.fps:g} frames/s")
-    typer.echo(f"gallery   {_count(report.enrolled, 'person').replace('persons', 'people')} enrolled{refused}")
+    typer.echo(f"enrolled  {report.enrolled}{refused}")
     for one in report.figures:
-        typer.echo(
-            f"\n{one.people} enrolled ({_count(one.galleries, 'gallery').replace('gallerys', 'galleries')}), "
-            f"target FPIR {one.target_fpir:.3%}"
-        )
+        typer.echo(f"\n{one.people} at a time, {one.galleries} x, for a target FPIR of {one.target_fpir:.3%}")
         rows = {
             "FPIR: strangers announced as somebody": one.fpir,
             "strangers announced as unknown": one.unknown,

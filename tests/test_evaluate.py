@@ -11,10 +11,11 @@ from typer.testing import CliRunner
 from edgeface import cli, config
 from edgeface.det import draw_det
 from edgeface.errors import ConfigError
-from edgeface.evaluate import evaluate, galleries, wilson
+from edgeface.evaluate import Visit, evaluate, galleries, measure, wilson
 from edgeface.gallery import Templates
+from edgeface.matching import Matcher
 from edgeface.modelcard import SHIPPED
-from edgeface.types import Person
+from edgeface.types import Box, Embedding, Face, Frame, Observation, Person
 
 SHOWN = {
     "visits/Obama/1": ["obama_press_room.jpg"] * 8,
@@ -87,7 +88,7 @@ def test_the_curve_goes_from_loose_to_strict(report):
 def test_the_table_is_for_people(sets):
     result = run(sets)
     assert result.exit_code == 0
-    assert "2 people enrolled" in result.stdout
+    assert "enrolled  2" in result.stdout
     assert "1 of 3 visits" in result.stdout
     assert "0.3 s, 0.3 s" in result.stdout
 
@@ -135,6 +136,23 @@ def test_galleries_of_some_share_nobody_and_keep_everybodys_templates():
     assert len(list(galleries(Templates(people, owners, vectors), 3, 2))) == 2
     with pytest.raises(ConfigError, match="11 people cannot be had: 10 are enrolled"):
         list(galleries(Templates(people, owners, vectors), 11, 1))
+
+
+def test_a_gallery_of_some_is_one_that_the_others_were_never_in(card):
+    """Bert looks like Anna: enrolled alone she is announced in his place, though with both enrolled his views are his."""
+    people = tuple(Person(f"p_{name}", name, 1, 0.0) for name in ("Anna", "Bert"))
+    vectors = np.eye(2, 128, dtype=np.float32)
+    vectors[1] = 0.8 * vectors[0] + 0.6 * vectors[1]
+    both = Matcher(Templates(people, np.arange(2), vectors), card, config.Matching())
+    face = Face(Box(0, 0, 100, 100), np.zeros((5, 2), np.float32), 0.9)
+    view = Observation(face, 0.8, Embedding(vectors[1], 1.0), both.match(vectors[1]))
+    visit = Visit("Bert", tuple((Frame(np.zeros((8, 8, 3), np.uint8), n / 10, 1e9 + n / 10), (view,)) for n in range(5)))
+    templates = Templates(people, np.arange(2), vectors)
+    alone, together = (
+        measure([visit], templates, config.Config(), card, size, 2, curve=False, tell=lambda _: None)[0.001] for size in (1, 2)
+    )
+    assert (alone.fpir.count, alone.fpir.of, alone.fnir.count, alone.fnir.of) == (1, 1, 0, 1)
+    assert (together.fpir.of, together.fnir.count, together.fnir.of) == (0, 0, 1)
 
 
 def test_wilsons_interval():
