@@ -27,6 +27,11 @@ def pipeline(config: Config, embedder: Embedder, people: Gallery) -> Pipeline:
     return Pipeline(detectors.create(max_side=config.detector.max_side), embedder, people, config)
 
 
+def presence(config: Config, card: ModelCard) -> Presence:
+    """What turns the observations of this configuration's camera into events."""
+    return Presence(config.camera.name, config.presence, same=card.threshold(SAME_FAR), different=card.threshold(DIFFERENT_FAR))
+
+
 def daemon(config: Config, model: Path = SHIPPED, camera: Camera | None = None) -> Daemon:
     """Everything that ``edgeface run`` needs, with the configured camera or another.
 
@@ -39,8 +44,5 @@ def daemon(config: Config, model: Path = SHIPPED, camera: Camera | None = None) 
     eyes = pipeline(config, embedder, people)
     camera = camera or cameras.create(config.camera)
     publisher = publishers.create("mqtt" if config.mqtt.host else "lines", config, card.digest)
-    presence = Presence(
-        config.camera.name, config.presence, same=card.threshold(SAME_FAR), different=card.threshold(DIFFERENT_FAR)
-    )
     heartbeat = Heartbeat(publisher, camera, config.camera.name, card.digest, lambda: eyes.templates)
-    return Daemon(camera, eyes, Outage(config.camera.name), presence, publisher, heartbeat, people)
+    return Daemon(camera, eyes, Outage(config.camera.name), presence(config, card), publisher, heartbeat, people)

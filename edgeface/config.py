@@ -67,7 +67,7 @@ class Matching(_Section, frozen=True):
     """When a face is somebody."""
 
     target_fpir: Annotated[
-        float, Meta(gt=0, le=0.1, description="chance that a stranger's view passes for anybody enrolled; lower is stricter")
+        float, Meta(gt=0, le=0.1, description="chance that a stranger's visit passes for anybody enrolled; lower is stricter")
     ] = 0.001
     unsure_fpir: Annotated[
         float,
@@ -79,7 +79,7 @@ class Matching(_Section, frozen=True):
 class Presence(_Section, frozen=True):
     """When views become events."""
 
-    min_votes: Annotated[Count, Meta(description="accepted views before somebody is recognised")] = 3
+    min_votes: Annotated[Count, Meta(description="views that have a person nearest before that person is recognised")] = 3
     min_share: Annotated[Share, Meta(description="share of the quality-weighted views that must agree")] = 0.5
     unknown_after: Annotated[Count, Meta(description="good views that fit nobody before a face is called unknown")] = 8
     left_after: Annotated[Seconds, Meta(description="seconds out of sight before somebody has left")] = 5.0

@@ -78,7 +78,7 @@ def watch(
     moment: Frame | Gap | None = None
     for moment in camera.frames():
         observations = pipeline.observe(moment.image) if isinstance(moment, Frame) else []
-        for event in (*outage.update(moment), *presence.update(moment, observations)):
+        for event in (*outage.update(moment), *presence.update(moment, observations, pipeline.match)):
             log.info("%s %s", event.event_type, event.name or event.reason or "")
             publisher.publish(event)
         heartbeat.beat(moment)

@@ -13,6 +13,12 @@ from edgeface.config import Config
 from edgeface.errors import BrokerError, ConfigError
 
 
+class _Corrected(Struct, frozen=True):
+    """The name that was wrong."""
+
+    name: str
+
+
 class _Event(Struct, frozen=True):
     """What ``describe`` needs of an event."""
 
@@ -26,6 +32,7 @@ class _Event(Struct, frozen=True):
     probability: float | None = None
     seconds: float | None = None
     reason: str | None = None
+    corrected: _Corrected | None = None
 
 
 def events(config: Config, *, every_device: bool = False, ready: Callable[[], None] = lambda: None) -> Iterator[dict[str, Any]]:
@@ -94,5 +101,7 @@ def describe(event: dict[str, Any]) -> str:
         parts.append(f"after {told.seconds:.0f} s")
     if told.reason:
         parts.append(told.reason)
+    if told.corrected:
+        parts.append(f"it was not {told.corrected.name}")
     line = "  ".join([*parts, f"[{told.device}/{told.camera}]"])
     return "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in line)

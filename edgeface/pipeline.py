@@ -6,7 +6,7 @@ from edgeface.gallery import Gallery, Templates
 from edgeface.imaging import align, eye_distance, quality
 from edgeface.interfaces import Detector
 from edgeface.matching import Matcher
-from edgeface.types import Face, Image, Observation
+from edgeface.types import Face, Image, Match, Observation, Vector
 
 
 class Pipeline:
@@ -21,6 +21,10 @@ class Pipeline:
     def templates(self) -> Templates:
         """The templates that probes are matched against now."""
         return self._templates
+
+    def match(self, probe: Vector) -> Match:
+        """Decide about a probe by the gallery as it was at the last picture."""
+        return self._matcher.match(probe)
 
     def observe(self, image: Image, *, every_face: bool = False) -> list[Observation]:
         """Every face that is large enough; poor views are seen but not matched, unless ``every_face``."""

@@ -1,25 +1,32 @@
 """Observations over time -> recognized, unknown, left: few events, and only on good evidence."""
 
-from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from ulid import ULID
 
 from edgeface import config
+from edgeface.evidence import weight
 from edgeface.tracking import Track, Tracker
-from edgeface.types import Decision, Event, EventType, Frame, Gap, Observation
+from edgeface.types import Correction, Decision, Event, EventType, Frame, Gap, Match, Observation, Vector
 
 STRANGER = ""
 
 
-@dataclass(slots=True)
-class _Visit:
-    """Somebody's stay, over all their tracks; ``person_id`` is ``STRANGER`` for a face that is nobody's."""
+@dataclass(frozen=True, slots=True)
+class _Verdict:
+    """Whose face a track shows by now, and what speaks for it; ``person_id`` is ``STRANGER`` for a face that is nobody's."""
 
     person_id: str
-    name: str | None
-    track_id: int
+    match: Match
+    views: Sequence[Observation]
+
+
+@dataclass(slots=True)
+class _Visit:
+    """Somebody's stay, over all their tracks, since the event that announced it."""
+
+    arrival: Event
     since: float
     last_seen: float
 
@@ -27,9 +34,10 @@ class _Visit:
 class Presence:
     """Turns the observations of one camera into events.
 
-    Each view votes with its quality: for a person when it was accepted, for a stranger when it was rejected, and with half of
-    it for nobody when it was unsure. A person needs ``min_votes`` views, a stranger ``unknown_after``, and either needs
-    ``min_share`` of all votes.
+    A track's views are combined into one probe, and ``match`` decides about it as about any other: its thresholds keep
+    strangers out, and the single views have only a veto. A person needs ``min_votes`` views that have that person nearest,
+    each for itself; a stranger needs ``unknown_after`` views that are no outliers; either needs ``min_share`` of all views,
+    by weight.
     """
 
     def __init__(self, camera: str, settings: config.Presence, *, same: float, different: float) -> None:
@@ -38,12 +46,12 @@ class Presence:
         self._verdicts: dict[int, str] = {}
         self._visits: dict[tuple[str, int], _Visit] = {}
 
-    def update(self, moment: Frame | Gap, observations: Sequence[Observation]) -> list[Event]:
-        """Take in what one frame showed, or nothing in a gap."""
+    def update(self, moment: Frame | Gap, observations: Sequence[Observation], match: Callable[[Vector], Match]) -> list[Event]:
+        """Take in what one frame showed, or nothing in a gap; ``match`` decides by the gallery as it is now."""
         events: list[Event] = []
         seen, ended = self._tracker.update(moment.time, observations)
         for track in seen:
-            events += self._judge(track, moment)
+            events += self._judge(track, moment, match)
         for track in ended:
             events += self._forget(track, moment)
         return events
@@ -52,46 +60,52 @@ class Presence:
         """Everybody leaves: the recording is at its end."""
         return [event for track in tuple(self._tracker.tracks) for event in self._forget(track, moment)]
 
-    def _judge(self, track: Track, moment: Frame | Gap) -> list[Event]:
-        before, verdict = self._verdicts.get(track.id), self._vote(track)
-        if verdict is None or (verdict == STRANGER and before is not None):
-            verdict = before  # who was recognised once does not become a stranger by turning away
-        if verdict is None:
-            return []
+    def _judge(self, track: Track, moment: Frame | Gap, match: Callable[[Vector], Match]) -> list[Event]:
+        before, verdict = self._verdicts.get(track.id), self._weigh(track, match)
         events = []
-        if verdict != before:
-            events += self._forget(track, moment)
-            self._verdicts[track.id] = verdict
+        if verdict is not None and verdict.person_id != before:
+            wrong = self._correction(track)
+            events += self._forget(track, moment, wrong)
+            self._verdicts[track.id] = verdict.person_id
             if self._key(track) not in self._visits:
-                event = self._arrival(track, verdict, moment)
-                self._visits[self._key(track)] = _Visit(verdict, event.name, track.id, track.first_seen, moment.time)
-                events.append(event)
-        self._visits[self._key(track)].last_seen = moment.time
+                arrival = self._arrival(track, verdict, moment, wrong)
+                self._visits[self._key(track)] = _Visit(arrival, track.first_seen, moment.time)
+                events.append(arrival)
+        if track.id in self._verdicts:
+            self._visits[self._key(track)].last_seen = moment.time
         return events
 
     def _key(self, track: Track) -> tuple[str, int]:
         verdict = self._verdicts[track.id]
         return verdict, track.id if verdict == STRANGER else 0
 
-    def _vote(self, track: Track) -> str | None:
-        """Whose track it is by now: a person's id, ``STRANGER``, or none for want of evidence."""
-        votes: dict[str | None, int] = defaultdict(int)
-        weights: dict[str | None, float] = defaultdict(float)
-        for view in track.views:
-            voice = _voice(view)
-            votes[voice] += 1
-            weights[voice] += view.quality if voice is not None else view.quality / 2
-        winner = max((voice for voice in weights if voice is not None), key=lambda voice: weights[voice], default=None)
-        if winner is None:
+    def _weigh(self, track: Track, decide: Callable[[Vector], Match]) -> _Verdict | None:
+        """Whose track it is by now, or none for want of evidence."""
+        evidence, settings = track.evidence, self._settings
+        if evidence is None:
             return None
-        needed = self._settings.unknown_after if winner == STRANGER else self._settings.min_votes
-        enough = votes[winner] >= needed and weights[winner] >= self._settings.min_share * sum(weights.values())
-        return winner if enough else None
+        match = decide(evidence.vector)
+        if match.decision is Decision.UNSURE:
+            return None
+        if match.decision is Decision.ACCEPT and match.person_id is not None:
+            person, needed = match.person_id, settings.min_votes
+            views = [view for view in evidence.views if view.match is not None and view.match.person_id == person]
+        else:
+            person, needed, views = STRANGER, settings.unknown_after, list(evidence.views)
+        enough = len(views) >= needed and sum(map(weight, views)) >= settings.min_share * sum(map(weight, track.views))
+        return _Verdict(person, match, views) if enough else None
 
-    def _arrival(self, track: Track, verdict: str, moment: Frame | Gap) -> Event:
-        views = [view for view in track.views if _voice(view) == verdict]
-        matches = [view.match for view in views if view.match is not None]
-        stranger = verdict == STRANGER
+    def _correction(self, track: Track) -> Correction | None:
+        """The announced name that a new verdict about a track contradicts, unless another track bears it out."""
+        person = self._verdicts.get(track.id, STRANGER)
+        if person == STRANGER or list(self._verdicts.values()).count(person) > 1:
+            return None
+        arrival = self._visits[self._key(track)].arrival
+        return Correction(arrival.event_id, person, arrival.name or "")
+
+    def _arrival(self, track: Track, verdict: _Verdict, moment: Frame | Gap, wrong: Correction | None) -> Event:
+        match, views = verdict.match, verdict.views
+        stranger = verdict.person_id == STRANGER
         height, width = moment.image.shape[:2] if isinstance(moment, Frame) else (0, 0)
         return Event(
             EventType.UNKNOWN if stranger else EventType.RECOGNIZED,
@@ -100,19 +114,20 @@ class Presence:
             moment.time,
             self._camera,
             track_id=track.id,
-            person_id=None if stranger else verdict,
-            name=None if stranger else matches[-1].name,
-            score=sum(match.score for match in matches) / len(matches),
-            threshold=matches[-1].threshold,
-            margin=None if stranger else sum(match.margin for match in matches) / len(matches),
-            probability=None if stranger else sum(match.probability for match in matches) / len(matches),
+            person_id=None if stranger else verdict.person_id,
+            name=None if stranger else match.name,
+            score=match.score,
+            threshold=match.threshold,
+            margin=None if stranger else match.margin,
+            probability=None if stranger else match.probability,
             votes=len(views),
             box=track.latest.face.box,
             frame_size=(width, height),
             quality=sum(view.quality for view in views) / len(views),
+            corrected=wrong,
         )
 
-    def _forget(self, track: Track, moment: Frame | Gap) -> list[Event]:
+    def _forget(self, track: Track, moment: Frame | Gap, wrong: Correction | None = None) -> list[Event]:
         """Take a track's verdict back; its visit ends unless another track carries it on."""
         if track.id not in self._verdicts:
             return []
@@ -128,10 +143,11 @@ class Presence:
                 moment.wall,
                 moment.time,
                 self._camera,
-                track_id=visit.track_id,
-                person_id=visit.person_id or None,
-                name=visit.name,
+                track_id=visit.arrival.track_id,
+                person_id=visit.arrival.person_id,
+                name=visit.arrival.name,
                 seconds=visit.last_seen - visit.since,
+                corrected=wrong,
             )
         ]
 
@@ -139,10 +155,3 @@ class Presence:
 def new_event_id(wall: float) -> str:
     """A ULID: unique, and sorted by time."""
     return str(ULID.from_timestamp(max(0.0, wall)))
-
-
-def _voice(view: Observation) -> str | None:
-    """Whom a view speaks for: a person's id, ``STRANGER``, or nobody."""
-    if view.match is None or view.match.decision is Decision.UNSURE:
-        return None
-    return view.match.person_id if view.match.decision is Decision.ACCEPT else STRANGER

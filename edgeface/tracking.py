@@ -1,50 +1,67 @@
 """Faces of one frame after another -> tracks: one track is one stay of one face in front of the camera."""
 
-from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
-import numpy as np
-
-from edgeface.types import Box, Observation, Vector
+from edgeface.evidence import Evidence, combine, weight
+from edgeface.types import Box, Observation
 
 MEMORY = 40
-"""Views of a track that still count."""
+"""Views of a track that count, at most."""
 
 NEAR = 1.0
 """Seconds for which a box says where the face will be next."""
 
+STEADINESS = 0.5
+"""Share of the known speed that a new step leaves as it was."""
+
 
 @dataclass(slots=True, eq=False)
 class Track:
-    """A face followed over frames; times are monotonic seconds."""
+    """A face followed over frames; times are monotonic seconds, speeds pixels a second."""
 
     id: int
     first_seen: float
     last_seen: float
     latest: Observation
-    views: deque[Observation] = field(default_factory=lambda: deque(maxlen=MEMORY))
+    views: list[Observation] = field(default_factory=list)
+    evidence: Evidence | None = None
+    speed: tuple[float, float] = (0.0, 0.0)
 
-    def add(self, time: float, observation: Observation) -> None:
-        """Take in one more view; only those good enough to be embedded count as evidence."""
+    def add(self, time: float, observation: Observation, different: float) -> None:
+        """Take in one more view; only those good enough to be embedded count as evidence.
+
+        Of a full memory every other view goes, the poorer of two neighbours: what is left spans the whole stay, the newest
+        views the most densely.
+        """
+        if time > self.last_seen:
+            passed, old, new = time - self.last_seen, self.latest.face.box, observation.face.box
+            steps = (new.left + new.width / 2 - old.left - old.width / 2, new.top + new.height / 2 - old.top - old.height / 2)
+            x, y = (STEADINESS * v + (1 - STEADINESS) * step / passed for v, step in zip(self.speed, steps, strict=True))
+            self.speed = x, y
         self.last_seen, self.latest = time, observation
-        if observation.embedding is not None:
-            self.views.append(observation)
+        if observation.embedding is None:
+            return
+        if len(self.views) == MEMORY:
+            self.views = [max(pair, key=weight) for pair in zip(self.views[::2], self.views[1::2], strict=True)]
+        self.views.append(observation)
+        self.evidence = combine(self.views, different)
 
-    def likeness(self, vector: Vector) -> float | None:
-        """The higher of the cosines with the last view and with the mean of all, or none before the first view."""
-        vectors = [view.embedding.vector for view in self.views if view.embedding is not None]
-        if not vectors:
-            return None
-        mean = np.mean(vectors, axis=0)
-        return max(float(vectors[-1] @ vector), float(mean @ vector) / max(float(np.linalg.norm(mean)), 1e-9))
+    def overlap(self, time: float, box: Box) -> float:
+        """How well a box fits where the face was, or where it should be by now if it went on as it did."""
+        last, passed = self.latest.face.box, time - self.last_seen
+        if passed > NEAR:
+            return 0.0
+        moved = replace(last, left=last.left + self.speed[0] * passed, top=last.top + self.speed[1] * passed)
+        return max(intersection_over_union(last, box), intersection_over_union(moved, box))
 
 
 class Tracker:
-    """Assigns observations to tracks.
+    """Assigns observations to tracks, those that fit best first.
 
-    A face belongs to the track whose box it overlaps, unless its embedding says it is another person (cosine under
-    ``different``); a face without such a track belongs to one that it resembles (cosine of at least ``same``).
+    A face belongs to the track whose box it overlaps and whom it resembles: overlap and mean cosine with its views count
+    together. If the embedding says that it is another person (under ``different``), the overlap counts for nothing; a face
+    that overlaps no track belongs to one that it resembles closely (at least ``same``).
     """
 
     def __init__(self, *, same: float, different: float, keep: float, min_overlap: float = 0.3) -> None:
@@ -74,18 +91,23 @@ class Tracker:
                 owner[j] = Track(self._next_id, time, time, observation)
                 self._next_id += 1
                 self.tracks.append(owner[j])
-            owner[j].add(time, observation)
+            owner[j].add(time, observation, self._different)
         # Without a view there is nothing to know a face by when it comes back.
         ended = [track for track in self.tracks if time - track.last_seen > (self._keep if track.views else NEAR)]
         self.tracks = [track for track in self.tracks if track not in ended]
         return list(owner.values()), ended
 
     def _affinity(self, time: float, track: Track, observation: Observation) -> float:
-        likeness = track.likeness(observation.embedding.vector) if observation.embedding else None
-        overlap = intersection_over_union(track.latest.face.box, observation.face.box)
-        if time - track.last_seen <= NEAR and overlap >= self._min_overlap:
-            return 1.0 + overlap if likeness is None or likeness >= self._different else 0.0
-        return likeness if likeness is not None and likeness >= self._same else 0.0
+        """How well a face fits a track: 0 is not at all."""
+        overlap = track.overlap(time, observation.face.box)
+        near = overlap >= self._min_overlap
+        if observation.embedding is None or track.evidence is None:
+            # Of two tracks in one place, whom nobody can tell is rather the one that was seen more.
+            return overlap * (len(track.views) + 1) / (len(track.views) + 2) if near else 0.0
+        likeness = float(track.evidence.vector @ observation.embedding.vector)
+        if likeness < (self._different if near else self._same):
+            return 0.0
+        return overlap + likeness
 
 
 def intersection_over_union(a: Box, b: Box) -> float:

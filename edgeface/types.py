@@ -14,7 +14,7 @@ Image = NDArray[np.uint8]
 """RGB picture, ``uint8``, shape (height, width, 3)."""
 
 Vector = NDArray[np.float32]
-"""Unit vector, ``float32``, shape (dimensions,)."""
+"""Unit vector, or the mean of several, ``float32``, shape (dimensions,)."""
 
 Landmarks = NDArray[np.float32]
 """Right eye, left eye, nose, right and left mouth corner (the subject's sides); ``float32``, shape (5, 2), as (x, y)."""
@@ -121,8 +121,21 @@ class EventType(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Correction:
+    """The ``recognized`` event whose name later views contradicted."""
+
+    event_id: str
+    person_id: str
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
 class Event:
-    """News for subscribers. Which of the optional fields are set depends on ``event_type``."""
+    """News for subscribers. Which of the optional fields are set depends on ``event_type``.
+
+    ``corrected`` tells that an earlier name was wrong: on ``left`` the name is taken back, on ``recognized`` and ``unknown``
+    this event stands in the place of the wrong one.
+    """
 
     event_type: EventType
     event_id: str
@@ -142,6 +155,7 @@ class Event:
     quality: float | None = None
     seconds: float | None = None
     reason: str | None = None
+    corrected: Correction | None = None
 
 
 @dataclass(frozen=True, slots=True)

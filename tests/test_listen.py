@@ -14,3 +14,9 @@ def test_a_name_cannot_command_the_terminal():
     line = describe({"event_type": "left", "ts": "", "device": "d", "camera": "c", "name": "\x1b[2Jx\ny", "seconds": 3})
     assert line.isprintable()
     assert "after 3 s" in line
+
+
+def test_a_corrected_name_is_told():
+    event = {"event_type": "recognized", "ts": "2026-11-24T10:15:07.238Z", "device": "door", "camera": "front", "name": "Zoë"}
+    wrong = {"event_id": "01M86G", "person_id": "p_1", "name": "Bert"}
+    assert "Zoë  it was not Bert  [" in describe({**event, "corrected": wrong})

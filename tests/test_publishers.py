@@ -17,7 +17,7 @@ from edgeface.errors import ConfigError
 from edgeface.presence import new_event_id
 from edgeface.publishers.mqtt import MqttPublisher
 from edgeface.publishers.payloads import event_payload, health_payload, presence_payload
-from edgeface.types import Box, Event, EventType, Health, Person
+from edgeface.types import Box, Correction, Event, EventType, Health, Person
 
 __all__ = ["broker"]
 MODEL = "sha256:" + "1f" * 32
@@ -105,6 +105,13 @@ def test_an_event_has_exactly_the_fields_of_its_type(kind):
     assert payload["event_type"] == kind.value
     assert (payload["device"], payload["camera"], payload["model"]) == ("door", "front", MODEL)
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", payload["ts"])
+
+
+@pytest.mark.parametrize("kind", [EventType.RECOGNIZED, EventType.UNKNOWN, EventType.LEFT])
+def test_a_corrected_name_stands_on_the_wire_with_the_event_that_was_wrong(kind):
+    payload = event_payload(event(kind, corrected=Correction("01M86G", BERT.id, BERT.name)), "door", MODEL)
+    assert payload["corrected"] == {"event_id": "01M86G", "person_id": BERT.id, "name": "Bert"}
+    assert set(payload) == HEAD | ON_THE_WIRE[kind] | {"corrected"}
 
 
 def test_numbers_of_an_event_are_short_and_boxes_whole():

@@ -1,5 +1,8 @@
+from collections import defaultdict
+
 import numpy as np
 import pytest
+from stage import Door
 
 from edgeface.tracking import MEMORY, Tracker, intersection_over_union
 from edgeface.types import Box, Embedding, Face, Observation
@@ -7,9 +10,9 @@ from edgeface.types import Box, Embedding, Face, Observation
 A, B = np.eye(8, dtype=np.float32)[:2]
 
 
-def seen(left, vector=None, *, top=0.0, size=100.0):
+def seen(left, vector=None, *, top=0.0, size=100.0, quality=0.8):
     face = Face(Box(left, top, size, size), np.zeros((5, 2), np.float32), 0.9)
-    return Observation(face, 0.8, None if vector is None else Embedding(np.asarray(vector, np.float32), 1.0))
+    return Observation(face, quality, None if vector is None else Embedding(np.asarray(vector, np.float32), 1.0))
 
 
 def between(cosine):
@@ -115,7 +118,51 @@ def test_one_track_takes_one_face_of_a_frame(tracker):
     assert sorted(ids(tracker, 0.1, seen(0, A), seen(300, A))) == [1, 2]
 
 
-def test_old_views_are_forgotten(tracker):
-    for step in range(MEMORY + 10):
-        ids(tracker, step * 0.1, seen(0, A))
-    assert len(tracker.tracks[0].views) == MEMORY
+def test_a_full_memory_spans_the_whole_stay_and_keeps_the_better_views(tracker):
+    for step in range(500):
+        tracker.update(step * 0.1, [seen(0, A, quality=0.9 if step % 2 else 0.3)])
+    (track,) = tracker.tracks
+    assert MEMORY / 2 < len(track.views) <= MEMORY
+    assert track.views[-1] is track.latest
+    assert sum(view.quality == 0.9 for view in track.views) >= MEMORY / 2 - 1
+    first = seen(0, A, quality=1.0)
+    again = Tracker(same=0.5, different=0.2, keep=5.0)
+    again.update(0.0, [first])
+    for step in range(1, 500):
+        again.update(step * 0.1, [seen(0, A, quality=0.5)])
+    assert again.tracks[0].views[0] is first
+
+
+def test_a_missed_face_is_looked_for_where_it_was_going(tracker):
+    """At 400 pixels a second: three missed frames on, its box overlaps nothing of where it was."""
+    for step in range(5):
+        assert ids(tracker, step * 0.1, seen(step * 40)) == [1]
+    assert ids(tracker, 0.8, seen(320)) == [1]
+
+
+def test_overlap_and_likeness_count_together(tracker):
+    """Where two people meet, whose face is whose is not for the box alone."""
+    near_a, near_b = between(0.8), between(0.45)
+    assert ids(tracker, 0.0, seen(0, A), seen(60, B)) == [1, 2]
+    assert ids(tracker, 0.1, seen(25, near_b), seen(35, near_a)) == [2, 1]
+
+
+def test_a_bad_view_does_not_take_the_place_of_its_track(tracker):
+    for step in range(5):
+        assert ids(tracker, step * 0.1, seen(0, A)) == [1]
+    assert ids(tracker, 0.5, seen(2, B)) == [2]
+    assert ids(tracker, 0.6, seen(2)) == [1]
+    assert ids(tracker, 0.7, seen(2, between(0.9))) == [1]
+
+
+def test_two_people_who_cross_in_a_film_of_photos_keep_their_tracks(tmp_path):
+    """Each walks past the other, one hidden behind the other for some frames."""
+    door = Door(tmp_path, {"Obama": ["obama_portrait.jpg", "obama_congress.jpg"], "Biden": ["biden_blue_room.jpg"]})
+    whose = defaultdict(set)
+    for step in range(20):
+        seen = door.look(("biden_portrait.jpg", 420 - 22 * step, 120), ("obama_press_room.jpg", 10 + 22 * step, 100))
+        tracks, _ = door.tracker.update(door.time, seen)
+        for track in tracks:
+            if track.latest.match is not None:
+                whose[track.id].add(track.latest.match.name)
+    assert sorted(map(sorted, whose.values())) == [["Biden"], ["Obama"]]

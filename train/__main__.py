@@ -149,6 +149,22 @@ def night(
 
 
 @app.command()
+def visits(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Photos, in folders of people.")],
+    out: Annotated[Path, typer.Option(help="Where gallery, visits and strangers go.")],
+    enrol: Annotated[int, typer.Option(min=1, help="Photos of a person to enrol; visits are made of the others.")] = 3,
+    frames: Annotated[int, typer.Option(min=1, help="Frames of a visit.")] = 12,
+    fill: Annotated[Path | None, typer.Option(metavar="DIR", help="More people to enrol, who make no visit ...")] = None,
+    enrolled: Annotated[int, typer.Option(min=1, help="... until so many are enrolled.")] = 1000,
+) -> None:
+    """Make visits of photos, for edgeface evaluate: one half of the people are enrolled, the others are strangers."""
+    from train.visits import visits as work
+
+    members, strangers, count = work(folder, out, enrol=enrol, frames=frames, fill=fill, enrolled=enrolled)
+    typer.echo(f"{out}: {members} people to enrol, {strangers} strangers, {count} visits of {frames} frames")
+
+
+@app.command()
 def compare(
     folders: Prepared,
     images: Annotated[Path, typer.Option(help="A folder in LFW's layout: NAME/NAME_0001.jpg, any image suffix.")],

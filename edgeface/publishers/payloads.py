@@ -1,6 +1,7 @@
 """What stands on the wire: version 1 of the contract."""
 
 from collections.abc import Iterable
+from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
 
@@ -46,6 +47,8 @@ def event_payload(event: Event, device: str, model: str) -> dict[str, Any]:
         box = event.box
         payload["box"] = [round(box.left), round(box.top), round(box.width), round(box.height)]
         payload["frame_size"] = list(event.frame_size)
+    if event.corrected is not None:
+        payload["corrected"] = asdict(event.corrected)
     payload["model"] = model
     return payload
 
