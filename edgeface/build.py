@@ -6,6 +6,7 @@ from edgeface import cameras, detectors, publishers
 from edgeface.config import Config
 from edgeface.daemon import Daemon, Outage
 from edgeface.embedding import Embedder
+from edgeface.events import KeepingPublisher
 from edgeface.gallery import Gallery
 from edgeface.heartbeat import Heartbeat
 from edgeface.interfaces import Camera
@@ -19,7 +20,7 @@ SAME_FAR, DIFFERENT_FAR = 1e-4, 0.05
 
 def gallery(config: Config, card: ModelCard) -> Gallery:
     """The gallery of this configuration, for this model."""
-    return Gallery(config.gallery_path, card.digest, card.identity)
+    return Gallery(config.gallery_path, card.digest, card.identity, config.key_path)
 
 
 def pipeline(config: Config, embedder: Embedder, people: Gallery) -> Pipeline:
@@ -38,7 +39,8 @@ def daemon(config: Config, model: Path = SHIPPED, camera: Camera | None = None) 
     people = gallery(config, card)
     eyes = pipeline(config, embedder, people)
     camera = camera or cameras.create(config.camera)
-    publisher = publishers.create("mqtt" if config.mqtt.host else "lines", config, card.digest)
+    wire = publishers.create("mqtt" if config.mqtt.host else "lines", config, card.digest)
+    publisher = KeepingPublisher(wire, people.events, config.events)
     presence = Presence(
         config.camera.name, config.presence, same=card.threshold(SAME_FAR), different=card.threshold(DIFFERENT_FAR)
     )

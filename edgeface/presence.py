@@ -4,11 +4,12 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
 from ulid import ULID
 
 from edgeface import config
 from edgeface.tracking import Track, Tracker
-from edgeface.types import Decision, Event, EventType, Frame, Gap, Observation
+from edgeface.types import Decision, Event, EventType, Frame, Gap, Observation, Vector
 
 STRANGER = ""
 
@@ -110,6 +111,7 @@ class Presence:
             box=track.latest.face.box,
             frame_size=(width, height),
             quality=sum(view.quality for view in views) / len(views),
+            embedding=_combined(views),
         )
 
     def _forget(self, track: Track, moment: Frame | Gap) -> list[Event]:
@@ -134,6 +136,14 @@ class Presence:
                 seconds=visit.last_seen - visit.since,
             )
         ]
+
+
+def _combined(views: Sequence[Observation]) -> Vector | None:
+    """The mean of the views' embeddings, weighted by their quality, as a unit vector."""
+    weighted = [view.quality * view.embedding.vector for view in views if view.embedding is not None]
+    mean = np.sum(weighted, axis=0, dtype=np.float32)
+    norm = float(np.linalg.norm(mean))
+    return mean / norm if norm > 0 else None
 
 
 def new_event_id(wall: float) -> str:
