@@ -79,8 +79,12 @@ class Database:
             raise GalleryError(f"{shown}: {getattr(error, 'strerror', None) or error}") from None
         self._connection = sqlite3.connect(path, timeout=PATIENCE, isolation_level=None)
         self.execute = self._connection.execute
-        with self.errors():
-            self._open()
+        try:
+            with self.errors():
+                self._open()
+        except BaseException:
+            self.close()
+            raise
 
     def _open(self) -> None:
         version = self._version()
