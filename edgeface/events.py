@@ -133,7 +133,7 @@ class EventStore:
             raise GalleryError(f"the event {event.event_id} is no longer kept")
 
     def _expire(self, now: float, limits: config.Events) -> None:
-        oldest = str(ULID.from_timestamp(max(0.0, now - 24 * HOUR * limits.keep_days)))
+        oldest = str(ULID.from_timestamp(max(0.0, now - 24 * HOUR * limits.keep_days)))[:10]  # without its random part
         self._database.execute("DELETE FROM events WHERE id < ?", (oldest,))
         newest = "SELECT id FROM events ORDER BY id DESC LIMIT ?"
         self._database.execute(f"DELETE FROM events WHERE id NOT IN ({newest})", (limits.max,))
