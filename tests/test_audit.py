@@ -69,7 +69,9 @@ for number in range(100):
 
 
 def test_writers_at_once_lose_no_line(path):
-    others = [subprocess.Popen([sys.executable, "-c", WRITER, path, str(n)], cwd=Path(__file__).parent.parent) for n in range(3)]
+    others = [
+        subprocess.Popen([sys.executable, "-c", WRITER, path, str(n)], cwd=Path(__file__).parent.parent) for n in range(3)
+    ]
     assert [other.wait(60) for other in others] == [0, 0, 0]
     found = [*lines(path.with_name("audit.jsonl.1")), *lines(path)]
     assert len(found) > 150  # of 300, some in files before the last

@@ -115,7 +115,9 @@ def test_an_id_is_found_however_it_was_copied(gallery, other):
     assert gallery.events.find(other(found.event_id)).event_id == found.event_id
 
 
-@given(event_id=st.text(max_size=40) | st.from_regex(r"\A[0-9A-Z]{26}\Z") | st.sampled_from(["' OR 1 --", "\ud800", "x" * 10**5]))
+@given(
+    event_id=st.text(max_size=40) | st.from_regex(r"\A[0-9A-Z]{26}\Z") | st.sampled_from(["' OR 1 --", "\ud800", "x" * 10**5])
+)
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_any_other_id_is_refused_in_one_line(gallery, event_id):
     with pytest.raises(GalleryError, match="is kept; see edgeface events list") as caught:

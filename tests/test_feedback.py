@@ -91,7 +91,9 @@ def test_a_verdict_twice_is_said_and_changes_nothing(gallery, card, anna, lookal
     seen = kept(gallery, anna, lookalike)
 
     def give():
-        return reject(gallery, MATCHING, seen.event_id) if verdict == "reject" else confirm(gallery, card, MATCHING, seen.event_id)
+        return (
+            reject(gallery, MATCHING, seen.event_id) if verdict == "reject" else confirm(gallery, card, MATCHING, seen.event_id)
+        )
 
     give()
     before = counts(gallery)
