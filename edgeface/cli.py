@@ -429,7 +429,7 @@ def reject(
 
     with _gallery(context) as gallery:
         outcome = feedback.reject(gallery, context.obj.config.matching, event_id, force=force)
-    _tell_verdict(context, "rejected", event_id, outcome, json)
+    _tell_verdict(context, "rejected", outcome, json)
 
 
 @people_app.command()
@@ -451,11 +451,11 @@ def confirm(
     with _gallery(context) as gallery:
         card, settings = load_card(context.obj.model), context.obj.config.matching
         outcome = feedback.confirm(gallery, card, settings, event_id, name)
-    _tell_verdict(context, "confirmed", event_id, outcome, json)
+    _tell_verdict(context, "confirmed", outcome, json)
 
 
-def _tell_verdict(context: typer.Context, verdict: str, event_id: str, outcome: Any, json: bool) -> None:
-    person = outcome.person
+def _tell_verdict(context: typer.Context, verdict: str, outcome: Any, json: bool) -> None:
+    event_id, person = outcome.event_id, outcome.person
     _audit(context).note(verdict, event=event_id, person=person.id, added=outcome.added)
     if json:
         _print_json(

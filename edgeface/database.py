@@ -160,11 +160,13 @@ class Database:
             self.add_template(person_id, "template", "", TemplateRecord(vector, quality))
 
     def add_person(self, person_id: str, record: PersonRecord) -> None:
-        """Insert or replace a person."""
+        """Insert a person."""
+        self.execute("INSERT INTO people VALUES (?, ?)", (person_id, self.vault.seal(record, "person", person_id)))
+
+    def change_person(self, person_id: str, record: PersonRecord) -> bool:
+        """Put another record in the place of a person's; false if they are not there."""
         sealed = self.vault.seal(record, "person", person_id)
-        self.execute(
-            "INSERT INTO people VALUES (?, ?) ON CONFLICT (id) DO UPDATE SET sealed = excluded.sealed", (person_id, sealed)
-        )
+        return self.execute("UPDATE people SET sealed = ? WHERE id = ?", (sealed, person_id)).rowcount == 1
 
     def add_template(self, person_id: str, kind: str, source: str, record: TemplateRecord) -> None:
         """Insert what a person looks like (``kind`` "template") or does not ("negative"); ``source`` is an event or empty."""

@@ -4,7 +4,7 @@ import logging
 import re
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -117,17 +117,7 @@ class EventStore:
         Raises:
             GalleryError: the event is no longer kept.
         """
-        judged = KeptEvent(
-            event.event_id,
-            event.event_type,
-            event.wall,
-            event.camera,
-            person_id,
-            event.score,
-            event.quality,
-            event.embedding,
-            verdict,
-        )
+        judged = replace(event, person_id=person_id, verdict=verdict)
         change = "UPDATE events SET person_id = ?, sealed = ? WHERE id = ?"
         if not self._database.execute(change, (person_id, self._sealed(judged), judged.event_id)).rowcount:
             raise GalleryError(f"the event {event.event_id} is no longer kept")

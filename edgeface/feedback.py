@@ -24,6 +24,7 @@ Of two different photos of one person, 1 % are nearer than 0.82; of two pictures
 class Outcome:
     """What a verdict came to: whether a template was added, and what to tell the user."""
 
+    event_id: str
     person: Person
     added: bool
     told: str
@@ -43,7 +44,7 @@ def reject(gallery: Gallery, settings: config.Matching, event_id: str, *, force:
         )
     person = gallery.find(event.person_id)
     if event.verdict == "rejected":
-        return Outcome(person, False, f"{event.event_id} was rejected already")
+        return Outcome(event.event_id, person, False, f"{event.event_id} was rejected already")
     own, not_own = _of(person, gallery.templates_before(event.event_id, person.id))
     if not force and _locks_out(own, event.embedding, settings.margin):
         raise GalleryError(
@@ -52,7 +53,9 @@ def reject(gallery: Gallery, settings: config.Matching, event_id: str, *, force:
         )
     new = not _near(not_own, event.embedding)
     gallery.learn(event, person.id, "rejected", keep=new)
-    return Outcome(person, new, f"not {person.name}" + ("" if new else "; such a face had been rejected before"))
+    return Outcome(
+        event.event_id, person, new, f"not {person.name}" + ("" if new else "; such a face had been rejected before")
+    )
 
 
 def confirm(
@@ -70,7 +73,7 @@ def confirm(
         raise ConfigError(f"{event.event_id} names nobody; say who it was with --as NAME")
     person = gallery.find(who)
     if event.verdict == "confirmed" and event.person_id == person.id:
-        return Outcome(person, False, f"{event.event_id} was confirmed already")
+        return Outcome(event.event_id, person, False, f"{event.event_id} was confirmed already")
     templates = gallery.templates_before(event.event_id, person.id)
     match = Matcher(templates, card, settings).match(event.embedding)
     if match.person_id != person.id:
@@ -81,7 +84,9 @@ def confirm(
         raise GalleryError(f"this face is nearer to one that was rejected as {person.name} than to {person.name}")
     new = not _near(_of(person, templates)[0], event.embedding)
     gallery.learn(event, person.id, "confirmed", keep=new)
-    return Outcome(person, new, f"{person.name}, " + ("a new template" if new else "known from this side already"))
+    return Outcome(
+        event.event_id, person, new, f"{person.name}, " + ("a new template" if new else "known from this side already")
+    )
 
 
 def _of(person: Person, templates: Templates) -> tuple[NDArray[np.float32], NDArray[np.float32]]:

@@ -92,20 +92,19 @@ class Gallery:
 
     def templates(self) -> Templates:
         """Every template, read in one snapshot."""
-        return self.templates_before("", "")
+        return self.templates_before(None, None)
 
-    def templates_before(self, event_id: str, person_id: str) -> Templates:
+    def templates_before(self, event_id: str | None, person_id: str | None) -> Templates:
         """Every template but what ``learn`` takes back of an earlier verdict on this event, if it is about this person now."""
         with self._database.errors(), self._database.transaction("DEFERRED"):
             people = tuple(self._people())
             index = {person.id: number for number, person in enumerate(people)}
             arrays: list[NDArray[Any]] = []
             for kind in ("template", "negative"):
-                taken_back = {*index} if kind == "template" else {person_id}
                 rows = [
                     row
                     for row in self._database.templates(kind)
-                    if not row.source or row.source != event_id or row.owner not in taken_back
+                    if row.source != event_id or (kind == "negative" and row.owner != person_id)
                 ]
                 vectors = [self._vector(row.record.vector) for row in rows]
                 arrays.append(np.array([index[row.owner] for row in rows], np.intp))
@@ -152,7 +151,8 @@ class Gallery:
         with self._change():
             if self._names().get(name, person.id) != person.id:
                 raise GalleryError(f"{name!r} is already enrolled")
-            self._database.add_person(person.id, PersonRecord(name, person.enrolled))
+            if not self._database.change_person(person.id, PersonRecord(name, person.enrolled)):
+                raise GalleryError(f"{person.name!r} is no longer enrolled")
         return self.find(person.id)
 
     def forget(self, reference: str) -> Person:

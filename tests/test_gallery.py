@@ -210,6 +210,15 @@ def test_a_taken_name_is_not_given_twice(gallery):
     assert names(gallery) == ["Anna", "Bert"]
 
 
+def test_who_is_forgotten_in_the_same_moment_gets_no_new_name(gallery, path, monkeypatch):
+    anna = enrolled(gallery, "Anna", 1)
+    gallery.forget("Anna")
+    monkeypatch.setattr(gallery, "find", lambda _: anna)
+    with pytest.raises(GalleryError, match="no longer enrolled"):
+        gallery.rename("Anna", "Anne")
+    assert sealed(path, anna) == []
+
+
 def test_who_is_forgotten_is_gone_and_the_others_are_not(gallery):
     anna, bert = enrolled(gallery, "Anna", 1, 2), enrolled(gallery, "Bert", 3)
     assert gallery.forget("Anna") == anna

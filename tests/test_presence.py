@@ -1,3 +1,4 @@
+from dataclasses import replace
 from itertools import chain
 
 import numpy as np
@@ -80,6 +81,21 @@ def test_the_event_says_what_was_seen():
     assert event.margin == pytest.approx(0.3)
     assert event.box == Box(0.0, 10.0, 100.0, 100.0)
     assert (event.time, event.wall) == (door.time, WALL + door.time)
+
+
+def test_an_event_has_the_embedding_of_the_views_that_count_each_by_its_quality():
+    tilted = (AXES["A"] + AXES["B"]) / np.sqrt(2, dtype=np.float32)
+    door = Door(min_votes=3)
+    door.see(view("A", quality=0.9))
+    door.see(replace(view("A", quality=0.5), embedding=Embedding(tilted, 1.0)))
+    door.see(view("A", Decision.UNSURE, quality=0.9))
+    (event,) = door.see(view("A", quality=0.6))
+    expected = 1.5 * AXES["A"] + 0.5 * tilted
+    assert np.allclose(event.embedding, expected / np.linalg.norm(expected), atol=1e-6)
+    assert np.linalg.norm(event.embedding) == pytest.approx(1.0)
+    assert event.embedding.dtype == np.float32
+    (left,) = door.wait(10)
+    assert left.embedding is None
 
 
 def test_a_stranger_is_unknown_after_enough_good_views_and_never_named():
