@@ -44,7 +44,7 @@ class Audit:
                 size = os.fstat(file.fileno()).st_size
                 if not _is_at(file.fileno(), self._path):
                     continue  # another process has just begun the file anew
-                if size + len(line) > MAX_BYTES:
+                if size and size + len(line) > MAX_BYTES:
                     self._path.replace(self._path.with_name(f"{self._path.name}.1"))
                     continue
                 if size and os.pread(file.fileno(), 1, size - 1) != b"\n":  # a line that a power cut has cut short

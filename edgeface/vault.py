@@ -3,6 +3,7 @@
 import os
 import secrets
 import stat
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -59,8 +60,10 @@ def find_key(key_file: Path, *, create: bool) -> Key | None:
 def credential_path() -> Path | None:
     """Where systemd put the key, if it did."""
     folder = os.environ.get("CREDENTIALS_DIRECTORY")
-    path = Path(folder) / CREDENTIAL if folder else None
-    return path if path and path.exists() else None
+    with suppress(OSError):  # a folder that is closed to us
+        if folder and (path := Path(folder) / CREDENTIAL).exists():
+            return path
+    return None
 
 
 class Vault:
