@@ -6,7 +6,6 @@ from edgeface import cameras, detectors, publishers
 from edgeface.config import Config
 from edgeface.daemon import Daemon, Outage
 from edgeface.embedding import Embedder
-from edgeface.events import KeepingPublisher
 from edgeface.gallery import Gallery
 from edgeface.heartbeat import Heartbeat
 from edgeface.interfaces import Camera
@@ -39,10 +38,9 @@ def daemon(config: Config, model: Path = SHIPPED, camera: Camera | None = None) 
     people = gallery(config, card)
     eyes = pipeline(config, embedder, people)
     camera = camera or cameras.create(config.camera)
-    wire = publishers.create("mqtt" if config.mqtt.host else "lines", config, card.digest)
-    publisher = KeepingPublisher(wire, people.events, config.events)
+    publisher = publishers.create("mqtt" if config.mqtt.host else "lines", config, card.digest)
     presence = Presence(
         config.camera.name, config.presence, same=card.threshold(SAME_FAR), different=card.threshold(DIFFERENT_FAR)
     )
     heartbeat = Heartbeat(publisher, camera, config.camera.name, card.digest, lambda: eyes.templates)
-    return Daemon(camera, eyes, Outage(config.camera.name), presence, publisher, heartbeat, people)
+    return Daemon(camera, eyes, Outage(config.camera.name), presence, publisher, heartbeat, people, config.events)

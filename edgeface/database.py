@@ -101,12 +101,13 @@ class Database:
         # Temporary files would be a second place with traces.
         for setting in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "secure_delete=ON", "temp_store=MEMORY"):
             self.execute(f"PRAGMA {setting}").fetchall()
-        with self.transaction():
-            version = self._version()
-            if version == PLAIN:
-                self._upgrade()
-            elif not version:
-                self._create()
+        if version < VERSION:  # else no lock is needed
+            with self.transaction():
+                version = self._version()
+                if version == PLAIN:
+                    self._upgrade()
+                elif not version:
+                    self._create()
         if version == PLAIN:
             self.execute("VACUUM")
             self.wipe_log()

@@ -1,9 +1,9 @@
 """Events that wait for a verdict: each with its embedding, never a picture; few, encrypted, and not for long."""
 
 import logging
+import math
 import re
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -14,8 +14,7 @@ from ulid import ULID
 from edgeface import config
 from edgeface.database import Database
 from edgeface.errors import GalleryError
-from edgeface.interfaces import Publisher
-from edgeface.types import Event, EventType, Health, Person, Vector
+from edgeface.types import Event, EventType, Frame, Gap, Vector
 
 log = logging.getLogger(__name__)
 Verdict = Literal["confirmed", "rejected"]
@@ -61,7 +60,8 @@ class EventStore:
         Raises:
             GalleryError: the gallery cannot be written, or another process is writing to it.
         """
-        if event.embedding is None or not limits.keep_days or not limits.max:
+        norm = 0.0 if event.embedding is None else float(np.linalg.norm(event.embedding))
+        if event.embedding is None or norm == 0 or not limits.keep_days or not limits.max:
             return
         kept = KeptEvent(
             event.event_id,
@@ -71,7 +71,7 @@ class EventStore:
             event.person_id if event.event_type is EventType.RECOGNIZED else None,
             event.score or 0.0,
             event.quality or 0.0,
-            event.embedding,
+            event.embedding / np.float32(norm),
         )
         with self._database.errors(), self._database.patience(PATIENCE), self._database.transaction():
             known = self._database.execute("SELECT 1 FROM people WHERE id = ?", (kept.person_id,)).fetchone()
@@ -148,41 +148,24 @@ class EventStore:
         )
 
 
-class KeepingPublisher:
-    """A publisher that keeps each event once it is sent. A gallery that cannot be written is told once and stops nothing."""
+class EventKeeper:
+    """Keeps what the daemon tells. A gallery that cannot be written is told once and stops nothing."""
 
-    def __init__(self, publisher: Publisher, events: EventStore, limits: config.Events) -> None:
-        self._publisher, self._events, self._limits = publisher, events, limits
+    def __init__(self, events: EventStore, limits: config.Events) -> None:
+        self._events, self._limits = events, limits
         self._failing = False
-        self._expired = -HOUR
+        self._expired = -math.inf
 
-    def open(self, people: Sequence[Person]) -> None:
-        """Start."""
-        self._publisher.open(people)
-
-    def people(self, people: Sequence[Person]) -> None:
-        """Take note that others may be recognised now."""
-        self._publisher.people(people)
-
-    def publish(self, event: Event) -> None:
-        """Send one event, then keep it."""
-        self._publisher.publish(event)
-        self._try(lambda: self._events.keep(event, self._limits))
-
-    def health(self, health: Health) -> None:
-        """Send the daemon's health; once an hour, old events go."""
-        self._publisher.health(health)
-        if time.monotonic() - self._expired >= HOUR:
-            self._expired = time.monotonic()
-            self._try(lambda: self._events.expire(time.time(), self._limits))
-
-    def close(self) -> None:
-        """Stop."""
-        self._publisher.close()
-
-    def _try(self, write: Callable[[], None]) -> None:
+    def update(self, moment: Frame | Gap, events: Sequence[Event]) -> None:
+        """Keep the events of this moment; once an hour, old ones go."""
         try:
-            write()
+            for event in events:
+                self._events.keep(event, self._limits)
+            if moment.time - self._expired >= HOUR:
+                self._expired = moment.time
+                self._events.expire(moment.wall, self._limits)
+            elif not events:
+                return
             self._failing = False
         except GalleryError as error:
             if not self._failing:

@@ -111,7 +111,7 @@ class Presence:
             box=track.latest.face.box,
             frame_size=(width, height),
             quality=sum(view.quality for view in views) / len(views),
-            embedding=_combined(views),
+            embedding=_mean(views),
         )
 
     def _forget(self, track: Track, moment: Frame | Gap) -> list[Event]:
@@ -138,12 +138,13 @@ class Presence:
         ]
 
 
-def _combined(views: Sequence[Observation]) -> Vector | None:
-    """The mean of the views' embeddings, weighted by their quality, as a unit vector."""
-    weighted = [view.quality * view.embedding.vector for view in views if view.embedding is not None]
-    mean = np.sum(weighted, axis=0, dtype=np.float32)
-    norm = float(np.linalg.norm(mean))
-    return mean / norm if norm > 0 else None
+def _mean(views: Sequence[Observation]) -> Vector | None:
+    """The mean of the views' embeddings, weighted by their quality."""
+    seen = [view for view in views if view.embedding is not None and view.quality > 0]
+    if not seen:
+        return None
+    vectors = [view.embedding.vector for view in seen if view.embedding is not None]
+    return np.asarray(np.average(vectors, axis=0, weights=[view.quality for view in seen]), np.float32)
 
 
 def new_event_id(wall: float) -> str:

@@ -124,7 +124,7 @@ class EventType(StrEnum):
 class Event:
     """News for subscribers. Which of the optional fields are set depends on ``event_type``.
 
-    ``embedding`` is that of the face, over the views that count; it never leaves the device.
+    ``embedding`` is the mean of the face's embeddings, over the views that count; it never leaves the device.
     """
 
     event_type: EventType

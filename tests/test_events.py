@@ -5,17 +5,16 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from test_daemon import Publisher
 from test_gallery import MODEL, WALL, enrolled, kept, near, one_line, unit
 
 from edgeface import events as events_module
 from edgeface.config import Events
 from edgeface.errors import GalleryError
-from edgeface.events import KeepingPublisher
+from edgeface.events import EventKeeper
 from edgeface.gallery import Gallery
 from edgeface.presence import new_event_id
 from edgeface.publishers.payloads import event_payload, kept_event_payload
-from edgeface.types import Event, EventType
+from edgeface.types import Event, EventType, Gap
 
 DAY = 86_400.0
 
@@ -144,48 +143,42 @@ def test_no_payload_holds_an_embedding(gallery):
     assert not any(isinstance(value, np.ndarray | bytes | list) for value in told.values())
 
 
-def test_a_publisher_keeps_what_it_has_sent(gallery):
-    inner = Publisher()
-    keeping = KeepingPublisher(inner, gallery.events, Events())
-    sent = event(embedding=unit(1))
-    keeping.open([])
-    keeping.people([])
-    keeping.publish(sent)
-    keeping.close()
-    assert [kind for kind, _ in inner.calls] == ["open", "people", "event", "close"]
-    assert [found.event_id for found in gallery.events.all()] == [sent.event_id]
+def test_an_embedding_is_kept_as_a_unit_vector(gallery):
+    gallery.events.keep(event(embedding=0.6 * unit(1)), Events())
+    gallery.events.keep(event(embedding=0 * unit(1)), Events())
+    (found,) = gallery.events.all()
+    assert np.allclose(found.embedding, unit(1), atol=1e-6)
 
 
-def test_a_gallery_that_is_locked_is_told_once_and_stops_no_event(gallery, path, caplog, monkeypatch):
+def gap(time=0.0):
+    return Gap(1000.0 + time, WALL + time)
+
+
+def test_a_gallery_that_is_locked_is_told_once(gallery, path, caplog, monkeypatch):
     monkeypatch.setattr(events_module, "PATIENCE", 0.01)
-    inner = Publisher()
-    keeping = KeepingPublisher(inner, gallery.events, Events())
+    keeper = EventKeeper(gallery.events, Events())
     writer = sqlite3.connect(path, isolation_level=None)
     writer.execute("BEGIN IMMEDIATE")
     with caplog.at_level(logging.WARNING):
         for _ in range(3):
-            keeping.publish(event(embedding=unit(1)))
+            keeper.update(gap(), [event(embedding=unit(1))])
+            keeper.update(gap(), [])
         assert len(caplog.messages) == 1
         assert "locked" in caplog.messages[0]
         writer.execute("ROLLBACK")
-        keeping.publish(event(embedding=unit(1)))
+        keeper.update(gap(), [event(embedding=unit(1))])
         writer.execute("BEGIN IMMEDIATE")
-        keeping.publish(event(embedding=unit(1)))
+        keeper.update(gap(), [event(embedding=unit(1))])
     writer.close()
     assert len(caplog.messages) == 2
-    assert len(inner.of("event")) == 5
     assert len(gallery.events.all()) == 1
 
 
-def test_health_lets_old_events_go_once_an_hour(gallery, monkeypatch):
-    now = [1000.0]
-    monkeypatch.setattr(events_module.time, "monotonic", lambda: now[0])
-    monkeypatch.setattr(events_module.time, "time", lambda: WALL + 8 * DAY)
-    keeping = KeepingPublisher(Publisher(), gallery.events, Events())
+def test_old_events_go_once_an_hour(gallery):
+    keeper = EventKeeper(gallery.events, Events(keep_days=1))
     left = []
-    for step in (0.0, 30.0, 3570.0):
+    for time in (2 * DAY, 2 * DAY + 1, 2 * DAY + 3599, 2 * DAY + 3600):
         kept(gallery, None, unit(1), EventType.UNKNOWN)
-        now[0] += step
-        keeping.health(None)
+        keeper.update(gap(time), [])
         left.append(len(gallery.events.all()))
-    assert left == [0, 1, 0]
+    assert left == [0, 1, 2, 0]
