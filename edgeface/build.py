@@ -19,7 +19,7 @@ SAME_FAR, DIFFERENT_FAR = 1e-4, 0.05
 
 def gallery(config: Config, card: ModelCard) -> Gallery:
     """The gallery of this configuration, for this model."""
-    return Gallery(config.gallery_path, card.digest, card.identity)
+    return Gallery(config.gallery_path, card.digest, card.identity, config.key_path)
 
 
 def pipeline(config: Config, embedder: Embedder, people: Gallery) -> Pipeline:
@@ -45,4 +45,4 @@ def daemon(config: Config, model: Path = SHIPPED, camera: Camera | None = None) 
     camera = camera or cameras.create(config.camera)
     publisher = publishers.create("mqtt" if config.mqtt.host else "lines", config, card.digest)
     heartbeat = Heartbeat(publisher, camera, config.camera.name, card.digest, lambda: eyes.templates)
-    return Daemon(camera, eyes, Outage(config.camera.name), presence(config, card), publisher, heartbeat, people)
+    return Daemon(camera, eyes, Outage(config.camera.name), presence(config, card), publisher, heartbeat, people, config.events)

@@ -14,6 +14,7 @@ import msgspec
 import typer
 
 from edgeface import __version__, config
+from edgeface.audit import Audit
 from edgeface.errors import ConfigError, EdgefaceError
 from edgeface.files import write_whole
 from edgeface.modelcard import SHIPPED, load_card
@@ -27,13 +28,21 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
     help="Face recognition for a Raspberry Pi: faces in front of a camera become events on MQTT.",
 )
-people_app = typer.Typer(no_args_is_help=True, help="Who is enrolled: list, rename, forget, export, import.")
+people_app = typer.Typer(
+    no_args_is_help=True, help="Who is enrolled: list, rename, forget, export, import; confirm and reject what events said."
+)
+events_app = typer.Typer(no_args_is_help=True, help="The events that wait for people confirm or people reject.")
 config_app = typer.Typer(no_args_is_help=True, help="The settings: show, check, print the defaults.")
 app.add_typer(people_app, name="people")
+app.add_typer(events_app, name="events")
 app.add_typer(config_app, name="config")
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON on standard output and nothing else.")]
 Who = Annotated[str, typer.Argument(metavar="PERSON", help="A name, or an id from edgeface people list.")]
+EventId = Annotated[str, typer.Argument(metavar="EVENT_ID", help="The event_id of an event; see edgeface events list.")]
+PassphraseFile = Annotated[
+    Path | None, typer.Option(metavar="FILE", help="A file whose first line is the passphrase; else it is asked for.")
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,6 +180,10 @@ def enroll(
                 report = enrolment.enroll(name, views, force=force)
             finally:
                 camera.close()
+    if report.person:
+        _audit(context).note(
+            "enroll", person=report.person.id, images=len(report.accepted), refused=len(report.refused), force=force
+        )
     if json:
         _print_json(
             {
@@ -443,28 +456,106 @@ def people_list(context: typer.Context, json: Json = False) -> None:
         typer.echo("nobody is enrolled yet: edgeface enroll NAME", err=True)
 
 
+def _audit(context: typer.Context) -> Audit:
+    return Audit(context.obj.config.audit_path)
+
+
 @people_app.command()
 def rename(context: typer.Context, person: Who, name: Annotated[str, typer.Argument(metavar="NAME")]) -> None:
     """Give a person another name; the id, and so the topics, stay."""
     with _gallery(context) as gallery:
-        typer.echo(f"{person} is now {gallery.rename(person, name).name}")
+        renamed = gallery.rename(person, name)
+    _audit(context).note("rename", person=renamed.id)
+    typer.echo(f"{person} is now {renamed.name}")
 
 
 @people_app.command()
 def forget(context: typer.Context, person: Who) -> None:
-    """Erase a person and all their templates."""
+    """Erase a person: templates, events, and what is kept of faces that look like theirs."""
     with _gallery(context) as gallery:
-        typer.echo(f"{gallery.forget(person).name} is forgotten")
+        found = gallery.find(person)
+        try:
+            gallery.forget(found.id)
+        finally:
+            _audit(context).note("forget", person=found.id, done=found not in gallery.people())
+    typer.echo(f"{found.name} is forgotten")
+
+
+@people_app.command()
+def reject(
+    context: typer.Context,
+    event_id: EventId,
+    force: Annotated[bool, typer.Option("--force", help="Reject a face that seems to be that person's after all.")] = False,
+    json: Json = False,
+) -> None:
+    """Not this person: the face of an event is not whom it named, and shall not be taken for them again.
+
+    Its embedding becomes a negative template. people confirm takes that back.
+
+    Example: edgeface people reject 01M86GTN766HKSFCZ15NNMEFKP
+    """
+    from edgeface import feedback
+
+    with _gallery(context) as gallery:
+        outcome = feedback.reject(gallery, context.obj.config.matching, event_id, force=force)
+    _tell_verdict(context, "rejected", outcome, json)
+
+
+@people_app.command()
+def confirm(
+    context: typer.Context,
+    event_id: EventId,
+    name: Annotated[str | None, typer.Option("--as", metavar="PERSON", help="Who it was, if the event does not say.")] = None,
+    json: Json = False,
+) -> None:
+    """The face of an event is that person: it becomes a template, if it shows a side that is not known yet.
+
+    people reject takes that back.
+
+    Examples: edgeface people confirm 01M86GTN766HKSFCZ15NNMEFKP
+              edgeface people confirm 01M86GTN766HKSFCZ15NNMEFKP --as Anna
+    """
+    from edgeface import feedback
+
+    with _gallery(context) as gallery:
+        card, settings = load_card(context.obj.model), context.obj.config.matching
+        outcome = feedback.confirm(gallery, card, settings, event_id, name)
+    _tell_verdict(context, "confirmed", outcome, json)
+
+
+def _tell_verdict(context: typer.Context, verdict: str, outcome: Any, json: bool) -> None:
+    event_id, person = outcome.event_id, outcome.person
+    _audit(context).note(verdict, event=event_id, person=person.id, added=outcome.added)
+    if json:
+        _print_json(
+            {"event_id": event_id, "verdict": verdict, "person_id": person.id, "name": person.name, "added": outcome.added}
+        )
+    else:
+        typer.echo(outcome.told)
 
 
 @people_app.command()
 def export(
-    context: typer.Context, file: Annotated[Path, typer.Argument(metavar="FILE", help="Where to write; - prints it.")]
+    context: typer.Context,
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="Where to write; - prints it.")],
+    passphrase_file: PassphraseFile = None,
+    plain: Annotated[bool, typer.Option("--plain", help="Do not encrypt it: JSON that any program can read.")] = False,
 ) -> None:
-    """Write everybody with their templates to a file that only you can read. It is biometric data: keep it safe."""
+    """Write everybody with their templates to a file, encrypted with a passphrase. It is biometric data: keep it safe.
+
+    Examples: edgeface people export people.sealed
+              edgeface people export - --plain | jq '.people[].name'
+    """
+    from edgeface import passphrase
+
+    secret = "" if plain else passphrase.checked(_passphrase(passphrase_file, twice=True))
     with _gallery(context) as gallery:
         data: bytes = gallery.export()
         count = len(gallery.people())
+    if not plain:
+        data = passphrase.seal(data, secret)
+    if not _audit(context).note("export", people=count, encrypted=not plain, to=str(file)):
+        raise EdgefaceError("nothing was exported, because it cannot be noted in the audit log")
     if str(file) == "-":
         typer.echo(data.decode())
         return
@@ -476,14 +567,62 @@ def export(
 
 
 @people_app.command("import")
-def import_people(context: typer.Context, file: Annotated[Path, typer.Argument(metavar="FILE")]) -> None:
+def import_people(
+    context: typer.Context,
+    file: Annotated[Path, typer.Argument(metavar="FILE")],
+    passphrase_file: PassphraseFile = None,
+) -> None:
     """Add the people of a file that export wrote; all of them or none."""
+    from edgeface import passphrase
+    from edgeface.gallery import MAX_IMPORT_BYTES
+
     try:
-        data = file.read_bytes()
+        with file.open("rb") as stream:
+            data = stream.read(2 * MAX_IMPORT_BYTES)  # base64 of what is sealed makes a third more
     except OSError as error:
         raise EdgefaceError(f"{file}: {error.strerror or error}") from None
+    if passphrase.is_sealed(data):
+        data = passphrase.unseal(data, _passphrase(passphrase_file, twice=False))
     with _gallery(context) as gallery:
-        typer.echo(f"{len(gallery.import_(data))} people imported")
+        count = len(gallery.import_(data))
+    _audit(context).note("import", people=count, file=str(file))
+    typer.echo(f"{count} people imported")
+
+
+def _passphrase(file: Path | None, *, twice: bool) -> str:
+    from edgeface.passphrase import read_passphrase
+
+    if file is not None:
+        return read_passphrase(file)
+    if not sys.stdin.isatty():
+        raise ConfigError("there is no terminal to ask for a passphrase: give --passphrase-file FILE")
+    return str(typer.prompt("Passphrase", hide_input=True, confirmation_prompt=twice, err=True))
+
+
+@events_app.command("list")
+def events_list(
+    context: typer.Context,
+    person: Annotated[str | None, typer.Option(metavar="PERSON", help="Only those that named this person.")] = None,
+    json: Json = False,
+) -> None:
+    """List the recognized and unknown events that are still kept, the newest last.
+
+    Example: edgeface events list --person Anna
+    """
+    from edgeface.publishers.payloads import kept_event_payload
+
+    with _gallery(context) as gallery:
+        wanted = gallery.find(person).id if person else None
+        names = {known.id: known.name for known in gallery.people()}
+        kept = [event for event in gallery.events.all() if wanted in (None, event.person_id)]
+    rows = [kept_event_payload(event, names) for event in kept]
+    if json:
+        _print_json({"events": rows})
+    for row in [] if json else rows:
+        who, verdict = row["name"] or "somebody unknown", f"  {row['verdict']}" if row["verdict"] else ""
+        typer.echo(f"{row['event_id']}  {row['ts'][:19]}Z  {row['event_type']:<10}  score {row['score']:.2f}  {who}{verdict}")
+    if not rows and not json:
+        typer.echo("no event is kept; see [events] in edgeface config default", err=True)
 
 
 @config_app.command("show")

@@ -61,6 +61,9 @@ class Gallery(_Section, frozen=True):
     """Who is known."""
 
     path: Annotated[str, Meta(description='the database; "" is gallery.db in the data folder of the user or service')] = ""
+    key_file: Annotated[
+        str, Meta(description='its key; "" is gallery.key beside it; systemd\'s credential gallery-key goes before it')
+    ] = ""
 
 
 class Matching(_Section, frozen=True):
@@ -83,6 +86,13 @@ class Presence(_Section, frozen=True):
     min_share: Annotated[Share, Meta(description="share of the quality-weighted views that must agree")] = 0.5
     unknown_after: Annotated[Count, Meta(description="good views that fit nobody before a face is called unknown")] = 8
     left_after: Annotated[Seconds, Meta(description="seconds out of sight before somebody has left")] = 5.0
+
+
+class Events(_Section, frozen=True):
+    """What is kept of events, for people confirm and reject: embeddings, encrypted, never a picture."""
+
+    keep_days: Annotated[float, Meta(ge=0, le=366, description="days until an event is erased; 0 keeps none")] = 7.0
+    max: Annotated[int, Meta(ge=0, le=10_000, description="events that are kept at most; the oldest goes first")] = 500
 
 
 class Mqtt(_Section, frozen=True):
@@ -116,6 +126,7 @@ class Config(_Section, frozen=True):
     gallery: Gallery = Gallery()
     matching: Matching = Matching()
     presence: Presence = Presence()
+    events: Events = Events()
     mqtt: Mqtt = Mqtt()
 
     @property
@@ -125,6 +136,18 @@ class Config(_Section, frozen=True):
             return expand(self.gallery.path, "gallery.path")
         state = os.environ.get("STATE_DIRECTORY")
         return (Path(state.split(":")[0]) if state else Path(platformdirs.user_data_dir("edgeface"))) / "gallery.db"
+
+    @property
+    def key_path(self) -> Path:
+        """The file of the gallery's key."""
+        if self.gallery.key_file:
+            return expand(self.gallery.key_file, "gallery.key_file")
+        return self.gallery_path.with_name("gallery.key")
+
+    @property
+    def audit_path(self) -> Path:
+        """The audit log, beside the gallery."""
+        return self.gallery_path.with_name("audit.jsonl")
 
     @property
     def base(self) -> str:

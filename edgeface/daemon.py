@@ -2,8 +2,11 @@
 
 import logging
 import signal
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 
+from edgeface import config
+from edgeface.events import EventKeeper
 from edgeface.gallery import Gallery
 from edgeface.heartbeat import Heartbeat
 from edgeface.interfaces import Camera, Publisher
@@ -48,13 +51,15 @@ class Daemon:
     publisher: Publisher
     heartbeat: Heartbeat
     gallery: Gallery
+    events: config.Events = field(default_factory=config.Events)
 
     def run(self) -> None:
         """Watch until the camera ends or ``stop`` is called; always says goodbye to the subscribers."""
         self.publisher.open(self.gallery.people())
         self.heartbeat.ready()
+        keeper = EventKeeper(self.gallery.events, self.events)
         try:
-            watch(self.camera, self.pipeline, self.outage, self.presence, self.publisher, self.heartbeat)
+            watch(self.camera, self.pipeline, self.outage, self.presence, self.publisher, self.heartbeat, keep=keeper.update)
         finally:
             self.heartbeat.stopping()
             self.camera.close()
@@ -72,15 +77,24 @@ class Daemon:
 
 
 def watch(
-    camera: Camera, pipeline: Pipeline, outage: Outage, presence: Presence, publisher: Publisher, heartbeat: Heartbeat
+    camera: Camera,
+    pipeline: Pipeline,
+    outage: Outage,
+    presence: Presence,
+    publisher: Publisher,
+    heartbeat: Heartbeat,
+    *,
+    keep: Callable[[Frame | Gap, Sequence[Event]], None] = lambda *_: None,
 ) -> None:
     """The loop: from the newest frame to its events, until the camera ends."""
     moment: Frame | Gap | None = None
     for moment in camera.frames():
         observations = pipeline.observe(moment.image) if isinstance(moment, Frame) else []
-        for event in (*outage.update(moment), *presence.update(moment, observations, pipeline.match)):
+        events = [*outage.update(moment), *presence.update(moment, observations, pipeline.match)]
+        for event in events:
             log.info("%s %s", event.event_type, event.name or event.reason or "")
             publisher.publish(event)
+        keep(moment, events)
         heartbeat.beat(moment)
     if moment is not None:
         for event in presence.close(moment):

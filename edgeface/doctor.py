@@ -15,7 +15,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from edgeface import build, cameras, config, mqtt
+from edgeface import build, cameras, config, mqtt, vault
 from edgeface.embedding import Embedder
 from edgeface.errors import BrokerError, CameraError, EdgefaceError
 from edgeface.imaging import CHIP_SIZE
@@ -48,7 +48,9 @@ def examine(path: Path | None, model: Path = SHIPPED) -> Iterator[Check]:
         return
     yield Check("config", True, str(config.find(path) or "built-in defaults"))
     yield _check(
-        "gallery", lambda: _gallery(settings, model), "set gallery.path to a folder that this user may write, or enrol anew"
+        "gallery",
+        lambda: _gallery(settings, model),
+        "set gallery.path to a folder that this user may write, put its key back, or enrol anew",
     )
     yield _check("permissions", lambda: _permissions(settings), "chmod as the line says: these files are for one user alone")
     yield _check(
@@ -94,17 +96,19 @@ def _gallery(settings: config.Config, model: Path) -> str:
     gallery = build.gallery(settings, load_card(model))
     try:
         templates = gallery.templates()
-        return f"{settings.gallery_path}: {len(templates.people)} people, {len(templates.vectors)} templates"
+        key = vault.credential_path() or settings.key_path
+        return f"{settings.gallery_path}: {len(templates.people)} people, {len(templates.vectors)} templates; key {key}"
     finally:
         gallery.close()
 
 
 def _permissions(settings: config.Config) -> str:
     wrong = []
-    private = [settings.gallery_path, *([mqtt.password_path(settings.mqtt)] if settings.mqtt.password_file else [])]
-    for path in private:
+    ours = [path for path in (settings.gallery_path, settings.key_path, settings.audit_path) if path.exists()]
+    password = [mqtt.password_path(settings.mqtt)] if settings.mqtt.password_file else []
+    for path in (*ours, *password):
         mode = stat.S_IMODE(path.stat().st_mode)
-        if mode & 0o007 or (path == settings.gallery_path and mode & 0o077):
+        if mode & 0o007 or (path in ours and mode & 0o077):
             wrong.append(f"{path} is {mode:04o}, chmod 0600")
     folder = settings.gallery_path.parent
     if stat.S_IMODE(folder.stat().st_mode) & 0o077:
@@ -113,7 +117,7 @@ def _permissions(settings: config.Config) -> str:
         wrong.append(f"{folder} cannot be written")
     if wrong:
         raise EdgefaceError("; ".join(wrong))
-    return "gallery and password are private"
+    return "gallery, key, audit log and password are private"
 
 
 def _camera(settings: config.Config) -> str:

@@ -10,7 +10,7 @@ from edgeface.errors import ModelError
 from edgeface.imaging import CHIP_SIZE, TEMPLATE
 from edgeface.modelcard import SHIPPED, load_card, read_network
 from edgeface.runtime import interpreter
-from edgeface.types import Embedding, Image
+from edgeface.types import Embedding, Image, Vector
 
 
 class Embedder:
@@ -46,6 +46,11 @@ class Embedder:
 
     def rebuild(self, chip: Image) -> Image:
         """The chip as the decoder draws it from its two codes, uint8 RGB, smaller than the chip."""
+        identity, appearance = self.codes(chip)
+        return self.draw(identity / max(float(np.linalg.norm(identity)), 1e-9), appearance)
+
+    def draw(self, identity: Vector, appearance: NDArray[np.float32] | None = None) -> Image:
+        """A face from a unit vector, which may be a template, and an appearance code, or the most ordinary appearance."""
         if self._decoder is None:
             decoder, _ = interpreter(read_network(self._folder, self.card.decoder), self._threads)
             inputs, outputs, *types = _signature(decoder)
@@ -53,8 +58,9 @@ class Embedder:
             if inputs != {(1, self.card.identity + self.card.appearance)} or outputs != pictures or types != [{np.int8}] * 2:
                 raise ModelError(f"{self._folder / self.card.decoder.file}: not the network that model.json describes")
             self._decoder = decoder
-        identity, appearance = self.codes(chip)
-        joined = np.concatenate([identity / max(float(np.linalg.norm(identity)), 1e-9), appearance])
+        if appearance is None:
+            appearance = np.zeros(self.card.appearance, np.float32)
+        joined = np.concatenate([identity, appearance])
         (pixels,) = invoke(self._decoder, joined[None]).values()
         return np.asarray(np.clip(np.rint(pixels * 255.0), 0, 255), np.uint8)
 

@@ -1,6 +1,7 @@
 """Writing files so that a reader finds the old one or the new one, never a part."""
 
 import os
+from contextlib import suppress
 from pathlib import Path
 
 
@@ -20,3 +21,25 @@ def write_whole(path: Path, data: bytes, mode: int = 0o644) -> None:
     except OSError:
         part.unlink(missing_ok=True)
         raise
+
+
+def write_new(path: Path, data: bytes, mode: int) -> None:
+    """Write ``data`` to ``path`` unless there is a file already; of several writers one wins, whole and durable.
+
+    Raises:
+        OSError: it cannot be written; nothing is left behind.
+    """
+    if path.exists():
+        return
+    part = path.with_name(f".{path.name}.{os.getpid()}.new")
+    try:
+        write_whole(part, data, mode)
+        with suppress(FileExistsError):
+            path.hardlink_to(part)
+    finally:
+        part.unlink(missing_ok=True)
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)

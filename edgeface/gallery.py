@@ -1,54 +1,43 @@
-"""People and their templates: one SQLite file that belongs to one model and survives a kill at any moment."""
+"""People and their templates: one encrypted SQLite file that belongs to one model and survives a kill at any moment."""
 
 import base64
-import os
 import re
 import secrets
-import sqlite3
 import time
 import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import msgspec
 import numpy as np
 from msgspec import Meta, Struct
 from numpy.typing import NDArray
 
+from edgeface.database import Database, PersonRecord, TemplateRecord
 from edgeface.errors import GalleryError
+from edgeface.events import EventStore, KeptEvent, Verdict
 from edgeface.types import Person, Vector
 
 MAX_NAME = 100
 MAX_IMPORT_BYTES = 256 * 2**20
-VERSION = 1
-APPLICATION = 0x45464731  # "EFG1": tells our files from other SQLite files
-SCHEMA = """
-CREATE TABLE meta (model TEXT NOT NULL);
-CREATE TABLE people (id TEXT PRIMARY KEY, name TEXT NOT NULL UNIQUE, enrolled REAL NOT NULL);
-CREATE TABLE templates (
-    id INTEGER PRIMARY KEY,
-    person_id TEXT NOT NULL REFERENCES people (id) ON DELETE CASCADE,
-    vector BLOB NOT NULL,
-    quality REAL NOT NULL,
-    UNIQUE (person_id, vector)
-);
-"""
-PEOPLE = """
-SELECT people.id, people.name, count(templates.id), people.enrolled
-FROM people JOIN templates ON templates.person_id = people.id GROUP BY people.id ORDER BY people.name, people.id
-"""
+EXPORT_VERSION = 1
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Templates:
-    """Every template: ``vectors`` has shape (n, dimensions); ``owners[i]`` indexes ``people``."""
+    """Every template: ``vectors`` has shape (n, dimensions); ``owners[i]`` indexes ``people``.
+
+    ``negatives``, shape (m, dimensions), are faces that were taken for somebody who they are not: ``not_owners[i]``.
+    """
 
     people: tuple[Person, ...]
     owners: NDArray[np.intp]
     vectors: NDArray[np.float32]
+    not_owners: NDArray[np.intp] = field(default_factory=lambda: np.empty(0, np.intp))
+    negatives: NDArray[np.float32] = field(default_factory=lambda: np.empty((0, 0), np.float32))
 
 
 class _Template(Struct, frozen=True):
@@ -61,10 +50,11 @@ class _Exported(Struct, frozen=True):
     name: str
     enrolled: float
     templates: Annotated[list[_Template], Meta(min_length=1, max_length=10_000)]
+    negatives: Annotated[list[_Template], Meta(max_length=10_000)] = []
 
 
 class _Export(Struct, frozen=True):
-    edgeface_gallery: Annotated[int, Meta(ge=VERSION, le=VERSION)]
+    edgeface_gallery: Annotated[int, Meta(ge=EXPORT_VERSION, le=EXPORT_VERSION)]
     model: str
     dimensions: Annotated[int, Meta(ge=8, le=2048)]
     people: list[_Exported]
@@ -73,46 +63,18 @@ class _Export(Struct, frozen=True):
 class Gallery:
     """The gallery in the file ``path``, created with its folder when missing; only templates of ``model`` go in or out.
 
+    What is kept of a face is encrypted with the key in ``key_file`` (by default gallery.key beside it), which is made together
+    with a new gallery, or with systemd's credential ``gallery-key`` where there is one.
+
     Raises:
-        GalleryError: the file is no gallery, is damaged, cannot be opened, or belongs to another model.
+        GalleryError: the file is no gallery, is damaged, cannot be opened, belongs to another model or to another key.
     """
 
-    def __init__(self, path: Path, model: str, dimensions: int = 128) -> None:
+    def __init__(self, path: Path, model: str, dimensions: int = 128, key_file: Path | None = None) -> None:
         self._path, self._model, self._dimensions = path, model, dimensions
         self._own_changes = 0
-        try:
-            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
-        except (OSError, ValueError) as error:  # a path with a NUL is a ValueError
-            shown = str(path).replace("\0", "\\0")
-            raise GalleryError(f"{shown}: {getattr(error, 'strerror', None) or error}") from None
-        self._database = sqlite3.connect(path, timeout=5.0, isolation_level=None)
-        with self._errors():
-            self._open()
-
-    def _open(self) -> None:
-        empty = not self._database.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
-        if not empty and self._database.execute("PRAGMA application_id").fetchone()[0] != APPLICATION:
-            raise GalleryError(f"{self._path}: a database, but not an edgeface gallery")
-        for setting in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "secure_delete=ON"):
-            self._database.execute(f"PRAGMA {setting}").fetchall()
-        with self._transaction() as database:
-            if not database.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
-                for statement in SCHEMA.strip().split(";\n"):
-                    database.execute(statement)
-                database.execute("INSERT INTO meta VALUES (?)", (self._model,))
-                database.execute(f"PRAGMA application_id={APPLICATION}")
-                database.execute(f"PRAGMA user_version={VERSION}")
-        version = self._database.execute("PRAGMA user_version").fetchone()[0]
-        if version != VERSION:
-            raise GalleryError(
-                f"{self._path}: written by another version of edgeface (format {version}, this one reads {VERSION})"
-            )
-        (model,) = self._database.execute("SELECT model FROM meta").fetchone()
-        if model != self._model:
-            raise GalleryError(
-                f"{self._path}: is of the model {model[:19]}…, not of {self._model[:19]}…; enrol anew into another gallery.path"
-            )
+        self._database = Database(path, model, key_file or path.with_name("gallery.key"))
+        self.events = EventStore(self._database)
 
     def close(self) -> None:
         """Close the file."""
@@ -121,23 +83,33 @@ class Gallery:
     @property
     def version(self) -> tuple[int, int]:
         """Changes whenever the gallery does, by this process or another."""
-        with self._errors():
-            return int(self._database.execute("PRAGMA data_version").fetchone()[0]), self._own_changes
+        return self._database.foreign_changes, self._own_changes
 
     def people(self) -> list[Person]:
         """Everybody, by name."""
-        with self._errors():
-            return [Person(*row) for row in self._database.execute(PEOPLE)]
+        with self._database.errors(), self._database.transaction("DEFERRED"):
+            return self._people()
 
     def templates(self) -> Templates:
         """Every template, read in one snapshot."""
-        with self._errors(), self._transaction("DEFERRED") as database:
-            people = tuple(Person(*row) for row in database.execute(PEOPLE))
-            rows = database.execute("SELECT person_id, vector FROM templates ORDER BY id").fetchall()
+        return self.templates_before(None, None)
+
+    def templates_before(self, event_id: str | None, person_id: str | None) -> Templates:
+        """Every template but what ``learn`` takes back of an earlier verdict on this event, if it is about this person now."""
+        with self._database.errors(), self._database.transaction("DEFERRED"):
+            people = tuple(self._people())
             index = {person.id: number for number, person in enumerate(people)}
-            owners = np.array([index[owner] for owner, _ in rows], np.intp)
-            vectors = [self._vector(blob) for _, blob in rows]
-        return Templates(people, owners, np.stack(vectors) if vectors else np.empty((0, self._dimensions), np.float32))
+            arrays: list[NDArray[Any]] = []
+            for kind in ("template", "negative"):
+                rows = [
+                    row
+                    for row in self._database.templates(kind)
+                    if row.source != event_id or (kind == "negative" and row.owner != person_id)
+                ]
+                vectors = [self._vector(row.record.vector) for row in rows]
+                arrays.append(np.array([index[row.owner] for row in rows], np.intp))
+                arrays.append(np.stack(vectors) if vectors else np.empty((0, self._dimensions), np.float32))
+        return Templates(people, *arrays)
 
     def find(self, reference: str) -> Person:
         """The person with this id or name.
@@ -161,13 +133,12 @@ class Gallery:
         name, templates = clean_name(name), list(zip(vectors, qualities, strict=True))
         if not templates:
             raise GalleryError(f"{name!r} needs one template at least")
-        with self._errors(), self._transaction() as database:
-            row = database.execute("SELECT id FROM people WHERE name = ?", (name,)).fetchone()
-            person_id = row[0] if row else f"p_{secrets.token_hex(8)}"
-            if not row:
-                database.execute("INSERT INTO people VALUES (?, ?, ?)", (person_id, name, time.time()))
-            self._add(database, person_id, templates)
-        self._own_changes += 1
+        with self._change():
+            person_id = self._names().get(name)
+            if person_id is None:
+                person_id = f"p_{secrets.token_hex(8)}"
+                self._database.add_person(person_id, PersonRecord(name, time.time()))
+            self._add(person_id, "template", templates)
         return self.find(person_id)
 
     def rename(self, reference: str, name: str) -> Person:
@@ -177,41 +148,65 @@ class Gallery:
             GalleryError: there is no such person, or the name is not usable or taken.
         """
         person, name = self.find(reference), clean_name(name)
-        try:
-            with self._errors(), self._transaction() as database:
-                database.execute("UPDATE people SET name = ? WHERE id = ?", (name, person.id))
-        except sqlite3.IntegrityError:
-            raise GalleryError(f"{name!r} is already enrolled") from None
-        self._own_changes += 1
+        with self._change():
+            if self._names().get(name, person.id) != person.id:
+                raise GalleryError(f"{name!r} is already enrolled")
+            if not self._database.change_person(person.id, PersonRecord(name, person.enrolled)):
+                raise GalleryError(f"{person.name!r} is no longer enrolled")
         return self.find(person.id)
 
     def forget(self, reference: str) -> Person:
-        """Erase a person and their templates, from the write-ahead log too.
+        """Erase a person with their templates and events, and what is kept of others' faces that is nearest to theirs.
+
+        Nothing of it stays in the file, nor in its write-ahead log.
 
         Raises:
             GalleryError: there is no such person, or the change cannot be written.
         """
         person = self.find(reference)
-        with self._errors():
-            with self._transaction() as database:
-                database.execute("DELETE FROM people WHERE id = ?", (person.id,))
-            self._own_changes += 1
-            busy = self._database.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
-        if busy:
+        with self._change():
+            self._forget_likenesses(person.id)
+            self._database.execute("DELETE FROM people WHERE id = ?", (person.id,))
+        with self._database.errors():
+            wiped = self._database.wipe_log()
+        if not wiped:
             raise GalleryError(
                 f"{person.name} is forgotten, but {self._path}-wal keeps a trace until the program that reads it now ends"
             )
         return person
 
+    def learn(self, event: KeptEvent, person_id: str, verdict: Verdict, *, keep: bool) -> None:
+        """Write a verdict about an event down: the person does look like it ("confirmed") or does not ("rejected").
+
+        With ``keep`` its embedding becomes a template or a negative one; an earlier verdict on the event is taken back.
+
+        Raises:
+            GalleryError: the event is gone, or the change cannot be written.
+        """
+        with self._change():
+            self._database.execute(
+                "DELETE FROM templates WHERE source = ? AND (kind = 'template' OR person_id = ?)", (event.event_id, person_id)
+            )
+            if keep:
+                kind = "template" if verdict == "confirmed" else "negative"
+                self._add(person_id, kind, [(event.embedding, event.quality)], source=event.event_id)
+            self.events.judge(event, person_id, verdict)
+
     def export(self) -> bytes:
         """Everybody with their templates as one JSON document. It holds biometric data in the clear."""
-        with self._errors(), self._transaction("DEFERRED") as database:
-            people = []
-            for person_id, name, _, enrolled in database.execute(PEOPLE).fetchall():
-                rows = database.execute("SELECT vector, quality FROM templates WHERE person_id = ? ORDER BY id", (person_id,))
-                templates = [_Template(base64.b64encode(vector).decode(), quality) for vector, quality in rows]
-                people.append(_Exported(person_id, name, enrolled, templates))
-        return msgspec.json.format(msgspec.json.encode(_Export(VERSION, self._model, self._dimensions, people)), indent=2)
+        with self._database.errors(), self._database.transaction("DEFERRED"):
+            rows = {kind: self._database.templates(kind) for kind in ("template", "negative")}
+            people = [
+                _Exported(
+                    person.id,
+                    person.name,
+                    person.enrolled,
+                    *([_exported(row.record) for row in rows[kind] if row.owner == person.id] for kind in rows),
+                )
+                for person in self._people()
+            ]
+        document = _Export(EXPORT_VERSION, self._model, self._dimensions, people)
+        return msgspec.json.format(msgspec.json.encode(document), indent=2)
 
     def import_(self, data: bytes) -> list[Person]:
         """Add what ``export`` gave; a person who is there already (same id) gains the templates that are new.
@@ -223,28 +218,68 @@ class Gallery:
             raise GalleryError(f"the export is over {MAX_IMPORT_BYTES // 2**20} MB")
         try:
             document = msgspec.json.decode(data, type=_Export)
-            decoded = [[self._vector(base64.b64decode(t.vector, validate=True)) for t in p.templates] for p in document.people]
+            decoded = [[self._imported(kind) for kind in (p.templates, p.negatives)] for p in document.people]
         except (msgspec.MsgspecError, ValueError, RecursionError) as error:
             raise GalleryError(f"not an export of a gallery: {error}") from None
         if document.model != self._model:
             raise GalleryError(f"the export is of the model {document.model[:19]!r}, this gallery of {self._model[:19]!r}")
-        with self._errors(), self._transaction() as database:
-            for person, vectors in zip(document.people, decoded, strict=True):
+        with self._change():
+            names = self._names()
+            for person, (templates, negatives) in zip(document.people, decoded, strict=True):
                 name = clean_name(person.name)
-                taken = database.execute("SELECT id FROM people WHERE name = ?", (name,)).fetchone()
-                if taken and taken[0] != person.id:
+                if names.get(name, person.id) != person.id:
                     raise GalleryError(f"{name!r} is already enrolled as another person; rename one of the two first")
-                if not database.execute("SELECT 1 FROM people WHERE id = ?", (person.id,)).fetchone():
-                    database.execute("INSERT INTO people VALUES (?, ?, ?)", (person.id, name, person.enrolled))
-                self._add(database, person.id, zip(vectors, (t.quality for t in person.templates), strict=True))
-        self._own_changes += 1
+                if person.id not in names.values():
+                    self._database.add_person(person.id, PersonRecord(name, person.enrolled))
+                    names[name] = person.id
+                self._add(person.id, "template", templates)
+                self._add(person.id, "negative", negatives)
         return [self.find(person.id) for person in document.people]
 
-    def _add(self, database: sqlite3.Connection, person_id: str, templates: Iterable[tuple[Vector, float]]) -> None:
+    @contextmanager
+    def _change(self) -> Iterator[None]:
+        with self._database.errors(), self._database.transaction():
+            yield
+        self._own_changes += 1
+
+    def _people(self) -> list[Person]:
+        """Whoever has a template, by name."""
+        count = "SELECT person_id, count(*) FROM templates WHERE kind = 'template' GROUP BY person_id"
+        counts = dict(self._database.execute(count).fetchall())
+        records = self._database.people().items()
+        people = [Person(i, record.name, counts[i], record.enrolled) for i, record in records if i in counts]
+        return sorted(people, key=lambda person: (person.name, person.id))
+
+    def _names(self) -> dict[str, str]:
+        """The id of each name; within a transaction that keeps others from taking one."""
+        return {record.name: person_id for person_id, record in self._database.people().items()}
+
+    def _add(self, person_id: str, kind: str, templates: Iterable[tuple[Vector, float]], source: str = "") -> None:
+        there = {row.record.vector for row in self._database.templates(kind, person_id)}
         for vector, quality in templates:
             blob = np.asarray(vector, "<f4").tobytes()
             self._vector(blob)
-            database.execute("INSERT OR IGNORE INTO templates VALUES (NULL, ?, ?, ?)", (person_id, blob, quality))
+            if blob not in there:
+                there.add(blob)
+                self._database.add_template(person_id, kind, source, TemplateRecord(blob, float(quality)))
+
+    def _forget_likenesses(self, person_id: str) -> None:
+        """Erase events and others' negative templates to which this person's templates are the nearest of all."""
+        rows = self._database.templates("template")
+        owners, vectors = [row.owner for row in rows], np.stack([self._vector(row.record.vector) for row in rows])
+
+        def theirs(face: Vector) -> bool:
+            return owners[int(np.argmax(vectors @ face))] == person_id
+
+        for event in self.events.all():
+            if theirs(event.embedding):
+                self._database.execute("DELETE FROM events WHERE id = ?", (event.event_id,))
+        for negative in self._database.templates("negative"):
+            if theirs(self._vector(negative.record.vector)):
+                self._database.execute("DELETE FROM templates WHERE id = ?", (negative.row,))
+
+    def _imported(self, templates: list[_Template]) -> list[tuple[Vector, float]]:
+        return [(self._vector(base64.b64decode(t.vector, validate=True)), t.quality) for t in templates]
 
     def _vector(self, blob: bytes) -> Vector:
         vector = np.frombuffer(blob, "<f4").astype(np.float32)
@@ -253,26 +288,9 @@ class Gallery:
             raise GalleryError(f"{self._path}: holds a template that is not a unit vector of {self._dimensions} numbers")
         return vector
 
-    @contextmanager
-    def _transaction(self, kind: str = "IMMEDIATE") -> Iterator[sqlite3.Connection]:
-        self._database.execute(f"BEGIN {kind}")
-        try:
-            yield self._database
-        except BaseException:
-            self._database.execute("ROLLBACK")
-            raise
-        self._database.execute("COMMIT")
 
-    @contextmanager
-    def _errors(self) -> Iterator[None]:
-        try:
-            yield
-        except sqlite3.IntegrityError:
-            raise
-        except sqlite3.OperationalError as error:
-            raise GalleryError(f"{self._path}: {error}") from None
-        except (sqlite3.DatabaseError, ValueError, TypeError, LookupError) as error:
-            raise GalleryError(f"{self._path}: not a gallery, or damaged ({error})") from None
+def _exported(record: TemplateRecord) -> _Template:
+    return _Template(base64.b64encode(record.vector).decode(), record.quality)
 
 
 def clean_name(name: str) -> str:

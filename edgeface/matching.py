@@ -17,10 +17,14 @@ class Matcher:
 
     A visit is one probe, the mean of its views (evidence.py), and so one comparison a template: its FPIR is that of one view.
     Measured, the bound is just met with one template a person, and with three there is half as much again to spare.
+
+    A negative template is a rival of its person: a probe that is nearer to it than to the person is not that person's, and
+    one that is not nearer to the person by the margin names nobody, as with a second person who looks alike.
     """
 
     def __init__(self, templates: Templates, card: ModelCard, settings: config.Matching) -> None:
         self._people, self._owners, self._vectors = templates.people, templates.owners, templates.vectors
+        self._not_owners, self._negatives = templates.not_owners, templates.negatives
         centres = np.zeros((len(self._people), templates.vectors.shape[1]), np.float32)
         np.add.at(centres, self._owners, self._vectors)
         self._centres = centres / np.maximum(np.linalg.norm(centres, axis=1, keepdims=True), 1e-9)
@@ -36,12 +40,16 @@ class Matcher:
         nearest = np.full(len(self._people), -1.0, np.float32)
         np.maximum.at(nearest, self._owners, self._vectors @ probe)
         scores = (nearest + self._centres @ probe) / 2
-        best = int(np.argmax(scores))
+        rivals = np.full(len(self._people), -1.0, np.float32)
+        if len(self._negatives):
+            np.maximum.at(rivals, self._not_owners, self._negatives @ probe)
+        standing = np.where(rivals > scores, -1.0, scores)
+        best = int(np.argmax(standing))
         score = float(scores[best])
-        margin = score - float(np.delete(scores, best).max(initial=0.0))
-        if score >= self.accept and margin >= self._margin:
+        margin = score - max(float(np.delete(standing, best).max(initial=0.0)), float(rivals[best]))
+        if standing[best] >= self.accept and margin >= self._margin:
             decision = Decision.ACCEPT
-        elif score >= self.unsure:
+        elif standing[best] >= self.unsure:
             decision = Decision.UNSURE
         else:
             decision = Decision.REJECT

@@ -125,6 +125,7 @@ class Presence:
             frame_size=(width, height),
             quality=sum(view.quality for view in views) / len(views),
             corrected=wrong,
+            embedding=track.evidence.vector if track.evidence else None,
         )
 
     def _forget(self, track: Track, moment: Frame | Gap, wrong: Correction | None = None) -> list[Event]:

@@ -3,7 +3,7 @@
 Images are ``uint8`` arrays of shape (height, width, 3) in RGB order. Boxes and landmarks are in pixels of the frame.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Literal
 
@@ -87,8 +87,8 @@ class Match:
 
     ``person_id`` and ``name`` are those of the nearest person whatever the decision is, and ``None`` in an empty gallery.
     ``score`` is the likeness to that person (-1 to 1, a mean cosine), ``threshold`` what it had to reach, ``margin`` its lead
-    over the second person, or over 0 where there is none so near; ``probability`` is the score for people to read: the chance,
-    0 to 1, that it is that person, had it been an even bet beforehand.
+    over the second person, over a face that was rejected as theirs, or over 0 where there is none so near; ``probability`` is
+    the score for people to read: the chance, 0 to 1, that it is that person, had it been an even bet beforehand.
     """
 
     decision: Decision
@@ -134,7 +134,8 @@ class Event:
     """News for subscribers. Which of the optional fields are set depends on ``event_type``.
 
     ``corrected`` tells that an earlier name was wrong: on ``left`` the name is taken back, on ``recognized`` and ``unknown``
-    this event stands in the place of the wrong one.
+    this event stands in the place of the wrong one. ``embedding`` is the mean of the face's embeddings, over the views that
+    count; it never leaves the device.
     """
 
     event_type: EventType
@@ -156,6 +157,7 @@ class Event:
     seconds: float | None = None
     reason: str | None = None
     corrected: Correction | None = None
+    embedding: Vector | None = field(default=None, compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -189,6 +189,25 @@ LINES = st.one_of(
 )
 
 
+@st.composite
+def mangled(draw):
+    data = bytearray(re.sub(r"^#(?=\w)", "", default_toml(), flags=re.MULTILINE).encode())
+    for _ in range(draw(st.integers(1, 4))):
+        at = draw(st.integers(0, len(data) - 1))
+        data[at : at + draw(st.integers(0, 6))] = draw(st.binary(max_size=6))
+    return bytes(data)
+
+
+@given(data=st.binary() | mangled())
+def test_any_bytes_give_a_config_or_one_line(tmp_path_factory, data):
+    file = tmp_path_factory.getbasetemp() / "bytes.toml"
+    file.write_bytes(data)
+    try:
+        assert isinstance(load(file), Config)
+    except ConfigError as error:
+        assert len(str(error).splitlines()) == 1  # noqa: PT017
+
+
 @given(text=st.lists(LINES, max_size=8).map("\n".join))
 def test_any_text_gives_a_config_or_one_line(tmp_path_factory, text):
     file = tmp_path_factory.getbasetemp() / "any.toml"

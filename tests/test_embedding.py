@@ -162,6 +162,14 @@ def test_a_rebuilt_face_is_more_like_itself_than_like_another(embedder, chips):
         assert max(likeness, key=lambda other: likeness[other]) == name
 
 
+def test_a_template_is_a_face(embedder, chips):
+    """What the decoder draws of a template alone, the encoder takes for that person before any other."""
+    names = ["obama_portrait", "biden_portrait", "collins_portrait"]
+    templates = np.stack([embedder.template(chips[name]).vector for name in names])
+    drawn = [cv2.resize(embedder.draw(template), (112, 112), interpolation=cv2.INTER_CUBIC) for template in templates]
+    assert [int(np.argmax(templates @ embedder.embed(face).vector)) for face in drawn] == [0, 1, 2]
+
+
 @pytest.mark.parametrize("file", ["model.json", "encoder.tflite"])
 def test_a_missing_file_is_named(folder, file):
     (folder / file).unlink()

@@ -16,16 +16,27 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from edgeface.config import Events
 from edgeface.errors import GalleryError
 from edgeface.gallery import Gallery, clean_name
+from edgeface.presence import new_event_id
+from edgeface.types import Event, EventType
 
 ROOT = Path(__file__).parent.parent
+WALL = 1_700_000_000.0
 MODEL, OTHER_MODEL = f"sha256:{'a' * 64}", f"sha256:{'b' * 64}"
 
 
 def unit(seed):
     vector = np.random.default_rng(seed).normal(size=128).astype(np.float32)
     return vector / np.linalg.norm(vector)
+
+
+def near(vector, cosine, seed=0):
+    """Another unit vector, with this cosine to the first."""
+    other = unit([seed, 1])
+    other -= (other @ vector) * vector
+    return (cosine * vector + np.sqrt(1 - cosine**2) * other / np.linalg.norm(other)).astype(np.float32)
 
 
 def units(*seeds):
@@ -46,6 +57,14 @@ def gallery(path):
 
 def enrolled(gallery, name, *seeds):
     return gallery.enroll(name, units(*seeds), [0.8] * len(seeds))
+
+
+def kept(gallery, person, embedding, kind=EventType.RECOGNIZED, wall=WALL):
+    """An event that the gallery keeps."""
+    who = person.id if person and kind is EventType.RECOGNIZED else None
+    event = Event(kind, new_event_id(wall), wall, 0.0, "front", person_id=who, score=0.5, quality=0.7, embedding=embedding)
+    gallery.events.keep(event, Events())
+    return gallery.events.find(event.event_id)
 
 
 def one_line(caught):
@@ -191,6 +210,15 @@ def test_a_taken_name_is_not_given_twice(gallery):
     assert names(gallery) == ["Anna", "Bert"]
 
 
+def test_who_is_forgotten_in_the_same_moment_gets_no_new_name(gallery, path, monkeypatch):
+    anna = enrolled(gallery, "Anna", 1)
+    gallery.forget("Anna")
+    monkeypatch.setattr(gallery, "find", lambda _: anna)
+    with pytest.raises(GalleryError, match="no longer enrolled"):
+        gallery.rename("Anna", "Anne")
+    assert sealed(path, anna) == []
+
+
 def test_who_is_forgotten_is_gone_and_the_others_are_not(gallery):
     anna, bert = enrolled(gallery, "Anna", 1, 2), enrolled(gallery, "Bert", 3)
     assert gallery.forget("Anna") == anna
@@ -201,11 +229,22 @@ def test_who_is_forgotten_is_gone_and_the_others_are_not(gallery):
     assert enrolled(gallery, "Anna", 1).id != anna.id
 
 
-def traces(folder, vectors):
-    """How many pieces of 32 bytes of the vectors lie in any file of the folder."""
+def traces(folder, blobs):
+    """How many pieces of 32 bytes of the blobs lie in any file of the folder."""
     data = b"".join(file.read_bytes() for file in folder.iterdir())
-    pieces = [vector.tobytes()[start : start + 32] for vector in vectors for start in range(0, 512, 32)]
+    pieces = [blob[start : start + 32] for blob in blobs for start in range(0, len(blob) - 31, 32)]
     return sum(piece in data for piece in pieces)
+
+
+def sealed(path, person):
+    """Every sealed record of a person, as SQLite finds it."""
+    database = sqlite3.connect(path)
+    try:
+        columns = {"people": "id", "templates": "person_id", "events": "person_id"}
+        queries = [f"SELECT sealed FROM {table} WHERE {column} = ?" for table, column in columns.items()]
+        return [blob for query in queries for (blob,) in database.execute(query, (person.id,))]
+    finally:
+        database.close()
 
 
 def test_no_byte_of_who_is_forgotten_stays_on_disk(gallery, path):
@@ -214,20 +253,24 @@ def test_no_byte_of_who_is_forgotten_stays_on_disk(gallery, path):
     for round_ in range(3):
         for number, name in enumerate(seeds):
             seeds[name] += [base := 1000 * round_ + 10 * number, base + 1, base + 2]
-            enrolled(gallery, name, *seeds[name][-3:])
-    watching.templates()
+            person = enrolled(gallery, name, *seeds[name][-3:])
+            event = kept(gallery, person, near(unit(base), 0.8))
+            gallery.learn(event, person.id, "rejected", keep=True)
+            watching.templates()
+    victim, other = gallery.find("P5"), gallery.find("P6")
     gallery.rename("P5", "Rumpelstilzchen")
-    victims = units(*seeds["P5"])
-    assert traces(path.parent, victims) == 9 * 16
+    theirs, others = sealed(path, victim), sealed(path, other)
+    assert len(theirs) == len(others) == 1 + 9 + 3 + 3
+    assert traces(path.parent, theirs) >= 16 * 16 - 2
     gallery.forget("Rumpelstilzchen")
-    assert traces(path.parent, victims) == 0
-    assert b"Rumpelstilzchen" not in b"".join(file.read_bytes() for file in path.parent.iterdir())
-    assert traces(path.parent, units(*seeds["P6"])) == 9 * 16
+    assert traces(path.parent, theirs) == 0
+    assert sealed(path, victim) == []
+    assert sealed(path, other) == others
     watching.close()
 
 
 def test_forget_does_not_claim_what_a_long_reader_prevents(gallery, path):
-    enrolled(gallery, "Anna", 1)
+    theirs = sealed(path, enrolled(gallery, "Anna", 1))
     reader = sqlite3.connect(path, isolation_level=None)
     reader.execute("BEGIN")
     reader.execute("SELECT count(*) FROM templates").fetchone()
@@ -237,7 +280,7 @@ def test_forget_does_not_claim_what_a_long_reader_prevents(gallery, path):
         told = False
     except GalleryError:
         told = True
-    assert told or traces(path.parent, [unit(1)]) == 0
+    assert told or traces(path.parent, theirs) == 0
     reader.close()
 
 
@@ -245,7 +288,7 @@ def test_the_files_are_the_owners_alone(gallery, path):
     enrolled(gallery, "Anna", 1)
     assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
     files = {file.name: stat.S_IMODE(file.stat().st_mode) for file in path.parent.iterdir()}
-    assert files == dict.fromkeys(["gallery.db", "gallery.db-wal", "gallery.db-shm"], 0o600)
+    assert files == dict.fromkeys(["gallery.db", "gallery.db-wal", "gallery.db-shm", "gallery.key"], 0o600)
 
 
 def test_another_model_is_refused_by_name(gallery, path):
@@ -288,8 +331,8 @@ def test_a_folder_or_a_file_in_the_way_is_told(tmp_path):
 
 def test_a_later_format_is_refused(gallery, path):
     gallery.close()
-    changed(path, "PRAGMA user_version=2")
-    with pytest.raises(GalleryError, match="format 2, this one reads 1"):
+    changed(path, "PRAGMA user_version=3")
+    with pytest.raises(GalleryError, match="format 3, this one reads 2"):
         Gallery(path, MODEL)
 
 
@@ -303,9 +346,10 @@ def changed(path, statement):
 @pytest.mark.parametrize(
     "statement",
     [
-        "UPDATE templates SET vector = x'00'",
-        "UPDATE templates SET vector = zeroblob(512)",
-        "UPDATE templates SET vector = 'text'",
+        "UPDATE templates SET sealed = x'00'",
+        "UPDATE templates SET sealed = zeroblob(550)",
+        "UPDATE templates SET sealed = 'text'",
+        "UPDATE people SET sealed = 5",
         "UPDATE templates SET person_id = 'p_0000000000000000'",
         "DELETE FROM people",
         "DELETE FROM meta",

@@ -103,6 +103,16 @@ def test_the_event_says_what_was_seen(door):
     assert (event.time, event.wall) == (door.time, WALL + door.time)
 
 
+def test_an_event_has_the_embedding_of_the_views_that_count(door):
+    for _ in range(2):
+        door.see(door.view("A"))
+    (event,) = door.see(door.view("A"))
+    assert event.embedding.dtype == np.float32
+    assert float(event.embedding @ door.view("A").embedding.vector) > 0.9
+    (left,) = door.wait(10)
+    assert left.embedding is None
+
+
 def test_a_stranger_is_unknown_after_enough_good_views_and_never_named(door):
     assert door.see(door.view("D"), frames=7) == []
     (event,) = door.see(door.view("D"))

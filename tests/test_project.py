@@ -1,5 +1,6 @@
 """The unit file, the wheel and the README, as they are shipped."""
 
+import ast
 import re
 import shutil
 import subprocess
@@ -18,6 +19,9 @@ def test_unit_is_verified_in_silence(tmp_path):
     program = re.search(r"^ExecStart=(\S+)", unit, re.M)[1]
     # verify wants the program to exist; nothing else of the unit is changed
     (tmp_path / "edgeface.service").write_text(unit.replace(program, shutil.which("true")))
+    drop_ins = tmp_path / "edgeface.service.d"
+    drop_ins.mkdir()
+    shutil.copy(ROOT / "systemd/gallery-key.conf", drop_ins)
     done = subprocess.run(
         ["systemd-analyze", "verify", "--man=no", tmp_path / "edgeface.service"], capture_output=True, text=True, timeout=60
     )
@@ -49,6 +53,19 @@ def test_readme_starts_each_way_in_with_one_command(heading):
     block = re.match(r"\s*```\w*\n(.*?)\n```", section, re.S)
     assert block
     assert "\n" not in block[1]
+
+
+def test_nothing_is_read_by_a_pickle():
+    """Not by pickle, nor by what is built on it; an array from a file may hold numbers only."""
+    running = {"pickle", "cPickle", "_pickle", "dill", "cloudpickle", "joblib", "shelve", "marshal", "jsonpickle"}
+    for file in (*(ROOT / "edgeface").rglob("*.py"), *(ROOT / "train").rglob("*.py")):
+        for node in ast.walk(ast.parse(file.read_text())):
+            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+            assert not {name.partition(".")[0] for name in names} & running, file
+            if isinstance(node, ast.keyword) and node.arg == "allow_pickle":
+                assert isinstance(node.value, ast.Constant), file
+                assert node.value.value is False, file
 
 
 def test_no_constraint_names_an_address():

@@ -1,10 +1,11 @@
 """What stands on the wire: version 1 of the contract."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
 
+from edgeface.events import KeptEvent
 from edgeface.types import Decision, Event, Health, Observation
 
 SCHEMA = 1
@@ -51,6 +52,21 @@ def event_payload(event: Event, device: str, model: str) -> dict[str, Any]:
         payload["corrected"] = asdict(event.corrected)
     payload["model"] = model
     return payload
+
+
+def kept_event_payload(event: KeptEvent, names: Mapping[str, str]) -> dict[str, Any]:
+    """An event that waits for a verdict, without its embedding; ``names`` are those of the people by id."""
+    return {
+        "event_id": event.event_id,
+        "event_type": event.event_type,
+        "ts": timestamp(event.wall),
+        "camera": event.camera,
+        "person_id": event.person_id,
+        "name": names.get(event.person_id or ""),
+        "score": round(event.score, DIGITS["score"]),
+        "quality": round(event.quality, DIGITS["quality"]),
+        "verdict": event.verdict,
+    }
 
 
 def presence_payload(people: Iterable[tuple[str, str]], unknown: int, wall: float) -> dict[str, Any]:

@@ -1,0 +1,235 @@
+"""The gallery's SQLite file: found, checked, brought up to date; whole after a kill at any moment."""
+
+import os
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+from msgspec import Struct
+
+from edgeface.errors import GalleryError
+from edgeface.vault import Key, Vault, find_key
+
+VERSION = 2
+PLAIN = 1
+PATIENCE = 5.0
+"""Seconds to wait for another process that is writing."""
+
+APPLICATION = 0x45464731  # "EFG1": tells our files from other SQLite files
+SCHEMA = """
+CREATE TABLE meta (model TEXT NOT NULL, proof BLOB NOT NULL);
+CREATE TABLE people (id TEXT PRIMARY KEY, sealed BLOB NOT NULL);
+CREATE TABLE templates (
+    id INTEGER PRIMARY KEY,
+    person_id TEXT NOT NULL REFERENCES people (id) ON DELETE CASCADE,
+    kind TEXT NOT NULL,
+    source TEXT NOT NULL,
+    sealed BLOB NOT NULL
+);
+CREATE INDEX templates_of_person ON templates (person_id);
+CREATE TABLE events (id TEXT PRIMARY KEY, person_id TEXT REFERENCES people (id) ON DELETE CASCADE, sealed BLOB NOT NULL);
+"""
+
+
+class PersonRecord(Struct, frozen=True, array_like=True):
+    """What is sealed of a person; ``enrolled`` is seconds since the Unix epoch."""
+
+    name: str
+    enrolled: float
+
+
+class TemplateRecord(Struct, frozen=True, array_like=True):
+    """What is sealed of a template: the unit vector as little-endian float32, and its quality, 0 to 1."""
+
+    vector: bytes
+    quality: float
+
+
+class TemplateRow(NamedTuple):
+    """A template where it stands; ``source`` is the event that it came from, or empty."""
+
+    row: int
+    owner: str
+    source: str
+    record: TemplateRecord
+
+
+class _Proof(Struct, frozen=True, array_like=True):
+    """What only the right key opens."""
+
+
+class Database:
+    """An open gallery file. ``vault`` seals what goes into a column ``sealed``; the ids beside it are in the clear.
+
+    Raises:
+        GalleryError: the file is no gallery, is damaged, cannot be opened, belongs to another model, or its key is not there.
+    """
+
+    vault: Vault
+
+    def __init__(self, path: Path, model: str, key_file: Path) -> None:
+        self.path, self._model, self._key_file = path, model, key_file
+        try:
+            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+        except (OSError, ValueError) as error:  # a path with a NUL is a ValueError
+            shown = str(path).replace("\0", "\\0")
+            raise GalleryError(f"{shown}: {getattr(error, 'strerror', None) or error}") from None
+        self._connection = sqlite3.connect(path, timeout=PATIENCE, isolation_level=None)
+        self.execute = self._connection.execute
+        try:
+            with self.errors():
+                self._open()
+        except BaseException:
+            self.close()
+            raise
+
+    def _open(self) -> None:
+        version = self._version()
+        if version and self.execute("PRAGMA application_id").fetchone()[0] != APPLICATION:
+            raise GalleryError(f"{self.path}: a database, but not an edgeface gallery")
+        if version > VERSION:
+            raise GalleryError(
+                f"{self.path}: written by another version of edgeface (format {version}, this one reads {VERSION})"
+            )
+        if version:
+            self._check_model()
+        key = self._key(create=version < VERSION)
+        self.vault = Vault(key, self._model)
+        # Temporary files would be a second place with traces.
+        for setting in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "secure_delete=ON", "temp_store=MEMORY"):
+            self.execute(f"PRAGMA {setting}").fetchall()
+        if version < VERSION:  # else no lock is needed
+            with self.transaction():
+                version = self._version()
+                if version == PLAIN:
+                    self._upgrade()
+                elif not version:
+                    self._create()
+        if version == PLAIN:
+            self.execute("VACUUM")
+            self.wipe_log()
+        self._check_model()
+        try:
+            self.vault.unseal(self.execute("SELECT proof FROM meta").fetchone()[0], _Proof, "proof")
+        except ValueError:
+            raise GalleryError(
+                f"{self.path}: not encrypted with the key in {key.origin}; "
+                "put its own key back, or enrol anew into another gallery.path"
+            ) from None
+
+    def _version(self) -> int:
+        """The format of the file; 0 if it is empty yet."""
+        tables = self.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
+        return max(1, int(self.execute("PRAGMA user_version").fetchone()[0])) if tables else 0
+
+    def _check_model(self) -> None:
+        (model,) = self.execute("SELECT model FROM meta").fetchone()
+        if model != self._model:
+            raise GalleryError(
+                f"{self.path}: is of the model {model[:19]}…, not of {self._model[:19]}…; enrol anew into another gallery.path"
+            )
+
+    def _key(self, *, create: bool) -> Key:
+        key = find_key(self._key_file, create=create)
+        if key is None:
+            raise GalleryError(
+                f"{self.path}: its key is missing: neither {self._key_file} nor systemd's credential gallery-key is there; "
+                "put it back, or enrol anew into another gallery.path"
+            )
+        return key
+
+    def _create(self) -> None:
+        for statement in SCHEMA.strip().split(";\n"):
+            self.execute(statement)
+        self.execute("INSERT INTO meta VALUES (?, ?)", (self._model, self.vault.seal(_Proof(), "proof")))
+        self.execute(f"PRAGMA application_id={APPLICATION}")
+        self.execute(f"PRAGMA user_version={VERSION}")
+
+    def _upgrade(self) -> None:
+        """From the first format, which kept names and vectors in the clear."""
+        people = self.execute("SELECT id, name, enrolled FROM people").fetchall()
+        templates = self.execute("SELECT person_id, vector, quality FROM templates ORDER BY id").fetchall()
+        for table in ("templates", "people", "meta"):
+            self.execute(f"DROP TABLE {table}")
+        self._create()
+        for person_id, name, enrolled in people:
+            self.add_person(person_id, PersonRecord(name, enrolled))
+        for person_id, vector, quality in templates:
+            self.add_template(person_id, "template", "", TemplateRecord(vector, quality))
+
+    def add_person(self, person_id: str, record: PersonRecord) -> None:
+        """Insert a person."""
+        self.execute("INSERT INTO people VALUES (?, ?)", (person_id, self.vault.seal(record, "person", person_id)))
+
+    def change_person(self, person_id: str, record: PersonRecord) -> bool:
+        """Put another record in the place of a person's; false if they are not there."""
+        sealed = self.vault.seal(record, "person", person_id)
+        return self.execute("UPDATE people SET sealed = ? WHERE id = ?", (sealed, person_id)).rowcount == 1
+
+    def add_template(self, person_id: str, kind: str, source: str, record: TemplateRecord) -> None:
+        """Insert what a person looks like (``kind`` "template") or does not ("negative"); ``source`` is an event or empty."""
+        sealed = self.vault.seal(record, kind, person_id, source)
+        self.execute("INSERT INTO templates VALUES (NULL, ?, ?, ?, ?)", (person_id, kind, source, sealed))
+
+    def people(self) -> dict[str, PersonRecord]:
+        """Everybody, by id."""
+        rows = self.execute("SELECT id, sealed FROM people").fetchall()
+        return {person_id: self.vault.unseal(sealed, PersonRecord, "person", person_id) for person_id, sealed in rows}
+
+    def templates(self, kind: str, person_id: str | None = None) -> list[TemplateRow]:
+        """Every template of a kind, or those of one person, the oldest first."""
+        query = "SELECT id, person_id, source, sealed FROM templates WHERE kind = ? AND person_id = ifnull(?, person_id)"
+        rows = self.execute(f"{query} ORDER BY id", (kind, person_id)).fetchall()
+        return [
+            TemplateRow(row, owner, source, self.vault.unseal(sealed, TemplateRecord, kind, owner, source))
+            for row, owner, source, sealed in rows
+        ]
+
+    def wipe_log(self) -> bool:
+        """Empty the write-ahead log, where old pages linger; false if a reader is in the way."""
+        return not self.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
+
+    @property
+    def foreign_changes(self) -> int:
+        """Changes with every commit of another connection."""
+        with self.errors():
+            return int(self.execute("PRAGMA data_version").fetchone()[0])
+
+    @contextmanager
+    def transaction(self, kind: str = "IMMEDIATE") -> Iterator[None]:
+        """All of it or nothing."""
+        self.execute(f"BEGIN {kind}")
+        try:
+            yield
+        except BaseException:
+            # SQLite has rolled back by itself where the disk is full.
+            if self._connection.in_transaction:
+                self.execute("ROLLBACK")
+            raise
+        self.execute("COMMIT")
+
+    @contextmanager
+    def patience(self, seconds: float) -> Iterator[None]:
+        """Wait for other writers for so long only."""
+        self.execute(f"PRAGMA busy_timeout={round(1000 * seconds)}")
+        try:
+            yield
+        finally:
+            self.execute(f"PRAGMA busy_timeout={round(1000 * PATIENCE)}")
+
+    @contextmanager
+    def errors(self) -> Iterator[None]:
+        """Turn what SQLite, or a damaged file, raises into one line."""
+        try:
+            yield
+        except sqlite3.OperationalError as error:
+            raise GalleryError(f"{self.path}: {error}") from None
+        except (sqlite3.DatabaseError, ValueError, TypeError, LookupError) as error:
+            raise GalleryError(f"{self.path}: not a gallery, or damaged ({error})") from None
+
+    def close(self) -> None:
+        """Close the file."""
+        self._connection.close()

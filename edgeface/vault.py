@@ -1,0 +1,97 @@
+"""The key of a gallery, and AES-256-GCM under it: what is kept of a face is sealed to whom and to what it belongs."""
+
+import os
+import secrets
+import stat
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+import msgspec
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from msgspec import Struct
+
+from edgeface.errors import GalleryError
+from edgeface.files import write_new
+
+CREDENTIAL = "gallery-key"
+KEY_BYTES = 32
+NONCE_BYTES = 12
+Record = TypeVar("Record", bound=Struct)
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Key:
+    """256 bits, and where they were read, for messages."""
+
+    secret: bytes
+    origin: str
+
+
+def find_key(key_file: Path, *, create: bool) -> Key | None:
+    """The credential ``gallery-key`` where systemd gave one, else ``key_file``, made of 32 random bytes if ``create``.
+
+    Returns ``None`` if there is no key and none was to be made.
+
+    Raises:
+        GalleryError: it cannot be read or made, is open to others, or is no key.
+    """
+    credential = credential_path()
+    path = credential or key_file
+    try:
+        if create and not credential:
+            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            write_new(path, secrets.token_bytes(KEY_BYTES), 0o600)
+        mode, secret = path.stat().st_mode, path.read_bytes()
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise GalleryError(f"{path}: {error.strerror or error}") from None
+    # systemd guards its credentials by an access list, whose mask shows as rights of the group.
+    if not credential and stat.S_IMODE(mode) & 0o077:
+        raise GalleryError(f"{path}: others may read the gallery's key ({stat.S_IMODE(mode):04o}); chmod 0600 {path}")
+    if len(secret) != KEY_BYTES:
+        raise GalleryError(f"{path}: not the key of a gallery: {len(secret)} bytes, not {KEY_BYTES}")
+    return Key(secret, str(path))
+
+
+def credential_path() -> Path | None:
+    """Where systemd put the key, if it did."""
+    folder = os.environ.get("CREDENTIALS_DIRECTORY")
+    with suppress(OSError):  # a folder that is closed to us
+        if folder and (path := Path(folder) / CREDENTIAL).exists():
+            return path
+    return None
+
+
+class Vault:
+    """Seals and opens records of one model under one key.
+
+    A sealed record is a random nonce of 96 bits, the ciphertext, and the tag of 128 bits. The associated data are the
+    format, the model's digest and ``bound``: a record put in the place of another does not open.
+    """
+
+    def __init__(self, key: Key, model: str) -> None:
+        self._cipher, self._model = AESGCM(key.secret), model
+
+    def seal(self, record: Struct, *bound: str) -> bytes:
+        """Encrypt a record, bound to what it is and whose."""
+        nonce = secrets.token_bytes(NONCE_BYTES)
+        return nonce + self._cipher.encrypt(nonce, msgspec.msgpack.encode(record), self._associated(bound))
+
+    def unseal(self, sealed: bytes, kind: type[Record], *bound: str) -> Record:
+        """Decrypt what ``seal`` gave for the same ``bound``.
+
+        Raises:
+            ValueError: the key is another, or the record is damaged, or belongs elsewhere.
+        """
+        try:
+            plain = self._cipher.decrypt(sealed[:NONCE_BYTES], sealed[NONCE_BYTES:], self._associated(bound))
+            return msgspec.msgpack.decode(plain, type=kind)
+        except (InvalidTag, msgspec.MsgspecError, ValueError, TypeError):
+            raise ValueError("a record does not belong where it stands") from None
+
+    def _associated(self, bound: tuple[str, ...]) -> bytes:
+        return msgspec.json.encode(["edgeface", 2, self._model, *bound])

@@ -1,0 +1,129 @@
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from edgeface import passphrase
+from edgeface.errors import ConfigError, GalleryError
+
+WORDS, DATA = "correct horse battery", b'{"edgeface_gallery": 1}'
+
+
+@pytest.fixture(scope="module")
+def sealed():
+    return passphrase.seal(DATA, WORDS)
+
+
+def light(**changes):
+    """A document as ``seal`` writes it, of little cost, with changes."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(passphrase, "COST", 2**10)
+        document = json.loads(passphrase.seal(DATA, WORDS))
+    return json.dumps(document | changes).encode()
+
+
+def refusal(data, words=WORDS):
+    with pytest.raises(GalleryError) as caught:
+        passphrase.unseal(data, words)
+    assert len(str(caught.value).splitlines()) == 1
+    return str(caught.value)
+
+
+def test_the_passphrase_opens_what_it_sealed_and_another_does_not(sealed):
+    assert passphrase.is_sealed(sealed)
+    assert passphrase.unseal(sealed, WORDS) == DATA
+    assert DATA not in sealed
+    assert "passphrase is wrong" in refusal(sealed, WORDS + " ")
+
+
+def test_the_parameters_stand_in_the_document(sealed):
+    document = json.loads(sealed)
+    assert (document["kdf"], document["n"], document["r"], document["p"]) == ("scrypt", 2**16, 8, 2)
+    assert passphrase.seal(DATA, WORDS) != sealed
+
+
+def test_a_passphrase_may_be_typed_on_another_keyboard():
+    data = json.loads(light())
+    assert passphrase.unseal(json.dumps(data).encode(), WORDS) == DATA
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(passphrase, "COST", 2**10)
+        assert passphrase.unseal(passphrase.seal(DATA, "Zoë's cat"), "Zoe\u0308's cat") == DATA
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"edgeface_sealed": 2},
+        {"kdf": "md5"},
+        {"n": 2**20, "r": 32},
+        {"n": 2**10 + 1},
+        {"n": 0},
+        {"n": -1024},
+        {"n": 10**30},
+        {"r": 0},
+        {"p": 1000},
+        {"salt": "AAAA"},
+        {"salt": "é"},
+        {"nonce": ""},
+        {"sealed": ""},
+        {"sealed": "AAAA"},
+        {"sealed": None},
+    ],
+)
+def test_a_header_that_asks_for_too_much_or_is_none_is_one_line(changes):
+    refusal(light(**changes))
+
+
+HEADERS = st.fixed_dictionaries(
+    {},
+    optional={
+        "n": st.sampled_from([1024, 1023, 0, -1, 2**18, 2**63, "1024", None, 1024.5]),
+        "r": st.sampled_from([8, 0, 32, 2**31, "8"]),
+        "p": st.sampled_from([2, 0, 17, -1, True]),
+        "salt": st.text(max_size=30) | st.none() | st.lists(st.none(), max_size=2),
+        "nonce": st.text(max_size=30) | st.integers(),
+        "sealed": st.text(max_size=30),
+        "kdf": st.text(max_size=6),
+        "edgeface_sealed": st.integers() | st.booleans() | st.none(),
+    },
+).filter(bool)
+WHOLE = light()
+
+
+@given(data=st.binary() | HEADERS.map(lambda changes: json.dumps(json.loads(WHOLE) | changes).encode()))
+def test_any_bytes_open_or_are_one_line(data):
+    if not passphrase.is_sealed(data):
+        return
+    try:
+        assert passphrase.unseal(data, WORDS) == DATA
+    except GalleryError as error:
+        assert len(str(error).splitlines()) == 1  # noqa: PT017
+
+
+def test_other_documents_are_not_taken_for_sealed():
+    for data in (b"", DATA, b"[]", b"null", b"[" * 100_000, b"\xff", b'{"edgeface_sealed": "x"}'):
+        assert not passphrase.is_sealed(data)
+
+
+def test_a_passphrase_is_read_from_a_file_that_is_private(tmp_path):
+    file = tmp_path / "words"
+    file.write_text("Zoë's cat\r\nand more\n")
+    file.chmod(0o600)
+    assert passphrase.read_passphrase(file) == "Zoë's cat"
+    file.chmod(0o644)
+    with pytest.raises(ConfigError, match=r"others may read the passphrase \(0644\)"):
+        passphrase.read_passphrase(file)
+    file.write_bytes(b"\xff\xfe")
+    file.chmod(0o600)
+    for path in (file, tmp_path / "absent", tmp_path):
+        with pytest.raises(ConfigError) as caught:
+            passphrase.read_passphrase(path)
+        assert len(str(caught.value).splitlines()) == 1
+
+
+@pytest.mark.parametrize("words", ["", "short", "1234567"])
+def test_a_passphrase_that_protects_nothing_is_refused(words):
+    with pytest.raises(ConfigError, match="8 characters"):
+        passphrase.checked(words)
+    assert passphrase.checked("12345678") == "12345678"
