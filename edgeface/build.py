@@ -3,9 +3,11 @@
 from pathlib import Path
 
 from edgeface import cameras, detectors, publishers
+from edgeface.commands import Commands
 from edgeface.config import Config
 from edgeface.daemon import Daemon, Outage
 from edgeface.embedding import Embedder
+from edgeface.enrolment import Enrolment
 from edgeface.gallery import Gallery
 from edgeface.heartbeat import Heartbeat
 from edgeface.interfaces import Camera
@@ -43,4 +45,5 @@ def daemon(config: Config, model: Path = SHIPPED, camera: Camera | None = None) 
         config.camera.name, config.presence, same=card.threshold(SAME_FAR), different=card.threshold(DIFFERENT_FAR)
     )
     heartbeat = Heartbeat(publisher, camera, config.camera.name, card.digest, lambda: eyes.templates)
-    return Daemon(camera, eyes, Outage(config.camera.name), presence, publisher, heartbeat, people)
+    commands = Commands(config.commands, publisher, Enrolment(eyes, people), people, config.camera.name)
+    return Daemon(camera, eyes, Outage(config.camera.name), presence, publisher, heartbeat, commands, people)

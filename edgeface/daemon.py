@@ -4,6 +4,7 @@ import logging
 import signal
 from dataclasses import dataclass
 
+from edgeface.commands import Commands
 from edgeface.gallery import Gallery
 from edgeface.heartbeat import Heartbeat
 from edgeface.interfaces import Camera, Publisher
@@ -47,6 +48,7 @@ class Daemon:
     presence: Presence
     publisher: Publisher
     heartbeat: Heartbeat
+    commands: Commands
     gallery: Gallery
 
     def run(self) -> None:
@@ -54,7 +56,7 @@ class Daemon:
         self.publisher.open(self.gallery.people())
         self.heartbeat.ready()
         try:
-            watch(self.camera, self.pipeline, self.outage, self.presence, self.publisher, self.heartbeat)
+            watch(self.camera, self.pipeline, self.outage, self.presence, self.publisher, self.commands, self.heartbeat)
         finally:
             self.heartbeat.stopping()
             self.camera.close()
@@ -72,16 +74,25 @@ class Daemon:
 
 
 def watch(
-    camera: Camera, pipeline: Pipeline, outage: Outage, presence: Presence, publisher: Publisher, heartbeat: Heartbeat
+    camera: Camera,
+    pipeline: Pipeline,
+    outage: Outage,
+    presence: Presence,
+    publisher: Publisher,
+    commands: Commands,
+    heartbeat: Heartbeat,
 ) -> None:
     """The loop: from the newest frame to its events, until the camera ends."""
     moment: Frame | Gap | None = None
     for moment in camera.frames():
-        observations = pipeline.observe(moment.image) if isinstance(moment, Frame) else []
+        image = moment.image if isinstance(moment, Frame) else None
+        observations = [] if image is None else pipeline.observe(image)
         for event in (*outage.update(moment), *presence.update(moment, observations)):
             log.info("%s %s", event.event_type, event.name or event.reason or "")
-            publisher.publish(event)
+            publisher.publish(event, image)
+        commands.serve(moment)
         heartbeat.beat(moment)
+    commands.close()
     if moment is not None:
         for event in presence.close(moment):
             publisher.publish(event)
