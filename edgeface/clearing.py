@@ -2,6 +2,8 @@
 
 import re
 import secrets
+import time
+from collections.abc import Set
 from queue import Empty, Queue
 from typing import Any
 
@@ -14,6 +16,8 @@ from edgeface.errors import BrokerError, ConfigError, EdgefaceError
 from edgeface.publishers.homeassistant import Announcement
 
 PATIENCE = 10.0
+GRACE = 1.0
+"""Seconds for Home Assistant to let go of the device's other topics, in which it would else miss what is removed."""
 
 
 def clear(config: Config, *, force: bool = False) -> list[str]:
@@ -33,7 +37,11 @@ def clear(config: Config, *, force: bool = False) -> list[str]:
             raise EdgefaceError(
                 f"the daemon of {config.device.id} is running and would publish all of it again: stop it first, or use --force"
             )
-        broker.remove(kept)
+        announced = kept.keys() & {Announcement(config).topic}
+        if announced:
+            broker.remove(announced)
+            time.sleep(GRACE)
+        broker.remove(kept.keys() - announced)
     finally:
         broker.close()
     return sorted(kept)
@@ -62,17 +70,18 @@ class _Broker:
         messages = self._until_mark()
         return {message.topic: bytes(message.payload) for message in messages if message.retain and message.payload}
 
-    def remove(self, topics: Any) -> None:
+    def remove(self, topics: Set[str]) -> None:
         """Remove messages; the broker sends each removal back to us, its subscriber."""
         for topic in topics:
             self._client.publish(topic, b"", qos=1, retain=True)
         self._client.publish(self._mark, b"", qos=1)
         gone = {message.topic for message in self._until_mark() if not message.payload}
-        kept = sorted(set(topics) - gone)
+        kept = sorted(topics - gone)
         if kept:
             raise BrokerError(f"the broker at {self._address} does not let this user remove {', '.join(kept)}: access control?")
 
     def close(self) -> None:
+        """Disconnect."""
         self._client.disconnect()
         self._client.loop_stop()
 

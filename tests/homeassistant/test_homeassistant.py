@@ -39,6 +39,10 @@ frontend:
 automation: !include automations.yaml
 logger: {{default: warning}}
 """
+NOT_OURS = (
+    r"\[homeassistant.bootstrap\] Skipping pip|\[homeassistant.components.network\]|setup of component analytics"  # no network
+    r"|\[homeassistant.components.mqtt.client\]|\[homeassistant\] Error doing job: Task exception"  # the broker was killed
+)
 ENTITIES = {
     "event.edgeface_door_face",
     "binary_sensor.edgeface_door_anna",
@@ -264,7 +268,6 @@ def test_clear_removes_the_device(house, tmp_path):
 
 
 def test_home_assistant_had_nothing_to_say_against_us(house):
-    warnings = [line for line in house.assistant.log().splitlines() if re.search(r" (WARNING|ERROR|CRITICAL) ", line)]
-    expected = "Disconnected from MQTT server|Error returned from MQTT server|Failed to connect to MQTT server"
-    ours = [line for line in warnings if re.search("mqtt|edgeface|automation", line) and not re.search(expected, line)]
-    assert ours == []
+    lines = re.findall(r"^\S+ \S+ (?:WARNING|ERROR|CRITICAL) .*", house.assistant.log(), re.M)
+    assert [line for line in lines if not re.search(NOT_OURS, line)] == []
+    assert any("mqtt.client" in line for line in lines)  # of the broker that was killed: it does complain
