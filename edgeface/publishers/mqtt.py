@@ -217,7 +217,7 @@ class MqttPublisher:
     def _on_subscribe(self, _client: paho.Client, _data: Any, _number: int, reasons: Any, _properties: Any) -> None:
         if any(reason.is_failure for reason in reasons):
             self._complain(
-                "the broker lets nobody ask here: commands and Home Assistant need its access control list to allow it"
+                "the broker refuses a subscription: commands and Home Assistant need its access control list to allow it"
             )
 
     def _on_message(self, _client: paho.Client, _data: Any, message: paho.MQTTMessage) -> None:
