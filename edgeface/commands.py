@@ -19,7 +19,7 @@ from edgeface.gallery import Gallery
 from edgeface.imaging import decode_image, encode_jpeg, image_size
 from edgeface.interfaces import Publisher
 from edgeface.publishers.payloads import SCHEMA, Camera, Count, NamedPerson, Schema, Time, timestamp
-from edgeface.types import MAX_REQUEST_BYTES, Frame, Gap, Request
+from edgeface.types import MAX_REQUEST_BYTES, Frame, Gap, Image, Request
 
 MAX_PIXELS = 16 * 10**6
 SNAPSHOT_SIDE = 1280
@@ -219,14 +219,14 @@ class Commands:
         except EdgefaceError as error:
             self._answer(verb, request_id, error=" ".join(str(error).split()))
         except Exception:  # a stranger's bytes must not stop the daemon, whatever they have found
-            log.exception("the command %s failed", verb)
+            log.exception("the command %r failed", verb)
             self._answer(verb, request_id, error="it failed inside; the log has more")
 
     def _answer(
         self, verb: str, request_id: str | None, *, result: Struct | UnsetType = UNSET, error: str | UnsetType = UNSET
     ) -> None:
         """The one place that knows how every command ended."""
-        log.info("command %s: %s", verb, "done" if error is UNSET else error)
+        log.info("command %r: %s", verb, "done" if error is UNSET else error)
         self._respond(verb, request_id, result=result, error=error)
 
     def _respond(
@@ -320,7 +320,7 @@ def _id(payload: bytes) -> str | None:
         return None
 
 
-def _photo(text: str) -> Any:
+def _photo(text: str) -> Image:
     try:
         data = base64.b64decode(text, validate=True)
     except (binascii.Error, ValueError):

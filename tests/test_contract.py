@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 from broker import Broker, needs_broker
 from jsonschema import Draft202012Validator
+from test_cli import Cli
 from theatre import EMPTY, enroll, running, settings
 
 from edgeface.commands import VERBS
@@ -39,6 +40,14 @@ def test_the_committed_documents_are_those_that_the_command_writes(tmp_path):
         committed = DOCS / path.relative_to(tmp_path)
         assert committed.read_text() == path.read_text(), "edgeface mqtt docs docs"
     assert {path.name for path in (DOCS / "schemas").iterdir()} == set(schemas())
+
+
+def test_the_command_writes_the_documents_and_tells_what_is_in_its_way(tmp_path):
+    cli = Cli(tmp_path)
+    cli("mqtt", "docs", tmp_path / "out")
+    assert (tmp_path / "out/mqtt.md").read_text() == (DOCS / "mqtt.md").read_text()
+    (tmp_path / "file").touch()
+    assert "file" in cli.refusal("mqtt", "docs", tmp_path / "file")
 
 
 @pytest.mark.parametrize("name", schemas())

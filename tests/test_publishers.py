@@ -179,6 +179,8 @@ def test_no_publisher_waits_for_a_broker_that_is_not_there(name):
         for number in range(300):
             publisher.publish(numbered(number))
             publisher.health(HEALTH)
+            publisher.respond("people", b"{}")
+        assert list(publisher.requests()) == []
         publisher.close()
 
     assert finishes(life)

@@ -27,7 +27,7 @@ class Announcement:
         self._settings = settings
         prefix = settings.homeassistant.prefix.strip("/")
         self.topic, self.status = f"{prefix}/device/{settings.device.id}/config", f"{prefix}/status"
-        self._gone: dict[str, str] = {}
+        self._known: dict[str, str] = {}
         self._due: float | None = None
         self._sent = float("-inf")
 
@@ -37,12 +37,15 @@ class Announcement:
             self._due = max(time.monotonic() + self.GATHER, self._sent + self.APART)
 
     def recall(self, payload: bytes) -> None:
-        """Take note of what the broker holds of an earlier announcement."""
+        """Take note of what the broker holds: perhaps of an earlier daemon, with components that are gone now."""
         try:
             components = msgspec.json.decode(payload, type=_Announced).components
         except msgspec.MsgspecError:
             return  # not ours
-        self._gone |= {key: shape["platform"] for key, shape in components.items() if len(shape) > 1 and "platform" in shape}
+        found = {key: shape["platform"] for key, shape in components.items() if len(shape) > 1 and "platform" in shape}
+        if found.keys() - self._known.keys():
+            self._known = found | self._known
+            self.change()
 
     def due(self, people: Mapping[str, str]) -> bytes | None:
         """The message, when it is time for it; ``people`` maps ids to names."""
@@ -50,8 +53,8 @@ class Announcement:
             return None
         self._due, self._sent = None, time.monotonic()
         message = describe(self._settings, people)
-        gone = {key: {"platform": platform} for key, platform in self._gone.items() if key not in message["components"]}
-        self._gone |= {key: shape["platform"] for key, shape in message["components"].items()}
+        gone = {key: {"platform": platform} for key, platform in self._known.items()}
+        self._known |= {key: shape["platform"] for key, shape in message["components"].items()}
         return msgspec.json.encode({**message, "components": gone | message["components"]})
 
 

@@ -207,7 +207,7 @@ class MqttPublisher:
             self._flush()
             if self._announcement:
                 self._announcement.change()
-        # These are asked for last, so that what a broker of ours holds of an earlier announcement comes before the next.
+        # Asked for before the announcement is sent: the broker then tells what it holds of an earlier one.
         topics = [f"{self._base}/cmd/+"] if self._config.commands.allow else []
         if self._announcement:
             topics += [self._announcement.status, self._announcement.topic]
@@ -224,8 +224,9 @@ class MqttPublisher:
         """Only hand on what came in: this is paho's thread, and the work is the loop's."""
         announcement = self._announcement
         if announcement and message.topic == announcement.status:
-            with self._lock:
-                announcement.change()
+            if message.payload == b"online":
+                with self._lock:
+                    announcement.change()
         elif announcement and message.topic == announcement.topic:
             with self._lock:
                 announcement.recall(bytes(message.payload))
