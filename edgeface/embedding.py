@@ -33,7 +33,7 @@ class Embedder:
 
     def codes(self, chip: Image) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """The raw identity code, shape (identity,), and appearance code, shape (appearance,), of one chip."""
-        found = _invoke(self._encoder, chip[None])
+        found = invoke(self._encoder, chip[None])
         return found[self.card.identity], found[self.card.appearance]
 
     def embed(self, chip: Image) -> Embedding:
@@ -55,7 +55,7 @@ class Embedder:
             self._decoder = decoder
         identity, appearance = self.codes(chip)
         joined = np.concatenate([identity / max(float(np.linalg.norm(identity)), 1e-9), appearance])
-        (pixels,) = _invoke(self._decoder, joined[None]).values()
+        (pixels,) = invoke(self._decoder, joined[None]).values()
         return np.asarray(np.clip(np.rint(pixels * 255.0), 0, 255), np.uint8)
 
 
@@ -72,7 +72,7 @@ def _signature(network: Any) -> tuple[set[tuple[int, ...]], set[tuple[int, ...]]
     return shapes[0], shapes[1], types[0], types[1]
 
 
-def _invoke(network: Any, values: NDArray[Any]) -> dict[int, NDArray[np.float32]]:
+def invoke(network: Any, values: NDArray[Any]) -> dict[int, NDArray[np.float32]]:
     """Run a quantised network; its outputs in real units, by the length of their last axis."""
     (given,) = network.get_input_details()
     if values.dtype != given["dtype"]:

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from edgeface.detectors import DETECTORS, create
-from edgeface.imaging import load_image
+from edgeface.imaging import load_image, similarity
 
 HERE = Path(__file__).parent
 ALONE = [*sorted((HERE.parent / "edgeface" / "demo" / "photos").glob("*.jpg")), HERE / "photos" / "obama_blue_room.jpg"]
@@ -115,3 +115,16 @@ def test_one_picture_leaves_no_trace_in_the_next(name, detector):
     detector.detect(load_image(ALONE[0]))
     detector.detect(np.zeros((3, 500, 3), np.uint8))
     assert [face.box for face in detector.detect(image)] == expected
+
+
+@pytest.mark.parametrize("degrees", [-20, 20])
+def test_landmarks_of_a_small_face_follow_its_tilt(detector, degrees):
+    photo = load_image(ALONE[0])
+    width = detector.detect(photo)[0].box.width
+    small = cv2.resize(photo, None, fx=80 / width, fy=80 / width, interpolation=cv2.INTER_AREA)
+    middle = (small.shape[1] / 2, small.shape[0] / 2)
+    matrix = cv2.getRotationMatrix2D(middle, degrees, 1.0)
+    tilted = cv2.warpAffine(small, matrix, small.shape[1::-1], borderMode=cv2.BORDER_REPLICATE)
+    straight, turned = (similarity(detector.detect(image)[0].landmarks) for image in (small, tilted))
+    angles = [np.degrees(np.arctan2(transform[1, 0], transform[0, 0])) for transform in (straight, turned)]
+    assert angles[1] - angles[0] == pytest.approx(degrees, abs=5)  # the search alone sees a third of it

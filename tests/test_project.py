@@ -32,7 +32,13 @@ def test_wheel_holds_the_models_and_no_training(tmp_path):
     )
     (wheel,) = tmp_path.glob("*.whl")
     names = zipfile.ZipFile(wheel).namelist()
-    for name in ("encoder.tflite", "decoder.tflite", "model.json", "face_detection_yunet_2023mar_int8bq.onnx"):
+    for name in (
+        "encoder.tflite",
+        "decoder.tflite",
+        "model.json",
+        "landmarks.tflite",
+        "face_detection_yunet_2023mar_int8bq.onnx",
+    ):
         assert f"edgeface/models/{name}" in names
     assert not [name for name in names if name.startswith(("train/", "tests/"))]
 

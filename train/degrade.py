@@ -94,17 +94,19 @@ def night(photo: Image, random: np.random.Generator) -> Image:
 
 
 def augment(chip: Image, random: np.random.Generator) -> Image:
-    """A chip as some camera on some day may give it: each effect strikes its own share of chips, at a random strength.
+    """A worn chip, turned by a few degrees in a quarter of cases.
 
-    Geometry stays as it is but for a turn by a few degrees, as the detector's landmarks miss them: the teacher's targets are by
-    position.
+    Geometry stays as it is but for that: the teacher's targets are by position.
     """
+    return wear(turn(chip, random.normal(0, 7)) if random.random() < 0.25 else chip, random)
+
+
+def wear(chip: Image, random: np.random.Generator) -> Image:
+    """A chip as some camera on some day may give it: each effect strikes its own share of chips, at a random strength."""
 
     def struck(share: float) -> bool:
         return bool(random.random() < share)
 
-    if struck(0.25):
-        chip = turn(chip, random.normal(0, 7))
     if struck(0.05):
         chip = mask(chip, _colour(random), tuple(random.normal(0, 3, 2)))
     if struck(0.04):

@@ -24,6 +24,7 @@ from train import discriminant, losses
 from train.data import Chips, batches, load, teacher_embeddings
 from train.model import (
     IDENTITY,
+    SIZE,
     Shape,
     Weights,
     build_decoder,
@@ -61,9 +62,10 @@ class Recipe:
     ema: float = 0.998
     position_wise: float = 1.0
     cosine: float = 1.0
-    relational: float = 0.5
+    relational: float = 0.1
     margin: float = 0.1
     reconstruction: float = 0.2
+    likeness: float = 0.1
     rebuilt_share: float = 0.25
     seed: int = 1
     precision: str = "float32"
@@ -131,6 +133,7 @@ class Autoencoder(tf.Module):  # type: ignore[misc]
                 "relational": losses.relational(unit, wanted),
                 "margin": losses.margin(unit, labels, tf.convert_to_tensor(self.centres)),
                 "reconstruction": losses.reconstruction(rebuilt, tf.cast(clean[:rebuilt_rows], tf.float32) / 255.0),
+                "likeness": losses.cosine(self._recognised(rebuilt), wanted[:rebuilt_rows]),
             }
             # The optimizer sums the workers' gradients.
             loss = tf.add_n([getattr(recipe, name) * part for name, part in parts.items()])
@@ -138,6 +141,12 @@ class Autoencoder(tf.Module):  # type: ignore[misc]
         gradients = tape.gradient(loss, self.variables_to_train)
         self.optimizer.apply_gradients(zip(gradients, self.variables_to_train, strict=True))
         return parts, wish
+
+    def _recognised(self, rebuilt: tf.Tensor) -> tf.Tensor:
+        """Unit embeddings of rebuilt faces, (n, 56, 56, 3) of 0..1, by the averaged encoder, which this does not train."""
+        chips = tf.image.resize(255.0 * rebuilt, [SIZE, SIZE])
+        positions, _ = self.mean_encoder(chips, training=False)
+        return tf.math.l2_normalize(tf.reduce_sum(tf.cast(positions, tf.float32), axis=1), axis=-1)
 
     def embed(self, chips: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Unit identity codes, (n, 128), by the averaged encoder."""
@@ -348,7 +357,7 @@ def plot_curves(out: Path) -> None:
     lines = [json.loads(line) for line in (out / "history.jsonl").read_text().splitlines()]
     figure, (left, right) = pyplot.subplots(1, 2, figsize=(11, 4))
     for axes, names in (
-        (left, ("position_wise", "cosine", "relational", "margin", "reconstruction")),
+        (left, ("position_wise", "cosine", "relational", "margin", "reconstruction", "likeness")),
         (right, ("validation_teacher_cosine", "validation_tar_1e-2", "validation_tar_1e-3")),
     ):
         for name in names:

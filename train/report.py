@@ -44,6 +44,7 @@ PART_NAMES = {
     "position_wise": "+ distillation by position",
     "relational": "+ the relations within a batch",
     "margin": "+ identity labels",
+    "likeness": "+ the likeness of rebuilt faces",
 }
 
 

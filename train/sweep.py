@@ -39,7 +39,7 @@ SIDE = article.SIDE
 SHAPE = Shape(widths=(16, 24, 48, 96), blocks=(0, 1, 1, 1), neck=64)
 """Of the networks that tell what each part of the loss gives."""
 
-PARTS = ("reconstruction", "cosine", "position_wise", "relational", "margin")
+PARTS = ("reconstruction", "cosine", "position_wise", "relational", "margin", "likeness")
 """The parts of ``fit``'s loss, in the order in which they are added."""
 
 EIGENFACES = "eigenfaces"
