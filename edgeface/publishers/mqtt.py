@@ -58,7 +58,7 @@ class MqttPublisher:
         self._events_dropped = 0
         self._people: dict[str, str] = {}
         self._present: dict[str, str | None] = {}
-        self._last: tuple[str, float] | None = None
+        self._last = "", 0.0
         self._requests: Queue[Request] = Queue(self.MAX_REQUESTS)
         self._announcement = Announcement(settings) if settings.homeassistant.enabled else None
         self._health: Health | None = None
@@ -310,10 +310,12 @@ class MqttPublisher:
         self._send_presence()
 
     def _send_presence(self) -> None:
-        people = sorted((person_id, self._people[person_id]) for person_id in set(filter(None, self._present.values())))
+        present = set(filter(None, self._present.values())) & self._people.keys()
+        people = sorted((person_id, self._people[person_id]) for person_id in present)
         unknown = sum(person_id is None for person_id in self._present.values())
-        last = self._last and self._last[0] in self._people and (self._last[0], self._people[self._last[0]], self._last[1])
-        payload = presence_payload(people, unknown, last or None, time.time())
+        who, when = self._last
+        last = (who, self._people[who], when) if who in self._people else None
+        payload = presence_payload(people, unknown, last, time.time())
         self._send(f"{self._camera}/presence", payload, retain=True)
 
     def _send_image(self, event: Event, image: Image | None) -> None:
