@@ -3,9 +3,12 @@
 from pathlib import Path
 
 from edgeface import cameras, detectors, publishers
+from edgeface.commands import Commands
 from edgeface.config import Config
 from edgeface.daemon import Daemon, Outage
 from edgeface.embedding import Embedder
+from edgeface.enrolment import Enrolment
+from edgeface.events import EventKeeper
 from edgeface.gallery import Gallery
 from edgeface.heartbeat import Heartbeat
 from edgeface.interfaces import Camera
@@ -45,4 +48,8 @@ def daemon(config: Config, model: Path = SHIPPED, camera: Camera | None = None) 
     camera = camera or cameras.create(config.camera)
     publisher = publishers.create("mqtt" if config.mqtt.host else "lines", config, card.digest)
     heartbeat = Heartbeat(publisher, camera, config.camera.name, card.digest, lambda: eyes.templates)
-    return Daemon(camera, eyes, Outage(config.camera.name), presence(config, card), publisher, heartbeat, people, config.events)
+    commands = Commands(config.commands, publisher, Enrolment(eyes, people), people, config.camera.name)
+    keeper = EventKeeper(people.events, config.events)
+    return Daemon(
+        camera, eyes, Outage(config.camera.name), presence(config, card), publisher, heartbeat, commands, keeper, people
+    )

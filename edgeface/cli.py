@@ -33,9 +33,13 @@ people_app = typer.Typer(
 )
 events_app = typer.Typer(no_args_is_help=True, help="The events that wait for people confirm or people reject.")
 config_app = typer.Typer(no_args_is_help=True, help="The settings: show, check, print the defaults.")
+mqtt_app = typer.Typer(
+    no_args_is_help=True, help="The broker: clear what it keeps of this device, and the contract as a document."
+)
 app.add_typer(people_app, name="people")
 app.add_typer(events_app, name="events")
 app.add_typer(config_app, name="config")
+app.add_typer(mqtt_app, name="mqtt")
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON on standard output and nothing else.")]
 Who = Annotated[str, typer.Argument(metavar="PERSON", help="A name, or an id from edgeface people list.")]
@@ -654,3 +658,37 @@ def config_check(
 def config_default() -> None:
     """Print a settings file with every setting, its default and its meaning."""
     typer.echo(config.default_toml(), nl=False)
+
+
+@mqtt_app.command()
+def clear(
+    context: typer.Context,
+    force: Annotated[bool, typer.Option("--force", help="Though the broker says that the daemon is running.")] = False,
+    json: Json = False,
+) -> None:
+    """Remove all that the broker keeps of this device, so that subscribers and Home Assistant forget it.
+
+    Stop the daemon first: it would publish its state again. With --json it prints {"removed": [topic]}.
+
+    Example: systemctl stop edgeface && edgeface mqtt clear
+    """
+    from edgeface.clearing import clear as remove
+
+    removed = remove(context.obj.config, force=force)
+    if json:
+        _print_json({"removed": removed})
+    for topic in [] if json else removed:
+        typer.echo(f"removed {topic}")
+    if not removed and not json:
+        typer.echo("the broker keeps nothing of this device", err=True)
+
+
+@mqtt_app.command()
+def docs(folder: Annotated[Path, typer.Argument(metavar="DIR", help="Where to write mqtt.md and schemas/*.json.")]) -> None:
+    """Write the reference of topics and payloads, and a JSON Schema of each payload.
+
+    Example: edgeface mqtt docs docs
+    """
+    from edgeface.contract import write
+
+    typer.echo(f"{_count(len(write(folder)), 'file')} written to {folder}", err=True)

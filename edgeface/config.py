@@ -4,7 +4,7 @@ import os
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import msgspec
 import platformdirs
@@ -18,6 +18,8 @@ Seconds = Annotated[float, Meta(ge=0, le=86400)]
 Share = Annotated[float, Meta(ge=0, le=1)]
 # What MQTT allows in one level of a topic, kept to what is safe in file names and entity ids too.
 Slug = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}\Z")]
+
+Topic = Annotated[str, Meta(pattern=r"^[^+#\x00]{0,200}\Z")]
 
 
 class _Section(Struct, frozen=True, forbid_unknown_fields=True):
@@ -107,14 +109,34 @@ class Mqtt(_Section, frozen=True):
     protocol: Annotated[str, Meta(pattern=r"^(5|3\.1\.1)\Z", description="5 or 3.1.1")] = "5"
     tls: Annotated[bool, Meta(description="encrypt, and verify the broker's certificate")] = False
     ca_file: Annotated[str, Meta(description="certificates to trust in place of the system's")] = ""
-    base: Annotated[
-        str, Meta(pattern=r"^[^+#\x00]{0,200}\Z", description='start of every topic; "" is edgeface/<device id>')
-    ] = ""
+    base: Annotated[Topic, Meta(description='start of every topic; "" is edgeface/<device id>')] = ""
     keepalive: Annotated[int, Meta(ge=5, le=3600, description="seconds")] = 20
     max_event_age: Annotated[Seconds, Meta(description="older events are dropped, not delivered late")] = 10.0
     queue: Annotated[
         int, Meta(ge=1, le=10000, description="events that wait while the broker is away; the oldest goes first")
     ] = 100
+    images: Annotated[
+        bool, Meta(description="send the face that caused an event as a picture; whoever reads topics sees it")
+    ] = False
+
+
+class Commands(_Section, frozen=True):
+    """What may be asked of the daemon over MQTT: whoever may publish on the broker may ask it."""
+
+    allow: Annotated[
+        tuple[Literal["enroll", "rename", "forget", "people", "snapshot"], ...],
+        Meta(description='none unless listed: "enroll", "rename", "forget", "people", "snapshot"'),
+    ] = ()
+    per_minute: Annotated[int, Meta(ge=1, le=600, description="more requests than this are refused")] = 30
+
+
+class HomeAssistant(_Section, frozen=True):
+    """Entities in Home Assistant, by MQTT discovery."""
+
+    enabled: Annotated[bool, Meta(description="announce the device and its people to Home Assistant")] = False
+    prefix: Annotated[Topic, Meta(min_length=1, description="discovery prefix of Home Assistant's MQTT integration")] = (
+        "homeassistant"
+    )
 
 
 class Config(_Section, frozen=True):
@@ -128,6 +150,8 @@ class Config(_Section, frozen=True):
     presence: Presence = Presence()
     events: Events = Events()
     mqtt: Mqtt = Mqtt()
+    commands: Commands = Commands()
+    homeassistant: HomeAssistant = HomeAssistant()
 
     @property
     def gallery_path(self) -> Path:

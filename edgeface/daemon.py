@@ -2,10 +2,9 @@
 
 import logging
 import signal
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
-from edgeface import config
+from edgeface.commands import Commands
 from edgeface.events import EventKeeper
 from edgeface.gallery import Gallery
 from edgeface.heartbeat import Heartbeat
@@ -50,16 +49,25 @@ class Daemon:
     presence: Presence
     publisher: Publisher
     heartbeat: Heartbeat
+    commands: Commands
+    keeper: EventKeeper
     gallery: Gallery
-    events: config.Events = field(default_factory=config.Events)
 
     def run(self) -> None:
         """Watch until the camera ends or ``stop`` is called; always says goodbye to the subscribers."""
         self.publisher.open(self.gallery.people())
         self.heartbeat.ready()
-        keeper = EventKeeper(self.gallery.events, self.events)
         try:
-            watch(self.camera, self.pipeline, self.outage, self.presence, self.publisher, self.heartbeat, keep=keeper.update)
+            watch(
+                self.camera,
+                self.pipeline,
+                self.outage,
+                self.presence,
+                self.publisher,
+                self.commands,
+                self.keeper,
+                self.heartbeat,
+            )
         finally:
             self.heartbeat.stopping()
             self.camera.close()
@@ -82,20 +90,23 @@ def watch(
     outage: Outage,
     presence: Presence,
     publisher: Publisher,
+    commands: Commands,
+    keeper: EventKeeper,
     heartbeat: Heartbeat,
-    *,
-    keep: Callable[[Frame | Gap, Sequence[Event]], None] = lambda *_: None,
 ) -> None:
     """The loop: from the newest frame to its events, until the camera ends."""
     moment: Frame | Gap | None = None
     for moment in camera.frames():
-        observations = pipeline.observe(moment.image) if isinstance(moment, Frame) else []
+        image = moment.image if isinstance(moment, Frame) else None
+        observations = [] if image is None else pipeline.observe(image)
         events = [*outage.update(moment), *presence.update(moment, observations, pipeline.match)]
         for event in events:
             log.info("%s %s", event.event_type, event.name or event.reason or "")
-            publisher.publish(event)
-        keep(moment, events)
+            publisher.publish(event, image)
+        keeper.update(moment, events)
+        commands.serve(moment)
         heartbeat.beat(moment)
+    commands.close()
     if moment is not None:
         for event in presence.close(moment):
             publisher.publish(event)

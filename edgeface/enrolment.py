@@ -90,29 +90,61 @@ class Enrolment:
         Raises:
             CameraError: the camera gave no usable view within ``timeout`` seconds.
         """
-        name, deadline = clean_name(name), time.monotonic() + timeout
-        taken, told, earliest = 0, "", 0.0
+        sitting, deadline, told = Sitting(self, name, wanted, force=force), time.monotonic() + timeout, ""
         for moment in camera.frames():
-            hint = "no frame yet" if isinstance(moment, Gap) else ""
-            if isinstance(moment, Gap) and moment.lost:
-                hint = moment.lost
-            elif isinstance(moment, Frame) and moment.time >= earliest:
-                try:
-                    self.judge(moment.image, name, force=force)
-                    taken, earliest = taken + 1, moment.time + 0.5
-                    hint = f"view {taken} of {wanted}"
-                    yield f"view {taken}", moment.image
-                except ImageError as error:
-                    hint = str(error)
-            if hint and hint != told:
-                tell(hint)
-                told = hint
-            if taken >= wanted:
+            if sitting.look(moment):
+                yield sitting.views[-1]
+            if sitting.hint and sitting.hint != told:
+                tell(sitting.hint)
+                told = sitting.hint
+            if sitting.complete:
                 return
             if time.monotonic() > deadline:
                 break
-        if not taken:
-            raise CameraError(f"no usable view within {timeout:.0f} s; the last hint was: {told or 'none'}")
+        sitting.end(timeout)
+
+
+class Sitting:
+    """Takes the first ``wanted`` usable views of one person from moments of a camera, half a second apart at least."""
+
+    INTERVAL = 0.5
+
+    def __init__(self, enrolment: Enrolment, name: str, wanted: int, *, force: bool = False) -> None:
+        self._enrolment, self._name, self._wanted, self._force = enrolment, clean_name(name), wanted, force
+        self._earliest = 0.0
+        self.views: list[tuple[str, Image]] = []
+        self.hint = ""
+
+    @property
+    def complete(self) -> bool:
+        """Whether there are as many views as wanted."""
+        return len(self.views) >= self._wanted
+
+    def look(self, moment: Frame | Gap) -> bool:
+        """Whether this moment gave a view; ``hint`` tells the sitter."""
+        if isinstance(moment, Gap):
+            self.hint = moment.lost or "no frame yet"
+            return False
+        if moment.time < self._earliest:
+            return False
+        try:
+            self._enrolment.judge(moment.image, self._name, force=self._force)
+        except ImageError as error:
+            self.hint = str(error)
+            return False
+        self._earliest = moment.time + self.INTERVAL
+        self.hint = f"view {len(self.views) + 1} of {self._wanted}"
+        self.views.append((f"view {len(self.views) + 1}", moment.image))
+        return True
+
+    def end(self, seconds: float) -> None:
+        """The time is over.
+
+        Raises:
+            CameraError: there is no view.
+        """
+        if not self.views:
+            raise CameraError(f"no usable view within {seconds:.0f} s; the last hint was: {self.hint or 'none'}")
 
 
 def read_images(paths: Iterable[Path]) -> Iterator[tuple[str, Image | EdgefaceError]]:

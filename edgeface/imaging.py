@@ -1,4 +1,4 @@
-"""Alignment and quality measures: pure functions on arrays, and the one way to read an image file."""
+"""Alignment, crops and quality measures: pure functions on arrays, and the one way in and out of image files' bytes."""
 
 from pathlib import Path
 
@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgeface.errors import ImageError
-from edgeface.types import Face, Image, Landmarks
+from edgeface.types import Box, Face, Image, Landmarks
 
 CHIP_SIZE = 112
 """Width and height of an aligned chip, in pixels."""
@@ -181,3 +181,22 @@ def quality(face: Face, chip: Image) -> float:
         face.score,
     )
     return float(np.prod(parts) ** (1.0 / len(parts)))
+
+
+def crop(image: Image, box: Box, margin: float) -> Image:
+    """The part of an image that a box holds, wider by ``margin`` of its size on every side, within the image."""
+    height, width = image.shape[:2]
+    aside, above = margin * box.width, margin * box.height
+    left, top = (int(np.clip(edge, 0, end - 1)) for edge, end in ((box.left - aside, width), (box.top - above, height)))
+    right, bottom = round(box.left + box.width + aside), round(box.top + box.height + above)
+    return image[top : max(bottom, top + 1), left : max(right, left + 1)]
+
+
+def encode_jpeg(image: Image, max_side: int) -> tuple[bytes, tuple[int, int]]:
+    """A JPEG of an RGB image, scaled down to ``max_side`` pixels if it is larger; and its width and height."""
+    height, width = image.shape[:2]
+    scale = min(1.0, max_side / max(width, height))
+    size = max(1, round(width * scale)), max(1, round(height * scale))
+    small = cv2.resize(image, size, interpolation=cv2.INTER_AREA) if scale < 1 else image
+    _, data = cv2.imencode(".jpg", cv2.cvtColor(small, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, 85])
+    return data.tobytes(), size

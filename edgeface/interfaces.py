@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from typing import Protocol
 
-from edgeface.types import Event, Face, Frame, Gap, Health, Image, Person
+from edgeface.types import Event, Face, Frame, Gap, Health, Image, Person, Request
 
 
 class Camera(Protocol):
@@ -38,7 +38,7 @@ class Detector(Protocol):
 
 
 class Publisher(Protocol):
-    """Where events and health go. No call blocks for longer than a local write."""
+    """Where events and health go, and commands come from. No call blocks for longer than a local write."""
 
     def open(self, people: Sequence[Person]) -> None:
         """Start; ``people`` are those who may be recognised."""
@@ -48,12 +48,20 @@ class Publisher(Protocol):
         """Take note that others may be recognised now."""
         ...
 
-    def publish(self, event: Event) -> None:
-        """Send one event."""
+    def publish(self, event: Event, image: Image | None = None) -> None:
+        """Send one event; ``image`` is the frame in which it happened."""
         ...
 
     def health(self, health: Health) -> None:
         """Send the daemon's health."""
+        ...
+
+    def requests(self) -> Sequence[Request]:
+        """The commands that came in since the last call."""
+        ...
+
+    def respond(self, verb: str, response: bytes) -> None:
+        """Answer a command."""
         ...
 
     def close(self) -> None:

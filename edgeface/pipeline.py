@@ -20,6 +20,7 @@ class Pipeline:
     @property
     def templates(self) -> Templates:
         """The templates that probes are matched against now."""
+        self._refresh()
         return self._templates
 
     def match(self, probe: Vector) -> Match:
@@ -28,7 +29,6 @@ class Pipeline:
 
     def observe(self, image: Image, *, every_face: bool = False) -> list[Observation]:
         """Every face that is large enough; poor views are seen but not matched, unless ``every_face``."""
-        self._refresh()
         limits = self._settings.detector
         return [
             self.judge(image, face, min_quality=0.0 if every_face else limits.min_quality)
@@ -38,6 +38,7 @@ class Pipeline:
 
     def judge(self, image: Image, face: Face, *, min_quality: float = 0.0, enrolling: bool = False) -> Observation:
         """Embed and match one face of an image, if its quality allows: as a probe, or as the template that it is to become."""
+        self._refresh()
         chip = align(image, face.landmarks)
         fitness = quality(face, chip)
         if fitness < min_quality:

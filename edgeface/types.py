@@ -160,6 +160,18 @@ class Event:
     embedding: Vector | None = field(default=None, compare=False, repr=False)
 
 
+MAX_REQUEST_BYTES = 6 * 2**20
+"""Larger commands are refused: enough for a photo of 4 MB in base64."""
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """A command as it came in: what is asked for, and bytes that anybody may have sent."""
+
+    verb: str
+    payload: bytes
+
+
 @dataclass(frozen=True, slots=True)
 class Person:
     """Somebody who is enrolled. ``enrolled`` is seconds since the Unix epoch."""

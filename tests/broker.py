@@ -146,6 +146,11 @@ class Listener:
         self._client.loop_start()
         assert self._ready.wait(10), broker.log()
 
+    def say(self, topic: str, payload: Any, *, retain: bool = False) -> None:
+        """Publish; what is no text and no bytes becomes JSON."""
+        data = payload if isinstance(payload, str | bytes) else json.dumps(payload)
+        self._client.publish(topic, data, 1, retain).wait_for_publish(10)
+
     def on(self, topic: str) -> list[Any]:
         """The payloads received on topics that end so."""
         return [decoded(message.payload) for message in tuple(self.messages) if message.topic.endswith(topic)]

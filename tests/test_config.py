@@ -79,6 +79,8 @@ def test_a_named_file_must_be_there(tmp_path, monkeypatch):
         ("[camera]\nfps = 0\n", r"\[camera\.fps\]: .*> 0"),
         ("[presence]\nleft_after = inf\n", r"\[presence\.left_after\]: .*86400"),
         ('[mqtt]\nbase = "a/+/b"\n', r"\[mqtt\.base\]: .*regex"),
+        ('[commands]\nallow = ["steal"]\n', r"\[commands\.allow.*\]: Invalid enum value 'steal'"),
+        ('[homeassistant]\nprefix = ""\n', r"\[homeassistant\.prefix\]: "),
         ('[device]\nid = "front door"\n', r"\[device\.id\]: .*regex"),
         ('[device]\nid = ""\n', r"\[device\.id\]: .*regex"),
     ],

@@ -10,10 +10,13 @@ import pytest
 
 from edgeface import build
 from edgeface.cameras.recording import Recording
+from edgeface.commands import Commands
+from edgeface.config import Commands as CommandSettings
 from edgeface.config import Config, Gallery
 from edgeface.config import Presence as PresenceSettings
 from edgeface.daemon import Daemon, Outage, watch
 from edgeface.embedding import Embedder
+from edgeface.enrolment import Enrolment
 from edgeface.gallery import Templates
 from edgeface.heartbeat import INTERVAL, Heartbeat
 from edgeface.imaging import load_image
@@ -52,8 +55,14 @@ class Publisher:
     def people(self, people):
         self.calls.append(("people", list(people)))
 
-    def publish(self, event):
+    def publish(self, event, image=None):
         self.calls.append(("event", event))
+
+    def requests(self):
+        return ()
+
+    def respond(self, verb, response):
+        self.calls.append(("response", response))
 
     def health(self, health):
         self.calls.append(("health", health))
@@ -107,7 +116,8 @@ def daemon(tmp_path, embedder, demo_photos, systemd):
     camera, publisher = Camera(), Publisher()
     presence = Presence("front", PresenceSettings(min_votes=2, unknown_after=3, left_after=2.0), same=0.6, different=0.3)
     heartbeat = Heartbeat(publisher, camera, "front", "m", lambda: pipeline.templates)
-    yield Daemon(camera, pipeline, Outage("front"), presence, publisher, heartbeat, gallery)
+    commands = Commands(CommandSettings(), publisher, Enrolment(pipeline, gallery), gallery, "front")
+    yield Daemon(camera, pipeline, Outage("front"), presence, publisher, heartbeat, commands, gallery)
     gallery.close()
 
 
@@ -132,7 +142,7 @@ def script(*items, step=0.5):
 
 def run(daemon, *items, **options):
     daemon.camera.script = script(*items, **options)
-    watch(daemon.camera, daemon.pipeline, daemon.outage, daemon.presence, daemon.publisher, daemon.heartbeat)
+    watch(daemon.camera, daemon.pipeline, daemon.outage, daemon.presence, daemon.publisher, daemon.commands, daemon.heartbeat)
     return daemon.publisher.of("event")
 
 

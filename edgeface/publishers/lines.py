@@ -8,7 +8,7 @@ import msgspec
 
 from edgeface import config
 from edgeface.publishers.payloads import event_payload
-from edgeface.types import Event, Health, Person
+from edgeface.types import Event, Health, Image, Person, Request
 
 log = logging.getLogger(__name__)
 
@@ -25,7 +25,7 @@ class LinePublisher:
     def people(self, people: Sequence[Person]) -> None:
         """Only events are printed."""
 
-    def publish(self, event: Event) -> None:
+    def publish(self, event: Event, image: Image | None = None) -> None:
         """Print one event."""
         sys.stdout.write(msgspec.json.encode(event_payload(event, self._device, self._model)).decode() + "\n")
         sys.stdout.flush()
@@ -33,6 +33,13 @@ class LinePublisher:
     def health(self, health: Health) -> None:
         """Health is for the log here: standard output holds events alone."""
         log.debug("%.1f frames/s, %d seen, %d dropped", health.fps, health.frames_seen, health.frames_dropped)
+
+    def requests(self) -> Sequence[Request]:
+        """Commands come over MQTT alone."""
+        return ()
+
+    def respond(self, verb: str, response: bytes) -> None:
+        """There is nothing to answer."""
 
     def close(self) -> None:
         """Nothing to stop."""

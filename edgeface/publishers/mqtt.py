@@ -1,23 +1,27 @@
-"""Events over MQTT, by the contract: news that is never late, state that is retained, and a last will."""
+"""MQTT, by the contract: news that is never late, state that is retained, a last will, and commands handed on."""
 
 import logging
 import random
 import time
 from collections import deque
 from collections.abc import Sequence
+from queue import Empty, Full, Queue
 from threading import Event as Flag
 from threading import RLock, Thread
 from typing import Any
 
 import msgspec
 import paho.mqtt.client as paho
+from msgspec import Struct
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
 from edgeface import config, mqtt
 from edgeface.errors import ConfigError
+from edgeface.imaging import crop, encode_jpeg
+from edgeface.publishers.homeassistant import Announcement
 from edgeface.publishers.payloads import event_payload, health_payload, presence_payload
-from edgeface.types import Event, EventType, Health, Person
+from edgeface.types import MAX_REQUEST_BYTES, Event, EventType, Health, Image, Person, Request
 
 log = logging.getLogger(__name__)
 
@@ -38,6 +42,10 @@ class MqttPublisher:
     """Seconds after which a connection counts as good, and how many shorter ones in a row are suspicious."""
     MAX_IN_FLIGHT = 20
     """Events that a broker may leave unconfirmed before the others wait in the bounded queue."""
+    MAX_REQUESTS, LONGEST_VERB = 8, 64
+    """Commands that may wait for the loop; what comes beyond them, or with a longer name, is dropped."""
+    FACE_MARGIN, FACE_SIDE = 0.4, 480
+    """What is left around a face in its picture, in box sizes, and the picture's longest side in pixels."""
     MIN_PATIENCE = 5.0
     """Seconds without a confirmation after which a broker counts as hung, if ``max_event_age`` is shorter."""
 
@@ -49,7 +57,10 @@ class MqttPublisher:
         self._in_flight: list[tuple[paho.MQTTMessageInfo, Event]] = []
         self._events_dropped = 0
         self._people: dict[str, str] = {}
-        self._present: dict[str, tuple[str, str] | None] = {}
+        self._present: dict[str, str | None] = {}
+        self._last = "", 0.0
+        self._requests: Queue[Request] = Queue(self.MAX_REQUESTS)
+        self._announcement = Announcement(settings) if settings.homeassistant.enabled else None
         self._health: Health | None = None
         self._client: paho.Client | None = None
         self._ended = Flag()
@@ -72,18 +83,38 @@ class MqttPublisher:
         """Keep up who may be recognised: who is new or gone is not present."""
         with self._lock:
             now = {person.id: person.name for person in people}
+            gone = self._people.keys() - now.keys()
+            self._present = {key: person_id for key, person_id in self._present.items() if person_id not in gone}
             for person_id in now.keys() ^ self._people.keys():
                 if person_id not in self._present:
                     self._send(f"person/{person_id}/state", "OFF")
             self._people = now
+            self._send_presence()
+            if self._announcement:
+                self._announcement.change()
 
-    def publish(self, event: Event) -> None:
-        """Send an event now, or as soon as the broker is there."""
+    def publish(self, event: Event, image: Image | None = None) -> None:
+        """Send an event now, or as soon as the broker is there; its picture only now."""
         with self._lock:
+            self._send_image(event, image)
             self._waiting.append(event)
             self._trim()
             self._note(event)
             self._flush()
+
+    def requests(self) -> list[Request]:
+        """The commands that came in since the last call."""
+        found = []
+        while True:
+            try:
+                found.append(self._requests.get_nowait())
+            except Empty:
+                return found
+
+    def respond(self, verb: str, response: bytes) -> None:
+        """Answer a command, if the broker is there."""
+        with self._lock:
+            self._send(f"resp/{verb}", response)
 
     def health(self, health: Health) -> None:
         """Send the daemon's health, and keep it for the next connection."""
@@ -130,7 +161,9 @@ class MqttPublisher:
             client = mqtt.new_client(self._settings, self._client_id, reconnect=False)
             client.will_set(f"{self._base}/availability", "offline", qos=1, retain=True)
             client.on_connect, client.on_disconnect, client.on_publish = self._on_connect, self._on_disconnect, self._on_publish
-            client.connect(self._settings.host, mqtt.port(self._settings), self._settings.keepalive)
+            client.on_message, client.on_subscribe = self._on_message, self._on_subscribe
+            host, port, keepalive = self._settings.host, mqtt.port(self._settings), self._settings.keepalive
+            client.connect(host, port, keepalive, properties=self._connect_properties())
         except (OSError, ValueError, ConfigError) as error:  # a host that is no host name is a ValueError
             what = error if isinstance(error, ConfigError) else f"{mqtt.address(self._settings)} cannot be reached: {error}"
             self._complain(f"no broker: {what}")
@@ -141,6 +174,7 @@ class MqttPublisher:
         while not self._ended.wait(0.2):
             with self._lock:
                 self._flush()
+                self._announce()
                 waited = max((time.monotonic() - event.time for _, event in self._unacknowledged()), default=0.0)
             if waited > max(self._settings.max_event_age, self.MIN_PATIENCE):
                 self._complain(f"the broker at {mqtt.address(self._settings)} confirms nothing; connecting anew")
@@ -165,12 +199,52 @@ class MqttPublisher:
         with self._lock:
             self._client = client
             self._send("availability", "online", retain=True)
-            present = {entry[0] for entry in self._present.values() if entry}
-            for person_id in (*self._people, *(present - self._people.keys())):
+            present = set(filter(None, self._present.values()))
+            for person_id in self._people:
                 self._send(f"person/{person_id}/state", "ON" if person_id in present else "OFF")
             self._send_presence()
             self._send_health()
             self._flush()
+            if self._announcement:
+                self._announcement.change()
+        # Asked for before the announcement is sent: the broker then tells what it holds of an earlier one.
+        topics = [f"{self._base}/cmd/+"] if self._config.commands.allow else []
+        if self._announcement:
+            topics += [self._announcement.status, self._announcement.topic]
+        for topic in topics:
+            client.subscribe(topic, qos=1)
+
+    def _on_subscribe(self, _client: paho.Client, _data: Any, _number: int, reasons: Any, _properties: Any) -> None:
+        if any(reason.is_failure for reason in reasons):
+            self._complain(
+                "the broker refuses a subscription: commands and Home Assistant need its access control list to allow it"
+            )
+
+    def _on_message(self, _client: paho.Client, _data: Any, message: paho.MQTTMessage) -> None:
+        """Only hand on what came in: this is paho's thread, and the work is the loop's."""
+        announcement = self._announcement
+        if announcement and message.topic == announcement.status:
+            if message.payload == b"online":
+                with self._lock:
+                    announcement.change()
+        elif announcement and message.topic == announcement.topic:
+            with self._lock:
+                announcement.recall(bytes(message.payload))
+        elif not message.retain:
+            verb = message.topic.removeprefix(f"{self._base}/cmd/")
+            try:
+                if len(verb) <= self.LONGEST_VERB:
+                    self._requests.put_nowait(Request(verb, bytes(message.payload[: MAX_REQUEST_BYTES + 1])))
+            except Full:
+                log.debug("mqtt: too many commands at once; %s is dropped", verb)
+
+    def _connect_properties(self) -> Properties | None:
+        """By MQTT 5, a broker can be told to send nothing that we would not read."""
+        if self._settings.protocol != "5":
+            return None
+        properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
+        properties.MaximumPacketSize = 2 * MAX_REQUEST_BYTES
+        return properties
 
     def _on_disconnect(self, _client: paho.Client, _data: Any, _flags: Any, reason: Any, _properties: Any) -> None:
         if reason.value == SESSION_TAKEN_OVER:
@@ -228,16 +302,31 @@ class MqttPublisher:
             if event.person_id:
                 self._send(f"person/{event.person_id}/state", "OFF")
         else:
-            self._present[key] = (event.person_id, event.name or "") if event.person_id else None
+            self._present[key] = event.person_id
             if event.person_id:
-                self._people[event.person_id] = event.name or ""
+                self._people.setdefault(event.person_id, event.name or "")
+                self._last = event.person_id, event.wall
                 self._send(f"person/{event.person_id}/state", "ON")
         self._send_presence()
 
     def _send_presence(self) -> None:
-        people = sorted({entry for entry in self._present.values() if entry})
-        unknown = sum(entry is None for entry in self._present.values())
-        self._send(f"{self._camera}/presence", presence_payload(people, unknown, time.time()), retain=True)
+        present = set(filter(None, self._present.values())) & self._people.keys()
+        people = sorted((person_id, self._people[person_id]) for person_id in present)
+        unknown = sum(person_id is None for person_id in self._present.values())
+        who, when = self._last
+        last = (who, self._people[who], when) if who in self._people else None
+        payload = presence_payload(people, unknown, last, time.time())
+        self._send(f"{self._camera}/presence", payload, retain=True)
+
+    def _send_image(self, event: Event, image: Image | None) -> None:
+        if self._settings.images and self._client is not None and image is not None and event.box is not None:
+            jpeg, _ = encode_jpeg(crop(image, event.box, self.FACE_MARGIN), self.FACE_SIDE)
+            self._send(f"image/{self._camera}", jpeg, qos=0)
+
+    def _announce(self) -> None:
+        message = self._announcement.due(self._people) if self._announcement and self._client else None
+        if self._announcement and self._client and message:
+            self._client.publish(self._announcement.topic, message, 1, retain=True)
 
     def _send_health(self) -> None:
         if self._health is not None:
@@ -247,11 +336,11 @@ class MqttPublisher:
             self._send("health", payload, qos=0, retain=True)
 
     def _send(
-        self, topic: str, payload: str | dict[str, Any], *, qos: int = 1, retain: bool = False, expiry: int = 0
+        self, topic: str, payload: str | bytes | Struct, *, qos: int = 1, retain: bool = False, expiry: int = 0
     ) -> paho.MQTTMessageInfo | None:
         if self._client is None:
             return None
-        data = payload if isinstance(payload, str) else msgspec.json.encode(payload)
+        data = msgspec.json.encode(payload) if isinstance(payload, Struct) else payload
         properties = None
         if expiry and self._settings.protocol == "5":
             properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]

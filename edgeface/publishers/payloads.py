@@ -1,27 +1,7 @@
-"""What stands on the wire: version 1 of the contract."""
+"""What stands on the wire: version 1 of the contract. ``edgeface mqtt docs`` makes reference and schemas of these types."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict
 from datetime import UTC, datetime
-from typing import Any
-
-from edgeface.events import KeptEvent
-from edgeface.types import Decision, Event, Health, Observation
-
-SCHEMA = 1
-OPTIONAL = (
-    "track_id",
-    "person_id",
-    "name",
-    "score",
-    "threshold",
-    "margin",
-    "probability",
-    "votes",
-    "quality",
-    "seconds",
-    "reason",
-)
 DIGITS = {"score": 4, "threshold": 4, "margin": 4, "probability": 3, "quality": 3, "seconds": 1}
 
 
@@ -30,28 +10,20 @@ def timestamp(wall: float) -> str:
     return datetime.fromtimestamp(wall, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
-def event_payload(event: Event, device: str, model: str) -> dict[str, Any]:
-    """An event as a JSON object; fields that do not apply are left out."""
-    payload: dict[str, Any] = {
-        "schema": SCHEMA,
-        "event_type": str(event.event_type),
-        "event_id": event.event_id,
-        "ts": timestamp(event.wall),
-        "device": device,
-        "camera": event.camera,
-    }
-    for name in OPTIONAL:
-        value = getattr(event, name)
-        if value is not None:
-            payload[name] = round(value, DIGITS[name]) if name in DIGITS else value
-    if event.box is not None and event.frame_size is not None:
-        box = event.box
-        payload["box"] = [round(box.left), round(box.top), round(box.width), round(box.height)]
-        payload["frame_size"] = list(event.frame_size)
-    if event.corrected is not None:
-        payload["corrected"] = asdict(event.corrected)
-    payload["model"] = model
-    return payload
+def event_payload(event: Event, device: str, model: str) -> EventPayload:
+    """An event with the fields of its type."""
+    shape = EVENTS[event.event_type]
+    values = {name: _short(name, getattr(event, name, None)) for name in shape.__struct_fields__}
+    given = {name: value for name, value in values.items() if value is not None}
+    return shape(**given, schema=SCHEMA, ts=timestamp(event.wall), device=device, model=model)
+
+
+def _short(name: str, value: Any) -> Any:
+    if isinstance(value, Box):
+        return round(value.left), round(value.top), round(value.width), round(value.height)
+    if isinstance(value, Correction):
+        return Corrected(value.event_id, value.person_id, value.name)
+    return round(value, DIGITS[name]) if value and name in DIGITS else value
 
 
 def kept_event_payload(event: KeptEvent, names: Mapping[str, str]) -> dict[str, Any]:
@@ -69,42 +41,45 @@ def kept_event_payload(event: KeptEvent, names: Mapping[str, str]) -> dict[str, 
     }
 
 
-def presence_payload(people: Iterable[tuple[str, str]], unknown: int, wall: float) -> dict[str, Any]:
-    """Who is in front of a camera: (id, name) of each person, and how many strangers."""
-    listed = [{"id": person_id, "name": name} for person_id, name in people]
-    return {"schema": SCHEMA, "ts": timestamp(wall), "people": listed, "unknown": unknown}
+def presence_payload(
+    people: Iterable[tuple[str, str]], unknown: int, last: tuple[str, str, float] | None, wall: float
+) -> PresencePayload:
+    """Who is in front of a camera: (id, name) of each person, how many strangers, and (id, name, when) of who came last."""
+    latest = LastPerson(last[0], last[1], timestamp(last[2])) if last else None
+    present = [NamedPerson(*person) for person in people]
+    return PresencePayload(schema=SCHEMA, ts=timestamp(wall), people=present, unknown=unknown, last=latest)
 
 
-def health_payload(health: Health, wall: float, queue: int, events_dropped: int) -> dict[str, Any]:
+def health_payload(health: Health, wall: float, queue: int, events_dropped: int) -> HealthPayload:
     """The daemon's health; ``queue`` and ``events_dropped`` are the publisher's own."""
-    return {
-        "schema": SCHEMA,
-        "ts": timestamp(wall),
-        "version": health.version,
-        "uptime": round(health.uptime, 1),
-        "fps": round(health.fps, 2),
-        "frames_seen": health.frames_seen,
-        "frames_dropped": health.frames_dropped,
-        "camera": health.camera,
-        "camera_state": health.camera_state,
-        "camera_reason": health.camera_reason,
-        "model": health.model,
-        "gallery_size": health.people,
-        "templates": health.templates,
-        "rss_mb": round(health.rss_mb, 1),
-        "cpu": round(health.cpu, 3),
-        "temperature": health.temperature,
-        "throttled": health.throttled,
-        "queue_length": queue,
-        "events_dropped": events_dropped,
-    }
+    return HealthPayload(
+        schema=SCHEMA,
+        ts=timestamp(wall),
+        version=health.version,
+        uptime=round(health.uptime, 1),
+        fps=round(health.fps, 2),
+        frames_seen=health.frames_seen,
+        frames_dropped=health.frames_dropped,
+        camera=health.camera,
+        camera_state=health.camera_state,
+        camera_reason=health.camera_reason,
+        model=health.model,
+        gallery_size=health.people,
+        templates=health.templates,
+        rss_mb=round(health.rss_mb, 1),
+        cpu=round(health.cpu, 3),
+        temperature=health.temperature,
+        throttled=health.throttled,
+        queue_length=queue,
+        events_dropped=events_dropped,
+    )
 
 
 def face_payload(seen: Observation) -> dict[str, Any]:
     """A face of a still picture; it has a name only if it was accepted."""
-    box, match = seen.face.box, seen.match
+    match = seen.match
     found: dict[str, Any] = {
-        "box": [round(box.left), round(box.top), round(box.width), round(box.height)],
+        "box": _pixels(seen.face.box),
         "landmarks": [[round(float(x), 1), round(float(y), 1)] for x, y in seen.face.landmarks],
         "quality": round(seen.quality, 3),
     }

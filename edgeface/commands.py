@@ -1,0 +1,340 @@
+"""Commands over MQTT: a request that anybody may have sent -> work between two frames -> one answer."""
+
+import base64
+import binascii
+import logging
+import time
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Annotated, Any, Generic, TypeAlias, TypeVar
+
+import msgspec
+from msgspec import UNSET, Meta, Struct, UnsetType
+
+from edgeface import config
+from edgeface.enrolment import Enrolment, Report, Sitting
+from edgeface.errors import CameraError, EdgefaceError, ImageError
+from edgeface.gallery import Gallery
+from edgeface.imaging import decode_image, encode_jpeg, image_size
+from edgeface.interfaces import Publisher
+from edgeface.publishers.payloads import SCHEMA, Camera, Count, NamedPerson, Schema, Time, timestamp
+from edgeface.types import MAX_REQUEST_BYTES, Frame, Gap, Image, Request
+
+MAX_PIXELS = 16 * 10**6
+SNAPSHOT_SIDE = 1280
+PATIENCE = 10.0
+"""Seconds that a snapshot waits for a frame."""
+
+log = logging.getLogger(__name__)
+T = TypeVar("T")
+Who = Annotated[str, Meta(max_length=200, description="a name, or better an id", examples=["p_f8e6d06ed6e2f474"])]
+
+
+class BareRequest(Struct, frozen=True, kw_only=True):
+    """What every request has."""
+
+    id: Annotated[
+        str, Meta(pattern="^[ -~]{1,64}$", description="any text of printable ASCII; the answer repeats it", examples=["7f3a"])
+    ]
+
+
+class EnrollRequest(BareRequest, frozen=True, kw_only=True):
+    """Enrol who stands before the camera, or the one face of a photo."""
+
+    name: Annotated[str, Meta(max_length=200, description="the person; who is enrolled gains templates", examples=["Anna"])]
+    image: Annotated[
+        Annotated[str, Meta(max_length=MAX_REQUEST_BYTES)] | None,
+        Meta(
+            description="a JPEG in base64, of 16 megapixels and 6 MB with all else at most; without it, views of the camera",
+            examples=[None],
+        ),
+    ] = None
+    count: Annotated[int, Meta(ge=1, le=20, description="views to take of the camera", examples=[5])] = 5
+    timeout: Annotated[float, Meta(ge=1, le=300, description="seconds to wait for them", examples=[60.0])] = 60.0
+    force: Annotated[bool, Meta(description="though the face is known under another name", examples=[False])] = False
+
+
+class RenameRequest(BareRequest, frozen=True, kw_only=True):
+    """Give a person another name."""
+
+    person: Who
+    name: Annotated[str, Meta(max_length=200, description="the new name", examples=["Anna B."])]
+
+
+class ForgetRequest(BareRequest, frozen=True, kw_only=True):
+    """Erase a person and all their templates."""
+
+    person: Who
+
+
+class PeopleRequest(BareRequest, frozen=True, kw_only=True):
+    """Say who is enrolled."""
+
+
+class SnapshotRequest(BareRequest, frozen=True, kw_only=True):
+    """Take a picture."""
+
+
+class Refused(Struct, frozen=True):
+    """An image that was not used."""
+
+    path: str
+    reason: str
+
+
+class Enrolled(NamedPerson, frozen=True):
+    """The person, and what became of each image."""
+
+    templates: Annotated[Count, Meta(description="templates of the person in all", examples=[5])]
+    accepted: Annotated[list[str], Meta(description="images that were used", examples=[["view 1", "view 2"]])]
+    refused: Annotated[list[Refused], Meta(description="images that were not, with the reason of each", examples=[[]])]
+
+
+class ListedPerson(NamedPerson, frozen=True):
+    """A person as in ``edgeface people list``."""
+
+    templates: Count
+    enrolled: Time
+
+
+class People(Struct, frozen=True):
+    """Who is enrolled."""
+
+    people: Annotated[
+        list[ListedPerson],
+        Meta(
+            description="everybody, by name",
+            examples=[
+                [{"id": "p_f8e6d06ed6e2f474", "name": "Anna", "templates": 5, "enrolled": "2026-11-24T10:15:07.238Z"}],
+            ],
+        ),
+    ]
+
+
+class Snapshot(Struct, frozen=True, kw_only=True):
+    """What the camera sees."""
+
+    camera: Camera
+    taken: Time
+    width: Annotated[Count, Meta(description="pixels; larger frames are scaled to 1280", examples=[640])]
+    height: Annotated[Count, Meta(description="pixels", examples=[480])]
+    image: Annotated[str, Meta(description="a JPEG in base64", examples=["/9j/4AAQ"])]
+
+
+class Answer(Struct, Generic[T], frozen=True, kw_only=True):
+    """The answer to a request: ``ok`` with its ``result``, or not ``ok`` with the ``error``."""
+
+    schema: Schema
+    ts: Time
+    id: Annotated[str | None, Meta(description="that of the request; null if it had none to be read", examples=["7f3a"])]
+    ok: Annotated[bool, Meta(description="whether it was done", examples=[True])]
+    result: T | UnsetType = UNSET
+    error: Annotated[str, Meta(description="why not, in one line")] | UnsetType = UNSET
+
+
+Moment: TypeAlias = Frame | Gap
+Work: TypeAlias = Generator[None, Moment, Struct]
+"""Work that needs the camera: sent every moment until it returns its result."""
+
+
+@dataclass(frozen=True, slots=True)
+class Verb:
+    """What can be asked for: how it is asked, what comes back, and the work, done at once or over moments."""
+
+    request: type[BareRequest]
+    result: type[Struct]
+    work: Callable[["Commands", Any], Struct | Work]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Job:
+    verb: str
+    id: str | None
+    work: Work
+
+
+class Commands:
+    """Serves the commands that the settings allow, in the daemon's loop.
+
+    A request that is malformed, too large, not allowed or one too many is answered with its error; nothing that a request
+    holds ends the loop.
+    """
+
+    def __init__(
+        self, settings: config.Commands, publisher: Publisher, enrolment: Enrolment, gallery: Gallery, camera: str
+    ) -> None:
+        self._allow, self._publisher = settings.allow, publisher
+        self._enrolment, self._gallery, self._camera = enrolment, gallery, camera
+        self._rate = Rate(settings.per_minute)
+        self._jobs: list[_Job] = []
+
+    def serve(self, moment: Moment) -> None:
+        """Take up what came in, and go on with what takes several moments."""
+        for request in self._publisher.requests():
+            self._start(request)
+        for job in tuple(self._jobs):
+            self._go_on(job, moment)
+
+    def close(self) -> None:
+        """Tell those who still wait that nothing comes any more."""
+        for job in self._jobs:
+            self._answer(job.verb, job.id, error="the daemon is stopping")
+        self._jobs.clear()
+
+    def _start(self, request: Request) -> None:
+        request_id = _id(request.payload)
+        if not self._rate.allows(time.monotonic()):  # not worth a line in the log: there may be many
+            self._respond(request.verb, request_id, error=f"too many requests: commands.per_minute is {self._rate.per_minute}")
+            return
+        with self._refusing(request.verb, request_id):
+            verb = VERBS.get(request.verb)
+            if verb is None:
+                raise EdgefaceError(f"there is no such command; there are {', '.join(VERBS)}")
+            if request.verb not in self._allow:
+                raise EdgefaceError("not allowed: commands.allow in the settings does not name it")
+            outcome = verb.work(self, _decode(request.payload, verb.request))
+            if isinstance(outcome, Generator):
+                next(outcome)
+                self._jobs.append(_Job(request.verb, request_id, outcome))
+            else:
+                self._answer(request.verb, request_id, result=outcome)
+
+    def _go_on(self, job: _Job, moment: Moment) -> None:
+        with self._refusing(job.verb, job.id):
+            try:
+                job.work.send(moment)
+            except StopIteration as end:
+                self._jobs.remove(job)
+                self._answer(job.verb, job.id, result=end.value)
+            except BaseException:
+                self._jobs.remove(job)
+                raise
+
+    @contextmanager
+    def _refusing(self, verb: str, request_id: str | None) -> Generator[None, None, None]:
+        """Let an error be the answer."""
+        try:
+            yield
+        except EdgefaceError as error:
+            self._answer(verb, request_id, error=" ".join(str(error).split()))
+        except Exception:  # a stranger's bytes must not stop the daemon, whatever they have found
+            log.exception("the command %r failed", verb)
+            self._answer(verb, request_id, error="it failed inside; the log has more")
+
+    def _answer(
+        self, verb: str, request_id: str | None, *, result: Struct | UnsetType = UNSET, error: str | UnsetType = UNSET
+    ) -> None:
+        """The one place that knows how every command ended."""
+        log.info("command %r: %s", verb, "done" if error is UNSET else error)
+        self._respond(verb, request_id, result=result, error=error)
+
+    def _respond(
+        self, verb: str, request_id: str | None, *, result: Struct | UnsetType = UNSET, error: str | UnsetType = UNSET
+    ) -> None:
+        answer = Answer(schema=SCHEMA, ts=timestamp(time.time()), id=request_id, ok=error is UNSET, result=result, error=error)
+        self._publisher.respond(verb, msgspec.json.encode(answer))
+
+    def _enroll(self, request: EnrollRequest) -> Struct | Work:
+        if request.image is not None:
+            photo = _photo(request.image)
+            return _enrolled(self._enrolment.enroll(request.name, [("image", photo)], force=request.force))
+        if any(job.verb == "enroll" for job in self._jobs):
+            raise EdgefaceError("somebody else is being enrolled now")
+        return self._sit(request)
+
+    def _sit(self, request: EnrollRequest) -> Work:
+        sitting = Sitting(self._enrolment, request.name, request.count, force=request.force)
+        moment = yield
+        deadline = moment.time + request.timeout
+        while not (sitting.look(moment) and sitting.complete) and moment.time < deadline:
+            moment = yield
+        sitting.end(request.timeout)
+        return _enrolled(self._enrolment.enroll(request.name, sitting.views, force=request.force))
+
+    def _rename(self, request: RenameRequest) -> Struct:
+        person = self._gallery.rename(request.person, request.name)
+        return NamedPerson(person.id, person.name)
+
+    def _forget(self, request: ForgetRequest) -> Struct:
+        person = self._gallery.forget(request.person)
+        return NamedPerson(person.id, person.name)
+
+    def _people(self, _request: BareRequest) -> Struct:
+        people = self._gallery.people()
+        return People([ListedPerson(one.id, one.name, one.templates, timestamp(one.enrolled)) for one in people])
+
+    def _snapshot(self, _request: BareRequest) -> Work:
+        moment = yield
+        deadline = moment.time + PATIENCE
+        while isinstance(moment, Gap):
+            if moment.lost or moment.time > deadline:
+                raise CameraError(f"no frame: {moment.lost or 'the camera is silent'}")
+            moment = yield
+        jpeg, (width, height) = encode_jpeg(moment.image, SNAPSHOT_SIDE)
+        image = base64.b64encode(jpeg).decode()
+        return Snapshot(camera=self._camera, taken=timestamp(moment.wall), width=width, height=height, image=image)
+
+
+VERBS = {
+    "enroll": Verb(EnrollRequest, Enrolled, Commands._enroll),
+    "rename": Verb(RenameRequest, NamedPerson, Commands._rename),
+    "forget": Verb(ForgetRequest, NamedPerson, Commands._forget),
+    "people": Verb(PeopleRequest, People, Commands._people),
+    "snapshot": Verb(SnapshotRequest, Snapshot, Commands._snapshot),
+}
+
+
+class Rate:
+    """So many a minute, after some silence up to ten at once."""
+
+    BURST = 10.0
+
+    def __init__(self, per_minute: int) -> None:
+        self.per_minute = per_minute
+        self._left, self._time = self.BURST, 0.0
+
+    def allows(self, now: float) -> bool:
+        """Whether there may be one more now; ``now`` is monotonic seconds."""
+        self._left = min(self.BURST, self._left + (now - self._time) * self.per_minute / 60)
+        self._time = now
+        if self._left < 1:
+            return False
+        self._left -= 1
+        return True
+
+
+def _decode(payload: bytes, shape: type[BareRequest]) -> BareRequest:
+    if len(payload) > MAX_REQUEST_BYTES:
+        raise EdgefaceError(f"the request is over {MAX_REQUEST_BYTES // 2**20} MB")
+    try:
+        return msgspec.json.decode(payload, type=shape)
+    except (msgspec.MsgspecError, ValueError, RecursionError) as error:
+        raise EdgefaceError(f"malformed request: {error}") from None
+
+
+def _id(payload: bytes) -> str | None:
+    try:
+        return _decode(payload, BareRequest).id
+    except EdgefaceError:
+        return None
+
+
+def _photo(text: str) -> Image:
+    try:
+        data = base64.b64decode(text, validate=True)
+    except (binascii.Error, ValueError):
+        raise ImageError("image is not base64") from None
+    size = image_size(data) if data.startswith(b"\xff\xd8\xff") else None
+    if size is None:
+        raise ImageError("image is not a JPEG")
+    if size[0] * size[1] > MAX_PIXELS:
+        raise ImageError(f"image: {size[0]} x {size[1]} pixels is too large, the limit is {MAX_PIXELS // 10**6} megapixels")
+    return decode_image(data, "image")
+
+
+def _enrolled(report: Report) -> Enrolled:
+    if report.person is None:
+        raise ImageError("nobody was enrolled: " + "; ".join(reason for _, reason in report.refused))
+    refused = [Refused(path, reason) for path, reason in report.refused]
+    return Enrolled(report.person.id, report.person.name, report.person.templates, report.accepted, refused)

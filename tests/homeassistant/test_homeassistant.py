@@ -1,0 +1,273 @@
+"""A real Home Assistant with a real broker and a whole daemon: one story, told in order."""
+
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import urllib.error
+import urllib.parse
+import urllib.request
+from pathlib import Path
+
+import pytest
+from broker import PASSWORD, USER, Broker, eventually, free_port, needs_broker
+from theatre import EMPTY, enroll, running, settings
+
+from edgeface import build
+from edgeface.imaging import load_image
+from edgeface.modelcard import load_card
+
+PYTHON = os.environ.get("EDGEFACE_HOMEASSISTANT", "")
+ROOT = Path(__file__).parent.parent.parent
+PATIENCE = 90.0
+pytestmark = [
+    pytest.mark.homeassistant,
+    pytest.mark.skipif(
+        not PYTHON, reason="EDGEFACE_HOMEASSISTANT names no Python with Home Assistant: tests/homeassistant/run"
+    ),
+    needs_broker,
+]
+CONFIGURATION = """
+homeassistant: {{name: test, latitude: 0, longitude: 0, elevation: 0, time_zone: UTC, unit_system: metric, currency: EUR}}
+http: {{server_host: 127.0.0.1, server_port: {port}}}
+api:
+config:
+frontend:
+automation: !include automations.yaml
+logger: {{default: warning}}
+"""
+NOT_OURS = (
+    r"\[homeassistant.bootstrap\] Skipping pip|\[homeassistant.components.network\]|setup of component analytics"  # no network
+    r"|\[homeassistant.components.mqtt.client\]|\[homeassistant\] Error doing job: Task exception"  # the broker was killed
+)
+ENTITIES = {
+    "event.edgeface_door_face",
+    "binary_sensor.edgeface_door_anna",
+    "binary_sensor.edgeface_door_unknown_face",
+    "sensor.edgeface_door_last_person",
+    "sensor.edgeface_door_frame_rate",
+    "sensor.edgeface_door_temperature",
+    "sensor.edgeface_door_camera",
+    "image.edgeface_door_latest_face",
+}
+ANNA, STRANGER = "binary_sensor.edgeface_door_anna", "binary_sensor.edgeface_door_unknown_face"
+
+
+class HomeAssistant:
+    """One Home Assistant, set up over its own API as its owner would."""
+
+    def __init__(self, folder):
+        self.folder, self.port = folder, free_port()
+        self._token, self._process = "", None
+        folder.mkdir()
+        (folder / "configuration.yaml").write_text(CONFIGURATION.format(port=self.port))
+        (folder / "automations.yaml").write_text("[]")
+
+    def start(self):
+        environment = {name: value for name, value in os.environ.items() if name not in ("VIRTUAL_ENV", "PYTHONPATH")}
+        environment |= {"HOME": str(self.folder), "PATH": f"{Path(PYTHON).parent}:{environment['PATH']}"}
+        command = [PYTHON, "-m", "homeassistant", "-c", self.folder, "--log-no-color", "--skip-pip"]
+        with (self.folder / "out").open("ab") as log:
+            self._process = subprocess.Popen(command, stdout=log, stderr=log, env=environment)
+        assert eventually(self._up, 2 * PATIENCE), self.log()
+
+    def stop(self):
+        self._process.send_signal(signal.SIGTERM)
+        self._process.wait(60)
+
+    def _up(self):
+        assert self._process.poll() is None, self.log()
+        try:
+            return self.call("/api/onboarding") is not None
+        except OSError:
+            return False
+
+    def log(self):
+        return (self.folder / "out").read_text()
+
+    def call(self, path, data=None, *, form=False):
+        body = None if data is None else urllib.parse.urlencode(data).encode() if form else json.dumps(data).encode()
+        headers = {"Authorization": f"Bearer {self._token}"} if self._token else {}
+        headers["Content-Type"] = "application/x-www-form-urlencoded" if form else "application/json"
+        request = urllib.request.Request(f"http://127.0.0.1:{self.port}{path}", body, headers)
+        with urllib.request.urlopen(request, timeout=30) as response:
+            text = response.read()
+        return json.loads(text) if response.headers.get_content_type() == "application/json" else text
+
+    def onboard(self, broker):
+        """Make the owner, and give the address of the broker."""
+        client = f"http://127.0.0.1:{self.port}/"
+        owner = {"client_id": client, "name": "o", "username": "o", "password": "a password", "language": "en"}
+        code = self.call("/api/onboarding/users", owner)["auth_code"]
+        grant = {"client_id": client, "grant_type": "authorization_code", "code": code}
+        self._token = self.call("/auth/token", grant, form=True)["access_token"]
+        flow = self.call("/api/config/config_entries/flow", {"handler": "mqtt", "show_advanced_options": False})
+        access = {"broker": "127.0.0.1", "port": broker.port, "username": USER, "password": PASSWORD}
+        if any(field.get("name") == "other_settings" for field in flow["data_schema"]):  # since 2026.11
+            access |= {"protocol": "5", "other_settings": {"set_client_cert": False, "set_ca_cert": "off"}}
+        assert self.call(f"/api/config/config_entries/flow/{flow['flow_id']}", access)["type"] == "create_entry"
+
+    def automate(self, example):
+        """Take over the automations of an example."""
+        shutil.copy(example, self.folder / "automations.yaml")
+        self.call("/api/services/automation/reload", {})
+
+    def states(self):
+        """Our entities and their states."""
+        return {each["entity_id"]: each for each in self.call("/api/states") if "edgeface_door" in each["entity_id"]}
+
+    def state(self, entity):
+        return self.states().get(entity, {}).get("state")
+
+    def render(self, template):
+        return self.call("/api/template", {"template": template}).decode()
+
+    def all_available(self, entities=ENTITIES):
+        states = self.states()
+        return entities <= states.keys() and "unavailable" not in {each["state"] for each in states.values()}
+
+
+class House:
+    """The broker, Home Assistant, and a device at whose door a test puts people; Obama is enrolled as Anna."""
+
+    def __init__(self, folder, photos):
+        self.broker = Broker(folder / "broker").start()
+        self.ear = self.broker.listen("#")
+        commands = {"allow": ["rename", "forget"]}
+        self.config = settings(folder, self.broker, mqtt={"images": True}, homeassistant={"enabled": True}, commands=commands)
+        self.person = enroll(self.config, "Anna", photos / "obama_portrait.jpg")
+        self.anna, self.stranger = load_image(photos / "obama_portrait.jpg"), load_image(photos / "collins_portrait.jpg")
+        self.assistant = HomeAssistant(folder / "homeassistant")
+        self._daemon = running(self.config)
+        self.stage = self._daemon.__enter__()
+
+    def stop_daemon(self):
+        if self._daemon:
+            self._daemon.__exit__(None, None, None)
+            self._daemon = None
+
+    def close(self):
+        self.stop_daemon()
+        self.assistant.stop()
+        self.broker.close()
+
+
+@pytest.fixture(scope="module")
+def house(tmp_path_factory):
+    built = House(tmp_path_factory.mktemp("house"), ROOT / "edgeface/demo/photos")
+    try:
+        built.assistant.start()
+        built.assistant.onboard(built.broker)
+        built.assistant.automate(ROOT / "examples/home-assistant-automations.yaml")
+        yield built
+    finally:
+        built.close()
+
+
+def test_the_device_and_its_entities_are_discovered(house):
+    assistant = house.assistant
+    assert eventually(assistant.all_available, PATIENCE), (assistant.states(), assistant.log())
+    assert set(assistant.states()) == ENTITIES
+    device = f"device_id('{ANNA}')"
+    assert assistant.render("{{ device_attr(%s, 'name') }}" % device) == "edgeface door"  # noqa: UP031
+    assert int(assistant.render("{{ device_entities(%s) | count }}" % device)) == len(ENTITIES)  # noqa: UP031
+    assert assistant.states()[ANNA]["attributes"]["friendly_name"] == "edgeface door Anna"
+    assert {assistant.state(ANNA), assistant.state(STRANGER)} == {"off"}
+    assert eventually(lambda: assistant.state("sensor.edgeface_door_camera") == "ok")
+    assert eventually(lambda: float(assistant.state("sensor.edgeface_door_frame_rate")) > 0, PATIENCE)
+
+
+def test_an_event_reaches_the_entities_and_the_automations_of_the_examples(house):
+    assistant = house.assistant
+    house.stage.scene = house.anna
+    assert eventually(lambda: assistant.state(ANNA) == "on"), assistant.log()
+    assert eventually(lambda: assistant.state("sensor.edgeface_door_last_person") == "Anna")
+    event = assistant.states()["event.edgeface_door_face"]["attributes"]
+    assert (event["event_type"], event["name"], event["person_id"]) == ("recognized", "Anna", house.person)
+    picture = assistant.states()["image.edgeface_door_latest_face"]["attributes"]["entity_picture"]
+    assert assistant.call(picture).startswith(b"\xff\xd8\xff")
+    assert eventually(lambda: "Anna is home" in house.ear.on("home/announcements"))
+    assert eventually(lambda: assistant.call("/api/states/automation.say_who_is_at_the_door")["attributes"]["last_triggered"])
+
+    house.stage.scene = house.stranger
+    assert eventually(lambda: assistant.state(STRANGER) == "on")
+    house.ear.wait(lambda message: message.payload == b"Somebody unknown is at the door (camera front)")
+    house.stage.scene = EMPTY
+    assert eventually(lambda: (assistant.state(ANNA), assistant.state(STRANGER)) == ("off", "off"))
+
+
+def test_a_person_renamed_changes_the_name_of_the_entity(house):
+    house.ear.say("edgeface/door/cmd/rename", {"id": "1", "person": "Anna", "name": "Änne B."})
+    named = lambda: house.assistant.states()[ANNA]["attributes"]["friendly_name"]  # noqa: E731
+    assert eventually(lambda: named() == "edgeface door Änne B."), named()
+    assert set(house.assistant.states()) == ENTITIES
+    assert eventually(lambda: house.assistant.state("sensor.edgeface_door_last_person") == "Änne B.")
+
+
+def test_who_is_enrolled_gets_an_entity_and_who_is_forgotten_loses_it(house):
+    enroll(house.config, "ANNA", ROOT / "edgeface/demo/photos/biden_portrait.jpg")
+    second = f"{ANNA}_2"
+    assert eventually(lambda: house.assistant.state(second) == "off")
+    house.ear.say("edgeface/door/cmd/forget", {"id": "2", "person": "ANNA"})
+    assert eventually(lambda: second not in house.assistant.states())
+    assert house.assistant.render(f"{{{{ device_id('{second}') }}}}") == "None"
+    assert set(house.assistant.states()) == ENTITIES
+
+
+def test_who_is_forgotten_while_the_daemon_is_not_running_loses_the_entity_too(house):
+    bert = "binary_sensor.edgeface_door_bert"
+    enroll(house.config, "Bert", ROOT / "edgeface/demo/photos/biden_portrait.jpg")
+    assert eventually(lambda: house.assistant.state(bert) == "off")
+    house.stop_daemon()
+    assert eventually(lambda: house.assistant.state(bert) == "unavailable")
+    gallery = build.gallery(house.config, load_card())
+    gallery.forget("Bert")
+    gallery.close()
+    house._daemon = running(house.config)
+    house.stage = house._daemon.__enter__()
+    assert eventually(lambda: bert not in house.assistant.states(), PATIENCE)
+    assert eventually(house.assistant.all_available, PATIENCE)
+
+
+def test_after_a_restart_of_home_assistant_nothing_is_unavailable(house):
+    house.stage.scene = house.anna
+    assert eventually(lambda: house.assistant.state(ANNA) == "on")
+    house.assistant.stop()
+    house.assistant.start()
+    assert eventually(house.assistant.all_available, PATIENCE), house.assistant.states()
+    assert set(house.assistant.states()) == ENTITIES
+    assert eventually(lambda: house.assistant.state(ANNA) == "on")  # though nothing happened since
+    assert house.assistant.state("sensor.edgeface_door_last_person") == "Änne B."
+
+
+def test_after_a_restart_of_the_broker_nothing_is_unavailable(house):
+    house.broker.kill()
+    assert eventually(lambda: house.assistant.state(ANNA) == "unavailable", PATIENCE)
+    (house.broker.folder / "mosquitto.db").unlink(missing_ok=True)  # a broker that has forgotten everything
+    house.broker.start()
+    assert eventually(house.assistant.all_available, PATIENCE), house.assistant.states()
+    house.stage.scene = EMPTY
+    assert eventually(lambda: house.assistant.state(ANNA) == "off")
+
+
+def test_clear_removes_the_device(house, tmp_path):
+    house.stop_daemon()
+    file = tmp_path / "edgeface.toml"
+    file.write_text(
+        f'[device]\nid = "door"\n[camera]\nname = "front"\n[mqtt]\nhost = "127.0.0.1"\nport = {house.broker.port}\n'
+        f'username = "{USER}"\npassword_file = "{house.broker.password_file}"\n'
+    )
+    command = [sys.executable, "-m", "edgeface", "--config", file, "mqtt", "clear"]
+    result = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, timeout=60)
+    assert "removed homeassistant/device/door/config" in result.stdout, result.stderr
+    assert eventually(lambda: house.assistant.states() == {})
+    assert house.assistant.render("{{ device_id('edgeface door') }}") == "None"
+
+
+def test_home_assistant_had_nothing_to_say_against_us(house):
+    lines = re.findall(r"^\S+ \S+ (?:WARNING|ERROR|CRITICAL) .*", house.assistant.log(), re.M)
+    assert [line for line in lines if not re.search(NOT_OURS, line)] == []
+    assert any("mqtt.client" in line for line in lines)  # of the broker that was killed: it does complain
