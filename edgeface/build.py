@@ -1,20 +1,26 @@
 """The one place that turns a configuration into objects."""
 
+import time
+from dataclasses import replace
 from pathlib import Path
 
 from edgeface import cameras, detectors, publishers
 from edgeface.config import Config
 from edgeface.daemon import Daemon, Outage
 from edgeface.embedding import Embedder
+from edgeface.errors import EdgefaceError
 from edgeface.gallery import Gallery
 from edgeface.heartbeat import Heartbeat
-from edgeface.interfaces import Camera
+from edgeface.interfaces import Camera, Publisher
 from edgeface.modelcard import SHIPPED, ModelCard
 from edgeface.pipeline import Pipeline
 from edgeface.presence import Presence
+from edgeface.types import Gap
 
 SAME_FAR, DIFFERENT_FAR = 1e-4, 0.05
 """False-accept rates of the two cosines by which tracks are joined and torn apart."""
+SECTIONS = {"device", "camera", "detector", "gallery", "matching", "presence", "mqtt", "metrics"}
+"""Those of which ``rebuilt`` knows whom they concern; any other is taken to concern everything."""
 
 
 def gallery(config: Config, card: ModelCard) -> Gallery:
@@ -38,9 +44,79 @@ def daemon(config: Config, model: Path = SHIPPED, camera: Camera | None = None) 
     people = gallery(config, card)
     eyes = pipeline(config, embedder, people)
     camera = camera or cameras.create(config.camera)
-    publisher = publishers.create("mqtt" if config.mqtt.host else "lines", config, card.digest)
-    presence = Presence(
-        config.camera.name, config.presence, same=card.threshold(SAME_FAR), different=card.threshold(DIFFERENT_FAR)
-    )
+    publisher = _publisher(config, card)
     heartbeat = Heartbeat(publisher, camera, config.camera.name, card.digest, lambda: eyes.templates)
-    return Daemon(camera, eyes, Outage(config.camera.name), presence, publisher, heartbeat, people)
+    return Daemon(camera, eyes, Outage(config.camera.name), _presence(config, card), publisher, heartbeat, people)
+
+
+def changed(before: Config, now: Config) -> set[str]:
+    """The sections in which two configurations differ."""
+    return {name for name in Config.__struct_fields__ if getattr(before, name) != getattr(now, name)}
+
+
+def rebuilt(old: Daemon, before: Config, now: Config, model: Path = SHIPPED) -> Daemon:
+    """The running daemon with new settings: what they concern is built anew and takes over, the rest goes on.
+
+    Visits go on too, unless ``presence`` or ``camera.name`` has changed, or events go to a broker only now, or no more: then
+    everybody has left, for the subscribers of before, and whoever is still there is told anew.
+
+    Raises:
+        EdgefaceError: a part cannot be built; the old daemon is as it was.
+    """
+    sections = changed(before, now)
+    if not sections:
+        return old
+    if sections - SECTIONS:
+        sections = SECTIONS
+    card = load_card(model)
+    renamed = before.camera.name != now.camera.name
+    people = gallery(now, card) if "gallery" in sections else old.gallery
+    try:
+        eyes = pipeline(now, Embedder(model), people) if sections & {"gallery", "detector", "matching"} else old.pipeline
+        camera = cameras.create(now.camera) if "camera" in sections else old.camera
+        publisher = _publisher(now, card) if renamed or sections & {"device", "mqtt"} else old.publisher
+    except EdgefaceError:
+        if people is not old.gallery:
+            people.close()
+        raise
+    fresh = renamed or "presence" in sections or type(publisher) is not type(old.publisher)
+    presence = _presence(now, card) if fresh else old.presence
+    heartbeat = Heartbeat(publisher, camera, now.camera.name, card.digest, lambda: eyes.templates, old.heartbeat)
+    outage = Outage(now.camera.name) if renamed else old.outage
+    new = replace(
+        old,
+        camera=camera,
+        pipeline=eyes,
+        outage=outage,
+        presence=presence,
+        publisher=publisher,
+        heartbeat=heartbeat,
+        gallery=people,
+    )
+    _hand_over(old, new)
+    return new
+
+
+def _hand_over(old: Daemon, new: Daemon) -> None:
+    """Close the parts that are replaced; the camera and the broker's client id are free only then for the new ones."""
+    if new.presence is not old.presence:
+        for event in old.presence.close(Gap(time.monotonic(), time.time())):
+            old.publisher.publish(event)
+    if new.camera is not old.camera:
+        old.camera.close()
+        new.heartbeat.tally.dropped += old.camera.dropped
+    if new.publisher is not old.publisher:
+        old.publisher.close()
+        new.publisher.take_over(old.publisher)
+        new.publisher.open(new.pipeline.templates.people)
+    if new.gallery is not old.gallery:
+        old.gallery.close()
+
+
+def _publisher(config: Config, card: ModelCard) -> Publisher:
+    return publishers.create("mqtt" if config.mqtt.host else "lines", config, card.digest)
+
+
+def _presence(config: Config, card: ModelCard) -> Presence:
+    same, different = card.threshold(SAME_FAR), card.threshold(DIFFERENT_FAR)
+    return Presence(config.camera.name, config.presence, same=same, different=different)

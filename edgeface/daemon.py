@@ -1,18 +1,16 @@
 """The daemon: a frame becomes observations, observations become events, events are published."""
 
-import logging
 import signal
-from dataclasses import dataclass
+import time
+from dataclasses import dataclass, field
 
 from edgeface.gallery import Gallery
 from edgeface.heartbeat import Heartbeat
 from edgeface.interfaces import Camera, Publisher
+from edgeface.logs import log_event
 from edgeface.pipeline import Pipeline
 from edgeface.presence import Presence, new_event_id
 from edgeface.types import Event, EventType, Frame, Gap
-
-log = logging.getLogger(__name__)
-
 
 class Outage:
     """Notices when the camera is lost and when it is back."""
@@ -37,6 +35,19 @@ class Outage:
         return Event(kind, new_event_id(moment.wall), moment.wall, moment.time, self._camera, reason=reason, seconds=seconds)
 
 
+class Wishes:
+    """What the operating system asks for; a signal handler only notes it, and the loop obeys between two frames."""
+
+    def __init__(self) -> None:
+        self.stop = self.reload = False
+
+    def listen(self) -> None:
+        """Note SIGTERM and SIGINT as a wish to stop, SIGHUP as one to read the settings again."""
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: setattr(self, "stop", True))
+        signal.signal(signal.SIGHUP, lambda *_: setattr(self, "reload", True))
+
+
 @dataclass(frozen=True, slots=True)
 class Daemon:
     """The parts of a running daemon, as ``build.daemon`` puts them together."""
@@ -48,22 +59,35 @@ class Daemon:
     publisher: Publisher
     heartbeat: Heartbeat
     gallery: Gallery
+    wishes: Wishes = field(default_factory=Wishes)
 
     def run(self) -> None:
         """Watch until the camera ends or ``stop`` is called; always says goodbye to the subscribers."""
-        self.publisher.open(self.gallery.people())
-        self.heartbeat.ready()
+        self.open()
         try:
-            watch(self.camera, self.pipeline, self.outage, self.presence, self.publisher, self.heartbeat)
+            self.watch()
         finally:
-            self.heartbeat.stopping()
-            self.camera.close()
-            self.publisher.close()
-            self.gallery.close()
+            self.close()
+
+    def open(self) -> None:
+        """Start to publish, and tell systemd."""
+        self.publisher.open(self.pipeline.templates.people)
+        self.heartbeat.ready()
+
+    def watch(self) -> None:
+        """Watch until the camera ends or there is a wish; after one for a reload, it may be called again."""
+        watch(self.camera, self.pipeline, self.outage, self.presence, self.publisher, self.heartbeat, self.wishes)
+
+    def close(self) -> None:
+        """Say goodbye, to the subscribers first: a camera may take its time."""
+        self.heartbeat.stopping()
+        self.publisher.close()
+        self.camera.close()
+        self.gallery.close()
 
     def stop(self) -> None:
         """End ``run`` from a signal handler or another thread."""
-        self.camera.close()
+        self.wishes.stop = True
 
     def stop_on_signals(self) -> None:
         """Let SIGTERM and SIGINT end ``run`` cleanly."""
@@ -72,16 +96,30 @@ class Daemon:
 
 
 def watch(
-    camera: Camera, pipeline: Pipeline, outage: Outage, presence: Presence, publisher: Publisher, heartbeat: Heartbeat
+    camera: Camera,
+    pipeline: Pipeline,
+    outage: Outage,
+    presence: Presence,
+    publisher: Publisher,
+    heartbeat: Heartbeat,
+    wishes: Wishes,
 ) -> None:
-    """The loop: from the newest frame to its events, until the camera ends."""
+    """The loop: from the newest frame to its events, until the camera ends or there is a wish."""
     moment: Frame | Gap | None = None
     for moment in camera.frames():
+        began = time.perf_counter()
         observations = pipeline.observe(moment.image) if isinstance(moment, Frame) else []
-        for event in (*outage.update(moment), *presence.update(moment, observations)):
-            log.info("%s %s", event.event_type, event.name or event.reason or "")
+        took = time.perf_counter() - began
+        events = [*outage.update(moment), *presence.update(moment, observations)]
+        for event in events:
+            log_event(event)
             publisher.publish(event)
-        heartbeat.beat(moment)
+        heartbeat.beat(moment, took, len(observations), events)
+        if wishes.reload and not wishes.stop:
+            return
+        if wishes.stop:
+            break
     if moment is not None:
         for event in presence.close(moment):
+            log_event(event)
             publisher.publish(event)

@@ -7,8 +7,9 @@ from collections.abc import Sequence
 import msgspec
 
 from edgeface import config
+from edgeface.interfaces import Publisher
 from edgeface.publishers.payloads import event_payload
-from edgeface.types import Event, Health, Person
+from edgeface.types import Event, Health, Link, Person
 
 log = logging.getLogger(__name__)
 
@@ -18,6 +19,11 @@ class LinePublisher:
 
     def __init__(self, settings: config.Config, model: str) -> None:
         self._device, self._model = settings.device.id, model
+
+    @property
+    def link(self) -> Link:
+        """There is no broker."""
+        return Link()
 
     def open(self, people: Sequence[Person]) -> None:
         """Nothing to start."""
@@ -33,6 +39,9 @@ class LinePublisher:
     def health(self, health: Health) -> None:
         """Health is for the log here: standard output holds events alone."""
         log.debug("%.1f frames/s, %d seen, %d dropped", health.fps, health.frames_seen, health.frames_dropped)
+
+    def take_over(self, before: Publisher) -> None:
+        """Nothing ever waits to be printed."""
 
     def close(self) -> None:
         """Nothing to stop."""

@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Sequence
 from threading import Event as Flag
 from threading import RLock, Thread
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 import paho.mqtt.client as paho
@@ -16,8 +16,9 @@ from paho.mqtt.properties import Properties
 
 from edgeface import config, mqtt
 from edgeface.errors import ConfigError
+from edgeface.interfaces import Publisher
 from edgeface.publishers.payloads import event_payload, health_payload, presence_payload
-from edgeface.types import Event, EventType, Health, Person
+from edgeface.types import Event, EventType, Health, Link, Person
 
 log = logging.getLogger(__name__)
 
@@ -55,6 +56,7 @@ class MqttPublisher:
         self._ended = Flag()
         self._refused = False
         self._complaint = ""
+        self._state: Literal["connecting", "up", "down"] = "connecting"
         self._closing = Flag()
         self._thread = Thread(target=self._serve, name="mqtt", daemon=True)
         mqtt.new_client(self._settings, self._client_id)  # unreadable files are the user's to mend now, not in the thread
@@ -62,6 +64,18 @@ class MqttPublisher:
     @property
     def _client_id(self) -> str:
         return f"edgeface-{self._config.device.id}"
+
+    @property
+    def link(self) -> Link:
+        """How it stands with the broker, and why not well."""
+        with self._lock:
+            queue = len(self._waiting) + len(self._unacknowledged())
+            return Link(self._state, mqtt.address(self._settings), self._complaint or None, queue, self._events_dropped)
+
+    def take_over(self, before: Publisher) -> None:
+        """Go on with what waits in another of this kind, and with who is present."""
+        if isinstance(before, MqttPublisher):
+            self._waiting, self._present, self._events_dropped = before._waiting, before._present, before._events_dropped
 
     def open(self, people: Sequence[Person]) -> None:
         """Start connecting; ``people`` get an ``OFF`` whenever the broker is reached."""
@@ -134,6 +148,7 @@ class MqttPublisher:
         except (OSError, ValueError, ConfigError) as error:  # a host that is no host name is a ValueError
             what = error if isinstance(error, ConfigError) else f"{mqtt.address(self._settings)} cannot be reached: {error}"
             self._complain(f"no broker: {what}")
+            self._state = "down"
             return False
         if self._closing.is_set():
             return False
@@ -146,7 +161,7 @@ class MqttPublisher:
                 self._complain(f"the broker at {mqtt.address(self._settings)} confirms nothing; connecting anew")
                 break
         with self._lock:
-            reached, self._client = self._client is not None, None
+            reached, self._client, self._state = self._client is not None, None, "down"
             self._waiting.extendleft(event for _, event in reversed(self._unacknowledged()))
             self._in_flight.clear()
             self._trim()
@@ -161,7 +176,7 @@ class MqttPublisher:
             self._ended.set()
             return
         log.info("connected to the broker at %s", mqtt.address(self._settings))
-        self._complaint = ""
+        self._complaint, self._state = "", "up"
         with self._lock:
             self._client = client
             self._send("availability", "online", retain=True)
@@ -176,7 +191,7 @@ class MqttPublisher:
         if reason.value == SESSION_TAKEN_OVER:
             self._refused = True
             self._complain(f"another client is on the broker with the device id {self._config.device.id!r}; each needs its own")
-        elif reason.is_failure and self._client is not None:
+        elif self._client is not None and not self._closing.is_set():
             self._complain(f"lost the broker at {mqtt.address(self._settings)}: {reason}")
         self._ended.set()
 
