@@ -6,13 +6,13 @@ from pathlib import Path
 
 from edgeface import cameras, detectors, publishers
 from edgeface.config import Config
-from edgeface.daemon import Daemon, Outage
+from edgeface.daemon import Daemon, Outage, Wishes
 from edgeface.embedding import Embedder
 from edgeface.errors import EdgefaceError
 from edgeface.gallery import Gallery
 from edgeface.heartbeat import Heartbeat
 from edgeface.interfaces import Camera, Publisher
-from edgeface.modelcard import SHIPPED, ModelCard
+from edgeface.modelcard import SHIPPED, ModelCard, load_card
 from edgeface.pipeline import Pipeline
 from edgeface.presence import Presence
 from edgeface.types import Gap
@@ -33,7 +33,7 @@ def pipeline(config: Config, embedder: Embedder, people: Gallery) -> Pipeline:
     return Pipeline(detectors.create(max_side=config.detector.max_side), embedder, people, config)
 
 
-def daemon(config: Config, model: Path = SHIPPED, camera: Camera | None = None) -> Daemon:
+def daemon(config: Config, model: Path = SHIPPED, camera: Camera | None = None, wishes: Wishes | None = None) -> Daemon:
     """Everything that ``edgeface run`` needs, with the configured camera or another.
 
     Raises:
@@ -46,7 +46,9 @@ def daemon(config: Config, model: Path = SHIPPED, camera: Camera | None = None) 
     camera = camera or cameras.create(config.camera)
     publisher = _publisher(config, card)
     heartbeat = Heartbeat(publisher, camera, config.camera.name, card.digest, lambda: eyes.templates)
-    return Daemon(camera, eyes, Outage(config.camera.name), _presence(config, card), publisher, heartbeat, people)
+    return Daemon(
+        camera, eyes, Outage(config.camera.name), _presence(config, card), publisher, heartbeat, people, wishes or Wishes()
+    )
 
 
 def changed(before: Config, now: Config) -> set[str]:

@@ -12,6 +12,7 @@ from edgeface.pipeline import Pipeline
 from edgeface.presence import Presence, new_event_id
 from edgeface.types import Event, EventType, Frame, Gap
 
+
 class Outage:
     """Notices when the camera is lost and when it is back."""
 
@@ -71,7 +72,7 @@ class Daemon:
 
     def open(self) -> None:
         """Start to publish, and tell systemd."""
-        self.publisher.open(self.pipeline.templates.people)
+        self.publisher.open(self.gallery.people())
         self.heartbeat.ready()
 
     def watch(self) -> None:

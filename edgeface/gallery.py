@@ -96,13 +96,14 @@ class Gallery:
             raise GalleryError(f"{self._path}: a database, but not an edgeface gallery")
         for setting in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "secure_delete=ON"):
             self._database.execute(f"PRAGMA {setting}").fetchall()
-        with self._transaction() as database:
-            if not database.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
-                for statement in SCHEMA.strip().split(";\n"):
-                    database.execute(statement)
-                database.execute("INSERT INTO meta VALUES (?)", (self._model,))
-                database.execute(f"PRAGMA application_id={APPLICATION}")
-                database.execute(f"PRAGMA user_version={VERSION}")
+        if empty:  # else no lock is needed, and who holds one does not keep the daemon from starting
+            with self._transaction() as database:
+                if not database.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
+                    for statement in SCHEMA.strip().split(";\n"):
+                        database.execute(statement)
+                    database.execute("INSERT INTO meta VALUES (?)", (self._model,))
+                    database.execute(f"PRAGMA application_id={APPLICATION}")
+                    database.execute(f"PRAGMA user_version={VERSION}")
         version = self._database.execute("PRAGMA user_version").fetchone()[0]
         if version != VERSION:
             raise GalleryError(

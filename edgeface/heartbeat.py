@@ -35,8 +35,8 @@ class Heartbeat:
         before: "Heartbeat | None" = None,
     ) -> None:
         self._publisher, self._camera, self._name, self._model, self._gallery = publisher, camera, name, model, gallery
-        self._systemd = before._systemd if before else Systemd()
-        self.tally = before.tally if before else Tally()
+        self._systemd: Systemd = before._systemd if before else Systemd()
+        self.tally: Tally = before.tally if before else Tally()
         self._process = psutil.Process()
         self._process.cpu_percent()
         self._cpu = 0.0

@@ -6,6 +6,7 @@ import re
 import sys
 import time
 from collections.abc import Callable
+from threading import Lock
 
 from edgeface.types import Event, EventType
 
@@ -58,13 +59,14 @@ class JournalFormatter(logging.Formatter):
 
 
 class Repeats(logging.Filter):
-    """Lets a line through ``BURST`` times in ``WINDOW`` seconds, however its numbers change, and tells how many were kept back."""
+    """Lets a line through ``BURST`` times in ``WINDOW`` seconds, whatever its numbers, and counts what it keeps back."""
 
     BURST, WINDOW = 3, 300.0
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         super().__init__()
         self._clock = clock
+        self._lock = Lock()
         self._seen: dict[str, tuple[float, int]] = {}
 
     def filter(self, record: logging.LogRecord) -> bool:
@@ -72,14 +74,15 @@ class Repeats(logging.Filter):
         if getattr(record, "news", False):
             return True
         now, line = self._clock(), record.getMessage()
-        key = re.sub(r"\d+|\b[0-9A-Z]{26}\b", "#", line)
-        since, count = self._seen.get(key, (now, 0))
-        note = ""
-        if now - since >= self.WINDOW:
-            note = f" (and {count - self.BURST} times more since)" if count > self.BURST else ""
-            since, count = now, 0
-            self._seen = {key: entry for key, entry in self._seen.items() if now - entry[0] < self.WINDOW}
-        self._seen[key] = since, count + 1
+        key = re.sub(r"\b[0-9A-Z]{26}\b|\d+", "#", line)
+        with self._lock:
+            since, count = self._seen.get(key, (now, 0))
+            note = ""
+            if now - since >= self.WINDOW:
+                note = f" (and {count - self.BURST} times more since)" if count > self.BURST else ""
+                since, count = now, 0
+                self._seen = {key: entry for key, entry in self._seen.items() if now - entry[0] < self.WINDOW}
+            self._seen[key] = since, count + 1
         if count + 1 == self.BURST:
             note = f" (more of the same is kept back for {self.WINDOW / 60:.0f} minutes)"
         record.msg, record.args = line + note, ()

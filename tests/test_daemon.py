@@ -18,7 +18,7 @@ from edgeface.gallery import Templates
 from edgeface.heartbeat import INTERVAL, Heartbeat
 from edgeface.imaging import load_image
 from edgeface.presence import Presence
-from edgeface.types import EventType, Frame, Gap
+from edgeface.types import EventType, Frame, Gap, Link
 
 BLANK = np.full((480, 640, 3), 127, np.uint8)
 START, WALL = 1000.0, 1_700_000_000.0
@@ -45,6 +45,7 @@ NOBODY = Templates((), np.empty(0, np.intp), np.empty((0, 128), np.float32))
 @dataclass
 class Publisher:
     calls: list = field(default_factory=list)
+    link: Link = field(default_factory=Link)
 
     def open(self, people):
         self.calls.append(("open", list(people)))
@@ -132,7 +133,7 @@ def script(*items, step=0.5):
 
 def run(daemon, *items, **options):
     daemon.camera.script = script(*items, **options)
-    watch(daemon.camera, daemon.pipeline, daemon.outage, daemon.presence, daemon.publisher, daemon.heartbeat)
+    watch(daemon.camera, daemon.pipeline, daemon.outage, daemon.presence, daemon.publisher, daemon.heartbeat, daemon.wishes)
     return daemon.publisher.of("event")
 
 
@@ -219,9 +220,26 @@ def test_a_daemon_says_goodbye_though_it_fails(daemon):
     assert daemon.camera.closed
 
 
-def test_stop_closes_the_camera(daemon):
+def test_stop_ends_the_loop_at_the_next_moment_and_everybody_has_left(daemon, obama):
+    daemon.camera.script = script(obama, obama, obama)
     daemon.stop()
-    assert daemon.camera.closed == 1
+    daemon.run()
+    assert daemon.publisher.of("event") == []
+    assert daemon.camera.closed
+
+
+def test_a_reload_interrupts_the_loop_and_no_visit(daemon, obama):
+    daemon.camera.moments = iter(script(*[obama] * 6))
+    daemon.camera.frames = lambda: daemon.camera.moments
+    daemon.publisher.publish = lambda event: (
+        daemon.publisher.calls.append(("event", event)),
+        setattr(daemon.wishes, "reload", True),
+    )
+    daemon.watch()
+    assert kinds(daemon.publisher.of("event")) == ["recognized"]
+    daemon.wishes.reload = False
+    daemon.watch()
+    assert kinds(daemon.publisher.of("event")) == ["recognized", "left"]
 
 
 # The heartbeat
