@@ -38,20 +38,26 @@ class ControlServer:
         self.path, self._verbs = path, verbs
         self._socket = _listen(path)
         self._clients = 0
-        self._loop = asyncio.new_event_loop()
+        self._runner, self._ended = asyncio.Runner(), asyncio.Event()
+        self._loop = self._runner.get_loop()
         self._thread = Thread(target=self._serve, name="control", daemon=True)
         self._thread.start()
 
     def close(self) -> None:
         """Answer no more, and remove the socket."""
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join(timeout=1.0)
-        self._socket.close()
+        if self._thread.is_alive():
+            self._loop.call_soon_threadsafe(self._ended.set)
+            self._thread.join(timeout=1.0)
         self.path.unlink(missing_ok=True)
 
     def _serve(self) -> None:
-        self._loop.run_until_complete(asyncio.start_unix_server(self._answer, sock=self._socket, limit=MAX_LINE))
-        self._loop.run_forever()
+        with self._runner as runner:
+            runner.run(self._answer_all())
+
+    async def _answer_all(self) -> None:
+        server = await asyncio.start_unix_server(self._answer, sock=self._socket, limit=MAX_LINE)
+        await self._ended.wait()
+        server.close()
 
     async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._clients += 1

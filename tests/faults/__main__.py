@@ -1,0 +1,73 @@
+"""``python -m tests.faults``: every fault by itself, and mixes of two, as a table; ``soak`` instead runs for long and plots."""
+
+import argparse
+import random
+import sys
+import tempfile
+import time
+from collections import defaultdict
+from pathlib import Path
+from statistics import median
+
+from .faults import FAULTS, needed, run
+from .rig import Rig
+
+
+def main():
+    parser = argparse.ArgumentParser(prog="python -m tests.faults", description=__doc__)
+    parser.add_argument("only", nargs="*", help="faults whose names hold one of these words; without any, all")
+    parser.add_argument("--runs", type=int, default=1, help="how often each fault is tried")
+    parser.add_argument("--mixes", type=int, default=0, help="how many pairs of overlapping faults are tried, too")
+    parser.add_argument("--seed", type=int, default=0, help="of the choice of those pairs, and of their order")
+    parser.add_argument("--table", type=Path, help="write the table to this file, too")
+    given = parser.parse_args()
+    if needed:
+        sys.exit(needed)
+    print(report(given), end="")
+
+
+def report(given):
+    outcomes, failed, rows = defaultdict(list), {}, []
+    chosen = [one for one in FAULTS if not given.only or any(word in one.name for word in given.only)]
+    dice = random.Random(given.seed)
+    mixable = [one for one in FAULTS if not (one.alone or one.lacking)]
+    tries = [[one] for one in chosen if not one.lacking for _ in range(given.runs)]
+    tries += [dice.sample(mixable, 2) for _ in range(given.mixes)]
+    rig = None
+    for faults in tries:
+        name = faults[0].name if len(faults) == 1 else "two at once, at random"
+        began = time.monotonic()
+        try:
+            rig = rig or _rig()
+            outcome = run(rig, *faults)
+            outcomes[name].append(outcome)
+            told = f"lost {outcome.lost}, recovered in {outcome.seconds:.1f} s"
+        except AssertionError as error:
+            failed[name] = told = f"FAILED: {error}"
+            if rig:
+                rig.close()
+            rig = None
+        print(
+            f"{time.monotonic() - began:6.1f} s  {' + '.join(one.name for one in faults)}: {told}", file=sys.stderr, flush=True
+        )
+    if rig:
+        rig.close()
+    for name, runs in outcomes.items():
+        seconds = [outcome.seconds for outcome in runs]
+        lost = sum(outcome.lost for outcome in runs)
+        rows.append(f"| {name} | {len(runs)} | {lost} | {median(seconds):.1f} | {max(seconds):.1f} |")
+    skipped = [f"\n{one.name}: not tried, {one.lacking}" for one in chosen if one.lacking]
+    head = "| fault | runs | events lost | recovery, median s | longest s |\n| --- | --- | --- | --- | --- |\n"
+    text = head + "\n".join(rows) + "\n" + "".join(skipped)
+    if given.table:
+        given.table.write_text(text)
+    if failed:
+        sys.exit(text + "".join(f"\nFAILED {name}: {why}" for name, why in failed.items()))
+    return text
+
+
+def _rig():
+    return Rig(Path(tempfile.mkdtemp(prefix="edgeface-faults-")))
+
+
+main()
