@@ -41,6 +41,8 @@ class MqttPublisher:
     """Events that a broker may leave unconfirmed before the others wait in the bounded queue."""
     MIN_PATIENCE = 5.0
     """Seconds without a confirmation after which a broker counts as hung, if ``max_event_age`` is shorter."""
+    FRESH = 0.5
+    """Seconds after a confirmation for which a broker counts as alive."""
 
     def __init__(self, settings: config.Config, model: str) -> None:
         self._config, self._settings, self._base = settings, settings.mqtt, settings.base
@@ -53,7 +55,9 @@ class MqttPublisher:
         self._present: dict[str, tuple[str, str] | None] = {}
         self._health: Health | None = None
         self._client: paho.Client | None = None
-        self._ended = Flag()
+        self._ended, self._wake = Flag(), Flag()
+        self._confirmed = self._asked = float("-inf")
+        self._question: paho.MQTTMessageInfo | None = None
         self._refused = False
         self._complaint = ""
         self._state: Literal["connecting", "up", "down"] = "connecting"
@@ -153,10 +157,13 @@ class MqttPublisher:
         if self._closing.is_set():
             return False
         client.loop_start()
-        while not self._ended.wait(0.2):
+        while not self._ended.is_set():
+            self._wake.wait(0.2)
+            self._wake.clear()
             with self._lock:
                 self._flush()
-                waited = max((time.monotonic() - event.time for _, event in self._unacknowledged()), default=0.0)
+                sent = [event.time for _, event in self._unacknowledged()]
+                waited = time.monotonic() - min(sent + [self._asked] * self._is_asked(), default=time.monotonic())
             if waited > max(self._settings.max_event_age, self.MIN_PATIENCE):
                 self._complain(f"the broker at {mqtt.address(self._settings)} confirms nothing; connecting anew")
                 break
@@ -164,6 +171,7 @@ class MqttPublisher:
             reached, self._client, self._state = self._client is not None, None, "down"
             self._waiting.extendleft(event for _, event in reversed(self._unacknowledged()))
             self._in_flight.clear()
+            self._question = None
             self._trim()
         client.disconnect()
         client.loop_stop()
@@ -197,6 +205,8 @@ class MqttPublisher:
 
     def _on_publish(self, _client: paho.Client, _data: Any, _number: int, reason: Any, _properties: Any) -> None:
         # paho holds a lock of its own here that publish() wants too: taking ours would be a deadlock.
+        self._confirmed = time.monotonic()
+        self._wake.set()
         if reason.is_failure:
             self._complain(
                 f"the broker refuses what is published under {self._base}/: {reason}; look at its access control list"
@@ -209,20 +219,36 @@ class MqttPublisher:
             self._complaint = text
 
     def _flush(self) -> None:
-        """Send what waits; drop what is too old to be news."""
+        """Drop what is too old to be news, and send the rest to a broker that lives."""
         if self._client is None:
             return
-        while self._waiting and len(self._unacknowledged()) < self.MAX_IN_FLIGHT:
+        while self._waiting and time.monotonic() - self._waiting[0].time > self._settings.max_event_age:
+            self._waiting.popleft()
+            self._events_dropped += 1
+        while self._waiting and len(self._unacknowledged()) < self.MAX_IN_FLIGHT and self._lives():
             event = self._waiting.popleft()
-            if time.monotonic() - event.time > self._settings.max_event_age:
-                self._events_dropped += 1
-                continue
             payload = event_payload(event, self._config.device.id, self._model)
             sent = self._send("event", payload, expiry=int(self._settings.max_event_age) + 1)
             if sent is None or sent.rc != paho.MQTT_ERR_SUCCESS:
                 self._waiting.appendleft(event)
                 return
             self._in_flight = [*self._unacknowledged(), (sent, event)]
+
+    def _lives(self) -> bool:
+        """Whether the broker confirmed something just now; else it is asked to, and its answer wakes our thread.
+
+        What is sent to a broker that hangs is in its machine's hands: it would be delivered whenever it wakes up.
+        """
+        now = time.monotonic()
+        if now - self._confirmed < self.FRESH:
+            return True
+        if not self._is_asked():
+            self._question, self._asked = self._send("availability", "online", retain=True), now
+        return False
+
+    def _is_asked(self) -> bool:
+        question = self._question
+        return question is not None and question.rc == paho.MQTT_ERR_SUCCESS and not question.is_published()
 
     def _trim(self) -> None:
         """Keep the queue to its bound."""

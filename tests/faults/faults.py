@@ -70,6 +70,7 @@ def _(rig):
 def _(rig):
     rig.broker.pause()
     yield "confirms nothing|cannot be reached|lost the broker"
+    time.sleep(5)
     rig.broker.resume()
 
 
