@@ -1,7 +1,6 @@
 """People and their templates: one SQLite file that belongs to one model and survives a kill at any moment."""
 
 import base64
-import os
 import re
 import secrets
 import sqlite3
@@ -19,6 +18,7 @@ from msgspec import Meta, Struct
 from numpy.typing import NDArray
 
 from edgeface.errors import GalleryError
+from edgeface.sqlite import connect
 from edgeface.types import Person, Vector
 
 MAX_NAME = 100
@@ -81,12 +81,10 @@ class Gallery:
         self._path, self._model, self._dimensions = path, model, dimensions
         self._own_changes = 0
         try:
-            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+            self._database = connect(path)
         except (OSError, ValueError) as error:  # a path with a NUL is a ValueError
             shown = str(path).replace("\0", "\\0")
             raise GalleryError(f"{shown}: {getattr(error, 'strerror', None) or error}") from None
-        self._database = sqlite3.connect(path, timeout=5.0, isolation_level=None)
         with self._errors():
             self._open()
 

@@ -369,14 +369,14 @@ def test_how_it_stands_with_the_broker_is_told(broker, connect):
 @needs_broker
 def test_another_publisher_takes_over_what_waits_and_who_is_present(broker, connect):
     ear = broker.listen()
-    before = connect(broker.settings(password_file=str(broker.password_file)) | {"port": free_port()})
-    before.publish(numbered(1))
+    before = connect(broker.settings(port=free_port()))
+    before.publish(event(EventType.RECOGNIZED))
     before.close()
     after = MqttPublisher(Config(mqtt=Mqtt(**broker.settings())), MODEL)
     after.take_over(before)
     after.open([])
-    assert numbers(ear.wait_for("/event")) == [1]
-    assert ear.wait_for("/presence")[-1]["people"]
+    assert [told["event_type"] for told in ear.wait_for("/event")] == ["recognized"]
+    assert [person["id"] for person in ear.wait_for("/presence")[0]["people"]] == [ANNA.id]
     after.close()
 
 

@@ -1,4 +1,4 @@
-"""``python -m tests.faults``: every fault by itself, and mixes of two, as a table; ``soak`` instead runs for long and plots."""
+"""The real daemon with a real broker and a live camera: faults, one by one or two at a time, or a long run without any."""
 
 import argparse
 import random
@@ -9,21 +9,35 @@ from collections import defaultdict
 from pathlib import Path
 from statistics import median
 
+from . import soak
 from .faults import FAULTS, needed, run
 from .rig import Rig
 
 
 def main():
     parser = argparse.ArgumentParser(prog="python -m tests.faults", description=__doc__)
-    parser.add_argument("only", nargs="*", help="faults whose names hold one of these words; without any, all")
-    parser.add_argument("--runs", type=int, default=1, help="how often each fault is tried")
-    parser.add_argument("--mixes", type=int, default=0, help="how many pairs of overlapping faults are tried, too")
-    parser.add_argument("--seed", type=int, default=0, help="of the choice of those pairs, and of their order")
-    parser.add_argument("--table", type=Path, help="write the table to this file, too")
+    commands = parser.add_subparsers(dest="command", required=True)
+    table = commands.add_parser("table", help="try faults, and print a table in Markdown")
+    table.add_argument("only", nargs="*", help="faults whose names hold one of these; without any, all")
+    table.add_argument("--runs", type=int, default=1, help="how often each fault is tried")
+    table.add_argument("--mixes", type=int, default=0, help="how many pairs of overlapping faults are tried, too")
+    table.add_argument("--seed", type=int, default=0, help="of the choice of those pairs")
+    table.add_argument("--out", type=Path, help="write the table to this file, too")
+    long = commands.add_parser("soak", help="run for long without any fault, print figures, exit with 1 if they are bad")
+    long.add_argument("--minutes", type=float, default=30.0)
+    long.add_argument("--fps", type=float, default=30.0, help="of the camera, and most of the daemon")
+    long.add_argument("--plot", type=Path, help="draw memory, frames a second and file descriptors to this file")
     given = parser.parse_args()
     if needed:
         sys.exit(needed)
-    print(report(given), end="")
+    if given.command == "table":
+        print(report(given), end="")
+        return
+    rig = _rig(fps=given.fps)
+    try:
+        sys.exit(0 if soak.run(rig, given.minutes, given.plot) else 1)
+    finally:
+        rig.close()
 
 
 def report(given):
@@ -59,15 +73,15 @@ def report(given):
     skipped = [f"\n{one.name}: not tried, {one.lacking}" for one in chosen if one.lacking]
     head = "| fault | runs | events lost | recovery, median s | longest s |\n| --- | --- | --- | --- | --- |\n"
     text = head + "\n".join(rows) + "\n" + "".join(skipped)
-    if given.table:
-        given.table.write_text(text)
+    if given.out:
+        given.out.write_text(text)
     if failed:
         sys.exit(text + "".join(f"\nFAILED {name}: {why}" for name, why in failed.items()))
     return text
 
 
-def _rig():
-    return Rig(Path(tempfile.mkdtemp(prefix="edgeface-faults-")))
+def _rig(**options):
+    return Rig(Path(tempfile.mkdtemp(prefix="edgeface-faults-")), **options)
 
 
 main()

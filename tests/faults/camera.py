@@ -33,6 +33,7 @@ class Camera:
         }
         self.scene, self.fault = "nobody", ""
         self.instead = None
+        self.sent = 0
         self._damage = np.random.default_rng(1)
         self._server = None
         self.open()
@@ -73,6 +74,7 @@ class Camera:
             jpegs = self.scenes[self.instead or self.scene]
             data = self._jpeg(jpegs[number % len(jpegs)])
             stream.write(b"--frame\r\nContent-Type: image/jpeg\r\nContent-Length: %d\r\n\r\n" % len(data) + data + b"\r\n")
+            self.sent += 1
             time.sleep(1 / self.fps)
 
     def _jpeg(self, data):

@@ -244,7 +244,8 @@ def _(rig):
         rig.supervisor.stop()
         _mount(disk, "remount,ro")
         rig.supervisor.start()
-        yield None
+        rig.settle()
+        yield ""
         rig.supervisor.stop()
         _mount(disk, "remount,rw")
         rig.supervisor.start()
@@ -305,6 +306,7 @@ def _(rig):
         other.execute("BEGIN EXCLUSIVE")
         rig.supervisor.signal(signal.SIGKILL)
         time.sleep(1)
+        rig.settle()
         yield ""
         other.execute("ROLLBACK")
 

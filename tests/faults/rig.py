@@ -1,10 +1,12 @@
 """Daemon, broker, camera and subscriber, joined; and what must be true of them after any fault."""
 
+import os
 import sqlite3
 import time
 from contextlib import closing
 from datetime import datetime
 from pathlib import Path
+from unittest.mock import patch
 
 import msgspec
 from broker import OPENSSL, Broker, authority, eventually
@@ -13,6 +15,7 @@ from edgeface import build, config, control
 from edgeface.embedding import Embedder
 from edgeface.enrolment import Enrolment, read_images
 from edgeface.errors import EdgefaceError
+from edgeface.modelcard import SHIPPED, load_card
 
 from .camera import Camera
 from .supervisor import Supervisor
@@ -72,13 +75,16 @@ class Rig:
     def troubles(self):
         """What ``edgeface status`` finds wrong, or why it finds nothing."""
         try:
-            return control.ask(self._good_config(), "status")["troubles"]
+            return self.status()["troubles"]
         except EdgefaceError as error:
             return [str(error)]
 
-    def _good_config(self):
-        """For its socket alone, which depends on nothing that a fault changes."""
-        return config.Config(camera=config.Camera(name="front"), gallery=config.Gallery(str(self.gallery)))
+    def status(self):
+        """What ``edgeface status --json`` tells."""
+        # The socket's name depends on nothing that a fault changes.
+        settings = config.Config(camera=config.Camera(name="front"), gallery=config.Gallery(str(self.gallery)))
+        with patch.dict(os.environ, RUNTIME_DIRECTORY=str(self.supervisor.runtime)):
+            return control.ask(settings, "status")
 
     def settle(self, seconds=90.0):
         """Until all is well."""
@@ -119,8 +125,9 @@ class Rig:
         assert not late, late
         with closing(sqlite3.connect(self.gallery)) as database:
             assert database.execute("PRAGMA integrity_check").fetchone()[0] == "ok"
-            counted = "SELECT person_id, count(*) FROM templates GROUP BY person_id"
-            assert sorted(database.execute(counted)) == sorted(self.people)
+        gallery = build.gallery(config.load(self.file), load_card(SHIPPED))
+        assert [(person.id, person.templates) for person in gallery.people()] == self.people
+        gallery.close()
         assert "Traceback" not in self.supervisor.log(), self.supervisor.log()[-3000:]
 
     def ages(self):

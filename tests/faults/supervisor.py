@@ -17,8 +17,9 @@ class Supervisor:
 
     def __init__(self, folder, words, *, watchdog, restart):
         self._folder, self._words, self._watchdog, self._restart = folder, words, watchdog, restart
-        self.worn = folder / "worn"
+        self.worn, self.runtime = folder / "worn", folder / "run"
         self.worn.mkdir()
+        self.runtime.mkdir()
         self._notify = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self._notify.bind(str(folder / "notify"))
         self.process, self.wanted = None, False
@@ -59,11 +60,12 @@ class Supervisor:
         return (self._folder / "log").read_text(errors="replace")
 
     def _launch(self):
-        hidden = ("EDGEFACE_CONFIG", "STATE_DIRECTORY", "RUNTIME_DIRECTORY", "XDG_RUNTIME_DIR")
+        hidden = ("EDGEFACE_CONFIG", "STATE_DIRECTORY")
         environment = {name: value for name, value in os.environ.items() if name not in hidden}
         environment |= {
             "PYTHONPATH": str(ROOT),
             "NOTIFY_SOCKET": str(self._folder / "notify"),
+            "RUNTIME_DIRECTORY": str(self.runtime),
             "EDGEFACE_WORN": str(self.worn),
             "OPENBLAS_NUM_THREADS": "1",
         }
