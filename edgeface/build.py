@@ -12,6 +12,7 @@ from edgeface.errors import EdgefaceError
 from edgeface.gallery import Gallery
 from edgeface.heartbeat import Heartbeat
 from edgeface.interfaces import Camera, Publisher
+from edgeface.logs import log_event
 from edgeface.modelcard import SHIPPED, ModelCard, load_card
 from edgeface.pipeline import Pipeline
 from edgeface.presence import Presence
@@ -102,8 +103,11 @@ def rebuilt(old: Daemon, before: Config, now: Config, model: Path = SHIPPED) -> 
 def _hand_over(old: Daemon, new: Daemon) -> None:
     """Close the parts that are replaced; the camera and the broker's client id are free only then for the new ones."""
     if new.presence is not old.presence:
-        for event in old.presence.close(Gap(time.monotonic(), time.time())):
+        events = old.presence.close(Gap(time.monotonic(), time.time()))
+        for event in events:
+            log_event(event)
             old.publisher.publish(event)
+        new.heartbeat.tally.published(events)
     if new.camera is not old.camera:
         old.camera.close()
         new.heartbeat.tally.dropped += old.camera.dropped
