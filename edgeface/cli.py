@@ -110,7 +110,7 @@ def demo(
 def run(context: typer.Context) -> None:
     """Watch the camera and publish events until stopped; without a broker, print them as JSON lines.
 
-    SIGHUP makes it read its settings again; if they are wrong, the old ones hold.
+    SIGHUP makes a service read its settings again; if they are wrong, the old ones hold.
 
     Example: edgeface --config edgeface.toml run
     """

@@ -1,5 +1,6 @@
 """The daemon: a frame becomes observations, observations become events, events are published."""
 
+import os
 import signal
 import time
 from dataclasses import dataclass, field
@@ -43,10 +44,15 @@ class Wishes:
         self.stop = self.reload = False
 
     def listen(self) -> None:
-        """Note SIGTERM and SIGINT as a wish to stop, SIGHUP as one to read the settings again."""
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, lambda *_: setattr(self, "stop", True))
-        signal.signal(signal.SIGHUP, lambda *_: setattr(self, "reload", True))
+        """Note SIGTERM and SIGINT as a wish to stop, SIGHUP as one to read the settings again, or to stop with its terminal."""
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+            signal.signal(number, self._note)
+
+    def _note(self, number: int, _frame: object) -> None:
+        if number == signal.SIGHUP and not os.isatty(0):
+            self.reload = True
+        else:
+            self.stop = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,11 +95,6 @@ class Daemon:
     def stop(self) -> None:
         """End ``run`` from a signal handler or another thread."""
         self.wishes.stop = True
-
-    def stop_on_signals(self) -> None:
-        """Let SIGTERM and SIGINT end ``run`` cleanly."""
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, lambda *_: self.stop())
 
 
 def watch(

@@ -1,3 +1,6 @@
+import os
+import re
+import signal
 import socket
 import sys
 import time
@@ -12,7 +15,7 @@ from edgeface import build
 from edgeface.cameras.recording import Recording
 from edgeface.config import Config, Gallery
 from edgeface.config import Presence as PresenceSettings
-from edgeface.daemon import Daemon, Outage, watch
+from edgeface.daemon import Daemon, Outage, Wishes, watch
 from edgeface.embedding import Embedder
 from edgeface.gallery import Templates
 from edgeface.heartbeat import INTERVAL, Heartbeat
@@ -254,6 +257,42 @@ def test_systemd_hears_that_the_service_is_ready_and_stopping(heartbeat, systemd
     heartbeat.ready()
     heartbeat.stopping()
     assert systemd.told() == ["READY=1", "STOPPING=1"]
+
+
+def test_systemd_hears_of_a_reload_and_of_its_end(heartbeat, systemd):
+    heartbeat.reloading()
+    heartbeat.ready()
+    reloading, ready = systemd.told()
+    assert re.fullmatch(r"RELOADING=1\nMONOTONIC_USEC=\d+", reloading)
+    assert ready == "READY=1"
+
+
+def test_what_the_loop_did_is_counted_over_a_reload(heartbeat):
+    heartbeat.beat(Frame(BLANK, START, WALL), 0.02, 2)
+    (lost,) = Outage("front").update(Gap(START + 1, WALL + 1, "unplugged"))
+    heartbeat.beat(Gap(START + 1, WALL + 1, "unplugged"), events=[lost])
+    after = Heartbeat(Publisher(), Camera(dropped=1), "front", "m", lambda: NOBODY, heartbeat)
+    after.tally.dropped += 3
+    after.beat(Frame(BLANK, START + 2, WALL + 2), 0.3, 1)
+    told = after.health
+    assert (told.frames_seen, told.faces_seen, told.frames_dropped, told.events) == (2, 3, 4, {"camera_lost": 1})
+    assert told.last_event is lost
+    assert dict(zip(told.observe.bounds, told.observe.counts, strict=False))[0.025] == 1
+    assert (sum(told.observe.counts), told.observe.total) == (2, pytest.approx(0.32))
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+def test_a_hangup_reloads_a_service_and_ends_what_a_terminal_ran(monkeypatch, terminal):
+    monkeypatch.setattr(os, "isatty", lambda _: terminal)
+    wishes = Wishes()
+    kept = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)}
+    try:
+        wishes.listen()
+        signal.raise_signal(signal.SIGHUP)
+    finally:
+        for number, handler in kept.items():
+            signal.signal(number, handler)
+    assert (wishes.stop, wishes.reload) == (terminal, not terminal)
 
 
 def test_every_beat_feeds_the_watchdog_and_a_stuck_camera_does_not(heartbeat, systemd):

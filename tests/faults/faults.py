@@ -4,6 +4,7 @@ It yields what ``edgeface status`` must come to say meanwhile, as a pattern; "" 
 """
 
 import os
+import random
 import re
 import shutil
 import signal
@@ -338,6 +339,24 @@ def _(rig):
         assert rig.availability.messages[-1].timestamp - began < 2.0
     yield "no daemon"
     rig.supervisor.start()
+
+
+@fault("SIGTERM, then kill -9, while it starts", alone=True)
+def _(rig):
+    dice = random.Random(0)
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        rig.supervisor.stop()
+        starts = rig.supervisor.starts
+        rig.supervisor.start()
+        assert eventually(lambda before=starts: rig.supervisor.starts > before)
+        time.sleep(dice.uniform(0.2, 4))
+        if number == signal.SIGTERM:
+            assert rig.supervisor.stop()[0] in (0, -signal.SIGTERM)
+            assert eventually(lambda: rig.availability.on("/availability")[-1] == "offline")
+            rig.supervisor.start()
+        else:
+            rig.supervisor.signal(number)
+    yield None
 
 
 @fault("kill -9")
