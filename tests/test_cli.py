@@ -72,7 +72,13 @@ class Running:
 
     def __init__(self, command, folder, environment):
         self.process = subprocess.Popen(
-            command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=folder, env=environment
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            cwd=folder,
+            env=environment,
         )
         self.out, self.err, self.told = Queue(), Queue(), []
         for stream, queue in ((self.process.stdout, self.out), (self.process.stderr, self.err)):

@@ -76,6 +76,7 @@ class Supervisor:
                 [sys.executable, Path(__file__).with_name("worn.py"), *self._words],
                 cwd=self._folder,
                 env=environment,
+                stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
             )
