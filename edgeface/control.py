@@ -91,26 +91,36 @@ def ask(config: Config, verb: str, **request: Any) -> Any:
     Raises:
         EdgefaceError: no daemon answers, or it refuses.
     """
-    paths = [folder / _name(config) for folder in (*_folders(config), SERVICE_FOLDER)]
-    path = next((path for path in paths if os.path.exists(path)), paths[0])  # noqa: PTH110 (which raises where a folder is closed)
     try:
-        with socket.socket(socket.AF_UNIX) as client:
-            client.settimeout(PATIENCE + 1)
-            client.connect(str(path))
+        with _connect(config) as client:
             client.sendall(msgspec.json.encode({"verb": verb} | request) + b"\n")
             with client.makefile("rb") as lines:
                 answer = msgspec.json.decode(lines.readline(), type=dict[str, Any])
-    except PermissionError:
-        raise EdgefaceError(f"{path}: you may not ask; do it as the service's user: sudo -u edgeface edgeface ...") from None
-    except TimeoutError:
-        raise EdgefaceError(f"the daemon does not answer at {path}") from None
-    except (OSError, msgspec.MsgspecError):
-        raise EdgefaceError(
-            f"no daemon with these settings is running (it would answer at {path}); systemctl status edgeface says more"
-        ) from None
+    except (OSError, msgspec.MsgspecError):  # it is hung, or was killed this moment
+        raise EdgefaceError("the daemon does not answer") from None
     if "error" in answer:
         raise EdgefaceError(f"the daemon refuses: {answer['error']}")
     return answer.get("ok")
+
+
+def _connect(config: Config) -> socket.socket:
+    closed = None
+    for folder in (*_folders(config), SERVICE_FOLDER):
+        client = socket.socket(socket.AF_UNIX)
+        client.settimeout(PATIENCE + 1)
+        try:
+            client.connect(str(folder / _name(config)))
+        except OSError as error:
+            client.close()
+            closed = folder if isinstance(error, PermissionError) else closed
+        else:
+            return client
+    if closed:
+        raise EdgefaceError(
+            f"you may not ask the daemon ({closed} is closed to you); do it as its user: sudo -u edgeface edgeface ..."
+        )
+    place = socket_path(config)
+    raise EdgefaceError(f"no daemon with these settings is running (it would answer at {place}); see systemctl status edgeface")
 
 
 def socket_path(config: Config) -> Path:

@@ -117,10 +117,10 @@ def watch(
             log_event(event)
             publisher.publish(event)
         heartbeat.beat(moment, took, len(observations), events)
-        if wishes.reload and not wishes.stop:
-            return
         if wishes.stop:
             break
+        if wishes.reload:
+            return
     if moment is not None:
         for event in presence.close(moment):
             log_event(event)

@@ -76,7 +76,7 @@ class Repeats(logging.Filter):
         now, line = self._clock(), record.getMessage()
         key = re.sub(r"\b[0-9A-Z]{26}\b|\d+", "#", line)
         with self._lock:
-            since, count = self._seen.get(key, (now, 0))
+            since, count = self._seen.get(key, (float("-inf"), 0))
             note = ""
             if now - since >= self.WINDOW:
                 note = f" (and {count - self.BURST} times more since)" if count > self.BURST else ""

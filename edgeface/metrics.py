@@ -1,6 +1,5 @@
 """The daemon's figures for Prometheus, over HTTP."""
 
-import logging
 import socket
 from collections.abc import Callable, Iterator
 from itertools import accumulate
@@ -13,8 +12,6 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
 from edgeface.types import EventType, Health
-
-log = logging.getLogger(__name__)
 
 PATIENCE = 2.0
 

@@ -3,6 +3,8 @@
 import time
 from typing import Any
 
+import msgspec
+
 from edgeface.config import Config
 from edgeface.publishers.payloads import event_payload, health_payload
 from edgeface.types import Health
@@ -14,12 +16,12 @@ HUNG = 10.0
 def report(config: Config, health: Health, refused: str | None) -> dict[str, Any]:
     """A daemon's health as a JSON object; ``refused`` says why the settings read last were not taken."""
     event, link = health.last_event, health.link
-    told = health_payload(health, time.time(), link.queue, link.dropped) | {
+    told = msgspec.to_builtins(health_payload(health, time.time(), link.queue, link.dropped)) | {
         "device": config.device.id,
         "beat_age": round(max(0.0, time.monotonic() - health.time), 1),
         "faces_seen": health.faces_seen,
         "events": dict(health.events),
-        "last_event": event and event_payload(event, config.device.id, health.model),
+        "last_event": event and msgspec.to_builtins(event_payload(event, config.device.id, health.model)),
         "broker": {"state": link.state, "address": link.address, "reason": link.reason},
         "settings_refused": refused,
     }
