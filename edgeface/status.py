@@ -16,7 +16,7 @@ HUNG = 10.0
 def report(config: Config, health: Health, refused: str | None) -> dict[str, Any]:
     """A daemon's health as a JSON object; ``refused`` says why the settings read last were not taken."""
     event, link = health.last_event, health.link
-    told = msgspec.to_builtins(health_payload(health, time.time(), link.queue, link.dropped)) | {
+    told: dict[str, Any] = msgspec.to_builtins(health_payload(health, time.time(), link.queue, link.dropped)) | {
         "device": config.device.id,
         "beat_age": round(max(0.0, time.monotonic() - health.time), 1),
         "faces_seen": health.faces_seen,
