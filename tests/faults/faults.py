@@ -408,22 +408,25 @@ def run(rig: Rig, *faults: Fault) -> Outcome:
         AssertionError: the daemon did not survive, lied, told old news, or hurt the gallery.
     """
     rig.settle()
-    running, began = [], time.time()
-    for one in faults:
-        steps = one.run(rig)
-        running.append((steps, next(steps)))
-    rig.visit()
-    (_, truth) = running[0]
-    if truth is not None and len(running) == 1:
-        told = eventually(lambda: _says(truth, rig.troubles()), 60)
-        assert told, f"{faults[0].name}: status says {rig.troubles()}\n{rig.supervisor.log()[-2000:]}"
-    for steps, _ in reversed(running):
-        next(steps, None)
-    cured = time.time()
-    seconds = rig.recognises()
-    lost = int(not rig.recognised(began, cured))
-    for steps, _ in running:
-        next(steps, None)
+    began, running, truths = time.time(), [one.run(rig) for one in faults], []
+    try:
+        for steps in running:
+            truths.append(next(steps))
+        rig.visit()
+        if len(faults) == 1 and truths[0] is not None:
+            told = eventually(lambda: _says(truths[0], rig.troubles()), 60)
+            assert told, f"{faults[0].name}: status says {rig.troubles()}\n{rig.supervisor.log()[-2000:]}"
+            if truths[0].startswith("camera front is lost"):
+                assert eventually(lambda: rig.camera_state() == "lost"), rig.camera_state()
+        for steps in reversed(running):
+            next(steps, None)
+        cured = time.time()
+        seconds = rig.recognises()
+        lost = int(not rig.recognised(began, cured))
+    finally:
+        for steps in running:  # some have to put things back
+            next(steps, None)
+            steps.close()
     rig.settle()
     rig.check()
     return Outcome(" + ".join(one.name for one in faults), lost, seconds)

@@ -36,6 +36,7 @@ class Rig:
         self.write()
         self._enrol()
         self.events = self.broker.listen("edgeface/+/event")
+        self.health = self.broker.listen("edgeface/+/health")
         self.availability = self.broker.listen("edgeface/+/availability")
         self.clock = [0.0]
         self.supervisor = Supervisor(folder, ["--config", self.file, "run"], watchdog=watchdog, restart=restart)
@@ -87,8 +88,13 @@ class Rig:
             return control.ask(settings, "status")
 
     def settle(self, seconds=90.0):
-        """Until all is well."""
+        """Until all is well, and subscribers know."""
         assert eventually(lambda: not self.troubles(), seconds), (self.troubles(), self.supervisor.log()[-2000:])
+        assert eventually(lambda: self.camera_state() in ("ok", "starting")), self.camera_state()
+
+    def camera_state(self):
+        """As the broker told it last."""
+        return (self.health.on("/health") or [{"camera_state": "starting"}])[-1]["camera_state"]
 
     def recognised(self, since, until=None):
         """How many events between two moments of the wall clock said that somebody was recognised: always the right one."""
