@@ -234,7 +234,9 @@ def _(rig):
     with _small_disk(rig) as disk:
         _fill(disk)
         rig.supervisor.signal(signal.SIGKILL)
-        yield None
+        time.sleep(1)
+        rig.settle()
+        yield ""
         (disk / "fill").unlink()
         yield
 
