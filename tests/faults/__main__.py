@@ -2,6 +2,7 @@
 
 import argparse
 import random
+import shutil
 import sys
 import tempfile
 import time
@@ -37,7 +38,7 @@ def main():
     try:
         sys.exit(0 if soak.run(rig, given.minutes, given.plot) else 1)
     finally:
-        rig.close()
+        _end(rig)
 
 
 def report(given):
@@ -59,13 +60,13 @@ def report(given):
         except AssertionError as error:
             failed[name] = told = f"FAILED: {error}"
             if rig:
-                rig.close()
+                _end(rig)
             rig = None
         print(
             f"{time.monotonic() - began:6.1f} s  {' + '.join(one.name for one in faults)}: {told}", file=sys.stderr, flush=True
         )
     if rig:
-        rig.close()
+        _end(rig)
     for name, runs in outcomes.items():
         seconds = [outcome.seconds for outcome in runs]
         lost = sum(outcome.lost for outcome in runs)
@@ -78,6 +79,11 @@ def report(given):
     if failed:
         sys.exit(text + "".join(f"\nFAILED {name}: {why}" for name, why in failed.items()))
     return text
+
+
+def _end(rig):
+    rig.close()
+    shutil.rmtree(rig.folder, ignore_errors=True)
 
 
 def _rig(**options):
