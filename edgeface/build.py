@@ -1,23 +1,33 @@
 """The one place that turns a configuration into objects."""
 
+import time
+from dataclasses import replace
 from pathlib import Path
 
 from edgeface import cameras, detectors, publishers
+from edgeface.audit import Audit
 from edgeface.commands import Commands
 from edgeface.config import Config
-from edgeface.daemon import Daemon, Outage
+from edgeface.daemon import Daemon, Outage, Wishes
 from edgeface.embedding import Embedder
 from edgeface.enrolment import Enrolment
+from edgeface.errors import EdgefaceError
 from edgeface.events import EventKeeper
 from edgeface.gallery import Gallery
 from edgeface.heartbeat import Heartbeat
-from edgeface.interfaces import Camera
-from edgeface.modelcard import SHIPPED, ModelCard
+from edgeface.interfaces import Camera, Publisher
+from edgeface.logs import log_event
+from edgeface.modelcard import SHIPPED, ModelCard, load_card
 from edgeface.pipeline import Pipeline
 from edgeface.presence import Presence
+from edgeface.types import Gap
 
 SAME_FAR, DIFFERENT_FAR = 1e-4, 0.05
 """False-accept rates of the two cosines by which tracks are joined and torn apart."""
+SECTIONS = {
+    "device", "camera", "detector", "gallery", "matching", "presence", "events", "mqtt", "commands", "homeassistant", "metrics"
+}  # fmt: skip
+"""Those of which ``rebuilt`` knows whom they concern; any other is taken to concern everything."""
 
 
 def gallery(config: Config, card: ModelCard) -> Gallery:
@@ -35,7 +45,7 @@ def presence(config: Config, card: ModelCard) -> Presence:
     return Presence(config.camera.name, config.presence, same=card.threshold(SAME_FAR), different=card.threshold(DIFFERENT_FAR))
 
 
-def daemon(config: Config, model: Path = SHIPPED, camera: Camera | None = None) -> Daemon:
+def daemon(config: Config, model: Path = SHIPPED, camera: Camera | None = None, wishes: Wishes | None = None) -> Daemon:
     """Everything that ``edgeface run`` needs, with the configured camera or another.
 
     Raises:
@@ -46,10 +56,97 @@ def daemon(config: Config, model: Path = SHIPPED, camera: Camera | None = None) 
     people = gallery(config, card)
     eyes = pipeline(config, embedder, people)
     camera = camera or cameras.create(config.camera)
-    publisher = publishers.create("mqtt" if config.mqtt.host else "lines", config, card.digest)
+    publisher = _publisher(config, card)
     heartbeat = Heartbeat(publisher, camera, config.camera.name, card.digest, lambda: eyes.templates)
-    commands = Commands(config.commands, publisher, Enrolment(eyes, people), people, config.camera.name)
-    keeper = EventKeeper(people.events, config.events)
     return Daemon(
-        camera, eyes, Outage(config.camera.name), presence(config, card), publisher, heartbeat, commands, keeper, people
+        camera,
+        eyes,
+        Outage(config.camera.name),
+        presence(config, card),
+        publisher,
+        heartbeat,
+        _commands(config, publisher, eyes, people),
+        EventKeeper(people.events, config.events),
+        people,
+        wishes or Wishes(),
     )
+
+
+def changed(before: Config, now: Config) -> set[str]:
+    """The sections in which two configurations differ."""
+    return {name for name in Config.__struct_fields__ if getattr(before, name) != getattr(now, name)}
+
+
+def rebuilt(old: Daemon, before: Config, now: Config, model: Path = SHIPPED) -> Daemon:
+    """The running daemon with new settings: what they concern is built anew and takes over, the rest goes on.
+
+    Visits go on too, unless ``presence`` or ``camera.name`` has changed, or events go to a broker only now, or no more: then
+    everybody has left, for the subscribers of before, and whoever is still there is told anew.
+
+    Raises:
+        EdgefaceError: a part cannot be built; the old daemon is as it was.
+    """
+    sections = changed(before, now)
+    if not sections:
+        return old
+    if sections - SECTIONS:
+        sections = SECTIONS
+    card = load_card(model)
+    renamed = before.camera.name != now.camera.name
+    people = gallery(now, card) if "gallery" in sections else old.gallery
+    try:
+        eyes = pipeline(now, Embedder(model), people) if sections & {"gallery", "detector", "matching"} else old.pipeline
+        camera = cameras.create(now.camera) if "camera" in sections else old.camera
+        topics = {"device", "mqtt", "commands", "homeassistant"}
+        publisher = _publisher(now, card) if renamed or sections & topics else old.publisher
+    except EdgefaceError:
+        if people is not old.gallery:
+            people.close()
+        raise
+    fresh = renamed or "presence" in sections or type(publisher) is not type(old.publisher)
+    stay = presence(now, card) if fresh else old.presence
+    heartbeat = Heartbeat(publisher, camera, now.camera.name, card.digest, lambda: eyes.templates, old.heartbeat)
+    asked = sections & {"commands"} or eyes is not old.pipeline or publisher is not old.publisher
+    new = replace(
+        old,
+        camera=camera,
+        pipeline=eyes,
+        outage=Outage(now.camera.name) if renamed else old.outage,
+        presence=stay,
+        publisher=publisher,
+        heartbeat=heartbeat,
+        commands=_commands(now, publisher, eyes, people) if asked else old.commands,
+        keeper=EventKeeper(people.events, now.events) if sections & {"events", "gallery"} else old.keeper,
+        gallery=people,
+    )
+    _hand_over(old, new)
+    return new
+
+
+def _hand_over(old: Daemon, new: Daemon) -> None:
+    """Close the parts that are replaced; the camera and the broker's client id are free only then for the new ones."""
+    if new.presence is not old.presence:
+        events = old.presence.close(Gap(time.monotonic(), time.time()))
+        for event in events:
+            log_event(event)
+            old.publisher.publish(event)
+        new.heartbeat.tally.published(events)
+    if new.camera is not old.camera:
+        old.camera.close()
+        new.heartbeat.tally.dropped += old.camera.dropped
+    if new.commands is not old.commands:
+        old.commands.close()
+    if new.publisher is not old.publisher:
+        old.publisher.close()
+        new.publisher.take_over(old.publisher)
+        new.publisher.open(new.pipeline.templates.people)
+    if new.gallery is not old.gallery:
+        old.gallery.close()
+
+
+def _publisher(config: Config, card: ModelCard) -> Publisher:
+    return publishers.create("mqtt" if config.mqtt.host else "lines", config, card.digest)
+
+
+def _commands(config: Config, publisher: Publisher, eyes: Pipeline, people: Gallery) -> Commands:
+    return Commands(config.commands, publisher, Enrolment(eyes, people), people, config.camera.name, Audit(config.audit_path))

@@ -1,6 +1,5 @@
 """The command line: prints and exit codes; the work is done elsewhere."""
 
-import logging
 import os
 import sys
 from collections import Counter
@@ -124,14 +123,41 @@ def demo(
 def run(context: typer.Context) -> None:
     """Watch the camera and publish events until stopped; without a broker, print them as JSON lines.
 
+    SIGHUP makes a service read its settings again; if they are wrong, the old ones hold.
+
     Example: edgeface --config edgeface.toml run
     """
-    from edgeface import build
+    from edgeface import logs
+    from edgeface.service import Service
 
-    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(message)s", stream=sys.stderr)
-    daemon = build.daemon(context.obj.config, context.obj.model)
-    daemon.stop_on_signals()
-    daemon.run()
+    logs.set_up()
+    Service(context.obj.file, context.obj.model).run()
+
+
+@app.command()
+def status(context: typer.Context, json: Json = False) -> None:
+    """Ask the running daemon how it is; exits with 1 if none is running or something is broken, with a line for each.
+
+    Examples: edgeface status
+              edgeface status --json | jq .camera_state
+    """
+    from edgeface import control
+    from edgeface import status as answers
+
+    try:
+        told = control.ask(context.obj.config, "status")
+    except ConfigError:
+        raise
+    except EdgefaceError as error:
+        told = answers.absent(str(error))
+    if json:
+        _print_json(told)
+    elif told["running"]:
+        typer.echo(answers.describe(told))
+    for trouble in told["troubles"]:
+        typer.echo(f"edgeface: {trouble}", err=True)
+    if told["troubles"]:
+        raise typer.Exit(1)
 
 
 @contextmanager

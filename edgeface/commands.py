@@ -13,6 +13,7 @@ import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
 
 from edgeface import config
+from edgeface.audit import Audit
 from edgeface.enrolment import Enrolment, Report, Sitting
 from edgeface.errors import CameraError, EdgefaceError, ImageError
 from edgeface.gallery import Gallery
@@ -162,10 +163,16 @@ class Commands:
     """
 
     def __init__(
-        self, settings: config.Commands, publisher: Publisher, enrolment: Enrolment, gallery: Gallery, camera: str
+        self,
+        settings: config.Commands,
+        publisher: Publisher,
+        enrolment: Enrolment,
+        gallery: Gallery,
+        camera: str,
+        audit: Audit,
     ) -> None:
         self._allow, self._publisher = settings.allow, publisher
-        self._enrolment, self._gallery, self._camera = enrolment, gallery, camera
+        self._enrolment, self._gallery, self._camera, self._audit = enrolment, gallery, camera, audit
         self._rate = Rate(settings.per_minute)
         self._jobs: list[_Job] = []
 
@@ -227,6 +234,8 @@ class Commands:
     ) -> None:
         """The one place that knows how every command ended."""
         log.info("command %r: %s", verb, "done" if error is UNSET else error)
+        if isinstance(result, NamedPerson):
+            self._audit.note(verb, by={"mqtt": verb, "request": request_id}, person=result.id)
         self._respond(verb, request_id, result=result, error=error)
 
     def _respond(

@@ -139,6 +139,15 @@ class HomeAssistant(_Section, frozen=True):
     )
 
 
+class Metrics(_Section, frozen=True):
+    """Figures for Prometheus."""
+
+    port: Annotated[int, Meta(ge=0, le=65535, description="where they are served over HTTP; 0 is nowhere")] = 0
+    address: Annotated[str, Meta(description='"" is every address of this machine, for the whole network to read')] = (
+        "127.0.0.1"
+    )
+
+
 class Config(_Section, frozen=True):
     """Every setting, by section."""
 
@@ -152,6 +161,7 @@ class Config(_Section, frozen=True):
     mqtt: Mqtt = Mqtt()
     commands: Commands = Commands()
     homeassistant: HomeAssistant = HomeAssistant()
+    metrics: Metrics = Metrics()
 
     @property
     def gallery_path(self) -> Path:

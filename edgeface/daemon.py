@@ -1,19 +1,20 @@
 """The daemon: a frame becomes observations, observations become events, events are published."""
 
-import logging
+import os
 import signal
-from dataclasses import dataclass
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 
 from edgeface.commands import Commands
 from edgeface.events import EventKeeper
 from edgeface.gallery import Gallery
 from edgeface.heartbeat import Heartbeat
 from edgeface.interfaces import Camera, Publisher
+from edgeface.logs import log_event
 from edgeface.pipeline import Pipeline
 from edgeface.presence import Presence, new_event_id
-from edgeface.types import Event, EventType, Frame, Gap
-
-log = logging.getLogger(__name__)
+from edgeface.types import Event, EventType, Frame, Gap, Image
 
 
 class Outage:
@@ -39,6 +40,24 @@ class Outage:
         return Event(kind, new_event_id(moment.wall), moment.wall, moment.time, self._camera, reason=reason, seconds=seconds)
 
 
+class Wishes:
+    """What the operating system asks for; a signal handler only notes it, and the loop obeys between two frames."""
+
+    def __init__(self) -> None:
+        self.stop = self.reload = False
+
+    def listen(self) -> None:
+        """Note SIGTERM and SIGINT as a wish to stop, SIGHUP as one to read the settings again, or to stop with its terminal."""
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+            signal.signal(number, self._note)
+
+    def _note(self, number: int, _frame: object) -> None:
+        if number == signal.SIGHUP and not os.isatty(0):
+            self.reload = True
+        else:
+            self.stop = True
+
+
 @dataclass(frozen=True, slots=True)
 class Daemon:
     """The parts of a running daemon, as ``build.daemon`` puts them together."""
@@ -52,61 +71,57 @@ class Daemon:
     commands: Commands
     keeper: EventKeeper
     gallery: Gallery
+    wishes: Wishes = field(default_factory=Wishes)
 
     def run(self) -> None:
         """Watch until the camera ends or ``stop`` is called; always says goodbye to the subscribers."""
+        self.open()
+        try:
+            self.watch()
+        finally:
+            self.close()
+
+    def open(self) -> None:
+        """Start to publish, and tell systemd."""
         self.publisher.open(self.gallery.people())
         self.heartbeat.ready()
-        try:
-            watch(
-                self.camera,
-                self.pipeline,
-                self.outage,
-                self.presence,
-                self.publisher,
-                self.commands,
-                self.keeper,
-                self.heartbeat,
-            )
-        finally:
-            self.heartbeat.stopping()
-            self.camera.close()
-            self.publisher.close()
-            self.gallery.close()
+
+    def watch(self) -> None:
+        """The loop: from the newest frame to its events, until the camera ends or there is a wish.
+
+        After a wish for a reload it goes on where it was when called again.
+        """
+        moment: Frame | Gap | None = None
+        for moment in self.camera.frames():
+            began = time.perf_counter()
+            image = moment.image if isinstance(moment, Frame) else None
+            observations = [] if image is None else self.pipeline.observe(image)
+            took = time.perf_counter() - began
+            events = [*self.outage.update(moment), *self.presence.update(moment, observations, self.pipeline.match)]
+            self._publish(events, image)
+            self.keeper.update(moment, events)
+            self.commands.serve(moment)
+            self.heartbeat.beat(moment, took, len(observations), events)
+            if self.wishes.stop:
+                break
+            if self.wishes.reload:
+                return
+        self.commands.close()
+        if moment is not None:
+            self._publish(self.presence.close(moment))
+
+    def _publish(self, events: Sequence[Event], image: Image | None = None) -> None:
+        for event in events:
+            log_event(event)
+            self.publisher.publish(event, image)
+
+    def close(self) -> None:
+        """Say goodbye, to the subscribers first: a camera may take its time."""
+        self.heartbeat.stopping()
+        self.publisher.close()
+        self.camera.close()
+        self.gallery.close()
 
     def stop(self) -> None:
         """End ``run`` from a signal handler or another thread."""
-        self.camera.close()
-
-    def stop_on_signals(self) -> None:
-        """Let SIGTERM and SIGINT end ``run`` cleanly."""
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, lambda *_: self.stop())
-
-
-def watch(
-    camera: Camera,
-    pipeline: Pipeline,
-    outage: Outage,
-    presence: Presence,
-    publisher: Publisher,
-    commands: Commands,
-    keeper: EventKeeper,
-    heartbeat: Heartbeat,
-) -> None:
-    """The loop: from the newest frame to its events, until the camera ends."""
-    moment: Frame | Gap | None = None
-    for moment in camera.frames():
-        image = moment.image if isinstance(moment, Frame) else None
-        observations = [] if image is None else pipeline.observe(image)
-        events = [*outage.update(moment), *presence.update(moment, observations, pipeline.match)]
-        for event in events:
-            log.info("%s %s", event.event_type, event.name or event.reason or "")
-            publisher.publish(event, image)
-        keeper.update(moment, events)
-        commands.serve(moment)
-        heartbeat.beat(moment)
-    commands.close()
-    if moment is not None:
-        for event in presence.close(moment):
-            publisher.publish(event)
+        self.wishes.stop = True

@@ -1,6 +1,5 @@
 """The gallery's SQLite file: found, checked, brought up to date; whole after a kill at any moment."""
 
-import os
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,13 +9,11 @@ from typing import NamedTuple
 from msgspec import Struct
 
 from edgeface.errors import GalleryError
+from edgeface.sqlite import PATIENCE, connect
 from edgeface.vault import Key, Vault, find_key
 
 VERSION = 2
 PLAIN = 1
-PATIENCE = 5.0
-"""Seconds to wait for another process that is writing."""
-
 APPLICATION = 0x45464731  # "EFG1": tells our files from other SQLite files
 SCHEMA = """
 CREATE TABLE meta (model TEXT NOT NULL, proof BLOB NOT NULL);
@@ -72,12 +69,10 @@ class Database:
     def __init__(self, path: Path, model: str, key_file: Path) -> None:
         self.path, self._model, self._key_file = path, model, key_file
         try:
-            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+            self._connection = connect(path)
         except (OSError, ValueError) as error:  # a path with a NUL is a ValueError
             shown = str(path).replace("\0", "\\0")
             raise GalleryError(f"{shown}: {getattr(error, 'strerror', None) or error}") from None
-        self._connection = sqlite3.connect(path, timeout=PATIENCE, isolation_level=None)
         self.execute = self._connection.execute
         try:
             with self.errors():

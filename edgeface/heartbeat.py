@@ -2,67 +2,90 @@
 
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Literal
 
 import psutil
-import sdnotify
 
 from edgeface import __version__
 from edgeface.gallery import Templates
 from edgeface.interfaces import Camera, Publisher
-from edgeface.types import Frame, Gap, Health
+from edgeface.systemd import Systemd
+from edgeface.tally import Tally
+from edgeface.types import Event, Frame, Gap, Health
 
-INTERVAL = 30.0
+INTERVAL, SNAPSHOT = 30.0, 1.0
 THROTTLED = Path("/sys/devices/platform/soc/soc:firmware/get_throttled")
 
 
 class Heartbeat:
-    """Beats once a frame or gap; no beat, no watchdog message, and systemd restarts the service."""
+    """Beats once a frame or gap; no beat, no watchdog message, and systemd restarts the service.
 
-    def __init__(self, publisher: Publisher, camera: Camera, name: str, model: str, gallery: Callable[[], Templates]) -> None:
+    ``health`` is a second old at most while the loop goes round; any thread may read it.
+    """
+
+    def __init__(
+        self,
+        publisher: Publisher,
+        camera: Camera,
+        name: str,
+        model: str,
+        gallery: Callable[[], Templates],
+        before: "Heartbeat | None" = None,
+    ) -> None:
         self._publisher, self._camera, self._name, self._model, self._gallery = publisher, camera, name, model, gallery
-        self._systemd = sdnotify.SystemdNotifier()
+        self._systemd: Systemd = before._systemd if before else Systemd()
+        self.tally: Tally = before.tally if before else Tally()
         self._process = psutil.Process()
         self._process.cpu_percent()
-        self._started = time.monotonic()
-        self._seen = 0
+        self._cpu = 0.0
         self._recent: deque[float] = deque(maxlen=30)
         self._state: Literal["starting", "ok", "lost"] = "starting"
         self._reason: str | None = None
         self._told = -INTERVAL
         self._known = gallery()
+        self.health = self._health(time.monotonic())
 
     def ready(self) -> None:
         """Everything is built: the service is up, whether or not the camera is."""
-        self._systemd.notify("READY=1")
+        self._systemd.notify(READY=1)
+
+    def reloading(self) -> None:
+        """The settings are being read again; ``ready`` ends it."""
+        self._systemd.notify(RELOADING=1, MONOTONIC_USEC=time.monotonic_ns() // 1000)
 
     def stopping(self) -> None:
         """The service is on its way down."""
-        self._systemd.notify("STOPPING=1")
+        self._systemd.notify(STOPPING=1)
 
-    def beat(self, moment: Frame | Gap) -> None:
-        """The loop has come round."""
+    def beat(self, moment: Frame | Gap, seconds: float = 0.0, faces: int = 0, events: Sequence[Event] = ()) -> None:
+        """The loop has come round: a frame took so long, had so many faces, and led to these events."""
         state, reason = self._state, self._reason
         if isinstance(moment, Frame):
-            self._seen += 1
+            self.tally.observed(faces, seconds)
             self._recent.append(moment.time)
             state, reason = "ok", None
         elif moment.lost is not None:
             state, reason = "lost", moment.lost
             self._recent.clear()
+        self.tally.published(events)
         if not (isinstance(moment, Gap) and moment.stuck):
-            self._systemd.notify("WATCHDOG=1")
+            self._systemd.notify(WATCHDOG=1)
         known = self._gallery()
         changed = state != self._state or known is not self._known
         if known is not self._known:
             self._publisher.people(known.people)
         self._state, self._reason, self._known = state, reason, known
-        if changed or moment.time - self._told >= INTERVAL:
+        tell = changed or moment.time - self._told >= INTERVAL
+        if tell:
+            self._cpu = self._process.cpu_percent() / 100.0
+        if tell or events or moment.time - self.health.time >= SNAPSHOT:
+            self.health = self._health(moment.time)
+        if tell:
             self._told = moment.time
-            self._publisher.health(self._health(moment.time))
-            self._systemd.notify(f"STATUS=camera {state}, {self._fps():.1f} frames/s, {len(known.people)} people")
+            self._publisher.health(self.health)
+            self._systemd.notify(STATUS=f"camera {state}, {self._fps():.1f} frames/s, {len(known.people)} people")
 
     def _fps(self) -> float:
         recent = self._recent
@@ -71,10 +94,10 @@ class Heartbeat:
     def _health(self, now: float) -> Health:
         return Health(
             version=__version__,
-            uptime=now - self._started,
+            uptime=now - self.tally.started,
             fps=self._fps(),
-            frames_seen=self._seen,
-            frames_dropped=self._camera.dropped,
+            frames_seen=self.tally.frames,
+            frames_dropped=self.tally.dropped + self._camera.dropped,
             camera=self._name,
             camera_state=self._state,
             camera_reason=self._reason,
@@ -82,9 +105,15 @@ class Heartbeat:
             people=len(self._known.people),
             templates=len(self._known.vectors),
             rss_mb=self._process.memory_info().rss / 1e6,
-            cpu=self._process.cpu_percent() / 100.0,
+            cpu=self._cpu,
             temperature=_temperature(),
             throttled=_throttled(),
+            time=now,
+            faces_seen=self.tally.faces,
+            events=dict(self.tally.events),
+            last_event=self.tally.last_event,
+            observe=self.tally.durations,
+            link=self._publisher.link,
         )
 
 

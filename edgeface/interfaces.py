@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from typing import Protocol
 
-from edgeface.types import Event, Face, Frame, Gap, Health, Image, Person, Request
+from edgeface.types import Event, Face, Frame, Gap, Health, Image, Link, Person, Request
 
 
 class Camera(Protocol):
@@ -17,7 +17,8 @@ class Camera(Protocol):
     def frames(self) -> Iterator[Frame | Gap]:
         """Yield the newest frame whenever there is one, else a ``Gap`` at least once a second.
 
-        A live camera that dies is retried for ever and says so with ``Gap.lost``; a recording ends the iteration.
+        A live camera that dies is retried for ever and says so with ``Gap.lost``; a recording ends the iteration. Called again,
+        it goes on where it was left.
 
         Raises:
             CameraError: the source can never work, such as a folder that is not there.
@@ -38,7 +39,12 @@ class Detector(Protocol):
 
 
 class Publisher(Protocol):
-    """Where events and health go, and commands come from. No call blocks for longer than a local write."""
+    """Where events and health go, and commands come from. No call but ``close`` blocks for longer than a local write."""
+
+    @property
+    def link(self) -> Link:
+        """How it stands with its broker."""
+        ...
 
     def open(self, people: Sequence[Person]) -> None:
         """Start; ``people`` are those who may be recognised."""
@@ -62,6 +68,10 @@ class Publisher(Protocol):
 
     def respond(self, verb: str, response: bytes) -> None:
         """Answer a command."""
+        ...
+
+    def take_over(self, before: "Publisher") -> None:
+        """Before ``open``: go on for one that is closed; of the same kind, with its waiting events and who is present."""
         ...
 
     def close(self) -> None:

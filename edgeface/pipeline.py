@@ -1,12 +1,21 @@
 """Frame -> Observations: detect, align, judge, embed, match."""
 
+import logging
+import time
+
 from edgeface import config
 from edgeface.embedding import Embedder
+from edgeface.errors import GalleryError
 from edgeface.gallery import Gallery, Templates
 from edgeface.imaging import align, eye_distance, quality
 from edgeface.interfaces import Detector
 from edgeface.matching import Matcher
 from edgeface.types import Face, Image, Match, Observation, Vector
+
+log = logging.getLogger(__name__)
+
+PAUSE = 5.0
+"""Seconds before a gallery that could not be read is tried again: a locked one takes as long to say so."""
 
 
 class Pipeline:
@@ -15,6 +24,7 @@ class Pipeline:
     def __init__(self, detector: Detector, embedder: Embedder, gallery: Gallery, settings: config.Config) -> None:
         self.detector, self._embedder, self._gallery, self._settings = detector, embedder, gallery, settings
         self._version: tuple[int, int] | None = None
+        self._blind_until = 0.0
         self._refresh()
 
     @property
@@ -49,8 +59,17 @@ class Pipeline:
         return Observation(face, fitness, embedding, self._matcher.match(embedding.vector))
 
     def _refresh(self) -> None:
-        """Take in what another process has changed in the gallery."""
-        version = self._gallery.version
-        if version != self._version:
-            self._version, self._templates = version, self._gallery.templates()
-            self._matcher = Matcher(self._templates, self._embedder.card, self._settings.matching)
+        """Take in what another process has changed in the gallery; while it cannot be read, what is known holds."""
+        now = time.monotonic()
+        if now < self._blind_until:
+            return
+        try:
+            version = self._gallery.version
+            if version != self._version:
+                self._templates, self._version = self._gallery.templates(), version
+                self._matcher = Matcher(self._templates, self._embedder.card, self._settings.matching)
+        except GalleryError as error:
+            if self._version is None:
+                raise
+            log.error("the gallery cannot be read, going on with what it was: %s", error)
+            self._blind_until = now + PAUSE

@@ -3,6 +3,7 @@
 Images are ``uint8`` arrays of shape (height, width, 3) in RGB order. Boxes and landmarks are in pixels of the frame.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Literal
@@ -183,8 +184,28 @@ class Person:
 
 
 @dataclass(frozen=True, slots=True)
+class Link:
+    """How a publisher stands with its broker; ``queue`` events wait, ``dropped`` were given up."""
+
+    state: Literal["none", "connecting", "up", "down"] = "none"
+    address: str = ""
+    reason: str | None = None
+    queue: int = 0
+    dropped: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Durations:
+    """A histogram of seconds: ``counts[i]`` are those up to ``bounds[i]``, the last those beyond; ``total`` is their sum."""
+
+    bounds: tuple[float, ...] = ()
+    counts: tuple[int, ...] = (0,)
+    total: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
 class Health:
-    """How the daemon is, as published every half minute and on change."""
+    """How the daemon was at the monotonic ``time``; it is published every half minute and on change."""
 
     version: str
     uptime: float
@@ -201,3 +222,9 @@ class Health:
     cpu: float
     temperature: float | None
     throttled: bool | None
+    time: float = 0.0
+    faces_seen: int = 0
+    events: Mapping[str, int] = field(default_factory=dict)
+    last_event: Event | None = None
+    observe: Durations = Durations()
+    link: Link = Link()

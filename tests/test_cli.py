@@ -11,6 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 from queue import Queue
 from threading import Thread
+from urllib.request import urlopen
 
 import cv2
 import numpy as np
@@ -28,7 +29,7 @@ class Cli:
 
     def __init__(self, folder):
         self.folder, self.file = folder, folder / "edgeface.toml"
-        hidden = ("EDGEFACE_CONFIG", "STATE_DIRECTORY", "NOTIFY_SOCKET")
+        hidden = ("EDGEFACE_CONFIG", "STATE_DIRECTORY", "RUNTIME_DIRECTORY", "XDG_RUNTIME_DIR", "NOTIFY_SOCKET")
         self.environment = {name: value for name, value in os.environ.items() if name not in hidden}
         self.environment |= {"PYTHONPATH": str(ROOT), "HOME": str(folder), "XDG_DATA_HOME": str(folder / "data")}
         self.running = []
@@ -73,7 +74,13 @@ class Running:
 
     def __init__(self, command, folder, environment):
         self.process = subprocess.Popen(
-            command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=folder, env=environment
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            cwd=folder,
+            env=environment,
         )
         self.out, self.err, self.told = Queue(), Queue(), []
         for stream, queue in ((self.process.stdout, self.out), (self.process.stderr, self.err)):
@@ -575,6 +582,61 @@ def test_a_refused_or_absent_broker_is_told_once_and_does_not_stop_the_daemon(cl
         assert not eventually(lambda: daemon.process.poll() is not None, 2.5)  # noqa: B023
         assert daemon.stop() == 0
         assert sum("127.0.0.1" in line for line in daemon.told) == 1
+
+
+def test_status_is_of_the_running_daemon_and_fails_without_one(cli, obama, scene):
+    cli.set(camera=scene | {"hold": 600})
+    assert "no daemon with these settings is running" in cli.refusal("status")
+    assert cli.json("status", code=1)["running"] is False
+    daemon = cli.start("run")
+    assert json.loads(daemon.line())["event_type"] == "recognized"
+    told = cli.json("status")
+    assert (told["running"], told["troubles"], told["camera_state"], told["gallery_size"]) == (True, [], "ok", 1)
+    assert told["last_event"]["name"] == "Barack Obama"
+    screen = cli("status").stdout
+    assert "front: ok" in screen
+    assert "1 recognized" in screen
+    assert "another daemon with these settings is running" in cli.refusal("run")
+    assert cli.json("status")["troubles"] == []
+    assert daemon.stop() == 0
+    assert "no daemon" in cli.refusal("status")
+
+
+def test_status_finds_what_is_broken(cli):
+    cli.set(camera={"source": "v4l2:/dev/absent", "name": "front"})
+    daemon = cli.start("run")
+    daemon.hears("camera_lost")
+    result = cli("status", code=1)
+    assert one_line(result) == "edgeface: camera front is lost: /dev/absent cannot be opened"
+    assert "front: lost" in result.stdout
+    assert daemon.stop() == 0
+
+
+def test_settings_are_read_again_on_sighup_and_wrong_ones_change_nothing(cli, obama, scene):
+    port = free_port()
+    cli.set(camera=scene | {"hold": 600})
+    daemon = cli.start("run")
+    events = [json.loads(daemon.line())]
+    good = cli.file.read_text()
+    for wrong in ("[camera", "[camera]\nfps = 0\n", f"{good}\n[matching]\nmargin = 'wide'\n"):
+        cli.file.write_text(wrong)
+        daemon.process.send_signal(signal.SIGHUP)
+        assert str(cli.file) in daemon.hears("settings not taken, the old ones hold")
+    cli.file.write_text(good)
+    assert "not taken" in one_line(cli("status", code=1))
+    cli.set(camera=scene | {"hold": 600, "name": "back"}, metrics={"port": port})
+    daemon.process.send_signal(signal.SIGHUP)
+    assert "camera, metrics" in daemon.hears("settings read again")
+    events += [json.loads(daemon.line()) for _ in range(2)]
+    assert [(event["event_type"], event["camera"]) for event in events] == [
+        ("recognized", "front"),
+        ("left", "front"),
+        ("recognized", "back"),
+    ]
+    assert cli.json("status")["troubles"] == []
+    with urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as answer:
+        assert b"edgeface_camera_up 1.0" in answer.read()
+    assert daemon.stop() == 0
 
 
 @needs_broker

@@ -14,6 +14,7 @@ from test_contract import problems
 from theatre import EMPTY, enroll, running, settings
 
 from edgeface import build, commands
+from edgeface.audit import Audit
 from edgeface.commands import VERBS, Commands, Rate
 from edgeface.config import Commands as Settings
 from edgeface.config import Config
@@ -52,7 +53,12 @@ class Desk:
         enrolment = Enrolment(build.pipeline(config, embedder, self.gallery), self.gallery)
         enrolment.enroll("Obama", read_images([photos / "obama_portrait.jpg"]))
         self.commands = Commands(
-            Settings(**({"allow": tuple(VERBS), "per_minute": 600} | given)), self.wire, enrolment, self.gallery, "front"
+            Settings(**({"allow": tuple(VERBS), "per_minute": 600} | given)),
+            self.wire,
+            enrolment,
+            self.gallery,
+            "front",
+            Audit(folder / "audit.jsonl"),
         )
 
     def ask(self, verb, payload, scene=EMPTY):

@@ -1,3 +1,6 @@
+import os
+import re
+import signal
 import socket
 import sys
 import time
@@ -9,19 +12,21 @@ import numpy as np
 import pytest
 
 from edgeface import build
+from edgeface.audit import Audit
 from edgeface.cameras.recording import Recording
 from edgeface.commands import Commands
 from edgeface.config import Commands as CommandSettings
 from edgeface.config import Config, Gallery
 from edgeface.config import Presence as PresenceSettings
-from edgeface.daemon import Daemon, Outage, watch
+from edgeface.daemon import Daemon, Outage, Wishes
 from edgeface.embedding import Embedder
 from edgeface.enrolment import Enrolment
+from edgeface.events import EventKeeper
 from edgeface.gallery import Templates
 from edgeface.heartbeat import INTERVAL, Heartbeat
 from edgeface.imaging import load_image
 from edgeface.presence import Presence
-from edgeface.types import EventType, Frame, Gap
+from edgeface.types import EventType, Frame, Gap, Link
 
 BLANK = np.full((480, 640, 3), 127, np.uint8)
 START, WALL = 1000.0, 1_700_000_000.0
@@ -48,6 +53,7 @@ NOBODY = Templates((), np.empty(0, np.intp), np.empty((0, 128), np.float32))
 @dataclass
 class Publisher:
     calls: list = field(default_factory=list)
+    link: Link = field(default_factory=Link)
 
     def open(self, people):
         self.calls.append(("open", list(people)))
@@ -116,8 +122,11 @@ def daemon(tmp_path, embedder, demo_photos, systemd):
     camera, publisher = Camera(), Publisher()
     presence = Presence("front", PresenceSettings(min_votes=2, unknown_after=3, left_after=2.0), same=0.6, different=0.3)
     heartbeat = Heartbeat(publisher, camera, "front", "m", lambda: pipeline.templates)
-    commands = Commands(CommandSettings(), publisher, Enrolment(pipeline, gallery), gallery, "front")
-    yield Daemon(camera, pipeline, Outage("front"), presence, publisher, heartbeat, commands, gallery)
+    commands = Commands(
+        CommandSettings(), publisher, Enrolment(pipeline, gallery), gallery, "front", Audit(tmp_path / "audit.jsonl")
+    )
+    keeper = EventKeeper(gallery.events, settings.events)
+    yield Daemon(camera, pipeline, Outage("front"), presence, publisher, heartbeat, commands, keeper, gallery)
     gallery.close()
 
 
@@ -142,7 +151,7 @@ def script(*items, step=0.5):
 
 def run(daemon, *items, **options):
     daemon.camera.script = script(*items, **options)
-    watch(daemon.camera, daemon.pipeline, daemon.outage, daemon.presence, daemon.publisher, daemon.commands, daemon.heartbeat)
+    daemon.watch()
     return daemon.publisher.of("event")
 
 
@@ -229,9 +238,26 @@ def test_a_daemon_says_goodbye_though_it_fails(daemon):
     assert daemon.camera.closed
 
 
-def test_stop_closes_the_camera(daemon):
+def test_stop_ends_the_loop_at_the_next_moment_and_everybody_has_left(daemon, obama):
+    daemon.camera.script = script(obama, obama, obama)
     daemon.stop()
-    assert daemon.camera.closed == 1
+    daemon.run()
+    assert daemon.publisher.of("event") == []
+    assert daemon.camera.closed
+
+
+def test_a_reload_interrupts_the_loop_and_no_visit(daemon, obama):
+    daemon.camera.moments = iter(script(*[obama] * 6))
+    daemon.camera.frames = lambda: daemon.camera.moments
+    daemon.publisher.publish = lambda event: (
+        daemon.publisher.calls.append(("event", event)),
+        setattr(daemon.wishes, "reload", True),
+    )
+    daemon.watch()
+    assert kinds(daemon.publisher.of("event")) == ["recognized"]
+    daemon.wishes.reload = False
+    daemon.watch()
+    assert kinds(daemon.publisher.of("event")) == ["recognized", "left"]
 
 
 # The heartbeat
@@ -246,6 +272,42 @@ def test_systemd_hears_that_the_service_is_ready_and_stopping(heartbeat, systemd
     heartbeat.ready()
     heartbeat.stopping()
     assert systemd.told() == ["READY=1", "STOPPING=1"]
+
+
+def test_systemd_hears_of_a_reload_and_of_its_end(heartbeat, systemd):
+    heartbeat.reloading()
+    heartbeat.ready()
+    reloading, ready = systemd.told()
+    assert re.fullmatch(r"RELOADING=1\nMONOTONIC_USEC=\d+", reloading)
+    assert ready == "READY=1"
+
+
+def test_what_the_loop_did_is_counted_over_a_reload(heartbeat):
+    heartbeat.beat(Frame(BLANK, START, WALL), 0.02, 2)
+    (lost,) = Outage("front").update(Gap(START + 1, WALL + 1, "unplugged"))
+    heartbeat.beat(Gap(START + 1, WALL + 1, "unplugged"), events=[lost])
+    after = Heartbeat(Publisher(), Camera(dropped=1), "front", "m", lambda: NOBODY, heartbeat)
+    after.tally.dropped += 3
+    after.beat(Frame(BLANK, START + 2, WALL + 2), 0.3, 1)
+    told = after.health
+    assert (told.frames_seen, told.faces_seen, told.frames_dropped, told.events) == (2, 3, 4, {"camera_lost": 1})
+    assert told.last_event is lost
+    assert dict(zip(told.observe.bounds, told.observe.counts, strict=False))[0.025] == 1
+    assert (sum(told.observe.counts), told.observe.total) == (2, pytest.approx(0.32))
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+def test_a_hangup_reloads_a_service_and_ends_what_a_terminal_ran(monkeypatch, terminal):
+    monkeypatch.setattr(os, "isatty", lambda _: terminal)
+    wishes = Wishes()
+    kept = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)}
+    try:
+        wishes.listen()
+        signal.raise_signal(signal.SIGHUP)
+    finally:
+        for number, handler in kept.items():
+            signal.signal(number, handler)
+    assert (wishes.stop, wishes.reload) == (terminal, not terminal)
 
 
 def test_every_beat_feeds_the_watchdog_and_a_stuck_camera_does_not(heartbeat, systemd):

@@ -1,5 +1,6 @@
 """Verdicts on made-up vectors, for the rules, and on photos, through the whole way from a picture to an event."""
 
+from dataclasses import replace
 from itertools import count
 
 import numpy as np
@@ -7,11 +8,9 @@ import pytest
 from test_gallery import MODEL, enrolled, kept, near, one_line, unit
 
 from edgeface import build, config
-from edgeface.daemon import watch
 from edgeface.embedding import Embedder
 from edgeface.enrolment import Enrolment, read_images
 from edgeface.errors import ConfigError, GalleryError
-from edgeface.events import EventKeeper
 from edgeface.feedback import confirm, reject
 from edgeface.gallery import Gallery
 from edgeface.imaging import load_image
@@ -236,9 +235,7 @@ def test_who_was_taken_for_another_is_not_any_more_and_the_other_still_is(tmp_pa
     def seen(image):
         """What the events say when the camera shows this image, a minute after the one before."""
         before = {event.event_id for event in daemon.gallery.events.all()}
-        keeper = EventKeeper(daemon.gallery.events, settings.events)
-        parts = (daemon.pipeline, daemon.outage, daemon.presence, daemon.publisher, daemon.heartbeat)
-        watch(Camera(image, next(minutes)), *parts, keep=keeper.update)
+        replace(daemon, camera=Camera(image, next(minutes))).watch()
         return [event for event in daemon.gallery.events.all() if event.event_id not in before]
 
     (wrong,) = seen(biden)

@@ -5,6 +5,7 @@ from msgspec.structs import replace
 from edgeface import build
 from edgeface.config import Config, Detector, Gallery
 from edgeface.embedding import Embedder
+from edgeface.errors import GalleryError
 from edgeface.imaging import load_image
 from edgeface.types import Decision
 
@@ -122,3 +123,21 @@ def test_views_that_the_network_makes_little_of_do_not_count(pipeline, embedder,
     (vague,) = pipeline.observe(noisy)
     assert (vague.embedding, vague.match) == (None, None)
     assert pipeline.observe(noisy, every_face=True)[0].match is not None
+
+
+def test_while_the_gallery_cannot_be_read_those_known_are_recognised(show, pipeline, people, obama, monkeypatch, caplog):
+    show("obama_press_room.jpg")
+
+    def broken():
+        raise GalleryError("disk I/O error")
+
+    monkeypatch.setattr(people, "templates", broken)
+    people.enroll("Somebody", [np.eye(128, dtype=np.float32)[0]], [0.9])
+    for _ in range(3):
+        (seen,) = show("obama_press_room.jpg")
+        assert (seen.match.decision, seen.match.name) == (Decision.ACCEPT, "Barack Obama")
+    assert caplog.text.count("disk I/O error") == 1
+    monkeypatch.undo()
+    pipeline._blind_until = 0.0
+    show("obama_press_room.jpg")
+    assert len(pipeline.templates.people) == 2

@@ -348,6 +348,53 @@ def test_an_event_turns_old_while_it_waits(broker, connect):
 
 
 @needs_broker
+@pytest.mark.parametrize("protocol", ["5", "3.1.1"])
+def test_a_broker_that_wakes_up_late_delivers_no_old_news(broker, connect, protocol):
+    ear = broker.listen()
+    publisher = connect(broker.settings(max_event_age=1.0, protocol=protocol))
+    ear.wait_for("front/presence")
+    time.sleep(2 * MqttPublisher.FRESH)
+    broker.pause()
+    publisher.publish(numbered(1))
+    time.sleep(1.5)
+    broker.resume()
+    publisher.publish(numbered(2))
+    assert numbers(ear.wait_for("/event")) == [2]
+    publisher.health(HEALTH)
+    assert eventually(lambda: any(told["events_dropped"] == 1 for told in ear.on("health")))
+
+
+@needs_broker
+def test_how_it_stands_with_the_broker_is_told(broker, connect):
+    wrong = broker.password_file.with_name("wrong")
+    wrong.write_text("sesame open\n")
+    publisher = connect(broker.settings(password_file=str(wrong)))
+    assert publisher.link.state == "connecting"
+    assert eventually(lambda: publisher.link.state == "down" and "refuses" in publisher.link.reason)
+    publisher = connect(broker.settings())
+    assert eventually(lambda: publisher.link.state == "up")
+    assert publisher.link.reason is None
+    broker.kill()
+    assert eventually(lambda: publisher.link.state == "down" and "lost the broker" in publisher.link.reason)
+    publisher.publish(numbered(1))
+    assert (publisher.link.queue, publisher.link.dropped) == (1, 0)
+
+
+@needs_broker
+def test_another_publisher_takes_over_what_waits_and_who_is_present(broker, connect):
+    ear = broker.listen()
+    before = connect(broker.settings(port=free_port()))
+    before.publish(event(EventType.RECOGNIZED))
+    before.close()
+    after = MqttPublisher(Config(mqtt=Mqtt(**broker.settings())), MODEL)
+    after.take_over(before)
+    after.open([])
+    assert [told["event_type"] for told in ear.wait_for("/event")] == ["recognized"]
+    assert [person["id"] for person in ear.wait_for("/presence")[0]["people"]] == [ANNA.id]
+    after.close()
+
+
+@needs_broker
 def test_a_full_queue_drops_its_oldest_and_counts_them(broker, connect):
     ear = broker.listen()
     broker.stop()

@@ -50,6 +50,7 @@ class LiveCamera:
         self._closed = False
         self._in_call_since: float | None = None
         self._thread = Thread(target=self._grab, name="camera", daemon=True)
+        self._moments = self._watch()
 
     @property
     def dropped(self) -> int:
@@ -58,6 +59,9 @@ class LiveCamera:
 
     def frames(self) -> Iterator[Frame | Gap]:
         """Yield the newest frame, at most ``fps`` a second, or a gap every half second."""
+        return self._moments
+
+    def _watch(self) -> Iterator[Frame | Gap]:
         self._thread.start()
         latest = due = time.monotonic()
         while True:

@@ -1,5 +1,6 @@
 """Devices of Video4Linux and streams by URL, through OpenCV."""
 
+import os
 import re
 
 import cv2
@@ -11,6 +12,10 @@ from edgeface.errors import CameraError
 from edgeface.types import Image
 
 OPEN_TIMEOUT_MS, READ_TIMEOUT_MS = 4000, 3000
+
+# Both complain at every frame and every try, past our log and its limits; FFmpeg with the stream's address, password and all.
+cv2.setLogLevel(2)
+os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
 
 
 class Capture:

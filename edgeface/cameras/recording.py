@@ -27,9 +27,13 @@ class Recording:
         self._images, self._interval = images, 1.0 / fps
         self._changed = Condition()  # its lock may be taken again by a signal handler that calls close(), an Event's may not
         self._closed = False
+        self._moments = self._play()
 
     def frames(self) -> Iterator[Frame | Gap]:
         """Yield each image when it is due; an image that cannot be read is a gap."""
+        return self._moments
+
+    def _play(self) -> Iterator[Frame | Gap]:
         due = time.monotonic()
         for image in self._images():
             while (early := due - time.monotonic()) > self.GAP and not self._wait(self.GAP):

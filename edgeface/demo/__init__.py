@@ -58,7 +58,7 @@ def show(out: Path, *, keep: bool, tell: Callable[[str], None]) -> bool:
             tell(f"playing   {len(SHOWN)} other photos at {FPS:.0f} frames/s; what a subscriber receives:")
             if keep:
                 tell(f"broker    mosquitto_sub -p {port} -t 'edgeface/#' -v   (Ctrl-C ends the demo)")
-                daemon.stop_on_signals()
+                daemon.wishes.listen()
             daemon.run()
         save_image(out, stage.sheet(photos))
     return _verdict(stage, out, tell)

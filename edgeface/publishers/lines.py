@@ -7,8 +7,9 @@ from collections.abc import Sequence
 import msgspec
 
 from edgeface import config
+from edgeface.interfaces import Publisher
 from edgeface.publishers.payloads import event_payload
-from edgeface.types import Event, Health, Image, Person, Request
+from edgeface.types import Event, Health, Image, Link, Person, Request
 
 log = logging.getLogger(__name__)
 
@@ -18,6 +19,11 @@ class LinePublisher:
 
     def __init__(self, settings: config.Config, model: str) -> None:
         self._device, self._model = settings.device.id, model
+
+    @property
+    def link(self) -> Link:
+        """There is no broker."""
+        return Link()
 
     def open(self, people: Sequence[Person]) -> None:
         """Nothing to start."""
@@ -40,6 +46,9 @@ class LinePublisher:
 
     def respond(self, verb: str, response: bytes) -> None:
         """There is nothing to answer."""
+
+    def take_over(self, before: Publisher) -> None:
+        """Nothing ever waits to be printed."""
 
     def close(self) -> None:
         """Nothing to stop."""

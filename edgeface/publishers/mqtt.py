@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from queue import Empty, Full, Queue
 from threading import Event as Flag
 from threading import RLock, Thread
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 import paho.mqtt.client as paho
@@ -19,9 +19,10 @@ from paho.mqtt.properties import Properties
 from edgeface import config, mqtt
 from edgeface.errors import ConfigError
 from edgeface.imaging import crop, encode_jpeg
+from edgeface.interfaces import Publisher
 from edgeface.publishers.homeassistant import Announcement
 from edgeface.publishers.payloads import event_payload, health_payload, presence_payload
-from edgeface.types import MAX_REQUEST_BYTES, Event, EventType, Health, Image, Person, Request
+from edgeface.types import MAX_REQUEST_BYTES, Event, EventType, Health, Image, Link, Person, Request
 
 log = logging.getLogger(__name__)
 
@@ -48,6 +49,8 @@ class MqttPublisher:
     """What is left around a face in its picture, in box sizes, and the picture's longest side in pixels."""
     MIN_PATIENCE = 5.0
     """Seconds without a confirmation after which a broker counts as hung, if ``max_event_age`` is shorter."""
+    FRESH = 0.5
+    """Seconds after a confirmation for which a broker counts as alive."""
 
     def __init__(self, settings: config.Config, model: str) -> None:
         self._config, self._settings, self._base = settings, settings.mqtt, settings.base
@@ -63,9 +66,12 @@ class MqttPublisher:
         self._announcement = Announcement(settings) if settings.homeassistant.enabled else None
         self._health: Health | None = None
         self._client: paho.Client | None = None
-        self._ended = Flag()
+        self._ended, self._wake = Flag(), Flag()
+        self._confirmed = self._asked = float("-inf")
+        self._question: paho.MQTTMessageInfo | None = None
         self._refused = False
         self._complaint = ""
+        self._state: Literal["connecting", "up", "down"] = "connecting"
         self._closing = Flag()
         self._thread = Thread(target=self._serve, name="mqtt", daemon=True)
         mqtt.new_client(self._settings, self._client_id)  # unreadable files are the user's to mend now, not in the thread
@@ -73,6 +79,19 @@ class MqttPublisher:
     @property
     def _client_id(self) -> str:
         return f"edgeface-{self._config.device.id}"
+
+    @property
+    def link(self) -> Link:
+        """How it stands with the broker, and why not well."""
+        with self._lock:
+            queue = len(self._waiting) + len(self._unacknowledged())
+            return Link(self._state, mqtt.address(self._settings), self._complaint or None, queue, self._events_dropped)
+
+    def take_over(self, before: Publisher) -> None:
+        """Go on with what waits in another of this kind, and with who is present."""
+        if isinstance(before, MqttPublisher):
+            self._waiting, self._present, self._last = before._waiting, before._present, before._last
+            self._events_dropped = before._events_dropped
 
     def open(self, people: Sequence[Person]) -> None:
         """Start connecting; ``people`` get an ``OFF`` whenever the broker is reached."""
@@ -167,22 +186,27 @@ class MqttPublisher:
         except (OSError, ValueError, ConfigError) as error:  # a host that is no host name is a ValueError
             what = error if isinstance(error, ConfigError) else f"{mqtt.address(self._settings)} cannot be reached: {error}"
             self._complain(f"no broker: {what}")
+            self._state = "down"
             return False
         if self._closing.is_set():
             return False
         client.loop_start()
-        while not self._ended.wait(0.2):
+        while not self._ended.is_set():
+            self._wake.wait(0.2)
+            self._wake.clear()
             with self._lock:
                 self._flush()
                 self._announce()
-                waited = max((time.monotonic() - event.time for _, event in self._unacknowledged()), default=0.0)
+                sent = [event.time for _, event in self._unacknowledged()]
+                waited = time.monotonic() - min(sent + [self._asked] * self._is_asked(), default=time.monotonic())
             if waited > max(self._settings.max_event_age, self.MIN_PATIENCE):
                 self._complain(f"the broker at {mqtt.address(self._settings)} confirms nothing; connecting anew")
                 break
         with self._lock:
-            reached, self._client = self._client is not None, None
+            reached, self._client, self._state = self._client is not None, None, "down"
             self._waiting.extendleft(event for _, event in reversed(self._unacknowledged()))
             self._in_flight.clear()
+            self._question = None
             self._trim()
         client.disconnect()
         client.loop_stop()
@@ -195,7 +219,7 @@ class MqttPublisher:
             self._ended.set()
             return
         log.info("connected to the broker at %s", mqtt.address(self._settings))
-        self._complaint = ""
+        self._complaint, self._state = "", "up"
         with self._lock:
             self._client = client
             self._send("availability", "online", retain=True)
@@ -250,12 +274,14 @@ class MqttPublisher:
         if reason.value == SESSION_TAKEN_OVER:
             self._refused = True
             self._complain(f"another client is on the broker with the device id {self._config.device.id!r}; each needs its own")
-        elif reason.is_failure and self._client is not None:
+        elif self._client is not None and not self._closing.is_set():
             self._complain(f"lost the broker at {mqtt.address(self._settings)}: {reason}")
         self._ended.set()
 
     def _on_publish(self, _client: paho.Client, _data: Any, _number: int, reason: Any, _properties: Any) -> None:
         # paho holds a lock of its own here that publish() wants too: taking ours would be a deadlock.
+        self._confirmed = time.monotonic()
+        self._wake.set()
         if reason.is_failure:
             self._complain(
                 f"the broker refuses what is published under {self._base}/: {reason}; look at its access control list"
@@ -268,20 +294,36 @@ class MqttPublisher:
             self._complaint = text
 
     def _flush(self) -> None:
-        """Send what waits; drop what is too old to be news."""
+        """Drop what is too old to be news, and send the rest to a broker that lives."""
         if self._client is None:
             return
-        while self._waiting and len(self._unacknowledged()) < self.MAX_IN_FLIGHT:
+        while self._waiting and time.monotonic() - self._waiting[0].time > self._settings.max_event_age:
+            self._waiting.popleft()
+            self._events_dropped += 1
+        while self._waiting and len(self._unacknowledged()) < self.MAX_IN_FLIGHT and self._lives():
             event = self._waiting.popleft()
-            if time.monotonic() - event.time > self._settings.max_event_age:
-                self._events_dropped += 1
-                continue
             payload = event_payload(event, self._config.device.id, self._model)
             sent = self._send("event", payload, expiry=int(self._settings.max_event_age) + 1)
             if sent is None or sent.rc != paho.MQTT_ERR_SUCCESS:
                 self._waiting.appendleft(event)
                 return
             self._in_flight = [*self._unacknowledged(), (sent, event)]
+
+    def _lives(self) -> bool:
+        """Whether the broker confirmed something just now; else it is asked to, and its answer wakes our thread.
+
+        What is sent to a broker that hangs is in its machine's hands: it would be delivered whenever it wakes up.
+        """
+        now = time.monotonic()
+        if now - self._confirmed < self.FRESH:
+            return True
+        if not self._is_asked():
+            self._question, self._asked = self._send("availability", "online", retain=True), now
+        return False
+
+    def _is_asked(self) -> bool:
+        question = self._question
+        return question is not None and question.rc == paho.MQTT_ERR_SUCCESS and not question.is_published()
 
     def _trim(self) -> None:
         """Keep the queue to its bound."""

@@ -2,6 +2,200 @@
 
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
+from typing import Annotated, Any, Literal
+
+from msgspec import UNSET, Meta, Struct, UnsetType
+
+from edgeface.events import KeptEvent
+from edgeface.types import Box, Correction, Decision, Event, EventType, Health, Observation
+
+SCHEMA: Literal[1] = 1
+Schema = Annotated[Literal[1], Meta(description="version of the contract; within one, fields are only added", examples=[1])]
+Time = Annotated[
+    str,
+    Meta(
+        pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$",
+        description="when, in UTC with milliseconds (RFC 3339)",
+        examples=["2026-11-24T10:15:07.238Z"],
+        extra_json_schema={"format": "date-time"},
+    ),
+]
+Device = Annotated[str, Meta(description="`device.id` of the settings", examples=["door"])]
+Camera = Annotated[str, Meta(description="`camera.name` of the settings", examples=["front"])]
+Model = Annotated[str, Meta(description="digest of the network that decided", examples=["sha256:95415c0e"])]
+PersonId = Annotated[
+    str,
+    Meta(pattern="^p_[0-9a-f]{16}$", description="the person; stays when the name changes", examples=["p_f8e6d06ed6e2f474"]),
+]
+Name = Annotated[str, Meta(description="the person's name: free text, to show and not to compare", examples=["Anna"])]
+Count = Annotated[int, Meta(ge=0)]
+Cosine = Annotated[float, Meta(ge=-1, le=1)]
+Share = Annotated[float, Meta(ge=0, le=1)]
+TrackId = Annotated[int, Meta(description="one stay of one face before the camera, while the daemon runs", examples=[17])]
+
+
+class EventPayload(Struct, frozen=True, kw_only=True, tag_field="event_type"):
+    """News: something happened just now."""
+
+    schema: Schema
+    event_id: Annotated[
+        str,
+        Meta(
+            pattern="^[0-9A-HJKMNP-TV-Z]{26}$",
+            description="unique, and sorts by time (a ULID): a reader can drop repeats",
+            examples=["01M86GTN766HKSFCZ15NNMEFKP"],
+        ),
+    ]
+    ts: Time
+    device: Device
+    camera: Camera
+    model: Model
+
+
+class _Seen(EventPayload, frozen=True, kw_only=True):
+    track_id: TrackId
+    score: Annotated[
+        Cosine, Meta(description="likeness to the nearest person, a mean cosine; decides, against `threshold`", examples=[0.54])
+    ]
+    threshold: Annotated[Cosine, Meta(description="what `score` has to reach for a name", examples=[0.47])]
+    votes: Annotated[Count, Meta(description="views that agreed", examples=[3])]
+    quality: Annotated[Share, Meta(description="mean of those views: size, sharpness, exposure, pose", examples=[0.86])]
+    box: Annotated[
+        tuple[int, int, int, int],
+        Meta(
+            description="the face: left, top, width, height in pixels; may reach over the edge", examples=[[198, 70, 224, 310]]
+        ),
+    ]
+    frame_size: Annotated[tuple[Count, Count], Meta(description="width, height in pixels", examples=[[640, 480]])]
+
+
+class Corrected(Struct, frozen=True):
+    """The event whose name later views contradicted."""
+
+    event_id: str
+    person_id: PersonId
+    name: Name
+
+
+Correcting = Annotated[
+    Corrected | UnsetType,
+    Meta(
+        description="the `recognized` event that was wrong: this one ends its visit, or stands in its place",
+        examples=[{"event_id": "01M86GTN766HKSFCZ15NNMEFKP", "person_id": "p_f8e6d06ed6e2f474", "name": "Anna"}],
+    ),
+]
+
+
+class Recognized(_Seen, frozen=True, kw_only=True, tag="recognized"):
+    """Somebody enrolled is there: once a visit, after several good views agree."""
+
+    person_id: PersonId
+    name: Name
+    margin: Annotated[float, Meta(ge=0, le=2, description="lead of the score over that of the second person", examples=[0.24])]
+    probability: Annotated[
+        Share,
+        Meta(description="for people to read: the chance that it is that person, had it been an even bet", examples=[0.997]),
+    ]
+    corrected: Correcting = UNSET
+
+
+class Unknown(_Seen, frozen=True, kw_only=True, tag="unknown"):
+    """A face that is nobody's, after more good views that fit nobody."""
+
+    corrected: Correcting = UNSET
+
+
+class Left(EventPayload, frozen=True, kw_only=True, tag="left"):
+    """Somebody is gone; without person fields, it was somebody unknown."""
+
+    track_id: TrackId
+    person_id: PersonId | UnsetType = UNSET
+    name: Name | UnsetType = UNSET
+    seconds: Annotated[float, Meta(ge=0, description="from the first view to the last", examples=[12.3])]
+    corrected: Correcting = UNSET
+
+
+class CameraLost(EventPayload, frozen=True, kw_only=True, tag="camera_lost"):
+    """The camera gives no frame any more; it is retried for ever."""
+
+    reason: Annotated[str, Meta(description="what is wrong, in words", examples=["no frame for 5 s"])]
+
+
+class CameraBack(EventPayload, frozen=True, kw_only=True, tag="camera_back"):
+    """The camera gives frames again."""
+
+    seconds: Annotated[float, Meta(ge=0, description="length of the outage", examples=[31.0])]
+
+
+EVENTS: dict[EventType, type[EventPayload]] = {
+    EventType.RECOGNIZED: Recognized,
+    EventType.UNKNOWN: Unknown,
+    EventType.LEFT: Left,
+    EventType.CAMERA_LOST: CameraLost,
+    EventType.CAMERA_BACK: CameraBack,
+}
+
+
+class NamedPerson(Struct, frozen=True):
+    """A person, by id and name."""
+
+    id: PersonId
+    name: Name
+
+
+class LastPerson(NamedPerson, frozen=True):
+    """The person who was recognised last."""
+
+    ts: Time
+
+
+class PresencePayload(Struct, frozen=True, kw_only=True):
+    """Who is before the camera now."""
+
+    schema: Schema
+    ts: Time
+    people: Annotated[
+        list[NamedPerson],
+        Meta(description="who of those enrolled is there", examples=[[{"id": "p_f8e6d06ed6e2f474", "name": "Anna"}]]),
+    ]
+    unknown: Annotated[Count, Meta(description="how many strangers are there", examples=[0])]
+    last: Annotated[
+        LastPerson | None,
+        Meta(
+            description="who was recognised last since the daemon started, unless forgotten",
+            examples=[{"id": "p_f8e6d06ed6e2f474", "name": "Anna", "ts": "2026-11-24T10:15:07.238Z"}],
+        ),
+    ]
+
+
+class HealthPayload(Struct, frozen=True, kw_only=True):
+    """How the daemon is: every 30 s and on change."""
+
+    schema: Schema
+    ts: Time
+    version: Annotated[str, Meta(description="of edgeface", examples=["0.1.0"])]
+    uptime: Annotated[float, Meta(ge=0, description="seconds since the daemon started", examples=[86400.5])]
+    fps: Annotated[float, Meta(ge=0, description="frames a second, over the latest 30", examples=[9.98])]
+    frames_seen: Annotated[Count, Meta(description="frames looked at since the start", examples=[863801])]
+    frames_dropped: Annotated[Count, Meta(description="frames replaced by a newer one unseen", examples=[12])]
+    camera: Camera
+    camera_state: Annotated[Literal["starting", "ok", "lost"], Meta(description="`lost` is retried for ever", examples=["ok"])]
+    camera_reason: Annotated[str | None, Meta(description="why the camera is lost", examples=[None])]
+    model: Model
+    gallery_size: Annotated[Count, Meta(description="people enrolled", examples=[2])]
+    templates: Annotated[Count, Meta(description="templates of them all", examples=[10])]
+    rss_mb: Annotated[float, Meta(ge=0, description="memory in use, in megabytes", examples=[118.4])]
+    cpu: Annotated[float, Meta(ge=0, description="processors in use since the last report; 1 is a whole one", examples=[0.31])]
+    temperature: Annotated[
+        float | None, Meta(description="hottest sensor in degrees Celsius, where there is one", examples=[51.5])
+    ]
+    throttled: Annotated[
+        bool | None, Meta(description="a Raspberry Pi slowed down by heat or low voltage now", examples=[False])
+    ]
+    queue_length: Annotated[Count, Meta(description="events waiting for the broker", examples=[0])]
+    events_dropped: Annotated[Count, Meta(description="events too old or too many to deliver, since the start", examples=[0])]
+
+
 DIGITS = {"score": 4, "threshold": 4, "margin": 4, "probability": 3, "quality": 3, "seconds": 1}
 
 
@@ -20,10 +214,14 @@ def event_payload(event: Event, device: str, model: str) -> EventPayload:
 
 def _short(name: str, value: Any) -> Any:
     if isinstance(value, Box):
-        return round(value.left), round(value.top), round(value.width), round(value.height)
+        return _pixels(value)
     if isinstance(value, Correction):
         return Corrected(value.event_id, value.person_id, value.name)
     return round(value, DIGITS[name]) if value and name in DIGITS else value
+
+
+def _pixels(box: Box) -> tuple[int, int, int, int]:
+    return round(box.left), round(box.top), round(box.width), round(box.height)
 
 
 def kept_event_payload(event: KeptEvent, names: Mapping[str, str]) -> dict[str, Any]:

@@ -1,0 +1,98 @@
+"""The log: on standard error, for the journal where that is its reader; what repeats itself is kept short."""
+
+import logging
+import os
+import re
+import sys
+import time
+from collections.abc import Callable
+from threading import Lock
+
+from edgeface.types import Event, EventType
+
+log = logging.getLogger("edgeface")
+
+PRIORITIES = {logging.CRITICAL: 2, logging.ERROR: 3, logging.WARNING: 4, logging.INFO: 6, logging.DEBUG: 7}
+"""Levels as syslog(3) numbers them."""
+
+
+def set_up() -> None:
+    """Log to standard error from now on: with priorities if it is the journal's, else with levels."""
+    handler = logging.StreamHandler(sys.stderr)
+    if _is_journal():
+        handler.setFormatter(JournalFormatter("%(message)s"))
+    else:
+        handler.setFormatter(logging.Formatter("%(levelname)s %(message)s"))
+    handler.addFilter(Repeats())
+    logging.basicConfig(level=logging.INFO, handlers=[handler])
+
+
+def log_event(event: Event) -> None:
+    """One line for one event; people are always news, a camera that comes and goes is not."""
+    level = logging.WARNING if event.event_type is EventType.CAMERA_LOST else logging.INFO
+    log.log(level, "%s", event_line(event), extra={"news": event.track_id is not None})
+
+
+def event_line(event: Event) -> str:
+    """An event as ``type key=value ...``; what is free text is quoted."""
+    values = {
+        "name": event.name and f'"{event.name}"',
+        "person": event.person_id,
+        "score": event.score and f"{event.score:.3f}",
+        "threshold": event.threshold and f"{event.threshold:.3f}",
+        "seconds": event.seconds and f"{event.seconds:.1f}",
+        "reason": event.reason and f'"{event.reason}"',
+        "track": event.track_id,
+        "camera": event.camera,
+        "id": event.event_id,
+    }
+    return " ".join([str(event.event_type), *(f"{key}={value}" for key, value in values.items() if value is not None)])
+
+
+class JournalFormatter(logging.Formatter):
+    """Starts each line with its priority, as sd-daemon(3) says."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The lines of a record."""
+        mark = f"<{PRIORITIES.get(record.levelno, 6)}>"
+        return "\n".join(mark + line for line in super().format(record).splitlines())
+
+
+class Repeats(logging.Filter):
+    """Lets a line through ``BURST`` times in ``WINDOW`` seconds, whatever its numbers, and counts what it keeps back."""
+
+    BURST, WINDOW = 3, 300.0
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        super().__init__()
+        self._clock = clock
+        self._lock = Lock()
+        self._seen: dict[str, tuple[float, int]] = {}
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Whether the record is to be logged; the last of a burst says so, the next after it gives the count."""
+        if getattr(record, "news", False):
+            return True
+        now, line = self._clock(), record.getMessage()
+        key = re.sub(r"\b[0-9A-Z]{26}\b|\d+", "#", line)
+        with self._lock:
+            since, count = self._seen.get(key, (float("-inf"), 0))
+            note = ""
+            if now - since >= self.WINDOW:
+                note = f" (and {count - self.BURST} times more since)" if count > self.BURST else ""
+                since, count = now, 0
+                self._seen = {key: entry for key, entry in self._seen.items() if now - entry[0] < self.WINDOW}
+            self._seen[key] = since, count + 1
+        if count + 1 == self.BURST:
+            note = f" (more of the same is kept back for {self.WINDOW / 60:.0f} minutes)"
+        record.msg, record.args = line + note, ()
+        return count < self.BURST
+
+
+def _is_journal() -> bool:
+    """Whether standard error goes to the journal, by systemd.exec(5)."""
+    try:
+        status = os.fstat(sys.stderr.fileno())
+    except (OSError, ValueError, AttributeError):  # there is none
+        return False
+    return os.environ.get("JOURNAL_STREAM") == f"{status.st_dev}:{status.st_ino}"

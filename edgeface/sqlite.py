@@ -1,0 +1,34 @@
+"""Opening an SQLite file of our own, on a worn-out card too."""
+
+import errno
+import logging
+import os
+import sqlite3
+from pathlib import Path
+from urllib.parse import quote
+
+log = logging.getLogger(__name__)
+
+PATIENCE = 5.0
+"""Seconds to wait for another process that is writing."""
+
+
+def connect(path: Path) -> sqlite3.Connection:
+    """Open the file ``path``, made with its folder when missing, for its owner alone; to read only, if the file system is so.
+
+    Raises:
+        OSError: it cannot be opened.
+        ValueError: the path holds a NUL.
+    """
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+    except OSError as error:
+        if error.errno != errno.EROFS or not path.is_file():
+            raise
+        log.warning("%s: the file system is read-only: people are recognised, but nothing can be changed", path)
+        # A log that a killed process left is read, too; without one, SQLite must be told that it need not make one.
+        left = path.with_name(f"{path.name}-wal")
+        how = "mode=ro" if left.exists() and left.stat().st_size else "immutable=1"
+        return sqlite3.connect(f"file:{quote(str(path))}?{how}", uri=True, timeout=PATIENCE, isolation_level=None)
+    return sqlite3.connect(path, timeout=PATIENCE, isolation_level=None)

@@ -1,0 +1,82 @@
+"""What ``edgeface status`` tells: the daemon's health, what is wrong with it, and both for people."""
+
+import time
+from typing import Any
+
+import msgspec
+
+from edgeface.config import Config
+from edgeface.publishers.payloads import event_payload, health_payload
+from edgeface.types import Health
+
+HUNG = 10.0
+"""Seconds without a beat after which the loop counts as hung."""
+
+
+def report(config: Config, health: Health, refused: str | None) -> dict[str, Any]:
+    """A daemon's health as a JSON object; ``refused`` says why the settings read last were not taken."""
+    event, link = health.last_event, health.link
+    told: dict[str, Any] = msgspec.to_builtins(health_payload(health, time.time(), link.queue, link.dropped)) | {
+        "device": config.device.id,
+        "beat_age": round(max(0.0, time.monotonic() - health.time), 1),
+        "faces_seen": health.faces_seen,
+        "events": dict(health.events),
+        "last_event": event and msgspec.to_builtins(event_payload(event, config.device.id, health.model)),
+        "broker": {"state": link.state, "address": link.address, "reason": link.reason},
+        "settings_refused": refused,
+    }
+    return told | {"running": True, "troubles": troubles(told)}
+
+
+def absent(reason: str) -> dict[str, Any]:
+    """The same where no daemon answers."""
+    return {"running": False, "troubles": [reason]}
+
+
+def troubles(told: dict[str, Any]) -> list[str]:
+    """What is wrong, a line each, the worst first."""
+    found = []
+    if told["beat_age"] > HUNG:
+        found.append(f"the loop hangs: no beat for {told['beat_age']:.0f} s")
+    if told["camera_state"] == "lost":
+        found.append(f"camera {told['camera']} is lost: {told['camera_reason']}")
+    if told["broker"]["state"] == "down":
+        found.append(told["broker"]["reason"] or f"no broker at {told['broker']['address']}")
+    elif told["broker"]["reason"]:
+        found.append(told["broker"]["reason"])
+    if told["settings_refused"]:
+        found.append(f"the settings read last were not taken: {told['settings_refused']}")
+    return found
+
+
+def describe(told: dict[str, Any]) -> str:
+    """A screen for people."""
+    broker, event = told["broker"], told["last_event"]
+    link = "none: events are printed" if broker["state"] == "none" else f"{broker['state']}, {broker['address']}"
+    machine = [f"{told['rss_mb']:.0f} MB", f"{100 * told['cpu']:.0f} % of a processor"]
+    if told["temperature"] is not None:
+        machine.append(f"{told['temperature']:.0f} °C")
+    if told["throttled"]:
+        machine.append("throttled")
+    last = "none" if event is None else " ".join(filter(None, (event["ts"], event["event_type"], event.get("name"))))
+    rows = {
+        "daemon": f"{told['device']}, edgeface {told['version']}, up for {duration(told['uptime'])}",
+        "camera": f"{told['camera']}: {told['camera_state']}, {told['fps']:.1f} frames/s",
+        "frames": f"{told['frames_seen']} seen, {told['frames_dropped']} dropped, {told['faces_seen']} faces",
+        "broker": link,
+        "people": f"{told['gallery_size']} enrolled, {told['templates']} templates",
+        "events": ", ".join(f"{count} {kind}" for kind, count in told["events"].items()) or "none",
+        "": f"{told['queue_length']} waiting, {told['events_dropped']} dropped",
+        "last": last,
+        "machine": ", ".join(machine),
+    }
+    return "\n".join(f"{name:<9}{value}" for name, value in rows.items())
+
+
+def duration(seconds: float) -> str:
+    """Seconds as people say them, in two units at most."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    days, hours = divmod(hours, 24)
+    parts = [f"{value} {unit}" for value, unit in ((days, "d"), (hours, "h"), (minutes, "min"), (rest, "s")) if value]
+    return " ".join(parts[:2]) or "0 s"

@@ -1,0 +1,155 @@
+"""Daemon, broker, camera and subscriber, joined; and what must be true of them after any fault."""
+
+import os
+import sqlite3
+import time
+from contextlib import closing
+from datetime import datetime
+from pathlib import Path
+from unittest.mock import patch
+
+import msgspec
+from broker import OPENSSL, Broker, authority, eventually
+
+from edgeface import build, config, control
+from edgeface.embedding import Embedder
+from edgeface.enrolment import Enrolment, read_images
+from edgeface.errors import EdgefaceError
+from edgeface.modelcard import SHIPPED, load_card
+
+from .camera import Camera
+from .supervisor import Supervisor
+
+PHOTOS = Path(__file__).parent.parent.parent / "edgeface" / "demo" / "photos"
+LEFT_AFTER = 1.0
+
+
+class Rig:
+    """All of it in one folder; the person enrolled is the one whom the camera's scene "face" shows."""
+
+    def __init__(self, folder, *, watchdog=30.0, restart=5.0, fps=10.0):
+        self.folder, self.file = folder, folder / "edgeface.toml"
+        self.tls = authority(folder / "tls") if OPENSSL else None
+        self.broker = Broker(folder / "broker", tls=self.tls).start()
+        self.camera = Camera(PHOTOS / "obama_press_room.jpg", fps)
+        self.gallery = folder / "gallery" / "gallery.db"
+        self.write()
+        self._enrol()
+        self.events = self.broker.listen("edgeface/+/event")
+        self.health = self.broker.listen("edgeface/+/health")
+        self.availability = self.broker.listen("edgeface/+/availability")
+        self.clock = [0.0]
+        self.supervisor = Supervisor(folder, ["--config", self.file, "run"], watchdog=watchdog, restart=restart)
+        self.supervisor.start()
+
+    def write(self, **sections):
+        """Settings that work, but for these."""
+        tls = {"tls": True, "ca_file": str(self.tls / "ca.pem")} if self.tls else {}
+        good = {
+            "camera": {"name": "front", "source": self.camera.url, "fps": self.camera.fps},
+            "gallery": {"path": str(self.gallery)},
+            "presence": {"left_after": LEFT_AFTER},
+            "mqtt": self.broker.settings(**tls),
+        }
+        for section, values in sections.items():
+            good[section] = good.get(section, {}) | values
+        self.file.write_bytes(
+            b"\n".join(
+                f"[{section}]\n".encode()
+                + b"".join(f"{name} = ".encode() + msgspec.json.encode(value) + b"\n" for name, value in values.items())
+                for section, values in good.items()
+            )
+        )
+
+    def _enrol(self):
+        embedder, settings = Embedder(), config.load(self.file)
+        gallery = build.gallery(settings, embedder.card)
+        enrolment = Enrolment(build.pipeline(settings, embedder, gallery), gallery)
+        for name, files in {
+            "Barack Obama": ("obama_portrait.jpg", "obama_congress.jpg"),
+            "Joe Biden": ("biden_portrait.jpg",),
+        }.items():
+            assert enrolment.enroll(name, read_images([PHOTOS / file for file in files])).person
+        self.people = [(person.id, person.templates) for person in gallery.people()]
+        gallery.close()
+
+    def troubles(self):
+        """What ``edgeface status`` finds wrong, or why it finds nothing."""
+        try:
+            return self.status()["troubles"]
+        except EdgefaceError as error:
+            return [str(error)]
+
+    def status(self):
+        """What ``edgeface status --json`` tells."""
+        # The socket's name depends on nothing that a fault changes.
+        settings = config.Config(camera=config.Camera(name="front"), gallery=config.Gallery(str(self.gallery)))
+        with patch.dict(os.environ, RUNTIME_DIRECTORY=str(self.supervisor.runtime)):
+            return control.ask(settings, "status")
+
+    def settle(self, seconds=90.0):
+        """Until all is well, and subscribers know."""
+        assert eventually(lambda: not self.troubles(), seconds), (self.troubles(), self.supervisor.log()[-2000:])
+        assert eventually(lambda: self.camera_state() in ("ok", "starting")), self.camera_state()
+
+    def camera_state(self):
+        """As the broker told it last."""
+        return (self.health.on("/health") or [{"camera_state": "starting"}])[-1]["camera_state"]
+
+    def recognised(self, since, until=None):
+        """How many events between two moments of the wall clock said that somebody was recognised: always the right one."""
+        events = [event for event in self.events.on("/event") if event["event_type"] in ("recognized", "unknown")]
+        assert all(event.get("name") == "Barack Obama" for event in events), events
+        times = {event["event_id"]: datetime.fromisoformat(event["ts"]).timestamp() for event in events}
+        until = until or time.time() + 1
+        return sum(any(since <= at - offset <= until for offset in self.clock) for at in times.values())
+
+    def visit(self, seconds=2.5):
+        """Somebody comes, and goes."""
+        self.camera.scene = "face"
+        time.sleep(seconds)
+        self.camera.scene = "nobody"
+        time.sleep(2 * LEFT_AFTER)
+
+    def recognises(self, seconds=150.0):
+        """Seconds until a face that comes and goes is recognised."""
+        began = time.time()
+        while time.time() - began < seconds:
+            self.camera.scene = "face"
+            found = eventually(lambda: self.recognised(began), 4.0)
+            took = time.time() - began
+            self.camera.scene = "nobody"
+            time.sleep(2 * LEFT_AFTER)
+            if found:
+                return took
+        raise AssertionError(f"nobody is recognised any more: {self.troubles()}\n{self.supervisor.log()[-3000:]}")
+
+    def check(self):
+        """No event came late, and the gallery is whole."""
+        limit = config.Mqtt().max_event_age + 1.0
+        late = [event for age, event in self.ages() if age > limit]
+        assert not late, late
+        with closing(sqlite3.connect(self.gallery)) as database:
+            assert database.execute("PRAGMA integrity_check").fetchone()[0] == "ok"
+        gallery = build.gallery(config.load(self.file), load_card(SHIPPED))
+        assert [(person.id, person.templates) for person in gallery.people()] == self.people
+        gallery.close()
+        assert "Traceback" not in self.supervisor.log(), self.supervisor.log()[-3000:]
+
+    def ages(self):
+        """Seconds from each event to its arrival; where the clock was stepped, by the reading that makes them least."""
+        for message in tuple(self.events.messages):
+            event = msgspec.json.decode(message.payload)
+            arrived = time.time() - (time.monotonic() - message.timestamp)
+            stamped = datetime.fromisoformat(event["ts"]).timestamp()
+            yield min(abs(arrived + offset - stamped) for offset in self.clock), event
+
+    def step_clock(self, seconds):
+        """Step the daemon's wall clock, and nobody else's."""
+        self.clock.append(seconds)
+        (self.supervisor.worn / "clock").write_text(str(seconds))
+
+    def close(self):
+        self.supervisor.close()
+        self.camera.close()
+        self.broker.close()

@@ -1,0 +1,153 @@
+"""A long run at full speed: does the daemon grow, leak, slow down, or lose anything?"""
+
+import json
+import time
+from contextlib import suppress
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import psutil
+
+WARM_UP = 120.0
+"""Seconds of growth that libraries' caches and a first visit may cause; the slope is of what comes after."""
+GRAIN = 0.5
+"""Megabytes by which two readings of the same memory may differ: an allocator gives and takes whole blocks."""
+UNDERWAY = 20
+"""Frames that may be between the camera and a reading that is a second old."""
+EVERY = 5.0
+VISIT, PAUSE = 4.0, 8.0
+
+
+@dataclass(frozen=True)
+class Sample:
+    """The daemon at one moment, ``seconds`` after the start of the soak."""
+
+    seconds: float
+    rss_mb: float
+    fds: int
+    threads: int
+    fps: float
+    seen: int
+    dropped: int
+    events_dropped: int
+    sent: int
+
+
+def soak(rig, minutes):
+    """Samples of a daemon before whom somebody comes and goes, and how many visits there were."""
+    rig.settle()
+    began, visits, samples = time.monotonic(), 0, []
+    process = psutil.Process(rig.supervisor.process.pid)
+    while (now := time.monotonic() - began) < 60 * minutes:
+        scene = "face" if now % (VISIT + PAUSE) < VISIT else "nobody"
+        visits += scene == "face" and rig.camera.scene == "nobody"
+        rig.camera.scene = scene
+        if now >= EVERY * len(samples):
+            with suppress(psutil.NoSuchProcess):
+                samples.append(_sample(rig, process, now))
+        time.sleep(0.1)
+    rig.camera.scene = "nobody"
+    time.sleep(4)
+    return samples, visits
+
+
+def _sample(rig, process, now):
+    told = rig.status()
+    counts = told["fps"], told["frames_seen"], told["frames_dropped"], told["events_dropped"], rig.camera.sent
+    return Sample(now, process.memory_info().rss / 1e6, process.num_fds(), process.num_threads(), *counts)
+
+
+def verdict(samples, visits, recognised, starts, fps):
+    """The figures of a soak, and what is wrong with them: the slope of the memory must be within its noise."""
+    steady = [sample for sample in samples if sample.seconds >= min(WARM_UP, samples[-1].seconds / 4)]
+    hours = np.array([sample.seconds for sample in steady]) / 3600
+    memory = np.array([sample.rss_mb for sample in steady])
+    slope, error = _slope(hours, memory)
+    fds = [sample.fds for sample in steady]
+    first, last = samples[0], samples[-1]
+    figures = {
+        "minutes": round(last.seconds / 60, 1),
+        "camera_fps": fps,
+        "frames": last.seen - first.seen,
+        "frames_dropped": last.dropped - first.dropped,
+        "frames_unexplained": (last.sent - first.sent) - (last.seen - first.seen) - (last.dropped - first.dropped),
+        "fps_median": round(float(np.median([sample.fps for sample in steady])), 2),
+        "rss_mb_first": round(memory[0], 1),
+        "rss_mb_last": round(memory[-1], 1),
+        "rss_mb_an_hour": round(slope, 2),
+        "rss_error_mb_an_hour": round(error, 2),
+        "fds": [min(fds), max(fds)],
+        "fds_first_last": [fds[0], fds[-1]],
+        "threads": [min(sample.threads for sample in steady), max(sample.threads for sample in steady)],
+        "visits": visits,
+        "recognized": recognised,
+        "events_dropped": last.events_dropped,
+        "starts": starts,
+    }
+    limit = 3 * error + GRAIN / (hours[-1] - hours[0])
+    wrong = [
+        what
+        for what, is_wrong in {
+            f"memory grows by {slope:.2f} MB an hour, {limit:.2f} is noise": slope > limit,
+            f"file descriptors grew from {fds[0]} to {fds[-1]}": fds[-1] > fds[0] + 2,
+            f"{figures['frames_unexplained']} frames were neither seen nor counted as dropped": abs(
+                figures["frames_unexplained"]
+            )
+            > UNDERWAY,
+            f"{last.events_dropped} events were dropped": last.events_dropped,
+            f"{visits} visits, {recognised} recognised": visits != recognised,
+            f"the daemon was started {starts} times": starts != 1,
+        }.items()
+        if is_wrong
+    ]
+    return figures, wrong
+
+
+def _slope(x, y):
+    """Least squares, with the slope's standard error for neighbours that are not independent of each other."""
+    slope, offset = np.polyfit(x, y, 1)
+    rest = y - slope * x - offset
+    memory = float(np.clip(np.corrcoef(rest[:-1], rest[1:])[0, 1], 0.0, 0.99)) if rest.std() > 0 else 0.0
+    effective = max(3.0, len(x) * (1 - memory) / (1 + memory))
+    return slope, float(rest.std() / (x.std() * np.sqrt(effective)))
+
+
+def plot(samples, path):
+    """Memory, frames a second and file descriptors over the minutes, one above the other."""
+    width, height, left = 900, 170, 70
+    rows = []
+    for name, values in {
+        "memory, MB": [sample.rss_mb for sample in samples],
+        "frames/s": [sample.fps for sample in samples],
+        "file descriptors": [sample.fds for sample in samples],
+    }.items():
+        row = np.full((height, width, 3), 255, np.uint8)
+        low, high = 0.0, 1.15 * max(values)
+        xs = [left + (width - left - 20) * sample.seconds / samples[-1].seconds for sample in samples]
+        ys = [height - 25 - (height - 55) * (value - low) / (high - low) for value in values]
+        for share in (0.0, 0.5, 1.0):
+            y = round(height - 25 - (height - 55) * share)
+            cv2.line(row, (left, y), (width - 20, y), (220, 220, 220), 1)
+            _write(row, f"{low + share * (high - low):.0f}", (left - 45, y + 4))
+        points = np.array([xs, ys]).T.round().astype(np.int32)
+        cv2.polylines(row, [points], False, (160, 80, 20), 2, cv2.LINE_AA)
+        _write(row, name, (left, 18))
+        _write(row, f"{samples[-1].seconds / 60:.0f} min", (width - 80, height - 6))
+        rows.append(row)
+    cv2.imwrite(str(path), np.vstack(rows))
+
+
+def _write(row, text, place):
+    cv2.putText(row, text, place, cv2.FONT_HERSHEY_SIMPLEX, 0.45, (40, 40, 40), 1, cv2.LINE_AA)
+
+
+def run(rig, minutes, picture):
+    """Soak, draw, print the figures as JSON; whether all is well."""
+    began = time.time()
+    samples, visits = soak(rig, minutes)
+    figures, wrong = verdict(samples, visits, rig.recognised(began), rig.supervisor.starts, rig.camera.fps)
+    if picture:
+        plot(samples, picture)
+    print(json.dumps(figures | {"wrong": wrong}, indent=1))
+    return not wrong

@@ -1,0 +1,47 @@
+"""The short form: a few faults, one after the other, on one daemon; ``python -m tests.faults table`` tries all of them."""
+
+import pytest
+from broker import needs_broker
+
+from .faults import FAULTS, run
+from .rig import Rig
+from .soak import Sample, verdict
+
+SHORT = ("broker killed", "camera stalls", "camera sends broken JPEGs", "kill -9", "SIGTERM")
+
+
+@pytest.fixture(scope="module")
+def rig(tmp_path_factory):
+    running = Rig(tmp_path_factory.mktemp("faults"), restart=0.2)
+    yield running
+    running.close()
+
+
+@needs_broker
+@pytest.mark.parametrize("fault", [fault for fault in FAULTS if fault.name in SHORT], ids=lambda fault: fault.name)
+def test_a_fault_is_told_survived_and_leaves_no_trace(rig, fault):
+    run(rig, fault)
+
+
+def samples(**slopes):
+    """Half an hour of a daemon whose figures grow by so much an hour."""
+    steady = {"rss_mb": 150.0, "fds": 15, "threads": 6, "fps": 10.0, "seen": 0, "dropped": 0, "events_dropped": 0, "sent": 0}
+    hours = [number / 720 for number in range(360)]
+    grown = [{name: value + type(value)(hour * slopes.get(name, 0)) for name, value in steady.items()} for hour in hours]
+    return [Sample(3600 * hour, **values) for hour, values in zip(hours, grown, strict=True)]
+
+
+@pytest.mark.parametrize(
+    ("slopes", "visits", "wrong"),
+    [
+        ({"seen": 36000, "sent": 36000}, 100, ""),
+        ({"rss_mb": 5.0}, 100, "memory grows by 5.00 MB an hour"),
+        ({"fds": 20}, 100, "file descriptors grew"),
+        ({"seen": 30000, "dropped": 5000, "sent": 36000}, 100, "frames were neither seen nor counted"),
+        ({"events_dropped": 3}, 100, "events were dropped"),
+        ({}, 101, "101 visits, 100 recognised"),
+    ],
+)
+def test_a_soak_finds_what_grows_and_what_is_missing(slopes, visits, wrong):
+    found = verdict(samples(**slopes), visits, 100, 1, 10.0)[1]
+    assert [wrong in line for line in found] == [True] * bool(wrong)

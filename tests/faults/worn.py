@@ -1,0 +1,33 @@
+"""``edgeface`` on a worn machine: the files ``clock`` and ``blocked`` in ``EDGEFACE_WORN`` step its clock, block its camera."""
+
+import os
+import time
+from pathlib import Path
+
+WORN = Path(os.environ["EDGEFACE_WORN"])
+real_time = time.time
+
+
+def stepped_time():
+    try:
+        return real_time() + float((WORN / "clock").read_text())
+    except (OSError, ValueError):
+        return real_time()
+
+
+time.time = stepped_time
+
+from edgeface.cameras import opencv  # noqa: E402
+from edgeface.cli import main  # noqa: E402
+
+real_read = opencv.Capture.read
+
+
+def blocking_read(capture):
+    while (WORN / "blocked").exists():
+        time.sleep(0.1)
+    return real_read(capture)
+
+
+opencv.Capture.read = blocking_read
+main()

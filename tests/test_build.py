@@ -1,0 +1,140 @@
+"""Settings that are read again: what they concern is built anew, the rest goes on."""
+
+import pytest
+from msgspec.structs import replace
+
+from edgeface import build
+from edgeface.config import Camera, Config, Detector, Device, Gallery, Matching, Metrics, Mqtt, Presence
+from edgeface.enrolment import Enrolment, read_images
+from edgeface.errors import EdgefaceError
+from edgeface.imaging import load_image
+from edgeface.types import Frame, Link
+
+PARTS = ("camera", "pipeline", "outage", "presence", "publisher", "gallery")
+
+
+@pytest.fixture
+def settings(tmp_path, demo_photos):
+    return Config(
+        camera=Camera(source=f"folder:{demo_photos}"),
+        gallery=Gallery(str(tmp_path / "gallery.db")),
+        mqtt=Mqtt("127.0.0.1", 9),
+        presence=Presence(min_votes=1),
+    )
+
+
+@pytest.fixture
+def daemon(settings):
+    daemon = build.daemon(settings)
+    yield daemon
+    daemon.gallery.close()
+
+
+def renewed(old, new):
+    return {part for part in PARTS if getattr(old, part) is not getattr(new, part)}
+
+
+@pytest.mark.parametrize(
+    ("changes", "parts"),
+    [
+        ({}, set()),
+        ({"metrics": Metrics(9100)}, set()),
+        ({"detector": Detector(max_side=320)}, {"pipeline"}),
+        ({"matching": Matching(target_fpir=0.01)}, {"pipeline"}),
+        ({"presence": Presence(left_after=1.0)}, {"presence"}),
+        ({"device": Device("door")}, {"publisher"}),
+        ({"mqtt": Mqtt("127.0.0.1", 10)}, {"publisher"}),
+        ({"mqtt": Mqtt()}, {"publisher", "presence"}),
+    ],
+)
+def test_only_what_is_concerned_is_built_anew(daemon, settings, changes, parts):
+    new = build.rebuilt(daemon, settings, replace(settings, **changes))
+    assert renewed(daemon, new) == parts
+    assert new.heartbeat.tally is daemon.heartbeat.tally
+    assert new.wishes is daemon.wishes
+    assert new.heartbeat._publisher is new.publisher
+    assert new.heartbeat._camera is new.camera
+    new.publisher.close()
+
+
+def test_another_camera_or_another_name_for_it(daemon, settings, photos):
+    moved = replace(settings, camera=Camera(source=f"folder:{photos}"))
+    other = build.rebuilt(daemon, settings, moved)
+    assert renewed(daemon, other) == {"camera"}
+    named = build.rebuilt(other, moved, replace(moved, camera=Camera(name="back", source=f"folder:{photos}")))
+    assert renewed(other, named) == {"camera", "outage", "presence", "publisher"}
+    named.publisher.close()
+
+
+def test_another_gallery_has_other_people(daemon, settings, tmp_path):
+    new = build.rebuilt(daemon, settings, replace(settings, gallery=Gallery(str(tmp_path / "other.db"))))
+    assert renewed(daemon, new) == {"gallery", "pipeline"}
+    assert new.gallery.people() == []
+    with pytest.raises(EdgefaceError):
+        daemon.gallery.people()
+    new.gallery.close()
+
+
+@pytest.mark.parametrize("broken", ["camera", "gallery", "mqtt"])
+def test_a_part_that_cannot_be_built_leaves_the_old_daemon_as_it_was(daemon, settings, tmp_path, broken):
+    (tmp_path / "file").write_text("no folder")
+    changes = {
+        "gallery": Gallery(str(tmp_path / "other.db")),
+        "camera": Camera(source=f"folder:{tmp_path}/absent"),
+        "mqtt": Mqtt("127.0.0.1", 9, username="door", password_file=f"{tmp_path}/absent"),
+    }
+    if broken == "gallery":
+        changes["gallery"] = Gallery(str(tmp_path / "file" / "gallery.db"))
+    with pytest.raises(EdgefaceError, match=r"absent|file"):
+        build.rebuilt(daemon, settings, replace(settings, **(changes if broken != "mqtt" else {"mqtt": changes["mqtt"]})))
+    assert daemon.gallery.people() == []
+    assert isinstance(next(iter(daemon.camera.frames())), Frame)
+
+
+class Recorder:
+    """A publisher that remembers what it was told, and by which of its like."""
+
+    def __init__(self, told):
+        self.told, self.link, self.before = told, Link(), None
+
+    def open(self, _):
+        pass
+
+    def health(self, _):
+        pass
+
+    def publish(self, event):
+        self.told.append(event.event_type)
+
+    def take_over(self, before):
+        self.before = before
+
+    def close(self):
+        self.told.append("closed")
+
+
+@pytest.mark.parametrize(
+    ("changes", "events"),
+    [
+        ({"device": Device("door"), "detector": Detector(max_side=480)}, ["recognized", "closed"]),
+        ({"presence": Presence(min_votes=1, left_after=9.0)}, ["recognized", "left", "recognized"]),
+    ],
+)
+def test_whoever_is_there_is_told_anew_only_where_visits_start_anew(settings, demo_photos, monkeypatch, changes, events):
+    told = []
+    monkeypatch.setattr(build, "_publisher", lambda *_: Recorder(told))
+    daemon = build.daemon(settings)
+    enrolment = Enrolment(daemon.pipeline, daemon.gallery)
+    assert enrolment.enroll("Obama", read_images([demo_photos / "obama_portrait.jpg"])).person
+    image = load_image(demo_photos / "obama_portrait.jpg")
+
+    def look(daemon, moment):
+        for event in daemon.presence.update(Frame(image, moment, moment), daemon.pipeline.observe(image)):
+            daemon.publisher.publish(event)
+
+    look(daemon, 1000.0)
+    new = build.rebuilt(daemon, settings, replace(settings, **changes))
+    look(new, 1000.5)
+    assert [str(event) for event in told] == events
+    assert new.publisher is daemon.publisher or new.publisher.before is daemon.publisher
+    new.gallery.close()

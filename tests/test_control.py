@@ -1,0 +1,159 @@
+import json
+import socket
+import stat
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from edgeface import control
+from edgeface.config import Camera, Config, Device, Gallery
+from edgeface.control import MAX_CLIENTS, MAX_LINE, ControlServer, ask, socket_path
+from edgeface.errors import EdgefaceError
+
+
+def refuse(_request):
+    raise EdgefaceError("not today")
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch):
+    """Settings whose socket stands beside the gallery."""
+    for name in ("RUNTIME_DIRECTORY", "XDG_RUNTIME_DIR"):
+        monkeypatch.delenv(name, raising=False)
+    return Config(gallery=Gallery(str(tmp_path / "gallery.db")))
+
+
+@pytest.fixture
+def server(here):
+    server = ControlServer(socket_path(here), {"echo": lambda request: request["what"], "refuse": refuse})
+    yield server
+    server.close()
+
+
+def raw(server, data):
+    with socket.socket(socket.AF_UNIX) as client:
+        client.settimeout(10)
+        client.connect(str(server.path))
+        client.sendall(data)
+        client.shutdown(socket.SHUT_WR)
+        answer = client.makefile("rb").read()
+    return json.loads(answer) if answer else None
+
+
+def test_a_line_gets_a_line(here, server):
+    assert ask(here, "echo", what=["ä", 1]) == ["ä", 1]
+    assert raw(server, b'{"verb": "echo", "what": 5}\n') == {"ok": 5}
+
+
+def test_a_refusal_and_an_unknown_verb_are_errors_of_one_line(here, server):
+    with pytest.raises(EdgefaceError, match="refuses: not today"):
+        ask(here, "refuse")
+    with pytest.raises(EdgefaceError, match="the verbs are echo, refuse"):
+        ask(here, "dance")
+
+
+@given(st.binary(max_size=300))
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60)
+def test_whatever_is_asked_the_next_client_is_answered(here, server, data):
+    answer = raw(server, data)
+    assert answer is None or "error" in answer
+    assert ask(here, "echo", what=1) == 1
+
+
+def test_deep_and_endless_lines_are_refused(here, server):
+    assert "error" in raw(server, b'{"verb": ' + b"[" * 30_000 + b"\n")
+    with socket.socket(socket.AF_UNIX) as client:
+        client.connect(str(server.path))
+        with pytest.raises(OSError):  # noqa: PT011
+            client.sendall(b" " * MAX_LINE * 100)
+    assert ask(here, "echo", what=1) == 1
+
+
+def test_silent_clients_hold_nobody_up_and_are_cut_off(here, server, monkeypatch):
+    monkeypatch.setattr(control, "PATIENCE", 0.5)
+    silent = []
+    for _ in range(MAX_CLIENTS - 1):
+        client = socket.socket(socket.AF_UNIX)
+        client.settimeout(10)
+        client.connect(str(server.path))
+        silent.append(client)
+    assert ask(here, "echo", what=1) == 1
+    assert [client.recv(1) for client in silent] == [b""] * len(silent)
+    for client in silent:
+        client.close()
+
+
+def test_the_socket_is_for_the_daemons_user_and_group_and_goes_with_it(server):
+    assert stat.S_IMODE(server.path.stat().st_mode) == 0o660
+    server.close()
+    assert not server.path.exists()
+
+
+def test_a_socket_that_a_killed_daemon_left_is_taken_over(here):
+    path = socket_path(here)
+    with socket.socket(socket.AF_UNIX) as dead:
+        dead.bind(str(path))
+        dead.listen()
+    server = ControlServer(path, {"echo": lambda request: request["what"]})
+    assert ask(here, "echo", what=1) == 1
+    server.close()
+
+
+def test_two_daemons_with_the_same_settings_are_one_too_many(server):
+    with pytest.raises(EdgefaceError, match="another daemon"):
+        ControlServer(server.path, {})
+    assert server.path.exists()
+
+
+def test_a_file_of_another_kind_is_left_alone(here):
+    socket_path(here).write_text("mine")
+    with pytest.raises(OSError):  # noqa: PT011
+        ControlServer(socket_path(here), {})
+    assert socket_path(here).read_text() == "mine"
+
+
+def test_where_nobody_is_the_error_says_what_to_do(here):
+    with pytest.raises(EdgefaceError, match="no daemon with these settings is running"):
+        ask(here, "status")
+
+
+def test_one_that_never_answers_is_given_up(here, monkeypatch):
+    monkeypatch.setattr(control, "PATIENCE", -0.9)
+    with socket.socket(socket.AF_UNIX) as hung:
+        hung.bind(str(socket_path(here)))
+        hung.listen()
+        with pytest.raises(EdgefaceError, match="does not answer"):
+            ask(here, "status")
+
+
+def test_daemons_on_one_machine_do_not_collide(tmp_path, monkeypatch):
+    monkeypatch.setenv("RUNTIME_DIRECTORY", f"{tmp_path}:/elsewhere")
+    gallery = Gallery("/g/gallery.db")
+    several = [
+        Config(),
+        Config(device=Device("door")),
+        Config(camera=Camera(name="back")),
+        Config(gallery=gallery),
+        Config(gallery=Gallery("/h/gallery.db")),
+    ]
+    paths = {socket_path(config) for config in several}
+    assert len(paths) == len(several)
+    assert {path.parent for path in paths} == {tmp_path}
+    monkeypatch.delenv("RUNTIME_DIRECTORY")
+    monkeypatch.setenv("XDG_RUNTIME_DIR", "/run/user/1000")
+    assert str(socket_path(several[0])).startswith("/run/user/1000/edgeface-")
+    monkeypatch.delenv("XDG_RUNTIME_DIR")
+    assert str(socket_path(several[3])).startswith("/g/edgeface-")
+
+
+def test_a_client_without_systemds_words_finds_the_services_socket(tmp_path, monkeypatch):
+    here = Config(gallery=Gallery(str(tmp_path / "gallery.db")))
+    monkeypatch.setattr(control, "SERVICE_FOLDER", tmp_path / "run")
+    (tmp_path / "run").mkdir()
+    monkeypatch.setenv("RUNTIME_DIRECTORY", str(tmp_path / "run"))
+    server = ControlServer(socket_path(here), {"echo": lambda request: request["what"]})
+    monkeypatch.delenv("RUNTIME_DIRECTORY")
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path / "of the user"))
+    assert ask(here, "echo", what=1) == 1
+    server.close()

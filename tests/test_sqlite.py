@@ -1,0 +1,85 @@
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from edgeface.errors import GalleryError
+from edgeface.gallery import Gallery
+from edgeface.sqlite import connect
+
+MODEL = "sha256:1f"
+ANNA = np.eye(128, dtype=np.float32)[0]
+ENROL = f"""
+import os, sys
+import numpy as np
+from pathlib import Path
+from edgeface.gallery import Gallery
+gallery = Gallery(Path(sys.argv[1]), {MODEL!r})
+gallery.enroll("Anna", [np.eye(128, dtype=np.float32)[0]], [0.9])
+gallery.close() if sys.argv[2] == "closed" else os._exit(0)
+"""
+
+
+@pytest.fixture
+def disk(tmp_path):
+    """A small file system of its own."""
+    if os.geteuid() != 0:
+        pytest.skip("needs root, to mount a file system")
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=2m", "none", disk], capture_output=True).returncode:
+        pytest.skip("nothing can be mounted here")
+    yield disk
+    subprocess.run(["umount", disk], check=True)
+
+
+def remount(disk, how):
+    subprocess.run(["mount", "-o", f"remount,{how}", disk], check=True)
+
+
+@pytest.mark.parametrize("end", ["closed", "killed"])
+def test_people_are_known_on_a_read_only_file_system_and_nothing_changes(disk, end, caplog):
+    subprocess.run([sys.executable, "-c", ENROL, disk / "gallery.db", end], check=True, timeout=60)
+    assert (disk / "gallery.db-wal").exists() == (end == "killed")
+    remount(disk, "ro")
+    gallery = Gallery(disk / "gallery.db", MODEL)
+    assert "read-only" in caplog.text
+    assert [person.name for person in gallery.templates().people] == ["Anna"]
+    assert gallery.version == gallery.version
+    for change in (lambda: gallery.enroll("Bert", [ANNA], [0.9]), lambda: gallery.forget("Anna")):
+        with pytest.raises(GalleryError, match=r"gallery\.db"):
+            change()
+    assert [person.name for person in gallery.people()] == ["Anna"]
+    gallery.close()
+    remount(disk, "rw")
+    gallery = Gallery(disk / "gallery.db", MODEL)
+    assert gallery.enroll("Bert", [ANNA], [0.9]).name == "Bert"
+    gallery.close()
+
+
+def test_on_a_read_only_file_system_no_gallery_can_begin(disk):
+    remount(disk, "ro")
+    with pytest.raises(OSError, match="Read-only"):
+        connect(disk / "gallery.db")
+
+
+def test_on_a_full_disk_a_change_is_refused_whole(disk):
+    gallery = Gallery(disk / "gallery.db", MODEL)
+    gallery.enroll("Anna", [ANNA], [0.9])
+    free = os.statvfs(disk)
+    (disk / "fill").write_bytes(bytes((free.f_bavail - 100) * free.f_bsize))
+    many = np.linalg.qr(np.random.default_rng(0).normal(size=(128, 128)))[0].astype(np.float32)
+
+    def enrol_without_end():
+        for number in range(100):
+            gallery.enroll(f"Bert {number}", many, [0.9] * 128)
+
+    with pytest.raises(GalleryError, match=r"gallery\.db: .*full"):
+        enrol_without_end()
+    people = [(person.name, person.templates) for person in gallery.people()]
+    assert {count for name, count in people if name != "Anna"} <= {128}
+    (disk / "fill").unlink()
+    assert gallery.enroll("Carl", [ANNA], [0.9]).name == "Carl"
+    gallery.close()

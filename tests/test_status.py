@@ -1,0 +1,71 @@
+import time
+from dataclasses import replace
+
+import pytest
+
+from edgeface.config import Config, Device
+from edgeface.status import HUNG, absent, describe, duration, report
+from edgeface.types import Event, EventType, Health, Link
+
+SEEN = Event(EventType.RECOGNIZED, "01M86GTN766HKSFCZ15NNMEFKP", 1.7e9, 0.0, "front", track_id=1, person_id="p_1", name="Änna")
+HEALTH = Health(
+    "0.1.0", 90_061.0, 9.5, 600, 7, "front", "ok", None, "sha256:1f", 2, 9, 120.0, 0.3, 51.5, True,
+    faces_seen=80, events={"recognized": 3, "left": 2}, last_event=SEEN, link=Link("up", "b:1883", None, 1, 4),
+)  # fmt: skip
+
+
+def told(refused=None, **changes):
+    return report(
+        Config(device=Device("door")),
+        replace(HEALTH, time=time.monotonic()) if not changes else replace(HEALTH, **changes),
+        refused,
+    )
+
+
+def alive(**changes):
+    return told(time=time.monotonic(), **changes)
+
+
+def test_all_is_well_and_fits_one_screen():
+    screen = describe(alive())
+    assert alive()["troubles"] == []
+    parts = ["door", "1 d 1 h", "front: ok, 9.5 frames/s", "600 seen, 7 dropped", "up, b:1883", "2 enrolled, 9 templates"]
+    parts += ["3 recognized, 2 left", "1 waiting, 4 dropped", "recognized Änna", "120 MB, 30 %", "52 °C, throttled"]
+    for part in parts:
+        assert part in screen
+    assert len(screen.splitlines()) < 12
+
+
+@pytest.mark.parametrize(
+    ("changes", "trouble"),
+    [
+        ({"camera_state": "lost", "camera_reason": "unplugged"}, "camera front is lost: unplugged"),
+        ({"link": Link("down", "b:1883", "no broker: b:1883 cannot be reached")}, "no broker: b:1883 cannot be reached"),
+        ({"link": Link("down", "b:1883")}, "no broker at b:1883"),
+        ({"link": Link("up", "b:1883", "the broker refuses what is published")}, "the broker refuses what is published"),
+        ({"refused": "no TOML"}, "the settings read last were not taken: no TOML"),
+    ],
+)
+def test_what_is_wrong_is_one_line_each(changes, trouble):
+    assert alive(**changes)["troubles"] == [trouble]
+    describe(alive(**changes))
+
+
+def test_a_loop_without_a_beat_hangs():
+    (trouble,) = told(time=time.monotonic() - HUNG - 5)["troubles"]
+    assert trouble.startswith("the loop hangs: no beat for 15 s")
+
+
+@pytest.mark.parametrize("link", [Link(), Link("connecting", "b:1883")])
+def test_no_broker_wanted_or_none_yet_is_no_trouble(link):
+    assert alive(link=link, camera_state="starting", last_event=None, events={})["troubles"] == []
+    assert "none" in describe(alive(link=link, last_event=None, events={}))
+
+
+def test_no_daemon_is_trouble():
+    assert absent("nobody there") == {"running": False, "troubles": ["nobody there"]}
+
+
+def test_durations_have_two_units_at_most():
+    seconds = (0, 59.6, 61, 3600, 90_061)
+    assert [duration(value) for value in seconds] == ["0 s", "1 min", "1 min 1 s", "1 h", "1 d 1 h"]
