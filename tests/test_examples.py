@@ -125,7 +125,7 @@ def msgspec_json(event):
 
 
 @needs_broker
-@pytest.mark.skipif(not NODE_RED, reason="EDGEFACE_NODE_RED names no node-red")
+@pytest.mark.skipif(not NODE_RED, reason="EDGEFACE_NODE_RED names no node-red (npm install node-red)")
 def test_the_flow_runs_in_node_red(tmp_path, broker, demo_photos, start):
     nodes = flow()
     for node in nodes:

@@ -14,7 +14,9 @@ from edgeface.imaging import (
     MAX_FILE_BYTES,
     TEMPLATE,
     align,
+    crop,
     decode_image,
+    encode_jpeg,
     exposure,
     eye_distance,
     frontality,
@@ -323,3 +325,27 @@ def test_a_face_turned_aside_is_worse():
 def test_the_eye_distance_is_that_of_the_template_at_its_scale():
     face = Face(Box(0, 0, 1, 1), posed(3.0, 40), 0.9)
     assert eye_distance(face) == pytest.approx(3.0 * (TEMPLATE[1, 0] - TEMPLATE[0, 0]), rel=1e-3)
+
+
+@given(st.tuples(*[st.floats(-300, 300)] * 2, *[st.floats(0, 400)] * 2), st.floats(0, 1))
+def test_a_crop_is_a_part_of_its_image_however_the_box_lies(box, margin):
+    image = np.arange(60 * 80 * 3, dtype=np.uint32).reshape(60, 80, 3)
+    part = crop(image, Box(*box), margin)
+    assert part.size
+    assert np.isin(part, image).all()
+
+
+def test_a_crop_leaves_a_margin_on_every_side():
+    image = np.zeros((100, 200, 3), np.uint8)
+    assert crop(image, Box(50, 40, 40, 20), 0.5).shape == (40, 80, 3)
+    assert crop(image, Box(0, 0, 40, 20), 0.5).shape == (30, 60, 3)
+
+
+@pytest.mark.parametrize(("size", "expected"), [((640, 480), (640, 480)), ((2560, 1440), (1280, 720)), ((4000, 1), (1280, 1))])
+def test_a_jpeg_is_the_image_no_larger_than_wanted(size, expected):
+    image = np.zeros((size[1], size[0], 3), np.uint8)
+    image[..., 0] = 200
+    data, stated = encode_jpeg(image, 1280)
+    found = decode_image(data, "jpeg")
+    assert (found.shape[1], found.shape[0]) == stated == expected
+    assert np.abs(found.reshape(-1, 3).mean(axis=0) - (200, 0, 0)).max() < 5

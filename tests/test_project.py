@@ -44,6 +44,7 @@ def test_wheel_holds_the_models_and_no_training(tmp_path):
         "face_detection_yunet_2023mar_int8bq.onnx",
     ):
         assert f"edgeface/models/{name}" in names
+    assert "edgeface/contract.md" in names
     assert not [name for name in names if name.startswith(("train/", "tests/"))]
 
 
