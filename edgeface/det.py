@@ -25,7 +25,9 @@ def draw_det(curves: Mapping[str, Sequence[tuple[float, float]]]) -> Image:
     _axes(picture)
     for number, (label, points) in enumerate(curves.items()):
         colour = COLOURS[number % len(COLOURS)]
-        line = np.array([_place(x, y) for x, y in sorted(points)], np.int32).reshape(-1, 1, 2)
+        line = np.array([_place(x, y) for x, y in sorted(points, key=lambda point: (point[0], -point[1]))], np.int32).reshape(
+            -1, 1, 2
+        )
         cv2.polylines(picture, [line], False, colour, 2, cv2.LINE_AA)
         for ((x, y),) in line:
             cv2.circle(picture, (int(x), int(y)), 4, colour, cv2.FILLED, cv2.LINE_AA)

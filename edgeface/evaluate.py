@@ -130,10 +130,11 @@ def evaluate(
             pipeline = build.pipeline(settings, embedder, database)
             refused = enroll(pipeline, database, gallery, tell)
             templates = database.templates()
+            sizes = sizes or [len(templates.people)]
+            next(galleries(templates, max(sizes), 1))  # too few people are told before hours of frames
             seen = [visit for folder in visits for visit in watch(pipeline, folder, settings.camera.fps, tell)]
         finally:
             database.close()
-    sizes = sizes or [len(templates.people)]
     found = [measure(seen, templates, settings, embedder.card, size, most, curve=curve, tell=tell) for size in sizes]
     return Report(
         embedder.card.digest,

@@ -122,6 +122,12 @@ def test_folders_of_no_use_are_told_in_one_line(sets, change, message):
         )
 
 
+def test_more_people_than_there_are_is_told_in_one_line(sets):
+    result = run(sets, "--people", 3)
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert str(result.exception) == "a gallery of 3 people cannot be had: 2 are enrolled"
+
+
 def test_galleries_of_some_share_nobody_and_keep_everybodys_templates():
     people = tuple(Person(f"p_{number}", f"Person {number}", 2, 0.0) for number in range(10))
     owners = np.repeat(np.arange(10), 2)
