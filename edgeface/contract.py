@@ -18,6 +18,9 @@ from edgeface.files import write_whole
 from edgeface.publishers.payloads import EVENTS, HealthPayload, PresencePayload
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
+RARE = {"error", "corrected"}
+"""Fields that no example shows."""
+
 WORDS = {"string": "text", "integer": "whole number", "boolean": "yes or no"}
 
 
@@ -168,11 +171,11 @@ def _examples(*shapes: Any) -> str:
 
 
 def _sample(field: dict[str, Any]) -> Any:
-    """What a schema describes, made of the examples that it states; without an error, and without what need not be given."""
+    """What a schema describes, of the examples that it states; without what is rare, and without what need not be given."""
     if field.get("type") != "object":
         return field["examples"][0] if "examples" in field else field["enum"][0]
     return {
         name: _sample(each)
         for name, each in field["properties"].items()
-        if name != "error" and each.get("default", "") is not None
+        if name not in RARE and each.get("default", "") is not None
     }

@@ -129,7 +129,8 @@ def test_whoever_is_there_is_told_anew_only_where_visits_start_anew(settings, de
     image = load_image(demo_photos / "obama_portrait.jpg")
 
     def look(daemon, moment):
-        for event in daemon.presence.update(Frame(image, moment, moment), daemon.pipeline.observe(image)):
+        observations = daemon.pipeline.observe(image)
+        for event in daemon.presence.update(Frame(image, moment, moment), observations, daemon.pipeline.match):
             daemon.publisher.publish(event)
 
     look(daemon, 1000.0)

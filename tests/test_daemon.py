@@ -249,7 +249,7 @@ def test_stop_ends_the_loop_at_the_next_moment_and_everybody_has_left(daemon, ob
 def test_a_reload_interrupts_the_loop_and_no_visit(daemon, obama):
     daemon.camera.moments = iter(script(*[obama] * 6))
     daemon.camera.frames = lambda: daemon.camera.moments
-    daemon.publisher.publish = lambda event: (
+    daemon.publisher.publish = lambda event, _image: (
         daemon.publisher.calls.append(("event", event)),
         setattr(daemon.wishes, "reload", True),
     )

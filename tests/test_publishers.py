@@ -113,7 +113,7 @@ def test_an_event_has_exactly_the_fields_of_its_type(kind):
 
 @pytest.mark.parametrize("kind", [EventType.RECOGNIZED, EventType.UNKNOWN, EventType.LEFT])
 def test_a_corrected_name_stands_on_the_wire_with_the_event_that_was_wrong(kind):
-    payload = event_payload(event(kind, corrected=Correction("01M86G", BERT.id, BERT.name)), "door", MODEL)
+    payload = wire(event_payload(event(kind, corrected=Correction("01M86G", BERT.id, BERT.name)), "door", MODEL))
     assert payload["corrected"] == {"event_id": "01M86G", "person_id": BERT.id, "name": "Bert"}
     assert set(payload) == HEAD | ON_THE_WIRE[kind] | {"corrected"}
 
@@ -388,7 +388,7 @@ def test_another_publisher_takes_over_what_waits_and_who_is_present(broker, conn
     before.close()
     after = MqttPublisher(Config(mqtt=Mqtt(**broker.settings())), MODEL)
     after.take_over(before)
-    after.open([])
+    after.open([ANNA])
     assert [told["event_type"] for told in ear.wait_for("/event")] == ["recognized"]
     assert [person["id"] for person in ear.wait_for("/presence")[0]["people"]] == [ANNA.id]
     after.close()

@@ -5,9 +5,12 @@ import pytest
 
 from edgeface.config import Config, Device
 from edgeface.status import HUNG, absent, describe, duration, report
-from edgeface.types import Event, EventType, Health, Link
+from edgeface.types import Box, Event, EventType, Health, Link
 
-SEEN = Event(EventType.RECOGNIZED, "01M86GTN766HKSFCZ15NNMEFKP", 1.7e9, 0.0, "front", track_id=1, person_id="p_1", name="Änna")
+SEEN = Event(
+    EventType.RECOGNIZED, "01M86GTN766HKSFCZ15NNMEFKP", 1.7e9, 0.0, "front", track_id=1, person_id="p_1", name="Änna",
+    score=0.6, threshold=0.5, margin=0.2, probability=0.99, votes=3, box=Box(1, 2, 3, 4), frame_size=(640, 480), quality=0.8,
+)  # fmt: skip
 HEALTH = Health(
     "0.1.0", 90_061.0, 9.5, 600, 7, "front", "ok", None, "sha256:1f", 2, 9, 120.0, 0.3, 51.5, True,
     faces_seen=80, events={"recognized": 3, "left": 2}, last_event=SEEN, link=Link("up", "b:1883", None, 1, 4),
