@@ -310,15 +310,14 @@ class MqttPublisher:
             self._in_flight = [*self._unacknowledged(), (sent, event)]
 
     def _lives(self) -> bool:
-        """Whether the broker confirmed something just now; else it is asked to, and its answer wakes our thread.
+        """Whether the broker confirmed something just now; else it has to, and its answer wakes our thread.
 
         What is sent to a broker that hangs is in its machine's hands: it would be delivered whenever it wakes up.
         """
-        now = time.monotonic()
-        if now - self._confirmed < self.FRESH:
+        if time.monotonic() - self._confirmed < self.FRESH:
             return True
         if not self._is_asked():
-            self._question, self._asked = self._send("availability", "online", retain=True), now
+            self._send_presence()
         return False
 
     def _is_asked(self) -> bool:
@@ -387,4 +386,7 @@ class MqttPublisher:
         if expiry and self._settings.protocol == "5":
             properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
             properties.MessageExpiryInterval = expiry
-        return self._client.publish(f"{self._base}/{topic}", data, qos, retain, properties)
+        sent = self._client.publish(f"{self._base}/{topic}", data, qos, retain, properties)
+        if qos and topic != "event" and not self._is_asked():
+            self._question, self._asked = sent, time.monotonic()
+        return sent
