@@ -30,13 +30,14 @@ class ControlServer:
     """Answers on a socket from a thread of its own, so that no client can hold up the daemon; so verbs must be quick.
 
     Raises:
-        EdgefaceError: another daemon answers there already.
+        EdgefaceError: another daemon with these settings answers already, wherever it listens.
         OSError: there can be no socket.
     """
 
-    def __init__(self, path: Path, verbs: Mapping[str, Verb]) -> None:
-        self.path, self._verbs = path, verbs
-        self._socket = _listen(path)
+    def __init__(self, config: Config, verbs: Mapping[str, Verb]) -> None:
+        self.path, self._verbs = socket_path(config), verbs
+        _refuse_another(config)
+        self._socket = _listen(self.path)
         self._clients = 0
         self._runner, self._ended = asyncio.Runner(), asyncio.Event()
         self._loop = self._runner.get_loop()
@@ -104,6 +105,19 @@ def ask(config: Config, verb: str, **request: Any) -> Any:
 
 
 def _connect(config: Config) -> socket.socket:
+    client, closed = _reach(config)
+    if client:
+        return client
+    if closed:
+        raise EdgefaceError(
+            f"you may not ask the daemon ({closed} is closed to you); do it as its user: sudo -u edgeface edgeface ..."
+        )
+    place = socket_path(config)
+    raise EdgefaceError(f"no daemon with these settings is running (it would answer at {place}); see systemctl status edgeface")
+
+
+def _reach(config: Config) -> tuple[socket.socket | None, Path | None]:
+    """A connection to the daemon with these settings; else a folder that is closed to us, where it may be."""
     closed = None
     for folder in (*_folders(config), SERVICE_FOLDER):
         client = socket.socket(socket.AF_UNIX)
@@ -114,13 +128,8 @@ def _connect(config: Config) -> socket.socket:
             client.close()
             closed = folder if isinstance(error, PermissionError) else closed
         else:
-            return client
-    if closed:
-        raise EdgefaceError(
-            f"you may not ask the daemon ({closed} is closed to you); do it as its user: sudo -u edgeface edgeface ..."
-        )
-    place = socket_path(config)
-    raise EdgefaceError(f"no daemon with these settings is running (it would answer at {place}); see systemctl status edgeface")
+            return client, None
+    return None, closed
 
 
 def socket_path(config: Config) -> Path:
@@ -139,12 +148,16 @@ def _name(config: Config) -> str:
     return f"edgeface-{blake2s(key.encode(), digest_size=6).hexdigest()}.sock"
 
 
+def _refuse_another(config: Config) -> None:
+    client, _ = _reach(config)
+    if client:
+        with client:
+            raise EdgefaceError(f"another daemon with these settings is running: it answers at {client.getpeername()}")
+
+
 def _listen(path: Path) -> socket.socket:
     server = socket.socket(socket.AF_UNIX)
     try:
-        with socket.socket(socket.AF_UNIX) as probe:
-            if probe.connect_ex(str(path)) == 0:
-                raise EdgefaceError(f"another daemon with these settings is running: it answers at {path}")
         if path.is_socket():
             path.unlink()  # of a daemon that was killed
         server.bind(str(path))

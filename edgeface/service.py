@@ -35,7 +35,7 @@ class Service:
         self._wishes.listen()
         self._daemon = build.daemon(self._settings, self._model, wishes=self._wishes)
         try:
-            self._open_control()
+            self._control = self._new_control(self._settings)
             self._open_metrics()
             self._daemon.open()
             self._daemon.watch()
@@ -51,36 +51,34 @@ class Service:
 
     def _reload(self) -> None:
         self._daemon.heartbeat.reloading()
-        before = self._settings
+        before, control = self._settings, self._control
         try:
             now = config.load(self._file)
+            if control is None or control.path != socket_path(now):
+                control = self._new_control(now)
             self._daemon = build.rebuilt(self._daemon, before, now, self._model)
         except EdgefaceError as error:
-            self._refused = str(error)
+            unused, self._refused = control, str(error)
             log.error("settings not taken, the old ones hold: %s", error)
         else:
+            unused, self._control = self._control, control
             self._settings, self._refused = now, None
             log.info("settings read again, changed: %s", ", ".join(sorted(build.changed(before, now))) or "nothing")
-            if self._control is None or self._control.path != socket_path(now):
-                self._open_control()
             if before.metrics != now.metrics:
                 self._open_metrics()
+        if unused and unused is not self._control:
+            unused.close()
         self._daemon.heartbeat.ready()
 
     def _health(self) -> Health:
         return self._daemon.heartbeat.health
 
-    def _open_control(self) -> None:
-        if self._control:
-            self._control.close()
-            self._control = None
-        path = socket_path(self._settings)
+    def _new_control(self, settings: config.Config) -> ControlServer | None:
         try:
-            self._control = ControlServer(
-                path, {"status": lambda _request: report(self._settings, self._health(), self._refused)}
-            )
+            return ControlServer(settings, {"status": lambda _request: report(self._settings, self._health(), self._refused)})
         except OSError as error:
-            log.error("edgeface status will not work: %s: %s", path, error.strerror or error)
+            log.error("edgeface status will not work: %s: %s", socket_path(settings), error.strerror or error)
+            return None
 
     def _open_metrics(self) -> None:
         if self._metrics:

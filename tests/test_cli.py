@@ -18,6 +18,8 @@ import numpy as np
 import pytest
 from broker import USER, Broker, authority, broker, eventually, free_port, needs_broker, needs_openssl
 
+from edgeface import config
+from edgeface.control import ControlServer
 from edgeface.modelcard import SHIPPED
 
 __all__ = ["broker"]
@@ -636,6 +638,28 @@ def test_settings_are_read_again_on_sighup_and_wrong_ones_change_nothing(cli, ob
     assert cli.json("status")["troubles"] == []
     with urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as answer:
         assert b"edgeface_camera_up 1.0" in answer.read()
+    assert daemon.stop() == 0
+
+
+def test_a_reload_into_another_daemons_settings_is_refused_and_ends_neither(cli, scene, monkeypatch):
+    for name in ("RUNTIME_DIRECTORY", "XDG_RUNTIME_DIR"):
+        monkeypatch.delenv(name, raising=False)
+    scene |= {"hold": 600}
+    cli.set(camera=scene)
+    daemon = cli.start("run")
+    assert eventually(lambda: any(cli.gallery.parent.glob("*.sock")), 30)
+    (socket,) = cli.gallery.parent.glob("*.sock")
+    cli.set(camera=scene, device={"id": "taken"})
+    other = ControlServer(config.load(cli.file), {})
+    daemon.process.send_signal(signal.SIGHUP)
+    daemon.hears("not taken, the old ones hold: another daemon with these settings is running")
+    other.close()
+    cli.set(camera={"source": "folder:/absent"}, device={"id": "free"})
+    daemon.process.send_signal(signal.SIGHUP)
+    assert "/absent" in daemon.hears("not taken, the old ones hold")
+    cli.set(camera=scene)
+    assert "/absent" in one_line(cli("status", code=1))
+    assert list(cli.gallery.parent.glob("*.sock")) == [socket]
     assert daemon.stop() == 0
 
 

@@ -26,7 +26,7 @@ def here(tmp_path, monkeypatch):
 
 @pytest.fixture
 def server(here):
-    server = ControlServer(socket_path(here), {"echo": lambda request: request["what"], "refuse": refuse})
+    server = ControlServer(here, {"echo": lambda request: request["what"], "refuse": refuse})
     yield server
     server.close()
 
@@ -95,21 +95,31 @@ def test_a_socket_that_a_killed_daemon_left_is_taken_over(here):
     with socket.socket(socket.AF_UNIX) as dead:
         dead.bind(str(path))
         dead.listen()
-    server = ControlServer(path, {"echo": lambda request: request["what"]})
+    server = ControlServer(here, {"echo": lambda request: request["what"]})
     assert ask(here, "echo", what=1) == 1
     server.close()
 
 
-def test_two_daemons_with_the_same_settings_are_one_too_many(server):
+def test_two_daemons_with_the_same_settings_are_one_too_many(here, server):
     with pytest.raises(EdgefaceError, match="another daemon"):
-        ControlServer(server.path, {})
+        ControlServer(here, {})
     assert server.path.exists()
+
+
+@pytest.mark.parametrize("variable", ["RUNTIME_DIRECTORY", "XDG_RUNTIME_DIR"])
+def test_a_second_daemon_is_refused_though_its_own_socket_would_be_elsewhere(here, server, tmp_path, monkeypatch, variable):
+    monkeypatch.setenv(variable, str(tmp_path / "elsewhere"))
+    (tmp_path / "elsewhere").mkdir()
+    with pytest.raises(EdgefaceError, match=f"another daemon .* answers at {server.path}"):
+        ControlServer(here, {})
+    assert list((tmp_path / "elsewhere").iterdir()) == []
+    assert ask(here, "echo", what=1) == 1
 
 
 def test_a_file_of_another_kind_is_left_alone(here):
     socket_path(here).write_text("mine")
     with pytest.raises(OSError):  # noqa: PT011
-        ControlServer(socket_path(here), {})
+        ControlServer(here, {})
     assert socket_path(here).read_text() == "mine"
 
 
@@ -152,7 +162,7 @@ def test_a_client_without_systemds_words_finds_the_services_socket(tmp_path, mon
     monkeypatch.setattr(control, "SERVICE_FOLDER", tmp_path / "run")
     (tmp_path / "run").mkdir()
     monkeypatch.setenv("RUNTIME_DIRECTORY", str(tmp_path / "run"))
-    server = ControlServer(socket_path(here), {"echo": lambda request: request["what"]})
+    server = ControlServer(here, {"echo": lambda request: request["what"]})
     monkeypatch.delenv("RUNTIME_DIRECTORY")
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path / "of the user"))
     assert ask(here, "echo", what=1) == 1
