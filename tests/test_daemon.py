@@ -26,7 +26,7 @@ from edgeface.gallery import Templates
 from edgeface.heartbeat import INTERVAL, Heartbeat
 from edgeface.imaging import load_image
 from edgeface.presence import Presence
-from edgeface.types import EventType, Frame, Gap, Link
+from edgeface.types import EventType, Frame, Gap, Link, Person
 
 BLANK = np.full((480, 640, 3), 127, np.uint8)
 START, WALL = 1000.0, 1_700_000_000.0
@@ -294,6 +294,15 @@ def test_what_the_loop_did_is_counted_over_a_reload(heartbeat):
     assert told.last_event is lost
     assert dict(zip(told.observe.bounds, told.observe.counts, strict=False))[0.025] == 1
     assert (sum(told.observe.counts), told.observe.total) == (2, pytest.approx(0.32))
+
+
+def test_the_first_beat_after_a_reload_tells_who_is_known_now(heartbeat):
+    publisher, others = Publisher(), Templates((Person("p_1", "Anna", 1, 0.0),), NOBODY.owners, NOBODY.vectors)
+    after = Heartbeat(publisher, Camera(), "front", "m", lambda: others, heartbeat)
+    after.beat(Frame(BLANK, START, WALL))
+    after.beat(Frame(BLANK, START + 1, WALL + 1))
+    assert publisher.of("people") == [list(others.people)]
+    assert after.health.people == 1
 
 
 @pytest.mark.parametrize("terminal", [True, False])
