@@ -17,17 +17,13 @@ from edgeface.gallery import Gallery
 from edgeface.heartbeat import Heartbeat
 from edgeface.interfaces import Camera, Publisher
 from edgeface.logs import log_event
-from edgeface.modelcard import SHIPPED, ModelCard, load_card
+from edgeface.modelcard import SHIPPED, ModelCard
 from edgeface.pipeline import Pipeline
 from edgeface.presence import Presence
 from edgeface.types import Gap
 
 SAME_FAR, DIFFERENT_FAR = 1e-4, 0.05
 """False-accept rates of the two cosines by which tracks are joined and torn apart."""
-SECTIONS = {
-    "device", "camera", "detector", "gallery", "matching", "presence", "events", "mqtt", "commands", "homeassistant", "metrics"
-}  # fmt: skip
-"""Those of which ``rebuilt`` knows whom they concern; any other is taken to concern everything."""
 
 
 def gallery(config: Config, card: ModelCard) -> Gallery:
@@ -77,7 +73,7 @@ def changed(before: Config, now: Config) -> set[str]:
     return {name for name in Config.__struct_fields__ if getattr(before, name) != getattr(now, name)}
 
 
-def rebuilt(old: Daemon, before: Config, now: Config, model: Path = SHIPPED) -> Daemon:
+def rebuilt(old: Daemon, before: Config, now: Config) -> Daemon:
     """The running daemon with new settings: what they concern is built anew and takes over, the rest goes on.
 
     Visits go on too, unless ``presence`` or ``camera.name`` has changed, or events go to a broker only now, or no more: then
@@ -89,13 +85,12 @@ def rebuilt(old: Daemon, before: Config, now: Config, model: Path = SHIPPED) -> 
     sections = changed(before, now)
     if not sections:
         return old
-    if sections - SECTIONS:
-        sections = SECTIONS
-    card = load_card(model)
+    embedder = old.pipeline.embedder  # no setting concerns it: model files that changed since the start are for the next one
+    card = embedder.card
     renamed = before.camera.name != now.camera.name
     people = gallery(now, card) if "gallery" in sections else old.gallery
     try:
-        eyes = pipeline(now, Embedder(model), people) if sections & {"gallery", "detector", "matching"} else old.pipeline
+        eyes = pipeline(now, embedder, people) if sections & {"gallery", "detector", "matching"} else old.pipeline
         camera = cameras.create(now.camera) if "camera" in sections else old.camera
         topics = {"device", "mqtt", "commands", "homeassistant"}
         publisher = _publisher(now, card) if renamed or sections & topics else old.publisher
@@ -135,7 +130,7 @@ def _hand_over(old: Daemon, new: Daemon) -> None:
         old.camera.close()
         new.heartbeat.tally.dropped += old.camera.dropped
     if new.commands is not old.commands:
-        old.commands.close()
+        old.commands.close("the daemon took new settings; ask again")
     if new.publisher is not old.publisher:
         old.publisher.close()
         new.publisher.take_over(old.publisher)

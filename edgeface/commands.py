@@ -183,10 +183,10 @@ class Commands:
         for job in tuple(self._jobs):
             self._go_on(job, moment)
 
-    def close(self) -> None:
-        """Tell those who still wait that nothing comes any more."""
+    def close(self, reason: str = "the daemon is stopping") -> None:
+        """Tell those who still wait that nothing comes any more, and why."""
         for job in self._jobs:
-            self._answer(job.verb, job.id, error="the daemon is stopping")
+            self._answer(job.verb, job.id, error=reason)
         self._jobs.clear()
 
     def _start(self, request: Request) -> None:

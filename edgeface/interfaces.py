@@ -71,7 +71,7 @@ class Publisher(Protocol):
         ...
 
     def take_over(self, before: "Publisher") -> None:
-        """Before ``open``: go on for one that is closed; of the same kind, with its waiting events and who is present."""
+        """Before ``open``: go on for one that is closed; of the same kind, with what waits in it and who is present."""
         ...
 
     def close(self) -> None:

@@ -22,7 +22,7 @@ class Pipeline:
     """Looks at pictures with one detector, one embedder and the gallery as it is at that moment."""
 
     def __init__(self, detector: Detector, embedder: Embedder, gallery: Gallery, settings: config.Config) -> None:
-        self.detector, self._embedder, self._gallery, self._settings = detector, embedder, gallery, settings
+        self.detector, self.embedder, self._gallery, self._settings = detector, embedder, gallery, settings
         self._version: tuple[int, int] | None = None
         self._blind_until = 0.0
         self._refresh()
@@ -53,8 +53,8 @@ class Pipeline:
         fitness = quality(face, chip)
         if fitness < min_quality:
             return Observation(face, fitness)
-        embedding = (self._embedder.template if enrolling else self._embedder.embed)(chip)
-        if min_quality and embedding.norm < self._embedder.card.min_norm:
+        embedding = (self.embedder.template if enrolling else self.embedder.embed)(chip)
+        if min_quality and embedding.norm < self.embedder.card.min_norm:
             return Observation(face, fitness)
         return Observation(face, fitness, embedding, self._matcher.match(embedding.vector))
 
@@ -67,7 +67,7 @@ class Pipeline:
             version = self._gallery.version
             if version != self._version:
                 self._templates, self._version = self._gallery.templates(), version
-                self._matcher = Matcher(self._templates, self._embedder.card, self._settings.matching)
+                self._matcher = Matcher(self._templates, self.embedder.card, self._settings.matching)
         except GalleryError as error:
             if self._version is None:
                 raise

@@ -56,7 +56,7 @@ class Service:
             now = config.load(self._file)
             if control is None or control.path != socket_path(now):
                 control = self._new_control(now)
-            self._daemon = build.rebuilt(self._daemon, before, now, self._model)
+            self._daemon = build.rebuilt(self._daemon, before, now)
         except EdgefaceError as error:
             unused, self._refused = control, str(error)
             log.error("settings not taken, the old ones hold: %s", error)

@@ -1,16 +1,31 @@
 """Settings that are read again: what they concern is built anew, the rest goes on."""
 
+import json
+
 import pytest
 from msgspec.structs import replace
 
 from edgeface import build
-from edgeface.config import Camera, Config, Detector, Device, Gallery, Matching, Metrics, Mqtt, Presence
+from edgeface.config import (
+    Camera,
+    Commands,
+    Config,
+    Detector,
+    Device,
+    Events,
+    Gallery,
+    HomeAssistant,
+    Matching,
+    Metrics,
+    Mqtt,
+    Presence,
+)
 from edgeface.enrolment import Enrolment, read_images
 from edgeface.errors import EdgefaceError
 from edgeface.imaging import load_image
-from edgeface.types import Frame, Link
+from edgeface.types import Frame, Gap, Link, Request
 
-PARTS = ("camera", "pipeline", "outage", "presence", "publisher", "gallery")
+PARTS = ("camera", "pipeline", "outage", "presence", "publisher", "commands", "keeper", "gallery")
 
 
 @pytest.fixture
@@ -34,22 +49,31 @@ def renewed(old, new):
     return {part for part in PARTS if getattr(old, part) is not getattr(new, part)}
 
 
-@pytest.mark.parametrize(
-    ("changes", "parts"),
-    [
-        ({}, set()),
-        ({"metrics": Metrics(9100)}, set()),
-        ({"detector": Detector(max_side=320)}, {"pipeline"}),
-        ({"matching": Matching(target_fpir=0.01)}, {"pipeline"}),
-        ({"presence": Presence(left_after=1.0)}, {"presence"}),
-        ({"device": Device("door")}, {"publisher"}),
-        ({"mqtt": Mqtt("127.0.0.1", 10)}, {"publisher"}),
-        ({"mqtt": Mqtt()}, {"publisher", "presence"}),
-    ],
-)
+CONCERNS = [
+    ({}, set()),
+    ({"metrics": Metrics(9100)}, set()),
+    ({"detector": Detector(max_side=320)}, {"pipeline", "commands"}),
+    ({"matching": Matching(target_fpir=0.01)}, {"pipeline", "commands"}),
+    ({"presence": Presence(left_after=1.0)}, {"presence"}),
+    ({"events": Events(5)}, {"keeper"}),
+    ({"device": Device("door")}, {"publisher", "commands"}),
+    ({"commands": Commands(("people",))}, {"publisher", "commands"}),
+    ({"homeassistant": HomeAssistant(True)}, {"publisher", "commands"}),
+    ({"mqtt": Mqtt("127.0.0.1", 10)}, {"publisher", "commands"}),
+    ({"mqtt": Mqtt()}, {"publisher", "presence", "commands"}),
+]
+"""For each change of settings what it concerns; cameras and galleries have tests of their own."""
+
+
+def test_it_is_settled_for_every_section_what_it_concerns():
+    assert {section for changes, _ in CONCERNS for section in changes} | {"camera", "gallery"} == set(Config.__struct_fields__)
+
+
+@pytest.mark.parametrize(("changes", "parts"), CONCERNS)
 def test_only_what_is_concerned_is_built_anew(daemon, settings, changes, parts):
     new = build.rebuilt(daemon, settings, replace(settings, **changes))
     assert renewed(daemon, new) == parts
+    assert new.pipeline.embedder is daemon.pipeline.embedder
     assert new.heartbeat.tally is daemon.heartbeat.tally
     assert new.wishes is daemon.wishes
     assert new.heartbeat._publisher is new.publisher
@@ -62,13 +86,13 @@ def test_another_camera_or_another_name_for_it(daemon, settings, photos):
     other = build.rebuilt(daemon, settings, moved)
     assert renewed(daemon, other) == {"camera"}
     named = build.rebuilt(other, moved, replace(moved, camera=Camera(name="back", source=f"folder:{photos}")))
-    assert renewed(other, named) == {"camera", "outage", "presence", "publisher"}
+    assert renewed(other, named) == {"camera", "outage", "presence", "publisher", "commands"}
     named.publisher.close()
 
 
 def test_another_gallery_has_other_people(daemon, settings, tmp_path):
     new = build.rebuilt(daemon, settings, replace(settings, gallery=Gallery(str(tmp_path / "other.db"))))
-    assert renewed(daemon, new) == {"gallery", "pipeline"}
+    assert renewed(daemon, new) == {"gallery", "pipeline", "commands", "keeper"}
     assert new.gallery.people() == []
     with pytest.raises(EdgefaceError):
         daemon.gallery.people()
@@ -100,6 +124,12 @@ class Recorder:
     def open(self, _):
         pass
 
+    def requests(self):
+        return [Request("enroll", b'{"id": "a", "name": "Anna"}')]
+
+    def respond(self, _, response):
+        self.told.append(json.loads(response)["error"])
+
     def health(self, _):
         pass
 
@@ -111,6 +141,16 @@ class Recorder:
 
     def close(self):
         self.told.append("closed")
+
+
+def test_who_is_being_enrolled_over_mqtt_is_told_that_there_are_new_settings(settings, monkeypatch):
+    told = []
+    monkeypatch.setattr(build, "_publisher", lambda *_: Recorder(told))
+    settings = replace(settings, commands=Commands(("enroll",)))
+    daemon = build.daemon(settings)
+    daemon.commands.serve(Gap(0.0, 0.0))
+    build.rebuilt(daemon, settings, replace(settings, matching=Matching(target_fpir=0.01))).gallery.close()
+    assert told == ["the daemon took new settings; ask again"]
 
 
 @pytest.mark.parametrize(

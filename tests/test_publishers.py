@@ -17,7 +17,7 @@ from edgeface.errors import ConfigError
 from edgeface.presence import new_event_id
 from edgeface.publishers.mqtt import MqttPublisher
 from edgeface.publishers.payloads import event_payload, health_payload, presence_payload
-from edgeface.types import Box, Correction, Event, EventType, Health, Person
+from edgeface.types import Box, Correction, Event, EventType, Health, Person, Request
 
 __all__ = ["broker"]
 MODEL = "sha256:" + "1f" * 32
@@ -385,10 +385,12 @@ def test_another_publisher_takes_over_what_waits_and_who_is_present(broker, conn
     ear = broker.listen()
     before = connect(broker.settings(port=free_port()))
     before.publish(event(EventType.RECOGNIZED))
+    before._requests.put(Request("people", b"{}"))
     before.close()
     after = MqttPublisher(Config(mqtt=Mqtt(**broker.settings())), MODEL)
     after.take_over(before)
     after.open([ANNA])
+    assert after.requests() == [Request("people", b"{}")]
     assert [told["event_type"] for told in ear.wait_for("/event")] == ["recognized"]
     assert [person["id"] for person in ear.wait_for("/presence")[0]["people"]] == [ANNA.id]
     after.close()

@@ -88,10 +88,10 @@ class MqttPublisher:
             return Link(self._state, mqtt.address(self._settings), self._complaint or None, queue, self._events_dropped)
 
     def take_over(self, before: Publisher) -> None:
-        """Go on with what waits in another of this kind, and with who is present."""
+        """Go on with what waits in another of this kind, events and commands, and with who is present."""
         if isinstance(before, MqttPublisher):
             self._waiting, self._present, self._last = before._waiting, before._present, before._last
-            self._events_dropped = before._events_dropped
+            self._events_dropped, self._requests = before._events_dropped, before._requests
 
     def open(self, people: Sequence[Person]) -> None:
         """Start connecting; ``people`` get an ``OFF`` whenever the broker is reached."""
