@@ -44,7 +44,7 @@ class Heartbeat:
         self._state: Literal["starting", "ok", "lost"] = "starting"
         self._reason: str | None = None
         self._told = -INTERVAL
-        self._known = before._known if before else gallery()  # so that the first beat tells what a reload changed
+        self._known: Templates = before._known if before else gallery()  # so that the first beat tells what a reload changed
         self.health = self._health(time.monotonic())
 
     def ready(self) -> None:

@@ -22,6 +22,7 @@ class Service:
         self._wishes = Wishes()
         self._settings = config.load(file)
         self._refused: str | None = None
+        self._unserved: str | None = None
         self._control: ControlServer | None = None
         self._metrics: Any = None
         self._daemon: Daemon
@@ -75,7 +76,9 @@ class Service:
 
     def _new_control(self, settings: config.Config) -> ControlServer | None:
         try:
-            return ControlServer(settings, {"status": lambda _request: report(self._settings, self._health(), self._refused)})
+            return ControlServer(
+                settings, {"status": lambda _request: report(self._settings, self._health(), self._refused, self._unserved)}
+            )
         except OSError as error:
             log.error("edgeface status will not work: %s: %s", socket_path(settings), error.strerror or error)
             return None
@@ -84,6 +87,7 @@ class Service:
         if self._metrics:
             self._metrics.close()
             self._metrics = None
+        self._unserved = None
         wanted = self._settings.metrics
         if not wanted.port:
             return
@@ -91,5 +95,7 @@ class Service:
 
         try:
             self._metrics = MetricsServer(wanted.address, wanted.port, self._health)
-        except OSError as error:
-            log.error("no metrics at %s:%d: %s", wanted.address, wanted.port, error.strerror or error)
+        except (OSError, ValueError, TypeError) as error:  # what is no address can be any of them
+            reason = getattr(error, "strerror", None) or error
+            self._unserved = f"no metrics at {wanted.address!r}, port {wanted.port}: {reason}"
+            log.error("%s", self._unserved)

@@ -13,8 +13,11 @@ HUNG = 10.0
 """Seconds without a beat after which the loop counts as hung."""
 
 
-def report(config: Config, health: Health, refused: str | None) -> dict[str, Any]:
-    """A daemon's health as a JSON object; ``refused`` says why the settings read last were not taken."""
+def report(config: Config, health: Health, refused: str | None, unserved: str | None) -> dict[str, Any]:
+    """A daemon's health as a JSON object.
+
+    ``refused`` says why the settings read last were not taken, ``unserved`` why there are no metrics though they are wanted.
+    """
     event, link = health.last_event, health.link
     told: dict[str, Any] = msgspec.to_builtins(health_payload(health, time.time(), link.queue, link.dropped)) | {
         "device": config.device.id,
@@ -24,6 +27,7 @@ def report(config: Config, health: Health, refused: str | None) -> dict[str, Any
         "last_event": event and msgspec.to_builtins(event_payload(event, config.device.id, health.model)),
         "broker": {"state": link.state, "address": link.address, "reason": link.reason},
         "settings_refused": refused,
+        "metrics_unserved": unserved,
     }
     return told | {"running": True, "troubles": troubles(told)}
 
@@ -46,6 +50,8 @@ def troubles(told: dict[str, Any]) -> list[str]:
         found.append(told["broker"]["reason"])
     if told["settings_refused"]:
         found.append(f"the settings read last were not taken: {told['settings_refused']}")
+    if told["metrics_unserved"]:
+        found.append(told["metrics_unserved"])
     return found
 
 

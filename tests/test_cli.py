@@ -4,6 +4,7 @@ import pty
 import re
 import shutil
 import signal
+import socket
 import stat
 import subprocess
 import sys
@@ -641,6 +642,19 @@ def test_settings_are_read_again_on_sighup_and_wrong_ones_change_nothing(cli, ob
     assert daemon.stop() == 0
 
 
+@pytest.mark.parametrize("address", ["a\0b", "a..b", "127.0.0.1"])
+def test_metrics_that_cannot_be_served_are_trouble(cli, scene, address):
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        cli.set(camera=scene | {"hold": 600}, metrics={"port": port, "address": address})
+        daemon = cli.start("run")
+        daemon.hears("no metrics at")
+        assert one_line(cli("status", code=1)).startswith(f"edgeface: no metrics at {address!r}, port {port}: ")
+        assert daemon.stop() == 0
+
+
 def test_a_reload_into_another_daemons_settings_is_refused_and_ends_neither(cli, scene, monkeypatch):
     for name in ("RUNTIME_DIRECTORY", "XDG_RUNTIME_DIR"):
         monkeypatch.delenv(name, raising=False)
@@ -648,7 +662,7 @@ def test_a_reload_into_another_daemons_settings_is_refused_and_ends_neither(cli,
     cli.set(camera=scene)
     daemon = cli.start("run")
     assert eventually(lambda: any(cli.gallery.parent.glob("*.sock")), 30)
-    (socket,) = cli.gallery.parent.glob("*.sock")
+    (ours,) = cli.gallery.parent.glob("*.sock")
     cli.set(camera=scene, device={"id": "taken"})
     other = ControlServer(config.load(cli.file), {})
     daemon.process.send_signal(signal.SIGHUP)
@@ -659,7 +673,7 @@ def test_a_reload_into_another_daemons_settings_is_refused_and_ends_neither(cli,
     assert "/absent" in daemon.hears("not taken, the old ones hold")
     cli.set(camera=scene)
     assert "/absent" in one_line(cli("status", code=1))
-    assert list(cli.gallery.parent.glob("*.sock")) == [socket]
+    assert list(cli.gallery.parent.glob("*.sock")) == [ours]
     assert daemon.stop() == 0
 
 

@@ -17,11 +17,12 @@ HEALTH = Health(
 )  # fmt: skip
 
 
-def told(refused=None, **changes):
+def told(refused=None, unserved=None, **changes):
     return report(
         Config(device=Device("door")),
         replace(HEALTH, time=time.monotonic()) if not changes else replace(HEALTH, **changes),
         refused,
+        unserved,
     )
 
 
@@ -47,6 +48,7 @@ def test_all_is_well_and_fits_one_screen():
         ({"link": Link("down", "b:1883")}, "no broker at b:1883"),
         ({"link": Link("up", "b:1883", "the broker refuses what is published")}, "the broker refuses what is published"),
         ({"refused": "no TOML"}, "the settings read last were not taken: no TOML"),
+        ({"unserved": "no metrics at ''"}, "no metrics at ''"),
     ],
 )
 def test_what_is_wrong_is_one_line_each(changes, trouble):
