@@ -111,10 +111,16 @@ class Heartbeat:
             time=now,
             faces_seen=self.tally.faces,
             events=dict(self.tally.events),
-            last_event=self.tally.last_event,
+            last_event=self._last_event(),
             observe=self.tally.durations,
             link=self._publisher.link,
         )
+
+    def _last_event(self) -> Event | None:
+        """The latest event; as in the gallery, nothing is kept of it once its person is forgotten."""
+        event = self.tally.last_event
+        gone = event and event.person_id and all(person.id != event.person_id for person in self._known.people)
+        return None if gone else event
 
 
 def _temperature() -> float | None:

@@ -19,7 +19,7 @@ def report(config: Config, health: Health, refused: str | None, unserved: str | 
     ``refused`` says why the settings read last were not taken, ``unserved`` why there are no metrics though they are wanted.
     """
     event, link = health.last_event, health.link
-    told: dict[str, Any] = msgspec.to_builtins(health_payload(health, time.time(), link.queue, link.dropped)) | {
+    told: dict[str, Any] = msgspec.to_builtins(health_payload(health, time.time())) | {
         "device": config.device.id,
         "beat_age": round(max(0.0, time.monotonic() - health.time), 1),
         "faces_seen": health.faces_seen,

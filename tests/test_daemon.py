@@ -215,6 +215,15 @@ def test_health_is_told_when_the_gallery_changes(daemon):
     assert [health.people for health in daemon.publisher.of("health")] == [1, 0]
 
 
+def test_the_last_event_is_told_until_its_person_is_forgotten(daemon, obama):
+    run(daemon, obama, obama)
+    assert daemon.heartbeat.health.last_event.name == "Obama"
+    daemon.gallery.forget("Obama")
+    run(daemon, BLANK)
+    assert daemon.heartbeat.health.last_event is None
+    assert daemon.heartbeat.health.events["recognized"] == 1
+
+
 def test_a_daemon_says_hello_and_goodbye(daemon, obama, systemd):
     people = daemon.gallery.people()
     daemon.camera.script = script(obama, obama)

@@ -4,6 +4,7 @@ import re
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from threading import Thread
 
@@ -17,7 +18,7 @@ from edgeface.errors import ConfigError
 from edgeface.presence import new_event_id
 from edgeface.publishers.mqtt import MqttPublisher
 from edgeface.publishers.payloads import event_payload, health_payload, presence_payload
-from edgeface.types import Box, Correction, Event, EventType, Health, Person, Request
+from edgeface.types import Box, Correction, Event, EventType, Health, Link, Person, Request
 
 __all__ = ["broker"]
 MODEL = "sha256:" + "1f" * 32
@@ -141,7 +142,7 @@ def test_presence_and_health_have_exactly_their_fields():
         "unknown": 2,
         "last": {"id": ANNA.id, "name": ANNA.name, "ts": "1970-01-01T00:00:01.000Z"},
     }
-    health = wire(health_payload(HEALTH, 0.0, 7, 8))
+    health = wire(health_payload(replace(HEALTH, link=Link(queue=7, dropped=8)), 0.0))
     camera = {"camera", "camera_state", "camera_reason", "fps", "frames_seen", "frames_dropped"}
     machine = {"version", "uptime", "rss_mb", "cpu", "temperature", "throttled"}
     counts = {"model", "gallery_size", "templates", "queue_length", "events_dropped"}

@@ -5,6 +5,7 @@ import random
 import time
 from collections import deque
 from collections.abc import Sequence
+from dataclasses import replace
 from queue import Empty, Full, Queue
 from threading import Event as Flag
 from threading import RLock, Thread
@@ -371,9 +372,7 @@ class MqttPublisher:
 
     def _send_health(self) -> None:
         if self._health is not None:
-            payload = health_payload(
-                self._health, time.time(), len(self._waiting) + len(self._unacknowledged()), self._events_dropped
-            )
+            payload = health_payload(replace(self._health, link=self.link), time.time())
             self._send("health", payload, qos=0, retain=True)
 
     def _send(

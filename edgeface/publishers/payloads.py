@@ -248,8 +248,8 @@ def presence_payload(
     return PresencePayload(schema=SCHEMA, ts=timestamp(wall), people=present, unknown=unknown, last=latest)
 
 
-def health_payload(health: Health, wall: float, queue: int, events_dropped: int) -> HealthPayload:
-    """The daemon's health; ``queue`` and ``events_dropped`` are the publisher's own."""
+def health_payload(health: Health, wall: float) -> HealthPayload:
+    """The daemon's health."""
     return HealthPayload(
         schema=SCHEMA,
         ts=timestamp(wall),
@@ -268,8 +268,8 @@ def health_payload(health: Health, wall: float, queue: int, events_dropped: int)
         cpu=round(health.cpu, 3),
         temperature=health.temperature,
         throttled=health.throttled,
-        queue_length=queue,
-        events_dropped=events_dropped,
+        queue_length=health.link.queue,
+        events_dropped=health.link.dropped,
     )
 
 
