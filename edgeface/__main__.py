@@ -1,5 +1,17 @@
-"""``python -m edgeface`` is the command ``edgeface``."""
+"""The command ``edgeface``, which is ``python -m edgeface`` too."""
 
-from edgeface.cli import main
+import sys
 
-main()
+
+def main() -> None:
+    """Run the command line; Ctrl-C ends it quietly even while it is being imported."""
+    try:
+        from edgeface import cli
+
+        cli.main()
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+if __name__ == "__main__":
+    main()

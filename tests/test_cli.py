@@ -703,6 +703,15 @@ def test_a_listener_with_wrong_settings_ends_with_one_line(cli, mqtt, code):
     cli.refusal("listen", code=code)
 
 
+@pytest.mark.parametrize("start", [("-m", "edgeface"), ("-c", "from edgeface.__main__ import main; main()")])
+def test_an_interrupt_while_it_is_imported_ends_it_quietly(cli, start):
+    (cli.folder / "typer.py").write_text("import os, signal\nos.kill(os.getpid(), signal.SIGINT)\n")
+    ended = subprocess.run(
+        [sys.executable, *start, "--version"], cwd=cli.folder, env=cli.environment, capture_output=True, text=True, timeout=60
+    )
+    assert (ended.returncode, ended.stdout, ended.stderr) == (130, "", "")
+
+
 # The doctor
 
 

@@ -8,6 +8,18 @@ import pytest
 
 pytest.importorskip("amqtt", reason="the demo needs amqtt")
 
+from edgeface.demo import show
+from edgeface.errors import ImageError
+
+
+@pytest.mark.parametrize(("out", "reason"), [("absent/sheet.png", "No such file"), ("sheet.txt", "suffix")])
+def test_a_picture_that_cannot_be_drawn_is_told_before_the_show(tmp_path, out, reason):
+    told = []
+    with pytest.raises(ImageError, match=reason):
+        show(tmp_path / out, keep=False, tell=told.append)
+    assert told == []
+    assert list(tmp_path.iterdir()) == []
+
 
 @pytest.fixture(scope="module")
 def demo(tmp_path_factory):

@@ -23,7 +23,7 @@ from edgeface.annotate import GREEN, GREY, contact_sheet, draw_face, save_image
 from edgeface.cameras.recording import Recording
 from edgeface.config import Config, Device, Gallery, Mqtt
 from edgeface.enrolment import Enrolment, read_images
-from edgeface.errors import BrokerError
+from edgeface.errors import BrokerError, ImageError
 from edgeface.imaging import load_image
 from edgeface.types import Box, Image
 
@@ -40,6 +40,7 @@ def show(out: Path, *, keep: bool, tell: Callable[[str], None]) -> bool:
     Raises:
         EdgefaceError: a part of edgeface does not work here, or ``out`` cannot be written.
     """
+    _check(out)
     logging.getLogger("amqtt").setLevel(logging.ERROR)
     logging.getLogger("transitions").setLevel(logging.ERROR)
     with as_file(files(__name__) / "photos") as photos, tempfile.TemporaryDirectory() as folder, _broker() as port:
@@ -62,6 +63,17 @@ def show(out: Path, *, keep: bool, tell: Callable[[str], None]) -> bool:
             daemon.run()
         save_image(out, stage.sheet(photos))
     return _verdict(stage, out, tell)
+
+
+def _check(out: Path) -> None:
+    """Find out before the show, not after it, whether the picture can be drawn there."""
+    if not cv2.haveImageWriter(str(out)):
+        raise ImageError(f"{out}: give it a suffix such as .png or .jpg")
+    try:
+        with tempfile.TemporaryFile(dir=out.parent):
+            pass
+    except OSError as error:
+        raise ImageError(f"{out}: {error.strerror or error}") from None
 
 
 class Stage:
