@@ -1,13 +1,19 @@
 """The command ``edgeface``, which is ``python -m edgeface`` too."""
 
+import os
+import signal
 import sys
 
 
 def main() -> None:
-    """Run the command line; Ctrl-C ends it quietly even while it is being imported."""
-    try:
-        from edgeface import cli
+    """Run the command line; Ctrl-C ends it quietly, even while it is being imported."""
+    before = signal.getsignal(signal.SIGINT)
+    if before is signal.default_int_handler:  # libraries turn a KeyboardInterrupt into other errors while they are imported
+        signal.signal(signal.SIGINT, lambda *_: os._exit(130))
+    from edgeface import cli
 
+    try:
+        signal.signal(signal.SIGINT, before)
         cli.main()
     except KeyboardInterrupt:
         sys.exit(130)
