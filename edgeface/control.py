@@ -36,7 +36,7 @@ class ControlServer:
 
     def __init__(self, config: Config, verbs: Mapping[str, Verb]) -> None:
         self.path, self._verbs = socket_path(config), verbs
-        _refuse_another(config)
+        refuse_another(config)
         self._socket = _listen(self.path)
         self._clients = 0
         self._runner, self._ended = asyncio.Runner(), asyncio.Event()
@@ -104,6 +104,18 @@ def ask(config: Config, verb: str, **request: Any) -> Any:
     return answer.get("ok")
 
 
+def refuse_another(config: Config) -> None:
+    """Make sure that no daemon with these settings answers, wherever it listens.
+
+    Raises:
+        EdgefaceError: one does.
+    """
+    client, _ = _reach(config)
+    if client:
+        with client:
+            raise EdgefaceError(f"another daemon with these settings is running: it answers at {client.getpeername()}")
+
+
 def _connect(config: Config) -> socket.socket:
     client, closed = _reach(config)
     if client:
@@ -146,13 +158,6 @@ def _name(config: Config) -> str:
     gallery = config.gallery.path and str(config.gallery_path.absolute())
     key = "\0".join((config.device.id, config.camera.name, gallery))
     return f"edgeface-{blake2s(key.encode(), digest_size=6).hexdigest()}.sock"
-
-
-def _refuse_another(config: Config) -> None:
-    client, _ = _reach(config)
-    if client:
-        with client:
-            raise EdgefaceError(f"another daemon with these settings is running: it answers at {client.getpeername()}")
 
 
 def _listen(path: Path) -> socket.socket:

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from edgeface import build, config
-from edgeface.control import ControlServer, socket_path
+from edgeface.control import ControlServer, refuse_another, socket_path
 from edgeface.daemon import Daemon, Wishes
 from edgeface.errors import EdgefaceError
 from edgeface.status import report
@@ -36,7 +36,8 @@ class Service:
         self._wishes.listen()
         self._daemon = build.daemon(self._settings, self._model, wishes=self._wishes)
         try:
-            self._control = self._new_control(self._settings)
+            refuse_another(self._settings)
+            self._open_control()
             self._open_metrics()
             self._daemon.open()
             self._daemon.watch()
@@ -52,36 +53,40 @@ class Service:
 
     def _reload(self) -> None:
         self._daemon.heartbeat.reloading()
-        before, control = self._settings, self._control
+        before = self._settings
         try:
             now = config.load(self._file)
-            if control is None or control.path != socket_path(now):
-                control = self._new_control(now)
+            moved = self._control is None or self._control.path != socket_path(now)
+            if moved:
+                refuse_another(now)
             self._daemon = build.rebuilt(self._daemon, before, now)
         except EdgefaceError as error:
-            unused, self._refused = control, str(error)
+            self._refused = str(error)
             log.error("settings not taken, the old ones hold: %s", error)
         else:
-            unused, self._control = self._control, control
             self._settings, self._refused = now, None
             log.info("settings read again, changed: %s", ", ".join(sorted(build.changed(before, now))) or "nothing")
+            if moved:
+                self._open_control()
             if before.metrics != now.metrics:
                 self._open_metrics()
-        if unused and unused is not self._control:
-            unused.close()
         self._daemon.heartbeat.ready()
 
     def _health(self) -> Health:
         return self._daemon.heartbeat.health
 
-    def _new_control(self, settings: config.Config) -> ControlServer | None:
+    def _open_control(self) -> None:
+        if self._control:
+            self._control.close()
+            self._control = None
         try:
-            return ControlServer(
-                settings, {"status": lambda _request: report(self._settings, self._health(), self._refused, self._unserved)}
+            self._control = ControlServer(
+                self._settings,
+                {"status": lambda _request: report(self._settings, self._health(), self._refused, self._unserved)},
             )
-        except OSError as error:
-            log.error("edgeface status will not work: %s: %s", socket_path(settings), error.strerror or error)
-            return None
+        except (OSError, EdgefaceError) as error:
+            reason = getattr(error, "strerror", None) or error
+            log.error("edgeface status will not work: %s: %s", socket_path(self._settings), reason)
 
     def _open_metrics(self) -> None:
         if self._metrics:

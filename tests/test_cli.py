@@ -674,6 +674,12 @@ def test_a_reload_into_another_daemons_settings_is_refused_and_ends_neither(cli,
     cli.set(camera=scene)
     assert "/absent" in one_line(cli("status", code=1))
     assert list(cli.gallery.parent.glob("*.sock")) == [ours]
+    cli.set(camera=scene, gallery={"path": str(cli.folder / "new" / "gallery.db")})
+    daemon.process.send_signal(signal.SIGHUP)
+    daemon.hears("settings read again")
+    assert eventually(lambda: any((cli.folder / "new").glob("*.sock")))
+    assert not ours.exists()
+    assert cli.json("status")["troubles"] == []
     assert daemon.stop() == 0
 
 
