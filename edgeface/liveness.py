@@ -34,8 +34,8 @@ POINTS, FEWEST = 60, 20
 BENDS = np.pi / 6 * np.arange(6)
 """Axes of the cylinders that a sheet may be bent to, in radians."""
 
-SLOPES, OFFSET = np.array([2.34, 1.95]), 3.16
-"""Of the logistic regression on ``features``: `python -m train liveness celeba-train --people 40 --fit`."""
+SLOPES, OFFSET = np.array([1.71, 1.97]), 2.81
+"""Of the logistic regression on ``features``: `python -m train liveness celeba-train --fit`."""
 
 TURNED = 0.025
 """Mean stretch of the face between views that shows that something has turned, had it been flat; a hand that holds a photo
