@@ -4,7 +4,7 @@ import pytest
 from msgspec.structs import replace
 
 from edgeface import build
-from edgeface.config import Camera, Config, Detector, Device, Gallery, Matching, Metrics, Mqtt, Presence
+from edgeface.config import Camera, Config, Detector, Device, Gallery, Liveness, Matching, Metrics, Mqtt, Presence
 from edgeface.enrolment import Enrolment, read_images
 from edgeface.errors import EdgefaceError
 from edgeface.imaging import load_image
@@ -42,6 +42,7 @@ def renewed(old, new):
         ({"detector": Detector(max_side=320)}, {"pipeline"}),
         ({"matching": Matching(target_fpir=0.01)}, {"pipeline"}),
         ({"presence": Presence(left_after=1.0)}, {"presence"}),
+        ({"liveness": Liveness("refuse")}, {"presence"}),
         ({"device": Device("door")}, {"publisher"}),
         ({"mqtt": Mqtt("127.0.0.1", 10)}, {"publisher"}),
         ({"mqtt": Mqtt()}, {"publisher", "presence"}),
