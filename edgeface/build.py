@@ -38,7 +38,13 @@ def pipeline(config: Config, embedder: Embedder, people: Gallery) -> Pipeline:
 
 def presence(config: Config, card: ModelCard) -> Presence:
     """What turns the observations of this configuration's camera into events."""
-    return Presence(config.camera.name, config.presence, same=card.threshold(SAME_FAR), different=card.threshold(DIFFERENT_FAR))
+    return Presence(
+        config.camera.name,
+        config.presence,
+        same=card.threshold(SAME_FAR),
+        different=card.threshold(DIFFERENT_FAR),
+        liveness=config.liveness.mode,
+    )
 
 
 def daemon(config: Config, model: Path = SHIPPED, camera: Camera | None = None, wishes: Wishes | None = None) -> Daemon:
@@ -76,8 +82,8 @@ def changed(before: Config, now: Config) -> set[str]:
 def rebuilt(old: Daemon, before: Config, now: Config) -> Daemon:
     """The running daemon with new settings: what they concern is built anew and takes over, the rest goes on.
 
-    Visits go on too, unless ``presence`` or ``camera.name`` has changed, or events go to a broker only now, or no more: then
-    everybody has left, for the subscribers of before, and whoever is still there is told anew.
+    Visits go on too, unless ``presence``, ``liveness`` or ``camera.name`` has changed, or events go to a broker only now, or no
+    more: then everybody has left, for the subscribers of before, and whoever is still there is told anew.
 
     Raises:
         EdgefaceError: a part cannot be built; the old daemon is as it was.
@@ -98,7 +104,7 @@ def rebuilt(old: Daemon, before: Config, now: Config) -> Daemon:
         if people is not old.gallery:
             people.close()
         raise
-    fresh = renamed or "presence" in sections or type(publisher) is not type(old.publisher)
+    fresh = renamed or sections & {"presence", "liveness"} or type(publisher) is not type(old.publisher)
     stay = presence(now, card) if fresh else old.presence
     heartbeat = Heartbeat(publisher, camera, now.camera.name, card.digest, lambda: eyes.templates, old.heartbeat)
     asked = sections & {"commands"} or eyes is not old.pipeline or publisher is not old.publisher

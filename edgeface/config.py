@@ -90,6 +90,15 @@ class Presence(_Section, frozen=True):
     left_after: Annotated[Seconds, Meta(description="seconds out of sight before somebody has left")] = 5.0
 
 
+class Liveness(_Section, frozen=True):
+    """Whether a face is there, or a photo of one: told from how it moves, so whoever stands stock still is not told apart."""
+
+    mode: Annotated[
+        Literal["off", "report", "refuse"],
+        Meta(description='"report" says in events how alive a face looked; "refuse" names nobody before a face looked alive'),
+    ] = "off"
+
+
 class Events(_Section, frozen=True):
     """What is kept of events, for people confirm and reject: embeddings, encrypted, never a picture."""
 
@@ -157,6 +166,7 @@ class Config(_Section, frozen=True):
     gallery: Gallery = Gallery()
     matching: Matching = Matching()
     presence: Presence = Presence()
+    liveness: Liveness = Liveness()
     events: Events = Events()
     mqtt: Mqtt = Mqtt()
     commands: Commands = Commands()
@@ -176,12 +186,12 @@ class Config(_Section, frozen=True):
         """The file of the gallery's key."""
         if self.gallery.key_file:
             return expand(self.gallery.key_file, "gallery.key_file")
-        return self.gallery_path.with_name("gallery.key")
+        return self.gallery_path.parent / "gallery.key"
 
     @property
     def audit_path(self) -> Path:
         """The audit log, beside the gallery."""
-        return self.gallery_path.with_name("audit.jsonl")
+        return self.gallery_path.parent / "audit.jsonl"
 
     @property
     def base(self) -> str:

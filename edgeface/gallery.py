@@ -73,7 +73,7 @@ class Gallery:
     def __init__(self, path: Path, model: str, dimensions: int = 128, key_file: Path | None = None) -> None:
         self._path, self._model, self._dimensions = path, model, dimensions
         self._own_changes = 0
-        self._database = Database(path, model, key_file or path.with_name("gallery.key"))
+        self._database = Database(path, model, key_file or path.parent / "gallery.key")
         self.events = EventStore(self._database)
 
     def close(self) -> None:

@@ -40,6 +40,7 @@ def event_line(event: Event) -> str:
         "person": event.person_id,
         "score": event.score and f"{event.score:.3f}",
         "threshold": event.threshold and f"{event.threshold:.3f}",
+        "liveness": event.liveness if event.liveness is None else f"{event.liveness:.2f}",
         "seconds": event.seconds and f"{event.seconds:.1f}",
         "reason": event.reason and f'"{event.reason}"',
         "track": event.track_id,

@@ -1,14 +1,19 @@
 """Observations over time -> recognized, unknown, left: few events, and only on good evidence."""
 
+import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from ulid import ULID
 
 from edgeface import config
 from edgeface.evidence import weight
+from edgeface.liveness import ALIVE, Liveness
 from edgeface.tracking import Track, Tracker
 from edgeface.types import Correction, Decision, Event, EventType, Frame, Gap, Match, Observation, Vector
+
+log = logging.getLogger(__name__)
 
 STRANGER = ""
 
@@ -37,11 +42,20 @@ class Presence:
     A track's views are combined into one probe, and ``match`` decides about it as about any other: its thresholds keep
     strangers out, and the single views have only a veto. A person needs ``min_votes`` views that have that person nearest,
     each for itself; a stranger needs ``unknown_after`` views that are no outliers; either needs ``min_share`` of all views,
-    by weight.
+    by weight. With ``liveness`` "refuse", nobody is named before the track has shown evidence of life.
     """
 
-    def __init__(self, camera: str, settings: config.Presence, *, same: float, different: float) -> None:
-        self._camera, self._settings = camera, settings
+    def __init__(
+        self,
+        camera: str,
+        settings: config.Presence,
+        *,
+        same: float,
+        different: float,
+        liveness: Literal["off", "report", "refuse"] = "off",
+    ) -> None:
+        self._camera, self._settings, self._mode = camera, settings, liveness
+        self._lives: dict[int, Liveness] = {}
         self._tracker = Tracker(same=same, different=different, keep=settings.left_after)
         self._verdicts: dict[int, str] = {}
         self._visits: dict[tuple[str, int], _Visit] = {}
@@ -51,9 +65,12 @@ class Presence:
         events: list[Event] = []
         seen, ended = self._tracker.update(moment.time, observations)
         for track in seen:
+            if self._mode != "off" and isinstance(moment, Frame) and track.latest.embedding is not None:
+                self._lives.setdefault(track.id, Liveness()).see(moment.image, track.latest.face.landmarks)
             events += self._judge(track, moment, match)
         for track in ended:
             events += self._forget(track, moment)
+            self._lives.pop(track.id, None)
         return events
 
     def close(self, moment: Frame | Gap) -> list[Event]:
@@ -63,7 +80,7 @@ class Presence:
     def _judge(self, track: Track, moment: Frame | Gap, match: Callable[[Vector], Match]) -> list[Event]:
         before, verdict = self._verdicts.get(track.id), self._weigh(track, match)
         events = []
-        if verdict is not None and verdict.person_id != before:
+        if verdict is not None and verdict.person_id != before and not self._withheld(track, verdict):
             wrong = self._correction(track)
             events += self._forget(track, moment, wrong)
             self._verdicts[track.id] = verdict.person_id
@@ -74,6 +91,16 @@ class Presence:
         if track.id in self._verdicts:
             self._visits[self._key(track)].last_seen = moment.time
         return events
+
+    def _withheld(self, track: Track, verdict: _Verdict) -> bool:
+        """Whether a name must wait for evidence of life."""
+        if self._mode != "refuse" or verdict.person_id == STRANGER or (self._liveness(track) or 0.0) >= ALIVE:
+            return False
+        log.info("a face is not named: it may be a photo (it has not turned as a head does)")
+        return True
+
+    def _liveness(self, track: Track) -> float | None:
+        return self._lives[track.id].score if track.id in self._lives else None
 
     def _key(self, track: Track) -> tuple[str, int]:
         verdict = self._verdicts[track.id]
@@ -124,6 +151,7 @@ class Presence:
             box=track.latest.face.box,
             frame_size=(width, height),
             quality=sum(view.quality for view in views) / len(views),
+            liveness=self._liveness(track),
             corrected=wrong,
             embedding=track.evidence.vector if track.evidence else None,
         )
@@ -147,6 +175,7 @@ class Presence:
                 track_id=visit.arrival.track_id,
                 person_id=visit.arrival.person_id,
                 name=visit.arrival.name,
+                liveness=self._liveness(track),
                 seconds=visit.last_seen - visit.since,
                 corrected=wrong,
             )

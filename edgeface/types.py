@@ -155,6 +155,7 @@ class Event:
     box: Box | None = None
     frame_size: tuple[int, int] | None = None
     quality: float | None = None
+    liveness: float | None = None
     seconds: float | None = None
     reason: str | None = None
     corrected: Correction | None = None

@@ -165,6 +165,28 @@ def visits(
 
 
 @app.command()
+def liveness(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Photos, in folders of people.")],
+    people: Annotated[int, typer.Option(min=2, help="How many of them play, each every kind of visit.")] = 40,
+    frames: Annotated[int, typer.Option(min=6, help="Frames of a visit, at 5 a second.")] = 12,
+    fit: Annotated[bool, typer.Option("--fit", help="Fit the check to these people and print its constants instead.")] = False,
+) -> None:
+    """Measure the liveness check on live heads and on photos, moved, tilted, bent and replayed, all composed of real photos."""
+    from train import liveness as work
+    from train.attacks import KINDS
+
+    if fit:
+        slopes, offset = work.fit(folder, people, frames)
+        typer.echo(f"slopes {slopes[0]:.2f} {slopes[1]:.2f}  offset {offset:.2f}")
+        return
+    typer.echo(f"{'shown':<64}{'visits':>8}{'passed':>8}  {'95 %':<14}{'no score':>8}")
+    for row in work.measure(folder, people, frames):
+        rate = row.passed
+        interval = f"{rate.low:.1%} - {rate.high:.1%}"
+        typer.echo(f"{row.kind + ': ' + KINDS[row.kind]:<64}{rate.of:>8}{rate.rate:>8.1%}  {interval:<14}{row.doubtful:>8}")
+
+
+@app.command()
 def compare(
     folders: Prepared,
     images: Annotated[Path, typer.Option(help="A folder in LFW's layout: NAME/NAME_0001.jpg, any image suffix.")],

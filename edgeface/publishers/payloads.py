@@ -52,6 +52,16 @@ class EventPayload(Struct, frozen=True, kw_only=True, tag_field="event_type"):
     model: Model
 
 
+Living = Annotated[
+    Share | UnsetType,
+    Meta(
+        description="the best evidence so far of a head and not a photo of one; from 0.5 on more than a photo gives. Absent "
+        "where `liveness.mode` is off, and while nothing can be told",
+        examples=[0.97],
+    ),
+]
+
+
 class _Seen(EventPayload, frozen=True, kw_only=True):
     track_id: TrackId
     score: Annotated[
@@ -67,6 +77,7 @@ class _Seen(EventPayload, frozen=True, kw_only=True):
         ),
     ]
     frame_size: Annotated[tuple[Count, Count], Meta(description="width, height in pixels", examples=[[640, 480]])]
+    liveness: Living = UNSET
 
 
 class Corrected(Struct, frozen=True):
@@ -112,6 +123,7 @@ class Left(EventPayload, frozen=True, kw_only=True, tag="left"):
     person_id: PersonId | UnsetType = UNSET
     name: Name | UnsetType = UNSET
     seconds: Annotated[float, Meta(ge=0, description="from the first view to the last", examples=[12.3])]
+    liveness: Living = UNSET
     corrected: Correcting = UNSET
 
 
@@ -196,7 +208,7 @@ class HealthPayload(Struct, frozen=True, kw_only=True):
     events_dropped: Annotated[Count, Meta(description="events too old or too many to deliver, since the start", examples=[0])]
 
 
-DIGITS = {"score": 4, "threshold": 4, "margin": 4, "probability": 3, "quality": 3, "seconds": 1}
+DIGITS = {"score": 4, "threshold": 4, "margin": 4, "probability": 3, "quality": 3, "liveness": 3, "seconds": 1}
 
 
 def timestamp(wall: float) -> str:
