@@ -130,7 +130,7 @@ def test_whoever_is_there_is_told_anew_only_where_visits_start_anew(settings, de
 
     def look(daemon, moment):
         observations = daemon.pipeline.observe(image)
-        for event in daemon.presence.update(Frame(image, moment, moment), observations, daemon.pipeline.match):
+        for event in daemon.presence.update(Frame(image, moment, moment), observations, daemon.pipeline.matcher):
             daemon.publisher.publish(event)
 
     look(daemon, 1000.0)
