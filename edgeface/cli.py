@@ -196,24 +196,21 @@ def enroll(
               edgeface enroll Anna --image anna1.jpg --image anna2.jpg
               edgeface enroll Anna --from photos/anna
     """
-    from edgeface import cameras
+    from edgeface import cameras, changes
     from edgeface.enrolment import Enrolment, read_images
 
     with _parts(context.obj) as (pipeline, gallery):
         enrolment = Enrolment(pipeline, gallery)
         if image or folder:
-            report = enrolment.enroll(name, read_images([*(image or []), *([folder] if folder else [])]), force=force)
+            photos = read_images([*(image or []), *([folder] if folder else [])])
+            report = changes.enroll(_audit(context), enrolment, name, photos, force=force)
         else:
             camera = cameras.create(context.obj.config.camera)
             try:
                 views = enrolment.capture(camera, name, count, timeout, lambda hint: typer.echo(hint, err=True), force=force)
-                report = enrolment.enroll(name, views, force=force)
+                report = changes.enroll(_audit(context), enrolment, name, views, force=force)
             finally:
                 camera.close()
-    if report.person:
-        _audit(context).note(
-            "enroll", person=report.person.id, images=len(report.accepted), refused=len(report.refused), force=force
-        )
     if json:
         _print_json(
             {
@@ -493,22 +490,21 @@ def _audit(context: typer.Context) -> Audit:
 @people_app.command()
 def rename(context: typer.Context, person: Who, name: Annotated[str, typer.Argument(metavar="NAME")]) -> None:
     """Give a person another name; the id, and so the topics, stay."""
+    from edgeface import changes
+
     with _gallery(context) as gallery:
-        renamed = gallery.rename(person, name)
-    _audit(context).note("rename", person=renamed.id)
+        renamed = changes.rename(_audit(context), gallery, person, name)
     typer.echo(f"{person} is now {renamed.name}")
 
 
 @people_app.command()
 def forget(context: typer.Context, person: Who) -> None:
     """Erase a person: templates, events, and what is kept of faces that look like theirs."""
+    from edgeface import changes
+
     with _gallery(context) as gallery:
-        found = gallery.find(person)
-        try:
-            gallery.forget(found.id)
-        finally:
-            _audit(context).note("forget", person=found.id, done=found not in gallery.people())
-    typer.echo(f"{found.name} is forgotten")
+        forgotten = changes.forget(_audit(context), gallery, person)
+    typer.echo(f"{forgotten.name} is forgotten")
 
 
 @people_app.command()
