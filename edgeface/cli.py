@@ -125,6 +125,7 @@ def run(context: typer.Context) -> None:
 
     SIGHUP makes a service read its settings again; if they are wrong, the old ones hold.
 
+    \b
     Example: edgeface --config edgeface.toml run
     """
     from edgeface import logs
@@ -138,6 +139,7 @@ def run(context: typer.Context) -> None:
 def status(context: typer.Context, json: Json = False) -> None:
     """Ask the running daemon how it is; exits with 1 if none is running or something is broken, with a line for each.
 
+    \b
     Examples: edgeface status
               edgeface status --json | jq .camera_state
     """
@@ -192,6 +194,7 @@ def enroll(
 
     Another face counts only if it is a quarter as large at least: who is far behind does not spoil a photo.
 
+    \b
     Examples: edgeface enroll Anna
               edgeface enroll Anna --image anna1.jpg --image anna2.jpg
               edgeface enroll Anna --from photos/anna
@@ -241,6 +244,7 @@ def identify(
 ) -> None:
     """Say who is in photos, with score and threshold.
 
+    \b
     Examples: edgeface identify party.jpg --annotate party-names.png
               edgeface identify --json *.jpg
     """
@@ -303,6 +307,7 @@ def listen(
 ) -> None:
     """Subscribe to the broker and print events as they come, until Ctrl-C.
 
+    \b
     Example: edgeface listen --json | jq .name
     """
     from edgeface.listen import describe, events
@@ -347,6 +352,7 @@ def bench(
     "embed" is a probe's embedding; a template's takes a second pass, for the mirror image. "ours/its" is our fastest embedding
     over a peer's fastest.
 
+    \b
     Examples: edgeface bench
               edgeface bench --peers --json > bench.json
     """
@@ -407,6 +413,7 @@ def evaluate(
     The frames go through detector, network, tracks and presence as in the daemon, at camera.fps of the settings but as fast as
     this machine can. The gallery is one of its own; who is not in it is a stranger.
 
+    \b
     Examples: edgeface evaluate --gallery photos --visits recorded --strangers postmen
               edgeface evaluate --gallery photos --visits recorded --people 10 --people 100 --plot det.png
     """
@@ -518,6 +525,7 @@ def reject(
 
     Its embedding becomes a negative template. people confirm takes that back.
 
+    \b
     Example: edgeface people reject 01M86GTN766HKSFCZ15NNMEFKP
     """
     from edgeface import feedback
@@ -538,6 +546,7 @@ def confirm(
 
     people reject takes that back.
 
+    \b
     Examples: edgeface people confirm 01M86GTN766HKSFCZ15NNMEFKP
               edgeface people confirm 01M86GTN766HKSFCZ15NNMEFKP --as Anna
     """
@@ -569,6 +578,7 @@ def export(
 ) -> None:
     """Write everybody with their templates to a file, encrypted with a passphrase. It is biometric data: keep it safe.
 
+    \b
     Examples: edgeface people export people.sealed
               edgeface people export - --plain | jq '.people[].name'
     """
@@ -633,6 +643,7 @@ def events_list(
 ) -> None:
     """List the recognized and unknown events that are still kept, the newest last.
 
+    \b
     Example: edgeface events list --person Anna
     """
     from edgeface.publishers.payloads import kept_event_payload
@@ -692,6 +703,7 @@ def clear(
 
     Stop the daemon first: it would publish its state again. With --json it prints {"removed": [topic]}.
 
+    \b
     Example: systemctl stop edgeface && edgeface mqtt clear
     """
     from edgeface.clearing import clear as remove
@@ -709,6 +721,7 @@ def clear(
 def docs(folder: Annotated[Path, typer.Argument(metavar="DIR", help="Where to write mqtt.md and schemas/*.json.")]) -> None:
     """Write the reference of topics and payloads, and a JSON Schema of each payload.
 
+    \b
     Example: edgeface mqtt docs docs
     """
     from edgeface.contract import write

@@ -176,12 +176,12 @@ class Config(_Section, frozen=True):
         """The file of the gallery's key."""
         if self.gallery.key_file:
             return expand(self.gallery.key_file, "gallery.key_file")
-        return self.gallery_path.with_name("gallery.key")
+        return self.gallery_path.parent / "gallery.key"
 
     @property
     def audit_path(self) -> Path:
         """The audit log, beside the gallery."""
-        return self.gallery_path.with_name("audit.jsonl")
+        return self.gallery_path.parent / "audit.jsonl"
 
     @property
     def base(self) -> str:
