@@ -109,7 +109,7 @@ class Recorder:
     def take_over(self, before):
         self.before = before
 
-    def close(self):
+    def close(self, heir):
         self.told.append("closed")
 
 
