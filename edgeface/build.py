@@ -138,7 +138,7 @@ def _hand_over(old: Daemon, new: Daemon) -> None:
     if new.commands is not old.commands:
         old.commands.close("the daemon took new settings; ask again")
     if new.publisher is not old.publisher:
-        old.publisher.close()
+        old.publisher.close(new.publisher)
         new.publisher.take_over(old.publisher)
         new.publisher.open(new.pipeline.templates.people)
     if new.gallery is not old.gallery:

@@ -125,6 +125,7 @@ def run(context: typer.Context) -> None:
 
     SIGHUP makes a service read its settings again; if they are wrong, the old ones hold.
 
+    \b
     Example: edgeface --config edgeface.toml run
     """
     from edgeface import logs
@@ -138,6 +139,7 @@ def run(context: typer.Context) -> None:
 def status(context: typer.Context, json: Json = False) -> None:
     """Ask the running daemon how it is; exits with 1 if none is running or something is broken, with a line for each.
 
+    \b
     Examples: edgeface status
               edgeface status --json | jq .camera_state
     """
@@ -192,28 +194,26 @@ def enroll(
 
     Another face counts only if it is a quarter as large at least: who is far behind does not spoil a photo.
 
+    \b
     Examples: edgeface enroll Anna
               edgeface enroll Anna --image anna1.jpg --image anna2.jpg
               edgeface enroll Anna --from photos/anna
     """
-    from edgeface import cameras
+    from edgeface import cameras, changes
     from edgeface.enrolment import Enrolment, read_images
 
     with _parts(context.obj) as (pipeline, gallery):
         enrolment = Enrolment(pipeline, gallery)
         if image or folder:
-            report = enrolment.enroll(name, read_images([*(image or []), *([folder] if folder else [])]), force=force)
+            photos = read_images([*(image or []), *([folder] if folder else [])])
+            report = changes.enroll(_audit(context), enrolment, name, photos, force=force)
         else:
             camera = cameras.create(context.obj.config.camera)
             try:
                 views = enrolment.capture(camera, name, count, timeout, lambda hint: typer.echo(hint, err=True), force=force)
-                report = enrolment.enroll(name, views, force=force)
+                report = changes.enroll(_audit(context), enrolment, name, views, force=force)
             finally:
                 camera.close()
-    if report.person:
-        _audit(context).note(
-            "enroll", person=report.person.id, images=len(report.accepted), refused=len(report.refused), force=force
-        )
     if json:
         _print_json(
             {
@@ -244,6 +244,7 @@ def identify(
 ) -> None:
     """Say who is in photos, with score and threshold.
 
+    \b
     Examples: edgeface identify party.jpg --annotate party-names.png
               edgeface identify --json *.jpg
     """
@@ -306,6 +307,7 @@ def listen(
 ) -> None:
     """Subscribe to the broker and print events as they come, until Ctrl-C.
 
+    \b
     Example: edgeface listen --json | jq .name
     """
     from edgeface.listen import describe, events
@@ -350,6 +352,7 @@ def bench(
     "embed" is a probe's embedding; a template's takes a second pass, for the mirror image. "ours/its" is our fastest embedding
     over a peer's fastest.
 
+    \b
     Examples: edgeface bench
               edgeface bench --peers --json > bench.json
     """
@@ -410,6 +413,7 @@ def evaluate(
     The frames go through detector, network, tracks and presence as in the daemon, at camera.fps of the settings but as fast as
     this machine can. The gallery is one of its own; who is not in it is a stranger.
 
+    \b
     Examples: edgeface evaluate --gallery photos --visits recorded --strangers postmen
               edgeface evaluate --gallery photos --visits recorded --people 10 --people 100 --plot det.png
     """
@@ -493,22 +497,21 @@ def _audit(context: typer.Context) -> Audit:
 @people_app.command()
 def rename(context: typer.Context, person: Who, name: Annotated[str, typer.Argument(metavar="NAME")]) -> None:
     """Give a person another name; the id, and so the topics, stay."""
+    from edgeface import changes
+
     with _gallery(context) as gallery:
-        renamed = gallery.rename(person, name)
-    _audit(context).note("rename", person=renamed.id)
+        renamed = changes.rename(_audit(context), gallery, person, name)
     typer.echo(f"{person} is now {renamed.name}")
 
 
 @people_app.command()
 def forget(context: typer.Context, person: Who) -> None:
     """Erase a person: templates, events, and what is kept of faces that look like theirs."""
+    from edgeface import changes
+
     with _gallery(context) as gallery:
-        found = gallery.find(person)
-        try:
-            gallery.forget(found.id)
-        finally:
-            _audit(context).note("forget", person=found.id, done=found not in gallery.people())
-    typer.echo(f"{found.name} is forgotten")
+        forgotten = changes.forget(_audit(context), gallery, person)
+    typer.echo(f"{forgotten.name} is forgotten")
 
 
 @people_app.command()
@@ -522,6 +525,7 @@ def reject(
 
     Its embedding becomes a negative template. people confirm takes that back.
 
+    \b
     Example: edgeface people reject 01M86GTN766HKSFCZ15NNMEFKP
     """
     from edgeface import feedback
@@ -542,6 +546,7 @@ def confirm(
 
     people reject takes that back.
 
+    \b
     Examples: edgeface people confirm 01M86GTN766HKSFCZ15NNMEFKP
               edgeface people confirm 01M86GTN766HKSFCZ15NNMEFKP --as Anna
     """
@@ -573,6 +578,7 @@ def export(
 ) -> None:
     """Write everybody with their templates to a file, encrypted with a passphrase. It is biometric data: keep it safe.
 
+    \b
     Examples: edgeface people export people.sealed
               edgeface people export - --plain | jq '.people[].name'
     """
@@ -637,6 +643,7 @@ def events_list(
 ) -> None:
     """List the recognized and unknown events that are still kept, the newest last.
 
+    \b
     Example: edgeface events list --person Anna
     """
     from edgeface.publishers.payloads import kept_event_payload
@@ -696,6 +703,7 @@ def clear(
 
     Stop the daemon first: it would publish its state again. With --json it prints {"removed": [topic]}.
 
+    \b
     Example: systemctl stop edgeface && edgeface mqtt clear
     """
     from edgeface.clearing import clear as remove
@@ -713,6 +721,7 @@ def clear(
 def docs(folder: Annotated[Path, typer.Argument(metavar="DIR", help="Where to write mqtt.md and schemas/*.json.")]) -> None:
     """Write the reference of topics and payloads, and a JSON Schema of each payload.
 
+    \b
     Example: edgeface mqtt docs docs
     """
     from edgeface.contract import write

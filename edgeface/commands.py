@@ -4,7 +4,7 @@ import base64
 import binascii
 import logging
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Annotated, Any, Generic, TypeAlias, TypeVar
@@ -12,9 +12,9 @@ from typing import Annotated, Any, Generic, TypeAlias, TypeVar
 import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
 
-from edgeface import config
+from edgeface import changes, config
 from edgeface.audit import Audit
-from edgeface.enrolment import Enrolment, Report, Sitting
+from edgeface.enrolment import Enrolment, Sitting
 from edgeface.errors import CameraError, EdgefaceError, ImageError
 from edgeface.gallery import Gallery
 from edgeface.imaging import decode_image, encode_jpeg, image_size
@@ -232,10 +232,8 @@ class Commands:
     def _answer(
         self, verb: str, request_id: str | None, *, result: Struct | UnsetType = UNSET, error: str | UnsetType = UNSET
     ) -> None:
-        """The one place that knows how every command ended."""
-        log.info("command %r: %s", verb, "done" if error is UNSET else error)
-        if isinstance(result, NamedPerson):
-            self._audit.note(verb, by={"mqtt": verb, "request": request_id}, person=result.id)
+        """The one place that knows how every command ended. Errors have names in them, which stay out of the log."""
+        log.info("command %r: %s", verb, "done" if error is UNSET else "refused, as its answer says")
         self._respond(verb, request_id, result=result, error=error)
 
     def _respond(
@@ -247,7 +245,7 @@ class Commands:
     def _enroll(self, request: EnrollRequest) -> Struct | Work:
         if request.image is not None:
             photo = _photo(request.image)
-            return _enrolled(self._enrolment.enroll(request.name, [("image", photo)], force=request.force))
+            return self._enrolled(request, [("image", photo)])
         if any(job.verb == "enroll" for job in self._jobs):
             raise EdgefaceError("somebody else is being enrolled now")
         return self._sit(request)
@@ -259,14 +257,21 @@ class Commands:
         while not (sitting.look(moment) and sitting.complete) and moment.time < deadline:
             moment = yield
         sitting.end(request.timeout)
-        return _enrolled(self._enrolment.enroll(request.name, sitting.views, force=request.force))
+        return self._enrolled(request, sitting.views)
+
+    def _enrolled(self, request: EnrollRequest, images: Sequence[tuple[str, Image]]) -> Enrolled:
+        report = changes.enroll(self._audit, self._enrolment, request.name, images, force=request.force, by=changes.MQTT)
+        if report.person is None:
+            raise ImageError("nobody was enrolled: " + "; ".join(reason for _, reason in report.refused))
+        refused = [Refused(path, reason) for path, reason in report.refused]
+        return Enrolled(report.person.id, report.person.name, report.person.templates, report.accepted, refused)
 
     def _rename(self, request: RenameRequest) -> Struct:
-        person = self._gallery.rename(request.person, request.name)
+        person = changes.rename(self._audit, self._gallery, request.person, request.name, by=changes.MQTT)
         return NamedPerson(person.id, person.name)
 
     def _forget(self, request: ForgetRequest) -> Struct:
-        person = self._gallery.forget(request.person)
+        person = changes.forget(self._audit, self._gallery, request.person, by=changes.MQTT)
         return NamedPerson(person.id, person.name)
 
     def _people(self, _request: BareRequest) -> Struct:
@@ -340,10 +345,3 @@ def _photo(text: str) -> Image:
     if size[0] * size[1] > MAX_PIXELS:
         raise ImageError(f"image: {size[0]} x {size[1]} pixels is too large, the limit is {MAX_PIXELS // 10**6} megapixels")
     return decode_image(data, "image")
-
-
-def _enrolled(report: Report) -> Enrolled:
-    if report.person is None:
-        raise ImageError("nobody was enrolled: " + "; ".join(reason for _, reason in report.refused))
-    refused = [Refused(path, reason) for path, reason in report.refused]
-    return Enrolled(report.person.id, report.person.name, report.person.templates, report.accepted, refused)

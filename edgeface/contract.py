@@ -121,7 +121,8 @@ def _definition(shape: Any) -> dict[str, Any]:
         if isinstance(value, list):
             return [whole(each) for each in value]
         if isinstance(value, dict):
-            return whole(parts[value["$ref"]]) if "$ref" in value else {key: whole(each) for key, each in value.items()}
+            named = whole(parts[value["$ref"]]) if "$ref" in value else {}  # what a field says of itself goes before
+            return named | {key: whole(each) for key, each in value.items() if key != "$ref"}
         return value
 
     definition: dict[str, Any] = whole(found)

@@ -97,7 +97,7 @@ class Daemon:
             image = moment.image if isinstance(moment, Frame) else None
             observations = [] if image is None else self.pipeline.observe(image)
             took = time.perf_counter() - began
-            events = [*self.outage.update(moment), *self.presence.update(moment, observations, self.pipeline.match)]
+            events = [*self.outage.update(moment), *self.presence.update(moment, observations, self.pipeline.matcher)]
             self._publish(events, image)
             self.keeper.update(moment, events)
             self.commands.serve(moment)

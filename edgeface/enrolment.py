@@ -58,7 +58,7 @@ class Enrolment:
         match = seen.match
         if match is not None and match.score >= match.threshold and match.name != name and not force:
             raise ImageError(
-                f"this face is already enrolled as {match.name!r} (score {match.score:.2f}); --force enrols it anyway"
+                f"this face is already enrolled as {match.name!r} (score {match.score:.2f}); force enrols it anyway"
             )
         return seen
 

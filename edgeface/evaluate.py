@@ -205,7 +205,7 @@ def play(visit: Visit, settings: config.Config, card: ModelCard, matcher: Matche
     presence = build.presence(settings, card)
     events: list[tuple[int, Event]] = []
     for number, (moment, observations) in enumerate(visit.moments, start=1):
-        events += ((number, event) for event in presence.update(moment, observations, matcher.match))
+        events += ((number, event) for event in presence.update(moment, observations, matcher))
     named = [(number, event) for number, event in events if event.event_type is EventType.RECOGNIZED]
     return Outcome(
         bool(named),

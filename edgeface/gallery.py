@@ -121,7 +121,7 @@ class Gallery:
         people = self.people()
         for person in (*(p for p in people if p.id == wanted), *(p for p in people if p.name == wanted)):
             return person
-        raise GalleryError(f"nobody called {reference!r} is enrolled; see edgeface people list")
+        raise GalleryError(f"nobody called {reference!r} is enrolled; see the list of people")
 
     def enroll(self, name: str, vectors: Sequence[Vector], qualities: Sequence[float]) -> Person:
         """Add templates to the person of this name, who is created when new; all of it or nothing.

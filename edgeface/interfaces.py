@@ -1,6 +1,6 @@
 """The three seams: what a camera, a detector and a publisher are to the rest of edgeface."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Sequence, Set
 from typing import Protocol
 
 from edgeface.types import Event, Face, Frame, Gap, Health, Image, Link, Person, Request
@@ -74,6 +74,11 @@ class Publisher(Protocol):
         """Before ``open``: go on for one that is closed; of the same kind, with what waits in it and who is present."""
         ...
 
-    def close(self) -> None:
-        """Send what is waiting, say goodbye, and stop."""
+    @property
+    def retained(self) -> Set[tuple[str, str]]:
+        """The messages that are kept for it elsewhere, as (broker, topic)."""
+        ...
+
+    def close(self, heir: "Publisher | None" = None) -> None:
+        """Send what is waiting, say goodbye, and stop; for an heir, remove what is retained and will not be the heir's."""
         ...

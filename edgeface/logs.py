@@ -34,9 +34,8 @@ def log_event(event: Event) -> None:
 
 
 def event_line(event: Event) -> str:
-    """An event as ``type key=value ...``; what is free text is quoted."""
+    """An event as ``type key=value ...``; what is free text is quoted. No name: a log outlives who is forgotten."""
     values = {
-        "name": event.name and f'"{event.name}"',
         "person": event.person_id,
         "score": event.score and f"{event.score:.3f}",
         "threshold": event.threshold and f"{event.threshold:.3f}",

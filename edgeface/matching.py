@@ -24,6 +24,7 @@ class Matcher:
 
     def __init__(self, templates: Templates, card: ModelCard, settings: config.Matching) -> None:
         self._people, self._owners, self._vectors = templates.people, templates.owners, templates.vectors
+        self.known = frozenset(person.id for person in templates.people)
         self._not_owners, self._negatives = templates.not_owners, templates.negatives
         centres = np.zeros((len(self._people), templates.vectors.shape[1]), np.float32)
         np.add.at(centres, self._owners, self._vectors)

@@ -10,7 +10,7 @@ from edgeface.gallery import Gallery, Templates
 from edgeface.imaging import align, eye_distance, quality
 from edgeface.interfaces import Detector
 from edgeface.matching import Matcher
-from edgeface.types import Face, Image, Match, Observation, Vector
+from edgeface.types import Face, Image, Observation
 
 log = logging.getLogger(__name__)
 
@@ -33,9 +33,10 @@ class Pipeline:
         self._refresh()
         return self._templates
 
-    def match(self, probe: Vector) -> Match:
-        """Decide about a probe by the gallery as it was at the last picture."""
-        return self._matcher.match(probe)
+    @property
+    def matcher(self) -> Matcher:
+        """Decides by the gallery as it was at the last picture."""
+        return self._matcher
 
     def observe(self, image: Image, *, every_face: bool = False) -> list[Observation]:
         """Every face that is large enough; poor views are seen but not matched, unless ``every_face``."""

@@ -1,7 +1,7 @@
 """Observations over time -> recognized, unknown, left: few events, and only on good evidence."""
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence, Set
 from dataclasses import dataclass
 from typing import Literal
 
@@ -10,8 +10,9 @@ from ulid import ULID
 from edgeface import config
 from edgeface.evidence import weight
 from edgeface.liveness import ALIVE, Liveness
+from edgeface.matching import Matcher
 from edgeface.tracking import Track, Tracker
-from edgeface.types import Correction, Decision, Event, EventType, Frame, Gap, Match, Observation, Vector
+from edgeface.types import Correction, Decision, Event, EventType, Frame, Gap, Match, Observation
 
 log = logging.getLogger(__name__)
 
@@ -39,7 +40,7 @@ class _Visit:
 class Presence:
     """Turns the observations of one camera into events.
 
-    A track's views are combined into one probe, and ``match`` decides about it as about any other: its thresholds keep
+    A track's views are combined into one probe, and the matcher decides about it as about any other: its thresholds keep
     strangers out, and the single views have only a veto. A person needs ``min_votes`` views that have that person nearest,
     each for itself; a stranger needs ``unknown_after`` views that are no outliers; either needs ``min_share`` of all views,
     by weight. With ``liveness`` "refuse", nobody is named before the track has shown evidence of life.
@@ -60,29 +61,43 @@ class Presence:
         self._verdicts: dict[int, str] = {}
         self._visits: dict[tuple[str, int], _Visit] = {}
 
-    def update(self, moment: Frame | Gap, observations: Sequence[Observation], match: Callable[[Vector], Match]) -> list[Event]:
-        """Take in what one frame showed, or nothing in a gap; ``match`` decides by the gallery as it is now."""
-        events: list[Event] = []
+    def update(self, moment: Frame | Gap, observations: Sequence[Observation], matcher: Matcher) -> list[Event]:
+        """Take in what one frame showed, or nothing in a gap; ``matcher`` decides by the gallery as it is now.
+
+        Whoever is no longer in the gallery has left, and nothing is kept of what looked like them.
+        """
+        events = self._drop_forgotten(moment, matcher.known)
         seen, ended = self._tracker.update(moment.time, observations)
         for track in seen:
             if self._mode != "off" and isinstance(moment, Frame) and track.latest.embedding is not None:
                 self._lives.setdefault(track.id, Liveness()).see(moment.image, track.latest.face.landmarks)
-            events += self._judge(track, moment, match)
+            events += self._judge(track, moment, matcher)
         for track in ended:
-            events += self._forget(track, moment)
+            events += self._release(track, moment)
             self._lives.pop(track.id, None)
         return events
 
     def close(self, moment: Frame | Gap) -> list[Event]:
         """Everybody leaves: the recording is at its end."""
-        return [event for track in tuple(self._tracker.tracks) for event in self._forget(track, moment)]
+        return [event for track in tuple(self._tracker.tracks) for event in self._release(track, moment)]
 
-    def _judge(self, track: Track, moment: Frame | Gap, match: Callable[[Vector], Match]) -> list[Event]:
-        before, verdict = self._verdicts.get(track.id), self._weigh(track, match)
+    def _drop_forgotten(self, moment: Frame | Gap, known: Set[str]) -> list[Event]:
+        events = []
+        for track in self._tracker.tracks:
+            announced = self._verdicts.get(track.id, STRANGER)
+            gone = announced != STRANGER and announced not in known
+            if gone:
+                events += self._release(track, moment)
+            if gone or any(view.match and view.match.person_id and view.match.person_id not in known for view in track.views):
+                track.forget_views()
+        return events
+
+    def _judge(self, track: Track, moment: Frame | Gap, matcher: Matcher) -> list[Event]:
+        before, verdict = self._verdicts.get(track.id), self._weigh(track, matcher)
         events = []
         if verdict is not None and verdict.person_id != before and not self._withheld(track, verdict):
             wrong = self._correction(track)
-            events += self._forget(track, moment, wrong)
+            events += self._release(track, moment, wrong)
             self._verdicts[track.id] = verdict.person_id
             if self._key(track) not in self._visits:
                 arrival = self._arrival(track, verdict, moment, wrong)
@@ -106,12 +121,12 @@ class Presence:
         verdict = self._verdicts[track.id]
         return verdict, track.id if verdict == STRANGER else 0
 
-    def _weigh(self, track: Track, decide: Callable[[Vector], Match]) -> _Verdict | None:
+    def _weigh(self, track: Track, matcher: Matcher) -> _Verdict | None:
         """Whose track it is by now, or none for want of evidence."""
         evidence, settings = track.evidence, self._settings
         if evidence is None:
             return None
-        match = decide(evidence.vector)
+        match = matcher.match(evidence.vector)
         if match.decision is Decision.UNSURE:
             return None
         if match.decision is Decision.ACCEPT and match.person_id is not None:
@@ -156,7 +171,7 @@ class Presence:
             embedding=track.evidence.vector if track.evidence else None,
         )
 
-    def _forget(self, track: Track, moment: Frame | Gap, wrong: Correction | None = None) -> list[Event]:
+    def _release(self, track: Track, moment: Frame | Gap, wrong: Correction | None = None) -> list[Event]:
         """Take a track's verdict back; its visit ends unless another track carries it on."""
         if track.id not in self._verdicts:
             return []

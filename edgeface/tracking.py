@@ -47,6 +47,10 @@ class Track:
         self.views.append(observation)
         self.evidence = combine(self.views, different)
 
+    def forget_views(self) -> None:
+        """Let go of all that says whose face it is; where it is stays known."""
+        self.views, self.evidence = [], None
+
     def overlap(self, time: float, box: Box) -> float:
         """How well a box fits where the face was, or where it should be by now if it went on as it did."""
         last, passed = self.latest.face.box, time - self.last_seen

@@ -51,9 +51,9 @@ class Door:
         embedder = Embedder()
         card = embedder.card
         config = Config(gallery=Gallery(str(folder / "gallery.db")), presence=Presence(**settings))
-        database = build.gallery(config, card)
-        self.pipeline = build.pipeline(config, embedder, database)
-        enrolment = Enrolment(self.pipeline, database)
+        self.gallery = build.gallery(config, card)
+        self.pipeline = build.pipeline(config, embedder, self.gallery)
+        enrolment = Enrolment(self.pipeline, self.gallery)
         for name, photos in people.items():
             assert enrolment.enroll(name, read_images(map(photo, photos))).person
         self.presence = build.presence(config, card)
@@ -70,9 +70,9 @@ class Door:
     def see(self, *heads):
         """The events of the next frame."""
         observations = self.look(*heads)
-        return self.presence.update(Frame(frame(), self.time, 1e9 + self.time), observations, self.pipeline.match)
+        return self.presence.update(Frame(frame(), self.time, 1e9 + self.time), observations, self.pipeline.matcher)
 
     def wait(self, seconds):
         """The events of some time without anybody."""
         self.time += seconds
-        return self.presence.update(Gap(self.time, 1e9 + self.time), [], self.pipeline.match)
+        return self.presence.update(Gap(self.time, 1e9 + self.time), [], self.pipeline.matcher)

@@ -141,7 +141,7 @@ class Recorder:
     def take_over(self, before):
         self.before = before
 
-    def close(self):
+    def close(self, heir):
         self.told.append("closed")
 
 
@@ -172,7 +172,7 @@ def test_whoever_is_there_is_told_anew_only_where_visits_start_anew(settings, de
 
     def look(daemon, moment):
         observations = daemon.pipeline.observe(image)
-        for event in daemon.presence.update(Frame(image, moment, moment), observations, daemon.pipeline.match):
+        for event in daemon.presence.update(Frame(image, moment, moment), observations, daemon.pipeline.matcher):
             daemon.publisher.publish(event)
 
     look(daemon, 1000.0)

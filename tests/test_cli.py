@@ -18,8 +18,11 @@ import cv2
 import numpy as np
 import pytest
 from broker import USER, Broker, authority, broker, eventually, free_port, needs_broker, needs_openssl
+from typer.main import get_command
+from typer.testing import CliRunner
 
 from edgeface import config
+from edgeface.cli import app
 from edgeface.control import ControlServer
 from edgeface.modelcard import SHIPPED
 
@@ -839,6 +842,22 @@ def test_the_doctor_tells_refusal_access_control_and_a_foreign_authority_apart(c
 
 
 # Wrong usage
+
+
+def commands(group, words=()):
+    for name, command in group.commands.items():
+        yield from commands(command, (*words, name)) if hasattr(command, "commands") else [((*words, name), command)]
+
+
+@pytest.mark.parametrize(
+    ("words", "command"), [pytest.param(*each, id=" ".join(each[0])) for each in commands(get_command(app))]
+)
+def test_every_example_is_a_line_of_its_own(words, command):
+    examples = [line.strip() for line in (command.help or "").partition("Example")[2].splitlines()]
+    shown = CliRunner().invoke(app, [*words, "--help"], env={"COLUMNS": "80"}).stdout
+    lines = [line.strip() for line in shown.splitlines()]
+    for example in examples:
+        assert example in lines or f"Example{example}" in lines
 
 
 def test_help_and_version_work_and_a_wrong_word_is_wrong_usage(cli):

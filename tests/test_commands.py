@@ -1,5 +1,7 @@
 import base64
 import json
+import re
+import sqlite3
 import time
 from dataclasses import dataclass, field
 
@@ -48,6 +50,7 @@ class Desk:
 
     def __init__(self, folder, photos, embedder, **given):
         self.photos, self.wire, self.now = photos, Wire(), time.monotonic()
+        self.audit = folder / "audit.jsonl"
         config = Config(gallery=type(Config().gallery)(str(folder / "gallery.db")))
         self.gallery = build.gallery(config, embedder.card)
         enrolment = Enrolment(build.pipeline(config, embedder, self.gallery), self.gallery)
@@ -58,7 +61,7 @@ class Desk:
             enrolment,
             self.gallery,
             "front",
-            Audit(folder / "audit.jsonl"),
+            Audit(self.audit),
         )
 
     def ask(self, verb, payload, scene=EMPTY):
@@ -144,6 +147,51 @@ def test_a_face_that_is_known_under_another_name_is_enrolled_by_force_alone(desk
     request = {"id": "a", "name": "Eve", "image": desk.jpeg("obama_portrait.jpg")}
     assert "already enrolled as 'Obama'" in refused(desk.ask("enroll", request))
     assert desk.ask("enroll", request | {"force": True})["ok"]
+
+
+def noted(desk):
+    return [json.loads(line) for line in desk.audit.read_text().splitlines()]
+
+
+def test_whatever_changes_the_gallery_is_in_the_audit_log_and_no_name(desk, caplog):
+    caplog.set_level("INFO")
+    person = desk.gallery.find("Obama").id
+    photo = desk.jpeg("obama_portrait.jpg")
+    desk.ask("enroll", {"id": "Obama", "name": "Eve", "image": photo})
+    desk.ask("enroll", {"id": "Obama", "name": "Eve", "image": photo, "force": True})
+    other = desk.gallery.find("Eve").id
+    desk.ask("rename", {"id": "Obama", "person": other, "name": "Eva"})
+    desk.ask("people", {"id": "Obama"})
+    desk.ask("forget", {"id": "Obama", "person": "Eva"})
+    desk.ask("forget", {"id": "Obama", "person": "Eva"})
+    by = {"by": {"mqtt": True}}
+    assert [{key: value for key, value in entry.items() if key != "ts"} for entry in noted(desk)] == [
+        {"action": "enroll", **by, "person": other, "images": 1, "refused": 0, "force": True},
+        {"action": "rename", **by, "person": other},
+        {"action": "forget", **by, "person": other, "done": True},
+    ]
+    assert person not in desk.audit.read_text()
+    assert not re.search("Obama|Eve|Eva", desk.audit.read_text() + caplog.text)
+    assert caplog.text.count("'forget'") == 2
+
+
+def test_who_is_forgotten_though_a_trace_stays_is_in_the_audit_log(desk):
+    person = desk.gallery.find("Obama").id
+    reader = sqlite3.connect(desk.audit.with_name("gallery.db"), isolation_level=None)
+    reader.execute("BEGIN")
+    reader.execute("SELECT count(*) FROM templates").fetchone()
+    desk.gallery._database.execute("PRAGMA busy_timeout=50")  # rather than five seconds
+    assert "keeps a trace" in refused(desk.ask("forget", {"id": "a", "person": "Obama"}))
+    reader.close()
+    (entry,) = noted(desk)
+    assert (entry["action"], entry["person"], entry["done"], entry["by"]) == ("forget", person, True, {"mqtt": True})
+
+
+def test_an_answer_speaks_of_fields_and_not_of_options(desk):
+    known = refused(desk.ask("enroll", {"id": "a", "name": "Eve", "image": desk.jpeg("obama_portrait.jpg")}))
+    nobody = refused(desk.ask("forget", {"id": "a", "person": "Eve"}))
+    assert known.endswith("; force enrols it anyway")
+    assert not re.search("--|edgeface ", known + nobody)
 
 
 def bomb():

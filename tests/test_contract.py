@@ -50,6 +50,11 @@ def test_the_command_writes_the_documents_and_tells_what_is_in_its_way(tmp_path)
     assert "file" in cli.refusal("mqtt", "docs", tmp_path / "file")
 
 
+def test_a_field_s_own_description_goes_before_that_of_its_type():
+    (row,) = [line for line in (DOCS / "mqtt.md").read_text().splitlines() if line.startswith("| `corrected` |")]
+    assert "this one ends its visit, or stands in its place; may be absent" in row
+
+
 @pytest.mark.parametrize("name", schemas())
 def test_every_schema_is_a_schema(name):
     Draft202012Validator.check_schema(schemas()[name])

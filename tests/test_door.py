@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from stage import Door, head
 
+from edgeface.config import Presence
 from edgeface.types import EventType
 
 PEOPLE = {"Obama": ["obama_portrait.jpg", "obama_congress.jpg"], "Biden": ["biden_blue_room.jpg"]}
@@ -72,3 +73,11 @@ def test_a_stranger_beside_a_friend_stays_a_stranger(door):
     names = [event.name for event in events if event.event_type is EventType.RECOGNIZED]
     assert names == ["Obama"]
     assert not any(event.corrected for event in events)
+
+
+def test_who_is_forgotten_while_there_leaves_no_face_of_before(door):
+    assert kinds([event for _ in range(30) for event in door.see((BIDEN, 100, 100))]) == [("recognized", "Biden")]
+    door.gallery.forget("Biden")
+    left, unknown = [event for _ in range(30) for event in door.see((BIDEN, 100, 100))]
+    assert (left.event_type, left.name, left.corrected) == (EventType.LEFT, "Biden", None)
+    assert (unknown.event_type, unknown.votes, unknown.corrected) == (EventType.UNKNOWN, Presence().unknown_after, None)

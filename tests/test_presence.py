@@ -32,10 +32,17 @@ class Door:
     """
 
     def __init__(self, card, **settings):
-        self.matcher = Matcher(Templates(PEOPLE, np.arange(3), AXES[:3]), card, config.Matching())
+        self.card = card
+        self.enrol("ABC")
         self.presence = Presence("front", config.Presence(**settings), same=0.5, different=0.2)
         self.time = 100.0
         self.random = np.random.default_rng(0)
+
+    def enrol(self, letters):
+        """These people and no others."""
+        people = tuple(person for person in PEOPLE if person.id[-1] in letters)
+        templates = Templates(people, np.arange(len(people)), AXES[["ABC".index(letter) for letter in letters]])
+        self.matcher = Matcher(templates, self.card, config.Matching())
 
     def view(self, who, cosine=0.95, *, left=0.0, quality=0.8, noise=False):
         axis = "ABCDEFG".index(who)
@@ -61,14 +68,14 @@ class Door:
         events = []
         for _ in range(frames):
             self.time += 0.1
-            events += self.presence.update(self.frame(), observations, self.matcher.match)
+            events += self.presence.update(self.frame(), observations, self.matcher)
         return events
 
     def wait(self, seconds):
         events = []
         for _ in range(round(seconds * 2)):
             self.time += 0.5
-            events += self.presence.update(Gap(self.time, WALL + self.time), [], self.matcher.match)
+            events += self.presence.update(Gap(self.time, WALL + self.time), [], self.matcher)
         return events
 
 
@@ -287,6 +294,33 @@ def test_a_name_that_another_track_bears_out_is_not_taken_back(door):
     bert = Observation(face(300), 0.8, Embedding(vector, 1.0), door.matcher.match(vector))
     (event,) = door.see(door.view("A", 0.7), bert, frames=60)
     assert (event.event_type, event.name, event.corrected) == (EventType.RECOGNIZED, "Bert", None)
+
+
+def test_who_is_forgotten_while_there_has_left_and_no_view_of_before_counts(door):
+    door.see(door.view("A"), frames=30)
+    door.enrol("BC")
+    (left,) = door.see(door.view("A"))
+    assert (left.event_type, left.name, left.corrected) == (EventType.LEFT, "Anna", None)
+    assert door.see(door.view("A"), frames=6) == []
+    (event,) = door.see(door.view("A"))
+    assert (event.event_type, event.votes, event.corrected) == (EventType.UNKNOWN, 8, None)
+    assert kinds(door.wait(6)) == [(LEFT, None)]
+
+
+def test_no_view_of_who_is_forgotten_before_being_announced_counts(door):
+    door.see(door.view("A"), door.unlike(left=300), frames=2)
+    door.enrol("BC")
+    assert door.see(door.view("A"), door.unlike(left=300), frames=7) == []
+    assert [event.votes for event in door.see(door.view("A"), door.unlike(left=300))] == [8, 8]
+
+
+def test_who_is_forgotten_leaves_the_visits_of_others_alone(door):
+    split_in_two(door)
+    door.see(door.view("B", left=500), frames=3)
+    door.enrol("BC")
+    assert kinds(door.see(door.view("B", left=500))) == [(LEFT, "Anna")]
+    assert door.see(door.view("B", left=500), frames=20) == []
+    assert kinds(door.wait(6)) == [(LEFT, "Bert")]
 
 
 def test_close_ends_all_visits_once(door):

@@ -32,6 +32,7 @@ FIELDS = {
     EventType.CAMERA_LOST: {"reason": "no frame for 5 s"},
     EventType.CAMERA_BACK: {"seconds": 31.0},
 }
+RETAINED = {"edgeface/door/availability", "edgeface/door/health", "edgeface/door/front/presence"}
 HEAD = {"schema", "event_type", "event_id", "ts", "device", "camera", "model"}
 PERSON = {"track_id", "person_id", "name"}
 ON_THE_WIRE = {
@@ -395,6 +396,35 @@ def test_another_publisher_takes_over_what_waits_and_who_is_present(broker, conn
     assert [told["event_type"] for told in ear.wait_for("/event")] == ["recognized"]
     assert [person["id"] for person in ear.wait_for("/presence")[0]["people"]] == [ANNA.id]
     after.close()
+
+
+@needs_broker
+@pytest.mark.parametrize(
+    ("changes", "gone"),
+    [
+        ({}, set()),
+        ({"homeassistant": {"enabled": False}}, {"homeassistant/device/door/config"}),
+        ({"camera": {"name": "back"}}, {"edgeface/door/front/presence"}),
+        ({"mqtt": {"host": ""}}, {"homeassistant/device/door/config", *RETAINED}),
+        ({"device": {"id": "gate"}}, {"homeassistant/device/door/config", *RETAINED}),
+    ],
+    ids=["nothing", "homeassistant", "camera", "mqtt", "device"],
+)
+def test_who_is_replaced_leaves_no_name_where_the_heir_puts_none(broker, changes, gone):
+    given = {
+        "device": {"id": "door"},
+        "camera": {"name": "front"},
+        "homeassistant": {"enabled": True},
+        "mqtt": broker.settings(),
+    }
+    before = MqttPublisher(msgspec.convert(given, Config), MODEL)
+    before.open([ANNA])
+    before.health(HEALTH)
+    topics = {"homeassistant/device/door/config", *RETAINED}
+    assert eventually(lambda: all(broker.retained(topic) for topic in topics))
+    heir = msgspec.convert(given | changes, Config)
+    before.close(publishers.create("mqtt" if heir.mqtt.host else "lines", heir, MODEL))
+    assert {topic for topic in topics if broker.retained(topic) is None} == gone
 
 
 @needs_broker

@@ -2,7 +2,7 @@
 
 import logging
 import sys
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 
 import msgspec
 
@@ -50,5 +50,10 @@ class LinePublisher:
     def take_over(self, before: Publisher) -> None:
         """Nothing ever waits to be printed."""
 
-    def close(self) -> None:
+    @property
+    def retained(self) -> Set[tuple[str, str]]:
+        """Nothing is kept of lines."""
+        return frozenset()
+
+    def close(self, heir: Publisher | None = None) -> None:
         """Nothing to stop."""

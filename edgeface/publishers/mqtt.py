@@ -4,7 +4,7 @@ import logging
 import random
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from dataclasses import replace
 from queue import Empty, Full, Queue
 from threading import Event as Flag
@@ -142,18 +142,31 @@ class MqttPublisher:
             self._health = health
             self._send_health()
 
-    def close(self) -> None:
-        """Deliver what is still waiting, say ``offline``, and disconnect; takes two seconds at most."""
+    @property
+    def retained(self) -> Set[tuple[str, str]]:
+        """Where the broker keeps what it was told last."""
+        topics = [f"{self._base}/{name}" for name in ("availability", f"{self._camera}/presence", "health")]
+        topics += [self._announcement.topic] if self._announcement else []
+        return {(mqtt.address(self._settings), topic) for topic in topics}
+
+    def close(self, heir: Publisher | None = None) -> None:
+        """Deliver what is still waiting, say ``offline``, and disconnect; takes two seconds at most.
+
+        With an heir, names that stand where the heir will not put others are removed from the broker, if it is there.
+        """
         deadline = time.monotonic() + self.GOODBYE
         while (self._waiting or self._unacknowledged()) and time.monotonic() < deadline:
             time.sleep(0.02)
         with self._lock:
+            self._closing.set()  # from here on our thread sends nothing more
             farewell = self._send("availability", "offline", retain=True)
+            if heir and self._client:
+                for _, topic in self.retained - heir.retained:
+                    farewell = self._client.publish(topic, b"", 1, retain=True)
         while (
             farewell and self._client and farewell.rc == 0 and not farewell.is_published() and time.monotonic() < deadline + 0.5
         ):
             time.sleep(0.02)
-        self._closing.set()
         self._ended.set()
         if self._thread.is_alive():
             self._thread.join(timeout=1.0)
@@ -196,8 +209,9 @@ class MqttPublisher:
             self._wake.wait(0.2)
             self._wake.clear()
             with self._lock:
-                self._flush()
-                self._announce()
+                if not self._closing.is_set():
+                    self._flush()
+                    self._announce()
                 sent = [event.time for _, event in self._unacknowledged()]
                 waited = time.monotonic() - min(sent + [self._asked] * self._is_asked(), default=time.monotonic())
             if waited > max(self._settings.max_event_age, self.MIN_PATIENCE):

@@ -1,0 +1,49 @@
+"""The changes to the gallery that can be asked for on the command line and over MQTT, each with its line in the audit log."""
+
+from collections.abc import Iterable, Mapping
+
+from edgeface.audit import Audit, Scalar
+from edgeface.enrolment import Enrolment, Report
+from edgeface.errors import EdgefaceError
+from edgeface.gallery import Gallery
+from edgeface.types import Image, Person
+
+By = Mapping[str, Scalar] | None
+"""Who did it; none is the user of this process."""
+MQTT: By = {"mqtt": True}
+"""Somebody who may publish on the broker: it does not tell who."""
+
+
+def enroll(
+    audit: Audit,
+    enrolment: Enrolment,
+    name: str,
+    images: Iterable[tuple[str, Image | EdgefaceError]],
+    *,
+    force: bool,
+    by: By = None,
+) -> Report:
+    """As ``Enrolment.enroll``."""
+    report = enrolment.enroll(name, images, force=force)
+    if report.person:
+        counts = {"images": len(report.accepted), "refused": len(report.refused)}
+        audit.note("enroll", by=by, person=report.person.id, **counts, force=force)
+    return report
+
+
+def rename(audit: Audit, gallery: Gallery, reference: str, name: str, *, by: By = None) -> Person:
+    """As ``Gallery.rename``."""
+    person = gallery.rename(reference, name)
+    audit.note("rename", by=by, person=person.id)
+    return person
+
+
+def forget(audit: Audit, gallery: Gallery, reference: str, *, by: By = None) -> Person:
+    """As ``Gallery.forget``; what was erased is noted though a trace of it could not be wiped."""
+    person = gallery.find(reference)
+    try:
+        gallery.forget(person.id)
+    finally:
+        done = all(other.id != person.id for other in gallery.people())
+        audit.note("forget", by=by, person=person.id, done=done)
+    return person
