@@ -111,7 +111,7 @@ def watch(card, scenes):
             door.time += 0.2
             view = door.view(who)
             seen = Observation(face, view.quality, view.embedding, view.match)
-            events += door.presence.update(Frame(frame, door.time, door.time), [seen], door.matcher.match)
+            events += door.presence.update(Frame(frame, door.time, door.time), [seen], door.matcher)
         return [*events, *door.wait(3)]
 
     return play
