@@ -110,8 +110,8 @@ def test_the_page_is_whole_without_peers(prepared, lfw, tmp_path):
     conditions = figures["robustness"]["conditions"]
     assert len(conditions) == len(robustness.EFFECTS) + 1
     assert all(f"\n| {condition} | " in page for condition in conditions)
-    assert figures["robustness"]["taken_back"] > 5
-    assert conditions["clean"]["edgeface"]["tar"] > figures["robustness"]["rebuilt"]["edgeface"]["tar"]
+    assert figures["robustness"]["taken_back"] > 10
+    assert conditions["clean"]["edgeface"]["tar"] >= figures["robustness"]["rebuilt"]["edgeface"]["tar"] > 0.5
     assert re.search(r"edgeface accepts \d+\.\d % of them", page)
     assert {(row["gender"], row["ages"]) for row in figures["groups"]["groups"]} == {
         ("male", "3-5"),
