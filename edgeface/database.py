@@ -1,6 +1,7 @@
 """The gallery's SQLite file: found, checked, brought up to date; whole after a kill at any moment."""
 
 import sqlite3
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -94,8 +95,9 @@ class Database:
         key = self._key(create=version < VERSION)
         self.vault = Vault(key, self._model)
         # Temporary files would be a second place with traces.
-        for setting in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "secure_delete=ON", "temp_store=MEMORY"):
+        for setting in ("synchronous=FULL", "foreign_keys=ON", "secure_delete=ON", "temp_store=MEMORY"):
             self.execute(f"PRAGMA {setting}").fetchall()
+        self._write_ahead()
         if version < VERSION:  # else no lock is needed
             with self.transaction():
                 version = self._version()
@@ -114,6 +116,18 @@ class Database:
                 f"{self.path}: not encrypted with the key in {key.origin}; "
                 "put its own key back, or enrol anew into another gallery.path"
             ) from None
+
+    def _write_ahead(self) -> None:
+        """Change to a write-ahead log. SQLite does not wait for another process that does so, too."""
+        deadline = time.monotonic() + PATIENCE
+        while True:
+            try:
+                self.execute("PRAGMA journal_mode=WAL").fetchall()
+                return
+            except sqlite3.OperationalError as error:
+                if "locked" not in str(error) or time.monotonic() > deadline:
+                    raise
+            time.sleep(0.02)
 
     def _version(self) -> int:
         """The format of the file; 0 if it is empty yet."""
