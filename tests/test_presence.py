@@ -146,7 +146,7 @@ def test_poor_views_between_good_ones_do_not_stop_recognition(door):
 
 def test_lucky_views_of_a_stranger_do_not_add_up(door):
     """Each second view alone would pass; what counts is how like her they are on average."""
-    lucky, usual = door.view("A", door.matcher.accept + 0.02), door.view("A", door.matcher.accept - 0.06)
+    lucky, usual = door.view("A", door.matcher.accept + 0.02), door.view("A", door.matcher.accept - 0.08)
     assert [view.match.decision for view in (lucky, usual)] == [Decision.ACCEPT, Decision.UNSURE]
     assert door.see(lucky, frames=2) == []
     for _ in range(20):

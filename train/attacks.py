@@ -97,7 +97,8 @@ def show(
         off = [(turn[i, 0] * x + turn[i, 1] * y + turn[i, 2] * z) * near - (u, v)[i] for i in (0, 1)]
         x = np.clip(x - 0.8 * (back[0, 0] * off[0] + back[0, 1] * off[1]), -5, 5)
         y = np.clip(y - 0.8 * (back[1, 0] * off[0] + back[1, 1] * off[1]), -5, 5)
-    at_x, at_y = (cv2.resize(place * unit + middle, (width, height)) for place, middle in ((x, centre[0]), (y, centre[1])))
+    places = ((x, centre[0]), (y, centre[1]))
+    at_x, at_y = (cv2.resize((place * unit + middle).astype(np.float32), (width, height)) for place, middle in places)
     seen = cv2.remap(texture, at_x, at_y, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE).astype(np.float32)
     alpha = cv2.remap(mask, at_x, at_y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT)[..., None]
     return np.asarray(np.clip(np.rint(alpha * seen + (1 - alpha) * behind), 0, 255), np.uint8)
