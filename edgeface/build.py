@@ -16,7 +16,6 @@ from edgeface.events import EventKeeper
 from edgeface.gallery import Gallery
 from edgeface.heartbeat import Heartbeat
 from edgeface.interfaces import Camera, Publisher
-from edgeface.logs import log_event
 from edgeface.modelcard import SHIPPED, ModelCard
 from edgeface.pipeline import Pipeline
 from edgeface.presence import Presence
@@ -128,9 +127,7 @@ def _hand_over(old: Daemon, new: Daemon) -> None:
     """Close the parts that are replaced; the camera and the broker's client id are free only then for the new ones."""
     if new.presence is not old.presence:
         events = old.presence.close(Gap(time.monotonic(), time.time()))
-        for event in events:
-            log_event(event)
-            old.publisher.publish(event)
+        old.publish(events)
         new.heartbeat.tally.published(events)
     if new.camera is not old.camera:
         old.camera.close()

@@ -98,7 +98,7 @@ class Daemon:
             observations = [] if image is None else self.pipeline.observe(image)
             took = time.perf_counter() - began
             events = [*self.outage.update(moment), *self.presence.update(moment, observations, self.pipeline.matcher)]
-            self._publish(events, image)
+            self.publish(events, image)
             self.keeper.update(moment, events)
             self.commands.serve(moment)
             self.heartbeat.beat(moment, took, len(observations), events)
@@ -108,9 +108,10 @@ class Daemon:
                 return
         self.commands.close()
         if moment is not None:
-            self._publish(self.presence.close(moment))
+            self.publish(self.presence.close(moment))
 
-    def _publish(self, events: Sequence[Event], image: Image | None = None) -> None:
+    def publish(self, events: Sequence[Event], image: Image | None = None) -> None:
+        """Log events and send them to the subscribers, with the picture that they are of."""
         for event in events:
             log_event(event)
             self.publisher.publish(event, image)

@@ -135,7 +135,7 @@ class Recorder:
     def health(self, _):
         pass
 
-    def publish(self, event):
+    def publish(self, event, image=None):
         self.told.append(event.event_type)
 
     def take_over(self, before):
