@@ -8,7 +8,7 @@ from pathlib import Path
 
 from edgeface.errors import CameraError, EdgefaceError, ImageError
 from edgeface.gallery import Gallery, clean_name
-from edgeface.imaging import SUFFIXES, eye_distance, load_image
+from edgeface.imaging import eye_distance, image_files, load_image
 from edgeface.interfaces import Camera
 from edgeface.pipeline import Pipeline
 from edgeface.types import Frame, Gap, Image, Observation, Person
@@ -153,7 +153,7 @@ def read_images(paths: Iterable[Path]) -> Iterator[tuple[str, Image | EdgefaceEr
         label = os.fsencode(path).decode(errors="replace")
         try:
             if path.is_dir():
-                inside = sorted(file for file in path.iterdir() if file.suffix.lower() in SUFFIXES)
+                inside = image_files(path)
                 if not inside:
                     raise ImageError(f"{label}: there is no image in this folder")
                 yield from read_images(inside)

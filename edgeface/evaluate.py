@@ -19,7 +19,7 @@ from edgeface.embedding import Embedder
 from edgeface.enrolment import Enrolment, read_images
 from edgeface.errors import ConfigError, ImageError
 from edgeface.gallery import Gallery, Templates, clean_name
-from edgeface.imaging import SUFFIXES, load_image
+from edgeface.imaging import image_files, load_image
 from edgeface.matching import Matcher
 from edgeface.modelcard import ModelCard
 from edgeface.pipeline import Pipeline
@@ -185,7 +185,7 @@ def watch(pipeline: Pipeline, folder: Path, fps: float, tell: Callable[[str], No
     """
     for person in people(folder):
         for frames in people(person):
-            paths = sorted(path for path in frames.iterdir() if path.suffix.lower() in SUFFIXES)
+            paths = image_files(frames)
             if not paths:
                 raise ConfigError(f"{frames}: there is no image of a visit in it")
             moments = []

@@ -25,6 +25,15 @@ MAX_PIXELS = 64 * 10**6
 MAX_SIDE = 32_000  # OpenCV warps no image of 32,768 or more
 
 
+def image_files(folder: Path) -> list[Path]:
+    """The image files right in a folder, by name.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    return sorted(path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES)
+
+
 def load_image(path: Path) -> Image:
     """Read an image file as RGB, turned upright by its EXIF orientation.
 

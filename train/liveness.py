@@ -13,7 +13,7 @@ from tqdm import tqdm
 from edgeface import detectors
 from edgeface.errors import DataError
 from edgeface.evaluate import Rate, people, wilson
-from edgeface.imaging import SUFFIXES, load_image
+from edgeface.imaging import image_files, load_image
 from edgeface.interfaces import Detector
 from edgeface.liveness import ALIVE, Liveness, features
 from train.attacks import HIGH, KINDS, WIDE, Scene
@@ -76,16 +76,16 @@ class Moment:
 
 def _visits(folder: Path, count: int, frames: int, kinds: tuple[str, ...]) -> Iterator[tuple[str, list[Moment]]]:
     detector = detectors.create()
-    able = [person for person in people(folder) if len(_photos(person)) > 1]
+    able = [person for person in people(folder) if len(image_files(person)) > 1]
     if len(able) < 2:
         raise DataError(f"{folder}: there are no two people with two photos")
     chosen = able[:: max(1, len(able) // count)][:count]
     for number, person in enumerate(tqdm(chosen, unit="person", disable=None)):
-        pictures = [load_image(path) for path in _photos(person)[:2]]
+        pictures = [load_image(path) for path in image_files(person)[:2]]
         faces = [detector.detect(picture) for picture in pictures]
         if not all(faces):
             continue
-        wall = load_image(_photos(chosen[number - 1])[-1])
+        wall = load_image(image_files(chosen[number - 1])[-1])
         behind = np.asarray(cv2.GaussianBlur(cv2.resize(wall, (WIDE, HIGH)), (0, 0), 6), np.uint8)
         scene = Scene(pictures, [found[0].landmarks for found in faces], behind, frames)
         for kind in kinds:
@@ -99,7 +99,3 @@ def _watch(scene: Scene, kind: str, random: np.random.Generator, detector: Detec
             check.see(frame, face.landmarks)
         seen.append(Moment(check.score, check.means))
     return seen
-
-
-def _photos(person: Path) -> list[Path]:
-    return sorted(path for path in person.iterdir() if path.suffix.lower() in SUFFIXES)

@@ -13,7 +13,7 @@ from tqdm import tqdm
 from edgeface.annotate import save_image
 from edgeface.errors import DataError
 from edgeface.evaluate import people
-from edgeface.imaging import SUFFIXES, load_image
+from edgeface.imaging import image_files, load_image
 from edgeface.types import Image
 from train.degrade import blur, jpeg, light, noise, smear
 
@@ -33,7 +33,7 @@ def visits(folder: Path, out: Path, *, enrol: int, frames: int, fill: Path | Non
         DataError: nobody has enough photos, or a file cannot be written.
         ImageError: a photo cannot be read.
     """
-    able = [(person, photos) for person in people(folder) if len(photos := _photos(person)) > enrol]
+    able = [(person, photos) for person in people(folder) if len(photos := image_files(person)) > enrol]
     if len(able) < 2:
         raise DataError(f"{folder}: there are no two people with more than {enrol} photos")
     members, count = able[::2], 0
@@ -47,7 +47,7 @@ def visits(folder: Path, out: Path, *, enrol: int, frames: int, fill: Path | Non
                     _write(out / kind / person.name / f"{number + 1:02}", play(turns, frames, random))
                 count += len(shown)
         taken = {person.name for person, _ in able}
-        fillers = [(person, _photos(person)) for person in people(fill) if person.name not in taken] if fill else []
+        fillers = [(person, image_files(person)) for person in people(fill) if person.name not in taken] if fill else []
         members += [(p, photos) for p, photos in fillers if len(photos) >= enrol][: max(0, enrolled - len(members))]
         for person, photos in members:
             target = out / "gallery" / person.name
@@ -92,10 +92,6 @@ def _moved(photo: Image, sway: NDArray[np.float64]) -> Image:
     shift = centre - turn @ np.array([width / 2, height / 2])
     place = np.column_stack([turn, shift])
     return np.asarray(cv2.warpAffine(photo, place, (wide, high), borderValue=(96, 96, 96)), np.uint8)
-
-
-def _photos(person: Path) -> list[Path]:
-    return sorted(path for path in person.iterdir() if path.suffix.lower() in SUFFIXES)
 
 
 def _write(folder: Path, frames: Iterator[Image]) -> None:

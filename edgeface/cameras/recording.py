@@ -11,7 +11,7 @@ import numpy as np
 
 from edgeface import config
 from edgeface.errors import CameraError, ImageError
-from edgeface.imaging import SUFFIXES, load_image
+from edgeface.imaging import image_files, load_image
 from edgeface.types import Frame, Gap, Image
 
 log = logging.getLogger(__name__)
@@ -64,7 +64,7 @@ def open_folder(settings: config.Camera) -> Recording:
     """
     folder = config.expand(settings.source.partition(":")[2], "camera.source")
     try:
-        paths = sorted(path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES)
+        paths = image_files(folder)
     except OSError as error:
         raise CameraError(f"camera.source: {folder}: {error.strerror or error}") from None
     if not paths:
