@@ -6,6 +6,7 @@ import subprocess
 import tempfile
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -114,7 +115,10 @@ def convert(model: keras.Model, examples: Iterator[NDArray[np.float32]], input_t
     """
     converter = tf.lite.TFLiteConverter.from_keras_model(model)
     converter.optimizations = [tf.lite.Optimize.DEFAULT]
-    converter.representative_dataset = lambda: ([example] for example in examples)
+    # Black and white pin a picture's range to 0..255, so that its scale is exactly 1.
+    shape = (1, *model.input_shape[1:])
+    extremes = [np.full(shape, value, np.float32) for value in (0, 255)] if input_type == tf.uint8 else []
+    converter.representative_dataset = lambda: ([example] for example in chain(examples, extremes))
     converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
     converter.inference_input_type, converter.inference_output_type = input_type, tf.int8
     data = bytes(converter.convert())
@@ -157,9 +161,7 @@ def _folded(weights: Weights, shape: Shape, training: Chips) -> tuple[keras.Mode
     halves = {half: fold(half_of(weights, half)) for half in ("encoder", "decoder")}
     encoder, decoder = build_encoder(shape, folded=True), build_decoder(shape, folded=True)
     rows = np.random.default_rng(0).choice(len(training), min(CALIBRATION, len(training)), replace=False)
-    # Black and white pin the input's range to 0..255, so that its scale is exactly 1.
-    extremes = np.stack([np.zeros((112, 112, 3), np.uint8), np.full((112, 112, 3), 255, np.uint8)])
-    sample = np.concatenate([training.take(rows)[0], extremes])
+    sample = training.take(rows)[0]
     try:
         set_weights(encoder, halves["encoder"])
         discriminant.fold_into_encoder(halves["encoder"], weights)
@@ -182,13 +184,13 @@ def _appearance_scale(encoder: keras.Model, sample: NDArray[np.uint8]) -> float:
 
     Both enter the decoder as one int8 tensor, with one scale.
     """
-    appearance = np.concatenate([encoder(chip[None].astype(np.float32))[1].numpy() for chip in sample[:-2]])
+    appearance = np.concatenate([encoder(chip[None].astype(np.float32))[1].numpy() for chip in sample])
     return float(np.quantile(np.abs(appearance), 0.999) * np.sqrt(IDENTITY) / 3.3)
 
 
 def _float_codes(encoder: keras.Model, sample: NDArray[np.uint8]) -> NDArray[np.float32]:
     codes = []
-    for chip in sample[:-2]:
+    for chip in sample:
         identity, appearance = (code.numpy()[0] for code in encoder(chip[None].astype(np.float32)))
         codes.append(np.concatenate([identity / np.linalg.norm(identity), appearance]))
     return np.array(codes, np.float32)
