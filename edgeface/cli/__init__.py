@@ -1,0 +1,58 @@
+"""The command line: prints and exit codes; the work is done elsewhere. One file a group of commands."""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from edgeface import __version__
+from edgeface.cli import enroll, events, identify, measuring, mqtt, people, running, settings
+from edgeface.cli.common import Setup
+from edgeface.errors import EdgefaceError
+from edgeface.modelcard import SHIPPED
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="Face recognition for a Raspberry Pi: faces in front of a camera become events on MQTT.",
+)
+for module in (running, enroll, identify, measuring):
+    app.add_typer(module.app)
+for name, module in {"people": people, "events": events, "config": settings, "mqtt": mqtt}.items():
+    app.add_typer(module.app, name=name)
+
+
+def main() -> None:
+    """Run the command line; an error becomes one line and an exit code."""
+    try:
+        app()
+    except EdgefaceError as error:
+        typer.echo(f"edgeface: {error}", err=True)
+        sys.exit(error.exit_code)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"edgeface {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    context: typer.Context,
+    file: Annotated[
+        Path | None,
+        typer.Option("--config", metavar="FILE", help="Settings; else EDGEFACE_CONFIG, /etc/edgeface/edgeface.toml, defaults."),
+    ] = None,
+    model: Annotated[
+        Path, typer.Option("--model", metavar="DIR", help="Another network: a folder that train export wrote.")
+    ] = SHIPPED,
+    _show: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and stop.")
+    ] = False,
+) -> None:
+    context.obj = Setup(file, model)

@@ -1,0 +1,140 @@
+"""What measures it: bench, evaluate."""
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from edgeface.cli.common import Json, counted, print_json
+from edgeface.errors import EdgefaceError
+
+app = typer.Typer()
+
+
+@app.command()
+def bench(
+    context: typer.Context,
+    peers: Annotated[
+        bool, typer.Option("--peers", help="Time other installed networks beside ours: SFace, MobileFaceNet.")
+    ] = False,
+    peer_files: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Look for the peers' files below this folder; implies --peers.")
+    ] = None,
+    rounds: Annotated[int, typer.Option(min=1, max=100_000, help="How often each step is timed.")] = 200,
+    json: Json = False,
+) -> None:
+    """Time detection, alignment, embedding and matching on this machine, on one thread, in microseconds.
+
+    The frame is a bundled photo at 640 x 480, the settings are the defaults, the galleries hold 10 and 1,000 random people.
+    "embed" is a probe's embedding; a template's takes a second pass, for the mirror image. "ours/its" is our fastest embedding
+    over a peer's fastest.
+
+    \b
+    Examples: edgeface bench
+              edgeface bench --peers --json > bench.json
+    """
+    from edgeface import bench as benchmark
+    from edgeface.peers import HOW_TO_INSTALL, find_peers
+
+    benchmark.restart_on_one_thread()
+    found = find_peers(peer_files) if peers or peer_files else []
+    if (peers or peer_files) and not found:
+        raise EdgefaceError(f"no peer is {f'below {peer_files}' if peer_files else 'installed'}: {HOW_TO_INSTALL}")
+    report = benchmark.measure(context.obj.model, rounds, found)
+    if json:
+        print_json(asdict(report))
+    else:
+        _print_report(report)
+
+
+def _print_report(report: Any) -> None:
+    machine, model = report.machine, report.model
+    operations = f", {model.multiply_adds / 1e6:.0f} M multiply-adds" if model.multiply_adds else ""
+    typer.echo(f"machine  {machine.cpu}, {machine.arch}, {counted(machine.cores, 'core')}")
+    typer.echo(f"         Python {machine.python}, {machine.runtime}, OpenCV {machine.opencv}, numpy {machine.numpy}")
+    typer.echo(f"model    {model.digest[:19]}…, {model.bytes / 1e6:.2f} MB{operations}")
+    typer.echo(f"\nmicroseconds, one thread, {counted(report.rounds, 'round')}\n")
+    typer.echo(f"{'':<13}{'min':>10}{'p50':>10}{'p90':>10}{'p99':>10}{'   ours/its' if report.peers else ''}")
+    for timing in report.steps:
+        typer.echo(_timing_row(timing))
+    for peer in report.peers:
+        typer.echo(f"{_timing_row(peer)}{peer.ratio:>11.3f}  {peer.bytes / 1e6:.2f} MB, {peer.runtime}")
+    if report.cpu_share < 0.95:
+        typer.echo(
+            f"the machine was busy: this had a processor for {report.cpu_share:.0%} of the time; measure again", err=True
+        )
+
+
+def _timing_row(timing: Any) -> str:
+    return f"{timing.name:<13}" + "".join(f"{value:>10.1f}" for value in (timing.min, timing.p50, timing.p90, timing.p99))
+
+
+@app.command()
+def evaluate(
+    context: typer.Context,
+    gallery: Annotated[Path, typer.Option(metavar="DIR", help="Photos to enrol: DIR/PERSON/*.jpg.")],
+    visits: Annotated[Path, typer.Option(metavar="DIR", help="Frames by name, as a camera saw them: DIR/PERSON/VISIT/*.jpg.")],
+    strangers: Annotated[Path | None, typer.Option(metavar="DIR", help="The same of people who are not enrolled.")] = None,
+    people: Annotated[
+        list[int] | None,
+        typer.Option(min=1, metavar="N", help="Enrol N people at a time, drawn at random, and not all; may be repeated."),
+    ] = None,
+    galleries: Annotated[int, typer.Option(min=1, help="How many galleries of N people there are at most.")] = 20,
+    plot: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Draw FNIR over FPIR as the target varies, e.g. det.png.")
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Measure how sure it is on folders of frames: strangers announced, people missed or misnamed, and how long it takes.
+
+    The frames go through detector, network, tracks and presence as in the daemon, at camera.fps of the settings but as fast as
+    this machine can. The gallery is one of its own; who is not in it is a stranger.
+
+    \b
+    Examples: edgeface evaluate --gallery photos --visits recorded --strangers postmen
+              edgeface evaluate --gallery photos --visits recorded --people 10 --people 100 --plot det.png
+    """
+    from edgeface.annotate import save_image
+    from edgeface.det import draw_det
+    from edgeface.evaluate import evaluate as work
+
+    report = work(
+        context.obj.config,
+        context.obj.model,
+        gallery,
+        [visits, strangers] if strangers else [visits],
+        people or [],
+        galleries,
+        curve=plot is not None,
+        tell=lambda line: typer.echo(line, err=True),
+    )
+    if plot:
+        curves = {f"{one.people} enrolled": curve for one, curve in zip(report.figures, report.curves, strict=True)}
+        save_image(plot, draw_det({label: [(f.fpir.rate, f.fnir.rate) for f in curve] for label, curve in curves.items()}))
+    if json:
+        print_json(asdict(report))
+    else:
+        _print_figures(report)
+
+
+def _print_figures(report: Any) -> None:
+    refused = f", {len(report.refused)} could not be" if report.refused else ""
+    typer.echo(f"model     {report.model[:19]}…, {report.fps:g} frames/s")
+    typer.echo(f"enrolled  {report.enrolled}{refused}")
+    for one in report.figures:
+        typer.echo(f"\n{one.people} at a time, {one.galleries} x, for a target FPIR of {one.target_fpir:.3%}")
+        rows = {
+            "FPIR: strangers announced as somebody": one.fpir,
+            "strangers announced as unknown": one.unknown,
+            "FNIR: enrolled and not announced": one.fnir,
+            "enrolled and announced as somebody else": one.wrong,
+        }
+        for label, rate in rows.items():
+            typer.echo(f"  {label:<40} {rate.rate:>8.3%}  [{rate.low:.3%}, {rate.high:.3%}]  {rate.count} of {rate.of} visits")
+        typer.echo(f"  {'names taken back':<40} {one.corrected:>8}")
+        if one.frames:
+            typer.echo(
+                f"  {'time to recognition, median and p90':<40} {one.seconds[0]:.1f} s, {one.seconds[1]:.1f} s "
+                f"({one.frames[0]:g} and {one.frames[1]:g} frames)"
+            )

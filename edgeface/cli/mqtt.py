@@ -1,0 +1,46 @@
+"""edgeface mqtt."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from edgeface.cli.common import Json, counted, print_json
+
+app = typer.Typer(no_args_is_help=True, help="The broker: clear what it keeps of this device, and the contract as a document.")
+
+
+@app.command()
+def clear(
+    context: typer.Context,
+    force: Annotated[bool, typer.Option("--force", help="Though the broker says that the daemon is running.")] = False,
+    json: Json = False,
+) -> None:
+    """Remove all that the broker keeps of this device, so that subscribers and Home Assistant forget it.
+
+    Stop the daemon first: it would publish its state again. With --json it prints {"removed": [topic]}.
+
+    \b
+    Example: systemctl stop edgeface && edgeface mqtt clear
+    """
+    from edgeface.clearing import clear as remove
+
+    removed = remove(context.obj.config, force=force)
+    if json:
+        print_json({"removed": removed})
+    for topic in [] if json else removed:
+        typer.echo(f"removed {topic}")
+    if not removed and not json:
+        typer.echo("the broker keeps nothing of this device", err=True)
+
+
+@app.command()
+def docs(folder: Annotated[Path, typer.Argument(metavar="DIR", help="Where to write mqtt.md and schemas/*.json.")]) -> None:
+    """Write the reference of topics and payloads, and a JSON Schema of each payload.
+
+    \b
+    Example: edgeface mqtt docs docs
+    """
+    from edgeface.contract import write
+
+    typer.echo(f"{counted(len(write(folder)), 'file')} written to {folder}", err=True)

@@ -1,0 +1,107 @@
+"""The daemon, and what one asks it: demo, run, status, listen, doctor."""
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from edgeface.cli.common import Json, print_json
+from edgeface.errors import ConfigError, EdgefaceError
+
+app = typer.Typer()
+
+
+@app.command()
+def demo(
+    out: Annotated[Path, typer.Option(help="Where to draw the contact sheet.")] = Path("edgeface-demo.png"),
+    keep: Annotated[bool, typer.Option("--keep", help="Leave broker and daemon running until Ctrl-C.")] = False,
+) -> None:
+    """Show it all on bundled photos: enrol two people, watch them and a stranger, listen on a broker of its own.
+
+    Needs no camera, no broker and no network, and touches no gallery but its own. Exits with 0 only if both people were
+    recognised and the stranger was not.
+    """
+    try:
+        from edgeface.demo import show
+    except ModuleNotFoundError as error:
+        raise EdgefaceError(f"the demo needs {error.name}: pip install '.[demo]' in a clone of edgeface") from None
+    raise typer.Exit(0 if show(out, keep=keep, tell=typer.echo) else 1)
+
+
+@app.command()
+def run(context: typer.Context) -> None:
+    """Watch the camera and publish events until stopped; without a broker, print them as JSON lines.
+
+    SIGHUP makes a service read its settings again; if they are wrong, the old ones hold.
+
+    \b
+    Example: edgeface --config edgeface.toml run
+    """
+    from edgeface import logs
+    from edgeface.service import Service
+
+    logs.set_up()
+    Service(context.obj.file, context.obj.model).run()
+
+
+@app.command()
+def status(context: typer.Context, json: Json = False) -> None:
+    """Ask the running daemon how it is; exits with 1 if none is running or something is broken, with a line for each.
+
+    \b
+    Examples: edgeface status
+              edgeface status --json | jq .camera_state
+    """
+    from edgeface import control
+    from edgeface import status as answers
+
+    try:
+        told = control.ask(context.obj.config, "status")
+    except ConfigError:
+        raise
+    except EdgefaceError as error:
+        told = answers.absent(str(error))
+    if json:
+        print_json(told)
+    elif told["running"]:
+        typer.echo(answers.describe(told))
+    for trouble in told["troubles"]:
+        typer.echo(f"edgeface: {trouble}", err=True)
+    if told["troubles"]:
+        raise typer.Exit(1)
+
+
+@app.command()
+def listen(
+    context: typer.Context,
+    every: Annotated[bool, typer.Option("--all", help="The events of every device under edgeface/ on the broker.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print each event as one line of JSON.")] = False,
+) -> None:
+    """Subscribe to the broker and print events as they come, until Ctrl-C.
+
+    \b
+    Example: edgeface listen --json | jq .name
+    """
+    from edgeface.listen import describe, events
+
+    for event in events(context.obj.config, every_device=every, ready=lambda: typer.echo("listening", err=True)):
+        print_json(event) if json else typer.echo(describe(event))
+
+
+@app.command()
+def doctor(context: typer.Context, json: Json = False) -> None:
+    """Check everything that the daemon needs, one line each, with a cure for what is wrong."""
+    from edgeface.doctor import examine
+
+    checks = []
+    for check in examine(context.obj.file, context.obj.model):
+        checks.append(check)
+        if not json:
+            typer.echo(f"{'ok  ' if check.ok else 'FAIL'}  {check.name:<11}  {check.found}")
+            if check.cure:
+                typer.echo(f"      {'':<11}  -> {check.cure}")
+    if json:
+        print_json({"checks": [asdict(check) for check in checks]})
+    if not all(check.ok for check in checks):
+        raise typer.Exit(1)

@@ -1,0 +1,45 @@
+"""edgeface config."""
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+import typer
+
+from edgeface import config
+from edgeface.cli.common import Json, print_json
+from edgeface.errors import ConfigError
+
+app = typer.Typer(no_args_is_help=True, help="The settings: show, check, print the defaults.")
+
+
+@app.command("show")
+def config_show(context: typer.Context, json: Json = False) -> None:
+    """Show every setting in effect and where it comes from."""
+    rows = config.settings(context.obj.file)
+    if json:
+        print_json({"settings": [asdict(row) for row in rows]})
+        return
+    for row in rows:
+        value = msgspec.json.encode(row.value).decode()
+        typer.echo(f"{f'{row.section}.{row.name}':<27} {value:<22} ({row.origin})")
+
+
+@app.command("check")
+def config_check(
+    context: typer.Context,
+    file: Annotated[Path | None, typer.Argument(metavar="[FILE]", help="Else the file in effect.")] = None,
+) -> None:
+    """Check a settings file; exits with 2 if it is wrong."""
+    path = config.find(file or context.obj.file)
+    if path is None:
+        raise ConfigError("there is no settings file; give one, or see edgeface config default")
+    config.load(path)
+    typer.echo(f"{path}: valid")
+
+
+@app.command("default")
+def config_default() -> None:
+    """Print a settings file with every setting, its default and its meaning."""
+    typer.echo(config.default_toml(), nl=False)
