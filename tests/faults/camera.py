@@ -21,15 +21,15 @@ class Camera:
     def __init__(self, photo, fps=10.0):
         self.port, self.fps = free_port(), fps
         noise = np.random.default_rng(0)
-        views = [_view(load_image(photo), phase / PHASES) for phase in range(PHASES)]
+        views = [view(load_image(photo), phase / PHASES) for phase in range(PHASES)]
         nobody = [noise.normal(100, 4, (HEIGHT, WIDTH, 3)).clip(0, 255).astype(np.uint8) for _ in range(PHASES)]
         sizes = [(320, 240), (640, 480), (1280, 720), (800, 600)]
         self.scenes = {
-            "face": _jpegs(views),
-            "nobody": _jpegs(nobody),
-            "black": _jpegs([np.zeros_like(nobody[0])]),
-            "white": _jpegs([np.full_like(nobody[0], 255)]),
-            "sizes": _jpegs([cv2.resize(view, size) for view, size in zip(views, sizes * 2, strict=True)]),
+            "face": jpegs(views),
+            "nobody": jpegs(nobody),
+            "black": jpegs([np.zeros_like(nobody[0])]),
+            "white": jpegs([np.full_like(nobody[0], 255)]),
+            "sizes": jpegs([cv2.resize(view, size) for view, size in zip(views, sizes * 2, strict=True)]),
         }
         self.scene, self.fault = "nobody", ""
         self.instead = None
@@ -93,7 +93,7 @@ class Camera:
             self._server = None
 
 
-def _view(photo, phase):
+def view(photo, phase):
     """The photo filling the frame, moved a little."""
     height, width = photo.shape[:2]
     scale = 1.1 * max(WIDTH / width, HEIGHT / height)
@@ -103,5 +103,5 @@ def _view(photo, phase):
     return cv2.warpAffine(photo, matrix, (WIDTH, HEIGHT), flags=cv2.INTER_AREA)
 
 
-def _jpegs(images):
+def jpegs(images):
     return [cv2.imencode(".jpg", cv2.cvtColor(image, cv2.COLOR_RGB2BGR))[1].tobytes() for image in images]

@@ -1,0 +1,378 @@
+"""The daemon's figures on this machine: how fast, how large, how idle. ``python -m tests.figures --help``.
+
+It runs ``edgeface run`` as a process, with the dependencies that a device has and nothing else (a venv of its own, made by
+pip from deploy/constraints/device.txt: shared or hard-linked libraries would distort memory), plays pictures of 640 x 480
+before it, and listens at a real mosquitto, or where there is none to the lines that it prints. On a machine that is busy
+with other things, ``chrt --fifo 1 python -m tests.figures``, as root, measures as if it were not.
+"""
+
+import argparse
+import hashlib
+import json
+import math
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from datetime import datetime
+from pathlib import Path
+from statistics import median
+from threading import Thread
+
+import numpy as np
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+import msgspec
+from broker import MOSQUITTO, PASSWD, Broker, eventually
+from faults.camera import HEIGHT, WIDTH, jpegs, view
+
+from edgeface import build, config
+from edgeface.bench import processor
+from edgeface.embedding import Embedder
+from edgeface.enrolment import Enrolment, read_images
+from edgeface.imaging import load_image
+
+ROOT = Path(__file__).parent.parent
+PHOTOS = ROOT / "edgeface" / "demo" / "photos"
+LEFT_AFTER = 0.3
+VIEWS, PAUSE = 4, 1.0
+"""Frames with a face in a visit, and seconds without one after it."""
+RATES = (5.0, 15.0)
+IDLE_RATE = 5.0
+FULL_SPEED = 120.0
+WARM_UP = 15.0
+HOUR = 3600.0
+
+
+def main():
+    parser = argparse.ArgumentParser(prog="python -m tests.figures", description=__doc__)
+    parser.add_argument("--python", type=Path, help="measure with this one's packages, not with a device's")
+    parser.add_argument("--visits", type=int, default=100, help="how often somebody comes, at each rate")
+    parser.add_argument("--minutes", type=float, default=5.0, help="of nobody, for processor and disk")
+    parser.add_argument("--starts", type=int, default=5, help="how often it is started, and killed")
+    parser.add_argument("--json", action="store_true", help="print JSON in place of a table")
+    given = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix=".figures-", dir=ROOT) as folder:  # /tmp may be memory, which hides writes
+        found = measure(Path(folder), given.python or device_python(), given.visits, given.minutes, given.starts)
+    print(json.dumps(found, indent=2) if given.json else table(found))
+
+
+def device_python():
+    """The Python of a venv with the device's locked packages, made where there is none yet."""
+    wanted = ROOT / "deploy" / "constraints" / "device.txt"
+    version = f"{sys.version_info.major}.{sys.version_info.minor}"
+    digest = hashlib.sha256(wanted.read_bytes()).hexdigest()[:12]
+    caches = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    venv = caches / "edgeface" / f"device-{version}-{digest}"
+    if not (venv / "whole").exists():
+        print(f"installing the device's packages into {venv}", file=sys.stderr)
+        shutil.rmtree(venv, ignore_errors=True)
+        subprocess.run([sys.executable, "-m", "venv", venv], check=True)
+        subprocess.run([venv / "bin" / "pip", "install", "-q", "-r", wanted], check=True)
+        (venv / "whole").touch()
+    return venv / "bin" / "python"
+
+
+class Daemon:
+    """One ``edgeface run``, from its start until it is ready."""
+
+    def __init__(self, python, file):
+        place = file.parent / "notify"
+        place.unlink(missing_ok=True)
+        ear = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        ear.bind(str(place))
+        ear.settimeout(60)
+        hidden = ("EDGEFACE_CONFIG", "STATE_DIRECTORY", "RUNTIME_DIRECTORY", "PYTHONPATH")
+        environment = {name: value for name, value in os.environ.items() if name not in hidden}
+        environment |= {"PYTHONPATH": str(ROOT), "NOTIFY_SOCKET": str(place), "RUNTIME_DIRECTORY": str(file.parent)}
+        began = time.monotonic()
+        self.log = (file.parent / "log").open("ab")
+        self.process = subprocess.Popen(
+            [python, "-P", "-m", "edgeface", "--config", file, "run"],
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=self.log,
+        )
+        self.lines = []
+        Thread(target=self._read, daemon=True).start()
+        while b"READY=1" not in ear.recv(4096):
+            pass
+        self.seconds, self.start_cpu = time.monotonic() - began, self.cpu()
+        self._ear = ear
+
+    def _read(self):
+        for line in self.process.stdout:
+            self.lines.append((time.time(), msgspec.json.decode(line)))
+
+    def proc(self, name):
+        return Path(f"/proc/{self.process.pid}/{name}").read_text()
+
+    def memory(self):
+        """Megabytes of memory: all, and what belongs to it alone and to no file."""
+        fields = dict(line.split(":") for line in self.proc("status").splitlines())
+        return [int(fields[name].split()[0]) * 1024 / 1e6 for name in ("VmRSS", "RssAnon")]
+
+    def cpu(self):
+        """Seconds of processor time so far."""
+        return sum(map(int, self.proc("stat").rpartition(")")[2].split()[11:13])) / os.sysconf("SC_CLK_TCK")
+
+    def written(self):
+        """Bytes that it has caused to be written to a disk."""
+        return int(dict(line.split(": ") for line in self.proc("io").splitlines())["write_bytes"])
+
+    def end(self, number=signal.SIGTERM):
+        self.process.send_signal(number)
+        self.process.wait(30)
+        self.process.stdout.close()
+        self._ear.close()
+        self.log.close()
+
+
+class Scenes:
+    """Folders of pictures that a camera would give: somebody who comes and goes, somebody who stays, nobody."""
+
+    def __init__(self, folder):
+        self._folder = folder
+        photo = load_image(PHOTOS / "obama_press_room.jpg")
+        dice = np.random.default_rng(0)
+        room = np.repeat(np.repeat(dice.normal(110, 30, (HEIGHT // 16, WIDTH // 16, 3)), 16, 0), 16, 1)
+        light = np.sin(np.arange(64) / 64 * 2 * np.pi) * 6
+        noise = ((room + shift + dice.normal(0, 4, room.shape)).clip(0, 255).astype(np.uint8) for shift in light)
+        self._face, self._nobody = jpegs([view(photo, phase / 8) for phase in range(8)]), jpegs(noise)
+
+    def visits(self, number, fps):
+        one = ["face"] * VIEWS + ["nobody"] * math.ceil(PAUSE * fps)
+        return self._write(f"visits-{fps}", one * number)
+
+    def nobody(self, frames):
+        return self._write("nobody", ["nobody"] * frames)
+
+    def somebody(self, frames):
+        return self._write("somebody", ["face"] * frames)
+
+    def _write(self, name, kinds):
+        place = self._folder / name
+        shutil.rmtree(place, ignore_errors=True)
+        place.mkdir()
+        kept = {"face": self._face, "nobody": self._nobody}
+        for kind, pictures in kept.items():
+            for number, data in enumerate(pictures):
+                (self._folder / f"{kind}-{number}.jpg").write_bytes(data)
+        for number, kind in enumerate(kinds):
+            (place / f"{number:07d}.jpg").symlink_to(f"../{kind}-{number % len(kept[kind])}.jpg")
+        return f"folder:{place}"
+
+
+class Bench:
+    """What is measured with: settings, a gallery with one person, pictures, a broker if there is one."""
+
+    def __init__(self, folder, python):
+        self.folder, self.python, self.scenes = folder, python, Scenes(folder)
+        self.broker = Broker(folder / "broker").start() if MOSQUITTO and PASSWD else None
+        self.listener = self.broker and self.broker.listen("edgeface/+/event")
+        settings = config.load(self.write("folder:.", 1.0))
+        embedder = Embedder()
+        gallery = build.gallery(settings, embedder.card)
+        photos = read_images([PHOTOS / "obama_portrait.jpg", PHOTOS / "obama_congress.jpg"])
+        assert Enrolment(build.pipeline(settings, embedder, gallery), gallery).enroll("Barack Obama", photos).person
+        gallery.close()
+
+    def write(self, source, fps):
+        sections = {
+            "camera": {"source": source, "fps": fps, "hold": 0.0},
+            "gallery": {"path": str(self.folder / "data" / "gallery.db")},
+            "presence": {"left_after": LEFT_AFTER},
+        }
+        if self.broker:
+            sections["mqtt"] = self.broker.settings()
+        file = self.folder / "edgeface.toml"
+        lines = []
+        for section, values in sections.items():
+            lines += [f"[{section}]", *(f"{name} = {json.dumps(value)}" for name, value in values.items())]
+        file.write_text("\n".join(lines) + "\n")
+        return file
+
+    def start(self, source, fps):
+        if self.listener:
+            self.listener.messages.clear()
+        return Daemon(self.python, self.write(source, fps))
+
+    def events(self, daemon):
+        """The events received, each with the seconds from its picture to its arrival."""
+        if self.listener:
+            ahead = time.time() - time.monotonic()
+            given = [(each.timestamp + ahead, json.loads(each.payload)) for each in tuple(self.listener.messages)]
+        else:
+            given = tuple(daemon.lines)
+        return [(event, arrived - datetime.fromisoformat(event["ts"]).timestamp()) for arrived, event in given]
+
+    def close(self):
+        if self.broker:
+            self.broker.close()
+
+
+def measure(folder, python, visits, minutes, starts):
+    """Every figure, in seconds, megabytes, bytes and shares of one core."""
+    bench = Bench(folder, python)
+    try:
+        found = {"machine": machine(python), "broker": bool(bench.broker), "first": os.sched_getscheduler(0) == os.SCHED_FIFO}
+        found["rates"] = [rate(bench, visits, fps) for fps in RATES]
+        found |= full_speed(bench, max(3.0, min(30.0, visits / 3)))
+        found |= idle(bench, minutes * 60)
+        found |= restarts(bench, starts)
+        found["load"] = os.getloadavg()[1]
+    finally:
+        bench.close()
+    return found
+
+
+def machine(python):
+    """What was measured on, and with."""
+    ask = (
+        "import json, platform, importlib.metadata as m\n"
+        "has = {d.metadata['Name']: d.version for d in m.distributions()}\n"
+        "names = ('tflite-runtime', 'ai-edge-litert', 'opencv-python-headless', 'numpy')\n"
+        "print(json.dumps({'python': platform.python_version()} | {n: has[n] for n in names if n in has}))"
+    )
+    told = json.loads(subprocess.run([python, "-c", ask], capture_output=True, check=True, text=True).stdout)
+    return {"cpu": processor(), "cores": os.cpu_count()} | told
+
+
+def rate(bench, visits, fps):
+    """Somebody comes and goes: time from a picture to its event, and memory when all have gone."""
+    daemon = bench.start(bench.scenes.visits(visits + 1, fps), fps)
+    kinds = ("recognized", "left")
+
+    def whole():
+        return sum(event["event_type"] in kinds for event, _ in bench.events(daemon)) >= 2 * visits
+
+    assert eventually(whole, 60 + 3 * visits * (PAUSE + VIEWS / fps)), (folder_log(bench), len(bench.events(daemon)))
+    seconds = [age for event, age in bench.events(daemon) if event["event_type"] == "recognized"]
+    rss, private = daemon.memory()
+    daemon.end()
+    p50, p99 = np.percentile(seconds, (50, 99))
+    return {"fps": fps, "events": len(seconds), "p50": float(p50), "p99": float(p99), "rss_mb": rss, "private_mb": private}
+
+
+def full_speed(bench, seconds):
+    """Frames a second when the camera gives more than can be looked at, with a face in each and with none in any."""
+    found = {}
+    for name, scene in (("somebody", bench.scenes.somebody), ("nobody", bench.scenes.nobody)):
+        file = bench.write(scene(int(FULL_SPEED * seconds)), FULL_SPEED)
+        daemon = Daemon(bench.python, file)
+        time.sleep(seconds / 2)
+        before, began, cpu = frames(daemon, file), time.monotonic(), daemon.cpu()
+        time.sleep(seconds / 3)
+        seen = frames(daemon, file) - before
+        found[f"fps_{name}"] = seen / (time.monotonic() - began)
+        found[f"cpu_{name}"] = (daemon.cpu() - cpu) / max(1, seen)
+        daemon.end()
+    return found
+
+
+def frames(daemon, file):
+    """How many frames it has looked at, as ``edgeface status`` tells."""
+    os.environ["RUNTIME_DIRECTORY"] = str(file.parent)
+    from edgeface import control
+
+    return control.ask(config.load(file), "status")["frames_seen"]
+
+
+def idle(bench, seconds):
+    """Nobody comes: share of a core, and what is written to disk in an hour, extrapolated."""
+    daemon = bench.start(bench.scenes.nobody(int(IDLE_RATE * (seconds + WARM_UP + 60))), IDLE_RATE)
+    time.sleep(min(WARM_UP, seconds))
+    cpu, written, began = daemon.cpu(), daemon.written(), time.monotonic()
+    time.sleep(seconds)
+    passed = time.monotonic() - began
+    rss, private = daemon.memory()
+    found = {
+        "idle_seconds": passed,
+        "idle_cpu": (daemon.cpu() - cpu) / passed,
+        "idle_rss_mb": rss,
+        "idle_private_mb": private,
+        "idle_written_per_hour": (daemon.written() - written) / passed * HOUR,
+    }
+    daemon.end()
+    return found
+
+
+def restarts(bench, starts):
+    """Seconds to READY: from files that are not in memory, and from a kill -9."""
+    cold, again, cpu = [], [], []
+    source = bench.scenes.nobody(int(IDLE_RATE * 60))
+    for _ in range(starts):
+        forget(Path(bench.python).parent.parent / "lib")
+        forget(ROOT / "edgeface")
+        daemon = bench.start(source, IDLE_RATE)
+        cold.append(daemon.seconds)
+        cpu.append(daemon.start_cpu)
+        killed = time.monotonic()
+        daemon.end(signal.SIGKILL)
+        daemon = bench.start(source, IDLE_RATE)
+        again.append(time.monotonic() - killed)
+        daemon.end()
+    return {
+        "cold_start": median(cold),
+        "cold_start_max": max(cold),
+        "cold_start_cpu": median(cpu),
+        "restart": median(again),
+        "restart_max": max(again),
+    }
+
+
+def forget(folder):
+    """Have the kernel drop a folder's files from its cache, those that nobody has mapped."""
+    for path in folder.rglob("*"):
+        if path.is_file():
+            with path.open("rb") as file:
+                os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+
+
+def folder_log(bench):
+    return (bench.folder / "log").read_text(errors="replace")[-2000:]
+
+
+def table(found):
+    """The figures in Markdown."""
+    where = "a subscriber at mosquitto has it" if found["broker"] else "it is printed"
+    rows = []
+    for each in found["rates"]:
+        values = f"{1000 * each['p50']:.0f}, {1000 * each['p99']:.0f} ms ({each['events']} events)"
+        rows.append((f"picture to event, until {where}, at {each['fps']:.0f} frames/s: p50, p99", values))
+    for each in found["rates"]:
+        values = f"{each['rss_mb']:.0f} MB ({each['private_mb']:.0f} MB of it not of files)"
+        rows.append((f"memory (RSS) after {each['events']} visits at {each['fps']:.0f} frames/s", values))
+    rows += [
+        ("frames/s at full speed, a face in each; nobody", f"{found['fps_somebody']:.0f}; {found['fps_nobody']:.0f}"),
+        (
+            "processor time of one of these",
+            f"{1000 * found['cpu_somebody']:.1f}; {1000 * found['cpu_nobody']:.1f} ms",
+        ),
+        (f"nobody there, {IDLE_RATE:.0f} frames/s: share of a core", f"{100 * found['idle_cpu']:.1f} %"),
+        ("memory (RSS) then", f"{found['idle_rss_mb']:.0f} MB"),
+        (
+            f"written to disk in such an hour, extrapolated from {found['idle_seconds'] / 60:.1f} minutes",
+            f"{found['idle_written_per_hour'] / 1e6:.2f} MB",
+        ),
+        (
+            "cold start to READY, median, longest; processor time of it",
+            f"{found['cold_start']:.1f}, {found['cold_start_max']:.1f}; {found['cold_start_cpu']:.1f} s",
+        ),
+        ("kill -9 to READY again, RestartSec apart, median, longest", f"{found['restart']:.1f}, {found['restart_max']:.1f} s"),
+    ]
+    on = ", ".join(f"{name} {value}" if name != "cpu" else value for name, value in found["machine"].items())
+    turn = ", before which this went (chrt --fifo 1)" if found["first"] else ""
+    busy = f"load average {found['load']:.1f} with all else on the machine{turn}"
+    head = f"On {on}; {busy}:\n\n| | figure |\n| --- | --- |\n"
+    return head + "\n".join(f"| {name} | {value} |" for name, value in rows)
+
+
+if __name__ == "__main__":
+    main()
