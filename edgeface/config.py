@@ -118,6 +118,8 @@ class Mqtt(_Section, frozen=True):
     protocol: Annotated[str, Meta(pattern=r"^(5|3\.1\.1)\Z", description="5 or 3.1.1")] = "5"
     tls: Annotated[bool, Meta(description="encrypt, and verify the broker's certificate")] = False
     ca_file: Annotated[str, Meta(description="certificates to trust in place of the system's")] = ""
+    cert_file: Annotated[str, Meta(description="this device's own certificate, for a broker that asks for one")] = ""
+    key_file: Annotated[str, Meta(description="the private key of that certificate, without a passphrase")] = ""
     base: Annotated[Topic, Meta(description='start of every topic; "" is edgeface/<device id>')] = ""
     keepalive: Annotated[int, Meta(ge=5, le=3600, description="seconds")] = 20
     max_event_age: Annotated[Seconds, Meta(description="older events are dropped, not delivered late")] = 10.0
@@ -127,6 +129,12 @@ class Mqtt(_Section, frozen=True):
     images: Annotated[
         bool, Meta(description="send the face that caused an event as a picture; whoever reads topics sees it")
     ] = False
+
+    def __post_init__(self) -> None:
+        if bool(self.cert_file) != bool(self.key_file):
+            raise ValueError("cert_file and key_file go together: set both or neither")
+        if self.cert_file and not self.tls:
+            raise ValueError("cert_file is for TLS: set tls = true")
 
 
 class Commands(_Section, frozen=True):
@@ -220,6 +228,15 @@ def expand(path: str, setting: str) -> Path:
         return Path(path).expanduser()
     except RuntimeError as error:
         raise ConfigError(f"{setting} {path!r}: {error}") from None
+
+
+def secret_path(path: str, setting: str) -> Path:
+    """As ``expand``; a relative name is one of systemd's credentials, where there are any.
+
+    Raises:
+        ConfigError: as ``expand``.
+    """
+    return Path(os.environ.get("CREDENTIALS_DIRECTORY", "")) / expand(path, setting)
 
 
 def find(path: Path | None) -> Path | None:

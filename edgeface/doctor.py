@@ -1,7 +1,6 @@
 """Every precondition of the daemon, checked for real, one line each, with a cure."""
 
 import os
-import secrets
 import stat
 import sys
 import time
@@ -9,15 +8,14 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from queue import Empty, Queue
-from typing import Any
 
 import cv2
 import numpy as np
+from cryptography import x509
 
 from edgeface import build, cameras, config, mqtt, vault
 from edgeface.embedding import Embedder
-from edgeface.errors import BrokerError, CameraError, EdgefaceError
+from edgeface.errors import CameraError, EdgefaceError
 from edgeface.imaging import CHIP_SIZE
 from edgeface.modelcard import SHIPPED, load_card, read_network
 from edgeface.types import Frame
@@ -57,9 +55,7 @@ def examine(path: Path | None, model: Path = SHIPPED) -> Iterator[Check]:
         "camera", lambda: _camera(settings), "plug it in, set camera.source, join group video, or stop what else uses it"
     )
     if settings.mqtt.host:
-        yield _check(
-            "broker", lambda: _broker(settings), "start the broker, or mend host, port, username, password_file or ca_file"
-        )
+        yield _check("broker", lambda: _broker(settings), "start the broker, or mend [mqtt]")
     else:
         yield Check("broker", True, "none set: events are printed")
     yield _check("clock", lambda: _clock(model), "set the time, or wait for its synchronisation (timedatectl)")
@@ -105,8 +101,9 @@ def _gallery(settings: config.Config, model: Path) -> str:
 def _permissions(settings: config.Config) -> str:
     wrong = []
     ours = [path for path in (settings.gallery_path, settings.key_path, settings.audit_path) if path.exists()]
-    password = [mqtt.password_path(settings.mqtt)] if settings.mqtt.password_file else []
-    for path in (*ours, *password):
+    secrets = [mqtt.password_path(settings.mqtt)] if settings.mqtt.password_file else []
+    secrets += [path for name, path in mqtt.own_files(settings.mqtt).items() if name == "mqtt.key_file"]
+    for path in (*ours, *secrets):
         mode = stat.S_IMODE(path.stat().st_mode)
         if mode & 0o007 or (path in ours and mode & 0o077):
             wrong.append(f"{path} is {mode:04o}, chmod 0600")
@@ -117,7 +114,7 @@ def _permissions(settings: config.Config) -> str:
         wrong.append(f"{folder} cannot be written")
     if wrong:
         raise EdgefaceError("; ".join(wrong))
-    return "gallery, key, audit log and password are private"
+    return "gallery, keys, audit log and password are private"
 
 
 def _camera(settings: config.Config) -> str:
@@ -137,42 +134,21 @@ def _camera(settings: config.Config) -> str:
 
 
 def _broker(settings: config.Config) -> str:
-    """Connect under a name of our own, so as not to throw out a running daemon; publish, and receive it back."""
-    answers: Queue[str | BrokerError] = Queue()
-    topic = f"{settings.base}/doctor/{secrets.token_hex(4)}"
-    client = mqtt.new_client(settings.mqtt, "")
-
-    def on_connect(_client: Any, _data: Any, _flags: Any, reason: Any, _properties: Any) -> None:
-        if reason.is_failure:
-            answers.put(BrokerError(f"{mqtt.address(settings.mqtt)} refuses: {reason}"))
-        else:
-            client.subscribe(topic, qos=1)
-
-    def on_subscribe(*_: Any) -> None:
-        client.publish(topic, b"?", qos=1)
-
-    def on_message(*_: Any) -> None:
-        answers.put("")
-
-    client.on_connect, client.on_subscribe, client.on_message = on_connect, on_subscribe, on_message
+    """Connect, publish, and receive it back."""
     started = time.perf_counter()
-    try:
-        client.connect(settings.mqtt.host, mqtt.port(settings.mqtt))
-    except (OSError, ValueError) as error:
-        raise BrokerError(f"{mqtt.address(settings.mqtt)} cannot be reached: {error}") from None
-    client.loop_start()
-    try:
-        answer = answers.get(timeout=PATIENCE / 2)
-    except Empty:
-        raise BrokerError(
-            f"connected, but what is published under {settings.base}/ does not come back: access control?"
-        ) from None
-    finally:
-        client.disconnect()
-        client.loop_stop()
-    if isinstance(answer, BrokerError):
-        raise answer
-    return f"{mqtt.address(settings.mqtt)}: published and received in {1000 * (time.perf_counter() - started):.0f} ms"
+    with mqtt.Dialogue(settings) as broker:
+        broker.collect()
+    took = 1000 * (time.perf_counter() - started)
+    return f"{mqtt.address(settings.mqtt)}: published and received in {took:.0f} ms{_certificate(settings)}"
+
+
+def _certificate(settings: config.Config) -> str:
+    """Until when this device's certificate is good, if it has one."""
+    path = mqtt.own_files(settings.mqtt).get("mqtt.cert_file")
+    if path is None:
+        return ""
+    certificate = x509.load_pem_x509_certificate(path.read_bytes())
+    return f"; own certificate {certificate.subject.rfc4514_string()}, until {certificate.not_valid_after_utc:%Y-%m-%d}"
 
 
 def _clock(model: Path) -> str:

@@ -1,16 +1,14 @@
 """A subscriber: events of one device, or of all on the broker, as they come."""
 
 from collections.abc import Callable, Iterator
-from queue import Empty, Queue
 from typing import Any
 
 import msgspec
-import paho.mqtt.client as paho
 from msgspec import Struct
 
-from edgeface import mqtt
 from edgeface.config import Config
-from edgeface.errors import BrokerError, ConfigError
+from edgeface.errors import ConfigError
+from edgeface.mqtt import Dialogue
 
 
 class _Corrected(Struct, frozen=True):
@@ -45,47 +43,16 @@ def events(config: Config, *, every_device: bool = False, ready: Callable[[], No
     if not config.mqtt.host:
         raise ConfigError("no broker: set mqtt.host in the configuration, or use edgeface run, which prints events without one")
     topic = "edgeface/+/event" if every_device else f"{config.base}/event"
-    inbox: Queue[dict[str, Any] | BrokerError] = Queue()
-    client = mqtt.new_client(config.mqtt, "")
-
-    def on_connect(_client: paho.Client, _data: Any, _flags: Any, reason: Any, _properties: Any) -> None:
-        if reason.is_failure:
-            inbox.put(BrokerError(f"the broker at {mqtt.address(config.mqtt)} refuses: {reason}"))
-        else:
-            client.subscribe(topic, qos=1)
-
-    def on_subscribe(_client: paho.Client, _data: Any, _mid: int, reasons: Any, _properties: Any) -> None:
-        if reasons[0].is_failure:
-            inbox.put(BrokerError(f"the broker does not let this user read {topic}: {reasons[0]}"))
-        else:
-            ready()
-
-    def on_message(_client: paho.Client, _data: Any, message: paho.MQTTMessage) -> None:
-        try:
-            event = msgspec.json.decode(message.payload, type=dict)
-            msgspec.convert(event, _Event)
-            inbox.put(event)
-        except msgspec.MsgspecError:
-            return  # not ours
-
-    client.on_connect, client.on_subscribe, client.on_message = on_connect, on_subscribe, on_message
-    try:
-        client.connect(config.mqtt.host, mqtt.port(config.mqtt), config.mqtt.keepalive)
-    except (OSError, ValueError) as error:
-        raise BrokerError(f"the broker at {mqtt.address(config.mqtt)} cannot be reached: {error}") from None
-    client.loop_start()
-    try:
-        while True:
+    with Dialogue(config, reconnect=True) as broker:
+        broker.subscribe(topic)
+        ready()
+        for message in broker.messages():
             try:
-                item = inbox.get(timeout=0.5)
-            except Empty:
-                continue
-            if isinstance(item, BrokerError):
-                raise item
-            yield item
-    finally:
-        client.disconnect()
-        client.loop_stop()
+                event = msgspec.json.decode(message.payload, type=dict)
+                msgspec.convert(event, _Event)
+            except msgspec.MsgspecError:
+                continue  # not ours
+            yield event
 
 
 def describe(event: dict[str, Any]) -> str:

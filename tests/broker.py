@@ -38,10 +38,21 @@ def eventually(true, seconds=15.0):
 
 
 class Broker:
-    """One mosquitto on a port of its own that wants a password; ``tls`` is a folder that ``authority`` filled."""
+    """One mosquitto on a port of its own that wants a password; ``tls`` is a folder that ``authority`` filled.
 
-    def __init__(self, folder: Path, *, tls: Path | None = None, acl: str = "") -> None:
-        self.port, self.tls = free_port(), tls
+    With ``certificates`` it wants a client's certificate in place of a password, whose common name is the user.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        tls: Path | None = None,
+        acl: str = "",
+        certificates: bool = False,
+        persistence: bool = True,
+    ) -> None:
+        self.port, self.tls, self.certificates, self._persistence = free_port(), tls, certificates, persistence
         self.folder, self._acl, self._process = folder, acl, None
         self._listeners: list[Listener] = []
         folder.mkdir(parents=True, exist_ok=True)
@@ -56,17 +67,23 @@ class Broker:
             lines = [
                 f"listener {self.port} 127.0.0.1",
                 "allow_anonymous false",
-                f"password_file {users}",
-                # Subscriptions outlive a restart, so that a listener misses nothing however fast a publisher is back.
-                "persistence true",
-                f"persistence_location {self.folder}/",
-                "autosave_on_changes true",
-                "autosave_interval 1",
+                *([] if self.certificates else [f"password_file {users}"]),
             ]
+            if (
+                self._persistence
+            ):  # subscriptions outlive a restart: a listener misses nothing, however fast a publisher is back
+                lines += [
+                    "persistence true",
+                    f"persistence_location {self.folder}/",
+                    "autosave_on_changes true",
+                    "autosave_interval 1",
+                ]
             if os.geteuid() == 0:
                 lines.append("user root")
             if self.tls:
                 lines += [f"certfile {self.tls}/server.pem", f"keyfile {self.tls}/server.key"]
+            if self.certificates:
+                lines += [f"cafile {self.tls}/ca.pem", "require_certificate true", "use_identity_as_username true"]
             if self._acl:
                 (self.folder / "acl").write_text(self._acl)
                 lines.append(f"acl_file {self.folder}/acl")
@@ -137,7 +154,10 @@ class Listener:
         )
         self._client.username_pw_set(USER, PASSWORD)
         self._client.reconnect_delay_set(0.1, 0.2)  # type: ignore[arg-type]
-        if broker.tls:
+        if broker.tls and broker.certificates:
+            certificate(broker.tls, USER)
+            self._client.tls_set(str(broker.tls / "ca.pem"), str(broker.tls / f"{USER}.pem"), str(broker.tls / f"{USER}.key"))
+        elif broker.tls:
             self._client.tls_set(str(broker.tls / "ca.pem"))
         self._client.on_connect = lambda client, _data, flags, *_: flags.session_present or client.subscribe(topic, 1)
         self._client.on_subscribe = lambda *_: self._ready.set()
@@ -174,21 +194,31 @@ def decoded(payload: bytes) -> Any:
     return json.loads(payload) if payload.startswith(b"{") else payload.decode()
 
 
+def _openssl(folder: Path, *words: str) -> None:
+    subprocess.run([OPENSSL, *words], cwd=folder, check=True, capture_output=True, timeout=60)
+
+
+KEY = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "30")
+
+
 def authority(folder: Path) -> Path:
     """A folder with a certificate authority (ca.pem) and a certificate for 127.0.0.1 that it signed."""
     folder.mkdir()
-
-    def openssl(*words: str) -> None:
-        subprocess.run([OPENSSL, *words], cwd=folder, check=True, capture_output=True, timeout=60)
-
-    key = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "30")
-    openssl("req", "-x509", *key, "-keyout", "ca.key", "-out", "ca.pem", "-subj", f"/CN=CA of {folder.name}")
-    openssl(
-        *("req", "-x509", *key, "-keyout", "server.key", "-out", "server.pem", "-subj", "/CN=127.0.0.1"),
-        *("-CA", "ca.pem", "-CAkey", "ca.key", "-addext", "subjectAltName=IP:127.0.0.1"),
-        *("-addext", "basicConstraints=critical,CA:FALSE"),
-    )
+    _openssl(folder, "req", "-x509", *KEY, "-keyout", "ca.key", "-out", "ca.pem", "-subj", f"/CN=CA of {folder.name}")
+    certificate(folder, "127.0.0.1", "server", "-addext", "subjectAltName=IP:127.0.0.1")
     return folder
+
+
+def certificate(folder: Path, who: str, file: str = "", *more: str) -> dict[str, str]:
+    """Settings of [mqtt] with a certificate for ``who`` that the authority in this folder has signed."""
+    file = file or who
+    if not (folder / f"{file}.pem").exists():
+        _openssl(
+            *(folder, "req", "-x509", *KEY, "-keyout", f"{file}.key", "-out", f"{file}.pem", "-subj", f"/CN={who}"),
+            *("-CA", "ca.pem", "-CAkey", "ca.key", "-addext", "basicConstraints=critical,CA:FALSE", *more),
+        )
+    files = {"ca_file": "ca.pem", "cert_file": f"{file}.pem", "key_file": f"{file}.key"}
+    return {"tls": True} | {setting: str(folder / name) for setting, name in files.items()}
 
 
 @pytest.fixture

@@ -3,7 +3,7 @@ from broker import USER, Broker, broker, eventually, free_port, needs_broker
 from test_cli import Cli
 from theatre import running, settings
 
-from edgeface import clearing
+from edgeface import mqtt
 from edgeface.clearing import clear
 from edgeface.config import Config, Mqtt
 from edgeface.errors import BrokerError, ConfigError, EdgefaceError
@@ -19,7 +19,7 @@ KEPT = [
 
 @pytest.fixture(autouse=True)
 def eager(monkeypatch):
-    monkeypatch.setattr(clearing, "PATIENCE", 3.0)
+    monkeypatch.setattr(mqtt, "PATIENCE", 3.0)
 
 
 @pytest.fixture

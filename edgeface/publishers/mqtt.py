@@ -223,6 +223,7 @@ class MqttPublisher:
             self._in_flight.clear()
             self._question = None
             self._trim()
+        self._ended.set()
         client.disconnect()
         client.loop_stop()
         return reached
@@ -291,6 +292,8 @@ class MqttPublisher:
             self._complain(f"another client is on the broker with the device id {self._config.device.id!r}; each needs its own")
         elif self._client is not None and not self._closing.is_set():
             self._complain(f"lost the broker at {mqtt.address(self._settings)}: {reason}")
+        elif not self._ended.is_set() and not self._closing.is_set():
+            self._complain(mqtt.cut_short(self._settings, reason))
         self._ended.set()
 
     def _on_publish(self, _client: paho.Client, _data: Any, _number: int, reason: Any, _properties: Any) -> None:
