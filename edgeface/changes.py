@@ -1,9 +1,9 @@
 """The changes to the gallery that can be asked for on the command line and over MQTT, each with its line in the audit log."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 from edgeface.audit import Audit, Scalar
-from edgeface.enrolment import Enrolment, Report
+from edgeface.enrolment import Enrolment, Report, View
 from edgeface.errors import EdgefaceError
 from edgeface.gallery import Gallery
 from edgeface.types import Image, Person
@@ -29,6 +29,13 @@ def enroll(
         counts = {"images": len(report.accepted), "refused": len(report.refused)}
         audit.note("enroll", by=by, person=report.person.id, **counts, force=force)
     return report
+
+
+def enroll_views(audit: Audit, enrolment: Enrolment, name: str, views: Sequence[View], *, force: bool, by: By = None) -> Report:
+    """Enrol views that were judged already; as ``Enrolment.keep``."""
+    person = enrolment.keep(name, views)
+    audit.note("enroll", by=by, person=person.id, images=len(views), refused=0, force=force)
+    return Report(person, [view.label for view in views])
 
 
 def rename(audit: Audit, gallery: Gallery, reference: str, name: str, *, by: By = None) -> Person:

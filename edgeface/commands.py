@@ -4,7 +4,7 @@ import base64
 import binascii
 import logging
 import time
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Annotated, Any, Generic, TypeAlias, TypeVar
@@ -14,12 +14,13 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 
 from edgeface import changes, config
 from edgeface.audit import Audit
-from edgeface.enrolment import Enrolment, Sitting
+from edgeface.enrolment import Enrolment, Report
 from edgeface.errors import CameraError, EdgefaceError, ImageError
 from edgeface.gallery import Gallery
 from edgeface.imaging import decode_image, encode_jpeg, image_size
 from edgeface.interfaces import Publisher
 from edgeface.publishers.payloads import SCHEMA, Camera, Count, NamedPerson, Schema, Time, timestamp
+from edgeface.sitting import Sitting
 from edgeface.types import MAX_REQUEST_BYTES, Frame, Gap, Image, Request
 
 MAX_PIXELS = 16 * 10**6
@@ -244,23 +245,27 @@ class Commands:
 
     def _enroll(self, request: EnrollRequest) -> Struct | Work:
         if request.image is not None:
-            photo = _photo(request.image)
-            return self._enrolled(request, [("image", photo)])
+            images = [("image", _photo(request.image))]
+            return self._enrolled(
+                changes.enroll(self._audit, self._enrolment, request.name, images, force=request.force, by=changes.MQTT)
+            )
         if any(job.verb == "enroll" for job in self._jobs):
             raise EdgefaceError("somebody else is being enrolled now")
         return self._sit(request)
 
     def _sit(self, request: EnrollRequest) -> Work:
-        sitting = Sitting(self._enrolment, request.name, request.count, force=request.force)
-        moment = yield
-        deadline = moment.time + request.timeout
-        while not (sitting.look(moment) and sitting.complete) and moment.time < deadline:
-            moment = yield
-        sitting.end(request.timeout)
-        return self._enrolled(request, sitting.views)
+        sitting = Sitting(
+            self._enrolment, request.name, most=request.count, timeout=request.timeout, force=request.force, varied=False
+        )
+        while not sitting.complete:
+            sitting.look((yield))
+        return self._enrolled(
+            changes.enroll_views(
+                self._audit, self._enrolment, request.name, sitting.end(), force=request.force, by=changes.MQTT
+            )
+        )
 
-    def _enrolled(self, request: EnrollRequest, images: Sequence[tuple[str, Image]]) -> Enrolled:
-        report = changes.enroll(self._audit, self._enrolment, request.name, images, force=request.force, by=changes.MQTT)
+    def _enrolled(self, report: Report) -> Enrolled:
         if report.person is None:
             raise ImageError("nobody was enrolled: " + "; ".join(reason for _, reason in report.refused))
         refused = [Refused(path, reason) for path, reason in report.refused]

@@ -180,16 +180,21 @@ def frontality(landmarks: Landmarks) -> float:
     return float(np.clip(1.0 - 2.0 * abs(along - 0.5), 0.0, 1.0))
 
 
+def quality_parts(face: Face, chip: Image) -> dict[str, float]:
+    """What the fitness of a face is made of, each 0 to 1: size, sharpness, exposure, pose and confidence."""
+    return {
+        "size": min(1.0, eye_distance(face) / 40.0),
+        "sharpness": min(1.0, sharpness(chip) / 120.0),
+        "exposure": exposure(chip),
+        "pose": frontality(face.landmarks),
+        "confidence": face.score,
+    }
+
+
 def quality(face: Face, chip: Image) -> float:
-    """Fitness of a face for recognition, 0 to 1: the geometric mean of size, sharpness, exposure, pose and confidence."""
-    parts = (
-        min(1.0, eye_distance(face) / 40.0),
-        min(1.0, sharpness(chip) / 120.0),
-        exposure(chip),
-        frontality(face.landmarks),
-        face.score,
-    )
-    return float(np.prod(parts) ** (1.0 / len(parts)))
+    """Fitness of a face for recognition, 0 to 1: the geometric mean of its parts."""
+    parts = quality_parts(face, chip).values()
+    return float(np.prod(list(parts)) ** (1.0 / len(parts)))
 
 
 def crop(image: Image, box: Box, margin: float) -> Image:

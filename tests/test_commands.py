@@ -237,7 +237,7 @@ def test_an_enrolment_ends_with_its_time(desk):
     assert desk.ask("enroll", {"id": "b", "name": "Eve"})["error"] == "somebody else is being enrolled now"
     desk.pass_time(seconds=1.0)
     desk.pass_time(seconds=1.0)
-    assert refused(desk.wire.answers[-1]) == "no usable view within 2 s; the last hint was: no face was found"
+    assert refused(desk.wire.answers[-1]) == "no usable view within 2 s; last: nobody is there: stand before the camera"
     assert desk.ask("enroll", {"id": "c", "name": "Biden"}) is None
 
 

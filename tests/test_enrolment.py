@@ -1,5 +1,3 @@
-import time
-
 import cv2
 import numpy as np
 import pytest
@@ -8,29 +6,10 @@ from edgeface import build, detectors
 from edgeface.config import Config, Gallery
 from edgeface.embedding import Embedder
 from edgeface.enrolment import Enrolment, read_images
-from edgeface.errors import CameraError, GalleryError, ImageError
+from edgeface.errors import GalleryError, ImageError
 from edgeface.imaging import load_image
-from edgeface.types import Frame, Gap
 
 BLANK = np.full((480, 640, 3), 127, np.uint8)
-
-
-class Camera:
-    """Shows a script: pictures one second apart, and gaps."""
-
-    dropped = 0
-
-    def __init__(self, script):
-        self.script, self.shown = script, 0
-
-    def frames(self):
-        for number, item in enumerate(self.script):
-            self.shown += 1
-            moment = time.monotonic() + number
-            yield Frame(item, moment, moment) if isinstance(item, np.ndarray) else Gap(moment, moment, item)
-
-    def close(self):
-        pass
 
 
 @pytest.fixture(scope="module")
@@ -184,45 +163,3 @@ def test_a_name_that_is_none_is_refused_before_any_picture(enrolment, gallery, p
 def test_judging_says_what_is_wrong_with_a_view(enrolment):
     with pytest.raises(ImageError, match="no face"):
         enrolment.judge(BLANK, "Anna")
-
-
-# From a camera
-
-
-def test_views_of_a_camera_are_taken_until_there_are_enough(enrolment, portrait):
-    camera, told = Camera([None, BLANK, BLANK, portrait, portrait, portrait, portrait]), []
-    views = list(enrolment.capture(camera, "Anna", 2, 60.0, told.append))
-    assert [label for label, _ in views] == ["view 1", "view 2"]
-    assert camera.shown == 5
-    assert told == ["no frame yet", "no face was found", "view 1 of 2", "view 2 of 2"]
-    assert enrolment.enroll("Anna", views).person.templates == 1  # twice the same picture
-
-
-def test_views_are_half_a_second_apart(enrolment, portrait):
-    start = time.monotonic()
-
-    class Fast(Camera):
-        def frames(self):
-            for number in range(20):
-                yield Frame(portrait, start + number / 10, start + number / 10)
-
-    assert len(list(enrolment.capture(Fast([]), "Anna", 10, 60.0, lambda _: None))) in (4, 5)
-
-
-def test_a_camera_that_shows_nobody_gives_an_error_with_the_last_hint(enrolment):
-    with pytest.raises(CameraError, match="no face was found"):
-        list(enrolment.capture(Camera([BLANK] * 3), "Anna", 1, 60.0, lambda _: None))
-
-
-def test_a_camera_that_is_lost_is_told(enrolment):
-    told = []
-    with pytest.raises(CameraError, match="unplugged"):
-        list(enrolment.capture(Camera(["unplugged"] * 3), "Anna", 1, 60.0, told.append))
-    assert told == ["unplugged"]
-
-
-def test_a_camera_gets_no_longer_than_the_timeout(enrolment):
-    camera = Camera([None] * 1000)
-    with pytest.raises(CameraError):
-        list(enrolment.capture(camera, "Anna", 1, 0.0, lambda _: None))
-    assert camera.shown < 1000

@@ -19,12 +19,16 @@ def enroll(
         list[Path] | None, typer.Option(metavar="FILE", help="A photo in place of the camera; may be repeated.")
     ] = None,
     folder: Annotated[Path | None, typer.Option("--from", metavar="DIR", help="A folder of photos of this one person.")] = None,
-    count: Annotated[int, typer.Option(min=1, max=50, help="How many views to take from the camera.")] = 5,
+    count: Annotated[
+        int, typer.Option(min=1, max=20, help="Views to take from the camera at most; fewer if no more of them differ.")
+    ] = 9,
     timeout: Annotated[float, typer.Option(min=1, max=600, help="Seconds to wait for the camera's views.")] = 60.0,
     force: Annotated[bool, typer.Option("--force", help="Enrol a face though it is known under another name.")] = False,
     json: Json = False,
 ) -> None:
     """Enrol a person from the camera, or from photos that each show one face, large and sharp.
+
+    The camera's sitting says what to do, takes five to nine views that differ, and ends by itself.
 
     Another face counts only if it is a quarter as large at least: who is far behind does not spoil a photo.
 
@@ -35,6 +39,7 @@ def enroll(
     """
     from edgeface import cameras, changes
     from edgeface.enrolment import Enrolment, read_images
+    from edgeface.sitting import Sitting, sit
 
     with open_pipeline(context.obj) as (pipeline, gallery):
         enrolment = Enrolment(pipeline, gallery)
@@ -42,10 +47,11 @@ def enroll(
             photos = read_images([*(image or []), *([folder] if folder else [])])
             report = changes.enroll(audit(context), enrolment, name, photos, force=force)
         else:
+            sitting = Sitting(enrolment, name, most=count, timeout=timeout, force=force)
             camera = cameras.create(context.obj.config.camera)
             try:
-                views = enrolment.capture(camera, name, count, timeout, lambda hint: typer.echo(hint, err=True), force=force)
-                report = changes.enroll(audit(context), enrolment, name, views, force=force)
+                views = sit(sitting, camera, lambda guidance: typer.echo(guidance.text, err=True))
+                report = changes.enroll_views(audit(context), enrolment, name, views, force=force)
             finally:
                 camera.close()
     if json:
