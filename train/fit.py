@@ -34,6 +34,7 @@ from train.model import (
     identity_codes,
     set_weights,
 )
+from train.optimizer import ConvolutionMuon
 from train.verification import compare, tar_at_far
 from train.workers import Workers, join
 
@@ -62,7 +63,7 @@ class Recipe:
     ema: float = 0.998
     position_wise: float = 1.0
     cosine: float = 1.0
-    relational: float = 0.1
+    relational: float = 0.0
     margin: float = 0.1
     reconstruction: float = 0.2
     likeness: float = 0.1
@@ -93,7 +94,8 @@ class Autoencoder(tf.Module):  # type: ignore[misc]
         self.centres = tf.Variable(teacher_centres(data), name="centres")
         self.encoder, self.decoder = build_encoder(shape), build_decoder(shape)
         self.mean_encoder, self.mean_decoder = build_encoder(shape), build_decoder(shape)
-        self.optimizer = keras.optimizers.AdamW(recipe.peak_rate, weight_decay=recipe.weight_decay, global_clipnorm=5.0)
+        decay = recipe.weight_decay
+        self.optimizer = ConvolutionMuon(recipe.peak_rate, weight_decay=decay, adam_weight_decay=decay, global_clipnorm=5.0)
         self.variables_to_train = self.encoder.trainable_variables + self.decoder.trainable_variables
         self.variables_to_train += [self.centres]
         self.optimizer.build(self.variables_to_train)

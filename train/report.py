@@ -42,9 +42,9 @@ PART_NAMES = {
     "reconstruction": "reconstruction alone",
     "cosine": "+ distillation of the teacher's embedding",
     "position_wise": "+ distillation by position",
-    "relational": "+ the relations within a batch",
     "margin": "+ identity labels",
     "likeness": "+ the likeness of rebuilt faces",
+    "relational": "+ the relations within a batch",
 }
 
 

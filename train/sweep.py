@@ -39,8 +39,11 @@ SIDE = article.SIDE
 SHAPE = Shape(widths=(16, 24, 48, 96), blocks=(0, 1, 1, 1), neck=64)
 """Of the networks that tell what each part of the loss gives."""
 
-PARTS = ("reconstruction", "cosine", "position_wise", "relational", "margin", "likeness")
+PARTS = ("reconstruction", "cosine", "position_wise", "margin", "likeness", "relational")
 """The parts of ``fit``'s loss, in the order in which they are added."""
+
+RELATIONAL = 0.1
+"""Weight of the last of them, which ``fit`` does not use."""
 
 EIGENFACES = "eigenfaces"
 ENCODERS = ("dense", EIGENFACES, *(name for name in encoders.KINDS if name != "dense"))
@@ -194,8 +197,8 @@ class Sweep:
     def _loss(self, count: int) -> dict[str, Any]:
         """A small network of our kind, trained by the first ``count`` parts of the loss."""
         budget, run = self._budget, self._out / f"loss-{count}"
-        without: dict[str, Any] = dict.fromkeys(PARTS[count:], 0.0)
-        recipe = Recipe(faces=budget.fit_faces, batch=budget.fit_batch, **without)
+        weights: dict[str, Any] = {"relational": RELATIONAL} | dict.fromkeys(PARTS[count:], 0.0)
+        recipe = Recipe(faces=budget.fit_faces, batch=budget.fit_batch, **weights)
         handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
         try:
             fit(self._folders, run, recipe, shape=SHAPE)
@@ -207,8 +210,11 @@ class Sweep:
             raise KeyboardInterrupt  # fit saved its state and returned
         vectors = _identities(load_weights(run / "weights.npz"), self._trial.chips)
         validation = {name.removeprefix("validation_"): value for name, value in last.items() if "validation" in name}
-        weights = {part: getattr(recipe, part) for part in PARTS[:count]}
-        return {"weights": weights, **validation, **self._verified(f"loss-{count}", self._trial.scores(vectors, vectors))}
+        return {
+            "weights": {part: getattr(recipe, part) for part in PARTS[:count]},
+            **validation,
+            **self._verified(f"loss-{count}", self._trial.scores(vectors, vectors)),
+        }
 
     def _shipped(self, embedder: Embedder) -> None:
         """A network of ours, as the device runs it; done again where it is another than the last time."""
