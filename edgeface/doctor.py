@@ -1,13 +1,17 @@
 """Every precondition of the daemon, checked for real, one line each, with a cure."""
 
 import os
+import sqlite3
 import stat
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cached_property
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import cv2
 import numpy as np
@@ -15,9 +19,11 @@ from cryptography import x509
 
 from edgeface import build, cameras, config, mqtt, vault
 from edgeface.embedding import Embedder
-from edgeface.errors import CameraError, EdgefaceError
+from edgeface.errors import CameraError, ConfigError, EdgefaceError, GalleryError
+from edgeface.gallery import Gallery
 from edgeface.imaging import CHIP_SIZE
 from edgeface.modelcard import SHIPPED, load_card, read_network
+from edgeface.sqlite import snapshot
 from edgeface.types import Frame
 
 PATIENCE = 10.0
@@ -25,53 +31,55 @@ PATIENCE = 10.0
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """What one check found; ``cure`` is empty when all is well."""
+    """What one check found; ``cure``, and ``see`` where it is explained, are empty when all is well."""
 
     name: str
     ok: bool
     found: str
     cure: str = ""
+    see: str = ""
 
 
-def examine(path: Path | None, model: Path = SHIPPED) -> Iterator[Check]:
-    """Run every check, in the order in which the daemon would stumble."""
-    yield _check(
-        "runtime", lambda: _runtime(model), "reinstall edgeface; numpy 2 needs ai-edge-litert in place of tflite-runtime"
-    )
-    yield _check("model", lambda: _model(model), "reinstall edgeface, or put back the model's own files")
+class _Subject:
+    """What is examined; settings that cannot be read fail every check that needs them."""
+
+    def __init__(self, path: Path | None, model: Path) -> None:
+        self.path, self.model = path, model
+
+    @cached_property
+    def settings(self) -> config.Config:
+        return config.load(self.path)
+
+
+def examine(path: Path | None, model: Path = SHIPPED, only: Collection[str] = ()) -> Iterator[Check]:
+    """Run every check, or those in ``only``, in the order in which the daemon would stumble; wrong settings are the last.
+
+    Raises:
+        ConfigError: there is no check of such a name.
+    """
+    if unknown := set(only) - set(CHECKS):
+        raise ConfigError(f"there is no check {', '.join(sorted(unknown))}, but {', '.join(CHECKS)}")
+    subject = _Subject(path, model)
+    for name, (look, cure) in CHECKS.items():
+        if not only or name in only:
+            check = _check(name, look, subject, cure)
+            yield check
+            if name == "config" and not check.ok:
+                return
+
+
+def _check(name: str, look: Callable[[_Subject], str], subject: _Subject, cure: str) -> Check:
+    see = f"docs/troubleshooting.md#{name}"
     try:
-        settings = config.load(path)
+        return Check(name, True, look(subject))
     except EdgefaceError as error:
-        yield Check("config", False, str(error), "mend the file; edgeface config default prints one that works")
-        return
-    yield Check("config", True, str(config.find(path) or "built-in defaults"))
-    yield _check(
-        "gallery",
-        lambda: _gallery(settings, model),
-        "set gallery.path to a folder that this user may write, put its key back, or enrol anew",
-    )
-    yield _check("permissions", lambda: _permissions(settings), "chmod as the line says: these files are for one user alone")
-    yield _check(
-        "camera", lambda: _camera(settings), "plug it in, set camera.source, join group video, or stop what else uses it"
-    )
-    if settings.mqtt.host:
-        yield _check("broker", lambda: _broker(settings), "start the broker, or mend [mqtt]")
-    else:
-        yield Check("broker", True, "none set: events are printed")
-    yield _check("clock", lambda: _clock(model), "set the time, or wait for its synchronisation (timedatectl)")
-
-
-def _check(name: str, look: Callable[[], str], cure: str) -> Check:
-    try:
-        return Check(name, True, look())
-    except EdgefaceError as error:
-        return Check(name, False, str(error), cure)
+        return Check(name, False, str(error), cure, see)
     except OSError as error:
-        return Check(name, False, f"{error.filename or ''} {error.strerror or error}".strip(), cure)
+        return Check(name, False, f"{error.filename or ''} {error.strerror or error}".strip(), cure, see)
 
 
-def _runtime(model: Path) -> str:
-    embedder = Embedder(model)
+def _runtime(subject: _Subject) -> str:
+    embedder = Embedder(subject.model)
     chip = np.full((CHIP_SIZE, CHIP_SIZE, 3), 128, np.uint8)
     embedder.embed(chip)
     started = time.perf_counter()
@@ -81,25 +89,42 @@ def _runtime(model: Path) -> str:
     return f"Python {version}, {embedder.runtime}, numpy {np.__version__}, OpenCV {cv2.__version__}; {took:.1f} ms a face"
 
 
-def _model(model: Path) -> str:
-    card = load_card(model)
+def _model(subject: _Subject) -> str:
+    card = load_card(subject.model)
     for network in (card.encoder, card.decoder):
-        read_network(model, network)
+        read_network(subject.model, network)
     return f"{card.name}, {card.digest[:19]}…, {card.encoder.bytes / 1e6:.1f} MB"
 
 
-def _gallery(settings: config.Config, model: Path) -> str:
-    gallery = build.gallery(settings, load_card(model))
-    try:
-        templates = gallery.templates()
-        key = vault.credential_path() or settings.key_path
-        return f"{settings.gallery_path}: {len(templates.people)} people, {len(templates.vectors)} templates; key {key}"
-    finally:
-        gallery.close()
+def _config(subject: _Subject) -> str:
+    _ = subject.settings
+    return str(config.find(subject.path) or "built-in defaults")
 
 
-def _permissions(settings: config.Config) -> str:
-    wrong = []
+def _gallery(subject: _Subject) -> str:
+    """Open a copy: a newer version may write a newer format, and who only looks must not."""
+    settings, card = subject.settings, load_card(subject.model)
+    place = settings.gallery_path
+    key = vault.credential_path() or settings.key_path
+    if not place.exists():
+        build.gallery(settings, card).close()
+        return f"{place}: new, nobody is enrolled; key {key}"
+    with TemporaryDirectory(prefix="edgeface-") as folder:
+        copied = Path(folder) / place.name
+        try:
+            snapshot(place, copied)
+        except (OSError, ValueError, sqlite3.Error) as error:
+            raise GalleryError(f"{place}: not a gallery, or damaged ({getattr(error, 'strerror', None) or error})") from None
+        try:
+            with closing(Gallery(copied, card.digest, card.identity, settings.key_path)) as gallery:
+                templates = gallery.templates()
+        except GalleryError as error:
+            raise GalleryError(str(error).replace(str(copied), str(place))) from None
+    return f"{place}: {len(templates.people)} people, {len(templates.vectors)} templates; key {key}"
+
+
+def _permissions(subject: _Subject) -> str:
+    settings, wrong = subject.settings, []
     ours = [path for path in (settings.gallery_path, settings.key_path, settings.audit_path) if path.exists()]
     secrets = [mqtt.password_path(settings.mqtt)] if settings.mqtt.password_file else []
     secrets += [path for name, path in mqtt.own_files(settings.mqtt).items() if name == "mqtt.key_file"]
@@ -117,7 +142,8 @@ def _permissions(settings: config.Config) -> str:
     return "gallery, keys, audit log and password are private"
 
 
-def _camera(settings: config.Config) -> str:
+def _camera(subject: _Subject) -> str:
+    settings = subject.settings
     camera = cameras.create(settings.camera)
     deadline, reason = time.monotonic() + PATIENCE, "no frame"
     try:
@@ -133,8 +159,11 @@ def _camera(settings: config.Config) -> str:
         camera.close()
 
 
-def _broker(settings: config.Config) -> str:
+def _broker(subject: _Subject) -> str:
     """Connect, publish, and receive it back."""
+    settings = subject.settings
+    if not settings.mqtt.host:
+        return "none set: events are printed"
     started = time.perf_counter()
     with mqtt.Dialogue(settings) as broker:
         broker.collect()
@@ -151,12 +180,25 @@ def _certificate(settings: config.Config) -> str:
     return f"; own certificate {certificate.subject.rfc4514_string()}, until {certificate.not_valid_after_utc:%Y-%m-%d}"
 
 
-def _clock(model: Path) -> str:
+def _clock(subject: _Subject) -> str:
     now = datetime.now().astimezone()
-    made = str(load_card(model).training.get("date", ""))
+    made = str(load_card(subject.model).training.get("date", ""))
     if now.date().isoformat() < made:
         raise EdgefaceError(f"it says {now:%Y-%m-%d}, before this network was made ({made})")
     timesync = Path("/run/systemd/timesync")
     if timesync.is_dir() and not (timesync / "synchronized").exists():
         raise EdgefaceError(f"{now:%Y-%m-%d %H:%M:%S}, not yet synchronised")
     return f"{now:%Y-%m-%d %H:%M:%S %Z}"
+
+
+CHECKS: dict[str, tuple[Callable[[_Subject], str], str]] = {
+    "runtime": (_runtime, "reinstall edgeface; numpy 2 needs ai-edge-litert in place of tflite-runtime"),
+    "model": (_model, "reinstall edgeface, or put back the model's own files"),
+    "config": (_config, "mend the file; edgeface config default prints one that works"),
+    "gallery": (_gallery, "set gallery.path to a folder that this user may write, put its key back, or enrol anew"),
+    "permissions": (_permissions, "chmod as the line says: these files are for one user alone"),
+    "camera": (_camera, "plug it in, set camera.source, join group video, or stop what else uses it"),
+    "broker": (_broker, "start the broker, or mend [mqtt]"),
+    "clock": (_clock, "set the time, or wait for its synchronisation (timedatectl)"),
+}
+"""Each check, in the order in which the daemon would stumble, and what cures a fault; docs/troubleshooting.md explains them."""

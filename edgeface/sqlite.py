@@ -4,6 +4,7 @@ import errno
 import logging
 import os
 import sqlite3
+from contextlib import closing
 from pathlib import Path
 from urllib.parse import quote
 
@@ -32,3 +33,15 @@ def connect(path: Path) -> sqlite3.Connection:
         how = "mode=ro" if left.exists() and left.stat().st_size else "immutable=1"
         return sqlite3.connect(f"file:{quote(str(path))}?{how}", uri=True, timeout=PATIENCE, isolation_level=None)
     return sqlite3.connect(path, timeout=PATIENCE, isolation_level=None)
+
+
+def snapshot(path: Path, copy: Path) -> None:
+    """Write what the file ``path`` holds now to the new file ``copy``, for its owner alone, while others may write to it.
+
+    Raises:
+        OSError: one of them cannot be opened.
+        sqlite3.Error: it is no database, or the copy cannot be written.
+    """
+    os.close(os.open(path, os.O_RDONLY))
+    with closing(connect(copy)) as target, closing(connect(path)) as source:
+        source.backup(target)

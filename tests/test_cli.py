@@ -5,10 +5,11 @@ import re
 import shutil
 import signal
 import socket
+import sqlite3
 import stat
 import subprocess
 import sys
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path
 from queue import Queue
 from threading import Thread
@@ -18,13 +19,15 @@ import cv2
 import numpy as np
 import pytest
 from broker import USER, Broker, authority, broker, eventually, free_port, needs_broker, needs_openssl
+from test_database import plain_gallery
 from typer.main import get_command
 from typer.testing import CliRunner
 
 from edgeface import config
 from edgeface.cli import app
 from edgeface.control import ControlServer
-from edgeface.modelcard import SHIPPED
+from edgeface.doctor import CHECKS
+from edgeface.modelcard import SHIPPED, load_card
 
 __all__ = ["broker"]
 ROOT = Path(__file__).parent.parent
@@ -811,6 +814,35 @@ def test_the_doctor_says_fail_and_how_to_mend_it(cli):
     lines = cli("doctor", code=1).stdout.splitlines()  # the default camera is not there
     at = next(number for number, line in enumerate(lines) if line.startswith("FAIL  camera"))
     assert "-> " in lines[at + 1]
+
+
+def test_the_doctor_checks_what_it_is_asked_to(cli):
+    cli.file.write_text("[device]\nidd = 1\n")
+    assert [check["name"] for check in cli.json("doctor", "--only", "model,runtime")["checks"]] == ["runtime", "model"]
+    (check,) = cli.json("doctor", "--only", "gallery", code=1)["checks"]
+    assert "idd" in check["found"]
+    assert "there is no check lungs" in cli("doctor", "--only", "model,lungs", code=2).stderr
+
+
+def test_the_doctor_leaves_a_gallery_of_an_older_format_as_it_is(cli):
+    cli("people", "list")
+    cli.gallery.unlink()
+    with closing(plain_gallery(cli.gallery, {}, load_card(SHIPPED).digest)):
+        pass
+    cli.gallery.chmod(0o600)
+    before = cli.gallery.read_bytes()
+    (check,) = cli.json("doctor", "--only", "gallery")["checks"]
+    assert "0 people" in check["found"]
+    with closing(sqlite3.connect(cli.gallery)) as older:
+        assert older.execute("PRAGMA user_version").fetchone() == (1,)
+    assert cli.gallery.read_bytes() == before
+
+
+def test_every_check_of_the_doctor_is_explained(cli):
+    headings = re.findall(r"^## (\w+)$", (ROOT / "docs/troubleshooting.md").read_text(), re.M)
+    assert headings[: len(CHECKS)] == list(CHECKS)
+    told = cli("doctor", code=1).stdout  # the default camera is not there
+    assert "see docs/troubleshooting.md#camera" in told
 
 
 def test_the_doctor_names_a_damaged_network(cli, tmp_path):

@@ -90,17 +90,21 @@ def listen(
 
 
 @app.command()
-def doctor(context: typer.Context, json: Json = False) -> None:
+def doctor(
+    context: typer.Context,
+    only: Annotated[str, typer.Option(metavar="CHECK,...", help="These checks alone, such as runtime,model,gallery.")] = "",
+    json: Json = False,
+) -> None:
     """Check everything that the daemon needs, one line each, with a cure for what is wrong."""
     from edgeface.doctor import examine
 
     checks = []
-    for check in examine(context.obj.file, context.obj.model):
+    for check in examine(context.obj.file, context.obj.model, [name for name in only.split(",") if name]):
         checks.append(check)
         if not json:
             typer.echo(f"{'ok  ' if check.ok else 'FAIL'}  {check.name:<11}  {check.found}")
             if check.cure:
-                typer.echo(f"      {'':<11}  -> {check.cure}")
+                typer.echo(f"      {'':<11}  -> {check.cure}; see {check.see}")
     if json:
         print_json({"checks": [asdict(check) for check in checks]})
     if not all(check.ok for check in checks):
