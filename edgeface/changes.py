@@ -35,7 +35,7 @@ def enroll_views(audit: Audit, enrolment: Enrolment, name: str, views: Sequence[
     """Enrol views that were judged already; as ``Enrolment.keep``."""
     person = enrolment.keep(name, views)
     audit.note("enroll", by=by, person=person.id, images=len(views), refused=0, force=force)
-    return Report(person, [view.label for view in views])
+    return Report(person, [view.label for view in views], views=list(views))
 
 
 def rename(audit: Audit, gallery: Gallery, reference: str, name: str, *, by: By = None) -> Person:
@@ -53,4 +53,11 @@ def forget(audit: Audit, gallery: Gallery, reference: str, *, by: By = None) -> 
     finally:
         done = all(other.id != person.id for other in gallery.people())
         audit.note("forget", by=by, person=person.id, done=done)
+    return person
+
+
+def drop(audit: Audit, gallery: Gallery, template: str, *, by: By = None) -> Person:
+    """As ``Gallery.drop``."""
+    person = gallery.drop(template)
+    audit.note("drop", by=by, person=person.id, template=template)
     return person

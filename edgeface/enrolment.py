@@ -2,8 +2,9 @@
 
 import os
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -25,6 +26,28 @@ class View:
     vector: Vector
 
 
+@dataclass(frozen=True, slots=True)
+class Assessment:
+    """What an enrolment came to. ``nearest`` is the other person who is most alike, with their ``score`` and the ``margin``.
+
+    ``weakest`` is the view that the others bear out least, with its ``weakest_score``. ``metres`` is from how far the person
+    is recognised: half of the views are, shrunk to ``pixels`` between the eyes; ``None`` if not even near, or if there are too
+    few views to try.
+    """
+
+    templates: int
+    threshold: float
+    nearest: str | None = None
+    score: float | None = None
+    margin: float | None = None
+    weakest: str | None = None
+    weakest_score: float | None = None
+    pixels: float | None = None
+    metres: float | None = None
+    told: str = ""
+    advice: list[str] = field(default_factory=list)
+
+
 @dataclass(slots=True)
 class Report:
     """What became of each image: ``refused`` holds (path or label, reason)."""
@@ -32,6 +55,19 @@ class Report:
     person: Person | None = None
     accepted: list[str] = field(default_factory=list)
     refused: list[tuple[str, str]] = field(default_factory=list)
+    views: list[View] = field(default_factory=list)
+    assessment: Assessment | None = None
+
+    def payload(self, name: str) -> dict[str, Any]:
+        """All of it for a program; ``name`` is who was to be enrolled."""
+        return {
+            "id": self.person.id if self.person else None,
+            "name": self.person.name if self.person else name,
+            "templates": self.person.templates if self.person else 0,
+            "accepted": self.accepted,
+            "refused": [{"path": path, "reason": reason} for path, reason in self.refused],
+            "assessment": asdict(self.assessment) if self.assessment else None,
+        }
 
 
 class Enrolment:
@@ -99,17 +135,17 @@ class Enrolment:
         Raises:
             GalleryError: the name is not usable, or the gallery cannot be written.
         """
-        name, report, views = clean_name(name), Report(), []
+        name, report = clean_name(name), Report()
         for label, image in images:
             try:
                 if isinstance(image, EdgefaceError):
                     raise image
-                views.append(self.judged(label, image, name, force=force))
+                report.views.append(self.judged(label, image, name, force=force))
                 report.accepted.append(label)
             except ImageError as error:
                 report.refused.append((label, str(error).removeprefix(f"{label}: ")))
-        if views:
-            report.person = self.keep(name, views)
+        if report.views:
+            report.person = self.keep(name, report.views)
         return report
 
     def keep(self, name: str, views: Sequence[View]) -> Person:

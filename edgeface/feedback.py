@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from edgeface import config
 from edgeface.errors import ConfigError, GalleryError
 from edgeface.gallery import Gallery, Templates
-from edgeface.matching import Matcher
+from edgeface.matching import Matcher, likeness
 from edgeface.modelcard import ModelCard
 from edgeface.types import Person, Vector
 
@@ -105,8 +105,6 @@ def _locks_out(own: NDArray[np.float32], negative: Vector, margin: float) -> boo
         return False
     refused = 0
     for number, template in enumerate(own):
-        others = np.delete(own, number, axis=0)
-        centre = others.sum(axis=0)
-        score = (float((others @ template).max()) + float(centre @ template) / max(float(np.linalg.norm(centre)), 1e-9)) / 2
+        score = likeness(np.delete(own, number, axis=0), template)
         refused += score - float(negative @ template) < margin
     return refused > len(own) / 2

@@ -8,6 +8,7 @@ import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from hashlib import blake2s
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -175,6 +176,24 @@ class Gallery:
             )
         return person
 
+    def drop(self, template: str) -> Person:
+        """Erase one template, by its ``template_id``; the person who has one less then.
+
+        Raises:
+            GalleryError: there is no such template, it is the person's only one, or the change cannot be written.
+        """
+        with self._change():
+            rows = self._database.templates("template")
+            row = next((row for row in rows if template_id(self._vector(row.record.vector)) == template.strip()), None)
+            if row is None:
+                raise GalleryError(f"there is no template {template!r}; edgeface gallery check tells them")
+            if sum(other.owner == row.owner for other in rows) == 1:
+                raise GalleryError(f"{template} is the only template: edgeface people forget {row.owner}")
+            self._database.execute("DELETE FROM templates WHERE id = ?", (row.row,))
+        with self._database.errors():
+            self._database.wipe_log()
+        return self.find(row.owner)
+
     def learn(self, event: KeptEvent, person_id: str, verdict: Verdict, *, keep: bool) -> None:
         """Write a verdict about an event down: the person does look like it ("confirmed") or does not ("rejected").
 
@@ -291,6 +310,11 @@ class Gallery:
 
 def _exported(record: TemplateRecord) -> _Template:
     return _Template(base64.b64encode(record.vector).decode(), record.quality)
+
+
+def template_id(vector: Vector) -> str:
+    """Eight digits that tell a template from others, and nothing of the face."""
+    return blake2s(np.asarray(vector, "<f4").tobytes(), digest_size=4).hexdigest()
 
 
 def clean_name(name: str) -> str:

@@ -1,11 +1,19 @@
 """The open-set decision: whose face it is, if anybody's."""
 
 import numpy as np
+from numpy.typing import NDArray
 
 from edgeface import config
 from edgeface.gallery import Templates
 from edgeface.modelcard import ModelCard
 from edgeface.types import Decision, Match, Vector
+
+
+def likeness(templates: NDArray[np.float32], probe: Vector) -> float:
+    """The score of one person: ``templates`` are all of theirs, shape (n, dimensions)."""
+    centre = templates.sum(axis=0)
+    nearest = float((templates @ probe).max())
+    return (nearest + float(centre @ probe) / max(float(np.linalg.norm(centre)), 1e-9)) / 2
 
 
 class Matcher:
@@ -38,9 +46,7 @@ class Matcher:
         """Decide about one view's unit vector or the mean of several views', shape (dimensions,)."""
         if not len(self._vectors):
             return Match(Decision.REJECT, None, None, 0.0, self.accept, 0.0, 0.0)
-        nearest = np.full(len(self._people), -1.0, np.float32)
-        np.maximum.at(nearest, self._owners, self._vectors @ probe)
-        scores = (nearest + self._centres @ probe) / 2
+        scores = self.scores(probe)
         rivals = np.full(len(self._people), -1.0, np.float32)
         if len(self._negatives):
             np.maximum.at(rivals, self._not_owners, self._negatives @ probe)
@@ -56,3 +62,9 @@ class Matcher:
             decision = Decision.REJECT
         person = self._people[best]
         return Match(decision, person.id, person.name, score, self.accept, margin, self._probability(score))
+
+    def scores(self, probe: Vector) -> NDArray[np.float32]:
+        """The score of everybody, in the order of the templates' people."""
+        nearest = np.full(len(self._people), -1.0, np.float32)
+        np.maximum.at(nearest, self._owners, self._vectors @ probe)
+        return np.asarray((nearest + self._centres @ probe) / 2, np.float32)

@@ -1,7 +1,7 @@
 """Enrolment."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -20,7 +20,8 @@ def enroll(
     ] = None,
     folder: Annotated[Path | None, typer.Option("--from", metavar="DIR", help="A folder of photos of this one person.")] = None,
     count: Annotated[
-        int, typer.Option(min=1, max=20, help="Views to take from the camera at most; fewer if no more of them differ.")
+        int,
+        typer.Option(min=1, max=20, help="Views to take from the camera at most; fewer if no more of them differ."),
     ] = 9,
     timeout: Annotated[float, typer.Option(min=1, max=600, help="Seconds to wait for the camera's views.")] = 60.0,
     force: Annotated[bool, typer.Option("--force", help="Enrol a face though it is known under another name.")] = False,
@@ -28,46 +29,68 @@ def enroll(
 ) -> None:
     """Enrol a person from the camera, or from photos that each show one face, large and sharp.
 
-    The camera's sitting says what to do, takes five to nine views that differ, and ends by itself.
+    The camera's sitting says what to do, takes five to nine views that differ, and ends by itself; Ctrl-C leaves nothing.
+    Then it says how the person stands: who is most alike, the weakest view, and from how far they will be recognised.
 
     Another face counts only if it is a quarter as large at least: who is far behind does not spoil a photo.
 
     \b
     Examples: edgeface enroll Anna
               edgeface enroll Anna --image anna1.jpg --image anna2.jpg
-              edgeface enroll Anna --from photos/anna
+              edgeface enroll Anna --from photos/anna --json | jq .assessment
     """
+    try:
+        report = _enroll(context, name, [*(image or []), *([folder] if folder else [])], count, timeout, force)
+    except KeyboardInterrupt:
+        typer.echo("edgeface: cancelled, nothing was kept", err=True)
+        raise typer.Exit(130) from None
+    print_json(report) if json else _tell(report)
+    if report["id"] is None:
+        raise EdgefaceError(f"{name} was not enrolled: no image was accepted")
+
+
+def _enroll(context: typer.Context, name: str, photos: list[Path], count: int, timeout: float, force: bool) -> dict[str, Any]:
+    """From photos, or from the camera if there are none."""
     from edgeface import cameras, changes
+    from edgeface.cli.live import guiding
     from edgeface.enrolment import Enrolment, read_images
     from edgeface.sitting import Sitting, sit
+    from edgeface.standing import assess
 
+    settings = context.obj.config
     with open_pipeline(context.obj) as (pipeline, gallery):
         enrolment = Enrolment(pipeline, gallery)
-        if image or folder:
-            photos = read_images([*(image or []), *([folder] if folder else [])])
-            report = changes.enroll(audit(context), enrolment, name, photos, force=force)
+        if photos:
+            report = changes.enroll(audit(context), enrolment, name, read_images(photos), force=force)
         else:
             sitting = Sitting(enrolment, name, most=count, timeout=timeout, force=force)
-            camera = cameras.create(context.obj.config.camera)
+            camera = cameras.create(settings.camera)
             try:
-                views = sit(sitting, camera, lambda guidance: typer.echo(guidance.text, err=True))
+                with guiding() as tell:
+                    views = sit(sitting, camera, lambda told: tell(told.text, told.taken, told.least, told.most))
                 report = changes.enroll_views(audit(context), enrolment, name, views, force=force)
             finally:
                 camera.close()
-    if json:
-        print_json(
-            {
-                "id": report.person.id if report.person else None,
-                "name": report.person.name if report.person else name,
-                "accepted": report.accepted,
-                "refused": [{"path": path, "reason": reason} for path, reason in report.refused],
-            }
-        )
-    else:
-        for path, reason in report.refused:
-            typer.echo(f"{path}: {reason}", err=True)
         if report.person:
-            accepted, templates = counted(len(report.accepted), "image"), counted(report.person.templates, "template")
-            typer.echo(f"{report.person.name}: {accepted} enrolled, {templates} in all")
-    if report.person is None:
-        raise EdgefaceError(f"{name} was not enrolled: no image was accepted")
+            report.assessment = assess(pipeline, settings, report.person, report.views)
+    return report.payload(name)
+
+
+def _tell(report: dict[str, Any]) -> None:
+    for refused in report["refused"]:
+        typer.echo(f"{refused['path']}: {refused['reason']}", err=True)
+    if report["id"] is None:
+        return
+    accepted, templates = counted(len(report["accepted"]), "image"), counted(report["templates"], "template")
+    typer.echo(f"{report['name']}: {accepted} enrolled, {templates} in all")
+    stands = report["assessment"]
+    if stands["nearest"] is not None:
+        ahead = "" if stands["margin"] is None else f", {stands['margin']:.2f} behind"
+        typer.echo(
+            f"  most alike: {stands['nearest']}, score {stands['score']:.2f} of the {stands['threshold']:.2f} that count{ahead}"
+        )
+    if stands["weakest"] is not None:
+        typer.echo(f"  weakest: {stands['weakest']}, score {stands['weakest_score']:.2f} with the others")
+    typer.echo(f"  {stands['told']}")
+    for advice in stands["advice"]:
+        typer.echo(f"  -> {advice}")

@@ -1,0 +1,56 @@
+"""edgeface gallery."""
+
+from dataclasses import asdict
+from typing import Annotated, Any
+
+import typer
+
+from edgeface.cli.common import Json, audit, counted, open_gallery, print_json
+from edgeface.modelcard import load_card
+
+app = typer.Typer(no_args_is_help=True, help="The templates: check them for look-alikes and weak ones, drop one.")
+
+
+@app.command()
+def check(context: typer.Context, json: Json = False) -> None:
+    """Look for what makes people be mistaken or missed, with the command that cures each; exits with 1 if there is any.
+
+    Look-alikes are two people of whom one passes for the other. A mislabelled template is nearer to another person than to
+    its own, a weak one is hardly like the others of its person.
+
+    \b
+    Examples: edgeface gallery check
+              edgeface gallery check --json | jq -r '.findings[].cure'
+    """
+    from edgeface.check import check as examine
+    from edgeface.matching import Matcher
+
+    with open_gallery(context) as gallery:
+        templates: Any = gallery.templates()
+    findings = examine(templates, Matcher(templates, load_card(context.obj.model), context.obj.config.matching))
+    if json:
+        print_json({"people": len(templates.people), "findings": [asdict(finding) for finding in findings]})
+    for finding in [] if json else findings:
+        typer.echo(f"{finding.kind:<11}  {finding.found}")
+        typer.echo(f"{'':<11}  -> {finding.cure}")
+    if findings:
+        raise typer.Exit(1)
+    if not json:
+        typer.echo(f"{len(templates.people)} enrolled, nothing to mend")
+
+
+@app.command()
+def drop(
+    context: typer.Context,
+    template: Annotated[str, typer.Argument(metavar="TEMPLATE", help="Its eight digits, from edgeface gallery check.")],
+) -> None:
+    """Erase one template of a person; the others stay.
+
+    \b
+    Example: edgeface gallery drop 3f9a12cd
+    """
+    from edgeface import changes
+
+    with open_gallery(context) as gallery:
+        person = changes.drop(audit(context), gallery, template)
+    typer.echo(f"{template} is erased, {person.name} has {counted(person.templates, 'template')} left")
