@@ -20,6 +20,7 @@ from edgeface.modelcard import SHIPPED, ModelCard
 from edgeface.pipeline import Pipeline
 from edgeface.presence import Presence
 from edgeface.types import Gap
+from edgeface.window import Desk
 
 SAME_FAR, DIFFERENT_FAR = 1e-4, 0.05
 """False-accept rates of the two cosines by which tracks are joined and torn apart."""
@@ -58,6 +59,7 @@ def daemon(config: Config, model: Path = SHIPPED, camera: Camera | None = None, 
     eyes = pipeline(config, embedder, people)
     camera = camera or cameras.create(config.camera)
     publisher = _publisher(config, card)
+    desk = _desk(config, eyes, people)
     heartbeat = Heartbeat(publisher, camera, config.camera.name, card.digest, lambda: eyes.templates)
     return Daemon(
         camera,
@@ -66,9 +68,10 @@ def daemon(config: Config, model: Path = SHIPPED, camera: Camera | None = None, 
         presence(config, card),
         publisher,
         heartbeat,
-        _commands(config, publisher, eyes, people),
-        EventKeeper(people.events, config.events),
+        _commands(config, publisher, desk),
+        _keeper(config, people),
         people,
+        desk,
         wishes or Wishes(),
     )
 
@@ -106,7 +109,8 @@ def rebuilt(old: Daemon, before: Config, now: Config) -> Daemon:
     fresh = renamed or sections & {"presence", "liveness"} or type(publisher) is not type(old.publisher)
     stay = presence(now, card) if fresh else old.presence
     heartbeat = Heartbeat(publisher, camera, now.camera.name, card.digest, lambda: eyes.templates, old.heartbeat)
-    asked = sections & {"commands"} or eyes is not old.pipeline or publisher is not old.publisher
+    desk = old.desk if eyes is old.pipeline else _desk(now, eyes, people)
+    asked = sections & {"commands"} or desk is not old.desk or publisher is not old.publisher
     new = replace(
         old,
         camera=camera,
@@ -115,9 +119,10 @@ def rebuilt(old: Daemon, before: Config, now: Config) -> Daemon:
         presence=stay,
         publisher=publisher,
         heartbeat=heartbeat,
-        commands=_commands(now, publisher, eyes, people) if asked else old.commands,
-        keeper=EventKeeper(people.events, now.events) if sections & {"events", "gallery"} else old.keeper,
+        commands=_commands(now, publisher, desk) if asked else old.commands,
+        keeper=_keeper(now, people) if sections & {"events", "gallery", "web"} else old.keeper,
         gallery=people,
+        desk=desk,
     )
     _hand_over(old, new)
     return new
@@ -134,6 +139,8 @@ def _hand_over(old: Daemon, new: Daemon) -> None:
         new.heartbeat.tally.dropped += old.camera.dropped
     if new.commands is not old.commands:
         old.commands.close("the daemon took new settings; ask again")
+    if new.desk is not old.desk:
+        old.window.close("the daemon took new settings; ask again")
     if new.publisher is not old.publisher:
         old.publisher.close(new.publisher)
         new.publisher.take_over(old.publisher)
@@ -146,5 +153,14 @@ def _publisher(config: Config, card: ModelCard) -> Publisher:
     return publishers.create("mqtt" if config.mqtt.host else "lines", config, card.digest)
 
 
-def _commands(config: Config, publisher: Publisher, eyes: Pipeline, people: Gallery) -> Commands:
-    return Commands(config.commands, publisher, Enrolment(eyes, people), people, config.camera.name, Audit(config.audit_path))
+def _desk(config: Config, eyes: Pipeline, people: Gallery) -> Desk:
+    return Desk(Enrolment(eyes, people), people, Audit(config.audit_path))
+
+
+def _commands(config: Config, publisher: Publisher, desk: Desk) -> Commands:
+    return Commands(config.commands, publisher, desk.enrolment, desk.gallery, config.camera.name, desk.audit)
+
+
+def _keeper(config: Config, people: Gallery) -> EventKeeper:
+    web = config.web
+    return EventKeeper(people.events, config.events, picture_hours=web.keep_hours if web.enabled and web.pictures else 0.0)

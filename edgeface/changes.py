@@ -1,17 +1,22 @@
-"""The changes to the gallery that can be asked for on the command line and over MQTT, each with its line in the audit log."""
+"""The changes to the gallery that can be asked for by commands, MQTT and the page, each with its line in the audit log."""
 
 from collections.abc import Iterable, Mapping, Sequence
 
+from edgeface import config, feedback
 from edgeface.audit import Audit, Scalar
 from edgeface.enrolment import Enrolment, Report, View
 from edgeface.errors import EdgefaceError
+from edgeface.feedback import Outcome
 from edgeface.gallery import Gallery
+from edgeface.modelcard import ModelCard
 from edgeface.types import Image, Person
 
 By = Mapping[str, Scalar] | None
 """Who did it; none is the user of this process."""
 MQTT: By = {"mqtt": True}
 """Somebody who may publish on the broker: it does not tell who."""
+WEB: By = {"web": True}
+"""Somebody who has the token of the page."""
 
 
 def enroll(
@@ -60,4 +65,45 @@ def drop(audit: Audit, gallery: Gallery, template: str, *, by: By = None) -> Per
     """As ``Gallery.drop``."""
     person = gallery.drop(template)
     audit.note("drop", by=by, person=person.id, template=template)
+    return person
+
+
+def reject(
+    audit: Audit, gallery: Gallery, settings: config.Matching, event_id: str, *, force: bool = False, by: By = None
+) -> Outcome:
+    """As ``feedback.reject``."""
+    outcome = feedback.reject(gallery, settings, event_id, force=force)
+    audit.note("rejected", by=by, event=outcome.event_id, person=outcome.person.id, added=outcome.added)
+    return outcome
+
+
+def confirm(
+    audit: Audit,
+    gallery: Gallery,
+    card: ModelCard,
+    settings: config.Matching,
+    event_id: str,
+    reference: str | None = None,
+    *,
+    by: By = None,
+) -> Outcome:
+    """As ``feedback.confirm``."""
+    outcome = feedback.confirm(gallery, card, settings, event_id, reference)
+    audit.note("confirmed", by=by, event=outcome.event_id, person=outcome.person.id, added=outcome.added)
+    return outcome
+
+
+def introduce(
+    audit: Audit,
+    gallery: Gallery,
+    card: ModelCard,
+    settings: config.Matching,
+    event_ids: Sequence[str],
+    name: str,
+    *,
+    by: By = None,
+) -> Person:
+    """As ``feedback.introduce``."""
+    person = feedback.introduce(gallery, card, settings, event_ids, name)
+    audit.note("introduced", by=by, person=person.id, events=len(event_ids))
     return person

@@ -100,7 +100,7 @@ class Liveness(_Section, frozen=True):
 
 
 class Events(_Section, frozen=True):
-    """What is kept of events, for people confirm and reject: embeddings, encrypted, never a picture."""
+    """What is kept of events, for people confirm and reject: embeddings, encrypted; of pictures see [web]."""
 
     keep_days: Annotated[float, Meta(ge=0, le=366, description="days until an event is erased; 0 keeps none")] = 7.0
     max: Annotated[int, Meta(ge=0, le=10_000, description="events that are kept at most; the oldest goes first")] = 500
@@ -165,6 +165,33 @@ class Metrics(_Section, frozen=True):
     )
 
 
+class Web(_Section, frozen=True):
+    """A page for the browser: what the camera sees, who was there, who is known."""
+
+    enabled: Annotated[
+        bool, Meta(description="serve it; edgeface web url prints its address, with the token that opens it")
+    ] = False
+    address: Annotated[
+        str, Meta(description="where it is served; what is not this machine alone needs TLS, or behind_proxy")
+    ] = "127.0.0.1"
+    port: Annotated[int, Meta(ge=1, le=65535)] = 8480
+    tls_cert: Annotated[str, Meta(description="file of the certificate and its chain, to serve it encrypted")] = ""
+    tls_key: Annotated[str, Meta(description="file of the certificate's key")] = ""
+    behind_proxy: Annotated[bool, Meta(description="a proxy in front of it encrypts: serve it in the clear at any address")] = (
+        False
+    )
+    hosts: Annotated[
+        tuple[str, ...], Meta(description="names by which browsers may reach it, besides localhost and bare addresses")
+    ] = ()
+    pictures: Annotated[
+        bool, Meta(description="keep the face of each event as a picture, encrypted in the gallery, for keep_hours")
+    ] = False
+    unknown: Annotated[
+        bool, Meta(description="show who was not recognised in the last keep_hours, to be named or dismissed")
+    ] = False
+    keep_hours: Annotated[float, Meta(gt=0, le=8784, description="hours after which pictures are erased")] = 24.0
+
+
 class Config(_Section, frozen=True):
     """Every setting, by section."""
 
@@ -180,6 +207,7 @@ class Config(_Section, frozen=True):
     commands: Commands = Commands()
     homeassistant: HomeAssistant = HomeAssistant()
     metrics: Metrics = Metrics()
+    web: Web = Web()
 
     @property
     def gallery_path(self) -> Path:
@@ -200,6 +228,11 @@ class Config(_Section, frozen=True):
     def audit_path(self) -> Path:
         """The audit log, beside the gallery."""
         return self.gallery_path.parent / "audit.jsonl"
+
+    @property
+    def token_path(self) -> Path:
+        """The file of the page's token, beside the gallery."""
+        return self.gallery_path.parent / "web.token"
 
     @property
     def base(self) -> str:

@@ -15,6 +15,7 @@ from edgeface.logs import log_event
 from edgeface.pipeline import Pipeline
 from edgeface.presence import Presence, new_event_id
 from edgeface.types import Event, EventType, Frame, Gap, Image
+from edgeface.window import Desk, Window
 
 
 class Outage:
@@ -71,7 +72,9 @@ class Daemon:
     commands: Commands
     keeper: EventKeeper
     gallery: Gallery
+    desk: Desk
     wishes: Wishes = field(default_factory=Wishes)
+    window: Window = field(default_factory=Window)
 
     def run(self) -> None:
         """Watch until the camera ends or ``stop`` is called; always says goodbye to the subscribers."""
@@ -100,6 +103,8 @@ class Daemon:
             events = [*self.outage.update(moment), *self.presence.update(moment, observations, self.pipeline.matcher)]
             self.publish(events, image)
             self.keeper.update(moment, events)
+            self.window.show(moment, self.presence.sights, took)
+            self.window.serve(moment, self.desk)
             self.commands.serve(moment)
             self.heartbeat.beat(moment, took, len(observations), events)
             if self.wishes.stop:
@@ -107,6 +112,7 @@ class Daemon:
             if self.wishes.reload:
                 return
         self.commands.close()
+        self.window.close()
         if moment is not None:
             self.publish(self.presence.close(moment))
 

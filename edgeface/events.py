@@ -1,9 +1,9 @@
-"""Events that wait for a verdict: each with its embedding, never a picture; few, encrypted, and not for long."""
+"""Events that wait for a verdict: each with its embedding, with its picture only if wanted; few, encrypted, not for long."""
 
 import logging
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -14,11 +14,18 @@ from ulid import ULID
 from edgeface import config
 from edgeface.database import Database
 from edgeface.errors import GalleryError
+from edgeface.imaging import crop, encode_jpeg
 from edgeface.types import Event, EventType, Frame, Gap, Vector
 
 log = logging.getLogger(__name__)
 Verdict = Literal["confirmed", "rejected"]
 HOUR = 3600.0
+PICTURES = """
+CREATE TABLE IF NOT EXISTS pictures (event_id TEXT PRIMARY KEY REFERENCES events (id) ON DELETE CASCADE, sealed BLOB NOT NULL)
+"""
+"""Made only once a picture is to be kept; with its event a picture goes, too."""
+PICTURE_SIDE, MARGIN = 240, 0.35
+"""Pixels of a kept picture at most, and the share of the face's size that it shows around it."""
 PATIENCE = 0.25
 """Seconds for which the daemon's loop waits for a gallery that another process is writing to."""
 
@@ -48,14 +55,18 @@ class _Record(Struct, frozen=True, array_like=True):
     verdict: Verdict | None
 
 
+class _Picture(Struct, frozen=True, array_like=True):
+    jpeg: bytes
+
+
 class EventStore:
     """The events in a gallery's file."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def keep(self, event: Event, limits: config.Events) -> None:
-        """Keep an event that has an embedding, and let go of what is over the limits.
+    def keep(self, event: Event, limits: config.Events, picture: bytes | None = None) -> None:
+        """Keep an event that has an embedding, with its picture if there is one, and let go of what is over the limits.
 
         Raises:
             GalleryError: the gallery cannot be written, or another process is writing to it.
@@ -79,16 +90,45 @@ class EventStore:
                 self._database.execute(
                     "INSERT OR REPLACE INTO events VALUES (?, ?, ?)", (kept.event_id, kept.person_id, self._sealed(kept))
                 )
+                if picture is not None:
+                    self._database.execute(PICTURES)
+                    sealed = self._database.vault.seal(_Picture(picture), "picture", kept.event_id)
+                    self._database.execute("INSERT OR REPLACE INTO pictures VALUES (?, ?)", (kept.event_id, sealed))
             self._expire(event.wall, limits)
 
-    def expire(self, now: float, limits: config.Events) -> None:
-        """Let go of what is over the limits; ``now`` is seconds since the Unix epoch.
+    def expire(self, now: float, limits: config.Events, picture_hours: float = 0.0) -> None:
+        """Let go of what is over the limits, and of pictures that are older; ``now`` is seconds since the Unix epoch.
 
         Raises:
             GalleryError: as ``keep``.
         """
         with self._database.errors(), self._database.patience(PATIENCE), self._database.transaction():
             self._expire(now, limits)
+            if self._has_pictures():
+                self._database.execute("DELETE FROM pictures WHERE event_id < ?", (_oldest(now, picture_hours),))
+
+    def picture(self, event_id: str) -> bytes | None:
+        """The JPEG of an event's face, if one is kept."""
+        with self._database.errors():
+            query = "SELECT sealed FROM pictures WHERE event_id = ?"
+            row = self._database.execute(query, (event_id,)).fetchone() if self._has_pictures() else None
+            return self._database.vault.unseal(row[0], _Picture, "picture", event_id).jpeg if row else None
+
+    def pictured(self) -> set[str]:
+        """The ids of the events of which there is a picture."""
+        with self._database.errors():
+            rows = self._database.execute("SELECT event_id FROM pictures").fetchall() if self._has_pictures() else []
+            return {row[0] for row in rows}
+
+    def dismiss(self, event_ids: Iterable[str]) -> int:
+        """Erase events with their pictures; how many there were.
+
+        Raises:
+            GalleryError: the gallery cannot be written.
+        """
+        with self._database.errors(), self._database.transaction():
+            delete = "DELETE FROM events WHERE id = ?"
+            return sum(self._database.execute(delete, (event_id,)).rowcount for event_id in event_ids)
 
     def all(self) -> list[KeptEvent]:
         """Every kept event, the oldest first."""
@@ -122,9 +162,12 @@ class EventStore:
         if not self._database.execute(change, (person_id, self._sealed(judged), judged.event_id)).rowcount:
             raise GalleryError(f"the event {event.event_id} is no longer kept")
 
+    def _has_pictures(self) -> bool:
+        """Whether there ever was a picture: the table is made with the first."""
+        return bool(self._database.execute("SELECT count(*) FROM sqlite_master WHERE name = 'pictures'").fetchone()[0])
+
     def _expire(self, now: float, limits: config.Events) -> None:
-        oldest = str(ULID.from_timestamp(max(0.0, now - 24 * HOUR * limits.keep_days)))[:10]  # without its random part
-        self._database.execute("DELETE FROM events WHERE id < ?", (oldest,))
+        self._database.execute("DELETE FROM events WHERE id < ?", (_oldest(now, 24 * limits.keep_days),))
         newest = "SELECT id FROM events ORDER BY id DESC LIMIT ?"
         self._database.execute(f"DELETE FROM events WHERE id NOT IN ({newest})", (limits.max,))
 
@@ -148,11 +191,19 @@ class EventStore:
         )
 
 
-class EventKeeper:
-    """Keeps what the daemon tells. A gallery that cannot be written is told once and stops nothing."""
+def _oldest(now: float, hours: float) -> str:
+    """Events of before so many hours have smaller ids."""
+    return str(ULID.from_timestamp(max(0.0, now - HOUR * hours)))[:10]  # without its random part
 
-    def __init__(self, events: EventStore, limits: config.Events) -> None:
-        self._events, self._limits = events, limits
+
+class EventKeeper:
+    """Keeps what the daemon tells. A gallery that cannot be written is told once and stops nothing.
+
+    With ``picture_hours`` the face of each event is kept as a picture for so long; without, those that are there go.
+    """
+
+    def __init__(self, events: EventStore, limits: config.Events, picture_hours: float = 0.0) -> None:
+        self._events, self._limits, self._picture_hours = events, limits, picture_hours
         self._failing = False
         self._expired = -math.inf
 
@@ -160,10 +211,10 @@ class EventKeeper:
         """Keep the events of this moment; once an hour, old ones go."""
         try:
             for event in events:
-                self._events.keep(event, self._limits)
+                self._events.keep(event, self._limits, self._picture(moment, event))
             if moment.time - self._expired >= HOUR:
                 self._expired = moment.time
-                self._events.expire(moment.wall, self._limits)
+                self._events.expire(moment.wall, self._limits, self._picture_hours)
             elif not events:
                 return
             self._failing = False
@@ -171,3 +222,8 @@ class EventKeeper:
             if not self._failing:
                 log.warning("events are not kept: %s", error)
             self._failing = True
+
+    def _picture(self, moment: Frame | Gap, event: Event) -> bytes | None:
+        if not self._picture_hours or not isinstance(moment, Frame) or event.box is None:
+            return None
+        return encode_jpeg(crop(moment.image, event.box, MARGIN), PICTURE_SIDE)[0]

@@ -1,5 +1,6 @@
 """Verdicts on events: this was them, or this was not; each sharpens what the gallery knows of a person."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -7,7 +8,7 @@ from numpy.typing import NDArray
 
 from edgeface import config
 from edgeface.errors import ConfigError, GalleryError
-from edgeface.gallery import Gallery, Templates
+from edgeface.gallery import Gallery, Templates, clean_name
 from edgeface.matching import Matcher, likeness
 from edgeface.modelcard import ModelCard
 from edgeface.types import Person, Vector
@@ -87,6 +88,31 @@ def confirm(
     return Outcome(
         event.event_id, person, new, f"{person.name}, " + ("a new template" if new else "known from this side already")
     )
+
+
+def introduce(gallery: Gallery, card: ModelCard, settings: config.Matching, event_ids: Sequence[str], name: str) -> Person:
+    """The faces of these events, which named nobody, are this person, who is enrolled with them if new.
+
+    Raises:
+        GalleryError: there is no such event, the name is not usable, or a face passes for somebody else who is enrolled.
+        ConfigError: there are no events.
+    """
+    if not event_ids:
+        raise ConfigError("there is no face to name")
+    name = clean_name(name)
+    events = [gallery.events.find(event_id) for event_id in event_ids]
+    matcher = Matcher(gallery.templates(), card, settings)
+    for event in events:
+        match = matcher.match(event.embedding)
+        if match.score >= match.threshold and match.name != name:
+            raise GalleryError(f"this face passes for {match.name}, who is enrolled; if it is them, name it so")
+    kept: list[Vector] = []
+    chosen = []
+    for event in events:
+        new = not kept or not _near(np.stack(kept), event.embedding)
+        kept += [event.embedding] if new else []
+        chosen.append((event, new))
+    return gallery.introduce(name, chosen)
 
 
 def _of(person: Person, templates: Templates) -> tuple[NDArray[np.float32], NDArray[np.float32]]:

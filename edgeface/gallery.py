@@ -211,6 +211,26 @@ class Gallery:
                 self._add(person_id, kind, [(event.embedding, event.quality)], source=event.event_id)
             self.events.judge(event, person_id, verdict)
 
+    def introduce(self, name: str, events: Sequence[tuple[KeptEvent, bool]]) -> Person:
+        """Write down that the faces of these events are the person of this name, who is created when new.
+
+        Those marked true become templates, which a later verdict on their event takes back.
+
+        Raises:
+            GalleryError: the name is not usable, an event is gone, or the change cannot be written.
+        """
+        name = clean_name(name)
+        with self._change():
+            person_id = self._names().get(name)
+            if person_id is None:
+                person_id = f"p_{secrets.token_hex(8)}"
+                self._database.add_person(person_id, PersonRecord(name, time.time()))
+            for event, keep in events:
+                if keep:
+                    self._add(person_id, "template", [(event.embedding, event.quality)], source=event.event_id)
+                self.events.judge(event, person_id, "confirmed")
+        return self.find(person_id)
+
     def export(self) -> bytes:
         """Everybody with their templates as one JSON document. It holds biometric data in the clear."""
         with self._database.errors(), self._database.transaction("DEFERRED"):

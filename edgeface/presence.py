@@ -12,7 +12,7 @@ from edgeface.evidence import weight
 from edgeface.liveness import ALIVE, Liveness
 from edgeface.matching import Matcher
 from edgeface.tracking import Track, Tracker
-from edgeface.types import Correction, Decision, Event, EventType, Frame, Gap, Match, Observation
+from edgeface.types import Correction, Decision, Event, EventType, Frame, Gap, Match, Observation, Sight
 
 log = logging.getLogger(__name__)
 
@@ -76,6 +76,11 @@ class Presence:
             events += self._release(track, moment)
             self._lives.pop(track.id, None)
         return events
+
+    def sights(self, now: float) -> list[Sight]:
+        """The faces of the frame that was taken in at ``now``, with what is announced of each."""
+        tracks = [track for track in self._tracker.tracks if track.last_seen == now]
+        return [Sight(track.id, track.latest, self._verdicts.get(track.id)) for track in tracks]
 
     def close(self, moment: Frame | Gap) -> list[Event]:
         """Everybody leaves: the recording is at its end."""

@@ -1,4 +1,4 @@
-"""``edgeface run``: the daemon as a service, which can be asked how it is and takes new settings while it runs."""
+"""``edgeface run``: the daemon as a service, which can be asked how it is, has a page, and takes new settings while it runs."""
 
 import logging
 from pathlib import Path
@@ -15,7 +15,7 @@ log = logging.getLogger(__name__)
 
 
 class Service:
-    """A daemon with its control socket and its metrics."""
+    """A daemon with its control socket, its metrics and its page."""
 
     def __init__(self, file: Path | None, model: Path) -> None:
         self._file, self._model = file, model
@@ -25,6 +25,8 @@ class Service:
         self._unserved: str | None = None
         self._control: ControlServer | None = None
         self._metrics: Any = None
+        self._page: Any = None
+        self._page_trouble: str | None = None
         self._daemon: Daemon
 
     def run(self) -> None:
@@ -39,6 +41,7 @@ class Service:
             refuse_another(self._settings)
             self._open_control()
             self._open_metrics()
+            self._open_page()
             self._daemon.open()
             self._daemon.watch()
             while self._wishes.reload and not self._wishes.stop:
@@ -47,7 +50,7 @@ class Service:
                 self._daemon.watch()
         finally:
             self._daemon.close()
-            for server in (self._control, self._metrics):
+            for server in (self._control, self._metrics, self._page):
                 if server:
                     server.close()
 
@@ -70,10 +73,16 @@ class Service:
                 self._open_control()
             if before.metrics != now.metrics:
                 self._open_metrics()
+            if before.web != now.web or before.gallery != now.gallery:
+                self._open_page()
         self._daemon.heartbeat.ready()
 
     def _health(self) -> Health:
         return self._daemon.heartbeat.health
+
+    def _report(self) -> dict[str, Any]:
+        page = self._settings.web.enabled and self._page_trouble is None
+        return report(self._settings, self._health(), self._refused, self._unserved, page=page, page_trouble=self._page_trouble)
 
     def _open_control(self) -> None:
         if self._control:
@@ -82,7 +91,7 @@ class Service:
         try:
             self._control = ControlServer(
                 self._settings,
-                {"status": lambda _request: report(self._settings, self._health(), self._refused, self._unserved)},
+                {"status": lambda _request: self._report()},
             )
         except (OSError, EdgefaceError) as error:
             reason = getattr(error, "strerror", None) or error
@@ -104,3 +113,32 @@ class Service:
             reason = getattr(error, "strerror", None) or error
             self._unserved = f"no metrics at {wanted.address!r}, port {wanted.port}: {reason}"
             log.error("%s", self._unserved)
+
+    def _open_page(self) -> None:
+        if self._page:
+            self._page.close()
+            self._page = None
+        self._page_trouble = None
+        wanted = self._settings.web
+        if not wanted.enabled:
+            return
+        from edgeface.web.server import PageServer
+        from edgeface.web.site import Daemon as Served
+        from edgeface.web.site import Site
+        from edgeface.web.token import Token, address
+
+        served = Served(
+            settings=lambda: self._settings,
+            report=self._report,
+            window=self._daemon.window,
+            card=self._daemon.pipeline.embedder.card,
+            file=self._file,
+            model=self._model,
+        )
+        try:
+            self._page = PageServer(wanted, Site(served), Token(self._settings.token_path))
+            log.info("the page is at %s; edgeface web url prints its address with the token", address(wanted))
+        except (OSError, EdgefaceError) as error:
+            reason = getattr(error, "strerror", None) or error
+            self._page_trouble = f"no page at {wanted.address!r}, port {wanted.port}: {reason}"
+            log.error("%s", self._page_trouble)

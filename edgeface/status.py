@@ -8,15 +8,25 @@ import msgspec
 from edgeface.config import Config
 from edgeface.publishers.payloads import event_payload, health_payload
 from edgeface.types import Health
+from edgeface.web.token import address
 
 HUNG = 10.0
 """Seconds without a beat after which the loop counts as hung."""
 
 
-def report(config: Config, health: Health, refused: str | None, unserved: str | None) -> dict[str, Any]:
+def report(
+    config: Config,
+    health: Health,
+    refused: str | None,
+    unserved: str | None,
+    *,
+    page: bool = False,
+    page_trouble: str | None = None,
+) -> dict[str, Any]:
     """A daemon's health as a JSON object.
 
-    ``refused`` says why the settings read last were not taken, ``unserved`` why there are no metrics though they are wanted.
+    ``refused`` says why the settings read last were not taken, ``unserved`` why there are no metrics though they are wanted;
+    ``page`` whether there is one, ``page_trouble`` why there is none though it is wanted.
     """
     event, link = health.last_event, health.link
     told: dict[str, Any] = msgspec.to_builtins(health_payload(health, time.time())) | {
@@ -28,6 +38,8 @@ def report(config: Config, health: Health, refused: str | None, unserved: str | 
         "broker": {"state": link.state, "address": link.address, "reason": link.reason},
         "settings_refused": refused,
         "metrics_unserved": unserved,
+        "page": address(config.web) if page else None,
+        "page_unserved": page_trouble,
     }
     return told | {"running": True, "troubles": troubles(told)}
 
@@ -52,6 +64,8 @@ def troubles(told: dict[str, Any]) -> list[str]:
         found.append(f"the settings read last were not taken: {told['settings_refused']}")
     if told["metrics_unserved"]:
         found.append(told["metrics_unserved"])
+    if told.get("page_unserved"):
+        found.append(told["page_unserved"])
     return found
 
 
@@ -76,6 +90,8 @@ def describe(told: dict[str, Any]) -> str:
         "last": last,
         "machine": ", ".join(machine),
     }
+    if told.get("page"):
+        rows["page"] = f"{told['page']}, by edgeface web url"
     return "\n".join(f"{name:<9}{value}" for name, value in rows.items())
 
 

@@ -111,6 +111,15 @@ class Observation:
     match: Match | None = None
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Sight:
+    """A face of a frame, its track, and as whom it is announced: ``""`` is as nobody known, ``None`` not at all yet."""
+
+    track_id: int
+    seen: Observation
+    person_id: str | None
+
+
 class EventType(StrEnum):
     """The kinds of event on the wire."""
 

@@ -27,6 +27,7 @@ from edgeface.heartbeat import INTERVAL, Heartbeat
 from edgeface.imaging import load_image
 from edgeface.presence import Presence
 from edgeface.types import EventType, Frame, Gap, Link, Person
+from edgeface.window import Desk
 
 BLANK = np.full((480, 640, 3), 127, np.uint8)
 START, WALL = 1000.0, 1_700_000_000.0
@@ -122,11 +123,10 @@ def daemon(tmp_path, embedder, demo_photos, systemd):
     camera, publisher = Camera(), Publisher()
     presence = Presence("front", PresenceSettings(min_votes=2, unknown_after=3, left_after=2.0), same=0.6, different=0.3)
     heartbeat = Heartbeat(publisher, camera, "front", "m", lambda: pipeline.templates)
-    commands = Commands(
-        CommandSettings(), publisher, Enrolment(pipeline, gallery), gallery, "front", Audit(tmp_path / "audit.jsonl")
-    )
+    desk = Desk(Enrolment(pipeline, gallery), gallery, Audit(tmp_path / "audit.jsonl"))
+    commands = Commands(CommandSettings(), publisher, desk.enrolment, gallery, "front", desk.audit)
     keeper = EventKeeper(gallery.events, settings.events)
-    yield Daemon(camera, pipeline, Outage("front"), presence, publisher, heartbeat, commands, keeper, gallery)
+    yield Daemon(camera, pipeline, Outage("front"), presence, publisher, heartbeat, commands, keeper, gallery, desk)
     gallery.close()
 
 

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from edgeface import __version__
-from edgeface.cli import enroll, events, gallery, identify, measuring, mqtt, people, running, settings
+from edgeface.cli import enroll, events, gallery, identify, measuring, mqtt, people, running, settings, web
 from edgeface.cli.common import Setup
 from edgeface.errors import EdgefaceError
 from edgeface.modelcard import SHIPPED
@@ -22,7 +22,15 @@ app = typer.Typer(
 )
 for module in (running, enroll, identify, measuring):
     app.add_typer(module.app)
-for name, module in {"people": people, "events": events, "gallery": gallery, "config": settings, "mqtt": mqtt}.items():
+GROUPS = {
+    "people": people,
+    "events": events,
+    "gallery": gallery,
+    "config": settings,
+    "mqtt": mqtt,
+    "web": web,
+}
+for name, module in GROUPS.items():
     app.add_typer(module.app, name=name)
 
 

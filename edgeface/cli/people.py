@@ -74,11 +74,11 @@ def reject(
     \b
     Example: edgeface people reject 01M86GTN766HKSFCZ15NNMEFKP
     """
-    from edgeface import feedback
+    from edgeface import changes
 
     with open_gallery(context) as gallery:
-        outcome = feedback.reject(gallery, context.obj.config.matching, event_id, force=force)
-    _tell_verdict(context, "rejected", outcome, json)
+        outcome = changes.reject(audit(context), gallery, context.obj.config.matching, event_id, force=force)
+    _tell_verdict("rejected", outcome, json)
 
 
 @app.command()
@@ -96,17 +96,16 @@ def confirm(
     Examples: edgeface people confirm 01M86GTN766HKSFCZ15NNMEFKP
               edgeface people confirm 01M86GTN766HKSFCZ15NNMEFKP --as Anna
     """
-    from edgeface import feedback
+    from edgeface import changes
 
     with open_gallery(context) as gallery:
         card, settings = load_card(context.obj.model), context.obj.config.matching
-        outcome = feedback.confirm(gallery, card, settings, event_id, name)
-    _tell_verdict(context, "confirmed", outcome, json)
+        outcome = changes.confirm(audit(context), gallery, card, settings, event_id, name)
+    _tell_verdict("confirmed", outcome, json)
 
 
-def _tell_verdict(context: typer.Context, verdict: str, outcome: Any, json: bool) -> None:
+def _tell_verdict(verdict: str, outcome: Any, json: bool) -> None:
     event_id, person = outcome.event_id, outcome.person
-    audit(context).note(verdict, event=event_id, person=person.id, added=outcome.added)
     if json:
         print_json(
             {"event_id": event_id, "verdict": verdict, "person_id": person.id, "name": person.name, "added": outcome.added}

@@ -1,0 +1,38 @@
+"""edgeface web."""
+
+from typing import Annotated
+
+import typer
+
+from edgeface.errors import EdgefaceError
+
+app = typer.Typer(no_args_is_help=True, help="The page for the browser; [web] enabled = true has edgeface run serve it.")
+
+
+@app.callback()
+def _web() -> None:
+    pass
+
+
+@app.command()
+def url(
+    context: typer.Context,
+    new: Annotated[bool, typer.Option("--new", help="Make a new token: every browser that was let in is shut out.")] = False,
+) -> None:
+    """Print the page's address with the token that opens it; whoever has it may see and change everything.
+
+    A browser that has opened it once stays signed in. Give it as the service's user.
+
+    \b
+    Examples: edgeface web url
+              sudo -u edgeface edgeface web url
+    """
+    from edgeface.web.token import Token, address
+
+    settings = context.obj.config
+    if not settings.web.enabled:
+        raise EdgefaceError("the page is off: set enabled = true under [web], and start or reload edgeface run")
+    token = Token(settings.token_path)
+    if new:
+        token.renew()
+    typer.echo(f"{address(settings.web)}?token={token.text()}")

@@ -1,0 +1,44 @@
+"""The views of the page by their paths."""
+
+from http import HTTPStatus
+from importlib.resources import files
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from edgeface.errors import EdgefaceError
+from edgeface.web import enrol, health, live, people, unknown, visits
+from edgeface.web.site import Site
+
+KINDS = {"style.css": "text/css", "page.js": "text/javascript", "icon.svg": "image/svg+xml"}
+
+
+def application(site: Site) -> Starlette:
+    """The page of a site, for whoever is let in."""
+    folder = files("edgeface.web") / "static"
+    statics = {name: (folder / name).read_bytes() for name in KINDS}
+
+    async def static(request: Request) -> Response:
+        name = request.path_params["name"]
+        if name not in statics:
+            raise HTTPException(HTTPStatus.NOT_FOUND)
+        return Response(statics[name], media_type=KINDS[name], headers={"cache-control": "private, max-age=300"})
+
+    async def wrong(request: Request, error: Exception) -> Response:
+        status = error.status_code if isinstance(error, HTTPException) else HTTPStatus.INTERNAL_SERVER_ERROR
+        told = {HTTPStatus.NOT_FOUND: "There is no such page."}.get(HTTPStatus(status))
+        text = told or (error.detail if isinstance(error, HTTPException) else str(error))
+        response = site.page(request, "wrong.html", status, text=text)
+        response.headers.update(getattr(error, "headers", None) or {})
+        return response
+
+    app = Starlette(
+        routes=[Route("/static/{name}", static)]
+        + [route for view in (live, people, visits, unknown, enrol, health) for route in view.ROUTES],
+        exception_handlers={HTTPException: wrong, EdgefaceError: wrong},
+    )
+    app.state.site = site
+    return app

@@ -1,0 +1,123 @@
+"""Enrol: told what to do beside the live picture, or from photos."""
+
+import asyncio
+import secrets
+import time
+from collections.abc import Generator
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from edgeface import changes
+from edgeface.enrolment import Report
+from edgeface.errors import EdgefaceError
+from edgeface.gallery import clean_name
+from edgeface.guidance import Guidance
+from edgeface.sitting import Sitting
+from edgeface.types import Frame, Gap
+from edgeface.web.site import Site
+from edgeface.window import Desk
+
+TIMEOUT = 120.0
+"""Seconds that a sitting lasts at most."""
+ABANDONED = 15.0
+"""Seconds without a question after which nobody sits any more."""
+POLL, LOOK = 8.0, 0.05
+
+
+@dataclass(slots=True, eq=False)
+class Session:
+    """A sitting that a browser follows; the loop writes ``guidance``, the page ``asked``, when it last asked."""
+
+    name: str
+    key: str = field(default_factory=lambda: secrets.token_urlsafe(9))
+    guidance: Guidance | None = None
+    asked: float = field(default_factory=time.monotonic)
+    outcome: "Future[Report] | None" = None
+
+    def work(self, desk: Desk) -> Generator[None, Frame | Gap, Any]:
+        """The sitting itself, for the loop."""
+        sitting = Sitting(desk.enrolment, self.name, timeout=TIMEOUT)
+        while not sitting.complete:
+            moment = yield
+            if moment.time - self.asked > ABANDONED:
+                raise EdgefaceError("the page was closed")
+            self.guidance = sitting.look(moment)
+        return changes.enroll_views(desk.audit, desk.enrolment, self.name, sitting.end(), force=False, by=changes.WEB)
+
+
+async def enrol(request: Request) -> Response:
+    """The view."""
+    site: Site = request.app.state.site
+    people = await site.with_gallery(lambda gallery: gallery.people())
+    return site.page(request, "enrol.html", people=people, name=request.query_params.get("name", "")[:100])
+
+
+async def start(request: Request) -> Response:
+    """Begin a sitting; one at a time."""
+    site: Site = request.app.state.site
+    try:
+        if site.sitting is not None and site.sitting.outcome is not None and not site.sitting.outcome.done():
+            raise EdgefaceError("somebody is being enrolled now, on another page")
+        session = Session(clean_name(request.query_params.get("name", "")))
+        session.outcome = site.daemon.window.ask(session.work)
+    except EdgefaceError as error:
+        return JSONResponse({"ok": False, "text": f"{error}."}, 409)
+    site.sitting = session
+    return JSONResponse({"ok": True, "id": session.key})
+
+
+async def state(request: Request) -> Response:
+    """What to tell the sitter, once it is something else than step ``after``; in the end, what became of it."""
+    site: Site = request.app.state.site
+    session, after = site.sitting, request.query_params.get("after", "")
+    if session is None or session.outcome is None or request.query_params.get("id") != session.key:
+        return JSONResponse({"done": True, "ok": False, "text": "This sitting is over."})
+    deadline = time.monotonic() + POLL
+    while not session.outcome.done() and time.monotonic() < deadline:
+        session.asked = time.monotonic()
+        told = session.guidance
+        step = "" if told is None else f"{told.taken} {told.text}"
+        if told is not None and step != after:
+            break
+        await asyncio.sleep(LOOK)
+    if session.outcome.done():
+        return JSONResponse({"done": True, **_outcome(session)})
+    if session.guidance is None:
+        return JSONResponse({"done": False, "step": "", "text": "Waiting for the camera", "taken": 0, "most": 9})
+    told = session.guidance
+    return JSONResponse({"done": False, "step": step, "text": told.text, "taken": told.taken, "most": told.most})
+
+
+async def stop(request: Request) -> Response:
+    """End a sitting; nobody is enrolled."""
+    site: Site = request.app.state.site
+    session = site.sitting
+    if session is not None and session.outcome is not None and request.query_params.get("id") == session.key:
+        session.outcome.cancel()
+    return JSONResponse({"ok": True})
+
+
+def _outcome(session: Session) -> dict[str, Any]:
+    assert session.outcome is not None
+    if session.outcome.cancelled():
+        return {"ok": False, "text": "Stopped. Nobody was enrolled."}
+    error = session.outcome.exception()
+    if error is not None:
+        return {"ok": False, "text": f"Nobody was enrolled: {error}."}
+    report = session.outcome.result()
+    if report.person is None:
+        return {"ok": False, "text": "Nobody was enrolled: " + "; ".join(reason for _, reason in report.refused) + "."}
+    return {"ok": True, "text": f"{report.person.name} is known from {report.person.templates} views now."}
+
+
+ROUTES = [
+    Route("/enrol", enrol),
+    Route("/enrol/start", start, methods=["POST"]),
+    Route("/enrol/state", state),
+    Route("/enrol/stop", stop, methods=["POST"]),
+]

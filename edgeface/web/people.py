@@ -1,0 +1,145 @@
+"""People: a card each, to rename, forget, or know better."""
+
+from collections.abc import Generator
+from dataclasses import dataclass
+from typing import Any
+
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from edgeface import changes
+from edgeface.commands import MAX_PIXELS
+from edgeface.enrolment import Report
+from edgeface.errors import EdgefaceError, ImageError
+from edgeface.gallery import Gallery, clean_name
+from edgeface.imaging import decode_image, image_size
+from edgeface.types import Frame, Gap, Image
+from edgeface.web.site import Site, body, form
+from edgeface.window import Desk, Work
+
+MAX_PHOTO = 12 * 2**20
+WEAK_FAR = 0.01
+"""False-accept rate of the cosine under which a view is unlike the person's others."""
+
+
+@dataclass(frozen=True, slots=True)
+class Card:
+    """A person for the page; ``weakest`` is how much the least typical of their views is like the others, -1 to 1."""
+
+    id: str
+    name: str
+    views: int
+    enrolled: float
+    last_seen: float | None
+    weakest: float | None
+    picture: str | None
+
+
+def read_people(gallery: Gallery) -> list[Card]:
+    """Everybody, by name."""
+    templates = gallery.templates()
+    pictured, seen, faces = gallery.events.pictured(), {}, {}
+    for event in gallery.events.all():
+        if event.person_id and event.verdict != "rejected":
+            seen[event.person_id] = event.wall
+            if event.event_id in pictured:
+                faces[event.person_id] = event.event_id
+    cards = []
+    for index, person in enumerate(templates.people):
+        own = templates.vectors[templates.owners == index]
+        cards.append(
+            Card(
+                person.id,
+                person.name,
+                person.templates,
+                person.enrolled,
+                seen.get(person.id),
+                float(((own @ own.T).sum(axis=1) - 1).min() / (len(own) - 1)) if len(own) > 1 else None,
+                faces.get(person.id),
+            )
+        )
+    return cards
+
+
+async def people(request: Request) -> Response:
+    """The view."""
+    site: Site = request.app.state.site
+    return site.page(
+        request, "people.html", people=await site.with_gallery(read_people), weak=site.daemon.card.threshold(WEAK_FAR)
+    )
+
+
+async def rename(request: Request) -> Response:
+    """Another name for a person."""
+    site: Site = request.app.state.site
+    name, person_id = (await form(request)).get("name", ""), request.path_params["person"]
+    try:
+        person = await site.with_gallery(lambda gallery: changes.rename(site.audit, gallery, person_id, name, by=changes.WEB))
+    except EdgefaceError as error:
+        return site.back("/people", f"Not renamed: {error}.", good=False)
+    return site.back("/people", f"The name is {person.name} now.")
+
+
+async def forget(request: Request) -> Response:
+    """Erase a person."""
+    site: Site = request.app.state.site
+    await form(request)
+    person_id = request.path_params["person"]
+    try:
+        person = await site.with_gallery(lambda gallery: changes.forget(site.audit, gallery, person_id, by=changes.WEB))
+    except EdgefaceError as error:
+        return site.back("/people", f"{error}.", good=False)
+    return site.back("/people", f"{person.name} is forgotten: name, views, visits and pictures are erased.")
+
+
+async def photo(request: Request) -> Response:
+    """Enrol the one face of a photo, which is the body, as ``name``."""
+    site: Site = request.app.state.site
+    name, force = request.query_params.get("name", ""), request.query_params.get("force") == "yes"
+    try:
+        name = clean_name(name)
+        data = await body(request, MAX_PHOTO)
+        image = await site.paint(lambda: decoded(data))
+        report: Report = await site.in_loop(enrolling(name, image, force=force))
+    except EdgefaceError as error:
+        return JSONResponse({"ok": False, "text": f"{error}."}, 422)
+    except HTTPException as error:
+        return JSONResponse({"ok": False, "text": error.detail}, error.status_code, error.headers)
+    if report.person is None:
+        return JSONResponse({"ok": False, "text": "; ".join(f"{reason}." for _, reason in report.refused)}, 422)
+    return JSONResponse({"ok": True, "text": f"{report.person.name} is known from {report.person.templates} views now."})
+
+
+def decoded(data: bytes) -> Image:
+    """The photo in these bytes.
+
+    Raises:
+        ImageError: they are no photo, or one that is too large, whatever it would unfold to.
+    """
+    size = image_size(data)
+    if size and size[0] * size[1] > MAX_PIXELS:
+        raise ImageError(f"{size[0]} x {size[1]} pixels is too large, the limit is {MAX_PIXELS // 10**6} megapixels")
+    try:
+        return decode_image(data, "photo")
+    except ImageError as error:
+        raise ImageError(str(error).removeprefix("photo: ")) from None
+
+
+def enrolling(name: str, image: Image, *, force: bool) -> Work:
+    """Work for the loop: enrol the face of one photo."""
+
+    def work(desk: Desk) -> Generator[None, Frame | Gap, Any]:
+        yield
+        return changes.enroll(desk.audit, desk.enrolment, name, [("photo", image)], force=force, by=changes.WEB)
+
+    return work
+
+
+ROUTES = [
+    Route("/people", people),
+    Route("/people/photo", photo, methods=["POST"]),
+    Route("/people/{person}/rename", rename, methods=["POST"]),
+    Route("/people/{person}/forget", forget, methods=["POST"]),
+]

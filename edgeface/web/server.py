@@ -1,0 +1,141 @@
+"""The server of the page: a thread of its own, so many connections at most, and none that may dawdle."""
+
+import asyncio
+import ipaddress
+import logging
+import socket
+import ssl
+from threading import Thread
+
+import uvicorn
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+from edgeface.config import Web
+from edgeface.errors import ConfigError
+from edgeface.web.access import Gate
+from edgeface.web.app import application
+from edgeface.web.site import Site
+from edgeface.web.token import Token
+
+MAX_CONNECTIONS = 100
+MAX_HEAD = 16 * 1024
+PATIENCE = 10.0
+"""Seconds that a client has for the head of its request, and for its next one."""
+
+log = logging.getLogger(__name__)
+
+
+class PageServer:
+    """Serves a site until it is closed.
+
+    Raises:
+        ConfigError: it would be open to a network in the clear, or half of what TLS needs is set.
+        OSError: the address cannot be had, or the certificate not be read.
+    """
+
+    def __init__(self, web: Web, site: Site, token: Token) -> None:
+        refuse_exposure(web)
+        settings = uvicorn.Config(
+            Gate(application(site), web, token),
+            http=Connection,
+            loop="asyncio",
+            ws="none",
+            lifespan="off",
+            log_config=None,
+            log_level="error",
+            access_log=False,
+            server_header=False,
+            proxy_headers=False,
+            timeout_keep_alive=int(PATIENCE),
+            timeout_graceful_shutdown=1,
+            h11_max_incomplete_event_size=MAX_HEAD,
+            ssl_certfile=web.tls_cert or None,
+            ssl_keyfile=web.tls_key or None,
+        )
+        try:
+            settings.load()
+        except ssl.SSLError as error:
+            raise ConfigError(f"web.tls_cert, web.tls_key: {error.reason or error}") from None
+        self._socket = _listen(web)
+        self._site = site
+        self._server = uvicorn.Server(settings)
+        self._thread = Thread(target=self._server.run, args=([self._socket],), name="page", daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        """Serve no more; streams end."""
+        self._site.closing = self._server.should_exit = True
+        self._thread.join(timeout=3.0)
+        self._socket.close()
+        self._site.close()
+
+
+class Connection(H11Protocol):
+    """One client. It is cut off if there are too many, or if it is ``PATIENCE`` seconds late with a request."""
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Somebody has come."""
+        self._timer: asyncio.TimerHandle | None = None
+        if len(self.connections) >= MAX_CONNECTIONS:
+            self.transport = transport
+            transport.abort()
+            return
+        super().connection_made(transport)
+        self._expect()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """They have gone."""
+        if self._timer:
+            self._timer.cancel()
+        if self in self.connections:
+            super().connection_lost(exc)
+
+    def on_response_complete(self) -> None:
+        """They may ask once more."""
+        super().on_response_complete()
+        self._expect()
+
+    def _expect(self) -> None:
+        if self._timer:
+            self._timer.cancel()
+        self._timer = self.loop.call_later(PATIENCE, self._give_up)
+
+    def _give_up(self) -> None:
+        if self.cycle is None or self.cycle.response_complete:
+            self.transport.abort()
+
+
+def refuse_exposure(web: Web) -> None:
+    """Make sure that nobody can listen on the way to the page.
+
+    Raises:
+        ConfigError: they could.
+    """
+    if bool(web.tls_cert) != bool(web.tls_key):
+        raise ConfigError("web.tls_cert and web.tls_key: one is set, both are needed")
+    if not (is_local(web.address) or web.tls_cert or web.behind_proxy):
+        raise ConfigError(
+            f"web.address {web.address!r} is open to the network, where it must be encrypted: set web.tls_cert and "
+            "web.tls_key, or web.behind_proxy = true if a proxy in front of it encrypts"
+        )
+
+
+def is_local(address: str) -> bool:
+    """Whether only this machine can reach an address."""
+    try:
+        return address == "localhost" or ipaddress.ip_address(address).is_loopback
+    except ValueError:
+        return False
+
+
+def _listen(web: Web) -> socket.socket:
+    family = socket.AF_INET6 if ":" in web.address else socket.AF_INET
+    server = socket.socket(family)
+    try:
+        server.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        server.bind((web.address, web.port))
+        server.listen(MAX_CONNECTIONS)
+    except BaseException:
+        server.close()
+        raise
+    return server

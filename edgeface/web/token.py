@@ -1,0 +1,76 @@
+"""The token that opens the page: a file of random text, beside the gallery."""
+
+import hmac
+import secrets
+import stat
+from pathlib import Path
+
+from edgeface.config import Web
+from edgeface.errors import EdgefaceError
+from edgeface.files import write_new, write_whole
+
+BYTES = 32
+
+
+class Token:
+    """The token in the file ``path``, which is made when missing and read at every use, so that a new one holds at once.
+
+    Raises:
+        EdgefaceError: it cannot be made or read, or others may read it.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        try:
+            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            write_new(path, secrets.token_urlsafe(BYTES).encode(), 0o600)
+        except OSError as error:
+            raise EdgefaceError(f"{path}: {error.strerror or error}") from None
+        self.text()
+
+    def text(self) -> str:
+        """The token.
+
+        Raises:
+            EdgefaceError: it cannot be read, or others may read it, too.
+        """
+        try:
+            mode, text = stat.S_IMODE(self._path.stat().st_mode), self._path.read_text("ascii").strip()
+        except (OSError, ValueError) as error:
+            raise EdgefaceError(f"{self._path}: {getattr(error, 'strerror', None) or error}") from None
+        if mode & 0o077:
+            raise EdgefaceError(f"{self._path}: others may read the page's token ({mode:04o}); chmod 0600 {self._path}")
+        if len(text) < BYTES:
+            raise EdgefaceError(f"{self._path}: too short for a token; remove it, and a new one is made")
+        return text
+
+    def renew(self) -> None:
+        """Put a new token in its place: every browser is shut out until it is given the new one.
+
+        Raises:
+            EdgefaceError: it cannot be written.
+        """
+        try:
+            write_whole(self._path, secrets.token_urlsafe(BYTES).encode(), 0o600)
+        except OSError as error:
+            raise EdgefaceError(f"{self._path}: {error.strerror or error}") from None
+
+    def opens(self, given: str) -> bool:
+        """Whether ``given`` is the token; the time that it takes does not tell how much of it is right."""
+        return hmac.compare_digest(self.text().encode(), given.encode())
+
+    @property
+    def cookie(self) -> str:
+        """What a browser keeps in its place; it changes with the token, and does not give it away."""
+        return hmac.new(self.text().encode(), b"edgeface page", "sha256").hexdigest()
+
+    def admits(self, cookie: str) -> bool:
+        """Whether a browser's cookie is the right one."""
+        return hmac.compare_digest(self.cookie.encode(), cookie.encode())
+
+
+def address(web: Web) -> str:
+    """Where the page is, as a browser on this machine, or in its network, is to be told."""
+    scheme = "https" if web.tls_cert else "http"
+    host = web.hosts[0] if web.hosts else {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}.get(web.address, web.address)
+    return f"{scheme}://{f'[{host}]' if ':' in host else host}:{web.port}/"

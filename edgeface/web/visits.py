@@ -1,0 +1,147 @@
+"""Visits: who was there and when, and whether that was right."""
+
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from edgeface import changes
+from edgeface.errors import EdgefaceError
+from edgeface.gallery import Gallery
+from edgeface.types import EventType
+from edgeface.web.site import Site, form
+
+PAGE = 60
+
+
+@dataclass(frozen=True, slots=True)
+class Visit:
+    """An event for the page: ``name`` is whom it named or was confirmed as, ``sure`` how probable that is."""
+
+    id: str
+    wall: float
+    camera: str
+    person_id: str | None
+    name: str | None
+    sure: float | None
+    verdict: str | None
+    pictured: bool
+
+
+def read_visits(
+    site: Site, gallery: Gallery, *, limit: int = PAGE, person: str = "", day: date | None = None, before: str = ""
+) -> tuple[list[Visit], bool]:
+    """The newest visits first, and whether there are more; of one person, of nobody known (``"?"``), of one day, before one."""
+    names = {known.id: known.name for known in gallery.people()}
+    pictured = gallery.events.pictured()
+    wanted = [
+        event
+        for event in reversed(gallery.events.all())
+        if (not person or (event.person_id or "?") == person)
+        and (day is None or datetime.fromtimestamp(event.wall).date() == day)
+        and (not before or event.event_id < before)
+    ]
+    visits = [
+        Visit(
+            event.event_id,
+            event.wall,
+            event.camera,
+            event.person_id,
+            names.get(event.person_id or ""),
+            site.daemon.card.probability(event.score) if event.event_type == EventType.RECOGNIZED else None,
+            event.verdict,
+            event.event_id in pictured,
+        )
+        for event in wanted[:limit]
+    ]
+    return visits, len(wanted) > limit
+
+
+async def visits(request: Request) -> Response:
+    """The view."""
+    site: Site = request.app.state.site
+    query = request.query_params
+    person, before = query.get("person", ""), query.get("before", "")
+    chosen = _day(query.get("day", ""))
+
+    def read(gallery: Gallery) -> dict[str, object]:
+        rows, more = read_visits(site, gallery, person=person, day=chosen, before=before)
+        return {"visits": rows, "more": more, "people": gallery.people()}
+
+    found = await site.with_gallery(read)
+    today = datetime.now().date()
+    return site.page(
+        request,
+        "visits.html",
+        **found,
+        person=person,
+        day=chosen and chosen.isoformat(),
+        doubted=query.get("doubted", ""),
+        first=(today - timedelta(days=site.config.events.keep_days)).isoformat(),
+        last=today.isoformat(),
+    )
+
+
+async def confirm(request: Request) -> Response:
+    """That was them."""
+    return await _judge(request, "confirm")
+
+
+async def reject(request: Request) -> Response:
+    """That was not them."""
+    return await _judge(request, "reject")
+
+
+async def _judge(request: Request, verdict: str) -> Response:
+    site: Site = request.app.state.site
+    fields = await form(request)
+    event_id, config = request.path_params["event"], site.config
+    kept = {name: fields[name] for name in ("person", "day") if fields.get(name)}
+
+    def judge(gallery: Gallery) -> str:
+        if verdict == "confirm":
+            who = fields.get("who") or None
+            outcome = changes.confirm(site.audit, gallery, site.daemon.card, config.matching, event_id, who, by=changes.WEB)
+            return f"Noted: that was {outcome.person.name}." + (" One more view of them is known now." if outcome.added else "")
+        force = fields.get("force") == "yes"
+        outcome = changes.reject(site.audit, gallery, config.matching, event_id, force=force, by=changes.WEB)
+        return f"Noted: that was not {outcome.person.name}. Such a face will not be taken for them again."
+
+    try:
+        return site.back("/visits", await site.with_gallery(judge), kept)
+    except EdgefaceError as error:
+        doubted = {"doubted": event_id} if verdict == "reject" else {}
+        return site.back("/visits", _plain(str(error)), kept | doubted, good=False)
+
+
+async def picture(request: Request) -> Response:
+    """The picture of an event, where there is one."""
+    site: Site = request.app.state.site
+    event_id = request.path_params["event"]
+    jpeg = await site.with_gallery(lambda gallery: gallery.events.picture(event_id))
+    if jpeg is None:
+        return Response(status_code=404)
+    return Response(jpeg, media_type="image/jpeg", headers={"cache-control": "private, max-age=3600"})
+
+
+def _day(text: str) -> date | None:
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        return None
+
+
+def _plain(text: str) -> str:
+    """A message without its advice for the command line."""
+    text = text.partition("; --")[0].partition(": edgeface ")[0].partition("; see edgeface ")[0]
+    return text[:1].upper() + text[1:] + ("" if text.endswith(".") else ".")
+
+
+ROUTES = [
+    Route("/visits", visits),
+    Route("/visits/{event}/confirm", confirm, methods=["POST"]),
+    Route("/visits/{event}/reject", reject, methods=["POST"]),
+    Route("/visits/{event}/picture", picture),
+]

@@ -1,0 +1,66 @@
+"""Times and shares as people say them, for the templates."""
+
+from collections.abc import Iterable, Iterator
+from datetime import datetime
+from itertools import groupby
+from typing import Protocol, TypeVar
+
+
+class _Timed(Protocol):
+    @property
+    def wall(self) -> float: ...
+
+
+T = TypeVar("T", bound=_Timed)
+
+
+def day(wall: float) -> str:
+    """A day as people say it: today, yesterday, or with its name."""
+    then, now = datetime.fromtimestamp(wall).date(), datetime.now().date()
+    away = (now - then).days
+    if away in (0, 1):
+        return "today" if away == 0 else "yesterday"
+    return f"{then:%A}, {then.day} {then:%B}" + ("" if then.year == now.year else f" {then.year}")
+
+
+def clock(wall: float) -> str:
+    """The time of day."""
+    return f"{datetime.fromtimestamp(wall):%H:%M}"
+
+
+def moment(wall: float) -> str:
+    """Day and time of day."""
+    return f"{day(wall)}, {clock(wall)}"
+
+
+def iso(wall: float) -> str:
+    """For machines."""
+    return datetime.fromtimestamp(wall).astimezone().isoformat(timespec="seconds")
+
+
+def groupby_day(visits: Iterable[T]) -> Iterator[tuple[str, list[T]]]:
+    """Those of each day, as they come."""
+    for name, rows in groupby(visits, key=lambda visit: day(visit.wall)):
+        yield name, list(rows)
+
+
+def percent(share: float) -> str:
+    """A share, never rounded up to certainty."""
+    return "over 99 %" if share > 0.995 else f"{100 * share:.0f} %"
+
+
+def ago(seconds: float) -> str:
+    """How long something lasts, in one unit; a day is 24 hours."""
+    for size, unit in ((24 * 3600, "day"), (3600, "hour"), (60, "minute")):
+        if seconds >= size * (2 if unit == "day" else 1):
+            count = round(seconds / size)
+            return f"{count} {unit}{'' if count == 1 else 's'}"
+    return f"{round(seconds)} seconds"
+
+
+def capitalize_first(text: str) -> str:
+    """With a capital, and the rest as it is."""
+    return text[:1].upper() + text[1:]
+
+
+FILTERS = {function.__name__: function for function in (day, clock, moment, iso, groupby_day, percent, ago, capitalize_first)}

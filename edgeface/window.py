@@ -1,0 +1,139 @@
+"""What a page sees of the daemon's loop and asks of it. The loop leaves values here and takes work, and waits for nobody."""
+
+import logging
+import math
+import time
+from collections import deque
+from collections.abc import Callable, Generator, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+from edgeface.audit import Audit
+from edgeface.enrolment import Enrolment
+from edgeface.errors import EdgefaceError
+from edgeface.gallery import Gallery
+from edgeface.types import Frame, Gap, Sight
+
+MAX_WAITING = 8
+"""Pieces of work that wait for the loop, at most."""
+MAX_RUNNING = 4
+"""Pieces of work that the loop has under way, at most."""
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Desk:
+    """What work in the loop is done with."""
+
+    enrolment: Enrolment
+    gallery: Gallery
+    audit: Audit
+
+
+Steps: TypeAlias = Generator[None, Frame | Gap, Any]
+Work: TypeAlias = Callable[[Desk], Steps]
+"""Begun by the loop, then sent every moment until it returns its result."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class View:
+    """One picture and whom it shows; ``seconds`` is how long the loop looked at it."""
+
+    number: int
+    frame: Frame
+    sights: tuple[Sight, ...]
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Job:
+    work: Work
+    result: "Future[Any]"
+
+
+class Window:
+    """Between the loop and a page: a slot for the newest picture, and a queue of work. There is no lock on the loop's side."""
+
+    def __init__(self) -> None:
+        self.view: View | None = None
+        self._watched_until = -math.inf
+        self._number = 0
+        self._waiting: deque[_Job] = deque()
+        self._running: list[tuple[_Job, Steps]] = []
+
+    def watch(self, seconds: float) -> None:
+        """Have the loop leave its pictures here for so long; any thread may say so."""
+        self._watched_until = time.monotonic() + seconds
+
+    def ask(self, work: Work) -> "Future[Any]":
+        """Have the loop do some work; cancel the future to end it. Any thread may ask.
+
+        Raises:
+            EdgefaceError: too much waits already.
+        """
+        if len(self._waiting) >= MAX_WAITING:
+            raise EdgefaceError("the device is busy; try again in a moment")
+        job = _Job(work, Future())
+        self._waiting.append(job)
+        return job.result
+
+    def show(self, moment: Frame | Gap, sights: Callable[[float], Sequence[Sight]], seconds: float) -> None:
+        """Leave a picture, if anybody watches; ``sights`` gives the faces seen at a time. For the loop."""
+        if moment.time > self._watched_until:
+            self.view = None
+        elif isinstance(moment, Frame):
+            self._number += 1
+            self.view = View(self._number, moment, tuple(sights(moment.time)), seconds)
+
+    def serve(self, moment: Frame | Gap, desk: Desk) -> None:
+        """Begin what waits, and go on with what takes several moments. For the loop."""
+        while self._waiting and len(self._running) < MAX_RUNNING:
+            job = self._waiting.popleft()
+            steps = job.work(desk)
+            if self._step(job, steps):
+                self._running.append((job, steps))
+        for entry in tuple(self._running):
+            job, steps = entry
+            if job.result.cancelled():
+                steps.close()
+                self._running.remove(entry)
+            elif not self._step(job, steps, moment):
+                self._running.remove(entry)
+
+    def close(self, reason: str = "the daemon is stopping") -> None:
+        """Tell those who wait that nothing comes any more. For the loop."""
+        jobs = [job for job, _ in self._running] + list(self._waiting)
+        for _, steps in self._running:
+            steps.close()
+        self._running.clear()
+        self._waiting.clear()
+        self.view = None
+        for job in jobs:
+            _settle(job.result, EdgefaceError(reason))
+
+    @staticmethod
+    def _step(job: _Job, steps: Steps, moment: Frame | Gap | None = None) -> bool:
+        """Whether the work goes on after this step of it."""
+        try:
+            next(steps) if moment is None else steps.send(moment)
+        except StopIteration as end:
+            _settle(job.result, end.value)
+        except EdgefaceError as error:
+            _settle(job.result, error)
+        except Exception:  # a page must not stop the daemon, whatever it has found
+            log.exception("work for the page failed")
+            _settle(job.result, EdgefaceError("it failed inside; the log has more"))
+        else:
+            return True
+        return False
+
+
+def _settle(future: "Future[Any]", outcome: object) -> None:
+    if not future.set_running_or_notify_cancel():
+        return
+    if isinstance(outcome, EdgefaceError):
+        future.set_exception(outcome)
+    else:
+        future.set_result(outcome)

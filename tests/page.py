@@ -1,0 +1,141 @@
+"""The page of a whole daemon in this process, before whose camera a test puts what it likes, and a client without manners."""
+
+import http.client
+import socket
+from contextlib import contextmanager
+from pathlib import Path
+from threading import Thread
+from urllib.parse import urlencode
+
+import msgspec
+from broker import eventually, free_port
+from theatre import Stage
+
+from edgeface import build
+from edgeface.config import Config
+from edgeface.enrolment import Enrolment, read_images
+from edgeface.modelcard import SHIPPED
+from edgeface.status import report
+from edgeface.web.server import PageServer
+from edgeface.web.site import Daemon, Site
+from edgeface.web.token import Token
+
+
+def settings(folder: Path, **web) -> Config:
+    given = {
+        "device": {"id": "door"},
+        "camera": {"name": "front"},
+        "gallery": {"path": str(folder / "gallery.db")},
+        "presence": {"left_after": 0.5},
+        "web": {"enabled": True, "port": free_port(), "pictures": True, "unknown": True} | web,
+    }
+    return msgspec.convert(given, Config)
+
+
+class Page:
+    """A served page; ``stage`` is what the camera shows, ``beats`` how many moments the loop has seen."""
+
+    def __init__(self, config: Config) -> None:
+        self.config, self.stage, self.beats = config, Stage(), 0
+        self.port, self.token = config.web.port, Token(config.token_path)
+        self.cookie = f"edgeface-{self.port}={self.token.cookie}"
+        self._thread = Thread(target=self._live, daemon=True)
+        self._thread.start()
+        assert eventually(lambda: hasattr(self, "server"), 30)
+
+    def _live(self) -> None:
+        daemon = build.daemon(self.config, camera=self.stage)
+        beat = daemon.heartbeat.beat
+
+        def counted(*words):
+            self.beats += 1
+            beat(*words)
+
+        daemon.heartbeat.beat = counted
+        served = Daemon(
+            lambda: self.config,
+            lambda: report(self.config, daemon.heartbeat.health, None, None),
+            daemon.window,
+            daemon.pipeline.embedder.card,
+            None,
+            SHIPPED,
+        )
+        self.window, self.site = daemon.window, Site(served)
+        self.server = PageServer(self.config.web, self.site, self.token)
+        daemon.run()
+
+    def close(self) -> None:
+        self.server.close()
+        self.stage.close()
+        assert eventually(lambda: not self._thread.is_alive(), 30)
+
+    def ask(self, method: str, path: str, body=None, *, signed: bool = True, **headers: str):
+        """Status, headers and body of an answer; a browser's headers unless others are given, ``None`` leaves one out."""
+        origin = f"http://127.0.0.1:{self.port}"
+        sent = {"host": f"127.0.0.1:{self.port}", "origin": origin, "sec-fetch-site": "same-origin"}
+        sent |= {"cookie": self.cookie} if signed else {}
+        sent |= {name.replace("_", "-"): value for name, value in headers.items()}
+        if isinstance(body, dict):
+            body, sent["content-type"] = urlencode(body), "application/x-www-form-urlencoded"
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
+        try:
+            connection.request(method, path, body, {name: value for name, value in sent.items() if value is not None})
+            answer = connection.getresponse()
+            return answer.status, answer.headers, answer.read()
+        finally:
+            connection.close()
+
+    def get(self, path: str, **more) -> str:
+        """The text of a view that must be there."""
+        status, _, body = self.ask("GET", path, **more)
+        assert status == 200, (path, status, body[:500])
+        return body.decode()
+
+    def post(self, path: str, body=None, **more) -> str:
+        """The text of the view to which a change leads."""
+        status, headers, told = self.ask("POST", path, {} if body is None else body, **more)
+        assert status == 303, (path, status, told[:500])
+        return self.get(headers["location"])
+
+    def raw(self, data: bytes = b"") -> socket.socket:
+        """A connection over which something was sent."""
+        client = socket.create_connection(("127.0.0.1", self.port), 30)
+        client.sendall(data)
+        return client
+
+    def stream(self) -> socket.socket:
+        """A connection that asked for the stream of events."""
+        head = f"GET /stream HTTP/1.1\r\nHost: 127.0.0.1:{self.port}\r\nCookie: {self.cookie}\r\n\r\n"
+        return self.raw(head.encode())
+
+    def enroll(self, name: str, photo: Path) -> str:
+        """Enrol somebody as another process would; gives the id."""
+        from edgeface.embedding import Embedder
+
+        embedder = Embedder()
+        gallery = build.gallery(self.config, embedder.card)
+        try:
+            enrolment = Enrolment(build.pipeline(self.config, embedder, gallery), gallery)
+            return enrolment.enroll(name, read_images([photo])).person.id
+        finally:
+            gallery.close()
+
+    def with_gallery(self, work):
+        """What some work on the gallery gives, done as another process would."""
+        from edgeface.modelcard import load_card
+
+        gallery = build.gallery(self.config, load_card(SHIPPED))
+        try:
+            return work(gallery)
+        finally:
+            gallery.close()
+
+
+@contextmanager
+def serving(folder: Path, **web):
+    """A page, while it lasts."""
+    page = Page(settings(folder, **web))
+    try:
+        yield page
+    finally:
+        page.close()

@@ -1,0 +1,102 @@
+from concurrent.futures import CancelledError
+
+import numpy as np
+import pytest
+
+from edgeface.errors import EdgefaceError
+from edgeface.types import Frame, Gap
+from edgeface.window import MAX_RUNNING, MAX_WAITING, Window
+
+IMAGE = np.zeros((4, 4, 3), np.uint8)
+
+
+def moments(count):
+    return [Gap(float(number), 0.0) for number in range(count)]
+
+
+def test_a_picture_is_left_only_while_somebody_watches():
+    window, asked = Window(), []
+    frame = Frame(IMAGE, 0.0, 0.0)
+    window.show(frame, asked.append, 0.1)
+    assert window.view is None
+    assert not asked  # nobody watches: the faces are not even looked up
+    window.watch(1e9)
+    window.show(frame, lambda time: [], 0.1)
+    assert window.view.frame is frame
+    window.show(Gap(1.0, 1.0), lambda time: [], 0.1)
+    assert window.view.frame is frame  # a gap is no picture
+    window.watch(-1e9)
+    window.show(Frame(IMAGE, 1e12, 0.0), lambda time: [], 0.1)
+    assert window.view is None  # and nothing of it stays
+
+
+def test_work_goes_on_moment_by_moment_until_its_result():
+    window, seen = Window(), []
+
+    def work(desk):
+        for _ in range(3):
+            seen.append((desk, (yield)))
+        return "done"
+
+    result = window.ask(work)
+    for moment in moments(3):
+        assert not result.done()
+        window.serve(moment, "desk")
+    assert result.result(0) == "done"
+    assert [moment.time for _, moment in seen] == [0.0, 1.0, 2.0]
+
+
+def test_what_fails_in_work_is_told_and_stops_nothing():
+    window = Window()
+
+    def refused(desk):
+        raise EdgefaceError("no")
+        yield
+
+    def broken(desk):
+        yield
+        raise ValueError("secret")
+
+    first, second = window.ask(refused), window.ask(broken)
+    for moment in moments(2):
+        window.serve(moment, None)
+    with pytest.raises(EdgefaceError, match=r"^no$"):
+        first.result(0)
+    with pytest.raises(EdgefaceError, match="failed inside") as error:
+        second.result(0)
+    assert "secret" not in str(error.value)
+
+
+def endless(desk):
+    try:
+        while True:
+            yield
+    finally:
+        desk.append("closed")
+
+
+def test_cancelled_work_is_ended_by_the_loop():
+    window, desk = Window(), []
+    result = window.ask(endless)
+    window.serve(Gap(0.0, 0.0), desk)
+    result.cancel()
+    window.serve(Gap(1.0, 0.0), desk)
+    assert desk == ["closed"]
+    with pytest.raises(CancelledError):
+        result.result(0)
+
+
+def test_a_flood_of_work_is_refused_and_takes_turns():
+    window, desk = Window(), []
+    asked = [window.ask(endless) for _ in range(MAX_WAITING)]
+    with pytest.raises(EdgefaceError, match="busy"):
+        window.ask(endless)
+    window.serve(Gap(0.0, 0.0), desk)
+    for result in asked[:MAX_RUNNING]:
+        result.cancel()
+    window.serve(Gap(1.0, 0.0), desk)
+    assert len(desk) == MAX_RUNNING
+    window.close("new settings")
+    for result in asked[MAX_RUNNING:]:
+        with pytest.raises(EdgefaceError, match="new settings"):
+            result.result(0)
