@@ -20,6 +20,7 @@ from edgeface.config import (
     Metrics,
     Mqtt,
     Presence,
+    Web,
 )
 from edgeface.enrolment import Enrolment, read_images
 from edgeface.errors import EdgefaceError
@@ -63,6 +64,7 @@ CONCERNS = [
     ({"homeassistant": HomeAssistant(True)}, {"publisher", "commands"}),
     ({"mqtt": Mqtt("127.0.0.1", 10)}, {"publisher", "commands"}),
     ({"mqtt": Mqtt()}, {"publisher", "presence", "commands"}),
+    ({"web": Web(enabled=True, pictures=True)}, {"keeper"}),
 ]
 """For each change of settings what it concerns; cameras and galleries have tests of their own."""
 

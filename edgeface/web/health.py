@@ -25,7 +25,9 @@ async def health(request: Request) -> Response:
     if "check" in request.query_params and not site.checking:
         site.checking = True
         try:
-            checks = await asyncio.to_thread(lambda: list(examine(site.daemon.file, site.daemon.model, CHECKS.keys() - {"camera"})))
+            checks = await asyncio.to_thread(
+                lambda: list(examine(site.daemon.file, site.daemon.model, CHECKS.keys() - {"camera"}))
+            )
         finally:
             site.checking = False
     try:

@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from http import HTTPStatus
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import parse_qs, urlencode
 
 import jinja2
@@ -26,6 +26,9 @@ from edgeface.gallery import Gallery
 from edgeface.modelcard import ModelCard
 from edgeface.web.words import FILTERS
 from edgeface.window import View, Window, Work
+
+if TYPE_CHECKING:
+    from edgeface.web.enrol import Session
 
 T = TypeVar("T")
 MAX_FORM = 16 * 1024
@@ -74,6 +77,7 @@ class Site:
         self._known, self._known_at, self._reading = Known((), {}), -math.inf, asyncio.Lock()
         self._drawn: tuple[View | None, bytes] = (None, b"")
         self._drawing = asyncio.Lock()
+        self.sitting: Session | None = None
         self._notes: OrderedDict[str, tuple[str, bool]] = OrderedDict()
         loader = jinja2.PackageLoader("edgeface.web", "pages")
         self._pages = jinja2.Environment(loader=loader, autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True)
