@@ -30,6 +30,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 import msgspec
 from broker import MOSQUITTO, PASSWD, Broker, eventually
 from faults.camera import HEIGHT, WIDTH, jpegs, view
+from stage import HEAD, head
 
 from edgeface import build, config
 from edgeface.bench import processor
@@ -43,6 +44,9 @@ LEFT_AFTER = 0.3
 VIEWS, PAUSE = 4, 1.0
 """Frames with a face in a visit, and seconds without one after it."""
 RATES = (5.0, 15.0)
+SIZES = ((640, 480), (1280, 720))
+CROWD = ("obama_press_room.jpg", "biden_portrait.jpg", "collins_portrait.jpg", "biden_blue_room.jpg")
+CROWD_RATE = 5.0
 IDLE_RATE = 5.0
 FULL_SPEED = 120.0
 WARM_UP = 15.0
@@ -52,7 +56,7 @@ HOUR = 3600.0
 def main():
     parser = argparse.ArgumentParser(prog="python -m tests.figures", description=__doc__)
     parser.add_argument("--python", type=Path, help="measure with this one's packages, not with a device's")
-    parser.add_argument("--visits", type=int, default=100, help="how often somebody comes, at each rate")
+    parser.add_argument("--visits", type=int, default=100, help="how often somebody comes, at each rate and size")
     parser.add_argument("--minutes", type=float, default=5.0, help="of nobody, for processor and disk")
     parser.add_argument("--starts", type=int, default=5, help="how often it is started, and killed")
     parser.add_argument("--json", action="store_true", help="print JSON in place of a table")
@@ -147,8 +151,16 @@ class Scenes:
         self._face, self._nobody = jpegs([view(photo, phase / 8) for phase in range(8)]), jpegs(noise)
 
     def visits(self, number, fps):
-        one = ["face"] * VIEWS + ["nobody"] * math.ceil(PAUSE * fps)
-        return self._write(f"visits-{fps}", one * number)
+        return self._write(f"visits-{fps}", self._coming(number, fps))
+
+    def crowds(self, number, fps, size, faces):
+        """Visits of several at once, in pictures of ``size``."""
+        pictures = {"face": [crowd(size, CROWD[:faces], shift) for shift in range(8)], "nobody": [crowd(size, (), 0)]}
+        return self._write("crowds", self._coming(number, fps), {kind: jpegs(each) for kind, each in pictures.items()})
+
+    @staticmethod
+    def _coming(number, fps):
+        return (["face"] * VIEWS + ["nobody"] * math.ceil(PAUSE * fps)) * number
 
     def nobody(self, frames):
         return self._write("nobody", ["nobody"] * frames)
@@ -156,17 +168,28 @@ class Scenes:
     def somebody(self, frames):
         return self._write("somebody", ["face"] * frames)
 
-    def _write(self, name, kinds):
+    def _write(self, name, kinds, kept=None):
         place = self._folder / name
         shutil.rmtree(place, ignore_errors=True)
         place.mkdir()
-        kept = {"face": self._face, "nobody": self._nobody}
+        kept = kept or {"face": self._face, "nobody": self._nobody}
         for kind, pictures in kept.items():
             for number, data in enumerate(pictures):
                 (self._folder / f"{kind}-{number}.jpg").write_bytes(data)
         for number, kind in enumerate(kinds):
             (place / f"{number:07d}.jpg").symlink_to(f"../{kind}-{number % len(kept[kind])}.jpg")
         return f"folder:{place}"
+
+
+def crowd(size, names, shift):
+    """A picture of ``size`` with these heads, ``shift`` pixels from where they stand."""
+    width, height = size
+    picture = np.full((height, width, 3), 110, np.uint8)
+    for number, name in enumerate(names):
+        row, column = divmod(number, 2)
+        top, left = (height // 2 - HEAD) // 2 + row * height // 2, (width // 2 - HEAD) // 2 + column * width // 2 + shift
+        picture[top : top + HEAD, left : left + HEAD] = head(name)
+    return picture
 
 
 class Bench:
@@ -222,7 +245,13 @@ def measure(folder, python, visits, minutes, starts):
     bench = Bench(folder, python)
     try:
         found = {"machine": machine(python), "broker": bool(bench.broker), "first": os.sched_getscheduler(0) == os.SCHED_FIFO}
-        found["rates"] = [rate(bench, visits, fps) for fps in RATES]
+        found["rates"] = [rate(bench, bench.scenes.visits(visits + 1, fps), visits, fps) for fps in RATES]
+        found["crowds"] = [
+            {"size": size, "faces": faces}
+            | rate(bench, bench.scenes.crowds(visits + 1, CROWD_RATE, size, faces), visits, CROWD_RATE, faces)
+            for size in SIZES
+            for faces in (1, len(CROWD))
+        ]
         found |= full_speed(bench, max(3.0, min(30.0, visits / 3)))
         found |= idle(bench, minutes * 60)
         found |= restarts(bench, starts)
@@ -244,20 +273,28 @@ def machine(python):
     return {"cpu": processor(), "cores": os.cpu_count()} | told
 
 
-def rate(bench, visits, fps):
-    """Somebody comes and goes: time from a picture to its event, and memory when all have gone."""
-    daemon = bench.start(bench.scenes.visits(visits + 1, fps), fps)
-    kinds = ("recognized", "left")
+def rate(bench, source, visits, fps, faces=1):
+    """Somebody comes and goes: time from a picture to its events, and memory when all have gone.
 
-    def whole():
-        return sum(event["event_type"] in kinds for event, _ in bench.events(daemon)) >= 2 * visits
+    A ``recognized`` comes of a picture with ``faces`` faces, a ``left`` of one with none.
+    """
+    daemon = bench.start(source, fps)
 
-    assert eventually(whole, 60 + 3 * visits * (PAUSE + VIEWS / fps)), (folder_log(bench), len(bench.events(daemon)))
-    seconds = [age for event, age in bench.events(daemon) if event["event_type"] == "recognized"]
+    def ages(kind):
+        return [age for event, age in bench.events(daemon) if event["event_type"] == kind]
+
+    seconds = 60 + 3 * visits * (PAUSE + VIEWS / fps)
+    whole = eventually(lambda: min(len(ages("recognized")), len(ages("left"))) >= visits, seconds)
+    assert whole, (folder_log(bench), len(bench.events(daemon)))
     rss, private = daemon.memory()
+    found = {"fps": fps, "events": len(ages("recognized")), "rss_mb": rss, "private_mb": private}
     daemon.end()
-    p50, p99 = np.percentile(seconds, (50, 99))
-    return {"fps": fps, "events": len(seconds), "p50": float(p50), "p99": float(p99), "rss_mb": rss, "private_mb": private}
+    return found | {name: percentiles(ages(kind)) for name, kind in (("face", "recognized"), ("nobody", "left"))}
+
+
+def percentiles(seconds):
+    """The 50th, 95th and 99th."""
+    return [float(value) for value in np.percentile(seconds, (50, 95, 99))]
 
 
 def full_speed(bench, seconds):
@@ -339,13 +376,23 @@ def folder_log(bench):
     return (bench.folder / "log").read_text(errors="replace")[-2000:]
 
 
+def milliseconds(seconds):
+    return ", ".join(f"{1000 * value:.0f}" for value in seconds) + " ms"
+
+
 def table(found):
     """The figures in Markdown."""
     where = "a subscriber at mosquitto has it" if found["broker"] else "it is printed"
     rows = []
     for each in found["rates"]:
-        values = f"{1000 * each['p50']:.0f}, {1000 * each['p99']:.0f} ms ({each['events']} events)"
-        rows.append((f"picture to event, until {where}, at {each['fps']:.0f} frames/s: p50, p99", values))
+        values = f"{milliseconds(each['face'])} ({each['events']} events)"
+        rows.append((f"picture to event, until {where}, at {each['fps']:.0f} frames/s: p50, p95, p99", values))
+    for each in found["crowds"]:
+        width, height = each["size"]
+        kinds = [(each["faces"], each["face"])] + ([(0, each["nobody"])] if each["faces"] == 1 else [])
+        for faces, values in kinds:
+            there = "a face" if faces == 1 else f"{faces} faces"
+            rows.append((f"the same at {each['fps']:.0f} frames/s of {width} x {height}, {there}", milliseconds(values)))
     for each in found["rates"]:
         values = f"{each['rss_mb']:.0f} MB ({each['private_mb']:.0f} MB of it not of files)"
         rows.append((f"memory (RSS) after {each['events']} visits at {each['fps']:.0f} frames/s", values))
