@@ -10,9 +10,15 @@ def main() -> None:
     before = signal.getsignal(signal.SIGINT)
     if before is signal.default_int_handler:  # libraries turn a KeyboardInterrupt into other errors while they are imported
         signal.signal(signal.SIGINT, lambda *_: os._exit(130))
-    from edgeface import cli
+    from edgeface import alone
 
+    daemon = alone.plain(sys.argv[1:])
     try:
+        if daemon is not None:
+            alone.main(daemon)
+            return
+        from edgeface import cli
+
         signal.signal(signal.SIGINT, before)
         cli.main()
     except KeyboardInterrupt:

@@ -1,5 +1,6 @@
 """The one place that turns a configuration into objects."""
 
+import math
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -17,6 +18,8 @@ from edgeface.gallery import Gallery
 from edgeface.heartbeat import Heartbeat
 from edgeface.interfaces import Camera, Publisher
 from edgeface.modelcard import SHIPPED, ModelCard
+from edgeface.motion import Gate
+from edgeface.pace import Pace
 from edgeface.pipeline import Pipeline
 from edgeface.presence import Presence
 from edgeface.types import Gap
@@ -33,7 +36,18 @@ def gallery(config: Config, card: ModelCard) -> Gallery:
 
 def pipeline(config: Config, embedder: Embedder, people: Gallery) -> Pipeline:
     """Detector, embedder and gallery, joined."""
-    return Pipeline(detectors.create(max_side=config.detector.max_side), embedder, people, config)
+    limits = config.detector
+    return Pipeline(detectors.create(max_side=limits.max_side, threads=limits.threads), embedder, people, config)
+
+
+def gate(config: Config) -> Gate:
+    """What decides which frames are searched."""
+    return Gate(config.detector.still_every, config.presence.left_after)
+
+
+def pace(config: Config) -> Pace:
+    """How often frames are looked at. Of a recording, each is: there it is only late."""
+    return Pace(config.camera.fps if cameras.is_live(config.camera) else math.inf)
 
 
 def presence(config: Config, card: ModelCard) -> Presence:
@@ -60,7 +74,8 @@ def daemon(config: Config, model: Path = SHIPPED, camera: Camera | None = None, 
     camera = camera or cameras.create(config.camera)
     publisher = _publisher(config, card)
     desk = _desk(config, eyes, people)
-    heartbeat = Heartbeat(publisher, camera, config.camera.name, card.digest, lambda: eyes.templates)
+    rate = pace(config)
+    heartbeat = Heartbeat(publisher, camera, config.camera.name, card.digest, lambda: eyes.templates, rate)
     return Daemon(
         camera,
         eyes,
@@ -72,6 +87,8 @@ def daemon(config: Config, model: Path = SHIPPED, camera: Camera | None = None, 
         _keeper(config, people),
         people,
         desk,
+        gate(config),
+        rate,
         wishes or Wishes(),
     )
 
@@ -108,9 +125,10 @@ def rebuilt(old: Daemon, before: Config, now: Config) -> Daemon:
         raise
     fresh = renamed or sections & {"presence", "liveness"} or type(publisher) is not type(old.publisher)
     stay = presence(now, card) if fresh else old.presence
-    heartbeat = Heartbeat(publisher, camera, now.camera.name, card.digest, lambda: eyes.templates, old.heartbeat)
     desk = old.desk if eyes is old.pipeline else _desk(now, eyes, people)
     asked = sections & {"commands"} or desk is not old.desk or publisher is not old.publisher
+    rate = pace(now) if "camera" in sections else old.pace
+    heartbeat = Heartbeat(publisher, camera, now.camera.name, card.digest, lambda: eyes.templates, rate, old.heartbeat)
     new = replace(
         old,
         camera=camera,
@@ -123,6 +141,8 @@ def rebuilt(old: Daemon, before: Config, now: Config) -> Daemon:
         keeper=_keeper(now, people) if sections & {"events", "gallery", "web"} else old.keeper,
         gallery=people,
         desk=desk,
+        gate=gate(now) if sections & {"camera", "detector", "presence"} else old.gate,
+        pace=rate,
     )
     _hand_over(old, new)
     return new

@@ -54,6 +54,12 @@ class Detector(_Section, frozen=True):
     min_eye_distance: Annotated[float, Meta(ge=4, le=500, description="pixels between the eyes; smaller faces are ignored")] = (
         16.0
     )
+    still_every: Annotated[
+        Seconds, Meta(description="seconds between searches while nothing moves and nobody is there; 0 searches every frame")
+    ] = 1.0
+    threads: Annotated[
+        int, Meta(ge=1, le=64, description="processor cores that the search may use; more are quicker and take more in all")
+    ] = 1
     min_quality: Annotated[
         Share, Meta(description="poorer views do not count: size, sharpness, exposure, pose; 0 counts all")
     ] = 0.45

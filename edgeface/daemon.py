@@ -12,9 +12,11 @@ from edgeface.gallery import Gallery
 from edgeface.heartbeat import Heartbeat
 from edgeface.interfaces import Camera, Publisher
 from edgeface.logs import log_event
+from edgeface.motion import Gate
+from edgeface.pace import Pace
 from edgeface.pipeline import Pipeline
 from edgeface.presence import Presence, new_event_id
-from edgeface.types import Event, EventType, Frame, Gap, Image
+from edgeface.types import Event, EventType, Frame, Gap, Image, Observation
 from edgeface.window import Desk, Window
 
 
@@ -73,6 +75,8 @@ class Daemon:
     keeper: EventKeeper
     gallery: Gallery
     desk: Desk
+    gate: Gate
+    pace: Pace
     wishes: Wishes = field(default_factory=Wishes)
     window: Window = field(default_factory=Window)
 
@@ -98,15 +102,21 @@ class Daemon:
         for moment in self.camera.frames():
             began = time.perf_counter()
             image = moment.image if isinstance(moment, Frame) else None
-            observations = [] if image is None else self.pipeline.observe(image)
+            observations: list[Observation] = []
+            searched = isinstance(moment, Frame) and self.pace.due(moment.time) and self.gate.wants(moment)
+            if searched and image is not None:
+                observations = self.pipeline.observe(image)
+                self.gate.searched(moment.time, len(observations))
             took = time.perf_counter() - began
+            if searched:
+                self.pace.took(moment.time, took)
             events = [*self.outage.update(moment), *self.presence.update(moment, observations, self.pipeline.matcher)]
             self.publish(events, image)
             self.keeper.update(moment, events)
             self.window.show(moment, self.presence.sights, took)
             self.window.serve(moment, self.desk)
             self.commands.serve(moment)
-            self.heartbeat.beat(moment, took, len(observations), events)
+            self.heartbeat.beat(moment, took if searched else None, len(observations), events)
             if self.wishes.stop:
                 break
             if self.wishes.reload:

@@ -132,7 +132,7 @@ def evaluate(
             templates = database.templates()
             sizes = sizes or [len(templates.people)]
             next(galleries(templates, max(sizes), 1))  # too few people are told before hours of frames
-            seen = [visit for folder in visits for visit in watch(pipeline, folder, settings.camera.fps, tell)]
+            seen = [visit for folder in visits for visit in watch(pipeline, folder, settings, tell)]
         finally:
             database.close()
     found = [measure(seen, templates, settings, embedder.card, size, most, curve=curve, tell=tell) for size in sizes]
@@ -177,7 +177,7 @@ def enroll(pipeline: Pipeline, gallery: Gallery, folder: Path, tell: Callable[[s
     return refused
 
 
-def watch(pipeline: Pipeline, folder: Path, fps: float, tell: Callable[[str], None]) -> Iterator[Visit]:
+def watch(pipeline: Pipeline, folder: Path, settings: config.Config, tell: Callable[[str], None]) -> Iterator[Visit]:
     """Look at each visit in a folder of ``PERSON/VISIT/*.jpg``, by name; frames that cannot be read are told and skipped.
 
     Raises:
@@ -188,15 +188,18 @@ def watch(pipeline: Pipeline, folder: Path, fps: float, tell: Callable[[str], No
             paths = image_files(frames)
             if not paths:
                 raise ConfigError(f"{frames}: there is no image of a visit in it")
-            moments = []
+            moments, gate = [], build.gate(settings)
             for number, path in enumerate(paths):
                 try:
                     image = load_image(path)
                 except ImageError as error:
                     tell(str(error))
                     continue
-                moment = Frame(_blank(image), number / fps, START + number / fps)
-                moments.append((moment, tuple(pipeline.observe(image))))
+                time = number / settings.camera.fps
+                seen = pipeline.observe(image) if gate.wants(Frame(image, time, START + time)) else None
+                if seen is not None:
+                    gate.searched(time, len(seen))
+                moments.append((Frame(_blank(image), time, START + time), tuple(seen or ())))
             yield Visit(clean_name(person.name), tuple(moments))
 
 

@@ -1,22 +1,26 @@
 """The daemon's pulse: systemd's watchdog, and health for whoever listens."""
 
+import logging
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Literal
 
 import psutil
 
 from edgeface import __version__
+from edgeface.frugal import give_back
 from edgeface.gallery import Templates
 from edgeface.interfaces import Camera, Publisher
+from edgeface.machine import temperature, throttling
+from edgeface.pace import Pace
 from edgeface.systemd import Systemd
 from edgeface.tally import Tally
 from edgeface.types import Event, Frame, Gap, Health
 
+log = logging.getLogger(__name__)
+
 INTERVAL, SNAPSHOT = 30.0, 1.0
-THROTTLED = Path("/sys/devices/platform/soc/soc:firmware/get_throttled")
 
 
 class Heartbeat:
@@ -32,9 +36,11 @@ class Heartbeat:
         name: str,
         model: str,
         gallery: Callable[[], Templates],
+        pace: Pace,
         before: "Heartbeat | None" = None,
     ) -> None:
         self._publisher, self._camera, self._name, self._model, self._gallery = publisher, camera, name, model, gallery
+        self._pace = pace
         self._systemd: Systemd = before._systemd if before else Systemd()
         self.tally: Tally = before.tally if before else Tally()
         self._process = psutil.Process()
@@ -43,12 +49,14 @@ class Heartbeat:
         self._recent: deque[float] = deque(maxlen=30)
         self._state: Literal["starting", "ok", "lost"] = "starting"
         self._reason: str | None = None
+        self._slowed = False
         self._told = -INTERVAL
         self._known: Templates = before._known if before else gallery()  # so that the first beat tells what a reload changed
         self.health = self._health(time.monotonic())
 
     def ready(self) -> None:
         """Everything is built: the service is up, whether or not the camera is."""
+        give_back()
         self._systemd.notify(READY=1)
 
     def reloading(self) -> None:
@@ -59,8 +67,8 @@ class Heartbeat:
         """The service is on its way down."""
         self._systemd.notify(STOPPING=1)
 
-    def beat(self, moment: Frame | Gap, seconds: float = 0.0, faces: int = 0, events: Sequence[Event] = ()) -> None:
-        """The loop has come round: a frame took so long, had so many faces, and led to these events."""
+    def beat(self, moment: Frame | Gap, seconds: float | None = None, faces: int = 0, events: Sequence[Event] = ()) -> None:
+        """The loop has come round: a frame took so long, if it was searched, had so many faces, and led to these events."""
         state, reason = self._state, self._reason
         if isinstance(moment, Frame):
             self.tally.observed(faces, seconds)
@@ -73,15 +81,20 @@ class Heartbeat:
         if not (isinstance(moment, Gap) and moment.stuck):
             self._systemd.notify(WATCHDOG=1)
         known = self._gallery()
-        changed = state != self._state or known is not self._known
+        slowed = self._pace.reason is not None
+        changed = state != self._state or known is not self._known or slowed != self._slowed
+        self._slowed = slowed
         if known is not self._known:
             self._publisher.people(known.people)
         self._state, self._reason, self._known = state, reason, known
         tell = changed or moment.time - self._told >= INTERVAL
         if tell:
+            give_back()
             self._cpu = self._process.cpu_percent() / 100.0
         if tell or events or moment.time - self.health.time >= SNAPSHOT:
-            self.health = self._health(moment.time)
+            before, self.health = self.health.throttling, self._health(moment.time)
+            if self.health.throttling != before:
+                log.warning("the board is slowed down by: %s", ", ".join(self.health.throttling) or "nothing any more")
         if tell:
             self._told = moment.time
             self._publisher.health(self.health)
@@ -92,6 +105,7 @@ class Heartbeat:
         return (len(recent) - 1) / (recent[-1] - recent[0]) if len(recent) > 1 and recent[-1] > recent[0] else 0.0
 
     def _health(self, now: float) -> Health:
+        limits = throttling()
         return Health(
             version=__version__,
             uptime=now - self.tally.started,
@@ -106,8 +120,13 @@ class Heartbeat:
             templates=len(self._known.vectors),
             rss_mb=self._process.memory_info().rss / 1e6,
             cpu=self._cpu,
-            temperature=_temperature(),
-            throttled=_throttled(),
+            temperature=temperature(),
+            throttled=None if limits is None else bool(limits.now),
+            throttling=() if limits is None else limits.now,
+            throttled_before=() if limits is None else limits.before,
+            fps_limit=self._pace.fps,
+            slowed=self._pace.reason,
+            frames_skipped=self.tally.skipped,
             time=now,
             faces_seen=self.tally.faces,
             events=dict(self.tally.events),
@@ -121,17 +140,3 @@ class Heartbeat:
         event = self.tally.last_event
         gone = event and event.person_id and all(person.id != event.person_id for person in self._known.people)
         return None if gone else event
-
-
-def _temperature() -> float | None:
-    """The hottest sensor, in degrees Celsius, where there is one."""
-    readings = [sensor.current for sensors in getattr(psutil, "sensors_temperatures", dict)().values() for sensor in sensors]
-    return max(readings, default=None)
-
-
-def _throttled() -> bool | None:
-    """Whether a Raspberry Pi is slowed down by heat or low voltage now (bits 0 to 3 of its firmware's word)."""
-    try:
-        return bool(int(THROTTLED.read_text().strip(), 16) & 0xF)
-    except (OSError, ValueError):
-        return None

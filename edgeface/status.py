@@ -60,6 +60,8 @@ def troubles(told: dict[str, Any]) -> list[str]:
         found.append(told["broker"]["reason"] or f"no broker at {told['broker']['address']}")
     elif told["broker"]["reason"]:
         found.append(told["broker"]["reason"])
+    if "under-voltage" in told["throttling"]:
+        found.append("under-voltage: the power supply, or its cable, is too weak")
     if told["settings_refused"]:
         found.append(f"the settings read last were not taken: {told['settings_refused']}")
     if told["metrics_unserved"]:
@@ -76,13 +78,18 @@ def describe(told: dict[str, Any]) -> str:
     machine = [f"{told['rss_mb']:.0f} MB", f"{100 * told['cpu']:.0f} % of a processor"]
     if told["temperature"] is not None:
         machine.append(f"{told['temperature']:.0f} °C")
-    if told["throttled"]:
-        machine.append("throttled")
+    machine += told["throttling"]
+    if told["throttled_before"]:
+        machine.append(f"since it was started: {', '.join(told['throttled_before'])}")
     last = "none" if event is None else " ".join(filter(None, (event["ts"], event["event_type"], event.get("name"))))
+    frames = {"seen": "frames_seen", "dropped": "frames_dropped", "not searched": "frames_skipped"}
+    looked = ", ".join(f"{told[field]} {name}" for name, field in frames.items()) + f"; {told['faces_seen']} faces"
+    if told["slowed"]:
+        looked += f"; slowed to {told['fps_limit']:.1f} a second: {told['slowed']}"
     rows = {
         "daemon": f"{told['device']}, edgeface {told['version']}, up for {duration(told['uptime'])}",
         "camera": f"{told['camera']}: {told['camera_state']}, {told['fps']:.1f} frames/s",
-        "frames": f"{told['frames_seen']} seen, {told['frames_dropped']} dropped, {told['faces_seen']} faces",
+        "frames": looked,
         "broker": link,
         "people": f"{told['gallery_size']} enrolled, {told['templates']} templates",
         "events": ", ".join(f"{count} {kind}" for kind, count in told["events"].items()) or "none",

@@ -16,15 +16,18 @@ class Tally:
 
     def __init__(self) -> None:
         self.started = time.monotonic()
-        self.frames = self.faces = self.dropped = 0
+        self.frames = self.skipped = self.faces = self.dropped = 0
         self.events: Counter[str] = Counter()
         self.last_event: Event | None = None
         self._classes = [0] * (len(BOUNDS) + 1)
         self._seconds = 0.0
 
-    def observed(self, faces: int, seconds: float) -> None:
-        """A frame had so many faces, and took so long."""
+    def observed(self, faces: int, seconds: float | None) -> None:
+        """A frame had so many faces, and took so long; none if it was not searched."""
         self.frames += 1
+        if seconds is None:
+            self.skipped += 1
+            return
         self.faces += faces
         self._classes[bisect_left(BOUNDS, seconds)] += 1
         self._seconds += seconds

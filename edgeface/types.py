@@ -3,6 +3,7 @@
 Images are ``uint8`` arrays of shape (height, width, 3) in RGB order. Boxes and landmarks are in pixels of the frame.
 """
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -232,6 +233,11 @@ class Health:
     cpu: float
     temperature: float | None
     throttled: bool | None
+    throttling: tuple[str, ...] = ()
+    throttled_before: tuple[str, ...] = ()
+    fps_limit: float = math.inf
+    slowed: str | None = None
+    frames_skipped: int = 0
     time: float = 0.0
     faces_seen: int = 0
     events: Mapping[str, int] = field(default_factory=dict)

@@ -1,3 +1,4 @@
+import math
 import os
 import re
 import signal
@@ -12,6 +13,7 @@ import numpy as np
 import pytest
 
 from edgeface import build
+from edgeface import heartbeat as module
 from edgeface.audit import Audit
 from edgeface.cameras.recording import Recording
 from edgeface.commands import Commands
@@ -25,6 +27,8 @@ from edgeface.events import EventKeeper
 from edgeface.gallery import Templates
 from edgeface.heartbeat import INTERVAL, Heartbeat
 from edgeface.imaging import load_image
+from edgeface.machine import Throttling
+from edgeface.pace import Pace
 from edgeface.presence import Presence
 from edgeface.types import EventType, Frame, Gap, Link, Person
 from edgeface.window import Desk
@@ -122,11 +126,25 @@ def daemon(tmp_path, embedder, demo_photos, systemd):
     gallery.enroll("Obama", [seen.embedding.vector], [seen.quality])
     camera, publisher = Camera(), Publisher()
     presence = Presence("front", PresenceSettings(min_votes=2, unknown_after=3, left_after=2.0), same=0.6, different=0.3)
-    heartbeat = Heartbeat(publisher, camera, "front", "m", lambda: pipeline.templates)
+    pace = Pace(math.inf)
+    heartbeat = Heartbeat(publisher, camera, "front", "m", lambda: pipeline.templates, pace)
     desk = Desk(Enrolment(pipeline, gallery), gallery, Audit(tmp_path / "audit.jsonl"))
     commands = Commands(CommandSettings(), publisher, desk.enrolment, gallery, "front", desk.audit)
     keeper = EventKeeper(gallery.events, settings.events)
-    yield Daemon(camera, pipeline, Outage("front"), presence, publisher, heartbeat, commands, keeper, gallery, desk)
+    yield Daemon(
+        camera,
+        pipeline,
+        Outage("front"),
+        presence,
+        publisher,
+        heartbeat,
+        commands,
+        keeper,
+        gallery,
+        desk,
+        build.gate(settings),
+        pace,
+    )
     gallery.close()
 
 
@@ -274,13 +292,44 @@ def test_a_reload_interrupts_the_loop_and_no_visit(daemon, obama):
 
 @pytest.fixture
 def heartbeat(systemd):
-    return Heartbeat(Publisher(), Camera(), "front", "m", lambda: NOBODY)
+    return Heartbeat(Publisher(), Camera(), "front", "m", lambda: NOBODY, Pace(10.0))
 
 
 def test_systemd_hears_that_the_service_is_ready_and_stopping(heartbeat, systemd):
     heartbeat.ready()
     heartbeat.stopping()
     assert systemd.told() == ["READY=1", "STOPPING=1"]
+
+
+def test_what_slows_the_board_down_is_told_and_logged_when_it_changes(heartbeat, monkeypatch, caplog):
+    pi = {"now": Throttling((), ())}
+    monkeypatch.setattr(module, "throttling", lambda: pi["now"])
+    for second in range(6):
+        if second == 3:
+            pi["now"] = Throttling(("under-voltage",), ("under-voltage",))
+        heartbeat.beat(Frame(BLANK, START + second, WALL + second), 0.02)
+    health = heartbeat.health
+    assert (health.throttled, health.throttling, health.throttled_before) == (True, ("under-voltage",), ("under-voltage",))
+    assert [record.message for record in caplog.records] == ["the board is slowed down by: under-voltage"]
+
+
+def test_a_frame_that_is_not_searched_is_seen_but_has_no_duration(heartbeat):
+    heartbeat.beat(Frame(BLANK, START, WALL), 0.02, 1)
+    heartbeat.beat(Frame(BLANK, START + 2, WALL + 2))
+    health = heartbeat.health
+    assert (health.frames_seen, health.frames_skipped, sum(health.observe.counts)) == (2, 1, 1)
+
+
+def test_health_is_told_at_once_when_the_daemon_is_slowed():
+    pace, publisher = Pace(10.0, lambda: "memory is tight"), Publisher()
+    heartbeat = Heartbeat(publisher, Camera(), "front", "m", lambda: NOBODY, pace)
+    heartbeat.beat(Frame(BLANK, START, WALL), 0.02)
+    pace.took(START, 0.02)
+    heartbeat.beat(Frame(BLANK, START + 0.1, WALL + 0.1), 0.02)
+    assert [(health.slowed, health.fps_limit) for health in publisher.of("health")] == [
+        (None, 10.0),
+        ("memory is tight", 5.0),
+    ]
 
 
 def test_systemd_hears_of_a_reload_and_of_its_end(heartbeat, systemd):
@@ -295,7 +344,7 @@ def test_what_the_loop_did_is_counted_over_a_reload(heartbeat):
     heartbeat.beat(Frame(BLANK, START, WALL), 0.02, 2)
     (lost,) = Outage("front").update(Gap(START + 1, WALL + 1, "unplugged"))
     heartbeat.beat(Gap(START + 1, WALL + 1, "unplugged"), events=[lost])
-    after = Heartbeat(Publisher(), Camera(dropped=1), "front", "m", lambda: NOBODY, heartbeat)
+    after = Heartbeat(Publisher(), Camera(dropped=1), "front", "m", lambda: NOBODY, Pace(10.0), heartbeat)
     after.tally.dropped += 3
     after.beat(Frame(BLANK, START + 2, WALL + 2), 0.3, 1)
     told = after.health
@@ -307,7 +356,7 @@ def test_what_the_loop_did_is_counted_over_a_reload(heartbeat):
 
 def test_the_first_beat_after_a_reload_tells_who_is_known_now(heartbeat):
     publisher, others = Publisher(), Templates((Person("p_1", "Anna", 1, 0.0),), NOBODY.owners, NOBODY.vectors)
-    after = Heartbeat(publisher, Camera(), "front", "m", lambda: others, heartbeat)
+    after = Heartbeat(publisher, Camera(), "front", "m", lambda: others, Pace(10.0), heartbeat)
     after.beat(Frame(BLANK, START, WALL))
     after.beat(Frame(BLANK, START + 1, WALL + 1))
     assert publisher.of("people") == [list(others.people)]
@@ -348,7 +397,7 @@ def test_systemd_sees_the_state_of_the_camera(heartbeat, systemd):
 def test_without_systemd_the_heart_beats_all_the_same(monkeypatch):
     monkeypatch.delenv("NOTIFY_SOCKET", raising=False)
     publisher = Publisher()
-    heartbeat = Heartbeat(publisher, Camera(), "front", "m", lambda: NOBODY)
+    heartbeat = Heartbeat(publisher, Camera(), "front", "m", lambda: NOBODY, Pace(10.0))
     heartbeat.ready()
     heartbeat.beat(Frame(BLANK, time.monotonic(), time.time()))
     assert len(publisher.of("health")) == 1

@@ -145,7 +145,8 @@ def test_presence_and_health_have_exactly_their_fields():
     }
     health = wire(health_payload(replace(HEALTH, link=Link(queue=7, dropped=8)), 0.0))
     camera = {"camera", "camera_state", "camera_reason", "fps", "frames_seen", "frames_dropped"}
-    machine = {"version", "uptime", "rss_mb", "cpu", "temperature", "throttled"}
+    camera |= {"frames_skipped", "fps_limit", "slowed"}
+    machine = {"version", "uptime", "rss_mb", "cpu", "temperature", "throttled", "throttling", "throttled_before"}
     counts = {"model", "gallery_size", "templates", "queue_length", "events_dropped"}
     assert set(health) == {"schema", "ts"} | camera | machine | counts
     assert (health["camera"], health["camera_state"], health["camera_reason"]) == ("front", "ok", None)

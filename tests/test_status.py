@@ -13,6 +13,8 @@ SEEN = Event(
 )  # fmt: skip
 HEALTH = Health(
     "0.1.0", 90_061.0, 9.5, 600, 7, "front", "ok", None, "sha256:1f", 2, 9, 120.0, 0.3, 51.5, True,
+    ("throttled",), ("under-voltage", "throttled"),
+    frames_skipped=400,
     faces_seen=80, events={"recognized": 3, "left": 2}, last_event=SEEN, link=Link("up", "b:1883", None, 1, 4),
 )  # fmt: skip
 
@@ -34,7 +36,15 @@ def test_all_is_well_and_fits_one_screen():
     screen = describe(alive())
     assert alive()["troubles"] == []
     parts = ["door", "1 d 1 h", "front: ok, 9.5 frames/s", "600 seen, 7 dropped", "up, b:1883", "2 enrolled, 9 templates"]
-    parts += ["3 recognized, 2 left", "1 waiting, 4 dropped", "recognized Änna", "120 MB, 30 %", "52 °C, throttled"]
+    parts += [
+        "3 recognized, 2 left",
+        "1 waiting, 4 dropped",
+        "recognized Änna",
+        "120 MB, 30 %",
+        "52 °C, throttled",
+        "400 not searched",
+    ]
+    parts += ["since it was started: under-voltage, throttled"]
     for part in parts:
         assert part in screen
     assert len(screen.splitlines()) < 12
@@ -47,6 +57,7 @@ def test_all_is_well_and_fits_one_screen():
         ({"link": Link("down", "b:1883", "no broker: b:1883 cannot be reached")}, "no broker: b:1883 cannot be reached"),
         ({"link": Link("down", "b:1883")}, "no broker at b:1883"),
         ({"link": Link("up", "b:1883", "the broker refuses what is published")}, "the broker refuses what is published"),
+        ({"throttling": ("under-voltage",)}, "under-voltage: the power supply, or its cable, is too weak"),
         ({"refused": "no TOML"}, "the settings read last were not taken: no TOML"),
         ({"unserved": "no metrics at ''"}, "no metrics at ''"),
     ],
@@ -54,6 +65,12 @@ def test_all_is_well_and_fits_one_screen():
 def test_what_is_wrong_is_one_line_each(changes, trouble):
     assert alive(**changes)["troubles"] == [trouble]
     describe(alive(**changes))
+
+
+def test_a_daemon_that_looks_less_often_than_it_should_says_why():
+    slowed = alive(fps_limit=3.25, slowed="a frame takes 240 ms, and 10 are to come a second")
+    assert slowed["troubles"] == []
+    assert "slowed to 3.2 a second: a frame takes 240 ms" in describe(slowed)
 
 
 def test_a_loop_without_a_beat_hangs():

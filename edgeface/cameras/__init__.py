@@ -21,6 +21,14 @@ CAMERAS = {
 """Scheme of the source -> a function from the camera's settings to a ``Camera``."""
 
 
+RECORDINGS = {"folder", "video"}
+
+
+def is_live(settings: config.Camera) -> bool:
+    """Whether frames come when they like and are lost if nobody is quick enough."""
+    return settings.source.partition(":")[0] not in RECORDINGS
+
+
 def create(settings: config.Camera) -> Camera:
     """Build the camera that ``settings.source`` names; a live one is first opened by ``frames()``.
 

@@ -38,11 +38,9 @@ def run(context: typer.Context) -> None:
     \b
     Example: edgeface --config edgeface.toml run
     """
-    from edgeface import logs
-    from edgeface.service import Service
+    from edgeface.alone import serve
 
-    logs.set_up()
-    Service(context.obj.file, context.obj.model).run()
+    serve(context.obj.file, context.obj.model)
 
 
 @app.command()

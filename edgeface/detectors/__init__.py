@@ -3,13 +3,19 @@
 from importlib import import_module
 from typing import cast
 
+import cv2
+
 from edgeface.detectors.landmarks import Refined
 from edgeface.interfaces import Detector
 
 DETECTORS = {"default": "edgeface.detectors.yunet:YuNet"}
 
 
-def create(name: str = "default", *, max_side: int = 640) -> Detector:
-    """Build a detector with refined landmarks; images are shrunk to ``max_side`` pixels at their longer side for the search."""
+def create(name: str = "default", *, max_side: int = 640, threads: int = 1) -> Detector:
+    """Build a detector with refined landmarks; images are shrunk to ``max_side`` pixels at their longer side for the search.
+
+    OpenCV does all of its work in this process with ``threads`` threads from then on.
+    """
+    cv2.setNumThreads(threads)
     module, _, attribute = DETECTORS[name].partition(":")
     return Refined(cast(Detector, getattr(import_module(module), attribute)(max_side=max_side)))

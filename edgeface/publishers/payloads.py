@@ -1,5 +1,6 @@
 """What stands on the wire: version 1 of the contract. ``edgeface mqtt docs`` makes reference and schemas of these types."""
 
+import math
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
@@ -204,6 +205,27 @@ class HealthPayload(Struct, frozen=True, kw_only=True):
     throttled: Annotated[
         bool | None, Meta(description="a Raspberry Pi slowed down by heat or low voltage now", examples=[False])
     ]
+    throttling: Annotated[
+        list[str],
+        Meta(
+            description="what slows it down now: `under-voltage`, `frequency capped`, `throttled`, `temperature limit`",
+            examples=[[]],
+        ),
+    ]
+    throttled_before: Annotated[
+        list[str], Meta(description="the same at any time since the machine was started", examples=[["under-voltage"]])
+    ]
+    fps_limit: Annotated[
+        float | None,
+        Meta(description="frames a second that are looked at at most; null for a recording", examples=[10.0]),
+    ]
+    slowed: Annotated[
+        str | None, Meta(description="why that is less than `camera.fps`: a slow machine, or little memory", examples=[None])
+    ]
+    frames_skipped: Annotated[
+        Count,
+        Meta(description="frames seen that were not searched for faces: nothing moved, or it is slowed", examples=[712034]),
+    ]
     queue_length: Annotated[Count, Meta(description="events waiting for the broker", examples=[0])]
     events_dropped: Annotated[Count, Meta(description="events too old or too many to deliver, since the start", examples=[0])]
 
@@ -280,6 +302,11 @@ def health_payload(health: Health, wall: float) -> HealthPayload:
         cpu=round(health.cpu, 3),
         temperature=health.temperature,
         throttled=health.throttled,
+        throttling=list(health.throttling),
+        throttled_before=list(health.throttled_before),
+        fps_limit=round(health.fps_limit, 2) if math.isfinite(health.fps_limit) else None,
+        slowed=health.slowed,
+        frames_skipped=health.frames_skipped,
         queue_length=health.link.queue,
         events_dropped=health.link.dropped,
     )

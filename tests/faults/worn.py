@@ -17,8 +17,8 @@ def stepped_time():
 
 time.time = stepped_time
 
+from edgeface.__main__ import main  # noqa: E402
 from edgeface.cameras import opencv  # noqa: E402
-from edgeface.cli import main  # noqa: E402
 
 real_read = opencv.Capture.read
 

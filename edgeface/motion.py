@@ -1,0 +1,77 @@
+"""Which frames are worth a search for faces: those in which something moves, and some of the others for safety's sake."""
+
+import math
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from edgeface.types import Frame, Image
+
+CELLS = (80, 60)
+"""Columns and rows at which pictures are compared: a cell is the mean of 8 x 8 pixels of 640 x 480, which evens noise out."""
+CHANGE = 5.0
+"""Grey levels by which a cell differs at least where something moved."""
+NOISES = 6.0
+"""How many times the picture's noise that must be, too."""
+MOVED = 3
+"""Cells that must differ. The smallest face that is recognised covers about sixteen."""
+SETTLED = 10.0
+"""Seconds of rest after which a face that was found is looked at less often: it may be a poster."""
+FACES_EVERY = 0.5
+"""Seconds between two such looks."""
+
+
+class Gate:
+    """Decides, frame by frame, whether to search it for faces.
+
+    A frame is compared with the one that was searched last, so that slow motion adds up. What changes alike all over the
+    picture is light. Whoever was found is looked at in every frame, until they have left or nothing has moved for long; and
+    nobody is missed for longer than ``still_every`` seconds however still they stand.
+    """
+
+    def __init__(self, still_every: float, left_after: float) -> None:
+        self._every, self._keep = still_every, left_after
+        self._with_faces = min(FACES_EVERY, left_after / 3)
+        self._searched: NDArray[np.int16] | None = None
+        self._latest = self._moved = self._faces = -math.inf
+        self._now: NDArray[np.int16] | None = None
+
+    def wants(self, frame: Frame) -> bool:
+        """Whether to search this frame."""
+        if not self._every:
+            return True
+        self._now = _small(frame.image)
+        if self._differs(self._now):
+            self._moved = frame.time
+            return True
+        return frame.time - self._latest >= self._pause(frame.time)
+
+    def searched(self, time: float, faces: int) -> None:
+        """The frame that was asked about last was searched, and had so many faces."""
+        self._searched, self._latest = self._now, time
+        if faces:
+            self._faces = time
+
+    def _pause(self, time: float) -> float:
+        """Seconds that may pass without a search while nothing moves."""
+        if time - self._faces > self._keep:
+            return self._every
+        return 0.0 if time - self._moved <= SETTLED else min(self._every, self._with_faces)
+
+    def _differs(self, now: NDArray[np.int16]) -> bool:
+        before = self._searched
+        if before is None or before.shape != now.shape:
+            return True
+        change = now - before
+        change -= np.int16(np.median(change))
+        np.abs(change, out=change)
+        noise = 1.5 * float(np.median(change))  # sigma of a normal distribution, whatever a part of it does
+        return int(np.count_nonzero(change > max(CHANGE, NOISES * noise))) >= MOVED
+
+
+def _small(image: Image) -> NDArray[np.int16]:
+    """The picture in grey, by cells; upright ones too."""
+    height, width = image.shape[:2]
+    cells = CELLS if width >= height else CELLS[::-1]
+    return np.asarray(cv2.cvtColor(cv2.resize(image, cells, interpolation=cv2.INTER_AREA), cv2.COLOR_RGB2GRAY), np.int16)
