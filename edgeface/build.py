@@ -2,17 +2,18 @@
 
 import math
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from edgeface import cameras, detectors, publishers
+from edgeface import cameras, detectors, publishers, sync
 from edgeface.audit import Audit
 from edgeface.commands import Commands
 from edgeface.config import Config
 from edgeface.daemon import Daemon, Outage, Wishes
 from edgeface.embedding import Embedder
 from edgeface.enrolment import Enrolment
-from edgeface.errors import EdgefaceError
+from edgeface.errors import ConfigError, EdgefaceError
 from edgeface.events import EventKeeper
 from edgeface.gallery import Gallery
 from edgeface.heartbeat import Heartbeat
@@ -22,7 +23,8 @@ from edgeface.motion import Gate
 from edgeface.pace import Pace
 from edgeface.pipeline import Pipeline
 from edgeface.presence import Presence
-from edgeface.types import Gap
+from edgeface.sync import Follower
+from edgeface.types import Gap, Sharing
 from edgeface.window import Desk
 
 SAME_FAR, DIFFERENT_FAR = 1e-4, 0.05
@@ -75,7 +77,9 @@ def daemon(config: Config, model: Path = SHIPPED, camera: Camera | None = None, 
     publisher = _publisher(config, card)
     desk = _desk(config, eyes, people)
     rate = pace(config)
-    heartbeat = Heartbeat(publisher, camera, config.camera.name, card.digest, lambda: eyes.templates, rate)
+    follower = _follower(config, card, publisher, people)
+    sharing = _sharing(follower)
+    heartbeat = Heartbeat(publisher, camera, config.camera.name, card.digest, lambda: eyes.templates, rate, sharing=sharing)
     return Daemon(
         camera,
         eyes,
@@ -90,6 +94,7 @@ def daemon(config: Config, model: Path = SHIPPED, camera: Camera | None = None, 
         gate(config),
         rate,
         wishes or Wishes(),
+        follower=follower,
     )
 
 
@@ -117,8 +122,10 @@ def rebuilt(old: Daemon, before: Config, now: Config) -> Daemon:
     try:
         eyes = pipeline(now, embedder, people) if sections & {"gallery", "detector", "matching"} else old.pipeline
         camera = cameras.create(now.camera) if "camera" in sections else old.camera
-        topics = {"device", "mqtt", "commands", "homeassistant"}
+        topics = {"device", "mqtt", "commands", "homeassistant", "sync"}
         publisher = _publisher(now, card) if renamed or sections & topics else old.publisher
+        followed = people is old.gallery and publisher is old.publisher
+        follower = old.follower if followed else _follower(now, card, publisher, people)
     except EdgefaceError:
         if people is not old.gallery:
             people.close()
@@ -128,7 +135,8 @@ def rebuilt(old: Daemon, before: Config, now: Config) -> Daemon:
     desk = old.desk if eyes is old.pipeline else _desk(now, eyes, people)
     asked = sections & {"commands"} or desk is not old.desk or publisher is not old.publisher
     rate = pace(now) if "camera" in sections else old.pace
-    heartbeat = Heartbeat(publisher, camera, now.camera.name, card.digest, lambda: eyes.templates, rate, old.heartbeat)
+    sharing = _sharing(follower)
+    heartbeat = Heartbeat(publisher, camera, now.camera.name, card.digest, lambda: eyes.templates, rate, old.heartbeat, sharing)
     new = replace(
         old,
         camera=camera,
@@ -143,6 +151,7 @@ def rebuilt(old: Daemon, before: Config, now: Config) -> Daemon:
         desk=desk,
         gate=gate(now) if sections & {"camera", "detector", "presence"} else old.gate,
         pace=rate,
+        follower=follower,
     )
     _hand_over(old, new)
     return new
@@ -184,3 +193,15 @@ def _commands(config: Config, publisher: Publisher, desk: Desk) -> Commands:
 def _keeper(config: Config, people: Gallery) -> EventKeeper:
     web = config.web
     return EventKeeper(people.events, config.events, picture_hours=web.keep_hours if web.enabled and web.pictures else 0.0)
+
+
+def _follower(config: Config, card: ModelCard, publisher: Publisher, people: Gallery) -> Follower | None:
+    if not config.sync.enabled:
+        return None
+    if not config.mqtt.host:
+        raise ConfigError("sync.enabled needs a broker: set mqtt.host in the configuration")
+    return Follower(sync.replica(config, people, card), publisher)
+
+
+def _sharing(follower: Follower | None) -> Callable[[], Sharing]:
+    return lambda: follower.sharing if follower else Sharing()

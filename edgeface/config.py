@@ -153,6 +153,18 @@ class Commands(_Section, frozen=True):
     per_minute: Annotated[int, Meta(ge=1, le=600, description="more requests than this are refused")] = 30
 
 
+class Sync(_Section, frozen=True):
+    """One gallery for several devices, by way of the broker: whoever has the key has the gallery."""
+
+    enabled: Annotated[bool, Meta(description="follow the shared gallery, and share this one; needs mqtt.host")] = False
+    topic: Annotated[Topic, Meta(min_length=1, description="where it is; the same for all that share it")] = (
+        "edgeface/gallery/home"
+    )
+    key_file: Annotated[
+        str, Meta(description='the shared key; "" is sync.key beside the gallery; edgeface gallery key makes and shows it')
+    ] = ""
+
+
 class HomeAssistant(_Section, frozen=True):
     """Entities in Home Assistant, by MQTT discovery."""
 
@@ -211,6 +223,7 @@ class Config(_Section, frozen=True):
     events: Events = Events()
     mqtt: Mqtt = Mqtt()
     commands: Commands = Commands()
+    sync: Sync = Sync()
     homeassistant: HomeAssistant = HomeAssistant()
     metrics: Metrics = Metrics()
     web: Web = Web()
@@ -239,6 +252,13 @@ class Config(_Section, frozen=True):
     def token_path(self) -> Path:
         """The file of the page's token, beside the gallery."""
         return self.gallery_path.parent / "web.token"
+
+    @property
+    def sync_key_path(self) -> Path:
+        """The file of the key that devices with one gallery share."""
+        if self.sync.key_file:
+            return secret_path(self.sync.key_file, "sync.key_file")
+        return self.gallery_path.parent / "sync.key"
 
     @property
     def base(self) -> str:

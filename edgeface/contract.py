@@ -13,6 +13,7 @@ import msgspec
 from msgspec import Struct
 
 from edgeface.commands import VERBS, Answer
+from edgeface.envelope import Envelope
 from edgeface.errors import EdgefaceError
 from edgeface.files import write_whole
 from edgeface.publishers.payloads import EVENTS, HealthPayload, PresencePayload
@@ -51,7 +52,7 @@ TOPICS = (
 def schemas() -> dict[str, dict[str, Any]]:
     """File name -> JSON Schema (draft 2020-12) of one payload."""
     event: Any = functools.reduce(operator.or_, EVENTS.values())
-    shapes = {"event": event, "presence": PresencePayload, "health": HealthPayload}
+    shapes = {"event": event, "presence": PresencePayload, "health": HealthPayload, "gallery": Envelope}
     for name, verb in VERBS.items():
         shapes |= {f"cmd-{name}": verb.request, f"resp-{name}": Answer[verb.result]}  # type: ignore[name-defined]
     return {f"{name}.json": {"$schema": DIALECT, **msgspec.json.schema(shape)} for name, shape in shapes.items()}
@@ -68,6 +69,7 @@ def page() -> str:
         events=f"{kinds}\n{_fields(*EVENTS.values())}\n{_examples(*EVENTS.values())}",
         presence=_fields(PresencePayload) + "\n" + _examples(PresencePayload),
         health=_fields(HealthPayload) + "\n" + _examples(HealthPayload),
+        shared=_fields(Envelope) + "\n" + _examples(Envelope),
         commands="\n".join(_command(name) for name in VERBS),
     )
 

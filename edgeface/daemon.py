@@ -16,6 +16,7 @@ from edgeface.motion import Gate
 from edgeface.pace import Pace
 from edgeface.pipeline import Pipeline
 from edgeface.presence import Presence, new_event_id
+from edgeface.sync import Follower
 from edgeface.types import Event, EventType, Frame, Gap, Image, Observation
 from edgeface.window import Desk, Window
 
@@ -79,6 +80,7 @@ class Daemon:
     pace: Pace
     wishes: Wishes = field(default_factory=Wishes)
     window: Window = field(default_factory=Window)
+    follower: Follower | None = None
 
     def run(self) -> None:
         """Watch until the camera ends or ``stop`` is called; always says goodbye to the subscribers."""
@@ -116,6 +118,8 @@ class Daemon:
             self.window.show(moment, self.presence.sights, took)
             self.window.serve(moment, self.desk)
             self.commands.serve(moment)
+            if self.follower:
+                self.follower.update(moment)
             self.heartbeat.beat(moment, took if searched else None, len(observations), events)
             if self.wishes.stop:
                 break

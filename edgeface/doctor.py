@@ -19,6 +19,7 @@ from cryptography import x509
 
 from edgeface import build, cameras, config, mqtt, vault
 from edgeface.embedding import Embedder
+from edgeface.envelope import ForeignKeyError, ForeignModelError, envelopes
 from edgeface.errors import CameraError, ConfigError, EdgefaceError, GalleryError
 from edgeface.gallery import Gallery
 from edgeface.imaging import CHIP_SIZE
@@ -125,7 +126,11 @@ def _gallery(subject: _Subject) -> str:
 
 def _permissions(subject: _Subject) -> str:
     settings, wrong = subject.settings, []
-    ours = [path for path in (settings.gallery_path, settings.key_path, settings.audit_path) if path.exists()]
+    ours = [
+        path
+        for path in (settings.gallery_path, settings.key_path, settings.sync_key_path, settings.audit_path)
+        if path.exists()
+    ]
     secrets = [mqtt.password_path(settings.mqtt)] if settings.mqtt.password_file else []
     secrets += [path for name, path in mqtt.own_files(settings.mqtt).items() if name == "mqtt.key_file"]
     for path in (*ours, *secrets):
@@ -180,6 +185,33 @@ def _certificate(settings: config.Config) -> str:
     return f"; own certificate {certificate.subject.rfc4514_string()}, until {certificate.not_valid_after_utc:%Y-%m-%d}"
 
 
+def _sync(subject: _Subject) -> str:
+    """Read what the broker keeps of the shared gallery, and see that this device may write there; changes nothing."""
+    settings = subject.settings
+    if not settings.sync.enabled:
+        return "none: this device has a gallery of its own"
+    shared = envelopes(settings, load_card(subject.model).digest)
+    found, foreign = 0, 0
+    with mqtt.Dialogue(settings) as broker:
+        broker.subscribe(f"{shared.topic}/+")
+        probe = f"{shared.topic}/{shared.name('doctor')}"
+        broker.publish(probe, b"")  # it is nobody's name, and nothing is kept
+        messages = broker.collect()
+    for message in messages:
+        name, payload = message.topic.rpartition("/")[2], bytes(message.payload)
+        try:
+            found += bool(payload and shared.open(name, payload)[2])
+        except (ForeignKeyError, ForeignModelError):
+            foreign += 1
+        except ValueError:
+            continue  # damaged, and ignored by all
+    if foreign:
+        raise EdgefaceError(f"{foreign} people on {shared.topic} are sealed with another key, or of another network")
+    if all(message.topic != probe for message in messages):
+        raise EdgefaceError(f"what is published under {shared.topic}/ does not come back: access control?")
+    return f"{shared.topic}: {found} people, key {shared.key}"
+
+
 def _clock(subject: _Subject) -> str:
     now = datetime.now().astimezone()
     made = str(load_card(subject.model).training.get("date", ""))
@@ -199,6 +231,7 @@ CHECKS: dict[str, tuple[Callable[[_Subject], str], str]] = {
     "permissions": (_permissions, "chmod as the line says: these files are for one user alone"),
     "camera": (_camera, "plug it in, set camera.source, join group video, or stop what else uses it"),
     "broker": (_broker, "start the broker, or mend [mqtt]"),
+    "sync": (_sync, "give all devices the same key and network, and let the broker's access control list allow the topic"),
     "clock": (_clock, "set the time, or wait for its synchronisation (timedatectl)"),
 }
 """Each check, in the order in which the daemon would stumble, and what cures a fault; docs/troubleshooting.md explains them."""

@@ -5,7 +5,7 @@ import re
 import secrets
 import time
 import unicodedata
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from hashlib import blake2s
@@ -19,7 +19,8 @@ from numpy.typing import NDArray
 
 from edgeface.database import Database, PersonRecord, TemplateRecord
 from edgeface.errors import GalleryError
-from edgeface.events import EventStore, KeptEvent, Verdict
+from edgeface.events import PATIENCE, EventStore, KeptEvent, Verdict
+from edgeface.revisions import RevisionStore
 from edgeface.types import Person, Vector
 
 MAX_NAME = 100
@@ -39,6 +40,23 @@ class Templates:
     vectors: NDArray[np.float32]
     not_owners: NDArray[np.intp] = field(default_factory=lambda: np.empty(0, np.intp))
     negatives: NDArray[np.float32] = field(default_factory=lambda: np.empty((0, 0), np.float32))
+
+
+class Trait(Struct, frozen=True, array_like=True, order=True):
+    """A template as another device gets it: the unit vector as little-endian float32, and the event that it came from."""
+
+    vector: Annotated[bytes, Meta(max_length=8192)]
+    quality: Annotated[float, Meta(ge=0, le=1)]
+    source: Annotated[str, Meta(pattern=r"^([0-9A-HJKMNP-TV-Z]{26})?\Z")]
+
+
+class Copy(Struct, frozen=True, array_like=True):
+    """A person with all that is kept of them, as another device gets it; templates in the order of their bytes."""
+
+    name: str
+    enrolled: Annotated[float, Meta(ge=0, le=1e11)]
+    templates: Annotated[tuple[Trait, ...], Meta(min_length=1, max_length=10_000)]
+    negatives: Annotated[tuple[Trait, ...], Meta(max_length=10_000)]
 
 
 class _Template(Struct, frozen=True):
@@ -76,6 +94,7 @@ class Gallery:
         self._own_changes = 0
         self._database = Database(path, model, key_file or path.parent / "gallery.key")
         self.events = EventStore(self._database)
+        self.revisions = RevisionStore(self._database)
 
     def close(self) -> None:
         """Close the file."""
@@ -274,6 +293,66 @@ class Gallery:
                 self._add(person.id, "template", templates)
                 self._add(person.id, "negative", negatives)
         return [self.find(person.id) for person in document.people]
+
+    def exchange(self, decide: Callable[[Mapping[str, Copy]], Mapping[str, Copy | None]]) -> None:
+        """Put other copies in the place of people, by id, or forget them (``None``), as ``decide`` says of those who are there.
+
+        All of it or nothing, together with what ``decide`` writes to ``revisions``. What is forgotten stays in the write-ahead
+        log until ``wipe``.
+
+        Raises:
+            GalleryError: the gallery cannot be written, or another process is writing to it.
+        """
+        with self._database.errors(), self._database.patience(PATIENCE), self._database.transaction():
+            wanted = decide(self._copies())
+            for person_id, copy in wanted.items():
+                if copy:
+                    self._put(person_id, copy)
+            for person_id in [person_id for person_id, copy in wanted.items() if copy is None]:
+                self._forget_likenesses(person_id)
+                self._database.execute("DELETE FROM people WHERE id = ?", (person_id,))
+        self._own_changes += bool(wanted)
+
+    def wipe(self) -> bool:
+        """Empty the write-ahead log, in which the forgotten linger; false while another process reads it."""
+        with self._database.errors(), self._database.patience(PATIENCE):
+            return self._database.wipe_log()
+
+    def copies(self) -> dict[str, Copy]:
+        """Everybody, by id, as another device gets them."""
+        with self._database.errors(), self._database.transaction("DEFERRED"):
+            return self._copies()
+
+    def check(self, copy: Copy) -> None:
+        """See that a copy that came in is as one of ours would be.
+
+        Raises:
+            GalleryError: it is not.
+        """
+        if clean_name(copy.name) != copy.name:
+            raise GalleryError("a name that is not as it is kept")
+        for trait in (*copy.templates, *copy.negatives):
+            self._vector(trait.vector)
+
+    def _copies(self) -> dict[str, Copy]:
+        traits: dict[str, dict[str, list[Trait]]] = {"template": {}, "negative": {}}
+        for kind, of in traits.items():
+            for row in self._database.templates(kind):
+                of.setdefault(row.owner, []).append(Trait(row.record.vector, row.record.quality, row.source))
+        return {
+            person_id: Copy(record.name, record.enrolled, *(tuple(sorted(of.get(person_id, ()))) for of in traits.values()))
+            for person_id, record in self._database.people().items()
+            if person_id in traits["template"]
+        }
+
+    def _put(self, person_id: str, copy: Copy) -> None:
+        record = PersonRecord(copy.name, copy.enrolled)
+        if not self._database.change_person(person_id, record):
+            self._database.add_person(person_id, record)
+        self._database.execute("DELETE FROM templates WHERE person_id = ?", (person_id,))
+        for kind, traits in (("template", copy.templates), ("negative", copy.negatives)):
+            for trait in traits:
+                self._database.add_template(person_id, kind, trait.source, TemplateRecord(trait.vector, trait.quality))
 
     @contextmanager
     def _change(self) -> Iterator[None]:

@@ -16,7 +16,7 @@ from edgeface.machine import temperature, throttling
 from edgeface.pace import Pace
 from edgeface.systemd import Systemd
 from edgeface.tally import Tally
-from edgeface.types import Event, Frame, Gap, Health
+from edgeface.types import Event, Frame, Gap, Health, Sharing
 
 log = logging.getLogger(__name__)
 
@@ -38,7 +38,9 @@ class Heartbeat:
         gallery: Callable[[], Templates],
         pace: Pace,
         before: "Heartbeat | None" = None,
+        sharing: Callable[[], Sharing] = Sharing,
     ) -> None:
+        self._sharing = sharing
         self._publisher, self._camera, self._name, self._model, self._gallery = publisher, camera, name, model, gallery
         self._pace = pace
         self._systemd: Systemd = before._systemd if before else Systemd()
@@ -133,6 +135,7 @@ class Heartbeat:
             last_event=self._last_event(),
             observe=self.tally.durations,
             link=self._publisher.link,
+            sharing=self._sharing(),
         )
 
     def _last_event(self) -> Event | None:

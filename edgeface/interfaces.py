@@ -1,6 +1,6 @@
 """The three seams: what a camera, a detector and a publisher are to the rest of edgeface."""
 
-from collections.abc import Iterator, Sequence, Set
+from collections.abc import Iterator, Mapping, Sequence, Set
 from typing import Protocol
 
 from edgeface.types import Event, Face, Frame, Gap, Health, Image, Link, Person, Request
@@ -68,6 +68,17 @@ class Publisher(Protocol):
 
     def respond(self, verb: str, response: bytes) -> None:
         """Answer a command."""
+        ...
+
+    def shared(self) -> tuple[int, Mapping[str, bytes]]:
+        """The number of the broker's connection, 0 without one, and what came of the shared gallery, the newest of each topic.
+
+        With a new number, the broker tells all that it keeps. What was returned is not returned again.
+        """
+        ...
+
+    def share(self, name: str, payload: bytes) -> None:
+        """Let the broker keep a payload of the shared gallery."""
         ...
 
     def take_over(self, before: "Publisher") -> None:

@@ -49,7 +49,7 @@ class HealthCollector(Collector):
     def collect(self) -> Iterator[Metric]:
         """One family after the other."""
         health = self._health()
-        link, times = health.link, health.observe
+        link, times, sharing = health.link, health.observe, health.sharing
         counters = {
             "frames": ("Frames that were looked at.", health.frames_seen),
             "frames_dropped": ("Frames that a newer one replaced before they were looked at.", health.frames_dropped),
@@ -66,6 +66,12 @@ class HealthCollector(Collector):
         }
         if link.state != "none":
             gauges["broker_up"] = ("Whether there is a broker's connection.", link.state == "up")
+        if sharing.topic:
+            counters["shared_received"] = ("Changes that came from other devices.", sharing.received)
+            counters["shared_ignored"] = ("Messages of the shared gallery that were damaged or hostile.", sharing.ignored)
+            gauges["shared_people"] = ("People in the shared gallery.", sharing.shared)
+            gauges["shared_waiting"] = ("People that the broker does not have as they are here.", sharing.waiting)
+            gauges["shared_up"] = ("Whether the shared gallery is well.", sharing.trouble is None)
         if health.temperature is not None:
             gauges["temperature_celsius"] = ("The hottest sensor.", health.temperature)
         if health.throttled is not None:

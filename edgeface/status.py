@@ -62,6 +62,8 @@ def troubles(told: dict[str, Any]) -> list[str]:
         found.append(told["broker"]["reason"])
     if "under-voltage" in told["throttling"]:
         found.append("under-voltage: the power supply, or its cable, is too weak")
+    if told.get("sync", {}).get("trouble"):
+        found.append(told["sync"]["trouble"])
     if told["settings_refused"]:
         found.append(f"the settings read last were not taken: {told['settings_refused']}")
     if told["metrics_unserved"]:
@@ -92,6 +94,8 @@ def describe(told: dict[str, Any]) -> str:
         "frames": looked,
         "broker": link,
         "people": f"{told['gallery_size']} enrolled, {told['templates']} templates",
+        "shared": told.get("sync")
+        and "{topic}: {people} people, {waiting} waiting, {ignored} ignored".format_map(told["sync"]),
         "events": ", ".join(f"{count} {kind}" for kind, count in told["events"].items()) or "none",
         "": f"{told['queue_length']} waiting, {told['events_dropped']} dropped",
         "last": last,
@@ -99,7 +103,7 @@ def describe(told: dict[str, Any]) -> str:
     }
     if told.get("page"):
         rows["page"] = f"{told['page']}, by edgeface web url"
-    return "\n".join(f"{name:<9}{value}" for name, value in rows.items())
+    return "\n".join(f"{name:<9}{value}" for name, value in rows.items() if value is not None)
 
 
 def duration(seconds: float) -> str:

@@ -206,6 +206,18 @@ class Link:
 
 
 @dataclass(frozen=True, slots=True)
+class Sharing:
+    """How it stands with the shared gallery: ``waiting`` people have not reached the broker yet."""
+
+    topic: str = ""
+    shared: int = 0
+    waiting: int = 0
+    received: int = 0
+    ignored: int = 0
+    trouble: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Durations:
     """A histogram of seconds: ``counts[i]`` are those up to ``bounds[i]``, the last those beyond; ``total`` is their sum."""
 
@@ -244,3 +256,4 @@ class Health:
     last_event: Event | None = None
     observe: Durations = Durations()
     link: Link = Link()
+    sharing: Sharing = Sharing()

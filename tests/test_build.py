@@ -20,6 +20,7 @@ from edgeface.config import (
     Metrics,
     Mqtt,
     Presence,
+    Sync,
     Web,
 )
 from edgeface.enrolment import Enrolment, read_images
@@ -27,11 +28,13 @@ from edgeface.errors import EdgefaceError
 from edgeface.imaging import load_image
 from edgeface.types import Frame, Gap, Link, Request
 
-PARTS = ("camera", "pipeline", "outage", "presence", "publisher", "commands", "keeper", "gallery")
+PARTS = ("camera", "pipeline", "outage", "presence", "publisher", "commands", "keeper", "gallery", "follower")
 
 
 @pytest.fixture
 def settings(tmp_path, demo_photos):
+    (tmp_path / "sync.key").write_text("12" * 32)
+    (tmp_path / "sync.key").chmod(0o600)
     return Config(
         camera=Camera(source=f"folder:{demo_photos}"),
         gallery=Gallery(str(tmp_path / "gallery.db")),
@@ -62,6 +65,7 @@ CONCERNS = [
     ({"device": Device("door")}, {"publisher", "commands"}),
     ({"commands": Commands(("people",))}, {"publisher", "commands"}),
     ({"homeassistant": HomeAssistant(True)}, {"publisher", "commands"}),
+    ({"sync": Sync(True)}, {"publisher", "commands", "follower"}),
     ({"mqtt": Mqtt("127.0.0.1", 10)}, {"publisher", "commands"}),
     ({"mqtt": Mqtt()}, {"publisher", "presence", "commands"}),
     ({"web": Web(enabled=True, pictures=True)}, {"keeper"}),

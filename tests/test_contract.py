@@ -22,6 +22,7 @@ SHAPES = {
     "health": "health",
     r"cmd/(\w+)": r"cmd-\1",
     r"resp/(\w+)": r"resp-\1",
+    "Shared gallery": "gallery",
 }
 
 
@@ -68,7 +69,7 @@ def test_the_examples_of_the_page_are_what_the_schemas_allow():
     text = (DOCS / "mqtt.md").read_text()
     sections = [section.split("```json\n") for section in re.split(r"^##+ ", text, flags=re.M)]
     blocks = {section[0].split("\n")[0]: section[1].split("```")[0] for section in sections if len(section) > 1}
-    assert list(blocks) == ["event", "presence", "health", *VERBS]
+    assert list(blocks) == ["event", "presence", "health", *VERBS, "Shared gallery"]
     for name, examples in blocks.items():
         topics = [f"cmd/{name}", f"resp/{name}"] if name in VERBS else ["front/presence" if name == "presence" else name]
         for number, example in enumerate(examples.splitlines()):

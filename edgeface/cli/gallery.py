@@ -1,14 +1,16 @@
 """edgeface gallery."""
 
+import sys
 from dataclasses import asdict
 from typing import Annotated, Any
 
 import typer
 
 from edgeface.cli.common import Json, audit, counted, open_gallery, print_json
+from edgeface.errors import EdgefaceError
 from edgeface.modelcard import load_card
 
-app = typer.Typer(no_args_is_help=True, help="The templates: check them for look-alikes and weak ones, drop one.")
+app = typer.Typer(no_args_is_help=True, help="The templates: check them, drop one; one gallery for several devices: key, sync.")
 
 
 @app.command()
@@ -54,3 +56,48 @@ def drop(
     with open_gallery(context) as gallery:
         person = changes.drop(audit(context), gallery, template)
     typer.echo(f"{template} is erased, {person.name} has {counted(person.templates, 'template')} left")
+
+
+@app.command()
+def key(
+    context: typer.Context,
+    take: Annotated[bool, typer.Option("--set", help="Take another device's key, from standard input.")] = False,
+) -> None:
+    """Print the key that devices with one gallery share, made if there is none. Whoever has it can read all templates.
+
+    \b
+    Examples: edgeface gallery key
+              ssh door edgeface gallery key | edgeface gallery key --set
+    """
+    from edgeface import envelope
+
+    settings = context.obj.config
+    if take:
+        envelope.take_key(settings, sys.stdin.read(1000))
+        typer.echo(f"the shared key is in {settings.sync_key_path}", err=True)
+    else:
+        typer.echo(envelope.make_key(settings))
+
+
+@app.command()
+def sync(context: typer.Context, json: Json = False) -> None:
+    """Follow the shared gallery once, and share this one; with sync.enabled, the daemon does so all the time.
+
+    Exits with 1 if what is there is sealed with another key, or of another network.
+
+    \b
+    Example: edgeface gallery sync
+    """
+    from edgeface import sync as following
+
+    settings = context.obj.config
+    with open_gallery(context) as gallery:
+        outcome = following.once(settings, following.replica(settings, gallery, load_card(context.obj.model)))
+    if json:
+        print_json(asdict(outcome))
+    else:
+        for change in outcome.changes:
+            typer.echo(f"{change.name}: {change.what}, by {change.device}")
+        typer.echo(f"{outcome.shared} people shared, {outcome.sent} sent, {outcome.ignored} messages ignored", err=True)
+    if outcome.trouble:
+        raise EdgefaceError(outcome.trouble)

@@ -2,7 +2,7 @@
 
 import logging
 import sys
-from collections.abc import Sequence, Set
+from collections.abc import Mapping, Sequence, Set
 
 import msgspec
 
@@ -46,6 +46,13 @@ class LinePublisher:
 
     def respond(self, verb: str, response: bytes) -> None:
         """There is nothing to answer."""
+
+    def shared(self) -> tuple[int, Mapping[str, bytes]]:
+        """Nothing is shared without a broker."""
+        return 0, {}
+
+    def share(self, name: str, payload: bytes) -> None:
+        """There is nobody to share with."""
 
     def take_over(self, before: Publisher) -> None:
         """Nothing ever waits to be printed."""

@@ -46,6 +46,8 @@ class MqttPublisher:
     """Events that a broker may leave unconfirmed before the others wait in the bounded queue."""
     MAX_REQUESTS, LONGEST_VERB = 8, 64
     """Commands that may wait for the loop; what comes beyond them, or with a longer name, is dropped."""
+    MAX_SHARED = 20_000
+    """Topics of the shared gallery of which news may wait for the loop; what comes on others is dropped."""
     FACE_MARGIN, FACE_SIDE = 0.4, 480
     """What is left around a face in its picture, in box sizes, and the picture's longest side in pixels."""
     MIN_PATIENCE = 5.0
@@ -64,6 +66,10 @@ class MqttPublisher:
         self._present: dict[str, str | None] = {}
         self._last = "", 0.0
         self._requests: Queue[Request] = Queue(self.MAX_REQUESTS)
+        self._shared: dict[str, bytes] = {}
+        self._shared_topic = settings.sync.topic.strip("/") if settings.sync.enabled else ""
+        self._sharing: set[int] = set()
+        self._connections = 0
         self._announcement = Announcement(settings) if settings.homeassistant.enabled else None
         self._health: Health | None = None
         self._client: paho.Client | None = None
@@ -135,6 +141,18 @@ class MqttPublisher:
         """Answer a command, if the broker is there."""
         with self._lock:
             self._send(f"resp/{verb}", response)
+
+    def shared(self) -> tuple[int, dict[str, bytes]]:
+        """The connection's number, and the newest payload of each topic of the shared gallery since the last call."""
+        with self._lock:
+            found, self._shared = self._shared, {}
+            return (self._connections if self._client else 0), found
+
+    def share(self, name: str, payload: bytes) -> None:
+        """Let the broker keep a payload of the shared gallery, if it is there."""
+        with self._lock:
+            if self._client:
+                self._sharing.add(self._client.publish(f"{self._shared_topic}/{name}", payload, 1, retain=True).mid)
 
     def health(self, health: Health) -> None:
         """Send the daemon's health, and keep it for the next connection."""
@@ -238,6 +256,9 @@ class MqttPublisher:
         self._complaint, self._state = "", "up"
         with self._lock:
             self._client = client
+            self._connections += 1
+            self._shared.clear()
+            self._sharing.clear()
             self._send("availability", "online", retain=True)
             present = set(filter(None, self._present.values()))
             for person_id in self._people:
@@ -251,13 +272,16 @@ class MqttPublisher:
         topics = [f"{self._base}/cmd/+"] if self._config.commands.allow else []
         if self._announcement:
             topics += [self._announcement.status, self._announcement.topic]
+        if self._shared_topic:
+            topics.append(f"{self._shared_topic}/+")
         for topic in topics:
             client.subscribe(topic, qos=1)
 
     def _on_subscribe(self, _client: paho.Client, _data: Any, _number: int, reasons: Any, _properties: Any) -> None:
         if any(reason.is_failure for reason in reasons):
             self._complain(
-                "the broker refuses a subscription: commands and Home Assistant need its access control list to allow it"
+                "the broker refuses a subscription: commands, the shared gallery and Home Assistant need its access control "
+                "list to allow it"
             )
 
     def _on_message(self, _client: paho.Client, _data: Any, message: paho.MQTTMessage) -> None:
@@ -270,6 +294,11 @@ class MqttPublisher:
         elif announcement and message.topic == announcement.topic:
             with self._lock:
                 announcement.recall(bytes(message.payload))
+        elif self._shared_topic and message.topic.startswith(f"{self._shared_topic}/"):
+            name = message.topic.removeprefix(f"{self._shared_topic}/")
+            with self._lock:
+                if name in self._shared or len(self._shared) < self.MAX_SHARED:
+                    self._shared[name] = bytes(message.payload[: MAX_REQUEST_BYTES + 1])
         elif not message.retain:
             verb = message.topic.removeprefix(f"{self._base}/cmd/")
             try:
@@ -296,14 +325,14 @@ class MqttPublisher:
             self._complain(mqtt.cut_short(self._settings, reason))
         self._ended.set()
 
-    def _on_publish(self, _client: paho.Client, _data: Any, _number: int, reason: Any, _properties: Any) -> None:
+    def _on_publish(self, _client: paho.Client, _data: Any, number: int, reason: Any, _properties: Any) -> None:
         # paho holds a lock of its own here that publish() wants too: taking ours would be a deadlock.
         self._confirmed = time.monotonic()
         self._wake.set()
         if reason.is_failure:
-            self._complain(
-                f"the broker refuses what is published under {self._base}/: {reason}; look at its access control list"
-            )
+            topic = self._shared_topic if number in self._sharing else self._base
+            self._complain(f"the broker refuses what is published under {topic}/: {reason}; look at its access control list")
+        self._sharing.discard(number)
 
     def _complain(self, text: str) -> None:
         """Log a fault once, not at every try."""

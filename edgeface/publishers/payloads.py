@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 from msgspec import UNSET, Meta, Struct, UnsetType
 
 from edgeface.events import KeptEvent
-from edgeface.types import Box, Correction, Decision, Event, EventType, Health, Observation
+from edgeface.types import Box, Correction, Decision, Event, EventType, Health, Observation, Sharing
 
 SCHEMA: Literal[1] = 1
 Schema = Annotated[Literal[1], Meta(description="version of the contract; within one, fields are only added", examples=[1])]
@@ -181,6 +181,17 @@ class PresencePayload(Struct, frozen=True, kw_only=True):
     ]
 
 
+class SharedGallery(Struct, frozen=True, kw_only=True):
+    """How it stands with the gallery that several devices share."""
+
+    topic: Annotated[str, Meta(examples=["edgeface/gallery/home"])]
+    people: Annotated[Count, Meta(examples=[2])]
+    waiting: Annotated[Count, Meta(examples=[0])]
+    received: Annotated[Count, Meta(examples=[3])]
+    ignored: Annotated[Count, Meta(examples=[0])]
+    trouble: Annotated[str | None, Meta(examples=[None])]
+
+
 class HealthPayload(Struct, frozen=True, kw_only=True):
     """How the daemon is: every 30 s and on change."""
 
@@ -228,6 +239,13 @@ class HealthPayload(Struct, frozen=True, kw_only=True):
     ]
     queue_length: Annotated[Count, Meta(description="events waiting for the broker", examples=[0])]
     events_dropped: Annotated[Count, Meta(description="events too old or too many to deliver, since the start", examples=[0])]
+    sync: Annotated[
+        SharedGallery | UnsetType,
+        Meta(
+            description="with `sync.enabled`: `people` of the shared gallery, those `waiting` to be sent, changes `received` "
+            "and damaged messages `ignored` since the start, and what is wrong"
+        ),
+    ] = UNSET
 
 
 DIGITS = {"score": 4, "threshold": 4, "margin": 4, "probability": 3, "quality": 3, "liveness": 3, "seconds": 1}
@@ -309,6 +327,18 @@ def health_payload(health: Health, wall: float) -> HealthPayload:
         frames_skipped=health.frames_skipped,
         queue_length=health.link.queue,
         events_dropped=health.link.dropped,
+        sync=_shared(health.sharing) if health.sharing.topic else UNSET,
+    )
+
+
+def _shared(sharing: Sharing) -> SharedGallery:
+    return SharedGallery(
+        topic=sharing.topic,
+        people=sharing.shared,
+        waiting=sharing.waiting,
+        received=sharing.received,
+        ignored=sharing.ignored,
+        trouble=sharing.trouble,
     )
 
 

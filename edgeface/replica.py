@@ -1,0 +1,219 @@
+"""Our gallery as one of several copies: what came in is merged, what is newer here goes out."""
+
+import logging
+import time
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+import msgspec
+import numpy as np
+
+from edgeface.audit import Audit
+from edgeface.envelope import Envelopes, ForeignKeyError, ForeignModelError, digest
+from edgeface.errors import GalleryError
+from edgeface.gallery import MAX_NAME, Copy, Gallery
+from edgeface.revisions import NEVER, Revision, merge
+
+log = logging.getLogger(__name__)
+MAX_FOREIGN = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What another device's copy did to this gallery; ``device`` is where it was edited."""
+
+    person_id: str
+    name: str
+    what: Literal["added", "changed", "forgotten"]
+    device: str
+
+
+class Replica:
+    """Merges envelopes into the gallery, and knows which of them the broker lacks.
+
+    Every edit of this gallery, by whatever process, is noticed by its content, and becomes a revision of its own. Two people of
+    one name, as when galleries first meet, become one if their faces are alike, from the cosine ``same`` on; else the one with
+    the greater id gets a number to their name. Either is an edit like others, and the same on whichever device does it.
+    """
+
+    def __init__(self, gallery: Gallery, envelopes: Envelopes, device: str, same: float, audit: Audit) -> None:
+        self._gallery, self._envelopes, self._device, self._same, self._audit = gallery, envelopes, device, same, audit
+        self._ours: dict[str, Revision] = {}
+        self._theirs: dict[str, Revision] = {}
+        self._foreign: dict[str, type[Exception]] = {}
+        self._people: dict[str, str] = {}
+        self._version: tuple[int, int] | None = None
+        self._unwiped = False
+        self.received = self.ignored = 0
+
+    @property
+    def topic(self) -> str:
+        """Where the shared gallery is."""
+        return self._envelopes.topic
+
+    def connected(self) -> None:
+        """What the broker keeps is not known any more."""
+        self._theirs.clear()
+        self._foreign.clear()
+
+    def take(self, messages: Mapping[str, bytes]) -> list[Change]:
+        """Merge what the broker keeps now, by name; empty is what it keeps no more.
+
+        Raises:
+            GalleryError: the gallery cannot be written for the moment; the same messages may be given again.
+        """
+        opened: dict[str, tuple[Revision, str, Copy | None]] = {}
+        for name, payload in messages.items():
+            self._foreign.pop(name, None)
+            self._theirs.pop(name, None)
+            if payload:
+                self._open(name, payload, opened)
+        changes: list[Change] = []
+        newer = any(revision > self._ours.get(name, NEVER) for name, (revision, *_) in opened.items())
+        if newer or self._gallery.version != self._version:
+            self._gallery.exchange(lambda there: self._merge(there, opened, changes))
+            self._version = self._gallery.version
+            self._unwiped |= bool(changes)
+        self._theirs |= {name: revision for name, (revision, *_) in opened.items()}
+        if self._unwiped:
+            self._unwiped = not self._gallery.wipe()
+        for change in changes:
+            log.info("sync: %s %s, by %s", change.person_id, change.what, change.device)
+            self._audit.note("sync", by={"mqtt": True, "device": change.device}, person=change.person_id, what=change.what)
+        self.received += len(changes)
+        return changes
+
+    def due(self) -> list[str]:
+        """The names of what the broker lacks, or has an older copy of."""
+        return [name for name, revision in self._ours.items() if revision > self._theirs.get(name, NEVER)]
+
+    def letters(self, names: Iterable[str]) -> dict[str, bytes]:
+        """The payloads for these names, as the gallery is now; without those that have been edited this moment.
+
+        Raises:
+            GalleryError: the gallery cannot be read.
+        """
+        copies, wall = self._gallery.copies(), time.time()
+        found = {}
+        for name in names:
+            revision, person_id = self._ours[name], self._people.get(name, "")
+            copy = copies.get(person_id) if revision.digest else None
+            if digest(copy) == revision.digest:
+                found[name] = self._envelopes.seal(name, revision, person_id, copy, wall)
+        return found
+
+    @property
+    def shared(self) -> int:
+        """People in the shared gallery, as known here."""
+        return sum(bool(revision.digest) for revision in self._ours.values())
+
+    @property
+    def trouble(self) -> str | None:
+        """Why other devices on this topic do not follow this one, nor it them."""
+        count = Counter(self._foreign.values())
+        if number := count[ForeignKeyError]:
+            return (
+                f"{number} of the people on {self.topic} are sealed with another key: give all devices the same one "
+                "(edgeface gallery key), then clear the topic of the old"
+            )
+        if number := count[ForeignModelError]:
+            return (
+                f"{number} of the people on {self.topic} are of another network: those devices need the same model as this one"
+            )
+        return None
+
+    def _open(self, name: str, payload: bytes, opened: dict[str, tuple[Revision, str, Copy | None]]) -> None:
+        try:
+            revision, person_id, copy = self._envelopes.open(name, payload)
+            if copy:
+                self._gallery.check(copy)
+            opened[name] = revision, person_id, copy
+        except (ForeignKeyError, ForeignModelError) as error:
+            if len(self._foreign) < MAX_FOREIGN:
+                self._foreign[name] = type(error)
+        except (ValueError, GalleryError) as error:
+            self.ignored += 1
+            log.debug("sync: %s/%s is ignored: %s", self.topic, name, error)
+
+    def _merge(
+        self, there: Mapping[str, Copy], opened: Mapping[str, tuple[Revision, str, Copy | None]], changes: list[Change]
+    ) -> dict[str, Copy | None]:
+        """Within the gallery's transaction: what is to be put in the place of whom."""
+        key, store = self._envelopes.key, self._gallery.revisions
+        kept = store.all(key)
+        self._people = {self._envelopes.name(person_id): person_id for person_id in there}
+        ours = self._edited(kept, {name: digest(there[person_id]) for name, person_id in self._people.items()})
+        valid = merge(ours, {name: revision for name, (revision, *_) in opened.items()})
+        wanted: dict[str, Copy | None] = {}
+        for name, revision in valid.items():
+            before = ours.get(name, NEVER)
+            if revision > before and revision.digest != before.digest:
+                _, person_id, copy = opened[name]
+                person_id = person_id or self._people[name]
+                wanted[person_id] = copy
+                self._people[name] = person_id
+                what: Literal["added", "changed", "forgotten"] = (
+                    "forgotten" if not copy else "changed" if person_id in there else "added"
+                )
+                changes.append(Change(person_id, (copy or there[person_id]).name, what, revision.device))
+        namesakes = self._namesakes({i: copy for i, copy in {**there, **wanted}.items() if copy})
+        for person_id, copy in namesakes.items():  # edits of our own, on what is valid now
+            name = self._envelopes.name(person_id)
+            valid[name] = valid[name].next(self._device, digest(copy))
+        wanted |= namesakes
+        for name, revision in valid.items():
+            if kept.get(name) != revision:
+                store.put(key, name, revision)
+        self._ours = valid
+        return {person_id: copy for person_id, copy in wanted.items() if copy or person_id in there}
+
+    def _edited(self, kept: Mapping[str, Revision], now: Mapping[str, bytes]) -> dict[str, Revision]:
+        """The revisions of this gallery as it is now: those that were kept, and new ones of what has been edited since."""
+        found = dict(kept)
+        for name in kept.keys() | now.keys():
+            before, content = kept.get(name, NEVER), now.get(name, b"")
+            if content != before.digest:
+                found[name] = before.next(self._device, content)
+        return found
+
+    def _namesakes(self, people: Mapping[str, Copy]) -> dict[str, Copy | None]:
+        """What to do about people of one name."""
+        names = {person_id: copy.name for person_id, copy in people.items()}
+        wanted: dict[str, Copy | None] = {}
+        by_name: dict[str, list[str]] = {}
+        for person_id in sorted(people):
+            by_name.setdefault(people[person_id].name, []).append(person_id)
+        for first, *others in by_name.values():
+            for other in others:
+                one = wanted.get(first) or people[first]
+                if _alike(one, people[other], self._same):
+                    wanted[first], wanted[other] = _joined(one, people[other]), None
+                else:
+                    names[other] = _numbered(people[other].name, set(names.values()))
+                    wanted[other] = msgspec.structs.replace(people[other], name=names[other])
+        return wanted
+
+
+def _alike(one: Copy, other: Copy, same: float) -> bool:
+    """Whether any two templates are nearer than ``same``, a cosine."""
+    first, second = (np.stack([np.frombuffer(t.vector, "<f4") for t in copy.templates]) for copy in (one, other))
+    return bool((first @ second.T).max() >= same)
+
+
+def _joined(one: Copy, other: Copy) -> Copy:
+    """One person with the templates of both."""
+    templates, negatives = (
+        tuple(sorted({trait.vector: trait for trait in (*second, *first)}.values()))
+        for first, second in ((one.templates, other.templates), (one.negatives, other.negatives))
+    )
+    return Copy(one.name, min(one.enrolled, other.enrolled), templates, negatives)
+
+
+def _numbered(name: str, taken: set[str]) -> str:
+    """The name with the first number from 2 on that nobody has."""
+    number = 2
+    while (found := f"{name[: MAX_NAME - 8].rstrip()} ({number})") in taken:
+        number += 1
+    return found
