@@ -17,7 +17,11 @@ from typer.main import get_command
 from edgeface import __version__
 from edgeface.cli import app
 
-COMPLETIONS = {"bash": "bash-completion/completions/edgeface", "zsh": "zsh/vendor-completions/_edgeface", "fish": "fish/vendor_completions.d/edgeface.fish"}
+COMPLETIONS = {
+    "bash": "bash-completion/completions/edgeface",
+    "zsh": "zsh/vendor-completions/_edgeface",
+    "fish": "fish/vendor_completions.d/edgeface.fish",
+}
 CLOSING = """\
 .SH FILES
 .TP

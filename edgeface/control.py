@@ -18,6 +18,7 @@ from edgeface.config import Config
 from edgeface.errors import EdgefaceError
 
 SERVICE_FOLDER = Path("/run/edgeface")
+"""Of the service edgeface; its instances for several cameras have one each, beside it, such as edgeface-front."""
 MAX_LINE = 64 * 1024
 MAX_CLIENTS = 16
 PATIENCE = 2.0
@@ -131,7 +132,7 @@ def _connect(config: Config) -> socket.socket:
 def _reach(config: Config) -> tuple[socket.socket | None, Path | None]:
     """A connection to the daemon with these settings; else a folder that is closed to us, where it may be."""
     closed = None
-    for folder in (*_folders(config), SERVICE_FOLDER):
+    for folder in (*_folders(config), SERVICE_FOLDER, *sorted(SERVICE_FOLDER.parent.glob("edgeface-*"))):
         client = socket.socket(socket.AF_UNIX)
         client.settimeout(PATIENCE + 1)
         try:

@@ -14,17 +14,20 @@ ROOT = Path(__file__).parent.parent
 
 
 @pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="systemd-analyze is not installed")
-def test_unit_is_verified_in_silence(tmp_path):
-    unit = (ROOT / "systemd/edgeface.service").read_text()
-    program = re.search(r"^ExecStart=(\S+)", unit, re.M)[1]
+@pytest.mark.parametrize("unit", ["edgeface.service", "edgeface@.service"])
+def test_units_are_verified_in_silence(tmp_path, unit):
+    text = (ROOT / "systemd" / unit).read_text()
+    program = re.search(r"^ExecStart=(\S+)", text, re.M)[1]
     # verify wants the program to exist; nothing else of the unit is changed
-    (tmp_path / "edgeface.service").write_text(unit.replace(program, shutil.which("true")))
-    drop_ins = tmp_path / "edgeface.service.d"
+    (tmp_path / unit).write_text(text.replace(program, shutil.which("true")))
+    drop_ins = tmp_path / f"{unit}.d"
     drop_ins.mkdir()
-    shutil.copy(ROOT / "systemd/gallery-key.conf", drop_ins)
-    done = subprocess.run(
-        ["systemd-analyze", "verify", "--man=no", tmp_path / "edgeface.service"], capture_output=True, text=True, timeout=60
-    )
+    for drop_in in (ROOT / "systemd").glob("*.conf"):
+        shutil.copy(drop_in, drop_ins)
+    started = tmp_path / unit.replace("@", "@front")
+    if started.name != unit:
+        started.symlink_to(unit)
+    done = subprocess.run(["systemd-analyze", "verify", "--man=no", started], capture_output=True, text=True, timeout=60)
     assert (done.returncode, done.stderr) == (0, "")
 
 
