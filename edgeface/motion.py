@@ -14,6 +14,8 @@ CHANGE = 5.0
 """Grey levels by which a cell differs at least where something moved."""
 NOISES = 6.0
 """How many times the picture's noise that must be, too."""
+MOST_NOISE = 4.0
+"""Grey levels of a cell that are still noise: pixels of a very dark picture. If most cells change by more, the scene did."""
 MOVED = 3
 """Cells that must differ. The smallest face that is recognised covers about sixteen."""
 SETTLED = 10.0
@@ -66,7 +68,7 @@ class Gate:
         change = now - before
         change -= np.int16(np.median(change))
         np.abs(change, out=change)
-        noise = 1.5 * float(np.median(change))  # sigma of a normal distribution, whatever a part of it does
+        noise = min(MOST_NOISE, 1.5 * float(np.median(change)))  # sigma of a normal distribution, whatever a part of it does
         return int(np.count_nonzero(change > max(CHANGE, NOISES * noise))) >= MOVED
 
 

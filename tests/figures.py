@@ -40,7 +40,7 @@ from edgeface.imaging import load_image
 
 ROOT = Path(__file__).parent.parent
 PHOTOS = ROOT / "edgeface" / "demo" / "photos"
-LEFT_AFTER = 0.3
+LEFT_AFTER = 0.5
 VIEWS, PAUSE = 4, 1.0
 """Frames with a face in a visit, and seconds without one after it."""
 RATES = (5.0, 15.0)
@@ -245,10 +245,10 @@ def measure(folder, python, visits, minutes, starts):
     bench = Bench(folder, python)
     try:
         found = {"machine": machine(python), "broker": bool(bench.broker), "first": os.sched_getscheduler(0) == os.SCHED_FIFO}
-        found["rates"] = [rate(bench, bench.scenes.visits(visits + 1, fps), visits, fps) for fps in RATES]
+        found["rates"] = [rate(bench, bench.scenes.visits(more(visits), fps), visits, fps) for fps in RATES]
         found["crowds"] = [
             {"size": size, "faces": faces}
-            | rate(bench, bench.scenes.crowds(visits + 1, CROWD_RATE, size, faces), visits, CROWD_RATE, faces)
+            | rate(bench, bench.scenes.crowds(more(visits), CROWD_RATE, size, faces), visits, CROWD_RATE, faces)
             for size in SIZES
             for faces in (1, len(CROWD))
         ]
@@ -290,6 +290,11 @@ def rate(bench, source, visits, fps, faces=1):
     found = {"fps": fps, "events": len(ages("recognized")), "rss_mb": rss, "private_mb": private}
     daemon.end()
     return found | {name: percentiles(ages(kind)) for name, kind in (("face", "recognized"), ("nobody", "left"))}
+
+
+def more(visits):
+    """A busy machine may stand still for so long that somebody who was there has left: some visits to spare."""
+    return visits + 2 + visits // 5
 
 
 def percentiles(seconds):

@@ -2,7 +2,9 @@ import cv2
 import numpy as np
 import pytest
 from stage import Door, frame
+from stage import photo as picture_of
 
+from edgeface.imaging import load_image
 from edgeface.motion import Gate
 from edgeface.types import EventType, Frame
 
@@ -50,6 +52,15 @@ def test_a_head_that_comes_or_moves_is_seen_at_once(size):
         with_head[100 : 100 + size, left % 400 : left % 400 + size] = small
         assert searched(gate, [noisy(with_head)], start=1000.0 * left + 1) == [True]
         assert searched(gate, [noisy(ROOM)], start=1000.0 * left + 2) == [True]
+
+
+@pytest.mark.parametrize("name", ["obama_press_room.jpg", "biden_portrait.jpg", "collins_portrait.jpg"])
+def test_what_fills_the_whole_picture_is_seen_at_once(name):
+    gate = Gate(60.0, 0.5)
+    photo = cv2.resize(load_image(picture_of(name)), (640, 480))
+    for number in range(4):
+        assert searched(gate, [noisy(photo)], faces=1, start=10.0 * number) == [True]
+        assert searched(gate, [noisy(ROOM)] * 8, start=10.0 * number + 1)[0]
 
 
 def test_what_moves_too_slowly_for_two_frames_is_seen_over_more():
