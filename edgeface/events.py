@@ -105,7 +105,8 @@ class EventStore:
         with self._database.errors(), self._database.patience(PATIENCE), self._database.transaction():
             self._expire(now, limits)
             if self._has_pictures():
-                self._database.execute("DELETE FROM pictures WHERE event_id < ?", (_oldest(now, picture_hours),))
+                oldest = _oldest(now, picture_hours) if picture_hours else "~"
+                self._database.execute("DELETE FROM pictures WHERE event_id < ?", (oldest,))
 
     def picture(self, event_id: str) -> bytes | None:
         """The JPEG of an event's face, if one is kept."""

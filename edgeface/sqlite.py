@@ -23,7 +23,7 @@ def connect(path: Path) -> sqlite3.Connection:
     """
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+        _make(path)
     except OSError as error:
         if error.errno != errno.EROFS or not path.is_file():
             raise
@@ -45,3 +45,19 @@ def snapshot(path: Path, copy: Path) -> None:
     os.close(os.open(path, os.O_RDONLY))
     with closing(connect(copy)) as target, closing(connect(path)) as source:
         source.backup(target)
+
+
+def _make(path: Path) -> None:
+    """Make the file for its owner alone, or see that it can be written.
+
+    A file that is there is never opened: to close it again would let go of every lock that this process has on it through other
+    connections (fcntl(2)), and another process would take itself for the last to use it, and remove its write-ahead log.
+    """
+    try:
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
+    except FileExistsError:
+        if path.is_dir():
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR)) from None
+        if not os.access(path, os.W_OK):
+            reason = errno.EROFS if os.statvfs(path).f_flag & os.ST_RDONLY else errno.EACCES
+            raise OSError(reason, os.strerror(reason)) from None

@@ -46,3 +46,7 @@ def card() -> ModelCard:
         licence="",
         commit="",
     )
+
+
+def pytest_addoption(parser):
+    parser.addoption("--screenshots", metavar="DIR", help="where the browser's tests put pictures for the documentation")

@@ -83,3 +83,19 @@ def test_on_a_full_disk_a_change_is_refused_whole(disk):
     (disk / "fill").unlink()
     assert gallery.enroll("Carl", [ANNA], [0.9]).name == "Carl"
     gallery.close()
+
+
+def test_two_connections_of_one_process_lose_no_lock(tmp_path):
+    """Else another process that comes and goes removes the log under our feet, and what is written then is lost."""
+    first = Gallery(tmp_path / "gallery.db", MODEL)
+    second = Gallery(tmp_path / "gallery.db", MODEL)
+    subprocess.run([sys.executable, "-c", ENROL, tmp_path / "gallery.db", "closed"], check=True, timeout=60)
+    assert (tmp_path / "gallery.db-wal").exists()
+    second.rename("Anna", "Berta")
+    other = "import sys; from pathlib import Path; from edgeface.gallery import Gallery\n"
+    other += f"print(Gallery(Path(sys.argv[1]), {MODEL!r}).people()[0].name)"
+    done = subprocess.run([sys.executable, "-c", other, tmp_path / "gallery.db"], capture_output=True, text=True, timeout=60)
+    assert done.stdout.strip() == "Berta"
+    assert [person.name for person in first.people()] == ["Berta"]
+    first.close()
+    second.close()

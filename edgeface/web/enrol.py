@@ -19,6 +19,7 @@ from edgeface.gallery import clean_name
 from edgeface.guidance import Guidance
 from edgeface.sitting import Sitting
 from edgeface.types import Frame, Gap
+from edgeface.web.people import how_known, read_people
 from edgeface.web.site import Site
 from edgeface.window import Desk
 
@@ -31,18 +32,22 @@ POLL, LOOK = 8.0, 0.05
 
 @dataclass(slots=True, eq=False)
 class Session:
-    """A sitting that a browser follows; the loop writes ``guidance``, the page ``asked``, when it last asked."""
+    """A sitting that a browser follows.
+
+    The loop writes ``guidance``; the page ``asked``, when it last asked, and ``enough``, to end with the views that there are.
+    """
 
     name: str
     key: str = field(default_factory=lambda: secrets.token_urlsafe(9))
     guidance: Guidance | None = None
     asked: float = field(default_factory=time.monotonic)
+    enough: bool = False
     outcome: "Future[Report] | None" = None
 
     def work(self, desk: Desk) -> Generator[None, Frame | Gap, Any]:
         """The sitting itself, for the loop."""
         sitting = Sitting(desk.enrolment, self.name, timeout=TIMEOUT)
-        while not sitting.complete:
+        while not (sitting.complete or (self.enough and sitting.views)):
             moment = yield
             if moment.time - self.asked > ABANDONED:
                 raise EdgefaceError("the page was closed")
@@ -86,38 +91,39 @@ async def state(request: Request) -> Response:
             break
         await asyncio.sleep(LOOK)
     if session.outcome.done():
-        return JSONResponse({"done": True, **_outcome(session)})
+        return JSONResponse({"done": True, **await _outcome(site, session.outcome)})
     if session.guidance is None:
         return JSONResponse({"done": False, "step": "", "text": "Waiting for the camera", "taken": 0, "most": 9})
     told = session.guidance
     return JSONResponse({"done": False, "step": step, "text": told.text, "taken": told.taken, "most": told.most})
 
 
-async def stop(request: Request) -> Response:
-    """End a sitting; nobody is enrolled."""
+async def finish(request: Request) -> Response:
+    """End a sitting with the views that there are; with ``?cancel`` nobody is enrolled."""
     site: Site = request.app.state.site
     session = site.sitting
     if session is not None and session.outcome is not None and request.query_params.get("id") == session.key:
-        session.outcome.cancel()
+        if "cancel" in request.query_params:
+            session.outcome.cancel()
+        session.enough = True
     return JSONResponse({"ok": True})
 
 
-def _outcome(session: Session) -> dict[str, Any]:
-    assert session.outcome is not None
-    if session.outcome.cancelled():
-        return {"ok": False, "text": "Stopped. Nobody was enrolled."}
-    error = session.outcome.exception()
-    if error is not None:
-        return {"ok": False, "text": f"Nobody was enrolled: {error}."}
-    report = session.outcome.result()
-    if report.person is None:
-        return {"ok": False, "text": "Nobody was enrolled: " + "; ".join(reason for _, reason in report.refused) + "."}
-    return {"ok": True, "text": f"{report.person.name} is known from {report.person.templates} views now."}
+async def _outcome(site: Site, outcome: "Future[Report]") -> dict[str, Any]:
+    if outcome.cancelled():
+        return {"ok": False, "text": "Cancelled. Nothing was kept."}
+    if error := outcome.exception():
+        return {"ok": False, "text": f"Nothing was kept: {error}."}
+    person = outcome.result().person
+    if person is None:
+        return {"ok": False, "text": "Nothing was kept."}
+    cards = await site.with_gallery(lambda gallery: read_people(site, gallery))
+    return {"ok": True, "text": " ".join(how_known(card) for card in cards if card.id == person.id)}
 
 
 ROUTES = [
     Route("/enrol", enrol),
     Route("/enrol/start", start, methods=["POST"]),
     Route("/enrol/state", state),
-    Route("/enrol/stop", stop, methods=["POST"]),
+    Route("/enrol/finish", finish, methods=["POST"]),
 ]

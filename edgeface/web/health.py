@@ -2,6 +2,7 @@
 
 import asyncio
 import re
+import sys
 from dataclasses import replace
 from itertools import groupby
 
@@ -11,10 +12,13 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from edgeface import config
-from edgeface.doctor import CHECKS, Check, examine
+from edgeface.doctor import CHECKS, Check
 from edgeface.errors import EdgefaceError
 from edgeface.web.live import describe
-from edgeface.web.site import Site
+from edgeface.web.site import Daemon, Site
+
+PATIENCE = 60.0
+"""Seconds for the checks."""
 
 
 async def health(request: Request) -> Response:
@@ -25,9 +29,7 @@ async def health(request: Request) -> Response:
     if "check" in request.query_params and not site.checking:
         site.checking = True
         try:
-            checks = await asyncio.to_thread(
-                lambda: list(examine(site.daemon.file, site.daemon.model, CHECKS.keys() - {"camera"}))
-            )
+            checks = await examined(site.daemon)
         finally:
             site.checking = False
     try:
@@ -36,6 +38,29 @@ async def health(request: Request) -> Response:
         settings = []
     sections = [(name, list(rows)) for name, rows in groupby(settings, key=lambda row: row.section)]
     return site.page(request, "health.html", told=told, facts=describe(told), checks=checks, sections=sections)
+
+
+async def examined(daemon: Daemon) -> list[Check]:
+    """What ``edgeface doctor`` finds, but for the camera, which is in use: as a process, which may take time and memory.
+
+    Its copy of the gallery, made in this process, would cost us our locks on the file; see sqlite.py.
+    """
+    file = config.find(daemon.file)
+    words = ["-m", "edgeface", *(["--config", str(file)] if file else []), "--model", str(daemon.model), "doctor", "--json"]
+    only = ",".join(name for name in CHECKS if name != "camera")
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, *words, "--only", only, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.DEVNULL
+    )
+    try:
+        async with asyncio.timeout(PATIENCE):
+            output, _ = await process.communicate()
+        return msgspec.json.decode(output, type=dict[str, list[Check]])["checks"]
+    except (TimeoutError, msgspec.MsgspecError, KeyError):
+        return [Check("doctor", False, "it gave no answer", "run edgeface doctor on the device")]
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
 
 
 def shown(row: config.Setting) -> config.Setting:

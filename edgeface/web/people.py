@@ -15,18 +15,23 @@ from edgeface.enrolment import Report
 from edgeface.errors import EdgefaceError, ImageError
 from edgeface.gallery import Gallery, clean_name
 from edgeface.imaging import decode_image, image_size
+from edgeface.matching import Matcher
+from edgeface.sitting import LEAST
+from edgeface.standing import standing
 from edgeface.types import Frame, Gap, Image
 from edgeface.web.site import Site, body, form
 from edgeface.window import Desk, Work
 
 MAX_PHOTO = 12 * 2**20
-WEAK_FAR = 0.01
-"""False-accept rate of the cosine under which a view is unlike the person's others."""
 
 
 @dataclass(frozen=True, slots=True)
 class Card:
-    """A person for the page; ``weakest`` is how much the least typical of their views is like the others, -1 to 1."""
+    """A person for the page.
+
+    ``weakest`` is how much the least typical of their views is like the others, a score as of a match, of the ``needed`` one;
+    ``alike`` is somebody else who looks so much like them that the two may be mixed up.
+    """
 
     id: str
     name: str
@@ -34,12 +39,15 @@ class Card:
     enrolled: float
     last_seen: float | None
     weakest: float | None
+    needed: float
+    alike: str | None
     picture: str | None
 
 
-def read_people(gallery: Gallery) -> list[Card]:
+def read_people(site: Site, gallery: Gallery) -> list[Card]:
     """Everybody, by name."""
     templates = gallery.templates()
+    matcher = Matcher(templates, site.daemon.card, site.config.matching)
     pictured, seen, faces = gallery.events.pictured(), {}, {}
     for event in gallery.events.all():
         if event.person_id and event.verdict != "rejected":
@@ -48,7 +56,8 @@ def read_people(gallery: Gallery) -> list[Card]:
                 faces[event.person_id] = event.event_id
     cards = []
     for index, person in enumerate(templates.people):
-        own = templates.vectors[templates.owners == index]
+        stands = standing(templates, matcher, index)
+        alike = stands.rival if len(stands.other) and float(stands.other.max()) >= matcher.unsure else None
         cards.append(
             Card(
                 person.id,
@@ -56,19 +65,32 @@ def read_people(gallery: Gallery) -> list[Card]:
                 person.templates,
                 person.enrolled,
                 seen.get(person.id),
-                float(((own @ own.T).sum(axis=1) - 1).min() / (len(own) - 1)) if len(own) > 1 else None,
+                float(stands.own.min()) if len(stands.own) else None,
+                matcher.accept,
+                None if alike is None else templates.people[alike].name,
                 faces.get(person.id),
             )
         )
     return cards
 
 
+def how_known(card: Card) -> str:
+    """How well somebody is known, for who has just added views of them."""
+    told = [f"{card.name} is known from {card.views} view{'' if card.views == 1 else 's'} now."]
+    if card.views < LEAST:
+        told.append(f"With {LEAST} or more they are recognised more surely.")
+    if card.weakest is not None and card.weakest < card.needed:
+        told.append("One view is unlike the others: add some more that are like it.")
+    if card.alike:
+        told.append(f"They look much like {card.alike}: add views of both.")
+    return " ".join(told)
+
+
 async def people(request: Request) -> Response:
     """The view."""
     site: Site = request.app.state.site
-    return site.page(
-        request, "people.html", people=await site.with_gallery(read_people), weak=site.daemon.card.threshold(WEAK_FAR)
-    )
+    cards = await site.with_gallery(lambda gallery: read_people(site, gallery))
+    return site.page(request, "people.html", people=cards, least=LEAST)
 
 
 async def rename(request: Request) -> Response:
@@ -109,7 +131,9 @@ async def photo(request: Request) -> Response:
         return JSONResponse({"ok": False, "text": error.detail}, error.status_code, error.headers)
     if report.person is None:
         return JSONResponse({"ok": False, "text": "; ".join(f"{reason}." for _, reason in report.refused)}, 422)
-    return JSONResponse({"ok": True, "text": f"{report.person.name} is known from {report.person.templates} views now."})
+    person_id = report.person.id
+    cards = await site.with_gallery(lambda gallery: read_people(site, gallery))
+    return JSONResponse({"ok": True, "text": " ".join(how_known(card) for card in cards if card.id == person_id)})
 
 
 def decoded(data: bytes) -> Image:

@@ -95,13 +95,13 @@ function list(view) {
 
 // --- Enrolment ---
 function enrol(form) {
-  const start = find("[data-start]", form), stop = find("[data-stop]", form), guide = find("[data-guide]", form);
+  const start = find("[data-start]", form), guide = find("[data-guide]", form), finish = find("[data-finish]", form);
   const hint = find("[data-hint]", form), progress = find("[data-progress]", form), photos = find("[data-photos]", form);
   let sitting = "";
   const tell = (text, good) => find("[data-told]", form).prepend(make("li", text, good ? "" : "bad"));
   const busy = (now, guided) => {
     start.disabled = photos.disabled = now;
-    stop.hidden = guide.hidden = !(now && guided);
+    guide.hidden = !(now && guided);
   };
   const post = async (path, body) => {
     try {
@@ -111,7 +111,7 @@ function enrol(form) {
   };
   form.addEventListener("submit", async (event) => {
     event.preventDefault();
-    hint.textContent = "Look at the camera"; progress.value = 0;
+    hint.textContent = "Look at the camera"; progress.value = 0; finish.disabled = true;
     busy(true, true);
     const begun = await post("/enrol/start?" + new URLSearchParams({ name: form.elements.name.value }));
     sitting = begun.id || "";
@@ -122,12 +122,13 @@ function enrol(form) {
       if (now.done) { tell(now.text, now.ok); break; }
       after = now.step;
       if (hint.textContent !== now.text) hint.textContent = now.text;
-      progress.max = now.most; progress.value = now.taken;
+      progress.max = now.most; progress.value = now.taken; finish.disabled = !now.taken;
     }
     busy(false);
     start.focus();
   });
-  stop.addEventListener("click", () => post("/enrol/stop?" + new URLSearchParams({ id: sitting })));
+  finish.addEventListener("click", () => post("/enrol/finish?" + new URLSearchParams({ id: sitting })));
+  find("[data-cancel]", form).addEventListener("click", () => post("/enrol/finish?cancel&" + new URLSearchParams({ id: sitting })));
   photos.addEventListener("change", async () => {
     if (!form.reportValidity()) { photos.value = ""; return; }
     busy(true, false);

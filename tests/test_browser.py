@@ -1,0 +1,255 @@
+"""The page as people use it: in a real browser, on a real daemon."""
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+from broker import eventually
+from browser import AXE, CHROMIUM, FLAGS, Door, needs_axe, needs_browser
+
+pytestmark = needs_browser
+VIEWS = {"live": "/", "people": "/people", "visits": "/visits", "unknown": "/unknown", "enrol": "/enrol", "health": "/health"}
+MAX_LOAD = 200 * 1024
+SECONDS = 20_000
+"""Milliseconds that the browser waits for anything: a busy machine is no fault of the page's."""
+
+
+@pytest.fixture(scope="module")
+def door(tmp_path_factory):
+    running = Door(tmp_path_factory.mktemp("door"))
+    yield running
+    running.close()
+
+
+@pytest.fixture(scope="module")
+def chromium():
+    from playwright.sync_api import expect, sync_playwright
+
+    expect.set_options(timeout=SECONDS)
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def open_page(door, chromium):
+    """Opens a page that is signed in; whatever goes wrong in it fails the test."""
+    faults, contexts = [], []
+
+    def open_(**options):
+        context = chromium.new_context(**{"viewport": {"width": 1280, "height": 860}, "locale": "en-GB"} | options)
+        contexts.append(context)
+        context.set_default_timeout(SECONDS)
+        page = context.new_page()
+        page.on("pageerror", lambda error: faults.append(str(error)))
+        page.on("console", lambda line: faults.append(line.text) if "Content Security Policy" in line.text else None)
+        page.goto(door.link)
+        return page
+
+    yield open_
+    for context in contexts:
+        context.close()
+    assert not faults
+
+
+@pytest.fixture
+def screenshot(request):
+    """Takes a picture for the documentation, where ``--screenshots`` says."""
+    folder = request.config.getoption("--screenshots")
+
+    def take(page, name):
+        if folder:
+            Path(folder).mkdir(parents=True, exist_ok=True)
+            page.screenshot(path=Path(folder) / f"{name}.png")
+
+    return take
+
+
+def test_from_a_stranger_to_a_friend_and_back(door, open_page, screenshot, demo_photos):
+    from playwright.sync_api import expect
+
+    page = open_page()
+    assert page.url == f"{door.address}/"  # the token is gone from the address
+    door.show(demo_photos / "obama_portrait.jpg")
+    expect(page.locator(".box").first).to_contain_text(re.compile("Looking|unknown"))
+
+    # Enrol, told what to do
+    page.get_by_role("link", name="Enrol").click()
+    page.get_by_label("Name").fill("Barack")
+    page.get_by_role("button", name="Start with the camera").click()
+    progress = page.get_by_role("progressbar", name="Views taken")
+    hint = page.locator("[data-hint]")
+    expect(hint).to_have_text(re.compile("turn|look|change|taken"))
+    screenshot(page, "enrol")
+    door.show(demo_photos / "obama_congress.jpg")
+    expect(progress).to_have_js_property("value", 2)
+    page.get_by_role("button", name="That is enough").click()
+    expect(page.locator("[data-told]")).to_contain_text("Barack is known from 2 views now.")
+
+    # They leave and come back: the visit is on the page, and on the broker
+    door.show(None)
+    page.get_by_role("link", name="Live").click()
+    expect(page.get_by_text("Nobody at the moment.")).to_be_visible()
+    door.show(demo_photos / "obama_press_room.jpg")
+    expect(page.locator(".box.known")).to_contain_text("Barack")
+    expect(page.locator("[data-refresh]")).to_contain_text("Barack")
+    assert eventually(lambda: [event for event in door.events.on("/event") if event.get("name") == "Barack"], 30)
+    page.wait_for_function("document.querySelector('[data-refresh] img').complete")
+    screenshot(page, "live")
+
+    # Another name, text whatever it is
+    page.get_by_role("link", name="People").click()
+    card = page.get_by_role("listitem").filter(has_text="Barack")
+    card.get_by_text("Rename").first.click()
+    card.get_by_label("New name for Barack").fill("<script>alert(1)</script>")
+    card.get_by_role("button", name="Rename").click()
+    expect(page.get_by_role("status").first).to_contain_text("The name is <script>alert(1)</script> now.")
+    page.get_by_text("Rename").first.click()
+    page.get_by_label("New name for").fill("Barack O.")
+    page.get_by_role("button", name="Rename").click()
+    expect(page.get_by_role("heading", name="Barack O.")).to_be_visible()
+    assert "Barack O." in door.edgeface("people", "list").stdout
+
+    # It was them; no, it was not
+    page.get_by_role("link", name="Visits", exact=True).first.click()
+    page.get_by_role("button", name=re.compile("^That.s right")).first.click()
+    expect(page.get_by_text("You said: right").first).to_be_visible()
+    page.get_by_role("button", name=re.compile("^Not Barack O")).first.click()
+    doubted = page.get_by_role("button", name="All the same: not Barack O.")
+    expect(page.locator(".note").first).to_be_visible()
+    if doubted.count():
+        doubted.click()
+    expect(page.get_by_text("You said: not Barack O.").first).to_be_visible()
+    print(page.locator("main").inner_text(), door.edgeface("events", "list").stdout, door.log()[-1500:])
+    assert json.loads(door.edgeface("events", "list", "--json").stdout)["events"][-1]["verdict"] == "rejected"
+
+    # Forget: gone from everywhere
+    page.get_by_role("link", name="People").click()
+    card = page.get_by_role("listitem").filter(has_text="Barack O.")
+    card.get_by_text("Forget").first.click()
+    card.get_by_role("button", name="Forget Barack O. for good").click()
+    expect(page.get_by_role("status").first).to_contain_text("Barack O. is forgotten")
+    assert "Barack" not in page.locator("ul.cards").inner_text() if page.locator("ul.cards").count() else True
+    for path in VIEWS.values():
+        page.goto(door.address + path)
+        assert "Barack" not in page.content(), path
+    assert json.loads(door.edgeface("people", "list", "--json").stdout) == {"people": []}
+    door.show(None)
+
+
+def test_a_stranger_is_one_row_and_gets_a_name(door, open_page, screenshot, demo_photos):
+    from playwright.sync_api import expect
+
+    page = open_page()
+    for _ in range(2):
+        before = len(unknown(door))
+        door.show(demo_photos / "collins_portrait.jpg")
+        assert eventually(lambda count=before: len(unknown(door)) > count, 60)
+        door.show(None)
+        assert eventually(lambda: door.events.on("/event")[-1]["event_type"] == "left", 30)
+    page.goto(f"{door.address}/unknown")
+    row = page.locator(".stranger").filter(has_text="2 visits")
+    expect(row).to_have_count(1)
+    expect(row.locator("img")).to_have_count(2)
+    row.get_by_label("Name of this visitor").fill("Eileen")
+    row.get_by_role("button", name="Save name").click()
+    expect(page.get_by_role("status").first).to_contain_text("That was Eileen")
+    door.show(demo_photos / "collins_portrait.jpg")
+    assert eventually(lambda: [event for event in door.events.on("/event") if event.get("name") == "Eileen"], 60)
+    door.show(None)
+    others = page.locator(".stranger")
+    for _ in range(others.count()):
+        others.first.get_by_role("button", name="Dismiss").click()
+        expect(page.get_by_role("status").first).to_contain_text("Dismissed")
+    expect(page.get_by_text("Nobody unknown was here.")).to_be_visible()
+
+
+def unknown(door):
+    return [event for event in door.events.on("/event") if event["event_type"] == "unknown"]
+
+
+@pytest.fixture(scope="module")
+def furnished(door, demo_photos, photos):
+    """Two people, their visits and a stranger, so that each view has something to show."""
+    door.edgeface("enroll", "Eileen", "--image", str(demo_photos / "collins_portrait.jpg"))
+    for name in ("obama_portrait", "obama_press_room", "obama_congress"):
+        door.edgeface("enroll", "Barack", "--image", str(demo_photos / f"{name}.jpg"))
+    for scene in (demo_photos / "biden_portrait.jpg", demo_photos / "collins_portrait.jpg", photos / "obama_blue_room.jpg"):
+        count = len(door.events.on("/event"))
+        door.show(scene)
+        assert eventually(lambda before=count: len(door.events.on("/event")) > before, 60)
+        if "obama" not in scene.name:
+            door.show(None)
+            assert eventually(lambda: door.events.on("/event")[-1]["event_type"] == "left", 30)
+    return door
+
+
+@pytest.mark.parametrize("view", VIEWS)
+def test_a_view_is_small_and_loads_nothing_from_elsewhere(furnished, open_page, view):
+    page, asked, size = open_page(), [], []
+    page.on("request", lambda request: asked.append(request.url))
+
+    def finished(request):
+        sizes = request.sizes()
+        size.append(sizes["responseBodySize"] + sizes["responseHeadersSize"])
+
+    page.goto("about:blank")
+    page.on("requestfinished", finished)
+    page.goto(furnished.address + VIEWS[view], wait_until="load")
+    assert 3000 < sum(size) < MAX_LOAD, (size, asked)
+    assert all(url.startswith((furnished.address, "blob:")) for url in asked), asked
+
+
+@needs_axe
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [1280, 390])
+def test_axe_finds_nothing_serious(furnished, open_page, scheme, width):
+    page = open_page(color_scheme=scheme, viewport={"width": width, "height": 844})
+    for view, path in VIEWS.items():
+        page.goto(furnished.address + path)
+        if path in ("/", "/enrol"):
+            page.locator("[data-picture]").wait_for(state="visible")
+        for closed in page.locator("details:not([open]) > summary").all():
+            closed.click()
+        page.evaluate(Path(AXE).read_text())
+        found = page.evaluate("axe.run(document)")
+        assert len(found["passes"]) > 10
+        serious = [rule for rule in found["violations"] if rule["impact"] in ("serious", "critical", "moderate")]
+        assert not serious, (view, [(rule["id"], [node["html"] for node in rule["nodes"]]) for rule in serious])
+
+
+def test_it_is_used_with_keys_alone(furnished, open_page):
+    page = open_page()
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.textContent") == "Skip to the content"
+    page.keyboard.press("Enter")
+    assert page.evaluate("document.activeElement.id") == "main"
+    page.goto(f"{furnished.address}/people")
+    reached = set()
+    for _ in range(60):
+        page.keyboard.press("Tab")
+        reached.add(page.evaluate("document.activeElement.textContent.trim()"))
+    assert {"Live", "Health", "Add somebody", "Rename Barack", "Forget Barack"} <= reached
+    outline = page.evaluate("getComputedStyle(document.activeElement).outlineStyle")
+    assert outline != "none" or page.evaluate("document.activeElement === document.body")
+
+
+@pytest.mark.parametrize(
+    ("suffix", "options"),
+    [
+        ("", {}),
+        ("-dark", {"color_scheme": "dark"}),
+        ("-phone", {"viewport": {"width": 390, "height": 844}, "device_scale_factor": 2, "is_mobile": True, "has_touch": True}),
+    ],
+)
+def test_nothing_is_cut_off_at_any_width(furnished, open_page, screenshot, suffix, options):
+    page = open_page(**options)
+    for view, path in VIEWS.items():
+        page.goto(furnished.address + path)
+        if path in ("/", "/enrol"):
+            page.locator(".box").first.wait_for(state="visible")
+        assert page.evaluate("document.documentElement.scrollWidth <= document.documentElement.clientWidth"), view
+        if suffix or view not in ("live", "enrol"):  # those are taken where something happens
+            screenshot(page, f"{view}{suffix}")
