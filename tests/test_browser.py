@@ -122,7 +122,6 @@ def test_from_a_stranger_to_a_friend_and_back(door, open_page, screenshot, demo_
     if doubted.count():
         doubted.click()
     expect(page.get_by_text("You said: not Barack O.").first).to_be_visible()
-    print(page.locator("main").inner_text(), door.edgeface("events", "list").stdout, door.log()[-1500:])
     assert json.loads(door.edgeface("events", "list", "--json").stdout)["events"][-1]["verdict"] == "rejected"
 
     # Forget: gone from everywhere
