@@ -51,7 +51,10 @@ class Broker:
         acl: str = "",
         certificates: bool = False,
         persistence: bool = True,
+        quiet: bool = False,
+        more: str = "",
     ) -> None:
+        self._quiet, self._more = quiet, more
         self.port, self.tls, self.certificates, self._persistence = free_port(), tls, certificates, persistence
         self.folder, self._acl, self._process = folder, acl, None
         self._listeners: list[Listener] = []
@@ -78,6 +81,8 @@ class Broker:
                     "autosave_on_changes true",
                     "autosave_interval 1",
                 ]
+            if self._more:
+                lines.append(self._more)
             if os.geteuid() == 0:
                 lines.append("user root")
             if self.tls:
@@ -89,7 +94,9 @@ class Broker:
                 lines.append(f"acl_file {self.folder}/acl")
             settings.write_text("\n".join(lines) + "\n")
         with (self.folder / "log").open("ab") as log:
-            self._process = subprocess.Popen([MOSQUITTO, "-v", "-c", settings], stdout=log, stderr=log)
+            self._process = subprocess.Popen(
+                [MOSQUITTO, *([] if self._quiet else ["-v"]), "-c", settings], stdout=log, stderr=log
+            )
         assert eventually(self._up), self.log()
         return self
 
@@ -112,6 +119,10 @@ class Broker:
 
     def kill(self) -> None:
         self.stop(signal.SIGKILL)
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
 
     def pause(self) -> None:
         self._process.send_signal(signal.SIGSTOP)
