@@ -1,8 +1,11 @@
 """The gallery's SQLite file: found, checked, brought up to date; whole after a kill at any moment."""
 
+import logging
+import math
+import shutil
 import sqlite3
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
@@ -10,8 +13,13 @@ from typing import NamedTuple
 from msgspec import Struct
 
 from edgeface.errors import GalleryError
-from edgeface.sqlite import PATIENCE, connect
+from edgeface.sqlite import PATIENCE, ROOM, connect, connect_to_read, is_full
 from edgeface.vault import Key, Vault, find_key
+
+log = logging.getLogger(__name__)
+
+ROOM_EVERY = 30.0
+"""Seconds between two looks for room on a full disk."""
 
 VERSION = 2
 PLAIN = 1
@@ -74,13 +82,47 @@ class Database:
         except (OSError, ValueError) as error:  # a path with a NUL is a ValueError
             shown = str(path).replace("\0", "\\0")
             raise GalleryError(f"{shown}: {getattr(error, 'strerror', None) or error}") from None
-        self.execute = self._connection.execute
+        self._room_after = math.inf
+        self._reopened = 0
         try:
             with self.errors():
-                self._open()
+                self._open_though_full()
         except BaseException:
             self.close()
             raise
+
+    def _open_though_full(self) -> None:
+        """On a full disk, to read only; ``foreign_changes`` looks for room again."""
+        try:
+            self._open()
+        except sqlite3.OperationalError as error:
+            if not is_full(self.path, error):
+                raise
+            log.warning(
+                "%s: the disk is full: people are recognised, but nothing can be changed until there is room", self.path
+            )
+            self._connection.close()
+            self._connection = connect_to_read(self.path)
+            self._open()
+            self._room_after = time.monotonic() + ROOM_EVERY
+
+    def _look_for_room(self) -> None:
+        if time.monotonic() < self._room_after:
+            return
+        self._room_after = time.monotonic() + ROOM_EVERY
+        if shutil.disk_usage(self.path).free < ROOM:
+            return
+        self._connection.close()
+        self._connection = connect(self.path)
+        self._room_after = math.inf
+        self._reopened += 1
+        self._open_though_full()
+        if self._room_after == math.inf:
+            log.info("%s: there is room again", self.path)
+
+    def execute(self, statement: str, values: Sequence[object] = ()) -> sqlite3.Cursor:
+        """Run one statement."""
+        return self._connection.execute(statement, values)
 
     def _open(self) -> None:
         version = self._version()
@@ -205,7 +247,8 @@ class Database:
     def foreign_changes(self) -> int:
         """Changes with every commit of another connection."""
         with self.errors():
-            return int(self.execute("PRAGMA data_version").fetchone()[0])
+            self._look_for_room()
+            return int(self.execute("PRAGMA data_version").fetchone()[0]) + self._reopened * 2**32
 
     @contextmanager
     def transaction(self, kind: str = "IMMEDIATE") -> Iterator[None]:

@@ -3,6 +3,7 @@
 import errno
 import logging
 import os
+import shutil
 import sqlite3
 from contextlib import closing
 from pathlib import Path
@@ -12,6 +13,8 @@ log = logging.getLogger(__name__)
 
 PATIENCE = 5.0
 """Seconds to wait for another process that is writing."""
+ROOM = 256 * 1024
+"""Bytes that a write-ahead log and its index need to begin with, and some."""
 
 
 def connect(path: Path) -> sqlite3.Connection:
@@ -28,10 +31,7 @@ def connect(path: Path) -> sqlite3.Connection:
         if error.errno != errno.EROFS or not path.is_file():
             raise
         log.warning("%s: the file system is read-only: people are recognised, but nothing can be changed", path)
-        # A log that a killed process left is read, too; without one, SQLite must be told that it need not make one.
-        left = path.with_name(f"{path.name}-wal")
-        how = "mode=ro" if left.exists() and left.stat().st_size else "immutable=1"
-        return sqlite3.connect(f"file:{quote(str(path))}?{how}", uri=True, timeout=PATIENCE, isolation_level=None)
+        return connect_to_read(path)
     return sqlite3.connect(path, timeout=PATIENCE, isolation_level=None)
 
 
@@ -61,3 +61,17 @@ def _make(path: Path) -> None:
         if not os.access(path, os.W_OK):
             reason = errno.EROFS if os.statvfs(path).f_flag & os.ST_RDONLY else errno.EACCES
             raise OSError(reason, os.strerror(reason)) from None
+
+
+def connect_to_read(path: Path) -> sqlite3.Connection:
+    """Open the file ``path`` where nothing can be written."""
+    # A log that a killed process left is read, too; without one, SQLite must be told that it need not make one.
+    left = path.with_name(f"{path.name}-wal")
+    how = "mode=ro" if left.exists() and left.stat().st_size else "immutable=1"
+    return sqlite3.connect(f"file:{quote(str(path))}?{how}", uri=True, timeout=PATIENCE, isolation_level=None)
+
+
+def is_full(path: Path, error: sqlite3.Error) -> bool:
+    """Whether an error means that a disk has no room for the files that SQLite keeps beside the database."""
+    wanted = error.sqlite_errorcode & 0xFF in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN)
+    return wanted and path.is_file() and shutil.disk_usage(path).free < ROOM

@@ -5,6 +5,7 @@ import sys
 import numpy as np
 import pytest
 
+from edgeface import database
 from edgeface.errors import GalleryError
 from edgeface.gallery import Gallery
 from edgeface.sqlite import connect
@@ -99,3 +100,41 @@ def test_two_connections_of_one_process_lose_no_lock(tmp_path):
     assert [person.name for person in first.people()] == ["Berta"]
     first.close()
     second.close()
+
+
+def fill(disk):
+    with (disk / "fill").open("wb", buffering=0) as file:
+        try:
+            while True:
+                file.write(bytes(4096))
+        except OSError:
+            pass
+
+
+def crowd(gallery):
+    for number in range(200):
+        gallery.enroll(f"Bert {number}", [ANNA], [0.9])
+
+
+@pytest.mark.parametrize("end", ["closed", "killed"])
+def test_people_are_known_on_a_full_disk_and_change_once_there_is_room(disk, end, caplog, monkeypatch):
+    monkeypatch.setattr(database, "ROOM_EVERY", 0.0)
+    subprocess.run([sys.executable, "-c", ENROL, disk / "gallery.db", end], check=True, timeout=60)
+    fill(disk)
+    gallery = Gallery(disk / "gallery.db", MODEL)
+    assert ("disk is full" in caplog.text) == (end == "closed")  # a killed process left its log, with room in it
+    before = gallery.version
+    assert [person.name for person in gallery.templates().people] == ["Anna"]
+    with pytest.raises(GalleryError, match=r"gallery\.db"):
+        crowd(gallery)
+    assert "Anna" in [person.name for person in gallery.people()]
+    assert gallery.version[0] == before[0]
+    (disk / "fill").unlink()
+    other = Gallery(disk / "gallery.db", MODEL)
+    other.enroll("Carl", [ANNA], [0.9])
+    assert gallery.version != before
+    assert "Carl" in [person.name for person in gallery.people()]
+    gallery.enroll("Dora", [ANNA], [0.9])
+    assert "Dora" in [person.name for person in other.people()]
+    other.close()
+    gallery.close()

@@ -241,6 +241,19 @@ def _(rig):
         yield
 
 
+@fault("disk full, and the daemon restarted", lacking=root, alone=True)
+def _(rig):
+    with _small_disk(rig) as disk:
+        rig.supervisor.stop()
+        _fill(disk)
+        rig.supervisor.start()
+        rig.settle()
+        assert "the disk is full" in rig.supervisor.log()
+        yield ""
+        (disk / "fill").unlink()
+        yield
+
+
 @fault("file system read-only, and the daemon restarted", lacking=root, alone=True)
 def _(rig):
     with _small_disk(rig) as disk:
