@@ -4,6 +4,7 @@ import logging
 import random
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import islice
 
 from edgeface import config
 from edgeface.audit import Audit
@@ -45,8 +46,8 @@ class Follower:
     """Seconds until what was published has come back, else it is published again; each time twice as long."""
     PAUSE = 5.0
     """Seconds before a gallery that failed is tried again: a locked one takes a while to say so."""
-    AT_ONCE = 20
-    """People that are sent between two frames."""
+    SENT_AT_ONCE, TAKEN_AT_ONCE = 20, 100
+    """People that are sent, and taken in, between two frames: a thousand at once would hold the loop up for seconds."""
 
     def __init__(self, replica: Replica, publisher: Publisher) -> None:
         self._replica, self._publisher = replica, publisher
@@ -78,9 +79,10 @@ class Follower:
         if moment.time < self._again:
             return
         try:
-            self._replica.take(self._inbox)
-            self._inbox.clear()
-            if connection and moment.time >= self._earliest:
+            some = dict(islice(self._inbox.items(), self.TAKEN_AT_ONCE))
+            self._replica.take(some)
+            self._inbox = {name: payload for name, payload in self._inbox.items() if name not in some}
+            if connection and not self._inbox and moment.time >= self._earliest:
                 self._send(moment.time)
             self._failure = self._lost()
         except GalleryError as error:
@@ -91,7 +93,7 @@ class Follower:
         lacking = self._replica.due()
         self._due = {name: self._due.get(name, now + random.uniform(0, self.SPREAD)) for name in lacking}
         self._tries = {name: self._tries.get(name, 0) for name in lacking}
-        ripe = [name for name, at in self._due.items() if at <= now][: self.AT_ONCE]
+        ripe = [name for name, at in self._due.items() if at <= now][: self.SENT_AT_ONCE]
         for name, payload in self._replica.letters(ripe).items() if ripe else ():
             self._publisher.share(name, payload)
             self._due[name] = now + min(self.LONGEST_PATIENCE, self.PATIENCE * 2 ** self._tries[name])

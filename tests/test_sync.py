@@ -18,7 +18,7 @@ from edgeface import config
 from edgeface.audit import Audit
 from edgeface.envelope import Envelopes, make_key, read_key, take_key
 from edgeface.errors import ConfigError, GalleryError
-from edgeface.gallery import Gallery
+from edgeface.gallery import Copy, Gallery, Trait
 from edgeface.modelcard import SHIPPED, load_card
 from edgeface.replica import Replica
 from edgeface.sync import Follower
@@ -396,6 +396,22 @@ def test_what_does_not_come_back_is_told_once_and_sent_ever_more_seldom(follows,
         assert "do not come back" in follows.follower.sharing.trouble
         assert len(follows.wait(3600)) in range(8, 14)
     assert len([record for record in caplog.records if "do not come back" in record.message]) == 1
+
+
+def test_many_people_are_taken_in_bit_by_bit_and_nothing_is_sent_before(follows, tmp_path):
+    other = Follows(tmp_path / "other")
+    copies = {
+        f"p_{number:016x}": Copy(str(number), 0.0, (Trait(unit(number).tobytes(), 0.9, ""),), ()) for number in range(250)
+    }
+    other.gallery.exchange(lambda _there: copies)
+    other.replica.take({})
+    follows.follower.SETTLE = 0.0
+    follows.wire.inbox = other.replica.letters(other.replica.due())
+    sizes = []
+    while not follows.wait(0.5):
+        sizes.append(len(follows.gallery.people()))
+    assert sizes[:3] == [101, 201, 251]
+    other.gallery.close()
 
 
 def test_a_gallery_that_cannot_be_written_waits_and_loses_nothing(follows, monkeypatch):
