@@ -19,6 +19,8 @@ pytestmark = pytest.mark.skipif(shutil.which("dpkg-deb") is None, reason="dpkg-d
 @pytest.fixture(scope="module")
 def package(tmp_path_factory):
     """Where a package for this Debian's neighbour is unpacked: another processor and another Python, as on a Pi."""
+    if shutil.which("aarch64-linux-gnu-strip") is None:
+        pytest.skip("binutils-aarch64-linux-gnu is not installed")
     folder = tmp_path_factory.mktemp("deb")
     command = [sys.executable, "deploy/build-deb", "--arch", "arm64", "--python", "3.13", "--out", folder]
     built = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=600)

@@ -1,0 +1,36 @@
+"""A camera on the guest's own network, MJPEG over HTTP: pictures of a folder in turn, somebody for 4 s, then nobody for 8 s.
+
+Run in the guest, by the system's Python: ``camera.py FOLDER PORT``.
+"""
+
+import sys
+import time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from itertools import count
+from pathlib import Path
+
+FPS = 5
+SOMEBODY, NOBODY = 4 * FPS, 8 * FPS
+
+
+class Camera(BaseHTTPRequestHandler):
+    """Plays to whoever connects until they go."""
+
+    def do_GET(self):
+        faces, empty = sorted(FOLDER.glob("face-*.jpg")), (FOLDER / "nobody.jpg").read_bytes()
+        self.send_response(200)
+        self.send_header("Content-Type", "multipart/x-mixed-replace; boundary=frame")
+        self.end_headers()
+        for number in count():
+            there = number % (SOMEBODY + NOBODY) < SOMEBODY
+            data = faces[number % len(faces)].read_bytes() if there else empty
+            self.wfile.write(b"--frame\r\nContent-Type: image/jpeg\r\nContent-Length: %d\r\n\r\n" % len(data) + data + b"\r\n")
+            time.sleep(1 / FPS)
+
+    def log_message(self, *_):
+        """Nothing."""
+
+
+if __name__ == "__main__":
+    FOLDER = Path(sys.argv[1])
+    ThreadingHTTPServer(("127.0.0.1", int(sys.argv[2])), Camera).serve_forever()

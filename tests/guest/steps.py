@@ -1,0 +1,347 @@
+"""What is done to the package in the guest, by its own Python at boot; each step says what is expected and what was seen.
+
+``steps.py first`` runs before the reboot, ``steps.py second`` after it. A line of JSON a step goes to /guest/seen.jsonl.
+"""
+
+import json
+import os
+import pwd
+import re
+import shutil
+import signal
+import stat
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+GUEST = Path("/guest")
+SEEN = GUEST / "seen.jsonl"
+GALLERY = Path("/var/lib/edgeface/gallery.db")
+SETTINGS = Path("/etc/edgeface/edgeface.toml")
+DROP_INS = Path("/etc/systemd/system/edgeface.service.d")
+PASSWORD = "open sesame"
+PATIENCE = 120.0
+ME = pwd.getpwnam
+BROKER = """\
+listener 1883 127.0.0.1
+allow_anonymous false
+password_file /etc/mosquitto/passwd
+"""
+UNIT = """\
+[Service]
+ExecStart=/usr/bin/python3 /guest/camera.py /guest/pictures {port}
+[Install]
+WantedBy=multi-user.target
+"""
+
+
+def sh(command, user=None, code=None, wait=300):
+    """What a command prints, both streams; it must end with ``code`` if one is given."""
+    words = ["runuser", "-u", user, "--", "sh", "-c", command] if user else ["sh", "-c", command]
+    done = subprocess.run(words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=wait)
+    print(f"+ {command}\n{done.stdout}", flush=True)
+    if code is not None and done.returncode != code:
+        raise AssertionError(f"{command}: ended with {done.returncode}: {done.stdout.strip()[-300:]}")
+    return done.stdout.strip()
+
+
+def show(name, unit="edgeface.service"):
+    return sh(f"systemctl show -P {name} {unit}")
+
+
+def until(what, seconds=PATIENCE):
+    """What ``what`` gives, once it is true."""
+    deadline = time.monotonic() + seconds
+    while not (found := what()):
+        if time.monotonic() > deadline:
+            raise AssertionError(f"not within {seconds:.0f} s")
+        time.sleep(1)
+    return found
+
+
+def event(kind="recognized", device="door", wait=90):
+    """The next event of a kind that a subscriber receives."""
+    listen = f"mosquitto_sub -h 127.0.0.1 -u sub -P '{PASSWORD}' -t edgeface/{device}/event -W {wait}"
+    with subprocess.Popen(["sh", "-c", f"exec {listen}"], stdout=subprocess.PIPE, text=True) as subscriber:
+        try:
+            for line in subscriber.stdout:
+                told = json.loads(line)
+                print(line, flush=True)
+                if told["event_type"] == kind:
+                    return told
+        finally:
+            subscriber.kill()
+    raise AssertionError(f"no {kind} within {wait} s")
+
+
+def recognised(device="door"):
+    told = event(device=device)
+    return f"`recognized` {told['name']}, score {told['score']:.2f}"
+
+
+def pid():
+    return int(show("MainPID"))
+
+
+def files(*places):
+    return [str(path) for place in places for path in [Path(place)] if path.exists() or path.is_symlink()]
+
+
+def install():
+    sh("dpkg -i /guest/edgeface.deb", code=0)
+    user = ME("edgeface")
+    groups = sh("id -nG edgeface").split()
+    assert {"edgeface", "video", "render"} <= set(groups), groups
+    found = []
+    for path, mode in ((SETTINGS, 0o640), (SETTINGS.parent, 0o750), (GALLERY.parent, 0o700)):
+        state = path.stat()
+        assert stat.S_IMODE(state.st_mode) == mode, (path, oct(state.st_mode))
+        assert path.group() == "edgeface"
+        found.append(f"{path} {mode:04o}")
+    assert user.pw_shell.endswith("nologin")
+    # picamera2 comes from apt alone, and that is where it lies.
+    Path("/usr/lib/python3/dist-packages/from_apt.py").write_text("")
+    sh("/opt/edgeface/bin/python3 -c 'import from_apt, edgeface'", code=0)
+    assert show("ActiveState") == "inactive"
+    return f"user in {', '.join(groups)}; {', '.join(found)}; inactive; found"
+
+
+def verify():
+    told = sh("systemd-analyze verify --man=no edgeface.service edgeface@front.service")
+    assert not told, told
+    exposed = re.search(r"level for \S+ ([\d.]+)", sh("systemd-analyze security --no-pager edgeface.service"))[1]
+    assert float(exposed) <= 2.0
+    return f"silent; exposure {exposed}"
+
+
+def settings():
+    """The settings of a user, the broker's password as a credential, and who is who, from photos."""
+    sh(f"mosquitto_passwd -b -c /etc/mosquitto/passwd sub '{PASSWORD}'")
+    sh(f"mosquitto_passwd -b /etc/mosquitto/passwd door '{PASSWORD}'")
+    sh("chown mosquitto: /etc/mosquitto/passwd")
+    Path("/etc/mosquitto/conf.d/guest.conf").write_text(BROKER)
+    for port in (8001, 8002):
+        Path(f"/etc/systemd/system/camera-{port}.service").write_text(UNIT.format(port=port))
+    sh("systemctl daemon-reload; systemctl enable -q --now camera-8001 camera-8002", code=0)
+    sh("systemctl enable -q mosquitto; systemctl restart mosquitto", code=0)
+    SETTINGS.write_text(configured("door", "front", 8001))
+    Path("/etc/edgeface/mqtt-password").write_text(PASSWORD + "\n")
+    Path("/etc/edgeface/mqtt-password").chmod(0o600)
+    DROP_INS.mkdir()
+    shutil.copy("/usr/share/doc/edgeface/examples/systemd/mqtt-password.conf", DROP_INS)
+    sh("systemctl daemon-reload")
+    return sh("edgeface enroll Barack --image /guest/portrait.jpg", user="edgeface", code=0).splitlines()[0]
+
+
+def configured(device, camera, port):
+    return f"""\
+[device]
+id = "{device}"
+[camera]
+name = "{camera}"
+source = "http://127.0.0.1:{port}/"
+fps = 5
+[presence]
+left_after = 2
+[gallery]
+path = "{GALLERY}"
+[mqtt]
+host = "127.0.0.1"
+username = "door"
+password_file = "mqtt-password"
+"""
+
+
+def start():
+    sh("systemctl start edgeface", code=0)
+    told = recognised()
+    sh("useradd -m -G edgeface anna")
+    sh("edgeface status", user="anna", code=0)
+    return f"{show('ActiveState')}, {told}; edgeface status of a member of the group: 0"
+
+
+def credential():
+    """The gallery's key as systemd's credential, by the drop-in that is shipped, and back again."""
+    sh("systemctl stop edgeface; install -d -m 700 /media/key; mv /var/lib/edgeface/gallery.key /media/key/gallery-key", code=0)
+    shutil.copy("/usr/share/doc/edgeface/examples/systemd/gallery-key.conf", DROP_INS)
+    sh("systemctl daemon-reload; systemctl start edgeface", code=0)
+    told = recognised()
+    assert not files("/var/lib/edgeface/gallery.key")
+    command = "/opt/edgeface/bin/edgeface --config /etc/edgeface/edgeface.toml people list"
+    run = "systemd-run --quiet --pipe --wait -p User=edgeface -p LoadCredential=gallery-key:/media/key/gallery-key"
+    assert "Barack" in sh(f"{run} {command}", code=0)
+    assert "its key is missing" in sh("edgeface people list", user="edgeface")
+    sh("systemctl stop edgeface; mv /media/key/gallery-key /var/lib/edgeface/gallery.key", code=0)
+    shutil.chown("/var/lib/edgeface/gallery.key", "edgeface", "edgeface")
+    (DROP_INS / "gallery-key.conf").unlink()
+    sh("systemctl daemon-reload; systemctl start edgeface", code=0)
+    return f"{told} with no key on the disk; people list by systemd-run, not without it"
+
+
+def kill():
+    before, restarts = pid(), int(show("NRestarts"))
+    os.kill(before, signal.SIGKILL)
+    until(lambda: int(show("NRestarts")) == restarts + 1 and show("ActiveState") == "active" and pid() not in (0, before))
+    return f"restarted {int(show('NRestarts')) - restarts} time, another process; {recognised()}"
+
+
+def hang():
+    before, restarts, started = pid(), int(show("NRestarts")), time.monotonic()
+    os.kill(before, signal.SIGSTOP)
+    until(lambda: int(show("NRestarts")) > restarts, 180)
+    took = time.monotonic() - started
+    until(lambda: show("ActiveState") == "active")
+    assert "Watchdog timeout" in sh("journalctl -u edgeface --no-pager")
+    return f"watchdog and restart after {took:.0f} s; {recognised()}"
+
+
+def full():
+    """A small file system of its own in the place of the card, filled to the last byte."""
+    sh("systemctl stop edgeface; cp -a /var/lib/edgeface /guest/state", code=0)
+    sh("mount -t tmpfs -o size=2M,mode=0700,uid=edgeface,gid=edgeface tmpfs /var/lib/edgeface", code=0)
+    sh("cp -a /guest/state/. /var/lib/edgeface/; systemctl start edgeface", code=0)
+    recognised()
+    sh("dd if=/dev/zero of=/var/lib/edgeface/filler bs=4k")
+    room = sh("df --output=avail /var/lib/edgeface | tail -1")
+    told = recognised()
+    refused = sh("edgeface enroll Joe --image /guest/other.jpg", user="edgeface", code=1).splitlines()[-1]
+    assert "Traceback" not in refused
+    os.kill(pid(), signal.SIGKILL)
+    time.sleep(1)
+    until(lambda: show("ActiveState") == "active")
+    again = recognised()
+    sh("systemctl stop edgeface; umount /var/lib/edgeface; systemctl start edgeface", code=0)
+    return f'{room} bytes free: {told}; enrolling: "{refused}"; killed: {again}'
+
+
+def cameras():
+    """Two instances of the template, with one gallery."""
+    sh("systemctl stop edgeface", code=0)
+    for device, port in (("gate", 8001), ("yard", 8002)):
+        Path(f"/etc/edgeface/{device}.toml").write_text(configured(device, device, port))
+    drop_ins = Path("/etc/systemd/system/edgeface@.service.d")
+    drop_ins.mkdir()
+    shutil.copy(DROP_INS / "mqtt-password.conf", drop_ins)
+    sh("systemctl daemon-reload; systemctl start edgeface@gate edgeface@yard", code=0)
+    told = [f"{device}: {recognised(device)}" for device in ("gate", "yard")]
+    for device in ("gate", "yard"):
+        sh(f"edgeface --config /etc/edgeface/{device}.toml status", user="anna", code=0)
+    folders = sorted(path.name for path in Path("/run").glob("edgeface*"))
+    sh("systemctl stop edgeface@gate edgeface@yard; systemctl start edgeface", code=0)
+    return f"{'; '.join(told)}; /run/{', /run/'.join(folders)}; edgeface status of each: 0"
+
+
+def wrong():
+    kept = SETTINGS.read_text()
+    SETTINGS.write_text("[camera]\nsauce = 1\n")
+    sh("systemctl restart edgeface")
+    time.sleep(8)
+    state = f"{show('ActiveState')}, exit status {show('ExecMainStatus')}, restarts {show('NRestarts')}"
+    SETTINGS.write_text(kept)
+    sh("systemctl reset-failed edgeface; systemctl start edgeface", code=0)
+    assert state == "failed, exit status 2, restarts 0", state
+    return state
+
+
+def people():
+    return sh("edgeface people list", user="edgeface", code=0)
+
+
+def version():
+    return sh("dpkg-query -W -f '${Version} ${Status}' edgeface")
+
+
+def upgrade():
+    before, kept = pid(), SETTINGS.read_text()
+    sh("dpkg -i /guest/next.deb", code=0)
+    assert SETTINGS.read_text() == kept
+    assert "Barack" in people()
+    assert pid() not in (0, before)
+    return f"{version()}; settings and people kept; restarted, {recognised()}"
+
+
+def roll_back():
+    before, old = pid(), version()
+    told = sh("dpkg -i /guest/broken.deb", code=1)
+    assert "FAIL" in told
+    assert version() == old
+    assert not sh("dpkg --audit")
+    assert pid() == before
+    sh("edgeface doctor --only runtime,model,config,gallery", user="edgeface", code=0)
+    return f"dpkg ends with 1, {old}; the same process runs on, doctor: 0; {recognised()}"
+
+
+def reboot():
+    sh("systemctl enable -q edgeface", code=0)
+    return "powered off"
+
+
+def booted():
+    until(lambda: show("ActiveState") == "active")
+    return f"active, {recognised()}"
+
+
+def remove():
+    sh("dpkg -r edgeface", code=0)
+    gone = files("/opt/edgeface", "/usr/bin/edgeface", "/usr/lib/systemd/system/edgeface.service")
+    assert not gone, gone
+    assert not sh("pgrep -u edgeface")
+    left = files(GALLERY, SETTINGS)
+    assert len(left) == 2
+    return f"stopped; left: {', '.join(left)}"
+
+
+def again():
+    sh("dpkg -i /guest/next.deb", code=0)
+    assert "Barack" in people()
+    sh("systemctl start edgeface", code=0)
+    return f"people list has Barack; {recognised()}"
+
+
+def purge():
+    sh("dpkg -P edgeface", code=0)
+    left = sh("find / -xdev \\( -path /guest -o -path /run \\) -prune -o -name '*edgeface*' -print")
+    assert not [line for line in left.splitlines() if not line.startswith("/var/lib/systemd/")], left
+    assert not sh("dpkg-query -W edgeface 2>/dev/null")
+    return f"nothing is called edgeface but the user{': ' + left if left else ''}"
+
+
+FIRST = {
+    "`dpkg -i`, with no network": (install, "user, modes; nothing started; modules from apt are found"),
+    "`systemd-analyze verify`, `security`": (verify, "silent; at most 2.0"),
+    "settings, password as a credential, `edgeface enroll --image`": (settings, "enrolled"),
+    "`systemctl start edgeface`, `mosquitto_sub`": (start, "active, `recognized`"),
+    "the gallery's key as a credential": (credential, "the same, with no key beside the gallery"),
+    "`kill -9`": (kill, "restarted, `recognized`"),
+    "SIGSTOP": (hang, "the watchdog, after 30 s, restarts it"),
+    "disk full": (full, "goes on, refuses to enrol in one line, comes back after a kill"),
+    "two cameras: `edgeface@gate`, `edgeface@yard`": (cameras, "both `recognized`, one gallery"),
+    "wrong settings": (wrong, "failed, status 2, not tried again"),
+    "upgrade": (upgrade, "the new version, gallery and settings kept"),
+    "upgrade to a version with a damaged network": (roll_back, "refused, the old version runs on"),
+    "`systemctl enable`, reboot": (reboot, "powered off"),
+}
+SECOND = {
+    "after the reboot": (booted, "active by itself, `recognized`"),
+    "`dpkg -r`": (remove, "program gone, gallery and settings left"),
+    "installed again": (again, "people are still known"),
+    "`dpkg -P`": (purge, "nothing left"),
+}
+
+
+def main():
+    for step, (do, expected) in {"first": FIRST, "second": SECOND}[sys.argv[1]].items():
+        print(f"== {step}", flush=True)
+        try:
+            seen, ok = do(), True
+        except Exception as error:
+            print(sh("journalctl -u 'edgeface*' --no-pager -n 40"), flush=True)
+            seen, ok = f"{type(error).__name__}: {error}", False
+        with SEEN.open("a") as lines:
+            lines.write(json.dumps({"step": step, "expected": expected, "seen": seen, "ok": ok}) + "\n")
+        if not ok:
+            sys.exit(1)
+
+
+main()
