@@ -28,7 +28,7 @@ def row(step):
     return f"| {' | '.join(figures)} |"
 
 
-def verdict(steps, devices):
+def verdict(steps, devices, log):
     last, good = steps[-1], [step for step in steps if not (step.broken or step.starved)]
     told = (
         [f"{good[-1].offered:,.0f} events/s of {devices:,} devices are delivered, p99 {good[-1].p99:.1f} ms."] if good else []
@@ -36,6 +36,8 @@ def verdict(steps, devices):
     at = f"At {last.offered:,.0f}/s"
     if last.broken:
         told.append(f"{at} it breaks: {last.lost:,} lost, p99 {last.p99:,.0f} ms, broker {last.broker:.2f} cores.")
+        if "messages are being dropped for client listener" in log:
+            told.append("The broker's log says that the subscriber's queue was full.")
     elif last.starved:
         told.append(f"{at} the devices' process sends {last.sent:,.0f}: the broker's end is not reached.")
     else:
@@ -49,14 +51,13 @@ def main():
     parser.add_argument("--seconds", type=float, default=10.0, help="for which each rate is offered")
     parser.add_argument("--rates", type=float, nargs="+", default=RATES, help="events a second of all devices together")
     parser.add_argument("--queue", type=int, default=1000, help="mosquitto's max_queued_messages, which is 1,000 unless set")
-    parser.add_argument("--window", type=int, default=20, help="mosquitto's max_inflight_messages, which is 20 unless set")
     wanted = parser.parse_args()
     if not (MOSQUITTO and PASSWD):
         sys.exit("mosquitto is not installed")
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     version = subprocess.run([MOSQUITTO, "-h"], capture_output=True, text=True).stdout.split("\n")[0]
-    limits = f"max_queued_messages {wanted.queue}\nmax_inflight_messages {wanted.window}"
+    limits = f"max_queued_messages {wanted.queue}"
     with tempfile.TemporaryDirectory() as folder:
         broker = Broker(Path(folder) / "broker", persistence=False, quiet=True, more=limits).start()
         try:
@@ -70,7 +71,8 @@ def main():
             )
         finally:
             broker.close()
-    print(f"\n{verdict(steps, wanted.devices)}")
+            log = broker.log()
+    print(f"\n{verdict(steps, wanted.devices, log)}")
 
 
 if __name__ == "__main__":
