@@ -93,6 +93,19 @@ def test_every_command_has_a_man_page_and_every_shell_its_completion(package):
         assert "_EDGEFACE_COMPLETE" in (tree / "usr/share" / place).read_text()
 
 
+def test_building_leaves_the_wheels_of_others_alone(package):
+    tree, _ = package
+    site = tree.parent / "wheels"
+    where = ("--target", site, "--python-version", "3.13", "--python-platform", "aarch64-manylinux_2_40")
+    locked = ("--only-binary", ":all:", "--no-deps", "--constraints", ROOT / "deploy/constraints/device.txt")
+    subprocess.run(
+        [sys.executable, "-m", "uv", "-q", "pip", "install", *where, *locked, "cryptography"], check=True, timeout=120
+    )
+    (built,) = tree.rglob("_rust.abi3.so")
+    (cached,) = site.rglob("_rust.abi3.so")
+    assert cached.stat().st_size > built.stat().st_size  # with its symbols
+
+
 @pytest.mark.skipif(shutil.which("groff") is None, reason="groff is not installed")
 def test_man_pages_are_formatted_in_silence(package):
     tree, _ = package
