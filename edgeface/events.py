@@ -20,6 +20,10 @@ from edgeface.types import Event, EventType, Frame, Gap, Vector
 log = logging.getLogger(__name__)
 Verdict = Literal["confirmed", "rejected"]
 HOUR = 3600.0
+STEP, STEADY = 60.0, 600.0
+"""Seconds by which a clock is set, not only corrected; and after which it is believed."""
+FUTURE = 24.0
+"""Hours by which an event may be ahead of the clock."""
 PICTURES = """
 CREATE TABLE IF NOT EXISTS pictures (event_id TEXT PRIMARY KEY REFERENCES events (id) ON DELETE CASCADE, sealed BLOB NOT NULL)
 """
@@ -94,18 +98,23 @@ class EventStore:
                     self._database.execute(PICTURES)
                     sealed = self._database.vault.seal(_Picture(picture), "picture", kept.event_id)
                     self._database.execute("INSERT OR REPLACE INTO pictures VALUES (?, ?)", (kept.event_id, sealed))
-            self._expire(event.wall, limits)
+            self._thin_out(limits)
 
-    def expire(self, now: float, limits: config.Events, picture_hours: float = 0.0) -> None:
-        """Let go of what is over the limits, and of pictures that are older; ``now`` is seconds since the Unix epoch.
+    def expire(self, now: float | None, limits: config.Events, picture_hours: float = 0.0) -> None:
+        """Let go of events that are too many, too old, or not to be yet, and of pictures.
+
+        ``now`` is seconds since the Unix epoch; without it, age counts for nothing.
 
         Raises:
             GalleryError: as ``keep``.
         """
         with self._database.errors(), self._database.patience(PATIENCE), self._database.transaction():
-            self._expire(now, limits)
-            if self._has_pictures():
-                oldest = _oldest(now, picture_hours) if picture_hours else "~"
+            self._thin_out(limits)
+            if now is not None:
+                ages = _oldest(now, 24 * limits.keep_days), _oldest(now, -FUTURE)
+                self._database.execute("DELETE FROM events WHERE id < ? OR id > ?", ages)
+            if self._has_pictures() and (now is not None or not picture_hours):
+                oldest = _oldest(now, picture_hours) if now is not None and picture_hours else "~"
                 self._database.execute("DELETE FROM pictures WHERE event_id < ?", (oldest,))
 
     def picture(self, event_id: str) -> bytes | None:
@@ -167,8 +176,7 @@ class EventStore:
         """Whether there ever was a picture: the table is made with the first."""
         return bool(self._database.execute("SELECT count(*) FROM sqlite_master WHERE name = 'pictures'").fetchone()[0])
 
-    def _expire(self, now: float, limits: config.Events) -> None:
-        self._database.execute("DELETE FROM events WHERE id < ?", (_oldest(now, 24 * limits.keep_days),))
+    def _thin_out(self, limits: config.Events) -> None:
         newest = "SELECT id FROM events ORDER BY id DESC LIMIT ?"
         self._database.execute(f"DELETE FROM events WHERE id NOT IN ({newest})", (limits.max,))
 
@@ -206,14 +214,22 @@ class EventKeeper:
     def __init__(self, events: EventStore, limits: config.Events, picture_hours: float = 0.0) -> None:
         self._events, self._limits, self._picture_hours = events, limits, picture_hours
         self._failing = False
-        self._expired = -math.inf
+        self._expired = self._steady_since = -math.inf
+        self._offset = math.nan
 
     def update(self, moment: Frame | Gap, events: Sequence[Event]) -> None:
-        """Keep the events of this moment; once an hour, old ones go."""
+        """Keep the events of this moment; once an hour, old ones go.
+
+        Not while the clock may be wrong: that of a Raspberry Pi stops without power, until the network sets it.
+        """
         try:
             for event in events:
                 self._events.keep(event, self._limits, self._picture(moment, event))
-            if moment.time - self._expired >= HOUR:
+            steady = self._is_steady(moment)
+            if self._expired == -math.inf:
+                self._expired = moment.time - HOUR
+                self._events.expire(None, self._limits, self._picture_hours)
+            elif steady and moment.time - self._expired >= HOUR:
                 self._expired = moment.time
                 self._events.expire(moment.wall, self._limits, self._picture_hours)
             elif not events:
@@ -223,6 +239,13 @@ class EventKeeper:
             if not self._failing:
                 log.warning("events are not kept: %s", error)
             self._failing = True
+
+    def _is_steady(self, moment: Frame | Gap) -> bool:
+        """Whether the clock has not been set for some time."""
+        offset = moment.wall - moment.time
+        if not abs(offset - self._offset) <= STEP:  # so at first, too
+            self._offset, self._steady_since = offset, moment.time
+        return moment.time - self._steady_since >= STEADY
 
     def _picture(self, moment: Frame | Gap, event: Event) -> bytes | None:
         if not self._picture_hours or not isinstance(moment, Frame) or event.box is None:

@@ -61,6 +61,7 @@ def test_nothing_is_kept_where_the_owner_wants_it_so(gallery):
 def test_events_expire_by_age_and_by_number(gallery):
     for day in range(10):
         gallery.events.keep(event(WALL + day * DAY, embedding=unit(day)), Events(keep_days=3))
+    gallery.events.expire(WALL + 9 * DAY, Events(keep_days=3))
     assert [found.wall for found in gallery.events.all()] == [WALL + day * DAY for day in (6, 7, 8, 9)]
     gallery.events.keep(event(WALL + 9 * DAY + 1, embedding=unit(10)), Events(keep_days=3, max=2))
     assert [found.wall for found in gallery.events.all()] == [WALL + 9 * DAY, WALL + 9 * DAY + 1]
@@ -176,11 +177,28 @@ def test_a_gallery_that_is_locked_is_told_once(gallery, path, caplog, monkeypatc
     assert len(gallery.events.all()) == 1
 
 
-def test_old_events_go_once_an_hour(gallery):
+def test_old_events_go_once_an_hour_when_the_clock_is_to_be_believed(gallery):
     keeper = EventKeeper(gallery.events, Events(keep_days=1))
     left = []
-    for time in (2 * DAY, 2 * DAY + 1, 2 * DAY + 3599, 2 * DAY + 3600):
+    for time in (2 * DAY, 2 * DAY + 599, 2 * DAY + 600, 2 * DAY + 601, 2 * DAY + 4199, 2 * DAY + 4200):
         kept(gallery, None, unit(1), EventType.UNKNOWN)
         keeper.update(gap(time), [])
         left.append(len(gallery.events.all()))
-    assert left == [0, 1, 2, 0]
+    assert left == [1, 2, 0, 1, 2, 0]
+
+
+@pytest.mark.parametrize("years", [-3, 3])
+def test_a_clock_that_is_wrong_at_the_start_costs_no_event_and_leaves_none_for_ever(gallery, years):
+    """As on a board that has no clock: it starts in another year, sees somebody, and then the network tells it the time."""
+    wrong = years * 365 * DAY
+    gallery.events.keep(event(WALL - DAY, embedding=unit(1)), Events())
+    keeper = EventKeeper(gallery.events, Events())
+    for second in range(0, 300, 10):
+        seen = [event(WALL + wrong + 60, embedding=unit(2))] if second == 60 else []
+        keeper.update(Gap(1000.0 + second, WALL + wrong + second), seen)
+    assert len(gallery.events.all()) == 2
+    for second in range(300, 900, 10):
+        keeper.update(Gap(1000.0 + second, WALL + second), [])
+    assert len(gallery.events.all()) == 2
+    keeper.update(Gap(1000.0 + 900, WALL + 900), [])
+    assert [found.wall for found in gallery.events.all()] == [WALL - DAY]
