@@ -237,6 +237,45 @@ def test_another_key_or_network_is_told_and_touches_nothing(device, other):
     assert door.replica.trouble is None
 
 
+def test_a_new_key_carries_everybody_over_and_nobody_who_was_forgotten(device):
+    door, gate, broker = device("door"), device("gate"), {}
+    for name in ("Anna", "Bert"):
+        door.gallery.enroll(name, [unit(ord(name[0]))], [0.9])
+    settle(broker, door, gate)
+    gate.gallery.forget("Anna")
+    settle(broker, door, gate)
+    old = dict(broker)
+    for one in (door, gate):
+        one.secret = bytes(32)
+        one.restart()
+    settle(broker, door, gate)
+    assert door.names() == ["Bert"]
+    assert "another key" in gate.replica.trouble
+    broker = {name: payload for name, payload in broker.items() if name not in old}
+    settle(broker, gate, door)
+    assert (len(broker), gate.replica.trouble) == (1, None)
+    for one in (door, gate):  # a key that was wrong for a while, and is put right
+        one.secret = SECRET
+        one.restart()
+        one.meet(old)
+    assert (door.names(), gate.names()) == (["Bert"], ["Bert"])
+
+
+def test_two_daemons_may_share_one_file(device, tmp_path):
+    door, gate, broker = device("door"), device("gate"), {}
+    second = Device(tmp_path, "door")
+    second.replica = Replica(second.gallery, Envelopes(SECRET, MODEL, TOPIC), "door2", SAME, second.audit)
+    door.gallery.enroll("Anna", [unit(1)], [0.9])
+    settle(broker, door, second, gate)
+    gate.gallery.rename("Anna", "Anne")
+    settle(broker, gate, second, door)
+    second.gallery.forget("Anne")
+    settle(broker, door, second, gate)
+    assert gate.names() == []
+    assert len(broker) == 1
+    second.gallery.close()
+
+
 def test_hostile_and_damaged_payloads_are_counted_and_change_nothing(device):
     door, gate, broker = device("door"), device("gate"), {}
     for name in ("Anna", "Bert"):
