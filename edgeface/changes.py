@@ -36,10 +36,12 @@ def enroll(
     return report
 
 
-def enroll_views(audit: Audit, enrolment: Enrolment, name: str, views: Sequence[View], *, force: bool, by: By = None) -> Report:
+def enroll_views(
+    audit: Audit, enrolment: Enrolment, name: str, views: Sequence[View], *, force: bool, by: By = None, refused: int = 0
+) -> Report:
     """Enrol views that were judged already; as ``Enrolment.keep``."""
     person = enrolment.keep(name, views)
-    audit.note("enroll", by=by, person=person.id, images=len(views), refused=0, force=force)
+    audit.note("enroll", by=by, person=person.id, images=len(views), refused=refused, force=force)
     return Report(person, [view.label for view in views], views=list(views))
 
 

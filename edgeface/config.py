@@ -357,7 +357,8 @@ def _read(file: Path) -> dict[str, Any]:
         return tomllib.loads(file.read_text(encoding="utf-8"))
     except PermissionError:
         raise ConfigError(
-            f"{file}: you may not read it; run this as the service's user: sudo -u edgeface edgeface ..."
+            f"{file}: you may not read it; join its group (sudo usermod -aG edgeface USER, and log in anew), "
+            "or run this as the service's user: sudo -u edgeface edgeface ..."
         ) from None
     except OSError as error:
         raise ConfigError(f"{file}: {error.strerror or error}") from None

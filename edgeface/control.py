@@ -1,45 +1,86 @@
 """The daemon's local socket: a client sends one line of JSON, ``{"verb": ...}``, and gets one line back.
 
-The answer is ``{"ok": ...}`` or ``{"error": "..."}``. The socket is for the daemon's own user and group.
+The answer is ``{"ok": ...}`` or ``{"error": "..."}``. Before it, an errand that takes its time sends lines ``{"told": ...}``:
+the guidance of a sitting, or what became of a photo. A photo is a line ``{"photo": LABEL, "bytes": N}`` and N bytes; the next
+one comes when it was told, and after the last one ``{"end": true}``. A client that goes away ends its errand.
+
+The socket is for the daemon's own user and group.
 """
 
 import asyncio
+import contextlib
+import grp
 import os
+import pwd
 import socket
-from collections.abc import Callable, Mapping
+import struct
+from collections.abc import Callable, Iterator, Mapping
 from hashlib import blake2s
 from pathlib import Path
+from queue import SimpleQueue
 from threading import Thread
-from typing import Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
+from msgspec import Meta, Struct
 
 from edgeface.config import Config
-from edgeface.errors import EdgefaceError
+from edgeface.errors import EdgefaceError, ImageError
+
+if TYPE_CHECKING:  # what a client need not wait for
+    from concurrent.futures import Future
+
+    from edgeface.changes import By
+    from edgeface.errands import Counter, Inbox
+    from edgeface.types import Image
+
+    HaveDone = Callable[[Callable[[Counter], Any], Callable[[Any], None], bool], Future[Any]]
+    """Have the loop do an errand that tells what happens; the last one says whether somebody sits before the camera."""
 
 SERVICE_FOLDER = Path("/run/edgeface")
 """Of the service edgeface; its instances for several cameras have one each, beside it, such as edgeface-front."""
 MAX_LINE = 64 * 1024
 MAX_CLIENTS = 16
 PATIENCE = 2.0
+MAX_TALKS = 3
+"""Errands that several clients have done at once."""
+LONGEST_TALK = 660.0
+PHOTO_PATIENCE = 30.0
+"""Seconds that a client may take for its next photo."""
+MAX_PHOTOS, MAX_PHOTO_BYTES, MAX_PHOTO_PIXELS = 1000, 8 * 2**20, 16 * 10**6
 
 Verb = Callable[[dict[str, Any]], Any]
 """From a request to what the answer holds as ``ok``; an ``EdgefaceError`` becomes ``error``."""
 
 
+class _Sent(Struct, frozen=True, forbid_unknown_fields=True):
+    """A photo that follows, or the end of them."""
+
+    photo: Annotated[str, Meta(max_length=1000)] = ""
+    bytes: Annotated[int, Meta(ge=0, le=MAX_PHOTO_BYTES)] = 0
+    end: bool = False
+
+
 class ControlServer:
-    """Answers on a socket from a thread of its own, so that no client can hold up the daemon; so verbs must be quick.
+    """Answers on a socket from a thread of its own, so that no client can hold up the daemon.
+
+    ``verbs`` are answered in that thread and must be quick; errands are done by the daemon's loop, through ``have_done``.
 
     Raises:
         EdgefaceError: another daemon with these settings answers already, wherever it listens.
         OSError: there can be no socket.
     """
 
-    def __init__(self, config: Config, verbs: Mapping[str, Verb]) -> None:
-        self.path, self._verbs = socket_path(config), verbs
+    def __init__(self, config: Config, verbs: Mapping[str, Verb], have_done: "HaveDone | None" = None) -> None:
+        self.path, self._verbs, self._have_done = socket_path(config), verbs, have_done
         refuse_another(config)
         self._socket = _listen(self.path)
-        self._clients = 0
+        self._errands: Mapping[str, Any] = {}
+        if have_done:
+            from edgeface.errands import VERBS
+
+            self._errands = VERBS
+        self._clients = self._talks = 0
         self._runner, self._ended = asyncio.Runner(), asyncio.Event()
         self._loop = self._runner.get_loop()
         self._thread = Thread(target=self._serve, name="control", daemon=True)
@@ -66,25 +107,176 @@ class ControlServer:
         try:
             if self._clients <= MAX_CLIENTS:
                 async with asyncio.timeout(PATIENCE):
-                    writer.write(msgspec.json.encode(self._reply(await reader.readline())) + b"\n")
-                    await writer.drain()
+                    line = await reader.readline()
+                try:
+                    await self._reply(line, reader, writer)
+                except (msgspec.MsgspecError, RecursionError) as error:
+                    await _send(writer, {"error": f"not a JSON object: {error}"})
+                except EdgefaceError as error:
+                    await _send(writer, {"error": str(error)})
         except (TimeoutError, ValueError, OSError):  # silent, endless, or gone
             pass
         finally:
             self._clients -= 1
             writer.close()
 
-    def _reply(self, line: bytes) -> dict[str, Any]:
+    async def _reply(self, line: bytes, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        request = msgspec.json.decode(line, type=dict[str, Any])
+        name = str(request.pop("verb", None))
+        if name in self._verbs:
+            await _send(writer, {"ok": self._verbs[name](request)})
+        elif self._have_done and name in self._errands:
+            await self._talk(self._have_done, name, request, reader, writer)
+        else:
+            raise EdgefaceError(f"the verbs are {', '.join([*self._verbs, *self._errands])}")
+
+    async def _talk(
+        self,
+        have_done: "HaveDone",
+        verb: str,
+        request: dict[str, Any],
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+    ) -> None:
+        """Have an errand done, and tell the client of it until the end of either."""
+        from edgeface.errands import prepare
+
+        if self._talks >= MAX_TALKS:
+            raise EdgefaceError("the daemon is busy; ask again")
+        inbox: Inbox = SimpleQueue()
+        start = prepare(verb, request, _peer(writer), inbox)
+        mail: asyncio.Queue[dict[str, Any] | None] = asyncio.Queue()
+
+        def post(message: dict[str, Any]) -> None:  # from the daemon's thread
+            with contextlib.suppress(RuntimeError):  # this loop has ended meanwhile
+                self._loop.call_soon_threadsafe(mail.put_nowait, message)
+
+        def end(future: "Future[Any]") -> None:
+            if not future.cancelled():
+                error = future.exception()
+                post({"ok": future.result()} if error is None else {"error": " ".join(str(error).split())})
+
+        future = have_done(start, lambda told: post({"told": told}), verb == "enroll")
+        future.add_done_callback(end)
+        ready = asyncio.Semaphore(1)
+        hearing = asyncio.create_task(_hear(reader, inbox if verb == "photos" else None, ready, mail))
+        self._talks += 1
         try:
-            request = msgspec.json.decode(line, type=dict[str, Any])
-            verb = self._verbs.get(str(request.get("verb")))
-            if verb is None:
-                return {"error": f"the verbs are {', '.join(self._verbs)}"}
-            return {"ok": verb(request)}
-        except (msgspec.MsgspecError, RecursionError) as error:
-            return {"error": f"not a JSON object: {error}"}
-        except EdgefaceError as error:
-            return {"error": str(error)}
+            async with asyncio.timeout(LONGEST_TALK):
+                while (message := await mail.get()) is not None:
+                    await _send(writer, message)
+                    if "told" not in message:
+                        break
+                    ready.release()
+        except asyncio.CancelledError:  # close() was called
+            writer.write(msgspec.json.encode({"error": "the daemon stops or takes new settings; start again"}) + b"\n")
+            raise
+        finally:
+            self._talks -= 1
+            future.cancel()
+            hearing.cancel()
+
+
+async def _send(writer: asyncio.StreamWriter, message: dict[str, Any]) -> None:
+    """Send one line to a client that must take it in good time.
+
+    Raises:
+        TimeoutError: it did not.
+        OSError: it is gone.
+    """
+    async with asyncio.timeout(PATIENCE):
+        writer.write(msgspec.json.encode(message) + b"\n")
+        await writer.drain()
+
+
+async def _hear(
+    reader: asyncio.StreamReader,
+    inbox: "Inbox | None",
+    ready: asyncio.Semaphore,
+    mail: asyncio.Queue[dict[str, Any] | None],
+) -> None:
+    """Take photos into the inbox, each when the one before was told, until the client goes; then None goes to the mail."""
+    try:
+        for _ in range(MAX_PHOTOS + 1 if inbox is not None else 0):
+            await ready.acquire()
+            async with asyncio.timeout(PHOTO_PATIENCE):
+                line = await reader.readline()
+                if not line:
+                    return
+                sent = msgspec.json.decode(line, type=_Sent)
+                data = b"" if sent.end else await reader.readexactly(sent.bytes)
+            if inbox is None or sent.end:
+                break
+            image = await asyncio.to_thread(_photo, sent.photo, data)
+            inbox.put((sent.photo, image))
+        else:
+            if inbox is not None:
+                mail.put_nowait({"error": f"over {MAX_PHOTOS} photos; nothing was kept"})
+        if inbox is not None:
+            inbox.put(None)
+        while await reader.read(MAX_LINE):
+            pass
+    except msgspec.MsgspecError as error:
+        mail.put_nowait({"error": f"not a photo: {error}"})
+    except (TimeoutError, ValueError, OSError, EOFError):  # silent, endless, or gone
+        pass
+    finally:
+        mail.put_nowait(None)
+
+
+def _photo(label: str, data: bytes) -> "Image | EdgefaceError":
+    """An image, or what is wrong with it."""
+    from edgeface.imaging import decode_image, image_size
+
+    try:
+        size = image_size(data)
+        if size and size[0] * size[1] > MAX_PHOTO_PIXELS:
+            raise ImageError(
+                f"{label}: {size[0]} x {size[1]} pixels is too large, the limit is {MAX_PHOTO_PIXELS // 10**6} megapixels"
+            )
+        return decode_image(data, label)
+    except ImageError as error:
+        return error
+
+
+def _peer(writer: asyncio.StreamWriter) -> "By":
+    """Who is at the other end, as the kernel says."""
+    connection = writer.get_extra_info("socket")
+    _, uid, _ = struct.unpack("3i", connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i")))
+    return {"uid": uid, "user": _user_name(uid), "socket": True}
+
+
+def talk(config: Config, verb: str, photos: Iterator[tuple[str, bytes]] | None = None, **request: Any) -> Iterator[Any]:
+    """Have the daemon with these settings do an errand: what it tells meanwhile, and last of all the result.
+
+    Raises:
+        EdgefaceError: no daemon answers, it refuses, or it goes away.
+    """
+    with _connect(config) as client, client.makefile("rb") as lines:
+        try:
+            client.sendall(msgspec.json.encode({"verb": verb} | request) + b"\n")
+            client.settimeout(LONGEST_TALK)
+            if photos is not None:
+                _send_next(client, photos)
+            while True:
+                answer = msgspec.json.decode(lines.readline(), type=dict[str, Any])
+                if "error" in answer:
+                    raise EdgefaceError(str(answer["error"]))
+                yield answer.get("told", answer.get("ok"))
+                if "told" not in answer:
+                    return
+                if photos is not None:
+                    _send_next(client, photos)
+        except (OSError, msgspec.MsgspecError):  # it was killed, or hangs
+            raise EdgefaceError("the daemon went away before it was done; see systemctl status edgeface") from None
+
+
+def _send_next(client: socket.socket, photos: Iterator[tuple[str, bytes]]) -> None:
+    photo = next(photos, None)
+    if photo is None:
+        client.sendall(b'{"end": true}\n')
+    else:
+        client.sendall(msgspec.json.encode({"photo": photo[0], "bytes": len(photo[1])}) + b"\n" + photo[1])
 
 
 def ask(config: Config, verb: str, **request: Any) -> Any:
@@ -122,11 +314,51 @@ def _connect(config: Config) -> socket.socket:
     if client:
         return client
     if closed:
-        raise EdgefaceError(
-            f"you may not ask the daemon ({closed} is closed to you); do it as its user: sudo -u edgeface edgeface ..."
-        )
+        raise EdgefaceError(closed_to_us(closed))
     place = socket_path(config)
     raise EdgefaceError(f"no daemon with these settings is running (it would answer at {place}); see systemctl status edgeface")
+
+
+def answers(config: Config, *, strict: bool = False) -> bool:
+    """Whether a daemon with these settings answers.
+
+    Raises:
+        EdgefaceError: there may be one that this user must not ask (if ``strict``).
+    """
+    client, closed = _reach(config)
+    if client:
+        client.close()
+    elif closed and strict and _for_a_group(closed):
+        raise EdgefaceError(closed_to_us(closed))
+    return client is not None
+
+
+def closed_to_us(folder: Path) -> str:
+    """What to do about a folder of the daemon that is closed to this user."""
+    as_its_user = "do it as its user: sudo -u edgeface edgeface ..."
+    if not _for_a_group(folder):
+        return f"you may not ask the daemon ({folder} is closed to you); {as_its_user}"
+    group, user = folder.stat().st_gid, _user_name(os.geteuid()) or os.geteuid()
+    with contextlib.suppress(KeyError):
+        return (
+            f"you may not ask the daemon ({folder} is for the group {grp.getgrgid(group).gr_name}): "
+            f"sudo usermod -aG {grp.getgrgid(group).gr_name} {user}, and log in anew; or {as_its_user}"
+        )
+    return f"you may not ask the daemon ({folder} is for the group {group}); {as_its_user}"
+
+
+def _for_a_group(folder: Path) -> bool:
+    try:
+        return bool(folder.stat().st_mode & 0o010)
+    except OSError:
+        return False
+
+
+def _user_name(uid: int) -> str | None:
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return None
 
 
 def _reach(config: Config) -> tuple[socket.socket | None, Path | None]:
@@ -139,7 +371,8 @@ def _reach(config: Config) -> tuple[socket.socket | None, Path | None]:
             client.connect(str(folder / _name(config)))
         except OSError as error:
             client.close()
-            closed = folder if isinstance(error, PermissionError) else closed
+            if isinstance(error, PermissionError) and (closed is None or _for_a_group(folder)):
+                closed = folder
         else:
             return client, None
     return None, closed

@@ -74,7 +74,7 @@ class Enrolment:
     """Judges images and enrols the good ones, all together in one transaction."""
 
     def __init__(self, pipeline: Pipeline, gallery: Gallery) -> None:
-        self._pipeline, self._gallery = pipeline, gallery
+        self.pipeline, self._gallery = pipeline, gallery
 
     def judge(self, image: Image, name: str, *, force: bool = False) -> Observation:
         """The one face of an image, fit to be a template of ``name``.
@@ -109,11 +109,11 @@ class Enrolment:
 
     def detect(self, image: Image) -> Sequence[Face]:
         """The faces of an image, largest first."""
-        return self._pipeline.detector.detect(image)
+        return self.pipeline.detector.detect(image)
 
     def view(self, label: str, image: Image, face: Face) -> View:
         """One face of an image as the template that it could become, whatever it is worth."""
-        seen = self._pipeline.judge(image, face, enrolling=True)
+        seen = self.pipeline.judge(image, face, enrolling=True)
         assert seen.embedding is not None  # without a least quality every face is embedded
         return View(label, align(image, face.landmarks), seen, seen.embedding.vector)
 
@@ -127,7 +127,7 @@ class Enrolment:
         if not views:
             return True
         mean = np.mean([other.vector for other in views], axis=0)
-        return bool(mean @ view.vector >= np.linalg.norm(mean) * self._pipeline.embedder.card.threshold(far))
+        return bool(mean @ view.vector >= np.linalg.norm(mean) * self.pipeline.embedder.card.threshold(far))
 
     def enroll(self, name: str, images: Iterable[tuple[str, Image | EdgefaceError]], *, force: bool = False) -> Report:
         """Enrol what is usable of ``images``, given with their labels, as templates of ``name``.
@@ -137,16 +137,23 @@ class Enrolment:
         """
         name, report = clean_name(name), Report()
         for label, image in images:
-            try:
-                if isinstance(image, EdgefaceError):
-                    raise image
-                report.views.append(self.judged(label, image, name, force=force))
-                report.accepted.append(label)
-            except ImageError as error:
-                report.refused.append((label, str(error).removeprefix(f"{label}: ")))
+            self.add(report, name, label, image, force=force)
         if report.views:
             report.person = self.keep(name, report.views)
         return report
+
+    def add(self, report: Report, name: str, label: str, image: Image | EdgefaceError, *, force: bool = False) -> str | None:
+        """Judge one more image and note in the report what becomes of it; why it is refused, if it is."""
+        try:
+            if isinstance(image, EdgefaceError):
+                raise image
+            report.views.append(self.judged(label, image, name, force=force))
+        except ImageError as error:
+            reason = str(error).removeprefix(f"{label}: ")
+            report.refused.append((label, reason))
+            return reason
+        report.accepted.append(label)
+        return None
 
     def keep(self, name: str, views: Sequence[View]) -> Person:
         """Make templates of ``name`` of views.

@@ -206,11 +206,11 @@ def crop(image: Image, box: Box, margin: float) -> Image:
     return image[top : max(bottom, top + 1), left : max(right, left + 1)]
 
 
-def encode_jpeg(image: Image, max_side: int) -> tuple[bytes, tuple[int, int]]:
+def encode_jpeg(image: Image, max_side: int, fidelity: int = 85) -> tuple[bytes, tuple[int, int]]:
     """A JPEG of an RGB image, scaled down to ``max_side`` pixels if it is larger; and its width and height."""
     height, width = image.shape[:2]
     scale = min(1.0, max_side / max(width, height))
     size = max(1, round(width * scale)), max(1, round(height * scale))
     small = cv2.resize(image, size, interpolation=cv2.INTER_AREA) if scale < 1 else image
-    _, data = cv2.imencode(".jpg", cv2.cvtColor(small, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, 85])
+    _, data = cv2.imencode(".jpg", cv2.cvtColor(small, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, fidelity])
     return data.tobytes(), size

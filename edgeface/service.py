@@ -1,12 +1,15 @@
 """``edgeface run``: the daemon as a service, which can be asked how it is, has a page, and takes new settings while it runs."""
 
 import logging
+from collections.abc import Callable
+from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
 
 from edgeface import build, config
 from edgeface.control import ControlServer, refuse_another, socket_path
 from edgeface.daemon import Daemon, Wishes
+from edgeface.errands import Counter, steps
 from edgeface.errors import EdgefaceError
 from edgeface.status import report
 from edgeface.types import Health
@@ -84,6 +87,11 @@ class Service:
         page = self._settings.web.enabled and self._page_trouble is None
         return report(self._settings, self._health(), self._refused, self._unserved, page=page, page_trouble=self._page_trouble)
 
+    def _have_done(self, errand: Callable[[Counter], Any], tell: Callable[[Any], None], sitting: bool) -> "Future[Any]":
+        """Have the loop do what was asked through the socket."""
+        window = self._daemon.window
+        return (window.sit if sitting else window.ask)(steps(errand, self._settings, self._daemon.pipeline.embedder.card, tell))
+
     def _open_control(self) -> None:
         if self._control:
             self._control.close()
@@ -92,6 +100,7 @@ class Service:
             self._control = ControlServer(
                 self._settings,
                 {"status": lambda _request: self._report()},
+                self._have_done,
             )
         except (OSError, EdgefaceError) as error:
             reason = getattr(error, "strerror", None) or error

@@ -60,6 +60,7 @@ class Window:
         self.view: View | None = None
         self._watched_until = -math.inf
         self._number = 0
+        self._sitter: Future[Any] | None = None
         self._waiting: deque[_Job] = deque()
         self._running: list[tuple[_Job, Steps]] = []
 
@@ -79,6 +80,17 @@ class Window:
         self._waiting.append(job)
         return job.result
 
+    def sit(self, work: Work) -> "Future[Any]":
+        """As ``ask``, for work in which somebody sits before the camera: one at a time.
+
+        Raises:
+            EdgefaceError: somebody else does.
+        """
+        if self._sitter is not None and not self._sitter.done():
+            raise EdgefaceError("somebody else is being enrolled now")
+        self._sitter = self.ask(work)
+        return self._sitter
+
     def show(self, moment: Frame | Gap, sights: Callable[[float], Sequence[Sight]], seconds: float) -> None:
         """Leave a picture, if anybody watches; ``sights`` gives the faces seen at a time. For the loop."""
         if moment.time > self._watched_until:
@@ -91,6 +103,8 @@ class Window:
         """Begin what waits, and go on with what takes several moments. For the loop."""
         while self._waiting and len(self._running) < MAX_RUNNING:
             job = self._waiting.popleft()
+            if job.result.cancelled():
+                continue
             steps = job.work(desk)
             if self._step(job, steps):
                 self._running.append((job, steps))

@@ -153,7 +153,9 @@ def scene(tmp_path, demo_photos):
 
 def test_photos_are_enrolled_and_listed(cli, obama, demo_photos):
     paths = [str(demo_photos / name) for name in ("obama_portrait.jpg", "obama_congress.jpg")]
-    assert obama == {"id": obama["id"], "name": "Barack Obama", "accepted": paths, "refused": []}
+    assessment = obama.pop("assessment")
+    assert obama == {"id": obama["id"], "name": "Barack Obama", "templates": 2, "accepted": paths, "refused": []}
+    assert assessment["metres"] > 1
     assert re.fullmatch(r"p_[0-9a-f]{16}", obama["id"])
     (person,) = cli.json("people", "list")["people"]
     assert set(person) == {"id", "name", "templates", "enrolled"}

@@ -1,5 +1,6 @@
 """What several commands share: what they are given, what they open, how they print."""
 
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,6 +13,7 @@ import typer
 
 from edgeface import config
 from edgeface.audit import Audit
+from edgeface.errors import EdgefaceError
 from edgeface.modelcard import load_card
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON on standard output and nothing else.")]
@@ -67,6 +69,49 @@ def open_gallery(context: typer.Context) -> Iterator[Any]:
         yield gallery
     finally:
         gallery.close()
+
+
+def through_the_daemon(settings: config.Config) -> bool:
+    """Whether the gallery is to be changed by the daemon, because this user may not: it is not there for them, or closed.
+
+    Raises:
+        EdgefaceError: it is, but there is no daemon that this user may ask.
+    """
+    from edgeface import control
+
+    path = settings.gallery_path
+    try:
+        there = path.exists()
+    except OSError:  # a folder on the way is closed
+        there = False
+        closed = True
+    else:
+        closed = there and not os.access(path, os.R_OK | os.W_OK)
+    if there and not closed:
+        key_here = os.access(settings.key_path, os.R_OK) or "CREDENTIALS_DIRECTORY" in os.environ
+        return not key_here and control.answers(settings)  # the key may be a credential that the service alone gets
+    if control.answers(settings, strict=True):
+        return True
+    if closed:
+        raise EdgefaceError(
+            f"{path} is closed to you, and no daemon with these settings runs that you may ask; "
+            "do it as its user: sudo -u edgeface edgeface ..."
+        )
+    return False
+
+
+def serve(context: typer.Context, verb: str, **request: Any) -> Any:
+    """Have an errand done on the gallery, by the daemon if it must be."""
+    from edgeface import control
+
+    settings = context.obj.config
+    if through_the_daemon(settings):
+        return list(control.talk(settings, verb, **request))[-1]
+    from edgeface.errands import Counter, prepare
+
+    work = prepare(verb, request)
+    with open_gallery(context) as gallery:
+        return work(Counter(settings, load_card(context.obj.model), gallery, audit(context)))
 
 
 def audit(context: typer.Context) -> Audit:

@@ -1,14 +1,17 @@
 """Enrolment."""
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from edgeface.cli.common import Json, audit, counted, open_pipeline, print_json
+from edgeface.cli.common import Json, audit, counted, open_pipeline, print_json, through_the_daemon
 from edgeface.errors import EdgefaceError
 
 app = typer.Typer()
+SENT_SIDE, SENT_FIDELITY = 2048, 98
+"""Pixels and JPEG quality of photos that the daemon looks at: as good as the files."""
 
 
 @app.command()
@@ -50,7 +53,47 @@ def enroll(
 
 
 def _enroll(context: typer.Context, name: str, photos: list[Path], count: int, timeout: float, force: bool) -> dict[str, Any]:
-    """From photos, or from the camera if there are none."""
+    """From photos, or from the camera if there are none; by the daemon if it has the camera, or if the gallery is its own."""
+    from edgeface import control
+    from edgeface.cli.live import guiding
+
+    settings = context.obj.config
+    if photos:
+        if through_the_daemon(settings):
+            return _photos_sent(settings, name, photos, force)
+    elif through_the_daemon(settings) or control.answers(settings):
+        with guiding() as tell:
+            report: dict[str, Any] = {}
+            for told in control.talk(settings, "enroll", name=name, most=count, timeout=timeout, force=force):
+                report = told
+                if "hint" in told:
+                    tell(told["text"], told["taken"], told["least"], told["most"])
+        return report
+    return _enroll_here(context, name, photos, count, timeout, force)
+
+
+def _photos_sent(settings: Any, name: str, photos: list[Path], force: bool) -> dict[str, Any]:
+    """Have the daemon look at photos that it need not be able to read itself; those that nobody can read are not sent."""
+    from edgeface import control
+    from edgeface.enrolment import read_images
+    from edgeface.imaging import encode_jpeg
+
+    unread: list[dict[str, str]] = []
+
+    def sent() -> Iterator[tuple[str, bytes]]:
+        for label, image in read_images(photos):
+            if isinstance(image, EdgefaceError):
+                unread.append({"path": label, "reason": str(image).removeprefix(f"{label}: ")})
+            else:
+                yield label, encode_jpeg(image, SENT_SIDE, SENT_FIDELITY)[0]
+
+    report: dict[str, Any] = list(control.talk(settings, "photos", sent(), name=name, force=force))[-1]
+    return report | {"refused": [*unread, *report["refused"]]}
+
+
+def _enroll_here(
+    context: typer.Context, name: str, photos: list[Path], count: int, timeout: float, force: bool
+) -> dict[str, Any]:
     from edgeface import cameras, changes
     from edgeface.cli.live import guiding
     from edgeface.enrolment import Enrolment, read_images

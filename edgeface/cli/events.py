@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from edgeface.cli.common import Json, open_gallery, print_json
+from edgeface.cli.common import Json, print_json, serve
 
 app = typer.Typer(no_args_is_help=True, help="The events that wait for people confirm or people reject.")
 
@@ -20,13 +20,7 @@ def events_list(
     \b
     Example: edgeface events list --person Anna
     """
-    from edgeface.publishers.payloads import kept_event_payload
-
-    with open_gallery(context) as gallery:
-        wanted = gallery.find(person).id if person else None
-        names = {known.id: known.name for known in gallery.people()}
-        kept = [event for event in gallery.events.all() if wanted in (None, event.person_id)]
-    rows = [kept_event_payload(event, names) for event in kept]
+    rows = serve(context, "events", person=person)["events"]
     if json:
         print_json({"events": rows})
     for row in [] if json else rows:

@@ -2,11 +2,11 @@
 
 import sys
 from dataclasses import asdict
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
-from edgeface.cli.common import Json, audit, counted, open_gallery, print_json
+from edgeface.cli.common import Json, counted, open_gallery, print_json, serve
 from edgeface.errors import EdgefaceError
 from edgeface.modelcard import load_card
 
@@ -24,38 +24,34 @@ def check(context: typer.Context, json: Json = False) -> None:
     Examples: edgeface gallery check
               edgeface gallery check --json | jq -r '.findings[].cure'
     """
-    from edgeface.check import check as examine
-    from edgeface.matching import Matcher
-
-    with open_gallery(context) as gallery:
-        templates: Any = gallery.templates()
-    findings = examine(templates, Matcher(templates, load_card(context.obj.model), context.obj.config.matching))
+    told = serve(context, "check")
     if json:
-        print_json({"people": len(templates.people), "findings": [asdict(finding) for finding in findings]})
-    for finding in [] if json else findings:
-        typer.echo(f"{finding.kind:<11}  {finding.found}")
-        typer.echo(f"{'':<11}  -> {finding.cure}")
-    if findings:
+        print_json(told)
+    for finding in [] if json else told["findings"]:
+        typer.echo(f"{finding['kind']:<11}  {finding['found']}")
+        typer.echo(f"{'':<11}  -> {finding['cure']}")
+    if told["findings"]:
         raise typer.Exit(1)
     if not json:
-        typer.echo(f"{len(templates.people)} enrolled, nothing to mend")
+        typer.echo(f"{told['people']} enrolled, nothing to mend")
 
 
 @app.command()
 def drop(
     context: typer.Context,
     template: Annotated[str, typer.Argument(metavar="TEMPLATE", help="Its eight digits, from edgeface gallery check.")],
+    json: Json = False,
 ) -> None:
     """Erase one template of a person; the others stay.
 
     \b
     Example: edgeface gallery drop 3f9a12cd
     """
-    from edgeface import changes
-
-    with open_gallery(context) as gallery:
-        person = changes.drop(audit(context), gallery, template)
-    typer.echo(f"{template} is erased, {person.name} has {counted(person.templates, 'template')} left")
+    left = serve(context, "drop", template=template)
+    if json:
+        print_json(left)
+    else:
+        typer.echo(f"{template} is erased, {left['name']} has {counted(left['templates'], 'template')} left")
 
 
 @app.command()

@@ -1,17 +1,14 @@
 """edgeface people."""
 
 import sys
-from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from edgeface.cli.common import Json, Who, audit, counted, open_gallery, print_json
+from edgeface.cli.common import Json, Who, audit, counted, open_gallery, print_json, serve
 from edgeface.errors import ConfigError, EdgefaceError
 from edgeface.files import write_whole
-from edgeface.modelcard import load_card
-from edgeface.types import Person
 
 EventId = Annotated[str, typer.Argument(metavar="EVENT_ID", help="The event_id of an event; see edgeface events list.")]
 PassphraseFile = Annotated[
@@ -25,39 +22,44 @@ app = typer.Typer(
 
 @app.command("list")
 def people_list(context: typer.Context, json: Json = False) -> None:
-    """List who is enrolled."""
-    from edgeface.publishers.payloads import timestamp
+    """List who is enrolled.
 
-    with open_gallery(context) as gallery:
-        people: list[Person] = gallery.people()
+    \b
+    Examples: edgeface people list
+              edgeface people list --json | jq -r '.people[].name'
+    """
+    people = serve(context, "people")["people"]
     if json:
-        print_json({"people": [{**asdict(person), "enrolled": timestamp(person.enrolled)} for person in people]})
+        print_json({"people": people})
     for person in [] if json else people:
-        typer.echo(
-            f"{person.id}  {counted(person.templates, 'template'):>13}  since {timestamp(person.enrolled)[:10]}  {person.name}"
-        )
+        templates = counted(person["templates"], "template")
+        typer.echo(f"{person['id']}  {templates:>13}  since {person['enrolled'][:10]}  {person['name']}")
     if not people and not json:
         typer.echo("nobody is enrolled yet: edgeface enroll NAME", err=True)
 
 
 @app.command()
-def rename(context: typer.Context, person: Who, name: Annotated[str, typer.Argument(metavar="NAME")]) -> None:
-    """Give a person another name; the id, and so the topics, stay."""
-    from edgeface import changes
+def rename(
+    context: typer.Context, person: Who, name: Annotated[str, typer.Argument(metavar="NAME")], json: Json = False
+) -> None:
+    """Give a person another name; the id, and so the topics, stay.
 
-    with open_gallery(context) as gallery:
-        renamed = changes.rename(audit(context), gallery, person, name)
-    typer.echo(f"{person} is now {renamed.name}")
+    \b
+    Example: edgeface people rename Anna "Anna B."
+    """
+    renamed = serve(context, "rename", person=person, name=name)
+    print_json(renamed) if json else typer.echo(f"{person} is now {renamed['name']}")
 
 
 @app.command()
-def forget(context: typer.Context, person: Who) -> None:
-    """Erase a person: templates, events, and what is kept of faces that look like theirs."""
-    from edgeface import changes
+def forget(context: typer.Context, person: Who, json: Json = False) -> None:
+    """Erase a person: templates, events, and what is kept of faces that look like theirs.
 
-    with open_gallery(context) as gallery:
-        forgotten = changes.forget(audit(context), gallery, person)
-    typer.echo(f"{forgotten.name} is forgotten")
+    \b
+    Example: edgeface people forget Anna
+    """
+    forgotten = serve(context, "forget", person=person)
+    print_json(forgotten) if json else typer.echo(f"{forgotten['name']} is forgotten")
 
 
 @app.command()
@@ -74,11 +76,7 @@ def reject(
     \b
     Example: edgeface people reject 01M86GTN766HKSFCZ15NNMEFKP
     """
-    from edgeface import changes
-
-    with open_gallery(context) as gallery:
-        outcome = changes.reject(audit(context), gallery, context.obj.config.matching, event_id, force=force)
-    _tell_verdict("rejected", outcome, json)
+    _tell_verdict(serve(context, "reject", event_id=event_id, force=force), json)
 
 
 @app.command()
@@ -96,22 +94,12 @@ def confirm(
     Examples: edgeface people confirm 01M86GTN766HKSFCZ15NNMEFKP
               edgeface people confirm 01M86GTN766HKSFCZ15NNMEFKP --as Anna
     """
-    from edgeface import changes
-
-    with open_gallery(context) as gallery:
-        card, settings = load_card(context.obj.model), context.obj.config.matching
-        outcome = changes.confirm(audit(context), gallery, card, settings, event_id, name)
-    _tell_verdict("confirmed", outcome, json)
+    _tell_verdict(serve(context, "confirm", event_id=event_id, person=name), json)
 
 
-def _tell_verdict(verdict: str, outcome: Any, json: bool) -> None:
-    event_id, person = outcome.event_id, outcome.person
-    if json:
-        print_json(
-            {"event_id": event_id, "verdict": verdict, "person_id": person.id, "name": person.name, "added": outcome.added}
-        )
-    else:
-        typer.echo(outcome.told)
+def _tell_verdict(outcome: dict[str, Any], json: bool) -> None:
+    told = outcome.pop("told")
+    print_json(outcome) if json else typer.echo(told)
 
 
 @app.command()
@@ -153,7 +141,12 @@ def import_people(
     file: Annotated[Path, typer.Argument(metavar="FILE")],
     passphrase_file: PassphraseFile = None,
 ) -> None:
-    """Add the people of a file that export wrote; all of them or none."""
+    """Add the people of a file that export wrote; all of them or none.
+
+    \b
+    Examples: edgeface people import people.sealed
+              edgeface people import people.sealed --passphrase-file FILE --json
+    """
     from edgeface import passphrase
     from edgeface.gallery import MAX_IMPORT_BYTES
 

@@ -69,7 +69,7 @@ async def start(request: Request) -> Response:
         if site.sitting is not None and site.sitting.outcome is not None and not site.sitting.outcome.done():
             raise EdgefaceError("somebody is being enrolled now, on another page")
         session = Session(clean_name(request.query_params.get("name", "")))
-        session.outcome = site.daemon.window.ask(session.work)
+        session.outcome = site.daemon.window.sit(session.work)
     except EdgefaceError as error:
         return JSONResponse({"ok": False, "text": f"{error}."}, 409)
     site.sitting = session

@@ -1,0 +1,276 @@
+"""What can be asked of a gallery: by the command line of it directly, and of the daemon through its socket."""
+
+from collections.abc import Callable, Generator
+from dataclasses import asdict, dataclass
+from queue import Empty, SimpleQueue
+from typing import Annotated, Any
+
+import msgspec
+from msgspec import Meta, Struct
+
+from edgeface import changes
+from edgeface.audit import Audit
+from edgeface.changes import By
+from edgeface.check import check
+from edgeface.config import Config
+from edgeface.enrolment import Enrolment, Report
+from edgeface.errors import EdgefaceError
+from edgeface.feedback import Outcome
+from edgeface.gallery import Gallery, clean_name
+from edgeface.guidance import Guidance
+from edgeface.matching import Matcher
+from edgeface.modelcard import ModelCard
+from edgeface.publishers.payloads import kept_event_payload, timestamp
+from edgeface.sitting import MOST, Sitting
+from edgeface.standing import assess
+from edgeface.types import Frame, Gap, Image
+from edgeface.window import Desk, Steps
+
+Text = Annotated[str, Meta(max_length=400)]
+Photo = tuple[str, Image | EdgefaceError]
+Inbox = SimpleQueue[Photo | None]
+"""The photos of somebody, each with its label, and in the end None."""
+
+
+Work = Generator[Any, Frame | Gap, Any]
+"""Work that takes several moments: sent each of them, it yields what is to be told or None, and returns its result."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Counter:
+    """What the work is done with. Without an enrolment nobody can be enrolled."""
+
+    settings: Config
+    card: ModelCard
+    gallery: Gallery
+    audit: Audit
+    enrolment: Enrolment | None = None
+
+
+class Request(Struct, frozen=True, forbid_unknown_fields=True):
+    """What every request may have: nothing."""
+
+
+class EnrollRequest(Request, frozen=True):
+    """Enrol who sits before the camera."""
+
+    name: Text
+    most: Annotated[int, Meta(ge=1, le=20)] = MOST
+    timeout: Annotated[float, Meta(ge=1, le=600)] = 60.0
+    force: bool = False
+
+
+class PhotosRequest(Request, frozen=True):
+    """Enrol somebody from the photos that follow."""
+
+    name: Text
+    force: bool = False
+
+
+class PersonRequest(Request, frozen=True):
+    """Somebody, by id or name."""
+
+    person: Text
+
+
+class RenameRequest(PersonRequest, frozen=True):
+    """Give a person another name."""
+
+    name: Text
+
+
+class EventsRequest(Request, frozen=True):
+    """The events that are kept, of one person or of all."""
+
+    person: Text | None = None
+
+
+class RejectRequest(Request, frozen=True):
+    """The face of an event is not whom it named."""
+
+    event_id: Text
+    force: bool = False
+
+
+class ConfirmRequest(Request, frozen=True):
+    """The face of an event is that person."""
+
+    event_id: Text
+    person: Text | None = None
+
+
+class DropRequest(Request, frozen=True):
+    """Erase a template."""
+
+    template: Text
+
+
+def _enroll(counter: Counter, request: EnrollRequest, by: By, _inbox: Inbox) -> Work:
+    """A sitting; it tells its guidance at every change."""
+    enrolment = _enrolment(counter)
+    sitting = Sitting(enrolment, request.name, most=request.most, timeout=request.timeout, force=request.force)
+    told: dict[str, Any] | None = None
+    last: Guidance | None = None
+    while not sitting.complete:
+        moment = yield told
+        guidance = sitting.look(moment)
+        fresh = last is None or (guidance.text, guidance.taken) != (last.text, last.taken)
+        told, last = (asdict(guidance) if fresh else None), guidance
+    report = changes.enroll_views(counter.audit, enrolment, request.name, sitting.end(), force=request.force, by=by)
+    return _assessed(counter, enrolment, report, request.name)
+
+
+def _photos(counter: Counter, request: PhotosRequest, by: By, inbox: Inbox) -> Work:
+    """One photo a moment; it tells what became of each, and keeps all in the end, or nothing."""
+    enrolment, report, name = _enrolment(counter), Report(), clean_name(request.name)
+    told = None
+    while True:
+        yield told
+        told = None
+        try:
+            photo = inbox.get_nowait()
+        except Empty:
+            continue
+        if photo is None:
+            break
+        reason = enrolment.add(report, name, *photo, force=request.force)
+        told = {"photo": photo[0], "reason": reason}
+    if report.views:
+        kept = changes.enroll_views(
+            counter.audit, enrolment, name, report.views, force=request.force, by=by, refused=len(report.refused)
+        )
+        report.person = kept.person
+    return _assessed(counter, enrolment, report, name)
+
+
+def _people(counter: Counter, _request: Request, _by: By, _inbox: Inbox) -> Any:
+    people = counter.gallery.people()
+    return {"people": [{**asdict(person), "enrolled": timestamp(person.enrolled)} for person in people]}
+
+
+def _rename(counter: Counter, request: RenameRequest, by: By, _inbox: Inbox) -> Any:
+    person = changes.rename(counter.audit, counter.gallery, request.person, request.name, by=by)
+    return {"id": person.id, "name": person.name}
+
+
+def _forget(counter: Counter, request: PersonRequest, by: By, _inbox: Inbox) -> Any:
+    person = changes.forget(counter.audit, counter.gallery, request.person, by=by)
+    return {"id": person.id, "name": person.name}
+
+
+def _events(counter: Counter, request: EventsRequest, _by: By, _inbox: Inbox) -> Any:
+    gallery = counter.gallery
+    wanted = gallery.find(request.person).id if request.person else None
+    names = {known.id: known.name for known in gallery.people()}
+    kept = [event for event in gallery.events.all() if wanted in (None, event.person_id)]
+    return {"events": [kept_event_payload(event, names) for event in kept]}
+
+
+def _reject(counter: Counter, request: RejectRequest, by: By, _inbox: Inbox) -> Any:
+    settings = counter.settings.matching
+    return _judged(
+        "rejected", changes.reject(counter.audit, counter.gallery, settings, request.event_id, force=request.force, by=by)
+    )
+
+
+def _confirm(counter: Counter, request: ConfirmRequest, by: By, _inbox: Inbox) -> Any:
+    settings = counter.settings.matching
+    return _judged(
+        "confirmed",
+        changes.confirm(counter.audit, counter.gallery, counter.card, settings, request.event_id, request.person, by=by),
+    )
+
+
+def _check(counter: Counter, _request: Request, _by: By, _inbox: Inbox) -> Any:
+    templates = counter.gallery.templates()
+    findings = check(templates, Matcher(templates, counter.card, counter.settings.matching))
+    return {"people": len(templates.people), "findings": [asdict(finding) for finding in findings]}
+
+
+def _drop(counter: Counter, request: DropRequest, by: By, _inbox: Inbox) -> Any:
+    person = changes.drop(counter.audit, counter.gallery, request.template, by=by)
+    return {"id": person.id, "name": person.name, "templates": person.templates}
+
+
+@dataclass(frozen=True, slots=True)
+class Verb:
+    """What can be asked for: the shape of the request, and the work, done at once or over moments."""
+
+    request: type[Request]
+    work: Callable[[Counter, Any, By, Inbox], Any | Work]
+
+
+VERBS = {
+    "enroll": Verb(EnrollRequest, _enroll),
+    "photos": Verb(PhotosRequest, _photos),
+    "people": Verb(Request, _people),
+    "rename": Verb(RenameRequest, _rename),
+    "forget": Verb(PersonRequest, _forget),
+    "events": Verb(EventsRequest, _events),
+    "reject": Verb(RejectRequest, _reject),
+    "confirm": Verb(ConfirmRequest, _confirm),
+    "check": Verb(Request, _check),
+    "drop": Verb(DropRequest, _drop),
+}
+
+
+def prepare(verb: str, fields: dict[str, Any], by: By = None, inbox: Inbox | None = None) -> Callable[[Counter], Any | Work]:
+    """The work of a request, checked before anything is done.
+
+    Raises:
+        EdgefaceError: there is no such verb, or the request has not its shape.
+    """
+    if verb not in VERBS:
+        raise EdgefaceError(f"the verbs are {', '.join(VERBS)}")
+    try:
+        request = msgspec.convert(fields, VERBS[verb].request)
+    except msgspec.ValidationError as error:
+        raise EdgefaceError(f"malformed request: {error}") from None
+    return lambda counter: VERBS[verb].work(counter, request, by, inbox or SimpleQueue())
+
+
+def steps(
+    work: Callable[[Counter], Any | Work], settings: Config, card: ModelCard, tell: Callable[[Any], None]
+) -> Callable[[Desk], Steps]:
+    """The work for the daemon's loop, whose thread calls ``tell``."""
+
+    def run(desk: Desk) -> Steps:
+        outcome = work(Counter(settings, card, desk.gallery, desk.audit, desk.enrolment))
+        if not isinstance(outcome, Generator):
+            return outcome
+        try:
+            next(outcome)
+            while True:
+                told = outcome.send((yield))
+                if told is not None:
+                    tell(told)
+        except StopIteration as end:
+            return end.value
+        finally:
+            outcome.close()
+
+    return run
+
+
+def _enrolment(counter: Counter) -> Enrolment:
+    if counter.enrolment is None:
+        raise EdgefaceError("nobody can be enrolled here")
+    return counter.enrolment
+
+
+def _assessed(counter: Counter, enrolment: Enrolment, report: Report, name: str) -> dict[str, Any]:
+    if report.person:
+        report.assessment = assess(enrolment.pipeline, counter.settings, report.person, report.views)
+    return report.payload(name)
+
+
+def _judged(verdict: str, outcome: Outcome) -> dict[str, Any]:
+    person = outcome.person
+    return {
+        "event_id": outcome.event_id,
+        "verdict": verdict,
+        "person_id": person.id,
+        "name": person.name,
+        "added": outcome.added,
+        "told": outcome.told,
+    }
