@@ -115,7 +115,7 @@ class Daemon:
             events = [*self.outage.update(moment), *self.presence.update(moment, observations, self.pipeline.matcher)]
             self.publish(events, image)
             self.keeper.update(moment, events)
-            self.window.show(moment, self.presence.sights, took)
+            self.window.show(moment, self.presence.sights, took if searched else None)
             self.window.serve(moment, self.desk)
             self.commands.serve(moment)
             if self.follower:

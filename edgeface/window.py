@@ -39,7 +39,7 @@ Work: TypeAlias = Callable[[Desk], Steps]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class View:
-    """One picture and whom it shows; ``seconds`` is how long the loop looked at it."""
+    """One picture and whom it shows; ``seconds`` is how long the last search for faces took."""
 
     number: int
     frame: Frame
@@ -91,13 +91,20 @@ class Window:
         self._sitter = self.ask(work)
         return self._sitter
 
-    def show(self, moment: Frame | Gap, sights: Callable[[float], Sequence[Sight]], seconds: float) -> None:
-        """Leave a picture, if anybody watches; ``sights`` gives the faces seen at a time. For the loop."""
+    def show(self, moment: Frame | Gap, sights: Callable[[float], Sequence[Sight]], seconds: float | None) -> None:
+        """Leave a picture, if anybody watches; ``sights`` gives the faces seen at a time. For the loop.
+
+        A picture that was not searched (``seconds`` is none), since nothing had moved, shows whom the one before it shows.
+        """
         if moment.time > self._watched_until:
             self.view = None
         elif isinstance(moment, Frame):
             self._number += 1
-            self.view = View(self._number, moment, tuple(sights(moment.time)), seconds)
+            before = self.view
+            if seconds is not None:
+                self.view = View(self._number, moment, tuple(sights(moment.time)), seconds)
+            else:
+                self.view = View(self._number, moment, before.sights if before else (), before.seconds if before else 0.0)
 
     def serve(self, moment: Frame | Gap, desk: Desk) -> None:
         """Begin what waits, and go on with what takes several moments. For the loop."""

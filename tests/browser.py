@@ -77,6 +77,7 @@ class Door:
         (self.folder / "next.jpg").replace(self.folder / "now.jpg")
 
     def close(self) -> None:
+        assert self._process.poll() is None, self.log()
         self._process.terminate()
         self._process.wait(30)
         self.broker.close()

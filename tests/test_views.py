@@ -1,21 +1,30 @@
 """What the page shows and changes, on a whole daemon."""
 
 import json
+import os
 import re
 import subprocess
 import sys
 import time
+from itertools import cycle
+from threading import Thread
+from unittest.mock import patch
+from urllib.request import Request, urlopen
 
+import psutil
 import pytest
 from broker import eventually
 from page import serving
+from page import settings as page_settings
 from theatre import EMPTY
 
-from edgeface import config
+from edgeface import config, control
+from edgeface.errors import EdgefaceError
 from edgeface.events import HOUR, EventKeeper, KeptEvent
 from edgeface.imaging import load_image
 from edgeface.strangers import group, unknown
 from edgeface.types import EventType, Gap
+from edgeface.web.token import Token
 
 
 @pytest.fixture
@@ -208,6 +217,62 @@ def test_with_the_page_off_nothing_of_it_is_imported(tmp_path, demo_photos):
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
     assert done.stderr.splitlines()[-1] == "[]"
+
+
+def test_it_takes_less_than_30_mb_more(tmp_path, demo_photos):
+    """``python -m pytest -s tests/test_views.py -k 30_mb`` prints how much: resident memory, while three browsers watch."""
+    taken = {}
+    for enabled in (False, True):
+        folder = tmp_path / str(enabled)
+        folder.mkdir()
+        settings = page_settings(folder, enabled=enabled)
+        file = folder / "edgeface.toml"
+        file.write_text(
+            f'[gallery]\npath = "{settings.gallery_path}"\n[camera]\nsource = "folder:{demo_photos}"\nhold = 60\n'
+            f"[web]\nenabled = {str(enabled).lower()}\nport = {settings.web.port}\npictures = true\n"
+        )
+        environment = {**os.environ, "RUNTIME_DIRECTORY": str(folder), "OPENBLAS_NUM_THREADS": "1"}
+        words = [sys.executable, "-m", "edgeface", "--config", str(file), "run"]
+        process = subprocess.Popen(words, env=environment, stdout=subprocess.DEVNULL)
+        try:
+            with patch.dict(os.environ, environment):
+                assert eventually(lambda at=file: seen(at) > 20, 60)
+                if enabled:
+                    watch(settings, seconds=5)
+                taken[enabled] = psutil.Process(process.pid).memory_info().rss / 1e6
+        finally:
+            process.terminate()
+            process.wait(30)
+    more = taken[True] - taken[False]
+    print(f"{more:.1f} MB more, {taken[False]:.0f} MB without")
+    assert more < 30
+
+
+def seen(file):
+    try:
+        return control.ask(config.load(file), "status")["frames_seen"]
+    except EdgefaceError:
+        return 0
+
+
+def watch(settings, seconds):
+    """Open every view, and look at the live picture, three at a time."""
+    cookie = f"edgeface-{settings.web.port}={Token(settings.token_path).cookie}"
+
+    def look():
+        end = time.monotonic() + seconds
+        paths = cycle(["/", "/people", "/visits", "/unknown", "/enrol", "/health", *["/live/picture"] * 20])
+        while time.monotonic() < end:
+            asked = Request(f"http://127.0.0.1:{settings.web.port}{next(paths)}", headers={"cookie": cookie})
+            with urlopen(asked, timeout=30) as answer:
+                assert answer.status == 200
+                answer.read()
+
+    threads = [Thread(target=look) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
 
 
 def test_a_port_in_use_is_told_and_stops_nothing(tmp_path, demo_photos):

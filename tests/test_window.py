@@ -25,6 +25,9 @@ def test_a_picture_is_left_only_while_somebody_watches():
     assert window.view.frame is frame
     window.show(Gap(1.0, 1.0), lambda time: [], 0.1)
     assert window.view.frame is frame  # a gap is no picture
+    window.show(Frame(IMAGE, 2.0, 0.0), lambda time: ["Anna"], 0.1)
+    window.show(Frame(IMAGE, 3.0, 0.0), lambda time: [], None)
+    assert (window.view.frame.time, window.view.sights, window.view.seconds) == (3.0, ("Anna",), 0.1)  # nothing has moved
     window.watch(-1e9)
     window.show(Frame(IMAGE, 1e12, 0.0), lambda time: [], 0.1)
     assert window.view is None  # and nothing of it stays

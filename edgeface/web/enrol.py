@@ -66,8 +66,6 @@ async def start(request: Request) -> Response:
     """Begin a sitting; one at a time."""
     site: Site = request.app.state.site
     try:
-        if site.sitting is not None and site.sitting.outcome is not None and not site.sitting.outcome.done():
-            raise EdgefaceError("somebody is being enrolled now, on another page")
         session = Session(clean_name(request.query_params.get("name", "")))
         session.outcome = site.daemon.window.sit(session.work)
     except EdgefaceError as error:
