@@ -3,6 +3,8 @@
 import json
 import os
 import re
+import signal
+import socket
 import subprocess
 import sys
 import time
@@ -20,10 +22,10 @@ from theatre import EMPTY
 
 from edgeface import config, control
 from edgeface.errors import EdgefaceError
-from edgeface.events import HOUR, EventKeeper, KeptEvent
+from edgeface.events import HOUR, KeptEvent
 from edgeface.imaging import load_image
 from edgeface.strangers import group, unknown
-from edgeface.types import EventType, Gap
+from edgeface.types import EventType
 from edgeface.web.token import Token
 
 
@@ -97,8 +99,7 @@ def test_pictures_expire_and_go_when_they_are_switched_off(own, demo_photos):
 
     def after(hours, picture_hours):
         def clear(gallery):
-            keeper = EventKeeper(gallery.events, config.Events(), picture_hours)
-            keeper.update(Gap(0.0, event.wall + hours * HOUR), [])
+            gallery.events.expire(event.wall + hours * HOUR, config.Events(), picture_hours)
             return len(gallery.events.pictured()), len(gallery.events.all())
 
         return own.with_gallery(clear)
@@ -246,6 +247,42 @@ def test_it_takes_less_than_30_mb_more(tmp_path, demo_photos):
     more = taken[True] - taken[False]
     print(f"{more:.1f} MB more, {taken[False]:.0f} MB without")
     assert more < 30
+
+
+def test_a_reload_starts_and_stops_it(tmp_path, demo_photos):
+    port, file = page_settings(tmp_path).web.port, tmp_path / "edgeface.toml"
+
+    def write(enabled):
+        file.write_text(
+            f'[gallery]\npath = "{tmp_path}/g.db"\n[camera]\nsource = "folder:{demo_photos}"\nhold = 60\n'
+            f"[web]\nenabled = {str(enabled).lower()}\nport = {port}\n"
+        )
+
+    def served():
+        with socket.socket() as client:
+            return client.connect_ex(("127.0.0.1", port)) == 0
+
+    write(False)
+    environment = {**os.environ, "RUNTIME_DIRECTORY": str(tmp_path)}
+    words = [sys.executable, "-m", "edgeface", "--config", str(file)]
+    process = subprocess.Popen([*words, "run"], env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+    try:
+        with patch.dict(os.environ, environment):
+            assert eventually(lambda: seen(file), 60)
+            assert not served()
+            write(True)
+            process.send_signal(signal.SIGHUP)
+            assert eventually(served, 30)
+            assert control.ask(config.load(file), "status")["page"] == f"http://127.0.0.1:{port}/"
+            printed = subprocess.run([*words, "web", "url"], capture_output=True, text=True, timeout=60).stdout
+            assert printed.startswith(f"http://127.0.0.1:{port}/?token=")
+            write(False)
+            process.send_signal(signal.SIGHUP)
+            assert eventually(lambda: not served(), 30)
+            assert control.ask(config.load(file), "status")["page"] is None
+    finally:
+        process.terminate()
+        assert process.wait(30) == 0
 
 
 def seen(file):
