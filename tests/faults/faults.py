@@ -19,6 +19,7 @@ from pathlib import Path
 import pytest
 from broker import MOSQUITTO, OPENSSL, PASSWD, PASSWORD, USER, eventually, free_port
 
+from .proxy import Proxy
 from .rig import LEFT_AFTER, Rig
 
 GSTREAMER = Path("/usr/bin/gst-inspect-1.0").exists() or bool(list(Path("/usr/lib").glob("*/libgstrtspserver-1.0.so.0")))
@@ -165,31 +166,72 @@ def _(rig):
     (rig.supervisor.worn / "blocked").unlink()
 
 
-@fault("RTSP camera freezes", lacking="" if GSTREAMER else "gstreamer's RTSP server is not installed", alone=True)
-def _(rig):
-    port, pictures = free_port(), rig.folder / "pictures"
-    shutil.rmtree(pictures, ignore_errors=True)
-    pictures.mkdir()
-    show = [*(rig.camera.scenes["face"] * 4)[:30], *(rig.camera.scenes["nobody"] * 4)[:30]]
-    for number, data in enumerate(show):
-        (pictures / f"{number:05d}.jpg").write_bytes(data)
-    server = subprocess.Popen(
-        ["/usr/bin/python3", Path(__file__).with_name("rtsp.py"), str(port), f"{pictures}/%05d.jpg", "10"],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    try:
+class _rtsp:  # noqa: N801
+    """An RTSP camera that somebody passes, in the place of the other; ``proxy`` goes between it and the daemon."""
+
+    def __init__(self, rig, proxy=None):
+        self.rig, self.port, self.proxy = rig, free_port(), proxy
+
+    def start(self):
+        self.server = subprocess.Popen(
+            ["/usr/bin/python3", Path(__file__).with_name("rtsp.py"), str(self.port), f"{self.pictures}/%05d.jpg", "10"],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+
+    def __enter__(self):
+        rig, self.pictures = self.rig, self.rig.folder / "pictures"
+        shutil.rmtree(self.pictures, ignore_errors=True)
+        self.pictures.mkdir()
+        show = [*(rig.camera.scenes["face"] * 4)[:30], *(rig.camera.scenes["nobody"] * 4)[:30]]
+        for number, data in enumerate(show):
+            (self.pictures / f"{number:05d}.jpg").write_bytes(data)
+        self.start()
+        port = self.proxy.open(self.port) if self.proxy else self.port
+        # Over TCP, so that what a proxy damages is the stream itself.
         _reload(rig, camera={"source": f"rtsp://127.0.0.1:{port}/camera"})
         began = time.time()
         assert eventually(lambda: rig.recognised(began), 60), (rig.troubles(), rig.supervisor.log()[-2000:])
-        server.send_signal(signal.SIGSTOP)
+        return self
+
+    def __exit__(self, *_):
+        self.server.kill()
+        self.server.wait(10)
+        if self.proxy:
+            self.proxy.close()
+        _reload(self.rig)
+
+
+rtsp = "" if GSTREAMER else "gstreamer's RTSP server is not installed"
+
+
+@fault("RTSP camera freezes", lacking=rtsp, alone=True)
+def _(rig):
+    with _rtsp(rig) as camera:
+        camera.server.send_signal(signal.SIGSTOP)
         yield "camera front is lost"
-        server.send_signal(signal.SIGCONT)
+        camera.server.send_signal(signal.SIGCONT)
         yield
-    finally:
-        server.kill()
-        server.wait(10)
-        _reload(rig)
+
+
+@fault("RTSP camera killed, and back", lacking=rtsp, alone=True)
+def _(rig):
+    with _rtsp(rig) as camera:
+        camera.server.kill()
+        camera.server.wait(10)
+        yield "camera front is lost"
+        camera.start()
+        yield
+
+
+@fault("RTSP camera sends garbage", lacking=rtsp, alone=True)
+def _(rig):
+    with _rtsp(rig, Proxy()) as camera:
+        camera.proxy.damage = 0.02
+        time.sleep(8)
+        yield None
+        camera.proxy.damage = 0.0
+        yield
 
 
 @fault("camera sends broken JPEGs")
