@@ -6,7 +6,7 @@ import shutil
 import sqlite3
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -20,6 +20,9 @@ log = logging.getLogger(__name__)
 
 ROOM_EVERY = 30.0
 """Seconds between two looks for room on a full disk."""
+
+FRESH = 2.0
+"""Seconds for which files count as just changed: their times are not exact, and two commits may have the same."""
 
 VERSION = 2
 PLAIN = 1
@@ -83,7 +86,9 @@ class Database:
             shown = str(path).replace("\0", "\\0")
             raise GalleryError(f"{shown}: {getattr(error, 'strerror', None) or error}") from None
         self._room_after = math.inf
-        self._reopened = 0
+        self._reopened = self._changes = 0
+        self._last_stamp: list[tuple[int, int, int]] | None = None
+        self._asking_until = -math.inf
         try:
             with self.errors():
                 self._open_though_full()
@@ -245,10 +250,28 @@ class Database:
 
     @property
     def foreign_changes(self) -> int:
-        """Changes with every commit of another connection."""
+        """Changes with every commit of another connection.
+
+        SQLite is asked only when the files have just changed: each question dirties a page of the log's index, which is then
+        written to the card again and again, some megabytes an hour.
+        """
         with self.errors():
             self._look_for_room()
-            return int(self.execute("PRAGMA data_version").fetchone()[0]) + self._reopened * 2**32
+            stamp = self._stamp()
+            if stamp != self._last_stamp:
+                self._last_stamp, self._asking_until = stamp, time.monotonic() + FRESH
+            if time.monotonic() < self._asking_until:
+                self._changes = int(self.execute("PRAGMA data_version").fetchone()[0]) + self._reopened * 2**32
+            return self._changes
+
+    def _stamp(self) -> list[tuple[int, int, int]]:
+        """Inode, size and time of change of the database and its log, those that are there."""
+        found = []
+        for path in (self.path, self.path.with_name(f"{self.path.name}-wal")):
+            with suppress(FileNotFoundError):
+                status = path.stat()
+                found.append((status.st_ino, status.st_size, status.st_mtime_ns))
+        return found
 
     @contextmanager
     def transaction(self, kind: str = "IMMEDIATE") -> Iterator[None]:

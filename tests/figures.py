@@ -178,6 +178,8 @@ class Scenes:
                 (self._folder / f"{kind}-{number}.jpg").write_bytes(data)
         for number, kind in enumerate(kinds):
             (place / f"{number:07d}.jpg").symlink_to(f"../{kind}-{number % len(kept[kind])}.jpg")
+        for path in place.iterdir():
+            path.readlink()  # its time of access is written now, and not on the daemon's account
         return f"folder:{place}"
 
 
