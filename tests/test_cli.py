@@ -177,6 +177,26 @@ def test_a_folder_is_enrolled_and_what_will_not_do_is_told(cli, tmp_path, demo_p
     assert "1 image enrolled, 1 template in all" in cli("enroll", "Anna", "--from", folder).stdout
 
 
+def test_a_folder_a_person_is_enrolled_and_who_cannot_be_is_told(cli, tmp_path, demo_photos):
+    for name, photo in {"Anna [1]": "biden_portrait.jpg", "Barack": "obama_portrait.jpg"}.items():
+        (tmp_path / "all" / name).mkdir(parents=True)
+        shutil.copy(demo_photos / photo, tmp_path / "all" / name)
+    (tmp_path / "all" / "Barack" / "text.jpg").write_text("no picture")
+    done = cli("enroll", "--from", tmp_path / "all")
+    assert "2 of 2 people enrolled" in done.stdout
+    assert "1 of 2: Anna [1]" in done.stderr
+    assert "text.jpg: not a JPEG" in done.stderr
+    assert [person["name"] for person in cli.json("people", "list")["people"]] == ["Anna [1]", "Barack"]
+    (tmp_path / "all" / "Carl").mkdir()
+    told = cli.json("enroll", "--from", tmp_path / "all", code=1)
+    assert [(person["name"], person["id"] is None) for person in told["people"]] == [
+        ("Anna [1]", False),
+        ("Barack", False),
+        ("Carl", True),
+    ]
+    assert "there is no folder of a person" in cli.refusal("enroll", "--from", tmp_path / "all" / "Barack")
+
+
 def test_nobody_is_enrolled_when_no_photo_will_do(cli, tmp_path):
     (tmp_path / "text.jpg").write_text("no picture")
     told = cli.json("enroll", "Anna", "--image", tmp_path / "text.jpg", code=1)

@@ -17,11 +17,18 @@ SENT_SIDE, SENT_FIDELITY = 2048, 98
 @app.command()
 def enroll(
     context: typer.Context,
-    name: Annotated[str, typer.Argument(metavar="NAME", help="The person; who is enrolled already gains templates.")],
+    name: Annotated[
+        str | None, typer.Argument(metavar="[NAME]", help="The person; who is enrolled already gains templates.")
+    ] = None,
     image: Annotated[
         list[Path] | None, typer.Option(metavar="FILE", help="A photo in place of the camera; may be repeated.")
     ] = None,
-    folder: Annotated[Path | None, typer.Option("--from", metavar="DIR", help="A folder of photos of this one person.")] = None,
+    folder: Annotated[
+        Path | None,
+        typer.Option(
+            "--from", metavar="DIR", help="A folder of photos of this one person; without NAME, of a folder for each person."
+        ),
+    ] = None,
     count: Annotated[
         int,
         typer.Option(min=1, max=20, help="Views to take from the camera at most; fewer if no more of them differ."),
@@ -41,8 +48,15 @@ def enroll(
     Examples: edgeface enroll Anna
               edgeface enroll Anna --image anna1.jpg --image anna2.jpg
               edgeface enroll Anna --from photos/anna --json | jq .assessment
+              edgeface enroll --from photos
     """
+    if name is None and (folder is None or image):
+        raise typer.BadParameter("give NAME, or --from DIR that has a folder for each person")
     try:
+        if name is None and folder is not None:
+            _enroll_all(context, folder, count, timeout, force, json)
+            return
+        assert name is not None
         report = _enroll(context, name, [*(image or []), *([folder] if folder else [])], count, timeout, force)
     except KeyboardInterrupt:
         typer.echo("edgeface: cancelled, nothing was kept", err=True)
@@ -50,6 +64,36 @@ def enroll(
     print_json(report) if json else _tell(report)
     if report["id"] is None:
         raise EdgefaceError(f"{name} was not enrolled: no image was accepted")
+
+
+def _enroll_all(context: typer.Context, folder: Path, count: int, timeout: float, force: bool, json: bool) -> None:
+    """Everybody who has a folder of photos here; those who are done stay, whatever comes of the others."""
+    from edgeface.cli.live import counting
+
+    try:
+        folders = sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
+    except OSError as error:
+        raise EdgefaceError(f"{folder}: {error.strerror or error}") from None
+    if not folders:
+        raise EdgefaceError(f"{folder}: there is no folder of a person in it; for photos of one person give NAME too")
+    reports = []
+    with counting(len(folders)) as step:
+        for one in folders:
+            step(one.name)
+            try:
+                reports.append(_enroll(context, one.name, [one], count, timeout, force))
+            except EdgefaceError as error:
+                refused = [{"path": str(one), "reason": str(error)}]
+                reports.append({"id": None, "name": one.name, "accepted": [], "refused": refused, "assessment": None})
+    if json:
+        print_json({"people": reports})
+    for report in [] if json else reports:
+        _tell(report, briefly=True)
+    missing = [report["name"] for report in reports if report["id"] is None]
+    if not json:
+        typer.echo(f"{len(reports) - len(missing)} of {len(reports)} people enrolled; see edgeface gallery check")
+    if missing:
+        raise EdgefaceError(f"not enrolled: {', '.join(missing)}")
 
 
 def _enroll(context: typer.Context, name: str, photos: list[Path], count: int, timeout: float, force: bool) -> dict[str, Any]:
@@ -119,13 +163,15 @@ def _enroll_here(
     return report.payload(name)
 
 
-def _tell(report: dict[str, Any]) -> None:
+def _tell(report: dict[str, Any], *, briefly: bool = False) -> None:
     for refused in report["refused"]:
         typer.echo(f"{refused['path']}: {refused['reason']}", err=True)
     if report["id"] is None:
         return
     accepted, templates = counted(len(report["accepted"]), "image"), counted(report["templates"], "template")
     typer.echo(f"{report['name']}: {accepted} enrolled, {templates} in all")
+    if briefly:
+        return
     stands = report["assessment"]
     if stands["nearest"] is not None:
         ahead = "" if stands["margin"] is None else f", {stands['margin']:.2f} behind"

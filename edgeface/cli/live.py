@@ -26,3 +26,23 @@ def _line(text: str, taken: int, least: int, most: int) -> Any:
 
     dots = "●" * taken + "○" * max(0, least - taken) + "·" * (most - max(least, taken))
     return Text.assemble((f"{dots}  ", "green" if taken >= least else "cyan"), (text, "bold"))
+
+
+@contextmanager
+def counting(total: int) -> Iterator[Callable[[str], None]]:
+    """What to call as each of so many people begins, with the name; on a terminal it draws a bar, elsewhere it tells."""
+    if not sys.stderr.isatty():
+        numbers = iter(range(1, total + 1))
+        yield lambda name: typer.echo(f"{next(numbers)} of {total}: {name}", err=True)
+        return
+    from rich.console import Console
+    from rich.progress import Progress
+
+    with Progress(console=Console(stderr=True, highlight=False), transient=True) as progress:
+        task = progress.add_task("", total=total)
+
+        def step(name: str) -> None:
+            done = progress.tasks[0].description != ""
+            progress.update(task, description=name.replace("[", "("), advance=int(done))
+
+        yield step
