@@ -161,6 +161,14 @@ def start():
     return f"{show('ActiveState')}, {told}; edgeface status of a member of the group: 0"
 
 
+def enrol():
+    """Somebody without any right but the group's, while the service holds gallery and camera."""
+    photo = sh("edgeface enroll Joe --image /guest/other.jpg", user="anna", code=0).splitlines()[0]
+    camera = sh("edgeface enroll Barack --timeout 45", user="anna")
+    assert "Barack: " in camera, camera
+    return f"{photo}; from the camera: {next(line for line in camera.splitlines() if line.startswith('Barack: '))}"
+
+
 def credential():
     """The gallery's key as systemd's credential, by the drop-in that is shipped, and back again."""
     sh("systemctl stop edgeface; install -d -m 700 /media/key; mv /var/lib/edgeface/gallery.key /media/key/gallery-key", code=0)
@@ -171,12 +179,14 @@ def credential():
     command = "/opt/edgeface/bin/edgeface --config /etc/edgeface/edgeface.toml people list"
     run = "systemd-run --quiet --pipe --wait -p User=edgeface -p LoadCredential=gallery-key:/media/key/gallery-key"
     assert "Barack" in sh(f"{run} {command}", code=0)
+    assert "Barack" in sh("edgeface people list", user="anna", code=0)  # by the service, which has the key
+    sh("systemctl stop edgeface", code=0)
     assert "its key is missing" in sh("edgeface people list", user="edgeface")
-    sh("systemctl stop edgeface; mv /media/key/gallery-key /var/lib/edgeface/gallery.key", code=0)
+    sh("mv /media/key/gallery-key /var/lib/edgeface/gallery.key", code=0)
     shutil.chown("/var/lib/edgeface/gallery.key", "edgeface", "edgeface")
     (DROP_INS / "gallery-key.conf").unlink()
     sh("systemctl daemon-reload; systemctl start edgeface", code=0)
-    return f"{told} with no key on the disk; people list by systemd-run, not without it"
+    return f"{told} with no key on the disk; people list by the service and by systemd-run, not otherwise"
 
 
 def kill():
@@ -205,7 +215,7 @@ def full():
     sh("dd if=/dev/zero of=/var/lib/edgeface/filler bs=4k")
     room = sh("df --output=avail /var/lib/edgeface | tail -1")
     told = recognised()
-    refused = sh("edgeface enroll Joe --image /guest/other.jpg", user="edgeface", code=1).splitlines()[-1]
+    refused = sh("edgeface enroll Jill --image /guest/third.jpg", user="edgeface", code=1).splitlines()[-1]
     assert "Traceback" not in refused
     os.kill(pid(), signal.SIGKILL)
     time.sleep(1)
@@ -312,6 +322,7 @@ FIRST = {
     "`systemd-analyze verify`, `security`": (verify, "silent; at most 2.0"),
     "settings, password as a credential, `edgeface enroll --image`": (settings, "enrolled"),
     "`systemctl start edgeface`, `mosquitto_sub`": (start, "active, `recognized`"),
+    "`edgeface enroll` as a member of the group, while it runs": (enrol, "from a photo, and from the camera"),
     "the gallery's key as a credential": (credential, "the same, with no key beside the gallery"),
     "`kill -9`": (kill, "restarted, `recognized`"),
     "SIGSTOP": (hang, "the watchdog, after 30 s, restarts it"),
