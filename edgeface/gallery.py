@@ -42,6 +42,15 @@ class Templates:
     negatives: NDArray[np.float32] = field(default_factory=lambda: np.empty((0, 0), np.float32))
 
 
+@dataclass(frozen=True, slots=True)
+class Imported:
+    """What an import did to a person: ``added`` templates, negative ones too, to somebody who was ``new`` or there already."""
+
+    person: Person
+    new: bool
+    added: int
+
+
 class Trait(Struct, frozen=True, array_like=True, order=True):
     """A template as another device gets it: the unit vector as little-endian float32, and the event that it came from."""
 
@@ -70,6 +79,10 @@ class _Exported(Struct, frozen=True):
     enrolled: float
     templates: Annotated[list[_Template], Meta(min_length=1, max_length=10_000)]
     negatives: Annotated[list[_Template], Meta(max_length=10_000)] = []
+
+
+class _Header(Struct, frozen=True):
+    edgeface_gallery: int | None = None
 
 
 class _Export(Struct, frozen=True):
@@ -266,7 +279,7 @@ class Gallery:
         document = _Export(EXPORT_VERSION, self._model, self._dimensions, people)
         return msgspec.json.format(msgspec.json.encode(document), indent=2)
 
-    def import_(self, data: bytes) -> list[Person]:
+    def import_(self, data: bytes) -> list[Imported]:
         """Add what ``export`` gave; a person who is there already (same id) gains the templates that are new.
 
         Raises:
@@ -275,24 +288,31 @@ class Gallery:
         if len(data) > MAX_IMPORT_BYTES:
             raise GalleryError(f"the export is over {MAX_IMPORT_BYTES // 2**20} MB")
         try:
+            version = msgspec.json.decode(data, type=_Header).edgeface_gallery
+            if version is not None and version != EXPORT_VERSION:
+                raise GalleryError(
+                    f"written by another version of edgeface (export {version}, this one reads {EXPORT_VERSION})"
+                )
             document = msgspec.json.decode(data, type=_Export)
             decoded = [[self._imported(kind) for kind in (p.templates, p.negatives)] for p in document.people]
         except (msgspec.MsgspecError, ValueError, RecursionError) as error:
             raise GalleryError(f"not an export of a gallery: {error}") from None
         if document.model != self._model:
             raise GalleryError(f"the export is of the model {document.model[:19]!r}, this gallery of {self._model[:19]!r}")
+        done: list[tuple[str, bool, int]] = []
         with self._change():
             names = self._names()
             for person, (templates, negatives) in zip(document.people, decoded, strict=True):
                 name = clean_name(person.name)
                 if names.get(name, person.id) != person.id:
                     raise GalleryError(f"{name!r} is already enrolled as another person; rename one of the two first")
-                if person.id not in names.values():
+                new = person.id not in names.values()
+                if new:
                     self._database.add_person(person.id, PersonRecord(name, person.enrolled))
                     names[name] = person.id
-                self._add(person.id, "template", templates)
-                self._add(person.id, "negative", negatives)
-        return [self.find(person.id) for person in document.people]
+                added = self._add(person.id, "template", templates) + self._add(person.id, "negative", negatives)
+                done.append((person.id, new, added))
+        return [Imported(self.find(person_id), new, added) for person_id, new, added in done]
 
     def exchange(self, decide: Callable[[Mapping[str, Copy]], Mapping[str, Copy | None]]) -> None:
         """Put other copies in the place of people, by id, or forget them (``None``), as ``decide`` says of those who are there.
@@ -372,14 +392,17 @@ class Gallery:
         """The id of each name; within a transaction that keeps others from taking one."""
         return {record.name: person_id for person_id, record in self._database.people().items()}
 
-    def _add(self, person_id: str, kind: str, templates: Iterable[tuple[Vector, float]], source: str = "") -> None:
+    def _add(self, person_id: str, kind: str, templates: Iterable[tuple[Vector, float]], source: str = "") -> int:
+        """Insert those that are not there yet; how many."""
         there = {row.record.vector for row in self._database.templates(kind, person_id)}
+        before = len(there)
         for vector, quality in templates:
             blob = np.asarray(vector, "<f4").tobytes()
             self._vector(blob)
             if blob not in there:
                 there.add(blob)
                 self._database.add_template(person_id, kind, source, TemplateRecord(blob, float(quality)))
+        return len(there) - before
 
     def _forget_likenesses(self, person_id: str) -> None:
         """Erase events and others' negative templates to which this person's templates are the nearest of all."""

@@ -14,6 +14,7 @@ from msgspec import Meta, Struct
 
 from edgeface.errors import ConfigError, GalleryError
 
+SEALED_VERSION = 1
 MIN_LENGTH = 8
 COST, BLOCK, LANES = 2**16, 8, 2
 """64 MB and a good part of a second on a desktop; one of the settings that OWASP's Password Storage Cheat Sheet gives."""
@@ -58,6 +59,9 @@ def unseal(data: bytes, passphrase: str) -> bytes:
         GalleryError: it is no such document, asks for too much memory, is damaged, or the passphrase is another.
     """
     try:
+        version = msgspec.json.decode(data, type=_Header).edgeface_sealed
+        if version is not None and version != SEALED_VERSION:
+            raise GalleryError(f"sealed by another version of edgeface (format {version}, this one opens {SEALED_VERSION})")
         box = msgspec.json.decode(data, type=_Sealed)
         if 128 * box.n * box.r > MAX_MEMORY or box.n & (box.n - 1):
             raise ValueError(f"scrypt with n = {box.n} and r = {box.r}")

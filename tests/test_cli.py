@@ -2,6 +2,7 @@ import json
 import os
 import pty
 import re
+import shlex
 import shutil
 import signal
 import socket
@@ -27,6 +28,7 @@ from edgeface import config
 from edgeface.cli import app
 from edgeface.control import ControlServer
 from edgeface.doctor import CHECKS
+from edgeface.gallery import Gallery, template_id
 from edgeface.modelcard import SHIPPED, load_card
 
 __all__ = ["broker"]
@@ -340,6 +342,35 @@ def test_an_export_is_encrypted_with_a_passphrase_from_a_file(cli, obama, tmp_pa
     assert cli.json("people", "list") == {"people": []}
     cli("people", "import", out, "--passphrase-file", words)
     assert cli.json("people", "list") == before
+
+
+def test_export_and_import_tell_programs_what_they_did(cli, obama, tmp_path, words, demo_photos):
+    out, secret = tmp_path / "people.sealed", ("--passphrase-file", words)
+    he = {"id": obama["id"], "name": "Barack Obama"}
+    told = cli.json("people", "export", out, *secret)
+    assert told == {"file": str(out), "encrypted": True, "people": [he | {"templates": 2}]}
+    sealed = json.loads(out.read_text())
+    assert sealed["edgeface_sealed"] == 1
+
+    def imported():
+        told = cli.json("people", "import", out, *secret)
+        assert told["file"] == str(out)
+        return told["people"]
+
+    assert imported() == [he | {"outcome": "skipped", "added": 0, "templates": 2}]
+    cli("people", "forget", "Barack Obama")
+    assert imported() == [he | {"outcome": "imported", "added": 2, "templates": 2}]
+    cli("gallery", "drop", template_id(stored_templates(cli)[0]))
+    assert imported() == [he | {"outcome": "merged", "added": 1, "templates": 2}]
+    out.write_text(json.dumps(sealed | {"edgeface_sealed": 9}))
+    assert "another version of edgeface" in cli.refusal("people", "import", out, *secret)
+    assert "give a file" in cli.refusal("people", "export", "-", "--plain", "--json", code=2)
+
+
+def stored_templates(cli):
+    gallery = Gallery(cli.gallery, load_card(SHIPPED).digest)
+    with closing(gallery):
+        return gallery.templates().vectors
 
 
 def test_without_a_terminal_there_is_no_passphrase_to_ask_for(cli, obama, tmp_path, words):
@@ -898,20 +929,35 @@ def test_the_doctor_tells_refusal_access_control_and_a_foreign_authority_apart(c
 # Wrong usage
 
 
-def commands(group, words=()):
-    for name, command in group.commands.items():
-        yield from commands(command, (*words, name)) if hasattr(command, "commands") else [((*words, name), command)]
+def commands(command, words=()):
+    """Each command and group as its words and itself."""
+    yield words, command
+    for name, below in getattr(command, "commands", {}).items():
+        yield from commands(below, (*words, name))
+
+
+def parsed(command, words):
+    """Have a command line parsed as it would be, and nothing done."""
+    context = command.make_context("edgeface", list(words))
+    if below := getattr(command, "commands", {}):
+        name, *rest = [*context._protected_args, *context.args]
+        parsed(below[name], rest)
 
 
 @pytest.mark.parametrize(
-    ("words", "command"), [pytest.param(*each, id=" ".join(each[0])) for each in commands(get_command(app))]
+    ("words", "command"), [pytest.param(*each, id=" ".join(("edgeface", *each[0]))) for each in commands(get_command(app))]
 )
-def test_every_example_is_a_line_of_its_own(words, command):
-    examples = [line.strip() for line in (command.help or "").partition("Example")[2].splitlines()]
+def test_every_command_has_examples_each_a_line_of_its_own_that_would_work(words, command):
     shown = CliRunner().invoke(app, [*words, "--help"], env={"COLUMNS": "80"}).stdout
-    lines = [line.strip() for line in shown.splitlines()]
+    _, _, part = re.sub(r"\n\n(?! *Example).*", "", shown[shown.find("Example") :], flags=re.DOTALL).partition(":")
+    examples = [line.strip() for line in part.splitlines()]
+    assert examples, shown
     for example in examples:
-        assert example in lines or f"Example{example}" in lines
+        line = shlex.split(re.split(r" [|>] | && ", example)[-1 if "&& edgeface" in example else 0])
+        line = line[len(line) - line[::-1].index("edgeface") :]
+        assert "--install-completion" not in line  # parsing it would do it
+        assert tuple(word for word in line if word in words)[: len(words)] == words
+        parsed(get_command(app), line)
 
 
 def test_help_and_version_work_and_a_wrong_word_is_wrong_usage(cli):

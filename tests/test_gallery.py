@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from edgeface.config import Events
 from edgeface.errors import GalleryError
-from edgeface.gallery import Gallery, clean_name
+from edgeface.gallery import Gallery, Imported, clean_name
 from edgeface.presence import new_event_id
 from edgeface.types import Event, EventType
 
@@ -476,7 +476,7 @@ def other(tmp_path):
 
 def test_an_export_brings_everybody_to_another_gallery(gallery, other):
     anna, bert = enrolled(gallery, "Anna", 1, 2), enrolled(gallery, "李", 3)
-    assert other.import_(gallery.export()) == [anna, bert]
+    assert other.import_(gallery.export()) == [Imported(anna, new=True, added=2), Imported(bert, new=True, added=1)]
     assert other.people() == gallery.people()
     assert np.array_equal(other.templates().vectors, gallery.templates().vectors)
     assert other.export() == gallery.export()
@@ -490,7 +490,7 @@ def test_an_import_twice_changes_nothing(gallery, other):
     enrolled(gallery, "Anna", 1, 2)
     other.import_(gallery.export())
     before = other.people()
-    assert other.import_(gallery.export()) == before
+    assert other.import_(gallery.export()) == [Imported(before[0], new=False, added=0)]
     assert other.people() == before
 
 
@@ -499,8 +499,9 @@ def test_an_import_adds_the_templates_that_are_new(gallery, other):
     other.import_(gallery.export())
     enrolled(gallery, "Anna", 3)
     other.rename("Anna", "Anne")
-    (anne,) = other.import_(gallery.export())
-    assert (anne.name, anne.templates) == ("Anne", 3)
+    (merged,) = other.import_(gallery.export())
+    assert (merged.person.name, merged.person.templates) == ("Anne", 3)
+    assert (merged.new, merged.added) == (False, 1)
 
 
 def test_an_import_changes_the_version(gallery, other):
@@ -540,7 +541,7 @@ def template(seed=1, vector=None, quality=0.5):
 
 
 def test_a_document_made_by_hand_is_an_export(gallery):
-    (anna,) = gallery.import_(document())
+    (anna,) = (one.person for one in gallery.import_(document()))
     assert (anna.id, anna.name, anna.templates, anna.enrolled) == ("p_0123456789abcdef", "Anna", 1, 1.0)
 
 
@@ -592,6 +593,11 @@ def test_one_person_twice_in_a_document_is_one_person(gallery):
     assert [(person.name, person.templates) for person in gallery.people()] == [("Anna", 2)]
 
 
+def test_an_export_of_a_later_format_says_so(gallery):
+    with pytest.raises(GalleryError, match="another version of edgeface \\(export 2, this one reads 1\\)"):
+        gallery.import_(document(edgeface_gallery=2))
+
+
 @st.composite
 def mangled(draw):
     data = bytearray(document())
@@ -615,5 +621,5 @@ def test_any_import_is_taken_whole_or_refused_in_one_line(gallery, data):
     except GalleryError as error:
         assert len(str(error).splitlines()) == 1  # noqa: PT017
     else:
-        assert all(person.templates > 0 for person in imported)
+        assert all(one.person.templates > 0 for one in imported)
     assert len(gallery.templates().vectors) == sum(person.templates for person in gallery.people())

@@ -75,6 +75,10 @@ def test_a_header_that_asks_for_too_much_or_is_none_is_one_line(changes):
     refusal(light(**changes))
 
 
+def test_a_later_format_says_so():
+    assert "another version of edgeface (format 2, this one opens 1)" in refusal(light(edgeface_sealed=2))
+
+
 HEADERS = st.fixed_dictionaries(
     {},
     optional={

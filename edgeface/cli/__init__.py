@@ -18,7 +18,12 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
-    help="Face recognition for a Raspberry Pi: faces in front of a camera become events on MQTT.",
+    help="""Face recognition for a Raspberry Pi: faces in front of a camera become events on MQTT.
+
+\b
+Examples: edgeface demo
+          edgeface enroll Anna
+          edgeface --config edgeface.toml run""",
 )
 for module in (running, enroll, identify, measuring):
     app.add_typer(module.app)

@@ -6,7 +6,13 @@ import typer
 
 from edgeface.cli.common import Json, print_json, serve
 
-app = typer.Typer(no_args_is_help=True, help="The events that wait for people confirm or people reject.")
+app = typer.Typer(
+    no_args_is_help=True,
+    help="""The events that wait for people confirm or people reject.
+
+\b
+Example: edgeface events list""",
+)
 
 
 @app.command("list")

@@ -10,7 +10,15 @@ from edgeface.cli.common import Json, counted, open_gallery, print_json, serve
 from edgeface.errors import EdgefaceError
 from edgeface.modelcard import load_card
 
-app = typer.Typer(no_args_is_help=True, help="The templates: check them, drop one; one gallery for several devices: key, sync.")
+app = typer.Typer(
+    no_args_is_help=True,
+    help="""The templates: check them, drop one; one gallery for several devices: key, sync.
+
+\b
+Examples: edgeface gallery check
+          edgeface gallery drop 3f9a12cd
+          edgeface gallery sync""",
+)
 
 
 @app.command()

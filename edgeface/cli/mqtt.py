@@ -7,7 +7,14 @@ import typer
 
 from edgeface.cli.common import Json, counted, print_json
 
-app = typer.Typer(no_args_is_help=True, help="The broker: clear what it keeps of this device, and the contract as a document.")
+app = typer.Typer(
+    no_args_is_help=True,
+    help="""The broker: clear what it keeps of this device, and the contract as a document.
+
+\b
+Examples: edgeface mqtt clear
+          edgeface mqtt docs docs""",
+)
 
 
 @app.command()

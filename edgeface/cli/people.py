@@ -4,6 +4,7 @@ import sys
 from pathlib import Path
 from typing import Annotated, Any
 
+import msgspec
 import typer
 
 from edgeface.cli.common import Json, Who, audit, counted, open_gallery, print_json, serve
@@ -16,7 +17,13 @@ PassphraseFile = Annotated[
 ]
 
 app = typer.Typer(
-    no_args_is_help=True, help="Who is enrolled: list, rename, forget, export, import; confirm and reject what events said."
+    no_args_is_help=True,
+    help="""Who is enrolled: list, rename, forget, export, import; confirm and reject what events said.
+
+\b
+Examples: edgeface people list
+          edgeface people rename Anna "Anna B."
+          edgeface people confirm 01M86GTN766HKSFCZ15NNMEFKP --as Anna""",
 )
 
 
@@ -108,8 +115,11 @@ def export(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="Where to write; - prints it.")],
     passphrase_file: PassphraseFile = None,
     plain: Annotated[bool, typer.Option("--plain", help="Do not encrypt it: JSON that any program can read.")] = False,
+    json: Json = False,
 ) -> None:
     """Write everybody with their templates to a file, encrypted with a passphrase. It is biometric data: keep it safe.
+
+    With --json it prints {"file", "encrypted", "people": [{"id", "name", "templates"}]}.
 
     \b
     Examples: edgeface people export people.sealed
@@ -117,13 +127,18 @@ def export(
     """
     from edgeface import passphrase
 
+    if json and str(file) == "-":
+        raise ConfigError("--json tells what was written to a file, and - prints what would be: give a file, or leave --json")
     secret = "" if plain else passphrase.checked(_passphrase(passphrase_file, twice=True))
     with open_gallery(context) as gallery:
         data: bytes = gallery.export()
-        count = len(gallery.people())
+    people = [
+        {"id": person["id"], "name": person["name"], "templates": len(person["templates"])}
+        for person in msgspec.json.decode(data)["people"]
+    ]
     if not plain:
         data = passphrase.seal(data, secret)
-    if not audit(context).note("export", people=count, encrypted=not plain, to=str(file)):
+    if not audit(context).note("export", people=len(people), encrypted=not plain, to=str(file)):
         raise EdgefaceError("nothing was exported, because it cannot be noted in the audit log")
     if str(file) == "-":
         typer.echo(data.decode())
@@ -132,7 +147,10 @@ def export(
         write_whole(file, data, 0o600)
     except OSError as error:
         raise EdgefaceError(f"{file}: {error.strerror or error}") from None
-    typer.echo(f"{count} people written to {file}", err=True)
+    if json:
+        print_json({"file": str(file), "encrypted": not plain, "people": people})
+    else:
+        typer.echo(f"{len(people)} people written to {file}", err=True)
 
 
 @app.command("import")
@@ -140,8 +158,13 @@ def import_people(
     context: typer.Context,
     file: Annotated[Path, typer.Argument(metavar="FILE")],
     passphrase_file: PassphraseFile = None,
+    json: Json = False,
 ) -> None:
     """Add the people of a file that export wrote; all of them or none.
+
+    Who is there already (the same id) is merged: they gain the templates that are new, and are skipped if there is none.
+    With --json it prints {"file", "people": [{"id", "name", "outcome", "added", "templates"}]}, where the outcome is
+    imported, merged or skipped.
 
     \b
     Examples: edgeface people import people.sealed
@@ -158,9 +181,23 @@ def import_people(
     if passphrase.is_sealed(data):
         data = passphrase.unseal(data, _passphrase(passphrase_file, twice=False))
     with open_gallery(context) as gallery:
-        count = len(gallery.import_(data))
-    audit(context).note("import", people=count, file=str(file))
-    typer.echo(f"{count} people imported")
+        imported = gallery.import_(data)
+    audit(context).note("import", people=len(imported), file=str(file))
+    people = [
+        {
+            "id": one.person.id,
+            "name": one.person.name,
+            "outcome": "imported" if one.new else "merged" if one.added else "skipped",
+            "added": one.added,
+            "templates": one.person.templates,
+        }
+        for one in imported
+    ]
+    if json:
+        print_json({"file": str(file), "people": people})
+        return
+    counts = [sum(one["outcome"] == outcome for one in people) for outcome in ("imported", "merged", "skipped")]
+    typer.echo("{} people imported, {} merged, {} skipped".format(*counts))
 
 
 def _passphrase(file: Path | None, *, twice: bool) -> str:

@@ -21,6 +21,10 @@ def demo(
 
     Needs no camera, no broker and no network, and touches no gallery but its own. Exits with 0 only if both people were
     recognised and the stranger was not.
+
+    \b
+    Examples: edgeface demo
+              edgeface demo --keep --out seen.png
     """
     try:
         from edgeface.demo import show
@@ -93,7 +97,13 @@ def doctor(
     only: Annotated[str, typer.Option(metavar="CHECK,...", help="These checks alone, such as runtime,model,gallery.")] = "",
     json: Json = False,
 ) -> None:
-    """Check everything that the daemon needs, one line each, with a cure for what is wrong."""
+    """Check everything that the daemon needs, one line each, with a cure for what is wrong.
+
+    \b
+    Examples: edgeface doctor
+              edgeface doctor --only runtime,model
+              edgeface doctor --json | jq -r '.checks[] | select(.ok | not).cure'
+    """
     from edgeface.doctor import examine
 
     checks = []

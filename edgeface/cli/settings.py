@@ -11,12 +11,24 @@ from edgeface import config
 from edgeface.cli.common import Json, print_json
 from edgeface.errors import ConfigError
 
-app = typer.Typer(no_args_is_help=True, help="The settings: show, check, print the defaults.")
+app = typer.Typer(
+    no_args_is_help=True,
+    help="""The settings: show, check, print the defaults.
+
+\b
+Examples: edgeface config default > edgeface.toml
+          edgeface config check edgeface.toml""",
+)
 
 
 @app.command("show")
 def config_show(context: typer.Context, json: Json = False) -> None:
-    """Show every setting in effect and where it comes from."""
+    """Show every setting in effect and where it comes from.
+
+    \b
+    Examples: edgeface config show
+              edgeface config show --json | jq -r '.settings[] | select(.origin != "default").name'
+    """
     rows = config.settings(context.obj.file)
     if json:
         print_json({"settings": [asdict(row) for row in rows]})
@@ -31,7 +43,11 @@ def config_check(
     context: typer.Context,
     file: Annotated[Path | None, typer.Argument(metavar="[FILE]", help="Else the file in effect.")] = None,
 ) -> None:
-    """Check a settings file; exits with 2 if it is wrong."""
+    """Check a settings file; exits with 2 if it is wrong.
+
+    \b
+    Example: edgeface config check edgeface.toml
+    """
     path = config.find(file or context.obj.file)
     if path is None:
         raise ConfigError("there is no settings file; give one, or see edgeface config default")
@@ -41,5 +57,9 @@ def config_check(
 
 @app.command("default")
 def config_default() -> None:
-    """Print a settings file with every setting, its default and its meaning."""
+    """Print a settings file with every setting, its default and its meaning.
+
+    \b
+    Example: edgeface config default > edgeface.toml
+    """
     typer.echo(config.default_toml(), nl=False)

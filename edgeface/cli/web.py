@@ -6,7 +6,13 @@ import typer
 
 from edgeface.errors import EdgefaceError
 
-app = typer.Typer(no_args_is_help=True, help="The page for the browser; [web] enabled = true has edgeface run serve it.")
+app = typer.Typer(
+    no_args_is_help=True,
+    help="""The page for the browser; [web] enabled = true has edgeface run serve it.
+
+\b
+Example: edgeface web url""",
+)
 
 
 @app.callback()
