@@ -7,12 +7,16 @@ from figures import measure, table
 
 def test_the_figures_of_a_short_run_are_all_there_and_of_the_right_size(tmp_path, monkeypatch):
     monkeypatch.setattr(figures, "RATES", (10.0,))
+    monkeypatch.setattr(figures, "SIZES", ((1280, 720),))
     monkeypatch.setattr(figures, "WARM_UP", 0.5)
     monkeypatch.setattr(figures, "forget", lambda _: None)  # whoever runs the tests may have gigabytes there
     found = measure(tmp_path, sys.executable, visits=2, minutes=0.03, starts=1)
     (rate,) = found["rates"]
-    assert rate["events"] >= 2
-    assert 0 < rate["p50"] <= rate["p99"]
+    assert [crowd["faces"] for crowd in found["crowds"]] == [1, 4]
+    for each in (rate, *found["crowds"]):
+        assert each["events"] >= 2
+        assert [0, *each["face"]] == sorted([0, *each["face"]])
+        assert [0, *each["nobody"]] == sorted([0, *each["nobody"]])
     assert 20 < rate["private_mb"] < rate["rss_mb"] < 1000
     assert found["fps_somebody"] > 0 < found["fps_nobody"]
     assert 0 < found["idle_cpu"] < 1
