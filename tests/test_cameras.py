@@ -453,6 +453,9 @@ class FakePicamera2:
     def configure(self, configuration):
         self.main = configuration["main"]
 
+    def camera_configuration(self):
+        return {"main": self.main}
+
     def start(self):
         self._fault()
 
@@ -524,7 +527,7 @@ def test_the_table_leads_to_the_picamera(picamera):
 )
 def test_a_picamera_that_fails_is_lost_and_comes_back(picamera, faults):
     moments = picamera(*faults)
-    assert "unplugged" in until(moments, is_lost, limit=100)[-1].lost
+    until(moments, lambda moment: is_lost(moment) and "unplugged" in moment.lost, limit=100)
     FakePicamera2.plugged = True
     until(moments, is_frame, limit=100)
 

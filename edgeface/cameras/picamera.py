@@ -1,5 +1,7 @@
 """The Raspberry Pi's camera connector, through picamera2 (from apt: ``python3-picamera2``)."""
 
+import os
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -9,12 +11,15 @@ from edgeface.cameras.live import LiveCamera
 from edgeface.errors import CameraError
 from edgeface.types import Image
 
+FORMAT = "BGR888"
+"""libcamera names formats by their order in a register: in memory, and so in the array, this one is R, G, B."""
+
 
 class PicameraSource:
     """One started ``Picamera2``.
 
     Raises:
-        CameraError: picamera2 is not installed, or there is no camera.
+        CameraError: picamera2 is not installed, or there is no camera, or it is in use, or it has no RGB.
     """
 
     def __init__(self, settings: config.Camera) -> None:
@@ -26,25 +31,26 @@ class PicameraSource:
             ) from None
         self._camera: Any = None
         try:
-            self._camera = Picamera2()
-            # libcamera's "BGR888" is named by its order in a register: in memory, and so in the array, it is R, G, B.
-            self._camera.configure(
-                self._camera.create_video_configuration(
-                    main={"format": "BGR888", "size": (settings.width, settings.height)}, controls={"FrameRate": settings.fps}
-                )
+            self._camera = _acquire(Picamera2)
+            wanted = self._camera.create_video_configuration(
+                main={"format": FORMAT, "size": (settings.width, settings.height)}, controls={"FrameRate": settings.fps}
             )
+            self._camera.configure(wanted)
+            given = self._camera.camera_configuration()["main"]["format"]
+            if given != FORMAT:
+                raise RuntimeError(f"the camera gives {given}, not {FORMAT}; a USB camera is a v4l2 source")
             self._camera.start()
         except (RuntimeError, IndexError, OSError) as error:
             if self._camera is not None:
                 self._camera.close()
-            raise CameraError(f"picamera: {error or 'no camera found'}") from None
+            raise CameraError(f"picamera: {_reason(error)}") from None
 
     def read(self) -> Image:
         """Wait for the next RGB image."""
         try:
             return np.ascontiguousarray(self._camera.capture_array("main")[:, :, :3], np.uint8)
         except (RuntimeError, OSError) as error:
-            raise CameraError(f"picamera: {error}") from None
+            raise CameraError(f"picamera: {_reason(error)}") from None
 
     def close(self) -> None:
         """Stop and release the camera."""
@@ -52,6 +58,26 @@ class PicameraSource:
             self._camera.stop()
         finally:
             self._camera.close()
+
+
+def _acquire(kind: Any) -> Any:
+    """A ``Picamera2``; where that fails, without the pipe's end that it would leave open at each new try."""
+    camera = kind.__new__(kind)
+    try:
+        camera.__init__()
+    except Exception:
+        with suppress(AttributeError, OSError):
+            os.close(camera.notifyme_w)
+        raise
+    return camera
+
+
+def _reason(error: BaseException) -> str:
+    """What was the matter in the first place: picamera2 itself says only that its "sequence did not complete"."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    # Of an old picamera2, for an empty list of cameras.
+    return "no camera found" if isinstance(error, IndexError) else str(error) or "no camera found"
 
 
 def open_picamera(settings: config.Camera) -> LiveCamera:
