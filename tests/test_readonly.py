@@ -1,0 +1,80 @@
+"""The real daemon where only its data folder and /run can be written, as on a Pi with a read-only root."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+
+import pytest
+
+SCRIPT = r"""
+set -eu
+data=$1
+mount --bind "$data" "$data"
+mount -t tmpfs tmpfs /run
+while read -r _ _ _ _ where _; do
+    case $where in "$data" | /run | /run/*) continue ;; esac
+    mount -o remount,bind,ro "$where" 2>/dev/null || true # one may lie under another
+done </proc/self/mountinfo
+for place in / /etc /tmp /var/tmp /dev/shm "$HOME" "$data/.."; do
+    if (: >"$place/written") 2>/dev/null; then echo "$place can be written"; exit 9; fi
+done
+cd /
+mkdir /run/edgeface
+export RUNTIME_DIRECTORY=/run/edgeface STATE_DIRECTORY="$data"
+edgeface() { "$PYTHON" -m edgeface --config "$data/../edgeface.toml" "$@"; }
+edgeface enroll Barack --image "$PHOTOS/obama_portrait.jpg" </dev/null
+"$PYTHON" -m edgeface --config "$data/../edgeface.toml" run >/run/events 2>/run/log &
+daemon=$!
+trap 'kill $daemon 2>/dev/null; cat /run/log' EXIT
+tries=0
+until grep -q '"recognized"' /run/events; do
+    tries=$((tries + 1))
+    [ $tries -lt 300 ] && kill -0 $daemon
+    sleep 0.2
+done
+edgeface status
+edgeface enroll Joe --image "$PHOTOS/biden_portrait.jpg" </dev/null
+edgeface people list
+kill -TERM $daemon
+wait $daemon
+trap - EXIT
+grep -o '"name": *"Barack"' /run/events | head -1
+sed 's/^/log: /' /run/log
+find /run -type f | sed 's/^/run: /'
+"""
+
+
+def unshares():
+    return os.geteuid() == 0 and not subprocess.run(["unshare", "--mount", "true"], capture_output=True).returncode
+
+
+pytestmark = pytest.mark.skipif(not shutil.which("unshare") or not unshares(), reason="needs root and mount namespaces")
+
+
+def test_a_daemon_on_a_read_only_root_enrols_recognises_and_writes_its_data_alone(tmp_path, demo_photos):
+    data, camera = tmp_path / "data", tmp_path / "camera"
+    data.mkdir()
+    camera.mkdir()
+    shutil.copy(demo_photos / "obama_press_room.jpg", camera)
+    (tmp_path / "edgeface.toml").write_text(f'[camera]\nsource = "folder:{camera}"\nhold = 600\n')
+    before = {path for path in tmp_path.rglob("*") if data not in path.parents}
+    ran = subprocess.run(
+        ["unshare", "--mount", "--propagation", "private", "sh", "-c", SCRIPT, "sh", data],
+        env=os.environ | {"PYTHON": sys.executable, "PHOTOS": str(demo_photos), "HOME": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    told = ran.stdout + ran.stderr
+    assert ran.returncode == 0, told
+    assert "Barack: 1 image enrolled" in told
+    assert "Joe: 1 image enrolled" in told
+    assert re.search(r'"name": *"Barack"', told), told
+    assert "Read-only" not in told
+    assert "Traceback" not in told
+    written = {line.removeprefix("run: ") for line in told.splitlines() if line.startswith("run: ")}
+    assert written == {"/run/events", "/run/log"}
+    assert {path for path in tmp_path.rglob("*") if data not in path.parents} == before
+    assert (data / "gallery.db").stat().st_size
