@@ -20,6 +20,7 @@ import cv2
 import numpy as np
 import pytest
 from broker import USER, Broker, authority, broker, eventually, free_port, needs_broker, needs_openssl
+from sitters import sitter
 from test_database import plain_gallery
 from typer.main import get_command
 from typer.testing import CliRunner
@@ -117,6 +118,23 @@ class Running:
         return code
 
 
+def on_terminal(cli, *words, answer=b""):
+    """What a terminal shows of a command that succeeds, while the answer is typed at each question."""
+    command = cli.command(*words)
+    pid, terminal = pty.fork()
+    if not pid:
+        os.execvpe(command[0], command, cli.environment | {"TERM": "xterm-256color"})
+    shown = b""
+    with suppress(OSError):  # the end of a terminal
+        while data := os.read(terminal, 1000):
+            shown += data
+            if answer and shown.endswith(b": "):  # the blank comes when what is typed is no longer shown
+                os.write(terminal, answer)
+    os.close(terminal)
+    assert os.waitpid(pid, 0)[1] == 0, shown
+    return shown
+
+
 def one_line(result):
     lines = result.stderr.splitlines()
     assert len(lines) == 1, result.stderr
@@ -210,6 +228,24 @@ def test_the_camera_enrols(cli, scene):
     cli.set(camera=scene)
     told = cli.json("enroll", "Anna", "--count", "1")
     assert told["accepted"] == ["view 1"]
+
+
+def test_a_terminal_shows_one_live_line_and_then_the_verdict(cli, tmp_path):
+    scene = tmp_path / "sitting"
+    scene.mkdir()
+    for number in range(12):
+        face = sitter(yaw=0.45 * (number % 2))
+        assert cv2.imwrite(str(scene / f"{number:02}.png"), cv2.cvtColor(face, cv2.COLOR_RGB2BGR))
+    cli.set(camera={"source": f"folder:{scene}", "hold": 2.0, "fps": 10})
+    shown = on_terminal(cli, "enroll", "Anna", "--count", "2").decode()
+    live, _, verdict = shown.rpartition("\x1b[2K")  # the last time that the line is cleared
+    assert live.count("\n") == 1  # at its end, before it is cleared
+    assert re.search("●○ .*view 1 taken", live)
+    assert re.search("●○ .*turn a little", live)
+    assert re.search("●● .*thank you", live)
+    assert "Anna: 2 images enrolled, 2 templates in all" in verdict
+    assert "-> " in verdict
+    assert "taken" not in verdict
 
 
 def test_a_known_face_needs_force_to_get_another_name(cli, obama, demo_photos):
@@ -383,27 +419,13 @@ def test_without_a_terminal_there_is_no_passphrase_to_ask_for(cli, obama, tmp_pa
 
 
 def test_a_passphrase_is_asked_for_on_a_terminal_and_not_shown(cli, obama, tmp_path):
-    def typed(*command):
-        """What a terminal shows of a command, while the passphrase is typed at each question."""
-        pid, terminal = pty.fork()
-        if not pid:
-            os.execvpe(command[0], command, cli.environment)
-        shown = b""
-        with suppress(OSError):  # the end of a terminal
-            while data := os.read(terminal, 1000):
-                shown += data
-                if shown.endswith(b": "):  # the blank comes when what is typed is no longer shown
-                    os.write(terminal, b"correct horse battery\n")
-        os.close(terminal)
-        assert os.waitpid(pid, 0)[1] == 0, shown
-        return shown
-
+    answer = b"correct horse battery\n"
     out = tmp_path / "people.sealed"
-    shown = typed(*cli.command("people", "export", out))
+    shown = on_terminal(cli, "people", "export", out, answer=answer)
     assert shown.count(b": ") == 2
     assert b"horse" not in shown
     cli("people", "forget", "Barack Obama")
-    assert b"1 people imported" in typed(*cli.command("people", "import", out))
+    assert b"1 people imported" in on_terminal(cli, "people", "import", out, answer=answer)
 
 
 # Not this person

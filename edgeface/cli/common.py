@@ -17,7 +17,6 @@ from edgeface.errors import EdgefaceError
 from edgeface.modelcard import load_card
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON on standard output and nothing else.")]
-Who = Annotated[str, typer.Argument(metavar="PERSON", help="A name, or an id from edgeface people list.")]
 
 
 @dataclass(frozen=True, slots=True)

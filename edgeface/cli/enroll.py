@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
+from edgeface.cli import completion
 from edgeface.cli.common import Json, audit, counted, open_pipeline, print_json, through_the_daemon
 from edgeface.errors import EdgefaceError
 
@@ -18,7 +19,12 @@ SENT_SIDE, SENT_FIDELITY = 2048, 98
 def enroll(
     context: typer.Context,
     name: Annotated[
-        str | None, typer.Argument(metavar="[NAME]", help="The person; who is enrolled already gains templates.")
+        str | None,
+        typer.Argument(
+            metavar="[NAME]",
+            help="The person; who is enrolled already gains templates.",
+            autocompletion=completion.people,
+        ),
     ] = None,
     image: Annotated[
         list[Path] | None, typer.Option(metavar="FILE", help="A photo in place of the camera; may be repeated.")

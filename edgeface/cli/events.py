@@ -4,6 +4,7 @@ from typing import Annotated
 
 import typer
 
+from edgeface.cli import completion
 from edgeface.cli.common import Json, print_json, serve
 
 app = typer.Typer(
@@ -18,7 +19,10 @@ Example: edgeface events list""",
 @app.command("list")
 def events_list(
     context: typer.Context,
-    person: Annotated[str | None, typer.Option(metavar="PERSON", help="Only those that named this person.")] = None,
+    person: Annotated[
+        str | None,
+        typer.Option(metavar="PERSON", help="Only those that named this person.", autocompletion=completion.people),
+    ] = None,
     json: Json = False,
 ) -> None:
     """List the recognized and unknown events that are still kept, the newest last.

@@ -7,10 +7,15 @@ from typing import Annotated, Any
 import msgspec
 import typer
 
-from edgeface.cli.common import Json, Who, audit, counted, open_gallery, print_json, serve
+from edgeface.cli import completion
+from edgeface.cli.common import Json, audit, counted, open_gallery, print_json, serve
 from edgeface.errors import ConfigError, EdgefaceError
 from edgeface.files import write_whole
 
+Who = Annotated[
+    str,
+    typer.Argument(metavar="PERSON", help="A name, or an id from edgeface people list.", autocompletion=completion.people),
+]
 EventId = Annotated[str, typer.Argument(metavar="EVENT_ID", help="The event_id of an event; see edgeface events list.")]
 PassphraseFile = Annotated[
     Path | None, typer.Option(metavar="FILE", help="A file whose first line is the passphrase; else it is asked for.")
@@ -90,7 +95,10 @@ def reject(
 def confirm(
     context: typer.Context,
     event_id: EventId,
-    name: Annotated[str | None, typer.Option("--as", metavar="PERSON", help="Who it was, if the event does not say.")] = None,
+    name: Annotated[
+        str | None,
+        typer.Option("--as", metavar="PERSON", help="Who it was, if the event does not say.", autocompletion=completion.people),
+    ] = None,
     json: Json = False,
 ) -> None:
     """The face of an event is that person: it becomes a template, if it shows a side that is not known yet.
