@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from edgeface.commands import Commands
 from edgeface.events import EventKeeper
+from edgeface.frugal import Thrift
 from edgeface.gallery import Gallery
 from edgeface.heartbeat import Heartbeat
 from edgeface.interfaces import Camera, Publisher
@@ -81,6 +82,7 @@ class Daemon:
     wishes: Wishes = field(default_factory=Wishes)
     window: Window = field(default_factory=Window)
     follower: Follower | None = None
+    thrift: Thrift = field(default_factory=Thrift)
 
     def run(self) -> None:
         """Watch until the camera ends or ``stop`` is called; always says goodbye to the subscribers."""
@@ -105,7 +107,8 @@ class Daemon:
             began = time.perf_counter()
             image = moment.image if isinstance(moment, Frame) else None
             observations: list[Observation] = []
-            searched = isinstance(moment, Frame) and self.pace.due(moment.time) and self.gate.wants(moment)
+            due = isinstance(moment, Frame) and self.pace.due(moment.time)
+            searched = isinstance(moment, Frame) and due and self.gate.wants(moment)
             if searched and image is not None:
                 observations = self.pipeline.observe(image)
                 self.gate.searched(moment.time, len(observations))
@@ -121,6 +124,8 @@ class Daemon:
             if self.follower:
                 self.follower.update(moment)
             self.heartbeat.beat(moment, took if searched else None, len(observations), events)
+            if due:
+                self.thrift.update(searched)
             if self.wishes.stop:
                 break
             if self.wishes.reload:

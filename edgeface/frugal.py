@@ -4,11 +4,36 @@ import ctypes
 import os
 from contextlib import suppress
 
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
+"""Of ``mallopt``, in malloc.h."""
+LARGEST, SLACK = 32 * 2**20, 12 * 10**6
+"""Bytes: blocks up to here come from the heap (the largest value there is); what may lie free at its end."""
+
 
 def set_up() -> None:
-    """One thread for each library that would take a processor's worth of them, with its buffers; before numpy is imported."""
+    """One thread for each library that would take a processor's worth of them, with its buffers; before numpy is imported.
+
+    And one heap for small and large blocks: what a search takes then lies where the last one's lay.
+    """
     for name in ("OPENBLAS_NUM_THREADS", "OPENCV_FOR_THREADS_NUM"):
         os.environ.setdefault(name, "1")
+    with suppress(OSError, AttributeError):  # of another libc than GNU's
+        libc = ctypes.CDLL(None)
+        libc.mallopt(M_MMAP_THRESHOLD, LARGEST)
+        libc.mallopt(M_TRIM_THRESHOLD, SLACK)
+
+
+class Thrift:
+    """Returns what searches for faces have left free, once, as soon as a frame needs none."""
+
+    def __init__(self) -> None:
+        self._used = False
+
+    def update(self, searched: bool) -> None:
+        """Whether the latest frame was searched."""
+        if self._used and not searched:
+            give_back()
+        self._used = searched
 
 
 def give_back() -> None:

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
-from edgeface.detectors import DETECTORS, create
+from edgeface.detectors import DETECTORS, create, yunet
 from edgeface.imaging import load_image, similarity
 
 HERE = Path(__file__).parent
@@ -115,6 +115,26 @@ def test_one_picture_leaves_no_trace_in_the_next(name, detector):
     detector.detect(load_image(ALONE[0]))
     detector.detect(np.zeros((3, 500, 3), np.uint8))
     assert [face.box for face in detector.detect(image)] == expected
+
+
+@pytest.mark.parametrize("photo", [*ALONE, TWO], ids=lambda path: path.stem)
+@pytest.mark.parametrize("side", [640, 301, 96])
+def test_yunet_finds_what_opencvs_own_detector_finds(photo, side):
+    image = load_image(photo)
+    factor = side / max(image.shape[:2])
+    small = cv2.resize(image, (round(image.shape[1] * factor), round(image.shape[0] * factor)), interpolation=cv2.INTER_AREA)
+    theirs = cv2.FaceDetectorYN.create(
+        str(Path(yunet.__file__).parent.parent / "models" / yunet.WEIGHTS), "", (1, 1), 0.7, 0.3, 500
+    )
+    theirs.setInputSize(small.shape[1::-1])
+    rows = theirs.detect(cv2.cvtColor(small, cv2.COLOR_RGB2BGR))[1]
+    ours = yunet.YuNet().detect(small)
+    assert len(ours) == len(rows)
+    for face, row in zip(ours, sorted(rows, key=lambda row: row[2] * row[3], reverse=True), strict=True):
+        box = face.box
+        assert (box.left, box.top, box.width, box.height) == pytest.approx(row[:4].tolist(), abs=1e-2)
+        assert face.landmarks.ravel() == pytest.approx(row[4:14], abs=1e-2)
+        assert face.score == pytest.approx(float(row[14]), abs=1e-4)
 
 
 @pytest.mark.parametrize("degrees", [-20, 20])
