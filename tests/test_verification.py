@@ -20,6 +20,13 @@ def test_each_template_meets_each_other_probe_once():
     assert (len(unmatched), unmatched.sum()) == (10, 3)
 
 
+def test_a_probe_that_does_not_count_is_compared_with_nothing():
+    codes = np.eye(4)
+    people = np.array(["a", "a", "b", "c"])
+    matched, unmatched = compare(codes, codes, people, np.array([True, False, True, True]))
+    assert (len(matched), len(unmatched)) == (1, 8)
+
+
 def test_sameness_is_the_share_of_matched_pairs_at_even_odds():
     rng = np.random.default_rng(0)
     matched, unmatched = rng.normal(0.6, 0.1, 40_000), rng.normal(0.1, 0.1, 80_000)

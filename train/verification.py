@@ -9,14 +9,17 @@ from numpy.typing import NDArray
 Floats = NDArray[np.floating[Any]]
 
 
-def compare(templates: Floats, probes: Floats, people: NDArray[np.str_]) -> tuple[Floats, Floats]:
+def compare(
+    templates: Floats, probes: Floats, people: NDArray[np.str_], counted: NDArray[np.bool_] | None = None
+) -> tuple[Floats, Floats]:
     """Cosines of each template with each probe, both (n, d) of the same n photos: matched pairs, then unmatched ones.
 
-    A photo is not compared with itself.
+    A photo is not compared with itself, and only those probes are that are ``counted``, shape (n,); else all.
     """
     cosines = templates @ probes.T
     same = people[:, None] == people[None, :]
-    return cosines[same & ~np.eye(len(people), dtype=bool)], cosines[~same]
+    there = np.broadcast_to(True if counted is None else counted, same.shape)
+    return cosines[same & there & ~np.eye(len(people), dtype=bool)], cosines[~same & there]
 
 
 def threshold_at_far(unmatched: Floats, far: float) -> float:
