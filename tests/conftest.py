@@ -1,11 +1,15 @@
 """Fixtures that several test files share."""
 
+import signal
 from pathlib import Path
 
 import pytest
 from hypothesis import settings
 
 from edgeface.modelcard import ModelCard, NetworkFile, Sameness, Threshold
+
+# A shell's background job ignores SIGINT, and so would every process that a test starts and interrupts.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 DEMO = Path(__file__).parent.parent / "edgeface" / "demo" / "photos"
 PHOTOS = Path(__file__).parent / "photos"
