@@ -81,6 +81,8 @@ class Follower:
         try:
             some = dict(islice(self._inbox.items(), self.TAKEN_AT_ONCE))
             self._replica.take(some)
+            for name in some:  # whatever came, the topic can be written and read
+                self._tries.pop(name, None)
             self._inbox = {name: payload for name, payload in self._inbox.items() if name not in some}
             if connection and not self._inbox and moment.time >= self._earliest:
                 self._send(moment.time)
@@ -100,7 +102,7 @@ class Follower:
             self._tries[name] += 1
 
     def _lost(self) -> str | None:
-        """What was sent twice, and did not come back."""
+        """What was sent twice, and nothing came of it."""
         lost = sum(tries > 1 for tries in self._tries.values())
         return f"{lost} people published on {self._replica.topic} do not come back: access control?" if lost else None
 

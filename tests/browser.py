@@ -76,6 +76,17 @@ class Door:
         cv2.imwrite(str(self.folder / "next.jpg"), cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))
         (self.folder / "next.jpg").replace(self.folder / "now.jpg")
 
+    def empty(self) -> None:
+        """Have the camera see nobody, until whoever was there has left."""
+        self.show(None)
+        assert eventually(
+            lambda: self.arrivals() == sum(event["event_type"] == "left" for event in self.events.on("/event")), 60
+        )
+
+    def arrivals(self) -> int:
+        """How many visits were announced."""
+        return sum(event["event_type"] in ("recognized", "unknown") for event in self.events.on("/event"))
+
     def close(self) -> None:
         assert self._process.poll() is None, self.log()
         self._process.terminate()

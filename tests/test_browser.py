@@ -98,7 +98,7 @@ def test_from_a_stranger_to_a_friend_and_back(door, open_page, screenshot, demo_
     expect(page.locator(".box.known")).to_contain_text("Barack")
     expect(page.locator("[data-refresh]")).to_contain_text("Barack")
     assert eventually(lambda: [event for event in door.events.on("/event") if event.get("name") == "Barack"], 30)
-    page.wait_for_function("document.querySelector('[data-refresh] img').complete")
+    expect(page.locator("[data-refresh] img").first).to_have_js_property("complete", True)
     screenshot(page, "live")
 
     # Another name, text whatever it is
@@ -138,7 +138,7 @@ def test_from_a_stranger_to_a_friend_and_back(door, open_page, screenshot, demo_
         page.goto(door.address + path)
         assert "Barack" not in page.content(), path
     assert json.loads(door.edgeface("people", "list", "--json").stdout) == {"people": []}
-    door.show(None)
+    door.empty()
 
 
 def test_a_stranger_is_one_row_and_gets_a_name(door, open_page, screenshot, demo_photos):
@@ -149,8 +149,7 @@ def test_a_stranger_is_one_row_and_gets_a_name(door, open_page, screenshot, demo
         before = len(unknown(door))
         door.show(demo_photos / "collins_portrait.jpg")
         assert eventually(lambda count=before: len(unknown(door)) > count, 60)
-        door.show(None)
-        assert eventually(lambda: door.events.on("/event")[-1]["event_type"] == "left", 30)
+        door.empty()
     page.goto(f"{door.address}/unknown")
     row = page.locator(".stranger").filter(has_text="2 visits")
     expect(row).to_have_count(1)
@@ -160,7 +159,7 @@ def test_a_stranger_is_one_row_and_gets_a_name(door, open_page, screenshot, demo
     expect(page.get_by_role("status").first).to_contain_text("That was Eileen")
     door.show(demo_photos / "collins_portrait.jpg")
     assert eventually(lambda: [event for event in door.events.on("/event") if event.get("name") == "Eileen"], 60)
-    door.show(None)
+    door.empty()
     others = page.locator(".stranger")
     for _ in range(others.count()):
         others.first.get_by_role("button", name="Dismiss").click()
@@ -179,12 +178,10 @@ def furnished(door, demo_photos):
     for name in ("obama_portrait", "obama_press_room", "obama_congress"):
         door.edgeface("enroll", "Barack", "--image", str(demo_photos / f"{name}.jpg"))
     for scene in ("biden_portrait", "collins_portrait", "obama_press_room"):
-        count = len(door.events.on("/event"))
+        door.empty()
+        count = door.arrivals()
         door.show(demo_photos / f"{scene}.jpg")
-        assert eventually(lambda before=count: len(door.events.on("/event")) > before, 60)
-        if "obama" not in scene:
-            door.show(None)
-            assert eventually(lambda: door.events.on("/event")[-1]["event_type"] == "left", 30)
+        assert eventually(lambda before=count: door.arrivals() > before, 60)
     return door
 
 

@@ -398,6 +398,14 @@ def test_what_does_not_come_back_is_told_once_and_sent_ever_more_seldom(follows,
     assert len([record for record in caplog.records if "do not come back" in record.message]) == 1
 
 
+def test_what_others_overwrite_is_not_lost(follows):
+    ((name, _),) = follows.wait(5)
+    for _ in range(3):
+        follows.wire.inbox = {name: b"rubbish"}  # in its place, before the loop has seen it
+        assert [sent for sent, _ in follows.wait(Follower.PATIENCE)] == [name]
+        assert follows.follower.sharing.trouble is None
+
+
 def test_many_people_are_taken_in_bit_by_bit_and_nothing_is_sent_before(follows, tmp_path):
     other = Follows(tmp_path / "other")
     copies = {

@@ -69,6 +69,10 @@ def test_the_token_cannot_be_guessed_at_any_rate(own):
     assert own.ask("GET", "/")[0] == 200  # who is signed in does not notice
 
 
+def test_the_right_token_opens_at_any_rate(own):
+    assert {own.ask("GET", f"/?token={own.token.text()}", signed=False)[0] for _ in range(14)} == {303}
+
+
 def test_a_new_token_shuts_everybody_out(own):
     assert own.ask("GET", "/")[0] == 200
     own.token.renew()

@@ -110,6 +110,7 @@ class Gate:
                 "This address is out of date",
                 "Open the one that <code>edgeface web url</code> prints on the device now.",
             )
+        self._tries.forgive()
         response = RedirectResponse("/", HTTPStatus.SEE_OTHER)
         secure = bool(self._web.tls_cert) or request.headers.get("x-forwarded-proto") == "https"
         response.set_cookie(
