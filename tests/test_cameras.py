@@ -285,9 +285,9 @@ def test_no_more_frames_than_wanted_are_given(live):
         def read(self):
             return flat(0, 4, 4)
 
-    camera, moments = live(Endless(), fps=50.0)
+    camera, moments = live(Endless(), fps=5.0)
     times = [until(moments, is_frame)[-1].time for _ in range(4)]
-    assert np.diff(times).min() > 0.01
+    assert np.diff(times).min() > 0.05
     assert camera.dropped > 10
 
 

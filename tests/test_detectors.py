@@ -1,5 +1,6 @@
 """The contract of a detector, for every one in the table."""
 
+from importlib.resources import files
 from pathlib import Path
 
 import cv2
@@ -7,10 +8,12 @@ import numpy as np
 import pytest
 
 from edgeface.detectors import DETECTORS, create, yunet
+from edgeface.errors import DataError
 from edgeface.imaging import load_image, similarity
 
 HERE = Path(__file__).parent
 ALONE = [*sorted((HERE.parent / "edgeface" / "demo" / "photos").glob("*.jpg")), HERE / "photos" / "obama_blue_room.jpg"]
+WHOLE = HERE.parent / "train" / "face_detection_yunet_2023mar_int8bq.onnx"
 TWO = HERE / "photos" / "obama_and_biden_blue_room.jpg"
 
 
@@ -123,9 +126,7 @@ def test_yunet_finds_what_opencvs_own_detector_finds(photo, side):
     image = load_image(photo)
     factor = side / max(image.shape[:2])
     small = cv2.resize(image, (round(image.shape[1] * factor), round(image.shape[0] * factor)), interpolation=cv2.INTER_AREA)
-    theirs = cv2.FaceDetectorYN.create(
-        str(Path(yunet.__file__).parent.parent / "models" / yunet.WEIGHTS), "", (1, 1), 0.7, 0.3, 500
-    )
+    theirs = cv2.FaceDetectorYN.create(str(WHOLE), "", (1, 1), 0.7, 0.3, 500)
     theirs.setInputSize(small.shape[1::-1])
     rows = theirs.detect(cv2.cvtColor(small, cv2.COLOR_RGB2BGR))[1]
     ours = yunet.YuNet().detect(small)
@@ -135,6 +136,28 @@ def test_yunet_finds_what_opencvs_own_detector_finds(photo, side):
         assert (box.left, box.top, box.width, box.height) == pytest.approx(row[:4].tolist(), abs=1e-2)
         assert face.landmarks.ravel() == pytest.approx(row[4:14], abs=1e-2)
         assert face.score == pytest.approx(float(row[14]), abs=1e-4)
+
+
+@pytest.mark.parametrize("shape", [(480, 640), (640, 480), (64, 64), (96, 640), (352, 288), (224, 640)])
+def test_strips_change_nothing(shape):
+    """Not by a bit: noise has edges everywhere, in every strip's halo too."""
+    picture = np.random.default_rng(0).integers(0, 256, (*shape, 3)).astype(np.uint8)
+    ours = yunet.YuNet()
+    whole = cv2.dnn.readNetFromONNX(str(WHOLE))
+    whole.setInput(yunet._planes(picture))
+    ours._heads.setInput(ours._features(picture))
+    for theirs, output in zip(whole.forward(yunet.OUTPUTS), ours._heads.forward(yunet.OUTPUTS), strict=True):
+        assert np.array_equal(theirs, output)
+
+
+def test_the_halves_are_cut_from_the_whole(tmp_path):
+    from train.detector import split
+
+    split(WHOLE, tmp_path)
+    for name in (yunet.STEM, yunet.HEADS):
+        assert (tmp_path / name).read_bytes() == (files("edgeface.models") / name).read_bytes()
+    with pytest.raises(DataError, match="not YuNet"):
+        split(TWO, tmp_path)
 
 
 @pytest.mark.parametrize("degrees", [-20, 20])

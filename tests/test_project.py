@@ -44,7 +44,8 @@ def test_wheel_holds_the_models_and_no_training(tmp_path):
         "decoder.tflite",
         "model.json",
         "landmarks.tflite",
-        "face_detection_yunet_2023mar_int8bq.onnx",
+        "yunet_stem.onnx",
+        "yunet_heads.onnx",
     ):
         assert f"edgeface/models/{name}" in names
     assert "edgeface/contract.md" in names

@@ -44,6 +44,17 @@ def landmarks(
 
 
 @app.command()
+def detector(
+    source: Annotated[Path | None, typer.Argument(metavar="ONNX", help="YuNet; else the file beside this module.")] = None,
+    out: Annotated[Path, typer.Option(help="Folder for its halves; else the device's.")] = SHIPPED,
+) -> None:
+    """Cut the face detector in two, so that its first layers can look at one strip of a picture after another."""
+    from train.detector import SOURCE, split
+
+    split(source or SOURCE, out)
+
+
+@app.command()
 def prepare(
     folders: Photos,
     out: Annotated[Path, typer.Option(help="Where the chips go.")],
