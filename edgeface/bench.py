@@ -9,7 +9,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from importlib.metadata import version
-from importlib.resources import as_file, files
 from pathlib import Path
 
 import cv2
@@ -166,8 +165,7 @@ def time_calls(calls: dict[str, Callable[[], object]], rounds: int) -> tuple[dic
 
 def _frame() -> Image:
     """The photo as a camera might see it: whole, in the middle of a black frame."""
-    with as_file(files("edgeface") / "demo" / "photos" / PHOTO) as path:
-        photo = load_image(path)
+    photo = load_image(Path(__file__).parent / "demo" / "photos" / PHOTO)
     height, width = photo.shape[:2]
     scale = min(WIDTH / width, HEIGHT / height)
     place = np.array([[scale, 0, (WIDTH - scale * width) / 2], [0, scale, (HEIGHT - scale * height) / 2]])

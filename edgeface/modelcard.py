@@ -2,7 +2,6 @@
 
 import hashlib
 import math
-from importlib.resources import files
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,7 @@ from msgspec import Struct
 from edgeface.errors import ModelError
 from edgeface.files import write_whole
 
-SHIPPED = Path(str(files("edgeface.models")))
+SHIPPED = Path(__file__).parent / "models"
 
 
 class NetworkFile(Struct, frozen=True):

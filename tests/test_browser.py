@@ -89,6 +89,7 @@ def test_from_a_stranger_to_a_friend_and_back(door, open_page, screenshot, demo_
     expect(progress).to_have_js_property("value", 2)
     page.get_by_role("button", name="That is enough").click()
     expect(page.locator("[data-told]")).to_contain_text("Barack is known from 2 views now.")
+    expect(page.locator("[data-told]")).to_contain_text("Will be recognised from about")
 
     # They leave and come back: the visit is on the page, and on the broker
     door.show(None)

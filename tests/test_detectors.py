@@ -1,6 +1,5 @@
 """The contract of a detector, for every one in the table."""
 
-from importlib.resources import files
 from pathlib import Path
 
 import cv2
@@ -10,6 +9,7 @@ import pytest
 from edgeface.detectors import DETECTORS, create, yunet
 from edgeface.errors import DataError
 from edgeface.imaging import load_image, similarity
+from edgeface.modelcard import SHIPPED
 
 HERE = Path(__file__).parent
 ALONE = [*sorted((HERE.parent / "edgeface" / "demo" / "photos").glob("*.jpg")), HERE / "photos" / "obama_blue_room.jpg"]
@@ -155,7 +155,7 @@ def test_the_halves_are_cut_from_the_whole(tmp_path):
 
     split(WHOLE, tmp_path)
     for name in (yunet.STEM, yunet.HEADS):
-        assert (tmp_path / name).read_bytes() == (files("edgeface.models") / name).read_bytes()
+        assert (tmp_path / name).read_bytes() == (SHIPPED / name).read_bytes()
     with pytest.raises(DataError, match="not YuNet"):
         split(TWO, tmp_path)
 

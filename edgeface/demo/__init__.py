@@ -6,7 +6,6 @@ import socket
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from importlib.resources import as_file, files
 from itertools import count
 from pathlib import Path
 from threading import Event as Flag
@@ -27,6 +26,7 @@ from edgeface.errors import BrokerError, ImageError
 from edgeface.imaging import load_image
 from edgeface.types import Box, Image
 
+PHOTOS = Path(__file__).parent / "photos"
 ENROLLED = {"Barack Obama": ("obama_portrait.jpg", "obama_congress.jpg"), "Joe Biden": ("biden_portrait.jpg",)}
 SHOWN = (("obama_press_room.jpg", "Barack Obama"), ("collins_portrait.jpg", None), ("biden_blue_room.jpg", "Joe Biden"))
 FPS, SECONDS, PAUSE = 10.0, 3.0, 1.0
@@ -43,17 +43,17 @@ def show(out: Path, *, keep: bool, tell: Callable[[str], None]) -> bool:
     _check(out)
     logging.getLogger("amqtt").setLevel(logging.ERROR)
     logging.getLogger("transitions").setLevel(logging.ERROR)
-    with as_file(files(__name__) / "photos") as photos, tempfile.TemporaryDirectory() as folder, _broker() as port:
+    with tempfile.TemporaryDirectory() as folder, _broker() as port:
         config = Config(
             device=Device("demo"),
             gallery=Gallery(str(Path(folder) / "gallery" / "gallery.db")),
             mqtt=Mqtt("127.0.0.1", port, protocol="3.1.1"),
         )
-        stage = Stage(photos, keep=keep)
+        stage = Stage(keep=keep)
         daemon = build.daemon(config, camera=Recording(stage.frames, FPS))
         enrolment = Enrolment(daemon.pipeline, daemon.gallery)
         for name, names in ENROLLED.items():
-            report = enrolment.enroll(name, read_images(photos / file for file in names))
+            report = enrolment.enroll(name, read_images(PHOTOS / file for file in names))
             tell(f"enrolled  {name} from {len(report.accepted)} photos")
         with _subscriber(config, stage, tell):
             tell(f"playing   {len(SHOWN)} other photos at {FPS:.0f} frames/s; what a subscriber receives:")
@@ -61,7 +61,7 @@ def show(out: Path, *, keep: bool, tell: Callable[[str], None]) -> bool:
                 tell(f"broker    mosquitto_sub -p {port} -t 'edgeface/#' -v   (Ctrl-C ends the demo)")
                 daemon.wishes.listen()
             daemon.run()
-        save_image(out, stage.sheet(photos))
+        save_image(out, stage.sheet())
     return _verdict(stage, out, tell)
 
 
@@ -79,8 +79,8 @@ def _check(out: Path) -> None:
 class Stage:
     """Plays photos as a camera would see people: drifting, a little noisy, with empty pauses; keeps a picture of each event."""
 
-    def __init__(self, photos: Path, *, keep: bool) -> None:
-        self._photos = [(load_image(photos / file), name) for file, name in SHOWN]
+    def __init__(self, *, keep: bool) -> None:
+        self._photos = [(load_image(PHOTOS / file), name) for file, name in SHOWN]
         self._keep = keep
         self._noise = np.random.default_rng(0)
         self.now: tuple[Image, str | None] = (np.zeros((HEIGHT, WIDTH, 3), np.uint8), None)
@@ -112,9 +112,9 @@ class Stage:
             draw_face(picture, Box(*event["box"]), label, GREEN if "name" in event else GREY)
             self.told.append((name, event, picture))
 
-    def sheet(self, photos: Path) -> Image:
+    def sheet(self) -> Image:
         """The contact sheet: who was enrolled from which photos, and what was said of whom."""
-        enrolled = [(name, load_image(photos / file)) for name, names in ENROLLED.items() for file in names]
+        enrolled = [(name, load_image(PHOTOS / file)) for name, names in ENROLLED.items() for file in names]
         events = [
             (f"{event['event_type']}, score {event['score']:.2f} of {event['threshold']:.2f}", picture)
             for _, event, picture in self.told

@@ -1,7 +1,7 @@
 """The views of the page by their paths."""
 
 from http import HTTPStatus
-from importlib.resources import files
+from pathlib import Path
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -18,7 +18,7 @@ KINDS = {"style.css": "text/css", "page.js": "text/javascript", "icon.svg": "ima
 
 def application(site: Site) -> Starlette:
     """The page of a site, for whoever is let in."""
-    folder = files("edgeface.web") / "static"
+    folder = Path(__file__).parent / "static"
     statics = {name: (folder / name).read_bytes() for name in KINDS}
 
     async def static(request: Request) -> Response:

@@ -12,12 +12,13 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from edgeface import changes
+from edgeface import changes, config
 from edgeface.enrolment import Report
 from edgeface.errors import EdgefaceError
 from edgeface.gallery import clean_name
 from edgeface.guidance import Guidance
 from edgeface.sitting import Sitting
+from edgeface.standing import assess
 from edgeface.types import Frame, Gap
 from edgeface.web.people import how_known, read_people
 from edgeface.web.site import Site
@@ -38,6 +39,7 @@ class Session:
     """
 
     name: str
+    settings: config.Config
     key: str = field(default_factory=lambda: secrets.token_urlsafe(9))
     guidance: Guidance | None = None
     asked: float = field(default_factory=time.monotonic)
@@ -52,7 +54,10 @@ class Session:
             if moment.time - self.asked > ABANDONED:
                 raise EdgefaceError("the page was closed")
             self.guidance = sitting.look(moment)
-        return changes.enroll_views(desk.audit, desk.enrolment, self.name, sitting.end(), force=False, by=changes.WEB)
+        report = changes.enroll_views(desk.audit, desk.enrolment, self.name, sitting.end(), force=False, by=changes.WEB)
+        if report.person:
+            report.assessment = assess(desk.enrolment.pipeline, self.settings, report.person, report.views)
+        return report
 
 
 async def enrol(request: Request) -> Response:
@@ -66,7 +71,7 @@ async def start(request: Request) -> Response:
     """Begin a sitting; one at a time."""
     site: Site = request.app.state.site
     try:
-        session = Session(clean_name(request.query_params.get("name", "")))
+        session = Session(clean_name(request.query_params.get("name", "")), site.config)
         session.outcome = site.daemon.window.sit(session.work)
     except EdgefaceError as error:
         return JSONResponse({"ok": False, "text": f"{error}."}, 409)
@@ -112,11 +117,14 @@ async def _outcome(site: Site, outcome: "Future[Report]") -> dict[str, Any]:
         return {"ok": False, "text": "Cancelled. Nothing was kept."}
     if error := outcome.exception():
         return {"ok": False, "text": f"Nothing was kept: {error}."}
-    person = outcome.result().person
+    person, assessment = outcome.result().person, outcome.result().assessment
     if person is None:
         return {"ok": False, "text": "Nothing was kept."}
     cards = await site.with_gallery(lambda gallery: read_people(site, gallery))
-    return {"ok": True, "text": " ".join(how_known(card) for card in cards if card.id == person.id)}
+    told = [how_known(card) for card in cards if card.id == person.id]
+    if assessment is not None and assessment.told:
+        told.append(f"{assessment.told[0].upper()}{assessment.told[1:]}.")
+    return {"ok": True, "text": " ".join(told)}
 
 
 ROUTES = [
