@@ -54,3 +54,4 @@ def card() -> ModelCard:
 
 def pytest_addoption(parser):
     parser.addoption("--screenshots", metavar="DIR", help="where the browser's tests put pictures for the documentation")
+    parser.addoption("--outage", type=float, default=0.0, metavar="SECONDS", help="how long a fleet is without its broker")
