@@ -41,6 +41,7 @@ SERVICE_FOLDER = Path("/run/edgeface")
 """Of the service edgeface; its instances for several cameras have one each, beside it, such as edgeface-front."""
 MAX_LINE = 64 * 1024
 MAX_CLIENTS = 16
+MAX_ADDRESS = 107
 PATIENCE = 2.0
 MAX_TALKS = 3
 """Errands that several clients have done at once."""
@@ -368,7 +369,8 @@ def _reach(config: Config) -> tuple[socket.socket | None, Path | None]:
         client = socket.socket(socket.AF_UNIX)
         client.settimeout(PATIENCE + 1)
         try:
-            client.connect(str(folder / _name(config)))
+            with _address(folder / _name(config)) as address:
+                client.connect(address)
         except OSError as error:
             client.close()
             if isinstance(error, PermissionError) and (closed is None or _for_a_group(folder)):
@@ -394,12 +396,26 @@ def _name(config: Config) -> str:
     return f"edgeface-{blake2s(key.encode(), digest_size=6).hexdigest()}.sock"
 
 
+@contextlib.contextmanager
+def _address(path: Path) -> Iterator[str]:
+    """What the system takes as the address of a socket, however long its path is: 107 bytes are the most."""
+    if len(os.fsencode(path)) <= MAX_ADDRESS:
+        yield str(path)
+        return
+    folder = os.open(path.parent, os.O_PATH | os.O_DIRECTORY)
+    try:
+        yield f"/proc/self/fd/{folder}/{path.name}"
+    finally:
+        os.close(folder)
+
+
 def _listen(path: Path) -> socket.socket:
     server = socket.socket(socket.AF_UNIX)
     try:
         if path.is_socket():
             path.unlink()  # of a daemon that was killed
-        server.bind(str(path))
+        with _address(path) as address:
+            server.bind(address)
         path.chmod(0o660)
         server.listen(MAX_CLIENTS)
     except BaseException:

@@ -46,6 +46,19 @@ def test_a_line_gets_a_line(here, server):
     assert raw(server, b'{"verb": "echo", "what": 5}\n') == {"ok": 5}
 
 
+@pytest.mark.usefixtures("here")
+def test_a_gallery_may_lie_deep(tmp_path):
+    deep = tmp_path.joinpath(*["folder"] * 20)
+    deep.mkdir(parents=True)
+    there = Config(gallery=Gallery(str(deep / "gallery.db")))
+    server = ControlServer(there, {"echo": lambda request: request["what"]})
+    assert ask(there, "echo", what=1) == 1
+    server.close()
+    assert not any(deep.iterdir())
+    with pytest.raises(EdgefaceError, match="no daemon"):
+        ask(there, "echo", what=1)
+
+
 def test_a_refusal_and_an_unknown_verb_are_errors_of_one_line(here, server):
     with pytest.raises(EdgefaceError, match="refuses: not today"):
         ask(here, "refuse")

@@ -4,6 +4,7 @@ import contextlib
 import io
 import os
 import re
+from pathlib import Path
 from typing import Any
 
 import typer
@@ -42,7 +43,8 @@ def people(context: typer.Context, incomplete: str) -> list[str]:
 def _known(context: typer.Context) -> list[tuple[str, str]]:
     """Everybody's name and id."""
     given = context.find_root().params
-    setup = Setup(given.get("file"), given.get("model") or SHIPPED)
+    file, model = (given.get(name) and Path(given[name]) for name in ("file", "model"))  # Typer completes before it converts
+    setup = Setup(file, model or SHIPPED)
     settings = setup.config
     if through_the_daemon(settings):
         from edgeface import control
