@@ -88,7 +88,7 @@ def prepared(chips, tmp_path_factory):
     np.save(
         folder / "shard-00000.positions.npy", np.broadcast_to(parts[:, None, None], (len(rows), 2, 2, 49, 128)).astype("f2")
     )
-    (folder / "manifest.json").write_text("{}")
+    (folder / "manifest.json").write_text('{"sources": ["utkface"]}')
     return folder
 
 
@@ -103,6 +103,8 @@ def test_the_page_is_whole_without_peers(prepared, lfw, tmp_path):
     figures = json.loads((tmp_path / "docs/network/figures.json").read_text())
     pictures = re.findall(r"!\[.*?\]\((.*?)\)", page)
     assert len(pictures) == 5
+    assert figures["groups"]["learnt_from"] == ["utkface"]
+    assert "learnt from these very photos (utkface)" in page
     for picture in pictures:
         assert load_image(tmp_path / "docs" / picture).std() > 5
     assert not re.search(r"\b(nan|inf(inity)?)\b", (page + json.dumps(figures)).lower())

@@ -55,12 +55,13 @@ def compare(
         (name, seen) for name, seen in zip(names, robustness.portraits(images, names, detectors.create()), strict=True) if seen
     ]
     shown = np.stack([seen.chip for _, seen in found]), np.array([name.split("/")[0] for name, _ in found])
+    learnt = [source for part in card.training.get("data", ()) for source in part["sources"]]
     figures = {
         "model": card.digest,
         "bytes": {"edgeface": card.encoder.bytes} | {peer.name: peer.bytes for peer in others},
         "pairs": pairs_file.name,
         "robustness": robustness.measure(images, pairs, networks, card.threshold(config.Matching().target_fpir), rebuild),
-        "groups": groups.measure(folders, data, network, [card.threshold(far) for far in groups.FARS]),
+        "groups": groups.measure(folders, data, network, [card.threshold(far) for far in groups.FARS], learnt),
         "quality": quality.measure(
             embedder, network, store, (held_out.take(np.arange(len(held_out)))[0], held_out.people), shown
         ),

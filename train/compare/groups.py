@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -69,11 +69,14 @@ def repeated(chips: NDArray[np.uint8]) -> NDArray[np.bool_]:
     return np.concatenate([np.any(block >= SAME_PICTURE, axis=1) for block in likeness])
 
 
-def measure(folders: Sequence[Path], data: Chips, network: Network, thresholds: Sequence[float]) -> dict[str, Any]:
+def measure(
+    folders: Sequence[Path], data: Chips, network: Network, thresholds: Sequence[float], learnt: Collection[str]
+) -> dict[str, Any]:
     """False-match rates of our network and of the teacher, within each group and by what two adults have in common.
 
-    Our ``thresholds`` are those of ``FARS``. The teacher's embeddings are the targets that were prepared with the chips; its
-    thresholds have the same rates on the held-out people, as ours have. Empty where the photos' names tell no large group.
+    Our ``thresholds`` are those of ``FARS``; ``learnt`` names what our network was trained on, as manifests do. The teacher's
+    embeddings are the targets that were prepared with the chips; its thresholds have the same rates on the held-out people,
+    as ours have. Empty where the photos' names tell no large group.
     """
     rows, groups = choose(folders)
     if not len(rows):
@@ -90,7 +93,9 @@ def measure(folders: Sequence[Path], data: Chips, network: Network, thresholds: 
         network.name: (network.templates(chips), network.probes(chips), list(thresholds)),
         "SFace": (teacher, teacher, _teacher_thresholds(data)),
     }
+    manifests = [json.loads((folder / "manifest.json").read_text()) for folder in folders if len(choose([folder])[0])]
     return {
+        "learnt_from": sorted({source for manifest in manifests for source in manifest.get("sources", ())} & set(learnt)),
         "thresholds": {name: limits for name, (_, _, limits) in rated.items()},
         "repeated": int(np.sum(~once)),
         "groups": [

@@ -159,6 +159,11 @@ def _groups(figures: Figures, folder: str) -> Iterable[str]:
         f"of the training data, of all groups together, match falsely in {listed(f'{_short(far)} %' for far in FARS)} of "
         "comparisons. SFace, the teacher, has its own, set in the same way on the same people."
     )
+    if figures["learnt_from"]:
+        yield (
+            f"The network learnt from these very photos ({listed(figures['learnt_from'])}), by the teacher's embeddings and "
+            "without a label: faces that it has not seen may pass for each other more often."
+        )
     yield table(
         ["ages", "faces", *(f"{name} at {_short(far)} %" for name in names for far in FARS)],
         (
