@@ -13,8 +13,10 @@ WARM_UP = 120.0
 """Seconds of growth that libraries' caches and a first visit may cause; the slope is of what comes after."""
 GRAIN = 0.5
 """Megabytes by which two readings of the same memory may differ: an allocator gives and takes whole blocks."""
-UNDERWAY = 20
-"""Frames that may be between the camera and a reading that is a second old."""
+UNDERWAY = 1.2
+"""Seconds of frames that may be between the camera and a reading, which is up to a second old."""
+LEVELS = 6
+"""Parts of the soak of which the median memory is told: growth is seen in all of them, a step in one."""
 EVERY = 5.0
 VISIT, PAUSE = 4.0, 8.0
 
@@ -75,6 +77,7 @@ def verdict(samples, visits, recognised, starts, fps):
         "fps_median": round(float(np.median([sample.fps for sample in steady])), 2),
         "rss_mb_first": round(memory[0], 1),
         "rss_mb_last": round(memory[-1], 1),
+        "rss_mb_levels": [round(float(np.median(part)), 1) for part in np.array_split(memory, LEVELS) if len(part)],
         "rss_mb_an_hour": round(slope, 2),
         "rss_error_mb_an_hour": round(error, 2),
         "fds": [min(fds), max(fds)],
@@ -94,7 +97,7 @@ def verdict(samples, visits, recognised, starts, fps):
             f"{figures['frames_unexplained']} frames were neither seen nor counted as dropped": abs(
                 figures["frames_unexplained"]
             )
-            > UNDERWAY,
+            > UNDERWAY * fps,
             f"{last.events_dropped} events were dropped": last.events_dropped,
             f"{visits} visits, {recognised} recognised": visits != recognised,
             f"the daemon was started {starts} times": starts != 1,
