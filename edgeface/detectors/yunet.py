@@ -1,7 +1,7 @@
 """YuNet (Wu et al., "YuNet: A Tiny Millisecond-level Face Detector", 2023) in OpenCV's ``dnn``.
 
 OpenCV's own ``FaceDetectorYN`` finds the same, to the bit, but keeps what the first layers, whose outputs are the largest, make
-of the whole picture. Here they see one strip of it after another: an eighth more work, and the daemon is 8 MB smaller for it.
+of the whole picture. Here they see one strip of it after another: some more work, for less memory (docs/figures.md).
 """
 
 from collections.abc import Iterator, Sequence

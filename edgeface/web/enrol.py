@@ -22,6 +22,7 @@ from edgeface.standing import assess
 from edgeface.types import Frame, Gap
 from edgeface.web.people import how_known, read_people
 from edgeface.web.site import Site
+from edgeface.web.words import capitalize_first
 from edgeface.window import Desk
 
 TIMEOUT = 120.0
@@ -123,7 +124,7 @@ async def _outcome(site: Site, outcome: "Future[Report]") -> dict[str, Any]:
     cards = await site.with_gallery(lambda gallery: read_people(site, gallery))
     told = [how_known(card) for card in cards if card.id == person.id]
     if assessment is not None and assessment.told:
-        told.append(f"{assessment.told[0].upper()}{assessment.told[1:]}.")
+        told.append(f"{capitalize_first(assessment.told)}.")
     return {"ok": True, "text": " ".join(told)}
 
 

@@ -12,6 +12,7 @@ from edgeface.errors import EdgefaceError
 from edgeface.gallery import Gallery
 from edgeface.types import EventType
 from edgeface.web.site import Site, form
+from edgeface.web.words import capitalize_first
 
 PAGE = 60
 
@@ -136,7 +137,7 @@ def _day(text: str) -> date | None:
 def _plain(text: str) -> str:
     """A message without its advice for the command line."""
     text = text.partition("; --")[0].partition(": edgeface ")[0].partition("; see edgeface ")[0]
-    return text[:1].upper() + text[1:] + ("" if text.endswith(".") else ".")
+    return capitalize_first(text) + ("" if text.endswith(".") else ".")
 
 
 ROUTES = [
