@@ -1,19 +1,20 @@
 """The one place that turns a configuration into objects."""
 
+import logging
 import math
 import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from edgeface import cameras, detectors, publishers, sync
+from edgeface import cameras, changes, detectors, publishers, sync
 from edgeface.audit import Audit
 from edgeface.commands import Commands
 from edgeface.config import Config
 from edgeface.daemon import Daemon, Outage, Wishes
 from edgeface.embedding import Embedder
 from edgeface.enrolment import Enrolment
-from edgeface.errors import ConfigError, EdgefaceError
+from edgeface.errors import ConfigError, EdgefaceError, GalleryError
 from edgeface.events import EventKeeper
 from edgeface.gallery import Gallery
 from edgeface.heartbeat import Heartbeat
@@ -24,16 +25,22 @@ from edgeface.pace import Pace
 from edgeface.pipeline import Pipeline
 from edgeface.presence import Presence
 from edgeface.sync import Follower
+from edgeface.systemd import Systemd
 from edgeface.types import Gap, Sharing
 from edgeface.window import Desk
 
+log = logging.getLogger(__name__)
 SAME_FAR, DIFFERENT_FAR = 1e-4, 0.05
 """False-accept rates of the two cosines by which tracks are joined and torn apart."""
 
 
+PATIENCE_US = 60_000_000
+"""Microseconds for which systemd waits for the next of the templates that are made anew before the start."""
+
+
 def gallery(config: Config, card: ModelCard) -> Gallery:
     """The gallery of this configuration, for this model."""
-    return Gallery(config.gallery_path, card.digest, card.identity, config.key_path)
+    return Gallery(config.gallery_path, card.digest, card.identity, config.key_path, keep_faces=config.gallery.keep_faces)
 
 
 def pipeline(config: Config, embedder: Embedder, people: Gallery) -> Pipeline:
@@ -71,7 +78,9 @@ def daemon(config: Config, model: Path = SHIPPED, camera: Camera | None = None, 
     """
     embedder = Embedder(model)
     card = embedder.card
-    people = gallery(config, card)
+    systemd = Systemd()
+    changes.reembed(Audit(config.audit_path), config, embedder, alive=lambda: systemd.notify(EXTEND_TIMEOUT_USEC=PATIENCE_US))
+    people = _settled(config, gallery(config, card))
     eyes = pipeline(config, embedder, people)
     camera = camera or cameras.create(config.camera)
     publisher = _publisher(config, card)
@@ -118,7 +127,7 @@ def rebuilt(old: Daemon, before: Config, now: Config) -> Daemon:
     embedder = old.pipeline.embedder  # no setting concerns it: model files that changed since the start are for the next one
     card = embedder.card
     renamed = before.camera.name != now.camera.name
-    people = gallery(now, card) if "gallery" in sections else old.gallery
+    people = _settled(now, gallery(now, card)) if "gallery" in sections else old.gallery
     try:
         eyes = pipeline(now, embedder, people) if sections & {"gallery", "detector", "matching"} else old.pipeline
         camera = cameras.create(now.camera) if "camera" in sections else old.camera
@@ -176,6 +185,16 @@ def _hand_over(old: Daemon, new: Daemon) -> None:
         new.publisher.open(new.pipeline.templates.people)
     if new.gallery is not old.gallery:
         old.gallery.close()
+
+
+def _settled(config: Config, people: Gallery) -> Gallery:
+    """The gallery, without faces that it is to keep no more; where it cannot be written, the next start tries again."""
+    if not config.gallery.keep_faces:
+        try:
+            people.erase_faces()
+        except GalleryError as error:
+            log.error("kept faces are still there: %s", error)
+    return people
 
 
 def _publisher(config: Config, card: ModelCard) -> Publisher:

@@ -1,14 +1,17 @@
 """The changes to the gallery that can be asked for by commands, MQTT and the page, each with its line in the audit log."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from edgeface import config, feedback
 from edgeface.audit import Audit, Scalar
+from edgeface.embedding import Embedder
 from edgeface.enrolment import Enrolment, Report, View
 from edgeface.errors import EdgefaceError
 from edgeface.feedback import Outcome
 from edgeface.gallery import Gallery
 from edgeface.modelcard import ModelCard
+from edgeface.reembed import Reembedded
+from edgeface.reembed import reembed as another_model
 from edgeface.types import Image, Person
 
 By = Mapping[str, Scalar] | None
@@ -43,6 +46,16 @@ def enroll_views(
     person = enrolment.keep(name, views)
     audit.note("enroll", by=by, person=person.id, images=len(views), refused=refused, force=force)
     return Report(person, [view.label for view in views], views=list(views))
+
+
+def reembed(
+    audit: Audit, settings: config.Config, embedder: Embedder, *, drop: bool = False, alive: Callable[[], None] = lambda: None
+) -> Reembedded | None:
+    """As ``reembed.reembed``, for the gallery of these settings."""
+    done = another_model(settings.gallery_path, settings.key_path, embedder, drop=drop, alive=alive)
+    if done:
+        audit.note("reembed", people=done.people, templates=done.templates, dropped=len(done.dropped))
+    return done
 
 
 def rename(audit: Audit, gallery: Gallery, reference: str, name: str, *, by: By = None) -> Person:

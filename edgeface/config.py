@@ -72,6 +72,13 @@ class Gallery(_Section, frozen=True):
     key_file: Annotated[
         str, Meta(description='its key; "" is gallery.key beside it; systemd\'s credential gallery-key goes before it')
     ] = ""
+    keep_faces: Annotated[
+        bool,
+        Meta(
+            description="keep the faces of those who are enrolled, encrypted: an edgeface with another network then makes its "
+            "templates of them, and nobody need be enrolled anew"
+        ),
+    ] = False
 
 
 class Matching(_Section, frozen=True):

@@ -6,7 +6,7 @@ import shutil
 import sqlite3
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -40,6 +40,13 @@ CREATE TABLE templates (
 CREATE INDEX templates_of_person ON templates (person_id);
 CREATE TABLE events (id TEXT PRIMARY KEY, person_id TEXT REFERENCES people (id) ON DELETE CASCADE, sealed BLOB NOT NULL);
 """
+FACES = """
+CREATE TABLE IF NOT EXISTS faces (
+    template INTEGER PRIMARY KEY REFERENCES templates (id) ON DELETE CASCADE,
+    sealed BLOB NOT NULL
+)
+"""
+"""Made only once a face is to be kept; with its template a face goes, too."""
 
 
 class PersonRecord(Struct, frozen=True, array_like=True):
@@ -54,6 +61,12 @@ class TemplateRecord(Struct, frozen=True, array_like=True):
 
     vector: bytes
     quality: float
+
+
+class _Face(Struct, frozen=True, array_like=True):
+    """What is sealed of a kept face: the aligned chip as a PNG."""
+
+    png: bytes
 
 
 class TemplateRow(NamedTuple):
@@ -185,7 +198,8 @@ class Database:
         (model,) = self.execute("SELECT model FROM meta").fetchone()
         if model != self._model:
             raise GalleryError(
-                f"{self.path}: is of the model {model[:19]}…, not of {self._model[:19]}…; enrol anew into another gallery.path"
+                f"{self.path}: is of the model {model[:19]}…, not of {self._model[:19]}…; edgeface gallery reembed takes over "
+                "whose faces are kept, or enrol anew into another gallery.path"
             )
 
     def _key(self, *, create: bool) -> Key:
@@ -225,10 +239,12 @@ class Database:
         sealed = self.vault.seal(record, "person", person_id)
         return self.execute("UPDATE people SET sealed = ? WHERE id = ?", (sealed, person_id)).rowcount == 1
 
-    def add_template(self, person_id: str, kind: str, source: str, record: TemplateRecord) -> None:
+    def add_template(self, person_id: str, kind: str, source: str, record: TemplateRecord) -> int:
         """Insert what a person looks like (``kind`` "template") or does not ("negative"); ``source`` is an event or empty."""
         sealed = self.vault.seal(record, kind, person_id, source)
-        self.execute("INSERT INTO templates VALUES (NULL, ?, ?, ?, ?)", (person_id, kind, source, sealed))
+        added = self.execute("INSERT INTO templates VALUES (NULL, ?, ?, ?, ?)", (person_id, kind, source, sealed))
+        assert added.lastrowid
+        return added.lastrowid
 
     def people(self) -> dict[str, PersonRecord]:
         """Everybody, by id."""
@@ -243,6 +259,37 @@ class Database:
             TemplateRow(row, owner, source, self.vault.unseal(sealed, TemplateRecord, kind, owner, source))
             for row, owner, source, sealed in rows
         ]
+
+    def keep_face(self, row: int, person_id: str, png: bytes) -> None:
+        """Keep the chip that a template was made from."""
+        self.execute(FACES)
+        sealed = self.vault.seal(_Face(png), "face", person_id, str(row))
+        self.execute("INSERT OR REPLACE INTO faces VALUES (?, ?)", (row, sealed))
+
+    def faces(self) -> Iterator[tuple[int, str, bytes]]:
+        """The template, the person and the PNG of every kept face."""
+        query = "SELECT id, person_id FROM templates WHERE id IN (SELECT template FROM faces) ORDER BY id"
+        for row, owner in self.execute(query).fetchall() if self.has_table("faces") else []:
+            (sealed,) = self.execute("SELECT sealed FROM faces WHERE template = ?", (row,)).fetchone()
+            yield row, owner, self.vault.unseal(sealed, _Face, "face", owner, str(row)).png
+
+    def has_table(self, name: str) -> bool:
+        """Whether there is a table that is made only when it is needed."""
+        return bool(self.execute("SELECT count(*) FROM sqlite_master WHERE name = ?", (name,)).fetchone()[0])
+
+    def adopt(self, model: str) -> None:
+        """Belong to another model from now on, with the same people, and nothing that the one before made of them.
+
+        Within a transaction of the caller; if that fails, this object is of no use any more.
+        """
+        people = self.people()
+        for table in ("templates", "events", "revisions"):
+            if self.has_table(table):
+                self.execute(f"DELETE FROM {table}")
+        self._model, self.vault = model, Vault(self._key(create=False), model)
+        self.execute("UPDATE meta SET model = ?, proof = ?", (model, self.vault.seal(_Proof(), "proof")))
+        for person_id, record in people.items():
+            self.change_person(person_id, record)
 
     def wipe_log(self) -> bool:
         """Empty the write-ahead log, where old pages linger; false if a reader is in the way."""
@@ -308,3 +355,12 @@ class Database:
     def close(self) -> None:
         """Close the file."""
         self._connection.close()
+
+
+def model_of(path: Path) -> str | None:
+    """The digest of the model that a gallery's file belongs to; nothing if there is none, or it cannot tell."""
+    with suppress(OSError, ValueError, sqlite3.Error):
+        if path.exists():
+            with closing(connect(path)) as connection:
+                return str(connection.execute("SELECT model FROM meta").fetchone()[0])
+    return None

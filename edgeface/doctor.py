@@ -24,6 +24,7 @@ from edgeface.errors import CameraError, ConfigError, EdgefaceError, GalleryErro
 from edgeface.gallery import Gallery
 from edgeface.imaging import CHIP_SIZE
 from edgeface.modelcard import SHIPPED, load_card, read_network
+from edgeface.reembed import reembed
 from edgeface.sqlite import snapshot
 from edgeface.types import Frame
 
@@ -117,11 +118,14 @@ def _gallery(subject: _Subject) -> str:
         except (OSError, ValueError, sqlite3.Error) as error:
             raise GalleryError(f"{place}: not a gallery, or damaged ({getattr(error, 'strerror', None) or error})") from None
         try:
+            taken = reembed(copied, settings.key_path, Embedder(subject.model))
             with closing(Gallery(copied, card.digest, card.identity, settings.key_path)) as gallery:
-                templates = gallery.templates()
+                templates, faces = gallery.templates(), gallery.faces()
         except GalleryError as error:
             raise GalleryError(str(error).replace(str(copied), str(place))) from None
-    return f"{place}: {len(templates.people)} people, {len(templates.vectors)} templates; key {key}"
+    told = f"{place}: {len(templates.people)} people, {len(templates.vectors)} templates"
+    told += f", {faces} faces kept" if faces else ""
+    return f"{told}; key {key}" + (f"; of another model, taken over at the next start: {taken}" if taken else "")
 
 
 def _permissions(subject: _Subject) -> str:

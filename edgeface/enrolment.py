@@ -161,7 +161,8 @@ class Enrolment:
         Raises:
             GalleryError: the name is not usable, there is no view, or the gallery cannot be written.
         """
-        return self._gallery.enroll(name, [view.vector for view in views], [view.seen.quality for view in views])
+        vectors, qualities = [view.vector for view in views], [view.seen.quality for view in views]
+        return self._gallery.enroll(name, vectors, qualities, [view.chip for view in views])
 
 
 def read_images(paths: Iterable[Path]) -> Iterator[tuple[str, Image | EdgefaceError]]:

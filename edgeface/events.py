@@ -113,7 +113,7 @@ class EventStore:
             if now is not None:
                 ages = _oldest(now, 24 * limits.keep_days), _oldest(now, -FUTURE)
                 self._database.execute("DELETE FROM events WHERE id < ? OR id > ?", ages)
-            if self._has_pictures() and (now is not None or not picture_hours):
+            if self._database.has_table("pictures") and (now is not None or not picture_hours):
                 oldest = _oldest(now, picture_hours) if now is not None and picture_hours else "~"
                 self._database.execute("DELETE FROM pictures WHERE event_id < ?", (oldest,))
 
@@ -121,14 +121,14 @@ class EventStore:
         """The JPEG of an event's face, if one is kept."""
         with self._database.errors():
             query = "SELECT sealed FROM pictures WHERE event_id = ?"
-            row = self._database.execute(query, (event_id,)).fetchone() if self._has_pictures() else None
+            row = self._database.execute(query, (event_id,)).fetchone() if self._database.has_table("pictures") else None
             return self._database.vault.unseal(row[0], _Picture, "picture", event_id).jpeg if row else None
 
     def pictured(self) -> set[str]:
         """The ids of the events of which there is a picture."""
         with self._database.errors():
-            rows = self._database.execute("SELECT event_id FROM pictures").fetchall() if self._has_pictures() else []
-            return {row[0] for row in rows}
+            there = self._database.has_table("pictures")
+            return {row[0] for row in self._database.execute("SELECT event_id FROM pictures").fetchall()} if there else set()
 
     def dismiss(self, event_ids: Iterable[str]) -> int:
         """Erase events with their pictures; how many there were.
@@ -171,10 +171,6 @@ class EventStore:
         change = "UPDATE events SET person_id = ?, sealed = ? WHERE id = ?"
         if not self._database.execute(change, (person_id, self._sealed(judged), judged.event_id)).rowcount:
             raise GalleryError(f"the event {event.event_id} is no longer kept")
-
-    def _has_pictures(self) -> bool:
-        """Whether there ever was a picture: the table is made with the first."""
-        return bool(self._database.execute("SELECT count(*) FROM sqlite_master WHERE name = 'pictures'").fetchone()[0])
 
     def _thin_out(self, limits: config.Events) -> None:
         newest = "SELECT id FROM events ORDER BY id DESC LIMIT ?"

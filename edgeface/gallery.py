@@ -20,8 +20,9 @@ from numpy.typing import NDArray
 from edgeface.database import Database, PersonRecord, TemplateRecord
 from edgeface.errors import GalleryError
 from edgeface.events import PATIENCE, EventStore, KeptEvent, Verdict
+from edgeface.imaging import encode_png
 from edgeface.revisions import RevisionStore
-from edgeface.types import Person, Vector
+from edgeface.types import Image, Person, Vector
 
 MAX_NAME = 100
 MAX_IMPORT_BYTES = 256 * 2**20
@@ -96,14 +97,17 @@ class Gallery:
     """The gallery in the file ``path``, created with its folder when missing; only templates of ``model`` go in or out.
 
     What is kept of a face is encrypted with the key in ``key_file`` (by default gallery.key beside it), which is made together
-    with a new gallery, or with systemd's credential ``gallery-key`` where there is one.
+    with a new gallery, or with systemd's credential ``gallery-key`` where there is one. With ``keep_faces`` the chips of those
+    who are enrolled are kept, too, so that ``reembed`` can make templates of another model of them.
 
     Raises:
         GalleryError: the file is no gallery, is damaged, cannot be opened, belongs to another model or to another key.
     """
 
-    def __init__(self, path: Path, model: str, dimensions: int = 128, key_file: Path | None = None) -> None:
-        self._path, self._model, self._dimensions = path, model, dimensions
+    def __init__(
+        self, path: Path, model: str, dimensions: int = 128, key_file: Path | None = None, *, keep_faces: bool = False
+    ) -> None:
+        self._path, self._model, self._dimensions, self._keep_faces = path, model, dimensions, keep_faces
         self._own_changes = 0
         self._database = Database(path, model, key_file or path.parent / "gallery.key")
         self.events = EventStore(self._database)
@@ -156,8 +160,10 @@ class Gallery:
             return person
         raise GalleryError(f"nobody called {reference!r} is enrolled; see the list of people")
 
-    def enroll(self, name: str, vectors: Sequence[Vector], qualities: Sequence[float]) -> Person:
+    def enroll(self, name: str, vectors: Sequence[Vector], qualities: Sequence[float], chips: Sequence[Image] = ()) -> Person:
         """Add templates to the person of this name, who is created when new; all of it or nothing.
+
+        ``chips`` are what the templates were made of, and kept only if this gallery keeps faces.
 
         Raises:
             GalleryError: the name is empty, too long or not printable, there is no template, one is not a unit vector, or the
@@ -172,7 +178,28 @@ class Gallery:
                 person_id = f"p_{secrets.token_hex(8)}"
                 self._database.add_person(person_id, PersonRecord(name, time.time()))
             self._add(person_id, "template", templates)
+            if self._keep_faces:
+                rows = {row.record.vector: row.row for row in self._database.templates("template", person_id)}
+                for vector, chip in zip(vectors, chips, strict=True):
+                    self._database.keep_face(rows[np.asarray(vector, "<f4").tobytes()], person_id, encode_png(chip))
         return self.find(person_id)
+
+    def faces(self) -> int:
+        """How many templates' faces are kept."""
+        with self._database.errors():
+            there = self._database.has_table("faces")
+            return int(self._database.execute("SELECT count(*) FROM faces").fetchone()[0]) if there else 0
+
+    def erase_faces(self) -> None:
+        """Erase the faces that are kept; the templates stay.
+
+        Raises:
+            GalleryError: the gallery cannot be written.
+        """
+        if self.faces():
+            with self._change():
+                self._database.execute("DELETE FROM faces")
+            self.wipe()
 
     def rename(self, reference: str, name: str) -> Person:
         """Give a person another name.
@@ -369,9 +396,15 @@ class Gallery:
         record = PersonRecord(copy.name, copy.enrolled)
         if not self._database.change_person(person_id, record):
             self._database.add_person(person_id, record)
-        self._database.execute("DELETE FROM templates WHERE person_id = ?", (person_id,))
         for kind, traits in (("template", copy.templates), ("negative", copy.negatives)):
-            for trait in traits:
+            wanted = set(traits)
+            for row in self._database.templates(kind, person_id):  # what stays keeps its face
+                there = Trait(row.record.vector, row.record.quality, row.source)
+                if there in wanted:
+                    wanted.remove(there)
+                else:
+                    self._database.execute("DELETE FROM templates WHERE id = ?", (row.row,))
+            for trait in sorted(wanted):
                 self._database.add_template(person_id, kind, trait.source, TemplateRecord(trait.vector, trait.quality))
 
     @contextmanager

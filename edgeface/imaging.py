@@ -206,6 +206,11 @@ def crop(image: Image, box: Box, margin: float) -> Image:
     return image[top : max(bottom, top + 1), left : max(right, left + 1)]
 
 
+def encode_png(image: Image) -> bytes:
+    """A PNG of an RGB image: every pixel as it is."""
+    return cv2.imencode(".png", cv2.cvtColor(image, cv2.COLOR_RGB2BGR))[1].tobytes()
+
+
 def encode_jpeg(image: Image, max_side: int, fidelity: int = 85) -> tuple[bytes, tuple[int, int]]:
     """A JPEG of an RGB image, scaled down to ``max_side`` pixels if it is larger; and its width and height."""
     height, width = image.shape[:2]

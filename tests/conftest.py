@@ -1,12 +1,15 @@
 """Fixtures that several test files share."""
 
+import hashlib
+import json
+import shutil
 import signal
 from pathlib import Path
 
 import pytest
 from hypothesis import settings
 
-from edgeface.modelcard import ModelCard, NetworkFile, Sameness, Threshold
+from edgeface.modelcard import SHIPPED, ModelCard, NetworkFile, Sameness, Threshold
 
 # A shell's background job ignores SIGINT, and so would every process that a test starts and interrupts.
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -50,6 +53,18 @@ def card() -> ModelCard:
         licence="",
         commit="",
     )
+
+
+@pytest.fixture(scope="session")
+def other_model(tmp_path_factory):
+    """A folder with another network, which computes the same: so that what comes of it can be compared."""
+    model = tmp_path_factory.mktemp("other") / "model"
+    shutil.copytree(SHIPPED, model)
+    encoder, card = (model / "encoder.tflite").read_bytes() + bytes(16), json.loads((model / "model.json").read_bytes())
+    (model / "encoder.tflite").write_bytes(encoder)
+    card["encoder"] |= {"sha256": hashlib.sha256(encoder).hexdigest(), "bytes": len(encoder)}
+    (model / "model.json").write_text(json.dumps(card))
+    return model
 
 
 def pytest_addoption(parser):

@@ -409,6 +409,20 @@ def stored_templates(cli):
         return gallery.templates().vectors
 
 
+def test_a_gallery_is_taken_over_to_another_network_on_command(cli, other_model, demo_photos):
+    assert "nothing to do" in cli("gallery", "reembed").stdout
+    assert not cli.gallery.exists()
+    cli("enroll", "Barack Obama", "--image", demo_photos / "obama_portrait.jpg")
+    assert "no faces are kept of Barack Obama" in cli.refusal("--model", other_model, "gallery", "reembed")
+    cli.set(gallery={"path": str(cli.gallery), "keep_faces": True})
+    cli("enroll", "Barack Obama", "--image", demo_photos / "obama_portrait.jpg")
+    assert "edgeface gallery reembed" in cli.refusal("--model", other_model, "people", "list")
+    done = cli.json("--model", other_model, "gallery", "reembed")
+    assert done == {"people": 1, "templates": 1, "lost": 0, "dropped": []}
+    assert [person["name"] for person in cli.json("--model", other_model, "people", "list")["people"]] == ["Barack Obama"]
+    assert '"action":"reembed"' in (cli.gallery.parent / "audit.jsonl").read_text()
+
+
 def test_without_a_terminal_there_is_no_passphrase_to_ask_for(cli, obama, tmp_path, words):
     assert "--passphrase-file" in cli.refusal("people", "export", tmp_path / "out", code=2)
     words.write_text("short\n")

@@ -2,6 +2,7 @@
 
 import os
 import re
+from typing import Any
 
 import cv2
 import numpy as np
@@ -14,7 +15,9 @@ from edgeface.types import Image
 OPEN_TIMEOUT_MS, READ_TIMEOUT_MS = 4000, 3000
 
 # Both complain at every frame and every try, past our log and its limits; FFmpeg with the stream's address, password and all.
-cv2.utils.logging.setLogLevel(2)  # type: ignore[attr-defined]
+# OpenCV 4.11, for Python 3.11, has the one name only, and 4.13 the other.
+_log: Any = cv2 if hasattr(cv2, "setLogLevel") else cv2.utils.logging  # type: ignore[attr-defined]
+_log.setLogLevel(2)
 os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
 
 

@@ -6,13 +6,13 @@ from typing import Annotated
 
 import typer
 
-from edgeface.cli.common import Json, counted, open_gallery, print_json, serve
+from edgeface.cli.common import Json, audit, counted, open_gallery, print_json, serve
 from edgeface.errors import EdgefaceError
 from edgeface.modelcard import load_card
 
 app = typer.Typer(
     no_args_is_help=True,
-    help="""The templates: check them, drop one; one gallery for several devices: key, sync.
+    help="""The templates: check them, drop one, make all anew; one gallery for several devices: key, sync.
 
 \b
 Examples: edgeface gallery check
@@ -60,6 +60,34 @@ def drop(
         print_json(left)
     else:
         typer.echo(f"{template} is erased, {left['name']} has {counted(left['templates'], 'template')} left")
+
+
+@app.command()
+def reembed(
+    context: typer.Context,
+    drop: Annotated[bool, typer.Option("--drop", help="Forget whom no faces are kept of.")] = False,
+    json: Json = False,
+) -> None:
+    """Take a gallery of another network over to this one: new templates, of the faces that gallery.keep_faces has kept.
+
+    edgeface run does so by itself at its start, as long as nobody is lost.
+
+    \b
+    Examples: edgeface gallery reembed
+              edgeface --model run/model gallery reembed
+    """
+    from edgeface import changes, control
+    from edgeface.embedding import Embedder
+    from edgeface.reembed import Reembedded
+
+    settings = context.obj.config
+    if control.answers(settings):
+        raise EdgefaceError("a daemon runs with this gallery, and with its network; stop it first")
+    done = changes.reembed(audit(context), settings, Embedder(context.obj.model), drop=drop)
+    if json:
+        print_json(asdict(done or Reembedded(0, 0, 0)))
+    else:
+        typer.echo(done or "there is nothing to do: no gallery, or one of this network")
 
 
 @app.command()

@@ -282,6 +282,28 @@ def roll_back():
     return f"dpkg ends with 1, {old}; the same process runs on, doctor: 0; {recognised()}"
 
 
+def another_network():
+    before, old = pid(), version()
+    told = sh("dpkg -i /guest/other.deb", code=1)
+    missing = re.search(r"no faces are kept of ([^:]*)", told)[1]
+    assert version() == old
+    assert pid() == before
+    return f"dpkg ends with 1, {old}; no faces are kept of {missing}; the same process runs on, {recognised()}"
+
+
+def keep_faces():
+    """As a member of the group, while the old version runs: the same photos once more."""
+    SETTINGS.write_text(SETTINGS.read_text().replace("[gallery]", "[gallery]\nkeep_faces = true"))
+    sh("systemctl reload edgeface", code=0)
+    for name, photo in (("Barack", "portrait"), ("Joe", "other")):
+        sh(f"edgeface enroll {name} --image /guest/{photo}.jpg", user="anna", code=0)
+    sh("dpkg -i /guest/other.deb", code=0)
+    told = recognised()
+    assert {"Barack", "Joe"} <= set(people().split())
+    taken = re.search(r"now of the model.*: (\d.*)", sh("journalctl -u edgeface --no-pager"))[1]
+    return f"{version()}; {taken}; {told}"
+
+
 def reboot():
     sh("systemctl enable -q edgeface", code=0)
     return "powered off"
@@ -303,7 +325,7 @@ def remove():
 
 
 def again():
-    sh("dpkg -i /guest/next.deb", code=0)
+    sh("dpkg -i /guest/other.deb", code=0)
     assert "Barack" in people()
     sh("systemctl start edgeface", code=0)
     return f"people list has Barack; {recognised()}"
@@ -331,6 +353,8 @@ FIRST = {
     "wrong settings": (wrong, "failed, status 2, not tried again"),
     "upgrade": (upgrade, "the new version, gallery and settings kept"),
     "upgrade to a version with a damaged network": (roll_back, "refused, the old version runs on"),
+    "upgrade to a version with another network": (another_network, "refused while no faces are kept, the old version runs on"),
+    "the same with `keep_faces`": (keep_faces, "the new version, everybody is known"),
     "`systemctl enable`, reboot": (reboot, "powered off"),
 }
 SECOND = {

@@ -1,0 +1,73 @@
+"""A gallery of another model -> the same people for this one: templates are made anew of the faces that were kept."""
+
+import logging
+from collections.abc import Callable
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+
+from edgeface.database import Database, TemplateRecord, model_of
+from edgeface.embedding import Embedder
+from edgeface.errors import GalleryError
+from edgeface.imaging import decode_image
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Reembedded:
+    """How many people were taken over with how many templates; templates whose faces were not kept; who was lost with them."""
+
+    people: int
+    templates: int
+    lost: int
+    dropped: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        told = f"{self.templates} templates of {self.people} people made anew of their faces"
+        if self.lost:
+            told += f", {self.lost} went, whose faces were not kept"
+        return told + (f"; to be enrolled again: {', '.join(self.dropped)}" if self.dropped else "")
+
+
+def reembed(
+    path: Path, key_file: Path, embedder: Embedder, *, drop: bool = False, alive: Callable[[], None] = lambda: None
+) -> Reembedded | None:
+    """Make the gallery in the file ``path`` one of the embedder's model; ``None`` if it is, or if there is no gallery.
+
+    All of it or nothing. Names, ids and faces stay; templates come from kept faces alone, so that what people confirmed or
+    rejected goes, and so do events, which only the other model could read. ``alive`` is called at every face.
+
+    Raises:
+        GalleryError: no face is kept of somebody who is not to be forgotten (``drop``), or the gallery cannot be written.
+    """
+    digest = embedder.card.digest
+    before = model_of(path)
+    if before in (None, digest):
+        return None
+    with closing(Database(path, str(before), key_file)) as database, database.errors():
+        with database.transaction():
+            rows = {row.row: row for row in database.templates("template")}
+            negatives, names = database.templates("negative"), {i: record.name for i, record in database.people().items()}
+            made = []
+            for number, owner, png in database.faces():
+                vector = embedder.template(decode_image(png, f"{path}: a kept face")).vector
+                made.append((owner, TemplateRecord(vector.astype("<f4").tobytes(), rows[number].record.quality), png))
+                alive()
+            missing = {row.owner for row in rows.values()} - {owner for owner, *_ in made}
+            dropped = sorted(names[person_id] for person_id in missing)
+            if missing and not drop:
+                raise GalleryError(
+                    f"{path}: is of the model {before[:19]}…, not of {digest[:19]}…, and no faces are kept of "
+                    f"{', '.join(dropped)}: enrol them anew, with gallery.keep_faces, while the other version runs, or go on "
+                    "without them by edgeface gallery reembed --drop"
+                )
+            database.adopt(digest)
+            for person_id in missing:
+                database.execute("DELETE FROM people WHERE id = ?", (person_id,))
+            for owner, record, png in made:
+                database.keep_face(database.add_template(owner, "template", "", record), owner, png)
+        database.wipe_log()
+    done = Reembedded(len({owner for owner, *_ in made}), len(made), len(rows) + len(negatives) - len(made), tuple(dropped))
+    log.warning("%s: now of the model %s…: %s", path, digest[:19], done)
+    return done
