@@ -404,7 +404,7 @@ def test_a_device_that_is_not_there_is_lost():
     camera = create(settings("v4l2:/dev/video-that-is-not-there"))
     lost = until(camera.frames(), is_lost)[-1].lost
     camera.close()
-    assert "/dev/video-that-is-not-there cannot be opened" in lost
+    assert "/dev/video-that-is-not-there cannot be opened: No such file or directory" in lost
 
 
 @pytest.mark.parametrize(

@@ -705,7 +705,7 @@ def test_status_finds_what_is_broken(cli):
     daemon = cli.start("run")
     daemon.hears("camera_lost")
     result = cli("status", code=1)
-    assert one_line(result) == "edgeface: camera front is lost: /dev/absent cannot be opened"
+    assert one_line(result) == "edgeface: camera front is lost: /dev/absent cannot be opened: No such file or directory"
     assert "front: lost" in result.stdout
     assert daemon.stop() == 0
 

@@ -50,6 +50,10 @@ def open_device(settings: config.Camera) -> LiveCamera:
     device = settings.source.partition(":")[2]
 
     def source() -> Capture:
+        try:  # OpenCV does not say why
+            os.close(os.open(device, os.O_RDWR | os.O_NONBLOCK))
+        except (OSError, ValueError) as error:
+            raise CameraError(f"{device} cannot be opened: {getattr(error, 'strerror', None) or error}") from None
         capture = cv2.VideoCapture(device, cv2.CAP_V4L2)
         for name, value in (
             (cv2.CAP_PROP_FRAME_WIDTH, settings.width),

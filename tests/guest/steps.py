@@ -365,8 +365,9 @@ SECOND = {
 }
 
 
-def main():
-    for step, (do, expected) in {"first": FIRST, "second": SECOND}[sys.argv[1]].items():
+def take(steps):
+    """One after the other; the first that fails is the last."""
+    for step, (do, expected) in steps.items():
         print(f"== {step}", flush=True)
         try:
             seen, ok = do(), True
@@ -379,4 +380,5 @@ def main():
             sys.exit(1)
 
 
-main()
+if __name__ == "__main__":
+    take({"first": FIRST, "second": SECOND}[sys.argv[1]])

@@ -1,0 +1,122 @@
+"""What is done to the package in a virtual machine: what a container does not enforce, and cameras of the kernel's own.
+
+Run by its own Python at boot; a line of JSON a step goes to /guest/seen.jsonl.
+"""
+
+import json
+import time
+from pathlib import Path
+
+from steps import DROP_INS, SETTINGS, configured, install, recognised, settings, sh, show, take, until
+
+CARD = """\
+import sys, time
+from edgeface import cameras, config
+camera = cameras.create(config.load(__import__("pathlib").Path("/etc/edgeface/edgeface.toml")).camera)
+for number, moment in enumerate(camera.frames()):
+    if hasattr(moment, "image") and number > 4:
+        print(*moment.image.shape, *moment.image.reshape(-1, 3).mean(0).round().astype(int))
+        break
+camera.close()
+"""
+
+
+def begin():
+    """The package, the broker, somebody enrolled."""
+    install()
+    return settings()
+
+
+def drop_in(text):
+    """These settings of the unit on top of those that are shipped, and a new start."""
+    (DROP_INS / "guest.conf").write_text(f"[Service]\n{text}")
+    sh("systemctl daemon-reload; systemctl restart edgeface", code=0)
+
+
+def camera(source):
+    SETTINGS.write_text(configured("door", "front", 8001).replace("http://127.0.0.1:8001/", source))
+    sh("systemctl restart edgeface", code=0)
+
+
+def status():
+    told = sh("edgeface status --json", user="edgeface").splitlines()
+    return next((json.loads(line) for line in told if line.startswith("{")), {"running": False})
+
+
+def watched(state="ok", frames=10):
+    """How the daemon stands, once its camera does so, and frames have come."""
+
+    def stands():
+        told = status()
+        return told if told["running"] and told["camera_state"] == state and told["frames_seen"] >= frames else None
+
+    return until(stands)
+
+
+def v4l2():
+    sh("modprobe vivid n_devs=1", code=0)
+    until(lambda: Path("/dev/video0").exists())
+    camera("v4l2:/dev/video0")
+    told = watched()
+    return f"camera ok, {told['frames_seen']} frames, {told['fps']} frames/s; DevicePolicy {show('DevicePolicy')}"
+
+
+def closed():
+    """The same, with every device but cameras allowed."""
+    drop_in("DeviceAllow=\nDeviceAllow=char-media rw\n")
+    told = watched("lost", 0)
+    drop_in("")
+    watched()
+    return f"camera lost: {told['camera_reason']}; with it, ok again"
+
+
+def csi():
+    """libcamera's camera over the kernel's, through picamera2, as the service's user and under its unit."""
+    sh("rmmod vivid; modprobe vimc", code=0)
+    until(lambda: Path("/dev/media0").exists())
+    camera("picamera")
+    told = watched()
+    return f"camera ok, {told['frames_seen']} frames, {told['fps']} frames/s"
+
+
+def red():
+    """The kernel's sensor looks at a red card."""
+    sh("systemctl stop edgeface")
+    return sh(f"/opt/edgeface/bin/python3 -c '{CARD}'", user="edgeface", code=0).splitlines()[-1]
+
+
+def small():
+    """A quarter of a gigabyte and half a core, and somebody at the door."""
+    camera("http://127.0.0.1:8001/")
+    drop_in("MemoryMax=256M\nMemorySwapMax=0\nCPUQuota=50%\n")
+    told = recognised()
+    before = watched()["frames_seen"]
+    time.sleep(30)
+    stands = watched(frames=before + 3)
+    peak = int(show("MemoryPeak")) / 1e6
+    assert show("NRestarts") == "0"
+    assert peak < 257 * 2**20 / 1e6
+    drop_in("")
+    return f"{told}; {peak:.0f} MB at most; slowed {stands['slowed']}, {stands['fps_limit']} frames/s; no restart"
+
+
+def enforced():
+    """That this machine does enforce what the step before relies on."""
+    hog = "systemd-run --quiet --wait -p MemoryMax=64M -p MemorySwapMax=0 python3 -c 'bytearray(200_000_000)'"
+    assert sh(f"{hog}; echo $?").endswith(("1", "9"))
+    killed = sh("journalctl -k --no-pager | grep -c 'Memory cgroup out of memory'")
+    return f"a program that takes 200 MB of 64 is killed ({killed} so far)"
+
+
+MACHINE = {
+    "`dpkg -i`; `edgeface enroll --image`": (begin, "installed, enrolled"),
+    "a V4L2 camera (`vivid`), under the unit as it is shipped": (v4l2, "frames come"),
+    "the same without `DeviceAllow=char-video4linux`": (closed, "the camera is refused, and comes back with it"),
+    "`MemoryMax=256M`, `CPUQuota=50%`": (small, "`recognized`, and on; no restart"),
+    "`MemoryMax=64M` on a program that takes more": (enforced, "killed: limits are real here"),
+    "the camera connector (`vimc`, libcamera, picamera2), under the unit as it is shipped": (csi, "frames come"),
+    "a red card before it": (red, "red in the first channel"),
+}
+
+if __name__ == "__main__":
+    take(MACHINE)
