@@ -438,14 +438,17 @@ class FakePicamera2:
 
     faults: ClassVar[deque] = deque()
     """What the next calls of ``start``, ``capture_array`` and ``stop`` raise, or ``None``; with a fault the camera is away."""
-    plugged, lent = True, False
+    plugged, lent, memory = True, False, True
+    is_open = False
 
     def __init__(self):
         if not FakePicamera2.plugged:
             raise RuntimeError("unplugged")
         if FakePicamera2.lent:
             raise RuntimeError("Failed to acquire camera: Device or resource busy")
-        FakePicamera2.lent = True
+        FakePicamera2.lent = self.is_open = True
+        if not FakePicamera2.memory:
+            raise RuntimeError("Could not open any dmaHeap device")
 
     def create_video_configuration(self, main, controls):
         return {"main": main, "controls": controls}
@@ -484,6 +487,7 @@ def picamera(monkeypatch, live):
     monkeypatch.setattr(FakePicamera2, "faults", deque())
     monkeypatch.setattr(FakePicamera2, "plugged", True)
     monkeypatch.setattr(FakePicamera2, "lent", False)
+    monkeypatch.setattr(FakePicamera2, "memory", True)
     module = types.ModuleType("picamera2")
     module.Picamera2 = FakePicamera2
     monkeypatch.setitem(sys.modules, "picamera2", module)
@@ -529,6 +533,14 @@ def test_a_picamera_that_fails_is_lost_and_comes_back(picamera, faults):
     moments = picamera(*faults)
     until(moments, lambda moment: is_lost(moment) and "unplugged" in moment.lost, limit=100)
     FakePicamera2.plugged = True
+    until(moments, is_frame, limit=100)
+
+
+def test_a_picamera_that_had_no_memory_is_given_back_for_the_next_try(picamera):
+    FakePicamera2.memory = False
+    moments = picamera()
+    assert "dmaHeap" in until(moments, is_lost)[-1].lost
+    FakePicamera2.memory = True
     until(moments, is_frame, limit=100)
 
 

@@ -61,13 +61,16 @@ class PicameraSource:
 
 
 def _acquire(kind: Any) -> Any:
-    """A ``Picamera2``; where that fails, without the pipe's end that it would leave open at each new try."""
+    """A ``Picamera2``; where that fails, nothing stays that it has taken: the camera, if only memory lacks, or a pipe."""
     camera = kind.__new__(kind)
     try:
         camera.__init__()
     except Exception:
-        with suppress(AttributeError, OSError):
-            os.close(camera.notifyme_w)
+        with suppress(AttributeError, OSError, RuntimeError):
+            if camera.is_open:
+                camera.close()
+            else:
+                os.close(camera.notifyme_w)
         raise
     return camera
 

@@ -1,6 +1,6 @@
-"""A camera on the guest's own network, MJPEG over HTTP: pictures of a folder in turn, somebody for 4 s, then nobody for 8 s.
+"""A camera on the guest's own network, MJPEG over HTTP: pictures of a folder, somebody for some seconds, then nobody for 8.
 
-Run in the guest, by the system's Python: ``camera.py FOLDER PORT``.
+Run in the guest, by the system's Python: ``camera.py FOLDER PORT SECONDS``.
 """
 
 import sys
@@ -10,7 +10,7 @@ from itertools import count
 from pathlib import Path
 
 FPS = 5
-SOMEBODY, NOBODY = 4 * FPS, 8 * FPS
+NOBODY = 8 * FPS
 
 
 class Camera(BaseHTTPRequestHandler):
@@ -22,7 +22,7 @@ class Camera(BaseHTTPRequestHandler):
         self.send_header("Content-Type", "multipart/x-mixed-replace; boundary=frame")
         self.end_headers()
         for number in count():
-            there = number % (SOMEBODY + NOBODY) < SOMEBODY
+            there = number % (VISIT + NOBODY) < VISIT
             data = faces[number % len(faces)].read_bytes() if there else empty
             self.wfile.write(b"--frame\r\nContent-Type: image/jpeg\r\nContent-Length: %d\r\n\r\n" % len(data) + data + b"\r\n")
             time.sleep(1 / FPS)
@@ -32,5 +32,5 @@ class Camera(BaseHTTPRequestHandler):
 
 
 if __name__ == "__main__":
-    FOLDER = Path(sys.argv[1])
+    FOLDER, VISIT = Path(sys.argv[1]), int(sys.argv[3]) * FPS
     ThreadingHTTPServer(("127.0.0.1", int(sys.argv[2])), Camera).serve_forever()

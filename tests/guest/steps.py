@@ -30,7 +30,7 @@ password_file /etc/mosquitto/passwd
 """
 UNIT = """\
 [Service]
-ExecStart=/usr/bin/python3 /guest/camera.py /guest/pictures {port}
+ExecStart=/usr/bin/python3 /guest/camera.py /guest/pictures {port} {visit}
 [Install]
 WantedBy=multi-user.target
 """
@@ -75,8 +75,8 @@ def event(kind="recognized", device="door", wait=90):
     raise AssertionError(f"no {kind} within {wait} s")
 
 
-def recognised(device="door"):
-    told = event(device=device)
+def recognised(device="door", wait=90):
+    told = event(device=device, wait=wait)
     return f"`recognized` {told['name']}, score {told['score']:.2f}"
 
 
@@ -115,14 +115,14 @@ def verify():
     return f"silent; exposure {exposed}"
 
 
-def settings():
-    """The settings of a user, the broker's password as a credential, and who is who, from photos."""
+def settings(visit=4):
+    """The settings of a user, the broker's password as a credential, and who is who, from photos; visits of some seconds."""
     sh(f"mosquitto_passwd -b -c /etc/mosquitto/passwd sub '{PASSWORD}'")
     sh(f"mosquitto_passwd -b /etc/mosquitto/passwd door '{PASSWORD}'")
     sh("chown mosquitto: /etc/mosquitto/passwd")
     Path("/etc/mosquitto/conf.d/guest.conf").write_text(BROKER)
     for port in (8001, 8002):
-        Path(f"/etc/systemd/system/camera-{port}.service").write_text(UNIT.format(port=port))
+        Path(f"/etc/systemd/system/camera-{port}.service").write_text(UNIT.format(port=port, visit=visit))
     sh("systemctl daemon-reload; systemctl enable -q --now camera-8001 camera-8002", code=0)
     sh("systemctl enable -q mosquitto; systemctl restart mosquitto", code=0)
     SETTINGS.write_text(configured("door", "front", 8001))
