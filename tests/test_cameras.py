@@ -439,6 +439,7 @@ class FakePicamera2:
     faults: ClassVar[deque] = deque()
     """What the next calls of ``start``, ``capture_array`` and ``stop`` raise, or ``None``; with a fault the camera is away."""
     plugged, lent, memory = True, False, True
+    camera_controls: ClassVar[dict] = {"FrameDurationLimits": (100, 83333, 33333)}
     is_open = False
 
     def __init__(self):
@@ -451,6 +452,8 @@ class FakePicamera2:
             raise RuntimeError("Could not open any dmaHeap device")
 
     def create_video_configuration(self, main, controls):
+        if "FrameRate" in controls and "FrameDurationLimits" not in self.camera_controls:
+            raise RuntimeError("Control FrameDurationLimits is not advertised by libcamera")
         return {"main": main, "controls": controls}
 
     def configure(self, configuration):
@@ -509,6 +512,11 @@ def test_the_picamera_gives_rgb_of_the_wanted_size(picamera):
     frame = until(picamera(), is_frame)[-1]
     assert frame.image.shape == (64, 80, 3)
     assert tuple(frame.image[0, 0]) == (120, 135, 20)
+
+
+def test_a_picamera_whose_rate_cannot_be_set_gives_frames_at_its_own(picamera, monkeypatch):
+    monkeypatch.setattr(FakePicamera2, "camera_controls", {})
+    until(picamera(), is_frame)
 
 
 def test_the_table_leads_to_the_picamera(picamera):

@@ -32,8 +32,10 @@ class PicameraSource:
         self._camera: Any = None
         try:
             self._camera = _acquire(Picamera2)
+            paced = "FrameDurationLimits" in self._camera.camera_controls  # not every camera of libcamera can be told its rate
             wanted = self._camera.create_video_configuration(
-                main={"format": FORMAT, "size": (settings.width, settings.height)}, controls={"FrameRate": settings.fps}
+                main={"format": FORMAT, "size": (settings.width, settings.height)},
+                controls={"FrameRate": settings.fps} if paced else {},
             )
             self._camera.configure(wanted)
             given = self._camera.camera_configuration()["main"]["format"]

@@ -9,8 +9,8 @@ import cv2
 import numpy as np
 import psutil
 
-WARM_UP = 120.0
-"""Seconds of growth that libraries' caches and a first visit may cause; the slope is of what comes after."""
+WARM_UP = 900.0
+"""Seconds, or a quarter of the soak, in which caches fill: SQLite's, the allocator's; the slope is of what comes after."""
 GRAIN = 0.5
 """Megabytes by which two readings of the same memory may differ: an allocator gives and takes whole blocks."""
 UNDERWAY = 1.2
