@@ -10,7 +10,7 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
 CACHE = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "edgeface-guest"
-PACKAGES = "systemd,systemd-sysv,dbus,python3,mosquitto,mosquitto-clients,procps,ca-certificates,libstdc++6"
+PACKAGES = "systemd,systemd-sysv,dbus,python3,python3-venv,mosquitto,mosquitto-clients,procps,ca-certificates,libstdc++6"
 UNIT = """\
 [Unit]
 Description=what is tried in this guest

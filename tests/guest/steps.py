@@ -20,6 +20,8 @@ SEEN = GUEST / "seen.jsonl"
 GALLERY = Path("/var/lib/edgeface/gallery.db")
 SETTINGS = Path("/etc/edgeface/edgeface.toml")
 DROP_INS = Path("/etc/systemd/system/edgeface.service.d")
+EXAMPLES = ("/usr/share/doc/edgeface/examples/systemd", "/guest/clone/systemd")
+INSTALLER = "PIP_NO_INDEX=1 PIP_FIND_LINKS=/guest/wheels sh /guest/clone/deploy/install.sh"
 PASSWORD = "open sesame"
 PATIENCE = 120.0
 ME = pwd.getpwnam
@@ -88,8 +90,8 @@ def files(*places):
     return [str(path) for place in places for path in [Path(place)] if path.exists() or path.is_symlink()]
 
 
-def install():
-    sh("dpkg -i /guest/edgeface.deb", code=0)
+def install(command="dpkg -i /guest/edgeface.deb"):
+    sh(command, code=0)
     user = ME("edgeface")
     groups = sh("id -nG edgeface").split()
     assert {"edgeface", "video", "render"} <= set(groups), groups
@@ -129,7 +131,8 @@ def settings(visit=4):
     Path("/etc/edgeface/mqtt-password").write_text(PASSWORD + "\n")
     Path("/etc/edgeface/mqtt-password").chmod(0o600)
     DROP_INS.mkdir()
-    shutil.copy("/usr/share/doc/edgeface/examples/systemd/mqtt-password.conf", DROP_INS)
+    (example,) = (path for place in EXAMPLES for path in Path(place).glob("mqtt-password.conf"))
+    shutil.copy(example, DROP_INS)
     sh("systemctl daemon-reload")
     return sh("edgeface enroll Barack --image /guest/portrait.jpg", user="edgeface", code=0).splitlines()[0]
 
@@ -339,6 +342,31 @@ def purge():
     return f"nothing is called edgeface but the user{': ' + left if left else ''}"
 
 
+def from_clone():
+    return install(INSTALLER)
+
+
+def from_clone_again():
+    before, kept = pid(), SETTINGS.read_text()
+    sh(INSTALLER, code=0)
+    assert SETTINGS.read_text() == kept
+    assert "Barack" in people()
+    assert pid() not in (0, before)
+    return f"settings and people kept; restarted, {recognised()}"
+
+
+def uninstall():
+    sh(f"{INSTALLER} --uninstall", code=0)
+    gone = files("/opt/edgeface", "/usr/local/bin/edgeface", "/etc/systemd/system/edgeface.service")
+    assert not gone, gone
+    assert not sh("pgrep -u edgeface")
+    left = files(GALLERY, SETTINGS)
+    assert len(left) == 2
+    sh(f"{INSTALLER} --uninstall --purge", code=0)
+    assert not files(GALLERY.parent, SETTINGS.parent)
+    return f"stopped; left: {', '.join(left)}; with --purge nothing"
+
+
 FIRST = {
     "`dpkg -i`, with no network": (install, "user, modes; nothing started; modules from apt are found"),
     "`systemd-analyze verify`, `security`": (verify, "silent; at most 2.0"),
@@ -365,6 +393,17 @@ SECOND = {
 }
 
 
+CLONE = {
+    "`sh deploy/install.sh`, in a clone": (from_clone, "user, modes; nothing started; modules from apt are found"),
+    "`systemd-analyze verify`, `security`": (verify, "silent; at most 2.0"),
+    "settings, password as a credential, `edgeface enroll --image`": (settings, "enrolled"),
+    "`systemctl start edgeface`, `mosquitto_sub`": (start, "active, `recognized`"),
+    "`kill -9`": (kill, "restarted, `recognized`"),
+    "`sh deploy/install.sh`, once more": (from_clone_again, "settings and people kept, restarted"),
+    "`--uninstall`, then `--purge`": (uninstall, "program gone, gallery and settings left; then nothing"),
+}
+
+
 def take(steps):
     """One after the other; the first that fails is the last."""
     for step, (do, expected) in steps.items():
@@ -381,4 +420,4 @@ def take(steps):
 
 
 if __name__ == "__main__":
-    take({"first": FIRST, "second": SECOND}[sys.argv[1]])
+    take({"first": FIRST, "second": SECOND, "clone": CLONE}[sys.argv[1]])
