@@ -130,7 +130,7 @@ def settings(visit=4):
     SETTINGS.write_text(configured("door", "front", 8001))
     Path("/etc/edgeface/mqtt-password").write_text(PASSWORD + "\n")
     Path("/etc/edgeface/mqtt-password").chmod(0o600)
-    DROP_INS.mkdir()
+    DROP_INS.mkdir(exist_ok=True)
     (example,) = (path for place in EXAMPLES for path in Path(place).glob("mqtt-password.conf"))
     shutil.copy(example, DROP_INS)
     sh("systemctl daemon-reload")

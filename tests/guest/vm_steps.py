@@ -35,7 +35,9 @@ def drop_in(text):
 
 
 def camera(source):
-    SETTINGS.write_text(configured("door", "front", 8001).replace("http://127.0.0.1:8001/", source))
+    # A frame may take ten seconds here.
+    told = configured("door", "front", 8001).replace("http://127.0.0.1:8001/", source)
+    SETTINGS.write_text(f"{told}max_event_age = 100\n")
     sh("systemctl restart edgeface", code=0)
 
 
