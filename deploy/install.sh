@@ -52,7 +52,10 @@ fi
 
 if [ -n "$uninstall" ]; then
     echo "Removing edgeface${purge:+, its settings and its gallery}"
-    [ -z "$running" ] || run systemctl stop edgeface.service 'edgeface@*.service'
+    # What is not there any more cannot be stopped.
+    if [ -n "$running" ] && [ -e "$units/edgeface.service" ]; then
+        run systemctl stop edgeface.service 'edgeface@*.service'
+    fi
     run find "$units" -type l '(' -name edgeface.service -o -name 'edgeface@*.service' ')' -delete
     run rm -rf "$home" /usr/local/bin/edgeface
     for unit in edgeface.service edgeface@.service; do
