@@ -79,7 +79,13 @@ def daemon(config: Config, model: Path = SHIPPED, camera: Camera | None = None, 
     embedder = Embedder(model)
     card = embedder.card
     systemd = Systemd()
-    changes.reembed(Audit(config.audit_path), config, embedder, alive=lambda: systemd.notify(EXTEND_TIMEOUT_USEC=PATIENCE_US))
+    changes.reembed(
+        Audit(config.audit_path),
+        config,
+        embedder,
+        names=False,
+        alive=lambda: systemd.notify(EXTEND_TIMEOUT_USEC=PATIENCE_US),
+    )
     people = _settled(config, gallery(config, card))
     eyes = pipeline(config, embedder, people)
     camera = camera or cameras.create(config.camera)

@@ -49,10 +49,16 @@ def enroll_views(
 
 
 def reembed(
-    audit: Audit, settings: config.Config, embedder: Embedder, *, drop: bool = False, alive: Callable[[], None] = lambda: None
+    audit: Audit,
+    settings: config.Config,
+    embedder: Embedder,
+    *,
+    drop: bool = False,
+    names: bool = True,
+    alive: Callable[[], None] = lambda: None,
 ) -> Reembedded | None:
     """As ``reembed.reembed``, for the gallery of these settings."""
-    done = another_model(settings.gallery_path, settings.key_path, embedder, drop=drop, alive=alive)
+    done = another_model(settings.gallery_path, settings.key_path, embedder, drop=drop, names=names, alive=alive)
     if done:
         audit.note("reembed", people=done.people, templates=done.templates, dropped=len(done.dropped))
     return done

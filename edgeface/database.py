@@ -5,7 +5,7 @@ import math
 import shutil
 import sqlite3
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple
@@ -239,12 +239,10 @@ class Database:
         sealed = self.vault.seal(record, "person", person_id)
         return self.execute("UPDATE people SET sealed = ? WHERE id = ?", (sealed, person_id)).rowcount == 1
 
-    def add_template(self, person_id: str, kind: str, source: str, record: TemplateRecord) -> int:
+    def add_template(self, person_id: str, kind: str, source: str, record: TemplateRecord) -> None:
         """Insert what a person looks like (``kind`` "template") or does not ("negative"); ``source`` is an event or empty."""
         sealed = self.vault.seal(record, kind, person_id, source)
-        added = self.execute("INSERT INTO templates VALUES (NULL, ?, ?, ?, ?)", (person_id, kind, source, sealed))
-        assert added.lastrowid
-        return added.lastrowid
+        self.execute("INSERT INTO templates VALUES (NULL, ?, ?, ?, ?)", (person_id, kind, source, sealed))
 
     def people(self) -> dict[str, PersonRecord]:
         """Everybody, by id."""
@@ -266,30 +264,41 @@ class Database:
         sealed = self.vault.seal(_Face(png), "face", person_id, str(row))
         self.execute("INSERT OR REPLACE INTO faces VALUES (?, ?)", (row, sealed))
 
-    def faces(self) -> Iterator[tuple[int, str, bytes]]:
-        """The template, the person and the PNG of every kept face."""
-        query = "SELECT id, person_id FROM templates WHERE id IN (SELECT template FROM faces) ORDER BY id"
-        for row, owner in self.execute(query).fetchall() if self.has_table("faces") else []:
-            (sealed,) = self.execute("SELECT sealed FROM faces WHERE template = ?", (row,)).fetchone()
-            yield row, owner, self.vault.unseal(sealed, _Face, "face", owner, str(row)).png
+    def faces(self) -> Iterator[tuple[TemplateRow, bytes]]:
+        """Every template whose face is kept, with its PNG; one face at a time is in memory."""
+        there = self.templates("template") if self.has_table("faces") else []
+        for row in there:
+            found = self.execute("SELECT sealed FROM faces WHERE template = ?", (row.row,)).fetchone()
+            if found:
+                yield row, self.vault.unseal(found[0], _Face, "face", row.owner, str(row.row)).png
 
     def has_table(self, name: str) -> bool:
         """Whether there is a table that is made only when it is needed."""
         return bool(self.execute("SELECT count(*) FROM sqlite_master WHERE name = ?", (name,)).fetchone()[0])
 
-    def adopt(self, model: str) -> None:
-        """Belong to another model from now on, with the same people, and nothing that the one before made of them.
+    def adopt(self, model: str, remade: Mapping[int, TemplateRecord]) -> None:
+        """Belong to another model from now on: the same people, with what is ``remade`` of their templates, by row, and faces.
 
-        Within a transaction of the caller; if that fails, this object is of no use any more.
+        Nothing else that the model before made stays. Within a transaction of the caller; if that fails, this object is of no
+        use any more.
         """
-        people = self.people()
-        for table in ("templates", "events", "revisions"):
+        before, people, kept = self.vault, self.people(), self.templates("template")
+        self._model, self.vault = model, Vault(self._key(create=False), model)
+        for table in ("events", "revisions"):
             if self.has_table(table):
                 self.execute(f"DELETE FROM {table}")
-        self._model, self.vault = model, Vault(self._key(create=False), model)
+        self.execute("DELETE FROM templates WHERE kind != 'template'")
         self.execute("UPDATE meta SET model = ?, proof = ?", (model, self.vault.seal(_Proof(), "proof")))
         for person_id, record in people.items():
             self.change_person(person_id, record)
+        for row in kept:
+            if row.row not in remade:
+                self.execute("DELETE FROM templates WHERE id = ?", (row.row,))
+                continue
+            sealed = self.vault.seal(remade[row.row], "template", row.owner, "")
+            self.execute("UPDATE templates SET source = '', sealed = ? WHERE id = ?", (sealed, row.row))
+            (face,) = self.execute("SELECT sealed FROM faces WHERE template = ?", (row.row,)).fetchone()
+            self.keep_face(row.row, row.owner, before.unseal(face, _Face, "face", row.owner, str(row.row)).png)
 
     def wipe_log(self) -> bool:
         """Empty the write-ahead log, where old pages linger; false if a reader is in the way."""

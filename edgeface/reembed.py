@@ -31,12 +31,19 @@ class Reembedded:
 
 
 def reembed(
-    path: Path, key_file: Path, embedder: Embedder, *, drop: bool = False, alive: Callable[[], None] = lambda: None
+    path: Path,
+    key_file: Path,
+    embedder: Embedder,
+    *,
+    drop: bool = False,
+    names: bool = True,
+    alive: Callable[[], None] = lambda: None,
 ) -> Reembedded | None:
     """Make the gallery in the file ``path`` one of the embedder's model; ``None`` if it is, or if there is no gallery.
 
     All of it or nothing. Names, ids and faces stay; templates come from kept faces alone, so that what people confirmed or
-    rejected goes, and so do events, which only the other model could read. ``alive`` is called at every face.
+    rejected goes, and so do events, which only the other model could read. ``alive`` is called at every face;
+    without ``names`` an error tells how many people would be lost, and not who.
 
     Raises:
         GalleryError: no face is kept of somebody who is not to be forgotten (``drop``), or the gallery cannot be written.
@@ -47,27 +54,27 @@ def reembed(
         return None
     with closing(Database(path, str(before), key_file)) as database, database.errors():
         with database.transaction():
-            rows = {row.row: row for row in database.templates("template")}
-            negatives, names = database.templates("negative"), {i: record.name for i, record in database.people().items()}
-            made = []
-            for number, owner, png in database.faces():
+            there = database.templates("template")
+            lost = len(there) + len(database.templates("negative"))
+            remade = {}
+            for row, png in database.faces():
                 vector = embedder.template(decode_image(png, f"{path}: a kept face")).vector
-                made.append((owner, TemplateRecord(vector.astype("<f4").tobytes(), rows[number].record.quality), png))
+                remade[row.row] = TemplateRecord(vector.astype("<f4").tobytes(), row.record.quality)
                 alive()
-            missing = {row.owner for row in rows.values()} - {owner for owner, *_ in made}
-            dropped = sorted(names[person_id] for person_id in missing)
+            taken = {row.owner for row in there if row.row in remade}
+            missing, people = {row.owner for row in there} - taken, database.people()
+            dropped = sorted(people[person_id].name for person_id in missing)
             if missing and not drop:
+                who = ", ".join(dropped) if names else f"{len(dropped)} people, whom edgeface doctor names"
                 raise GalleryError(
                     f"{path}: is of the model {before[:19]}…, not of {digest[:19]}…, and no faces are kept of "
-                    f"{', '.join(dropped)}: enrol them anew, with gallery.keep_faces, while the other version runs, or go on "
+                    f"{who}: enrol them anew, with gallery.keep_faces, while the other version runs, or go on "
                     "without them by edgeface gallery reembed --drop"
                 )
-            database.adopt(digest)
+            database.adopt(digest, remade)
             for person_id in missing:
                 database.execute("DELETE FROM people WHERE id = ?", (person_id,))
-            for owner, record, png in made:
-                database.keep_face(database.add_template(owner, "template", "", record), owner, png)
         database.wipe_log()
-    done = Reembedded(len({owner for owner, *_ in made}), len(made), len(rows) + len(negatives) - len(made), tuple(dropped))
-    log.warning("%s: now of the model %s…: %s", path, digest[:19], done)
+    done = Reembedded(len(taken), len(remade), lost - len(remade), tuple(dropped))
+    log.warning("%s: %d templates made anew for the model %s…, %d are gone", path, done.templates, digest[:19], done.lost)
     return done
