@@ -24,9 +24,9 @@ class Reembedded:
     dropped: tuple[str, ...] = ()
 
     def __str__(self) -> str:
-        told = f"{self.templates} templates of {self.people} people made anew of their faces"
+        told = f"people taken over: {self.people}, with templates made anew of their faces: {self.templates}"
         if self.lost:
-            told += f", {self.lost} went, whose faces were not kept"
+            told += f"; gone, for want of a face: {self.lost}"
         return told + (f"; to be enrolled again: {', '.join(self.dropped)}" if self.dropped else "")
 
 
@@ -65,7 +65,7 @@ def reembed(
             missing, people = {row.owner for row in there} - taken, database.people()
             dropped = sorted(people[person_id].name for person_id in missing)
             if missing and not drop:
-                who = ", ".join(dropped) if names else f"{len(dropped)} people, whom edgeface doctor names"
+                who = ", ".join(dropped) if names else f"{len(dropped)} of its people, whom edgeface doctor names"
                 raise GalleryError(
                     f"{path}: is of the model {before[:19]}…, not of {digest[:19]}…, and no faces are kept of "
                     f"{who}: enrol them anew, with gallery.keep_faces, while the other version runs, or go on "
