@@ -60,7 +60,7 @@ def test_displaced_chips_say_where_their_landmarks_are():
                 brightest = near[near[:, 1].argmax()]
                 assert brightest[1] > 100
                 # Of a mirrored face the left eye is the right one.
-                seen = round(5 * brightest[0] / max(int(brightest[1]), 1) * 255 / 250)
+                seen = round(5 * int(brightest[0]) / max(int(brightest[1]), 1) * 255 / 250)
                 assert seen in (number + 1, landmarks.MIRRORED[number] + 1)
 
 
