@@ -14,6 +14,7 @@ import os
 import pwd
 import socket
 import struct
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from hashlib import blake2s
 from pathlib import Path
@@ -99,7 +100,9 @@ class ControlServer:
             runner.run(self._answer_all())
 
     async def _answer_all(self) -> None:
-        server = await asyncio.start_unix_server(self._answer, sock=self._socket, limit=MAX_LINE)
+        # From 3.13 on asyncio removes the socket by the name that it was bound to, which may be no more: close does it.
+        kept: dict[str, Any] = {"cleanup_socket": False} if sys.version_info >= (3, 13) else {}
+        server = await asyncio.start_unix_server(self._answer, sock=self._socket, limit=MAX_LINE, **kept)
         await self._ended.wait()
         server.close()
 
