@@ -78,14 +78,7 @@ def daemon(config: Config, model: Path = SHIPPED, camera: Camera | None = None, 
     """
     embedder = Embedder(model)
     card = embedder.card
-    systemd = Systemd()
-    changes.reembed(
-        Audit(config.audit_path),
-        config,
-        embedder,
-        names=False,
-        alive=lambda: systemd.notify(EXTEND_TIMEOUT_USEC=PATIENCE_US),
-    )
+    changes.take_over(Audit(config.audit_path), config, model, names=False, alive=_starting)
     people = _settled(config, gallery(config, card))
     eyes = pipeline(config, embedder, people)
     camera = camera or cameras.create(config.camera)
@@ -191,6 +184,11 @@ def _hand_over(old: Daemon, new: Daemon) -> None:
         new.publisher.open(new.pipeline.templates.people)
     if new.gallery is not old.gallery:
         old.gallery.close()
+
+
+def _starting() -> None:
+    """Have systemd wait on: each template that is made anew takes its time."""
+    Systemd().notify(EXTEND_TIMEOUT_USEC=PATIENCE_US)
 
 
 def _settled(config: Config, people: Gallery) -> Gallery:

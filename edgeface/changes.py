@@ -1,17 +1,16 @@
 """The changes to the gallery that can be asked for by commands, MQTT and the page, each with its line in the audit log."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
 
-from edgeface import config, feedback
+from edgeface import config, feedback, reembed
 from edgeface.audit import Audit, Scalar
-from edgeface.embedding import Embedder
 from edgeface.enrolment import Enrolment, Report, View
 from edgeface.errors import EdgefaceError
 from edgeface.feedback import Outcome
 from edgeface.gallery import Gallery
 from edgeface.modelcard import ModelCard
 from edgeface.reembed import Reembedded
-from edgeface.reembed import reembed as another_model
 from edgeface.types import Image, Person
 
 By = Mapping[str, Scalar] | None
@@ -48,17 +47,17 @@ def enroll_views(
     return Report(person, [view.label for view in views], views=list(views))
 
 
-def reembed(
+def take_over(
     audit: Audit,
     settings: config.Config,
-    embedder: Embedder,
+    model: Path,
     *,
     drop: bool = False,
     names: bool = True,
     alive: Callable[[], None] = lambda: None,
 ) -> Reembedded | None:
     """As ``reembed.reembed``, for the gallery of these settings."""
-    done = another_model(settings.gallery_path, settings.key_path, embedder, drop=drop, names=names, alive=alive)
+    done = reembed.reembed(settings.gallery_path, settings.key_path, model, drop=drop, names=names, alive=alive)
     if done:
         audit.note("reembed", people=done.people, templates=done.templates, dropped=len(done.dropped))
     return done

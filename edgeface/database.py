@@ -268,9 +268,13 @@ class Database:
         """Every template whose face is kept, with its PNG; one face at a time is in memory."""
         there = self.templates("template") if self.has_table("faces") else []
         for row in there:
-            found = self.execute("SELECT sealed FROM faces WHERE template = ?", (row.row,)).fetchone()
-            if found:
-                yield row, self.vault.unseal(found[0], _Face, "face", row.owner, str(row.row)).png
+            png = self._face(row, self.vault)
+            if png is not None:
+                yield row, png
+
+    def _face(self, row: TemplateRow, vault: Vault) -> bytes | None:
+        found = self.execute("SELECT sealed FROM faces WHERE template = ?", (row.row,)).fetchone()
+        return vault.unseal(found[0], _Face, "face", row.owner, str(row.row)).png if found else None
 
     def has_table(self, name: str) -> bool:
         """Whether there is a table that is made only when it is needed."""
@@ -292,13 +296,13 @@ class Database:
         for person_id, record in people.items():
             self.change_person(person_id, record)
         for row in kept:
-            if row.row not in remade:
+            png = self._face(row, before) if row.row in remade else None
+            if png is None:
                 self.execute("DELETE FROM templates WHERE id = ?", (row.row,))
-                continue
-            sealed = self.vault.seal(remade[row.row], "template", row.owner, "")
-            self.execute("UPDATE templates SET source = '', sealed = ? WHERE id = ?", (sealed, row.row))
-            (face,) = self.execute("SELECT sealed FROM faces WHERE template = ?", (row.row,)).fetchone()
-            self.keep_face(row.row, row.owner, before.unseal(face, _Face, "face", row.owner, str(row.row)).png)
+            else:
+                sealed = self.vault.seal(remade[row.row], "template", row.owner, "")
+                self.execute("UPDATE templates SET source = '', sealed = ? WHERE id = ?", (sealed, row.row))
+                self.keep_face(row.row, row.owner, png)
 
     def wipe_log(self) -> bool:
         """Empty the write-ahead log, where old pages linger; false if a reader is in the way."""
@@ -370,6 +374,6 @@ def model_of(path: Path) -> str | None:
     """The digest of the model that a gallery's file belongs to; nothing if there is none, or it cannot tell."""
     with suppress(OSError, ValueError, sqlite3.Error):
         if path.exists():
-            with closing(connect(path)) as connection:
+            with closing(connect_to_read(path)) as connection:
                 return str(connection.execute("SELECT model FROM meta").fetchone()[0])
     return None

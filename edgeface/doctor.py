@@ -118,7 +118,7 @@ def _gallery(subject: _Subject) -> str:
         except (OSError, ValueError, sqlite3.Error) as error:
             raise GalleryError(f"{place}: not a gallery, or damaged ({getattr(error, 'strerror', None) or error})") from None
         try:
-            taken = reembed(copied, settings.key_path, Embedder(subject.model))
+            taken = reembed(copied, settings.key_path, subject.model)
             with closing(Gallery(copied, card.digest, card.identity, settings.key_path)) as gallery:
                 templates, faces = gallery.templates(), gallery.faces()
         except GalleryError as error:

@@ -10,6 +10,7 @@ from edgeface.database import Database, TemplateRecord, model_of
 from edgeface.embedding import Embedder
 from edgeface.errors import GalleryError
 from edgeface.imaging import decode_image
+from edgeface.modelcard import load_card
 
 log = logging.getLogger(__name__)
 
@@ -33,13 +34,13 @@ class Reembedded:
 def reembed(
     path: Path,
     key_file: Path,
-    embedder: Embedder,
+    model: Path,
     *,
     drop: bool = False,
     names: bool = True,
     alive: Callable[[], None] = lambda: None,
 ) -> Reembedded | None:
-    """Make the gallery in the file ``path`` one of the embedder's model; ``None`` if it is, or if there is no gallery.
+    """Make the gallery in the file ``path`` one of the folder ``model``; ``None`` if it is, or if there is no gallery.
 
     All of it or nothing. Names, ids and faces stay; templates come from kept faces alone, so that what people confirmed or
     rejected goes, and so do events, which only the other model could read. ``alive`` is called at every face;
@@ -48,11 +49,11 @@ def reembed(
     Raises:
         GalleryError: no face is kept of somebody who is not to be forgotten (``drop``), or the gallery cannot be written.
     """
-    digest = embedder.card.digest
-    before = model_of(path)
-    if before in (None, digest):
+    digest, before = load_card(model).digest, model_of(path)
+    if before is None or before == digest:
         return None
-    with closing(Database(path, str(before), key_file)) as database, database.errors():
+    embedder = Embedder(model)
+    with closing(Database(path, before, key_file)) as database, database.errors():
         with database.transaction():
             there = database.templates("template")
             lost = len(there) + len(database.templates("negative"))

@@ -40,7 +40,7 @@ class House:
             return enrolment.enroll(name, read_images([self.photos / f"{photo}.jpg" for photo in photos])).person
 
     def reembed(self, model, **how):
-        return reembed(self.path, self.settings.key_path, Embedder(model), **how)
+        return reembed(self.path, self.settings.key_path, model, **how)
 
     def rows(self, table):
         with closing(sqlite3.connect(self.path)) as database:

@@ -77,13 +77,12 @@ def reembed(
               edgeface --model run/model gallery reembed
     """
     from edgeface import changes, control
-    from edgeface.embedding import Embedder
     from edgeface.reembed import Reembedded
 
     settings = context.obj.config
     if control.answers(settings):
         raise EdgefaceError("a daemon runs with this gallery, and with its network; stop it first")
-    done = changes.reembed(audit(context), settings, Embedder(context.obj.model), drop=drop)
+    done = changes.take_over(audit(context), settings, context.obj.model, drop=drop)
     if json:
         print_json(asdict(done or Reembedded(0, 0, 0)))
     else:

@@ -265,33 +265,41 @@ def version():
     return sh("dpkg-query -W -f '${Version} ${Status}' edgeface")
 
 
-def upgrade():
+def upgraded(command):
+    """By what another version is installed."""
     before, kept = pid(), SETTINGS.read_text()
-    sh("dpkg -i /guest/next.deb", code=0)
+    sh(command, code=0)
     assert SETTINGS.read_text() == kept
     assert "Barack" in people()
     assert pid() not in (0, before)
-    return f"{version()}; settings and people kept; restarted, {recognised()}"
+    return f"settings and people kept; restarted, {recognised()}"
 
 
-def roll_back():
+def upgrade():
+    told = upgraded("dpkg -i /guest/next.deb")
+    return f"{version()}; {told}"
+
+
+def refused(package):
+    """What dpkg says of a package that must not take over."""
     before, old = pid(), version()
-    told = sh("dpkg -i /guest/broken.deb", code=1)
+    told = sh(f"dpkg -i /guest/{package}.deb", code=1)
     assert "FAIL" in told
     assert version() == old
     assert not sh("dpkg --audit")
     assert pid() == before
     sh("edgeface doctor --only runtime,model,config,gallery", user="edgeface", code=0)
-    return f"dpkg ends with 1, {old}; the same process runs on, doctor: 0; {recognised()}"
+    return told
+
+
+def roll_back():
+    refused("broken")
+    return f"dpkg ends with 1, {version()}; the same process runs on, doctor: 0; {recognised()}"
 
 
 def another_network():
-    before, old = pid(), version()
-    told = sh("dpkg -i /guest/other.deb", code=1)
-    missing = re.search(r"no faces are kept of ([^:]*)", told)[1]
-    assert version() == old
-    assert pid() == before
-    return f"dpkg ends with 1, {old}; no faces are kept of {missing}; the same process runs on, {recognised()}"
+    missing = re.search(r"no faces are kept of ([^:]*)", refused("other"))[1]
+    return f"dpkg ends with 1, {version()}; no faces are kept of {missing}; the same process runs on, {recognised()}"
 
 
 def keep_faces():
@@ -317,14 +325,19 @@ def booted():
     return f"active, {recognised()}"
 
 
-def remove():
-    sh("dpkg -r edgeface", code=0)
-    gone = files("/opt/edgeface", "/usr/bin/edgeface", "/usr/lib/systemd/system/edgeface.service")
+def removed(command, *program):
+    """By what the program goes, and settings and gallery stay."""
+    sh(command, code=0)
+    gone = files("/opt/edgeface", *program)
     assert not gone, gone
     assert not sh("pgrep -u edgeface")
     left = files(GALLERY, SETTINGS)
     assert len(left) == 2
     return f"stopped; left: {', '.join(left)}"
+
+
+def remove():
+    return removed("dpkg -r edgeface", "/usr/bin/edgeface", "/usr/lib/systemd/system/edgeface.service")
 
 
 def again():
@@ -347,24 +360,14 @@ def from_clone():
 
 
 def from_clone_again():
-    before, kept = pid(), SETTINGS.read_text()
-    sh(INSTALLER, code=0)
-    assert SETTINGS.read_text() == kept
-    assert "Barack" in people()
-    assert pid() not in (0, before)
-    return f"settings and people kept; restarted, {recognised()}"
+    return upgraded(INSTALLER)
 
 
 def uninstall():
-    sh(f"{INSTALLER} --uninstall", code=0)
-    gone = files("/opt/edgeface", "/usr/local/bin/edgeface", "/etc/systemd/system/edgeface.service")
-    assert not gone, gone
-    assert not sh("pgrep -u edgeface")
-    left = files(GALLERY, SETTINGS)
-    assert len(left) == 2
+    told = removed(f"{INSTALLER} --uninstall", "/usr/local/bin/edgeface", "/etc/systemd/system/edgeface.service")
     sh(f"{INSTALLER} --uninstall --purge", code=0)
     assert not files(GALLERY.parent, SETTINGS.parent)
-    return f"stopped; left: {', '.join(left)}; with --purge nothing"
+    return f"{told}; with --purge nothing"
 
 
 FIRST = {
