@@ -9,7 +9,7 @@ from typing import Literal
 
 import numpy as np
 from msgspec import Struct
-from ulid import ULID
+from ulid_transform import ulid_at_time
 
 from edgeface import config
 from edgeface.database import Database
@@ -198,7 +198,7 @@ class EventStore:
 
 def _oldest(now: float, hours: float) -> str:
     """Events of before so many hours have smaller ids."""
-    return str(ULID.from_timestamp(max(0.0, now - HOUR * hours)))[:10]  # without its random part
+    return ulid_at_time(max(0.0, now - HOUR * hours))[:10]  # without its random part
 
 
 class EventKeeper:

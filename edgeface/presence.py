@@ -5,7 +5,7 @@ from collections.abc import Sequence, Set
 from dataclasses import dataclass
 from typing import Literal
 
-from ulid import ULID
+from ulid_transform import ulid_at_time
 
 from edgeface import config
 from edgeface.evidence import weight
@@ -204,4 +204,4 @@ class Presence:
 
 def new_event_id(wall: float) -> str:
     """A ULID: unique, and sorted by time."""
-    return str(ULID.from_timestamp(max(0.0, wall)))
+    return ulid_at_time(max(0.0, wall))

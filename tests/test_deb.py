@@ -118,7 +118,7 @@ def test_man_pages_are_formatted_in_silence(package):
 def test_a_wheel_that_is_not_the_locked_one_is_refused(tmp_path):
     """The package's wheels are checked by the hashes of the constraints: uv does so, and is to go on doing so."""
     constraints = tmp_path / "constraints.txt"
-    constraints.write_text(f"python-ulid==4.1.0 --hash=sha256:{'0' * 64}\n")
+    constraints.write_text(f"ulid-transform==2.2.9 --hash=sha256:{'0' * 64}\n")
     command = [
         sys.executable,
         "-m",
@@ -129,7 +129,7 @@ def test_a_wheel_that_is_not_the_locked_one_is_refused(tmp_path):
         tmp_path / "x",
         "--constraints",
         constraints,
-        "python-ulid",
+        "ulid-transform",
     ]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120)
     assert done.returncode != 0
