@@ -9,7 +9,13 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
-GUESTS = {"run": ("systemd-nspawn", "mmdebstrap"), "vm": ("qemu-system-x86_64", "mmdebstrap", "gcc", "make")}
+CONTAINER = ("systemd-nspawn", "mmdebstrap")
+GUESTS = {
+    "run": CONTAINER,
+    "run --clone": CONTAINER,
+    "run --fleet": CONTAINER,
+    "vm": ("qemu-system-x86_64", "mmdebstrap", "gcc", "make"),
+}
 
 
 @pytest.mark.skipif(not os.environ.get("EDGEFACE_GUEST"), reason="EDGEFACE_GUEST=1 boots Debian guests, which takes minutes")
@@ -18,5 +24,6 @@ GUESTS = {"run": ("systemd-nspawn", "mmdebstrap"), "vm": ("qemu-system-x86_64", 
 def test_the_package_lives_on_a_real_systemd(guest):
     if missing := [tool for tool in GUESTS[guest] if not shutil.which(tool)]:
         pytest.skip(f"not installed: {', '.join(missing)}")
-    done = subprocess.run([sys.executable, ROOT / "tests/guest" / guest], capture_output=True, text=True, timeout=3600)
+    script, *words = guest.split()
+    done = subprocess.run([sys.executable, ROOT / "tests/guest" / script, *words], capture_output=True, text=True, timeout=3600)
     assert done.returncode == 0, done.stdout + done.stderr

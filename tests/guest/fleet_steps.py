@@ -1,0 +1,129 @@
+"""What deploy/ansible does to a Debian: broker and device are this guest, reached by ssh as a user who may use sudo.
+
+Run by its own Python at boot; a line of JSON a step goes to /guest/seen.jsonl.
+"""
+
+import json
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+from steps import UNIT, sh, show, take, until
+
+HOME = Path("/home/pi")
+FLEET = HOME / "ansible"
+INVENTORY = """\
+all:
+  vars:
+    ansible_user: pi
+    ansible_host: localhost
+    edgeface_broker: localhost
+    edgeface_deb: /guest/edgeface.deb
+    edgeface_camera: "http://127.0.0.1:8001/"
+  children:
+    brokers: { hosts: { broker: {} } }
+    devices: { hosts: { door: {} } }
+"""
+READER = r"""
+openssl req -new -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -subj /CN=homeassistant \
+  -keyout reader.key -out reader.csr &&
+openssl x509 -req -in reader.csr -CA ca.pem -CAkey ca.key -days 825 -out reader.pem"""
+"""As docs/fleet.md has it."""
+SERVICES = ("mosquitto.service", "edgeface.service")
+
+
+def pi(command):
+    return sh(f"export HOME={HOME} ANSIBLE_NOCOLOR=1; cd && {command}", user="pi", code=0, wait=900)
+
+
+def play(more=""):
+    """What Ansible counts; and the processes of broker and device then."""
+    told = pi(f"cd {FLEET} && ansible-playbook -i inventory.yml site.yml {more}")
+    counted = re.findall(r"^(\w+) +: ok=\d+ +(changed=\d+) .*(failed=\d+)", told, re.MULTILINE)
+    until(lambda: all(show("ActiveState", unit) == "active" for unit in SERVICES))
+    return "; ".join(" ".join(host) for host in counted), [show("MainPID", unit) for unit in SERVICES]
+
+
+def begin():
+    """A user as Raspberry Pi OS has one, with a key for ssh; and somebody before a camera."""
+    sh("useradd -m -s /bin/bash pi; systemctl start ssh", code=0)
+    Path("/etc/sudoers.d/pi").write_text("pi ALL=(ALL) NOPASSWD: ALL\n")
+    pi("mkdir -m 700 .ssh && ssh-keygen -q -t ed25519 -N '' -f .ssh/id_ed25519 && cp .ssh/id_ed25519.pub .ssh/authorized_keys")
+    pi("ssh-keyscan -t ed25519 localhost > .ssh/known_hosts")
+    shutil.copytree("/guest/ansible", FLEET)
+    (FLEET / "inventory.yml").write_text(INVENTORY)
+    sh(f"chown -R pi: {FLEET}", code=0)
+    Path("/etc/systemd/system/camera-8001.service").write_text(UNIT.format(port=8001, visit=4))
+    sh("systemctl daemon-reload; systemctl enable -q --now camera-8001", code=0)
+    counted, _ = play()
+    told = [f"{unit} {sh(f'systemctl is-enabled {unit}', code=0)} and {show('ActiveState', unit)}" for unit in SERVICES]
+    return "; ".join([counted, *told])
+
+
+def again():
+    before = [show("MainPID", unit) for unit in SERVICES]
+    counted, after = play()
+    assert counted.count("changed=0") == len(SERVICES), counted
+    assert after == before
+    return f"{counted}; the same processes"
+
+
+def reader():
+    """The events, to somebody whom the authority has made a certificate as the documentation says."""
+    sh("edgeface enroll Barack --image /guest/portrait.jpg", user="edgeface", code=0)
+    pi(f"cd {FLEET}/authority && {READER}")
+    folder = FLEET / "authority"
+    certificate = f"--cafile {folder}/ca.pem --cert {folder}/reader.pem --key {folder}/reader.key"
+    listen = f"mosquitto_sub -h localhost -p 8883 {certificate} -t edgeface/door/event -W 90"
+    with subprocess.Popen(["sh", "-c", f"exec {listen}"], stdout=subprocess.PIPE, text=True) as subscriber:
+        events = map(json.loads, subscriber.stdout)
+        told = next(event for event in events if event["event_type"] == "recognized")
+        subscriber.kill()
+    return f"`recognized` {told['name']}, score {told['score']:.2f}"
+
+
+def setting():
+    (broker, device), inventory = (show("MainPID", unit) for unit in SERVICES), FLEET / "inventory.yml"
+    inventory.write_text(INVENTORY.replace("door: {}", 'door: { device_camera_name: "porch" }'))
+    counted, after = play()
+    assert after[0] == broker
+    assert after[1] != device
+    return f"{counted}; edgeface restarted, mosquitto not"
+
+
+def mistake():
+    """A setting that there is not: the device's own check refuses it, and the file is as it was."""
+    before, inventory = show("MainPID"), FLEET / "inventory.yml"
+    kept, settings = inventory.read_text(), Path("/etc/edgeface/edgeface.toml")
+    good = settings.read_text()
+    inventory.write_text(kept.replace('"porch"', '"porch", device_more: "[presence]\\nleft_afetr = 2"'))
+    told = sh(
+        f"cd {FLEET} && HOME={HOME} ANSIBLE_NOCOLOR=1 ansible-playbook -i inventory.yml site.yml", user="pi", code=2, wait=900
+    )
+    inventory.write_text(kept)
+    assert settings.read_text() == good
+    assert show("MainPID") == before
+    return re.search(r"unknown setting[^\"\\]*|left_afetr[^\"\\]*", told)[0]
+
+
+def renewal():
+    before = [show("MainPID", unit) for unit in SERVICES]
+    ends = sh("openssl x509 -in /etc/edgeface/mqtt.pem -noout -serial")
+    counted, after = play("-e authority_renew_days=900")
+    assert not set(before) & set(after)
+    assert sh("openssl x509 -in /etc/edgeface/mqtt.pem -noout -serial") != ends
+    return f"{counted}; both have new certificates, and were restarted"
+
+
+FLEET_STEPS = {
+    "`ansible-playbook -i inventory.yml site.yml`, by ssh": (begin, "package, certificates, both services enabled and active"),
+    "once more": (again, "nothing changed, nothing restarted"),
+    "`openssl` as docs/fleet.md has it, `mosquitto_sub` with that certificate": (reader, "`recognized`"),
+    "a camera's name is changed": (setting, "edgeface is restarted, mosquitto is not"),
+    "a setting that there is not": (mistake, "refused, the settings and the process are as they were"),
+    "certificates that do not last": (renewal, "new ones, both services restarted"),
+}
+
+if __name__ == "__main__":
+    take(FLEET_STEPS)
