@@ -7,6 +7,7 @@ import signal
 from pathlib import Path
 
 import pytest
+from commandline import Cli
 from hypothesis import settings
 
 from edgeface.modelcard import SHIPPED, ModelCard, NetworkFile, Sameness, Threshold
@@ -70,3 +71,29 @@ def other_model(tmp_path_factory):
 def pytest_addoption(parser):
     parser.addoption("--screenshots", metavar="DIR", help="where the browser's tests put pictures for the documentation")
     parser.addoption("--outage", type=float, default=0.0, metavar="SECONDS", help="how long a fleet is without its broker")
+
+
+@pytest.fixture
+def cli(tmp_path):
+    made = Cli(tmp_path)
+    yield made
+    for running in made.running:
+        if running.process.poll() is None:
+            running.process.kill()
+            running.process.wait(10)
+
+
+@pytest.fixture
+def obama(cli, demo_photos):
+    """Enrolled; the answer of ``enroll --json``."""
+    photos = [demo_photos / "obama_portrait.jpg", demo_photos / "obama_congress.jpg"]
+    return cli.json("enroll", "Barack Obama", "--image", photos[0], "--image", photos[1])
+
+
+@pytest.fixture
+def scene(tmp_path, demo_photos):
+    """A folder camera that shows the man who is enrolled."""
+    folder = tmp_path / "scene"
+    folder.mkdir()
+    shutil.copy(demo_photos / "obama_portrait.jpg", folder)
+    return {"source": f"folder:{folder}", "name": "front", "hold": 1.0, "fps": 10}

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import cv2
 import numpy as np
 import pytest
-from test_cli import Cli
+from commandline import Cli
 
 from edgeface import bench, detectors, peers
 from edgeface.embedding import Embedder

@@ -6,7 +6,7 @@ import subprocess
 import msgspec
 import pytest
 from broker import OPENSSL, USER, Broker, authority, certificate, eventually, needs_broker, needs_openssl
-from test_cli import Cli
+from commandline import Cli
 from theatre import running, settings
 
 from edgeface import listen, mqtt

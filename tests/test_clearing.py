@@ -1,6 +1,6 @@
 import pytest
 from broker import USER, Broker, broker, eventually, free_port, needs_broker
-from test_cli import Cli
+from commandline import Cli
 from theatre import running, settings
 
 from edgeface import mqtt

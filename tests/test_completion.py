@@ -8,13 +8,11 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from test_cli import cli
 from test_gallery import unit
 
 from edgeface.gallery import Gallery
 from edgeface.modelcard import SHIPPED, load_card
 
-__all__ = ["cli"]
 EDGEFACE = Path(sys.executable).with_name("edgeface")
 NAMES = ("Anna", "Anna B.", "Émile", 'Zoë "Z" $(id) \\')
 

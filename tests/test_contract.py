@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 from broker import Broker, needs_broker
+from commandline import Cli
 from jsonschema import Draft202012Validator
-from test_cli import Cli
 from theatre import EMPTY, enroll, running, settings
 
 from edgeface.commands import VERBS

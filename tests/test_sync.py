@@ -11,7 +11,7 @@ import msgspec
 import numpy as np
 import pytest
 from broker import Broker, authority, broker, certificate, eventually, needs_broker, needs_openssl
-from test_cli import Cli, cli, one_line
+from commandline import Cli, one_line
 from test_replica import unit
 from theatre import running, settings
 
@@ -25,7 +25,7 @@ from edgeface.replica import Replica
 from edgeface.sync import Follower
 from edgeface.types import Gap, Sharing
 
-__all__ = ["broker", "cli"]
+__all__ = ["broker"]
 CARD = load_card(SHIPPED)
 TOPIC = "edgeface/gallery/home"
 DEVICES = ("door", "gate", "yard")

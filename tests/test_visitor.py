@@ -15,8 +15,8 @@ from threading import Thread
 import cv2
 import pytest
 from broker import eventually
+from commandline import ROOT
 from sitters import sitter
-from test_cli import ROOT
 from theatre import EMPTY, Stage
 
 from edgeface import build, control

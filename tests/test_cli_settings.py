@@ -1,0 +1,89 @@
+"""The commands: config, and settings and networks that are wrong."""
+
+import json
+import shutil
+import subprocess
+import sys
+
+import pytest
+
+from edgeface.modelcard import SHIPPED
+
+# Settings
+
+
+def test_the_settings_are_shown_with_their_origin_and_checked(cli):
+    cli.set(device={"id": "door"})
+    rows = {(row["section"], row["name"]): row for row in cli.json("config", "show")["settings"]}
+    assert (rows["device", "id"]["value"], rows["device", "id"]["origin"]) == ("door", str(cli.file))
+    assert rows["camera", "fps"]["origin"] == "default"
+    assert "device.id" in cli("config", "show").stdout
+    assert "valid" in cli("config", "check").stdout
+    (cli.folder / "default.toml").write_text(cli("config", "default").stdout)
+    cli("config", "check", cli.folder / "default.toml")
+
+
+def test_the_environment_names_the_settings(cli):
+    cli.set(device={"id": "gate"})
+    result = subprocess.run(
+        [sys.executable, "-m", "edgeface", "config", "show"],
+        capture_output=True,
+        text=True,
+        env=cli.environment | {"EDGEFACE_CONFIG": str(cli.file)},
+        timeout=60,
+    )
+    assert '"gate"' in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        (b"not toml", "not valid TOML"),
+        (b"\xff\xfe", "not valid TOML"),
+        (b"[device]\nidd = 'door'\n", "unknown setting"),
+        (b"[camera]\nfps = 'fast'\n", "[camera.fps]"),
+        (b"a = " + b"[" * 20_000, "not valid TOML"),
+    ],
+    ids=["text", "bytes", "unknown", "type", "deep"],
+)
+def test_settings_that_are_wrong_are_one_line(cli, text, reason):
+    cli.file.write_bytes(text)
+    for words in (("config", "check"), ("people", "list")):
+        line = cli.refusal(*words, code=2)
+        assert str(cli.file) in line
+        assert reason in line
+
+
+def test_settings_that_cannot_be_read_are_one_line(cli):
+    cli.file.unlink()
+    assert "No such file" in cli.refusal("people", "list", code=2)
+    cli.file.mkdir()
+    assert str(cli.file) in cli.refusal("run", code=2)
+
+
+@pytest.mark.parametrize("path", ["/proc/nowhere/gallery.db", "a\0b", "."])
+def test_a_gallery_that_cannot_be_is_one_line(cli, path):
+    cli.set(gallery={"path": path})
+    cli.refusal("people", "list")
+
+
+# Networks
+
+
+def test_a_network_that_is_missing_or_damaged_is_one_line(cli, tmp_path, demo_photos):
+    assert "absent" in cli.refusal("--model", tmp_path / "absent", "people", "list")
+    model = shutil.copytree(SHIPPED, tmp_path / "model")
+    with (model / "encoder.tflite").open("ab") as file:
+        file.write(b"more")
+    assert "digest" in cli.refusal("--model", model, "identify", demo_photos / "obama_portrait.jpg")
+    assert "digest" in cli.refusal("--model", model, "run")
+
+
+def test_a_gallery_of_another_network_is_one_line(cli, obama, tmp_path):
+    model = shutil.copytree(SHIPPED, tmp_path / "model")
+    card = json.loads((model / "model.json").read_text())
+    card["encoder"]["sha256"] = "0" * 64
+    (model / "model.json").write_text(json.dumps(card))
+    line = cli.refusal("--model", model, "people", "list")
+    assert str(cli.gallery) in line
+    assert "model sha256:" in line
