@@ -10,6 +10,8 @@ from pathlib import Path
 
 import msgspec
 
+from edgeface.files import give_to_owner
+
 log = logging.getLogger(__name__)
 MAX_BYTES = 2**20
 MAX_TEXT = 200
@@ -42,6 +44,8 @@ class Audit:
             with open(os.open(self._path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o600), "r+b", buffering=0) as file:  # noqa: PTH123
                 fcntl.flock(file, fcntl.LOCK_EX)
                 size = os.fstat(file.fileno()).st_size
+                if not size:
+                    give_to_owner(file.fileno(), self._path.parent)
                 if not _is_at(file.fileno(), self._path):
                     continue  # another process has just begun the file anew
                 if size and size + len(line) > MAX_BYTES:

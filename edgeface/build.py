@@ -59,14 +59,15 @@ def pace(config: Config) -> Pace:
     return Pace(config.camera.fps if cameras.is_live(config.camera) else math.inf)
 
 
-def presence(config: Config, card: ModelCard) -> Presence:
-    """What turns the observations of this configuration's camera into events."""
+def presence(config: Config, card: ModelCard, before: Presence | None = None) -> Presence:
+    """What turns the observations of this configuration's camera into events, in the place of another."""
     return Presence(
         config.camera.name,
         config.presence,
         same=card.threshold(SAME_FAR),
         different=card.threshold(DIFFERENT_FAR),
         liveness=config.liveness.mode,
+        before=before,
     )
 
 
@@ -131,6 +132,7 @@ def rebuilt(old: Daemon, before: Config, now: Config) -> Daemon:
         eyes = pipeline(now, embedder, people) if sections & {"gallery", "detector", "matching"} else old.pipeline
         camera = cameras.create(now.camera) if "camera" in sections else old.camera
         topics = {"device", "mqtt", "commands", "homeassistant", "sync"}
+        topics |= {"gallery"} if now.sync.enabled else set()  # the broker tells a new connection alone what it keeps
         publisher = _publisher(now, card) if renamed or sections & topics else old.publisher
         followed = people is old.gallery and publisher is old.publisher
         follower = old.follower if followed else _follower(now, card, publisher, people)
@@ -139,7 +141,7 @@ def rebuilt(old: Daemon, before: Config, now: Config) -> Daemon:
             people.close()
         raise
     fresh = renamed or sections & {"presence", "liveness"} or type(publisher) is not type(old.publisher)
-    stay = presence(now, card) if fresh else old.presence
+    stay = presence(now, card, old.presence) if fresh else old.presence
     desk = old.desk if eyes is old.pipeline else _desk(now, eyes, people)
     asked = sections & {"commands"} or desk is not old.desk or publisher is not old.publisher
     rate = pace(now) if "camera" in sections else old.pace

@@ -322,10 +322,6 @@ class Rate:
         self._left -= 1
         return True
 
-    def forgive(self) -> None:
-        """The latest one does not count."""
-        self._left += 1
-
 
 def _decode(payload: bytes, shape: type[BareRequest]) -> BareRequest:
     if len(payload) > MAX_REQUEST_BYTES:

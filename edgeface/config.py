@@ -1,6 +1,7 @@
 """edgeface.toml -> typed, validated, documented settings."""
 
 import os
+import re
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
@@ -135,7 +136,9 @@ class Mqtt(_Section, frozen=True):
     key_file: Annotated[str, Meta(description="the private key of that certificate, without a passphrase")] = ""
     base: Annotated[Topic, Meta(description='start of every topic; "" is edgeface/<device id>')] = ""
     keepalive: Annotated[int, Meta(ge=5, le=3600, description="seconds")] = 20
-    max_event_age: Annotated[Seconds, Meta(description="older events are dropped, not delivered late")] = 10.0
+    max_event_age: Annotated[
+        float, Meta(gt=0, le=86400, description="seconds; older events are dropped, not delivered late")
+    ] = 10.0
     queue: Annotated[
         int, Meta(ge=1, le=10000, description="events that wait while the broker is away; the oldest goes first")
     ] = 100
@@ -303,6 +306,12 @@ def secret_path(path: str, setting: str) -> Path:
         ConfigError: as ``expand``.
     """
     return Path(os.environ.get("CREDENTIALS_DIRECTORY", "")) / expand(path, setting)
+
+
+def masked(text: str) -> str:
+    """An address, without what may hold a password: user and query; any other text as it is."""
+    scheme, separator, rest = text.partition("://")
+    return scheme + separator + re.sub(r"\?.*", "?***", re.sub(r".*@", "***@", rest)) if separator else text
 
 
 def find(path: Path | None) -> Path | None:

@@ -17,7 +17,7 @@ import cv2
 import numpy as np
 from cryptography import x509
 
-from edgeface import build, cameras, config, mqtt, vault
+from edgeface import cameras, config, mqtt, vault
 from edgeface.embedding import Embedder
 from edgeface.envelope import ForeignKeyError, ForeignModelError, envelopes
 from edgeface.errors import CameraError, ConfigError, EdgefaceError, GalleryError
@@ -109,8 +109,10 @@ def _gallery(subject: _Subject) -> str:
     place = settings.gallery_path
     key = vault.credential_path() or settings.key_path
     if not place.exists():
-        build.gallery(settings, card).close()
-        return f"{place}: new, nobody is enrolled; key {key}"
+        above = next(parent for parent in place.absolute().parents if parent.exists())
+        if not above.is_dir() or not os.access(above, os.W_OK | os.X_OK):
+            raise GalleryError(f"{place}: it cannot be made, for {above} is no folder that this user may write")
+        return f"{place}: there is none yet, nobody is enrolled"
     with TemporaryDirectory(prefix="edgeface-") as folder:
         copied = Path(folder) / place.name
         try:
@@ -142,9 +144,10 @@ def _permissions(subject: _Subject) -> str:
         if mode & 0o007 or (path in ours and mode & 0o077):
             wrong.append(f"{path} is {mode:04o}, chmod 0600")
     folder = settings.gallery_path.parent
-    if stat.S_IMODE(folder.stat().st_mode) & 0o077:
+    there = folder.exists()
+    if there and stat.S_IMODE(folder.stat().st_mode) & 0o077:
         wrong.append(f"{folder} is {stat.S_IMODE(folder.stat().st_mode):04o}, chmod 0700")
-    if not os.access(folder, os.W_OK):
+    if there and not os.access(folder, os.W_OK):
         wrong.append(f"{folder} cannot be written")
     if wrong:
         raise EdgefaceError("; ".join(wrong))

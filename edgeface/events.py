@@ -161,8 +161,8 @@ class EventStore:
                 raise GalleryError(f"no event {event_id[:40]!r} is kept; see edgeface events list")
             return self._unsealed(*row)
 
-    def judge(self, event: KeptEvent, person_id: str, verdict: Verdict) -> None:
-        """Write a verdict to an event, within the transaction of the caller.
+    def judge(self, event: KeptEvent, person_id: str | None, verdict: Verdict | None) -> None:
+        """Write a verdict to an event, or take it back, within the transaction of the caller.
 
         Raises:
             GalleryError: the event is no longer kept.

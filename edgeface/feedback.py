@@ -54,6 +54,8 @@ def reject(gallery: Gallery, settings: config.Matching, event_id: str, *, force:
         )
     new = not _near(not_own, event.embedding)
     gallery.learn(event, person.id, "rejected", keep=new)
+    if not len(own):
+        return Outcome(event.event_id, person, False, f"not {person.name}, who is enrolled no more: there was no other face")
     return Outcome(
         event.event_id, person, new, f"not {person.name}" + ("" if new else "; such a face had been rejected before")
     )

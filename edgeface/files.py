@@ -1,6 +1,7 @@
 """Writing files so that a reader finds the old one or the new one, never a part."""
 
 import os
+import secrets
 from contextlib import suppress
 from pathlib import Path
 
@@ -11,9 +12,10 @@ def write_whole(path: Path, data: bytes, mode: int = 0o644) -> None:
     Raises:
         OSError: it cannot be written; nothing is left behind.
     """
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    part = _beside(path, "part")
     try:
         with open(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb") as stream:  # noqa: PTH123
+            give_to_owner(stream.fileno(), path.parent)
             stream.write(data)
             stream.flush()
             os.fsync(stream.fileno())
@@ -31,7 +33,7 @@ def write_new(path: Path, data: bytes, mode: int) -> None:
     """
     if path.exists():
         return
-    part = path.with_name(f".{path.name}.{os.getpid()}.new")
+    part = _beside(path, "new")
     try:
         write_whole(part, data, mode)
         with suppress(FileExistsError):
@@ -43,3 +45,16 @@ def write_new(path: Path, data: bytes, mode: int) -> None:
         os.fsync(folder)
     finally:
         os.close(folder)
+
+
+def give_to_owner(descriptor: int, folder: Path) -> None:
+    """Let a file that root has just made in somebody's folder be theirs: sudo is not to shut the service out."""
+    if os.geteuid() == 0:
+        owner = folder.stat()
+        with suppress(OSError):  # root of a container may not
+            os.fchown(descriptor, owner.st_uid, owner.st_gid)
+
+
+def _beside(path: Path, suffix: str) -> Path:
+    """A name that what a power cut has left does not have."""
+    return path.with_name(f".{path.name}.{secrets.token_hex(4)}.{suffix}")

@@ -22,11 +22,13 @@ from edgeface.errors import GalleryError
 from edgeface.events import PATIENCE, EventStore, KeptEvent, Verdict
 from edgeface.imaging import encode_png
 from edgeface.revisions import RevisionStore
-from edgeface.types import Image, Person, Vector
+from edgeface.types import EventType, Image, Person, Vector
 
 MAX_NAME = 100
 MAX_IMPORT_BYTES = 256 * 2**20
 EXPORT_VERSION = 1
+NOBODY = "SELECT id FROM people WHERE id NOT IN (SELECT person_id FROM templates WHERE kind = 'template')"
+"""Whoever has no template: a verdict has taken the only one back."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -77,7 +79,7 @@ class _Template(Struct, frozen=True):
 class _Exported(Struct, frozen=True):
     id: Annotated[str, Meta(pattern=r"^p_[0-9a-f]{16}\Z")]
     name: str
-    enrolled: float
+    enrolled: Annotated[float, Meta(ge=0, le=1e11)]
     templates: Annotated[list[_Template], Meta(min_length=1, max_length=10_000)]
     negatives: Annotated[list[_Template], Meta(max_length=10_000)] = []
 
@@ -136,12 +138,13 @@ class Gallery:
         with self._database.errors(), self._database.transaction("DEFERRED"):
             people = tuple(self._people())
             index = {person.id: number for number, person in enumerate(people)}
+            nobody = {row[0] for row in self._database.execute(NOBODY).fetchall()}
             arrays: list[NDArray[Any]] = []
             for kind in ("template", "negative"):
                 rows = [
                     row
                     for row in self._database.templates(kind)
-                    if row.source != event_id or (kind == "negative" and row.owner != person_id)
+                    if row.owner not in nobody and (row.source != event_id or (kind == "negative" and row.owner != person_id))
                 ]
                 vectors = [self._vector(row.record.vector) for row in rows]
                 arrays.append(np.array([index[row.owner] for row in rows], np.intp))
@@ -256,7 +259,8 @@ class Gallery:
     def learn(self, event: KeptEvent, person_id: str, verdict: Verdict, *, keep: bool) -> None:
         """Write a verdict about an event down: the person does look like it ("confirmed") or does not ("rejected").
 
-        With ``keep`` its embedding becomes a template or a negative one; an earlier verdict on the event is taken back.
+        With ``keep`` its embedding becomes a template or a negative one; an earlier verdict on the event is taken back, and
+        with it whoever had no other template.
 
         Raises:
             GalleryError: the event is gone, or the change cannot be written.
@@ -411,7 +415,16 @@ class Gallery:
     def _change(self) -> Iterator[None]:
         with self._database.errors(), self._database.transaction():
             yield
+            self._clear_away()
         self._own_changes += 1
+
+    def _clear_away(self) -> None:
+        """Whoever has no template is nobody; faces that were unknown until they were given that name are so again."""
+        if nobody := {row[0] for row in self._database.execute(NOBODY).fetchall()}:
+            for event in self.events.all():
+                if event.person_id in nobody and event.event_type == EventType.UNKNOWN:
+                    self.events.judge(event, None, None)
+            self._database.execute(f"DELETE FROM people WHERE id IN ({NOBODY})")
 
     def _people(self) -> list[Person]:
         """Whoever has a template, by name."""

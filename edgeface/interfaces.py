@@ -70,10 +70,11 @@ class Publisher(Protocol):
         """Answer a command."""
         ...
 
-    def shared(self) -> tuple[int, Mapping[str, bytes]]:
+    def shared(self, connection: int = -1) -> tuple[int, Mapping[str, bytes]]:
         """The number of the broker's connection, 0 without one, and what came of the shared gallery, the newest of each topic.
 
-        With a new number, the broker tells all that it keeps. What was returned is not returned again.
+        With a new number, the broker tells all that it keeps. What was returned is not returned again; nothing is while the
+        number is still ``connection``, for a caller who has no room.
         """
         ...
 

@@ -32,7 +32,7 @@ class Matcher:
 
     def __init__(self, templates: Templates, card: ModelCard, settings: config.Matching) -> None:
         self._people, self._owners, self._vectors = templates.people, templates.owners, templates.vectors
-        self.known = frozenset(person.id for person in templates.people)
+        self.known = {person.id: person.name for person in templates.people}
         self._not_owners, self._negatives = templates.not_owners, templates.negatives
         centres = np.zeros((len(self._people), templates.vectors.shape[1]), np.float32)
         np.add.at(centres, self._owners, self._vectors)
@@ -51,7 +51,7 @@ class Matcher:
         if len(self._negatives):
             np.maximum.at(rivals, self._not_owners, self._negatives @ probe)
         standing = np.where(rivals > scores, -1.0, scores)
-        best = int(np.argmax(standing))
+        best = int(np.argmax(standing if (rivals <= scores).any() else scores))
         score = float(scores[best])
         margin = score - max(float(np.delete(standing, best).max(initial=0.0)), float(rivals[best]))
         if standing[best] >= self.accept and margin >= self._margin:

@@ -2,9 +2,10 @@
 
 import socket
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from itertools import accumulate
-from socketserver import TCPServer
-from threading import Thread
+from socketserver import BaseRequestHandler, TCPServer
+from threading import Thread, Timer
 
 from prometheus_client import CollectorRegistry, MetricsHandler, ProcessCollector
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
@@ -27,7 +28,7 @@ class MetricsServer:
         registry = CollectorRegistry()
         registry.register(HealthCollector(health))
         ProcessCollector(registry=registry)
-        handler = type("Handler", (MetricsHandler.factory(registry),), {"timeout": PATIENCE})
+        handler = type("Handler", (_InTime, MetricsHandler.factory(registry)), {})
         server = type("Server", (TCPServer,), {"allow_reuse_address": True, "address_family": _family(address)})
         self._server: TCPServer = server((address, port), handler)
         self.port = int(self._server.server_address[1])
@@ -38,6 +39,23 @@ class MetricsServer:
         """Serve no more."""
         self._server.shutdown()
         self._server.server_close()
+
+
+class _InTime(BaseRequestHandler):
+    """Cuts a client off that is not done in time, however busy it is."""
+
+    def handle(self) -> None:
+        """Answer a request."""
+        timer = Timer(PATIENCE, self._cut_off)
+        timer.start()
+        try:
+            super().handle()
+        finally:
+            timer.cancel()
+
+    def _cut_off(self) -> None:
+        with suppress(OSError):  # it has gone meanwhile
+            self.request.shutdown(socket.SHUT_RDWR)
 
 
 class HealthCollector(Collector):

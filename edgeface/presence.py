@@ -1,8 +1,8 @@
 """Observations over time -> recognized, unknown, left: few events, and only on good evidence."""
 
 import logging
-from collections.abc import Sequence, Set
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from ulid_transform import ulid_at_time
@@ -43,7 +43,8 @@ class Presence:
     A track's views are combined into one probe, and the matcher decides about it as about any other: its thresholds keep
     strangers out, and the single views have only a veto. A person needs ``min_votes`` views that have that person nearest,
     each for itself; a stranger needs ``unknown_after`` views that are no outliers; either needs ``min_share`` of all views,
-    by weight. With ``liveness`` "refuse", nobody is named before the track has shown evidence of life.
+    by weight. With ``liveness`` "refuse", nobody is named before the track has shown evidence of life. Tracks are numbered on
+    from those of ``before``.
     """
 
     def __init__(
@@ -54,19 +55,27 @@ class Presence:
         same: float,
         different: float,
         liveness: Literal["off", "report", "refuse"] = "off",
+        before: "Presence | None" = None,
     ) -> None:
         self._camera, self._settings, self._mode = camera, settings, liveness
         self._lives: dict[int, Liveness] = {}
         self._tracker = Tracker(same=same, different=different, keep=settings.left_after)
+        if before:
+            self._tracker.next_id = before._tracker.next_id
         self._verdicts: dict[int, str] = {}
         self._visits: dict[tuple[str, int], _Visit] = {}
 
     def update(self, moment: Frame | Gap, observations: Sequence[Observation], matcher: Matcher) -> list[Event]:
         """Take in what one frame showed, or nothing in a gap; ``matcher`` decides by the gallery as it is now.
 
-        Whoever is no longer in the gallery has left, and nothing is kept of what looked like them.
+        Whoever is no longer in the gallery has left, and nothing is kept of what looked like them; whoever is called otherwise
+        now leaves by that name.
         """
         events = self._drop_forgotten(moment, matcher.known)
+        for visit in self._visits.values():
+            name = matcher.known.get(visit.arrival.person_id or STRANGER)
+            if name not in (None, visit.arrival.name):
+                visit.arrival = replace(visit.arrival, name=name)
         seen, ended = self._tracker.update(moment.time, observations)
         for track in seen:
             if self._mode != "off" and isinstance(moment, Frame) and track.latest.embedding is not None:
@@ -86,7 +95,7 @@ class Presence:
         """Everybody leaves: the recording is at its end."""
         return [event for track in tuple(self._tracker.tracks) for event in self._release(track, moment)]
 
-    def _drop_forgotten(self, moment: Frame | Gap, known: Set[str]) -> list[Event]:
+    def _drop_forgotten(self, moment: Frame | Gap, known: Mapping[str, str]) -> list[Event]:
         events = []
         for track in self._tracker.tracks:
             announced = self._verdicts.get(track.id, STRANGER)

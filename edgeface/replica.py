@@ -18,6 +18,8 @@ from edgeface.revisions import NEVER, Revision, merge
 
 log = logging.getLogger(__name__)
 MAX_FOREIGN = 10_000
+JOINERS = " \u200c\u200d"
+"""What no name ends with."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,9 +74,10 @@ class Replica:
                 self._open(name, payload, opened)
         changes: list[Change] = []
         newer = any(revision > self._ours.get(name, NEVER) for name, (revision, *_) in opened.items())
-        if newer or self._gallery.version != self._version:
+        version = self._gallery.version  # of before: what others change from here on is still to be noticed
+        if newer or version != self._version:
             self._gallery.exchange(lambda there: self._merge(there, opened, changes))
-            self._version = self._gallery.version
+            self._version = version
             self._unwiped |= bool(changes)
         self._theirs |= {name: revision for name, (revision, *_) in opened.items()}
         if self._unwiped:
@@ -214,6 +217,6 @@ def _joined(one: Copy, other: Copy) -> Copy:
 def _numbered(name: str, taken: set[str]) -> str:
     """The name with the first number from 2 on that nobody has."""
     number = 2
-    while (found := f"{name[: MAX_NAME - 8].rstrip()} ({number})") in taken:
+    while (found := f"{name[: MAX_NAME - 8].rstrip(JOINERS)} ({number})") in taken:
         number += 1
     return found

@@ -9,6 +9,8 @@ from contextlib import closing
 from pathlib import Path
 from urllib.parse import quote
 
+from edgeface.files import give_to_owner
+
 log = logging.getLogger(__name__)
 
 PATIENCE = 5.0
@@ -54,7 +56,9 @@ def _make(path: Path) -> None:
     connections (fcntl(2)), and another process would take itself for the last to use it, and remove its write-ahead log.
     """
     try:
-        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
+        made = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
+        give_to_owner(made, path.parent)
+        os.close(made)
     except FileExistsError:
         if path.is_dir():
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR)) from None

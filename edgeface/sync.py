@@ -67,7 +67,7 @@ class Follower:
 
     def update(self, moment: Frame | Gap) -> None:
         """Take in what came, notice what was edited here, and send it."""
-        connection, messages = self._publisher.shared()
+        connection, messages = self._publisher.shared(self._connection if self._inbox else -1)
         if connection != self._connection:
             self._connection = connection
             self._replica.connected()

@@ -70,7 +70,7 @@ class Tracker:
 
     def __init__(self, *, same: float, different: float, keep: float, min_overlap: float = 0.3) -> None:
         self._same, self._different, self._keep, self._min_overlap = same, different, keep, min_overlap
-        self._next_id = 1
+        self.next_id = 1
         self.tracks: list[Track] = []
 
     def update(self, time: float, observations: Sequence[Observation]) -> tuple[list[Track], list[Track]]:
@@ -92,8 +92,8 @@ class Tracker:
                 owner[j] = self.tracks[i]
         for j, observation in enumerate(observations):
             if j not in owner:
-                owner[j] = Track(self._next_id, time, time, observation)
-                self._next_id += 1
+                owner[j] = Track(self.next_id, time, time, observation)
+                self.next_id += 1
                 self.tracks.append(owner[j])
             owner[j].add(time, observation, self._different)
         # Without a view there is nothing to know a face by when it comes back.

@@ -308,6 +308,17 @@ def test_a_camera_with_a_low_rate_says_that_it_lives(live):
     assert isinstance(next(moments), Gap)
 
 
+def test_a_camera_that_gives_frames_is_never_lost_at_a_low_rate(live):
+    device = Script(flat(0))
+    _, moments = live(device, fps=1.0)
+    until(moments, is_frame)
+    lost = []
+    for _ in range(20):  # four times as long as a silent camera has
+        device.feed(flat(40))
+        lost.append(next(moments).lost)
+    assert set(lost) == {None}
+
+
 def test_a_dead_camera_is_lost_and_comes_back(live):
     dead, alive = Script(flat(0), CameraError("no more frames")), Script()
     _, moments = live(dead, CameraError("cannot be opened"), alive)

@@ -1,5 +1,6 @@
 """The commands: doctor."""
 
+import os
 import re
 import shutil
 import sqlite3
@@ -159,3 +160,15 @@ def test_the_doctor_tells_refusal_access_control_and_a_foreign_authority_apart(c
         assert "access control" in found(other.settings(tls=True, ca_file=str(ours / "ca.pem")))
     finally:
         other.close()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="not root")
+def test_root_makes_nothing_that_the_service_could_not_open(cli, demo_photos):
+    cli.gallery.parent.mkdir(mode=0o700)
+    os.chown(cli.gallery.parent, 1234, 1234)
+    assert "none yet" in cli("doctor", "--only", "gallery").stdout
+    assert not list(cli.gallery.parent.iterdir())
+    cli("enroll", "Barack", "--image", demo_photos / "obama_portrait.jpg")
+    made = {path.name: (path.stat().st_uid, path.stat().st_gid) for path in cli.gallery.parent.iterdir()}
+    assert {"gallery.db", "gallery.key", "audit.jsonl"} <= made.keys()
+    assert set(made.values()) == {(1234, 1234)}

@@ -210,3 +210,11 @@ def test_an_interrupt_while_it_is_imported_ends_it_quietly(cli, start):
         [sys.executable, *start, "--version"], cwd=cli.folder, env=cli.environment, capture_output=True, text=True, timeout=60
     )
     assert (ended.returncode, ended.stdout, ended.stderr) == (130, "", "")
+
+
+def test_who_stops_reading_ends_the_daemon_without_a_traceback(cli, obama, scene):
+    cli.set(camera=scene)
+    words = " ".join(cli.command("run"))
+    done = subprocess.run(["bash", "-c", f"{words} | true; exit ${{PIPESTATUS[0]}}"], capture_output=True, env=cli.environment)
+    assert done.returncode == 1
+    assert b"Traceback" not in done.stderr

@@ -11,7 +11,7 @@ from edgeface import build, config
 from edgeface.embedding import Embedder
 from edgeface.enrolment import Enrolment, read_images
 from edgeface.errors import ConfigError, GalleryError
-from edgeface.feedback import confirm, reject
+from edgeface.feedback import confirm, introduce, reject
 from edgeface.gallery import Gallery
 from edgeface.imaging import load_image
 from edgeface.matching import Matcher
@@ -256,3 +256,32 @@ def test_who_was_taken_for_another_is_not_any_more_and_the_other_still_is(tmp_pa
     assert len(others) == 2
     daemon.gallery.close()
     assert "embedding" not in capsys.readouterr().out
+
+
+def test_a_name_given_to_a_stranger_can_be_taken_back(gallery, card):
+    """Who has no other face is nobody then, and the stranger is one again."""
+    enrolled(gallery, "Bob", 5, 6)
+    event = kept(gallery, None, unit(1), kind=EventType.UNKNOWN)
+    introduce(gallery, card, MATCHING, [event.event_id], "Anna")
+    assert "Anna, who is enrolled no more" in reject(gallery, MATCHING, event.event_id).told
+    assert [person.name for person in gallery.templates().people] == ["Bob"]
+    again = gallery.events.find(event.event_id)
+    assert (again.person_id, again.verdict) == (None, None)
+    assert introduce(gallery, card, MATCHING, [event.event_id], "Clara").name == "Clara"
+
+
+def test_who_loses_the_only_face_to_another_is_nobody_and_the_name_is_free(gallery, card):
+    enrolled(gallery, "Bob", 5)
+    event = kept(gallery, None, near(unit(5), 0.6), kind=EventType.UNKNOWN)
+    gallery.introduce("Anna", [(event, True)])
+    assert confirm(gallery, card, MATCHING, event.event_id, "Bob").added
+    assert gallery.rename("Bob", "Anna").name == "Anna"
+
+
+def test_a_gallery_with_somebody_without_a_template_opens_and_is_cleared(gallery, tmp_path):
+    anna = enrolled(gallery, "Anna", 1)
+    reject(gallery, MATCHING, kept(gallery, anna, near(unit(1), 0.6)).event_id)
+    gallery._database.execute("DELETE FROM templates WHERE kind = 'template'")
+    assert gallery.templates().people == ()
+    enrolled(gallery, "Bob", 5)
+    assert gallery._names().keys() == {"Bob"}

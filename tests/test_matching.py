@@ -107,3 +107,11 @@ def test_the_unsure_threshold_is_never_over_the_accept_threshold(card):
     matcher = Matcher(templates((ANNA, axis(0))), card, config.Matching(target_fpir=0.1, unsure_fpir=0.001))
     assert matcher.unsure == matcher.accept
     assert matcher.match(towards(a=0.199)).decision is Decision.REJECT
+
+
+def test_the_nearest_person_is_told_though_a_rejected_face_is_nearer_to_everybody(card):
+    known = templates((ANNA, axis(0)), (BERT, axis(1)))
+    probe = towards(a=0.2, b=0.6)
+    rejected = Templates(known.people, known.owners, known.vectors, np.arange(2), np.stack([probe, probe]))
+    found = Matcher(rejected, card, config.Matching()).match(probe)
+    assert (found.decision, found.name, found.score) == (Decision.REJECT, "Bert", pytest.approx(0.6))

@@ -1,5 +1,8 @@
 import socket
+import time
+from contextlib import suppress
 from dataclasses import replace
+from threading import Thread
 from urllib.request import urlopen
 
 import pytest
@@ -79,6 +82,22 @@ def test_a_silent_client_is_cut_off(monkeypatch):
         assert scraped(server.port)["edgeface_people",] == 2
         assert silent.recv(1) == b""
     server.close()
+
+
+def test_a_client_that_drips_holds_nobody_up(monkeypatch):
+    monkeypatch.setattr(metrics, "PATIENCE", 0.5)
+    server = MetricsServer("127.0.0.1", 0, lambda: HEALTH)
+    with socket.create_connection(("127.0.0.1", server.port), 10) as dripping:
+
+        def drip():
+            with suppress(OSError):
+                while True:
+                    dripping.send(b"x")
+                    time.sleep(0.1)
+
+        Thread(target=drip, daemon=True).start()
+        assert scraped(server.port)["edgeface_people",] == 2
+        server.close()
 
 
 def test_a_port_that_is_taken_is_an_error_and_one_that_is_given_back_is_not(served):

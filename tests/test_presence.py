@@ -1,3 +1,4 @@
+from dataclasses import replace
 from itertools import chain
 
 import numpy as np
@@ -40,9 +41,12 @@ class Door:
 
     def enrol(self, letters):
         """These people and no others."""
-        people = tuple(person for person in PEOPLE if person.id[-1] in letters)
-        templates = Templates(people, np.arange(len(people)), AXES[["ABC".index(letter) for letter in letters]])
-        self.matcher = Matcher(templates, self.card, config.Matching())
+        self.matcher = Matcher(self.templates(letters), self.card, config.Matching())
+
+    @staticmethod
+    def templates(letters, **names):
+        people = tuple(replace(one, name=names.get(one.name, one.name)) for one in PEOPLE if one.id[-1] in letters)
+        return Templates(people, np.arange(len(people)), AXES[["ABC".index(letter) for letter in letters]])
 
     def view(self, who, cosine=0.95, *, left=0.0, quality=0.8, noise=False):
         axis = "ABCDEFG".index(who)
@@ -321,6 +325,21 @@ def test_who_is_forgotten_leaves_the_visits_of_others_alone(door):
     assert kinds(door.see(door.view("B", left=500))) == [(LEFT, "Anna")]
     assert door.see(door.view("B", left=500), frames=20) == []
     assert kinds(door.wait(6)) == [(LEFT, "Bert")]
+
+
+def test_who_is_renamed_while_there_leaves_by_the_new_name(door):
+    door.see(door.view("A"), frames=5)
+    matcher, door.matcher = door.matcher, Matcher(door.templates("ABC", Anna="Zoe"), door.card, config.Matching())
+    assert door.see(door.view("A"), frames=5) == []
+    assert kinds(door.wait(6)) == [(LEFT, "Zoe")]
+    door.matcher = matcher
+
+
+def test_tracks_are_numbered_on_by_another_presence(door):
+    door.see(door.view("A"), door.view("D", left=300), frames=10)
+    door.presence = Presence("front", config.Presence(min_votes=3), same=0.5, different=0.2, before=door.presence)
+    (event,) = door.see(door.view("A"), frames=3)
+    assert event.track_id == 3
 
 
 def test_close_ends_all_visits_once(door):

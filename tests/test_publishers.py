@@ -62,8 +62,8 @@ def numbers(payloads):
     return [int(payload["reason"].split()[1]) for payload in payloads if "reason" in payload]
 
 
-def settings_for(mqtt, device="door"):
-    return msgspec.convert({"device": {"id": device}, "camera": {"name": "front"}, "mqtt": mqtt}, Config)
+def settings_for(mqtt, device="door", **more):
+    return msgspec.convert({"device": {"id": device}, "camera": {"name": "front"}, "mqtt": mqtt} | more, Config)
 
 
 def finishes(call, seconds=30.0):
@@ -90,8 +90,8 @@ def connect():
     """Builds open MQTT publishers, and closes them."""
     built = []
 
-    def build(mqtt, people=(ANNA, BERT), device="door"):
-        built.append(MqttPublisher(settings_for(mqtt, device), MODEL))
+    def build(mqtt, people=(ANNA, BERT), device="door", **more):
+        built.append(MqttPublisher(settings_for(mqtt, device, **more), MODEL))
         built[-1].open(people)
         return built[-1]
 
@@ -601,3 +601,19 @@ def test_a_certificate_file_that_is_none_is_refused_at_the_start(tmp_path):
     (tmp_path / "ca.pem").write_text("no certificate")
     with pytest.raises(ConfigError, match=r"mqtt\.ca_file"):
         publishers.create("mqtt", Config(mqtt=Mqtt("127.0.0.1", tls=True, ca_file=str(tmp_path / "ca.pem"))), MODEL)
+
+
+@needs_broker
+def test_the_shared_gallery_is_kept_within_bounds_until_it_is_taken(broker, connect, monkeypatch):
+    monkeypatch.setattr(MqttPublisher, "MAX_SHARED", 3)
+    monkeypatch.setattr(MqttPublisher, "MAX_SHARED_BYTES", 1000)
+    publisher = connect(broker.settings(), sync={"enabled": True, "topic": "edgeface/gallery/home"})
+    assert eventually(lambda: publisher.shared()[0] == 1)
+    ear = broker.listen("edgeface/door/#")
+    names = [f"{number:032x}" for number in range(4)]
+    sent = [("no-name", 1), (names[0], 900), (names[1], 200), (names[0], 300), (names[1], 200), (names[2], 1), (names[3], 1)]
+    for name, size in sent:
+        ear.say(f"edgeface/gallery/home/{name}", bytes(size))
+    assert eventually(lambda: names[2] in publisher._shared)
+    assert publisher.shared(1) == (1, {})
+    assert {name: len(data) for name, data in publisher.shared()[1].items()} == {names[0]: 300, names[1]: 200, names[2]: 1}

@@ -343,7 +343,9 @@ class Wire:
     def __init__(self):
         self.number, self.inbox, self.sent = 1, {}, []
 
-    def shared(self):
+    def shared(self, connection=-1):
+        if self.number == connection:
+            return self.number, {}
         found, self.inbox = self.inbox, {}
         return self.number, found
 
@@ -439,3 +441,29 @@ def test_a_gallery_that_cannot_be_written_waits_and_loses_nothing(follows, monke
 
 def refuse(_decide):
     raise GalleryError("the disk is full")
+
+
+def test_what_another_process_edits_in_the_moment_of_an_exchange_is_noticed(follows, monkeypatch, tmp_path):
+    other = Gallery(tmp_path / "gallery.db", CARD.digest)
+    exchange = follows.gallery.exchange
+
+    def raced(decide):
+        exchange(decide)
+        monkeypatch.undo()
+        other.forget("Anna")
+
+    monkeypatch.setattr(follows.gallery, "exchange", raced)
+    follows.wait(2)
+    assert follows.replica.shared == 0
+    other.close()
+
+
+def test_no_more_is_taken_from_the_wire_while_there_is_something_to_do(follows):
+    follows.wait(1)
+    follows.wire.inbox = {f"{number:032x}": b"x" for number in range(Follower.TAKEN_AT_ONCE + 1)}
+    follows.wait(0.5)
+    follows.wire.inbox = {"f" * 32: b"x"}
+    follows.wait(0.5)
+    assert follows.wire.inbox
+    follows.wait(0.5)
+    assert not follows.wire.inbox

@@ -49,6 +49,7 @@ class LiveCamera:
         self._dropped = 0
         self._closed = False
         self._in_call_since: float | None = None
+        self._heard = 0.0
         self._thread = Thread(target=self._grab, name="camera", daemon=True)
         self._moments = self._watch()
 
@@ -62,18 +63,18 @@ class LiveCamera:
         return self._moments
 
     def _watch(self) -> Iterator[Frame | Gap]:
+        self._heard = due = time.monotonic()
         self._thread.start()
-        latest = due = time.monotonic()
         while True:
             frame = self._next(due)
             if self._closed:
                 return
             now = time.monotonic()
             if frame is not None:
-                latest, due = now, now + self._interval
+                due = now + self._interval
                 yield frame
             else:
-                yield self._gap(now, now - latest)
+                yield self._gap(now, now - self._heard)
 
     def close(self) -> None:
         """End ``frames()`` and release the device as soon as its driver lets go of it."""
@@ -137,7 +138,7 @@ class LiveCamera:
 
     def _deliver(self, frame: Frame) -> None:
         with self._changed:
-            self._failure = None
+            self._failure, self._heard = None, frame.time
             if self._mail is not None:
                 self._dropped += 1
             self._mail = frame

@@ -1,7 +1,6 @@
 """Devices of Video4Linux and streams by URL, through OpenCV."""
 
 import os
-import re
 from typing import Any
 
 import cv2
@@ -68,7 +67,7 @@ def open_device(settings: config.Camera) -> LiveCamera:
 
 def open_url(settings: config.Camera) -> LiveCamera:
     """``rtsp://``, ``rtsps://``, ``http://`` or ``https://``; a password in the URL appears in no message."""
-    label = re.sub(r"\?.*", "?***", re.sub(r"//.*@", "//***@", settings.source))
+    label = config.masked(settings.source)
 
     def source() -> Capture:
         # FFmpeg's own read time-out is half a minute; these are the only settings that it obeys.

@@ -47,7 +47,7 @@ class LinePublisher:
     def respond(self, verb: str, response: bytes) -> None:
         """There is nothing to answer."""
 
-    def shared(self) -> tuple[int, Mapping[str, bytes]]:
+    def shared(self, connection: int = -1) -> tuple[int, Mapping[str, bytes]]:
         """Nothing is shared without a broker."""
         return 0, {}
 

@@ -2,6 +2,7 @@
 
 import logging
 import random
+import re
 import time
 from collections import deque
 from collections.abc import Sequence, Set
@@ -9,7 +10,7 @@ from dataclasses import replace
 from queue import Empty, Full, Queue
 from threading import Event as Flag
 from threading import RLock, Thread
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import msgspec
 import paho.mqtt.client as paho
@@ -31,6 +32,14 @@ SESSION_TAKEN_OVER = 142
 REFUSALS = {134, 135}  # bad credentials, not authorised
 
 
+class _InFlight(NamedTuple):
+    """An event that the broker has not confirmed, and since when it should have."""
+
+    sent: paho.MQTTMessageInfo
+    event: Event
+    since: float
+
+
 class MqttPublisher:
     """Publishes to one broker, from a thread of its own that connects again for ever.
 
@@ -46,8 +55,10 @@ class MqttPublisher:
     """Events that a broker may leave unconfirmed before the others wait in the bounded queue."""
     MAX_REQUESTS, LONGEST_VERB = 8, 64
     """Commands that may wait for the loop; what comes beyond them, or with a longer name, is dropped."""
-    MAX_SHARED = 20_000
-    """Topics of the shared gallery of which news may wait for the loop; what comes on others is dropped."""
+    MAX_SHARED, MAX_SHARED_BYTES = 20_000, 32 * 2**20
+    """Topics of the shared gallery of which news may wait for the loop, and their payloads; what comes beyond is dropped."""
+    SHARED_NAME = re.compile(r"[0-9a-f]{32}")
+    """The last level of such a topic."""
     FACE_MARGIN, FACE_SIDE = 0.4, 480
     """What is left around a face in its picture, in box sizes, and the picture's longest side in pixels."""
     MIN_PATIENCE = 5.0
@@ -60,13 +71,14 @@ class MqttPublisher:
         self._model, self._camera = model, settings.camera.name
         self._lock = RLock()
         self._waiting: deque[Event] = deque()
-        self._in_flight: list[tuple[paho.MQTTMessageInfo, Event]] = []
+        self._in_flight: list[_InFlight] = []
         self._events_dropped = 0
         self._people: dict[str, str] = {}
         self._present: dict[str, str | None] = {}
         self._last = "", 0.0
         self._requests: Queue[Request] = Queue(self.MAX_REQUESTS)
         self._shared: dict[str, bytes] = {}
+        self._shared_bytes = 0
         self._shared_topic = settings.sync.topic.strip("/") if settings.sync.enabled else ""
         self._sharing: set[int] = set()
         self._connections = 0
@@ -142,11 +154,17 @@ class MqttPublisher:
         with self._lock:
             self._send(f"resp/{verb}", response)
 
-    def shared(self) -> tuple[int, dict[str, bytes]]:
-        """The connection's number, and the newest payload of each topic of the shared gallery since the last call."""
+    def shared(self, connection: int = -1) -> tuple[int, dict[str, bytes]]:
+        """The connection's number, and the newest payload of each topic of the shared gallery since they were last taken.
+
+        They are left where they are while the connection is still the one of this number.
+        """
         with self._lock:
-            found, self._shared = self._shared, {}
-            return (self._connections if self._client else 0), found
+            now = self._connections if self._client else 0
+            if now == connection:
+                return now, {}
+            found, self._shared, self._shared_bytes = self._shared, {}, 0
+            return now, found
 
     def share(self, name: str, payload: bytes) -> None:
         """Let the broker keep a payload of the shared gallery, if it is there."""
@@ -230,14 +248,14 @@ class MqttPublisher:
                 if not self._closing.is_set():
                     self._flush()
                     self._announce()
-                sent = [event.time for _, event in self._unacknowledged()]
+                sent = [each.since for each in self._unacknowledged()]
                 waited = time.monotonic() - min(sent + [self._asked] * self._is_asked(), default=time.monotonic())
             if waited > max(self._settings.max_event_age, self.MIN_PATIENCE):
                 self._complain(f"the broker at {mqtt.address(self._settings)} confirms nothing; connecting anew")
                 break
         with self._lock:
             reached, self._client, self._state = self._client is not None, None, "down"
-            self._waiting.extendleft(event for _, event in reversed(self._unacknowledged()))
+            self._waiting.extendleft(each.event for each in reversed(self._unacknowledged()))
             self._in_flight.clear()
             self._question = None
             self._trim()
@@ -257,7 +275,7 @@ class MqttPublisher:
         with self._lock:
             self._client = client
             self._connections += 1
-            self._shared.clear()
+            self._shared, self._shared_bytes = {}, 0
             self._sharing.clear()
             self._send("availability", "online", retain=True)
             present = set(filter(None, self._present.values()))
@@ -295,10 +313,7 @@ class MqttPublisher:
             with self._lock:
                 announcement.recall(bytes(message.payload))
         elif self._shared_topic and message.topic.startswith(f"{self._shared_topic}/"):
-            name = message.topic.removeprefix(f"{self._shared_topic}/")
-            with self._lock:
-                if name in self._shared or len(self._shared) < self.MAX_SHARED:
-                    self._shared[name] = bytes(message.payload[: MAX_REQUEST_BYTES + 1])
+            self._keep_shared(message.topic.removeprefix(f"{self._shared_topic}/"), bytes(message.payload))
         elif not message.retain:
             verb = message.topic.removeprefix(f"{self._base}/cmd/")
             try:
@@ -306,6 +321,14 @@ class MqttPublisher:
                     self._requests.put_nowait(Request(verb, bytes(message.payload[: MAX_REQUEST_BYTES + 1])))
             except Full:
                 log.debug("mqtt: too many commands at once; %s is dropped", verb)
+
+    def _keep_shared(self, name: str, payload: bytes) -> None:
+        with self._lock:
+            before = self._shared.get(name)
+            total = self._shared_bytes + len(payload) - len(before or b"")
+            room = total <= self.MAX_SHARED_BYTES and (before is not None or len(self._shared) < self.MAX_SHARED)
+            if room and self.SHARED_NAME.fullmatch(name):
+                self._shared[name], self._shared_bytes = payload, total
 
     def _connect_properties(self) -> Properties | None:
         """By MQTT 5, a broker can be told to send nothing that we would not read."""
@@ -354,7 +377,7 @@ class MqttPublisher:
             if sent is None or sent.rc != paho.MQTT_ERR_SUCCESS:
                 self._waiting.appendleft(event)
                 return
-            self._in_flight = [*self._unacknowledged(), (sent, event)]
+            self._in_flight = [*self._unacknowledged(), _InFlight(sent, event, time.monotonic())]
 
     def _lives(self) -> bool:
         """Whether the broker confirmed something just now; else it has to, and its answer wakes our thread.
@@ -377,8 +400,8 @@ class MqttPublisher:
             self._waiting.popleft()
             self._events_dropped += 1
 
-    def _unacknowledged(self) -> list[tuple[paho.MQTTMessageInfo, Event]]:
-        return [(sent, event) for sent, event in self._in_flight if not sent.is_published()]
+    def _unacknowledged(self) -> list[_InFlight]:
+        return [each for each in self._in_flight if not each.sent.is_published()]
 
     def _note(self, event: Event) -> None:
         """Keep up who is present, and publish the change."""

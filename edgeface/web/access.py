@@ -102,15 +102,14 @@ class Gate:
         )
 
     def _sign_in(self, request: Request, given: str) -> Response:
-        if not self._tries.allows(time.monotonic()):
-            return _closed(HTTPStatus.TOO_MANY_REQUESTS, "Too many tries", "Wait a minute, then open the address again.")
-        if not self._token.opens(given):
+        if not self._token.opens(given):  # which nobody can guess: whoever has it is let in, however many try others
+            if not self._tries.allows(time.monotonic()):
+                return _closed(HTTPStatus.TOO_MANY_REQUESTS, "Too many tries", "Wait a minute, then open the address again.")
             return _closed(
                 HTTPStatus.UNAUTHORIZED,
                 "This address is out of date",
                 "Open the one that <code>edgeface web url</code> prints on the device now.",
             )
-        self._tries.forgive()
         response = RedirectResponse("/", HTTPStatus.SEE_OTHER)
         secure = bool(self._web.tls_cert) or request.headers.get("x-forwarded-proto") == "https"
         response.set_cookie(

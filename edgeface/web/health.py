@@ -1,7 +1,6 @@
 """Health: what status and doctor say, and every setting with its origin."""
 
 import asyncio
-import re
 import sys
 from dataclasses import replace
 from itertools import groupby
@@ -65,7 +64,7 @@ async def examined(daemon: Daemon) -> list[Check]:
 
 def shown(row: config.Setting) -> config.Setting:
     """A setting as it may be read on a screen: its value as TOML, without a password in an address."""
-    value = re.sub(r"(?<=://)[^/@\s]*@", "…@", row.value) if isinstance(row.value, str) else row.value
+    value = config.masked(row.value) if isinstance(row.value, str) else row.value
     return replace(row, value=msgspec.json.encode(value).decode())
 
 

@@ -6,6 +6,7 @@ import logging
 import socket
 import ssl
 from threading import Thread
+from typing import Any
 
 import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
@@ -128,9 +129,31 @@ def is_local(address: str) -> bool:
         return False
 
 
+class _Door(socket.socket):
+    """Lets so many in at once, counted from the moment they come: until TLS is agreed on, they are no ``Connection`` yet."""
+
+    def __init__(self, family: socket.AddressFamily) -> None:
+        super().__init__(family)
+        self._inside: list[socket.socket] = []
+
+    def accept(self) -> tuple[socket.socket, Any]:
+        """The next client.
+
+        Raises:
+            ConnectionAbortedError: there are too many.
+        """
+        client, address = super().accept()
+        self._inside = [each for each in self._inside if each.fileno() >= 0]
+        if len(self._inside) >= MAX_CONNECTIONS:
+            client.close()
+            raise ConnectionAbortedError
+        self._inside.append(client)
+        return client, address
+
+
 def _listen(web: Web) -> socket.socket:
     family = socket.AF_INET6 if ":" in web.address else socket.AF_INET
-    server = socket.socket(family)
+    server = _Door(family)
     try:
         server.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         server.bind((web.address, web.port))
