@@ -1,5 +1,6 @@
 """The command ``edgeface``, which is ``python -m edgeface`` too."""
 
+import errno
 import os
 import signal
 import sys
@@ -23,7 +24,11 @@ def main() -> None:
         cli.main()
     except KeyboardInterrupt:
         sys.exit(130)
-    except BrokenPipeError:  # whoever read what we print has gone
+    except OSError as error:
+        if error.errno not in (errno.EPIPE, errno.ENOSPC):
+            raise
+        if error.errno == errno.ENOSPC:  # else whoever read what we print has gone
+            print(f"edgeface: standard output: {error.strerror}", file=sys.stderr)
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python writes the rest at its end
         sys.exit(1)
 

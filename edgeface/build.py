@@ -4,6 +4,7 @@ import logging
 import math
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -107,6 +108,25 @@ def daemon(config: Config, model: Path = SHIPPED, camera: Camera | None = None, 
     )
 
 
+def verify(config: Config) -> None:
+    """See that a start would not refuse the settings; neither camera nor broker is asked.
+
+    Raises:
+        ConfigError: it would, or a file that they name is missing.
+    """
+    cameras.plugin(config.camera)
+    _need_broker(config)
+    for name in ("password_file", "ca_file", "cert_file", "key_file"):
+        file = getattr(config.mqtt, name)
+        with suppress(PermissionError):  # a folder on the way is closed to this user, not to the service
+            if Path(file).is_absolute() and not Path(file).exists():  # a relative one may be a credential of the service
+                raise ConfigError(f"mqtt.{name}: there is no file {file}")
+    if config.web.enabled:
+        from edgeface.web.server import refuse_exposure
+
+        refuse_exposure(config.web)
+
+
 def changed(before: Config, now: Config) -> set[str]:
     """The sections in which two configurations differ."""
     return {name for name in Config.__struct_fields__ if getattr(before, name) != getattr(now, name)}
@@ -203,7 +223,14 @@ def _settled(config: Config, people: Gallery) -> Gallery:
     return people
 
 
+def _need_broker(config: Config) -> None:
+    for name in ("sync", "homeassistant"):
+        if getattr(config, name).enabled and not config.mqtt.host:
+            raise ConfigError(f"{name}.enabled needs a broker: set mqtt.host in the configuration")
+
+
 def _publisher(config: Config, card: ModelCard) -> Publisher:
+    _need_broker(config)
     return publishers.create("mqtt" if config.mqtt.host else "lines", config, card.digest)
 
 
@@ -221,11 +248,7 @@ def _keeper(config: Config, people: Gallery) -> EventKeeper:
 
 
 def _follower(config: Config, card: ModelCard, publisher: Publisher, people: Gallery) -> Follower | None:
-    if not config.sync.enabled:
-        return None
-    if not config.mqtt.host:
-        raise ConfigError("sync.enabled needs a broker: set mqtt.host in the configuration")
-    return Follower(sync.replica(config, people, card), publisher)
+    return Follower(sync.replica(config, people, card), publisher) if config.sync.enabled else None
 
 
 def _sharing(follower: Follower | None) -> Callable[[], Sharing]:

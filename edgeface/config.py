@@ -147,6 +147,8 @@ class Mqtt(_Section, frozen=True):
     ] = False
 
     def __post_init__(self) -> None:
+        if re.search(r"[\s/]", self.host) or self.host.count(":") == 1:
+            raise ValueError(f"host {self.host!r} is no name and no address; the port is a setting of its own")
         if bool(self.cert_file) != bool(self.key_file):
             raise ValueError("cert_file and key_file go together: set both or neither")
         if self.cert_file and not self.tls:
@@ -308,10 +310,10 @@ def secret_path(path: str, setting: str) -> Path:
     return Path(os.environ.get("CREDENTIALS_DIRECTORY", "")) / expand(path, setting)
 
 
-def masked(text: str) -> str:
-    """An address, without what may hold a password: user and query; any other text as it is."""
-    scheme, separator, rest = text.partition("://")
-    return scheme + separator + re.sub(r"\?.*", "?***", re.sub(r".*@", "***@", rest)) if separator else text
+def masked(value: Any) -> Any:
+    """An address, without what may hold a password: user and query; any other value as it is."""
+    scheme, separator, rest = value.partition("://") if isinstance(value, str) else ("", "", "")
+    return scheme + separator + re.sub(r"\?.*", "?***", re.sub(r".*@", "***@", rest)) if separator else value
 
 
 def find(path: Path | None) -> Path | None:

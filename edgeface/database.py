@@ -2,7 +2,6 @@
 
 import logging
 import math
-import shutil
 import sqlite3
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -13,7 +12,7 @@ from typing import NamedTuple
 from msgspec import Struct
 
 from edgeface.errors import GalleryError
-from edgeface.sqlite import PATIENCE, ROOM, connect, connect_to_read, is_full
+from edgeface.sqlite import PATIENCE, connect, connect_to_read, is_full, is_read_only, lacks_room
 from edgeface.vault import Key, Vault, find_key
 
 log = logging.getLogger(__name__)
@@ -128,7 +127,7 @@ class Database:
         if time.monotonic() < self._room_after:
             return
         self._room_after = time.monotonic() + ROOM_EVERY
-        if shutil.disk_usage(self.path).free < ROOM:
+        if lacks_room(self.path):
             return
         self._connection.close()
         self._connection = connect(self.path)
@@ -361,7 +360,11 @@ class Database:
         try:
             yield
         except sqlite3.OperationalError as error:
-            raise GalleryError(f"{self.path}: {error}") from None
+            reason = str(error)
+            if reason == "attempt to write a readonly database":
+                full = "the disk is full" if lacks_room(self.path) else reason
+                reason = f"{'the file system is read-only' if is_read_only(self.path) else full}: nothing can be changed"
+            raise GalleryError(f"{self.path}: {reason}") from None
         except (sqlite3.DatabaseError, ValueError, TypeError, LookupError) as error:
             raise GalleryError(f"{self.path}: not a gallery, or damaged ({error})") from None
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from edgeface.errors import EdgefaceError, ImageError
-from edgeface.gallery import Gallery, clean_name
+from edgeface.gallery import Gallery, clean_name, quoted
 from edgeface.guidance import MIN_EYE_DISTANCE, MIN_QUALITY, others
 from edgeface.imaging import align, eye_distance, image_files, load_image
 from edgeface.pipeline import Pipeline
@@ -103,7 +103,7 @@ class Enrolment:
         known = None if force else self.known_as(view.seen, name)
         if known and view.seen.match:
             raise ImageError(
-                f"this face is already enrolled as {known!r} (score {view.seen.match.score:.2f}); force enrols it anyway"
+                f"this face is already enrolled as {quoted(known)} (score {view.seen.match.score:.2f}); force enrols it anyway"
             )
         return view
 

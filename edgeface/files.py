@@ -9,9 +9,15 @@ from pathlib import Path
 def write_whole(path: Path, data: bytes, mode: int = 0o644) -> None:
     """Write ``data`` to ``path``, with ``mode`` less the umask, by way of a temporary file beside it.
 
+    A link stays one, and what is no file, such as a pipe, is written to.
+
     Raises:
         OSError: it cannot be written; nothing is left behind.
     """
+    if path.exists() and not path.is_file():
+        path.write_bytes(data)
+        return
+    path = path.resolve()
     part = _beside(path, "part")
     try:
         with open(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb") as stream:  # noqa: PTH123

@@ -25,6 +25,8 @@ from edgeface.revisions import RevisionStore
 from edgeface.types import EventType, Image, Person, Vector
 
 MAX_NAME = 100
+JOINERS = "\u200c\u200d"
+"""Zero-width: Persian, Sinhala and others need them in names, and Python does not count them as printable."""
 MAX_IMPORT_BYTES = 256 * 2**20
 EXPORT_VERSION = 1
 NOBODY = "SELECT id FROM people WHERE id NOT IN (SELECT person_id FROM templates WHERE kind = 'template')"
@@ -161,7 +163,7 @@ class Gallery:
         people = self.people()
         for person in (*(p for p in people if p.id == wanted), *(p for p in people if p.name == wanted)):
             return person
-        raise GalleryError(f"nobody called {reference!r} is enrolled; see the list of people")
+        raise GalleryError(f"nobody called {quoted(reference)} is enrolled; see the list of people")
 
     def enroll(self, name: str, vectors: Sequence[Vector], qualities: Sequence[float], chips: Sequence[Image] = ()) -> Person:
         """Add templates to the person of this name, who is created when new; all of it or nothing.
@@ -213,7 +215,7 @@ class Gallery:
         person, name = self.find(reference), clean_name(name)
         with self._change():
             if self._names().get(name, person.id) != person.id:
-                raise GalleryError(f"{name!r} is already enrolled")
+                raise GalleryError(f"{quoted(name)} is already enrolled")
             if not self._database.change_person(person.id, PersonRecord(name, person.enrolled)):
                 raise GalleryError(f"{person.name!r} is no longer enrolled")
         return self.find(person.id)
@@ -336,7 +338,7 @@ class Gallery:
             for person, (templates, negatives) in zip(document.people, decoded, strict=True):
                 name = clean_name(person.name)
                 if names.get(name, person.id) != person.id:
-                    raise GalleryError(f"{name!r} is already enrolled as another person; rename one of the two first")
+                    raise GalleryError(f"{quoted(name)} is already enrolled as another person; rename one of the two first")
                 new = person.id not in names.values()
                 if new:
                     self._database.add_person(person.id, PersonRecord(name, person.enrolled))
@@ -485,6 +487,12 @@ def template_id(vector: Vector) -> str:
     return blake2s(np.asarray(vector, "<f4").tobytes(), digest_size=4).hexdigest()
 
 
+def quoted(name: str) -> str:
+    """What somebody gave as a name, for messages: in one line, and not all of it."""
+    shown = name if len(name) <= MAX_NAME else f"{name[:MAX_NAME]}…"
+    return "'" + "".join(one if one in JOINERS else repr(one)[1:-1] for one in shown) + "'"
+
+
 def clean_name(name: str) -> str:
     """A name as it is kept: NFC, without outer blanks.
 
@@ -496,7 +504,6 @@ def clean_name(name: str) -> str:
     except UnicodeEncodeError:
         raise GalleryError("the name is not valid UTF-8") from None
     name = unicodedata.normalize("NFC", name.strip())
-    # Persian, Sinhala and others need the zero-width joiners, which Python does not count as printable.
-    if not name or len(name) > MAX_NAME or not re.sub(r"(?<=\S)[\u200c\u200d](?=\S)", "", name).isprintable():
-        raise GalleryError(f"{name!r} is no name: it needs 1 to {MAX_NAME} printable characters")
+    if not name or len(name) > MAX_NAME or not re.sub(rf"(?<=\S)[{JOINERS}](?=\S)", "", name).isprintable():
+        raise GalleryError(f"{quoted(name)} is no name: it needs 1 to {MAX_NAME} printable characters")
     return name

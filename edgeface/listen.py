@@ -1,6 +1,7 @@
 """A subscriber: events of one device, or of all on the broker, as they come."""
 
 from collections.abc import Callable, Iterator
+from datetime import datetime
 from typing import Any
 
 import msgspec
@@ -8,6 +9,7 @@ from msgspec import Struct
 
 from edgeface.config import Config
 from edgeface.errors import ConfigError
+from edgeface.gallery import JOINERS
 from edgeface.mqtt import Dialogue
 
 
@@ -21,7 +23,7 @@ class _Event(Struct, frozen=True):
     """What ``describe`` needs of an event."""
 
     event_type: str
-    ts: str
+    ts: datetime
     device: str
     camera: str
     name: str | None = None
@@ -33,8 +35,10 @@ class _Event(Struct, frozen=True):
     corrected: _Corrected | None = None
 
 
-def events(config: Config, *, every_device: bool = False, ready: Callable[[], None] = lambda: None) -> Iterator[dict[str, Any]]:
-    """Yield the payload of each event; connects again by itself. ``ready`` is called when the subscription stands.
+def events(
+    config: Config, *, every_device: bool = False, tell: Callable[[str], None] = lambda _: None
+) -> Iterator[dict[str, Any]]:
+    """Yield the payload of each event; connects again by itself. ``tell`` is given a line when it listens, and on every change.
 
     Raises:
         ConfigError: no broker is configured.
@@ -43,9 +47,9 @@ def events(config: Config, *, every_device: bool = False, ready: Callable[[], No
     if not config.mqtt.host:
         raise ConfigError("no broker: set mqtt.host in the configuration, or use edgeface run, which prints events without one")
     topic = "edgeface/+/event" if every_device else f"{config.base}/event"
-    with Dialogue(config, reconnect=True) as broker:
+    with Dialogue(config, reconnect=True, tell=tell) as broker:
         broker.subscribe(topic)
-        ready()
+        tell("listening")
         for message in broker.messages():
             try:
                 event = msgspec.json.decode(message.payload, type=dict)
@@ -56,10 +60,10 @@ def events(config: Config, *, every_device: bool = False, ready: Callable[[], No
 
 
 def describe(event: dict[str, Any]) -> str:
-    """An event in one line for people, without what a terminal would obey."""
+    """An event in one line for people, at this machine's time, without what a terminal would obey."""
     told = msgspec.convert(event, _Event)
     nobody = "somebody unknown" if told.event_type in ("unknown", "left") else ""
-    parts = [f"{told.ts[11:19]}  {told.event_type:<11}  {told.name or nobody}"]
+    parts = [f"{told.ts.astimezone():%H:%M:%S}  {told.event_type:<11}  {told.name or nobody}"]
     if told.score is not None:
         parts.append(f"score {told.score:.2f} of {told.threshold:.2f}")
     if told.probability is not None:
@@ -71,4 +75,4 @@ def describe(event: dict[str, Any]) -> str:
     if told.corrected:
         parts.append(f"it was not {told.corrected.name}")
     line = "  ".join([*parts, f"[{told.device}/{told.camera}]"])
-    return "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in line)
+    return "".join(one if one.isprintable() or one in JOINERS else "\N{REPLACEMENT CHARACTER}" for one in line)

@@ -2,7 +2,7 @@
 
 import secrets
 import ssl
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from queue import Empty, Queue
 from typing import Any
@@ -109,21 +109,23 @@ class Dialogue:
     """A connection on which one thing is asked after the other, each until it is answered; a context manager.
 
     It is a client without a name, so as not to throw out a running daemon. With ``reconnect`` it connects again by itself,
-    and subscribes again.
+    and subscribes again; ``tell`` is given a line for each.
 
     Raises:
         ConfigError: no broker is set, or the password or a certificate's file cannot be read.
         BrokerError: the broker cannot be reached, refuses, or does not answer.
     """
 
-    def __init__(self, settings: config.Config, *, reconnect: bool = False) -> None:
+    def __init__(
+        self, settings: config.Config, *, reconnect: bool = False, tell: Callable[[str], None] = lambda _: None
+    ) -> None:
         self._settings, self._base = settings.mqtt, settings.base
         self.address = address(self._settings)
         if not self._settings.host:
             raise ConfigError("no broker: set mqtt.host in the configuration")
         self._topics: list[str] = []
         self._connected = self._closing = False
-        self._reconnect = reconnect
+        self._reconnect, self._tell = reconnect, tell
         self._answers: Queue[tuple[int, Any] | BrokerError] = Queue()
         self._inbox: Queue[paho.MQTTMessage | BrokerError] = Queue()
         client = self._client = new_client(self._settings, "", reconnect=reconnect)
@@ -232,11 +234,15 @@ class Dialogue:
         if self._connected:
             for topic in self._topics:
                 self._client.subscribe(topic, qos=1)
+            self._tell(f"the broker at {self.address} is back")
         self._connected = True
         self._answers.put((0, reason))
 
     def _on_disconnect(self, _client: paho.Client, _data: Any, _flags: Any, reason: Any, _properties: Any) -> None:
-        if self._closing or (self._connected and self._reconnect):
+        if self._closing:
+            return
+        if self._connected and self._reconnect:
+            self._tell(f"lost the broker at {self.address}: {reason}; trying again")
             return
         self._fail(f"lost the broker at {self.address}: {reason}" if self._connected else cut_short(self._settings, reason))
 

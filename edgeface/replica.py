@@ -13,13 +13,11 @@ import numpy as np
 from edgeface.audit import Audit
 from edgeface.envelope import Envelopes, ForeignKeyError, ForeignModelError, digest
 from edgeface.errors import GalleryError
-from edgeface.gallery import MAX_NAME, Copy, Gallery
+from edgeface.gallery import JOINERS, MAX_NAME, Copy, Gallery
 from edgeface.revisions import NEVER, Revision, merge
 
 log = logging.getLogger(__name__)
 MAX_FOREIGN = 10_000
-JOINERS = " \u200c\u200d"
-"""What no name ends with."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,7 +214,7 @@ def _joined(one: Copy, other: Copy) -> Copy:
 
 def _numbered(name: str, taken: set[str]) -> str:
     """The name with the first number from 2 on that nobody has."""
-    number = 2
-    while (found := f"{name[: MAX_NAME - 8].rstrip(JOINERS)} ({number})") in taken:
+    number, short = 2, name[: MAX_NAME - 8].rstrip(f" {JOINERS}")
+    while (found := f"{short} ({number})") in taken:
         number += 1
     return found

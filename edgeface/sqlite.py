@@ -63,7 +63,7 @@ def _make(path: Path) -> None:
         if path.is_dir():
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR)) from None
         if not os.access(path, os.W_OK):
-            reason = errno.EROFS if os.statvfs(path).f_flag & os.ST_RDONLY else errno.EACCES
+            reason = errno.EROFS if is_read_only(path) else errno.EACCES
             raise OSError(reason, os.strerror(reason)) from None
 
 
@@ -75,7 +75,17 @@ def connect_to_read(path: Path) -> sqlite3.Connection:
     return sqlite3.connect(f"file:{quote(str(path))}?{how}", uri=True, timeout=PATIENCE, isolation_level=None)
 
 
+def is_read_only(path: Path) -> bool:
+    """Whether the file system of a file is mounted so."""
+    return bool(os.statvfs(path).f_flag & os.ST_RDONLY)
+
+
+def lacks_room(path: Path) -> bool:
+    """Whether the disk of a file is too full for a change."""
+    return shutil.disk_usage(path).free < ROOM
+
+
 def is_full(path: Path, error: sqlite3.Error) -> bool:
     """Whether an error means that a disk has no room for the files that SQLite keeps beside the database."""
     wanted = error.sqlite_errorcode & 0xFF in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN)
-    return wanted and path.is_file() and shutil.disk_usage(path).free < ROOM
+    return wanted and path.is_file() and lacks_room(path)

@@ -96,7 +96,8 @@ def assess(pipeline: Pipeline, settings: config.Config, person: Person, views: S
     metres = None if pixels is None else distance(settings.camera.width, pixels)
     advice = []
     if len(own) < LEAST:
-        advice.append(f"{len(own)} of {LEAST} views: edgeface enroll {quote(person.name)} adds those that are missing")
+        word = "-- " * person.name.startswith("-") + quote(person.name)
+        advice.append(f"{len(own)} of {LEAST} views: edgeface enroll {word} adds those that are missing")
     if scores and pixels is None:
         advice.append("take more views where the camera hangs, in its light, or forget the person and start again")
     if score is not None and score < accept:

@@ -7,6 +7,7 @@ import msgspec
 
 from edgeface.config import Config
 from edgeface.publishers.payloads import event_payload, health_payload
+from edgeface.sqlite import lacks_room
 from edgeface.types import Health
 from edgeface.web.token import address
 
@@ -40,6 +41,7 @@ def report(
         "metrics_unserved": unserved,
         "page": address(config.web) if page else None,
         "page_unserved": page_trouble,
+        "disk_full": config.gallery_path.exists() and lacks_room(config.gallery_path),
     }
     return told | {"running": True, "troubles": troubles(told)}
 
@@ -60,6 +62,8 @@ def troubles(told: dict[str, Any]) -> list[str]:
         found.append(told["broker"]["reason"] or f"no broker at {told['broker']['address']}")
     elif told["broker"]["reason"]:
         found.append(told["broker"]["reason"])
+    if told["disk_full"]:
+        found.append("the disk is full: people are recognised, but nothing can be changed until there is room")
     if "under-voltage" in told["throttling"]:
         found.append("under-voltage: the power supply, or its cable, is too weak")
     if told.get("sync", {}).get("trouble"):

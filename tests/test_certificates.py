@@ -51,7 +51,7 @@ def test_a_device_publishes_listens_and_clears_by_its_certificate(fleet, shown):
     with running(config):
         ear.wait_for("gate/availability")
         ear.wait_for("health")
-    heard = listen.events(config, ready=lambda: ear.say("edgeface/gate/event", camera_lost()))
+    heard = listen.events(config, tell=lambda _: ear.say("edgeface/gate/event", camera_lost()))
     assert next(heard)["reason"] == "unplugged"
     heard.close()
     assert "edgeface/gate/availability" in clear(config)

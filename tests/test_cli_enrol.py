@@ -171,3 +171,29 @@ def test_a_file_name_that_is_no_utf8_is_no_trouble(cli, tmp_path, demo_photos):
     name = os.fsdecode(os.fsencode(tmp_path) + b"/\xff.jpg")
     shutil.copy(demo_photos / "obama_portrait.jpg", name)
     assert len(cli.json("identify", tmp_path)["images"]) == 1
+
+
+def test_no_photo_is_drawn_over(cli, tmp_path, demo_photos):
+    shutil.copy(demo_photos / "obama_portrait.jpg", tmp_path / "own.png")
+    before = (tmp_path / "own.png").read_bytes()
+    for place in ("own.png", "."):
+        assert "is one of the photos" in cli.refusal("identify", "own.png", "--annotate", place, code=2)
+    assert (tmp_path / "own.png").read_bytes() == before
+
+
+def test_one_photo_is_drawn_into_a_folder_that_is_there_and_several_not_into_a_file(cli, tmp_path, demo_photos):
+    one, other = demo_photos / "obama_portrait.jpg", demo_photos / "biden_portrait.jpg"
+    (tmp_path / "drawn").mkdir()
+    cli("identify", one, "--annotate", "drawn")
+    assert [path.name for path in (tmp_path / "drawn").iterdir()] == ["obama_portrait.png"]
+    (tmp_path / "file.png").touch()
+    assert "give a folder" in cli.refusal("identify", one, other, "--annotate", "file.png", code=2)
+    assert "suffix" in cli.refusal("identify", one, "--annotate", "drawn/x.xyz", code=2)
+
+
+def test_a_name_is_shown_in_one_short_line(cli, demo_photos):
+    photo = demo_photos / "obama_portrait.jpg"
+    told = cli.refusal("enroll", "x" * 10_000, "--image", photo)
+    assert len(told) < 250
+    told = cli("enroll", "--image", photo, "--", "-x").stdout
+    assert "edgeface enroll -- -x adds" in told

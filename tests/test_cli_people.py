@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 import stat
+import subprocess
 from contextlib import closing
 from pathlib import Path
 
@@ -214,3 +215,27 @@ def test_a_full_disk_costs_a_line_of_the_audit_log_and_never_half_an_enrolment(c
     assert not (tmp_path / "out").exists()
     cli("people", "forget", "Anna")
     assert cli.json("people", "list") == {"people": []}
+
+
+def test_what_is_no_file_is_written_to_and_a_link_stays_one(cli, obama, tmp_path):
+    (tmp_path / "link").symlink_to(tmp_path / "target")
+    cli("people", "export", "link", "--plain")
+    assert (tmp_path / "link").is_symlink()
+    assert b"Barack" in (tmp_path / "target").read_bytes()
+    os.mkfifo(tmp_path / "pipe")
+    with subprocess.Popen(["cat", tmp_path / "pipe"], stdout=subprocess.PIPE) as reader:
+        cli("people", "export", "pipe", "--plain")
+        assert b"Barack" in reader.stdout.read()
+    assert (tmp_path / "pipe").is_fifo()
+
+
+def test_a_full_standard_output_is_one_line(cli, obama, scene):
+    cli.set(camera=scene)
+    for words in (["people", "list"], ["people", "list", "--json"], ["config", "default"]):
+        command = f"{' '.join(cli.command(*words))} > /dev/full"
+        done = subprocess.run(["sh", "-c", command], capture_output=True, text=True, env=cli.environment, timeout=60)
+        assert (done.returncode, done.stderr) == (1, "edgeface: standard output: No space left on device\n")
+    command = f"{' '.join(cli.command('run'))} > /dev/full"
+    done = subprocess.run(["sh", "-c", command], capture_output=True, text=True, env=cli.environment, timeout=60)
+    assert done.returncode == 0
+    assert done.stderr.count("an event is not printed") == 2

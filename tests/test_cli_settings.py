@@ -87,3 +87,32 @@ def test_a_gallery_of_another_network_is_one_line(cli, obama, tmp_path):
     line = cli.refusal("--model", model, "people", "list")
     assert str(cli.gallery) in line
     assert "model sha256:" in line
+
+
+def test_a_password_in_an_address_is_not_shown(cli):
+    cli.set(camera={"source": "rtsp://user:secret@cam/1"})
+    assert "secret" not in cli("config", "show").stdout + cli("config", "show", "--json").stdout
+
+
+@pytest.mark.parametrize(
+    ("sections", "reason"),
+    [
+        ({"camera": {"source": "foo"}}, "camera.source"),
+        ({"camera": {"source": "folder:"}}, "does not say which"),
+        ({"sync": {"enabled": True}}, "sync.enabled needs a broker"),
+        ({"homeassistant": {"enabled": True}}, "homeassistant.enabled needs a broker"),
+        ({"mqtt": {"host": "mqtt://broker"}}, "is no name and no address"),
+        ({"mqtt": {"host": "broker:1883"}}, "is no name and no address"),
+        ({"mqtt": {"host": "broker", "password_file": "/nope"}}, "mqtt.password_file: there is no file /nope"),
+        ({"mqtt": {"host": "broker", "tls": True, "ca_file": "/nope"}}, "mqtt.ca_file: there is no file /nope"),
+        ({"web": {"enabled": True, "address": "0.0.0.0"}}, "web.tls_cert"),
+    ],
+)
+def test_settings_that_a_start_would_refuse_are_not_valid(cli, sections, reason):
+    cli.set(**sections)
+    assert reason in cli.refusal("config", "check", code=2)
+
+
+def test_settings_are_valid_though_camera_broker_and_the_services_credential_are_not_here(cli):
+    cli.set(camera={"source": "picamera"}, mqtt={"host": "::1", "password_file": "mqtt-password"})
+    assert "valid" in cli("config", "check").stdout

@@ -1,4 +1,22 @@
+import time
+
+import pytest
+
 from edgeface.listen import describe
+
+
+@pytest.fixture(autouse=True)
+def zone(monkeypatch):
+    """Sets the machine's time zone; UTC at first."""
+
+    def put(name):
+        monkeypatch.setenv("TZ", name)
+        time.tzset()
+
+    put("UTC")
+    yield put
+    monkeypatch.undo()
+    time.tzset()
 
 
 def test_an_event_is_one_line():
@@ -11,7 +29,9 @@ def test_an_event_is_one_line():
 
 
 def test_a_name_cannot_command_the_terminal():
-    line = describe({"event_type": "left", "ts": "", "device": "d", "camera": "c", "name": "\x1b[2Jx\ny", "seconds": 3})
+    line = describe(
+        {"event_type": "left", "ts": "2026-11-24T10:15:07Z", "device": "d", "camera": "c", "name": "\x1b[2Jx\ny", "seconds": 3}
+    )
     assert line.isprintable()
     assert "after 3 s" in line
 
@@ -20,3 +40,9 @@ def test_a_corrected_name_is_told():
     event = {"event_type": "recognized", "ts": "2026-11-24T10:15:07.238Z", "device": "door", "camera": "front", "name": "Zoë"}
     wrong = {"event_id": "01M86G", "person_id": "p_1", "name": "Bert"}
     assert "Zoë  it was not Bert  [" in describe({**event, "corrected": wrong})
+
+
+def test_times_are_of_this_machine(zone):
+    zone("America/New_York")
+    event = {"event_type": "left", "ts": "2026-11-24T00:15:07.238Z", "device": "door", "camera": "front", "seconds": 3}
+    assert describe(event).startswith("19:15:07  left")

@@ -29,6 +29,21 @@ def is_live(settings: config.Camera) -> bool:
     return settings.source.partition(":")[0] not in RECORDINGS
 
 
+def plugin(settings: config.Camera) -> tuple[str, str]:
+    """Module and function of the camera that ``settings.source`` names.
+
+    Raises:
+        ConfigError: no camera is called so.
+    """
+    scheme, _, place = settings.source.partition(":")
+    if scheme not in CAMERAS:
+        raise ConfigError(f"camera.source: {scheme!r} starts with none of {', '.join(sorted(CAMERAS))}")
+    if scheme != "picamera" and not place.strip("/"):
+        raise ConfigError(f"camera.source: {settings.source!r} does not say which")
+    module, _, attribute = CAMERAS[scheme].partition(":")
+    return module, attribute
+
+
 def create(settings: config.Camera) -> Camera:
     """Build the camera that ``settings.source`` names; a live one is first opened by ``frames()``.
 
@@ -36,8 +51,5 @@ def create(settings: config.Camera) -> Camera:
         ConfigError: no camera is called so.
         CameraError: a recording cannot be read.
     """
-    scheme = settings.source.partition(":")[0]
-    if scheme not in CAMERAS:
-        raise ConfigError(f"camera.source: {scheme!r} starts with none of {', '.join(sorted(CAMERAS))}")
-    module, _, attribute = CAMERAS[scheme].partition(":")
+    module, attribute = plugin(settings)
     return cast(Callable[[config.Camera], Camera], getattr(import_module(module), attribute))(settings)

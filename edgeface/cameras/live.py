@@ -110,7 +110,7 @@ class LiveCamera:
                     self._deliver(frame)
             except Exception as error:  # drivers raise what they like, and this thread must outlive them all
                 if self._failure is None:
-                    log.warning("camera: %s; trying again for ever", error)
+                    log.warning("camera: %s; trying again", error)
                 self._failure = str(error) or type(error).__name__
             if time.monotonic() - began > self.STEADY:
                 attempt = 0

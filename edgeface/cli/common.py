@@ -15,6 +15,7 @@ from edgeface import config
 from edgeface.audit import Audit
 from edgeface.errors import EdgefaceError
 from edgeface.modelcard import load_card
+from edgeface.sqlite import is_read_only
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON on standard output and nothing else.")]
 
@@ -85,7 +86,7 @@ def through_the_daemon(settings: config.Config) -> bool:
         there = False
         closed = True
     else:
-        closed = there and not os.access(path, os.R_OK | os.W_OK)
+        closed = there and not (os.access(path, os.R_OK) and (os.access(path, os.W_OK) or is_read_only(path)))
     if there and not closed:
         key_here = os.access(settings.key_path, os.R_OK) or "CREDENTIALS_DIRECTORY" in os.environ
         return not key_here and control.answers(settings)  # the key may be a credential that the service alone gets

@@ -2,13 +2,15 @@
 
 import os
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
+import cv2
 import typer
 
 from edgeface.cli.common import Json, open_pipeline, print_json
-from edgeface.errors import EdgefaceError
+from edgeface.errors import ConfigError, EdgefaceError
 
 app = typer.Typer()
 
@@ -34,9 +36,10 @@ def identify(
 
     results: list[dict[str, Any]] = []
     drawn: Counter[str] = Counter()
+    originals = {Path(os.path.realpath(path)) for path in images}
     failed = False
     with open_pipeline(context.obj) as (pipeline, _):
-        single = len(images) == 1 and not os.path.isdir(images[0])  # noqa: PTH112 (which raises where a folder is closed)
+        into = None if annotate is None else _place(annotate, images)
         for path, image in read_images(images):
             if isinstance(image, EdgefaceError):
                 failed = True
@@ -44,12 +47,14 @@ def identify(
                 continue
             faces = pipeline.observe(image, every_face=True)
             results.append({"path": path, "faces": [face_payload(face) for face in faces]})
+            originals.add(Path(os.path.realpath(path)))
             if annotate:
                 stem = Path(path).stem
                 drawn[stem] += 1
                 again = f"-{drawn[stem]}" if drawn[stem] > 1 else ""
-                out = annotate if single else annotate / f"{stem}{again}.png"
-                _make_folder(out.parent)
+                out = annotate if into is None else into / f"{stem}{again}.png"
+                if out.resolve() in originals:
+                    raise ConfigError(f"{out} is one of the photos: draw somewhere else")
                 save_image(out, draw_faces(image, faces))
     if json:
         print_json({"images": results})
@@ -60,11 +65,24 @@ def identify(
         raise typer.Exit(1)
 
 
-def _make_folder(folder: Path) -> None:
+def _place(annotate: Path, images: Sequence[Path]) -> Path | None:
+    """The folder to draw into, or none for one photo and a file.
+
+    Raises:
+        ConfigError: the photos are several, and it is a file; or it has no suffix of a picture.
+        EdgefaceError: the folder cannot be made.
+    """
+    single = len(images) == 1 and not os.path.isdir(images[0])  # noqa: PTH112 (which raises where a folder is closed)
+    folder = annotate.parent if single and not annotate.is_dir() else annotate
+    if folder.exists() and not folder.is_dir():
+        raise ConfigError(f"{folder} is a file; to draw several photos give a folder")
+    if folder is not annotate and not cv2.haveImageWriter(annotate.name):
+        raise ConfigError(f"{annotate}: give it a suffix such as .png or .jpg")
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise EdgefaceError(f"{folder}: {error.strerror or error}") from None
+    return folder if folder is annotate else None
 
 
 def _print_faces(result: dict[str, Any]) -> None:

@@ -4,10 +4,11 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
+import cv2
 import typer
 
 from edgeface.cli.common import Json, counted, print_json
-from edgeface.errors import EdgefaceError
+from edgeface.errors import ConfigError, EdgefaceError
 
 app = typer.Typer()
 
@@ -99,6 +100,10 @@ def evaluate(
     from edgeface.det import draw_det
     from edgeface.evaluate import evaluate as work
 
+    if plot and not cv2.haveImageWriter(plot.name):
+        raise ConfigError(f"{plot}: give it a suffix such as .png or .jpg")
+    if plot and not plot.absolute().parent.is_dir():
+        raise ConfigError(f"{plot}: there is no folder {plot.parent}")
     report = work(
         context.obj.config,
         context.obj.model,

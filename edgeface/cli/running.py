@@ -87,7 +87,7 @@ def listen(
     """
     from edgeface.listen import describe, events
 
-    for event in events(context.obj.config, every_device=every, ready=lambda: typer.echo("listening", err=True)):
+    for event in events(context.obj.config, every_device=every, tell=lambda line: typer.echo(line, err=True)):
         print_json(event) if json else typer.echo(describe(event))
 
 

@@ -1,6 +1,6 @@
 """edgeface config."""
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Annotated
 
@@ -23,13 +23,13 @@ Examples: edgeface config default > edgeface.toml
 
 @app.command("show")
 def config_show(context: typer.Context, json: Json = False) -> None:
-    """Show every setting in effect and where it comes from.
+    """Show every setting in effect and where it comes from; of an address not what may be a password.
 
     \b
     Examples: edgeface config show
               edgeface config show --json | jq -r '.settings[] | select(.origin != "default").name'
     """
-    rows = config.settings(context.obj.file)
+    rows = [replace(row, value=config.masked(row.value)) for row in config.settings(context.obj.file)]
     if json:
         print_json({"settings": [asdict(row) for row in rows]})
         return
@@ -43,7 +43,7 @@ def config_check(
     context: typer.Context,
     file: Annotated[Path | None, typer.Argument(metavar="[FILE]", help="Else the file in effect.")] = None,
 ) -> None:
-    """Check a settings file; exits with 2 if it is wrong.
+    """Check a settings file, and the files that it names; exits with 2 if one is wrong. Camera and broker are not asked.
 
     \b
     Example: edgeface config check edgeface.toml
@@ -51,7 +51,9 @@ def config_check(
     path = config.find(file or context.obj.file)
     if path is None:
         raise ConfigError("there is no settings file; give one, or see edgeface config default")
-    config.load(path)
+    from edgeface.build import verify
+
+    verify(config.load(path))
     typer.echo(f"{path}: valid")
 
 

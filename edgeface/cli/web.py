@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from edgeface.errors import EdgefaceError
+from edgeface.errors import ConfigError
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -37,7 +37,7 @@ def url(
 
     settings = context.obj.config
     if not settings.web.enabled:
-        raise EdgefaceError("the page is off: set enabled = true under [web], and start or reload edgeface run")
+        raise ConfigError("the page is off: set enabled = true under [web], and start or reload edgeface run")
     token = Token(settings.token_path)
     if new:
         token.renew()

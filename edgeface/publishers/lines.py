@@ -1,5 +1,6 @@
 """Events as JSON lines on standard output, for a daemon without a broker."""
 
+import errno
 import logging
 import sys
 from collections.abc import Mapping, Sequence, Set
@@ -32,9 +33,14 @@ class LinePublisher:
         """Only events are printed."""
 
     def publish(self, event: Event, image: Image | None = None) -> None:
-        """Print one event."""
-        sys.stdout.write(msgspec.json.encode(event_payload(event, self._device, self._model)).decode() + "\n")
-        sys.stdout.flush()
+        """Print one event; where there is no room for it, the daemon goes on without."""
+        try:
+            sys.stdout.write(msgspec.json.encode(event_payload(event, self._device, self._model)).decode() + "\n")
+            sys.stdout.flush()
+        except OSError as error:
+            if error.errno != errno.ENOSPC:
+                raise
+            log.warning("standard output: %s; an event is not printed", error.strerror)
 
     def health(self, health: Health) -> None:
         """Health is for the log here: standard output holds events alone."""

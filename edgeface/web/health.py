@@ -64,8 +64,7 @@ async def examined(daemon: Daemon) -> list[Check]:
 
 def shown(row: config.Setting) -> config.Setting:
     """A setting as it may be read on a screen: its value as TOML, without a password in an address."""
-    value = config.masked(row.value) if isinstance(row.value, str) else row.value
-    return replace(row, value=msgspec.json.encode(value).decode())
+    return replace(row, value=msgspec.json.encode(config.masked(row.value)).decode())
 
 
 ROUTES = [Route("/health", health)]
