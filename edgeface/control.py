@@ -289,16 +289,49 @@ def ask(config: Config, verb: str, **request: Any) -> Any:
     Raises:
         EdgefaceError: no daemon answers, or it refuses.
     """
+    return _asked(_connect(config), verb, request)
+
+
+def ask_the_only_one(verb: str) -> Any:
+    """What the one daemon answers that listens where a service does, whatever its settings; nothing if it is not the only one.
+
+    Raises:
+        EdgefaceError: it refuses, or does not answer.
+    """
+    there = []
+    for folder in dict.fromkeys((*_folders(Config()), SERVICE_FOLDER, *SERVICE_FOLDER.parent.glob("edgeface-*"))):
+        for place in folder.glob("edgeface-*.sock"):
+            with contextlib.suppress(OSError):
+                there.append(_dial(place))
+    if len(there) == 1:
+        return _asked(there[0], verb, {})
+    for client in there:
+        client.close()
+    return None
+
+
+def _asked(client: socket.socket, verb: str, request: dict[str, Any]) -> Any:
     try:
-        with _connect(config) as client:
+        with client, client.makefile("rb") as lines:
             client.sendall(msgspec.json.encode({"verb": verb} | request) + b"\n")
-            with client.makefile("rb") as lines:
-                answer = msgspec.json.decode(lines.readline(), type=dict[str, Any])
+            answer = msgspec.json.decode(lines.readline(), type=dict[str, Any])
     except (OSError, msgspec.MsgspecError):  # it is hung, or was killed this moment
         raise EdgefaceError("the daemon does not answer") from None
     if "error" in answer:
         raise EdgefaceError(f"the daemon refuses: {answer['error']}")
     return answer.get("ok")
+
+
+def _dial(place: Path) -> socket.socket:
+    client = socket.socket(socket.AF_UNIX)
+    client.settimeout(PATIENCE + 1)
+    try:
+        with _address(place) as address:
+            client.connect(address)
+    except BaseException:
+        client.close()
+        raise
+    return client
 
 
 def refuse_another(config: Config) -> None:
@@ -369,17 +402,11 @@ def _reach(config: Config) -> tuple[socket.socket | None, Path | None]:
     """A connection to the daemon with these settings; else a folder that is closed to us, where it may be."""
     closed = None
     for folder in (*_folders(config), SERVICE_FOLDER, *sorted(SERVICE_FOLDER.parent.glob("edgeface-*"))):
-        client = socket.socket(socket.AF_UNIX)
-        client.settimeout(PATIENCE + 1)
         try:
-            with _address(folder / _name(config)) as address:
-                client.connect(address)
+            return _dial(folder / _name(config)), None
         except OSError as error:
-            client.close()
             if isinstance(error, PermissionError) and (closed is None or _for_a_group(folder)):
                 closed = folder
-        else:
-            return client, None
     return None, closed
 
 

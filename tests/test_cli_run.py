@@ -218,3 +218,16 @@ def test_who_stops_reading_ends_the_daemon_without_a_traceback(cli, obama, scene
     done = subprocess.run(["bash", "-c", f"{words} | true; exit ${{PIPESTATUS[0]}}"], capture_output=True, env=cli.environment)
     assert done.returncode == 1
     assert b"Traceback" not in done.stderr
+
+
+def test_status_reaches_the_daemon_though_its_settings_have_become_wrong(cli, obama, scene):
+    cli.environment["XDG_RUNTIME_DIR"] = str(cli.folder)
+    cli.set(camera=scene | {"hold": 60.0})
+    daemon = cli.start("run")
+    daemon.line()
+    cli.file.write_text("[camera]\nfsp = 3\n")
+    told = cli("status", "--json", code=1)
+    assert json.loads(told.stdout)["running"]
+    assert "unknown setting `fsp`" in one_line(told)
+    daemon.stop()
+    assert "unknown setting" in cli.refusal("status", code=2)

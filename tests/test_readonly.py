@@ -78,3 +78,35 @@ def test_a_daemon_on_a_read_only_root_enrols_recognises_and_writes_its_data_alon
     assert written == {"/run/events", "/run/log"}
     assert {path for path in tmp_path.rglob("*") if data not in path.parents} == before
     assert (data / "gallery.db").stat().st_size
+
+
+@pytest.fixture
+def disk(tmp_path):
+    """A small file system of its own."""
+    place = tmp_path / "disk"
+    place.mkdir()
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=2m,mode=0700", "none", place], capture_output=True).returncode:
+        pytest.skip("nothing can be mounted here")
+    yield place
+    subprocess.run(["umount", "--lazy", place], check=True)
+
+
+def test_a_full_disk_is_told_by_status_and_doctor(disk, cli, scene, demo_photos):
+    cli.set(gallery={"path": str(disk / "gallery.db")}, camera=scene | {"hold": 60.0})
+    cli("enroll", "Barack", "--image", demo_photos / "obama_portrait.jpg")
+    (disk / "filler").write_bytes(bytes(shutil.disk_usage(disk).free))
+    cli.start("run").line()
+    assert "the disk is full" in cli("status", code=1).stderr
+    assert "gallery.db: the disk is full" in cli("doctor", "--only", "gallery", code=1).stdout
+    assert "Barack" in cli("people", "list").stdout
+
+
+def test_on_a_read_only_file_system_commands_read_and_say_why_they_do_not_write(disk, cli, demo_photos):
+    cli.set(gallery={"path": str(disk / "gallery.db")})
+    photo = demo_photos / "obama_portrait.jpg"
+    cli("enroll", "Barack", "--image", photo)
+    subprocess.run(["mount", "-o", "remount,ro", disk], check=True)
+    for words in (["people", "list"], ["identify", photo]):
+        assert "Barack" in cli(*words).stdout
+    for words in (["enroll", "Joe", "--image", photo, "--force"], ["people", "forget", "Barack"]):
+        assert "the file system is read-only: nothing can be changed" in cli(*words, code=1).stderr

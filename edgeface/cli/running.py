@@ -59,7 +59,13 @@ def status(context: typer.Context, json: Json = False) -> None:
     from edgeface import status as answers
 
     try:
-        told = control.ask(context.obj.config, "status")
+        try:
+            told = control.ask(context.obj.config, "status")
+        except ConfigError as wrong:  # the daemon may run on with those that it has
+            told = control.ask_the_only_one("status")
+            if told is None:
+                raise
+            told["troubles"].append(str(wrong))
     except ConfigError:
         raise
     except EdgefaceError as error:
