@@ -5,7 +5,7 @@ import re
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 
 import msgspec
 import platformdirs
@@ -19,6 +19,7 @@ Seconds = Annotated[float, Meta(ge=0, le=86400)]
 Share = Annotated[float, Meta(ge=0, le=1)]
 # What MQTT allows in one level of a topic, kept to what is safe in file names and entity ids too.
 Slug = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}\Z")]
+SLUG_WORDS = "it needs letters, digits, - and _, 64 at most, and a letter or digit first"
 
 Topic = Annotated[str, Meta(pattern=r"^[^+#\x00]{0,200}\Z")]
 
@@ -390,9 +391,24 @@ def _validate(given: dict[str, Any], file: Path) -> Config:
     except msgspec.ValidationError as error:
         what, _, where = str(error).partition(" - at `$")
         setting = where.rstrip("`").lstrip(".")
-        what = what.replace("Object contains unknown field", "unknown setting")
+        what = _in_words(what, setting)
         line = f"{file}: {f'[{setting}]: ' if setting else ''}{what}; see edgeface config default"
         raise ConfigError(" ".join(line.split())) from None
+
+
+def _in_words(what: str, setting: str) -> str:
+    """What msgspec says of a setting's value, as people say it."""
+    if "matching regex" in what:
+        return SLUG_WORDS if "A-Za-z" in what else "it needs a topic without + and #, of 200 characters at most"
+    if what.startswith("Expected `object`"):
+        return f"it is a section: a line [{setting}], and its settings below"
+    if what.startswith("Invalid enum value"):
+        section, _, name = setting.partition(".")
+        hint = get_type_hints(type(getattr(Config(), section)))[name.partition("[")[0]]
+        while get_origin(hint) is tuple:
+            hint = get_args(hint)[0]
+        return f"{what}; it is one of {', '.join(get_args(hint))}"
+    return what.replace("Object contains unknown field", "unknown setting")
 
 
 def _description(annotation: Any) -> str:

@@ -151,6 +151,7 @@ class Database:
             )
         if version:
             self._check_model()
+        keyed = self._key_file.exists()
         key = self._key(create=version < VERSION)
         self.vault = Vault(key, self._model)
         # Temporary files would be a second place with traces.
@@ -163,6 +164,8 @@ class Database:
                 if version == PLAIN:
                     self._upgrade()
                 elif not version:
+                    if keyed:
+                        log.warning("%s: there was nothing in it, though its key is there: a new gallery begins", self.path)
                     self._create()
         if version == PLAIN:
             self.execute("VACUUM")

@@ -10,7 +10,7 @@ from edgeface import build, config
 from edgeface.control import ControlServer, refuse_another, socket_path
 from edgeface.daemon import Daemon, Wishes
 from edgeface.errands import Counter, steps
-from edgeface.errors import EdgefaceError
+from edgeface.errors import CameraError, EdgefaceError
 from edgeface.status import report
 from edgeface.types import Health
 
@@ -36,7 +36,7 @@ class Service:
         """Run until the camera ends or a signal asks for it.
 
         Raises:
-            EdgefaceError: a part cannot be built, or another daemon runs with these settings.
+            EdgefaceError: a part cannot be built, another daemon runs with these settings, or a recording has no picture.
         """
         self._wishes.listen()
         self._daemon = build.daemon(self._settings, self._model, wishes=self._wishes)
@@ -51,6 +51,10 @@ class Service:
                 self._wishes.reload = False
                 self._reload()
                 self._daemon.watch()
+            if not self._wishes.stop:
+                log.info("the recording has ended")
+                if not self._health().frames_seen:
+                    raise CameraError("camera.source: no picture of it could be read")
         finally:
             self._daemon.close()
             for server in (self._control, self._metrics, self._page):

@@ -231,3 +231,10 @@ def test_status_reaches_the_daemon_though_its_settings_have_become_wrong(cli, ob
     assert "unknown setting `fsp`" in one_line(told)
     daemon.stop()
     assert "unknown setting" in cli.refusal("status", code=2)
+
+
+def test_a_recording_says_that_it_has_ended_and_fails_if_there_was_nothing_to_see(cli, scene, tmp_path):
+    cli.set(camera=scene)
+    assert "the recording has ended" in cli("run").stderr
+    (tmp_path / "scene" / "obama_portrait.jpg").write_bytes(b"no picture")
+    assert "no picture of it could be read" in cli("run", code=1).stderr

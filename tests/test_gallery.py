@@ -82,6 +82,14 @@ def test_a_new_gallery_is_empty(gallery):
     assert (found.people, found.vectors.shape, len(found.owners)) == ((), (0, 128), 0)
 
 
+def test_a_gallery_that_begins_anew_beside_its_key_is_told(gallery, path, caplog):
+    assert "nothing in it" not in caplog.text
+    gallery.close()
+    path.write_bytes(b"")
+    Gallery(path, MODEL).close()
+    assert "nothing in it, though its key is there" in caplog.text
+
+
 def test_who_is_enrolled_stays_enrolled(gallery, path):
     anna = enrolled(gallery, "Anna", 1, 2)
     bert = enrolled(gallery, "Bert", 3)
