@@ -25,7 +25,7 @@ class Shape:
     """Widths of the encoder's stages at 56, 28, 14 and 7 pixels, and how many residual blocks follow each."""
 
     widths: tuple[int, int, int, int] = (24, 48, 96, 192)
-    blocks: tuple[int, int, int, int] = (0, 3, 3, 1)
+    blocks: tuple[int, int, int, int] = (0, 2, 3, 1)
     neck: int = 128
     appearance_neck: int = 24
     appearance: int = 64
