@@ -64,7 +64,7 @@ class Recipe:
     position_wise: float = 1.0
     cosine: float = 1.0
     relational: float = 0.0
-    margin: float = 0.3
+    margin: float = 0.1
     reconstruction: float = 0.2
     likeness: float = 0.1
     rebuilt_share: float = 0.25
