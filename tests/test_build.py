@@ -107,6 +107,15 @@ def test_another_gallery_has_other_people(daemon, settings, tmp_path):
     new.gallery.close()
 
 
+def test_another_gallery_that_is_shared_gets_a_new_connection_on_which_the_broker_tells_all(daemon, settings, tmp_path):
+    sharing = replace(settings, sync=Sync(True))
+    shared = build.rebuilt(daemon, settings, sharing)
+    new = build.rebuilt(shared, sharing, replace(sharing, gallery=Gallery(str(tmp_path / "other.db"), keep_faces=True)))
+    assert {"gallery", "publisher", "follower"} <= renewed(shared, new)
+    new.publisher.close()
+    new.gallery.close()
+
+
 @pytest.mark.parametrize("broken", ["camera", "gallery", "mqtt"])
 def test_a_part_that_cannot_be_built_leaves_the_old_daemon_as_it_was(daemon, settings, tmp_path, broken):
     (tmp_path / "file").write_text("no folder")

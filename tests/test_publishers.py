@@ -474,6 +474,22 @@ def test_a_broker_that_hangs_does_not_hang_the_daemon(broker, connect):
 
 
 @needs_broker
+def test_an_event_that_has_waited_gives_the_broker_its_time_all_the_same(broker, connect, caplog, monkeypatch):
+    monkeypatch.setattr(MqttPublisher, "FRESH", 60.0)
+    ear = broker.listen()
+    publisher = connect(broker.settings(max_event_age=6.0))
+    publisher.publish(numbered(0))
+    ear.wait_for("/event")
+    broker.pause()
+    publisher.publish(numbered(1, age=5.5))
+    time.sleep(1.5)
+    broker.resume()
+    assert numbers(ear.wait_for("/event", 2)) == [0, 1]
+    assert complaints(caplog) == []
+    assert publisher.link.dropped == 0
+
+
+@needs_broker
 def test_a_broker_that_hangs_does_not_break_the_bound_of_the_queue(broker, connect):
     ear = broker.listen()
     publisher = connect(broker.settings(queue=10, max_event_age=60))
