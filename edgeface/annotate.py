@@ -7,7 +7,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from edgeface.errors import ImageError
+from edgeface.errors import EdgefaceError, ImageError
 from edgeface.files import write_whole
 from edgeface.types import Box, Decision, Image, Observation
 
@@ -57,6 +57,16 @@ def contact_sheet(rows: Sequence[tuple[str, Sequence[tuple[str, Image]]]], tile:
             sheet[top + title : top + title + height, left : left + width] = _fit(picture, width, height)
             cv2.putText(sheet, _drawable(text), (left, top + title + height + 20), FONT, 0.5, WHITE, 1, cv2.LINE_AA)
     return sheet
+
+
+def check_suffix(path: Path, error: type[EdgefaceError] = ImageError) -> None:
+    """See that a picture can be written to ``path``, before there is one.
+
+    Raises:
+        EdgefaceError: of the type ``error``: the suffix names no format.
+    """
+    if not cv2.haveImageWriter(str(path)):
+        raise error(f"{path}: give it a suffix such as .png or .jpg")
 
 
 def save_image(path: Path, image: Image) -> None:

@@ -341,7 +341,7 @@ def load(path: Path | None = None) -> Config:
 
 
 def settings(path: Path | None = None) -> list[Setting]:
-    """Every setting in effect, with where its value comes from.
+    """Every setting in effect, with where its value comes from; of an address not what may be a password.
 
     Raises:
         ConfigError: as ``load``.
@@ -354,7 +354,8 @@ def settings(path: Path | None = None) -> list[Setting]:
         values = getattr(config, section.name)
         for field in msgspec.structs.fields(values):
             origin = str(file) if field.name in given.get(section.name, {}) else "default"
-            rows.append(Setting(section.name, field.name, getattr(values, field.name), origin, _description(field.type)))
+            value = masked(getattr(values, field.name))
+            rows.append(Setting(section.name, field.name, value, origin, _description(field.type)))
     return rows
 
 

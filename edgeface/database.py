@@ -12,7 +12,7 @@ from typing import NamedTuple
 from msgspec import Struct
 
 from edgeface.errors import GalleryError
-from edgeface.sqlite import PATIENCE, connect, connect_to_read, is_full, is_read_only, lacks_room
+from edgeface.sqlite import FULL, PATIENCE, connect, connect_to_read, is_full, is_read_only, lacks_room
 from edgeface.vault import Key, Vault, find_key
 
 log = logging.getLogger(__name__)
@@ -115,9 +115,7 @@ class Database:
         except sqlite3.OperationalError as error:
             if not is_full(self.path, error):
                 raise
-            log.warning(
-                "%s: the disk is full: people are recognised, but nothing can be changed until there is room", self.path
-            )
+            log.warning("%s: %s", self.path, FULL)
             self._connection.close()
             self._connection = connect_to_read(self.path)
             self._open()

@@ -25,7 +25,7 @@ from edgeface.gallery import Gallery
 from edgeface.imaging import CHIP_SIZE
 from edgeface.modelcard import SHIPPED, load_card, read_network
 from edgeface.reembed import reembed
-from edgeface.sqlite import lacks_room, snapshot
+from edgeface.sqlite import FULL, lacks_room, snapshot
 from edgeface.types import Frame
 
 PATIENCE = 10.0
@@ -114,7 +114,7 @@ def _gallery(subject: _Subject) -> str:
             raise GalleryError(f"{place}: it cannot be made, for {above} is no folder that this user may write")
         return f"{place}: there is none yet, nobody is enrolled"
     if lacks_room(place):
-        raise GalleryError(f"{place}: the disk is full: people are recognised, but nothing can be changed until there is room")
+        raise GalleryError(f"{place}: {FULL}")
     with TemporaryDirectory(prefix="edgeface-") as folder:
         copied = Path(folder) / place.name
         try:

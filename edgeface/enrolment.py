@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 
 from edgeface.errors import EdgefaceError, ImageError
-from edgeface.gallery import Gallery, clean_name, quoted
+from edgeface.gallery import Gallery
 from edgeface.guidance import MIN_EYE_DISTANCE, MIN_QUALITY, others
 from edgeface.imaging import align, eye_distance, image_files, load_image
+from edgeface.names import clean_name, quoted
 from edgeface.pipeline import Pipeline
 from edgeface.types import Face, Image, Observation, Person, Vector
 

@@ -16,10 +16,11 @@ from edgeface.config import Config
 from edgeface.enrolment import Enrolment, Report
 from edgeface.errors import EdgefaceError
 from edgeface.feedback import Outcome
-from edgeface.gallery import Gallery, clean_name
+from edgeface.gallery import Gallery
 from edgeface.guidance import Guidance
 from edgeface.matching import Matcher
 from edgeface.modelcard import ModelCard
+from edgeface.names import clean_name
 from edgeface.publishers.payloads import kept_event_payload, timestamp
 from edgeface.sitting import MOST, Sitting
 from edgeface.standing import assess

@@ -18,10 +18,11 @@ from edgeface import build, config
 from edgeface.embedding import Embedder
 from edgeface.enrolment import Enrolment, read_images
 from edgeface.errors import ConfigError, ImageError
-from edgeface.gallery import Gallery, Templates, clean_name
+from edgeface.gallery import Gallery, Templates
 from edgeface.imaging import image_files, load_image
 from edgeface.matching import Matcher
 from edgeface.modelcard import ModelCard
+from edgeface.names import clean_name
 from edgeface.pipeline import Pipeline
 from edgeface.types import Event, EventType, Frame, Image, Observation
 

@@ -8,9 +8,10 @@ from numpy.typing import NDArray
 
 from edgeface import config
 from edgeface.errors import ConfigError, GalleryError
-from edgeface.gallery import Gallery, Templates, clean_name
+from edgeface.gallery import Gallery, Templates
 from edgeface.matching import Matcher, likeness
 from edgeface.modelcard import ModelCard
+from edgeface.names import clean_name
 from edgeface.types import Person, Vector
 
 SAME_VIEW = 0.9

@@ -1,7 +1,6 @@
 """People and their templates: one encrypted SQLite file that belongs to one model and survives a kill at any moment."""
 
 import base64
-import re
 import secrets
 import time
 import unicodedata
@@ -21,12 +20,12 @@ from edgeface.database import Database, PersonRecord, TemplateRecord
 from edgeface.errors import GalleryError
 from edgeface.events import PATIENCE, EventStore, KeptEvent, Verdict
 from edgeface.imaging import encode_png
+from edgeface.names import clean_name, quoted
 from edgeface.revisions import RevisionStore
 from edgeface.types import EventType, Image, Person, Vector
 
-MAX_NAME = 100
-JOINERS = "\u200c\u200d"
-"""Zero-width: Persian, Sinhala and others need them in names, and Python does not count them as printable."""
+Moment = Annotated[float, Meta(ge=0, le=1e11)]
+"""Seconds since the Unix epoch."""
 MAX_IMPORT_BYTES = 256 * 2**20
 EXPORT_VERSION = 1
 NOBODY = "SELECT id FROM people WHERE id NOT IN (SELECT person_id FROM templates WHERE kind = 'template')"
@@ -68,7 +67,7 @@ class Copy(Struct, frozen=True, array_like=True):
     """A person with all that is kept of them, as another device gets it; templates in the order of their bytes."""
 
     name: str
-    enrolled: Annotated[float, Meta(ge=0, le=1e11)]
+    enrolled: Moment
     templates: Annotated[tuple[Trait, ...], Meta(min_length=1, max_length=10_000)]
     negatives: Annotated[tuple[Trait, ...], Meta(max_length=10_000)]
 
@@ -81,7 +80,7 @@ class _Template(Struct, frozen=True):
 class _Exported(Struct, frozen=True):
     id: Annotated[str, Meta(pattern=r"^p_[0-9a-f]{16}\Z")]
     name: str
-    enrolled: Annotated[float, Meta(ge=0, le=1e11)]
+    enrolled: Moment
     templates: Annotated[list[_Template], Meta(min_length=1, max_length=10_000)]
     negatives: Annotated[list[_Template], Meta(max_length=10_000)] = []
 
@@ -485,25 +484,3 @@ def _exported(record: TemplateRecord) -> _Template:
 def template_id(vector: Vector) -> str:
     """Eight digits that tell a template from others, and nothing of the face."""
     return blake2s(np.asarray(vector, "<f4").tobytes(), digest_size=4).hexdigest()
-
-
-def quoted(name: str) -> str:
-    """What somebody gave as a name, for messages: in one line, and not all of it."""
-    shown = name if len(name) <= MAX_NAME else f"{name[:MAX_NAME]}…"
-    return "'" + "".join(one if one in JOINERS else repr(one)[1:-1] for one in shown) + "'"
-
-
-def clean_name(name: str) -> str:
-    """A name as it is kept: NFC, without outer blanks.
-
-    Raises:
-        GalleryError: it is empty, over 100 characters, or has unprintable ones.
-    """
-    try:
-        name.encode()
-    except UnicodeEncodeError:
-        raise GalleryError("the name is not valid UTF-8") from None
-    name = unicodedata.normalize("NFC", name.strip())
-    if not name or len(name) > MAX_NAME or not re.sub(rf"(?<=\S)[{JOINERS}](?=\S)", "", name).isprintable():
-        raise GalleryError(f"{quoted(name)} is no name: it needs 1 to {MAX_NAME} printable characters")
-    return name

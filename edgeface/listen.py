@@ -9,8 +9,8 @@ from msgspec import Struct
 
 from edgeface.config import Config
 from edgeface.errors import ConfigError
-from edgeface.gallery import JOINERS
 from edgeface.mqtt import Dialogue
+from edgeface.names import JOINERS
 
 
 class _Corrected(Struct, frozen=True):

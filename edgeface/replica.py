@@ -13,7 +13,8 @@ import numpy as np
 from edgeface.audit import Audit
 from edgeface.envelope import Envelopes, ForeignKeyError, ForeignModelError, digest
 from edgeface.errors import GalleryError
-from edgeface.gallery import JOINERS, MAX_NAME, Copy, Gallery
+from edgeface.gallery import Copy, Gallery
+from edgeface.names import JOINERS, MAX_NAME
 from edgeface.revisions import NEVER, Revision, merge
 
 log = logging.getLogger(__name__)

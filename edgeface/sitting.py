@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 from edgeface.enrolment import Enrolment, View
 from edgeface.errors import CameraError
 from edgeface.feedback import SAME_VIEW
-from edgeface.gallery import clean_name
 from edgeface.guidance import SAID, Guidance, Hint, Pose, obstacle, pose
 from edgeface.imaging import eye_distance
 from edgeface.interfaces import Camera
+from edgeface.names import clean_name
 from edgeface.types import Box, Face, Frame, Gap
 
 LEAST, MOST = 5, 9

@@ -17,6 +17,7 @@ PATIENCE = 5.0
 """Seconds to wait for another process that is writing."""
 ROOM = 256 * 1024
 """Bytes that a write-ahead log and its index need to begin with, and some."""
+FULL = "the disk is full: people are recognised, but nothing can be changed until there is room"
 
 
 def connect(path: Path) -> sqlite3.Connection:

@@ -7,7 +7,7 @@ import msgspec
 
 from edgeface.config import Config
 from edgeface.publishers.payloads import event_payload, health_payload
-from edgeface.sqlite import lacks_room
+from edgeface.sqlite import FULL, lacks_room
 from edgeface.types import Health
 from edgeface.web.token import address
 
@@ -63,7 +63,7 @@ def troubles(told: dict[str, Any]) -> list[str]:
     elif told["broker"]["reason"]:
         found.append(told["broker"]["reason"])
     if told["disk_full"]:
-        found.append("the disk is full: people are recognised, but nothing can be changed until there is room")
+        found.append(FULL)
     if "under-voltage" in told["throttling"]:
         found.append("under-voltage: the power supply, or its cable, is too weak")
     if told.get("sync", {}).get("trouble"):

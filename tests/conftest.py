@@ -2,8 +2,10 @@
 
 import hashlib
 import json
+import os
 import shutil
 import signal
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -97,3 +99,16 @@ def scene(tmp_path, demo_photos):
     folder.mkdir()
     shutil.copy(demo_photos / "obama_portrait.jpg", folder)
     return {"source": f"folder:{folder}", "name": "front", "hold": 1.0, "fps": 10}
+
+
+@pytest.fixture
+def disk(tmp_path):
+    """A small file system of its own."""
+    if os.geteuid() != 0:
+        pytest.skip("needs root, to mount a file system")
+    place = tmp_path / "disk"
+    place.mkdir()
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=2m,mode=0700", "none", place], capture_output=True).returncode:
+        pytest.skip("nothing can be mounted here")
+    yield place
+    subprocess.run(["umount", "--lazy", place], check=True)

@@ -179,6 +179,10 @@ def test_no_photo_is_drawn_over(cli, tmp_path, demo_photos):
     for place in ("own.png", "."):
         assert "is one of the photos" in cli.refusal("identify", "own.png", "--annotate", place, code=2)
     assert (tmp_path / "own.png").read_bytes() == before
+    (tmp_path / "photos").mkdir()
+    for name in ("own.jpg", "own.png"):  # the drawing of the first would be the second
+        shutil.copy(demo_photos / "obama_portrait.jpg", tmp_path / "photos" / name)
+    assert "is one of the photos" in cli.refusal("identify", "photos", "--annotate", "photos", code=2)
 
 
 def test_one_photo_is_drawn_into_a_folder_that_is_there_and_several_not_into_a_file(cli, tmp_path, demo_photos):

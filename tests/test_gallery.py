@@ -18,7 +18,8 @@ from hypothesis import strategies as st
 
 from edgeface.config import Events
 from edgeface.errors import GalleryError
-from edgeface.gallery import Gallery, Imported, clean_name
+from edgeface.gallery import Gallery, Imported
+from edgeface.names import clean_name
 from edgeface.presence import new_event_id
 from edgeface.types import Event, EventType
 

@@ -329,10 +329,9 @@ def test_who_is_forgotten_leaves_the_visits_of_others_alone(door):
 
 def test_who_is_renamed_while_there_leaves_by_the_new_name(door):
     door.see(door.view("A"), frames=5)
-    matcher, door.matcher = door.matcher, Matcher(door.templates("ABC", Anna="Zoe"), door.card, config.Matching())
+    door.matcher = Matcher(door.templates("ABC", Anna="Zoe"), door.card, config.Matching())
     assert door.see(door.view("A"), frames=5) == []
     assert kinds(door.wait(6)) == [(LEFT, "Zoe")]
-    door.matcher = matcher
 
 
 def test_tracks_are_numbered_on_by_another_presence(door):

@@ -80,17 +80,6 @@ def test_a_daemon_on_a_read_only_root_enrols_recognises_and_writes_its_data_alon
     assert (data / "gallery.db").stat().st_size
 
 
-@pytest.fixture
-def disk(tmp_path):
-    """A small file system of its own."""
-    place = tmp_path / "disk"
-    place.mkdir()
-    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=2m,mode=0700", "none", place], capture_output=True).returncode:
-        pytest.skip("nothing can be mounted here")
-    yield place
-    subprocess.run(["umount", "--lazy", place], check=True)
-
-
 def test_a_full_disk_is_told_by_status_and_doctor(disk, cli, scene, demo_photos):
     cli.set(gallery={"path": str(disk / "gallery.db")}, camera=scene | {"hold": 60.0})
     cli("enroll", "Barack", "--image", demo_photos / "obama_portrait.jpg")

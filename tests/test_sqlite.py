@@ -23,19 +23,6 @@ gallery.close() if sys.argv[2] == "closed" else os._exit(0)
 """
 
 
-@pytest.fixture
-def disk(tmp_path):
-    """A small file system of its own."""
-    if os.geteuid() != 0:
-        pytest.skip("needs root, to mount a file system")
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=2m", "none", disk], capture_output=True).returncode:
-        pytest.skip("nothing can be mounted here")
-    yield disk
-    subprocess.run(["umount", disk], check=True)
-
-
 def remount(disk, how):
     subprocess.run(["mount", "-o", f"remount,{how}", disk], check=True)
 

@@ -3,10 +3,10 @@
 import os
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any
 
-import cv2
 import typer
 
 from edgeface.cli.common import Json, open_pipeline, print_json
@@ -36,7 +36,7 @@ def identify(
 
     results: list[dict[str, Any]] = []
     drawn: Counter[str] = Counter()
-    originals = {Path(os.path.realpath(path)) for path in images}
+    originals = {Path(os.path.realpath(file)) for path in images for file in (path, *_inside(path))}
     failed = False
     with open_pipeline(context.obj) as (pipeline, _):
         into = None if annotate is None else _place(annotate, images)
@@ -47,7 +47,6 @@ def identify(
                 continue
             faces = pipeline.observe(image, every_face=True)
             results.append({"path": path, "faces": [face_payload(face) for face in faces]})
-            originals.add(Path(os.path.realpath(path)))
             if annotate:
                 stem = Path(path).stem
                 drawn[stem] += 1
@@ -65,6 +64,15 @@ def identify(
         raise typer.Exit(1)
 
 
+def _inside(path: Path) -> list[Path]:
+    """The images of a folder that can be read."""
+    from edgeface.imaging import image_files
+
+    with suppress(OSError):
+        return list(image_files(path)) if path.is_dir() else []
+    return []
+
+
 def _place(annotate: Path, images: Sequence[Path]) -> Path | None:
     """The folder to draw into, or none for one photo and a file.
 
@@ -72,12 +80,14 @@ def _place(annotate: Path, images: Sequence[Path]) -> Path | None:
         ConfigError: the photos are several, and it is a file; or it has no suffix of a picture.
         EdgefaceError: the folder cannot be made.
     """
+    from edgeface.annotate import check_suffix
+
     single = len(images) == 1 and not os.path.isdir(images[0])  # noqa: PTH112 (which raises where a folder is closed)
     folder = annotate.parent if single and not annotate.is_dir() else annotate
     if folder.exists() and not folder.is_dir():
         raise ConfigError(f"{folder} is a file; to draw several photos give a folder")
-    if folder is not annotate and not cv2.haveImageWriter(annotate.name):
-        raise ConfigError(f"{annotate}: give it a suffix such as .png or .jpg")
+    if folder is not annotate:
+        check_suffix(annotate, ConfigError)
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:

@@ -4,7 +4,6 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
-import cv2
 import typer
 
 from edgeface.cli.common import Json, counted, print_json
@@ -96,12 +95,12 @@ def evaluate(
     Examples: edgeface evaluate --gallery photos --visits recorded --strangers postmen
               edgeface evaluate --gallery photos --visits recorded --people 10 --people 100 --plot det.png
     """
-    from edgeface.annotate import save_image
+    from edgeface.annotate import check_suffix, save_image
     from edgeface.det import draw_det
     from edgeface.evaluate import evaluate as work
 
-    if plot and not cv2.haveImageWriter(plot.name):
-        raise ConfigError(f"{plot}: give it a suffix such as .png or .jpg")
+    if plot:
+        check_suffix(plot, ConfigError)
     if plot and not plot.absolute().parent.is_dir():
         raise ConfigError(f"{plot}: there is no folder {plot.parent}")
     report = work(

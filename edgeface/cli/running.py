@@ -2,11 +2,11 @@
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from edgeface.cli.common import Json, print_json
+from edgeface.cli.common import Json, Setup, print_json
 from edgeface.errors import ConfigError, EdgefaceError
 
 app = typer.Typer()
@@ -55,17 +55,10 @@ def status(context: typer.Context, json: Json = False) -> None:
     Examples: edgeface status
               edgeface status --json | jq .camera_state
     """
-    from edgeface import control
     from edgeface import status as answers
 
     try:
-        try:
-            told = control.ask(context.obj.config, "status")
-        except ConfigError as wrong:  # the daemon may run on with those that it has
-            told = control.ask_the_only_one("status")
-            if told is None:
-                raise
-            told["troubles"].append(str(wrong))
+        told = _standing(context.obj)
     except ConfigError:
         raise
     except EdgefaceError as error:
@@ -78,6 +71,19 @@ def status(context: typer.Context, json: Json = False) -> None:
         typer.echo(f"edgeface: {trouble}", err=True)
     if told["troubles"]:
         raise typer.Exit(1)
+
+
+def _standing(setup: Setup) -> dict[str, Any]:
+    from edgeface import control
+
+    try:
+        told: dict[str, Any] = control.ask(setup.config, "status")
+    except ConfigError as wrong:  # the daemon may run on with those that it has
+        told = control.ask_the_only_one("status")
+        if told is None:
+            raise
+        told["troubles"].append(str(wrong))
+    return told
 
 
 @app.command()

@@ -1,6 +1,6 @@
 """edgeface config."""
 
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
@@ -29,7 +29,7 @@ def config_show(context: typer.Context, json: Json = False) -> None:
     Examples: edgeface config show
               edgeface config show --json | jq -r '.settings[] | select(.origin != "default").name'
     """
-    rows = [replace(row, value=config.masked(row.value)) for row in config.settings(context.obj.file)]
+    rows = config.settings(context.obj.file)
     if json:
         print_json({"settings": [asdict(row) for row in rows]})
         return

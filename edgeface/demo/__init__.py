@@ -18,7 +18,7 @@ import numpy as np
 from amqtt.broker import Broker
 
 from edgeface import build, mqtt
-from edgeface.annotate import GREEN, GREY, contact_sheet, draw_face, save_image
+from edgeface.annotate import GREEN, GREY, check_suffix, contact_sheet, draw_face, save_image
 from edgeface.cameras.recording import Recording
 from edgeface.config import Config, Device, Gallery, Mqtt
 from edgeface.enrolment import Enrolment, read_images
@@ -67,8 +67,7 @@ def show(out: Path, *, keep: bool, tell: Callable[[str], None]) -> bool:
 
 def _check(out: Path) -> None:
     """Find out before the show, not after it, whether the picture can be drawn there."""
-    if not cv2.haveImageWriter(str(out)):
-        raise ImageError(f"{out}: give it a suffix such as .png or .jpg")
+    check_suffix(out)
     try:
         with tempfile.TemporaryFile(dir=out.parent):
             pass

@@ -15,8 +15,8 @@ from starlette.routing import Route
 from edgeface import changes, config
 from edgeface.enrolment import Report
 from edgeface.errors import EdgefaceError
-from edgeface.gallery import clean_name
 from edgeface.guidance import Guidance
+from edgeface.names import clean_name
 from edgeface.sitting import Sitting
 from edgeface.standing import assess
 from edgeface.types import Frame, Gap

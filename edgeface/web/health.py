@@ -63,8 +63,8 @@ async def examined(daemon: Daemon) -> list[Check]:
 
 
 def shown(row: config.Setting) -> config.Setting:
-    """A setting as it may be read on a screen: its value as TOML, without a password in an address."""
-    return replace(row, value=msgspec.json.encode(config.masked(row.value)).decode())
+    """A setting as it may be read on a screen: its value as TOML."""
+    return replace(row, value=msgspec.json.encode(row.value).decode())
 
 
 ROUTES = [Route("/health", health)]

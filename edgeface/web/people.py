@@ -13,9 +13,10 @@ from edgeface import changes
 from edgeface.commands import MAX_PIXELS
 from edgeface.enrolment import Report
 from edgeface.errors import EdgefaceError, ImageError
-from edgeface.gallery import Gallery, clean_name
+from edgeface.gallery import Gallery
 from edgeface.imaging import decode_image, image_size
 from edgeface.matching import Matcher
+from edgeface.names import clean_name
 from edgeface.sitting import LEAST
 from edgeface.standing import standing
 from edgeface.types import Frame, Gap, Image

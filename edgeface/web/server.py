@@ -72,15 +72,11 @@ class PageServer:
 
 
 class Connection(H11Protocol):
-    """One client. It is cut off if there are too many, or if it is ``PATIENCE`` seconds late with a request."""
+    """One client. It is cut off if it is ``PATIENCE`` seconds late with a request."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Somebody has come."""
         self._timer: asyncio.TimerHandle | None = None
-        if len(self.connections) >= MAX_CONNECTIONS:
-            self.transport = transport
-            transport.abort()
-            return
         super().connection_made(transport)
         self._expect()
 
@@ -88,8 +84,7 @@ class Connection(H11Protocol):
         """They have gone."""
         if self._timer:
             self._timer.cancel()
-        if self in self.connections:
-            super().connection_lost(exc)
+        super().connection_lost(exc)
 
     def on_response_complete(self) -> None:
         """They may ask once more."""

@@ -3,16 +3,16 @@
 Run by its own Python at boot; a line of JSON a step goes to /guest/seen.jsonl.
 """
 
-import json
 import re
 import shutil
-import subprocess
 from pathlib import Path
 
-from steps import UNIT, sh, show, take, until
+from steps import UNIT, recognised, sh, show, take, until
 
 HOME = Path("/home/pi")
 FLEET = HOME / "ansible"
+LISTED = FLEET / "inventory.yml"
+PLAYBOOK = f"cd {FLEET} && ansible-playbook -i inventory.yml site.yml"
 INVENTORY = """\
 all:
   vars:
@@ -33,16 +33,20 @@ openssl x509 -req -in reader.csr -CA ca.pem -CAkey ca.key -days 825 -out reader.
 SERVICES = ("mosquitto.service", "edgeface.service")
 
 
-def pi(command):
-    return sh(f"export HOME={HOME} ANSIBLE_NOCOLOR=1; cd && {command}", user="pi", code=0, wait=900)
+def pi(command, code=0):
+    return sh(f"export HOME={HOME} ANSIBLE_NOCOLOR=1; cd && {command}", user="pi", code=code, wait=900)
+
+
+def processes():
+    return [show("MainPID", unit) for unit in SERVICES]
 
 
 def play(more=""):
     """What Ansible counts; and the processes of broker and device then."""
-    told = pi(f"cd {FLEET} && ansible-playbook -i inventory.yml site.yml {more}")
+    told = pi(f"{PLAYBOOK} {more}")
     counted = re.findall(r"^(\w+) +: ok=\d+ +(changed=\d+) .*(failed=\d+)", told, re.MULTILINE)
     until(lambda: all(show("ActiveState", unit) == "active" for unit in SERVICES))
-    return "; ".join(" ".join(host) for host in counted), [show("MainPID", unit) for unit in SERVICES]
+    return "; ".join(" ".join(host) for host in counted), processes()
 
 
 def begin():
@@ -52,7 +56,7 @@ def begin():
     pi("mkdir -m 700 .ssh && ssh-keygen -q -t ed25519 -N '' -f .ssh/id_ed25519 && cp .ssh/id_ed25519.pub .ssh/authorized_keys")
     pi("ssh-keyscan -t ed25519 localhost > .ssh/known_hosts")
     shutil.copytree("/guest/ansible", FLEET)
-    (FLEET / "inventory.yml").write_text(INVENTORY)
+    LISTED.write_text(INVENTORY)
     sh(f"chown -R pi: {FLEET}", code=0)
     Path("/etc/systemd/system/camera-8001.service").write_text(UNIT.format(port=8001, visit=4))
     sh("systemctl daemon-reload; systemctl enable -q --now camera-8001", code=0)
@@ -62,7 +66,7 @@ def begin():
 
 
 def again():
-    before = [show("MainPID", unit) for unit in SERVICES]
+    before = processes()
     counted, after = play()
     assert counted.count("changed=0") == len(SERVICES), counted
     assert after == before
@@ -75,17 +79,12 @@ def reader():
     pi(f"cd {FLEET}/authority && {READER}")
     folder = FLEET / "authority"
     certificate = f"--cafile {folder}/ca.pem --cert {folder}/reader.pem --key {folder}/reader.key"
-    listen = f"mosquitto_sub -h localhost -p 8883 {certificate} -t edgeface/door/event -W 90"
-    with subprocess.Popen(["sh", "-c", f"exec {listen}"], stdout=subprocess.PIPE, text=True) as subscriber:
-        events = map(json.loads, subscriber.stdout)
-        told = next(event for event in events if event["event_type"] == "recognized")
-        subscriber.kill()
-    return f"`recognized` {told['name']}, score {told['score']:.2f}"
+    return recognised(access=f"-h localhost -p 8883 {certificate}")
 
 
 def setting():
-    (broker, device), inventory = (show("MainPID", unit) for unit in SERVICES), FLEET / "inventory.yml"
-    inventory.write_text(INVENTORY.replace("door: {}", 'door: { device_camera_name: "porch" }'))
+    broker, device = processes()
+    LISTED.write_text(INVENTORY.replace("door: {}", 'door: { device_camera_name: "porch" }'))
     counted, after = play()
     assert after[0] == broker
     assert after[1] != device
@@ -94,21 +93,18 @@ def setting():
 
 def mistake():
     """A setting that there is not: the device's own check refuses it, and the file is as it was."""
-    before, inventory = show("MainPID"), FLEET / "inventory.yml"
-    kept, settings = inventory.read_text(), Path("/etc/edgeface/edgeface.toml")
+    before, kept, settings = processes(), LISTED.read_text(), Path("/etc/edgeface/edgeface.toml")
     good = settings.read_text()
-    inventory.write_text(kept.replace('"porch"', '"porch", device_more: "[presence]\\nleft_afetr = 2"'))
-    told = sh(
-        f"cd {FLEET} && HOME={HOME} ANSIBLE_NOCOLOR=1 ansible-playbook -i inventory.yml site.yml", user="pi", code=2, wait=900
-    )
-    inventory.write_text(kept)
+    LISTED.write_text(kept.replace('"porch"', '"porch", device_more: "[presence]\\nleft_afetr = 2"'))
+    told = pi(PLAYBOOK, code=2)
+    LISTED.write_text(kept)
     assert settings.read_text() == good
-    assert show("MainPID") == before
+    assert processes() == before
     return re.search(r"unknown setting[^\"\\]*|left_afetr[^\"\\]*", told)[0]
 
 
 def renewal():
-    before = [show("MainPID", unit) for unit in SERVICES]
+    before = processes()
     ends = sh("openssl x509 -in /etc/edgeface/mqtt.pem -noout -serial")
     counted, after = play("-e authority_renew_days=900")
     assert not set(before) & set(after)

@@ -23,6 +23,8 @@ DROP_INS = Path("/etc/systemd/system/edgeface.service.d")
 EXAMPLES = ("/usr/share/doc/edgeface/examples/systemd", "/guest/clone/systemd")
 INSTALLER = "PIP_NO_INDEX=1 PIP_FIND_LINKS=/guest/wheels sh /guest/clone/deploy/install.sh"
 PASSWORD = "open sesame"
+PASSWORDED = f"-h 127.0.0.1 -u sub -P '{PASSWORD}'"
+"""How mosquitto_sub gets in."""
 PATIENCE = 120.0
 ME = pwd.getpwnam
 BROKER = """\
@@ -62,9 +64,9 @@ def until(what, seconds=PATIENCE):
     return found
 
 
-def event(kind="recognized", device="door", wait=90):
+def event(kind="recognized", device="door", wait=90, access=PASSWORDED):
     """The next event of a kind that a subscriber receives."""
-    listen = f"mosquitto_sub -h 127.0.0.1 -u sub -P '{PASSWORD}' -t edgeface/{device}/event -W {wait}"
+    listen = f"mosquitto_sub {access} -t edgeface/{device}/event -W {wait}"
     with subprocess.Popen(["sh", "-c", f"exec {listen}"], stdout=subprocess.PIPE, text=True) as subscriber:
         try:
             for line in subscriber.stdout:
@@ -77,8 +79,8 @@ def event(kind="recognized", device="door", wait=90):
     raise AssertionError(f"no {kind} within {wait} s")
 
 
-def recognised(device="door", wait=90):
-    told = event(device=device, wait=wait)
+def recognised(device="door", wait=90, access=PASSWORDED):
+    told = event(device=device, wait=wait, access=access)
     return f"`recognized` {told['name']}, score {told['score']:.2f}"
 
 
