@@ -2,20 +2,21 @@
 
 import os
 import sqlite3
+import ssl
 import stat
+import subprocess
 import sys
 import time
 from collections.abc import Callable, Collection, Iterator
 from contextlib import closing
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import cv2
 import numpy as np
-from cryptography import x509
 
 from edgeface import cameras, config, mqtt, vault
 from edgeface.embedding import Embedder
@@ -186,12 +187,17 @@ def _broker(subject: _Subject) -> str:
 
 
 def _certificate(settings: config.Config) -> str:
-    """Until when this device's certificate is good, if it has one."""
+    """Whose this device's certificate is and until when it is good, if it has one; Python's ssl does not read its own."""
     path = mqtt.own_files(settings.mqtt).get("mqtt.cert_file")
     if path is None:
         return ""
-    certificate = x509.load_pem_x509_certificate(path.read_bytes())
-    return f"; own certificate {certificate.subject.rfc4514_string()}, until {certificate.not_valid_after_utc:%Y-%m-%d}"
+    words = ["openssl", "x509", "-in", str(path), "-noout", "-nameopt", "RFC2253", "-subject", "-enddate"]
+    try:
+        lines = subprocess.run(words, capture_output=True, text=True, check=True).stdout.splitlines()
+    except (OSError, subprocess.CalledProcessError):
+        return f"; own certificate {path}"
+    subject, end = (line.partition("=")[2] for line in lines)
+    return f"; own certificate {subject}, until {datetime.fromtimestamp(ssl.cert_time_to_seconds(end), UTC):%Y-%m-%d}"
 
 
 def _sync(subject: _Subject) -> str:

@@ -6,13 +6,14 @@ import os
 import secrets
 import stat
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, cast
 
 import msgspec
-from cryptography.hazmat.primitives.hashes import SHA256
-from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+from Cryptodome.Hash import SHA256
+from Cryptodome.Protocol.KDF import HKDF
 from msgspec import Meta, Struct
 
+from edgeface.aead import KEY_BYTES
 from edgeface.config import Config
 from edgeface.errors import ConfigError
 from edgeface.files import write_new, write_whole
@@ -20,7 +21,7 @@ from edgeface.gallery import Copy
 from edgeface.publishers.payloads import SCHEMA, Schema, Time, timestamp
 from edgeface.revisions import Revision
 from edgeface.types import MAX_REQUEST_BYTES
-from edgeface.vault import KEY_BYTES, Key, Vault
+from edgeface.vault import Key, Vault
 
 
 class ForeignKeyError(ValueError):
@@ -200,4 +201,4 @@ def _is_credential(path: Path) -> bool:
 
 
 def _derived(secret: bytes, use: str) -> bytes:
-    return HKDF(SHA256(), KEY_BYTES, salt=None, info=f"edgeface sync {use}".encode()).derive(secret)
+    return cast(bytes, HKDF(secret, KEY_BYTES, b"", SHA256, context=f"edgeface sync {use}".encode()))

@@ -1,5 +1,6 @@
 """Bytes sealed under a passphrase: scrypt makes the key, AES-256-GCM seals; what is needed to open it stands beside."""
 
+import hashlib
 import secrets
 import stat
 import unicodedata
@@ -7,11 +8,9 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import msgspec
-from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-from cryptography.hazmat.primitives.kdf.scrypt import Scrypt
 from msgspec import Meta, Struct
 
+from edgeface import aead
 from edgeface.errors import ConfigError, GalleryError
 
 SEALED_VERSION = 1
@@ -39,9 +38,10 @@ class _Header(Struct, frozen=True):
 
 def seal(data: bytes, passphrase: str) -> bytes:
     """Encrypt ``data``; the result is a JSON document."""
-    salt, nonce = secrets.token_bytes(16), secrets.token_bytes(12)
-    sealed = AESGCM(_key(passphrase, salt, COST, BLOCK, LANES)).encrypt(nonce, data, PURPOSE)
-    return msgspec.json.format(msgspec.json.encode(_Sealed(1, "scrypt", COST, BLOCK, LANES, salt, nonce, sealed)), indent=1)
+    salt = secrets.token_bytes(16)
+    sealed = aead.seal(_key(passphrase, salt, COST, BLOCK, LANES), data, PURPOSE)
+    box = _Sealed(1, "scrypt", COST, BLOCK, LANES, salt, sealed[: aead.NONCE_BYTES], sealed[aead.NONCE_BYTES :])
+    return msgspec.json.format(msgspec.json.encode(box), indent=1)
 
 
 def is_sealed(data: bytes) -> bool:
@@ -68,8 +68,8 @@ def unseal(data: bytes, passphrase: str) -> bytes:
     except (msgspec.MsgspecError, ValueError, RecursionError) as error:
         raise GalleryError(f"not an encrypted export: {error}") from None
     try:
-        return AESGCM(_key(passphrase, box.salt, box.n, box.r, box.p)).decrypt(box.nonce, box.sealed, PURPOSE)
-    except InvalidTag:
+        return aead.unseal(_key(passphrase, box.salt, box.n, box.r, box.p), box.nonce + box.sealed, PURPOSE)
+    except ValueError:
         raise GalleryError("the passphrase is wrong, or the export is damaged") from None
 
 
@@ -104,4 +104,5 @@ def read_passphrase(path: Path) -> str:
 def _key(passphrase: str, salt: bytes, cost: int, block: int, lanes: int) -> bytes:
     # The same letters may be typed composed or decomposed.
     text = unicodedata.normalize("NFC", passphrase).encode(errors="surrogateescape")
-    return Scrypt(salt=salt, length=32, n=cost, r=block, p=lanes).derive(text)
+    room = 2 * MAX_MEMORY  # over OpenSSL's own limit of 32 MB
+    return hashlib.scrypt(text, salt=salt, n=cost, r=block, p=lanes, maxmem=room, dklen=aead.KEY_BYTES)

@@ -1,4 +1,4 @@
-"""The key of a gallery, and AES-256-GCM under it: what is kept of a face is sealed to whom and to what it belongs."""
+"""The key of a gallery, and what is kept of a face sealed under it, to whom and to what it belongs."""
 
 import os
 import secrets
@@ -9,16 +9,14 @@ from pathlib import Path
 from typing import TypeVar
 
 import msgspec
-from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from msgspec import Struct
 
+from edgeface import aead
+from edgeface.aead import KEY_BYTES
 from edgeface.errors import GalleryError
 from edgeface.files import write_new
 
 CREDENTIAL = "gallery-key"
-KEY_BYTES = 32
-NONCE_BYTES = 12
 Record = TypeVar("Record", bound=Struct)
 
 
@@ -69,17 +67,15 @@ def credential_path() -> Path | None:
 class Vault:
     """Seals and opens records of one model under one key.
 
-    A sealed record is a random nonce of 96 bits, the ciphertext, and the tag of 128 bits. The associated data are the
-    format, the model's digest and ``bound``: a record put in the place of another does not open.
+    The associated data are the format, the model's digest and ``bound``: a record put in the place of another does not open.
     """
 
     def __init__(self, key: Key, model: str) -> None:
-        self._cipher, self._model = AESGCM(key.secret), model
+        self._secret, self._model = key.secret, model
 
     def seal(self, record: Struct, *bound: str) -> bytes:
         """Encrypt a record, bound to what it is and whose."""
-        nonce = secrets.token_bytes(NONCE_BYTES)
-        return nonce + self._cipher.encrypt(nonce, msgspec.msgpack.encode(record), self._associated(bound))
+        return aead.seal(self._secret, msgspec.msgpack.encode(record), self._associated(bound))
 
     def unseal(self, sealed: bytes, kind: type[Record], *bound: str) -> Record:
         """Decrypt what ``seal`` gave for the same ``bound``.
@@ -88,9 +84,8 @@ class Vault:
             ValueError: the key is another, or the record is damaged, or belongs elsewhere.
         """
         try:
-            plain = self._cipher.decrypt(sealed[:NONCE_BYTES], sealed[NONCE_BYTES:], self._associated(bound))
-            return msgspec.msgpack.decode(plain, type=kind)
-        except (InvalidTag, msgspec.MsgspecError, ValueError, TypeError):
+            return msgspec.msgpack.decode(aead.unseal(self._secret, sealed, self._associated(bound)), type=kind)
+        except (msgspec.MsgspecError, ValueError, TypeError):
             raise ValueError("a record does not belong where it stands") from None
 
     def _associated(self, bound: tuple[str, ...]) -> bytes:

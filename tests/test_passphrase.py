@@ -131,3 +131,9 @@ def test_a_passphrase_that_protects_nothing_is_refused(words):
     with pytest.raises(ConfigError, match="8 characters"):
         passphrase.checked(words)
     assert passphrase.checked("12345678") == "12345678"
+
+
+def test_what_older_versions_sealed_opens():
+    box = {"edgeface_sealed": 1, "kdf": "scrypt", "n": 1024, "r": 8, "p": 2}
+    box |= {"salt": "x/QRDtblkrJZys4T8ijbiw==", "nonce": "PWoTPej1ja7crMv6", "sealed": "mHklOg3A9zPVLKS9H1TZWjLxgklI6g=="}
+    assert passphrase.unseal(json.dumps(box).encode(), "correct horse") == b"people"

@@ -352,3 +352,8 @@ def test_whatever_is_done_wherever_ends_as_one_gallery(tmp_path_factory, script,
     assert len(set(names)) == len(names)
     for device in devices:
         device.gallery.close()
+
+
+def test_a_shared_key_names_people_as_it_always_has():
+    envelopes = Envelopes(bytes(range(32)), "sha256:a", TOPIC)
+    assert (envelopes.key, envelopes.name("p_0123456789abcdef")) == ("9bf30186", "8f8bf708ff98bfc78b35319e38e3066c")

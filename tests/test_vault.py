@@ -125,3 +125,8 @@ def test_a_credential_goes_before_a_key_file(tmp_path, monkeypatch):
     assert credential_path() == given
     assert find_key(tmp_path / "absent.key", create=True) == Key(bytes(range(32)), str(given))
     assert not (tmp_path / "absent.key").exists()
+
+
+def test_what_older_versions_sealed_opens():
+    sealed = bytes.fromhex("3ef87c3d938d54fe781d1c0a1968720a2c6f02fe3105779fcff2e64b24b89b4956f1af51b81f8ff7")
+    assert Vault(KEY, MODEL).unseal(sealed, Note, "x", "y") == Note("Anna", b"0123")
