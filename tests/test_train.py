@@ -22,7 +22,9 @@ from edgeface.embedding import Embedder
 from edgeface.errors import ConfigError, DataError, ImageError, ModelError
 from edgeface.imaging import load_image
 from edgeface.modelcard import SHIPPED
-from train import data, discriminant, export, losses, prepare
+from edgeface.peers import MobileFaceNet
+from edgeface.runtime import interpreter
+from train import data, discriminant, export, losses, prepare, quantise
 from train import fit as fit_module
 from train.evaluate import evaluate, read_pairs
 from train.export import convert, multiply_adds
@@ -34,7 +36,7 @@ from train.verification import compare, equal_error_rate
 ROOT = Path(__file__).parent.parent
 PHOTOS = ROOT / "edgeface/demo/photos"
 SMALL = Shape(widths=(8, 8, 16, 16), blocks=(0, 1, 0, 0), neck=16, appearance_neck=4, appearance=8, decoder=(8, 8, 8, 8))
-TEACHER = os.environ.get("EDGEFACE_TEACHER", "")
+TEACHER, SECOND = (os.environ.get(f"EDGEFACE_{name}", "") for name in ("TEACHER", "SECOND_TEACHER"))
 
 
 @pytest.fixture(scope="module")
@@ -125,6 +127,27 @@ def test_mirrored_chips_come_with_mirrored_targets(prepared):
     flipped, other = everything.take(np.array([3]), np.array([1]))
     assert np.array_equal(plain[0], flipped[0][:, ::-1])
     assert not np.array_equal(targets, other)
+
+
+def test_a_second_teacher_moves_the_targets_and_is_learnt_from(prepared, tmp_path):
+    both = tmp_path / "both"
+    shutil.copytree(prepared, both)
+    random = np.random.default_rng(0)
+    for path in both.glob("shard-*.chips.npy"):
+        opinions = random.normal(size=(len(np.load(path)), 2, 2, 192))
+        np.save(str(path).replace("chips", "second"), opinions / np.linalg.norm(opinions, axis=-1, keepdims=True))
+    alone = data.learn_together(*data.load([prepared]).split())[0]
+    training, held_out = data.learn_together(*data.load([both]).split())
+    rows, views = np.array([3, 5]), np.array([2, 3])
+    assert np.array_equal(alone.targets(rows, views)[1], alone.take(rows, views)[1])
+    assert np.array_equal(training.take(rows, views)[1], alone.take(rows, views)[1])
+    codes = data.teacher_embeddings(training.targets(rows, views)[1])
+    assert 0.7 < np.sum(codes * data.teacher_embeddings(alone.take(rows, views)[1]), axis=1).min() < 0.99
+    assert held_out.joint is training.joint
+    fit([both], tmp_path / "run", Recipe(faces=32, batch=16), shape=SMALL)
+    (both / "shard-00000.second.npy").unlink()
+    with pytest.raises(DataError, match="some without"):
+        data.load([both])
 
 
 def test_losses_are_zero_for_a_perfect_student():
@@ -340,6 +363,32 @@ def test_conversion_gives_an_int8_network(chips):
     )
 
 
+def test_an_encoder_that_is_refined_gives_in_int8_what_it_gave_in_float(prepared, chips):
+    encoder, training = build_encoder(SMALL, folded=True), data.load([prepared])
+    wanted = np.stack([encoder(chip[None].astype(np.float32))[0].numpy()[0] for chip in chips])
+
+    def in_int8(model):
+        """Identity codes and the step between two values of a code."""
+        network, _ = interpreter(convert(model, (chip[None].astype(np.float32) for chip in chips), tf.uint8))
+        network.allocate_tensors()
+        output = next(output for output in network.get_output_details() if output["shape"][-1] == wanted.shape[1])
+        codes = []
+        for chip in chips:
+            network.set_tensor(network.get_input_details()[0]["index"], chip[None])
+            network.invoke()
+            codes.append(network.get_tensor(output["index"])[0].astype(np.float32))
+        scale, zero = output["quantization"]
+        return scale * (np.stack(codes) - zero), scale
+
+    plain, step = in_int8(encoder)
+    rounded = quantise.rounded(encoder, chips)(chips.astype(np.float32))[0].numpy()
+    assert np.abs(rounded - plain).max() < 3 * step
+    assert np.abs(rounded - plain).mean() < 0.5 * np.abs(plain - wanted).mean()
+    refined = quantise.refine(encoder, chips, training, 64 * 40)
+    error = np.abs(in_int8(refined)[0] - wanted).mean()
+    assert error < 0.9 * np.abs(plain - wanted).mean()
+
+
 def test_export_gives_a_network_that_the_device_takes_and_refuses_one_that_lost_too_much(
     prepared, chips, tmp_path, monkeypatch
 ):
@@ -401,6 +450,16 @@ def test_shipped_weights_are_those_of_the_shipped_network(chips, tmp_path):
         assert embedder.embed(chip).vector @ unquantised.embed(chip).vector > 0.98
     with pytest.raises(ModelError, match="not the weights"):
         FloatEmbedder(SHIPPED, _other_weights(tmp_path))
+
+
+@pytest.mark.skipif(not SECOND, reason="set EDGEFACE_SECOND_TEACHER to MobileFaceNet's TFLite file")
+def test_the_second_teachers_opinions_are_of_each_view_and_its_mirror_image(chips):
+    peer = MobileFaceNet(Path(SECOND))
+    views = np.stack([chips[:2], chips[2:4]], axis=1)
+    found = prepare.opinions(views, peer)
+    assert found.shape == (2, 2, 2, 192)
+    assert found[1, 0, 0] @ peer.embed(chips[1]) > 0.999
+    assert found[0, 1, 1] @ peer.embed(np.ascontiguousarray(chips[2][:, ::-1])) > 0.999
 
 
 @pytest.mark.skipif(not TEACHER, reason="set EDGEFACE_TEACHER to SFace's float32 ONNX file")

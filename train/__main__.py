@@ -99,11 +99,12 @@ def export(
     run: Annotated[Path, typer.Option(help="The folder of a run of fit.")],
     out: Annotated[Path, typer.Option(help="Where encoder.tflite, decoder.tflite, model.json and weights.npz go.")],
     name: Annotated[str, typer.Option(help="The network's name in its card.")] = "edgeface",
+    refine: Annotated[int, typer.Option(min=0, metavar="FACES", help="Fine-tune for int8 on so many faces; 20000 do.")] = 0,
 ) -> None:
     """Quantise the trained network to int8, set its thresholds on held-out people, and write its card."""
     from train.export import export as work
 
-    card = work(run, folders, out, name)
+    card = work(run, folders, out, name, refine)
     typer.echo(f"{out}: encoder {card.encoder.bytes / 1e6:.2f} MB, decoder {card.decoder.bytes / 1e6:.2f} MB, {card.metrics}")
 
 

@@ -24,7 +24,7 @@ from edgeface.imaging import TEMPLATE
 from edgeface.modelcard import ModelCard, NetworkFile, Sameness, Threshold, save_card
 from edgeface.runtime import interpreter
 from edgeface.types import Image
-from train import discriminant
+from train import discriminant, quantise
 from train.data import Chips, load
 from train.fit import load_weights, save_weights
 from train.model import IDENTITY, Shape, Weights, build_decoder, build_encoder, fold, half_of, identity_codes, set_weights
@@ -44,12 +44,13 @@ MIN_COSINE = 0.95
 """Lowest mean cosine between the int8 and the float embedding that is let through."""
 
 
-def export(run: Path, folders: Sequence[Path], out: Path, name: str = "edgeface") -> ModelCard:
+def export(run: Path, folders: Sequence[Path], out: Path, name: str = "edgeface", refine: int = 0) -> ModelCard:
     """Write the networks of ``run``/weights.npz and their card into ``out``, and ``run``/rebuilt.png, faces over rebuilt ones.
 
     ``out``/weights.npz holds the run's weights and the discriminant that went into the networks.
 
-    ``folders`` are prepared chips: those for training calibrate the ranges, those of held-out people the thresholds.
+    ``folders`` are prepared chips: those for training calibrate the ranges, those of held-out people the thresholds. With
+    ``refine``, the encoder is fine-tuned on so many of the former to give in int8 what it gives in float.
 
     Raises:
         ModelError: the run holds no weights, an operation is not int8, or int8 and float disagree on real chips.
@@ -65,7 +66,8 @@ def export(run: Path, folders: Sequence[Path], out: Path, name: str = "edgeface"
         weights |= _discriminant(weights, shape, training)
     except (KeyError, ValueError) as error:
         raise ModelError(f"the weights do not fit the run's recipe: {error}") from None
-    encoder, decoder, sample = _folded(weights, shape, training)
+    unquantised, decoder, sample = _folded(weights, shape, training)
+    encoder = quantise.refine(unquantised, sample, training, refine) if refine else unquantised
     codes = _float_codes(encoder, sample)
     encoder_bytes = convert(encoder, (chip[None].astype(np.float32) for chip in sample), tf.uint8)
     decoder_bytes = convert(decoder, (row[None] for row in codes), tf.int8)
@@ -88,12 +90,18 @@ def export(run: Path, folders: Sequence[Path], out: Path, name: str = "edgeface"
             calibration={},
             metrics={},
             cost={"multiply_adds": multiply_adds(encoder), "parameters": encoder.count_params()},
-            training={"recipe": recipe, "data": sources, "date": datetime.now(UTC).date().isoformat(), **_progress(run)},
+            training={
+                "recipe": recipe,
+                "refined_faces": refine,
+                "data": sources,
+                "date": datetime.now(UTC).date().isoformat(),
+                **_progress(run),
+            },
             licence=LICENCE,
             commit=_commit(),
         )
         save_card(part, card)
-        card = _measured(card, part, encoder, held_out, run / "rebuilt.png")
+        card = _measured(card, part, unquantised, held_out, run / "rebuilt.png")
         save_card(part, card)
         save_weights(weights, part / "weights.npz")
         for file in ("encoder.tflite", "decoder.tflite", "weights.npz", "model.json"):
@@ -115,9 +123,8 @@ def convert(model: keras.Model, examples: Iterator[NDArray[np.float32]], input_t
     """
     converter = tf.lite.TFLiteConverter.from_keras_model(model)
     converter.optimizations = [tf.lite.Optimize.DEFAULT]
-    # Black and white pin a picture's range to 0..255, so that its scale is exactly 1.
     shape = (1, *model.input_shape[1:])
-    extremes = [np.full(shape, value, np.float32) for value in (0, 255)] if input_type == tf.uint8 else []
+    extremes = [np.full(shape, value, np.float32) for value in quantise.EXTREMES] if input_type == tf.uint8 else []
     converter.representative_dataset = lambda: ([example] for example in chain(examples, extremes))
     converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
     converter.inference_input_type, converter.inference_output_type = input_type, tf.int8
