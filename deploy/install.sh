@@ -1,6 +1,7 @@
 #!/bin/sh
 # Install edgeface from this clone as a service, where there is no package: see docs/install.md. Run again, it upgrades.
 set -eu
+umask 022
 
 usage() {
     cat <<'END'

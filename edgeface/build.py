@@ -2,19 +2,20 @@
 
 import logging
 import math
+import os
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
-from edgeface import cameras, changes, detectors, publishers, sync
+from edgeface import cameras, changes, detectors, mqtt, publishers, sync
 from edgeface.audit import Audit
 from edgeface.commands import Commands
-from edgeface.config import Config
+from edgeface.config import Config, expand
 from edgeface.daemon import Daemon, Outage, Wishes
 from edgeface.embedding import Embedder
 from edgeface.enrolment import Enrolment
+from edgeface.envelope import read_key
 from edgeface.errors import ConfigError, EdgefaceError, GalleryError
 from edgeface.events import EventKeeper
 from edgeface.gallery import Gallery
@@ -81,7 +82,7 @@ def daemon(config: Config, model: Path = SHIPPED, camera: Camera | None = None, 
     embedder = Embedder(model)
     card = embedder.card
     changes.take_over(Audit(config.audit_path), config, model, names=False, alive=_starting)
-    people = _settled(config, gallery(config, card))
+    people = gallery(config, card)
     eyes = pipeline(config, embedder, people)
     camera = camera or cameras.create(config.camera)
     publisher = _publisher(config, card)
@@ -90,6 +91,7 @@ def daemon(config: Config, model: Path = SHIPPED, camera: Camera | None = None, 
     follower = _follower(config, card, publisher, people)
     sharing = _sharing(follower)
     heartbeat = Heartbeat(publisher, camera, config.camera.name, card.digest, lambda: eyes.templates, rate, sharing=sharing)
+    _erase_unwanted_faces(config, people)
     return Daemon(
         camera,
         eyes,
@@ -109,22 +111,42 @@ def daemon(config: Config, model: Path = SHIPPED, camera: Camera | None = None, 
 
 
 def verify(config: Config) -> None:
-    """See that a start would not refuse the settings; neither camera nor broker is asked.
+    """See that a start would refuse neither the settings nor the files that they name; camera and broker are not asked.
+
+    Files that this user may not read, but the service may, are passed over.
 
     Raises:
-        ConfigError: it would, or a file that they name is missing.
+        ConfigError: it would, or a file is missing.
     """
     cameras.plugin(config.camera)
     _need_broker(config)
-    for name in ("password_file", "ca_file", "cert_file", "key_file"):
-        file = getattr(config.mqtt, name)
-        with suppress(PermissionError):  # a folder on the way is closed to this user, not to the service
-            if Path(file).is_absolute() and not Path(file).exists():  # a relative one may be a credential of the service
-                raise ConfigError(f"mqtt.{name}: there is no file {file}")
-    if config.web.enabled:
+    broker, page = config.mqtt, config.web
+    given = {f"mqtt.{name}": getattr(broker, name) for name in ("password_file", "ca_file", "cert_file", "key_file")}
+    given |= {f"web.{name}": getattr(page, name) for name in ("tls_cert", "tls_key")}
+    files = {name: expand(file, name) for name, file in given.items() if file}
+    closed = {name for name, path in files.items() if _is_closed(path)}
+    for name, path in files.items():
+        if name not in closed and not path.exists():
+            raise ConfigError(f"{name}: there is no file {path}")
+    if broker.host and not closed:
+        mqtt.new_client(broker, "")
+    if config.sync.enabled and not _is_closed(config.sync_key_path):
+        read_key(config)
+    if page.enabled:
         from edgeface.web.server import refuse_exposure
 
-        refuse_exposure(config.web)
+        refuse_exposure(page)
+
+
+def _is_closed(path: Path) -> bool:
+    """Whether a file may be there and only the service may read it; a relative one is a credential of the service."""
+    try:
+        path.stat()
+    except PermissionError:
+        return True
+    except OSError:
+        return not path.is_absolute()
+    return not os.access(path, os.R_OK)
 
 
 def changed(before: Config, now: Config) -> set[str]:
@@ -147,7 +169,7 @@ def rebuilt(old: Daemon, before: Config, now: Config) -> Daemon:
     embedder = old.pipeline.embedder  # no setting concerns it: model files that changed since the start are for the next one
     card = embedder.card
     renamed = before.camera.name != now.camera.name
-    people = _settled(now, gallery(now, card)) if "gallery" in sections else old.gallery
+    people = gallery(now, card) if "gallery" in sections else old.gallery
     try:
         eyes = pipeline(now, embedder, people) if sections & {"gallery", "detector", "matching"} else old.pipeline
         camera = cameras.create(now.camera) if "camera" in sections else old.camera
@@ -176,13 +198,14 @@ def rebuilt(old: Daemon, before: Config, now: Config) -> Daemon:
         publisher=publisher,
         heartbeat=heartbeat,
         commands=_commands(now, publisher, desk) if asked else old.commands,
-        keeper=_keeper(now, people) if sections & {"events", "gallery", "web"} else old.keeper,
+        keeper=_keeper(now, people) if renamed or sections & {"events", "gallery", "web"} else old.keeper,
         gallery=people,
         desk=desk,
         gate=gate(now) if sections & {"camera", "detector", "presence"} else old.gate,
         pace=rate,
         follower=follower,
     )
+    _erase_unwanted_faces(now, people)
     _hand_over(old, new)
     return new
 
@@ -213,14 +236,13 @@ def _starting() -> None:
     Systemd().notify(EXTEND_TIMEOUT_USEC=PATIENCE_US)
 
 
-def _settled(config: Config, people: Gallery) -> Gallery:
-    """The gallery, without faces that it is to keep no more; where it cannot be written, the next start tries again."""
+def _erase_unwanted_faces(config: Config, people: Gallery) -> None:
+    """Erase kept faces that are to be kept no more; where the gallery cannot be written, the next start tries again."""
     if not config.gallery.keep_faces:
         try:
             people.erase_faces()
         except GalleryError as error:
             log.error("kept faces are still there: %s", error)
-    return people
 
 
 def _need_broker(config: Config) -> None:
@@ -244,7 +266,8 @@ def _commands(config: Config, publisher: Publisher, desk: Desk) -> Commands:
 
 def _keeper(config: Config, people: Gallery) -> EventKeeper:
     web = config.web
-    return EventKeeper(people.events, config.events, picture_hours=web.keep_hours if web.enabled and web.pictures else 0.0)
+    hours = web.keep_hours if web.enabled and web.pictures else 0.0
+    return EventKeeper(people.events, config.camera.name, config.events, picture_hours=hours)
 
 
 def _follower(config: Config, card: ModelCard, publisher: Publisher, people: Gallery) -> Follower | None:

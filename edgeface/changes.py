@@ -42,7 +42,7 @@ def enroll_views(
     audit: Audit, enrolment: Enrolment, name: str, views: Sequence[View], *, force: bool, by: By = None, refused: int = 0
 ) -> Report:
     """Enrol views that were judged already; as ``Enrolment.keep``."""
-    person = enrolment.keep(name, views)
+    person = enrolment.keep(name, views, force=force)
     audit.note("enroll", by=by, person=person.id, images=len(views), refused=refused, force=force)
     return Report(person, [view.label for view in views], views=list(views))
 

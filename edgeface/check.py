@@ -2,11 +2,11 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from shlex import quote
 from typing import Literal
 
 from edgeface.gallery import Templates, template_id
 from edgeface.matching import Matcher
+from edgeface.names import argument
 from edgeface.standing import Standing, standing
 from edgeface.types import Person
 
@@ -66,7 +66,7 @@ def _alike(one: Person, other: Person) -> Finding:
         "look-alikes",
         [one.id, other.id],
         f"{one.name} and {other.name} look alike: a view of one passes for the other; more views of both tell them apart",
-        f"edgeface enroll {quote(one.name)} && edgeface enroll {quote(other.name)}",
+        f"edgeface enroll {argument(one.name)} && edgeface enroll {argument(other.name)}",
     )
 
 
@@ -78,7 +78,7 @@ def _strays(templates: Templates, one: Standing, twice: set[int]) -> Iterator[Fi
                 "mislabelled",
                 [one.person.id, rival.id],
                 f"a template of {one.person.name} is nearer to {rival.name}: {one.other[number]:.2f} to {one.own[number]:.2f}",
-                f"edgeface gallery drop {template_id(one.vectors[number])}",
+                f"edgeface gallery drop {template_id(one.person.id, one.vectors[number])}",
             )
 
 
@@ -89,7 +89,7 @@ def _weak(matcher: Matcher, one: Standing) -> Iterator[Finding]:
                 "weak",
                 [one.person.id],
                 f"a template of {one.person.name} is little like the others: score {score:.2f}, {matcher.unsure:.2f} is usual",
-                f"edgeface gallery drop {template_id(one.vectors[number])}",
+                f"edgeface gallery drop {template_id(one.person.id, one.vectors[number])}",
             )
 
 
@@ -98,5 +98,5 @@ def _few(person: Person) -> Finding:
         "few",
         [person.id],
         f"{person.name} has {person.templates} of {FEW} views that show enough sides",
-        f"edgeface enroll {quote(person.name)}",
+        f"edgeface enroll {argument(person.name)}",
     )

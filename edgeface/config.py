@@ -150,6 +150,8 @@ class Mqtt(_Section, frozen=True):
     def __post_init__(self) -> None:
         if re.search(r"[\s/]", self.host) or self.host.count(":") == 1:
             raise ValueError(f"host {self.host!r} is no name and no address; the port is a setting of its own")
+        if self.password_file and not self.username:
+            raise ValueError("password_file is set, but no username")
         if bool(self.cert_file) != bool(self.key_file):
             raise ValueError("cert_file and key_file go together: set both or neither")
         if self.cert_file and not self.tls:

@@ -347,6 +347,13 @@ class Database:
         self.execute("COMMIT")
 
     @contextmanager
+    def change(self) -> Iterator[None]:
+        """A transaction in which the file is written; not once another process has taken it over with another model."""
+        with self.transaction():
+            self._check_model()
+            yield
+
+    @contextmanager
     def patience(self, seconds: float) -> Iterator[None]:
         """Wait for other writers for so long only."""
         self.execute(f"PRAGMA busy_timeout={round(1000 * seconds)}")

@@ -20,7 +20,7 @@ import numpy as np
 
 from edgeface import cameras, config, mqtt, vault
 from edgeface.embedding import Embedder
-from edgeface.envelope import ForeignKeyError, ForeignModelError, envelopes
+from edgeface.envelope import ForeignKeyError, ForeignModelError, envelopes, is_credential
 from edgeface.errors import CameraError, ConfigError, EdgefaceError, GalleryError
 from edgeface.gallery import Gallery
 from edgeface.imaging import CHIP_SIZE
@@ -138,7 +138,7 @@ def _permissions(subject: _Subject) -> str:
     ours = [
         path
         for path in (settings.gallery_path, settings.key_path, settings.sync_key_path, settings.audit_path)
-        if path.exists()
+        if path.exists() and not is_credential(path)  # systemd guards those by an access list
     ]
     secrets = [mqtt.password_path(settings.mqtt)] if settings.mqtt.password_file else []
     secrets += [path for name, path in mqtt.own_files(settings.mqtt).items() if name == "mqtt.key_file"]

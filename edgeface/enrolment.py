@@ -2,13 +2,13 @@
 
 import os
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from edgeface.errors import EdgefaceError, ImageError
+from edgeface.errors import EdgefaceError, GalleryError, ImageError
 from edgeface.gallery import Gallery
 from edgeface.guidance import MIN_EYE_DISTANCE, MIN_QUALITY, others
 from edgeface.imaging import align, eye_distance, image_files, load_image
@@ -140,7 +140,7 @@ class Enrolment:
         for label, image in images:
             self.add(report, name, label, image, force=force)
         if report.views:
-            report.person = self.keep(name, report.views)
+            report.person = self.keep(name, report.views, force=force)
         return report
 
     def add(self, report: Report, name: str, label: str, image: Image | EdgefaceError, *, force: bool = False) -> str | None:
@@ -156,12 +156,16 @@ class Enrolment:
         report.accepted.append(label)
         return None
 
-    def keep(self, name: str, views: Sequence[View]) -> Person:
+    def keep(self, name: str, views: Sequence[View], *, force: bool = False) -> Person:
         """Make templates of ``name`` of views.
 
         Raises:
-            GalleryError: the name is not usable, there is no view, or the gallery cannot be written.
+            GalleryError: the name is not usable, there is no view, the face was enrolled under another name since it was seen
+                (not with ``force``), or the gallery cannot be written.
         """
+        for view in [] if force else views:
+            if known := self.known_as(replace(view.seen, match=self.pipeline.match(view.vector)), name):
+                raise GalleryError(f"this face was enrolled as {quoted(known)} meanwhile; force enrols it anyway")
         vectors, qualities = [view.vector for view in views], [view.seen.quality for view in views]
         return self._gallery.enroll(name, vectors, qualities, [view.chip for view in views])
 

@@ -152,7 +152,7 @@ def read_key(config: Config) -> str:
     except OSError as error:
         raise ConfigError(f"sync.key_file {path}: {error.strerror or error}") from None
     # systemd guards its credentials by an access list, whose mask shows as rights of the group.
-    if not _is_credential(path) and stat.S_IMODE(mode) & 0o077:
+    if not is_credential(path) and stat.S_IMODE(mode) & 0o077:
         raise ConfigError(f"{path}: others may read the shared key ({stat.S_IMODE(mode):04o}); chmod 0600 {path}")
     return _checked(text, str(path))
 
@@ -195,7 +195,8 @@ def _checked(text: bytes, origin: str) -> str:
     raise ConfigError(f"{origin}: not the key of a shared gallery, which is {2 * KEY_BYTES} hexadecimal digits")
 
 
-def _is_credential(path: Path) -> bool:
+def is_credential(path: Path) -> bool:
+    """Whether systemd hands this file to the service."""
     folder = os.environ.get("CREDENTIALS_DIRECTORY")
     return bool(folder) and path.is_relative_to(folder or "/")
 

@@ -88,7 +88,7 @@ class EventStore:
             event.quality or 0.0,
             event.embedding / np.float32(norm),
         )
-        with self._database.errors(), self._database.patience(PATIENCE), self._database.transaction():
+        with self._database.errors(), self._database.patience(PATIENCE), self._database.change():
             known = self._database.execute("SELECT 1 FROM people WHERE id = ?", (kept.person_id,)).fetchone()
             if kept.person_id is None or known:  # who is forgotten in this very moment leaves no event
                 self._database.execute(
@@ -100,22 +100,34 @@ class EventStore:
                     self._database.execute("INSERT OR REPLACE INTO pictures VALUES (?, ?)", (kept.event_id, sealed))
             self._thin_out(limits)
 
-    def expire(self, now: float | None, limits: config.Events, picture_hours: float = 0.0) -> None:
+    def expire(self, now: float | None, camera: str, limits: config.Events, picture_hours: float = 0.0) -> None:
         """Let go of events that are too many, too old, or not to be yet, and of pictures.
 
-        ``now`` is seconds since the Unix epoch; without it, age counts for nothing.
+        ``now`` is seconds since the Unix epoch; without it, age counts for nothing. Where none are to be kept at all, those of
+        this ``camera`` go: others may share the gallery.
 
         Raises:
             GalleryError: as ``keep``.
         """
-        with self._database.errors(), self._database.patience(PATIENCE), self._database.transaction():
-            self._thin_out(limits)
-            if now is not None:
-                ages = _oldest(now, 24 * limits.keep_days), _oldest(now, -FUTURE)
-                self._database.execute("DELETE FROM events WHERE id < ? OR id > ?", ages)
-            if self._database.has_table("pictures") and (now is not None or not picture_hours):
-                oldest = _oldest(now, picture_hours) if now is not None and picture_hours else "~"
-                self._database.execute("DELETE FROM pictures WHERE event_id < ?", (oldest,))
+        with self._database.errors(), self._database.patience(PATIENCE), self._database.change():
+            if not limits.keep_days or not limits.max:
+                self._erase("events WHERE id", camera)
+            else:
+                self._thin_out(limits)
+                if now is not None:
+                    ages = _oldest(now, 24 * limits.keep_days), _oldest(now, -FUTURE)
+                    self._database.execute("DELETE FROM events WHERE id < ? OR id > ?", ages)
+            if not self._database.has_table("pictures"):
+                return
+            if not picture_hours:
+                self._erase("pictures WHERE event_id", camera)
+            elif now is not None:
+                self._database.execute("DELETE FROM pictures WHERE event_id < ?", (_oldest(now, picture_hours),))
+
+    def _erase(self, where: str, camera: str) -> None:
+        own = [(event.event_id,) for event in self.all() if event.camera == camera]
+        for event in own:
+            self._database.execute(f"DELETE FROM {where} = ?", event)
 
     def picture(self, event_id: str) -> bytes | None:
         """The JPEG of an event's face, if one is kept."""
@@ -131,13 +143,13 @@ class EventStore:
             return {row[0] for row in self._database.execute("SELECT event_id FROM pictures").fetchall()} if there else set()
 
     def dismiss(self, event_ids: Iterable[str]) -> int:
-        """Erase events with their pictures; how many there were.
+        """Erase events that are nobody's, with their pictures; how many there were.
 
         Raises:
             GalleryError: the gallery cannot be written.
         """
-        with self._database.errors(), self._database.transaction():
-            delete = "DELETE FROM events WHERE id = ?"
+        with self._database.errors(), self._database.change():
+            delete = "DELETE FROM events WHERE id = ? AND person_id IS NULL"
             return sum(self._database.execute(delete, (event_id,)).rowcount for event_id in event_ids)
 
     def all(self) -> list[KeptEvent]:
@@ -173,7 +185,7 @@ class EventStore:
             raise GalleryError(f"the event {event.event_id} is no longer kept")
 
     def _thin_out(self, limits: config.Events) -> None:
-        newest = "SELECT id FROM events ORDER BY id DESC LIMIT ?"
+        newest = "SELECT id FROM events ORDER BY rowid DESC LIMIT ?"  # not by id: the clock may have been set back
         self._database.execute(f"DELETE FROM events WHERE id NOT IN ({newest})", (limits.max,))
 
     def _sealed(self, event: KeptEvent) -> bytes:
@@ -204,11 +216,12 @@ def _oldest(now: float, hours: float) -> str:
 class EventKeeper:
     """Keeps what the daemon tells. A gallery that cannot be written is told once and stops nothing.
 
-    With ``picture_hours`` the face of each event is kept as a picture for so long; without, those that are there go.
+    With ``picture_hours`` the face of each event is kept as a picture for so long; without, those of this camera that are
+    there go.
     """
 
-    def __init__(self, events: EventStore, limits: config.Events, picture_hours: float = 0.0) -> None:
-        self._events, self._limits, self._picture_hours = events, limits, picture_hours
+    def __init__(self, events: EventStore, camera: str, limits: config.Events, picture_hours: float = 0.0) -> None:
+        self._events, self._camera, self._limits, self._picture_hours = events, camera, limits, picture_hours
         self._failing = False
         self._expired = self._steady_since = -math.inf
         self._offset = math.nan
@@ -224,10 +237,10 @@ class EventKeeper:
             steady = self._is_steady(moment)
             if self._expired == -math.inf:
                 self._expired = moment.time - HOUR
-                self._events.expire(None, self._limits, self._picture_hours)
+                self._events.expire(None, self._camera, self._limits, self._picture_hours)
             elif steady and moment.time - self._expired >= HOUR:
                 self._expired = moment.time
-                self._events.expire(moment.wall, self._limits, self._picture_hours)
+                self._events.expire(moment.wall, self._camera, self._limits, self._picture_hours)
             elif not events:
                 return
             self._failing = False

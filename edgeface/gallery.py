@@ -247,7 +247,8 @@ class Gallery:
         """
         with self._change():
             rows = self._database.templates("template")
-            row = next((row for row in rows if template_id(self._vector(row.record.vector)) == template.strip()), None)
+            ids = ((template_id(row.owner, self._vector(row.record.vector)), row) for row in rows)
+            row = next((row for one, row in ids if one == template.strip()), None)
             if row is None:
                 raise GalleryError(f"there is no template {template!r}; edgeface gallery check tells them")
             if sum(other.owner == row.owner for other in rows) == 1:
@@ -334,12 +335,14 @@ class Gallery:
         done: list[tuple[str, bool, int]] = []
         with self._change():
             names = self._names()
+            there = set(names.values())
             for person, (templates, negatives) in zip(document.people, decoded, strict=True):
                 name = clean_name(person.name)
-                if names.get(name, person.id) != person.id:
+                new = person.id not in there
+                if new and name in names:
                     raise GalleryError(f"{quoted(name)} is already enrolled as another person; rename one of the two first")
-                new = person.id not in names.values()
                 if new:
+                    there.add(person.id)
                     self._database.add_person(person.id, PersonRecord(name, person.enrolled))
                     names[name] = person.id
                 added = self._add(person.id, "template", templates) + self._add(person.id, "negative", negatives)
@@ -355,7 +358,7 @@ class Gallery:
         Raises:
             GalleryError: the gallery cannot be written, or another process is writing to it.
         """
-        with self._database.errors(), self._database.patience(PATIENCE), self._database.transaction():
+        with self._database.errors(), self._database.patience(PATIENCE), self._database.change():
             wanted = decide(self._copies())
             for person_id, copy in wanted.items():
                 if copy:
@@ -414,7 +417,7 @@ class Gallery:
 
     @contextmanager
     def _change(self) -> Iterator[None]:
-        with self._database.errors(), self._database.transaction():
+        with self._database.errors(), self._database.change():
             yield
             self._clear_away()
         self._own_changes += 1
@@ -481,6 +484,6 @@ def _exported(record: TemplateRecord) -> _Template:
     return _Template(base64.b64encode(record.vector).decode(), record.quality)
 
 
-def template_id(vector: Vector) -> str:
-    """Eight digits that tell a template from others, and nothing of the face."""
-    return blake2s(np.asarray(vector, "<f4").tobytes(), digest_size=4).hexdigest()
+def template_id(person_id: str, vector: Vector) -> str:
+    """Eight digits that tell a person's template from all others, and nothing of the face."""
+    return blake2s(np.asarray(vector, "<f4").tobytes(), digest_size=4, key=person_id.encode()).hexdigest()

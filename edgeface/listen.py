@@ -53,8 +53,8 @@ def events(
         for message in broker.messages():
             try:
                 event = msgspec.json.decode(message.payload, type=dict)
-                msgspec.convert(event, _Event)
-            except msgspec.MsgspecError:
+                msgspec.convert(event, _Event).ts.astimezone()
+            except (msgspec.MsgspecError, RecursionError, OverflowError):
                 continue  # not ours
             yield event
 

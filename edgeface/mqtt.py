@@ -26,8 +26,6 @@ def new_client(settings: config.Mqtt, client_id: str, *, reconnect: bool = True)
     version = MQTTProtocolVersion.MQTTv5 if settings.protocol == "5" else MQTTProtocolVersion.MQTTv311
     client = paho.Client(CallbackAPIVersion.VERSION2, client_id=client_id, protocol=version, reconnect_on_failure=reconnect)
     client.connect_timeout = 5.0
-    if settings.password_file and not settings.username:
-        raise ConfigError("mqtt.password_file is set, but no mqtt.username")
     if settings.username:
         client.username_pw_set(settings.username, read_password(settings))
     if settings.tls:

@@ -1,6 +1,7 @@
 """People's names: what one may be, and how it is shown."""
 
 import re
+import shlex
 import unicodedata
 
 from edgeface.errors import GalleryError
@@ -14,6 +15,11 @@ def quoted(name: str) -> str:
     """What somebody gave as a name, for messages: in one line, and not all of it."""
     shown = name if len(name) <= MAX_NAME else f"{name[:MAX_NAME]}…"
     return "'" + "".join(one if one in JOINERS else repr(one)[1:-1] for one in shown) + "'"
+
+
+def argument(name: str) -> str:
+    """A name as a shell and our commands take it."""
+    return "-- " * name.startswith("-") + shlex.quote(name)
 
 
 def clean_name(name: str) -> str:

@@ -10,7 +10,7 @@ from edgeface.gallery import Gallery, Templates
 from edgeface.imaging import align, eye_distance, quality
 from edgeface.interfaces import Detector
 from edgeface.matching import Matcher
-from edgeface.types import Face, Image, Observation
+from edgeface.types import Face, Image, Match, Observation, Vector
 
 log = logging.getLogger(__name__)
 
@@ -49,7 +49,6 @@ class Pipeline:
 
     def judge(self, image: Image, face: Face, *, min_quality: float = 0.0, enrolling: bool = False) -> Observation:
         """Embed and match one face of an image, if its quality allows: as a probe, or as the template that it is to become."""
-        self._refresh()
         chip = align(image, face.landmarks)
         fitness = quality(face, chip)
         if fitness < min_quality:
@@ -57,7 +56,12 @@ class Pipeline:
         embedding = (self.embedder.template if enrolling else self.embedder.embed)(chip)
         if min_quality and embedding.norm < self.embedder.card.min_norm:
             return Observation(face, fitness)
-        return Observation(face, fitness, embedding, self._matcher.match(embedding.vector))
+        return Observation(face, fitness, embedding, self.match(embedding.vector))
+
+    def match(self, vector: Vector) -> Match | None:
+        """Who in the gallery a face is, by its unit embedding; ``None`` with an empty one."""
+        self._refresh()
+        return self._matcher.match(vector)
 
     def _refresh(self) -> None:
         """Take in what another process has changed in the gallery; while it cannot be read, what is known holds."""

@@ -3,7 +3,6 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from shlex import quote
 
 import cv2
 import numpy as np
@@ -14,6 +13,7 @@ from edgeface.enrolment import Assessment, View
 from edgeface.gallery import Templates
 from edgeface.imaging import CHIP_SIZE, TEMPLATE
 from edgeface.matching import Matcher, likeness
+from edgeface.names import argument
 from edgeface.pipeline import Pipeline
 from edgeface.sitting import LEAST
 from edgeface.types import Image, Person
@@ -96,8 +96,7 @@ def assess(pipeline: Pipeline, settings: config.Config, person: Person, views: S
     metres = None if pixels is None else distance(settings.camera.width, pixels)
     advice = []
     if len(own) < LEAST:
-        word = "-- " * person.name.startswith("-") + quote(person.name)
-        advice.append(f"{len(own)} of {LEAST} views: edgeface enroll {word} adds those that are missing")
+        advice.append(f"{len(own)} of {LEAST} views: edgeface enroll {argument(person.name)} adds those that are missing")
     if scores and pixels is None:
         advice.append("take more views where the camera hangs, in its light, or forget the person and start again")
     if score is not None and score < accept:

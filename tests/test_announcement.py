@@ -76,7 +76,15 @@ def test_there_is_a_picture_only_where_pictures_are_sent():
 
 def test_what_was_not_ours_is_not_recalled():
     announcement = Announcement(settings_for({}))
-    for payload in (b"", b"offline", b"[]", b'{"components": 3}', b"\xff", b'{"components": {"a": {}}}'):
+    for payload in (
+        b"",
+        b"offline",
+        b"[]",
+        b'{"components": 3}',
+        b"\xff",
+        b'{"components": {"a": {}}}',
+        b'{"x":' + b"[" * 5000,
+    ):
         announcement.recall(payload)
     announcement.change()
     announcement._due = 0.0

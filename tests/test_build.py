@@ -2,6 +2,7 @@
 
 import json
 
+import numpy as np
 import pytest
 from msgspec.structs import replace
 
@@ -94,7 +95,7 @@ def test_another_camera_or_another_name_for_it(daemon, settings, photos):
     other = build.rebuilt(daemon, settings, moved)
     assert renewed(daemon, other) == {"camera"}
     named = build.rebuilt(other, moved, replace(moved, camera=Camera(name="back", source=f"folder:{photos}")))
-    assert renewed(other, named) == {"camera", "outage", "presence", "publisher", "commands"}
+    assert renewed(other, named) == {"camera", "outage", "presence", "publisher", "commands", "keeper"}
     named.publisher.close()
 
 
@@ -130,6 +131,21 @@ def test_a_part_that_cannot_be_built_leaves_the_old_daemon_as_it_was(daemon, set
         build.rebuilt(daemon, settings, replace(settings, **(changes if broken != "mqtt" else {"mqtt": changes["mqtt"]})))
     assert daemon.gallery.people() == []
     assert isinstance(next(iter(daemon.camera.frames())), Frame)
+
+
+def test_kept_faces_go_only_with_settings_that_are_taken(settings, tmp_path):
+    keeping = replace(settings, gallery=Gallery(settings.gallery.path, keep_faces=True))
+    daemon = build.daemon(keeping)
+    daemon.gallery.enroll("Anna", [np.eye(1, 128, dtype=np.float32)[0]], [0.9], [np.zeros((112, 112, 3), np.uint8)])
+    broken = Mqtt("127.0.0.1", 9, username="door", password_file=f"{tmp_path}/absent")
+    with pytest.raises(EdgefaceError, match="absent"):
+        build.rebuilt(daemon, keeping, replace(settings, mqtt=broken))
+    with pytest.raises(EdgefaceError, match="absent"):
+        build.daemon(replace(settings, mqtt=broken))
+    assert daemon.gallery.faces() == 1
+    new = build.rebuilt(daemon, keeping, settings)
+    assert new.gallery.faces() == 0
+    new.gallery.close()
 
 
 class Recorder:

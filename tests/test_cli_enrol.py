@@ -133,8 +133,9 @@ def test_pictures_of_the_same_name_from_two_folders_are_both_drawn(cli, demo_pho
     for folder, photo in (("a", "obama_portrait"), ("b", "collins_portrait")):
         (tmp_path / folder).mkdir()
         shutil.copy(demo_photos / f"{photo}.jpg", tmp_path / folder / "1.jpg")
-    cli("identify", tmp_path / "a", tmp_path / "b", "--annotate", tmp_path / "out")
-    assert len(list((tmp_path / "out").iterdir())) == 2
+    shutil.copy(demo_photos / "obama_portrait.jpg", tmp_path / "1-2.jpg")
+    cli("identify", tmp_path / "1-2.jpg", tmp_path / "a", tmp_path / "b", "--annotate", tmp_path / "out")
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["1-2.png", "1-3.png", "1.png"]
 
 
 def test_looking_at_a_photo_says_nothing_on_standard_error(cli, demo_photos):

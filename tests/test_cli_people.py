@@ -77,7 +77,7 @@ def test_export_and_import_tell_programs_what_they_did(cli, obama, tmp_path, wor
     assert imported() == [he | {"outcome": "skipped", "added": 0, "templates": 2}]
     cli("people", "forget", "Barack Obama")
     assert imported() == [he | {"outcome": "imported", "added": 2, "templates": 2}]
-    cli("gallery", "drop", template_id(stored_templates(cli)[0]))
+    cli("gallery", "drop", template_id(he["id"], stored_templates(cli)[0]))
     assert imported() == [he | {"outcome": "merged", "added": 1, "templates": 2}]
     out.write_text(json.dumps(sealed | {"edgeface_sealed": 9}))
     assert "another version of edgeface" in cli.refusal("people", "import", out, *secret)

@@ -34,10 +34,15 @@ def test_a_camera_that_cannot_be_is_one_line(cli, tmp_path):
 
 @needs_broker
 def test_a_daemon_tells_the_broker_and_a_listener_prints_it(cli, obama, scene, broker):
-    ear = broker.listen("edgeface/door/#")
     cli.set(camera=scene, device={"id": "door"}, mqtt=broker.settings())
     listener = cli.start("listen", "--json")
     listener.hears("listening")
+    for strange in (
+        b'{"a":' + b"[" * 5000,
+        b'{"event_type": "left", "ts": "0001-01-01T00:00:00+14:00", "device": "d", "camera": "c"}',
+    ):
+        broker.listen("other").say("edgeface/door/event", strange)
+    ear = broker.listen("edgeface/door/#")
     cli("run")
     events = [json.loads(listener.line()) for _ in range(2)]
     assert [(event["event_type"], event["name"]) for event in events] == [

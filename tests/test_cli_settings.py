@@ -103,9 +103,17 @@ def test_a_password_in_an_address_is_not_shown(cli):
         ({"homeassistant": {"enabled": True}}, "homeassistant.enabled needs a broker"),
         ({"mqtt": {"host": "mqtt://broker"}}, "is no name and no address"),
         ({"mqtt": {"host": "broker:1883"}}, "is no name and no address"),
-        ({"mqtt": {"host": "broker", "password_file": "/nope"}}, "mqtt.password_file: there is no file /nope"),
+        (
+            {"mqtt": {"host": "broker", "username": "me", "password_file": "/nope"}},
+            "mqtt.password_file: there is no file /nope",
+        ),
         ({"mqtt": {"host": "broker", "tls": True, "ca_file": "/nope"}}, "mqtt.ca_file: there is no file /nope"),
+        ({"mqtt": {"host": "broker", "tls": True, "ca_file": __file__}}, "mqtt.ca_file"),
+        ({"mqtt": {"host": "broker", "password_file": __file__}}, "password_file is set, but no username"),
+        ({"mqtt": {"host": "broker", "username": "me", "password_file": "~/nope"}}, "mqtt.password_file: there is no file"),
+        ({"mqtt": {"host": "broker"}, "sync": {"enabled": True}}, "sync.key is not there"),
         ({"web": {"enabled": True, "address": "0.0.0.0"}}, "web.tls_cert"),
+        ({"web": {"enabled": True, "tls_cert": "/nope", "tls_key": "/nope"}}, "web.tls_cert: there is no file"),
     ],
 )
 def test_settings_that_a_start_would_refuse_are_not_valid(cli, sections, reason):
@@ -114,5 +122,5 @@ def test_settings_that_a_start_would_refuse_are_not_valid(cli, sections, reason)
 
 
 def test_settings_are_valid_though_camera_broker_and_the_services_credential_are_not_here(cli):
-    cli.set(camera={"source": "picamera"}, mqtt={"host": "::1", "password_file": "mqtt-password"})
+    cli.set(camera={"source": "picamera"}, mqtt={"host": "::1", "username": "door", "password_file": "mqtt-password"})
     assert "valid" in cli("config", "check").stdout

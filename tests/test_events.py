@@ -32,8 +32,8 @@ def gallery(path):
     opened.close()
 
 
-def event(wall=WALL, kind=EventType.UNKNOWN, embedding=None, **fields):
-    return Event(kind, new_event_id(wall), wall, 0.0, "front", score=0.4, quality=0.7, embedding=embedding, **fields)
+def event(wall=WALL, kind=EventType.UNKNOWN, embedding=None, camera="front", **fields):
+    return Event(kind, new_event_id(wall), wall, 0.0, camera, score=0.4, quality=0.7, embedding=embedding, **fields)
 
 
 def test_an_event_is_kept_with_its_embedding(gallery, path):
@@ -61,12 +61,31 @@ def test_nothing_is_kept_where_the_owner_wants_it_so(gallery):
 def test_events_expire_by_age_and_by_number(gallery):
     for day in range(10):
         gallery.events.keep(event(WALL + day * DAY, embedding=unit(day)), Events(keep_days=3))
-    gallery.events.expire(WALL + 9 * DAY, Events(keep_days=3))
+    gallery.events.expire(WALL + 9 * DAY, "front", Events(keep_days=3))
     assert [found.wall for found in gallery.events.all()] == [WALL + day * DAY for day in (6, 7, 8, 9)]
     gallery.events.keep(event(WALL + 9 * DAY + 1, embedding=unit(10)), Events(keep_days=3, max=2))
     assert [found.wall for found in gallery.events.all()] == [WALL + 9 * DAY, WALL + 9 * DAY + 1]
-    gallery.events.expire(WALL + 13 * DAY, Events(keep_days=3))
+    gallery.events.expire(WALL + 13 * DAY, "front", Events(keep_days=3))
     assert gallery.events.all() == []
+
+
+def test_a_clock_that_is_set_back_costs_the_oldest_event_not_the_newest(gallery):
+    limits = Events(max=3)
+    for hour in range(3):
+        gallery.events.keep(event(WALL + hour * 3600, embedding=unit(hour)), limits)
+    gallery.events.keep(event(WALL - DAY, embedding=unit(9)), limits)
+    assert [found.wall for found in gallery.events.all()] == [WALL - DAY, WALL + 3600, WALL + 7200]
+
+
+@pytest.mark.parametrize("limits", [Events(keep_days=0), Events(max=0)])
+def test_a_camera_that_keeps_nothing_leaves_what_another_keeps_in_the_same_gallery(gallery, limits):
+    kept(gallery, None, unit(1), EventType.UNKNOWN)
+    gallery.events.keep(event(WALL, embedding=unit(2), camera="yard"), Events(), b"jpeg")
+    EventKeeper(gallery.events, "front", limits).update(gap(), [])
+    assert [found.camera for found in gallery.events.all()] == ["yard"]
+    assert len(gallery.events.pictured()) == 1
+    EventKeeper(gallery.events, "yard", Events()).update(gap(), [])
+    assert gallery.events.pictured() == set()
 
 
 def test_an_expired_event_leaves_no_byte(gallery, path):
@@ -74,7 +93,7 @@ def test_an_expired_event_leaves_no_byte(gallery, path):
     database = sqlite3.connect(path)
     ((blob,),) = database.execute("SELECT sealed FROM events").fetchall()
     database.close()
-    gallery.events.expire(WALL + 8 * DAY, Events())
+    gallery.events.expire(WALL + 8 * DAY, "front", Events())
     gallery.close()
     assert blob[12:60] not in path.read_bytes()
     assert found.event_id.encode() not in path.read_bytes()
@@ -129,7 +148,7 @@ def test_any_other_id_is_refused_in_one_line(gallery, event_id):
 def test_a_verdict_on_an_event_that_is_gone_changes_nothing(gallery):
     anna = enrolled(gallery, "Anna", 1)
     seen = kept(gallery, anna, unit(2))
-    gallery.events.expire(WALL + 8 * DAY, Events())
+    gallery.events.expire(WALL + 8 * DAY, "front", Events())
     with pytest.raises(GalleryError, match="no longer kept"):
         gallery.learn(seen, anna.id, "confirmed", keep=True)
     assert gallery.people() == [anna]
@@ -159,7 +178,7 @@ def gap(time=0.0):
 
 def test_a_gallery_that_is_locked_is_told_once(gallery, path, caplog, monkeypatch):
     monkeypatch.setattr(events_module, "PATIENCE", 0.01)
-    keeper = EventKeeper(gallery.events, Events())
+    keeper = EventKeeper(gallery.events, "front", Events())
     writer = sqlite3.connect(path, isolation_level=None)
     writer.execute("BEGIN IMMEDIATE")
     with caplog.at_level(logging.WARNING):
@@ -178,7 +197,7 @@ def test_a_gallery_that_is_locked_is_told_once(gallery, path, caplog, monkeypatc
 
 
 def test_old_events_go_once_an_hour_when_the_clock_is_to_be_believed(gallery):
-    keeper = EventKeeper(gallery.events, Events(keep_days=1))
+    keeper = EventKeeper(gallery.events, "front", Events(keep_days=1))
     left = []
     for time in (2 * DAY, 2 * DAY + 599, 2 * DAY + 600, 2 * DAY + 601, 2 * DAY + 4199, 2 * DAY + 4200):
         kept(gallery, None, unit(1), EventType.UNKNOWN)
@@ -192,7 +211,7 @@ def test_a_clock_that_is_wrong_at_the_start_costs_no_event_and_leaves_none_for_e
     """As on a board that has no clock: it starts in another year, sees somebody, and then the network tells it the time."""
     wrong = years * 365 * DAY
     gallery.events.keep(event(WALL - DAY, embedding=unit(1)), Events())
-    keeper = EventKeeper(gallery.events, Events())
+    keeper = EventKeeper(gallery.events, "front", Events())
     for second in range(0, 300, 10):
         seen = [event(WALL + wrong + 60, embedding=unit(2))] if second == 60 else []
         keeper.update(Gap(1000.0 + second, WALL + wrong + second), seen)

@@ -220,6 +220,14 @@ def test_a_name_that_is_none_is_refused_at_once(enrolment):
         Sitting(enrolment, "\n")
 
 
+def test_two_sittings_at_once_do_not_give_one_face_two_names(enrolment):
+    views = [enrolment.judged("image", sitter(), name) for name in ("Anna", "Bob")]
+    enrolment.keep("Anna", views[:1])
+    with pytest.raises(GalleryError, match="enrolled as 'Anna' meanwhile"):
+        enrolment.keep("Bob", views[1:])
+    assert enrolment.keep("Bob", views[1:], force=True).name == "Bob"
+
+
 def test_a_recording_ends_a_sitting(enrolment):
     class Camera:
         dropped = 0

@@ -72,6 +72,20 @@ def test_people_are_taken_over_with_the_templates_that_their_faces_give(house, o
     assert house.reembed(SHIPPED).templates == 3
 
 
+def test_who_still_has_the_old_network_writes_nothing_into_a_gallery_that_was_taken_over(house, other_model):
+    barack = house.enroll("Barack", "obama_portrait")
+    with house.open() as old:
+        vector = old.templates().vectors[0]
+        event = Event(EventType.RECOGNIZED, new_event_id(1e9), 1e9, 0.0, "front", person_id=barack.id, embedding=vector)
+        house.reembed(other_model)
+        for change in (lambda: old.events.keep(event, Events()), lambda: old.enroll("Zoe", [-vector], [0.9])):
+            with pytest.raises(GalleryError, match="is of the model"):
+                change()
+    with house.open(other_model) as gallery:
+        assert gallery.events.all() == []
+        gallery.forget("Barack")
+
+
 def test_what_has_no_face_goes_and_is_counted(house, other_model):
     barack = house.enroll("Barack", "obama_portrait")
     house.keep_faces = False
@@ -119,7 +133,7 @@ def test_a_face_goes_with_its_template_and_with_its_person(house):
         with closing(sqlite3.connect(house.path)) as database:
             faces = [sealed for (sealed,) in database.execute("SELECT sealed FROM faces ORDER BY template")]
         assert traces(house, faces) == [True] * 3
-        gallery.drop(template_id(gallery.templates().vectors[0]))
+        gallery.drop(template_id(barack.id, gallery.templates().vectors[0]))
         assert traces(house, faces) == [False, True, True]
         gallery.forget(barack.id)
         assert traces(house, faces) == [False, False, True]

@@ -118,14 +118,23 @@ def test_each_fault_is_found_with_the_command_that_cures_it(house):
     house.add("Berta B", vector(0, 0, 0, 0, 1, 0.3), vector(0, 0, 0, 0, 1, 0, 0.3), vector(0, 0, 0, 0, 1, 0, 0, 0.3), odd)
     house.add("Carl", vector(*[0] * 10, 1))
     found = {finding.kind: finding for finding in house.check()}
-    assert found["mislabelled"].cure == f"edgeface gallery drop {template_id(stray)}"
-    assert found["weak"].cure == f"edgeface gallery drop {template_id(odd)}"
+    anna, berta = (house.gallery.find(name).id for name in ("Anna", "Berta B"))
+    assert found["mislabelled"].cure == f"edgeface gallery drop {template_id(anna, stray)}"
+    assert found["weak"].cure == f"edgeface gallery drop {template_id(berta, odd)}"
     assert found["few"].cure == "edgeface enroll Carl"
     assert found["look-alikes"].cure == "edgeface enroll Anna && edgeface enroll 'Berta B'"
     for finding in found.values():
         if "drop" in finding.cure:
             house.gallery.drop(finding.cure.split()[-1])
     assert [finding.kind for finding in house.check()] == ["few"]
+
+
+def test_a_template_that_two_people_have_is_dropped_of_the_one_who_is_named(house):
+    stray = vector(1, 0.4)
+    house.add("Anna", vector(1, 0.3), vector(1, 0, 0.3), vector(1, 0, 0, 0.3), stray)
+    house.add("Zoe", vector(0, 0, 0, 0, 1, 0.3), vector(0, 0, 0, 0, 1, 0, 0.3), vector(0, 0, 0, 0, 1, 0, 0, 0.3), stray)
+    assert house.gallery.drop(template_id(house.gallery.find("Zoe").id, stray)).name == "Zoe"
+    assert [person.templates for person in house.gallery.people()] == [4, 3]
 
 
 def test_one_person_under_two_names_is_one_finding(house):
@@ -140,7 +149,7 @@ def test_one_person_under_two_names_is_one_finding(house):
 def test_the_only_template_is_not_dropped(house):
     house.add("Carl", vector(1))
     with pytest.raises(GalleryError, match="the only template"):
-        house.gallery.drop(template_id(vector(1)))
+        house.gallery.drop(template_id(house.gallery.find("Carl").id, vector(1)))
     with pytest.raises(GalleryError, match="no template"):
         house.gallery.drop("00000000")
 

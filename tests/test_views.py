@@ -99,7 +99,7 @@ def test_pictures_expire_and_go_when_they_are_switched_off(own, demo_photos):
 
     def after(hours, picture_hours):
         def clear(gallery):
-            gallery.events.expire(event.wall + hours * HOUR, config.Events(), picture_hours)
+            gallery.events.expire(event.wall + hours * HOUR, event.camera, config.Events(), picture_hours)
             return len(gallery.events.pictured()), len(gallery.events.all())
 
         return own.with_gallery(clear)

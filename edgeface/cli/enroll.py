@@ -1,6 +1,8 @@
 """Enrolment."""
 
+import os
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -9,6 +11,7 @@ import typer
 from edgeface.cli import completion
 from edgeface.cli.common import Json, audit, counted, open_pipeline, print_json, through_the_daemon
 from edgeface.errors import EdgefaceError
+from edgeface.names import clean_name
 
 app = typer.Typer()
 SENT_SIDE, SENT_FIDELITY = 2048, 98
@@ -65,7 +68,9 @@ def enroll(
         assert name is not None
         report = _enroll(context, name, [*(image or []), *([folder] if folder else [])], count, timeout, force)
     except KeyboardInterrupt:
-        typer.echo("edgeface: cancelled, nothing was kept", err=True)
+        # What the daemon has begun to write is told by nobody any more.
+        kept = "see edgeface people list" if through_the_daemon(context.obj.config) else "nothing was kept"
+        typer.echo(f"edgeface: cancelled, {kept}", err=True)
         raise typer.Exit(130) from None
     print_json(report) if json else _tell(report)
     if report["id"] is None:
@@ -85,21 +90,29 @@ def _enroll_all(context: typer.Context, folder: Path, count: int, timeout: float
     reports = []
     with counting(len(folders)) as step:
         for one in folders:
-            step(one.name)
+            shown, place = (os.fsencode(told).decode(errors="replace") for told in (one.name, one))
+            step(shown)
             try:
                 reports.append(_enroll(context, one.name, [one], count, timeout, force))
+            except KeyboardInterrupt:
+                typer.echo(f"edgeface: cancelled; {_done(reports)} of {len(folders)} people enrolled", err=True)
+                raise typer.Exit(130) from None
             except EdgefaceError as error:
-                refused = [{"path": str(one), "reason": str(error)}]
-                reports.append({"id": None, "name": one.name, "accepted": [], "refused": refused, "assessment": None})
+                refused = [{"path": place, "reason": str(error)}]
+                reports.append({"id": None, "name": shown, "accepted": [], "refused": refused, "assessment": None})
     if json:
         print_json({"people": reports})
     for report in [] if json else reports:
         _tell(report, briefly=True)
     missing = [report["name"] for report in reports if report["id"] is None]
     if not json:
-        typer.echo(f"{len(reports) - len(missing)} of {len(reports)} people enrolled; see edgeface gallery check")
+        typer.echo(f"{_done(reports)} of {len(reports)} people enrolled; see edgeface gallery check")
     if missing:
         raise EdgefaceError(f"not enrolled: {', '.join(missing)}")
+
+
+def _done(reports: list[dict[str, Any]]) -> int:
+    return sum(report["id"] is not None for report in reports)
 
 
 def _enroll(context: typer.Context, name: str, photos: list[Path], count: int, timeout: float, force: bool) -> dict[str, Any]:
@@ -107,7 +120,7 @@ def _enroll(context: typer.Context, name: str, photos: list[Path], count: int, t
     from edgeface import control
     from edgeface.cli.live import guiding
 
-    settings = context.obj.config
+    name, settings = clean_name(name), context.obj.config
     if photos:
         if through_the_daemon(settings):
             return _photos_sent(settings, name, photos, force)
@@ -165,7 +178,8 @@ def _enroll_here(
             finally:
                 camera.close()
         if report.person:
-            report.assessment = assess(pipeline, settings, report.person, report.views)
+            with suppress(KeyboardInterrupt):  # they are enrolled, and that is to be told
+                report.assessment = assess(pipeline, settings, report.person, report.views)
     return report.payload(name)
 
 
@@ -176,9 +190,9 @@ def _tell(report: dict[str, Any], *, briefly: bool = False) -> None:
         return
     accepted, templates = counted(len(report["accepted"]), "image"), counted(report["templates"], "template")
     typer.echo(f"{report['name']}: {accepted} enrolled, {templates} in all")
-    if briefly:
-        return
     stands = report["assessment"]
+    if briefly or stands is None:
+        return
     if stands["nearest"] is not None:
         ahead = "" if stands["margin"] is None else f", {stands['margin']:.2f} behind"
         typer.echo(

@@ -1,9 +1,9 @@
 """Who is in photos."""
 
 import os
-from collections import Counter
 from collections.abc import Sequence
 from contextlib import suppress
+from itertools import chain, count
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -35,7 +35,7 @@ def identify(
     from edgeface.publishers.payloads import face_payload
 
     results: list[dict[str, Any]] = []
-    drawn: Counter[str] = Counter()
+    drawn: set[Path] = set()
     originals = {Path(os.path.realpath(file)) for path in images for file in (path, *_inside(path))}
     failed = False
     with open_pipeline(context.obj) as (pipeline, _):
@@ -49,9 +49,9 @@ def identify(
             results.append({"path": path, "faces": [face_payload(face) for face in faces]})
             if annotate:
                 stem = Path(path).stem
-                drawn[stem] += 1
-                again = f"-{drawn[stem]}" if drawn[stem] > 1 else ""
-                out = annotate if into is None else into / f"{stem}{again}.png"
+                names = chain([f"{stem}.png"], (f"{stem}-{again}.png" for again in count(2)))
+                out = annotate if into is None else next(into / name for name in names if into / name not in drawn)
+                drawn.add(out)
                 if out.resolve() in originals:
                     raise ConfigError(f"{out} is one of the photos: draw somewhere else")
                 save_image(out, draw_faces(image, faces))

@@ -36,7 +36,8 @@ POLL, LOOK = 8.0, 0.05
 class Session:
     """A sitting that a browser follows.
 
-    The loop writes ``guidance``; the page ``asked``, when it last asked, and ``enough``, to end with the views that there are.
+    The loop writes ``guidance`` and ``keeping``, once it is too late to cancel; the page ``asked``, when it last asked, and
+    ``enough``, to end with the views that there are.
     """
 
     name: str
@@ -45,6 +46,7 @@ class Session:
     guidance: Guidance | None = None
     asked: float = field(default_factory=time.monotonic)
     enough: bool = False
+    keeping: bool = False
     outcome: "Future[Report] | None" = None
 
     def work(self, desk: Desk) -> Generator[None, Frame | Gap, Any]:
@@ -55,6 +57,7 @@ class Session:
             if moment.time - self.asked > ABANDONED:
                 raise EdgefaceError("the page was closed")
             self.guidance = sitting.look(moment)
+        self.keeping = True
         report = changes.enroll_views(desk.audit, desk.enrolment, self.name, sitting.end(), force=False, by=changes.WEB)
         if report.person:
             report.assessment = assess(desk.enrolment.pipeline, self.settings, report.person, report.views)
@@ -107,7 +110,7 @@ async def finish(request: Request) -> Response:
     site: Site = request.app.state.site
     session = site.sitting
     if session is not None and session.outcome is not None and request.query_params.get("id") == session.key:
-        if "cancel" in request.query_params:
+        if "cancel" in request.query_params and not session.keeping:
             session.outcome.cancel()
         session.enough = True
     return JSONResponse({"ok": True})

@@ -14,7 +14,7 @@ from edgeface.strangers import SAME_FAR, group, unknown
 from edgeface.web.site import Site, form
 
 MAX_PICTURES = 6
-MAX_EVENTS = 100
+MAX_EVENTS = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,10 +31,10 @@ class Stranger:
 def read_strangers(site: Site, gallery: Gallery) -> list[Stranger]:
     """Who was not recognised in the hours that the settings say; who came last first."""
     pictured = gallery.events.pictured()
-    waiting = unknown(gallery.events.all(), time.time() - 3600 * site.config.web.keep_hours)[-500:]
+    waiting = unknown(gallery.events.all(), time.time() - 3600 * site.config.web.keep_hours)[-MAX_EVENTS:]
     return [
         Stranger(
-            [event.event_id for event in events][-MAX_EVENTS:],
+            [event.event_id for event in events],
             events[0].wall,
             events[-1].wall,
             events[-1].camera,
