@@ -270,9 +270,12 @@ def _free_port():
 
 
 def test_weights_of_another_network_or_of_none_are_refused(prepared, tmp_path):
-    (tmp_path / "bad.npz").write_bytes(b"not a zip file")
-    with pytest.raises(ModelError):
-        load_weights(tmp_path / "bad.npz")
+    np.save(tmp_path / "array.npy", np.zeros(3))
+    whole = _other_weights(tmp_path).read_bytes()
+    for damaged in (b"not a zip file", b"", whole[: len(whole) // 2], (tmp_path / "array.npy").read_bytes()):
+        (tmp_path / "bad.npz").write_bytes(damaged)
+        with pytest.raises(ModelError, match="no weights can be read"):
+            load_weights(tmp_path / "bad.npz")
     with pytest.raises(ModelError, match="another network"):
         fit([prepared], tmp_path / "run", Recipe(faces=160, batch=16), shape=SMALL, start=_other_weights(tmp_path))
 
@@ -287,6 +290,8 @@ def test_a_run_goes_on_only_as_it_was_begun(prepared, tmp_path, monkeypatch):
     fit([prepared], run, Recipe(faces=32, batch=16), shape=SMALL)
     with pytest.raises(ModelError, match="begun with batch 16"):
         fit([prepared], run, Recipe(faces=64, batch=32), shape=SMALL)
+    with pytest.raises(ModelError, match="is at step 2 already"):
+        fit([prepared], run, Recipe(faces=16, batch=16), shape=SMALL)
     with pytest.raises(ModelError, match="did not start from"):
         fit([prepared], run, Recipe(faces=64, batch=16), shape=SMALL, start=run / "weights.npz")
     save_weights(load_weights(run / "weights.npz") | {discriminant.NAME: np.ones((128, 128))}, tmp_path / "start.npz")
@@ -301,6 +306,62 @@ def test_a_run_goes_on_only_as_it_was_begun(prepared, tmp_path, monkeypatch):
         fit([prepared], tmp_path / "other", Recipe(faces=512, batch=512), shape=SMALL)
 
 
+def test_damage_by_a_power_cut_is_passed_over_or_told(prepared, tmp_path):
+    run, cut = tmp_path / "run", tmp_path / "cut"
+    fit([prepared], run, Recipe(faces=32, batch=16), shape=SMALL)
+    with (run / "history.jsonl").open("a") as history:
+        history.write('{"step": 3, "fa')
+    assert fit([prepared], run, Recipe(faces=48, batch=16), shape=SMALL)["step"] == 3
+    assert fit([prepared], run, Recipe(faces=48, batch=16), shape=SMALL)["step"] == 3
+    (run / "recipe.json").unlink()
+    with pytest.raises(ModelError, match=r"recipe\.json"):
+        fit([prepared], run, Recipe(faces=64, batch=16), shape=SMALL)
+    shutil.copytree(prepared, cut)
+    whole = (cut / "shard-00001.chips.npy").read_bytes()
+    (cut / "shard-00001.chips.npy").write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(DataError, match="shard-00001: damaged"):
+        data.load([cut])
+
+
+def test_a_loss_that_is_no_number_ends_the_run(prepared, tmp_path):
+    with pytest.raises(ModelError, match="no number any more"):
+        fit(
+            [prepared],
+            tmp_path / "run",
+            Recipe(faces=32, batch=16, cosine=float("nan"), position_wise=float("inf")),
+            shape=SMALL,
+        )
+    assert not (tmp_path / "run/weights.npz").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "told"),
+    [
+        (["prepare", "photos", "--out", "prep", "--teacher", "typo.onnx"], 1, "typo.onnx: No such file"),
+        (["evaluate", "--images", ".", "--pairs", "pairs.txt", "--model", "typo"], 1, "typo/model.json: No such file"),
+        (["evaluate", "--images", ".", "--pairs", "p", "--roc", "none/roc.png"], 2, "there is no folder none"),
+        (["night", "photos", "--out", "photos"], 2, "the photos themselves"),
+        (["night", "empty", "--out", "out"], 1, "no photo in empty"),
+        (["night", "photos", "--out", "photos/a/1.jpg"], 1, "1.jpg/a: Not a directory"),
+        (["landmarks", "photos", "--out", "none/x.tflite"], 2, "there is no folder none"),
+        (["detector", str(SHIPPED / "yunet_stem.onnx"), "--out", "out"], 1, "not YuNet: 1 outputs"),
+    ],
+)
+def test_a_command_that_cannot_work_says_why_in_one_line_and_changes_nothing(tmp_path, words, code, told):
+    for name in ("photos/a", "empty", "prep"):
+        (tmp_path / name).mkdir(parents=True)
+    shutil.copy(PHOTOS / "obama_portrait.jpg", tmp_path / "photos/a/1.jpg")
+    (tmp_path / "prep/manifest.json").write_text("{}")
+    (tmp_path / "pairs.txt").write_text("1\na 1 2\na 1 b 1\n".replace(" ", "\t"))
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    place = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run([sys.executable, "-m", "train", *words], cwd=tmp_path, env=place, capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (code, "")
+    assert len(done.stderr.splitlines()) == 1
+    assert told in done.stderr
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
+
+
 def test_a_stopped_run_saves_itself(prepared, tmp_path):
     command = [sys.executable, "-m", "train", "fit", str(prepared), "--out", str(tmp_path / "run"), "--batch", "16"]
     process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
@@ -308,7 +369,7 @@ def test_a_stopped_run_saves_itself(prepared, tmp_path):
         assert "chips to train on" in process.stdout.readline()
         time.sleep(1)
         process.send_signal(signal.SIGTERM)
-        assert process.wait(timeout=120) == 0
+        assert process.wait(timeout=120) == 130
     finally:
         process.kill()
     assert (tmp_path / "run/weights.npz").exists()

@@ -8,7 +8,7 @@ pytest.importorskip("tqdm", reason="belongs to the extra train")
 from stage import photo
 
 from edgeface import detectors
-from edgeface.errors import DataError
+from edgeface.errors import DataError, EdgefaceError
 from edgeface.imaging import load_image
 from train.visits import play, visits
 
@@ -45,6 +45,15 @@ def test_others_fill_the_gallery_and_make_no_visit(people, tmp_path):
         (fill / name / "0.jpg").write_bytes(photo(PHOTOS[0]).read_bytes())
     assert visits(people, tmp_path / "out", enrol=1, frames=1, fill=fill, enrolled=5)[0] == 5
     assert sorted(path.name for path in (tmp_path / "out" / "gallery").iterdir()) == ["a", "c", "e", "x", "y"]
+
+
+def test_visits_that_are_there_are_not_mixed_with_others(people, tmp_path):
+    visits(people, tmp_path / "out", enrol=2, frames=2, fill=None, enrolled=10)
+    with pytest.raises(DataError, match="there is a folder gallery already"):
+        visits(people, tmp_path / "out", enrol=2, frames=2, fill=None, enrolled=10)
+    with pytest.raises(EdgefaceError):
+        visits(people, tmp_path / "other", enrol=2, frames=2, fill=tmp_path / "none", enrolled=10)
+    assert not (tmp_path / "other").exists()
 
 
 def test_nobody_with_enough_photos_is_told(people, tmp_path):

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from edgeface.errors import ConfigError, EdgefaceError
+from edgeface.errors import ConfigError, DataError, EdgefaceError
 from edgeface.modelcard import SHIPPED
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
@@ -24,6 +24,15 @@ class Precision(StrEnum):
     MIXED_BFLOAT16 = "mixed_bfloat16"
 
 
+def _model_folder(given: Path) -> Path:
+    """The folder of a model, which may be given as a file in it."""
+    return given.parent if given.is_file() else given
+
+
+Model = Annotated[
+    Path,
+    typer.Option(help="A folder with model.json, or a file in it; else the shipped network."),
+]
 Prepared = Annotated[list[Path], typer.Argument(metavar="PREPARED...", help="Folders that prepare wrote.")]
 
 
@@ -38,6 +47,8 @@ def landmarks(
     faces: Annotated[int, typer.Option(min=128, help="Faces to present.")] = 640_000,
 ) -> None:
     """Train the small network that corrects the detector's landmarks; the detector, looking closer, is its teacher."""
+    if not out.parent.is_dir():
+        raise ConfigError(f"--out {out}: there is no folder {out.parent}")
     from train.landmarks import landmarks as work
 
     typer.echo("  ".join(f"{name} {value:.4g}" for name, value in work(folders, out, photos, faces).items()))
@@ -81,7 +92,7 @@ def fit(
     out: Annotated[Path, typer.Option(help="The run's folder; a run that is there is resumed.")],
     faces: Annotated[int, typer.Option(min=1, help="Faces to present in all.")] = 900_000,
     batch: Annotated[int, typer.Option(min=8, help="Faces a step.")] = 128,
-    rate: Annotated[float, typer.Option(help="Peak of the learning rate.")] = 2e-3,
+    rate: Annotated[float, typer.Option(min=1e-9, max=1.0, help="Peak of the learning rate.")] = 2e-3,
     precision: Annotated[Precision, typer.Option(help="Measure which is faster here.")] = Precision.FLOAT32,
     start: Annotated[Path | None, typer.Option("--from", metavar="WEIGHTS", help="Start from a weights.npz.")] = None,
 ) -> None:
@@ -89,8 +100,12 @@ def fit(
     from train.fit import Recipe
     from train.fit import fit as work
 
-    work(folders, out, Recipe(faces=faces, batch=batch, peak_rate=rate, precision=precision.value), start=start)
+    recipe = Recipe(faces=faces, batch=batch, peak_rate=rate, precision=precision.value)
+    done = work(folders, out, recipe, start=start)["step"]
     typer.echo(f"weights in {out / 'weights.npz'}, curves in {out / 'curves.png'}")
+    if done < recipe.steps:
+        typer.echo(f"stopped at step {done} of {recipe.steps}; the same command goes on", err=True)
+        raise typer.Exit(130)
 
 
 @app.command()
@@ -114,7 +129,7 @@ def evaluate(
     pairs: Annotated[Path, typer.Option(help="Pairs in LFW's format.")],
     json: Annotated[Path | None, typer.Option(help="Where to write the figures; else they are printed.")] = None,
     roc: Annotated[Path | None, typer.Option(help="Where to draw the ROC curve, as PNG.")] = None,
-    model: Annotated[Path, typer.Option(help="A folder with model.json, or a file in it; else the shipped network.")] = SHIPPED,
+    model: Model = SHIPPED,
     weights: Annotated[
         Path | None, typer.Option("--float", metavar="WEIGHTS", help="Measure the float network of a weights.npz instead.")
     ] = None,
@@ -127,7 +142,9 @@ def evaluate(
 
     if weights and record:
         raise ConfigError("--record is for the int8 network, of which the card tells, not for --float")
-    folder = model if model.is_dir() else model.parent
+    if roc and not roc.parent.is_dir():
+        raise ConfigError(f"--roc {roc}: there is no folder {roc.parent}")
+    folder = _model_folder(model)
     figures, scores, read = work.evaluate(images, pairs, folder, weights)
     if roc:
         work.plot_roc(scores, read.same, roc, f"{pairs.name}, {figures['model'][:19]}")
@@ -155,7 +172,12 @@ def night(
     from train.degrade import night as work
     from train.prepare import find_photos
 
-    for path, _ in find_photos([folder]):
+    if out.resolve() == folder.resolve():
+        raise ConfigError(f"--out {out}: the photos themselves are there")
+    photos = [path for path, _ in find_photos([folder])]
+    if not photos:
+        raise DataError(f"no photo in {folder}")
+    for path in photos:
         target = out / path.relative_to(folder).with_suffix(".jpg")
         random = np.random.default_rng(zlib.crc32((path.name + path.parent.name).encode()))
         picture = cv2.cvtColor(work(load_image(path), random), cv2.COLOR_RGB2BGR)
@@ -206,7 +228,7 @@ def compare(
     folders: Prepared,
     images: Annotated[Path, typer.Option(help="A folder in LFW's layout: NAME/NAME_0001.jpg, any image suffix.")],
     pairs: Annotated[Path, typer.Option(help="Pairs in LFW's format.")],
-    model: Annotated[Path, typer.Option(help="A folder with model.json, or a file in it; else the shipped network.")] = SHIPPED,
+    model: Model = SHIPPED,
     peers: Annotated[
         Path | None, typer.Option(help="Where other networks' files are; else those that pip and npm installed.")
     ] = None,
@@ -218,7 +240,7 @@ def compare(
     """Measure where the network fails, beside its peers: worn probes, ages and genders, quality; write it as a page."""
     from train.compare import compare as work
 
-    work(folders, images, pairs, model if model.is_dir() else model.parent, peers, cache, out)
+    work(folders, images, pairs, _model_folder(model), peers, cache, out)
     typer.echo(f"{out}, with plots in {out.with_suffix('')}")
 
 
@@ -229,13 +251,13 @@ def sweep(
     images: Annotated[Path, typer.Option(help="A folder in LFW's layout, of people who are not in the prepared ones.")],
     pairs: Annotated[Path, typer.Option(help="Pairs in LFW's format.")],
     out: Annotated[Path, typer.Option(help="The results' folder; what is done there already is kept.")],
-    model: Annotated[Path, typer.Option(help="A folder with model.json, or a file in it; else the shipped network.")] = SHIPPED,
+    model: Model = SHIPPED,
     docs: Annotated[Path | None, typer.Option(help="Write the page about it into this folder, as report does.")] = None,
 ) -> None:
     """Go the road from a dense autoencoder to our network, experiment by experiment; Ctrl-C, and the same command goes on."""
     from train.sweep import sweep as work
 
-    work(fer, folders, images, pairs, out, model if model.is_dir() else model.parent)
+    work(fer, folders, images, pairs, out, _model_folder(model))
     if docs:
         report(out, docs)
 
@@ -257,3 +279,9 @@ if __name__ == "__main__":
     except EdgefaceError as error:
         typer.echo(f"train: {error}", err=True)
         sys.exit(error.exit_code)
+    except ModuleNotFoundError as error:
+        typer.echo(f"train: {error.name} is not installed: pip install '.[train]'", err=True)
+        sys.exit(1)
+    except OSError as error:
+        typer.echo(f"train: {error.filename or 'a file'}: {error.strerror or error}", err=True)
+        sys.exit(1)

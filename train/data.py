@@ -96,7 +96,7 @@ def load(folders: Sequence[Path]) -> Chips:
     """Open what ``prepare`` wrote into these folders.
 
     Raises:
-        DataError: a folder holds no finished preparation, or only some have a second teacher.
+        DataError: a folder holds no finished preparation, a damaged one, or only some have a second teacher.
     """
     chips: list[NDArray[np.uint8]] = []
     positions: list[NDArray[np.float16]] = []
@@ -107,13 +107,16 @@ def load(folders: Sequence[Path]) -> Chips:
         if not (folder / "manifest.json").is_file():
             raise DataError(f"{folder}: no manifest.json; run python -m train prepare first, to its end")
         for index in sorted(folder.glob("shard-*.json")):
-            kept = json.loads(index.read_text())["kept"]
-            where += [(len(chips), row) for row in range(len(kept))]
+            try:
+                kept = json.loads(index.read_text())["kept"]
+                chips.append(np.load(index.with_suffix(".chips.npy"), mmap_mode="r"))
+                positions.append(np.load(index.with_suffix(".positions.npy"), mmap_mode="r"))
+                if (opinions := index.with_suffix(".second.npy")).is_file():
+                    second.append(np.load(opinions, mmap_mode="r"))
+            except (OSError, ValueError, EOFError) as error:
+                raise DataError(f"{index.with_suffix('')}: damaged ({error}); delete its files and prepare again") from None
+            where += [(len(chips) - 1, row) for row in range(len(kept))]
             people += [person for _, person in kept]
-            chips.append(np.load(index.with_suffix(".chips.npy"), mmap_mode="r"))
-            positions.append(np.load(index.with_suffix(".positions.npy"), mmap_mode="r"))
-            if (opinions := index.with_suffix(".second.npy")).is_file():
-                second.append(np.load(opinions, mmap_mode="r"))
     if len(second) not in (0, len(chips)):
         raise DataError("some of these folders were prepared with a second teacher and some without")
     return Chips(chips, positions, np.array(where, np.int64), np.array(people), second)

@@ -11,6 +11,8 @@ from edgeface.errors import DataError, EdgefaceError
 from edgeface.files import write_whole
 
 SOURCE = Path(__file__).parent / "face_detection_yunet_2023mar_int8bq.onnx"
+OUTPUTS = 12
+"""Class, object, box and landmarks, on three scales."""
 POOL = 2
 """Which pooling ends the stem: the layers after it have small outputs."""
 
@@ -24,6 +26,8 @@ def split(source: Path, folder: Path) -> None:
     """
     try:
         graph = onnx.load(source).graph
+        if len(graph.output) != OUTPUTS:
+            raise ValueError(f"{len(graph.output)} outputs, not {OUTPUTS}")
         ends = [node.output[0] for node in graph.node if node.op_type == "MaxPool"][POOL - 1 : POOL]
         halves = {
             STEM: ([graph.input[0].name], ends),
@@ -36,6 +40,7 @@ def split(source: Path, folder: Path) -> None:
     except Exception as error:  # protobuf and onnx raise what they like
         raise DataError(f"{source}: not YuNet: {str(error).splitlines()[0] if str(error) else type(error).__name__}") from None
     try:
+        folder.mkdir(parents=True, exist_ok=True)
         for name, half in found.items():
             write_whole(folder / name, half)
     except OSError as error:

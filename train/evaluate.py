@@ -14,7 +14,7 @@ from tqdm import tqdm
 
 from edgeface import detectors
 from edgeface.embedding import Embedder
-from edgeface.errors import DataError, ImageError
+from edgeface.errors import ConfigError, DataError, ImageError
 from edgeface.files import write_whole
 from edgeface.imaging import SUFFIXES, align, load_image
 from edgeface.modelcard import load_card, save_card
@@ -142,13 +142,19 @@ def plot_roc(scores: NDArray[np.float64], same: NDArray[np.bool_], path: Path, t
     )
     axes.grid(alpha=0.3)
     figure.tight_layout()
-    figure.savefig(path, dpi=100)
+    figure.savefig(path, dpi=100, format="png")
     pyplot.close(figure)
 
 
 def record(model: Path, name: str, figures: dict[str, Any]) -> None:
-    """Note figures in the network's card, under ``metrics``."""
+    """Note figures in the network's card, under ``metrics``.
+
+    Raises:
+        ConfigError: the name is that of figures which the export has noted.
+    """
     card = load_card(model)
+    if "accuracy" not in card.metrics.get(name, {"accuracy": 0}):
+        raise ConfigError(f"--record {name}: the export's own figures have that name")
     kept = {key: figures[key] for key in ("accuracy", "accuracy_std", "tar", "eer", "pairs")} | {
         "no_face": len(figures["no_face"])
     }

@@ -97,7 +97,7 @@ def export(run: Path, folders: Sequence[Path], out: Path, name: str = "edgeface"
                 "date": datetime.now(UTC).date().isoformat(),
                 **_progress(run),
             },
-            licence=LICENCE,
+            licence=_licence(recipe, sources),
             commit=_commit(),
         )
         save_card(part, card)
@@ -109,10 +109,22 @@ def export(run: Path, folders: Sequence[Path], out: Path, name: str = "edgeface"
     return card
 
 
-LICENCE = (
-    "Apache-2.0 for the weights; trained on CelebA and UTKFace, which their authors offer for non-commercial research, "
-    "with SFace (Apache-2.0) as the teacher"
-)
+NON_COMMERCIAL = {"celeba-train": "CelebA", "utkface": "UTKFace"}
+"""Sets that their authors offer for non-commercial research, by the names of their folders."""
+
+
+def _licence(recipe: dict[str, Any], sources: Sequence[dict[str, Any]]) -> str:
+    """What holds for the weights, as far as the preparations and the run can tell."""
+    sets = sorted({NON_COMMERCIAL.get(name, name) for part in sources for name in part.get("sources", ())})
+    bound = [name for name in sets if name in NON_COMMERCIAL.values()]
+    second = " and MobileFaceNet (MIT)" if any("second" in part for part in sources) else ""
+    return "".join(
+        (
+            f"Apache-2.0 for the weights; trained on {' and '.join(sets)}, with SFace (Apache-2.0){second} as the teacher",
+            f"; {' and '.join(bound)}: by their authors for non-commercial research" if bound else "",
+            "; begun from the weights of another network, whose terms hold too" if "from" in recipe else "",
+        )
+    )
 
 
 def convert(model: keras.Model, examples: Iterator[NDArray[np.float32]], input_type: tf.DType) -> bytes:

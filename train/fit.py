@@ -6,7 +6,9 @@ import json
 import math
 import signal
 import time
+import zipfile
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -214,7 +216,7 @@ def load_weights(path: Path) -> Weights:
     try:
         with np.load(path, allow_pickle=False) as file:
             return {name: file[name].astype(np.float32) for name in file.files}
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, TypeError, EOFError, zipfile.BadZipFile) as error:
         raise ModelError(f"{path}: no weights can be read from it: {error}") from None
 
 
@@ -275,6 +277,10 @@ def _fit(
             checkpoint.restore(latest).assert_existing_objects_matched()
         except (ValueError, AssertionError):
             raise ModelError(f"{out}: was begun with other people; go on with those, or give another --out") from None
+        if recipe.steps < int(step.numpy()):
+            raise ModelError(
+                f"{out}: is at step {int(step.numpy())} already, and would end at {recipe.steps}; give more --faces"
+            )
     elif start:
         model.load(load_weights(start))
         begun = {"from": _digest(start)}
@@ -293,7 +299,7 @@ def _fit(
     stop = _stop_flag()
     sums: dict[str, Any] = {}
     began, since = time.monotonic(), int(step.numpy())
-    line = _last_line(out)
+    line: dict[str, Any] = next(reversed(_history(out)), {})
     bar = tqdm(
         total=recipe.steps, initial=int(step.numpy()), unit="step", smoothing=0.05, disable=None if workers.is_chief else True
     )
@@ -316,6 +322,8 @@ def _fit(
             count = int(step.numpy()) - since
             line = {"step": int(step.numpy()), "faces": int(step.numpy()) * recipe.batch, "rate": recipe.rate(at)}
             line |= {name: float(total) / count for name, total in sums.items()}
+            if not all(map(math.isfinite, line.values())):
+                raise ModelError(f"{out}: the loss is no number any more; start anew with a lower --rate")
             line["faces_per_second"] = count * recipe.batch / (time.monotonic() - began)
             line |= {f"validation_{name}": value for name, value in validate(model, held_out).items()} if len(held_out) else {}
             if workers.is_chief:
@@ -333,7 +341,10 @@ def _fit(
 
 def _check_resumable(out: Path, recipe: Recipe, shape: dict[str, Any], start: Path | None) -> dict[str, Any]:
     """What is known of the run's start, if it can go on so."""
-    before = json.loads((out / "recipe.json").read_text())
+    try:
+        before = json.loads((out / "recipe.json").read_text())
+    except (OSError, ValueError) as error:
+        raise ModelError(f"{out}/recipe.json: cannot be read, and the run cannot go on: {error}") from None
     now = json.loads(json.dumps({"batch": recipe.batch, "seed": recipe.seed, "shape": shape}))
     for key, value in now.items():
         if before[key] != value:
@@ -347,16 +358,20 @@ def _digest(path: Path) -> str:
     return f"sha256:{hashlib.sha256(path.read_bytes()).hexdigest()}"
 
 
-def _last_line(out: Path) -> dict[str, Any]:
-    history = out / "history.jsonl"
-    return dict(json.loads(history.read_text().splitlines()[-1])) if history.is_file() else {}
+def _history(out: Path) -> list[dict[str, Any]]:
+    """What was noted of a run; a last line that a power cut has left in part counts for nothing."""
+    path, lines = out / "history.jsonl", []
+    for line in path.read_text().splitlines() if path.is_file() else []:
+        with suppress(ValueError):
+            lines.append(json.loads(line))
+    return lines
 
 
 def plot_curves(out: Path) -> None:
     """Draw ``out``/history.jsonl as ``out``/curves.png."""
     from matplotlib import pyplot
 
-    lines = [json.loads(line) for line in (out / "history.jsonl").read_text().splitlines()]
+    lines = _history(out)
     figure, (left, right) = pyplot.subplots(1, 2, figsize=(11, 4))
     for axes, names in (
         (left, ("position_wise", "cosine", "relational", "margin", "reconstruction", "likeness")),
@@ -376,8 +391,10 @@ def plot_curves(out: Path) -> None:
 
 
 def _record(out: Path, line: dict[str, Any]) -> None:
-    with (out / "history.jsonl").open("a") as history:
-        history.write(json.dumps(line) + "\n")
+    path = out / "history.jsonl"
+    cut = path.is_file() and not path.read_bytes().endswith(b"\n")
+    with path.open("a") as history:
+        history.write("\n" * cut + json.dumps(line) + "\n")
     with tf.summary.create_file_writer(str(out / "tensorboard")).as_default():
         for name, value in line.items():
             tf.summary.scalar(name, value, step=line["step"])

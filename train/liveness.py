@@ -56,6 +56,8 @@ def fit(folder: Path, count: int, frames: int) -> tuple[NDArray[np.float64], flo
             rows.append((kind == "live", values[-1]))
             best += [values] if kind == "live" else []
     live = np.array([label for label, _ in rows])
+    if len(set(live)) < 2:
+        raise DataError(f"{folder}: too few faces that move to fit the check to")
     inputs = np.column_stack([np.array([value for _, value in rows]), np.ones(len(rows))])
     balance = np.where(live, 0.5 / live.mean(), 0.5 / (1 - live.mean()))
     ridge, weights = np.diag([0.01, 0.01, 0.0]) * len(rows), np.zeros(3)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from edgeface import detectors
-from edgeface.errors import DataError, EdgefaceError, ImageError
+from edgeface.errors import DataError, EdgefaceError, ImageError, ModelError
 from edgeface.files import write_whole
 from edgeface.imaging import SUFFIXES, align, eye_distance, load_image
 from edgeface.interfaces import Detector
@@ -59,10 +59,15 @@ def prepare(folders: Sequence[Path], out: Path, teacher: Path, workers: int, sec
     photos = list(find_photos(folders))
     if not photos:
         raise DataError(f"no photo in {', '.join(map(str, folders))}")
+    files = {"teacher": teacher} | ({"second": second} if second else {})
+    try:
+        digests = {name: f"sha256:{hashlib.sha256(path.read_bytes()).hexdigest()}" for name, path in files.items()}
+    except OSError as error:
+        raise ModelError(f"{error.filename}: {error.strerror}") from None
+    for path, kind in zip(files.values(), (Teacher, MobileFaceNet), strict=False):
+        kind(path)  # or says that it is another file, before anything is changed
     out.mkdir(parents=True, exist_ok=True)
     (out / "manifest.json").unlink(missing_ok=True)  # until all is whole again
-    files = {"teacher": teacher} | ({"second": second} if second else {})
-    digests = {name: f"sha256:{hashlib.sha256(path.read_bytes()).hexdigest()}" for name, path in files.items()}
     shards = [photos[at : at + SHARD] for at in range(0, len(photos), SHARD)]
     own = local()
 
@@ -132,7 +137,8 @@ def _write_shard(
     stem = out / f"shard-{number:05}"
     source = digests | {"views": 2, "photos": [[str(path), person] for path, person in photos]}
     index = stem.with_suffix(".json")
-    if index.is_file() and source == {k: v for k, v in json.loads(index.read_text()).items() if k not in ("kept", "dropped")}:
+    arrays = [stem.with_suffix(f".{part}.npy") for part in ("chips", "positions", *(["second"] if second else []))]
+    if index.is_file() and all(path.is_file() for path in arrays) and source == _source(index):
         return len(photos)
     for stale in (index, stem.with_suffix(".second.npy")):
         stale.unlink(missing_ok=True)
@@ -143,7 +149,7 @@ def _write_shard(
             chips.append(find_chips(load_image(path), detector, random))
             kept.append([str(path), person])
         except EdgefaceError as error:
-            dropped.append([str(path), str(error)])
+            dropped.append([str(path), str(error).removeprefix(f"{path}: ")])
     batch = np.stack(chips) if chips else np.empty((0, 2, 112, 112, 3), np.uint8)
     np.save(stem.with_suffix(".chips.npy"), batch)
     np.save(stem.with_suffix(".positions.npy"), targets(batch, teacher))
@@ -153,6 +159,14 @@ def _write_shard(
     return len(photos)
 
 
+def _source(index: Path) -> dict[str, object]:
+    """What a shard was made of; nothing if its index is damaged."""
+    try:
+        return {key: value for key, value in json.loads(index.read_text()).items() if key not in ("kept", "dropped")}
+    except ValueError:
+        return {}
+
+
 def _write_manifest(out: Path, folders: Sequence[Path], digests: dict[str, str], shards: int) -> dict[str, object]:
     for stale in out.glob("shard-*"):
         if int(stale.name[6:11]) >= shards:
@@ -160,6 +174,8 @@ def _write_manifest(out: Path, folders: Sequence[Path], digests: dict[str, str],
     indexes = [json.loads((out / f"shard-{number:05}.json").read_text()) for number in range(shards)]
     kept = [person for index in indexes for _, person in index["kept"]]
     dropped = [row for index in indexes for row in index["dropped"]]
+    if not kept:
+        raise DataError(f"no photo of {', '.join(map(str, folders))} has a face to learn from: {dropped[0][1]}")
     _write(out / "dropped.tsv", "".join(f"{path}\t{reason}\n" for path, reason in dropped))
     held_out = sum(map(is_validation, kept))
     manifest: dict[str, object] = {

@@ -38,7 +38,9 @@ def refine(encoder: keras.Model, sample: NDArray[np.uint8], training: Chips, fac
     int8 = rounded(refined, sample)
     variables = refined.trainable_variables
     steps = max(1, faces // BATCH)
-    optimizer = keras.optimizers.Adafactor(keras.optimizers.schedules.CosineDecay(RATE, steps))
+    rate = keras.optimizers.schedules.CosineDecay(RATE, steps)
+    # Its own epsilon vanishes beside other channels' gradients, and a channel without any is divided by zero.
+    optimizer = keras.optimizers.Adafactor(rate, epsilon_1=1e-16)
     optimizer.build(variables)
 
     @tf.function  # type: ignore[untyped-decorator]

@@ -30,13 +30,17 @@ def visits(folder: Path, out: Path, *, enrol: int, frames: int, fill: Path | Non
     of enrolled people, strangers and visits.
 
     Raises:
-        DataError: nobody has enough photos, or a file cannot be written.
+        DataError: nobody has enough photos, visits are in ``out`` already, or a file cannot be written.
         ImageError: a photo cannot be read.
     """
     able = [(person, photos) for person in people(folder) if len(photos := image_files(person)) > enrol]
     if len(able) < 2:
         raise DataError(f"{folder}: there are no two people with more than {enrol} photos")
+    if there := [kind for kind in ("gallery", "visits", "strangers") if (out / kind).exists()]:
+        raise DataError(f"{out}: there is a folder {there[0]} already; give another --out")
     members, count = able[::2], 0
+    taken = {person.name for person, _ in able}
+    fillers = [(person, image_files(person)) for person in people(fill) if person.name not in taken] if fill else []
     try:
         for kind, group in {"visits": members, "strangers": able[1::2]}.items():
             for person, photos in tqdm(group, unit="person", desc=kind, disable=None):
@@ -46,8 +50,6 @@ def visits(folder: Path, out: Path, *, enrol: int, frames: int, fill: Path | Non
                     random = np.random.default_rng(zlib.crc32(f"{person.name}/{number}".encode()))
                     _write(out / kind / person.name / f"{number + 1:02}", play(turns, frames, random))
                 count += len(shown)
-        taken = {person.name for person, _ in able}
-        fillers = [(person, image_files(person)) for person in people(fill) if person.name not in taken] if fill else []
         members += [(p, photos) for p, photos in fillers if len(photos) >= enrol][: max(0, enrolled - len(members))]
         for person, photos in members:
             target = out / "gallery" / person.name
