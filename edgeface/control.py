@@ -172,6 +172,10 @@ class ControlServer:
                     if "told" not in message:
                         break
                     ready.release()
+        except TimeoutError:
+            writer.write(
+                msgspec.json.encode({"error": f"not done after {LONGEST_TALK / 60:.0f} minutes; nothing was kept"}) + b"\n"
+            )
         except asyncio.CancelledError:  # close() was called
             writer.write(msgspec.json.encode({"error": "the daemon stops or takes new settings; start again"}) + b"\n")
             raise

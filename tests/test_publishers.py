@@ -382,6 +382,16 @@ def test_how_it_stands_with_the_broker_is_told(broker, connect):
     assert (publisher.link.queue, publisher.link.dropped) == (1, 0)
 
 
+def test_what_waits_is_told_of_nobody_who_was_forgotten_meanwhile():
+    publisher = MqttPublisher(settings_for({"host": "127.0.0.1", "port": free_port()}), MODEL)
+    publisher.open([ANNA, BERT])
+    for kind in (EventType.RECOGNIZED, EventType.UNKNOWN):
+        publisher.publish(event(kind))
+    publisher.people([BERT])
+    assert (publisher.link.queue, publisher.link.dropped) == (1, 1)
+    publisher.close()
+
+
 @needs_broker
 def test_another_publisher_takes_over_what_waits_and_who_is_present(broker, connect):
     ear = broker.listen()

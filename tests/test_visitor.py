@@ -121,6 +121,14 @@ def test_a_sitting_that_comes_to_nothing_says_why(house):
         house.talk("enroll", name="Barack", timeout=1.0)
 
 
+def test_what_takes_too_long_says_so(house, monkeypatch):
+    monkeypatch.setattr(control, "LONGEST_TALK", 1.0)
+    house.stage.scene = sitter()
+    with pytest.raises(EdgefaceError, match="not done after 0 minutes; nothing was kept"):
+        house.talk("enroll", name="Barack")
+    assert house.names() == []
+
+
 def test_who_sits_is_told_when_the_daemon_stops(house):
     house.stage.scene = sitter()
     sitting = talk(house.settings, "enroll", name="Barack")

@@ -338,6 +338,15 @@ def test_of_200_streams_some_are_served_and_none_reaches_the_loop(own):
     assert own.ask("GET", "/")[0] == 200
 
 
+def test_a_new_token_ends_open_streams_too(own):
+    with own.stream() as client:
+        assert b"200" in client.recv(4096)
+        own.token.renew()
+        while client.recv(4096):
+            pass
+    assert eventually(lambda: own.site.streams == 0)
+
+
 def test_a_stream_tells_how_it_is(page):
     with page.stream() as client:
         received = b""

@@ -118,10 +118,14 @@ class MqttPublisher:
         self._thread.start()
 
     def people(self, people: Sequence[Person]) -> None:
-        """Keep up who may be recognised: who is new or gone is not present."""
+        """Keep up who may be recognised: who is new or gone is not present, and of who is gone nothing more is told."""
         with self._lock:
             now = {person.id: person.name for person in people}
             gone = self._people.keys() - now.keys()
+            told = [event for event in self._waiting if event.person_id not in gone]
+            self._events_dropped += len(self._waiting) - len(told)
+            self._waiting.clear()
+            self._waiting.extend(told)
             self._present = {key: person_id for key, person_id in self._present.items() if person_id not in gone}
             for person_id in now.keys() ^ self._people.keys():
                 if person_id not in self._present:

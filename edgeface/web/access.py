@@ -5,6 +5,7 @@ import hashlib
 import ipaddress
 import logging
 import time
+from contextlib import suppress
 from http import HTTPStatus
 from urllib.parse import urlsplit
 
@@ -73,7 +74,14 @@ class Gate:
         except EdgefaceError as error:
             log.error("%s", error)
             refusal = _closed(HTTPStatus.SERVICE_UNAVAILABLE, "The page cannot be opened", "The log of edgeface says why.")
+        scope["admitted"] = lambda: self._still_admits(Request(scope))
         await (refusal or self._app)(scope, receive, guarded)
+
+    def _still_admits(self, request: Request) -> bool:
+        """Whether a request that goes on has not been shut out since."""
+        with suppress(EdgefaceError):
+            return self._token.admits(request.cookies.get(self._cookie, ""))
+        return False
 
     def _refusal(self, request: Request) -> Response | None:
         host = request.headers.get("host", "")

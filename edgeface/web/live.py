@@ -111,7 +111,7 @@ async def stream(request: Request) -> Response:
                 elif time.monotonic() - told_at > SILENCE:
                     told_at = time.monotonic()
                     yield ": still here\n\n"
-                going = await site.pause(TICK)
+                going = await site.pause(TICK) and request.scope["admitted"]()
         finally:
             site.streams -= 1
 
