@@ -17,6 +17,10 @@ app = typer.Typer(
 )
 
 
+INTERRUPTED = 130
+"""Exit code of what Ctrl-C ended."""
+
+
 class Precision(StrEnum):
     """What the network is calculated in while it is trained."""
 
@@ -105,7 +109,7 @@ def fit(
     typer.echo(f"weights in {out / 'weights.npz'}, curves in {out / 'curves.png'}")
     if done < recipe.steps:
         typer.echo(f"stopped at step {done} of {recipe.steps}; the same command goes on", err=True)
-        raise typer.Exit(130)
+        raise typer.Exit(INTERRUPTED)
 
 
 @app.command()
@@ -276,6 +280,11 @@ def report(
 if __name__ == "__main__":
     try:
         app()
+    except SystemExit as ended:
+        if ended.code == INTERRUPTED:
+            sys.stdout.flush()
+            os._exit(INTERRUPTED)  # TensorFlow, taken down in the middle of reading, waits for ever at times
+        raise
     except EdgefaceError as error:
         typer.echo(f"train: {error}", err=True)
         sys.exit(error.exit_code)
