@@ -48,8 +48,6 @@ def compare(
         return np.asarray(cv2.resize(embedder.rebuild(chip), chip.shape[1::-1], interpolation=cv2.INTER_CUBIC), np.uint8)
 
     others = find_peers(peers)
-    if peers and not others:
-        raise DataError(f"--peers {peers}: no peer is below it")
     kept = {peer.name: store.keep(f"{peer.name}-{peer.bytes}", peer.embed) for peer in others}
     networks = [network, *(Network(name, embed, embed) for name, embed in kept.items())]
     names = sorted({*pairs.left, *pairs.right})
