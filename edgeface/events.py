@@ -125,9 +125,9 @@ class EventStore:
                 self._database.execute("DELETE FROM pictures WHERE event_id < ?", (_oldest(now, picture_hours),))
 
     def _erase(self, where: str, camera: str) -> None:
-        own = [(event.event_id,) for event in self.all() if event.camera == camera]
-        for event in own:
-            self._database.execute(f"DELETE FROM {where} = ?", event)
+        for event in self.all():
+            if event.camera == camera:
+                self._database.execute(f"DELETE FROM {where} = ?", (event.event_id,))
 
     def picture(self, event_id: str) -> bytes | None:
         """The JPEG of an event's face, if one is kept."""

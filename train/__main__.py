@@ -33,10 +33,13 @@ def _model_folder(given: Path) -> Path:
     return given.parent if given.is_file() else given
 
 
-Model = Annotated[
-    Path,
-    typer.Option(help="A folder with model.json, or a file in it; else the shipped network."),
-]
+def _need_folder(option: str, path: Path) -> None:
+    """See that a file can be written, before the work for it is done."""
+    if not path.parent.is_dir():
+        raise ConfigError(f"{option} {path}: there is no folder {path.parent}")
+
+
+Model = Annotated[Path, typer.Option(help="A folder with model.json, or a file in it; else the shipped network.")]
 Prepared = Annotated[list[Path], typer.Argument(metavar="PREPARED...", help="Folders that prepare wrote.")]
 
 
@@ -51,8 +54,7 @@ def landmarks(
     faces: Annotated[int, typer.Option(min=128, help="Faces to present.")] = 640_000,
 ) -> None:
     """Train the small network that corrects the detector's landmarks; the detector, looking closer, is its teacher."""
-    if not out.parent.is_dir():
-        raise ConfigError(f"--out {out}: there is no folder {out.parent}")
+    _need_folder("--out", out)
     from train.landmarks import landmarks as work
 
     typer.echo("  ".join(f"{name} {value:.4g}" for name, value in work(folders, out, photos, faces).items()))
@@ -146,8 +148,8 @@ def evaluate(
 
     if weights and record:
         raise ConfigError("--record is for the int8 network, of which the card tells, not for --float")
-    if roc and not roc.parent.is_dir():
-        raise ConfigError(f"--roc {roc}: there is no folder {roc.parent}")
+    if roc:
+        _need_folder("--roc", roc)
     folder = _model_folder(model)
     figures, scores, read = work.evaluate(images, pairs, folder, weights)
     if roc:

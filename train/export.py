@@ -26,7 +26,7 @@ from edgeface.runtime import interpreter
 from edgeface.types import Image
 from train import discriminant, quantise
 from train.data import Chips, load
-from train.fit import load_weights, save_weights
+from train.fit import history, load_weights, save_weights
 from train.model import IDENTITY, Shape, Weights, build_decoder, build_encoder, fold, half_of, identity_codes, set_weights
 from train.verification import compare, fit_sameness, tar_at_far, threshold_at_far
 
@@ -286,10 +286,10 @@ def _recipe(run: Path) -> dict[str, Any]:
 
 def _progress(run: Path) -> dict[str, Any]:
     """How far the run had come, from the last line of its history."""
-    try:
-        return {"faces_presented": json.loads((run / "history.jsonl").read_text().splitlines()[-1])["faces"]}
-    except (OSError, ValueError, IndexError) as error:
-        raise ModelError(f"{run}: has no history of fit: {error}") from None
+    lines = history(run)
+    if not lines:
+        raise ModelError(f"{run}: has no history of fit")
+    return {"faces_presented": lines[-1]["faces"]}
 
 
 def _commit() -> str:

@@ -299,7 +299,7 @@ def _fit(
     stop = _stop_flag()
     sums: dict[str, Any] = {}
     began, since = time.monotonic(), int(step.numpy())
-    line: dict[str, Any] = next(reversed(_history(out)), {})
+    line: dict[str, Any] = next(reversed(history(out)), {})
     bar = tqdm(
         total=recipe.steps, initial=int(step.numpy()), unit="step", smoothing=0.05, disable=None if workers.is_chief else True
     )
@@ -358,7 +358,7 @@ def _digest(path: Path) -> str:
     return f"sha256:{hashlib.sha256(path.read_bytes()).hexdigest()}"
 
 
-def _history(out: Path) -> list[dict[str, Any]]:
+def history(out: Path) -> list[dict[str, Any]]:
     """What was noted of a run; a last line that a power cut has left in part counts for nothing."""
     path, lines = out / "history.jsonl", []
     for line in path.read_text().splitlines() if path.is_file() else []:
@@ -371,7 +371,7 @@ def plot_curves(out: Path) -> None:
     """Draw ``out``/history.jsonl as ``out``/curves.png."""
     from matplotlib import pyplot
 
-    lines = _history(out)
+    lines = history(out)
     figure, (left, right) = pyplot.subplots(1, 2, figsize=(11, 4))
     for axes, names in (
         (left, ("position_wise", "cosine", "relational", "margin", "reconstruction", "likeness")),

@@ -31,10 +31,7 @@ def refine(encoder: keras.Model, sample: NDArray[np.uint8], training: Chips, fac
     ``sample``, chips (n, 112, 112, 3), fixes the ranges of the activations, as it does when the network is converted;
     ``faces`` of the ``training`` chips, worn, are learnt from.
     """
-    refined = keras.models.clone_model(encoder)
-    refined.set_weights(encoder.get_weights())
-    wanted = keras.models.clone_model(encoder, input_tensors=_any_batch())
-    wanted.set_weights(encoder.get_weights())
+    refined, wanted = _copy(encoder), _copy(encoder, input_tensors=_any_batch())
     int8 = rounded(refined, sample)
     variables = refined.trainable_variables
     steps = max(1, faces // BATCH)
@@ -56,6 +53,12 @@ def refine(encoder: keras.Model, sample: NDArray[np.uint8], training: Chips, fac
         worn = np.stack([augment(chip, random) for chip in training.take(rows, views)[0]])
         step(tf.constant(worn, tf.float32))
     return refined
+
+
+def _copy(encoder: keras.Model, **options: Any) -> keras.Model:
+    copy = keras.models.clone_model(encoder, **options)
+    copy.set_weights(encoder.get_weights())
+    return copy
 
 
 def _any_batch() -> Any:
