@@ -17,6 +17,8 @@ import pytest
 
 tf = pytest.importorskip("tensorflow", reason="needs edgeface[train]")
 
+from tensorflow.lite.python import schema_py_generated as schema
+
 from edgeface import detectors
 from edgeface.embedding import Embedder
 from edgeface.errors import ConfigError, DataError, ImageError, ModelError
@@ -31,6 +33,7 @@ from train.export import convert, multiply_adds
 from train.fit import Autoencoder, Recipe, fit, load_weights, save_weights
 from train.floating import FloatEmbedder
 from train.model import Shape, build_decoder, build_encoder, fold, get_weights, set_weights
+from train.portable import ADD, CONVOLUTION, portable
 from train.verification import compare, equal_error_rate
 
 ROOT = Path(__file__).parent.parent
@@ -448,6 +451,36 @@ def test_an_encoder_that_is_refined_gives_in_int8_what_it_gave_in_float(prepared
     refined = quantise.refine(encoder, chips, training, 64 * 40)
     error = np.abs(in_int8(refined)[0] - wanted).mean()
     assert error < 0.9 * np.abs(plain - wanted).mean()
+
+
+def below_zero(lite):
+    """Names of the results that can be below zero and that another operation takes."""
+    (graph,) = (model := schema.ModelT.InitFromPackedBuf(lite, 0)).subgraphs
+    kinds = [model.operatorCodes[each.opcodeIndex].builtinCode for each in graph.operators]
+    by_kind = list(zip(kinds, graph.operators, strict=True))
+    taken = {tensor for kind, each in by_kind if kind in (ADD, CONVOLUTION) for tensor in each.inputs}
+    results = [graph.tensors[each.outputs[0]] for kind, each in by_kind if kind == CONVOLUTION and each.outputs[0] in taken]
+    return [result.name for result in results if result.quantization.zeroPoint[0] > -128]
+
+
+def test_a_portable_encoder_rounds_nothing_below_zero_and_gives_what_it_gave(chips):
+    encoder = build_encoder(SMALL, folded=True)
+    lite = convert(encoder, (chip[None].astype(np.float32) for chip in chips), tf.uint8)
+    assert len(below_zero(lite)) == 3  # the end of the block, and both necks
+    assert not below_zero(portable(lite))
+    before, after = (interpreter(each)[0] for each in (lite, portable(lite)))
+    for chip in chips:
+        codes = []
+        for network in (before, after):
+            network.set_tensor(network.get_input_details()[0]["index"], chip[None])
+            network.invoke()
+            codes.append([network.get_tensor(each["index"]).astype(int) for each in network.get_output_details()])
+        for one, other in zip(*codes, strict=True):
+            assert np.abs(one - other).max() <= 1
+
+
+def test_the_shipped_encoder_is_portable():
+    assert not below_zero((SHIPPED / "encoder.tflite").read_bytes())
 
 
 def test_export_gives_a_network_that_the_device_takes_and_refuses_one_that_lost_too_much(

@@ -28,6 +28,7 @@ from train import discriminant, quantise
 from train.data import Chips, load
 from train.fit import history, load_weights, save_weights
 from train.model import IDENTITY, Shape, Weights, build_decoder, build_encoder, fold, half_of, identity_codes, set_weights
+from train.portable import portable
 from train.verification import compare, fit_sameness, tar_at_far, threshold_at_far
 
 CALIBRATION = 600
@@ -69,7 +70,7 @@ def export(run: Path, folders: Sequence[Path], out: Path, name: str = "edgeface"
     unquantised, decoder, sample = _folded(weights, shape, training)
     encoder = quantise.refine(unquantised, sample, training, refine) if refine else unquantised
     codes = _float_codes(encoder, sample)
-    encoder_bytes = convert(encoder, (chip[None].astype(np.float32) for chip in sample), tf.uint8)
+    encoder_bytes = portable(convert(encoder, (chip[None].astype(np.float32) for chip in sample), tf.uint8))
     decoder_bytes = convert(decoder, (row[None] for row in codes), tf.int8)
     out.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=out) as folder:
