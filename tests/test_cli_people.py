@@ -120,7 +120,7 @@ def test_a_passphrase_is_asked_for_on_a_terminal_and_not_shown(cli, obama, tmp_p
     assert shown.count(b": ") == 2
     assert b"horse" not in shown
     cli("people", "forget", "Barack Obama")
-    assert b"1 people imported" in on_terminal(cli, "people", "import", out, answer=answer)
+    assert b"1 person imported" in on_terminal(cli, "people", "import", out, answer=answer)
 
 
 # Not this person

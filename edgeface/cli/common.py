@@ -34,8 +34,8 @@ class Setup:
 
 
 def counted(number: int, noun: str) -> str:
-    """Such as "1 face" and "2 faces"."""
-    return f"{number} {noun}{'' if number == 1 else 's'}"
+    """Such as "1 face" and "2 faces", "1 person" and "2 people"."""
+    return f"1 {noun}" if number == 1 else f"{number} people" if noun == "person" else f"{number} {noun}s"
 
 
 def print_json(value: Any) -> None:

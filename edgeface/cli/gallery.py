@@ -129,6 +129,7 @@ def sync(context: typer.Context, json: Json = False) -> None:
     else:
         for change in outcome.changes:
             typer.echo(f"{change.name}: {change.what}, by {change.device}")
-        typer.echo(f"{outcome.shared} people shared, {outcome.sent} sent, {outcome.ignored} messages ignored", err=True)
+        shared, ignored = counted(outcome.shared, "person"), counted(outcome.ignored, "message")
+        typer.echo(f"{shared} shared, {outcome.sent} sent, {ignored} ignored", err=True)
     if outcome.trouble:
         raise EdgefaceError(outcome.trouble)

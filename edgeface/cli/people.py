@@ -158,7 +158,7 @@ def export(
     if json:
         print_json({"file": str(file), "encrypted": not plain, "people": people})
     else:
-        typer.echo(f"{len(people)} people written to {file}", err=True)
+        typer.echo(f"{counted(len(people), 'person')} written to {file}", err=True)
 
 
 @app.command("import")
@@ -204,8 +204,8 @@ def import_people(
     if json:
         print_json({"file": str(file), "people": people})
         return
-    counts = [sum(one["outcome"] == outcome for one in people) for outcome in ("imported", "merged", "skipped")]
-    typer.echo("{} people imported, {} merged, {} skipped".format(*counts))
+    imports, merges, skips = (sum(one["outcome"] == outcome for one in people) for outcome in ("imported", "merged", "skipped"))
+    typer.echo(f"{counted(imports, 'person')} imported, {merges} merged, {skips} skipped")
 
 
 def _passphrase(file: Path | None, *, twice: bool) -> str:
