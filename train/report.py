@@ -111,6 +111,7 @@ def compose(found: Found) -> str:
         **{name: settings[name] for name in ("budget", "pairs", "training", "held_out")},
         "fer": settings["fer2013"],
         "sources": ", ".join(name for manifest in settings["prepared"] for name in manifest["sources"]),
+        "teachers": "SFace and MobileFaceNet, joined" if "second" in settings["prepared"][0] else "SFace alone",
         "hidden": article.HIDDEN,
         "pixels": article.SIDE**2,
         "article": found.article,
