@@ -16,7 +16,7 @@ from edgeface.daemon import Daemon, Outage, Wishes
 from edgeface.embedding import Embedder
 from edgeface.enrolment import Enrolment
 from edgeface.envelope import read_key
-from edgeface.errors import ConfigError, EdgefaceError, GalleryError
+from edgeface.errors import AskAgainError, ConfigError, EdgefaceError, GalleryError
 from edgeface.events import EventKeeper
 from edgeface.gallery import Gallery
 from edgeface.heartbeat import Heartbeat
@@ -222,7 +222,7 @@ def _hand_over(old: Daemon, new: Daemon) -> None:
     if new.commands is not old.commands:
         old.commands.close("the daemon took new settings; ask again")
     if new.desk is not old.desk:
-        old.window.close("the daemon took new settings; ask again")
+        old.window.close(AskAgainError("the daemon took new settings; ask again"))
     if new.publisher is not old.publisher:
         old.publisher.close(new.publisher)
         new.publisher.take_over(old.publisher)

@@ -1,8 +1,9 @@
 """The daemon's local socket: a client sends one line of JSON, ``{"verb": ...}``, and gets one line back.
 
-The answer is ``{"ok": ...}`` or ``{"error": "..."}``. Before it, an errand that takes its time sends lines ``{"told": ...}``:
-the guidance of a sitting, or what became of a photo. A photo is a line ``{"photo": LABEL, "bytes": N}`` and N bytes; the next
-one comes when it was told, and after the last one ``{"end": true}``. A client that goes away ends its errand.
+The answer is ``{"ok": ...}`` or ``{"error": "..."}``, with ``"again": true`` where one may just ask again. Before it, an errand
+that takes its time sends lines ``{"told": ...}``: the guidance of a sitting, or what became of a photo. A photo is a line
+``{"photo": LABEL, "bytes": N}`` and N bytes; the next one comes when it was told, and after the last one ``{"end": true}``. A
+client that goes away ends its errand.
 
 The socket is for the daemon's own user and group.
 """
@@ -26,7 +27,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from edgeface.config import Config
-from edgeface.errors import EdgefaceError, ImageError
+from edgeface.errors import AskAgainError, EdgefaceError, ImageError
 
 if TYPE_CHECKING:  # what a client need not wait for
     from concurrent.futures import Future
@@ -51,6 +52,8 @@ PHOTO_PATIENCE = 30.0
 """Seconds that a client may take for its next photo."""
 MAX_PHOTOS, MAX_PHOTO_BYTES, MAX_PHOTO_PIXELS = 1000, 8 * 2**20, 16 * 10**6
 
+Photos = Callable[[], Iterator[tuple[str, bytes]]]
+"""Each with its label, from the first on."""
 Verb = Callable[[dict[str, Any]], Any]
 """From a request to what the answer holds as ``ok``; an ``EdgefaceError`` becomes ``error``."""
 
@@ -158,7 +161,10 @@ class ControlServer:
         def end(future: "Future[Any]") -> None:
             if not future.cancelled():
                 error = future.exception()
-                post({"ok": future.result()} if error is None else {"error": " ".join(str(error).split())})
+                if error is None:
+                    post({"ok": future.result()})
+                else:
+                    post({"error": " ".join(str(error).split()), "again": isinstance(error, AskAgainError)})
 
         future = have_done(start, lambda told: post({"told": told}), verb == "enroll")
         future.add_done_callback(end)
@@ -254,12 +260,21 @@ def _peer(writer: asyncio.StreamWriter) -> "By":
     return {"uid": uid, "user": _user_name(uid), "socket": True}
 
 
-def talk(config: Config, verb: str, photos: Iterator[tuple[str, bytes]] | None = None, **request: Any) -> Iterator[Any]:
+def talk(config: Config, verb: str, photos: Photos | None = None, **request: Any) -> Iterator[Any]:
     """Have the daemon with these settings do an errand: what it tells meanwhile, and last of all the result.
+
+    It is asked once more where it takes new settings meanwhile.
 
     Raises:
         EdgefaceError: no daemon answers, it refuses, or it goes away.
     """
+    try:
+        yield from _talk(config, verb, photos and photos(), request)
+    except AskAgainError:
+        yield from _talk(config, verb, photos and photos(), request)
+
+
+def _talk(config: Config, verb: str, photos: Iterator[tuple[str, bytes]] | None, request: dict[str, Any]) -> Iterator[Any]:
     with _connect(config) as client, client.makefile("rb") as lines:
         try:
             client.sendall(msgspec.json.encode({"verb": verb} | request) + b"\n")
@@ -269,7 +284,7 @@ def talk(config: Config, verb: str, photos: Iterator[tuple[str, bytes]] | None =
             while True:
                 answer = msgspec.json.decode(lines.readline(), type=dict[str, Any])
                 if "error" in answer:
-                    raise EdgefaceError(str(answer["error"]))
+                    raise (AskAgainError if answer.get("again") else EdgefaceError)(str(answer["error"]))
                 yield answer.get("told", answer.get("ok"))
                 if "told" not in answer:
                     return

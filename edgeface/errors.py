@@ -7,6 +7,10 @@ class EdgefaceError(Exception):
     exit_code = 1
 
 
+class AskAgainError(EdgefaceError):
+    """What was asked for was dropped before it had any effect; asked again, it will be heard."""
+
+
 class ConfigError(EdgefaceError):
     """The configuration or the command line is wrong."""
 

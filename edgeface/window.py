@@ -123,7 +123,7 @@ class Window:
             elif not self._step(job, steps, moment):
                 self._running.remove(entry)
 
-    def close(self, reason: str = "the daemon is stopping") -> None:
+    def close(self, reason: EdgefaceError | None = None) -> None:
         """Tell those who wait that nothing comes any more. For the loop."""
         jobs = [job for job, _ in self._running] + list(self._waiting)
         for _, steps in self._running:
@@ -132,7 +132,7 @@ class Window:
         self._waiting.clear()
         self.view = None
         for job in jobs:
-            _settle(job.result, EdgefaceError(reason))
+            _settle(job.result, reason or EdgefaceError("the daemon is stopping"))
 
     @staticmethod
     def _step(job: _Job, steps: Steps, moment: Frame | Gap | None = None) -> bool:

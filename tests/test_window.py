@@ -99,7 +99,7 @@ def test_a_flood_of_work_is_refused_and_takes_turns():
         result.cancel()
     window.serve(Gap(1.0, 0.0), desk)
     assert len(desk) == MAX_RUNNING
-    window.close("new settings")
+    window.close(EdgefaceError("new settings"))
     for result in asked[MAX_RUNNING:]:
         with pytest.raises(EdgefaceError, match="new settings"):
             result.result(0)

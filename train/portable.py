@@ -1,8 +1,9 @@
 """An int8 encoder that gives the same codes on every processor.
 
-LiteRT's kernels agree to the bit. So do tflite-runtime's, but for a convolution's results below zero: what lies halfway between
-two steps goes up on x86 and down on ARM, and each such step moves others in the layers after it. So a bias lifts these results
-to zero and above, and an addition takes them down again by whole steps; the codes stay what they were.
+The kernels of LiteRT (XNNPACK) agree to the bit. So do tflite-runtime's, but for a convolution's results below zero: what lies
+halfway between two steps goes up on x86 and down on ARM, and each such step moves others in the layers after it. So a bias
+raises these results to zero and above, and an addition lowers them again by whole steps. But for rounding, the network stays
+the same.
 """
 
 from copy import deepcopy
@@ -10,62 +11,68 @@ from typing import Any
 
 import flatbuffers
 import numpy as np
+from numpy.typing import NDArray
 from tensorflow.lite.python import schema_py_generated as schema
 
 LOWEST = -128
-"""The zero point of a tensor without negative values."""
+"""The least int8, and so the zero point of results that are never below zero."""
 
-ADD, CONVOLUTION = schema.BuiltinOperator.ADD, schema.BuiltinOperator.CONV_2D
-NO_ACTIVATION, RELU = schema.ActivationFunctionType.NONE, schema.ActivationFunctionType.RELU
+MOST = 2**30
+"""Of a bias, with room for the sum that it is added to."""
+
+ADD, CONVOLUTION, RESHAPE = (getattr(schema.BuiltinOperator, name) for name in ("ADD", "CONV_2D", "RESHAPE"))
 
 
 def portable(encoder: bytes) -> bytes:
     """The encoder, a TFLite file, with its convolutions lifted.
 
-    The last ones are not, whose results are the codes: nothing comes after a step in these.
+    Not so the last ones, which give the codes: no layer follows that could spread a difference.
     """
     model = schema.ModelT.InitFromPackedBuf(encoder, 0)
     (graph,) = model.subgraphs
     kinds = [code.builtinCode for code in model.operatorCodes]
-    going_on = {tensor for each in graph.operators if kinds[each.opcodeIndex] in (ADD, CONVOLUTION) for tensor in each.inputs}
-    model.operatorCodes.append(schema.OperatorCodeT(deprecatedBuiltinCode=ADD, builtinCode=ADD, version=2))  # 2: of int8
-    convolutions = [each for each in graph.operators if kinds[each.opcodeIndex] == CONVOLUTION and each.outputs[0] in going_on]
-    for each in convolutions:
-        if each.builtinOptions.fusedActivationFunction == NO_ACTIVATION:
-            graph.operators.insert(graph.operators.index(each) + 1, _lift(model, graph.tensors, each))
-    builder = _Aligned(1024)
+    if ADD not in kinds:
+        kinds.append(ADD)
+        model.operatorCodes.append(schema.OperatorCodeT(deprecatedBuiltinCode=ADD, builtinCode=ADD, version=2))  # of int8
+    codes = {each.inputs[0] for each in graph.operators if kinds[each.opcodeIndex] == RESHAPE}
+    for each in [each for each in graph.operators if kinds[each.opcodeIndex] == CONVOLUTION]:
+        if each.outputs[0] not in codes and graph.tensors[each.outputs[0]].quantization.zeroPoint[0] > LOWEST:
+            graph.operators.insert(graph.operators.index(each) + 1, _lift(model, graph.tensors, each, kinds.index(ADD)))
+    builder = flatbuffers.Builder(1024)
     builder.Finish(model.Pack(builder), b"TFL3")
     return bytes(builder.Output())
 
 
-def _lift(model: Any, tensors: list[Any], convolution: Any) -> Any:
-    """Let a convolution end in ReLU, above all that it gives; the addition that takes it down again."""
+def _lift(model: Any, tensors: list[Any], convolution: Any, add: int) -> Any:
+    """Raise a convolution's results to zero and above; the addition, by operator code ``add``, that lowers them again."""
     image, kernel, bias = (tensors[each] for each in convolution.inputs)
     number, first = convolution.outputs[0], len(tensors)
-    result = tensors[number]
-    rise = int(result.quantization.zeroPoint[0]) - LOWEST
-    steps = result.quantization.scale / (image.quantization.scale * kernel.quantization.scale.astype(float))
-    higher = np.rint(model.buffers[bias.buffer].data.view(np.int32) + rise * steps).astype(np.int32)
-    # Its own bias: the converter makes one tensor of those that are alike.
-    bias, lifted, offset = deepcopy(bias), deepcopy(result), deepcopy(result)
+    lifted, offset = deepcopy(tensors[number]), deepcopy(tensors[number])
+    tensors += [lifted, offset]
+    rise = int(lifted.quantization.zeroPoint[0]) - LOWEST
+    step = lifted.quantization.scale / (image.quantization.scale * kernel.quantization.scale.astype(float))
+    biases = model.buffers[bias.buffer].data.view(np.int32) + rise * step
+    # A channel that is nearly dead has weights in units so small that a step of the result is too many of them.
+    units = np.maximum(1.0, np.abs(biases) / MOST)
+    weights = model.buffers[kernel.buffer].data.view(np.int8).reshape(kernel.shape) / units[:, None, None, None]
+    for tensor, values in ((kernel, np.rint(weights).astype(np.int8)), (bias, np.rint(biases / units).astype(np.int32))):
+        tensor.quantization.scale = (tensor.quantization.scale * units).astype(np.float32)
+        _fill(model, tensors, tensor, values)
     lifted.quantization.zeroPoint, offset.quantization.zeroPoint, offset.shape = [LOWEST], [LOWEST + rise], [1]
-    for tensor, data in ((bias, higher), (offset, np.array([LOWEST], np.int8))):
-        tensor.buffer = len(model.buffers)
-        model.buffers.append(schema.BufferT(data=data.view(np.uint8)))
-    tensors += [bias, lifted, offset]
-    convolution.inputs, convolution.outputs = [*convolution.inputs[:2], first], [first + 1]
-    convolution.builtinOptions.fusedActivationFunction = RELU
+    _fill(model, tensors, offset, np.array([LOWEST], np.int8))  # less its zero point: minus the rise
+    convolution.outputs = [first]
     return schema.OperatorT(
-        opcodeIndex=len(model.operatorCodes) - 1,
-        inputs=[first + 1, first + 2],
+        opcodeIndex=add,
+        inputs=[first, first + 1],
         outputs=[number],
         builtinOptionsType=schema.BuiltinOptions.AddOptions,
         builtinOptions=schema.AddOptionsT(),
     )
 
 
-class _Aligned(flatbuffers.Builder):  # type: ignore[misc]
-    """Every vector at a multiple of 16 bytes, as TFLite's schema wants its buffers and Python's builder does not know."""
-
-    def StartVector(self, size: int, count: int, alignment: int) -> Any:  # noqa: N802
-        return super().StartVector(size, count, max(alignment, 16))
+def _fill(model: Any, tensors: list[Any], constant: Any, values: NDArray[Any]) -> None:
+    """Give a constant other values, and a buffer of its own where several tensors share one."""
+    if sum(tensor.buffer == constant.buffer for tensor in tensors) > 1:
+        constant.buffer = len(model.buffers)
+        model.buffers.append(schema.BufferT())
+    model.buffers[constant.buffer].data = values.ravel().view(np.uint8)

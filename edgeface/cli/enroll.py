@@ -144,13 +144,14 @@ def _photos_sent(settings: Any, name: str, photos: list[Path], force: bool) -> d
     unread: list[dict[str, str]] = []
 
     def sent() -> Iterator[tuple[str, bytes]]:
+        unread.clear()
         for label, image in read_images(photos):
             if isinstance(image, EdgefaceError):
                 unread.append({"path": label, "reason": str(image).removeprefix(f"{label}: ")})
             else:
                 yield label, encode_jpeg(image, SENT_SIDE, SENT_FIDELITY)[0]
 
-    report: dict[str, Any] = list(control.talk(settings, "photos", sent(), name=name, force=force))[-1]
+    report: dict[str, Any] = list(control.talk(settings, "photos", sent, name=name, force=force))[-1]
     return report | {"refused": [*unread, *report["refused"]]}
 
 
