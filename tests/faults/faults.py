@@ -22,6 +22,7 @@ from broker import MOSQUITTO, OPENSSL, PASSWD, PASSWORD, USER, eventually, free_
 from .proxy import Proxy
 from .rig import LEFT_AFTER, Rig
 
+FULL = "the disk is full"
 GSTREAMER = Path("/usr/bin/gst-inspect-1.0").exists() or bool(list(Path("/usr/lib").glob("*/libgstrtspserver-1.0.so.0")))
 
 
@@ -266,7 +267,7 @@ def _(rig):
 def _(rig):
     with _small_disk(rig) as disk:
         _fill(disk)
-        yield ""
+        yield FULL
         (disk / "fill").unlink()
         yield
 
@@ -277,8 +278,8 @@ def _(rig):
         _fill(disk)
         rig.supervisor.signal(signal.SIGKILL)
         time.sleep(1)
-        rig.settle()
-        yield ""
+        rig.settle(but=FULL)
+        yield FULL
         (disk / "fill").unlink()
         yield
 
@@ -289,9 +290,9 @@ def _(rig):
         rig.supervisor.stop()
         _fill(disk)
         rig.supervisor.start()
-        rig.settle()
-        assert "the disk is full" in rig.supervisor.log()
-        yield ""
+        rig.settle(but=FULL)
+        assert FULL in rig.supervisor.log()
+        yield FULL
         (disk / "fill").unlink()
         yield
 

@@ -87,9 +87,10 @@ class Rig:
         with patch.dict(os.environ, RUNTIME_DIRECTORY=str(self.supervisor.runtime)):
             return control.ask(settings, "status")
 
-    def settle(self, seconds=90.0):
-        """Until all is well, and subscribers know."""
-        assert eventually(lambda: not self.troubles(), seconds), (self.troubles(), self.supervisor.log()[-2000:])
+    def settle(self, seconds=90.0, but=None):
+        """Until all is well, ``but`` for one trouble, and subscribers know."""
+        well = eventually(lambda: all(but and but in trouble for trouble in self.troubles()), seconds)
+        assert well, (self.troubles(), self.supervisor.log()[-2000:])
         assert eventually(lambda: self.camera_state() in ("ok", "starting")), self.camera_state()
 
     def camera_state(self):
