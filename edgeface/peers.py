@@ -37,10 +37,12 @@ def find_peers(folder: Path | None = None) -> list[Peer]:
     """The peers whose files are anywhere below ``folder``, else those that pip and npm (in the current directory) installed.
 
     Raises:
-        ModelError: a file of that name is there, but not the one that is known.
+        ModelError: a file of that name is there, but not the one that is known; or ``folder`` has none.
     """
     sface = _below(folder, SFACE) if folder else packaged_sface()
     mobilefacenet = _below(folder or ASSETS, MOBILEFACENET)
+    if folder and not (sface or mobilefacenet):
+        raise ModelError(f"no peer is below {folder}: {HOW_TO_INSTALL}")
     return [*([SFace(sface)] if sface else []), *([MobileFaceNet(mobilefacenet)] if mobilefacenet else [])]
 
 

@@ -13,9 +13,10 @@ pytest.importorskip("matplotlib", reason="needs edgeface[train]")
 
 from edgeface import detectors
 from edgeface.annotate import save_image
-from edgeface.errors import DataError
+from edgeface.errors import DataError, ModelError
 from edgeface.imaging import align, load_image
 from edgeface.modelcard import SHIPPED
+from edgeface.peers import find_peers
 from train import compare, degrade
 from train.__main__ import app
 from train.compare import groups, quality, robustness
@@ -92,8 +93,14 @@ def prepared(chips, tmp_path_factory):
     return folder
 
 
-def write(prepared, lfw, out, cache=None, peers=None, pairs="pairs.txt"):
-    compare.compare([prepared], lfw / "images", lfw / pairs, SHIPPED, peers or lfw, cache, out)
+@pytest.fixture(autouse=True)
+def no_peers(monkeypatch):
+    """Whatever pip and npm have installed here."""
+    monkeypatch.setattr(compare, "find_peers", lambda folder: [])
+
+
+def write(prepared, lfw, out, cache=None, pairs="pairs.txt"):
+    compare.compare([prepared], lfw / "images", lfw / pairs, SHIPPED, None, cache, out)
     return out.read_text()
 
 
@@ -170,13 +177,20 @@ def test_what_is_missing_is_told_in_one_line(prepared, lfw, tmp_path):
         (blank / "images" / photo.parent.name).mkdir(parents=True, exist_ok=True)
         save_image(blank / "images" / photo.parent.name / photo.name, np.full((90, 90, 3), 90, np.uint8))
     with pytest.raises(DataError, match="no face in any of"):
-        compare.compare([prepared], blank / "images", lfw / "pairs.txt", SHIPPED, lfw, None, tmp_path / "network.md")
+        compare.compare([prepared], blank / "images", lfw / "pairs.txt", SHIPPED, None, None, tmp_path / "network.md")
+    assert not (tmp_path / "network.md").exists()
+
+
+def test_a_folder_without_peers_is_told(prepared, lfw, tmp_path, monkeypatch):
+    monkeypatch.setattr(compare, "find_peers", find_peers)
+    with pytest.raises(ModelError, match=f"no peer is below {lfw}: "):
+        compare.compare([prepared], lfw / "images", lfw / "pairs.txt", SHIPPED, lfw, None, tmp_path / "network.md")
     assert not (tmp_path / "network.md").exists()
 
 
 def test_the_command_writes_where_it_is_told(prepared, lfw, tmp_path):
     out = tmp_path / "page.md"
-    options = ["--images", lfw / "images", "--pairs", lfw / "pairs.txt", "--peers", lfw, "--out", out]
+    options = ["--images", lfw / "images", "--pairs", lfw / "pairs.txt", "--out", out]
     done = CliRunner().invoke(app, ["compare", str(prepared), *map(str, options)])
     assert (done.exit_code, done.stdout) == (0, f"{out}, with plots in {tmp_path / 'page'}\n")
     assert out.read_text().startswith("# ")
