@@ -212,6 +212,7 @@ def rebuilt(old: Daemon, before: Config, now: Config) -> Daemon:
 
 def _hand_over(old: Daemon, new: Daemon) -> None:
     """Close the parts that are replaced; the camera and the broker's client id are free only then for the new ones."""
+    told = "the daemon took new settings; ask again"
     if new.presence is not old.presence:
         events = old.presence.close(Gap(time.monotonic(), time.time()))
         old.publish(events)
@@ -220,9 +221,9 @@ def _hand_over(old: Daemon, new: Daemon) -> None:
         old.camera.close()
         new.heartbeat.tally.dropped += old.camera.dropped
     if new.commands is not old.commands:
-        old.commands.close("the daemon took new settings; ask again")
+        old.commands.close(told)
     if new.desk is not old.desk:
-        old.window.close(AskAgainError("the daemon took new settings; ask again"))
+        old.window.close(AskAgainError(told))
     if new.publisher is not old.publisher:
         old.publisher.close(new.publisher)
         new.publisher.take_over(old.publisher)

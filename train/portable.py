@@ -35,16 +35,21 @@ def portable(encoder: bytes) -> bytes:
         kinds.append(ADD)
         model.operatorCodes.append(schema.OperatorCodeT(deprecatedBuiltinCode=ADD, builtinCode=ADD, version=2))  # of int8
     codes = {each.inputs[0] for each in graph.operators if kinds[each.opcodeIndex] == RESHAPE}
-    for each in [each for each in graph.operators if kinds[each.opcodeIndex] == CONVOLUTION]:
-        if each.outputs[0] not in codes and graph.tensors[each.outputs[0]].quantization.zeroPoint[0] > LOWEST:
-            graph.operators.insert(graph.operators.index(each) + 1, _lift(model, graph.tensors, each, kinds.index(ADD)))
+    operators = []
+    for each in graph.operators:
+        operators.append(each)
+        below_zero = graph.tensors[each.outputs[0]].quantization.zeroPoint[0] > LOWEST
+        if kinds[each.opcodeIndex] == CONVOLUTION and below_zero and each.outputs[0] not in codes:
+            operators.append(_lift(model, each, kinds.index(ADD)))
+    graph.operators = operators
     builder = flatbuffers.Builder(1024)
     builder.Finish(model.Pack(builder), b"TFL3")
     return bytes(builder.Output())
 
 
-def _lift(model: Any, tensors: list[Any], convolution: Any, add: int) -> Any:
+def _lift(model: Any, convolution: Any, add: int) -> Any:
     """Raise a convolution's results to zero and above; the addition, by operator code ``add``, that lowers them again."""
+    tensors = model.subgraphs[0].tensors
     image, kernel, bias = (tensors[each] for each in convolution.inputs)
     number, first = convolution.outputs[0], len(tensors)
     lifted, offset = deepcopy(tensors[number]), deepcopy(tensors[number])
@@ -57,9 +62,9 @@ def _lift(model: Any, tensors: list[Any], convolution: Any, add: int) -> Any:
     weights = model.buffers[kernel.buffer].data.view(np.int8).reshape(kernel.shape) / units[:, None, None, None]
     for tensor, values in ((kernel, np.rint(weights).astype(np.int8)), (bias, np.rint(biases / units).astype(np.int32))):
         tensor.quantization.scale = (tensor.quantization.scale * units).astype(np.float32)
-        _fill(model, tensors, tensor, values)
+        _fill(model, tensor, values)
     lifted.quantization.zeroPoint, offset.quantization.zeroPoint, offset.shape = [LOWEST], [LOWEST + rise], [1]
-    _fill(model, tensors, offset, np.array([LOWEST], np.int8))  # less its zero point: minus the rise
+    _fill(model, offset, np.array([LOWEST], np.int8))  # less its zero point: minus the rise
     convolution.outputs = [first]
     return schema.OperatorT(
         opcodeIndex=add,
@@ -70,9 +75,9 @@ def _lift(model: Any, tensors: list[Any], convolution: Any, add: int) -> Any:
     )
 
 
-def _fill(model: Any, tensors: list[Any], constant: Any, values: NDArray[Any]) -> None:
+def _fill(model: Any, constant: Any, values: NDArray[Any]) -> None:
     """Give a constant other values, and a buffer of its own where several tensors share one."""
-    if sum(tensor.buffer == constant.buffer for tensor in tensors) > 1:
+    if sum(tensor.buffer == constant.buffer for tensor in model.subgraphs[0].tensors) > 1:
         constant.buffer = len(model.buffers)
         model.buffers.append(schema.BufferT())
     model.buffers[constant.buffer].data = values.ravel().view(np.uint8)
