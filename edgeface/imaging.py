@@ -130,15 +130,20 @@ def similarity(landmarks: Landmarks) -> NDArray[np.float64]:
     return np.array([[turn.real, -turn.imag, shift.real], [turn.imag, turn.real, shift.imag]])
 
 
-def align(image: Image, landmarks: Landmarks) -> Image:
-    """Cut out a face as a 112 x 112 chip whose landmarks lie at ``TEMPLATE``; what is outside the image is black."""
+def align(image: Image, landmarks: Landmarks, margin: int = 0) -> Image:
+    """Cut out a face as a 112 x 112 chip whose landmarks lie at ``TEMPLATE``; what is outside the image is black.
+
+    ``margin`` adds as many pixels of the surroundings on every side.
+    """
     transform = similarity(landmarks)
     scale = float(np.hypot(transform[0, 0], transform[1, 0]))
     # Bilinear sampling sees 2 x 2 pixels only: a face over twice the chip's size is first shrunk, or it would alias.
     if scale < 0.5:
         image, landmarks = _shrunk(image, landmarks, 1.5 * scale)
         transform = similarity(landmarks)
-    chip = cv2.warpAffine(image, transform, (CHIP_SIZE, CHIP_SIZE), flags=cv2.INTER_LINEAR)
+    transform[:, 2] += margin
+    side = CHIP_SIZE + 2 * margin
+    chip = cv2.warpAffine(image, transform, (side, side), flags=cv2.INTER_LINEAR)
     return np.asarray(chip, np.uint8)
 
 

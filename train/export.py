@@ -26,8 +26,9 @@ from edgeface.runtime import interpreter
 from edgeface.types import Image
 from train import discriminant, quantise
 from train.data import Chips, load
+from train.degrade import shake
 from train.fit import history, load_weights, save_weights
-from train.model import IDENTITY, Shape, Weights, build_decoder, build_encoder, fold, half_of, identity_codes, set_weights
+from train.model import Shape, Weights, build_decoder, build_encoder, fold, half_of, identity_codes, set_weights
 from train.portable import portable
 from train.verification import compare, fit_sameness, tar_at_far, threshold_at_far
 
@@ -40,6 +41,9 @@ LABELLED, MIN_LABELLED = 20_000, 2_000
 FARS = (1e-1, 1e-2, 1e-3, 1e-4, 1e-5)
 POOR_SHARE = 0.05
 """Held-out portraits that the gate on the embedding's norm turns away; docs/network.md shows what it is good for."""
+
+LANDMARK_ERROR = 0.07
+"""Standard deviation of a shaken chip's landmarks, in eye distances: a detector's on a poor frame."""
 
 MIN_COSINE = 0.95
 """Lowest mean cosine between the int8 and the float embedding that is let through."""
@@ -82,7 +86,7 @@ def export(run: Path, folders: Sequence[Path], out: Path, name: str = "edgeface"
             name=name,
             **{half: _network(part / f"{half}.tflite") for half in files},
             input_size=112,
-            identity=IDENTITY,
+            identity=shape.identity,
             appearance=shape.appearance,
             alignment=TEMPLATE.astype(float).round(4).tolist(),
             thresholds=[Threshold(0.5, 0.0), Threshold(1e-6, 1.0)],
@@ -110,7 +114,7 @@ def export(run: Path, folders: Sequence[Path], out: Path, name: str = "edgeface"
     return card
 
 
-NON_COMMERCIAL = {"celeba-train": "CelebA", "utkface": "UTKFace"}
+NON_COMMERCIAL = {"celeba-train": "CelebA", "utkface": "UTKFace", "allage": "All-Age-Faces"}
 """Sets that their authors offer for non-commercial research, by the names of their folders."""
 
 
@@ -118,7 +122,7 @@ def _licence(recipe: dict[str, Any], sources: Sequence[dict[str, Any]]) -> str:
     """What holds for the weights, as far as the preparations and the run can tell."""
     sets = sorted({NON_COMMERCIAL.get(name, name) for part in sources for name in part.get("sources", ())})
     bound = [name for name in sets if name in NON_COMMERCIAL.values()]
-    second = " and MobileFaceNet (MIT)" if any("second" in part for part in sources) else ""
+    second = " and EdgeFace-XS (BSD-3-Clause)" if any("second" in part for part in sources) else ""
     return "".join(
         (
             f"Apache-2.0 for the weights; trained on {' and '.join(sets)}, with SFace (Apache-2.0){second} as the teacher",
@@ -172,7 +176,7 @@ def _discriminant(weights: Weights, shape: Shape, training: Chips) -> Weights:
     encoder = build_encoder(shape)
     set_weights(encoder, half_of(weights, "encoder"))
     parts = np.array_split(rows, -(-len(rows) // 1024))  # few chips in memory at a time
-    codes = np.concatenate([identity_codes(encoder, training.take(part)[0]) for part in parts])
+    codes = np.concatenate([identity_codes(encoder, training.chips(part)) for part in parts])
     return {discriminant.NAME: discriminant.learn(codes, labels[rows])}
 
 
@@ -181,7 +185,7 @@ def _folded(weights: Weights, shape: Shape, training: Chips) -> tuple[keras.Mode
     halves = {half: fold(half_of(weights, half)) for half in ("encoder", "decoder")}
     encoder, decoder = build_encoder(shape, folded=True), build_decoder(shape, folded=True)
     rows = np.random.default_rng(0).choice(len(training), min(CALIBRATION, len(training)), replace=False)
-    sample = training.take(rows)[0]
+    sample = training.chips(rows)
     try:
         set_weights(encoder, halves["encoder"])
         discriminant.fold_into_encoder(halves["encoder"], weights)
@@ -190,7 +194,7 @@ def _folded(weights: Weights, shape: Shape, training: Chips) -> tuple[keras.Mode
         for part in ("kernel", "bias"):
             halves["encoder"][f"appearance/{part}"] = halves["encoder"][f"appearance/{part}"] / scale
         grid = halves["decoder"]["grid/kernel"].copy()
-        grid[IDENTITY:] *= scale
+        grid[shape.identity :] *= scale
         halves["decoder"]["grid/kernel"] = grid
         set_weights(encoder, halves["encoder"])
         set_weights(decoder, halves["decoder"])
@@ -205,7 +209,7 @@ def _appearance_scale(encoder: keras.Model, sample: NDArray[np.uint8]) -> float:
     Both enter the decoder as one int8 tensor, with one scale.
     """
     appearance = np.concatenate([encoder(chip[None].astype(np.float32))[1].numpy() for chip in sample])
-    return float(np.quantile(np.abs(appearance), 0.999) * np.sqrt(IDENTITY) / 3.3)
+    return float(np.quantile(np.abs(appearance), 0.999) * np.sqrt(encoder.output_shape[0][-1]) / 3.3)
 
 
 def _float_codes(encoder: keras.Model, sample: NDArray[np.uint8]) -> NDArray[np.float32]:
@@ -221,7 +225,8 @@ def _measured(card: ModelCard, folder: Path, encoder: keras.Model, held_out: Chi
     embedder = Embedder(folder)
     rows = np.arange(len(held_out))
     # Landmarks are less exact on a device than on portraits, and four times the comparisons steady the low rates.
-    chips, shaken = (held_out.take(rows, np.full(len(rows), view))[0] for view in (0, 2))
+    random = np.random.default_rng(0)
+    chips, shaken = held_out.chips(rows), np.stack([shake(crop, LANDMARK_ERROR, random) for crop in held_out.crops(rows)])
     both, people = np.concatenate([chips, shaken]), np.tile(held_out.people, 2)
     templates = np.stack([embedder.template(chip).vector for chip in both])
     embeddings = [embedder.embed(chip) for chip in both]

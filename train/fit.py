@@ -7,9 +7,9 @@ import math
 import signal
 import time
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +24,9 @@ from edgeface.errors import DataError, ModelError
 from edgeface.files import write_whole
 from train import discriminant, losses
 from train.data import Chips, batches, learn_together, load, teacher_embeddings
+from train.degrade import seen
+from train.grow import grow, shape_of
 from train.model import (
-    IDENTITY,
     SIZE,
     Shape,
     Weights,
@@ -49,6 +50,12 @@ STOP = 1000.0
 Batch = tuple[tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor]
 """What ``data.batches`` gives: chips, the same augmented, the teacher's contributions, labels."""
 
+LONGEST_WARM_UP = 400
+"""Steps; a long run needs no more."""
+
+APPEARANCE = ("appearance_neck", "appearance")
+"""Layers of the encoder that only the decoder needs."""
+
 TARGET_SCALE = 12.5
 """Brings the teacher's contributions (root mean square 0.08) near 1: Adam's steps are too coarse for smaller weights."""
 
@@ -62,7 +69,8 @@ class Recipe:
     peak_rate: float = 2e-3
     weight_decay: float = 0.05
     warm_up: float = 0.03
-    ema: float = 0.998
+    decay: float = 1.0
+    ema: float = 0.999
     position_wise: float = 1.0
     cosine: float = 1.0
     relational: float = 0.0
@@ -70,6 +78,7 @@ class Recipe:
     reconstruction: float = 0.2
     likeness: float = 0.1
     rebuilt_share: float = 0.25
+    part: str = "both"
     seed: int = 1
     precision: str = "float32"
 
@@ -79,11 +88,12 @@ class Recipe:
         return self.faces // self.batch
 
     def rate(self, step: int) -> float:
-        """One cycle: a linear warm-up, then half a cosine down to a hundredth of the peak."""
-        warm = max(1, int(self.warm_up * self.steps))
+        """A linear warm-up, the peak, and in the last share ``decay`` half a cosine down to a hundredth of the peak."""
+        warm = max(1, min(int(self.warm_up * self.steps), LONGEST_WARM_UP))
         if step < warm:
             return self.peak_rate * (step + 1) / warm
-        done = min(1.0, (step - warm) / max(1, self.steps - warm))
+        falling = max(1, int(self.decay * (self.steps - warm)))
+        done = min(1.0, max(0.0, (step - self.steps + falling) / falling))
         return self.peak_rate * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * done)))
 
 
@@ -98,8 +108,13 @@ class Autoencoder(tf.Module):  # type: ignore[misc]
         self.mean_encoder, self.mean_decoder = build_encoder(shape), build_decoder(shape)
         decay = recipe.weight_decay
         self.optimizer = ConvolutionMuon(recipe.peak_rate, weight_decay=decay, adam_weight_decay=decay, global_clipnorm=5.0)
-        self.variables_to_train = self.encoder.trainable_variables + self.decoder.trainable_variables
-        self.variables_to_train += [self.centres]
+        appearance = [variable for name in APPEARANCE for variable in self.encoder.get_layer(name).trainable_variables]
+        drawn = {variable.path for variable in appearance}
+        identity = [variable for variable in self.encoder.trainable_variables if variable.path not in drawn]
+        self.variables_to_train = [
+            *([*identity, self.centres] if recipe.part != "decoder" else []),
+            *([*appearance, *self.decoder.trainable_variables] if recipe.part != "encoder" else []),
+        ]
         self.optimizer.build(self.variables_to_train)
         self.reset_means()
 
@@ -124,21 +139,27 @@ class Autoencoder(tf.Module):  # type: ignore[misc]
         clean, worn, teacher, labels = batch
         teacher = TARGET_SCALE * tf.cast(teacher, tf.float32)
         wanted = tf.math.l2_normalize(tf.reduce_sum(teacher, axis=1), axis=-1)
-        rebuilt_rows = int(worn.shape[0] * recipe.rebuilt_share)
+        # Of a frozen encoder each face can be rebuilt for what a few cost beside training it.
+        rebuilt_rows = worn.shape[0] if recipe.part == "decoder" else int(worn.shape[0] * recipe.rebuilt_share)
         with tf.GradientTape() as tape:
-            identity, appearance = self.encoder(tf.cast(worn, tf.float32), training=True)
+            identity, appearance = self.encoder(tf.cast(worn, tf.float32), training=recipe.part != "decoder")
             identity = tf.cast(identity, tf.float32)
             unit = tf.math.l2_normalize(tf.reduce_sum(identity, axis=1), axis=-1)
-            codes = tf.concat([unit, tf.reduce_sum(tf.cast(appearance, tf.float32), axis=1)], axis=-1)
-            rebuilt = tf.cast(self.decoder(codes[:rebuilt_rows], training=True), tf.float32)
-            parts = {
-                "position_wise": losses.position_wise(identity, teacher),
-                "cosine": losses.cosine(unit, wanted),
-                "relational": losses.relational(unit, wanted),
-                "margin": losses.margin(unit, labels, tf.convert_to_tensor(self.centres)),
-                "reconstruction": losses.reconstruction(rebuilt, tf.cast(clean[:rebuilt_rows], tf.float32) / 255.0),
-                "likeness": losses.cosine(self._recognised(rebuilt), wanted[:rebuilt_rows]),
-            }
+            parts: dict[str, tf.Tensor] = {}
+            if recipe.part != "decoder":
+                parts |= {
+                    "position_wise": losses.position_wise(identity, teacher),
+                    "cosine": losses.cosine(unit, wanted),
+                    "relational": losses.relational(unit, wanted),
+                    "margin": losses.margin(unit, labels, tf.convert_to_tensor(self.centres)),
+                }
+            if recipe.part != "encoder":
+                codes = tf.concat([unit, tf.reduce_sum(tf.cast(appearance, tf.float32), axis=1)], axis=-1)
+                rebuilt = tf.cast(self.decoder(codes[:rebuilt_rows], training=True), tf.float32)
+                parts |= {
+                    "reconstruction": losses.reconstruction(rebuilt, tf.cast(clean[:rebuilt_rows], tf.float32) / 255.0),
+                    "likeness": losses.cosine(self._recognised(rebuilt), wanted[:rebuilt_rows]),
+                }
             # The optimizer sums the workers' gradients.
             loss = tf.add_n([getattr(recipe, name) * part for name, part in parts.items()])
             loss /= tf.distribute.get_strategy().num_replicas_in_sync
@@ -153,50 +174,65 @@ class Autoencoder(tf.Module):  # type: ignore[misc]
         return tf.math.l2_normalize(tf.reduce_sum(tf.cast(positions, tf.float32), axis=1), axis=-1)
 
     def embed(self, chips: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """Unit identity codes, (n, 128), by the averaged encoder."""
+        """Unit identity codes, (n, identity), by the averaged encoder."""
         codes = identity_codes(self.mean_encoder, chips)
         return np.asarray(codes / np.linalg.norm(codes, axis=1, keepdims=True), np.float32)
 
     def weights(self) -> Weights:
         """The averaged weights of both halves, by ``encoder/`` and ``decoder/`` names."""
-        halves = {"encoder": self.mean_encoder, "decoder": self.mean_decoder}
-        return {f"{half}/{name}": value for half, model in halves.items() for name, value in get_weights(model).items()}
+        return by_half(self.mean_encoder, self.mean_decoder)
 
     def load(self, weights: Weights) -> None:
-        """Start from these weights.
+        """Start from these weights, of the same network or of a narrower or shallower one.
 
         Raises:
-            ModelError: they belong to a network of another shape.
+            ModelError: they belong to a network that this one cannot grow from.
         """
         try:
+            grown = grow(weights, by_half(self.encoder, self.decoder))
             for half, model in (("encoder", self.encoder), ("decoder", self.decoder)):
-                set_weights(model, half_of(weights, half), grow=True)
+                set_weights(model, half_of(grown, half))
         except (KeyError, ValueError) as error:
             raise ModelError(f"the weights are of another network: {error}") from None
         self.reset_means()
 
 
+def by_half(encoder: keras.Model, decoder: keras.Model) -> Weights:
+    """The weights of both, by ``encoder/`` and ``decoder/`` names."""
+    halves = {"encoder": encoder, "decoder": decoder}
+    return {f"{half}/{name}": value for half, model in halves.items() for name, value in get_weights(model).items()}
+
+
 def teacher_centres(data: Chips) -> NDArray[np.float32]:
-    """Each labelled person's mean of the teacher's embeddings, shape (people, 128): where the margin loss starts from."""
+    """Each labelled person's mean of the teacher's embeddings, shape (people, identity): where the margin loss starts from."""
     labels = data.labels()
-    centres = np.zeros((max(2, int(labels.max(initial=0)) + 1), IDENTITY), np.float32)
+    centres = np.zeros((max(2, int(labels.max(initial=0)) + 1), data.identity), np.float32)
     for at in range(0, len(data), 4096):
         rows = np.arange(at, min(at + 4096, len(data)))
-        embeddings = teacher_embeddings(data.targets(rows)[1])
+        embeddings = teacher_embeddings(data.targets(rows))
         known = labels[rows] >= 0
         np.add.at(centres, labels[rows][known], embeddings[known])
     return centres
 
 
 def validate(model: Autoencoder, data: Chips) -> dict[str, float]:
-    """Figures on people the network never saw: cosine with the teacher, and TAR over all pairs of them."""
-    chips, positions = data.targets(np.arange(len(data)))
-    teacher = teacher_embeddings(positions)
-    student = model.embed(chips)
-    figures = {"teacher_cosine": float(np.mean(np.sum(student * teacher, axis=1)))}
-    matched, unmatched = compare(student, student, data.people)
-    if len(matched) and len(unmatched):
-        figures |= {"tar_1e-2": tar_at_far(matched, unmatched, 1e-2), "tar_1e-3": tar_at_far(matched, unmatched, 1e-3)}
+    """Figures on people the network never saw: cosine with the teacher, and TAR over all pairs of them.
+
+    Those called ``worn`` are of probes as a camera may see them, always the same ones, compared with clean templates.
+    """
+    rows = np.arange(len(data))
+    luck = np.random.default_rng(0)
+    student = model.embed(data.chips(rows))
+    worn = model.embed(np.stack([seen(crop, luck) for crop in data.crops(rows)]))
+    teacher = teacher_embeddings(data.targets(rows))
+    figures = {}
+    for name, probes in (("", student), ("worn_", worn)):
+        figures[f"{name}teacher_cosine"] = float(np.mean(np.sum(probes * teacher, axis=1)))
+        matched, unmatched = compare(student, probes, data.people)
+        if len(matched) and len(unmatched):
+            figures |= {
+                f"{name}tar_{far:.0e}".replace("e-0", "e-"): tar_at_far(matched, unmatched, far) for far in (1e-2, 1e-3)
+            }
     return figures
 
 
@@ -226,25 +262,29 @@ def fit(
     recipe: Recipe,
     *,
     start: Path | None = None,
-    minutes_between: float = 4.0,
+    minutes_between: float = 6.0,
     shape: Shape | None = None,
+    sizes: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Train to the recipe's end, or until SIGINT or SIGTERM; run again with the same ``out`` to go on.
 
     Writes into ``out``: checkpoints/, tensorboard/, history.jsonl, curves.png, recipe.json, and weights.npz, the averaged
     weights in half precision. Returns the last line of the history.
 
+    The network has the given ``shape``, else that of ``start``, else the usual one, but for ``sizes``.
+
     Raises:
         DataError: the folders hold no finished preparation, or fewer chips than a batch.
-        ModelError: ``start`` is of another network, or ``out`` holds a run with another batch, seed or shape.
+        ModelError: ``start`` is of a network that this one cannot grow from, or ``out`` holds another run.
     """
     workers = join()
     if recipe.batch % workers.count or recipe.batch // workers.count < MIN_SHARE:
         raise DataError(f"a batch of {recipe.batch} cannot be shared among {workers.count} workers; change --batch")
     keras.mixed_precision.set_global_policy(recipe.precision)
     keras.utils.set_random_seed(recipe.seed)
-    shape = shape or Shape()
-    training, held_out = learn_together(*load(folders).split())
+    shape = shape or (shape_of(load_weights(start)) if start else Shape())
+    shape = replace(shape, **(sizes or {}))
+    training, held_out = learn_together(*load(folders).split(), shape.identity)
     if min(len(training), recipe.faces) < recipe.batch:
         raise DataError(
             f"{len(training)} chips to train on, {recipe.faces} faces to present and {recipe.batch} a batch: "
@@ -288,7 +328,8 @@ def _fit(
         raise ModelError(f"{out}: the workers do not see the same run; they must share the folder")
     source = out / "weights.npz" if latest else start
     known = load_weights(source) if source else {}
-    kept = {name: value for name, value in known.items() if name == discriminant.NAME}
+    identity = made_of["shape"]["identity"]
+    kept = {name: value for name, value in known.items() if name == discriminant.NAME and len(value) == identity}
     out.mkdir(parents=True, exist_ok=True)
     if workers.is_chief:
         write_whole(out / "recipe.json", (json.dumps({**begun, **asdict(recipe), **made_of}, indent=2) + "\n").encode())
@@ -345,10 +386,12 @@ def _check_resumable(out: Path, recipe: Recipe, shape: dict[str, Any], start: Pa
         before = json.loads((out / "recipe.json").read_text())
     except (OSError, ValueError) as error:
         raise ModelError(f"{out}/recipe.json: cannot be read, and the run cannot go on: {error}") from None
-    now = json.loads(json.dumps({"batch": recipe.batch, "seed": recipe.seed, "shape": shape}))
+    now = json.loads(json.dumps({"batch": recipe.batch, "seed": recipe.seed, "part": recipe.part, "shape": shape}))
     for key, value in now.items():
-        if before[key] != value:
-            raise ModelError(f"{out}: was begun with {key} {before[key]}, not {value}; go on with that, or give another --out")
+        if before.get(key) != value:
+            raise ModelError(
+                f"{out}: was begun with {key} {before.get(key)}, not {value}; go on with that, or give another --out"
+            )
     if start and before.get("from") != _digest(start):
         raise ModelError(f"{out}: holds a run that did not start from {start}; give another --out")
     return {"from": before["from"]} if "from" in before else {}
@@ -375,7 +418,10 @@ def plot_curves(out: Path) -> None:
     figure, (left, right) = pyplot.subplots(1, 2, figsize=(11, 4))
     for axes, names in (
         (left, ("position_wise", "cosine", "relational", "margin", "reconstruction", "likeness")),
-        (right, ("validation_teacher_cosine", "validation_tar_1e-2", "validation_tar_1e-3")),
+        (
+            right,
+            tuple(f"validation_{worn}{name}" for worn in ("", "worn_") for name in ("teacher_cosine", "tar_1e-2", "tar_1e-3")),
+        ),
     ):
         for name in names:
             known = [line for line in lines if name in line]

@@ -2,7 +2,6 @@
 
 from pathlib import Path
 
-import msgspec
 import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
@@ -12,11 +11,12 @@ from edgeface.errors import ModelError
 from edgeface.types import Image
 from train import discriminant
 from train.fit import load_weights
-from train.model import Shape, build_encoder, fold, half_of, set_weights
+from train.grow import shape_of
+from train.model import build_encoder, fold, half_of, set_weights
 
 
 class FloatEmbedder(Embedder):
-    """The float encoder of ``weights``, a weights.npz, in place of ``folder``'s int8 one; shape and card are ``folder``'s.
+    """The float encoder of ``weights``, a weights.npz, in place of ``folder``'s int8 one; the card is ``folder``'s.
 
     Raises:
         ModelError: the weights cannot be read, or are not those of such a network.
@@ -24,10 +24,10 @@ class FloatEmbedder(Embedder):
 
     def __init__(self, folder: Path, weights: Path) -> None:
         super().__init__(folder)
-        encoder = build_encoder(msgspec.convert(self.card.training["recipe"]["shape"], Shape), folded=True)
         loaded = load_weights(weights)
-        half = fold(half_of(loaded, "encoder"))
         try:
+            encoder = build_encoder(shape_of(loaded), folded=True)
+            half = fold(half_of(loaded, "encoder"))
             discriminant.fold_into_encoder(half, loaded)
             set_weights(encoder, half)
         except (KeyError, ValueError) as error:

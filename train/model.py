@@ -15,21 +15,23 @@ from numpy.typing import NDArray
 
 SIZE = 112
 GRID = 7
-IDENTITY = 128
-
 Weights = dict[str, NDArray[np.floating[Any]]]
 
 
 @dataclass(frozen=True)
 class Shape:
-    """Widths of the encoder's stages at 56, 28, 14 and 7 pixels, and how many residual blocks follow each."""
+    """Widths of the encoder's stages at 56, 28, 14 and 7 pixels, and how many residual blocks follow each.
 
-    widths: tuple[int, int, int, int] = (24, 48, 96, 192)
-    blocks: tuple[int, int, int, int] = (0, 2, 3, 1)
+    ``identity`` and ``appearance`` are the lengths of the two codes.
+    """
+
+    widths: tuple[int, ...] = (32, 64, 128, 256)
+    blocks: tuple[int, ...] = (0, 2, 3, 1)
     neck: int = 128
     appearance_neck: int = 24
     appearance: int = 64
-    decoder: tuple[int, int, int, int] = (64, 64, 48, 24)
+    decoder: tuple[int, ...] = (64, 64, 48, 24)
+    identity: int = 192
 
 
 @keras.saving.register_keras_serializable("edgeface")
@@ -139,7 +141,7 @@ def build_encoder(shape: Shape, *, folded: bool = False) -> keras.Model:
     neck = convolution(x, shape.neck, 1, "neck", relu=False, folded=folded, size=1)
     narrow = layers.Conv2D(shape.appearance_neck, 1, name="appearance_neck")(neck)
     codes = []
-    for name, units, x in (("identity", IDENTITY, neck), ("appearance", shape.appearance, narrow)):
+    for name, units, x in (("identity", shape.identity, neck), ("appearance", shape.appearance, narrow)):
         if folded:
             # A convolution that covers the whole map is the same sum, and is quantised by channel everywhere.
             code = layers.Conv2D(units, GRID, padding="valid", name=name)(x)
@@ -150,8 +152,8 @@ def build_encoder(shape: Shape, *, folded: bool = False) -> keras.Model:
 
 
 def build_decoder(shape: Shape, *, folded: bool = False) -> keras.Model:
-    """The decoder: unit identity code and appearance code, joined, (n, 128 + appearance) -> pixels 0..1, (n, 56, 56, 3)."""
-    inputs = keras.Input((IDENTITY + shape.appearance,), batch_size=1 if folded else None, name="codes")
+    """The decoder: unit identity code and appearance code, joined -> pixels 0..1, (n, 56, 56, 3)."""
+    inputs = keras.Input((shape.identity + shape.appearance,), batch_size=1 if folded else None, name="codes")
     x = layers.Dense(GRID**2 * shape.decoder[0], activation="relu", name="grid")(inputs)
     x = layers.Reshape((GRID, GRID, shape.decoder[0]))(x)
     for stage, width in enumerate(shape.decoder[1:]):
@@ -166,17 +168,15 @@ def get_weights(model: keras.Model) -> Weights:
     return {f"{layer.name}/{weight.name}": weight.numpy() for layer in model.layers for weight in layer.weights}
 
 
-def set_weights(model: keras.Model, weights: Weights, *, grow: bool = False) -> None:
-    """Load what ``get_weights`` gave; with ``grow``, residual blocks that the weights do not have stay as they are.
+def set_weights(model: keras.Model, weights: Weights) -> None:
+    """Load what ``get_weights`` gave.
 
     Raises:
-        KeyError: another weight of the model is missing.
+        KeyError: a weight of the model is missing.
     """
     for layer in model.layers:
         for weight in layer.weights:
-            name = f"{layer.name}/{weight.name}"
-            if name in weights or not (grow and "_block" in name):
-                weight.assign(weights[name])
+            weight.assign(weights[f"{layer.name}/{weight.name}"])
 
 
 def half_of(weights: Weights, half: str) -> Weights:
@@ -185,7 +185,7 @@ def half_of(weights: Weights, half: str) -> Weights:
 
 
 def identity_codes(encoder: keras.Model, chips: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """Raw identity codes, (n, 128), of chips by an encoder in its training form."""
+    """Raw identity codes, (n, identity), of chips by an encoder in its training form."""
     parts = [encoder(chips[at : at + 128].astype(np.float32), training=False)[0] for at in range(0, len(chips), 128)]
     return np.concatenate([tf.reduce_sum(tf.cast(part, tf.float32), axis=1).numpy() for part in parts])
 

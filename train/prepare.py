@@ -1,8 +1,8 @@
-"""Folders of photos -> shards of aligned chips with the teacher's targets, a split by person, and a manifest."""
+"""Turn folders of photos into shards of aligned crops with the teachers' targets, a split by person, and a manifest."""
 
 import hashlib
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from threading import local
@@ -15,17 +15,16 @@ from tqdm import tqdm
 from edgeface import detectors
 from edgeface.errors import DataError, EdgefaceError, ImageError, ModelError
 from edgeface.files import write_whole
-from edgeface.imaging import SUFFIXES, align, eye_distance, load_image
+from edgeface.imaging import CHIP_SIZE, SUFFIXES, align, eye_distance, load_image
 from edgeface.interfaces import Detector
-from edgeface.peers import MobileFaceNet
 from edgeface.types import Image
-from train.teacher import Teacher
+from train.teacher import EdgeFace, Teacher
 
 SHARD = 512
 VALIDATION_SHARE = 0.05
 MIN_EYE_DISTANCE = 12.0
-LANDMARK_ERROR = 0.07
-"""Standard deviation of the landmarks' displacement in a shaken chip, in eye distances: a detector's on a poor frame."""
+MARGIN = 16
+"""Pixels of surroundings that are kept on every side of a chip, so that it can be moved and turned in training."""
 
 
 def find_photos(folders: Sequence[Path]) -> Iterator[tuple[Path, str]]:
@@ -46,7 +45,7 @@ def is_validation(person: str) -> bool:
 
 
 def prepare(folders: Sequence[Path], out: Path, teacher: Path, workers: int, second: Path | None = None) -> dict[str, object]:
-    """Write ``out``/shard-NNNNN.{chips,positions}.npy and .json, dropped.tsv and manifest.json; returns the manifest.
+    """Write ``out``/shard-NNNNN.{crops,positions}.npy and .json, dropped.tsv and manifest.json; returns the manifest.
 
     With a ``second`` teacher there are shard-NNNNN.second.npy, too.
 
@@ -64,7 +63,7 @@ def prepare(folders: Sequence[Path], out: Path, teacher: Path, workers: int, sec
         digests = {name: f"sha256:{hashlib.sha256(path.read_bytes()).hexdigest()}" for name, path in files.items()}
     except OSError as error:
         raise ModelError(f"{error.filename}: {error.strerror}") from None
-    for path, kind in zip(files.values(), (Teacher, MobileFaceNet), strict=False):
+    for path, kind in zip(files.values(), (Teacher, EdgeFace), strict=False):
         kind(path)  # or says that it is another file, before anything is changed
     out.mkdir(parents=True, exist_ok=True)
     (out / "manifest.json").unlink(missing_ok=True)  # until all is whole again
@@ -73,7 +72,7 @@ def prepare(folders: Sequence[Path], out: Path, teacher: Path, workers: int, sec
 
     def work(number: int) -> int:
         if not hasattr(own, "tools"):
-            own.tools = detectors.create(), Teacher(teacher), MobileFaceNet(second) if second else None
+            own.tools = detectors.create(), Teacher(teacher), EdgeFace(second) if second else None
         return _write_shard(out, number, shards[number], digests, *own.tools)
 
     cv2.setNumThreads(1)
@@ -83,8 +82,8 @@ def prepare(folders: Sequence[Path], out: Path, teacher: Path, workers: int, sec
     return _write_manifest(out, folders, digests, len(shards))
 
 
-def find_chips(image: Image, detector: Detector, random: np.random.Generator) -> NDArray[np.uint8]:
-    """Two chips of the photo's largest face, shape (2, 112, 112, 3): well aligned, and shaken, from displaced landmarks.
+def find_crop(image: Image, detector: Detector) -> Image:
+    """Cut out the photo's largest face, aligned, with ``MARGIN`` around the chip: shape (144, 144, 3).
 
     Raises:
         ImageError: there is no face, or only one too small to learn from.
@@ -99,30 +98,27 @@ def find_chips(image: Image, detector: Detector, random: np.random.Generator) ->
         raise ImageError("no face")
     if eye_distance(faces[0]) < MIN_EYE_DISTANCE:
         raise ImageError(f"the eyes are only {eye_distance(faces[0]):.0f} pixels apart")
-    landmarks = faces[0].landmarks
-    error = random.normal(scale=LANDMARK_ERROR * eye_distance(faces[0]), size=landmarks.shape)
-    return np.stack([align(image, landmarks), align(image, (landmarks + error).astype(np.float32))])
+    return align(image, faces[0].landmarks, MARGIN)
 
 
-def targets(chips: NDArray[np.uint8], teacher: Teacher) -> NDArray[np.float16]:
-    """The teacher's contributions for (n, 2, 112, 112, 3) chips, each as it is and mirrored, shape (n, 2, 2, 49, 128).
+def chips_of(crops: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """The chips, (n, 112, 112, 3), in the middle of crops, (n, 144, 144, 3)."""
+    return crops[:, MARGIN : MARGIN + CHIP_SIZE, MARGIN : MARGIN + CHIP_SIZE]
 
-    The map of a mirrored face is not the mirrored map, so it is computed, not flipped.
+
+def in_both_views(
+    chips: NDArray[np.uint8], teach: Callable[[NDArray[np.uint8]], NDArray[np.float16]], shape: tuple[int, ...]
+) -> NDArray[np.float16]:
+    """What a teacher says of each chip as it is and mirrored, shape (n, 2, *shape).
+
+    A teacher's map of a mirrored face is not the mirrored map, so it is computed, not flipped.
     """
-    result = np.empty((len(chips), 2, 2, 49, 128), np.float16)
+    result = np.empty((len(chips), 2, *shape), np.float16)
     for at in range(0, len(chips), 16):
-        for view in range(2):
-            batch = chips[at : at + 16, view]
-            result[at : at + 16, view, 0] = teacher.positions(batch)
-            result[at : at + 16, view, 1] = teacher.positions(batch[:, :, ::-1])
+        batch = chips[at : at + 16]
+        result[at : at + 16, 0] = teach(batch)
+        result[at : at + 16, 1] = teach(batch[:, :, ::-1])
     return result
-
-
-def opinions(chips: NDArray[np.uint8], second: MobileFaceNet) -> NDArray[np.float16]:
-    """The second teacher's unit embeddings of the same chips and mirrored chips, shape (n, 2, 2, 192)."""
-    both = np.stack([chips, chips[:, :, :, ::-1]], axis=2)
-    embeddings = [second.embed(chip) for chip in both.reshape(-1, *chips.shape[2:])]
-    return np.asarray(embeddings, np.float16).reshape(len(chips), 2, 2, -1)
 
 
 def _write_shard(
@@ -132,29 +128,30 @@ def _write_shard(
     digests: dict[str, str],
     detector: Detector,
     teacher: Teacher,
-    second: MobileFaceNet | None,
+    second: EdgeFace | None,
 ) -> int:
     stem = out / f"shard-{number:05}"
-    source = digests | {"views": 2, "photos": [[str(path), person] for path, person in photos]}
+    source = digests | {"margin": MARGIN, "photos": [[str(path), person] for path, person in photos]}
     index = stem.with_suffix(".json")
-    arrays = [stem.with_suffix(f".{part}.npy") for part in ("chips", "positions", *(["second"] if second else []))]
+    arrays = [stem.with_suffix(f".{part}.npy") for part in ("crops", "positions", *(["second"] if second else []))]
     if index.is_file() and all(path.is_file() for path in arrays) and source == _source(index):
         return len(photos)
     for stale in (index, stem.with_suffix(".second.npy")):
         stale.unlink(missing_ok=True)
-    random = np.random.default_rng(number)
-    chips, kept, dropped = [], [], []
+    crops, kept, dropped = [], [], []
     for path, person in photos:
         try:
-            chips.append(find_chips(load_image(path), detector, random))
+            crops.append(find_crop(load_image(path), detector))
             kept.append([str(path), person])
         except EdgefaceError as error:
             dropped.append([str(path), str(error).removeprefix(f"{path}: ")])
-    batch = np.stack(chips) if chips else np.empty((0, 2, 112, 112, 3), np.uint8)
-    np.save(stem.with_suffix(".chips.npy"), batch)
-    np.save(stem.with_suffix(".positions.npy"), targets(batch, teacher))
+    side = CHIP_SIZE + 2 * MARGIN
+    batch = np.stack(crops) if crops else np.empty((0, side, side, 3), np.uint8)
+    np.save(stem.with_suffix(".crops.npy"), batch)
+    chips = chips_of(batch)
+    np.save(stem.with_suffix(".positions.npy"), in_both_views(chips, teacher.positions, (49, 128)))
     if second:
-        np.save(stem.with_suffix(".second.npy"), opinions(batch, second))
+        np.save(stem.with_suffix(".second.npy"), in_both_views(chips, second.embeddings, (EdgeFace.DIMENSIONS,)))
     _write(index, json.dumps(source | {"kept": kept, "dropped": dropped}))
     return len(photos)
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from train.data import Chips
-from train.degrade import augment
+from train.degrade import seen
 from train.model import SIZE
 
 EXTREMES = (0, 255)
@@ -49,8 +49,8 @@ def refine(encoder: keras.Model, sample: NDArray[np.uint8], training: Chips, fac
 
     random = np.random.default_rng(0)
     for _ in tqdm(range(steps), desc="refining", unit="step", disable=None):
-        rows, views = random.integers(0, len(training), BATCH), random.integers(0, 4, BATCH)
-        worn = np.stack([augment(chip, random) for chip in training.take(rows, views)[0]])
+        rows, mirrored = random.integers(0, len(training), BATCH), random.random(BATCH) < 0.5
+        worn = np.stack([seen(crop, random) for crop in training.crops(rows, mirrored)])
         step(tf.constant(worn, tf.float32))
     return refined
 

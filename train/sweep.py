@@ -36,7 +36,7 @@ from train.model import Shape, build_encoder, half_of, identity_codes, set_weigh
 from train.trial import Scores, open_trial
 
 SIDE = article.SIDE
-SHAPE = Shape(widths=(16, 24, 48, 96), blocks=(0, 1, 1, 1), neck=64)
+SHAPE = Shape(widths=(16, 24, 48, 96), blocks=(0, 1, 1, 1), neck=64, identity=128)
 """Of the networks that tell what each part of the loss gives."""
 
 PARTS = ("reconstruction", "cosine", "position_wise", "margin", "likeness", "relational")
@@ -323,9 +323,9 @@ def _faces(data: Chips) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
     """Small grey faces of prepared chips, and the teacher's unit embeddings."""
     faces, embeddings = [], []
     for at in range(0, len(data), 1024):
-        chips, positions = data.take(np.arange(at, min(at + 1024, len(data))))
-        faces.append(shrink(chips))
-        embeddings.append(teacher_embeddings(positions))
+        rows = np.arange(at, min(at + 1024, len(data)))
+        faces.append(shrink(data.chips(rows)))
+        embeddings.append(teacher_embeddings(data.contributions(rows)))
     return np.concatenate(faces), np.concatenate(embeddings)
 
 

@@ -63,7 +63,7 @@ def compare(
         "robustness": robustness.measure(images, pairs, networks, card.threshold(config.Matching().target_fpir), rebuild),
         "groups": groups.measure(folders, data, network, [card.threshold(far) for far in groups.FARS], learnt),
         "quality": quality.measure(
-            embedder, network, store, (held_out.take(np.arange(len(held_out)))[0], held_out.people), shown
+            embedder, network, store, (held_out.chips(np.arange(len(held_out))), held_out.people), shown
         ),
     }
     page.write(figures, rebuild, out)

@@ -81,7 +81,7 @@ def measure(
     rows, groups = choose(folders)
     if not len(rows):
         return {}
-    chips, positions = data.take(rows)
+    chips, positions = data.chips(rows), data.contributions(rows)
     once = ~repeated(chips)
     large = [group for group in np.unique(groups) if np.sum(groups[once] == group) >= MIN_GROUP]
     usable = once & np.isin(groups, large)
@@ -143,9 +143,10 @@ def in_common(templates: Floats, probes: Floats, groups: NDArray[np.int64], thre
 
 
 def _teacher_thresholds(data: Chips) -> list[float]:
-    """On the held-out people, aligned and shaken, as ``train.export`` sets ours."""
+    """On the held-out people and their mirror images."""
     held_out = data.split()[1]
     rows = np.arange(len(held_out))
-    both = np.concatenate([teacher_embeddings(held_out.take(rows, np.full(len(rows), view))[1]) for view in (0, 2)])
+    views = [np.full(len(rows), mirrored) for mirrored in (False, True)]
+    both = np.concatenate([teacher_embeddings(held_out.contributions(rows, view)) for view in views])
     _, unmatched = compare(both, both, np.tile(held_out.people, 2))
     return [threshold_at_far(unmatched, far) for far in FARS]
