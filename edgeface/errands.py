@@ -1,6 +1,6 @@
 """What can be asked of a gallery: by the command line of it directly, and of the daemon through its socket."""
 
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Mapping
 from dataclasses import asdict, dataclass
 from queue import Empty, SimpleQueue
 from typing import Annotated, Any
@@ -15,13 +15,14 @@ from edgeface.check import check
 from edgeface.config import Config
 from edgeface.enrolment import Enrolment, Report
 from edgeface.errors import EdgefaceError
+from edgeface.events import KeptEvent
 from edgeface.feedback import Outcome
 from edgeface.gallery import Gallery
 from edgeface.guidance import Guidance
 from edgeface.matching import Matcher
 from edgeface.modelcard import ModelCard
 from edgeface.names import clean_name
-from edgeface.publishers.payloads import kept_event_payload, timestamp
+from edgeface.publishers.payloads import DIGITS, timestamp
 from edgeface.sitting import MOST, Sitting
 from edgeface.standing import assess
 from edgeface.types import Frame, Gap, Image
@@ -165,6 +166,21 @@ def _events(counter: Counter, request: EventsRequest, _by: By, _inbox: Inbox) ->
     names = {known.id: known.name for known in gallery.people()}
     kept = [event for event in gallery.events.all() if wanted in (None, event.person_id)]
     return {"events": [kept_event_payload(event, names) for event in kept]}
+
+
+def kept_event_payload(event: KeptEvent, names: Mapping[str, str]) -> dict[str, Any]:
+    """An event that waits for a verdict, without its embedding; ``names`` are those of the people by id."""
+    return {
+        "event_id": event.event_id,
+        "event_type": event.event_type,
+        "ts": timestamp(event.wall),
+        "camera": event.camera,
+        "person_id": event.person_id,
+        "name": names.get(event.person_id or ""),
+        "score": round(event.score, DIGITS["score"]),
+        "quality": round(event.quality, DIGITS["quality"]),
+        "verdict": event.verdict,
+    }
 
 
 def _reject(counter: Counter, request: RejectRequest, by: By, _inbox: Inbox) -> Any:

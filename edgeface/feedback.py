@@ -9,17 +9,10 @@ from numpy.typing import NDArray
 from edgeface import config
 from edgeface.errors import ConfigError, GalleryError
 from edgeface.gallery import Gallery, Templates
-from edgeface.matching import Matcher, likeness
+from edgeface.matching import SAME_VIEW, Matcher, likeness
 from edgeface.modelcard import ModelCard
 from edgeface.names import clean_name
 from edgeface.types import Person, Vector
-
-SAME_VIEW = 0.91
-"""Cosine from which an embedding tells nothing new.
-
-Of two different photos of one person, 1 % are nearer than 0.83 (2,104 photos of 421 held-out people of celeba-train); of two
-pictures made of one photo, 99.9 % are nearer than 0.95 (an earlier network, 1,407 photos of 300 people of celeba-dev).
-"""
 
 
 @dataclass(frozen=True, slots=True)

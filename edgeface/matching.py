@@ -8,6 +8,13 @@ from edgeface.gallery import Templates
 from edgeface.modelcard import ModelCard
 from edgeface.types import Decision, Match, Vector
 
+SAME_VIEW = 0.91
+"""Cosine from which an embedding tells nothing new.
+
+Of two different photos of one person, 1 % are nearer than 0.83 (2,104 photos of 421 held-out people of celeba-train); of two
+pictures made of one photo, 99.9 % are nearer than 0.95 (an earlier network, 1,407 photos of 300 people of celeba-dev).
+"""
+
 
 def likeness(templates: NDArray[np.float32], probe: Vector) -> float:
     """The score of one person: ``templates`` are all of theirs, shape (n, dimensions)."""

@@ -9,10 +9,10 @@ from numpy.typing import NDArray
 
 from edgeface.enrolment import Enrolment, View
 from edgeface.errors import CameraError
-from edgeface.feedback import SAME_VIEW
 from edgeface.guidance import SAID, Guidance, Hint, Pose, obstacle, pose
 from edgeface.imaging import eye_distance
 from edgeface.interfaces import Camera
+from edgeface.matching import SAME_VIEW
 from edgeface.names import clean_name
 from edgeface.types import Box, Face, Frame, Gap
 

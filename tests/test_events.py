@@ -10,11 +10,12 @@ from test_gallery import MODEL, WALL, enrolled, kept, near, one_line, unit
 
 from edgeface import events as events_module
 from edgeface.config import Events
+from edgeface.errands import kept_event_payload
 from edgeface.errors import GalleryError
 from edgeface.events import EventKeeper
 from edgeface.gallery import Gallery
 from edgeface.presence import new_event_id
-from edgeface.publishers.payloads import event_payload, kept_event_payload
+from edgeface.publishers.payloads import event_payload
 from edgeface.types import Box, Event, EventType, Gap
 
 DAY = 86_400.0

@@ -1,13 +1,12 @@
 """What stands on the wire: version 1 of the contract. ``edgeface mqtt docs`` makes reference and schemas of these types."""
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
-from edgeface.events import KeptEvent
 from edgeface.types import Box, Correction, Decision, Event, EventType, Health, Observation, Sharing
 
 SCHEMA: Literal[1] = 1
@@ -274,21 +273,6 @@ def _short(name: str, value: Any) -> Any:
 
 def _pixels(box: Box) -> tuple[int, int, int, int]:
     return round(box.left), round(box.top), round(box.width), round(box.height)
-
-
-def kept_event_payload(event: KeptEvent, names: Mapping[str, str]) -> dict[str, Any]:
-    """An event that waits for a verdict, without its embedding; ``names`` are those of the people by id."""
-    return {
-        "event_id": event.event_id,
-        "event_type": event.event_type,
-        "ts": timestamp(event.wall),
-        "camera": event.camera,
-        "person_id": event.person_id,
-        "name": names.get(event.person_id or ""),
-        "score": round(event.score, DIGITS["score"]),
-        "quality": round(event.quality, DIGITS["quality"]),
-        "verdict": event.verdict,
-    }
 
 
 def presence_payload(
