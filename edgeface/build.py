@@ -26,6 +26,7 @@ from edgeface.motion import Gate
 from edgeface.pace import Pace
 from edgeface.pipeline import Pipeline
 from edgeface.presence import Presence
+from edgeface.sqlite import refuse_for_good
 from edgeface.sync import Follower
 from edgeface.systemd import Systemd
 from edgeface.types import Gap, Sharing
@@ -40,9 +41,10 @@ PATIENCE_US = 60_000_000
 """Microseconds for which systemd waits for the next of the templates that are made anew before the start."""
 
 
-def gallery(config: Config, card: ModelCard) -> Gallery:
-    """The gallery of this configuration, for this model."""
-    return Gallery(config.gallery_path, card.digest, card.identity, config.key_path, keep_faces=config.gallery.keep_faces)
+def gallery(config: Config, card: ModelCard, *, serving: bool = False) -> Gallery:
+    """The gallery of this configuration, for this model; ``serving`` is for who keeps it open for long."""
+    keep = config.gallery.keep_faces
+    return Gallery(config.gallery_path, card.digest, card.identity, config.key_path, keep_faces=keep, serving=serving)
 
 
 def pipeline(config: Config, embedder: Embedder, people: Gallery) -> Pipeline:
@@ -76,21 +78,35 @@ def presence(config: Config, card: ModelCard, before: Presence | None = None) ->
 def daemon(config: Config, model: Path = SHIPPED, camera: Camera | None = None, wishes: Wishes | None = None) -> Daemon:
     """Everything that ``edgeface run`` needs, with the configured camera or another.
 
+    Without a gallery that can be read it recognises nobody until there is one.
+
     Raises:
         EdgefaceError: a part cannot be built; the message says which and why.
     """
     embedder = Embedder(model)
     card = embedder.card
-    changes.take_over(Audit(config.audit_path), config, model, names=False, alive=_starting)
-    people = gallery(config, card)
+    try:
+        changes.take_over(Audit(config.audit_path), config, model, names=False, alive=_starting)
+    except GalleryError as error:
+        log.error("%s", error)
+    people = gallery(config, card, serving=True)
     eyes = pipeline(config, embedder, people)
     camera = camera or cameras.create(config.camera)
     publisher = _publisher(config, card)
     desk = _desk(config, eyes, people)
     rate = pace(config)
     follower = _follower(config, card, publisher, people)
-    sharing = _sharing(follower)
-    heartbeat = Heartbeat(publisher, camera, config.camera.name, card.digest, lambda: eyes.templates, rate, sharing=sharing)
+    keeper = _keeper(config, people)
+    heartbeat = Heartbeat(
+        publisher,
+        camera,
+        config.camera.name,
+        card.digest,
+        lambda: eyes.templates,
+        rate,
+        sharing=_sharing(follower),
+        trouble=lambda: (eyes.health, keeper.trouble),
+    )
     _erase_unwanted_faces(config, people)
     return Daemon(
         camera,
@@ -100,7 +116,7 @@ def daemon(config: Config, model: Path = SHIPPED, camera: Camera | None = None, 
         publisher,
         heartbeat,
         _commands(config, publisher, desk),
-        _keeper(config, people),
+        keeper,
         people,
         desk,
         gate(config),
@@ -125,6 +141,7 @@ def verify(config: Config) -> None:
     given |= {f"web.{name}": getattr(page, name) for name in ("tls_cert", "tls_key")}
     files = {name: expand(file, name) for name, file in given.items() if file}
     closed = {name for name, path in files.items() if _is_closed(path)}
+    refuse_for_good(config.gallery_path, "gallery.path")
     for name, path in files.items():
         if name not in closed and not path.exists():
             raise ConfigError(f"{name}: there is no file {path}")
@@ -169,8 +186,10 @@ def rebuilt(old: Daemon, before: Config, now: Config) -> Daemon:
     embedder = old.pipeline.embedder  # no setting concerns it: model files that changed since the start are for the next one
     card = embedder.card
     renamed = before.camera.name != now.camera.name
-    people = gallery(now, card) if "gallery" in sections else old.gallery
+    people = gallery(now, card, serving=True) if "gallery" in sections else old.gallery
     try:
+        if people is not old.gallery:
+            people.people()  # one that cannot be read is no reason to give up one that can
         eyes = pipeline(now, embedder, people) if sections & {"gallery", "detector", "matching"} else old.pipeline
         camera = cameras.create(now.camera) if "camera" in sections else old.camera
         topics = {"device", "mqtt", "commands", "homeassistant", "sync"}
@@ -187,8 +206,19 @@ def rebuilt(old: Daemon, before: Config, now: Config) -> Daemon:
     desk = old.desk if eyes is old.pipeline else _desk(now, eyes, people)
     asked = sections & {"commands"} or desk is not old.desk or publisher is not old.publisher
     rate = pace(now) if "camera" in sections else old.pace
-    sharing = _sharing(follower)
-    heartbeat = Heartbeat(publisher, camera, now.camera.name, card.digest, lambda: eyes.templates, rate, old.heartbeat, sharing)
+    keep = renamed or sections & {"events", "gallery", "web"}
+    keeper = _keeper(now, people) if keep else old.keeper
+    heartbeat = Heartbeat(
+        publisher,
+        camera,
+        now.camera.name,
+        card.digest,
+        lambda: eyes.templates,
+        rate,
+        old.heartbeat,
+        _sharing(follower),
+        lambda: (eyes.health, keeper.trouble),
+    )
     new = replace(
         old,
         camera=camera,
@@ -198,7 +228,7 @@ def rebuilt(old: Daemon, before: Config, now: Config) -> Daemon:
         publisher=publisher,
         heartbeat=heartbeat,
         commands=_commands(now, publisher, desk) if asked else old.commands,
-        keeper=_keeper(now, people) if renamed or sections & {"events", "gallery", "web"} else old.keeper,
+        keeper=keeper,
         gallery=people,
         desk=desk,
         gate=gate(now) if sections & {"camera", "detector", "presence"} else old.gate,
@@ -268,7 +298,7 @@ def _commands(config: Config, publisher: Publisher, desk: Desk) -> Commands:
 def _keeper(config: Config, people: Gallery) -> EventKeeper:
     web = config.web
     hours = web.keep_hours if web.enabled and web.pictures else 0.0
-    return EventKeeper(people.events, config.camera.name, config.events, picture_hours=hours)
+    return EventKeeper(people, config.camera.name, config.events, picture_hours=hours)
 
 
 def _follower(config: Config, card: ModelCard, publisher: Publisher, people: Gallery) -> Follower | None:

@@ -1,12 +1,13 @@
 """The changes to the gallery that can be asked for by commands, MQTT and the page, each with its line in the audit log."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from edgeface import config, feedback, reembed
 from edgeface.audit import Audit, Scalar
 from edgeface.enrolment import Enrolment, Report, View
-from edgeface.errors import EdgefaceError
+from edgeface.errors import EdgefaceError, TraceError
 from edgeface.feedback import Outcome
 from edgeface.gallery import Gallery
 from edgeface.modelcard import ModelCard
@@ -65,9 +66,8 @@ def take_over(
 
 def rename(audit: Audit, gallery: Gallery, reference: str, name: str, *, by: By = None) -> Person:
     """As ``Gallery.rename``."""
-    person = gallery.rename(reference, name)
-    audit.note("rename", by=by, person=person.id)
-    return person
+    with _noted(audit, "rename", by, person=gallery.find(reference).id):
+        return gallery.rename(reference, name)
 
 
 def forget(audit: Audit, gallery: Gallery, reference: str, *, by: By = None) -> Person:
@@ -81,11 +81,23 @@ def forget(audit: Audit, gallery: Gallery, reference: str, *, by: By = None) -> 
     return person
 
 
-def drop(audit: Audit, gallery: Gallery, template: str, *, by: By = None) -> Person:
+def drop(audit: Audit, gallery: Gallery, template: str, *, by: By = None) -> Person | None:
     """As ``Gallery.drop``."""
-    person = gallery.drop(template)
-    audit.note("drop", by=by, person=person.id, template=template)
+    with _noted(audit, "drop", by, template=template) as note:
+        person = gallery.drop(template)
+        note["person"] = person.id if person else ""
     return person
+
+
+@contextmanager
+def _noted(audit: Audit, what: str, by: By, **values: Scalar) -> Iterator[dict[str, Scalar]]:
+    """Note a change once it is done, though a trace of what it erased could not be wiped."""
+    try:
+        yield values
+    except TraceError:
+        audit.note(what, by=by, **values)
+        raise
+    audit.note(what, by=by, **values)
 
 
 def reject(

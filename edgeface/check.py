@@ -1,9 +1,10 @@
 """What is wrong with a gallery, and the command that cures it."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from edgeface.damage import WORDS, Damage, cure
 from edgeface.gallery import Templates, template_id
 from edgeface.matching import Matcher
 from edgeface.names import argument
@@ -18,24 +19,33 @@ FEW = 3
 class Finding:
     """One fault: ``people`` are the ids of whom it is about, ``cure`` is a command."""
 
-    kind: Literal["look-alikes", "mislabelled", "weak", "few"]
+    kind: Literal["damaged", "look-alikes", "mislabelled", "weak", "few"]
     people: list[str]
     found: str
     cure: str
 
 
-def check(templates: Templates, matcher: Matcher) -> list[Finding]:
+def check(templates: Templates, matcher: Matcher, damaged: Sequence[Damage] = ()) -> list[Finding]:
     """Every fault of a gallery, the gravest kind first; the matcher is one for these templates."""
+    findings = [_damaged(templates, damage) for damage in damaged]
     stands = [standing(templates, matcher, index) for index in range(len(templates.people))]
     pairs = {pair for index, one in enumerate(stands) for pair in _passes(matcher, one, index)}
     twice = {pair for pair in pairs if any(_mostly(stands[one], other) for one, other in (pair, pair[::-1]))}
-    findings = [_twice(*(templates.people[one] for one in pair)) for pair in sorted(twice)]
+    findings += [_twice(*(templates.people[one] for one in pair)) for pair in sorted(twice)]
     findings += [_alike(*(templates.people[one] for one in pair)) for pair in sorted(pairs - twice)]
     for index, one in enumerate(stands):
         findings += _strays(templates, one, {other for pair in twice if index in pair for other in pair})
     for one in stands:
         findings += _weak(matcher, one)
     return findings + [_few(person) for person in templates.people if person.templates < FEW]
+
+
+def _damaged(templates: Templates, damage: Damage) -> Finding:
+    index = next((number for number, person in enumerate(templates.people) if person.id == damage.owner), None)
+    name = damage.owner if index is None else templates.people[index].name
+    sound = 0 if index is None else int((templates.owners == index).sum())
+    found = f"{WORDS[damage.kind].format(name=name)} is damaged, and left out; edgeface gallery restore brings a copy back"
+    return Finding("damaged", [damage.owner] if damage.owner else [], found, cure(damage, index is not None, name, sound))
 
 
 def _passes(matcher: Matcher, one: Standing, index: int) -> Iterator[tuple[int, int]]:

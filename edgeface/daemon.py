@@ -94,7 +94,9 @@ class Daemon:
 
     def open(self) -> None:
         """Start to publish, and tell systemd."""
-        self.publisher.open(self.gallery.people())
+        if self.pipeline.health.state == "unreadable":
+            self.publisher.health(self.heartbeat.health)  # so that nobody counts as forgotten
+        self.publisher.open(self.pipeline.templates.people)
         self.heartbeat.ready()
 
     def watch(self) -> None:

@@ -7,18 +7,26 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from msgspec import Struct
 
-from edgeface.errors import GalleryError
-from edgeface.sqlite import FULL, PATIENCE, connect, connect_to_read, is_full, is_read_only, lacks_room
-from edgeface.vault import Key, Vault, find_key
+from edgeface.damage import Damage, Kind
+from edgeface.errors import GalleryError, TraceError
+from edgeface.guard import Guard
+from edgeface.sqlite import FULL, PATIENCE, connect, connect_to_read, is_full, is_read_only, lacks_room, refuse_for_good
+from edgeface.vault import Key, Record, SealError, Vault, find_key
 
 log = logging.getLogger(__name__)
 
 ROOM_EVERY = 30.0
 """Seconds between two looks for room on a full disk."""
+
+RETRY = 5.0
+"""Seconds between two attempts to open a file that could not be opened."""
+
+SHORT_PATIENCE = 0.25
+"""Seconds for which a daemon's loop waits for others where it may try again later."""
 
 FRESH = 2.0
 """Seconds for which files count as just changed: their times are not exact, and two commits may have the same."""
@@ -46,6 +54,12 @@ CREATE TABLE IF NOT EXISTS faces (
 )
 """
 """Made only once a face is to be kept; with its template a face goes, too."""
+STRANGE = """
+SELECT type, name FROM sqlite_master
+WHERE type IN ('trigger', 'view') OR type = 'index' AND sql IS NOT NULL AND name != 'templates_of_person'
+"""
+"""What no version of edgeface makes, and what could keep records that are to be erased."""
+TemplateKind = Literal["template", "negative"]
 
 
 class PersonRecord(Struct, frozen=True, array_like=True):
@@ -84,29 +98,91 @@ class _Proof(Struct, frozen=True, array_like=True):
 class Database:
     """An open gallery file. ``vault`` seals what goes into a column ``sealed``; the ids beside it are in the clear.
 
+    ``damaged`` are the records that did not open when they were last read: reading goes on without them. A ``serving`` database
+    stays open for long: a file that cannot be opened now is tried again, and so is one that takes its place. Many may have the
+    file open at once, or one ``alone``.
+
     Raises:
-        GalleryError: the file is no gallery, is damaged, cannot be opened, belongs to another model, or its key is not there.
+        GalleryError: the file is no gallery, is damaged, cannot be opened, belongs to another model, its key is not there, or
+            others have it open who must not; not if it is ``serving``.
+        ConfigError: its path can never be one.
     """
 
     vault: Vault
 
-    def __init__(self, path: Path, model: str, key_file: Path) -> None:
+    def __init__(self, path: Path, model: str, key_file: Path, *, serving: bool = False, alone: bool = False) -> None:
         self.path, self._model, self._key_file = path, model, key_file
-        try:
-            self._connection = connect(path)
-        except (OSError, ValueError) as error:  # a path with a NUL is a ValueError
-            shown = str(path).replace("\0", "\\0")
-            raise GalleryError(f"{shown}: {getattr(error, 'strerror', None) or error}") from None
+        self.damaged: set[Damage] = set()
+        self.unwiped = self._serving = serving  # a daemon that was killed may have left a log
+        self._alone = alone
         self._room_after = math.inf
         self._reopened = self._changes = 0
         self._last_stamp: list[tuple[int, int, int]] | None = None
-        self._asking_until = -math.inf
+        self._asking_until = self._retry_after = -math.inf
+        self._shut: str | None = None
+        refuse_for_good(path, "gallery.path")
+        self._was_there = path.exists()
         try:
-            with self.errors():
+            self._connect()
+        except GalleryError as error:
+            if not serving:
+                raise
+            self._give_up(error)
+
+    def _connect(self) -> None:
+        self._guard = None
+        try:
+            self._connection = connect(self.path)
+        except (OSError, sqlite3.Error) as error:
+            raise GalleryError(f"{self.path}: {getattr(error, 'strerror', None) or error}") from None
+        try:
+            self._guard = Guard(self.path, alone=self._alone, patience=SHORT_PATIENCE if self._serving else None)
+            with self._told():
                 self._open_though_full()
+            self._inode = self.path.stat().st_ino
         except BaseException:
-            self.close()
+            self._disconnect()
             raise
+
+    def _disconnect(self) -> None:
+        self._connection.close()
+        if self._guard:
+            self._guard.release()
+
+    def _give_up(self, error: GalleryError) -> None:
+        self._shut, self._last_stamp = str(error), self._stamp()
+        self._retry_after = time.monotonic() + RETRY
+        log.error("%s", error)
+
+    def let_go(self, error: GalleryError) -> None:
+        """Close the file because of an error, to open it anew later."""
+        if self._shut is None:
+            self._disconnect()
+            self._give_up(error)
+
+    def _try_again(self) -> None:
+        """Open the file that could not be opened, unless it has just changed: somebody may be copying another to its place.
+
+        Raises:
+            GalleryError: it cannot be opened yet.
+        """
+        if time.monotonic() >= self._retry_after:
+            self._retry_after = time.monotonic() + RETRY
+            stamp, before = self._stamp(), self._last_stamp
+            self._last_stamp = stamp
+            if self._was_there and not stamp:
+                self._shut = f"{self.path}: it is gone; put it back, or start edgeface anew for an empty gallery"
+            elif stamp == before:
+                try:
+                    self._connect()
+                except GalleryError as error:
+                    self._shut = str(error)
+                else:
+                    log.warning("%s: it can be opened again", self.path)
+                    self._shut, self._last_stamp = None, None
+                    self._reopened += 1
+                    return
+        raise GalleryError(self._shut or "")
 
     def _open_though_full(self) -> None:
         """On a full disk, to read only; ``foreign_changes`` looks for room again."""
@@ -127,17 +203,56 @@ class Database:
         self._room_after = time.monotonic() + ROOM_EVERY
         if lacks_room(self.path):
             return
-        self._connection.close()
-        self._connection = connect(self.path)
-        self._room_after = math.inf
-        self._reopened += 1
-        self._open_though_full()
+        self._reconnect()
         if self._room_after == math.inf:
             log.info("%s: there is room again", self.path)
 
-    def execute(self, statement: str, values: Sequence[object] = ()) -> sqlite3.Cursor:
+    def _reconnect(self) -> None:
+        self._disconnect()
+        self._room_after, self._last_stamp = math.inf, None
+        try:
+            self._connect()
+        except GalleryError as error:
+            self._give_up(error)
+            raise
+        self._reopened += 1
+
+    def execute(self, statement: str, values: Sequence[object] | Mapping[str, object] = ()) -> sqlite3.Cursor:
         """Run one statement."""
-        return self._connection.execute(statement, values)
+        try:
+            cursor = self._connection.execute(statement, values)
+        except UnicodeDecodeError:  # of what SQLite tells of a damaged schema
+            raise sqlite3.DatabaseError("the schema is damaged") from None
+        if cursor.rowcount > 0 and statement.startswith(("DELETE", "UPDATE")):
+            self.unwiped = True
+        return cursor
+
+    def erase(self, statement: str, values: Sequence[object] = ()) -> int:
+        """Run a DELETE, with fresh indexes if they are damaged; how many rows it deleted."""
+        try:
+            return self.execute(statement, values).rowcount
+        except sqlite3.OperationalError:
+            raise
+        except sqlite3.DatabaseError:
+            self.execute("REINDEX")
+            return self.execute(statement, values).rowcount
+
+    def erase_person(self, person_id: str) -> None:
+        """Delete a person with all that is theirs.
+
+        Raises:
+            GalleryError: the file keeps some of it nevertheless.
+        """
+        theirs = {"templates": "person_id", "events": "person_id", "people": "id"}
+        for _ in range(2):
+            for table, column in theirs.items():
+                self.erase(f"DELETE FROM {table} WHERE {column} = ?", (person_id,))
+            # The plus sign keeps SQLite from asking an index, which may be what is damaged.
+            counts = [f"(SELECT count(*) FROM {table} WHERE +{column} = :id)" for table, column in theirs.items()]
+            if not self.execute(f"SELECT {' + '.join(counts)}", {"id": person_id}).fetchone()[0]:
+                return
+            self.execute("REINDEX")
+        raise GalleryError(f"{self.path}: {person_id} cannot be erased from it; edgeface gallery restore brings a copy back")
 
     def _open(self) -> None:
         version = self._version()
@@ -147,9 +262,9 @@ class Database:
             raise GalleryError(
                 f"{self.path}: written by another version of edgeface (format {version}, this one reads {VERSION})"
             )
-        if version:
-            self._check_model()
         keyed = self._key_file.exists()
+        if version == PLAIN:
+            self._check_model()
         key = self._key(create=version < VERSION)
         self.vault = Vault(key, self._model)
         # Temporary files would be a second place with traces.
@@ -168,14 +283,43 @@ class Database:
         if version == PLAIN:
             self.execute("VACUUM")
             self.wipe_log()
+        self._prove(key)
+
+    def _prove(self, key: Key) -> None:
+        """See that the file belongs to our model and key: what says so may be damaged, but any record that opens does, too."""
+        row = self.execute("SELECT model, proof FROM meta").fetchone()
+        model, proof = row or (self._model, None)
+        if self._opens(proof, "proof"):
+            if model != self._model:
+                self._mend_meta()
+            return
+        if any(
+            self._opens(sealed, *bound)
+            for query in (
+                "SELECT sealed, 'person', id FROM people",
+                "SELECT sealed, kind, person_id, source FROM templates",
+            )
+            for sealed, *bound in self.execute(query)
+        ):
+            self._mend_meta()
+            return
         self._check_model()
-        try:
-            self.vault.unseal(self.execute("SELECT proof FROM meta").fetchone()[0], _Proof, "proof")
-        except ValueError:
-            raise GalleryError(
-                f"{self.path}: not encrypted with the key in {key.origin}; "
-                "put its own key back, or enrol anew into another gallery.path"
-            ) from None
+        raise GalleryError(
+            f"{self.path}: not encrypted with the key in {key.origin}; "
+            "put its own key back, or enrol anew into another gallery.path"
+        )
+
+    def _opens(self, sealed: bytes | None, *bound: str) -> bool:
+        with suppress(SealError):
+            self.vault.decrypt(sealed, *bound)
+            return True
+        return False
+
+    def _mend_meta(self) -> None:
+        log.warning("%s: its own description was damaged, and is written anew", self.path)
+        with suppress(sqlite3.OperationalError), self.transaction():  # else at the next start: it may be read-only
+            self.execute("DELETE FROM meta")
+            self.execute("INSERT INTO meta VALUES (?, ?)", (self._model, self.vault.seal(_Proof(), "proof")))
 
     def _write_ahead(self) -> None:
         """Change to a write-ahead log. SQLite does not wait for another process that does so, too."""
@@ -195,11 +339,13 @@ class Database:
         return max(1, int(self.execute("PRAGMA user_version").fetchone()[0])) if tables else 0
 
     def _check_model(self) -> None:
-        (model,) = self.execute("SELECT model FROM meta").fetchone()
-        if model != self._model:
+        row = self.execute("SELECT model FROM meta").fetchone()
+        if row is None:
+            raise GalleryError(f"{self.path}: not a gallery, or damaged (it does not say of which model it is)")
+        if row[0] != self._model:
             raise GalleryError(
-                f"{self.path}: is of the model {model[:19]}…, not of {self._model[:19]}…; edgeface gallery reembed takes over "
-                "whose faces are kept, or enrol anew into another gallery.path"
+                f"{self.path}: is of the model {str(row[0])[:19]}…, not of {self._model[:19]}…; edgeface gallery reembed takes "
+                "over whose faces are kept, or enrol anew into another gallery.path"
             )
 
     def _key(self, *, create: bool) -> Key:
@@ -222,6 +368,8 @@ class Database:
         """From the first format, which kept names and vectors in the clear."""
         people = self.execute("SELECT id, name, enrolled FROM people").fetchall()
         templates = self.execute("SELECT person_id, vector, quality FROM templates ORDER BY id").fetchall()
+        if not all(isinstance(vector, bytes) for _, vector, _ in templates):
+            raise GalleryError(f"{self.path}: not a gallery, or damaged (a template is no vector)")
         for table in ("templates", "people", "meta"):
             self.execute(f"DROP TABLE {table}")
         self._create()
@@ -245,18 +393,47 @@ class Database:
         self.execute("INSERT INTO templates VALUES (NULL, ?, ?, ?, ?)", (person_id, kind, source, sealed))
 
     def people(self) -> dict[str, PersonRecord]:
-        """Everybody, by id."""
-        rows = self.execute("SELECT id, sealed FROM people").fetchall()
-        return {person_id: self.vault.unseal(sealed, PersonRecord, "person", person_id) for person_id, sealed in rows}
+        """Everybody, by id. Whose record is damaged, or gone while their templates are there, has their id as their name."""
+        self.look_anew("person")
+        rows = self.execute("SELECT rowid, id, sealed FROM people").fetchall()
+        orphans = (
+            "SELECT DISTINCT person_id FROM templates WHERE kind != 'negative' AND person_id NOT IN (SELECT id FROM people)"
+        )
+        rows += [(0, person_id, b"") for (person_id,) in self.execute(orphans).fetchall()]
+        found = {}
+        for row, person_id, sealed in rows:
+            if isinstance(person_id, str):
+                record = self.opened("person", row, person_id, sealed, PersonRecord, "person", person_id)
+                found[person_id] = record or PersonRecord(person_id, 0.0)
+        return found
 
-    def templates(self, kind: str, person_id: str | None = None) -> list[TemplateRow]:
-        """Every template of a kind, or those of one person, the oldest first."""
+    def templates(self, kind: TemplateKind, person_id: str | None = None) -> list[TemplateRow]:
+        """Every template of a kind, or those of one person, the oldest first, but for damaged ones."""
+        if person_id is None:
+            self.look_anew(kind)
         query = "SELECT id, person_id, source, sealed FROM templates WHERE kind = ? AND person_id = ifnull(?, person_id)"
         rows = self.execute(f"{query} ORDER BY id", (kind, person_id)).fetchall()
-        return [
-            TemplateRow(row, owner, source, self.vault.unseal(sealed, TemplateRecord, kind, owner, source))
-            for row, owner, source, sealed in rows
-        ]
+        found = []
+        for row, owner, source, sealed in rows:
+            record = self.opened(kind, row, owner, sealed, TemplateRecord, kind, owner, source)
+            if record:
+                found.append(TemplateRow(row, owner, source, record))
+        if kind == "template" and person_id is None:
+            strange = "SELECT id, person_id FROM templates WHERE kind NOT IN ('template', 'negative')"
+            self.damaged |= {Damage("template", row, str(owner)) for row, owner in self.execute(strange).fetchall()}
+        return found
+
+    def look_anew(self, kind: Kind) -> None:
+        """All records of a kind are about to be read: what was damaged of them before is not known any more."""
+        self.damaged = {damage for damage in self.damaged if damage.kind != kind}
+
+    def opened(self, what: Kind, row: int, owner: str, sealed: bytes, kind: type[Record], *bound: str) -> Record | None:
+        """A record, or nothing where it is damaged, which ``damaged`` tells then."""
+        try:
+            return self.vault.unseal(sealed, kind, *bound)
+        except SealError:
+            self.damaged.add(Damage(what, row, str(owner)))
+            return None
 
     def keep_face(self, row: int, person_id: str, png: bytes) -> None:
         """Keep the chip that a template was made from."""
@@ -274,7 +451,9 @@ class Database:
 
     def _face(self, row: TemplateRow, vault: Vault) -> bytes | None:
         found = self.execute("SELECT sealed FROM faces WHERE template = ?", (row.row,)).fetchone()
-        return vault.unseal(found[0], _Face, "face", row.owner, str(row.row)).png if found else None
+        with suppress(SealError):
+            return vault.unseal(found[0], _Face, "face", row.owner, str(row.row)).png if found else None
+        return None
 
     def has_table(self, name: str) -> bool:
         """Whether there is a table that is made only when it is needed."""
@@ -286,7 +465,7 @@ class Database:
         Nothing else that the model before made stays. Within a transaction of the caller; if that fails, this object is of no
         use any more.
         """
-        before, people, kept = self.vault, self.people(), self.templates("template")
+        before, people, kept = self.vault, self.people(), {row.row: row for row in self.templates("template")}
         self._model, self.vault = model, Vault(self._key(create=False), model)
         for table in ("events", "revisions"):
             if self.has_table(table):
@@ -295,18 +474,32 @@ class Database:
         self.execute("UPDATE meta SET model = ?, proof = ?", (model, self.vault.seal(_Proof(), "proof")))
         for person_id, record in people.items():
             self.change_person(person_id, record)
-        for row in kept:
-            png = self._face(row, before) if row.row in remade else None
-            if png is None:
-                self.execute("DELETE FROM templates WHERE id = ?", (row.row,))
+        for (number,) in self.execute("SELECT id FROM templates").fetchall():
+            row = kept.get(number)
+            png = self._face(row, before) if row and number in remade else None
+            if row is None or png is None:
+                self.erase("DELETE FROM templates WHERE id = ?", (number,))
             else:
-                sealed = self.vault.seal(remade[row.row], "template", row.owner, "")
-                self.execute("UPDATE templates SET source = '', sealed = ? WHERE id = ?", (sealed, row.row))
-                self.keep_face(row.row, row.owner, png)
+                sealed = self.vault.seal(remade[number], "template", row.owner, "")
+                self.execute("UPDATE templates SET source = '', sealed = ? WHERE id = ?", (sealed, number))
+                self.keep_face(number, row.owner, png)
 
     def wipe_log(self) -> bool:
         """Empty the write-ahead log, where old pages linger; false if a reader is in the way."""
-        return not self.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
+        with self.patience(SHORT_PATIENCE if self._serving else PATIENCE):
+            wiped = not self.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
+        self.unwiped = not wiped
+        return wiped
+
+    def wipe(self, done: str) -> None:
+        """Empty the write-ahead log after a change that erased something.
+
+        Raises:
+            TraceError: a reader is in the way.
+        """
+        with self.errors():
+            if self.unwiped and not self.wipe_log():
+                raise TraceError(f"{done}, but {self.path}-wal keeps a trace until the program that reads it now ends")
 
     @property
     def foreign_changes(self) -> int:
@@ -318,6 +511,12 @@ class Database:
         with self.errors():
             self._look_for_room()
             stamp = self._stamp()
+            if not stamp:
+                raise GalleryError(f"{self.path}: it is gone; put it back")
+            if stamp[0][0] != self._inode:
+                log.warning("%s: another file is in its place", self.path)
+                self._reconnect()
+                stamp = self._stamp()
             if stamp != self._last_stamp:
                 self._last_stamp, self._asking_until = stamp, time.monotonic() + FRESH
             if time.monotonic() < self._asking_until:
@@ -351,20 +550,31 @@ class Database:
         """A transaction in which the file is written; not once another process has taken it over with another model."""
         with self.transaction():
             self._check_model()
+            for kind, name in self.execute(STRANGE).fetchall():
+                log.warning("%s: the %s %r is none of edgeface's, and is removed", self.path, kind, name)
+                self.execute(f'DROP {kind} "{name.replace(chr(34), 2 * chr(34))}"')
             yield
 
     @contextmanager
     def patience(self, seconds: float) -> Iterator[None]:
-        """Wait for other writers for so long only."""
+        """Wait for other processes for so long only."""
+        before = self.execute("PRAGMA busy_timeout").fetchone()[0]
         self.execute(f"PRAGMA busy_timeout={round(1000 * seconds)}")
         try:
             yield
         finally:
-            self.execute(f"PRAGMA busy_timeout={round(1000 * PATIENCE)}")
+            self.execute(f"PRAGMA busy_timeout={before}")
 
     @contextmanager
     def errors(self) -> Iterator[None]:
-        """Turn what SQLite, or a damaged file, raises into one line."""
+        """Open the file if it could not be opened before, and turn what SQLite and the vault raise into one line."""
+        if self._shut is not None:
+            self._try_again()
+        with self._told():
+            yield
+
+    @contextmanager
+    def _told(self) -> Iterator[None]:
         try:
             yield
         except sqlite3.OperationalError as error:
@@ -373,16 +583,22 @@ class Database:
                 full = "the disk is full" if lacks_room(self.path) else reason
                 reason = f"{'the file system is read-only' if is_read_only(self.path) else full}: nothing can be changed"
             raise GalleryError(f"{self.path}: {reason}") from None
-        except (sqlite3.DatabaseError, ValueError, TypeError, LookupError) as error:
+        except (sqlite3.DatabaseError, SealError) as error:
             raise GalleryError(f"{self.path}: not a gallery, or damaged ({error})") from None
 
     def close(self) -> None:
         """Close the file."""
-        self._connection.close()
+        if self._shut is None:
+            self._disconnect()
 
 
 def model_of(path: Path) -> str | None:
-    """The digest of the model that a gallery's file belongs to; nothing if there is none, or it cannot tell."""
+    """The digest of the model that a gallery's file belongs to; nothing if there is none, or it cannot tell.
+
+    Raises:
+        ConfigError: its path can never be one.
+    """
+    refuse_for_good(path, "gallery.path")
     with suppress(OSError, ValueError, sqlite3.Error):
         if path.exists():
             with closing(connect_to_read(path)) as connection:

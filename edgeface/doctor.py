@@ -19,6 +19,7 @@ import cv2
 import numpy as np
 
 from edgeface import cameras, config, mqtt, vault
+from edgeface.damage import summary
 from edgeface.embedding import Embedder
 from edgeface.envelope import ForeignKeyError, ForeignModelError, envelopes, is_credential
 from edgeface.errors import CameraError, ConfigError, EdgefaceError, GalleryError
@@ -26,7 +27,7 @@ from edgeface.gallery import Gallery
 from edgeface.imaging import CHIP_SIZE
 from edgeface.modelcard import SHIPPED, load_card, read_network
 from edgeface.reembed import reembed
-from edgeface.sqlite import FULL, lacks_room, snapshot
+from edgeface.sqlite import FULL, lacks_room, refuse_for_good, snapshot
 from edgeface.types import Frame
 
 PATIENCE = 10.0
@@ -108,6 +109,7 @@ def _gallery(subject: _Subject) -> str:
     """Open a copy: a newer version may write a newer format, and who only looks must not."""
     settings, card = subject.settings, load_card(subject.model)
     place = settings.gallery_path
+    refuse_for_good(place, "gallery.path")
     key = vault.credential_path() or settings.key_path
     if not place.exists():
         above = next(parent for parent in place.absolute().parents if parent.exists())
@@ -125,9 +127,11 @@ def _gallery(subject: _Subject) -> str:
         try:
             taken = reembed(copied, settings.key_path, subject.model)
             with closing(Gallery(copied, card.digest, card.identity, settings.key_path)) as gallery:
-                templates, faces = gallery.templates(), gallery.faces()
+                templates, faces, damaged = gallery.templates(), gallery.faces(), gallery.damage()
         except GalleryError as error:
             raise GalleryError(str(error).replace(str(copied), str(place))) from None
+    if damaged:
+        raise GalleryError(f"{place}: {summary(damaged)}")
     told = f"{place}: {len(templates.people)} people, {len(templates.vectors)} templates"
     told += f", {faces} faces kept" if faces else ""
     return f"{told}; key {key}" + (f"; of another model, taken over at the next start: {taken}" if taken else "")
@@ -242,7 +246,11 @@ CHECKS: dict[str, tuple[Callable[[_Subject], str], str]] = {
     "runtime": (_runtime, "reinstall edgeface; numpy 2 needs ai-edge-litert in place of tflite-runtime"),
     "model": (_model, "reinstall edgeface, or put back the model's own files"),
     "config": (_config, "mend the file; edgeface config default prints one that works"),
-    "gallery": (_gallery, "set gallery.path to a folder that this user may write, put its key back, or enrol anew"),
+    "gallery": (
+        _gallery,
+        "set gallery.path to a folder that this user may write, put its key or a copy back (edgeface gallery restore), or "
+        "enrol anew",
+    ),
     "permissions": (_permissions, "chmod as the line says: these files are for one user alone"),
     "camera": (_camera, "plug it in, set camera.source, join group video, or stop what else uses it"),
     "broker": (_broker, "start the broker, or mend [mqtt]"),

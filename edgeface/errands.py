@@ -102,7 +102,7 @@ class ConfirmRequest(Request, frozen=True):
 
 
 class DropRequest(Request, frozen=True):
-    """Erase a template."""
+    """Erase a template, or a damaged record."""
 
     template: Text
 
@@ -200,12 +200,15 @@ def _confirm(counter: Counter, request: ConfirmRequest, by: By, _inbox: Inbox) -
 
 def _check(counter: Counter, _request: Request, _by: By, _inbox: Inbox) -> Any:
     templates = counter.gallery.templates()
-    findings = check(templates, Matcher(templates, counter.card, counter.settings.matching))
+    matcher = Matcher(templates, counter.card, counter.settings.matching)
+    findings = check(templates, matcher, counter.gallery.damage())
     return {"people": len(templates.people), "findings": [asdict(finding) for finding in findings]}
 
 
 def _drop(counter: Counter, request: DropRequest, by: By, _inbox: Inbox) -> Any:
     person = changes.drop(counter.audit, counter.gallery, request.template, by=by)
+    if person is None:
+        return {"id": None, "name": None, "templates": 0}
     return {"id": person.id, "name": person.name, "templates": person.templates}
 
 

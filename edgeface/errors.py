@@ -29,6 +29,10 @@ class GalleryError(EdgefaceError):
     """The gallery cannot be used, or refuses a change."""
 
 
+class TraceError(GalleryError):
+    """A change of the gallery is done, but a trace of what it erased could not be wiped yet."""
+
+
 class CameraError(EdgefaceError):
     """A camera cannot be opened or gives no frame."""
 

@@ -3,9 +3,11 @@
 import logging
 import math
 import re
+from collections import deque
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from msgspec import Struct
@@ -16,10 +18,18 @@ from edgeface.database import Database
 from edgeface.errors import GalleryError
 from edgeface.imaging import crop, encode_jpeg
 from edgeface.types import Event, EventType, Frame, Gap, Vector
+from edgeface.vault import SealError
+
+if TYPE_CHECKING:
+    from edgeface.gallery import Gallery
 
 log = logging.getLogger(__name__)
 Verdict = Literal["confirmed", "rejected"]
 HOUR = 3600.0
+PAUSE = 5.0
+"""Seconds until events that could not be kept are tried again."""
+WIPE_EVERY = 60.0
+"""Seconds between two looks whether there is something to be wiped out of the write-ahead log."""
 STEP, STEADY = 60.0, 600.0
 """Seconds by which a clock is set, not only corrected; and after which it is believed."""
 FUTURE = 24.0
@@ -114,15 +124,24 @@ class EventStore:
                 self._erase("events WHERE id", camera)
             else:
                 self._thin_out(limits)
+                self._erase_damaged()
                 if now is not None:
                     ages = _oldest(now, 24 * limits.keep_days), _oldest(now, -FUTURE)
-                    self._database.execute("DELETE FROM events WHERE id < ? OR id > ?", ages)
+                    self._database.erase("DELETE FROM events WHERE id < ? OR id > ?", ages)
             if not self._database.has_table("pictures"):
                 return
             if not picture_hours:
                 self._erase("pictures WHERE event_id", camera)
             elif now is not None:
-                self._database.execute("DELETE FROM pictures WHERE event_id < ?", (_oldest(now, picture_hours),))
+                self._database.erase("DELETE FROM pictures WHERE event_id < ?", (_oldest(now, picture_hours),))
+
+    def _erase_damaged(self) -> None:
+        """Erase events that do not open any more: they would go in some days anyway."""
+        self.all()
+        for damage in [damage for damage in self._database.damaged if damage.kind == "event"]:
+            log.warning("an event is damaged, and is erased")
+            self._database.erase("DELETE FROM events WHERE rowid = ?", (damage.row,))
+            self._database.damaged.discard(damage)
 
     def _erase(self, where: str, camera: str) -> None:
         for event in self.all():
@@ -134,7 +153,9 @@ class EventStore:
         with self._database.errors():
             query = "SELECT sealed FROM pictures WHERE event_id = ?"
             row = self._database.execute(query, (event_id,)).fetchone() if self._database.has_table("pictures") else None
-            return self._database.vault.unseal(row[0], _Picture, "picture", event_id).jpeg if row else None
+            with suppress(SealError):
+                return self._database.vault.unseal(row[0], _Picture, "picture", event_id).jpeg if row else None
+            return None
 
     def pictured(self) -> set[str]:
         """The ids of the events of which there is a picture."""
@@ -147,16 +168,20 @@ class EventStore:
 
         Raises:
             GalleryError: the gallery cannot be written.
+            TraceError: they are erased, but a reader keeps a trace of them in the write-ahead log.
         """
         with self._database.errors(), self._database.change():
             delete = "DELETE FROM events WHERE id = ? AND person_id IS NULL"
-            return sum(self._database.execute(delete, (event_id,)).rowcount for event_id in event_ids)
+            count = sum(self._database.erase(delete, (event_id,)) for event_id in event_ids)
+        self._database.wipe(f"{count} events are erased")
+        return count
 
     def all(self) -> list[KeptEvent]:
-        """Every kept event, the oldest first."""
+        """Every kept event that is not damaged, the oldest first."""
         with self._database.errors():
-            rows = self._database.execute("SELECT id, person_id, sealed FROM events ORDER BY id").fetchall()
-            return [self._unsealed(*row) for row in rows]
+            self._database.look_anew("event")
+            rows = self._database.execute("SELECT rowid, id, person_id, sealed FROM events ORDER BY id").fetchall()
+            return [event for row in rows if (event := self._unsealed(*row))]
 
     def find(self, event_id: str) -> KeptEvent:
         """The kept event with this id.
@@ -166,12 +191,15 @@ class EventStore:
         """
         wanted = event_id.strip().upper()
         with self._database.errors():
-            query = "SELECT id, person_id, sealed FROM events WHERE id = ?"
+            query = "SELECT rowid, id, person_id, sealed FROM events WHERE id = ?"
             ulid = re.fullmatch(r"[0-9A-HJKMNP-TV-Z]{26}", wanted, re.ASCII)
             row = self._database.execute(query, (wanted,)).fetchone() if ulid else None
             if row is None:
                 raise GalleryError(f"no event {event_id[:40]!r} is kept; see edgeface events list")
-            return self._unsealed(*row)
+            event = self._unsealed(*row)
+            if event is None:
+                raise GalleryError(f"the record of the event {wanted} is damaged; edgeface gallery check tells what cures it")
+            return event
 
     def judge(self, event: KeptEvent, person_id: str | None, verdict: Verdict | None) -> None:
         """Write a verdict to an event, or take it back, within the transaction of the caller.
@@ -186,25 +214,29 @@ class EventStore:
 
     def _thin_out(self, limits: config.Events) -> None:
         newest = "SELECT id FROM events ORDER BY rowid DESC LIMIT ?"  # not by id: the clock may have been set back
-        self._database.execute(f"DELETE FROM events WHERE id NOT IN ({newest})", (limits.max,))
+        self._database.erase(f"DELETE FROM events WHERE id NOT IN ({newest})", (limits.max,))
 
     def _sealed(self, event: KeptEvent) -> bytes:
         vector = np.asarray(event.embedding, "<f4").tobytes()
         record = _Record(event.event_type, event.wall, event.camera, event.score, event.quality, vector, event.verdict)
         return self._database.vault.seal(record, "event", event.event_id, event.person_id or "")
 
-    def _unsealed(self, event_id: str, person_id: str | None, sealed: bytes) -> KeptEvent:
-        record = self._database.vault.unseal(sealed, _Record, "event", event_id, person_id or "")
-        return KeptEvent(
-            event_id,
-            record.event_type,
-            record.wall,
-            record.camera,
-            person_id,
-            record.score,
-            record.quality,
-            np.frombuffer(record.vector, "<f4").astype(np.float32),
-            record.verdict,
+    def _unsealed(self, row: int, event_id: str, person_id: str | None, sealed: bytes) -> KeptEvent | None:
+        record = self._database.opened("event", row, "", sealed, _Record, "event", event_id, person_id or "")
+        return (
+            None
+            if record is None
+            else KeptEvent(
+                event_id,
+                record.event_type,
+                record.wall,
+                record.camera,
+                person_id,
+                record.score,
+                record.quality,
+                np.frombuffer(record.vector, "<f4").astype(np.float32),
+                record.verdict,
+            )
         )
 
 
@@ -214,40 +246,53 @@ def _oldest(now: float, hours: float) -> str:
 
 
 class EventKeeper:
-    """Keeps what the daemon tells. A gallery that cannot be written is told once and stops nothing.
+    """Keeps what the daemon tells. A gallery that cannot be written stops nothing: the latest events wait for it.
 
     With ``picture_hours`` the face of each event is kept as a picture for so long; without, those of this camera that are
-    there go.
+    there go. What was erased, by whatever process, is wiped out of the write-ahead log as soon as no reader is in the way.
     """
 
-    def __init__(self, events: EventStore, camera: str, limits: config.Events, picture_hours: float = 0.0) -> None:
-        self._events, self._camera, self._limits, self._picture_hours = events, camera, limits, picture_hours
-        self._failing = False
-        self._expired = self._steady_since = -math.inf
+    WAITING = 20
+
+    def __init__(self, gallery: "Gallery", camera: str, limits: config.Events, picture_hours: float = 0.0) -> None:
+        self._gallery, self._camera, self._limits, self._picture_hours = gallery, camera, limits, picture_hours
+        self._waiting: deque[tuple[Event, bytes | None]] = deque(maxlen=self.WAITING)
+        self._again = self._wiped = self._expired = self._steady_since = -math.inf
         self._offset = math.nan
+        self.trouble: str | None = None
+        """Why events are not kept at the moment."""
 
     def update(self, moment: Frame | Gap, events: Sequence[Event]) -> None:
         """Keep the events of this moment; once an hour, old ones go.
 
         Not while the clock may be wrong: that of a Raspberry Pi stops without power, until the network sets it.
         """
+        self._waiting.extend((event, self._picture(moment, event)) for event in events)
+        steady = self._is_steady(moment)
+        if moment.time < self._again:
+            return
         try:
-            for event in events:
-                self._events.keep(event, self._limits, self._picture(moment, event))
-            steady = self._is_steady(moment)
+            while self._waiting:
+                self._gallery.events.keep(self._waiting[0][0], self._limits, self._waiting[0][1])
+                self._waiting.popleft()
             if self._expired == -math.inf:
+                self._expire(None)
                 self._expired = moment.time - HOUR
-                self._events.expire(None, self._camera, self._limits, self._picture_hours)
             elif steady and moment.time - self._expired >= HOUR:
+                self._expire(moment.wall)
                 self._expired = moment.time
-                self._events.expire(moment.wall, self._camera, self._limits, self._picture_hours)
-            elif not events:
-                return
-            self._failing = False
+            if moment.time - self._wiped >= WIPE_EVERY:
+                self._wiped = moment.time
+                self._gallery.wipe()
+            self.trouble = None
         except GalleryError as error:
-            if not self._failing:
+            if self.trouble is None:
                 log.warning("events are not kept: %s", error)
-            self._failing = True
+            self.trouble, self._again = str(error), moment.time + PAUSE
+
+    def _expire(self, now: float | None) -> None:
+        self._gallery.events.expire(now, self._camera, self._limits, self._picture_hours)
+        self._gallery.wipe(whatever=True)
 
     def _is_steady(self, moment: Frame | Gap) -> bool:
         """Whether the clock has not been set for some time."""

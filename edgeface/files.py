@@ -1,19 +1,26 @@
 """Writing files so that a reader finds the old one or the new one, never a part."""
 
+import errno
+import glob
 import os
 import secrets
+import stat
 from contextlib import suppress
 from pathlib import Path
+from typing import BinaryIO
 
 
 def write_whole(path: Path, data: bytes, mode: int = 0o644) -> None:
     """Write ``data`` to ``path``, with ``mode`` less the umask, by way of a temporary file beside it.
 
-    A link stays one, and what is no file, such as a pipe, is written to.
+    A link stays one, and what is no file, such as a pipe, is written to, unless another user has put it there.
 
     Raises:
         OSError: it cannot be written; nothing is left behind.
     """
+    with suppress(FileNotFoundError):
+        path.stat()  # a loop of links is an error here, and would be a long way below
+    _distrust(path)
     if path.exists() and not path.is_file():
         path.write_bytes(data)
         return
@@ -21,10 +28,7 @@ def write_whole(path: Path, data: bytes, mode: int = 0o644) -> None:
     part = _beside(path, "part")
     try:
         with open(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb") as stream:  # noqa: PTH123
-            give_to_owner(stream.fileno(), path.parent)
-            stream.write(data)
-            stream.flush()
-            os.fsync(stream.fileno())
+            _fill(stream, data, path.parent)
         part.replace(path)
     except BaseException:
         part.unlink(missing_ok=True)
@@ -39,18 +43,68 @@ def write_new(path: Path, data: bytes, mode: int) -> None:
     """
     if path.exists():
         return
+    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        try:
+            nameless = os.open(path.parent, os.O_WRONLY | os.O_TMPFILE, mode)
+        except OSError as error:
+            if error.errno not in (errno.EOPNOTSUPP, errno.EISDIR, errno.ENOENT):
+                raise
+            _write_new_by_name(path, data, mode)
+        else:
+            with open(nameless, "wb") as stream:  # noqa: PTH123
+                _fill(stream, data, path.parent)
+                with suppress(FileExistsError):  # the folder's descriptor makes it linkat(2), which follows the link in /proc
+                    os.link(f"/proc/self/fd/{nameless}", path.name, dst_dir_fd=folder)
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
+def _write_new_by_name(path: Path, data: bytes, mode: int) -> None:
+    """As ``write_new``, where the file system has no files without a name."""
     part = _beside(path, "new")
     try:
-        write_whole(part, data, mode)
+        with open(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb") as stream:  # noqa: PTH123
+            _fill(stream, data, path.parent)
         with suppress(FileExistsError):
             path.hardlink_to(part)
     finally:
         part.unlink(missing_ok=True)
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
+
+
+def clear_away(path: Path) -> None:
+    """Remove what a kill has left of ``write_new``: a second copy of the file. Only once the file itself is there."""
+    for left in path.parent.glob(f".{glob.escape(path.name)}.{8 * '[0-9a-f]'}.new"):
+        with suppress(OSError):
+            left.unlink()
+
+
+def _fill(stream: BinaryIO, data: bytes, folder: Path) -> None:
+    give_to_owner(stream.fileno(), folder)
+    stream.write(data)
+    stream.flush()
+    os.fsync(stream.fileno())
+
+
+def _distrust(path: Path) -> None:
+    """Refuse to go where another user leads: by a link, as ``fs.protected_symlinks`` does, or into a pipe of theirs.
+
+    Raises:
+        PermissionError: another user does.
+    """
+    ours = {0, os.geteuid()}
+    path = path.absolute()
+    for place in (*reversed(path.parents), path):
+        try:
+            status = place.lstat()
+        except OSError:  # not there, or closed: to write says which
+            return
+        leads = stat.S_ISLNK(status.st_mode) or stat.S_ISFIFO(status.st_mode)
+        if leads and status.st_uid not in ours:
+            raise PermissionError(errno.EPERM, f"{place} is another user's link or pipe", str(path))
+        if stat.S_ISLNK(status.st_mode) and place.parent != Path("/proc/self/fd"):
+            _distrust(place.parent / place.readlink())
 
 
 def give_to_owner(descriptor: int, folder: Path) -> None:

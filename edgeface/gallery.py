@@ -5,31 +5,34 @@ import secrets
 import time
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from hashlib import blake2s
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, get_args
 
 import msgspec
 import numpy as np
 from msgspec import Meta, Struct
 from numpy.typing import NDArray
 
-from edgeface.database import Database, PersonRecord, TemplateRecord
+from edgeface.damage import TABLES, Damage, scan, summary
+from edgeface.database import Database, PersonRecord, TemplateKind, TemplateRecord
 from edgeface.errors import GalleryError
 from edgeface.events import PATIENCE, EventStore, KeptEvent, Verdict
 from edgeface.imaging import encode_png
 from edgeface.names import clean_name, quoted
 from edgeface.revisions import RevisionStore
-from edgeface.types import EventType, Image, Person, Vector
+from edgeface.sqlite import FULL, READ_ONLY, is_read_only, lacks_room
+from edgeface.types import EventType, GalleryHealth, Image, Person, Vector
 
 Moment = Annotated[float, Meta(ge=0, le=1e11)]
 """Seconds since the Unix epoch."""
 MAX_IMPORT_BYTES = 256 * 2**20
 EXPORT_VERSION = 1
-NOBODY = "SELECT id FROM people WHERE id NOT IN (SELECT person_id FROM templates WHERE kind = 'template')"
-"""Whoever has no template: a verdict has taken the only one back."""
+KINDS: tuple[TemplateKind, ...] = get_args(TemplateKind)
+NOBODY = "SELECT id FROM people WHERE id NOT IN (SELECT person_id FROM templates WHERE kind != 'negative')"
+"""Whoever has no template, not even a damaged one: a verdict has taken the only one back."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -101,18 +104,31 @@ class Gallery:
 
     What is kept of a face is encrypted with the key in ``key_file`` (by default gallery.key beside it), which is made together
     with a new gallery, or with systemd's credential ``gallery-key`` where there is one. With ``keep_faces`` the chips of those
-    who are enrolled are kept, too, so that ``reembed`` can make templates of another model of them.
+    who are enrolled are kept, too, so that ``reembed`` can make templates of another model of them. One that is ``serving`` is
+    open for long: where it cannot be opened now, it will be as soon as it can, and until then every method raises.
+
+    A record that is damaged is left out, and told by ``damage``; the others are as they were.
 
     Raises:
-        GalleryError: the file is no gallery, is damaged, cannot be opened, belongs to another model or to another key.
+        GalleryError: the file is no gallery, is damaged, cannot be opened, belongs to another model or to another key; not
+            if it is ``serving``.
+        ConfigError: its path or that of its key can never be one.
     """
 
     def __init__(
-        self, path: Path, model: str, dimensions: int = 128, key_file: Path | None = None, *, keep_faces: bool = False
+        self,
+        path: Path,
+        model: str,
+        dimensions: int = 128,
+        key_file: Path | None = None,
+        *,
+        keep_faces: bool = False,
+        serving: bool = False,
     ) -> None:
         self._path, self._model, self._dimensions, self._keep_faces = path, model, dimensions, keep_faces
+        self.serving = serving
         self._own_changes = 0
-        self._database = Database(path, model, key_file or path.parent / "gallery.key")
+        self._database = Database(path, model, key_file or path.parent / "gallery.key", serving=serving)
         self.events = EventStore(self._database)
         self.revisions = RevisionStore(self._database)
 
@@ -124,6 +140,33 @@ class Gallery:
     def version(self) -> tuple[int, int]:
         """Changes whenever the gallery does, by this process or another."""
         return self._database.foreign_changes, self._own_changes
+
+    @property
+    def health(self) -> GalleryHealth:
+        """Whether it can be changed, and is whole, as far as it was read."""
+        with suppress(OSError):
+            if lacks_room(self._path):
+                return GalleryHealth("full", FULL)
+            if is_read_only(self._path):
+                return GalleryHealth("read_only", READ_ONLY)
+        damaged = self._database.damaged
+        return GalleryHealth("damaged", summary(damaged)) if damaged else GalleryHealth()
+
+    def let_go(self, error: GalleryError) -> None:
+        """Close the file because of an error, and open it anew later."""
+        self._database.let_go(error)
+
+    def damage(self) -> list[Damage]:
+        """Every record that does not open, of whatever kind."""
+        with self._database.errors(), self._database.transaction("DEFERRED"):
+            return self._damage()
+
+    def _damage(self) -> list[Damage]:
+        self._database.people()  # of whom there may be templates alone, if those are not what is damaged
+        found = set(scan(self._database))
+        owners = {damage.owner for damage in found if damage.kind == "template"}
+        nameless = {one for one in self._database.damaged if one.kind == "person" and (one.row or one.owner not in owners)}
+        return sorted(found | nameless)
 
     def people(self) -> list[Person]:
         """Everybody, by name."""
@@ -139,13 +182,12 @@ class Gallery:
         with self._database.errors(), self._database.transaction("DEFERRED"):
             people = tuple(self._people())
             index = {person.id: number for number, person in enumerate(people)}
-            nobody = {row[0] for row in self._database.execute(NOBODY).fetchall()}
             arrays: list[NDArray[Any]] = []
-            for kind in ("template", "negative"):
+            for kind in KINDS:
                 rows = [
                     row
                     for row in self._database.templates(kind)
-                    if row.owner not in nobody and (row.source != event_id or (kind == "negative" and row.owner != person_id))
+                    if row.owner in index and (row.source != event_id or (kind == "negative" and row.owner != person_id))
                 ]
                 vectors = [self._vector(row.record.vector) for row in rows]
                 arrays.append(np.array([index[row.owner] for row in rows], np.intp))
@@ -203,7 +245,7 @@ class Gallery:
         if self.faces():
             with self._change():
                 self._database.execute("DELETE FROM faces")
-            self.wipe()
+            self._database.wipe("the faces are erased")
 
     def rename(self, reference: str, name: str) -> Person:
         """Give a person another name.
@@ -215,8 +257,10 @@ class Gallery:
         with self._change():
             if self._names().get(name, person.id) != person.id:
                 raise GalleryError(f"{quoted(name)} is already enrolled")
-            if not self._database.change_person(person.id, PersonRecord(name, person.enrolled)):
+            if person.id not in self._database.people():
                 raise GalleryError(f"{person.name!r} is no longer enrolled")
+            self._put_name(person.id, PersonRecord(name, person.enrolled))
+        self._database.wipe(f"{person.name} is {name} now")
         return self.find(person.id)
 
     def forget(self, reference: str) -> Person:
@@ -230,33 +274,37 @@ class Gallery:
         person = self.find(reference)
         with self._change():
             self._forget_likenesses(person.id)
-            self._database.execute("DELETE FROM people WHERE id = ?", (person.id,))
-        with self._database.errors():
-            wiped = self._database.wipe_log()
-        if not wiped:
-            raise GalleryError(
-                f"{person.name} is forgotten, but {self._path}-wal keeps a trace until the program that reads it now ends"
-            )
+            self._database.erase_person(person.id)
+        self._database.wipe(f"{person.name} is forgotten")
         return person
 
-    def drop(self, template: str) -> Person:
-        """Erase one template, by its ``template_id``; the person who has one less then.
+    def drop(self, record: str) -> Person | None:
+        """Erase one template, by its ``template_id``, or one damaged record, by its id; whose it was, if anybody's.
 
         Raises:
-            GalleryError: there is no such template, it is the person's only one, or the change cannot be written.
+            GalleryError: there is no such record, it is a person's only template or name, or the change cannot be written.
         """
+        wanted = record.strip()
         with self._change():
             rows = self._database.templates("template")
-            ids = ((template_id(row.owner, self._vector(row.record.vector)), row) for row in rows)
-            row = next((row for one, row in ids if one == template.strip()), None)
-            if row is None:
-                raise GalleryError(f"there is no template {template!r}; edgeface gallery check tells them")
-            if sum(other.owner == row.owner for other in rows) == 1:
-                raise GalleryError(f"{template} is the only template: edgeface people forget {row.owner}")
-            self._database.execute("DELETE FROM templates WHERE id = ?", (row.row,))
-        with self._database.errors():
-            self._database.wipe_log()
-        return self.find(row.owner)
+            ids = {template_id(row.owner, self._vector(row.record.vector)): row for row in rows}
+            row = ids.get(wanted)
+            sound = [Damage("template", row.row, row.owner)] if row else []
+            found = next(iter(sound or [damage for damage in self._damage() if damage.id == wanted]), None)
+            if found is None:
+                raise GalleryError(f"there is no template {record!r}; edgeface gallery check tells them")
+            kept = {person.id: person.templates for person in self._people()}
+            if found.kind == "person" and found.owner in kept:
+                raise GalleryError(f"{record} is the name of {found.owner}: edgeface people rename {found.owner} NAME")
+            named = self._database.execute("SELECT count(*) FROM people WHERE id = ?", (found.owner,)).fetchone()[0]
+            if found.kind == "template" and named and kept.get(found.owner) == 1:
+                raise GalleryError(f"{record} is the only template: edgeface people forget {found.owner}")
+            table = TABLES[found.kind]
+            self._database.erase(f"DELETE FROM {table} WHERE rowid = ?", (found.row,))
+            if self._database.execute(f"SELECT count(*) FROM {table} WHERE rowid = ?", (found.row,)).fetchone()[0]:
+                raise GalleryError(f"{self._path}: {record} cannot be erased; edgeface gallery restore brings a copy back")
+        self._database.wipe(f"{record} is erased")
+        return next((person for person in self.people() if person.id == found.owner), None)
 
     def learn(self, event: KeptEvent, person_id: str, verdict: Verdict, *, keep: bool) -> None:
         """Write a verdict about an event down: the person does look like it ("confirmed") or does not ("rejected").
@@ -272,7 +320,7 @@ class Gallery:
                 "DELETE FROM templates WHERE source = ? AND (kind = 'template' OR person_id = ?)", (event.event_id, person_id)
             )
             if keep:
-                kind = "template" if verdict == "confirmed" else "negative"
+                kind: TemplateKind = "template" if verdict == "confirmed" else "negative"
                 self._add(person_id, kind, [(event.embedding, event.quality)], source=event.event_id)
             self.events.judge(event, person_id, verdict)
 
@@ -299,7 +347,7 @@ class Gallery:
     def export(self) -> bytes:
         """Everybody with their templates as one JSON document. It holds biometric data in the clear."""
         with self._database.errors(), self._database.transaction("DEFERRED"):
-            rows = {kind: self._database.templates(kind) for kind in ("template", "negative")}
+            rows = {kind: self._database.templates(kind) for kind in KINDS}
             people = [
                 _Exported(
                     person.id,
@@ -345,6 +393,9 @@ class Gallery:
                     there.add(person.id)
                     self._database.add_person(person.id, PersonRecord(name, person.enrolled))
                     names[name] = person.id
+                elif names.get(person.id) == person.id and name not in names:  # their own was damaged
+                    self._put_name(person.id, PersonRecord(name, person.enrolled))
+                    names[name] = person.id
                 added = self._add(person.id, "template", templates) + self._add(person.id, "negative", negatives)
                 done.append((person.id, new, added))
         return [Imported(self.find(person_id), new, added) for person_id, new, added in done]
@@ -365,13 +416,16 @@ class Gallery:
                     self._put(person_id, copy)
             for person_id in [person_id for person_id, copy in wanted.items() if copy is None]:
                 self._forget_likenesses(person_id)
-                self._database.execute("DELETE FROM people WHERE id = ?", (person_id,))
+                self._database.erase_person(person_id)
         self._own_changes += bool(wanted)
 
-    def wipe(self) -> bool:
-        """Empty the write-ahead log, in which the forgotten linger; false while another process reads it."""
-        with self._database.errors(), self._database.patience(PATIENCE):
-            return self._database.wipe_log()
+    def wipe(self, *, whatever: bool = False) -> bool:
+        """Empty the write-ahead log, in which what was erased lingers; false while another process reads it.
+
+        Nothing is done where this process has erased nothing, unless ``whatever`` others may have.
+        """
+        with self._database.errors():
+            return not (whatever or self._database.unwiped) or self._database.wipe_log()
 
     def copies(self) -> dict[str, Copy]:
         """Everybody, by id, as another device gets them."""
@@ -389,22 +443,38 @@ class Gallery:
         for trait in (*copy.templates, *copy.negatives):
             self._vector(trait.vector)
 
+    @property
+    def broken(self) -> set[str]:
+        """The ids of people of whom something was damaged when all were read last: ``copies`` has none of them.
+
+        Where a damaged record does not tell whose it is, that may be anybody.
+        """
+        theirs = [damage for damage in self._database.damaged if damage.kind in ("person", "template", "negative")]
+        owners = {damage.owner for damage in theirs}
+        there = {row[0] for row in self._database.execute("SELECT id FROM people").fetchall()} if theirs else set()
+        lost = any(damage.owner not in there for damage in theirs if damage.kind != "person")
+        return owners | there if lost else owners
+
     def _copies(self) -> dict[str, Copy]:
         traits: dict[str, dict[str, list[Trait]]] = {"template": {}, "negative": {}}
-        for kind, of in traits.items():
+        for kind, of in zip(KINDS, traits.values(), strict=True):
             for row in self._database.templates(kind):
                 of.setdefault(row.owner, []).append(Trait(row.record.vector, row.record.quality, row.source))
+        people, broken = self._database.people().items(), self.broken
         return {
             person_id: Copy(record.name, record.enrolled, *(tuple(sorted(of.get(person_id, ()))) for of in traits.values()))
-            for person_id, record in self._database.people().items()
-            if person_id in traits["template"]
+            for person_id, record in people
+            if person_id in traits["template"] and person_id not in broken
         }
 
     def _put(self, person_id: str, copy: Copy) -> None:
-        record = PersonRecord(copy.name, copy.enrolled)
-        if not self._database.change_person(person_id, record):
-            self._database.add_person(person_id, record)
-        for kind, traits in (("template", copy.templates), ("negative", copy.negatives)):
+        self._put_name(person_id, PersonRecord(copy.name, copy.enrolled))
+        kinds: tuple[tuple[TemplateKind, tuple[Trait, ...]], ...]
+        kinds = ("template", copy.templates), ("negative", copy.negatives)
+        for damage in self._database.damaged:
+            if damage.owner == person_id and damage.kind in ("template", "negative"):
+                self._database.erase("DELETE FROM templates WHERE id = ?", (damage.row,))
+        for kind, traits in kinds:
             wanted = set(traits)
             for row in self._database.templates(kind, person_id):  # what stays keeps its face
                 there = Trait(row.record.vector, row.record.quality, row.source)
@@ -414,6 +484,10 @@ class Gallery:
                     self._database.execute("DELETE FROM templates WHERE id = ?", (row.row,))
             for trait in sorted(wanted):
                 self._database.add_template(person_id, kind, trait.source, TemplateRecord(trait.vector, trait.quality))
+
+    def _put_name(self, person_id: str, record: PersonRecord) -> None:
+        if not self._database.change_person(person_id, record):
+            self._database.add_person(person_id, record)
 
     @contextmanager
     def _change(self) -> Iterator[None]:
@@ -428,11 +502,11 @@ class Gallery:
             for event in self.events.all():
                 if event.person_id in nobody and event.event_type == EventType.UNKNOWN:
                     self.events.judge(event, None, None)
-            self._database.execute(f"DELETE FROM people WHERE id IN ({NOBODY})")
+            self._database.erase(f"DELETE FROM people WHERE id IN ({NOBODY})")
 
     def _people(self) -> list[Person]:
-        """Whoever has a template, by name."""
-        count = "SELECT person_id, count(*) FROM templates WHERE kind = 'template' GROUP BY person_id"
+        """Whoever has a template, a damaged one too, by name."""
+        count = "SELECT person_id, count(*) FROM templates WHERE kind != 'negative' GROUP BY person_id"
         counts = dict(self._database.execute(count).fetchall())
         records = self._database.people().items()
         people = [Person(i, record.name, counts[i], record.enrolled) for i, record in records if i in counts]
@@ -442,7 +516,7 @@ class Gallery:
         """The id of each name; within a transaction that keeps others from taking one."""
         return {record.name: person_id for person_id, record in self._database.people().items()}
 
-    def _add(self, person_id: str, kind: str, templates: Iterable[tuple[Vector, float]], source: str = "") -> int:
+    def _add(self, person_id: str, kind: TemplateKind, templates: Iterable[tuple[Vector, float]], source: str = "") -> int:
         """Insert those that are not there yet; how many."""
         there = {row.record.vector for row in self._database.templates(kind, person_id)}
         before = len(there)
@@ -457,6 +531,8 @@ class Gallery:
     def _forget_likenesses(self, person_id: str) -> None:
         """Erase events and others' negative templates to which this person's templates are the nearest of all."""
         rows = self._database.templates("template")
+        if not rows:  # all of them are damaged, and nothing can be told of what is near to whom
+            return
         owners, vectors = [row.owner for row in rows], np.stack([self._vector(row.record.vector) for row in rows])
 
         def theirs(face: Vector) -> bool:

@@ -16,7 +16,7 @@ from edgeface.machine import temperature, throttling
 from edgeface.pace import Pace
 from edgeface.systemd import Systemd
 from edgeface.tally import Tally
-from edgeface.types import Event, Frame, Gap, Health, Sharing
+from edgeface.types import Event, Frame, GalleryHealth, Gap, Health, Sharing
 
 log = logging.getLogger(__name__)
 
@@ -26,7 +26,8 @@ INTERVAL, SNAPSHOT = 30.0, 1.0
 class Heartbeat:
     """Beats once a frame or gap; no beat, no watchdog message, and systemd restarts the service.
 
-    ``health`` is a second old at most while the loop goes round; any thread may read it.
+    ``health`` is a second old at most while the loop goes round; any thread may read it. ``trouble`` tells how the gallery is,
+    and why events are not kept.
     """
 
     def __init__(
@@ -39,8 +40,10 @@ class Heartbeat:
         pace: Pace,
         before: "Heartbeat | None" = None,
         sharing: Callable[[], Sharing] = Sharing,
+        trouble: Callable[[], tuple[GalleryHealth, str | None]] = lambda: (GalleryHealth(), None),
     ) -> None:
-        self._sharing = sharing
+        self._sharing, self._trouble = sharing, trouble
+        self._troubled = trouble()
         self._publisher, self._camera, self._name, self._model, self._gallery = publisher, camera, name, model, gallery
         self._pace = pace
         self._systemd: Systemd = before._systemd if before else Systemd()
@@ -84,8 +87,9 @@ class Heartbeat:
             self._systemd.notify(WATCHDOG=1)
         known = self._gallery()
         slowed = self._pace.reason is not None
-        changed = state != self._state or known is not self._known or slowed != self._slowed
-        self._slowed = slowed
+        troubled = self._trouble()
+        changed = state != self._state or known is not self._known or slowed != self._slowed or troubled != self._troubled
+        self._slowed, self._troubled = slowed, troubled
         if known is not self._known:
             self._publisher.people(known.people)
         self._state, self._reason, self._known = state, reason, known
@@ -136,6 +140,8 @@ class Heartbeat:
             observe=self.tally.durations,
             link=self._publisher.link,
             sharing=self._sharing(),
+            gallery=self._troubled[0],
+            events_unkept=self._troubled[1],
         )
 
     def _last_event(self) -> Event | None:

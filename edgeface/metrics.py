@@ -6,15 +6,17 @@ from contextlib import suppress
 from itertools import accumulate
 from socketserver import BaseRequestHandler, TCPServer
 from threading import Thread, Timer
+from typing import get_args
 
 from prometheus_client import CollectorRegistry, MetricsHandler, ProcessCollector
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
-from edgeface.types import EventType, Health
+from edgeface.types import EventType, GalleryState, Health
 
 PATIENCE = 2.0
+GALLERY_STATES: tuple[GalleryState, ...] = get_args(GalleryState)
 
 
 class MetricsServer:
@@ -80,6 +82,7 @@ class HealthCollector(Collector):
             "camera_up": ("Whether the camera gives frames.", health.camera_state == "ok"),
             "people": ("People enrolled.", health.people),
             "templates": ("Templates in the gallery.", health.templates),
+            "events_kept": ("Whether events can be kept for a verdict.", health.events_unkept is None),
             "uptime_seconds": ("Seconds since the start.", health.uptime),
         }
         if link.state != "none":
@@ -98,6 +101,10 @@ class HealthCollector(Collector):
             yield CounterMetricFamily(f"edgeface_{name}", meaning, count)
         for name, (meaning, value) in gauges.items():
             yield GaugeMetricFamily(f"edgeface_{name}", meaning, value)
+        gallery = GaugeMetricFamily("edgeface_gallery_state", "1 for the state that the gallery is in.", labels=["state"])
+        for state in GALLERY_STATES:
+            gallery.add_metric([state], health.gallery.state == state)
+        yield gallery
         events = CounterMetricFamily("edgeface_events", "Events by type.", labels=["type"])
         for kind in EventType:
             events.add_metric([str(kind)], health.events.get(str(kind), 0))

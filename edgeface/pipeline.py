@@ -3,6 +3,8 @@
 import logging
 import time
 
+import numpy as np
+
 from edgeface import config
 from edgeface.embedding import Embedder
 from edgeface.errors import GalleryError
@@ -10,7 +12,7 @@ from edgeface.gallery import Gallery, Templates
 from edgeface.imaging import align, eye_distance, quality
 from edgeface.interfaces import Detector
 from edgeface.matching import Matcher
-from edgeface.types import Face, Image, Match, Observation, Vector
+from edgeface.types import Face, GalleryHealth, Image, Match, Observation, Vector
 
 log = logging.getLogger(__name__)
 
@@ -19,12 +21,17 @@ PAUSE = 5.0
 
 
 class Pipeline:
-    """Looks at pictures with one detector, one embedder and the gallery as it is at that moment."""
+    """Looks at pictures with one detector, one embedder and the gallery as it is at that moment.
+
+    A daemon's gallery that cannot be read has nobody in it, until it can.
+    """
 
     def __init__(self, detector: Detector, embedder: Embedder, gallery: Gallery, settings: config.Config) -> None:
         self.detector, self.embedder, self._gallery, self._settings = detector, embedder, gallery, settings
         self._version: tuple[int, int] | None = None
         self._blind_until = 0.0
+        self._failure: str | None = None
+        self._take(Templates((), np.empty(0, np.intp), np.empty((0, embedder.card.identity), np.float32)))
         self._refresh()
 
     @property
@@ -32,6 +39,13 @@ class Pipeline:
         """The templates that probes are matched against now."""
         self._refresh()
         return self._templates
+
+    @property
+    def health(self) -> GalleryHealth:
+        """How the gallery is, as far as it was read."""
+        if self._failure:
+            return GalleryHealth("unreadable" if self._version is None else "stale", self._failure)
+        return self._gallery.health
 
     @property
     def matcher(self) -> Matcher:
@@ -71,10 +85,22 @@ class Pipeline:
         try:
             version = self._gallery.version
             if version != self._version:
-                self._templates, self._version = self._gallery.templates(), version
-                self._matcher = Matcher(self._templates, self.embedder.card, self._settings.matching)
+                self._take(self._gallery.templates())
+                self._version = version
+            self._failure = None
         except GalleryError as error:
             if self._version is None:
-                raise
-            log.error("the gallery cannot be read, going on with what it was: %s", error)
-            self._blind_until = now + PAUSE
+                if not self._gallery.serving:
+                    raise
+                self._gallery.let_go(error)
+            if str(error) != self._failure:
+                log.error(
+                    "the gallery cannot be read, going on with %s: %s",
+                    "nobody" if self._version is None else "what it was",
+                    error,
+                )
+            self._failure, self._blind_until = str(error), now + PAUSE
+
+    def _take(self, templates: Templates) -> None:
+        self._templates = templates
+        self._matcher = Matcher(templates, self.embedder.card, self._settings.matching)

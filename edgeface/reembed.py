@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Callable
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -42,29 +42,32 @@ def reembed(
 ) -> Reembedded | None:
     """Make the gallery in the file ``path`` one of the folder ``model``; ``None`` if it is, or if there is no gallery.
 
-    All of it or nothing. Names, ids and faces stay; templates come from kept faces alone, so that what people confirmed or
-    rejected goes, and so do events, which only the other model could read. ``alive`` is called at every face;
-    without ``names`` an error tells how many people would be lost, and not who.
+    All of it or nothing, and not while somebody else has the gallery open. Names, ids and faces stay; templates come from kept
+    faces alone, so that what people confirmed or rejected goes, and so do events, which only the other model could read.
+    ``alive`` is called at every face; without ``names`` an error tells how many people would be lost, and not who.
 
     Raises:
-        GalleryError: no face is kept of somebody who is not to be forgotten (``drop``), or the gallery cannot be written.
+        GalleryError: no face is kept of somebody who is not to be forgotten (``drop``), somebody else has the gallery open, or
+            it cannot be written.
     """
     digest, before = load_card(model).digest, model_of(path)
     if before is None or before == digest:
         return None
+    with suppress(GalleryError), closing(Database(path, digest, key_file)):  # what says of which model it is, is damaged
+        return None
     embedder = Embedder(model)
-    with closing(Database(path, before, key_file)) as database, database.errors():
-        with database.transaction():
-            there = database.templates("template")
-            lost = len(there) + len(database.templates("negative"))
+    with closing(Database(path, before, key_file, alone=True)) as database, database.errors():
+        with database.change():
+            rows = database.execute("SELECT id, kind, person_id FROM templates").fetchall()  # damaged ones, too
+            owners = {row: owner for row, kind, owner in rows if kind != "negative"}
             remade = {}
             for row, png in database.faces():
                 vector = embedder.template(decode_image(png, f"{path}: a kept face")).vector
                 remade[row.row] = TemplateRecord(vector.astype("<f4").tobytes(), row.record.quality)
                 alive()
-            taken = {row.owner for row in there if row.row in remade}
-            missing, people = {row.owner for row in there} - taken, database.people()
-            dropped = sorted(people[person_id].name for person_id in missing)
+            taken = {owners[row] for row in remade}
+            missing, people = set(owners.values()) - taken, database.people()
+            dropped = sorted(people[person_id].name if person_id in people else str(person_id) for person_id in missing)
             if missing and not drop:
                 who = ", ".join(dropped) if names else f"{len(dropped)} of its people, whom edgeface doctor names"
                 raise GalleryError(
@@ -74,8 +77,8 @@ def reembed(
                 )
             database.adopt(digest, remade)
             for person_id in missing:
-                database.execute("DELETE FROM people WHERE id = ?", (person_id,))
+                database.erase_person(person_id)
         database.wipe_log()
-    done = Reembedded(len(taken), len(remade), lost - len(remade), tuple(dropped))
+    done = Reembedded(len(taken), len(remade), len(rows) - len(remade), tuple(dropped))
     log.warning("%s: %d templates made anew for the model %s…, %d are gone", path, done.templates, digest[:19], done.lost)
     return done

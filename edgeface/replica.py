@@ -3,7 +3,7 @@
 import logging
 import time
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Set
 from dataclasses import dataclass
 from typing import Literal
 
@@ -45,6 +45,7 @@ class Replica:
         self._theirs: dict[str, Revision] = {}
         self._foreign: dict[str, type[Exception]] = {}
         self._people: dict[str, str] = {}
+        self._lost: set[str] = set()
         self._version: tuple[int, int] | None = None
         self._unwiped = False
         self.received = self.ignored = 0
@@ -72,7 +73,7 @@ class Replica:
             if payload:
                 self._open(name, payload, opened)
         changes: list[Change] = []
-        newer = any(revision > self._ours.get(name, NEVER) for name, (revision, *_) in opened.items())
+        newer = any(revision > self._ours.get(name, NEVER) or name in self._lost for name, (revision, *_) in opened.items())
         version = self._gallery.version  # of before: what others change from here on is still to be noticed
         if newer or version != self._version:
             self._gallery.exchange(lambda there: self._merge(there, opened, changes))
@@ -145,21 +146,27 @@ class Replica:
         """Within the gallery's transaction: what is to be put in the place of whom."""
         key, store = self._envelopes.key, self._gallery.revisions
         kept = store.all(key)
-        self._people = {self._envelopes.name(person_id): person_id for person_id in there}
-        ours = self._edited(kept, {name: digest(there[person_id]) for name, person_id in self._people.items()})
+        broken = self._gallery.broken
+        self._people = {self._envelopes.name(person_id): person_id for person_id in (*there, *broken)}
+        whole = {name: digest(there[person_id]) for name, person_id in self._people.items() if person_id in there}
+        # A damaged copy is no edit, nor is its absence.
+        self._lost = {self._envelopes.name(person_id) for person_id in broken}
+        ours = self._edited(kept, whole, kept.keys() - self._lost)
         valid = merge(ours, {name: revision for name, (revision, *_) in opened.items()})
         wanted: dict[str, Copy | None] = {}
         for name, revision in valid.items():
             before = ours.get(name, NEVER)
-            if revision > before and revision.digest != before.digest:
+            lost = name in self._lost and name in opened
+            if (revision > before and revision.digest != before.digest) or (lost and revision == opened[name][0]):
                 _, person_id, copy = opened[name]
                 person_id = person_id or self._people[name]
                 wanted[person_id] = copy
                 self._people[name] = person_id
                 what: Literal["added", "changed", "forgotten"] = (
-                    "forgotten" if not copy else "changed" if person_id in there else "added"
+                    "forgotten" if not copy else "changed" if person_id in there or lost else "added"
                 )
-                changes.append(Change(person_id, (copy or there[person_id]).name, what, revision.device))
+                gone = copy or there.get(person_id)
+                changes.append(Change(person_id, gone.name if gone else person_id, what, revision.device))
         namesakes = self._namesakes({i: copy for i, copy in {**there, **wanted}.items() if copy})
         for person_id, copy in namesakes.items():  # edits of our own, on what is valid now
             name = self._envelopes.name(person_id)
@@ -169,12 +176,15 @@ class Replica:
             if kept.get(name) != revision:
                 store.put(key, name, revision)
         self._ours = valid
-        return {person_id: copy for person_id, copy in wanted.items() if copy or person_id in there}
+        return {person_id: copy for person_id, copy in wanted.items() if copy or person_id in there or person_id in broken}
 
-    def _edited(self, kept: Mapping[str, Revision], now: Mapping[str, bytes]) -> dict[str, Revision]:
-        """The revisions of this gallery as it is now: those that were kept, and new ones of what has been edited since."""
+    def _edited(self, kept: Mapping[str, Revision], now: Mapping[str, bytes], known: Set[str]) -> dict[str, Revision]:
+        """The revisions of this gallery as it is now: those that were kept, and new ones of what has been edited since.
+
+        Of those whose names are not ``known``, nothing can be said.
+        """
         found = dict(kept)
-        for name in kept.keys() | now.keys():
+        for name in known | now.keys():
             before, content = kept.get(name, NEVER), now.get(name, b"")
             if content != before.digest:
                 found[name] = before.next(self._device, content)

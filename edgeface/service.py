@@ -39,9 +39,9 @@ class Service:
             EdgefaceError: a part cannot be built, another daemon runs with these settings, or a recording has no picture.
         """
         self._wishes.listen()
+        refuse_another(self._settings)  # before anything of the gallery is changed
         self._daemon = build.daemon(self._settings, self._model, wishes=self._wishes)
         try:
-            refuse_another(self._settings)
             self._open_control()
             self._open_metrics()
             self._open_page()

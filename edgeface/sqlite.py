@@ -5,10 +5,12 @@ import logging
 import os
 import shutil
 import sqlite3
+import stat
 from contextlib import closing
 from pathlib import Path
 from urllib.parse import quote
 
+from edgeface.errors import ConfigError
 from edgeface.files import give_to_owner
 
 log = logging.getLogger(__name__)
@@ -17,7 +19,31 @@ PATIENCE = 5.0
 """Seconds to wait for another process that is writing."""
 ROOM = 256 * 1024
 """Bytes that a write-ahead log and its index need to begin with, and some."""
+LONGEST = 504
+"""Bytes of a database's path at most: SQLite takes 512, and needs some for the files beside it."""
 FULL = "the disk is full: people are recognised, but nothing can be changed until there is room"
+READ_ONLY = "the file system is read-only: people are recognised, but nothing can be changed"
+
+
+def refuse_for_good(path: Path, setting: str, longest: int = LONGEST) -> None:
+    """See that there may be a file with this path, now or once it is put there.
+
+    Raises:
+        ConfigError: there never will be as long as the ``setting`` is what it is.
+    """
+    shown = f"{setting}: {str(path)[:200]}".replace("\0", "\\0")
+    if "\0" in str(path):
+        raise ConfigError(f"{shown}: a path has no NUL")
+    if len(os.fsencode(path.absolute())) > longest:
+        raise ConfigError(f"{shown}…: a path of over {longest} bytes is too long")
+    try:
+        mode = path.stat().st_mode
+    except OSError as error:
+        if error.errno in (errno.ENAMETOOLONG, errno.ENOTDIR, errno.ELOOP):
+            raise ConfigError(f"{shown}: {error.strerror}") from None
+        return
+    if not stat.S_ISREG(mode):
+        raise ConfigError(f"{shown}: {'Is a directory' if stat.S_ISDIR(mode) else 'it is no file, but a pipe or a device'}")
 
 
 def connect(path: Path) -> sqlite3.Connection:
@@ -25,7 +51,6 @@ def connect(path: Path) -> sqlite3.Connection:
 
     Raises:
         OSError: it cannot be opened.
-        ValueError: the path holds a NUL.
     """
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -33,9 +58,15 @@ def connect(path: Path) -> sqlite3.Connection:
     except OSError as error:
         if error.errno != errno.EROFS or not path.is_file():
             raise
-        log.warning("%s: the file system is read-only: people are recognised, but nothing can be changed", path)
+        log.warning("%s: %s", path, READ_ONLY)
         return connect_to_read(path)
-    return sqlite3.connect(path, timeout=PATIENCE, isolation_level=None)
+    return _readable(sqlite3.connect(path, timeout=PATIENCE, isolation_level=None))
+
+
+def _readable(connection: sqlite3.Connection) -> sqlite3.Connection:
+    """Have text read that is none: a single damaged letter must not end the reading of a table."""
+    connection.text_factory = lambda data: data.decode("utf-8", "backslashreplace")
+    return connection
 
 
 def snapshot(path: Path, copy: Path) -> None:
@@ -73,7 +104,7 @@ def connect_to_read(path: Path) -> sqlite3.Connection:
     # A log that a killed process left is read, too; without one, SQLite must be told that it need not make one.
     left = path.with_name(f"{path.name}-wal")
     how = "mode=ro" if left.exists() and left.stat().st_size else "immutable=1"
-    return sqlite3.connect(f"file:{quote(str(path))}?{how}", uri=True, timeout=PATIENCE, isolation_level=None)
+    return _readable(sqlite3.connect(f"file:{quote(str(path))}?{how}", uri=True, timeout=PATIENCE, isolation_level=None))
 
 
 def is_read_only(path: Path) -> bool:

@@ -65,7 +65,7 @@ def standing(templates: Templates, matcher: Matcher, index: int) -> Standing:
     """How the person ``templates.people[index]`` stands; the matcher is one for these templates."""
     own = templates.vectors[templates.owners == index]
     among = [likeness(np.delete(own, number, axis=0), probe) for number, probe in enumerate(own)] if len(own) > 1 else []
-    table = np.stack([matcher.scores(probe) for probe in own])
+    table = np.array([matcher.scores(probe) for probe in own], np.float32).reshape(len(own), len(templates.people))
     table[:, index] = -np.inf
     several = len(templates.people) > 1
     return Standing(

@@ -62,8 +62,16 @@ def troubles(told: dict[str, Any]) -> list[str]:
         found.append(told["broker"]["reason"] or f"no broker at {told['broker']['address']}")
     elif told["broker"]["reason"]:
         found.append(told["broker"]["reason"])
-    if told["disk_full"]:
+    if told["gallery_state"] == "unreadable":
+        found.append(f"nobody is recognised, for the gallery cannot be read: {told['gallery_reason']}")
+    elif told["gallery_state"] == "stale":
+        found.append(f"the gallery cannot be read, people are known as they were before: {told['gallery_reason']}")
+    elif told["gallery_state"] in ("damaged", "read_only"):
+        found.append(f"gallery: {told['gallery_reason']}")
+    if told["disk_full"] or told["gallery_state"] == "full":
         found.append(FULL)
+    if told["events_unkept"]:
+        found.append(f"events are not kept: {told['events_unkept']}")
     if "under-voltage" in told["throttling"]:
         found.append("under-voltage: the power supply, or its cable, is too weak")
     if told.get("sync", {}).get("trouble"):
@@ -97,7 +105,8 @@ def describe(told: dict[str, Any]) -> str:
         "camera": f"{told['camera']}: {told['camera_state']}, {told['fps']:.1f} frames/s",
         "frames": looked,
         "broker": link,
-        "people": f"{told['gallery_size']} enrolled, {told['templates']} templates",
+        "people": f"{told['gallery_size']} enrolled, {told['templates']} templates"
+        + ("" if told["gallery_state"] == "ok" else f"; gallery {told['gallery_state'].replace('_', '-')}"),
         "shared": told.get("sync")
         and "{topic}: {people} people, {waiting} waiting, {ignored} ignored".format_map(told["sync"]),
         "events": ", ".join(f"{count} {kind}" for kind, count in told["events"].items()) or "none",

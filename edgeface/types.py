@@ -226,6 +226,17 @@ class Durations:
     total: float = 0.0
 
 
+GalleryState = Literal["ok", "damaged", "stale", "read_only", "full", "unreadable"]
+
+
+@dataclass(frozen=True, slots=True)
+class GalleryHealth:
+    """Whether the gallery can be read and changed, and is whole, and if not why not; nobody is known of an unreadable one."""
+
+    state: GalleryState = "ok"
+    reason: str | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class Health:
     """How the daemon was at the monotonic ``time``; it is published every half minute and on change."""
@@ -257,3 +268,5 @@ class Health:
     observe: Durations = Durations()
     link: Link = Link()
     sharing: Sharing = Sharing()
+    gallery: GalleryHealth = GalleryHealth()
+    events_unkept: str | None = None

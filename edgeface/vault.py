@@ -14,10 +14,15 @@ from msgspec import Struct
 from edgeface import aead
 from edgeface.aead import KEY_BYTES
 from edgeface.errors import GalleryError
-from edgeface.files import write_new
+from edgeface.files import clear_away, write_new
+from edgeface.sqlite import refuse_for_good
 
 CREDENTIAL = "gallery-key"
 Record = TypeVar("Record", bound=Struct)
+
+
+class SealError(ValueError):
+    """A record is damaged, was sealed with another key, or belongs elsewhere."""
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -35,13 +40,18 @@ def find_key(key_file: Path, *, create: bool) -> Key | None:
 
     Raises:
         GalleryError: it cannot be read or made, is open to others, or is no key.
+        ConfigError: its path can never be one.
     """
     credential = credential_path()
     path = credential or key_file
+    if not credential:
+        refuse_for_good(path, "gallery.key_file", longest=os.pathconf("/", "PC_PATH_MAX"))
     try:
         if create and not credential:
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             write_new(path, secrets.token_bytes(KEY_BYTES), 0o600)
+        if not credential and path.exists():
+            clear_away(path)
         mode, secret = path.stat().st_mode, path.read_bytes()
     except FileNotFoundError:
         return None
@@ -77,16 +87,27 @@ class Vault:
         """Encrypt a record, bound to what it is and whose."""
         return aead.seal(self._secret, msgspec.msgpack.encode(record), self._associated(bound))
 
+    def decrypt(self, sealed: bytes | None, *bound: str) -> bytes:
+        """Decrypt what ``seal`` gave for the same ``bound``, and leave it encoded.
+
+        Raises:
+            SealError: as ``unseal``.
+        """
+        try:
+            return aead.unseal(self._secret, sealed or b"", self._associated(bound))
+        except (ValueError, TypeError):
+            raise SealError("a record does not belong where it stands") from None
+
     def unseal(self, sealed: bytes, kind: type[Record], *bound: str) -> Record:
         """Decrypt what ``seal`` gave for the same ``bound``.
 
         Raises:
-            ValueError: the key is another, or the record is damaged, or belongs elsewhere.
+            SealError: the key is another, or the record is damaged, or belongs elsewhere.
         """
         try:
-            return msgspec.msgpack.decode(aead.unseal(self._secret, sealed, self._associated(bound)), type=kind)
-        except (msgspec.MsgspecError, ValueError, TypeError):
-            raise ValueError("a record does not belong where it stands") from None
+            return msgspec.msgpack.decode(self.decrypt(sealed, *bound), type=kind)
+        except msgspec.MsgspecError:
+            raise SealError("a record does not belong where it stands") from None
 
     def _associated(self, bound: tuple[str, ...]) -> bytes:
         return msgspec.json.encode(["edgeface", 2, self._model, *bound])

@@ -130,7 +130,7 @@ def daemon(tmp_path, embedder, demo_photos, systemd):
     heartbeat = Heartbeat(publisher, camera, "front", "m", lambda: pipeline.templates, pace)
     desk = Desk(Enrolment(pipeline, gallery), gallery, Audit(tmp_path / "audit.jsonl"))
     commands = Commands(CommandSettings(), publisher, desk.enrolment, gallery, "front", desk.audit)
-    keeper = EventKeeper(gallery.events, "front", settings.events)
+    keeper = EventKeeper(gallery, "front", settings.events)
     yield Daemon(
         camera,
         pipeline,

@@ -82,10 +82,10 @@ def test_a_clock_that_is_set_back_costs_the_oldest_event_not_the_newest(gallery)
 def test_a_camera_that_keeps_nothing_leaves_what_another_keeps_in_the_same_gallery(gallery, limits):
     kept(gallery, None, unit(1), EventType.UNKNOWN)
     gallery.events.keep(event(WALL, embedding=unit(2), camera="yard"), Events(), b"jpeg")
-    EventKeeper(gallery.events, "front", limits).update(gap(), [])
+    EventKeeper(gallery, "front", limits).update(gap(), [])
     assert [found.camera for found in gallery.events.all()] == ["yard"]
     assert len(gallery.events.pictured()) == 1
-    EventKeeper(gallery.events, "yard", Events()).update(gap(), [])
+    EventKeeper(gallery, "yard", Events()).update(gap(), [])
     assert gallery.events.pictured() == set()
 
 
@@ -177,28 +177,32 @@ def gap(time=0.0):
     return Gap(1000.0 + time, WALL + time)
 
 
-def test_a_gallery_that_is_locked_is_told_once(gallery, path, caplog, monkeypatch):
+def test_events_wait_for_a_gallery_that_is_locked_and_it_is_told_once(gallery, path, caplog, monkeypatch):
     monkeypatch.setattr(events_module, "PATIENCE", 0.01)
-    keeper = EventKeeper(gallery.events, "front", Events())
+    keeper = EventKeeper(gallery, "front", Events())
     writer = sqlite3.connect(path, isolation_level=None)
     writer.execute("BEGIN IMMEDIATE")
     with caplog.at_level(logging.WARNING):
-        for _ in range(3):
-            keeper.update(gap(), [event(embedding=unit(1))])
-            keeper.update(gap(), [])
+        for second in (0, 6, 12):
+            keeper.update(gap(second), [event(embedding=unit(1))])
+            keeper.update(gap(second), [])
         assert len(caplog.messages) == 1
         assert "locked" in caplog.messages[0]
+        assert "locked" in keeper.trouble
         writer.execute("ROLLBACK")
-        keeper.update(gap(), [event(embedding=unit(1))])
+        keeper.update(gap(18), [])
+        assert (len(gallery.events.all()), keeper.trouble) == (3, None)
         writer.execute("BEGIN IMMEDIATE")
-        keeper.update(gap(), [event(embedding=unit(1))])
+        for second in range(100):
+            keeper.update(gap(24 + second), [event(embedding=unit(1))])
     writer.close()
     assert len(caplog.messages) == 2
-    assert len(gallery.events.all()) == 1
+    keeper.update(gap(200), [])
+    assert len(gallery.events.all()) == 3 + EventKeeper.WAITING
 
 
 def test_old_events_go_once_an_hour_when_the_clock_is_to_be_believed(gallery):
-    keeper = EventKeeper(gallery.events, "front", Events(keep_days=1))
+    keeper = EventKeeper(gallery, "front", Events(keep_days=1))
     left = []
     for time in (2 * DAY, 2 * DAY + 599, 2 * DAY + 600, 2 * DAY + 601, 2 * DAY + 4199, 2 * DAY + 4200):
         kept(gallery, None, unit(1), EventType.UNKNOWN)
@@ -212,7 +216,7 @@ def test_a_clock_that_is_wrong_at_the_start_costs_no_event_and_leaves_none_for_e
     """As on a board that has no clock: it starts in another year, sees somebody, and then the network tells it the time."""
     wrong = years * 365 * DAY
     gallery.events.keep(event(WALL - DAY, embedding=unit(1)), Events())
-    keeper = EventKeeper(gallery.events, "front", Events())
+    keeper = EventKeeper(gallery, "front", Events())
     for second in range(0, 300, 10):
         seen = [event(WALL + wrong + 60, embedding=unit(2))] if second == 60 else []
         keeper.update(Gap(1000.0 + second, WALL + wrong + second), seen)

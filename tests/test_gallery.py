@@ -17,7 +17,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from edgeface.config import Events
-from edgeface.errors import GalleryError
+from edgeface.errors import ConfigError, GalleryError
 from edgeface.gallery import Gallery, Imported
 from edgeface.names import clean_name
 from edgeface.presence import new_event_id
@@ -331,10 +331,10 @@ def test_the_database_of_another_program_is_refused_and_left_alone(path):
 
 
 def test_a_folder_or_a_file_in_the_way_is_told(tmp_path):
-    with pytest.raises(GalleryError, match="Is a directory"):
+    with pytest.raises(ConfigError, match="Is a directory"):
         Gallery(tmp_path, MODEL)
     (tmp_path / "file").touch()
-    with pytest.raises(GalleryError, match=r"file/gallery\.db: "):
+    with pytest.raises(ConfigError, match=r"file/gallery\.db: "):
         Gallery(tmp_path / "file" / "gallery.db", MODEL)
 
 
@@ -353,19 +353,36 @@ def changed(path, statement):
 
 
 @pytest.mark.parametrize(
-    "statement",
+    ("statement", "people", "templates"),
     [
-        "UPDATE templates SET sealed = x'00'",
-        "UPDATE templates SET sealed = zeroblob(550)",
-        "UPDATE templates SET sealed = 'text'",
-        "UPDATE people SET sealed = 5",
-        "UPDATE templates SET person_id = 'p_0000000000000000'",
-        "DELETE FROM people",
-        "DELETE FROM meta",
-        "DROP TABLE meta",
-        "DROP TABLE templates",
+        ("UPDATE templates SET sealed = x'00' WHERE id = 1", ["Anna", "Bert"], 2),
+        ("UPDATE templates SET sealed = zeroblob(550) WHERE id = 1", ["Anna", "Bert"], 2),
+        ("UPDATE templates SET sealed = 'text' WHERE id = 1", ["Anna", "Bert"], 2),
+        ("UPDATE people SET sealed = 5 WHERE rowid = 1", ["Bert", "p_"], 3),
+        ("UPDATE templates SET person_id = 'p_0000000000000000' WHERE id = 1", ["Anna", "Bert", "p_"], 2),
+        ("UPDATE templates SET kind = 'temqlate' WHERE id = 1", ["Anna", "Bert"], 2),
+        ("UPDATE people SET id = x'01' WHERE rowid = 1", ["Bert", "p_"], 3),
+        ("DELETE FROM people WHERE rowid = 1", ["Bert", "p_"], 3),
+        ("DELETE FROM meta", ["Anna", "Bert"], 3),
     ],
 )
+def test_a_damaged_record_costs_that_record(gallery, path, statement, people, templates):
+    enrolled(gallery, "Anna", 1, 2)
+    enrolled(gallery, "Bert", 3)
+    gallery.close()
+    changed(path, statement)
+    again = Gallery(path, MODEL)
+    found = again.templates()
+    assert [person.name[: 2 if person.name.startswith("p_") else None] for person in found.people] == people
+    assert len(found.vectors) == templates
+    assert bool(again.damage()) == ("meta" not in statement)
+    assert enrolled(again, "Carl", 4).templates == 1
+    again.forget("Bert")
+    assert "Bert" not in names(again)
+    again.close()
+
+
+@pytest.mark.parametrize("statement", ["DROP TABLE meta", "DROP TABLE templates"])
 def test_a_damaged_gallery_is_told_in_one_line(gallery, path, statement):
     enrolled(gallery, "Anna", 1)
     gallery.close()

@@ -10,7 +10,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from edgeface import metrics
 from edgeface.metrics import MetricsServer
-from edgeface.types import Durations, Health, Link
+from edgeface.types import Durations, GalleryHealth, Health, Link
 
 HEALTH = Health(
     "0.1.0", 60.0, 9.5, 600, 7, "front", "ok", None, "sha256:1f", 2, 9, 120.0, 0.3, 51.5, False,
@@ -52,6 +52,9 @@ def test_everything_is_told_by_its_name(served):
         ("edgeface_broker_up",): 1,
         ("edgeface_people",): 2,
         ("edgeface_templates",): 9,
+        ("edgeface_events_kept",): 1,
+        ("edgeface_gallery_state", "ok"): 1,
+        **{("edgeface_gallery_state", state): 0 for state in ("damaged", "stale", "read_only", "full", "unreadable")},
         ("edgeface_uptime_seconds",): 60,
         ("edgeface_temperature_celsius",): 51.5,
         ("edgeface_throttled",): 0,
@@ -73,6 +76,14 @@ def test_what_is_lost_is_told_and_what_there_is_not_is_left_out(served):
     told[0] = replace(HEALTH, link=Link())
     assert ("edgeface_broker_up",) not in scraped(port)
     assert not {"edgeface_temperature_celsius", "edgeface_throttled"} & {name for name, *_ in values}
+
+
+def test_what_is_wrong_with_the_gallery_is_told(served):
+    told, port = served
+    told[0] = replace(HEALTH, gallery=GalleryHealth("stale", "disk I/O error"), events_unkept="disk I/O error")
+    values = scraped(port)
+    assert values["edgeface_gallery_state", "stale"] == 1
+    assert values["edgeface_gallery_state", "ok"] == values["edgeface_events_kept",] == 0
 
 
 def test_a_silent_client_is_cut_off(monkeypatch):

@@ -1,5 +1,6 @@
 """A gallery of one network is taken over to another_model, from the faces that were kept."""
 
+import errno
 import json
 import sqlite3
 from contextlib import closing
@@ -8,7 +9,7 @@ import msgspec
 import numpy as np
 import pytest
 
-from edgeface import build
+from edgeface import build, guard
 from edgeface.config import Camera, Config, Events, Gallery
 from edgeface.doctor import examine
 from edgeface.embedding import Embedder
@@ -72,7 +73,22 @@ def test_people_are_taken_over_with_the_templates_that_their_faces_give(house, o
     assert house.reembed(SHIPPED).templates == 3
 
 
-def test_who_still_has_the_old_network_writes_nothing_into_a_gallery_that_was_taken_over(house, other_model):
+def test_a_gallery_that_is_open_is_not_taken_over(house, other_model, monkeypatch):
+    monkeypatch.setattr(guard, "PATIENCE", 0.1)
+    house.enroll("Barack", "obama_portrait")
+    with house.open() as there:
+        with pytest.raises(GalleryError, match="stop it first"):
+            house.reembed(other_model)
+        assert [person.name for person in there.templates().people] == ["Barack"]
+    assert house.reembed(other_model).templates == 1
+
+
+def without_locks(*_):
+    raise OSError(errno.ENOTSUP, "not supported")
+
+
+def test_who_still_has_the_old_network_writes_nothing_into_a_gallery_that_was_taken_over(house, other_model, monkeypatch):
+    monkeypatch.setattr(guard.fcntl, "flock", without_locks)
     barack = house.enroll("Barack", "obama_portrait")
     with house.open() as old:
         vector = old.templates().vectors[0]
@@ -153,7 +169,7 @@ def test_what_a_shared_gallery_brings_leaves_the_faces_of_what_stays(house):
         assert (gallery.people()[0].name, gallery.faces()) == ("President", 1)
 
 
-def test_the_daemon_takes_over_by_itself_and_erases_what_is_to_be_kept_no_more(house, other_model):
+def test_the_daemon_takes_over_by_itself_and_erases_what_is_to_be_kept_no_more(house, other_model, caplog):
     house.enroll("Barack", "obama_portrait")
     (check,) = examine_gallery(house, other_model)
     assert check.ok
@@ -166,8 +182,12 @@ def test_the_daemon_takes_over_by_itself_and_erases_what_is_to_be_kept_no_more(h
     (check,) = examine_gallery(house, SHIPPED)
     assert not check.ok
     assert "no faces are kept of Barack" in check.found
-    with pytest.raises(GalleryError, match="no faces are kept of 1 of its people"):
-        build.daemon(house.settings, SHIPPED)
+    with (
+        closing(build.daemon(house.settings, SHIPPED).gallery) as gallery,
+        pytest.raises(GalleryError, match="is of the model"),
+    ):
+        gallery.people()
+    assert "no faces are kept of 1 of its people" in caplog.text
 
 
 def examine_gallery(house, model):

@@ -357,3 +357,65 @@ def test_whatever_is_done_wherever_ends_as_one_gallery(tmp_path_factory, script,
 def test_a_shared_key_names_people_as_it_always_has():
     envelopes = Envelopes(bytes(range(32)), "sha256:a", TOPIC)
     assert (envelopes.key, envelopes.name("p_0123456789abcdef")) == ("9bf30186", "8f8bf708ff98bfc78b35319e38e3066c")
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        "UPDATE people SET sealed = zeroblob(60)",
+        "UPDATE templates SET sealed = zeroblob(60) WHERE id = 2",
+        "DELETE FROM people",
+    ],
+)
+def test_a_damaged_record_is_no_edit_for_the_others_and_comes_back_from_them(tmp_path, damage):
+    door, yard, broker = Device(tmp_path, "door"), Device(tmp_path, "yard"), {}
+    door.gallery.enroll("Anna", [unit(1), unit(2)], [0.5, 0.5])
+    for device in (door, yard, door):
+        device.meet(broker)
+    before, there = yard.gallery.copies(), dict(broker)
+    door.gallery.close()
+    with sqlite3.connect(tmp_path / "door" / "gallery.db") as database:
+        database.execute(damage)
+    database.close()
+    door.start()
+    door.replica.take({})
+    assert door.replica.letters(door.replica.due()) == {}
+    assert len(door.gallery.people()) == 1
+    door.meet(broker)
+    yard.meet(broker)
+    assert broker == there
+    assert door.gallery.damage() == []
+    assert door.gallery.copies() == yard.gallery.copies() == before
+
+
+def test_who_is_damaged_here_is_forgotten_with_the_others(tmp_path):
+    door, yard, broker = Device(tmp_path, "door"), Device(tmp_path, "yard"), {}
+    door.gallery.enroll("Anna", [unit(1), unit(2)], [0.5, 0.5])
+    for device in (door, yard, door):
+        device.meet(broker)
+    yard.gallery.forget("Anna")
+    yard.meet(broker)
+    with sqlite3.connect(tmp_path / "door" / "gallery.db") as database:
+        database.execute("UPDATE people SET sealed = zeroblob(60)")
+    database.close()
+    door.meet(broker)
+    assert door.gallery.people() == []
+
+
+def test_a_template_that_is_nobody_s_any_more_is_no_edit_of_whose_it_was(tmp_path):
+    door, yard, broker = Device(tmp_path, "door"), Device(tmp_path, "yard"), {}
+    door.gallery.enroll("Anna", [unit(1), unit(2)], [0.5, 0.5])
+    for device in (door, yard, door):
+        device.meet(broker)
+    before, there = yard.gallery.copies(), dict(broker)
+    with sqlite3.connect(tmp_path / "door" / "gallery.db") as database:
+        database.execute("UPDATE templates SET person_id = 'p_0000000000000000' WHERE id = 2")
+    database.close()
+    for device in (door, yard):
+        device.meet(broker)
+    assert broker == there
+    assert yard.gallery.copies() == before
+    assert len(door.gallery.templates().vectors) == 2
+    door.gallery.drop(next(damage.id for damage in door.gallery.damage() if damage.kind == "template"))
+    door.meet(broker)
+    assert door.gallery.copies() == before

@@ -4,8 +4,9 @@ from dataclasses import replace
 import pytest
 
 from edgeface.config import Config, Device
+from edgeface.sqlite import FULL
 from edgeface.status import HUNG, absent, describe, duration, report
-from edgeface.types import Box, Event, EventType, Health, Link
+from edgeface.types import Box, Event, EventType, GalleryHealth, Health, Link
 
 SEEN = Event(
     EventType.RECOGNIZED, "01M86GTN766HKSFCZ15NNMEFKP", 1.7e9, 0.0, "front", track_id=1, person_id="p_1", name="Änna",
@@ -58,6 +59,18 @@ def test_all_is_well_and_fits_one_screen():
         ({"link": Link("down", "b:1883")}, "no broker at b:1883"),
         ({"link": Link("up", "b:1883", "the broker refuses what is published")}, "the broker refuses what is published"),
         ({"throttling": ("under-voltage",)}, "under-voltage: the power supply, or its cable, is too weak"),
+        ({"gallery": GalleryHealth("damaged", "1 template")}, "gallery: 1 template"),
+        ({"gallery": GalleryHealth("read_only", "mounted so")}, "gallery: mounted so"),
+        ({"gallery": GalleryHealth("full", "no room")}, FULL),
+        (
+            {"gallery": GalleryHealth("stale", "disk I/O error")},
+            "the gallery cannot be read, people are known as they were before: disk I/O error",
+        ),
+        (
+            {"gallery": GalleryHealth("unreadable", "no key")},
+            "nobody is recognised, for the gallery cannot be read: no key",
+        ),
+        ({"events_unkept": "database is locked"}, "events are not kept: database is locked"),
         ({"refused": "no TOML"}, "the settings read last were not taken: no TOML"),
         ({"unserved": "no metrics at ''"}, "no metrics at ''"),
     ],

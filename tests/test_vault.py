@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import Struct
 
-from edgeface.errors import GalleryError
+from edgeface.errors import ConfigError, GalleryError
 from edgeface.vault import Key, Vault, credential_path, find_key
 
 MODEL = "sha256:a"
@@ -108,7 +108,7 @@ def test_what_is_no_key_is_refused_and_kept(tmp_path, size):
 @pytest.mark.parametrize("name", ["file/gallery.key", "."])
 def test_a_key_that_cannot_be_made_is_told(tmp_path, name):
     (tmp_path / "file").touch()
-    with pytest.raises(GalleryError) as caught:
+    with pytest.raises(ConfigError, match=r"gallery\.key_file: ") as caught:
         find_key(tmp_path / name, create=True)
     assert len(str(caught.value).splitlines()) == 1
 

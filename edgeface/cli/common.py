@@ -15,7 +15,7 @@ from edgeface import config
 from edgeface.audit import Audit
 from edgeface.errors import EdgefaceError
 from edgeface.modelcard import load_card
-from edgeface.sqlite import is_read_only
+from edgeface.sqlite import is_read_only, refuse_for_good
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON on standard output and nothing else.")]
 
@@ -80,6 +80,7 @@ def through_the_daemon(settings: config.Config) -> bool:
     from edgeface import control
 
     path = settings.gallery_path
+    refuse_for_good(path, "gallery.path")
     try:
         there = path.exists()
     except OSError:  # a folder on the way is closed

@@ -25,8 +25,8 @@ Examples: edgeface gallery check
 def check(context: typer.Context, json: Json = False) -> None:
     """Look for what makes people be mistaken or missed, with the command that cures each; exits with 1 if there is any.
 
-    Look-alikes are two people of whom one passes for the other. A mislabelled template is nearer to another person than to
-    its own, a weak one is hardly like the others of its person.
+    A damaged record is one that cannot be read any more. Look-alikes are two people of whom one passes for the other. A
+    mislabelled template is nearer to another person than to its own, a weak one is hardly like the others of its person.
 
     \b
     Examples: edgeface gallery check
@@ -50,7 +50,7 @@ def drop(
     template: Annotated[str, typer.Argument(metavar="TEMPLATE", help="Its eight digits, from edgeface gallery check.")],
     json: Json = False,
 ) -> None:
-    """Erase one template of a person; the others stay.
+    """Erase one template of a person, or one damaged record; the others stay.
 
     \b
     Example: edgeface gallery drop 3f9a12cd
@@ -59,7 +59,8 @@ def drop(
     if json:
         print_json(left)
     else:
-        typer.echo(f"{template} is erased, {left['name']} has {counted(left['templates'], 'template')} left")
+        whose = f", {left['name']} has {counted(left['templates'], 'template')} left" if left["id"] else ""
+        typer.echo(f"{template} is erased{whose}")
 
 
 @app.command()
@@ -76,12 +77,10 @@ def reembed(
     Examples: edgeface gallery reembed
               edgeface --model run/model gallery reembed
     """
-    from edgeface import changes, control
+    from edgeface import changes
     from edgeface.reembed import Reembedded
 
     settings = context.obj.config
-    if control.answers(settings):
-        raise EdgefaceError("a daemon runs with this gallery, and with its network; stop it first")
     done = changes.take_over(audit(context), settings, context.obj.model, drop=drop)
     if json:
         print_json(asdict(done or Reembedded(0, 0, 0)))

@@ -140,6 +140,7 @@ def export(
     secret = "" if plain else passphrase.checked(_passphrase(passphrase_file, twice=True))
     with open_gallery(context) as gallery:
         data: bytes = gallery.export()
+        broken = bool(gallery.broken)
     people = [
         {"id": person["id"], "name": person["name"], "templates": len(person["templates"])}
         for person in msgspec.json.decode(data)["people"]
@@ -159,6 +160,8 @@ def export(
         print_json({"file": str(file), "encrypted": not plain, "people": people})
     else:
         typer.echo(f"{counted(len(people), 'person')} written to {file}", err=True)
+    if broken:
+        typer.echo("edgeface: what is damaged is not in it; see edgeface gallery check", err=True)
 
 
 @app.command("import")

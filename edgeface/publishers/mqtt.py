@@ -439,6 +439,8 @@ class MqttPublisher:
             self._send(f"image/{self._camera}", jpeg, qos=0)
 
     def _announce(self) -> None:
+        if self._health is not None and self._health.gallery.state == "unreadable":
+            return  # nobody is known, but nobody is forgotten
         message = self._announcement.due(self._people) if self._announcement and self._client else None
         if self._announcement and self._client and message:
             self._client.publish(self._announcement.topic, message, 1, retain=True)

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
-from edgeface.types import Box, Correction, Decision, Event, EventType, Health, Observation, Sharing
+from edgeface.types import Box, Correction, Decision, Event, EventType, GalleryState, Health, Observation, Sharing
 
 SCHEMA: Literal[1] = 1
 Schema = Annotated[Literal[1], Meta(description="version of the contract; within one, fields are only added", examples=[1])]
@@ -238,6 +238,18 @@ class HealthPayload(Struct, frozen=True, kw_only=True):
     ]
     queue_length: Annotated[Count, Meta(description="events waiting for the broker", examples=[0])]
     events_dropped: Annotated[Count, Meta(description="events too old or too many to deliver, since the start", examples=[0])]
+    gallery_state: Annotated[
+        GalleryState,
+        Meta(
+            description="`damaged`: some records are lost; `stale`: it cannot be read now, people are known as they were; "
+            "`read_only`, `full`: people are known, nothing can be changed; `unreadable`: nobody is known until it can be read",
+            examples=["ok"],
+        ),
+    ]
+    gallery_reason: Annotated[str | None, Meta(description="what is wrong with the gallery", examples=[None])]
+    events_unkept: Annotated[
+        str | None, Meta(description="why events are not kept for a verdict at the moment", examples=[None])
+    ]
     sync: Annotated[
         SharedGallery | UnsetType,
         Meta(
@@ -311,6 +323,9 @@ def health_payload(health: Health, wall: float) -> HealthPayload:
         frames_skipped=health.frames_skipped,
         queue_length=health.link.queue,
         events_dropped=health.link.dropped,
+        gallery_state=health.gallery.state,
+        gallery_reason=health.gallery.reason,
+        events_unkept=health.events_unkept,
         sync=_shared(health.sharing) if health.sharing.topic else UNSET,
     )
 

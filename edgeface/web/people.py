@@ -12,7 +12,7 @@ from starlette.routing import Route
 from edgeface import changes
 from edgeface.commands import MAX_PIXELS
 from edgeface.enrolment import Report
-from edgeface.errors import EdgefaceError, ImageError
+from edgeface.errors import EdgefaceError, ImageError, TraceError
 from edgeface.gallery import Gallery
 from edgeface.imaging import decode_image, image_size
 from edgeface.matching import Matcher
@@ -100,6 +100,8 @@ async def rename(request: Request) -> Response:
     name, person_id = (await form(request)).get("name", ""), request.path_params["person"]
     try:
         person = await site.with_gallery(lambda gallery: changes.rename(site.audit, gallery, person_id, name, by=changes.WEB))
+    except TraceError as error:
+        return site.back("/people", f"Renamed: {error}.", good=False)
     except EdgefaceError as error:
         return site.back("/people", f"Not renamed: {error}.", good=False)
     return site.back("/people", f"The name is {person.name} now.")

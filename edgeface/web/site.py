@@ -159,7 +159,7 @@ class Site:
 
     def _opened(self) -> Gallery:
         if self._gallery is None:
-            self._gallery = build.gallery(self.config, self.daemon.card)
+            self._gallery = build.gallery(self.config, self.daemon.card, serving=True)
         return self._gallery
 
     def _shut(self) -> None:

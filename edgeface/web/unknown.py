@@ -8,7 +8,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from edgeface import changes
-from edgeface.errors import EdgefaceError
+from edgeface.errors import EdgefaceError, TraceError
 from edgeface.gallery import Gallery
 from edgeface.strangers import SAME_FAR, group, unknown
 from edgeface.web.site import Site, form
@@ -75,6 +75,8 @@ async def dismiss(request: Request) -> Response:
     events = (await form(request)).get("events", "").split()[:MAX_EVENTS]
     try:
         count = await site.with_gallery(lambda gallery: gallery.events.dismiss(events))
+    except TraceError as error:
+        return site.back("/unknown", f"Dismissed: {error}.", good=False)
     except EdgefaceError as error:
         return site.back("/unknown", f"Not dismissed: {error}.", good=False)
     return site.back("/unknown", f"Dismissed: {count} visit{'' if count == 1 else 's'} erased.")

@@ -303,8 +303,8 @@ def _(rig):
         rig.supervisor.stop()
         _mount(disk, "remount,ro")
         rig.supervisor.start()
-        rig.settle()
-        yield ""
+        rig.settle(but="read-only")
+        yield "read-only"
         rig.supervisor.stop()
         _mount(disk, "remount,rw")
         rig.supervisor.start()
@@ -355,7 +355,7 @@ def _fill(folder):
 def _(rig):
     with closing(sqlite3.connect(rig.gallery, isolation_level=None)) as other:
         other.execute("BEGIN EXCLUSIVE")
-        yield ""
+        yield None
         other.execute("ROLLBACK")
 
 
@@ -365,8 +365,8 @@ def _(rig):
         other.execute("BEGIN EXCLUSIVE")
         rig.supervisor.signal(signal.SIGKILL)
         time.sleep(1)
-        rig.settle()
-        yield ""
+        rig.settle(but="events are not kept")
+        yield None
         other.execute("ROLLBACK")
 
 
