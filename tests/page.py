@@ -111,9 +111,9 @@ class Page:
         assert status == 303, (path, status, told[:500])
         return self.get(headers["location"])
 
-    def raw(self, data: bytes = b"") -> socket.socket:
+    def raw(self, data: bytes = b"", source: str = "127.0.0.1") -> socket.socket:
         """A connection over which something was sent."""
-        client = socket.create_connection(("127.0.0.1", self.port), 30)
+        client = socket.create_connection(("127.0.0.1", self.port), 30, (source, 0))
         client.sendall(data)
         return client
 
