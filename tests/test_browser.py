@@ -270,7 +270,7 @@ def test_nothing_is_cut_off_at_any_width(furnished, open_page, screenshot, suffi
 class Neighbour(BaseHTTPRequestHandler):
     """Another server at the same host, which keeps what a browser sends it, and has its page try all that a script may."""
 
-    SCRIPT = """<!doctype html><title>Neighbour</title><img src="AT/people"><iframe src="AT/people"></iframe><script>
+    SCRIPT = """<!doctype html><title>Neighbour</title><img src="AT/people"><script>
     (async () => {
       const told = { cookie: document.cookie, storage: { ...localStorage }, referrer: document.referrer, read: [] };
       for (const path of ["/", "/people", "/live/picture", "/static/page.js"])
