@@ -22,7 +22,7 @@ from edgeface.imaging import load_image
 from edgeface.web import access, live, server
 from edgeface.web.access import is_ours
 from edgeface.web.listener import MAX_SIGNED_IN, MAX_STRANGERS
-from edgeface.web.people import MAX_PHOTO
+from edgeface.web.people import MAX_PHOTO, MAX_UPLOADS
 from edgeface.web.server import PATIENCE, refuse_exposure
 from edgeface.web.sessions import MAX_SESSIONS, Sessions
 from edgeface.web.token import Token, address
@@ -442,6 +442,21 @@ def test_too_much_is_refused_unread(page):
     assert sent < 3 * MAX_PHOTO  # it is cut off, not read to its end
 
 
+def test_photos_come_one_at_a_time_and_more_than_a_few_are_told_to_come_again(own, demo_photos):
+    root, cookie = own.session
+    head = f"POST {root}/people/photo?name=Eve HTTP/1.1\r\nHost: 127.0.0.1\r\nOrigin: http://127.0.0.1\r\nCookie: {cookie}\r\n"
+    slow = [own.raw(f"{head}Content-Length: 1000\r\n\r\n".encode()) for _ in range(MAX_UPLOADS)]
+    assert eventually(lambda: own.site.uploads == MAX_UPLOADS)
+    status, headers, answer = own.ask("POST", "/people/photo?name=Eve", b"hello")
+    assert (status, headers["retry-after"]) == (503, "5")
+    assert json.loads(answer)["text"] == "Other photos are being looked at; try again in a moment."
+    for client in slow:
+        client.close()
+    assert eventually(lambda: own.site.uploads == 0)
+    photo = (demo_photos / "obama_portrait.jpg").read_bytes()
+    assert own.ask("POST", "/people/photo?name=Anna", photo)[0] == 200
+
+
 def test_a_good_photo_enrols(own, demo_photos):
     status, _, answer = own.ask("POST", "/people/photo?name=Anna", (demo_photos / "obama_portrait.jpg").read_bytes())
     assert (status, json.loads(answer)["text"]) == (
@@ -492,7 +507,7 @@ def test_a_crowd_that_says_nothing_keeps_nobody_out_and_the_loop_goes_on(own, se
     assert admitted(own)
     assert eventually(lambda: len(own.server._server.server_state.connections) <= MAX_STRANGERS + 1)
     before = own.beats
-    assert eventually(lambda: own.beats > before + 10)
+    assert eventually(lambda: own.beats > before + 10, 60)
     assert admitted(own)
     for client in crowd:
         client.close()
@@ -511,7 +526,7 @@ def test_a_crowd_that_asks_without_a_session_keeps_nobody_out(own, monkeypatch):
         client.close()
 
 
-def test_a_place_is_taken_from_the_address_that_holds_most(own, monkeypatch):
+def test_a_place_is_taken_from_the_address_that_holds_most(own):
     """As a crowd at one address, which takes its own places, and not that of somebody at another who is slow to ask."""
     slow = own.raw(source="127.0.0.2")
     crowd = [own.raw() for _ in range(MAX_STRANGERS + 50)]
@@ -529,8 +544,10 @@ def test_a_crowd_at_many_addresses_keeps_nobody_out(own):
         client.close()
 
 
-def test_those_signed_in_have_only_so_many_connections_and_are_told(own):
+def test_those_signed_in_have_only_so_many_connections_and_are_told(own, monkeypatch):
     root, cookie = own.session
+    monkeypatch.setattr(server, "PATIENCE", 1000.0)
+    monkeypatch.setattr(own.server._server.config, "timeout_keep_alive", 1000)
     head = f"GET {root}/people HTTP/1.1\r\nHost: 127.0.0.1\r\nCookie: {cookie}\r\n\r\n".encode()
     crowd = []
     for _ in range(MAX_SIGNED_IN):
@@ -553,7 +570,7 @@ def test_of_200_streams_some_are_served_and_none_reaches_the_loop(own):
     loop = own.server._server.servers[0].get_loop()
     loop.call_soon_threadsafe(gate[0].recv, 1)  # the page's thread hangs until the test lets it go
     before = own.beats
-    assert eventually(lambda: own.beats > before + 20)
+    assert eventually(lambda: own.beats > before + 20, 60)
     gate[1].send(b"x")
     assert own.site.streams <= live.MAX_STREAMS
     for client in crowd:
