@@ -99,6 +99,10 @@ class Page:
         finally:
             connection.close()
 
+    def admits(self) -> bool:
+        """Whether who is signed in is let in, over a connection of their own."""
+        return self.ask("GET", "/people")[0] == 200
+
     def get(self, path: str, **more) -> str:
         """The text of a view that must be there."""
         status, _, body = self.ask("GET", path, **more)

@@ -64,7 +64,8 @@ def test_nothing_comes_of_waiting_too_long_and_a_late_ring_harms_nobody():
 def test_who_rings_for_a_page_that_was_closed_meanwhile_is_not_stopped():
     shelf = Shelf()
     loop = asyncio.new_event_loop()
-    loop.create_task(shelf.wakeup.wait(shelf.find, 60.0))
+    waiting = loop.create_task(shelf.wakeup.wait(shelf.find, 60.0))
     loop.run_until_complete(asyncio.sleep(0))
     loop.close()
     shelf.wakeup.ring()
+    assert not waiting.done()

@@ -6,26 +6,22 @@ import socket
 import stat
 import struct
 import zlib
-from contextlib import ExitStack, suppress
-from pathlib import Path
+from contextlib import suppress
 from urllib.parse import urlsplit
-from urllib.request import urlopen
 
 import pytest
-from broker import authority, eventually, needs_openssl
+from broker import eventually
 from hypothesis import given
 from hypothesis import strategies as st
 from page import serving, settings
 
 from edgeface.errors import ConfigError, EdgefaceError
 from edgeface.imaging import load_image
-from edgeface.web import access, live, server
+from edgeface.web import live, server
 from edgeface.web.access import is_ours
-from edgeface.web.listener import MAX_SIGNED_IN, MAX_STRANGERS
 from edgeface.web.people import MAX_PHOTO, MAX_UPLOADS
-from edgeface.web.server import PATIENCE, refuse_exposure
-from edgeface.web.sessions import MAX_SESSIONS, Sessions
-from edgeface.web.token import Token, address
+from edgeface.web.server import refuse_exposure
+from edgeface.web.token import Token
 
 VIEWS = ("/", "/people", "/visits", "/unknown", "/enrol", "/health")
 
@@ -34,12 +30,6 @@ VIEWS = ("/", "/people", "/visits", "/unknown", "/enrol", "/health")
 def page(tmp_path_factory):
     with serving(tmp_path_factory.mktemp("page")) as running:
         yield running
-
-
-@pytest.fixture(scope="module")
-def other_session(page):
-    """The path and the cookie of somebody else who has signed in."""
-    return page.sign_in()
 
 
 @pytest.fixture
@@ -58,117 +48,6 @@ def test_nothing_is_shown_without_the_cookie(page, path):
     assert status == 401
     assert b"edgeface web url" in body
     assert "set-cookie" not in headers
-
-
-def test_the_token_opens_a_session_that_scripts_and_other_sites_cannot_use(page):
-    status, headers, _ = page.ask("GET", f"/?token={page.token.text()}", signed=False)
-    assert status == 303
-    assert re.fullmatch(r"/~[\w-]{22}/", headers["location"])
-    cookie = headers["set-cookie"]
-    parts = {part.strip() for part in cookie.split(";")}
-    assert {"HttpOnly", "SameSite=Strict", f"Path={headers['location']}"} <= parts
-    assert page.token.text() not in cookie
-    assert page.ask("GET", headers["location"], signed=False, cookie=cookie.partition(";")[0])[0] == 200
-
-
-@pytest.mark.parametrize("cookie", ["", "x", "0" * 64, "ä", "a" * 8000])
-def test_a_wrong_cookie_opens_nothing(page, cookie):
-    sent = f"edgeface-{page.port}={cookie}".encode().decode("latin-1")
-    assert page.ask("GET", page.session[0] + "/", signed=False, cookie=sent)[0] == 401
-
-
-@pytest.mark.parametrize(
-    "root", ["", "/~", "/~x", "/~" + "A" * 22, "/~{key}x", "/{key}", "/~{other}", "/%7E{other}", "/~{key}%00"]
-)
-@pytest.mark.parametrize("path", [*VIEWS, "/static/page.js", "/stream", "/live/picture"])
-def test_the_cookie_alone_opens_nothing(page, other_session, root, path):
-    key, other = (session[0].removeprefix("/~") for session in (page.session, other_session))
-    status, _, body = page.ask("GET", root.format(key=key, other=other) + path, signed=False, cookie=page.session[1])
-    assert status == 401
-    assert key.encode() not in body
-
-
-def test_the_address_alone_opens_nothing(page, other_session):
-    for path in VIEWS:
-        assert page.ask("GET", page.session[0] + path, signed=False)[0] == 401
-        assert page.ask("GET", page.session[0] + path, signed=False, cookie=other_session[1])[0] == 401
-
-
-def test_a_cookie_of_another_port_does_not_stand_in_the_way(page):
-    root, cookie = page.session
-    assert page.ask("GET", root + "/", signed=False, cookie=f"{cookie}; edgeface-{page.port}=forged")[0] == 200
-
-
-def test_who_signs_out_is_out_and_nobody_else(own):
-    (root, cookie), other = own.sign_in(), own.sign_in()
-    with own.raw(f"GET {root}/stream HTTP/1.1\r\nHost: 127.0.0.1\r\nCookie: {cookie}\r\n\r\n".encode()) as stream:
-        assert b"200" in stream.recv(4096)
-        assert own.ask("GET", f"{root}/signout", signed=False, cookie=cookie)[0] == 404  # not by a link
-        assert own.ask("POST", f"{root}/signout", signed=False, cookie=cookie, origin="http://evil.example")[0] == 403
-        assert own.ask("GET", f"{root}/", signed=False, cookie=cookie)[0] == 200
-        status, _, body = own.ask("POST", f"{root}/signout", signed=False, cookie=cookie)
-        assert status == 200
-        assert b"signed out" in body
-        while stream.recv(4096):
-            pass
-    assert own.ask("GET", f"{root}/", signed=False, cookie=cookie)[0] == 401
-    assert own.ask("GET", f"{other[0]}/", signed=False, cookie=other[1])[0] == 200
-
-
-def test_a_session_ends_unless_it_is_used(tmp_path):
-    sessions, now = Sessions(Token(tmp_path / "web.token")), [0.0]
-    sessions._clock = lambda: now[0]
-    used, unused = sessions.open(100.0), sessions.open(100.0)
-    for now[0] in (60.0, 120.0, 180.0):
-        assert sessions.admits(used)
-        assert sessions.renew(used, 100.0)
-    assert not sessions.renew(used, 100.0)  # at once again: there is nothing to tell the browser
-    assert not sessions.admits(unused)
-    now[0] = 280.0
-    assert not sessions.admits(used)
-
-
-def test_a_session_lasts_hours_or_days_and_its_cookie_as_long(own, monkeypatch):
-    def age(**headers):
-        given = own.ask("GET", f"/?token={own.token.text()}", signed=False, **headers)[1]
-        return int(re.search(r"Max-Age=(\d+)", given["set-cookie"])[1]), given["set-cookie"]
-
-    assert age()[0] == 12 * 3600
-    length, cookie = age(x_forwarded_proto="https")
-    assert length == 30 * 24 * 3600
-    assert cookie.startswith(f"__Host-edgeface-{own.port}=")
-    assert "Path=/; Secure" in cookie
-    assert admitted(own)
-    monkeypatch.setattr(access, "LIFETIME", 24 * 3600)
-    _, headers, _ = own.ask("GET", "/people")
-    assert headers["set-cookie"].startswith(f"{own.session[1]}; Max-Age=86400; Path={own.session[0]}/")
-    assert "set-cookie" not in own.ask("GET", "/people")[1]  # it was told a moment ago
-
-
-def test_there_are_only_so_many_sessions(tmp_path):
-    sessions = Sessions(Token(tmp_path / "web.token"))
-    opened = [sessions.open(100.0) for _ in range(MAX_SESSIONS + 10)]
-    assert [sessions.admits(session) for session in opened] == [False] * 10 + [True] * MAX_SESSIONS
-
-
-def test_kept_sessions_outlast_the_process_and_their_file_opens_nothing(tmp_path):
-    token, path = Token(tmp_path / "web.token"), tmp_path / "web.sessions"
-    session = Sessions(token, path).open(100.0)
-    assert stat.S_IMODE(path.stat().st_mode) == 0o600
-    assert session.secret.encode() not in path.read_bytes()
-    assert session.key.encode() not in path.read_bytes()
-    again = Sessions(token, path)
-    assert again.admits(session)
-    again.end(session)
-    assert not Sessions(token, path).admits(session)
-    session = again.open(100.0)
-    token.renew()
-    assert not again.admits(session)
-    path.write_text("{")
-    assert not Sessions(token, path).admits(session)
-    path.unlink()
-    path.mkdir()
-    assert (kept := Sessions(token, path)).admits(kept.open(100.0))  # it cannot be kept, but it is open
 
 
 def test_the_token_cannot_be_guessed_at_any_rate(own):
@@ -200,7 +79,7 @@ def test_the_token_is_for_its_owner_alone(tmp_path):
 
 
 def test_a_token_that_others_may_read_opens_nothing(own):
-    assert admitted(own)
+    assert own.admits()
     own.config.token_path.chmod(0o644)
     assert own.ask("GET", "/")[0] == 503
 
@@ -495,73 +374,6 @@ def test_a_client_that_drips_its_request_is_cut_off(own, monkeypatch):
     client.close()
 
 
-def admitted(page):
-    """Whether who is signed in is let in, over a connection of their own."""
-    return page.ask("GET", "/people")[0] == 200
-
-
-@pytest.mark.parametrize("sent", ["", "GET / HTTP/1.1\r\nHost: 127.0.0.1\r\nX-A: "])
-def test_a_crowd_that_says_nothing_keeps_nobody_out_and_the_loop_goes_on(own, sent):
-    assert admitted(own)
-    crowd = [own.raw(sent.encode()) for _ in range(MAX_STRANGERS + MAX_SIGNED_IN + 100)]
-    assert admitted(own)
-    assert eventually(lambda: len(own.server._server.server_state.connections) <= MAX_STRANGERS + 1)
-    before = own.beats
-    assert eventually(lambda: own.beats > before + 10, 60)
-    assert admitted(own)
-    for client in crowd:
-        client.close()
-    assert eventually(lambda: not own.server._server.server_state.connections)
-
-
-def test_a_crowd_that_asks_without_a_session_keeps_nobody_out(own, monkeypatch):
-    assert admitted(own)
-    monkeypatch.setattr(server, "PATIENCE", 1000.0)
-    head = b"GET /people HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"
-    crowd = [own.raw(head) for _ in range(MAX_STRANGERS + MAX_SIGNED_IN)]
-    assert admitted(own)
-    assert eventually(lambda: not own.server._server.server_state.connections)  # who is refused does not keep the place
-    assert b" 401 " in crowd[-1].recv(4096)
-    for client in crowd:
-        client.close()
-
-
-def test_a_place_is_taken_from_the_address_that_holds_most(own):
-    """As a crowd at one address, which takes its own places, and not that of somebody at another who is slow to ask."""
-    slow = own.raw(source="127.0.0.2")
-    crowd = [own.raw() for _ in range(MAX_STRANGERS + 50)]
-    slow.sendall(f"GET {own.session[0]}/people HTTP/1.1\r\nHost: 127.0.0.1\r\nCookie: {own.session[1]}\r\n\r\n".encode())
-    assert b" 200 " in slow.recv(4096)
-    for client in (slow, *crowd):
-        client.close()
-
-
-def test_a_crowd_at_many_addresses_keeps_nobody_out(own):
-    assert admitted(own)
-    crowd = [own.raw(source=f"127.1.{number}.1") for number in range(MAX_STRANGERS + MAX_SIGNED_IN + 20)]
-    assert admitted(own)
-    for client in crowd:
-        client.close()
-
-
-def test_those_signed_in_have_only_so_many_connections_and_are_told(own, monkeypatch):
-    root, cookie = own.session
-    monkeypatch.setattr(server, "PATIENCE", 1000.0)
-    monkeypatch.setattr(own.server._server.config, "timeout_keep_alive", 1000)
-    head = f"GET {root}/people HTTP/1.1\r\nHost: 127.0.0.1\r\nCookie: {cookie}\r\n\r\n".encode()
-    crowd = []
-    for _ in range(MAX_SIGNED_IN):
-        crowd.append(own.raw(head))
-        assert b" 200 " in crowd[-1].recv(4096)
-    status, headers, body = own.ask("GET", "/people")
-    assert (status, headers["connection"]) == (503, "close")
-    assert b"Too many pages are open" in body
-    crowd.pop().close()
-    assert eventually(lambda: admitted(own))
-    for client in crowd:
-        client.close()
-
-
 def test_of_200_streams_some_are_served_and_none_reaches_the_loop(own):
     """The loop's side of the window takes no lock and no call of the page's: it goes on though the page's thread hangs."""
     crowd = [own.stream() for _ in range(200)]
@@ -614,49 +426,3 @@ def test_it_is_not_served_to_a_network_in_the_clear(tmp_path, where):
 def test_half_of_tls_is_a_mistake(tmp_path):
     with pytest.raises(ConfigError, match="both are needed"):
         refuse_exposure(settings(tmp_path, tls_cert="a").web)
-
-
-@pytest.fixture
-def encrypted(tmp_path):
-    """A page with a certificate."""
-    keys = authority(tmp_path / "keys")
-    with serving(tmp_path, tls_cert=str(keys / "server.pem"), tls_key=str(keys / "server.key")) as running:
-        yield running
-
-
-@needs_openssl
-def test_with_a_certificate_it_is_encrypted_and_the_cookie_never_leaves_that(encrypted):
-    assert address(encrypted.config.web).startswith("https://127.0.0.1:")
-    _, headers, _ = encrypted.ask("GET", f"/?token={encrypted.token.text()}", signed=False)
-    assert headers["set-cookie"].startswith(f"__Host-edgeface-{encrypted.port}=")
-    assert {"Secure", "Path=/", "HttpOnly", "SameSite=Strict"} <= {part.strip() for part in headers["set-cookie"].split(";")}
-    assert "domain" not in headers["set-cookie"].lower()
-    assert admitted(encrypted)
-    root, cookie = encrypted.session
-    for sent in (cookie, cookie.removeprefix("__Host-")):
-        assert encrypted.ask("GET", "/people", signed=False, cookie=sent)[0] == 401  # it goes to other ports, the key does not
-    assert encrypted.ask("GET", f"{root}/people", signed=False, cookie=cookie.removeprefix("__Host-"))[0] == 401
-    with pytest.raises(OSError, match=r"reset|closed|refused"):
-        urlopen(f"http://127.0.0.1:{encrypted.port}/", timeout=5)
-
-
-@needs_openssl
-def test_who_says_nothing_not_even_in_tls_is_cut_off(encrypted, monkeypatch):
-    server = encrypted.server._server.servers[0]
-    assert server._ssl_handshake_timeout == server._ssl_shutdown_timeout == PATIENCE == 10.0
-    monkeypatch.setattr(server, "_ssl_handshake_timeout", 0.3)
-    with encrypted.raw() as silent, suppress(ConnectionError):
-        assert silent.recv(1) == b""
-
-
-@needs_openssl
-def test_a_crowd_without_tls_keeps_nobody_out(encrypted):
-    assert admitted(encrypted)
-    before = len(list(Path("/proc/self/fd").iterdir()))
-    with ExitStack() as stack:
-        silent = [stack.enter_context(encrypted.raw()) for _ in range(MAX_STRANGERS + MAX_SIGNED_IN + 50)]
-        assert admitted(encrypted)
-        silent[0].settimeout(10)
-        assert silent[0].recv(1) == b""  # its place was needed
-        assert eventually(lambda: len(list(Path("/proc/self/fd").iterdir())) - before <= len(silent) + MAX_STRANGERS + 10)
-        assert admitted(encrypted)

@@ -89,7 +89,8 @@ class Gate:
         request = Request(scope)
         key, path = _split(scope["path"])
         session = Session(key, self._secret(request))
-        root, added = "", {}
+        root = ""
+        added: dict[str, str] = {}
 
         async def guarded(message: Message) -> None:
             if message["type"] == "http.response.start":
