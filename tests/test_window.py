@@ -33,6 +33,17 @@ def test_a_picture_is_left_only_while_somebody_watches():
     assert window.view is None  # and nothing of it stays
 
 
+def test_who_watches_is_told_of_each_picture_and_of_nothing_else():
+    window, told = Window(), []
+    window.watch(1e9, lambda: told.append(window.view.number))
+    for moment in (Frame(IMAGE, 0.0, 0.0), Gap(1.0, 1.0), Frame(IMAGE, 2.0, 0.0)):
+        window.show(moment, lambda time: [], 0.1)
+    assert told == [1, 2]
+    window.watch(-1e9, lambda: told.append("nobody watches"))
+    window.show(Frame(IMAGE, 1e12, 0.0), lambda time: [], 0.1)
+    assert told == [1, 2]
+
+
 def test_work_goes_on_moment_by_moment_until_its_result():
     window, seen = Window(), []
 

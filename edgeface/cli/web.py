@@ -27,7 +27,7 @@ def url(
 ) -> None:
     """Print the page's address with the token that opens it; whoever has it may see and change everything.
 
-    A browser that has opened it once stays signed in. Give it as the service's user.
+    A browser that has opened it stays signed in while it uses the page. Give it as the service's user.
 
     \b
     Examples: edgeface web url

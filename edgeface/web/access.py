@@ -1,26 +1,33 @@
-"""Who may see the page and change what it shows: token, cookie, and where a request came from."""
+"""Who may see the page and change what it shows: token, session, and where a request came from."""
 
 import base64
 import hashlib
 import ipaddress
 import logging
+import re
 import time
+from collections.abc import Callable, Collection
 from contextlib import suppress
+from functools import partial
 from http import HTTPStatus
-from urllib.parse import urlsplit
+from typing import Any
 
 from starlette.datastructures import MutableHeaders
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, RedirectResponse, Response
+from starlette.responses import HTMLResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from edgeface import config
 from edgeface.commands import Rate
 from edgeface.errors import EdgefaceError
+from edgeface.web.sessions import Session, Sessions
 from edgeface.web.token import Token
 
 log = logging.getLogger(__name__)
-COOKIE_AGE = 180 * 24 * 3600
+LIFETIME, LIFETIME_ENCRYPTED = 12 * 3600, 30 * 24 * 3600
+"""Seconds without a request after which a session ends."""
+HOST = re.compile(r"(?:(?P<name>[a-z0-9._-]+)|\[(?P<six>[0-9a-f:.]+)\])(?::(?P<port>[0-9]{1,5}))?", re.ASCII | re.IGNORECASE)
+KEYED = re.compile(r"/~(?P<key>[\w-]+)(?P<path>/.*)", re.ASCII | re.DOTALL)
 TRIES_PER_MINUTE = 10
 STYLE = """
 :root { color-scheme: light dark } body { font: 1.1rem/1.6 system-ui, sans-serif }
@@ -30,7 +37,25 @@ h1 { font-size: 1.5rem } code { font-size: 1rem }
 CLOSED = """<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">
 <title>edgeface</title>{head}<style>{style}</style><main><h1>{title}</h1><p>{text}</p></main></html>
 """
-_STYLE_HASH = base64.b64encode(hashlib.sha256(STYLE.encode()).digest()).decode()
+REOPEN = "Open it with the address that <code>edgeface web url</code> prints on the device."
+SCRIPT = """
+try {
+  const root = localStorage.getItem("session"), here = location.pathname;
+  if (root && here.startsWith(root + "/")) localStorage.removeItem("session");
+  else if (root) location.replace(root + (here.replace(/^\\/~[\\w-]+/, "") || "/") + location.search + location.hash);
+} catch {}
+"""
+"""Leads to the session that this browser has here, whatever address was opened, and forgets it once it has ended."""
+
+
+def _hash(text: str) -> str:
+    return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
+
+
+LEAD = f"<script>{SCRIPT}</script>"
+CLOSED_POLICY = (
+    f"default-src 'none'; style-src {_hash(STYLE)}; script-src {_hash(SCRIPT)}; base-uri 'none'; frame-ancestors 'none'"
+)
 HEADERS = {
     "content-security-policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob:; "
     "connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
@@ -45,47 +70,60 @@ HEADERS = {
 
 
 class Gate:
-    """Lets a request through to ``app`` if it has the cookie and comes from the page itself.
+    """Lets a request through to ``app`` if it has a session and comes from the page itself.
 
-    ``/?token=...`` gives the cookie. Names in the header Host that are not ours are refused, or a stranger's page could have
-    its name point here (DNS rebinding); so are changes that another page asks for (CSRF).
+    ``/?token=...`` opens a session: a key in the path of all its addresses, and a cookie. Names in the header Host that are not
+    ours are refused, or a stranger's page could have its name point here (DNS rebinding); so are changes that another page asks
+    for (CSRF). ``seat`` counts a connection, by its client's address, among those signed in, if there is room.
     """
 
-    def __init__(self, app: ASGIApp, web: config.Web, token: Token) -> None:
-        self._app, self._web, self._token = app, web, token
+    def __init__(self, app: ASGIApp, web: config.Web, token: Token, sessions: Sessions, seat: Callable[[Any], bool]) -> None:
+        self._app, self._web, self._token, self._sessions, self._seat = app, web, token, sessions, seat
         self._hosts = {"localhost", web.address.lower(), *(name.lower() for name in web.hosts)} - {""}
         self._tries = Rate(TRIES_PER_MINUTE)
-        self._cookie = f"edgeface-{web.port}"
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request, or pass it on."""
         if scope["type"] != "http":
             return
+        request = Request(scope)
+        key, path = _split(scope["path"])
+        session = Session(key, self._secret(request))
+        root = ""
+        added: dict[str, str] = {}
 
         async def guarded(message: Message) -> None:
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(scope=message)
-                for name, value in HEADERS.items():
+                for name, value in (HEADERS | added).items():
                     headers.setdefault(name, value)
+                if root and "location" in headers:
+                    headers["location"] = root + headers["location"]
             await send(message)
 
         try:
-            refusal = self._refusal(Request(scope))
+            refusal = self._refusal(request, session, path)
+            if refusal is None and self._sessions.renew(session, self._lifetime(request)):
+                added["set-cookie"] = self._cookie(request, session)
         except EdgefaceError as error:
             log.error("%s", error)
             refusal = _closed(HTTPStatus.SERVICE_UNAVAILABLE, "The page cannot be opened", "The log of edgeface says why.")
-        scope["admitted"] = lambda: self._still_admits(Request(scope))
-        await (refusal or self._app)(scope, receive, guarded)
+        if refusal:
+            added["connection"] = "close"  # its place is for the next who comes
+            await refusal(scope, receive, guarded)
+        else:
+            root, admitted = session.root, partial(self._still_admits, session)
+            await self._app({**scope, "path": path, "root": root, "admitted": admitted}, receive, guarded)
 
-    def _still_admits(self, request: Request) -> bool:
+    def _still_admits(self, session: Session) -> bool:
         """Whether a request that goes on has not been shut out since."""
         with suppress(EdgefaceError):
-            return self._token.admits(request.cookies.get(self._cookie, ""))
+            return self._sessions.admits(session)
         return False
 
-    def _refusal(self, request: Request) -> Response | None:
+    def _refusal(self, request: Request, session: Session, path: str) -> Response | None:
         host = request.headers.get("host", "")
-        if not self._is_ours(host):
+        if not is_ours(host, self._hosts):
             return _closed(
                 HTTPStatus.MISDIRECTED_REQUEST,
                 "This is not its address",
@@ -97,17 +135,18 @@ class Gate:
         given = request.query_params.get("token")
         if given is not None and request.url.path == "/":
             return self._sign_in(request, given)
-        if self._token.admits(request.cookies.get(self._cookie, "")):
+        if self._sessions.admits(session):
+            if (request.method, path) == ("POST", "/signout"):
+                self._sessions.end(session)
+                return _closed(HTTPStatus.OK, "You are signed out", REOPEN, LEAD)
+            if not self._seat(request.scope["client"]):
+                return _closed(HTTPStatus.SERVICE_UNAVAILABLE, "Too many pages are open", "Close some, then try again.")
             return None
-        if request.headers.get("sec-fetch-site") == "cross-site" and request.headers.get("sec-fetch-mode") == "navigate":
+        headers = request.headers
+        if session.key and (headers.get("sec-fetch-site"), headers.get("sec-fetch-mode")) == ("cross-site", "navigate"):
             # A link from elsewhere comes without the cookie, which is for requests of this page alone: ask once more from here.
             return _closed(HTTPStatus.OK, "One moment", '<a href="">Go on</a>', '<meta http-equiv="refresh" content="0">')
-        return _closed(
-            HTTPStatus.UNAUTHORIZED,
-            "This page is locked",
-            "Open it with the address that <code>edgeface web url</code> prints on the device. This browser then stays "
-            "signed in.",
-        )
+        return _closed(HTTPStatus.UNAUTHORIZED, "This page is locked", REOPEN, LEAD)
 
     def _sign_in(self, request: Request, given: str) -> Response:
         if not self._token.opens(given):  # which nobody can guess: whoever has it is let in, however many try others
@@ -118,48 +157,69 @@ class Gate:
                 "This address is out of date",
                 "Open the one that <code>edgeface web url</code> prints on the device now.",
             )
-        response = RedirectResponse("/", HTTPStatus.SEE_OTHER)
-        secure = bool(self._web.tls_cert) or request.headers.get("x-forwarded-proto") == "https"
-        response.set_cookie(
-            self._cookie, self._token.cookie, max_age=COOKIE_AGE, path="/", secure=secure, httponly=True, samesite="strict"
-        )
-        return response
+        session = self._sessions.open(self._lifetime(request))
+        where = {"location": f"{session.root}/", "set-cookie": self._cookie(request, session)}
+        return Response(status_code=HTTPStatus.SEE_OTHER, headers=where)
 
-    def _is_ours(self, host: str) -> bool:
-        """Whether a Host header names us: by an address, which no stranger's domain can be, or by a name of the settings."""
-        try:
-            name = urlsplit(f"//{host}").hostname or ""
-        except ValueError:
-            return False
-        return name in self._hosts or _is_address(name)
+    def _is_encrypted(self, request: Request) -> bool:
+        return bool(self._web.tls_cert) or request.headers.get("x-forwarded-proto") == "https"
+
+    def _lifetime(self, request: Request) -> int:
+        return LIFETIME_ENCRYPTED if self._is_encrypted(request) else LIFETIME
+
+    def _cookie(self, request: Request, session: Session) -> str:
+        """The header that gives a browser its secret.
+
+        Unencrypted, it is for the session's path alone, which no other port knows; ``__Host-`` wants the path ``/``.
+        """
+        encrypted = self._is_encrypted(request)
+        scope = "Path=/; Secure" if encrypted else f"Path={session.root}/"
+        age = self._lifetime(request)
+        return f"{self._cookie_name(encrypted)}={session.secret}; Max-Age={age}; {scope}; HttpOnly; SameSite=Strict"
+
+    def _cookie_name(self, encrypted: bool) -> str:
+        return f"{'__Host-' if encrypted else ''}edgeface-{self._web.port}"
+
+    def _secret(self, request: Request) -> str:
+        """The secret that a browser sends: the first of its name, which is that of the longest path."""
+        start = f"{self._cookie_name(self._is_encrypted(request))}="
+        parts = (part.strip() for part in request.headers.get("cookie", "").split(";"))
+        return next((part.removeprefix(start) for part in parts if part.startswith(start)), "")
 
     def _is_from_here(self, request: Request, host: str) -> bool:
         """Whether this page asks, as its browser says; one that says nothing is no browser, or no friend."""
         site, origin = request.headers.get("sec-fetch-site"), request.headers.get("origin")
-        if site is None and origin is None:
+        if site not in (None, "same-origin"):
             return False
-        if site is not None and site != "same-origin":
-            return False
-        if site is not None and origin == "null":  # a form's origin is kept back together with the referrer
+        if site and origin in (None, "null"):  # a form's origin is kept back together with the referrer
             return True
-        try:
-            came = urlsplit(origin or f"//{host}")
-            return came.netloc.lower() == host.lower() or (
-                self._web.behind_proxy and came.hostname in self._hosts - {"localhost"}
-            )
-        except ValueError:
+        scheme, _, came = (origin or "").lower().partition("://")
+        if scheme not in ("http", "https"):
             return False
+        return came == host.lower() or (self._web.behind_proxy and is_ours(came, self._hosts - {"localhost"}, addresses=False))
 
 
-def _is_address(name: str) -> bool:
+def is_ours(host: str, names: Collection[str], *, addresses: bool = True) -> bool:
+    """Whether a Host header names us: by one of the names, or by an address, which no stranger's domain can be."""
+    parts = HOST.fullmatch(host)
+    if not parts or int(parts["port"] or 0) > 65535:
+        return False
+    name, six = (parts["name"] or "").lower(), parts["six"]
+    if name in names:
+        return True
     try:
-        ipaddress.ip_address(name)
+        ipaddress.IPv6Address(six) if six else ipaddress.IPv4Address(name)
     except ValueError:
         return False
-    return True
+    return addresses
+
+
+def _split(path: str) -> tuple[str, str]:
+    """The session's key in a path, and the path without it."""
+    found = KEYED.fullmatch(path)
+    return (found["key"], found["path"]) if found else ("", path)
 
 
 def _closed(status: HTTPStatus, title: str, text: str, head: str = "") -> Response:
     page = CLOSED.format(style=STYLE, title=title, text=text, head=head)
-    policy = f"default-src 'none'; style-src 'sha256-{_STYLE_HASH}'; base-uri 'none'; frame-ancestors 'none'"
-    return HTMLResponse(page, status, {"content-security-policy": policy})
+    return HTMLResponse(page, status, {"content-security-policy": CLOSED_POLICY})

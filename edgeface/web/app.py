@@ -40,5 +40,6 @@ def application(site: Site) -> Starlette:
         + [route for view in (live, people, visits, unknown, enrol, health) for route in view.ROUTES],
         exception_handlers={HTTPException: wrong, EdgefaceError: wrong},
     )
+    app.router.redirect_slashes = False  # it would lead out of the session's path
     app.state.site = site
     return app

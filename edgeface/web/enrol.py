@@ -1,9 +1,8 @@
 """Enrol: told what to do beside the live picture, or from photos."""
 
-import asyncio
 import secrets
 import time
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Any
@@ -29,19 +28,21 @@ TIMEOUT = 120.0
 """Seconds that a sitting lasts at most."""
 ABANDONED = 15.0
 """Seconds without a question after which nobody sits any more."""
-POLL, LOOK = 8.0, 0.05
+POLL = 8.0
+"""Seconds that a question waits for something new to tell."""
 
 
 @dataclass(slots=True, eq=False)
 class Session:
     """A sitting that a browser follows.
 
-    The loop writes ``guidance`` and ``keeping``, once it is too late to cancel; the page ``asked``, when it last asked, and
-    ``enough``, to end with the views that there are.
+    The loop writes ``guidance``, whereupon it calls ``tell``, and ``keeping``, once it is too late to cancel; the page
+    ``asked``, when it last asked, and ``enough``, to end with the views that there are.
     """
 
     name: str
     settings: config.Config
+    tell: Callable[[], None]
     key: str = field(default_factory=lambda: secrets.token_urlsafe(9))
     guidance: Guidance | None = None
     asked: float = field(default_factory=time.monotonic)
@@ -57,6 +58,7 @@ class Session:
             if moment.time - self.asked > ABANDONED:
                 raise EdgefaceError("the page was closed")
             self.guidance = sitting.look(moment)
+            self.tell()
         self.keeping = True
         report = changes.enroll_views(desk.audit, desk.enrolment, self.name, sitting.end(), force=False, by=changes.WEB)
         if report.person:
@@ -75,8 +77,9 @@ async def start(request: Request) -> Response:
     """Begin a sitting; one at a time."""
     site: Site = request.app.state.site
     try:
-        session = Session(clean_name(request.query_params.get("name", "")), site.config)
+        session = Session(clean_name(request.query_params.get("name", "")), site.config, site.moved.ring)
         session.outcome = site.daemon.window.sit(session.work)
+        session.outcome.add_done_callback(lambda _: site.moved.ring())
     except EdgefaceError as error:
         return JSONResponse({"ok": False, "text": f"{error}."}, 409)
     site.sitting = session
@@ -89,20 +92,24 @@ async def state(request: Request) -> Response:
     session, after = site.sitting, request.query_params.get("after", "")
     if session is None or session.outcome is None or request.query_params.get("id") != session.key:
         return JSONResponse({"done": True, "ok": False, "text": "This sitting is over."})
-    deadline = time.monotonic() + POLL
-    while not session.outcome.done() and time.monotonic() < deadline:
-        session.asked = time.monotonic()
+    outcome, session.asked = session.outcome, time.monotonic()
+
+    def news() -> bool | None:
         told = session.guidance
-        step = "" if told is None else f"{told.taken} {told.text}"
-        if told is not None and step != after:
-            break
-        await asyncio.sleep(LOOK)
-    if session.outcome.done():
-        return JSONResponse({"done": True, **await _outcome(site, session.outcome)})
-    if session.guidance is None:
-        return JSONResponse({"done": False, "step": "", "text": "Waiting for the camera", "taken": 0, "most": 9})
+        return site.closing or outcome.done() or (told is not None and step(told) != after) or None
+
+    await site.moved.wait(news, POLL)
+    if outcome.done():
+        return JSONResponse({"done": True, **await _outcome(site, outcome)})
     told = session.guidance
-    return JSONResponse({"done": False, "step": step, "text": told.text, "taken": told.taken, "most": told.most})
+    if told is None:
+        return JSONResponse({"done": False, "step": "", "text": "Waiting for the camera", "taken": 0, "most": 9})
+    return JSONResponse({"done": False, "step": step(told), "text": told.text, "taken": told.taken, "most": told.most})
+
+
+def step(told: Guidance) -> str:
+    """What tells one step of a sitting from the next."""
+    return f"{told.taken} {told.text}"
 
 
 async def finish(request: Request) -> Response:

@@ -1,6 +1,5 @@
 """Live: the picture and whom it shows, how the daemon is, and the stream that keeps every view up to date."""
 
-import asyncio
 import json
 import time
 from collections.abc import AsyncIterator, Mapping
@@ -20,8 +19,8 @@ from edgeface.web.visits import read_visits
 from edgeface.window import View
 
 PICTURE_SIDE = 800
-WATCH, POLL, LOOK = 5.0, 8.0, 0.04
-"""Seconds for which one request has the loop leave its pictures, for which it waits for one, and between two looks for it."""
+POLL, BETWEEN = 8.0, 5.0
+"""Seconds that a request waits for a picture, and until the next request; so long the loop leaves its pictures."""
 MAX_FACES = 20
 MAX_STREAMS = 24
 TICK, SILENCE = 1.0, 15.0
@@ -47,15 +46,15 @@ async def picture(request: Request) -> Response:
     """The newest picture as a JPEG, once it is another than number ``after``; whom it shows stands in the header ``x-view``."""
     site: Site = request.app.state.site
     after = request.query_params.get("after", "")
-    deadline = time.monotonic() + POLL
-    while time.monotonic() < deadline and not site.closing:
-        window = site.daemon.window
-        window.watch(WATCH)
+    window = site.daemon.window
+
+    def newer() -> View | bool | None:
         view = window.view
-        if view is not None and str(view.number) != after:
-            return await _drawn(site, view)
-        await asyncio.sleep(LOOK)
-    return Response(status_code=HTTPStatus.NO_CONTENT)
+        return view if view is not None and str(view.number) != after else site.closing or None
+
+    window.watch(POLL + BETWEEN, site.moved.ring)
+    found = await site.moved.wait(newer, POLL)
+    return await _drawn(site, found) if isinstance(found, View) else Response(status_code=HTTPStatus.NO_CONTENT)
 
 
 async def _drawn(site: Site, view: View) -> Response:

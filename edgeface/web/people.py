@@ -2,6 +2,7 @@
 
 from collections.abc import Generator
 from dataclasses import dataclass
+from http import HTTPStatus
 from typing import Any
 
 from starlette.exceptions import HTTPException
@@ -24,6 +25,8 @@ from edgeface.web.site import Site, body, form
 from edgeface.window import Desk, Work
 
 MAX_PHOTO = 12 * 2**20
+MAX_UPLOADS = 4
+"""Photos of which one is taken in while the others wait, unread."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,12 +125,22 @@ async def forget(request: Request) -> Response:
 async def photo(request: Request) -> Response:
     """Enrol the one face of a photo, which is the body, as ``name``."""
     site: Site = request.app.state.site
+    if site.uploads >= MAX_UPLOADS:
+        told = {"ok": False, "text": "Other photos are being looked at; try again in a moment."}
+        return JSONResponse(told, HTTPStatus.SERVICE_UNAVAILABLE, {"retry-after": "5", "connection": "close"})
+    site.uploads += 1
+    try:
+        async with site.uploading:
+            return await _enroll_photo(site, request)
+    finally:
+        site.uploads -= 1
+
+
+async def _enroll_photo(site: Site, request: Request) -> Response:
     name, force = request.query_params.get("name", ""), request.query_params.get("force") == "yes"
     try:
         name = clean_name(name)
-        data = await body(request, MAX_PHOTO)
-        image = await site.paint(lambda: decoded(data))
-        report: Report = await site.in_loop(enrolling(name, image, force=force))
+        report: Report = await site.in_loop(enrolling(name, await _image(site, request), force=force))
     except EdgefaceError as error:
         return JSONResponse({"ok": False, "text": f"{error}."}, 422)
     except HTTPException as error:
@@ -137,6 +150,11 @@ async def photo(request: Request) -> Response:
     person_id = report.person.id
     cards = await site.with_gallery(lambda gallery: read_people(site, gallery))
     return JSONResponse({"ok": True, "text": " ".join(how_known(card) for card in cards if card.id == person_id)})
+
+
+async def _image(site: Site, request: Request) -> Image:
+    data = await body(request, MAX_PHOTO)
+    return await site.paint(lambda: decoded(data))
 
 
 def decoded(data: bytes) -> Image:

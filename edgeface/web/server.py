@@ -5,6 +5,7 @@ import ipaddress
 import logging
 import socket
 import ssl
+from contextlib import ExitStack
 from threading import Thread
 from typing import Any
 
@@ -15,13 +16,14 @@ from edgeface.config import Web
 from edgeface.errors import ConfigError
 from edgeface.web.access import Gate
 from edgeface.web.app import application
+from edgeface.web.listener import MAX_BATCH, Listener
+from edgeface.web.sessions import Sessions
 from edgeface.web.site import Site
 from edgeface.web.token import Token
 
-MAX_CONNECTIONS = 100
 MAX_HEAD = 16 * 1024
 PATIENCE = 10.0
-"""Seconds that a client has for the head of its request, and for its next one."""
+"""Seconds that a client has to agree on TLS, for the head of its request, and for its next one."""
 
 log = logging.getLogger(__name__)
 
@@ -36,39 +38,57 @@ class PageServer:
 
     def __init__(self, web: Web, site: Site, token: Token) -> None:
         refuse_exposure(web)
-        settings = uvicorn.Config(
-            Gate(application(site), web, token),
-            http=Connection,
-            loop="asyncio",
-            ws="none",
-            lifespan="off",
-            log_config=None,
-            log_level="error",
-            access_log=False,
-            server_header=False,
-            proxy_headers=False,
-            timeout_keep_alive=int(PATIENCE),
-            timeout_graceful_shutdown=1,
-            h11_max_incomplete_event_size=MAX_HEAD,
-            ssl_certfile=web.tls_cert or None,
-            ssl_keyfile=web.tls_key or None,
-        )
-        try:
-            settings.load()
-        except ssl.SSLError as error:
-            raise ConfigError(f"web.tls_cert, web.tls_key: {error.reason or error}") from None
-        self._socket = _listen(web)
+        sessions = Sessions(token, token.path.with_name("web.sessions") if web.tls_cert else None)
+        with ExitStack() as undo:
+            self._socket = undo.enter_context(_listen(web))
+            settings = uvicorn.Config(
+                Gate(application(site), web, token, sessions, self._socket.seat),
+                http=Connection,
+                ws="none",
+                lifespan="off",
+                log_config=None,
+                log_level="error",
+                access_log=False,
+                server_header=False,
+                proxy_headers=False,
+                backlog=MAX_BATCH,
+                timeout_keep_alive=int(PATIENCE),
+                timeout_graceful_shutdown=1,
+                h11_max_incomplete_event_size=MAX_HEAD,
+                ssl_certfile=web.tls_cert or None,
+                ssl_keyfile=web.tls_key or None,
+            )
+            try:
+                settings.load()
+            except ssl.SSLError as error:
+                raise ConfigError(f"web.tls_cert, web.tls_key: {error.reason or error}") from None
+            undo.pop_all()
         self._site = site
         self._server = uvicorn.Server(settings)
-        self._thread = Thread(target=self._server.run, args=([self._socket],), name="page", daemon=True)
+        self._thread = Thread(target=self._run, name="page", daemon=True)
         self._thread.start()
+
+    def _run(self) -> None:
+        with asyncio.Runner(loop_factory=_Loop) as runner:
+            runner.run(self._server.serve([self._socket]))
 
     def close(self) -> None:
         """Serve no more; streams end."""
-        self._site.closing = self._server.should_exit = True
+        self._server.should_exit = True
+        self._site.end()
         self._thread.join(timeout=3.0)
         self._socket.close()
         self._site.close()
+
+
+class _Loop(asyncio.SelectorEventLoop):
+    """A loop whose clients have ``PATIENCE`` for agreeing on TLS, and on its end, which uvicorn has no setting for."""
+
+    async def create_server(self, *words: Any, **named: Any) -> asyncio.Server:  # type: ignore[override]
+        """As any loop's."""
+        if named.get("ssl"):
+            named |= {"ssl_handshake_timeout": PATIENCE, "ssl_shutdown_timeout": PATIENCE}
+        return await super().create_server(*words, **named)
 
 
 class Connection(H11Protocol):
@@ -124,35 +144,13 @@ def is_local(address: str) -> bool:
         return False
 
 
-class _Door(socket.socket):
-    """Lets so many in at once, counted from the moment they come: until TLS is agreed on, they are no ``Connection`` yet."""
-
-    def __init__(self, family: socket.AddressFamily) -> None:
-        super().__init__(family)
-        self._inside: list[socket.socket] = []
-
-    def accept(self) -> tuple[socket.socket, Any]:
-        """The next client.
-
-        Raises:
-            ConnectionAbortedError: there are too many.
-        """
-        client, address = super().accept()
-        self._inside = [each for each in self._inside if each.fileno() >= 0]
-        if len(self._inside) >= MAX_CONNECTIONS:
-            client.close()
-            raise ConnectionAbortedError
-        self._inside.append(client)
-        return client, address
-
-
-def _listen(web: Web) -> socket.socket:
+def _listen(web: Web) -> Listener:
     family = socket.AF_INET6 if ":" in web.address else socket.AF_INET
-    server = _Door(family)
+    server = Listener(family)
     try:
         server.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         server.bind((web.address, web.port))
-        server.listen(MAX_CONNECTIONS)
+        server.listen(MAX_BATCH)
     except BaseException:
         server.close()
         raise

@@ -24,6 +24,7 @@ from edgeface.config import Config
 from edgeface.errors import EdgefaceError
 from edgeface.gallery import Gallery
 from edgeface.modelcard import ModelCard
+from edgeface.web.wakeup import Wakeup
 from edgeface.web.words import FILTERS
 from edgeface.window import View, Window, Work
 
@@ -73,7 +74,8 @@ class Site:
         self._desk = ThreadPoolExecutor(1, "page-gallery")
         self._easel = ThreadPoolExecutor(1, "page-picture")
         self._waiting = self._changes = 0
-        self.streams, self.checking, self.closing = 0, False, False
+        self.streams, self.uploads, self.checking, self.closing = 0, 0, False, False
+        self.uploading, self.moved, self._ended = asyncio.Lock(), Wakeup(), Wakeup()
         self._known, self._known_at, self._reading = Known((), {}), -math.inf, asyncio.Lock()
         self._drawn: tuple[View | None, bytes] = (None, b"")
         self._drawing = asyncio.Lock()
@@ -83,6 +85,12 @@ class Site:
         self._pages = jinja2.Environment(loader=loader, autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True)
         self._pages.filters |= FILTERS
 
+    def end(self) -> None:
+        """Have requests that wait end; any thread may say so."""
+        self.closing = True
+        self.moved.ring()
+        self._ended.ring()
+
     def close(self) -> None:
         """Let go of the gallery."""
         self._desk.submit(self._shut)
@@ -91,10 +99,7 @@ class Site:
 
     async def pause(self, seconds: float) -> bool:
         """Wait; whether to go on after it, since the server is not about to close."""
-        end = time.monotonic() + seconds
-        while not self.closing and (left := end - time.monotonic()) > 0:
-            await asyncio.sleep(min(left, 0.2))
-        return not self.closing
+        return not await self._ended.wait(lambda: self.closing or None, seconds)
 
     @property
     def config(self) -> Config:
@@ -169,7 +174,8 @@ class Site:
     def page(self, request: Request, name: str, status: int = HTTPStatus.OK, /, **values: Any) -> Response:
         """A view as HTML, with the note that the request before it left."""
         note = self._notes.pop(request.query_params.get("note", ""), None)
-        shown = {"config": self.config, "views": VIEWS, "path": request.url.path, "note": note, "now": time.time()}
+        root, path = request.scope["root"], request.url.path
+        shown = {"config": self.config, "views": VIEWS, "root": root, "path": path, "note": note, "now": time.time()}
         return HTMLResponse(self._pages.get_template(name).render(shown | values), status)
 
     def back(self, path: str, text: str, /, query: Mapping[str, str] | None = None, *, good: bool = True) -> Response:

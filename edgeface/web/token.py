@@ -20,7 +20,7 @@ class Token:
     """
 
     def __init__(self, path: Path) -> None:
-        self._path = path
+        self.path = path
         try:
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             write_new(path, secrets.token_urlsafe(BYTES).encode(), 0o600)
@@ -35,13 +35,13 @@ class Token:
             EdgefaceError: it cannot be read, or others may read it, too.
         """
         try:
-            mode, text = stat.S_IMODE(self._path.stat().st_mode), self._path.read_text("ascii").strip()
+            mode, text = stat.S_IMODE(self.path.stat().st_mode), self.path.read_text("ascii").strip()
         except (OSError, ValueError) as error:
-            raise EdgefaceError(f"{self._path}: {getattr(error, 'strerror', None) or error}") from None
+            raise EdgefaceError(f"{self.path}: {getattr(error, 'strerror', None) or error}") from None
         if mode & 0o077:
-            raise EdgefaceError(f"{self._path}: others may read the page's token ({mode:04o}); chmod 0600 {self._path}")
+            raise EdgefaceError(f"{self.path}: others may read the page's token ({mode:04o}); chmod 0600 {self.path}")
         if len(text) < BYTES:
-            raise EdgefaceError(f"{self._path}: too short for a token; remove it, and a new one is made")
+            raise EdgefaceError(f"{self.path}: too short for a token; remove it, and a new one is made")
         return text
 
     def renew(self) -> None:
@@ -51,22 +51,17 @@ class Token:
             EdgefaceError: it cannot be written.
         """
         try:
-            write_whole(self._path, secrets.token_urlsafe(BYTES).encode(), 0o600)
+            write_whole(self.path, secrets.token_urlsafe(BYTES).encode(), 0o600)
         except OSError as error:
-            raise EdgefaceError(f"{self._path}: {error.strerror or error}") from None
+            raise EdgefaceError(f"{self.path}: {error.strerror or error}") from None
 
     def opens(self, given: str) -> bool:
         """Whether ``given`` is the token; the time that it takes does not tell how much of it is right."""
         return hmac.compare_digest(self.text().encode(), given.encode())
 
-    @property
-    def cookie(self) -> str:
-        """What a browser keeps in its place; it changes with the token, and does not give it away."""
-        return hmac.new(self.text().encode(), b"edgeface page", "sha256").hexdigest()
-
-    def admits(self, cookie: str) -> bool:
-        """Whether a browser's cookie is the right one."""
-        return hmac.compare_digest(self.cookie.encode(), cookie.encode())
+    def seal(self, text: str) -> str:
+        """A digest of some text that only this token gives."""
+        return hmac.new(self.text().encode(), text.encode(), "sha256").hexdigest()
 
 
 def address(web: Web) -> str:

@@ -1,24 +1,32 @@
-"""The daemon in a control group of 256 MB and half a core, before a camera that gives more than it can look at."""
+"""The daemon in a control group: before a camera that gives more than it can look at, and asked for more than it can hold."""
 
+import json
 import os
+import subprocess
+import sys
 import time
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
+from http.client import HTTPConnection
 from pathlib import Path
 
+import cv2
 import pytest
-from broker import eventually, needs_broker
+from broker import eventually, free_port, needs_broker
 
 from .rig import Rig
 
 ROOT = Path("/sys/fs/cgroup")
 MEMORY, SHARE = 256 * 2**20, 0.5
+UNIT = 400 * 2**20, 2.0  # the memory that the unit allows
 FPS = 60.0
 
 
 class Group:
     """A control group of the first or the second kind, whichever this machine has for memory."""
 
-    def __init__(self):
+    def __init__(self, memory=MEMORY, share=SHARE):
         name = f"edgeface-test-{os.getpid()}"
         self.second = (
             "memory" in (ROOT / "cgroup.controllers").read_text().split() if (ROOT / "cgroup.controllers").exists() else False
@@ -28,9 +36,9 @@ class Group:
         for folder in self.folders:
             folder.mkdir()
         if self.second:
-            limits = {"memory.max": MEMORY, "cpu.max": f"{round(SHARE * 100_000)} 100000"}
+            limits = {"memory.max": memory, "cpu.max": f"{round(share * 100_000)} 100000"}
         else:
-            limits = {"memory.limit_in_bytes": MEMORY, "cpu.cfs_quota_us": round(SHARE * 100_000)}
+            limits = {"memory.limit_in_bytes": memory, "cpu.cfs_quota_us": round(share * 100_000)}
         for file, limit in limits.items():
             next(folder / file for folder in self.folders if (folder / file).exists()).write_text(f"{limit}\n")
 
@@ -68,11 +76,11 @@ class Group:
 
 
 @pytest.fixture
-def group():
+def group(request):
     if os.geteuid() != 0:
         pytest.skip("needs root, to make a control group")
     try:
-        group = Group()
+        group = Group(*getattr(request, "param", ()))
     except (OSError, StopIteration):
         pytest.skip("no control group for memory and processor can be made here")
     yield group
@@ -103,3 +111,58 @@ def test_it_goes_on_in_256_mb_and_half_a_core_and_says_that_it_is_slowed(tmp_pat
         print(f"{group.most:.0f} MB at most; {told['fps_limit']:.1f} frames/s: {told['slowed']}")
     finally:
         rig.close()
+
+
+@pytest.mark.parametrize("group", [UNIT], indirect=True)
+def test_photos_of_16_megapixels_all_at_once_do_not_get_it_killed(tmp_path, group, demo_photos):
+    port, file = free_port(), tmp_path / "edgeface.toml"
+    file.write_text(
+        f'[gallery]\npath = "{tmp_path}/gallery.db"\n[camera]\nsource = "folder:{demo_photos}"\nhold = 60\n'
+        f"[web]\nenabled = true\nport = {port}\n"
+    )
+    large = cv2.resize(cv2.imread(str(demo_photos / "obama_portrait.jpg")), (4000, 4000))
+    photo = cv2.imencode(".jpg", large)[1].tobytes()
+    environment = {**os.environ, "RUNTIME_DIRECTORY": str(tmp_path), "OPENBLAS_NUM_THREADS": "1"}
+    words = [sys.executable, "-m", "edgeface", "--config", str(file)]
+    with group.inside():
+        process = subprocess.Popen([*words, "run"], env=environment, stdout=subprocess.DEVNULL)
+
+    def ask(method, path, body=None, **headers):
+        connection = HTTPConnection("127.0.0.1", port, timeout=120)
+        try:
+            connection.request(method, path, body, headers)
+            answer = connection.getresponse()
+            return answer.status, answer.headers, answer.read()
+        finally:
+            connection.close()
+
+    def served():
+        with suppress(OSError):
+            return ask("GET", "/")[0] == 401
+
+    try:
+        assert eventually(served, 120)
+        link = subprocess.run([*words, "web", "url"], env=environment, capture_output=True, text=True, timeout=120).stdout
+        _, given, _ = ask("GET", link.strip().partition(str(port))[2])
+        root, cookie = given["location"].rstrip("/"), given["set-cookie"].partition(";")[0]
+        sent = {"cookie": cookie, "origin": f"http://127.0.0.1:{port}"}
+
+        def upload(number):
+            return ask("POST", f"{root}/people/photo?name=Anna", photo, **sent)
+
+        with ThreadPoolExecutor(16) as crowd:
+            answers = list(crowd.map(upload, range(16)))
+        statuses = Counter(status for status, _, _ in answers)
+        assert set(statuses) <= {200, 422, 503}, statuses  # taken, taken already, not now
+        assert statuses[503] < 16
+        for status, headers, body in answers:
+            if status == 503:
+                assert headers["retry-after"].isdecimal()
+                assert json.loads(body)["text"] == "Other photos are being looked at; try again in a moment."
+        assert upload(16)[0] in (200, 422)
+        assert process.poll() is None
+        assert group.killed == 0
+        print(f"{group.most:.0f} MB at most; {dict(statuses)}")
+    finally:
+        process.terminate()
+        process.wait(30)

@@ -5,10 +5,14 @@ const all = (selector) => document.querySelectorAll(selector);
 const pause = (ms) => new Promise((done) => setTimeout(done, ms));
 const make = (tag, text, kind) => Object.assign(document.createElement(tag), { textContent: text, className: kind || "" });
 
+// The path of this session, under which every address lies. It is kept for this port alone, and leads here from any other address.
+const root = document.documentElement.dataset.root;
+try { localStorage.setItem("session", root); } catch { /* then from none */ }
+
 // --- How the daemon is, and whether there is news ---
 let version;
 function follow() {
-  const stream = new EventSource("/stream");
+  const stream = new EventSource(root + "/stream");
   stream.onmessage = (message) => {
     const told = JSON.parse(message.data);
     for (const node of all("[data-fact]")) node.textContent = told.facts[node.dataset.fact] ?? node.textContent;
@@ -44,7 +48,7 @@ async function show(screen) {
   for (;;) {
     if (document.hidden) { await pause(500); continue; }
     try {
-      const answer = await fetch("/live/picture?after=" + number);
+      const answer = await fetch(root + "/live/picture?after=" + number);
       if (answer.status === 200) {
         const view = JSON.parse(answer.headers.get("x-view"));
         const address = URL.createObjectURL(await answer.blob());
@@ -105,7 +109,7 @@ function enrol(form) {
   };
   const post = async (path, body) => {
     try {
-      const answer = await fetch(path, { method: "POST", body });
+      const answer = await fetch(root + path, { method: "POST", body });
       return await answer.json();
     } catch { return { ok: false, text: "The device did not answer." }; }
   };
@@ -118,7 +122,7 @@ function enrol(form) {
     if (!begun.ok) tell(begun.text, false);
     for (let after = ""; begun.ok;) {
       let now;
-      try { now = await (await fetch("/enrol/state?" + new URLSearchParams({ id: sitting, after }))).json(); } catch { now = { done: true, ok: false, text: "The device did not answer." }; }
+      try { now = await (await fetch(root + "/enrol/state?" + new URLSearchParams({ id: sitting, after }))).json(); } catch { now = { done: true, ok: false, text: "The device did not answer." }; }
       if (now.done) { tell(now.text, now.ok); break; }
       after = now.step;
       if (hint.textContent !== now.text) hint.textContent = now.text;
