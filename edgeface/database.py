@@ -6,6 +6,7 @@ import sqlite3
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
+from hashlib import blake2s
 from pathlib import Path
 from typing import NamedTuple
 
@@ -46,6 +47,8 @@ CREATE TABLE IF NOT EXISTS faces (
 )
 """
 """Made only once a face is to be kept; with its template a face goes, too."""
+ERASED = "CREATE TABLE IF NOT EXISTS erased (person BLOB PRIMARY KEY)"
+"""Who was forgotten, as ``erasure_mark`` has it: they are to be erased from backups, too, and to come back with none."""
 
 
 class PersonRecord(Struct, frozen=True, array_like=True):
@@ -232,12 +235,20 @@ class Database:
 
     def add_person(self, person_id: str, record: PersonRecord) -> None:
         """Insert a person."""
+        if self.has_table("erased"):
+            self.execute("DELETE FROM erased WHERE person = ?", (erasure_mark(person_id),))
         self.execute("INSERT INTO people VALUES (?, ?)", (person_id, self.vault.seal(record, "person", person_id)))
 
     def change_person(self, person_id: str, record: PersonRecord) -> bool:
         """Put another record in the place of a person's; false if they are not there."""
         sealed = self.vault.seal(record, "person", person_id)
         return self.execute("UPDATE people SET sealed = ? WHERE id = ?", (sealed, person_id)).rowcount == 1
+
+    def erase_person(self, person_id: str) -> None:
+        """Delete a person with all that is theirs, and mark them as erased."""
+        self.execute("DELETE FROM people WHERE id = ?", (person_id,))
+        self.execute(ERASED)
+        self.execute("INSERT OR IGNORE INTO erased VALUES (?)", (erasure_mark(person_id),))
 
     def add_template(self, person_id: str, kind: str, source: str, record: TemplateRecord) -> None:
         """Insert what a person looks like (``kind`` "template") or does not ("negative"); ``source`` is an event or empty."""
@@ -379,6 +390,11 @@ class Database:
     def close(self) -> None:
         """Close the file."""
         self._connection.close()
+
+
+def erasure_mark(person_id: str) -> bytes:
+    """What stays of somebody who was forgotten: a digest of the random id."""
+    return blake2s(person_id.encode(), digest_size=16).digest()
 
 
 def model_of(path: Path) -> str | None:

@@ -230,7 +230,7 @@ class Gallery:
         person = self.find(reference)
         with self._change():
             self._forget_likenesses(person.id)
-            self._database.execute("DELETE FROM people WHERE id = ?", (person.id,))
+            self._database.erase_person(person.id)
         with self._database.errors():
             wiped = self._database.wipe_log()
         if not wiped:
@@ -365,7 +365,7 @@ class Gallery:
                     self._put(person_id, copy)
             for person_id in [person_id for person_id, copy in wanted.items() if copy is None]:
                 self._forget_likenesses(person_id)
-                self._database.execute("DELETE FROM people WHERE id = ?", (person_id,))
+                self._database.erase_person(person_id)
         self._own_changes += bool(wanted)
 
     def wipe(self) -> bool:

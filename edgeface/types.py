@@ -218,6 +218,16 @@ class Sharing:
 
 
 @dataclass(frozen=True, slots=True)
+class Backed:
+    """How it stands with the gallery's backups: ``latest`` is when the newest good one was made, on the wall's clock."""
+
+    wanted: bool = False
+    copies: int = 0
+    latest: float | None = None
+    trouble: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Durations:
     """A histogram of seconds: ``counts[i]`` are those up to ``bounds[i]``, the last those beyond; ``total`` is their sum."""
 
@@ -257,3 +267,4 @@ class Health:
     observe: Durations = Durations()
     link: Link = Link()
     sharing: Sharing = Sharing()
+    backed: Backed = Backed()
