@@ -14,6 +14,7 @@ from pathlib import Path
 
 from edgeface.config import Config
 from edgeface.copies import (
+    FOREIGN,
     Contents,
     Copy,
     ForeignCopyError,
@@ -27,7 +28,7 @@ from edgeface.copies import (
     key_mark,
 )
 from edgeface.errors import GalleryError
-from edgeface.files import give_to_owner
+from edgeface.files import give_to_owner, write_whole
 from edgeface.sqlite import ROOM, connect, connect_to_read, is_read_only
 from edgeface.vault import Key, find_key
 
@@ -36,7 +37,6 @@ PAGES = 256
 """Pages, of 4 kB mostly, that are copied without a pause."""
 PATIENCE = 60.0
 """Seconds to wait for another process that is at the same backups."""
-FOREIGN = "of another key"
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +56,22 @@ class Made:
     new: Listed
     people: int
     damaged: tuple[str, ...]
+
+
+class Gentle:
+    """A pause that leaves most of the processor to the loop beside whose thread the work is done."""
+
+    WORK, LONGEST = 0.005, 0.2
+
+    def __init__(self, rest: float = 4.0) -> None:
+        self._rest, self._since = rest, time.monotonic()
+
+    def __call__(self) -> None:
+        """Rest after five milliseconds of work, for so many times as long."""
+        worked = time.monotonic() - self._since
+        if worked > self.WORK:
+            time.sleep(min(self._rest * worked, self.LONGEST))
+            self._since = time.monotonic()
 
 
 class _RestlessError(Exception):
@@ -88,8 +104,9 @@ class Backups:
         Raises:
             GalleryError: the folder or the key cannot be read.
         """
-        key = self.key()
-        return [self._listed(copy, key, pause) for copy in reversed(self._all())]
+        copies = self._all()
+        key = self.key() if copies else None
+        return [self._listed(copy, key, pause) for copy in reversed(copies)] if key else []
 
     def make(self, pause: Pause = go_on) -> Made | None:
         """Make a copy of the gallery as it is now, and let go of the oldest that are too many; none if nobody is enrolled.
@@ -111,28 +128,44 @@ class Backups:
         if not self.gallery.exists():
             raise GalleryError(f"{self.gallery}: there is no gallery")
         self._refuse_without_room()
-        copy = Copy.named(self.folder, key_mark(key), self._next_number(), time.time())
+        copy = self._new_copy(key)
         part = copy.path.with_name(f".{copy.path.name}.part")
         try:
             with self._failures():
                 self._copy(part, pause)
-                _flush(part)
+                flush(part)
                 contents = check(part, key, pause)
                 if not contents.people:
                     return None
                 part.rename(copy.path)
-                _flush_folder(self.folder)
+                flush_folder(self.folder)
                 return Listed(copy, copy.path.stat().st_size, "ok", contents)
         finally:
             _remove(part)
 
+    def write_as_it_is(self) -> Copy:
+        """Copy the gallery's bytes, within ``lock`` and while no process has it open: it is damaged, and no good copy.
+
+        Raises:
+            GalleryError: the copy cannot be written.
+        """
+        copy = self._new_copy(self.key())
+        with self._failures():
+            for suffix in ("-wal", ""):
+                source = self.gallery.with_name(self.gallery.name + suffix)
+                if source.exists():
+                    write_whole(copy.path.with_name(copy.path.name + suffix), source.read_bytes(), 0o600)
+        return copy
+
     def erase_forgotten(self) -> list[str]:
-        """Erase from every copy who was forgotten in the gallery; the names of the copies in which that cannot be done.
+        """Erase from every copy who was forgotten in the gallery; the copies in which that cannot be done, or their folder.
 
         Raises:
             GalleryError: the folder or the gallery cannot be read.
         """
-        if not self.gallery.exists() or not self._all():
+        if self.is_away():
+            return [str(self.folder)]
+        if not self._all():
             return []
         with self.lock():
             return self._cleanse()
@@ -177,8 +210,9 @@ class Backups:
         with self._failures():
             return find_copies(self.folder)
 
-    def _next_number(self) -> int:
-        return 1 + max((copy.number for copy in self._all()), default=0)
+    def _new_copy(self, key: Key) -> Copy:
+        number = 1 + max((copy.number for copy in self._all()), default=0)
+        return Copy.named(self.folder, key_mark(key), number, time.time())
 
     def _listed(self, copy: Copy, key: Key, pause: Pause) -> Listed:
         size = 0
@@ -280,7 +314,7 @@ def surplus(copies: Sequence[tuple[int, bool]], keep: int) -> set[int]:
     The ``keep`` newest good ones stay. What is not good counts for nothing, and goes with the good ones that are as old.
     """
     good = sorted(number for number, sound in copies if sound)
-    if not keep or len(good) <= keep:
+    if not keep or len(good) < keep:
         return set()
     return {number for number, _ in copies if number < good[-keep]}
 
@@ -297,7 +331,7 @@ def _wait_for(handle: int, folder: Path) -> None:
         time.sleep(0.05)
 
 
-def _flush(path: Path) -> None:
+def flush(path: Path) -> None:
     """Have a file on the disk, and what is read of it from there."""
     handle = os.open(path, os.O_RDONLY)
     try:
@@ -307,7 +341,8 @@ def _flush(path: Path) -> None:
         os.close(handle)
 
 
-def _flush_folder(path: Path) -> None:
+def flush_folder(path: Path) -> None:
+    """Have the names in a folder on the disk."""
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)
@@ -320,5 +355,5 @@ def _flush_folder(path: Path) -> None:
 
 def _remove(path: Path) -> None:
     with suppress(OSError):
-        path.unlink(missing_ok=True)
-        path.with_name(f"{path.name}-journal").unlink(missing_ok=True)
+        for part in ("", "-journal", "-wal"):
+            path.with_name(path.name + part).unlink(missing_ok=True)

@@ -8,12 +8,13 @@ from contextlib import suppress
 from dataclasses import replace
 from threading import Event, Thread
 
+from edgeface import changes
 from edgeface.audit import Audit
-from edgeface.backup import Backups
+from edgeface.backup import Backups, Gentle
 from edgeface.config import Config
 from edgeface.copies import Copy
 from edgeface.errors import GalleryError
-from edgeface.gallery import Gallery
+from edgeface.gallery import Templates
 from edgeface.types import Backed
 
 log = logging.getLogger(__name__)
@@ -25,8 +26,6 @@ RETRY = 3600.0
 """Seconds after which a copy that failed is tried again."""
 LOOK = 60.0
 """Seconds between two looks whether one is due."""
-WORK, REST, LONGEST_REST = 0.005, 4.0, 0.2
-"""Seconds of work without a pause; the pause, in lengths of that work; and the longest in seconds."""
 
 
 class Schedule:
@@ -69,26 +68,26 @@ class _StoppedError(Exception):
 class BackupTask:
     """Makes copies, and erases from them who is forgotten, while the loop goes on. What fails is told, and tried again."""
 
-    def __init__(self, settings: Config, gallery: Gallery, audit: Audit) -> None:
-        self._backups, self._gallery, self._audit = Backups(settings), gallery, audit
+    def __init__(self, settings: Config, audit: Audit) -> None:
+        self._backups, self._audit = Backups(settings), audit
         self._wanted = settings.backup.keep > 0
         self._schedule = Schedule(3600 * settings.backup.every_hours, time.monotonic())
         self.state = Backed(self._wanted)
-        self._version, self._changed = gallery.version, True
+        self._known: Templates | None = None
+        self._changed = True
         self._damaged: tuple[str, ...] = ()
         self._troubles: dict[str, str | None] = {}
         self._wake, self._stopping = Event(), False
         self._thread: Thread | None = None
-        self._worked_since = 0.0
+        self._gentle = Gentle()
 
-    def update(self) -> None:
-        """Begin, and take note of what was changed in the gallery. For the loop: it waits for nothing."""
+    def update(self, known: Templates) -> None:
+        """Begin, and take note when who is known has changed. For the loop: it waits for nothing."""
         if self._thread is None:
             self._thread = Thread(target=self._run, name="backup", daemon=True)
             self._thread.start()
-        version = self._gallery.version
-        if version != self._version:
-            self._version, self._changed = version, True
+        if known is not self._known:
+            self._known, self._changed = known, True
             self._wake.set()
 
     def close(self) -> None:
@@ -137,12 +136,11 @@ class BackupTask:
         if not self._wanted or not self._schedule.due(copies[-1] if copies else None, now, time.time()):
             return self._troubles.get("copy")
         self._schedule.tried(now)
-        made = self._backups.make(self._pause)
+        made = changes.backup(self._audit, self._backups, self._pause)
         self._changed = True  # a copy that could not be changed may be so now
         if made:
             name = made.new.copy.path.name
             self._damaged = made.damaged
-            self._audit.note("backup", copy=name, people=made.people)
             log.info("backup %s: %d people, %.1f MB", name, made.people, made.new.size / 1e6)
         return None
 
@@ -156,7 +154,4 @@ class BackupTask:
     def _pause(self) -> None:
         if self._stopping:
             raise _StoppedError
-        worked = time.monotonic() - self._worked_since
-        if worked > WORK:
-            time.sleep(min(REST * worked, LONGEST_REST))
-            self._worked_since = time.monotonic()
+        self._gentle()

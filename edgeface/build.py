@@ -10,6 +10,7 @@ from pathlib import Path
 
 from edgeface import cameras, changes, detectors, mqtt, publishers, sync
 from edgeface.audit import Audit
+from edgeface.backup_task import BackupTask
 from edgeface.commands import Commands
 from edgeface.config import Config, expand
 from edgeface.daemon import Daemon, Outage, Wishes
@@ -89,8 +90,17 @@ def daemon(config: Config, model: Path = SHIPPED, camera: Camera | None = None, 
     desk = _desk(config, eyes, people)
     rate = pace(config)
     follower = _follower(config, card, publisher, people)
-    sharing = _sharing(follower)
-    heartbeat = Heartbeat(publisher, camera, config.camera.name, card.digest, lambda: eyes.templates, rate, sharing=sharing)
+    sharing, backup = _sharing(follower), BackupTask(config, Audit(config.audit_path))
+    heartbeat = Heartbeat(
+        publisher,
+        camera,
+        config.camera.name,
+        card.digest,
+        lambda: eyes.templates,
+        rate,
+        sharing=sharing,
+        backed=lambda: backup.state,
+    )
     _erase_unwanted_faces(config, people)
     return Daemon(
         camera,
@@ -107,6 +117,7 @@ def daemon(config: Config, model: Path = SHIPPED, camera: Camera | None = None, 
         rate,
         wishes or Wishes(),
         follower=follower,
+        backup=backup,
     )
 
 
@@ -188,7 +199,19 @@ def rebuilt(old: Daemon, before: Config, now: Config) -> Daemon:
     asked = sections & {"commands"} or desk is not old.desk or publisher is not old.publisher
     rate = pace(now) if "camera" in sections else old.pace
     sharing = _sharing(follower)
-    heartbeat = Heartbeat(publisher, camera, now.camera.name, card.digest, lambda: eyes.templates, rate, old.heartbeat, sharing)
+    kept = old.backup if not sections & {"backup", "gallery"} else None
+    backup = kept or BackupTask(now, Audit(now.audit_path))
+    heartbeat = Heartbeat(
+        publisher,
+        camera,
+        now.camera.name,
+        card.digest,
+        lambda: eyes.templates,
+        rate,
+        old.heartbeat,
+        sharing,
+        lambda: backup.state,
+    )
     new = replace(
         old,
         camera=camera,
@@ -204,6 +227,7 @@ def rebuilt(old: Daemon, before: Config, now: Config) -> Daemon:
         gate=gate(now) if sections & {"camera", "detector", "presence"} else old.gate,
         pace=rate,
         follower=follower,
+        backup=backup,
     )
     _erase_unwanted_faces(now, people)
     _hand_over(old, new)
@@ -228,6 +252,8 @@ def _hand_over(old: Daemon, new: Daemon) -> None:
         old.publisher.close(new.publisher)
         new.publisher.take_over(old.publisher)
         new.publisher.open(new.pipeline.templates.people)
+    if old.backup and new.backup is not old.backup:
+        old.backup.close()
     if new.gallery is not old.gallery:
         old.gallery.close()
 

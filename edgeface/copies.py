@@ -15,7 +15,7 @@ from urllib.parse import quote
 import numpy as np
 from msgspec import Struct
 
-from edgeface.database import APPLICATION, VERSION, TemplateRecord, erasure_mark
+from edgeface.database import APPLICATION, ERASED, VERSION, PersonRecord, TemplateRecord, erasure_mark
 from edgeface.errors import GalleryError
 from edgeface.sqlite import PATIENCE, connect_to_read, is_read_only
 from edgeface.types import Vector
@@ -23,6 +23,8 @@ from edgeface.vault import Key, Vault
 
 NAME = re.compile(r"gallery-([0-9a-f]{8})-([0-9]{6,9})-([0-9]{8}T[0-9]{6}Z)\.db", re.ASCII)
 STAMP = "%Y%m%dT%H%M%SZ"
+FOREIGN = "of another key"
+"""The state of a copy that is not ours to judge."""
 
 Pause = Callable[[], None]
 """Called every few milliseconds of work: to let others have the processor, or to give up by raising an exception."""
@@ -70,10 +72,6 @@ class Contents:
 
 class _Record(Struct, array_like=True):
     """Any record of a gallery."""
-
-
-class _Name(_Record):
-    name: str
 
 
 def key_mark(key: Key) -> str:
@@ -174,10 +172,10 @@ def _records(file: sqlite3.Connection) -> Iterator[tuple[bytes, tuple[str, ...]]
             yield sealed, ("face", owner, str(row))
 
 
-def names(file: sqlite3.Connection, vault: Vault) -> Iterator[tuple[str, str]]:
-    """The id and name of everybody in a copy."""
+def people(file: sqlite3.Connection, vault: Vault) -> Iterator[tuple[str, PersonRecord]]:
+    """Everybody in a copy, by id."""
     for person, sealed in file.execute("SELECT id, sealed FROM people"):
-        yield person, vault.unseal(sealed, _Name, "person", person).name
+        yield person, vault.unseal(sealed, PersonRecord, "person", person)
 
 
 def erased_in(path: Path) -> frozenset[bytes]:
@@ -194,25 +192,28 @@ def erased_in(path: Path) -> frozenset[bytes]:
 def cleanse(path: Path, erased: Collection[bytes], key: Key | None, *, keep_faces: bool = True) -> int:
     """Erase from a copy who was forgotten, and what in it is as near to them as ``Gallery.forget`` says; how many there were.
 
-    All of it or nothing, and nothing of it stays in the file. Without ``keep_faces`` kept faces go, too.
+    All of it or nothing, and nothing of it stays in the file. Events go, too, and without ``keep_faces`` kept faces.
 
     Raises:
         NoCopyError: the file cannot be read or written.
     """
     with opened(path) as file:
         gone = [person for (person,) in file.execute("SELECT id FROM people") if erasure_mark(person) in erased]
-        faces = not keep_faces and _has_table(file, "faces") and file.execute("SELECT 1 FROM faces").fetchone()
-        if not gone and not faces:
+        wanted = ("pictures", "events") if keep_faces else ("pictures", "events", "faces")
+        tables = [table for table in wanted if _has_rows(file, table)]
+        if not gone and not tables:
             return 0
         file.execute("PRAGMA secure_delete=ON").fetchall()
         file.execute("PRAGMA foreign_keys=ON")
         file.execute("BEGIN IMMEDIATE")
         for row in _likenesses(file, gone, key):
             file.execute("DELETE FROM templates WHERE id = ?", (row,))
+        file.execute(ERASED)
         for person in gone:
             file.execute("DELETE FROM people WHERE id = ?", (person,))
-        if faces:
-            file.execute("DELETE FROM faces")
+            file.execute("INSERT OR IGNORE INTO erased VALUES (?)", (erasure_mark(person),))
+        for table in tables:
+            file.execute(f"DELETE FROM {table}")
         file.execute("COMMIT")
         return len(gone)
 
@@ -249,3 +250,7 @@ def _likenesses(file: sqlite3.Connection, gone: Collection[str], key: Key | None
 
 def _has_table(file: sqlite3.Connection, name: str) -> bool:
     return bool(file.execute("SELECT count(*) FROM sqlite_master WHERE name = ?", (name,)).fetchone()[0])
+
+
+def _has_rows(file: sqlite3.Connection, name: str) -> bool:
+    return _has_table(file, name) and file.execute(f"SELECT 1 FROM {name}").fetchone() is not None

@@ -19,6 +19,8 @@ import cv2
 import numpy as np
 
 from edgeface import cameras, config, mqtt, vault
+from edgeface.backup import Backups
+from edgeface.copies import FOREIGN
 from edgeface.embedding import Embedder
 from edgeface.envelope import ForeignKeyError, ForeignModelError, envelopes, is_credential
 from edgeface.errors import CameraError, ConfigError, EdgefaceError, GalleryError
@@ -133,6 +135,33 @@ def _gallery(subject: _Subject) -> str:
     return f"{told}; key {key}" + (f"; of another model, taken over at the next start: {taken}" if taken else "")
 
 
+def _backup(subject: _Subject) -> str:
+    """Read every backup to its end, and see that there can be another; changes nothing."""
+    settings = subject.settings
+    backups, wanted = Backups(settings), settings.backup
+    if not wanted.keep:
+        return "none wanted: backup.keep is 0"
+    if backups.is_away():
+        raise GalleryError(f"{backups.folder} is not there")
+    if not backups.folder.exists():
+        return f"{backups.folder}: there is none yet"
+    if not os.access(backups.folder, os.W_OK | os.X_OK):
+        raise GalleryError(f"{backups.folder} cannot be written")
+    listing = backups.listing()
+    if damaged := [one.copy.path.name for one in listing if one.state not in ("ok", FOREIGN)]:
+        raise GalleryError(f"{backups.folder}: cannot be read to its end: {', '.join(damaged)}; delete it")
+    good = [one for one in listing if one.contents]
+    if not good:
+        return f"{backups.folder}: there is none yet"
+    if open_to_others := [one.copy.path.name for one in good if one.copy.path.stat().st_mode & 0o077]:
+        raise GalleryError(f"{backups.folder}: others may read {', '.join(open_to_others)}, chmod 0600")
+    days = (time.time() - good[0].copy.wall) / 86400
+    told = f"{backups.folder}: {len(good)} good, the latest {datetime.fromtimestamp(good[0].copy.wall):%Y-%m-%d %H:%M}"
+    if days * 24 > 2 * wanted.every_hours + 24:
+        raise GalleryError(f"{told}, {days:.0f} days ago")
+    return told
+
+
 def _permissions(subject: _Subject) -> str:
     settings, wrong = subject.settings, []
     ours = [
@@ -243,6 +272,7 @@ CHECKS: dict[str, tuple[Callable[[_Subject], str], str]] = {
     "model": (_model, "reinstall edgeface, or put back the model's own files"),
     "config": (_config, "mend the file; edgeface config default prints one that works"),
     "gallery": (_gallery, "set gallery.path to a folder that this user may write, put its key back, or enrol anew"),
+    "backup": (_backup, "make room, mount or make the folder that backup.folder names, or edgeface gallery backup"),
     "permissions": (_permissions, "chmod as the line says: these files are for one user alone"),
     "camera": (_camera, "plug it in, set camera.source, join group video, or stop what else uses it"),
     "broker": (_broker, "start the broker, or mend [mqtt]"),

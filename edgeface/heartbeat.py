@@ -16,7 +16,7 @@ from edgeface.machine import temperature, throttling
 from edgeface.pace import Pace
 from edgeface.systemd import Systemd
 from edgeface.tally import Tally
-from edgeface.types import Event, Frame, Gap, Health, Sharing
+from edgeface.types import Backed, Event, Frame, Gap, Health, Sharing
 
 log = logging.getLogger(__name__)
 
@@ -39,8 +39,9 @@ class Heartbeat:
         pace: Pace,
         before: "Heartbeat | None" = None,
         sharing: Callable[[], Sharing] = Sharing,
+        backed: Callable[[], Backed] = Backed,
     ) -> None:
-        self._sharing = sharing
+        self._sharing, self._backed = sharing, backed
         self._publisher, self._camera, self._name, self._model, self._gallery = publisher, camera, name, model, gallery
         self._pace = pace
         self._systemd: Systemd = before._systemd if before else Systemd()
@@ -136,6 +137,7 @@ class Heartbeat:
             observe=self.tally.durations,
             link=self._publisher.link,
             sharing=self._sharing(),
+            backed=self._backed(),
         )
 
     def _last_event(self) -> Event | None:

@@ -68,6 +68,8 @@ def troubles(told: dict[str, Any]) -> list[str]:
         found.append("under-voltage: the power supply, or its cable, is too weak")
     if told.get("sync", {}).get("trouble"):
         found.append(told["sync"]["trouble"])
+    if told.get("backup", {}).get("trouble"):
+        found.append(told["backup"]["trouble"])
     if told["settings_refused"]:
         found.append(f"the settings read last were not taken: {told['settings_refused']}")
     if told["metrics_unserved"]:
@@ -100,6 +102,7 @@ def describe(told: dict[str, Any]) -> str:
         "people": f"{told['gallery_size']} enrolled, {told['templates']} templates",
         "shared": told.get("sync")
         and "{topic}: {people} people, {waiting} waiting, {ignored} ignored".format_map(told["sync"]),
+        "backups": told.get("backup") and "{copies}, the latest of {latest}".format_map(told["backup"]),
         "events": ", ".join(f"{count} {kind}" for kind, count in told["events"].items()) or "none",
         "": f"{told['queue_length']} waiting, {told['events_dropped']} dropped",
         "last": last,
