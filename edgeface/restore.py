@@ -76,9 +76,16 @@ def whole(settings: Config, model: Path, reference: str | None) -> Restored:
 def person(backups: Backups, card: ModelCard, reference: str | None, who: str) -> tuple[str, bytes]:
     """The name of the copy, and somebody in it, by name or id, as ``Gallery.import_`` takes them.
 
+    Without a reference it is the newest good copy that has them.
+
     Raises:
         GalleryError: there is no such copy or person, or it is of another model.
     """
+    if reference is None:
+        for copy in reversed(backups.find()):
+            with suppress(GalleryError):
+                return person(backups, card, copy.path.name, who)
+        raise GalleryError(f"{backups.folder}: nobody called {quoted(who)} is in a good backup of this model")
     path, contents = choose(backups, reference)
     if contents.model != card.digest:
         raise GalleryError(
@@ -89,27 +96,20 @@ def person(backups: Backups, card: ModelCard, reference: str | None, who: str) -
     with opened(path) as file:
         vault, _ = open_vault(file, backups.key())
         there = dict(people(file, vault))
-        by_name = (one for one, record in there.items() if record.name == wanted)
-        found = wanted if wanted in there else next(by_name, None)
+        found = wanted if wanted in there else next((one for one in there if there[one].name == wanted), None)
         if found is None:
             raise GalleryError(f"{path.name}: nobody called {quoted(who)} is in this backup")
-        templates: dict[str, list[dict[str, object]]] = {"template": [], "negative": []}
+        parts: dict[str, list[dict[str, object]]] = {"template": [], "negative": []}
         rows = "SELECT kind, source, sealed FROM templates WHERE person_id = ? ORDER BY id"
         for kind, source, sealed in file.execute(rows, (found,)):
             record = vault.unseal(sealed, TemplateRecord, kind, found, source)
-            templates[kind].append({"vector": base64.b64encode(record.vector).decode(), "quality": record.quality})
-    exported = {
-        "id": found,
-        "name": there[found].name,
-        "enrolled": there[found].enrolled,
-        "templates": templates["template"],
-        "negatives": templates["negative"],
-    }
+            parts[kind].append({"vector": base64.b64encode(record.vector).decode(), "quality": record.quality})
+    one = {"id": found, "name": there[found].name, "enrolled": there[found].enrolled}
     document = {
         "edgeface_gallery": EXPORT_VERSION,
         "model": card.digest,
         "dimensions": card.identity,
-        "people": [exported],
+        "people": [one | {"templates": parts["template"], "negatives": parts["negative"]}],
     }
     return path.name, msgspec.json.encode(document)
 

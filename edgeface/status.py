@@ -102,7 +102,7 @@ def describe(told: dict[str, Any]) -> str:
         "people": f"{told['gallery_size']} enrolled, {told['templates']} templates",
         "shared": told.get("sync")
         and "{topic}: {people} people, {waiting} waiting, {ignored} ignored".format_map(told["sync"]),
-        "backups": told.get("backup") and "{copies}, the latest of {latest}".format_map(told["backup"]),
+        "backups": told.get("backup") and _backups(**told["backup"]),
         "events": ", ".join(f"{count} {kind}" for kind, count in told["events"].items()) or "none",
         "": f"{told['queue_length']} waiting, {told['events_dropped']} dropped",
         "last": last,
@@ -111,6 +111,11 @@ def describe(told: dict[str, Any]) -> str:
     if told.get("page"):
         rows["page"] = f"{told['page']}, by edgeface web url"
     return "\n".join(f"{name:<9}{value}" for name, value in rows.items() if value is not None)
+
+
+def _backups(copies: int, latest: str | None, trouble: str | None) -> str:
+    told = f"{copies}, the latest of {latest}" if latest else "none yet"
+    return f"{told}; in trouble" if trouble else told
 
 
 def duration(seconds: float) -> str:
