@@ -35,8 +35,8 @@ from edgeface.vault import Key, find_key
 log = logging.getLogger(__name__)
 PAGES = 256
 """Pages, of 4 kB mostly, that are copied without a pause."""
-PATIENCE = 60.0
-"""Seconds to wait for another process that is at the same backups."""
+PATIENCE, SHORT_PATIENCE = 60.0, 10.0
+"""Seconds to wait for another process that is at the same backups: to make one, and while somebody waits to be told."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +118,11 @@ class Backups:
         """
         with self.lock():
             new = self.write(pause)
-            damaged = self._rotate(new, pause) if new else ()
+        gone, damaged = self._judge(new, pause) if new else ([], ())
+        with self.lock():
+            for copy in gone:
+                _remove(copy.path)
+                log.info("%s: newer backups have taken its place", copy.path.name)
             self._cleanse()
         return Made(new, new.contents.people, damaged) if new and new.contents else None
 
@@ -167,7 +171,7 @@ class Backups:
             return [str(self.folder)]
         if not self._all():
             return []
-        with self.lock():
+        with self.lock(SHORT_PATIENCE):
             return self._cleanse()
 
     def is_away(self) -> bool:
@@ -175,7 +179,7 @@ class Backups:
         return self._given and not self.folder.is_dir()
 
     @contextmanager
-    def lock(self) -> Iterator[None]:
+    def lock(self, patience: float = PATIENCE) -> Iterator[None]:
         """Be the only one to change the copies; what a killed process has left of one is removed.
 
         Raises:
@@ -188,7 +192,7 @@ class Backups:
             handle = os.open(self.folder / ".lock", os.O_RDWR | os.O_CREAT, 0o600)
             try:
                 give_to_owner(handle, self.folder)
-                _wait_for(handle, self.folder)
+                _wait_for(handle, self.folder, patience)
                 for part in self.folder.glob(".gallery-*.db.part*"):
                     part.unlink(missing_ok=True)
                 yield
@@ -268,16 +272,14 @@ class Backups:
             return connect_to_read(self.gallery)
         return connect(self.gallery)
 
-    def _rotate(self, new: Listed, pause: Pause) -> tuple[str, ...]:
-        """Let go of the copies that are too many; the names of those that stay and are damaged."""
+    def _judge(self, new: Listed, pause: Pause) -> tuple[list[Copy], tuple[str, ...]]:
+        """Which copies are too many, now that there is a new one; the names of those that stay and are damaged."""
         key = self.key()
         listing = [new if copy == new.copy else self._listed(copy, key, pause) for copy in self.find()]
         gone = surplus([(one.copy.number, one.contents is not None) for one in listing], self.keep)
-        for one in listing:
-            if one.copy.number in gone:
-                _remove(one.copy.path)
-                log.info("%s: newer backups have taken its place", one.copy.path.name)
-        return tuple(one.copy.path.name for one in listing if one.contents is None and one.copy.number not in gone)
+        stay = [one for one in listing if one.copy.number not in gone]
+        damaged = tuple(one.copy.path.name for one in stay if one.contents is None)
+        return [one.copy for one in listing if one.copy.number in gone], damaged
 
     def _cleanse(self) -> list[str]:
         """Within ``lock``, as ``erase_forgotten``."""
@@ -319,8 +321,8 @@ def surplus(copies: Sequence[tuple[int, bool]], keep: int) -> set[int]:
     return {number for number, _ in copies if number < good[-keep]}
 
 
-def _wait_for(handle: int, folder: Path) -> None:
-    deadline = time.monotonic() + PATIENCE
+def _wait_for(handle: int, folder: Path, patience: float) -> None:
+    deadline = time.monotonic() + patience
     while True:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -101,10 +101,9 @@ class BackupTask:
         with suppress(_StoppedError):
             while not self._stopping:
                 self._wake.clear()
-                if self._wanted or self._backups.folder.is_dir():
-                    self._try("forgotten", self._erase)
-                    self._try("copy", self._make_if_due)
-                    self._try("damaged", self._count)
+                self._try("forgotten", self._erase)
+                self._try("copy", self._make_if_due)
+                self._try("damaged", self._count)
                 self._wake.wait(LOOK)
 
     def _try(self, what: str, work: Callable[[], str | None]) -> None:
@@ -128,7 +127,11 @@ class BackupTask:
         if not self._changed or self._backups.is_away():
             return self._troubles.get("forgotten")
         self._changed = False
-        left = self._backups.erase_forgotten()
+        try:
+            left = self._backups.erase_forgotten()
+        except Exception:
+            self._changed = True
+            raise
         return f"who was forgotten may still be in {', '.join(left)}, which cannot be read: delete it" if left else None
 
     def _make_if_due(self) -> str | None:

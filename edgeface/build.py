@@ -189,6 +189,8 @@ def rebuilt(old: Daemon, before: Config, now: Config) -> Daemon:
         publisher = _publisher(now, card) if renamed or sections & topics else old.publisher
         followed = people is old.gallery and publisher is old.publisher
         follower = old.follower if followed else _follower(now, card, publisher, people)
+        kept = old.backup if not sections & {"backup", "gallery"} else None
+        backup = kept or BackupTask(now, Audit(now.audit_path))
     except EdgefaceError:
         if people is not old.gallery:
             people.close()
@@ -199,8 +201,6 @@ def rebuilt(old: Daemon, before: Config, now: Config) -> Daemon:
     asked = sections & {"commands"} or desk is not old.desk or publisher is not old.publisher
     rate = pace(now) if "camera" in sections else old.pace
     sharing = _sharing(follower)
-    kept = old.backup if not sections & {"backup", "gallery"} else None
-    backup = kept or BackupTask(now, Audit(now.audit_path))
     heartbeat = Heartbeat(
         publisher,
         camera,

@@ -20,7 +20,8 @@ import numpy as np
 
 from edgeface import cameras, config, mqtt, vault
 from edgeface.backup import Backups
-from edgeface.copies import FOREIGN
+from edgeface.copies import NoCopyError, find_copies
+from edgeface.copies import check as read_to_its_end
 from edgeface.embedding import Embedder
 from edgeface.envelope import ForeignKeyError, ForeignModelError, envelopes, is_credential
 from edgeface.errors import CameraError, ConfigError, EdgefaceError, GalleryError
@@ -136,7 +137,7 @@ def _gallery(subject: _Subject) -> str:
 
 
 def _backup(subject: _Subject) -> str:
-    """Read every backup to its end, and see that there can be another; changes nothing."""
+    """Read the newest backup to its end, and see that there can be another; changes nothing."""
     settings = subject.settings
     backups, wanted = Backups(settings), settings.backup
     if not wanted.keep:
@@ -147,16 +148,18 @@ def _backup(subject: _Subject) -> str:
         return f"{backups.folder}: there is none yet"
     if not os.access(backups.folder, os.W_OK | os.X_OK):
         raise GalleryError(f"{backups.folder} cannot be written")
-    listing = backups.listing()
-    if damaged := [one.copy.path.name for one in listing if one.state not in ("ok", FOREIGN)]:
-        raise GalleryError(f"{backups.folder}: cannot be read to its end: {', '.join(damaged)}; delete it")
-    good = [one for one in listing if one.contents]
-    if not good:
+    copies = backups.find() if find_copies(backups.folder) else []
+    if not copies:
         return f"{backups.folder}: there is none yet"
-    if open_to_others := [one.copy.path.name for one in good if one.copy.path.stat().st_mode & 0o077]:
+    newest = copies[-1]
+    try:
+        read_to_its_end(newest.path, backups.key())
+    except NoCopyError as error:
+        raise GalleryError(f"{newest.path}: {error}; delete it") from None
+    if open_to_others := [copy.path.name for copy in copies if copy.path.stat().st_mode & 0o077]:
         raise GalleryError(f"{backups.folder}: others may read {', '.join(open_to_others)}, chmod 0600")
-    days = (time.time() - good[0].copy.wall) / 86400
-    told = f"{backups.folder}: {len(good)} good, the latest {datetime.fromtimestamp(good[0].copy.wall):%Y-%m-%d %H:%M}"
+    days = (time.time() - newest.wall) / 86400
+    told = f"{backups.folder}: {len(copies)}, the latest of {datetime.fromtimestamp(newest.wall):%Y-%m-%d %H:%M} is good"
     if days * 24 > 2 * wanted.every_hours + 24:
         raise GalleryError(f"{told}, {days:.0f} days ago")
     return told

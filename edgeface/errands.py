@@ -18,7 +18,7 @@ from edgeface.check import check
 from edgeface.config import Config
 from edgeface.copies import Pause, go_on
 from edgeface.enrolment import Enrolment, Report
-from edgeface.errors import EdgefaceError
+from edgeface.errors import EdgefaceError, GalleryError
 from edgeface.feedback import Outcome
 from edgeface.gallery import Gallery
 from edgeface.guidance import Guidance
@@ -168,7 +168,11 @@ def _forget(counter: Counter, request: PersonRequest, by: By, _inbox: Inbox) -> 
     person = changes.forget(counter.audit, counter.gallery, request.person, by=by)
     told: dict[str, Any] = {"id": person.id, "name": person.name}
     if counter.enrolment is None:  # else the daemon sees to its backups by itself
-        left = Backups(counter.settings).erase_forgotten()
+        backups = Backups(counter.settings)
+        try:
+            left = backups.erase_forgotten()
+        except GalleryError:  # such as while the daemon makes one, which erases them in the end
+            left = [str(backups.folder)]
         told |= {"left_in": left} if left else {}
     return told
 

@@ -268,7 +268,7 @@ def test_the_doctor_sees_whether_there_are_good_backups(cli, obama, tmp_path):
 
     assert "none yet" in doctor()["found"]
     made = cli.json("gallery", "backup")["backup"]["file"]
-    assert "1 good" in doctor()["found"]
+    assert "is good" in doctor()["found"]
     folder = cli.gallery.parent / "backups"
     old = folder / made.replace(made[24:40], "20200101T000000Z")
     (folder / made).rename(old)
