@@ -10,6 +10,7 @@ from pathlib import Path
 
 from edgeface import cameras, changes, detectors, mqtt, publishers, sync
 from edgeface.audit import Audit
+from edgeface.backup_task import BackupTask
 from edgeface.commands import Commands
 from edgeface.config import Config, expand
 from edgeface.daemon import Daemon, Outage, Wishes
@@ -96,6 +97,7 @@ def daemon(config: Config, model: Path = SHIPPED, camera: Camera | None = None, 
     desk = _desk(config, eyes, people)
     rate = pace(config)
     follower = _follower(config, card, publisher, people)
+    sharing, backup = _sharing(follower), BackupTask(config, Audit(config.audit_path))
     keeper = _keeper(config, people)
     heartbeat = Heartbeat(
         publisher,
@@ -104,8 +106,9 @@ def daemon(config: Config, model: Path = SHIPPED, camera: Camera | None = None, 
         card.digest,
         lambda: eyes.templates,
         rate,
-        sharing=_sharing(follower),
+        sharing=sharing,
         trouble=lambda: (eyes.health, keeper.trouble),
+        backed=lambda: backup.state,
     )
     _erase_unwanted_faces(config, people)
     return Daemon(
@@ -123,6 +126,7 @@ def daemon(config: Config, model: Path = SHIPPED, camera: Camera | None = None, 
         rate,
         wishes or Wishes(),
         follower=follower,
+        backup=backup,
     )
 
 
@@ -197,6 +201,8 @@ def rebuilt(old: Daemon, before: Config, now: Config) -> Daemon:
         publisher = _publisher(now, card) if renamed or sections & topics else old.publisher
         followed = people is old.gallery and publisher is old.publisher
         follower = old.follower if followed else _follower(now, card, publisher, people)
+        kept = old.backup if not sections & {"backup", "gallery"} else None
+        backup = kept or BackupTask(now, Audit(now.audit_path))
     except EdgefaceError:
         if people is not old.gallery:
             people.close()
@@ -208,6 +214,7 @@ def rebuilt(old: Daemon, before: Config, now: Config) -> Daemon:
     rate = pace(now) if "camera" in sections else old.pace
     keep = renamed or sections & {"events", "gallery", "web"}
     keeper = _keeper(now, people) if keep else old.keeper
+    sharing = _sharing(follower)
     heartbeat = Heartbeat(
         publisher,
         camera,
@@ -216,8 +223,9 @@ def rebuilt(old: Daemon, before: Config, now: Config) -> Daemon:
         lambda: eyes.templates,
         rate,
         old.heartbeat,
-        _sharing(follower),
+        sharing,
         lambda: (eyes.health, keeper.trouble),
+        lambda: backup.state,
     )
     new = replace(
         old,
@@ -234,6 +242,7 @@ def rebuilt(old: Daemon, before: Config, now: Config) -> Daemon:
         gate=gate(now) if sections & {"camera", "detector", "presence"} else old.gate,
         pace=rate,
         follower=follower,
+        backup=backup,
     )
     _erase_unwanted_faces(now, people)
     _hand_over(old, new)
@@ -258,6 +267,8 @@ def _hand_over(old: Daemon, new: Daemon) -> None:
         old.publisher.close(new.publisher)
         new.publisher.take_over(old.publisher)
         new.publisher.open(new.pipeline.templates.people)
+    if old.backup and new.backup is not old.backup:
+        old.backup.close()
     if new.gallery is not old.gallery:
         old.gallery.close()
 

@@ -4,14 +4,17 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from edgeface import config, feedback, reembed
+from edgeface import config, feedback, reembed, restore
 from edgeface.audit import Audit, Scalar
+from edgeface.backup import Backups, Made
+from edgeface.copies import Pause
 from edgeface.enrolment import Enrolment, Report, View
 from edgeface.errors import EdgefaceError, TraceError
 from edgeface.feedback import Outcome
-from edgeface.gallery import Gallery
+from edgeface.gallery import Gallery, Imported
 from edgeface.modelcard import ModelCard
 from edgeface.reembed import Reembedded
+from edgeface.restore import Restored
 from edgeface.types import Image, Person
 
 By = Mapping[str, Scalar] | None
@@ -139,3 +142,25 @@ def introduce(
     person = feedback.introduce(gallery, card, settings, event_ids, name)
     audit.note("introduced", by=by, person=person.id, events=len(event_ids))
     return person
+
+
+def backup(audit: Audit, backups: Backups, pause: Pause, *, by: By = None) -> Made | None:
+    """As ``Backups.make``."""
+    made = backups.make(pause)
+    if made:
+        audit.note("backup", by=by, copy=made.new.copy.path.name, people=made.people)
+    return made
+
+
+def restore_whole(audit: Audit, settings: config.Config, model: Path, reference: str | None, *, by: By = None) -> Restored:
+    """As ``restore.whole``."""
+    done = restore.whole(settings, model, reference)
+    audit.note("restore", by=by, copy=done.copy, people=done.people, kept_aside=done.kept_aside)
+    return done
+
+
+def restore_person(audit: Audit, gallery: Gallery, copy: str, document: bytes, *, by: By = None) -> Imported:
+    """Import somebody whom ``restore.person`` found in a copy."""
+    (done,) = gallery.import_(document)
+    audit.note("restore", by=by, copy=copy, person=done.person.id, added=done.added)
+    return done

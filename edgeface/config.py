@@ -83,6 +83,18 @@ class Gallery(_Section, frozen=True):
     ] = False
 
 
+class Backup(_Section, frozen=True):
+    """Copies of the gallery, sealed as it is; without its key, which is not in them, they are of no use."""
+
+    keep: Annotated[
+        int, Meta(ge=0, le=1000, description="copies that are kept; the oldest goes once a new one is good; 0 makes none")
+    ] = 7
+    every_hours: Annotated[float, Meta(ge=1, le=8784, description="hours from one copy to the next")] = 24.0
+    folder: Annotated[
+        str, Meta(description='where they are; "" is backups beside the gallery; another folder must be there already')
+    ] = ""
+
+
 class Matching(_Section, frozen=True):
     """When a face is somebody."""
 
@@ -232,6 +244,7 @@ class Config(_Section, frozen=True):
     camera: Camera = Camera()
     detector: Detector = Detector()
     gallery: Gallery = Gallery()
+    backup: Backup = Backup()
     matching: Matching = Matching()
     presence: Presence = Presence()
     liveness: Liveness = Liveness()
@@ -257,6 +270,11 @@ class Config(_Section, frozen=True):
         if self.gallery.key_file:
             return expand(self.gallery.key_file, "gallery.key_file")
         return self.gallery_path.parent / "gallery.key"
+
+    @property
+    def backup_folder(self) -> Path:
+        """Where copies of the gallery are kept."""
+        return expand(self.backup.folder, "backup.folder") if self.backup.folder else self.gallery_path.parent / "backups"
 
     @property
     def audit_path(self) -> Path:

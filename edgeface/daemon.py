@@ -6,6 +6,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from edgeface.backup_task import BackupTask
 from edgeface.commands import Commands
 from edgeface.events import EventKeeper
 from edgeface.frugal import Thrift
@@ -82,6 +83,7 @@ class Daemon:
     wishes: Wishes = field(default_factory=Wishes)
     window: Window = field(default_factory=Window)
     follower: Follower | None = None
+    backup: BackupTask | None = None
     thrift: Thrift = field(default_factory=Thrift)
 
     def run(self) -> None:
@@ -125,6 +127,8 @@ class Daemon:
             self.commands.serve(moment)
             if self.follower:
                 self.follower.update(moment)
+            if self.backup:
+                self.backup.update(self.pipeline.templates)
             self.heartbeat.beat(moment, took if searched else None, len(observations), events)
             if due:
                 self.thrift.update(searched)
@@ -147,6 +151,8 @@ class Daemon:
         """Say goodbye, to the subscribers first: a camera may take its time."""
         self.heartbeat.stopping()
         self.publisher.close()
+        if self.backup:
+            self.backup.close()
         self.camera.close()
         self.gallery.close()
 

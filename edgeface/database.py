@@ -6,6 +6,7 @@ import sqlite3
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
+from hashlib import blake2s
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -60,6 +61,8 @@ WHERE type IN ('trigger', 'view') OR type = 'index' AND sql IS NOT NULL AND name
 """
 """What no version of edgeface makes, and what could keep records that are to be erased."""
 TemplateKind = Literal["template", "negative"]
+ERASED = "CREATE TABLE IF NOT EXISTS erased (person BLOB PRIMARY KEY)"
+"""Who was forgotten, as ``erasure_mark`` has it: they are to be erased from backups, too, and to come back with none."""
 
 
 class PersonRecord(Struct, frozen=True, array_like=True):
@@ -238,11 +241,13 @@ class Database:
             return self.execute(statement, values).rowcount
 
     def erase_person(self, person_id: str) -> None:
-        """Delete a person with all that is theirs.
+        """Delete a person with all that is theirs, and mark them as erased.
 
         Raises:
             GalleryError: the file keeps some of it nevertheless.
         """
+        self.execute(ERASED)
+        self.execute("INSERT OR IGNORE INTO erased VALUES (?)", (erasure_mark(person_id),))
         theirs = {"templates": "person_id", "events": "person_id", "people": "id"}
         for _ in range(2):
             for table, column in theirs.items():
@@ -380,6 +385,8 @@ class Database:
 
     def add_person(self, person_id: str, record: PersonRecord) -> None:
         """Insert a person."""
+        if self.has_table("erased"):
+            self.execute("DELETE FROM erased WHERE person = ?", (erasure_mark(person_id),))
         self.execute("INSERT INTO people VALUES (?, ?)", (person_id, self.vault.seal(record, "person", person_id)))
 
     def change_person(self, person_id: str, record: PersonRecord) -> bool:
@@ -590,6 +597,11 @@ class Database:
         """Close the file."""
         if self._shut is None:
             self._disconnect()
+
+
+def erasure_mark(person_id: str) -> bytes:
+    """What stays of somebody who was forgotten: a digest of the random id."""
+    return blake2s(person_id.encode(), digest_size=16).digest()
 
 
 def model_of(path: Path) -> str | None:

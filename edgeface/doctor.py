@@ -19,6 +19,9 @@ import cv2
 import numpy as np
 
 from edgeface import cameras, config, mqtt, vault
+from edgeface.backup import Backups
+from edgeface.copies import NoCopyError, find_copies
+from edgeface.copies import check as read_to_its_end
 from edgeface.damage import summary
 from edgeface.embedding import Embedder
 from edgeface.envelope import ForeignKeyError, ForeignModelError, envelopes, is_credential
@@ -137,6 +140,35 @@ def _gallery(subject: _Subject) -> str:
     return f"{told}; key {key}" + (f"; of another model, taken over at the next start: {taken}" if taken else "")
 
 
+def _backup(subject: _Subject) -> str:
+    """Read the newest backup to its end, and see that there can be another; changes nothing."""
+    settings = subject.settings
+    backups, wanted = Backups(settings), settings.backup
+    if not wanted.keep:
+        return "none wanted: backup.keep is 0"
+    if backups.is_away():
+        raise GalleryError(f"{backups.folder} is not there")
+    if not backups.folder.exists():
+        return f"{backups.folder}: there is none yet"
+    if not os.access(backups.folder, os.W_OK | os.X_OK):
+        raise GalleryError(f"{backups.folder} cannot be written")
+    copies = backups.find() if find_copies(backups.folder) else []
+    if not copies:
+        return f"{backups.folder}: there is none yet"
+    newest = copies[-1]
+    try:
+        read_to_its_end(newest.path, backups.key())
+    except NoCopyError as error:
+        raise GalleryError(f"{newest.path}: {error}; delete it") from None
+    if open_to_others := [copy.path.name for copy in copies if copy.path.stat().st_mode & 0o077]:
+        raise GalleryError(f"{backups.folder}: others may read {', '.join(open_to_others)}, chmod 0600")
+    days = (time.time() - newest.wall) / 86400
+    told = f"{backups.folder}: {len(copies)}, the latest of {datetime.fromtimestamp(newest.wall):%Y-%m-%d %H:%M} is good"
+    if days * 24 > 2 * wanted.every_hours + 24:
+        raise GalleryError(f"{told}, {days:.0f} days ago")
+    return told
+
+
 def _permissions(subject: _Subject) -> str:
     settings, wrong = subject.settings, []
     ours = [
@@ -251,6 +283,7 @@ CHECKS: dict[str, tuple[Callable[[_Subject], str], str]] = {
         "set gallery.path to a folder that this user may write, put its key or a copy back (edgeface gallery restore), or "
         "enrol anew",
     ),
+    "backup": (_backup, "make room, mount or make the folder that backup.folder names, or edgeface gallery backup"),
     "permissions": (_permissions, "chmod as the line says: these files are for one user alone"),
     "camera": (_camera, "plug it in, set camera.source, join group video, or stop what else uses it"),
     "broker": (_broker, "start the broker, or mend [mqtt]"),

@@ -1,20 +1,24 @@
 """What can be asked of a gallery: by the command line of it directly, and of the daemon through its socket."""
 
 from collections.abc import Callable, Generator, Mapping
+from concurrent.futures import Future
 from dataclasses import asdict, dataclass
 from queue import Empty, SimpleQueue
+from threading import Thread
 from typing import Annotated, Any
 
 import msgspec
 from msgspec import Meta, Struct
 
-from edgeface import changes
+from edgeface import changes, restore
 from edgeface.audit import Audit
+from edgeface.backup import Backups, Gentle, Listed
 from edgeface.changes import By
 from edgeface.check import check
 from edgeface.config import Config
+from edgeface.copies import Pause, go_on
 from edgeface.enrolment import Enrolment, Report
-from edgeface.errors import EdgefaceError
+from edgeface.errors import EdgefaceError, GalleryError
 from edgeface.events import KeptEvent
 from edgeface.feedback import Outcome
 from edgeface.gallery import Gallery
@@ -101,6 +105,12 @@ class ConfirmRequest(Request, frozen=True):
     person: Text | None = None
 
 
+class RestoreRequest(PersonRequest, frozen=True):
+    """Take a person back from a backup: of a name or number, or the newest."""
+
+    copy: Annotated[str, Meta(max_length=100, pattern=r"^[^/]*\Z")] | None = None
+
+
 class DropRequest(Request, frozen=True):
     """Erase a template, or a damaged record."""
 
@@ -157,7 +167,15 @@ def _rename(counter: Counter, request: RenameRequest, by: By, _inbox: Inbox) -> 
 
 def _forget(counter: Counter, request: PersonRequest, by: By, _inbox: Inbox) -> Any:
     person = changes.forget(counter.audit, counter.gallery, request.person, by=by)
-    return {"id": person.id, "name": person.name}
+    told: dict[str, Any] = {"id": person.id, "name": person.name}
+    if counter.enrolment is None:  # else the daemon sees to its backups by itself
+        backups = Backups(counter.settings)
+        try:
+            left = backups.erase_forgotten()
+        except GalleryError:  # such as while the daemon makes one, which erases them in the end
+            left = [str(backups.folder)]
+        told |= {"left_in": left} if left else {}
+    return told
 
 
 def _events(counter: Counter, request: EventsRequest, _by: By, _inbox: Inbox) -> Any:
@@ -212,6 +230,63 @@ def _drop(counter: Counter, request: DropRequest, by: By, _inbox: Inbox) -> Any:
     return {"id": person.id, "name": person.name, "templates": person.templates}
 
 
+def _backup(counter: Counter, _request: Request, by: By, _inbox: Inbox) -> Work:
+    backups = Backups(counter.settings)
+    made = yield from _elsewhere(lambda: changes.backup(counter.audit, backups, _pause(counter), by=by))
+    return {"backup": made and _copy_payload(made.new), "damaged": list(made.damaged) if made else []}
+
+
+def _backups(counter: Counter, _request: Request, _by: By, _inbox: Inbox) -> Work:
+    return (yield from _elsewhere(lambda: listed(counter.settings, _pause(counter))))
+
+
+def _restore(counter: Counter, request: RestoreRequest, by: By, _inbox: Inbox) -> Work:
+    backups = Backups(counter.settings)
+    copy, document = yield from _elsewhere(lambda: restore.person(backups, counter.card, request.copy, request.person))
+    done = changes.restore_person(counter.audit, counter.gallery, copy, document, by=by)
+    return {"id": done.person.id, "name": done.person.name, "new": done.new, "added": done.added, "copy": copy}
+
+
+def _pause(counter: Counter) -> Pause:
+    return Gentle(rest=1.0) if counter.enrolment else go_on  # beside the daemon's loop, or alone
+
+
+def _elsewhere(work: Callable[[], Any]) -> Work:
+    """Have something done that takes its time, in a thread, while the moments go on."""
+    done: Future[Any] = Future()
+
+    def run() -> None:
+        try:
+            done.set_result(work())
+        except BaseException as error:
+            done.set_exception(error)
+
+    Thread(target=run, name="errand", daemon=True).start()
+    while not done.done():
+        yield None
+    return done.result()
+
+
+def listed(settings: Config, pause: Pause = go_on) -> dict[str, Any]:
+    """The backups, the newest first, for people and programs."""
+    backups = Backups(settings)
+    return {"folder": str(backups.folder), "backups": [_copy_payload(one) for one in backups.listing(pause)]}
+
+
+def _copy_payload(one: Listed) -> dict[str, Any]:
+    contents = one.contents
+    return {
+        "number": one.copy.number,
+        "file": one.copy.path.name,
+        "date": timestamp(one.copy.wall),
+        "bytes": one.size,
+        "people": contents and contents.people,
+        "templates": contents and contents.templates,
+        "model": contents and contents.model,
+        "state": one.state,
+    }
+
+
 @dataclass(frozen=True, slots=True)
 class Verb:
     """What can be asked for: the shape of the request, and the work, done at once or over moments."""
@@ -231,6 +306,9 @@ VERBS = {
     "confirm": Verb(ConfirmRequest, _confirm),
     "check": Verb(Request, _check),
     "drop": Verb(DropRequest, _drop),
+    "backup": Verb(Request, _backup),
+    "backups": Verb(Request, _backups),
+    "restore": Verb(RestoreRequest, _restore),
 }
 
 

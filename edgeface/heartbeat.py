@@ -16,7 +16,7 @@ from edgeface.machine import temperature, throttling
 from edgeface.pace import Pace
 from edgeface.systemd import Systemd
 from edgeface.tally import Tally
-from edgeface.types import Event, Frame, GalleryHealth, Gap, Health, Sharing
+from edgeface.types import Backed, Event, Frame, GalleryHealth, Gap, Health, Sharing
 
 log = logging.getLogger(__name__)
 
@@ -41,8 +41,9 @@ class Heartbeat:
         before: "Heartbeat | None" = None,
         sharing: Callable[[], Sharing] = Sharing,
         trouble: Callable[[], tuple[GalleryHealth, str | None]] = lambda: (GalleryHealth(), None),
+        backed: Callable[[], Backed] = Backed,
     ) -> None:
-        self._sharing, self._trouble = sharing, trouble
+        self._sharing, self._trouble, self._backed = sharing, trouble, backed
         self._troubled = trouble()
         self._publisher, self._camera, self._name, self._model, self._gallery = publisher, camera, name, model, gallery
         self._pace = pace
@@ -142,6 +143,7 @@ class Heartbeat:
             sharing=self._sharing(),
             gallery=self._troubled[0],
             events_unkept=self._troubled[1],
+            backed=self._backed(),
         )
 
     def _last_event(self) -> Event | None:

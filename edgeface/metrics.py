@@ -93,6 +93,11 @@ class HealthCollector(Collector):
             gauges["shared_people"] = ("People in the shared gallery.", sharing.shared)
             gauges["shared_waiting"] = ("People that the broker does not have as they are here.", sharing.waiting)
             gauges["shared_up"] = ("Whether the shared gallery is well.", sharing.trouble is None)
+        if health.backed.wanted:
+            backed = health.backed
+            gauges["backup_copies"] = ("Good copies of the gallery.", backed.copies)
+            gauges["backup_latest_timestamp_seconds"] = ("When the newest was made; 0 is never.", backed.latest or 0.0)
+            gauges["backup_up"] = ("Whether copies can be made and read.", backed.trouble is None)
         if health.temperature is not None:
             gauges["temperature_celsius"] = ("The hottest sensor.", health.temperature)
         if health.throttled is not None:

@@ -76,6 +76,8 @@ def troubles(told: dict[str, Any]) -> list[str]:
         found.append("under-voltage: the power supply, or its cable, is too weak")
     if told.get("sync", {}).get("trouble"):
         found.append(told["sync"]["trouble"])
+    if told.get("backup", {}).get("trouble"):
+        found.append(told["backup"]["trouble"])
     if told["settings_refused"]:
         found.append(f"the settings read last were not taken: {told['settings_refused']}")
     if told["metrics_unserved"]:
@@ -109,6 +111,7 @@ def describe(told: dict[str, Any]) -> str:
         + ("" if told["gallery_state"] == "ok" else f"; gallery {told['gallery_state'].replace('_', '-')}"),
         "shared": told.get("sync")
         and "{topic}: {people} people, {waiting} waiting, {ignored} ignored".format_map(told["sync"]),
+        "backups": told.get("backup") and _backups(**told["backup"]),
         "events": ", ".join(f"{count} {kind}" for kind, count in told["events"].items()) or "none",
         "": f"{told['queue_length']} waiting, {told['events_dropped']} dropped",
         "last": last,
@@ -117,6 +120,11 @@ def describe(told: dict[str, Any]) -> str:
     if told.get("page"):
         rows["page"] = f"{told['page']}, by edgeface web url"
     return "\n".join(f"{name:<9}{value}" for name, value in rows.items() if value is not None)
+
+
+def _backups(copies: int, latest: str | None, trouble: str | None) -> str:
+    told = f"{copies}, the latest of {latest}" if latest else "none yet"
+    return f"{told}; in trouble" if trouble else told
 
 
 def duration(seconds: float) -> str:

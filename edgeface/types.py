@@ -218,6 +218,16 @@ class Sharing:
 
 
 @dataclass(frozen=True, slots=True)
+class Backed:
+    """How it stands with the gallery's backups: ``latest`` is when the newest good one was made, on the wall's clock."""
+
+    wanted: bool = False
+    copies: int = 0
+    latest: float | None = None
+    trouble: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Durations:
     """A histogram of seconds: ``counts[i]`` are those up to ``bounds[i]``, the last those beyond; ``total`` is their sum."""
 
@@ -270,3 +280,4 @@ class Health:
     sharing: Sharing = Sharing()
     gallery: GalleryHealth = GalleryHealth()
     events_unkept: str | None = None
+    backed: Backed = Backed()

@@ -8,6 +8,7 @@ from msgspec.structs import replace
 
 from edgeface import build
 from edgeface.config import (
+    Backup,
     Camera,
     Commands,
     Config,
@@ -29,7 +30,7 @@ from edgeface.errors import EdgefaceError
 from edgeface.imaging import load_image
 from edgeface.types import Frame, Gap, Link, Request
 
-PARTS = ("camera", "pipeline", "outage", "presence", "publisher", "commands", "keeper", "gallery", "follower")
+PARTS = ("camera", "pipeline", "outage", "presence", "publisher", "commands", "keeper", "gallery", "follower", "backup")
 
 
 @pytest.fixture
@@ -62,6 +63,7 @@ CONCERNS = [
     ({"matching": Matching(target_fpir=0.01)}, {"pipeline", "commands"}),
     ({"presence": Presence(left_after=1.0)}, {"presence"}),
     ({"liveness": Liveness("refuse")}, {"presence"}),
+    ({"backup": Backup(3)}, {"backup"}),
     ({"events": Events(5)}, {"keeper"}),
     ({"device": Device("door")}, {"publisher", "commands"}),
     ({"commands": Commands(("people",))}, {"publisher", "commands"}),
@@ -101,7 +103,7 @@ def test_another_camera_or_another_name_for_it(daemon, settings, photos):
 
 def test_another_gallery_has_other_people(daemon, settings, tmp_path):
     new = build.rebuilt(daemon, settings, replace(settings, gallery=Gallery(str(tmp_path / "other.db"))))
-    assert renewed(daemon, new) == {"gallery", "pipeline", "commands", "keeper"}
+    assert renewed(daemon, new) == {"gallery", "pipeline", "commands", "keeper", "backup"}
     assert new.gallery.people() == []
     with pytest.raises(EdgefaceError):
         daemon.gallery.people()

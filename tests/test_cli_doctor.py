@@ -22,7 +22,7 @@ def test_the_doctor_finds_nothing_wrong_with_what_works(cli, scene, broker):
     cli.set(camera=scene, mqtt=broker.settings())
     checks = cli.json("doctor")["checks"]
     names = [check["name"] for check in checks]
-    assert names == ["runtime", "model", "config", "gallery", "permissions", "camera", "broker", "sync", "clock"]
+    assert names == ["runtime", "model", "config", "gallery", "backup", "permissions", "camera", "broker", "sync", "clock"]
     assert all(check["ok"] and check["found"] and not check["cure"] for check in checks)
     assert cli("doctor").stdout.count("ok  ") == len(checks)
 

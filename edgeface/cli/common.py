@@ -2,7 +2,8 @@
 
 import os
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -112,7 +113,19 @@ def serve(context: typer.Context, verb: str, **request: Any) -> Any:
 
     work = prepare(verb, request)
     with open_gallery(context) as gallery:
-        return work(Counter(settings, load_card(context.obj.model), gallery, audit(context)))
+        return _finished(work(Counter(settings, load_card(context.obj.model), gallery, audit(context))))
+
+
+def _finished(outcome: Any) -> Any:
+    """The result of work that may go on in a thread."""
+    if not isinstance(outcome, Generator):
+        return outcome
+    try:
+        while True:
+            next(outcome)
+            time.sleep(0.02)
+    except StopIteration as end:
+        return end.value
 
 
 def audit(context: typer.Context) -> Audit:

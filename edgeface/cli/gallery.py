@@ -2,21 +2,23 @@
 
 import sys
 from dataclasses import asdict
-from typing import Annotated
+from datetime import datetime
+from typing import Annotated, Any
 
 import typer
 
-from edgeface.cli.common import Json, audit, counted, open_gallery, print_json, serve
+from edgeface.cli.common import Json, audit, counted, open_gallery, print_json, serve, through_the_daemon
 from edgeface.errors import EdgefaceError
 from edgeface.modelcard import load_card
 
 app = typer.Typer(
     no_args_is_help=True,
-    help="""The templates: check them, drop one, make all anew; one gallery for several devices: key, sync.
+    help="""The templates: check them, drop one, make all anew; backups; one gallery for several devices: key, sync.
 
 \b
 Examples: edgeface gallery check
           edgeface gallery drop 3f9a12cd
+          edgeface gallery restore
           edgeface gallery sync""",
 )
 
@@ -132,3 +134,108 @@ def sync(context: typer.Context, json: Json = False) -> None:
         typer.echo(f"{shared} shared, {outcome.sent} sent, {ignored} ignored", err=True)
     if outcome.trouble:
         raise EdgefaceError(outcome.trouble)
+
+
+@app.command()
+def backup(context: typer.Context, json: Json = False) -> None:
+    """Make a backup now: a copy of the gallery, sealed as it is, that was read to its end. The daemon makes one a day.
+
+    It holds people, templates and kept faces, no events. Without the gallery's key, which is not in it, it is of no use.
+
+    \b
+    Example: edgeface gallery backup
+    """
+    done = serve(context, "backup")
+    if json:
+        print_json(done)
+    elif done["backup"]:
+        typer.echo(f"{done['backup']['file']}: {counted(done['backup']['people'], 'person')}, {_size(done['backup'])}")
+    else:
+        typer.echo("nobody is enrolled: there is nothing to back up", err=True)
+    for name in [] if json else done["damaged"]:
+        typer.echo(f"edgeface: the backup {name} cannot be read to its end; delete it", err=True)
+
+
+@app.command()
+def backups(context: typer.Context, json: Json = False) -> None:
+    """List the backups, the newest first, each read to its end: when it was made, who is in it, and whether it is good.
+
+    Exits with 1 if one is damaged.
+
+    \b
+    Examples: edgeface gallery backups
+              edgeface gallery backups --json | jq -r '.backups[] | select(.state == "ok").file'
+    """
+    from edgeface import control
+    from edgeface.copies import FOREIGN
+
+    settings = context.obj.config
+    if through_the_daemon(settings):
+        told = list(control.talk(settings, "backups"))[-1]
+    else:  # the gallery is not opened: it may be what is damaged
+        from edgeface.errands import listed
+
+        told = listed(settings)
+    if json:
+        print_json(told)
+    for one in [] if json else told["backups"]:
+        made = datetime.fromisoformat(one["date"]).astimezone()
+        people = counted(one["people"], "person") if one["people"] is not None else ""
+        typer.echo(f"{one['number']:>4}  {made:%Y-%m-%d %H:%M}  {people:>9}  {_size(one):>8}  {one['state']}  {one['file']}")
+    if not told["backups"] and not json:
+        typer.echo(f"there is no backup in {told['folder']} yet: edgeface gallery backup", err=True)
+    if any(one["state"] not in ("ok", FOREIGN) for one in told["backups"]):
+        raise typer.Exit(1)
+
+
+@app.command()
+def restore(
+    context: typer.Context,
+    copy: Annotated[
+        str | None, typer.Argument(metavar="COPY", help="Its number or name, from edgeface gallery backups, or a path.")
+    ] = None,
+    person: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Take back this person alone, by name or id; while the daemon runs, too.")
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Take a backup back, the newest good one unless COPY says which. Who was forgotten since stays forgotten.
+
+    The gallery that is there is kept as a backup first. With --person nothing is replaced: as with people import, who is there
+    gains the templates that are new.
+
+    \b
+    Examples: edgeface gallery restore
+              edgeface gallery restore 12 --person Anna
+    """
+    if person is not None:
+        _restore_person(context, copy, person, json)
+        return
+    from edgeface import changes, control
+
+    settings = context.obj.config
+    if control.answers(settings, strict=True):
+        raise EdgefaceError(
+            "the daemon runs with this gallery: stop it (sudo systemctl stop edgeface), or take one person back with --person"
+        )
+    done = changes.restore_whole(audit(context), settings, context.obj.model, copy)
+    if json:
+        print_json(asdict(done))
+        return
+    aside = f"; the gallery of before is {done.kept_aside}" if done.kept_aside else ""
+    typer.echo(f"{done.copy}: {counted(done.people, 'person')}, {counted(done.templates, 'template')} restored{aside}")
+
+
+def _restore_person(context: typer.Context, copy: str | None, person: str, json: bool) -> None:
+    done = serve(context, "restore", copy=copy, person=person)
+    if json:
+        print_json(done)
+        return
+    gained = counted(done["added"], "template")
+    told = f"restored with {gained}" if done["new"] else f"there already, gained {gained}" if done["added"] else "there already"
+    typer.echo(f"{done['name']}: {told}, from {done['copy']}")
+
+
+def _size(one: dict[str, Any]) -> str:
+    size = one["bytes"]
+    return f"{size / 1e6:.1f} MB" if size >= 1e6 else f"{size / 1e3:.0f} kB"

@@ -72,6 +72,9 @@ def forget(context: typer.Context, person: Who, json: Json = False) -> None:
     """
     forgotten = serve(context, "forget", person=person)
     print_json(forgotten) if json else typer.echo(f"{forgotten['name']} is forgotten")
+    if left := forgotten.get("left_in"):
+        line = f"edgeface: {forgotten['name']} may still be in backups that cannot be changed now: {', '.join(left)};"
+        typer.echo(f"{line} the daemon, or edgeface gallery backup, erases them there as soon as it can", err=True)
 
 
 @app.command()

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
-from edgeface.types import Box, Correction, Decision, Event, EventType, GalleryState, Health, Observation, Sharing
+from edgeface.types import Backed, Box, Correction, Decision, Event, EventType, GalleryState, Health, Observation, Sharing
 
 SCHEMA: Literal[1] = 1
 Schema = Annotated[Literal[1], Meta(description="version of the contract; within one, fields are only added", examples=[1])]
@@ -191,6 +191,14 @@ class SharedGallery(Struct, frozen=True, kw_only=True):
     trouble: Annotated[str | None, Meta(examples=[None])]
 
 
+class BackupHealth(Struct, frozen=True, kw_only=True):
+    """How it stands with the gallery's backups."""
+
+    copies: Annotated[Count, Meta(examples=[7])]
+    latest: Annotated[Time | None, Meta(examples=["2026-11-24T03:12:40.000Z"])]
+    trouble: Annotated[str | None, Meta(examples=[None])]
+
+
 class HealthPayload(Struct, frozen=True, kw_only=True):
     """How the daemon is: every 30 s and on change."""
 
@@ -255,6 +263,13 @@ class HealthPayload(Struct, frozen=True, kw_only=True):
         Meta(
             description="with `sync.enabled`: `people` of the shared gallery, those `waiting` to be sent, changes `received` "
             "and damaged messages `ignored` since the start, and what is wrong"
+        ),
+    ] = UNSET
+    backup: Annotated[
+        BackupHealth | UnsetType,
+        Meta(
+            description="unless `backup.keep` is 0: how many good `copies` of the gallery there are, when the `latest` was "
+            "made, and what is wrong"
         ),
     ] = UNSET
 
@@ -327,7 +342,13 @@ def health_payload(health: Health, wall: float) -> HealthPayload:
         gallery_reason=health.gallery.reason,
         events_unkept=health.events_unkept,
         sync=_shared(health.sharing) if health.sharing.topic else UNSET,
+        backup=_backed(health.backed) if health.backed.wanted else UNSET,
     )
+
+
+def _backed(backed: Backed) -> BackupHealth:
+    latest = None if backed.latest is None else timestamp(backed.latest)
+    return BackupHealth(copies=backed.copies, latest=latest, trouble=backed.trouble)
 
 
 def _shared(sharing: Sharing) -> SharedGallery:
