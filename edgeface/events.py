@@ -9,21 +9,19 @@ from typing import Literal
 
 import numpy as np
 from msgspec import Struct
-from ulid_transform import ulid_at_time
 
-from edgeface import config
+from edgeface import config, retention
 from edgeface.database import Database
 from edgeface.errors import GalleryError
 from edgeface.imaging import crop, encode_jpeg
+from edgeface.retention import Clocks
 from edgeface.types import Event, EventType, Frame, Gap, Vector
 
 log = logging.getLogger(__name__)
 Verdict = Literal["confirmed", "rejected"]
 HOUR = 3600.0
-STEP, STEADY = 60.0, 600.0
-"""Seconds by which a clock is set, not only corrected; and after which it is believed."""
-FUTURE = 24.0
-"""Hours by which an event may be ahead of the clock."""
+EVERY = 600.0
+"""Seconds between two looks for what has been kept for long enough."""
 PICTURES = """
 CREATE TABLE IF NOT EXISTS pictures (event_id TEXT PRIMARY KEY REFERENCES events (id) ON DELETE CASCADE, sealed BLOB NOT NULL)
 """
@@ -67,7 +65,7 @@ class EventStore:
     """The events in a gallery's file."""
 
     def __init__(self, database: Database) -> None:
-        self._database = database
+        self._database, self.clocks = database, Clocks()
 
     def keep(self, event: Event, limits: config.Events, picture: bytes | None = None) -> None:
         """Keep an event that has an embedding, with its picture if there is one, and let go of what is over the limits.
@@ -94,35 +92,37 @@ class EventStore:
                 self._database.execute(
                     "INSERT OR REPLACE INTO events VALUES (?, ?, ?)", (kept.event_id, kept.person_id, self._sealed(kept))
                 )
+                retention.forward(self._database, self.clocks)
                 if picture is not None:
                     self._database.execute(PICTURES)
                     sealed = self._database.vault.seal(_Picture(picture), "picture", kept.event_id)
                     self._database.execute("INSERT OR REPLACE INTO pictures VALUES (?, ?)", (kept.event_id, sealed))
             self._thin_out(limits)
 
-    def expire(self, now: float | None, camera: str, limits: config.Events, picture_hours: float = 0.0) -> None:
-        """Let go of events that are too many, too old, or not to be yet, and of pictures.
+    def expire(self, camera: str, limits: config.Events, picture_hours: float = 0.0) -> None:
+        """Let go of events that are too many or have been kept for long enough, and of pictures.
 
-        ``now`` is seconds since the Unix epoch; without it, age counts for nothing. Where none are to be kept at all, those of
-        this ``camera`` go: others may share the gallery.
+        Where none are to be kept at all, those of this ``camera`` go: others may share the gallery.
 
         Raises:
             GalleryError: as ``keep``.
         """
         with self._database.errors(), self._database.patience(PATIENCE), self._database.change():
+            if not self._database.execute("SELECT 1 FROM events LIMIT 1").fetchone():
+                return
+            now = retention.forward(self._database, self.clocks)
+            kept = "IN (SELECT event_id FROM kept WHERE since < ?)"
             if not limits.keep_days or not limits.max:
                 self._erase("events WHERE id", camera)
             else:
                 self._thin_out(limits)
-                if now is not None:
-                    ages = _oldest(now, 24 * limits.keep_days), _oldest(now, -FUTURE)
-                    self._database.execute("DELETE FROM events WHERE id < ? OR id > ?", ages)
+                self._database.execute(f"DELETE FROM events WHERE id {kept}", (now - 24 * HOUR * limits.keep_days,))
             if not self._database.has_table("pictures"):
                 return
             if not picture_hours:
                 self._erase("pictures WHERE event_id", camera)
-            elif now is not None:
-                self._database.execute("DELETE FROM pictures WHERE event_id < ?", (_oldest(now, picture_hours),))
+            else:
+                self._database.execute(f"DELETE FROM pictures WHERE event_id {kept}", (now - HOUR * picture_hours,))
 
     def _erase(self, where: str, camera: str) -> None:
         for event in self.all():
@@ -208,11 +208,6 @@ class EventStore:
         )
 
 
-def _oldest(now: float, hours: float) -> str:
-    """Events of before so many hours have smaller ids."""
-    return ulid_at_time(max(0.0, now - HOUR * hours))[:10]  # without its random part
-
-
 class EventKeeper:
     """Keeps what the daemon tells. A gallery that cannot be written is told once and stops nothing.
 
@@ -223,24 +218,16 @@ class EventKeeper:
     def __init__(self, events: EventStore, camera: str, limits: config.Events, picture_hours: float = 0.0) -> None:
         self._events, self._camera, self._limits, self._picture_hours = events, camera, limits, picture_hours
         self._failing = False
-        self._expired = self._steady_since = -math.inf
-        self._offset = math.nan
+        self._expired = -math.inf
 
     def update(self, moment: Frame | Gap, events: Sequence[Event]) -> None:
-        """Keep the events of this moment; once an hour, old ones go.
-
-        Not while the clock may be wrong: that of a Raspberry Pi stops without power, until the network sets it.
-        """
+        """Keep the events of this moment; every ten minutes, those that have been kept for long enough go."""
         try:
             for event in events:
                 self._events.keep(event, self._limits, self._picture(moment, event))
-            steady = self._is_steady(moment)
-            if self._expired == -math.inf:
-                self._expired = moment.time - HOUR
-                self._events.expire(None, self._camera, self._limits, self._picture_hours)
-            elif steady and moment.time - self._expired >= HOUR:
+            if moment.time - self._expired >= EVERY:
                 self._expired = moment.time
-                self._events.expire(moment.wall, self._camera, self._limits, self._picture_hours)
+                self._events.expire(self._camera, self._limits, self._picture_hours)
             elif not events:
                 return
             self._failing = False
@@ -248,13 +235,6 @@ class EventKeeper:
             if not self._failing:
                 log.warning("events are not kept: %s", error)
             self._failing = True
-
-    def _is_steady(self, moment: Frame | Gap) -> bool:
-        """Whether the clock has not been set for some time."""
-        offset = moment.wall - moment.time
-        if not abs(offset - self._offset) <= STEP:  # so at first, too
-            self._offset, self._steady_since = offset, moment.time
-        return moment.time - self._steady_since >= STEADY
 
     def _picture(self, moment: Frame | Gap, event: Event) -> bytes | None:
         if not self._picture_hours or not isinstance(moment, Frame) or event.box is None:

@@ -97,7 +97,7 @@ class Presence:
         return [event for track in tuple(self._tracker.tracks) for event in self._release(track, moment)]
 
     def _drop_forgotten(self, moment: Frame | Gap, matcher: Matcher) -> list[Event]:
-        """Of views before the latest, which may have been matched by the matcher before this one, a new matcher alone can tell."""
+        """Whoever is forgotten leaves; the latest view may have been matched before a new matcher came, those before it not."""
         events, known = [], matcher.known
         changed, self._matcher = matcher is not self._matcher, matcher
         for track in self._tracker.tracks:

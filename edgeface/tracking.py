@@ -109,7 +109,7 @@ class Tracker:
         return list(owner.values()), [track for track in tracks if track.id not in going_on]
 
     def _forget_glimpses(self, time: float) -> None:
-        """Of too many tracks, let go of those out of sight that have the fewest views, and of those the longest out of sight."""
+        """Of too many tracks let go of those out of sight: first those with the fewest views, of these the longest away."""
         surplus = len(self.tracks) - MOST
         if surplus <= 0:
             return
@@ -149,7 +149,7 @@ def _array(boxes: Iterable[Box]) -> Array:
 
 
 def intersection_over_union(a: Array, b: Array) -> Array:
-    """Shared area over joint area of each of some boxes (rows) with each of others (columns), 0 to 1; a box is x, y, width, height."""
+    """Shared area over joint area, 0 to 1, of each of some boxes (rows) with each of others: left, top, width, height."""
     one, other = a[:, None, :], b[None, :, :]
     ends = np.minimum(one[..., :2] + one[..., 2:], other[..., :2] + other[..., 2:])
     shared = np.maximum(ends - np.maximum(one[..., :2], other[..., :2]), 0.0).prod(axis=-1)

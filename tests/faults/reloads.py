@@ -5,7 +5,6 @@ import signal
 import time
 from contextlib import nullcontext
 from dataclasses import astuple, dataclass
-from itertools import count
 
 import numpy as np
 import psutil
@@ -48,25 +47,25 @@ def changes(port):
 
 
 def reload(rig, times, table=None):
-    """Samples of a daemon that reads its settings so often, each time with one section changed; somebody is there now and then."""
+    """Samples of a daemon that reads its settings so often, one section changed each time; somebody comes and goes."""
     rig.settle()
     process = psutil.Process(rig.supervisor.process.pid)
     sections, samples, kinds = {}, [], changes(free_port())
-    for number in count():
+    for number in range(times + 1):
+        if number:
+            section, values = kinds[number % len(kinds)]
+            sections[section] = values[(number // len(kinds) + 1) % len(values)]
+            rig.camera.scene = "face" if number // 2 % 2 else "nobody"
+            rig.write(**sections)
+            before = rig.supervisor.readies
+            rig.supervisor.signal(signal.SIGHUP)
+            assert eventually(lambda: rig.supervisor.readies > before, 60), rig.supervisor.log()[-2000:]  # noqa: B023
+            time.sleep(0.3)
         memory = process.memory_info().rss / 1e6
         samples.append(Sample(number, memory, process.num_fds(), process.num_threads()))
         if table:
             table.write("{} {:.1f} {} {}\n".format(*astuple(samples[-1])))
-        if number == times:
-            return samples
-        section, values = kinds[number % len(kinds)]
-        sections[section] = values[(number // len(kinds) + 1) % len(values)]
-        rig.camera.scene = "face" if number // 2 % 2 else "nobody"
-        rig.write(**sections)
-        before = rig.supervisor.readies
-        rig.supervisor.signal(signal.SIGHUP)
-        assert eventually(lambda: rig.supervisor.readies > before, 60), rig.supervisor.log()[-2000:]  # noqa: B023
-        time.sleep(0.3)
+    return samples
 
 
 def verdict(samples, starts):
