@@ -114,7 +114,7 @@ class Presence(_Section, frozen=True):
     min_votes: Annotated[Count, Meta(description="views that have a person nearest before that person is recognised")] = 3
     min_share: Annotated[Share, Meta(description="share of the quality-weighted views that must agree")] = 0.5
     unknown_after: Annotated[Count, Meta(description="good views that fit nobody before a face is called unknown")] = 8
-    left_after: Annotated[Seconds, Meta(description="seconds out of sight before somebody has left")] = 5.0
+    left_after: Annotated[Seconds, Meta(description="seconds without a good view before somebody has left")] = 5.0
 
 
 class Liveness(_Section, frozen=True):

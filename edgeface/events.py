@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from msgspec import Struct
-from ulid_transform import ulid_at_time
 
-from edgeface import config
+from edgeface import config, retention
 from edgeface.database import Database
 from edgeface.errors import GalleryError
 from edgeface.imaging import crop, encode_jpeg
+from edgeface.retention import Clocks
 from edgeface.types import Event, EventType, Frame, Gap, Vector
 from edgeface.vault import SealError
 
@@ -30,10 +30,8 @@ PAUSE = 5.0
 """Seconds until events that could not be kept are tried again."""
 WIPE_EVERY = 60.0
 """Seconds between two looks whether there is something to be wiped out of the write-ahead log."""
-STEP, STEADY = 60.0, 600.0
-"""Seconds by which a clock is set, not only corrected; and after which it is believed."""
-FUTURE = 24.0
-"""Hours by which an event may be ahead of the clock."""
+EXPIRE_EVERY = 600.0
+"""Seconds between two looks for what has been kept for long enough."""
 PICTURES = """
 CREATE TABLE IF NOT EXISTS pictures (event_id TEXT PRIMARY KEY REFERENCES events (id) ON DELETE CASCADE, sealed BLOB NOT NULL)
 """
@@ -77,7 +75,7 @@ class EventStore:
     """The events in a gallery's file."""
 
     def __init__(self, database: Database) -> None:
-        self._database = database
+        self._database, self.clocks = database, Clocks()
 
     def keep(self, event: Event, limits: config.Events, picture: bytes | None = None) -> None:
         """Keep an event that has an embedding, with its picture if there is one, and let go of what is over the limits.
@@ -104,36 +102,38 @@ class EventStore:
                 self._database.execute(
                     "INSERT OR REPLACE INTO events VALUES (?, ?, ?)", (kept.event_id, kept.person_id, self._sealed(kept))
                 )
+                retention.forward(self._database, self.clocks)
                 if picture is not None:
                     self._database.execute(PICTURES)
                     sealed = self._database.vault.seal(_Picture(picture), "picture", kept.event_id)
                     self._database.execute("INSERT OR REPLACE INTO pictures VALUES (?, ?)", (kept.event_id, sealed))
             self._thin_out(limits)
 
-    def expire(self, now: float | None, camera: str, limits: config.Events, picture_hours: float = 0.0) -> None:
-        """Let go of events that are too many, too old, or not to be yet, and of pictures.
+    def expire(self, camera: str, limits: config.Events, picture_hours: float = 0.0) -> None:
+        """Let go of events that are too many or have been kept for long enough, and of pictures.
 
-        ``now`` is seconds since the Unix epoch; without it, age counts for nothing. Where none are to be kept at all, those of
-        this ``camera`` go: others may share the gallery.
+        Where none are to be kept at all, those of this ``camera`` go: others may share the gallery.
 
         Raises:
             GalleryError: as ``keep``.
         """
         with self._database.errors(), self._database.patience(PATIENCE), self._database.change():
+            if not self._database.execute("SELECT 1 FROM events LIMIT 1").fetchone():
+                return
+            now = retention.forward(self._database, self.clocks)
+            kept = "IN (SELECT event_id FROM kept WHERE since < ?)"
             if not limits.keep_days or not limits.max:
                 self._erase("events WHERE id", camera)
             else:
                 self._thin_out(limits)
                 self._erase_damaged()
-                if now is not None:
-                    ages = _oldest(now, 24 * limits.keep_days), _oldest(now, -FUTURE)
-                    self._database.erase("DELETE FROM events WHERE id < ? OR id > ?", ages)
+                self._database.erase(f"DELETE FROM events WHERE id {kept}", (now - 24 * HOUR * limits.keep_days,))
             if not self._database.has_table("pictures"):
                 return
             if not picture_hours:
                 self._erase("pictures WHERE event_id", camera)
-            elif now is not None:
-                self._database.erase("DELETE FROM pictures WHERE event_id < ?", (_oldest(now, picture_hours),))
+            else:
+                self._database.erase(f"DELETE FROM pictures WHERE event_id {kept}", (now - HOUR * picture_hours,))
 
     def _erase_damaged(self) -> None:
         """Erase events that do not open any more: they would go in some days anyway."""
@@ -240,11 +240,6 @@ class EventStore:
         )
 
 
-def _oldest(now: float, hours: float) -> str:
-    """Events of before so many hours have smaller ids."""
-    return ulid_at_time(max(0.0, now - HOUR * hours))[:10]  # without its random part
-
-
 class EventKeeper:
     """Keeps what the daemon tells. A gallery that cannot be written stops nothing: the latest events wait for it.
 
@@ -257,30 +252,23 @@ class EventKeeper:
     def __init__(self, gallery: "Gallery", camera: str, limits: config.Events, picture_hours: float = 0.0) -> None:
         self._gallery, self._camera, self._limits, self._picture_hours = gallery, camera, limits, picture_hours
         self._waiting: deque[tuple[Event, bytes | None]] = deque(maxlen=self.WAITING)
-        self._again = self._wiped = self._expired = self._steady_since = -math.inf
-        self._offset = math.nan
+        self._again = self._wiped = self._expired = -math.inf
         self.trouble: str | None = None
         """Why events are not kept at the moment."""
 
     def update(self, moment: Frame | Gap, events: Sequence[Event]) -> None:
-        """Keep the events of this moment; once an hour, old ones go.
-
-        Not while the clock may be wrong: that of a Raspberry Pi stops without power, until the network sets it.
-        """
+        """Keep the events of this moment; every ten minutes, those that have been kept for long enough go."""
         self._waiting.extend((event, self._picture(moment, event)) for event in events)
-        steady = self._is_steady(moment)
         if moment.time < self._again:
             return
         try:
             while self._waiting:
                 self._gallery.events.keep(self._waiting[0][0], self._limits, self._waiting[0][1])
                 self._waiting.popleft()
-            if self._expired == -math.inf:
-                self._expire(None)
-                self._expired = moment.time - HOUR
-            elif steady and moment.time - self._expired >= HOUR:
-                self._expire(moment.wall)
+            if moment.time - self._expired >= EXPIRE_EVERY:
                 self._expired = moment.time
+                self._gallery.events.expire(self._camera, self._limits, self._picture_hours)
+                self._gallery.wipe(whatever=True)
             if moment.time - self._wiped >= WIPE_EVERY:
                 self._wiped = moment.time
                 self._gallery.wipe()
@@ -289,17 +277,6 @@ class EventKeeper:
             if self.trouble is None:
                 log.warning("events are not kept: %s", error)
             self.trouble, self._again = str(error), moment.time + PAUSE
-
-    def _expire(self, now: float | None) -> None:
-        self._gallery.events.expire(now, self._camera, self._limits, self._picture_hours)
-        self._gallery.wipe(whatever=True)
-
-    def _is_steady(self, moment: Frame | Gap) -> bool:
-        """Whether the clock has not been set for some time."""
-        offset = moment.wall - moment.time
-        if not abs(offset - self._offset) <= STEP:  # so at first, too
-            self._offset, self._steady_since = offset, moment.time
-        return moment.time - self._steady_since >= STEADY
 
     def _picture(self, moment: Frame | Gap, event: Event) -> bytes | None:
         if not self._picture_hours or not isinstance(moment, Frame) or event.box is None:

@@ -1,5 +1,7 @@
-"""What the machine says of itself: heat, supply, memory."""
+"""What the machine says of itself: heat, supply, memory, clock."""
 
+import ctypes
+import uuid
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -7,7 +9,7 @@ from pathlib import Path
 
 import psutil
 
-SYS, PROC = Path("/sys"), Path("/proc")
+SYS, PROC, RUN = Path("/sys"), Path("/proc"), Path("/run")
 FIRMWARE = "devices/platform/soc*/*firmware/get_throttled"
 FLAGS = ("under-voltage", "frequency capped", "throttled", "temperature limit")
 """Bits 0 to 3 of the word of a Raspberry Pi's firmware; bits 16 to 19 are the same since it was started."""
@@ -15,6 +17,10 @@ FULL = 0.9
 """Share of a control group's memory that may be in use."""
 LEFT = 0.05
 """Share of the machine's memory that should be available."""
+
+UNSET = 5
+"""``adjtimex``'s answer for a clock that nobody has set, in timex.h."""
+THIS_PROCESS = uuid.uuid4().hex
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +62,28 @@ def memory_tight(sys: Path = SYS, proc: Path = PROC) -> str | None:
         if available < LEFT * total:
             return f"memory is tight: {available / 1e6:.0f} MB left"
     return None
+
+
+def boot(proc: Path = PROC) -> str:
+    """What no other start of a machine is called: within it, monotonic time is that of all processes."""
+    with suppress(OSError):
+        return (proc / "sys/kernel/random/boot_id").read_text().strip()
+    return THIS_PROCESS
+
+
+def clock_is_set(run: Path = RUN) -> bool:
+    """Whether the network has set the wall clock since the machine was started: by systemd-timesyncd, or the kernel says so.
+
+    The kernel is not asked by a service of systemd with ProtectClock.
+    """
+    if (run / "systemd/timesync/synchronized").exists():
+        return True
+    with suppress(OSError, AttributeError):  # of another system than Linux
+        answer = int(
+            ctypes.CDLL(None).adjtimex(ctypes.create_string_buffer(512))
+        )  # all zero: to read, and larger than the struct
+        return 0 <= answer != UNSET
+    return False
 
 
 def _groups(root: Path, proc: Path) -> Iterator[tuple[int, int]]:

@@ -1,7 +1,7 @@
 """Observations over time -> recognized, unknown, left: few events, and only on good evidence."""
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -30,11 +30,11 @@ class _Verdict:
 
 @dataclass(slots=True)
 class _Visit:
-    """Somebody's stay, over all their tracks, since the event that announced it."""
+    """Somebody's stay, over all their tracks, from their first view to their latest."""
 
     arrival: Event
-    since: float
-    last_seen: float
+    first_view: float
+    last_view: float
 
 
 class Presence:
@@ -64,6 +64,7 @@ class Presence:
             self._tracker.next_id = before._tracker.next_id
         self._verdicts: dict[int, str] = {}
         self._visits: dict[tuple[str, int], _Visit] = {}
+        self._matcher: Matcher | None = None
 
     def update(self, moment: Frame | Gap, observations: Sequence[Observation], matcher: Matcher) -> list[Event]:
         """Take in what one frame showed, or nothing in a gap; ``matcher`` decides by the gallery as it is now.
@@ -71,7 +72,7 @@ class Presence:
         Whoever is no longer in the gallery has left, and nothing is kept of what looked like them; whoever is called otherwise
         now leaves by that name.
         """
-        events = self._drop_forgotten(moment, matcher.known)
+        events = self._drop_forgotten(moment, matcher)
         for visit in self._visits.values():
             name = matcher.known.get(visit.arrival.person_id or STRANGER)
             if name not in (None, visit.arrival.name):
@@ -95,14 +96,17 @@ class Presence:
         """Everybody leaves: the recording is at its end."""
         return [event for track in tuple(self._tracker.tracks) for event in self._release(track, moment)]
 
-    def _drop_forgotten(self, moment: Frame | Gap, known: Mapping[str, str]) -> list[Event]:
-        events = []
+    def _drop_forgotten(self, moment: Frame | Gap, matcher: Matcher) -> list[Event]:
+        """Whoever is forgotten leaves; the latest view may have been matched before a new matcher came, those before it not."""
+        events, known = [], matcher.known
+        changed, self._matcher = matcher is not self._matcher, matcher
         for track in self._tracker.tracks:
+            views = track.views if changed else track.views[-1:]
             announced = self._verdicts.get(track.id, STRANGER)
             gone = announced != STRANGER and announced not in known
             if gone:
                 events += self._release(track, moment)
-            if gone or any(view.match and view.match.person_id and view.match.person_id not in known for view in track.views):
+            if gone or any(view.match and view.match.person_id and view.match.person_id not in known for view in views):
                 track.forget_views()
         return events
 
@@ -115,10 +119,11 @@ class Presence:
             self._verdicts[track.id] = verdict.person_id
             if self._key(track) not in self._visits:
                 arrival = self._arrival(track, verdict, moment, wrong)
-                self._visits[self._key(track)] = _Visit(arrival, track.first_seen, moment.time)
+                self._visits[self._key(track)] = _Visit(arrival, track.first_view, track.last_view)
                 events.append(arrival)
         if track.id in self._verdicts:
-            self._visits[self._key(track)].last_seen = moment.time
+            visit = self._visits[self._key(track)]
+            visit.last_view = max(visit.last_view, track.last_view)
         return events
 
     def _withheld(self, track: Track, verdict: _Verdict) -> bool:
@@ -205,7 +210,7 @@ class Presence:
                 person_id=visit.arrival.person_id,
                 name=visit.arrival.name,
                 liveness=self._liveness(track),
-                seconds=visit.last_seen - visit.since,
+                seconds=visit.last_view - visit.first_view,
                 corrected=wrong,
             )
         ]

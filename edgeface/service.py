@@ -1,5 +1,6 @@
 """``edgeface run``: the daemon as a service, which can be asked how it is, has a page, and takes new settings while it runs."""
 
+import gc
 import logging
 from collections.abc import Callable
 from concurrent.futures import Future
@@ -82,6 +83,7 @@ class Service:
                 self._open_metrics()
             if before.web != now.web or before.gallery != now.gallery:
                 self._open_page()
+        gc.collect()  # replaced parts that refer to each other hold networks and pictures, which Python counts as small
         self._daemon.heartbeat.ready()
 
     def _health(self) -> Health:

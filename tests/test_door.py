@@ -2,11 +2,14 @@
 
 import numpy as np
 import pytest
-from stage import Door, head
+from broker import broker, eventually, needs_broker
+from stage import Door, frame, head, photo
+from theatre import enroll, running, settings
 
 from edgeface.config import Presence
 from edgeface.types import EventType
 
+__all__ = ["broker"]
 PEOPLE = {"Obama": ["obama_portrait.jpg", "obama_congress.jpg"], "Biden": ["biden_blue_room.jpg"]}
 OBAMA, BIDEN, STRANGER = "obama_press_room.jpg", "biden_portrait.jpg", "collins_portrait.jpg"
 
@@ -81,3 +84,34 @@ def test_who_is_forgotten_while_there_leaves_no_face_of_before(door):
     left, unknown = [event for _ in range(30) for event in door.see((BIDEN, 100, 100))]
     assert (left.event_type, left.name, left.corrected) == (EventType.LEFT, "Biden", None)
     assert (unknown.event_type, unknown.votes, unknown.corrected) == (EventType.UNKNOWN, Presence().unknown_after, None)
+
+
+def test_who_stands_in_a_friends_place_in_the_dark_keeps_nobody_present(door):
+    events = [event for _ in range(6) for event in door.see((OBAMA, 200, 120))]
+    dark = (head(BIDEN) * 0.1).astype(np.uint8)
+    (observation,) = door.look((dark, 200, 120))
+    assert observation.embedding is None
+    for _ in range(60):
+        door.time += 0.4
+        events += door.see((dark, 200, 120))
+    assert kinds(events) == [("recognized", "Obama"), ("left", "Obama")]
+    assert events[-1].seconds == pytest.approx(0.5)
+    assert events[-1].time == pytest.approx(0.6 + 5.0, abs=0.6)
+    events = [event for _ in range(8) for event in door.see((BIDEN, 200, 120))]
+    assert kinds(events) == [("recognized", "Biden")]
+
+
+@needs_broker
+def test_a_daemon_tells_that_somebody_left_though_a_face_in_the_dark_is_in_their_place(tmp_path, broker):
+    config = settings(tmp_path, broker, presence={"left_after": 1.0})
+    enroll(config, "Obama", photo("obama_portrait.jpg"))
+    person, ear = enroll(config, "Obama", photo("obama_congress.jpg")), broker.listen()
+    states = f"person/{person}/state"
+    with running(config) as stage:
+        stage.scene = frame((OBAMA, 200, 120))
+        ear.wait_for(states, 2)
+        stage.scene = frame(((head(BIDEN) * 0.1).astype(np.uint8), 200, 120))
+        assert ear.wait_for(states, 3) == ["OFF", "ON", "OFF"]
+        assert eventually(lambda: broker.retained("edgeface/door/front/presence")["people"] == [])
+    events = [event for event in ear.on("/event") if event["event_type"] in ("recognized", "left", "unknown")]
+    assert [event["event_type"] for event in events] == ["recognized", "left"]

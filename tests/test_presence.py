@@ -212,6 +212,27 @@ def test_who_turns_away_for_a_while_after_being_recognized_is_not_unknown(door):
     assert kinds(door.wait(6)) == [(LEFT, "Anna")]
 
 
+def test_who_stands_unrecognisably_in_a_friends_place_keeps_nobody_present(door):
+    door.see(door.view("A"), frames=11)
+    assert door.see(poor(), frames=49) == []
+    (left,) = door.see(poor(), frames=551)
+    assert (left.event_type, left.name, left.seconds) == (EventType.LEFT, "Anna", pytest.approx(1.0))
+    assert left.time - 101.1 == pytest.approx(5.0, abs=0.2)
+    (sight,) = door.presence.sights(door.time)
+    assert (sight.person_id, sight.track_id) == (None, 2)
+    events = door.see(door.view("D"), poor(left=300), frames=8) + door.wait(6)
+    assert kinds(events) == [(UNKNOWN, None), (LEFT, None)]
+    assert {event.track_id for event in events} == {2}
+
+
+def test_a_visit_begins_with_the_first_view_of_its_person(door):
+    """Whoever stood there before, unrecognisably, may have been anybody."""
+    door.see(poor(), frames=600)
+    assert kinds(door.see(door.view("A"), frames=11)) == [(RECOGNIZED, "Anna")]
+    (left,) = door.wait(6)
+    assert left.seconds == pytest.approx(1.0)
+
+
 def test_who_was_unknown_first_can_still_be_recognized(door):
     assert kinds(door.see(door.unlike(), frames=8)) == [(UNKNOWN, None)]
     events = door.see(door.view("A"), frames=40)
@@ -325,6 +346,16 @@ def test_who_is_forgotten_leaves_the_visits_of_others_alone(door):
     assert kinds(door.see(door.view("B", left=500))) == [(LEFT, "Anna")]
     assert door.see(door.view("B", left=500), frames=20) == []
     assert kinds(door.wait(6)) == [(LEFT, "Bert")]
+
+
+def test_a_view_of_who_was_forgotten_since_the_frame_was_taken_does_not_stay(door):
+    """Of two faces in one frame, the gallery may change between the one and the other."""
+    door.see(door.view("A"), frames=2)
+    before = door.view("A")
+    door.enrol("BC")
+    door.see(before)
+    assert door.see(door.view("A"), frames=7) == []
+    assert [event.votes for event in door.see(door.view("A"))] == [8]
 
 
 def test_who_is_renamed_while_there_leaves_by_the_new_name(door):

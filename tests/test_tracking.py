@@ -2,9 +2,12 @@ from collections import defaultdict
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from stage import Door
 
-from edgeface.tracking import MEMORY, Tracker, intersection_over_union
+from edgeface import tracking
+from edgeface.tracking import MEMORY, MOST, NEAR, Tracker, intersection_over_union
 from edgeface.types import Box, Embedding, Face, Observation
 
 A, B = np.eye(8, dtype=np.float32)[:2]
@@ -43,13 +46,14 @@ def ids(tracker, time, *observations):
     ],
 )
 def test_overlap_is_shared_over_joint_area(a, b, share):
-    assert intersection_over_union(a, b) == pytest.approx(share)
-    assert intersection_over_union(b, a) == pytest.approx(share)
+    boxes = np.array([[box.left, box.top, box.width, box.height] for box in (a, b)])
+    assert intersection_over_union(boxes[:1], boxes[1:]) == pytest.approx(share)
+    assert intersection_over_union(boxes[1:], boxes[:1]) == pytest.approx(share)
 
 
 def test_a_moving_face_is_one_track_by_its_box_alone(tracker):
     assert [ids(tracker, step * 0.1, seen(step * 20)) for step in range(10)] == [[1]] * 10
-    assert (tracker.tracks[0].first_seen, tracker.tracks[0].last_seen) == (0.0, pytest.approx(0.9))
+    assert tracker.tracks[0].last_seen == pytest.approx(0.9)
 
 
 def test_a_face_elsewhere_is_another_track_unless_it_is_alike(tracker):
@@ -97,6 +101,28 @@ def test_a_box_says_nothing_after_a_second_but_a_face_does(tracker):
     ids(tracker, 0.0, seen(0, A))
     assert ids(tracker, 2.0, seen(0)) == [2]
     assert ids(tracker, 4.0, seen(0, A)) == [1]
+
+
+def test_a_face_that_nobody_can_tell_makes_no_track_last_and_then_is_one_of_its_own(tracker):
+    ids(tracker, 0.0, seen(0, A))
+    assert [ids(tracker, step * 0.5, seen(0)) for step in range(1, 11)] == [[1]] * 10
+    tracks, ended = tracker.update(5.5, [seen(0)])
+    assert ([track.id for track in tracks], [track.id for track in ended]) == ([2], [1])
+    assert ids(tracker, 6.0, seen(0)) == [2]
+
+
+def test_a_face_that_can_be_told_again_is_the_same_one_even_at_the_last_moment(tracker):
+    ids(tracker, 0.0, seen(0, A))
+    for step in range(1, 11):
+        ids(tracker, step * 0.5, seen(0))
+    assert ids(tracker, 5.5, seen(0, A)) == [1]
+
+
+def test_who_walks_up_to_the_camera_is_one_track_though_some_views_are_poor(tracker):
+    for step in range(40):
+        size = 60 * 1.04**step
+        vector = A if step % 7 == 0 else None
+        assert ids(tracker, step * 0.2, seen(300 - size / 2, vector, top=200 - size / 2, size=size)) == [1]
 
 
 def test_a_track_ends_once_after_it_was_not_seen_for_long_enough(tracker):
@@ -166,3 +192,97 @@ def test_two_people_who_cross_in_a_film_of_photos_keep_their_tracks(tmp_path):
             if track.latest.match is not None:
                 whose[track.id].add(track.latest.match.name)
     assert sorted(map(sorted, whose.values())) == [["Biden"], ["Obama"]]
+
+
+def test_a_crowd_leaves_no_more_tracks_than_are_bearable(monkeypatch):
+    """A friend who was seen before the crowd came, and is away while it passes, is known again."""
+    tracker, random, compared = Tracker(same=0.5, different=0.2, keep=60.0), np.random.default_rng(0), []
+    monkeypatch.setattr(
+        tracking, "intersection_over_union", lambda a, b: compared.append(len(a) * len(b)) or intersection_over_union(a, b)
+    )
+    friend = unit(random)
+    for step in range(3):
+        assert ids(tracker, step * 0.1, seen(0, friend)) == [1]
+    for step in range(3, 200):
+        tracks, ended = tracker.update(step * 0.1, [seen(place * 200, unit(random)) for place in range(30)])
+        assert len(tracks) == 30
+        assert len(tracker.tracks) <= MOST
+        assert not {track.id for track in ended} & {track.id for track in tracker.tracks}
+    assert max(compared) <= MOST * 30
+    assert ids(tracker, 20.0, seen(0, friend)) == [1]
+
+
+def test_whoever_is_in_the_frame_has_a_track_however_many_they_are(tracker):
+    crowd = [seen(place * 200, unit(np.random.default_rng(place))) for place in range(MOST + 10)]
+    assert ids(tracker, 0.0, *crowd) == ids(tracker, 0.1, *crowd) == list(range(1, MOST + 11))
+    tracker.update(0.2, [])
+    assert len(tracker.tracks) == MOST
+
+
+def unit(random):
+    vector = random.normal(size=128).astype(np.float32)
+    return vector / np.linalg.norm(vector)
+
+
+class PairByPair(Tracker):
+    """Assigns faces as the definition says, one pair after the other."""
+
+    def pairs(self, time, observations):
+        """Track by track the affinity of each face that fits at all."""
+        for i, track in enumerate(self.tracks):
+            for j, observation in enumerate(observations):
+                last, box, passed = track.latest.face.box, observation.face.box, time - track.last_seen
+                moved = Box(last.left + track.speed[0] * passed, last.top + track.speed[1] * passed, last.width, last.height)
+                overlap = max(shared(last, box), shared(moved, box)) if passed <= NEAR else 0.0
+                near = overlap >= self._min_overlap
+                if observation.embedding is None or track.evidence is None:
+                    affinity = overlap * (len(track.views) + 1) / (len(track.views) + 2) if near else 0.0
+                else:
+                    likeness = float(track.evidence.vector @ observation.embedding.vector)
+                    affinity = 0.0 if likeness < (self._different if near else self._same) else overlap + likeness
+                if affinity > 0:
+                    yield affinity, i, j
+
+    def chosen(self, time, observations):
+        """The track of each face that has one already."""
+        tracks, owner = [track.id for track in self.tracks], {}
+        for _, i, j in sorted(self.pairs(time, observations), reverse=True):
+            if tracks[i] not in owner.values() and j not in owner:
+                owner[j] = tracks[i]
+        return owner
+
+
+def shared(a, b):
+    width = max(0.0, min(a.left + a.width, b.left + b.width) - max(a.left, b.left))
+    height = max(0.0, min(a.top + a.height, b.top + b.height) - max(a.top, b.top))
+    return width * height / (a.width * a.height + b.width * b.height - width * height)
+
+
+@given(
+    seed=st.integers(0, 2**32 - 1),
+    people=st.integers(1, 7),
+    poor=st.floats(0, 1),
+    missed=st.floats(0, 0.7),
+    strange=st.floats(0, 0.3),
+    spread=st.sampled_from([60, 200, 600]),
+    step=st.sampled_from([0.07, 0.3, 1.1]),
+)
+@settings(max_examples=60, deadline=None)
+def test_each_face_of_a_small_scene_gets_the_track_that_the_definition_says(seed, people, poor, missed, strange, spread, step):
+    random = np.random.default_rng(seed)
+    tracker = PairByPair(same=0.45, different=0.2, keep=1000.0)
+    faces, places = [unit(random) for _ in range(people)], random.uniform(0, spread, (people, 2))
+    speeds = random.normal(0, 60, (people, 2))
+    for number in range(25):
+        time = step * number
+        observations = []
+        for i in random.permutation(people):
+            if random.random() < missed:
+                continue
+            vector = unit(random) if random.random() < strange else faces[i] + unit(random) * random.uniform(0.2, 2.5)
+            view = None if random.random() < poor else vector / np.linalg.norm(vector)
+            left, top = places[i] + speeds[i] * time + random.normal(0, 4, 2)
+            observations.append(seen(left, view, top=top, size=random.uniform(70, 130), quality=random.uniform(0.3, 1)))
+        wanted, known = tracker.chosen(time, observations), {track.id for track in tracker.tracks}
+        found = ids(tracker, time, *observations)
+        assert {j: track for j, track in enumerate(found) if track in known} == wanted

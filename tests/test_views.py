@@ -25,6 +25,7 @@ from edgeface import config, control
 from edgeface.errors import EdgefaceError
 from edgeface.events import HOUR, KeptEvent
 from edgeface.imaging import load_image
+from edgeface.retention import Clocks
 from edgeface.strangers import group, unknown
 from edgeface.types import EventType
 from edgeface.web.token import Token
@@ -100,7 +101,8 @@ def test_pictures_expire_and_go_when_they_are_switched_off(own, demo_photos):
 
     def after(hours, picture_hours):
         def clear(gallery):
-            gallery.events.expire(event.wall + hours * HOUR, event.camera, config.Events(), picture_hours)
+            gallery.events.clocks = Clocks(monotonic=lambda: time.monotonic() + hours * HOUR)
+            gallery.events.expire(event.camera, config.Events(), picture_hours)
             return len(gallery.events.pictured()), len(gallery.events.all())
 
         return own.with_gallery(clear)

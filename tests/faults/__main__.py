@@ -1,4 +1,4 @@
-"""The real daemon with a real broker and a live camera: faults, one by one or two at a time, or a long run without any."""
+"""The real daemon with a real broker and a live camera: faults, one by one or two at a time, a long run, or many reloads."""
 
 import argparse
 import random
@@ -10,7 +10,7 @@ from collections import defaultdict
 from pathlib import Path
 from statistics import median
 
-from . import soak
+from . import reloads, soak
 from .faults import FAULTS, needed, run
 from .rig import Rig
 
@@ -28,15 +28,23 @@ def main():
     long.add_argument("--minutes", type=float, default=30.0)
     long.add_argument("--fps", type=float, default=30.0, help="of the camera, and most of the daemon")
     long.add_argument("--plot", type=Path, help="draw memory, frames a second and file descriptors to this file")
+    many = commands.add_parser("reloads", help="reload with other settings again and again; figures and exit code as of soak")
+    many.add_argument("--times", type=int, default=1000)
+    many.add_argument("--samples", type=Path, help="write number of reloads, MB, file descriptors and threads to this file")
     given = parser.parse_args()
     if needed:
         sys.exit(needed)
     if given.command == "table":
         print(report(given), end="")
         return
-    rig = _rig(fps=given.fps)
+    rig = _rig(fps=given.fps if given.command == "soak" else 10.0)
     try:
-        sys.exit(0 if soak.run(rig, given.minutes, given.plot) else 1)
+        well = (
+            soak.run(rig, given.minutes, given.plot)
+            if given.command == "soak"
+            else reloads.run(rig, given.times, given.samples)
+        )
+        sys.exit(0 if well else 1)
     finally:
         _end(rig)
 

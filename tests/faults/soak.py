@@ -65,7 +65,7 @@ def verdict(samples, visits, recognised, starts, fps):
     steady = [sample for sample in samples if sample.seconds >= min(WARM_UP, samples[-1].seconds / 4)]
     hours = np.array([sample.seconds for sample in steady]) / 3600
     memory = np.array([sample.rss_mb for sample in steady])
-    slope, error = _slope(hours, memory)
+    rise, error = slope(hours, memory)
     fds = [sample.fds for sample in steady]
     first, last = samples[0], samples[-1]
     figures = {
@@ -78,7 +78,7 @@ def verdict(samples, visits, recognised, starts, fps):
         "rss_mb_first": round(memory[0], 1),
         "rss_mb_last": round(memory[-1], 1),
         "rss_mb_levels": [round(float(np.median(part)), 1) for part in np.array_split(memory, LEVELS) if len(part)],
-        "rss_mb_an_hour": round(slope, 2),
+        "rss_mb_an_hour": round(rise, 2),
         "rss_error_mb_an_hour": round(error, 2),
         "fds": [min(fds), max(fds)],
         "fds_first_last": [fds[0], fds[-1]],
@@ -92,7 +92,7 @@ def verdict(samples, visits, recognised, starts, fps):
     wrong = [
         what
         for what, is_wrong in {
-            f"memory grows by {slope:.2f} MB an hour, {limit:.2f} is noise": slope > limit,
+            f"memory grows by {rise:.2f} MB an hour, {limit:.2f} is noise": rise > limit,
             f"file descriptors grew from {fds[0]} to {fds[-1]}": fds[-1] > fds[0] + 2,
             f"{figures['frames_unexplained']} frames were neither seen nor counted as dropped": abs(
                 figures["frames_unexplained"]
@@ -107,13 +107,13 @@ def verdict(samples, visits, recognised, starts, fps):
     return figures, wrong
 
 
-def _slope(x, y):
+def slope(x, y):
     """Least squares, with the slope's standard error for neighbours that are not independent of each other."""
-    slope, offset = np.polyfit(x, y, 1)
-    rest = y - slope * x - offset
+    rise, offset = np.polyfit(x, y, 1)
+    rest = y - rise * x - offset
     memory = float(np.clip(np.corrcoef(rest[:-1], rest[1:])[0, 1], 0.0, 0.99)) if rest.std() > 0 else 0.0
     effective = max(3.0, len(x) * (1 - memory) / (1 + memory))
-    return slope, float(rest.std() / (x.std() * np.sqrt(effective)))
+    return rise, float(rest.std() / (x.std() * np.sqrt(effective)))
 
 
 def plot(samples, path):

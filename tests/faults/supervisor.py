@@ -23,7 +23,7 @@ class Supervisor:
         self._notify = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self._notify.bind(str(folder / "notify"))
         self.process, self.wanted = None, False
-        self.starts = self.watchdog_kills = 0
+        self.starts = self.watchdog_kills = self.readies = 0
         self.ready, self._fed = False, 0.0
         self._ended = False
         self._threads = [Thread(target=target, daemon=True) for target in (self._hear, self._keep)]
@@ -88,6 +88,7 @@ class Supervisor:
             except OSError:
                 return
             self.ready |= "READY=1" in message
+            self.readies += "READY=1" in message
             if "WATCHDOG=1" in message or "READY=1" in message:
                 self._fed = time.monotonic()
 

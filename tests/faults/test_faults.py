@@ -1,8 +1,11 @@
 """The short form: a few faults, one after the other, on one daemon; ``python -m tests.faults table`` tries all of them."""
 
+import signal
+
 import pytest
 from broker import needs_broker
 
+from . import reloads
 from .faults import FAULTS, run
 from .rig import Rig
 from .soak import Sample, verdict
@@ -45,3 +48,36 @@ def samples(**slopes):
 def test_a_soak_finds_what_grows_and_what_is_missing(slopes, visits, wrong):
     found = verdict(samples(**slopes), visits, 100, 1, 10.0)[1]
     assert [wrong in line for line in found] == [True] * bool(wrong)
+
+
+@needs_broker
+def test_a_daemon_that_is_reloaded_again_and_again_goes_on(rig):
+    """With each kind of change once, and back."""
+    rig.settle()
+    starts = rig.supervisor.starts
+    samples = reloads.reload(rig, 20)
+    rig.write()
+    rig.supervisor.signal(signal.SIGHUP)
+    rig.settle()
+    assert rig.recognises()
+    assert rig.supervisor.starts == starts
+    assert max(sample.fds for sample in samples) <= samples[0].fds + 12  # page and metrics, and their clients
+
+
+@pytest.mark.parametrize(
+    ("slopes", "wrong"),
+    [
+        ({}, []),
+        ({"rss_mb": 20.0}, ["memory grows by 20.00 MB in a thousand reloads"]),
+        ({"fds": 30}, ["fds grew from"]),
+        ({"threads": 10}, ["threads grew from"]),
+    ],
+)
+def test_reloads_find_what_grows(slopes, wrong):
+    steady = {"rss_mb": 130.0, "fds": 20, "threads": 7}
+    samples = [
+        reloads.Sample(n, **{name: value + type(value)(n / 1000 * slopes.get(name, 0)) for name, value in steady.items()})
+        for n in range(1000)
+    ]
+    found = reloads.verdict(samples, 1)[1]
+    assert [line for line, start in zip(found, wrong, strict=True) if not line.startswith(start)] == []

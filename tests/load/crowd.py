@@ -1,0 +1,64 @@
+"""Prints a Markdown table: what a frame costs tracks and presence when a crowd is in it."""
+
+import argparse
+import platform
+import time
+
+import numpy as np
+
+from edgeface import build, config
+from edgeface.gallery import Templates
+from edgeface.matching import Matcher
+from edgeface.modelcard import SHIPPED, load_card
+from edgeface.types import Box, Embedding, Face, Frame, Observation, Person
+
+KNOWN = 10
+WIDTH = 20.0
+IMAGE = np.zeros((480, 640, 3), np.uint8)
+
+
+def crowd(faces, frames, strange):
+    """Milliseconds of processor time of each frame, and the most tracks at a time; ``strange`` has others in each frame."""
+    random, card = np.random.default_rng(0), load_card(SHIPPED)
+    matcher = Matcher(
+        Templates(tuple(map(person, range(KNOWN))), np.arange(KNOWN), units(random, KNOWN)), card, config.Matching()
+    )
+    presence = build.presence(config.Config(), card)
+    steady, took, most = units(random, faces), [], 0
+    for number in range(frames):
+        shown = [seen(place, vector, matcher) for place, vector in enumerate(units(random, faces) if strange else steady)]
+        began = time.process_time()
+        presence.update(Frame(IMAGE, number / 10, number / 10), shown, matcher)
+        took.append(1000 * (time.process_time() - began))
+        most = max(most, len(presence._tracker.tracks))
+    return took, most
+
+
+def person(number):
+    return Person(f"p_{number}", f"number {number}", 1, 0.0)
+
+
+def units(random, count):
+    vectors = random.normal(size=(count, 128)).astype(np.float32)
+    return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+
+
+def seen(place, vector, matcher):
+    face = Face(Box(WIDTH * place, 10.0, WIDTH, WIDTH), np.zeros((5, 2), np.float32), 0.9)
+    return Observation(face, 0.8, Embedding(vector, 1.0), matcher.match(vector))
+
+
+def main():
+    parser = argparse.ArgumentParser(prog="python -m tests.load.crowd", description=__doc__)
+    parser.add_argument("--faces", type=int, default=30)
+    parser.add_argument("--frames", type=int, default=200)
+    given = parser.parse_args()
+    print(f"Python {platform.python_version()}, {given.frames} frames, {KNOWN} people enrolled\n")
+    print("| crowd | mean, ms | median | longest | tracks at most |\n| --- | --- | --- | --- | --- |")
+    for name, strange in ((f"{given.faces} faces that stay", False), (f"{given.faces} new faces in each frame", True)):
+        took, most = crowd(given.faces, given.frames, strange)
+        print(f"| {name} | {np.mean(took):.1f} | {np.median(took):.1f} | {max(took):.1f} | {most} |")
+
+
+if __name__ == "__main__":
+    main()
