@@ -20,7 +20,7 @@ def library(request, monkeypatch):
         pytest.skip("this system has no library of OpenSSL's")
 
 
-# Test case 16 of "The Galois/Counter Mode of Operation" by McGrew and Viega, the one with a key of 256 bits and associated data.
+# Test case 16 of "The Galois/Counter Mode of Operation" by McGrew and Viega: a key of 256 bits, and associated data.
 PUBLISHED = {
     "key": "feffe9928665731c6d6a8f9467308308feffe9928665731c6d6a8f9467308308",
     "nonce": "cafebabefacedbaddecaf888",
