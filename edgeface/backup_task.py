@@ -12,9 +12,9 @@ from edgeface import changes
 from edgeface.audit import Audit
 from edgeface.backup import Backups, Gentle
 from edgeface.config import Config
+from edgeface.contents import Templates
 from edgeface.copies import Copy
 from edgeface.errors import GalleryError
-from edgeface.gallery import Templates
 from edgeface.types import Backed
 
 log = logging.getLogger(__name__)

@@ -16,8 +16,8 @@ import numpy as np
 
 from edgeface import detectors
 from edgeface.config import Matching
+from edgeface.contents import Templates
 from edgeface.embedding import Embedder
-from edgeface.gallery import Templates
 from edgeface.imaging import align, load_image
 from edgeface.matching import Matcher
 from edgeface.modelcard import SHIPPED, ModelCard

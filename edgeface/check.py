@@ -4,8 +4,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from edgeface.contents import Templates
 from edgeface.damage import WORDS, Damage, cure
-from edgeface.gallery import Templates, template_id
+from edgeface.gallery import template_id
 from edgeface.matching import Matcher
 from edgeface.names import argument
 from edgeface.standing import Standing, standing

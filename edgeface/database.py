@@ -55,6 +55,7 @@ CREATE TABLE IF NOT EXISTS faces (
 )
 """
 """Made only once a face is to be kept; with its template a face goes, too."""
+OF_PERSON: tuple[Kind, ...] = ("person", "template", "negative")
 STRANGE = """
 SELECT type, name FROM sqlite_master
 WHERE type IN ('trigger', 'view') OR type = 'index' AND sql IS NOT NULL AND name != 'templates_of_person'
@@ -122,6 +123,7 @@ class Database:
         self._reopened = self._changes = 0
         self._last_stamp: list[tuple[int, int, int]] | None = None
         self._asking_until = self._retry_after = -math.inf
+        self._touched: set[str] = set()
         self._shut: str | None = None
         refuse_for_good(path, "gallery.path")
         self._was_there = path.exists()
@@ -398,6 +400,16 @@ class Database:
         """Insert what a person looks like (``kind`` "template") or does not ("negative"); ``source`` is an event or empty."""
         sealed = self.vault.seal(record, kind, person_id, source)
         self.execute("INSERT INTO templates VALUES (NULL, ?, ?, ?, ?)", (person_id, kind, source, sealed))
+        self._touched.add(person_id)
+
+    def touch(self, person_id: str) -> None:
+        """Note that something of a person changes, beside what the methods here change."""
+        self._touched.add(person_id)
+
+    def drop_template(self, row: int) -> None:
+        """Delete a template, of whatever kind."""
+        for (person_id,) in self.execute("DELETE FROM templates WHERE id = ? RETURNING person_id", (row,)).fetchall():
+            self._touched.add(person_id)
 
     def people(self) -> dict[str, PersonRecord]:
         """Everybody, by id. Whose record is damaged, or gone while their templates are there, has their id as their name."""
@@ -418,8 +430,10 @@ class Database:
         """Every template of a kind, or those of one person, the oldest first, but for damaged ones."""
         if person_id is None:
             self.look_anew(kind)
-        query = "SELECT id, person_id, source, sealed FROM templates WHERE kind = ? AND person_id = ifnull(?, person_id)"
-        rows = self.execute(f"{query} ORDER BY id", (kind, person_id)).fetchall()
+            query = "SELECT id, person_id, source, sealed FROM templates WHERE kind = ? ORDER BY id"
+            rows = self.execute(query, (kind,)).fetchall()
+        else:
+            rows = [(row, person_id, *rest) for row, of, *rest in self.rows_of(person_id) if of == kind]
         found = []
         for row, owner, source, sealed in rows:
             record = self.opened(kind, row, owner, sealed, TemplateRecord, kind, owner, source)
@@ -434,6 +448,11 @@ class Database:
         """All records of a kind are about to be read: what was damaged of them before is not known any more."""
         self.damaged = {damage for damage in self.damaged if damage.kind != kind}
 
+    def look_anew_at(self, person_id: str) -> None:
+        """All records of a person are about to be read, as ``look_anew``."""
+        if self.damaged:
+            self.damaged = {one for one in self.damaged if one.owner != person_id or one.kind not in OF_PERSON}
+
     def opened(self, what: Kind, row: int, owner: str, sealed: bytes, kind: type[Record], *bound: str) -> Record | None:
         """A record, or nothing where it is damaged, which ``damaged`` tells then."""
         try:
@@ -441,6 +460,16 @@ class Database:
         except SealError:
             self.damaged.add(Damage(what, row, str(owner)))
             return None
+
+    def rows_of(self, person_id: str) -> list[tuple[int, str, str, bytes]]:
+        """Row, kind, source and sealed record of every template of a person, the oldest first."""
+        query = "SELECT id, kind, source, sealed FROM templates WHERE person_id = ? ORDER BY id"
+        return self.execute(query, (person_id,)).fetchall()
+
+    def count(self, person_id: str) -> int:
+        """How many templates somebody has, damaged ones too, and negative ones not."""
+        query = "SELECT count(*) FROM templates WHERE person_id = ? AND kind != 'negative'"
+        return int(self.execute(query, (person_id,)).fetchone()[0])
 
     def keep_face(self, row: int, person_id: str, png: bytes) -> None:
         """Keep the chip that a template was made from."""
@@ -554,13 +583,22 @@ class Database:
 
     @contextmanager
     def change(self) -> Iterator[None]:
-        """A transaction in which the file is written; not once another process has taken it over with another model."""
+        """A transaction in which the file is written; not once another process has taken it over with another model.
+
+        Whose templates were changed is sealed anew, by which others see that.
+        """
+        self._touched.clear()
         with self.transaction():
             self._check_model()
             for kind, name in self.execute(STRANGE).fetchall():
                 log.warning("%s: the %s %r is none of edgeface's, and is removed", self.path, kind, name)
                 self.execute(f'DROP {kind} "{name.replace(chr(34), 2 * chr(34))}"')
             yield
+            for person_id in self._touched:
+                row = self.execute("SELECT sealed FROM people WHERE id = ?", (person_id,)).fetchone()
+                with suppress(SealError):  # of whom even the name is damaged
+                    if row:
+                        self.change_person(person_id, self.vault.unseal(row[0], PersonRecord, "person", person_id))
 
     @contextmanager
     def patience(self, seconds: float) -> Iterator[None]:

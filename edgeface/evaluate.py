@@ -15,10 +15,11 @@ import numpy as np
 from msgspec import structs
 
 from edgeface import build, config
+from edgeface.contents import Templates
 from edgeface.embedding import Embedder
 from edgeface.enrolment import Enrolment, read_images
 from edgeface.errors import ConfigError, ImageError
-from edgeface.gallery import Gallery, Templates
+from edgeface.gallery import Gallery
 from edgeface.imaging import image_files, load_image
 from edgeface.matching import Matcher
 from edgeface.modelcard import ModelCard

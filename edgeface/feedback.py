@@ -7,8 +7,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgeface import config
+from edgeface.contents import Templates
 from edgeface.errors import ConfigError, GalleryError
-from edgeface.gallery import Gallery, Templates
+from edgeface.gallery import Gallery
 from edgeface.matching import SAME_VIEW, Matcher, likeness
 from edgeface.modelcard import ModelCard
 from edgeface.names import clean_name

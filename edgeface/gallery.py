@@ -4,18 +4,19 @@ import base64
 import secrets
 import time
 import unicodedata
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from hashlib import blake2s
+from itertools import compress
 from pathlib import Path
-from typing import Annotated, Any, get_args
+from typing import Annotated
 
 import msgspec
 import numpy as np
 from msgspec import Meta, Struct
-from numpy.typing import NDArray
 
+from edgeface.contents import Contents, Templates
 from edgeface.damage import TABLES, Damage, scan, summary
 from edgeface.database import Database, PersonRecord, TemplateKind, TemplateRecord
 from edgeface.errors import GalleryError
@@ -30,23 +31,12 @@ Moment = Annotated[float, Meta(ge=0, le=1e11)]
 """Seconds since the Unix epoch."""
 MAX_IMPORT_BYTES = 256 * 2**20
 EXPORT_VERSION = 1
-KINDS: tuple[TemplateKind, ...] = get_args(TemplateKind)
-NOBODY = "SELECT id FROM people WHERE id NOT IN (SELECT person_id FROM templates WHERE kind != 'negative')"
+NOBODY = """
+SELECT id FROM people WHERE NOT EXISTS (SELECT 1 FROM templates WHERE person_id = people.id AND kind != 'negative')
+"""
 """Whoever has no template, not even a damaged one: a verdict has taken the only one back."""
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Templates:
-    """Every template: ``vectors`` has shape (n, dimensions); ``owners[i]`` indexes ``people``.
-
-    ``negatives``, shape (m, dimensions), are faces that were taken for somebody who they are not: ``not_owners[i]``.
-    """
-
-    people: tuple[Person, ...]
-    owners: NDArray[np.intp]
-    vectors: NDArray[np.float32]
-    not_owners: NDArray[np.intp] = field(default_factory=lambda: np.empty(0, np.intp))
-    negatives: NDArray[np.float32] = field(default_factory=lambda: np.empty((0, 0), np.float32))
+PROBES_AT_ONCE = 64
+"""Faces that are held against all templates at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +89,39 @@ class _Export(Struct, frozen=True):
     people: list[_Exported]
 
 
+class Copies(Mapping[str, Copy]):
+    """People by id, each made when they are asked for; ``stamp`` changes with whatever is kept of a person."""
+
+    def __init__(self, contents: Contents) -> None:
+        self._contents, everybody = contents, contents.everybody()
+        self._everybody = {person_id: held for person_id, held in everybody.items() if person_id not in contents.broken}
+
+    def __getitem__(self, person_id: str) -> Copy:
+        held = self._everybody[person_id]
+        traits = (
+            tuple(sorted(Trait(record.vector, record.quality, source) for _, record, source in faces))
+            for faces in self._contents.faces(held)
+        )
+        return Copy(held.person.name, held.person.enrolled, *traits)
+
+    def __contains__(self, person_id: object) -> bool:
+        return person_id in self._everybody
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._everybody)
+
+    def __len__(self) -> int:
+        return len(self._everybody)
+
+    def name(self, person_id: str) -> str:
+        """What a person is called."""
+        return self._everybody[person_id].person.name
+
+    def stamp(self, person_id: str) -> bytes:
+        """What tells this copy of a person from an earlier one."""
+        return self._everybody[person_id].sealed
+
+
 class Gallery:
     """The gallery in the file ``path``, created with its folder when missing; only templates of ``model`` go in or out.
 
@@ -129,6 +152,7 @@ class Gallery:
         self.serving = serving
         self._own_changes = 0
         self._database = Database(path, model, key_file or path.parent / "gallery.key", serving=serving)
+        self._contents = Contents(self._database, dimensions)
         self.events = EventStore(self._database)
         self.revisions = RevisionStore(self._database)
 
@@ -174,25 +198,19 @@ class Gallery:
             return self._people()
 
     def templates(self) -> Templates:
-        """Every template, read in one snapshot."""
-        return self.templates_before(None, None)
+        """Every template, read in one snapshot; the same object while nothing of it changes."""
+        with self._database.errors(), self._database.transaction("DEFERRED"):
+            return self._contents.templates()
 
-    def templates_before(self, event_id: str | None, person_id: str | None) -> Templates:
+    def catch_up(self, most: int) -> bool:
+        """Read what has changed, of ``most`` people at most; false if there is more, for ``templates`` to read at once."""
+        with self._database.errors(), self._database.transaction("DEFERRED"):
+            return self._contents.read(most)
+
+    def templates_before(self, event_id: str, person_id: str) -> Templates:
         """Every template but what ``learn`` takes back of an earlier verdict on this event, if it is about this person now."""
         with self._database.errors(), self._database.transaction("DEFERRED"):
-            people = tuple(self._people())
-            index = {person.id: number for number, person in enumerate(people)}
-            arrays: list[NDArray[Any]] = []
-            for kind in KINDS:
-                rows = [
-                    row
-                    for row in self._database.templates(kind)
-                    if row.owner in index and (row.source != event_id or (kind == "negative" and row.owner != person_id))
-                ]
-                vectors = [self._vector(row.record.vector) for row in rows]
-                arrays.append(np.array([index[row.owner] for row in rows], np.intp))
-                arrays.append(np.stack(vectors) if vectors else np.empty((0, self._dimensions), np.float32))
-        return Templates(people, *arrays)
+            return self._contents.templates_without(event_id, person_id)
 
     def find(self, reference: str) -> Person:
         """The person with this id or name.
@@ -201,9 +219,12 @@ class Gallery:
             GalleryError: there is none.
         """
         wanted = unicodedata.normalize("NFC", reference.strip())
-        people = self.people()
-        for person in (*(p for p in people if p.id == wanted), *(p for p in people if p.name == wanted)):
-            return person
+        with self._database.errors(), self._database.transaction("DEFERRED"):
+            held = self._contents.people()
+            named = (person_id for person_id, one in held.items() if one.person.name == wanted)
+            person_id = wanted if wanted in held else min(named, default="")
+            if number := self._database.count(person_id):
+                return replace(held[person_id].person, templates=number)
         raise GalleryError(f"nobody called {quoted(reference)} is enrolled; see the list of people")
 
     def enroll(self, name: str, vectors: Sequence[Vector], qualities: Sequence[float], chips: Sequence[Image] = ()) -> Person:
@@ -257,7 +278,7 @@ class Gallery:
         with self._change():
             if self._names().get(name, person.id) != person.id:
                 raise GalleryError(f"{quoted(name)} is already enrolled")
-            if person.id not in self._database.people():
+            if not self._database.count(person.id):
                 raise GalleryError(f"{person.name!r} is no longer enrolled")
             self._put_name(person.id, PersonRecord(name, person.enrolled))
         self._database.wipe(f"{person.name} is {name} now")
@@ -273,7 +294,7 @@ class Gallery:
         """
         person = self.find(reference)
         with self._change():
-            self._forget_likenesses(person.id)
+            self._forget_likenesses([person.id])
             self._database.erase_person(person.id)
         self._database.wipe(f"{person.name} is forgotten")
         return person
@@ -286,11 +307,13 @@ class Gallery:
         """
         wanted = record.strip()
         with self._change():
-            rows = self._database.templates("template")
-            ids = {template_id(row.owner, self._vector(row.record.vector)): row for row in rows}
-            row = ids.get(wanted)
-            sound = [Damage("template", row.row, row.owner)] if row else []
-            found = next(iter(sound or [damage for damage in self._damage() if damage.id == wanted]), None)
+            rows = (
+                (row, held.person.id, _template_id(held.person.id, record.vector))
+                for held in self._contents.everybody().values()
+                for row, record, _ in self._contents.faces(held)[0]
+            )
+            sound = (Damage("template", row, owner) for row, owner, one in rows if one == wanted)
+            found = next(sound, None) or next((damage for damage in self._damage() if damage.id == wanted), None)
             if found is None:
                 raise GalleryError(f"there is no template {record!r}; edgeface gallery check tells them")
             kept = {person.id: person.templates for person in self._people()}
@@ -301,6 +324,7 @@ class Gallery:
                 raise GalleryError(f"{record} is the only template: edgeface people forget {found.owner}")
             table = TABLES[found.kind]
             self._database.erase(f"DELETE FROM {table} WHERE rowid = ?", (found.row,))
+            self._database.touch(found.owner)
             if self._database.execute(f"SELECT count(*) FROM {table} WHERE rowid = ?", (found.row,)).fetchone()[0]:
                 raise GalleryError(f"{self._path}: {record} cannot be erased; edgeface gallery restore brings a copy back")
         self._database.wipe(f"{record} is erased")
@@ -316,9 +340,8 @@ class Gallery:
             GalleryError: the event is gone, or the change cannot be written.
         """
         with self._change():
-            self._database.execute(
-                "DELETE FROM templates WHERE source = ? AND (kind = 'template' OR person_id = ?)", (event.event_id, person_id)
-            )
+            for row in self._contents.rows_from(event.event_id, person_id):
+                self._database.drop_template(row)
             if keep:
                 kind: TemplateKind = "template" if verdict == "confirmed" else "negative"
                 self._add(person_id, kind, [(event.embedding, event.quality)], source=event.event_id)
@@ -347,16 +370,16 @@ class Gallery:
     def export(self) -> bytes:
         """Everybody with their templates as one JSON document. It holds biometric data in the clear."""
         with self._database.errors(), self._database.transaction("DEFERRED"):
-            rows = {kind: self._database.templates(kind) for kind in KINDS}
             people = [
                 _Exported(
-                    person.id,
-                    person.name,
-                    person.enrolled,
-                    *([_exported(row.record) for row in rows[kind] if row.owner == person.id] for kind in rows),
+                    held.person.id,
+                    held.person.name,
+                    held.person.enrolled,
+                    *([_exported(record) for _, record, _ in faces] for faces in self._contents.faces(held)),
                 )
-                for person in self._people()
+                for held in self._contents.everybody().values()
             ]
+        people.sort(key=lambda person: (person.name, person.id))
         document = _Export(EXPORT_VERSION, self._model, self._dimensions, people)
         return msgspec.json.format(msgspec.json.encode(document), indent=2)
 
@@ -398,9 +421,10 @@ class Gallery:
                     names[name] = person.id
                 added = self._add(person.id, "template", templates) + self._add(person.id, "negative", negatives)
                 done.append((person.id, new, added))
-        return [Imported(self.find(person_id), new, added) for person_id, new, added in done]
+        people = {person.id: person for person in self.people()}
+        return [Imported(people[person_id], new, added) for person_id, new, added in done]
 
-    def exchange(self, decide: Callable[[Mapping[str, Copy]], Mapping[str, Copy | None]]) -> None:
+    def exchange(self, decide: Callable[["Copies"], Mapping[str, Copy | None]]) -> None:
         """Put other copies in the place of people, by id, or forget them (``None``), as ``decide`` says of those who are there.
 
         All of it or nothing, together with what ``decide`` writes to ``revisions``. What is forgotten stays in the write-ahead
@@ -410,13 +434,14 @@ class Gallery:
             GalleryError: the gallery cannot be written, or another process is writing to it.
         """
         with self._database.errors(), self._database.patience(PATIENCE), self._database.change():
-            wanted = decide(self._copies())
+            wanted = decide(Copies(self._contents))
+            forgotten = [person_id for person_id, copy in wanted.items() if copy is None]
+            self._forget_likenesses(forgotten)
+            for person_id in forgotten:
+                self._database.erase_person(person_id)
             for person_id, copy in wanted.items():
                 if copy:
                     self._put(person_id, copy)
-            for person_id in [person_id for person_id, copy in wanted.items() if copy is None]:
-                self._forget_likenesses(person_id)
-                self._database.erase_person(person_id)
         self._own_changes += bool(wanted)
 
     def wipe(self, *, whatever: bool = False) -> bool:
@@ -427,10 +452,10 @@ class Gallery:
         with self._database.errors():
             return not (whatever or self._database.unwiped) or self._database.wipe_log()
 
-    def copies(self) -> dict[str, Copy]:
+    def copies(self) -> "Copies":
         """Everybody, by id, as another device gets them."""
         with self._database.errors(), self._database.transaction("DEFERRED"):
-            return self._copies()
+            return Copies(self._contents)
 
     def check(self, copy: Copy) -> None:
         """See that a copy that came in is as one of ours would be.
@@ -445,27 +470,11 @@ class Gallery:
 
     @property
     def broken(self) -> set[str]:
-        """The ids of people of whom something was damaged when all were read last: ``copies`` has none of them.
+        """The ids of people of whom something was damaged when they were read last: ``copies`` has none of them.
 
         Where a damaged record does not tell whose it is, that may be anybody.
         """
-        theirs = [damage for damage in self._database.damaged if damage.kind in ("person", "template", "negative")]
-        owners = {damage.owner for damage in theirs}
-        there = {row[0] for row in self._database.execute("SELECT id FROM people").fetchall()} if theirs else set()
-        lost = any(damage.owner not in there for damage in theirs if damage.kind != "person")
-        return owners | there if lost else owners
-
-    def _copies(self) -> dict[str, Copy]:
-        traits: dict[str, dict[str, list[Trait]]] = {"template": {}, "negative": {}}
-        for kind, of in zip(KINDS, traits.values(), strict=True):
-            for row in self._database.templates(kind):
-                of.setdefault(row.owner, []).append(Trait(row.record.vector, row.record.quality, row.source))
-        people, broken = self._database.people().items(), self.broken
-        return {
-            person_id: Copy(record.name, record.enrolled, *(tuple(sorted(of.get(person_id, ()))) for of in traits.values()))
-            for person_id, record in people
-            if person_id in traits["template"] and person_id not in broken
-        }
+        return self._contents.broken
 
     def _put(self, person_id: str, copy: Copy) -> None:
         self._put_name(person_id, PersonRecord(copy.name, copy.enrolled))
@@ -473,7 +482,7 @@ class Gallery:
         kinds = ("template", copy.templates), ("negative", copy.negatives)
         for damage in self._database.damaged:
             if damage.owner == person_id and damage.kind in ("template", "negative"):
-                self._database.erase("DELETE FROM templates WHERE id = ?", (damage.row,))
+                self._database.drop_template(damage.row)
         for kind, traits in kinds:
             wanted = set(traits)
             for row in self._database.templates(kind, person_id):  # what stays keeps its face
@@ -481,7 +490,7 @@ class Gallery:
                 if there in wanted:
                     wanted.remove(there)
                 else:
-                    self._database.execute("DELETE FROM templates WHERE id = ?", (row.row,))
+                    self._database.drop_template(row.row)
             for trait in sorted(wanted):
                 self._database.add_template(person_id, kind, trait.source, TemplateRecord(trait.vector, trait.quality))
 
@@ -508,13 +517,13 @@ class Gallery:
         """Whoever has a template, a damaged one too, by name."""
         count = "SELECT person_id, count(*) FROM templates WHERE kind != 'negative' GROUP BY person_id"
         counts = dict(self._database.execute(count).fetchall())
-        records = self._database.people().items()
-        people = [Person(i, record.name, counts[i], record.enrolled) for i, record in records if i in counts]
+        known = self._contents.people().items()
+        people = [replace(held.person, templates=counts[i]) for i, held in known if i in counts]
         return sorted(people, key=lambda person: (person.name, person.id))
 
     def _names(self) -> dict[str, str]:
         """The id of each name; within a transaction that keeps others from taking one."""
-        return {record.name: person_id for person_id, record in self._database.people().items()}
+        return {held.person.name: person_id for person_id, held in self._contents.people().items()}
 
     def _add(self, person_id: str, kind: TemplateKind, templates: Iterable[tuple[Vector, float]], source: str = "") -> int:
         """Insert those that are not there yet; how many."""
@@ -528,22 +537,22 @@ class Gallery:
                 self._database.add_template(person_id, kind, source, TemplateRecord(blob, float(quality)))
         return len(there) - before
 
-    def _forget_likenesses(self, person_id: str) -> None:
-        """Erase events and others' negative templates to which this person's templates are the nearest of all."""
-        rows = self._database.templates("template")
-        if not rows:  # all of them are damaged, and nothing can be told of what is near to whom
+    def _forget_likenesses(self, forgotten: Collection[str]) -> None:
+        """Erase events and others' negative templates to which a template of these people is the nearest of all."""
+        if not forgotten:
             return
-        owners, vectors = [row.owner for row in rows], np.stack([self._vector(row.record.vector) for row in rows])
-
-        def theirs(face: Vector) -> bool:
-            return owners[int(np.argmax(vectors @ face))] == person_id
-
-        for event in self.events.all():
-            if theirs(event.embedding):
-                self._database.execute("DELETE FROM events WHERE id = ?", (event.event_id,))
-        for negative in self._database.templates("negative"):
-            if theirs(self._vector(negative.record.vector)):
-                self._database.execute("DELETE FROM templates WHERE id = ?", (negative.row,))
+        known, negatives, events = self._contents.templates(), self._contents.negative_rows(), self.events.all()
+        theirs = np.array([person.id in forgotten for person in known.people], bool)[known.owners]
+        faces = np.concatenate([known.negatives, *(event.embedding[np.newaxis] for event in events)])
+        near = [
+            theirs[index]
+            for start in range(0, len(faces) if theirs.any() else 0, PROBES_AT_ONCE)
+            for index in (faces[start : start + PROBES_AT_ONCE] @ known.vectors.T).argmax(axis=1)
+        ]
+        for row in compress(negatives.tolist(), near):
+            self._database.drop_template(row)
+        for event in compress(events, near[len(negatives) :]):
+            self._database.execute("DELETE FROM events WHERE id = ?", (event.event_id,))
 
     def _imported(self, templates: list[_Template]) -> list[tuple[Vector, float]]:
         return [(self._vector(base64.b64decode(t.vector, validate=True)), t.quality) for t in templates]
@@ -562,4 +571,8 @@ def _exported(record: TemplateRecord) -> _Template:
 
 def template_id(person_id: str, vector: Vector) -> str:
     """Eight digits that tell a person's template from all others, and nothing of the face."""
-    return blake2s(np.asarray(vector, "<f4").tobytes(), digest_size=4, key=person_id.encode()).hexdigest()
+    return _template_id(person_id, np.asarray(vector, "<f4").tobytes())
+
+
+def _template_id(person_id: str, vector: bytes) -> str:
+    return blake2s(vector, digest_size=4, key=person_id.encode()).hexdigest()

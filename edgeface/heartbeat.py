@@ -9,8 +9,8 @@ from typing import Literal
 import psutil
 
 from edgeface import __version__
+from edgeface.contents import Templates
 from edgeface.frugal import give_back
-from edgeface.gallery import Templates
 from edgeface.interfaces import Camera, Publisher
 from edgeface.machine import temperature, throttling
 from edgeface.pace import Pace

@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgeface import config
-from edgeface.gallery import Templates
+from edgeface.contents import Templates
 from edgeface.modelcard import ModelCard
 from edgeface.types import Decision, Match, Vector
 
@@ -41,9 +41,7 @@ class Matcher:
         self._people, self._owners, self._vectors = templates.people, templates.owners, templates.vectors
         self.known = {person.id: person.name for person in templates.people}
         self._not_owners, self._negatives = templates.not_owners, templates.negatives
-        centres = np.zeros((len(self._people), templates.vectors.shape[1]), np.float32)
-        np.add.at(centres, self._owners, self._vectors)
-        self._centres = centres / np.maximum(np.linalg.norm(centres, axis=1, keepdims=True), 1e-9)
+        self._lengths = np.maximum(templates.lengths, 1e-9)
         count = max(1, len(self._vectors))
         self.accept = card.threshold(settings.target_fpir / count)
         self.unsure = min(self.accept, card.threshold(settings.unsure_fpir / count))
@@ -72,6 +70,9 @@ class Matcher:
 
     def scores(self, probe: Vector) -> NDArray[np.float32]:
         """The score of everybody, in the order of the templates' people."""
-        nearest = np.full(len(self._people), -1.0, np.float32)
-        np.maximum.at(nearest, self._owners, self._vectors @ probe)
-        return np.asarray((nearest + self._centres @ probe) / 2, np.float32)
+        cosines, count = self._vectors @ probe, len(self._people)
+        nearest = np.full(count, -1.0, np.float32)
+        np.maximum.at(nearest, self._owners, cosines)
+        # With the centre: the mean of the cosines over the length of the mean.
+        centre = np.bincount(self._owners, cosines, count) / self._lengths
+        return np.asarray((nearest + centre) / 2, np.float32)

@@ -6,9 +6,10 @@ import time
 import numpy as np
 
 from edgeface import config
+from edgeface.contents import Templates
 from edgeface.embedding import Embedder
 from edgeface.errors import GalleryError
-from edgeface.gallery import Gallery, Templates
+from edgeface.gallery import Gallery
 from edgeface.imaging import align, eye_distance, quality
 from edgeface.interfaces import Detector
 from edgeface.matching import Matcher
@@ -18,6 +19,8 @@ log = logging.getLogger(__name__)
 
 PAUSE = 5.0
 """Seconds before a gallery that could not be read is tried again: a locked one takes as long to say so."""
+READ_AT_ONCE = 500
+"""People who are read between two frames, when another program has changed more."""
 
 
 class Pipeline:
@@ -84,8 +87,10 @@ class Pipeline:
             return
         try:
             version = self._gallery.version
-            if version != self._version:
-                self._take(self._gallery.templates())
+            if version != self._version and (self._version is None or self._gallery.catch_up(READ_AT_ONCE)):
+                templates = self._gallery.templates()
+                if templates is not self._templates:
+                    self._take(templates)
                 self._version = version
             self._failure = None
         except GalleryError as error:

@@ -3,7 +3,7 @@
 import logging
 import time
 from collections import Counter
-from collections.abc import Iterable, Mapping, Set
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -13,12 +13,14 @@ import numpy as np
 from edgeface.audit import Audit
 from edgeface.envelope import Envelopes, ForeignKeyError, ForeignModelError, digest
 from edgeface.errors import GalleryError
-from edgeface.gallery import Copy, Gallery
+from edgeface.gallery import Copies, Copy, Gallery
 from edgeface.names import JOINERS, MAX_NAME
 from edgeface.revisions import NEVER, Revision, merge
 
 log = logging.getLogger(__name__)
 MAX_FOREIGN = 10_000
+NOTICED_AT_ONCE = 500
+"""People whose edits are noticed at once: an import of thousands would hold the daemon's loop up for seconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,9 +48,12 @@ class Replica:
         self._foreign: dict[str, type[Exception]] = {}
         self._people: dict[str, str] = {}
         self._lost: set[str] = set()
+        self._names: dict[str, str] = {}
+        self._digests: dict[str, tuple[bytes, bytes]] = {}
+        self._lacking: list[str] | None = None
         self._version: tuple[int, int] | None = None
-        self._unwiped = False
-        self.received = self.ignored = 0
+        self._noticed, self._unwiped = True, False
+        self.received = self.ignored = self.shared = 0
 
     @property
     def topic(self) -> str:
@@ -59,6 +64,7 @@ class Replica:
         """What the broker keeps is not known any more."""
         self._theirs.clear()
         self._foreign.clear()
+        self._lacking = None
 
     def take(self, messages: Mapping[str, bytes]) -> list[Change]:
         """Merge what the broker keeps now, by name; empty is what it keeps no more.
@@ -77,9 +83,13 @@ class Replica:
         version = self._gallery.version  # of before: what others change from here on is still to be noticed
         if newer or version != self._version:
             self._gallery.exchange(lambda there: self._merge(there, opened, changes))
-            self._version = version
+            self._version = version if self._noticed else None
             self._unwiped |= bool(changes)
-        self._theirs |= {name: revision for name, (revision, *_) in opened.items()}
+            self.shared = sum(bool(revision.digest) for revision in self._ours.values())
+            self._lacking = None
+        if messages:
+            self._theirs |= {name: revision for name, (revision, *_) in opened.items()}
+            self._lacking = None
         if self._unwiped:
             self._unwiped = not self._gallery.wipe()
         for change in changes:
@@ -90,7 +100,9 @@ class Replica:
 
     def due(self) -> list[str]:
         """The names of what the broker lacks, or has an older copy of."""
-        return [name for name, revision in self._ours.items() if revision > self._theirs.get(name, NEVER)]
+        if self._lacking is None:
+            self._lacking = [name for name, revision in self._ours.items() if revision > self._theirs.get(name, NEVER)]
+        return self._lacking
 
     def letters(self, names: Iterable[str]) -> dict[str, bytes]:
         """The payloads for these names, as the gallery is now; without those that have been edited this moment.
@@ -102,15 +114,10 @@ class Replica:
         found = {}
         for name in names:
             revision, person_id = self._ours[name], self._people.get(name, "")
-            copy = copies.get(person_id) if revision.digest else None
+            copy = copies[person_id] if revision.digest and person_id in copies else None
             if digest(copy) == revision.digest:
                 found[name] = self._envelopes.seal(name, revision, person_id, copy, wall)
         return found
-
-    @property
-    def shared(self) -> int:
-        """People in the shared gallery, as known here."""
-        return sum(bool(revision.digest) for revision in self._ours.values())
 
     @property
     def trouble(self) -> str | None:
@@ -141,36 +148,33 @@ class Replica:
             log.debug("sync: %s/%s is ignored: %s", self.topic, name, error)
 
     def _merge(
-        self, there: Mapping[str, Copy], opened: Mapping[str, tuple[Revision, str, Copy | None]], changes: list[Change]
+        self, there: Copies, opened: dict[str, tuple[Revision, str, Copy | None]], changes: list[Change]
     ) -> dict[str, Copy | None]:
         """Within the gallery's transaction: what is to be put in the place of whom."""
         key, store = self._envelopes.key, self._gallery.revisions
         kept = store.all(key)
+        self._refuse_leaps(kept, opened)
         broken = self._gallery.broken
-        self._people = {self._envelopes.name(person_id): person_id for person_id in (*there, *broken)}
-        whole = {name: digest(there[person_id]) for name, person_id in self._people.items() if person_id in there}
-        # A damaged copy is no edit, nor is its absence.
         self._lost = {self._envelopes.name(person_id) for person_id in broken}
-        ours = self._edited(kept, whole, kept.keys() - self._lost)
+        ours = self._edited(kept, there, opened, broken)
         valid = merge(ours, {name: revision for name, (revision, *_) in opened.items()})
         wanted: dict[str, Copy | None] = {}
-        for name, revision in valid.items():
+        for name, (revision, told, copy) in opened.items():
             before = ours.get(name, NEVER)
-            lost = name in self._lost and name in opened
-            if (revision > before and revision.digest != before.digest) or (lost and revision == opened[name][0]):
-                _, person_id, copy = opened[name]
-                person_id = person_id or self._people[name]
+            lost = name in self._lost
+            if (revision > before and revision.digest != before.digest) or (lost and revision >= before):
+                person_id = told or self._people[name]
                 wanted[person_id] = copy
                 self._people[name] = person_id
                 what: Literal["added", "changed", "forgotten"] = (
                     "forgotten" if not copy else "changed" if person_id in there or lost else "added"
                 )
-                gone = copy or there.get(person_id)
-                changes.append(Change(person_id, gone.name if gone else person_id, what, revision.device))
-        namesakes = self._namesakes({i: copy for i, copy in {**there, **wanted}.items() if copy})
+                gone = there.name(person_id) if person_id in there else person_id
+                changes.append(Change(person_id, copy.name if copy else gone, what, revision.device))
+        namesakes = self._namesakes(there, wanted)
         for person_id, copy in namesakes.items():  # edits of our own, on what is valid now
             name = self._envelopes.name(person_id)
-            valid[name] = valid[name].next(self._device, digest(copy))
+            valid[name] = valid.get(name, NEVER).next(self._device, digest(copy))
         wanted |= namesakes
         for name, revision in valid.items():
             if kept.get(name) != revision:
@@ -178,33 +182,58 @@ class Replica:
         self._ours = valid
         return {person_id: copy for person_id, copy in wanted.items() if copy or person_id in there or person_id in broken}
 
-    def _edited(self, kept: Mapping[str, Revision], now: Mapping[str, bytes], known: Set[str]) -> dict[str, Revision]:
+    def _refuse_leaps(self, kept: Mapping[str, Revision], opened: dict[str, tuple[Revision, str, Copy | None]]) -> None:
+        for name in [name for name, (revision, *_) in opened.items() if revision.leaps(kept.get(name, NEVER))]:
+            self.ignored += 1
+            log.warning(
+                "sync: %s/%s is ignored: its counter, %d, is too far ahead", self.topic, name, opened.pop(name)[0].counter
+            )
+
+    def _edited(
+        self, kept: Mapping[str, Revision], there: Copies, opened: Collection[str], broken: Collection[str]
+    ) -> dict[str, Revision]:
         """The revisions of this gallery as it is now: those that were kept, and new ones of what has been edited since.
 
-        Of those whose names are not ``known``, nothing can be said.
+        What is not ``opened`` may be left for the next time. A damaged copy is no edit, nor is its absence.
         """
-        found = dict(kept)
-        for name in known | now.keys():
-            before, content = kept.get(name, NEVER), now.get(name, b"")
-            if content != before.digest:
-                found[name] = before.next(self._device, content)
+        everybody = (*there, *broken)
+        self._names = {person_id: self._names.get(person_id) or self._envelopes.name(person_id) for person_id in everybody}
+        self._people = {name: person_id for person_id, name in self._names.items()}
+        self._digests = {person_id: known for person_id, known in self._digests.items() if person_id in there}
+        found, left, self._noticed = dict(kept), NOTICED_AT_ONCE, True
+        for person_id in there:
+            name, stamp, known = self._names[person_id], there.stamp(person_id), self._digests.get(person_id)
+            if known is None or known[0] != stamp:
+                if not left and name not in opened:
+                    self._noticed = False
+                    continue
+                left = max(0, left - 1)
+                known = self._digests[person_id] = stamp, digest(there[person_id])
+            before = kept.get(name, NEVER)
+            if known[1] != before.digest:
+                found[name] = before.next(self._device, known[1])
+        for name in kept.keys() - self._people.keys():
+            if kept[name].digest:
+                found[name] = kept[name].next(self._device, b"")
         return found
 
-    def _namesakes(self, people: Mapping[str, Copy]) -> dict[str, Copy | None]:
-        """What to do about people of one name."""
-        names = {person_id: copy.name for person_id, copy in people.items()}
+    def _namesakes(self, there: Copies, come: Mapping[str, Copy | None]) -> dict[str, Copy | None]:
+        """What to do about people who now have the name of somebody else."""
+        names = {person_id: there.name(person_id) for person_id in there if person_id not in come} if come else {}
+        names |= {person_id: copy.name for person_id, copy in come.items() if copy}
+        doubtful = {copy.name for copy in come.values() if copy}
         wanted: dict[str, Copy | None] = {}
         by_name: dict[str, list[str]] = {}
-        for person_id in sorted(people):
-            by_name.setdefault(people[person_id].name, []).append(person_id)
+        for person_id in sorted(person_id for person_id, name in names.items() if name in doubtful):
+            by_name.setdefault(names[person_id], []).append(person_id)
         for first, *others in by_name.values():
             for other in others:
-                one = wanted.get(first) or people[first]
-                if _alike(one, people[other], self._same):
-                    wanted[first], wanted[other] = _joined(one, people[other]), None
+                one, two = wanted.get(first) or come.get(first) or there[first], come.get(other) or there[other]
+                if _alike(one, two, self._same):
+                    wanted[first], wanted[other] = _joined(one, two), None
                 else:
-                    names[other] = _numbered(people[other].name, set(names.values()))
-                    wanted[other] = msgspec.structs.replace(people[other], name=names[other])
+                    names[other] = _numbered(two.name, set(names.values()))
+                    wanted[other] = msgspec.structs.replace(two, name=names[other])
         return wanted
 
 

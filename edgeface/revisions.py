@@ -7,8 +7,10 @@ from msgspec import Struct
 
 from edgeface.database import Database
 
-FORGETTING = 2**20
-"""Edits as which a forgetting counts: it wins over what was edited elsewhere meanwhile, and an import after it over it."""
+FORGETTING, LEAP = 2**20, 2**32
+"""Edits as which a forgetting counts: it wins over what was edited elsewhere meanwhile, and an import after it over it. And
+edits by which a copy may be ahead of ours: four thousand forgettings. One that had the greatest counter there is could never be
+edited again, by anybody."""
 
 
 class Revision(NamedTuple):
@@ -26,6 +28,10 @@ class Revision(NamedTuple):
     def next(self, device: str, digest: bytes) -> "Revision":
         """That of an edit of this copy, made on a device."""
         return Revision(self.counter + (1 if digest else FORGETTING), device, digest)
+
+    def leaps(self, known: "Revision") -> bool:
+        """Whether this is too far ahead of what is known to be honest."""
+        return self.counter - known.counter > LEAP
 
 
 NEVER = Revision(0, "", b"")
@@ -52,20 +58,25 @@ class RevisionStore:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self._opened: dict[str, tuple[bytes, Revision]] = {}
 
     def all(self, key: str) -> dict[str, Revision]:
-        """Those under the shared key with this id."""
+        """Those under the shared key with this id; only what was written since the last time is decrypted."""
         self._database.execute(self.TABLE)
         self._database.look_anew("revision")
-        rows = self._database.execute("SELECT rowid, name, sealed FROM revisions WHERE key = ?", (key,)).fetchall()
-        found = {}
+        before, self._opened = self._opened, {}
+        rows = self._database.execute("SELECT rowid, name, sealed FROM revisions WHERE key = ?", (key,))
         for row, name, sealed in rows:  # a damaged one is as none: the broker has it, or the person counts as edited
-            record = self._database.opened("revision", row, "", sealed, _Record, "revision", key, name)
-            if record:
-                found[name] = Revision(record.counter, record.device, record.digest)
-        return found
+            known = before.get(name)
+            if known is None or known[0] != sealed:
+                record = self._database.opened("revision", row, "", sealed, _Record, "revision", key, name)
+                known = (sealed, Revision(record.counter, record.device, record.digest)) if record else None
+            if known:
+                self._opened[name] = known
+        return {name: revision for name, (_, revision) in self._opened.items()}
 
     def put(self, key: str, name: str, revision: Revision) -> None:
         """Keep a person's revision in place of the one before."""
         sealed = self._database.vault.seal(_Record(*revision), "revision", key, name)
         self._database.execute("INSERT OR REPLACE INTO revisions VALUES (?, ?, ?)", (name, key, sealed))
+        self._opened[name] = sealed, revision

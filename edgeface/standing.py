@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgeface import config
+from edgeface.contents import Templates
 from edgeface.enrolment import Assessment, View
-from edgeface.gallery import Templates
 from edgeface.imaging import CHIP_SIZE, TEMPLATE
 from edgeface.matching import Matcher, likeness
 from edgeface.names import argument

@@ -20,11 +20,11 @@ from edgeface.commands import Commands
 from edgeface.config import Commands as CommandSettings
 from edgeface.config import Config, Gallery
 from edgeface.config import Presence as PresenceSettings
+from edgeface.contents import Templates
 from edgeface.daemon import Daemon, Outage, Wishes
 from edgeface.embedding import Embedder
 from edgeface.enrolment import Enrolment
 from edgeface.events import EventKeeper
-from edgeface.gallery import Templates
 from edgeface.heartbeat import INTERVAL, Heartbeat
 from edgeface.imaging import load_image
 from edgeface.machine import Throttling

@@ -11,6 +11,7 @@ from edgeface.errors import GalleryError, TraceError
 from edgeface.events import EventKeeper
 from edgeface.gallery import Gallery, template_id
 from edgeface.presence import new_event_id
+from edgeface.retention import Clocks
 from edgeface.types import Event, EventType, Gap
 
 WALL = 1_700_000_000.0
@@ -63,9 +64,11 @@ def test_no_byte_stays(gallery, watching, path, erase):
     if erase == "dismiss":
         assert gallery.events.dismiss([event_id]) == 1
     elif erase == "expire":
+        passed = [1e5]
+        gallery.events.clocks = Clocks(monotonic=lambda: passed[0])
         keeper = EventKeeper(gallery, "front", Events(keep_days=1), 24.0)
-        for second in (0, 700):
-            keeper.update(Gap(1e5 + second, WALL + 1e7 + second), [])
+        for passed[0] in (1e5, 2e5):
+            keeper.update(Gap(passed[0], WALL + passed[0]), [])
     elif erase == "rename":
         gallery.rename("Anna", "Berta")
     elif erase == "drop":

@@ -9,10 +9,10 @@ from stage import frame, photo
 from typer.testing import CliRunner
 
 from edgeface import cli, config
+from edgeface.contents import Templates
 from edgeface.det import draw_det
 from edgeface.errors import ConfigError
 from edgeface.evaluate import Visit, evaluate, galleries, measure, wilson
-from edgeface.gallery import Templates
 from edgeface.matching import Matcher
 from edgeface.modelcard import SHIPPED
 from edgeface.types import Box, Embedding, Face, Frame, Observation, Person

@@ -373,7 +373,7 @@ def test_a_damaged_record_costs_that_record(gallery, path, statement, people, te
     changed(path, statement)
     again = Gallery(path, MODEL)
     found = again.templates()
-    assert [person.name[: 2 if person.name.startswith("p_") else None] for person in found.people] == people
+    assert sorted(person.name[: 2 if person.name.startswith("p_") else None] for person in found.people) == people
     assert len(found.vectors) == templates
     assert bool(again.damage()) == ("meta" not in statement)
     assert enrolled(again, "Carl", 4).templates == 1

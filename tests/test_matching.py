@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from edgeface import config
-from edgeface.gallery import Templates
+from edgeface.contents import Templates
 from edgeface.matching import Matcher
 from edgeface.types import Decision, Person
 

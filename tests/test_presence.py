@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from edgeface import config
-from edgeface.gallery import Templates
+from edgeface.contents import Templates
 from edgeface.matching import Matcher
 from edgeface.presence import Presence, new_event_id
 from edgeface.types import Box, Correction, Decision, Embedding, EventType, Face, Frame, Gap, Observation, Person

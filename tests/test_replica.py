@@ -11,10 +11,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edgeface.audit import Audit
-from edgeface.envelope import Envelopes
+from edgeface.envelope import Envelopes, digest
 from edgeface.gallery import Gallery
 from edgeface.replica import Replica
-from edgeface.revisions import FORGETTING, NEVER, Revision, merge
+from edgeface.revisions import FORGETTING, LEAP, NEVER, Revision, merge
+from edgeface.vault import Vault
 
 MODEL, SECRET, TOPIC = "sha256:" + "1f" * 32, bytes(range(32)), "edgeface/gallery/home"
 SAME = 0.5
@@ -294,6 +295,97 @@ def test_hostile_and_damaged_payloads_are_counted_and_change_nothing(device):
     assert gate.people() == before
     assert gate.replica.due() == [one]
     assert gate.replica.trouble is None
+
+
+def test_a_counter_that_leaps_is_refused_and_the_person_can_be_edited_by_all(device):
+    door, gate, broker = device("door"), device("gate"), {}
+    anna = door.gallery.enroll("Anna", [unit(1)], [0.9])
+    settle(broker, door, gate)
+    (name,) = broker
+    envelopes = Envelopes(SECRET, MODEL, TOPIC)
+    copy = door.gallery.copies()[anna.id]
+    for counter in (2**53, LEAP + 2):
+        poison = Revision(counter, "zoo", digest(copy))
+        for number, one in enumerate((door, gate)):
+            one.restart()
+            assert one.replica.take({name: envelopes.seal(name, poison, anna.id, copy, 0.0)}) == []
+            assert one.replica.ignored == 1
+            assert one.replica.due() == [name]  # the valid one is published again
+            one.gallery.rename(anna.id, f"Anna {counter} {number}")
+    settle(broker, gate, door)
+    door.gallery.rename(anna.id, "Anne")
+    settle(broker, door, gate)
+    assert gate.names() == ["Anne"]
+    door.gallery.forget("Anne")
+    settle(broker, door, gate)
+    assert gate.names() == []
+
+
+def test_a_counter_that_is_far_ahead_and_yet_honest_is_followed(device):
+    door, gate, broker = device("door"), device("gate"), {}
+    door.gallery.enroll("Anna", [unit(1)], [0.9])
+    settle(broker, door, gate)
+    kept = door.gallery.export()
+    for _ in range(50):
+        door.gallery.forget("Anna")
+        door.meet(broker)
+        door.gallery.import_(kept)
+        door.meet(broker)
+    door.gallery.rename("Anna", "Anne")
+    settle(broker, door, gate)
+    assert gate.names() == ["Anne"]
+
+
+def test_what_a_batch_an_edit_and_letters_decrypt_is_what_they_concern(device, monkeypatch):
+    door, gate, broker = device("door"), device("gate"), {}
+    for number in range(40):
+        door.gallery.enroll(f"P{number:02}", [unit(number), unit(1000 + number)], [0.9, 0.8])
+    settle(broker, door, gate)
+    gate.gallery.enroll("New", [unit(77), unit(78)], [0.9, 0.8])
+    gate.gallery.enroll("P03", [unit(79)], [0.9])
+    gate.replica.take({})
+    letters = gate.replica.letters(gate.replica.due())
+    assert len(letters) == 2
+    door.replica.take({})
+    opened, unseal = [], Vault.unseal
+
+    def counting(vault, sealed, kind, *bound):
+        opened.append(bound[0])
+        return unseal(vault, sealed, kind, *bound)
+
+    monkeypatch.setattr(Vault, "unseal", counting)
+    assert sorted(change.name for change in door.replica.take(letters)) == ["New", "P03"]
+    assert len(opened) < 12
+    opened.clear()
+    door.gallery.rename("P05", "Zoe")
+    opened.clear()
+    door.replica.take({})
+    assert len(opened) < 12
+    opened.clear()
+    assert len(door.replica.letters(door.replica.due())) == 1
+    assert len(opened) < 12
+
+
+def test_edits_beyond_number_are_noticed_in_parts_and_none_is_lost(device, monkeypatch):
+    monkeypatch.setattr("edgeface.replica.NOTICED_AT_ONCE", 4)
+    door, gate, broker = device("door"), device("gate"), {}
+    for number in range(10):
+        door.gallery.enroll(f"P{number}", [unit(number)], [0.9])
+    shared = []
+    for _ in range(4):
+        door.replica.take({})
+        shared.append(door.replica.shared)
+    assert shared == [4, 8, 10, 10]
+    settle(broker, door, gate)
+    for number in range(10):
+        gate.gallery.rename(f"P{number}", f"Q{number}")
+        door.gallery.enroll(f"P{number}", [unit(100 + number)], [0.9])
+    for _ in range(3):
+        gate.meet(broker)
+        door.meet(broker)
+    settle(broker, door, gate)
+    assert gate.names() == door.names()
+    assert len(gate.names()) == 10
 
 
 def test_the_forgotten_leave_no_byte_in_the_file_of_any_device(device):

@@ -1,0 +1,161 @@
+"""``python -m tests.load.people``: what a gallery of many people costs; prints a Markdown table."""
+
+import argparse
+import os
+import platform
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from contextlib import closing
+from itertools import islice
+from pathlib import Path
+
+import cv2
+import numpy as np
+import psutil
+from commandline import Cli
+
+from edgeface import build, config
+from edgeface.audit import Audit
+from edgeface.embedding import Embedder
+from edgeface.envelope import Envelopes, digest
+from edgeface.gallery import Copy, Gallery, Trait
+from edgeface.replica import Replica
+from edgeface.revisions import NEVER
+from edgeface.vault import Vault
+
+BATCH, LETTERS = 100, 20
+SECRET, TOPIC = bytes(32), "edgeface/gallery/home"
+
+
+class Meter:
+    """Times steps, and counts the records that each decrypts."""
+
+    def __init__(self, tell):
+        self.decrypted, self._tell = 0, tell
+        unseal = Vault.unseal
+
+        def counting(vault, sealed, kind, *bound):
+            self.decrypted += 1
+            return unseal(vault, sealed, kind, *bound)
+
+        Vault.unseal = counting
+
+    def step(self, what, work):
+        """Tell what some work of this process took."""
+        before, began, busy = self.decrypted, time.perf_counter(), time.process_time()
+        result = work()
+        self.row(what, time.perf_counter() - began, time.process_time() - busy, self.decrypted - before)
+        return result
+
+    def command(self, what, cli, *words):
+        """Tell what a command took."""
+        before, began = _children(), time.perf_counter()
+        subprocess.run(cli.command(*words), check=True, capture_output=True, cwd=cli.folder, env=cli.environment)
+        self.row(what, time.perf_counter() - began, _children() - before)
+
+    def row(self, what, wall, busy, decrypted=None):
+        self._tell(f"| {what} | {wall:,.2f} | {busy:,.2f} | {'' if decrypted is None else f'{decrypted:,}'} |")
+
+
+def _children():
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
+def crowd(people, templates, dimensions, seed=0):
+    """Copies of people with random templates, by id."""
+    chance = np.random.default_rng(seed)
+    for number in range(people):
+        vectors = chance.normal(size=(templates, dimensions)).astype("<f4")
+        vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+        traits = tuple(sorted(Trait(vector.tobytes(), 0.8, "") for vector in vectors))
+        yield f"p_{seed:08x}{number:08x}", Copy(f"Person {seed}/{number}", 1e9, traits, ())
+
+
+def measure(cli, people, templates, tell):
+    """Build a gallery, and tell what each use of it takes."""
+    meter, embedder, path = Meter(tell), Embedder(), cli.gallery
+    card = embedder.card
+    with closing(Gallery(path, card.digest, card.identity)) as gallery:
+        meter.step("write the gallery", lambda: gallery.exchange(lambda there: dict(crowd(people, templates, card.identity))))
+    meter.command("`edgeface people list`", cli, "people", "list")
+    daemon(cli, meter, tell)
+    with closing(Gallery(path, card.digest, card.identity)) as gallery:
+        eyes = meter.step("read it", lambda: build.pipeline(config.Config(), embedder, gallery))
+        meter.command("`edgeface people rename`", cli, "people", "rename", "Person 0/7", "Anna")
+        meter.step("the loop: notice that rename by another process", lambda: eyes.templates)
+        with closing(Gallery(path, card.digest, card.identity)) as other:
+            other.enroll("Anna", eyes.templates.vectors[:3], [0.8] * 3)
+        meter.step("the loop: notice that another process enrolled 3 templates", lambda: eyes.templates)
+        shared(cli, meter, gallery, card, templates)
+    export = cli.folder / "people.json"
+    meter.command("`edgeface people export --plain`", cli, "people", "export", "--plain", export)
+    path.parent.rename(cli.folder / "aside")
+    meter.command("`edgeface people import` of that", cli, "people", "import", export)
+
+
+def shared(cli, meter, gallery, card, templates):
+    """The shared gallery, as the daemon's loop follows it."""
+    envelopes = Envelopes(SECRET, card.digest, TOPIC)
+    replica = Replica(gallery, envelopes, "door", 0.5, Audit(cli.folder / "audit.jsonl"))
+
+    def settle():
+        replica.take({})
+        while replica.shared < len(gallery.people()):
+            replica.take({})
+
+    meter.step("sync: notice everybody, some at a time", settle)
+    letters = {}
+    for person_id, copy in crowd(BATCH, templates, card.identity, seed=1):
+        name = envelopes.name(person_id)
+        letters[name] = envelopes.seal(name, NEVER.next("gate", digest(copy)), person_id, copy, time.time())
+    meter.step(f"sync: take {BATCH} new people in", lambda: replica.take(letters))
+    meter.step(f"sync: seal {LETTERS} letters", lambda: replica.letters(islice(replica.due(), LETTERS)))
+    gallery.rename("Anna", "Anne")
+    meter.step("sync: notice one edit", lambda: replica.take({}))
+
+
+def daemon(cli, meter, tell):
+    """A daemon before an empty scene."""
+    scene = cli.folder / "scene"
+    scene.mkdir()
+    cv2.imwrite(str(scene / "0.png"), np.full((480, 640, 3), 127, np.uint8))
+    cli.set(camera={"source": f"folder:{scene}", "hold": 3600})
+    began = time.perf_counter()
+    environment = cli.environment | {"XDG_RUNTIME_DIR": str(cli.folder)}
+    with subprocess.Popen(cli.command("run"), env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as running:
+        process = psutil.Process(running.pid)
+        try:
+            while True:
+                used = process.cpu_times()
+                if not subprocess.run(cli.command("status", "--json"), env=environment, capture_output=True).returncode:
+                    break
+            meter.row("`edgeface run` until `edgeface status` answers", time.perf_counter() - began, used.user + used.system)
+            time.sleep(5)
+            rss = process.memory_info().rss
+            meter.command("`edgeface people rename` beside it", cli, "people", "rename", "Person 0/5", "Berta")
+            time.sleep(5)
+            tell(f"| its memory (RSS); after that rename | {rss / 1e6:.0f} MB; {process.memory_info().rss / 1e6:.0f} MB | | |")
+        finally:
+            running.terminate()
+
+
+def main():
+    parser = argparse.ArgumentParser(prog="python -m tests.load.people", description=__doc__)
+    parser.add_argument("--people", type=int, default=10_000)
+    parser.add_argument("--templates", type=int, default=5, help="of each")
+    wanted = parser.parse_args()
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    load = psutil.getloadavg()[0]
+    print(f"Python {platform.python_version()}, {psutil.cpu_count()} cores, load before {load:.1f}\n")
+    print(f"| {wanted.people:,} people with {wanted.templates} templates each | s | processor, s | records decrypted |")
+    print("| --- | --- | --- | --- |")
+    with tempfile.TemporaryDirectory() as folder:
+        measure(Cli(Path(folder)), wanted.people, wanted.templates, lambda row: print(row, flush=True))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
