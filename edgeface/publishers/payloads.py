@@ -1,6 +1,7 @@
 """What stands on the wire: version 1 of the contract. ``edgeface mqtt docs`` makes reference and schemas of these types."""
 
 import math
+import time
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
@@ -239,6 +240,12 @@ class HealthPayload(Struct, frozen=True, kw_only=True):
     ]
     queue_length: Annotated[Count, Meta(description="events waiting for the broker", examples=[0])]
     events_dropped: Annotated[Count, Meta(description="events too old or too many to deliver, since the start", examples=[0])]
+    broker_reason: Annotated[
+        str | None, Meta(description="what is wrong with the broker, or with what it holds for the daemon", examples=[None])
+    ]
+    broker_confirmed: Annotated[
+        float | None, Meta(description="seconds since the broker's last acknowledgement; null before any", examples=[0.4])
+    ]
     sync: Annotated[
         SharedGallery | UnsetType,
         Meta(
@@ -327,8 +334,14 @@ def health_payload(health: Health, wall: float) -> HealthPayload:
         frames_skipped=health.frames_skipped,
         queue_length=health.link.queue,
         events_dropped=health.link.dropped,
+        broker_reason=health.link.reason,
+        broker_confirmed=_age(health.link.confirmed),
         sync=_shared(health.sharing) if health.sharing.topic else UNSET,
     )
+
+
+def _age(moment: float | None) -> float | None:
+    return None if moment is None else round(max(0.0, time.monotonic() - moment), 1)
 
 
 def _shared(sharing: Sharing) -> SharedGallery:

@@ -18,7 +18,7 @@ FPS = 60.0
 class Group:
     """A control group of the first or the second kind, whichever this machine has for memory."""
 
-    def __init__(self):
+    def __init__(self, memory=MEMORY, share=SHARE):
         name = f"edgeface-test-{os.getpid()}"
         self.second = (
             "memory" in (ROOT / "cgroup.controllers").read_text().split() if (ROOT / "cgroup.controllers").exists() else False
@@ -28,9 +28,9 @@ class Group:
         for folder in self.folders:
             folder.mkdir()
         if self.second:
-            limits = {"memory.max": MEMORY, "cpu.max": f"{round(SHARE * 100_000)} 100000"}
+            limits = {"memory.max": memory, "cpu.max": f"{round(share * 100_000)} 100000"}
         else:
-            limits = {"memory.limit_in_bytes": MEMORY, "cpu.cfs_quota_us": round(SHARE * 100_000)}
+            limits = {"memory.limit_in_bytes": memory, "cpu.cfs_quota_us": round(share * 100_000)}
         for file, limit in limits.items():
             next(folder / file for folder in self.folders if (folder / file).exists()).write_text(f"{limit}\n")
 
