@@ -29,7 +29,7 @@ from edgeface.presence import Presence
 from edgeface.sync import Follower
 from edgeface.systemd import Systemd
 from edgeface.types import Gap, Sharing
-from edgeface.window import Desk
+from edgeface.window import Desk, Window
 
 log = logging.getLogger(__name__)
 SAME_FAR, DIFFERENT_FAR = 1e-4, 0.05
@@ -89,7 +89,7 @@ def daemon(config: Config, model: Path = SHIPPED, camera: Camera | None = None, 
     desk = _desk(config, eyes, people)
     rate = pace(config)
     follower = _follower(config, card, publisher, people)
-    sharing = _sharing(follower)
+    sharing, window = _sharing(follower), Window()
     heartbeat = Heartbeat(publisher, camera, config.camera.name, card.digest, lambda: eyes.templates, rate, sharing=sharing)
     _erase_unwanted_faces(config, people)
     return Daemon(
@@ -99,13 +99,14 @@ def daemon(config: Config, model: Path = SHIPPED, camera: Camera | None = None, 
         presence(config, card),
         publisher,
         heartbeat,
-        _commands(config, publisher, desk),
+        _commands(config, publisher, desk, window),
         _keeper(config, people),
         people,
         desk,
         gate(config),
         rate,
         wishes or Wishes(),
+        window,
         follower=follower,
     )
 
@@ -197,7 +198,7 @@ def rebuilt(old: Daemon, before: Config, now: Config) -> Daemon:
         presence=stay,
         publisher=publisher,
         heartbeat=heartbeat,
-        commands=_commands(now, publisher, desk) if asked else old.commands,
+        commands=_commands(now, publisher, desk, old.window) if asked else old.commands,
         keeper=_keeper(now, people) if renamed or sections & {"events", "gallery", "web"} else old.keeper,
         gallery=people,
         desk=desk,
@@ -261,8 +262,8 @@ def _desk(config: Config, eyes: Pipeline, people: Gallery) -> Desk:
     return Desk(Enrolment(eyes, people), people, Audit(config.audit_path))
 
 
-def _commands(config: Config, publisher: Publisher, desk: Desk) -> Commands:
-    return Commands(config.commands, publisher, desk.enrolment, desk.gallery, config.camera.name, desk.audit)
+def _commands(config: Config, publisher: Publisher, desk: Desk, window: Window) -> Commands:
+    return Commands(config.commands, publisher, desk.enrolment, desk.gallery, config.camera.name, desk.audit, window.session)
 
 
 def _keeper(config: Config, people: Gallery) -> EventKeeper:

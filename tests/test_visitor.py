@@ -188,6 +188,18 @@ def test_photos_are_enrolled_all_together_each_with_its_answer(house):
     assert (line["images"], line["refused"]) == (2, 2)
 
 
+def test_photos_of_another_face_are_added_by_force_alone(house):
+    house.talk("photos", iter([("own.jpg", jpeg(sitter()))]), name="Barack")
+
+    def other():
+        return iter([("other.jpg", jpeg(sitter("biden_portrait.jpg")))])
+
+    told, report = house.talk("photos", other(), name="Barack")
+    assert "0.30 is needed); force enrols it anyway" in told["reason"]
+    assert report["id"] is None
+    assert house.talk("photos", other(), name="Barack", force=True)[-1]["templates"] == 2
+
+
 def test_photos_that_stop_halfway_leave_nothing(house):
     def sent():
         yield "good.jpg", jpeg(sitter())

@@ -42,6 +42,7 @@ class Session:
 
     name: str
     settings: config.Config
+    force: bool = False
     key: str = field(default_factory=lambda: secrets.token_urlsafe(9))
     guidance: Guidance | None = None
     asked: float = field(default_factory=time.monotonic)
@@ -51,14 +52,15 @@ class Session:
 
     def work(self, desk: Desk) -> Generator[None, Frame | Gap, Any]:
         """The sitting itself, for the loop."""
-        sitting = Sitting(desk.enrolment, self.name, timeout=TIMEOUT)
+        sitting = Sitting(desk.enrolment, self.name, timeout=TIMEOUT, force=self.force)
         while not (sitting.complete or (self.enough and sitting.views)):
             moment = yield
             if moment.time - self.asked > ABANDONED:
                 raise EdgefaceError("the page was closed")
             self.guidance = sitting.look(moment)
         self.keeping = True
-        report = changes.enroll_views(desk.audit, desk.enrolment, self.name, sitting.end(), force=False, by=changes.WEB)
+        views = sitting.end()
+        report = changes.enroll_views(desk.audit, desk.enrolment, self.name, views, force=self.force, by=changes.WEB)
         if report.person:
             report.assessment = assess(desk.enrolment.pipeline, self.settings, report.person, report.views)
         return report
@@ -75,7 +77,8 @@ async def start(request: Request) -> Response:
     """Begin a sitting; one at a time."""
     site: Site = request.app.state.site
     try:
-        session = Session(clean_name(request.query_params.get("name", "")), site.config)
+        force = request.query_params.get("force") == "yes"
+        session = Session(clean_name(request.query_params.get("name", "")), site.config, force=force)
         session.outcome = site.daemon.window.sit(session.work)
     except EdgefaceError as error:
         return JSONResponse({"ok": False, "text": f"{error}."}, 409)
