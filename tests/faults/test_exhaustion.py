@@ -1,9 +1,16 @@
 """The daemon in a control group with the MemoryMax of its unit, against what others send to exhaust its memory."""
 
+import base64
 import json
 import os
+import socket
 import subprocess
+import tempfile
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
+import cv2
+import numpy as np
 import pytest
 from broker import Broker, eventually, needs_broker
 from theatre import EMPTY
@@ -90,3 +97,63 @@ def test_messages_of_200_mb_neither_end_the_daemon_nor_silence_it(cli, group, tm
         daemon.check()
     finally:
         broker.close()
+
+
+def large_photo():
+    """A JPEG of just under 16 megapixels that costs its decoder the most: progressive, full colour, too small to be halved."""
+    noise = np.random.default_rng(0).integers(0, 256, (488, 512, 3), np.uint8)
+    image = cv2.resize(noise, (4090, 3900), interpolation=cv2.INTER_CUBIC)
+    words = [cv2.IMWRITE_JPEG_QUALITY, 40, cv2.IMWRITE_JPEG_PROGRESSIVE, 1]
+    return cv2.imencode(".jpg", image, [*words, cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444])[
+        1
+    ].tobytes()
+
+
+@needs_broker
+def test_photos_of_16_megapixels_by_several_users_and_over_mqtt_stay_within_the_memory(cli, group, tmp_path):
+    broker = Broker(tmp_path / "broker", persistence=False).start()
+    photo = large_photo()
+    assert len(photo) < 4 * 2**20
+    with tempfile.TemporaryDirectory() as runtime:
+        Path(runtime).chmod(0o755)
+        cli.environment["RUNTIME_DIRECTORY"] = runtime
+        try:
+            ear = broker.listen("edgeface/door/resp/#")
+            daemon = Squeezed(cli, group, mqtt=broker.settings(), commands={"allow": ["enroll"], "per_minute": 60})
+            place = next(Path(runtime).glob("*.sock"))
+            place.chmod(0o666)
+            with ThreadPoolExecutor(3) as users:
+                told = [users.submit(talk, connected(place, number), photo) for number in (1001, 1002, 1003)]
+                text = base64.b64encode(photo).decode()
+                for number in range(8):
+                    ear.say("edgeface/door/cmd/enroll", {"id": str(number), "name": "Eve", "image": text})
+                assert [one.result() for one in told] == [6, 6, 6]
+            errors = [answer["error"] for answer in ear.wait_for("resp/enroll", 4)]
+            assert any("no face was found" in error for error in errors), errors
+            daemon.check()
+        finally:
+            broker.close()
+
+
+def connected(place, user):
+    """A connection of another user."""
+    os.seteuid(user)
+    try:
+        client = socket.socket(socket.AF_UNIX)
+        client.settimeout(120)
+        client.connect(str(place))
+    finally:
+        os.seteuid(0)
+    return client
+
+
+def talk(client, photo):
+    """How many of six photos were looked at."""
+    lines = client.makefile("rb")
+    client.sendall(b'{"verb": "photos", "name": "Eve"}\n')
+    looked = 0
+    for _ in range(6):
+        client.sendall(json.dumps({"photo": "large", "bytes": len(photo)}).encode() + b"\n" + photo)
+        looked += "no face was found" in json.loads(lines.readline())["told"]["reason"]
+    client.close()
+    return looked
