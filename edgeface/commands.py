@@ -53,7 +53,8 @@ class EnrollRequest(BareRequest, frozen=True, kw_only=True):
     image: Annotated[
         Annotated[str, Meta(max_length=MAX_REQUEST_BYTES)] | None,
         Meta(
-            description="a JPEG in base64, of 16 megapixels and 6 MB with all else at most; without it, views of the camera",
+            description="a JPEG in base64, of 16 megapixels and 6 MB with all else at most, scaled to 2048 pixels; without "
+            "it, views of the camera",
             examples=[None],
         ),
     ] = None

@@ -14,18 +14,19 @@ from threading import Thread
 
 import cv2
 import pytest
-from broker import eventually
+from broker import broker, eventually, needs_broker
 from commandline import ROOT
 from sitters import sitter
 from theatre import EMPTY, Stage
 
 from edgeface import build, control
-from edgeface.config import Config, Gallery
+from edgeface.config import Commands, Config, Device, Gallery, Mqtt
 from edgeface.control import ControlServer, ask, talk
 from edgeface.errands import steps
 from edgeface.errors import AskAgainError, EdgefaceError
 from edgeface.guidance import Hint
 
+__all__ = ["broker"]
 MOVES = {
     Hint.TURN_LEFT: {"yaw": 0.45},
     Hint.TURN_RIGHT: {"yaw": -0.45},
@@ -37,8 +38,8 @@ MOVES = {
 class House:
     """A daemon in a thread, its stage and its socket."""
 
-    def __init__(self, folder):
-        self.settings = Config(gallery=Gallery(str(folder / "gallery.db")))
+    def __init__(self, folder, **sections):
+        self.settings = Config(gallery=Gallery(str(folder / "gallery.db")), **sections)
         self.audit, self.stage = folder / "audit.jsonl", Stage()
         self.ready = False
 
@@ -63,11 +64,9 @@ class House:
         return [json.loads(line) for line in self.audit.read_text().splitlines()] if self.audit.exists() else []
 
 
-@pytest.fixture
-def house(tmp_path, monkeypatch, capsys):
-    for name in ("RUNTIME_DIRECTORY", "XDG_RUNTIME_DIR"):
-        monkeypatch.delenv(name, raising=False)
-    house = House(tmp_path)
+@contextmanager
+def opened(house):
+    """A house whose daemon runs."""
     thread = Thread(target=house.live, daemon=True)
     thread.start()
     assert eventually(lambda: house.ready, 30)
@@ -76,6 +75,14 @@ def house(tmp_path, monkeypatch, capsys):
     house.stage.close()
     assert eventually(lambda: not thread.is_alive(), 30)
     server.close()
+
+
+@pytest.fixture
+def house(tmp_path, monkeypatch, capsys):
+    for name in ("RUNTIME_DIRECTORY", "XDG_RUNTIME_DIR"):
+        monkeypatch.delenv(name, raising=False)
+    with opened(House(tmp_path)) as house:
+        yield house
 
 
 def jpeg(image):
@@ -114,6 +121,31 @@ def test_a_client_that_vanishes_leaves_nothing_and_the_chair_is_free(house):
     again = talk(house.settings, "enroll", name="Eve")
     assert next(again)["hint"] == Hint.TAKEN
     again.close()
+
+
+@needs_broker
+def test_one_sits_at_a_time_whatever_the_door(tmp_path, monkeypatch, broker):
+    for name in ("RUNTIME_DIRECTORY", "XDG_RUNTIME_DIR"):
+        monkeypatch.delenv(name, raising=False)
+    ear = broker.listen()
+    asked = {"device": Device("door"), "commands": Commands(("enroll",)), "mqtt": Mqtt(**broker.settings())}
+    with opened(House(tmp_path, **asked)) as house:
+        house.stage.scene = sitter()
+        ear.wait_for("availability")
+        sitting = talk(house.settings, "enroll", name="Barack")
+        next(sitting)
+        ear.say("edgeface/door/cmd/enroll", {"id": "1", "name": "Eve"})
+        assert ear.wait_for("resp/enroll")[0]["error"] == "somebody else is being enrolled now"
+        sitting.close()
+        assert eventually(lambda: not house.daemon.window.session.locked())
+        house.stage.scene = EMPTY
+        ear.say("edgeface/door/cmd/enroll", {"id": "2", "name": "Eve", "timeout": 300})
+        assert eventually(house.daemon.window.session.locked)
+        with pytest.raises(EdgefaceError, match="somebody else is being enrolled now"):
+            house.talk("enroll", name="Barack")
+        house.daemon.stop()
+        assert "stopping" in ear.wait_for("resp/enroll", 2)[1]["error"]
+        assert eventually(lambda: not house.daemon.window.session.locked())
 
 
 @pytest.mark.parametrize(("drops", "names"), [(1, ["Barack"]), (2, [])])
