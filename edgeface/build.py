@@ -31,7 +31,7 @@ from edgeface.sqlite import refuse_for_good
 from edgeface.sync import Follower
 from edgeface.systemd import Systemd
 from edgeface.types import Gap, Sharing
-from edgeface.window import Desk
+from edgeface.window import Desk, Window
 
 log = logging.getLogger(__name__)
 SAME_FAR, DIFFERENT_FAR = 1e-4, 0.05
@@ -97,7 +97,7 @@ def daemon(config: Config, model: Path = SHIPPED, camera: Camera | None = None, 
     desk = _desk(config, eyes, people)
     rate = pace(config)
     follower = _follower(config, card, publisher, people)
-    sharing, backup = _sharing(follower), BackupTask(config, Audit(config.audit_path))
+    sharing, window, backup = _sharing(follower), Window(), BackupTask(config, Audit(config.audit_path))
     keeper = _keeper(config, people)
     heartbeat = Heartbeat(
         publisher,
@@ -118,13 +118,14 @@ def daemon(config: Config, model: Path = SHIPPED, camera: Camera | None = None, 
         presence(config, card),
         publisher,
         heartbeat,
-        _commands(config, publisher, desk),
+        _commands(config, publisher, desk, window),
         keeper,
         people,
         desk,
         gate(config),
         rate,
         wishes or Wishes(),
+        window,
         follower=follower,
         backup=backup,
     )
@@ -235,7 +236,7 @@ def rebuilt(old: Daemon, before: Config, now: Config) -> Daemon:
         presence=stay,
         publisher=publisher,
         heartbeat=heartbeat,
-        commands=_commands(now, publisher, desk) if asked else old.commands,
+        commands=_commands(now, publisher, desk, old.window) if asked else old.commands,
         keeper=keeper,
         gallery=people,
         desk=desk,
@@ -302,8 +303,8 @@ def _desk(config: Config, eyes: Pipeline, people: Gallery) -> Desk:
     return Desk(Enrolment(eyes, people), people, Audit(config.audit_path))
 
 
-def _commands(config: Config, publisher: Publisher, desk: Desk) -> Commands:
-    return Commands(config.commands, publisher, desk.enrolment, desk.gallery, config.camera.name, desk.audit)
+def _commands(config: Config, publisher: Publisher, desk: Desk, window: Window) -> Commands:
+    return Commands(config.commands, publisher, desk.enrolment, desk.gallery, config.camera.name, desk.audit, window.session)
 
 
 def _keeper(config: Config, people: Gallery) -> EventKeeper:

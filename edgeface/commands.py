@@ -4,9 +4,12 @@ import base64
 import binascii
 import logging
 import time
+from collections import deque
 from collections.abc import Callable, Generator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
+from threading import Lock
 from typing import Annotated, Any, Generic, TypeAlias, TypeVar
 
 import msgspec
@@ -15,15 +18,17 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 from edgeface import changes, config
 from edgeface.audit import Audit
 from edgeface.enrolment import Enrolment, Report
-from edgeface.errors import CameraError, EdgefaceError, ImageError
+from edgeface.errors import FAILED_INSIDE, CameraError, EdgefaceError, ImageError
 from edgeface.gallery import Gallery
-from edgeface.imaging import decode_image, encode_jpeg, image_size
+from edgeface.imaging import decode_photo, encode_jpeg
 from edgeface.interfaces import Publisher
 from edgeface.publishers.payloads import SCHEMA, Camera, Count, NamedPerson, Schema, Time, timestamp
 from edgeface.sitting import Sitting
 from edgeface.types import MAX_REQUEST_BYTES, Frame, Gap, Image, Request
+from edgeface.window import SOMEBODY_ELSE
 
-MAX_PIXELS = 16 * 10**6
+MAX_WAITING_BYTES = 4 * MAX_REQUEST_BYTES
+"""Of photos that wait to be looked at, one after the other."""
 SNAPSHOT_SIDE = 1280
 PATIENCE = 10.0
 """Seconds that a snapshot waits for a frame."""
@@ -48,13 +53,17 @@ class EnrollRequest(BareRequest, frozen=True, kw_only=True):
     image: Annotated[
         Annotated[str, Meta(max_length=MAX_REQUEST_BYTES)] | None,
         Meta(
-            description="a JPEG in base64, of 16 megapixels and 6 MB with all else at most; without it, views of the camera",
+            description="a JPEG in base64, of 16 megapixels and 6 MB with all else at most, scaled to 2048 pixels; without "
+            "it, views of the camera",
             examples=[None],
         ),
     ] = None
     count: Annotated[int, Meta(ge=1, le=20, description="views to take of the camera", examples=[5])] = 5
     timeout: Annotated[float, Meta(ge=1, le=300, description="seconds to wait for them", examples=[60.0])] = 60.0
-    force: Annotated[bool, Meta(description="though the face is known under another name", examples=[False])] = False
+    force: Annotated[
+        bool,
+        Meta(description="though the face is known under another name, or unlike the person's templates", examples=[False]),
+    ] = False
 
 
 class RenameRequest(BareRequest, frozen=True, kw_only=True):
@@ -136,7 +145,7 @@ class Answer(Struct, Generic[T], frozen=True, kw_only=True):
 
 
 Moment: TypeAlias = Frame | Gap
-Work: TypeAlias = Generator[None, Moment, Struct]
+Work: TypeAlias = Generator[None, Any, Struct]
 """Work that needs the camera: sent every moment until it returns its result."""
 
 
@@ -171,11 +180,15 @@ class Commands:
         gallery: Gallery,
         camera: str,
         audit: Audit,
+        session: Lock,
     ) -> None:
         self._allow, self._publisher = settings.allow, publisher
         self._enrolment, self._gallery, self._camera, self._audit = enrolment, gallery, camera, audit
         self._rate = Rate(settings.per_minute)
+        self._session = session
         self._jobs: list[_Job] = []
+        self._photos: deque[EnrollRequest] = deque()
+        self._decoder = ThreadPoolExecutor(1, "mqtt-photo")
 
     def serve(self, moment: Moment) -> None:
         """Take up what came in, and go on with what takes several moments."""
@@ -187,8 +200,10 @@ class Commands:
     def close(self, reason: str = "the daemon is stopping") -> None:
         """Tell those who still wait that nothing comes any more, and why."""
         for job in self._jobs:
+            job.work.close()
             self._answer(job.verb, job.id, error=reason)
         self._jobs.clear()
+        self._decoder.shutdown(wait=False, cancel_futures=True)
 
     def _start(self, request: Request) -> None:
         request_id = _id(request.payload)
@@ -203,15 +218,16 @@ class Commands:
                 raise EdgefaceError("not allowed: commands.allow in the settings does not name it")
             outcome = verb.work(self, _decode(request.payload, verb.request))
             if isinstance(outcome, Generator):
-                next(outcome)
-                self._jobs.append(_Job(request.verb, request_id, outcome))
+                job = _Job(request.verb, request_id, outcome)
+                self._jobs.append(job)
+                self._go_on(job, None)
             else:
                 self._answer(request.verb, request_id, result=outcome)
 
-    def _go_on(self, job: _Job, moment: Moment) -> None:
+    def _go_on(self, job: _Job, moment: Moment | None) -> None:
         with self._refusing(job.verb, job.id):
             try:
-                job.work.send(moment)
+                job.work.send(moment)  # none is the first
             except StopIteration as end:
                 self._jobs.remove(job)
                 self._answer(job.verb, job.id, result=end.value)
@@ -228,7 +244,7 @@ class Commands:
             self._answer(verb, request_id, error=" ".join(str(error).split()))
         except Exception:  # a stranger's bytes must not stop the daemon, whatever they have found
             log.exception("the command %r failed", verb)
-            self._answer(verb, request_id, error="it failed inside; the log has more")
+            self._answer(verb, request_id, error=FAILED_INSIDE)
 
     def _answer(
         self, verb: str, request_id: str | None, *, result: Struct | UnsetType = UNSET, error: str | UnsetType = UNSET
@@ -244,21 +260,39 @@ class Commands:
         self._publisher.respond(verb, msgspec.json.encode(answer))
 
     def _enroll(self, request: EnrollRequest) -> Struct | Work:
-        if request.image is not None:
-            images = [("image", _photo(request.image))]
+        if request.image is None:
+            return self._sit(request)
+        if sum(len(waiting.image or "") for waiting in (*self._photos, request)) > MAX_WAITING_BYTES:
+            raise EdgefaceError("busy: other photos wait to be looked at; ask again")
+        self._photos.append(request)
+        return self._look_at(request)
+
+    def _look_at(self, request: EnrollRequest) -> Work:
+        """Enrol the face of a photo, once those before it are done; it is decoded elsewhere, for that takes its time."""
+        try:
+            while self._photos[0] is not request:
+                yield
+            decoding = self._decoder.submit(_photo, request.image or "")
+            while not decoding.done():
+                yield
+            images = [("image", decoding.result())]
             return self._enrolled(
                 changes.enroll(self._audit, self._enrolment, request.name, images, force=request.force, by=changes.MQTT)
             )
-        if any(job.verb == "enroll" for job in self._jobs):
-            raise EdgefaceError("somebody else is being enrolled now")
-        return self._sit(request)
+        finally:
+            self._photos.remove(request)
 
     def _sit(self, request: EnrollRequest) -> Work:
-        sitting = Sitting(
-            self._enrolment, request.name, most=request.count, timeout=request.timeout, force=request.force, varied=False
-        )
-        while not sitting.complete:
-            sitting.look((yield))
+        if not self._session.acquire(blocking=False):
+            raise EdgefaceError(SOMEBODY_ELSE)
+        try:
+            sitting = Sitting(
+                self._enrolment, request.name, most=request.count, timeout=request.timeout, force=request.force, varied=False
+            )
+            while not sitting.complete:
+                sitting.look((yield))
+        finally:
+            self._session.release()
         return self._enrolled(
             changes.enroll_views(
                 self._audit, self._enrolment, request.name, sitting.end(), force=request.force, by=changes.MQTT
@@ -344,9 +378,6 @@ def _photo(text: str) -> Image:
         data = base64.b64decode(text, validate=True)
     except (binascii.Error, ValueError):
         raise ImageError("image is not base64") from None
-    size = image_size(data) if data.startswith(b"\xff\xd8\xff") else None
-    if size is None:
+    if not data.startswith(b"\xff\xd8\xff"):
         raise ImageError("image is not a JPEG")
-    if size[0] * size[1] > MAX_PIXELS:
-        raise ImageError(f"image: {size[0]} x {size[1]} pixels is too large, the limit is {MAX_PIXELS // 10**6} megapixels")
-    return decode_image(data, "image")
+    return decode_photo(data, "image")

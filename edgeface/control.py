@@ -11,11 +11,13 @@ The socket is for the daemon's own user and group.
 import asyncio
 import contextlib
 import grp
+import logging
 import os
 import pwd
 import socket
 import struct
 import sys
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from hashlib import blake2s
 from pathlib import Path
@@ -27,7 +29,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from edgeface.config import Config
-from edgeface.errors import AskAgainError, EdgefaceError, ImageError
+from edgeface.errors import FAILED_INSIDE, AskAgainError, EdgefaceError, ImageError
 
 if TYPE_CHECKING:  # what a client need not wait for
     from concurrent.futures import Future
@@ -39,18 +41,18 @@ if TYPE_CHECKING:  # what a client need not wait for
     HaveDone = Callable[[Callable[[Counter], Any], Callable[[Any], None], bool], Future[Any]]
     """Have the loop do an errand that tells what happens; the last one says whether somebody sits before the camera."""
 
+log = logging.getLogger(__name__)
 SERVICE_FOLDER = Path("/run/edgeface")
 """Of the service edgeface; its instances for several cameras have one each, beside it, such as edgeface-front."""
 MAX_LINE = 64 * 1024
-MAX_CLIENTS = 16
 MAX_ADDRESS = 107
 PATIENCE = 2.0
-MAX_TALKS = 3
-"""Errands that several clients have done at once."""
+CLIENTS, TALKS, SENDERS = (32, 8), (8, 2), (3, 1)
+"""Connections, errands, and those of them that are sent photos, at once: of all users, and of each."""
 LONGEST_TALK = 660.0
-PHOTO_PATIENCE = 30.0
+PHOTO_PATIENCE = 20.0
 """Seconds that a client may take for its next photo."""
-MAX_PHOTOS, MAX_PHOTO_BYTES, MAX_PHOTO_PIXELS = 1000, 8 * 2**20, 16 * 10**6
+MAX_PHOTOS, MAX_PHOTO_BYTES = 1000, 8 * 2**20
 
 Photos = Callable[[], Iterator[tuple[str, bytes]]]
 """Each with its label, from the first on."""
@@ -64,6 +66,31 @@ class _Sent(Struct, frozen=True, forbid_unknown_fields=True):
     photo: Annotated[str, Meta(max_length=1000)] = ""
     bytes: Annotated[int, Meta(ge=0, le=MAX_PHOTO_BYTES)] = 0
     end: bool = False
+
+
+class _Shares:
+    """Places of which each user has a few, so that nobody takes those of the others."""
+
+    def __init__(self, places: tuple[int, int]) -> None:
+        self._most, self._each = places
+        self._taken: dict[int, int] = defaultdict(int)
+
+    @contextlib.contextmanager
+    def place(self, user: int) -> Iterator[None]:
+        """One of them.
+
+        Raises:
+            EdgefaceError: there is none for this user now.
+        """
+        if self._taken[user] >= self._each:
+            raise EdgefaceError(f"the daemon does as much for user {_user_name(user) or user} already as it may; ask again")
+        if sum(self._taken.values()) >= self._most:
+            raise EdgefaceError("the daemon is busy; ask again")
+        self._taken[user] += 1
+        try:
+            yield
+        finally:
+            self._taken[user] -= 1
 
 
 class ControlServer:
@@ -85,7 +112,7 @@ class ControlServer:
             from edgeface.errands import VERBS
 
             self._errands = VERBS
-        self._clients = self._talks = 0
+        self._clients, self._talks, self._senders = _Shares(CLIENTS), _Shares(TALKS), _Shares(SENDERS)
         self._runner, self._ended = asyncio.Runner(), asyncio.Event()
         self._loop = self._runner.get_loop()
         self._thread = Thread(target=self._serve, name="control", daemon=True)
@@ -110,21 +137,22 @@ class ControlServer:
         server.close()
 
     async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self._clients += 1
         try:
-            if self._clients <= MAX_CLIENTS:
-                async with asyncio.timeout(PATIENCE):
-                    line = await reader.readline()
-                try:
-                    await self._reply(line, reader, writer)
-                except (msgspec.MsgspecError, RecursionError) as error:
-                    await _send(writer, {"error": f"not a JSON object: {error}"})
-                except EdgefaceError as error:
-                    await _send(writer, {"error": str(error)})
-        except (TimeoutError, ValueError, OSError):  # silent, endless, or gone
+            try:
+                with self._clients.place(_user(writer)):
+                    await self._reply(await _line(reader), reader, writer)
+            except (TimeoutError, ConnectionError):  # silent, or gone
+                pass
+            except (msgspec.MsgspecError, RecursionError) as error:
+                await _send(writer, {"error": f"not a JSON object: {error}"})
+            except EdgefaceError as error:
+                await _send(writer, {"error": str(error)})
+            except Exception:  # a client must hear of it, and the others be answered, whatever it has found
+                log.exception("what was asked through the socket failed")
+                await _send(writer, {"error": FAILED_INSIDE})
+        except (TimeoutError, ConnectionError):
             pass
         finally:
-            self._clients -= 1
             writer.close()
 
     async def _reply(self, line: bytes, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -133,7 +161,9 @@ class ControlServer:
         if name in self._verbs:
             await _send(writer, {"ok": self._verbs[name](request)})
         elif self._have_done and name in self._errands:
-            await self._talk(self._have_done, name, request, reader, writer)
+            user = _user(writer)
+            with self._talks.place(user), self._senders.place(user) if name == "photos" else contextlib.nullcontext():
+                await self._talk(self._have_done, name, request, reader, writer)
         else:
             raise EdgefaceError(f"the verbs are {', '.join([*self._verbs, *self._errands])}")
 
@@ -148,8 +178,6 @@ class ControlServer:
         """Have an errand done, and tell the client of it until the end of either."""
         from edgeface.errands import prepare
 
-        if self._talks >= MAX_TALKS:
-            raise EdgefaceError("the daemon is busy; ask again")
         inbox: Inbox = SimpleQueue()
         start = prepare(verb, request, _peer(writer), inbox)
         mail: asyncio.Queue[dict[str, Any] | None] = asyncio.Queue()
@@ -170,7 +198,6 @@ class ControlServer:
         future.add_done_callback(end)
         ready = asyncio.Semaphore(1)
         hearing = asyncio.create_task(_hear(reader, inbox if verb == "photos" else None, ready, mail))
-        self._talks += 1
         try:
             async with asyncio.timeout(LONGEST_TALK):
                 while (message := await mail.get()) is not None:
@@ -186,9 +213,22 @@ class ControlServer:
             writer.write(msgspec.json.encode({"error": "the daemon stops or takes new settings; start again"}) + b"\n")
             raise
         finally:
-            self._talks -= 1
             future.cancel()
             hearing.cancel()
+
+
+async def _line(reader: asyncio.StreamReader) -> bytes:
+    """What a client asks for.
+
+    Raises:
+        TimeoutError: it did not say in good time.
+        EdgefaceError: its line does not end.
+    """
+    async with asyncio.timeout(PATIENCE):
+        try:
+            return await reader.readline()
+        except ValueError:
+            raise EdgefaceError(f"a request is one line of {MAX_LINE // 1024} KB at most") from None
 
 
 async def _send(writer: asyncio.StreamWriter, message: dict[str, Any]) -> None:
@@ -232,7 +272,9 @@ async def _hear(
             pass
     except msgspec.MsgspecError as error:
         mail.put_nowait({"error": f"not a photo: {error}"})
-    except (TimeoutError, ValueError, OSError, EOFError):  # silent, endless, or gone
+    except TimeoutError:
+        mail.put_nowait({"error": f"no photo came for {PHOTO_PATIENCE:.0f} s; nothing was kept"})
+    except (ValueError, OSError, EOFError):  # endless, or gone
         pass
     finally:
         mail.put_nowait(None)
@@ -240,24 +282,24 @@ async def _hear(
 
 def _photo(label: str, data: bytes) -> "Image | EdgefaceError":
     """An image, or what is wrong with it."""
-    from edgeface.imaging import decode_image, image_size
+    from edgeface.imaging import decode_photo
 
     try:
-        size = image_size(data)
-        if size and size[0] * size[1] > MAX_PHOTO_PIXELS:
-            raise ImageError(
-                f"{label}: {size[0]} x {size[1]} pixels is too large, the limit is {MAX_PHOTO_PIXELS // 10**6} megapixels"
-            )
-        return decode_image(data, label)
+        return decode_photo(data, label)
     except ImageError as error:
         return error
 
 
 def _peer(writer: asyncio.StreamWriter) -> "By":
-    """Who is at the other end, as the kernel says."""
+    """Who is at the other end, for the audit log."""
+    return {"uid": _user(writer), "user": _user_name(_user(writer)), "socket": True}
+
+
+def _user(writer: asyncio.StreamWriter) -> int:
+    """The user at the other end, as the kernel says."""
     connection = writer.get_extra_info("socket")
-    _, uid, _ = struct.unpack("3i", connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i")))
-    return {"uid": uid, "user": _user_name(uid), "socket": True}
+    user: int = struct.unpack("3i", connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i")))[1]
+    return user
 
 
 def talk(config: Config, verb: str, photos: Photos | None = None, **request: Any) -> Iterator[Any]:
@@ -466,7 +508,7 @@ def _listen(path: Path) -> socket.socket:
         with _address(path) as address:
             server.bind(address)
         path.chmod(0o660)
-        server.listen(MAX_CLIENTS)
+        server.listen(CLIENTS[0])
     except BaseException:
         server.close()
         raise

@@ -12,9 +12,15 @@ from edgeface.errors import EdgefaceError, GalleryError, ImageError
 from edgeface.gallery import Gallery
 from edgeface.guidance import MIN_EYE_DISTANCE, MIN_QUALITY, others
 from edgeface.imaging import align, eye_distance, image_files, load_image
+from edgeface.matching import likeness
 from edgeface.names import clean_name, quoted
 from edgeface.pipeline import Pipeline
 from edgeface.types import Face, Image, Observation, Person, Vector
+
+OWN_FAR = 0.02
+"""False-accept rate of the score that a face needs with the templates of the person whose it is to become one."""
+FORCE = "force enrols it anyway"
+"""The cure, by the name that it has at every door."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -81,8 +87,8 @@ class Enrolment:
         """The one face of an image, fit to be a template of ``name``.
 
         Raises:
-            ImageError: there is not exactly one face, it is too small or too poor, or it is enrolled under another name
-                (not with ``force``).
+            ImageError: there is not exactly one face, it is too small or too poor, or (not with ``force``) it is enrolled under
+                another name, or unlike the templates of this one.
         """
         return self.judged("image", image, name, force=force).seen
 
@@ -103,9 +109,10 @@ class Enrolment:
             )
         known = None if force else self.known_as(view.seen, name)
         if known and view.seen.match:
-            raise ImageError(
-                f"this face is already enrolled as {quoted(known)} (score {view.seen.match.score:.2f}); force enrols it anyway"
-            )
+            raise ImageError(f"this face is already enrolled as {quoted(known)} (score {view.seen.match.score:.2f}); {FORCE}")
+        unlike = None if force else self.unlike(view.vector, name)
+        if unlike:
+            raise ImageError(f"this face is not like that of {quoted(name)} ({unlike}); {FORCE}")
         return view
 
     def detect(self, image: Image) -> Sequence[Face]:
@@ -122,6 +129,16 @@ class Enrolment:
         """The other name under which a face is enrolled already, if it is."""
         match = seen.match
         return match.name if match is not None and match.score >= match.threshold and match.name != name else None
+
+    def unlike(self, vector: Vector, name: str) -> str | None:
+        """The score of a face with the templates of the person of this name, and what is needed, where there is too little."""
+        templates = self.pipeline.templates
+        index = next((number for number, person in enumerate(templates.people) if person.name == name), None)
+        if index is None:
+            return None
+        own = templates.vectors[templates.owners == index]
+        score, needed = likeness(own, vector), self.pipeline.embedder.card.threshold(OWN_FAR)
+        return f"score {score:.2f}, {needed:.2f} is needed" if score < needed else None
 
     def alike(self, view: View, views: Sequence[View], far: float) -> bool:
         """Whether a view may be of the person of these views, at a false-accept rate of ``far``."""
@@ -160,12 +177,14 @@ class Enrolment:
         """Make templates of ``name`` of views.
 
         Raises:
-            GalleryError: the name is not usable, there is no view, the face was enrolled under another name since it was seen
-                (not with ``force``), or the gallery cannot be written.
+            GalleryError: the name is not usable, there is no view, the gallery cannot be written, or (not with ``force``) the
+                face was enrolled under another name since it was seen, or another face under this one.
         """
         for view in [] if force else views:
             if known := self.known_as(replace(view.seen, match=self.pipeline.match(view.vector)), name):
-                raise GalleryError(f"this face was enrolled as {quoted(known)} meanwhile; force enrols it anyway")
+                raise GalleryError(f"this face was enrolled as {quoted(known)} meanwhile; {FORCE}")
+            if unlike := self.unlike(view.vector, name):
+                raise GalleryError(f"{quoted(name)} was enrolled with another face meanwhile ({unlike}); {FORCE}")
         vectors, qualities = [view.vector for view in views], [view.seen.quality for view in views]
         return self._gallery.enroll(name, vectors, qualities, [view.chip for view in views])
 

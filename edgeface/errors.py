@@ -1,5 +1,8 @@
 """Errors that a user can do something about; the message says what."""
 
+FAILED_INSIDE = "it failed inside; the log has more"
+"""What whoever asked is told of a fault of our own."""
+
 
 class EdgefaceError(Exception):
     """An operation failed. The message is one line: what, where, and what to do."""

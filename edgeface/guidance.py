@@ -53,6 +53,7 @@ class Hint(StrEnum):
     LOOK_DOWN = "look_down"
     CHANGE = "change"
     KNOWN = "known"
+    UNLIKE = "unlike"
     TAKEN = "taken"
     DONE = "done"
 
@@ -76,6 +77,7 @@ SAID = {
     Hint.LOOK_DOWN: "look down a little",
     Hint.CHANGE: "change something: smile, or put glasses on or off",
     Hint.KNOWN: "this face is already enrolled under another name",
+    Hint.UNLIKE: "this face is not like the one enrolled under this name",
     Hint.TAKEN: "taken",
     Hint.DONE: "that is all, thank you",
 }

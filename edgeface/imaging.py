@@ -1,6 +1,7 @@
 """Alignment, crops and quality measures: pure functions on arrays, and the one way in and out of image files' bytes."""
 
 from pathlib import Path
+from threading import Lock
 
 import cv2
 import numpy as np
@@ -23,6 +24,8 @@ SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp"})
 MAX_FILE_BYTES = 64 * 2**20
 MAX_PIXELS = 64 * 10**6
 MAX_SIDE = 32_000  # OpenCV warps no image of 32,768 or more
+MAX_PHOTO_PIXELS, PHOTO_SIDE = 16 * 10**6, 2048
+_one_photo = Lock()
 
 
 def image_files(folder: Path) -> list[Path]:
@@ -52,8 +55,24 @@ def load_image(path: Path) -> Image:
     return decode_image(data, str(path))
 
 
-def decode_image(data: bytes, label: str) -> Image:
-    """Decode the bytes of an image file; ``label`` names it in errors.
+def decode_photo(data: bytes, label: str) -> Image:
+    """Decode a photo that somebody has sent, scaled down to 2048 pixels a side; ``label`` names it in errors.
+
+    One is decoded at a time, whatever the doors by which several come: the memory for it is then needed but once.
+
+    Raises:
+        ImageError: as ``decode_image``, or it has more than 16 megapixels.
+    """
+    width, height = image_size(data) or (0, 0)
+    if width * height > MAX_PHOTO_PIXELS:
+        limit = MAX_PHOTO_PIXELS // 10**6
+        raise ImageError(f"{label}: {width} x {height} pixels is too large, the limit is {limit} megapixels")
+    with _one_photo:
+        return decode_image(data, label, PHOTO_SIDE)
+
+
+def decode_image(data: bytes, label: str, side: int = MAX_SIDE) -> Image:
+    """Decode the bytes of an image file, scaled down to ``side``; ``label`` names it in errors.
 
     Raises:
         ImageError: the bytes are empty, no image, or an image of more than 64 megapixels.
@@ -66,12 +85,16 @@ def decode_image(data: bytes, label: str) -> Image:
     width, height = dimensions
     if width * height > MAX_PIXELS or max(width, height) > MAX_SIDE:
         raise ImageError(f"{label}: {width} x {height} pixels is too large, the limits are 64 megapixels and {MAX_SIDE} a side")
+    half = max(width, height) >= 2 * side  # what JPEG's decoder leaves out costs neither time nor memory
     try:
-        image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
+        image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_REDUCED_COLOR_2 if half else cv2.IMREAD_COLOR)
     except cv2.error:
         image = None
     if image is None:
         raise ImageError(f"{label}: the image is damaged")
+    scale = side / max(image.shape)
+    if scale < 1:
+        image = cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
     return np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), np.uint8)
 
 

@@ -8,23 +8,65 @@ from queue import Empty, Queue
 from typing import Any
 
 import paho.mqtt.client as paho
-from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
+from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode, MQTTProtocolVersion
 
 from edgeface import config
 from edgeface.errors import BrokerError, ConfigError
+from edgeface.types import MAX_REQUEST_BYTES
 
 PATIENCE = 10.0
 """Seconds for which a dialogue waits for an answer."""
+MAX_PACKET = 2 * MAX_REQUEST_BYTES
+"""Bytes of the largest message that is read."""
+MAX_TOPIC_SHOWN = 100
 
 
-def new_client(settings: config.Mqtt, client_id: str, *, reconnect: bool = True) -> paho.Client:
+class Client(paho.Client):
+    """A client that reads no message over ``MAX_PACKET``, whatever the broker sends: it tells its topic, and hangs up.
+
+    paho takes in a whole message before it hands it over, and only by MQTT 5 can a broker be told to keep large ones.
+    """
+
+    def __init__(self, *given: Any, **options: Any) -> None:
+        super().__init__(*given, **options)
+        self.on_oversized: Callable[[str, int], None] = lambda _topic, _size: None
+        self.on_pong: Callable[[], None] = lambda: None
+
+    def _sock_recv(self, bufsize: int) -> bytes:
+        packet = self._in_packet
+        if not packet["have_remaining"] or packet["remaining_length"] <= MAX_PACKET:
+            return super()._sock_recv(bufsize)
+        head = packet["packet"]
+        topic, end = "", 2 + int.from_bytes(head[:2], "big")
+        if packet["command"] & 0xF0 == paho.PUBLISH:
+            if len(head) < 2 or len(head) < end:
+                return super()._sock_recv(2 if len(head) < 2 else end - len(head))
+            topic = head[2:end].decode(errors="replace")
+        self.on_oversized(topic, packet["remaining_length"])
+        raise ConnectionAbortedError(f"a message of {packet['remaining_length']} bytes")
+
+    def _handle_pingresp(self) -> MQTTErrorCode:
+        self.on_pong()
+        return super()._handle_pingresp()
+
+
+def oversized(topic: str, size: int) -> str:
+    """What to say of a message that is too large to be read, and what to do about it."""
+    shown = topic if topic.isprintable() and len(topic) <= MAX_TOPIC_SHOWN else f"{topic[:MAX_TOPIC_SHOWN]!a}..."
+    return (
+        f"a message of {size / 2**20:.0f} MB on {shown} is over the limit of {MAX_PACKET // 2**20} MB; "
+        f"if the broker keeps it, an empty one removes it: mosquitto_pub -r -n -t {shown}"
+    )
+
+
+def new_client(settings: config.Mqtt, client_id: str, *, reconnect: bool = True) -> Client:
     """A client that is ready to connect, with a clean session; ``reconnect`` lets paho connect again by itself.
 
     Raises:
         ConfigError: the password or a certificate's file cannot be read.
     """
     version = MQTTProtocolVersion.MQTTv5 if settings.protocol == "5" else MQTTProtocolVersion.MQTTv311
-    client = paho.Client(CallbackAPIVersion.VERSION2, client_id=client_id, protocol=version, reconnect_on_failure=reconnect)
+    client = Client(CallbackAPIVersion.VERSION2, client_id=client_id, protocol=version, reconnect_on_failure=reconnect)
     client.connect_timeout = 5.0
     if settings.username:
         client.username_pw_set(settings.username, read_password(settings))
@@ -129,6 +171,7 @@ class Dialogue:
         client = self._client = new_client(self._settings, "", reconnect=reconnect)
         client.on_connect, client.on_disconnect, client.on_message = self._on_connect, self._on_disconnect, self._on_message
         client.on_publish, client.on_subscribe = self._on_publish, self._on_subscribe
+        client.on_oversized = lambda topic, size: self._fail(oversized(topic, size))
         try:
             client.connect(self._settings.host, port(self._settings), self._settings.keepalive)
         except (OSError, ValueError) as error:

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from edgeface.enrolment import Enrolment, View
+from edgeface.enrolment import FORCE, Enrolment, View
 from edgeface.errors import CameraError
 from edgeface.guidance import SAID, Guidance, Hint, Pose, obstacle, pose
 from edgeface.imaging import eye_distance
@@ -114,7 +114,8 @@ class Sitting:
         """
         if not self.views:
             seconds = min(self._timeout, self._time - self._began)
-            raise CameraError(f"no usable view within {seconds:.0f} s; last: {self.guidance.text}")
+            cure = f"; {FORCE}" if self.guidance.hint in (Hint.KNOWN, Hint.UNLIKE) else ""
+            raise CameraError(f"no usable view within {seconds:.0f} s; last: {self.guidance.text}{cure}")
         return self.views
 
     def _see(self, moment: Frame | Gap, passed: float) -> tuple[Hint, Box | None]:
@@ -134,6 +135,10 @@ class Sitting:
         if known:
             self._reason = repr(known)
             return Hint.KNOWN, box
+        unlike = None if self.force else self._enrolment.unlike(view.vector, self.name)
+        if unlike:
+            self._reason = unlike
+            return Hint.UNLIKE, box
         if not self._enrolment.alike(view, self.views, ANOTHER_FAR):
             return Hint.SOMEONE_ELSE, box
         if self.views and moment.time < self._taken_at + self.INTERVAL:

@@ -91,6 +91,8 @@ def describe(told: dict[str, Any]) -> str:
     """A screen for people."""
     broker, event = told["broker"], told["last_event"]
     link = "none: events are printed" if broker["state"] == "none" else f"{broker['state']}, {broker['address']}"
+    if told["broker_confirmed"] is not None:
+        link += f", last acknowledgement {duration(told['broker_confirmed'])} ago"
     machine = [f"{told['rss_mb']:.0f} MB", f"{100 * told['cpu']:.0f} % of a processor"]
     if told["temperature"] is not None:
         machine.append(f"{told['temperature']:.0f} °C")

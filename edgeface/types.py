@@ -196,13 +196,17 @@ class Person:
 
 @dataclass(frozen=True, slots=True)
 class Link:
-    """How a publisher stands with its broker; ``queue`` events wait, ``dropped`` were given up."""
+    """How a publisher stands with its broker; ``queue`` events wait, ``dropped`` were given up.
+
+    ``confirmed`` is the monotonic time of the broker's last acknowledgement.
+    """
 
     state: Literal["none", "connecting", "up", "down"] = "none"
     address: str = ""
     reason: str | None = None
     queue: int = 0
     dropped: int = 0
+    confirmed: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""What a page sees of the daemon's loop and asks of it. The loop leaves values here and takes work, and waits for nobody."""
+"""What others see of the daemon's loop and ask of it. The loop leaves values here and takes work, and waits for nobody."""
 
 import logging
 import math
@@ -7,18 +7,20 @@ from collections import deque
 from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
+from threading import Lock
 from typing import Any, TypeAlias
 
 from edgeface.audit import Audit
 from edgeface.enrolment import Enrolment
-from edgeface.errors import EdgefaceError
+from edgeface.errors import FAILED_INSIDE, EdgefaceError
 from edgeface.gallery import Gallery
 from edgeface.types import Frame, Gap, Sight
 
-MAX_WAITING = 8
+MAX_WAITING = 16
 """Pieces of work that wait for the loop, at most."""
-MAX_RUNNING = 4
-"""Pieces of work that the loop has under way, at most."""
+MAX_RUNNING = 12
+"""Pieces of work that the loop has under way, at most; those that wait for their client take no time."""
+SOMEBODY_ELSE = "somebody else is being enrolled now"
 
 log = logging.getLogger(__name__)
 
@@ -54,13 +56,17 @@ class _Job:
 
 
 class Window:
-    """Between the loop and a page: a slot for the newest picture, and a queue of work. There is no lock on the loop's side."""
+    """Between the loop and who asks it: a slot for the newest picture, and a queue of work.
+
+    ``session`` is held while somebody is enrolled from the camera, wherever that was asked for: one at a time.
+    """
 
     def __init__(self) -> None:
         self.view: View | None = None
         self._watched_until, self._tell = -math.inf, _nobody
         self._number = 0
-        self._sitter: Future[Any] | None = None
+        self.session = Lock()
+        self._lock = Lock()
         self._waiting: deque[_Job] = deque()
         self._running: list[tuple[_Job, Steps]] = []
 
@@ -74,22 +80,28 @@ class Window:
         Raises:
             EdgefaceError: too much waits already.
         """
-        if len(self._waiting) >= MAX_WAITING:
-            raise EdgefaceError("the device is busy; try again in a moment")
         job = _Job(work, Future())
-        self._waiting.append(job)
+        with self._lock:
+            if len(self._waiting) >= MAX_WAITING:
+                raise EdgefaceError("the device is busy; try again in a moment")
+            self._waiting.append(job)
         return job.result
 
     def sit(self, work: Work) -> "Future[Any]":
-        """As ``ask``, for work in which somebody sits before the camera: one at a time.
+        """As ``ask``, for work in which somebody sits before the camera.
 
         Raises:
-            EdgefaceError: somebody else does.
+            EdgefaceError: somebody else does, or too much waits already.
         """
-        if self._sitter is not None and not self._sitter.done():
-            raise EdgefaceError("somebody else is being enrolled now")
-        self._sitter = self.ask(work)
-        return self._sitter
+        if not self.session.acquire(blocking=False):
+            raise EdgefaceError(SOMEBODY_ELSE)
+        try:
+            result = self.ask(work)
+        except EdgefaceError:
+            self.session.release()
+            raise
+        result.add_done_callback(lambda _: self.session.release())
+        return result
 
     def show(self, moment: Frame | Gap, sights: Callable[[float], Sequence[Sight]], seconds: float | None) -> None:
         """Leave a picture, if anybody watches; ``sights`` gives the faces seen at a time. For the loop.
@@ -109,8 +121,7 @@ class Window:
 
     def serve(self, moment: Frame | Gap, desk: Desk) -> None:
         """Begin what waits, and go on with what takes several moments. For the loop."""
-        while self._waiting and len(self._running) < MAX_RUNNING:
-            job = self._waiting.popleft()
+        while len(self._running) < MAX_RUNNING and (job := self._next()):
             if job.result.cancelled():
                 continue
             steps = job.work(desk)
@@ -124,13 +135,19 @@ class Window:
             elif not self._step(job, steps, moment):
                 self._running.remove(entry)
 
+    def _next(self) -> _Job | None:
+        with self._lock:
+            return self._waiting.popleft() if self._waiting else None
+
     def close(self, reason: EdgefaceError | None = None) -> None:
         """Tell those who wait that nothing comes any more. For the loop."""
-        jobs = [job for job, _ in self._running] + list(self._waiting)
+        jobs = [job for job, _ in self._running]
+        with self._lock:
+            jobs += self._waiting
+            self._waiting.clear()
         for _, steps in self._running:
             steps.close()
         self._running.clear()
-        self._waiting.clear()
         self.view = None
         for job in jobs:
             _settle(job.result, reason or EdgefaceError("the daemon is stopping"))
@@ -145,8 +162,8 @@ class Window:
         except EdgefaceError as error:
             _settle(job.result, error)
         except Exception:  # a page must not stop the daemon, whatever it has found
-            log.exception("work for the page failed")
-            _settle(job.result, EdgefaceError("it failed inside; the log has more"))
+            log.exception("what was asked of the loop failed")
+            _settle(job.result, EdgefaceError(FAILED_INSIDE))
         else:
             return True
         return False

@@ -1,14 +1,20 @@
 import json
+import os
 import socket
 import stat
+import tempfile
+from concurrent.futures import Future
+from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
+from broker import eventually
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from edgeface import control
 from edgeface.config import Camera, Config, Device, Gallery
-from edgeface.control import MAX_CLIENTS, MAX_LINE, ControlServer, ask, socket_path
+from edgeface.control import CLIENTS, MAX_LINE, ControlServer, ask, socket_path
 from edgeface.errors import EdgefaceError
 
 
@@ -74,6 +80,106 @@ def test_whatever_is_asked_the_next_client_is_answered(here, server, data):
     assert ask(here, "echo", what=1) == 1
 
 
+@pytest.mark.parametrize("fault", [KeyError("secret"), OSError(28, "secret"), None])
+def test_a_fault_of_our_own_is_one_line_for_the_client_and_the_rest_is_in_the_log(here, caplog, fault):
+    def broken(_request):
+        if fault:
+            raise fault
+        return object()  # which is no JSON
+
+    server = ControlServer(here, {"broken": broken, "echo": lambda request: request["what"]})
+    with pytest.raises(EdgefaceError, match=r"^the daemon refuses: it failed inside; the log has more$"):
+        ask(here, "broken")
+    assert ask(here, "echo", what=1) == 1
+    server.close()
+    assert "socket failed" in caplog.text
+
+
+@contextmanager
+def user(number):
+    """Who connects in here is another user; in a folder that is theirs to enter."""
+    os.seteuid(number)
+    try:
+        yield
+    finally:
+        os.seteuid(0)
+
+
+@pytest.fixture
+def shared(monkeypatch):
+    """Settings whose socket every user of the group may reach, and a server whose errands never end, but for people."""
+    if os.geteuid() != 0:
+        pytest.skip("needs root, to be several users")
+    for name in ("RUNTIME_DIRECTORY", "XDG_RUNTIME_DIR"):
+        monkeypatch.delenv(name, raising=False)
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder).chmod(0o755)
+        settings = Config(gallery=Gallery(f"{folder}/gallery.db"))
+        asked = []
+
+        def have_done(errand, tell, sitting):
+            asked.append(Future())
+            return asked[-1]
+
+        server = ControlServer(settings, {"echo": lambda request: request["what"]}, have_done)
+        yield server, asked
+        server.close()
+
+
+def talking(server, verb, **request):
+    """A client that asked for an errand, and sends nothing more."""
+    client = socket.socket(socket.AF_UNIX)
+    client.settimeout(10)
+    client.connect(str(server.path))
+    client.sendall(json.dumps({"verb": verb} | request).encode() + b"\n")
+    return client
+
+
+def refusal(client):
+    return json.loads(client.makefile("rb").readline())["error"]
+
+
+def test_a_user_who_idles_leaves_the_others_their_share(shared):
+    server, asked = shared
+    clients = []
+    for number in range(1001, 1004):
+        with user(number):
+            clients.append(talking(server, "photos", name="Eve"))
+            assert "does as much for user" in refusal(talking(server, "photos", name="Eve"))
+            clients.append(talking(server, "enroll", name="Eve"))
+            assert "does as much for user" in refusal(talking(server, "people"))
+    assert eventually(lambda: len(asked) == 6)
+    with user(1004):
+        assert "busy" in refusal(talking(server, "photos", name="Anna"))
+        client = talking(server, "people")
+        assert eventually(lambda: len(asked) == 7)
+        asked[-1].set_result({"people": []})
+        assert json.loads(client.makefile("rb").readline()) == {"ok": {"people": []}}
+    for client in clients:
+        client.close()
+
+
+def test_a_user_who_fills_the_line_leaves_the_others_room(shared):
+    server, _ = shared
+    with user(1001):
+        silent = []
+        for _ in range(3 * CLIENTS[1]):
+            client = socket.socket(socket.AF_UNIX)
+            client.connect(str(server.path))
+            silent.append(client)
+    with user(1002):
+        assert json.loads(talking(server, "echo", what=1).makefile("rb").readline()) == {"ok": 1}
+    for client in silent:
+        client.close()
+
+
+def test_photos_that_do_not_come_end_the_talk_with_a_line(shared, monkeypatch):
+    monkeypatch.setattr(control, "PHOTO_PATIENCE", 0.5)
+    server, asked = shared
+    assert refusal(talking(server, "photos", name="Eve")) == "no photo came for 0 s; nothing was kept"
+    assert asked[0].cancelled()
+
+
 def test_deep_and_endless_lines_are_refused(here, server):
     assert "error" in raw(server, b'{"verb": ' + b"[" * 30_000 + b"\n")
     with socket.socket(socket.AF_UNIX) as client:
@@ -86,7 +192,7 @@ def test_deep_and_endless_lines_are_refused(here, server):
 def test_silent_clients_hold_nobody_up_and_are_cut_off(here, server, monkeypatch):
     monkeypatch.setattr(control, "PATIENCE", 0.5)
     silent = []
-    for _ in range(MAX_CLIENTS - 1):
+    for _ in range(CLIENTS[1] - 1):
         client = socket.socket(socket.AF_UNIX)
         client.settimeout(10)
         client.connect(str(server.path))

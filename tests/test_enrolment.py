@@ -1,3 +1,5 @@
+import re
+
 import cv2
 import numpy as np
 import pytest
@@ -144,6 +146,27 @@ def test_a_face_known_under_another_name_is_refused_unless_forced(enrolment, gal
     report = enrolment.enroll("Berta", [("one", portrait)], force=True)
     assert report.person.name == "Berta"
     assert [person.name for person in gallery.people()] == ["Anna", "Berta"]
+
+
+def test_a_face_unlike_the_templates_of_its_name_is_refused_unless_forced(enrolment, gallery, portrait, demo_photos):
+    enrolment.enroll("Anna", read_images([demo_photos / "obama_portrait.jpg", demo_photos / "obama_congress.jpg"]))
+    other = load_image(demo_photos / "biden_portrait.jpg")
+    reason = refusal(enrolment.enroll(" Anna ", [("other", other)]))
+    assert re.fullmatch(
+        r"this face is not like that of 'Anna' \(score 0\.\d\d, 0\.30 is needed\); force enrols it anyway", reason
+    )
+    assert gallery.find("Anna").templates == 2
+    report = enrolment.enroll("Anna", [("other", other), ("own", portrait)])
+    assert (report.accepted, [label for label, _ in report.refused]) == (["own"], ["other"])
+    assert enrolment.enroll("Anna", [("other", other)], force=True).person.templates == 3
+
+
+def test_a_name_that_another_face_got_meanwhile_gets_no_view_of_this_one(enrolment, portrait, demo_photos):
+    view = enrolment.judged("one", portrait, "Anna")
+    enrolment.enroll("Anna", read_images([demo_photos / "biden_portrait.jpg"]))
+    with pytest.raises(GalleryError, match=r"'Anna' was enrolled with another face meanwhile .*; force enrols it anyway"):
+        enrolment.keep("Anna", [view])
+    assert enrolment.keep("Anna", [view], force=True).templates == 2
 
 
 def test_the_same_name_written_another_way_is_the_same_person(enrolment, gallery, portrait):

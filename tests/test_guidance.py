@@ -1,5 +1,7 @@
 """What a sitter is told, on pictures composed of real photos."""
 
+import re
+
 import cv2
 import numpy as np
 import pytest
@@ -191,6 +193,19 @@ def test_who_is_enrolled_under_another_name_is_told_so(enrolment):
     assert chair.told == ["this face is already enrolled under another name: 'Barack'"]
     forced = Chair(enrolment, force=True)
     forced.show(sitter(), 1.0)
+    assert len(forced.sitting.views) == 1
+
+
+def test_who_is_not_like_the_one_enrolled_under_the_name_is_told_so(enrolment):
+    enrolment.enroll("Anna", [("photo", sitter())])
+    chair = Chair(enrolment)
+    chair.show(sitter("biden_portrait.jpg"), 1.0)
+    (told,) = chair.told
+    assert re.fullmatch(r"this face is not like the one enrolled under this name: score 0\.\d\d, 0\.30 is needed", told)
+    with pytest.raises(CameraError, match=r"last: this face is not like .* is needed; force enrols it anyway$"):
+        chair.sitting.end()
+    forced = Chair(enrolment, force=True)
+    forced.show(sitter("biden_portrait.jpg"), 1.0)
     assert len(forced.sitting.views) == 1
 
 

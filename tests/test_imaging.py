@@ -1,5 +1,7 @@
 import struct
+import time
 import zlib
+from concurrent.futures import ThreadPoolExecutor
 
 import cv2
 import numpy as np
@@ -16,6 +18,7 @@ from edgeface.imaging import (
     align,
     crop,
     decode_image,
+    decode_photo,
     encode_jpeg,
     exposure,
     eye_distance,
@@ -349,3 +352,31 @@ def test_a_jpeg_is_the_image_no_larger_than_wanted(size, expected):
     found = decode_image(data, "jpeg")
     assert (found.shape[1], found.shape[0]) == stated == expected
     assert np.abs(found.reshape(-1, 3).mean(axis=0) - (200, 0, 0)).max() < 5
+
+
+def test_a_photo_is_scaled_down_to_what_is_needed_and_turned(tmp_path):
+    wide = cv2.imencode(".jpg", np.zeros((1000, 6000, 3), np.uint8))[1].tobytes()
+    assert decode_photo(wide, "x").shape == (341, 2048, 3)
+    turned = cv2.imencode(".png", np.zeros((3000, 2100, 3), np.uint8))[1].tobytes()
+    assert decode_photo(turned, "x").shape == (2048, 1434, 3)
+    small = cv2.imencode(".png", np.arange(75, dtype=np.uint8).reshape(5, 5, 3))[1].tobytes()
+    assert np.array_equal(decode_photo(small, "x"), decode_image(small, "x"))
+    large = cv2.imencode(".png", np.zeros((4100, 4100, 3), np.uint8))[1].tobytes()
+    with pytest.raises(ImageError, match="x: 4100 x 4100 pixels is too large, the limit is 16 megapixels"):
+        decode_photo(large, "x")
+
+
+def test_photos_are_decoded_one_at_a_time(monkeypatch):
+    data, decode, inside, most = cv2.imencode(".png", np.zeros((9, 9, 3), np.uint8))[1].tobytes(), cv2.imdecode, [], []
+
+    def slowly(*words):
+        inside.append(1)
+        most.append(len(inside))
+        time.sleep(0.02)
+        inside.pop()
+        return decode(*words)
+
+    monkeypatch.setattr(cv2, "imdecode", slowly)
+    with ThreadPoolExecutor(4) as doors:
+        assert len(list(doors.map(lambda _: decode_photo(data, "x"), range(8)))) == 8
+    assert max(most) == 1

@@ -11,12 +11,13 @@ from threading import Thread
 import msgspec
 import pytest
 from broker import USER, Broker, authority, broker, eventually, free_port, needs_broker, needs_openssl
+from paho.mqtt.client import MQTTMessageInfo
 
 from edgeface import publishers
 from edgeface.config import Config, Mqtt
 from edgeface.errors import ConfigError
 from edgeface.presence import new_event_id
-from edgeface.publishers.mqtt import MqttPublisher
+from edgeface.publishers.mqtt import MqttPublisher, _InFlight
 from edgeface.publishers.payloads import event_payload, health_payload, presence_payload
 from edgeface.types import Box, Correction, Event, EventType, Health, Link, Person, Request
 
@@ -147,7 +148,7 @@ def test_presence_and_health_have_exactly_their_fields():
     camera = {"camera", "camera_state", "camera_reason", "fps", "frames_seen", "frames_dropped"}
     camera |= {"frames_skipped", "fps_limit", "slowed"}
     machine = {"version", "uptime", "rss_mb", "cpu", "temperature", "throttled", "throttling", "throttled_before"}
-    counts = {"model", "gallery_size", "templates", "queue_length", "events_dropped"}
+    counts = {"model", "gallery_size", "templates", "queue_length", "events_dropped", "broker_reason", "broker_confirmed"}
     assert set(health) == {"schema", "ts"} | camera | machine | counts
     assert (health["camera"], health["camera_state"], health["camera_reason"]) == ("front", "ok", None)
     assert (health["gallery_size"], health["templates"]) == (2, 4)
@@ -406,6 +407,16 @@ def test_another_publisher_takes_over_what_waits_and_who_is_present(broker, conn
     assert [told["event_type"] for told in ear.wait_for("/event")] == ["recognized"]
     assert [person["id"] for person in ear.wait_for("/presence")[0]["people"]] == [ANNA.id]
     after.close()
+
+
+def test_what_was_sent_and_never_confirmed_goes_over_too_and_the_queues_are_not_shared():
+    before, after = (MqttPublisher(settings_for({"host": "127.0.0.1", "port": free_port()}), MODEL) for _ in range(2))
+    sent = MQTTMessageInfo(1)
+    before._in_flight = [_InFlight(sent, numbered(1), time.monotonic())]
+    before._waiting.append(numbered(2))
+    after.take_over(before)  # as from a thread that is still on its way out
+    before._waiting.append(numbered(3))
+    assert [event.reason for event in after._waiting] == ["number 1", "number 2"]
 
 
 @needs_broker

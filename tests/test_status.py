@@ -91,6 +91,13 @@ def test_a_loop_without_a_beat_hangs():
     assert trouble.startswith("the loop hangs: no beat for 15 s")
 
 
+def test_when_the_broker_last_acknowledged_anything_is_told():
+    link = Link("down", "b:1883", "confirms nothing", confirmed=time.monotonic() - 95)
+    assert alive(link=link)["broker_confirmed"] == pytest.approx(95, abs=5)
+    assert "down, b:1883, last acknowledgement 1 min 3" in describe(alive(link=link))
+    assert alive(link=Link("connecting", "b:1883"))["broker_confirmed"] is None
+
+
 @pytest.mark.parametrize("link", [Link(), Link("connecting", "b:1883")])
 def test_no_broker_wanted_or_none_yet_is_no_trouble(link):
     assert alive(link=link, camera_state="starting", last_event=None, events={})["troubles"] == []

@@ -14,18 +14,19 @@ from threading import Thread
 
 import cv2
 import pytest
-from broker import eventually
+from broker import broker, eventually, needs_broker
 from commandline import ROOT
 from sitters import sitter
 from theatre import EMPTY, Stage
 
 from edgeface import build, control
-from edgeface.config import Config, Gallery
+from edgeface.config import Commands, Config, Device, Gallery, Mqtt
 from edgeface.control import ControlServer, ask, talk
 from edgeface.errands import steps
 from edgeface.errors import AskAgainError, EdgefaceError
 from edgeface.guidance import Hint
 
+__all__ = ["broker"]
 MOVES = {
     Hint.TURN_LEFT: {"yaw": 0.45},
     Hint.TURN_RIGHT: {"yaw": -0.45},
@@ -37,8 +38,8 @@ MOVES = {
 class House:
     """A daemon in a thread, its stage and its socket."""
 
-    def __init__(self, folder):
-        self.settings = Config(gallery=Gallery(str(folder / "gallery.db")))
+    def __init__(self, folder, **sections):
+        self.settings = Config(gallery=Gallery(str(folder / "gallery.db")), **sections)
         self.audit, self.stage = folder / "audit.jsonl", Stage()
         self.ready = False
 
@@ -63,11 +64,9 @@ class House:
         return [json.loads(line) for line in self.audit.read_text().splitlines()] if self.audit.exists() else []
 
 
-@pytest.fixture
-def house(tmp_path, monkeypatch, capsys):
-    for name in ("RUNTIME_DIRECTORY", "XDG_RUNTIME_DIR"):
-        monkeypatch.delenv(name, raising=False)
-    house = House(tmp_path)
+@contextmanager
+def opened(house):
+    """A house whose daemon runs."""
     thread = Thread(target=house.live, daemon=True)
     thread.start()
     assert eventually(lambda: house.ready, 30)
@@ -76,6 +75,14 @@ def house(tmp_path, monkeypatch, capsys):
     house.stage.close()
     assert eventually(lambda: not thread.is_alive(), 30)
     server.close()
+
+
+@pytest.fixture
+def house(tmp_path, monkeypatch, capsys):
+    for name in ("RUNTIME_DIRECTORY", "XDG_RUNTIME_DIR"):
+        monkeypatch.delenv(name, raising=False)
+    with opened(House(tmp_path)) as house:
+        yield house
 
 
 def jpeg(image):
@@ -114,6 +121,31 @@ def test_a_client_that_vanishes_leaves_nothing_and_the_chair_is_free(house):
     again = talk(house.settings, "enroll", name="Eve")
     assert next(again)["hint"] == Hint.TAKEN
     again.close()
+
+
+@needs_broker
+def test_one_sits_at_a_time_whatever_the_door(tmp_path, monkeypatch, broker):
+    for name in ("RUNTIME_DIRECTORY", "XDG_RUNTIME_DIR"):
+        monkeypatch.delenv(name, raising=False)
+    ear = broker.listen()
+    asked = {"device": Device("door"), "commands": Commands(("enroll",)), "mqtt": Mqtt(**broker.settings())}
+    with opened(House(tmp_path, **asked)) as house:
+        house.stage.scene = sitter()
+        ear.wait_for("availability")
+        sitting = talk(house.settings, "enroll", name="Barack")
+        next(sitting)
+        ear.say("edgeface/door/cmd/enroll", {"id": "1", "name": "Eve"})
+        assert ear.wait_for("resp/enroll")[0]["error"] == "somebody else is being enrolled now"
+        sitting.close()
+        assert eventually(lambda: not house.daemon.window.session.locked())
+        house.stage.scene = EMPTY
+        ear.say("edgeface/door/cmd/enroll", {"id": "2", "name": "Eve", "timeout": 300})
+        assert eventually(house.daemon.window.session.locked)
+        with pytest.raises(EdgefaceError, match="somebody else is being enrolled now"):
+            house.talk("enroll", name="Barack")
+        house.daemon.stop()
+        assert "stopping" in ear.wait_for("resp/enroll", 2)[1]["error"]
+        assert eventually(lambda: not house.daemon.window.session.locked())
 
 
 @pytest.mark.parametrize(("drops", "names"), [(1, ["Barack"]), (2, [])])
@@ -186,6 +218,18 @@ def test_photos_are_enrolled_all_together_each_with_its_answer(house):
     assert report["templates"] == 2
     (line,) = house.noted()
     assert (line["images"], line["refused"]) == (2, 2)
+
+
+def test_photos_of_another_face_are_added_by_force_alone(house):
+    house.talk("photos", iter([("own.jpg", jpeg(sitter()))]), name="Barack")
+
+    def other():
+        return iter([("other.jpg", jpeg(sitter("biden_portrait.jpg")))])
+
+    told, report = house.talk("photos", other(), name="Barack")
+    assert "0.30 is needed); force enrols it anyway" in told["reason"]
+    assert report["id"] is None
+    assert house.talk("photos", other(), name="Barack", force=True)[-1]["templates"] == 2
 
 
 def test_photos_that_stop_halfway_leave_nothing(house):
@@ -263,13 +307,13 @@ def test_people_are_listed_renamed_checked_and_forgotten(house):
 
 def test_talkers_are_few_and_others_are_still_answered(house):
     silent = []
-    for _ in range(control.MAX_TALKS):
+    for request in (b'{"verb": "photos", "name": "Eve"}\n', b'{"verb": "enroll", "name": "Eve"}\n'):
         client = socket.socket(socket.AF_UNIX)
         client.connect(str(control.socket_path(house.settings)))
-        client.sendall(b'{"verb": "photos", "name": "Eve"}\n')
+        client.sendall(request)
         silent.append(client)
-    assert eventually(lambda: len(house.daemon.window._running) == control.MAX_TALKS, 10)
-    with pytest.raises(EdgefaceError, match="busy"):
+    assert eventually(lambda: len(house.daemon.window._running) == control.TALKS[1], 10)
+    with pytest.raises(EdgefaceError, match="as much for user"):
         house.talk("people")
     assert ask(house.settings, "ping") == "pong"
     for client in silent:
@@ -285,7 +329,7 @@ def test_a_client_that_reads_nothing_is_cut_off(house, monkeypatch):
     client.connect(str(control.socket_path(house.settings)))
     client.sendall(b'{"verb": "photos", "name": "Eve"}\n')
     client.settimeout(20)
-    assert client.recv(1) == b""
+    assert client.makefile("rb").read() == b'{"error":"no photo came for 1 s; nothing was kept"}\n'
     client.close()
     assert house.names() == []
 

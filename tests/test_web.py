@@ -347,6 +347,16 @@ def test_a_good_photo_enrols(own, demo_photos):
     assert "already enrolled as 'Anna'" in json.loads(answer)["text"]
 
 
+def test_a_photo_of_another_face_is_added_by_the_tick_alone(own, demo_photos):
+    own.enroll("Anna", demo_photos / "obama_portrait.jpg")
+    photo = (demo_photos / "biden_portrait.jpg").read_bytes()
+    status, _, answer = own.ask("POST", "/people/photo?name=Anna&force=", photo)
+    assert status == 422
+    assert "0.30 is needed); force enrols it anyway" in json.loads(answer)["text"]
+    status, _, answer = own.ask("POST", "/people/photo?name=Anna&force=yes", photo)
+    assert status == 200
+
+
 # Who dawdles, and who comes in crowds
 
 

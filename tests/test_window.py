@@ -1,4 +1,7 @@
-from concurrent.futures import CancelledError
+import time
+from collections import deque
+from concurrent.futures import CancelledError, ThreadPoolExecutor
+from contextlib import suppress
 
 import numpy as np
 import pytest
@@ -114,3 +117,53 @@ def test_a_flood_of_work_is_refused_and_takes_turns():
     for result in asked[MAX_RUNNING:]:
         with pytest.raises(EdgefaceError, match="new settings"):
             result.result(0)
+
+
+class Slow(deque):
+    """A queue whose length is no longer true when it is told."""
+
+    def __len__(self):
+        length = super().__len__()
+        time.sleep(0.01)
+        return length
+
+    def __bool__(self):
+        return len(self) > 0
+
+
+def test_several_who_ask_at_once_are_not_more_than_may_wait():
+    window = Window()
+    window._waiting = Slow()
+
+    def ask(_):
+        with suppress(EdgefaceError):
+            return window.ask(endless)
+
+    with ThreadPoolExecutor(2 * MAX_WAITING) as askers:
+        asked = [found for found in askers.map(ask, range(2 * MAX_WAITING)) if found]
+    assert len(asked) == MAX_WAITING
+    window.close()
+    assert all(result.exception(0) for result in asked)
+
+
+def test_somebody_sits_alone_until_that_ends():
+    window = Window()
+    first = window.sit(endless)
+    with pytest.raises(EdgefaceError, match="somebody else"):
+        window.sit(endless)
+    assert window.session.locked()
+    window.serve(Gap(0.0, 0.0), [])
+    first.cancel()
+    second = window.sit(endless)
+    window.close()
+    assert second.exception(0)
+    assert not window.session.locked()
+
+
+def test_who_cannot_sit_for_want_of_room_leaves_the_chair_free():
+    window = Window()
+    for _ in range(MAX_WAITING):
+        window.ask(endless)
+    with pytest.raises(EdgefaceError, match="busy"):
+        window.sit(endless)
+    assert not window.session.locked()

@@ -243,6 +243,24 @@ def visits(
 
 
 @app.command()
+def additions(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Photos, in folders of people, five of each or more.")],
+    people: Annotated[int, typer.Option(min=11, help="How many of them, chosen at random.")] = 400,
+    model: Model = SHIPPED,
+) -> None:
+    """Measure how often enroll refuses a further photo of somebody enrolled, and how often it takes a stranger's."""
+    from edgeface.enrolment import OWN_FAR
+    from train.additions import measure
+
+    tried, rows = measure(folder, people, _model_folder(model))
+    typer.echo(f"{tried} people; enroll asks for the score at a false-accept rate of {OWN_FAR}")
+    typer.echo("templates   rate  score  own refused       strangers taken")
+    for row in rows:
+        own, strangers = (f"{rate:6.2%} of {of:<7}" for rate, of in ((row.refused, row.own), (row.taken, row.strangers)))
+        typer.echo(f"{row.templates:>9}  {row.rate:>5}  {row.score:.2f}  {own}  {strangers}".rstrip())
+
+
+@app.command()
 def liveness(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="Photos, in folders of people.")],
     people: Annotated[int, typer.Option(min=2, help="How many of them play, each every kind of visit.")] = 40,

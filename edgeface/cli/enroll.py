@@ -43,7 +43,12 @@ def enroll(
         typer.Option(min=1, max=20, help="Views to take from the camera at most; fewer if no more of them differ."),
     ] = 9,
     timeout: Annotated[float, typer.Option(min=1, max=600, help="Seconds to wait for the camera's views.")] = 60.0,
-    force: Annotated[bool, typer.Option("--force", help="Enrol a face though it is known under another name.")] = False,
+    force: Annotated[
+        bool,
+        typer.Option(
+            "--force", help="Enrol a face though it is known under another name, or unlike the person's own templates."
+        ),
+    ] = False,
     json: Json = False,
 ) -> None:
     """Enrol a person from the camera, or from photos that each show one face, large and sharp.

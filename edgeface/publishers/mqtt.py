@@ -1,6 +1,7 @@
 """MQTT, by the contract: news that is never late, state that is retained, a last will, and commands handed on."""
 
 import logging
+import math
 import random
 import re
 import time
@@ -24,6 +25,7 @@ from edgeface.imaging import crop, encode_jpeg
 from edgeface.interfaces import Publisher
 from edgeface.publishers.homeassistant import Announcement
 from edgeface.publishers.payloads import event_payload, health_payload, presence_payload
+from edgeface.publishers.unread import Unread
 from edgeface.types import MAX_REQUEST_BYTES, Event, EventType, Health, Image, Link, Person, Request
 
 log = logging.getLogger(__name__)
@@ -87,8 +89,9 @@ class MqttPublisher:
         self._client: paho.Client | None = None
         self._ended, self._wake = Flag(), Flag()
         self._confirmed = self._asked = float("-inf")
+        self._unread = Unread()
         self._question: paho.MQTTMessageInfo | None = None
-        self._refused = False
+        self._refused = self._cut = self._owes = False
         self._complaint = ""
         self._state: Literal["connecting", "up", "down"] = "connecting"
         self._closing = Flag()
@@ -104,13 +107,17 @@ class MqttPublisher:
         """How it stands with the broker, and why not well."""
         with self._lock:
             queue = len(self._waiting) + len(self._unacknowledged())
-            return Link(self._state, mqtt.address(self._settings), self._complaint or None, queue, self._events_dropped)
+            why = self._complaint or self._unread.reason
+            confirmed = self._confirmed if math.isfinite(self._confirmed) else None
+            return Link(self._state, mqtt.address(self._settings), why, queue, self._events_dropped, confirmed)
 
     def take_over(self, before: Publisher) -> None:
         """Go on with what waits in another of this kind, events and commands, and with who is present."""
         if isinstance(before, MqttPublisher):
-            self._waiting, self._present, self._last = before._waiting, before._present, before._last
-            self._events_dropped, self._requests = before._events_dropped, before._requests
+            with before._lock:  # its thread may still be on its way out
+                self._waiting = deque([*(each.event for each in before._unacknowledged()), *before._waiting])
+                self._present, self._last = dict(before._present), before._last
+                self._events_dropped, self._requests = before._events_dropped, before._requests
 
     def open(self, people: Sequence[Person]) -> None:
         """Start connecting; ``people`` get an ``OFF`` whenever the broker is reached."""
@@ -218,7 +225,7 @@ class MqttPublisher:
             reached = self._connection()
             steady = reached and time.monotonic() - began > self.STEADY
             pause = self.FIRST_PAUSE if steady else min(self.LONGEST_PAUSE, pause * 2)
-            short = short + 1 if reached and not steady else 0
+            short = short + 1 if reached and not steady and not self._cut else 0
             if short == self.SUSPICIOUS:
                 # MQTT 3.1.1 has no word for a session that another client took over.
                 self._complain(
@@ -228,13 +235,14 @@ class MqttPublisher:
 
     def _connection(self) -> bool:
         """One connection from its start to its end; whether the broker accepted it."""
-        self._refused = False
+        self._refused = self._cut = False
         self._ended.clear()
         try:
             client = mqtt.new_client(self._settings, self._client_id, reconnect=False)
             client.will_set(f"{self._base}/availability", "offline", qos=1, retain=True)
             client.on_connect, client.on_disconnect, client.on_publish = self._on_connect, self._on_disconnect, self._on_publish
             client.on_message, client.on_subscribe = self._on_message, self._on_subscribe
+            client.on_oversized, client.on_pong = self._on_oversized, self._on_pong
             host, port, keepalive = self._settings.host, mqtt.port(self._settings), self._settings.keepalive
             client.connect(host, port, keepalive, properties=self._connect_properties())
         except (OSError, ValueError, ConfigError) as error:  # a host that is no host name is a ValueError
@@ -252,10 +260,13 @@ class MqttPublisher:
                 if not self._closing.is_set():
                     self._flush()
                     self._announce()
+                    self._read_again()
                 sent = [each.since for each in self._unacknowledged()]
                 waited = time.monotonic() - min(sent + [self._asked] * self._is_asked(), default=time.monotonic())
             if waited > max(self._settings.max_event_age, self.MIN_PATIENCE):
-                self._complain(f"the broker at {mqtt.address(self._settings)} confirms nothing; connecting anew")
+                self._complain(
+                    f"the broker at {mqtt.address(self._settings)} is connected but confirms nothing; connecting anew"
+                )
                 break
         with self._lock:
             reached, self._client, self._state = self._client is not None, None, "down"
@@ -275,7 +286,7 @@ class MqttPublisher:
             self._ended.set()
             return
         log.info("connected to the broker at %s", mqtt.address(self._settings))
-        self._complaint, self._state = "", "up"
+        self._owes = True
         with self._lock:
             self._client = client
             self._connections += 1
@@ -291,15 +302,38 @@ class MqttPublisher:
             if self._announcement:
                 self._announcement.change()
         # Asked for before the announcement is sent: the broker then tells what it holds of an earlier one.
+        for topic in self._topics():
+            if topic not in self._unread:
+                client.subscribe(topic, qos=1)
+
+    def _topics(self) -> list[str]:
+        """What is read of the broker."""
         topics = [f"{self._base}/cmd/+"] if self._config.commands.allow else []
         if self._announcement:
             topics += [self._announcement.status, self._announcement.topic]
         if self._shared_topic:
             topics.append(f"{self._shared_topic}/+")
-        for topic in topics:
-            client.subscribe(topic, qos=1)
+        return topics
+
+    def _on_oversized(self, topic: str, size: int) -> None:
+        """Go on without the topics that it came on, or the broker would send it again at once."""
+        reason = mqtt.oversized(topic, size)
+        with self._lock:
+            told = self._unread.add(self._topics(), topic, reason)
+        if told:
+            log.error("mqtt: %s", told)
+        else:
+            self._complain(reason)
+        self._cut = True
+        self._ended.set()
+
+    def _read_again(self) -> None:
+        if self._client:
+            for topic in self._unread.take_due():
+                self._client.subscribe(topic, qos=1)
 
     def _on_subscribe(self, _client: paho.Client, _data: Any, _number: int, reasons: Any, _properties: Any) -> None:
+        self._confirm()
         if any(reason.is_failure for reason in reasons):
             self._complain(
                 "the broker refuses a subscription: commands, the shared gallery and Home Assistant need its access control "
@@ -346,15 +380,26 @@ class MqttPublisher:
         if reason.value == SESSION_TAKEN_OVER:
             self._refused = True
             self._complain(f"another client is on the broker with the device id {self._config.device.id!r}; each needs its own")
+        elif self._cut:
+            pass
         elif self._client is not None and not self._closing.is_set():
             self._complain(f"lost the broker at {mqtt.address(self._settings)}: {reason}")
         elif not self._ended.is_set() and not self._closing.is_set():
             self._complain(mqtt.cut_short(self._settings, reason))
         self._ended.set()
 
+    def _on_pong(self) -> None:
+        self._confirmed = time.monotonic()
+
+    def _confirm(self) -> None:
+        """The broker has done something for us: one that only accepts us is none."""
+        self._confirmed = time.monotonic()
+        if self._owes:
+            self._owes, self._complaint, self._state = False, "", "up"
+
     def _on_publish(self, _client: paho.Client, _data: Any, number: int, reason: Any, _properties: Any) -> None:
         # paho holds a lock of its own here that publish() wants too: taking ours would be a deadlock.
-        self._confirmed = time.monotonic()
+        self._confirm()
         self._wake.set()
         if reason.is_failure:
             topic = self._shared_topic if number in self._sharing else self._base

@@ -1,6 +1,7 @@
 """What stands on the wire: version 1 of the contract. ``edgeface mqtt docs`` makes reference and schemas of these types."""
 
 import math
+import time
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
@@ -258,6 +259,12 @@ class HealthPayload(Struct, frozen=True, kw_only=True):
     events_unkept: Annotated[
         str | None, Meta(description="why events are not kept for a verdict at the moment", examples=[None])
     ]
+    broker_reason: Annotated[
+        str | None, Meta(description="what is wrong with the broker, or with what it holds for the daemon", examples=[None])
+    ]
+    broker_confirmed: Annotated[
+        float | None, Meta(description="seconds since the broker's last acknowledgement; null before any", examples=[0.4])
+    ]
     sync: Annotated[
         SharedGallery | UnsetType,
         Meta(
@@ -341,6 +348,8 @@ def health_payload(health: Health, wall: float) -> HealthPayload:
         gallery_state=health.gallery.state,
         gallery_reason=health.gallery.reason,
         events_unkept=health.events_unkept,
+        broker_reason=health.link.reason,
+        broker_confirmed=_age(health.link.confirmed),
         sync=_shared(health.sharing) if health.sharing.topic else UNSET,
         backup=_backed(health.backed) if health.backed.wanted else UNSET,
     )
@@ -349,6 +358,10 @@ def health_payload(health: Health, wall: float) -> HealthPayload:
 def _backed(backed: Backed) -> BackupHealth:
     latest = None if backed.latest is None else timestamp(backed.latest)
     return BackupHealth(copies=backed.copies, latest=latest, trouble=backed.trouble)
+
+
+def _age(moment: float | None) -> float | None:
+    return None if moment is None else round(max(0.0, time.monotonic() - moment), 1)
 
 
 def _shared(sharing: Sharing) -> SharedGallery:

@@ -43,6 +43,7 @@ class Session:
     name: str
     settings: config.Config
     tell: Callable[[], None]
+    force: bool = False
     key: str = field(default_factory=lambda: secrets.token_urlsafe(9))
     guidance: Guidance | None = None
     asked: float = field(default_factory=time.monotonic)
@@ -52,7 +53,7 @@ class Session:
 
     def work(self, desk: Desk) -> Generator[None, Frame | Gap, Any]:
         """The sitting itself, for the loop."""
-        sitting = Sitting(desk.enrolment, self.name, timeout=TIMEOUT)
+        sitting = Sitting(desk.enrolment, self.name, timeout=TIMEOUT, force=self.force)
         while not (sitting.complete or (self.enough and sitting.views)):
             moment = yield
             if moment.time - self.asked > ABANDONED:
@@ -60,7 +61,8 @@ class Session:
             self.guidance = sitting.look(moment)
             self.tell()
         self.keeping = True
-        report = changes.enroll_views(desk.audit, desk.enrolment, self.name, sitting.end(), force=False, by=changes.WEB)
+        views = sitting.end()
+        report = changes.enroll_views(desk.audit, desk.enrolment, self.name, views, force=self.force, by=changes.WEB)
         if report.person:
             report.assessment = assess(desk.enrolment.pipeline, self.settings, report.person, report.views)
         return report
@@ -77,7 +79,8 @@ async def start(request: Request) -> Response:
     """Begin a sitting; one at a time."""
     site: Site = request.app.state.site
     try:
-        session = Session(clean_name(request.query_params.get("name", "")), site.config, site.moved.ring)
+        force = request.query_params.get("force") == "yes"
+        session = Session(clean_name(request.query_params.get("name", "")), site.config, site.moved.ring, force)
         session.outcome = site.daemon.window.sit(session.work)
         session.outcome.add_done_callback(lambda _: site.moved.ring())
     except EdgefaceError as error:

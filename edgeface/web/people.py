@@ -11,11 +11,10 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from edgeface import changes
-from edgeface.commands import MAX_PIXELS
 from edgeface.enrolment import Report
 from edgeface.errors import EdgefaceError, ImageError, TraceError
 from edgeface.gallery import Gallery
-from edgeface.imaging import decode_image, image_size
+from edgeface.imaging import decode_photo
 from edgeface.matching import Matcher
 from edgeface.names import clean_name
 from edgeface.sitting import LEAST
@@ -163,11 +162,8 @@ def decoded(data: bytes) -> Image:
     Raises:
         ImageError: they are no photo, or one that is too large, whatever it would unfold to.
     """
-    size = image_size(data)
-    if size and size[0] * size[1] > MAX_PIXELS:
-        raise ImageError(f"{size[0]} x {size[1]} pixels is too large, the limit is {MAX_PIXELS // 10**6} megapixels")
     try:
-        return decode_image(data, "photo")
+        return decode_photo(data, "photo")
     except ImageError as error:
         raise ImageError(str(error).removeprefix("photo: ")) from None
 

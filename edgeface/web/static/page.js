@@ -102,9 +102,11 @@ function enrol(form) {
   const start = find("[data-start]", form), guide = find("[data-guide]", form), finish = find("[data-finish]", form);
   const hint = find("[data-hint]", form), progress = find("[data-progress]", form), photos = find("[data-photos]", form);
   let sitting = "";
+  const asked = () => new URLSearchParams({ name: form.elements.name.value, force: form.elements.force.checked ? "yes" : "" });
   const tell = (text, good) => find("[data-told]", form).prepend(make("li", text, good ? "" : "bad"));
   const busy = (now, guided) => {
     start.disabled = photos.disabled = now;
+    if (!now) form.elements.force.checked = false; // each time on purpose
     guide.hidden = !(now && guided);
   };
   const post = async (path, body) => {
@@ -117,7 +119,7 @@ function enrol(form) {
     event.preventDefault();
     hint.textContent = "Look at the camera"; progress.value = 0; finish.disabled = true;
     busy(true, true);
-    const begun = await post("/enrol/start?" + new URLSearchParams({ name: form.elements.name.value }));
+    const begun = await post("/enrol/start?" + asked());
     sitting = begun.id || "";
     if (!begun.ok) tell(begun.text, false);
     for (let after = ""; begun.ok;) {
@@ -137,7 +139,7 @@ function enrol(form) {
     if (!form.reportValidity()) { photos.value = ""; return; }
     busy(true, false);
     for (const file of photos.files) {
-      const answer = await post("/people/photo?" + new URLSearchParams({ name: form.elements.name.value }), await smaller(file));
+      const answer = await post("/people/photo?" + asked(), await smaller(file));
       tell(file.name + ": " + answer.text, answer.ok);
     }
     photos.value = "";
