@@ -219,17 +219,3 @@ def test_any_text_gives_a_config_or_one_line(tmp_path_factory, text):
         assert isinstance(load(file), Config)
     except ConfigError as error:
         assert len(str(error).splitlines()) == 1  # noqa: PT017
-
-
-@pytest.mark.parametrize(
-    ("address", "shown"),
-    [
-        ("rtsp://cam/1", "rtsp://cam/1"),
-        ("rtsp://u:pa/ss@cam/1", "rtsp://***@cam/1"),
-        ("rtsp://u:p@ss@cam/1", "rtsp://***@cam/1"),
-        ("http://cam/video?user=admin&pwd=secret", "http://cam/video?***"),
-        ("who@home?", "who@home?"),
-    ],
-)
-def test_an_address_is_shown_without_what_may_be_a_password(address, shown):
-    assert config.masked(address) == shown
