@@ -47,7 +47,7 @@ class Camera(_Section, frozen=True):
             le=64_000_000,
             description="pixels of a frame at most: a larger JPEG is scaled down, a larger frame of any other kind is refused",
         ),
-    ] = 5_500_000
+    ] = 5_100_000
     fps: Annotated[float, Meta(gt=0, le=120, description="frames a second at most; recordings are played at this rate")] = 10.0
     hold: Annotated[Seconds, Meta(description="seconds that each image of a folder is shown; 0 is for one frame")] = 1.0
 

@@ -11,10 +11,10 @@ _AUTHORITY = re.compile(r"(?P<user>.*@)?(?P<place>(?:\[[0-9A-Fa-f:.]+\]|[\w.-]+)
 def shown(source: str) -> str:
     """A source as messages may name it; what is hidden shows as ``***``."""
     scheme, _, rest = source.partition(":")
-    if scheme in LOCAL and "://" not in rest:
+    if (scheme in LOCAL and "://" not in rest) or re.fullmatch(r"[\w-]*", source):
         return source
     if scheme not in NETWORK or not rest.startswith("//"):
-        return HIDDEN if source else ""
+        return HIDDEN
     authority, _, after = re.sub(r"[/?#;\\]", "\0", rest[2:], count=1).partition("\0")
     found = _AUTHORITY.fullmatch(authority)
     # With an @ further on, a password that holds a slash would pass for the host.

@@ -36,8 +36,8 @@ def plugin(settings: config.Camera) -> tuple[str, str]:
         ConfigError: no camera is called so.
     """
     scheme, _, place = settings.source.partition(":")
-    if scheme not in CAMERAS:  # it is not repeated: without its scheme, an address begins with a user's name
-        raise ConfigError(f"camera.source starts with none of {', '.join(sorted(CAMERAS))}")
+    if scheme not in CAMERAS:
+        raise ConfigError(f"camera.source: {sources.shown(settings.source)!r} starts with none of {', '.join(sorted(CAMERAS))}")
     if scheme != "picamera" and not place.strip("/"):
         raise ConfigError(f"camera.source: {settings.source!r} does not say which")
     if scheme in sources.NETWORK and not place.startswith("//"):

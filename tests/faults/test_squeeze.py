@@ -18,7 +18,7 @@ FPS = 60.0
 class Group:
     """A control group of the first or the second kind, whichever this machine has for memory."""
 
-    def __init__(self):
+    def __init__(self, memory=MEMORY, share=SHARE):
         name = f"edgeface-test-{os.getpid()}"
         self.second = (
             "memory" in (ROOT / "cgroup.controllers").read_text().split() if (ROOT / "cgroup.controllers").exists() else False
@@ -28,9 +28,9 @@ class Group:
         for folder in self.folders:
             folder.mkdir()
         if self.second:
-            limits = {"memory.max": MEMORY, "cpu.max": f"{round(SHARE * 100_000)} 100000"}
+            limits = {"memory.max": memory, "cpu.max": f"{round(share * 100_000)} 100000"}
         else:
-            limits = {"memory.limit_in_bytes": MEMORY, "cpu.cfs_quota_us": round(SHARE * 100_000)}
+            limits = {"memory.limit_in_bytes": memory, "cpu.cfs_quota_us": round(share * 100_000)}
         for file, limit in limits.items():
             next(folder / file for folder in self.folders if (folder / file).exists()).write_text(f"{limit}\n")
 
@@ -67,16 +67,25 @@ class Group:
                 folder.rmdir()
 
 
-@pytest.fixture
-def group():
+@contextmanager
+def grouped(**limits):
+    """A control group while it lasts; the test is skipped where none can be made."""
     if os.geteuid() != 0:
         pytest.skip("needs root, to make a control group")
     try:
-        group = Group()
+        group = Group(**limits)
     except (OSError, StopIteration):
         pytest.skip("no control group for memory and processor can be made here")
-    yield group
-    group.remove()
+    try:
+        yield group
+    finally:
+        group.remove()
+
+
+@pytest.fixture
+def group():
+    with grouped() as made:
+        yield made
 
 
 @needs_broker
