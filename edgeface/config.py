@@ -181,7 +181,7 @@ class Sync(_Section, frozen=True):
     """One gallery for several devices, by way of the broker: whoever has the key has the gallery."""
 
     enabled: Annotated[bool, Meta(description="follow the shared gallery, and share this one; needs mqtt.host")] = False
-    topic: Annotated[Topic, Meta(min_length=1, description="where it is; the same for all that share it")] = (
+    topic: Annotated[Topic, Meta(description="where it is; the same for all that share it")] = (
         "edgeface/gallery/home"
     )
     key_file: Annotated[
@@ -193,7 +193,7 @@ class HomeAssistant(_Section, frozen=True):
     """Entities in Home Assistant, by MQTT discovery."""
 
     enabled: Annotated[bool, Meta(description="announce the device and its people to Home Assistant")] = False
-    prefix: Annotated[Topic, Meta(min_length=1, description="discovery prefix of Home Assistant's MQTT integration")] = (
+    prefix: Annotated[Topic, Meta(description="discovery prefix of Home Assistant's MQTT integration")] = (
         "homeassistant"
     )
 
