@@ -181,9 +181,7 @@ class Sync(_Section, frozen=True):
     """One gallery for several devices, by way of the broker: whoever has the key has the gallery."""
 
     enabled: Annotated[bool, Meta(description="follow the shared gallery, and share this one; needs mqtt.host")] = False
-    topic: Annotated[Topic, Meta(description="where it is; the same for all that share it")] = (
-        "edgeface/gallery/home"
-    )
+    topic: Annotated[Topic, Meta(description="where it is; the same for all that share it")] = "edgeface/gallery/home"
     key_file: Annotated[
         Line, Meta(description='the shared key; "" is sync.key beside the gallery; edgeface gallery key makes and shows it')
     ] = ""
@@ -193,9 +191,7 @@ class HomeAssistant(_Section, frozen=True):
     """Entities in Home Assistant, by MQTT discovery."""
 
     enabled: Annotated[bool, Meta(description="announce the device and its people to Home Assistant")] = False
-    prefix: Annotated[Topic, Meta(description="discovery prefix of Home Assistant's MQTT integration")] = (
-        "homeassistant"
-    )
+    prefix: Annotated[Topic, Meta(description="discovery prefix of Home Assistant's MQTT integration")] = "homeassistant"
 
 
 class Metrics(_Section, frozen=True):

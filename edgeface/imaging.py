@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -90,7 +91,7 @@ def decode_image(data: bytes, label: str, max_pixels: int = MAX_PIXELS) -> Image
     return as_rgb(image)
 
 
-def as_rgb(image: cv2.typing.MatLike) -> Image:
+def as_rgb(image: NDArray[Any]) -> Image:
     """Turn OpenCV's BGR into RGB, in place: a second copy of a large frame is memory that nobody has."""
     return np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2RGB, dst=image), np.uint8)
 

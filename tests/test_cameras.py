@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from edgeface import config
-from edgeface.cameras import CAMERAS, create, opencv
+from edgeface.cameras import CAMERAS, create, ffmpeg, opencv
 from edgeface.cameras.live import LiveCamera
 from edgeface.cameras.picamera import PicameraSource
 from edgeface.errors import CameraError, ConfigError
@@ -166,6 +166,61 @@ def test_a_recording_that_cannot_be_read_is_told_at_once(kind, what, tmp_path):
     with pytest.raises(CameraError, match=r"camera\.source: .*x\.avi") as caught:
         create(settings(f"{kind}:{path}"))
     assert len(str(caught.value).splitlines()) == 1
+
+
+def test_a_jpeg_of_a_folder_is_scaled_down_and_another_picture_refused_where_it_is_too_large(folder, caplog):
+    for number, name in enumerate(("1.png", "2.jpg")):
+        cv2.imwrite(str(folder / name), flat(LEVELS[number + 1], 800, 600)[:, :, ::-1])
+    (folder / "2.png").unlink()
+    moments = list(create(settings(f"folder:{folder}", width=64, height=64, max_pixels=64 * 2000)).frames())
+    sizes = [moment.image.shape[:2] if isinstance(moment, Frame) else None for moment in moments]
+    assert sizes == [(48, 64), None, (300, 400), (48, 64), (48, 64), (48, 64)]
+    assert "800 x 600 pixels; camera.max_pixels allows 128000" in caplog.text
+
+
+@pytest.mark.parametrize("code", ["MJPG", "mp4v"])
+def test_a_video_is_scaled_down_if_it_is_of_jpegs_and_refused_otherwise(tmp_path, code):
+    file = tmp_path / "film.avi"
+    writer = cv2.VideoWriter(str(file), cv2.VideoWriter_fourcc(*code), 60.0, (2560, 1440))
+    for value in LEVELS:
+        writer.write(flat(value, 2560, 1440)[:, :, ::-1])
+    writer.release()
+    small = settings(f"video:{file}", width=64, height=64, max_pixels=1_000_000)
+    if code == "mp4v":
+        with pytest.raises(
+            CameraError, match=r"film\.avi sends frames of 2560 x 1440 pixels; camera\.max_pixels allows 1000000"
+        ):
+            create(small)
+        return
+    frames = list(create(small).frames())
+    assert [level(frame) for frame in frames] == pytest.approx(LEVELS, abs=6)
+    assert {frame.image.shape for frame in frames} == {(720, 1280, 3)}
+
+
+@pytest.mark.parametrize("given", [(1920, 1080), (4096, 3072)])
+def test_a_device_that_gives_larger_frames_than_allowed_is_refused(given):
+    class Driver:
+        def isOpened(self):  # noqa: N802
+            return True
+
+        def get(self, side):
+            return float(given[side - cv2.CAP_PROP_FRAME_WIDTH])
+
+        def release(self):
+            pass
+
+    if given[0] < 4096:
+        opencv.Device(Driver(), "/dev/video0", 5_100_000)
+    else:
+        with pytest.raises(CameraError, match="/dev/video0 gives frames of 4096 x 3072 pixels"):
+            opencv.Device(Driver(), "/dev/video0", 5_100_000)
+
+
+def test_ffmpegs_memory_can_be_limited_here():
+    """Else a stream that is too large is still refused, but after it took the memory."""
+    before = ffmpeg._set_largest_block
+    assert before is not None
+    assert before.__name__ == "av_max_alloc"
 
 
 def test_an_empty_file_is_no_video(tmp_path):

@@ -2,6 +2,7 @@
 
 import ctypes
 import os
+import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any
@@ -21,6 +22,8 @@ os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
 
 SLACK = 2 * 2**20
 """Bytes by which the largest plane of a frame may be larger than its pixels: lines are padded."""
+PROMPT = 1.0
+"""Seconds after which a stream that gives no frame stands still; before that, what came cannot be decoded."""
 
 
 class Stream:
@@ -44,15 +47,19 @@ class Stream:
         if not self._capture.isOpened():
             raise CameraError(f"{label} cannot be opened")
         self.fps = self._capture.get(cv2.CAP_PROP_FPS)
-        self._size = tuple(int(self._capture.get(side)) for side in (cv2.CAP_PROP_FRAME_WIDTH, cv2.CAP_PROP_FRAME_HEIGHT))
-        self._undecoded = self._size[0] * self._size[1] > max_pixels and self._leave_undecoded()
+        width, height = (int(self._capture.get(side)) for side in (cv2.CAP_PROP_FRAME_WIDTH, cv2.CAP_PROP_FRAME_HEIGHT))
+        self._too_large = f"frames of {width} x {height} pixels" if width * height > max_pixels else ""
+        self._undecoded = bool(self._too_large) and self._leave_undecoded()
 
     def grab(self) -> bool:
         """Go on to the next frame, if there is one."""
         if not self._undecoded:
             _set_largest_block(self._plane)
+            began = time.monotonic()
             if self._capture.grab():
                 return True
+            if time.monotonic() - began > PROMPT:
+                return False
             self._undecoded = self._leave_undecoded()  # it may have grown too large
         return self._capture.grab()
 
@@ -72,6 +79,7 @@ class Stream:
         data = np.asarray(picture, np.uint8).tobytes()
         if not data.startswith(b"\xff\xd8"):
             raise CameraError(self._refusal())
+        self._too_large = ""
         try:
             return decode_image(data, self._label, self._max_pixels)
         except ImageError as error:
@@ -84,7 +92,7 @@ class Stream:
             CameraError: it has ended, or as ``retrieve``.
         """
         if not self.grab():
-            raise CameraError(f"{self._label} gives no more frames")
+            raise CameraError(self._refusal() if self._too_large else f"{self._label} gives no more frames")
         return self.retrieve()
 
     def close(self) -> None:
@@ -95,11 +103,8 @@ class Stream:
         return bool(self._capture.set(cv2.CAP_PROP_FORMAT, -1))
 
     def _refusal(self) -> str:
-        width, height = self._size
-        sent = f"frames of {width} x {height} pixels" if width * height > self._max_pixels else "damaged frames, or larger ones"
-        return (
-            f"{self._label} sends {sent}; camera.max_pixels allows {self._max_pixels}: choose a smaller stream, or allow more"
-        )
+        sent = self._too_large or "damaged frames, or larger ones"
+        return f"{self._label} sends {sent}; camera.max_pixels allows {self._max_pixels}: take a smaller stream, or allow more"
 
 
 def _largest_block() -> Callable[[int], object]:
