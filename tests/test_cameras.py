@@ -1,6 +1,7 @@
 """The contract of a camera: every recording, and the live camera over scripted and fake devices."""
 
 import socket
+import subprocess
 import sys
 import types
 from collections import deque
@@ -197,23 +198,44 @@ def test_a_video_is_scaled_down_if_it_is_of_jpegs_and_refused_otherwise(tmp_path
     assert {frame.image.shape for frame in frames} == {(720, 1280, 3)}
 
 
-@pytest.mark.parametrize("given", [(1920, 1080), (4096, 3072)])
-def test_a_device_that_gives_larger_frames_than_allowed_is_refused(given):
-    class Driver:
-        def isOpened(self):  # noqa: N802
-            return True
+class Driver:
+    """A device of OpenCV's that says it has frames of one size, and gives another."""
 
-        def get(self, side):
-            return float(given[side - cv2.CAP_PROP_FRAME_WIDTH])
+    def __init__(self, said, given):
+        self._said, self._given = said, given
 
-        def release(self):
-            pass
+    def isOpened(self):  # noqa: N802
+        return True
 
-    if given[0] < 4096:
-        opencv.Device(Driver(), "/dev/video0", 5_100_000)
-    else:
-        with pytest.raises(CameraError, match="/dev/video0 gives frames of 4096 x 3072 pixels"):
-            opencv.Device(Driver(), "/dev/video0", 5_100_000)
+    def get(self, side):
+        return float(self._said[side - cv2.CAP_PROP_FRAME_WIDTH])
+
+    def read(self):
+        return True, flat(0, *self._given)
+
+    def release(self):
+        pass
+
+
+def test_a_device_that_gives_larger_frames_than_allowed_is_refused():
+    told = "/dev/video0 gives frames of 4096 x 3072 pixels; camera.max_pixels allows 5100000"
+    with pytest.raises(CameraError, match=told):
+        opencv.Device(Driver((4096, 3072), (64, 48)), "/dev/video0", 5_100_000)
+    assert opencv.Device(Driver((640, 480), (640, 480)), "/dev/video0", 5_100_000).read().shape == (480, 640, 3)
+    with pytest.raises(CameraError, match=told):
+        opencv.Device(Driver((640, 480), (4096, 3072)), "/dev/video0", 5_100_000).read()
+
+
+def test_opencv_decodes_nothing_in_the_daemon_that_we_would_refuse():
+    code = (
+        "from edgeface import frugal; frugal.set_up(); import cv2, numpy as np\n"
+        "jpeg = cv2.imencode('.jpg', np.zeros((8001, 8000), np.uint8))[1]\n"
+        "assert cv2.imdecode(cv2.imencode('.jpg', np.zeros((8, 8), np.uint8))[1], 0) is not None\n"
+        "try: print(cv2.imdecode(jpeg, 0))\n"
+        "except cv2.error: print('refused')"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
+    assert done.stdout.strip() in ("refused", "None")
 
 
 def test_ffmpegs_memory_can_be_limited_here():

@@ -22,20 +22,29 @@ class Device:
     """
 
     def __init__(self, capture: cv2.VideoCapture, label: str, max_pixels: int) -> None:
-        self._capture, self._label = capture, label
+        self._capture, self._label, self._max_pixels = capture, label, max_pixels
         if not capture.isOpened():
             raise CameraError(f"{label} cannot be opened")
         width, height = (int(capture.get(side)) for side in (cv2.CAP_PROP_FRAME_WIDTH, cv2.CAP_PROP_FRAME_HEIGHT))
-        if width * height > max_pixels:
+        try:
+            self._check(width, height)
+        except CameraError:
             capture.release()
-            raise CameraError(f"{label} gives frames of {width} x {height} pixels; camera.max_pixels allows {max_pixels}")
+            raise
 
     def read(self) -> Image:
         """Wait for the next RGB image; only a read tells whether the device lives, ``isOpened`` does not."""
         ok, picture = self._capture.read()
         if not ok or picture is None:
             raise CameraError(f"{self._label} gives no more frames")
+        self._check(picture.shape[1], picture.shape[0])
         return as_rgb(picture)
+
+    def _check(self, width: int, height: int) -> None:
+        if width * height > self._max_pixels:
+            raise CameraError(
+                f"{self._label} gives frames of {width} x {height} pixels; camera.max_pixels allows {self._max_pixels}"
+            )
 
     def close(self) -> None:
         """Release the device."""
