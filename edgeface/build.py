@@ -148,8 +148,10 @@ def verify(config: Config) -> None:
     closed = {name for name, path in files.items() if _is_closed(path)}
     refuse_for_good(config.gallery_path, "gallery.path")
     for name, path in files.items():
-        if name not in closed and not path.exists():
+        if name not in closed and not _is_file(path):
             raise ConfigError(f"{name}: there is no file {path}")
+    if os.path.exists(config.key_path) and not _is_file(config.key_path):  # noqa: PTH110 (as below)
+        raise ConfigError(f"gallery.key_file: {config.key_path} is no file")
     if broker.host and not closed:
         mqtt.new_client(broker, "")
     if config.sync.enabled and not _is_closed(config.sync_key_path):
@@ -158,6 +160,10 @@ def verify(config: Config) -> None:
         from edgeface.web.server import refuse_exposure
 
         refuse_exposure(page)
+
+
+def _is_file(path: Path) -> bool:
+    return os.path.isfile(path)  # noqa: PTH113 (which raises where a folder is closed or a name too long)
 
 
 def _is_closed(path: Path) -> bool:

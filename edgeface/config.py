@@ -1,7 +1,6 @@
 """edgeface.toml -> typed, validated, documented settings."""
 
 import os
-import re
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,17 +10,15 @@ import msgspec
 import platformdirs
 from msgspec import Meta, Struct
 
+from edgeface import sources
 from edgeface.errors import ConfigError
+from edgeface.texts import Base, Line, Slug, Topic, in_words, is_host
 
 SYSTEM_FILE = Path("/etc/edgeface/edgeface.toml")
+MAX_BYTES = 2**20
 Count = Annotated[int, Meta(ge=1, le=40)]  # a track remembers 40 views
 Seconds = Annotated[float, Meta(ge=0, le=86400)]
 Share = Annotated[float, Meta(ge=0, le=1)]
-# What MQTT allows in one level of a topic, kept to what is safe in file names and entity ids too.
-Slug = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}\Z")]
-SLUG_WORDS = "it needs letters, digits, - and _, 64 at most, and a letter or digit first"
-
-Topic = Annotated[str, Meta(pattern=r"^[^+#\x00]{0,200}\Z")]
 
 
 class _Section(Struct, frozen=True, forbid_unknown_fields=True):
@@ -39,12 +36,24 @@ class Camera(_Section, frozen=True):
 
     name: Annotated[Slug, Meta(description="names the camera in topics and events")] = "camera"
     source: Annotated[
-        str, Meta(description="picamera | v4l2:/dev/video0 | rtsp://... | http://... | video:FILE | folder:DIR")
+        Line, Meta(description="picamera | v4l2:/dev/video0 | rtsp://... | http://... | video:FILE | folder:DIR")
     ] = "v4l2:/dev/video0"
     width: Annotated[int, Meta(ge=64, le=7680, description="pixels asked of a live camera")] = 640
     height: Annotated[int, Meta(ge=64, le=4320, description="pixels asked of a live camera")] = 480
+    max_pixels: Annotated[
+        int,
+        Meta(
+            ge=64 * 64,
+            le=64_000_000,
+            description="pixels of a frame at most: a larger JPEG is scaled down, a larger frame of any other kind is refused",
+        ),
+    ] = 5_100_000
     fps: Annotated[float, Meta(gt=0, le=120, description="frames a second at most; recordings are played at this rate")] = 10.0
     hold: Annotated[Seconds, Meta(description="seconds that each image of a folder is shown; 0 is for one frame")] = 1.0
+
+    def __post_init__(self) -> None:
+        if self.width * self.height > self.max_pixels:
+            raise ValueError(f"width x height is {self.width * self.height} pixels, max_pixels is {self.max_pixels}")
 
 
 class Detector(_Section, frozen=True):
@@ -72,7 +81,7 @@ class Gallery(_Section, frozen=True):
 
     path: Annotated[str, Meta(description='the database; "" is gallery.db in the data folder of the user or service')] = ""
     key_file: Annotated[
-        str, Meta(description='its key; "" is gallery.key beside it; systemd\'s credential gallery-key goes before it')
+        Line, Meta(description='its key; "" is gallery.key beside it; systemd\'s credential gallery-key goes before it')
     ] = ""
     keep_faces: Annotated[
         bool,
@@ -138,16 +147,16 @@ class Mqtt(_Section, frozen=True):
 
     host: Annotated[str, Meta(description="name or address of the broker")] = ""
     port: Annotated[int, Meta(ge=0, le=65535, description="0 is 1883, or 8883 with TLS")] = 0
-    username: str = ""
-    password_file: Annotated[str, Meta(description="file whose first line is the password; never put it on a command line")] = (
-        ""
-    )
+    username: Line = ""
+    password_file: Annotated[
+        Line, Meta(description="file whose first line is the password; never put it on a command line")
+    ] = ""
     protocol: Annotated[str, Meta(pattern=r"^(5|3\.1\.1)\Z", description="5 or 3.1.1")] = "5"
     tls: Annotated[bool, Meta(description="encrypt, and verify the broker's certificate")] = False
-    ca_file: Annotated[str, Meta(description="certificates to trust in place of the system's")] = ""
-    cert_file: Annotated[str, Meta(description="this device's own certificate, for a broker that asks for one")] = ""
-    key_file: Annotated[str, Meta(description="the private key of that certificate, without a passphrase")] = ""
-    base: Annotated[Topic, Meta(description='start of every topic; "" is edgeface/<device id>')] = ""
+    ca_file: Annotated[Line, Meta(description="certificates to trust in place of the system's")] = ""
+    cert_file: Annotated[Line, Meta(description="this device's own certificate, for a broker that asks for one")] = ""
+    key_file: Annotated[Line, Meta(description="the private key of that certificate, without a passphrase")] = ""
+    base: Annotated[Base, Meta(description='start of every topic; "" is edgeface/<device id>')] = ""
     keepalive: Annotated[int, Meta(ge=5, le=3600, description="seconds")] = 20
     max_event_age: Annotated[
         float, Meta(gt=0, le=86400, description="seconds; older events are dropped, not delivered late")
@@ -160,8 +169,8 @@ class Mqtt(_Section, frozen=True):
     ] = False
 
     def __post_init__(self) -> None:
-        if re.search(r"[\s/]", self.host) or self.host.count(":") == 1:
-            raise ValueError(f"host {self.host!r} is no name and no address; the port is a setting of its own")
+        if self.host and not is_host(self.host):  # whatever it is, a password may stand in it
+            raise ValueError("host is no name and no address; the port is a setting of its own")
         if self.password_file and not self.username:
             raise ValueError("password_file is set, but no username")
         if bool(self.cert_file) != bool(self.key_file):
@@ -184,11 +193,9 @@ class Sync(_Section, frozen=True):
     """One gallery for several devices, by way of the broker: whoever has the key has the gallery."""
 
     enabled: Annotated[bool, Meta(description="follow the shared gallery, and share this one; needs mqtt.host")] = False
-    topic: Annotated[Topic, Meta(min_length=1, description="where it is; the same for all that share it")] = (
-        "edgeface/gallery/home"
-    )
+    topic: Annotated[Topic, Meta(description="where it is; the same for all that share it")] = "edgeface/gallery/home"
     key_file: Annotated[
-        str, Meta(description='the shared key; "" is sync.key beside the gallery; edgeface gallery key makes and shows it')
+        Line, Meta(description='the shared key; "" is sync.key beside the gallery; edgeface gallery key makes and shows it')
     ] = ""
 
 
@@ -196,9 +203,7 @@ class HomeAssistant(_Section, frozen=True):
     """Entities in Home Assistant, by MQTT discovery."""
 
     enabled: Annotated[bool, Meta(description="announce the device and its people to Home Assistant")] = False
-    prefix: Annotated[Topic, Meta(min_length=1, description="discovery prefix of Home Assistant's MQTT integration")] = (
-        "homeassistant"
-    )
+    prefix: Annotated[Topic, Meta(description="discovery prefix of Home Assistant's MQTT integration")] = "homeassistant"
 
 
 class Metrics(_Section, frozen=True):
@@ -208,6 +213,10 @@ class Metrics(_Section, frozen=True):
     address: Annotated[str, Meta(description='"" is every address of this machine, for the whole network to read')] = (
         "127.0.0.1"
     )
+
+    def __post_init__(self) -> None:
+        if self.address and not is_host(self.address):
+            raise ValueError("address is no name and no address; the port is a setting of its own")
 
 
 class Web(_Section, frozen=True):
@@ -220,8 +229,8 @@ class Web(_Section, frozen=True):
         str, Meta(description="where it is served; what is not this machine alone needs TLS, or behind_proxy")
     ] = "127.0.0.1"
     port: Annotated[int, Meta(ge=1, le=65535)] = 8480
-    tls_cert: Annotated[str, Meta(description="file of the certificate and its chain, to serve it encrypted")] = ""
-    tls_key: Annotated[str, Meta(description="file of the certificate's key")] = ""
+    tls_cert: Annotated[Line, Meta(description="file of the certificate and its chain, to serve it encrypted")] = ""
+    tls_key: Annotated[Line, Meta(description="file of the certificate's key")] = ""
     behind_proxy: Annotated[bool, Meta(description="a proxy in front of it encrypts: serve it in the clear at any address")] = (
         False
     )
@@ -235,6 +244,12 @@ class Web(_Section, frozen=True):
         bool, Meta(description="show who was not recognised in the last keep_hours, to be named or dismissed")
     ] = False
     keep_hours: Annotated[float, Meta(gt=0, le=8784, description="hours after which pictures are erased")] = 24.0
+
+    def __post_init__(self) -> None:
+        if self.address and not is_host(self.address):
+            raise ValueError("address is no name and no address; the port is a setting of its own")
+        if not all(map(is_host, self.hosts)):
+            raise ValueError("hosts needs names, each without scheme and port")
 
 
 class Config(_Section, frozen=True):
@@ -331,10 +346,11 @@ def secret_path(path: str, setting: str) -> Path:
     return Path(os.environ.get("CREDENTIALS_DIRECTORY", "")) / expand(path, setting)
 
 
-def masked(value: Any) -> Any:
-    """An address, without what may hold a password: user and query; any other value as it is."""
-    scheme, separator, rest = value.partition("://") if isinstance(value, str) else ("", "", "")
-    return scheme + separator + re.sub(r"\?.*", "?***", re.sub(r".*@", "***@", rest)) if separator else value
+def shown(section: str, name: str, value: Any) -> Any:
+    """Return a value as anybody may read it: a source without passwords, and no user's name, which may be a token."""
+    if (section, name) == ("camera", "source"):
+        return sources.shown(value)
+    return sources.HIDDEN if (section, name) == ("mqtt", "username") and value else value
 
 
 def find(path: Path | None) -> Path | None:
@@ -361,7 +377,7 @@ def load(path: Path | None = None) -> Config:
 
 
 def settings(path: Path | None = None) -> list[Setting]:
-    """Every setting in effect, with where its value comes from; of an address not what may be a password.
+    """Every setting in effect, with where its value comes from; without what may be a password.
 
     Raises:
         ConfigError: as ``load``.
@@ -374,7 +390,7 @@ def settings(path: Path | None = None) -> list[Setting]:
         values = getattr(config, section.name)
         for field in msgspec.structs.fields(values):
             origin = str(file) if field.name in given.get(section.name, {}) else "default"
-            value = masked(getattr(values, field.name))
+            value = shown(section.name, field.name, getattr(values, field.name))
             rows.append(Setting(section.name, field.name, value, origin, _description(field.type)))
     return rows
 
@@ -394,7 +410,11 @@ def default_toml() -> str:
 
 def _read(file: Path) -> dict[str, Any]:
     try:
-        return tomllib.loads(file.read_text(encoding="utf-8"))
+        with file.open("rb") as stream:
+            text = stream.read(MAX_BYTES + 1)
+        if len(text) > MAX_BYTES:
+            raise ConfigError(f"{file}: larger than {MAX_BYTES // 2**20} MB, which settings are not")
+        return tomllib.loads(text.decode("utf-8-sig"))
     except PermissionError:
         raise ConfigError(
             f"{file}: you may not read it; join its group (sudo usermod -aG edgeface USER, and log in anew), "
@@ -402,6 +422,8 @@ def _read(file: Path) -> dict[str, Any]:
         ) from None
     except OSError as error:
         raise ConfigError(f"{file}: {error.strerror or error}") from None
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{file}: not valid TOML: not UTF-8 at byte {error.start + 1}") from None
     except (ValueError, RecursionError) as error:
         raise ConfigError(f"{file}: not valid TOML: {error}") from None
 
@@ -419,8 +441,8 @@ def _validate(given: dict[str, Any], file: Path) -> Config:
 
 def _in_words(what: str, setting: str) -> str:
     """What msgspec says of a setting's value, as people say it."""
-    if "matching regex" in what:
-        return SLUG_WORDS if "A-Za-z" in what else "it needs a topic without + and #, of 200 characters at most"
+    if words := in_words(what):
+        return words
     if what.startswith("Expected `object`"):
         return f"it is a section: a line [{setting}], and its settings below"
     if what.startswith("Invalid enum value"):

@@ -245,9 +245,9 @@ class Contents:
         for row, owner, *rest in self._database.execute(query):
             rows.setdefault(owner, []).append((row, *rest))
         known = {person_id for (person_id,) in self._database.execute("SELECT id FROM people NOT INDEXED")}
-        self._orphans = [
+        self._orphans = {
             owner for owner, some in rows.items() if owner not in known and any(kind != "negative" for _, kind, *_ in some)
-        ]
+        }
         for person_id, held in self.people().items():
             self._read(held, rows.get(person_id, []))
         self._strays = sum(map(len, rows.values())) - sum(held.count for held in self._held.values())

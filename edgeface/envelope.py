@@ -4,7 +4,6 @@ import hashlib
 import hmac
 import os
 import secrets
-import stat
 from pathlib import Path
 from typing import Annotated, cast
 
@@ -16,7 +15,7 @@ from msgspec import Meta, Struct
 from edgeface.aead import KEY_BYTES
 from edgeface.config import Config
 from edgeface.errors import ConfigError
-from edgeface.files import write_new, write_whole
+from edgeface.files import read_small, write_new, write_whole
 from edgeface.gallery import Copy
 from edgeface.publishers.payloads import SCHEMA, Schema, Time, timestamp
 from edgeface.revisions import Revision
@@ -144,7 +143,7 @@ def read_key(config: Config) -> str:
     """
     path = config.sync_key_path
     try:
-        mode, text = path.stat().st_mode, path.read_bytes()
+        text, mode = read_small(path)
     except FileNotFoundError:
         raise ConfigError(
             f"sync.key_file {path} is not there: edgeface gallery key makes one, with --set it takes that of another device"
@@ -152,8 +151,8 @@ def read_key(config: Config) -> str:
     except OSError as error:
         raise ConfigError(f"sync.key_file {path}: {error.strerror or error}") from None
     # systemd guards its credentials by an access list, whose mask shows as rights of the group.
-    if not is_credential(path) and stat.S_IMODE(mode) & 0o077:
-        raise ConfigError(f"{path}: others may read the shared key ({stat.S_IMODE(mode):04o}); chmod 0600 {path}")
+    if not is_credential(path) and mode & 0o077:
+        raise ConfigError(f"{path}: others may read the shared key ({mode:04o}); chmod 0600 {path}")
     return _checked(text, str(path))
 
 

@@ -9,6 +9,25 @@ from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO
 
+LARGEST = 4 * 2**20
+"""Bytes of a file that is read whole; the certificates that a system trusts take a quarter of a megabyte."""
+
+
+def read_small(path: Path) -> tuple[bytes, int]:
+    """Return the bytes of a file, such as a key or a certificate, and its mode; never wait for a pipe.
+
+    Raises:
+        OSError: it cannot be read, is no file, or is larger than ``LARGEST`` bytes.
+    """
+    with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK), "rb") as stream:  # noqa: PTH123
+        status = os.fstat(stream.fileno())
+        if not stat.S_ISREG(status.st_mode):
+            raise OSError(errno.EINVAL, "it is no file", str(path))
+        data = stream.read(LARGEST + 1)
+    if len(data) > LARGEST:
+        raise OSError(errno.EFBIG, f"it is larger than {LARGEST // 2**20} MB", str(path))
+    return data, stat.S_IMODE(status.st_mode)
+
 
 def write_whole(path: Path, data: bytes, mode: int = 0o644) -> None:
     """Write ``data`` to ``path``, with ``mode`` less the umask, by way of a temporary file beside it.

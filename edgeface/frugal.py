@@ -13,10 +13,12 @@ LARGEST, SLACK = 32 * 2**20, 12 * 10**6
 def set_up() -> None:
     """One thread for each library that would take a processor's worth of them, with its buffers; before numpy is imported.
 
-    And one heap for small and large blocks: what a search takes then lies where the last one's lay.
+    One heap for small and large blocks: what a search takes then lies where the last one's lay. And OpenCV by itself, as for a
+    USB camera, decodes no larger image than ``imaging`` would let it.
     """
     for name in ("OPENBLAS_NUM_THREADS", "OPENCV_FOR_THREADS_NUM"):
         os.environ.setdefault(name, "1")
+    os.environ.setdefault("OPENCV_IO_MAX_IMAGE_PIXELS", "64000000")
     with suppress(OSError, AttributeError):  # of another libc than GNU's
         libc = ctypes.CDLL(None)
         libc.mallopt(M_MMAP_THRESHOLD, LARGEST)

@@ -1,7 +1,9 @@
 """Alignment, crops and quality measures: pure functions on arrays, and the one way in and out of image files' bytes."""
 
+from collections.abc import Iterator
 from pathlib import Path
 from threading import Lock
+from typing import Any
 
 import cv2
 import numpy as np
@@ -21,10 +23,19 @@ TEMPLATE: Landmarks = np.array(
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp"})
 """What image files are called."""
 
+FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
+"""Markers of a JPEG that state its size."""
+
 MAX_FILE_BYTES = 64 * 2**20
 MAX_PIXELS = 64 * 10**6
 MAX_SIDE = 32_000  # OpenCV warps no image of 32,768 or more
 MAX_PHOTO_PIXELS, PHOTO_SIDE = 16 * 10**6, 2048
+SCALES = (
+    (1, cv2.IMREAD_COLOR),
+    (2, cv2.IMREAD_REDUCED_COLOR_2),
+    (4, cv2.IMREAD_REDUCED_COLOR_4),
+    (8, cv2.IMREAD_REDUCED_COLOR_8),
+)
 _one_photo = Lock()
 
 
@@ -37,11 +48,11 @@ def image_files(folder: Path) -> list[Path]:
     return sorted(path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES)
 
 
-def load_image(path: Path) -> Image:
+def load_image(path: Path, max_pixels: int = MAX_PIXELS) -> Image:
     """Read an image file as RGB, turned upright by its EXIF orientation.
 
     Raises:
-        ImageError: the file is missing, not an image that OpenCV can decode, or larger than 64 MB or 64 megapixels.
+        ImageError: the file is missing, larger than 64 MB, or as ``decode_image``.
     """
     try:
         if path.exists() and not path.is_file():
@@ -52,7 +63,7 @@ def load_image(path: Path) -> Image:
         data = path.read_bytes()
     except OSError as error:
         raise ImageError(f"{path}: {error.strerror or error}") from None
-    return decode_image(data, str(path))
+    return decode_image(data, str(path), max_pixels)
 
 
 def decode_photo(data: bytes, label: str) -> Image:
@@ -63,20 +74,36 @@ def decode_photo(data: bytes, label: str) -> Image:
     Raises:
         ImageError: as ``decode_image``, or it has more than 16 megapixels.
     """
-    width, height = image_size(data) or (0, 0)
+    width, height = _checked_size(data, label)
     if width * height > MAX_PHOTO_PIXELS:
         limit = MAX_PHOTO_PIXELS // 10**6
         raise ImageError(f"{label}: {width} x {height} pixels is too large, the limit is {limit} megapixels")
+    # What JPEG's decoder leaves out costs neither time nor memory.
+    how = cv2.IMREAD_REDUCED_COLOR_2 if max(width, height) >= 2 * PHOTO_SIDE else cv2.IMREAD_COLOR
     with _one_photo:
-        return decode_image(data, label, PHOTO_SIDE)
+        image = _decode(data, label, how)
+        scale = PHOTO_SIDE / max(image.shape)
+        if scale < 1:
+            image = np.asarray(cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA), np.uint8)
+    return image
 
 
-def decode_image(data: bytes, label: str, side: int = MAX_SIDE) -> Image:
-    """Decode the bytes of an image file, scaled down to ``side``; ``label`` names it in errors.
+def decode_image(data: bytes, label: str, max_pixels: int = MAX_PIXELS) -> Image:
+    """Decode the bytes of an image file; ``label`` names it in errors. A JPEG of more than ``max_pixels`` is scaled down.
 
     Raises:
-        ImageError: the bytes are empty, no image, or an image of more than 64 megapixels.
+        ImageError: the bytes are empty, no image, an image of more than 64 megapixels, or one that cannot be scaled down.
     """
+    width, height = _checked_size(data, label)
+    how = next((flag for by, flag in SCALES if -(-width // by) * -(-height // by) <= max_pixels), None)
+    if how is None or (how != cv2.IMREAD_COLOR and not _is_read_in_lines(data)):
+        raise ImageError(
+            f"{label}: {width} x {height} pixels; camera.max_pixels allows {max_pixels}, and this picture cannot be scaled down"
+        )
+    return _decode(data, label, how)
+
+
+def _checked_size(data: bytes, label: str) -> tuple[int, int]:
     if not data:
         raise ImageError(f"{label}: the file is empty")
     dimensions = image_size(data)
@@ -85,17 +112,22 @@ def decode_image(data: bytes, label: str, side: int = MAX_SIDE) -> Image:
     width, height = dimensions
     if width * height > MAX_PIXELS or max(width, height) > MAX_SIDE:
         raise ImageError(f"{label}: {width} x {height} pixels is too large, the limits are 64 megapixels and {MAX_SIDE} a side")
-    half = max(width, height) >= 2 * side  # what JPEG's decoder leaves out costs neither time nor memory
+    return width, height
+
+
+def _decode(data: bytes, label: str, how: int) -> Image:
     try:
-        image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_REDUCED_COLOR_2 if half else cv2.IMREAD_COLOR)
+        image = cv2.imdecode(np.frombuffer(data, np.uint8), how)
     except cv2.error:
         image = None
     if image is None:
         raise ImageError(f"{label}: the image is damaged")
-    scale = side / max(image.shape)
-    if scale < 1:
-        image = cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
-    return np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), np.uint8)
+    return as_rgb(image)
+
+
+def as_rgb(image: NDArray[Any]) -> Image:
+    """Turn OpenCV's BGR into RGB, in place: a second copy of a large frame is memory that nobody has."""
+    return np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2RGB, dst=image), np.uint8)
 
 
 def image_size(data: bytes) -> tuple[int, int] | None:
@@ -126,17 +158,36 @@ def _webp_size(data: bytes) -> tuple[int, int] | None:
 
 
 def _jpeg_size(data: bytes) -> tuple[int, int] | None:
+    for at, marker in _jpeg_markers(data):
+        if marker in FRAMES:
+            return int.from_bytes(data[at + 7 : at + 9], "big"), int.from_bytes(data[at + 5 : at + 7], "big")
+    return None
+
+
+def _is_read_in_lines(data: bytes) -> bool:
+    """Whether a JPEG's only scan has all its colours: any other is decoded whole, and scaled down afterwards."""
+    colours = 0
+    for at, marker in _jpeg_markers(data) if data[:2] == b"\xff\xd8" else ():
+        if marker in FRAMES and marker not in (0xC0, 0xC1):
+            return False
+        if marker in FRAMES:
+            colours = data[at + 9] if at + 9 < len(data) else 0
+        elif marker == 0xDA:
+            return data[at + 4] == colours
+    return False
+
+
+def _jpeg_markers(data: bytes) -> Iterator[tuple[int, int]]:
+    """Where each segment of a JPEG begins, and its marker."""
     at = 2
     while at + 9 <= len(data):
         if data[at] != 0xFF:
             at += 1
             continue
         marker = data[at + 1]
-        if 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):
-            return int.from_bytes(data[at + 7 : at + 9], "big"), int.from_bytes(data[at + 5 : at + 7], "big")
+        yield at, marker
         standalone = marker in (0x01, 0xFF) or 0xD0 <= marker <= 0xD8
         at += 1 if marker == 0xFF else 2 if standalone else 2 + int.from_bytes(data[at + 2 : at + 4], "big")
-    return None
 
 
 def similarity(landmarks: Landmarks) -> NDArray[np.float64]:

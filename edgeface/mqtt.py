@@ -12,12 +12,15 @@ from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode, MQTTProtocolVersi
 
 from edgeface import config
 from edgeface.errors import BrokerError, ConfigError
+from edgeface.files import read_small
 from edgeface.types import MAX_REQUEST_BYTES
 
 PATIENCE = 10.0
 """Seconds for which a dialogue waits for an answer."""
 MAX_PACKET = 2 * MAX_REQUEST_BYTES
 """Bytes of the largest message that is read."""
+MAX_PASSWORD_BYTES = 65_535
+"""As many as MQTT can carry."""
 MAX_TOPIC_SHOWN = 100
 
 
@@ -78,7 +81,9 @@ def new_client(settings: config.Mqtt, client_id: str, *, reconnect: bool = True)
 def _tls(settings: config.Mqtt) -> ssl.SSLContext:
     """Whom to trust, and what to show of ourselves."""
     try:
-        context = ssl.create_default_context(cafile=_ca_file(settings))
+        if settings.ca_file:
+            read_small(_ca_path(settings))  # OpenSSL would wait for a pipe
+        context = ssl.create_default_context(cafile=_ca_path(settings) if settings.ca_file else None)
     except (OSError, ssl.SSLError) as error:
         raise ConfigError(f"mqtt.ca_file {settings.ca_file}: {getattr(error, 'strerror', None) or error}") from None
     # From Python 3.13 on, the default refuses authorities made as mosquitto's manual shows, for a missing extension.
@@ -86,7 +91,7 @@ def _tls(settings: config.Mqtt) -> ssl.SSLContext:
     if settings.cert_file:
         for name, path in own_files(settings).items():
             try:
-                path.read_bytes()  # OpenSSL does not say which of the two it could not read
+                read_small(path)  # OpenSSL does not say which of the two it could not read
             except OSError as error:
                 raise ConfigError(f"{name} {path}: {error.strerror or error}") from None
         certificate, key = own_files(settings).values()
@@ -98,8 +103,8 @@ def _tls(settings: config.Mqtt) -> ssl.SSLContext:
     return context
 
 
-def _ca_file(settings: config.Mqtt) -> Path | None:
-    return config.expand(settings.ca_file, "mqtt.ca_file") if settings.ca_file else None
+def _ca_path(settings: config.Mqtt) -> Path:
+    return config.expand(settings.ca_file, "mqtt.ca_file")
 
 
 def read_password(settings: config.Mqtt) -> str | None:
@@ -111,10 +116,15 @@ def read_password(settings: config.Mqtt) -> str | None:
     if not settings.password_file:
         return None
     try:
-        lines = password_path(settings).read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"mqtt.password_file {settings.password_file}: {getattr(error, 'strerror', None) or error}") from None
-    return lines[0] if lines else ""
+        lines = read_small(password_path(settings))[0].decode().splitlines()
+    except UnicodeDecodeError:
+        raise ConfigError(f"mqtt.password_file {settings.password_file}: not UTF-8") from None
+    except OSError as error:
+        raise ConfigError(f"mqtt.password_file {settings.password_file}: {error.strerror or error}") from None
+    password = lines[0] if lines else ""
+    if len(password.encode()) > MAX_PASSWORD_BYTES:
+        raise ConfigError(f"mqtt.password_file {settings.password_file}: longer than the {MAX_PASSWORD_BYTES} bytes of MQTT")
+    return password
 
 
 def password_path(settings: config.Mqtt) -> Path:

@@ -2,7 +2,6 @@
 
 import os
 import secrets
-import stat
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +13,7 @@ from msgspec import Struct
 from edgeface import aead
 from edgeface.aead import KEY_BYTES
 from edgeface.errors import GalleryError
-from edgeface.files import clear_away, write_new
+from edgeface.files import clear_away, read_small, write_new
 from edgeface.sqlite import refuse_for_good
 
 CREDENTIAL = "gallery-key"
@@ -52,14 +51,14 @@ def find_key(key_file: Path, *, create: bool) -> Key | None:
             write_new(path, secrets.token_bytes(KEY_BYTES), 0o600)
         if not credential and path.exists():
             clear_away(path)
-        mode, secret = path.stat().st_mode, path.read_bytes()
+        secret, mode = read_small(path)
     except FileNotFoundError:
         return None
     except OSError as error:
         raise GalleryError(f"{path}: {error.strerror or error}") from None
     # systemd guards its credentials by an access list, whose mask shows as rights of the group.
-    if not credential and stat.S_IMODE(mode) & 0o077:
-        raise GalleryError(f"{path}: others may read the gallery's key ({stat.S_IMODE(mode):04o}); chmod 0600 {path}")
+    if not credential and mode & 0o077:
+        raise GalleryError(f"{path}: others may read the gallery's key ({mode:04o}); chmod 0600 {path}")
     if len(secret) != KEY_BYTES:
         raise GalleryError(f"{path}: not the key of a gallery: {len(secret)} bytes, not {KEY_BYTES}")
     return Key(secret, str(path))

@@ -86,7 +86,7 @@ def absent_password(cli):
         (readable_password, "permissions"),
         (absent_camera, "camera"),
         (absent_broker, "broker"),
-        (broker_without_a_name, "broker"),
+        (broker_without_a_name, "config"),
         (absent_password, "broker"),
     ],
 )

@@ -1,6 +1,7 @@
 """The commands: config, and settings and networks that are wrong."""
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -119,6 +120,53 @@ def test_a_password_in_an_address_is_not_shown(cli):
 def test_settings_that_a_start_would_refuse_are_not_valid(cli, sections, reason):
     cli.set(**sections)
     assert reason in cli.refusal("config", "check", code=2)
+
+
+BROKER = {"host": "127.0.0.1", "port": 1, "username": "me"}
+OWN = {"tls": True, "cert_file": __file__, "key_file": __file__}
+
+
+@pytest.mark.parametrize(
+    ("setting", "more"),
+    [
+        ("gallery.key_file", {}),
+        ("mqtt.password_file", BROKER),
+        ("mqtt.ca_file", BROKER | {"tls": True}),
+        ("mqtt.cert_file", BROKER | OWN),
+        ("mqtt.key_file", BROKER | OWN),
+        ("sync.key_file", {"enabled": True}),
+        ("web.tls_cert", {"enabled": True, "tls_key": __file__}),
+    ],
+)
+def test_a_pipe_is_told_and_never_waited_for(cli, scene, setting, more):
+    section, _, name = setting.partition(".")
+    pipe = cli.folder / "pipe"
+    os.mkfifo(pipe, 0o600)
+    broker = {"mqtt": BROKER} if section == "sync" else {}
+    cli.set(camera=scene, **broker, **{section: more | {name: str(pipe)}})
+    line = cli.refusal("config", "check", code=2)
+    assert setting in line
+    assert str(pipe) in line
+    daemon = cli.start("run")
+    assert str(pipe) in daemon.hears("pipe")
+    if section == "web":  # it goes on without its page
+        assert daemon.stop() == 0
+    else:
+        assert daemon.process.wait(60) == (1 if section == "gallery" else 2)
+
+
+@pytest.mark.parametrize("kind", ["folder", "device", "empty file of 5 MB"])
+def test_what_is_no_password_is_one_line(cli, kind):
+    place = cli.folder / "password"
+    if kind == "folder":
+        place.mkdir()
+    elif kind == "device":
+        place.symlink_to("/dev/zero")
+    else:
+        place.touch()
+        os.truncate(place, 5 * 2**20)
+    cli.set(mqtt=BROKER | {"password_file": str(place)})
+    assert "mqtt.password_file" in cli.refusal("config", "check", code=2)
 
 
 def test_settings_are_valid_though_camera_broker_and_the_services_credential_are_not_here(cli):

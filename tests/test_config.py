@@ -1,13 +1,20 @@
 import re
+import socket
+from contextlib import suppress
 from pathlib import Path
 
+import msgspec
 import pytest
-from hypothesis import given
+from broker import broker, needs_broker
+from hypothesis import HealthCheck, given
+from hypothesis import settings as settings_of_hypothesis
 from hypothesis import strategies as st
 
-from edgeface import config
+from edgeface import config, mqtt
 from edgeface.config import Config, default_toml, load, settings
 from edgeface.errors import ConfigError
+
+__all__ = ["broker"]
 
 
 @pytest.fixture(autouse=True)
@@ -81,7 +88,20 @@ def test_a_named_file_must_be_there(tmp_path, monkeypatch):
         ('[mqtt]\nbase = "a/+/b"\n', r"\[mqtt\.base\]: it needs a topic without"),
         ('[commands]\nallow = ["steal"]\n', r"\[commands\.allow.*\]: Invalid enum value 'steal'; it is one of enroll, rename"),
         ('[liveness]\nmode = "on"\n', r"\[liveness\.mode\]: Invalid enum value 'on'; it is one of off, report, refuse;"),
-        ('[homeassistant]\nprefix = ""\n', r"\[homeassistant\.prefix\]: "),
+        ('[homeassistant]\nprefix = ""\n', r"\[homeassistant\.prefix\]: it needs a topic"),
+        ('[sync]\ntopic = "//"\n', r"\[sync\.topic\]: it needs a topic .* more than slashes"),
+        ('[mqtt]\nbase = "a\\nb"\n', r"\[mqtt\.base\]: it needs a topic without"),
+        ('[mqtt]\nbase = "$SYS/broker"\n', r"\[mqtt\.base\]: it needs a topic .* does not begin with \$"),
+        ('[mqtt]\nbase = "/$SYS"\n', r"\[mqtt\.base\]: it needs a topic"),
+        ('[mqtt]\nhost = "a\\u0000"\n', r"\[mqtt\]: host is no name and no address"),
+        ('[mqtt]\nhost = "my broker"\n', r"\[mqtt\]: host is no name and no address"),
+        ('[mqtt]\nhost = "192.168.1..5"\n', r"\[mqtt\]: host is no name and no address"),
+        ('[mqtt]\npassword_file = "a\\nb"\n', r"\[mqtt\.password_file\]: it may hold no control characters"),
+        ('[camera]\nsource = "v4l2:/dev/\\u0000"\n', r"\[camera\.source\]: it may hold no control characters"),
+        ('[metrics]\naddress = "127.0.0.1:9100"\n', r"\[metrics\]: address is no name and no address"),
+        ('[web]\naddress = "http://here"\n', r"\[web\]: address is no name and no address"),
+        ('[web]\nhosts = ["door.lan:8480"]\n', r"\[web\]: hosts needs names"),
+        ("[camera]\nwidth = 3840\nheight = 2160\n", r"\[camera\]: width x height is 8294400 pixels, max_pixels is 5100000"),
         ('[device]\nid = "front door"\n', r"\[device\.id\]: it needs letters, digits, - and _"),
         ('[device]\nid = ""\n', r"\[device\.id\]: it needs letters, digits, - and _"),
     ],
@@ -115,6 +135,18 @@ def test_a_file_that_is_not_utf8_is_refused(tmp_path):
     file = tmp_path / "edgeface.toml"
     file.write_bytes(b"[device]\nid = '\xff'\n")
     assert "not valid TOML" in refusal(file)
+
+
+def test_a_byte_order_mark_is_no_part_of_the_settings(tmp_path):
+    file = tmp_path / "edgeface.toml"
+    file.write_bytes(b'\xef\xbb\xbf[device]\r\nid = "door"\r\n')
+    assert load(file).device.id == "door"
+    file.write_bytes('[device]\nid = "door"\n'.encode("utf-16"))
+    assert "not UTF-8" in refusal(file)
+
+
+def test_settings_without_an_end_are_refused():
+    assert "larger than" in refusal(Path("/dev/zero"))
 
 
 def test_a_folder_is_no_file(tmp_path):
@@ -221,15 +253,47 @@ def test_any_text_gives_a_config_or_one_line(tmp_path_factory, text):
         assert len(str(error).splitlines()) == 1  # noqa: PT017
 
 
-@pytest.mark.parametrize(
-    ("address", "shown"),
-    [
-        ("rtsp://cam/1", "rtsp://cam/1"),
-        ("rtsp://u:pa/ss@cam/1", "rtsp://***@cam/1"),
-        ("rtsp://u:p@ss@cam/1", "rtsp://***@cam/1"),
-        ("http://cam/video?user=admin&pwd=secret", "http://cam/video?***"),
-        ("who@home?", "who@home?"),
-    ],
+TEXTS = [
+    *("camera.source", "gallery.key_file", "mqtt.host", "mqtt.username", "mqtt.password_file", "mqtt.ca_file"),
+    *("mqtt.cert_file", "mqtt.key_file", "mqtt.base", "sync.topic", "sync.key_file", "homeassistant.prefix"),
+    *("metrics.address", "web.address", "web.tls_cert", "web.tls_key", "web.hosts"),
+]
+PIECES = st.text(
+    st.sampled_from("a1é/.:$+# @-_%[]\x00\n\x7f\x85\ufffe") | st.characters(exclude_categories=["Cs"]), max_size=12
 )
-def test_an_address_is_shown_without_what_may_be_a_password(address, shown):
-    assert config.masked(address) == shown
+
+
+@given(setting=st.sampled_from(TEXTS), text=PIECES)
+def test_a_text_is_refused_or_can_be_used(tmp_path_factory, setting, text):
+    file = tmp_path_factory.getbasetemp() / "text.toml"
+    section, _, name = setting.partition(".")
+    value = msgspec.json.encode([text] if name == "hosts" else text).decode().replace("\x7f", "\\u007f")
+    more = {"username": "", "cert_file": 'tls = true\nkey_file = "k"\n', "key_file": 'tls = true\ncert_file = "c"\n'}
+    more |= {"password_file": 'username = "u"\n'}
+    file.write_text(f"[{section}]\n{name} = {value}\n" + (more.get(name, "") if section == "mqtt" else ""), encoding="utf-8")
+    try:
+        found = load(file)
+    except ConfigError as error:
+        assert len(str(error).splitlines()) == 1  # noqa: PT017
+        return
+    assert not re.search(r"[\x00-\x1f\x7f-\x9f]", text)
+    if name in ("base", "topic", "prefix"):
+        assert not re.search(r"^/*\$|[+#]", text)
+        assert found.sync.topic.strip("/")
+    elif name in ("host", "address", "hosts"):
+        with suppress(socket.gaierror):
+            socket.getaddrinfo(text, 1, flags=socket.AI_NUMERICHOST)
+    else:
+        assert Path(text).exists() in (True, False)
+
+
+@needs_broker
+@given(base=PIECES)
+@settings_of_hypothesis(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_a_broker_takes_every_topic_that_is_taken_here(broker, base):
+    try:
+        wanted = msgspec.convert({"mqtt": broker.settings(base=base)}, Config)
+    except msgspec.ValidationError:
+        return
+    with mqtt.Dialogue(wanted) as dialogue:
+        assert dialogue.collect() == []

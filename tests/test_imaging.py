@@ -237,6 +237,38 @@ def test_a_photo_cut_short_is_an_image_or_an_error(demo_photos, kept):
         assert "cut: the image is damaged" in str(error)  # noqa: PT017
 
 
+def jpeg(width, height, *options):
+    return cv2.imencode(".jpg", np.full((height, width, 3), 90, np.uint8), options)[1].tobytes()
+
+
+@given(width=st.integers(1, 400), height=st.integers(1, 400), limit=st.integers(100, 160_000))
+def test_a_jpeg_is_scaled_down_to_what_is_allowed_or_refused(width, height, limit):
+    try:
+        image = decode_image(jpeg(width, height), "x", limit)
+    except ImageError as error:
+        assert "camera.max_pixels" in str(error)  # noqa: PT017
+        assert width * height > 49 * limit
+        return
+    assert image.shape[0] * image.shape[1] <= limit
+    assert image.shape[1] / width == pytest.approx(image.shape[0] / height, abs=1 / min(width, height))
+    assert (image.shape[1] == width) == (width * height <= limit or width == 1)
+
+
+def in_several_scans(data):
+    at = data.index(b"\xff\xda")
+    return data[: at + 4] + b"\x01" + data[at + 5 :]
+
+
+@pytest.mark.parametrize(
+    "data",
+    [jpeg(400, 300, cv2.IMWRITE_JPEG_PROGRESSIVE, 1), in_several_scans(jpeg(400, 300))],
+    ids=["progressive", "several scans"],
+)
+def test_a_jpeg_that_is_decoded_whole_is_not_scaled_down(data):
+    with pytest.raises(ImageError, match="cannot be scaled down"):
+        decode_image(data, "x", 60_000)
+
+
 def test_a_missing_file_and_a_folder_are_told_apart(tmp_path):
     with pytest.raises(ImageError, match=r"absent\.jpg: No such file"):
         load_image(tmp_path / "absent.jpg")

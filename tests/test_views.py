@@ -205,7 +205,7 @@ def test_settings_are_shown_with_their_origin_and_without_a_password(tmp_path):
     file = tmp_path / "edgeface.toml"
     file.write_text('[camera]\nsource = "rtsp://user:secret@cam/1"\n')
     rows = {f"{row.section}.{row.name}": shown(row) for row in config.settings(file)}
-    assert rows["camera.source"].value == '"rtsp://***@cam/1"'
+    assert rows["camera.source"].value == '"rtsp://***@cam/***"'
     assert rows["camera.source"].origin == str(file)
     assert rows["camera.fps"].origin == "default"
 

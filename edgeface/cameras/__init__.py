@@ -4,7 +4,7 @@ from collections.abc import Callable
 from importlib import import_module
 from typing import cast
 
-from edgeface import config
+from edgeface import config, sources
 from edgeface.errors import ConfigError
 from edgeface.interfaces import Camera
 
@@ -37,9 +37,13 @@ def plugin(settings: config.Camera) -> tuple[str, str]:
     """
     scheme, _, place = settings.source.partition(":")
     if scheme not in CAMERAS:
-        raise ConfigError(f"camera.source: {scheme!r} starts with none of {', '.join(sorted(CAMERAS))}")
+        raise ConfigError(f"camera.source: {sources.shown(settings.source)!r} starts with none of {', '.join(sorted(CAMERAS))}")
     if scheme != "picamera" and not place.strip("/"):
         raise ConfigError(f"camera.source: {settings.source!r} does not say which")
+    if scheme in sources.NETWORK and not place.startswith("//"):
+        raise ConfigError(f"camera.source: {scheme}: needs an address, {scheme}://...")
+    if scheme in sources.LOCAL and "://" in place:
+        raise ConfigError(f"camera.source: {scheme}: needs the name of a file; an address stands without it")
     module, _, attribute = CAMERAS[scheme].partition(":")
     return module, attribute
 

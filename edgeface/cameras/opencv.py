@@ -1,43 +1,50 @@
 """Devices of Video4Linux and streams by URL, through OpenCV."""
 
 import os
-from typing import Any
 
 import cv2
-import numpy as np
 
-from edgeface import config
+from edgeface import config, sources
+from edgeface.cameras.ffmpeg import Stream
 from edgeface.cameras.live import LiveCamera
 from edgeface.errors import CameraError
+from edgeface.imaging import as_rgb
 from edgeface.types import Image
 
 OPEN_TIMEOUT_MS, READ_TIMEOUT_MS = 4000, 3000
 
-# Both complain at every frame and every try, past our log and its limits; FFmpeg with the stream's address, password and all.
-# OpenCV 4.11, for Python 3.11, has the one name only, and 4.13 the other.
-_log: Any = cv2 if hasattr(cv2, "setLogLevel") else cv2.utils.logging  # type: ignore[attr-defined]
-_log.setLogLevel(2)
-os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
 
-
-class Capture:
-    """One opened ``cv2.VideoCapture``; ``label`` names it in errors.
+class Device:
+    """One opened device of Video4Linux; ``label`` names it in errors.
 
     Raises:
-        CameraError: it cannot be opened.
+        CameraError: it cannot be opened, or gives larger frames than ``max_pixels``.
     """
 
-    def __init__(self, capture: cv2.VideoCapture, label: str) -> None:
-        self._capture, self._label = capture, label
+    def __init__(self, capture: cv2.VideoCapture, label: str, max_pixels: int) -> None:
+        self._capture, self._label, self._max_pixels = capture, label, max_pixels
         if not capture.isOpened():
             raise CameraError(f"{label} cannot be opened")
+        width, height = (int(capture.get(side)) for side in (cv2.CAP_PROP_FRAME_WIDTH, cv2.CAP_PROP_FRAME_HEIGHT))
+        try:
+            self._check(width, height)
+        except CameraError:
+            capture.release()
+            raise
 
     def read(self) -> Image:
         """Wait for the next RGB image; only a read tells whether the device lives, ``isOpened`` does not."""
         ok, picture = self._capture.read()
         if not ok or picture is None:
             raise CameraError(f"{self._label} gives no more frames")
-        return np.asarray(cv2.cvtColor(picture, cv2.COLOR_BGR2RGB), np.uint8)
+        self._check(picture.shape[1], picture.shape[0])
+        return as_rgb(picture)
+
+    def _check(self, width: int, height: int) -> None:
+        if width * height > self._max_pixels:
+            raise CameraError(
+                f"{self._label} gives frames of {width} x {height} pixels; camera.max_pixels allows {self._max_pixels}"
+            )
 
     def close(self) -> None:
         """Release the device."""
@@ -48,7 +55,7 @@ def open_device(settings: config.Camera) -> LiveCamera:
     """``v4l2:/dev/videoN``."""
     device = settings.source.partition(":")[2]
 
-    def source() -> Capture:
+    def source() -> Device:
         try:  # OpenCV does not say why
             os.close(os.open(device, os.O_RDWR | os.O_NONBLOCK))
         except (OSError, ValueError) as error:
@@ -60,18 +67,18 @@ def open_device(settings: config.Camera) -> LiveCamera:
             (cv2.CAP_PROP_FPS, settings.fps),
         ):
             capture.set(name, value)
-        return Capture(capture, device)
+        return Device(capture, device, settings.max_pixels)
 
     return LiveCamera(source, settings.fps)
 
 
 def open_url(settings: config.Camera) -> LiveCamera:
-    """``rtsp://``, ``rtsps://``, ``http://`` or ``https://``; a password in the URL appears in no message."""
-    label = config.masked(settings.source)
+    """``rtsp://``, ``rtsps://``, ``http://`` or ``https://``; of the URL, messages name host and port alone."""
+    label = sources.shown(settings.source)
 
-    def source() -> Capture:
+    def source() -> Stream:
         # FFmpeg's own read time-out is half a minute; these are the only settings that it obeys.
         limits = [cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, OPEN_TIMEOUT_MS, cv2.CAP_PROP_READ_TIMEOUT_MSEC, READ_TIMEOUT_MS]
-        return Capture(cv2.VideoCapture(settings.source, cv2.CAP_FFMPEG, limits), label)
+        return Stream(settings.source, label, settings.max_pixels, limits)
 
     return LiveCamera(source, settings.fps)

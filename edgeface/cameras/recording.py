@@ -6,10 +6,8 @@ import time
 from collections.abc import Callable, Iterator
 from threading import Condition
 
-import cv2
-import numpy as np
-
 from edgeface import config
+from edgeface.cameras.ffmpeg import Stream
 from edgeface.errors import CameraError, ImageError
 from edgeface.imaging import image_files, load_image
 from edgeface.types import Frame, Gap, Image
@@ -74,7 +72,7 @@ def open_folder(settings: config.Camera) -> Recording:
     def images() -> Iterator[Image | None]:
         for path in paths:
             try:
-                image: Image | None = load_image(path)
+                image: Image | None = load_image(path, settings.max_pixels)
             except ImageError as error:
                 log.warning("camera: %s", error)
                 image = None
@@ -93,25 +91,36 @@ def open_video(settings: config.Camera) -> Recording:
     path = config.expand(settings.source.partition(":")[2], "camera.source")
     if not os.path.isfile(path):  # noqa: PTH113 (which raises where a folder on the way is closed)
         raise CameraError(f"camera.source: there is no file {path}, or you may not see it")
-    probe = cv2.VideoCapture(str(path), cv2.CAP_FFMPEG)
-    readable = probe.isOpened() and probe.grab()
-    own_fps = probe.get(cv2.CAP_PROP_FPS) or settings.fps
-    probe.release()
-    if not readable:
-        raise CameraError(f"camera.source: {path} is not a video that can be read")
+    name = f"camera.source: {path}"
+    try:
+        probe = Stream(str(path), name, settings.max_pixels)
+    except CameraError:
+        raise CameraError(f"{name} is not a video that can be read") from None
+    own_fps = probe.fps or settings.fps
+    try:
+        probe.read()
+    finally:
+        probe.close()
 
     def images() -> Iterator[Image | None]:
-        capture = cv2.VideoCapture(str(path), cv2.CAP_FFMPEG)
+        stream = Stream(str(path), name, settings.max_pixels)
         try:
             due = 0.0
             number = 0
-            while capture.grab():
+            while stream.grab():
                 if number >= due:
-                    ok, picture = capture.retrieve()
-                    yield np.asarray(cv2.cvtColor(picture, cv2.COLOR_BGR2RGB), np.uint8) if ok else None
+                    yield _retrieved(stream)
                     due += max(1.0, own_fps / settings.fps)
                 number += 1
         finally:
-            capture.release()
+            stream.close()
 
     return Recording(images, min(settings.fps, own_fps))
+
+
+def _retrieved(stream: Stream) -> Image | None:
+    try:
+        return stream.retrieve()
+    except CameraError as error:
+        log.warning("camera: %s", error)
+        return None

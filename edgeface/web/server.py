@@ -6,6 +6,7 @@ import logging
 import socket
 import ssl
 from contextlib import ExitStack
+from pathlib import Path
 from threading import Thread
 from typing import Any
 
@@ -14,6 +15,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from edgeface.config import Web
 from edgeface.errors import ConfigError
+from edgeface.files import read_small
 from edgeface.web.access import Gate
 from edgeface.web.app import application
 from edgeface.web.listener import MAX_BATCH, Listener
@@ -32,12 +34,13 @@ class PageServer:
     """Serves a site until it is closed.
 
     Raises:
-        ConfigError: it would be open to a network in the clear, or half of what TLS needs is set.
-        OSError: the address cannot be had, or the certificate not be read.
+        ConfigError: it would be open to a network in the clear, or half of what TLS needs is set, or cannot be read.
+        OSError: the address cannot be had.
     """
 
     def __init__(self, web: Web, site: Site, token: Token) -> None:
         refuse_exposure(web)
+        _read_certificate(web)
         sessions = Sessions(token, token.path.with_name("web.sessions") if web.tls_cert else None)
         with ExitStack() as undo:
             self._socket = undo.enter_context(_listen(web))
@@ -142,6 +145,16 @@ def is_local(address: str) -> bool:
         return address == "localhost" or ipaddress.ip_address(address).is_loopback
     except ValueError:
         return False
+
+
+def _read_certificate(web: Web) -> None:
+    """See that the files of the certificate can be read; OpenSSL would wait for a pipe."""
+    for name, file in (("tls_cert", web.tls_cert), ("tls_key", web.tls_key)):
+        try:
+            if file:
+                read_small(Path(file))
+        except OSError as error:
+            raise ConfigError(f"web.{name} {file}: {error.strerror or error}") from None
 
 
 def _listen(web: Web) -> Listener:

@@ -2,12 +2,11 @@
 
 import hmac
 import secrets
-import stat
 from pathlib import Path
 
 from edgeface.config import Web
 from edgeface.errors import EdgefaceError
-from edgeface.files import write_new, write_whole
+from edgeface.files import read_small, write_new, write_whole
 
 BYTES = 32
 
@@ -35,9 +34,12 @@ class Token:
             EdgefaceError: it cannot be read, or others may read it, too.
         """
         try:
-            mode, text = stat.S_IMODE(self.path.stat().st_mode), self.path.read_text("ascii").strip()
-        except (OSError, ValueError) as error:
-            raise EdgefaceError(f"{self.path}: {getattr(error, 'strerror', None) or error}") from None
+            data, mode = read_small(self.path)
+            text = data.decode("ascii").strip()
+        except UnicodeDecodeError:
+            raise EdgefaceError(f"{self.path}: not a token; remove it, and a new one is made") from None
+        except OSError as error:
+            raise EdgefaceError(f"{self.path}: {error.strerror or error}") from None
         if mode & 0o077:
             raise EdgefaceError(f"{self.path}: others may read the page's token ({mode:04o}); chmod 0600 {self.path}")
         if len(text) < BYTES:

@@ -75,16 +75,25 @@ class Group:
                 folder.rmdir()
 
 
-@pytest.fixture
-def group(request):
+@contextmanager
+def grouped(*limits):
+    """A control group while it lasts; the test is skipped where none can be made."""
     if os.geteuid() != 0:
         pytest.skip("needs root, to make a control group")
     try:
-        group = Group(*getattr(request, "param", ()))
+        group = Group(*limits)
     except (OSError, StopIteration):
         pytest.skip("no control group for memory and processor can be made here")
-    yield group
-    group.remove()
+    try:
+        yield group
+    finally:
+        group.remove()
+
+
+@pytest.fixture
+def group(request):
+    with grouped(*getattr(request, "param", ())) as made:
+        yield made
 
 
 @needs_broker

@@ -1,0 +1,24 @@
+"""Show a camera's source to anybody: of a network address scheme, host and port, for a password may stand anywhere else."""
+
+import re
+
+NETWORK = frozenset({"rtsp", "rtsps", "http", "https"})
+LOCAL = frozenset({"picamera", "v4l2", "video", "folder"})
+HIDDEN = "***"
+_AUTHORITY = re.compile(r"(?P<user>.*@)?(?P<place>(?:\[[0-9A-Fa-f:.]+\]|[\w.-]+)(?::(?P<port>\d{1,5}))?)")
+
+
+def shown(source: str) -> str:
+    """A source as messages may name it; what is hidden shows as ``***``."""
+    scheme, _, rest = source.partition(":")
+    if (scheme in LOCAL and "://" not in rest) or re.fullmatch(r"[\w-]*", source):
+        return source
+    if scheme not in NETWORK or not rest.startswith("//"):
+        return HIDDEN
+    authority, _, after = re.sub(r"[/?#;\\]", "\0", rest[2:], count=1).partition("\0")
+    found = _AUTHORITY.fullmatch(authority)
+    # With an @ further on, a password that holds a slash would pass for the host.
+    if not found or "@" in after or int(found["port"] or 0) > 65535:
+        return f"{scheme}://{HIDDEN}"
+    user = f"{HIDDEN}@" if found["user"] else ""
+    return f"{scheme}://{user}{found['place']}" + (f"/{HIDDEN}" if after else "")
