@@ -140,7 +140,7 @@ def test_settings_are_read_again_on_sighup_and_wrong_ones_change_nothing(cli, ob
     assert daemon.stop() == 0
 
 
-@pytest.mark.parametrize("address", ["a\0b", "a..b", "127.0.0.1"])
+@pytest.mark.parametrize("address", ["192.0.2.1", "127.0.0.1"])
 def test_metrics_that_cannot_be_served_are_trouble(cli, scene, address):
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
@@ -196,7 +196,7 @@ def test_a_listener_that_is_refused_or_finds_no_broker_ends_with_one_line(cli, b
     ("mqtt", "code"),
     [
         ({}, 2),
-        ({"host": "192.168.1..5"}, 1),
+        ({"host": "192.168.1..5"}, 2),
         ({"host": "127.0.0.1", "username": USER, "password_file": "/absent"}, 2),
         ({"host": "127.0.0.1", "tls": True, "ca_file": "/absent"}, 2),
     ],

@@ -549,14 +549,6 @@ def test_an_absent_broker_is_told_once(connect, caplog):
     assert f"127.0.0.1:{port}" in told
 
 
-@pytest.mark.parametrize("host", ["192.168.1..5", "x" * 64 + ".lan"])
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
-def test_a_host_that_is_no_name_is_told(connect, caplog, host):
-    connect({"host": host})
-    assert eventually(lambda: complaints(caplog), 5)
-    assert host in complaints(caplog)[0]
-
-
 @needs_broker
 def test_access_control_that_forbids_to_publish_is_told(tmp_path, connect, caplog):
     broker = Broker(tmp_path / "strict", acl=f"user {USER}\ntopic read #\n").start()
