@@ -1,12 +1,17 @@
 """Settings that are read again: what they concern is built anew, the rest goes on."""
 
+import gc
 import json
+import threading
+import weakref
 
 import numpy as np
 import pytest
+from broker import eventually
 from msgspec.structs import replace
 
 from edgeface import build
+from edgeface.cameras import live
 from edgeface.config import (
     Backup,
     Camera,
@@ -28,6 +33,8 @@ from edgeface.config import (
 from edgeface.enrolment import Enrolment, read_images
 from edgeface.errors import EdgefaceError
 from edgeface.imaging import load_image
+from edgeface.modelcard import SHIPPED
+from edgeface.service import Service
 from edgeface.types import Frame, Gap, Link, Request
 
 PARTS = ("camera", "pipeline", "outage", "presence", "publisher", "commands", "keeper", "gallery", "follower", "backup")
@@ -214,3 +221,33 @@ def test_whoever_is_there_is_told_anew_only_where_visits_start_anew(settings, de
     assert [str(event) for event in told] == events
     assert new.publisher is daemon.publisher or new.publisher.before is daemon.publisher
     new.gallery.close()
+
+
+def test_a_reload_frees_what_the_one_before_replaced(tmp_path, monkeypatch):
+    """And leaves it not to Python's own rounds, which do not know how large a camera's frames are."""
+    monkeypatch.setattr(live.log, "disabled", True)  # pytest keeps what is logged, here an error with all that it has seen
+    file = tmp_path / "edgeface.toml"
+
+    def reload(width, margin):
+        file.write_text(
+            f'[camera]\nsource = "http://127.0.0.1:9/"\nwidth = {width}\n'
+            f'[gallery]\npath = "{tmp_path}/gallery.db"\n[matching]\nmargin = {margin}\n'
+        )
+        service._reload()
+
+    file.touch()
+    service = Service(file, SHIPPED)
+    service._settings = Config(gallery=Gallery(str(tmp_path / "gallery.db")))
+    service._daemon = build.daemon(service._settings)
+    gc.disable()
+    try:
+        reload(640, 0.05)
+        camera = weakref.ref(service._daemon.camera)
+        next(service._daemon.camera.frames())
+        reload(320, 0.05)
+        assert eventually(lambda: all(thread.name != "camera" for thread in threading.enumerate()))
+        reload(320, 0.06)
+        assert camera() is None
+    finally:
+        gc.enable()
+        service._daemon.close()
