@@ -103,7 +103,7 @@ class Contents:
         self._nothing = Faces(np.empty((0, dimensions), np.float32), np.empty(0, np.int64), np.empty(0), ())
         self._held: dict[str, Held] = {}
         self._orphans: set[str] = set()
-        self._last = self._strays = 0
+        self._last, self._strays = 0, (0, 0)
         self._checked = False
         self._order: list[Held] = []
         self._matrices = [self._nothing, self._nothing]
@@ -115,7 +115,7 @@ class Contents:
         """Everybody, by id; their templates may not be read yet. Whose record is damaged has their id as their name."""
         rows: Iterable[tuple[int, str, bytes]] = self._database.execute("SELECT rowid, id, sealed FROM people")
         there: dict[str, Held] = {}
-        for row, person_id, sealed in chain(rows, ((0, person_id, b"") for person_id in self._orphans)):
+        for row, person_id, sealed in chain(rows, ((0, one, b"") for one in self._orphans if one not in there)):
             held = self._held.get(person_id)
             if held is None or held.sealed != sealed:
                 if not isinstance(person_id, str):
@@ -234,9 +234,17 @@ class Contents:
     def _whole(self) -> bool:
         """Whether the templates that were read are all there are."""
         where = "templates" if self._checked else "templates NOT INDEXED"  # the index itself may be damaged
-        count, last = self._database.execute(f"SELECT count(*), ifnull(max(id), 0) FROM {where}").fetchone()
+        query = f"SELECT count(*), count(DISTINCT person_id), ifnull(max(id), 0) FROM {where}"
+        *found, last = self._database.execute(query).fetchone()
         self._checked = True
-        return bool(last <= self._last and count == self._strays + sum(held.count for held in self._held.values()))
+        return bool(
+            last <= self._last and found == [know + stray for know, stray in zip(self._counts(), self._strays, strict=True)]
+        )
+
+    def _counts(self) -> tuple[int, int]:
+        """Rows that were read, and people who have some."""
+        counts = [held.count for held in self._held.values() if held.count]
+        return sum(counts), len(counts)
 
     def _sweep(self) -> None:
         """Read every template where it stands, also those of nobody, and not by an index."""
@@ -250,7 +258,8 @@ class Contents:
         }
         for person_id, held in self.people().items():
             self._read(held, rows.get(person_id, []))
-        self._strays = sum(map(len, rows.values())) - sum(held.count for held in self._held.values())
+        count, owners = self._counts()
+        self._strays = sum(map(len, rows.values())) - count, len(rows) - owners
         self._last = max((some[-1][0] for some in rows.values()), default=0)
 
     def _read(self, held: Held, rows: Sequence[tuple[int, str, str, bytes]]) -> None:

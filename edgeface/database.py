@@ -29,6 +29,9 @@ RETRY = 5.0
 SHORT_PATIENCE = 0.25
 """Seconds for which a daemon's loop waits for others where it may try again later."""
 
+CACHE = "cache_size=-512"
+"""Kilobytes of pages that SQLite keeps: what is read is kept decrypted, and the system keeps the file's pages, too."""
+
 FRESH = 2.0
 """Seconds for which files count as just changed: their times are not exact, and two commits may have the same."""
 
@@ -275,7 +278,7 @@ class Database:
         key = self._key(create=version < VERSION)
         self.vault = Vault(key, self._model)
         # Temporary files would be a second place with traces.
-        for setting in ("synchronous=FULL", "foreign_keys=ON", "secure_delete=ON", "temp_store=MEMORY"):
+        for setting in ("synchronous=FULL", "foreign_keys=ON", "secure_delete=ON", "temp_store=MEMORY", CACHE):
             self.execute(f"PRAGMA {setting}").fetchall()
         self._write_ahead()
         if version < VERSION:  # else no lock is needed

@@ -90,7 +90,7 @@ class _Export(Struct, frozen=True):
 
 
 class Copies(Mapping[str, Copy]):
-    """People by id, each made when they are asked for; ``stamp`` changes with whatever is kept of a person."""
+    """People by id, each made when asked for, within a transaction; ``stamp`` changes with whatever is kept of a person."""
 
     def __init__(self, contents: Contents) -> None:
         self._contents, everybody = contents, contents.everybody()
@@ -452,10 +452,11 @@ class Gallery:
         with self._database.errors():
             return not (whatever or self._database.unwiped) or self._database.wipe_log()
 
-    def copies(self) -> "Copies":
-        """Everybody, by id, as another device gets them."""
+    def copies(self, people: Collection[str] | None = None) -> dict[str, Copy]:
+        """Everybody, or those of these people who are there, by id, as another device gets them."""
         with self._database.errors(), self._database.transaction("DEFERRED"):
-            return Copies(self._contents)
+            there = Copies(self._contents)
+            return {person_id: there[person_id] for person_id in (there if people is None else people) if person_id in there}
 
     def check(self, copy: Copy) -> None:
         """See that a copy that came in is as one of ours would be.
@@ -518,7 +519,7 @@ class Gallery:
         count = "SELECT person_id, count(*) FROM templates WHERE kind != 'negative' GROUP BY person_id"
         counts = dict(self._database.execute(count).fetchall())
         known = self._contents.people().items()
-        people = [replace(held.person, templates=counts[i]) for i, held in known if i in counts]
+        people = [held.person if held.read else replace(held.person, templates=counts[i]) for i, held in known if i in counts]
         return sorted(people, key=lambda person: (person.name, person.id))
 
     def _names(self) -> dict[str, str]:

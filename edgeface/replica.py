@@ -110,11 +110,11 @@ class Replica:
         Raises:
             GalleryError: the gallery cannot be read.
         """
-        copies, wall = self._gallery.copies(), time.time()
-        found = {}
+        names, wall, found = list(names), time.time(), {}
+        copies = self._gallery.copies([self._people[name] for name in names if name in self._people])
         for name in names:
             revision, person_id = self._ours[name], self._people.get(name, "")
-            copy = copies[person_id] if revision.digest and person_id in copies else None
+            copy = copies.get(person_id) if revision.digest else None
             if digest(copy) == revision.digest:
                 found[name] = self._envelopes.seal(name, revision, person_id, copy, wall)
         return found

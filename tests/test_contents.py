@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from test_gallery import MODEL, WALL, changed, enrolled, kept, near, unit, units
+from test_gallery import MODEL, changed, enrolled, kept, near, unit, units
 
 from edgeface.config import Events
 from edgeface.database import TemplateRecord
@@ -125,8 +125,8 @@ def test_a_name_that_changes_leaves_the_matrix_as_it_is_and_nothing_leaves_the_o
 
 def test_templates_are_in_memory_once(gallery):
     vectors = gallery.templates().vectors
-    copies = gallery.copies()
-    assert all(np.shares_memory(gallery._contents.faces(held)[0].vectors, vectors) for held in copies._everybody.values())
+    contents = gallery._contents
+    assert all(np.shares_memory(contents.faces(held)[0].vectors, vectors) for held in contents._held.values())
 
 
 def test_one_person_is_found_without_anybody_s_templates(gallery, path, decrypted):
@@ -252,7 +252,7 @@ def test_every_statement_about_one_person_asks_an_index(gallery, path):
     gallery.exchange(lambda _: {anna.id: copies[anna.id]})
     gallery.templates()
     gallery.import_(gallery.export())
-    gallery.events.expire(WALL, "front", Events())
+    gallery.events.expire("front", Events())
     gallery.exchange(lambda there: {next(iter(there)): None})
     gallery.forget("Anne")
     gallery.revisions.all("key")
