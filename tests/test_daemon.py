@@ -7,7 +7,7 @@ import sys
 import time
 from dataclasses import dataclass, field
 from queue import Queue
-from threading import Thread
+from threading import Lock, Thread
 
 import numpy as np
 import pytest
@@ -129,7 +129,7 @@ def daemon(tmp_path, embedder, demo_photos, systemd):
     pace = Pace(math.inf)
     heartbeat = Heartbeat(publisher, camera, "front", "m", lambda: pipeline.templates, pace)
     desk = Desk(Enrolment(pipeline, gallery), gallery, Audit(tmp_path / "audit.jsonl"))
-    commands = Commands(CommandSettings(), publisher, desk.enrolment, gallery, "front", desk.audit)
+    commands = Commands(CommandSettings(), publisher, desk.enrolment, gallery, "front", desk.audit, Lock())
     keeper = EventKeeper(gallery, "front", settings.events)
     yield Daemon(
         camera,
