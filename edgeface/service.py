@@ -83,7 +83,7 @@ class Service:
                 self._open_metrics()
             if before.web != now.web or before.gallery != now.gallery:
                 self._open_page()
-        gc.collect()  # replaced parts that refer to each other hold networks and pictures, which Python counts as small
+        gc.collect()  # of what was replaced: Python does not know how large the frames are that it holds
         self._daemon.heartbeat.ready()
 
     def _health(self) -> Health:
