@@ -37,6 +37,15 @@ class Templates:
             np.add.at(sums, self.owners, self.vectors)
             object.__setattr__(self, "lengths", np.linalg.norm(sums, axis=1))
 
+    def by_name(self) -> "Templates":
+        """The same, with the people in the order of their names."""
+        order = sorted(range(len(self.people)), key=lambda index: (self.people[index].name, self.people[index].id))
+        rank = np.empty(len(order), np.intp)
+        rank[order] = np.arange(len(order))
+        people = tuple(self.people[index] for index in order)
+        owners, not_owners = rank[self.owners], rank[self.not_owners]
+        return Templates(people, owners, self.vectors, not_owners, self.negatives, self.lengths[order])
+
 
 @dataclass(slots=True, eq=False)
 class Faces:

@@ -217,7 +217,7 @@ def _confirm(counter: Counter, request: ConfirmRequest, by: By, _inbox: Inbox) -
 
 
 def _check(counter: Counter, _request: Request, _by: By, _inbox: Inbox) -> Any:
-    templates = counter.gallery.templates()
+    templates = counter.gallery.templates().by_name()
     matcher = Matcher(templates, counter.card, counter.settings.matching)
     findings = check(templates, matcher, counter.gallery.damage())
     return {"people": len(templates.people), "findings": [asdict(finding) for finding in findings]}

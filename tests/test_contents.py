@@ -123,6 +123,16 @@ def test_a_name_that_changes_leaves_the_matrix_as_it_is_and_nothing_leaves_the_o
     assert gallery.templates() is after
 
 
+def test_by_name_they_are_the_same_templates(gallery, other):
+    other.rename("P29", "Anna")
+    other.learn(kept(other, other.find("P05"), unit(903)), other.find("P05").id, "rejected", keep=True)
+    templates = gallery.templates()
+    ordered = templates.by_name()
+    assert [person.name for person in ordered.people] == ["Anna", *(f"P{number:02}" for number in range(29))]
+    assert facts(ordered) == facts(templates)
+    assert ordered.vectors is templates.vectors
+
+
 def test_templates_are_in_memory_once(gallery):
     vectors = gallery.templates().vectors
     contents = gallery._contents

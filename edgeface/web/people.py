@@ -49,7 +49,7 @@ class Card:
 
 def read_people(site: Site, gallery: Gallery) -> list[Card]:
     """Everybody, by name."""
-    templates = gallery.templates()
+    templates = gallery.templates().by_name()
     matcher = Matcher(templates, site.daemon.card, site.config.matching)
     pictured, seen, faces = gallery.events.pictured(), {}, {}
     for event in gallery.events.all():
