@@ -18,16 +18,16 @@ def stepped_time():
 time.time = stepped_time
 
 from edgeface.__main__ import main  # noqa: E402
-from edgeface.cameras import opencv  # noqa: E402
+from edgeface.cameras import ffmpeg  # noqa: E402
 
-real_read = opencv.Capture.read
+real_read = ffmpeg.Stream.read
 
 
-def blocking_read(capture):
+def blocking_read(stream):
     while (WORN / "blocked").exists():
         time.sleep(0.1)
-    return real_read(capture)
+    return real_read(stream)
 
 
-opencv.Capture.read = blocking_read
+ffmpeg.Stream.read = blocking_read
 main()
