@@ -11,12 +11,12 @@ def main() -> None:
     before = signal.getsignal(signal.SIGINT)
     if before is signal.default_int_handler:  # libraries turn a KeyboardInterrupt into other errors while they are imported
         signal.signal(signal.SIGINT, lambda *_: os._exit(130))
-    from edgeface import alone
+    from edgeface.daemon import run
 
-    daemon = alone.plain(sys.argv[1:])
+    daemon = run.plain(sys.argv[1:])
     try:
         if daemon is not None:
-            alone.main(daemon)
+            run.main(daemon)
             return
         from edgeface import cli
 

@@ -18,20 +18,25 @@ from tempfile import TemporaryDirectory
 import cv2
 import numpy as np
 
-from edgeface import cameras, config, mqtt, vault
-from edgeface.backup import Backups
-from edgeface.copies import NoCopyError, find_copies
-from edgeface.copies import check as read_to_its_end
-from edgeface.damage import summary
-from edgeface.embedding import Embedder
-from edgeface.envelope import ForeignKeyError, ForeignModelError, envelopes, is_credential
+from edgeface import cameras
+from edgeface.config import load as config_load
+from edgeface.config import schema
+from edgeface.config.load import load
 from edgeface.errors import CameraError, ConfigError, EdgefaceError, GalleryError
-from edgeface.gallery import Gallery
-from edgeface.imaging import CHIP_SIZE
-from edgeface.modelcard import SHIPPED, load_card, read_network
-from edgeface.reembed import reembed
-from edgeface.sqlite import FULL, lacks_room, refuse_for_good, snapshot
+from edgeface.gallery import encryption
+from edgeface.gallery.backup import Backups
+from edgeface.gallery.copies import NoCopyError, find_copies
+from edgeface.gallery.copies import check as read_to_its_end
+from edgeface.gallery.damage import summary
+from edgeface.gallery.migration import reembed
+from edgeface.gallery.sqlite import FULL, lacks_room, refuse_for_good, snapshot
+from edgeface.gallery.store import Gallery
+from edgeface.mqtt import client, dialogue
+from edgeface.sync.messages import ForeignKeyError, ForeignModelError, envelopes, is_credential
 from edgeface.types import Frame
+from edgeface.vision.alignment import CHIP_SIZE
+from edgeface.vision.embedding import Embedder
+from edgeface.vision.model_card import SHIPPED, load_card, read_network
 
 PATIENCE = 10.0
 
@@ -54,8 +59,8 @@ class _Subject:
         self.path, self.model = path, model
 
     @cached_property
-    def settings(self) -> config.Config:
-        return config.load(self.path)
+    def settings(self) -> schema.Config:
+        return load(self.path)
 
 
 def examine(path: Path | None, model: Path = SHIPPED, only: Collection[str] = ()) -> Iterator[Check]:
@@ -105,7 +110,7 @@ def _model(subject: _Subject) -> str:
 
 def _config(subject: _Subject) -> str:
     _ = subject.settings
-    return str(config.find(subject.path) or "built-in defaults")
+    return str(config_load.find(subject.path) or "built-in defaults")
 
 
 def _gallery(subject: _Subject) -> str:
@@ -113,7 +118,7 @@ def _gallery(subject: _Subject) -> str:
     settings, card = subject.settings, load_card(subject.model)
     place = settings.gallery_path
     refuse_for_good(place, "gallery.path")
-    key = vault.credential_path() or settings.key_path
+    key = encryption.credential_path() or settings.key_path
     if not place.exists():
         above = next(parent for parent in place.absolute().parents if parent.exists())
         if not above.is_dir() or not os.access(above, os.W_OK | os.X_OK):
@@ -176,8 +181,8 @@ def _permissions(subject: _Subject) -> str:
         for path in (settings.gallery_path, settings.key_path, settings.sync_key_path, settings.audit_path)
         if path.exists() and not is_credential(path)  # systemd guards those by an access list
     ]
-    secrets = [mqtt.password_path(settings.mqtt)] if settings.mqtt.password_file else []
-    secrets += [path for name, path in mqtt.own_files(settings.mqtt).items() if name == "mqtt.key_file"]
+    secrets = [client.password_path(settings.mqtt)] if settings.mqtt.password_file else []
+    secrets += [path for name, path in client.own_files(settings.mqtt).items() if name == "mqtt.key_file"]
     for path in (*ours, *secrets):
         mode = stat.S_IMODE(path.stat().st_mode)
         if mode & 0o007 or (path in ours and mode & 0o077):
@@ -216,15 +221,15 @@ def _broker(subject: _Subject) -> str:
     if not settings.mqtt.host:
         return "none set: events are printed"
     started = time.perf_counter()
-    with mqtt.Dialogue(settings) as broker:
+    with dialogue.Dialogue(settings) as broker:
         broker.collect()
     took = 1000 * (time.perf_counter() - started)
-    return f"{mqtt.address(settings.mqtt)}: published and received in {took:.0f} ms{_certificate(settings)}"
+    return f"{client.address(settings.mqtt)}: published and received in {took:.0f} ms{_certificate(settings)}"
 
 
-def _certificate(settings: config.Config) -> str:
+def _certificate(settings: schema.Config) -> str:
     """Whose this device's certificate is and until when it is good, if it has one; Python's ssl does not read its own."""
-    path = mqtt.own_files(settings.mqtt).get("mqtt.cert_file")
+    path = client.own_files(settings.mqtt).get("mqtt.cert_file")
     if path is None:
         return ""
     words = ["openssl", "x509", "-in", str(path), "-noout", "-nameopt", "RFC2253", "-subject", "-enddate"]
@@ -243,7 +248,7 @@ def _sync(subject: _Subject) -> str:
         return "none: this device has a gallery of its own"
     shared = envelopes(settings, load_card(subject.model).digest)
     found, foreign = 0, 0
-    with mqtt.Dialogue(settings) as broker:
+    with dialogue.Dialogue(settings) as broker:
         broker.subscribe(f"{shared.topic}/+")
         probe = f"{shared.topic}/{shared.name('doctor')}"
         broker.publish(probe, b"")  # it is nobody's name, and nothing is kept

@@ -3,7 +3,8 @@
 from collections.abc import Iterator, Mapping, Sequence, Set
 from typing import Protocol
 
-from edgeface.types import Event, Face, Frame, Gap, Health, Image, Link, Person, Request
+from edgeface.health import Health, Link
+from edgeface.types import Event, Face, Frame, Gap, Image, Person, Request
 
 
 class Camera(Protocol):

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from broker import MOSQUITTO, PASSWD, Broker, eventually, free_port
 
-from edgeface.imaging import load_image
+from edgeface.vision.images import load_image
 
 CHROMIUM = shutil.which("chromium")
 FLAGS = [

@@ -12,7 +12,7 @@ import pytest
 from commandline import Cli
 from hypothesis import settings
 
-from edgeface.modelcard import SHIPPED, ModelCard, NetworkFile, Sameness, Threshold
+from edgeface.vision.model_card import SHIPPED, ModelCard, NetworkFile, Sameness, Threshold
 
 # A shell's background job ignores SIGINT, and so would every process that a test starts and interrupts.
 signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -32,11 +32,13 @@ from broker import MOSQUITTO, PASSWD, Broker, eventually
 from faults.camera import HEIGHT, WIDTH, jpegs, view
 from stage import HEAD, head
 
-from edgeface import build, config
-from edgeface.bench import processor
-from edgeface.embedding import Embedder
-from edgeface.enrolment import Enrolment, read_images
-from edgeface.imaging import load_image
+from edgeface.config.load import load
+from edgeface.daemon import assembly
+from edgeface.enrollment.enroller import Enrolment, read_images
+from edgeface.gallery.open import open_gallery
+from edgeface.measurement.bench import processor
+from edgeface.vision.embedding import Embedder
+from edgeface.vision.images import load_image
 
 ROOT = Path(__file__).parent.parent
 PHOTOS = ROOT / "edgeface" / "demo" / "photos"
@@ -201,11 +203,11 @@ class Bench:
         self.folder, self.python, self.scenes = folder, python, Scenes(folder)
         self.broker = Broker(folder / "broker").start() if MOSQUITTO and PASSWD else None
         self.listener = self.broker and self.broker.listen("edgeface/+/event")
-        settings = config.load(self.write("folder:.", 1.0))
+        settings = load(self.write("folder:.", 1.0))
         embedder = Embedder()
-        gallery = build.gallery(settings, embedder.card)
+        gallery = open_gallery(settings, embedder.card)
         photos = read_images([PHOTOS / "obama_portrait.jpg", PHOTOS / "obama_congress.jpg"])
-        assert Enrolment(build.pipeline(settings, embedder, gallery), gallery).enroll("Barack Obama", photos).person
+        assert Enrolment(assembly.pipeline(settings, embedder, gallery), gallery).enroll("Barack Obama", photos).person
         gallery.close()
 
     def write(self, source, fps):
@@ -323,9 +325,9 @@ def full_speed(bench, seconds):
 def frames(daemon, file):
     """How many frames it has looked at, as ``edgeface status`` tells."""
     os.environ["RUNTIME_DIRECTORY"] = str(file.parent)
-    from edgeface import control
+    from edgeface.control import client
 
-    return control.ask(config.load(file), "status")["frames_seen"]
+    return client.ask(load(file), "status")["frames_seen"]
 
 
 def idle(bench, seconds):

@@ -13,13 +13,14 @@ import msgspec
 from broker import eventually, free_port
 from theatre import Stage
 
-from edgeface import build
-from edgeface.config import Config
-from edgeface.enrolment import Enrolment, read_images
-from edgeface.modelcard import SHIPPED
-from edgeface.status import report
+from edgeface.config.schema import Config
+from edgeface.daemon import assembly
+from edgeface.daemon.status import report
+from edgeface.enrollment.enroller import Enrolment, read_images
+from edgeface.gallery.open import open_gallery
+from edgeface.vision.model_card import SHIPPED
+from edgeface.web.context import Daemon, Site
 from edgeface.web.server import PageServer
-from edgeface.web.site import Daemon, Site
 from edgeface.web.token import Token
 
 
@@ -45,7 +46,7 @@ class Page:
         assert eventually(lambda: hasattr(self, "server"), 30)
 
     def _live(self) -> None:
-        daemon = build.daemon(self.config, camera=self.stage)
+        daemon = assembly.daemon(self.config, camera=self.stage)
         beat = daemon.heartbeat.beat
 
         def counted(*words):
@@ -137,21 +138,21 @@ class Page:
 
     def enroll(self, name: str, photo: Path) -> str:
         """Enrol somebody as another process would; gives the id."""
-        from edgeface.embedding import Embedder
+        from edgeface.vision.embedding import Embedder
 
         embedder = Embedder()
-        gallery = build.gallery(self.config, embedder.card)
+        gallery = open_gallery(self.config, embedder.card)
         try:
-            enrolment = Enrolment(build.pipeline(self.config, embedder, gallery), gallery)
+            enrolment = Enrolment(assembly.pipeline(self.config, embedder, gallery), gallery)
             return enrolment.enroll(name, read_images([photo])).person.id
         finally:
             gallery.close()
 
     def with_gallery(self, work):
         """What some work on the gallery gives, done as another process would."""
-        from edgeface.modelcard import load_card
+        from edgeface.vision.model_card import load_card
 
-        gallery = build.gallery(self.config, load_card(SHIPPED))
+        gallery = open_gallery(self.config, load_card(SHIPPED))
         try:
             return work(gallery)
         finally:

@@ -7,8 +7,9 @@ import numpy as np
 from stage import photo
 
 from edgeface import detectors
-from edgeface.imaging import load_image, similarity
-from edgeface.liveness import MIDDLE, UNIT, relief
+from edgeface.vision.alignment import similarity
+from edgeface.vision.images import load_image
+from edgeface.vision.liveness import MIDDLE, UNIT, relief
 
 WIDTH, HEIGHT = 640, 480
 

@@ -6,17 +6,19 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from edgeface import build, detectors
-from edgeface.config import Config, Gallery, Presence
-from edgeface.embedding import Embedder
-from edgeface.enrolment import Enrolment, read_images
-from edgeface.imaging import load_image
-from edgeface.tracking import Tracker
+from edgeface import detectors
+from edgeface.config.schema import Config, Gallery, Presence
+from edgeface.daemon import assembly
+from edgeface.enrollment.enroller import Enrolment, read_images
+from edgeface.gallery.open import open_gallery
+from edgeface.recognition.tracking import Tracker
 from edgeface.types import Frame, Gap
+from edgeface.vision.embedding import Embedder
+from edgeface.vision.images import load_image
 
 WIDTH, HEIGHT = 640, 480
 HEAD = 200
-PHOTOS = (Path(__file__).parent / "photos", Path(build.__file__).parent / "demo" / "photos")
+PHOTOS = (Path(__file__).parent / "photos", Path(assembly.__file__).parent.parent / "demo" / "photos")
 
 
 def photo(name):
@@ -51,14 +53,16 @@ class Door:
         embedder = Embedder()
         card = embedder.card
         config = Config(gallery=Gallery(str(folder / "gallery.db")), presence=Presence(**settings))
-        self.gallery = build.gallery(config, card)
-        self.pipeline = build.pipeline(config, embedder, self.gallery)
+        self.gallery = open_gallery(config, card)
+        self.pipeline = assembly.pipeline(config, embedder, self.gallery)
         enrolment = Enrolment(self.pipeline, self.gallery)
         for name, photos in people.items():
             assert enrolment.enroll(name, read_images(map(photo, photos))).person
-        self.presence = build.presence(config, card)
+        self.presence = assembly.presence(config, card)
         self.tracker = Tracker(
-            same=card.threshold(build.SAME_FAR), different=card.threshold(build.DIFFERENT_FAR), keep=config.presence.left_after
+            same=card.threshold(assembly.SAME_FAR),
+            different=card.threshold(assembly.DIFFERENT_FAR),
+            keep=config.presence.left_after,
         )
         self.time = 0.0
 

@@ -5,7 +5,7 @@ from Cryptodome.Cipher import AES
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgeface import aead, openssl
+from edgeface.gallery import aead, openssl
 
 KEY = bytes(range(32))
 OPENSSL = openssl.find()

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from edgeface.alone import plain
+from edgeface.daemon.run import plain
 
 
 @pytest.mark.parametrize(
@@ -31,8 +31,8 @@ def test_the_daemon_loads_neither_the_command_lines_libraries_nor_what_it_does_n
     """And BLAS, which asks when it is loaded, is told to use one thread."""
     script = (
         "import sys, os\n"
-        "from edgeface import alone\n"
-        "import edgeface.service\n"
+        "from edgeface.daemon import run as alone\n"
+        "import edgeface.daemon.service\n"
         "os.environ.pop('OPENBLAS_NUM_THREADS', None)\n"
         "class Service:\n"
         "    def __init__(self, *_): pass\n"
@@ -41,7 +41,7 @@ def test_the_daemon_loads_neither_the_command_lines_libraries_nor_what_it_does_n
         "        unused = {'typer', 'click', 'rich', 'pydantic', 'prometheus_client', 'matplotlib', 'amqtt', 'hypothesis',\n"
         "            'starlette', 'uvicorn', 'anyio', 'tqdm', 'xml', 'unittest', 'pydoc', 'doctest', 'multiprocessing'}\n"
         "        print(sorted(loaded & unused), os.environ['OPENBLAS_NUM_THREADS'])\n"
-        "edgeface.service.Service = Service\n"
+        "edgeface.daemon.service.Service = Service\n"
         "sys.argv[1:] = ['run']\n"
         "from edgeface.__main__ import main\n"
         "main()\n"

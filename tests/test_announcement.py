@@ -9,9 +9,9 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.reasoncodes import ReasonCode
 from test_publishers import ANNA, BERT, event, finishes, settings_for
 
-from edgeface.config import Config, HomeAssistant, Mqtt
-from edgeface.publishers.homeassistant import Announcement, describe
-from edgeface.publishers.mqtt import MqttPublisher
+from edgeface.config.schema import Config, HomeAssistant, Mqtt
+from edgeface.mqtt.homeassistant import Announcement, describe
+from edgeface.mqtt.publisher import MqttPublisher
 from edgeface.types import EventType, Person
 
 __all__ = ["broker"]

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from edgeface import audit
-from edgeface.audit import Audit
+from edgeface.gallery import audit
+from edgeface.gallery.audit import Audit
 
 
 @pytest.fixture
@@ -61,7 +61,7 @@ def test_the_log_is_bounded_and_the_newest_lines_are_kept(path, monkeypatch):
 WRITER = """
 import sys
 from pathlib import Path
-from edgeface import audit
+from edgeface.gallery import audit
 audit.MAX_BYTES = 20_000
 for number in range(100):
     assert audit.Audit(Path(sys.argv[1])).note("rename", writer=sys.argv[2], number=number)

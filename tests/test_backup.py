@@ -16,14 +16,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_gallery import MODEL, WALL, near, unit, units
 
-from edgeface import backup, copies
-from edgeface.backup import Backups, surplus
-from edgeface.backup_task import CLOCK, RETRY, SETTLE, Schedule
-from edgeface.config import Config, Events
-from edgeface.copies import Copy, ForeignCopyError, NoCopyError, check, cleanse, find_copies
+from edgeface.config.schema import Config, Events
+from edgeface.daemon.backup_task import CLOCK, RETRY, SETTLE, Schedule
 from edgeface.errors import GalleryError
-from edgeface.gallery import Gallery
-from edgeface.presence import new_event_id
+from edgeface.gallery import backup, copies
+from edgeface.gallery.backup import Backups, surplus
+from edgeface.gallery.copies import Copy, ForeignCopyError, NoCopyError, check, cleanse, find_copies
+from edgeface.gallery.store import Gallery
+from edgeface.recognition.event_id import new_event_id
 from edgeface.types import Event, EventType
 
 CHIP = np.zeros((112, 112, 3), np.uint8)

@@ -15,16 +15,18 @@ from test_backup import config, crowd, damage, no_credentials, people
 from test_gallery import MODEL, units
 from test_status import HEALTH, alive
 
-from edgeface import backup_task, build, control
-from edgeface.audit import Audit
-from edgeface.backup import Backups
-from edgeface.backup_task import BackupTask
-from edgeface.config import Backup, Camera, load
+from edgeface.config.load import load
+from edgeface.config.schema import Backup, Camera
+from edgeface.control import client
+from edgeface.daemon import assembly, backup_task
+from edgeface.daemon.backup_task import BackupTask
+from edgeface.daemon.metrics import HealthCollector
+from edgeface.daemon.status import describe
 from edgeface.errors import EdgefaceError
-from edgeface.gallery import Gallery
-from edgeface.metrics import HealthCollector
-from edgeface.status import describe
-from edgeface.types import Backed
+from edgeface.gallery.audit import Audit
+from edgeface.gallery.backup import Backups
+from edgeface.gallery.store import Gallery
+from edgeface.health import Backed
 
 __all__ = ["no_credentials"]
 
@@ -186,7 +188,7 @@ def test_a_running_daemon_is_asked_for_backups_and_for_one_person_and_refuses_a_
     settings = load(cli.file)
 
     def ask(verb, **request):
-        return list(control.talk(settings, verb, **request))[-1]
+        return list(client.talk(settings, verb, **request))[-1]
 
     made = ask("backup")["backup"]
     assert (made["people"], made["state"]) == (1, "ok")
@@ -205,12 +207,12 @@ def test_a_running_daemon_is_asked_for_backups_and_for_one_person_and_refuses_a_
 
 def test_other_settings_for_backups_take_effect_with_a_reload(tmp_path, demo_photos):
     settings = changed(config(tmp_path), camera=Camera(source=f"folder:{demo_photos}"))
-    old = build.daemon(settings)
+    old = assembly.daemon(settings)
     old.gallery.enroll("Anna", units(1), [0.8])
     old.backup.update(old.pipeline.templates)
     (tmp_path / "stick").mkdir()
     now = changed(settings, backup=Backup(folder=str(tmp_path / "stick")))
-    new = build.rebuilt(old, settings, now)
+    new = assembly.rebuilt(old, settings, now)
     assert not old.backup._thread.is_alive()
     new.backup.update(new.pipeline.templates)
     assert eventually(lambda: new.backup.state.copies == 1)

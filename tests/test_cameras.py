@@ -13,10 +13,10 @@ import cv2
 import numpy as np
 import pytest
 
-from edgeface import config
 from edgeface.cameras import CAMERAS, create, ffmpeg, opencv
 from edgeface.cameras.live import LiveCamera
 from edgeface.cameras.picamera import PicameraSource
+from edgeface.config import schema
 from edgeface.errors import CameraError, ConfigError
 from edgeface.types import Frame, Gap
 
@@ -25,7 +25,7 @@ PATIENCE = 20.0
 
 
 def settings(source, **changes):
-    return config.Camera(source=str(source), **({"fps": 60.0, "hold": 0.0} | changes))
+    return schema.Camera(source=str(source), **({"fps": 60.0, "hold": 0.0} | changes))
 
 
 def flat(level, width=64, height=48):
@@ -228,7 +228,7 @@ def test_a_device_that_gives_larger_frames_than_allowed_is_refused():
 
 def test_opencv_decodes_nothing_in_the_daemon_that_we_would_refuse():
     code = (
-        "from edgeface import frugal; frugal.set_up(); import cv2, numpy as np\n"
+        "from edgeface.platform import memory as frugal; frugal.set_up(); import cv2, numpy as np\n"
         "jpeg = cv2.imencode('.jpg', np.zeros((8001, 8000), np.uint8))[1]\n"
         "assert cv2.imdecode(cv2.imencode('.jpg', np.zeros((8, 8), np.uint8))[1], 0) is not None\n"
         "try: print(cv2.imdecode(jpeg, 0))\n"

@@ -9,10 +9,11 @@ from broker import OPENSSL, USER, Broker, authority, certificate, eventually, ne
 from commandline import Cli
 from theatre import running, settings
 
-from edgeface import listen, mqtt
-from edgeface.clearing import clear
-from edgeface.config import Mqtt, load
+from edgeface.config.load import load
+from edgeface.config.schema import Mqtt
 from edgeface.errors import BrokerError, ConfigError
+from edgeface.mqtt import client, subscriber
+from edgeface.mqtt.retained import clear
 
 pytestmark = [needs_broker, needs_openssl]
 # An operator reads everything; a device reads and writes below its own name.
@@ -51,7 +52,7 @@ def test_a_device_publishes_listens_and_clears_by_its_certificate(fleet, shown):
     with running(config):
         ear.wait_for("gate/availability")
         ear.wait_for("health")
-    heard = listen.events(config, tell=lambda _: ear.say("edgeface/gate/event", camera_lost()))
+    heard = subscriber.events(config, tell=lambda _: ear.say("edgeface/gate/event", camera_lost()))
     assert next(heard)["reason"] == "unplugged"
     heard.close()
     assert "edgeface/gate/availability" in clear(config)
@@ -79,7 +80,7 @@ def test_a_broker_that_rejects_the_certificate_is_told_by_all_that_connect(tmp_p
     if who != "nobody":
         files = certificate(authority(tmp_path / "foreign"), "gate") | files
     config = shown(**files)
-    for use in (clear, lambda config: next(listen.events(config))):
+    for use in (clear, lambda config: next(subscriber.events(config))):
         with pytest.raises(BrokerError, match=r"mqtt\.cert_file|alert|certificate"):
             use(config)
     with caplog.at_level(logging.ERROR), running(config):
@@ -129,11 +130,11 @@ def test_files_that_will_not_do_are_one_clear_line(tls, damage):
         subprocess.run([OPENSSL, *words], cwd=tls, check=True, capture_output=True, timeout=60)
         files["key_file"] = str(tls / "locked.key")
     with pytest.raises(ConfigError, match=r"mqtt\.key_file") as caught:
-        mqtt.new_client(Mqtt("127.0.0.1", **files), "")
+        client.new_client(Mqtt("127.0.0.1", **files), "")
     assert len(str(caught.value).splitlines()) == 1
 
 
 def test_a_certificate_may_be_a_credential_of_systemd(tls, monkeypatch):
     monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(tls))
     files = certificate(tls, "gate") | {"cert_file": "gate.pem", "key_file": "gate.key"}
-    assert mqtt.new_client(Mqtt("127.0.0.1", **files), "")
+    assert client.new_client(Mqtt("127.0.0.1", **files), "")

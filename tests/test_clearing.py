@@ -3,10 +3,10 @@ from broker import USER, Broker, broker, eventually, free_port, needs_broker
 from commandline import Cli
 from theatre import running, settings
 
-from edgeface import mqtt
-from edgeface.clearing import clear
-from edgeface.config import Config, Mqtt
+from edgeface.config.schema import Config, Mqtt
 from edgeface.errors import BrokerError, ConfigError, EdgefaceError
+from edgeface.mqtt import dialogue
+from edgeface.mqtt.retained import clear
 
 __all__ = ["broker"]
 KEPT = [
@@ -19,7 +19,7 @@ KEPT = [
 
 @pytest.fixture(autouse=True)
 def eager(monkeypatch):
-    monkeypatch.setattr(mqtt, "PATIENCE", 3.0)
+    monkeypatch.setattr(dialogue, "PATIENCE", 3.0)
 
 
 @pytest.fixture

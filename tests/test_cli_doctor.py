@@ -12,7 +12,7 @@ from commandline import ROOT
 from test_database import plain_gallery
 
 from edgeface.doctor import CHECKS
-from edgeface.modelcard import SHIPPED, load_card
+from edgeface.vision.model_card import SHIPPED, load_card
 
 __all__ = ["broker"]
 

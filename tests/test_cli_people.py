@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 from commandline import on_terminal
 
-from edgeface.gallery import Gallery, template_id
-from edgeface.modelcard import SHIPPED, load_card
+from edgeface.gallery.store import Gallery, template_id
+from edgeface.vision.model_card import SHIPPED, load_card
 
 # People
 

@@ -11,8 +11,8 @@ import pytest
 from broker import USER, broker, eventually, free_port, needs_broker
 from commandline import one_line
 
-from edgeface import config
-from edgeface.control import ControlServer
+from edgeface.config.load import load
+from edgeface.control.server import ControlServer
 
 __all__ = ["broker"]
 
@@ -162,7 +162,7 @@ def test_a_reload_into_another_daemons_settings_is_refused_and_ends_neither(cli,
     assert eventually(lambda: any(cli.gallery.parent.glob("*.sock")), 30)
     (ours,) = cli.gallery.parent.glob("*.sock")
     cli.set(camera=scene, device={"id": "taken"})
-    other = ControlServer(config.load(cli.file), {})
+    other = ControlServer(load(cli.file), {})
     daemon.process.send_signal(signal.SIGHUP)
     daemon.hears("not taken, the old ones hold: another daemon with these settings is running")
     other.close()

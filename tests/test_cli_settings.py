@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from edgeface.modelcard import SHIPPED
+from edgeface.vision.model_card import SHIPPED
 
 # Settings
 

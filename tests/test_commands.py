@@ -17,15 +17,18 @@ from hypothesis import strategies as st
 from test_contract import problems
 from theatre import EMPTY, enroll, running, settings
 
-from edgeface import build, commands
-from edgeface.audit import Audit
-from edgeface.commands import VERBS, Commands, Rate
-from edgeface.config import Commands as Settings
-from edgeface.config import Config
-from edgeface.embedding import Embedder
-from edgeface.enrolment import Enrolment, read_images
-from edgeface.imaging import decode_image, load_image
+from edgeface.config.schema import Commands as Settings
+from edgeface.config.schema import Config
+from edgeface.daemon import assembly
+from edgeface.enrollment.enroller import Enrolment, read_images
+from edgeface.gallery.audit import Audit
+from edgeface.gallery.open import open_gallery
+from edgeface.mqtt import commands
+from edgeface.mqtt.commands import VERBS, Commands
+from edgeface.platform.rate_limit import Rate
 from edgeface.types import MAX_REQUEST_BYTES, Frame, Gap, Request
+from edgeface.vision.embedding import Embedder
+from edgeface.vision.images import decode_image, load_image
 
 __all__ = ["broker"]
 ALL = {"allow": list(VERBS), "per_minute": 600}
@@ -54,8 +57,8 @@ class Desk:
         self.photos, self.wire, self.now = photos, Wire(), time.monotonic()
         self.audit = folder / "audit.jsonl"
         config = Config(gallery=type(Config().gallery)(str(folder / "gallery.db")))
-        self.gallery = build.gallery(config, embedder.card)
-        enrolment = Enrolment(build.pipeline(config, embedder, self.gallery), self.gallery)
+        self.gallery = open_gallery(config, embedder.card)
+        enrolment = Enrolment(assembly.pipeline(config, embedder, self.gallery), self.gallery)
         enrolment.enroll("Obama", read_images([photos / "obama_portrait.jpg"]))
         self.commands = Commands(
             Settings(**({"allow": tuple(VERBS), "per_minute": 600} | given)),

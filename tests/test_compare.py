@@ -12,11 +12,12 @@ pytest.importorskip("tensorflow", reason="needs edgeface[train]")
 pytest.importorskip("matplotlib", reason="needs edgeface[train]")
 
 from edgeface import detectors
-from edgeface.annotate import save_image
 from edgeface.errors import DataError, ModelError
-from edgeface.imaging import align, load_image
-from edgeface.modelcard import SHIPPED
-from edgeface.peers import find_peers
+from edgeface.measurement.baselines import find_peers
+from edgeface.vision.alignment import align
+from edgeface.vision.drawing import save_image
+from edgeface.vision.images import load_image
+from edgeface.vision.model_card import SHIPPED
 from train import compare, degrade, prepare
 from train.__main__ import app
 from train.compare import groups, quality, robustness
@@ -141,8 +142,8 @@ def test_peers_stand_in_the_table_and_nothing_is_computed_twice(prepared, lfw, t
     assert "Shrunk less edgeface" in first
     files = {path: path.stat().st_mtime_ns for path in (tmp_path / "cache").iterdir()}
     monkeypatch.setattr(Shrunk, "embed", None)
-    monkeypatch.setattr("edgeface.embedding.Embedder.embed", None)
-    monkeypatch.setattr("edgeface.embedding.Embedder.template", None)
+    monkeypatch.setattr("edgeface.vision.embedding.Embedder.embed", None)
+    monkeypatch.setattr("edgeface.vision.embedding.Embedder.template", None)
     assert write(prepared, lfw, tmp_path / "a/network.md", tmp_path / "cache") == first
     assert {path: path.stat().st_mtime_ns for path in (tmp_path / "cache").iterdir()} == files
 

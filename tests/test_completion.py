@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from test_gallery import unit
 
-from edgeface.gallery import Gallery
-from edgeface.modelcard import SHIPPED, load_card
+from edgeface.gallery.store import Gallery
+from edgeface.vision.model_card import SHIPPED, load_card
 
 EDGEFACE = Path(sys.executable).with_name("edgeface")
 NAMES = ("Anna", "Anna B.", "Émile", 'Zoë "Z" $(id) \\')

@@ -10,9 +10,11 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as settings_of_hypothesis
 from hypothesis import strategies as st
 
-from edgeface import config, mqtt
-from edgeface.config import Config, default_toml, load, settings
+from edgeface.config import load as config_load
+from edgeface.config.load import default_toml, load, settings
+from edgeface.config.schema import Config
 from edgeface.errors import ConfigError
+from edgeface.mqtt import dialogue as mqtt_dialogue
 
 __all__ = ["broker"]
 
@@ -21,7 +23,7 @@ __all__ = ["broker"]
 def bare_machine(monkeypatch, tmp_path):
     monkeypatch.delenv("EDGEFACE_CONFIG", raising=False)
     monkeypatch.delenv("STATE_DIRECTORY", raising=False)
-    monkeypatch.setattr(config, "SYSTEM_FILE", tmp_path / "etc" / "edgeface.toml")
+    monkeypatch.setattr(config_load, "SYSTEM_FILE", tmp_path / "etc" / "edgeface.toml")
 
 
 def written(folder: Path, text: str) -> Path:
@@ -53,8 +55,8 @@ def test_a_file_changes_what_it_names_and_nothing_else(tmp_path):
 
 
 def test_the_files_are_tried_in_order(tmp_path, monkeypatch):
-    config.SYSTEM_FILE.parent.mkdir()
-    config.SYSTEM_FILE.write_text('[device]\nid = "system"\n')
+    config_load.SYSTEM_FILE.parent.mkdir()
+    config_load.SYSTEM_FILE.write_text('[device]\nid = "system"\n')
     assert load().device.id == "system"
     named = tmp_path / "named.toml"
     named.write_text('[device]\nid = "named"\n')
@@ -295,5 +297,5 @@ def test_a_broker_takes_every_topic_that_is_taken_here(broker, base):
         wanted = msgspec.convert({"mqtt": broker.settings(base=base)}, Config)
     except msgspec.ValidationError:
         return
-    with mqtt.Dialogue(wanted) as dialogue:
+    with mqtt_dialogue.Dialogue(wanted) as dialogue:
         assert dialogue.collect() == []

@@ -9,12 +9,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_gallery import MODEL, changed, enrolled, kept, near, unit, units
 
-from edgeface.config import Events
-from edgeface.database import TemplateRecord
+from edgeface.config.schema import Events
 from edgeface.errors import GalleryError
-from edgeface.gallery import Gallery
+from edgeface.gallery.database import TemplateRecord
+from edgeface.gallery.encryption import Vault
+from edgeface.gallery.store import Gallery
 from edgeface.types import EventType
-from edgeface.vault import Vault
 
 
 @pytest.fixture(autouse=True)

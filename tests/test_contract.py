@@ -8,11 +8,12 @@ from commandline import Cli
 from jsonschema import Draft202012Validator
 from theatre import EMPTY, enroll, running, settings
 
-from edgeface.commands import VERBS
-from edgeface.contract import TOPICS, schemas, write
-from edgeface.imaging import load_image
-from edgeface.publishers.payloads import EVENTS
+from edgeface.mqtt.commands import VERBS
+from edgeface.mqtt_reference import schemas, write
 from edgeface.types import EventType
+from edgeface.vision.images import load_image
+from edgeface.wire.events import EVENTS
+from edgeface.wire.topics import TOPICS
 
 DOCS = Path(__file__).parent.parent / "docs"
 BASE = "edgeface/door/"

@@ -12,9 +12,12 @@ from broker import eventually
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from edgeface import control
-from edgeface.config import Camera, Config, Device, Gallery
-from edgeface.control import CLIENTS, MAX_LINE, ControlServer, ask, socket_path
+from edgeface.config.schema import Camera, Config, Device, Gallery
+from edgeface.control import discovery
+from edgeface.control import server as control_server
+from edgeface.control.client import ask
+from edgeface.control.discovery import socket_path
+from edgeface.control.server import CLIENTS, MAX_LINE, ControlServer
 from edgeface.errors import EdgefaceError
 
 
@@ -174,7 +177,7 @@ def test_a_user_who_fills_the_line_leaves_the_others_room(shared):
 
 
 def test_photos_that_do_not_come_end_the_talk_with_a_line(shared, monkeypatch):
-    monkeypatch.setattr(control, "PHOTO_PATIENCE", 0.5)
+    monkeypatch.setattr(control_server, "PHOTO_PATIENCE", 0.5)
     server, asked = shared
     assert refusal(talking(server, "photos", name="Eve")) == "no photo came for 0 s; nothing was kept"
     assert asked[0].cancelled()
@@ -190,7 +193,7 @@ def test_deep_and_endless_lines_are_refused(here, server):
 
 
 def test_silent_clients_hold_nobody_up_and_are_cut_off(here, server, monkeypatch):
-    monkeypatch.setattr(control, "PATIENCE", 0.5)
+    monkeypatch.setattr(control_server, "PATIENCE", 0.5)
     silent = []
     for _ in range(CLIENTS[1] - 1):
         client = socket.socket(socket.AF_UNIX)
@@ -248,7 +251,7 @@ def test_where_nobody_is_the_error_says_what_to_do(here):
 
 
 def test_one_that_never_answers_is_given_up(here, monkeypatch):
-    monkeypatch.setattr(control, "PATIENCE", -0.9)
+    monkeypatch.setattr(discovery, "PATIENCE", -0.9)
     with socket.socket(socket.AF_UNIX) as hung:
         hung.bind(str(socket_path(here)))
         hung.listen()
@@ -278,7 +281,7 @@ def test_daemons_on_one_machine_do_not_collide(tmp_path, monkeypatch):
 
 def test_a_client_without_systemds_words_finds_the_services_socket(tmp_path, monkeypatch):
     here = Config(gallery=Gallery(str(tmp_path / "gallery.db")))
-    monkeypatch.setattr(control, "SERVICE_FOLDER", tmp_path / "run")
+    monkeypatch.setattr(discovery, "SERVICE_FOLDER", tmp_path / "run")
     (tmp_path / "run").mkdir()
     monkeypatch.setenv("RUNTIME_DIRECTORY", str(tmp_path / "run"))
     server = ControlServer(here, {"echo": lambda request: request["what"]})

@@ -12,26 +12,30 @@ from threading import Lock, Thread
 import numpy as np
 import pytest
 
-from edgeface import build
-from edgeface import heartbeat as module
-from edgeface.audit import Audit
 from edgeface.cameras.recording import Recording
-from edgeface.commands import Commands
-from edgeface.config import Commands as CommandSettings
-from edgeface.config import Config, Gallery
-from edgeface.config import Presence as PresenceSettings
-from edgeface.contents import Templates
-from edgeface.daemon import Daemon, Outage, Wishes
-from edgeface.embedding import Embedder
-from edgeface.enrolment import Enrolment
-from edgeface.events import EventKeeper
-from edgeface.heartbeat import INTERVAL, Heartbeat
-from edgeface.imaging import load_image
-from edgeface.machine import Throttling
-from edgeface.pace import Pace
-from edgeface.presence import Presence
-from edgeface.types import EventType, Frame, Gap, Link, Person
-from edgeface.window import Desk
+from edgeface.config.schema import Commands as CommandSettings
+from edgeface.config.schema import Config, Gallery
+from edgeface.config.schema import Presence as PresenceSettings
+from edgeface.daemon import assembly
+from edgeface.daemon import health_reporter as module
+from edgeface.daemon.frame_rate import Pace
+from edgeface.daemon.health_reporter import INTERVAL, Heartbeat
+from edgeface.daemon.loop import Daemon
+from edgeface.daemon.signals import Wishes
+from edgeface.enrollment.enroller import Enrolment
+from edgeface.gallery.audit import Audit
+from edgeface.gallery.contents import Templates
+from edgeface.gallery.event_keeper import EventKeeper
+from edgeface.gallery.open import open_gallery
+from edgeface.health import Link
+from edgeface.mqtt.commands import Commands
+from edgeface.operations.jobs import Desk
+from edgeface.platform.machine import Throttling
+from edgeface.recognition.camera_monitor import Outage
+from edgeface.recognition.presence import Presence
+from edgeface.types import EventType, Frame, Gap, Person
+from edgeface.vision.embedding import Embedder
+from edgeface.vision.images import load_image
 
 BLANK = np.full((480, 640, 3), 127, np.uint8)
 START, WALL = 1000.0, 1_700_000_000.0
@@ -120,8 +124,8 @@ def embedder():
 def daemon(tmp_path, embedder, demo_photos, systemd):
     """A whole daemon but for its camera and its publisher; Obama is enrolled with the very photo that is shown."""
     settings = Config(gallery=Gallery(str(tmp_path / "gallery.db")))
-    gallery = build.gallery(settings, embedder.card)
-    pipeline = build.pipeline(settings, embedder, gallery)
+    gallery = open_gallery(settings, embedder.card)
+    pipeline = assembly.pipeline(settings, embedder, gallery)
     (seen,) = pipeline.observe(load_image(demo_photos / "obama_portrait.jpg"))
     gallery.enroll("Obama", [seen.embedding.vector], [seen.quality])
     camera, publisher = Camera(), Publisher()
@@ -142,7 +146,7 @@ def daemon(tmp_path, embedder, demo_photos, systemd):
         keeper,
         gallery,
         desk,
-        build.gate(settings),
+        assembly.gate(settings),
         pace,
     )
     gallery.close()

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 from test_gallery import MODEL, enrolled, kept, names, unit, units
 
-from edgeface.config import Events
+from edgeface.config.schema import Events
 from edgeface.errors import GalleryError
-from edgeface.gallery import Gallery
-from edgeface.presence import new_event_id
-from edgeface.revisions import Revision
+from edgeface.gallery.store import Gallery
+from edgeface.gallery.versions import Revision
+from edgeface.recognition.event_id import new_event_id
 from edgeface.types import Event, EventType
 
 WALL = 1_700_000_001.0

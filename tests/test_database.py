@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from test_gallery import MODEL, OTHER_MODEL, ROOT, changed, enrolled, kept, names, near, one_line, traces, unit, units
 
-from edgeface.database import APPLICATION
 from edgeface.errors import GalleryError
-from edgeface.gallery import Gallery
+from edgeface.gallery.database import APPLICATION
+from edgeface.gallery.store import Gallery
 
 PLAIN_SCHEMA = f"""
 CREATE TABLE meta (model TEXT NOT NULL);
@@ -123,7 +123,7 @@ def test_a_damaged_gallery_in_the_clear_is_told_and_not_lost(path, damage):
     refused(path)
 
 
-OPEN = "import sys; from pathlib import Path; from edgeface.gallery import Gallery; print('ready', flush=True); "
+OPEN = "import sys; from pathlib import Path; from edgeface.gallery.store import Gallery; print('ready', flush=True); "
 UPGRADE = f"{OPEN}Gallery(Path(sys.argv[1]), sys.argv[2])"
 
 
@@ -345,7 +345,7 @@ import resource, sys
 from pathlib import Path
 import numpy as np
 from edgeface.errors import GalleryError
-from edgeface.gallery import Gallery
+from edgeface.gallery.store import Gallery
 gallery = Gallery(Path(sys.argv[1]), sys.argv[2])
 resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[3]), -1))
 vectors = np.random.default_rng(5).normal(size=(50, 128)).astype(np.float32)

@@ -7,7 +7,9 @@ import numpy as np
 import pytest
 
 from edgeface import detectors
-from edgeface.imaging import TEMPLATE, align, load_image, sharpness
+from edgeface.vision.alignment import TEMPLATE, align
+from edgeface.vision.images import load_image
+from edgeface.vision.quality import sharpness
 from train import degrade
 from train.prepare import find_crop
 

@@ -8,8 +8,9 @@ import pytest
 
 from edgeface.detectors import DETECTORS, create, yunet
 from edgeface.errors import DataError
-from edgeface.imaging import load_image, similarity
-from edgeface.modelcard import SHIPPED
+from edgeface.vision.alignment import similarity
+from edgeface.vision.images import load_image
+from edgeface.vision.model_card import SHIPPED
 
 HERE = Path(__file__).parent
 ALONE = [*sorted((HERE.parent / "edgeface" / "demo" / "photos").glob("*.jpg")), HERE / "photos" / "obama_blue_room.jpg"]

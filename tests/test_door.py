@@ -6,7 +6,7 @@ from broker import broker, eventually, needs_broker
 from stage import Door, frame, head, photo
 from theatre import enroll, running, settings
 
-from edgeface.config import Presence
+from edgeface.config.schema import Presence
 from edgeface.types import EventType
 
 __all__ = ["broker"]

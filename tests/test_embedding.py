@@ -12,11 +12,12 @@ import numpy as np
 import pytest
 
 from edgeface import detectors
-from edgeface.embedding import Embedder
 from edgeface.errors import ModelError
-from edgeface.imaging import align, load_image
-from edgeface.modelcard import SHIPPED, read_network
-from edgeface.runtime import interpreter
+from edgeface.vision.alignment import align
+from edgeface.vision.embedding import Embedder
+from edgeface.vision.images import load_image
+from edgeface.vision.model_card import SHIPPED, read_network
+from edgeface.vision.tflite import interpreter
 
 # Outputs of the right sizes, 128 and 32 numbers, but computed in float32 from a float32 picture.
 FLOAT_NETWORK = zlib.decompress(
@@ -233,9 +234,9 @@ def test_both_runtimes_say_the_same(tmp_path):
     program = """if True:
         import sys
         import numpy as np
-        from edgeface import runtime
+        from edgeface.vision import tflite as runtime
         runtime.RUNTIMES = {"tflite-runtime": runtime.RUNTIMES["tflite-runtime"]}
-        from edgeface.embedding import Embedder
+        from edgeface.vision.embedding import Embedder
         embedder = Embedder()
         assert embedder.runtime == "tflite-runtime"
         np.save(sys.argv[2], embedder.embed(np.load(sys.argv[1])).vector)

@@ -4,12 +4,14 @@ import cv2
 import numpy as np
 import pytest
 
-from edgeface import build, detectors
-from edgeface.config import Config, Gallery
-from edgeface.embedding import Embedder
-from edgeface.enrolment import Enrolment, read_images
+from edgeface import detectors
+from edgeface.config.schema import Config, Gallery
+from edgeface.daemon import assembly
+from edgeface.enrollment.enroller import Enrolment, read_images
 from edgeface.errors import GalleryError, ImageError
-from edgeface.imaging import load_image
+from edgeface.gallery.open import open_gallery
+from edgeface.vision.embedding import Embedder
+from edgeface.vision.images import load_image
 
 BLANK = np.full((480, 640, 3), 127, np.uint8)
 
@@ -21,7 +23,7 @@ def embedder():
 
 @pytest.fixture
 def gallery(tmp_path, embedder):
-    opened = build.gallery(Config(gallery=Gallery(str(tmp_path / "gallery.db"))), embedder.card)
+    opened = open_gallery(Config(gallery=Gallery(str(tmp_path / "gallery.db"))), embedder.card)
     yield opened
     opened.close()
 
@@ -32,7 +34,7 @@ def enrolment(gallery, embedder):
 
     class Fresh:
         def __getattr__(self, name):
-            pipeline = build.pipeline(Config(), embedder, gallery)
+            pipeline = assembly.pipeline(Config(), embedder, gallery)
             return getattr(Enrolment(pipeline, gallery), name)
 
     return Fresh()

@@ -6,12 +6,12 @@ from contextlib import closing
 import pytest
 from test_gallery import MODEL, changed, enrolled, kept, names, near, traces, unit
 
-from edgeface.config import Events
+from edgeface.config.schema import Events
 from edgeface.errors import GalleryError, TraceError
-from edgeface.events import EventKeeper
-from edgeface.gallery import Gallery, template_id
-from edgeface.presence import new_event_id
-from edgeface.retention import Clocks
+from edgeface.gallery.event_keeper import EventKeeper
+from edgeface.gallery.retention import Clocks
+from edgeface.gallery.store import Gallery, template_id
+from edgeface.recognition.event_id import new_event_id
 from edgeface.types import Event, EventType, Gap
 
 WALL = 1_700_000_000.0

@@ -8,14 +8,15 @@ import pytest
 from stage import frame, photo
 from typer.testing import CliRunner
 
-from edgeface import cli, config
-from edgeface.contents import Templates
-from edgeface.det import draw_det
+from edgeface import cli
+from edgeface.config import schema
 from edgeface.errors import ConfigError
-from edgeface.evaluate import Visit, evaluate, galleries, measure, wilson
-from edgeface.matching import Matcher
-from edgeface.modelcard import SHIPPED
+from edgeface.gallery.contents import Templates
+from edgeface.measurement.det_plot import draw_det
+from edgeface.measurement.evaluate import Visit, evaluate, galleries, measure, wilson
+from edgeface.recognition.matching import Matcher
 from edgeface.types import Box, Embedding, Face, Frame, Observation, Person
+from edgeface.vision.model_card import SHIPPED
 
 SHOWN = {
     "visits/Obama/1": ["obama_press_room.jpg"] * 8,
@@ -94,7 +95,7 @@ def test_the_table_is_for_people(sets):
 
 
 def test_the_target_of_the_settings_counts(sets, tmp_path):
-    settings = config.Config(matching=config.Matching(target_fpir=1e-30))
+    settings = schema.Config(matching=schema.Matching(target_fpir=1e-30))
     report = evaluate(settings, SHIPPED, sets / "gallery", [sets / "visits"], [], 1, curve=False, tell=lambda _: None)
     assert (report.figures[0].target_fpir, report.figures[0].fnir.rate) == (1e-30, 1.0)
 
@@ -111,7 +112,7 @@ def test_folders_of_no_use_are_told_in_one_line(sets, change, message):
     folders = {"gallery": "gallery", "visits": "visits"} | change
     with pytest.raises(ConfigError, match=message):
         evaluate(
-            config.Config(),
+            schema.Config(),
             SHIPPED,
             sets / folders["gallery"],
             [sets / folders["visits"]],
@@ -149,13 +150,13 @@ def test_a_gallery_of_some_is_one_that_the_others_were_never_in(card):
     people = tuple(Person(f"p_{name}", name, 1, 0.0) for name in ("Anna", "Bert"))
     vectors = np.eye(2, 128, dtype=np.float32)
     vectors[1] = 0.8 * vectors[0] + 0.6 * vectors[1]
-    both = Matcher(Templates(people, np.arange(2), vectors), card, config.Matching())
+    both = Matcher(Templates(people, np.arange(2), vectors), card, schema.Matching())
     face = Face(Box(0, 0, 100, 100), np.zeros((5, 2), np.float32), 0.9)
     view = Observation(face, 0.8, Embedding(vectors[1], 1.0), both.match(vectors[1]))
     visit = Visit("Bert", tuple((Frame(np.zeros((8, 8, 3), np.uint8), n / 10, 1e9 + n / 10), (view,)) for n in range(5)))
     templates = Templates(people, np.arange(2), vectors)
     alone, together = (
-        measure([visit], templates, config.Config(), card, size, 2, curve=False, tell=lambda _: None)[0.001] for size in (1, 2)
+        measure([visit], templates, schema.Config(), card, size, 2, curve=False, tell=lambda _: None)[0.001] for size in (1, 2)
     )
     assert (alone.fpir.count, alone.fpir.of, alone.fnir.count, alone.fnir.of) == (1, 1, 0, 1)
     assert (together.fpir.of, together.fnir.count, together.fnir.of) == (0, 0, 1)

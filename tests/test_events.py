@@ -8,16 +8,16 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from test_gallery import MODEL, WALL, enrolled, kept, near, one_line, unit
 
-from edgeface import events as events_module
-from edgeface.config import Events
-from edgeface.errands import kept_event_payload
+from edgeface.config.schema import Events
 from edgeface.errors import GalleryError
-from edgeface.events import EventKeeper
-from edgeface.gallery import Gallery
-from edgeface.presence import new_event_id
-from edgeface.publishers.payloads import event_payload
-from edgeface.retention import Clocks
+from edgeface.gallery import event_store as events_module
+from edgeface.gallery.event_keeper import EventKeeper
+from edgeface.gallery.retention import Clocks
+from edgeface.gallery.store import Gallery
+from edgeface.operations.registry import kept_event_payload
+from edgeface.recognition.event_id import new_event_id
 from edgeface.types import Box, Event, EventType, Gap
+from edgeface.wire.events import event_payload
 
 DAY = 86_400.0
 

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from edgeface.evidence import combine
+from edgeface.recognition.fusion import combine
 from edgeface.types import Box, Embedding, Face, Observation
 
 AXES = np.eye(8, dtype=np.float32)

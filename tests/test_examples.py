@@ -16,9 +16,9 @@ from broker import PASSWORD, USER, broker, eventually, free_port, needs_broker
 from test_publishers import event
 from theatre import EMPTY, enroll, running, settings
 
-from edgeface.imaging import load_image
-from edgeface.publishers.payloads import event_payload
 from edgeface.types import EventType
+from edgeface.vision.images import load_image
+from edgeface.wire.events import event_payload
 
 __all__ = ["broker"]
 EXAMPLES = Path(__file__).parent.parent / "examples"

@@ -7,17 +7,19 @@ import numpy as np
 import pytest
 from test_gallery import MODEL, enrolled, kept, near, one_line, unit
 
-from edgeface import build, config
-from edgeface.embedding import Embedder
-from edgeface.enrolment import Enrolment, read_images
+from edgeface.config import schema
+from edgeface.daemon import assembly
+from edgeface.enrollment.enroller import Enrolment, read_images
 from edgeface.errors import ConfigError, GalleryError
-from edgeface.feedback import confirm, introduce, reject
-from edgeface.gallery import Gallery
-from edgeface.imaging import load_image
-from edgeface.matching import Matcher
+from edgeface.gallery.open import open_gallery
+from edgeface.gallery.store import Gallery
+from edgeface.operations.verdicts import confirm, introduce, reject
+from edgeface.recognition.matching import Matcher
 from edgeface.types import Decision, EventType, Frame
+from edgeface.vision.embedding import Embedder
+from edgeface.vision.images import load_image
 
-MATCHING = config.Matching()
+MATCHING = schema.Matching()
 
 
 @pytest.fixture
@@ -222,14 +224,14 @@ class Camera:
 
 def test_who_was_taken_for_another_is_not_any_more_and_the_other_still_is(tmp_path, embedder, demo_photos, photos, capsys):
     """With thresholds so loose that Biden passes for Obama; the daemon goes on while the verdict is given."""
-    settings = config.Config(
-        gallery=config.Gallery(str(tmp_path / "gallery.db")),
-        matching=config.Matching(target_fpir=0.1, unsure_fpir=0.1),
-        presence=config.Presence(left_after=1.0),
+    settings = schema.Config(
+        gallery=schema.Gallery(str(tmp_path / "gallery.db")),
+        matching=schema.Matching(target_fpir=0.1, unsure_fpir=0.1),
+        presence=schema.Presence(left_after=1.0),
     )
     biden, obama = load_image(demo_photos / "biden_blue_room.jpg"), load_image(demo_photos / "obama_press_room.jpg")
     minutes = count(60, 60)
-    daemon = build.daemon(settings, camera=Camera(biden, 0))
+    daemon = assembly.daemon(settings, camera=Camera(biden, 0))
     Enrolment(daemon.pipeline, daemon.gallery).enroll("Obama", read_images([demo_photos / "obama_congress.jpg"]))
 
     def seen(image):
@@ -244,7 +246,7 @@ def test_who_was_taken_for_another_is_not_any_more_and_the_other_still_is(tmp_pa
     for event, image in ((wrong, biden), (right, obama)):
         (observation,) = daemon.pipeline.observe(image)
         assert event.embedding @ observation.embedding.vector > 0.99
-    gallery = build.gallery(settings, embedder.card)  # as the command would, in another process
+    gallery = open_gallery(settings, embedder.card)  # as the command would, in another process
     assert reject(gallery, settings.matching, wrong.event_id).added
     gallery.close()
     assert [event.person_id for event in seen(biden)] in ([], [None])

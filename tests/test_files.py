@@ -6,9 +6,9 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from edgeface import files
-from edgeface.files import clear_away, write_new, write_whole
-from edgeface.vault import find_key
+from edgeface.gallery.encryption import find_key
+from edgeface.platform import files
+from edgeface.platform.files import clear_away, write_new, write_whole
 
 NOBODY = 65534
 root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to be somebody else")

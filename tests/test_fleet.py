@@ -7,7 +7,8 @@ from pathlib import Path
 import jinja2
 import pytest
 
-from edgeface import config
+from edgeface.config import schema
+from edgeface.config.load import load
 
 ANSIBLE = Path(__file__).parent.parent / "deploy" / "ansible"
 PLAYBOOK = shutil.which("ansible-playbook")
@@ -29,13 +30,13 @@ def test_the_settings_of_a_device_are_settings(tmp_path):
     }
     file = tmp_path / "edgeface.toml"
     file.write_text(rendered("device", "edgeface.toml.j2", **values, device_more="[metrics]\nport = 9100"))
-    given = config.load(file)
+    given = load(file)
     assert (given.device.id, given.sync.enabled, given.metrics.port) == ("door", True, 9100)
     assert given.mqtt.cert_file == "/etc/edgeface/mqtt.pem"
 
 
 def test_each_device_has_its_own_topics_and_the_shared_ones():
-    values = {"groups": {"devices": ["door", "gate"]}, "broker_topic": config.Sync().topic, "broker_readers": ["homeassistant"]}
+    values = {"groups": {"devices": ["door", "gate"]}, "broker_topic": schema.Sync().topic, "broker_readers": ["homeassistant"]}
     lines = rendered("broker", "acl.j2", **values).splitlines()
     assert "pattern readwrite edgeface/%u/#" in lines
     for device in ("door", "gate"):

@@ -3,11 +3,11 @@ import sys
 
 import pytest
 
-from edgeface import frugal
+from edgeface.platform import memory
 
 LARGE_BLOCK = """
 import ctypes, sys
-from edgeface import frugal
+from edgeface.platform import memory as frugal
 class Figures(ctypes.Structure):
     _fields_ = [(name, ctypes.c_size_t) for name in "arena ordblks smblks hblks hblkhd usmblks fsmblks used free top".split()]
 libc = ctypes.CDLL(None)
@@ -29,8 +29,8 @@ def test_a_large_block_is_of_the_heap(words, mapped):
 
 def test_what_searches_leave_is_given_back_once_when_a_frame_needs_none(monkeypatch):
     given = []
-    thrift = frugal.Thrift()
-    monkeypatch.setattr(frugal, "give_back", lambda: given.append(True))
+    thrift = memory.Thrift()
+    monkeypatch.setattr(memory, "give_back", lambda: given.append(True))
     told = []
     for searched in (False, True, True, False, False, True, False):
         thrift.update(searched)

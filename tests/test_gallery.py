@@ -16,11 +16,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from edgeface.config import Events
+from edgeface.config.schema import Events
 from edgeface.errors import ConfigError, GalleryError
-from edgeface.gallery import Gallery, Imported
-from edgeface.names import clean_name
-from edgeface.presence import new_event_id
+from edgeface.gallery.names import clean_name
+from edgeface.gallery.store import Gallery, Imported
+from edgeface.recognition.event_id import new_event_id
 from edgeface.types import Event, EventType
 
 ROOT = Path(__file__).parent.parent
@@ -418,7 +418,7 @@ WORKER = """
 import sys
 from pathlib import Path
 import numpy as np
-from edgeface.gallery import Gallery
+from edgeface.gallery.store import Gallery
 gallery, name, count = Gallery(Path(sys.argv[1]), sys.argv[2]), sys.argv[3], int(sys.argv[4])
 rng = np.random.default_rng()
 print("ready", flush=True)

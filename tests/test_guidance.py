@@ -7,14 +7,16 @@ import numpy as np
 import pytest
 from sitters import HEIGHT, WIDTH, sitter
 
-from edgeface import build, detectors
-from edgeface.config import Config, Gallery
-from edgeface.embedding import Embedder
-from edgeface.enrolment import Enrolment
+from edgeface import detectors
+from edgeface.config.schema import Config, Gallery
+from edgeface.daemon import assembly
+from edgeface.enrollment.enroller import Enrolment
+from edgeface.enrollment.guidance import SAID, Hint, obstacle, pose
+from edgeface.enrollment.session import LEAST, MOST, Sitting, sit
 from edgeface.errors import CameraError, GalleryError
-from edgeface.guidance import SAID, Hint, obstacle, pose
-from edgeface.sitting import LEAST, MOST, Sitting, sit
+from edgeface.gallery.open import open_gallery
 from edgeface.types import Frame, Gap
+from edgeface.vision.embedding import Embedder
 
 EMPTY = np.full((HEIGHT, WIDTH, 3), 127, np.uint8)
 PEOPLE = ("obama_portrait.jpg", "biden_portrait.jpg", "collins_portrait.jpg")
@@ -98,8 +100,8 @@ def embedder():
 
 @pytest.fixture
 def enrolment(tmp_path, embedder):
-    gallery = build.gallery(Config(gallery=Gallery(str(tmp_path / "gallery.db"))), embedder.card)
-    yield Enrolment(build.pipeline(Config(), embedder, gallery), gallery)
+    gallery = open_gallery(Config(gallery=Gallery(str(tmp_path / "gallery.db"))), embedder.card)
+    yield Enrolment(assembly.pipeline(Config(), embedder, gallery), gallery)
     gallery.close()
 
 

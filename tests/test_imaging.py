@@ -11,25 +11,10 @@ from hypothesis import strategies as st
 
 from edgeface import detectors
 from edgeface.errors import ImageError
-from edgeface.imaging import (
-    CHIP_SIZE,
-    MAX_FILE_BYTES,
-    TEMPLATE,
-    align,
-    crop,
-    decode_image,
-    decode_photo,
-    encode_jpeg,
-    exposure,
-    eye_distance,
-    frontality,
-    image_size,
-    load_image,
-    quality,
-    sharpness,
-    similarity,
-)
 from edgeface.types import Box, Face
+from edgeface.vision.alignment import CHIP_SIZE, TEMPLATE, align, eye_distance, similarity
+from edgeface.vision.images import MAX_FILE_BYTES, crop, decode_image, decode_photo, encode_jpeg, image_size, load_image
+from edgeface.vision.quality import exposure, frontality, quality, sharpness
 
 DEMO_PHOTOS = [
     "biden_blue_room",

@@ -11,7 +11,8 @@ pytest.importorskip("tensorflow")
 from edgeface.detectors.landmarks import Refined
 from edgeface.detectors.yunet import YuNet
 from edgeface.errors import DataError
-from edgeface.imaging import TEMPLATE, load_image
+from edgeface.vision.alignment import TEMPLATE
+from edgeface.vision.images import load_image
 from train import landmarks
 from train.prepare import is_validation
 

@@ -2,7 +2,7 @@ import time
 
 import pytest
 
-from edgeface.listen import describe
+from edgeface.mqtt.subscriber import describe
 
 
 @pytest.fixture(autouse=True)

@@ -13,10 +13,11 @@ from test_presence import Door
 from typer.testing import CliRunner
 
 from edgeface import detectors
-from edgeface.imaging import CHIP_SIZE, TEMPLATE, load_image
-from edgeface.liveness import ALIVE, BENDS, MIDDLE, UNIT, Liveness, explain, relief
-from edgeface.presence import Presence
+from edgeface.recognition.presence import Presence
 from edgeface.types import EventType, Frame, Observation
+from edgeface.vision.alignment import CHIP_SIZE, TEMPLATE
+from edgeface.vision.images import load_image
+from edgeface.vision.liveness import ALIVE, BENDS, MIDDLE, UNIT, Liveness, explain, relief
 from train import __main__ as command
 from train.attacks import HIGH, WIDE, Scene
 

@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from edgeface.logs import JournalFormatter, Repeats, event_line
+from edgeface.daemon.logging import JournalFormatter, Repeats, event_line
 from edgeface.types import Event, EventType
 
 
@@ -80,7 +80,9 @@ def test_the_journal_gets_a_priority_on_each_line():
 
 @pytest.mark.parametrize("journal", [True, False])
 def test_priorities_are_written_only_where_the_journal_reads_standard_error(tmp_path, journal):
-    code = "import logging; from edgeface import logs; logs.set_up(); logging.getLogger('edgeface.x').warning('told')"
+    code = (
+        "import logging; from edgeface.daemon.logging import set_up; set_up(); logging.getLogger('edgeface.x').warning('told')"
+    )
     with (tmp_path / "err").open("w") as err:
         status = os.fstat(err.fileno())
         stream = f"{status.st_dev}:{status.st_ino}" if journal else "8:1"

@@ -1,6 +1,6 @@
 import pytest
 
-from edgeface.machine import Throttling, memory_tight, throttling
+from edgeface.platform.machine import Throttling, memory_tight, throttling
 
 
 def write(path, text):

@@ -8,9 +8,9 @@ from urllib.request import urlopen
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from edgeface import metrics
-from edgeface.metrics import MetricsServer
-from edgeface.types import Durations, GalleryHealth, Health, Link
+from edgeface.daemon import metrics
+from edgeface.daemon.metrics import MetricsServer
+from edgeface.health import Durations, GalleryHealth, Health, Link
 
 HEALTH = Health(
     "0.1.0", 60.0, 9.5, 600, 7, "front", "ok", None, "sha256:1f", 2, 9, 120.0, 0.3, 51.5, False,

@@ -5,7 +5,7 @@ import msgspec
 import pytest
 
 from edgeface.errors import ModelError
-from edgeface.modelcard import NetworkFile, Sameness, Threshold, load_card, read_network
+from edgeface.vision.model_card import NetworkFile, Sameness, Threshold, load_card, read_network
 
 
 @pytest.fixture

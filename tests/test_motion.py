@@ -4,9 +4,9 @@ import pytest
 from stage import Door, frame
 from stage import photo as picture_of
 
-from edgeface.imaging import load_image
-from edgeface.motion import Gate
 from edgeface.types import EventType, Frame
+from edgeface.vision.images import load_image
+from edgeface.vision.motion import Gate
 
 FPS = 5.0
 PEOPLE = {"Barack Obama": ["obama_portrait.jpg", "obama_congress.jpg"], "Joe Biden": ["biden_portrait.jpg"]}

@@ -11,9 +11,10 @@ from paho.mqtt.enums import CallbackAPIVersion
 from test_publishers import ANNA, HEALTH, MODEL, numbered, numbers, settings_for
 
 from edgeface.errors import BrokerError
-from edgeface.mqtt import MAX_PACKET, Client, Dialogue
-from edgeface.publishers.mqtt import MqttPublisher
-from edgeface.publishers.unread import Unread
+from edgeface.mqtt.client import MAX_PACKET, Client
+from edgeface.mqtt.dialogue import Dialogue
+from edgeface.mqtt.publisher import MqttPublisher
+from edgeface.mqtt.unread import Unread
 
 __all__ = ["broker"]
 SHARED = "edgeface/gallery/home/" + "0" * 32

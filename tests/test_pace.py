@@ -3,8 +3,8 @@ import math
 
 import pytest
 
-from edgeface import pace as module
-from edgeface.pace import Pace
+from edgeface.daemon import frame_rate as module
+from edgeface.daemon.frame_rate import Pace
 
 
 class Camera:

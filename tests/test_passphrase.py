@@ -4,35 +4,35 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgeface import passphrase
 from edgeface.errors import ConfigError, GalleryError
+from edgeface.gallery import portable
 
 WORDS, DATA = "correct horse battery", b'{"edgeface_gallery": 1}'
 
 
 @pytest.fixture(scope="module")
 def sealed():
-    return passphrase.seal(DATA, WORDS)
+    return portable.seal(DATA, WORDS)
 
 
 def light(**changes):
     """A document as ``seal`` writes it, of little cost, with changes."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(passphrase, "COST", 2**10)
-        document = json.loads(passphrase.seal(DATA, WORDS))
+        patch.setattr(portable, "COST", 2**10)
+        document = json.loads(portable.seal(DATA, WORDS))
     return json.dumps(document | changes).encode()
 
 
 def refusal(data, words=WORDS):
     with pytest.raises(GalleryError) as caught:
-        passphrase.unseal(data, words)
+        portable.unseal(data, words)
     assert len(str(caught.value).splitlines()) == 1
     return str(caught.value)
 
 
 def test_the_passphrase_opens_what_it_sealed_and_another_does_not(sealed):
-    assert passphrase.is_sealed(sealed)
-    assert passphrase.unseal(sealed, WORDS) == DATA
+    assert portable.is_sealed(sealed)
+    assert portable.unseal(sealed, WORDS) == DATA
     assert DATA not in sealed
     assert "passphrase is wrong" in refusal(sealed, WORDS + " ")
 
@@ -40,15 +40,15 @@ def test_the_passphrase_opens_what_it_sealed_and_another_does_not(sealed):
 def test_the_parameters_stand_in_the_document(sealed):
     document = json.loads(sealed)
     assert (document["kdf"], document["n"], document["r"], document["p"]) == ("scrypt", 2**16, 8, 2)
-    assert passphrase.seal(DATA, WORDS) != sealed
+    assert portable.seal(DATA, WORDS) != sealed
 
 
 def test_a_passphrase_may_be_typed_on_another_keyboard():
     data = json.loads(light())
-    assert passphrase.unseal(json.dumps(data).encode(), WORDS) == DATA
+    assert portable.unseal(json.dumps(data).encode(), WORDS) == DATA
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(passphrase, "COST", 2**10)
-        assert passphrase.unseal(passphrase.seal(DATA, "Zoë's cat"), "Zoe\u0308's cat") == DATA
+        patch.setattr(portable, "COST", 2**10)
+        assert portable.unseal(portable.seal(DATA, "Zoë's cat"), "Zoe\u0308's cat") == DATA
 
 
 @pytest.mark.parametrize(
@@ -97,43 +97,43 @@ WHOLE = light()
 
 @given(data=st.binary() | HEADERS.map(lambda changes: json.dumps(json.loads(WHOLE) | changes).encode()))
 def test_any_bytes_open_or_are_one_line(data):
-    if not passphrase.is_sealed(data):
+    if not portable.is_sealed(data):
         return
     try:
-        assert passphrase.unseal(data, WORDS) == DATA
+        assert portable.unseal(data, WORDS) == DATA
     except GalleryError as error:
         assert len(str(error).splitlines()) == 1  # noqa: PT017
 
 
 def test_other_documents_are_not_taken_for_sealed():
     for data in (b"", DATA, b"[]", b"null", b"[" * 100_000, b"\xff", b'{"edgeface_sealed": "x"}'):
-        assert not passphrase.is_sealed(data)
+        assert not portable.is_sealed(data)
 
 
 def test_a_passphrase_is_read_from_a_file_that_is_private(tmp_path):
     file = tmp_path / "words"
     file.write_text("Zoë's cat\r\nand more\n")
     file.chmod(0o600)
-    assert passphrase.read_passphrase(file) == "Zoë's cat"
+    assert portable.read_passphrase(file) == "Zoë's cat"
     file.chmod(0o644)
     with pytest.raises(ConfigError, match=r"others may read the passphrase \(0644\)"):
-        passphrase.read_passphrase(file)
+        portable.read_passphrase(file)
     file.write_bytes(b"\xff\xfe")
     file.chmod(0o600)
     for path in (file, tmp_path / "absent", tmp_path):
         with pytest.raises(ConfigError) as caught:
-            passphrase.read_passphrase(path)
+            portable.read_passphrase(path)
         assert len(str(caught.value).splitlines()) == 1
 
 
 @pytest.mark.parametrize("words", ["", "short", "1234567"])
 def test_a_passphrase_that_protects_nothing_is_refused(words):
     with pytest.raises(ConfigError, match="8 characters"):
-        passphrase.checked(words)
-    assert passphrase.checked("12345678") == "12345678"
+        portable.checked(words)
+    assert portable.checked("12345678") == "12345678"
 
 
 def test_what_older_versions_sealed_opens():
     box = {"edgeface_sealed": 1, "kdf": "scrypt", "n": 1024, "r": 8, "p": 2}
     box |= {"salt": "x/QRDtblkrJZys4T8ijbiw==", "nonce": "PWoTPej1ja7crMv6", "sealed": "mHklOg3A9zPVLKS9H1TZWjLxgklI6g=="}
-    assert passphrase.unseal(json.dumps(box).encode(), "correct horse") == b"people"
+    assert portable.unseal(json.dumps(box).encode(), "correct horse") == b"people"

@@ -14,9 +14,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edgeface import config
 from edgeface.cameras import create
 from edgeface.cameras.picamera import PicameraSource
+from edgeface.config import schema
 from edgeface.errors import CameraError
 from edgeface.types import Frame
 
@@ -159,7 +159,7 @@ def manager(monkeypatch):
 
 
 def settings():
-    return config.Camera(source="picamera", width=SIZE[0], height=SIZE[1], fps=20.0)
+    return schema.Camera(source="picamera", width=SIZE[0], height=SIZE[1], fps=20.0)
 
 
 def test_a_red_card_is_red(manager):

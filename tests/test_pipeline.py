@@ -2,12 +2,13 @@ import numpy as np
 import pytest
 from msgspec.structs import replace
 
-from edgeface import build
-from edgeface.config import Config, Detector, Gallery
-from edgeface.embedding import Embedder
+from edgeface.config.schema import Config, Detector, Gallery
+from edgeface.daemon import assembly
 from edgeface.errors import GalleryError
-from edgeface.imaging import load_image
+from edgeface.gallery.open import open_gallery
 from edgeface.types import Decision
+from edgeface.vision.embedding import Embedder
+from edgeface.vision.images import load_image
 
 BLANK = np.full((480, 640, 3), 127, np.uint8)
 
@@ -24,14 +25,14 @@ def settings(tmp_path):
 
 @pytest.fixture
 def people(settings, embedder):
-    gallery = build.gallery(settings, embedder.card)
+    gallery = open_gallery(settings, embedder.card)
     yield gallery
     gallery.close()
 
 
 @pytest.fixture
 def pipeline(settings, embedder, people):
-    return build.pipeline(settings, embedder, people)
+    return assembly.pipeline(settings, embedder, people)
 
 
 @pytest.fixture
@@ -85,7 +86,7 @@ def test_a_blank_picture_shows_nobody(pipeline, obama):
 
 
 def test_what_another_process_changes_in_the_gallery_counts_at_once(show, settings, embedder, obama):
-    other = build.gallery(settings, embedder.card)
+    other = open_gallery(settings, embedder.card)
     assert show("obama_press_room.jpg")[0].match.name == "Barack Obama"
     other.rename(obama.id, "Barry")
     assert show("obama_press_room.jpg")[0].match.name == "Barry"
@@ -100,12 +101,12 @@ def test_what_another_process_changes_in_the_gallery_counts_at_once(show, settin
 def test_small_and_poor_faces_do_not_count_unless_every_face_is_wanted(embedder, people, settings, demo_photos):
     image = load_image(demo_photos / "collins_portrait.jpg")
     strict = Detector(min_eye_distance=100)
-    pipeline = build.pipeline(Config(detector=strict, gallery=settings.gallery), embedder, people)
+    pipeline = assembly.pipeline(Config(detector=strict, gallery=settings.gallery), embedder, people)
     assert pipeline.observe(image) == []
     assert pipeline.observe(image, every_face=True)[0].match is not None
 
     strict = Detector(min_quality=1.0)
-    pipeline = build.pipeline(Config(detector=strict, gallery=settings.gallery), embedder, people)
+    pipeline = assembly.pipeline(Config(detector=strict, gallery=settings.gallery), embedder, people)
     (seen,) = pipeline.observe(image)
     assert (seen.embedding, seen.match) == (None, None)
     assert 0 < seen.quality < 1

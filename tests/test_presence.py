@@ -4,10 +4,11 @@ from itertools import chain
 import numpy as np
 import pytest
 
-from edgeface import config
-from edgeface.contents import Templates
-from edgeface.matching import Matcher
-from edgeface.presence import Presence, new_event_id
+from edgeface.config import schema
+from edgeface.gallery.contents import Templates
+from edgeface.recognition.event_id import new_event_id
+from edgeface.recognition.matching import Matcher
+from edgeface.recognition.presence import Presence
 from edgeface.types import Box, Correction, Decision, Embedding, EventType, Face, Frame, Gap, Observation, Person
 
 AXES = np.eye(128, dtype=np.float32)
@@ -35,13 +36,13 @@ class Door:
     def __init__(self, card, **settings):
         self.card = card
         self.enrol("ABC")
-        self.presence = Presence("front", config.Presence(**settings), same=0.5, different=0.2)
+        self.presence = Presence("front", schema.Presence(**settings), same=0.5, different=0.2)
         self.time = 100.0
         self.random = np.random.default_rng(0)
 
     def enrol(self, letters):
         """These people and no others."""
-        self.matcher = Matcher(self.templates(letters), self.card, config.Matching())
+        self.matcher = Matcher(self.templates(letters), self.card, schema.Matching())
 
     @staticmethod
     def templates(letters, **names):
@@ -360,14 +361,14 @@ def test_a_view_of_who_was_forgotten_since_the_frame_was_taken_does_not_stay(doo
 
 def test_who_is_renamed_while_there_leaves_by_the_new_name(door):
     door.see(door.view("A"), frames=5)
-    door.matcher = Matcher(door.templates("ABC", Anna="Zoe"), door.card, config.Matching())
+    door.matcher = Matcher(door.templates("ABC", Anna="Zoe"), door.card, schema.Matching())
     assert door.see(door.view("A"), frames=5) == []
     assert kinds(door.wait(6)) == [(LEFT, "Zoe")]
 
 
 def test_tracks_are_numbered_on_by_another_presence(door):
     door.see(door.view("A"), door.view("D", left=300), frames=10)
-    door.presence = Presence("front", config.Presence(min_votes=3), same=0.5, different=0.2, before=door.presence)
+    door.presence = Presence("front", schema.Presence(min_votes=3), same=0.5, different=0.2, before=door.presence)
     (event,) = door.see(door.view("A"), frames=3)
     assert event.track_id == 3
 

@@ -14,12 +14,15 @@ from broker import USER, Broker, authority, broker, eventually, free_port, needs
 from paho.mqtt.client import MQTTMessageInfo
 
 from edgeface import publishers
-from edgeface.config import Config, Mqtt
+from edgeface.config.schema import Config, Mqtt
 from edgeface.errors import ConfigError
-from edgeface.presence import new_event_id
-from edgeface.publishers.mqtt import MqttPublisher, _InFlight
-from edgeface.publishers.payloads import event_payload, health_payload, presence_payload
-from edgeface.types import Box, Correction, Event, EventType, Health, Link, Person, Request
+from edgeface.health import Health, Link
+from edgeface.mqtt.publisher import MqttPublisher, _InFlight
+from edgeface.recognition.event_id import new_event_id
+from edgeface.types import Box, Correction, Event, EventType, Person, Request
+from edgeface.wire.events import event_payload
+from edgeface.wire.health import health_payload
+from edgeface.wire.presence import presence_payload
 
 __all__ = ["broker"]
 MODEL = "sha256:" + "1f" * 32
@@ -275,8 +278,8 @@ def test_a_killed_daemon_is_offline_by_its_will(broker, protocol):
     ear = broker.listen()
     script = (
         "import sys, time, msgspec\n"
-        "from edgeface.config import Config\n"
-        "from edgeface.publishers.mqtt import MqttPublisher\n"
+        "from edgeface.config.schema import Config\n"
+        "from edgeface.mqtt.publisher import MqttPublisher\n"
         "MqttPublisher(msgspec.json.decode(sys.argv[1], type=Config), 'm').open([])\n"
         "time.sleep(60)\n"
     )

@@ -9,17 +9,19 @@ import msgspec
 import numpy as np
 import pytest
 
-from edgeface import build, guard
-from edgeface.config import Camera, Config, Events, Gallery
+from edgeface.config.schema import Camera, Config, Events, Gallery
+from edgeface.daemon import assembly
 from edgeface.doctor import examine
-from edgeface.embedding import Embedder
-from edgeface.enrolment import Enrolment, read_images
+from edgeface.enrollment.enroller import Enrolment, read_images
 from edgeface.errors import GalleryError
-from edgeface.gallery import template_id
-from edgeface.modelcard import SHIPPED
-from edgeface.presence import new_event_id
-from edgeface.reembed import reembed
+from edgeface.gallery import guard
+from edgeface.gallery.migration import reembed
+from edgeface.gallery.open import open_gallery
+from edgeface.gallery.store import template_id
+from edgeface.recognition.event_id import new_event_id
 from edgeface.types import Event, EventType
+from edgeface.vision.embedding import Embedder
+from edgeface.vision.model_card import SHIPPED
 
 
 class House:
@@ -33,11 +35,11 @@ class House:
         return Config(camera=Camera(source=f"folder:{self.photos}"), gallery=Gallery(str(self.path), "", self.keep_faces))
 
     def open(self, model=SHIPPED):
-        return closing(build.gallery(self.settings, Embedder(model).card))
+        return closing(open_gallery(self.settings, Embedder(model).card))
 
     def enroll(self, name, *photos):
         with self.open() as gallery:
-            enrolment = Enrolment(build.pipeline(self.settings, Embedder(), gallery), gallery)
+            enrolment = Enrolment(assembly.pipeline(self.settings, Embedder(), gallery), gallery)
             return enrolment.enroll(name, read_images([self.photos / f"{photo}.jpg" for photo in photos])).person
 
     def reembed(self, model, **how):
@@ -174,16 +176,16 @@ def test_the_daemon_takes_over_by_itself_and_erases_what_is_to_be_kept_no_more(h
     (check,) = examine_gallery(house, other_model)
     assert check.ok
     assert "taken over at the next start" in check.found
-    with closing(build.daemon(house.settings, other_model).gallery) as gallery:
+    with closing(assembly.daemon(house.settings, other_model).gallery) as gallery:
         assert (len(gallery.people()), gallery.faces()) == (1, 1)
     house.keep_faces = False
-    with closing(build.daemon(house.settings, other_model).gallery) as gallery:
+    with closing(assembly.daemon(house.settings, other_model).gallery) as gallery:
         assert (len(gallery.people()), gallery.faces()) == (1, 0)
     (check,) = examine_gallery(house, SHIPPED)
     assert not check.ok
     assert "no faces are kept of Barack" in check.found
     with (
-        closing(build.daemon(house.settings, SHIPPED).gallery) as gallery,
+        closing(assembly.daemon(house.settings, SHIPPED).gallery) as gallery,
         pytest.raises(GalleryError, match="is of the model"),
     ):
         gallery.people()

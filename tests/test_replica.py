@@ -10,12 +10,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edgeface.audit import Audit
-from edgeface.envelope import Envelopes, digest
-from edgeface.gallery import Gallery
-from edgeface.replica import Replica
-from edgeface.revisions import FORGETTING, LEAP, NEVER, Revision, merge
-from edgeface.vault import Vault
+from edgeface.gallery.audit import Audit
+from edgeface.gallery.encryption import Vault
+from edgeface.gallery.store import Gallery
+from edgeface.gallery.versions import FORGETTING, LEAP, NEVER, Revision, merge
+from edgeface.sync.messages import Envelopes, digest
+from edgeface.sync.replica import Replica
 
 MODEL, SECRET, TOPIC = "sha256:" + "1f" * 32, bytes(range(32)), "edgeface/gallery/home"
 SAME = 0.5
@@ -367,7 +367,7 @@ def test_what_a_batch_an_edit_and_letters_decrypt_is_what_they_concern(device, m
 
 
 def test_edits_beyond_number_are_noticed_in_parts_and_none_is_lost(device, monkeypatch):
-    monkeypatch.setattr("edgeface.replica.NOTICED_AT_ONCE", 4)
+    monkeypatch.setattr("edgeface.sync.replica.NOTICED_AT_ONCE", 4)
     door, gate, broker = device("door"), device("gate"), {}
     for number in range(10):
         door.gallery.enroll(f"P{number}", [unit(number)], [0.9])

@@ -13,12 +13,12 @@ from test_backup import config, damage, flip, killed, no_credentials, people, se
 from test_gallery import units
 from test_reembed import house
 
-from edgeface import restore
-from edgeface.backup import Backups
-from edgeface.copies import check
 from edgeface.errors import GalleryError
-from edgeface.gallery import Gallery
-from edgeface.modelcard import SHIPPED, load_card
+from edgeface.gallery import restore
+from edgeface.gallery.backup import Backups
+from edgeface.gallery.copies import check
+from edgeface.gallery.store import Gallery
+from edgeface.vision.model_card import SHIPPED, load_card
 
 __all__ = ["house", "no_credentials"]
 OURS = load_card(SHIPPED).digest
@@ -162,7 +162,7 @@ def test_while_another_process_has_the_gallery_open_it_is_not_replaced(tmp_path,
     with closing(Gallery(place, OURS)) as other:
         other.enroll("Bertold", units(7), [0.8])
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr("edgeface.sqlite.PATIENCE", 0.1)
+            patch.setattr("edgeface.gallery.sqlite.PATIENCE", 0.1)
             with pytest.raises(GalleryError, match="another process has the gallery open"):
                 restore.whole(config(tmp_path), SHIPPED, None)
         assert [person.name for person in other.people()] == ["Anna", "Bertold"]

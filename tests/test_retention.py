@@ -9,12 +9,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from test_gallery import MODEL, WALL, unit
 
-from edgeface import machine
-from edgeface.config import Events
-from edgeface.events import EXPIRE_EVERY, EventKeeper
-from edgeface.gallery import Gallery
-from edgeface.presence import new_event_id
-from edgeface.retention import BOOT, Clocks
+from edgeface.config.schema import Events
+from edgeface.gallery.event_keeper import EventKeeper
+from edgeface.gallery.event_store import EXPIRE_EVERY
+from edgeface.gallery.retention import BOOT, Clocks
+from edgeface.gallery.store import Gallery
+from edgeface.platform import machine
+from edgeface.recognition.event_id import new_event_id
 from edgeface.types import Event, EventType, Gap
 
 HOUR, DAY, YEAR = 3600.0, 86_400.0, 365 * 86_400.0

@@ -11,10 +11,11 @@ from broker import PASSWORD, broker, eventually, free_port, needs_broker
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgeface import config
 from edgeface.cameras import create
+from edgeface.config import schema
+from edgeface.config.load import load
+from edgeface.config.sources import shown
 from edgeface.errors import EdgefaceError
-from edgeface.sources import shown
 from edgeface.web.token import Token
 
 __all__ = ["broker"]
@@ -65,7 +66,7 @@ def test_nothing_of_a_secret_is_shown_wherever_it_stands(form, host, secret):
     source = form.format(host=host, secret=secret)
     assert not re.search("[QXZ]", shown(source))
     try:  # a live camera is first opened when frames are asked of it
-        create(config.Camera(source=source)).close()
+        create(schema.Camera(source=source)).close()
     except EdgefaceError as error:
         assert not re.search("[QXZ]", str(error))  # noqa: PT017
 
@@ -130,7 +131,7 @@ def test_no_door_of_a_daemon_tells_a_secret(cli, broker):
         reason = f"127.0.0.1:{camera}/*** cannot be opened"
         assert eventually(lambda reason=reason: any(reason in (one["camera_reason"] or "") for one in ear.on("/health")), 60)
     assert any("cannot be opened" in event["reason"] for event in ear.on("/event"))
-    token = Token(config.load(cli.file).token_path)
+    token = Token(load(cli.file).token_path)
     secrets |= {token.text(), token.cookie}
     cookie = f"edgeface-{page}={token.cookie}"
     told = everything(cli, lambda: repr([(one.topic, one.payload) for one in tuple(ear.messages)]), (page, cookie), metrics)

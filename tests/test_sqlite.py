@@ -5,10 +5,10 @@ import sys
 import numpy as np
 import pytest
 
-from edgeface import database
 from edgeface.errors import GalleryError
-from edgeface.gallery import Gallery
-from edgeface.sqlite import connect
+from edgeface.gallery import database
+from edgeface.gallery.sqlite import connect
+from edgeface.gallery.store import Gallery
 
 MODEL = "sha256:1f"
 ANNA = np.eye(128, dtype=np.float32)[0]
@@ -16,7 +16,7 @@ ENROL = f"""
 import os, sys
 import numpy as np
 from pathlib import Path
-from edgeface.gallery import Gallery
+from edgeface.gallery.store import Gallery
 gallery = Gallery(Path(sys.argv[1]), {MODEL!r})
 gallery.enroll("Anna", [np.eye(128, dtype=np.float32)[0]], [0.9])
 gallery.close() if sys.argv[2] == "closed" else os._exit(0)
@@ -80,7 +80,7 @@ def test_two_connections_of_one_process_lose_no_lock(tmp_path):
     subprocess.run([sys.executable, "-c", ENROL, tmp_path / "gallery.db", "closed"], check=True, timeout=60)
     assert (tmp_path / "gallery.db-wal").exists()
     second.rename("Anna", "Berta")
-    other = "import sys; from pathlib import Path; from edgeface.gallery import Gallery\n"
+    other = "import sys; from pathlib import Path; from edgeface.gallery.store import Gallery\n"
     other += f"print(Gallery(Path(sys.argv[1]), {MODEL!r}).people()[0].name)"
     done = subprocess.run([sys.executable, "-c", other, tmp_path / "gallery.db"], capture_output=True, text=True, timeout=60)
     assert done.stdout.strip() == "Berta"

@@ -7,16 +7,17 @@ import pytest
 from sitters import sitter
 from typer.testing import CliRunner
 
-from edgeface import build
-from edgeface.check import FEW, check
 from edgeface.cli import app
-from edgeface.config import Camera, Config, Gallery, Matching
-from edgeface.embedding import Embedder
-from edgeface.enrolment import Enrolment, read_images
+from edgeface.config.schema import Camera, Config, Gallery, Matching
+from edgeface.daemon import assembly
+from edgeface.enrollment.assessment import LENS, assess, distance, standing
+from edgeface.enrollment.enroller import Enrolment, read_images
+from edgeface.enrollment.gallery_check import FEW, check
 from edgeface.errors import GalleryError
-from edgeface.gallery import template_id
-from edgeface.matching import Matcher
-from edgeface.standing import LENS, assess, distance, standing
+from edgeface.gallery.open import open_gallery
+from edgeface.gallery.store import template_id
+from edgeface.recognition.matching import Matcher
+from edgeface.vision.embedding import Embedder
 
 OBAMA = ["obama_portrait.jpg", "obama_congress.jpg", "obama_press_room.jpg"]
 
@@ -32,10 +33,10 @@ class House:
     def __init__(self, folder, embedder):
         self.folder, self.embedder = folder, embedder
         self.settings = Config(gallery=Gallery(str(folder / "gallery.db")))
-        self.gallery = build.gallery(self.settings, embedder.card)
+        self.gallery = open_gallery(self.settings, embedder.card)
 
     def enroll(self, name, images, *, force=False):
-        pipeline = build.pipeline(self.settings, self.embedder, self.gallery)
+        pipeline = assembly.pipeline(self.settings, self.embedder, self.gallery)
         report = Enrolment(pipeline, self.gallery).enroll(name, images, force=force)
         return assess(pipeline, self.settings, report.person, report.views)
 

@@ -11,14 +11,17 @@ import pytest
 from broker import eventually, free_port
 from test_damage import flip_in, value
 
-from edgeface import build, control
-from edgeface.config import Config, Gallery, load
+from edgeface.config.load import load
+from edgeface.config.schema import Config, Gallery
+from edgeface.control import client
+from edgeface.daemon import assembly
 from edgeface.errors import ConfigError
-from edgeface.modelcard import load_card
+from edgeface.gallery.open import open_gallery
+from edgeface.vision.model_card import load_card
 
 
 def told(cli):
-    return control.ask(load(cli.file), "status")
+    return client.ask(load(cli.file), "status")
 
 
 def state(cli):
@@ -86,13 +89,13 @@ def test_what_can_never_be_a_gallery_or_its_key_is_a_wrong_setting(tmp_path, pat
     os.mkfifo(tmp_path / "pipe")
     (tmp_path / "file").touch()
     wrong = Config(gallery=Gallery(str(tmp_path / path)))
-    for refusing in (lambda: build.gallery(wrong, load_card(), serving=True), lambda: build.verify(wrong)):
+    for refusing in (lambda: open_gallery(wrong, load_card(), serving=True), lambda: assembly.verify(wrong)):
         with pytest.raises(ConfigError, match=r"gallery\.path: "):
             refusing()
     if len(path) < 20:
         wrong = Config(gallery=Gallery(str(tmp_path / "gallery.db"), str(tmp_path / path)))
         with pytest.raises(ConfigError, match=r"gallery\.key_file: "):
-            build.gallery(wrong, load_card(), serving=True)
+            open_gallery(wrong, load_card(), serving=True)
 
 
 def test_a_pipe_for_a_gallery_or_a_key_is_told_in_one_line(cli):
@@ -117,10 +120,10 @@ def test_a_second_daemon_with_another_network_touches_nothing(home, other_model,
     assert len(home.json("people", "list")["people"]) == 2
     gate = home.folder / "gate.toml"  # another camera, whose service was started after an upgrade, and the other not yet
     gate.write_text(home.file.read_text().replace('name = "front"', 'name = "gate"'))
-    with closing(build.daemon(load(gate), other_model).gallery) as gallery:
+    with closing(assembly.daemon(load(gate), other_model).gallery) as gallery:
         assert gallery.serving
     assert rows(home.gallery) == before
-    with closing(build.gallery(load(home.file), load_card())) as gallery:
+    with closing(open_gallery(load(home.file), load_card())) as gallery:
         assert gallery.faces() == 2
 
 

@@ -3,10 +3,12 @@ from dataclasses import replace
 
 import pytest
 
-from edgeface.config import Config, Device
-from edgeface.sqlite import FULL
-from edgeface.status import HUNG, absent, describe, duration, report
-from edgeface.types import Box, Event, EventType, GalleryHealth, Health, Link
+from edgeface.config.schema import Config, Device
+from edgeface.daemon.status import HUNG, absent, describe, report
+from edgeface.gallery.sqlite import FULL
+from edgeface.health import GalleryHealth, Health, Link
+from edgeface.platform.text import duration
+from edgeface.types import Box, Event, EventType
 
 SEEN = Event(
     EventType.RECOGNIZED, "01M86GTN766HKSFCZ15NNMEFKP", 1.7e9, 0.0, "front", track_id=1, person_id="p_1", name="Änna",

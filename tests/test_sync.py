@@ -15,15 +15,17 @@ from commandline import Cli, one_line
 from test_replica import unit
 from theatre import running, settings
 
-from edgeface import config
-from edgeface.audit import Audit
-from edgeface.envelope import Envelopes, make_key, read_key, take_key
+from edgeface.config import schema
+from edgeface.config.load import load
 from edgeface.errors import ConfigError, GalleryError
-from edgeface.gallery import Copy, Gallery, Trait
-from edgeface.modelcard import SHIPPED, load_card
-from edgeface.replica import Replica
-from edgeface.sync import Follower
-from edgeface.types import Gap, Sharing
+from edgeface.gallery.audit import Audit
+from edgeface.gallery.store import Copy, Gallery, Trait
+from edgeface.health import Sharing
+from edgeface.sync.follower import Follower
+from edgeface.sync.messages import Envelopes, make_key, read_key, take_key
+from edgeface.sync.replica import Replica
+from edgeface.types import Gap
+from edgeface.vision.model_card import SHIPPED, load_card
 
 __all__ = ["broker"]
 CARD = load_card(SHIPPED)
@@ -50,7 +52,7 @@ class Device(Cli):
 
     @property
     def settings(self):
-        return config.load(self.file)
+        return load(self.file)
 
     def open(self):
         return Gallery(self.gallery, CARD.digest)
@@ -270,7 +272,7 @@ def test_a_broker_that_does_not_let_us_share_is_told(tmp_path, caplog):
             section = {"host": "127.0.0.1", "port": strict.port} | certificate(tls, name)
             place = {"path": str(tmp_path / name / "gallery.db")}
             given = settings(tmp_path, strict, device={"id": name}, gallery=place, sync={"enabled": True})
-            given = msgspec.structs.replace(given, mqtt=config.Mqtt(**section))
+            given = msgspec.structs.replace(given, mqtt=schema.Mqtt(**section))
             take_key(given, "12" * 32)
             gallery = Gallery(given.gallery_path, CARD.digest)
             gallery.enroll(name, [unit(len(name))], [0.9])
@@ -324,7 +326,7 @@ def test_sharing_without_a_broker_is_a_wrong_setting(cli):
 
 
 def test_the_key_may_be_a_credential_of_systemd(tmp_path, monkeypatch):
-    given = config.Config(sync=config.Sync(key_file="sync-key"))
+    given = schema.Config(sync=schema.Sync(key_file="sync-key"))
     monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(tmp_path))
     (tmp_path / "sync-key").write_text("12" * 32)
     (tmp_path / "sync-key").chmod(0o440)

@@ -3,7 +3,7 @@ import socket
 
 import pytest
 
-from edgeface.systemd import Systemd
+from edgeface.platform.systemd import Systemd
 
 
 @pytest.fixture

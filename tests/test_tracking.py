@@ -6,8 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from stage import Door
 
-from edgeface import tracking
-from edgeface.tracking import MEMORY, MOST, NEAR, Tracker, intersection_over_union
+from edgeface.recognition import tracking
+from edgeface.recognition.tracking import MEMORY, MOST, NEAR, Tracker, intersection_over_union
 from edgeface.types import Box, Embedding, Face, Observation
 
 A, B = np.eye(8, dtype=np.float32)[:2]

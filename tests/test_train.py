@@ -20,11 +20,12 @@ tf = pytest.importorskip("tensorflow", reason="needs edgeface[train]")
 from tensorflow.lite.python import schema_py_generated as schema
 
 from edgeface import detectors
-from edgeface.embedding import Embedder
 from edgeface.errors import ConfigError, DataError, ImageError, ModelError
-from edgeface.imaging import align, load_image
-from edgeface.modelcard import SHIPPED
-from edgeface.runtime import interpreter
+from edgeface.vision.alignment import align
+from edgeface.vision.embedding import Embedder
+from edgeface.vision.images import load_image
+from edgeface.vision.model_card import SHIPPED
+from edgeface.vision.tflite import interpreter
 from train import data, discriminant, export, losses, prepare, quantise
 from train import fit as fit_module
 from train.evaluate import evaluate, read_pairs

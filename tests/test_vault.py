@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from msgspec import Struct
 
 from edgeface.errors import ConfigError, GalleryError
-from edgeface.vault import Key, Vault, credential_path, find_key
+from edgeface.gallery.encryption import Key, Vault, credential_path, find_key
 
 MODEL = "sha256:a"
 KEY = Key(bytes(range(32)), "here")

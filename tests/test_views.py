@@ -21,13 +21,16 @@ from page import serving
 from page import settings as page_settings
 from theatre import EMPTY
 
-from edgeface import config, control
+from edgeface.config import load as config_load
+from edgeface.config import schema
+from edgeface.config.load import load
+from edgeface.control import client as control_client
 from edgeface.errors import EdgefaceError
-from edgeface.events import HOUR, KeptEvent
-from edgeface.imaging import load_image
-from edgeface.retention import Clocks
-from edgeface.strangers import group, unknown
+from edgeface.gallery.event_store import HOUR, KeptEvent
+from edgeface.gallery.retention import Clocks
+from edgeface.recognition.clustering import group, unknown
 from edgeface.types import EventType
+from edgeface.vision.images import load_image
 from edgeface.web.token import Token
 
 
@@ -102,7 +105,7 @@ def test_pictures_expire_and_go_when_they_are_switched_off(own, demo_photos):
     def after(hours, picture_hours):
         def clear(gallery):
             gallery.events.clocks = Clocks(monotonic=lambda: time.monotonic() + hours * HOUR)
-            gallery.events.expire(event.camera, config.Events(), picture_hours)
+            gallery.events.expire(event.camera, schema.Events(), picture_hours)
             return len(gallery.events.pictured()), len(gallery.events.all())
 
         return own.with_gallery(clear)
@@ -204,7 +207,7 @@ def test_settings_are_shown_with_their_origin_and_without_a_password(tmp_path):
 
     file = tmp_path / "edgeface.toml"
     file.write_text('[camera]\nsource = "rtsp://user:secret@cam/1"\n')
-    rows = {f"{row.section}.{row.name}": shown(row) for row in config.settings(file)}
+    rows = {f"{row.section}.{row.name}": shown(row) for row in config_load.settings(file)}
     assert rows["camera.source"].value == '"rtsp://***@cam/***"'
     assert rows["camera.source"].origin == str(file)
     assert rows["camera.fps"].origin == "default"
@@ -214,7 +217,8 @@ def test_with_the_page_off_nothing_of_it_is_imported(tmp_path, demo_photos):
     file = tmp_path / "edgeface.toml"
     file.write_text(f'[gallery]\npath = "{tmp_path}/g.db"\n[camera]\nsource = "folder:{demo_photos}"\nhold = 0\nfps = 50\n')
     code = (
-        "import sys; from pathlib import Path; from edgeface.service import Service; from edgeface.modelcard import SHIPPED\n"
+        "import sys; from pathlib import Path\n"
+        "from edgeface.daemon.service import Service; from edgeface.vision.model_card import SHIPPED\n"
         f"Service(Path({str(file)!r}), SHIPPED).run()\n"
         "print([name for name in sys.modules if name.split('.')[0] in ('starlette', 'uvicorn', 'jinja2', 'anyio', 'h11')],"
         " file=sys.stderr)"
@@ -276,13 +280,13 @@ def test_a_reload_starts_and_stops_it(tmp_path, demo_photos):
             write(True)
             process.send_signal(signal.SIGHUP)
             assert eventually(served, 30)
-            assert control.ask(config.load(file), "status")["page"] == f"http://127.0.0.1:{port}/"
+            assert control_client.ask(load(file), "status")["page"] == f"http://127.0.0.1:{port}/"
             printed = subprocess.run([*words, "web", "url"], capture_output=True, text=True, timeout=60).stdout
             assert printed.startswith(f"http://127.0.0.1:{port}/?token=")
             write(False)
             process.send_signal(signal.SIGHUP)
             assert eventually(lambda: not served(), 30)
-            assert control.ask(config.load(file), "status")["page"] is None
+            assert control_client.ask(load(file), "status")["page"] is None
     finally:
         process.terminate()
         assert process.wait(30) == 0
@@ -290,7 +294,7 @@ def test_a_reload_starts_and_stops_it(tmp_path, demo_photos):
 
 def seen(file):
     try:
-        return control.ask(config.load(file), "status")["frames_seen"]
+        return control_client.ask(load(file), "status")["frames_seen"]
     except EdgefaceError:
         return 0
 

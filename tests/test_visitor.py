@@ -19,12 +19,15 @@ from commandline import ROOT
 from sitters import sitter
 from theatre import EMPTY, Stage
 
-from edgeface import build, control
-from edgeface.config import Commands, Config, Device, Gallery, Mqtt
-from edgeface.control import ControlServer, ask, talk
-from edgeface.errands import steps
+from edgeface.config.schema import Commands, Config, Device, Gallery, Mqtt
+from edgeface.control import discovery
+from edgeface.control import server as control_server
+from edgeface.control.client import ask, talk
+from edgeface.control.server import ControlServer
+from edgeface.daemon import assembly
+from edgeface.enrollment.guidance import Hint
 from edgeface.errors import AskAgainError, EdgefaceError
-from edgeface.guidance import Hint
+from edgeface.operations.registry import steps
 
 __all__ = ["broker"]
 MOVES = {
@@ -44,7 +47,7 @@ class House:
         self.ready = False
 
     def live(self):
-        self.daemon = build.daemon(self.settings, camera=self.stage)
+        self.daemon = assembly.daemon(self.settings, camera=self.stage)
         self.daemon.wishes.stop = False
         self.ready = True
         self.daemon.run()
@@ -170,7 +173,7 @@ def test_a_sitting_that_comes_to_nothing_says_why(house):
 
 
 def test_what_takes_too_long_says_so(house, monkeypatch):
-    monkeypatch.setattr(control, "LONGEST_TALK", 1.0)
+    monkeypatch.setattr(control_server, "LONGEST_TALK", 1.0)
     house.stage.scene = sitter()
     with pytest.raises(EdgefaceError, match="not done after 0 minutes; nothing was kept"):
         house.talk("enroll", name="Barack")
@@ -246,7 +249,7 @@ def test_photos_that_stop_halfway_leave_nothing(house):
 def raw(house, *parts):
     with socket.socket(socket.AF_UNIX) as client:
         client.settimeout(20)
-        client.connect(str(control.socket_path(house.settings)))
+        client.connect(str(discovery.socket_path(house.settings)))
         for part in parts:
             client.sendall(part)
         client.shutdown(socket.SHUT_WR)
@@ -309,10 +312,10 @@ def test_talkers_are_few_and_others_are_still_answered(house):
     silent = []
     for request in (b'{"verb": "photos", "name": "Eve"}\n', b'{"verb": "enroll", "name": "Eve"}\n'):
         client = socket.socket(socket.AF_UNIX)
-        client.connect(str(control.socket_path(house.settings)))
+        client.connect(str(discovery.socket_path(house.settings)))
         client.sendall(request)
         silent.append(client)
-    assert eventually(lambda: len(house.daemon.window._running) == control.TALKS[1], 10)
+    assert eventually(lambda: len(house.daemon.window._running) == control_server.TALKS[1], 10)
     with pytest.raises(EdgefaceError, match="as much for user"):
         house.talk("people")
     assert ask(house.settings, "ping") == "pong"
@@ -323,10 +326,10 @@ def test_talkers_are_few_and_others_are_still_answered(house):
 
 
 def test_a_client_that_reads_nothing_is_cut_off(house, monkeypatch):
-    monkeypatch.setattr(control, "PATIENCE", 0.3)
-    monkeypatch.setattr(control, "PHOTO_PATIENCE", 1.0)
+    monkeypatch.setattr(control_server, "PATIENCE", 0.3)
+    monkeypatch.setattr(control_server, "PHOTO_PATIENCE", 1.0)
     client = socket.socket(socket.AF_UNIX)
-    client.connect(str(control.socket_path(house.settings)))
+    client.connect(str(discovery.socket_path(house.settings)))
     client.sendall(b'{"verb": "photos", "name": "Eve"}\n')
     client.settimeout(20)
     assert client.makefile("rb").read() == b'{"error":"no photo came for 1 s; nothing was kept"}\n'
@@ -344,7 +347,7 @@ def runs_as(uid):
         return False
     try:
         done = subprocess.run(
-            [sys.executable, "-c", "import edgeface.errands"],
+            [sys.executable, "-c", "import edgeface.operations.registry"],
             user=uid,
             group=GROUP,
             extra_groups=[],

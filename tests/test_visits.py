@@ -9,7 +9,7 @@ from stage import photo
 
 from edgeface import detectors
 from edgeface.errors import DataError, EdgefaceError
-from edgeface.imaging import load_image
+from edgeface.vision.images import load_image
 from train.visits import play, visits
 
 PHOTOS = ("obama_portrait.jpg", "obama_press_room.jpg", "obama_congress.jpg")

@@ -16,11 +16,11 @@ from hypothesis import strategies as st
 from page import serving, settings
 
 from edgeface.errors import ConfigError, EdgefaceError
-from edgeface.imaging import load_image
+from edgeface.vision.images import load_image
 from edgeface.web import live, server
-from edgeface.web.access import is_ours
+from edgeface.web.auth import is_ours
+from edgeface.web.exposure import refuse_exposure
 from edgeface.web.people import MAX_PHOTO, MAX_UPLOADS
-from edgeface.web.server import refuse_exposure
 from edgeface.web.token import Token
 
 VIEWS = ("/", "/people", "/visits", "/unknown", "/enrol", "/health")

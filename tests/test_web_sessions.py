@@ -6,7 +6,7 @@ import stat
 import pytest
 from page import serving
 
-from edgeface.web import access
+from edgeface.web import auth
 from edgeface.web.sessions import MAX_SESSIONS, Sessions
 from edgeface.web.token import Token
 
@@ -111,7 +111,7 @@ def test_a_session_lasts_hours_or_days_and_its_cookie_as_long(own, monkeypatch):
     assert cookie.startswith(f"__Host-edgeface-{own.port}=")
     assert "Path=/; Secure" in cookie
     assert own.admits()
-    monkeypatch.setattr(access, "LIFETIME", 24 * 3600)
+    monkeypatch.setattr(auth, "LIFETIME", 24 * 3600)
     _, headers, _ = own.ask("GET", "/people")
     assert headers["set-cookie"].startswith(f"{own.session[1]}; Max-Age=86400; Path={own.session[0]}/")
     assert "set-cookie" not in own.ask("GET", "/people")[1]  # it was told a moment ago

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from edgeface.errors import EdgefaceError
+from edgeface.operations.jobs import MAX_RUNNING, MAX_WAITING, Window
 from edgeface.types import Frame, Gap
-from edgeface.window import MAX_RUNNING, MAX_WAITING, Window
 
 IMAGE = np.zeros((4, 4, 3), np.uint8)
 

@@ -10,11 +10,12 @@ import msgspec
 import numpy as np
 from broker import eventually
 
-from edgeface import build
-from edgeface.config import Config
-from edgeface.embedding import Embedder
-from edgeface.enrolment import Enrolment, read_images
+from edgeface.config.schema import Config
+from edgeface.daemon import assembly
+from edgeface.enrollment.enroller import Enrolment, read_images
+from edgeface.gallery.open import open_gallery
 from edgeface.types import Frame, Gap
+from edgeface.vision.embedding import Embedder
 
 EMPTY = np.full((480, 640, 3), 127, np.uint8)
 
@@ -54,9 +55,9 @@ def settings(folder: Path, broker, **sections) -> Config:
 def enroll(config: Config, name: str, photo: Path) -> str:
     """Enrol somebody from a photo, as another process would; gives the id."""
     embedder = Embedder()
-    gallery = build.gallery(config, embedder.card)
+    gallery = open_gallery(config, embedder.card)
     try:
-        return Enrolment(build.pipeline(config, embedder, gallery), gallery).enroll(name, read_images([photo])).person.id
+        return Enrolment(assembly.pipeline(config, embedder, gallery), gallery).enroll(name, read_images([photo])).person.id
     finally:
         gallery.close()
 
@@ -68,7 +69,7 @@ def running(config: Config):
 
     def live():
         try:
-            build.daemon(config, camera=stage).run()
+            assembly.daemon(config, camera=stage).run()
         except BaseException as fault:
             faults.append(fault)
             raise

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from edgeface.errors import ConfigError, DataError, EdgefaceError
-from edgeface.modelcard import SHIPPED
+from edgeface.vision.model_card import SHIPPED
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 app = typer.Typer(
@@ -208,8 +208,8 @@ def night(
     import cv2
     import numpy as np
 
-    from edgeface.files import write_whole
-    from edgeface.imaging import load_image
+    from edgeface.platform.files import write_whole
+    from edgeface.vision.images import load_image
     from train.degrade import night as work
     from train.prepare import find_photos
 
@@ -249,7 +249,7 @@ def additions(
     model: Model = SHIPPED,
 ) -> None:
     """Measure how often enroll refuses a further photo of somebody enrolled, and how often it takes a stranger's."""
-    from edgeface.enrolment import OWN_FAR
+    from edgeface.enrollment.enroller import OWN_FAR
     from train.additions import measure
 
     tried, rows = measure(folder, people, _model_folder(model))

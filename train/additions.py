@@ -10,14 +10,16 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from edgeface import build, config
-from edgeface.embedding import Embedder
-from edgeface.enrolment import Enrolment, Report, read_images
+from edgeface.config import schema
+from edgeface.daemon import assembly
+from edgeface.enrollment.enroller import Enrolment, Report, read_images
 from edgeface.errors import DataError
-from edgeface.evaluate import people
-from edgeface.imaging import image_files
-from edgeface.matching import likeness
+from edgeface.gallery.open import open_gallery
+from edgeface.measurement.evaluate import people
+from edgeface.recognition.matching import likeness
 from edgeface.types import Vector
+from edgeface.vision.embedding import Embedder
+from edgeface.vision.images import image_files
 
 RATES = (0.1, 0.05, 0.02, 0.01, 0.005, 0.001)
 """False-accept rates of the model card at whose scores the errors are counted."""
@@ -51,9 +53,9 @@ def measure(folder: Path, most: int, model: Path) -> tuple[int, list[Row]]:
     chosen = [able[number] for number in np.random.default_rng(0).permutation(len(able))[:most]]
     embedder = Embedder(model)
     with tempfile.TemporaryDirectory() as place:
-        settings = config.Config(gallery=config.Gallery(f"{place}/gallery.db"))
-        gallery = build.gallery(settings, embedder.card)
-        enrolment = Enrolment(build.pipeline(settings, embedder, gallery), gallery)
+        settings = schema.Config(gallery=schema.Gallery(f"{place}/gallery.db"))
+        gallery = open_gallery(settings, embedder.card)
+        enrolment = Enrolment(assembly.pipeline(settings, embedder, gallery), gallery)
         everybody = [_vectors(person, enrolment) for person in tqdm(chosen, unit="person", disable=None)]
         gallery.close()
     everybody = [vectors for vectors in everybody if len(vectors) == PHOTOS]

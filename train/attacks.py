@@ -12,9 +12,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from edgeface.imaging import similarity
-from edgeface.liveness import MIDDLE, UNIT
 from edgeface.types import Image, Landmarks
+from edgeface.vision.alignment import similarity
+from edgeface.vision.liveness import MIDDLE, UNIT
 from train.degrade import jpeg, noise
 
 HIGH, WIDE = 256, 288

@@ -6,8 +6,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from edgeface.imaging import CHIP_SIZE, TEMPLATE, similarity
 from edgeface.types import Image
+from edgeface.vision.alignment import CHIP_SIZE, TEMPLATE, similarity
 
 FACE_WIDTH = 80
 """Width of the face in an aligned chip, in pixels, from ear to ear."""

@@ -8,7 +8,7 @@ from onnx.utils import extract_model
 
 from edgeface.detectors.yunet import HEADS, STEM
 from edgeface.errors import DataError, EdgefaceError
-from edgeface.files import write_whole
+from edgeface.platform.files import write_whole
 
 SOURCE = Path(__file__).parent / "face_detection_yunet_2023mar_int8bq.onnx"
 OUTPUTS = 12

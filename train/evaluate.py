@@ -13,12 +13,13 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from edgeface import detectors
-from edgeface.embedding import Embedder
 from edgeface.errors import ConfigError, DataError, ImageError
-from edgeface.files import write_whole
-from edgeface.imaging import SUFFIXES, align, load_image
-from edgeface.modelcard import load_card, save_card
+from edgeface.platform.files import write_whole
 from edgeface.types import Face, Image
+from edgeface.vision.alignment import align
+from edgeface.vision.embedding import Embedder
+from edgeface.vision.images import SUFFIXES, load_image
+from edgeface.vision.model_card import load_card, save_card
 from train.verification import best_threshold, equal_error_rate, fold_accuracies, tar_at_far, threshold_at_far
 
 matplotlib.use("Agg")

@@ -17,13 +17,13 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from edgeface.annotate import contact_sheet, save_image
-from edgeface.embedding import Embedder
 from edgeface.errors import ModelError
-from edgeface.imaging import TEMPLATE
-from edgeface.modelcard import ModelCard, NetworkFile, Sameness, Threshold, save_card
-from edgeface.runtime import interpreter
 from edgeface.types import Image
+from edgeface.vision.alignment import TEMPLATE
+from edgeface.vision.drawing import contact_sheet, save_image
+from edgeface.vision.embedding import Embedder
+from edgeface.vision.model_card import ModelCard, NetworkFile, Sameness, Threshold, save_card
+from edgeface.vision.tflite import interpreter
 from train import discriminant, quantise
 from train.data import Chips, load
 from train.degrade import shake

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from edgeface.errors import DataError, ModelError
-from edgeface.files import write_whole
+from edgeface.platform.files import write_whole
 from train import discriminant, losses
 from train.data import Chips, batches, learn_together, load, teacher_embeddings
 from train.degrade import seen

@@ -6,9 +6,9 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from edgeface.embedding import Embedder
 from edgeface.errors import ModelError
 from edgeface.types import Image
+from edgeface.vision.embedding import Embedder
 from train import discriminant
 from train.fit import load_weights
 from train.grow import shape_of

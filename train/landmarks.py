@@ -22,9 +22,10 @@ from tqdm import tqdm
 from edgeface.detectors.landmarks import Refined
 from edgeface.detectors.yunet import YuNet
 from edgeface.errors import DataError, EdgefaceError
-from edgeface.files import write_whole
-from edgeface.imaging import CHIP_SIZE, TEMPLATE, load_image, similarity
+from edgeface.platform.files import write_whole
 from edgeface.types import Image, Landmarks
+from edgeface.vision.alignment import CHIP_SIZE, TEMPLATE, similarity
+from edgeface.vision.images import load_image
 from train.degrade import wear
 from train.export import convert, multiply_adds
 from train.model import convolution, fold, get_weights, set_weights

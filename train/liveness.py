@@ -12,10 +12,10 @@ from tqdm import tqdm
 
 from edgeface import detectors
 from edgeface.errors import DataError
-from edgeface.evaluate import Rate, people, wilson
-from edgeface.imaging import image_files, load_image
 from edgeface.interfaces import Detector
-from edgeface.liveness import ALIVE, Liveness, features
+from edgeface.measurement.evaluate import Rate, people, wilson
+from edgeface.vision.images import image_files, load_image
+from edgeface.vision.liveness import ALIVE, Liveness, features
 from train.attacks import HIGH, KINDS, WIDE, Scene
 
 FITTED = ("moved", "tilted", "bent", "flexed")

@@ -14,10 +14,11 @@ from tqdm import tqdm
 
 from edgeface import detectors
 from edgeface.errors import DataError, EdgefaceError, ImageError, ModelError
-from edgeface.files import write_whole
-from edgeface.imaging import CHIP_SIZE, SUFFIXES, align, eye_distance, load_image
 from edgeface.interfaces import Detector
+from edgeface.platform.files import write_whole
 from edgeface.types import Image
+from edgeface.vision.alignment import CHIP_SIZE, align, eye_distance
+from edgeface.vision.images import SUFFIXES, load_image
 from train.teacher import EdgeFace, Teacher
 
 SHARD = 512

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edgeface.annotate import save_image
 from edgeface.errors import DataError
-from edgeface.files import write_whole
+from edgeface.platform.files import write_whole
+from edgeface.vision.drawing import save_image
 from train import article, encoders
 from train.compare import plots
 from train.compare.page import listed, table

@@ -20,11 +20,11 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from edgeface.bench import processor, time_calls
-from edgeface.embedding import Embedder
 from edgeface.errors import DataError
-from edgeface.modelcard import SHIPPED
-from edgeface.runtime import interpreter
+from edgeface.measurement.bench import processor, time_calls
+from edgeface.vision.embedding import Embedder
+from edgeface.vision.model_card import SHIPPED
+from edgeface.vision.tflite import interpreter
 from train import article, encoders
 from train.compare.plots import demo_chips
 from train.criteria import bic, information_gain

@@ -13,7 +13,7 @@ import openvino
 from numpy.typing import NDArray
 
 from edgeface.errors import ModelError
-from edgeface.peers import SFACE, packaged_sface
+from edgeface.measurement.baselines import SFACE, packaged_sface
 from edgeface.types import Image
 
 GRID = 7

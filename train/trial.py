@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgeface import detectors
-from edgeface.imaging import CHIP_SIZE
+from edgeface.vision.alignment import CHIP_SIZE
 from train.compare.robustness import FAR, portraits
 from train.criteria import accuracy_difference
 from train.evaluate import NO_FACE, Pairs

@@ -10,11 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from edgeface.annotate import save_image
 from edgeface.errors import DataError
-from edgeface.evaluate import people
-from edgeface.imaging import image_files, load_image
+from edgeface.measurement.evaluate import people
 from edgeface.types import Image
+from edgeface.vision.drawing import save_image
+from edgeface.vision.images import image_files, load_image
 from train.degrade import blur, jpeg, light, noise, smear
 
 SPOILT = 0.2

@@ -11,8 +11,8 @@ import cv2
 import numpy as np
 
 from edgeface.errors import CameraError, ImageError
-from edgeface.imaging import as_rgb, decode_image
 from edgeface.types import Image
+from edgeface.vision.images import as_rgb, decode_image
 
 # Both complain at every frame and every try, past our log and its limits; FFmpeg with the stream's address, password and all.
 # OpenCV 4.11, for Python 3.11, has the one name only, and 4.13 the other.

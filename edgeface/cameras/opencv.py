@@ -4,12 +4,12 @@ import os
 
 import cv2
 
-from edgeface import config, sources
 from edgeface.cameras.ffmpeg import Stream
 from edgeface.cameras.live import LiveCamera
+from edgeface.config import schema, sources
 from edgeface.errors import CameraError
-from edgeface.imaging import as_rgb
 from edgeface.types import Image
+from edgeface.vision.images import as_rgb
 
 OPEN_TIMEOUT_MS, READ_TIMEOUT_MS = 4000, 3000
 
@@ -51,7 +51,7 @@ class Device:
         self._capture.release()
 
 
-def open_device(settings: config.Camera) -> LiveCamera:
+def open_device(settings: schema.Camera) -> LiveCamera:
     """``v4l2:/dev/videoN``."""
     device = settings.source.partition(":")[2]
 
@@ -72,7 +72,7 @@ def open_device(settings: config.Camera) -> LiveCamera:
     return LiveCamera(source, settings.fps)
 
 
-def open_url(settings: config.Camera) -> LiveCamera:
+def open_url(settings: schema.Camera) -> LiveCamera:
     """``rtsp://``, ``rtsps://``, ``http://`` or ``https://``; of the URL, messages name host and port alone."""
     label = sources.shown(settings.source)
 

@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from edgeface import config
 from edgeface.cameras.live import LiveCamera
+from edgeface.config import schema
 from edgeface.errors import CameraError
 from edgeface.types import Image
 
@@ -22,7 +22,7 @@ class PicameraSource:
         CameraError: picamera2 is not installed, or there is no camera, or it is in use, or it has no RGB.
     """
 
-    def __init__(self, settings: config.Camera) -> None:
+    def __init__(self, settings: schema.Camera) -> None:
         try:
             from picamera2 import Picamera2
         except ImportError as error:
@@ -85,6 +85,6 @@ def _reason(error: BaseException) -> str:
     return "no camera found" if isinstance(error, IndexError) else str(error) or "no camera found"
 
 
-def open_picamera(settings: config.Camera) -> LiveCamera:
+def open_picamera(settings: schema.Camera) -> LiveCamera:
     """``picamera``: the first camera that libcamera finds."""
     return LiveCamera(lambda: PicameraSource(settings), settings.fps)

@@ -6,11 +6,12 @@ import time
 from collections.abc import Callable, Iterator
 from threading import Condition
 
-from edgeface import config
 from edgeface.cameras.ffmpeg import Stream
+from edgeface.config import schema
+from edgeface.config.paths import expand
 from edgeface.errors import CameraError, ImageError
-from edgeface.imaging import image_files, load_image
 from edgeface.types import Frame, Gap, Image
+from edgeface.vision.images import image_files, load_image
 
 log = logging.getLogger(__name__)
 
@@ -54,13 +55,13 @@ class Recording:
             return self._changed.wait_for(lambda: self._closed, timeout=max(0.0, seconds))
 
 
-def open_folder(settings: config.Camera) -> Recording:
+def open_folder(settings: schema.Camera) -> Recording:
     """The images of ``folder:DIR`` by name, each shown for ``hold`` seconds.
 
     Raises:
         CameraError: there is no such folder, or no image in it.
     """
-    folder = config.expand(settings.source.partition(":")[2], "camera.source")
+    folder = expand(settings.source.partition(":")[2], "camera.source")
     try:
         paths = image_files(folder)
     except OSError as error:
@@ -82,13 +83,13 @@ def open_folder(settings: config.Camera) -> Recording:
     return Recording(images, settings.fps)
 
 
-def open_video(settings: config.Camera) -> Recording:
+def open_video(settings: schema.Camera) -> Recording:
     """The frames of ``video:FILE``, at ``fps`` a second of its own time.
 
     Raises:
         CameraError: the file is missing or no video.
     """
-    path = config.expand(settings.source.partition(":")[2], "camera.source")
+    path = expand(settings.source.partition(":")[2], "camera.source")
     if not os.path.isfile(path):  # noqa: PTH113 (which raises where a folder on the way is closed)
         raise CameraError(f"camera.source: there is no file {path}, or you may not see it")
     name = f"camera.source: {path}"

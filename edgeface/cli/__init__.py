@@ -10,7 +10,7 @@ from edgeface import __version__
 from edgeface.cli import enroll, events, gallery, identify, measuring, mqtt, people, running, settings, web
 from edgeface.cli.common import Setup
 from edgeface.errors import EdgefaceError
-from edgeface.modelcard import SHIPPED
+from edgeface.vision.model_card import SHIPPED
 
 app = typer.Typer(
     no_args_is_help=True,

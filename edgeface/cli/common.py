@@ -12,11 +12,12 @@ from typing import Annotated, Any
 import msgspec
 import typer
 
-from edgeface import config
-from edgeface.audit import Audit
+from edgeface.config import schema
+from edgeface.config.load import load
 from edgeface.errors import EdgefaceError
-from edgeface.modelcard import load_card
-from edgeface.sqlite import is_read_only, refuse_for_good
+from edgeface.gallery.audit import Audit
+from edgeface.gallery.sqlite import is_read_only, refuse_for_good
+from edgeface.vision.model_card import load_card
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON on standard output and nothing else.")]
 
@@ -29,9 +30,9 @@ class Setup:
     model: Path
 
     @property
-    def config(self) -> config.Config:
+    def config(self) -> schema.Config:
         """The configuration, read and validated."""
-        return config.load(self.file)
+        return load(self.file)
 
 
 def counted(number: int, noun: str) -> str:
@@ -48,14 +49,15 @@ def print_json(value: Any) -> None:
 @contextmanager
 def open_pipeline(setup: Setup) -> Iterator[tuple[Any, Any]]:
     """Pipeline and gallery."""
-    from edgeface import build
-    from edgeface.embedding import Embedder
+    from edgeface.daemon import assembly
+    from edgeface.gallery.open import open_gallery
+    from edgeface.vision.embedding import Embedder
 
     settings = setup.config
     embedder = Embedder(setup.model)
-    gallery = build.gallery(settings, embedder.card)
+    gallery = open_gallery(settings, embedder.card)
     try:
-        yield build.pipeline(settings, embedder, gallery), gallery
+        yield assembly.pipeline(settings, embedder, gallery), gallery
     finally:
         gallery.close()
 
@@ -63,22 +65,22 @@ def open_pipeline(setup: Setup) -> Iterator[tuple[Any, Any]]:
 @contextmanager
 def open_gallery(context: typer.Context) -> Iterator[Any]:
     """The gallery of the settings."""
-    from edgeface import build
+    from edgeface.gallery.open import open_gallery
 
-    gallery = build.gallery(context.obj.config, load_card(context.obj.model))
+    gallery = open_gallery(context.obj.config, load_card(context.obj.model))
     try:
         yield gallery
     finally:
         gallery.close()
 
 
-def through_the_daemon(settings: config.Config) -> bool:
+def through_the_daemon(settings: schema.Config) -> bool:
     """Whether the gallery is to be changed by the daemon, because this user may not: it is not there for them, or closed.
 
     Raises:
         EdgefaceError: it is, but there is no daemon that this user may ask.
     """
-    from edgeface import control
+    from edgeface.control import discovery
 
     path = settings.gallery_path
     refuse_for_good(path, "gallery.path")
@@ -91,8 +93,8 @@ def through_the_daemon(settings: config.Config) -> bool:
         closed = there and not (os.access(path, os.R_OK) and (os.access(path, os.W_OK) or is_read_only(path)))
     if there and not closed:
         key_here = os.access(settings.key_path, os.R_OK) or "CREDENTIALS_DIRECTORY" in os.environ
-        return not key_here and control.answers(settings)  # the key may be a credential that the service alone gets
-    if control.answers(settings, strict=True):
+        return not key_here and discovery.answers(settings)  # the key may be a credential that the service alone gets
+    if discovery.answers(settings, strict=True):
         return True
     if closed:
         raise EdgefaceError(
@@ -104,12 +106,12 @@ def through_the_daemon(settings: config.Config) -> bool:
 
 def serve(context: typer.Context, verb: str, **request: Any) -> Any:
     """Have an errand done on the gallery, by the daemon if it must be."""
-    from edgeface import control
+    from edgeface.control import client
 
     settings = context.obj.config
     if through_the_daemon(settings):
-        return list(control.talk(settings, verb, **request))[-1]
-    from edgeface.errands import Counter, prepare
+        return list(client.talk(settings, verb, **request))[-1]
+    from edgeface.operations.registry import Counter, prepare
 
     work = prepare(verb, request)
     with open_gallery(context) as gallery:

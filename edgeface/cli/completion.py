@@ -10,7 +10,7 @@ from typing import Any
 import typer
 
 from edgeface.cli.common import Setup, through_the_daemon
-from edgeface.modelcard import SHIPPED, load_card
+from edgeface.vision.model_card import SHIPPED, load_card
 
 UNSPEAKABLE = re.compile(r"""["'`$\\]""")
 """What Typer's script for zsh, which evaluates what it is given, does not quote as it should."""
@@ -47,12 +47,12 @@ def _known(context: typer.Context) -> list[tuple[str, str]]:
     setup = Setup(file, model or SHIPPED)
     settings = setup.config
     if through_the_daemon(settings):
-        from edgeface import control
+        from edgeface.control import client
 
-        return [(person["name"], person["id"]) for person in control.ask(settings, "people")["people"]]
+        return [(person["name"], person["id"]) for person in client.ask(settings, "people")["people"]]
     if not settings.gallery_path.exists():
         return []
-    from edgeface.gallery import Gallery
+    from edgeface.gallery.store import Gallery
 
     card = load_card(setup.model)
     with contextlib.closing(Gallery(settings.gallery_path, card.digest, card.identity, settings.key_path)) as gallery:

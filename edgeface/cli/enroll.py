@@ -11,7 +11,7 @@ import typer
 from edgeface.cli import completion
 from edgeface.cli.common import Json, audit, counted, open_pipeline, print_json, through_the_daemon
 from edgeface.errors import EdgefaceError
-from edgeface.names import clean_name
+from edgeface.gallery.names import clean_name
 
 app = typer.Typer()
 SENT_SIDE, SENT_FIDELITY = 2048, 98
@@ -122,17 +122,17 @@ def _done(reports: list[dict[str, Any]]) -> int:
 
 def _enroll(context: typer.Context, name: str, photos: list[Path], count: int, timeout: float, force: bool) -> dict[str, Any]:
     """From photos, or from the camera if there are none; by the daemon if it has the camera, or if the gallery is its own."""
-    from edgeface import control
     from edgeface.cli.live import guiding
+    from edgeface.control import client, discovery
 
     name, settings = clean_name(name), context.obj.config
     if photos:
         if through_the_daemon(settings):
             return _photos_sent(settings, name, photos, force)
-    elif through_the_daemon(settings) or control.answers(settings):
+    elif through_the_daemon(settings) or discovery.answers(settings):
         with guiding() as tell:
             report: dict[str, Any] = {}
-            for told in control.talk(settings, "enroll", name=name, most=count, timeout=timeout, force=force):
+            for told in client.talk(settings, "enroll", name=name, most=count, timeout=timeout, force=force):
                 report = told
                 if "hint" in told:
                     tell(told["text"], told["taken"], told["least"], told["most"])
@@ -142,9 +142,9 @@ def _enroll(context: typer.Context, name: str, photos: list[Path], count: int, t
 
 def _photos_sent(settings: Any, name: str, photos: list[Path], force: bool) -> dict[str, Any]:
     """Have the daemon look at photos that it need not be able to read itself; those that nobody can read are not sent."""
-    from edgeface import control
-    from edgeface.enrolment import read_images
-    from edgeface.imaging import encode_jpeg
+    from edgeface.control import client as control_client
+    from edgeface.enrollment.enroller import read_images
+    from edgeface.vision.images import encode_jpeg
 
     unread: list[dict[str, str]] = []
 
@@ -156,31 +156,32 @@ def _photos_sent(settings: Any, name: str, photos: list[Path], force: bool) -> d
             else:
                 yield label, encode_jpeg(image, SENT_SIDE, SENT_FIDELITY)[0]
 
-    report: dict[str, Any] = list(control.talk(settings, "photos", sent, name=name, force=force))[-1]
+    report: dict[str, Any] = list(control_client.talk(settings, "photos", sent, name=name, force=force))[-1]
     return report | {"refused": [*unread, *report["refused"]]}
 
 
 def _enroll_here(
     context: typer.Context, name: str, photos: list[Path], count: int, timeout: float, force: bool
 ) -> dict[str, Any]:
-    from edgeface import cameras, changes
+    from edgeface import cameras
     from edgeface.cli.live import guiding
-    from edgeface.enrolment import Enrolment, read_images
-    from edgeface.sitting import Sitting, sit
-    from edgeface.standing import assess
+    from edgeface.enrollment.assessment import assess
+    from edgeface.enrollment.enroller import Enrolment, read_images
+    from edgeface.enrollment.session import Sitting, sit
+    from edgeface.operations import audited
 
     settings = context.obj.config
     with open_pipeline(context.obj) as (pipeline, gallery):
         enrolment = Enrolment(pipeline, gallery)
         if photos:
-            report = changes.enroll(audit(context), enrolment, name, read_images(photos), force=force)
+            report = audited.enroll(audit(context), enrolment, name, read_images(photos), force=force)
         else:
             sitting = Sitting(enrolment, name, most=count, timeout=timeout, force=force)
             camera = cameras.create(settings.camera)
             try:
                 with guiding() as tell:
                     views = sit(sitting, camera, lambda told: tell(told.text, told.taken, told.least, told.most))
-                report = changes.enroll_views(audit(context), enrolment, name, views, force=force)
+                report = audited.enroll_views(audit(context), enrolment, name, views, force=force)
             finally:
                 camera.close()
         if report.person:

@@ -9,7 +9,7 @@ import typer
 
 from edgeface.cli.common import Json, audit, counted, open_gallery, print_json, serve, through_the_daemon
 from edgeface.errors import EdgefaceError
-from edgeface.modelcard import load_card
+from edgeface.vision.model_card import load_card
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -79,11 +79,11 @@ def reembed(
     Examples: edgeface gallery reembed
               edgeface --model run/model gallery reembed
     """
-    from edgeface import changes
-    from edgeface.reembed import Reembedded
+    from edgeface.gallery.migration import Reembedded
+    from edgeface.operations import audited
 
     settings = context.obj.config
-    done = changes.take_over(audit(context), settings, context.obj.model, drop=drop)
+    done = audited.take_over(audit(context), settings, context.obj.model, drop=drop)
     if json:
         print_json(asdict(done or Reembedded(0, 0, 0)))
     else:
@@ -101,14 +101,14 @@ def key(
     Examples: edgeface gallery key
               ssh door edgeface gallery key | edgeface gallery key --set
     """
-    from edgeface import envelope
+    from edgeface.sync import messages
 
     settings = context.obj.config
     if take:
-        envelope.take_key(settings, sys.stdin.read(1000))
+        messages.take_key(settings, sys.stdin.read(1000))
         typer.echo(f"the shared key is in {settings.sync_key_path}", err=True)
     else:
-        typer.echo(envelope.make_key(settings))
+        typer.echo(messages.make_key(settings))
 
 
 @app.command()
@@ -120,7 +120,7 @@ def sync(context: typer.Context, json: Json = False) -> None:
     \b
     Example: edgeface gallery sync
     """
-    from edgeface import sync as following
+    from edgeface.sync import follower as following
 
     settings = context.obj.config
     with open_gallery(context) as gallery:
@@ -166,14 +166,14 @@ def backups(context: typer.Context, json: Json = False) -> None:
     Examples: edgeface gallery backups
               edgeface gallery backups --json | jq -r '.backups[] | select(.state == "ok").file'
     """
-    from edgeface import control
-    from edgeface.copies import FOREIGN
+    from edgeface.control import client
+    from edgeface.gallery.copies import FOREIGN
 
     settings = context.obj.config
     if through_the_daemon(settings):
-        told = list(control.talk(settings, "backups"))[-1]
+        told = list(client.talk(settings, "backups"))[-1]
     else:  # the gallery is not opened: it may be what is damaged
-        from edgeface.errands import listed
+        from edgeface.operations.registry import listed
 
         told = listed(settings)
     if json:
@@ -211,10 +211,11 @@ def restore(
     if person is not None:
         _restore_person(context, copy, person, json)
         return
-    from edgeface import changes, control
+    from edgeface.control import discovery
+    from edgeface.operations import audited as changes
 
     settings = context.obj.config
-    if control.answers(settings, strict=True):
+    if discovery.answers(settings, strict=True):
         raise EdgefaceError(
             "the daemon runs with this gallery: stop it (sudo systemctl stop edgeface), or take one person back with --person"
         )

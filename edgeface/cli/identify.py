@@ -30,9 +30,9 @@ def identify(
     Examples: edgeface identify party.jpg --annotate party-names.png
               edgeface identify --json *.jpg
     """
-    from edgeface.annotate import draw_faces, save_image
-    from edgeface.enrolment import read_images
-    from edgeface.publishers.payloads import face_payload
+    from edgeface.enrollment.enroller import read_images
+    from edgeface.vision.drawing import draw_faces, save_image
+    from edgeface.wire.events import face_payload
 
     results: list[dict[str, Any]] = []
     drawn: set[Path] = set()
@@ -66,7 +66,7 @@ def identify(
 
 def _inside(path: Path) -> list[Path]:
     """The images of a folder that can be read."""
-    from edgeface.imaging import image_files
+    from edgeface.vision.images import image_files
 
     with suppress(OSError):
         return list(image_files(path)) if path.is_dir() else []
@@ -80,7 +80,7 @@ def _place(annotate: Path, images: Sequence[Path]) -> Path | None:
         ConfigError: the photos are several, and it is a file; or it has no suffix of a picture.
         EdgefaceError: the folder cannot be made.
     """
-    from edgeface.annotate import check_suffix
+    from edgeface.vision.drawing import check_suffix
 
     single = len(images) == 1 and not os.path.isdir(images[0])  # noqa: PTH112 (which raises where a folder is closed)
     folder = annotate.parent if single and not annotate.is_dir() else annotate

@@ -34,8 +34,8 @@ def bench(
     Examples: edgeface bench
               edgeface bench --peers --json > bench.json
     """
-    from edgeface import bench as benchmark
-    from edgeface.peers import HOW_TO_INSTALL, find_peers
+    from edgeface.measurement import bench as benchmark
+    from edgeface.measurement.baselines import HOW_TO_INSTALL, find_peers
 
     benchmark.restart_on_one_thread()
     found = find_peers(peer_files) if peers or peer_files else []
@@ -95,9 +95,9 @@ def evaluate(
     Examples: edgeface evaluate --gallery photos --visits recorded --strangers postmen
               edgeface evaluate --gallery photos --visits recorded --people 10 --people 100 --plot det.png
     """
-    from edgeface.annotate import check_suffix, save_image
-    from edgeface.det import draw_det
-    from edgeface.evaluate import evaluate as work
+    from edgeface.measurement.det_plot import draw_det
+    from edgeface.measurement.evaluate import evaluate as work
+    from edgeface.vision.drawing import check_suffix, save_image
 
     if plot:
         check_suffix(plot, ConfigError)

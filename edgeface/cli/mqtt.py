@@ -30,7 +30,7 @@ def clear(
     \b
     Example: systemctl stop edgeface && edgeface mqtt clear
     """
-    from edgeface.clearing import clear as remove
+    from edgeface.mqtt.retained import clear as remove
 
     removed = remove(context.obj.config, force=force)
     if json:
@@ -48,6 +48,6 @@ def docs(folder: Annotated[Path, typer.Argument(metavar="DIR", help="Where to wr
     \b
     Example: edgeface mqtt docs docs
     """
-    from edgeface.contract import write
+    from edgeface.mqtt_reference import write
 
     typer.echo(f"{counted(len(write(folder)), 'file')} written to {folder}", err=True)

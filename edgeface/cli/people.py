@@ -10,7 +10,7 @@ import typer
 from edgeface.cli import completion
 from edgeface.cli.common import Json, audit, counted, open_gallery, print_json, serve
 from edgeface.errors import ConfigError, EdgefaceError
-from edgeface.files import write_whole
+from edgeface.platform.files import write_whole
 
 Who = Annotated[
     str,
@@ -136,11 +136,11 @@ def export(
     Examples: edgeface people export people.sealed
               edgeface people export - --plain | jq '.people[].name'
     """
-    from edgeface import passphrase
+    from edgeface.gallery import portable
 
     if json and str(file) == "-":
         raise ConfigError("--json tells what was written to a file, and - prints what would be: give a file, or leave --json")
-    secret = "" if plain else passphrase.checked(_passphrase(passphrase_file, twice=True))
+    secret = "" if plain else portable.checked(_passphrase(passphrase_file, twice=True))
     with open_gallery(context) as gallery:
         data: bytes = gallery.export()
         broken = bool(gallery.broken)
@@ -149,7 +149,7 @@ def export(
         for person in msgspec.json.decode(data)["people"]
     ]
     if not plain:
-        data = passphrase.seal(data, secret)
+        data = portable.seal(data, secret)
     if not audit(context).note("export", people=len(people), encrypted=not plain, to=str(file)):
         raise EdgefaceError("nothing was exported, because it cannot be noted in the audit log")
     if str(file) == "-":
@@ -184,8 +184,8 @@ def import_people(
     Examples: edgeface people import people.sealed
               edgeface people import people.sealed --passphrase-file FILE --json
     """
-    from edgeface import passphrase
-    from edgeface.gallery import MAX_IMPORT_BYTES
+    from edgeface.gallery import portable as passphrase
+    from edgeface.gallery.store import MAX_IMPORT_BYTES
 
     try:
         with file.open("rb") as stream:
@@ -215,7 +215,7 @@ def import_people(
 
 
 def _passphrase(file: Path | None, *, twice: bool) -> str:
-    from edgeface.passphrase import read_passphrase
+    from edgeface.gallery.portable import read_passphrase
 
     if file is not None:
         return read_passphrase(file)

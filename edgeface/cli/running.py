@@ -42,7 +42,7 @@ def run(context: typer.Context) -> None:
     \b
     Example: edgeface --config edgeface.toml run
     """
-    from edgeface.alone import serve
+    from edgeface.daemon.run import serve
 
     serve(context.obj.file, context.obj.model)
 
@@ -55,7 +55,7 @@ def status(context: typer.Context, json: Json = False) -> None:
     Examples: edgeface status
               edgeface status --json | jq .camera_state
     """
-    from edgeface import status as answers
+    from edgeface.daemon import status as answers
 
     try:
         told = _standing(context.obj)
@@ -74,12 +74,12 @@ def status(context: typer.Context, json: Json = False) -> None:
 
 
 def _standing(setup: Setup) -> dict[str, Any]:
-    from edgeface import control
+    from edgeface.control import client
 
     try:
-        told: dict[str, Any] = control.ask(setup.config, "status")
+        told: dict[str, Any] = client.ask(setup.config, "status")
     except ConfigError as wrong:  # the daemon may run on with those that it has
-        told = control.ask_the_only_one("status")
+        told = client.ask_the_only_one("status")
         if told is None:
             raise
         told["troubles"].append(str(wrong))
@@ -97,7 +97,7 @@ def listen(
     \b
     Example: edgeface listen --json | jq .name
     """
-    from edgeface.listen import describe, events
+    from edgeface.mqtt.subscriber import describe, events
 
     for event in events(context.obj.config, every_device=every, tell=lambda line: typer.echo(line, err=True)):
         print_json(event) if json else typer.echo(describe(event))

@@ -7,8 +7,9 @@ from typing import Annotated
 import msgspec
 import typer
 
-from edgeface import config
 from edgeface.cli.common import Json, print_json
+from edgeface.config import load as config_load
+from edgeface.config.load import load
 from edgeface.errors import ConfigError
 
 app = typer.Typer(
@@ -29,7 +30,7 @@ def config_show(context: typer.Context, json: Json = False) -> None:
     Examples: edgeface config show
               edgeface config show --json | jq -r '.settings[] | select(.origin != "default").name'
     """
-    rows = config.settings(context.obj.file)
+    rows = config_load.settings(context.obj.file)
     if json:
         print_json({"settings": [asdict(row) for row in rows]})
         return
@@ -48,12 +49,12 @@ def config_check(
     \b
     Example: edgeface config check edgeface.toml
     """
-    path = config.find(file or context.obj.file)
+    path = config_load.find(file or context.obj.file)
     if path is None:
         raise ConfigError("there is no settings file; give one, or see edgeface config default")
-    from edgeface.build import verify
+    from edgeface.daemon.assembly import verify
 
-    verify(config.load(path))
+    verify(load(path))
     typer.echo(f"{path}: valid")
 
 
@@ -64,4 +65,4 @@ def config_default() -> None:
     \b
     Example: edgeface config default > edgeface.toml
     """
-    typer.echo(config.default_toml(), nl=False)
+    typer.echo(config_load.default_toml(), nl=False)

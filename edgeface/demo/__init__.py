@@ -17,14 +17,15 @@ import msgspec
 import numpy as np
 from amqtt.broker import Broker
 
-from edgeface import build, mqtt
-from edgeface.annotate import GREEN, GREY, check_suffix, contact_sheet, draw_face, save_image
 from edgeface.cameras.recording import Recording
-from edgeface.config import Config, Device, Gallery, Mqtt
-from edgeface.enrolment import Enrolment, read_images
+from edgeface.config.schema import Config, Device, Gallery, Mqtt
+from edgeface.daemon import assembly
+from edgeface.enrollment.enroller import Enrolment, read_images
 from edgeface.errors import BrokerError, ImageError
-from edgeface.imaging import load_image
+from edgeface.mqtt import client as mqtt_client
 from edgeface.types import Box, Image
+from edgeface.vision.drawing import GREEN, GREY, check_suffix, contact_sheet, draw_face, save_image
+from edgeface.vision.images import load_image
 
 PHOTOS = Path(__file__).parent / "photos"
 ENROLLED = {"Barack Obama": ("obama_portrait.jpg", "obama_congress.jpg"), "Joe Biden": ("biden_portrait.jpg",)}
@@ -50,7 +51,7 @@ def show(out: Path, *, keep: bool, tell: Callable[[str], None]) -> bool:
             mqtt=Mqtt("127.0.0.1", port, protocol="3.1.1"),
         )
         stage = Stage(keep=keep)
-        daemon = build.daemon(config, camera=Recording(stage.frames, FPS))
+        daemon = assembly.daemon(config, camera=Recording(stage.frames, FPS))
         enrolment = Enrolment(daemon.pipeline, daemon.gallery)
         for name, names in ENROLLED.items():
             report = enrolment.enroll(name, read_images(PHOTOS / file for file in names))
@@ -167,7 +168,7 @@ def _broker() -> Iterator[int]:
 @contextmanager
 def _subscriber(config: Config, stage: Stage, tell: Callable[[str], None]) -> Iterator[None]:
     """Another MQTT client, which prints all that it receives under the device's topics."""
-    client = mqtt.new_client(config.mqtt, "demo-subscriber")
+    client = mqtt_client.new_client(config.mqtt, "demo-subscriber")
     ready = Flag()
 
     def on_message(_client: Any, _data: Any, message: Any) -> None:

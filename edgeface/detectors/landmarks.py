@@ -6,13 +6,13 @@ from pathlib import Path
 
 import numpy as np
 
-from edgeface.embedding import invoke
 from edgeface.errors import ModelError
-from edgeface.imaging import TEMPLATE, align, similarity
 from edgeface.interfaces import Detector
-from edgeface.modelcard import SHIPPED
-from edgeface.runtime import interpreter
 from edgeface.types import Face, Image, Landmarks
+from edgeface.vision.alignment import TEMPLATE, align, similarity
+from edgeface.vision.embedding import invoke
+from edgeface.vision.model_card import SHIPPED
+from edgeface.vision.tflite import interpreter
 
 FILE = "landmarks.tflite"
 

@@ -4,16 +4,16 @@ from collections.abc import Callable
 from importlib import import_module
 from typing import cast
 
-from edgeface import config
+from edgeface.config import schema
 from edgeface.interfaces import Publisher
 
 PUBLISHERS = {
-    "mqtt": "edgeface.publishers.mqtt:MqttPublisher",
+    "mqtt": "edgeface.mqtt.publisher:MqttPublisher",
     "lines": "edgeface.publishers.lines:LinePublisher",
 }
 
 
-def create(name: str, settings: config.Config, model: str) -> Publisher:
+def create(name: str, settings: schema.Config, model: str) -> Publisher:
     """Build a publisher; ``model`` is the digest that its payloads carry."""
     module, _, attribute = PUBLISHERS[name].partition(":")
-    return cast(Callable[[config.Config, str], Publisher], getattr(import_module(module), attribute))(settings, model)
+    return cast(Callable[[schema.Config, str], Publisher], getattr(import_module(module), attribute))(settings, model)

@@ -7,10 +7,11 @@ from collections.abc import Mapping, Sequence, Set
 
 import msgspec
 
-from edgeface import config
+from edgeface.config import schema
+from edgeface.health import Health, Link
 from edgeface.interfaces import Publisher
-from edgeface.publishers.payloads import event_payload
-from edgeface.types import Event, Health, Image, Link, Person, Request
+from edgeface.types import Event, Image, Person, Request
+from edgeface.wire.events import event_payload
 
 log = logging.getLogger(__name__)
 
@@ -18,7 +19,7 @@ log = logging.getLogger(__name__)
 class LinePublisher:
     """Prints the payload of each event on a line of its own."""
 
-    def __init__(self, settings: config.Config, model: str) -> None:
+    def __init__(self, settings: schema.Config, model: str) -> None:
         self._device, self._model = settings.device.id, model
 
     @property

@@ -10,8 +10,8 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from edgeface.errors import EdgefaceError
-from edgeface.web import enrol, health, live, people, unknown, visits
-from edgeface.web.site import Site
+from edgeface.web import enroll, health, live, people, strangers, visits
+from edgeface.web.context import Site
 
 KINDS = {"style.css": "text/css", "page.js": "text/javascript", "icon.svg": "image/svg+xml"}
 
@@ -37,7 +37,7 @@ def application(site: Site) -> Starlette:
 
     app = Starlette(
         routes=[Route("/static/{name}", static)]
-        + [route for view in (live, people, visits, unknown, enrol, health) for route in view.ROUTES],
+        + [route for view in (live, people, visits, strangers, enroll, health) for route in view.ROUTES],
         exception_handlers={HTTPException: wrong, EdgefaceError: wrong},
     )
     app.router.redirect_slashes = False  # it would lead out of the session's path

@@ -10,11 +10,11 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from edgeface import config
+from edgeface.config import load
 from edgeface.doctor import CHECKS, Check
 from edgeface.errors import EdgefaceError
+from edgeface.web.context import Daemon, Site
 from edgeface.web.live import describe
-from edgeface.web.site import Daemon, Site
 
 PATIENCE = 60.0
 """Seconds for the checks."""
@@ -32,7 +32,7 @@ async def health(request: Request) -> Response:
         finally:
             site.checking = False
     try:
-        settings = [shown(row) for row in config.settings(site.daemon.file)]
+        settings = [shown(row) for row in load.settings(site.daemon.file)]
     except EdgefaceError:  # the file is broken now; status says so after a reload, and check before it
         settings = []
     sections = [(name, list(rows)) for name, rows in groupby(settings, key=lambda row: row.section)]
@@ -44,7 +44,7 @@ async def examined(daemon: Daemon) -> list[Check]:
 
     Its copy of the gallery, made in this process, would cost us our locks on the file; see sqlite.py.
     """
-    file = config.find(daemon.file)
+    file = load.find(daemon.file)
     words = ["-m", "edgeface", *(["--config", str(file)] if file else []), "--model", str(daemon.model), "doctor", "--json"]
     only = ",".join(name for name in CHECKS if name != "camera")
     process = await asyncio.create_subprocess_exec(
@@ -62,7 +62,7 @@ async def examined(daemon: Daemon) -> list[Check]:
             await process.wait()
 
 
-def shown(row: config.Setting) -> config.Setting:
+def shown(row: load.Setting) -> load.Setting:
     """A setting as it may be read on a screen: its value as TOML."""
     return replace(row, value=msgspec.json.encode(row.value).decode())
 

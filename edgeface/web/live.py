@@ -11,12 +11,12 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
-from edgeface.imaging import encode_jpeg
-from edgeface.status import duration
+from edgeface.operations.jobs import View
+from edgeface.platform.text import duration
 from edgeface.types import Sight
-from edgeface.web.site import Site
+from edgeface.vision.images import encode_jpeg
+from edgeface.web.context import Site
 from edgeface.web.visits import read_visits
-from edgeface.window import View
 
 PICTURE_SIDE = 800
 POLL, BETWEEN = 8.0, 5.0

@@ -10,18 +10,18 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from edgeface import changes
-from edgeface.enrolment import Report
+from edgeface.enrollment.assessment import standing
+from edgeface.enrollment.enroller import Report
+from edgeface.enrollment.session import LEAST
 from edgeface.errors import EdgefaceError, ImageError, TraceError
-from edgeface.gallery import Gallery
-from edgeface.imaging import decode_photo
-from edgeface.matching import Matcher
-from edgeface.names import clean_name
-from edgeface.sitting import LEAST
-from edgeface.standing import standing
+from edgeface.gallery.names import clean_name
+from edgeface.gallery.store import Gallery
+from edgeface.operations import audited
+from edgeface.operations.jobs import Desk, Work
+from edgeface.recognition.matching import Matcher
 from edgeface.types import Frame, Gap, Image
-from edgeface.web.site import Site, body, form
-from edgeface.window import Desk, Work
+from edgeface.vision.images import decode_photo
+from edgeface.web.context import Site, body, form
 
 MAX_PHOTO = 12 * 2**20
 MAX_UPLOADS = 4
@@ -101,7 +101,7 @@ async def rename(request: Request) -> Response:
     site: Site = request.app.state.site
     name, person_id = (await form(request)).get("name", ""), request.path_params["person"]
     try:
-        person = await site.with_gallery(lambda gallery: changes.rename(site.audit, gallery, person_id, name, by=changes.WEB))
+        person = await site.with_gallery(lambda gallery: audited.rename(site.audit, gallery, person_id, name, by=audited.WEB))
     except TraceError as error:
         return site.back("/people", f"Renamed: {error}.", good=False)
     except EdgefaceError as error:
@@ -115,7 +115,7 @@ async def forget(request: Request) -> Response:
     await form(request)
     person_id = request.path_params["person"]
     try:
-        person = await site.with_gallery(lambda gallery: changes.forget(site.audit, gallery, person_id, by=changes.WEB))
+        person = await site.with_gallery(lambda gallery: audited.forget(site.audit, gallery, person_id, by=audited.WEB))
     except EdgefaceError as error:
         return site.back("/people", f"{error}.", good=False)
     return site.back("/people", f"{person.name} is forgotten: name, views, visits and pictures are erased.")
@@ -173,7 +173,7 @@ def enrolling(name: str, image: Image, *, force: bool) -> Work:
 
     def work(desk: Desk) -> Generator[None, Frame | Gap, Any]:
         yield
-        return changes.enroll(desk.audit, desk.enrolment, name, [("photo", image)], force=force, by=changes.WEB)
+        return audited.enroll(desk.audit, desk.enrolment, name, [("photo", image)], force=force, by=audited.WEB)
 
     return work
 

@@ -1,8 +1,6 @@
 """The server of the page: a thread of its own, so many connections at most, and none that may dawdle."""
 
 import asyncio
-import ipaddress
-import logging
 import socket
 import ssl
 from contextlib import ExitStack
@@ -13,21 +11,20 @@ from typing import Any
 import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from edgeface.config import Web
+from edgeface.config.schema import Web
 from edgeface.errors import ConfigError
-from edgeface.files import read_small
-from edgeface.web.access import Gate
+from edgeface.platform.files import read_small
 from edgeface.web.app import application
+from edgeface.web.auth import Gate
+from edgeface.web.context import Site
+from edgeface.web.exposure import refuse_exposure
 from edgeface.web.listener import MAX_BATCH, Listener
 from edgeface.web.sessions import Sessions
-from edgeface.web.site import Site
 from edgeface.web.token import Token
 
 MAX_HEAD = 16 * 1024
 PATIENCE = 10.0
 """Seconds that a client has to agree on TLS, for the head of its request, and for its next one."""
-
-log = logging.getLogger(__name__)
 
 
 class PageServer:
@@ -122,29 +119,6 @@ class Connection(H11Protocol):
     def _give_up(self) -> None:
         if self.cycle is None or self.cycle.response_complete:
             self.transport.abort()
-
-
-def refuse_exposure(web: Web) -> None:
-    """Make sure that nobody can listen on the way to the page.
-
-    Raises:
-        ConfigError: they could.
-    """
-    if bool(web.tls_cert) != bool(web.tls_key):
-        raise ConfigError("web.tls_cert and web.tls_key: one is set, both are needed")
-    if not (is_local(web.address) or web.tls_cert or web.behind_proxy):
-        raise ConfigError(
-            f"web.address {web.address!r} is open to the network, where it must be encrypted: set web.tls_cert and "
-            "web.tls_key, or web.behind_proxy = true if a proxy in front of it encrypts"
-        )
-
-
-def is_local(address: str) -> bool:
-    """Whether only this machine can reach an address."""
-    try:
-        return address == "localhost" or ipaddress.ip_address(address).is_loopback
-    except ValueError:
-        return False
 
 
 def _read_certificate(web: Web) -> None:

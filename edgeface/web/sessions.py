@@ -9,7 +9,7 @@ from pathlib import Path
 import msgspec
 
 from edgeface.errors import EdgefaceError
-from edgeface.files import write_whole
+from edgeface.platform.files import write_whole
 from edgeface.web.token import Token
 
 MAX_SESSIONS = 64

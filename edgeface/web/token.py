@@ -4,9 +4,9 @@ import hmac
 import secrets
 from pathlib import Path
 
-from edgeface.config import Web
+from edgeface.config.schema import Web
 from edgeface.errors import EdgefaceError
-from edgeface.files import read_small, write_new, write_whole
+from edgeface.platform.files import read_small, write_new, write_whole
 
 BYTES = 32
 

@@ -7,12 +7,12 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from edgeface import changes
 from edgeface.errors import EdgefaceError
-from edgeface.gallery import Gallery
+from edgeface.gallery.store import Gallery
+from edgeface.operations import audited
 from edgeface.types import EventType
-from edgeface.web.site import Site, form
-from edgeface.web.words import capitalize_first
+from edgeface.web.context import Site, form
+from edgeface.web.filters import capitalize_first
 
 PAGE = 60
 
@@ -104,10 +104,10 @@ async def _judge(request: Request, verdict: str) -> Response:
     def judge(gallery: Gallery) -> str:
         if verdict == "confirm":
             who = fields.get("who") or None
-            outcome = changes.confirm(site.audit, gallery, site.daemon.card, config.matching, event_id, who, by=changes.WEB)
+            outcome = audited.confirm(site.audit, gallery, site.daemon.card, config.matching, event_id, who, by=audited.WEB)
             return f"Noted: that was {outcome.person.name}." + (" One more view of them is known now." if outcome.added else "")
         force = fields.get("force") == "yes"
-        outcome = changes.reject(site.audit, gallery, config.matching, event_id, force=force, by=changes.WEB)
+        outcome = audited.reject(site.audit, gallery, config.matching, event_id, force=force, by=audited.WEB)
         return f"Noted: that was not {outcome.person.name}. Such a face will not be taken for them again."
 
     try:

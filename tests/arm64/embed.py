@@ -12,8 +12,9 @@ import cv2
 import numpy as np
 
 from edgeface import detectors
-from edgeface.embedding import Embedder
-from edgeface.imaging import align, image_files, load_image
+from edgeface.vision.alignment import align
+from edgeface.vision.embedding import Embedder
+from edgeface.vision.images import image_files, load_image
 
 VIEWS, SHAKE = 25, 0.05
 """Chips of each face, and the standard deviation of its landmarks in them, in distances of the eyes."""

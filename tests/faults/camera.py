@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 from broker import free_port
 
-from edgeface.imaging import load_image
+from edgeface.vision.images import load_image
 
 WIDTH, HEIGHT = 640, 480
 PHASES = 8

@@ -11,11 +11,15 @@ from unittest.mock import patch
 import msgspec
 from broker import OPENSSL, Broker, authority, eventually
 
-from edgeface import build, config, control
-from edgeface.embedding import Embedder
-from edgeface.enrolment import Enrolment, read_images
+from edgeface.config import schema
+from edgeface.config.load import load
+from edgeface.control import client
+from edgeface.daemon import assembly
+from edgeface.enrollment.enroller import Enrolment, read_images
 from edgeface.errors import EdgefaceError
-from edgeface.modelcard import SHIPPED, load_card
+from edgeface.gallery.open import open_gallery
+from edgeface.vision.embedding import Embedder
+from edgeface.vision.model_card import SHIPPED, load_card
 
 from .camera import Camera
 from .supervisor import Supervisor
@@ -62,9 +66,9 @@ class Rig:
         )
 
     def _enrol(self):
-        embedder, settings = Embedder(), config.load(self.file)
-        gallery = build.gallery(settings, embedder.card)
-        enrolment = Enrolment(build.pipeline(settings, embedder, gallery), gallery)
+        embedder, settings = Embedder(), load(self.file)
+        gallery = open_gallery(settings, embedder.card)
+        enrolment = Enrolment(assembly.pipeline(settings, embedder, gallery), gallery)
         for name, files in {
             "Barack Obama": ("obama_portrait.jpg", "obama_congress.jpg"),
             "Joe Biden": ("biden_portrait.jpg",),
@@ -83,9 +87,9 @@ class Rig:
     def status(self):
         """What ``edgeface status --json`` tells."""
         # The socket's name depends on nothing that a fault changes.
-        settings = config.Config(camera=config.Camera(name="front"), gallery=config.Gallery(str(self.gallery)))
+        settings = schema.Config(camera=schema.Camera(name="front"), gallery=schema.Gallery(str(self.gallery)))
         with patch.dict(os.environ, RUNTIME_DIRECTORY=str(self.supervisor.runtime)):
-            return control.ask(settings, "status")
+            return client.ask(settings, "status")
 
     def settle(self, seconds=90.0, but=None):
         """Until all is well, ``but`` for one trouble, and subscribers know."""
@@ -127,12 +131,12 @@ class Rig:
 
     def check(self):
         """No event came late, and the gallery is whole."""
-        limit = config.Mqtt().max_event_age + 1.0
+        limit = schema.Mqtt().max_event_age + 1.0
         late = [event for age, event in self.ages() if age > limit]
         assert not late, late
         with closing(sqlite3.connect(self.gallery)) as database:
             assert database.execute("PRAGMA integrity_check").fetchone()[0] == "ok"
-        gallery = build.gallery(config.load(self.file), load_card(SHIPPED))
+        gallery = open_gallery(load(self.file), load_card(SHIPPED))
         assert [(person.id, person.templates) for person in gallery.people()] == self.people
         gallery.close()
         assert "Traceback" not in self.supervisor.log(), self.supervisor.log()[-3000:]

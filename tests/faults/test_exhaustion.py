@@ -15,7 +15,7 @@ import pytest
 from broker import Broker, eventually, needs_broker
 from theatre import EMPTY
 
-from edgeface.annotate import save_image
+from edgeface.vision.drawing import save_image
 
 from .test_squeeze import Group
 

@@ -51,7 +51,7 @@ def pictures(inside: Path) -> None:
     sys.path[:0] = [str(ROOT), str(ROOT / "tests"), str(ROOT / "tests/faults")]
     from camera import PHASES, jpegs, view
 
-    from edgeface.imaging import load_image
+    from edgeface.vision.images import load_image
 
     photos = ROOT / "edgeface/demo/photos"
     (inside / "pictures").mkdir()

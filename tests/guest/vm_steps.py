@@ -11,7 +11,7 @@ from steps import DROP_INS, SETTINGS, configured, install, recognised, settings,
 
 CARD = """\
 import sys, time
-from edgeface import cameras, config
+from edgeface import cameras; from edgeface.config import schema as config
 camera = cameras.create(config.load(__import__("pathlib").Path("/etc/edgeface/edgeface.toml")).camera)
 for number, moment in enumerate(camera.frames()):
     if hasattr(moment, "image") and number > 4:

@@ -16,9 +16,9 @@ import pytest
 from broker import PASSWORD, USER, Broker, eventually, free_port, needs_broker
 from theatre import EMPTY, enroll, running, settings
 
-from edgeface import build
-from edgeface.imaging import load_image
-from edgeface.modelcard import load_card
+from edgeface.gallery.open import open_gallery
+from edgeface.vision.images import load_image
+from edgeface.vision.model_card import load_card
 
 PYTHON = os.environ.get("EDGEFACE_HOMEASSISTANT", "")
 ROOT = Path(__file__).parent.parent.parent
@@ -223,7 +223,7 @@ def test_who_is_forgotten_while_the_daemon_is_not_running_loses_the_entity_too(h
     assert eventually(lambda: house.assistant.state(bert) == "off")
     house.stop_daemon()
     assert eventually(lambda: house.assistant.state(bert) == "unavailable")
-    gallery = build.gallery(house.config, load_card())
+    gallery = open_gallery(house.config, load_card())
     gallery.forget("Bert")
     gallery.close()
     house._daemon = running(house.config)

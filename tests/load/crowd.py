@@ -6,11 +6,12 @@ import time
 
 import numpy as np
 
-from edgeface import build, config
-from edgeface.gallery import Templates
-from edgeface.matching import Matcher
-from edgeface.modelcard import SHIPPED, load_card
+from edgeface.config import schema
+from edgeface.daemon import assembly
+from edgeface.gallery.store import Templates
+from edgeface.recognition.matching import Matcher
 from edgeface.types import Box, Embedding, Face, Frame, Observation, Person
+from edgeface.vision.model_card import SHIPPED, load_card
 
 KNOWN = 10
 WIDTH = 20.0
@@ -21,9 +22,9 @@ def crowd(faces, frames, strange):
     """Milliseconds of processor time of each frame, and the most tracks at a time; ``strange`` has others in each frame."""
     random, card = np.random.default_rng(0), load_card(SHIPPED)
     matcher = Matcher(
-        Templates(tuple(map(person, range(KNOWN))), np.arange(KNOWN), units(random, KNOWN)), card, config.Matching()
+        Templates(tuple(map(person, range(KNOWN))), np.arange(KNOWN), units(random, KNOWN)), card, schema.Matching()
     )
-    presence = build.presence(config.Config(), card)
+    presence = assembly.presence(schema.Config(), card)
     steady, took, most = units(random, faces), [], 0
     for number in range(frames):
         shown = [seen(place, vector, matcher) for place, vector in enumerate(units(random, faces) if strange else steady)]

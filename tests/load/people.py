@@ -17,14 +17,15 @@ import numpy as np
 import psutil
 from commandline import Cli
 
-from edgeface import build, config
-from edgeface.audit import Audit
-from edgeface.embedding import Embedder
-from edgeface.envelope import Envelopes, digest
-from edgeface.gallery import Copy, Gallery, Trait
-from edgeface.replica import Replica
-from edgeface.revisions import NEVER
-from edgeface.vault import Vault
+from edgeface.config import schema
+from edgeface.daemon import assembly
+from edgeface.gallery.audit import Audit
+from edgeface.gallery.encryption import Vault
+from edgeface.gallery.store import Copy, Gallery, Trait
+from edgeface.gallery.versions import NEVER
+from edgeface.sync.messages import Envelopes, digest
+from edgeface.sync.replica import Replica
+from edgeface.vision.embedding import Embedder
 
 BATCH, LETTERS = 100, 20
 SECRET, TOPIC = bytes(32), "edgeface/gallery/home"
@@ -84,7 +85,7 @@ def measure(cli, people, templates, tell):
     meter.command("`edgeface people list`", cli, "people", "list")
     daemon(cli, meter, tell)
     with closing(Gallery(path, card.digest, card.identity)) as gallery:
-        eyes = meter.step("read it", lambda: build.pipeline(config.Config(), embedder, gallery))
+        eyes = meter.step("read it", lambda: assembly.pipeline(schema.Config(), embedder, gallery))
         meter.command("`edgeface people rename`", cli, "people", "rename", "Person 0/7", "Anna")
         meter.step("the loop: notice that rename by another process", lambda: eyes.templates)
         with closing(Gallery(path, card.digest, card.identity)) as other:

@@ -6,11 +6,12 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from edgeface import config, detectors
-from edgeface.embedding import Embedder
+from edgeface import detectors
+from edgeface.config import schema
 from edgeface.errors import DataError
-from edgeface.peers import find_peers
+from edgeface.measurement.baselines import find_peers
 from edgeface.types import Image
+from edgeface.vision.embedding import Embedder
 from train.compare import groups, page, quality, robustness
 from train.compare.cache import Cache, Network
 from train.data import load
@@ -60,7 +61,7 @@ def compare(
         "model": card.digest,
         "bytes": {"edgeface": card.encoder.bytes} | {peer.name: peer.bytes for peer in others},
         "pairs": pairs_file.name,
-        "robustness": robustness.measure(images, pairs, networks, card.threshold(config.Matching().target_fpir), rebuild),
+        "robustness": robustness.measure(images, pairs, networks, card.threshold(schema.Matching().target_fpir), rebuild),
         "groups": groups.measure(folders, data, network, [card.threshold(far) for far in groups.FARS], learnt),
         "quality": quality.measure(
             embedder, network, store, (held_out.chips(np.arange(len(held_out))), held_out.people), shown

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from edgeface.errors import DataError
-from edgeface.files import write_whole
+from edgeface.platform.files import write_whole
 from edgeface.types import Image
 from train.verification import Floats
 

@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from edgeface import config
-from edgeface.annotate import save_image
+from edgeface.config import schema
 from edgeface.errors import DataError
-from edgeface.files import write_whole
+from edgeface.platform.files import write_whole
 from edgeface.types import Image
+from edgeface.vision.drawing import save_image
 from train.compare import plots
 from train.compare.groups import ADULT, FARS, GENDERS
 from train.compare.quality import REJECTED, SIZES, TIE
@@ -121,7 +121,7 @@ def _robustness(figures: Figures, names: Sequence[str], pairs: str, folder: str)
     fars, tars = ([values[key] for values in fixed.values()] for key in ("far", "tar"))
     yield (
         "A device sets no new threshold for bad light. At the one that edgeface has for a gallery of one template, cosine "
-        f"{figures['threshold']:.3f}, set on held-out people for {_short(config.Matching().target_fpir)} % of false accepts, "
+        f"{figures['threshold']:.3f}, set on held-out people for {_short(schema.Matching().target_fpir)} % of false accepts, "
         f"the right person passes in {_percent(min(tars))} to {_percent(max(tars))} % of comparisons, by condition, and "
         f"strangers in {_short(min(fars))} to {_short(max(fars))} %:"
     )
@@ -266,12 +266,12 @@ def _quality(figures: Figures, pairs: str, folder: str) -> Iterable[str]:
     yield (
         f"In %; with nothing turned away the last column is {_percent(second['fnmr'][-1])}. Best on the held-out people, or "
         f"the first of those that are within {_short(TIE)} % of the best, and so the one to use: **{chosen}**. Quality and its "
-        "parts are those of `imaging.py`. The reconstruction error is the mean squared difference between the shrunken face "
+        "parts are those of `quality.py`. The reconstruction error is the mean squared difference between the shrunken face "
         "and the one that the decoder rebuilds; contrast is the variance of the former."
     )
     names = {
         "none": "none",
-        "present": f"quality, `detector.min_quality` = {config.Detector().min_quality:g}",
+        "present": f"quality, `detector.min_quality` = {schema.Detector().min_quality:g}",
         "chosen": f"{chosen}, {figures['limit']:.4g}",
         "both": "both",
     }

@@ -12,11 +12,12 @@ from matplotlib import pyplot
 from numpy.typing import NDArray
 
 from edgeface import detectors
-from edgeface.annotate import contact_sheet
-from edgeface.files import write_whole
-from edgeface.imaging import align, load_image
-from edgeface.modelcard import SHIPPED
+from edgeface.platform.files import write_whole
 from edgeface.types import Image
+from edgeface.vision.alignment import align
+from edgeface.vision.drawing import contact_sheet
+from edgeface.vision.images import load_image
+from edgeface.vision.model_card import SHIPPED
 from train.compare.groups import FARS, GENDERS
 from train.compare.quality import PRESENT, REJECTED
 from train.compare.robustness import EFFECTS, FAR, PHOTO_TURNED, TURN, turned, worn

@@ -9,12 +9,14 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from edgeface import config, detectors, imaging
-from edgeface.embedding import Embedder
+from edgeface import detectors
+from edgeface.config import schema
 from edgeface.errors import DataError
-from edgeface.imaging import CHIP_SIZE
 from edgeface.interfaces import Detector
 from edgeface.types import Box, Face, Image
+from edgeface.vision import alignment, quality
+from edgeface.vision.alignment import CHIP_SIZE
+from edgeface.vision.embedding import Embedder
 from train.compare.cache import Cache, Compute, Network
 from train.degrade import FACE_WIDTH, augment, coarse
 from train.evaluate import central_face
@@ -150,13 +152,13 @@ def _measured(look: Compute, chips: NDArray[np.uint8], sizes: Floats) -> Looks:
     norm, found = np.linalg.norm(codes, axis=1), score > 0
     scaled = landmarks * (sizes / FACE_WIDTH)[:, None, None].astype(np.float32)
     faces = [Face(Box(0, 0, 0, 0), points, float(s)) for points, s in zip(scaled, score, strict=True)]
-    fitness = np.array([imaging.quality(face, chip) for face, chip in zip(faces, chips, strict=True)])
+    fitness = np.array([quality.quality(face, chip) for face, chip in zip(faces, chips, strict=True)])
     measures = {
         PRESENT: fitness,
-        "its size": np.array([imaging.eye_distance(face) for face in faces]),
-        "its sharpness": np.array([imaging.sharpness(chip) for chip in chips]),
-        "its exposure": np.array([imaging.exposure(chip) for chip in chips]),
-        "its pose": np.array([imaging.frontality(points) for points in landmarks]),
+        "its size": np.array([alignment.eye_distance(face) for face in faces]),
+        "its sharpness": np.array([quality.sharpness(chip) for chip in chips]),
+        "its exposure": np.array([quality.exposure(chip) for chip in chips]),
+        "its pose": np.array([quality.frontality(points) for points in landmarks]),
         "its detector score": score,
         "embedding norm": norm,
         "norm x detector score": norm * score,
@@ -171,7 +173,7 @@ def _measured(look: Compute, chips: NDArray[np.uint8], sizes: Floats) -> Looks:
 
 def _gates(sample: Sample, chosen: str, limit: float, limits: Sequence[float]) -> dict[str, Any]:
     """What gates turn away and let through: none, the present one, the chosen measure, and both."""
-    lowest = config.Detector().min_quality
+    lowest = schema.Detector().min_quality
     gates = {
         name: [
             looks.found & (looks.measures[PRESENT] >= first) & (looks.measures[chosen] >= second)

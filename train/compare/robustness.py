@@ -12,9 +12,10 @@ from tqdm import tqdm
 
 from edgeface import detectors
 from edgeface.errors import DataError
-from edgeface.imaging import align, load_image, similarity
 from edgeface.interfaces import Detector
 from edgeface.types import Image
+from edgeface.vision.alignment import align, similarity
+from edgeface.vision.images import load_image
 from train import degrade
 from train.compare.cache import Compute, Network
 from train.evaluate import NO_FACE, Pairs, central_face, find_photo

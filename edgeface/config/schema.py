@@ -1,0 +1,317 @@
+"""edgeface.toml -> typed, validated, documented settings."""
+
+import os
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import platformdirs
+from msgspec import Meta, Struct
+
+from edgeface.config import sources
+from edgeface.config.paths import expand, secret_path
+from edgeface.config.texts import Base, Line, Slug, Topic, is_host
+
+MAX_BYTES = 2**20
+Count = Annotated[int, Meta(ge=1, le=40)]  # a track remembers 40 views
+Seconds = Annotated[float, Meta(ge=0, le=86400)]
+Share = Annotated[float, Meta(ge=0, le=1)]
+
+
+class _Section(Struct, frozen=True, forbid_unknown_fields=True):
+    pass
+
+
+class Device(_Section, frozen=True):
+    """Which device it is."""
+
+    id: Annotated[Slug, Meta(description="unique on the broker; letters, digits, - and _")] = "edgeface"
+
+
+class Camera(_Section, frozen=True):
+    """Where frames come from."""
+
+    name: Annotated[Slug, Meta(description="names the camera in topics and events")] = "camera"
+    source: Annotated[
+        Line, Meta(description="picamera | v4l2:/dev/video0 | rtsp://... | http://... | video:FILE | folder:DIR")
+    ] = "v4l2:/dev/video0"
+    width: Annotated[int, Meta(ge=64, le=7680, description="pixels asked of a live camera")] = 640
+    height: Annotated[int, Meta(ge=64, le=4320, description="pixels asked of a live camera")] = 480
+    max_pixels: Annotated[
+        int,
+        Meta(
+            ge=64 * 64,
+            le=64_000_000,
+            description="pixels of a frame at most: a larger JPEG is scaled down, a larger frame of any other kind is refused",
+        ),
+    ] = 5_100_000
+    fps: Annotated[float, Meta(gt=0, le=120, description="frames a second at most; recordings are played at this rate")] = 10.0
+    hold: Annotated[Seconds, Meta(description="seconds that each image of a folder is shown; 0 is for one frame")] = 1.0
+
+    def __post_init__(self) -> None:
+        if self.width * self.height > self.max_pixels:
+            raise ValueError(f"width x height is {self.width * self.height} pixels, max_pixels is {self.max_pixels}")
+
+
+class Detector(_Section, frozen=True):
+    """Which faces are looked at."""
+
+    max_side: Annotated[
+        int, Meta(ge=64, le=4096, description="frames are searched at this size; larger finds smaller faces")
+    ] = 640
+    min_eye_distance: Annotated[float, Meta(ge=4, le=500, description="pixels between the eyes; smaller faces are ignored")] = (
+        16.0
+    )
+    still_every: Annotated[
+        Seconds, Meta(description="seconds between searches while nothing moves and nobody is there; 0 searches every frame")
+    ] = 1.0
+    threads: Annotated[
+        int, Meta(ge=1, le=64, description="processor cores that the search may use; more are quicker and take more in all")
+    ] = 1
+    min_quality: Annotated[
+        Share, Meta(description="poorer views do not count: size, sharpness, exposure, pose; 0 counts all")
+    ] = 0.45
+
+
+class Gallery(_Section, frozen=True):
+    """Who is known."""
+
+    path: Annotated[str, Meta(description='the database; "" is gallery.db in the data folder of the user or service')] = ""
+    key_file: Annotated[
+        Line, Meta(description='its key; "" is gallery.key beside it; systemd\'s credential gallery-key goes before it')
+    ] = ""
+    keep_faces: Annotated[
+        bool,
+        Meta(
+            description="keep the faces of those who are enrolled, encrypted: an edgeface with another network then makes its "
+            "templates of them, and nobody need be enrolled anew"
+        ),
+    ] = False
+
+
+class Backup(_Section, frozen=True):
+    """Copies of the gallery, sealed as it is; without its key, which is not in them, they are of no use."""
+
+    keep: Annotated[
+        int, Meta(ge=0, le=1000, description="copies that are kept; the oldest goes once a new one is good; 0 makes none")
+    ] = 7
+    every_hours: Annotated[float, Meta(ge=1, le=8784, description="hours from one copy to the next")] = 24.0
+    folder: Annotated[
+        str, Meta(description='where they are; "" is backups beside the gallery; another folder must be there already')
+    ] = ""
+
+
+class Matching(_Section, frozen=True):
+    """When a face is somebody."""
+
+    target_fpir: Annotated[
+        float, Meta(gt=0, le=0.1, description="chance that a stranger's visit passes for anybody enrolled; lower is stricter")
+    ] = 0.001
+    unsure_fpir: Annotated[
+        float,
+        Meta(gt=0, le=0.5, description="the same for the lower threshold: between the two nobody is named, nor called unknown"),
+    ] = 0.05
+    margin: Annotated[float, Meta(ge=0, le=1, description="lead in cosine that the best person needs over the second")] = 0.05
+
+
+class Presence(_Section, frozen=True):
+    """When views become events."""
+
+    min_votes: Annotated[Count, Meta(description="views that have a person nearest before that person is recognised")] = 3
+    min_share: Annotated[Share, Meta(description="share of the quality-weighted views that must agree")] = 0.5
+    unknown_after: Annotated[Count, Meta(description="good views that fit nobody before a face is called unknown")] = 8
+    left_after: Annotated[Seconds, Meta(description="seconds without a good view before somebody has left")] = 5.0
+
+
+class Liveness(_Section, frozen=True):
+    """Whether a face is there, or a photo of one: told from how it moves, so whoever stands stock still is not told apart."""
+
+    mode: Annotated[
+        Literal["off", "report", "refuse"],
+        Meta(description='"report" says in events how alive a face looked; "refuse" names nobody before a face looked alive'),
+    ] = "off"
+
+
+class Events(_Section, frozen=True):
+    """What is kept of events, for people confirm and reject: embeddings, encrypted; of pictures see [web]."""
+
+    keep_days: Annotated[float, Meta(ge=0, le=366, description="days until an event is erased; 0 keeps none")] = 7.0
+    max: Annotated[int, Meta(ge=0, le=10_000, description="events that are kept at most; the oldest goes first")] = 500
+
+
+class Mqtt(_Section, frozen=True):
+    """The broker; without a host, events are printed as JSON lines."""
+
+    host: Annotated[str, Meta(description="name or address of the broker")] = ""
+    port: Annotated[int, Meta(ge=0, le=65535, description="0 is 1883, or 8883 with TLS")] = 0
+    username: Line = ""
+    password_file: Annotated[
+        Line, Meta(description="file whose first line is the password; never put it on a command line")
+    ] = ""
+    protocol: Annotated[str, Meta(pattern=r"^(5|3\.1\.1)\Z", description="5 or 3.1.1")] = "5"
+    tls: Annotated[bool, Meta(description="encrypt, and verify the broker's certificate")] = False
+    ca_file: Annotated[Line, Meta(description="certificates to trust in place of the system's")] = ""
+    cert_file: Annotated[Line, Meta(description="this device's own certificate, for a broker that asks for one")] = ""
+    key_file: Annotated[Line, Meta(description="the private key of that certificate, without a passphrase")] = ""
+    base: Annotated[Base, Meta(description='start of every topic; "" is edgeface/<device id>')] = ""
+    keepalive: Annotated[int, Meta(ge=5, le=3600, description="seconds")] = 20
+    max_event_age: Annotated[
+        float, Meta(gt=0, le=86400, description="seconds; older events are dropped, not delivered late")
+    ] = 10.0
+    queue: Annotated[
+        int, Meta(ge=1, le=10000, description="events that wait while the broker is away; the oldest goes first")
+    ] = 100
+    images: Annotated[
+        bool, Meta(description="send the face that caused an event as a picture; whoever reads topics sees it")
+    ] = False
+
+    def __post_init__(self) -> None:
+        if self.host and not is_host(self.host):  # whatever it is, a password may stand in it
+            raise ValueError("host is no name and no address; the port is a setting of its own")
+        if self.password_file and not self.username:
+            raise ValueError("password_file is set, but no username")
+        if bool(self.cert_file) != bool(self.key_file):
+            raise ValueError("cert_file and key_file go together: set both or neither")
+        if self.cert_file and not self.tls:
+            raise ValueError("cert_file is for TLS: set tls = true")
+
+
+class Commands(_Section, frozen=True):
+    """What may be asked of the daemon over MQTT: whoever may publish on the broker may ask it."""
+
+    allow: Annotated[
+        tuple[Literal["enroll", "rename", "forget", "people", "snapshot"], ...],
+        Meta(description='none unless listed: "enroll", "rename", "forget", "people", "snapshot"'),
+    ] = ()
+    per_minute: Annotated[int, Meta(ge=1, le=600, description="more requests than this are refused")] = 30
+
+
+class Sync(_Section, frozen=True):
+    """One gallery for several devices, by way of the broker: whoever has the key has the gallery."""
+
+    enabled: Annotated[bool, Meta(description="follow the shared gallery, and share this one; needs mqtt.host")] = False
+    topic: Annotated[Topic, Meta(description="where it is; the same for all that share it")] = "edgeface/gallery/home"
+    key_file: Annotated[
+        Line, Meta(description='the shared key; "" is sync.key beside the gallery; edgeface gallery key makes and shows it')
+    ] = ""
+
+
+class HomeAssistant(_Section, frozen=True):
+    """Entities in Home Assistant, by MQTT discovery."""
+
+    enabled: Annotated[bool, Meta(description="announce the device and its people to Home Assistant")] = False
+    prefix: Annotated[Topic, Meta(description="discovery prefix of Home Assistant's MQTT integration")] = "homeassistant"
+
+
+class Metrics(_Section, frozen=True):
+    """Figures for Prometheus."""
+
+    port: Annotated[int, Meta(ge=0, le=65535, description="where they are served over HTTP; 0 is nowhere")] = 0
+    address: Annotated[str, Meta(description='"" is every address of this machine, for the whole network to read')] = (
+        "127.0.0.1"
+    )
+
+    def __post_init__(self) -> None:
+        if self.address and not is_host(self.address):
+            raise ValueError("address is no name and no address; the port is a setting of its own")
+
+
+class Web(_Section, frozen=True):
+    """A page for the browser: what the camera sees, who was there, who is known."""
+
+    enabled: Annotated[
+        bool, Meta(description="serve it; edgeface web url prints its address, with the token that opens it")
+    ] = False
+    address: Annotated[
+        str, Meta(description="where it is served; what is not this machine alone needs TLS, or behind_proxy")
+    ] = "127.0.0.1"
+    port: Annotated[int, Meta(ge=1, le=65535)] = 8480
+    tls_cert: Annotated[Line, Meta(description="file of the certificate and its chain, to serve it encrypted")] = ""
+    tls_key: Annotated[Line, Meta(description="file of the certificate's key")] = ""
+    behind_proxy: Annotated[bool, Meta(description="a proxy in front of it encrypts: serve it in the clear at any address")] = (
+        False
+    )
+    hosts: Annotated[
+        tuple[str, ...], Meta(description="names by which browsers may reach it, besides localhost and bare addresses")
+    ] = ()
+    pictures: Annotated[
+        bool, Meta(description="keep the face of each event as a picture, encrypted in the gallery, for keep_hours")
+    ] = False
+    unknown: Annotated[
+        bool, Meta(description="show who was not recognised in the last keep_hours, to be named or dismissed")
+    ] = False
+    keep_hours: Annotated[float, Meta(gt=0, le=8784, description="hours after which pictures are erased")] = 24.0
+
+    def __post_init__(self) -> None:
+        if self.address and not is_host(self.address):
+            raise ValueError("address is no name and no address; the port is a setting of its own")
+        if not all(map(is_host, self.hosts)):
+            raise ValueError("hosts needs names, each without scheme and port")
+
+
+class Config(_Section, frozen=True):
+    """Every setting, by section."""
+
+    device: Device = Device()
+    camera: Camera = Camera()
+    detector: Detector = Detector()
+    gallery: Gallery = Gallery()
+    backup: Backup = Backup()
+    matching: Matching = Matching()
+    presence: Presence = Presence()
+    liveness: Liveness = Liveness()
+    events: Events = Events()
+    mqtt: Mqtt = Mqtt()
+    commands: Commands = Commands()
+    sync: Sync = Sync()
+    homeassistant: HomeAssistant = HomeAssistant()
+    metrics: Metrics = Metrics()
+    web: Web = Web()
+
+    @property
+    def gallery_path(self) -> Path:
+        """The gallery's file: as set, or in systemd's state folder, or in the user's XDG data folder."""
+        if self.gallery.path:
+            return expand(self.gallery.path, "gallery.path")
+        state = os.environ.get("STATE_DIRECTORY")
+        return (Path(state.split(":")[0]) if state else Path(platformdirs.user_data_dir("edgeface"))) / "gallery.db"
+
+    @property
+    def key_path(self) -> Path:
+        """The file of the gallery's key."""
+        if self.gallery.key_file:
+            return expand(self.gallery.key_file, "gallery.key_file")
+        return self.gallery_path.parent / "gallery.key"
+
+    @property
+    def backup_folder(self) -> Path:
+        """Where copies of the gallery are kept."""
+        return expand(self.backup.folder, "backup.folder") if self.backup.folder else self.gallery_path.parent / "backups"
+
+    @property
+    def audit_path(self) -> Path:
+        """The audit log, beside the gallery."""
+        return self.gallery_path.parent / "audit.jsonl"
+
+    @property
+    def token_path(self) -> Path:
+        """The file of the page's token, beside the gallery."""
+        return self.gallery_path.parent / "web.token"
+
+    @property
+    def sync_key_path(self) -> Path:
+        """The file of the key that devices with one gallery share."""
+        if self.sync.key_file:
+            return secret_path(self.sync.key_file, "sync.key_file")
+        return self.gallery_path.parent / "sync.key"
+
+    @property
+    def base(self) -> str:
+        """The start of every topic."""
+        return self.mqtt.base.strip("/") or f"edgeface/{self.device.id}"
+
+
+def shown(section: str, name: str, value: Any) -> Any:
+    """Return a value as anybody may read it: a source without passwords, and no user's name, which may be a token."""
+    if (section, name) == ("camera", "source"):
+        return sources.shown(value)
+    return sources.HIDDEN if (section, name) == ("mqtt", "username") and value else value

@@ -1,0 +1,307 @@
+"""The daemon's local socket: a client sends one line of JSON, ``{"verb": ...}``, and gets one line back.
+
+The answer is ``{"ok": ...}`` or ``{"error": "..."}``, with ``"again": true`` where one may just ask again. Before it, an errand
+that takes its time sends lines ``{"told": ...}``: the guidance of a sitting, or what became of a photo. A photo is a line
+``{"photo": LABEL, "bytes": N}`` and N bytes; the next one comes when it was told, and after the last one ``{"end": true}``. A
+client that goes away ends its errand.
+
+The socket is for the daemon's own user and group.
+"""
+
+import asyncio
+import contextlib
+import logging
+import socket
+import struct
+import sys
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from queue import SimpleQueue
+from threading import Thread
+from typing import TYPE_CHECKING, Annotated, Any
+
+import msgspec
+from msgspec import Meta, Struct
+
+from edgeface.config.schema import Config
+from edgeface.errors import FAILED_INSIDE, AskAgainError, EdgefaceError, ImageError
+
+if TYPE_CHECKING:  # what a client need not wait for
+    from concurrent.futures import Future
+
+    from edgeface.operations.audited import By
+    from edgeface.operations.registry import Counter, Inbox
+    from edgeface.types import Image
+
+    HaveDone = Callable[[Callable[[Counter], Any], Callable[[Any], None], bool], Future[Any]]
+    """Have the loop do an errand that tells what happens; the last one says whether somebody sits before the camera."""
+from edgeface.control.client import LONGEST_TALK
+from edgeface.control.discovery import PATIENCE, refuse_another, socket_address, socket_path, user_name
+
+log = logging.getLogger(__name__)
+MAX_LINE = 64 * 1024
+CLIENTS, TALKS, SENDERS = (32, 8), (8, 2), (3, 1)
+"""Connections, errands, and those of them that are sent photos, at once: of all users, and of each."""
+PHOTO_PATIENCE = 20.0
+"""Seconds that a client may take for its next photo."""
+MAX_PHOTOS, MAX_PHOTO_BYTES = 1000, 8 * 2**20
+Verb = Callable[[dict[str, Any]], Any]
+"""From a request to what the answer holds as ``ok``; an ``EdgefaceError`` becomes ``error``."""
+
+
+class _Sent(Struct, frozen=True, forbid_unknown_fields=True):
+    """A photo that follows, or the end of them."""
+
+    photo: Annotated[str, Meta(max_length=1000)] = ""
+    bytes: Annotated[int, Meta(ge=0, le=MAX_PHOTO_BYTES)] = 0
+    end: bool = False
+
+
+class _Shares:
+    """Places of which each user has a few, so that nobody takes those of the others."""
+
+    def __init__(self, places: tuple[int, int]) -> None:
+        self._most, self._each = places
+        self._taken: dict[int, int] = defaultdict(int)
+
+    @contextlib.contextmanager
+    def place(self, user: int) -> Iterator[None]:
+        """One of them.
+
+        Raises:
+            EdgefaceError: there is none for this user now.
+        """
+        if self._taken[user] >= self._each:
+            raise EdgefaceError(f"the daemon does as much for user {user_name(user) or user} already as it may; ask again")
+        if sum(self._taken.values()) >= self._most:
+            raise EdgefaceError("the daemon is busy; ask again")
+        self._taken[user] += 1
+        try:
+            yield
+        finally:
+            self._taken[user] -= 1
+
+
+class ControlServer:
+    """Answers on a socket from a thread of its own, so that no client can hold up the daemon.
+
+    ``verbs`` are answered in that thread and must be quick; errands are done by the daemon's loop, through ``have_done``.
+
+    Raises:
+        EdgefaceError: another daemon with these settings answers already, wherever it listens.
+        OSError: there can be no socket.
+    """
+
+    def __init__(self, config: Config, verbs: Mapping[str, Verb], have_done: "HaveDone | None" = None) -> None:
+        self.path, self._verbs, self._have_done = socket_path(config), verbs, have_done
+        refuse_another(config)
+        self._socket = _listen(self.path)
+        self._errands: Mapping[str, Any] = {}
+        if have_done:
+            from edgeface.operations.registry import VERBS
+
+            self._errands = VERBS
+        self._clients, self._talks, self._senders = _Shares(CLIENTS), _Shares(TALKS), _Shares(SENDERS)
+        self._runner, self._ended = asyncio.Runner(), asyncio.Event()
+        self._loop = self._runner.get_loop()
+        self._thread = Thread(target=self._serve, name="control", daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        """Answer no more, and remove the socket."""
+        if self._thread.is_alive():
+            self._loop.call_soon_threadsafe(self._ended.set)
+            self._thread.join(timeout=1.0)
+        self.path.unlink(missing_ok=True)
+
+    def _serve(self) -> None:
+        with self._runner as runner:
+            runner.run(self._answer_all())
+
+    async def _answer_all(self) -> None:
+        # From 3.13 on asyncio removes the socket by the name that it was bound to, which may be no more: close does it.
+        kept: dict[str, Any] = {"cleanup_socket": False} if sys.version_info >= (3, 13) else {}
+        server = await asyncio.start_unix_server(self._answer, sock=self._socket, limit=MAX_LINE, **kept)
+        await self._ended.wait()
+        server.close()
+
+    async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            try:
+                with self._clients.place(_user(writer)):
+                    await self._reply(await _line(reader), reader, writer)
+            except (TimeoutError, ConnectionError):  # silent, or gone
+                pass
+            except (msgspec.MsgspecError, RecursionError) as error:
+                await _send(writer, {"error": f"not a JSON object: {error}"})
+            except EdgefaceError as error:
+                await _send(writer, {"error": str(error)})
+            except Exception:  # a client must hear of it, and the others be answered, whatever it has found
+                log.exception("what was asked through the socket failed")
+                await _send(writer, {"error": FAILED_INSIDE})
+        except (TimeoutError, ConnectionError):
+            pass
+        finally:
+            writer.close()
+
+    async def _reply(self, line: bytes, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        request = msgspec.json.decode(line, type=dict[str, Any])
+        name = str(request.pop("verb", None))
+        if name in self._verbs:
+            await _send(writer, {"ok": self._verbs[name](request)})
+        elif self._have_done and name in self._errands:
+            user = _user(writer)
+            with self._talks.place(user), self._senders.place(user) if name == "photos" else contextlib.nullcontext():
+                await self._talk(self._have_done, name, request, reader, writer)
+        else:
+            raise EdgefaceError(f"the verbs are {', '.join([*self._verbs, *self._errands])}")
+
+    async def _talk(
+        self,
+        have_done: "HaveDone",
+        verb: str,
+        request: dict[str, Any],
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+    ) -> None:
+        """Have an errand done, and tell the client of it until the end of either."""
+        from edgeface.operations.registry import prepare
+
+        inbox: Inbox = SimpleQueue()
+        start = prepare(verb, request, _peer(writer), inbox)
+        mail: asyncio.Queue[dict[str, Any] | None] = asyncio.Queue()
+
+        def post(message: dict[str, Any]) -> None:  # from the daemon's thread
+            with contextlib.suppress(RuntimeError):  # this loop has ended meanwhile
+                self._loop.call_soon_threadsafe(mail.put_nowait, message)
+
+        def end(future: "Future[Any]") -> None:
+            if not future.cancelled():
+                error = future.exception()
+                if error is None:
+                    post({"ok": future.result()})
+                else:
+                    post({"error": " ".join(str(error).split()), "again": isinstance(error, AskAgainError)})
+
+        future = have_done(start, lambda told: post({"told": told}), verb == "enroll")
+        future.add_done_callback(end)
+        ready = asyncio.Semaphore(1)
+        hearing = asyncio.create_task(_hear(reader, inbox if verb == "photos" else None, ready, mail))
+        try:
+            async with asyncio.timeout(LONGEST_TALK):
+                while (message := await mail.get()) is not None:
+                    await _send(writer, message)
+                    if "told" not in message:
+                        break
+                    ready.release()
+        except TimeoutError:
+            writer.write(
+                msgspec.json.encode({"error": f"not done after {LONGEST_TALK / 60:.0f} minutes; nothing was kept"}) + b"\n"
+            )
+        except asyncio.CancelledError:  # close() was called
+            writer.write(msgspec.json.encode({"error": "the daemon stops or takes new settings; start again"}) + b"\n")
+            raise
+        finally:
+            future.cancel()
+            hearing.cancel()
+
+
+async def _line(reader: asyncio.StreamReader) -> bytes:
+    """What a client asks for.
+
+    Raises:
+        TimeoutError: it did not say in good time.
+        EdgefaceError: its line does not end.
+    """
+    async with asyncio.timeout(PATIENCE):
+        try:
+            return await reader.readline()
+        except ValueError:
+            raise EdgefaceError(f"a request is one line of {MAX_LINE // 1024} KB at most") from None
+
+
+async def _send(writer: asyncio.StreamWriter, message: dict[str, Any]) -> None:
+    """Send one line to a client that must take it in good time.
+
+    Raises:
+        TimeoutError: it did not.
+        OSError: it is gone.
+    """
+    async with asyncio.timeout(PATIENCE):
+        writer.write(msgspec.json.encode(message) + b"\n")
+        await writer.drain()
+
+
+async def _hear(
+    reader: asyncio.StreamReader,
+    inbox: "Inbox | None",
+    ready: asyncio.Semaphore,
+    mail: asyncio.Queue[dict[str, Any] | None],
+) -> None:
+    """Take photos into the inbox, each when the one before was told, until the client goes; then None goes to the mail."""
+    try:
+        for _ in range(MAX_PHOTOS + 1 if inbox is not None else 0):
+            await ready.acquire()
+            async with asyncio.timeout(PHOTO_PATIENCE):
+                line = await reader.readline()
+                if not line:
+                    return
+                sent = msgspec.json.decode(line, type=_Sent)
+                data = b"" if sent.end else await reader.readexactly(sent.bytes)
+            if inbox is None or sent.end:
+                break
+            image = await asyncio.to_thread(_photo, sent.photo, data)
+            inbox.put((sent.photo, image))
+        else:
+            if inbox is not None:
+                mail.put_nowait({"error": f"over {MAX_PHOTOS} photos; nothing was kept"})
+        if inbox is not None:
+            inbox.put(None)
+        while await reader.read(MAX_LINE):
+            pass
+    except msgspec.MsgspecError as error:
+        mail.put_nowait({"error": f"not a photo: {error}"})
+    except TimeoutError:
+        mail.put_nowait({"error": f"no photo came for {PHOTO_PATIENCE:.0f} s; nothing was kept"})
+    except (ValueError, OSError, EOFError):  # endless, or gone
+        pass
+    finally:
+        mail.put_nowait(None)
+
+
+def _photo(label: str, data: bytes) -> "Image | EdgefaceError":
+    """An image, or what is wrong with it."""
+    from edgeface.vision.images import decode_photo
+
+    try:
+        return decode_photo(data, label)
+    except ImageError as error:
+        return error
+
+
+def _peer(writer: asyncio.StreamWriter) -> "By":
+    """Who is at the other end, for the audit log."""
+    return {"uid": _user(writer), "user": user_name(_user(writer)), "socket": True}
+
+
+def _user(writer: asyncio.StreamWriter) -> int:
+    """The user at the other end, as the kernel says."""
+    connection = writer.get_extra_info("socket")
+    user: int = struct.unpack("3i", connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i")))[1]
+    return user
+
+
+def _listen(path: Path) -> socket.socket:
+    server = socket.socket(socket.AF_UNIX)
+    try:
+        if path.is_socket():
+            path.unlink()  # of a daemon that was killed
+        with socket_address(path) as address:
+            server.bind(address)
+        path.chmod(0o660)
+        server.listen(CLIENTS[0])
+    except BaseException:
+        server.close()
+        raise
+    return server

@@ -1,0 +1,1 @@
+"""The loop, what it is made of, and the service around it."""

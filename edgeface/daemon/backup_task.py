@@ -1,0 +1,160 @@
+"""The daemon's backups: when one is due, in a thread of its own that takes little of the processor at a time."""
+
+import logging
+import sqlite3
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import replace
+from threading import Event, Thread
+
+from edgeface.config.schema import Config
+from edgeface.errors import GalleryError
+from edgeface.gallery.audit import Audit
+from edgeface.gallery.backup import Backups, Gentle
+from edgeface.gallery.contents import Templates
+from edgeface.gallery.copies import Copy
+from edgeface.health import Backed
+from edgeface.operations import audited
+
+log = logging.getLogger(__name__)
+SETTLE = 60.0
+"""Seconds from the start to the first copy at the soonest."""
+CLOCK = 3600.0
+"""Seconds from the start after which a copy is due though the newest is of a later time: the clock was wrong, then or now."""
+RETRY = 3600.0
+"""Seconds after which a copy that failed is tried again."""
+LOOK = 60.0
+"""Seconds between two looks whether one is due."""
+
+
+class Schedule:
+    """When a copy is due.
+
+    The age of a copy that this process saw come is told by the monotonic clock, that of one that was there by the wall's, which
+    may be wrong, or set meanwhile: then there is one copy too many, and neither many nor none for ever.
+    """
+
+    def __init__(self, every: float, now: float) -> None:
+        self._every, self._started = every, now
+        self._tried = -float("inf")
+        self._newest: Copy | None = None
+        self._seen, self._came = now, False
+        self._looked = False
+
+    def due(self, newest: Copy | None, now: float, wall: float) -> bool:
+        """Whether it is time, when this is the newest copy."""
+        if newest != self._newest or not self._looked:
+            self._came = self._looked
+            self._newest, self._seen, self._looked = newest, now, True
+        if now - self._tried < min(RETRY, self._every) or now - self._started < SETTLE:
+            return False
+        if now - self._seen >= self._every:
+            return True
+        if self._came and newest:
+            return False
+        age = wall - newest.wall if newest else float("inf")
+        return age >= self._every or (age < 0 and now - self._started >= CLOCK)
+
+    def tried(self, now: float) -> None:
+        """A copy was begun, and may fail."""
+        self._tried = now
+
+
+class _StoppedError(Exception):
+    """The daemon ends, or takes other settings."""
+
+
+class BackupTask:
+    """Makes copies, and erases from them who is forgotten, while the loop goes on. What fails is told, and tried again."""
+
+    def __init__(self, settings: Config, audit: Audit) -> None:
+        self._backups, self._audit = Backups(settings), audit
+        self._wanted = settings.backup.keep > 0
+        self._schedule = Schedule(3600 * settings.backup.every_hours, time.monotonic())
+        self.state = Backed(self._wanted)
+        self._known: Templates | None = None
+        self._changed = True
+        self._damaged: tuple[str, ...] = ()
+        self._troubles: dict[str, str | None] = {}
+        self._wake, self._stopping = Event(), False
+        self._thread: Thread | None = None
+        self._gentle = Gentle()
+
+    def update(self, known: Templates) -> None:
+        """Begin, and take note when who is known has changed. For the loop: it waits for nothing."""
+        if self._thread is None:
+            self._thread = Thread(target=self._run, name="backup", daemon=True)
+            self._thread.start()
+        if known is not self._known:
+            self._known, self._changed = known, True
+            self._wake.set()
+
+    def close(self) -> None:
+        """End soon; a copy that is being made is given up."""
+        self._stopping = True
+        self._wake.set()
+        if self._thread:
+            self._thread.join(timeout=2.0)
+
+    def _run(self) -> None:
+        with suppress(_StoppedError):
+            while not self._stopping:
+                self._wake.clear()
+                self._try("forgotten", self._erase)
+                self._try("copy", self._make_if_due)
+                self._try("damaged", self._count)
+                self._wake.wait(LOOK)
+
+    def _try(self, what: str, work: Callable[[], str | None]) -> None:
+        """Do some work that returns what is wrong, or fails, and tell of it when that is news."""
+        try:
+            trouble = work()
+        except _StoppedError:
+            raise
+        except (GalleryError, OSError, sqlite3.Error) as error:
+            trouble = f"no backup: {error}"
+        except Exception:  # a backup must not end for good, whatever it has found
+            log.exception("the backup failed")
+            trouble = "no backup: it failed inside; the log has more"
+        if trouble and trouble != self._troubles.get(what):
+            log.error("%s", trouble)
+        self._troubles[what] = trouble
+        self.state = replace(self.state, trouble="; ".join(filter(None, self._troubles.values())) or None)
+
+    def _erase(self) -> str | None:
+        """See that nobody stays in the copies who was forgotten."""
+        if not self._changed or self._backups.is_away():
+            return self._troubles.get("forgotten")
+        self._changed = False
+        try:
+            left = self._backups.erase_forgotten()
+        except Exception:
+            self._changed = True
+            raise
+        return f"who was forgotten may still be in {', '.join(left)}, which cannot be read: delete it" if left else None
+
+    def _make_if_due(self) -> str | None:
+        copies, now = self._backups.find(), time.monotonic()
+        if not self._wanted or not self._schedule.due(copies[-1] if copies else None, now, time.time()):
+            return self._troubles.get("copy")
+        self._schedule.tried(now)
+        made = audited.backup(self._audit, self._backups, self._pause)
+        self._changed = True  # a copy that could not be changed may be so now
+        if made:
+            name = made.new.copy.path.name
+            self._damaged = made.damaged
+            log.info("backup %s: %d people, %.1f MB", name, made.people, made.new.size / 1e6)
+        return None
+
+    def _count(self) -> str | None:
+        copies = self._backups.find()
+        damaged = [copy.path.name for copy in copies if copy.path.name in self._damaged]
+        good = [copy.wall for copy in copies if copy.path.name not in damaged]
+        self.state = replace(self.state, copies=len(good), latest=good[-1] if good else None)
+        return f"a backup cannot be read to its end: delete {', '.join(damaged)}" if damaged else None
+
+    def _pause(self) -> None:
+        if self._stopping:
+            raise _StoppedError
+        self._gentle()

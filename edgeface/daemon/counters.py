@@ -1,0 +1,45 @@
+"""What the daemon counts from its start on, over every reload of its settings."""
+
+import time
+from bisect import bisect_left
+from collections import Counter
+from collections.abc import Iterable
+
+from edgeface.health import Durations
+from edgeface.types import Event
+
+BOUNDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
+"""Upper bounds, in seconds, of the classes of the time that a frame takes; a last class is open."""
+
+
+class Tally:
+    """Counts of frames, faces and events."""
+
+    def __init__(self) -> None:
+        self.started = time.monotonic()
+        self.frames = self.skipped = self.faces = self.dropped = 0
+        self.events: Counter[str] = Counter()
+        self.last_event: Event | None = None
+        self._classes = [0] * (len(BOUNDS) + 1)
+        self._seconds = 0.0
+
+    def observed(self, faces: int, seconds: float | None) -> None:
+        """A frame had so many faces, and took so long; none if it was not searched."""
+        self.frames += 1
+        if seconds is None:
+            self.skipped += 1
+            return
+        self.faces += faces
+        self._classes[bisect_left(BOUNDS, seconds)] += 1
+        self._seconds += seconds
+
+    def published(self, events: Iterable[Event]) -> None:
+        """These events are out."""
+        for event in events:
+            self.events[str(event.event_type)] += 1
+            self.last_event = event
+
+    @property
+    def durations(self) -> Durations:
+        """How long frames took."""
+        return Durations(BOUNDS, tuple(self._classes), self._seconds)

@@ -1,0 +1,124 @@
+"""The daemon's figures for Prometheus, over HTTP."""
+
+import socket
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from itertools import accumulate
+from socketserver import BaseRequestHandler, TCPServer
+from threading import Thread, Timer
+from typing import get_args
+
+from prometheus_client import CollectorRegistry, MetricsHandler, ProcessCollector
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
+from prometheus_client.metrics_core import Metric
+from prometheus_client.registry import Collector
+
+from edgeface.health import Health
+from edgeface.types import EventType, GalleryState
+
+PATIENCE = 2.0
+GALLERY_STATES: tuple[GalleryState, ...] = get_args(GalleryState)
+
+
+class MetricsServer:
+    """Serves what ``health`` returns from a thread of its own, to one client at a time; a silent one is soon cut off.
+
+    Raises:
+        OSError: the address cannot be had.
+    """
+
+    def __init__(self, address: str, port: int, health: Callable[[], Health]) -> None:
+        registry = CollectorRegistry()
+        registry.register(HealthCollector(health))
+        ProcessCollector(registry=registry)
+        handler = type("Handler", (_InTime, MetricsHandler.factory(registry)), {})
+        server = type("Server", (TCPServer,), {"allow_reuse_address": True, "address_family": _family(address)})
+        self._server: TCPServer = server((address, port), handler)
+        self.port = int(self._server.server_address[1])
+        self._thread = Thread(target=self._server.serve_forever, name="metrics", daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        """Serve no more."""
+        self._server.shutdown()
+        self._server.server_close()
+
+
+class _InTime(BaseRequestHandler):
+    """Cuts a client off that is not done in time, however busy it is."""
+
+    def handle(self) -> None:
+        """Answer a request."""
+        timer = Timer(PATIENCE, self._cut_off)
+        timer.start()
+        try:
+            super().handle()
+        finally:
+            timer.cancel()
+
+    def _cut_off(self) -> None:
+        with suppress(OSError):  # it has gone meanwhile
+            self.request.shutdown(socket.SHUT_RDWR)
+
+
+class HealthCollector(Collector):
+    """The daemon's health as metrics, all of one moment."""
+
+    def __init__(self, health: Callable[[], Health]) -> None:
+        self._health = health
+
+    def collect(self) -> Iterator[Metric]:
+        """One family after the other."""
+        health = self._health()
+        link, times, sharing = health.link, health.observe, health.sharing
+        counters = {
+            "frames": ("Frames that were looked at.", health.frames_seen),
+            "frames_dropped": ("Frames that a newer one replaced before they were looked at.", health.frames_dropped),
+            "faces": ("Faces seen, counted once a frame.", health.faces_seen),
+            "events_dropped": ("Events that were too old, or too many, when the broker was away.", link.dropped),
+        }
+        gauges: dict[str, tuple[str, float]] = {
+            "frames_per_second": ("Rate of the last 30 frames.", health.fps),
+            "events_waiting": ("Events that the broker has not confirmed.", link.queue),
+            "camera_up": ("Whether the camera gives frames.", health.camera_state == "ok"),
+            "people": ("People enrolled.", health.people),
+            "templates": ("Templates in the gallery.", health.templates),
+            "events_kept": ("Whether events can be kept for a verdict.", health.events_unkept is None),
+            "uptime_seconds": ("Seconds since the start.", health.uptime),
+        }
+        if link.state != "none":
+            gauges["broker_up"] = ("Whether there is a broker's connection.", link.state == "up")
+        if sharing.topic:
+            counters["shared_received"] = ("Changes that came from other devices.", sharing.received)
+            counters["shared_ignored"] = ("Messages of the shared gallery that were damaged or hostile.", sharing.ignored)
+            gauges["shared_people"] = ("People in the shared gallery.", sharing.shared)
+            gauges["shared_waiting"] = ("People that the broker does not have as they are here.", sharing.waiting)
+            gauges["shared_up"] = ("Whether the shared gallery is well.", sharing.trouble is None)
+        if health.backed.wanted:
+            backed = health.backed
+            gauges["backup_copies"] = ("Good copies of the gallery.", backed.copies)
+            gauges["backup_latest_timestamp_seconds"] = ("When the newest was made; 0 is never.", backed.latest or 0.0)
+            gauges["backup_up"] = ("Whether copies can be made and read.", backed.trouble is None)
+        if health.temperature is not None:
+            gauges["temperature_celsius"] = ("The hottest sensor.", health.temperature)
+        if health.throttled is not None:
+            gauges["throttled"] = ("Whether the processor is slowed down by heat or low voltage.", health.throttled)
+        for name, (meaning, count) in counters.items():
+            yield CounterMetricFamily(f"edgeface_{name}", meaning, count)
+        for name, (meaning, value) in gauges.items():
+            yield GaugeMetricFamily(f"edgeface_{name}", meaning, value)
+        gallery = GaugeMetricFamily("edgeface_gallery_state", "1 for the state that the gallery is in.", labels=["state"])
+        for state in GALLERY_STATES:
+            gallery.add_metric([state], health.gallery.state == state)
+        yield gallery
+        events = CounterMetricFamily("edgeface_events", "Events by type.", labels=["type"])
+        for kind in EventType:
+            events.add_metric([str(kind)], health.events.get(str(kind), 0))
+        yield events
+        bounds = [*map(str, times.bounds), "+Inf"]
+        buckets = list(zip(bounds, accumulate(times.counts), strict=True))
+        yield HistogramMetricFamily("edgeface_observe_seconds", "Time to look at a frame.", buckets, times.total)
+
+
+def _family(address: str) -> socket.AddressFamily:
+    return socket.AF_INET6 if ":" in address else socket.AF_INET

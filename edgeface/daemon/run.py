@@ -1,0 +1,47 @@
+"""``edgeface run`` without the command line's libraries, which a daemon would load for nothing and keep for good."""
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from edgeface.errors import EdgefaceError
+from edgeface.platform import memory
+
+OPTIONS = ("--config", "--model")
+
+
+def plain(words: Sequence[str]) -> dict[str, Path] | None:
+    """The options of a command line that is ``run`` with ``--config FILE`` and ``--model DIR`` before it, else none."""
+    given, rest = {}, list(words)
+    while rest and rest[0].partition("=")[0] in OPTIONS:
+        name, equals, value = rest.pop(0).partition("=")
+        if not equals:
+            if not rest:
+                return None
+            value = rest.pop(0)
+        given[name] = Path(value)
+    return given if rest == ["run"] else None
+
+
+def serve(file: Path | None, model: Path | None = None) -> None:
+    """Run the daemon with the settings of a file, and the network of a folder or the one that comes with edgeface.
+
+    Raises:
+        EdgefaceError: as ``Service``.
+    """
+    memory.set_up()
+    from edgeface.daemon import logging
+    from edgeface.daemon.service import Service
+    from edgeface.vision.model_card import SHIPPED
+
+    logging.set_up()
+    Service(file, model or SHIPPED).run()
+
+
+def main(given: dict[str, Path]) -> None:
+    """Run the daemon; an error becomes one line and an exit code."""
+    try:
+        serve(given.get("--config"), given.get("--model"))
+    except EdgefaceError as error:
+        print(f"edgeface: {error}", file=sys.stderr)
+        sys.exit(error.exit_code)

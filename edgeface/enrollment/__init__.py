@@ -1,0 +1,1 @@
+"""Photos and views of a person to templates, and how they fare."""

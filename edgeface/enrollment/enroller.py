@@ -1,0 +1,208 @@
+"""Enrolment: images of one person -> templates, and every image that will not do refused with its reason."""
+
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from edgeface.enrollment.guidance import MIN_EYE_DISTANCE, MIN_QUALITY, others
+from edgeface.errors import EdgefaceError, GalleryError, ImageError
+from edgeface.gallery.names import clean_name, quoted
+from edgeface.gallery.store import Gallery
+from edgeface.recognition.matching import likeness
+from edgeface.recognition.pipeline import Pipeline
+from edgeface.types import Face, Image, Observation, Person, Vector
+from edgeface.vision.alignment import align, eye_distance
+from edgeface.vision.images import image_files, load_image
+
+OWN_FAR = 0.02
+"""False-accept rate of the score that a face needs with the templates of the person whose it is to become one."""
+FORCE = "force enrols it anyway"
+"""The cure, by the name that it has at every door."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class View:
+    """What is to become a template: where it comes from, its aligned chip, and what was seen in it."""
+
+    label: str
+    chip: Image
+    seen: Observation
+    vector: Vector
+
+
+@dataclass(frozen=True, slots=True)
+class Assessment:
+    """What an enrolment came to. ``nearest`` is the other person who is most alike, with their ``score`` and the ``margin``.
+
+    ``weakest`` is the view that the others bear out least, with its ``weakest_score``. ``metres`` is from how far the person
+    is recognised: half of the views are, shrunk to ``pixels`` between the eyes; ``None`` if not even near, or if there are too
+    few views to try.
+    """
+
+    templates: int
+    threshold: float
+    nearest: str | None = None
+    score: float | None = None
+    margin: float | None = None
+    weakest: str | None = None
+    weakest_score: float | None = None
+    pixels: float | None = None
+    metres: float | None = None
+    told: str = ""
+    advice: list[str] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class Report:
+    """What became of each image: ``refused`` holds (path or label, reason)."""
+
+    person: Person | None = None
+    accepted: list[str] = field(default_factory=list)
+    refused: list[tuple[str, str]] = field(default_factory=list)
+    views: list[View] = field(default_factory=list)
+    assessment: Assessment | None = None
+
+    def payload(self, name: str) -> dict[str, Any]:
+        """All of it for a program; ``name`` is who was to be enrolled."""
+        return {
+            "id": self.person.id if self.person else None,
+            "name": self.person.name if self.person else name,
+            "templates": self.person.templates if self.person else 0,
+            "accepted": self.accepted,
+            "refused": [{"path": path, "reason": reason} for path, reason in self.refused],
+            "assessment": asdict(self.assessment) if self.assessment else None,
+        }
+
+
+class Enrolment:
+    """Judges images and enrols the good ones, all together in one transaction."""
+
+    def __init__(self, pipeline: Pipeline, gallery: Gallery) -> None:
+        self.pipeline, self._gallery = pipeline, gallery
+
+    def judge(self, image: Image, name: str, *, force: bool = False) -> Observation:
+        """The one face of an image, fit to be a template of ``name``.
+
+        Raises:
+            ImageError: there is not exactly one face, it is too small or too poor, or (not with ``force``) it is enrolled under
+                another name, or unlike the templates of this one.
+        """
+        return self.judged("image", image, name, force=force).seen
+
+    def judged(self, label: str, image: Image, name: str, *, force: bool = False) -> View:
+        """As ``judge``, with all that becomes a template."""
+        faces = self.detect(image)
+        if not faces:
+            raise ImageError("no face was found")
+        size, beside = eye_distance(faces[0]), others(faces)
+        if beside:
+            raise ImageError(f"{1 + beside} faces were found, it must show one person alone")
+        if size < MIN_EYE_DISTANCE:
+            raise ImageError(f"the face is too small: {size:.0f} pixels between the eyes, {MIN_EYE_DISTANCE:.0f} are needed")
+        view = self.view(label, image, faces[0])
+        if view.seen.quality < MIN_QUALITY:
+            raise ImageError(
+                f"the face is too blurred, dark or turned away: quality {view.seen.quality:.2f}, {MIN_QUALITY} is needed"
+            )
+        known = None if force else self.known_as(view.seen, name)
+        if known and view.seen.match:
+            raise ImageError(f"this face is already enrolled as {quoted(known)} (score {view.seen.match.score:.2f}); {FORCE}")
+        unlike = None if force else self.unlike(view.vector, name)
+        if unlike:
+            raise ImageError(f"this face is not like that of {quoted(name)} ({unlike}); {FORCE}")
+        return view
+
+    def detect(self, image: Image) -> Sequence[Face]:
+        """The faces of an image, largest first."""
+        return self.pipeline.detector.detect(image)
+
+    def view(self, label: str, image: Image, face: Face) -> View:
+        """One face of an image as the template that it could become, whatever it is worth."""
+        seen = self.pipeline.judge(image, face, enrolling=True)
+        assert seen.embedding is not None  # without a least quality every face is embedded
+        return View(label, align(image, face.landmarks), seen, seen.embedding.vector)
+
+    def known_as(self, seen: Observation, name: str) -> str | None:
+        """The other name under which a face is enrolled already, if it is."""
+        match = seen.match
+        return match.name if match is not None and match.score >= match.threshold and match.name != name else None
+
+    def unlike(self, vector: Vector, name: str) -> str | None:
+        """The score of a face with the templates of the person of this name, and what is needed, where there is too little."""
+        templates = self.pipeline.templates
+        index = next((number for number, person in enumerate(templates.people) if person.name == name), None)
+        if index is None:
+            return None
+        own = templates.vectors[templates.owners == index]
+        score, needed = likeness(own, vector), self.pipeline.embedder.card.threshold(OWN_FAR)
+        return f"score {score:.2f}, {needed:.2f} is needed" if score < needed else None
+
+    def alike(self, view: View, views: Sequence[View], far: float) -> bool:
+        """Whether a view may be of the person of these views, at a false-accept rate of ``far``."""
+        if not views:
+            return True
+        mean = np.mean([other.vector for other in views], axis=0)
+        return bool(mean @ view.vector >= np.linalg.norm(mean) * self.pipeline.embedder.card.threshold(far))
+
+    def enroll(self, name: str, images: Iterable[tuple[str, Image | EdgefaceError]], *, force: bool = False) -> Report:
+        """Enrol what is usable of ``images``, given with their labels, as templates of ``name``.
+
+        Raises:
+            GalleryError: the name is not usable, or the gallery cannot be written.
+        """
+        name, report = clean_name(name), Report()
+        for label, image in images:
+            self.add(report, name, label, image, force=force)
+        if report.views:
+            report.person = self.keep(name, report.views, force=force)
+        return report
+
+    def add(self, report: Report, name: str, label: str, image: Image | EdgefaceError, *, force: bool = False) -> str | None:
+        """Judge one more image and note in the report what becomes of it; why it is refused, if it is."""
+        try:
+            if isinstance(image, EdgefaceError):
+                raise image
+            report.views.append(self.judged(label, image, name, force=force))
+        except ImageError as error:
+            reason = str(error).removeprefix(f"{label}: ")
+            report.refused.append((label, reason))
+            return reason
+        report.accepted.append(label)
+        return None
+
+    def keep(self, name: str, views: Sequence[View], *, force: bool = False) -> Person:
+        """Make templates of ``name`` of views.
+
+        Raises:
+            GalleryError: the name is not usable, there is no view, the gallery cannot be written, or (not with ``force``) the
+                face was enrolled under another name since it was seen, or another face under this one.
+        """
+        for view in [] if force else views:
+            if known := self.known_as(replace(view.seen, match=self.pipeline.match(view.vector)), name):
+                raise GalleryError(f"this face was enrolled as {quoted(known)} meanwhile; {FORCE}")
+            if unlike := self.unlike(view.vector, name):
+                raise GalleryError(f"{quoted(name)} was enrolled with another face meanwhile ({unlike}); {FORCE}")
+        vectors, qualities = [view.vector for view in views], [view.seen.quality for view in views]
+        return self._gallery.enroll(name, vectors, qualities, [view.chip for view in views])
+
+
+def read_images(paths: Iterable[Path]) -> Iterator[tuple[str, Image | EdgefaceError]]:
+    """Each image file, or why it cannot be read; a folder stands for the images in it."""
+    for path in paths:
+        label = os.fsencode(path).decode(errors="replace")
+        try:
+            if path.is_dir():
+                inside = image_files(path)
+                if not inside:
+                    raise ImageError(f"{label}: there is no image in this folder")
+                yield from read_images(inside)
+            else:
+                yield label, load_image(path)
+        except ImageError as error:
+            yield label, error
+        except OSError as error:
+            yield label, ImageError(f"{label}: {error.strerror or error}")

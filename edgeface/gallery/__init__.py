@@ -1,0 +1,1 @@
+"""People, their templates and their events, encrypted in one SQLite file."""

@@ -1,0 +1,89 @@
+"""Records of the gallery's file that do not open any more: found, named, with the command that cures each."""
+
+from collections import Counter
+from collections.abc import Collection, Mapping
+from hashlib import blake2s
+from typing import TYPE_CHECKING, Literal, NamedTuple, get_args
+
+from edgeface.gallery.encryption import SealError
+from edgeface.gallery.names import argument
+
+if TYPE_CHECKING:
+    from edgeface.gallery.database import Database
+
+Kind = Literal["person", "template", "negative", "event", "picture", "face", "revision"]
+
+
+class Damage(NamedTuple):
+    """A record that does not open where it stands; ``owner`` is the id of the person to whom it belongs, or empty."""
+
+    kind: Kind
+    row: int
+    owner: str
+
+    @property
+    def id(self) -> str:
+        """Eight digits, by which it can be dropped."""
+        return blake2s(f"{TABLES[self.kind]}/{self.row}".encode(), digest_size=4).hexdigest()
+
+
+TABLES: Mapping[Kind, str] = {
+    "person": "people",
+    "template": "templates",
+    "negative": "templates",
+    "event": "events",
+    "picture": "pictures",
+    "face": "faces",
+    "revision": "revisions",
+}
+_QUERIES: Mapping[str, str] = {
+    "people": "SELECT rowid, 'person', id, sealed, 'person', id FROM people",
+    "templates": "SELECT id, kind, person_id, sealed, kind, person_id, source FROM templates",
+    "events": "SELECT rowid, 'event', '', sealed, 'event', id, ifnull(person_id, '') FROM events",
+    "pictures": "SELECT rowid, 'picture', '', sealed, 'picture', event_id FROM pictures",
+    "faces": "SELECT template, 'face', person_id, faces.sealed, 'face', person_id, CAST(template AS TEXT) "
+    "FROM faces LEFT JOIN templates ON templates.id = template",
+    "revisions": "SELECT rowid, 'revision', '', sealed, 'revision', key, name FROM revisions",
+}
+"""For each table the row, kind, owner and blob of every record, and what it is bound to."""
+WORDS: Mapping[Kind, str] = {
+    "person": "the name of {name}",
+    "template": "a template of {name}",
+    "negative": "a face that was taken for {name}",
+    "event": "an event",
+    "picture": "the picture of an event",
+    "face": "a kept face of {name}",
+    "revision": "the revision of somebody in the shared gallery",
+}
+
+
+def scan(database: "Database") -> list[Damage]:
+    """Try every record of the file, whatever it is."""
+    found = []
+    for table, query in _QUERIES.items():
+        for row, kind, owner, sealed, *bound in database.execute(query).fetchall() if database.has_table(table) else ():
+            try:
+                database.vault.decrypt(sealed, *bound)
+            except SealError:
+                found.append(
+                    Damage(kind if kind in get_args(Kind) else "template", row, owner if isinstance(owner, str) else "")
+                )
+    return found
+
+
+def summary(damaged: Collection[Damage]) -> str:
+    """What is damaged, and what helps, in one line without names."""
+    kinds = Counter(damage.kind for damage in damaged)
+    told = ", ".join(
+        f"{count} {'name' if kind == 'person' else kind}{'' if count == 1 else 's'}" for kind, count in kinds.items()
+    )
+    return f"damaged: {told}; edgeface gallery check lists what cures each, edgeface gallery restore brings a copy back"
+
+
+def cure(damage: Damage, known: bool, name: str, sound: int) -> str:
+    """The command that mends it; ``sound`` is how many templates of its person, if they are ``known``, are whole."""
+    if damage.kind == "person" and known:
+        return f"edgeface people rename {damage.owner} NAME"
+    drop = f"edgeface gallery drop {damage.id}"
+    lonely = damage.kind == "template" and known and not sound and name != damage.owner
+    return f"edgeface enroll {argument(name)} && {drop}" if lonely else drop

@@ -1,0 +1,64 @@
+"""Keeps the events that the daemon tells, and erases them when their time is over."""
+
+import logging
+import math
+from collections import deque
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from edgeface.config import schema
+from edgeface.errors import GalleryError
+from edgeface.types import Event, Frame, Gap
+from edgeface.vision.images import crop, encode_jpeg
+
+if TYPE_CHECKING:
+    from edgeface.gallery.store import Gallery
+from edgeface.gallery.event_store import EXPIRE_EVERY, MARGIN, PICTURE_SIDE, WIPE_EVERY
+
+log = logging.getLogger(__name__)
+PAUSE = 5.0
+"""Seconds until events that could not be kept are tried again."""
+
+
+class EventKeeper:
+    """Keeps what the daemon tells. A gallery that cannot be written stops nothing: the latest events wait for it.
+
+    With ``picture_hours`` the face of each event is kept as a picture for so long; without, those of this camera that are
+    there go. What was erased, by whatever process, is wiped out of the write-ahead log as soon as no reader is in the way.
+    """
+
+    WAITING = 20
+
+    def __init__(self, gallery: "Gallery", camera: str, limits: schema.Events, picture_hours: float = 0.0) -> None:
+        self._gallery, self._camera, self._limits, self._picture_hours = gallery, camera, limits, picture_hours
+        self._waiting: deque[tuple[Event, bytes | None]] = deque(maxlen=self.WAITING)
+        self._again = self._wiped = self._expired = -math.inf
+        self.trouble: str | None = None
+        """Why events are not kept at the moment."""
+
+    def update(self, moment: Frame | Gap, events: Sequence[Event]) -> None:
+        """Keep the events of this moment; every ten minutes, those that have been kept for long enough go."""
+        self._waiting.extend((event, self._picture(moment, event)) for event in events)
+        if moment.time < self._again:
+            return
+        try:
+            while self._waiting:
+                self._gallery.events.keep(self._waiting[0][0], self._limits, self._waiting[0][1])
+                self._waiting.popleft()
+            if moment.time - self._expired >= EXPIRE_EVERY:
+                self._expired = moment.time
+                self._gallery.events.expire(self._camera, self._limits, self._picture_hours)
+                self._gallery.wipe(whatever=True)
+            if moment.time - self._wiped >= WIPE_EVERY:
+                self._wiped = moment.time
+                self._gallery.wipe()
+            self.trouble = None
+        except GalleryError as error:
+            if self.trouble is None:
+                log.warning("events are not kept: %s", error)
+            self.trouble, self._again = str(error), moment.time + PAUSE
+
+    def _picture(self, moment: Frame | Gap, event: Event) -> bytes | None:
+        if not self._picture_hours or not isinstance(moment, Frame) or event.box is None:
+            return None
+        return encode_jpeg(crop(moment.image, event.box, MARGIN), PICTURE_SIDE)[0]

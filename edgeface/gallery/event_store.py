@@ -1,0 +1,233 @@
+"""Events that wait for a verdict: each with its embedding, with its picture only if wanted; few, encrypted, not for long."""
+
+import logging
+import re
+from collections.abc import Iterable
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import numpy as np
+from msgspec import Struct
+
+from edgeface.config import schema
+from edgeface.errors import GalleryError
+from edgeface.gallery import retention
+from edgeface.gallery.database import Database
+from edgeface.gallery.encryption import SealError
+from edgeface.gallery.retention import Clocks
+from edgeface.types import Event, EventType, Vector
+
+log = logging.getLogger(__name__)
+Verdict = Literal["confirmed", "rejected"]
+HOUR = 3600.0
+WIPE_EVERY = 60.0
+"""Seconds between two looks whether there is something to be wiped out of the write-ahead log."""
+EXPIRE_EVERY = 600.0
+"""Seconds between two looks for what has been kept for long enough."""
+PICTURES = """
+CREATE TABLE IF NOT EXISTS pictures (event_id TEXT PRIMARY KEY REFERENCES events (id) ON DELETE CASCADE, sealed BLOB NOT NULL)
+"""
+"""Made only once a picture is to be kept; with its event a picture goes, too."""
+PICTURE_SIDE, MARGIN = 240, 0.35
+"""Pixels of a kept picture at most, and the share of the face's size that it shows around it."""
+PATIENCE = 0.25
+"""Seconds for which the daemon's loop waits for a gallery that another process is writing to."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class KeptEvent:
+    """A ``recognized`` or ``unknown`` event as it is kept; ``person_id`` is whom it named, or as whom it was confirmed."""
+
+    event_id: str
+    event_type: str
+    wall: float
+    camera: str
+    person_id: str | None
+    score: float
+    quality: float
+    embedding: Vector
+    verdict: Verdict | None = None
+
+
+class _Record(Struct, frozen=True, array_like=True):
+    event_type: str
+    wall: float
+    camera: str
+    score: float
+    quality: float
+    vector: bytes
+    verdict: Verdict | None
+
+
+class _Picture(Struct, frozen=True, array_like=True):
+    jpeg: bytes
+
+
+class EventStore:
+    """The events in a gallery's file."""
+
+    def __init__(self, database: Database) -> None:
+        self._database, self.clocks = database, Clocks()
+
+    def keep(self, event: Event, limits: schema.Events, picture: bytes | None = None) -> None:
+        """Keep an event that has an embedding, with its picture if there is one, and let go of what is over the limits.
+
+        Raises:
+            GalleryError: the gallery cannot be written, or another process is writing to it.
+        """
+        norm = 0.0 if event.embedding is None else float(np.linalg.norm(event.embedding))
+        if event.embedding is None or norm == 0 or not limits.keep_days or not limits.max:
+            return
+        kept = KeptEvent(
+            event.event_id,
+            str(event.event_type),
+            event.wall,
+            event.camera,
+            event.person_id if event.event_type is EventType.RECOGNIZED else None,
+            event.score or 0.0,
+            event.quality or 0.0,
+            event.embedding / np.float32(norm),
+        )
+        with self._database.errors(), self._database.patience(PATIENCE), self._database.change():
+            known = self._database.execute("SELECT 1 FROM people WHERE id = ?", (kept.person_id,)).fetchone()
+            if kept.person_id is None or known:  # who is forgotten in this very moment leaves no event
+                self._database.execute(
+                    "INSERT OR REPLACE INTO events VALUES (?, ?, ?)", (kept.event_id, kept.person_id, self._sealed(kept))
+                )
+                retention.forward(self._database, self.clocks)
+                if picture is not None:
+                    self._database.execute(PICTURES)
+                    sealed = self._database.vault.seal(_Picture(picture), "picture", kept.event_id)
+                    self._database.execute("INSERT OR REPLACE INTO pictures VALUES (?, ?)", (kept.event_id, sealed))
+            self._thin_out(limits)
+
+    def expire(self, camera: str, limits: schema.Events, picture_hours: float = 0.0) -> None:
+        """Let go of events that are too many or have been kept for long enough, and of pictures.
+
+        Where none are to be kept at all, those of this ``camera`` go: others may share the gallery.
+
+        Raises:
+            GalleryError: as ``keep``.
+        """
+        with self._database.errors(), self._database.patience(PATIENCE), self._database.change():
+            if not self._database.execute("SELECT 1 FROM events LIMIT 1").fetchone():
+                return
+            now = retention.forward(self._database, self.clocks)
+            kept = "IN (SELECT event_id FROM kept WHERE since < ?)"
+            if not limits.keep_days or not limits.max:
+                self._erase("events WHERE id", camera)
+            else:
+                self._thin_out(limits)
+                self._erase_damaged()
+                self._database.erase(f"DELETE FROM events WHERE id {kept}", (now - 24 * HOUR * limits.keep_days,))
+            if not self._database.has_table("pictures"):
+                return
+            if not picture_hours:
+                self._erase("pictures WHERE event_id", camera)
+            else:
+                self._database.erase(f"DELETE FROM pictures WHERE event_id {kept}", (now - HOUR * picture_hours,))
+
+    def _erase_damaged(self) -> None:
+        """Erase events that do not open any more: they would go in some days anyway."""
+        self.all()
+        for damage in [damage for damage in self._database.damaged if damage.kind == "event"]:
+            log.warning("an event is damaged, and is erased")
+            self._database.erase("DELETE FROM events WHERE rowid = ?", (damage.row,))
+            self._database.damaged.discard(damage)
+
+    def _erase(self, where: str, camera: str) -> None:
+        for event in self.all():
+            if event.camera == camera:
+                self._database.execute(f"DELETE FROM {where} = ?", (event.event_id,))
+
+    def picture(self, event_id: str) -> bytes | None:
+        """The JPEG of an event's face, if one is kept."""
+        with self._database.errors():
+            query = "SELECT sealed FROM pictures WHERE event_id = ?"
+            row = self._database.execute(query, (event_id,)).fetchone() if self._database.has_table("pictures") else None
+            with suppress(SealError):
+                return self._database.vault.unseal(row[0], _Picture, "picture", event_id).jpeg if row else None
+            return None
+
+    def pictured(self) -> set[str]:
+        """The ids of the events of which there is a picture."""
+        with self._database.errors():
+            there = self._database.has_table("pictures")
+            return {row[0] for row in self._database.execute("SELECT event_id FROM pictures").fetchall()} if there else set()
+
+    def dismiss(self, event_ids: Iterable[str]) -> int:
+        """Erase events that are nobody's, with their pictures; how many there were.
+
+        Raises:
+            GalleryError: the gallery cannot be written.
+            TraceError: they are erased, but a reader keeps a trace of them in the write-ahead log.
+        """
+        with self._database.errors(), self._database.change():
+            delete = "DELETE FROM events WHERE id = ? AND person_id IS NULL"
+            count = sum(self._database.erase(delete, (event_id,)) for event_id in event_ids)
+        self._database.wipe(f"{count} events are erased")
+        return count
+
+    def all(self) -> list[KeptEvent]:
+        """Every kept event that is not damaged, the oldest first."""
+        with self._database.errors():
+            self._database.look_anew("event")
+            rows = self._database.execute("SELECT rowid, id, person_id, sealed FROM events ORDER BY id").fetchall()
+            return [event for row in rows if (event := self._unsealed(*row))]
+
+    def find(self, event_id: str) -> KeptEvent:
+        """The kept event with this id.
+
+        Raises:
+            GalleryError: there is none.
+        """
+        wanted = event_id.strip().upper()
+        with self._database.errors():
+            query = "SELECT rowid, id, person_id, sealed FROM events WHERE id = ?"
+            ulid = re.fullmatch(r"[0-9A-HJKMNP-TV-Z]{26}", wanted, re.ASCII)
+            row = self._database.execute(query, (wanted,)).fetchone() if ulid else None
+            if row is None:
+                raise GalleryError(f"no event {event_id[:40]!r} is kept; see edgeface events list")
+            event = self._unsealed(*row)
+            if event is None:
+                raise GalleryError(f"the record of the event {wanted} is damaged; edgeface gallery check tells what cures it")
+            return event
+
+    def judge(self, event: KeptEvent, person_id: str | None, verdict: Verdict | None) -> None:
+        """Write a verdict to an event, or take it back, within the transaction of the caller.
+
+        Raises:
+            GalleryError: the event is no longer kept.
+        """
+        judged = replace(event, person_id=person_id, verdict=verdict)
+        change = "UPDATE events SET person_id = ?, sealed = ? WHERE id = ?"
+        if not self._database.execute(change, (person_id, self._sealed(judged), judged.event_id)).rowcount:
+            raise GalleryError(f"the event {event.event_id} is no longer kept")
+
+    def _thin_out(self, limits: schema.Events) -> None:
+        newest = "SELECT id FROM events ORDER BY rowid DESC LIMIT ?"  # not by id: the clock may have been set back
+        self._database.erase(f"DELETE FROM events WHERE id NOT IN ({newest})", (limits.max,))
+
+    def _sealed(self, event: KeptEvent) -> bytes:
+        vector = np.asarray(event.embedding, "<f4").tobytes()
+        record = _Record(event.event_type, event.wall, event.camera, event.score, event.quality, vector, event.verdict)
+        return self._database.vault.seal(record, "event", event.event_id, event.person_id or "")
+
+    def _unsealed(self, row: int, event_id: str, person_id: str | None, sealed: bytes) -> KeptEvent | None:
+        record = self._database.opened("event", row, "", sealed, _Record, "event", event_id, person_id or "")
+        return (
+            None
+            if record is None
+            else KeptEvent(
+                event_id,
+                record.event_type,
+                record.wall,
+                record.camera,
+                person_id,
+                record.score,
+                record.quality,
+                np.frombuffer(record.vector, "<f4").astype(np.float32),
+                record.verdict,
+            )
+        )

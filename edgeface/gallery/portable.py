@@ -1,0 +1,108 @@
+"""Bytes sealed under a passphrase: scrypt makes the key, AES-256-GCM seals; what is needed to open it stands beside."""
+
+import hashlib
+import secrets
+import stat
+import unicodedata
+from pathlib import Path
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import Meta, Struct
+
+from edgeface.errors import ConfigError, GalleryError
+from edgeface.gallery import aead
+
+SEALED_VERSION = 1
+MIN_LENGTH = 8
+COST, BLOCK, LANES = 2**16, 8, 2
+"""64 MB and a good part of a second on a desktop; one of the settings that OWASP's Password Storage Cheat Sheet gives."""
+MAX_MEMORY = 256 * 2**20
+PURPOSE = b"edgeface export"
+
+
+class _Sealed(Struct, frozen=True):
+    edgeface_sealed: Literal[1]
+    kdf: Literal["scrypt"]
+    n: Annotated[int, Meta(ge=2**10, le=2**20)]
+    r: Annotated[int, Meta(ge=1, le=32)]
+    p: Annotated[int, Meta(ge=1, le=16)]
+    salt: Annotated[bytes, Meta(min_length=16, max_length=64)]
+    nonce: Annotated[bytes, Meta(min_length=12, max_length=12)]
+    sealed: bytes
+
+
+class _Header(Struct, frozen=True):
+    edgeface_sealed: int | None = None
+
+
+def seal(data: bytes, passphrase: str) -> bytes:
+    """Encrypt ``data``; the result is a JSON document."""
+    salt = secrets.token_bytes(16)
+    sealed = aead.seal(_key(passphrase, salt, COST, BLOCK, LANES), data, PURPOSE)
+    box = _Sealed(1, "scrypt", COST, BLOCK, LANES, salt, sealed[: aead.NONCE_BYTES], sealed[aead.NONCE_BYTES :])
+    return msgspec.json.format(msgspec.json.encode(box), indent=1)
+
+
+def is_sealed(data: bytes) -> bool:
+    """Whether these bytes say that they are what ``seal`` gives."""
+    try:
+        return msgspec.json.decode(data, type=_Header).edgeface_sealed is not None
+    except (msgspec.MsgspecError, ValueError, RecursionError):
+        return False
+
+
+def unseal(data: bytes, passphrase: str) -> bytes:
+    """Decrypt what ``seal`` gave.
+
+    Raises:
+        GalleryError: it is no such document, asks for too much memory, is damaged, or the passphrase is another.
+    """
+    try:
+        version = msgspec.json.decode(data, type=_Header).edgeface_sealed
+        if version is not None and version != SEALED_VERSION:
+            raise GalleryError(f"sealed by another version of edgeface (format {version}, this one opens {SEALED_VERSION})")
+        box = msgspec.json.decode(data, type=_Sealed)
+        if 128 * box.n * box.r > MAX_MEMORY or box.n & (box.n - 1):
+            raise ValueError(f"scrypt with n = {box.n} and r = {box.r}")
+    except (msgspec.MsgspecError, ValueError, RecursionError) as error:
+        raise GalleryError(f"not an encrypted export: {error}") from None
+    try:
+        return aead.unseal(_key(passphrase, box.salt, box.n, box.r, box.p), box.nonce + box.sealed, PURPOSE)
+    except ValueError:
+        raise GalleryError("the passphrase is wrong, or the export is damaged") from None
+
+
+def checked(passphrase: str) -> str:
+    """A passphrase that is long enough to seal with.
+
+    Raises:
+        ConfigError: it is not.
+    """
+    if len(passphrase) < MIN_LENGTH:
+        raise ConfigError(f"the passphrase needs {MIN_LENGTH} characters or more")
+    return passphrase
+
+
+def read_passphrase(path: Path) -> str:
+    """The first line of a file that nobody else may read.
+
+    Raises:
+        ConfigError: it cannot be read, or others may.
+    """
+    try:
+        mode = path.stat().st_mode
+        if stat.S_ISREG(mode) and mode & 0o077:
+            raise ConfigError(f"{path}: others may read the passphrase ({stat.S_IMODE(mode):04o}); chmod 0600 {path}")
+        with path.open("rb") as file:
+            line = file.readline(4096).decode()
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"{path}: {getattr(error, 'strerror', None) or error}") from None
+    return line.rstrip("\r\n")
+
+
+def _key(passphrase: str, salt: bytes, cost: int, block: int, lanes: int) -> bytes:
+    # The same letters may be typed composed or decomposed.
+    text = unicodedata.normalize("NFC", passphrase).encode(errors="surrogateescape")
+    room = 2 * MAX_MEMORY  # over OpenSSL's own limit of 32 MB
+    return hashlib.scrypt(text, salt=salt, n=cost, r=block, p=lanes, maxmem=room, dklen=aead.KEY_BYTES)

@@ -1,0 +1,55 @@
+"""Counts for how long events have been kept, in time that has surely passed, whatever the wall clock says.
+
+The gallery has a clock of its own, which stands still when nobody can tell how much time has passed. While a machine runs, its
+monotonic clock tells. How long it was off, only the wall clock can tell, and only if the network had set it both before and
+after: then the clock is put forward, once.
+"""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from edgeface.gallery.database import Database
+from edgeface.platform import machine
+
+TABLES = (
+    "CREATE TABLE IF NOT EXISTS retention (now REAL, boot TEXT, monotonic REAL, set_boot TEXT, set_now REAL, set_wall REAL)",
+    "CREATE TABLE IF NOT EXISTS kept (event_id TEXT PRIMARY KEY REFERENCES events (id) ON DELETE CASCADE, since REAL NOT NULL)",
+)
+"""``now`` as of a moment of a boot, and as of the latest one of which the right wall clock is known; since when events are."""
+BOOT = 1.0
+"""Seconds that a boot takes at least."""
+
+
+@dataclass(frozen=True, slots=True)
+class Clocks:
+    """What the machine knows about the time."""
+
+    monotonic: Callable[[], float] = time.monotonic
+    wall: Callable[[], float] = time.time
+    boot: Callable[[], str] = machine.boot
+    is_set: Callable[[], bool] = machine.clock_is_set
+
+
+def forward(database: Database, clocks: Clocks) -> float:
+    """Bring the gallery's clock forward, within a transaction of the caller; events without an age begin now."""
+    for table in TABLES:
+        database.execute(table)
+    boot, monotonic = clocks.boot(), clocks.monotonic()
+    row = database.execute("SELECT now, boot, monotonic, set_boot, set_now, set_wall FROM retention").fetchone()
+    now, before, then, set_boot, set_now, set_wall = row or (0.0, boot, monotonic, None, 0.0, 0.0)
+    passed = max(0.0, monotonic - then) if before == boot else BOOT
+    now += passed
+    if set_boot == boot:
+        set_now, set_wall = now, set_wall + passed
+    elif clocks.is_set():
+        wall = clocks.wall()
+        off = max(0.0, wall - set_wall - (now - set_now)) if set_boot else 0.0
+        # Those kept since then may have come after the machine was off.
+        database.execute("UPDATE kept SET since = since + ? WHERE since > ?", (off, set_now))
+        now += off
+        set_boot, set_now, set_wall = boot, now, wall
+    database.execute("DELETE FROM retention")
+    database.execute("INSERT INTO retention VALUES (?, ?, ?, ?, ?, ?)", (now, boot, monotonic, set_boot, set_now, set_wall))
+    database.execute("INSERT INTO kept SELECT id, ? FROM events WHERE id NOT IN (SELECT event_id FROM kept)", (now,))
+    return now

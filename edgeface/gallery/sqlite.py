@@ -1,0 +1,123 @@
+"""Opening an SQLite file of our own, on a worn-out card too."""
+
+import errno
+import logging
+import os
+import shutil
+import sqlite3
+import stat
+from contextlib import closing
+from pathlib import Path
+from urllib.parse import quote
+
+from edgeface.errors import ConfigError
+from edgeface.platform.files import give_to_owner
+
+log = logging.getLogger(__name__)
+
+PATIENCE = 5.0
+"""Seconds to wait for another process that is writing."""
+ROOM = 256 * 1024
+"""Bytes that a write-ahead log and its index need to begin with, and some."""
+LONGEST = 504
+"""Bytes of a database's path at most: SQLite takes 512, and needs some for the files beside it."""
+FULL = "the disk is full: people are recognised, but nothing can be changed until there is room"
+READ_ONLY = "the file system is read-only: people are recognised, but nothing can be changed"
+
+
+def refuse_for_good(path: Path, setting: str, longest: int = LONGEST) -> None:
+    """See that there may be a file with this path, now or once it is put there.
+
+    Raises:
+        ConfigError: there never will be as long as the ``setting`` is what it is.
+    """
+    shown = f"{setting}: {str(path)[:200]}".replace("\0", "\\0")
+    if "\0" in str(path):
+        raise ConfigError(f"{shown}: a path has no NUL")
+    if len(os.fsencode(path.absolute())) > longest:
+        raise ConfigError(f"{shown}…: a path of over {longest} bytes is too long")
+    try:
+        mode = path.stat().st_mode
+    except OSError as error:
+        if error.errno in (errno.ENAMETOOLONG, errno.ENOTDIR, errno.ELOOP):
+            raise ConfigError(f"{shown}: {error.strerror}") from None
+        return
+    if not stat.S_ISREG(mode):
+        raise ConfigError(f"{shown}: {'Is a directory' if stat.S_ISDIR(mode) else 'it is no file, but a pipe or a device'}")
+
+
+def connect(path: Path) -> sqlite3.Connection:
+    """Open the file ``path``, made with its folder when missing, for its owner alone; to read only, if the file system is so.
+
+    Raises:
+        OSError: it cannot be opened.
+    """
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        _make(path)
+    except OSError as error:
+        if error.errno != errno.EROFS or not path.is_file():
+            raise
+        log.warning("%s: %s", path, READ_ONLY)
+        return connect_to_read(path)
+    return _readable(sqlite3.connect(path, timeout=PATIENCE, isolation_level=None))
+
+
+def _readable(connection: sqlite3.Connection) -> sqlite3.Connection:
+    """Have text read that is none: a single damaged letter must not end the reading of a table."""
+    connection.text_factory = lambda data: data.decode("utf-8", "backslashreplace")
+    return connection
+
+
+def snapshot(path: Path, copy: Path) -> None:
+    """Write what the file ``path`` holds now to the new file ``copy``, for its owner alone, while others may write to it.
+
+    Raises:
+        OSError: one of them cannot be opened.
+        sqlite3.Error: it is no database, or the copy cannot be written.
+    """
+    os.close(os.open(path, os.O_RDONLY))
+    with closing(connect(copy)) as target, closing(connect(path)) as source:
+        source.backup(target)
+
+
+def _make(path: Path) -> None:
+    """Make the file for its owner alone, or see that it can be written.
+
+    A file that is there is never opened: to close it again would let go of every lock that this process has on it through other
+    connections (fcntl(2)), and another process would take itself for the last to use it, and remove its write-ahead log.
+    """
+    try:
+        made = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
+        give_to_owner(made, path.parent)
+        os.close(made)
+    except FileExistsError:
+        if path.is_dir():
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR)) from None
+        if not os.access(path, os.W_OK):
+            reason = errno.EROFS if is_read_only(path) else errno.EACCES
+            raise OSError(reason, os.strerror(reason)) from None
+
+
+def connect_to_read(path: Path) -> sqlite3.Connection:
+    """Open the file ``path`` where nothing can be written."""
+    # A log that a killed process left is read, too; without one, SQLite must be told that it need not make one.
+    left = path.with_name(f"{path.name}-wal")
+    how = "mode=ro" if left.exists() and left.stat().st_size else "immutable=1"
+    return _readable(sqlite3.connect(f"file:{quote(str(path))}?{how}", uri=True, timeout=PATIENCE, isolation_level=None))
+
+
+def is_read_only(path: Path) -> bool:
+    """Whether the file system of a file is mounted so."""
+    return bool(os.statvfs(path).f_flag & os.ST_RDONLY)
+
+
+def lacks_room(path: Path) -> bool:
+    """Whether the disk of a file is too full for a change."""
+    return shutil.disk_usage(path).free < ROOM
+
+
+def is_full(path: Path, error: sqlite3.Error) -> bool:
+    """Whether an error means that a disk has no room for the files that SQLite keeps beside the database."""
+    wanted = error.sqlite_errorcode & 0xFF in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN)
+    return wanted and path.is_file() and lacks_room(path)

@@ -1,0 +1,1 @@
+"""How long each step takes and how often edgeface errs."""

@@ -1,0 +1,320 @@
+"""How sure the whole thing is: visits played to a daemon's own pipeline and presence, and the errors counted.
+
+Rates are those of ISO/IEC 19795-1:2021 with a visit as the transaction: FPIR is the share of strangers' visits in which anybody
+was announced, FNIR the share of enrolled people's visits in which they were not.
+"""
+
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from math import ceil, sqrt
+from pathlib import Path
+from statistics import median
+
+import numpy as np
+from msgspec import structs
+
+from edgeface.config import schema
+from edgeface.daemon import assembly
+from edgeface.enrollment.enroller import Enrolment, read_images
+from edgeface.errors import ConfigError, ImageError
+from edgeface.gallery.contents import Templates
+from edgeface.gallery.names import clean_name
+from edgeface.gallery.open import open_gallery
+from edgeface.gallery.store import Gallery
+from edgeface.recognition.matching import Matcher
+from edgeface.recognition.pipeline import Pipeline
+from edgeface.types import Event, EventType, Frame, Image, Observation
+from edgeface.vision.embedding import Embedder
+from edgeface.vision.images import image_files, load_image
+from edgeface.vision.model_card import ModelCard
+
+START = 1.0e9
+"""When every visit begins, in seconds since the Unix epoch."""
+
+TARGETS = (0.1, 0.03, 0.01, 0.003, 0.001, 0.0003, 0.0001)
+"""The values of matching.target_fpir at which a DET curve is measured, from loose to strict."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Visit:
+    """What the pipeline saw in each frame of a folder, and the frame as a moment without its picture."""
+
+    person: str
+    moments: tuple[tuple[Frame, tuple[Observation, ...]], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of a visit: whether anybody was announced, anybody wrong, and after how many frames the right one."""
+
+    named: bool = False
+    wrong: bool = False
+    right_after: int | None = None
+    unknown: bool = False
+    corrected: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Rate:
+    """A share with its 95 % interval, as if visits were independent."""
+
+    count: int
+    of: int
+    rate: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """Errors with ``people`` enrolled, over ``galleries`` galleries of that size.
+
+    ``wrong`` is the share of enrolled people's visits in which another name was announced, ``unknown`` the share of strangers'
+    visits that were announced as unknown, ``corrected`` how many names were taken back. Time is from the first frame to the
+    event, over the visits that were recognised: median and 90th percentile.
+    """
+
+    people: int
+    galleries: int
+    target_fpir: float
+    fpir: Rate
+    fnir: Rate
+    wrong: Rate
+    unknown: Rate
+    corrected: int
+    frames: tuple[float, float] | None
+    seconds: tuple[float, float] | None
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """A point of a DET curve."""
+
+    target_fpir: float
+    fpir: Rate
+    fnir: Rate
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """The figures at the configured target, by gallery size, and for each size those at all targets, from loose to strict."""
+
+    model: str
+    fps: float
+    enrolled: int
+    refused: list[str]
+    figures: list[Figures]
+    curves: list[list[Point]]
+
+
+def evaluate(
+    settings: schema.Config,
+    model: Path,
+    gallery: Path,
+    visits: Sequence[Path],
+    sizes: Sequence[int],
+    most: int,
+    *,
+    curve: bool,
+    tell: Callable[[str], None],
+) -> Report:
+    """Enrol the people of a folder in a gallery of its own, and play visits to it at ``camera.fps``.
+
+    ``sizes`` are how many people are enrolled at a time, each in ``most`` galleries at most; none is everybody at once.
+
+    Raises:
+        EdgefaceError: a folder holds nothing of use, or a part of edgeface does not work here.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        embedder = Embedder(model)
+        settings = structs.replace(settings, gallery=schema.Gallery(str(Path(folder) / "gallery.db")))
+        database = open_gallery(settings, embedder.card)
+        try:
+            pipeline = assembly.pipeline(settings, embedder, database)
+            refused = enroll(pipeline, database, gallery, tell)
+            templates = database.templates()
+            sizes = sizes or [len(templates.people)]
+            next(galleries(templates, max(sizes), 1))  # too few people are told before hours of frames
+            seen = [visit for folder in visits for visit in watch(pipeline, folder, settings, tell)]
+        finally:
+            database.close()
+    found = [measure(seen, templates, settings, embedder.card, size, most, curve=curve, tell=tell) for size in sizes]
+    return Report(
+        embedder.card.digest,
+        settings.camera.fps,
+        len(templates.people),
+        refused,
+        [figures[settings.matching.target_fpir] for figures in found],
+        [[Point(target, one.fpir, one.fnir) for target, one in figures.items()] for figures in found],
+    )
+
+
+def people(folder: Path) -> list[Path]:
+    """The folders of people in a folder, by name.
+
+    Raises:
+        ConfigError: it cannot be read, or there is none in it.
+    """
+    try:
+        found = sorted(path for path in folder.iterdir() if path.is_dir())
+    except OSError as error:
+        raise ConfigError(f"{folder}: {error.strerror or error}") from None
+    if not found:
+        raise ConfigError(f"{folder}: there is no folder of a person in it")
+    return found
+
+
+def enroll(pipeline: Pipeline, gallery: Gallery, folder: Path, tell: Callable[[str], None]) -> list[str]:
+    """Enrol everybody in a folder of ``NAME/*.jpg`` as ``edgeface enroll`` does; the names of those with no usable photo.
+
+    Raises:
+        ConfigError: there is no folder of a person.
+        GalleryError: a folder's name is no name, or the gallery cannot be written.
+    """
+    enrolment, refused = Enrolment(pipeline, gallery), []
+    for person in people(folder):
+        report = enrolment.enroll(person.name, read_images([person]))
+        if report.person is None:
+            refused.append(person.name)
+            tell(f"{person}: not enrolled, {report.refused[0][1]}")
+    return refused
+
+
+def watch(pipeline: Pipeline, folder: Path, settings: schema.Config, tell: Callable[[str], None]) -> Iterator[Visit]:
+    """Look at each visit in a folder of ``PERSON/VISIT/*.jpg``, by name; frames that cannot be read are told and skipped.
+
+    Raises:
+        ConfigError: there is no visit.
+    """
+    for person in people(folder):
+        for frames in people(person):
+            paths = image_files(frames)
+            if not paths:
+                raise ConfigError(f"{frames}: there is no image of a visit in it")
+            moments, gate = [], assembly.gate(settings)
+            for number, path in enumerate(paths):
+                try:
+                    image = load_image(path)
+                except ImageError as error:
+                    tell(str(error))
+                    continue
+                time = number / settings.camera.fps
+                seen = pipeline.observe(image) if gate.wants(Frame(image, time, START + time)) else None
+                if seen is not None:
+                    gate.searched(time, len(seen))
+                moments.append((Frame(_blank(image), time, START + time), tuple(seen or ())))
+            yield Visit(clean_name(person.name), tuple(moments))
+
+
+def play(visit: Visit, settings: schema.Config, card: ModelCard, matcher: Matcher) -> Outcome:
+    """Play one visit to a presence of its own."""
+    presence = assembly.presence(settings, card)
+    events: list[tuple[int, Event]] = []
+    for number, (moment, observations) in enumerate(visit.moments, start=1):
+        events += ((number, event) for event in presence.update(moment, observations, matcher))
+    named = [(number, event) for number, event in events if event.event_type is EventType.RECOGNIZED]
+    return Outcome(
+        bool(named),
+        any(event.name != visit.person for _, event in named),
+        next((number for number, event in named if event.name == visit.person), None),
+        any(event.event_type is EventType.UNKNOWN for _, event in events),
+        sum(event.corrected is not None and event.event_type is not EventType.LEFT for _, event in events),
+    )
+
+
+def measure(
+    visits: Sequence[Visit],
+    templates: Templates,
+    settings: schema.Config,
+    card: ModelCard,
+    size: int,
+    most: int,
+    *,
+    curve: bool,
+    tell: Callable[[str], None],
+) -> dict[float, Figures]:
+    """Play all visits to galleries of ``size`` people; the figures by target, from loose to strict.
+
+    The targets are the configured one, and those of the DET curve if it is wanted. Galleries share nobody, and there are
+    ``most`` at most; whoever is not enrolled in one is a stranger to it.
+    """
+    targets = sorted({settings.matching.target_fpir, *(TARGETS if curve else ())}, reverse=True)
+    outcomes: dict[float, list[tuple[bool, Outcome]]] = {target: [] for target in targets}
+    drawn = list(galleries(templates, size, most))
+    for number, gallery in enumerate(drawn, start=1):
+        tell(f"{size} enrolled, gallery {number} of {len(drawn)}")
+        names = {person.name for person in gallery.people}
+        matchers = [Matcher(gallery, card, structs.replace(settings.matching, target_fpir=target)) for target in targets]
+        for visit in visits:
+            matched, outcome = rematch(visit, matchers[0]), Outcome(named=True)
+            for target, matcher in zip(targets, matchers, strict=True):
+                if outcome.named or target == settings.matching.target_fpir:
+                    # Who was not announced is not at a stricter target: the probe is the same.
+                    outcome = play(matched, settings, card, matcher)
+                outcomes[target].append((visit.person in names, outcome))
+    return {target: _count(size, len(drawn), target, found, settings.camera.fps) for target, found in outcomes.items()}
+
+
+def galleries(templates: Templates, size: int, most: int) -> Iterator[Templates]:
+    """Parts of a gallery with ``size`` people each, drawn at random from a fixed seed; no two parts share anybody.
+
+    Raises:
+        ConfigError: fewer people are enrolled.
+    """
+    total = len(templates.people)
+    if not 1 <= size <= total:
+        raise ConfigError(f"a gallery of {size} people cannot be had: {total} are enrolled")
+    order = np.random.default_rng(0).permutation(total)
+    for start in range(0, min(most, total // size) * size, size):
+        chosen = np.sort(order[start : start + size])
+        rows = np.isin(templates.owners, chosen)
+        yield replace(
+            templates,
+            people=tuple(templates.people[number] for number in chosen),
+            owners=np.searchsorted(chosen, templates.owners[rows]),
+            vectors=templates.vectors[rows],
+        )
+
+
+def rematch(visit: Visit, matcher: Matcher) -> Visit:
+    """The visit as the pipeline would have seen it with another gallery."""
+    moments = (
+        (moment, tuple(s if s.embedding is None else replace(s, match=matcher.match(s.embedding.vector)) for s in seen))
+        for moment, seen in visit.moments
+    )
+    return replace(visit, moments=tuple(moments))
+
+
+def wilson(count: int, of: int) -> Rate:
+    """A share and its 95 % interval by Wilson's score (JASA 22, 1927), which is sound near 0 and for few trials."""
+    if not of:
+        return Rate(0, 0, 0.0, 0.0, 1.0)
+    z, share = 1.959964, count / of
+    middle, reach = share + z * z / (2 * of), z * sqrt(share * (1 - share) / of + z * z / (4 * of * of))
+    low, high = ((middle + sign * reach) / (1 + z * z / of) for sign in (-1, 1))
+    return Rate(count, of, share, max(0.0, low) if count else 0.0, min(1.0, high))
+
+
+def _count(size: int, drawn: int, target: float, outcomes: Sequence[tuple[bool, Outcome]], fps: float) -> Figures:
+    known = [outcome for enrolled, outcome in outcomes if enrolled]
+    strangers = [outcome for enrolled, outcome in outcomes if not enrolled]
+    right = [outcome.right_after for outcome in known if outcome.right_after is not None]
+    frames = (median(right), float(sorted(right)[ceil(0.9 * len(right)) - 1])) if right else None
+    return Figures(
+        size,
+        drawn,
+        target,
+        fpir=wilson(sum(outcome.named for outcome in strangers), len(strangers)),
+        fnir=wilson(len(known) - len(right), len(known)),
+        wrong=wilson(sum(outcome.wrong for outcome in known), len(known)),
+        unknown=wilson(sum(outcome.unknown for outcome in strangers), len(strangers)),
+        corrected=sum(outcome.corrected for outcome in known + strangers),
+        frames=frames,
+        seconds=(frames[0] / fps, frames[1] / fps) if frames else None,
+    )
+
+
+def _blank(image: Image) -> Image:
+    """A picture of the same size that takes no room."""
+    return np.broadcast_to(np.uint8(0), image.shape)

@@ -1,0 +1,1 @@
+"""What speaks MQTT: the publisher, commands, Home Assistant, a subscriber."""

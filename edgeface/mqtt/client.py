@@ -1,0 +1,152 @@
+"""What everything that speaks MQTT here shares: a client made from the settings, a dialogue, and errors in plain words."""
+
+import ssl
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import paho.mqtt.client as paho
+from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode, MQTTProtocolVersion
+
+from edgeface.config import paths, schema
+from edgeface.config.paths import expand
+from edgeface.errors import ConfigError
+from edgeface.platform.files import read_small
+from edgeface.types import MAX_REQUEST_BYTES
+
+MAX_PACKET = 2 * MAX_REQUEST_BYTES
+"""Bytes of the largest message that is read."""
+MAX_PASSWORD_BYTES = 65_535
+"""As many as MQTT can carry."""
+MAX_TOPIC_SHOWN = 100
+
+
+class Client(paho.Client):
+    """A client that reads no message over ``MAX_PACKET``, whatever the broker sends: it tells its topic, and hangs up.
+
+    paho takes in a whole message before it hands it over, and only by MQTT 5 can a broker be told to keep large ones.
+    """
+
+    def __init__(self, *given: Any, **options: Any) -> None:
+        super().__init__(*given, **options)
+        self.on_oversized: Callable[[str, int], None] = lambda _topic, _size: None
+        self.on_pong: Callable[[], None] = lambda: None
+
+    def _sock_recv(self, bufsize: int) -> bytes:
+        packet = self._in_packet
+        if not packet["have_remaining"] or packet["remaining_length"] <= MAX_PACKET:
+            return super()._sock_recv(bufsize)
+        head = packet["packet"]
+        topic, end = "", 2 + int.from_bytes(head[:2], "big")
+        if packet["command"] & 0xF0 == paho.PUBLISH:
+            if len(head) < 2 or len(head) < end:
+                return super()._sock_recv(2 if len(head) < 2 else end - len(head))
+            topic = head[2:end].decode(errors="replace")
+        self.on_oversized(topic, packet["remaining_length"])
+        raise ConnectionAbortedError(f"a message of {packet['remaining_length']} bytes")
+
+    def _handle_pingresp(self) -> MQTTErrorCode:
+        self.on_pong()
+        return super()._handle_pingresp()
+
+
+def oversized(topic: str, size: int) -> str:
+    """What to say of a message that is too large to be read, and what to do about it."""
+    shown = topic if topic.isprintable() and len(topic) <= MAX_TOPIC_SHOWN else f"{topic[:MAX_TOPIC_SHOWN]!a}..."
+    return (
+        f"a message of {size / 2**20:.0f} MB on {shown} is over the limit of {MAX_PACKET // 2**20} MB; "
+        f"if the broker keeps it, an empty one removes it: mosquitto_pub -r -n -t {shown}"
+    )
+
+
+def new_client(settings: schema.Mqtt, client_id: str, *, reconnect: bool = True) -> Client:
+    """A client that is ready to connect, with a clean session; ``reconnect`` lets paho connect again by itself.
+
+    Raises:
+        ConfigError: the password or a certificate's file cannot be read.
+    """
+    version = MQTTProtocolVersion.MQTTv5 if settings.protocol == "5" else MQTTProtocolVersion.MQTTv311
+    client = Client(CallbackAPIVersion.VERSION2, client_id=client_id, protocol=version, reconnect_on_failure=reconnect)
+    client.connect_timeout = 5.0
+    if settings.username:
+        client.username_pw_set(settings.username, read_password(settings))
+    if settings.tls:
+        client.tls_set_context(_tls(settings))
+    return client
+
+
+def _tls(settings: schema.Mqtt) -> ssl.SSLContext:
+    """Whom to trust, and what to show of ourselves."""
+    try:
+        if settings.ca_file:
+            read_small(_ca_path(settings))  # OpenSSL would wait for a pipe
+        context = ssl.create_default_context(cafile=_ca_path(settings) if settings.ca_file else None)
+    except (OSError, ssl.SSLError) as error:
+        raise ConfigError(f"mqtt.ca_file {settings.ca_file}: {getattr(error, 'strerror', None) or error}") from None
+    # From Python 3.13 on, the default refuses authorities made as mosquitto's manual shows, for a missing extension.
+    context.verify_flags &= ~ssl.VERIFY_X509_STRICT
+    if settings.cert_file:
+        for name, path in own_files(settings).items():
+            try:
+                read_small(path)  # OpenSSL does not say which of the two it could not read
+            except OSError as error:
+                raise ConfigError(f"{name} {path}: {error.strerror or error}") from None
+        certificate, key = own_files(settings).values()
+        try:
+            context.load_cert_chain(certificate, key, password="")  # else it would ask for one on the terminal
+        except (OSError, ssl.SSLError) as error:
+            reason = getattr(error, "reason", None) or "not in PEM format, or the key has a passphrase"
+            raise ConfigError(f"mqtt.cert_file {certificate}, mqtt.key_file {key}: {reason}") from None
+    return context
+
+
+def _ca_path(settings: schema.Mqtt) -> Path:
+    return expand(settings.ca_file, "mqtt.ca_file")
+
+
+def read_password(settings: schema.Mqtt) -> str | None:
+    """The first line of ``password_file``, or none.
+
+    Raises:
+        ConfigError: the file cannot be read.
+    """
+    if not settings.password_file:
+        return None
+    try:
+        lines = read_small(password_path(settings))[0].decode().splitlines()
+    except UnicodeDecodeError:
+        raise ConfigError(f"mqtt.password_file {settings.password_file}: not UTF-8") from None
+    except OSError as error:
+        raise ConfigError(f"mqtt.password_file {settings.password_file}: {error.strerror or error}") from None
+    password = lines[0] if lines else ""
+    if len(password.encode()) > MAX_PASSWORD_BYTES:
+        raise ConfigError(f"mqtt.password_file {settings.password_file}: longer than the {MAX_PASSWORD_BYTES} bytes of MQTT")
+    return password
+
+
+def password_path(settings: schema.Mqtt) -> Path:
+    """Where the password is; a relative name is one of systemd's credentials, where there are any."""
+    return paths.secret_path(settings.password_file, "mqtt.password_file")
+
+
+def own_files(settings: schema.Mqtt) -> dict[str, Path]:
+    """Certificate and private key of this device by the setting's name, if there are any; found as the password is."""
+    files = {"mqtt.cert_file": settings.cert_file, "mqtt.key_file": settings.key_file}
+    return {name: paths.secret_path(path, name) for name, path in files.items() if path}
+
+
+def port(settings: schema.Mqtt) -> int:
+    """The port as set, or the usual one."""
+    return settings.port or (8883 if settings.tls else 1883)
+
+
+def address(settings: schema.Mqtt) -> str:
+    """``host:port``, for messages."""
+    return f"{settings.host}:{port(settings)}"
+
+
+def cut_short(settings: schema.Mqtt, reason: object) -> str:
+    """What to say of a broker that closes a connection without an answer, as it does with a certificate that it rejects."""
+    certificate = "does it accept this device's certificate (mqtt.cert_file)?"
+    cure = certificate if settings.tls else "does it want TLS (mqtt.tls)?"
+    return f"the broker at {address(settings)} closed the connection without an answer ({reason}): {cure}"

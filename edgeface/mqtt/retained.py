@@ -1,0 +1,57 @@
+"""Removing what a broker keeps of this device: its retained messages, for good."""
+
+import re
+import time
+from collections.abc import Sequence, Set
+from contextlib import suppress
+
+from edgeface.config.schema import Config
+from edgeface.errors import BrokerError, EdgefaceError
+from edgeface.mqtt.dialogue import Dialogue
+from edgeface.mqtt.homeassistant import Announcement
+from edgeface.wire.topics import TOPICS
+
+GRACE = 1.0
+"""Seconds for Home Assistant to let go of the device's other topics, in which it would else miss what is removed."""
+
+
+def clear(config: Config, *, force: bool = False) -> list[str]:
+    """Remove every retained message of this device, and see that it is gone; returns their topics.
+
+    Raises:
+        ConfigError: no broker is configured.
+        BrokerError: the broker cannot be reached, refuses, or keeps what it should not.
+        EdgefaceError: the daemon is running, which would publish all of it again; not with ``force``.
+    """
+    announcement = Announcement(config).topic
+    names = [re.sub("{.*?}", "+", topic.name) for topic in TOPICS if topic.retained]
+    with Dialogue(config) as broker:
+        kept = _retained(broker, [*(f"{config.base}/{name}" for name in names), announcement])
+        if kept.get(f"{config.base}/availability") == b"online" and not force:
+            raise EdgefaceError(
+                f"the daemon of {config.device.id} is running and would publish all of it again: stop it first, or use --force"
+            )
+        announced = kept.keys() & {announcement}
+        if announced:
+            _remove(broker, announced)
+            time.sleep(GRACE)
+        _remove(broker, kept.keys() - announced)
+    return sorted(kept)
+
+
+def _retained(broker: Dialogue, topics: Sequence[str]) -> dict[str, bytes]:
+    """What the broker keeps, by topic; what this user may not read is not theirs to remove."""
+    for topic in topics:
+        with suppress(BrokerError):
+            broker.subscribe(topic)
+    return {message.topic: bytes(message.payload) for message in broker.collect() if message.retain and message.payload}
+
+
+def _remove(broker: Dialogue, topics: Set[str]) -> None:
+    """Remove messages; the broker sends each removal back to us, its subscriber."""
+    for topic in topics:
+        broker.publish(topic, b"", retain=True)
+    gone = {message.topic for message in broker.collect() if not message.payload}
+    kept = sorted(topics - gone)
+    if kept:
+        raise BrokerError(f"the broker at {broker.address} does not let this user remove {', '.join(kept)}: access control?")

@@ -1,0 +1,20 @@
+"""Limits how often something is done."""
+
+
+class Rate:
+    """So many a minute, after some silence up to ten at once."""
+
+    BURST = 10.0
+
+    def __init__(self, per_minute: int) -> None:
+        self.per_minute = per_minute
+        self._left, self._time = self.BURST, 0.0
+
+    def allows(self, now: float) -> bool:
+        """Whether there may be one more now; ``now`` is monotonic seconds."""
+        self._left = min(self.BURST, self._left + (now - self._time) * self.per_minute / 60)
+        self._time = now
+        if self._left < 1:
+            return False
+        self._left -= 1
+        return True

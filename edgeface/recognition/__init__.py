@@ -1,0 +1,1 @@
+"""A frame to observations, and observations to events."""

@@ -1,0 +1,44 @@
+"""Events that named nobody -> strangers: one group each, however often they came."""
+
+from collections.abc import Iterable
+
+import numpy as np
+
+from edgeface.gallery.event_store import KeptEvent
+from edgeface.types import EventType
+
+SAME_FAR = 1e-3
+"""False-accept rate of the cosine from which two visits are of one stranger."""
+
+
+def group(events: Iterable[KeptEvent], same: float) -> list[list[KeptEvent]]:
+    """The events of each stranger, the oldest first, who came last first.
+
+    Agglomerative with average linkage: the two groups whose events have the largest mean cosine become one, until none is
+    ``same`` or more. Unlike with single linkage, a chain of look-alikes does not join two people.
+    """
+    events = list(events)
+    groups = [[number] for number in range(len(events))]
+    if not events:
+        return []
+    vectors = np.stack([event.embedding for event in events])
+    cosines, sizes = vectors @ vectors.T, np.ones(len(events), np.float32)  # the cosines' sums, once groups are joined
+    while len(groups) > 1:
+        linkage = cosines / np.outer(sizes, sizes)
+        np.fill_diagonal(linkage, -1.0)
+        a, b = sorted(divmod(int(np.argmax(linkage)), len(groups)))
+        if linkage[a, b] < same:
+            break
+        groups[a] += groups.pop(b)
+        cosines[a] += cosines[b]
+        cosines[:, a] += cosines[:, b]
+        sizes[a] += sizes[b]
+        cosines, sizes = np.delete(np.delete(cosines, b, axis=0), b, axis=1), np.delete(sizes, b)
+    ordered = [sorted((events[number] for number in numbers), key=lambda event: event.event_id) for numbers in groups]
+    return sorted(ordered, key=lambda members: members[-1].event_id, reverse=True)
+
+
+def unknown(events: Iterable[KeptEvent], since: float) -> list[KeptEvent]:
+    """The events that named nobody and wait for a name, from a time on (seconds since the Unix epoch)."""
+    wanted = (event for event in events if event.event_type == EventType.UNKNOWN and event.person_id is None)
+    return [event for event in wanted if event.wall >= since and event.verdict is None]

@@ -1,0 +1,113 @@
+"""Frame -> Observations: detect, align, judge, embed, match."""
+
+import logging
+import time
+
+import numpy as np
+
+from edgeface.config import schema
+from edgeface.errors import GalleryError
+from edgeface.gallery.contents import Templates
+from edgeface.gallery.store import Gallery
+from edgeface.health import GalleryHealth
+from edgeface.interfaces import Detector
+from edgeface.recognition.matching import Matcher
+from edgeface.types import Face, Image, Match, Observation, Vector
+from edgeface.vision.alignment import align, eye_distance
+from edgeface.vision.embedding import Embedder
+from edgeface.vision.quality import quality
+
+log = logging.getLogger(__name__)
+
+PAUSE = 5.0
+"""Seconds before a gallery that could not be read is tried again: a locked one takes as long to say so."""
+READ_AT_ONCE = 500
+"""People who are read between two frames, when another program has changed more."""
+
+
+class Pipeline:
+    """Looks at pictures with one detector, one embedder and the gallery as it is at that moment.
+
+    A daemon's gallery that cannot be read has nobody in it, until it can.
+    """
+
+    def __init__(self, detector: Detector, embedder: Embedder, gallery: Gallery, settings: schema.Config) -> None:
+        self.detector, self.embedder, self._gallery, self._settings = detector, embedder, gallery, settings
+        self._version: tuple[int, int] | None = None
+        self._blind_until = 0.0
+        self._failure: str | None = None
+        self._take(Templates((), np.empty(0, np.intp), np.empty((0, embedder.card.identity), np.float32)))
+        self._refresh()
+
+    @property
+    def templates(self) -> Templates:
+        """The templates that probes are matched against now."""
+        self._refresh()
+        return self._templates
+
+    @property
+    def health(self) -> GalleryHealth:
+        """How the gallery is, as far as it was read."""
+        if self._failure:
+            return GalleryHealth("unreadable" if self._version is None else "stale", self._failure)
+        return self._gallery.health
+
+    @property
+    def matcher(self) -> Matcher:
+        """Decides by the gallery as it was at the last picture."""
+        return self._matcher
+
+    def observe(self, image: Image, *, every_face: bool = False) -> list[Observation]:
+        """Every face that is large enough; poor views are seen but not matched, unless ``every_face``."""
+        limits = self._settings.detector
+        return [
+            self.judge(image, face, min_quality=0.0 if every_face else limits.min_quality)
+            for face in self.detector.detect(image)
+            if every_face or eye_distance(face) >= limits.min_eye_distance
+        ]
+
+    def judge(self, image: Image, face: Face, *, min_quality: float = 0.0, enrolling: bool = False) -> Observation:
+        """Embed and match one face of an image, if its quality allows: as a probe, or as the template that it is to become."""
+        chip = align(image, face.landmarks)
+        fitness = quality(face, chip)
+        if fitness < min_quality:
+            return Observation(face, fitness)
+        embedding = (self.embedder.template if enrolling else self.embedder.embed)(chip)
+        if min_quality and embedding.norm < self.embedder.card.min_norm:
+            return Observation(face, fitness)
+        return Observation(face, fitness, embedding, self.match(embedding.vector))
+
+    def match(self, vector: Vector) -> Match | None:
+        """Who in the gallery a face is, by its unit embedding; ``None`` with an empty one."""
+        self._refresh()
+        return self._matcher.match(vector)
+
+    def _refresh(self) -> None:
+        """Take in what another process has changed in the gallery; while it cannot be read, what is known holds."""
+        now = time.monotonic()
+        if now < self._blind_until:
+            return
+        try:
+            version = self._gallery.version
+            if version != self._version and (self._version is None or self._gallery.catch_up(READ_AT_ONCE)):
+                templates = self._gallery.templates()
+                if templates is not self._templates:
+                    self._take(templates)
+                self._version = version
+            self._failure = None
+        except GalleryError as error:
+            if self._version is None:
+                if not self._gallery.serving:
+                    raise
+                self._gallery.let_go(error)
+            if str(error) != self._failure:
+                log.error(
+                    "the gallery cannot be read, going on with %s: %s",
+                    "nobody" if self._version is None else "what it was",
+                    error,
+                )
+            self._failure, self._blind_until = str(error), now + PAUSE
+
+    def _take(self, templates: Templates) -> None:
+        self._templates = templates
+        self._matcher = Matcher(templates, self.embedder.card, self._settings.matching)

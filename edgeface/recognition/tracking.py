@@ -1,0 +1,157 @@
+"""Faces of one frame after another -> tracks: one track is one stay of one face in front of the camera."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgeface.recognition.fusion import Evidence, combine, weight
+from edgeface.types import Box, Observation
+
+Array = NDArray[np.float64]
+
+MEMORY = 40
+"""Views of a track that count, at most."""
+
+NEAR = 1.0
+"""Seconds for which a box says where the face will be next."""
+
+STEADINESS = 0.5
+"""Share of the known speed that a new step leaves as it was."""
+
+MOST = 256
+"""Tracks that are kept, at most, unless more faces are in one frame."""
+
+
+@dataclass(slots=True, eq=False)
+class Track:
+    """A face followed over frames; times are monotonic seconds, speeds pixels a second.
+
+    It was seen last at ``last_seen``; ``first_view`` and ``last_view`` are of the views that say whose face it is, if there are
+    any.
+    """
+
+    id: int
+    last_seen: float
+    latest: Observation
+    first_view: float = 0.0
+    last_view: float = 0.0
+    views: list[Observation] = field(default_factory=list)
+    evidence: Evidence | None = None
+    speed: tuple[float, float] = (0.0, 0.0)
+
+    def add(self, time: float, observation: Observation, different: float) -> None:
+        """Take in one more view; only those good enough to be embedded count as evidence.
+
+        Of a full memory every other view goes, the poorer of two neighbours: what is left spans the whole stay, the newest
+        views the most densely.
+        """
+        if time > self.last_seen:
+            passed, old, new = time - self.last_seen, self.latest.face.box, observation.face.box
+            steps = (new.left + new.width / 2 - old.left - old.width / 2, new.top + new.height / 2 - old.top - old.height / 2)
+            x, y = (STEADINESS * v + (1 - STEADINESS) * step / passed for v, step in zip(self.speed, steps, strict=True))
+            self.speed = x, y
+        self.last_seen, self.latest = time, observation
+        if observation.embedding is None:
+            return
+        if not self.views:
+            self.first_view = time
+        self.last_view = time
+        if len(self.views) == MEMORY:
+            self.views = [max(pair, key=weight) for pair in zip(self.views[::2], self.views[1::2], strict=True)]
+        self.views.append(observation)
+        self.evidence = combine(self.views, different)
+
+    def forget_views(self) -> None:
+        """Let go of all that says whose face it is; where it is stays known."""
+        self.views, self.evidence = [], None
+
+    def has_ended(self, time: float, keep: float) -> bool:
+        """Whether the face is gone: by its views or, without any, by where it was."""
+        return time - self.last_view > keep if self.views else time - self.last_seen > NEAR
+
+
+class Tracker:
+    """Assigns observations to tracks, those that fit best first.
+
+    A face belongs to the track whose box it overlaps and whom it resembles: overlap and mean cosine with its views count
+    together. If the embedding says that it is another person (under ``different``), the overlap counts for nothing; a face
+    that overlaps no track belongs to one that it resembles closely (at least ``same``). A face without an embedding joins a
+    track by overlap alone, and makes it last no longer: ``keep`` seconds after its last view with one, a track ends.
+    """
+
+    def __init__(self, *, same: float, different: float, keep: float, min_overlap: float = 0.3) -> None:
+        self._same, self._different, self._keep, self._min_overlap = same, different, keep, min_overlap
+        self.next_id = 1
+        self.tracks: list[Track] = []
+
+    def update(self, time: float, observations: Sequence[Observation]) -> tuple[list[Track], list[Track]]:
+        """Take in a frame's observations; returns the tracks that were seen and those that have ended."""
+        affinity = self._affinity(time, observations)
+        owner: dict[int, Track] = {}
+        taken: set[int] = set()
+        rows, columns = np.nonzero(affinity)
+        for best in np.lexsort((columns, rows, affinity[rows, columns]))[::-1]:
+            i, j = int(rows[best]), int(columns[best])
+            if i not in taken and j not in owner:
+                taken.add(i)
+                owner[j] = self.tracks[i]
+        for j, observation in enumerate(observations):
+            if j not in owner:
+                owner[j] = Track(self.next_id, time, observation)
+                self.next_id += 1
+                self.tracks.append(owner[j])
+            owner[j].add(time, observation, self._different)
+        tracks, self.tracks = self.tracks, [track for track in self.tracks if not track.has_ended(time, self._keep)]
+        self._forget_glimpses(time)
+        going_on = {track.id for track in self.tracks}
+        return list(owner.values()), [track for track in tracks if track.id not in going_on]
+
+    def _forget_glimpses(self, time: float) -> None:
+        """Of too many tracks let go of those out of sight: first those with the fewest views, of these the longest away."""
+        surplus = len(self.tracks) - MOST
+        if surplus <= 0:
+            return
+        away = sorted((len(track.views), track.last_seen, track.id) for track in self.tracks if track.last_seen != time)
+        forgotten = {number for _, _, number in away[:surplus]}
+        self.tracks = [track for track in self.tracks if track.id not in forgotten]
+
+    def _affinity(self, time: float, observations: Sequence[Observation]) -> Array:
+        """How well each face (column) fits each track (row): 0 is not at all."""
+        tracks = self.tracks
+        if not tracks or not observations:
+            return np.zeros((len(tracks), len(observations)))
+        passed = np.array([time - track.last_seen for track in tracks])
+        last, new = _array(track.latest.face.box for track in tracks), _array(seen.face.box for seen in observations)
+        moved = last.copy()
+        moved[:, :2] += np.array([track.speed for track in tracks]) * passed[:, None]
+        overlap = np.maximum(intersection_over_union(last, new), intersection_over_union(moved, new))
+        overlap[passed > NEAR] = 0.0
+        near = overlap >= self._min_overlap
+        # Of two tracks in one place, whom nobody can tell is rather the one that was seen more.
+        views = np.array([len(track.views) for track in tracks])
+        affinity = np.where(near, overlap * ((views + 1) / (views + 2))[:, None], 0.0)
+        affinity[[track.has_ended(time, self._keep) for track in tracks]] = 0.0
+        known = [i for i, track in enumerate(tracks) if track.evidence is not None]
+        clear = [j for j, seen in enumerate(observations) if seen.embedding is not None]
+        if known and clear:
+            probes = np.stack([track.evidence.vector for track in tracks if track.evidence is not None])
+            likeness = probes @ np.stack([seen.embedding.vector for seen in observations if seen.embedding is not None]).T
+            both = np.ix_(known, clear)
+            enough = likeness >= np.where(near[both], self._different, self._same)
+            affinity[both] = np.where(enough, overlap[both] + likeness, 0.0)
+        return affinity
+
+
+def _array(boxes: Iterable[Box]) -> Array:
+    return np.array([(box.left, box.top, box.width, box.height) for box in boxes])
+
+
+def intersection_over_union(a: Array, b: Array) -> Array:
+    """Shared area over joint area, 0 to 1, of each of some boxes (rows) with each of others: left, top, width, height."""
+    one, other = a[:, None, :], b[None, :, :]
+    ends = np.minimum(one[..., :2] + one[..., 2:], other[..., :2] + other[..., 2:])
+    shared = np.maximum(ends - np.maximum(one[..., :2], other[..., :2]), 0.0).prod(axis=-1)
+    joint = one[..., 2:].prod(axis=-1) + other[..., 2:].prod(axis=-1) - shared
+    return np.asarray(np.divide(shared, joint, out=np.zeros_like(shared), where=joint > 0))

@@ -1,0 +1,1 @@
+"""One gallery for several devices."""

@@ -1,0 +1,154 @@
+"""Following the shared gallery: in the daemon's loop while it runs, or once, by hand."""
+
+import logging
+import random
+from collections.abc import Mapping
+from dataclasses import dataclass
+from itertools import islice
+
+from edgeface.config import schema
+from edgeface.errors import BrokerError, GalleryError
+from edgeface.gallery.audit import Audit
+from edgeface.gallery.store import Gallery
+from edgeface.health import Sharing
+from edgeface.interfaces import Publisher
+from edgeface.mqtt.dialogue import Dialogue
+from edgeface.sync.messages import envelopes
+from edgeface.sync.replica import Change, Replica
+from edgeface.types import Frame, Gap
+from edgeface.vision.model_card import ModelCard
+
+log = logging.getLogger(__name__)
+SAME_FAR = 0.01
+"""False-accept rate of the cosine from which two people of one name are one."""
+
+
+def replica(settings: schema.Config, gallery: Gallery, card: ModelCard) -> Replica:
+    """The replica of these settings.
+
+    Raises:
+        ConfigError: the shared key cannot be had.
+    """
+    shared = envelopes(settings, card.digest)
+    return Replica(gallery, shared, settings.device.id, card.threshold(SAME_FAR), Audit(settings.audit_path))
+
+
+class Follower:
+    """Follows the shared gallery from the daemon's loop, over the publisher's connection.
+
+    A gallery that cannot be written is told, and stops nothing.
+    """
+
+    SETTLE = 2.0
+    """Seconds after a connection for the broker to tell what it keeps, before it is told what it lacks."""
+    SPREAD = 1.0
+    """Seconds over which several devices that see the same lack spread their answers."""
+    PATIENCE, LONGEST_PATIENCE = 10.0, 600.0
+    """Seconds until what was published has come back, else it is published again; each time twice as long."""
+    PAUSE = 5.0
+    """Seconds before a gallery that failed is tried again: a locked one takes a while to say so."""
+    SENT_AT_ONCE, TAKEN_AT_ONCE = 20, 100
+    """People that are sent, and taken in, between two frames: a thousand at once would hold the loop up for seconds."""
+
+    def __init__(self, replica: Replica, publisher: Publisher) -> None:
+        self._replica, self._publisher = replica, publisher
+        self._connection = 0
+        self._inbox: dict[str, bytes] = {}
+        self._due: dict[str, float] = {}
+        self._tries: dict[str, int] = {}
+        self._earliest = self._again = 0.0
+        self._failure: str | None = None
+        self._told: str | None = None
+
+    @property
+    def sharing(self) -> Sharing:
+        """How it stands."""
+        one = self._replica
+        return Sharing(one.topic, one.shared, len(one.due()), one.received, one.ignored, self._failure or one.trouble)
+
+    def update(self, moment: Frame | Gap) -> None:
+        """Take in what came, notice what was edited here, and send it."""
+        connection, messages = self._publisher.shared(self._connection if self._inbox else -1)
+        if connection != self._connection:
+            self._connection = connection
+            self._replica.connected()
+            self._inbox.clear()
+            self._due.clear()
+            self._tries.clear()
+            self._earliest = moment.time + self.SETTLE
+        self._inbox |= messages
+        if moment.time < self._again:
+            return
+        try:
+            some = dict(islice(self._inbox.items(), self.TAKEN_AT_ONCE))
+            self._replica.take(some)
+            for name in some:  # whatever came, the topic can be written and read
+                self._tries.pop(name, None)
+            self._inbox = {name: payload for name, payload in self._inbox.items() if name not in some}
+            if connection and not self._inbox and moment.time >= self._earliest:
+                self._send(moment.time)
+            self._failure = self._lost()
+        except GalleryError as error:
+            self._failure, self._again = f"the shared gallery waits: {error}", moment.time + self.PAUSE
+        self._tell()
+
+    def _send(self, now: float) -> None:
+        lacking = self._replica.due()
+        self._due = {name: self._due.get(name, now + random.uniform(0, self.SPREAD)) for name in lacking}
+        self._tries = {name: self._tries.get(name, 0) for name in lacking}
+        ripe = [name for name, at in self._due.items() if at <= now][: self.SENT_AT_ONCE]
+        for name, payload in self._replica.letters(ripe).items() if ripe else ():
+            self._publisher.share(name, payload)
+            self._due[name] = now + min(self.LONGEST_PATIENCE, self.PATIENCE * 2 ** self._tries[name])
+            self._tries[name] += 1
+
+    def _lost(self) -> str | None:
+        """What was sent twice, and nothing came of it."""
+        lost = sum(tries > 1 for tries in self._tries.values())
+        return f"{lost} people published on {self._replica.topic} do not come back: access control?" if lost else None
+
+    def _tell(self) -> None:
+        trouble = self.sharing.trouble
+        if trouble and trouble != self._told:
+            log.error("sync: %s", trouble)
+        self._told = trouble
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What following once has done: changes here, names that the broker was sent, payloads that were none, what is wrong."""
+
+    changes: list[Change]
+    sent: int
+    ignored: int
+    shared: int
+    trouble: str | None
+
+
+def once(settings: schema.Config, one: Replica) -> Outcome:
+    """Follow the shared gallery as it is now, and let the broker have what it lacks.
+
+    Raises:
+        ConfigError: no broker is set.
+        BrokerError: it cannot be reached, or does not let us read or write the topic.
+        GalleryError: the gallery cannot be written.
+    """
+    with Dialogue(settings) as broker:
+        broker.subscribe(f"{one.topic}/+")
+        changes, sent = one.take(_newest(one.topic, broker)), 0
+        for name, payload in one.letters(one.due()).items():
+            broker.publish(f"{one.topic}/{name}", payload, retain=True)
+            sent += 1
+        changes += one.take(_newest(one.topic, broker))
+        lost = [name for name in one.due() if sent]
+    if lost:
+        raise BrokerError(f"{len(lost)} people published on {one.topic} do not come back: access control?")
+    return Outcome(changes, sent, one.ignored, one.shared, one.trouble)
+
+
+def _newest(topic: str, broker: Dialogue) -> Mapping[str, bytes]:
+    return {
+        message.topic.removeprefix(f"{topic}/"): bytes(message.payload)
+        for message in broker.collect()
+        if message.topic.startswith(f"{topic}/")
+    }

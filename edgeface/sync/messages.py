@@ -1,0 +1,204 @@
+"""How a person travels to other devices: sealed under the key that they share, on a topic that tells nothing of whom."""
+
+import hashlib
+import hmac
+import os
+import secrets
+from pathlib import Path
+from typing import Annotated, cast
+
+import msgspec
+from Cryptodome.Hash import SHA256
+from Cryptodome.Protocol.KDF import HKDF
+from msgspec import Meta, Struct
+
+from edgeface.config.schema import Config
+from edgeface.errors import ConfigError
+from edgeface.gallery.aead import KEY_BYTES
+from edgeface.gallery.encryption import Key, Vault
+from edgeface.gallery.store import Copy
+from edgeface.gallery.versions import Revision
+from edgeface.platform.files import read_small, write_new, write_whole
+from edgeface.types import MAX_REQUEST_BYTES
+from edgeface.wire.fields import SCHEMA, Schema, Time, timestamp
+
+
+class ForeignKeyError(ValueError):
+    """An envelope of devices that share another key."""
+
+
+class ForeignModelError(ValueError):
+    """An envelope of a device with another network."""
+
+
+class Envelope(Struct, frozen=True, kw_only=True):
+    """One person of the shared gallery, or that they are forgotten: opaque but for the devices that have the key."""
+
+    schema: Schema
+    ts: Annotated[Time, Meta(description="when it was sent; nothing depends on it")]
+    device: Annotated[
+        str,
+        Meta(
+            pattern="^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$",
+            description="`device.id` of the device on which it was edited",
+            examples=["door"],
+        ),
+    ]
+    counter: Annotated[
+        int,
+        Meta(ge=1, le=2**53, description="of two envelopes that with the greater counter is valid", examples=[7]),
+    ]
+    key: Annotated[str, Meta(pattern="^[0-9a-f]{8}$", description="which shared key it is, not the key", examples=["5b1f03c2"])]
+    model: Annotated[str, Meta(description="digest of the network that made the templates", examples=["sha256:95415c0e"])]
+    sealed: Annotated[
+        bytes,
+        Meta(
+            description="in base64: a nonce of 12 bytes, the person in AES-256-GCM, a tag of 16 bytes; bound to topic, device, "
+            "counter and model",
+            examples=["q83vEjRWeJq83vEj"],
+        ),
+    ]
+
+
+class _Contents(Struct, frozen=True, array_like=True):
+    """What is sealed; without ``copy``, the person is forgotten."""
+
+    person_id: Annotated[str, Meta(pattern=r"^(p_[0-9a-f]{16})?\Z")]
+    copy: Copy | None
+
+
+def digest(copy: Copy | None) -> bytes:
+    """What tells two contents apart; empty for the forgotten."""
+    return hashlib.sha256(msgspec.msgpack.encode(copy)).digest() if copy else b""
+
+
+class Envelopes:
+    """Seals and opens envelopes under the shared key ``secret``, for one model, below one topic."""
+
+    def __init__(self, secret: bytes, model: str, topic: str) -> None:
+        self._names, sealing, name = (_derived(secret, use) for use in ("names", "sealing", "id"))
+        self.topic, self.key, self._model = topic, name[:4].hex(), model
+        self._vault = Vault(Key(sealing, "the shared key"), model)
+
+    def name(self, person_id: str) -> str:
+        """The last level of a person's topic: the same for all that share the key and the model, and meaningless to others."""
+        return hmac.digest(self._names, f"{self._model} {person_id}".encode(), "sha256")[:16].hex()
+
+    def seal(self, name: str, revision: Revision, person_id: str, copy: Copy | None, wall: float) -> bytes:
+        """The payload for ``<topic>/<name>``."""
+        contents = _Contents(person_id if copy else "", copy)
+        sealed = self._vault.seal(contents, *self._bound(name, revision.device, revision.counter))
+        envelope = Envelope(
+            schema=SCHEMA,
+            ts=timestamp(wall),
+            device=revision.device,
+            counter=revision.counter,
+            key=self.key,
+            model=self._model,
+            sealed=sealed,
+        )
+        return msgspec.json.encode(envelope)
+
+    def open(self, name: str, payload: bytes) -> tuple[Revision, str, Copy | None]:
+        """Revision, person id (empty of the forgotten) and copy.
+
+        Raises:
+            ForeignKeyError, ForeignModelError: it says that it is not for us.
+            ValueError: it is no envelope, is damaged, or belongs elsewhere.
+        """
+        if len(payload) > MAX_REQUEST_BYTES:
+            raise ValueError("too large")
+        try:
+            envelope = msgspec.json.decode(payload, type=Envelope)
+        except (msgspec.MsgspecError, RecursionError) as error:
+            raise ValueError(f"no envelope: {error}") from None
+        if envelope.key != self.key:
+            raise ForeignKeyError
+        if envelope.model != self._model:
+            raise ForeignModelError
+        bound = self._bound(name, envelope.device, envelope.counter)
+        contents = self._vault.unseal(envelope.sealed, _Contents, *bound)
+        if contents.copy and self.name(contents.person_id) != name:
+            raise ValueError("sealed as somebody else")
+        return Revision(envelope.counter, envelope.device, digest(contents.copy)), contents.person_id, contents.copy
+
+    def _bound(self, name: str, device: str, counter: int) -> tuple[str, ...]:
+        return "shared", f"{self.topic}/{name}", device, str(counter)
+
+
+def envelopes(config: Config, model: str) -> Envelopes:
+    """Those of the settings.
+
+    Raises:
+        ConfigError: the shared key is not there, cannot be read, is open to others, or is no key.
+    """
+    return Envelopes(bytes.fromhex(read_key(config)), model, config.sync.topic.strip("/"))
+
+
+def read_key(config: Config) -> str:
+    """The shared key, as 64 hexadecimal digits.
+
+    Raises:
+        ConfigError: as ``envelopes``.
+    """
+    path = config.sync_key_path
+    try:
+        text, mode = read_small(path)
+    except FileNotFoundError:
+        raise ConfigError(
+            f"sync.key_file {path} is not there: edgeface gallery key makes one, with --set it takes that of another device"
+        ) from None
+    except OSError as error:
+        raise ConfigError(f"sync.key_file {path}: {error.strerror or error}") from None
+    # systemd guards its credentials by an access list, whose mask shows as rights of the group.
+    if not is_credential(path) and mode & 0o077:
+        raise ConfigError(f"{path}: others may read the shared key ({mode:04o}); chmod 0600 {path}")
+    return _checked(text, str(path))
+
+
+def make_key(config: Config) -> str:
+    """The shared key, made if there is none.
+
+    Raises:
+        ConfigError: as ``read_key``.
+    """
+    _write(config, secrets.token_hex(KEY_BYTES), replace=False)
+    return read_key(config)
+
+
+def take_key(config: Config, text: str) -> None:
+    """Put another device's key in the place of this one's.
+
+    Raises:
+        ConfigError: it is no key, or cannot be written.
+    """
+    _write(config, _checked(text.encode(errors="replace"), "what came in"), replace=True)
+
+
+def _write(config: Config, key: str, *, replace: bool) -> None:
+    path = config.sync_key_path
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        (write_whole if replace else write_new)(path, f"{key}\n".encode(), 0o600)
+    except OSError as error:
+        raise ConfigError(f"sync.key_file {path}: {error.strerror or error}") from None
+
+
+def _checked(text: bytes, origin: str) -> str:
+    try:
+        key = text.decode("ascii").strip().lower()
+        if len(bytes.fromhex(key)) == KEY_BYTES and len(key) == 2 * KEY_BYTES:
+            return key
+    except ValueError:
+        pass
+    raise ConfigError(f"{origin}: not the key of a shared gallery, which is {2 * KEY_BYTES} hexadecimal digits")
+
+
+def is_credential(path: Path) -> bool:
+    """Whether systemd hands this file to the service."""
+    folder = os.environ.get("CREDENTIALS_DIRECTORY")
+    return bool(folder) and path.is_relative_to(folder or "/")
+
+
+def _derived(secret: bytes, use: str) -> bytes:
+    return cast(bytes, HKDF(secret, KEY_BYTES, b"", SHA256, context=f"edgeface sync {use}".encode()))

@@ -1,0 +1,260 @@
+"""Our gallery as one of several copies: what came in is merged, what is newer here goes out."""
+
+import logging
+import time
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+import msgspec
+import numpy as np
+
+from edgeface.errors import GalleryError
+from edgeface.gallery.audit import Audit
+from edgeface.gallery.names import JOINERS, MAX_NAME
+from edgeface.gallery.store import Copies, Copy, Gallery
+from edgeface.gallery.versions import NEVER, Revision, merge
+from edgeface.sync.messages import Envelopes, ForeignKeyError, ForeignModelError, digest
+
+log = logging.getLogger(__name__)
+MAX_FOREIGN = 10_000
+NOTICED_AT_ONCE = 500
+"""People whose edits are noticed at once: an import of thousands would hold the daemon's loop up for seconds."""
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What another device's copy did to this gallery; ``device`` is where it was edited."""
+
+    person_id: str
+    name: str
+    what: Literal["added", "changed", "forgotten"]
+    device: str
+
+
+class Replica:
+    """Merges envelopes into the gallery, and knows which of them the broker lacks.
+
+    Every edit of this gallery, by whatever process, is noticed by its content, and becomes a revision of its own. Two people of
+    one name, as when galleries first meet, become one if their faces are alike, from the cosine ``same`` on; else the one with
+    the greater id gets a number to their name. Either is an edit like others, and the same on whichever device does it.
+    """
+
+    def __init__(self, gallery: Gallery, envelopes: Envelopes, device: str, same: float, audit: Audit) -> None:
+        self._gallery, self._envelopes, self._device, self._same, self._audit = gallery, envelopes, device, same, audit
+        self._ours: dict[str, Revision] = {}
+        self._theirs: dict[str, Revision] = {}
+        self._foreign: dict[str, type[Exception]] = {}
+        self._people: dict[str, str] = {}
+        self._lost: set[str] = set()
+        self._names: dict[str, str] = {}
+        self._digests: dict[str, tuple[bytes, bytes]] = {}
+        self._lacking: list[str] | None = None
+        self._version: tuple[int, int] | None = None
+        self._noticed, self._unwiped = True, False
+        self.received = self.ignored = self.shared = 0
+
+    @property
+    def topic(self) -> str:
+        """Where the shared gallery is."""
+        return self._envelopes.topic
+
+    def connected(self) -> None:
+        """What the broker keeps is not known any more."""
+        self._theirs.clear()
+        self._foreign.clear()
+        self._lacking = None
+
+    def take(self, messages: Mapping[str, bytes]) -> list[Change]:
+        """Merge what the broker keeps now, by name; empty is what it keeps no more.
+
+        Raises:
+            GalleryError: the gallery cannot be written for the moment; the same messages may be given again.
+        """
+        opened: dict[str, tuple[Revision, str, Copy | None]] = {}
+        for name, payload in messages.items():
+            self._foreign.pop(name, None)
+            self._theirs.pop(name, None)
+            if payload:
+                self._open(name, payload, opened)
+        changes: list[Change] = []
+        newer = any(revision > self._ours.get(name, NEVER) or name in self._lost for name, (revision, *_) in opened.items())
+        version = self._gallery.version  # of before: what others change from here on is still to be noticed
+        if newer or version != self._version:
+            self._gallery.exchange(lambda there: self._merge(there, opened, changes))
+            self._version = version if self._noticed else None
+            self._unwiped |= bool(changes)
+            self.shared = sum(bool(revision.digest) for revision in self._ours.values())
+            self._lacking = None
+        if messages:
+            self._theirs |= {name: revision for name, (revision, *_) in opened.items()}
+            self._lacking = None
+        if self._unwiped:
+            self._unwiped = not self._gallery.wipe()
+        for change in changes:
+            log.info("sync: %s %s, by %s", change.person_id, change.what, change.device)
+            self._audit.note("sync", by={"mqtt": True, "device": change.device}, person=change.person_id, what=change.what)
+        self.received += len(changes)
+        return changes
+
+    def due(self) -> list[str]:
+        """The names of what the broker lacks, or has an older copy of."""
+        if self._lacking is None:
+            self._lacking = [name for name, revision in self._ours.items() if revision > self._theirs.get(name, NEVER)]
+        return self._lacking
+
+    def letters(self, names: Iterable[str]) -> dict[str, bytes]:
+        """The payloads for these names, as the gallery is now; without those that have been edited this moment.
+
+        Raises:
+            GalleryError: the gallery cannot be read.
+        """
+        names, wall, found = list(names), time.time(), {}
+        copies = self._gallery.copies([self._people[name] for name in names if name in self._people])
+        for name in names:
+            revision, person_id = self._ours[name], self._people.get(name, "")
+            copy = copies.get(person_id) if revision.digest else None
+            if digest(copy) == revision.digest:
+                found[name] = self._envelopes.seal(name, revision, person_id, copy, wall)
+        return found
+
+    @property
+    def trouble(self) -> str | None:
+        """Why other devices on this topic do not follow this one, nor it them."""
+        count = Counter(self._foreign.values())
+        if number := count[ForeignKeyError]:
+            return (
+                f"{number} of the people on {self.topic} are sealed with another key: give all devices the same one "
+                "(edgeface gallery key), then clear the topic of the old"
+            )
+        if number := count[ForeignModelError]:
+            return (
+                f"{number} of the people on {self.topic} are of another network: those devices need the same model as this one"
+            )
+        return None
+
+    def _open(self, name: str, payload: bytes, opened: dict[str, tuple[Revision, str, Copy | None]]) -> None:
+        try:
+            revision, person_id, copy = self._envelopes.open(name, payload)
+            if copy:
+                self._gallery.check(copy)
+            opened[name] = revision, person_id, copy
+        except (ForeignKeyError, ForeignModelError) as error:
+            if len(self._foreign) < MAX_FOREIGN:
+                self._foreign[name] = type(error)
+        except (ValueError, GalleryError) as error:
+            self.ignored += 1
+            log.debug("sync: %s/%s is ignored: %s", self.topic, name, error)
+
+    def _merge(
+        self, there: Copies, opened: dict[str, tuple[Revision, str, Copy | None]], changes: list[Change]
+    ) -> dict[str, Copy | None]:
+        """Within the gallery's transaction: what is to be put in the place of whom."""
+        key, store = self._envelopes.key, self._gallery.revisions
+        kept = store.all(key)
+        self._refuse_leaps(kept, opened)
+        broken = self._gallery.broken
+        self._lost = {self._envelopes.name(person_id) for person_id in broken}
+        ours = self._edited(kept, there, opened, broken)
+        valid = merge(ours, {name: revision for name, (revision, *_) in opened.items()})
+        wanted: dict[str, Copy | None] = {}
+        for name, (revision, told, copy) in opened.items():
+            before = ours.get(name, NEVER)
+            lost = name in self._lost
+            if (revision > before and revision.digest != before.digest) or (lost and revision >= before):
+                person_id = told or self._people[name]
+                wanted[person_id] = copy
+                self._people[name] = person_id
+                what: Literal["added", "changed", "forgotten"] = (
+                    "forgotten" if not copy else "changed" if person_id in there or lost else "added"
+                )
+                gone = there.name(person_id) if person_id in there else person_id
+                changes.append(Change(person_id, copy.name if copy else gone, what, revision.device))
+        namesakes = self._namesakes(there, wanted)
+        for person_id, copy in namesakes.items():  # edits of our own, on what is valid now
+            name = self._envelopes.name(person_id)
+            valid[name] = valid.get(name, NEVER).next(self._device, digest(copy))
+        wanted |= namesakes
+        for name, revision in valid.items():
+            if kept.get(name) != revision:
+                store.put(key, name, revision)
+        self._ours = valid
+        return {person_id: copy for person_id, copy in wanted.items() if copy or person_id in there or person_id in broken}
+
+    def _refuse_leaps(self, kept: Mapping[str, Revision], opened: dict[str, tuple[Revision, str, Copy | None]]) -> None:
+        for name in [name for name, (revision, *_) in opened.items() if revision.leaps(kept.get(name, NEVER))]:
+            self.ignored += 1
+            log.warning(
+                "sync: %s/%s is ignored: its counter, %d, is too far ahead", self.topic, name, opened.pop(name)[0].counter
+            )
+
+    def _edited(
+        self, kept: Mapping[str, Revision], there: Copies, opened: Collection[str], broken: Collection[str]
+    ) -> dict[str, Revision]:
+        """The revisions of this gallery as it is now: those that were kept, and new ones of what has been edited since.
+
+        What is not ``opened`` may be left for the next time. A damaged copy is no edit, nor is its absence.
+        """
+        everybody = (*there, *broken)
+        self._names = {person_id: self._names.get(person_id) or self._envelopes.name(person_id) for person_id in everybody}
+        self._people = {name: person_id for person_id, name in self._names.items()}
+        self._digests = {person_id: known for person_id, known in self._digests.items() if person_id in there}
+        found, left, self._noticed = dict(kept), NOTICED_AT_ONCE, True
+        for person_id in there:
+            name, stamp, known = self._names[person_id], there.stamp(person_id), self._digests.get(person_id)
+            if known is None or known[0] != stamp:
+                if not left and name not in opened:
+                    self._noticed = False
+                    continue
+                left = max(0, left - 1)
+                known = self._digests[person_id] = stamp, digest(there[person_id])
+            before = kept.get(name, NEVER)
+            if known[1] != before.digest:
+                found[name] = before.next(self._device, known[1])
+        for name in kept.keys() - self._people.keys():
+            if kept[name].digest:
+                found[name] = kept[name].next(self._device, b"")
+        return found
+
+    def _namesakes(self, there: Copies, come: Mapping[str, Copy | None]) -> dict[str, Copy | None]:
+        """What to do about people who now have the name of somebody else."""
+        names = {person_id: there.name(person_id) for person_id in there if person_id not in come} if come else {}
+        names |= {person_id: copy.name for person_id, copy in come.items() if copy}
+        doubtful = {copy.name for copy in come.values() if copy}
+        wanted: dict[str, Copy | None] = {}
+        by_name: dict[str, list[str]] = {}
+        for person_id in sorted(person_id for person_id, name in names.items() if name in doubtful):
+            by_name.setdefault(names[person_id], []).append(person_id)
+        for first, *others in by_name.values():
+            for other in others:
+                one, two = wanted.get(first) or come.get(first) or there[first], come.get(other) or there[other]
+                if _alike(one, two, self._same):
+                    wanted[first], wanted[other] = _joined(one, two), None
+                else:
+                    names[other] = _numbered(two.name, set(names.values()))
+                    wanted[other] = msgspec.structs.replace(two, name=names[other])
+        return wanted
+
+
+def _alike(one: Copy, other: Copy, same: float) -> bool:
+    """Whether any two templates are nearer than ``same``, a cosine."""
+    first, second = (np.stack([np.frombuffer(t.vector, "<f4") for t in copy.templates]) for copy in (one, other))
+    return bool((first @ second.T).max() >= same)
+
+
+def _joined(one: Copy, other: Copy) -> Copy:
+    """One person with the templates of both."""
+    templates, negatives = (
+        tuple(sorted({trait.vector: trait for trait in (*second, *first)}.values()))
+        for first, second in ((one.templates, other.templates), (one.negatives, other.negatives))
+    )
+    return Copy(one.name, min(one.enrolled, other.enrolled), templates, negatives)
+
+
+def _numbered(name: str, taken: set[str]) -> str:
+    """The name with the first number from 2 on that nobody has."""
+    number, short = 2, name[: MAX_NAME - 8].rstrip(f" {JOINERS}")
+    while (found := f"{short} ({number})") in taken:
+        number += 1
+    return found

@@ -1,0 +1,1 @@
+"""Arrays in, values out: images, chips, quality, the networks."""

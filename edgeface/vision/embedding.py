@@ -1,0 +1,101 @@
+"""Embedder: aligned chip -> unit vector, and the face as the decoder rebuilds it from the codes."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgeface.errors import ModelError
+from edgeface.types import Embedding, Image, Vector
+from edgeface.vision.alignment import CHIP_SIZE, TEMPLATE
+from edgeface.vision.model_card import SHIPPED, load_card, read_network
+from edgeface.vision.tflite import interpreter
+
+
+class Embedder:
+    """The autoencoder of one folder. Not safe for use from two threads at once.
+
+    Raises:
+        ModelError: files are missing, not those of the card, or not a network of the card's shape.
+    """
+
+    def __init__(self, folder: Path = SHIPPED, threads: int = 1) -> None:
+        self.card = load_card(folder)
+        self._folder, self._threads = folder, threads
+        self._encoder, self.runtime = interpreter(read_network(folder, self.card.encoder), threads)
+        self._decoder: Any = None
+        codes = {(1, self.card.identity), (1, self.card.appearance)}
+        if self.card.input_size != CHIP_SIZE or not np.allclose(self.card.alignment, TEMPLATE, atol=1e-3):
+            raise ModelError(f"{folder / 'model.json'}: its faces are aligned in another way than this edgeface does it")
+        if _signature(self._encoder) != ({(1, CHIP_SIZE, CHIP_SIZE, 3)}, codes, {np.uint8}, {np.int8}):
+            raise ModelError(f"{folder / self.card.encoder.file}: not the network that model.json describes")
+
+    def codes(self, chip: Image) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """The raw identity code, shape (identity,), and appearance code, shape (appearance,), of one chip."""
+        found = invoke(self._encoder, chip[None])
+        return found[self.card.identity], found[self.card.appearance]
+
+    def embed(self, chip: Image) -> Embedding:
+        """The embedding of one 112 x 112 chip: a probe."""
+        return _embedding(self.codes(chip)[0])
+
+    def template(self, chip: Image) -> Embedding:
+        """The mean of a chip's embedding and its mirror image's: steadier, for twice the time, and enrolment has time."""
+        return _embedding((self.codes(chip)[0] + self.codes(np.ascontiguousarray(chip[:, ::-1]))[0]) / 2)
+
+    def rebuild(self, chip: Image) -> Image:
+        """The chip as the decoder draws it from its two codes, uint8 RGB, smaller than the chip."""
+        identity, appearance = self.codes(chip)
+        return self.draw(identity / max(float(np.linalg.norm(identity)), 1e-9), appearance)
+
+    def draw(self, identity: Vector, appearance: NDArray[np.float32] | None = None) -> Image:
+        """A face from a unit vector, which may be a template, and an appearance code, or the most ordinary appearance."""
+        if self._decoder is None:
+            decoder, _ = interpreter(read_network(self._folder, self.card.decoder), self._threads)
+            inputs, outputs, *types = _signature(decoder)
+            pictures = {shape for shape in outputs if len(shape) == 4 and shape[-1] == 3}
+            if inputs != {(1, self.card.identity + self.card.appearance)} or outputs != pictures or types != [{np.int8}] * 2:
+                raise ModelError(f"{self._folder / self.card.decoder.file}: not the network that model.json describes")
+            self._decoder = decoder
+        if appearance is None:
+            appearance = np.zeros(self.card.appearance, np.float32)
+        joined = np.concatenate([identity, appearance])
+        (pixels,) = invoke(self._decoder, joined[None]).values()
+        return np.asarray(np.clip(np.rint(pixels * 255.0), 0, 255), np.uint8)
+
+
+def _embedding(code: NDArray[np.float32]) -> Embedding:
+    norm = float(np.linalg.norm(code))
+    return Embedding(code / max(norm, 1e-9), norm)
+
+
+def _signature(network: Any) -> tuple[set[tuple[int, ...]], set[tuple[int, ...]], set[Any], set[Any]]:
+    """Shapes of inputs and outputs, then their types."""
+    inputs, outputs = network.get_input_details(), network.get_output_details()
+    shapes = [{tuple(map(int, tensor["shape"])) for tensor in side} for side in (inputs, outputs)]
+    types = [{tensor["dtype"] for tensor in side} for side in (inputs, outputs)]
+    return shapes[0], shapes[1], types[0], types[1]
+
+
+def invoke(network: Any, values: NDArray[Any]) -> dict[int, NDArray[np.float32]]:
+    """Run a quantised network; its outputs in real units, by the length of their last axis."""
+    (given,) = network.get_input_details()
+    if values.dtype != given["dtype"]:
+        values = _quantise(values, given)
+    network.set_tensor(given["index"], values)
+    network.invoke()
+    outputs = {}
+    for output in network.get_output_details():
+        scale, zero = output["quantization"]
+        # Widened first: an int8 minus a zero point wraps.
+        outputs[int(output["shape"][-1])] = (network.get_tensor(output["index"])[0].astype(np.float32) - zero) * np.float32(
+            scale
+        )
+    return outputs
+
+
+def _quantise(values: NDArray[Any], given: dict[str, Any]) -> NDArray[Any]:
+    scale, zero = given["quantization"]
+    limits = np.iinfo(given["dtype"])
+    return np.asarray(np.clip(np.rint(values / scale + zero), limits.min, limits.max), given["dtype"])

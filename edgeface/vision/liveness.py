@@ -1,0 +1,160 @@
+"""Views of one track -> how much speaks for a head in front of the camera, and not a photo of one.
+
+Two views of anything flat differ by a homography, whatever way it is moved or tilted. Two views of a head do not: nose, cheeks
+and ears lie at different depths. So points of the face are followed from view to view, what a homography explains of their
+motion is taken away, and of the rest is asked how much the relief of a head explains, and how much a bent sheet would.
+
+A film of a head on a screen moves as the head did, and passes.
+"""
+
+from collections import deque
+from dataclasses import dataclass, field
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from edgeface.types import Image, Landmarks
+from edgeface.vision.alignment import CHIP_SIZE, align
+
+Array = NDArray[np.float64]
+
+WINDOW = 11
+"""Pairs of views that are judged together: the newest. Four suffice for a first judgement."""
+
+ENOUGH = 4
+
+ALIVE = 0.5
+"""The score from which on a face counts as a live one."""
+
+MIDDLE, UNIT = np.array([56.0, 68.0]), 35.0
+"""Middle of the face in a chip, and the distance between the eyes, in pixels: the measure of all that follows."""
+
+POINTS, FEWEST = 60, 20
+BENDS = np.pi / 6 * np.arange(6)
+"""Axes of the cylinders that a sheet may be bent to, in radians."""
+
+SLOPES, OFFSET = np.array([1.71, 1.97]), 2.81
+"""Of the logistic regression on ``features``: `python -m train liveness celeba-train --fit`."""
+
+TURNED = 0.025
+"""Mean stretch of the face between views that shows that something has turned, had it been flat; a hand that holds a photo
+upright and shakes makes half of it."""
+
+ROWS, COLUMNS = np.mgrid[0:CHIP_SIZE, 0:CHIP_SIZE]
+FACE = np.where(((COLUMNS - 56) / 36) ** 2 + ((ROWS - 70) / 44) ** 2 < 1, 255, 0).astype(np.uint8)
+"""Where points are sought in a chip: within the face's outline."""
+
+
+@dataclass(slots=True, eq=False)
+class Liveness:
+    """What one track has shown so far.
+
+    ``score`` is the best evidence of life so far, 0 to 1: from ``ALIVE`` on it is more than a sheet of paper should give. It is
+    ``None`` while nothing can be told: too few views, or a face that has not turned.
+    """
+
+    score: float | None = None
+    _anchor: Image | None = None
+    _points: NDArray[np.float32] | None = None
+    _pairs: deque[Array] = field(default_factory=lambda: deque(maxlen=WINDOW))
+
+    def see(self, image: Image, landmarks: Landmarks) -> None:
+        """Take in one more view: an RGB frame and where the face is in it."""
+        chip = cv2.cvtColor(align(image, landmarks), cv2.COLOR_RGB2GRAY)
+        self.add(np.asarray(cv2.GaussianBlur(chip, (0, 0), 1.2), np.uint8))
+
+    def add(self, chip: Image) -> None:
+        """Take in one more view as a chip, in grey and a little smoothed."""
+        pair = None if self._anchor is None or self._points is None else _compare(self._anchor, self._points, chip)
+        if pair is None:
+            self._anchor = chip
+            self._points = cv2.goodFeaturesToTrack(chip, POINTS, 0.01, 4, mask=FACE)  # type: ignore[assignment]
+            return
+        self._pairs.append(pair)
+        means = self.means
+        score = None if means is None else judge(means)
+        if score is not None:
+            self.score = max(score, self.score or 0.0)
+
+    @property
+    def means(self) -> Array | None:
+        """What ``explain`` said of the newest pairs of views, on average; ``None`` if there are too few."""
+        return np.asarray(np.mean(self._pairs, axis=0)) if len(self._pairs) >= ENOUGH else None
+
+
+def judge(means: Array) -> float | None:
+    """The score of means over ``explain``'s answers; ``None`` if they speak neither for life nor against."""
+    score = float(1 / (1 + np.exp(-np.clip(features(means) @ SLOPES + OFFSET, -30, 30))))
+    return None if score < ALIVE and means[-1] < TURNED else score
+
+
+def features(means: Array) -> Array:
+    """How much a head's relief explains, and how much more than the best bent sheet: logarithms, 0.01 being noise."""
+    head, bent = means[0] + 0.01, means[1:-1].max() + 0.01
+    return np.log([head, head / bent])
+
+
+def explain(points: Array, motion: Array) -> Array:
+    """What explains the motion of points between two chips, (n, 2) each in pixels, beyond a homography.
+
+    Mean power in squared pixels of the relief of a head, then of each cylinder of ``BENDS``; last, the stretch of the
+    homography, the ratio of its singular values less 1. A small homography moves x and y by (1, x, y) times any 2 x 3 matrix
+    and by (x, y) times a linear form; a relief adds its height times any vector (Longuet-Higgins and Prazdny, "The
+    interpretation of a moving retinal image", 1980). Points that fit badly count less (Huber's weights).
+    """
+    count = len(points)
+    x, y = ((points - MIDDLE) / UNIT).T
+    plane = np.zeros((2 * count, 8))
+    for column, value in enumerate((np.ones(count), x, y)):
+        plane[:count, 2 * column] = plane[count:, 2 * column + 1] = value
+    plane[:, 6], plane[:, 7] = np.concatenate([x * x, x * y]), np.concatenate([x * y, y * y])
+    surfaces = [relief(x, y), *((x * np.cos(bend) + y * np.sin(bend)) ** 2 for bend in BENDS)]
+    others = np.zeros((2 * count, 2 * len(surfaces) + 1))
+    for column, value in enumerate(surfaces):
+        others[:count, 2 * column] = others[count:, 2 * column + 1] = value
+    others[:, -1] = motion.T.ravel()
+    weights: Array = np.ones(count)
+    for _ in range(3):
+        each = np.tile(weights, 2)[:, None]
+        base, _ = np.linalg.qr(plane * each)
+        beyond: Array = others * each
+        beyond -= base @ (base.T @ beyond)
+        gram: Array = np.asarray(beyond.T @ beyond, np.float64)
+        left = beyond[:, -1] - beyond[:, :2] @ _solve(gram, 0)
+        off = np.hypot(left[:count], left[count:]) / weights
+        total = weights.sum()
+        weights = np.minimum(1.0, np.sqrt(1.5 * max(float(np.median(off)), 0.05) / np.maximum(off, 1e-6)))
+    powers = [gram[2 * i : 2 * i + 2, -1] @ _solve(gram, i) / total for i in range(len(surfaces))]
+    fit = np.linalg.lstsq(plane, others[:, -1], rcond=None)[0]
+    longest, shortest = np.linalg.svd(fit[2:6].reshape(2, 2) / UNIT + np.eye(2), compute_uv=False)
+    return np.array([*powers, longest / max(shortest, 1e-3) - 1])
+
+
+def relief(x: Array, y: Array) -> Array:
+    """Height of an average head towards the camera, all in distances between the eyes from the middle of the face."""
+    skull = 1.2 * np.sqrt(np.maximum(0.08, 1 - (x / 1.3) ** 2 - (y / 2) ** 2))
+    nose = 0.32 * np.exp(-((x / 0.18) ** 2) / 2 - ((y - 0.12) / np.where(y > 0.12, 0.13, 0.32)) ** 2 / 2)
+    sockets = sum(0.1 * np.exp(-((x - side) ** 2 + (y + 0.46) ** 2) / 0.08) for side in (-0.5, 0.5))
+    return np.asarray(skull + nose - sockets)
+
+
+def _solve(gram: Array, surface: int) -> Array:
+    part = slice(2 * surface, 2 * surface + 2)
+    return np.asarray(np.linalg.solve(gram[part, part] + 1e-3 * np.eye(2), gram[part, -1]))
+
+
+def _compare(anchor: Image, points: NDArray[np.float32], chip: Image) -> Array | None:
+    """``explain`` for two grey chips; ``None`` if too few points are found again."""
+    there, found, _ = _follow(anchor, chip, points)
+    back, found_back, _ = _follow(chip, anchor, there)
+    sure = (found[:, 0] > 0) & (found_back[:, 0] > 0) & (np.abs(back - points).max(axis=(1, 2)) < 0.5)
+    if np.count_nonzero(sure) < FEWEST:
+        return None
+    start = points[sure, 0].astype(np.float64)
+    return explain(start, there[sure, 0] - start)
+
+
+def _follow(before: Image, after: Image, points: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.uint8], object]:
+    """Lucas and Kanade's tracker in Bouguet's pyramids, as OpenCV has it."""
+    return cv2.calcOpticalFlowPyrLK(before, after, points, None, winSize=(15, 15), maxLevel=2, criteria=(3, 10, 0.03))  # type: ignore[call-overload, no-any-return]

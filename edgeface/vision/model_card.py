@@ -1,0 +1,127 @@
+"""A network and its card: encoder.tflite, decoder.tflite and model.json, which vouches for both."""
+
+import hashlib
+import math
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+from edgeface.errors import ModelError
+from edgeface.platform.files import write_whole
+
+SHIPPED = Path(__file__).parent.parent / "models"
+
+
+class NetworkFile(Struct, frozen=True):
+    """One TFLite file: its name beside the card, its SHA-256 and its size in bytes."""
+
+    file: str
+    sha256: str
+    bytes: int
+
+
+class Threshold(Struct, frozen=True):
+    """The cosine that at most a share ``far`` of unmatched comparisons reaches."""
+
+    far: float
+    cosine: float
+
+
+class Sameness(Struct, frozen=True):
+    """The log-odds that two faces are one person's, at even odds beforehand: ``slope`` * cosine + ``offset``."""
+
+    slope: float
+    offset: float
+
+
+class ModelCard(Struct, frozen=True):
+    """What is known of a network; see the shipped model.json.
+
+    ``min_norm`` is the embedding's norm below which a view is too poor to tell anything: 5 % of clear portraits are.
+    """
+
+    name: str
+    encoder: NetworkFile
+    decoder: NetworkFile
+    input_size: int
+    identity: int
+    appearance: int
+    alignment: list[list[float]]
+    thresholds: list[Threshold]
+    sameness: Sameness
+    min_norm: float
+    calibration: dict[str, Any]
+    metrics: dict[str, Any]
+    cost: dict[str, Any]
+    training: dict[str, Any]
+    licence: str
+    commit: str
+
+    @property
+    def digest(self) -> str:
+        """The encoder's digest as it stands in events and galleries."""
+        return f"sha256:{self.encoder.sha256}"
+
+    def threshold(self, far: float) -> float:
+        """The cosine threshold at a false-accept rate, linear in log FAR between and beyond the measured points."""
+        points = sorted((math.log10(t.far), t.cosine) for t in self.thresholds)
+        at = math.log10(far)
+        (x0, y0), (x1, y1) = next(
+            (pair for pair in pairwise(points) if at <= pair[1][0]),
+            (points[-2], points[-1]),
+        )
+        return min(1.0, y0 + (y1 - y0) * (at - x0) / (x1 - x0))
+
+    def probability(self, cosine: float) -> float:
+        """The probability, 0 to 1, that two faces with this cosine are one person's, if it was an even bet beforehand."""
+        return 0.5 + 0.5 * math.tanh((self.sameness.slope * cosine + self.sameness.offset) / 2)
+
+
+def load_card(folder: Path = SHIPPED) -> ModelCard:
+    """Read ``folder``/model.json.
+
+    Raises:
+        ModelError: it is missing or no model card.
+    """
+    path = folder / "model.json"
+    try:
+        card = msgspec.json.decode(path.read_bytes(), type=ModelCard)
+    except OSError as error:
+        raise ModelError(f"{path}: {error.strerror or error}") from None
+    except msgspec.MsgspecError as error:
+        raise ModelError(f"{path}: not a model card: {error}") from None
+    fars = {threshold.far for threshold in card.thresholds}
+    if len(fars) < max(2, len(card.thresholds)) or not all(0 < far <= 1 for far in fars):
+        raise ModelError(f"{path}: a model card needs two thresholds or more, at different rates between 0 and 1")
+    return card
+
+
+def save_card(folder: Path, card: ModelCard) -> None:
+    """Write ``folder``/model.json.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    write_whole(folder / "model.json", msgspec.json.format(msgspec.json.encode(card), indent=1) + b"\n")
+
+
+def read_network(folder: Path, network: NetworkFile) -> bytes:
+    """The bytes of a network that the card vouches for.
+
+    Raises:
+        ModelError: the file is missing or its digest is not the card's.
+    """
+    path = folder / network.file
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise ModelError(f"{path}: {error.strerror or error}") from None
+    found = hashlib.sha256(data).hexdigest()
+    if found != network.sha256:
+        raise ModelError(
+            f"{path}: its digest {found[:12]}… is not the {network.sha256[:12]}… of model.json; reinstall the model"
+        )
+    return data

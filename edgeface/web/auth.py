@@ -1,0 +1,225 @@
+"""Who may see the page and change what it shows: token, session, and where a request came from."""
+
+import base64
+import hashlib
+import ipaddress
+import logging
+import re
+import time
+from collections.abc import Callable, Collection
+from contextlib import suppress
+from functools import partial
+from http import HTTPStatus
+from typing import Any
+
+from starlette.datastructures import MutableHeaders
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from edgeface.config import schema
+from edgeface.errors import EdgefaceError
+from edgeface.platform.rate_limit import Rate
+from edgeface.web.sessions import Session, Sessions
+from edgeface.web.token import Token
+
+log = logging.getLogger(__name__)
+LIFETIME, LIFETIME_ENCRYPTED = 12 * 3600, 30 * 24 * 3600
+"""Seconds without a request after which a session ends."""
+HOST = re.compile(r"(?:(?P<name>[a-z0-9._-]+)|\[(?P<six>[0-9a-f:.]+)\])(?::(?P<port>[0-9]{1,5}))?", re.ASCII | re.IGNORECASE)
+KEYED = re.compile(r"/~(?P<key>[\w-]+)(?P<path>/.*)", re.ASCII | re.DOTALL)
+TRIES_PER_MINUTE = 10
+STYLE = """
+:root { color-scheme: light dark } body { font: 1.1rem/1.6 system-ui, sans-serif }
+main { max-width: 34rem; margin: 15vh auto; padding: 0 1.5rem }
+h1 { font-size: 1.5rem } code { font-size: 1rem }
+"""
+CLOSED = """<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">
+<title>edgeface</title>{head}<style>{style}</style><main><h1>{title}</h1><p>{text}</p></main></html>
+"""
+REOPEN = "Open it with the address that <code>edgeface web url</code> prints on the device."
+SCRIPT = """
+try {
+  const root = localStorage.getItem("session"), here = location.pathname;
+  if (root && here.startsWith(root + "/")) localStorage.removeItem("session");
+  else if (root) location.replace(root + (here.replace(/^\\/~[\\w-]+/, "") || "/") + location.search + location.hash);
+} catch {}
+"""
+"""Leads to the session that this browser has here, whatever address was opened, and forgets it once it has ended."""
+
+
+def _hash(text: str) -> str:
+    return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
+
+
+LEAD = f"<script>{SCRIPT}</script>"
+CLOSED_POLICY = (
+    f"default-src 'none'; style-src {_hash(STYLE)}; script-src {_hash(SCRIPT)}; base-uri 'none'; frame-ancestors 'none'"
+)
+HEADERS = {
+    "content-security-policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob:; "
+    "connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
+    "x-content-type-options": "nosniff",
+    "x-frame-options": "DENY",
+    "referrer-policy": "no-referrer",
+    "cross-origin-resource-policy": "same-origin",
+    "cross-origin-opener-policy": "same-origin",
+    "permissions-policy": "camera=(), microphone=(), geolocation=()",
+    "cache-control": "no-store",
+}
+
+
+class Gate:
+    """Lets a request through to ``app`` if it has a session and comes from the page itself.
+
+    ``/?token=...`` opens a session: a key in the path of all its addresses, and a cookie. Names in the header Host that are not
+    ours are refused, or a stranger's page could have its name point here (DNS rebinding); so are changes that another page asks
+    for (CSRF). ``seat`` counts a connection, by its client's address, among those signed in, if there is room.
+    """
+
+    def __init__(self, app: ASGIApp, web: schema.Web, token: Token, sessions: Sessions, seat: Callable[[Any], bool]) -> None:
+        self._app, self._web, self._token, self._sessions, self._seat = app, web, token, sessions, seat
+        self._hosts = {"localhost", web.address.lower(), *(name.lower() for name in web.hosts)} - {""}
+        self._tries = Rate(TRIES_PER_MINUTE)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request, or pass it on."""
+        if scope["type"] != "http":
+            return
+        request = Request(scope)
+        key, path = _split(scope["path"])
+        session = Session(key, self._secret(request))
+        root = ""
+        added: dict[str, str] = {}
+
+        async def guarded(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(scope=message)
+                for name, value in (HEADERS | added).items():
+                    headers.setdefault(name, value)
+                if root and "location" in headers:
+                    headers["location"] = root + headers["location"]
+            await send(message)
+
+        try:
+            refusal = self._refusal(request, session, path)
+            if refusal is None and self._sessions.renew(session, self._lifetime(request)):
+                added["set-cookie"] = self._cookie(request, session)
+        except EdgefaceError as error:
+            log.error("%s", error)
+            refusal = _closed(HTTPStatus.SERVICE_UNAVAILABLE, "The page cannot be opened", "The log of edgeface says why.")
+        if refusal:
+            added["connection"] = "close"  # its place is for the next who comes
+            await refusal(scope, receive, guarded)
+        else:
+            root, admitted = session.root, partial(self._still_admits, session)
+            await self._app({**scope, "path": path, "root": root, "admitted": admitted}, receive, guarded)
+
+    def _still_admits(self, session: Session) -> bool:
+        """Whether a request that goes on has not been shut out since."""
+        with suppress(EdgefaceError):
+            return self._sessions.admits(session)
+        return False
+
+    def _refusal(self, request: Request, session: Session, path: str) -> Response | None:
+        host = request.headers.get("host", "")
+        if not is_ours(host, self._hosts):
+            return _closed(
+                HTTPStatus.MISDIRECTED_REQUEST,
+                "This is not its address",
+                "If you reach this device by that name on purpose, add it to <code>hosts</code> under <code>[web]</code> "
+                "in its settings.",
+            )
+        if request.method not in ("GET", "HEAD") and not self._is_from_here(request, host):
+            return _closed(HTTPStatus.FORBIDDEN, "Not from here", "Another page asked for this change. Nothing was changed.")
+        given = request.query_params.get("token")
+        if given is not None and request.url.path == "/":
+            return self._sign_in(request, given)
+        if self._sessions.admits(session):
+            if (request.method, path) == ("POST", "/signout"):
+                self._sessions.end(session)
+                return _closed(HTTPStatus.OK, "You are signed out", REOPEN, LEAD)
+            if not self._seat(request.scope["client"]):
+                return _closed(HTTPStatus.SERVICE_UNAVAILABLE, "Too many pages are open", "Close some, then try again.")
+            return None
+        headers = request.headers
+        if session.key and (headers.get("sec-fetch-site"), headers.get("sec-fetch-mode")) == ("cross-site", "navigate"):
+            # A link from elsewhere comes without the cookie, which is for requests of this page alone: ask once more from here.
+            return _closed(HTTPStatus.OK, "One moment", '<a href="">Go on</a>', '<meta http-equiv="refresh" content="0">')
+        return _closed(HTTPStatus.UNAUTHORIZED, "This page is locked", REOPEN, LEAD)
+
+    def _sign_in(self, request: Request, given: str) -> Response:
+        if not self._token.opens(given):  # which nobody can guess: whoever has it is let in, however many try others
+            if not self._tries.allows(time.monotonic()):
+                return _closed(HTTPStatus.TOO_MANY_REQUESTS, "Too many tries", "Wait a minute, then open the address again.")
+            return _closed(
+                HTTPStatus.UNAUTHORIZED,
+                "This address is out of date",
+                "Open the one that <code>edgeface web url</code> prints on the device now.",
+            )
+        session = self._sessions.open(self._lifetime(request))
+        where = {"location": f"{session.root}/", "set-cookie": self._cookie(request, session)}
+        return Response(status_code=HTTPStatus.SEE_OTHER, headers=where)
+
+    def _is_encrypted(self, request: Request) -> bool:
+        return bool(self._web.tls_cert) or request.headers.get("x-forwarded-proto") == "https"
+
+    def _lifetime(self, request: Request) -> int:
+        return LIFETIME_ENCRYPTED if self._is_encrypted(request) else LIFETIME
+
+    def _cookie(self, request: Request, session: Session) -> str:
+        """The header that gives a browser its secret.
+
+        Unencrypted, it is for the session's path alone, which no other port knows; ``__Host-`` wants the path ``/``.
+        """
+        encrypted = self._is_encrypted(request)
+        scope = "Path=/; Secure" if encrypted else f"Path={session.root}/"
+        age = self._lifetime(request)
+        return f"{self._cookie_name(encrypted)}={session.secret}; Max-Age={age}; {scope}; HttpOnly; SameSite=Strict"
+
+    def _cookie_name(self, encrypted: bool) -> str:
+        return f"{'__Host-' if encrypted else ''}edgeface-{self._web.port}"
+
+    def _secret(self, request: Request) -> str:
+        """The secret that a browser sends: the first of its name, which is that of the longest path."""
+        start = f"{self._cookie_name(self._is_encrypted(request))}="
+        parts = (part.strip() for part in request.headers.get("cookie", "").split(";"))
+        return next((part.removeprefix(start) for part in parts if part.startswith(start)), "")
+
+    def _is_from_here(self, request: Request, host: str) -> bool:
+        """Whether this page asks, as its browser says; one that says nothing is no browser, or no friend."""
+        site, origin = request.headers.get("sec-fetch-site"), request.headers.get("origin")
+        if site not in (None, "same-origin"):
+            return False
+        if site and origin in (None, "null"):  # a form's origin is kept back together with the referrer
+            return True
+        scheme, _, came = (origin or "").lower().partition("://")
+        if scheme not in ("http", "https"):
+            return False
+        return came == host.lower() or (self._web.behind_proxy and is_ours(came, self._hosts - {"localhost"}, addresses=False))
+
+
+def is_ours(host: str, names: Collection[str], *, addresses: bool = True) -> bool:
+    """Whether a Host header names us: by one of the names, or by an address, which no stranger's domain can be."""
+    parts = HOST.fullmatch(host)
+    if not parts or int(parts["port"] or 0) > 65535:
+        return False
+    name, six = (parts["name"] or "").lower(), parts["six"]
+    if name in names:
+        return True
+    try:
+        ipaddress.IPv6Address(six) if six else ipaddress.IPv4Address(name)
+    except ValueError:
+        return False
+    return addresses
+
+
+def _split(path: str) -> tuple[str, str]:
+    """The session's key in a path, and the path without it."""
+    found = KEYED.fullmatch(path)
+    return (found["key"], found["path"]) if found else ("", path)
+
+
+def _closed(status: HTTPStatus, title: str, text: str, head: str = "") -> Response:
+    page = CLOSED.format(style=STYLE, title=title, text=text, head=head)
+    return HTMLResponse(page, status, {"content-security-policy": CLOSED_POLICY})

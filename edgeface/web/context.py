@@ -1,0 +1,230 @@
+"""What every view of the page needs: the gallery, the daemon's window, templates, and notes from one request to the next."""
+
+import asyncio
+import math
+import secrets
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from http import HTTPStatus
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+from urllib.parse import parse_qs, urlencode
+
+import jinja2
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import HTMLResponse, RedirectResponse, Response
+
+from edgeface.config.schema import Config
+from edgeface.errors import EdgefaceError
+from edgeface.gallery.audit import Audit
+from edgeface.gallery.open import open_gallery
+from edgeface.gallery.store import Gallery
+from edgeface.operations.jobs import View, Window, Work
+from edgeface.vision.model_card import ModelCard
+from edgeface.web.filters import FILTERS
+from edgeface.web.wakeup import Wakeup
+
+if TYPE_CHECKING:
+    from edgeface.web.session import Session
+
+T = TypeVar("T")
+MAX_FORM = 16 * 1024
+MAX_QUEUE = 32
+"""Requests that wait for the gallery, at most."""
+MAX_NOTES = 64
+FRESH = 1.0
+BODY_SECONDS, WORK_SECONDS = 20.0, 30.0
+VIEWS = {"/": "Live", "/people": "People", "/visits": "Visits", "/unknown": "Unknown", "/enrol": "Enrol", "/health": "Health"}
+
+
+@dataclass(frozen=True, slots=True)
+class Daemon:
+    """What the page knows of the daemon that serves it; each call is quick, and any thread may make it."""
+
+    settings: Callable[[], Config]
+    report: Callable[[], dict[str, Any]]
+    window: Window
+    card: ModelCard
+    file: Path | None
+    model: Path
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """Everybody's name by id; ``version`` changes whenever people or events do."""
+
+    version: tuple[int, ...]
+    names: Mapping[str, str]
+
+
+class Site:
+    """The page's own side of the daemon.
+
+    The gallery is opened anew, by a thread of its own, just as a command opens it beside the daemon: what is changed goes the
+    same way, and the loop takes note of it as it does of a command's change.
+    """
+
+    def __init__(self, daemon: Daemon) -> None:
+        self.daemon = daemon
+        self._gallery: Gallery | None = None
+        self._desk = ThreadPoolExecutor(1, "page-gallery")
+        self._easel = ThreadPoolExecutor(1, "page-picture")
+        self._waiting = self._changes = 0
+        self.streams, self.uploads, self.checking, self.closing = 0, 0, False, False
+        self.uploading, self.moved, self._ended = asyncio.Lock(), Wakeup(), Wakeup()
+        self._known, self._known_at, self._reading = Known((), {}), -math.inf, asyncio.Lock()
+        self._drawn: tuple[View | None, bytes] = (None, b"")
+        self._drawing = asyncio.Lock()
+        self.sitting: Session | None = None
+        self._notes: OrderedDict[str, tuple[str, bool]] = OrderedDict()
+        loader = jinja2.PackageLoader("edgeface.web", "pages")
+        self._pages = jinja2.Environment(loader=loader, autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True)
+        self._pages.filters |= FILTERS
+
+    def end(self) -> None:
+        """Have requests that wait end; any thread may say so."""
+        self.closing = True
+        self.moved.ring()
+        self._ended.ring()
+
+    def close(self) -> None:
+        """Let go of the gallery."""
+        self._desk.submit(self._shut)
+        self._desk.shutdown(wait=False)
+        self._easel.shutdown(wait=False, cancel_futures=True)
+
+    async def pause(self, seconds: float) -> bool:
+        """Wait; whether to go on after it, since the server is not about to close."""
+        return not await self._ended.wait(lambda: self.closing or None, seconds)
+
+    @property
+    def config(self) -> Config:
+        """The settings that hold now."""
+        return self.daemon.settings()
+
+    @property
+    def audit(self) -> Audit:
+        """The audit log."""
+        return Audit(self.config.audit_path)
+
+    async def with_gallery(self, work: Callable[[Gallery], T]) -> T:
+        """What some quick work on the gallery gives; one piece of it is done at a time.
+
+        Raises:
+            EdgefaceError: the work does, the gallery cannot be opened, or too much waits for it.
+        """
+        if self._waiting >= MAX_QUEUE:
+            raise EdgefaceError("the device is busy; try again in a moment")
+        self._waiting += 1
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._desk, lambda: work(self._opened()))
+        finally:
+            self._waiting -= 1
+
+    async def known(self) -> Known:
+        """Who is known; a second old at most, and read once for all who ask."""
+        async with self._reading:
+            if time.monotonic() - self._known_at > FRESH:
+                self._known = await self.with_gallery(self._read_known)
+                self._known_at = time.monotonic()
+            return self._known
+
+    def _read_known(self, gallery: Gallery) -> Known:
+        version = self._changes, *gallery.version
+        if version == self._known.version:
+            return self._known
+        return Known(version, {person.id: person.name for person in gallery.people()})
+
+    async def jpeg(self, view: View, encode: Callable[[], bytes]) -> bytes:
+        """A picture, encoded once for all who watch."""
+        async with self._drawing:
+            if self._drawn[0] is not view:
+                self._drawn = view, await self.paint(encode)
+            return self._drawn[1]
+
+    async def paint(self, work: Callable[[], T]) -> T:
+        """What some work on a picture gives, which is done in a thread for such work."""
+        return await asyncio.get_running_loop().run_in_executor(self._easel, work)
+
+    async def in_loop(self, work: Work) -> Any:
+        """What some work in the daemon's loop gives, which needs its networks.
+
+        Raises:
+            EdgefaceError: the work does, or the loop did not come to it in time.
+        """
+        future = self.daemon.window.ask(work)
+        try:
+            return await asyncio.wait_for(asyncio.wrap_future(future), WORK_SECONDS)
+        except TimeoutError:
+            raise EdgefaceError("the device did not answer in time; is the camera well?") from None
+
+    def _opened(self) -> Gallery:
+        if self._gallery is None:
+            self._gallery = open_gallery(self.config, self.daemon.card, serving=True)
+        return self._gallery
+
+    def _shut(self) -> None:
+        if self._gallery is not None:
+            self._gallery.close()
+
+    def page(self, request: Request, name: str, status: int = HTTPStatus.OK, /, **values: Any) -> Response:
+        """A view as HTML, with the note that the request before it left."""
+        note = self._notes.pop(request.query_params.get("note", ""), None)
+        root, path = request.scope["root"], request.url.path
+        shown = {"config": self.config, "views": VIEWS, "root": root, "path": path, "note": note, "now": time.time()}
+        return HTMLResponse(self._pages.get_template(name).render(shown | values), status)
+
+    def back(self, path: str, text: str, /, query: Mapping[str, str] | None = None, *, good: bool = True) -> Response:
+        """On to another view, where a note says what became of it."""
+        self._changes += 1
+        key = secrets.token_urlsafe(9)
+        self._notes[key] = text, good
+        while len(self._notes) > MAX_NOTES:
+            self._notes.popitem(last=False)
+        return RedirectResponse(f"{path}?{urlencode({**(query or {}), 'note': key})}", HTTPStatus.SEE_OTHER)
+
+
+async def body(request: Request, limit: int) -> bytes:
+    """The body of a request.
+
+    Raises:
+        HTTPException: it is over ``limit`` bytes, or does not come in time.
+    """
+    too_large = HTTPException(
+        HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"That is over {limit / 2**20:.2g} MB.", {"connection": "close"}
+    )
+    length = request.headers.get("content-length", "0")
+    if not length.isdecimal() or int(length) > limit:
+        raise too_large
+    parts, size = [], 0
+    try:
+        async with asyncio.timeout(BODY_SECONDS):
+            async for part in request.stream():
+                size += len(part)
+                if size > limit:
+                    raise too_large
+                parts.append(part)
+    except TimeoutError:
+        raise HTTPException(HTTPStatus.REQUEST_TIMEOUT, "It came too slowly.") from None
+    except ClientDisconnect:
+        raise HTTPException(HTTPStatus.BAD_REQUEST, "It broke off.") from None
+    return b"".join(parts)
+
+
+async def form(request: Request) -> dict[str, str]:
+    """The fields of a form, each once.
+
+    Raises:
+        HTTPException: it is no form, or as ``body``.
+    """
+    try:
+        fields = parse_qs(
+            (await body(request, MAX_FORM)).decode(), keep_blank_values=True, strict_parsing=False, max_num_fields=64
+        )
+    except ValueError:
+        raise HTTPException(HTTPStatus.BAD_REQUEST, "That is no form.") from None
+    return {name: values[-1] for name, values in fields.items()}

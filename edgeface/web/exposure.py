@@ -1,0 +1,29 @@
+"""Refuses to serve the page in the clear to a network."""
+
+import ipaddress
+
+from edgeface.config.schema import Web
+from edgeface.errors import ConfigError
+
+
+def refuse_exposure(web: Web) -> None:
+    """Make sure that nobody can listen on the way to the page.
+
+    Raises:
+        ConfigError: they could.
+    """
+    if bool(web.tls_cert) != bool(web.tls_key):
+        raise ConfigError("web.tls_cert and web.tls_key: one is set, both are needed")
+    if not (is_local(web.address) or web.tls_cert or web.behind_proxy):
+        raise ConfigError(
+            f"web.address {web.address!r} is open to the network, where it must be encrypted: set web.tls_cert and "
+            "web.tls_key, or web.behind_proxy = true if a proxy in front of it encrypts"
+        )
+
+
+def is_local(address: str) -> bool:
+    """Whether only this machine can reach an address."""
+    try:
+        return address == "localhost" or ipaddress.ip_address(address).is_loopback
+    except ValueError:
+        return False

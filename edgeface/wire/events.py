@@ -1,0 +1,181 @@
+"""What stands on the wire: version 1 of the contract. ``edgeface mqtt docs`` makes reference and schemas of these types."""
+
+from typing import Annotated, Any
+
+from msgspec import UNSET, Meta, Struct, UnsetType
+
+from edgeface.types import Box, Correction, Decision, Event, EventType, Observation
+from edgeface.wire.fields import (
+    SCHEMA,
+    Camera,
+    Cosine,
+    Count,
+    Device,
+    Model,
+    Name,
+    PersonId,
+    Schema,
+    Share,
+    Time,
+    TrackId,
+    timestamp,
+)
+
+
+class EventPayload(Struct, frozen=True, kw_only=True, tag_field="event_type"):
+    """News: something happened just now."""
+
+    schema: Schema
+    event_id: Annotated[
+        str,
+        Meta(
+            pattern="^[0-9A-HJKMNP-TV-Z]{26}$",
+            description="unique, and sorts by time (a ULID): a reader can drop repeats",
+            examples=["01M86GTN766HKSFCZ15NNMEFKP"],
+        ),
+    ]
+    ts: Time
+    device: Device
+    camera: Camera
+    model: Model
+
+
+Living = Annotated[
+    Share | UnsetType,
+    Meta(
+        description="the best evidence so far of a head and not a photo of one; from 0.5 on more than a photo gives. Absent "
+        "where `liveness.mode` is off, and while nothing can be told",
+        examples=[0.97],
+    ),
+]
+
+
+class _Seen(EventPayload, frozen=True, kw_only=True):
+    track_id: TrackId
+    score: Annotated[
+        Cosine, Meta(description="likeness to the nearest person, a mean cosine; decides, against `threshold`", examples=[0.54])
+    ]
+    threshold: Annotated[Cosine, Meta(description="what `score` has to reach for a name", examples=[0.47])]
+    votes: Annotated[Count, Meta(description="views that agreed", examples=[3])]
+    quality: Annotated[Share, Meta(description="mean of those views: size, sharpness, exposure, pose", examples=[0.86])]
+    box: Annotated[
+        tuple[int, int, int, int],
+        Meta(
+            description="the face: left, top, width, height in pixels; may reach over the edge", examples=[[198, 70, 224, 310]]
+        ),
+    ]
+    frame_size: Annotated[tuple[Count, Count], Meta(description="width, height in pixels", examples=[[640, 480]])]
+    liveness: Living = UNSET
+
+
+class Corrected(Struct, frozen=True):
+    """The event whose name later views contradicted."""
+
+    event_id: str
+    person_id: PersonId
+    name: Name
+
+
+Correcting = Annotated[
+    Corrected | UnsetType,
+    Meta(
+        description="the `recognized` event that was wrong: this one ends its visit, or stands in its place",
+        examples=[{"event_id": "01M86GTN766HKSFCZ15NNMEFKP", "person_id": "p_f8e6d06ed6e2f474", "name": "Anna"}],
+    ),
+]
+
+
+class Recognized(_Seen, frozen=True, kw_only=True, tag="recognized"):
+    """Somebody enrolled is there: once a visit, after several good views agree."""
+
+    person_id: PersonId
+    name: Name
+    margin: Annotated[float, Meta(ge=0, le=2, description="lead of the score over that of the second person", examples=[0.24])]
+    probability: Annotated[
+        Share,
+        Meta(description="for people to read: the chance that it is that person, had it been an even bet", examples=[0.997]),
+    ]
+    corrected: Correcting = UNSET
+
+
+class Unknown(_Seen, frozen=True, kw_only=True, tag="unknown"):
+    """A face that is nobody's, after more good views that fit nobody."""
+
+    corrected: Correcting = UNSET
+
+
+class Left(EventPayload, frozen=True, kw_only=True, tag="left"):
+    """Somebody is gone; without person fields, it was somebody unknown."""
+
+    track_id: TrackId
+    person_id: PersonId | UnsetType = UNSET
+    name: Name | UnsetType = UNSET
+    seconds: Annotated[float, Meta(ge=0, description="from the first view to the last", examples=[12.3])]
+    liveness: Living = UNSET
+    corrected: Correcting = UNSET
+
+
+class CameraLost(EventPayload, frozen=True, kw_only=True, tag="camera_lost"):
+    """The camera gives no frame any more; it is retried for ever."""
+
+    reason: Annotated[str, Meta(description="what is wrong, in words", examples=["no frame for 5 s"])]
+
+
+class CameraBack(EventPayload, frozen=True, kw_only=True, tag="camera_back"):
+    """The camera gives frames again."""
+
+    seconds: Annotated[float, Meta(ge=0, description="length of the outage", examples=[31.0])]
+
+
+EVENTS: dict[EventType, type[EventPayload]] = {
+    EventType.RECOGNIZED: Recognized,
+    EventType.UNKNOWN: Unknown,
+    EventType.LEFT: Left,
+    EventType.CAMERA_LOST: CameraLost,
+    EventType.CAMERA_BACK: CameraBack,
+}
+
+
+DIGITS = {"score": 4, "threshold": 4, "margin": 4, "probability": 3, "quality": 3, "liveness": 3, "seconds": 1}
+
+
+def event_payload(event: Event, device: str, model: str) -> EventPayload:
+    """An event with the fields of its type."""
+    shape = EVENTS[event.event_type]
+    values = {name: _short(name, getattr(event, name, None)) for name in shape.__struct_fields__}
+    given = {name: value for name, value in values.items() if value is not None}
+    return shape(**given, schema=SCHEMA, ts=timestamp(event.wall), device=device, model=model)
+
+
+def _short(name: str, value: Any) -> Any:
+    if isinstance(value, Box):
+        return _pixels(value)
+    if isinstance(value, Correction):
+        return Corrected(value.event_id, value.person_id, value.name)
+    return round(value, DIGITS[name]) if value and name in DIGITS else value
+
+
+def _pixels(box: Box) -> tuple[int, int, int, int]:
+    return round(box.left), round(box.top), round(box.width), round(box.height)
+
+
+def face_payload(seen: Observation) -> dict[str, Any]:
+    """A face of a still picture; it has a name only if it was accepted."""
+    match = seen.match
+    found: dict[str, Any] = {
+        "box": _pixels(seen.face.box),
+        "landmarks": [[round(float(x), 1), round(float(y), 1)] for x, y in seen.face.landmarks],
+        "quality": round(seen.quality, 3),
+    }
+    if match is not None:
+        known = match.decision is Decision.ACCEPT
+        found |= {
+            "decision": str(match.decision),
+            "person_id": match.person_id if known else None,
+            "name": match.name if known else None,
+            "score": round(match.score, 4),
+            "threshold": round(match.threshold, 4),
+            "margin": round(match.margin, 4),
+            "probability": round(match.probability, 3),
+        }
+    return found

@@ -1,0 +1,42 @@
+"""The fields that several payloads have, and how a time is written."""
+
+from datetime import UTC, datetime
+from typing import Annotated, Literal
+
+from msgspec import Meta, Struct
+
+SCHEMA: Literal[1] = 1
+Schema = Annotated[Literal[1], Meta(description="version of the contract; within one, fields are only added", examples=[1])]
+Time = Annotated[
+    str,
+    Meta(
+        pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$",
+        description="when, in UTC with milliseconds (RFC 3339)",
+        examples=["2026-11-24T10:15:07.238Z"],
+        extra_json_schema={"format": "date-time"},
+    ),
+]
+Device = Annotated[str, Meta(description="`device.id` of the settings", examples=["door"])]
+Camera = Annotated[str, Meta(description="`camera.name` of the settings", examples=["front"])]
+Model = Annotated[str, Meta(description="digest of the network that decided", examples=["sha256:95415c0e"])]
+PersonId = Annotated[
+    str,
+    Meta(pattern="^p_[0-9a-f]{16}$", description="the person; stays when the name changes", examples=["p_f8e6d06ed6e2f474"]),
+]
+Name = Annotated[str, Meta(description="the person's name: free text, to show and not to compare", examples=["Anna"])]
+Count = Annotated[int, Meta(ge=0)]
+Cosine = Annotated[float, Meta(ge=-1, le=1)]
+Share = Annotated[float, Meta(ge=0, le=1)]
+TrackId = Annotated[int, Meta(description="one stay of one face before the camera, while the daemon runs", examples=[17])]
+
+
+class NamedPerson(Struct, frozen=True):
+    """A person, by id and name."""
+
+    id: PersonId
+    name: Name
+
+
+def timestamp(wall: float) -> str:
+    """RFC 3339 in UTC with milliseconds."""
+    return datetime.fromtimestamp(wall, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
