@@ -18,7 +18,7 @@ from edgeface.vision.alignment import align
 from edgeface.vision.drawing import save_image
 from edgeface.vision.images import load_image
 from edgeface.vision.model_card import SHIPPED
-from train import compare, degrade, prepare
+from train import augment, compare, prepare
 from train.__main__ import app
 from train.compare import groups, quality, robustness
 from train.compare.cache import Cache
@@ -74,13 +74,13 @@ def prepared(chips, tmp_path_factory):
     rows, kept = [], []
     for i, name in enumerate(names):
         for copy in range(3):
-            rows.append(degrade.light(chips[i], np.array([1 - 0.2 * copy]), 1.0))
+            rows.append(augment.light(chips[i], np.array([1 - 0.2 * copy]), 1.0))
             kept.append([f"photos/{i}-{copy}.jpg", name])
     random = np.random.default_rng(1)
     for age, gender in ((4, 0), (25, 0), (25, 1), (44, 1)):
         for i in range(32):
             moved = np.roll(chips[i % len(chips)], random.integers(-25, 25, 2), axis=(0, 1))
-            rows.append(degrade.turn(moved, random.uniform(-40, 40)))
+            rows.append(augment.turn(moved, random.uniform(-40, 40)))
             kept.append([f"faces/{age}_{gender}_2_20170116{i:09}.jpg.chip.webp", ""])
     edge = prepare.MARGIN
     crops = np.pad(np.stack(rows), ((0, 0), (edge, edge), (edge, edge), (0, 0)))
@@ -284,7 +284,7 @@ def test_groups_are_read_from_names():
 
 
 def test_a_picture_that_is_there_twice_is_noticed(chips):
-    shown = np.stack([chips[0], chips[1], degrade.jpeg(chips[0], 40), degrade.light(chips[1], np.array([0.8]), 1.0), chips[2]])
+    shown = np.stack([chips[0], chips[1], augment.jpeg(chips[0], 40), augment.light(chips[1], np.array([0.8]), 1.0), chips[2]])
     assert groups.repeated(shown).tolist() == [False, False, True, True, False]
 
 
@@ -294,7 +294,7 @@ def test_alignment_takes_a_turn_back_in_a_large_photo(lfw):
     assert abs(askew.roll - straight.roll - 15) < 5
     inner = np.s_[30:90, 30:82]
     left = np.abs(askew.chip[inner].astype(float) - straight.chip[inner]).mean()
-    assert left < np.abs(degrade.turn(straight.chip, 15.0)[inner].astype(float) - straight.chip[inner]).mean() / 1.2
+    assert left < np.abs(augment.turn(straight.chip, 15.0)[inner].astype(float) - straight.chip[inner]).mean() / 1.2
 
 
 def test_conditions_repeat_and_leave_a_missing_face_missing(chips):

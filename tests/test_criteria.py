@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from train.criteria import accuracy_difference, bic, information_gain
+from train.experiments.model_selection import accuracy_difference, bic, information_gain
 
 
 def test_bic_weighs_error_against_parameters():

@@ -19,7 +19,7 @@ from edgeface.vision.alignment import CHIP_SIZE, TEMPLATE
 from edgeface.vision.images import load_image
 from edgeface.vision.liveness import ALIVE, BENDS, MIDDLE, UNIT, Liveness, explain, relief
 from train import __main__ as command
-from train.attacks import HIGH, WIDE, Scene
+from train.evaluation.presentation_attacks import HIGH, WIDE, Scene
 
 PEOPLE = {"obama": ("obama_portrait.jpg", "obama_press_room.jpg"), "biden": ("biden_portrait.jpg", "biden_blue_room.jpg")}
 BEHIND = np.random.default_rng(0).integers(60, 160, (HIGH, WIDE, 3)).astype(np.uint8)

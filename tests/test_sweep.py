@@ -15,11 +15,12 @@ import pytest
 pytest.importorskip("tensorflow", reason="needs edgeface[train]")
 
 from edgeface.errors import DataError
-from train import article, encoders, prepare, report, sweep
+from train import prepare
 from train.compare.plots import demo_chips
-from train.evaluate import NO_FACE, read_pairs
+from train.evaluation.pairs import NO_FACE, read_pairs
+from train.experiments import dense_baseline, encoders, report, sweep
+from train.experiments.pair_benchmark import open_trial
 from train.model import Shape
-from train.trial import open_trial
 
 ROOT = Path(__file__).parent.parent
 PHOTOS = ROOT / "edgeface/demo/photos"
@@ -125,7 +126,7 @@ def test_the_page_has_every_figure_and_every_picture(finished, tmp_path):
         assert picture is not None
         assert picture.std() > 5
     assert not re.search(r"\bnan\b|\binf\b|[{}]", text)
-    for row in (*report.ROWS.values(), *(report.PART_NAMES[part] for part in report.PARTS), *article.CURES):
+    for row in (*report.ROWS.values(), *(report.PART_NAMES[part] for part in report.PARTS), *dense_baseline.CURES):
         assert f"\n| {row} |" in text
     errors = {size: np.mean(json.loads((finished / f"grid-{size}.json").read_text())["mse"]) for size in TINY.hidden}
     assert f"| held-out MSE | {min(errors, key=errors.get)} |" in text
@@ -185,34 +186,34 @@ def test_a_photo_without_a_face_never_matches(lfw, tmp_path):
 
 
 def test_the_articles_network_is_what_the_article_says(fer):
-    parts = article.read_faces(fer)
-    model, history = article.train(parts["train"], parts["validation"], epochs=3)
+    parts = dense_baseline.read_faces(fer)
+    model, history = dense_baseline.train(parts["train"], parts["validation"], epochs=3)
     code, rebuilt = model.get_layer("code"), model.get_layer("rebuilt")
     assert (code.units, code.activation.__name__, rebuilt.units, rebuilt.activation.__name__) == (64, "relu", 2304, "sigmoid")
     assert model.count_params() == 2304 * 64 + 64 + 64 * 2304 + 2304
-    assert (article.EPOCHS, article.BATCH, type(model.optimizer).__name__, model.loss) == (50, 256, "Adam", "mse")
+    assert (dense_baseline.EPOCHS, dense_baseline.BATCH, type(model.optimizer).__name__, model.loss) == (50, 256, "Adam", "mse")
     assert float(model.optimizer.learning_rate) == pytest.approx(0.001)
     assert len(history["loss"]) == len(history["val_loss"]) == 3
     assert history["loss"][-1] < history["loss"][0]
-    assert article.apply(article.encoder(model), parts["test"]).shape == (len(parts["test"]), 64)
+    assert dense_baseline.apply(dense_baseline.encoder(model), parts["test"]).shape == (len(parts["test"]), 64)
 
 
 def test_each_face_is_held_out_once():
-    pairs = list(article.folds(23, 5))
+    pairs = list(dense_baseline.folds(23, 5))
     assert sorted(row for _, held_out in pairs for row in held_out) == list(range(23))
     assert all(sorted([*rows, *held_out]) == list(range(23)) for rows, held_out in pairs)
 
 
 def test_cures_see_faces_of_the_same_kind_and_early_stop_stops(fer):
-    parts = article.read_faces(fer)
-    changed = article.augment(parts["train"], np.random.default_rng(0))
+    parts = dense_baseline.read_faces(fer)
+    changed = dense_baseline.augment(parts["train"], np.random.default_rng(0))
     assert changed.shape == parts["train"].shape
     assert changed.dtype == np.float32
     assert changed.min() >= 0
     assert changed.max() <= 1
     assert not np.array_equal(changed, parts["train"])
     # Validation on negatives: what is learnt of faces makes it worse from the start.
-    curve = article.overfit(parts["train"], 1 - parts["train"], article.Cure(patience=2), 16, 40, 4)
+    curve = dense_baseline.overfit(parts["train"], 1 - parts["train"], dense_baseline.Cure(patience=2), 16, 40, 4)
     best = min(range(len(curve)), key=lambda at: curve[at][1])
     assert len(curve) == best + 3 < 40
 
@@ -259,7 +260,7 @@ def test_another_npz_is_refused(parts, tmp_path):
     else:
         np.savez(path, **parts)
     with pytest.raises(DataError, match=r"other\.npz: not FER2013 as npz: ") as caught:
-        article.read_faces(path)
+        dense_baseline.read_faces(path)
     assert "\n" not in str(caught.value)
 
 

@@ -26,17 +26,22 @@ from edgeface.vision.embedding import Embedder
 from edgeface.vision.images import load_image
 from edgeface.vision.model_card import SHIPPED
 from edgeface.vision.tflite import interpreter
-from train import data, discriminant, export, losses, prepare, quantise
-from train import fit as fit_module
-from train.evaluate import evaluate, read_pairs
-from train.export import convert, multiply_adds
-from train.fit import Autoencoder, Recipe, fit, load_weights, save_weights
-from train.floating import FloatEmbedder
+from train import checkpoints as fit_module_checkpoints
+from train import data, lda, losses, prepare
+from train import fit as fit_module_fit
+from train.checkpoints import load_weights, save_weights
+from train.config import Recipe
+from train.evaluation.float_model import FloatEmbedder
+from train.evaluation.pairs import evaluate, read_pairs
+from train.evaluation.verification import compare, equal_error_rate
+from train.export import export, qat
+from train.export.bit_exact import ADD, portable
+from train.export.export import convert, multiply_adds
+from train.fit import fit
 from train.grow import shape_of
 from train.model import Shape, build_decoder, build_encoder, fold, get_weights, set_weights
-from train.portable import ADD, portable
-from train.teacher import EdgeFace
-from train.verification import compare, equal_error_rate
+from train.teachers.sface import EdgeFace
+from train.trainer import Autoencoder
 
 ROOT = Path(__file__).parent.parent
 PHOTOS = ROOT / "edgeface/demo/photos"
@@ -253,7 +258,7 @@ def test_what_was_grown_goes_on_learning(prepared, tmp_path):
     fit([prepared], tmp_path / "run", Recipe(faces=320, batch=16), shape=SMALL)
     recipe, sizes = Recipe(faces=640, batch=16), {"widths": (8, 16, 24, 32)}
     fit([prepared], tmp_path / "wide", recipe, start=tmp_path / "run/weights.npz", sizes=sizes)
-    lines = fit_module.history(tmp_path / "run") + fit_module.history(tmp_path / "wide")
+    lines = fit_module_checkpoints.history(tmp_path / "run") + fit_module_checkpoints.history(tmp_path / "wide")
     assert lines[-1]["cosine"] < lines[0]["cosine"]
     weights = load_weights(tmp_path / "wide/weights.npz")
     assert shape_of(weights).widths == (8, 16, 24, 32)
@@ -283,7 +288,7 @@ def test_the_rate_stays_and_falls_at_the_end():
 WORKER = """
 import sys
 from pathlib import Path
-from train.fit import Recipe, fit
+from train.config import Recipe; from train.fit import fit
 from train.model import Shape
 
 shape = Shape((8, 8, 16, 16), (0, 1, 0, 0), 16, 4, 8, (8, 8, 8, 8), 128)
@@ -358,12 +363,12 @@ def test_a_run_goes_on_only_as_it_was_begun(prepared, tmp_path, monkeypatch):
         fit([prepared], run, Recipe(faces=16, batch=16), shape=SMALL)
     with pytest.raises(ModelError, match="did not start from"):
         fit([prepared], run, Recipe(faces=64, batch=16), shape=SMALL, start=run / "weights.npz")
-    save_weights(load_weights(run / "weights.npz") | {discriminant.NAME: np.ones((128, 128))}, tmp_path / "start.npz")
+    save_weights(load_weights(run / "weights.npz") | {lda.NAME: np.ones((128, 128))}, tmp_path / "start.npz")
     for faces in (32, 64):
         fit([prepared], tmp_path / "tuned", Recipe(faces=faces, batch=16), shape=SMALL, start=tmp_path / "start.npz")
-        assert (load_weights(tmp_path / "tuned/weights.npz")[discriminant.NAME] == 1).all()
+        assert (load_weights(tmp_path / "tuned/weights.npz")[lda.NAME] == 1).all()
     fewer = data.load([prepared])
-    monkeypatch.setattr(fit_module, "load", lambda _: fewer.select(fewer.people != fewer.people[0]))
+    monkeypatch.setattr(fit_module_fit, "load", lambda _: fewer.select(fewer.people != fewer.people[0]))
     with pytest.raises(ModelError, match="other people"):
         fit([prepared], run, Recipe(faces=64, batch=16), shape=SMALL)
     with pytest.raises(DataError, match="chips to train on"):
@@ -445,7 +450,7 @@ def test_a_discriminant_finds_the_directions_that_tell_people_apart():
     labels = np.repeat(np.arange(600), 4).astype(np.int32)
     tells, noisy = np.r_[np.ones(16), np.zeros(112)], np.r_[np.full(16, 0.5), np.ones(112)]
     codes = rng.normal(size=(600, 128))[labels] * tells + rng.normal(size=(2400, 128)) * noisy
-    after = codes @ discriminant.learn(codes[:1600], labels[:1600])
+    after = codes @ lda.learn(codes[:1600], labels[:1600])
     equal_errors = []
     for vectors in (codes, after):
         unit = vectors[1600:] / np.linalg.norm(vectors[1600:], axis=1, keepdims=True)
@@ -456,18 +461,18 @@ def test_a_discriminant_finds_the_directions_that_tell_people_apart():
 
 def test_a_discriminant_is_folded_into_both_halves_of_the_network(chips):
     rng = np.random.default_rng(0)
-    by = {discriminant.NAME: np.eye(128) + rng.normal(0, 0.02, (128, 128))}
+    by = {lda.NAME: np.eye(128) + rng.normal(0, 0.02, (128, 128))}
     encoder, decoder = build_encoder(SMALL, folded=True), build_decoder(SMALL, folded=True)
     images = [chip[None].astype(np.float32) for chip in chips]
     before = np.array([encoder(image)[0].numpy()[0] for image in images])
-    for half, fold_into in ((encoder, discriminant.fold_into_encoder), (decoder, discriminant.fold_into_decoder)):
+    for half, fold_into in ((encoder, lda.fold_into_encoder), (decoder, lda.fold_into_decoder)):
         weights = get_weights(half)
         if half is decoder:
             wanted = decoder(np.concatenate([before, np.zeros((len(before), 8))], axis=1))
         fold_into(weights, by)
         set_weights(half, weights)
     after = np.array([encoder(image)[0].numpy()[0] for image in images])
-    assert np.allclose(after, before @ by[discriminant.NAME], atol=1e-4 * np.abs(before).max())
+    assert np.allclose(after, before @ by[lda.NAME], atol=1e-4 * np.abs(before).max())
     assert np.allclose(decoder(np.concatenate([after, np.zeros((len(after), 8))], axis=1)), wanted, atol=1e-3)
 
 
@@ -506,10 +511,10 @@ def test_an_encoder_that_is_refined_gives_in_int8_what_it_gave_in_float(prepared
         return scale * (np.stack(codes) - zero), scale
 
     plain, step = in_int8(encoder)
-    rounded = quantise.rounded(encoder, chips)(chips.astype(np.float32))[0].numpy()
+    rounded = qat.rounded(encoder, chips)(chips.astype(np.float32))[0].numpy()
     assert np.abs(rounded - plain).max() < 3 * step
     assert np.abs(rounded - plain).mean() < 0.5 * np.abs(plain - wanted).mean()
-    refined = quantise.refine(encoder, chips, training, 64 * 40)
+    refined = qat.refine(encoder, chips, training, 64 * 40)
     error = np.abs(in_int8(refined)[0] - wanted).mean()
     assert error < 0.9 * np.abs(plain - wanted).mean()
 

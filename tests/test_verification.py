@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from train.verification import (
+from train.evaluation.verification import (
     best_threshold,
     compare,
     equal_error_rate,

@@ -10,7 +10,7 @@ from stage import photo
 from edgeface import detectors
 from edgeface.errors import DataError, EdgefaceError
 from edgeface.vision.images import load_image
-from train.visits import play, visits
+from train.evaluation.visits import play, visits
 
 PHOTOS = ("obama_portrait.jpg", "obama_press_room.jpg", "obama_congress.jpg")
 

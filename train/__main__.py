@@ -104,7 +104,7 @@ def prepare(
 ) -> None:
     """Turn photos into aligned crops with the teachers' targets; run it again to go on after an interruption."""
     from train.prepare import prepare as work
-    from train.teacher import find_teacher
+    from train.teachers.sface import find_teacher
 
     manifest = work(folders, out, teacher or find_teacher(), workers, second)
     typer.echo(
@@ -137,7 +137,7 @@ def fit(
     identity: Annotated[int | None, typer.Option(min=8, help="Length of the identity code; else that of --from.")] = None,
 ) -> None:
     """Train the autoencoder; Ctrl-C saves a checkpoint and stops, the same command goes on."""
-    from train.fit import Recipe
+    from train.config import Recipe
     from train.fit import fit as work
 
     sizes = {"widths": _stages("--widths", widths, 1), "blocks": _stages("--blocks", blocks, 0), "identity": identity}
@@ -158,7 +158,7 @@ def export(
     refine: Annotated[int, typer.Option(min=0, metavar="FACES", help="Fine-tune for int8 on so many faces; 20000 do.")] = 0,
 ) -> None:
     """Quantise the trained network to int8, set its thresholds on held-out people, and write its card."""
-    from train.export import export as work
+    from train.export.export import export as work
 
     card = work(run, folders, out, name, refine)
     typer.echo(f"{out}: encoder {card.encoder.bytes / 1e6:.2f} MB, decoder {card.decoder.bytes / 1e6:.2f} MB, {card.metrics}")
@@ -179,7 +179,7 @@ def evaluate(
     """Measure verification on pairs: ten-fold accuracy, TAR at FAR, EER, thresholds."""
     import json as json_module
 
-    from train import evaluate as work
+    from train.evaluation import pairs as work
 
     if weights and record:
         raise ConfigError("--record is for the int8 network, of which the card tells, not for --float")
@@ -210,7 +210,7 @@ def night(
 
     from edgeface.platform.files import write_whole
     from edgeface.vision.images import load_image
-    from train.degrade import night as work
+    from train.augment import night as work
     from train.prepare import find_photos
 
     if out.resolve() == folder.resolve():
@@ -236,7 +236,7 @@ def visits(
     enrolled: Annotated[int, typer.Option(min=1, help="... until so many are enrolled.")] = 1000,
 ) -> None:
     """Make visits of photos, for edgeface evaluate: one half of the people are enrolled, the others are strangers."""
-    from train.visits import visits as work
+    from train.evaluation.visits import visits as work
 
     members, strangers, count = work(folder, out, enrol=enrol, frames=frames, fill=fill, enrolled=enrolled)
     typer.echo(f"{out}: {members} people to enrol, {strangers} strangers, {count} visits of {frames} frames")
@@ -250,7 +250,7 @@ def additions(
 ) -> None:
     """Measure how often enroll refuses a further photo of somebody enrolled, and how often it takes a stranger's."""
     from edgeface.enrollment.enroller import OWN_FAR
-    from train.additions import measure
+    from train.evaluation.additions import measure
 
     tried, rows = measure(folder, people, _model_folder(model))
     typer.echo(f"{tried} people; enroll asks for the score at a false-accept rate of {OWN_FAR}")
@@ -268,8 +268,8 @@ def liveness(
     fit: Annotated[bool, typer.Option("--fit", help="Fit the check to these people and print its constants instead.")] = False,
 ) -> None:
     """Measure the liveness check on live heads and on photos, moved, tilted, bent and replayed, all composed of real photos."""
-    from train import liveness as work
-    from train.attacks import KINDS
+    from train.evaluation import liveness as work
+    from train.evaluation.presentation_attacks import KINDS
 
     if fit:
         slopes, offset = work.fit(folder, people, frames)
@@ -314,7 +314,7 @@ def sweep(
     docs: Annotated[Path | None, typer.Option(help="Write the page about it into this folder, as report does.")] = None,
 ) -> None:
     """Go the road from a dense autoencoder to our network, experiment by experiment; Ctrl-C, and the same command goes on."""
-    from train.sweep import sweep as work
+    from train.experiments.sweep import sweep as work
 
     work(fer, folders, images, pairs, out, _model_folder(model))
     if docs:
@@ -327,7 +327,7 @@ def report(
     out: Annotated[Path, typer.Option(help="Where autoencoders.md and the folder of its plots go.")],
 ) -> None:
     """Write the page about a sweep, figures, sentences about them and plots."""
-    from train.report import report as work
+    from train.experiments.report import report as work
 
     typer.echo(f"{work(results, out)}")
 

@@ -11,10 +11,10 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from edgeface.errors import DataError
-from train import joint
-from train.degrade import seen
-from train.joint import Joint
+from train.augment import seen
 from train.prepare import chips_of, is_validation
+from train.teachers import fusion
+from train.teachers.fusion import Joint
 
 JOINT_SAMPLE = 16_384
 """Chips from which it is learnt how two teachers make one target."""
@@ -91,7 +91,7 @@ def learn_together(training: Chips, held_out: Chips, identity: int) -> tuple[Chi
     if not training.second:
         return replace(training, identity=identity), replace(held_out, identity=identity)
     rows = np.sort(np.random.default_rng(0).permutation(len(training))[:JOINT_SAMPLE])
-    target = joint.learn(
+    target = fusion.learn(
         teacher_embeddings(training.contributions(rows)), training.second_embeddings(rows).astype(np.float32), identity
     )
     return replace(training, joint=target, identity=identity), replace(held_out, joint=target, identity=identity)

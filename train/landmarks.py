@@ -26,8 +26,8 @@ from edgeface.platform.files import write_whole
 from edgeface.types import Image, Landmarks
 from edgeface.vision.alignment import CHIP_SIZE, TEMPLATE, similarity
 from edgeface.vision.images import load_image
-from train.degrade import wear
-from train.export import convert, multiply_adds
+from train.augment import wear
+from train.export.export import convert, multiply_adds
 from train.model import convolution, fold, get_weights, set_weights
 from train.prepare import find_photos, is_validation
 

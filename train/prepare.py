@@ -19,7 +19,7 @@ from edgeface.platform.files import write_whole
 from edgeface.types import Image
 from edgeface.vision.alignment import CHIP_SIZE, align, eye_distance
 from edgeface.vision.images import SUFFIXES, load_image
-from train.teacher import EdgeFace, Teacher
+from train.teachers.sface import EdgeFace, Teacher
 
 SHARD = 512
 VALIDATION_SHARE = 0.05

@@ -15,7 +15,7 @@ from edgeface.vision.embedding import Embedder
 from train.compare import groups, page, quality, robustness
 from train.compare.cache import Cache, Network
 from train.data import load
-from train.evaluate import read_pairs
+from train.evaluation.pairs import read_pairs
 
 
 def compare(

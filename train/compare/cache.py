@@ -13,7 +13,7 @@ from tqdm import tqdm
 from edgeface.errors import DataError
 from edgeface.platform.files import write_whole
 from edgeface.types import Image
-from train.verification import Floats
+from train.evaluation.verification import Floats
 
 Compute = Callable[[NDArray[np.uint8]], NDArray[np.float32]]
 """Chips (n, 112, 112, 3) to a row of numbers each."""

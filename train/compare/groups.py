@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from train.compare.cache import Network
 from train.data import Chips, teacher_embeddings
-from train.verification import Floats, compare, threshold_at_far
+from train.evaluation.verification import Floats, compare, threshold_at_far
 
 LABEL = re.compile(r"(\d{1,3})_([01])_(?:[0-4]_)?\d{17}\D")
 """UTKFace's names: age, gender, sometimes ancestry, time (Zhang et al., CVPR 2017)."""

@@ -16,7 +16,7 @@ from train.compare import plots
 from train.compare.groups import ADULT, FARS, GENDERS
 from train.compare.quality import REJECTED, SIZES, TIE
 from train.compare.robustness import FAR, PHOTO_TURNED, TURN
-from train.export import POOR_SHARE
+from train.export.export import POOR_SHARE
 
 Figures = dict[str, Any]
 

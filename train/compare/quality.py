@@ -17,11 +17,11 @@ from edgeface.types import Box, Face, Image
 from edgeface.vision import alignment, quality
 from edgeface.vision.alignment import CHIP_SIZE
 from edgeface.vision.embedding import Embedder
+from train.augment import FACE_WIDTH, augment, coarse
 from train.compare.cache import Cache, Compute, Network
-from train.degrade import FACE_WIDTH, augment, coarse
-from train.evaluate import central_face
-from train.export import POOR_SHARE
-from train.verification import Floats
+from train.evaluation.pairs import central_face
+from train.evaluation.verification import Floats
+from train.export.export import POOR_SHARE
 
 FARS = (1e-2, 1e-3)
 REJECTED = np.linspace(0.0, 0.5, 51)

@@ -16,10 +16,10 @@ from edgeface.interfaces import Detector
 from edgeface.types import Image
 from edgeface.vision.alignment import align, similarity
 from edgeface.vision.images import load_image
-from train import degrade
+from train import augment
 from train.compare.cache import Compute, Network
-from train.evaluate import NO_FACE, Pairs, central_face, find_photo
-from train.verification import fold_accuracies, tar_at_far
+from train.evaluation.pairs import NO_FACE, Pairs, central_face, find_photo
+from train.evaluation.verification import fold_accuracies, tar_at_far
 
 FOLDS = 4
 """The first folds of the pairs, which are enough: peers are slow."""
@@ -28,17 +28,17 @@ FAR = 1e-2
 TURN = 15.0
 EFFECTS: dict[str, Callable[[Image, np.random.Generator], Image]] = {
     "clean": lambda chip, _: chip,
-    "blur, 2 px": lambda chip, _: degrade.blur(chip, 2.0),
-    "blur, 4 px": lambda chip, _: degrade.blur(chip, 4.0),
-    "noise": lambda chip, random: degrade.noise(chip, 16.0, random),
-    "1/4 light": lambda chip, _: degrade.light(chip, np.array([0.25]), 1.0),
-    "28-px face": lambda chip, _: degrade.coarse(chip, 28.0),
-    "20-px face": lambda chip, _: degrade.coarse(chip, 20.0),
-    "JPEG 20": lambda chip, _: degrade.jpeg(chip, 20),
-    "grey": lambda chip, _: degrade.grey(chip),
-    "mask": lambda chip, _: degrade.mask(chip, (120, 170, 200)),
-    "sunglasses": lambda chip, _: degrade.sunglasses(chip, (20, 20, 20)),
-    "chip turned": lambda chip, _: degrade.turn(chip, TURN),
+    "blur, 2 px": lambda chip, _: augment.blur(chip, 2.0),
+    "blur, 4 px": lambda chip, _: augment.blur(chip, 4.0),
+    "noise": lambda chip, random: augment.noise(chip, 16.0, random),
+    "1/4 light": lambda chip, _: augment.light(chip, np.array([0.25]), 1.0),
+    "28-px face": lambda chip, _: augment.coarse(chip, 28.0),
+    "20-px face": lambda chip, _: augment.coarse(chip, 20.0),
+    "JPEG 20": lambda chip, _: augment.jpeg(chip, 20),
+    "grey": lambda chip, _: augment.grey(chip),
+    "mask": lambda chip, _: augment.mask(chip, (120, 170, 200)),
+    "sunglasses": lambda chip, _: augment.sunglasses(chip, (20, 20, 20)),
+    "chip turned": lambda chip, _: augment.turn(chip, TURN),
 }
 """What is done to the aligned chip of a probe."""
 

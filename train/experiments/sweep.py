@@ -25,17 +25,19 @@ from edgeface.measurement.bench import processor, time_calls
 from edgeface.vision.embedding import Embedder
 from edgeface.vision.model_card import SHIPPED
 from edgeface.vision.tflite import interpreter
-from train import article, encoders
+from train.checkpoints import load_weights
 from train.compare.plots import demo_chips
-from train.criteria import bic, information_gain
+from train.config import Recipe
 from train.data import Chips, load, teacher_embeddings
-from train.evaluate import read_pairs, write_json
-from train.export import multiply_adds
-from train.fit import Recipe, fit, load_weights
+from train.evaluation.pairs import read_pairs, write_json
+from train.experiments import dense_baseline, encoders
+from train.experiments.model_selection import bic, information_gain
+from train.experiments.pair_benchmark import Scores, open_trial
+from train.export.export import multiply_adds
+from train.fit import fit
 from train.model import Shape, build_encoder, half_of, identity_codes, set_weights
-from train.trial import Scores, open_trial
 
-SIDE = article.SIDE
+SIDE = dense_baseline.SIDE
 SHAPE = Shape(widths=(16, 24, 48, 96), blocks=(0, 1, 1, 1), neck=64, identity=128)
 """Of the networks that tell what each part of the loss gives."""
 
@@ -54,7 +56,7 @@ COLOURS = {"grey": 1, "colour": 3}
 class Budget:
     """How much is done; the defaults make the page."""
 
-    epochs: int = article.EPOCHS
+    epochs: int = dense_baseline.EPOCHS
     folds: int = 5
     hidden: tuple[int, ...] = (8, 16, 32, 64, 128, 256, 512)
     overfit_faces: int = 200
@@ -78,7 +80,7 @@ class Sweep:
 
     def __init__(self, fer: Path, folders: Sequence[Path], images: Path, pairs: Path, out: Path, budget: Budget) -> None:
         self._out, self._folders, self._budget = out, folders, budget
-        self._fer = article.read_faces(fer)
+        self._fer = dense_baseline.read_faces(fer)
         self._training, self._held_out = load(folders).split()
         if not len(self._held_out) or not len(self._training):
             raise DataError("nobody is held out to measure on: prepare folders with one subfolder a person")
@@ -108,7 +110,7 @@ class Sweep:
         self._keep("article", self._article)
         for hidden in self._budget.hidden:
             self._keep(f"grid-{hidden}", partial(self._grid, hidden))
-        for name, cure in article.CURES.items():
+        for name, cure in dense_baseline.CURES.items():
             self._keep(f"overfit-{slug(name)}", partial(self._overfit, cure))
         self._keep("cost", self._cost)
         for name in ENCODERS:
@@ -120,41 +122,41 @@ class Sweep:
 
     def _article(self) -> dict[str, Any]:
         """The article's run, as it stands there."""
-        model, history = article.train(self._fer["train"], self._fer["validation"], epochs=self._budget.epochs)
-        rebuilt = article.apply(model, self._fer["test"])
-        shown = {"test": self._fer["test"][:10], "bundled": article.flat(self._bundled)}
+        model, history = dense_baseline.train(self._fer["train"], self._fer["validation"], epochs=self._budget.epochs)
+        rebuilt = dense_baseline.apply(model, self._fer["test"])
+        shown = {"test": self._fer["test"][:10], "bundled": dense_baseline.flat(self._bundled)}
         for name, faces in shown.items():
-            np.save(self._out / f"faces-article-{name}.npy", _drawn(np.stack([faces, article.apply(model, faces)])))
-        coder = article.encoder(model)
+            np.save(self._out / f"faces-article-{name}.npy", _drawn(np.stack([faces, dense_baseline.apply(model, faces)])))
+        coder = dense_baseline.encoder(model)
         return {
             "history": history,
             "parameters": model.count_params(),
             "encoder": {"parameters": coder.count_params(), "multiply_adds": multiply_adds(coder)},
             "test_mse": float(np.mean(np.square(rebuilt - self._fer["test"]))),
             "mean_face_mse": float(np.mean(np.square(self._fer["train"].mean(axis=0) - self._fer["test"]))),
-            **self._verified("article", self._coded(partial(article.apply, coder), self._fer["train"])),
+            **self._verified("article", self._coded(partial(dense_baseline.apply, coder), self._fer["train"])),
         }
 
     def _grid(self, hidden: int) -> dict[str, Any]:
         """One hidden size, cross-validated: what each criterion says on each fold."""
         faces = self._fer["train"]
         figures: dict[str, Any] = {name: [] for name in ("train_mse", "mse", "bic", "gain", "accuracy")}
-        for rows, held_out in article.folds(len(faces), self._budget.folds):
-            model, _ = article.train(faces[rows], faces[held_out], hidden, self._budget.epochs)
-            fitted, parameters = article.error(model, faces[rows]), model.count_params()
+        for rows, held_out in dense_baseline.folds(len(faces), self._budget.folds):
+            model, _ = dense_baseline.train(faces[rows], faces[held_out], hidden, self._budget.epochs)
+            fitted, parameters = dense_baseline.error(model, faces[rows]), model.count_params()
             figures["train_mse"].append(fitted)
-            figures["mse"].append(article.error(model, faces[held_out]))
+            figures["mse"].append(dense_baseline.error(model, faces[held_out]))
             figures["bic"].append(bic(fitted, faces[rows].size, parameters))
-            figures["gain"].append(information_gain(faces[held_out], article.apply(model, faces[held_out])))
-            scores = self._coded(partial(article.apply, article.encoder(model)), faces[rows])
+            figures["gain"].append(information_gain(faces[held_out], dense_baseline.apply(model, faces[held_out])))
+            scores = self._coded(partial(dense_baseline.apply, dense_baseline.encoder(model)), faces[rows])
             figures["accuracy"].append(self._trial.judge(scores)["accuracy"])
         return {"hidden": hidden, "parameters": parameters, **figures}
 
-    def _overfit(self, cure: article.Cure) -> dict[str, Any]:
+    def _overfit(self, cure: dense_baseline.Cure) -> dict[str, Any]:
         """Many hidden units, few faces, many epochs."""
         budget = self._budget
         faces = self._fer["train"][: budget.overfit_faces]
-        curve = article.overfit(
+        curve = dense_baseline.overfit(
             faces, self._fer["validation"], cure, budget.overfit_hidden, budget.overfit_epochs, budget.overfit_batch
         )
         return {"curve": curve, "train_mse": curve[-1][0], "mse": curve[-1][1]}
@@ -264,7 +266,7 @@ class Sweep:
 
         Faces come as the training faces are: rows of 0..1, or pictures of 0..255.
         """
-        faces = self._trial_faces if training.ndim == 4 else article.flat(self._trial_faces)
+        faces = self._trial_faces if training.ndim == 4 else dense_baseline.flat(self._trial_faces)
         vectors = codes(faces) - codes(training[:5000]).mean(axis=0)
         vectors /= np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-9)
         return self._trial.scores(vectors, vectors)

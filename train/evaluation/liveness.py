@@ -16,7 +16,7 @@ from edgeface.interfaces import Detector
 from edgeface.measurement.evaluate import Rate, people, wilson
 from edgeface.vision.images import image_files, load_image
 from edgeface.vision.liveness import ALIVE, Liveness, features
-from train.attacks import HIGH, KINDS, WIDE, Scene
+from train.evaluation.presentation_attacks import HIGH, KINDS, WIDE, Scene
 
 FITTED = ("moved", "tilted", "bent", "flexed")
 """The attacks that ``fit`` learns from."""

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from edgeface.types import Image, Landmarks
 from edgeface.vision.alignment import similarity
 from edgeface.vision.liveness import MIDDLE, UNIT
-from train.degrade import jpeg, noise
+from train.augment import jpeg, noise
 
 HIGH, WIDE = 256, 288
 """Size of a frame in pixels."""

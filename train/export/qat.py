@@ -13,8 +13,8 @@ from keras import layers
 from numpy.typing import NDArray
 from tqdm import tqdm
 
+from train.augment import seen
 from train.data import Chips
-from train.degrade import seen
 from train.model import SIZE
 
 EXTREMES = (0, 255)

@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 from edgeface.errors import ModelError
 from edgeface.types import Image
 from edgeface.vision.embedding import Embedder
-from train import discriminant
-from train.fit import load_weights
+from train import lda
+from train.checkpoints import load_weights
 from train.grow import shape_of
 from train.model import build_encoder, fold, half_of, set_weights
 
@@ -28,7 +28,7 @@ class FloatEmbedder(Embedder):
         try:
             encoder = build_encoder(shape_of(loaded), folded=True)
             half = fold(half_of(loaded, "encoder"))
-            discriminant.fold_into_encoder(half, loaded)
+            lda.fold_into_encoder(half, loaded)
             set_weights(encoder, half)
         except (KeyError, ValueError) as error:
             raise ModelError(f"{weights}: not the weights of such a network: {error}") from None

@@ -20,7 +20,7 @@ from edgeface.vision.alignment import align
 from edgeface.vision.embedding import Embedder
 from edgeface.vision.images import SUFFIXES, load_image
 from edgeface.vision.model_card import load_card, save_card
-from train.verification import best_threshold, equal_error_rate, fold_accuracies, tar_at_far, threshold_at_far
+from train.evaluation.verification import best_threshold, equal_error_rate, fold_accuracies, tar_at_far, threshold_at_far
 
 matplotlib.use("Agg")
 NO_FACE = -1.0
@@ -77,7 +77,7 @@ def evaluate(
     """
     pairs, embedder = read_pairs(pairs_file), Embedder(model)
     if weights:
-        from train.floating import FloatEmbedder
+        from train.evaluation.float_model import FloatEmbedder
 
         embedder = FloatEmbedder(model, weights)
     detector = detectors.create()

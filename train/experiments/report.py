@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 from edgeface.errors import DataError
 from edgeface.platform.files import write_whole
 from edgeface.vision.drawing import save_image
-from train import article, encoders
 from train.compare import plots
 from train.compare.page import listed, table
-from train.criteria import DRAWS
-from train.sweep import ENCODERS, PARTS, SHAPE, shrink, slug
+from train.experiments import dense_baseline, encoders
+from train.experiments.model_selection import DRAWS
+from train.experiments.sweep import ENCODERS, PARTS, SHAPE, shrink, slug
 
 TEMPLATE = Path(__file__).with_suffix(".md")
 Figures = dict[str, Any]
@@ -60,9 +60,9 @@ class Found:
         self.settings = self._read("sweep")
         self.article = self._read("article")
         self.grid = [self._read(f"grid-{hidden}") for hidden in self.settings["budget"]["hidden"]]
-        self.overfit = {name: self._read(f"overfit-{slug(name)}")["curve"] for name in article.CURES}
+        self.overfit = {name: self._read(f"overfit-{slug(name)}")["curve"] for name in dense_baseline.CURES}
         self.cost = self._read("cost")
-        self.encoders = {"article": {**self.article, **self.article["encoder"], "code": article.HIDDEN}}
+        self.encoders = {"article": {**self.article, **self.article["encoder"], "code": dense_baseline.HIDDEN}}
         self.encoders |= {slug(name): self._read(f"encoder-{slug(name)}") for name in ENCODERS}
         self.encoders["shipped"] = self._read("shipped")
         self.losses = [self._read(f"loss-{count}") for count in range(1, len(PARTS) + 1)]
@@ -112,11 +112,11 @@ def compose(found: Found) -> str:
         "fer": settings["fer2013"],
         "sources": ", ".join(name for manifest in settings["prepared"] for name in manifest["sources"]),
         "teachers": "SFace and MobileFaceNet, joined" if "second" in settings["prepared"][0] else "SFace alone",
-        "hidden": article.HIDDEN,
-        "pixels": article.SIDE**2,
+        "hidden": dense_baseline.HIDDEN,
+        "pixels": dense_baseline.SIDE**2,
         "article": found.article,
-        "article_rate": article.RATE,
-        "article_batch": article.BATCH,
+        "article_rate": dense_baseline.RATE,
+        "article_batch": dense_baseline.BATCH,
         "article_table": _article_table(found),
         "article_ratio": history["val_loss"][-1] / history["loss"][-1],
         "article_sentence": _article_sentence(found),
@@ -125,7 +125,7 @@ def compose(found: Found) -> str:
         "grid_table": _grid_table(found),
         "picks_table": table(["criterion", "picks"], [[CRITERIA[name][0], _pick(found, name)] for name in CRITERIA]),
         "grid_sentence": _grid_sentence(found),
-        "cures": article.CURES,
+        "cures": dense_baseline.CURES,
         "overfit_table": _overfit_table(found),
         "overfit_sentence": _overfit_sentence(found),
         "code": encoders.CODE,
@@ -350,7 +350,7 @@ def article_plot(found: Found) -> Any:
     epochs = np.arange(1, len(found.article["history"]["loss"]) + 1)
     axes[0].plot(epochs, found.article["history"]["loss"], label="training (mean over the epoch)")
     axes[0].plot(epochs, found.article["history"]["val_loss"], label="validation (after it)")
-    axes[0].set(xlabel="epoch", ylabel="MSE", title=f"Dense autoencoder, {article.HIDDEN} hidden units, FER2013")
+    axes[0].set(xlabel="epoch", ylabel="MSE", title=f"Dense autoencoder, {dense_baseline.HIDDEN} hidden units, FER2013")
     axes[0].legend()
     return figure
 

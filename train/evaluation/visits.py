@@ -15,7 +15,7 @@ from edgeface.measurement.evaluate import people
 from edgeface.types import Image
 from edgeface.vision.drawing import save_image
 from edgeface.vision.images import image_files, load_image
-from train.degrade import blur, jpeg, light, noise, smear
+from train.augment import blur, jpeg, light, noise, smear
 
 SPOILT = 0.2
 """Share of frames that are out of focus or smeared by motion."""

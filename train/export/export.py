@@ -24,13 +24,14 @@ from edgeface.vision.drawing import contact_sheet, save_image
 from edgeface.vision.embedding import Embedder
 from edgeface.vision.model_card import ModelCard, NetworkFile, Sameness, Threshold, save_card
 from edgeface.vision.tflite import interpreter
-from train import discriminant, quantise
+from train import lda
+from train.augment import shake
+from train.checkpoints import history, load_weights, save_weights
 from train.data import Chips, load
-from train.degrade import shake
-from train.fit import history, load_weights, save_weights
+from train.evaluation.verification import compare, fit_sameness, tar_at_far, threshold_at_far
+from train.export import qat
+from train.export.bit_exact import portable
 from train.model import Shape, Weights, build_decoder, build_encoder, fold, half_of, identity_codes, set_weights
-from train.portable import portable
-from train.verification import compare, fit_sameness, tar_at_far, threshold_at_far
 
 CALIBRATION = 600
 """Training chips that fix the ranges of the activations."""
@@ -72,7 +73,7 @@ def export(run: Path, folders: Sequence[Path], out: Path, name: str = "edgeface"
     except (KeyError, ValueError) as error:
         raise ModelError(f"the weights do not fit the run's recipe: {error}") from None
     unquantised, decoder, sample = _folded(weights, shape, training)
-    encoder = quantise.refine(unquantised, sample, training, refine) if refine else unquantised
+    encoder = qat.refine(unquantised, sample, training, refine) if refine else unquantised
     codes = _float_codes(encoder, sample)
     encoder_bytes = portable(convert(encoder, (chip[None].astype(np.float32) for chip in sample), tf.uint8))
     decoder_bytes = convert(decoder, (row[None] for row in codes), tf.int8)
@@ -141,7 +142,7 @@ def convert(model: keras.Model, examples: Iterator[NDArray[np.float32]], input_t
     converter = tf.lite.TFLiteConverter.from_keras_model(model)
     converter.optimizations = [tf.lite.Optimize.DEFAULT]
     shape = (1, *model.input_shape[1:])
-    extremes = [np.full(shape, value, np.float32) for value in quantise.EXTREMES] if input_type == tf.uint8 else []
+    extremes = [np.full(shape, value, np.float32) for value in qat.EXTREMES] if input_type == tf.uint8 else []
     converter.representative_dataset = lambda: ([example] for example in chain(examples, extremes))
     converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
     converter.inference_input_type, converter.inference_output_type = input_type, tf.int8
@@ -177,7 +178,7 @@ def _discriminant(weights: Weights, shape: Shape, training: Chips) -> Weights:
     set_weights(encoder, half_of(weights, "encoder"))
     parts = np.array_split(rows, -(-len(rows) // 1024))  # few chips in memory at a time
     codes = np.concatenate([identity_codes(encoder, training.chips(part)) for part in parts])
-    return {discriminant.NAME: discriminant.learn(codes, labels[rows])}
+    return {lda.NAME: lda.learn(codes, labels[rows])}
 
 
 def _folded(weights: Weights, shape: Shape, training: Chips) -> tuple[keras.Model, keras.Model, NDArray[np.uint8]]:
@@ -188,8 +189,8 @@ def _folded(weights: Weights, shape: Shape, training: Chips) -> tuple[keras.Mode
     sample = training.chips(rows)
     try:
         set_weights(encoder, halves["encoder"])
-        discriminant.fold_into_encoder(halves["encoder"], weights)
-        discriminant.fold_into_decoder(halves["decoder"], weights)
+        lda.fold_into_encoder(halves["encoder"], weights)
+        lda.fold_into_decoder(halves["decoder"], weights)
         scale = _appearance_scale(encoder, sample)
         for part in ("kernel", "bias"):
             halves["encoder"][f"appearance/{part}"] = halves["encoder"][f"appearance/{part}"] / scale
@@ -300,7 +301,7 @@ def _progress(run: Path) -> dict[str, Any]:
 
 def _commit() -> str:
     """The git commit of the training code, with a + where the tree was changed, or "unknown" outside a repository."""
-    here = Path(__file__).parent
+    here = Path(__file__).parent.parent
     try:
         head = subprocess.run(["git", "rev-parse", "HEAD"], cwd=here, capture_output=True, text=True, check=True).stdout.strip()
         changed = subprocess.run(

@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 from edgeface import detectors
 from edgeface.vision.alignment import CHIP_SIZE
 from train.compare.robustness import FAR, portraits
-from train.criteria import accuracy_difference
-from train.evaluate import NO_FACE, Pairs
-from train.verification import best_threshold, fold_accuracies, tar_at_far
+from train.evaluation.pairs import NO_FACE, Pairs
+from train.evaluation.verification import best_threshold, fold_accuracies, tar_at_far
+from train.experiments.model_selection import accuracy_difference
 
 Scores = NDArray[np.float64]
 

@@ -1,0 +1,1 @@
+"""The road to the network: every experiment behind docs/autoencoders.md."""

@@ -1,0 +1,1 @@
+"""Trained weights to the int8 files that run on the device."""

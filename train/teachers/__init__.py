@@ -1,0 +1,1 @@
+"""The networks whose embeddings the encoder learns, and what is made of two of them."""

@@ -1,0 +1,164 @@
+"""The autoencoder in training: one step, the moving average of its weights, and how it fares on people it never saw."""
+
+import keras
+import numpy as np
+import tensorflow as tf
+from numpy.typing import NDArray
+
+from edgeface.errors import ModelError
+from train import losses
+from train.augment import seen
+from train.config import Recipe
+from train.data import Chips, teacher_embeddings
+from train.evaluation.verification import compare, tar_at_far
+from train.grow import grow
+from train.model import SIZE, Shape, Weights, build_decoder, build_encoder, get_weights, half_of, identity_codes, set_weights
+from train.optimizer import ConvolutionMuon
+
+Batch = tuple[tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor]
+"""What ``data.batches`` gives: chips, the same augmented, the teacher's contributions, labels."""
+
+APPEARANCE = ("appearance_neck", "appearance")
+"""Layers of the encoder that only the decoder needs."""
+
+TARGET_SCALE = 12.5
+"""Brings the teacher's contributions (root mean square 0.08) near 1: Adam's steps are too coarse for smaller weights."""
+
+
+class Autoencoder(tf.Module):  # type: ignore[misc]
+    """Encoder and decoder, trained, with the moving average of both that validation and export use."""
+
+    def __init__(self, shape: Shape, recipe: Recipe, data: Chips) -> None:
+        super().__init__()
+        self.recipe = recipe
+        self.centres = tf.Variable(teacher_centres(data), name="centres")
+        self.encoder, self.decoder = build_encoder(shape), build_decoder(shape)
+        self.mean_encoder, self.mean_decoder = build_encoder(shape), build_decoder(shape)
+        decay = recipe.weight_decay
+        self.optimizer = ConvolutionMuon(recipe.peak_rate, weight_decay=decay, adam_weight_decay=decay, global_clipnorm=5.0)
+        appearance = [variable for name in APPEARANCE for variable in self.encoder.get_layer(name).trainable_variables]
+        drawn = {variable.path for variable in appearance}
+        identity = [variable for variable in self.encoder.trainable_variables if variable.path not in drawn]
+        self.variables_to_train = [
+            *([*identity, self.centres] if recipe.part != "decoder" else []),
+            *([*appearance, *self.decoder.trainable_variables] if recipe.part != "encoder" else []),
+        ]
+        self.optimizer.build(self.variables_to_train)
+        self.reset_means()
+
+    def reset_means(self) -> None:
+        """Let the moving averages start at the weights of now."""
+        self.mean_encoder.set_weights(self.encoder.get_weights())
+        self.mean_decoder.set_weights(self.decoder.get_weights())
+
+    @tf.function(reduce_retracing=True)  # type: ignore[untyped-decorator]
+    def step(self, batch: Batch, momentum: tf.Tensor, wish: tf.Tensor) -> tuple[dict[str, tf.Tensor], tf.Tensor]:
+        """One update on a batch; returns the parts of the loss and the sum of the workers' wishes, 0 where none has one."""
+        strategy = tf.distribute.get_strategy()
+        parts, wishes = strategy.run(self._replica_step, args=(batch, wish))
+        for means, model in ((self.mean_encoder, self.encoder), (self.mean_decoder, self.decoder)):
+            for mean, variable in zip(means.variables, model.variables, strict=True):
+                mean.assign(momentum * mean + (1.0 - momentum) * variable)
+        reduce = strategy.reduce
+        return {name: reduce("MEAN", part, axis=None) for name, part in parts.items()}, reduce("SUM", wishes, axis=None)
+
+    def _replica_step(self, batch: Batch, wish: tf.Tensor) -> tuple[dict[str, tf.Tensor], tf.Tensor]:
+        recipe = self.recipe
+        clean, worn, teacher, labels = batch
+        teacher = TARGET_SCALE * tf.cast(teacher, tf.float32)
+        wanted = tf.math.l2_normalize(tf.reduce_sum(teacher, axis=1), axis=-1)
+        # Of a frozen encoder each face can be rebuilt for what a few cost beside training it.
+        rebuilt_rows = worn.shape[0] if recipe.part == "decoder" else int(worn.shape[0] * recipe.rebuilt_share)
+        with tf.GradientTape() as tape:
+            identity, appearance = self.encoder(tf.cast(worn, tf.float32), training=recipe.part != "decoder")
+            identity = tf.cast(identity, tf.float32)
+            unit = tf.math.l2_normalize(tf.reduce_sum(identity, axis=1), axis=-1)
+            parts: dict[str, tf.Tensor] = {}
+            if recipe.part != "decoder":
+                parts |= {
+                    "position_wise": losses.position_wise(identity, teacher),
+                    "cosine": losses.cosine(unit, wanted),
+                    "relational": losses.relational(unit, wanted),
+                    "margin": losses.margin(unit, labels, tf.convert_to_tensor(self.centres)),
+                }
+            if recipe.part != "encoder":
+                codes = tf.concat([unit, tf.reduce_sum(tf.cast(appearance, tf.float32), axis=1)], axis=-1)
+                rebuilt = tf.cast(self.decoder(codes[:rebuilt_rows], training=True), tf.float32)
+                parts |= {
+                    "reconstruction": losses.reconstruction(rebuilt, tf.cast(clean[:rebuilt_rows], tf.float32) / 255.0),
+                    "likeness": losses.cosine(self._recognised(rebuilt), wanted[:rebuilt_rows]),
+                }
+            # The optimizer sums the workers' gradients.
+            loss = tf.add_n([getattr(recipe, name) * part for name, part in parts.items()])
+            loss /= tf.distribute.get_strategy().num_replicas_in_sync
+        gradients = tape.gradient(loss, self.variables_to_train)
+        self.optimizer.apply_gradients(zip(gradients, self.variables_to_train, strict=True))
+        return parts, wish
+
+    def _recognised(self, rebuilt: tf.Tensor) -> tf.Tensor:
+        """Unit embeddings of rebuilt faces, (n, 56, 56, 3) of 0..1, by the averaged encoder, which this does not train."""
+        chips = tf.image.resize(255.0 * rebuilt, [SIZE, SIZE])
+        positions, _ = self.mean_encoder(chips, training=False)
+        return tf.math.l2_normalize(tf.reduce_sum(tf.cast(positions, tf.float32), axis=1), axis=-1)
+
+    def embed(self, chips: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Unit identity codes, (n, identity), by the averaged encoder."""
+        codes = identity_codes(self.mean_encoder, chips)
+        return np.asarray(codes / np.linalg.norm(codes, axis=1, keepdims=True), np.float32)
+
+    def weights(self) -> Weights:
+        """The averaged weights of both halves, by ``encoder/`` and ``decoder/`` names."""
+        return by_half(self.mean_encoder, self.mean_decoder)
+
+    def load(self, weights: Weights) -> None:
+        """Start from these weights, of the same network or of a narrower or shallower one.
+
+        Raises:
+            ModelError: they belong to a network that this one cannot grow from.
+        """
+        try:
+            grown = grow(weights, by_half(self.encoder, self.decoder))
+            for half, model in (("encoder", self.encoder), ("decoder", self.decoder)):
+                set_weights(model, half_of(grown, half))
+        except (KeyError, ValueError) as error:
+            raise ModelError(f"the weights are of another network: {error}") from None
+        self.reset_means()
+
+
+def by_half(encoder: keras.Model, decoder: keras.Model) -> Weights:
+    """The weights of both, by ``encoder/`` and ``decoder/`` names."""
+    halves = {"encoder": encoder, "decoder": decoder}
+    return {f"{half}/{name}": value for half, model in halves.items() for name, value in get_weights(model).items()}
+
+
+def teacher_centres(data: Chips) -> NDArray[np.float32]:
+    """Each labelled person's mean of the teacher's embeddings, shape (people, identity): where the margin loss starts from."""
+    labels = data.labels()
+    centres = np.zeros((max(2, int(labels.max(initial=0)) + 1), data.identity), np.float32)
+    for at in range(0, len(data), 4096):
+        rows = np.arange(at, min(at + 4096, len(data)))
+        embeddings = teacher_embeddings(data.targets(rows))
+        known = labels[rows] >= 0
+        np.add.at(centres, labels[rows][known], embeddings[known])
+    return centres
+
+
+def validate(model: Autoencoder, data: Chips) -> dict[str, float]:
+    """Figures on people the network never saw: cosine with the teacher, and TAR over all pairs of them.
+
+    Those called ``worn`` are of probes as a camera may see them, always the same ones, compared with clean templates.
+    """
+    rows = np.arange(len(data))
+    luck = np.random.default_rng(0)
+    student = model.embed(data.chips(rows))
+    worn = model.embed(np.stack([seen(crop, luck) for crop in data.crops(rows)]))
+    teacher = teacher_embeddings(data.targets(rows))
+    figures = {}
+    for name, probes in (("", student), ("worn_", worn)):
+        figures[f"{name}teacher_cosine"] = float(np.mean(np.sum(probes * teacher, axis=1)))
+        matched, unmatched = compare(student, probes, data.people)
+        if len(matched) and len(unmatched):
+            figures |= {
+                f"{name}tar_{far:.0e}".replace("e-0", "e-"): tar_at_far(matched, unmatched, far) for far in (1e-2, 1e-3)
+            }
+    return figures
