@@ -9,7 +9,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from commandline import Cli
+from fixtures.commandline import Cli
 from hypothesis import settings
 
 from edgeface.vision.model_card import SHIPPED, ModelCard, NetworkFile, Sameness, Threshold

@@ -28,9 +28,9 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).parent))
 
 import msgspec
-from broker import MOSQUITTO, PASSWD, Broker, eventually
 from faults.camera import HEIGHT, WIDTH, jpegs, view
-from stage import HEAD, head
+from fixtures.broker import MOSQUITTO, PASSWD, Broker, eventually
+from fixtures.frames import HEAD, head
 
 from edgeface.config.load import load
 from edgeface.daemon import assembly

@@ -5,9 +5,9 @@ import sqlite3
 
 import numpy as np
 import pytest
+from fixtures.galleries import MODEL, changed, enrolled, kept, near, unit, units
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from test_gallery import MODEL, changed, enrolled, kept, near, unit, units
 
 from edgeface.config.schema import Events
 from edgeface.errors import GalleryError

@@ -7,7 +7,7 @@ from threading import Thread
 
 import cv2
 import numpy as np
-from broker import free_port
+from fixtures.broker import free_port
 
 from edgeface.vision.images import load_image
 

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from broker import MOSQUITTO, OPENSSL, PASSWD, PASSWORD, USER, eventually, free_port
+from fixtures.broker import MOSQUITTO, OPENSSL, PASSWD, PASSWORD, USER, eventually, free_port
 
 from .proxy import Proxy
 from .rig import LEFT_AFTER, Rig

@@ -8,7 +8,7 @@ from dataclasses import astuple, dataclass
 
 import numpy as np
 import psutil
-from broker import eventually, free_port
+from fixtures.broker import eventually, free_port
 
 from .soak import GRAIN, slope
 

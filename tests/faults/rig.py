@@ -9,7 +9,7 @@ from pathlib import Path
 from unittest.mock import patch
 
 import msgspec
-from broker import OPENSSL, Broker, authority, eventually
+from fixtures.broker import OPENSSL, Broker, authority, eventually
 
 from edgeface.config import schema
 from edgeface.config.load import load

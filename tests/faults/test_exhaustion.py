@@ -12,8 +12,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from broker import Broker, eventually, needs_broker
-from theatre import EMPTY
+from fixtures.broker import Broker, eventually, needs_broker
+from fixtures.daemon import EMPTY
 
 from edgeface.vision.drawing import save_image
 

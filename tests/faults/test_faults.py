@@ -3,7 +3,7 @@
 import signal
 
 import pytest
-from broker import needs_broker
+from fixtures.broker import needs_broker
 
 from . import reloads
 from .faults import FAULTS, run

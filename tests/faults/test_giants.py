@@ -19,7 +19,7 @@ from threading import Thread
 import cv2
 import numpy as np
 import pytest
-from broker import eventually
+from fixtures.broker import eventually
 
 from .test_squeeze import grouped
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import cv2
 import pytest
-from broker import eventually, free_port, needs_broker
+from fixtures.broker import eventually, free_port, needs_broker
 
 from .rig import Rig
 

@@ -13,8 +13,8 @@ import urllib.request
 from pathlib import Path
 
 import pytest
-from broker import PASSWORD, USER, Broker, eventually, free_port, needs_broker
-from theatre import EMPTY, enroll, running, settings
+from fixtures.broker import PASSWORD, USER, Broker, eventually, free_port, needs_broker
+from fixtures.daemon import EMPTY, enroll, running, settings
 
 from edgeface.gallery.open import open_gallery
 from edgeface.vision.images import load_image

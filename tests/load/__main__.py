@@ -10,7 +10,7 @@ import tempfile
 from pathlib import Path
 
 import psutil
-from broker import MOSQUITTO, PASSWD, PASSWORD, USER, Broker
+from fixtures.broker import MOSQUITTO, PASSWD, PASSWORD, USER, Broker
 
 from .fleet import measure
 

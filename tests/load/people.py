@@ -15,7 +15,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import psutil
-from commandline import Cli
+from fixtures.commandline import Cli
 
 from edgeface.config import schema
 from edgeface.daemon import assembly

@@ -3,7 +3,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from broker import needs_broker
+from fixtures.broker import needs_broker
 
 ROOT = Path(__file__).parent.parent.parent
 

@@ -1,0 +1,174 @@
+"""The commands: doctor."""
+
+import os
+import re
+import shutil
+import sqlite3
+from contextlib import closing
+
+import pytest
+from fixtures.broker import USER, Broker, authority, broker, free_port, needs_broker, needs_openssl
+from fixtures.commandline import ROOT
+from fixtures.plain_gallery import plain_gallery
+
+from edgeface.doctor import CHECKS
+from edgeface.vision.model_card import SHIPPED, load_card
+
+__all__ = ["broker"]
+
+
+@needs_broker
+def test_the_doctor_finds_nothing_wrong_with_what_works(cli, scene, broker):
+    cli.set(camera=scene, mqtt=broker.settings())
+    checks = cli.json("doctor")["checks"]
+    names = [check["name"] for check in checks]
+    assert names == ["runtime", "model", "config", "gallery", "backup", "permissions", "camera", "broker", "sync", "clock"]
+    assert all(check["ok"] and check["found"] and not check["cure"] for check in checks)
+    assert cli("doctor").stdout.count("ok  ") == len(checks)
+
+
+def broken_config(cli):
+    cli.file.write_text("[device]\nidd = 1\n")
+
+
+def broken_gallery(cli):
+    cli.gallery.parent.mkdir()
+    cli.gallery.write_text("not a database at all, and long enough to be read as one" * 20)
+
+
+def open_gallery(cli):
+    cli("people", "list")
+    cli.gallery.chmod(0o644)
+
+
+def absent_camera(cli):
+    cli.set(camera={"source": "folder:/absent"})
+
+
+def open_key(cli):
+    cli("people", "list")
+    cli.gallery.with_name("gallery.key").chmod(0o640)
+
+
+def absent_key(cli):
+    cli("people", "list")
+    cli.gallery.with_name("gallery.key").unlink()
+
+
+def readable_password(cli):
+    password = cli.folder / "password"
+    password.write_text("secret\n")
+    password.chmod(0o644)
+    cli.set(mqtt={"username": USER, "password_file": str(password)})
+
+
+def absent_broker(cli):
+    cli.set(mqtt={"host": "127.0.0.1", "port": free_port()})
+
+
+def broker_without_a_name(cli):
+    cli.set(mqtt={"host": "192.168.1..5"})
+
+
+def absent_password(cli):
+    cli.set(mqtt={"host": "127.0.0.1", "username": USER, "password_file": "/absent"})
+
+
+@pytest.mark.parametrize(
+    ("fault", "name"),
+    [
+        (broken_config, "config"),
+        (broken_gallery, "gallery"),
+        (open_gallery, "permissions"),
+        (open_key, "permissions"),
+        (open_key, "gallery"),
+        (absent_key, "gallery"),
+        (readable_password, "permissions"),
+        (absent_camera, "camera"),
+        (absent_broker, "broker"),
+        (broker_without_a_name, "config"),
+        (absent_password, "broker"),
+    ],
+)
+def test_the_doctor_names_a_fault_and_its_cure(cli, fault, name):
+    fault(cli)
+    checks = {check["name"]: check for check in cli.json("doctor", code=1)["checks"]}
+    assert not checks[name]["ok"]
+    assert checks[name]["found"]
+    assert checks[name]["cure"]
+    assert checks["runtime"]["ok"]
+
+
+def test_the_doctor_says_fail_and_how_to_mend_it(cli):
+    lines = cli("doctor", code=1).stdout.splitlines()  # the default camera is not there
+    at = next(number for number, line in enumerate(lines) if line.startswith("FAIL  camera"))
+    assert "-> " in lines[at + 1]
+
+
+def test_the_doctor_checks_what_it_is_asked_to(cli):
+    cli.file.write_text("[device]\nidd = 1\n")
+    assert [check["name"] for check in cli.json("doctor", "--only", "model,runtime")["checks"]] == ["runtime", "model"]
+    (check,) = cli.json("doctor", "--only", "gallery", code=1)["checks"]
+    assert "idd" in check["found"]
+    assert "there is no check lungs" in cli("doctor", "--only", "model,lungs", code=2).stderr
+
+
+def test_the_doctor_leaves_a_gallery_of_an_older_format_as_it_is(cli):
+    cli("people", "list")
+    cli.gallery.unlink()
+    with closing(plain_gallery(cli.gallery, {}, load_card(SHIPPED).digest)):
+        pass
+    cli.gallery.chmod(0o600)
+    before = cli.gallery.read_bytes()
+    (check,) = cli.json("doctor", "--only", "gallery")["checks"]
+    assert "0 people" in check["found"]
+    with closing(sqlite3.connect(cli.gallery)) as older:
+        assert older.execute("PRAGMA user_version").fetchone() == (1,)
+    assert cli.gallery.read_bytes() == before
+
+
+def test_every_check_of_the_doctor_is_explained(cli):
+    headings = re.findall(r"^## (\w+)$", (ROOT / "docs/troubleshooting.md").read_text(), re.M)
+    assert headings[: len(CHECKS)] == list(CHECKS)
+    told = cli("doctor", code=1).stdout  # the default camera is not there
+    assert "see docs/troubleshooting.md#camera" in told
+
+
+def test_the_doctor_names_a_damaged_network(cli, tmp_path):
+    model = shutil.copytree(SHIPPED, tmp_path / "model")
+    (model / "decoder.tflite").write_bytes(b"other")
+    checks = {check["name"]: check for check in cli.json("--model", model, "doctor", code=1)["checks"]}
+    assert not checks["model"]["ok"]
+
+
+@needs_broker
+@needs_openssl
+def test_the_doctor_tells_refusal_access_control_and_a_foreign_authority_apart(cli, tmp_path, broker):
+    def found(settings):
+        cli.set(mqtt=settings)
+        (check,) = (check for check in cli.json("doctor", code=1)["checks"] if check["name"] == "broker")
+        assert not check["ok"]
+        return check["found"]
+
+    wrong = cli.folder / "wrong"
+    wrong.write_text("guess\n")
+    assert "ot authorized" in found(broker.settings(password_file=str(wrong)))
+    ours, foreign = authority(tmp_path / "ours"), authority(tmp_path / "foreign")
+    other = Broker(tmp_path / "other", tls=ours, acl=f"user {USER}\ntopic read #\n").start()
+    try:
+        assert "certificate verify failed" in found(other.settings(tls=True, ca_file=str(foreign / "ca.pem")))
+        assert "access control" in found(other.settings(tls=True, ca_file=str(ours / "ca.pem")))
+    finally:
+        other.close()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="not root")
+def test_root_makes_nothing_that_the_service_could_not_open(cli, demo_photos):
+    cli.gallery.parent.mkdir(mode=0o700)
+    os.chown(cli.gallery.parent, 1234, 1234)
+    assert "none yet" in cli("doctor", "--only", "gallery").stdout
+    assert not list(cli.gallery.parent.iterdir())
+    cli("enroll", "Barack", "--image", demo_photos / "obama_portrait.jpg")
+    made = {path.name: (path.stat().st_uid, path.stat().st_gid) for path in cli.gallery.parent.iterdir()}
+    assert {"gallery.db", "gallery.key", "audit.jsonl"} <= made.keys()
+    assert set(made.values()) == {(1234, 1234)}

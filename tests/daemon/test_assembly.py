@@ -1,0 +1,254 @@
+"""Settings that are read again: what they concern is built anew, the rest goes on."""
+
+import gc
+import json
+import threading
+import weakref
+
+import numpy as np
+import pytest
+from fixtures.broker import eventually
+from msgspec.structs import replace
+
+from edgeface.cameras import live
+from edgeface.config.schema import (
+    Backup,
+    Camera,
+    Commands,
+    Config,
+    Detector,
+    Device,
+    Events,
+    Gallery,
+    HomeAssistant,
+    Liveness,
+    Matching,
+    Metrics,
+    Mqtt,
+    Presence,
+    Sync,
+    Web,
+)
+from edgeface.daemon import assembly
+from edgeface.daemon.service import Service
+from edgeface.enrollment.enroller import Enrolment, read_images
+from edgeface.errors import EdgefaceError
+from edgeface.health import Link
+from edgeface.types import Frame, Gap, Request
+from edgeface.vision.images import load_image
+from edgeface.vision.model_card import SHIPPED
+
+PARTS = ("camera", "pipeline", "outage", "presence", "publisher", "commands", "keeper", "gallery", "follower", "backup")
+
+
+@pytest.fixture
+def settings(tmp_path, demo_photos):
+    (tmp_path / "sync.key").write_text("12" * 32)
+    (tmp_path / "sync.key").chmod(0o600)
+    return Config(
+        camera=Camera(source=f"folder:{demo_photos}"),
+        gallery=Gallery(str(tmp_path / "gallery.db")),
+        mqtt=Mqtt("127.0.0.1", 9),
+        presence=Presence(min_votes=1),
+    )
+
+
+@pytest.fixture
+def daemon(settings):
+    daemon = assembly.daemon(settings)
+    yield daemon
+    daemon.gallery.close()
+
+
+def renewed(old, new):
+    return {part for part in PARTS if getattr(old, part) is not getattr(new, part)}
+
+
+CONCERNS = [
+    ({}, set()),
+    ({"metrics": Metrics(9100)}, set()),
+    ({"detector": Detector(max_side=320)}, {"pipeline", "commands"}),
+    ({"matching": Matching(target_fpir=0.01)}, {"pipeline", "commands"}),
+    ({"presence": Presence(left_after=1.0)}, {"presence"}),
+    ({"liveness": Liveness("refuse")}, {"presence"}),
+    ({"backup": Backup(3)}, {"backup"}),
+    ({"events": Events(5)}, {"keeper"}),
+    ({"device": Device("door")}, {"publisher", "commands"}),
+    ({"commands": Commands(("people",))}, {"publisher", "commands"}),
+    ({"homeassistant": HomeAssistant(True)}, {"publisher", "commands"}),
+    ({"sync": Sync(True)}, {"publisher", "commands", "follower"}),
+    ({"mqtt": Mqtt("127.0.0.1", 10)}, {"publisher", "commands"}),
+    ({"mqtt": Mqtt()}, {"publisher", "presence", "commands"}),
+    ({"web": Web(enabled=True, pictures=True)}, {"keeper"}),
+]
+"""For each change of settings what it concerns; cameras and galleries have tests of their own."""
+
+
+def test_it_is_settled_for_every_section_what_it_concerns():
+    assert {section for changes, _ in CONCERNS for section in changes} | {"camera", "gallery"} == set(Config.__struct_fields__)
+
+
+@pytest.mark.parametrize(("changes", "parts"), CONCERNS)
+def test_only_what_is_concerned_is_built_anew(daemon, settings, changes, parts):
+    new = assembly.rebuilt(daemon, settings, replace(settings, **changes))
+    assert renewed(daemon, new) == parts
+    assert new.pipeline.embedder is daemon.pipeline.embedder
+    assert new.heartbeat.tally is daemon.heartbeat.tally
+    assert new.wishes is daemon.wishes
+    assert new.heartbeat._publisher is new.publisher
+    assert new.heartbeat._camera is new.camera
+    new.publisher.close()
+
+
+def test_another_camera_or_another_name_for_it(daemon, settings, photos):
+    moved = replace(settings, camera=Camera(source=f"folder:{photos}"))
+    other = assembly.rebuilt(daemon, settings, moved)
+    assert renewed(daemon, other) == {"camera"}
+    named = assembly.rebuilt(other, moved, replace(moved, camera=Camera(name="back", source=f"folder:{photos}")))
+    assert renewed(other, named) == {"camera", "outage", "presence", "publisher", "commands", "keeper"}
+    named.publisher.close()
+
+
+def test_another_gallery_has_other_people(daemon, settings, tmp_path):
+    new = assembly.rebuilt(daemon, settings, replace(settings, gallery=Gallery(str(tmp_path / "other.db"))))
+    assert renewed(daemon, new) == {"gallery", "pipeline", "commands", "keeper", "backup"}
+    assert new.gallery.people() == []
+    with pytest.raises(EdgefaceError):
+        daemon.gallery.people()
+    new.gallery.close()
+
+
+def test_another_gallery_that_is_shared_gets_a_new_connection_on_which_the_broker_tells_all(daemon, settings, tmp_path):
+    sharing = replace(settings, sync=Sync(True))
+    shared = assembly.rebuilt(daemon, settings, sharing)
+    new = assembly.rebuilt(shared, sharing, replace(sharing, gallery=Gallery(str(tmp_path / "other.db"), keep_faces=True)))
+    assert {"gallery", "publisher", "follower"} <= renewed(shared, new)
+    new.publisher.close()
+    new.gallery.close()
+
+
+@pytest.mark.parametrize("broken", ["camera", "gallery", "mqtt"])
+def test_a_part_that_cannot_be_built_leaves_the_old_daemon_as_it_was(daemon, settings, tmp_path, broken):
+    (tmp_path / "file").write_text("no folder")
+    changes = {
+        "gallery": Gallery(str(tmp_path / "other.db")),
+        "camera": Camera(source=f"folder:{tmp_path}/absent"),
+        "mqtt": Mqtt("127.0.0.1", 9, username="door", password_file=f"{tmp_path}/absent"),
+    }
+    if broken == "gallery":
+        changes["gallery"] = Gallery(str(tmp_path / "file" / "gallery.db"))
+    with pytest.raises(EdgefaceError, match=r"absent|file"):
+        assembly.rebuilt(daemon, settings, replace(settings, **(changes if broken != "mqtt" else {"mqtt": changes["mqtt"]})))
+    assert daemon.gallery.people() == []
+    assert isinstance(next(iter(daemon.camera.frames())), Frame)
+
+
+def test_kept_faces_go_only_with_settings_that_are_taken(settings, tmp_path):
+    keeping = replace(settings, gallery=Gallery(settings.gallery.path, keep_faces=True))
+    daemon = assembly.daemon(keeping)
+    daemon.gallery.enroll("Anna", [np.eye(1, 128, dtype=np.float32)[0]], [0.9], [np.zeros((112, 112, 3), np.uint8)])
+    broken = Mqtt("127.0.0.1", 9, username="door", password_file=f"{tmp_path}/absent")
+    with pytest.raises(EdgefaceError, match="absent"):
+        assembly.rebuilt(daemon, keeping, replace(settings, mqtt=broken))
+    with pytest.raises(EdgefaceError, match="absent"):
+        assembly.daemon(replace(settings, mqtt=broken))
+    assert daemon.gallery.faces() == 1
+    new = assembly.rebuilt(daemon, keeping, settings)
+    assert new.gallery.faces() == 0
+    new.gallery.close()
+
+
+class Recorder:
+    """A publisher that remembers what it was told, and by which of its like."""
+
+    def __init__(self, told):
+        self.told, self.link, self.before = told, Link(), None
+
+    def open(self, _):
+        pass
+
+    def requests(self):
+        return [Request("enroll", b'{"id": "a", "name": "Anna"}')]
+
+    def respond(self, _, response):
+        self.told.append(json.loads(response)["error"])
+
+    def health(self, _):
+        pass
+
+    def publish(self, event, image=None):
+        self.told.append(event.event_type)
+
+    def take_over(self, before):
+        self.before = before
+
+    def close(self, heir):
+        self.told.append("closed")
+
+
+def test_who_is_being_enrolled_over_mqtt_is_told_that_there_are_new_settings(settings, monkeypatch):
+    told = []
+    monkeypatch.setattr(assembly, "_publisher", lambda *_: Recorder(told))
+    settings = replace(settings, commands=Commands(("enroll",)))
+    daemon = assembly.daemon(settings)
+    daemon.commands.serve(Gap(0.0, 0.0))
+    assembly.rebuilt(daemon, settings, replace(settings, matching=Matching(target_fpir=0.01))).gallery.close()
+    assert told == ["the daemon took new settings; ask again"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "events"),
+    [
+        ({"device": Device("door"), "detector": Detector(max_side=480)}, ["recognized", "closed"]),
+        ({"presence": Presence(min_votes=1, left_after=9.0)}, ["recognized", "left", "recognized"]),
+    ],
+)
+def test_whoever_is_there_is_told_anew_only_where_visits_start_anew(settings, demo_photos, monkeypatch, changes, events):
+    told = []
+    monkeypatch.setattr(assembly, "_publisher", lambda *_: Recorder(told))
+    daemon = assembly.daemon(settings)
+    enrolment = Enrolment(daemon.pipeline, daemon.gallery)
+    assert enrolment.enroll("Obama", read_images([demo_photos / "obama_portrait.jpg"])).person
+    image = load_image(demo_photos / "obama_portrait.jpg")
+
+    def look(daemon, moment):
+        observations = daemon.pipeline.observe(image)
+        for event in daemon.presence.update(Frame(image, moment, moment), observations, daemon.pipeline.matcher):
+            daemon.publisher.publish(event)
+
+    look(daemon, 1000.0)
+    new = assembly.rebuilt(daemon, settings, replace(settings, **changes))
+    look(new, 1000.5)
+    assert [str(event) for event in told] == events
+    assert new.publisher is daemon.publisher or new.publisher.before is daemon.publisher
+    new.gallery.close()
+
+
+def test_a_reload_frees_what_the_one_before_replaced(tmp_path, monkeypatch):
+    """And leaves it not to Python's own rounds, which do not know how large a camera's frames are."""
+    monkeypatch.setattr(live.log, "disabled", True)  # pytest keeps what is logged, here an error with all that it has seen
+    file = tmp_path / "edgeface.toml"
+
+    def reload(width, margin):
+        file.write_text(
+            f'[camera]\nsource = "http://127.0.0.1:9/"\nwidth = {width}\n'
+            f'[gallery]\npath = "{tmp_path}/gallery.db"\n[matching]\nmargin = {margin}\n'
+        )
+        service._reload()
+
+    file.touch()
+    service = Service(file, SHIPPED)
+    service._settings = Config(gallery=Gallery(str(tmp_path / "gallery.db")))
+    service._daemon = assembly.daemon(service._settings)
+    gc.disable()
+    try:
+        reload(640, 0.05)
+        camera = weakref.ref(service._daemon.camera)
+        next(service._daemon.camera.frames())
+        reload(320, 0.05)
+        assert eventually(lambda: all(thread.name != "camera" for thread in threading.enumerate()))
+        reload(320, 0.06)
+        assert camera() is None
+    finally:
+        gc.enable()
+        service._daemon.close()

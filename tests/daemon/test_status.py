@@ -1,0 +1,89 @@
+import time
+
+import pytest
+from fixtures.status import alive, told
+
+from edgeface.daemon.status import HUNG, absent, describe
+from edgeface.gallery.sqlite import FULL
+from edgeface.health import GalleryHealth, Link
+from edgeface.platform.text import duration
+
+
+def test_all_is_well_and_fits_one_screen():
+    screen = describe(alive())
+    assert alive()["troubles"] == []
+    parts = ["door", "1 d 1 h", "front: ok, 9.5 frames/s", "600 seen, 7 dropped", "up, b:1883", "2 enrolled, 9 templates"]
+    parts += [
+        "3 recognized, 2 left",
+        "1 waiting, 4 dropped",
+        "recognized Änna",
+        "120 MB, 30 %",
+        "52 °C, throttled",
+        "400 not searched",
+    ]
+    parts += ["since it was started: under-voltage, throttled"]
+    for part in parts:
+        assert part in screen
+    assert len(screen.splitlines()) < 12
+
+
+@pytest.mark.parametrize(
+    ("changes", "trouble"),
+    [
+        ({"camera_state": "lost", "camera_reason": "unplugged"}, "camera front is lost: unplugged"),
+        ({"link": Link("down", "b:1883", "no broker: b:1883 cannot be reached")}, "no broker: b:1883 cannot be reached"),
+        ({"link": Link("down", "b:1883")}, "no broker at b:1883"),
+        ({"link": Link("up", "b:1883", "the broker refuses what is published")}, "the broker refuses what is published"),
+        ({"throttling": ("under-voltage",)}, "under-voltage: the power supply, or its cable, is too weak"),
+        ({"gallery": GalleryHealth("damaged", "1 template")}, "gallery: 1 template"),
+        ({"gallery": GalleryHealth("read_only", "mounted so")}, "gallery: mounted so"),
+        ({"gallery": GalleryHealth("full", "no room")}, FULL),
+        (
+            {"gallery": GalleryHealth("stale", "disk I/O error")},
+            "the gallery cannot be read, people are known as they were before: disk I/O error",
+        ),
+        (
+            {"gallery": GalleryHealth("unreadable", "no key")},
+            "nobody is recognised, for the gallery cannot be read: no key",
+        ),
+        ({"events_unkept": "database is locked"}, "events are not kept: database is locked"),
+        ({"refused": "no TOML"}, "the settings read last were not taken: no TOML"),
+        ({"unserved": "no metrics at ''"}, "no metrics at ''"),
+    ],
+)
+def test_what_is_wrong_is_one_line_each(changes, trouble):
+    assert alive(**changes)["troubles"] == [trouble]
+    describe(alive(**changes))
+
+
+def test_a_daemon_that_looks_less_often_than_it_should_says_why():
+    slowed = alive(fps_limit=3.25, slowed="a frame takes 240 ms, and 10 are to come a second")
+    assert slowed["troubles"] == []
+    assert "slowed to 3.2 a second: a frame takes 240 ms" in describe(slowed)
+
+
+def test_a_loop_without_a_beat_hangs():
+    (trouble,) = told(time=time.monotonic() - HUNG - 5)["troubles"]
+    assert trouble.startswith("the loop hangs: no beat for 15 s")
+
+
+def test_when_the_broker_last_acknowledged_anything_is_told():
+    link = Link("down", "b:1883", "confirms nothing", confirmed=time.monotonic() - 95)
+    assert alive(link=link)["broker_confirmed"] == pytest.approx(95, abs=5)
+    assert "down, b:1883, last acknowledgement 1 min 3" in describe(alive(link=link))
+    assert alive(link=Link("connecting", "b:1883"))["broker_confirmed"] is None
+
+
+@pytest.mark.parametrize("link", [Link(), Link("connecting", "b:1883")])
+def test_no_broker_wanted_or_none_yet_is_no_trouble(link):
+    assert alive(link=link, camera_state="starting", last_event=None, events={})["troubles"] == []
+    assert "none" in describe(alive(link=link, last_event=None, events={}))
+
+
+def test_no_daemon_is_trouble():
+    assert absent("nobody there") == {"running": False, "troubles": ["nobody there"]}
+
+
+def test_durations_have_two_units_at_most():
+    seconds = (0, 59.6, 61, 3600, 90_061)
+    assert [duration(value) for value in seconds] == ["0 s", "1 min", "1 min 1 s", "1 h", "1 d 1 h"]

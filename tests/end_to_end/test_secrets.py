@@ -1,0 +1,165 @@
+"""What stands in a camera's address is shown nowhere: of any camera's form of address, and by every door of a real daemon."""
+
+import re
+import signal
+from contextlib import suppress
+from urllib.error import HTTPError
+from urllib.request import Request, urlopen
+
+import pytest
+from fixtures.broker import PASSWORD, broker, eventually, free_port, needs_broker
+from hypothesis import given
+from hypothesis import strategies as st
+
+from edgeface.cameras import create
+from edgeface.config import schema
+from edgeface.config.load import load
+from edgeface.config.sources import shown
+from edgeface.errors import EdgefaceError
+from edgeface.web.token import Token
+
+__all__ = ["broker"]
+
+FORMS = [
+    "rtsp://admin:{secret}@{host}/Streaming/Channels/101",  # Hikvision
+    "rtsp://{host}/Streaming/Channels/102?transportmode=unicast&username=admin&password={secret}",
+    "http://admin:{secret}@{host}/ISAPI/Streaming/channels/101/httpPreview",
+    "rtsp://admin:{secret}@{host}/cam/realmonitor?channel=1&subtype=1",  # Dahua, Amcrest
+    "rtsp://{host}/h264Preview_01_sub&user=admin&password={secret}",  # Reolink
+    "http://{host}/flv?port=1935&app=bcs&stream=channel0_ext.bcs&user=admin&password={secret}",
+    "http://{host}/cgi-bin/api.cgi?cmd=Snap&channel=0&rs=x&user=admin&password={secret}",
+    "rtsp://{host}/user=admin&password={secret}&channel=1&stream=0.sdp",  # XMEye
+    "rtsp://{host}/user=admin_password={secret}_channel=1_stream=0.sdp?real_stream",
+    "rtsp://{host}/user=admin_password={secret}_channel=1_stream=0.sdp",
+    "rtsp://anna:{secret}@{host}/stream2",  # TP-Link Tapo
+    "rtsp://admin:{secret}@{host}/videoSub",  # Foscam
+    "http://{host}/cgi-bin/CGIStream.cgi?cmd=GetMJStream&usr=admin&pwd={secret}",
+    "http://{host}/videostream.cgi?loginuse=admin&loginpas={secret}",
+    "rtsp://root:{secret}@{host}/axis-media/media.amp?videocodec=h264",  # Axis
+    "http://root:{secret}@{host}/axis-cgi/mjpg/video.cgi",
+    "rtsps://{host}/{secret}?enableSrtp",  # UniFi Protect
+    "rtsp://{host}/{secret}",
+    "rtsp://{host}/live/ch0;user=admin;pwd={secret}",
+    "https://{host}/live/{secret}/video.mjpg",
+    "http://{host}/mjpeg#{secret}",
+    "http://{host}?{secret}",
+    "rtsp://{secret}@{host}/live",
+]
+MISTAKES = [
+    "rtsp:admin:{secret}@{host}/1",
+    "rtsp:/admin:{secret}@{host}/1",
+    "RTSP://admin:{secret}@{host}/1",
+    "rtmp://admin:{secret}@{host}/1",
+    "admin:{secret}@{host}/1",
+    "{host}/user=admin&password={secret}",
+    "video:rtsp://admin:{secret}@{host}/1",
+    "v4l2:http://{host}/{secret}",
+    "rtsp://admin:x{secret}/1",
+]
+HOSTS = st.sampled_from(["cam", "cam.lan:554", "192.168.1.20", "192.168.1.20:8554", "[fe80::1]", "[::1]:554"])
+# Only a secret has Q, X or Z in it. Real ones have anything in them, and are not always escaped.
+SECRETS = st.text("QXZ019@/:?#;&=%_.\\ []", min_size=1, max_size=12).filter(lambda text: re.search("[QXZ]", text))
+
+
+@given(form=st.sampled_from(FORMS + MISTAKES), host=HOSTS, secret=SECRETS)
+def test_nothing_of_a_secret_is_shown_wherever_it_stands(form, host, secret):
+    source = form.format(host=host, secret=secret)
+    assert not re.search("[QXZ]", shown(source))
+    try:  # a live camera is first opened when frames are asked of it
+        create(schema.Camera(source=source)).close()
+    except EdgefaceError as error:
+        assert not re.search("[QXZ]", str(error))  # noqa: PT017
+
+
+@given(form=st.sampled_from(FORMS), host=HOSTS, secret=st.text("QXZ019_", min_size=1, max_size=12))
+def test_where_a_camera_is_can_still_be_read(form, host, secret):
+    scheme = form.partition(":")[0]
+    told = shown(form.format(host=host, secret=secret))
+    assert re.fullmatch(rf"{scheme}://(\*\*\*@)?{re.escape(host)}/\*\*\*", told) or form.endswith("@{host}")
+
+
+@pytest.mark.parametrize("source", ["picamera", "v4l2:/dev/video0", "video:/x/y.mp4", "folder:~/x", "rtsp://cam:554", "webcam"])
+def test_a_source_without_a_secret_is_shown_as_it_is(source):
+    assert shown(source) == source
+
+
+def everything(cli, broker_words, page, metrics):
+    """What each door says, by the door."""
+    told = {"broker": broker_words()}
+    for words in (
+        ("status",),
+        ("status", "--json"),
+        ("config", "show"),
+        ("config", "show", "--json"),
+        ("config", "check"),
+        ("doctor", "--only", "config,permissions,camera,broker,sync"),
+        ("doctor", "--only", "camera", "--json"),
+    ):
+        result = cli(*words, code=int(words[0] == "doctor" or "status" in words))
+        told[" ".join(words)] = result.stdout + result.stderr
+    with urlopen(f"http://127.0.0.1:{metrics}/metrics", timeout=30) as answer:
+        told["metrics"] = answer.read().decode()
+    for path in ("/", "/people", "/visits", "/health", "/health?check"):
+        request = Request(f"http://127.0.0.1:{page[0]}{path}", headers={"Cookie": page[1]})
+        with suppress(HTTPError), urlopen(request, timeout=60) as answer:
+            told[path] = answer.read().decode()
+    return told
+
+
+@needs_broker
+def test_no_door_of_a_daemon_tells_a_secret(cli, broker):
+    """The camera is not there, or answers with an error that repeats its address."""
+    ear = broker.listen("#")
+    page, metrics = free_port(), free_port()
+    sections = {
+        "mqtt": broker.settings(),
+        "sync": {"enabled": True},
+        "web": {"enabled": True, "port": page, "pictures": True, "unknown": True},
+        "metrics": {"port": metrics},
+        "device": {"id": "door"},
+    }
+    secrets = {"S3CRET", PASSWORD}
+    cli.set(**sections)
+    secrets.add(cli("gallery", "key").stdout.strip())
+    daemon = None
+    for form in (FORMS[0], FORMS[7], FORMS[9], FORMS[16], FORMS[19], FORMS[20]):
+        camera = free_port()
+        cli.set(camera={"source": form.format(host=f"127.0.0.1:{camera}", secret="S3CRET")}, **sections)
+        if daemon:
+            daemon.process.send_signal(signal.SIGHUP)
+        daemon = daemon or cli.start("run")
+        reason = f"127.0.0.1:{camera}/*** cannot be opened"
+        assert eventually(lambda reason=reason: any(reason in (one["camera_reason"] or "") for one in ear.on("/health")), 60)
+    assert any("cannot be opened" in event["reason"] for event in ear.on("/event"))
+    token = Token(load(cli.file).token_path)
+    secrets |= {token.text(), token.cookie}
+    cookie = f"edgeface-{page}={token.cookie}"
+    told = everything(cli, lambda: repr([(one.topic, one.payload) for one in tuple(ear.messages)]), (page, cookie), metrics)
+    assert "127.0.0.1" in told["/health"] + told["status"]
+    cli.set(camera={"source": FORMS[7].format(host="cam", secret="S3CRET"), "speed": 1}, **sections)
+    told["wrong settings"] = cli("config", "check", code=2).stderr
+    daemon.process.send_signal(signal.SIGHUP)
+    daemon.hears("settings not taken")
+    daemon.stop()
+    told["log"] = "\n".join(daemon.told)
+    assert "cannot be opened" in told["log"]
+    told["standard output"] = "\n".join(iter(lambda: daemon.out.get() if not daemon.out.empty() else "", ""))
+    ours = {"edgeface.toml", "sync.key", "web.token"}
+    told |= {
+        str(file): file.read_bytes().decode(errors="replace") for file in cli.gallery.parent.iterdir() if file.name not in ours
+    }
+    leaks = {(door, secret) for door, text in told.items() for secret in secrets if secret in text}
+    assert not leaks
+
+
+@needs_broker
+def test_a_users_name_which_may_be_a_token_is_not_shown(cli, broker):
+    cli.set(mqtt=broker.settings(username="S3CRET"))
+    for words in (("config", "show"), ("config", "show", "--json"), ("doctor", "--only", "broker")):
+        result = cli(*words, code=int("doctor" in words))
+        assert "S3CRET" not in result.stdout + result.stderr
+
+
+def test_an_address_in_the_place_of_a_host_is_not_repeated(cli):
+    cli.set(mqtt={"host": "mqtt://anna:S3CRET@broker"})
+    assert "S3CRET" not in cli.refusal("config", "check", code=2)

