@@ -1,15 +1,11 @@
-"""Records of the gallery's file that do not open any more: found, named, with the command that cures each."""
+"""Name the records of the gallery's file that do not open any more, and the command that cures each."""
 
 from collections import Counter
 from collections.abc import Collection, Mapping
 from hashlib import blake2s
-from typing import TYPE_CHECKING, Literal, NamedTuple, get_args
+from typing import Literal, NamedTuple
 
-from edgeface.gallery.encryption import SealError
 from edgeface.gallery.names import argument
-
-if TYPE_CHECKING:
-    from edgeface.gallery.database import Database
 
 Kind = Literal["person", "template", "negative", "event", "picture", "face", "revision"]
 
@@ -36,16 +32,6 @@ TABLES: Mapping[Kind, str] = {
     "face": "faces",
     "revision": "revisions",
 }
-_QUERIES: Mapping[str, str] = {
-    "people": "SELECT rowid, 'person', id, sealed, 'person', id FROM people",
-    "templates": "SELECT id, kind, person_id, sealed, kind, person_id, source FROM templates",
-    "events": "SELECT rowid, 'event', '', sealed, 'event', id, ifnull(person_id, '') FROM events",
-    "pictures": "SELECT rowid, 'picture', '', sealed, 'picture', event_id FROM pictures",
-    "faces": "SELECT template, 'face', person_id, faces.sealed, 'face', person_id, CAST(template AS TEXT) "
-    "FROM faces LEFT JOIN templates ON templates.id = template",
-    "revisions": "SELECT rowid, 'revision', '', sealed, 'revision', key, name FROM revisions",
-}
-"""For each table the row, kind, owner and blob of every record, and what it is bound to."""
 WORDS: Mapping[Kind, str] = {
     "person": "the name of {name}",
     "template": "a template of {name}",
@@ -55,20 +41,6 @@ WORDS: Mapping[Kind, str] = {
     "face": "a kept face of {name}",
     "revision": "the revision of somebody in the shared gallery",
 }
-
-
-def scan(database: "Database") -> list[Damage]:
-    """Try every record of the file, whatever it is."""
-    found = []
-    for table, query in _QUERIES.items():
-        for row, kind, owner, sealed, *bound in database.execute(query).fetchall() if database.has_table(table) else ():
-            try:
-                database.vault.decrypt(sealed, *bound)
-            except SealError:
-                found.append(
-                    Damage(kind if kind in get_args(Kind) else "template", row, owner if isinstance(owner, str) else "")
-                )
-    return found
 
 
 def summary(damaged: Collection[Damage]) -> str:

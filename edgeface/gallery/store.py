@@ -18,10 +18,11 @@ from msgspec import Meta, Struct
 
 from edgeface.errors import GalleryError
 from edgeface.gallery.contents import Contents, Templates
-from edgeface.gallery.damage import TABLES, Damage, scan, summary
+from edgeface.gallery.damage import TABLES, Damage, summary
 from edgeface.gallery.database import Database, PersonRecord, TemplateKind, TemplateRecord
 from edgeface.gallery.event_store import PATIENCE, EventStore, KeptEvent, Verdict
 from edgeface.gallery.names import clean_name, quoted
+from edgeface.gallery.scan import scan
 from edgeface.gallery.sqlite import FULL, READ_ONLY, is_read_only, lacks_room
 from edgeface.gallery.versions import RevisionStore
 from edgeface.health import GalleryHealth
