@@ -145,7 +145,7 @@ class Tracker:
 
 
 def _array(boxes: Iterable[Box]) -> Array:
-    return np.array([(box.left, box.top, box.width, box.height) for box in boxes])
+    return np.array([(box.left, box.top, box.width, box.height) for box in boxes], np.float64)
 
 
 def intersection_over_union(a: Array, b: Array) -> Array:

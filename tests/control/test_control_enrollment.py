@@ -111,10 +111,15 @@ def test_who_sits_down_is_guided_and_enrolled(house):
     assert (line["by"]["uid"], line["by"]["socket"]) == (os.getuid(), True)
 
 
+def taken(sitting):
+    """Wait for the first view that counts; a frame of before may come first."""
+    assert any(line.get("hint") == Hint.TAKEN for line in sitting)
+
+
 def test_a_client_that_vanishes_leaves_nothing_and_the_chair_is_free(house):
     house.stage.scene = sitter()
     sitting = talk(house.settings, "enroll", name="Barack")
-    assert next(sitting)["hint"] == Hint.TAKEN
+    taken(sitting)
     with pytest.raises(EdgefaceError, match="somebody else is being enrolled"):
         house.talk("enroll", name="Eve")
     sitting.close()  # as Ctrl-C does
@@ -122,7 +127,7 @@ def test_a_client_that_vanishes_leaves_nothing_and_the_chair_is_free(house):
     assert house.names() == []
     assert house.noted() == []
     again = talk(house.settings, "enroll", name="Eve")
-    assert next(again)["hint"] == Hint.TAKEN
+    taken(again)
     again.close()
 
 

@@ -3,6 +3,7 @@
 import re
 import signal
 from contextlib import suppress
+from http.client import HTTPConnection
 from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
@@ -83,6 +84,15 @@ def test_a_source_without_a_secret_is_shown_as_it_is(source):
     assert shown(source) == source
 
 
+def signed_in(port, token):
+    """The path and the cookie of a new session of the page."""
+    connection = HTTPConnection("127.0.0.1", port, timeout=60)
+    connection.request("GET", f"/?token={token}")
+    answer = connection.getresponse()
+    assert answer.status == 303
+    return answer.headers["location"].rstrip("/"), answer.headers["set-cookie"].partition(";")[0]
+
+
 def everything(cli, broker_words, page, metrics):
     """What each door says, by the door."""
     told = {"broker": broker_words()}
@@ -100,7 +110,7 @@ def everything(cli, broker_words, page, metrics):
     with urlopen(f"http://127.0.0.1:{metrics}/metrics", timeout=30) as answer:
         told["metrics"] = answer.read().decode()
     for path in ("/", "/people", "/visits", "/health", "/health?check"):
-        request = Request(f"http://127.0.0.1:{page[0]}{path}", headers={"Cookie": page[1]})
+        request = Request(f"http://127.0.0.1:{page[0]}{page[1]}{path}", headers={"Cookie": page[2]})
         with suppress(HTTPError), urlopen(request, timeout=60) as answer:
             told[path] = answer.read().decode()
     return told
@@ -132,9 +142,11 @@ def test_no_door_of_a_daemon_tells_a_secret(cli, broker):
         assert eventually(lambda reason=reason: any(reason in (one["camera_reason"] or "") for one in ear.on("/health")), 60)
     assert any("cannot be opened" in event["reason"] for event in ear.on("/event"))
     token = Token(load(cli.file).token_path)
-    secrets |= {token.text(), token.cookie}
-    cookie = f"edgeface-{page}={token.cookie}"
-    told = everything(cli, lambda: repr([(one.topic, one.payload) for one in tuple(ear.messages)]), (page, cookie), metrics)
+    root, cookie = signed_in(page, token.text())
+    secrets |= {token.text(), cookie.partition("=")[2]}
+    told = everything(
+        cli, lambda: repr([(one.topic, one.payload) for one in tuple(ear.messages)]), (page, root, cookie), metrics
+    )
     assert "127.0.0.1" in told["/health"] + told["status"]
     cli.set(camera={"source": FORMS[7].format(host="cam", secret="S3CRET"), "speed": 1}, **sections)
     told["wrong settings"] = cli("config", "check", code=2).stderr

@@ -8,6 +8,7 @@ from contextlib import closing
 import msgspec
 import numpy as np
 import pytest
+from fixtures.reembed import house
 
 from edgeface.config.schema import Events
 from edgeface.daemon import assembly
@@ -18,6 +19,8 @@ from edgeface.gallery.store import template_id
 from edgeface.recognition.event_id import new_event_id
 from edgeface.types import Event, EventType
 from edgeface.vision.model_card import SHIPPED
+
+__all__ = ["house"]
 
 
 def test_people_are_taken_over_with_the_templates_that_their_faces_give(house, other_model):

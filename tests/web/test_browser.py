@@ -89,7 +89,7 @@ def test_from_a_stranger_to_a_friend_and_back(door, open_page, screenshot, demo_
 
     # Enrol, told what to do
     page.get_by_role("link", name="Enrol").click()
-    page.get_by_label("Name").fill("Barack")
+    page.get_by_label("Name", exact=True).fill("Barack")
     page.get_by_role("button", name="Start with the camera").click()
     progress = page.get_by_role("progressbar", name="Views taken")
     hint = page.locator("[data-hint]")
