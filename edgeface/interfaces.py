@@ -6,6 +6,9 @@ from typing import Protocol
 from edgeface.health import Health, Link
 from edgeface.types import Event, Face, Frame, Gap, Image, Person, Request
 
+CAMERA_THREAD = "camera"
+"""Name of the thread in which a live camera's driver is called."""
+
 
 class Camera(Protocol):
     """Where frames come from."""

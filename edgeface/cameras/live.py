@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from threading import Condition, Thread
 from typing import Protocol, TypeVar
 
+from edgeface.interfaces import CAMERA_THREAD
 from edgeface.types import Frame, Gap, Image
 
 T = TypeVar("T")
@@ -50,7 +51,7 @@ class LiveCamera:
         self._closed = False
         self._in_call_since: float | None = None
         self._heard = 0.0
-        self._thread = Thread(target=self._grab, name="camera", daemon=True)
+        self._thread = Thread(target=self._grab, name=CAMERA_THREAD, daemon=True)
         self._moments = self._watch()
 
     @property

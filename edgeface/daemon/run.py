@@ -1,10 +1,13 @@
 """``edgeface run`` without the command line's libraries, which a daemon would load for nothing and keep for good."""
 
+import os
 import sys
+import threading
 from collections.abc import Sequence
 from pathlib import Path
 
 from edgeface.errors import EdgefaceError
+from edgeface.interfaces import CAMERA_THREAD
 from edgeface.platform import memory
 
 OPTIONS = ("--config", "--model")
@@ -36,6 +39,18 @@ def serve(file: Path | None, model: Path | None = None) -> None:
 
     logging.set_up()
     Service(file, model or SHIPPED).run()
+    leave_a_held_camera()
+
+
+def leave_a_held_camera() -> None:
+    """End the process at once if a driver still holds a camera's thread.
+
+    Python ends such a thread when it comes back from its driver, which aborts the process where the driver is written in C++.
+    """
+    if any(thread.name == CAMERA_THREAD for thread in threading.enumerate()):
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(0)
 
 
 def main(given: dict[str, Path]) -> None:
