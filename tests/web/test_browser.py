@@ -366,7 +366,7 @@ def test_a_short_or_an_old_address_leads_to_the_session_until_it_is_ended(door, 
 def test_without_scripts_it_is_read_changed_and_left(door, open_page, demo_photos):
     from playwright.sync_api import expect
 
-    door.edgeface("enroll", "Anna", "--image", str(demo_photos / "collins_portrait.jpg"))
+    door.edgeface("enroll", "Anna", "--force", "--image", str(demo_photos / "collins_portrait.jpg"))
     page = open_page(java_script_enabled=False)
     for title in ("People", "Unknown", "Enrol", "Health", "Visits"):
         page.get_by_role("navigation").get_by_role("link", name=title, exact=True).click()
