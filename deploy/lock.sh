@@ -6,9 +6,11 @@ lock() {
     name=$1
     shift
     uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links \
-        --no-annotate --custom-compile-command deploy/lock.sh "$@" pyproject.toml deploy/constraints/build.in \
-        --output-file "deploy/constraints/$name.txt"
+        --no-annotate --custom-compile-command deploy/lock.sh "$@" --output-file "deploy/constraints/$name.txt"
 }
-lock device
-lock demo --extra demo
-lock dev --extra demo --extra train --group dev
+ours="pyproject.toml deploy/constraints/build.in"
+lock device $ours
+lock demo --extra demo $ours
+lock dev --extra demo --extra train --group dev $ours
+lock sbom deploy/constraints/sbom.in
+lock audit deploy/constraints/audit.in

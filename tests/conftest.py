@@ -2,14 +2,13 @@
 
 import hashlib
 import json
-import os
 import shutil
 import signal
-import subprocess
 from pathlib import Path
 
 import pytest
 from fixtures.commandline import Cli
+from fixtures.disk import mounted
 from hypothesis import settings
 
 from edgeface.vision.model_card import SHIPPED, ModelCard, NetworkFile, Sameness, Threshold
@@ -104,11 +103,5 @@ def scene(tmp_path, demo_photos):
 @pytest.fixture
 def disk(tmp_path):
     """A small file system of its own."""
-    if os.geteuid() != 0:
-        pytest.skip("needs root, to mount a file system")
-    place = tmp_path / "disk"
-    place.mkdir()
-    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=2m,mode=0700", "none", place], capture_output=True).returncode:
-        pytest.skip("nothing can be mounted here")
-    yield place
-    subprocess.run(["umount", "--lazy", place], check=True)
+    with mounted(tmp_path / "disk") as place:
+        yield place

@@ -260,7 +260,7 @@ async def _hear(
             inbox.put(None)
         while await reader.read(MAX_LINE):
             pass
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         mail.put_nowait({"error": f"not a photo: {error}"})
     except TimeoutError:
         mail.put_nowait({"error": f"no photo came for {PHOTO_PATIENCE:.0f} s; nothing was kept"})

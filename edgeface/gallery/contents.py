@@ -88,8 +88,8 @@ class Faces:
 class Held:
     """A person as they were read. ``sealed`` is their record in the file, which is another after each change of them.
 
-    ``person`` has no templates, and ``count`` tells of no rows, until these are ``read``. What is theirs is at ``place`` in the
-    matrices, or ``fresh``: read since these were made.
+    ``person`` has no templates, and ``count`` and ``sum`` tell of no rows, until these are ``read``. What is theirs is at
+    ``place`` in the matrices, or ``fresh``: read since these were made.
     """
 
     sealed: bytes
@@ -98,13 +98,15 @@ class Held:
     fresh: tuple[Faces, Faces] | None = None
     read: bool = False
     count: int = 0
+    sum: int = 0
 
 
 class Contents:
     """The people of a database, with their templates in one matrix. Its methods are called within a transaction.
 
     Whoever changes something of a person seals their record anew, so the records alone tell who has changed. What another
-    program writes is noticed by the number of templates and by the last of them, and everybody is read again.
+    program writes, or a damaged index hides, is noticed by number, last and sum of the templates' rows: then everybody is read
+    again.
     """
 
     def __init__(self, database: Database, dimensions: int) -> None:
@@ -112,7 +114,7 @@ class Contents:
         self._nothing = Faces(np.empty((0, dimensions), np.float32), np.empty(0, np.int64), np.empty(0), ())
         self._held: dict[str, Held] = {}
         self._orphans: set[str] = set()
-        self._last, self._strays = 0, (0, 0)
+        self._last, self._strays = 0, (0, 0, 0)
         self._checked = False
         self._order: list[Held] = []
         self._matrices = [self._nothing, self._nothing]
@@ -145,7 +147,7 @@ class Contents:
     def read(self, most: int | None = None) -> bool:
         """Read the templates of those who have changed, of ``most`` people at most; true once nothing is left to read."""
         there = self.people()
-        left = [held for held in there.values() if not held.read]
+        left, before = [held for held in there.values() if not held.read], self._database.damaged.copy()
         try:
             for number, held in enumerate(left[:most], 1):
                 self._read(held, self._database.rows_of(held.person.id))
@@ -153,7 +155,7 @@ class Contents:
                     self._join(one for one in there.values() if (one.person.templates if one.read else one.place is not None))
             if most is not None and len(left) > most:
                 return False
-            if not self._whole():
+            if not self._whole() or not self._database.damaged <= before:  # a damaged index gives what is another's
                 self._sweep()
         except sqlite3.OperationalError:
             raise
@@ -243,17 +245,17 @@ class Contents:
     def _whole(self) -> bool:
         """Whether the templates that were read are all there are."""
         where = "templates" if self._checked else "templates NOT INDEXED"  # the index itself may be damaged
-        query = f"SELECT count(*), count(DISTINCT person_id), ifnull(max(id), 0) FROM {where}"
+        query = f"SELECT count(*), count(DISTINCT person_id), ifnull(sum(id), 0), ifnull(max(id), 0) FROM {where}"
         *found, last = self._database.execute(query).fetchone()
         self._checked = True
         return bool(
             last <= self._last and found == [know + stray for know, stray in zip(self._counts(), self._strays, strict=True)]
         )
 
-    def _counts(self) -> tuple[int, int]:
-        """Rows that were read, and people who have some."""
-        counts = [held.count for held in self._held.values() if held.count]
-        return sum(counts), len(counts)
+    def _counts(self) -> tuple[int, int, int]:
+        """Rows that were read, people who have some, and the sum of the rows' ids."""
+        read = [held for held in self._held.values() if held.count]
+        return sum(held.count for held in read), len(read), sum(held.sum for held in read)
 
     def _sweep(self) -> None:
         """Read every template where it stands, also those of nobody, and not by an index."""
@@ -265,10 +267,14 @@ class Contents:
         self._orphans = {
             owner for owner, some in rows.items() if owner not in known and any(kind != "negative" for _, kind, *_ in some)
         }
-        for person_id, held in self.people().items():
+        there = self.people()
+        for kind in ("template", "negative"):
+            self._database.look_anew(kind)
+        for person_id, held in there.items():
             self._read(held, rows.get(person_id, []))
-        count, owners = self._counts()
-        self._strays = sum(map(len, rows.values())) - count, len(rows) - owners
+        count, owners, total = self._counts()
+        ids = [row for some in rows.values() for row, *_ in some]
+        self._strays = len(ids) - count, len(rows) - owners, sum(ids) - total
         self._last = max((some[-1][0] for some in rows.values()), default=0)
 
     def _read(self, held: Held, rows: Sequence[tuple[int, str, str, bytes]]) -> None:
@@ -280,7 +286,7 @@ class Contents:
             if record:
                 kinds[what].append((row, record, source))
         fresh = self._faces(kinds["template"]), self._faces(kinds["negative"])
-        held.read, held.count = True, len(rows)
+        held.read, held.count, held.sum = True, len(rows), sum(row for row, *_ in rows)
         held.person = replace(held.person, templates=sum(kind != "negative" for _, kind, *_ in rows))
         self._last = max([self._last, *(row for row, *_ in rows)])
         self._known = None

@@ -582,7 +582,13 @@ class Database:
             if self._connection.in_transaction:
                 self.execute("ROLLBACK")
             raise
-        self.execute("COMMIT")
+        try:
+            self.execute("COMMIT")
+        except sqlite3.DatabaseError:  # also of what was read by a damaged index, and then without it
+            if kind != "DEFERRED":
+                raise
+            if self._connection.in_transaction:
+                self.execute("ROLLBACK")
 
     @contextmanager
     def change(self) -> Iterator[None]:

@@ -2,6 +2,7 @@
 
 import logging
 import re
+import sqlite3
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -65,7 +66,10 @@ class _Picture(Struct, frozen=True, array_like=True):
 
 
 class EventStore:
-    """The events in a gallery's file."""
+    """The events in a gallery's file.
+
+    There are few enough of them to be read without an index, which may be damaged: that is what the plus signs are for.
+    """
 
     def __init__(self, database: Database) -> None:
         self._database, self.clocks = database, Clocks()
@@ -116,17 +120,17 @@ class EventStore:
             now = retention.forward(self._database, self.clocks)
             kept = "IN (SELECT event_id FROM kept WHERE since < ?)"
             if not limits.keep_days or not limits.max:
-                self._erase("events WHERE id", camera)
+                self._erase("events WHERE +id", camera)
             else:
                 self._thin_out(limits)
                 self._erase_damaged()
-                self._database.erase(f"DELETE FROM events WHERE id {kept}", (now - 24 * HOUR * limits.keep_days,))
+                self._database.erase(f"DELETE FROM events WHERE +id {kept}", (now - 24 * HOUR * limits.keep_days,))
             if not self._database.has_table("pictures"):
                 return
             if not picture_hours:
-                self._erase("pictures WHERE event_id", camera)
+                self._erase("pictures WHERE +event_id", camera)
             else:
-                self._database.erase(f"DELETE FROM pictures WHERE event_id {kept}", (now - HOUR * picture_hours,))
+                self._database.erase(f"DELETE FROM pictures WHERE +event_id {kept}", (now - HOUR * picture_hours,))
 
     def _erase_damaged(self) -> None:
         """Erase events that do not open any more: they would go in some days anyway."""
@@ -139,15 +143,16 @@ class EventStore:
     def _erase(self, where: str, camera: str) -> None:
         for event in self.all():
             if event.camera == camera:
-                self._database.execute(f"DELETE FROM {where} = ?", (event.event_id,))
+                self._database.erase(f"DELETE FROM {where} = ?", (event.event_id,))
 
     def picture(self, event_id: str) -> bytes | None:
         """The JPEG of an event's face, if one is kept."""
         with self._database.errors():
-            query = "SELECT sealed FROM pictures WHERE event_id = ?"
-            row = self._database.execute(query, (event_id,)).fetchone() if self._database.has_table("pictures") else None
-            with suppress(SealError):
-                return self._database.vault.unseal(row[0], _Picture, "picture", event_id).jpeg if row else None
+            for column in ("event_id", "+event_id") if self._database.has_table("pictures") else ():
+                query = f"SELECT sealed FROM pictures WHERE {column} = ?"
+                with suppress(SealError, sqlite3.DatabaseError):
+                    for (sealed,) in self._database.execute(query, (event_id,)).fetchall():
+                        return self._database.vault.unseal(sealed, _Picture, "picture", event_id).jpeg
             return None
 
     def pictured(self) -> set[str]:
@@ -164,7 +169,7 @@ class EventStore:
             TraceError: they are erased, but a reader keeps a trace of them in the write-ahead log.
         """
         with self._database.errors(), self._database.change():
-            delete = "DELETE FROM events WHERE id = ? AND person_id IS NULL"
+            delete = "DELETE FROM events WHERE +id = ? AND person_id IS NULL"
             count = sum(self._database.erase(delete, (event_id,)) for event_id in event_ids)
         self._database.wipe(f"{count} events are erased")
         return count
@@ -173,7 +178,7 @@ class EventStore:
         """Every kept event that is not damaged, the oldest first."""
         with self._database.errors():
             self._database.look_anew("event")
-            rows = self._database.execute("SELECT rowid, id, person_id, sealed FROM events ORDER BY id").fetchall()
+            rows = self._database.execute("SELECT rowid, id, person_id, sealed FROM events ORDER BY +id").fetchall()
             return [event for row in rows if (event := self._unsealed(*row))]
 
     def find(self, event_id: str) -> KeptEvent:
@@ -184,7 +189,7 @@ class EventStore:
         """
         wanted = event_id.strip().upper()
         with self._database.errors():
-            query = "SELECT rowid, id, person_id, sealed FROM events WHERE id = ?"
+            query = "SELECT rowid, id, person_id, sealed FROM events WHERE +id = ?"
             ulid = re.fullmatch(r"[0-9A-HJKMNP-TV-Z]{26}", wanted, re.ASCII)
             row = self._database.execute(query, (wanted,)).fetchone() if ulid else None
             if row is None:
@@ -201,7 +206,7 @@ class EventStore:
             GalleryError: the event is no longer kept.
         """
         judged = replace(event, person_id=person_id, verdict=verdict)
-        change = "UPDATE events SET person_id = ?, sealed = ? WHERE id = ?"
+        change = "UPDATE events SET person_id = ?, sealed = ? WHERE +id = ?"
         if not self._database.execute(change, (person_id, self._sealed(judged), judged.event_id)).rowcount:
             raise GalleryError(f"the event {event.event_id} is no longer kept")
 

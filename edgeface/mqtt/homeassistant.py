@@ -41,7 +41,7 @@ class Announcement:
         """Take note of what the broker holds: perhaps of an earlier daemon, with components that are gone now."""
         try:
             components = msgspec.json.decode(payload, type=_Announced).components
-        except (msgspec.MsgspecError, RecursionError):
+        except (msgspec.MsgspecError, ValueError, RecursionError):
             return  # not ours
         found = {key: shape["platform"] for key, shape in components.items() if len(shape) > 1 and "platform" in shape}
         if found.keys() - self._known.keys():

@@ -54,7 +54,7 @@ def events(
             try:
                 event = msgspec.json.decode(message.payload, type=dict)
                 msgspec.convert(event, _Event).ts.astimezone()
-            except (msgspec.MsgspecError, RecursionError, OverflowError):
+            except (msgspec.MsgspecError, ValueError, RecursionError, OverflowError):
                 continue  # not ours
             yield event
 

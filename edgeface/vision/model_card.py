@@ -91,7 +91,7 @@ def load_card(folder: Path = SHIPPED) -> ModelCard:
         card = msgspec.json.decode(path.read_bytes(), type=ModelCard)
     except OSError as error:
         raise ModelError(f"{path}: {error.strerror or error}") from None
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, ValueError, RecursionError) as error:
         raise ModelError(f"{path}: not a model card: {error}") from None
     fars = {threshold.far for threshold in card.thresholds}
     if len(fars) < max(2, len(card.thresholds)) or not all(0 < far <= 1 for far in fars):

@@ -111,6 +111,15 @@ class Connection(H11Protocol):
         super().on_response_complete()
         self._expect()
 
+    def send_400_response(self, msg: str) -> None:
+        """What they send is no HTTP: an answer that is under way must not follow this one, or be followed by it."""
+        if self.cycle is not None and not self.cycle.response_complete:
+            self.cycle.disconnected = True
+            if self.cycle.response_started:
+                self.transport.close()
+                return
+        super().send_400_response(msg)
+
     def _expect(self) -> None:
         if self._timer:
             self._timer.cancel()

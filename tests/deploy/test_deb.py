@@ -1,6 +1,7 @@
 """The Debian package, as it is built; what it does on a real system is seen by tests/guest/run."""
 
 import gzip
+import hashlib
 import json
 import shutil
 import subprocess
@@ -156,3 +157,38 @@ def test_the_service_s_exposure_is_2_at_most(unit, tmp_path):
     done = subprocess.run(command, capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stdout
     assert json.loads(done.stdout)
+
+
+CHECK = """
+import sys
+from cyclonedx.schema import SchemaVersion
+from cyclonedx.validation.json import JsonStrictValidator
+print(JsonStrictValidator(SchemaVersion.V1_6).validate_str(open(sys.argv[1]).read()))
+"""
+
+
+def test_its_bill_of_materials_is_cyclonedx_and_names_every_package_and_network(package):
+    tree, _ = package
+    file, site = tree / "usr/share/doc/edgeface/sbom.cdx.json", tree / "opt/edgeface/lib/python3.13/site-packages"
+    venv, uv = tree.parent / "sbom", [sys.executable, "-m", "uv", "-q"]
+    subprocess.run([*uv, "venv", "--python", sys.executable, venv], check=True, timeout=60)
+    locked = ("--require-hashes", "-r", ROOT / "deploy/constraints/sbom.txt")
+    subprocess.run([*uv, "pip", "install", "--no-config", "--python", venv, *locked], check=True, timeout=120)
+
+    def verdict(path):
+        command = [venv / "bin/python", "-c", CHECK, path]
+        return subprocess.run(command, check=True, capture_output=True, text=True, timeout=60).stdout.strip()
+
+    assert verdict(file) == "None"
+    document = json.loads(file.read_bytes())
+    (tree.parent / "wrong.json").write_text(json.dumps(document | {"components": [{"name": "no type"}]}))
+    assert verdict(tree.parent / "wrong.json") != "None"
+    listed = {f"{one['name']}-{one['version']}" for one in [*document["components"], document["metadata"]["component"]]}
+    there = {path.name.removesuffix(".dist-info").replace("_", "-").lower() for path in site.glob("*.dist-info")}
+    assert there <= {name.replace("_", "-").lower() for name in listed}
+    networks = {one["bom-ref"]: one for one in document["components"] if one["type"] == "machine-learning-model"}
+    for path in (site / "edgeface/models").glob("*.[to][fn]*"):
+        one = networks.pop(f"edgeface/models/{path.name}")
+        assert one["hashes"] == [{"alg": "SHA-256", "content": hashlib.sha256(path.read_bytes()).hexdigest()}]
+    assert networks == {}
+    assert [one["name"] for one in document["components"] if not one.get("licenses")] == []

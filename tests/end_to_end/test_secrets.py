@@ -9,6 +9,7 @@ from urllib.request import Request, urlopen
 
 import pytest
 from fixtures.broker import PASSWORD, broker, eventually, free_port, needs_broker
+from fixtures.secrets import FORMS, MISTAKES
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -20,43 +21,6 @@ from edgeface.errors import EdgefaceError
 from edgeface.web.token import Token
 
 __all__ = ["broker"]
-
-FORMS = [
-    "rtsp://admin:{secret}@{host}/Streaming/Channels/101",  # Hikvision
-    "rtsp://{host}/Streaming/Channels/102?transportmode=unicast&username=admin&password={secret}",
-    "http://admin:{secret}@{host}/ISAPI/Streaming/channels/101/httpPreview",
-    "rtsp://admin:{secret}@{host}/cam/realmonitor?channel=1&subtype=1",  # Dahua, Amcrest
-    "rtsp://{host}/h264Preview_01_sub&user=admin&password={secret}",  # Reolink
-    "http://{host}/flv?port=1935&app=bcs&stream=channel0_ext.bcs&user=admin&password={secret}",
-    "http://{host}/cgi-bin/api.cgi?cmd=Snap&channel=0&rs=x&user=admin&password={secret}",
-    "rtsp://{host}/user=admin&password={secret}&channel=1&stream=0.sdp",  # XMEye
-    "rtsp://{host}/user=admin_password={secret}_channel=1_stream=0.sdp?real_stream",
-    "rtsp://{host}/user=admin_password={secret}_channel=1_stream=0.sdp",
-    "rtsp://anna:{secret}@{host}/stream2",  # TP-Link Tapo
-    "rtsp://admin:{secret}@{host}/videoSub",  # Foscam
-    "http://{host}/cgi-bin/CGIStream.cgi?cmd=GetMJStream&usr=admin&pwd={secret}",
-    "http://{host}/videostream.cgi?loginuse=admin&loginpas={secret}",
-    "rtsp://root:{secret}@{host}/axis-media/media.amp?videocodec=h264",  # Axis
-    "http://root:{secret}@{host}/axis-cgi/mjpg/video.cgi",
-    "rtsps://{host}/{secret}?enableSrtp",  # UniFi Protect
-    "rtsp://{host}/{secret}",
-    "rtsp://{host}/live/ch0;user=admin;pwd={secret}",
-    "https://{host}/live/{secret}/video.mjpg",
-    "http://{host}/mjpeg#{secret}",
-    "http://{host}?{secret}",
-    "rtsp://{secret}@{host}/live",
-]
-MISTAKES = [
-    "rtsp:admin:{secret}@{host}/1",
-    "rtsp:/admin:{secret}@{host}/1",
-    "RTSP://admin:{secret}@{host}/1",
-    "rtmp://admin:{secret}@{host}/1",
-    "admin:{secret}@{host}/1",
-    "{host}/user=admin&password={secret}",
-    "video:rtsp://admin:{secret}@{host}/1",
-    "v4l2:http://{host}/{secret}",
-    "rtsp://admin:x{secret}/1",
-]
 HOSTS = st.sampled_from(["cam", "cam.lan:554", "192.168.1.20", "192.168.1.20:8554", "[fe80::1]", "[::1]:554"])
 # Only a secret has Q, X or Z in it. Real ones have anything in them, and are not always escaped.
 SECRETS = st.text("QXZ019@/:?#;&=%_.\\ []", min_size=1, max_size=12).filter(lambda text: re.search("[QXZ]", text))

@@ -5,12 +5,13 @@ import random
 import sqlite3
 import stat
 import time
-from contextlib import closing, suppress
+from contextlib import closing
 from threading import Thread
 
 import numpy as np
 import pytest
-from fixtures.backup import config, crowd, damage, flip, killed, people, sealed_at, states
+from fixtures.backup import config, crowd, damage, enrolled, flip, killed, people, sealed_at, states
+from fixtures.disk import fill
 from fixtures.galleries import MODEL, WALL, near, unit, units
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -25,8 +26,6 @@ from edgeface.gallery.store import Gallery
 from edgeface.recognition.event_id import new_event_id
 from edgeface.types import Event, EventType
 
-CHIP = np.zeros((112, 112, 3), np.uint8)
-
 
 @pytest.fixture
 def gallery(tmp_path):
@@ -38,10 +37,6 @@ def gallery(tmp_path):
 @pytest.fixture
 def backups(tmp_path, gallery):
     return Backups(config(tmp_path, gallery={"path": str(tmp_path / "gallery.db"), "keep_faces": True}, backup={"keep": 3}))
-
-
-def enrolled(gallery, name, *seeds):
-    return gallery.enroll(name, units(*seeds), [0.8] * len(seeds), [CHIP] * len(seeds))
 
 
 def see(gallery, person, face):
@@ -156,12 +151,6 @@ def test_a_folder_that_is_set_must_be_there(tmp_path, gallery):
     assert not (tmp_path / "stick").exists()
     (tmp_path / "stick" / "backups").mkdir(parents=True)
     assert backups.make().new.copy.path.parent == tmp_path / "stick" / "backups"
-
-
-def fill(disk):
-    with (disk / "fill").open("wb", buffering=0) as file, suppress(OSError):
-        while True:
-            file.write(bytes(4096))
 
 
 @pytest.mark.parametrize("left", [0, 200_000])

@@ -14,6 +14,7 @@ from edgeface.gallery.store import Gallery
 from edgeface.gallery.versions import Revision
 from edgeface.recognition.event_id import new_event_id
 from edgeface.types import Event, EventType
+from tests.adversary.flips import classes
 
 WALL = 1_700_000_001.0
 
@@ -177,3 +178,18 @@ def test_a_bit_anywhere_is_told_or_harmless_and_never_a_traceback(path):
             told += 1
             assert len(str(error).splitlines()) == 1  # noqa: PT017
     assert told
+
+
+@pytest.mark.parametrize("index", ["templates_of_person", "sqlite_autoindex_events_1", "sqlite_autoindex_pictures_1"])
+def test_a_bit_in_an_index_hides_no_record(path, index):
+    """An entry may name another row then, one that is there."""
+    data = path.read_bytes()
+    (place,) = classes(path)[f"{index}: rows"]
+    for at in range(place.start, place.end):
+        path.write_bytes(data)
+        flip(path, at, at % 3)
+        with closing(Gallery(path, MODEL)) as gallery:
+            assert len(gallery.templates().vectors) == 4
+            assert len(gallery.events.all()) == 2
+            assert gallery.events.picture(gallery.events.all()[-1].event_id) == b"JPEG" * 100
+            assert gallery.health.state == "ok"

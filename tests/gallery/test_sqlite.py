@@ -4,6 +4,7 @@ import sys
 
 import numpy as np
 import pytest
+from fixtures.disk import fill
 
 from edgeface.errors import GalleryError
 from edgeface.gallery import database
@@ -87,15 +88,6 @@ def test_two_connections_of_one_process_lose_no_lock(tmp_path):
     assert [person.name for person in first.people()] == ["Berta"]
     first.close()
     second.close()
-
-
-def fill(disk):
-    with (disk / "fill").open("wb", buffering=0) as file:
-        try:
-            while True:
-                file.write(bytes(4096))
-        except OSError:
-            pass
 
 
 def crowd(gallery):
