@@ -54,12 +54,12 @@ def test_one_function_decodes_and_two_others_look_at_the_bytes_before_it():
                 words = [getattr(one, "attr", getattr(one, "id", "")) for one in named]
                 calls += [(path.stem, function.name, word) for word in words if word.startswith(("im", "_decode"))]
     asked = {call for call in calls if call[2].startswith(("imdecode", "imread", "_decode"))}
-    assert {call for call in asked if call[0] == "imaging"} >= {
-        ("imaging", "_decode", "imdecode"),
-        ("imaging", "decode_image", "_decode"),
-        ("imaging", "decode_photo", "_decode"),
+    assert {call for call in asked if call[0] == "images"} >= {
+        ("images", "_decode", "imdecode"),
+        ("images", "decode_image", "_decode"),
+        ("images", "decode_photo", "_decode"),
     }
-    assert [call for call in asked if call[2].startswith("im")] == [("imaging", "_decode", "imdecode")]
+    assert [call for call in asked if call[2].startswith("im")] == [("images", "_decode", "imdecode")]
 
 
 @pytest.mark.parametrize("kind", KINDS)
