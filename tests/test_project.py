@@ -52,14 +52,6 @@ def test_wheel_holds_the_models_and_no_training(tmp_path):
     assert not [name for name in names if name.startswith(("train/", "tests/"))]
 
 
-@pytest.mark.parametrize("package", ["edgeface", "train"])
-def test_readme_says_what_each_file_is_for(package):
-    section = (ROOT / "README.md").read_text().split("\n## How it is built\n", 1)[1]
-    there = {path.name for path in (ROOT / package).glob("*.py")} - {"__init__.py"}
-    there |= {f"{path.parent.name}/" for path in (ROOT / package).glob("*/__init__.py")}
-    assert [name for name in sorted(there) if f"`{name}`" not in section] == []
-
-
 @pytest.mark.parametrize("heading", ["Try it", "Test it"])
 def test_readme_starts_each_way_in_with_one_command(heading):
     section = (ROOT / "README.md").read_text().split(f"\n## {heading}\n", 1)[1]
