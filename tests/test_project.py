@@ -5,6 +5,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tomllib
 import zipfile
 from pathlib import Path
 
@@ -50,6 +51,12 @@ def test_wheel_holds_the_models_and_no_training(tmp_path):
         assert f"edgeface/models/{name}" in names
     assert "edgeface/mqtt_reference.md" in names
     assert not [name for name in names if name.startswith(("train/", "tests/"))]
+
+
+def test_the_source_distribution_has_every_page():
+    included = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["hatch"]["build"]["targets"]["sdist"]["include"]
+    assert {"/docs", *(f"/{page.name}" for page in ROOT.glob("*.md"))} <= set(included)
+    assert [name for name in included if not (ROOT / name[1:]).exists()] == []
 
 
 @pytest.mark.parametrize("heading", ["Try it", "Test it"])
