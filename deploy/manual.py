@@ -38,25 +38,25 @@ the service's gallery, its key, and the audit log
 def write(folder: Path) -> None:
     """Write everything below ``folder`` as it stands below /usr/share."""
     root = get_command(app)
-    pages = dict(_pages("edgeface", root))
-    for name, (command, path) in pages.items():
+    found = dict(pages("edgeface", root))
+    for name, (command, path) in found.items():
         page = folder / "man/man1" / f"{name}.1.gz"
         page.parent.mkdir(parents=True, exist_ok=True)
-        page.write_bytes(gzip.compress(_page(name, path, command, list(pages)).encode(), mtime=0))
+        page.write_bytes(gzip.compress(_page(name, path, command, list(found)).encode(), mtime=0))
     for shell, place in COMPLETIONS.items():
         file = folder / place
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(get_completion_script(prog_name="edgeface", complete_var="_EDGEFACE_COMPLETE", shell=shell) + "\n")
 
 
-def _pages(path: str, command: Any) -> Iterator[tuple[str, tuple[Any, str]]]:
-    """Each command as name of its page, itself, and how it is called."""
+def pages(path: str, command: Any) -> Iterator[tuple[str, tuple[Any, str]]]:
+    """Yield each command as the name of its page, the command, and how it is called."""
     yield path.replace(" ", "-"), (command, path)
     for name, below in getattr(command, "commands", {}).items():
-        yield from _pages(f"{path} {name}", below)
+        yield from pages(f"{path} {name}", below)
 
 
-def _page(name: str, path: str, command: Any, pages: list[str]) -> str:
+def _page(name: str, path: str, command: Any, names: list[str]) -> str:
     context = command.make_context(path, [], resilient_parsing=True)
     told = command.help or ""
     date = time.strftime("%Y-%m-%d", time.gmtime(int(environ.get("SOURCE_DATE_EPOCH", time.time()))))
@@ -74,7 +74,7 @@ def _page(name: str, path: str, command: Any, pages: list[str]) -> str:
     if below := getattr(command, "commands", {}):
         lines.append(".SH COMMANDS")
         lines += [f".TP\n.B {_roff(name)}\n{_roff(one.get_short_help_str(200))}" for name, one in below.items()]
-    others = [other for other in pages if other != name and (other == "edgeface" or other.startswith(f"{name}-"))]
+    others = [other for other in names if other != name and (other == "edgeface" or other.startswith(f"{name}-"))]
     closing = [f".BR {_roff(other)} (1){',' if other != others[-1] else ''}" for other in others]
     return "\n".join([*lines, CLOSING.rstrip(), *([".SH SEE ALSO", *closing] if closing else [])]) + "\n"
 

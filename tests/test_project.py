@@ -5,6 +5,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tomllib
 import zipfile
 from pathlib import Path
 
@@ -52,12 +53,10 @@ def test_wheel_holds_the_models_and_no_training(tmp_path):
     assert not [name for name in names if name.startswith(("train/", "tests/"))]
 
 
-@pytest.mark.parametrize("package", ["edgeface", "train"])
-def test_readme_says_what_each_file_is_for(package):
-    section = (ROOT / "README.md").read_text().split("\n## How it is built\n", 1)[1]
-    there = {path.name for path in (ROOT / package).glob("*.py")} - {"__init__.py"}
-    there |= {f"{path.parent.name}/" for path in (ROOT / package).glob("*/__init__.py")}
-    assert [name for name in sorted(there) if f"`{name}`" not in section] == []
+def test_the_source_distribution_has_every_page():
+    included = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["hatch"]["build"]["targets"]["sdist"]["include"]
+    assert {"/docs", *(f"/{page.name}" for page in ROOT.glob("*.md"))} <= set(included)
+    assert [name for name in included if not (ROOT / name[1:]).exists()] == []
 
 
 @pytest.mark.parametrize("heading", ["Try it", "Test it"])

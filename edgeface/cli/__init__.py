@@ -62,7 +62,10 @@ def _options(
         typer.Option("--config", metavar="FILE", help="Settings; else EDGEFACE_CONFIG, /etc/edgeface/edgeface.toml, defaults."),
     ] = None,
     model: Annotated[
-        Path, typer.Option("--model", metavar="DIR", help="Another network: a folder that train export wrote.")
+        Path,
+        typer.Option(
+            "--model", metavar="DIR", show_default="the shipped one", help="Another network: a folder that train export wrote."
+        ),
     ] = SHIPPED,
     _show: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and stop.")
