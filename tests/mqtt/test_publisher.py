@@ -115,7 +115,8 @@ def test_presence_and_health_have_exactly_their_fields():
     camera |= {"frames_skipped", "fps_limit", "slowed"}
     machine = {"version", "uptime", "rss_mb", "cpu", "temperature", "throttled", "throttling", "throttled_before"}
     counts = {"model", "gallery_size", "templates", "queue_length", "events_dropped", "broker_reason", "broker_confirmed"}
-    assert set(health) == {"schema", "ts"} | camera | machine | counts
+    gallery = {"gallery_state", "gallery_reason", "events_unkept"}
+    assert set(health) == {"schema", "ts"} | camera | machine | counts | gallery
     assert (health["camera"], health["camera_state"], health["camera_reason"]) == ("front", "ok", None)
     assert (health["gallery_size"], health["templates"]) == (2, 4)
     assert (health["queue_length"], health["events_dropped"]) == (7, 8)
