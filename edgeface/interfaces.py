@@ -1,7 +1,8 @@
-"""The three seams: what a camera, a detector and a publisher are to the rest of edgeface."""
+"""The seams: cameras, detectors, publishers, and what commands and the shared gallery travel by."""
 
-from collections.abc import Iterator, Mapping, Sequence, Set
-from typing import Protocol
+from abc import abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Protocol, runtime_checkable
 
 from edgeface.health import Health, Link
 from edgeface.types import Event, Face, Frame, Gap, Image, Person, Request
@@ -42,29 +43,42 @@ class Detector(Protocol):
         ...
 
 
-class Publisher(Protocol):
-    """Where events and health go, and commands come from. No call but ``close`` blocks for longer than a local write."""
+class EventPublisher(Protocol):
+    """Where events and health go. No call but ``close`` blocks for longer than a local write.
+
+    One that inherits from this and has no connection needs the two abstract methods alone.
+    """
 
     @property
     def link(self) -> Link:
         """How it stands with its broker."""
-        ...
+        return Link()
 
     def open(self, people: Sequence[Person]) -> None:
         """Start; ``people`` are those who may be recognised."""
-        ...
 
     def people(self, people: Sequence[Person]) -> None:
         """Take note that others may be recognised now."""
-        ...
 
+    @abstractmethod
     def publish(self, event: Event, image: Image | None = None) -> None:
         """Send one event; ``image`` is the frame in which it happened."""
-        ...
 
+    @abstractmethod
     def health(self, health: Health) -> None:
         """Send the daemon's health."""
-        ...
+
+    def close(self, heir: "EventPublisher | None" = None) -> None:
+        """Send what is waiting, say goodbye, and stop.
+
+        An heir, which is not open yet, gets what still waits and who is present, if it is of the same kind; what is retained
+        and will not be the heir's is removed.
+        """
+
+
+@runtime_checkable
+class CommandTransport(Protocol):
+    """Where commands come from and their answers go; no call blocks for longer than a local write."""
 
     def requests(self) -> Sequence[Request]:
         """The commands that came in since the last call."""
@@ -73,6 +87,11 @@ class Publisher(Protocol):
     def respond(self, verb: str, response: bytes) -> None:
         """Answer a command."""
         ...
+
+
+@runtime_checkable
+class SyncTransport(Protocol):
+    """Where the shared gallery is kept; no call blocks for longer than a local write."""
 
     def shared(self, connection: int = -1) -> tuple[int, Mapping[str, bytes]]:
         """The number of the broker's connection, 0 without one, and what came of the shared gallery, the newest of each topic.
@@ -84,17 +103,4 @@ class Publisher(Protocol):
 
     def share(self, name: str, payload: bytes) -> None:
         """Let the broker keep a payload of the shared gallery."""
-        ...
-
-    def take_over(self, before: "Publisher") -> None:
-        """Before ``open``: go on for one that is closed; of the same kind, with what waits in it and who is present."""
-        ...
-
-    @property
-    def retained(self) -> Set[tuple[str, str]]:
-        """The messages that are kept for it elsewhere, as (broker, topic)."""
-        ...
-
-    def close(self, heir: "Publisher | None" = None) -> None:
-        """Send what is waiting, say goodbye, and stop; for an heir, remove what is retained and will not be the heir's."""
         ...

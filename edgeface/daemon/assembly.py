@@ -24,7 +24,7 @@ from edgeface.gallery.open import open_gallery
 from edgeface.gallery.sqlite import refuse_for_good
 from edgeface.gallery.store import Gallery
 from edgeface.health import Sharing
-from edgeface.interfaces import Camera, Publisher
+from edgeface.interfaces import Camera, CommandTransport, EventPublisher, SyncTransport
 from edgeface.mqtt import client
 from edgeface.mqtt.commands import Commands
 from edgeface.operations import audited
@@ -268,13 +268,12 @@ def _hand_over(old: Daemon, new: Daemon) -> None:
     if new.camera is not old.camera:
         old.camera.close()
         new.heartbeat.tally.dropped += old.camera.dropped
-    if new.commands is not old.commands:
+    if old.commands and new.commands is not old.commands:
         old.commands.close(told)
     if new.desk is not old.desk:
         old.window.close(AskAgainError(told))
     if new.publisher is not old.publisher:
         old.publisher.close(new.publisher)
-        new.publisher.take_over(old.publisher)
         new.publisher.open(new.pipeline.templates.people)
     if old.backup and new.backup is not old.backup:
         old.backup.close()
@@ -302,7 +301,7 @@ def _need_broker(config: Config) -> None:
             raise ConfigError(f"{name}.enabled needs a broker: set mqtt.host in the configuration")
 
 
-def _publisher(config: Config, card: ModelCard) -> Publisher:
+def _publisher(config: Config, card: ModelCard) -> EventPublisher:
     _need_broker(config)
     return publishers.create("mqtt" if config.mqtt.host else "lines", config, card.digest)
 
@@ -311,7 +310,9 @@ def _desk(config: Config, eyes: Pipeline, people: Gallery) -> Desk:
     return Desk(Enrolment(eyes, people), people, Audit(config.audit_path))
 
 
-def _commands(config: Config, publisher: Publisher, desk: Desk, window: Window) -> Commands:
+def _commands(config: Config, publisher: EventPublisher, desk: Desk, window: Window) -> Commands | None:
+    if not isinstance(publisher, CommandTransport):
+        return None
     return Commands(config.commands, publisher, desk.enrolment, desk.gallery, config.camera.name, desk.audit, window.session)
 
 
@@ -321,8 +322,10 @@ def _keeper(config: Config, people: Gallery) -> EventKeeper:
     return EventKeeper(people, config.camera.name, config.events, picture_hours=hours)
 
 
-def _follower(config: Config, card: ModelCard, publisher: Publisher, people: Gallery) -> Follower | None:
-    return Follower(sync.replica(config, people, card), publisher) if config.sync.enabled else None
+def _follower(config: Config, card: ModelCard, publisher: EventPublisher, people: Gallery) -> Follower | None:
+    if not (config.sync.enabled and isinstance(publisher, SyncTransport)):
+        return None
+    return Follower(sync.replica(config, people, card), publisher)
 
 
 def _sharing(follower: Follower | None) -> Callable[[], Sharing]:

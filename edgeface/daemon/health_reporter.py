@@ -13,7 +13,7 @@ from edgeface.daemon.counters import Tally
 from edgeface.daemon.frame_rate import Pace
 from edgeface.gallery.contents import Templates
 from edgeface.health import Backed, GalleryHealth, Health, Sharing
-from edgeface.interfaces import Camera, Publisher
+from edgeface.interfaces import Camera, EventPublisher
 from edgeface.platform.machine import temperature, throttling
 from edgeface.platform.memory import give_back
 from edgeface.platform.systemd import Systemd
@@ -33,7 +33,7 @@ class Heartbeat:
 
     def __init__(
         self,
-        publisher: Publisher,
+        publisher: EventPublisher,
         camera: Camera,
         name: str,
         model: str,

@@ -11,7 +11,7 @@ from edgeface.daemon.logging import log_event
 from edgeface.daemon.signals import Wishes
 from edgeface.gallery.event_keeper import EventKeeper
 from edgeface.gallery.store import Gallery
-from edgeface.interfaces import Camera, Publisher
+from edgeface.interfaces import Camera, EventPublisher
 from edgeface.mqtt.commands import Commands
 from edgeface.operations.jobs import Desk, Window
 from edgeface.platform.memory import Thrift
@@ -31,9 +31,9 @@ class Daemon:
     pipeline: Pipeline
     outage: Outage
     presence: Presence
-    publisher: Publisher
+    publisher: EventPublisher
     heartbeat: Heartbeat
-    commands: Commands
+    commands: Commands | None
     keeper: EventKeeper
     gallery: Gallery
     desk: Desk
@@ -83,7 +83,8 @@ class Daemon:
             self.keeper.update(moment, events)
             self.window.show(moment, self.presence.sights, took if searched else None)
             self.window.serve(moment, self.desk)
-            self.commands.serve(moment)
+            if self.commands:
+                self.commands.serve(moment)
             if self.follower:
                 self.follower.update(moment)
             if self.backup:
@@ -95,7 +96,8 @@ class Daemon:
                 break
             if self.wishes.reload:
                 return
-        self.commands.close()
+        if self.commands:
+            self.commands.close()
         self.window.close()
         if moment is not None:
             self.publish(self.presence.close(moment))

@@ -21,7 +21,7 @@ from edgeface.enrollment.session import Sitting
 from edgeface.errors import FAILED_INSIDE, CameraError, EdgefaceError, ImageError
 from edgeface.gallery.audit import Audit
 from edgeface.gallery.store import Gallery
-from edgeface.interfaces import Publisher
+from edgeface.interfaces import CommandTransport
 from edgeface.operations import audited
 from edgeface.operations.jobs import SOMEBODY_ELSE
 from edgeface.platform.rate_limit import Rate
@@ -83,14 +83,14 @@ class Commands:
     def __init__(
         self,
         settings: schema.Commands,
-        publisher: Publisher,
+        transport: CommandTransport,
         enrolment: Enrolment,
         gallery: Gallery,
         camera: str,
         audit: Audit,
         session: Lock,
     ) -> None:
-        self._allow, self._publisher = settings.allow, publisher
+        self._allow, self._transport = settings.allow, transport
         self._enrolment, self._gallery, self._camera, self._audit = enrolment, gallery, camera, audit
         self._rate = Rate(settings.per_minute)
         self._session = session
@@ -100,7 +100,7 @@ class Commands:
 
     def serve(self, moment: Moment) -> None:
         """Take up what came in, and go on with what takes several moments."""
-        for request in self._publisher.requests():
+        for request in self._transport.requests():
             self._start(request)
         for job in tuple(self._jobs):
             self._go_on(job, moment)
@@ -165,7 +165,7 @@ class Commands:
         self, verb: str, request_id: str | None, *, result: Struct | UnsetType = UNSET, error: str | UnsetType = UNSET
     ) -> None:
         answer = Answer(schema=SCHEMA, ts=timestamp(time.time()), id=request_id, ok=error is UNSET, result=result, error=error)
-        self._publisher.respond(verb, msgspec.json.encode(answer))
+        self._transport.respond(verb, msgspec.json.encode(answer))
 
     def _enroll(self, request: EnrollRequest) -> Struct | Work:
         if request.image is None:

@@ -5,7 +5,7 @@ from importlib import import_module
 from typing import cast
 
 from edgeface.config import schema
-from edgeface.interfaces import Publisher
+from edgeface.interfaces import EventPublisher
 
 PUBLISHERS = {
     "mqtt": "edgeface.mqtt.publisher:MqttPublisher",
@@ -13,7 +13,7 @@ PUBLISHERS = {
 }
 
 
-def create(name: str, settings: schema.Config, model: str) -> Publisher:
+def create(name: str, settings: schema.Config, model: str) -> EventPublisher:
     """Build a publisher; ``model`` is the digest that its payloads carry."""
     module, _, attribute = PUBLISHERS[name].partition(":")
-    return cast(Callable[[schema.Config, str], Publisher], getattr(import_module(module), attribute))(settings, model)
+    return cast(Callable[[schema.Config, str], EventPublisher], getattr(import_module(module), attribute))(settings, model)

@@ -11,7 +11,7 @@ from edgeface.errors import BrokerError, GalleryError
 from edgeface.gallery.audit import Audit
 from edgeface.gallery.store import Gallery
 from edgeface.health import Sharing
-from edgeface.interfaces import Publisher
+from edgeface.interfaces import SyncTransport
 from edgeface.mqtt.dialogue import Dialogue
 from edgeface.sync.messages import envelopes
 from edgeface.sync.replica import Change, Replica
@@ -50,8 +50,8 @@ class Follower:
     SENT_AT_ONCE, TAKEN_AT_ONCE = 20, 100
     """People that are sent, and taken in, between two frames: a thousand at once would hold the loop up for seconds."""
 
-    def __init__(self, replica: Replica, publisher: Publisher) -> None:
-        self._replica, self._publisher = replica, publisher
+    def __init__(self, replica: Replica, transport: SyncTransport) -> None:
+        self._replica, self._transport = replica, transport
         self._connection = 0
         self._inbox: dict[str, bytes] = {}
         self._due: dict[str, float] = {}
@@ -68,7 +68,7 @@ class Follower:
 
     def update(self, moment: Frame | Gap) -> None:
         """Take in what came, notice what was edited here, and send it."""
-        connection, messages = self._publisher.shared(self._connection if self._inbox else -1)
+        connection, messages = self._transport.shared(self._connection if self._inbox else -1)
         if connection != self._connection:
             self._connection = connection
             self._replica.connected()
@@ -98,7 +98,7 @@ class Follower:
         self._tries = {name: self._tries.get(name, 0) for name in lacking}
         ripe = [name for name, at in self._due.items() if at <= now][: self.SENT_AT_ONCE]
         for name, payload in self._replica.letters(ripe).items() if ripe else ():
-            self._publisher.share(name, payload)
+            self._transport.share(name, payload)
             self._due[name] = now + min(self.LONGEST_PATIENCE, self.PATIENCE * 2 ** self._tries[name])
             self._tries[name] += 1
 

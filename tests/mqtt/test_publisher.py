@@ -11,13 +11,14 @@ import msgspec
 import pytest
 from fixtures.broker import USER, Broker, authority, broker, eventually, free_port, needs_broker, needs_openssl
 from fixtures.publishing import ANNA, BERT, HEALTH, MODEL, event, finishes, numbered, numbers, settings_for
-from paho.mqtt.client import MQTTMessageInfo
 
 from edgeface import publishers
 from edgeface.config.schema import Config, Mqtt
 from edgeface.errors import ConfigError
 from edgeface.health import Link
-from edgeface.mqtt.publisher import MqttPublisher, _InFlight
+from edgeface.interfaces import CommandTransport, EventPublisher, SyncTransport
+from edgeface.mqtt.inbox import Inbox
+from edgeface.mqtt.publisher import MqttPublisher
 from edgeface.recognition.event_id import new_event_id
 from edgeface.types import Correction, EventType, Person, Request
 from edgeface.wire.events import event_payload
@@ -122,15 +123,43 @@ def test_presence_and_health_have_exactly_their_fields():
     assert (health["queue_length"], health["events_dropped"]) == (7, 8)
 
 
-# The contract of every publisher
+# The contract of every publisher, of which no more is used than the Protocol has
+
+
+class Through:
+    """A publisher as one of its Protocols shows it."""
+
+    def __init__(self, protocol, publisher):
+        self._shown, self._publisher = vars(protocol), publisher
+
+    def __getattr__(self, name):
+        assert name in self._shown, f"{name} is none of the Protocol"
+        return getattr(self._publisher, name)
+
+
+CARRIED = {"mqtt": [CommandTransport, SyncTransport], "lines": []}
+
+
+def created(name, settings):
+    publisher = publishers.create(name, settings, MODEL)
+    return publisher, Through(EventPublisher, publisher)
+
+
+def carriers(protocol):
+    return [name for name, carried in CARRIED.items() if protocol in carried]
+
+
+@pytest.mark.parametrize("name", publishers.PUBLISHERS)
+def test_it_is_settled_for_every_publisher_what_else_it_carries(name):
+    given, _ = created(name, settings_for({"host": "127.0.0.1"}))
+    assert [each for each in (CommandTransport, SyncTransport) if isinstance(given, each)] == CARRIED[name]
 
 
 @needs_broker
 @pytest.mark.parametrize("name", publishers.PUBLISHERS)
 def test_every_publisher_sends_every_event_once_in_order_and_stops(name, broker, capsys):
     ear = broker.listen("edgeface/door/event")
-    settings = settings_for(broker.settings())
-    publisher = publishers.create(name, settings, MODEL)
+    _, publisher = created(name, settings_for(broker.settings()))
     events = [event(kind) for kind in EventType]
 
     def life():
@@ -138,6 +167,7 @@ def test_every_publisher_sends_every_event_once_in_order_and_stops(name, broker,
         publisher.health(HEALTH)
         for each in events:
             publisher.publish(each)
+        publisher.people([ANNA])
         publisher.close()
 
     assert finishes(life)
@@ -150,18 +180,55 @@ def test_every_publisher_sends_every_event_once_in_order_and_stops(name, broker,
 
 @pytest.mark.parametrize("name", publishers.PUBLISHERS)
 def test_no_publisher_waits_for_a_broker_that_is_not_there(name):
-    publisher = publishers.create(name, settings_for({"host": "127.0.0.1", "port": free_port()}), MODEL)
+    given, publisher = created(name, settings_for({"host": "127.0.0.1", "port": free_port()}))
 
     def life():
         publisher.open([])
         for number in range(300):
             publisher.publish(numbered(number))
             publisher.health(HEALTH)
-            publisher.respond("people", b"{}")
-        assert list(publisher.requests()) == []
-        publisher.close()
+            if isinstance(given, CommandTransport):
+                given.respond("people", b"{}")
+                assert list(given.requests()) == []
+            if isinstance(given, SyncTransport):
+                given.share("0" * 32, b"{}")
+                assert given.shared() == (0, {})
+        assert publisher.link.state in ("none", "connecting", "down")
+        publisher.close(publishers.create("lines", settings_for({}), MODEL))
 
     assert finishes(life)
+
+
+@needs_broker
+@pytest.mark.parametrize("name", carriers(CommandTransport))
+def test_every_command_transport_hands_on_requests_once_and_answers(name, broker):
+    given, publisher = created(name, settings_for(broker.settings(), commands={"allow": ["people"]}))
+    commands, ear = Through(CommandTransport, given), broker.listen()
+    publisher.open([])
+    ear.wait_for("front/presence")
+    came = []
+    ear.say("edgeface/door/cmd/people", {"id": "1"})
+    assert eventually(lambda: came.extend(commands.requests()) or came)
+    assert [(request.verb, json.loads(request.payload)) for request in came] == [("people", {"id": "1"})]
+    assert list(commands.requests()) == []
+    commands.respond("people", b'{"ok": true}')
+    assert ear.wait_for("resp/people") == [{"ok": True}]
+    assert finishes(publisher.close)
+
+
+@needs_broker
+@pytest.mark.parametrize("name", carriers(SyncTransport))
+def test_every_sync_transport_is_told_once_what_the_other_side_keeps(name, broker):
+    sync = {"enabled": True, "topic": "edgeface/gallery/home"}
+    given, publisher = created(name, settings_for(broker.settings(), sync=sync))
+    transport, came = Through(SyncTransport, given), {}
+    publisher.open([])
+    assert eventually(lambda: transport.shared()[0])
+    transport.share("0" * 32, b"sealed")
+    assert eventually(lambda: came.update(transport.shared()[1]) or came)
+    assert came == {"0" * 32: b"sealed"}
+    assert transport.shared() == (1, {})
+    assert finishes(publisher.close)
 
 
 # MQTT
@@ -365,7 +432,7 @@ def test_another_publisher_takes_over_what_waits_and_who_is_present(broker, conn
     ear = broker.listen()
     before = connect(broker.settings(port=free_port()))
     before.publish(event(EventType.RECOGNIZED))
-    before._requests.put(Request("people", b"{}"))
+    before._inbox.add_request("people", b"{}")
     before.close()
     after = MqttPublisher(Config(mqtt=Mqtt(**broker.settings())), MODEL)
     after.take_over(before)
@@ -374,16 +441,6 @@ def test_another_publisher_takes_over_what_waits_and_who_is_present(broker, conn
     assert [told["event_type"] for told in ear.wait_for("/event")] == ["recognized"]
     assert [person["id"] for person in ear.wait_for("/presence")[0]["people"]] == [ANNA.id]
     after.close()
-
-
-def test_what_was_sent_and_never_confirmed_goes_over_too_and_the_queues_are_not_shared():
-    before, after = (MqttPublisher(settings_for({"host": "127.0.0.1", "port": free_port()}), MODEL) for _ in range(2))
-    sent = MQTTMessageInfo(1)
-    before._in_flight = [_InFlight(sent, numbered(1), time.monotonic())]
-    before._waiting.append(numbered(2))
-    after.take_over(before)  # as from a thread that is still on its way out
-    before._waiting.append(numbered(3))
-    assert [event.reason for event in after._waiting] == ["number 1", "number 2"]
 
 
 @needs_broker
@@ -601,8 +658,8 @@ def test_a_certificate_file_that_is_none_is_refused_at_the_start(tmp_path):
 
 @needs_broker
 def test_the_shared_gallery_is_kept_within_bounds_until_it_is_taken(broker, connect, monkeypatch):
-    monkeypatch.setattr(MqttPublisher, "MAX_SHARED", 3)
-    monkeypatch.setattr(MqttPublisher, "MAX_SHARED_BYTES", 1000)
+    monkeypatch.setattr(Inbox, "MAX_SHARED", 3)
+    monkeypatch.setattr(Inbox, "MAX_SHARED_BYTES", 1000)
     publisher = connect(broker.settings(), sync={"enabled": True, "topic": "edgeface/gallery/home"})
     assert eventually(lambda: publisher.shared()[0] == 1)
     ear = broker.listen("edgeface/door/#")
@@ -610,6 +667,6 @@ def test_the_shared_gallery_is_kept_within_bounds_until_it_is_taken(broker, conn
     sent = [("no-name", 1), (names[0], 900), (names[1], 200), (names[0], 300), (names[1], 200), (names[2], 1), (names[3], 1)]
     for name, size in sent:
         ear.say(f"edgeface/gallery/home/{name}", bytes(size))
-    assert eventually(lambda: names[2] in publisher._shared)
+    assert eventually(lambda: names[2] in publisher._inbox._shared)
     assert publisher.shared(1) == (1, {})
     assert {name: len(data) for name, data in publisher.shared()[1].items()} == {names[0]: 300, names[1]: 200, names[2]: 1}

@@ -1,0 +1,62 @@
+"""What came from a broker and waits for the daemon's loop, within bounds; what comes beyond them is dropped."""
+
+import logging
+import re
+from queue import Empty, Full, Queue
+
+from edgeface.types import MAX_REQUEST_BYTES, Request
+
+log = logging.getLogger(__name__)
+
+
+class Inbox:
+    """Keeps commands, and of each topic of the shared gallery the newest payload.
+
+    Any thread may add and take commands; for the shared gallery, whoever owns this takes their lock.
+    """
+
+    MAX_REQUESTS, LONGEST_VERB = 8, 64
+    """Commands that may wait, and the length of their names."""
+    MAX_SHARED, MAX_SHARED_BYTES = 20_000, 32 * 2**20
+    """Topics of the shared gallery of which news may wait, and their payloads."""
+    SHARED_NAME = re.compile(r"[0-9a-f]{32}")
+    """The last level of such a topic."""
+
+    def __init__(self) -> None:
+        self._requests: Queue[Request] = Queue(self.MAX_REQUESTS)
+        self._shared: dict[str, bytes] = {}
+        self._shared_bytes = 0
+
+    def take_over(self, before: "Inbox") -> None:
+        """Go on with the commands of another, and with those that it still gets."""
+        self._requests = before._requests
+
+    def add_request(self, verb: str, payload: bytes) -> None:
+        """Have a command wait."""
+        try:
+            if len(verb) <= self.LONGEST_VERB:
+                self._requests.put_nowait(Request(verb, payload[: MAX_REQUEST_BYTES + 1]))
+        except Full:
+            log.debug("mqtt: too many commands at once; %s is dropped", verb)
+
+    def take_requests(self) -> list[Request]:
+        """The commands that came in since the last call."""
+        found = []
+        while True:
+            try:
+                found.append(self._requests.get_nowait())
+            except Empty:
+                return found
+
+    def add_shared(self, name: str, payload: bytes) -> None:
+        """Have news of a topic of the shared gallery wait, in the place of what waits of the same."""
+        before = self._shared.get(name)
+        total = self._shared_bytes + len(payload) - len(before or b"")
+        room = total <= self.MAX_SHARED_BYTES and (before is not None or len(self._shared) < self.MAX_SHARED)
+        if room and self.SHARED_NAME.fullmatch(name):
+            self._shared[name], self._shared_bytes = payload, total
+
+    def take_shared(self) -> dict[str, bytes]:
+        """The news of the shared gallery since the last call, by topic."""
+        found, self._shared, self._shared_bytes = self._shared, {}, 0
+        return found
