@@ -142,7 +142,9 @@ def read_key(config: Config) -> str:
     file = _file(config)
     text = file.find()
     if text is None:
-        raise file.refusal("it is not there: edgeface gallery key makes one, with --set it takes that of another device")
+        raise ConfigError(
+            f"sync.key_file {file.path} is not there: edgeface gallery key makes one, with --set it takes that of another device"
+        )
     return _checked(text, str(file.path))
 
 
