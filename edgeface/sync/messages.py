@@ -143,7 +143,8 @@ def read_key(config: Config) -> str:
     text = file.find()
     if text is None:
         raise ConfigError(
-            f"sync.key_file {file.path} is not there: edgeface gallery key makes one, with --set it takes that of another device"
+            f"sync.key_file {file.path} is not there: edgeface gallery key makes one, "
+            "with --set it takes that of another device"
         )
     return _checked(text, str(file.path))
 
