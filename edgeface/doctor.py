@@ -23,16 +23,17 @@ from edgeface.config import load as config_load
 from edgeface.config import schema
 from edgeface.config.load import load
 from edgeface.errors import CameraError, ConfigError, EdgefaceError, GalleryError
-from edgeface.gallery import encryption
 from edgeface.gallery.backup import Backups
 from edgeface.gallery.copies import NoCopyError, find_copies
 from edgeface.gallery.copies import check as read_to_its_end
 from edgeface.gallery.damage import summary
+from edgeface.gallery.encryption import CREDENTIAL
 from edgeface.gallery.migration import reembed
 from edgeface.gallery.sqlite import FULL, lacks_room, refuse_for_good, snapshot
 from edgeface.gallery.store import Gallery
 from edgeface.mqtt import client, dialogue
-from edgeface.sync.messages import ForeignKeyError, ForeignModelError, envelopes, is_credential
+from edgeface.platform.secret_files import credential, is_credential
+from edgeface.sync.messages import ForeignKeyError, ForeignModelError, envelopes
 from edgeface.types import Frame
 from edgeface.vision.alignment import CHIP_SIZE
 from edgeface.vision.embedding import Embedder
@@ -118,7 +119,7 @@ def _gallery(subject: _Subject) -> str:
     settings, card = subject.settings, load_card(subject.model)
     place = settings.gallery_path
     refuse_for_good(place, "gallery.path")
-    key = encryption.credential_path() or settings.key_path
+    key = credential(CREDENTIAL) or settings.key_path
     if not place.exists():
         above = next(parent for parent in place.absolute().parents if parent.exists())
         if not above.is_dir() or not os.access(above, os.W_OK | os.X_OK):

@@ -1,7 +1,6 @@
 """Read streams and video files by the FFmpeg inside OpenCV, in memory that the settings bound and not the sender."""
 
 import ctypes
-import os
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -11,6 +10,7 @@ import cv2
 import numpy as np
 
 from edgeface.errors import CameraError, ImageError
+from edgeface.platform import environment
 from edgeface.types import Image
 from edgeface.vision.images import as_rgb, decode_image
 
@@ -18,7 +18,7 @@ from edgeface.vision.images import as_rgb, decode_image
 # OpenCV 4.11, for Python 3.11, has the one name only, and 4.13 the other.
 _log: Any = cv2 if hasattr(cv2, "setLogLevel") else cv2.utils.logging  # type: ignore[attr-defined]
 _log.setLogLevel(0)
-os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
+environment.advise(OPENCV_FFMPEG_LOGLEVEL="-8")
 
 SLACK = 2 * 2**20
 """Bytes by which the largest plane of a frame may be larger than its pixels: lines are padded."""

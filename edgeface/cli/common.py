@@ -17,6 +17,7 @@ from edgeface.config.load import load
 from edgeface.errors import EdgefaceError
 from edgeface.gallery.audit import Audit
 from edgeface.gallery.sqlite import is_read_only, refuse_for_good
+from edgeface.platform import environment
 from edgeface.vision.model_card import load_card
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON on standard output and nothing else.")]
@@ -92,7 +93,7 @@ def through_the_daemon(settings: schema.Config) -> bool:
     else:
         closed = there and not (os.access(path, os.R_OK) and (os.access(path, os.W_OK) or is_read_only(path)))
     if there and not closed:
-        key_here = os.access(settings.key_path, os.R_OK) or "CREDENTIALS_DIRECTORY" in os.environ
+        key_here = os.access(settings.key_path, os.R_OK) or environment.credentials()
         return not key_here and discovery.answers(settings)  # the key may be a credential that the service alone gets
     if discovery.answers(settings, strict=True):
         return True

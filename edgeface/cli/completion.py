@@ -2,7 +2,6 @@
 
 import contextlib
 import io
-import os
 import re
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 import typer
 
 from edgeface.cli.common import Setup, through_the_daemon
+from edgeface.platform import environment
 from edgeface.vision.model_card import SHIPPED, load_card
 
 UNSPEAKABLE = re.compile(r"""["'`$\\]""")
@@ -34,7 +34,7 @@ def people(context: typer.Context, incomplete: str) -> list[str]:
             return []
     names = [name for name, _ in known if name.startswith(incomplete)]
     ids = [person_id for _, person_id in known if incomplete.startswith("p_") and person_id.startswith(incomplete)]
-    shell = os.environ.get("_EDGEFACE_COMPLETE", "")
+    shell = environment.completing_shell()
     if shell == "complete_bash":
         return [_Offered(re.sub(r"([^\w@%+=:,./-])", r"\\\1", name)) for name in [*names, *ids]]
     return [name for name in [*names, *ids] if shell != "complete_zsh" or not UNSPEAKABLE.search(name)]

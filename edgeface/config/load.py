@@ -1,6 +1,5 @@
 """Finds, reads and checks edgeface.toml, and writes one with every default."""
 
-import os
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +10,7 @@ import msgspec
 from edgeface.config.schema import MAX_BYTES, Config, shown
 from edgeface.config.texts import in_words
 from edgeface.errors import ConfigError
+from edgeface.platform import environment
 
 SYSTEM_FILE = Path("/etc/edgeface/edgeface.toml")
 
@@ -30,9 +30,8 @@ def find(path: Path | None) -> Path | None:
     """The file to read: ``path``, else ``EDGEFACE_CONFIG``, else the system's, else none."""
     if path is not None:
         return path
-    named = os.environ.get("EDGEFACE_CONFIG")
-    if named:
-        return Path(named)
+    if named := environment.config_file():
+        return named
     try:
         return SYSTEM_FILE if SYSTEM_FILE.exists() else None
     except OSError:  # it is in a folder that is closed to us: reading it will say so

@@ -1,9 +1,9 @@
 """Paths as the settings give them."""
 
-import os
 from pathlib import Path
 
 from edgeface.errors import ConfigError
+from edgeface.platform import environment
 
 
 def expand(path: str, setting: str) -> Path:
@@ -24,4 +24,4 @@ def secret_path(path: str, setting: str) -> Path:
     Raises:
         ConfigError: as ``expand``.
     """
-    return Path(os.environ.get("CREDENTIALS_DIRECTORY", "")) / expand(path, setting)
+    return (environment.credentials() or Path()) / expand(path, setting)

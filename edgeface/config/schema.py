@@ -1,6 +1,5 @@
 """edgeface.toml -> typed, validated, documented settings."""
 
-import os
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -10,6 +9,7 @@ from msgspec import Meta, Struct
 from edgeface.config import sources
 from edgeface.config.paths import expand, secret_path
 from edgeface.config.texts import Base, Line, Slug, Topic, is_host
+from edgeface.platform import environment
 
 MAX_BYTES = 2**20
 Count = Annotated[int, Meta(ge=1, le=40)]  # a track remembers 40 views
@@ -272,8 +272,7 @@ class Config(_Section, frozen=True):
         """The gallery's file: as set, or in systemd's state folder, or in the user's XDG data folder."""
         if self.gallery.path:
             return expand(self.gallery.path, "gallery.path")
-        state = os.environ.get("STATE_DIRECTORY")
-        return (Path(state.split(":")[0]) if state else Path(platformdirs.user_data_dir("edgeface"))) / "gallery.db"
+        return (environment.state_folder() or Path(platformdirs.user_data_dir("edgeface"))) / "gallery.db"
 
     @property
     def key_path(self) -> Path:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from edgeface.config.schema import Config
 from edgeface.errors import EdgefaceError
+from edgeface.platform import environment
 
 SERVICE_FOLDER = Path("/run/edgeface")
 """Of the service edgeface; its instances for several cameras have one each, beside it, such as edgeface-front."""
@@ -106,8 +107,7 @@ def socket_path(config: Config) -> Path:
 
 def folders(config: Config) -> list[Path]:
     """The folders in which the daemon with these settings may have its socket, the first where it makes one."""
-    given = [os.environ.get("RUNTIME_DIRECTORY", "").split(":")[0], os.environ.get("XDG_RUNTIME_DIR", "")]
-    return [*(Path(folder) for folder in given if folder), config.gallery_path.parent]
+    return [*environment.runtime_folders(), config.gallery_path.parent]
 
 
 def socket_name(config: Config) -> str:

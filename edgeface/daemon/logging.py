@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 from threading import Lock
 
+from edgeface.platform import environment
 from edgeface.types import Event, EventType
 
 log = logging.getLogger("edgeface")
@@ -95,4 +96,4 @@ def _is_journal() -> bool:
         status = os.fstat(sys.stderr.fileno())
     except (OSError, ValueError, AttributeError):  # there is none
         return False
-    return os.environ.get("JOURNAL_STREAM") == f"{status.st_dev}:{status.st_ino}"
+    return environment.journal() == f"{status.st_dev}:{status.st_ino}"

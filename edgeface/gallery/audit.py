@@ -10,6 +10,7 @@ from pathlib import Path
 
 import msgspec
 
+from edgeface.platform import environment
 from edgeface.platform.files import give_to_owner
 
 log = logging.getLogger(__name__)
@@ -84,5 +85,5 @@ def _user() -> Mapping[str, Scalar]:
         name = pwd.getpwuid(uid).pw_name
     except KeyError:
         name = None
-    sudo = os.environ.get("SUDO_USER")
+    sudo = environment.sudo_user()
     return {"uid": uid, "user": name} | ({"sudo_user": sudo} if sudo else {})

@@ -16,7 +16,7 @@ import numpy as np
 from msgspec import Struct
 
 from edgeface.errors import GalleryError
-from edgeface.gallery.database import APPLICATION, ERASED, VERSION, PersonRecord, TemplateRecord, erasure_mark
+from edgeface.gallery.database import APPLICATION, VERSION, PersonRecord, TemplateRecord, erasure_mark, need
 from edgeface.gallery.encryption import Key, Vault
 from edgeface.gallery.sqlite import PATIENCE, connect_to_read, is_read_only
 from edgeface.types import Vector
@@ -208,7 +208,7 @@ def cleanse(path: Path, erased: Collection[bytes], key: Key | None, *, keep_face
         file.execute("BEGIN IMMEDIATE")
         for row in _likenesses(file, gone, key):
             file.execute("DELETE FROM templates WHERE id = ?", (row,))
-        file.execute(ERASED)
+        need(file, "erased")
         for person in gone:
             file.execute("DELETE FROM people WHERE id = ?", (person,))
             file.execute("INSERT OR IGNORE INTO erased VALUES (?)", (erasure_mark(person),))

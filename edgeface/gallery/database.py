@@ -2,6 +2,7 @@
 
 import logging
 import math
+import re
 import sqlite3
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -38,26 +39,9 @@ FRESH = 2.0
 VERSION = 2
 PLAIN = 1
 APPLICATION = 0x45464731  # "EFG1": tells our files from other SQLite files
-SCHEMA = """
-CREATE TABLE meta (model TEXT NOT NULL, proof BLOB NOT NULL);
-CREATE TABLE people (id TEXT PRIMARY KEY, sealed BLOB NOT NULL);
-CREATE TABLE templates (
-    id INTEGER PRIMARY KEY,
-    person_id TEXT NOT NULL REFERENCES people (id) ON DELETE CASCADE,
-    kind TEXT NOT NULL,
-    source TEXT NOT NULL,
-    sealed BLOB NOT NULL
-);
-CREATE INDEX templates_of_person ON templates (person_id);
-CREATE TABLE events (id TEXT PRIMARY KEY, person_id TEXT REFERENCES people (id) ON DELETE CASCADE, sealed BLOB NOT NULL);
-"""
-FACES = """
-CREATE TABLE IF NOT EXISTS faces (
-    template INTEGER PRIMARY KEY REFERENCES templates (id) ON DELETE CASCADE,
-    sealed BLOB NOT NULL
-)
-"""
-"""Made only once a face is to be kept; with its template a face goes, too."""
+_FORMAT = Path(__file__).with_name("schema") / f"v{VERSION}.sql"
+SCHEMA = {name: make for make, name in re.findall(r"^(CREATE \w+ (?:IF NOT EXISTS )?(\w+)[^;]+)", _FORMAT.read_text(), re.M)}
+"""Each table and index, and the statement that makes it; with IF NOT EXISTS, only when it is first needed."""
 OF_PERSON: tuple[Kind, ...] = ("person", "template", "negative")
 STRANGE = """
 SELECT type, name FROM sqlite_master
@@ -65,8 +49,6 @@ WHERE type IN ('trigger', 'view') OR type = 'index' AND sql IS NOT NULL AND name
 """
 """What no version of edgeface makes, and what could keep records that are to be erased."""
 TemplateKind = Literal["template", "negative"]
-ERASED = "CREATE TABLE IF NOT EXISTS erased (person BLOB PRIMARY KEY)"
-"""Who was forgotten, as ``erasure_mark`` has it: they are to be erased from backups, too, and to come back with none."""
 
 
 class PersonRecord(Struct, frozen=True, array_like=True):
@@ -251,7 +233,7 @@ class Database:
         Raises:
             GalleryError: the file keeps some of it nevertheless.
         """
-        self.execute(ERASED)
+        need(self, "erased")
         self.execute("INSERT OR IGNORE INTO erased VALUES (?)", (erasure_mark(person_id),))
         theirs = {"templates": "person_id", "events": "person_id", "people": "id"}
         for _ in range(2):
@@ -368,8 +350,9 @@ class Database:
         return key
 
     def _create(self) -> None:
-        for statement in SCHEMA.strip().split(";\n"):
-            self.execute(statement)
+        for statement in SCHEMA.values():
+            if "IF NOT EXISTS" not in statement:
+                self.execute(statement)
         self.execute("INSERT INTO meta VALUES (?, ?)", (self._model, self.vault.seal(_Proof(), "proof")))
         self.execute(f"PRAGMA application_id={APPLICATION}")
         self.execute(f"PRAGMA user_version={VERSION}")
@@ -476,7 +459,7 @@ class Database:
 
     def keep_face(self, row: int, person_id: str, png: bytes) -> None:
         """Keep the chip that a template was made from."""
-        self.execute(FACES)
+        need(self, "faces")
         sealed = self.vault.seal(_Face(png), "face", person_id, str(row))
         self.execute("INSERT OR REPLACE INTO faces VALUES (?, ?)", (row, sealed))
 
@@ -644,6 +627,12 @@ class Database:
         """Close the file."""
         if self._shut is None:
             self._disconnect()
+
+
+def need(file: "Database | sqlite3.Connection", *tables: str) -> None:
+    """Make tables that are made only when they are first needed, unless they are there."""
+    for table in tables:
+        file.execute(SCHEMA[table])
 
 
 def erasure_mark(person_id: str) -> bytes:

@@ -2,7 +2,6 @@
 
 import os
 import secrets
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -14,7 +13,8 @@ from edgeface.errors import GalleryError
 from edgeface.gallery import aead
 from edgeface.gallery.aead import KEY_BYTES
 from edgeface.gallery.sqlite import refuse_for_good
-from edgeface.platform.files import clear_away, read_small, write_new
+from edgeface.platform.files import clear_away
+from edgeface.platform.secret_files import SecretFile, credential
 
 CREDENTIAL = "gallery-key"
 Record = TypeVar("Record", bound=Struct)
@@ -41,36 +41,20 @@ def find_key(key_file: Path, *, create: bool) -> Key | None:
         GalleryError: it cannot be read or made, is open to others, or is no key.
         ConfigError: its path can never be one.
     """
-    credential = credential_path()
-    path = credential or key_file
-    if not credential:
-        refuse_for_good(path, "gallery.key_file", longest=os.pathconf("/", "PC_PATH_MAX"))
-    try:
-        if create and not credential:
-            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            write_new(path, secrets.token_bytes(KEY_BYTES), 0o600)
-        if not credential and path.exists():
-            clear_away(path)
-        secret, mode = read_small(path)
-    except FileNotFoundError:
+    given = credential(CREDENTIAL)
+    if not given:
+        refuse_for_good(key_file, "gallery.key_file", longest=os.pathconf("/", "PC_PATH_MAX"))
+    file = SecretFile(given or key_file, "the gallery's key", GalleryError)
+    if create and not given:
+        file.make(secrets.token_bytes(KEY_BYTES))
+    secret = file.find()
+    if secret is None:
         return None
-    except OSError as error:
-        raise GalleryError(f"{path}: {error.strerror or error}") from None
-    # systemd guards its credentials by an access list, whose mask shows as rights of the group.
-    if not credential and mode & 0o077:
-        raise GalleryError(f"{path}: others may read the gallery's key ({mode:04o}); chmod 0600 {path}")
+    if not given:
+        clear_away(key_file)
     if len(secret) != KEY_BYTES:
-        raise GalleryError(f"{path}: not the key of a gallery: {len(secret)} bytes, not {KEY_BYTES}")
-    return Key(secret, str(path))
-
-
-def credential_path() -> Path | None:
-    """Where systemd put the key, if it did."""
-    folder = os.environ.get("CREDENTIALS_DIRECTORY")
-    with suppress(OSError):  # a folder that is closed to us
-        if folder and (path := Path(folder) / CREDENTIAL).exists():
-            return path
-    return None
+        raise file.refusal(f"not the key of a gallery: {len(secret)} bytes, not {KEY_BYTES}")
+    return Key(secret, str(file.path))
 
 
 class Vault:

@@ -14,7 +14,7 @@ from msgspec import Struct
 from edgeface.config import schema
 from edgeface.errors import GalleryError
 from edgeface.gallery import retention
-from edgeface.gallery.database import Database
+from edgeface.gallery.database import Database, need
 from edgeface.gallery.encryption import SealError
 from edgeface.gallery.retention import Clocks
 from edgeface.types import Event, EventType, Vector
@@ -26,10 +26,6 @@ WIPE_EVERY = 60.0
 """Seconds between two looks whether there is something to be wiped out of the write-ahead log."""
 EXPIRE_EVERY = 600.0
 """Seconds between two looks for what has been kept for long enough."""
-PICTURES = """
-CREATE TABLE IF NOT EXISTS pictures (event_id TEXT PRIMARY KEY REFERENCES events (id) ON DELETE CASCADE, sealed BLOB NOT NULL)
-"""
-"""Made only once a picture is to be kept; with its event a picture goes, too."""
 PICTURE_SIDE, MARGIN = 240, 0.35
 """Pixels of a kept picture at most, and the share of the face's size that it shows around it."""
 PATIENCE = 0.25
@@ -101,7 +97,7 @@ class EventStore:
                 )
                 retention.forward(self._database, self.clocks)
                 if picture is not None:
-                    self._database.execute(PICTURES)
+                    need(self._database, "pictures")
                     sealed = self._database.vault.seal(_Picture(picture), "picture", kept.event_id)
                     self._database.execute("INSERT OR REPLACE INTO pictures VALUES (?, ?)", (kept.event_id, sealed))
             self._thin_out(limits)

@@ -2,7 +2,6 @@
 
 import hashlib
 import secrets
-import stat
 import unicodedata
 from pathlib import Path
 from typing import Annotated, Literal
@@ -12,6 +11,7 @@ from msgspec import Meta, Struct
 
 from edgeface.errors import ConfigError, GalleryError
 from edgeface.gallery import aead
+from edgeface.platform.secret_files import SecretFile
 
 SEALED_VERSION = 1
 MIN_LENGTH = 8
@@ -90,15 +90,7 @@ def read_passphrase(path: Path) -> str:
     Raises:
         ConfigError: it cannot be read, or others may.
     """
-    try:
-        mode = path.stat().st_mode
-        if stat.S_ISREG(mode) and mode & 0o077:
-            raise ConfigError(f"{path}: others may read the passphrase ({stat.S_IMODE(mode):04o}); chmod 0600 {path}")
-        with path.open("rb") as file:
-            line = file.readline(4096).decode()
-    except (OSError, ValueError) as error:
-        raise ConfigError(f"{path}: {getattr(error, 'strerror', None) or error}") from None
-    return line.rstrip("\r\n")
+    return SecretFile(path, "the passphrase", ConfigError, pipe=True).first_line()
 
 
 def _key(passphrase: str, salt: bytes, cost: int, block: int, lanes: int) -> bytes:

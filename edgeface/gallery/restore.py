@@ -14,7 +14,7 @@ from edgeface.config.schema import Config
 from edgeface.errors import GalleryError
 from edgeface.gallery.backup import Backups, flush, flush_folder
 from edgeface.gallery.copies import Contents, NoCopyError, check, cleanse, erased_in, open_vault, opened, people
-from edgeface.gallery.database import ERASED, TemplateRecord
+from edgeface.gallery.database import TemplateRecord, need
 from edgeface.gallery.migration import reembed
 from edgeface.gallery.names import quoted
 from edgeface.gallery.sqlite import connect
@@ -143,7 +143,7 @@ def _prepare(backups: Backups, staged: Path, name: str, contents: Contents, mode
     with opened(staged) as file:
         file.execute("BEGIN")
         file.execute("DROP TABLE IF EXISTS erased")
-        file.execute(ERASED)
+        need(file, "erased")
         file.executemany("INSERT INTO erased VALUES (?)", [(mark,) for mark in sorted(erased)])
         file.execute("COMMIT")
     if contents.model != load_card(model).digest:

@@ -9,14 +9,9 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from edgeface.gallery.database import Database
+from edgeface.gallery.database import Database, need
 from edgeface.platform import machine
 
-TABLES = (
-    "CREATE TABLE IF NOT EXISTS retention (now REAL, boot TEXT, monotonic REAL, set_boot TEXT, set_now REAL, set_wall REAL)",
-    "CREATE TABLE IF NOT EXISTS kept (event_id TEXT PRIMARY KEY REFERENCES events (id) ON DELETE CASCADE, since REAL NOT NULL)",
-)
-"""``now`` as of a moment of a boot, and as of the latest one of which the right wall clock is known; since when events are."""
 BOOT = 1.0
 """Seconds that a boot takes at least."""
 
@@ -33,8 +28,7 @@ class Clocks:
 
 def forward(database: Database, clocks: Clocks) -> float:
     """Bring the gallery's clock forward, within a transaction of the caller; events without an age begin now."""
-    for table in TABLES:
-        database.execute(table)
+    need(database, "retention", "kept")
     boot, monotonic = clocks.boot(), clocks.monotonic()
     row = database.execute("SELECT now, boot, monotonic, set_boot, set_now, set_wall FROM retention").fetchone()
     now, before, then, set_boot, set_now, set_wall = row or (0.0, boot, monotonic, None, 0.0, 0.0)

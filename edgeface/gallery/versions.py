@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from msgspec import Struct
 
-from edgeface.gallery.database import Database
+from edgeface.gallery.database import Database, need
 
 FORGETTING, LEAP = 2**20, 2**32
 """Edits as which a forgetting counts: it wins over what was edited elsewhere meanwhile, and an import after it over it. And
@@ -54,15 +54,13 @@ class RevisionStore:
     Its methods are called within a transaction of the caller.
     """
 
-    TABLE = "CREATE TABLE IF NOT EXISTS revisions (name TEXT PRIMARY KEY, key TEXT NOT NULL, sealed BLOB NOT NULL)"
-
     def __init__(self, database: Database) -> None:
         self._database = database
         self._opened: dict[str, tuple[bytes, Revision]] = {}
 
     def all(self, key: str) -> dict[str, Revision]:
         """Those under the shared key with this id; only what was written since the last time is decrypted."""
-        self._database.execute(self.TABLE)
+        need(self._database, "revisions")
         self._database.look_anew("revision")
         before, self._opened = self._opened, {}
         rows = self._database.execute("SELECT rowid, name, sealed FROM revisions WHERE key = ?", (key,))

@@ -18,6 +18,7 @@ from edgeface import detectors
 from edgeface.config.schema import Matching
 from edgeface.gallery.contents import Templates
 from edgeface.measurement.baselines import Peer
+from edgeface.platform import environment
 from edgeface.recognition.matching import Matcher
 from edgeface.types import Image, Person
 from edgeface.vision.alignment import align
@@ -95,8 +96,7 @@ class Report:
 
 def restart_on_one_thread() -> None:
     """Start this process anew with a numpy that calculates on one thread: its BLAS asks once, when it is loaded."""
-    if os.environ.get(BLAS_THREADS) != "1":
-        os.environ[BLAS_THREADS] = "1"
+    if environment.force(BLAS_THREADS, "1"):
         os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])
 
 

@@ -12,6 +12,7 @@ from edgeface.config import paths, schema
 from edgeface.config.paths import expand
 from edgeface.errors import ConfigError
 from edgeface.platform.files import read_small
+from edgeface.platform.secret_files import SecretFile
 from edgeface.types import MAX_REQUEST_BYTES
 
 MAX_PACKET = 2 * MAX_REQUEST_BYTES
@@ -112,15 +113,10 @@ def read_password(settings: schema.Mqtt) -> str | None:
     """
     if not settings.password_file:
         return None
-    try:
-        lines = read_small(password_path(settings))[0].decode().splitlines()
-    except UnicodeDecodeError:
-        raise ConfigError(f"mqtt.password_file {settings.password_file}: not UTF-8") from None
-    except OSError as error:
-        raise ConfigError(f"mqtt.password_file {settings.password_file}: {error.strerror or error}") from None
-    password = lines[0] if lines else ""
+    file = SecretFile(password_path(settings), "the password", ConfigError, "mqtt.password_file", shared=True)
+    password = file.first_line()
     if len(password.encode()) > MAX_PASSWORD_BYTES:
-        raise ConfigError(f"mqtt.password_file {settings.password_file}: longer than the {MAX_PASSWORD_BYTES} bytes of MQTT")
+        raise file.refusal(f"longer than the {MAX_PASSWORD_BYTES} bytes of MQTT")
     return password
 
 

@@ -13,15 +13,15 @@ LARGEST = 4 * 2**20
 """Bytes of a file that is read whole; the certificates that a system trusts take a quarter of a megabyte."""
 
 
-def read_small(path: Path) -> tuple[bytes, int]:
-    """Return the bytes of a file, such as a key or a certificate, and its mode; never wait for a pipe.
+def read_small(path: Path, *, pipe: bool = False) -> tuple[bytes, int]:
+    """Return the bytes of a file, such as a key or a certificate, and its mode; wait for a ``pipe`` only if asked.
 
     Raises:
         OSError: it cannot be read, is no file, or is larger than ``LARGEST`` bytes.
     """
-    with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK), "rb") as stream:  # noqa: PTH123
+    with open(os.open(path, os.O_RDONLY | (0 if pipe else os.O_NONBLOCK)), "rb") as stream:  # noqa: PTH123
         status = os.fstat(stream.fileno())
-        if not stat.S_ISREG(status.st_mode):
+        if not stat.S_ISREG(status.st_mode) and not (pipe and stat.S_ISFIFO(status.st_mode)):
             raise OSError(errno.EINVAL, "it is no file", str(path))
         data = stream.read(LARGEST + 1)
     if len(data) > LARGEST:

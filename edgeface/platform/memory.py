@@ -1,8 +1,9 @@
 """What keeps a process that runs for a year small."""
 
 import ctypes
-import os
 from contextlib import suppress
+
+from edgeface.platform import environment
 
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
 """Of ``mallopt``, in malloc.h."""
@@ -16,9 +17,7 @@ def set_up() -> None:
     One heap for small and large blocks: what a search takes then lies where the last one's lay. And OpenCV by itself, as for a
     USB camera, decodes no larger image than ``imaging`` would let it.
     """
-    for name in ("OPENBLAS_NUM_THREADS", "OPENCV_FOR_THREADS_NUM"):
-        os.environ.setdefault(name, "1")
-    os.environ.setdefault("OPENCV_IO_MAX_IMAGE_PIXELS", "64000000")
+    environment.advise(OPENBLAS_NUM_THREADS="1", OPENCV_FOR_THREADS_NUM="1", OPENCV_IO_MAX_IMAGE_PIXELS="64000000")
     with suppress(OSError, AttributeError):  # of another libc than GNU's
         libc = ctypes.CDLL(None)
         libc.mallopt(M_MMAP_THRESHOLD, LARGEST)

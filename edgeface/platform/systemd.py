@@ -1,7 +1,8 @@
 """What systemd hears of the service: that it is ready, reloading, alive, stopping."""
 
-import os
 import socket
+
+from edgeface.platform import environment
 
 
 class Systemd:
@@ -11,7 +12,7 @@ class Systemd:
     """
 
     def __init__(self) -> None:
-        address = os.environ.get("NOTIFY_SOCKET", "")
+        address = environment.notify_socket()
         self._address = f"\0{address[1:]}" if address.startswith("@") else address
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self._unsent: dict[str, str | int] = {}

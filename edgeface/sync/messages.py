@@ -2,9 +2,7 @@
 
 import hashlib
 import hmac
-import os
 import secrets
-from pathlib import Path
 from typing import Annotated, cast
 
 import msgspec
@@ -18,7 +16,7 @@ from edgeface.gallery.aead import KEY_BYTES
 from edgeface.gallery.encryption import Key, Vault
 from edgeface.gallery.store import Copy
 from edgeface.gallery.versions import Revision
-from edgeface.platform.files import read_small, write_new, write_whole
+from edgeface.platform.secret_files import SecretFile
 from edgeface.types import MAX_REQUEST_BYTES
 from edgeface.wire.fields import SCHEMA, Schema, Time, timestamp
 
@@ -141,19 +139,14 @@ def read_key(config: Config) -> str:
     Raises:
         ConfigError: as ``envelopes``.
     """
-    path = config.sync_key_path
-    try:
-        text, mode = read_small(path)
-    except FileNotFoundError:
+    file = _file(config)
+    text = file.find()
+    if text is None:
         raise ConfigError(
-            f"sync.key_file {path} is not there: edgeface gallery key makes one, with --set it takes that of another device"
-        ) from None
-    except OSError as error:
-        raise ConfigError(f"sync.key_file {path}: {error.strerror or error}") from None
-    # systemd guards its credentials by an access list, whose mask shows as rights of the group.
-    if not is_credential(path) and mode & 0o077:
-        raise ConfigError(f"{path}: others may read the shared key ({mode:04o}); chmod 0600 {path}")
-    return _checked(text, str(path))
+            f"sync.key_file {file.path} is not there: edgeface gallery key makes one, "
+            "with --set it takes that of another device"
+        )
+    return _checked(text, str(file.path))
 
 
 def make_key(config: Config) -> str:
@@ -162,7 +155,7 @@ def make_key(config: Config) -> str:
     Raises:
         ConfigError: as ``read_key``.
     """
-    _write(config, secrets.token_hex(KEY_BYTES), replace=False)
+    _file(config).make(f"{secrets.token_hex(KEY_BYTES)}\n".encode())
     return read_key(config)
 
 
@@ -172,16 +165,11 @@ def take_key(config: Config, text: str) -> None:
     Raises:
         ConfigError: it is no key, or cannot be written.
     """
-    _write(config, _checked(text.encode(errors="replace"), "what came in"), replace=True)
+    _file(config).replace(f"{_checked(text.encode(errors='replace'), 'what came in')}\n".encode())
 
 
-def _write(config: Config, key: str, *, replace: bool) -> None:
-    path = config.sync_key_path
-    try:
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        (write_whole if replace else write_new)(path, f"{key}\n".encode(), 0o600)
-    except OSError as error:
-        raise ConfigError(f"sync.key_file {path}: {error.strerror or error}") from None
+def _file(config: Config) -> SecretFile:
+    return SecretFile(config.sync_key_path, "the shared key", ConfigError, "sync.key_file")
 
 
 def _checked(text: bytes, origin: str) -> str:
@@ -192,12 +180,6 @@ def _checked(text: bytes, origin: str) -> str:
     except ValueError:
         pass
     raise ConfigError(f"{origin}: not the key of a shared gallery, which is {2 * KEY_BYTES} hexadecimal digits")
-
-
-def is_credential(path: Path) -> bool:
-    """Whether systemd hands this file to the service."""
-    folder = os.environ.get("CREDENTIALS_DIRECTORY")
-    return bool(folder) and path.is_relative_to(folder or "/")
 
 
 def _derived(secret: bytes, use: str) -> bytes:

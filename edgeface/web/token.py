@@ -6,7 +6,7 @@ from pathlib import Path
 
 from edgeface.config.schema import Web
 from edgeface.errors import EdgefaceError
-from edgeface.platform.files import read_small, write_new, write_whole
+from edgeface.platform.secret_files import SecretFile
 
 BYTES = 32
 
@@ -20,11 +20,8 @@ class Token:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        try:
-            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            write_new(path, secrets.token_urlsafe(BYTES).encode(), 0o600)
-        except OSError as error:
-            raise EdgefaceError(f"{path}: {error.strerror or error}") from None
+        self._file = SecretFile(path, "the page's token", EdgefaceError)
+        self._file.make(_new())
         self.text()
 
     def text(self) -> str:
@@ -34,16 +31,11 @@ class Token:
             EdgefaceError: it cannot be read, or others may read it, too.
         """
         try:
-            data, mode = read_small(self.path)
-            text = data.decode("ascii").strip()
+            text = self._file.read().decode("ascii").strip()
         except UnicodeDecodeError:
-            raise EdgefaceError(f"{self.path}: not a token; remove it, and a new one is made") from None
-        except OSError as error:
-            raise EdgefaceError(f"{self.path}: {error.strerror or error}") from None
-        if mode & 0o077:
-            raise EdgefaceError(f"{self.path}: others may read the page's token ({mode:04o}); chmod 0600 {self.path}")
+            raise self._file.refusal("not a token; remove it, and a new one is made") from None
         if len(text) < BYTES:
-            raise EdgefaceError(f"{self.path}: too short for a token; remove it, and a new one is made")
+            raise self._file.refusal("too short for a token; remove it, and a new one is made")
         return text
 
     def renew(self) -> None:
@@ -52,10 +44,7 @@ class Token:
         Raises:
             EdgefaceError: it cannot be written.
         """
-        try:
-            write_whole(self.path, secrets.token_urlsafe(BYTES).encode(), 0o600)
-        except OSError as error:
-            raise EdgefaceError(f"{self.path}: {error.strerror or error}") from None
+        self._file.replace(_new())
 
     def opens(self, given: str) -> bool:
         """Whether ``given`` is the token; the time that it takes does not tell how much of it is right."""
@@ -64,6 +53,10 @@ class Token:
     def seal(self, text: str) -> str:
         """A digest of some text that only this token gives."""
         return hmac.new(self.text().encode(), text.encode(), "sha256").hexdigest()
+
+
+def _new() -> bytes:
+    return secrets.token_urlsafe(BYTES).encode()
 
 
 def address(web: Web) -> str:

@@ -1,10 +1,13 @@
 import os
 import random
+import re
 import signal
 import sqlite3
 import subprocess
 import sys
-from contextlib import suppress
+from contextlib import closing, suppress
+from hashlib import blake2s
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,6 +15,8 @@ from fixtures.galleries import MODEL, OTHER_MODEL, ROOT, changed, enrolled, kept
 from fixtures.plain_gallery import plain_gallery
 
 from edgeface.errors import GalleryError
+from edgeface.gallery import database
+from edgeface.gallery.database import SCHEMA, need
 from edgeface.gallery.store import Gallery
 
 
@@ -315,6 +320,8 @@ import resource, sys
 from pathlib import Path
 import numpy as np
 from edgeface.errors import GalleryError
+from edgeface.gallery import database
+from edgeface.gallery.database import SCHEMA, need
 from edgeface.gallery.store import Gallery
 gallery = Gallery(Path(sys.argv[1]), sys.argv[2])
 resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[3]), -1))
@@ -344,3 +351,34 @@ def test_an_enrolment_into_a_full_disk_is_whole_or_not_at_all(gallery, path, roo
     found = {person.name: person.templates for person in Gallery(path, MODEL).people()}
     assert found == {"Anna": 1} | ({"Bert": 50} if done.stdout == "enrolled\n" else {})
     assert (done.stdout == "enrolled\n") == (room == 10**9)
+
+
+# The format of the file
+
+
+BASE = {"meta", "people", "templates", "templates_of_person", "events"}
+LAZY = {"faces", "pictures", "erased", "retention", "kept", "revisions"}
+
+
+def test_a_new_gallery_has_the_tables_of_the_format_and_the_others_once_they_are_needed(tmp_path):
+    with closing(Gallery(tmp_path / "gallery.db", MODEL)) as gallery:
+        gallery.people()
+    with closing(sqlite3.connect(tmp_path / "gallery.db")) as file:
+        names = "SELECT name FROM sqlite_master WHERE sql IS NOT NULL"
+        assert {name for (name,) in file.execute(names)} == BASE
+        need(file, *LAZY)
+        need(file, *LAZY)
+        assert {name for (name,) in file.execute(names)} == BASE | LAZY == SCHEMA.keys()
+        made = "\n".join(sql for (sql,) in file.execute("SELECT sql FROM sqlite_master WHERE sql IS NOT NULL ORDER BY name"))
+    # What older versions have made: a gallery goes to and fro between versions.
+    assert blake2s(made.encode(), digest_size=8).hexdigest() == "94b4bbaaf8db9e14"
+
+
+def test_no_other_module_makes_a_table():
+    package = Path(database.__file__).parent.parent
+    makes = {
+        str(file.relative_to(package))
+        for file in package.rglob("*")
+        if file.suffix in {".py", ".sql"} and re.search(r"CREATE (TABLE|INDEX)", file.read_text())
+    }
+    assert makes == {"gallery/schema/v2.sql"}

@@ -6,7 +6,8 @@ from hypothesis import strategies as st
 from msgspec import Struct
 
 from edgeface.errors import ConfigError, GalleryError
-from edgeface.gallery.encryption import Key, Vault, credential_path, find_key
+from edgeface.gallery.encryption import Key, Vault, find_key
+from edgeface.platform.secret_files import credential
 
 MODEL = "sha256:a"
 KEY = Key(bytes(range(32)), "here")
@@ -116,13 +117,13 @@ def test_a_key_that_cannot_be_made_is_told(tmp_path, name):
 def test_a_credential_goes_before_a_key_file(tmp_path, monkeypatch):
     ours = find_key(tmp_path / "gallery.key", create=True)
     monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(tmp_path / "credentials"))
-    assert credential_path() is None
+    assert credential("gallery-key") is None
     assert find_key(tmp_path / "gallery.key", create=False) == ours
     (tmp_path / "credentials").mkdir()
     given = tmp_path / "credentials" / "gallery-key"
     given.write_bytes(bytes(range(32)))
     given.chmod(0o440)  # as systemd's access list shows
-    assert credential_path() == given
+    assert credential("gallery-key") == given
     assert find_key(tmp_path / "absent.key", create=True) == Key(bytes(range(32)), str(given))
     assert not (tmp_path / "absent.key").exists()
 

@@ -1,0 +1,94 @@
+"""Read and make files that are for their owner alone: keys, tokens, passphrases, passwords."""
+
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+
+from edgeface.platform import environment
+from edgeface.platform.files import read_small, write_new, write_whole
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class SecretFile:
+    """A file at ``path`` with, for messages, ``what`` it holds and the ``setting`` that names it.
+
+    Every fault raises ``error`` with one line. A file that others may read is refused; a ``shared`` one may be its group's, and
+    if everybody may read it, that is logged.
+    """
+
+    path: Path
+    what: str
+    error: type[Exception]
+    setting: str = ""
+    shared: bool = False
+    pipe: bool = False
+    """Whether a pipe may stand in its place, and is waited for."""
+
+    def find(self) -> bytes | None:
+        """Return the bytes of the file, or ``None`` if it is not there."""
+        try:
+            data, mode = read_small(self.path, pipe=self.pipe)
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise self.refusal(error.strerror or str(error)) from None
+        # systemd guards its credentials by an access list, whose mask shows as rights of the group.
+        if mode & (0o007 if self.shared else 0o077) and not is_credential(self.path):
+            advice = f"others may read {self.what} ({mode:04o}); chmod {'o=' if self.shared else '0600'} {self.path}"
+            if not self.shared:
+                raise self.refusal(advice)
+            _log.warning("%s: %s", self._place, advice)
+        return data
+
+    def read(self) -> bytes:
+        """Return the bytes of the file, which has to be there."""
+        if (data := self.find()) is None:
+            raise self.refusal("No such file or directory")
+        return data
+
+    def first_line(self) -> str:
+        """Return the first line of the file."""
+        try:
+            return self.read().partition(b"\n")[0].rstrip(b"\r").decode()
+        except UnicodeDecodeError:
+            raise self.refusal("not UTF-8") from None
+
+    def make(self, data: bytes) -> None:
+        """Write the file, and its folder, unless it is there."""
+        self._write(data, replace=False)
+
+    def replace(self, data: bytes) -> None:
+        """Write the file, and its folder, whether or not it is there."""
+        self._write(data, replace=True)
+
+    def refusal(self, reason: str) -> Exception:
+        """Return the error that says which file cannot be used, and why."""
+        return self.error(f"{self._place}: {reason}")
+
+    def _write(self, data: bytes, *, replace: bool) -> None:
+        try:
+            self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            (write_whole if replace else write_new)(self.path, data, 0o600)
+        except OSError as error:
+            raise self.refusal(error.strerror or str(error)) from None
+
+    @property
+    def _place(self) -> str:
+        return f"{self.setting} {self.path}".strip()
+
+
+def credential(name: str) -> Path | None:
+    """Return where systemd put a credential, if it did."""
+    folder = environment.credentials()
+    try:
+        return folder / name if folder and (folder / name).exists() else None
+    except OSError:  # a folder that is closed to us
+        return None
+
+
+def is_credential(path: Path) -> bool:
+    """Return whether systemd hands this file to the service."""
+    folder = environment.credentials()
+    return bool(folder) and path.is_relative_to(folder or "/")
