@@ -185,6 +185,7 @@ def test_a_reload_into_another_daemons_settings_is_refused_and_ends_neither(cli,
 def test_a_listener_that_is_refused_or_finds_no_broker_ends_with_one_line(cli, broker):
     wrong = cli.folder / "wrong"
     wrong.write_text("guess\n")
+    wrong.chmod(0o640)
     cli.set(mqtt=broker.settings(password_file=str(wrong)))
     assert "ot authorized" in cli.refusal("listen")
     port = free_port()
