@@ -9,8 +9,11 @@ lock() {
         --no-annotate --custom-compile-command deploy/lock.sh "$@" --output-file "deploy/constraints/$name.txt"
 }
 ours="pyproject.toml deploy/constraints/build.in"
+# shellcheck disable=SC2086
 lock device $ours
+# shellcheck disable=SC2086
 lock demo --extra demo $ours
+# shellcheck disable=SC2086
 lock dev --extra demo --extra train --group dev $ours
 lock sbom deploy/constraints/sbom.in
 lock audit deploy/constraints/audit.in
