@@ -9,6 +9,12 @@ from numpy.typing import NDArray
 from edgeface.types import Image
 from edgeface.vision.alignment import CHIP_SIZE, TEMPLATE, similarity
 
+MARGIN = 16
+"""Pixels of surroundings that are kept on every side of a chip, so that it can be moved and turned in training."""
+
+CROP = CHIP_SIZE + 2 * MARGIN
+"""Side of a crop, in pixels: a chip with its surroundings."""
+
 FACE_WIDTH = 80
 """Width of the face in an aligned chip, in pixels, from ear to ear."""
 
@@ -86,6 +92,12 @@ def turn(chip: Image, degrees: float) -> Image:
     return np.asarray(cv2.warpAffine(chip, matrix, (CHIP_SIZE, CHIP_SIZE), borderMode=cv2.BORDER_REFLECT), np.uint8)
 
 
+def rotation(degrees: float) -> NDArray[np.float64]:
+    """The 2 x 2 matrix that turns column vectors by so many degrees."""
+    radians = np.deg2rad(degrees)
+    return np.array([[np.cos(radians), -np.sin(radians)], [np.sin(radians), np.cos(radians)]])
+
+
 def shake(picture: Image, error: float, random: np.random.Generator, degrees: float = 0.0) -> Image:
     """Align an aligned face again, by landmarks that are wrong: the chip that a device sees.
 
@@ -95,10 +107,8 @@ def shake(picture: Image, error: float, random: np.random.Generator, degrees: fl
     side = picture.shape[0]
     scale = side / CROP
     middle = TEMPLATE.mean(axis=0)
-    radians = np.deg2rad(degrees)
-    rotation = np.array([[np.cos(radians), -np.sin(radians)], [np.sin(radians), np.cos(radians)]])
     moved = TEMPLATE + random.normal(0.0, error * EYE_DISTANCE, TEMPLATE.shape)
-    landmarks = (moved - middle) @ rotation.T + middle + (CROP - CHIP_SIZE) / 2
+    landmarks = (moved - middle) @ rotation(degrees).T + middle + MARGIN
     # Pixel centres of the larger and the smaller picture do not lie on each other.
     landmarks = (landmarks + 0.5) * scale - 0.5
     matrix = similarity(landmarks.astype(np.float32))
@@ -118,16 +128,12 @@ def seen(crop: Image, random: np.random.Generator) -> Image:
     side = round(CROP * scale)
     picture = cv2.resize(crop, (side, side), interpolation=cv2.INTER_AREA) if scale < 1 else crop
     if random.random() >= UNWORN:
-        shares = np.array([share for share, _ in EFFECTS])
-        chosen = random.choice(len(EFFECTS), random.integers(1, 6), replace=False, p=shares / shares.sum())
+        chosen = random.choice(len(EFFECTS), random.integers(1, 6), replace=False, p=SHARES)
         for number in np.sort(chosen):
             picture = EFFECTS[number][1](picture, scale, random)
     error = np.hypot(random.uniform(0.0, 0.08), PIXEL_ERROR / (EYE_DISTANCE * scale))
     return shake(np.asarray(picture, np.uint8), error, random, random.normal(0, 7) if random.random() < 0.15 else 0.0)
 
-
-CROP = 144
-"""Side of a crop, in pixels: a chip with its surroundings."""
 
 EYE_DISTANCE = float(TEMPLATE[1, 0] - TEMPLATE[0, 0])
 SMALLEST = 18.0
@@ -154,6 +160,8 @@ EFFECTS: tuple[tuple[float, Effect], ...] = (
 )
 """How often each strikes in relation to the others, in the order in which a camera brings them about."""
 
+SHARES = np.array([share for share, _ in EFFECTS]) / sum(share for share, _ in EFFECTS)
+
 
 def _gain(random: np.random.Generator) -> NDArray[np.float64]:
     return np.asarray(np.exp(random.normal(0, 0.3) + random.normal(0, 0.07, 3)), np.float64)
@@ -169,8 +177,7 @@ def _resampled(picture: Image, random: np.random.Generator) -> Image:
 
 def _covered(crop: Image, random: np.random.Generator) -> Image:
     """With a mask, sunglasses, or something else before the face."""
-    edge = (CROP - CHIP_SIZE) // 2
-    inside = slice(edge, edge + CHIP_SIZE)
+    inside = slice(MARGIN, MARGIN + CHIP_SIZE)
     kind = random.random()
     if kind < 0.4:
         chip = mask(crop[inside, inside], _colour(random), tuple(random.normal(0, 3, 2)))

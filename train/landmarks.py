@@ -26,7 +26,7 @@ from edgeface.platform.files import write_whole
 from edgeface.types import Image, Landmarks
 from edgeface.vision.alignment import CHIP_SIZE, TEMPLATE, similarity
 from edgeface.vision.images import load_image
-from train.augment import wear
+from train.augment import rotation, wear
 from train.export.export import convert, multiply_adds
 from train.model import convolution, fold, get_weights, set_weights
 from train.prepare import find_photos, is_validation
@@ -144,7 +144,7 @@ def portrait(image: Image, detector: YuNet, random: np.random.Generator) -> tupl
 
 def look(image: Image, rough: Landmarks, detector: YuNet, turn: float, zoom: float) -> Landmarks | None:
     """The landmarks of a known face, seen alone and enlarged, turned by so many degrees and zoomed in by so much."""
-    matrix = zoom * FACE * LOOK / CHIP_SIZE * _rotation(turn) @ similarity(rough)[:, :2]
+    matrix = zoom * FACE * LOOK / CHIP_SIZE * rotation(turn) @ similarity(rough)[:, :2]
     shift = LOOK / 2 - matrix @ rough.mean(axis=0)
     enlarged = cv2.warpAffine(image, np.c_[matrix, shift], (LOOK, LOOK))
     faces = detector.detect(np.asarray(enlarged, np.uint8))
@@ -166,7 +166,7 @@ def batches(portraits: Portraits, rows: NDArray[np.bool_], size: int = BATCH) ->
 def displaced(portraits: Portraits, row: int, random: np.random.Generator) -> tuple[Image, Landmarks]:
     """A chip as wrong landmarks would align it, half the time mirrored, and where its own lie off the template, (5, 2)."""
     degrees = random.uniform(-40, 40) if random.random() < 0.3 else random.normal(0, 8)
-    matrix = np.exp(random.normal(0, 0.1)) * _rotation(degrees)
+    matrix = np.exp(random.normal(0, 0.1)) * rotation(degrees)
     middle = TEMPLATE.mean(axis=0)
     shift = middle + random.normal(0, 4, 2) - matrix @ middle
     chip = cv2.warpAffine(portraits.crops[row], np.c_[matrix, shift - matrix @ [MARGIN, MARGIN]], (CHIP_SIZE, CHIP_SIZE))
@@ -179,7 +179,7 @@ def displaced(portraits: Portraits, row: int, random: np.random.Generator) -> tu
 def errors(portraits: Portraits, rows: NDArray[np.bool_], network: Path) -> dict[str, float]:
     """What is left of a tilt by 15 degrees, and the mean error of a landmark in chip's pixels, before and after the network."""
     refined = Refined(YuNet(), network)
-    turned = _rotation(15.0)
+    turned = rotation(15.0)
     wrong = np.linalg.inv(turned)
     middle = TEMPLATE.mean(axis=0) + MARGIN
     left, before, after = [], [], []
@@ -196,8 +196,3 @@ def errors(portraits: Portraits, rows: NDArray[np.bool_], network: Path) -> dict
         "pixels_before": float(np.mean(before)),
         "pixels_after": float(np.mean(after)),
     }
-
-
-def _rotation(degrees: float) -> NDArray[np.float64]:
-    radians = np.deg2rad(degrees)
-    return np.array([[np.cos(radians), -np.sin(radians)], [np.sin(radians), np.cos(radians)]])

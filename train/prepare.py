@@ -19,13 +19,12 @@ from edgeface.platform.files import write_whole
 from edgeface.types import Image
 from edgeface.vision.alignment import CHIP_SIZE, align, eye_distance
 from edgeface.vision.images import SUFFIXES, load_image
+from train.augment import CROP, MARGIN
 from train.teachers.sface import EdgeFace, Teacher
 
 SHARD = 512
 VALIDATION_SHARE = 0.05
 MIN_EYE_DISTANCE = 12.0
-MARGIN = 16
-"""Pixels of surroundings that are kept on every side of a chip, so that it can be moved and turned in training."""
 
 
 def find_photos(folders: Sequence[Path]) -> Iterator[tuple[Path, str]]:
@@ -146,8 +145,7 @@ def _write_shard(
             kept.append([str(path), person])
         except EdgefaceError as error:
             dropped.append([str(path), str(error).removeprefix(f"{path}: ")])
-    side = CHIP_SIZE + 2 * MARGIN
-    batch = np.stack(crops) if crops else np.empty((0, side, side, 3), np.uint8)
+    batch = np.stack(crops) if crops else np.empty((0, CROP, CROP, 3), np.uint8)
     np.save(stem.with_suffix(".crops.npy"), batch)
     chips = chips_of(batch)
     np.save(stem.with_suffix(".positions.npy"), in_both_views(chips, teacher.positions, (49, 128)))
