@@ -287,7 +287,7 @@ CHECKS: dict[str, tuple[Callable[[_Subject], str], str]] = {
     "gallery": (
         _gallery,
         "set gallery.path to a folder that this user may write, put its key or a copy back (edgeface gallery restore), or "
-        "enrol anew",
+        "enroll anew",
     ),
     "backup": (_backup, "make room, mount or make the folder that backup.folder names, or edgeface gallery backup"),
     "permissions": (_permissions, "chmod as the line says: these files are for one user alone"),

@@ -9,7 +9,7 @@ from edgeface.types import Event, GalleryState
 
 
 @dataclass(frozen=True, slots=True)
-class Link:
+class BrokerStatus:
     """How a publisher stands with its broker; ``queue`` events wait, ``dropped`` were given up.
 
     ``confirmed`` is the monotonic time of the broker's last acknowledgement.
@@ -24,7 +24,7 @@ class Link:
 
 
 @dataclass(frozen=True, slots=True)
-class Sharing:
+class SyncStatus:
     """How it stands with the shared gallery: ``waiting`` people have not reached the broker yet."""
 
     topic: str = ""
@@ -36,7 +36,7 @@ class Sharing:
 
 
 @dataclass(frozen=True, slots=True)
-class Backed:
+class BackupStatus:
     """How it stands with the gallery's backups: ``latest`` is when the newest good one was made, on the wall's clock."""
 
     wanted: bool = False
@@ -46,7 +46,7 @@ class Backed:
 
 
 @dataclass(frozen=True, slots=True)
-class Durations:
+class Histogram:
     """A histogram of seconds: ``counts[i]`` are those up to ``bounds[i]``, the last those beyond; ``total`` is their sum."""
 
     bounds: tuple[float, ...] = ()
@@ -90,9 +90,9 @@ class Health:
     faces_seen: int = 0
     events: Mapping[str, int] = field(default_factory=dict)
     last_event: Event | None = None
-    observe: Durations = Durations()
-    link: Link = Link()
-    sharing: Sharing = Sharing()
+    observe: Histogram = Histogram()
+    link: BrokerStatus = BrokerStatus()
+    sharing: SyncStatus = SyncStatus()
     gallery: GalleryHealth = GalleryHealth()
     events_unkept: str | None = None
-    backed: Backed = Backed()
+    backed: BackupStatus = BackupStatus()

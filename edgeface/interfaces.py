@@ -4,8 +4,8 @@ from abc import abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Protocol, runtime_checkable
 
-from edgeface.health import Health, Link
-from edgeface.types import Event, Face, Frame, Gap, Image, Person, Request
+from edgeface.health import BrokerStatus, Health
+from edgeface.types import Event, Face, Frame, Image, NoFrame, Person, Request
 
 CAMERA_THREAD = "camera"
 """Name of the thread in which a live camera's driver is called."""
@@ -19,11 +19,11 @@ class Camera(Protocol):
         """Frames that were captured and never given out because a newer one replaced them."""
         ...
 
-    def frames(self) -> Iterator[Frame | Gap]:
-        """Yield the newest frame whenever there is one, else a ``Gap`` at least once a second.
+    def frames(self) -> Iterator[Frame | NoFrame]:
+        """Yield the newest frame whenever there is one, else a ``NoFrame`` at least once a second.
 
-        A live camera that dies is retried for ever and says so with ``Gap.lost``; a recording ends the iteration. Called again,
-        it goes on where it was left.
+        A live camera that dies is retried for ever and says so with ``NoFrame.lost``; a recording ends the iteration. Called
+        again, it goes on where it was left.
 
         Raises:
             CameraError: the source can never work, such as a folder that is not there.
@@ -50,9 +50,9 @@ class EventPublisher(Protocol):
     """
 
     @property
-    def link(self) -> Link:
+    def link(self) -> BrokerStatus:
         """How it stands with its broker."""
-        return Link()
+        return BrokerStatus()
 
     def open(self, people: Sequence[Person]) -> None:
         """Start; ``people`` are those who may be recognised."""

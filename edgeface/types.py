@@ -43,7 +43,7 @@ class Frame:
 
 
 @dataclass(frozen=True, slots=True)
-class Gap:
+class NoFrame:
     """A moment at which the camera had no new frame to give.
 
     ``lost`` tells why once the camera counts as dead. ``stuck`` is true when the driver has not come back from a call for
@@ -111,7 +111,7 @@ class Observation:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Sight:
+class TrackedFace:
     """A face of a frame, its track, and as whom it is announced: ``""`` is as nobody known, ``None`` not at all yet."""
 
     track_id: int

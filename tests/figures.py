@@ -34,7 +34,7 @@ from fixtures.frames import HEAD, head
 
 from edgeface.config.load import load
 from edgeface.daemon import assembly
-from edgeface.enrollment.enroller import Enrolment, read_images
+from edgeface.enrollment.enroller import Enroller, read_images
 from edgeface.gallery.open import open_gallery
 from edgeface.measurement.bench import processor
 from edgeface.vision.embedding import Embedder
@@ -207,7 +207,7 @@ class Bench:
         embedder = Embedder()
         gallery = open_gallery(settings, embedder.card)
         photos = read_images([PHOTOS / "obama_portrait.jpg", PHOTOS / "obama_congress.jpg"])
-        assert Enrolment(assembly.pipeline(settings, embedder, gallery), gallery).enroll("Barack Obama", photos).person
+        assert Enroller(assembly.pipeline(settings, embedder, gallery), gallery).enroll("Barack Obama", photos).person
         gallery.close()
 
     def write(self, source, fps):

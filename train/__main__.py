@@ -230,16 +230,16 @@ def night(
 def visits(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="Photos, in folders of people.")],
     out: Annotated[Path, typer.Option(help="Where gallery, visits and strangers go.")],
-    enrol: Annotated[int, typer.Option(min=1, help="Photos of a person to enrol; visits are made of the others.")] = 3,
+    enroll: Annotated[int, typer.Option(min=1, help="Photos of a person to enroll; visits are made of the others.")] = 3,
     frames: Annotated[int, typer.Option(min=1, help="Frames of a visit.")] = 12,
-    fill: Annotated[Path | None, typer.Option(metavar="DIR", help="More people to enrol, who make no visit ...")] = None,
+    fill: Annotated[Path | None, typer.Option(metavar="DIR", help="More people to enroll, who make no visit ...")] = None,
     enrolled: Annotated[int, typer.Option(min=1, help="... until so many are enrolled.")] = 1000,
 ) -> None:
     """Make visits of photos, for edgeface evaluate: one half of the people are enrolled, the others are strangers."""
     from train.evaluation.visits import visits as work
 
-    members, strangers, count = work(folder, out, enrol=enrol, frames=frames, fill=fill, enrolled=enrolled)
-    typer.echo(f"{out}: {members} people to enrol, {strangers} strangers, {count} visits of {frames} frames")
+    members, strangers, count = work(folder, out, enroll=enroll, frames=frames, fill=fill, enrolled=enrolled)
+    typer.echo(f"{out}: {members} people to enroll, {strangers} strangers, {count} visits of {frames} frames")
 
 
 @app.command()

@@ -19,7 +19,7 @@ from keras import layers
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from edgeface.detectors.landmarks import Refined
+from edgeface.detectors.landmarks import LandmarkRefiner
 from edgeface.detectors.yunet import YuNet
 from edgeface.errors import DataError, EdgefaceError
 from edgeface.platform.files import write_whole
@@ -178,7 +178,7 @@ def displaced(portraits: Portraits, row: int, random: np.random.Generator) -> tu
 
 def errors(portraits: Portraits, rows: NDArray[np.bool_], network: Path) -> dict[str, float]:
     """What is left of a tilt by 15 degrees, and the mean error of a landmark in chip's pixels, before and after the network."""
-    refined = Refined(YuNet(), network)
+    refined = LandmarkRefiner(YuNet(), network)
     turned = rotation(15.0)
     wrong = np.linalg.inv(turned)
     middle = TEMPLATE.mean(axis=0) + MARGIN

@@ -24,12 +24,12 @@ CAMERAS = {
 RECORDINGS = {"folder", "video"}
 
 
-def is_live(settings: schema.Camera) -> bool:
+def is_live(settings: schema.CameraSettings) -> bool:
     """Whether frames come when they like and are lost if nobody is quick enough."""
     return settings.source.partition(":")[0] not in RECORDINGS
 
 
-def plugin(settings: schema.Camera) -> tuple[str, str]:
+def plugin(settings: schema.CameraSettings) -> tuple[str, str]:
     """Module and function of the camera that ``settings.source`` names.
 
     Raises:
@@ -48,7 +48,7 @@ def plugin(settings: schema.Camera) -> tuple[str, str]:
     return module, attribute
 
 
-def create(settings: schema.Camera) -> Camera:
+def create(settings: schema.CameraSettings) -> Camera:
     """Build the camera that ``settings.source`` names; a live one is first opened by ``frames()``.
 
     Raises:
@@ -56,4 +56,4 @@ def create(settings: schema.Camera) -> Camera:
         CameraError: a recording cannot be read.
     """
     module, attribute = plugin(settings)
-    return cast(Callable[[schema.Camera], Camera], getattr(import_module(module), attribute))(settings)
+    return cast(Callable[[schema.CameraSettings], Camera], getattr(import_module(module), attribute))(settings)

@@ -8,7 +8,7 @@ from threading import Condition, Thread
 from typing import Protocol, TypeVar
 
 from edgeface.interfaces import CAMERA_THREAD
-from edgeface.types import Frame, Gap, Image
+from edgeface.types import Frame, Image, NoFrame
 
 T = TypeVar("T")
 log = logging.getLogger(__name__)
@@ -59,11 +59,11 @@ class LiveCamera:
         """Frames replaced by a newer one before anybody saw them."""
         return self._dropped
 
-    def frames(self) -> Iterator[Frame | Gap]:
+    def frames(self) -> Iterator[Frame | NoFrame]:
         """Yield the newest frame, at most ``fps`` a second, or a gap every half second."""
         return self._moments
 
-    def _watch(self) -> Iterator[Frame | Gap]:
+    def _watch(self) -> Iterator[Frame | NoFrame]:
         self._heard = due = time.monotonic()
         self._thread.start()
         while True:
@@ -95,12 +95,12 @@ class LiveCamera:
             frame, self._mail = self._mail, None
             return frame
 
-    def _gap(self, now: float, silence: float) -> Gap:
+    def _gap(self, now: float, silence: float) -> NoFrame:
         lost = self._failure
         if lost is None and silence > self.LOST_AFTER:
             lost = f"no frame for {silence:.0f} s"
         since = self._in_call_since
-        return Gap(now, time.time(), lost, stuck=since is not None and now - since > self.STUCK_AFTER)
+        return NoFrame(now, time.time(), lost, stuck=since is not None and now - since > self.STUCK_AFTER)
 
     def _grab(self) -> None:
         attempt = 0

@@ -51,7 +51,7 @@ class Device:
         self._capture.release()
 
 
-def open_device(settings: schema.Camera) -> LiveCamera:
+def open_device(settings: schema.CameraSettings) -> LiveCamera:
     """``v4l2:/dev/videoN``."""
     device = settings.source.partition(":")[2]
 
@@ -72,7 +72,7 @@ def open_device(settings: schema.Camera) -> LiveCamera:
     return LiveCamera(source, settings.fps)
 
 
-def open_url(settings: schema.Camera) -> LiveCamera:
+def open_url(settings: schema.CameraSettings) -> LiveCamera:
     """``rtsp://``, ``rtsps://``, ``http://`` or ``https://``; of the URL, messages name host and port alone."""
     label = sources.shown(settings.source)
 

@@ -22,7 +22,7 @@ class PicameraSource:
         CameraError: picamera2 is not installed, or there is no camera, or it is in use, or it has no RGB.
     """
 
-    def __init__(self, settings: schema.Camera) -> None:
+    def __init__(self, settings: schema.CameraSettings) -> None:
         try:
             from picamera2 import Picamera2
         except ImportError as error:
@@ -85,6 +85,6 @@ def _reason(error: BaseException) -> str:
     return "no camera found" if isinstance(error, IndexError) else str(error) or "no camera found"
 
 
-def open_picamera(settings: schema.Camera) -> LiveCamera:
+def open_picamera(settings: schema.CameraSettings) -> LiveCamera:
     """``picamera``: the first camera that libcamera finds."""
     return LiveCamera(lambda: PicameraSource(settings), settings.fps)

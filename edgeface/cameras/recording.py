@@ -10,7 +10,7 @@ from edgeface.cameras.ffmpeg import Stream
 from edgeface.config import schema
 from edgeface.config.paths import expand
 from edgeface.errors import CameraError, ImageError
-from edgeface.types import Frame, Gap, Image
+from edgeface.types import Frame, Image, NoFrame
 from edgeface.vision.images import image_files, load_image
 
 log = logging.getLogger(__name__)
@@ -28,20 +28,20 @@ class Recording:
         self._closed = False
         self._moments = self._play()
 
-    def frames(self) -> Iterator[Frame | Gap]:
+    def frames(self) -> Iterator[Frame | NoFrame]:
         """Yield each image when it is due; an image that cannot be read is a gap."""
         return self._moments
 
-    def _play(self) -> Iterator[Frame | Gap]:
+    def _play(self) -> Iterator[Frame | NoFrame]:
         due = time.monotonic()
         for image in self._images():
             while (early := due - time.monotonic()) > self.GAP and not self._wait(self.GAP):
-                yield Gap(time.monotonic(), time.time())
+                yield NoFrame(time.monotonic(), time.time())
             if self._wait(early):
                 return
             due = max(due + self._interval, time.monotonic())
             now, wall = time.monotonic(), time.time()
-            yield Gap(now, wall) if image is None else Frame(image, now, wall)
+            yield NoFrame(now, wall) if image is None else Frame(image, now, wall)
 
     def close(self) -> None:
         """End ``frames()``."""
@@ -55,7 +55,7 @@ class Recording:
             return self._changed.wait_for(lambda: self._closed, timeout=max(0.0, seconds))
 
 
-def open_folder(settings: schema.Camera) -> Recording:
+def open_folder(settings: schema.CameraSettings) -> Recording:
     """The images of ``folder:DIR`` by name, each shown for ``hold`` seconds.
 
     Raises:
@@ -83,7 +83,7 @@ def open_folder(settings: schema.Camera) -> Recording:
     return Recording(images, settings.fps)
 
 
-def open_video(settings: schema.Camera) -> Recording:
+def open_video(settings: schema.CameraSettings) -> Recording:
     """The frames of ``video:FILE``, at ``fps`` a second of its own time.
 
     Raises:

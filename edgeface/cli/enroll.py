@@ -1,4 +1,4 @@
-"""Enrolment."""
+"""Enrollment."""
 
 import os
 from collections.abc import Iterator
@@ -46,12 +46,12 @@ def enroll(
     force: Annotated[
         bool,
         typer.Option(
-            "--force", help="Enrol a face though it is known under another name, or unlike the person's own templates."
+            "--force", help="Enroll a face though it is known under another name, or unlike the person's own templates."
         ),
     ] = False,
     json: Json = False,
 ) -> None:
-    """Enrol a person from the camera, or from photos that each show one face, large and sharp.
+    """Enroll a person from the camera, or from photos that each show one face, large and sharp.
 
     The camera's sitting says what to do, takes five to nine views that differ, and ends by itself; Ctrl-C leaves nothing.
     Then it says how the person stands: who is most alike, the weakest view, and from how far they will be recognised.
@@ -166,22 +166,22 @@ def _enroll_here(
     from edgeface import cameras
     from edgeface.cli.live import guiding
     from edgeface.enrollment.assessment import assess
-    from edgeface.enrollment.enroller import Enrolment, read_images
-    from edgeface.enrollment.session import Sitting, sit
+    from edgeface.enrollment.enroller import Enroller, read_images
+    from edgeface.enrollment.session import EnrollmentSession, sit
     from edgeface.operations import audited
 
     settings = context.obj.config
     with open_pipeline(context.obj) as (pipeline, gallery):
-        enrolment = Enrolment(pipeline, gallery)
+        enroller = Enroller(pipeline, gallery)
         if photos:
-            report = audited.enroll(audit(context), enrolment, name, read_images(photos), force=force)
+            report = audited.enroll(audit(context), enroller, name, read_images(photos), force=force)
         else:
-            sitting = Sitting(enrolment, name, most=count, timeout=timeout, force=force)
+            sitting = EnrollmentSession(enroller, name, most=count, timeout=timeout, force=force)
             camera = cameras.create(settings.camera)
             try:
                 with guiding() as tell:
                     views = sit(sitting, camera, lambda told: tell(told.text, told.taken, told.least, told.most))
-                report = audited.enroll_views(audit(context), enrolment, name, views, force=force)
+                report = audited.enroll_views(audit(context), enroller, name, views, force=force)
             finally:
                 camera.close()
         if report.person:

@@ -73,12 +73,12 @@ def _timing_row(timing: Any) -> str:
 @app.command()
 def evaluate(
     context: typer.Context,
-    gallery: Annotated[Path, typer.Option(metavar="DIR", help="Photos to enrol: DIR/PERSON/*.jpg.")],
+    gallery: Annotated[Path, typer.Option(metavar="DIR", help="Photos to enroll: DIR/PERSON/*.jpg.")],
     visits: Annotated[Path, typer.Option(metavar="DIR", help="Frames by name, as a camera saw them: DIR/PERSON/VISIT/*.jpg.")],
     strangers: Annotated[Path | None, typer.Option(metavar="DIR", help="The same of people who are not enrolled.")] = None,
     people: Annotated[
         list[int] | None,
-        typer.Option(min=1, metavar="N", help="Enrol N people at a time, drawn at random, and not all; may be repeated."),
+        typer.Option(min=1, metavar="N", help="Enroll N people at a time, drawn at random, and not all; may be repeated."),
     ] = None,
     galleries: Annotated[int, typer.Option(min=1, help="How many galleries of N people there are at most.")] = 20,
     plot: Annotated[

@@ -17,7 +17,7 @@ def demo(
     out: Annotated[Path, typer.Option(help="Where to draw the contact sheet.")] = Path("edgeface-demo.png"),
     keep: Annotated[bool, typer.Option("--keep", help="Leave broker and daemon running until Ctrl-C.")] = False,
 ) -> None:
-    """Show it all on bundled photos: enrol two people, watch them and a stranger, listen on a broker of its own.
+    """Show it all on bundled photos: enroll two people, watch them and a stranger, listen on a broker of its own.
 
     Needs no camera, no broker and no network, and touches no gallery but its own. Exits with 0 only if both people were
     recognised and the stranger was not.

@@ -21,13 +21,13 @@ class _Section(Struct, frozen=True, forbid_unknown_fields=True):
     pass
 
 
-class Device(_Section, frozen=True):
+class DeviceSettings(_Section, frozen=True):
     """Which device it is."""
 
     id: Annotated[Slug, Meta(description="unique on the broker; letters, digits, - and _")] = "edgeface"
 
 
-class Camera(_Section, frozen=True):
+class CameraSettings(_Section, frozen=True):
     """Where frames come from."""
 
     name: Annotated[Slug, Meta(description="names the camera in topics and events")] = "camera"
@@ -52,7 +52,7 @@ class Camera(_Section, frozen=True):
             raise ValueError(f"width x height is {self.width * self.height} pixels, max_pixels is {self.max_pixels}")
 
 
-class Detector(_Section, frozen=True):
+class DetectorSettings(_Section, frozen=True):
     """Which faces are looked at."""
 
     max_side: Annotated[
@@ -72,7 +72,7 @@ class Detector(_Section, frozen=True):
     ] = 0.45
 
 
-class Gallery(_Section, frozen=True):
+class GallerySettings(_Section, frozen=True):
     """Who is known."""
 
     path: Annotated[str, Meta(description='the database; "" is gallery.db in the data folder of the user or service')] = ""
@@ -88,7 +88,7 @@ class Gallery(_Section, frozen=True):
     ] = False
 
 
-class Backup(_Section, frozen=True):
+class BackupSettings(_Section, frozen=True):
     """Copies of the gallery, sealed as it is; without its key, which is not in them, they are of no use."""
 
     keep: Annotated[
@@ -100,7 +100,7 @@ class Backup(_Section, frozen=True):
     ] = ""
 
 
-class Matching(_Section, frozen=True):
+class MatchingSettings(_Section, frozen=True):
     """When a face is somebody."""
 
     target_fpir: Annotated[
@@ -113,7 +113,7 @@ class Matching(_Section, frozen=True):
     margin: Annotated[float, Meta(ge=0, le=1, description="lead in cosine that the best person needs over the second")] = 0.05
 
 
-class Presence(_Section, frozen=True):
+class PresenceSettings(_Section, frozen=True):
     """When views become events."""
 
     min_votes: Annotated[Count, Meta(description="views that have a person nearest before that person is recognised")] = 3
@@ -122,7 +122,7 @@ class Presence(_Section, frozen=True):
     left_after: Annotated[Seconds, Meta(description="seconds without a good view before somebody has left")] = 5.0
 
 
-class Liveness(_Section, frozen=True):
+class LivenessSettings(_Section, frozen=True):
     """Whether a face is there, or a photo of one: told from how it moves, so whoever stands stock still is not told apart."""
 
     mode: Annotated[
@@ -131,14 +131,14 @@ class Liveness(_Section, frozen=True):
     ] = "off"
 
 
-class Events(_Section, frozen=True):
+class EventsSettings(_Section, frozen=True):
     """What is kept of events, for people confirm and reject: embeddings, encrypted; of pictures see [web]."""
 
     keep_days: Annotated[float, Meta(ge=0, le=366, description="days until an event is erased; 0 keeps none")] = 7.0
     max: Annotated[int, Meta(ge=0, le=10_000, description="events that are kept at most; the oldest goes first")] = 500
 
 
-class Mqtt(_Section, frozen=True):
+class MqttSettings(_Section, frozen=True):
     """The broker; without a host, events are printed as JSON lines."""
 
     host: Annotated[str, Meta(description="name or address of the broker")] = ""
@@ -175,7 +175,7 @@ class Mqtt(_Section, frozen=True):
             raise ValueError("cert_file is for TLS: set tls = true")
 
 
-class Commands(_Section, frozen=True):
+class CommandsSettings(_Section, frozen=True):
     """What may be asked of the daemon over MQTT: whoever may publish on the broker may ask it."""
 
     allow: Annotated[
@@ -185,7 +185,7 @@ class Commands(_Section, frozen=True):
     per_minute: Annotated[int, Meta(ge=1, le=600, description="more requests than this are refused")] = 30
 
 
-class Sync(_Section, frozen=True):
+class SyncSettings(_Section, frozen=True):
     """One gallery for several devices, by way of the broker: whoever has the key has the gallery."""
 
     enabled: Annotated[bool, Meta(description="follow the shared gallery, and share this one; needs mqtt.host")] = False
@@ -195,14 +195,14 @@ class Sync(_Section, frozen=True):
     ] = ""
 
 
-class HomeAssistant(_Section, frozen=True):
+class HomeAssistantSettings(_Section, frozen=True):
     """Entities in Home Assistant, by MQTT discovery."""
 
     enabled: Annotated[bool, Meta(description="announce the device and its people to Home Assistant")] = False
     prefix: Annotated[Topic, Meta(description="discovery prefix of Home Assistant's MQTT integration")] = "homeassistant"
 
 
-class Metrics(_Section, frozen=True):
+class MetricsSettings(_Section, frozen=True):
     """Figures for Prometheus."""
 
     port: Annotated[int, Meta(ge=0, le=65535, description="where they are served over HTTP; 0 is nowhere")] = 0
@@ -215,7 +215,7 @@ class Metrics(_Section, frozen=True):
             raise ValueError("address is no name and no address; the port is a setting of its own")
 
 
-class Web(_Section, frozen=True):
+class WebSettings(_Section, frozen=True):
     """A page for the browser: what the camera sees, who was there, who is known."""
 
     enabled: Annotated[
@@ -251,21 +251,21 @@ class Web(_Section, frozen=True):
 class Config(_Section, frozen=True):
     """Every setting, by section."""
 
-    device: Device = Device()
-    camera: Camera = Camera()
-    detector: Detector = Detector()
-    gallery: Gallery = Gallery()
-    backup: Backup = Backup()
-    matching: Matching = Matching()
-    presence: Presence = Presence()
-    liveness: Liveness = Liveness()
-    events: Events = Events()
-    mqtt: Mqtt = Mqtt()
-    commands: Commands = Commands()
-    sync: Sync = Sync()
-    homeassistant: HomeAssistant = HomeAssistant()
-    metrics: Metrics = Metrics()
-    web: Web = Web()
+    device: DeviceSettings = DeviceSettings()
+    camera: CameraSettings = CameraSettings()
+    detector: DetectorSettings = DetectorSettings()
+    gallery: GallerySettings = GallerySettings()
+    backup: BackupSettings = BackupSettings()
+    matching: MatchingSettings = MatchingSettings()
+    presence: PresenceSettings = PresenceSettings()
+    liveness: LivenessSettings = LivenessSettings()
+    events: EventsSettings = EventsSettings()
+    mqtt: MqttSettings = MqttSettings()
+    commands: CommandsSettings = CommandsSettings()
+    sync: SyncSettings = SyncSettings()
+    homeassistant: HomeAssistantSettings = HomeAssistantSettings()
+    metrics: MetricsSettings = MetricsSettings()
+    web: WebSettings = WebSettings()
 
     @property
     def gallery_path(self) -> Path:

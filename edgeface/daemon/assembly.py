@@ -12,34 +12,34 @@ from edgeface import cameras, detectors, publishers
 from edgeface.config.paths import expand
 from edgeface.config.schema import Config
 from edgeface.daemon.backup_task import BackupTask
-from edgeface.daemon.frame_rate import Pace
-from edgeface.daemon.health_reporter import Heartbeat
+from edgeface.daemon.frame_rate import FrameRateLimiter
+from edgeface.daemon.health_reporter import HealthReporter
 from edgeface.daemon.loop import Daemon
-from edgeface.daemon.signals import Wishes
-from edgeface.enrollment.enroller import Enrolment
+from edgeface.daemon.signals import Signals
+from edgeface.enrollment.enroller import Enroller
 from edgeface.errors import AskAgainError, ConfigError, EdgefaceError, GalleryError
 from edgeface.gallery.audit import Audit
 from edgeface.gallery.event_keeper import EventKeeper
 from edgeface.gallery.open import open_gallery
 from edgeface.gallery.sqlite import refuse_for_good
 from edgeface.gallery.store import Gallery
-from edgeface.health import Sharing
+from edgeface.health import SyncStatus
 from edgeface.interfaces import Camera, CommandTransport, EventPublisher, SyncTransport
 from edgeface.mqtt import client
 from edgeface.mqtt.commands import Commands
 from edgeface.operations import audited
 from edgeface.operations.jobs import Desk, Window
 from edgeface.platform.systemd import Systemd
-from edgeface.recognition.camera_monitor import Outage
+from edgeface.recognition.camera_monitor import CameraMonitor
 from edgeface.recognition.pipeline import Pipeline
 from edgeface.recognition.presence import Presence
 from edgeface.sync import follower as sync
 from edgeface.sync.follower import Follower
 from edgeface.sync.messages import read_key
-from edgeface.types import Gap
+from edgeface.types import NoFrame
 from edgeface.vision.embedding import Embedder
 from edgeface.vision.model_card import SHIPPED, ModelCard
-from edgeface.vision.motion import Gate
+from edgeface.vision.motion import MotionGate
 
 log = logging.getLogger(__name__)
 SAME_FAR, DIFFERENT_FAR = 1e-4, 0.05
@@ -56,14 +56,14 @@ def pipeline(config: Config, embedder: Embedder, people: Gallery) -> Pipeline:
     return Pipeline(detectors.create(max_side=limits.max_side, threads=limits.threads), embedder, people, config)
 
 
-def gate(config: Config) -> Gate:
+def gate(config: Config) -> MotionGate:
     """What decides which frames are searched."""
-    return Gate(config.detector.still_every, config.presence.left_after)
+    return MotionGate(config.detector.still_every, config.presence.left_after)
 
 
-def pace(config: Config) -> Pace:
+def pace(config: Config) -> FrameRateLimiter:
     """How often frames are looked at. Of a recording, each is: there it is only late."""
-    return Pace(config.camera.fps if cameras.is_live(config.camera) else math.inf)
+    return FrameRateLimiter(config.camera.fps if cameras.is_live(config.camera) else math.inf)
 
 
 def presence(config: Config, card: ModelCard, before: Presence | None = None) -> Presence:
@@ -78,7 +78,7 @@ def presence(config: Config, card: ModelCard, before: Presence | None = None) ->
     )
 
 
-def daemon(config: Config, model: Path = SHIPPED, camera: Camera | None = None, wishes: Wishes | None = None) -> Daemon:
+def daemon(config: Config, model: Path = SHIPPED, camera: Camera | None = None, signals: Signals | None = None) -> Daemon:
     """Everything that ``edgeface run`` needs, with the configured camera or another.
 
     Without a gallery that can be read it recognises nobody until there is one.
@@ -101,7 +101,7 @@ def daemon(config: Config, model: Path = SHIPPED, camera: Camera | None = None, 
     follower = _follower(config, card, publisher, people)
     sharing, window, backup = _sharing(follower), Window(), BackupTask(config, Audit(config.audit_path))
     keeper = _keeper(config, people)
-    heartbeat = Heartbeat(
+    reporter = HealthReporter(
         publisher,
         camera,
         config.camera.name,
@@ -116,17 +116,17 @@ def daemon(config: Config, model: Path = SHIPPED, camera: Camera | None = None, 
     return Daemon(
         camera,
         eyes,
-        Outage(config.camera.name),
+        CameraMonitor(config.camera.name),
         presence(config, card),
         publisher,
-        heartbeat,
+        reporter,
         _commands(config, publisher, desk, window),
         keeper,
         people,
         desk,
         gate(config),
         rate,
-        wishes or Wishes(),
+        signals or Signals(),
         window,
         follower=follower,
         backup=backup,
@@ -224,14 +224,14 @@ def rebuilt(old: Daemon, before: Config, now: Config) -> Daemon:
     keep = renamed or sections & {"events", "gallery", "web"}
     keeper = _keeper(now, people) if keep else old.keeper
     sharing = _sharing(follower)
-    heartbeat = Heartbeat(
+    reporter = HealthReporter(
         publisher,
         camera,
         now.camera.name,
         card.digest,
         lambda: eyes.templates,
         rate,
-        old.heartbeat,
+        old.reporter,
         sharing,
         lambda: (eyes.health, keeper.trouble),
         lambda: backup.state,
@@ -240,10 +240,10 @@ def rebuilt(old: Daemon, before: Config, now: Config) -> Daemon:
         old,
         camera=camera,
         pipeline=eyes,
-        outage=Outage(now.camera.name) if renamed else old.outage,
+        camera_monitor=CameraMonitor(now.camera.name) if renamed else old.camera_monitor,
         presence=stay,
         publisher=publisher,
-        heartbeat=heartbeat,
+        reporter=reporter,
         commands=_commands(now, publisher, desk, old.window) if asked else old.commands,
         keeper=keeper,
         gallery=people,
@@ -262,12 +262,12 @@ def _hand_over(old: Daemon, new: Daemon) -> None:
     """Close the parts that are replaced; the camera and the broker's client id are free only then for the new ones."""
     told = "the daemon took new settings; ask again"
     if new.presence is not old.presence:
-        events = old.presence.close(Gap(time.monotonic(), time.time()))
+        events = old.presence.close(NoFrame(time.monotonic(), time.time()))
         old.publish(events)
-        new.heartbeat.tally.published(events)
+        new.reporter.counters.published(events)
     if new.camera is not old.camera:
         old.camera.close()
-        new.heartbeat.tally.dropped += old.camera.dropped
+        new.reporter.counters.dropped += old.camera.dropped
     if old.commands and new.commands is not old.commands:
         old.commands.close(told)
     if new.desk is not old.desk:
@@ -307,13 +307,13 @@ def _publisher(config: Config, card: ModelCard) -> EventPublisher:
 
 
 def _desk(config: Config, eyes: Pipeline, people: Gallery) -> Desk:
-    return Desk(Enrolment(eyes, people), people, Audit(config.audit_path))
+    return Desk(Enroller(eyes, people), people, Audit(config.audit_path))
 
 
 def _commands(config: Config, publisher: EventPublisher, desk: Desk, window: Window) -> Commands | None:
     if not isinstance(publisher, CommandTransport):
         return None
-    return Commands(config.commands, publisher, desk.enrolment, desk.gallery, config.camera.name, desk.audit, window.session)
+    return Commands(config.commands, publisher, desk.enroller, desk.gallery, config.camera.name, desk.audit, window.session)
 
 
 def _keeper(config: Config, people: Gallery) -> EventKeeper:
@@ -328,5 +328,5 @@ def _follower(config: Config, card: ModelCard, publisher: EventPublisher, people
     return Follower(sync.replica(config, people, card), publisher)
 
 
-def _sharing(follower: Follower | None) -> Callable[[], Sharing]:
-    return lambda: follower.sharing if follower else Sharing()
+def _sharing(follower: Follower | None) -> Callable[[], SyncStatus]:
+    return lambda: follower.sharing if follower else SyncStatus()

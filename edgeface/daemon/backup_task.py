@@ -14,7 +14,7 @@ from edgeface.gallery.audit import Audit
 from edgeface.gallery.backup import Backups, Gentle
 from edgeface.gallery.contents import Templates
 from edgeface.gallery.copies import Copy
-from edgeface.health import Backed
+from edgeface.health import BackupStatus
 from edgeface.operations import audited
 
 log = logging.getLogger(__name__)
@@ -72,7 +72,7 @@ class BackupTask:
         self._backups, self._audit = Backups(settings), audit
         self._wanted = settings.backup.keep > 0
         self._schedule = Schedule(3600 * settings.backup.every_hours, time.monotonic())
-        self.state = Backed(self._wanted)
+        self.state = BackupStatus(self._wanted)
         self._known: Templates | None = None
         self._changed = True
         self._damaged: tuple[str, ...] = ()

@@ -5,14 +5,14 @@ from bisect import bisect_left
 from collections import Counter
 from collections.abc import Iterable
 
-from edgeface.health import Durations
+from edgeface.health import Histogram
 from edgeface.types import Event
 
 BOUNDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
 """Upper bounds, in seconds, of the classes of the time that a frame takes; a last class is open."""
 
 
-class Tally:
+class Counters:
     """Counts of frames, faces and events."""
 
     def __init__(self) -> None:
@@ -40,6 +40,6 @@ class Tally:
             self.last_event = event
 
     @property
-    def durations(self) -> Durations:
+    def durations(self) -> Histogram:
         """How long frames took."""
-        return Durations(BOUNDS, tuple(self._classes), self._seconds)
+        return Histogram(BOUNDS, tuple(self._classes), self._seconds)

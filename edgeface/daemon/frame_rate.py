@@ -5,7 +5,7 @@ import math
 from collections.abc import Callable
 
 from edgeface.platform.machine import memory_tight
-from edgeface.platform.memory import give_back
+from edgeface.platform.memory import trim_heap
 
 log = logging.getLogger(__name__)
 
@@ -19,7 +19,7 @@ CHECK = 5.0
 """Seconds between two looks at the machine's memory."""
 
 
-class Pace:
+class FrameRateLimiter:
     """Lets frames through at ``fps`` a second at most, fewer when looks take too long, half of them when memory is tight.
 
     At ``math.inf`` it lets all through, always. ``reason`` says why they are fewer, if they are.
@@ -56,7 +56,7 @@ class Pace:
         if time - self._checked >= CHECK:
             self._checked, self._short = time, self._tight()
             if self._short:
-                give_back()
+                trim_heap()
         # Cameras are not punctual to the millisecond: at the full rate nothing is held back.
         self._due = time + self._period - self._interval / 2 if self._slow or self._short else -math.inf
         self._tell()

@@ -9,22 +9,22 @@ from typing import Literal
 import psutil
 
 from edgeface import __version__
-from edgeface.daemon.counters import Tally
-from edgeface.daemon.frame_rate import Pace
+from edgeface.daemon.counters import Counters
+from edgeface.daemon.frame_rate import FrameRateLimiter
 from edgeface.gallery.contents import Templates
-from edgeface.health import Backed, GalleryHealth, Health, Sharing
+from edgeface.health import BackupStatus, GalleryHealth, Health, SyncStatus
 from edgeface.interfaces import Camera, EventPublisher
 from edgeface.platform.machine import temperature, throttling
-from edgeface.platform.memory import give_back
+from edgeface.platform.memory import trim_heap
 from edgeface.platform.systemd import Systemd
-from edgeface.types import Event, Frame, Gap
+from edgeface.types import Event, Frame, NoFrame
 
 log = logging.getLogger(__name__)
 
 INTERVAL, SNAPSHOT = 30.0, 1.0
 
 
-class Heartbeat:
+class HealthReporter:
     """Beats once a frame or gap; no beat, no watchdog message, and systemd restarts the service.
 
     ``health`` is a second old at most while the loop goes round; any thread may read it. ``trouble`` tells how the gallery is,
@@ -38,18 +38,18 @@ class Heartbeat:
         name: str,
         model: str,
         gallery: Callable[[], Templates],
-        pace: Pace,
-        before: "Heartbeat | None" = None,
-        sharing: Callable[[], Sharing] = Sharing,
+        pace: FrameRateLimiter,
+        before: "HealthReporter | None" = None,
+        sharing: Callable[[], SyncStatus] = SyncStatus,
         trouble: Callable[[], tuple[GalleryHealth, str | None]] = lambda: (GalleryHealth(), None),
-        backed: Callable[[], Backed] = Backed,
+        backed: Callable[[], BackupStatus] = BackupStatus,
     ) -> None:
         self._sharing, self._trouble, self._backed = sharing, trouble, backed
         self._troubled = trouble()
         self._publisher, self._camera, self._name, self._model, self._gallery = publisher, camera, name, model, gallery
         self._pace = pace
         self._systemd: Systemd = before._systemd if before else Systemd()
-        self.tally: Tally = before.tally if before else Tally()
+        self.counters: Counters = before.counters if before else Counters()
         self._process = psutil.Process()
         self._process.cpu_percent()
         self._cpu = 0.0
@@ -63,7 +63,7 @@ class Heartbeat:
 
     def ready(self) -> None:
         """Everything is built: the service is up, whether or not the camera is."""
-        give_back()
+        trim_heap()
         self._systemd.notify(READY=1)
 
     def reloading(self) -> None:
@@ -74,18 +74,18 @@ class Heartbeat:
         """The service is on its way down."""
         self._systemd.notify(STOPPING=1)
 
-    def beat(self, moment: Frame | Gap, seconds: float | None = None, faces: int = 0, events: Sequence[Event] = ()) -> None:
+    def beat(self, moment: Frame | NoFrame, seconds: float | None = None, faces: int = 0, events: Sequence[Event] = ()) -> None:
         """The loop has come round: a frame took so long, if it was searched, had so many faces, and led to these events."""
         state, reason = self._state, self._reason
         if isinstance(moment, Frame):
-            self.tally.observed(faces, seconds)
+            self.counters.observed(faces, seconds)
             self._recent.append(moment.time)
             state, reason = "ok", None
         elif moment.lost is not None:
             state, reason = "lost", moment.lost
             self._recent.clear()
-        self.tally.published(events)
-        if not (isinstance(moment, Gap) and moment.stuck):
+        self.counters.published(events)
+        if not (isinstance(moment, NoFrame) and moment.stuck):
             self._systemd.notify(WATCHDOG=1)
         known = self._gallery()
         slowed = self._pace.reason is not None
@@ -97,7 +97,7 @@ class Heartbeat:
         self._state, self._reason, self._known = state, reason, known
         tell = changed or moment.time - self._told >= INTERVAL
         if tell:
-            give_back()
+            trim_heap()
             self._cpu = self._process.cpu_percent() / 100.0
         if tell or events or moment.time - self.health.time >= SNAPSHOT:
             before, self.health = self.health.throttling, self._health(moment.time)
@@ -116,10 +116,10 @@ class Heartbeat:
         limits = throttling()
         return Health(
             version=__version__,
-            uptime=now - self.tally.started,
+            uptime=now - self.counters.started,
             fps=self._fps(),
-            frames_seen=self.tally.frames,
-            frames_dropped=self.tally.dropped + self._camera.dropped,
+            frames_seen=self.counters.frames,
+            frames_dropped=self.counters.dropped + self._camera.dropped,
             camera=self._name,
             camera_state=self._state,
             camera_reason=self._reason,
@@ -134,12 +134,12 @@ class Heartbeat:
             throttled_before=() if limits is None else limits.before,
             fps_limit=self._pace.fps,
             slowed=self._pace.reason,
-            frames_skipped=self.tally.skipped,
+            frames_skipped=self.counters.skipped,
             time=now,
-            faces_seen=self.tally.faces,
-            events=dict(self.tally.events),
+            faces_seen=self.counters.faces,
+            events=dict(self.counters.events),
             last_event=self._last_event(),
-            observe=self.tally.durations,
+            observe=self.counters.durations,
             link=self._publisher.link,
             sharing=self._sharing(),
             gallery=self._troubled[0],
@@ -149,6 +149,6 @@ class Heartbeat:
 
     def _last_event(self) -> Event | None:
         """The latest event; as in the gallery, nothing is kept of it once its person is forgotten."""
-        event = self.tally.last_event
+        event = self.counters.last_event
         gone = event and event.person_id and all(person.id != event.person_id for person in self._known.people)
         return None if gone else event

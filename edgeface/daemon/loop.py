@@ -5,22 +5,22 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from edgeface.daemon.backup_task import BackupTask
-from edgeface.daemon.frame_rate import Pace
-from edgeface.daemon.health_reporter import Heartbeat
+from edgeface.daemon.frame_rate import FrameRateLimiter
+from edgeface.daemon.health_reporter import HealthReporter
 from edgeface.daemon.logging import log_event
-from edgeface.daemon.signals import Wishes
+from edgeface.daemon.signals import Signals
 from edgeface.gallery.event_keeper import EventKeeper
 from edgeface.gallery.store import Gallery
 from edgeface.interfaces import Camera, EventPublisher
 from edgeface.mqtt.commands import Commands
 from edgeface.operations.jobs import Desk, Window
-from edgeface.platform.memory import Thrift
-from edgeface.recognition.camera_monitor import Outage
+from edgeface.platform.memory import HeapTrimmer
+from edgeface.recognition.camera_monitor import CameraMonitor
 from edgeface.recognition.pipeline import Pipeline
 from edgeface.recognition.presence import Presence
 from edgeface.sync.follower import Follower
-from edgeface.types import Event, Frame, Gap, Image, Observation
-from edgeface.vision.motion import Gate
+from edgeface.types import Event, Frame, Image, NoFrame, Observation
+from edgeface.vision.motion import MotionGate
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,21 +29,21 @@ class Daemon:
 
     camera: Camera
     pipeline: Pipeline
-    outage: Outage
+    camera_monitor: CameraMonitor
     presence: Presence
     publisher: EventPublisher
-    heartbeat: Heartbeat
+    reporter: HealthReporter
     commands: Commands | None
     keeper: EventKeeper
     gallery: Gallery
     desk: Desk
-    gate: Gate
-    pace: Pace
-    wishes: Wishes = field(default_factory=Wishes)
+    gate: MotionGate
+    pace: FrameRateLimiter
+    signals: Signals = field(default_factory=Signals)
     window: Window = field(default_factory=Window)
     follower: Follower | None = None
     backup: BackupTask | None = None
-    thrift: Thrift = field(default_factory=Thrift)
+    trimmer: HeapTrimmer = field(default_factory=HeapTrimmer)
 
     def run(self) -> None:
         """Watch until the camera ends or ``stop`` is called; always says goodbye to the subscribers."""
@@ -56,16 +56,16 @@ class Daemon:
     def open(self) -> None:
         """Start to publish, and tell systemd."""
         if self.pipeline.health.state == "unreadable":
-            self.publisher.health(self.heartbeat.health)  # so that nobody counts as forgotten
+            self.publisher.health(self.reporter.health)  # so that nobody counts as forgotten
         self.publisher.open(self.pipeline.templates.people)
-        self.heartbeat.ready()
+        self.reporter.ready()
 
     def watch(self) -> None:
         """The loop: from the newest frame to its events, until the camera ends or there is a wish.
 
         After a wish for a reload it goes on where it was when called again.
         """
-        moment: Frame | Gap | None = None
+        moment: Frame | NoFrame | None = None
         for moment in self.camera.frames():
             began = time.perf_counter()
             image = moment.image if isinstance(moment, Frame) else None
@@ -78,7 +78,7 @@ class Daemon:
             took = time.perf_counter() - began
             if searched:
                 self.pace.took(moment.time, took)
-            events = [*self.outage.update(moment), *self.presence.update(moment, observations, self.pipeline.matcher)]
+            events = [*self.camera_monitor.update(moment), *self.presence.update(moment, observations, self.pipeline.matcher)]
             self.publish(events, image)
             self.keeper.update(moment, events)
             self.window.show(moment, self.presence.sights, took if searched else None)
@@ -89,12 +89,12 @@ class Daemon:
                 self.follower.update(moment)
             if self.backup:
                 self.backup.update(self.pipeline.templates)
-            self.heartbeat.beat(moment, took if searched else None, len(observations), events)
+            self.reporter.beat(moment, took if searched else None, len(observations), events)
             if due:
-                self.thrift.update(searched)
-            if self.wishes.stop:
+                self.trimmer.update(searched)
+            if self.signals.stop:
                 break
-            if self.wishes.reload:
+            if self.signals.reload:
                 return
         if self.commands:
             self.commands.close()
@@ -110,7 +110,7 @@ class Daemon:
 
     def close(self) -> None:
         """Say goodbye, to the subscribers first: a camera may take its time."""
-        self.heartbeat.stopping()
+        self.reporter.stopping()
         self.publisher.close()
         if self.backup:
             self.backup.close()
@@ -119,4 +119,4 @@ class Daemon:
 
     def stop(self) -> None:
         """End ``run`` from a signal handler or another thread."""
-        self.wishes.stop = True
+        self.signals.stop = True

@@ -12,7 +12,7 @@ from edgeface.control.discovery import refuse_another, socket_path
 from edgeface.control.server import ControlServer
 from edgeface.daemon import assembly
 from edgeface.daemon.loop import Daemon
-from edgeface.daemon.signals import Wishes
+from edgeface.daemon.signals import Signals
 from edgeface.daemon.status import report
 from edgeface.errors import CameraError, EdgefaceError
 from edgeface.health import Health
@@ -26,7 +26,7 @@ class Service:
 
     def __init__(self, file: Path | None, model: Path) -> None:
         self._file, self._model = file, model
-        self._wishes = Wishes()
+        self._signals = Signals()
         self._settings = load(file)
         self._refused: str | None = None
         self._unserved: str | None = None
@@ -42,20 +42,20 @@ class Service:
         Raises:
             EdgefaceError: a part cannot be built, another daemon runs with these settings, or a recording has no picture.
         """
-        self._wishes.listen()
+        self._signals.listen()
         refuse_another(self._settings)  # before anything of the gallery is changed
-        self._daemon = assembly.daemon(self._settings, self._model, wishes=self._wishes)
+        self._daemon = assembly.daemon(self._settings, self._model, signals=self._signals)
         try:
             self._open_control()
             self._open_metrics()
             self._open_page()
             self._daemon.open()
             self._daemon.watch()
-            while self._wishes.reload and not self._wishes.stop:
-                self._wishes.reload = False
+            while self._signals.reload and not self._signals.stop:
+                self._signals.reload = False
                 self._reload()
                 self._daemon.watch()
-            if not self._wishes.stop:
+            if not self._signals.stop:
                 log.info("the recording has ended")
                 if not self._health().frames_seen:
                     raise CameraError("camera.source: no picture of it could be read")
@@ -66,7 +66,7 @@ class Service:
                     server.close()
 
     def _reload(self) -> None:
-        self._daemon.heartbeat.reloading()
+        self._daemon.reporter.reloading()
         before = self._settings
         try:
             now = load(self._file)
@@ -87,10 +87,10 @@ class Service:
             if before.web != now.web or before.gallery != now.gallery:
                 self._open_page()
         gc.collect()  # of what was replaced: Python does not know how large the frames are that it holds
-        self._daemon.heartbeat.ready()
+        self._daemon.reporter.ready()
 
     def _health(self) -> Health:
-        return self._daemon.heartbeat.health
+        return self._daemon.reporter.health
 
     def _report(self) -> dict[str, Any]:
         page = self._settings.web.enabled and self._page_trouble is None

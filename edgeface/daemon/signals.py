@@ -4,7 +4,7 @@ import os
 import signal
 
 
-class Wishes:
+class Signals:
     """What the operating system asks for; a signal handler only notes it, and the loop obeys between two frames."""
 
     def __init__(self) -> None:

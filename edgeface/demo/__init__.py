@@ -18,9 +18,9 @@ import numpy as np
 from amqtt.broker import Broker
 
 from edgeface.cameras.recording import Recording
-from edgeface.config.schema import Config, Device, Gallery, Mqtt
+from edgeface.config.schema import Config, DeviceSettings, GallerySettings, MqttSettings
 from edgeface.daemon import assembly
-from edgeface.enrollment.enroller import Enrolment, read_images
+from edgeface.enrollment.enroller import Enroller, read_images
 from edgeface.errors import BrokerError, ImageError
 from edgeface.mqtt import client as mqtt_client
 from edgeface.types import Box, Image
@@ -46,21 +46,21 @@ def show(out: Path, *, keep: bool, tell: Callable[[str], None]) -> bool:
     logging.getLogger("transitions").setLevel(logging.ERROR)
     with tempfile.TemporaryDirectory() as folder, _broker() as port:
         config = Config(
-            device=Device("demo"),
-            gallery=Gallery(str(Path(folder) / "gallery" / "gallery.db")),
-            mqtt=Mqtt("127.0.0.1", port, protocol="3.1.1"),
+            device=DeviceSettings("demo"),
+            gallery=GallerySettings(str(Path(folder) / "gallery" / "gallery.db")),
+            mqtt=MqttSettings("127.0.0.1", port, protocol="3.1.1"),
         )
         stage = Stage(keep=keep)
         daemon = assembly.daemon(config, camera=Recording(stage.frames, FPS))
-        enrolment = Enrolment(daemon.pipeline, daemon.gallery)
+        enroller = Enroller(daemon.pipeline, daemon.gallery)
         for name, names in ENROLLED.items():
-            report = enrolment.enroll(name, read_images(PHOTOS / file for file in names))
+            report = enroller.enroll(name, read_images(PHOTOS / file for file in names))
             tell(f"enrolled  {name} from {len(report.accepted)} photos")
         with _subscriber(config, stage, tell):
             tell(f"playing   {len(SHOWN)} other photos at {FPS:.0f} frames/s; what a subscriber receives:")
             if keep:
                 tell(f"broker    mosquitto_sub -p {port} -t 'edgeface/#' -v   (Ctrl-C ends the demo)")
-                daemon.wishes.listen()
+                daemon.signals.listen()
             daemon.run()
         save_image(out, stage.sheet())
     return _verdict(stage, out, tell)

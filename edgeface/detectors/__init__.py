@@ -5,7 +5,7 @@ from typing import cast
 
 import cv2
 
-from edgeface.detectors.landmarks import Refined
+from edgeface.detectors.landmarks import LandmarkRefiner
 from edgeface.interfaces import Detector
 
 DETECTORS = {"default": "edgeface.detectors.yunet:YuNet"}
@@ -18,4 +18,4 @@ def create(name: str = "default", *, max_side: int = 640, threads: int = 1) -> D
     """
     cv2.setNumThreads(threads)
     module, _, attribute = DETECTORS[name].partition(":")
-    return Refined(cast(Detector, getattr(import_module(module), attribute)(max_side=max_side)))
+    return LandmarkRefiner(cast(Detector, getattr(import_module(module), attribute)(max_side=max_side)))

@@ -17,7 +17,7 @@ from edgeface.vision.tflite import interpreter
 FILE = "landmarks.tflite"
 
 
-class Refined:
+class LandmarkRefiner:
     """Another detector, whose landmarks a small network corrects on the aligned chip.
 
     YuNet's own landmarks of a face under 200 pixels follow only a third of its tilt (`train/LOG.md`).

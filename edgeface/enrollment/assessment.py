@@ -13,7 +13,7 @@ from edgeface.enrollment.enroller import Assessment, View
 from edgeface.enrollment.session import LEAST
 from edgeface.gallery.contents import Templates
 from edgeface.gallery.names import argument
-from edgeface.recognition.matching import Matcher, likeness
+from edgeface.recognition.matching import Matcher, similarity
 from edgeface.recognition.pipeline import Pipeline
 from edgeface.types import Image, Person
 from edgeface.vision.alignment import CHIP_SIZE, TEMPLATE
@@ -64,7 +64,7 @@ class Standing:
 def standing(templates: Templates, matcher: Matcher, index: int) -> Standing:
     """How the person ``templates.people[index]`` stands; the matcher is one for these templates."""
     own = templates.vectors[templates.owners == index]
-    among = [likeness(np.delete(own, number, axis=0), probe) for number, probe in enumerate(own)] if len(own) > 1 else []
+    among = [similarity(np.delete(own, number, axis=0), probe) for number, probe in enumerate(own)] if len(own) > 1 else []
     table = np.array([matcher.scores(probe) for probe in own], np.float32).reshape(len(own), len(templates.people))
     table[:, index] = -np.inf
     several = len(templates.people) > 1
@@ -87,7 +87,7 @@ def assess(pipeline: Pipeline, settings: schema.Config, person: Person, views: S
     stands, own = standing(templates, pipeline.matcher, index), templates.vectors[templates.owners == index]
     rival = None if stands.rival is None else templates.people[stands.rival].name
     scores = [
-        (likeness(rest, view.vector), view.label)
+        (similarity(rest, view.vector), view.label)
         for view in views
         if len(rest := own[np.abs(own - view.vector).max(axis=1) > 0])
     ]
@@ -147,7 +147,7 @@ def _pixels(pipeline: Pipeline, settings: schema.Config, own: NDArray[np.float32
             rest = own[np.abs(own - view.vector).max(axis=1) > 0]
             if len(rest):
                 tried += 1
-                passed += likeness(rest, pipeline.embedder.embed(_shrunk(view.chip, size)).vector) >= accept
+                passed += similarity(rest, pipeline.embedder.embed(_shrunk(view.chip, size)).vector) >= accept
         if tried and passed >= tried / 2:
             return size
     return None

@@ -1,4 +1,4 @@
-"""Enrolment: images of one person -> templates, and every image that will not do refused with its reason."""
+"""Enrollment: images of one person -> templates, and every image that will not do refused with its reason."""
 
 import os
 from collections.abc import Iterable, Iterator, Sequence
@@ -12,7 +12,7 @@ from edgeface.enrollment.guidance import MIN_EYE_DISTANCE, MIN_QUALITY, others
 from edgeface.errors import EdgefaceError, GalleryError, ImageError
 from edgeface.gallery.names import clean_name, quoted
 from edgeface.gallery.store import Gallery
-from edgeface.recognition.matching import likeness
+from edgeface.recognition.matching import similarity
 from edgeface.recognition.pipeline import Pipeline
 from edgeface.types import Face, Image, Observation, Person, Vector
 from edgeface.vision.alignment import align, eye_distance
@@ -20,7 +20,7 @@ from edgeface.vision.images import image_files, load_image
 
 OWN_FAR = 0.02
 """False-accept rate of the score that a face needs with the templates of the person whose it is to become one."""
-FORCE = "force enrols it anyway"
+FORCE = "force enrolls it anyway"
 """The cure, by the name that it has at every door."""
 
 
@@ -36,7 +36,7 @@ class View:
 
 @dataclass(frozen=True, slots=True)
 class Assessment:
-    """What an enrolment came to. ``nearest`` is the other person who is most alike, with their ``score`` and the ``margin``.
+    """What an enrollment came to. ``nearest`` is the other person who is most alike, with their ``score`` and the ``margin``.
 
     ``weakest`` is the view that the others bear out least, with its ``weakest_score``. ``metres`` is from how far the person
     is recognised: half of the views are, shrunk to ``pixels`` between the eyes; ``None`` if not even near, or if there are too
@@ -78,8 +78,8 @@ class Report:
         }
 
 
-class Enrolment:
-    """Judges images and enrols the good ones, all together in one transaction."""
+class Enroller:
+    """Judges images and enrolls the good ones, all together in one transaction."""
 
     def __init__(self, pipeline: Pipeline, gallery: Gallery) -> None:
         self.pipeline, self._gallery = pipeline, gallery
@@ -138,7 +138,7 @@ class Enrolment:
         if index is None:
             return None
         own = templates.vectors[templates.owners == index]
-        score, needed = likeness(own, vector), self.pipeline.embedder.card.threshold(OWN_FAR)
+        score, needed = similarity(own, vector), self.pipeline.embedder.card.threshold(OWN_FAR)
         return f"score {score:.2f}, {needed:.2f} is needed" if score < needed else None
 
     def alike(self, view: View, views: Sequence[View], far: float) -> bool:
@@ -149,7 +149,7 @@ class Enrolment:
         return bool(mean @ view.vector >= np.linalg.norm(mean) * self.pipeline.embedder.card.threshold(far))
 
     def enroll(self, name: str, images: Iterable[tuple[str, Image | EdgefaceError]], *, force: bool = False) -> Report:
-        """Enrol what is usable of ``images``, given with their labels, as templates of ``name``.
+        """Enroll what is usable of ``images``, given with their labels, as templates of ``name``.
 
         Raises:
             GalleryError: the name is not usable, or the gallery cannot be written.

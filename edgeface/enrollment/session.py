@@ -7,13 +7,13 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from edgeface.enrollment.enroller import FORCE, Enrolment, View
+from edgeface.enrollment.enroller import FORCE, Enroller, View
 from edgeface.enrollment.guidance import SAID, Guidance, Hint, Pose, obstacle, pose
 from edgeface.errors import CameraError
 from edgeface.gallery.names import clean_name
 from edgeface.interfaces import Camera
 from edgeface.recognition.matching import SAME_VIEW
-from edgeface.types import Box, Face, Frame, Gap
+from edgeface.types import Box, Face, Frame, NoFrame
 from edgeface.vision.alignment import eye_distance
 
 LEAST, MOST = 5, 9
@@ -38,7 +38,7 @@ ANOTHER_FAR = 0.05
 """False-accept rate of the cosine under which a face is not the one whose views were taken before."""
 
 
-class Sitting:
+class EnrollmentSession:
     """Takes views of one person until there are enough that differ.
 
     The first looks straight at the camera. Of the others each shows another side, which is asked for, or is unlike all that
@@ -60,7 +60,7 @@ class Sitting:
 
     def __init__(
         self,
-        enrolment: Enrolment,
+        enroller: Enroller,
         name: str,
         *,
         most: int = MOST,
@@ -69,7 +69,7 @@ class Sitting:
         varied: bool = True,
     ) -> None:
         self.name, self.force = clean_name(name), force
-        self._enrolment, self._timeout, self._varied = enrolment, timeout, varied
+        self._enroller, self._timeout, self._varied = enroller, timeout, varied
         self._wishes = deque([*SIDES, Hint.CHANGE] if varied else [])
         self._began = self._time = self._taken_at = self._hint_since = 0.0
         self._asked, self._barren = 0.0, 0
@@ -81,7 +81,7 @@ class Sitting:
         self.complete = False
         self.guidance = Guidance(Hint.WAITING, SAID[Hint.WAITING], 0, min(LEAST, most), most)
 
-    def look(self, moment: Frame | Gap) -> Guidance:
+    def look(self, moment: Frame | NoFrame) -> Guidance:
         """Take in a moment; what to tell the sitter now. Once ``complete``, there is no more to look at."""
         if self._hint is None:
             self._began = self._time = moment.time
@@ -118,37 +118,37 @@ class Sitting:
             raise CameraError(f"no usable view within {seconds:.0f} s; last: {self.guidance.text}{cure}")
         return self.views
 
-    def _see(self, moment: Frame | Gap, passed: float) -> tuple[Hint, Box | None]:
+    def _see(self, moment: Frame | NoFrame, passed: float) -> tuple[Hint, Box | None]:
         """What hinders, else what is wished; a view that is worth it is taken on the way."""
-        if isinstance(moment, Gap):
+        if isinstance(moment, NoFrame):
             self._reason = moment.lost or ""
             return (Hint.CAMERA_LOST if moment.lost else Hint.WAITING), None
-        faces = self._enrolment.detect(moment.image)
+        faces = self._enroller.detect(moment.image)
         box = faces[0].box if faces else None
         hint = obstacle(moment.image, faces)
         if hint:
             return hint, box
         if self._moves(faces[0], moment.time):
             return Hint.HOLD_STILL, box
-        view = self._enrolment.view(f"view {len(self.views) + 1}", moment.image, faces[0])
-        known = None if self.force else self._enrolment.known_as(view.seen, self.name)
+        view = self._enroller.view(f"view {len(self.views) + 1}", moment.image, faces[0])
+        known = None if self.force else self._enroller.known_as(view.seen, self.name)
         if known:
             self._reason = repr(known)
             return Hint.KNOWN, box
-        unlike = None if self.force else self._enrolment.unlike(view.vector, self.name)
+        unlike = None if self.force else self._enroller.unlike(view.vector, self.name)
         if unlike:
             self._reason = unlike
             return Hint.UNLIKE, box
-        if not self._enrolment.alike(view, self.views, ANOTHER_FAR):
+        if not self._enroller.alike(view, self.views, ANOTHER_FAR):
             return Hint.SOMEONE_ELSE, box
         if self.views and moment.time < self._taken_at + self.INTERVAL:
             return Hint.TAKEN, box
         now = pose(faces[0].landmarks)
         if self._varied and self._first is None and abs(now.yaw) > STRAIGHT:
             return Hint.LOOK_STRAIGHT, box
-        likeness = max((float(taken.vector @ view.vector) for taken in self.views), default=-1.0)
-        shown = self._shown(now, likeness)
-        if not self._varied or shown or likeness < SAME_VIEW:
+        similarity = max((float(taken.vector @ view.vector) for taken in self.views), default=-1.0)
+        shown = self._shown(now, similarity)
+        if not self._varied or shown or similarity < SAME_VIEW:
             self._take(view, now, moment.time)
             self._wishes = deque(wish for wish in self._wishes if wish not in shown)
             return Hint.TAKEN, box
@@ -162,12 +162,12 @@ class Sitting:
         way = float(np.linalg.norm(self._place[1] - before[1])) / eye_distance(face)
         return way > HURRY * (time - before[0])
 
-    def _shown(self, now: Pose, likeness: float) -> set[Hint]:
+    def _shown(self, now: Pose, similarity: float) -> set[Hint]:
         """The wishes that a view fulfils."""
-        if self._first is None or likeness >= SAME_PICTURE:
+        if self._first is None or similarity >= SAME_PICTURE:
             return set()
         shown = {side for side in self._wishes if side in SIDES and SIDES[side](self._first, now)}
-        if not shown and likeness < SAME_VIEW and self._wishes and self._wishes[0] in NODS:
+        if not shown and similarity < SAME_VIEW and self._wishes and self._wishes[0] in NODS:
             return {self._wishes[0]}
         return shown
 
@@ -192,7 +192,7 @@ class Sitting:
         return self._wishes[0]
 
 
-def sit(sitting: Sitting, camera: Camera, tell: Callable[[Guidance], None]) -> list[View]:
+def sit(sitting: EnrollmentSession, camera: Camera, tell: Callable[[Guidance], None]) -> list[View]:
     """Hold a sitting before a camera of one's own; ``tell`` hears every change of the guidance.
 
     Raises:

@@ -298,7 +298,7 @@ class Database:
         self._check_model()
         raise GalleryError(
             f"{self.path}: not encrypted with the key in {key.origin}; "
-            "put its own key back, or enrol anew into another gallery.path"
+            "put its own key back, or enroll anew into another gallery.path"
         )
 
     def _opens(self, sealed: bytes | None, *bound: str) -> bool:
@@ -337,7 +337,7 @@ class Database:
         if row[0] != self._model:
             raise GalleryError(
                 f"{self.path}: is of the model {str(row[0])[:19]}…, not of {self._model[:19]}…; edgeface gallery reembed takes "
-                "over whose faces are kept, or enrol anew into another gallery.path"
+                "over whose faces are kept, or enroll anew into another gallery.path"
             )
 
     def _key(self, *, create: bool) -> Key:
@@ -345,7 +345,7 @@ class Database:
         if key is None:
             raise GalleryError(
                 f"{self.path}: its key is missing: neither {self._key_file} nor systemd's credential gallery-key is there; "
-                "put it back, or enrol anew into another gallery.path"
+                "put it back, or enroll anew into another gallery.path"
             )
         return key
 

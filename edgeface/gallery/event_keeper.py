@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from edgeface.config import schema
 from edgeface.errors import GalleryError
-from edgeface.types import Event, Frame, Gap
+from edgeface.types import Event, Frame, NoFrame
 from edgeface.vision.images import crop, encode_jpeg
 
 if TYPE_CHECKING:
@@ -29,14 +29,14 @@ class EventKeeper:
 
     WAITING = 20
 
-    def __init__(self, gallery: "Gallery", camera: str, limits: schema.Events, picture_hours: float = 0.0) -> None:
+    def __init__(self, gallery: "Gallery", camera: str, limits: schema.EventsSettings, picture_hours: float = 0.0) -> None:
         self._gallery, self._camera, self._limits, self._picture_hours = gallery, camera, limits, picture_hours
         self._waiting: deque[tuple[Event, bytes | None]] = deque(maxlen=self.WAITING)
         self._again = self._wiped = self._expired = -math.inf
         self.trouble: str | None = None
         """Why events are not kept at the moment."""
 
-    def update(self, moment: Frame | Gap, events: Sequence[Event]) -> None:
+    def update(self, moment: Frame | NoFrame, events: Sequence[Event]) -> None:
         """Keep the events of this moment; every ten minutes, those that have been kept for long enough go."""
         self._waiting.extend((event, self._picture(moment, event)) for event in events)
         if moment.time < self._again:
@@ -58,7 +58,7 @@ class EventKeeper:
                 log.warning("events are not kept: %s", error)
             self.trouble, self._again = str(error), moment.time + PAUSE
 
-    def _picture(self, moment: Frame | Gap, event: Event) -> bytes | None:
+    def _picture(self, moment: Frame | NoFrame, event: Event) -> bytes | None:
         if not self._picture_hours or not isinstance(moment, Frame) or event.box is None:
             return None
         return encode_jpeg(crop(moment.image, event.box, MARGIN), PICTURE_SIDE)[0]

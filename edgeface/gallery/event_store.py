@@ -70,7 +70,7 @@ class EventStore:
     def __init__(self, database: Database) -> None:
         self._database, self.clocks = database, Clocks()
 
-    def keep(self, event: Event, limits: schema.Events, picture: bytes | None = None) -> None:
+    def keep(self, event: Event, limits: schema.EventsSettings, picture: bytes | None = None) -> None:
         """Keep an event that has an embedding, with its picture if there is one, and let go of what is over the limits.
 
         Raises:
@@ -102,7 +102,7 @@ class EventStore:
                     self._database.execute("INSERT OR REPLACE INTO pictures VALUES (?, ?)", (kept.event_id, sealed))
             self._thin_out(limits)
 
-    def expire(self, camera: str, limits: schema.Events, picture_hours: float = 0.0) -> None:
+    def expire(self, camera: str, limits: schema.EventsSettings, picture_hours: float = 0.0) -> None:
         """Let go of events that are too many or have been kept for long enough, and of pictures.
 
         Where none are to be kept at all, those of this ``camera`` go: others may share the gallery.
@@ -206,7 +206,7 @@ class EventStore:
         if not self._database.execute(change, (person_id, self._sealed(judged), judged.event_id)).rowcount:
             raise GalleryError(f"the event {event.event_id} is no longer kept")
 
-    def _thin_out(self, limits: schema.Events) -> None:
+    def _thin_out(self, limits: schema.EventsSettings) -> None:
         newest = "SELECT id FROM events ORDER BY rowid DESC LIMIT ?"  # not by id: the clock may have been set back
         self._database.erase(f"DELETE FROM events WHERE id NOT IN ({newest})", (limits.max,))
 

@@ -72,7 +72,7 @@ def reembed(
                 who = ", ".join(dropped) if names else f"{len(dropped)} of its people, whom edgeface doctor names"
                 raise GalleryError(
                     f"{path}: is of the model {before[:19]}…, not of {digest[:19]}…, and no faces are kept of "
-                    f"{who}: enrol them anew, with gallery.keep_faces, while the other version runs, or go on "
+                    f"{who}: enroll them anew, with gallery.keep_faces, while the other version runs, or go on "
                     "without them by edgeface gallery reembed --drop"
                 )
             database.adopt(digest, remade)

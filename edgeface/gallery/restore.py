@@ -90,7 +90,7 @@ def person(backups: Backups, card: ModelCard, reference: str | None, who: str) -
     if contents.model != card.digest:
         raise GalleryError(
             f"{path.name}: is of the model {contents.model[:19]}…, not of {card.digest[:19]}…: restore it whole, which makes "
-            "new templates of kept faces, or enrol the person anew"
+            "new templates of kept faces, or enroll the person anew"
         )
     wanted = unicodedata.normalize("NFC", who.strip())
     with opened(path) as file:
@@ -152,7 +152,7 @@ def _prepare(backups: Backups, staged: Path, name: str, contents: Contents, mode
         except GalleryError:
             raise GalleryError(
                 f"{name}: is of the model {contents.model[:19]}…, and lacks faces to make new templates of: restore "
-                "it with the version of edgeface, or the --model, that made it, or enrol anew"
+                "it with the version of edgeface, or the --model, that made it, or enroll anew"
             ) from None
     return check(staged, backups.key())
 

@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 
 from edgeface import detectors
-from edgeface.config.schema import Matching
+from edgeface.config.schema import MatchingSettings
 from edgeface.gallery.contents import Templates
 from edgeface.measurement.baselines import Peer
 from edgeface.platform import environment
@@ -177,7 +177,7 @@ def _matcher(card: ModelCard, people: int) -> Matcher:
     vectors = np.random.default_rng(0).normal(size=(people, card.identity)).astype(np.float32)
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
     persons = tuple(Person(f"p_{number:016x}", f"Person {number}", 1, 0.0) for number in range(people))
-    return Matcher(Templates(persons, np.arange(people), vectors), card, Matching())
+    return Matcher(Templates(persons, np.arange(people), vectors), card, MatchingSettings())
 
 
 def _machine(runtime: str) -> Machine:

@@ -16,7 +16,7 @@ from msgspec import structs
 
 from edgeface.config import schema
 from edgeface.daemon import assembly
-from edgeface.enrollment.enroller import Enrolment, read_images
+from edgeface.enrollment.enroller import Enroller, read_images
 from edgeface.errors import ConfigError, ImageError
 from edgeface.gallery.contents import Templates
 from edgeface.gallery.names import clean_name
@@ -119,7 +119,7 @@ def evaluate(
     curve: bool,
     tell: Callable[[str], None],
 ) -> Report:
-    """Enrol the people of a folder in a gallery of its own, and play visits to it at ``camera.fps``.
+    """Enroll the people of a folder in a gallery of its own, and play visits to it at ``camera.fps``.
 
     ``sizes`` are how many people are enrolled at a time, each in ``most`` galleries at most; none is everybody at once.
 
@@ -128,7 +128,7 @@ def evaluate(
     """
     with tempfile.TemporaryDirectory() as folder:
         embedder = Embedder(model)
-        settings = structs.replace(settings, gallery=schema.Gallery(str(Path(folder) / "gallery.db")))
+        settings = structs.replace(settings, gallery=schema.GallerySettings(str(Path(folder) / "gallery.db")))
         database = open_gallery(settings, embedder.card)
         try:
             pipeline = assembly.pipeline(settings, embedder, database)
@@ -166,15 +166,15 @@ def people(folder: Path) -> list[Path]:
 
 
 def enroll(pipeline: Pipeline, gallery: Gallery, folder: Path, tell: Callable[[str], None]) -> list[str]:
-    """Enrol everybody in a folder of ``NAME/*.jpg`` as ``edgeface enroll`` does; the names of those with no usable photo.
+    """Enroll everybody in a folder of ``NAME/*.jpg`` as ``edgeface enroll`` does; the names of those with no usable photo.
 
     Raises:
         ConfigError: there is no folder of a person.
         GalleryError: a folder's name is no name, or the gallery cannot be written.
     """
-    enrolment, refused = Enrolment(pipeline, gallery), []
+    enroller, refused = Enroller(pipeline, gallery), []
     for person in people(folder):
-        report = enrolment.enroll(person.name, read_images([person]))
+        report = enroller.enroll(person.name, read_images([person]))
         if report.person is None:
             refused.append(person.name)
             tell(f"{person}: not enrolled, {report.refused[0][1]}")

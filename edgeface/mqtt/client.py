@@ -60,7 +60,7 @@ def oversized(topic: str, size: int) -> str:
     )
 
 
-def new_client(settings: schema.Mqtt, client_id: str, *, reconnect: bool = True) -> Client:
+def new_client(settings: schema.MqttSettings, client_id: str, *, reconnect: bool = True) -> Client:
     """A client that is ready to connect, with a clean session; ``reconnect`` lets paho connect again by itself.
 
     Raises:
@@ -76,7 +76,7 @@ def new_client(settings: schema.Mqtt, client_id: str, *, reconnect: bool = True)
     return client
 
 
-def _tls(settings: schema.Mqtt) -> ssl.SSLContext:
+def _tls(settings: schema.MqttSettings) -> ssl.SSLContext:
     """Whom to trust, and what to show of ourselves."""
     try:
         if settings.ca_file:
@@ -101,11 +101,11 @@ def _tls(settings: schema.Mqtt) -> ssl.SSLContext:
     return context
 
 
-def _ca_path(settings: schema.Mqtt) -> Path:
+def _ca_path(settings: schema.MqttSettings) -> Path:
     return expand(settings.ca_file, "mqtt.ca_file")
 
 
-def read_password(settings: schema.Mqtt) -> str | None:
+def read_password(settings: schema.MqttSettings) -> str | None:
     """The first line of ``password_file``, or none.
 
     Raises:
@@ -120,28 +120,28 @@ def read_password(settings: schema.Mqtt) -> str | None:
     return password
 
 
-def password_path(settings: schema.Mqtt) -> Path:
+def password_path(settings: schema.MqttSettings) -> Path:
     """Where the password is; a relative name is one of systemd's credentials, where there are any."""
     return paths.secret_path(settings.password_file, "mqtt.password_file")
 
 
-def own_files(settings: schema.Mqtt) -> dict[str, Path]:
+def own_files(settings: schema.MqttSettings) -> dict[str, Path]:
     """Certificate and private key of this device by the setting's name, if there are any; found as the password is."""
     files = {"mqtt.cert_file": settings.cert_file, "mqtt.key_file": settings.key_file}
     return {name: paths.secret_path(path, name) for name, path in files.items() if path}
 
 
-def port(settings: schema.Mqtt) -> int:
+def port(settings: schema.MqttSettings) -> int:
     """The port as set, or the usual one."""
     return settings.port or (8883 if settings.tls else 1883)
 
 
-def address(settings: schema.Mqtt) -> str:
+def address(settings: schema.MqttSettings) -> str:
     """``host:port``, for messages."""
     return f"{settings.host}:{port(settings)}"
 
 
-def cut_short(settings: schema.Mqtt, reason: object) -> str:
+def cut_short(settings: schema.MqttSettings, reason: object) -> str:
     """What to say of a broker that closes a connection without an answer, as it does with a certificate that it rejects."""
     certificate = "does it accept this device's certificate (mqtt.cert_file)?"
     cure = certificate if settings.tls else "does it want TLS (mqtt.tls)?"

@@ -16,16 +16,16 @@ import msgspec
 from msgspec import UNSET, Struct, UnsetType
 
 from edgeface.config import schema
-from edgeface.enrollment.enroller import Enrolment, Report
-from edgeface.enrollment.session import Sitting
+from edgeface.enrollment.enroller import Enroller, Report
+from edgeface.enrollment.session import EnrollmentSession
 from edgeface.errors import FAILED_INSIDE, CameraError, EdgefaceError, ImageError
 from edgeface.gallery.audit import Audit
 from edgeface.gallery.store import Gallery
 from edgeface.interfaces import CommandTransport
 from edgeface.operations import audited
 from edgeface.operations.jobs import SOMEBODY_ELSE
-from edgeface.platform.rate_limit import Rate
-from edgeface.types import MAX_REQUEST_BYTES, Frame, Gap, Image, Request
+from edgeface.platform.rate_limit import RateLimit
+from edgeface.types import MAX_REQUEST_BYTES, Frame, Image, NoFrame, Request
 from edgeface.vision.images import decode_photo, encode_jpeg
 from edgeface.wire.commands import (
     Answer,
@@ -52,7 +52,7 @@ PATIENCE = 10.0
 """Seconds that a snapshot waits for a frame."""
 
 
-Moment: TypeAlias = Frame | Gap
+Moment: TypeAlias = Frame | NoFrame
 Work: TypeAlias = Generator[None, Any, Struct]
 """Work that needs the camera: sent every moment until it returns its result."""
 
@@ -82,17 +82,17 @@ class Commands:
 
     def __init__(
         self,
-        settings: schema.Commands,
+        settings: schema.CommandsSettings,
         transport: CommandTransport,
-        enrolment: Enrolment,
+        enroller: Enroller,
         gallery: Gallery,
         camera: str,
         audit: Audit,
         session: Lock,
     ) -> None:
         self._allow, self._transport = settings.allow, transport
-        self._enrolment, self._gallery, self._camera, self._audit = enrolment, gallery, camera, audit
-        self._rate = Rate(settings.per_minute)
+        self._enroller, self._gallery, self._camera, self._audit = enroller, gallery, camera, audit
+        self._rate = RateLimit(settings.per_minute)
         self._session = session
         self._jobs: list[_Job] = []
         self._photos: deque[EnrollRequest] = deque()
@@ -176,7 +176,7 @@ class Commands:
         return self._look_at(request)
 
     def _look_at(self, request: EnrollRequest) -> Work:
-        """Enrol the face of a photo, once those before it are done; it is decoded elsewhere, for that takes its time."""
+        """Enroll the face of a photo, once those before it are done; it is decoded elsewhere, for that takes its time."""
         try:
             while self._photos[0] is not request:
                 yield
@@ -185,7 +185,7 @@ class Commands:
                 yield
             images = [("image", decoding.result())]
             return self._enrolled(
-                audited.enroll(self._audit, self._enrolment, request.name, images, force=request.force, by=audited.MQTT)
+                audited.enroll(self._audit, self._enroller, request.name, images, force=request.force, by=audited.MQTT)
             )
         finally:
             self._photos.remove(request)
@@ -194,17 +194,15 @@ class Commands:
         if not self._session.acquire(blocking=False):
             raise EdgefaceError(SOMEBODY_ELSE)
         try:
-            sitting = Sitting(
-                self._enrolment, request.name, most=request.count, timeout=request.timeout, force=request.force, varied=False
+            sitting = EnrollmentSession(
+                self._enroller, request.name, most=request.count, timeout=request.timeout, force=request.force, varied=False
             )
             while not sitting.complete:
                 sitting.look((yield))
         finally:
             self._session.release()
         return self._enrolled(
-            audited.enroll_views(
-                self._audit, self._enrolment, request.name, sitting.end(), force=request.force, by=audited.MQTT
-            )
+            audited.enroll_views(self._audit, self._enroller, request.name, sitting.end(), force=request.force, by=audited.MQTT)
         )
 
     def _enrolled(self, report: Report) -> Enrolled:
@@ -228,7 +226,7 @@ class Commands:
     def _snapshot(self, _request: BareRequest) -> Work:
         moment = yield
         deadline = moment.time + PATIENCE
-        while isinstance(moment, Gap):
+        while isinstance(moment, NoFrame):
             if moment.lost or moment.time > deadline:
                 raise CameraError(f"no frame: {moment.lost or 'the camera is silent'}")
             moment = yield

@@ -18,7 +18,7 @@ from paho.mqtt.properties import Properties
 
 from edgeface.config import schema
 from edgeface.errors import ConfigError
-from edgeface.health import Link
+from edgeface.health import BrokerStatus
 from edgeface.mqtt.client import MAX_PACKET, address, cut_short, new_client, oversized, port
 from edgeface.mqtt.outbox import Outbox
 from edgeface.mqtt.unread import Unread
@@ -64,12 +64,12 @@ class Connection(ABC):
         new_client(self._settings, self._client_id)  # unreadable files are the user's to mend now, not in the thread
 
     @property
-    def link(self) -> Link:
+    def link(self) -> BrokerStatus:
         """How it stands with the broker, and why not well."""
         with self._lock:
             why = self._complaint or self._unread.reason
             confirmed = self._confirmed if math.isfinite(self._confirmed) else None
-            return Link(self._state, self.address, why, len(self._outbox), self._outbox.dropped, confirmed)
+            return BrokerStatus(self._state, self.address, why, len(self._outbox), self._outbox.dropped, confirmed)
 
     @abstractmethod
     def _topics(self) -> Sequence[str]:

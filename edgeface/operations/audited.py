@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from edgeface.config import schema
-from edgeface.enrollment.enroller import Enrolment, Report, View
+from edgeface.enrollment.enroller import Enroller, Report, View
 from edgeface.errors import EdgefaceError, TraceError
 from edgeface.gallery import migration, restore
 from edgeface.gallery.audit import Audit, Scalar
@@ -29,15 +29,15 @@ WEB: By = {"web": True}
 
 def enroll(
     audit: Audit,
-    enrolment: Enrolment,
+    enroller: Enroller,
     name: str,
     images: Iterable[tuple[str, Image | EdgefaceError]],
     *,
     force: bool,
     by: By = None,
 ) -> Report:
-    """As ``Enrolment.enroll``."""
-    report = enrolment.enroll(name, images, force=force)
+    """As ``Enroller.enroll``."""
+    report = enroller.enroll(name, images, force=force)
     if report.person:
         counts = {"images": len(report.accepted), "refused": len(report.refused)}
         audit.note("enroll", by=by, person=report.person.id, **counts, force=force)
@@ -45,10 +45,10 @@ def enroll(
 
 
 def enroll_views(
-    audit: Audit, enrolment: Enrolment, name: str, views: Sequence[View], *, force: bool, by: By = None, refused: int = 0
+    audit: Audit, enroller: Enroller, name: str, views: Sequence[View], *, force: bool, by: By = None, refused: int = 0
 ) -> Report:
-    """Enrol views that were judged already; as ``Enrolment.keep``."""
-    person = enrolment.keep(name, views, force=force)
+    """Enroll views that were judged already; as ``Enroller.keep``."""
+    person = enroller.keep(name, views, force=force)
     audit.note("enroll", by=by, person=person.id, images=len(views), refused=refused, force=force)
     return Report(person, [view.label for view in views], views=list(views))
 
@@ -106,7 +106,7 @@ def _noted(audit: Audit, what: str, by: By, **values: Scalar) -> Iterator[dict[s
 
 
 def reject(
-    audit: Audit, gallery: Gallery, settings: schema.Matching, event_id: str, *, force: bool = False, by: By = None
+    audit: Audit, gallery: Gallery, settings: schema.MatchingSettings, event_id: str, *, force: bool = False, by: By = None
 ) -> Outcome:
     """As ``feedback.reject``."""
     outcome = verdicts.reject(gallery, settings, event_id, force=force)
@@ -118,7 +118,7 @@ def confirm(
     audit: Audit,
     gallery: Gallery,
     card: ModelCard,
-    settings: schema.Matching,
+    settings: schema.MatchingSettings,
     event_id: str,
     reference: str | None = None,
     *,
@@ -134,7 +134,7 @@ def introduce(
     audit: Audit,
     gallery: Gallery,
     card: ModelCard,
-    settings: schema.Matching,
+    settings: schema.MatchingSettings,
     event_ids: Sequence[str],
     name: str,
     *,

@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from threading import Lock
 from typing import Any, TypeAlias
 
-from edgeface.enrollment.enroller import Enrolment
+from edgeface.enrollment.enroller import Enroller
 from edgeface.errors import FAILED_INSIDE, EdgefaceError
 from edgeface.gallery.audit import Audit
 from edgeface.gallery.store import Gallery
-from edgeface.types import Frame, Gap, Sight
+from edgeface.types import Frame, NoFrame, TrackedFace
 
 MAX_WAITING = 16
 """Pieces of work that wait for the loop, at most."""
@@ -29,12 +29,12 @@ log = logging.getLogger(__name__)
 class Desk:
     """What work in the loop is done with."""
 
-    enrolment: Enrolment
+    enroller: Enroller
     gallery: Gallery
     audit: Audit
 
 
-Steps: TypeAlias = Generator[None, Frame | Gap, Any]
+Steps: TypeAlias = Generator[None, Frame | NoFrame, Any]
 Work: TypeAlias = Callable[[Desk], Steps]
 """Begun by the loop, then sent every moment until it returns its result."""
 
@@ -45,7 +45,7 @@ class View:
 
     number: int
     frame: Frame
-    sights: tuple[Sight, ...]
+    sights: tuple[TrackedFace, ...]
     seconds: float
 
 
@@ -103,7 +103,7 @@ class Window:
         result.add_done_callback(lambda _: self.session.release())
         return result
 
-    def show(self, moment: Frame | Gap, sights: Callable[[float], Sequence[Sight]], seconds: float | None) -> None:
+    def show(self, moment: Frame | NoFrame, sights: Callable[[float], Sequence[TrackedFace]], seconds: float | None) -> None:
         """Leave a picture, if anybody watches; ``sights`` gives the faces seen at a time. For the loop.
 
         A picture that was not searched (``seconds`` is none), since nothing had moved, shows whom the one before it shows.
@@ -119,7 +119,7 @@ class Window:
                 self.view = View(self._number, moment, before.sights if before else (), before.seconds if before else 0.0)
             self._tell()
 
-    def serve(self, moment: Frame | Gap, desk: Desk) -> None:
+    def serve(self, moment: Frame | NoFrame, desk: Desk) -> None:
         """Begin what waits, and go on with what takes several moments. For the loop."""
         while len(self._running) < MAX_RUNNING and (job := self._next()):
             if job.result.cancelled():
@@ -153,7 +153,7 @@ class Window:
             _settle(job.result, reason or EdgefaceError("the daemon is stopping"))
 
     @staticmethod
-    def _step(job: _Job, steps: Steps, moment: Frame | Gap | None = None) -> bool:
+    def _step(job: _Job, steps: Steps, moment: Frame | NoFrame | None = None) -> bool:
         """Whether the work goes on after this step of it."""
         try:
             next(steps) if moment is None else steps.send(moment)

@@ -12,10 +12,10 @@ from msgspec import Meta, Struct
 
 from edgeface.config.schema import Config
 from edgeface.enrollment.assessment import assess
-from edgeface.enrollment.enroller import Enrolment, Report
+from edgeface.enrollment.enroller import Enroller, Report
 from edgeface.enrollment.gallery_check import check
 from edgeface.enrollment.guidance import Guidance
-from edgeface.enrollment.session import MOST, Sitting
+from edgeface.enrollment.session import MOST, EnrollmentSession
 from edgeface.errors import EdgefaceError, GalleryError
 from edgeface.gallery import restore
 from edgeface.gallery.audit import Audit
@@ -29,7 +29,7 @@ from edgeface.operations.audited import By
 from edgeface.operations.jobs import Desk, Steps
 from edgeface.operations.verdicts import Outcome
 from edgeface.recognition.matching import Matcher
-from edgeface.types import Frame, Gap, Image
+from edgeface.types import Frame, Image, NoFrame
 from edgeface.vision.model_card import ModelCard
 from edgeface.wire.events import DIGITS
 from edgeface.wire.fields import timestamp
@@ -40,19 +40,19 @@ Inbox = SimpleQueue[Photo | None]
 """The photos of somebody, each with its label, and in the end None."""
 
 
-Work = Generator[Any, Frame | Gap, Any]
+Work = Generator[Any, Frame | NoFrame, Any]
 """Work that takes several moments: sent each of them, it yields what is to be told or None, and returns its result."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Counter:
-    """What the work is done with. Without an enrolment nobody can be enrolled."""
+    """What the work is done with. Without an enrollment nobody can be enrolled."""
 
     settings: Config
     card: ModelCard
     gallery: Gallery
     audit: Audit
-    enrolment: Enrolment | None = None
+    enroller: Enroller | None = None
 
 
 class Request(Struct, frozen=True, forbid_unknown_fields=True):
@@ -60,7 +60,7 @@ class Request(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class EnrollRequest(Request, frozen=True):
-    """Enrol who sits before the camera."""
+    """Enroll who sits before the camera."""
 
     name: Text
     most: Annotated[int, Meta(ge=1, le=20)] = MOST
@@ -69,7 +69,7 @@ class EnrollRequest(Request, frozen=True):
 
 
 class PhotosRequest(Request, frozen=True):
-    """Enrol somebody from the photos that follow."""
+    """Enroll somebody from the photos that follow."""
 
     name: Text
     force: bool = False
@@ -121,8 +121,8 @@ class DropRequest(Request, frozen=True):
 
 def _enroll(counter: Counter, request: EnrollRequest, by: By, _inbox: Inbox) -> Work:
     """A sitting; it tells its guidance at every change."""
-    enrolment = _enrolment(counter)
-    sitting = Sitting(enrolment, request.name, most=request.most, timeout=request.timeout, force=request.force)
+    enroller = _enroller(counter)
+    sitting = EnrollmentSession(enroller, request.name, most=request.most, timeout=request.timeout, force=request.force)
     told: dict[str, Any] | None = None
     last: Guidance | None = None
     while not sitting.complete:
@@ -130,13 +130,13 @@ def _enroll(counter: Counter, request: EnrollRequest, by: By, _inbox: Inbox) -> 
         guidance = sitting.look(moment)
         fresh = last is None or (guidance.text, guidance.taken) != (last.text, last.taken)
         told, last = (asdict(guidance) if fresh else None), guidance
-    report = audited.enroll_views(counter.audit, enrolment, request.name, sitting.end(), force=request.force, by=by)
-    return _assessed(counter, enrolment, report, request.name)
+    report = audited.enroll_views(counter.audit, enroller, request.name, sitting.end(), force=request.force, by=by)
+    return _assessed(counter, enroller, report, request.name)
 
 
 def _photos(counter: Counter, request: PhotosRequest, by: By, inbox: Inbox) -> Work:
     """One photo a moment; it tells what became of each, and keeps all in the end, or nothing."""
-    enrolment, report, name = _enrolment(counter), Report(), clean_name(request.name)
+    enroller, report, name = _enroller(counter), Report(), clean_name(request.name)
     told = None
     while True:
         yield told
@@ -147,14 +147,14 @@ def _photos(counter: Counter, request: PhotosRequest, by: By, inbox: Inbox) -> W
             continue
         if photo is None:
             break
-        reason = enrolment.add(report, name, *photo, force=request.force)
+        reason = enroller.add(report, name, *photo, force=request.force)
         told = {"photo": photo[0], "reason": reason}
     if report.views:
         kept = audited.enroll_views(
-            counter.audit, enrolment, name, report.views, force=request.force, by=by, refused=len(report.refused)
+            counter.audit, enroller, name, report.views, force=request.force, by=by, refused=len(report.refused)
         )
         report.person = kept.person
-    return _assessed(counter, enrolment, report, name)
+    return _assessed(counter, enroller, report, name)
 
 
 def _people(counter: Counter, _request: Request, _by: By, _inbox: Inbox) -> Any:
@@ -170,7 +170,7 @@ def _rename(counter: Counter, request: RenameRequest, by: By, _inbox: Inbox) -> 
 def _forget(counter: Counter, request: PersonRequest, by: By, _inbox: Inbox) -> Any:
     person = audited.forget(counter.audit, counter.gallery, request.person, by=by)
     told: dict[str, Any] = {"id": person.id, "name": person.name}
-    if counter.enrolment is None:  # else the daemon sees to its backups by itself
+    if counter.enroller is None:  # else the daemon sees to its backups by itself
         backups = Backups(counter.settings)
         try:
             left = backups.erase_forgotten()
@@ -250,7 +250,7 @@ def _restore(counter: Counter, request: RestoreRequest, by: By, _inbox: Inbox) -
 
 
 def _pause(counter: Counter) -> Pause:
-    return Gentle(rest=1.0) if counter.enrolment else go_on  # beside the daemon's loop, or alone
+    return Gentle(rest=1.0) if counter.enroller else go_on  # beside the daemon's loop, or alone
 
 
 def _elsewhere(work: Callable[[], Any]) -> Work:
@@ -335,7 +335,7 @@ def steps(
     """The work for the daemon's loop, whose thread calls ``tell``."""
 
     def run(desk: Desk) -> Steps:
-        outcome = work(Counter(settings, card, desk.gallery, desk.audit, desk.enrolment))
+        outcome = work(Counter(settings, card, desk.gallery, desk.audit, desk.enroller))
         if not isinstance(outcome, Generator):
             return outcome
         try:
@@ -352,15 +352,15 @@ def steps(
     return run
 
 
-def _enrolment(counter: Counter) -> Enrolment:
-    if counter.enrolment is None:
+def _enroller(counter: Counter) -> Enroller:
+    if counter.enroller is None:
         raise EdgefaceError("nobody can be enrolled here")
-    return counter.enrolment
+    return counter.enroller
 
 
-def _assessed(counter: Counter, enrolment: Enrolment, report: Report, name: str) -> dict[str, Any]:
+def _assessed(counter: Counter, enroller: Enroller, report: Report, name: str) -> dict[str, Any]:
     if report.person:
-        report.assessment = assess(enrolment.pipeline, counter.settings, report.person, report.views)
+        report.assessment = assess(enroller.pipeline, counter.settings, report.person, report.views)
     return report.payload(name)
 
 

@@ -11,7 +11,7 @@ from edgeface.errors import ConfigError, GalleryError
 from edgeface.gallery.contents import Templates
 from edgeface.gallery.names import clean_name
 from edgeface.gallery.store import Gallery
-from edgeface.recognition.matching import SAME_VIEW, Matcher, likeness
+from edgeface.recognition.matching import SAME_VIEW, Matcher, similarity
 from edgeface.types import Person, Vector
 from edgeface.vision.model_card import ModelCard
 
@@ -26,7 +26,7 @@ class Outcome:
     told: str
 
 
-def reject(gallery: Gallery, settings: schema.Matching, event_id: str, *, force: bool = False) -> Outcome:
+def reject(gallery: Gallery, settings: schema.MatchingSettings, event_id: str, *, force: bool = False) -> Outcome:
     """The face of this event is not the person that the event names: it becomes a negative template of theirs.
 
     Raises:
@@ -57,7 +57,7 @@ def reject(gallery: Gallery, settings: schema.Matching, event_id: str, *, force:
 
 
 def confirm(
-    gallery: Gallery, card: ModelCard, settings: schema.Matching, event_id: str, reference: str | None = None
+    gallery: Gallery, card: ModelCard, settings: schema.MatchingSettings, event_id: str, reference: str | None = None
 ) -> Outcome:
     """The face of this event is the person that it names, or ``reference``: it becomes a template if it shows a new side.
 
@@ -87,7 +87,9 @@ def confirm(
     )
 
 
-def introduce(gallery: Gallery, card: ModelCard, settings: schema.Matching, event_ids: Sequence[str], name: str) -> Person:
+def introduce(
+    gallery: Gallery, card: ModelCard, settings: schema.MatchingSettings, event_ids: Sequence[str], name: str
+) -> Person:
     """The faces of these events, which named nobody, are this person, who is enrolled with them if new.
 
     Raises:
@@ -128,6 +130,6 @@ def _locks_out(own: NDArray[np.float32], negative: Vector, margin: float) -> boo
         return False
     refused = 0
     for number, template in enumerate(own):
-        score = likeness(np.delete(own, number, axis=0), template)
+        score = similarity(np.delete(own, number, axis=0), template)
         refused += score - float(negative @ template) < margin
     return refused > len(own) / 2

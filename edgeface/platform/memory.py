@@ -24,7 +24,7 @@ def set_up() -> None:
         libc.mallopt(M_TRIM_THRESHOLD, SLACK)
 
 
-class Thrift:
+class HeapTrimmer:
     """Returns what searches for faces have left free, once, as soon as a frame needs none."""
 
     def __init__(self) -> None:
@@ -33,11 +33,11 @@ class Thrift:
     def update(self, searched: bool) -> None:
         """Whether the latest frame was searched."""
         if self._used and not searched:
-            give_back()
+            trim_heap()
         self._used = searched
 
 
-def give_back() -> None:
+def trim_heap() -> None:
     """Return to the system what libraries have freed and the allocator keeps: some 10 MB after searches for faces."""
     with suppress(OSError, AttributeError):  # of another libc than GNU's
         ctypes.CDLL(None).malloc_trim(0)

@@ -1,7 +1,7 @@
 """Limits how often something is done."""
 
 
-class Rate:
+class RateLimit:
     """So many a minute, after some silence up to ten at once."""
 
     BURST = 10.0

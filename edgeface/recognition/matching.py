@@ -16,7 +16,7 @@ pictures made of one photo, 99.9 % are nearer than 0.95 (an earlier network, 1,4
 """
 
 
-def likeness(templates: NDArray[np.float32], probe: Vector) -> float:
+def similarity(templates: NDArray[np.float32], probe: Vector) -> float:
     """The score of one person: ``templates`` are all of theirs, shape (n, dimensions)."""
     centre = templates.sum(axis=0)
     nearest = float((templates @ probe).max())
@@ -37,7 +37,7 @@ class Matcher:
     one that is not nearer to the person by the margin names nobody, as with a second person who looks alike.
     """
 
-    def __init__(self, templates: Templates, card: ModelCard, settings: schema.Matching) -> None:
+    def __init__(self, templates: Templates, card: ModelCard, settings: schema.MatchingSettings) -> None:
         self._people, self._owners, self._vectors = templates.people, templates.owners, templates.vectors
         self.known = {person.id: person.name for person in templates.people}
         self._not_owners, self._negatives = templates.not_owners, templates.negatives

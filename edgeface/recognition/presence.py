@@ -10,7 +10,7 @@ from edgeface.recognition.event_id import new_event_id
 from edgeface.recognition.fusion import weight
 from edgeface.recognition.matching import Matcher
 from edgeface.recognition.tracking import Track, Tracker
-from edgeface.types import Correction, Decision, Event, EventType, Frame, Gap, Match, Observation, Sight
+from edgeface.types import Correction, Decision, Event, EventType, Frame, Match, NoFrame, Observation, TrackedFace
 from edgeface.vision.liveness import ALIVE, Liveness
 
 log = logging.getLogger(__name__)
@@ -49,7 +49,7 @@ class Presence:
     def __init__(
         self,
         camera: str,
-        settings: schema.Presence,
+        settings: schema.PresenceSettings,
         *,
         same: float,
         different: float,
@@ -65,7 +65,7 @@ class Presence:
         self._visits: dict[tuple[str, int], _Visit] = {}
         self._matcher: Matcher | None = None
 
-    def update(self, moment: Frame | Gap, observations: Sequence[Observation], matcher: Matcher) -> list[Event]:
+    def update(self, moment: Frame | NoFrame, observations: Sequence[Observation], matcher: Matcher) -> list[Event]:
         """Take in what one frame showed, or nothing in a gap; ``matcher`` decides by the gallery as it is now.
 
         Whoever is no longer in the gallery has left, and nothing is kept of what looked like them; whoever is called otherwise
@@ -86,16 +86,16 @@ class Presence:
             self._lives.pop(track.id, None)
         return events
 
-    def sights(self, now: float) -> list[Sight]:
+    def sights(self, now: float) -> list[TrackedFace]:
         """The faces of the frame that was taken in at ``now``, with what is announced of each."""
         tracks = [track for track in self._tracker.tracks if track.last_seen == now]
-        return [Sight(track.id, track.latest, self._verdicts.get(track.id)) for track in tracks]
+        return [TrackedFace(track.id, track.latest, self._verdicts.get(track.id)) for track in tracks]
 
-    def close(self, moment: Frame | Gap) -> list[Event]:
+    def close(self, moment: Frame | NoFrame) -> list[Event]:
         """Everybody leaves: the recording is at its end."""
         return [event for track in tuple(self._tracker.tracks) for event in self._release(track, moment)]
 
-    def _drop_forgotten(self, moment: Frame | Gap, matcher: Matcher) -> list[Event]:
+    def _drop_forgotten(self, moment: Frame | NoFrame, matcher: Matcher) -> list[Event]:
         """Whoever is forgotten leaves; the latest view may have been matched before a new matcher came, those before it not."""
         events, known = [], matcher.known
         changed, self._matcher = matcher is not self._matcher, matcher
@@ -109,7 +109,7 @@ class Presence:
                 track.forget_views()
         return events
 
-    def _judge(self, track: Track, moment: Frame | Gap, matcher: Matcher) -> list[Event]:
+    def _judge(self, track: Track, moment: Frame | NoFrame, matcher: Matcher) -> list[Event]:
         before, verdict = self._verdicts.get(track.id), self._weigh(track, matcher)
         events = []
         if verdict is not None and verdict.person_id != before and not self._withheld(track, verdict):
@@ -163,7 +163,7 @@ class Presence:
         arrival = self._visits[self._key(track)].arrival
         return Correction(arrival.event_id, person, arrival.name or "")
 
-    def _arrival(self, track: Track, verdict: _Verdict, moment: Frame | Gap, wrong: Correction | None) -> Event:
+    def _arrival(self, track: Track, verdict: _Verdict, moment: Frame | NoFrame, wrong: Correction | None) -> Event:
         match, views = verdict.match, verdict.views
         stranger = verdict.person_id == STRANGER
         height, width = moment.image.shape[:2] if isinstance(moment, Frame) else (0, 0)
@@ -189,7 +189,7 @@ class Presence:
             embedding=track.evidence.vector if track.evidence else None,
         )
 
-    def _release(self, track: Track, moment: Frame | Gap, wrong: Correction | None = None) -> list[Event]:
+    def _release(self, track: Track, moment: Frame | NoFrame, wrong: Correction | None = None) -> list[Event]:
         """Take a track's verdict back; its visit ends unless another track carries it on."""
         if track.id not in self._verdicts:
             return []

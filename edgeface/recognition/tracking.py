@@ -137,10 +137,10 @@ class Tracker:
         clear = [j for j, seen in enumerate(observations) if seen.embedding is not None]
         if known and clear:
             probes = np.stack([track.evidence.vector for track in tracks if track.evidence is not None])
-            likeness = probes @ np.stack([seen.embedding.vector for seen in observations if seen.embedding is not None]).T
+            similarity = probes @ np.stack([seen.embedding.vector for seen in observations if seen.embedding is not None]).T
             both = np.ix_(known, clear)
-            enough = likeness >= np.where(near[both], self._different, self._same)
-            affinity[both] = np.where(enough, overlap[both] + likeness, 0.0)
+            enough = similarity >= np.where(near[both], self._different, self._same)
+            affinity[both] = np.where(enough, overlap[both] + similarity, 0.0)
         return affinity
 
 

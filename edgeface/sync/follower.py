@@ -10,12 +10,12 @@ from edgeface.config import schema
 from edgeface.errors import BrokerError, GalleryError
 from edgeface.gallery.audit import Audit
 from edgeface.gallery.store import Gallery
-from edgeface.health import Sharing
+from edgeface.health import SyncStatus
 from edgeface.interfaces import SyncTransport
 from edgeface.mqtt.dialogue import Dialogue
 from edgeface.sync.messages import envelopes
 from edgeface.sync.replica import Change, Replica
-from edgeface.types import Frame, Gap
+from edgeface.types import Frame, NoFrame
 from edgeface.vision.model_card import ModelCard
 
 log = logging.getLogger(__name__)
@@ -61,12 +61,12 @@ class Follower:
         self._told: str | None = None
 
     @property
-    def sharing(self) -> Sharing:
+    def sharing(self) -> SyncStatus:
         """How it stands."""
         one = self._replica
-        return Sharing(one.topic, one.shared, len(one.due()), one.received, one.ignored, self._failure or one.trouble)
+        return SyncStatus(one.topic, one.shared, len(one.due()), one.received, one.ignored, self._failure or one.trouble)
 
-    def update(self, moment: Frame | Gap) -> None:
+    def update(self, moment: Frame | NoFrame) -> None:
         """Take in what came, notice what was edited here, and send it."""
         connection, messages = self._transport.shared(self._connection if self._inbox else -1)
         if connection != self._connection:

@@ -41,7 +41,7 @@ class Embedder:
         return _embedding(self.codes(chip)[0])
 
     def template(self, chip: Image) -> Embedding:
-        """The mean of a chip's embedding and its mirror image's: steadier, for twice the time, and enrolment has time."""
+        """The mean of a chip's embedding and its mirror image's: steadier, for twice the time, and enrollment has time."""
         return _embedding((self.codes(chip)[0] + self.codes(np.ascontiguousarray(chip[:, ::-1]))[0]) / 2)
 
     def rebuild(self, chip: Image) -> Image:

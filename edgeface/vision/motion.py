@@ -24,7 +24,7 @@ FACES_EVERY = 0.5
 """Seconds between two such looks."""
 
 
-class Gate:
+class MotionGate:
     """Decides, frame by frame, whether to search it for faces.
 
     A frame is compared with the one that was searched last, so that slow motion adds up. What changes alike all over the

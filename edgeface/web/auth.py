@@ -19,7 +19,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from edgeface.config import schema
 from edgeface.errors import EdgefaceError
-from edgeface.platform.rate_limit import Rate
+from edgeface.platform.rate_limit import RateLimit
 from edgeface.web.sessions import Session, Sessions
 from edgeface.web.token import Token
 
@@ -69,7 +69,7 @@ HEADERS = {
 }
 
 
-class Gate:
+class AccessMiddleware:
     """Lets a request through to ``app`` if it has a session and comes from the page itself.
 
     ``/?token=...`` opens a session: a key in the path of all its addresses, and a cookie. Names in the header Host that are not
@@ -77,10 +77,12 @@ class Gate:
     for (CSRF). ``seat`` counts a connection, by its client's address, among those signed in, if there is room.
     """
 
-    def __init__(self, app: ASGIApp, web: schema.Web, token: Token, sessions: Sessions, seat: Callable[[Any], bool]) -> None:
+    def __init__(
+        self, app: ASGIApp, web: schema.WebSettings, token: Token, sessions: Sessions, seat: Callable[[Any], bool]
+    ) -> None:
         self._app, self._web, self._token, self._sessions, self._seat = app, web, token, sessions, seat
         self._hosts = {"localhost", web.address.lower(), *(name.lower() for name in web.hosts)} - {""}
-        self._tries = Rate(TRIES_PER_MINUTE)
+        self._tries = RateLimit(TRIES_PER_MINUTE)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request, or pass it on."""

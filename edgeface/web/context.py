@@ -38,7 +38,7 @@ MAX_QUEUE = 32
 MAX_NOTES = 64
 FRESH = 1.0
 BODY_SECONDS, WORK_SECONDS = 20.0, 30.0
-VIEWS = {"/": "Live", "/people": "People", "/visits": "Visits", "/unknown": "Unknown", "/enrol": "Enrol", "/health": "Health"}
+VIEWS = {"/": "Live", "/people": "People", "/visits": "Visits", "/unknown": "Unknown", "/enroll": "Enroll", "/health": "Health"}
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""Enrol: told what to do beside the live picture, or from photos."""
+"""Enroll: told what to do beside the live picture, or from photos."""
 
 import time
 from concurrent.futures import Future
@@ -21,11 +21,11 @@ POLL = 8.0
 """Seconds that a question waits for something new to tell."""
 
 
-async def enrol(request: Request) -> Response:
+async def enroll(request: Request) -> Response:
     """The view."""
     site: Site = request.app.state.site
     people = await site.with_gallery(lambda gallery: gallery.people())
-    return site.page(request, "enrol.html", people=people, name=request.query_params.get("name", "")[:100])
+    return site.page(request, "enroll.html", people=people, name=request.query_params.get("name", "")[:100])
 
 
 async def start(request: Request) -> Response:
@@ -95,8 +95,8 @@ async def _outcome(site: Site, outcome: "Future[Report]") -> dict[str, Any]:
 
 
 ROUTES = [
-    Route("/enrol", enrol),
-    Route("/enrol/start", start, methods=["POST"]),
-    Route("/enrol/state", state),
-    Route("/enrol/finish", finish, methods=["POST"]),
+    Route("/enroll", enroll),
+    Route("/enroll/start", start, methods=["POST"]),
+    Route("/enroll/state", state),
+    Route("/enroll/finish", finish, methods=["POST"]),
 ]

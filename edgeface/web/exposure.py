@@ -2,11 +2,11 @@
 
 import ipaddress
 
-from edgeface.config.schema import Web
+from edgeface.config.schema import WebSettings
 from edgeface.errors import ConfigError
 
 
-def refuse_exposure(web: Web) -> None:
+def refuse_exposure(web: WebSettings) -> None:
     """Make sure that nobody can listen on the way to the page.
 
     Raises:

@@ -13,7 +13,7 @@ from starlette.routing import Route
 
 from edgeface.operations.jobs import View
 from edgeface.platform.text import duration
-from edgeface.types import Sight
+from edgeface.types import TrackedFace
 from edgeface.vision.images import encode_jpeg
 from edgeface.web.context import Site
 from edgeface.web.visits import read_visits
@@ -71,7 +71,7 @@ async def _drawn(site: Site, view: View) -> Response:
     return Response(jpeg, media_type="image/jpeg", headers={"x-view": json.dumps(told)})
 
 
-def face(sight: Sight, names: Mapping[str, str], width: int, height: int) -> dict[str, Any]:
+def face(sight: TrackedFace, names: Mapping[str, str], width: int, height: int) -> dict[str, Any]:
     """A face for the page: its box in per cent of the picture, who it is, how sure that is, and how good a view it is."""
     box, match = sight.seen.face.box, sight.seen.match
     known = names.get(sight.person_id or "")

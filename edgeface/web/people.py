@@ -19,7 +19,7 @@ from edgeface.gallery.store import Gallery
 from edgeface.operations import audited
 from edgeface.operations.jobs import Desk, Work
 from edgeface.recognition.matching import Matcher
-from edgeface.types import Frame, Gap, Image
+from edgeface.types import Frame, Image, NoFrame
 from edgeface.vision.images import decode_photo
 from edgeface.web.context import Site, body, form
 
@@ -122,7 +122,7 @@ async def forget(request: Request) -> Response:
 
 
 async def photo(request: Request) -> Response:
-    """Enrol the one face of a photo, which is the body, as ``name``."""
+    """Enroll the one face of a photo, which is the body, as ``name``."""
     site: Site = request.app.state.site
     if site.uploads >= MAX_UPLOADS:
         told = {"ok": False, "text": "Other photos are being looked at; try again in a moment."}
@@ -169,11 +169,11 @@ def decoded(data: bytes) -> Image:
 
 
 def enrolling(name: str, image: Image, *, force: bool) -> Work:
-    """Work for the loop: enrol the face of one photo."""
+    """Work for the loop: enroll the face of one photo."""
 
-    def work(desk: Desk) -> Generator[None, Frame | Gap, Any]:
+    def work(desk: Desk) -> Generator[None, Frame | NoFrame, Any]:
         yield
-        return audited.enroll(desk.audit, desk.enrolment, name, [("photo", image)], force=force, by=audited.WEB)
+        return audited.enroll(desk.audit, desk.enroller, name, [("photo", image)], force=force, by=audited.WEB)
 
     return work
 

@@ -11,11 +11,11 @@ from typing import Any
 import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from edgeface.config.schema import Web
+from edgeface.config.schema import WebSettings
 from edgeface.errors import ConfigError
 from edgeface.platform.files import read_small
 from edgeface.web.app import application
-from edgeface.web.auth import Gate
+from edgeface.web.auth import AccessMiddleware
 from edgeface.web.context import Site
 from edgeface.web.exposure import refuse_exposure
 from edgeface.web.listener import MAX_BATCH, Listener
@@ -35,14 +35,14 @@ class PageServer:
         OSError: the address cannot be had.
     """
 
-    def __init__(self, web: Web, site: Site, token: Token) -> None:
+    def __init__(self, web: WebSettings, site: Site, token: Token) -> None:
         refuse_exposure(web)
         _read_certificate(web)
         sessions = Sessions(token, token.path.with_name("web.sessions") if web.tls_cert else None)
         with ExitStack() as undo:
             self._socket = undo.enter_context(_listen(web))
             settings = uvicorn.Config(
-                Gate(application(site), web, token, sessions, self._socket.seat),
+                AccessMiddleware(application(site), web, token, sessions, self._socket.seat),
                 http=Connection,
                 ws="none",
                 lifespan="off",
@@ -130,7 +130,7 @@ class Connection(H11Protocol):
             self.transport.abort()
 
 
-def _read_certificate(web: Web) -> None:
+def _read_certificate(web: WebSettings) -> None:
     """See that the files of the certificate can be read; OpenSSL would wait for a pipe."""
     for name, file in (("tls_cert", web.tls_cert), ("tls_key", web.tls_key)):
         try:
@@ -140,7 +140,7 @@ def _read_certificate(web: Web) -> None:
             raise ConfigError(f"web.{name} {file}: {error.strerror or error}") from None
 
 
-def _listen(web: Web) -> Listener:
+def _listen(web: WebSettings) -> Listener:
     family = socket.AF_INET6 if ":" in web.address else socket.AF_INET
     server = Listener(family)
     try:

@@ -11,11 +11,11 @@ from edgeface.config import schema
 from edgeface.enrollment.assessment import assess
 from edgeface.enrollment.enroller import Report
 from edgeface.enrollment.guidance import Guidance
-from edgeface.enrollment.session import Sitting
+from edgeface.enrollment.session import EnrollmentSession
 from edgeface.errors import EdgefaceError
 from edgeface.operations import audited
 from edgeface.operations.jobs import Desk
-from edgeface.types import Frame, Gap
+from edgeface.types import Frame, NoFrame
 
 TIMEOUT = 120.0
 """Seconds that a sitting lasts at most."""
@@ -42,9 +42,9 @@ class Session:
     keeping: bool = False
     outcome: "Future[Report] | None" = None
 
-    def work(self, desk: Desk) -> Generator[None, Frame | Gap, Any]:
+    def work(self, desk: Desk) -> Generator[None, Frame | NoFrame, Any]:
         """The sitting itself, for the loop."""
-        sitting = Sitting(desk.enrolment, self.name, timeout=TIMEOUT, force=self.force)
+        sitting = EnrollmentSession(desk.enroller, self.name, timeout=TIMEOUT, force=self.force)
         while not (sitting.complete or (self.enough and sitting.views)):
             moment = yield
             if moment.time - self.asked > ABANDONED:
@@ -53,7 +53,7 @@ class Session:
             self.tell()
         self.keeping = True
         views = sitting.end()
-        report = audited.enroll_views(desk.audit, desk.enrolment, self.name, views, force=self.force, by=audited.WEB)
+        report = audited.enroll_views(desk.audit, desk.enroller, self.name, views, force=self.force, by=audited.WEB)
         if report.person:
-            report.assessment = assess(desk.enrolment.pipeline, self.settings, report.person, report.views)
+            report.assessment = assess(desk.enroller.pipeline, self.settings, report.person, report.views)
         return report

@@ -4,7 +4,7 @@ import hmac
 import secrets
 from pathlib import Path
 
-from edgeface.config.schema import Web
+from edgeface.config.schema import WebSettings
 from edgeface.errors import EdgefaceError
 from edgeface.platform.secret_files import SecretFile
 
@@ -59,7 +59,7 @@ def _new() -> bytes:
     return secrets.token_urlsafe(BYTES).encode()
 
 
-def address(web: Web) -> str:
+def address(web: WebSettings) -> str:
     """Where the page is, as a browser on this machine, or in its network, is to be told."""
     scheme = "https" if web.tls_cert else "http"
     host = web.hosts[0] if web.hosts else {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}.get(web.address, web.address)

@@ -20,7 +20,7 @@ class BareRequest(Struct, frozen=True, kw_only=True):
 
 
 class EnrollRequest(BareRequest, frozen=True, kw_only=True):
-    """Enrol who stands before the camera, or the one face of a photo."""
+    """Enroll who stands before the camera, or the one face of a photo."""
 
     name: Annotated[str, Meta(max_length=200, description="the person; who is enrolled gains templates", examples=["Anna"])]
     image: Annotated[

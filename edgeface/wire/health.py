@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
-from edgeface.health import Backed, Health, Sharing
+from edgeface.health import BackupStatus, Health, SyncStatus
 from edgeface.types import GalleryState
 from edgeface.wire.fields import SCHEMA, Camera, Count, Model, Schema, Time, timestamp
 
@@ -148,7 +148,7 @@ def health_payload(health: Health, wall: float) -> HealthPayload:
     )
 
 
-def _backed(backed: Backed) -> BackupHealth:
+def _backed(backed: BackupStatus) -> BackupHealth:
     latest = None if backed.latest is None else timestamp(backed.latest)
     return BackupHealth(copies=backed.copies, latest=latest, trouble=backed.trouble)
 
@@ -157,7 +157,7 @@ def _age(moment: float | None) -> float | None:
     return None if moment is None else round(max(0.0, time.monotonic() - moment), 1)
 
 
-def _shared(sharing: Sharing) -> SharedGallery:
+def _shared(sharing: SyncStatus) -> SharedGallery:
     return SharedGallery(
         topic=sharing.topic,
         people=sharing.shared,

@@ -14,7 +14,7 @@ import numpy as np
 from fixtures.backup import config
 from fixtures.galleries import near, unit, units
 
-from edgeface.config.schema import Events
+from edgeface.config.schema import EventsSettings
 from edgeface.gallery import restore
 from edgeface.gallery.backup import Backups
 from edgeface.gallery.store import Gallery, template_id
@@ -59,7 +59,7 @@ def see(gallery, face, person_id=None):
     """Keep an event with its picture; gives its id."""
     kind = EventType.RECOGNIZED if person_id else EventType.UNKNOWN
     event = Event(kind, new_event_id(WALL), WALL, 0.0, "front", person_id=person_id, score=0.6, quality=0.8, embedding=face)
-    gallery.events.keep(event, Events(), b"a picture of a face " * 50)
+    gallery.events.keep(event, EventsSettings(), b"a picture of a face " * 50)
     return event.event_id
 
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 import edgeface
 from edgeface import cameras
-from edgeface.config.schema import Camera
+from edgeface.config.schema import CameraSettings
 from edgeface.enrollment.enroller import read_images
 from edgeface.errors import ImageError
 from edgeface.types import Frame
@@ -86,7 +86,7 @@ def test_no_file_and_no_folder_of_pictures(decoded, tmp_path, kind):
     for suffix in (".jpg", ".png", ".webp"):
         (tmp_path / f"x{suffix}").write_bytes(KINDS[kind])
     assert all(isinstance(image, ImageError) for _, image in read_images(sorted(tmp_path.iterdir())))
-    camera = cameras.create(Camera(source=f"folder:{tmp_path}", hold=0.1))
+    camera = cameras.create(CameraSettings(source=f"folder:{tmp_path}", hold=0.1))
     assert not any(isinstance(moment, Frame) for moment in camera.frames())
     camera.close()
     assert decoded == []
@@ -99,7 +99,7 @@ def test_no_camera(decoded, kind, media):
         HEAD.replace(b"image/jpeg", media.encode()) + b"Content-Length: %d\r\n\r\n" % len(KINDS[kind]) + KINDS[kind] + b"\r\n"
     )
     with serving(answer(MIXED, part)) as url:
-        camera = cameras.create(Camera(source=url))
+        camera = cameras.create(CameraSettings(source=url))
         moments = camera.frames()
         for _ in range(5):
             assert not isinstance(next(moments), Frame)

@@ -20,7 +20,7 @@ from fixtures.page import serving
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from edgeface.config.schema import Config, Mqtt, Sync
+from edgeface.config.schema import Config, MqttSettings, SyncSettings
 from edgeface.errors import EdgefaceError, GalleryError, ModelError
 from edgeface.gallery import copies
 from edgeface.gallery.backup import Backups
@@ -94,7 +94,7 @@ def test_an_announcement_that_a_broker_holds(payload):
 def test_an_event_that_is_shown(payload):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(subscriber, "Dialogue", lambda *_, **__: Heard(payload))
-        for event in subscriber.events(Config(mqtt=Mqtt(host="broker"))):
+        for event in subscriber.events(Config(mqtt=MqttSettings(host="broker"))):
             assert subscriber.describe(event).isprintable()
 
 
@@ -140,8 +140,8 @@ def test_keys_token_password_and_sessions(data):
         path = written(folder, "secret", data)
         for read in (
             lambda: find_key(path, create=False),
-            lambda: read_key(Config(sync=Sync(key_file=str(path)))),
-            lambda: mqtt_client.read_password(Mqtt(username="door", password_file=str(path))),
+            lambda: read_key(Config(sync=SyncSettings(key_file=str(path)))),
+            lambda: mqtt_client.read_password(MqttSettings(username="door", password_file=str(path))),
             lambda: Token(path).text(),
         ):
             try:
@@ -195,7 +195,7 @@ def test_a_backup(backup, at, bytes_, cut):
 
 HEADERS = st.text(st.characters(min_codepoint=32, max_codepoint=255, exclude_characters="\x7f"), max_size=30)
 PATHS = st.sampled_from(
-    ["", "/people", "/people/photo", "/visits", "/health", "/stream", "/live", "/enrol", "/static", "/unknown"]
+    ["", "/people", "/people/photo", "/visits", "/health", "/stream", "/live", "/enroll", "/static", "/unknown"]
 )
 
 

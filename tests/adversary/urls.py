@@ -5,7 +5,7 @@ import re
 from fixtures.secrets import FORMS, MISTAKES
 
 from edgeface.cameras import create
-from edgeface.config.schema import Camera
+from edgeface.config.schema import CameraSettings
 from edgeface.config.sources import shown
 from edgeface.errors import EdgefaceError
 
@@ -21,7 +21,7 @@ def attack(dice, folder):
         source = form.format(host=dice.choice(HOSTS), secret=f"{middle}Q")
         assert not re.search("[QXZ]", shown(source)), source
         try:  # a live camera is first opened when frames are asked of it
-            create(Camera(source=source)).close()
+            create(CameraSettings(source=source)).close()
         except EdgefaceError as error:
             assert not re.search("[QXZ]", str(error)), source  # noqa: PT017
     return "hidden"

@@ -18,14 +18,14 @@ from edgeface.cameras.live import LiveCamera
 from edgeface.cameras.picamera import PicameraSource
 from edgeface.config import schema
 from edgeface.errors import CameraError, ConfigError
-from edgeface.types import Frame, Gap
+from edgeface.types import Frame, NoFrame
 
 PATIENCE = 20.0
 """Seconds until a test gives up; none is spent where the code is right."""
 
 
 def settings(source, **changes):
-    return schema.Camera(source=str(source), **({"fps": 60.0, "hold": 0.0} | changes))
+    return schema.CameraSettings(source=str(source), **({"fps": 60.0, "hold": 0.0} | changes))
 
 
 def flat(level, width=64, height=48):
@@ -115,7 +115,7 @@ def closing(camera, frames):
 def test_a_slow_recording_says_that_it_lives_between_its_pictures(folder):
     frames = create(settings(f"folder:{folder}", fps=0.4)).frames()
     assert isinstance(next(frames), Frame)
-    assert isinstance(next(frames), Gap)
+    assert isinstance(next(frames), NoFrame)
 
 
 def test_a_picture_of_a_folder_is_held(folder):
@@ -342,7 +342,7 @@ def is_frame(moment):
 
 
 def is_lost(moment):
-    return isinstance(moment, Gap) and moment.lost is not None
+    return isinstance(moment, NoFrame) and moment.lost is not None
 
 
 def test_the_newest_frame_wins_and_the_others_count_as_dropped(live):
@@ -354,7 +354,7 @@ def test_the_newest_frame_wins_and_the_others_count_as_dropped(live):
     assert device.hungry.wait(PATIENCE)
     assert level(next(moments)) == 120
     assert camera.dropped == 2
-    assert isinstance(next(moments), Gap)
+    assert isinstance(next(moments), NoFrame)
 
 
 def test_no_more_frames_than_wanted_are_given(live):
@@ -372,7 +372,7 @@ def test_a_quiet_camera_is_not_lost_at_first(live):
     _, moments = live(Script(flat(0)))
     until(moments, is_frame)
     gap = next(moments)
-    assert isinstance(gap, Gap)
+    assert isinstance(gap, NoFrame)
     assert (gap.lost, gap.stuck) == (None, False)
 
 
@@ -382,7 +382,7 @@ def test_a_camera_with_a_low_rate_says_that_it_lives(live):
     until(moments, is_frame)
     device.feed(flat(40))
     assert device.hungry.wait(PATIENCE)
-    assert isinstance(next(moments), Gap)
+    assert isinstance(next(moments), NoFrame)
 
 
 def test_a_camera_that_gives_frames_is_never_lost_at_a_low_rate(live):

@@ -159,7 +159,7 @@ def manager(monkeypatch):
 
 
 def settings():
-    return schema.Camera(source="picamera", width=SIZE[0], height=SIZE[1], fps=20.0)
+    return schema.CameraSettings(source="picamera", width=SIZE[0], height=SIZE[1], fps=20.0)
 
 
 def test_a_red_card_is_red(manager):

@@ -68,14 +68,14 @@ def test_a_face_that_is_not_the_person_s_is_added_by_force_alone(cli, obama, dem
     words = "enroll", "Barack Obama", "--image", demo_photos / "biden_portrait.jpg"
     told = cli(*words, code=1)
     assert "not like that of 'Barack Obama' (score 0." in told.stderr
-    assert "0.30 is needed); force enrols it anyway" in told.stderr
+    assert "0.30 is needed); force enrolls it anyway" in told.stderr
     refused = cli.json(*words, code=1)
     assert (refused["id"], refused["templates"]) == (None, 0)
-    assert "0.30 is needed); force enrols it anyway" in refused["refused"][0]["reason"]
+    assert "0.30 is needed); force enrolls it anyway" in refused["refused"][0]["reason"]
     assert cli.json(*words, "--force")["templates"] == obama["templates"] + 1
 
 
-def test_the_camera_enrols(cli, scene):
+def test_the_camera_enrolls(cli, scene):
     cli.set(camera=scene)
     told = cli.json("enroll", "Anna", "--count", "1")
     assert told["accepted"] == ["view 1"]

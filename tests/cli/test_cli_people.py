@@ -203,7 +203,7 @@ def test_whatever_changes_the_gallery_is_in_the_audit_log(cli, obama, scene, tmp
     assert "Obama" not in text
 
 
-def test_a_full_disk_costs_a_line_of_the_audit_log_and_never_half_an_enrolment(cli, demo_photos, tmp_path):
+def test_a_full_disk_costs_a_line_of_the_audit_log_and_never_half_an_enrollment(cli, demo_photos, tmp_path):
     cli("people", "list")
     cli.gallery.with_name("audit.jsonl").symlink_to("/dev/full")
     done = cli("enroll", "Anna", "--image", demo_photos / "obama_portrait.jpg")

@@ -17,7 +17,7 @@ EDGEFACE = Path(sys.executable).with_name("edgeface")
 NAMES = ("Anna", "Anna B.", "Émile", 'Zoë "Z" $(id) \\')
 
 
-def enrol(path):
+def enroll(path):
     path.parent.mkdir(parents=True, exist_ok=True)
     with closing(Gallery(path, load_card(SHIPPED).digest)) as gallery:
         return {name: gallery.enroll(name, [unit(seed)], [1.0]).id for seed, name in enumerate(NAMES)}
@@ -48,19 +48,19 @@ def bash(cli, *words):
     ids=" ".join,
 )
 def test_a_person_is_completed_wherever_one_is_named(cli, words):
-    enrol(cli.gallery)
+    enroll(cli.gallery)
     assert bash(cli, *words, "An") == ["Anna", "Anna\\ B."]
 
 
 def test_what_begins_as_typed_is_offered_names_and_ids(cli):
-    ids = enrol(cli.gallery)
+    ids = enroll(cli.gallery)
     assert bash(cli, "people", "forget", "Anna\\ ") == ["Anna\\ B."]
     assert bash(cli, "people", "forget", ids["Émile"][:10]) == [ids["Émile"]]
     assert bash(cli, "people", "forget", "X") == []
 
 
 def test_each_shell_gets_names_as_it_reads_them(cli):
-    enrol(cli.gallery)
+    enroll(cli.gallery)
     assert bash(cli, "people", "forget", "Zo") == ['Zoë\\ \\"Z\\"\\ \\$\\(id\\)\\ \\\\']
     line = f"edgeface --config {cli.file} people forget "
     zsh = asked(cli.environment, _EDGEFACE_COMPLETE="complete_zsh", _TYPER_COMPLETE_ARGS=line)
@@ -72,7 +72,7 @@ def test_each_shell_gets_names_as_it_reads_them(cli):
 
 @pytest.mark.skipif(shutil.which("bash") is None, reason="bash is not installed")
 def test_bash_itself_completes_with_the_script_that_is_installed(cli, tmp_path):
-    enrol(cli.gallery)
+    enroll(cli.gallery)
     (tmp_path / "share").mkdir()
     made = [sys.executable, Path(__file__).parent.parent.parent / "deploy/manual.py", tmp_path / "share"]
     subprocess.run(made, check=True, env=cli.environment, timeout=60)
@@ -105,7 +105,7 @@ def wrong_settings(cli):
 
 @pytest.mark.parametrize("fault", [no_gallery, no_key, damaged, wrong_settings])
 def test_what_fails_completes_to_nothing_in_silence_and_makes_nothing(cli, fault):
-    enrol(cli.gallery)
+    enroll(cli.gallery)
     fault(cli)
     before = {path: path.read_bytes() for path in cli.gallery.parent.iterdir() if path.suffix in {".db", ".key"}}
     assert bash(cli, "people", "forget", "") == []
@@ -113,7 +113,7 @@ def test_what_fails_completes_to_nothing_in_silence_and_makes_nothing(cli, fault
 
 
 def test_no_network_is_loaded(cli, tmp_path):
-    enrol(cli.gallery)
+    enroll(cli.gallery)
     model = tmp_path / "model"
     model.mkdir()
     shutil.copy(SHIPPED / "model.json", model)
@@ -121,7 +121,7 @@ def test_no_network_is_loaded(cli, tmp_path):
 
 
 def test_the_daemon_is_asked_where_the_gallery_cannot_be_opened(cli, demo_photos):
-    enrol(cli.gallery)
+    enroll(cli.gallery)
     cli.set(camera={"source": f"folder:{demo_photos}", "hold": 60.0})
     assert "unknown" in cli.start("run").line()
     cli.gallery.with_name("gallery.key").rename(cli.folder / "elsewhere")  # it has been read

@@ -1,4 +1,4 @@
-"""Enrolment and more through the daemon's socket, by those who may not touch the gallery themselves."""
+"""Enrollment and more through the daemon's socket, by those who may not touch the gallery themselves."""
 
 import json
 import os
@@ -19,7 +19,7 @@ from fixtures.commandline import ROOT
 from fixtures.daemon import EMPTY, Stage
 from fixtures.sitters import sitter
 
-from edgeface.config.schema import Commands, Config, Device, Gallery, Mqtt
+from edgeface.config.schema import CommandsSettings, Config, DeviceSettings, GallerySettings, MqttSettings
 from edgeface.control import discovery
 from edgeface.control import server as control_server
 from edgeface.control.client import ask, talk
@@ -42,7 +42,7 @@ class House:
     """A daemon in a thread, its stage and its socket."""
 
     def __init__(self, folder, **sections):
-        self.settings = Config(gallery=Gallery(str(folder / "gallery.db")), **sections)
+        self.settings = Config(gallery=GallerySettings(str(folder / "gallery.db")), **sections)
         self.audit, self.stage = folder / "audit.jsonl", Stage()
         self.ready = False
 
@@ -136,7 +136,11 @@ def test_one_sits_at_a_time_whatever_the_door(tmp_path, monkeypatch, broker):
     for name in ("RUNTIME_DIRECTORY", "XDG_RUNTIME_DIR"):
         monkeypatch.delenv(name, raising=False)
     ear = broker.listen()
-    asked = {"device": Device("door"), "commands": Commands(("enroll",)), "mqtt": Mqtt(**broker.settings())}
+    asked = {
+        "device": DeviceSettings("door"),
+        "commands": CommandsSettings(("enroll",)),
+        "mqtt": MqttSettings(**broker.settings()),
+    }
     with opened(House(tmp_path, **asked)) as house:
         house.stage.scene = sitter()
         ear.wait_for("availability")
@@ -195,7 +199,7 @@ def test_who_sits_is_told_when_the_daemon_stops(house):
 
 
 def test_a_socket_that_closes_says_so_to_who_sits(house, tmp_path):
-    settings = Config(gallery=Gallery(str(tmp_path / "gallery.db")), device=house.settings.device.__class__("other"))
+    settings = Config(gallery=GallerySettings(str(tmp_path / "gallery.db")), device=house.settings.device.__class__("other"))
     server = ControlServer(settings, {}, house.have_done)
     house.stage.scene = sitter()
     sitting = talk(settings, "enroll", name="Barack")
@@ -235,7 +239,7 @@ def test_photos_of_another_face_are_added_by_force_alone(house):
         return iter([("other.jpg", jpeg(sitter("biden_portrait.jpg")))])
 
     told, report = house.talk("photos", other(), name="Barack")
-    assert "0.30 is needed); force enrols it anyway" in told["reason"]
+    assert "0.30 is needed); force enrolls it anyway" in told["reason"]
     assert report["id"] is None
     assert house.talk("photos", other(), name="Barack", force=True)[-1]["templates"] == 2
 
@@ -441,7 +445,7 @@ def service(users):
 
 
 @needs_users
-def test_a_member_of_the_group_enrols_while_the_daemon_has_the_camera(users):
+def test_a_member_of_the_group_enrolls_while_the_daemon_has_the_camera(users):
     with service(users):
         code, out, err = users.command(MEMBER, [GROUP], "enroll", "Barack", "--count", "2", "--json")
         assert code == 0, err

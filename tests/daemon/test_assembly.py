@@ -12,29 +12,29 @@ from msgspec.structs import replace
 
 from edgeface.cameras import live
 from edgeface.config.schema import (
-    Backup,
-    Camera,
-    Commands,
+    BackupSettings,
+    CameraSettings,
+    CommandsSettings,
     Config,
-    Detector,
-    Device,
-    Events,
-    Gallery,
-    HomeAssistant,
-    Liveness,
-    Matching,
-    Metrics,
-    Mqtt,
-    Presence,
-    Sync,
-    Web,
+    DetectorSettings,
+    DeviceSettings,
+    EventsSettings,
+    GallerySettings,
+    HomeAssistantSettings,
+    LivenessSettings,
+    MatchingSettings,
+    MetricsSettings,
+    MqttSettings,
+    PresenceSettings,
+    SyncSettings,
+    WebSettings,
 )
 from edgeface.daemon import assembly
 from edgeface.daemon.service import Service
-from edgeface.enrollment.enroller import Enrolment, read_images
+from edgeface.enrollment.enroller import Enroller, read_images
 from edgeface.errors import EdgefaceError
-from edgeface.health import Link
-from edgeface.types import Frame, Gap, Request
+from edgeface.health import BrokerStatus
+from edgeface.types import Frame, NoFrame, Request
 from edgeface.vision.images import load_image
 from edgeface.vision.model_card import SHIPPED
 
@@ -46,10 +46,10 @@ def settings(tmp_path, demo_photos):
     (tmp_path / "sync.key").write_text("12" * 32)
     (tmp_path / "sync.key").chmod(0o600)
     return Config(
-        camera=Camera(source=f"folder:{demo_photos}"),
-        gallery=Gallery(str(tmp_path / "gallery.db")),
-        mqtt=Mqtt("127.0.0.1", 9),
-        presence=Presence(min_votes=1),
+        camera=CameraSettings(source=f"folder:{demo_photos}"),
+        gallery=GallerySettings(str(tmp_path / "gallery.db")),
+        mqtt=MqttSettings("127.0.0.1", 9),
+        presence=PresenceSettings(min_votes=1),
     )
 
 
@@ -66,20 +66,20 @@ def renewed(old, new):
 
 CONCERNS = [
     ({}, set()),
-    ({"metrics": Metrics(9100)}, set()),
-    ({"detector": Detector(max_side=320)}, {"pipeline", "commands"}),
-    ({"matching": Matching(target_fpir=0.01)}, {"pipeline", "commands"}),
-    ({"presence": Presence(left_after=1.0)}, {"presence"}),
-    ({"liveness": Liveness("refuse")}, {"presence"}),
-    ({"backup": Backup(3)}, {"backup"}),
-    ({"events": Events(5)}, {"keeper"}),
-    ({"device": Device("door")}, {"publisher", "commands"}),
-    ({"commands": Commands(("people",))}, {"publisher", "commands"}),
-    ({"homeassistant": HomeAssistant(True)}, {"publisher", "commands"}),
-    ({"sync": Sync(True)}, {"publisher", "commands", "follower"}),
-    ({"mqtt": Mqtt("127.0.0.1", 10)}, {"publisher", "commands"}),
-    ({"mqtt": Mqtt()}, {"publisher", "presence", "commands"}),
-    ({"web": Web(enabled=True, pictures=True)}, {"keeper"}),
+    ({"metrics": MetricsSettings(9100)}, set()),
+    ({"detector": DetectorSettings(max_side=320)}, {"pipeline", "commands"}),
+    ({"matching": MatchingSettings(target_fpir=0.01)}, {"pipeline", "commands"}),
+    ({"presence": PresenceSettings(left_after=1.0)}, {"presence"}),
+    ({"liveness": LivenessSettings("refuse")}, {"presence"}),
+    ({"backup": BackupSettings(3)}, {"backup"}),
+    ({"events": EventsSettings(5)}, {"keeper"}),
+    ({"device": DeviceSettings("door")}, {"publisher", "commands"}),
+    ({"commands": CommandsSettings(("people",))}, {"publisher", "commands"}),
+    ({"homeassistant": HomeAssistantSettings(True)}, {"publisher", "commands"}),
+    ({"sync": SyncSettings(True)}, {"publisher", "commands", "follower"}),
+    ({"mqtt": MqttSettings("127.0.0.1", 10)}, {"publisher", "commands"}),
+    ({"mqtt": MqttSettings()}, {"publisher", "presence", "commands"}),
+    ({"web": WebSettings(enabled=True, pictures=True)}, {"keeper"}),
 ]
 """For each change of settings what it concerns; cameras and galleries have tests of their own."""
 
@@ -93,24 +93,24 @@ def test_only_what_is_concerned_is_built_anew(daemon, settings, changes, parts):
     new = assembly.rebuilt(daemon, settings, replace(settings, **changes))
     assert renewed(daemon, new) == parts
     assert new.pipeline.embedder is daemon.pipeline.embedder
-    assert new.heartbeat.tally is daemon.heartbeat.tally
+    assert new.reporter.counters is daemon.reporter.counters
     assert new.wishes is daemon.wishes
-    assert new.heartbeat._publisher is new.publisher
-    assert new.heartbeat._camera is new.camera
+    assert new.reporter._publisher is new.publisher
+    assert new.reporter._camera is new.camera
     new.publisher.close()
 
 
 def test_another_camera_or_another_name_for_it(daemon, settings, photos):
-    moved = replace(settings, camera=Camera(source=f"folder:{photos}"))
+    moved = replace(settings, camera=CameraSettings(source=f"folder:{photos}"))
     other = assembly.rebuilt(daemon, settings, moved)
     assert renewed(daemon, other) == {"camera"}
-    named = assembly.rebuilt(other, moved, replace(moved, camera=Camera(name="back", source=f"folder:{photos}")))
+    named = assembly.rebuilt(other, moved, replace(moved, camera=CameraSettings(name="back", source=f"folder:{photos}")))
     assert renewed(other, named) == {"camera", "outage", "presence", "publisher", "commands", "keeper"}
     named.publisher.close()
 
 
 def test_another_gallery_has_other_people(daemon, settings, tmp_path):
-    new = assembly.rebuilt(daemon, settings, replace(settings, gallery=Gallery(str(tmp_path / "other.db"))))
+    new = assembly.rebuilt(daemon, settings, replace(settings, gallery=GallerySettings(str(tmp_path / "other.db"))))
     assert renewed(daemon, new) == {"gallery", "pipeline", "commands", "keeper", "backup"}
     assert new.gallery.people() == []
     with pytest.raises(EdgefaceError):
@@ -119,9 +119,11 @@ def test_another_gallery_has_other_people(daemon, settings, tmp_path):
 
 
 def test_another_gallery_that_is_shared_gets_a_new_connection_on_which_the_broker_tells_all(daemon, settings, tmp_path):
-    sharing = replace(settings, sync=Sync(True))
+    sharing = replace(settings, sync=SyncSettings(True))
     shared = assembly.rebuilt(daemon, settings, sharing)
-    new = assembly.rebuilt(shared, sharing, replace(sharing, gallery=Gallery(str(tmp_path / "other.db"), keep_faces=True)))
+    new = assembly.rebuilt(
+        shared, sharing, replace(sharing, gallery=GallerySettings(str(tmp_path / "other.db"), keep_faces=True))
+    )
     assert {"gallery", "publisher", "follower"} <= renewed(shared, new)
     new.publisher.close()
     new.gallery.close()
@@ -131,12 +133,12 @@ def test_another_gallery_that_is_shared_gets_a_new_connection_on_which_the_broke
 def test_a_part_that_cannot_be_built_leaves_the_old_daemon_as_it_was(daemon, settings, tmp_path, broken):
     (tmp_path / "file").write_text("no folder")
     changes = {
-        "gallery": Gallery(str(tmp_path / "other.db")),
-        "camera": Camera(source=f"folder:{tmp_path}/absent"),
-        "mqtt": Mqtt("127.0.0.1", 9, username="door", password_file=f"{tmp_path}/absent"),
+        "gallery": GallerySettings(str(tmp_path / "other.db")),
+        "camera": CameraSettings(source=f"folder:{tmp_path}/absent"),
+        "mqtt": MqttSettings("127.0.0.1", 9, username="door", password_file=f"{tmp_path}/absent"),
     }
     if broken == "gallery":
-        changes["gallery"] = Gallery(str(tmp_path / "file" / "gallery.db"))
+        changes["gallery"] = GallerySettings(str(tmp_path / "file" / "gallery.db"))
     with pytest.raises(EdgefaceError, match=r"absent|file"):
         assembly.rebuilt(daemon, settings, replace(settings, **(changes if broken != "mqtt" else {"mqtt": changes["mqtt"]})))
     assert daemon.gallery.people() == []
@@ -144,10 +146,10 @@ def test_a_part_that_cannot_be_built_leaves_the_old_daemon_as_it_was(daemon, set
 
 
 def test_kept_faces_go_only_with_settings_that_are_taken(settings, tmp_path):
-    keeping = replace(settings, gallery=Gallery(settings.gallery.path, keep_faces=True))
+    keeping = replace(settings, gallery=GallerySettings(settings.gallery.path, keep_faces=True))
     daemon = assembly.daemon(keeping)
     daemon.gallery.enroll("Anna", [np.eye(1, 128, dtype=np.float32)[0]], [0.9], [np.zeros((112, 112, 3), np.uint8)])
-    broken = Mqtt("127.0.0.1", 9, username="door", password_file=f"{tmp_path}/absent")
+    broken = MqttSettings("127.0.0.1", 9, username="door", password_file=f"{tmp_path}/absent")
     with pytest.raises(EdgefaceError, match="absent"):
         assembly.rebuilt(daemon, keeping, replace(settings, mqtt=broken))
     with pytest.raises(EdgefaceError, match="absent"):
@@ -162,7 +164,7 @@ class Recorder:
     """A publisher that remembers what it was told, and by which of its like."""
 
     def __init__(self, told):
-        self.told, self.link, self.before = told, Link(), None
+        self.told, self.link, self.before = told, BrokerStatus(), None
 
     def open(self, _):
         pass
@@ -187,26 +189,26 @@ class Recorder:
 def test_who_is_being_enrolled_over_mqtt_is_told_that_there_are_new_settings(settings, monkeypatch):
     told = []
     monkeypatch.setattr(assembly, "_publisher", lambda *_: Recorder(told))
-    settings = replace(settings, commands=Commands(("enroll",)))
+    settings = replace(settings, commands=CommandsSettings(("enroll",)))
     daemon = assembly.daemon(settings)
-    daemon.commands.serve(Gap(0.0, 0.0))
-    assembly.rebuilt(daemon, settings, replace(settings, matching=Matching(target_fpir=0.01))).gallery.close()
+    daemon.commands.serve(NoFrame(0.0, 0.0))
+    assembly.rebuilt(daemon, settings, replace(settings, matching=MatchingSettings(target_fpir=0.01))).gallery.close()
     assert told == ["the daemon took new settings; ask again"]
 
 
 @pytest.mark.parametrize(
     ("changes", "events"),
     [
-        ({"device": Device("door"), "detector": Detector(max_side=480)}, ["recognized", "closed"]),
-        ({"presence": Presence(min_votes=1, left_after=9.0)}, ["recognized", "left", "recognized"]),
+        ({"device": DeviceSettings("door"), "detector": DetectorSettings(max_side=480)}, ["recognized", "closed"]),
+        ({"presence": PresenceSettings(min_votes=1, left_after=9.0)}, ["recognized", "left", "recognized"]),
     ],
 )
 def test_whoever_is_there_is_told_anew_only_where_visits_start_anew(settings, demo_photos, monkeypatch, changes, events):
     told = []
     monkeypatch.setattr(assembly, "_publisher", lambda *_: Recorder(told))
     daemon = assembly.daemon(settings)
-    enrolment = Enrolment(daemon.pipeline, daemon.gallery)
-    assert enrolment.enroll("Obama", read_images([demo_photos / "obama_portrait.jpg"])).person
+    enroller = Enroller(daemon.pipeline, daemon.gallery)
+    assert enroller.enroll("Obama", read_images([demo_photos / "obama_portrait.jpg"])).person
     image = load_image(demo_photos / "obama_portrait.jpg")
 
     def look(daemon, moment):
@@ -236,7 +238,7 @@ def test_a_reload_frees_what_the_one_before_replaced(tmp_path, monkeypatch):
 
     file.touch()
     service = Service(file, SHIPPED)
-    service._settings = Config(gallery=Gallery(str(tmp_path / "gallery.db")))
+    service._settings = Config(gallery=GallerySettings(str(tmp_path / "gallery.db")))
     service._daemon = assembly.daemon(service._settings)
     gc.disable()
     try:

@@ -16,7 +16,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
 from edgeface.config.load import load
-from edgeface.config.schema import Backup, Camera
+from edgeface.config.schema import BackupSettings, CameraSettings
 from edgeface.control import client
 from edgeface.daemon import assembly, backup_task
 from edgeface.daemon.backup_task import BackupTask
@@ -26,7 +26,7 @@ from edgeface.errors import EdgefaceError
 from edgeface.gallery.audit import Audit
 from edgeface.gallery.backup import Backups
 from edgeface.gallery.store import Gallery
-from edgeface.health import Backed
+from edgeface.health import BackupStatus
 
 __all__ = ["no_credentials"]
 
@@ -80,7 +80,7 @@ def test_the_daemon_makes_a_copy_and_no_second_one_that_day(loop, tmp_path):
     assert one.until(lambda state: state.latest)
     assert not one.until(lambda state: state.copies > 1, 0.5)
     (copy,) = one.backups.find()
-    assert one.task.state == Backed(True, 1, copy.wall, None)
+    assert one.task.state == BackupStatus(True, 1, copy.wall, None)
     entry = json.loads((tmp_path / "audit.jsonl").read_text().splitlines()[-1])
     assert (entry["action"], entry["copy"], entry["people"]) == ("backup", copy.path.name, 30)
     one.close()
@@ -168,14 +168,14 @@ def test_the_end_of_the_daemon_gives_up_a_copy_that_is_being_made(loop, tmp_path
 
 def test_status_metrics_and_health_tell_of_backups():
     trouble = "no backup: the disk is full"
-    told = alive(backed=Backed(True, 3, 1.7e9, trouble))
+    told = alive(backed=BackupStatus(True, 3, 1.7e9, trouble))
     assert told["troubles"] == [trouble]
     assert told["backup"] == {"copies": 3, "latest": "2023-11-14T22:13:20.000Z", "trouble": trouble}
     assert "3, the latest of 2023-11-14T22:13:20.000Z" in describe(told)
-    assert "none yet" in describe(alive(backed=Backed(True)))
+    assert "none yet" in describe(alive(backed=BackupStatus(True)))
     assert "backup" not in alive()
     registry = CollectorRegistry()
-    registry.register(HealthCollector(lambda: replace(HEALTH, backed=Backed(True, 3, 1.7e9, trouble))))
+    registry.register(HealthCollector(lambda: replace(HEALTH, backed=BackupStatus(True, 3, 1.7e9, trouble))))
     families = text_string_to_metric_families(generate_latest(registry).decode())
     values = {sample.name: sample.value for family in families for sample in family.samples if "backup" in sample.name}
     assert values == {"edgeface_backup_copies": 3, "edgeface_backup_latest_timestamp_seconds": 1.7e9, "edgeface_backup_up": 0}
@@ -206,17 +206,17 @@ def test_a_running_daemon_is_asked_for_backups_and_for_one_person_and_refuses_a_
 
 
 def test_other_settings_for_backups_take_effect_with_a_reload(tmp_path, demo_photos):
-    settings = changed(config(tmp_path), camera=Camera(source=f"folder:{demo_photos}"))
+    settings = changed(config(tmp_path), camera=CameraSettings(source=f"folder:{demo_photos}"))
     old = assembly.daemon(settings)
     old.gallery.enroll("Anna", units(1), [0.8])
     old.backup.update(old.pipeline.templates)
     (tmp_path / "stick").mkdir()
-    now = changed(settings, backup=Backup(folder=str(tmp_path / "stick")))
+    now = changed(settings, backup=BackupSettings(folder=str(tmp_path / "stick")))
     new = assembly.rebuilt(old, settings, now)
     assert not old.backup._thread.is_alive()
     new.backup.update(new.pipeline.templates)
     assert eventually(lambda: new.backup.state.copies == 1)
-    assert new.heartbeat._backed() == new.backup.state
+    assert new.reporter._backed() == new.backup.state
     assert [copy.path.parent for copy in Backups(now).find()] == [tmp_path / "stick"]
     new.backup.close()
     new.gallery.close()

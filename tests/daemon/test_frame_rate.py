@@ -4,7 +4,7 @@ import math
 import pytest
 
 from edgeface.daemon import frame_rate as module
-from edgeface.daemon.frame_rate import Pace
+from edgeface.daemon.frame_rate import FrameRateLimiter
 
 
 class Camera:
@@ -12,7 +12,7 @@ class Camera:
 
     def __init__(self, **options):
         self.tight = None
-        self.pace, self.time = Pace(10.0, lambda: self.tight), 0.0
+        self.pace, self.time = FrameRateLimiter(10.0, lambda: self.tight), 0.0
 
     def play(self, seconds, took):
         count, end = 0, self.time + seconds
@@ -69,7 +69,7 @@ def test_tight_memory_halves_the_rate_and_gives_back_what_is_free(monkeypatch):
 
 
 def test_a_recording_is_never_slowed():
-    pace = Pace(math.inf, lambda: "memory is tight")
+    pace = FrameRateLimiter(math.inf, lambda: "memory is tight")
     for second in range(100):
         pace.took(float(second), 5.0)
         assert pace.due(second + 1e-9)

@@ -13,27 +13,25 @@ import numpy as np
 import pytest
 
 from edgeface.cameras.recording import Recording
-from edgeface.config.schema import Commands as CommandSettings
-from edgeface.config.schema import Config, Gallery
-from edgeface.config.schema import Presence as PresenceSettings
+from edgeface.config.schema import CommandsSettings, Config, GallerySettings, PresenceSettings
 from edgeface.daemon import assembly
 from edgeface.daemon import health_reporter as module
-from edgeface.daemon.frame_rate import Pace
-from edgeface.daemon.health_reporter import INTERVAL, Heartbeat
+from edgeface.daemon.frame_rate import FrameRateLimiter
+from edgeface.daemon.health_reporter import INTERVAL, HealthReporter
 from edgeface.daemon.loop import Daemon
-from edgeface.daemon.signals import Wishes
-from edgeface.enrollment.enroller import Enrolment
+from edgeface.daemon.signals import Signals
+from edgeface.enrollment.enroller import Enroller
 from edgeface.gallery.audit import Audit
 from edgeface.gallery.contents import Templates
 from edgeface.gallery.event_keeper import EventKeeper
 from edgeface.gallery.open import open_gallery
-from edgeface.health import Link
+from edgeface.health import BrokerStatus
 from edgeface.mqtt.commands import Commands
 from edgeface.operations.jobs import Desk
 from edgeface.platform.machine import Throttling
-from edgeface.recognition.camera_monitor import Outage
+from edgeface.recognition.camera_monitor import CameraMonitor
 from edgeface.recognition.presence import Presence
-from edgeface.types import EventType, Frame, Gap, Person
+from edgeface.types import EventType, Frame, NoFrame, Person
 from edgeface.vision.embedding import Embedder
 from edgeface.vision.images import load_image
 
@@ -62,7 +60,7 @@ NOBODY = Templates((), np.empty(0, np.intp), np.empty((0, 128), np.float32))
 @dataclass
 class Publisher:
     calls: list = field(default_factory=list)
-    link: Link = field(default_factory=Link)
+    link: BrokerStatus = field(default_factory=BrokerStatus)
 
     def open(self, people):
         self.calls.append(("open", list(people)))
@@ -123,25 +121,25 @@ def embedder():
 @pytest.fixture
 def daemon(tmp_path, embedder, demo_photos, systemd):
     """A whole daemon but for its camera and its publisher; Obama is enrolled with the very photo that is shown."""
-    settings = Config(gallery=Gallery(str(tmp_path / "gallery.db")))
+    settings = Config(gallery=GallerySettings(str(tmp_path / "gallery.db")))
     gallery = open_gallery(settings, embedder.card)
     pipeline = assembly.pipeline(settings, embedder, gallery)
     (seen,) = pipeline.observe(load_image(demo_photos / "obama_portrait.jpg"))
     gallery.enroll("Obama", [seen.embedding.vector], [seen.quality])
     camera, publisher = Camera(), Publisher()
     presence = Presence("front", PresenceSettings(min_votes=2, unknown_after=3, left_after=2.0), same=0.6, different=0.3)
-    pace = Pace(math.inf)
-    heartbeat = Heartbeat(publisher, camera, "front", "m", lambda: pipeline.templates, pace)
-    desk = Desk(Enrolment(pipeline, gallery), gallery, Audit(tmp_path / "audit.jsonl"))
-    commands = Commands(CommandSettings(), publisher, desk.enrolment, gallery, "front", desk.audit, Lock())
+    pace = FrameRateLimiter(math.inf)
+    reporter = HealthReporter(publisher, camera, "front", "m", lambda: pipeline.templates, pace)
+    desk = Desk(Enroller(pipeline, gallery), gallery, Audit(tmp_path / "audit.jsonl"))
+    commands = Commands(CommandsSettings(), publisher, desk.enroller, gallery, "front", desk.audit, Lock())
     keeper = EventKeeper(gallery, "front", settings.events)
     yield Daemon(
         camera,
         pipeline,
-        Outage("front"),
+        CameraMonitor("front"),
         presence,
         publisher,
-        heartbeat,
+        reporter,
         commands,
         keeper,
         gallery,
@@ -167,7 +165,7 @@ def script(*items, step=0.5):
     moments = []
     for number, item in enumerate(items):
         at = START + number * step, WALL + number * step
-        moments.append(Frame(item, *at) if isinstance(item, np.ndarray) else Gap(*at, item))
+        moments.append(Frame(item, *at) if isinstance(item, np.ndarray) else NoFrame(*at, item))
     return moments
 
 
@@ -239,11 +237,11 @@ def test_health_is_told_when_the_gallery_changes(daemon):
 
 def test_the_last_event_is_told_until_its_person_is_forgotten(daemon, obama):
     run(daemon, obama, obama)
-    assert daemon.heartbeat.health.last_event.name == "Obama"
+    assert daemon.reporter.health.last_event.name == "Obama"
     daemon.gallery.forget("Obama")
     run(daemon, BLANK)
-    assert daemon.heartbeat.health.last_event is None
-    assert daemon.heartbeat.health.events["recognized"] == 1
+    assert daemon.reporter.health.last_event is None
+    assert daemon.reporter.health.events["recognized"] == 1
 
 
 def test_a_daemon_says_hello_and_goodbye(daemon, obama, systemd):
@@ -282,11 +280,11 @@ def test_a_reload_interrupts_the_loop_and_no_visit(daemon, obama):
     daemon.camera.frames = lambda: daemon.camera.moments
     daemon.publisher.publish = lambda event, _image: (
         daemon.publisher.calls.append(("event", event)),
-        setattr(daemon.wishes, "reload", True),
+        setattr(daemon.signals, "reload", True),
     )
     daemon.watch()
     assert kinds(daemon.publisher.of("event")) == ["recognized"]
-    daemon.wishes.reload = False
+    daemon.signals.reload = False
     daemon.watch()
     assert kinds(daemon.publisher.of("event")) == ["recognized", "left"]
 
@@ -295,61 +293,61 @@ def test_a_reload_interrupts_the_loop_and_no_visit(daemon, obama):
 
 
 @pytest.fixture
-def heartbeat(systemd):
-    return Heartbeat(Publisher(), Camera(), "front", "m", lambda: NOBODY, Pace(10.0))
+def reporter(systemd):
+    return HealthReporter(Publisher(), Camera(), "front", "m", lambda: NOBODY, FrameRateLimiter(10.0))
 
 
-def test_systemd_hears_that_the_service_is_ready_and_stopping(heartbeat, systemd):
-    heartbeat.ready()
-    heartbeat.stopping()
+def test_systemd_hears_that_the_service_is_ready_and_stopping(reporter, systemd):
+    reporter.ready()
+    reporter.stopping()
     assert systemd.told() == ["READY=1", "STOPPING=1"]
 
 
-def test_what_slows_the_board_down_is_told_and_logged_when_it_changes(heartbeat, monkeypatch, caplog):
+def test_what_slows_the_board_down_is_told_and_logged_when_it_changes(reporter, monkeypatch, caplog):
     pi = {"now": Throttling((), ())}
     monkeypatch.setattr(module, "throttling", lambda: pi["now"])
     for second in range(6):
         if second == 3:
             pi["now"] = Throttling(("under-voltage",), ("under-voltage",))
-        heartbeat.beat(Frame(BLANK, START + second, WALL + second), 0.02)
-    health = heartbeat.health
+        reporter.beat(Frame(BLANK, START + second, WALL + second), 0.02)
+    health = reporter.health
     assert (health.throttled, health.throttling, health.throttled_before) == (True, ("under-voltage",), ("under-voltage",))
     assert [record.message for record in caplog.records] == ["the board is slowed down by: under-voltage"]
 
 
-def test_a_frame_that_is_not_searched_is_seen_but_has_no_duration(heartbeat):
-    heartbeat.beat(Frame(BLANK, START, WALL), 0.02, 1)
-    heartbeat.beat(Frame(BLANK, START + 2, WALL + 2))
-    health = heartbeat.health
+def test_a_frame_that_is_not_searched_is_seen_but_has_no_duration(reporter):
+    reporter.beat(Frame(BLANK, START, WALL), 0.02, 1)
+    reporter.beat(Frame(BLANK, START + 2, WALL + 2))
+    health = reporter.health
     assert (health.frames_seen, health.frames_skipped, sum(health.observe.counts)) == (2, 1, 1)
 
 
 def test_health_is_told_at_once_when_the_daemon_is_slowed():
-    pace, publisher = Pace(10.0, lambda: "memory is tight"), Publisher()
-    heartbeat = Heartbeat(publisher, Camera(), "front", "m", lambda: NOBODY, pace)
-    heartbeat.beat(Frame(BLANK, START, WALL), 0.02)
+    pace, publisher = FrameRateLimiter(10.0, lambda: "memory is tight"), Publisher()
+    reporter = HealthReporter(publisher, Camera(), "front", "m", lambda: NOBODY, pace)
+    reporter.beat(Frame(BLANK, START, WALL), 0.02)
     pace.took(START, 0.02)
-    heartbeat.beat(Frame(BLANK, START + 0.1, WALL + 0.1), 0.02)
+    reporter.beat(Frame(BLANK, START + 0.1, WALL + 0.1), 0.02)
     assert [(health.slowed, health.fps_limit) for health in publisher.of("health")] == [
         (None, 10.0),
         ("memory is tight", 5.0),
     ]
 
 
-def test_systemd_hears_of_a_reload_and_of_its_end(heartbeat, systemd):
-    heartbeat.reloading()
-    heartbeat.ready()
+def test_systemd_hears_of_a_reload_and_of_its_end(reporter, systemd):
+    reporter.reloading()
+    reporter.ready()
     reloading, ready = systemd.told()
     assert re.fullmatch(r"RELOADING=1\nMONOTONIC_USEC=\d+", reloading)
     assert ready == "READY=1"
 
 
-def test_what_the_loop_did_is_counted_over_a_reload(heartbeat):
-    heartbeat.beat(Frame(BLANK, START, WALL), 0.02, 2)
-    (lost,) = Outage("front").update(Gap(START + 1, WALL + 1, "unplugged"))
-    heartbeat.beat(Gap(START + 1, WALL + 1, "unplugged"), events=[lost])
-    after = Heartbeat(Publisher(), Camera(dropped=1), "front", "m", lambda: NOBODY, Pace(10.0), heartbeat)
-    after.tally.dropped += 3
+def test_what_the_loop_did_is_counted_over_a_reload(reporter):
+    reporter.beat(Frame(BLANK, START, WALL), 0.02, 2)
+    (lost,) = CameraMonitor("front").update(NoFrame(START + 1, WALL + 1, "unplugged"))
+    reporter.beat(NoFrame(START + 1, WALL + 1, "unplugged"), events=[lost])
+    after = HealthReporter(Publisher(), Camera(dropped=1), "front", "m", lambda: NOBODY, FrameRateLimiter(10.0), reporter)
+    after.counters.dropped += 3
     after.beat(Frame(BLANK, START + 2, WALL + 2), 0.3, 1)
     told = after.health
     assert (told.frames_seen, told.faces_seen, told.frames_dropped, told.events) == (2, 3, 4, {"camera_lost": 1})
@@ -358,9 +356,9 @@ def test_what_the_loop_did_is_counted_over_a_reload(heartbeat):
     assert (sum(told.observe.counts), told.observe.total) == (2, pytest.approx(0.32))
 
 
-def test_the_first_beat_after_a_reload_tells_who_is_known_now(heartbeat):
+def test_the_first_beat_after_a_reload_tells_who_is_known_now(reporter):
     publisher, others = Publisher(), Templates((Person("p_1", "Anna", 1, 0.0),), NOBODY.owners, NOBODY.vectors)
-    after = Heartbeat(publisher, Camera(), "front", "m", lambda: others, Pace(10.0), heartbeat)
+    after = HealthReporter(publisher, Camera(), "front", "m", lambda: others, FrameRateLimiter(10.0), reporter)
     after.beat(Frame(BLANK, START, WALL))
     after.beat(Frame(BLANK, START + 1, WALL + 1))
     assert publisher.of("people") == [list(others.people)]
@@ -370,30 +368,30 @@ def test_the_first_beat_after_a_reload_tells_who_is_known_now(heartbeat):
 @pytest.mark.parametrize("terminal", [True, False])
 def test_a_hangup_reloads_a_service_and_ends_what_a_terminal_ran(monkeypatch, terminal):
     monkeypatch.setattr(os, "isatty", lambda _: terminal)
-    wishes = Wishes()
+    signals = Signals()
     kept = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)}
     try:
-        wishes.listen()
+        signals.listen()
         signal.raise_signal(signal.SIGHUP)
     finally:
         for number, handler in kept.items():
             signal.signal(number, handler)
-    assert (wishes.stop, wishes.reload) == (terminal, not terminal)
+    assert (signals.stop, signals.reload) == (terminal, not terminal)
 
 
-def test_every_beat_feeds_the_watchdog_and_a_stuck_camera_does_not(heartbeat, systemd):
+def test_every_beat_feeds_the_watchdog_and_a_stuck_camera_does_not(reporter, systemd):
     for moment in script(BLANK, None, "unplugged"):
-        heartbeat.beat(moment)
+        reporter.beat(moment)
     assert systemd.told().count("WATCHDOG=1") == 3
-    heartbeat.beat(Gap(START + 100, WALL + 100, "no frame for 61 s", stuck=True))
+    reporter.beat(NoFrame(START + 100, WALL + 100, "no frame for 61 s", stuck=True))
     assert systemd.told().count("WATCHDOG=1") == 0
-    heartbeat.beat(Frame(BLANK, START + 101, WALL + 101))
+    reporter.beat(Frame(BLANK, START + 101, WALL + 101))
     assert systemd.told().count("WATCHDOG=1") == 1
 
 
-def test_systemd_sees_the_state_of_the_camera(heartbeat, systemd):
+def test_systemd_sees_the_state_of_the_camera(reporter, systemd):
     for moment in script(BLANK, "unplugged"):
-        heartbeat.beat(moment)
+        reporter.beat(moment)
     states = [line for line in systemd.told() if line.startswith("STATUS=")]
     assert [("camera ok" in line, "camera lost" in line) for line in states] == [(True, False), (False, True)]
 
@@ -401,19 +399,19 @@ def test_systemd_sees_the_state_of_the_camera(heartbeat, systemd):
 def test_without_systemd_the_heart_beats_all_the_same(monkeypatch):
     monkeypatch.delenv("NOTIFY_SOCKET", raising=False)
     publisher = Publisher()
-    heartbeat = Heartbeat(publisher, Camera(), "front", "m", lambda: NOBODY, Pace(10.0))
-    heartbeat.ready()
-    heartbeat.beat(Frame(BLANK, time.monotonic(), time.time()))
+    reporter = HealthReporter(publisher, Camera(), "front", "m", lambda: NOBODY, FrameRateLimiter(10.0))
+    reporter.ready()
+    reporter.beat(Frame(BLANK, time.monotonic(), time.time()))
     assert len(publisher.of("health")) == 1
 
 
 def test_an_outage_needs_a_reason_and_ends_with_a_frame():
-    outage = Outage("front")
-    assert outage.update(Gap(START, WALL)) == []
-    assert outage.update(Frame(BLANK, START, WALL)) == []
-    (lost,) = outage.update(Gap(START, WALL, "unplugged"))
+    camera_monitor = CameraMonitor("front")
+    assert camera_monitor.update(NoFrame(START, WALL)) == []
+    assert camera_monitor.update(Frame(BLANK, START, WALL)) == []
+    (lost,) = camera_monitor.update(NoFrame(START, WALL, "unplugged"))
     assert (lost.event_type, lost.reason, lost.camera) == (EventType.CAMERA_LOST, "unplugged", "front")
-    (back,) = outage.update(Frame(BLANK, START + 7, WALL + 7))
+    (back,) = camera_monitor.update(Frame(BLANK, START + 7, WALL + 7))
     assert (back.event_type, back.seconds) == (EventType.CAMERA_BACK, 7.0)
 
 

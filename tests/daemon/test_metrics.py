@@ -10,12 +10,12 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from edgeface.daemon import metrics
 from edgeface.daemon.metrics import MetricsServer
-from edgeface.health import Durations, GalleryHealth, Health, Link
+from edgeface.health import BrokerStatus, GalleryHealth, Health, Histogram
 
 HEALTH = Health(
     "0.1.0", 60.0, 9.5, 600, 7, "front", "ok", None, "sha256:1f", 2, 9, 120.0, 0.3, 51.5, False,
     faces_seen=80, events={"recognized": 3},
-    observe=Durations((0.1, 1.0), (500, 90, 10), 42.0), link=Link("up", "b:1883", None, 1, 4),
+    observe=Histogram((0.1, 1.0), (500, 90, 10), 42.0), link=BrokerStatus("up", "b:1883", None, 1, 4),
 )  # fmt: skip
 
 
@@ -70,10 +70,10 @@ def test_everything_is_told_by_its_name(served):
 
 def test_what_is_lost_is_told_and_what_there_is_not_is_left_out(served):
     told, port = served
-    told[0] = replace(HEALTH, camera_state="lost", link=Link("down"), temperature=None, throttled=None)
+    told[0] = replace(HEALTH, camera_state="lost", link=BrokerStatus("down"), temperature=None, throttled=None)
     values = scraped(port)
     assert values["edgeface_camera_up",] == values["edgeface_broker_up",] == 0
-    told[0] = replace(HEALTH, link=Link())
+    told[0] = replace(HEALTH, link=BrokerStatus())
     assert ("edgeface_broker_up",) not in scraped(port)
     assert not {"edgeface_temperature_celsius", "edgeface_throttled"} & {name for name, *_ in values}
 

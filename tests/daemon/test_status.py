@@ -5,7 +5,7 @@ from fixtures.status import alive, told
 
 from edgeface.daemon.status import HUNG, absent, describe
 from edgeface.gallery.sqlite import FULL
-from edgeface.health import GalleryHealth, Link
+from edgeface.health import BrokerStatus, GalleryHealth
 from edgeface.platform.text import duration
 
 
@@ -31,9 +31,15 @@ def test_all_is_well_and_fits_one_screen():
     ("changes", "trouble"),
     [
         ({"camera_state": "lost", "camera_reason": "unplugged"}, "camera front is lost: unplugged"),
-        ({"link": Link("down", "b:1883", "no broker: b:1883 cannot be reached")}, "no broker: b:1883 cannot be reached"),
-        ({"link": Link("down", "b:1883")}, "no broker at b:1883"),
-        ({"link": Link("up", "b:1883", "the broker refuses what is published")}, "the broker refuses what is published"),
+        (
+            {"link": BrokerStatus("down", "b:1883", "no broker: b:1883 cannot be reached")},
+            "no broker: b:1883 cannot be reached",
+        ),
+        ({"link": BrokerStatus("down", "b:1883")}, "no broker at b:1883"),
+        (
+            {"link": BrokerStatus("up", "b:1883", "the broker refuses what is published")},
+            "the broker refuses what is published",
+        ),
         ({"throttling": ("under-voltage",)}, "under-voltage: the power supply, or its cable, is too weak"),
         ({"gallery": GalleryHealth("damaged", "1 template")}, "gallery: 1 template"),
         ({"gallery": GalleryHealth("read_only", "mounted so")}, "gallery: mounted so"),
@@ -68,13 +74,13 @@ def test_a_loop_without_a_beat_hangs():
 
 
 def test_when_the_broker_last_acknowledged_anything_is_told():
-    link = Link("down", "b:1883", "confirms nothing", confirmed=time.monotonic() - 95)
+    link = BrokerStatus("down", "b:1883", "confirms nothing", confirmed=time.monotonic() - 95)
     assert alive(link=link)["broker_confirmed"] == pytest.approx(95, abs=5)
     assert "down, b:1883, last acknowledgement 1 min 3" in describe(alive(link=link))
-    assert alive(link=Link("connecting", "b:1883"))["broker_confirmed"] is None
+    assert alive(link=BrokerStatus("connecting", "b:1883"))["broker_confirmed"] is None
 
 
-@pytest.mark.parametrize("link", [Link(), Link("connecting", "b:1883")])
+@pytest.mark.parametrize("link", [BrokerStatus(), BrokerStatus("connecting", "b:1883")])
 def test_no_broker_wanted_or_none_yet_is_no_trouble(link):
     assert alive(link=link, camera_state="starting", last_event=None, events={})["troubles"] == []
     assert "none" in describe(alive(link=link, last_event=None, events={}))

@@ -36,7 +36,11 @@ def test_the_settings_of_a_device_are_settings(tmp_path):
 
 
 def test_each_device_has_its_own_topics_and_the_shared_ones():
-    values = {"groups": {"devices": ["door", "gate"]}, "broker_topic": schema.Sync().topic, "broker_readers": ["homeassistant"]}
+    values = {
+        "groups": {"devices": ["door", "gate"]},
+        "broker_topic": schema.SyncSettings().topic,
+        "broker_readers": ["homeassistant"],
+    }
     lines = rendered("broker", "acl.j2", **values).splitlines()
     assert "pattern readwrite edgeface/%u/#" in lines
     for device in ("door", "gate"):

@@ -53,7 +53,7 @@ def unshares():
 pytestmark = pytest.mark.skipif(not shutil.which("unshare") or not unshares(), reason="needs root and mount namespaces")
 
 
-def test_a_daemon_on_a_read_only_root_enrols_recognises_and_writes_its_data_alone(tmp_path, demo_photos):
+def test_a_daemon_on_a_read_only_root_enrolls_recognises_and_writes_its_data_alone(tmp_path, demo_photos):
     data, camera = tmp_path / "data", tmp_path / "camera"
     data.mkdir()
     camera.mkdir()

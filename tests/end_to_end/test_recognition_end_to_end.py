@@ -6,7 +6,7 @@ from fixtures.broker import broker, eventually, needs_broker
 from fixtures.daemon import enroll, running, settings
 from fixtures.frames import Door, frame, head, photo
 
-from edgeface.config.schema import Presence
+from edgeface.config.schema import PresenceSettings
 from edgeface.types import EventType
 
 __all__ = ["broker"]
@@ -83,7 +83,7 @@ def test_who_is_forgotten_while_there_leaves_no_face_of_before(door):
     door.gallery.forget("Biden")
     left, unknown = [event for _ in range(30) for event in door.see((BIDEN, 100, 100))]
     assert (left.event_type, left.name, left.corrected) == (EventType.LEFT, "Biden", None)
-    assert (unknown.event_type, unknown.votes, unknown.corrected) == (EventType.UNKNOWN, Presence().unknown_after, None)
+    assert (unknown.event_type, unknown.votes, unknown.corrected) == (EventType.UNKNOWN, PresenceSettings().unknown_after, None)
 
 
 def test_who_stands_in_a_friends_place_in_the_dark_keeps_nobody_present(door):

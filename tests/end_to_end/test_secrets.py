@@ -31,7 +31,7 @@ def test_nothing_of_a_secret_is_shown_wherever_it_stands(form, host, secret):
     source = form.format(host=host, secret=secret)
     assert not re.search("[QXZ]", shown(source))
     try:  # a live camera is first opened when frames are asked of it
-        create(schema.Camera(source=source)).close()
+        create(schema.CameraSettings(source=source)).close()
     except EdgefaceError as error:
         assert not re.search("[QXZ]", str(error))  # noqa: PT017
 

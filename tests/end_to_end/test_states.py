@@ -12,7 +12,7 @@ from fixtures.broker import eventually, free_port
 from fixtures.damage import flip_in, value
 
 from edgeface.config.load import load
-from edgeface.config.schema import Config, Gallery
+from edgeface.config.schema import Config, GallerySettings
 from edgeface.control import client
 from edgeface.daemon import assembly
 from edgeface.errors import ConfigError
@@ -88,12 +88,12 @@ def test_without_a_gallery_that_opens_it_runs_says_so_and_recovers(home, what):
 def test_what_can_never_be_a_gallery_or_its_key_is_a_wrong_setting(tmp_path, path):
     os.mkfifo(tmp_path / "pipe")
     (tmp_path / "file").touch()
-    wrong = Config(gallery=Gallery(str(tmp_path / path)))
+    wrong = Config(gallery=GallerySettings(str(tmp_path / path)))
     for refusing in (lambda: open_gallery(wrong, load_card(), serving=True), lambda: assembly.verify(wrong)):
         with pytest.raises(ConfigError, match=r"gallery\.path: "):
             refusing()
     if len(path) < 20:
-        wrong = Config(gallery=Gallery(str(tmp_path / "gallery.db"), str(tmp_path / path)))
+        wrong = Config(gallery=GallerySettings(str(tmp_path / "gallery.db"), str(tmp_path / path)))
         with pytest.raises(ConfigError, match=r"gallery\.key_file: "):
             open_gallery(wrong, load_card(), serving=True)
 

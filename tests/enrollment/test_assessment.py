@@ -8,10 +8,10 @@ from fixtures.sitters import sitter
 from typer.testing import CliRunner
 
 from edgeface.cli import app
-from edgeface.config.schema import Camera, Config, Gallery, Matching
+from edgeface.config.schema import CameraSettings, Config, GallerySettings, MatchingSettings
 from edgeface.daemon import assembly
 from edgeface.enrollment.assessment import LENS, assess, distance, standing
-from edgeface.enrollment.enroller import Enrolment, read_images
+from edgeface.enrollment.enroller import Enroller, read_images
 from edgeface.enrollment.gallery_check import FEW, check
 from edgeface.errors import GalleryError
 from edgeface.gallery.open import open_gallery
@@ -32,12 +32,12 @@ class House:
 
     def __init__(self, folder, embedder):
         self.folder, self.embedder = folder, embedder
-        self.settings = Config(gallery=Gallery(str(folder / "gallery.db")))
+        self.settings = Config(gallery=GallerySettings(str(folder / "gallery.db")))
         self.gallery = open_gallery(self.settings, embedder.card)
 
     def enroll(self, name, images, *, force=False):
         pipeline = assembly.pipeline(self.settings, self.embedder, self.gallery)
-        report = Enrolment(pipeline, self.gallery).enroll(name, images, force=force)
+        report = Enroller(pipeline, self.gallery).enroll(name, images, force=force)
         return assess(pipeline, self.settings, report.person, report.views)
 
     def add(self, name, *vectors):
@@ -45,7 +45,7 @@ class House:
 
     def check(self):
         templates = self.gallery.templates()
-        return check(templates, Matcher(templates, self.embedder.card, Matching()))
+        return check(templates, Matcher(templates, self.embedder.card, MatchingSettings()))
 
 
 @pytest.fixture
@@ -62,7 +62,7 @@ def vector(*parts):
     return made / np.linalg.norm(made)
 
 
-def test_an_enrolment_says_how_the_person_stands(house, demo_photos):
+def test_an_enrollment_says_how_the_person_stands(house, demo_photos):
     house.enroll("Biden", read_images([demo_photos / "biden_portrait.jpg"]))
     told = house.enroll("Obama", read_images([demo_photos / name for name in OBAMA]))
     assert told.nearest == "Biden"
@@ -102,7 +102,7 @@ def test_who_looks_like_another_is_told(house):
 
 
 def test_the_camera_s_width_counts(house):
-    house.settings = Config(gallery=house.settings.gallery, camera=Camera(width=1280))
+    house.settings = Config(gallery=house.settings.gallery, camera=CameraSettings(width=1280))
     told = house.enroll("Obama", [(str(yaw), sitter(yaw=yaw)) for yaw in (-0.2, 0.0, 0.2)])
     assert told.metres == pytest.approx(distance(1280, told.pixels))
 
@@ -160,7 +160,7 @@ def test_how_one_stands_is_the_same_as_how_one_is_matched(house):
     for name in ("Anna", "Berta", "Carl"):
         house.add(name, *(vector(*rng.normal(size=128)) for _ in range(4)))
     templates = house.gallery.templates()
-    matcher = Matcher(templates, house.embedder.card, Matching())
+    matcher = Matcher(templates, house.embedder.card, MatchingSettings())
     for index in range(3):
         one = standing(templates, matcher, index)
         for probe, rival, score in zip(one.vectors, one.rivals, one.other, strict=True):

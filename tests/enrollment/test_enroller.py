@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 
 from edgeface import detectors
-from edgeface.config.schema import Config, Gallery
+from edgeface.config.schema import Config, GallerySettings
 from edgeface.daemon import assembly
-from edgeface.enrollment.enroller import Enrolment, read_images
+from edgeface.enrollment.enroller import Enroller, read_images
 from edgeface.errors import GalleryError, ImageError
 from edgeface.gallery.open import open_gallery
 from edgeface.vision.embedding import Embedder
@@ -23,19 +23,19 @@ def embedder():
 
 @pytest.fixture
 def gallery(tmp_path, embedder):
-    opened = open_gallery(Config(gallery=Gallery(str(tmp_path / "gallery.db"))), embedder.card)
+    opened = open_gallery(Config(gallery=GallerySettings(str(tmp_path / "gallery.db"))), embedder.card)
     yield opened
     opened.close()
 
 
 @pytest.fixture
-def enrolment(gallery, embedder):
-    """Enrols as a fresh command would: with the gallery as it is now."""
+def enroller(gallery, embedder):
+    """Enrolls as a fresh command would: with the gallery as it is now."""
 
     class Fresh:
         def __getattr__(self, name):
             pipeline = assembly.pipeline(Config(), embedder, gallery)
-            return getattr(Enrolment(pipeline, gallery), name)
+            return getattr(Enroller(pipeline, gallery), name)
 
     return Fresh()
 
@@ -57,45 +57,45 @@ def refusal(report):
     return reason
 
 
-def test_good_photos_become_templates_of_one_person(enrolment, gallery, demo_photos):
+def test_good_photos_become_templates_of_one_person(enroller, gallery, demo_photos):
     paths = [demo_photos / "obama_portrait.jpg", demo_photos / "obama_congress.jpg"]
-    report = enrolment.enroll("  Änna ", read_images(paths))
+    report = enroller.enroll("  Änna ", read_images(paths))
     assert report.accepted == [str(path) for path in paths]
     assert report.refused == []
     assert gallery.people() == [report.person]
     assert (report.person.name, report.person.templates) == ("Änna", 2)
 
 
-def test_another_photo_of_the_same_name_adds_to_that_person(enrolment, gallery, demo_photos):
-    first = enrolment.enroll("Anna", read_images([demo_photos / "obama_portrait.jpg"])).person
-    second = enrolment.enroll("Anna", read_images([demo_photos / "obama_congress.jpg"])).person
+def test_another_photo_of_the_same_name_adds_to_that_person(enroller, gallery, demo_photos):
+    first = enroller.enroll("Anna", read_images([demo_photos / "obama_portrait.jpg"])).person
+    second = enroller.enroll("Anna", read_images([demo_photos / "obama_congress.jpg"])).person
     assert (second.id, second.templates) == (first.id, 2)
-    again = enrolment.enroll("Anna", read_images([demo_photos / "obama_congress.jpg"])).person
+    again = enroller.enroll("Anna", read_images([demo_photos / "obama_congress.jpg"])).person
     assert again.templates == 2
     assert len(gallery.people()) == 1
 
 
-def test_a_picture_without_a_face_is_refused(enrolment):
-    assert "no face" in refusal(enrolment.enroll("Anna", [("blank", BLANK)]))
+def test_a_picture_without_a_face_is_refused(enroller):
+    assert "no face" in refusal(enroller.enroll("Anna", [("blank", BLANK)]))
 
 
-def test_a_picture_of_two_people_is_refused(enrolment, photos):
-    report = enrolment.enroll("Anna", read_images([photos / "obama_and_biden_blue_room.jpg"]))
+def test_a_picture_of_two_people_is_refused(enroller, photos):
+    report = enroller.enroll("Anna", read_images([photos / "obama_and_biden_blue_room.jpg"]))
     assert "2 faces" in refusal(report)
 
 
-def test_somebody_small_in_the_background_is_no_second_person(enrolment, portrait, demo_photos):
+def test_somebody_small_in_the_background_is_no_second_person(enroller, portrait, demo_photos):
     small = scaled(load_image(demo_photos / "collins_portrait.jpg"), 0.3)
     picture = portrait.copy()
     picture[-small.shape[0] :, -small.shape[1] :] = small
     faces = detectors.create().detect(picture)
     if len(faces) < 2:
         pytest.skip("the detector does not see the small face")
-    assert enrolment.enroll("Anna", [("both", picture)]).person
+    assert enroller.enroll("Anna", [("both", picture)]).person
 
 
-def test_a_tiny_face_is_refused(enrolment, portrait):
-    assert "too small" in refusal(enrolment.enroll("Anna", [("tiny", scaled(portrait, 0.2))]))
+def test_a_tiny_face_is_refused(enroller, portrait):
+    assert "too small" in refusal(enroller.enroll("Anna", [("tiny", scaled(portrait, 0.2))]))
 
 
 @pytest.mark.parametrize(
@@ -106,17 +106,17 @@ def test_a_tiny_face_is_refused(enrolment, portrait):
     ],
     ids=["blurred", "dark"],
 )
-def test_a_poor_picture_is_refused_with_its_quality(enrolment, portrait, spoil):
-    reason = refusal(enrolment.enroll("Anna", [("poor", spoil(portrait))]))
+def test_a_poor_picture_is_refused_with_its_quality(enroller, portrait, spoil):
+    reason = refusal(enroller.enroll("Anna", [("poor", spoil(portrait))]))
     assert "quality" in reason or "no face" in reason
 
 
-def test_files_that_are_no_pictures_are_refused_each_with_its_reason_and_the_good_one_stays(enrolment, tmp_path, demo_photos):
+def test_files_that_are_no_pictures_are_refused_each_with_its_reason_and_the_good_one_stays(enroller, tmp_path, demo_photos):
     (tmp_path / "text.jpg").write_text("I am no picture")
     (tmp_path / "empty.png").touch()
     good = demo_photos / "obama_portrait.jpg"
     paths = [tmp_path / "text.jpg", tmp_path / "empty.png", tmp_path / "absent.jpg", good]
-    report = enrolment.enroll("Anna", read_images(paths))
+    report = enroller.enroll("Anna", read_images(paths))
     assert report.accepted == [str(good)]
     assert [path for path, _ in report.refused] == [str(path) for path in paths[:3]]
     for (path, reason), part in zip(report.refused, ("not a JPEG", "empty", "No such file"), strict=True):
@@ -140,51 +140,51 @@ def test_a_folder_without_pictures_is_told(tmp_path):
     assert "no image" in str(error)
 
 
-def test_a_face_known_under_another_name_is_refused_unless_forced(enrolment, gallery, portrait):
-    enrolment.enroll("Anna", [("one", portrait)])
-    reason = refusal(enrolment.enroll("Berta", [("one", portrait)]))
+def test_a_face_known_under_another_name_is_refused_unless_forced(enroller, gallery, portrait):
+    enroller.enroll("Anna", [("one", portrait)])
+    reason = refusal(enroller.enroll("Berta", [("one", portrait)]))
     assert "'Anna'" in reason
-    assert reason.endswith("; force enrols it anyway")
-    report = enrolment.enroll("Berta", [("one", portrait)], force=True)
+    assert reason.endswith("; force enrolls it anyway")
+    report = enroller.enroll("Berta", [("one", portrait)], force=True)
     assert report.person.name == "Berta"
     assert [person.name for person in gallery.people()] == ["Anna", "Berta"]
 
 
-def test_a_face_unlike_the_templates_of_its_name_is_refused_unless_forced(enrolment, gallery, portrait, demo_photos):
-    enrolment.enroll("Anna", read_images([demo_photos / "obama_portrait.jpg", demo_photos / "obama_congress.jpg"]))
+def test_a_face_unlike_the_templates_of_its_name_is_refused_unless_forced(enroller, gallery, portrait, demo_photos):
+    enroller.enroll("Anna", read_images([demo_photos / "obama_portrait.jpg", demo_photos / "obama_congress.jpg"]))
     other = load_image(demo_photos / "biden_portrait.jpg")
-    reason = refusal(enrolment.enroll(" Anna ", [("other", other)]))
+    reason = refusal(enroller.enroll(" Anna ", [("other", other)]))
     assert re.fullmatch(
-        r"this face is not like that of 'Anna' \(score 0\.\d\d, 0\.30 is needed\); force enrols it anyway", reason
+        r"this face is not like that of 'Anna' \(score 0\.\d\d, 0\.30 is needed\); force enrolls it anyway", reason
     )
     assert gallery.find("Anna").templates == 2
-    report = enrolment.enroll("Anna", [("other", other), ("own", portrait)])
+    report = enroller.enroll("Anna", [("other", other), ("own", portrait)])
     assert (report.accepted, [label for label, _ in report.refused]) == (["own"], ["other"])
-    assert enrolment.enroll("Anna", [("other", other)], force=True).person.templates == 3
+    assert enroller.enroll("Anna", [("other", other)], force=True).person.templates == 3
 
 
-def test_a_name_that_another_face_got_meanwhile_gets_no_view_of_this_one(enrolment, portrait, demo_photos):
-    view = enrolment.judged("one", portrait, "Anna")
-    enrolment.enroll("Anna", read_images([demo_photos / "biden_portrait.jpg"]))
-    with pytest.raises(GalleryError, match=r"'Anna' was enrolled with another face meanwhile .*; force enrols it anyway"):
-        enrolment.keep("Anna", [view])
-    assert enrolment.keep("Anna", [view], force=True).templates == 2
+def test_a_name_that_another_face_got_meanwhile_gets_no_view_of_this_one(enroller, portrait, demo_photos):
+    view = enroller.judged("one", portrait, "Anna")
+    enroller.enroll("Anna", read_images([demo_photos / "biden_portrait.jpg"]))
+    with pytest.raises(GalleryError, match=r"'Anna' was enrolled with another face meanwhile .*; force enrolls it anyway"):
+        enroller.keep("Anna", [view])
+    assert enroller.keep("Anna", [view], force=True).templates == 2
 
 
-def test_the_same_name_written_another_way_is_the_same_person(enrolment, gallery, portrait):
-    enrolment.enroll("Zo\u00eb", [("one", portrait)])
-    report = enrolment.enroll(" Zoe\u0308 ", [("one", portrait)])
+def test_the_same_name_written_another_way_is_the_same_person(enroller, gallery, portrait):
+    enroller.enroll("Zo\u00eb", [("one", portrait)])
+    report = enroller.enroll(" Zoe\u0308 ", [("one", portrait)])
     assert report.refused == []
     assert len(gallery.people()) == 1
 
 
 @pytest.mark.parametrize("name", ["", "   ", "a\nb", "x" * 101, "\udcff"])
-def test_a_name_that_is_none_is_refused_before_any_picture(enrolment, gallery, portrait, name):
+def test_a_name_that_is_none_is_refused_before_any_picture(enroller, gallery, portrait, name):
     with pytest.raises(GalleryError):
-        enrolment.enroll(name, [("one", portrait)])
+        enroller.enroll(name, [("one", portrait)])
     assert gallery.people() == []
 
 
-def test_judging_says_what_is_wrong_with_a_view(enrolment):
+def test_judging_says_what_is_wrong_with_a_view(enroller):
     with pytest.raises(ImageError, match="no face"):
-        enrolment.judge(BLANK, "Anna")
+        enroller.judge(BLANK, "Anna")

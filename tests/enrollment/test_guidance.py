@@ -8,14 +8,14 @@ import pytest
 from fixtures.sitters import HEIGHT, WIDTH, sitter
 
 from edgeface import detectors
-from edgeface.config.schema import Config, Gallery
+from edgeface.config.schema import Config, GallerySettings
 from edgeface.daemon import assembly
-from edgeface.enrollment.enroller import Enrolment
+from edgeface.enrollment.enroller import Enroller
 from edgeface.enrollment.guidance import SAID, Hint, obstacle, pose
-from edgeface.enrollment.session import LEAST, MOST, Sitting, sit
+from edgeface.enrollment.session import LEAST, MOST, EnrollmentSession, sit
 from edgeface.errors import CameraError, GalleryError
 from edgeface.gallery.open import open_gallery
-from edgeface.types import Frame, Gap
+from edgeface.types import Frame, NoFrame
 from edgeface.vision.embedding import Embedder
 
 EMPTY = np.full((HEIGHT, WIDTH, 3), 127, np.uint8)
@@ -99,24 +99,24 @@ def embedder():
 
 
 @pytest.fixture
-def enrolment(tmp_path, embedder):
-    gallery = open_gallery(Config(gallery=Gallery(str(tmp_path / "gallery.db"))), embedder.card)
-    yield Enrolment(assembly.pipeline(Config(), embedder, gallery), gallery)
+def enroller(tmp_path, embedder):
+    gallery = open_gallery(Config(gallery=GallerySettings(str(tmp_path / "gallery.db"))), embedder.card)
+    yield Enroller(assembly.pipeline(Config(), embedder, gallery), gallery)
     gallery.close()
 
 
 class Chair:
     """A sitting at ten frames a second; what is shown may depend on what is asked."""
 
-    def __init__(self, enrolment, **options):
-        self.sitting, self.time, self.told = Sitting(enrolment, "Anna", **options), 1000.0, []
+    def __init__(self, enroller, **options):
+        self.sitting, self.time, self.told = EnrollmentSession(enroller, "Anna", **options), 1000.0, []
 
     def show(self, image, seconds=0.1):
         for _ in range(round(seconds * 10)):
             if self.sitting.complete:
                 return
             self.time += 0.1
-            moment = Gap(self.time, 0.0, image) if image is None or isinstance(image, str) else Frame(image, self.time, 0.0)
+            moment = NoFrame(self.time, 0.0, image) if image is None or isinstance(image, str) else Frame(image, self.time, 0.0)
             guidance = self.sitting.look(moment)
             if not self.told or self.told[-1] != guidance.text:
                 self.told.append(guidance.text)
@@ -133,37 +133,37 @@ class Chair:
             self.show(sitter(name, **moves.get(self.sitting.guidance.hint, {})))
 
 
-def test_who_does_as_told_is_done_with_five_to_nine_views_that_differ(enrolment):
-    chair = Chair(enrolment)
+def test_who_does_as_told_is_done_with_five_to_nine_views_that_differ(enroller):
+    chair = Chair(enroller)
     chair.obey()
     assert chair.sitting.complete
     assert LEAST <= len(chair.sitting.views) <= MOST
     vectors = np.stack([view.vector for view in chair.sitting.views])
-    likeness = vectors @ vectors.T - np.eye(len(vectors))
-    assert likeness.max() < 0.95
+    similarity = vectors @ vectors.T - np.eye(len(vectors))
+    assert similarity.max() < 0.95
     assert chair.time - 1000 < 30
     assert chair.told[-1] == SAID[Hint.DONE]
     assert {SAID[hint] for hint in (Hint.TURN_LEFT, Hint.LOOK_UP, Hint.CHANGE)} <= set(chair.told)
     assert chair.sitting.guidance.taken == len(chair.sitting.views)
 
 
-def test_a_sitter_who_never_moves_gives_one_view_and_is_let_go(enrolment):
-    chair = Chair(enrolment, timeout=600.0)
+def test_a_sitter_who_never_moves_gives_one_view_and_is_let_go(enroller):
+    chair = Chair(enroller, timeout=600.0)
     chair.show(sitter(), 100.0)
     assert chair.sitting.complete
     assert [view.label for view in chair.sitting.end()] == ["view 1"]
     assert [SAID[hint] in chair.told for hint in (Hint.TURN_LEFT, Hint.TURN_RIGHT, Hint.LOOK_UP, Hint.LOOK_DOWN)] == [True] * 4
 
 
-def test_the_first_view_looks_straight(enrolment):
-    chair = Chair(enrolment)
+def test_the_first_view_looks_straight(enroller):
+    chair = Chair(enroller)
     chair.show(sitter("obama_press_room.jpg", yaw=0.35), 3.0)
     assert chair.sitting.views == []
     assert chair.told == [SAID[Hint.LOOK_STRAIGHT]] or chair.told[-1] == SAID[Hint.LOOK_STRAIGHT]
 
 
-def test_what_is_wrong_is_told_once_it_holds(enrolment):
-    chair = Chair(enrolment)
+def test_what_is_wrong_is_told_once_it_holds(enroller):
+    chair = Chair(enroller)
     chair.show(None, 1.0)
     chair.show(EMPTY, 1.0)
     chair.show(sitter(eyes=20.0), 1.0)
@@ -172,80 +172,80 @@ def test_what_is_wrong_is_told_once_it_holds(enrolment):
     assert chair.told == [SAID[Hint.WAITING], SAID[Hint.NOBODY], SAID[Hint.COME_CLOSER]]
 
 
-def test_somebody_who_takes_the_sitters_place_is_not_taken(enrolment):
-    chair = Chair(enrolment)
+def test_somebody_who_takes_the_sitters_place_is_not_taken(enroller):
+    chair = Chair(enroller)
     chair.show(sitter(), 1.0)
     chair.show(sitter("biden_portrait.jpg"), 2.0)
     assert len(chair.sitting.views) == 1
     assert chair.told[-1] == SAID[Hint.SOMEONE_ELSE]
 
 
-def test_who_moves_is_told_to_hold_still(enrolment):
-    chair = Chair(enrolment)
+def test_who_moves_is_told_to_hold_still(enroller):
+    chair = Chair(enroller)
     for number in range(8):
         chair.show(aside(sitter(), 1 + 40 * (number % 2)))
     assert chair.sitting.views[1:] == []
     assert SAID[Hint.HOLD_STILL] in chair.told
 
 
-def test_who_is_enrolled_under_another_name_is_told_so(enrolment):
-    enrolment.enroll("Barack", [("photo", sitter())])
-    chair = Chair(enrolment)
+def test_who_is_enrolled_under_another_name_is_told_so(enroller):
+    enroller.enroll("Barack", [("photo", sitter())])
+    chair = Chair(enroller)
     chair.show(sitter(), 1.0)
     assert chair.told == ["this face is already enrolled under another name: 'Barack'"]
-    forced = Chair(enrolment, force=True)
+    forced = Chair(enroller, force=True)
     forced.show(sitter(), 1.0)
     assert len(forced.sitting.views) == 1
 
 
-def test_who_is_not_like_the_one_enrolled_under_the_name_is_told_so(enrolment):
-    enrolment.enroll("Anna", [("photo", sitter())])
-    chair = Chair(enrolment)
+def test_who_is_not_like_the_one_enrolled_under_the_name_is_told_so(enroller):
+    enroller.enroll("Anna", [("photo", sitter())])
+    chair = Chair(enroller)
     chair.show(sitter("biden_portrait.jpg"), 1.0)
     (told,) = chair.told
     assert re.fullmatch(r"this face is not like the one enrolled under this name: score 0\.\d\d, 0\.30 is needed", told)
-    with pytest.raises(CameraError, match=r"last: this face is not like .* is needed; force enrols it anyway$"):
+    with pytest.raises(CameraError, match=r"last: this face is not like .* is needed; force enrolls it anyway$"):
         chair.sitting.end()
-    forced = Chair(enrolment, force=True)
+    forced = Chair(enroller, force=True)
     forced.show(sitter("biden_portrait.jpg"), 1.0)
     assert len(forced.sitting.views) == 1
 
 
-def test_without_varied_every_good_view_counts_half_a_second_apart(enrolment):
-    chair = Chair(enrolment, most=3, varied=False)
+def test_without_varied_every_good_view_counts_half_a_second_apart(enroller):
+    chair = Chair(enroller, most=3, varied=False)
     chair.show(sitter(), 5.0)
     assert len(chair.sitting.views) == 3
     assert chair.time - 1000 == pytest.approx(1.1, abs=0.11)
 
 
-def test_its_time_ends_it_with_what_there_is(enrolment):
-    chair = Chair(enrolment, timeout=3.0)
+def test_its_time_ends_it_with_what_there_is(enroller):
+    chair = Chair(enroller, timeout=3.0)
     chair.show(sitter(), 10.0)
     assert chair.time - 1000 < 3.3
     assert len(chair.sitting.end()) == 1
 
 
-def test_a_sitting_without_a_view_ends_in_one_line(enrolment):
-    chair = Chair(enrolment, timeout=3.0)
+def test_a_sitting_without_a_view_ends_in_one_line(enroller):
+    chair = Chair(enroller, timeout=3.0)
     chair.show("unplugged", 10.0)
     with pytest.raises(CameraError, match=r"^no usable view within 3 s; last: the camera gives no picture: unplugged$"):
         chair.sitting.end()
 
 
-def test_a_name_that_is_none_is_refused_at_once(enrolment):
+def test_a_name_that_is_none_is_refused_at_once(enroller):
     with pytest.raises(GalleryError):
-        Sitting(enrolment, "\n")
+        EnrollmentSession(enroller, "\n")
 
 
-def test_two_sittings_at_once_do_not_give_one_face_two_names(enrolment):
-    views = [enrolment.judged("image", sitter(), name) for name in ("Anna", "Bob")]
-    enrolment.keep("Anna", views[:1])
+def test_two_sittings_at_once_do_not_give_one_face_two_names(enroller):
+    views = [enroller.judged("image", sitter(), name) for name in ("Anna", "Bob")]
+    enroller.keep("Anna", views[:1])
     with pytest.raises(GalleryError, match="enrolled as 'Anna' meanwhile"):
-        enrolment.keep("Bob", views[1:])
-    assert enrolment.keep("Bob", views[1:], force=True).name == "Bob"
+        enroller.keep("Bob", views[1:])
+    assert enroller.keep("Bob", views[1:], force=True).name == "Bob"
 
 
-def test_a_recording_ends_a_sitting(enrolment):
+def test_a_recording_ends_a_sitting(enroller):
     class Camera:
         dropped = 0
 
@@ -256,6 +256,6 @@ def test_a_recording_ends_a_sitting(enrolment):
             pass
 
     told = []
-    (view,) = sit(Sitting(enrolment, "Anna"), Camera(), told.append)
-    assert enrolment.keep("Anna", [view]).templates == 1
+    (view,) = sit(EnrollmentSession(enroller, "Anna"), Camera(), told.append)
+    assert enroller.keep("Anna", [view]).templates == 1
     assert [guidance.text for guidance in told] == ["view 1 taken"]

@@ -15,7 +15,7 @@ from edgeface.config import schema
 from edgeface.config.load import load
 from edgeface.control import client
 from edgeface.daemon import assembly
-from edgeface.enrollment.enroller import Enrolment, read_images
+from edgeface.enrollment.enroller import Enroller, read_images
 from edgeface.errors import EdgefaceError
 from edgeface.gallery.open import open_gallery
 from edgeface.vision.embedding import Embedder
@@ -38,7 +38,7 @@ class Rig:
         self.camera = Camera(PHOTOS / "obama_press_room.jpg", fps)
         self.gallery = folder / "gallery" / "gallery.db"
         self.write()
-        self._enrol()
+        self._enroll()
         self.events = self.broker.listen("edgeface/+/event")
         self.health = self.broker.listen("edgeface/+/health")
         self.availability = self.broker.listen("edgeface/+/availability")
@@ -65,15 +65,15 @@ class Rig:
             )
         )
 
-    def _enrol(self):
+    def _enroll(self):
         embedder, settings = Embedder(), load(self.file)
         gallery = open_gallery(settings, embedder.card)
-        enrolment = Enrolment(assembly.pipeline(settings, embedder, gallery), gallery)
+        enroller = Enroller(assembly.pipeline(settings, embedder, gallery), gallery)
         for name, files in {
             "Barack Obama": ("obama_portrait.jpg", "obama_congress.jpg"),
             "Joe Biden": ("biden_portrait.jpg",),
         }.items():
-            assert enrolment.enroll(name, read_images([PHOTOS / file for file in files])).person
+            assert enroller.enroll(name, read_images([PHOTOS / file for file in files])).person
         self.people = [(person.id, person.templates) for person in gallery.people()]
         gallery.close()
 
@@ -87,7 +87,7 @@ class Rig:
     def status(self):
         """What ``edgeface status --json`` tells."""
         # The socket's name depends on nothing that a fault changes.
-        settings = schema.Config(camera=schema.Camera(name="front"), gallery=schema.Gallery(str(self.gallery)))
+        settings = schema.Config(camera=schema.CameraSettings(name="front"), gallery=schema.GallerySettings(str(self.gallery)))
         with patch.dict(os.environ, RUNTIME_DIRECTORY=str(self.supervisor.runtime)):
             return client.ask(settings, "status")
 
@@ -131,7 +131,7 @@ class Rig:
 
     def check(self):
         """No event came late, and the gallery is whole."""
-        limit = schema.Mqtt().max_event_age + 1.0
+        limit = schema.MqttSettings().max_event_age + 1.0
         late = [event for age, event in self.ages() if age > limit]
         assert not late, late
         with closing(sqlite3.connect(self.gallery)) as database:

@@ -16,7 +16,7 @@ from fixtures.galleries import MODEL, WALL, near, unit, units
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edgeface.config.schema import Events
+from edgeface.config.schema import EventsSettings
 from edgeface.daemon.backup_task import CLOCK, RETRY, SETTLE, Schedule
 from edgeface.errors import GalleryError
 from edgeface.gallery import backup, copies
@@ -43,7 +43,7 @@ def see(gallery, person, face):
     event = Event(
         EventType.RECOGNIZED, new_event_id(WALL), WALL, 0.0, "front", person_id=person, score=0.6, quality=0.8, embedding=face
     )  # fmt: skip
-    gallery.events.keep(event, Events(max=100), b"a picture of a face " * 50)
+    gallery.events.keep(event, EventsSettings(max=100), b"a picture of a face " * 50)
     return event.event_id
 
 

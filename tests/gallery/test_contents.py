@@ -9,7 +9,7 @@ from fixtures.galleries import MODEL, changed, enrolled, kept, near, unit, units
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edgeface.config.schema import Events
+from edgeface.config.schema import EventsSettings
 from edgeface.errors import GalleryError
 from edgeface.gallery.database import TemplateRecord
 from edgeface.gallery.encryption import Vault
@@ -262,7 +262,7 @@ def test_every_statement_about_one_person_asks_an_index(gallery, path):
     gallery.exchange(lambda _: {anna.id: copies[anna.id]})
     gallery.templates()
     gallery.import_(gallery.export())
-    gallery.events.expire("front", Events())
+    gallery.events.expire("front", EventsSettings())
     gallery.exchange(lambda there: {next(iter(there)): None})
     gallery.forget("Anne")
     gallery.revisions.all("key")

@@ -8,7 +8,7 @@ import pytest
 from fixtures.damage import flip, flip_in, value
 from fixtures.galleries import MODEL, enrolled, kept, names, unit, units
 
-from edgeface.config.schema import Events
+from edgeface.config.schema import EventsSettings
 from edgeface.errors import GalleryError
 from edgeface.gallery.store import Gallery
 from edgeface.gallery.versions import Revision
@@ -30,7 +30,7 @@ def whole(tmp_path_factory):
         anna = gallery.find("Anna")
         gallery.learn(kept(gallery, anna, unit(5)), anna.id, "rejected", keep=True)
         event = Event(EventType.UNKNOWN, new_event_id(WALL), WALL, 0.0, "front", score=0.1, quality=0.7, embedding=unit(6))
-        gallery.events.keep(event, Events(), picture=b"JPEG" * 100)
+        gallery.events.keep(event, EventsSettings(), picture=b"JPEG" * 100)
         gallery.exchange(lambda _: shared(gallery))
     return path
 

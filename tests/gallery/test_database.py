@@ -336,7 +336,7 @@ except GalleryError as error:
 
 
 @pytest.mark.parametrize("room", [0, 5_000, 15_000, 30_000, 10**9])
-def test_an_enrolment_into_a_full_disk_is_whole_or_not_at_all(gallery, path, room):
+def test_an_enrollment_into_a_full_disk_is_whole_or_not_at_all(gallery, path, room):
     enrolled(gallery, "Anna", 1)
     gallery.close()
     done = subprocess.run(

@@ -6,13 +6,13 @@ from contextlib import closing
 import pytest
 from fixtures.galleries import MODEL, changed, enrolled, kept, names, near, traces, unit
 
-from edgeface.config.schema import Events
+from edgeface.config.schema import EventsSettings
 from edgeface.errors import GalleryError, TraceError
 from edgeface.gallery.event_keeper import EventKeeper
 from edgeface.gallery.retention import Clocks
 from edgeface.gallery.store import Gallery, template_id
 from edgeface.recognition.event_id import new_event_id
-from edgeface.types import Event, EventType, Gap
+from edgeface.types import Event, EventType, NoFrame
 
 WALL = 1_700_000_000.0
 
@@ -45,7 +45,7 @@ def blobs(path, query):
 
 def pictured(gallery, wall=WALL):
     seen = Event(EventType.UNKNOWN, new_event_id(wall), wall, 0.0, "front", score=0.1, quality=0.7, embedding=unit(6))
-    gallery.events.keep(seen, Events(), picture=bytes(range(256)) * 30)
+    gallery.events.keep(seen, EventsSettings(), picture=bytes(range(256)) * 30)
     return seen.event_id
 
 
@@ -66,9 +66,9 @@ def test_no_byte_stays(gallery, watching, path, erase):
     elif erase == "expire":
         passed = [1e5]
         gallery.events.clocks = Clocks(monotonic=lambda: passed[0])
-        keeper = EventKeeper(gallery, "front", Events(keep_days=1), 24.0)
+        keeper = EventKeeper(gallery, "front", EventsSettings(keep_days=1), 24.0)
         for passed[0] in (1e5, 2e5):
-            keeper.update(Gap(passed[0], WALL + passed[0]), [])
+            keeper.update(NoFrame(passed[0], WALL + passed[0]), [])
     elif erase == "rename":
         gallery.rename("Anna", "Berta")
     elif erase == "drop":
@@ -93,11 +93,11 @@ def test_a_reader_in_the_way_is_told_and_the_loop_wipes_later(gallery, path, era
         reader.execute("SELECT count(*) FROM templates").fetchone()
         with pytest.raises(TraceError, match="keeps a trace until the program that reads it now ends"):
             change()
-        keeper = EventKeeper(gallery, "front", Events())
-        keeper.update(Gap(1000.0, WALL), [])
+        keeper = EventKeeper(gallery, "front", EventsSettings())
+        keeper.update(NoFrame(1000.0, WALL), [])
         assert traces(path.parent, theirs) > 0
         assert keeper.trouble is None
-    keeper.update(Gap(1061.0, WALL + 61), [])
+    keeper.update(NoFrame(1061.0, WALL + 61), [])
     assert traces(path.parent, theirs) == 0
 
 

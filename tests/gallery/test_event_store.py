@@ -8,7 +8,7 @@ from fixtures.galleries import MODEL, WALL, enrolled, kept, near, one_line, unit
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from edgeface.config.schema import Events
+from edgeface.config.schema import EventsSettings
 from edgeface.errors import GalleryError
 from edgeface.gallery import event_store as events_module
 from edgeface.gallery.event_keeper import EventKeeper
@@ -16,7 +16,7 @@ from edgeface.gallery.retention import Clocks
 from edgeface.gallery.store import Gallery
 from edgeface.operations.registry import kept_event_payload
 from edgeface.recognition.event_id import new_event_id
-from edgeface.types import Box, Event, EventType, Gap
+from edgeface.types import Box, Event, EventType, NoFrame
 from edgeface.wire.events import event_payload
 
 DAY = 86_400.0
@@ -56,13 +56,13 @@ def test_an_event_is_kept_with_its_embedding(gallery, path):
 
 
 def test_what_has_no_embedding_is_not_kept(gallery):
-    gallery.events.keep(event(kind=EventType.LEFT), Events())
-    gallery.events.keep(event(kind=EventType.CAMERA_LOST, reason="unplugged"), Events())
+    gallery.events.keep(event(kind=EventType.LEFT), EventsSettings())
+    gallery.events.keep(event(kind=EventType.CAMERA_LOST, reason="unplugged"), EventsSettings())
     assert gallery.events.all() == []
 
 
 def test_nothing_is_kept_where_the_owner_wants_it_so(gallery):
-    for limits in (Events(keep_days=0), Events(max=0)):
+    for limits in (EventsSettings(keep_days=0), EventsSettings(max=0)):
         gallery.events.keep(event(embedding=unit(1)), limits)
     assert gallery.events.all() == []
 
@@ -71,32 +71,32 @@ def test_events_expire_by_age_and_by_number(gallery, clock):
     began = clock[0]
     for day in range(10):
         clock[0] = began + day * DAY
-        gallery.events.keep(event(WALL + day * DAY, embedding=unit(day)), Events(keep_days=3))
-    gallery.events.expire("front", Events(keep_days=3))
+        gallery.events.keep(event(WALL + day * DAY, embedding=unit(day)), EventsSettings(keep_days=3))
+    gallery.events.expire("front", EventsSettings(keep_days=3))
     assert [found.wall for found in gallery.events.all()] == [WALL + day * DAY for day in (6, 7, 8, 9)]
-    gallery.events.keep(event(WALL + 9 * DAY + 1, embedding=unit(10)), Events(keep_days=3, max=2))
+    gallery.events.keep(event(WALL + 9 * DAY + 1, embedding=unit(10)), EventsSettings(keep_days=3, max=2))
     assert [found.wall for found in gallery.events.all()] == [WALL + 9 * DAY, WALL + 9 * DAY + 1]
     clock[0] += 4 * DAY
-    gallery.events.expire("front", Events(keep_days=3))
+    gallery.events.expire("front", EventsSettings(keep_days=3))
     assert gallery.events.all() == []
 
 
 def test_a_clock_that_is_set_back_costs_the_oldest_event_not_the_newest(gallery):
-    limits = Events(max=3)
+    limits = EventsSettings(max=3)
     for hour in range(3):
         gallery.events.keep(event(WALL + hour * 3600, embedding=unit(hour)), limits)
     gallery.events.keep(event(WALL - DAY, embedding=unit(9)), limits)
     assert [found.wall for found in gallery.events.all()] == [WALL - DAY, WALL + 3600, WALL + 7200]
 
 
-@pytest.mark.parametrize("limits", [Events(keep_days=0), Events(max=0)])
+@pytest.mark.parametrize("limits", [EventsSettings(keep_days=0), EventsSettings(max=0)])
 def test_a_camera_that_keeps_nothing_leaves_what_another_keeps_in_the_same_gallery(gallery, limits):
     kept(gallery, None, unit(1), EventType.UNKNOWN)
-    gallery.events.keep(event(WALL, embedding=unit(2), camera="yard"), Events(), b"jpeg")
+    gallery.events.keep(event(WALL, embedding=unit(2), camera="yard"), EventsSettings(), b"jpeg")
     EventKeeper(gallery, "front", limits).update(gap(), [])
     assert [found.camera for found in gallery.events.all()] == ["yard"]
     assert len(gallery.events.pictured()) == 1
-    EventKeeper(gallery, "yard", Events()).update(gap(), [])
+    EventKeeper(gallery, "yard", EventsSettings()).update(gap(), [])
     assert gallery.events.pictured() == set()
 
 
@@ -106,7 +106,7 @@ def test_an_expired_event_leaves_no_byte(gallery, path, clock):
     ((blob,),) = database.execute("SELECT sealed FROM events").fetchall()
     database.close()
     clock[0] += 8 * DAY
-    gallery.events.expire("front", Events())
+    gallery.events.expire("front", EventsSettings())
     gallery.close()
     assert blob[12:60] not in path.read_bytes()
     assert found.event_id.encode() not in path.read_bytes()
@@ -138,7 +138,7 @@ def test_who_is_forgotten_leaves_no_event_nor_one_of_a_face_that_is_nearest_to_t
 def test_an_event_of_somebody_who_is_forgotten_in_the_same_moment_is_not_kept(gallery):
     anna = enrolled(gallery, "Anna", 1)
     gallery.forget("Anna")
-    gallery.events.keep(event(kind=EventType.RECOGNIZED, embedding=unit(1), person_id=anna.id), Events())
+    gallery.events.keep(event(kind=EventType.RECOGNIZED, embedding=unit(1), person_id=anna.id), EventsSettings())
     assert gallery.events.all() == []
 
 
@@ -162,7 +162,7 @@ def test_a_verdict_on_an_event_that_is_gone_changes_nothing(gallery, clock):
     anna = enrolled(gallery, "Anna", 1)
     seen = kept(gallery, anna, unit(2))
     clock[0] += 8 * DAY
-    gallery.events.expire("front", Events())
+    gallery.events.expire("front", EventsSettings())
     with pytest.raises(GalleryError, match="no longer kept"):
         gallery.learn(seen, anna.id, "confirmed", keep=True)
     assert gallery.people() == [anna]
@@ -180,19 +180,19 @@ def test_no_payload_holds_an_embedding(gallery):
 
 
 def test_an_embedding_is_kept_as_a_unit_vector(gallery):
-    gallery.events.keep(event(embedding=0.6 * unit(1)), Events())
-    gallery.events.keep(event(embedding=0 * unit(1)), Events())
+    gallery.events.keep(event(embedding=0.6 * unit(1)), EventsSettings())
+    gallery.events.keep(event(embedding=0 * unit(1)), EventsSettings())
     (found,) = gallery.events.all()
     assert np.allclose(found.embedding, unit(1), atol=1e-6)
 
 
 def gap(time=0.0):
-    return Gap(1000.0 + time, WALL + time)
+    return NoFrame(1000.0 + time, WALL + time)
 
 
 def test_events_wait_for_a_gallery_that_is_locked_and_it_is_told_once(gallery, path, caplog, monkeypatch):
     monkeypatch.setattr(events_module, "PATIENCE", 0.01)
-    keeper = EventKeeper(gallery, "front", Events())
+    keeper = EventKeeper(gallery, "front", EventsSettings())
     writer = sqlite3.connect(path, isolation_level=None)
     writer.execute("BEGIN IMMEDIATE")
     with caplog.at_level(logging.WARNING):
@@ -215,7 +215,7 @@ def test_events_wait_for_a_gallery_that_is_locked_and_it_is_told_once(gallery, p
 
 
 def test_old_events_go_every_ten_minutes(gallery, clock):
-    keeper, began, left = EventKeeper(gallery, "front", Events(keep_days=1)), clock[0], []
+    keeper, began, left = EventKeeper(gallery, "front", EventsSettings(keep_days=1)), clock[0], []
     kept(gallery, None, unit(1), EventType.UNKNOWN)
     for passed in (0, DAY - 1, DAY + 1, DAY + 598, DAY + 599):
         clock[0] = began + passed

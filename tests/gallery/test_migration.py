@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from fixtures.reembed import house
 
-from edgeface.config.schema import Events
+from edgeface.config.schema import EventsSettings
 from edgeface.daemon import assembly
 from edgeface.doctor import examine
 from edgeface.errors import GalleryError
@@ -64,7 +64,7 @@ def test_who_still_has_the_old_network_writes_nothing_into_a_gallery_that_was_ta
         vector = old.templates().vectors[0]
         event = Event(EventType.RECOGNIZED, new_event_id(1e9), 1e9, 0.0, "front", person_id=barack.id, embedding=vector)
         house.reembed(other_model)
-        for change in (lambda: old.events.keep(event, Events()), lambda: old.enroll("Zoe", [-vector], [0.9])):
+        for change in (lambda: old.events.keep(event, EventsSettings()), lambda: old.enroll("Zoe", [-vector], [0.9])):
             with pytest.raises(GalleryError, match="is of the model"):
                 change()
     with house.open(other_model) as gallery:
@@ -79,7 +79,7 @@ def test_what_has_no_face_goes_and_is_counted(house, other_model):
     with house.open() as gallery:
         vector = gallery.templates().vectors[0]
         event = Event(EventType.RECOGNIZED, new_event_id(1e9), 1e9, 0.0, "front", person_id=barack.id, embedding=-vector)
-        gallery.events.keep(event, Events())
+        gallery.events.keep(event, EventsSettings())
         gallery.learn(gallery.events.find(event.event_id), barack.id, "rejected", keep=True)
     done = house.reembed(other_model)
     assert (done.people, done.templates, done.lost) == (1, 1, 2)
@@ -104,7 +104,7 @@ def test_nobody_is_lost_unless_it_is_wished(house, other_model):
     assert house.rows("people") == 1
 
 
-def test_to_enrol_the_same_photo_again_keeps_its_face(house, other_model):
+def test_to_enroll_the_same_photo_again_keeps_its_face(house, other_model):
     house.keep_faces = False
     house.enroll("Barack", "obama_portrait")
     house.keep_faces = True

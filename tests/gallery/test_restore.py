@@ -40,18 +40,18 @@ def names(place):
         return [person.name for person in gallery.people()]
 
 
-def change(place, *, enrol=(), forget=()):
+def change(place, *, enroll=(), forget=()):
     with closing(Gallery(place, OURS)) as gallery:
-        for name in enrol:
+        for name in enroll:
             gallery.enroll(name, units(len(name)), [0.8])
         for name in forget:
             gallery.forget(name)
 
 
 def test_the_gallery_is_as_it_was_and_the_one_of_before_is_kept(tmp_path, place, backups):
-    change(place, enrol=["Anna", "Bertold"])
+    change(place, enroll=["Anna", "Bertold"])
     backups.make()
-    change(place, enrol=["Carl the Great"])
+    change(place, enroll=["Carl the Great"])
     done = restore.whole(config(tmp_path), SHIPPED, None)
     assert (done.people, done.templates) == (2, 2)
     assert names(place) == ["Anna", "Bertold"]
@@ -63,7 +63,7 @@ def test_the_gallery_is_as_it_was_and_the_one_of_before_is_kept(tmp_path, place,
 
 
 def test_who_was_forgotten_meanwhile_stays_so_and_who_was_not_comes_back(tmp_path, place, backups):
-    change(place, enrol=["Anna", "Bertold"])
+    change(place, enroll=["Anna", "Bertold"])
     away = tmp_path / "away.db"
     shutil.copy(backups.make().new.copy.path, away)  # out of reach
     change(place, forget=["Anna"])
@@ -78,7 +78,7 @@ def test_who_was_forgotten_meanwhile_stays_so_and_who_was_not_comes_back(tmp_pat
 
 @pytest.mark.parametrize("how", ["a record", "the header", "cut", "gone"])
 def test_a_damaged_gallery_is_replaced_and_kept_as_it_is(tmp_path, place, backups, how):
-    change(place, enrol=["Anna", "Bertold"])
+    change(place, enroll=["Anna", "Bertold"])
     good = backups.make().new.copy
     if how == "a record":
         damage(place)
@@ -102,7 +102,7 @@ def test_a_damaged_gallery_is_replaced_and_kept_as_it_is(tmp_path, place, backup
 
 
 def test_a_log_that_a_killed_process_left_is_not_taken_for_that_of_the_copy(tmp_path, place, backups):
-    change(place, enrol=["Anna"])
+    change(place, enroll=["Anna"])
     backups.make()
 
     def crash():
@@ -120,13 +120,13 @@ def test_a_log_that_a_killed_process_left_is_not_taken_for_that_of_the_copy(tmp_
 
 
 def test_a_kill_at_any_moment_leaves_the_gallery_or_the_copy(tmp_path, place, backups):
-    change(place, enrol=["Anna"])
+    change(place, enroll=["Anna"])
     backups.make()
-    change(place, enrol=["Bertold"])
+    change(place, enroll=["Bertold"])
     began = time.monotonic()
     restore.whole(config(tmp_path), SHIPPED, "1")
     took = time.monotonic() - began
-    change(place, enrol=["Bertold"])
+    change(place, enroll=["Bertold"])
     seen = set()
     for seed in range(30):
         killed(lambda: restore.whole(config(tmp_path), SHIPPED, "1"), random.Random(seed).uniform(0.0, 4 * took))
@@ -134,22 +134,22 @@ def test_a_kill_at_any_moment_leaves_the_gallery_or_the_copy(tmp_path, place, ba
         seen.add(there)
         assert there in {("Anna",), ("Anna", "Bertold")}
         assert check(backups.find()[0].path, backups.key()).people == 1
-        change(place, enrol=["Bertold"])
+        change(place, enroll=["Bertold"])
     assert ("Anna",) in seen
 
 
 @pytest.mark.parametrize("reference", ["7", "gallery-absent.db", "/absent/gallery.db", ""])
 def test_a_copy_that_is_not_there_is_told(tmp_path, place, backups, reference):
-    change(place, enrol=["Anna"])
+    change(place, enroll=["Anna"])
     backups.make()
     with pytest.raises(GalleryError, match="there is no backup"):
         restore.whole(config(tmp_path), SHIPPED, reference)
 
 
 def test_the_newest_good_copy_is_taken_and_a_damaged_one_refused(tmp_path, place, backups):
-    change(place, enrol=["Anna"])
+    change(place, enroll=["Anna"])
     backups.make()
-    change(place, enrol=["Bertold"])
+    change(place, enroll=["Bertold"])
     bad = backups.make().new.copy
     flip(bad.path, sealed_at(bad.path))
     with pytest.raises(GalleryError, match=r"damaged.*edgeface gallery backups"):
@@ -160,7 +160,7 @@ def test_the_newest_good_copy_is_taken_and_a_damaged_one_refused(tmp_path, place
 
 
 def test_while_another_process_has_the_gallery_open_it_is_not_replaced(tmp_path, place, backups):
-    change(place, enrol=["Anna"])
+    change(place, enroll=["Anna"])
     backups.make()
     with closing(Gallery(place, OURS)) as other:
         other.enroll("Bertold", units(7), [0.8])
@@ -179,7 +179,7 @@ def test_on_a_full_disk_nothing_is_restored_and_nothing_lost(disk, place):
             gallery.enroll(f"P{number}", units(*range(20)), [0.8] * 20)
     backups = Backups(config(disk))
     backups.make()
-    change(place, enrol=["Anna"])
+    change(place, enroll=["Anna"])
     with (disk / "fill").open("wb") as file:
         file.write(bytes(shutil.disk_usage(disk).free))
     with pytest.raises(GalleryError, match=r"full|space"):
@@ -211,7 +211,7 @@ def test_a_copy_of_another_model_is_taken_over_by_its_faces_or_it_is_told_what_t
 
 
 def test_one_person_is_taken_back_by_name_or_id_and_merged(place, backups):
-    change(place, enrol=["Anna", "Bertold"])
+    change(place, enroll=["Anna", "Bertold"])
     with closing(Gallery(place, OURS)) as gallery:
         anna = gallery.find("Anna")
         backups.make()

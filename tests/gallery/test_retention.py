@@ -9,17 +9,17 @@ from fixtures.galleries import MODEL, WALL, unit
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from edgeface.config.schema import Events
+from edgeface.config.schema import EventsSettings
 from edgeface.gallery.event_keeper import EventKeeper
 from edgeface.gallery.event_store import EXPIRE_EVERY
 from edgeface.gallery.retention import BOOT, Clocks
 from edgeface.gallery.store import Gallery
 from edgeface.platform import machine
 from edgeface.recognition.event_id import new_event_id
-from edgeface.types import Event, EventType, Gap
+from edgeface.types import Event, EventType, NoFrame
 
 HOUR, DAY, YEAR = 3600.0, 86_400.0, 365 * 86_400.0
-LIMITS = Events(keep_days=3 * HOUR / DAY)
+LIMITS = EventsSettings(keep_days=3 * HOUR / DAY)
 PICTURE_HOURS = 2.0
 
 
@@ -57,7 +57,7 @@ class Machine:
         self.look()
 
     def look(self, *events):
-        self.keeper.update(Gap(self.clocks.monotonic(), self.clocks.wall()), events)
+        self.keeper.update(NoFrame(self.clocks.monotonic(), self.clocks.wall()), events)
         kept, pictured = {event.event_id for event in self.gallery.events.all()}, self.gallery.events.pictured()
         for event_id, event in tuple(self.events.items()):
             age, lost = self.now - event.at, EXPIRE_EVERY * (event.boots + 1)
@@ -187,7 +187,7 @@ def test_daemons_that_share_a_gallery_count_once(device):
     other = EventKeeper(device.gallery, "yard", LIMITS, PICTURE_HOURS)
     for _ in range(11):
         device.run(EXPIRE_EVERY)
-        other.update(Gap(device.now, WALL), [])
+        other.update(NoFrame(device.now, WALL), [])
     assert len(device.gallery.events.pictured()) == 1
 
 

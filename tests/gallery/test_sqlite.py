@@ -13,7 +13,7 @@ from edgeface.gallery.store import Gallery
 
 MODEL = "sha256:1f"
 ANNA = np.eye(128, dtype=np.float32)[0]
-ENROL = f"""
+ENROLL = f"""
 import os, sys
 import numpy as np
 from pathlib import Path
@@ -30,7 +30,7 @@ def remount(disk, how):
 
 @pytest.mark.parametrize("end", ["closed", "killed"])
 def test_people_are_known_on_a_read_only_file_system_and_nothing_changes(disk, end, caplog):
-    subprocess.run([sys.executable, "-c", ENROL, disk / "gallery.db", end], check=True, timeout=60)
+    subprocess.run([sys.executable, "-c", ENROLL, disk / "gallery.db", end], check=True, timeout=60)
     assert (disk / "gallery.db-wal").exists() == (end == "killed")
     remount(disk, "ro")
     gallery = Gallery(disk / "gallery.db", MODEL)
@@ -61,12 +61,12 @@ def test_on_a_full_disk_a_change_is_refused_whole(disk):
     (disk / "fill").write_bytes(bytes((free.f_bavail - 100) * free.f_bsize))
     many = np.linalg.qr(np.random.default_rng(0).normal(size=(128, 128)))[0].astype(np.float32)
 
-    def enrol_without_end():
+    def enroll_without_end():
         for number in range(100):
             gallery.enroll(f"Bert {number}", many, [0.9] * 128)
 
     with pytest.raises(GalleryError, match=r"gallery\.db: .*full"):
-        enrol_without_end()
+        enroll_without_end()
     people = [(person.name, person.templates) for person in gallery.people()]
     assert {count for name, count in people if name != "Anna"} <= {128}
     (disk / "fill").unlink()
@@ -78,7 +78,7 @@ def test_two_connections_of_one_process_lose_no_lock(tmp_path):
     """Else another process that comes and goes removes the log under our feet, and what is written then is lost."""
     first = Gallery(tmp_path / "gallery.db", MODEL)
     second = Gallery(tmp_path / "gallery.db", MODEL)
-    subprocess.run([sys.executable, "-c", ENROL, tmp_path / "gallery.db", "closed"], check=True, timeout=60)
+    subprocess.run([sys.executable, "-c", ENROLL, tmp_path / "gallery.db", "closed"], check=True, timeout=60)
     assert (tmp_path / "gallery.db-wal").exists()
     second.rename("Anna", "Berta")
     other = "import sys; from pathlib import Path; from edgeface.gallery.store import Gallery\n"
@@ -98,7 +98,7 @@ def crowd(gallery):
 @pytest.mark.parametrize("end", ["closed", "killed"])
 def test_people_are_known_on_a_full_disk_and_change_once_there_is_room(disk, end, caplog, monkeypatch):
     monkeypatch.setattr(database, "ROOM_EVERY", 0.0)
-    subprocess.run([sys.executable, "-c", ENROL, disk / "gallery.db", end], check=True, timeout=60)
+    subprocess.run([sys.executable, "-c", ENROLL, disk / "gallery.db", end], check=True, timeout=60)
     fill(disk)
     gallery = Gallery(disk / "gallery.db", MODEL)
     assert ("disk is full" in caplog.text) == (end == "closed")  # a killed process left its log, with room in it

@@ -72,7 +72,7 @@ def test_the_same_view_twice_is_one_template(gallery):
     assert enrolled(gallery, "Bert", 1).templates == 1
 
 
-def test_an_enrolment_is_all_or_nothing(gallery):
+def test_an_enrollment_is_all_or_nothing(gallery):
     with pytest.raises(ValueError, match="shorter"):
         gallery.enroll("Anna", units(1, 2), [0.5])
     assert gallery.people() == []

@@ -47,7 +47,7 @@ def unpack(guest: Path, name: str, release: str, included: str) -> Path:
 
 
 def pictures(inside: Path) -> None:
-    """Somebody at a door, and nobody; portraits of that person and of two others, to enrol."""
+    """Somebody at a door, and nobody; portraits of that person and of two others, to enroll."""
     sys.path[:0] = [str(ROOT), str(ROOT / "tests"), str(ROOT / "tests/faults")]
     from camera import PHASES, jpegs, view
 

@@ -166,7 +166,7 @@ def start():
     return f"{show('ActiveState')}, {told}; edgeface status of a member of the group: 0"
 
 
-def enrol():
+def enroll():
     """Somebody without any right but the group's, while the service holds gallery and camera."""
     photo = sh("edgeface enroll Joe --image /guest/other.jpg", user="anna", code=0).splitlines()[0]
     camera = sh("edgeface enroll Barack --timeout 45", user="anna")
@@ -377,11 +377,11 @@ FIRST = {
     "`systemd-analyze verify`, `security`": (verify, "silent; at most 2.0"),
     "settings, password as a credential, `edgeface enroll --image`": (settings, "enrolled"),
     "`systemctl start edgeface`, `mosquitto_sub`": (start, "active, `recognized`"),
-    "`edgeface enroll` as a member of the group, while it runs": (enrol, "from a photo, and from the camera"),
+    "`edgeface enroll` as a member of the group, while it runs": (enroll, "from a photo, and from the camera"),
     "the gallery's key as a credential": (credential, "the same, with no key beside the gallery"),
     "`kill -9`": (kill, "restarted, `recognized`"),
     "SIGSTOP": (hang, "the watchdog, after 30 s, restarts it"),
-    "disk full": (full, "goes on, refuses to enrol in one line, comes back after a kill"),
+    "disk full": (full, "goes on, refuses to enroll in one line, comes back after a kill"),
     "two cameras: `edgeface@gate`, `edgeface@yard`": (cameras, "both `recognized`, one gallery"),
     "wrong settings": (wrong, "failed, status 2, not tried again"),
     "upgrade": (upgrade, "the new version, gallery and settings kept"),

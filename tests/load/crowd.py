@@ -22,7 +22,7 @@ def crowd(faces, frames, strange):
     """Milliseconds of processor time of each frame, and the most tracks at a time; ``strange`` has others in each frame."""
     random, card = np.random.default_rng(0), load_card(SHIPPED)
     matcher = Matcher(
-        Templates(tuple(map(person, range(KNOWN))), np.arange(KNOWN), units(random, KNOWN)), card, schema.Matching()
+        Templates(tuple(map(person, range(KNOWN))), np.arange(KNOWN), units(random, KNOWN)), card, schema.MatchingSettings()
     )
     presence = assembly.presence(schema.Config(), card)
     steady, took, most = units(random, faces), [], 0

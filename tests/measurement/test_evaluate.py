@@ -95,7 +95,7 @@ def test_the_table_is_for_people(sets):
 
 
 def test_the_target_of_the_settings_counts(sets, tmp_path):
-    settings = schema.Config(matching=schema.Matching(target_fpir=1e-30))
+    settings = schema.Config(matching=schema.MatchingSettings(target_fpir=1e-30))
     report = evaluate(settings, SHIPPED, sets / "gallery", [sets / "visits"], [], 1, curve=False, tell=lambda _: None)
     assert (report.figures[0].target_fpir, report.figures[0].fnir.rate) == (1e-30, 1.0)
 
@@ -150,7 +150,7 @@ def test_a_gallery_of_some_is_one_that_the_others_were_never_in(card):
     people = tuple(Person(f"p_{name}", name, 1, 0.0) for name in ("Anna", "Bert"))
     vectors = np.eye(2, 128, dtype=np.float32)
     vectors[1] = 0.8 * vectors[0] + 0.6 * vectors[1]
-    both = Matcher(Templates(people, np.arange(2), vectors), card, schema.Matching())
+    both = Matcher(Templates(people, np.arange(2), vectors), card, schema.MatchingSettings())
     face = Face(Box(0, 0, 100, 100), np.zeros((5, 2), np.float32), 0.9)
     view = Observation(face, 0.8, Embedding(vectors[1], 1.0), both.match(vectors[1]))
     visit = Visit("Bert", tuple((Frame(np.zeros((8, 8, 3), np.uint8), n / 10, 1e9 + n / 10), (view,)) for n in range(5)))

@@ -10,7 +10,7 @@ from fixtures.commandline import Cli
 from fixtures.daemon import running, settings
 
 from edgeface.config.load import load
-from edgeface.config.schema import Mqtt
+from edgeface.config.schema import MqttSettings
 from edgeface.errors import BrokerError, ConfigError
 from edgeface.mqtt import client, subscriber
 from edgeface.mqtt.retained import clear
@@ -41,7 +41,7 @@ def shown(tmp_path, fleet, tls):
     """The settings of a device "gate" that shows its own certificate, or with other files in the section [mqtt]."""
 
     def given(device="gate", **files):
-        mqtt = Mqtt(**place(fleet, **(files or certificate(tls, "gate"))))
+        mqtt = MqttSettings(**place(fleet, **(files or certificate(tls, "gate"))))
         return msgspec.structs.replace(settings(tmp_path, fleet, device={"id": device}), mqtt=mqtt)
 
     return given
@@ -130,11 +130,11 @@ def test_files_that_will_not_do_are_one_clear_line(tls, damage):
         subprocess.run([OPENSSL, *words], cwd=tls, check=True, capture_output=True, timeout=60)
         files["key_file"] = str(tls / "locked.key")
     with pytest.raises(ConfigError, match=r"mqtt\.key_file") as caught:
-        client.new_client(Mqtt("127.0.0.1", **files), "")
+        client.new_client(MqttSettings("127.0.0.1", **files), "")
     assert len(str(caught.value).splitlines()) == 1
 
 
 def test_a_certificate_may_be_a_credential_of_systemd(tls, monkeypatch):
     monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(tls))
     files = certificate(tls, "gate") | {"cert_file": "gate.pem", "key_file": "gate.key"}
-    assert client.new_client(Mqtt("127.0.0.1", **files), "")
+    assert client.new_client(MqttSettings("127.0.0.1", **files), "")

@@ -17,16 +17,16 @@ from fixtures.daemon import EMPTY, enroll, running, settings
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgeface.config.schema import Commands as Settings
+from edgeface.config.schema import CommandsSettings as Settings
 from edgeface.config.schema import Config
 from edgeface.daemon import assembly
-from edgeface.enrollment.enroller import Enrolment, read_images
+from edgeface.enrollment.enroller import Enroller, read_images
 from edgeface.gallery.audit import Audit
 from edgeface.gallery.open import open_gallery
 from edgeface.mqtt import commands
-from edgeface.mqtt.commands import VERBS, Commands
-from edgeface.platform.rate_limit import Rate
-from edgeface.types import MAX_REQUEST_BYTES, Frame, Gap, Request
+from edgeface.mqtt.commands import VERBS, CommandsSettings
+from edgeface.platform.rate_limit import RateLimit
+from edgeface.types import MAX_REQUEST_BYTES, Frame, NoFrame, Request
 from edgeface.vision.embedding import Embedder
 from edgeface.vision.images import decode_image, load_image
 
@@ -58,12 +58,12 @@ class Desk:
         self.audit = folder / "audit.jsonl"
         config = Config(gallery=type(Config().gallery)(str(folder / "gallery.db")))
         self.gallery = open_gallery(config, embedder.card)
-        enrolment = Enrolment(assembly.pipeline(config, embedder, self.gallery), self.gallery)
-        enrolment.enroll("Obama", read_images([photos / "obama_portrait.jpg"]))
-        self.commands = Commands(
+        enroller = Enroller(assembly.pipeline(config, embedder, self.gallery), self.gallery)
+        enroller.enroll("Obama", read_images([photos / "obama_portrait.jpg"]))
+        self.commands = CommandsSettings(
             Settings(**({"allow": tuple(VERBS), "per_minute": 600} | given)),
             self.wire,
-            enrolment,
+            enroller,
             self.gallery,
             "front",
             Audit(self.audit),
@@ -82,7 +82,7 @@ class Desk:
     def pass_time(self, scene=EMPTY, seconds=0.6):
         self.now += seconds
         at = self.now, time.time()
-        self.commands.serve(Frame(scene, *at) if isinstance(scene, np.ndarray) else Gap(*at, scene))
+        self.commands.serve(Frame(scene, *at) if isinstance(scene, np.ndarray) else NoFrame(*at, scene))
 
     def jpeg(self, name):
         return base64.b64encode((self.photos / name).read_bytes()).decode()
@@ -159,7 +159,7 @@ def test_a_face_that_is_known_under_another_name_is_enrolled_by_force_alone(desk
 
 def test_a_face_that_is_not_the_person_s_is_added_by_force_alone(desk):
     request = {"id": "a", "name": "Obama", "image": desk.jpeg("biden_portrait.jpg")}
-    assert "0.30 is needed); force enrols it anyway" in refused(desk.ask("enroll", request))
+    assert "0.30 is needed); force enrolls it anyway" in refused(desk.ask("enroll", request))
     assert desk.ask("enroll", request | {"force": True})["result"]["templates"] == 2
 
 
@@ -238,7 +238,7 @@ def test_who_is_forgotten_though_a_trace_stays_is_in_the_audit_log(desk):
 def test_an_answer_speaks_of_fields_and_not_of_options(desk):
     known = refused(desk.ask("enroll", {"id": "a", "name": "Eve", "image": desk.jpeg("obama_portrait.jpg")}))
     nobody = refused(desk.ask("forget", {"id": "a", "person": "Eve"}))
-    assert known.endswith("; force enrols it anyway")
+    assert known.endswith("; force enrolls it anyway")
     assert not re.search("--|edgeface ", known + nobody)
 
 
@@ -280,7 +280,7 @@ def test_the_camera_s_views_are_enrolled_over_moments(desk):
     assert names(desk) == ["Biden", "Obama"]
 
 
-def test_an_enrolment_ends_with_its_time(desk):
+def test_an_enrollment_ends_with_its_time(desk):
     assert desk.ask("enroll", {"id": "a", "name": "Biden", "timeout": 2}) is None
     assert desk.ask("enroll", {"id": "b", "name": "Eve"})["error"] == "somebody else is being enrolled now"
     desk.pass_time(seconds=1.0)
@@ -376,7 +376,7 @@ def test_too_many_requests_are_refused(tmp_path, demo_photos, embedder):
 
 
 def test_a_rate_allows_a_burst_and_then_so_many_a_minute():
-    rate = Rate(30)
+    rate = RateLimit(30)
     assert sum(rate.allows(1000.0) for _ in range(50)) == 10
     assert sum(rate.allows(1060.0 + second) for second in range(600)) == 9 + 300
 
@@ -395,14 +395,14 @@ PAYLOADS = st.binary(max_size=60) | st.dictionaries(st.sampled_from(KEYS), VALUE
 @pytest.fixture(scope="module")
 def victim(tmp_path_factory, demo_photos, embedder):
     made = Desk(tmp_path_factory.mktemp("victim"), demo_photos, embedder)
-    made.commands._rate = Rate(10**9)
+    made.commands._rate = RateLimit(10**9)
     yield made
     made.gallery.close()
 
 
 @given(verb=st.sampled_from(list(VERBS)) | st.text(max_size=10), payload=PAYLOADS)
 def test_any_bytes_get_one_answer_and_end_nothing(victim, verb, payload):
-    if victim.ask(verb, payload) is None:  # an enrolment has begun
+    if victim.ask(verb, payload) is None:  # an enrollment has begun
         victim.pass_time(seconds=400.0)
     (answer,) = victim.wire.answers
     assert answer["ok"] is not ("error" in answer)

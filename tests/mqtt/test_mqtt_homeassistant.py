@@ -9,7 +9,7 @@ from fixtures.publishing import ANNA, BERT, event, finishes, settings_for
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.reasoncodes import ReasonCode
 
-from edgeface.config.schema import Config, HomeAssistant, Mqtt
+from edgeface.config.schema import Config, HomeAssistantSettings, MqttSettings
 from edgeface.mqtt.homeassistant import Announcement, describe
 from edgeface.mqtt.publisher import MqttPublisher
 from edgeface.types import EventType, Person
@@ -24,7 +24,7 @@ def start(broker):
 
     def build(people=(ANNA, BERT), **sections):
         config = settings_for(broker.settings())
-        built.append(MqttPublisher(msgspec.structs.replace(config, homeassistant=HomeAssistant(True), **sections), "m"))
+        built.append(MqttPublisher(msgspec.structs.replace(config, homeassistant=HomeAssistantSettings(True), **sections), "m"))
         built[-1].open(people)
         return built[-1]
 
@@ -71,7 +71,7 @@ def test_two_devices_have_nothing_in_common():
 
 def test_there_is_a_picture_only_where_pictures_are_sent():
     assert "image" not in describe(Config(), {})["components"]
-    assert "image" in describe(Config(mqtt=Mqtt(images=True)), {})["components"]
+    assert "image" in describe(Config(mqtt=MqttSettings(images=True)), {})["components"]
 
 
 def test_what_was_not_ours_is_not_recalled():

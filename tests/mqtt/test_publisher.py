@@ -13,9 +13,9 @@ from fixtures.broker import USER, Broker, authority, broker, eventually, free_po
 from fixtures.publishing import ANNA, BERT, HEALTH, MODEL, event, finishes, numbered, numbers, settings_for
 
 from edgeface import publishers
-from edgeface.config.schema import Config, Mqtt
+from edgeface.config.schema import Config, MqttSettings
 from edgeface.errors import ConfigError
-from edgeface.health import Link
+from edgeface.health import BrokerStatus
 from edgeface.interfaces import CommandTransport, EventPublisher, SyncTransport
 from edgeface.mqtt.inbox import Inbox
 from edgeface.mqtt.publisher import MqttPublisher
@@ -111,7 +111,7 @@ def test_presence_and_health_have_exactly_their_fields():
         "unknown": 2,
         "last": {"id": ANNA.id, "name": ANNA.name, "ts": "1970-01-01T00:00:01.000Z"},
     }
-    health = wire(health_payload(replace(HEALTH, link=Link(queue=7, dropped=8)), 0.0))
+    health = wire(health_payload(replace(HEALTH, link=BrokerStatus(queue=7, dropped=8)), 0.0))
     camera = {"camera", "camera_state", "camera_reason", "fps", "frames_seen", "frames_dropped"}
     camera |= {"frames_skipped", "fps_limit", "slowed"}
     machine = {"version", "uptime", "rss_mb", "cpu", "temperature", "throttled", "throttling", "throttled_before"}
@@ -434,7 +434,7 @@ def test_another_publisher_takes_over_what_waits_and_who_is_present(broker, conn
     before.publish(event(EventType.RECOGNIZED))
     before._inbox.add_request("people", b"{}")
     before.close()
-    after = MqttPublisher(Config(mqtt=Mqtt(**broker.settings())), MODEL)
+    after = MqttPublisher(Config(mqtt=MqttSettings(**broker.settings())), MODEL)
     after.take_over(before)
     after.open([ANNA])
     assert after.requests() == [Request("people", b"{}")]
@@ -653,7 +653,7 @@ def test_an_unreadable_secret_is_refused_at_the_start(tmp_path, broken):
 def test_a_certificate_file_that_is_none_is_refused_at_the_start(tmp_path):
     (tmp_path / "ca.pem").write_text("no certificate")
     with pytest.raises(ConfigError, match=r"mqtt\.ca_file"):
-        publishers.create("mqtt", Config(mqtt=Mqtt("127.0.0.1", tls=True, ca_file=str(tmp_path / "ca.pem"))), MODEL)
+        publishers.create("mqtt", Config(mqtt=MqttSettings("127.0.0.1", tls=True, ca_file=str(tmp_path / "ca.pem"))), MODEL)
 
 
 @needs_broker

@@ -3,7 +3,7 @@ from fixtures.broker import USER, Broker, broker, eventually, free_port, needs_b
 from fixtures.commandline import Cli
 from fixtures.daemon import running, settings
 
-from edgeface.config.schema import Config, Mqtt
+from edgeface.config.schema import Config, MqttSettings
 from edgeface.errors import BrokerError, ConfigError, EdgefaceError
 from edgeface.mqtt import dialogue
 from edgeface.mqtt.retained import clear
@@ -83,7 +83,7 @@ def test_without_a_broker_there_is_nothing_to_clear():
 
 def test_a_broker_that_is_not_there_is_told():
     with pytest.raises(BrokerError, match="cannot be reached"):
-        clear(Config(mqtt=Mqtt("127.0.0.1", free_port())))
+        clear(Config(mqtt=MqttSettings("127.0.0.1", free_port())))
 
 
 @needs_broker

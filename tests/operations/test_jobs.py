@@ -8,13 +8,13 @@ import pytest
 
 from edgeface.errors import EdgefaceError
 from edgeface.operations.jobs import MAX_RUNNING, MAX_WAITING, Window
-from edgeface.types import Frame, Gap
+from edgeface.types import Frame, NoFrame
 
 IMAGE = np.zeros((4, 4, 3), np.uint8)
 
 
 def moments(count):
-    return [Gap(float(number), 0.0) for number in range(count)]
+    return [NoFrame(float(number), 0.0) for number in range(count)]
 
 
 def test_a_picture_is_left_only_while_somebody_watches():
@@ -26,7 +26,7 @@ def test_a_picture_is_left_only_while_somebody_watches():
     window.watch(1e9)
     window.show(frame, lambda time: [], 0.1)
     assert window.view.frame is frame
-    window.show(Gap(1.0, 1.0), lambda time: [], 0.1)
+    window.show(NoFrame(1.0, 1.0), lambda time: [], 0.1)
     assert window.view.frame is frame  # a gap is no picture
     window.show(Frame(IMAGE, 2.0, 0.0), lambda time: ["Anna"], 0.1)
     window.show(Frame(IMAGE, 3.0, 0.0), lambda time: [], None)
@@ -39,7 +39,7 @@ def test_a_picture_is_left_only_while_somebody_watches():
 def test_who_watches_is_told_of_each_picture_and_of_nothing_else():
     window, told = Window(), []
     window.watch(1e9, lambda: told.append(window.view.number))
-    for moment in (Frame(IMAGE, 0.0, 0.0), Gap(1.0, 1.0), Frame(IMAGE, 2.0, 0.0)):
+    for moment in (Frame(IMAGE, 0.0, 0.0), NoFrame(1.0, 1.0), Frame(IMAGE, 2.0, 0.0)):
         window.show(moment, lambda time: [], 0.1)
     assert told == [1, 2]
     window.watch(-1e9, lambda: told.append("nobody watches"))
@@ -95,9 +95,9 @@ def endless(desk):
 def test_cancelled_work_is_ended_by_the_loop():
     window, desk = Window(), []
     result = window.ask(endless)
-    window.serve(Gap(0.0, 0.0), desk)
+    window.serve(NoFrame(0.0, 0.0), desk)
     result.cancel()
-    window.serve(Gap(1.0, 0.0), desk)
+    window.serve(NoFrame(1.0, 0.0), desk)
     assert desk == ["closed"]
     with pytest.raises(CancelledError):
         result.result(0)
@@ -108,10 +108,10 @@ def test_a_flood_of_work_is_refused_and_takes_turns():
     asked = [window.ask(endless) for _ in range(MAX_WAITING)]
     with pytest.raises(EdgefaceError, match="busy"):
         window.ask(endless)
-    window.serve(Gap(0.0, 0.0), desk)
+    window.serve(NoFrame(0.0, 0.0), desk)
     for result in asked[:MAX_RUNNING]:
         result.cancel()
-    window.serve(Gap(1.0, 0.0), desk)
+    window.serve(NoFrame(1.0, 0.0), desk)
     assert len(desk) == MAX_RUNNING
     window.close(EdgefaceError("new settings"))
     for result in asked[MAX_RUNNING:]:
@@ -152,7 +152,7 @@ def test_somebody_sits_alone_until_that_ends():
     with pytest.raises(EdgefaceError, match="somebody else"):
         window.sit(endless)
     assert window.session.locked()
-    window.serve(Gap(0.0, 0.0), [])
+    window.serve(NoFrame(0.0, 0.0), [])
     first.cancel()
     second = window.sit(endless)
     window.close()

@@ -9,7 +9,7 @@ from fixtures.galleries import MODEL, enrolled, kept, near, one_line, unit
 
 from edgeface.config import schema
 from edgeface.daemon import assembly
-from edgeface.enrollment.enroller import Enrolment, read_images
+from edgeface.enrollment.enroller import Enroller, read_images
 from edgeface.errors import ConfigError, GalleryError
 from edgeface.gallery.open import open_gallery
 from edgeface.gallery.store import Gallery
@@ -19,7 +19,7 @@ from edgeface.types import Decision, EventType, Frame
 from edgeface.vision.embedding import Embedder
 from edgeface.vision.images import load_image
 
-MATCHING = schema.Matching()
+MATCHING = schema.MatchingSettings()
 
 
 @pytest.fixture
@@ -225,14 +225,14 @@ class Camera:
 def test_who_was_taken_for_another_is_not_any_more_and_the_other_still_is(tmp_path, embedder, demo_photos, photos, capsys):
     """With thresholds so loose that Biden passes for Obama; the daemon goes on while the verdict is given."""
     settings = schema.Config(
-        gallery=schema.Gallery(str(tmp_path / "gallery.db")),
-        matching=schema.Matching(target_fpir=0.1, unsure_fpir=0.1),
-        presence=schema.Presence(left_after=1.0),
+        gallery=schema.GallerySettings(str(tmp_path / "gallery.db")),
+        matching=schema.MatchingSettings(target_fpir=0.1, unsure_fpir=0.1),
+        presence=schema.PresenceSettings(left_after=1.0),
     )
     biden, obama = load_image(demo_photos / "biden_blue_room.jpg"), load_image(demo_photos / "obama_press_room.jpg")
     minutes = count(60, 60)
     daemon = assembly.daemon(settings, camera=Camera(biden, 0))
-    Enrolment(daemon.pipeline, daemon.gallery).enroll("Obama", read_images([demo_photos / "obama_congress.jpg"]))
+    Enroller(daemon.pipeline, daemon.gallery).enroll("Obama", read_images([demo_photos / "obama_congress.jpg"]))
 
     def seen(image):
         """What the events say when the camera shows this image, a minute after the one before."""

@@ -29,10 +29,10 @@ def test_a_large_block_is_of_the_heap(words, mapped):
 
 def test_what_searches_leave_is_given_back_once_when_a_frame_needs_none(monkeypatch):
     given = []
-    thrift = memory.Thrift()
+    trimmer = memory.HeapTrimmer()
     monkeypatch.setattr(memory, "give_back", lambda: given.append(True))
     told = []
     for searched in (False, True, True, False, False, True, False):
-        thrift.update(searched)
+        trimmer.update(searched)
         told.append(len(given))
     assert told == [0, 0, 0, 1, 1, 1, 2]

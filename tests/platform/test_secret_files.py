@@ -7,7 +7,7 @@ import threading
 
 import pytest
 
-from edgeface.config.schema import Config, Gallery, Mqtt, Sync
+from edgeface.config.schema import Config, GallerySettings, MqttSettings, SyncSettings
 from edgeface.errors import EdgefaceError
 from edgeface.gallery.encryption import find_key
 from edgeface.gallery.portable import read_passphrase
@@ -17,7 +17,7 @@ from edgeface.web.token import Token
 
 
 def configured(path):
-    return Config(gallery=Gallery(path=str(path.with_name("gallery.db"))), sync=Sync(key_file=str(path)))
+    return Config(gallery=GallerySettings(path=str(path.with_name("gallery.db"))), sync=SyncSettings(key_file=str(path)))
 
 
 READERS = {
@@ -25,7 +25,7 @@ READERS = {
     "sync key": lambda path: read_key(configured(path)),
     "token": lambda path: Token(path).text(),
     "passphrase": read_passphrase,
-    "password": lambda path: read_password(Mqtt("broker", username="me", password_file=str(path))),
+    "password": lambda path: read_password(MqttSettings("broker", username="me", password_file=str(path))),
 }
 SECRET = b"0123456789abcdef0123456789ABCDEF"
 GOOD = dict.fromkeys(READERS, SECRET) | {"sync key": 2 * SECRET}

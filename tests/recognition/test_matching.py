@@ -32,7 +32,7 @@ def templates(*rows):
 @pytest.fixture
 def alone(card):
     """Anna alone, one template: accepted from 0.4, unsure from 0.23."""
-    return Matcher(templates((ANNA, axis(0))), card, schema.Matching())
+    return Matcher(templates((ANNA, axis(0))), card, schema.MatchingSettings())
 
 
 @pytest.mark.parametrize(
@@ -61,12 +61,12 @@ def test_the_nearest_person_is_told_whatever_the_decision(alone, cosine):
 
 
 def test_nobody_is_accepted_from_an_empty_gallery(card):
-    found = Matcher(templates(), card, schema.Matching()).match(axis(0))
+    found = Matcher(templates(), card, schema.MatchingSettings()).match(axis(0))
     assert (found.decision, found.person_id, found.name, found.score) == (Decision.REJECT, None, None, 0.0)
 
 
 def test_nearest_template_and_centre_speak_for_a_person(card):
-    matcher = Matcher(templates((ANNA, axis(0)), (BERT, axis(1)), (ANNA, axis(2))), card, schema.Matching())
+    matcher = Matcher(templates((ANNA, axis(0)), (BERT, axis(1)), (ANNA, axis(2))), card, schema.MatchingSettings())
     found = matcher.match(towards(a=0.1, b=0.2, c=0.8))
     centre = (0.1 + 0.8) / 2**0.5
     assert (found.person_id, found.decision) == ("p_a", Decision.ACCEPT)
@@ -75,20 +75,22 @@ def test_nearest_template_and_centre_speak_for_a_person(card):
 
 
 def test_two_templates_of_one_person_do_not_take_the_margin_away(card):
-    found = Matcher(templates((ANNA, axis(0)), (ANNA, axis(0)), (BERT, axis(1))), card, schema.Matching()).match(axis(0))
+    found = Matcher(templates((ANNA, axis(0)), (ANNA, axis(0)), (BERT, axis(1))), card, schema.MatchingSettings()).match(
+        axis(0)
+    )
     assert found.decision is Decision.ACCEPT
     assert found.margin == pytest.approx(1.0)
 
 
 @pytest.mark.parametrize(("second", "decision"), [(0.60, Decision.ACCEPT), (0.64, Decision.UNSURE), (0.66, Decision.UNSURE)])
 def test_nobody_is_named_without_a_lead_over_the_second(card, second, decision):
-    matcher = Matcher(templates((ANNA, axis(0)), (BERT, axis(1))), card, schema.Matching(margin=0.05))
+    matcher = Matcher(templates((ANNA, axis(0)), (BERT, axis(1))), card, schema.MatchingSettings(margin=0.05))
     assert matcher.match(towards(a=0.66, b=second)).decision is decision
 
 
 def test_the_threshold_rises_with_the_number_of_templates(card):
     def accept(count):
-        return Matcher(templates(*[(ANNA, axis(number)) for number in range(count)]), card, schema.Matching()).accept
+        return Matcher(templates(*[(ANNA, axis(number)) for number in range(count)]), card, schema.MatchingSettings()).accept
 
     assert accept(1) == pytest.approx(0.4)
     assert accept(10) == pytest.approx(0.5)
@@ -97,14 +99,14 @@ def test_the_threshold_rises_with_the_number_of_templates(card):
 
 def test_a_lower_rate_of_strangers_is_stricter(card):
     people = templates((ANNA, axis(0)))
-    loose, strict = (Matcher(people, card, schema.Matching(target_fpir=rate)) for rate in (0.01, 0.0001))
+    loose, strict = (Matcher(people, card, schema.MatchingSettings(target_fpir=rate)) for rate in (0.01, 0.0001))
     assert (loose.accept, strict.accept) == (pytest.approx(0.3), pytest.approx(0.5))
     assert loose.match(towards(a=0.45)).decision is Decision.ACCEPT
     assert strict.match(towards(a=0.45)).decision is Decision.UNSURE
 
 
 def test_the_unsure_threshold_is_never_over_the_accept_threshold(card):
-    matcher = Matcher(templates((ANNA, axis(0))), card, schema.Matching(target_fpir=0.1, unsure_fpir=0.001))
+    matcher = Matcher(templates((ANNA, axis(0))), card, schema.MatchingSettings(target_fpir=0.1, unsure_fpir=0.001))
     assert matcher.unsure == matcher.accept
     assert matcher.match(towards(a=0.199)).decision is Decision.REJECT
 
@@ -113,5 +115,5 @@ def test_the_nearest_person_is_told_though_a_rejected_face_is_nearer_to_everybod
     known = templates((ANNA, axis(0)), (BERT, axis(1)))
     probe = towards(a=0.2, b=0.6)
     rejected = Templates(known.people, known.owners, known.vectors, np.arange(2), np.stack([probe, probe]))
-    found = Matcher(rejected, card, schema.Matching()).match(probe)
+    found = Matcher(rejected, card, schema.MatchingSettings()).match(probe)
     assert (found.decision, found.name, found.score) == (Decision.REJECT, "Bert", pytest.approx(0.6))

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from msgspec.structs import replace
 
-from edgeface.config.schema import Config, Detector, Gallery
+from edgeface.config.schema import Config, DetectorSettings, GallerySettings
 from edgeface.daemon import assembly
 from edgeface.errors import GalleryError
 from edgeface.gallery.open import open_gallery
@@ -20,7 +20,7 @@ def embedder():
 
 @pytest.fixture
 def settings(tmp_path):
-    return Config(gallery=Gallery(str(tmp_path / "gallery.db")))
+    return Config(gallery=GallerySettings(str(tmp_path / "gallery.db")))
 
 
 @pytest.fixture
@@ -100,12 +100,12 @@ def test_what_another_process_changes_in_the_gallery_counts_at_once(show, settin
 
 def test_small_and_poor_faces_do_not_count_unless_every_face_is_wanted(embedder, people, settings, demo_photos):
     image = load_image(demo_photos / "collins_portrait.jpg")
-    strict = Detector(min_eye_distance=100)
+    strict = DetectorSettings(min_eye_distance=100)
     pipeline = assembly.pipeline(Config(detector=strict, gallery=settings.gallery), embedder, people)
     assert pipeline.observe(image) == []
     assert pipeline.observe(image, every_face=True)[0].match is not None
 
-    strict = Detector(min_quality=1.0)
+    strict = DetectorSettings(min_quality=1.0)
     pipeline = assembly.pipeline(Config(detector=strict, gallery=settings.gallery), embedder, people)
     (seen,) = pipeline.observe(image)
     assert (seen.embedding, seen.match) == (None, None)

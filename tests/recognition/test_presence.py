@@ -255,7 +255,7 @@ def test_a_name_that_another_track_bears_out_is_not_taken_back(door):
 
 def test_who_is_forgotten_while_there_has_left_and_no_view_of_before_counts(door):
     door.see(door.view("A"), frames=30)
-    door.enrol("BC")
+    door.enroll("BC")
     (left,) = door.see(door.view("A"))
     assert (left.event_type, left.name, left.corrected) == (EventType.LEFT, "Anna", None)
     assert door.see(door.view("A"), frames=6) == []
@@ -266,7 +266,7 @@ def test_who_is_forgotten_while_there_has_left_and_no_view_of_before_counts(door
 
 def test_no_view_of_who_is_forgotten_before_being_announced_counts(door):
     door.see(door.view("A"), door.unlike(left=300), frames=2)
-    door.enrol("BC")
+    door.enroll("BC")
     assert door.see(door.view("A"), door.unlike(left=300), frames=7) == []
     assert [event.votes for event in door.see(door.view("A"), door.unlike(left=300))] == [8, 8]
 
@@ -274,7 +274,7 @@ def test_no_view_of_who_is_forgotten_before_being_announced_counts(door):
 def test_who_is_forgotten_leaves_the_visits_of_others_alone(door):
     split_in_two(door)
     door.see(door.view("B", left=500), frames=3)
-    door.enrol("BC")
+    door.enroll("BC")
     assert kinds(door.see(door.view("B", left=500))) == [(LEFT, "Anna")]
     assert door.see(door.view("B", left=500), frames=20) == []
     assert kinds(door.wait(6)) == [(LEFT, "Bert")]
@@ -284,7 +284,7 @@ def test_a_view_of_who_was_forgotten_since_the_frame_was_taken_does_not_stay(doo
     """Of two faces in one frame, the gallery may change between the one and the other."""
     door.see(door.view("A"), frames=2)
     before = door.view("A")
-    door.enrol("BC")
+    door.enroll("BC")
     door.see(before)
     assert door.see(door.view("A"), frames=7) == []
     assert [event.votes for event in door.see(door.view("A"))] == [8]
@@ -292,14 +292,14 @@ def test_a_view_of_who_was_forgotten_since_the_frame_was_taken_does_not_stay(doo
 
 def test_who_is_renamed_while_there_leaves_by_the_new_name(door):
     door.see(door.view("A"), frames=5)
-    door.matcher = Matcher(door.templates("ABC", Anna="Zoe"), door.card, schema.Matching())
+    door.matcher = Matcher(door.templates("ABC", Anna="Zoe"), door.card, schema.MatchingSettings())
     assert door.see(door.view("A"), frames=5) == []
     assert kinds(door.wait(6)) == [(LEFT, "Zoe")]
 
 
 def test_tracks_are_numbered_on_by_another_presence(door):
     door.see(door.view("A"), door.view("D", left=300), frames=10)
-    door.presence = Presence("front", schema.Presence(min_votes=3), same=0.5, different=0.2, before=door.presence)
+    door.presence = Presence("front", schema.PresenceSettings(min_votes=3), same=0.5, different=0.2, before=door.presence)
     (event,) = door.see(door.view("A"), frames=3)
     assert event.track_id == 3
 

@@ -238,8 +238,8 @@ class PairByPair(Tracker):
                 if observation.embedding is None or track.evidence is None:
                     affinity = overlap * (len(track.views) + 1) / (len(track.views) + 2) if near else 0.0
                 else:
-                    likeness = float(track.evidence.vector @ observation.embedding.vector)
-                    affinity = 0.0 if likeness < (self._different if near else self._same) else overlap + likeness
+                    similarity = float(track.evidence.vector @ observation.embedding.vector)
+                    affinity = 0.0 if similarity < (self._different if near else self._same) else overlap + similarity
                 if affinity > 0:
                     yield affinity, i, j
 

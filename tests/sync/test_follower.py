@@ -20,11 +20,11 @@ from edgeface.config.load import load
 from edgeface.errors import ConfigError, GalleryError
 from edgeface.gallery.audit import Audit
 from edgeface.gallery.store import Copy, Gallery, Trait
-from edgeface.health import Sharing
+from edgeface.health import SyncStatus
 from edgeface.sync.follower import Follower
 from edgeface.sync.messages import Envelopes, make_key, read_key, take_key
 from edgeface.sync.replica import Replica
-from edgeface.types import Gap
+from edgeface.types import NoFrame
 from edgeface.vision.model_card import SHIPPED, load_card
 
 __all__ = ["broker"]
@@ -272,7 +272,7 @@ def test_a_broker_that_does_not_let_us_share_is_told(tmp_path, caplog):
             section = {"host": "127.0.0.1", "port": strict.port} | certificate(tls, name)
             place = {"path": str(tmp_path / name / "gallery.db")}
             given = settings(tmp_path, strict, device={"id": name}, gallery=place, sync={"enabled": True})
-            given = msgspec.structs.replace(given, mqtt=schema.Mqtt(**section))
+            given = msgspec.structs.replace(given, mqtt=schema.MqttSettings(**section))
             take_key(given, "12" * 32)
             gallery = Gallery(given.gallery_path, CARD.digest)
             gallery.enroll(name, [unit(len(name))], [0.9])
@@ -326,7 +326,7 @@ def test_sharing_without_a_broker_is_a_wrong_setting(cli):
 
 
 def test_the_key_may_be_a_credential_of_systemd(tmp_path, monkeypatch):
-    given = schema.Config(sync=schema.Sync(key_file="sync-key"))
+    given = schema.Config(sync=schema.SyncSettings(key_file="sync-key"))
     monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(tmp_path))
     (tmp_path / "sync-key").write_text("12" * 32)
     (tmp_path / "sync-key").chmod(0o440)
@@ -367,7 +367,7 @@ class Follows:
         before = len(self.wire.sent)
         for _ in range(round(seconds / 0.5)):
             self.time += 0.5
-            self.follower.update(Gap(self.time, self.time))
+            self.follower.update(NoFrame(self.time, self.time))
         return self.wire.sent[before:]
 
 
@@ -382,10 +382,10 @@ def follows(tmp_path):
 def test_the_broker_is_heard_out_before_it_is_told(follows):
     assert follows.wait(Follower.SETTLE - 0.5) == []
     ((name, payload),) = follows.wait(Follower.SPREAD + 1)
-    assert follows.follower.sharing == Sharing(TOPIC, 1, 1)
+    assert follows.follower.sharing == SyncStatus(TOPIC, 1, 1)
     follows.wire.inbox = {name: payload}
     assert follows.wait(100) == []
-    assert follows.follower.sharing == Sharing(TOPIC, 1, 0)
+    assert follows.follower.sharing == SyncStatus(TOPIC, 1, 0)
     follows.wire.number = 2  # which has lost it
     assert [name for name, _ in follows.wait(Follower.SETTLE + Follower.SPREAD + 1)] == [name]
 

@@ -8,7 +8,7 @@ import pytest
 
 pytest.importorskip("tensorflow")
 
-from edgeface.detectors.landmarks import Refined
+from edgeface.detectors.landmarks import LandmarkRefiner
 from edgeface.detectors.yunet import YuNet
 from edgeface.errors import DataError
 from edgeface.vision.alignment import TEMPLATE
@@ -75,7 +75,7 @@ def test_from_photos_to_a_network_that_the_detector_loads(demo_photos, tmp_path)
     assert figures["faces"] == 1
     assert figures["bytes"] == out.stat().st_size < 200_000
     image = load_image(demo_photos / "collins_portrait.jpg")
-    assert Refined(YuNet(), out).detect(image)[0].landmarks.shape == (5, 2)
+    assert LandmarkRefiner(YuNet(), out).detect(image)[0].landmarks.shape == (5, 2)
 
 
 def test_photos_of_one_kind_of_people_only(demo_photos, tmp_path):

@@ -28,7 +28,7 @@ def people(tmp_path):
 
 
 def test_one_half_is_enrolled_the_other_are_strangers_and_no_photo_is_both_template_and_visit(people, tmp_path):
-    assert visits(people, tmp_path / "out", enrol=1, frames=3, fill=None, enrolled=1000) == (3, 2, 15)
+    assert visits(people, tmp_path / "out", enroll=1, frames=3, fill=None, enrolled=1000) == (3, 2, 15)
     listed = sorted(str(path.relative_to(tmp_path / "out")) for path in (tmp_path / "out").rglob("*") if path.is_file())
     assert [path for path in listed if path.startswith("gallery")] == [f"gallery/{name}/0.jpg" for name in "ace"]
     assert {path.split("/")[1] for path in listed if path.startswith("visits")} == set("ace")
@@ -43,22 +43,22 @@ def test_others_fill_the_gallery_and_make_no_visit(people, tmp_path):
     for name in ("a", "x", "y", "z"):
         (fill / name).mkdir(parents=True)
         (fill / name / "0.jpg").write_bytes(photo(PHOTOS[0]).read_bytes())
-    assert visits(people, tmp_path / "out", enrol=1, frames=1, fill=fill, enrolled=5)[0] == 5
+    assert visits(people, tmp_path / "out", enroll=1, frames=1, fill=fill, enrolled=5)[0] == 5
     assert sorted(path.name for path in (tmp_path / "out" / "gallery").iterdir()) == ["a", "c", "e", "x", "y"]
 
 
 def test_visits_that_are_there_are_not_mixed_with_others(people, tmp_path):
-    visits(people, tmp_path / "out", enrol=2, frames=2, fill=None, enrolled=10)
+    visits(people, tmp_path / "out", enroll=2, frames=2, fill=None, enrolled=10)
     with pytest.raises(DataError, match="there is a folder gallery already"):
-        visits(people, tmp_path / "out", enrol=2, frames=2, fill=None, enrolled=10)
+        visits(people, tmp_path / "out", enroll=2, frames=2, fill=None, enrolled=10)
     with pytest.raises(EdgefaceError):
-        visits(people, tmp_path / "other", enrol=2, frames=2, fill=tmp_path / "none", enrolled=10)
+        visits(people, tmp_path / "other", enroll=2, frames=2, fill=tmp_path / "none", enrolled=10)
     assert not (tmp_path / "other").exists()
 
 
 def test_nobody_with_enough_photos_is_told(people, tmp_path):
     with pytest.raises(DataError, match="no two people with more than 3 photos"):
-        visits(people, tmp_path / "out", enrol=3, frames=1, fill=None, enrolled=5)
+        visits(people, tmp_path / "out", enroll=3, frames=1, fill=None, enrolled=5)
 
 
 def test_a_visit_shows_its_photos_in_turn_moving_and_the_same_each_time():

@@ -159,8 +159,8 @@ def test_a_rebuilt_face_is_more_like_itself_than_like_another(embedder, chips):
     for name, chip in chips.items():
         rebuilt = embedder.rebuild(chip)
         assert (rebuilt.shape, rebuilt.dtype) == ((56, 56, 3), np.uint8)
-        likeness = {other: np.corrcoef(rebuilt.ravel(), picture.ravel())[0, 1] for other, picture in small.items()}
-        assert max(likeness, key=lambda other: likeness[other]) == name
+        similarity = {other: np.corrcoef(rebuilt.ravel(), picture.ravel())[0, 1] for other, picture in small.items()}
+        assert max(similarity, key=lambda other: similarity[other]) == name
 
 
 def test_a_template_is_a_face(embedder, chips):

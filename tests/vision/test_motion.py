@@ -6,7 +6,7 @@ from fixtures.frames import photo as picture_of
 
 from edgeface.types import EventType, Frame
 from edgeface.vision.images import load_image
-from edgeface.vision.motion import Gate
+from edgeface.vision.motion import MotionGate
 
 FPS = 5.0
 PEOPLE = {"Barack Obama": ["obama_portrait.jpg", "obama_congress.jpg"], "Joe Biden": ["biden_portrait.jpg"]}
@@ -31,20 +31,20 @@ def searched(gate, pictures, faces=0, start=0.0, fps=FPS):
 
 @pytest.mark.parametrize("sigma", [1.0, 4.0, 12.0, 25.0])
 def test_noise_is_no_motion(sigma):
-    found = searched(Gate(1.0, 5.0), (noisy(ROOM, sigma) for _ in range(100)))
+    found = searched(MotionGate(1.0, 5.0), (noisy(ROOM, sigma) for _ in range(100)))
     assert sum(found) == 20  # each second, for safety's sake
 
 
 def test_light_that_changes_slowly_or_all_over_is_no_motion():
     day = [noisy(ROOM * (0.6 + 0.4 * np.sin(n / 300))) for n in range(100)]
-    assert sum(searched(Gate(1.0, 5.0), day)) == 20
+    assert sum(searched(MotionGate(1.0, 5.0), day)) == 20
     exposure = [noisy(ROOM + 8.0 * (n % 2)) for n in range(100)]
-    assert sum(searched(Gate(1.0, 5.0), exposure)) == 20
+    assert sum(searched(MotionGate(1.0, 5.0), exposure)) == 20
 
 
 @pytest.mark.parametrize("size", [32, 60, 200])
 def test_a_head_that_comes_or_moves_is_seen_at_once(size):
-    gate = Gate(60.0, 5.0)
+    gate = MotionGate(60.0, 5.0)
     small = cv2.resize(frame(("obama_portrait.jpg", 0, 0))[:200, :200], (size, size), interpolation=cv2.INTER_AREA)
     for left in range(100, 100 + 20 * size // 4, max(6, size // 4)):
         assert not any(searched(gate, [noisy(ROOM)] * 3, start=1000.0 * left)[1:])
@@ -56,7 +56,7 @@ def test_a_head_that_comes_or_moves_is_seen_at_once(size):
 
 @pytest.mark.parametrize("name", ["obama_press_room.jpg", "biden_portrait.jpg", "collins_portrait.jpg"])
 def test_what_fills_the_whole_picture_is_seen_at_once(name):
-    gate = Gate(60.0, 0.5)
+    gate = MotionGate(60.0, 0.5)
     photo = cv2.resize(load_image(picture_of(name)), (640, 480))
     for number in range(4):
         assert searched(gate, [noisy(photo)], faces=1, start=10.0 * number) == [True]
@@ -64,7 +64,7 @@ def test_what_fills_the_whole_picture_is_seen_at_once(name):
 
 
 def test_what_moves_too_slowly_for_two_frames_is_seen_over_more():
-    gate, steps = Gate(60.0, 5.0), []
+    gate, steps = MotionGate(60.0, 5.0), []
     for n in range(60):
         picture = ROOM.copy()
         picture[200:260, 100 + n // 4 : 140 + n // 4] = 230
@@ -73,7 +73,7 @@ def test_what_moves_too_slowly_for_two_frames_is_seen_over_more():
 
 
 def test_a_face_is_looked_at_in_every_frame_and_one_that_stays_as_still_as_a_poster_less_often():
-    gate = Gate(1.0, 5.0)
+    gate = MotionGate(1.0, 5.0)
     found = searched(gate, (noisy(ROOM) for _ in range(150)), faces=1)
     assert all(found[:50])
     assert sum(found[-50:]) == pytest.approx(20, abs=6)  # twice a second
@@ -82,17 +82,17 @@ def test_a_face_is_looked_at_in_every_frame_and_one_that_stays_as_still_as_a_pos
 
 
 def test_nobody_is_given_up_between_two_looks_however_soon_they_count_as_gone():
-    gate = Gate(1.0, 0.6)
+    gate = MotionGate(1.0, 0.6)
     found = searched(gate, (noisy(ROOM) for _ in range(600)), faces=1, fps=20.0)
     assert max(np.diff(np.flatnonzero(found))) / 20.0 <= 0.6 / 2
 
 
 def test_zero_searches_every_frame():
-    assert all(searched(Gate(0.0, 5.0), [ROOM] * 20))
+    assert all(searched(MotionGate(0.0, 5.0), [ROOM] * 20))
 
 
 def test_frames_that_change_size_are_searched():
-    gate = Gate(60.0, 5.0)
+    gate = MotionGate(60.0, 5.0)
     searched(gate, [ROOM])
     assert searched(gate, [np.full((640, 480, 3), 110, np.uint8)], start=1.0) == [True]
 
@@ -135,7 +135,7 @@ def played(person, still):
 def test_who_comes_is_told_of_as_without_the_gate_and_most_frames_without_anybody_are_left_out(door, person, still):
     pictures = played(person, still)
     told = {}
-    for name, gate in (("every frame", Gate(0.0, 5.0)), ("gate", Gate(1.0, 5.0))):
+    for name, gate in (("every frame", MotionGate(0.0, 5.0)), ("gate", MotionGate(1.0, 5.0))):
         events, count = visit(door, gate, pictures, FPS)
         told[name] = [(number, event.event_type, event.name) for number, event in events]
         if name == "gate":
@@ -149,7 +149,7 @@ def test_who_was_there_before_anything_moved_is_found_by_the_safety_look(door):
     pictures = [noisy(frame(("obama_press_room.jpg", 200, 140)), 3) for _ in range(20)]
 
     def first(every):
-        gate = Gate(every, 5.0)
+        gate = MotionGate(every, 5.0)
         gate.wants(Frame(pictures[0], door.time + 1000.0, 0.0))
         gate.searched(door.time + 1000.0, 0)
         events, _ = visit(door, gate, pictures, FPS)

@@ -14,10 +14,10 @@ from fixtures.browser import AXE, CHROMIUM, FLAGS, Door, needs_axe, needs_browse
 from fixtures.page import serving
 
 pytestmark = needs_browser
-VIEWS = {"live": "/", "people": "/people", "visits": "/visits", "unknown": "/unknown", "enrol": "/enrol", "health": "/health"}
+VIEWS = {"live": "/", "people": "/people", "visits": "/visits", "unknown": "/unknown", "enroll": "/enroll", "health": "/health"}
 MAX_LOAD = 200 * 1024
 TAKEN = {"": {"people", "visits", "unknown", "health"}, "-dark": {"live", "visits"}, "-phone": {"live", "people", "visits"}}
-"""The views that are in the documentation; "live" and "enrol" are taken while something happens."""
+"""The views that are in the documentation; "live" and "enroll" are taken while something happens."""
 SECONDS = 20_000
 """Milliseconds that the browser waits for anything: a busy machine is no fault of the page's."""
 
@@ -87,14 +87,14 @@ def test_from_a_stranger_to_a_friend_and_back(door, open_page, screenshot, demo_
     door.show(demo_photos / "obama_portrait.jpg")
     expect(page.locator(".box").first).to_contain_text(re.compile("Looking|unknown"))
 
-    # Enrol, told what to do
-    page.get_by_role("link", name="Enrol").click()
+    # Enroll, told what to do
+    page.get_by_role("link", name="Enroll").click()
     page.get_by_label("Name", exact=True).fill("Barack")
     page.get_by_role("button", name="Start with the camera").click()
     progress = page.get_by_role("progressbar", name="Views taken")
     hint = page.locator("[data-hint]")
     expect(hint).to_have_text(re.compile("turn|look|change|taken"))
-    screenshot(page, "enrol")
+    screenshot(page, "enroll")
     door.show(demo_photos / "obama_congress.jpg")
     expect(progress).to_have_js_property("value", 2)
     page.get_by_role("button", name="That is enough").click()
@@ -219,7 +219,7 @@ def test_axe_finds_nothing_serious(furnished, open_page, scheme, width):
     page = open_page(color_scheme=scheme, viewport={"width": width, "height": 844})
     for view, path in VIEWS.items():
         page.goto(signed(page, path))
-        if path in ("/", "/enrol"):
+        if path in ("/", "/enroll"):
             page.locator("[data-picture]").wait_for(state="visible")
         page.evaluate("for (const details of document.querySelectorAll('details')) details.open = true")
         page.evaluate(Path(AXE).read_text())
@@ -257,7 +257,7 @@ def test_nothing_is_cut_off_at_any_width(furnished, open_page, screenshot, suffi
     page = open_page(**options)
     for view, path in VIEWS.items():
         page.goto(signed(page, path))
-        if path in ("/", "/enrol"):
+        if path in ("/", "/enroll"):
             page.locator(".box.known").first.wait_for(state="visible")
         assert page.evaluate("document.documentElement.scrollWidth <= document.documentElement.clientWidth"), view
         if view in TAKEN[suffix]:
@@ -368,7 +368,7 @@ def test_without_scripts_it_is_read_changed_and_left(door, open_page, demo_photo
 
     door.edgeface("enroll", "Anna", "--force", "--image", str(demo_photos / "collins_portrait.jpg"))
     page = open_page(java_script_enabled=False)
-    for title in ("People", "Unknown", "Enrol", "Health", "Visits"):
+    for title in ("People", "Unknown", "Enroll", "Health", "Visits"):
         page.get_by_role("navigation").get_by_role("link", name=title, exact=True).click()
         expect(page.get_by_role("heading", level=1)).to_contain_text(title)
     page.get_by_role("button", name="Show").click()

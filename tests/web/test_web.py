@@ -23,7 +23,7 @@ from edgeface.web.exposure import refuse_exposure
 from edgeface.web.people import MAX_PHOTO, MAX_UPLOADS
 from edgeface.web.token import Token
 
-VIEWS = ("/", "/people", "/visits", "/unknown", "/enrol", "/health")
+VIEWS = ("/", "/people", "/visits", "/unknown", "/enroll", "/health")
 
 
 @pytest.fixture(scope="module")
@@ -218,7 +218,7 @@ def test_a_name_is_text_wherever_it_is_shown(own, demo_photos):
     own.stage.scene = load_image(demo_photos / "obama_press_room.jpg")
     assert eventually(lambda: own.with_gallery(lambda gallery: gallery.events.all()), 60)
     told = own.post(f"/people/{person}/rename", {"name": evil + "!"})
-    shown = [told, *(own.get(path) for path in VIEWS), own.get("/live/recent"), own.get(f"/enrol?name={'%3Cscript%3E'}")]
+    shown = [told, *(own.get(path) for path in VIEWS), own.get("/live/recent"), own.get(f"/enroll?name={'%3Cscript%3E'}")]
     for text in shown:
         assert not re.search(r"<script(?! src=\"/~[\w-]+/static/page.js\")|<img src=x|onerror=alert\(1\)>(?!.*&gt;)", text)
         assert "49" not in re.sub(r"\d{3,}|:\d\d|\d\d:", "", text) or "{{" in text
@@ -292,7 +292,7 @@ def test_what_is_no_photo_is_refused_before_it_unfolds(page, body, told):
     assert page.ask("GET", "/people")[0] == 200
 
 
-def test_a_photo_cut_short_enrols_nobody(page, demo_photos):
+def test_a_photo_cut_short_enrolls_nobody(page, demo_photos):
     data = (demo_photos / "obama_portrait.jpg").read_bytes()
     for length in (10, 200, len(data) // 8):
         status, _, answer = page.ask("POST", "/people/photo?name=Cut", data[:length])
@@ -336,7 +336,7 @@ def test_photos_come_one_at_a_time_and_more_than_a_few_are_told_to_come_again(ow
     assert own.ask("POST", "/people/photo?name=Anna", photo)[0] == 200
 
 
-def test_a_good_photo_enrols(own, demo_photos):
+def test_a_good_photo_enrolls(own, demo_photos):
     status, _, answer = own.ask("POST", "/people/photo?name=Anna", (demo_photos / "obama_portrait.jpg").read_bytes())
     assert (status, json.loads(answer)["text"]) == (
         200,
@@ -352,7 +352,7 @@ def test_a_photo_of_another_face_is_added_by_the_tick_alone(own, demo_photos):
     photo = (demo_photos / "biden_portrait.jpg").read_bytes()
     status, _, answer = own.ask("POST", "/people/photo?name=Anna&force=", photo)
     assert status == 422
-    assert "0.30 is needed); force enrols it anyway" in json.loads(answer)["text"]
+    assert "0.30 is needed); force enrolls it anyway" in json.loads(answer)["text"]
     status, _, answer = own.ask("POST", "/people/photo?name=Anna&force=yes", photo)
     assert status == 200
 

@@ -10,7 +10,7 @@ from edgeface.web import auth
 from edgeface.web.sessions import MAX_SESSIONS, Sessions
 from edgeface.web.token import Token
 
-VIEWS = ("/", "/people", "/visits", "/unknown", "/enrol", "/health")
+VIEWS = ("/", "/people", "/visits", "/unknown", "/enroll", "/health")
 
 
 @pytest.fixture(scope="module")

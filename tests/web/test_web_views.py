@@ -105,7 +105,7 @@ def test_pictures_expire_and_go_when_they_are_switched_off(own, demo_photos):
     def after(hours, picture_hours):
         def clear(gallery):
             gallery.events.clocks = Clocks(monotonic=lambda: time.monotonic() + hours * HOUR)
-            gallery.events.expire(event.camera, schema.Events(), picture_hours)
+            gallery.events.expire(event.camera, schema.EventsSettings(), picture_hours)
             return len(gallery.events.pictured()), len(gallery.events.all())
 
         return own.with_gallery(clear)
@@ -177,13 +177,13 @@ def test_only_what_waits_for_a_name_is_unknown():
     assert unknown([*others, waiting], since=20.0) == [waiting]
 
 
-def test_enrolment_is_told_step_by_step_and_may_be_ended(own, demo_photos):
+def test_enrollment_is_told_step_by_step_and_may_be_ended(own, demo_photos):
     def begin(name):
-        status, _, answer = own.ask("POST", f"/enrol/start?name={name}", b"")
+        status, _, answer = own.ask("POST", f"/enroll/start?name={name}", b"")
         return status, json.loads(answer)
 
     def state(key, after=""):
-        return json.loads(own.ask("GET", f"/enrol/state?id={key}&after={after}")[2])
+        return json.loads(own.ask("GET", f"/enroll/state?id={key}&after={after}")[2])
 
     status, begun = begin("Anna")
     assert status == 200
@@ -191,12 +191,12 @@ def test_enrolment_is_told_step_by_step_and_may_be_ended(own, demo_photos):
     assert eventually(lambda: "nobody is there" in state(begun["id"]).get("text", ""))
     own.stage.scene = load_image(demo_photos / "obama_portrait.jpg")
     assert eventually(lambda: state(begun["id"])["taken"] == 1, 60)
-    own.ask("POST", f"/enrol/finish?id={begun['id']}", b"")
+    own.ask("POST", f"/enroll/finish?id={begun['id']}", b"")
     assert eventually(lambda: state(begun["id"])["done"])
     assert state(begun["id"])["text"].startswith("Anna is known from 1 view now.")
     assert [entry["action"] for entry in audited(own)] == ["enroll"]
     _, again = begin("Carla")
-    own.ask("POST", f"/enrol/finish?cancel&id={again['id']}", b"")
+    own.ask("POST", f"/enroll/finish?cancel&id={again['id']}", b"")
     assert state(again["id"], "x") == {"done": True, "ok": False, "text": "Cancelled. Nothing was kept."}
     assert state("another")["text"] == "This sitting is over."
     assert begin("%20")[0] == 409
@@ -309,7 +309,7 @@ def watch(settings, seconds):
 
     def look():
         end = time.monotonic() + seconds
-        paths = cycle(["/", "/people", "/visits", "/unknown", "/enrol", "/health", *["/live/picture"] * 20])
+        paths = cycle(["/", "/people", "/visits", "/unknown", "/enroll", "/health", *["/live/picture"] * 20])
         while time.monotonic() < end:
             asked = Request(f"http://127.0.0.1:{settings.web.port}{root}{next(paths)}", headers={"cookie": cookie})
             with urlopen(asked, timeout=30) as answer:

@@ -61,7 +61,9 @@ def compare(
         "model": card.digest,
         "bytes": {"edgeface": card.encoder.bytes} | {peer.name: peer.bytes for peer in others},
         "pairs": pairs_file.name,
-        "robustness": robustness.measure(images, pairs, networks, card.threshold(schema.Matching().target_fpir), rebuild),
+        "robustness": robustness.measure(
+            images, pairs, networks, card.threshold(schema.MatchingSettings().target_fpir), rebuild
+        ),
         "groups": groups.measure(folders, data, network, [card.threshold(far) for far in groups.FARS], learnt),
         "quality": quality.measure(
             embedder, network, store, (held_out.chips(np.arange(len(held_out))), held_out.people), shown

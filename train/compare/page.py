@@ -121,7 +121,8 @@ def _robustness(figures: Figures, names: Sequence[str], pairs: str, folder: str)
     fars, tars = ([values[key] for values in fixed.values()] for key in ("far", "tar"))
     yield (
         "A device sets no new threshold for bad light. At the one that edgeface has for a gallery of one template, cosine "
-        f"{figures['threshold']:.3f}, set on held-out people for {_short(schema.Matching().target_fpir)} % of false accepts, "
+        f"{figures['threshold']:.3f}, set on held-out people for {_short(schema.MatchingSettings().target_fpir)} % of false "
+        "accepts, "
         f"the right person passes in {_percent(min(tars))} to {_percent(max(tars))} % of comparisons, by condition, and "
         f"strangers in {_short(min(fars))} to {_short(max(fars))} %:"
     )
@@ -271,7 +272,7 @@ def _quality(figures: Figures, pairs: str, folder: str) -> Iterable[str]:
     )
     names = {
         "none": "none",
-        "present": f"quality, `detector.min_quality` = {schema.Detector().min_quality:g}",
+        "present": f"quality, `detector.min_quality` = {schema.DetectorSettings().min_quality:g}",
         "chosen": f"{chosen}, {figures['limit']:.4g}",
         "both": "both",
     }

@@ -173,7 +173,7 @@ def _measured(look: Compute, chips: NDArray[np.uint8], sizes: Floats) -> Looks:
 
 def _gates(sample: Sample, chosen: str, limit: float, limits: Sequence[float]) -> dict[str, Any]:
     """What gates turn away and let through: none, the present one, the chosen measure, and both."""
-    lowest = schema.Detector().min_quality
+    lowest = schema.DetectorSettings().min_quality
     gates = {
         name: [
             looks.found & (looks.measures[PRESENT] >= first) & (looks.measures[chosen] >= second)

@@ -12,11 +12,11 @@ from tqdm import tqdm
 
 from edgeface.config import schema
 from edgeface.daemon import assembly
-from edgeface.enrollment.enroller import Enrolment, Report, read_images
+from edgeface.enrollment.enroller import Enroller, Report, read_images
 from edgeface.errors import DataError
 from edgeface.gallery.open import open_gallery
 from edgeface.measurement.evaluate import people
-from edgeface.recognition.matching import likeness
+from edgeface.recognition.matching import similarity
 from edgeface.types import Vector
 from edgeface.vision.embedding import Embedder
 from edgeface.vision.images import image_files
@@ -53,14 +53,16 @@ def measure(folder: Path, most: int, model: Path) -> tuple[int, list[Row]]:
     chosen = [able[number] for number in np.random.default_rng(0).permutation(len(able))[:most]]
     embedder = Embedder(model)
     with tempfile.TemporaryDirectory() as place:
-        settings = schema.Config(gallery=schema.Gallery(f"{place}/gallery.db"))
+        settings = schema.Config(gallery=schema.GallerySettings(f"{place}/gallery.db"))
         gallery = open_gallery(settings, embedder.card)
-        enrolment = Enrolment(assembly.pipeline(settings, embedder, gallery), gallery)
-        everybody = [_vectors(person, enrolment) for person in tqdm(chosen, unit="person", disable=None)]
+        enroller = Enroller(assembly.pipeline(settings, embedder, gallery), gallery)
+        everybody = [_vectors(person, enroller) for person in tqdm(chosen, unit="person", disable=None)]
         gallery.close()
     everybody = [vectors for vectors in everybody if len(vectors) == PHOTOS]
     if len(everybody) <= STRANGERS:
-        raise DataError(f"{folder}: {len(everybody)} people have {PHOTOS} photos fit for enrolment, {STRANGERS + 1} are needed")
+        raise DataError(
+            f"{folder}: {len(everybody)} people have {PHOTOS} photos fit for enrollment, {STRANGERS + 1} are needed"
+        )
     rows = []
     for templates in (1, 2, 4):
         own, others = (np.array(list(scores(everybody, templates))) for scores in (_own, _others))
@@ -71,11 +73,11 @@ def measure(folder: Path, most: int, model: Path) -> tuple[int, list[Row]]:
     return len(everybody), rows
 
 
-def _vectors(person: Path, enrolment: Enrolment) -> list[Vector]:
+def _vectors(person: Path, enroller: Enroller) -> list[Vector]:
     """The templates that the first photos of a person become."""
     report = Report()
     for label, image in read_images(image_files(person)[:PHOTOS]):
-        enrolment.add(report, person.name, label, image)
+        enroller.add(report, person.name, label, image)
     return [view.vector for view in report.views]
 
 
@@ -83,7 +85,7 @@ def _own(everybody: list[list[Vector]], templates: int) -> Iterator[float]:
     for vectors in everybody:
         for enrolled in combinations(range(PHOTOS), templates):
             for probe in set(range(PHOTOS)) - set(enrolled):
-                yield likeness(_chosen(vectors, enrolled), vectors[probe])
+                yield similarity(_chosen(vectors, enrolled), vectors[probe])
 
 
 def _others(everybody: list[list[Vector]], templates: int) -> Iterator[float]:
@@ -91,7 +93,7 @@ def _others(everybody: list[list[Vector]], templates: int) -> Iterator[float]:
         for step in range(1, STRANGERS + 1):
             other = everybody[(number + step) % len(everybody)]
             for enrolled in combinations(range(PHOTOS), templates):
-                yield likeness(_chosen(vectors, enrolled), other[step % PHOTOS])
+                yield similarity(_chosen(vectors, enrolled), other[step % PHOTOS])
 
 
 def _chosen(vectors: list[Vector], which: tuple[int, ...]) -> NDArray[np.float32]:

@@ -21,11 +21,11 @@ SPOILT = 0.2
 """Share of frames that are out of focus or smeared by motion."""
 
 
-def visits(folder: Path, out: Path, *, enrol: int, frames: int, fill: Path | None, enrolled: int) -> tuple[int, int, int]:
+def visits(folder: Path, out: Path, *, enroll: int, frames: int, fill: Path | None, enrolled: int) -> tuple[int, int, int]:
     """Write ``out``/gallery/PERSON, ``out``/visits/PERSON/VISIT and ``out``/strangers/PERSON/VISIT.
 
-    The people of ``folder`` with more than ``enrol`` photos take turns in being enrolled and being strangers. The first
-    ``enrol`` photos are for the gallery, of each other one a visit is made, and of all these together one more. People of
+    The people of ``folder`` with more than ``enroll`` photos take turns in being enrolled and being strangers. The first
+    ``enroll`` photos are for the gallery, of each other one a visit is made, and of all these together one more. People of
     ``fill`` join the gallery, without a visit, until it holds ``enrolled``. Returns the numbers
     of enrolled people, strangers and visits.
 
@@ -33,9 +33,9 @@ def visits(folder: Path, out: Path, *, enrol: int, frames: int, fill: Path | Non
         DataError: nobody has enough photos, visits are in ``out`` already, or a file cannot be written.
         ImageError: a photo cannot be read.
     """
-    able = [(person, photos) for person in people(folder) if len(photos := image_files(person)) > enrol]
+    able = [(person, photos) for person in people(folder) if len(photos := image_files(person)) > enroll]
     if len(able) < 2:
-        raise DataError(f"{folder}: there are no two people with more than {enrol} photos")
+        raise DataError(f"{folder}: there are no two people with more than {enroll} photos")
     if there := [kind for kind in ("gallery", "visits", "strangers") if (out / kind).exists()]:
         raise DataError(f"{out}: there is a folder {there[0]} already; give another --out")
     members, count = able[::2], 0
@@ -44,17 +44,17 @@ def visits(folder: Path, out: Path, *, enrol: int, frames: int, fill: Path | Non
     try:
         for kind, group in {"visits": members, "strangers": able[1::2]}.items():
             for person, photos in tqdm(group, unit="person", desc=kind, disable=None):
-                pictures = [load_image(photo) for photo in photos[enrol:]]
+                pictures = [load_image(photo) for photo in photos[enroll:]]
                 shown = [[picture] for picture in pictures] + ([pictures] if len(pictures) > 1 else [])
                 for number, turns in enumerate(shown):
                     random = np.random.default_rng(zlib.crc32(f"{person.name}/{number}".encode()))
                     _write(out / kind / person.name / f"{number + 1:02}", play(turns, frames, random))
                 count += len(shown)
-        members += [(p, photos) for p, photos in fillers if len(photos) >= enrol][: max(0, enrolled - len(members))]
+        members += [(p, photos) for p, photos in fillers if len(photos) >= enroll][: max(0, enrolled - len(members))]
         for person, photos in members:
             target = out / "gallery" / person.name
             target.mkdir(parents=True, exist_ok=True)
-            for photo in photos[:enrol]:
+            for photo in photos[:enroll]:
                 shutil.copyfile(photo, target / photo.name)
     except OSError as error:
         raise DataError(f"{out}: {error.strerror or error}") from None

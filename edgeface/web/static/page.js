@@ -1,5 +1,5 @@
 "use strict";
-// What moves on the page: the stream of facts, the live picture, enrolment. Text from outside goes in as text only.
+// What moves on the page: the stream of facts, the live picture, enrollment. Text from outside goes in as text only.
 const find = (selector, root = document) => root.querySelector(selector);
 const all = (selector) => document.querySelectorAll(selector);
 const pause = (ms) => new Promise((done) => setTimeout(done, ms));
@@ -97,8 +97,8 @@ function list(view) {
   told = people;
 }
 
-// --- Enrolment ---
-function enrol(form) {
+// --- Enrollment ---
+function enroll(form) {
   const start = find("[data-start]", form), guide = find("[data-guide]", form), finish = find("[data-finish]", form);
   const hint = find("[data-hint]", form), progress = find("[data-progress]", form), photos = find("[data-photos]", form);
   let sitting = "";
@@ -119,12 +119,12 @@ function enrol(form) {
     event.preventDefault();
     hint.textContent = "Look at the camera"; progress.value = 0; finish.disabled = true;
     busy(true, true);
-    const begun = await post("/enrol/start?" + asked());
+    const begun = await post("/enroll/start?" + asked());
     sitting = begun.id || "";
     if (!begun.ok) tell(begun.text, false);
     for (let after = ""; begun.ok;) {
       let now;
-      try { now = await (await fetch(root + "/enrol/state?" + new URLSearchParams({ id: sitting, after }))).json(); } catch { now = { done: true, ok: false, text: "The device did not answer." }; }
+      try { now = await (await fetch(root + "/enroll/state?" + new URLSearchParams({ id: sitting, after }))).json(); } catch { now = { done: true, ok: false, text: "The device did not answer." }; }
       if (now.done) { tell(now.text, now.ok); break; }
       after = now.step;
       if (hint.textContent !== now.text) hint.textContent = now.text;
@@ -133,8 +133,8 @@ function enrol(form) {
     busy(false);
     start.focus();
   });
-  finish.addEventListener("click", () => post("/enrol/finish?" + new URLSearchParams({ id: sitting })));
-  find("[data-cancel]", form).addEventListener("click", () => post("/enrol/finish?cancel&" + new URLSearchParams({ id: sitting })));
+  finish.addEventListener("click", () => post("/enroll/finish?" + new URLSearchParams({ id: sitting })));
+  find("[data-cancel]", form).addEventListener("click", () => post("/enroll/finish?cancel&" + new URLSearchParams({ id: sitting })));
   photos.addEventListener("change", async () => {
     if (!form.reportValidity()) { photos.value = ""; return; }
     busy(true, false);
@@ -160,4 +160,4 @@ async function smaller(file, side = 1600) {
 
 follow();
 for (const screen of all("[data-screen]")) show(screen);
-for (const form of all("[data-enrol]")) enrol(form);
+for (const form of all("[data-enroll]")) enroll(form);
