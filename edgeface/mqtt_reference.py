@@ -12,17 +12,17 @@ import msgspec
 from msgspec import Struct
 
 from edgeface.errors import EdgefaceError
-from edgeface.mqtt.commands import VERBS
+from edgeface.mqtt.commands import COMMANDS
 from edgeface.platform.files import write_whole
 from edgeface.sync.messages import Envelope
-from edgeface.wire.commands import Answer
+from edgeface.wire.commands import Answer, BareRequest
 from edgeface.wire.events import EVENTS
 from edgeface.wire.health import HealthPayload
 from edgeface.wire.presence import PresencePayload
 from edgeface.wire.topics import TOPICS
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
-RARE = {"error", "corrected"}
+RARE = {"error", "corrected", "left_in"}
 """Fields that no example shows."""
 
 WORDS = {"string": "text", "integer": "whole number", "boolean": "yes or no"}
@@ -32,8 +32,8 @@ def schemas() -> dict[str, dict[str, Any]]:
     """File name -> JSON Schema (draft 2020-12) of one payload."""
     event: Any = functools.reduce(operator.or_, EVENTS.values())
     shapes = {"event": event, "presence": PresencePayload, "health": HealthPayload, "gallery": Envelope}
-    for name, verb in VERBS.items():
-        shapes |= {f"cmd-{name}": verb.request, f"resp-{name}": Answer[verb.result]}  # type: ignore[name-defined]
+    for name, command in COMMANDS.items():
+        shapes |= {f"cmd-{name}": _with_id(command.request), f"resp-{name}": Answer[command.result]}  # type: ignore[name-defined]
     return {f"{name}.json": {"$schema": DIALECT, **msgspec.json.schema(shape)} for name, shape in shapes.items()}
 
 
@@ -49,7 +49,7 @@ def page() -> str:
         presence=_fields(PresencePayload) + "\n" + _examples(PresencePayload),
         health=_fields(HealthPayload) + "\n" + _examples(HealthPayload),
         shared=_fields(Envelope) + "\n" + _examples(Envelope),
-        commands="\n".join(_command(name) for name in VERBS),
+        commands="\n".join(_command(name) for name in COMMANDS),
     )
 
 
@@ -71,11 +71,24 @@ def write(folder: Path) -> list[Path]:
 
 
 def _command(name: str) -> str:
-    request, result = VERBS[name].request, VERBS[name].result
+    request, result = _with_id(COMMANDS[name].request), COMMANDS[name].result
     answer: Any = Answer[result]  # type: ignore[valid-type]
     return (
         f"### {name}\n\n{_said(request)} Schemas: [request](schemas/cmd-{name}.json), [answer](schemas/resp-{name}.json).\n\n"
         f"{_fields(request)}\nThe result: {_said(result)}\n\n{_fields(result)}\n{_examples(request, answer)}"
+    )
+
+
+def _with_id(request: type[Struct]) -> type[Struct]:
+    """Return the shape of a request as it travels: with the ``id`` that every one has."""
+    fields = [(field.name, field.type, field.default) for field in msgspec.structs.fields(request)]
+    name, doc = request.__name__.removeprefix("Mqtt"), request.__doc__
+    return msgspec.defstruct(
+        name,
+        [field[:2] if field[2] is msgspec.NODEFAULT else field for field in fields],
+        bases=(BareRequest,),
+        kw_only=True,
+        namespace={"__doc__": doc},
     )
 
 

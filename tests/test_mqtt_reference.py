@@ -8,7 +8,7 @@ from fixtures.contract import DOCS, problems
 from fixtures.daemon import EMPTY, enroll, running, settings
 from jsonschema import Draft202012Validator
 
-from edgeface.mqtt.commands import VERBS
+from edgeface.mqtt.commands import COMMANDS
 from edgeface.mqtt_reference import schemas, write
 from edgeface.types import EventType
 from edgeface.vision.images import load_image
@@ -51,9 +51,9 @@ def test_the_examples_of_the_page_are_what_the_schemas_allow():
     text = (DOCS / "mqtt.md").read_text()
     sections = [section.split("```json\n") for section in re.split(r"^##+ ", text, flags=re.M)]
     blocks = {section[0].split("\n")[0]: section[1].split("```")[0] for section in sections if len(section) > 1}
-    assert list(blocks) == ["event", "presence", "health", *VERBS, "Shared gallery"]
+    assert list(blocks) == ["event", "presence", "health", *COMMANDS, "Shared gallery"]
     for name, examples in blocks.items():
-        topics = [f"cmd/{name}", f"resp/{name}"] if name in VERBS else ["front/presence" if name == "presence" else name]
+        topics = [f"cmd/{name}", f"resp/{name}"] if name in COMMANDS else ["front/presence" if name == "presence" else name]
         for number, example in enumerate(examples.splitlines()):
             assert problems(topics[number % len(topics)], example) == []
 
@@ -73,7 +73,7 @@ def delivered(tmp_path_factory, demo_photos):
     """Every message of a daemon's life, as a real broker delivered it."""
     folder = tmp_path_factory.mktemp("life")
     broker = Broker(folder / "broker").start()
-    config = settings(folder, broker, mqtt=broker.settings(images=True), commands={"allow": list(VERBS)})
+    config = settings(folder, broker, mqtt=broker.settings(images=True), commands={"allow": list(COMMANDS)})
     enroll(config, "Obama", demo_photos / "obama_portrait.jpg")
     ear = broker.listen("#")
     with running(config) as stage:

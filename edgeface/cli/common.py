@@ -2,8 +2,7 @@
 
 import os
 import sys
-import time
-from collections.abc import Generator, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -103,32 +102,6 @@ def through_the_daemon(settings: schema.Config) -> bool:
             "do it as its user: sudo -u edgeface edgeface ..."
         )
     return False
-
-
-def serve(context: typer.Context, verb: str, **request: Any) -> Any:
-    """Have an errand done on the gallery, by the daemon if it must be."""
-    from edgeface.control import client
-
-    settings = context.obj.config
-    if through_the_daemon(settings):
-        return list(client.talk(settings, verb, **request))[-1]
-    from edgeface.operations.registry import Counter, prepare
-
-    work = prepare(verb, request)
-    with open_gallery(context) as gallery:
-        return _finished(work(Counter(settings, load_card(context.obj.model), gallery, audit(context))))
-
-
-def _finished(outcome: Any) -> Any:
-    """The result of work that may go on in a thread."""
-    if not isinstance(outcome, Generator):
-        return outcome
-    try:
-        while True:
-            next(outcome)
-            time.sleep(0.02)
-    except StopIteration as end:
-        return end.value
 
 
 def audit(context: typer.Context) -> Audit:

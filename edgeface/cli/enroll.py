@@ -1,21 +1,20 @@
 """Enrollment."""
 
 import os
-from collections.abc import Iterator
-from contextlib import suppress
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from edgeface.cli import completion
-from edgeface.cli.common import Json, audit, counted, open_pipeline, print_json, through_the_daemon
+from edgeface.cli.common import Json, counted, print_json, through_the_daemon
 from edgeface.errors import EdgefaceError
 from edgeface.gallery.names import clean_name
 
+if TYPE_CHECKING:
+    from edgeface.operations.enroll import Enrollment
+
 app = typer.Typer()
-SENT_SIDE, SENT_FIDELITY = 2048, 98
-"""Pixels and JPEG quality of photos that the daemon looks at: as good as the files."""
 
 
 @app.command()
@@ -78,13 +77,15 @@ def enroll(
         typer.echo(f"edgeface: cancelled, {kept}", err=True)
         raise typer.Exit(130) from None
     print_json(report) if json else _tell(report)
-    if report["id"] is None:
+    if report.id is None:
         raise EdgefaceError(f"{name} was not enrolled: no image was accepted")
 
 
 def _enroll_all(context: typer.Context, folder: Path, count: int, timeout: float, force: bool, json: bool) -> None:
     """Everybody who has a folder of photos here; those who are done stay, whatever comes of the others."""
     from edgeface.cli.live import counting
+    from edgeface.operations.enroll import Enrollment
+    from edgeface.wire.commands import Refused
 
     try:
         folders = sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
@@ -103,110 +104,53 @@ def _enroll_all(context: typer.Context, folder: Path, count: int, timeout: float
                 typer.echo(f"edgeface: cancelled; {_done(reports)} of {len(folders)} people enrolled", err=True)
                 raise typer.Exit(130) from None
             except EdgefaceError as error:
-                refused = [{"path": place, "reason": str(error)}]
-                reports.append({"id": None, "name": shown, "accepted": [], "refused": refused, "assessment": None})
+                reports.append(Enrollment(None, shown, 0, [], [Refused(place, str(error))]))
     if json:
         print_json({"people": reports})
     for report in [] if json else reports:
         _tell(report, briefly=True)
-    missing = [report["name"] for report in reports if report["id"] is None]
+    missing = [report.name for report in reports if report.id is None]
     if not json:
         typer.echo(f"{_done(reports)} of {len(reports)} people enrolled; see edgeface gallery check")
     if missing:
         raise EdgefaceError(f"not enrolled: {', '.join(missing)}")
 
 
-def _done(reports: list[dict[str, Any]]) -> int:
-    return sum(report["id"] is not None for report in reports)
+def _done(reports: "list[Enrollment]") -> int:
+    return sum(report.id is not None for report in reports)
 
 
-def _enroll(context: typer.Context, name: str, photos: list[Path], count: int, timeout: float, force: bool) -> dict[str, Any]:
-    """From photos, or from the camera if there are none; by the daemon if it has the camera, or if the gallery is its own."""
+def _enroll(context: typer.Context, name: str, photos: list[Path], count: int, timeout: float, force: bool) -> "Enrollment":
+    """Enroll from photos, or from the camera if there are none."""
     from edgeface.cli.live import guiding
-    from edgeface.control import client, discovery
-
-    name, settings = clean_name(name), context.obj.config
-    if photos:
-        if through_the_daemon(settings):
-            return _photos_sent(settings, name, photos, force)
-    elif through_the_daemon(settings) or discovery.answers(settings):
-        with guiding() as tell:
-            report: dict[str, Any] = {}
-            for told in client.talk(settings, "enroll", name=name, most=count, timeout=timeout, force=force):
-                report = told
-                if "hint" in told:
-                    tell(told["text"], told["taken"], told["least"], told["most"])
-        return report
-    return _enroll_here(context, name, photos, count, timeout, force)
-
-
-def _photos_sent(settings: Any, name: str, photos: list[Path], force: bool) -> dict[str, Any]:
-    """Have the daemon look at photos that it need not be able to read itself; those that nobody can read are not sent."""
-    from edgeface.control import client as control_client
+    from edgeface.cli.operations import perform
     from edgeface.enrollment.enroller import read_images
-    from edgeface.vision.images import encode_jpeg
+    from edgeface.operations.registry import ENROLL, PHOTOS
+    from edgeface.wire.commands import EnrollRequest, PhotosRequest
 
-    unread: list[dict[str, str]] = []
-
-    def sent() -> Iterator[tuple[str, bytes]]:
-        unread.clear()
-        for label, image in read_images(photos):
-            if isinstance(image, EdgefaceError):
-                unread.append({"path": label, "reason": str(image).removeprefix(f"{label}: ")})
-            else:
-                yield label, encode_jpeg(image, SENT_SIDE, SENT_FIDELITY)[0]
-
-    report: dict[str, Any] = list(control_client.talk(settings, "photos", sent, name=name, force=force))[-1]
-    return report | {"refused": [*unread, *report["refused"]]}
+    name = clean_name(name)
+    if photos:
+        return perform(context.obj, PHOTOS, PhotosRequest(name=name, force=force), lambda: read_images(photos))
+    request = EnrollRequest(name=name, count=count, timeout=timeout, force=force)
+    with guiding() as show:
+        return perform(context.obj, ENROLL, request, tell=lambda told: show(told.text, told.taken, told.least, told.most))
 
 
-def _enroll_here(
-    context: typer.Context, name: str, photos: list[Path], count: int, timeout: float, force: bool
-) -> dict[str, Any]:
-    from edgeface import cameras
-    from edgeface.cli.live import guiding
-    from edgeface.enrollment.assessment import assess
-    from edgeface.enrollment.enroller import Enroller, read_images
-    from edgeface.enrollment.session import EnrollmentSession, sit
-    from edgeface.operations import audited
-
-    settings = context.obj.config
-    with open_pipeline(context.obj) as (pipeline, gallery):
-        enroller = Enroller(pipeline, gallery)
-        if photos:
-            report = audited.enroll(audit(context), enroller, name, read_images(photos), force=force)
-        else:
-            sitting = EnrollmentSession(enroller, name, most=count, timeout=timeout, force=force)
-            camera = cameras.create(settings.camera)
-            try:
-                with guiding() as tell:
-                    views = sit(sitting, camera, lambda told: tell(told.text, told.taken, told.least, told.most))
-                report = audited.enroll_views(audit(context), enroller, name, views, force=force)
-            finally:
-                camera.close()
-        if report.person:
-            with suppress(KeyboardInterrupt):  # they are enrolled, and that is to be told
-                report.assessment = assess(pipeline, settings, report.person, report.views)
-    return report.payload(name)
-
-
-def _tell(report: dict[str, Any], *, briefly: bool = False) -> None:
-    for refused in report["refused"]:
-        typer.echo(f"{refused['path']}: {refused['reason']}", err=True)
-    if report["id"] is None:
+def _tell(report: "Enrollment", *, briefly: bool = False) -> None:
+    for refused in report.refused:
+        typer.echo(f"{refused.path}: {refused.reason}", err=True)
+    if report.id is None:
         return
-    accepted, templates = counted(len(report["accepted"]), "image"), counted(report["templates"], "template")
-    typer.echo(f"{report['name']}: {accepted} enrolled, {templates} in all")
-    stands = report["assessment"]
-    if briefly or stands is None:
+    accepted, templates = counted(len(report.accepted), "image"), counted(report.templates, "template")
+    typer.echo(f"{report.name}: {accepted} enrolled, {templates} in all")
+    found = report.assessment
+    if briefly or found is None:
         return
-    if stands["nearest"] is not None:
-        ahead = "" if stands["margin"] is None else f", {stands['margin']:.2f} behind"
-        typer.echo(
-            f"  most alike: {stands['nearest']}, score {stands['score']:.2f} of the {stands['threshold']:.2f} that count{ahead}"
-        )
-    if stands["weakest"] is not None:
-        typer.echo(f"  weakest: {stands['weakest']}, score {stands['weakest_score']:.2f} with the others")
-    typer.echo(f"  {stands['told']}")
-    for advice in stands["advice"]:
+    if found.nearest is not None:
+        ahead = "" if found.margin is None else f", {found.margin:.2f} behind"
+        typer.echo(f"  most alike: {found.nearest}, score {found.score:.2f} of the {found.threshold:.2f} that count{ahead}")
+    if found.weakest is not None:
+        typer.echo(f"  weakest: {found.weakest}, score {found.weakest_score:.2f} with the others")
+    typer.echo(f"  {found.told}")
+    for advice in found.advice:
         typer.echo(f"  -> {advice}")

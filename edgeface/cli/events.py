@@ -5,7 +5,10 @@ from typing import Annotated
 import typer
 
 from edgeface.cli import completion
-from edgeface.cli.common import Json, print_json, serve
+from edgeface.cli.common import Json, print_json
+from edgeface.cli.operations import perform
+from edgeface.operations.registry import EVENTS
+from edgeface.wire.commands import EventsRequest
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -30,11 +33,12 @@ def events_list(
     \b
     Example: edgeface events list --person Anna
     """
-    rows = serve(context, "events", person=person)["events"]
+    listed = perform(context.obj, EVENTS, EventsRequest(person=person))
     if json:
-        print_json({"events": rows})
-    for row in [] if json else rows:
-        who, verdict = row["name"] or "somebody unknown", f"  {row['verdict']}" if row["verdict"] else ""
-        typer.echo(f"{row['event_id']}  {row['ts'][:19]}Z  {row['event_type']:<10}  score {row['score']:.2f}  {who}{verdict}")
-    if not rows and not json:
+        print_json(listed)
+        return
+    for event in listed.events:
+        who, verdict = event.name or "somebody unknown", f"  {event.verdict}" if event.verdict else ""
+        typer.echo(f"{event.event_id}  {event.ts[:19]}Z  {event.event_type:<10}  score {event.score:.2f}  {who}{verdict}")
+    if not listed.events:
         typer.echo("no event is kept; see [events] in edgeface config default", err=True)

@@ -3,13 +3,23 @@
 import sys
 from dataclasses import asdict
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
-from edgeface.cli.common import Json, audit, counted, open_gallery, print_json, serve, through_the_daemon
+from edgeface.cli.common import Json, counted, open_gallery, print_json
+from edgeface.cli.operations import perform
 from edgeface.errors import EdgefaceError
+from edgeface.operations.registry import BACKUP, BACKUPS, CHECK, DROP, RESTORE
 from edgeface.vision.model_card import load_card
+from edgeface.wire.commands import (
+    BackupRequest,
+    BackupsRequest,
+    CheckRequest,
+    DropRequest,
+    ListedBackup,
+    RestoreRequest,
+)
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -34,16 +44,16 @@ def check(context: typer.Context, json: Json = False) -> None:
     Examples: edgeface gallery check
               edgeface gallery check --json | jq -r '.findings[].cure'
     """
-    told = serve(context, "check")
+    checked = perform(context.obj, CHECK, CheckRequest())
     if json:
-        print_json(told)
-    for finding in [] if json else told["findings"]:
-        typer.echo(f"{finding['kind']:<11}  {finding['found']}")
-        typer.echo(f"{'':<11}  -> {finding['cure']}")
-    if told["findings"]:
+        print_json(checked)
+    for finding in [] if json else checked.findings:
+        typer.echo(f"{finding.kind:<11}  {finding.found}")
+        typer.echo(f"{'':<11}  -> {finding.cure}")
+    if checked.findings:
         raise typer.Exit(1)
     if not json:
-        typer.echo(f"{told['people']} enrolled, nothing to mend")
+        typer.echo(f"{checked.people} enrolled, nothing to mend")
 
 
 @app.command()
@@ -57,11 +67,11 @@ def drop(
     \b
     Example: edgeface gallery drop 3f9a12cd
     """
-    left = serve(context, "drop", template=template)
+    left = perform(context.obj, DROP, DropRequest(template=template))
     if json:
         print_json(left)
     else:
-        whose = f", {left['name']} has {counted(left['templates'], 'template')} left" if left["id"] else ""
+        whose = f", {left.name} has {counted(left.templates, 'template')} left" if left.id else ""
         typer.echo(f"{template} is erased{whose}")
 
 
@@ -80,10 +90,9 @@ def reembed(
               edgeface --model run/model gallery reembed
     """
     from edgeface.gallery.migration import Reembedded
-    from edgeface.operations import audited
+    from edgeface.operations.whole import take_over
 
-    settings = context.obj.config
-    done = audited.take_over(audit(context), settings, context.obj.model, drop=drop)
+    done = take_over(context.obj.config, context.obj.model, drop=drop)
     if json:
         print_json(asdict(done or Reembedded(0, 0, 0)))
     else:
@@ -145,14 +154,14 @@ def backup(context: typer.Context, json: Json = False) -> None:
     \b
     Example: edgeface gallery backup
     """
-    done = serve(context, "backup")
+    done = perform(context.obj, BACKUP, BackupRequest())
     if json:
         print_json(done)
-    elif done["backup"]:
-        typer.echo(f"{done['backup']['file']}: {counted(done['backup']['people'], 'person')}, {_size(done['backup'])}")
+    elif done.backup:
+        typer.echo(f"{done.backup.file}: {counted(done.backup.people or 0, 'person')}, {_size(done.backup)}")
     else:
         typer.echo("nobody is enrolled: there is nothing to back up", err=True)
-    for name in [] if json else done["damaged"]:
+    for name in [] if json else done.damaged:
         typer.echo(f"edgeface: the backup {name} cannot be read to its end; delete it", err=True)
 
 
@@ -166,25 +175,18 @@ def backups(context: typer.Context, json: Json = False) -> None:
     Examples: edgeface gallery backups
               edgeface gallery backups --json | jq -r '.backups[] | select(.state == "ok").file'
     """
-    from edgeface.control import client
     from edgeface.gallery.copies import FOREIGN
 
-    settings = context.obj.config
-    if through_the_daemon(settings):
-        told = list(client.talk(settings, "backups"))[-1]
-    else:  # the gallery is not opened: it may be what is damaged
-        from edgeface.operations.registry import listed
-
-        told = listed(settings)
+    listed = perform(context.obj, BACKUPS, BackupsRequest())
     if json:
-        print_json(told)
-    for one in [] if json else told["backups"]:
-        made = datetime.fromisoformat(one["date"]).astimezone()
-        people = counted(one["people"], "person") if one["people"] is not None else ""
-        typer.echo(f"{one['number']:>4}  {made:%Y-%m-%d %H:%M}  {people:>9}  {_size(one):>8}  {one['state']}  {one['file']}")
-    if not told["backups"] and not json:
-        typer.echo(f"there is no backup in {told['folder']} yet: edgeface gallery backup", err=True)
-    if any(one["state"] not in ("ok", FOREIGN) for one in told["backups"]):
+        print_json(listed)
+    for one in [] if json else listed.backups:
+        made = datetime.fromisoformat(one.date).astimezone()
+        people = counted(one.people, "person") if one.people is not None else ""
+        typer.echo(f"{one.number:>4}  {made:%Y-%m-%d %H:%M}  {people:>9}  {_size(one):>8}  {one.state}  {one.file}")
+    if not listed.backups and not json:
+        typer.echo(f"there is no backup in {listed.folder} yet: edgeface gallery backup", err=True)
+    if any(one.state not in ("ok", FOREIGN) for one in listed.backups):
         raise typer.Exit(1)
 
 
@@ -212,14 +214,14 @@ def restore(
         _restore_person(context, copy, person, json)
         return
     from edgeface.control import discovery
-    from edgeface.operations import audited as changes
+    from edgeface.operations.whole import restore_whole
 
     settings = context.obj.config
     if discovery.answers(settings, strict=True):
         raise EdgefaceError(
             "the daemon runs with this gallery: stop it (sudo systemctl stop edgeface), or take one person back with --person"
         )
-    done = changes.restore_whole(audit(context), settings, context.obj.model, copy)
+    done = restore_whole(settings, context.obj.model, copy)
     if json:
         print_json(asdict(done))
         return
@@ -228,15 +230,14 @@ def restore(
 
 
 def _restore_person(context: typer.Context, copy: str | None, person: str, json: bool) -> None:
-    done = serve(context, "restore", copy=copy, person=person)
+    done = perform(context.obj, RESTORE, RestoreRequest(copy=copy, person=person))
     if json:
         print_json(done)
         return
-    gained = counted(done["added"], "template")
-    told = f"restored with {gained}" if done["new"] else f"there already, gained {gained}" if done["added"] else "there already"
-    typer.echo(f"{done['name']}: {told}, from {done['copy']}")
+    gained = counted(done.added, "template")
+    told = f"restored with {gained}" if done.new else f"there already, gained {gained}" if done.added else "there already"
+    typer.echo(f"{done.name}: {told}, from {done.copy}")
 
 
-def _size(one: dict[str, Any]) -> str:
-    size = one["bytes"]
-    return f"{size / 1e6:.1f} MB" if size >= 1e6 else f"{size / 1e3:.0f} kB"
+def _size(one: ListedBackup) -> str:
+    return f"{one.bytes / 1e6:.1f} MB" if one.bytes >= 1e6 else f"{one.bytes / 1e3:.0f} kB"

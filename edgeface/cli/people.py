@@ -2,15 +2,18 @@
 
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import msgspec
 import typer
 
 from edgeface.cli import completion
-from edgeface.cli.common import Json, audit, counted, open_gallery, print_json, serve
+from edgeface.cli.common import Json, audit, counted, open_gallery, print_json
+from edgeface.cli.operations import perform
 from edgeface.errors import ConfigError, EdgefaceError
+from edgeface.operations.registry import CONFIRM, FORGET, PEOPLE, REJECT, RENAME
 from edgeface.platform.files import write_whole
+from edgeface.wire.commands import ConfirmRequest, ForgetRequest, PeopleRequest, RejectRequest, RenameRequest, Verdict
 
 Who = Annotated[
     str,
@@ -40,13 +43,14 @@ def people_list(context: typer.Context, json: Json = False) -> None:
     Examples: edgeface people list
               edgeface people list --json | jq -r '.people[].name'
     """
-    people = serve(context, "people")["people"]
+    listed = perform(context.obj, PEOPLE, PeopleRequest())
     if json:
-        print_json({"people": people})
-    for person in [] if json else people:
-        templates = counted(person["templates"], "template")
-        typer.echo(f"{person['id']}  {templates:>13}  since {person['enrolled'][:10]}  {person['name']}")
-    if not people and not json:
+        print_json(listed)
+        return
+    for person in listed.people:
+        templates = counted(person.templates, "template")
+        typer.echo(f"{person.id}  {templates:>13}  since {person.enrolled[:10]}  {person.name}")
+    if not listed.people:
         typer.echo("nobody is enrolled yet: edgeface enroll NAME", err=True)
 
 
@@ -59,8 +63,8 @@ def rename(
     \b
     Example: edgeface people rename Anna "Anna B."
     """
-    renamed = serve(context, "rename", person=person, name=name)
-    print_json(renamed) if json else typer.echo(f"{person} is now {renamed['name']}")
+    renamed = perform(context.obj, RENAME, RenameRequest(person=person, name=name))
+    print_json(renamed) if json else typer.echo(f"{person} is now {renamed.name}")
 
 
 @app.command()
@@ -70,10 +74,10 @@ def forget(context: typer.Context, person: Who, json: Json = False) -> None:
     \b
     Example: edgeface people forget Anna
     """
-    forgotten = serve(context, "forget", person=person)
-    print_json(forgotten) if json else typer.echo(f"{forgotten['name']} is forgotten")
-    if left := forgotten.get("left_in"):
-        line = f"edgeface: {forgotten['name']} may still be in backups that cannot be changed now: {', '.join(left)};"
+    forgotten = perform(context.obj, FORGET, ForgetRequest(person=person))
+    print_json(forgotten) if json else typer.echo(f"{forgotten.name} is forgotten")
+    if left := forgotten.left_in:
+        line = f"edgeface: {forgotten.name} may still be in backups that cannot be changed now: {', '.join(left)};"
         typer.echo(f"{line} the daemon, or edgeface gallery backup, erases them there as soon as it can", err=True)
 
 
@@ -91,7 +95,7 @@ def reject(
     \b
     Example: edgeface people reject 01M86GTN766HKSFCZ15NNMEFKP
     """
-    _tell_verdict(serve(context, "reject", event_id=event_id, force=force), json)
+    _tell_verdict(perform(context.obj, REJECT, RejectRequest(event_id=event_id, force=force)), json)
 
 
 @app.command()
@@ -112,12 +116,11 @@ def confirm(
     Examples: edgeface people confirm 01M86GTN766HKSFCZ15NNMEFKP
               edgeface people confirm 01M86GTN766HKSFCZ15NNMEFKP --as Anna
     """
-    _tell_verdict(serve(context, "confirm", event_id=event_id, person=name), json)
+    _tell_verdict(perform(context.obj, CONFIRM, ConfirmRequest(event_id=event_id, person=name)), json)
 
 
-def _tell_verdict(outcome: dict[str, Any], json: bool) -> None:
-    told = outcome.pop("told")
-    print_json(outcome) if json else typer.echo(told)
+def _tell_verdict(verdict: Verdict, json: bool) -> None:
+    print_json(verdict) if json else typer.echo(verdict.told)
 
 
 @app.command()

@@ -3,13 +3,20 @@
 import contextlib
 import socket
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 
 from edgeface.config.schema import Config
 from edgeface.control.discovery import SERVICE_FOLDER, closed_to_us, dial, folders, reach, socket_path
 from edgeface.errors import AskAgainError, EdgefaceError
+from edgeface.wire.commands import Request
+
+if TYPE_CHECKING:  # status need not wait for it
+    from edgeface.operations.context import Operation
+
+Q = TypeVar("Q", bound=Request)
+R = TypeVar("R")
 
 LONGEST_TALK = 660.0
 
@@ -17,8 +24,8 @@ Photos = Callable[[], Iterator[tuple[str, bytes]]]
 """Each with its label, from the first on."""
 
 
-def talk(config: Config, verb: str, photos: Photos | None = None, **request: Any) -> Iterator[Any]:
-    """Have the daemon with these settings do an errand: what it tells meanwhile, and last of all the result.
+def talk(config: Config, operation: "Operation[Q, R]", request: Q, photos: Photos | None = None) -> Iterator[Any]:
+    """Have the daemon with these settings run an operation; yield its progress, and last of all its result.
 
     It is asked once more where it takes new settings meanwhile.
 
@@ -26,15 +33,18 @@ def talk(config: Config, verb: str, photos: Photos | None = None, **request: Any
         EdgefaceError: no daemon answers, it refuses, or it goes away.
     """
     try:
-        yield from _talk(config, verb, photos and photos(), request)
+        yield from _talk(config, operation, request, photos and photos())
     except AskAgainError:
-        yield from _talk(config, verb, photos and photos(), request)
+        yield from _talk(config, operation, request, photos and photos())
 
 
-def _talk(config: Config, verb: str, photos: Iterator[tuple[str, bytes]] | None, request: dict[str, Any]) -> Iterator[Any]:
+def _talk(
+    config: Config, operation: "Operation[Q, R]", request: Q, photos: Iterator[tuple[str, bytes]] | None
+) -> Iterator[Any]:
     with _connect(config) as client, client.makefile("rb") as lines:
         try:
-            client.sendall(msgspec.json.encode({"verb": verb} | request) + b"\n")
+            asked = {"verb": operation.name} | msgspec.to_builtins(request)
+            client.sendall(msgspec.json.encode(asked) + b"\n")
             client.settimeout(LONGEST_TALK)
             if photos is not None:
                 _send_next(client, photos)
@@ -42,9 +52,10 @@ def _talk(config: Config, verb: str, photos: Iterator[tuple[str, bytes]] | None,
                 answer = msgspec.json.decode(lines.readline(), type=dict[str, Any])
                 if "error" in answer:
                     raise (AskAgainError if answer.get("again") else EdgefaceError)(str(answer["error"]))
-                yield answer.get("told", answer.get("ok"))
                 if "told" not in answer:
+                    yield msgspec.convert(answer.get("ok"), operation.response)
                     return
+                yield msgspec.convert(answer["told"], operation.progress)
                 if photos is not None:
                     _send_next(client, photos)
         except (OSError, msgspec.MsgspecError):  # it was killed, or hangs

@@ -1,9 +1,9 @@
 """The daemon's local socket: a client sends one line of JSON, ``{"verb": ...}``, and gets one line back.
 
-The answer is ``{"ok": ...}`` or ``{"error": "..."}``, with ``"again": true`` where one may just ask again. Before it, an errand
-that takes its time sends lines ``{"told": ...}``: the guidance of a sitting, or what became of a photo. A photo is a line
-``{"photo": LABEL, "bytes": N}`` and N bytes; the next one comes when it was told, and after the last one ``{"end": true}``. A
-client that goes away ends its errand.
+The answer is ``{"ok": ...}`` or ``{"error": "..."}``, with ``"again": true`` where one may just ask again. Before it, an
+operation that takes its time sends lines ``{"told": ...}``: guidance before the camera, or what became of a photo. A photo is
+a line ``{"photo": LABEL, "bytes": N}`` and N bytes; the next one comes when it was told, and after the last one
+``{"end": true}``. A client that goes away ends its operation.
 
 The socket is for the daemon's own user and group.
 """
@@ -16,36 +16,34 @@ import struct
 import sys
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Future
 from pathlib import Path
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
 from threading import Thread
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import msgspec
 from msgspec import Meta, Struct
 
 from edgeface.config.schema import Config
-from edgeface.errors import FAILED_INSIDE, AskAgainError, EdgefaceError, ImageError
-
-if TYPE_CHECKING:  # what a client need not wait for
-    from concurrent.futures import Future
-
-    from edgeface.operations.audited import By
-    from edgeface.operations.registry import Counter, Inbox
-    from edgeface.types import Image
-
-    HaveDone = Callable[[Callable[[Counter], Any], Callable[[Any], None], bool], Future[Any]]
-    """Have the loop do an errand that tells what happens; the last one says whether somebody sits before the camera."""
 from edgeface.control.client import LONGEST_TALK
 from edgeface.control.discovery import PATIENCE, refuse_another, socket_address, socket_path, user_name
+from edgeface.errors import FAILED_INSIDE, AskAgainError, EdgefaceError, ImageError
+from edgeface.operations.context import Actor, Door, Operation, Photo, Photos
+from edgeface.operations.jobs import JobQueue
+from edgeface.operations.registry import at, read
+from edgeface.types import Image
+from edgeface.vision.images import decode_photo
 
 log = logging.getLogger(__name__)
 MAX_LINE = 64 * 1024
 CLIENTS, TALKS, SENDERS = (32, 8), (8, 2), (3, 1)
-"""Connections, errands, and those of them that are sent photos, at once: of all users, and of each."""
+"""Connections, operations, and those of them that are sent photos, at once: of all users, and of each."""
 PHOTO_PATIENCE = 20.0
 """Seconds that a client may take for its next photo."""
 MAX_PHOTOS, MAX_PHOTO_BYTES = 1000, 8 * 2**20
+Inbox = SimpleQueue[Photo | None]
+"""The photos that a client has sent, and in the end ``None``."""
 Verb = Callable[[dict[str, Any]], Any]
 """From a request to what the answer holds as ``ok``; an ``EdgefaceError`` becomes ``error``."""
 
@@ -86,22 +84,18 @@ class _Shares:
 class ControlServer:
     """Answers on a socket from a thread of its own, so that no client can hold up the daemon.
 
-    ``verbs`` are answered in that thread and must be quick; errands are done by the daemon's loop, through ``have_done``.
+    ``verbs`` are answered in that thread and must be quick; operations are submitted to the daemon's loop.
 
     Raises:
         EdgefaceError: another daemon with these settings answers already, wherever it listens.
         OSError: there can be no socket.
     """
 
-    def __init__(self, config: Config, verbs: Mapping[str, Verb], have_done: "HaveDone | None" = None) -> None:
-        self.path, self._verbs, self._have_done = socket_path(config), verbs, have_done
+    def __init__(self, config: Config, verbs: Mapping[str, Verb], jobs: JobQueue | None = None) -> None:
+        self.path, self._verbs, self._jobs = socket_path(config), verbs, jobs
         refuse_another(config)
         self._socket = _listen(self.path)
-        self._errands: Mapping[str, Any] = {}
-        if have_done:
-            from edgeface.operations.registry import VERBS
-
-            self._errands = VERBS
+        self._operations = at(Door.SOCKET) if jobs else {}
         self._clients, self._talks, self._senders = _Shares(CLIENTS), _Shares(TALKS), _Shares(SENDERS)
         self._runner, self._ended = asyncio.Runner(), asyncio.Event()
         self._loop = self._runner.get_loop()
@@ -150,44 +144,43 @@ class ControlServer:
         name = str(request.pop("verb", None))
         if name in self._verbs:
             await _send(writer, {"ok": self._verbs[name](request)})
-        elif self._have_done and name in self._errands:
+        elif self._jobs and (operation := self._operations.get(name)):
             user = _user(writer)
-            with self._talks.place(user), self._senders.place(user) if name == "photos" else contextlib.nullcontext():
-                await self._talk(self._have_done, name, request, reader, writer)
+            with self._talks.place(user), self._senders.place(user) if operation.photos else contextlib.nullcontext():
+                await self._operate(self._jobs, operation, request, reader, writer)
         else:
-            raise EdgefaceError(f"the verbs are {', '.join([*self._verbs, *self._errands])}")
+            raise EdgefaceError(f"the verbs are {', '.join([*self._verbs, *self._operations])}")
 
-    async def _talk(
+    async def _operate(
         self,
-        have_done: "HaveDone",
-        verb: str,
-        request: dict[str, Any],
+        jobs: JobQueue,
+        operation: Operation[Any, Any],
+        fields: dict[str, Any],
         reader: asyncio.StreamReader,
         writer: asyncio.StreamWriter,
     ) -> None:
-        """Have an errand done, and tell the client of it until the end of either."""
-        from edgeface.operations.registry import prepare
-
-        inbox: Inbox = SimpleQueue()
-        start = prepare(verb, request, _peer(writer), inbox)
+        """Submit an operation, and tell the client of it until the end of either."""
         mail: asyncio.Queue[dict[str, Any] | None] = asyncio.Queue()
+        inbox: Inbox | None = SimpleQueue() if operation.photos else None
 
         def post(message: dict[str, Any]) -> None:  # from the daemon's thread
             with contextlib.suppress(RuntimeError):  # this loop has ended meanwhile
                 self._loop.call_soon_threadsafe(mail.put_nowait, message)
 
-        def end(future: "Future[Any]") -> None:
-            if not future.cancelled():
-                error = future.exception()
+        def end(result: Future[Any]) -> None:
+            if not result.cancelled():
+                error = result.exception()
                 if error is None:
-                    post({"ok": future.result()})
+                    post({"ok": result.result()})
                 else:
                     post({"error": " ".join(str(error).split()), "again": isinstance(error, AskAgainError)})
 
-        future = have_done(start, lambda told: post({"told": told}), verb == "enroll")
-        future.add_done_callback(end)
+        photos = _arriving(inbox) if inbox else None
+        request = read(fields, operation.request)
+        job = jobs.submit(operation, request, _peer(writer), photos, lambda told: post({"told": told}))
+        job.result.add_done_callback(end)
         ready = asyncio.Semaphore(1)
-        hearing = asyncio.create_task(_hear(reader, inbox if verb == "photos" else None, ready, mail))
+        hearing = asyncio.create_task(_hear(reader, inbox, ready, mail))
         try:
             async with asyncio.timeout(LONGEST_TALK):
                 while (message := await mail.get()) is not None:
@@ -196,15 +189,26 @@ class ControlServer:
                         break
                     ready.release()
         except TimeoutError:
-            writer.write(
-                msgspec.json.encode({"error": f"not done after {LONGEST_TALK / 60:.0f} minutes; nothing was kept"}) + b"\n"
-            )
+            error = f"not done after {LONGEST_TALK / 60:.0f} minutes; nothing was kept"
+            writer.write(msgspec.json.encode({"error": error}) + b"\n")
         except asyncio.CancelledError:  # close() was called
             writer.write(msgspec.json.encode({"error": "the daemon stops or takes new settings; start again"}) + b"\n")
             raise
         finally:
-            future.cancel()
+            job.result.cancel()
             hearing.cancel()
+
+
+def _arriving(inbox: Inbox) -> Photos:
+    while True:
+        try:
+            photo = inbox.get_nowait()
+        except Empty:
+            yield None
+            continue
+        if photo is None:
+            return
+        yield photo
 
 
 async def _line(reader: asyncio.StreamReader) -> bytes:
@@ -235,7 +239,7 @@ async def _send(writer: asyncio.StreamWriter, message: dict[str, Any]) -> None:
 
 async def _hear(
     reader: asyncio.StreamReader,
-    inbox: "Inbox | None",
+    inbox: Inbox | None,
     ready: asyncio.Semaphore,
     mail: asyncio.Queue[dict[str, Any] | None],
 ) -> None:
@@ -270,18 +274,16 @@ async def _hear(
         mail.put_nowait(None)
 
 
-def _photo(label: str, data: bytes) -> "Image | EdgefaceError":
-    """An image, or what is wrong with it."""
-    from edgeface.vision.images import decode_photo
-
+def _photo(label: str, data: bytes) -> Image | EdgefaceError:
+    """Decode an image, or return what is wrong with it."""
     try:
         return decode_photo(data, label)
     except ImageError as error:
         return error
 
 
-def _peer(writer: asyncio.StreamWriter) -> "By":
-    """Who is at the other end, for the audit log."""
+def _peer(writer: asyncio.StreamWriter) -> Actor:
+    """Return who is at the other end, for the audit log."""
     return {"uid": _user(writer), "user": user_name(_user(writer)), "socket": True}
 
 

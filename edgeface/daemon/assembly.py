@@ -27,8 +27,9 @@ from edgeface.health import SyncStatus
 from edgeface.interfaces import Camera, CommandTransport, EventPublisher, SyncTransport
 from edgeface.mqtt import client
 from edgeface.mqtt.commands import Commands
-from edgeface.operations import audited
-from edgeface.operations.jobs import Desk, Window
+from edgeface.operations.context import OperationContext
+from edgeface.operations.jobs import JobQueue
+from edgeface.operations.whole import take_over
 from edgeface.platform.systemd import Systemd
 from edgeface.recognition.camera_monitor import CameraMonitor
 from edgeface.recognition.pipeline import Pipeline
@@ -89,17 +90,17 @@ def daemon(config: Config, model: Path = SHIPPED, camera: Camera | None = None, 
     embedder = Embedder(model)
     card = embedder.card
     try:
-        audited.take_over(Audit(config.audit_path), config, model, names=False, alive=_starting)
+        take_over(config, model, names=False, alive=_starting)
     except GalleryError as error:
         log.error("%s", error)
     people = open_gallery(config, card, serving=True)
     eyes = pipeline(config, embedder, people)
     camera = camera or cameras.create(config.camera)
     publisher = _publisher(config, card)
-    desk = _desk(config, eyes, people)
+    context, jobs = _context(config, eyes, people), JobQueue()
     rate = pace(config)
     follower = _follower(config, card, publisher, people)
-    sharing, window, backup = _sharing(follower), Window(), BackupTask(config, Audit(config.audit_path))
+    sharing, backup = _sharing(follower), BackupTask(config, Audit(config.audit_path))
     keeper = _keeper(config, people)
     reporter = HealthReporter(
         publisher,
@@ -120,14 +121,14 @@ def daemon(config: Config, model: Path = SHIPPED, camera: Camera | None = None, 
         presence(config, card),
         publisher,
         reporter,
-        _commands(config, publisher, desk, window),
+        _commands(config, publisher, jobs),
         keeper,
         people,
-        desk,
+        context,
         gate(config),
         rate,
         signals or Signals(),
-        window,
+        jobs,
         follower=follower,
         backup=backup,
     )
@@ -218,8 +219,8 @@ def rebuilt(old: Daemon, before: Config, now: Config) -> Daemon:
         raise
     fresh = renamed or sections & {"presence", "liveness"} or type(publisher) is not type(old.publisher)
     stay = presence(now, card, old.presence) if fresh else old.presence
-    desk = old.desk if eyes is old.pipeline else _desk(now, eyes, people)
-    asked = sections & {"commands"} or desk is not old.desk or publisher is not old.publisher
+    context = _context(now, eyes, people)
+    asked = sections & {"commands"} or eyes is not old.pipeline or publisher is not old.publisher
     rate = pace(now) if "camera" in sections else old.pace
     keep = renamed or sections & {"events", "gallery", "web"}
     keeper = _keeper(now, people) if keep else old.keeper
@@ -244,10 +245,10 @@ def rebuilt(old: Daemon, before: Config, now: Config) -> Daemon:
         presence=stay,
         publisher=publisher,
         reporter=reporter,
-        commands=_commands(now, publisher, desk, old.window) if asked else old.commands,
+        commands=_commands(now, publisher, old.jobs) if asked else old.commands,
         keeper=keeper,
         gallery=people,
-        desk=desk,
+        context=context,
         gate=gate(now) if sections & {"camera", "detector", "presence"} else old.gate,
         pace=rate,
         follower=follower,
@@ -270,8 +271,8 @@ def _hand_over(old: Daemon, new: Daemon) -> None:
         new.reporter.counters.dropped += old.camera.dropped
     if old.commands and new.commands is not old.commands:
         old.commands.close(told)
-    if new.desk is not old.desk:
-        old.window.close(AskAgainError(told))
+    if new.pipeline is not old.pipeline:
+        old.jobs.close(AskAgainError(told))
     if new.publisher is not old.publisher:
         old.publisher.close(new.publisher)
         new.publisher.open(new.pipeline.templates.people)
@@ -306,14 +307,13 @@ def _publisher(config: Config, card: ModelCard) -> EventPublisher:
     return publishers.create("mqtt" if config.mqtt.host else "lines", config, card.digest)
 
 
-def _desk(config: Config, eyes: Pipeline, people: Gallery) -> Desk:
-    return Desk(Enroller(eyes, people), people, Audit(config.audit_path))
+def _context(config: Config, eyes: Pipeline, people: Gallery) -> OperationContext:
+    enroller = Enroller(eyes, people)
+    return OperationContext(config, eyes.embedder.card, lambda: people, lambda: enroller, serving=True)
 
 
-def _commands(config: Config, publisher: EventPublisher, desk: Desk, window: Window) -> Commands | None:
-    if not isinstance(publisher, CommandTransport):
-        return None
-    return Commands(config.commands, publisher, desk.enroller, desk.gallery, config.camera.name, desk.audit, window.session)
+def _commands(config: Config, publisher: EventPublisher, jobs: JobQueue) -> Commands | None:
+    return Commands(config.commands, publisher, jobs) if isinstance(publisher, CommandTransport) else None
 
 
 def _keeper(config: Config, people: Gallery) -> EventKeeper:

@@ -15,7 +15,6 @@ from edgeface.gallery.backup import Backups, Gentle
 from edgeface.gallery.contents import Templates
 from edgeface.gallery.copies import Copy
 from edgeface.health import BackupStatus
-from edgeface.operations import audited
 
 log = logging.getLogger(__name__)
 SETTLE = 60.0
@@ -139,10 +138,11 @@ class BackupTask:
         if not self._wanted or not self._schedule.due(copies[-1] if copies else None, now, time.time()):
             return self._troubles.get("copy")
         self._schedule.tried(now)
-        made = audited.backup(self._audit, self._backups, self._pause)
+        made = self._backups.make(self._pause)
         self._changed = True  # a copy that could not be changed may be so now
         if made:
             name = made.new.copy.path.name
+            self._audit.note("backup", copy=name, people=made.people)
             self._damaged = made.damaged
             log.info("backup %s: %d people, %.1f MB", name, made.people, made.new.size / 1e6)
         return None

@@ -13,7 +13,9 @@ from edgeface.gallery.event_keeper import EventKeeper
 from edgeface.gallery.store import Gallery
 from edgeface.interfaces import Camera, EventPublisher
 from edgeface.mqtt.commands import Commands
-from edgeface.operations.jobs import Desk, Window
+from edgeface.operations.context import OperationContext
+from edgeface.operations.jobs import JobQueue
+from edgeface.operations.live_view import LiveView
 from edgeface.platform.memory import HeapTrimmer
 from edgeface.recognition.camera_monitor import CameraMonitor
 from edgeface.recognition.pipeline import Pipeline
@@ -36,11 +38,12 @@ class Daemon:
     commands: Commands | None
     keeper: EventKeeper
     gallery: Gallery
-    desk: Desk
+    context: OperationContext
     gate: MotionGate
     pace: FrameRateLimiter
     signals: Signals = field(default_factory=Signals)
-    window: Window = field(default_factory=Window)
+    jobs: JobQueue = field(default_factory=JobQueue)
+    live: LiveView = field(default_factory=LiveView)
     follower: Follower | None = None
     backup: BackupTask | None = None
     trimmer: HeapTrimmer = field(default_factory=HeapTrimmer)
@@ -81,10 +84,10 @@ class Daemon:
             events = [*self.camera_monitor.update(moment), *self.presence.update(moment, observations, self.pipeline.matcher)]
             self.publish(events, image)
             self.keeper.update(moment, events)
-            self.window.show(moment, self.presence.sights, took if searched else None)
-            self.window.serve(moment, self.desk)
+            self.live.show(moment, self.presence.sights, took if searched else None)
             if self.commands:
-                self.commands.serve(moment)
+                self.commands.serve()
+            self.jobs.on_tick(moment, self.context)
             if self.follower:
                 self.follower.update(moment)
             if self.backup:
@@ -98,7 +101,8 @@ class Daemon:
                 return
         if self.commands:
             self.commands.close()
-        self.window.close()
+        self.jobs.close()
+        self.live.close()
         if moment is not None:
             self.publish(self.presence.close(moment))
 

@@ -2,8 +2,6 @@
 
 import gc
 import logging
-from collections.abc import Callable
-from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +14,6 @@ from edgeface.daemon.signals import Signals
 from edgeface.daemon.status import report
 from edgeface.errors import CameraError, EdgefaceError
 from edgeface.health import Health
-from edgeface.operations.registry import Counter, steps
 
 log = logging.getLogger(__name__)
 
@@ -96,11 +93,6 @@ class Service:
         page = self._settings.web.enabled and self._page_trouble is None
         return report(self._settings, self._health(), self._refused, self._unserved, page=page, page_trouble=self._page_trouble)
 
-    def _have_done(self, errand: Callable[[Counter], Any], tell: Callable[[Any], None], sitting: bool) -> "Future[Any]":
-        """Have the loop do what was asked through the socket."""
-        window = self._daemon.window
-        return (window.sit if sitting else window.ask)(steps(errand, self._settings, self._daemon.pipeline.embedder.card, tell))
-
     def _open_control(self) -> None:
         if self._control:
             self._control.close()
@@ -109,7 +101,7 @@ class Service:
             self._control = ControlServer(
                 self._settings,
                 {"status": lambda _request: self._report()},
-                self._have_done,
+                self._daemon.jobs,
             )
         except (OSError, EdgefaceError) as error:
             reason = getattr(error, "strerror", None) or error
@@ -148,7 +140,8 @@ class Service:
         served = Served(
             settings=lambda: self._settings,
             report=self._report,
-            window=self._daemon.window,
+            jobs=self._daemon.jobs,
+            live=self._daemon.live,
             card=self._daemon.pipeline.embedder.card,
             file=self._file,
             model=self._model,

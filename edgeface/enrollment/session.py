@@ -11,7 +11,6 @@ from edgeface.enrollment.enroller import FORCE, Enroller, View
 from edgeface.enrollment.guidance import SAID, Guidance, Hint, Pose, obstacle, pose
 from edgeface.errors import CameraError
 from edgeface.gallery.names import clean_name
-from edgeface.interfaces import Camera
 from edgeface.recognition.matching import SAME_VIEW
 from edgeface.types import Box, Face, Frame, NoFrame
 from edgeface.vision.alignment import eye_distance
@@ -190,20 +189,3 @@ class EnrollmentSession:
             self.complete = True
             return Hint.DONE
         return self._wishes[0]
-
-
-def sit(sitting: EnrollmentSession, camera: Camera, tell: Callable[[Guidance], None]) -> list[View]:
-    """Hold a sitting before a camera of one's own; ``tell`` hears every change of the guidance.
-
-    Raises:
-        CameraError: the camera gave no usable view in time.
-    """
-    told = None
-    for moment in camera.frames():
-        guidance = sitting.look(moment)
-        if (guidance.hint, guidance.text, guidance.taken) != told:
-            told = guidance.hint, guidance.text, guidance.taken
-            tell(guidance)
-        if sitting.complete:
-            break
-    return sitting.end()

@@ -1,163 +1,165 @@
-"""Commands over MQTT: a request that anybody may have sent -> work between two frames -> one answer."""
+"""Takes requests for operations over MQTT, which anybody may have sent, and answers each."""
 
 import base64
 import binascii
 import logging
 import time
 from collections import deque
-from collections.abc import Callable, Generator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from threading import Lock
-from typing import Any, TypeAlias
+from functools import partial
+from typing import Any, TypeVar
 
 import msgspec
 from msgspec import UNSET, Struct, UnsetType
 
-from edgeface.config import schema
-from edgeface.enrollment.enroller import Enroller, Report
-from edgeface.enrollment.session import EnrollmentSession
-from edgeface.errors import FAILED_INSIDE, CameraError, EdgefaceError, ImageError
-from edgeface.gallery.audit import Audit
-from edgeface.gallery.store import Gallery
+from edgeface.config.schema import CommandsSettings
+from edgeface.errors import EdgefaceError, ImageError
 from edgeface.interfaces import CommandTransport
-from edgeface.operations import audited
-from edgeface.operations.jobs import SOMEBODY_ELSE
+from edgeface.operations.context import Actor, Door, Photos
+from edgeface.operations.enroll import Enrollment
+from edgeface.operations.jobs import JobQueue
+from edgeface.operations.registry import ENROLL, PHOTOS, at
 from edgeface.platform.rate_limit import RateLimit
-from edgeface.types import MAX_REQUEST_BYTES, Frame, Image, NoFrame, Request
-from edgeface.vision.images import decode_photo, encode_jpeg
+from edgeface.types import MAX_REQUEST_BYTES, Image
+from edgeface.types import Request as Message
+from edgeface.vision.images import decode_photo
 from edgeface.wire.commands import (
     Answer,
     BareRequest,
     Enrolled,
     EnrollRequest,
-    ForgetRequest,
-    ListedPerson,
-    People,
-    PeopleRequest,
-    Refused,
-    RenameRequest,
-    Snapshot,
-    SnapshotRequest,
+    MqttEnrollRequest,
+    PhotosRequest,
+    Request,
 )
-from edgeface.wire.fields import SCHEMA, NamedPerson, timestamp
+from edgeface.wire.fields import SCHEMA, timestamp
 
 log = logging.getLogger(__name__)
+S = TypeVar("S", bound=Struct)
 
+ACTOR: Actor = {"mqtt": True}
+"""Somebody who may publish on the broker, which does not tell who."""
 MAX_WAITING_BYTES = 4 * MAX_REQUEST_BYTES
-"""Of photos that wait to be looked at, one after the other."""
-SNAPSHOT_SIDE = 1280
-PATIENCE = 10.0
-"""Seconds that a snapshot waits for a frame."""
-
-
-Moment: TypeAlias = Frame | NoFrame
-Work: TypeAlias = Generator[None, Any, Struct]
-"""Work that needs the camera: sent every moment until it returns its result."""
+"""Of photos that wait to be judged, one after the other."""
 
 
 @dataclass(frozen=True, slots=True)
-class Verb:
-    """What can be asked for: how it is asked, what comes back, and the work, done at once or over moments."""
+class Command:
+    """A verb over MQTT: the shapes of its request, without ``id``, and of its result."""
 
-    request: type[BareRequest]
+    request: type[Request]
     result: type[Struct]
-    work: Callable[["Commands", Any], Struct | Work]
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class _Job:
-    verb: str
-    id: str | None
-    work: Work
+COMMANDS = {name: Command(one.request, one.response) for name, one in at(Door.MQTT).items()} | {
+    "enroll": Command(MqttEnrollRequest, Enrolled)
+}
 
 
 class Commands:
-    """Serves the commands that the settings allow, in the daemon's loop.
+    """Submits the commands that the settings allow, and answers with their outcomes. For the daemon's loop.
 
-    A request that is malformed, too large, not allowed or one too many is answered with its error; nothing that a request
-    holds ends the loop.
+    A request that is malformed, too large, not allowed or one too many is answered with its error.
     """
 
-    def __init__(
-        self,
-        settings: schema.CommandsSettings,
-        transport: CommandTransport,
-        enroller: Enroller,
-        gallery: Gallery,
-        camera: str,
-        audit: Audit,
-        session: Lock,
-    ) -> None:
-        self._allow, self._transport = settings.allow, transport
-        self._enroller, self._gallery, self._camera, self._audit = enroller, gallery, camera, audit
+    def __init__(self, settings: CommandsSettings, transport: CommandTransport, jobs: JobQueue) -> None:
+        self._allow, self._transport, self._jobs = settings.allow, transport, jobs
         self._rate = RateLimit(settings.per_minute)
-        self._session = session
-        self._jobs: list[_Job] = []
-        self._photos: deque[EnrollRequest] = deque()
+        self._arrived: deque[Message] = deque()
+        self._pending: set[Future[Any]] = set()
+        self._photos: deque[MqttEnrollRequest] = deque()
         self._decoder = ThreadPoolExecutor(1, "mqtt-photo")
+        self._closed_because = ""
 
-    def serve(self, moment: Moment) -> None:
-        """Take up what came in, and go on with what takes several moments."""
-        for request in self._transport.requests():
-            self._start(request)
-        for job in tuple(self._jobs):
-            self._go_on(job, moment)
+    def serve(self) -> None:
+        """Submit the requests that came in, as far as the queue has room."""
+        for message in self._transport.requests():
+            if self._rate.allows(time.monotonic()):
+                self._arrived.append(message)
+            else:  # not worth a line in the log: there may be many
+                error = f"too many requests: commands.per_minute is {self._rate.per_minute}"
+                self._respond(message.verb, _id(message.payload), error=error)
+        while self._arrived and not self._jobs.full:
+            message = self._arrived.popleft()
+            request_id = _id(message.payload)
+            try:
+                self._submit(message, request_id)
+            except EdgefaceError as error:
+                self._answer(message.verb, request_id, error=_one_line(error))
 
     def close(self, reason: str = "the daemon is stopping") -> None:
         """Tell those who still wait that nothing comes any more, and why."""
-        for job in self._jobs:
-            job.work.close()
-            self._answer(job.verb, job.id, error=reason)
-        self._jobs.clear()
+        self._closed_because = reason
+        for result in tuple(self._pending):
+            result.cancel()
         self._decoder.shutdown(wait=False, cancel_futures=True)
 
-    def _start(self, request: Request) -> None:
-        request_id = _id(request.payload)
-        if not self._rate.allows(time.monotonic()):  # not worth a line in the log: there may be many
-            self._respond(request.verb, request_id, error=f"too many requests: commands.per_minute is {self._rate.per_minute}")
-            return
-        with self._refusing(request.verb, request_id):
-            verb = VERBS.get(request.verb)
-            if verb is None:
-                raise EdgefaceError(f"there is no such command; there are {', '.join(VERBS)}")
-            if request.verb not in self._allow:
-                raise EdgefaceError("not allowed: commands.allow in the settings does not name it")
-            outcome = verb.work(self, _decode(request.payload, verb.request))
-            if isinstance(outcome, Generator):
-                job = _Job(request.verb, request_id, outcome)
-                self._jobs.append(job)
-                self._go_on(job, None)
-            else:
-                self._answer(request.verb, request_id, result=outcome)
+    def _submit(self, message: Message, request_id: str | None) -> None:
+        command = COMMANDS.get(message.verb)
+        if command is None:
+            raise EdgefaceError(f"there is no such command; there are {', '.join(COMMANDS)}")
+        if message.verb not in self._allow:
+            raise EdgefaceError("not allowed: commands.allow in the settings does not name it")
+        if request_id is None:
+            _decode(message.payload, BareRequest)  # says what is wrong with it
+        request = _decode(message.payload, command.request)
+        result: Future[Any]
+        if not isinstance(request, MqttEnrollRequest):
+            result = self._jobs.submit(at(Door.MQTT)[message.verb], request, ACTOR).result
+        elif request.image is None:
+            views = EnrollRequest(
+                name=request.name,
+                count=request.count,
+                timeout=request.timeout,
+                force=request.force,
+                guided=False,
+                assess=False,
+            )
+            result = self._jobs.submit(ENROLL, views, ACTOR).result
+        else:
+            result = self._submit_photo(request)
+        self._pending.add(result)
+        result.add_done_callback(partial(self._ended, message.verb, request_id))
 
-    def _go_on(self, job: _Job, moment: Moment | None) -> None:
-        with self._refusing(job.verb, job.id):
+    def _submit_photo(self, request: MqttEnrollRequest) -> "Future[Enrollment]":
+        """Have a photo judged, which another thread decodes once those before it are judged.
+
+        Raises:
+            EdgefaceError: too many photos wait.
+        """
+        if sum(len(waiting.image or "") for waiting in (*self._photos, request)) > MAX_WAITING_BYTES:
+            raise EdgefaceError("busy: other photos wait to be looked at; ask again")
+        photo = PhotosRequest(name=request.name, force=request.force, assess=False)
+        result = self._jobs.submit(PHOTOS, photo, ACTOR, self._arriving(request)).result
+        self._photos.append(request)
+        result.add_done_callback(lambda _: self._photos.remove(request))
+        return result
+
+    def _arriving(self, request: MqttEnrollRequest) -> Photos:
+        while self._photos[0] is not request:
+            yield None
+        decoding = self._decoder.submit(_photo, request.image or "")
+        while not decoding.done():
+            yield None
+        yield "image", decoding.result()
+
+    def _ended(self, verb: str, request_id: str | None, result: "Future[Any]") -> None:
+        self._pending.discard(result)
+        if result.cancelled():
+            self._answer(verb, request_id, error=self._closed_because)
+        elif error := result.exception():
+            self._answer(verb, request_id, error=_one_line(error))
+        else:
             try:
-                job.work.send(moment)  # none is the first
-            except StopIteration as end:
-                self._jobs.remove(job)
-                self._answer(job.verb, job.id, result=end.value)
-            except BaseException:
-                self._jobs.remove(job)
-                raise
-
-    @contextmanager
-    def _refusing(self, verb: str, request_id: str | None) -> Generator[None, None, None]:
-        """Let an error be the answer."""
-        try:
-            yield
-        except EdgefaceError as error:
-            self._answer(verb, request_id, error=" ".join(str(error).split()))
-        except Exception:  # a stranger's bytes must not stop the daemon, whatever they have found
-            log.exception("the command %r failed", verb)
-            self._answer(verb, request_id, error=FAILED_INSIDE)
+                self._answer(verb, request_id, result=_shown(result.result()))
+            except ImageError as nobody:
+                self._answer(verb, request_id, error=_one_line(nobody))
 
     def _answer(
         self, verb: str, request_id: str | None, *, result: Struct | UnsetType = UNSET, error: str | UnsetType = UNSET
     ) -> None:
-        """The one place that knows how every command ended. Errors have names in them, which stay out of the log."""
+        """Answer, and log how the command ended. Errors have names in them, which stay out of the log."""
         log.info("command %r: %s", verb, "done" if error is UNSET else "refused, as its answer says")
         self._respond(verb, request_id, result=result, error=error)
 
@@ -167,84 +169,21 @@ class Commands:
         answer = Answer(schema=SCHEMA, ts=timestamp(time.time()), id=request_id, ok=error is UNSET, result=result, error=error)
         self._transport.respond(verb, msgspec.json.encode(answer))
 
-    def _enroll(self, request: EnrollRequest) -> Struct | Work:
-        if request.image is None:
-            return self._sit(request)
-        if sum(len(waiting.image or "") for waiting in (*self._photos, request)) > MAX_WAITING_BYTES:
-            raise EdgefaceError("busy: other photos wait to be looked at; ask again")
-        self._photos.append(request)
-        return self._look_at(request)
 
-    def _look_at(self, request: EnrollRequest) -> Work:
-        """Enroll the face of a photo, once those before it are done; it is decoded elsewhere, for that takes its time."""
-        try:
-            while self._photos[0] is not request:
-                yield
-            decoding = self._decoder.submit(_photo, request.image or "")
-            while not decoding.done():
-                yield
-            images = [("image", decoding.result())]
-            return self._enrolled(
-                audited.enroll(self._audit, self._enroller, request.name, images, force=request.force, by=audited.MQTT)
-            )
-        finally:
-            self._photos.remove(request)
-
-    def _sit(self, request: EnrollRequest) -> Work:
-        if not self._session.acquire(blocking=False):
-            raise EdgefaceError(SOMEBODY_ELSE)
-        try:
-            sitting = EnrollmentSession(
-                self._enroller, request.name, most=request.count, timeout=request.timeout, force=request.force, varied=False
-            )
-            while not sitting.complete:
-                sitting.look((yield))
-        finally:
-            self._session.release()
-        return self._enrolled(
-            audited.enroll_views(self._audit, self._enroller, request.name, sitting.end(), force=request.force, by=audited.MQTT)
-        )
-
-    def _enrolled(self, report: Report) -> Enrolled:
-        if report.person is None:
-            raise ImageError("nobody was enrolled: " + "; ".join(reason for _, reason in report.refused))
-        refused = [Refused(path, reason) for path, reason in report.refused]
-        return Enrolled(report.person.id, report.person.name, report.person.templates, report.accepted, refused)
-
-    def _rename(self, request: RenameRequest) -> Struct:
-        person = audited.rename(self._audit, self._gallery, request.person, request.name, by=audited.MQTT)
-        return NamedPerson(person.id, person.name)
-
-    def _forget(self, request: ForgetRequest) -> Struct:
-        person = audited.forget(self._audit, self._gallery, request.person, by=audited.MQTT)
-        return NamedPerson(person.id, person.name)
-
-    def _people(self, _request: BareRequest) -> Struct:
-        people = self._gallery.people()
-        return People([ListedPerson(one.id, one.name, one.templates, timestamp(one.enrolled)) for one in people])
-
-    def _snapshot(self, _request: BareRequest) -> Work:
-        moment = yield
-        deadline = moment.time + PATIENCE
-        while isinstance(moment, NoFrame):
-            if moment.lost or moment.time > deadline:
-                raise CameraError(f"no frame: {moment.lost or 'the camera is silent'}")
-            moment = yield
-        jpeg, (width, height) = encode_jpeg(moment.image, SNAPSHOT_SIDE)
-        image = base64.b64encode(jpeg).decode()
-        return Snapshot(camera=self._camera, taken=timestamp(moment.wall), width=width, height=height, image=image)
+def _shown(result: Any) -> Struct:
+    if isinstance(result, Enrollment):
+        if result.id is None:
+            raise ImageError("nobody was enrolled: " + "; ".join(refused.reason for refused in result.refused))
+        return Enrolled(result.id, result.name, result.templates, result.accepted, result.refused)
+    shown: Struct = result
+    return shown
 
 
-VERBS = {
-    "enroll": Verb(EnrollRequest, Enrolled, Commands._enroll),
-    "rename": Verb(RenameRequest, NamedPerson, Commands._rename),
-    "forget": Verb(ForgetRequest, NamedPerson, Commands._forget),
-    "people": Verb(PeopleRequest, People, Commands._people),
-    "snapshot": Verb(SnapshotRequest, Snapshot, Commands._snapshot),
-}
+def _one_line(error: BaseException) -> str:
+    return " ".join(str(error).split())
 
 
-def _decode(payload: bytes, shape: type[BareRequest]) -> BareRequest:
+def _decode(payload: bytes, shape: type[S]) -> S:
     if len(payload) > MAX_REQUEST_BYTES:
         raise EdgefaceError(f"the request is over {MAX_REQUEST_BYTES // 2**20} MB")
     try:

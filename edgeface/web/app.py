@@ -7,25 +7,17 @@ from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Route
+from starlette.routing import Mount
+from starlette.staticfiles import StaticFiles
 
 from edgeface.errors import EdgefaceError
 from edgeface.web import enroll, health, live, people, strangers, visits
 from edgeface.web.context import Site
 
-KINDS = {"style.css": "text/css", "page.js": "text/javascript", "icon.svg": "image/svg+xml"}
-
 
 def application(site: Site) -> Starlette:
     """The page of a site, for whoever is let in."""
-    folder = Path(__file__).parent / "static"
-    statics = {name: (folder / name).read_bytes() for name in KINDS}
-
-    async def static(request: Request) -> Response:
-        name = request.path_params["name"]
-        if name not in statics:
-            raise HTTPException(HTTPStatus.NOT_FOUND)
-        return Response(statics[name], media_type=KINDS[name], headers={"cache-control": "private, max-age=300"})
+    static = StaticFiles(directory=Path(__file__).parent / "static")
 
     async def wrong(request: Request, error: Exception) -> Response:
         status = error.status_code if isinstance(error, HTTPException) else HTTPStatus.INTERNAL_SERVER_ERROR
@@ -36,7 +28,7 @@ def application(site: Site) -> Starlette:
         return response
 
     app = Starlette(
-        routes=[Route("/static/{name}", static)]
+        routes=[Mount("/static", static)]
         + [route for view in (live, people, visits, strangers, enroll, health) for route in view.ROUTES],
         exception_handlers={HTTPException: wrong, EdgefaceError: wrong},
     )

@@ -1,4 +1,4 @@
-"""What every view of the page needs: the gallery, the daemon's window, templates, and notes from one request to the next."""
+"""Gives every view of the page what it needs: the gallery, operations, templates, and notes from one request to the next."""
 
 import asyncio
 import math
@@ -20,18 +20,24 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from edgeface.config.schema import Config
 from edgeface.errors import EdgefaceError
-from edgeface.gallery.audit import Audit
 from edgeface.gallery.open import open_gallery
 from edgeface.gallery.store import Gallery
-from edgeface.operations.jobs import View, Window, Work
+from edgeface.operations.context import Actor, Operation, Photos
+from edgeface.operations.jobs import JobQueue
+from edgeface.operations.live_view import LivePicture, LiveView
 from edgeface.vision.model_card import ModelCard
 from edgeface.web.filters import FILTERS
 from edgeface.web.wakeup import Wakeup
+from edgeface.wire.commands import Request as Asked
 
 if TYPE_CHECKING:
-    from edgeface.web.session import Session
+    from edgeface.web.enrolling import Enrolling
 
 T = TypeVar("T")
+Q = TypeVar("Q", bound=Asked)
+R = TypeVar("R")
+ACTOR: Actor = {"web": True}
+"""Somebody who has the token of the page."""
 MAX_FORM = 16 * 1024
 MAX_QUEUE = 32
 """Requests that wait for the gallery, at most."""
@@ -47,7 +53,8 @@ class Daemon:
 
     settings: Callable[[], Config]
     report: Callable[[], dict[str, Any]]
-    window: Window
+    jobs: JobQueue
+    live: LiveView
     card: ModelCard
     file: Path | None
     model: Path
@@ -64,8 +71,7 @@ class Known:
 class Site:
     """The page's own side of the daemon.
 
-    The gallery is opened anew, by a thread of its own, just as a command opens it beside the daemon: what is changed goes the
-    same way, and the loop takes note of it as it does of a command's change.
+    The gallery is opened anew to be read, by a thread of its own. What changes it is an operation, which the loop runs.
     """
 
     def __init__(self, daemon: Daemon) -> None:
@@ -77,9 +83,9 @@ class Site:
         self.streams, self.uploads, self.checking, self.closing = 0, 0, False, False
         self.uploading, self.moved, self._ended = asyncio.Lock(), Wakeup(), Wakeup()
         self._known, self._known_at, self._reading = Known((), {}), -math.inf, asyncio.Lock()
-        self._drawn: tuple[View | None, bytes] = (None, b"")
+        self._drawn: tuple[LivePicture | None, bytes] = (None, b"")
         self._drawing = asyncio.Lock()
-        self.sitting: Session | None = None
+        self.enrolling: Enrolling | None = None
         self._notes: OrderedDict[str, tuple[str, bool]] = OrderedDict()
         loader = jinja2.PackageLoader("edgeface.web", "pages")
         self._pages = jinja2.Environment(loader=loader, autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True)
@@ -105,11 +111,6 @@ class Site:
     def config(self) -> Config:
         """The settings that hold now."""
         return self.daemon.settings()
-
-    @property
-    def audit(self) -> Audit:
-        """The audit log."""
-        return Audit(self.config.audit_path)
 
     async def with_gallery(self, work: Callable[[Gallery], T]) -> T:
         """What some quick work on the gallery gives; one piece of it is done at a time.
@@ -139,7 +140,7 @@ class Site:
             return self._known
         return Known(version, {person.id: person.name for person in gallery.people()})
 
-    async def jpeg(self, view: View, encode: Callable[[], bytes]) -> bytes:
+    async def jpeg(self, view: LivePicture, encode: Callable[[], bytes]) -> bytes:
         """A picture, encoded once for all who watch."""
         async with self._drawing:
             if self._drawn[0] is not view:
@@ -150,15 +151,15 @@ class Site:
         """What some work on a picture gives, which is done in a thread for such work."""
         return await asyncio.get_running_loop().run_in_executor(self._easel, work)
 
-    async def in_loop(self, work: Work) -> Any:
-        """What some work in the daemon's loop gives, which needs its networks.
+    async def perform(self, operation: Operation[Q, R], request: Q, photos: Photos | None = None) -> R:
+        """Have the loop run an operation, and return its result.
 
         Raises:
-            EdgefaceError: the work does, or the loop did not come to it in time.
+            EdgefaceError: the operation does, or the loop did not come to it in time.
         """
-        future = self.daemon.window.ask(work)
+        job = self.daemon.jobs.submit(operation, request, ACTOR, photos)
         try:
-            return await asyncio.wait_for(asyncio.wrap_future(future), WORK_SECONDS)
+            return await asyncio.wait_for(asyncio.wrap_future(job.result), WORK_SECONDS)
         except TimeoutError:
             raise EdgefaceError("the device did not answer in time; is the camera well?") from None
 

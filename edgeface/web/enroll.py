@@ -1,24 +1,27 @@
-"""Enroll: told what to do beside the live picture, or from photos."""
+"""Enrolls a person whom the page tells what to do beside the live picture."""
 
-import time
-from concurrent.futures import Future
 from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from edgeface.enrollment.enroller import Report
 from edgeface.enrollment.guidance import Guidance
 from edgeface.errors import EdgefaceError
 from edgeface.gallery.names import clean_name
-from edgeface.web.context import Site
+from edgeface.operations.context import Job
+from edgeface.operations.enroll import Enrollment
+from edgeface.operations.registry import ENROLL
+from edgeface.web.context import ACTOR, Site
+from edgeface.web.enrolling import Enrolling
 from edgeface.web.filters import capitalize_first
 from edgeface.web.people import how_known, read_people
-from edgeface.web.session import Session
+from edgeface.wire.commands import EnrollRequest
 
 POLL = 8.0
 """Seconds that a question waits for something new to tell."""
+LONGEST = 120.0
+"""Seconds that an enrollment lasts at most."""
 
 
 async def enroll(request: Request) -> Response:
@@ -29,68 +32,76 @@ async def enroll(request: Request) -> Response:
 
 
 async def start(request: Request) -> Response:
-    """Begin a sitting; one at a time."""
+    """Begin; one at a time."""
     site: Site = request.app.state.site
+    enrolling = Enrolling(site.moved.ring)
     try:
-        force = request.query_params.get("force") == "yes"
-        session = Session(clean_name(request.query_params.get("name", "")), site.config, site.moved.ring, force)
-        session.outcome = site.daemon.window.sit(session.work)
-        session.outcome.add_done_callback(lambda _: site.moved.ring())
+        name, force = clean_name(request.query_params.get("name", "")), request.query_params.get("force") == "yes"
+        wanted = EnrollRequest(name=name, timeout=LONGEST, force=force)
+        job = enrolling.job = site.daemon.jobs.submit(ENROLL, wanted, ACTOR, tell=enrolling.guide)
     except EdgefaceError as error:
         return JSONResponse({"ok": False, "text": f"{error}."}, 409)
-    site.sitting = session
-    return JSONResponse({"ok": True, "id": session.key})
+    job.result.add_done_callback(lambda _: site.moved.ring())
+    enrolling.heard(job)
+    site.enrolling = enrolling
+    return JSONResponse({"ok": True, "id": enrolling.key})
 
 
 async def state(request: Request) -> Response:
-    """What to tell the sitter, once it is something else than step ``after``; in the end, what became of it."""
+    """Tell what to do, once it is something else than step ``after``; in the end, what became of it."""
     site: Site = request.app.state.site
-    session, after = site.sitting, request.query_params.get("after", "")
-    if session is None or session.outcome is None or request.query_params.get("id") != session.key:
-        return JSONResponse({"done": True, "ok": False, "text": "This sitting is over."})
-    outcome, session.asked = session.outcome, time.monotonic()
+    found, after = _asked(site, request), request.query_params.get("after", "")
+    if found is None:
+        return JSONResponse({"done": True, "ok": False, "text": "This enrollment is over."})
+    enrolling, job = found
+    enrolling.heard(job)
 
     def news() -> bool | None:
-        told = session.guidance
-        return site.closing or outcome.done() or (told is not None and step(told) != after) or None
+        told = enrolling.guidance
+        return site.closing or job.result.done() or (told is not None and step(told) != after) or None
 
     await site.moved.wait(news, POLL)
-    if outcome.done():
-        return JSONResponse({"done": True, **await _outcome(site, outcome)})
-    told = session.guidance
+    if job.result.done():
+        return JSONResponse({"done": True, **await _outcome(site, job)})
+    told = enrolling.guidance
     if told is None:
         return JSONResponse({"done": False, "step": "", "text": "Waiting for the camera", "taken": 0, "most": 9})
     return JSONResponse({"done": False, "step": step(told), "text": told.text, "taken": told.taken, "most": told.most})
 
 
 def step(told: Guidance) -> str:
-    """What tells one step of a sitting from the next."""
+    """Return what differs from one step of an enrollment to the next."""
     return f"{told.taken} {told.text}"
 
 
 async def finish(request: Request) -> Response:
-    """End a sitting with the views that there are; with ``?cancel`` nobody is enrolled."""
-    site: Site = request.app.state.site
-    session = site.sitting
-    if session is not None and session.outcome is not None and request.query_params.get("id") == session.key:
-        if "cancel" in request.query_params and not session.keeping:
-            session.outcome.cancel()
-        session.enough = True
+    """End with the views that there are; with ``?cancel`` nobody is enrolled."""
+    if found := _asked(request.app.state.site, request):
+        _, job = found
+        if "cancel" in request.query_params:
+            job.result.cancel()
+        job.enough = True
     return JSONResponse({"ok": True})
 
 
-async def _outcome(site: Site, outcome: "Future[Report]") -> dict[str, Any]:
-    if outcome.cancelled():
+def _asked(site: Site, request: Request) -> tuple[Enrolling, Job[EnrollRequest, Enrollment]] | None:
+    """Return the enrollment that a request is about, if it is the one under way."""
+    enrolling = site.enrolling
+    if enrolling is None or enrolling.job is None or request.query_params.get("id") != enrolling.key:
+        return None
+    return enrolling, enrolling.job
+
+
+async def _outcome(site: Site, job: Job[EnrollRequest, Enrollment]) -> dict[str, Any]:
+    if job.result.cancelled():
         return {"ok": False, "text": "Cancelled. Nothing was kept."}
-    if error := outcome.exception():
+    if error := job.result.exception():
         return {"ok": False, "text": f"Nothing was kept: {error}."}
-    person, assessment = outcome.result().person, outcome.result().assessment
-    if person is None:
-        return {"ok": False, "text": "Nothing was kept."}
+    done = job.result.result()
     cards = await site.with_gallery(lambda gallery: read_people(site, gallery))
-    told = [how_known(card) for card in cards if card.id == person.id]
-    if assessment is not None and assessment.told:
-        told.append(f"{capitalize_first(assessment.told)}.")
+    told = [how_known(card) for card in cards if card.id == done.id]
+    if done.assessment is not None and done.assessment.told:
+        told.append(f"{capitalize_first(done.assessment.told)}.")
     return {"ok": True, "text": " ".join(told)}
 
 

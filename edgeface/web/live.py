@@ -11,7 +11,7 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
-from edgeface.operations.jobs import View
+from edgeface.operations.live_view import LivePicture
 from edgeface.platform.text import duration
 from edgeface.types import TrackedFace
 from edgeface.vision.images import encode_jpeg
@@ -46,46 +46,46 @@ async def picture(request: Request) -> Response:
     """The newest picture as a JPEG, once it is another than number ``after``; whom it shows stands in the header ``x-view``."""
     site: Site = request.app.state.site
     after = request.query_params.get("after", "")
-    window = site.daemon.window
+    live = site.daemon.live
 
-    def newer() -> View | bool | None:
-        view = window.view
-        return view if view is not None and str(view.number) != after else site.closing or None
+    def newer() -> LivePicture | bool | None:
+        shown = live.picture
+        return shown if shown is not None and str(shown.number) != after else site.closing or None
 
-    window.watch(POLL + BETWEEN, site.moved.ring)
+    live.watch(POLL + BETWEEN, site.moved.ring)
     found = await site.moved.wait(newer, POLL)
-    return await _drawn(site, found) if isinstance(found, View) else Response(status_code=HTTPStatus.NO_CONTENT)
+    return await _drawn(site, found) if isinstance(found, LivePicture) else Response(status_code=HTTPStatus.NO_CONTENT)
 
 
-async def _drawn(site: Site, view: View) -> Response:
-    jpeg = await site.jpeg(view, lambda: encode_jpeg(view.frame.image, PICTURE_SIDE)[0])
+async def _drawn(site: Site, shown: LivePicture) -> Response:
+    jpeg = await site.jpeg(shown, lambda: encode_jpeg(shown.frame.image, PICTURE_SIDE)[0])
     names = (await site.known()).names
-    height, width = view.frame.image.shape[:2]
+    height, width = shown.frame.image.shape[:2]
     told = {
-        "number": view.number,
+        "number": shown.number,
         "width": width,
         "height": height,
-        "ms": round(1000 * view.seconds),
-        "faces": [face(sight, names, width, height) for sight in view.sights[:MAX_FACES]],
+        "ms": round(1000 * shown.seconds),
+        "faces": [describe_face(tracked, names, width, height) for tracked in shown.faces[:MAX_FACES]],
     }
     return Response(jpeg, media_type="image/jpeg", headers={"x-view": json.dumps(told)})
 
 
-def face(sight: TrackedFace, names: Mapping[str, str], width: int, height: int) -> dict[str, Any]:
-    """A face for the page: its box in per cent of the picture, who it is, how sure that is, and how good a view it is."""
-    box, match = sight.seen.face.box, sight.seen.match
-    known = names.get(sight.person_id or "")
-    fits = match is not None and match.person_id == sight.person_id
+def describe_face(tracked: TrackedFace, names: Mapping[str, str], width: int, height: int) -> dict[str, Any]:
+    """Describe a face for the page: its box in per cent of the picture, who it is, how sure that is, how good the view is."""
+    box, match = tracked.seen.face.box, tracked.seen.match
+    known = names.get(tracked.person_id or "")
+    fits = match is not None and match.person_id == tracked.person_id
     return {
         "box": [round(100 * part / whole, 2) for part, whole in zip(
             (box.left, box.top, box.width, box.height), (width, height, width, height), strict=True
         )],
         "name": known,
-        "state": "known" if known else "looking" if sight.person_id is None else "unknown",
+        "state": "known" if known else "looking" if tracked.person_id is None else "unknown",
         "sure": round(match.probability, 3) if match is not None and known and fits else None,
         "score": round(match.score, 2) if match is not None else None,
-        "quality": round(sight.seen.quality, 2),
-        "track": sight.track_id,
+        "quality": round(tracked.seen.quality, 2),
+        "track": tracked.track_id,
     }  # fmt: skip
 
 

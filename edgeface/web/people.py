@@ -1,9 +1,7 @@
 """People: a card each, to rename, forget, or know better."""
 
-from collections.abc import Generator
 from dataclasses import dataclass
 from http import HTTPStatus
-from typing import Any
 
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -11,17 +9,16 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from edgeface.enrollment.assessment import standing
-from edgeface.enrollment.enroller import Report
 from edgeface.enrollment.session import LEAST
 from edgeface.errors import EdgefaceError, ImageError, TraceError
 from edgeface.gallery.names import clean_name
 from edgeface.gallery.store import Gallery
-from edgeface.operations import audited
-from edgeface.operations.jobs import Desk, Work
+from edgeface.operations.registry import FORGET, PHOTOS, RENAME
 from edgeface.recognition.matching import Matcher
-from edgeface.types import Frame, Image, NoFrame
+from edgeface.types import Image
 from edgeface.vision.images import decode_photo
 from edgeface.web.context import Site, body, form
+from edgeface.wire.commands import ForgetRequest, PhotosRequest, RenameRequest
 
 MAX_PHOTO = 12 * 2**20
 MAX_UPLOADS = 4
@@ -99,9 +96,9 @@ async def people(request: Request) -> Response:
 async def rename(request: Request) -> Response:
     """Another name for a person."""
     site: Site = request.app.state.site
-    name, person_id = (await form(request)).get("name", ""), request.path_params["person"]
+    wanted = RenameRequest(person=request.path_params["person"], name=(await form(request)).get("name", ""))
     try:
-        person = await site.with_gallery(lambda gallery: audited.rename(site.audit, gallery, person_id, name, by=audited.WEB))
+        person = await site.perform(RENAME, wanted)
     except TraceError as error:
         return site.back("/people", f"Renamed: {error}.", good=False)
     except EdgefaceError as error:
@@ -113,9 +110,8 @@ async def forget(request: Request) -> Response:
     """Erase a person."""
     site: Site = request.app.state.site
     await form(request)
-    person_id = request.path_params["person"]
     try:
-        person = await site.with_gallery(lambda gallery: audited.forget(site.audit, gallery, person_id, by=audited.WEB))
+        person = await site.perform(FORGET, ForgetRequest(person=request.path_params["person"]))
     except EdgefaceError as error:
         return site.back("/people", f"{error}.", good=False)
     return site.back("/people", f"{person.name} is forgotten: name, views, visits and pictures are erased.")
@@ -136,19 +132,19 @@ async def photo(request: Request) -> Response:
 
 
 async def _enroll_photo(site: Site, request: Request) -> Response:
-    name, force = request.query_params.get("name", ""), request.query_params.get("force") == "yes"
+    force = request.query_params.get("force") == "yes"
     try:
-        name = clean_name(name)
-        report: Report = await site.in_loop(enrolling(name, await _image(site, request), force=force))
+        wanted = PhotosRequest(name=clean_name(request.query_params.get("name", "")), force=force, assess=False)
+        image = await _image(site, request)
+        done = await site.perform(PHOTOS, wanted, iter([("photo", image)]))
     except EdgefaceError as error:
         return JSONResponse({"ok": False, "text": f"{error}."}, 422)
     except HTTPException as error:
         return JSONResponse({"ok": False, "text": error.detail}, error.status_code, error.headers)
-    if report.person is None:
-        return JSONResponse({"ok": False, "text": "; ".join(f"{reason}." for _, reason in report.refused)}, 422)
-    person_id = report.person.id
+    if done.id is None:
+        return JSONResponse({"ok": False, "text": "; ".join(f"{refused.reason}." for refused in done.refused)}, 422)
     cards = await site.with_gallery(lambda gallery: read_people(site, gallery))
-    return JSONResponse({"ok": True, "text": " ".join(how_known(card) for card in cards if card.id == person_id)})
+    return JSONResponse({"ok": True, "text": " ".join(how_known(card) for card in cards if card.id == done.id)})
 
 
 async def _image(site: Site, request: Request) -> Image:
@@ -166,16 +162,6 @@ def decoded(data: bytes) -> Image:
         return decode_photo(data, "photo")
     except ImageError as error:
         raise ImageError(str(error).removeprefix("photo: ")) from None
-
-
-def enrolling(name: str, image: Image, *, force: bool) -> Work:
-    """Work for the loop: enroll the face of one photo."""
-
-    def work(desk: Desk) -> Generator[None, Frame | NoFrame, Any]:
-        yield
-        return audited.enroll(desk.audit, desk.enroller, name, [("photo", image)], force=force, by=audited.WEB)
-
-    return work
 
 
 ROUTES = [

@@ -9,9 +9,10 @@ from starlette.routing import Route
 
 from edgeface.errors import EdgefaceError, TraceError
 from edgeface.gallery.store import Gallery
-from edgeface.operations import audited
+from edgeface.operations.registry import DISMISS, INTRODUCE
 from edgeface.recognition.clustering import SAME_FAR, group, unknown
 from edgeface.web.context import Site, form
+from edgeface.wire.commands import DismissRequest, IntroduceRequest
 
 MAX_PICTURES = 6
 MAX_EVENTS = 500
@@ -56,14 +57,10 @@ async def strangers(request: Request) -> Response:
 async def name(request: Request) -> Response:
     """Say who a stranger is."""
     site: Site = request.app.state.site
-    fields, config = await form(request), site.config
-    events = fields.get("events", "").split()[:MAX_EVENTS]
+    fields = await form(request)
+    wanted = IntroduceRequest(event_ids=fields.get("events", "").split()[:MAX_EVENTS], name=fields.get("name", ""))
     try:
-        person = await site.with_gallery(
-            lambda gallery: audited.introduce(
-                site.audit, gallery, site.daemon.card, config.matching, events, fields.get("name", ""), by=audited.WEB
-            )
-        )
+        person = await site.perform(INTRODUCE, wanted)
     except EdgefaceError as error:
         return site.back("/unknown", f"Not named: {error}.", good=False)
     return site.back("/unknown", f"That was {person.name}, who will be recognised from now on.")
@@ -74,7 +71,7 @@ async def dismiss(request: Request) -> Response:
     site: Site = request.app.state.site
     events = (await form(request)).get("events", "").split()[:MAX_EVENTS]
     try:
-        count = await site.with_gallery(lambda gallery: gallery.events.dismiss(events))
+        count = (await site.perform(DISMISS, DismissRequest(event_ids=events))).events
     except TraceError as error:
         return site.back("/unknown", f"Dismissed: {error}.", good=False)
     except EdgefaceError as error:

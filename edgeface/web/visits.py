@@ -9,10 +9,11 @@ from starlette.routing import Route
 
 from edgeface.errors import EdgefaceError
 from edgeface.gallery.store import Gallery
-from edgeface.operations import audited
+from edgeface.operations.registry import CONFIRM, REJECT
 from edgeface.types import EventType
 from edgeface.web.context import Site, form
 from edgeface.web.filters import capitalize_first
+from edgeface.wire.commands import ConfirmRequest, RejectRequest
 
 PAGE = 60
 
@@ -86,35 +87,32 @@ async def visits(request: Request) -> Response:
 
 
 async def confirm(request: Request) -> Response:
-    """That was them."""
-    return await _judge(request, "confirm")
+    """Say that the event names the right person, or who it was."""
+    site: Site = request.app.state.site
+    fields, event_id = await form(request), request.path_params["event"]
+    try:
+        done = await site.perform(CONFIRM, ConfirmRequest(event_id=event_id, person=fields.get("who") or None))
+    except EdgefaceError as error:
+        return site.back("/visits", _plain(str(error)), _filter(fields), good=False)
+    text = f"Noted: that was {done.name}." + (" One more view of them is known now." if done.added else "")
+    return site.back("/visits", text, _filter(fields))
 
 
 async def reject(request: Request) -> Response:
-    """That was not them."""
-    return await _judge(request, "reject")
-
-
-async def _judge(request: Request, verdict: str) -> Response:
+    """Say that the event names the wrong person."""
     site: Site = request.app.state.site
-    fields = await form(request)
-    event_id, config = request.path_params["event"], site.config
-    kept = {name: fields[name] for name in ("person", "day") if fields.get(name)}
-
-    def judge(gallery: Gallery) -> str:
-        if verdict == "confirm":
-            who = fields.get("who") or None
-            outcome = audited.confirm(site.audit, gallery, site.daemon.card, config.matching, event_id, who, by=audited.WEB)
-            return f"Noted: that was {outcome.person.name}." + (" One more view of them is known now." if outcome.added else "")
-        force = fields.get("force") == "yes"
-        outcome = audited.reject(site.audit, gallery, config.matching, event_id, force=force, by=audited.WEB)
-        return f"Noted: that was not {outcome.person.name}. Such a face will not be taken for them again."
-
+    fields, event_id = await form(request), request.path_params["event"]
     try:
-        return site.back("/visits", await site.with_gallery(judge), kept)
+        done = await site.perform(REJECT, RejectRequest(event_id=event_id, force=fields.get("force") == "yes"))
     except EdgefaceError as error:
-        doubted = {"doubted": event_id} if verdict == "reject" else {}
-        return site.back("/visits", _plain(str(error)), kept | doubted, good=False)
+        return site.back("/visits", _plain(str(error)), _filter(fields) | {"doubted": event_id}, good=False)
+    text = f"Noted: that was not {done.name}. Such a face will not be taken for them again."
+    return site.back("/visits", text, _filter(fields))
+
+
+def _filter(fields: dict[str, str]) -> dict[str, str]:
+    """Return what the list of visits is filtered by."""
+    return {name: fields[name] for name in ("person", "day") if fields.get(name)}
 
 
 async def picture(request: Request) -> Response:

@@ -3,7 +3,6 @@ import os
 import socket
 import stat
 import tempfile
-from concurrent.futures import Future
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -19,6 +18,8 @@ from edgeface.control.client import ask
 from edgeface.control.discovery import socket_path
 from edgeface.control.server import CLIENTS, MAX_LINE, ControlServer
 from edgeface.errors import EdgefaceError
+from edgeface.operations.context import Job
+from edgeface.operations.jobs import JobQueue
 
 
 def refuse(_request):
@@ -108,6 +109,19 @@ def user(number):
         os.seteuid(0)
 
 
+class Jobs(JobQueue):
+    """A queue that no loop works on; ``asked`` are the results that are waited for."""
+
+    def __init__(self):
+        super().__init__()
+        self.asked = []
+
+    def submit(self, *words, **named):
+        job = Job(*words[:2])
+        self.asked.append(job.result)
+        return job
+
+
 @pytest.fixture
 def shared(monkeypatch):
     """Settings whose socket every user of the group may reach, and a server whose errands never end, but for people."""
@@ -118,14 +132,9 @@ def shared(monkeypatch):
     with tempfile.TemporaryDirectory() as folder:
         Path(folder).chmod(0o755)
         settings = Config(gallery=GallerySettings(f"{folder}/gallery.db"))
-        asked = []
-
-        def have_done(errand, tell, sitting):
-            asked.append(Future())
-            return asked[-1]
-
-        server = ControlServer(settings, {"echo": lambda request: request["what"]}, have_done)
-        yield server, asked
+        jobs = Jobs()
+        server = ControlServer(settings, {"echo": lambda request: request["what"]}, jobs)
+        yield server, jobs.asked
         server.close()
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from threading import Thread
 
 import cv2
+import msgspec
 import pytest
 from fixtures.broker import broker, eventually, needs_broker
 from fixtures.commandline import ROOT
@@ -20,14 +21,15 @@ from fixtures.daemon import EMPTY, Stage
 from fixtures.sitters import sitter
 
 from edgeface.config.schema import CommandsSettings, Config, DeviceSettings, GallerySettings, MqttSettings
+from edgeface.control import client as control_client
 from edgeface.control import discovery
 from edgeface.control import server as control_server
-from edgeface.control.client import ask, talk
+from edgeface.control.client import ask
 from edgeface.control.server import ControlServer
 from edgeface.daemon import assembly
 from edgeface.enrollment.guidance import Hint
 from edgeface.errors import AskAgainError, EdgefaceError
-from edgeface.operations.registry import steps
+from edgeface.operations.registry import OPERATIONS
 
 __all__ = ["broker"]
 MOVES = {
@@ -36,6 +38,14 @@ MOVES = {
     Hint.LOOK_UP: {"pitch": -0.4},
     Hint.LOOK_DOWN: {"pitch": 0.4},
 }
+
+
+def talk(settings, verb, photos=None, **request):
+    """What the daemon tells a client, as JSON; the request is not checked before it is sent."""
+    operation = OPERATIONS[verb]
+    wanted = msgspec.defstruct("Wanted", [(name, object) for name in request])(**request)
+    for told in control_client.talk(settings, operation, wanted, photos):
+        yield msgspec.to_builtins(told)
 
 
 class House:
@@ -51,11 +61,6 @@ class House:
         self.daemon.signals.stop = False
         self.ready = True
         self.daemon.run()
-
-    def have_done(self, errand, tell, sitting):
-        window = self.daemon.window
-        card = self.daemon.pipeline.embedder.card
-        return (window.sit if sitting else window.ask)(steps(errand, self.settings, card, tell))
 
     def talk(self, verb, photos=None, **request):
         return list(talk(self.settings, verb, photos and (lambda: photos), **request))
@@ -73,7 +78,7 @@ def opened(house):
     thread = Thread(target=house.live, daemon=True)
     thread.start()
     assert eventually(lambda: house.ready, 30)
-    server = ControlServer(house.settings, {"ping": lambda _: "pong"}, house.have_done)
+    server = ControlServer(house.settings, {"ping": lambda _: "pong"}, house.daemon.jobs)
     yield house
     house.stage.close()
     assert eventually(lambda: not thread.is_alive(), 30)
@@ -123,7 +128,7 @@ def test_a_client_that_vanishes_leaves_nothing_and_the_chair_is_free(house):
     with pytest.raises(EdgefaceError, match="somebody else is being enrolled"):
         house.talk("enroll", name="Eve")
     sitting.close()  # as Ctrl-C does
-    assert eventually(lambda: not house.daemon.window._running, 10)
+    assert eventually(lambda: house.daemon.jobs.idle, 10)
     assert house.names() == []
     assert house.noted() == []
     again = talk(house.settings, "enroll", name="Eve")
@@ -149,27 +154,27 @@ def test_one_sits_at_a_time_whatever_the_door(tmp_path, monkeypatch, broker):
         ear.say("edgeface/door/cmd/enroll", {"id": "1", "name": "Eve"})
         assert ear.wait_for("resp/enroll")[0]["error"] == "somebody else is being enrolled now"
         sitting.close()
-        assert eventually(lambda: not house.daemon.window.session.locked())
+        assert eventually(lambda: not house.daemon.jobs.camera_taken)
         house.stage.scene = EMPTY
         ear.say("edgeface/door/cmd/enroll", {"id": "2", "name": "Eve", "timeout": 300})
-        assert eventually(house.daemon.window.session.locked)
+        assert eventually(lambda: house.daemon.jobs.camera_taken)
         with pytest.raises(EdgefaceError, match="somebody else is being enrolled now"):
             house.talk("enroll", name="Barack")
         house.daemon.stop()
         assert "stopping" in ear.wait_for("resp/enroll", 2)[1]["error"]
-        assert eventually(lambda: not house.daemon.window.session.locked())
+        assert eventually(lambda: not house.daemon.jobs.camera_taken)
 
 
 @pytest.mark.parametrize(("drops", "names"), [(1, ["Barack"]), (2, [])])
 def test_what_new_settings_drop_is_asked_once_more(house, monkeypatch, drops, names):
-    window, serve, left = house.daemon.window, house.daemon.window.serve, [AskAgainError("new settings")] * drops
+    jobs, on_tick, left = house.daemon.jobs, house.daemon.jobs.on_tick, [AskAgainError("new settings")] * drops
 
-    def dropping(moment, desk):
-        if left and window._waiting:
-            window.close(left.pop())
-        serve(moment, desk)
+    def dropping(moment, context):
+        if left and jobs._waiting:
+            jobs.close(left.pop())
+        on_tick(moment, context)
 
-    monkeypatch.setattr(window, "serve", dropping)
+    monkeypatch.setattr(jobs, "on_tick", dropping)
     with nullcontext() if names else pytest.raises(EdgefaceError, match="new settings"):
         list(talk(house.settings, "photos", lambda: iter([("good.jpg", jpeg(sitter()))]), name="Barack"))
     assert house.names() == names
@@ -200,14 +205,14 @@ def test_who_sits_is_told_when_the_daemon_stops(house):
 
 def test_a_socket_that_closes_says_so_to_who_sits(house, tmp_path):
     settings = Config(gallery=GallerySettings(str(tmp_path / "gallery.db")), device=house.settings.device.__class__("other"))
-    server = ControlServer(settings, {}, house.have_done)
+    server = ControlServer(settings, {}, house.daemon.jobs)
     house.stage.scene = sitter()
     sitting = talk(settings, "enroll", name="Barack")
     next(sitting)
     server.close()
     with pytest.raises(EdgefaceError, match="takes new settings; start again"):
         list(sitting)
-    assert eventually(lambda: not house.daemon.window._running, 10)
+    assert eventually(lambda: house.daemon.jobs.idle, 10)
     assert house.names() == []
 
 
@@ -251,7 +256,7 @@ def test_photos_that_stop_halfway_leave_nothing(house):
 
     with pytest.raises(KeyboardInterrupt):
         house.talk("photos", sent(), name="Barack")
-    assert eventually(lambda: not house.daemon.window._running, 10)
+    assert eventually(lambda: house.daemon.jobs.idle, 10)
     assert house.names() == []
 
 
@@ -281,7 +286,7 @@ def raw(house, *parts):
 def test_photos_that_are_malformed_end_the_errand_and_nothing_else(house, after):
     answers = raw(house, b'{"verb": "photos", "name": "Eve"}\n', after)
     assert not any("ok" in answer for answer in answers)
-    assert eventually(lambda: not house.daemon.window._running, 10)
+    assert eventually(lambda: house.daemon.jobs.idle, 10)
     assert ask(house.settings, "ping") == "pong"
     assert house.names() == []
 
@@ -290,7 +295,7 @@ def test_photos_that_are_malformed_end_the_errand_and_nothing_else(house, after)
     ("verb", "request_", "reason"),
     [
         ("enroll", {"name": "\n"}, "is no name"),
-        ("enroll", {"name": "Eve", "most": 1000}, "malformed request"),
+        ("enroll", {"name": "Eve", "count": 1000}, "malformed request"),
         ("enroll", {"name": "Eve", "timeout": 1e9}, "malformed request"),
         ("enroll", {"name": 5}, "malformed request"),
         ("enroll", {}, "malformed request"),
@@ -324,13 +329,13 @@ def test_talkers_are_few_and_others_are_still_answered(house):
         client.connect(str(discovery.socket_path(house.settings)))
         client.sendall(request)
         silent.append(client)
-    assert eventually(lambda: len(house.daemon.window._running) == control_server.TALKS[1], 10)
+    assert eventually(lambda: len(house.daemon.jobs._running) == control_server.TALKS[1], 10)
     with pytest.raises(EdgefaceError, match="as much for user"):
         house.talk("people")
     assert ask(house.settings, "ping") == "pong"
     for client in silent:
         client.close()
-    assert eventually(lambda: not house.daemon.window._running, 10)
+    assert eventually(lambda: house.daemon.jobs.idle, 10)
     assert house.names() == []
 
 

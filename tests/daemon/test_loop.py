@@ -7,7 +7,7 @@ import sys
 import time
 from dataclasses import dataclass, field
 from queue import Queue
-from threading import Lock, Thread
+from threading import Thread
 
 import numpy as np
 import pytest
@@ -21,13 +21,13 @@ from edgeface.daemon.health_reporter import INTERVAL, HealthReporter
 from edgeface.daemon.loop import Daemon
 from edgeface.daemon.signals import Signals
 from edgeface.enrollment.enroller import Enroller
-from edgeface.gallery.audit import Audit
 from edgeface.gallery.contents import Templates
 from edgeface.gallery.event_keeper import EventKeeper
 from edgeface.gallery.open import open_gallery
 from edgeface.health import BrokerStatus
 from edgeface.mqtt.commands import Commands
-from edgeface.operations.jobs import Desk
+from edgeface.operations.context import OperationContext
+from edgeface.operations.jobs import JobQueue
 from edgeface.platform.machine import Throttling
 from edgeface.recognition.camera_monitor import CameraMonitor
 from edgeface.recognition.presence import Presence
@@ -130,8 +130,9 @@ def daemon(tmp_path, embedder, demo_photos, systemd):
     presence = Presence("front", PresenceSettings(min_votes=2, unknown_after=3, left_after=2.0), same=0.6, different=0.3)
     pace = FrameRateLimiter(math.inf)
     reporter = HealthReporter(publisher, camera, "front", "m", lambda: pipeline.templates, pace)
-    desk = Desk(Enroller(pipeline, gallery), gallery, Audit(tmp_path / "audit.jsonl"))
-    commands = Commands(CommandsSettings(), publisher, desk.enroller, gallery, "front", desk.audit, Lock())
+    jobs = JobQueue()
+    context = OperationContext(settings, embedder.card, lambda: gallery, lambda: Enroller(pipeline, gallery), serving=True)
+    commands = Commands(CommandsSettings(), publisher, jobs)
     keeper = EventKeeper(gallery, "front", settings.events)
     yield Daemon(
         camera,
@@ -143,9 +144,10 @@ def daemon(tmp_path, embedder, demo_photos, systemd):
         commands,
         keeper,
         gallery,
-        desk,
+        context,
         assembly.gate(settings),
         pace,
+        jobs=jobs,
     )
     gallery.close()
 

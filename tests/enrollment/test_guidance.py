@@ -12,7 +12,7 @@ from edgeface.config.schema import Config, GallerySettings
 from edgeface.daemon import assembly
 from edgeface.enrollment.enroller import Enroller
 from edgeface.enrollment.guidance import SAID, Hint, obstacle, pose
-from edgeface.enrollment.session import LEAST, MOST, EnrollmentSession, sit
+from edgeface.enrollment.session import LEAST, MOST, EnrollmentSession
 from edgeface.errors import CameraError, GalleryError
 from edgeface.gallery.open import open_gallery
 from edgeface.types import Frame, NoFrame
@@ -243,19 +243,3 @@ def test_two_sittings_at_once_do_not_give_one_face_two_names(enroller):
     with pytest.raises(GalleryError, match="enrolled as 'Anna' meanwhile"):
         enroller.keep("Bob", views[1:])
     assert enroller.keep("Bob", views[1:], force=True).name == "Bob"
-
-
-def test_a_recording_ends_a_sitting(enroller):
-    class Camera:
-        dropped = 0
-
-        def frames(self):
-            yield from (Frame(sitter(), number / 10, 0.0) for number in range(5))
-
-        def close(self):
-            pass
-
-    told = []
-    (view,) = sit(EnrollmentSession(enroller, "Anna"), Camera(), told.append)
-    assert enroller.keep("Anna", [view]).templates == 1
-    assert [guidance.text for guidance in told] == ["view 1 taken"]

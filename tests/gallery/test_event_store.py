@@ -8,15 +8,17 @@ from fixtures.galleries import MODEL, WALL, enrolled, kept, near, one_line, unit
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from edgeface.config.schema import EventsSettings
+from edgeface.config.schema import Config, EventsSettings
 from edgeface.errors import GalleryError
 from edgeface.gallery import event_store as events_module
 from edgeface.gallery.event_keeper import EventKeeper
 from edgeface.gallery.retention import Clocks
 from edgeface.gallery.store import Gallery
-from edgeface.operations.registry import kept_event_payload
+from edgeface.operations.context import OperationContext
+from edgeface.operations.events import list_events
 from edgeface.recognition.event_id import new_event_id
 from edgeface.types import Box, Event, EventType, NoFrame
+from edgeface.wire.commands import EventsRequest
 from edgeface.wire.events import event_payload
 
 DAY = 86_400.0
@@ -168,15 +170,16 @@ def test_a_verdict_on_an_event_that_is_gone_changes_nothing(gallery, clock):
     assert gallery.people() == [anna]
 
 
-def test_no_payload_holds_an_embedding(gallery):
+def test_no_payload_holds_an_embedding(gallery, card):
     seen = {"track_id": 1, "threshold": 0.5, "votes": 3, "box": Box(1, 2, 3, 4), "frame_size": (640, 480)}
     sent = event(embedding=unit(1), **seen)
     assert b"embedding" not in msgspec.json.encode(event_payload(sent, "door", "m"))
     assert "embedding" not in repr(sent)
-    found = kept(gallery, enrolled(gallery, "Anna", 1), unit(2))
-    told = kept_event_payload(found, {found.person_id: "Anna"})
-    assert (told["name"], told["score"], told["ts"]) == ("Anna", 0.5, "2023-11-14T22:13:20.000Z")
-    assert not any(isinstance(value, np.ndarray | bytes | list) for value in told.values())
+    kept(gallery, enrolled(gallery, "Anna", 1), unit(2))
+    context = OperationContext(Config(), card, lambda: gallery, lambda: None)
+    (told,) = list_events(context, EventsRequest()).events
+    assert (told.name, told.score, told.ts) == ("Anna", 0.5, "2023-11-14T22:13:20.000Z")
+    assert not any(isinstance(value, np.ndarray | bytes | list) for value in msgspec.structs.astuple(told))
 
 
 def test_an_embedding_is_kept_as_a_unit_vector(gallery):

@@ -5,7 +5,7 @@ import sqlite3
 import time
 from dataclasses import dataclass, field
 from threading import Event as Flag
-from threading import Lock, current_thread
+from threading import current_thread
 
 import cv2
 import msgspec
@@ -17,21 +17,23 @@ from fixtures.daemon import EMPTY, enroll, running, settings
 from hypothesis import given
 from hypothesis import strategies as st
 
+from edgeface.config.schema import CameraSettings, Config, GallerySettings
 from edgeface.config.schema import CommandsSettings as Settings
-from edgeface.config.schema import Config
 from edgeface.daemon import assembly
 from edgeface.enrollment.enroller import Enroller, read_images
-from edgeface.gallery.audit import Audit
 from edgeface.gallery.open import open_gallery
 from edgeface.mqtt import commands
-from edgeface.mqtt.commands import VERBS, Commands
+from edgeface.mqtt.commands import COMMANDS, Commands
+from edgeface.operations import snapshot
+from edgeface.operations.context import OperationContext
+from edgeface.operations.jobs import JobQueue
 from edgeface.platform.rate_limit import RateLimit
 from edgeface.types import MAX_REQUEST_BYTES, Frame, NoFrame, Request
 from edgeface.vision.embedding import Embedder
 from edgeface.vision.images import decode_image, load_image
 
 __all__ = ["broker"]
-ALL = {"allow": list(VERBS), "per_minute": 600}
+ALL = {"allow": list(COMMANDS), "per_minute": 600}
 
 
 @dataclass
@@ -46,7 +48,7 @@ class Wire:
         return taken
 
     def respond(self, verb, response):
-        assert verb not in VERBS or problems(f"resp/{verb}", response) == []
+        assert verb not in COMMANDS or problems(f"resp/{verb}", response) == []
         self.answers.append(json.loads(response))
 
 
@@ -56,19 +58,13 @@ class Desk:
     def __init__(self, folder, photos, embedder, **given):
         self.photos, self.wire, self.now = photos, Wire(), time.monotonic()
         self.audit = folder / "audit.jsonl"
-        config = Config(gallery=type(Config().gallery)(str(folder / "gallery.db")))
+        config = Config(camera=CameraSettings(name="front"), gallery=GallerySettings(str(folder / "gallery.db")))
         self.gallery = open_gallery(config, embedder.card)
         enroller = Enroller(assembly.pipeline(config, embedder, self.gallery), self.gallery)
         enroller.enroll("Obama", read_images([photos / "obama_portrait.jpg"]))
-        self.commands = Commands(
-            Settings(**({"allow": tuple(VERBS), "per_minute": 600} | given)),
-            self.wire,
-            enroller,
-            self.gallery,
-            "front",
-            Audit(self.audit),
-            Lock(),
-        )
+        self.jobs = JobQueue()
+        self.context = OperationContext(config, embedder.card, lambda: self.gallery, lambda: enroller, serving=True)
+        self.commands = Commands(Settings(**({"allow": tuple(COMMANDS), "per_minute": 600} | given)), self.wire, self.jobs)
 
     def ask(self, verb, payload, scene=EMPTY):
         """What is answered at once, or as soon as a photo was looked at, or nothing."""
@@ -82,7 +78,8 @@ class Desk:
     def pass_time(self, scene=EMPTY, seconds=0.6):
         self.now += seconds
         at = self.now, time.time()
-        self.commands.serve(Frame(scene, *at) if isinstance(scene, np.ndarray) else NoFrame(*at, scene))
+        self.commands.serve()
+        self.jobs.on_tick(Frame(scene, *at) if isinstance(scene, np.ndarray) else NoFrame(*at, scene), self.context)
 
     def jpeg(self, name):
         return base64.b64encode((self.photos / name).read_bytes()).decode()
@@ -113,7 +110,7 @@ def refused(answer):
 
 
 def test_the_settings_know_the_verbs():
-    assert Settings(allow=tuple(VERBS)) == msgspec.convert({"allow": list(VERBS)}, Settings)
+    assert Settings(allow=tuple(COMMANDS)) == msgspec.convert({"allow": list(COMMANDS)}, Settings)
     with pytest.raises(msgspec.ValidationError):
         msgspec.convert({"allow": ["steal"]}, Settings)
 
@@ -317,7 +314,7 @@ def test_a_snapshot_is_the_next_frame(desk):
 def test_a_snapshot_of_a_camera_without_frames_says_why(desk):
     assert refused(desk.ask("snapshot", {"id": "a"}, "unplugged")) == "no frame: unplugged"
     assert desk.ask("snapshot", {"id": "b"}, None) is None
-    desk.pass_time(None, commands.PATIENCE + 1)
+    desk.pass_time(None, snapshot.LONGEST_WAIT + 1)
     assert refused(desk.wire.answers[-1]) == "no frame: the camera is silent"
 
 
@@ -353,9 +350,9 @@ def test_what_is_no_request_is_answered_with_its_fault(desk, verb, payload, why)
     assert desk.ask("people", {"id": "next"})["ok"]
 
 
-@pytest.mark.parametrize("verb", VERBS)
+@pytest.mark.parametrize("verb", COMMANDS)
 def test_only_what_is_allowed_is_done(tmp_path, demo_photos, embedder, verb):
-    desk = Desk(tmp_path, demo_photos, embedder, allow=tuple(name for name in VERBS if name != verb))
+    desk = Desk(tmp_path, demo_photos, embedder, allow=tuple(name for name in COMMANDS if name != verb))
     request = {"id": "a", "person": "Obama", "name": "Eve"}
     assert "not allowed" in refused(desk.ask(verb, request))
     assert names(desk) == ["Obama"]
@@ -371,8 +368,8 @@ def test_too_many_requests_are_refused(tmp_path, demo_photos, embedder):
     desk = Desk(tmp_path, demo_photos, embedder, per_minute=1)
     desk.wire.inbox += [Request("people", b'{"id": "a"}')] * 15
     desk.pass_time()
-    assert [answer["ok"] for answer in desk.wire.answers] == [True] * 10 + [False] * 5
-    assert "commands.per_minute is 1" in refused(desk.wire.answers[-1])
+    assert [answer["ok"] for answer in desk.wire.answers] == [False] * 5 + [True] * 10
+    assert "commands.per_minute is 1" in refused(desk.wire.answers[0])
 
 
 def test_a_rate_allows_a_burst_and_then_so_many_a_minute():
@@ -400,7 +397,7 @@ def victim(tmp_path_factory, demo_photos, embedder):
     made.gallery.close()
 
 
-@given(verb=st.sampled_from(list(VERBS)) | st.text(max_size=10), payload=PAYLOADS)
+@given(verb=st.sampled_from(list(COMMANDS)) | st.text(max_size=10), payload=PAYLOADS)
 def test_any_bytes_get_one_answer_and_end_nothing(victim, verb, payload):
     if victim.ask(verb, payload) is None:  # an enrollment has begun
         victim.pass_time(seconds=400.0)

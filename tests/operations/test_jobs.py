@@ -1,169 +1,194 @@
 import time
 from collections import deque
+from collections.abc import Generator, Iterator
 from concurrent.futures import CancelledError, ThreadPoolExecutor
 from contextlib import suppress
+from typing import Any
 
-import numpy as np
 import pytest
 
+from edgeface.config.schema import Config
 from edgeface.errors import EdgefaceError
-from edgeface.operations.jobs import MAX_RUNNING, MAX_WAITING, Window
-from edgeface.types import Frame, NoFrame
-
-IMAGE = np.zeros((4, 4, 3), np.uint8)
-
-
-def moments(count):
-    return [NoFrame(float(number), 0.0) for number in range(count)]
+from edgeface.operations.context import Job, Operation, OperationContext
+from edgeface.operations.jobs import MAX_RUNNING, MAX_WAITING, JobQueue
+from edgeface.types import NoFrame
+from edgeface.wire.commands import Request
 
 
-def test_a_picture_is_left_only_while_somebody_watches():
-    window, asked = Window(), []
-    frame = Frame(IMAGE, 0.0, 0.0)
-    window.show(frame, asked.append, 0.1)
-    assert window.view is None
-    assert not asked  # nobody watches: the faces are not even looked up
-    window.watch(1e9)
-    window.show(frame, lambda time: [], 0.1)
-    assert window.view.frame is frame
-    window.show(NoFrame(1.0, 1.0), lambda time: [], 0.1)
-    assert window.view.frame is frame  # a gap is no picture
-    window.show(Frame(IMAGE, 2.0, 0.0), lambda time: ["Anna"], 0.1)
-    window.show(Frame(IMAGE, 3.0, 0.0), lambda time: [], None)
-    assert (window.view.frame.time, window.view.sights, window.view.seconds) == (3.0, ("Anna",), 0.1)  # nothing has moved
-    window.watch(-1e9)
-    window.show(Frame(IMAGE, 1e12, 0.0), lambda time: [], 0.1)
-    assert window.view is None  # and nothing of it stays
+@pytest.fixture
+def context(card) -> OperationContext:
+    closed: list[str] = []
+    return OperationContext(Config(), card, lambda: closed, lambda: None, serving=True)
 
 
-def test_who_watches_is_told_of_each_picture_and_of_nothing_else():
-    window, told = Window(), []
-    window.watch(1e9, lambda: told.append(window.view.number))
-    for moment in (Frame(IMAGE, 0.0, 0.0), NoFrame(1.0, 1.0), Frame(IMAGE, 2.0, 0.0)):
-        window.show(moment, lambda time: [], 0.1)
-    assert told == [1, 2]
-    window.watch(-1e9, lambda: told.append("nobody watches"))
-    window.show(Frame(IMAGE, 1e12, 0.0), lambda time: [], 0.1)
-    assert told == [1, 2]
+def operation(run, **more: Any) -> Operation[Request, Any]:
+    return Operation("test", Request, object, run, **more)
 
 
-def test_work_goes_on_moment_by_moment_until_its_result():
-    window, seen = Window(), []
-
-    def work(desk):
-        for _ in range(3):
-            seen.append((desk, (yield)))
-        return "done"
-
-    result = window.ask(work)
-    for moment in moments(3):
-        assert not result.done()
-        window.serve(moment, "desk")
-    assert result.result(0) == "done"
-    assert [moment.time for _, moment in seen] == [0.0, 1.0, 2.0]
-
-
-def test_what_fails_in_work_is_told_and_stops_nothing():
-    window = Window()
-
-    def refused(desk):
-        raise EdgefaceError("no")
-        yield
-
-    def broken(desk):
-        yield
-        raise ValueError("secret")
-
-    first, second = window.ask(refused), window.ask(broken)
-    for moment in moments(2):
-        window.serve(moment, None)
-    with pytest.raises(EdgefaceError, match=r"^no$"):
-        first.result(0)
-    with pytest.raises(EdgefaceError, match="failed inside") as error:
-        second.result(0)
-    assert "secret" not in str(error.value)
-
-
-def endless(desk):
+def endless(context: OperationContext, _request: Request) -> Generator[None, Any, None]:
     try:
         while True:
             yield
     finally:
-        desk.append("closed")
+        context.gallery.append("closed")
 
 
-def test_cancelled_work_is_ended_by_the_loop():
-    window, desk = Window(), []
-    result = window.ask(endless)
-    window.serve(NoFrame(0.0, 0.0), desk)
-    result.cancel()
-    window.serve(NoFrame(1.0, 0.0), desk)
-    assert desk == ["closed"]
+ENDLESS, BEFORE_THE_CAMERA = operation(endless), operation(endless, camera=True)
+
+
+def submit(jobs: JobQueue, wanted: Operation[Request, Any], **more: Any) -> Job[Request, Any]:
+    return jobs.submit(wanted, Request(), None, **more)
+
+
+def moments(count: int) -> Iterator[NoFrame]:
+    return (NoFrame(float(number), 0.0) for number in range(count))
+
+
+def test_steps_go_on_moment_by_moment_until_their_result(context):
+    jobs, seen, told = JobQueue(), [], []
+
+    def work(context, request):
+        for number in range(3):
+            seen.append((yield number))
+        return "done"
+
+    job = submit(jobs, operation(work), tell=told.append)
+    for moment in moments(3):
+        assert not job.result.done()
+        jobs.on_tick(moment, context)
+    assert job.result.result(0) == "done"
+    assert [moment.time for moment in seen] == [0.0, 1.0, 2.0]
+    assert told == [1, 2]
+    assert jobs.idle
+
+
+def test_what_is_done_at_once_takes_one_tick(context):
+    jobs = JobQueue()
+    job = submit(jobs, operation(lambda context, request: context.serving))
+    jobs.on_tick(NoFrame(0.0, 0.0), context)
+    assert job.result.result(0) is True
+
+
+def test_what_fails_is_told_and_stops_nothing(context):
+    jobs = JobQueue()
+
+    def refused(context, request):
+        raise EdgefaceError("no")
+
+    def broken(context, request):
+        yield
+        raise ValueError("secret")
+
+    first, second = submit(jobs, operation(refused)), submit(jobs, operation(broken))
+    for moment in moments(2):
+        jobs.on_tick(moment, context)
+    with pytest.raises(EdgefaceError, match=r"^no$"):
+        first.result.result(0)
+    with pytest.raises(EdgefaceError, match="failed inside") as error:
+        second.result.result(0)
+    assert "secret" not in str(error.value)
+
+
+def test_a_cancelled_job_is_ended_by_the_loop(context):
+    jobs = JobQueue()
+    job = submit(jobs, ENDLESS)
+    jobs.on_tick(NoFrame(0.0, 0.0), context)
+    job.result.cancel()
+    jobs.on_tick(NoFrame(1.0, 0.0), context)
+    assert context.gallery == ["closed"]
     with pytest.raises(CancelledError):
-        result.result(0)
+        job.result.result(0)
 
 
-def test_a_flood_of_work_is_refused_and_takes_turns():
-    window, desk = Window(), []
-    asked = [window.ask(endless) for _ in range(MAX_WAITING)]
+def test_a_job_that_was_cancelled_writes_nothing_and_one_that_writes_is_not_cancelled(context):
+    jobs, written = JobQueue(), []
+
+    def write(context, request):
+        yield
+        context.job.commit()
+        written.append(context.job.result.cancel())  # as another thread does at the worst moment
+        return "kept"
+
+    late = submit(jobs, operation(write))
+    for moment in moments(2):
+        jobs.on_tick(moment, context)
+    assert (written, late.result.result(0)) == ([False], "kept")
+
+    def cancelled(context, request):
+        yield
+        context.job.result.cancel()
+        context.job.commit()
+        written.append("too late")
+
+    early = submit(jobs, operation(cancelled))
+    for moment in moments(2):
+        jobs.on_tick(moment, context)
+    assert early.result.cancelled()
+    assert written == [False]
+    assert jobs.idle
+
+
+def test_a_flood_of_jobs_is_refused_and_takes_turns(context):
+    jobs = JobQueue()
+    asked = [submit(jobs, ENDLESS) for _ in range(MAX_WAITING)]
     with pytest.raises(EdgefaceError, match="busy"):
-        window.ask(endless)
-    window.serve(NoFrame(0.0, 0.0), desk)
-    for result in asked[:MAX_RUNNING]:
-        result.cancel()
-    window.serve(NoFrame(1.0, 0.0), desk)
-    assert len(desk) == MAX_RUNNING
-    window.close(EdgefaceError("new settings"))
-    for result in asked[MAX_RUNNING:]:
+        submit(jobs, ENDLESS)
+    jobs.on_tick(NoFrame(0.0, 0.0), context)
+    for job in asked[:MAX_RUNNING]:
+        job.result.cancel()
+    jobs.on_tick(NoFrame(1.0, 0.0), context)
+    assert len(context.gallery) == MAX_RUNNING
+    jobs.close(EdgefaceError("new settings"))
+    for job in asked[MAX_RUNNING:]:
         with pytest.raises(EdgefaceError, match="new settings"):
-            result.result(0)
+            job.result.result(0)
 
 
 class Slow(deque):
     """A queue whose length is no longer true when it is told."""
 
-    def __len__(self):
+    def __len__(self) -> int:
         length = super().__len__()
         time.sleep(0.01)
         return length
 
-    def __bool__(self):
+    def __bool__(self) -> bool:
         return len(self) > 0
 
 
 def test_several_who_ask_at_once_are_not_more_than_may_wait():
-    window = Window()
-    window._waiting = Slow()
+    jobs = JobQueue()
+    jobs._waiting = Slow()
 
     def ask(_):
         with suppress(EdgefaceError):
-            return window.ask(endless)
+            return submit(jobs, ENDLESS).result
 
     with ThreadPoolExecutor(2 * MAX_WAITING) as askers:
         asked = [found for found in askers.map(ask, range(2 * MAX_WAITING)) if found]
     assert len(asked) == MAX_WAITING
-    window.close()
+    jobs.close()
     assert all(result.exception(0) for result in asked)
 
 
-def test_somebody_sits_alone_until_that_ends():
-    window = Window()
-    first = window.sit(endless)
+def test_one_job_at_a_time_has_the_camera(context):
+    jobs = JobQueue()
+    first = submit(jobs, BEFORE_THE_CAMERA)
     with pytest.raises(EdgefaceError, match="somebody else"):
-        window.sit(endless)
-    assert window.session.locked()
-    window.serve(NoFrame(0.0, 0.0), [])
-    first.cancel()
-    second = window.sit(endless)
-    window.close()
-    assert second.exception(0)
-    assert not window.session.locked()
+        submit(jobs, BEFORE_THE_CAMERA)
+    assert jobs.camera_taken
+    jobs.on_tick(NoFrame(0.0, 0.0), context)
+    first.result.cancel()
+    second = submit(jobs, BEFORE_THE_CAMERA)
+    jobs.close()
+    assert second.result.exception(0)
+    assert not jobs.camera_taken
 
 
-def test_who_cannot_sit_for_want_of_room_leaves_the_chair_free():
-    window = Window()
+def test_a_job_for_which_there_is_no_room_leaves_the_camera_free():
+    jobs = JobQueue()
     for _ in range(MAX_WAITING):
-        window.ask(endless)
+        submit(jobs, ENDLESS)
     with pytest.raises(EdgefaceError, match="busy"):
-        window.sit(endless)
-    assert not window.session.locked()
+        submit(jobs, BEFORE_THE_CAMERA)
+    assert not jobs.camera_taken

@@ -1,0 +1,75 @@
+"""Makes and lists backups, and takes a person back from one, in a thread while the moments go on."""
+
+from collections.abc import Callable
+from concurrent.futures import Future
+from threading import Thread
+from typing import TypeVar
+
+from edgeface.gallery import restore
+from edgeface.gallery.backup import Backups, Gentle, Listed
+from edgeface.gallery.copies import Pause, go_on
+from edgeface.operations.context import OperationContext, Steps
+from edgeface.wire import commands
+from edgeface.wire.commands import BackedUp, BackupRequest, BackupsRequest, ListedBackup, RestoredPerson, RestoreRequest
+from edgeface.wire.fields import timestamp
+
+T = TypeVar("T")
+
+
+def back_up(context: OperationContext, _request: BackupRequest) -> Steps[BackedUp]:
+    """Make a backup now."""
+    backups = Backups(context.config)
+    made = yield from _elsewhere(lambda: backups.make(_pause(context)))
+    if made is None:
+        return BackedUp(None, [])
+    context.note("backup", copy=made.new.copy.path.name, people=made.people)
+    return BackedUp(_listed(made.new), list(made.damaged))
+
+
+def list_backups(context: OperationContext, _request: BackupsRequest) -> Steps[commands.Backups]:
+    """List the backups; the gallery is not opened, for it may be what is damaged."""
+    backups = Backups(context.config)
+    listing = yield from _elsewhere(lambda: backups.listing(_pause(context)))
+    return commands.Backups(str(backups.folder), [_listed(one) for one in listing])
+
+
+def restore_person(context: OperationContext, request: RestoreRequest) -> Steps[RestoredPerson]:
+    """Import a person from a backup."""
+    backups = Backups(context.config)
+    copy, document = yield from _elsewhere(lambda: restore.person(backups, context.card, request.copy, request.person))
+    (done,) = context.gallery.import_(document)
+    context.note("restore", copy=copy, person=done.person.id, added=done.added)
+    return RestoredPerson(done.person.id, done.person.name, done.new, done.added, copy)
+
+
+def _pause(context: OperationContext) -> Pause:
+    return Gentle(rest=1.0) if context.serving else go_on
+
+
+def _elsewhere(work: Callable[[], T]) -> Steps[T]:
+    done: Future[T] = Future()
+
+    def run() -> None:
+        try:
+            done.set_result(work())
+        except BaseException as error:
+            done.set_exception(error)
+
+    Thread(target=run, name="operation", daemon=True).start()
+    while not done.done():
+        yield None
+    return done.result()
+
+
+def _listed(one: Listed) -> ListedBackup:
+    contents = one.contents
+    return ListedBackup(
+        number=one.copy.number,
+        file=one.copy.path.name,
+        date=timestamp(one.copy.wall),
+        bytes=one.size,
+        people=contents.people if contents else None,
+        templates=contents.templates if contents else None,
+        model=contents.model if contents else None,
+        state=one.state,
+    )

@@ -1,0 +1,78 @@
+"""Enrolls a person: from the camera, or from photos."""
+
+from contextlib import suppress
+from dataclasses import dataclass
+
+from edgeface.enrollment.assessment import assess
+from edgeface.enrollment.enroller import Assessment, Enroller, Report
+from edgeface.enrollment.guidance import Guidance
+from edgeface.enrollment.session import EnrollmentSession
+from edgeface.gallery.names import clean_name
+from edgeface.operations.context import OperationContext, Steps
+from edgeface.wire.commands import EnrollRequest, PhotosRequest, Refused
+
+
+@dataclass(frozen=True, slots=True)
+class PhotoJudged:
+    """What became of a photo: ``reason`` says why it was refused."""
+
+    photo: str
+    reason: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Enrollment:
+    """What became of each image; without an ``id`` nobody was enrolled."""
+
+    id: str | None
+    name: str
+    templates: int
+    accepted: list[str]
+    refused: list[Refused]
+    assessment: Assessment | None = None
+
+
+def from_camera(context: OperationContext, request: EnrollRequest) -> Steps[Enrollment]:
+    """Take views of whoever is before the camera, and tell each change of what they are to do."""
+    job, enroller = context.job, context.enroller
+    assert job is not None
+    session = EnrollmentSession(
+        enroller, request.name, most=request.count, timeout=request.timeout, force=request.force, varied=request.guided
+    )
+    told: Guidance | None = None
+    fresh = False
+    while not (session.complete or (job.enough and session.views)):
+        guidance = session.look((yield told if fresh else None))
+        fresh = told is None or (guidance.text, guidance.taken) != (told.text, told.taken)
+        told = guidance
+    report = Report(accepted=[view.label for view in session.end()], views=session.views)
+    return _kept(context, enroller, report, session.name, request)
+
+
+def from_photos(context: OperationContext, request: PhotosRequest) -> Steps[Enrollment]:
+    """Judge one photo a moment, tell what became of it, and keep all that are good in the end."""
+    job, enroller, report, name = context.job, context.enroller, Report(), clean_name(request.name)
+    assert job is not None
+    for photo in job.photos:
+        if photo is None:
+            yield None
+        else:
+            yield PhotoJudged(photo[0], enroller.add(report, name, *photo, force=request.force))
+    return _kept(context, enroller, report, name, request)
+
+
+def _kept(
+    context: OperationContext, enroller: Enroller, report: Report, name: str, request: EnrollRequest | PhotosRequest
+) -> Enrollment:
+    refused = [Refused(path, reason) for path, reason in report.refused]
+    if not report.views:
+        return Enrollment(None, name, 0, report.accepted, refused)
+    if context.job:
+        context.job.commit()
+    person = enroller.keep(name, report.views, force=request.force)
+    context.note("enroll", person=person.id, images=len(report.views), refused=len(refused), force=request.force)
+    assessment = None
+    if request.assess:
+        with suppress(KeyboardInterrupt):  # the person is enrolled, and that is to be told
+            assessment = assess(enroller.pipeline, context.config, person, report.views)
+    return Enrollment(person.id, person.name, person.templates, report.accepted, refused, assessment)

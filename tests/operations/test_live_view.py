@@ -1,0 +1,36 @@
+import numpy as np
+
+from edgeface.operations.live_view import LiveView
+from edgeface.types import Frame, NoFrame
+
+IMAGE = np.zeros((4, 4, 3), np.uint8)
+
+
+def test_a_picture_is_left_only_while_somebody_watches():
+    view, asked = LiveView(), []
+    frame = Frame(IMAGE, 0.0, 0.0)
+    view.show(frame, asked.append, 0.1)
+    assert view.picture is None
+    assert not asked  # nobody watches: the faces are not even looked up
+    view.watch(1e9)
+    view.show(frame, lambda time: [], 0.1)
+    assert view.picture.frame is frame
+    view.show(NoFrame(1.0, 1.0), lambda time: [], 0.1)
+    assert view.picture.frame is frame  # a gap is no picture
+    view.show(Frame(IMAGE, 2.0, 0.0), lambda time: ["Anna"], 0.1)
+    view.show(Frame(IMAGE, 3.0, 0.0), lambda time: [], None)
+    assert (view.picture.frame.time, view.picture.faces, view.picture.seconds) == (3.0, ("Anna",), 0.1)  # nothing has moved
+    view.watch(-1e9)
+    view.show(Frame(IMAGE, 1e12, 0.0), lambda time: [], 0.1)
+    assert view.picture is None  # and nothing of it stays
+
+
+def test_who_watches_is_told_of_each_picture_and_of_nothing_else():
+    view, told = LiveView(), []
+    view.watch(1e9, lambda: told.append(view.picture.number))
+    for moment in (Frame(IMAGE, 0.0, 0.0), NoFrame(1.0, 1.0), Frame(IMAGE, 2.0, 0.0)):
+        view.show(moment, lambda time: [], 0.1)
+    assert told == [1, 2]
+    view.watch(-1e9, lambda: told.append("nobody watches"))
+    view.show(Frame(IMAGE, 1e12, 0.0), lambda time: [], 0.1)
+    assert told == [1, 2]
