@@ -5,6 +5,7 @@ import time
 
 import numpy as np
 
+from edgeface import detectors
 from edgeface.config import schema
 from edgeface.errors import GalleryError
 from edgeface.gallery.contents import Templates
@@ -111,3 +112,9 @@ class Pipeline:
     def _take(self, templates: Templates) -> None:
         self._templates = templates
         self._matcher = Matcher(templates, self.embedder.card, self._settings.matching)
+
+
+def create_pipeline(settings: schema.Config, embedder: Embedder, gallery: Gallery) -> Pipeline:
+    """Return the pipeline of these settings, with their detector."""
+    limits = settings.detector
+    return Pipeline(detectors.create(max_side=limits.max_side, threads=limits.threads), embedder, gallery, settings)

@@ -24,7 +24,7 @@ from edgeface.control import discovery
 from edgeface.control import server as control_server
 from edgeface.control.client import ask, talk
 from edgeface.control.server import ControlServer
-from edgeface.daemon import assembly
+from edgeface.daemon.assembly import assemble
 from edgeface.enrollment.guidance import Hint
 from edgeface.errors import AskAgainError, EdgefaceError
 from edgeface.operations.registry import steps
@@ -47,8 +47,7 @@ class House:
         self.ready = False
 
     def live(self):
-        self.daemon = assembly.daemon(self.settings, camera=self.stage)
-        self.daemon.wishes.stop = False
+        self.daemon = assemble(self.settings, camera=self.stage)
         self.ready = True
         self.daemon.run()
 

@@ -19,13 +19,13 @@ from hypothesis import strategies as st
 
 from edgeface.config.schema import CommandsSettings as Settings
 from edgeface.config.schema import Config
-from edgeface.daemon import assembly
 from edgeface.enrollment.enroller import Enroller, read_images
 from edgeface.gallery.audit import Audit
 from edgeface.gallery.open import open_gallery
 from edgeface.mqtt import commands
 from edgeface.mqtt.commands import VERBS, CommandsSettings
 from edgeface.platform.rate_limit import RateLimit
+from edgeface.recognition.pipeline import create_pipeline
 from edgeface.types import MAX_REQUEST_BYTES, Frame, NoFrame, Request
 from edgeface.vision.embedding import Embedder
 from edgeface.vision.images import decode_image, load_image
@@ -58,7 +58,7 @@ class Desk:
         self.audit = folder / "audit.jsonl"
         config = Config(gallery=type(Config().gallery)(str(folder / "gallery.db")))
         self.gallery = open_gallery(config, embedder.card)
-        enroller = Enroller(assembly.pipeline(config, embedder, self.gallery), self.gallery)
+        enroller = Enroller(create_pipeline(config, embedder, self.gallery), self.gallery)
         enroller.enroll("Obama", read_images([photos / "obama_portrait.jpg"]))
         self.commands = CommandsSettings(
             Settings(**({"allow": tuple(VERBS), "per_minute": 600} | given)),
