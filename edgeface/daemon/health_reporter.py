@@ -53,8 +53,8 @@ class HealthReporter:
         gallery: GalleryParts,
         before: "HealthReporter | None" = None,
     ) -> None:
-        self._publisher, self._camera, self._monitor, self._frame_rate = publisher, camera, monitor, frame_rate
-        self._gallery = gallery
+        self._publisher, self._camera, self._monitor = publisher, camera, monitor
+        self._frame_rate, self._gallery = frame_rate, gallery
         self._systemd: Systemd = before._systemd if before else Systemd()
         self.counters: Counters = before.counters if before else Counters()
         self._process = psutil.Process()
@@ -64,7 +64,7 @@ class HealthReporter:
         self._told = -INTERVAL
         # Those of before, so that the first tick tells what a reload changed.
         self._known: Templates = before._known if before else gallery.pipeline.templates
-        self._state = self._condition()
+        self._latest = self._state()
         self.health = self._health(time.monotonic())
 
     def ready(self) -> None:
@@ -91,11 +91,11 @@ class HealthReporter:
         self.counters.published(tick.events)
         if not (isinstance(moment, NoFrame) and moment.stuck):
             self._systemd.notify(WATCHDOG=1)
-        (known, before), (state, was) = (self._gallery.pipeline.templates, self._known), (self._condition(), self._state)
-        self._known, self._state = known, state
-        if known is not before:
+        known, state = self._gallery.pipeline.templates, self._state()
+        if known is not self._known:
             self._publisher.people(known.people)
-        tell = known is not before or state != was or moment.time - self._told >= INTERVAL
+        tell = known is not self._known or state != self._latest or moment.time - self._told >= INTERVAL
+        self._known, self._latest = known, state
         if tell:
             trim_heap()
             self._cpu = self._process.cpu_percent() / 100.0
@@ -106,13 +106,13 @@ class HealthReporter:
         if tell:
             self._told = moment.time
             self._publisher.health(self.health)
-            status = f"camera {self._monitor.state}, {self._fps():.1f} frames/s, {len(known.people)} people"
-            self._systemd.notify(STATUS=status)
+            told = f"camera {self._monitor.state}, {self._fps():.1f} frames/s, {len(known.people)} people"
+            self._systemd.notify(STATUS=told)
 
-    def _condition(self) -> tuple[object, ...]:
+    def _state(self) -> tuple[object, ...]:
         """What is told at once when it changes."""
-        of = self._gallery
-        return self._monitor.state, self._frame_rate.reason is not None, of.pipeline.health, of.keeper.trouble
+        slowed = self._frame_rate.reason is not None
+        return self._monitor.state, slowed, self._gallery.pipeline.health, self._gallery.keeper.trouble
 
     def _fps(self) -> float:
         recent = self._recent

@@ -17,7 +17,6 @@ from edgeface.daemon.parts import differ
 from edgeface.daemon.signals import Signals
 from edgeface.daemon.status import report
 from edgeface.errors import CameraError, EdgefaceError
-from edgeface.health import Health
 from edgeface.operations.registry import Counter, steps
 
 log = logging.getLogger(__name__)
@@ -56,7 +55,7 @@ class Service:
                 self._daemon.watch()
             if not signals.stop:
                 log.info("the recording has ended")
-                if not self._health().frames_seen:
+                if not self._daemon.reporter.health.frames_seen:
                     raise CameraError("camera.source: no picture of it could be read")
         finally:
             self._daemon.close()
@@ -84,11 +83,8 @@ class Service:
         gc.collect()  # of what was replaced: Python does not know how large the frames are that it holds
         self._daemon.reporter.ready()
 
-    def _health(self) -> Health:
-        return self._daemon.reporter.health
-
     def _report(self) -> dict[str, Any]:
-        return report(self._daemon.config, self._health(), self._refused, self._unserved)
+        return report(self._daemon.config, self._daemon.reporter.health, self._refused, self._unserved)
 
     def _have_done(self, errand: Callable[[Counter], Any], tell: Callable[[Any], None], sitting: bool) -> "Future[Any]":
         """Have the loop do what was asked through the socket."""
@@ -122,7 +118,7 @@ class Service:
             return None
         from edgeface.daemon.metrics import MetricsServer
 
-        return MetricsServer(wanted.address, wanted.port, self._health)
+        return MetricsServer(wanted.address, wanted.port, lambda: self._daemon.reporter.health)
 
     def _page(self) -> Any:
         daemon = self._daemon

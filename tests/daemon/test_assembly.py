@@ -2,9 +2,11 @@
 
 import gc
 import json
+import os
 import threading
 import weakref
 from copy import copy
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -237,6 +239,7 @@ def test_a_part_that_cannot_be_built_leaves_the_old_daemon_as_it_was(daemon, set
         changes["gallery"] = GallerySettings(str(tmp_path / "file" / "gallery.db"))
     with pytest.raises(EdgefaceError, match=r"absent|file"):
         assemble(replace(settings, **(changes if broken != "mqtt" else {"mqtt": changes["mqtt"]})), daemon)
+    assert not any("other.db" in os.path.realpath(file) for file in Path("/proc/self/fd").iterdir())
     assert daemon.gallery.people() == []
     assert isinstance(next(iter(daemon.camera.frames())), Frame)
 
@@ -297,6 +300,10 @@ def test_who_is_being_enrolled_over_mqtt_is_told_that_there_are_new_settings(set
     [
         ({"device": DeviceSettings("door"), "detector": DetectorSettings(max_side=480)}, ["recognized", "closed"]),
         ({"presence": PresenceSettings(min_votes=1, left_after=9.0)}, ["recognized", "left", "recognized"]),
+        (
+            {"device": DeviceSettings("door"), "presence": PresenceSettings(min_votes=1, left_after=9.0)},
+            ["recognized", "left", "closed", "recognized"],
+        ),
     ],
 )
 def test_whoever_is_there_is_told_anew_only_where_visits_start_anew(settings, demo_photos, monkeypatch, changes, events):

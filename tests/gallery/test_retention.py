@@ -187,7 +187,7 @@ def test_daemons_that_share_a_gallery_count_once(device):
     other = EventKeeper(device.gallery, "yard", LIMITS, PICTURE_HOURS)
     for _ in range(11):
         device.run(EXPIRE_EVERY)
-        other.update(NoFrame(device.now, WALL), [])
+        other.on_tick(Tick(NoFrame(device.now, WALL)))
     assert len(device.gallery.events.pictured()) == 1
 
 
