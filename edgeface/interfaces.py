@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Protocol, runtime_checkable
 
 from edgeface.health import BrokerStatus, Health
-from edgeface.types import Event, Face, Frame, Image, NoFrame, Person, Request
+from edgeface.types import Event, Face, Frame, Image, NoFrame, Person, Request, Tick
 
 CAMERA_THREAD = "camera"
 """Name of the thread in which a live camera's driver is called."""
@@ -74,6 +74,14 @@ class EventPublisher(Protocol):
         An heir, which is not open yet, gets what still waits and who is present, if it is of the same kind; what is retained
         and will not be the heir's is removed.
         """
+
+
+class Task(Protocol):
+    """Work that the daemon's loop does once a round."""
+
+    def on_tick(self, tick: Tick) -> None:
+        """Do the share of the work that is due; wait for nothing."""
+        ...
 
 
 @runtime_checkable

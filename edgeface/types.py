@@ -3,6 +3,7 @@
 Images are ``uint8`` arrays of shape (height, width, 3) in RGB order. Boxes and landmarks are in pixels of the frame.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Literal
@@ -168,6 +169,29 @@ class Event:
     reason: str | None = None
     corrected: Correction | None = None
     embedding: Vector | None = field(default=None, compare=False, repr=False)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Seen:
+    """What a look at one moment found.
+
+    ``seconds`` is the time that the search for faces took, none if the frame was not searched; ``due`` says whether the frame
+    rate called for a look at all; ``faces`` are all that the search found, those too small to observe among them.
+    """
+
+    observations: Sequence[Observation] = ()
+    seconds: float | None = None
+    due: bool = False
+    faces: Sequence[Face] | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Tick:
+    """One round of the daemon's loop: a moment of the camera, what was seen of it, and the events that it led to."""
+
+    moment: Frame | NoFrame
+    seen: Seen = Seen()
+    events: Sequence[Event] = ()
 
 
 MAX_REQUEST_BYTES = 6 * 2**20

@@ -33,10 +33,10 @@ from fixtures.broker import MOSQUITTO, PASSWD, Broker, eventually
 from fixtures.frames import HEAD, head
 
 from edgeface.config.load import load
-from edgeface.daemon import assembly
 from edgeface.enrollment.enroller import Enroller, read_images
 from edgeface.gallery.open import open_gallery
 from edgeface.measurement.bench import processor
+from edgeface.recognition.pipeline import create_pipeline
 from edgeface.vision.embedding import Embedder
 from edgeface.vision.images import load_image
 
@@ -207,7 +207,7 @@ class Bench:
         embedder = Embedder()
         gallery = open_gallery(settings, embedder.card)
         photos = read_images([PHOTOS / "obama_portrait.jpg", PHOTOS / "obama_congress.jpg"])
-        assert Enroller(assembly.pipeline(settings, embedder, gallery), gallery).enroll("Barack Obama", photos).person
+        assert Enroller(create_pipeline(settings, embedder, gallery), gallery).enroll("Barack Obama", photos).person
         gallery.close()
 
     def write(self, source, fps):

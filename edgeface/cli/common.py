@@ -49,15 +49,15 @@ def print_json(value: Any) -> None:
 @contextmanager
 def open_pipeline(setup: Setup) -> Iterator[tuple[Any, Any]]:
     """Pipeline and gallery."""
-    from edgeface.daemon import assembly
     from edgeface.gallery.open import open_gallery
+    from edgeface.recognition.pipeline import create_pipeline
     from edgeface.vision.embedding import Embedder
 
     settings = setup.config
     embedder = Embedder(setup.model)
     gallery = open_gallery(settings, embedder.card)
     try:
-        yield assembly.pipeline(settings, embedder, gallery), gallery
+        yield create_pipeline(settings, embedder, gallery), gallery
     finally:
         gallery.close()
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from edgeface.cli.common import Setup, through_the_daemon
 from edgeface.errors import CameraError, EdgefaceError
 from edgeface.operations.context import Job, Operation, OperationContext, Photo
-from edgeface.types import Frame, NoFrame
+from edgeface.types import Frame, NoFrame, Tick
 from edgeface.vision.model_card import load_card
 from edgeface.wire.commands import Request
 
@@ -78,9 +78,9 @@ def _perform_here(setup: Setup, job: Job[Q, R]) -> R:
         try:
             next(steps)
             for moment in _camera(setup, stack) if job.operation.camera else _ticks():
-                steps.send(moment)
+                steps.send(Tick(moment))
             job.enough = True  # a recording has ended
-            steps.send(NoFrame(time.monotonic(), time.time()))
+            steps.send(Tick(NoFrame(time.monotonic(), time.time())))
         except StopIteration as end:
             result: R = end.value
             return result
@@ -105,11 +105,11 @@ def operation_context(setup: Setup) -> Iterator[OperationContext]:
 
         @cache
         def enroller() -> "Enroller":
-            from edgeface.daemon import assembly
             from edgeface.enrollment.enroller import Enroller
+            from edgeface.recognition.pipeline import create_pipeline
             from edgeface.vision.embedding import Embedder
 
-            return Enroller(assembly.pipeline(settings, Embedder(setup.model), gallery()), gallery())
+            return Enroller(create_pipeline(settings, Embedder(setup.model), gallery()), gallery())
 
         card = load_card(setup.model)
         yield OperationContext(settings, card, gallery, enroller)

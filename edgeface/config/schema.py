@@ -304,6 +304,16 @@ class Config(_Section, frozen=True):
         return self.gallery_path.parent / "sync.key"
 
     @property
+    def publisher(self) -> Literal["mqtt", "lines"]:
+        """The kind of publisher that events go to."""
+        return "mqtt" if self.mqtt.host else "lines"
+
+    @property
+    def shared_gallery(self) -> GallerySettings | None:
+        """The gallery's settings, if devices share it."""
+        return self.gallery if self.sync.enabled else None
+
+    @property
     def base(self) -> str:
         """The start of every topic."""
         return self.mqtt.base.strip("/") or f"edgeface/{self.device.id}"

@@ -1,64 +1,70 @@
-"""The daemon's pulse: systemd's watchdog, and health for whoever listens."""
+"""Feeds systemd's watchdog, and tells whoever listens how the daemon is."""
 
 import logging
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
-from typing import Literal
+from typing import NamedTuple
 
 import psutil
 
 from edgeface import __version__
+from edgeface.daemon.backup_task import BackupTask
 from edgeface.daemon.counters import Counters
 from edgeface.daemon.frame_rate import FrameRateLimiter
 from edgeface.gallery.contents import Templates
-from edgeface.health import BackupStatus, GalleryHealth, Health, SyncStatus
+from edgeface.gallery.event_keeper import EventKeeper
+from edgeface.health import Health, SyncStatus
 from edgeface.interfaces import Camera, EventPublisher
 from edgeface.platform.machine import temperature, throttling
 from edgeface.platform.memory import trim_heap
 from edgeface.platform.systemd import Systemd
-from edgeface.types import Event, Frame, NoFrame
+from edgeface.recognition.camera_monitor import CameraMonitor
+from edgeface.recognition.pipeline import Pipeline
+from edgeface.sync.follower import Follower
+from edgeface.types import Event, Frame, NoFrame, Tick
 
 log = logging.getLogger(__name__)
 
 INTERVAL, SNAPSHOT = 30.0, 1.0
 
 
-class HealthReporter:
-    """Beats once a frame or gap; no beat, no watchdog message, and systemd restarts the service.
+class GalleryParts(NamedTuple):
+    """What works with the gallery, each with news of it."""
 
-    ``health`` is a second old at most while the loop goes round; any thread may read it. ``trouble`` tells how the gallery is,
-    and why events are not kept.
+    pipeline: Pipeline
+    keeper: EventKeeper
+    follower: Follower | None
+    backup: BackupTask
+
+
+class HealthReporter:
+    """Tells the publisher how the daemon is and who may be recognised.
+
+    Without a tick systemd's watchdog hears nothing, and restarts the service. Any thread may read ``health``, which is a second
+    old at most while the loop goes round.
     """
 
     def __init__(
         self,
         publisher: EventPublisher,
         camera: Camera,
-        name: str,
-        model: str,
-        gallery: Callable[[], Templates],
-        pace: FrameRateLimiter,
+        monitor: CameraMonitor,
+        frame_rate: FrameRateLimiter,
+        gallery: GalleryParts,
         before: "HealthReporter | None" = None,
-        sharing: Callable[[], SyncStatus] = SyncStatus,
-        trouble: Callable[[], tuple[GalleryHealth, str | None]] = lambda: (GalleryHealth(), None),
-        backed: Callable[[], BackupStatus] = BackupStatus,
     ) -> None:
-        self._sharing, self._trouble, self._backed = sharing, trouble, backed
-        self._troubled = trouble()
-        self._publisher, self._camera, self._name, self._model, self._gallery = publisher, camera, name, model, gallery
-        self._pace = pace
+        self._publisher, self._camera, self._monitor = publisher, camera, monitor
+        self._frame_rate, self._gallery = frame_rate, gallery
         self._systemd: Systemd = before._systemd if before else Systemd()
         self.counters: Counters = before.counters if before else Counters()
         self._process = psutil.Process()
         self._process.cpu_percent()
         self._cpu = 0.0
         self._recent: deque[float] = deque(maxlen=30)
-        self._state: Literal["starting", "ok", "lost"] = "starting"
-        self._reason: str | None = None
-        self._slowed = False
         self._told = -INTERVAL
-        self._known: Templates = before._known if before else gallery()  # so that the first beat tells what a reload changed
+        # Those of before, so that the first tick tells what a reload changed.
+        self._known: Templates = before._known if before else gallery.pipeline.templates
+        self._latest = self._state()
         self.health = self._health(time.monotonic())
 
     def ready(self) -> None:
@@ -74,56 +80,56 @@ class HealthReporter:
         """The service is on its way down."""
         self._systemd.notify(STOPPING=1)
 
-    def beat(self, moment: Frame | NoFrame, seconds: float | None = None, faces: int = 0, events: Sequence[Event] = ()) -> None:
-        """The loop has come round: a frame took so long, if it was searched, had so many faces, and led to these events."""
-        state, reason = self._state, self._reason
+    def on_tick(self, tick: Tick) -> None:
+        """Count what this round did, and tell what is due."""
+        moment = tick.moment
         if isinstance(moment, Frame):
-            self.counters.observed(faces, seconds)
+            self.counters.observed(len(tick.seen.observations), tick.seen.seconds)
             self._recent.append(moment.time)
-            state, reason = "ok", None
         elif moment.lost is not None:
-            state, reason = "lost", moment.lost
             self._recent.clear()
-        self.counters.published(events)
+        self.counters.published(tick.events)
         if not (isinstance(moment, NoFrame) and moment.stuck):
             self._systemd.notify(WATCHDOG=1)
-        known = self._gallery()
-        slowed = self._pace.reason is not None
-        troubled = self._trouble()
-        changed = state != self._state or known is not self._known or slowed != self._slowed or troubled != self._troubled
-        self._slowed, self._troubled = slowed, troubled
+        known, state = self._gallery.pipeline.templates, self._state()
         if known is not self._known:
             self._publisher.people(known.people)
-        self._state, self._reason, self._known = state, reason, known
-        tell = changed or moment.time - self._told >= INTERVAL
+        tell = known is not self._known or state != self._latest or moment.time - self._told >= INTERVAL
+        self._known, self._latest = known, state
         if tell:
             trim_heap()
             self._cpu = self._process.cpu_percent() / 100.0
-        if tell or events or moment.time - self.health.time >= SNAPSHOT:
-            before, self.health = self.health.throttling, self._health(moment.time)
-            if self.health.throttling != before:
+        if tell or tick.events or moment.time - self.health.time >= SNAPSHOT:
+            limits, self.health = self.health.throttling, self._health(moment.time)
+            if self.health.throttling != limits:
                 log.warning("the board is slowed down by: %s", ", ".join(self.health.throttling) or "nothing any more")
         if tell:
             self._told = moment.time
             self._publisher.health(self.health)
-            self._systemd.notify(STATUS=f"camera {state}, {self._fps():.1f} frames/s, {len(known.people)} people")
+            told = f"camera {self._monitor.state}, {self._fps():.1f} frames/s, {len(known.people)} people"
+            self._systemd.notify(STATUS=told)
+
+    def _state(self) -> tuple[object, ...]:
+        """What is told at once when it changes."""
+        slowed = self._frame_rate.reason is not None
+        return self._monitor.state, slowed, self._gallery.pipeline.health, self._gallery.keeper.trouble
 
     def _fps(self) -> float:
         recent = self._recent
         return (len(recent) - 1) / (recent[-1] - recent[0]) if len(recent) > 1 and recent[-1] > recent[0] else 0.0
 
     def _health(self, now: float) -> Health:
-        limits = throttling()
+        limits, (pipeline, keeper, follower, backup) = throttling(), self._gallery
         return Health(
             version=__version__,
             uptime=now - self.counters.started,
             fps=self._fps(),
             frames_seen=self.counters.frames,
             frames_dropped=self.counters.dropped + self._camera.dropped,
-            camera=self._name,
-            camera_state=self._state,
-            camera_reason=self._reason,
-            model=self._model,
+            camera=self._monitor.camera,
+            camera_state=self._monitor.state,
+            camera_reason=self._monitor.reason,
+            model=pipeline.embedder.card.digest,
             people=len(self._known.people),
             templates=len(self._known.vectors),
             rss_mb=self._process.memory_info().rss / 1e6,
@@ -132,8 +138,8 @@ class HealthReporter:
             throttled=None if limits is None else bool(limits.now),
             throttling=() if limits is None else limits.now,
             throttled_before=() if limits is None else limits.before,
-            fps_limit=self._pace.fps,
-            slowed=self._pace.reason,
+            fps_limit=self._frame_rate.fps,
+            slowed=self._frame_rate.reason,
             frames_skipped=self.counters.skipped,
             time=now,
             faces_seen=self.counters.faces,
@@ -141,10 +147,10 @@ class HealthReporter:
             last_event=self._last_event(),
             observe=self.counters.durations,
             link=self._publisher.link,
-            sharing=self._sharing(),
-            gallery=self._troubled[0],
-            events_unkept=self._troubled[1],
-            backed=self._backed(),
+            sharing=follower.sharing if follower else SyncStatus(),
+            gallery=pipeline.health,
+            events_unkept=keeper.trouble,
+            backed=backup.state,
         )
 
     def _last_event(self) -> Event | None:

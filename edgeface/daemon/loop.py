@@ -1,17 +1,20 @@
 """The daemon: a frame becomes observations, observations become events, events are published."""
 
-import time
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import NamedTuple
 
+from edgeface.config.schema import Config
 from edgeface.daemon.backup_task import BackupTask
 from edgeface.daemon.frame_rate import FrameRateLimiter
 from edgeface.daemon.health_reporter import HealthReporter
 from edgeface.daemon.logging import log_event
+from edgeface.daemon.look import Look
 from edgeface.daemon.signals import Signals
+from edgeface.enrollment.enroller import Enroller
 from edgeface.gallery.event_keeper import EventKeeper
 from edgeface.gallery.store import Gallery
-from edgeface.interfaces import Camera, EventPublisher
+from edgeface.interfaces import Camera, EventPublisher, Task
 from edgeface.mqtt.commands import Commands
 from edgeface.operations.context import OperationContext
 from edgeface.operations.jobs import JobQueue
@@ -21,32 +24,45 @@ from edgeface.recognition.camera_monitor import CameraMonitor
 from edgeface.recognition.pipeline import Pipeline
 from edgeface.recognition.presence import Presence
 from edgeface.sync.follower import Follower
-from edgeface.types import Event, Frame, Image, NoFrame, Observation
+from edgeface.types import Event, Frame, NoFrame, Tick
+from edgeface.vision.embedding import Embedder
 from edgeface.vision.motion import MotionGate
 
 
-@dataclass(frozen=True, slots=True)
-class Daemon:
-    """The parts of a running daemon, as ``build.daemon`` puts them together."""
+class _Call(NamedTuple):
+    """A task that is one call of a part."""
 
-    camera: Camera
+    on_tick: Callable[[Tick], None]
+
+
+class Daemon:
+    """The parts of a running daemon, as ``assemble`` puts them together by the table ``PARTS``, and the loop over them."""
+
+    model: Path
+    signals: Signals
+    jobs: JobQueue
+    live: LiveView
+    trimmer: HeapTrimmer
+    embedder: Embedder
+    gallery: Gallery
+    backup: BackupTask
     pipeline: Pipeline
+    publisher: EventPublisher
+    follower: Follower | None
+    enroller: Enroller
+    context: OperationContext
+    commands: Commands | None
+    camera: Camera
     camera_monitor: CameraMonitor
     presence: Presence
-    publisher: EventPublisher
-    reporter: HealthReporter
-    commands: Commands | None
-    keeper: EventKeeper
-    gallery: Gallery
-    context: OperationContext
     gate: MotionGate
-    pace: FrameRateLimiter
-    signals: Signals = field(default_factory=Signals)
-    jobs: JobQueue = field(default_factory=JobQueue)
-    live: LiveView = field(default_factory=LiveView)
-    follower: Follower | None = None
-    backup: BackupTask | None = None
-    trimmer: HeapTrimmer = field(default_factory=HeapTrimmer)
+    frame_rate: FrameRateLimiter
+    look: Look
+    keeper: EventKeeper
+    reporter: HealthReporter
+
+    def __init__(self, config: Config) -> None:
+        self.config = config
 
     def run(self) -> None:
         """Watch until the camera ends or ``stop`` is called; always says goodbye to the subscribers."""
@@ -64,37 +80,20 @@ class Daemon:
         self.reporter.ready()
 
     def watch(self) -> None:
-        """The loop: from the newest frame to its events, until the camera ends or there is a wish.
+        """The loop: from the newest frame to its events, until the camera ends or a signal came.
 
-        After a wish for a reload it goes on where it was when called again.
+        After a signal for a reload it goes on where it was when called again.
         """
         moment: Frame | NoFrame | None = None
+        tasks = self._tasks()
         for moment in self.camera.frames():
-            began = time.perf_counter()
-            image = moment.image if isinstance(moment, Frame) else None
-            observations: list[Observation] = []
-            due = isinstance(moment, Frame) and self.pace.due(moment.time)
-            searched = isinstance(moment, Frame) and due and self.gate.wants(moment)
-            if searched and image is not None:
-                observations = self.pipeline.observe(image)
-                self.gate.searched(moment.time, len(observations))
-            took = time.perf_counter() - began
-            if searched:
-                self.pace.took(moment.time, took)
-            events = [*self.camera_monitor.update(moment), *self.presence.update(moment, observations, self.pipeline.matcher)]
-            self.publish(events, image)
-            self.keeper.update(moment, events)
-            self.live.show(moment, self.presence.sights, took if searched else None)
-            if self.commands:
-                self.commands.serve()
-            self.jobs.on_tick(moment, self.context)
-            if self.follower:
-                self.follower.update(moment)
-            if self.backup:
-                self.backup.update(self.pipeline.templates)
-            self.reporter.beat(moment, took if searched else None, len(observations), events)
-            if due:
-                self.trimmer.update(searched)
+            seen = self.look.at(moment)
+            events = self.camera_monitor.update(moment)
+            events += self.presence.update(moment, seen.observations, self.pipeline.matcher)
+            self.publish(events, moment)
+            tick = Tick(moment, seen, events)
+            for task in tasks:
+                task.on_tick(tick)
             if self.signals.stop:
                 break
             if self.signals.reload:
@@ -104,20 +103,34 @@ class Daemon:
         self.jobs.close()
         self.live.close()
         if moment is not None:
-            self.publish(self.presence.close(moment))
+            self.publish(self.presence.close(moment), moment)
 
-    def publish(self, events: Sequence[Event], image: Image | None = None) -> None:
+    def _tasks(self) -> list[Task]:
+        """What is done in each round, in this order."""
+        commands = self.commands
+        tasks: list[Task | None] = [
+            self.keeper,
+            _Call(lambda tick: self.live.show(tick.moment, self.presence.sights, tick.seen.seconds)),
+            _Call(lambda _tick: commands.serve()) if commands else None,
+            _Call(lambda tick: self.jobs.on_tick(tick, self.context)),
+            self.follower,
+            _Call(lambda _tick: self.backup.update(self.pipeline.templates)),
+            self.reporter,
+            _Call(lambda tick: self.trimmer.update(tick.seen.seconds is not None) if tick.seen.due else None),
+        ]
+        return [task for task in tasks if task]
+
+    def publish(self, events: Sequence[Event], moment: Frame | NoFrame) -> None:
         """Log events and send them to the subscribers, with the picture that they are of."""
         for event in events:
             log_event(event)
-            self.publisher.publish(event, image)
+            self.publisher.publish(event, moment.image if isinstance(moment, Frame) else None)
 
     def close(self) -> None:
         """Say goodbye, to the subscribers first: a camera may take its time."""
         self.reporter.stopping()
         self.publisher.close()
-        if self.backup:
-            self.backup.close()
+        self.backup.close()
         self.camera.close()
         self.gallery.close()
 

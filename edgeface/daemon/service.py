@@ -6,16 +6,19 @@ from pathlib import Path
 from typing import Any
 
 from edgeface.config.load import load
+from edgeface.config.schema import Config
 from edgeface.control.discovery import refuse_another, socket_path
 from edgeface.control.server import ControlServer
-from edgeface.daemon import assembly
+from edgeface.daemon.assembly import assemble
 from edgeface.daemon.loop import Daemon
+from edgeface.daemon.parts import differ
 from edgeface.daemon.signals import Signals
 from edgeface.daemon.status import report
 from edgeface.errors import CameraError, EdgefaceError
-from edgeface.health import Health
 
 log = logging.getLogger(__name__)
+SERVERS = {"control": ("device.id", "camera.name", "gallery.path"), "metrics": ("metrics",), "page": ("web", "gallery")}
+"""The settings that each server reads: it is opened anew when they change. The daemon goes on without one that cannot be."""
 
 
 class Service:
@@ -23,14 +26,9 @@ class Service:
 
     def __init__(self, file: Path | None, model: Path) -> None:
         self._file, self._model = file, model
-        self._signals = Signals()
-        self._settings = load(file)
         self._refused: str | None = None
-        self._unserved: str | None = None
-        self._control: ControlServer | None = None
-        self._metrics: Any = None
-        self._page: Any = None
-        self._page_trouble: str | None = None
+        self._servers: dict[str, Any] = {}
+        self._unserved: dict[str, str] = {}
         self._daemon: Daemon
 
     def run(self) -> None:
@@ -39,117 +37,92 @@ class Service:
         Raises:
             EdgefaceError: a part cannot be built, another daemon runs with these settings, or a recording has no picture.
         """
-        self._signals.listen()
-        refuse_another(self._settings)  # before anything of the gallery is changed
-        self._daemon = assembly.daemon(self._settings, self._model, signals=self._signals)
+        config, signals = load(self._file), Signals()
+        signals.listen()
+        refuse_another(config)  # before anything of the gallery is changed
+        self._daemon = assemble(config, model=self._model, signals=signals)
         try:
-            self._open_control()
-            self._open_metrics()
-            self._open_page()
+            for name in SERVERS:
+                self._open(name)
             self._daemon.open()
             self._daemon.watch()
-            while self._signals.reload and not self._signals.stop:
-                self._signals.reload = False
+            while signals.reload and not signals.stop:
+                signals.reload = False
                 self._reload()
                 self._daemon.watch()
-            if not self._signals.stop:
+            if not signals.stop:
                 log.info("the recording has ended")
-                if not self._health().frames_seen:
+                if not self._daemon.reporter.health.frames_seen:
                     raise CameraError("camera.source: no picture of it could be read")
         finally:
             self._daemon.close()
-            for server in (self._control, self._metrics, self._page):
-                if server:
-                    server.close()
+            for server in self._servers.values():
+                server.close()
 
     def _reload(self) -> None:
         self._daemon.reporter.reloading()
-        before = self._settings
+        before = self._daemon.config
         try:
             now = load(self._file)
-            moved = self._control is None or self._control.path != socket_path(now)
-            if moved:
+            if "control" in self._unserved or socket_path(before) != socket_path(now):
                 refuse_another(now)
-            self._daemon = assembly.rebuilt(self._daemon, before, now)
+            self._daemon = assemble(now, self._daemon)
         except EdgefaceError as error:
             self._refused = str(error)
             log.error("settings not taken, the old ones hold: %s", error)
         else:
-            self._settings, self._refused = now, None
-            log.info("settings read again, changed: %s", ", ".join(sorted(assembly.changed(before, now))) or "nothing")
-            if moved:
-                self._open_control()
-            if before.metrics != now.metrics:
-                self._open_metrics()
-            if before.web != now.web or before.gallery != now.gallery:
-                self._open_page()
+            self._refused = None
+            changed = sorted(name for name in Config.__struct_fields__ if differ((name,), before, now))
+            log.info("settings read again, changed: %s", ", ".join(changed) or "nothing")
+            for name, reads in SERVERS.items():
+                if name in self._unserved or differ(reads, before, now):
+                    self._open(name)
         gc.collect()  # of what was replaced: Python does not know how large the frames are that it holds
         self._daemon.reporter.ready()
 
-    def _health(self) -> Health:
-        return self._daemon.reporter.health
-
     def _report(self) -> dict[str, Any]:
-        page = self._settings.web.enabled and self._page_trouble is None
-        return report(self._settings, self._health(), self._refused, self._unserved, page=page, page_trouble=self._page_trouble)
+        return report(self._daemon.config, self._daemon.reporter.health, self._refused, self._unserved)
 
-    def _open_control(self) -> None:
-        if self._control:
-            self._control.close()
-            self._control = None
+    def _open(self, name: str) -> None:
+        """Open a server, in the place of the one that is there."""
+        if server := self._servers.pop(name, None):
+            server.close()
+        self._unserved.pop(name, None)
+        config = self._daemon.config
+        build, lacking = {
+            "control": (self._control, f"edgeface status will not work: {socket_path(config)}"),
+            "metrics": (self._metrics, f"no metrics at {config.metrics.address!r}, port {config.metrics.port}"),
+            "page": (self._page, f"no page at {config.web.address!r}, port {config.web.port}"),
+        }[name]
         try:
-            self._control = ControlServer(
-                self._settings,
-                {"status": lambda _request: self._report()},
-                self._daemon.jobs,
-            )
-        except (OSError, EdgefaceError) as error:
-            reason = getattr(error, "strerror", None) or error
-            log.error("edgeface status will not work: %s: %s", socket_path(self._settings), reason)
+            if server := build():
+                self._servers[name] = server
+        except (OSError, ValueError, TypeError, EdgefaceError) as error:  # what is no address can be any of them
+            self._unserved[name] = f"{lacking}: {getattr(error, 'strerror', None) or error}"
+            log.error("%s", self._unserved[name])
 
-    def _open_metrics(self) -> None:
-        if self._metrics:
-            self._metrics.close()
-            self._metrics = None
-        self._unserved = None
-        wanted = self._settings.metrics
+    def _control(self) -> ControlServer:
+        return ControlServer(self._daemon.config, {"status": lambda _request: self._report()}, self._daemon.jobs)
+
+    def _metrics(self) -> Any:
+        wanted = self._daemon.config.metrics
         if not wanted.port:
-            return
+            return None
         from edgeface.daemon.metrics import MetricsServer
 
-        try:
-            self._metrics = MetricsServer(wanted.address, wanted.port, self._health)
-        except (OSError, ValueError, TypeError) as error:  # what is no address can be any of them
-            reason = getattr(error, "strerror", None) or error
-            self._unserved = f"no metrics at {wanted.address!r}, port {wanted.port}: {reason}"
-            log.error("%s", self._unserved)
+        return MetricsServer(wanted.address, wanted.port, lambda: self._daemon.reporter.health)
 
-    def _open_page(self) -> None:
-        if self._page:
-            self._page.close()
-            self._page = None
-        self._page_trouble = None
-        wanted = self._settings.web
-        if not wanted.enabled:
-            return
+    def _page(self) -> Any:
+        daemon = self._daemon
+        if not daemon.config.web.enabled:
+            return None
         from edgeface.web.context import Daemon as Served
         from edgeface.web.context import Site
         from edgeface.web.server import PageServer
         from edgeface.web.token import Token, address
 
-        served = Served(
-            settings=lambda: self._settings,
-            report=self._report,
-            jobs=self._daemon.jobs,
-            live=self._daemon.live,
-            card=self._daemon.pipeline.embedder.card,
-            file=self._file,
-            model=self._model,
-        )
-        try:
-            self._page = PageServer(wanted, Site(served), Token(self._settings.token_path))
-            log.info("the page is at %s; edgeface web url prints its address with the token", address(wanted))
-        except (OSError, EdgefaceError) as error:
-            reason = getattr(error, "strerror", None) or error
-            self._page_trouble = f"no page at {wanted.address!r}, port {wanted.port}: {reason}"
-            log.error("%s", self._page_trouble)
+        card, config = daemon.embedder.card, daemon.config
+        served = Served(lambda: self._daemon.config, self._report, daemon.jobs, daemon.live, card, self._file, self._model)
+        page = PageServer(config.web, Site(served), Token(config.token_path))
+        log.info("the page is at %s; edgeface web url prints its address with the token", address(config.web))
+        return page

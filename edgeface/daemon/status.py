@@ -1,6 +1,7 @@
 """What ``edgeface status`` tells: the daemon's health, what is wrong with it, and both for people."""
 
 import time
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
@@ -17,19 +18,10 @@ HUNG = 10.0
 """Seconds without a beat after which the loop counts as hung."""
 
 
-def report(
-    config: Config,
-    health: Health,
-    refused: str | None,
-    unserved: str | None,
-    *,
-    page: bool = False,
-    page_trouble: str | None = None,
-) -> dict[str, Any]:
+def report(config: Config, health: Health, refused: str | None, unserved: Mapping[str, str]) -> dict[str, Any]:
     """A daemon's health as a JSON object.
 
-    ``refused`` says why the settings read last were not taken, ``unserved`` why there are no metrics though they are wanted;
-    ``page`` whether there is one, ``page_trouble`` why there is none though it is wanted.
+    ``refused`` says why the settings read last were not taken; ``unserved`` why metrics or page, though wanted, are not served.
     """
     event, link = health.last_event, health.link
     told: dict[str, Any] = msgspec.to_builtins(health_payload(health, time.time())) | {
@@ -40,9 +32,9 @@ def report(
         "last_event": event and msgspec.to_builtins(event_payload(event, config.device.id, health.model)),
         "broker": {"state": link.state, "address": link.address, "reason": link.reason},
         "settings_refused": refused,
-        "metrics_unserved": unserved,
-        "page": address(config.web) if page else None,
-        "page_unserved": page_trouble,
+        "metrics_unserved": unserved.get("metrics"),
+        "page": address(config.web) if config.web.enabled and "page" not in unserved else None,
+        "page_unserved": unserved.get("page"),
         "disk_full": config.gallery_path.exists() and lacks_room(config.gallery_path),
     }
     return told | {"running": True, "troubles": troubles(told)}

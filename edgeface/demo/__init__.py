@@ -19,7 +19,7 @@ from amqtt.broker import Broker
 
 from edgeface.cameras.recording import Recording
 from edgeface.config.schema import Config, DeviceSettings, GallerySettings, MqttSettings
-from edgeface.daemon import assembly
+from edgeface.daemon.assembly import assemble
 from edgeface.enrollment.enroller import Enroller, read_images
 from edgeface.errors import BrokerError, ImageError
 from edgeface.mqtt import client as mqtt_client
@@ -51,7 +51,7 @@ def show(out: Path, *, keep: bool, tell: Callable[[str], None]) -> bool:
             mqtt=MqttSettings("127.0.0.1", port, protocol="3.1.1"),
         )
         stage = Stage(keep=keep)
-        daemon = assembly.daemon(config, camera=Recording(stage.frames, FPS))
+        daemon = assemble(config, camera=Recording(stage.frames, FPS))
         enroller = Enroller(daemon.pipeline, daemon.gallery)
         for name, names in ENROLLED.items():
             report = enroller.enroll(name, read_images(PHOTOS / file for file in names))

@@ -1,7 +1,7 @@
 """A sitting: moments of a camera -> different views of one person, with an instruction at every moment."""
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -80,13 +80,16 @@ class EnrollmentSession:
         self.complete = False
         self.guidance = Guidance(Hint.WAITING, SAID[Hint.WAITING], 0, min(LEAST, most), most)
 
-    def look(self, moment: Frame | NoFrame) -> Guidance:
-        """Take in a moment; what to tell the sitter now. Once ``complete``, there is no more to look at."""
+    def look(self, moment: Frame | NoFrame, faces: Sequence[Face] | None = None) -> Guidance:
+        """Take in a moment, and return what to tell the person now; ``faces`` are those of the frame, if it was searched.
+
+        Once ``complete``, there is no more to look at.
+        """
         if self._hint is None:
             self._began = self._time = moment.time
         passed, self._time = min(1.0, moment.time - self._time), moment.time
         self._reason = ""
-        hint, face = self._see(moment, passed)
+        hint, face = self._see(moment, faces, passed)
         if hint != self._hint:
             self._hint, self._hint_since = hint, moment.time
         if moment.time - self._began >= self._timeout:
@@ -117,12 +120,13 @@ class EnrollmentSession:
             raise CameraError(f"no usable view within {seconds:.0f} s; last: {self.guidance.text}{cure}")
         return self.views
 
-    def _see(self, moment: Frame | NoFrame, passed: float) -> tuple[Hint, Box | None]:
+    def _see(self, moment: Frame | NoFrame, faces: Sequence[Face] | None, passed: float) -> tuple[Hint, Box | None]:
         """What hinders, else what is wished; a view that is worth it is taken on the way."""
         if isinstance(moment, NoFrame):
             self._reason = moment.lost or ""
             return (Hint.CAMERA_LOST if moment.lost else Hint.WAITING), None
-        faces = self._enroller.detect(moment.image)
+        if faces is None:
+            faces = self._enroller.detect(moment.image)
         box = faces[0].box if faces else None
         hint = obstacle(moment.image, faces)
         if hint:

@@ -3,12 +3,11 @@
 import logging
 import math
 from collections import deque
-from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from edgeface.config import schema
 from edgeface.errors import GalleryError
-from edgeface.types import Event, Frame, NoFrame
+from edgeface.types import Event, Frame, NoFrame, Tick
 from edgeface.vision.images import crop, encode_jpeg
 
 if TYPE_CHECKING:
@@ -36,9 +35,10 @@ class EventKeeper:
         self.trouble: str | None = None
         """Why events are not kept at the moment."""
 
-    def update(self, moment: Frame | NoFrame, events: Sequence[Event]) -> None:
+    def on_tick(self, tick: Tick) -> None:
         """Keep the events of this moment; every ten minutes, those that have been kept for long enough go."""
-        self._waiting.extend((event, self._picture(moment, event)) for event in events)
+        moment = tick.moment
+        self._waiting.extend((event, self._picture(moment, event)) for event in tick.events)
         if moment.time < self._again:
             return
         try:

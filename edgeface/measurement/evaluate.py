@@ -15,7 +15,6 @@ import numpy as np
 from msgspec import structs
 
 from edgeface.config import schema
-from edgeface.daemon import assembly
 from edgeface.enrollment.enroller import Enroller, read_images
 from edgeface.errors import ConfigError, ImageError
 from edgeface.gallery.contents import Templates
@@ -23,11 +22,13 @@ from edgeface.gallery.names import clean_name
 from edgeface.gallery.open import open_gallery
 from edgeface.gallery.store import Gallery
 from edgeface.recognition.matching import Matcher
-from edgeface.recognition.pipeline import Pipeline
+from edgeface.recognition.pipeline import Pipeline, create_pipeline
+from edgeface.recognition.presence import create_presence
 from edgeface.types import Event, EventType, Frame, Image, Observation
 from edgeface.vision.embedding import Embedder
 from edgeface.vision.images import image_files, load_image
 from edgeface.vision.model_card import ModelCard
+from edgeface.vision.motion import MotionGate
 
 START = 1.0e9
 """When every visit begins, in seconds since the Unix epoch."""
@@ -131,7 +132,7 @@ def evaluate(
         settings = structs.replace(settings, gallery=schema.GallerySettings(str(Path(folder) / "gallery.db")))
         database = open_gallery(settings, embedder.card)
         try:
-            pipeline = assembly.pipeline(settings, embedder, database)
+            pipeline = create_pipeline(settings, embedder, database)
             refused = enroll(pipeline, database, gallery, tell)
             templates = database.templates()
             sizes = sizes or [len(templates.people)]
@@ -192,7 +193,7 @@ def watch(pipeline: Pipeline, folder: Path, settings: schema.Config, tell: Calla
             paths = image_files(frames)
             if not paths:
                 raise ConfigError(f"{frames}: there is no image of a visit in it")
-            moments, gate = [], assembly.gate(settings)
+            moments, gate = [], MotionGate(settings.detector.still_every, settings.presence.left_after)
             for number, path in enumerate(paths):
                 try:
                     image = load_image(path)
@@ -209,7 +210,7 @@ def watch(pipeline: Pipeline, folder: Path, settings: schema.Config, tell: Calla
 
 def play(visit: Visit, settings: schema.Config, card: ModelCard, matcher: Matcher) -> Outcome:
     """Play one visit to a presence of its own."""
-    presence = assembly.presence(settings, card)
+    presence = create_presence(settings, card)
     events: list[tuple[int, Event]] = []
     for number, (moment, observations) in enumerate(visit.moments, start=1):
         events += ((number, event) for event in presence.update(moment, observations, matcher))

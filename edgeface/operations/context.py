@@ -11,7 +11,7 @@ from edgeface.config.schema import Config
 from edgeface.errors import EdgefaceError, TraceError
 from edgeface.gallery.audit import Audit, Scalar
 from edgeface.gallery.store import Gallery
-from edgeface.types import Frame, Image, NoFrame
+from edgeface.types import Image, Tick
 from edgeface.vision.model_card import ModelCard
 from edgeface.wire.commands import Request
 
@@ -27,8 +27,8 @@ Photo: TypeAlias = tuple[str, Image | EdgefaceError]
 """A label, and the image or why there is none."""
 Photos: TypeAlias = Iterator[Photo | None]
 """The photos of a request; ``None`` means that the next one has not arrived yet."""
-Steps: TypeAlias = Generator[Any, Frame | NoFrame, R]
-"""Work over several moments: it is sent each moment, yields progress or ``None``, and returns its result."""
+Steps: TypeAlias = Generator[Any, Tick, R]
+"""Work over several rounds of the loop: it is sent each, yields progress or ``None``, and returns its result."""
 
 
 class Door(StrEnum):
@@ -91,7 +91,7 @@ class Job(Generic[Q, R]):
             raise CancelledError("cancelled; nothing was kept")
 
     def steps(self, context: "OperationContext") -> Steps[R]:
-        """Run the operation moment by moment."""
+        """Run the operation round by round."""
         outcome = self.operation.run(context.of(self), self.request)
         if not isinstance(outcome, Generator):
             return outcome

@@ -42,7 +42,8 @@ def from_camera(context: OperationContext, request: EnrollRequest) -> Steps[Enro
     told: Guidance | None = None
     fresh = False
     while not (session.complete or (job.enough and session.views)):
-        guidance = session.look((yield told if fresh else None))
+        tick = yield told if fresh else None
+        guidance = session.look(tick.moment, tick.seen.faces)
         fresh = told is None or (guidance.text, guidance.taken) != (told.text, told.taken)
         told = guidance
     report = Report(accepted=[view.label for view in session.end()], views=session.views)

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 from edgeface.errors import FAILED_INSIDE, EdgefaceError
 from edgeface.operations.context import Actor, CancelledError, Job, Operation, OperationContext, Photos, Steps
-from edgeface.types import Frame, NoFrame
+from edgeface.types import Tick
 from edgeface.wire.commands import Request
 
 Q = TypeVar("Q", bound=Request)
@@ -73,8 +73,8 @@ class JobQueue:
         """Whether no job waits or is under way."""
         return not (self._waiting or self._running)
 
-    def on_tick(self, moment: Frame | NoFrame, context: OperationContext) -> None:
-        """Begin the jobs that wait, and go on with those that take several moments. For the loop."""
+    def on_tick(self, tick: Tick, context: OperationContext) -> None:
+        """Begin the jobs that wait, and go on with those that take several rounds. For the loop."""
         while len(self._running) < MAX_RUNNING and (job := self._next()):
             steps = job.steps(context)
             if not job.result.cancelled() and self._step(job, steps):
@@ -84,7 +84,7 @@ class JobQueue:
             if job.result.cancelled():
                 steps.close()
                 self._running.remove(entry)
-            elif not self._step(job, steps, moment):
+            elif not self._step(job, steps, tick):
                 self._running.remove(entry)
 
     def close(self, reason: EdgefaceError | None = None) -> None:
@@ -108,10 +108,10 @@ class JobQueue:
             self._at_camera = None
 
     @staticmethod
-    def _step(job: Job[Any, Any], steps: Steps[Any], moment: Frame | NoFrame | None = None) -> bool:
+    def _step(job: Job[Any, Any], steps: Steps[Any], tick: Tick | None = None) -> bool:
         """Take one step; return whether the job goes on after it."""
         try:
-            next(steps) if moment is None else steps.send(moment)
+            next(steps) if tick is None else steps.send(tick)
         except StopIteration as end:
             _settle(job, end.value)
         except CancelledError:

@@ -20,12 +20,12 @@ def take_snapshot(context: OperationContext, _request: SnapshotRequest) -> Steps
     Raises:
         CameraError: there is none in time, or the camera is lost.
     """
-    moment = yield
+    moment = (yield).moment
     deadline = moment.time + LONGEST_WAIT
     while isinstance(moment, NoFrame):
         if moment.lost or moment.time > deadline:
             raise CameraError(f"no frame: {moment.lost or 'the camera is silent'}")
-        moment = yield
+        moment = (yield).moment
     jpeg, (width, height) = encode_jpeg(moment.image, SIDE)
     image = base64.b64encode(jpeg).decode()
     return Snapshot(camera=context.config.camera.name, taken=timestamp(moment.wall), width=width, height=height, image=image)

@@ -5,12 +5,24 @@ from importlib import import_module
 from typing import cast
 
 from edgeface.config import schema
+from edgeface.errors import ConfigError
 from edgeface.interfaces import EventPublisher
 
 PUBLISHERS = {
     "mqtt": "edgeface.mqtt.publisher:MqttPublisher",
     "lines": "edgeface.publishers.lines:LinePublisher",
 }
+
+
+def need_broker(settings: schema.Config) -> None:
+    """See that there is a broker for whatever cannot do without.
+
+    Raises:
+        ConfigError: there is none.
+    """
+    for name in ("sync", "homeassistant"):
+        if getattr(settings, name).enabled and not settings.mqtt.host:
+            raise ConfigError(f"{name}.enabled needs a broker: set mqtt.host in the configuration")
 
 
 def create(name: str, settings: schema.Config, model: str) -> EventPublisher:

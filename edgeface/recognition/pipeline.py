@@ -2,9 +2,11 @@
 
 import logging
 import time
+from collections.abc import Sequence
 
 import numpy as np
 
+from edgeface import detectors
 from edgeface.config import schema
 from edgeface.errors import GalleryError
 from edgeface.gallery.contents import Templates
@@ -57,12 +59,15 @@ class Pipeline:
         """Decides by the gallery as it was at the last picture."""
         return self._matcher
 
-    def observe(self, image: Image, *, every_face: bool = False) -> list[Observation]:
-        """Every face that is large enough; poor views are seen but not matched, unless ``every_face``."""
+    def observe(self, image: Image, faces: Sequence[Face] | None = None, *, every_face: bool = False) -> list[Observation]:
+        """Observe every face that is large enough; poor views are seen but not matched, unless ``every_face``.
+
+        ``faces`` are those that the detector has found in the image, if it has been asked already.
+        """
         limits = self._settings.detector
         return [
             self.judge(image, face, min_quality=0.0 if every_face else limits.min_quality)
-            for face in self.detector.detect(image)
+            for face in (self.detector.detect(image) if faces is None else faces)
             if every_face or eye_distance(face) >= limits.min_eye_distance
         ]
 
@@ -111,3 +116,9 @@ class Pipeline:
     def _take(self, templates: Templates) -> None:
         self._templates = templates
         self._matcher = Matcher(templates, self.embedder.card, self._settings.matching)
+
+
+def create_pipeline(settings: schema.Config, embedder: Embedder, gallery: Gallery) -> Pipeline:
+    """Return the pipeline of these settings, with their detector."""
+    limits = settings.detector
+    return Pipeline(detectors.create(max_side=limits.max_side, threads=limits.threads), embedder, gallery, settings)

@@ -12,10 +12,13 @@ from edgeface.recognition.matching import Matcher
 from edgeface.recognition.tracking import Track, Tracker
 from edgeface.types import Correction, Decision, Event, EventType, Frame, Match, NoFrame, Observation, TrackedFace
 from edgeface.vision.liveness import ALIVE, Liveness
+from edgeface.vision.model_card import ModelCard
 
 log = logging.getLogger(__name__)
 
 STRANGER = ""
+SAME_FAR, DIFFERENT_FAR = 1e-4, 0.05
+"""False-accept rates of the two cosines by which tracks are joined and torn apart."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,3 +216,15 @@ class Presence:
                 corrected=wrong,
             )
         ]
+
+
+def create_presence(settings: schema.Config, card: ModelCard, before: Presence | None = None) -> Presence:
+    """Return the presence of these settings' camera, in the place of another."""
+    return Presence(
+        settings.camera.name,
+        settings.presence,
+        same=card.threshold(SAME_FAR),
+        different=card.threshold(DIFFERENT_FAR),
+        liveness=settings.liveness.mode,
+        before=before,
+    )

@@ -15,7 +15,7 @@ from edgeface.interfaces import SyncTransport
 from edgeface.mqtt.dialogue import Dialogue
 from edgeface.sync.messages import envelopes
 from edgeface.sync.replica import Change, Replica
-from edgeface.types import Frame, NoFrame
+from edgeface.types import Tick
 from edgeface.vision.model_card import ModelCard
 
 log = logging.getLogger(__name__)
@@ -66,8 +66,9 @@ class Follower:
         one = self._replica
         return SyncStatus(one.topic, one.shared, len(one.due()), one.received, one.ignored, self._failure or one.trouble)
 
-    def update(self, moment: Frame | NoFrame) -> None:
+    def on_tick(self, tick: Tick) -> None:
         """Take in what came, notice what was edited here, and send it."""
+        moment = tick.moment
         connection, messages = self._transport.shared(self._connection if self._inbox else -1)
         if connection != self._connection:
             self._connection = connection

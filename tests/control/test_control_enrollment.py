@@ -26,7 +26,7 @@ from edgeface.control import discovery
 from edgeface.control import server as control_server
 from edgeface.control.client import ask
 from edgeface.control.server import ControlServer
-from edgeface.daemon import assembly
+from edgeface.daemon.assembly import assemble
 from edgeface.enrollment.guidance import Hint
 from edgeface.errors import AskAgainError, EdgefaceError
 from edgeface.operations.registry import OPERATIONS
@@ -57,8 +57,7 @@ class House:
         self.ready = False
 
     def live(self):
-        self.daemon = assembly.daemon(self.settings, camera=self.stage)
-        self.daemon.signals.stop = False
+        self.daemon = assemble(self.settings, camera=self.stage)
         self.ready = True
         self.daemon.run()
 
@@ -169,10 +168,10 @@ def test_one_sits_at_a_time_whatever_the_door(tmp_path, monkeypatch, broker):
 def test_what_new_settings_drop_is_asked_once_more(house, monkeypatch, drops, names):
     jobs, on_tick, left = house.daemon.jobs, house.daemon.jobs.on_tick, [AskAgainError("new settings")] * drops
 
-    def dropping(moment, context):
+    def dropping(tick, context):
         if left and jobs._waiting:
             jobs.close(left.pop())
-        on_tick(moment, context)
+        on_tick(tick, context)
 
     monkeypatch.setattr(jobs, "on_tick", dropping)
     with nullcontext() if names else pytest.raises(EdgefaceError, match="new settings"):

@@ -2,14 +2,18 @@
 
 import gc
 import json
+import os
 import threading
 import weakref
+from copy import copy
+from pathlib import Path
 
 import numpy as np
 import pytest
 from fixtures.broker import eventually
-from msgspec.structs import replace
+from msgspec.structs import force_setattr, replace
 
+from edgeface import publishers
 from edgeface.cameras import live
 from edgeface.config.schema import (
     BackupSettings,
@@ -29,8 +33,10 @@ from edgeface.config.schema import (
     SyncSettings,
     WebSettings,
 )
-from edgeface.daemon import assembly
-from edgeface.daemon.service import Service
+from edgeface.daemon.assembly import assemble
+from edgeface.daemon.loop import Daemon
+from edgeface.daemon.parts import PARTS, differ
+from edgeface.daemon.service import SERVERS, Service
 from edgeface.enrollment.enroller import Enroller, read_images
 from edgeface.errors import EdgefaceError
 from edgeface.health import BrokerStatus
@@ -38,7 +44,18 @@ from edgeface.types import Frame, NoFrame, Request
 from edgeface.vision.images import load_image
 from edgeface.vision.model_card import SHIPPED
 
-PARTS = ("camera", "pipeline", "outage", "presence", "publisher", "commands", "keeper", "gallery", "follower", "backup")
+WATCHED = (
+    "camera",
+    "pipeline",
+    "camera_monitor",
+    "presence",
+    "publisher",
+    "commands",
+    "keeper",
+    "gallery",
+    "follower",
+    "backup",
+)
 
 
 @pytest.fixture
@@ -55,13 +72,13 @@ def settings(tmp_path, demo_photos):
 
 @pytest.fixture
 def daemon(settings):
-    daemon = assembly.daemon(settings)
+    daemon = assemble(settings)
     yield daemon
     daemon.gallery.close()
 
 
 def renewed(old, new):
-    return {part for part in PARTS if getattr(old, part) is not getattr(new, part)}
+    return {part for part in WATCHED if getattr(old, part) is not getattr(new, part)}
 
 
 CONCERNS = [
@@ -88,9 +105,92 @@ def test_it_is_settled_for_every_section_what_it_concerns():
     assert {section for changes, _ in CONCERNS for section in changes} | {"camera", "gallery"} == set(Config.__struct_fields__)
 
 
+def altered(config, section, name):
+    """A configuration with another value, be it valid or not, of one setting."""
+    settings = copy(getattr(config, section))
+    value = getattr(settings, name)
+    other = {bool: lambda: not value, str: lambda: value + "x", tuple: lambda: (*value, "x")}.get(
+        type(value), lambda: value + 1
+    )
+    force_setattr(settings, name, other())
+    return replace(config, **{section: settings})
+
+
+@pytest.mark.parametrize(
+    ("section", "name"),
+    [(section, name) for section in Config.__struct_fields__ for name in getattr(Config(), section).__struct_fields__],
+)
+def test_some_part_or_server_reads_every_setting(section, name):
+    before = Config()
+    now = altered(before, section, name)
+    reads = {part.name: part.reads for part in PARTS} | SERVERS
+    assert [reader for reader, settings in reads.items() if differ(settings, before, now)]
+
+
+def test_every_part_of_a_daemon_is_in_the_table_once_and_after_those_that_it_needs():
+    names = [part.name for part in PARTS]
+    assert sorted(names) == sorted(Daemon.__annotations__)
+    assert all(names.index(needed) < number for number, part in enumerate(PARTS) for needed in part.needs)
+
+
+CHANGES = {
+    "backup": {"backup": BackupSettings(3)},
+    "camera": {"camera": CameraSettings("camera", "picamera", width=320)},
+    "camera.fps": {"camera": CameraSettings("camera", "picamera", fps=5.0)},
+    "camera.name": {"camera": CameraSettings("back", "picamera")},
+    "camera.source": {"camera": CameraSettings("camera", "v4l2:/dev/video0")},
+    "commands": {"commands": CommandsSettings(per_minute=5)},
+    "commands.allow": {"commands": CommandsSettings(("people",))},
+    "detector.max_side": {"detector": DetectorSettings(max_side=320)},
+    "detector.min_eye_distance": {"detector": DetectorSettings(min_eye_distance=30.0)},
+    "detector.min_quality": {"detector": DetectorSettings(min_quality=0.3)},
+    "detector.still_every": {"detector": DetectorSettings(still_every=2.0)},
+    "detector.threads": {"detector": DetectorSettings(threads=2)},
+    "device": {"device": DeviceSettings("door")},
+    "device.id": {"device": DeviceSettings("door")},
+    "events": {"events": EventsSettings(5)},
+    "gallery": {"gallery": GallerySettings("other.db")},
+    "gallery.path": {"gallery": GallerySettings("other.db")},
+    "homeassistant": {"homeassistant": HomeAssistantSettings(True)},
+    "liveness": {"liveness": LivenessSettings("refuse")},
+    "matching": {"matching": MatchingSettings(margin=0.1)},
+    "mqtt": {"mqtt": MqttSettings("127.0.0.1", 10)},
+    "presence": {"presence": PresenceSettings(unknown_after=9)},
+    "presence.left_after": {"presence": PresenceSettings(left_after=1.0)},
+    "publisher": {"mqtt": MqttSettings(), "sync": SyncSettings()},
+    "shared_gallery": {"gallery": GallerySettings("other.db")},
+    "sync": {"sync": SyncSettings(True, "attic")},
+    "web.enabled": {"web": WebSettings(True)},
+    "web.keep_hours": {"web": WebSettings(keep_hours=5.0)},
+    "web.pictures": {"web": WebSettings(pictures=True)},
+}
+"""For each setting that a part reads other settings in which it differs."""
+
+
+@pytest.mark.parametrize("name", sorted({name for part in PARTS for name in part.reads}))
+def test_a_setting_renews_the_parts_that_read_it_and_those_that_need_them_and_nothing_else(
+    settings, tmp_path, monkeypatch, name
+):
+    monkeypatch.chdir(tmp_path)
+    before = replace(settings, camera=CameraSettings("camera", "picamera"), sync=SyncSettings(True))
+    now = replace(before, **CHANGES[name])
+    assert differ((name,), before, now)
+    concerned = set()
+    for part in PARTS:
+        if differ(part.reads, before, now) or not concerned.isdisjoint(part.needs):
+            concerned.add(part.name)
+    assert {part.name for part in PARTS if name in part.reads} <= concerned
+    daemon = assemble(before)
+    new = assemble(now, daemon)
+    try:
+        assert {part.name for part in PARTS if getattr(new, part.name) is not getattr(daemon, part.name)} == concerned
+    finally:
+        new.close()
+
+
 @pytest.mark.parametrize(("changes", "parts"), CONCERNS)
 def test_only_what_is_concerned_is_built_anew(daemon, settings, changes, parts):
-    new = assembly.rebuilt(daemon, settings, replace(settings, **changes))
+    new = assemble(replace(settings, **changes), daemon)
     assert renewed(daemon, new) == parts
     assert new.pipeline.embedder is daemon.pipeline.embedder
     assert new.reporter.counters is daemon.reporter.counters
@@ -102,15 +202,15 @@ def test_only_what_is_concerned_is_built_anew(daemon, settings, changes, parts):
 
 def test_another_camera_or_another_name_for_it(daemon, settings, photos):
     moved = replace(settings, camera=CameraSettings(source=f"folder:{photos}"))
-    other = assembly.rebuilt(daemon, settings, moved)
+    other = assemble(moved, daemon)
     assert renewed(daemon, other) == {"camera"}
-    named = assembly.rebuilt(other, moved, replace(moved, camera=CameraSettings(name="back", source=f"folder:{photos}")))
-    assert renewed(other, named) == {"camera", "outage", "presence", "publisher", "commands", "keeper"}
+    named = assemble(replace(moved, camera=CameraSettings(name="back", source=f"folder:{photos}")), other)
+    assert renewed(other, named) == {"camera", "camera_monitor", "presence", "publisher", "commands", "keeper"}
     named.publisher.close()
 
 
 def test_another_gallery_has_other_people(daemon, settings, tmp_path):
-    new = assembly.rebuilt(daemon, settings, replace(settings, gallery=GallerySettings(str(tmp_path / "other.db"))))
+    new = assemble(replace(settings, gallery=GallerySettings(str(tmp_path / "other.db"))), daemon)
     assert renewed(daemon, new) == {"gallery", "pipeline", "commands", "keeper", "backup"}
     assert new.gallery.people() == []
     with pytest.raises(EdgefaceError):
@@ -120,10 +220,8 @@ def test_another_gallery_has_other_people(daemon, settings, tmp_path):
 
 def test_another_gallery_that_is_shared_gets_a_new_connection_on_which_the_broker_tells_all(daemon, settings, tmp_path):
     sharing = replace(settings, sync=SyncSettings(True))
-    shared = assembly.rebuilt(daemon, settings, sharing)
-    new = assembly.rebuilt(
-        shared, sharing, replace(sharing, gallery=GallerySettings(str(tmp_path / "other.db"), keep_faces=True))
-    )
+    shared = assemble(sharing, daemon)
+    new = assemble(replace(sharing, gallery=GallerySettings(str(tmp_path / "other.db"), keep_faces=True)), shared)
     assert {"gallery", "publisher", "follower"} <= renewed(shared, new)
     new.publisher.close()
     new.gallery.close()
@@ -140,22 +238,23 @@ def test_a_part_that_cannot_be_built_leaves_the_old_daemon_as_it_was(daemon, set
     if broken == "gallery":
         changes["gallery"] = GallerySettings(str(tmp_path / "file" / "gallery.db"))
     with pytest.raises(EdgefaceError, match=r"absent|file"):
-        assembly.rebuilt(daemon, settings, replace(settings, **(changes if broken != "mqtt" else {"mqtt": changes["mqtt"]})))
+        assemble(replace(settings, **(changes if broken != "mqtt" else {"mqtt": changes["mqtt"]})), daemon)
+    assert not any("other.db" in os.path.realpath(file) for file in Path("/proc/self/fd").iterdir())
     assert daemon.gallery.people() == []
     assert isinstance(next(iter(daemon.camera.frames())), Frame)
 
 
 def test_kept_faces_go_only_with_settings_that_are_taken(settings, tmp_path):
     keeping = replace(settings, gallery=GallerySettings(settings.gallery.path, keep_faces=True))
-    daemon = assembly.daemon(keeping)
+    daemon = assemble(keeping)
     daemon.gallery.enroll("Anna", [np.eye(1, 128, dtype=np.float32)[0]], [0.9], [np.zeros((112, 112, 3), np.uint8)])
     broken = MqttSettings("127.0.0.1", 9, username="door", password_file=f"{tmp_path}/absent")
     with pytest.raises(EdgefaceError, match="absent"):
-        assembly.rebuilt(daemon, keeping, replace(settings, mqtt=broken))
+        assemble(replace(settings, mqtt=broken), daemon)
     with pytest.raises(EdgefaceError, match="absent"):
-        assembly.daemon(replace(settings, mqtt=broken))
+        assemble(replace(settings, mqtt=broken))
     assert daemon.gallery.faces() == 1
-    new = assembly.rebuilt(daemon, keeping, settings)
+    new = assemble(settings, daemon)
     assert new.gallery.faces() == 0
     new.gallery.close()
 
@@ -188,11 +287,11 @@ class Recorder:
 
 def test_who_is_being_enrolled_over_mqtt_is_told_that_there_are_new_settings(settings, monkeypatch):
     told = []
-    monkeypatch.setattr(assembly, "_publisher", lambda *_: Recorder(told))
+    monkeypatch.setattr(publishers, "create", lambda *_: Recorder(told))
     settings = replace(settings, commands=CommandsSettings(("enroll",)))
-    daemon = assembly.daemon(settings)
+    daemon = assemble(settings)
     daemon.commands.serve(NoFrame(0.0, 0.0))
-    assembly.rebuilt(daemon, settings, replace(settings, matching=MatchingSettings(target_fpir=0.01))).gallery.close()
+    assemble(replace(settings, matching=MatchingSettings(target_fpir=0.01)), daemon).gallery.close()
     assert told == ["the daemon took new settings; ask again"]
 
 
@@ -201,12 +300,16 @@ def test_who_is_being_enrolled_over_mqtt_is_told_that_there_are_new_settings(set
     [
         ({"device": DeviceSettings("door"), "detector": DetectorSettings(max_side=480)}, ["recognized", "closed"]),
         ({"presence": PresenceSettings(min_votes=1, left_after=9.0)}, ["recognized", "left", "recognized"]),
+        (
+            {"device": DeviceSettings("door"), "presence": PresenceSettings(min_votes=1, left_after=9.0)},
+            ["recognized", "left", "closed", "recognized"],
+        ),
     ],
 )
 def test_whoever_is_there_is_told_anew_only_where_visits_start_anew(settings, demo_photos, monkeypatch, changes, events):
     told = []
-    monkeypatch.setattr(assembly, "_publisher", lambda *_: Recorder(told))
-    daemon = assembly.daemon(settings)
+    monkeypatch.setattr(publishers, "create", lambda *_: Recorder(told))
+    daemon = assemble(settings)
     enroller = Enroller(daemon.pipeline, daemon.gallery)
     assert enroller.enroll("Obama", read_images([demo_photos / "obama_portrait.jpg"])).person
     image = load_image(demo_photos / "obama_portrait.jpg")
@@ -217,7 +320,7 @@ def test_whoever_is_there_is_told_anew_only_where_visits_start_anew(settings, de
             daemon.publisher.publish(event)
 
     look(daemon, 1000.0)
-    new = assembly.rebuilt(daemon, settings, replace(settings, **changes))
+    new = assemble(replace(settings, **changes), daemon)
     look(new, 1000.5)
     assert [str(event) for event in told] == events
     assert new.publisher is daemon.publisher or new.publisher.before is daemon.publisher
@@ -238,8 +341,7 @@ def test_a_reload_frees_what_the_one_before_replaced(tmp_path, monkeypatch):
 
     file.touch()
     service = Service(file, SHIPPED)
-    service._settings = Config(gallery=GallerySettings(str(tmp_path / "gallery.db")))
-    service._daemon = assembly.daemon(service._settings)
+    service._daemon = assemble(Config(gallery=GallerySettings(str(tmp_path / "gallery.db"))))
     gc.disable()
     try:
         reload(640, 0.05)

@@ -18,7 +18,8 @@ from prometheus_client.parser import text_string_to_metric_families
 from edgeface.config.load import load
 from edgeface.config.schema import BackupSettings, CameraSettings
 from edgeface.control import client
-from edgeface.daemon import assembly, backup_task
+from edgeface.daemon import backup_task
+from edgeface.daemon.assembly import assemble
 from edgeface.daemon.backup_task import BackupTask
 from edgeface.daemon.metrics import HealthCollector
 from edgeface.daemon.status import describe
@@ -207,16 +208,16 @@ def test_a_running_daemon_is_asked_for_backups_and_for_one_person_and_refuses_a_
 
 def test_other_settings_for_backups_take_effect_with_a_reload(tmp_path, demo_photos):
     settings = changed(config(tmp_path), camera=CameraSettings(source=f"folder:{demo_photos}"))
-    old = assembly.daemon(settings)
+    old = assemble(settings)
     old.gallery.enroll("Anna", units(1), [0.8])
     old.backup.update(old.pipeline.templates)
     (tmp_path / "stick").mkdir()
     now = changed(settings, backup=BackupSettings(folder=str(tmp_path / "stick")))
-    new = assembly.rebuilt(old, settings, now)
+    new = assemble(now, old)
     assert not old.backup._thread.is_alive()
     new.backup.update(new.pipeline.templates)
     assert eventually(lambda: new.backup.state.copies == 1)
-    assert new.reporter._backed() == new.backup.state
+    assert new.reporter._gallery.backup is new.backup
     assert [copy.path.parent for copy in Backups(now).find()] == [tmp_path / "stick"]
     new.backup.close()
     new.gallery.close()

@@ -54,7 +54,7 @@ def test_one_slow_look_is_no_reason():
 
 def test_tight_memory_halves_the_rate_and_gives_back_what_is_free(monkeypatch):
     given = []
-    monkeypatch.setattr(module, "give_back", lambda: given.append(1))
+    monkeypatch.setattr(module, "trim_heap", lambda: given.append(1))
     camera = Camera()
     camera.play(10, took=0.02)
     assert not given

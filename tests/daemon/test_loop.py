@@ -8,32 +8,27 @@ import time
 from dataclasses import dataclass, field
 from queue import Queue
 from threading import Thread
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from edgeface.cameras.recording import Recording
-from edgeface.config.schema import CommandsSettings, Config, GallerySettings, PresenceSettings
-from edgeface.daemon import assembly
+from edgeface.config.schema import CameraSettings, Config, GallerySettings, PresenceSettings
 from edgeface.daemon import health_reporter as module
+from edgeface.daemon.assembly import assemble
 from edgeface.daemon.frame_rate import FrameRateLimiter
-from edgeface.daemon.health_reporter import INTERVAL, HealthReporter
-from edgeface.daemon.loop import Daemon
+from edgeface.daemon.health_reporter import INTERVAL, GalleryParts, HealthReporter
 from edgeface.daemon.signals import Signals
-from edgeface.enrollment.enroller import Enroller
 from edgeface.gallery.contents import Templates
-from edgeface.gallery.event_keeper import EventKeeper
-from edgeface.gallery.open import open_gallery
-from edgeface.health import BrokerStatus
-from edgeface.mqtt.commands import Commands
-from edgeface.operations.context import OperationContext
-from edgeface.operations.jobs import JobQueue
+from edgeface.health import BackupStatus, BrokerStatus, GalleryHealth
 from edgeface.platform.machine import Throttling
 from edgeface.recognition.camera_monitor import CameraMonitor
 from edgeface.recognition.presence import Presence
-from edgeface.types import EventType, Frame, NoFrame, Person
+from edgeface.types import EventType, Frame, NoFrame, Person, Seen, Tick
 from edgeface.vision.embedding import Embedder
 from edgeface.vision.images import load_image
+from edgeface.vision.model_card import SHIPPED, load_card
 
 BLANK = np.full((480, 640, 3), 127, np.uint8)
 START, WALL = 1000.0, 1_700_000_000.0
@@ -121,35 +116,18 @@ def embedder():
 @pytest.fixture
 def daemon(tmp_path, embedder, demo_photos, systemd):
     """A whole daemon but for its camera and its publisher; Obama is enrolled with the very photo that is shown."""
-    settings = Config(gallery=GallerySettings(str(tmp_path / "gallery.db")))
-    gallery = open_gallery(settings, embedder.card)
-    pipeline = assembly.pipeline(settings, embedder, gallery)
-    (seen,) = pipeline.observe(load_image(demo_photos / "obama_portrait.jpg"))
-    gallery.enroll("Obama", [seen.embedding.vector], [seen.quality])
-    camera, publisher = Camera(), Publisher()
-    presence = Presence("front", PresenceSettings(min_votes=2, unknown_after=3, left_after=2.0), same=0.6, different=0.3)
-    pace = FrameRateLimiter(math.inf)
-    reporter = HealthReporter(publisher, camera, "front", "m", lambda: pipeline.templates, pace)
-    jobs = JobQueue()
-    context = OperationContext(settings, embedder.card, lambda: gallery, lambda: Enroller(pipeline, gallery), serving=True)
-    commands = Commands(CommandsSettings(), publisher, jobs)
-    keeper = EventKeeper(gallery, "front", settings.events)
-    yield Daemon(
-        camera,
-        pipeline,
-        CameraMonitor("front"),
-        presence,
-        publisher,
-        reporter,
-        commands,
-        keeper,
-        gallery,
-        context,
-        assembly.gate(settings),
-        pace,
-        jobs=jobs,
+    daemon = assemble(
+        Config(camera=CameraSettings("front"), gallery=GallerySettings(str(tmp_path / "gallery.db"))),
+        embedder=embedder,
+        publisher=Publisher(),
+        camera=Camera(),
+        presence=Presence("front", PresenceSettings(min_votes=2, unknown_after=3, left_after=2.0), same=0.6, different=0.3),
+        frame_rate=FrameRateLimiter(math.inf),
     )
-    gallery.close()
+    (seen,) = daemon.pipeline.observe(load_image(demo_photos / "obama_portrait.jpg"))
+    daemon.gallery.enroll("Obama", [seen.embedding.vector], [seen.quality])
+    yield daemon
+    daemon.gallery.close()
 
 
 @pytest.fixture
@@ -225,7 +203,7 @@ def test_health_is_told_at_first_on_change_and_every_half_minute(daemon, obama):
     assert [health.frames_seen for health in told] == [1, INTERVAL + 1, count + 1, count + 1, count + 2]
     assert told[1].fps == pytest.approx(1.0)
     last = told[-1]
-    assert (last.frames_dropped, last.people, last.templates, last.model) == (3, 1, 1, "m")
+    assert (last.frames_dropped, last.people, last.templates, last.model) == (3, 1, 1, daemon.embedder.card.digest)
     assert last.rss_mb > 1
 
 
@@ -294,9 +272,23 @@ def test_a_reload_interrupts_the_loop_and_no_visit(daemon, obama):
 # The heartbeat
 
 
+def reporting(publisher=None, camera=None, known=NOBODY, frame_rate=None, before=None):
+    """A reporter of parts of which all is well."""
+    pipeline = SimpleNamespace(templates=known, health=GalleryHealth(), embedder=SimpleNamespace(card=load_card(SHIPPED)))
+    gallery = GalleryParts(pipeline, SimpleNamespace(trouble=None), None, SimpleNamespace(state=BackupStatus()))
+    parts = publisher or Publisher(), camera or Camera(), CameraMonitor("front"), frame_rate or FrameRateLimiter(10.0), gallery
+    return HealthReporter(*parts, before)
+
+
+def beat(reporter, moment, seconds=None, faces=0, events=()):
+    """The loop comes round."""
+    reporter._monitor.update(moment)
+    reporter.on_tick(Tick(moment, Seen([None] * faces, seconds), events))
+
+
 @pytest.fixture
 def reporter(systemd):
-    return HealthReporter(Publisher(), Camera(), "front", "m", lambda: NOBODY, FrameRateLimiter(10.0))
+    return reporting()
 
 
 def test_systemd_hears_that_the_service_is_ready_and_stopping(reporter, systemd):
@@ -311,25 +303,25 @@ def test_what_slows_the_board_down_is_told_and_logged_when_it_changes(reporter, 
     for second in range(6):
         if second == 3:
             pi["now"] = Throttling(("under-voltage",), ("under-voltage",))
-        reporter.beat(Frame(BLANK, START + second, WALL + second), 0.02)
+        beat(reporter, Frame(BLANK, START + second, WALL + second), 0.02)
     health = reporter.health
     assert (health.throttled, health.throttling, health.throttled_before) == (True, ("under-voltage",), ("under-voltage",))
     assert [record.message for record in caplog.records] == ["the board is slowed down by: under-voltage"]
 
 
 def test_a_frame_that_is_not_searched_is_seen_but_has_no_duration(reporter):
-    reporter.beat(Frame(BLANK, START, WALL), 0.02, 1)
-    reporter.beat(Frame(BLANK, START + 2, WALL + 2))
+    beat(reporter, Frame(BLANK, START, WALL), 0.02, 1)
+    beat(reporter, Frame(BLANK, START + 2, WALL + 2))
     health = reporter.health
     assert (health.frames_seen, health.frames_skipped, sum(health.observe.counts)) == (2, 1, 1)
 
 
 def test_health_is_told_at_once_when_the_daemon_is_slowed():
     pace, publisher = FrameRateLimiter(10.0, lambda: "memory is tight"), Publisher()
-    reporter = HealthReporter(publisher, Camera(), "front", "m", lambda: NOBODY, pace)
-    reporter.beat(Frame(BLANK, START, WALL), 0.02)
+    reporter = reporting(publisher, frame_rate=pace)
+    beat(reporter, Frame(BLANK, START, WALL), 0.02)
     pace.took(START, 0.02)
-    reporter.beat(Frame(BLANK, START + 0.1, WALL + 0.1), 0.02)
+    beat(reporter, Frame(BLANK, START + 0.1, WALL + 0.1), 0.02)
     assert [(health.slowed, health.fps_limit) for health in publisher.of("health")] == [
         (None, 10.0),
         ("memory is tight", 5.0),
@@ -345,12 +337,12 @@ def test_systemd_hears_of_a_reload_and_of_its_end(reporter, systemd):
 
 
 def test_what_the_loop_did_is_counted_over_a_reload(reporter):
-    reporter.beat(Frame(BLANK, START, WALL), 0.02, 2)
+    beat(reporter, Frame(BLANK, START, WALL), 0.02, 2)
     (lost,) = CameraMonitor("front").update(NoFrame(START + 1, WALL + 1, "unplugged"))
-    reporter.beat(NoFrame(START + 1, WALL + 1, "unplugged"), events=[lost])
-    after = HealthReporter(Publisher(), Camera(dropped=1), "front", "m", lambda: NOBODY, FrameRateLimiter(10.0), reporter)
+    beat(reporter, NoFrame(START + 1, WALL + 1, "unplugged"), events=[lost])
+    after = reporting(camera=Camera(dropped=1), before=reporter)
     after.counters.dropped += 3
-    after.beat(Frame(BLANK, START + 2, WALL + 2), 0.3, 1)
+    beat(after, Frame(BLANK, START + 2, WALL + 2), 0.3, 1)
     told = after.health
     assert (told.frames_seen, told.faces_seen, told.frames_dropped, told.events) == (2, 3, 4, {"camera_lost": 1})
     assert told.last_event is lost
@@ -360,9 +352,9 @@ def test_what_the_loop_did_is_counted_over_a_reload(reporter):
 
 def test_the_first_beat_after_a_reload_tells_who_is_known_now(reporter):
     publisher, others = Publisher(), Templates((Person("p_1", "Anna", 1, 0.0),), NOBODY.owners, NOBODY.vectors)
-    after = HealthReporter(publisher, Camera(), "front", "m", lambda: others, FrameRateLimiter(10.0), reporter)
-    after.beat(Frame(BLANK, START, WALL))
-    after.beat(Frame(BLANK, START + 1, WALL + 1))
+    after = reporting(publisher, known=others, before=reporter)
+    beat(after, Frame(BLANK, START, WALL))
+    beat(after, Frame(BLANK, START + 1, WALL + 1))
     assert publisher.of("people") == [list(others.people)]
     assert after.health.people == 1
 
@@ -383,17 +375,17 @@ def test_a_hangup_reloads_a_service_and_ends_what_a_terminal_ran(monkeypatch, te
 
 def test_every_beat_feeds_the_watchdog_and_a_stuck_camera_does_not(reporter, systemd):
     for moment in script(BLANK, None, "unplugged"):
-        reporter.beat(moment)
+        beat(reporter, moment)
     assert systemd.told().count("WATCHDOG=1") == 3
-    reporter.beat(NoFrame(START + 100, WALL + 100, "no frame for 61 s", stuck=True))
+    beat(reporter, NoFrame(START + 100, WALL + 100, "no frame for 61 s", stuck=True))
     assert systemd.told().count("WATCHDOG=1") == 0
-    reporter.beat(Frame(BLANK, START + 101, WALL + 101))
+    beat(reporter, Frame(BLANK, START + 101, WALL + 101))
     assert systemd.told().count("WATCHDOG=1") == 1
 
 
 def test_systemd_sees_the_state_of_the_camera(reporter, systemd):
     for moment in script(BLANK, "unplugged"):
-        reporter.beat(moment)
+        beat(reporter, moment)
     states = [line for line in systemd.told() if line.startswith("STATUS=")]
     assert [("camera ok" in line, "camera lost" in line) for line in states] == [(True, False), (False, True)]
 
@@ -401,9 +393,9 @@ def test_systemd_sees_the_state_of_the_camera(reporter, systemd):
 def test_without_systemd_the_heart_beats_all_the_same(monkeypatch):
     monkeypatch.delenv("NOTIFY_SOCKET", raising=False)
     publisher = Publisher()
-    reporter = HealthReporter(publisher, Camera(), "front", "m", lambda: NOBODY, FrameRateLimiter(10.0))
+    reporter = reporting(publisher)
     reporter.ready()
-    reporter.beat(Frame(BLANK, time.monotonic(), time.time()))
+    beat(reporter, Frame(BLANK, time.monotonic(), time.time()))
     assert len(publisher.of("health")) == 1
 
 

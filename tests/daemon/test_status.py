@@ -54,7 +54,7 @@ def test_all_is_well_and_fits_one_screen():
         ),
         ({"events_unkept": "database is locked"}, "events are not kept: database is locked"),
         ({"refused": "no TOML"}, "the settings read last were not taken: no TOML"),
-        ({"unserved": "no metrics at ''"}, "no metrics at ''"),
+        ({"unserved": {"metrics": "no metrics at ''"}}, "no metrics at ''"),
     ],
 )
 def test_what_is_wrong_is_one_line_each(changes, trouble):

@@ -15,6 +15,7 @@ from edgeface.config.load import load
 from edgeface.config.schema import Config, GallerySettings
 from edgeface.control import client
 from edgeface.daemon import assembly
+from edgeface.daemon.assembly import assemble
 from edgeface.errors import ConfigError
 from edgeface.gallery.open import open_gallery
 from edgeface.vision.model_card import load_card
@@ -120,7 +121,7 @@ def test_a_second_daemon_with_another_network_touches_nothing(home, other_model,
     assert len(home.json("people", "list")["people"]) == 2
     gate = home.folder / "gate.toml"  # another camera, whose service was started after an upgrade, and the other not yet
     gate.write_text(home.file.read_text().replace('name = "front"', 'name = "gate"'))
-    with closing(assembly.daemon(load(gate), other_model).gallery) as gallery:
+    with closing(assemble(load(gate), model=other_model).gallery) as gallery:
         assert gallery.serving
     assert rows(home.gallery) == before
     with closing(open_gallery(load(home.file), load_card())) as gallery:

@@ -9,7 +9,6 @@ from typer.testing import CliRunner
 
 from edgeface.cli import app
 from edgeface.config.schema import CameraSettings, Config, GallerySettings, MatchingSettings
-from edgeface.daemon import assembly
 from edgeface.enrollment.assessment import LENS, assess, distance, standing
 from edgeface.enrollment.enroller import Enroller, read_images
 from edgeface.enrollment.gallery_check import FEW, check
@@ -17,6 +16,7 @@ from edgeface.errors import GalleryError
 from edgeface.gallery.open import open_gallery
 from edgeface.gallery.store import template_id
 from edgeface.recognition.matching import Matcher
+from edgeface.recognition.pipeline import create_pipeline
 from edgeface.vision.embedding import Embedder
 
 OBAMA = ["obama_portrait.jpg", "obama_congress.jpg", "obama_press_room.jpg"]
@@ -36,7 +36,7 @@ class House:
         self.gallery = open_gallery(self.settings, embedder.card)
 
     def enroll(self, name, images, *, force=False):
-        pipeline = assembly.pipeline(self.settings, self.embedder, self.gallery)
+        pipeline = create_pipeline(self.settings, self.embedder, self.gallery)
         report = Enroller(pipeline, self.gallery).enroll(name, images, force=force)
         return assess(pipeline, self.settings, report.person, report.views)
 

@@ -6,10 +6,10 @@ import pytest
 
 from edgeface import detectors
 from edgeface.config.schema import Config, GallerySettings
-from edgeface.daemon import assembly
 from edgeface.enrollment.enroller import Enroller, read_images
 from edgeface.errors import GalleryError, ImageError
 from edgeface.gallery.open import open_gallery
+from edgeface.recognition.pipeline import create_pipeline
 from edgeface.vision.embedding import Embedder
 from edgeface.vision.images import load_image
 
@@ -34,7 +34,7 @@ def enroller(gallery, embedder):
 
     class Fresh:
         def __getattr__(self, name):
-            pipeline = assembly.pipeline(Config(), embedder, gallery)
+            pipeline = create_pipeline(Config(), embedder, gallery)
             return getattr(Enroller(pipeline, gallery), name)
 
     return Fresh()

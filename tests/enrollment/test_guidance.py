@@ -9,12 +9,12 @@ from fixtures.sitters import HEIGHT, WIDTH, sitter
 
 from edgeface import detectors
 from edgeface.config.schema import Config, GallerySettings
-from edgeface.daemon import assembly
 from edgeface.enrollment.enroller import Enroller
 from edgeface.enrollment.guidance import SAID, Hint, obstacle, pose
 from edgeface.enrollment.session import LEAST, MOST, EnrollmentSession
 from edgeface.errors import CameraError, GalleryError
 from edgeface.gallery.open import open_gallery
+from edgeface.recognition.pipeline import create_pipeline
 from edgeface.types import Frame, NoFrame
 from edgeface.vision.embedding import Embedder
 
@@ -101,7 +101,7 @@ def embedder():
 @pytest.fixture
 def enroller(tmp_path, embedder):
     gallery = open_gallery(Config(gallery=GallerySettings(str(tmp_path / "gallery.db"))), embedder.card)
-    yield Enroller(assembly.pipeline(Config(), embedder, gallery), gallery)
+    yield Enroller(create_pipeline(Config(), embedder, gallery), gallery)
     gallery.close()
 
 

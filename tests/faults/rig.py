@@ -14,10 +14,10 @@ from fixtures.broker import OPENSSL, Broker, authority, eventually
 from edgeface.config import schema
 from edgeface.config.load import load
 from edgeface.control import client
-from edgeface.daemon import assembly
 from edgeface.enrollment.enroller import Enroller, read_images
 from edgeface.errors import EdgefaceError
 from edgeface.gallery.open import open_gallery
+from edgeface.recognition.pipeline import create_pipeline
 from edgeface.vision.embedding import Embedder
 from edgeface.vision.model_card import SHIPPED, load_card
 
@@ -68,7 +68,7 @@ class Rig:
     def _enroll(self):
         embedder, settings = Embedder(), load(self.file)
         gallery = open_gallery(settings, embedder.card)
-        enroller = Enroller(assembly.pipeline(settings, embedder, gallery), gallery)
+        enroller = Enroller(create_pipeline(settings, embedder, gallery), gallery)
         for name, files in {
             "Barack Obama": ("obama_portrait.jpg", "obama_congress.jpg"),
             "Joe Biden": ("biden_portrait.jpg",),

@@ -12,7 +12,7 @@ from edgeface.gallery.event_keeper import EventKeeper
 from edgeface.gallery.retention import Clocks
 from edgeface.gallery.store import Gallery, template_id
 from edgeface.recognition.event_id import new_event_id
-from edgeface.types import Event, EventType, NoFrame
+from edgeface.types import Event, EventType, NoFrame, Tick
 
 WALL = 1_700_000_000.0
 
@@ -68,7 +68,7 @@ def test_no_byte_stays(gallery, watching, path, erase):
         gallery.events.clocks = Clocks(monotonic=lambda: passed[0])
         keeper = EventKeeper(gallery, "front", EventsSettings(keep_days=1), 24.0)
         for passed[0] in (1e5, 2e5):
-            keeper.update(NoFrame(passed[0], WALL + passed[0]), [])
+            keeper.on_tick(Tick(NoFrame(passed[0], WALL + passed[0])))
     elif erase == "rename":
         gallery.rename("Anna", "Berta")
     elif erase == "drop":
@@ -94,10 +94,10 @@ def test_a_reader_in_the_way_is_told_and_the_loop_wipes_later(gallery, path, era
         with pytest.raises(TraceError, match="keeps a trace until the program that reads it now ends"):
             change()
         keeper = EventKeeper(gallery, "front", EventsSettings())
-        keeper.update(NoFrame(1000.0, WALL), [])
+        keeper.on_tick(Tick(NoFrame(1000.0, WALL)))
         assert traces(path.parent, theirs) > 0
         assert keeper.trouble is None
-    keeper.update(NoFrame(1061.0, WALL + 61), [])
+    keeper.on_tick(Tick(NoFrame(1061.0, WALL + 61)))
     assert traces(path.parent, theirs) == 0
 
 

@@ -17,7 +17,7 @@ from edgeface.gallery.store import Gallery
 from edgeface.operations.context import OperationContext
 from edgeface.operations.events import list_events
 from edgeface.recognition.event_id import new_event_id
-from edgeface.types import Box, Event, EventType, NoFrame
+from edgeface.types import Box, Event, EventType, NoFrame, Tick
 from edgeface.wire.commands import EventsRequest
 from edgeface.wire.events import event_payload
 
@@ -95,10 +95,10 @@ def test_a_clock_that_is_set_back_costs_the_oldest_event_not_the_newest(gallery)
 def test_a_camera_that_keeps_nothing_leaves_what_another_keeps_in_the_same_gallery(gallery, limits):
     kept(gallery, None, unit(1), EventType.UNKNOWN)
     gallery.events.keep(event(WALL, embedding=unit(2), camera="yard"), EventsSettings(), b"jpeg")
-    EventKeeper(gallery, "front", limits).update(gap(), [])
+    EventKeeper(gallery, "front", limits).on_tick(Tick(gap()))
     assert [found.camera for found in gallery.events.all()] == ["yard"]
     assert len(gallery.events.pictured()) == 1
-    EventKeeper(gallery, "yard", EventsSettings()).update(gap(), [])
+    EventKeeper(gallery, "yard", EventsSettings()).on_tick(Tick(gap()))
     assert gallery.events.pictured() == set()
 
 
@@ -200,20 +200,20 @@ def test_events_wait_for_a_gallery_that_is_locked_and_it_is_told_once(gallery, p
     writer.execute("BEGIN IMMEDIATE")
     with caplog.at_level(logging.WARNING):
         for second in (0, 6, 12):
-            keeper.update(gap(second), [event(embedding=unit(1))])
-            keeper.update(gap(second), [])
+            keeper.on_tick(Tick(gap(second), events=[event(embedding=unit(1))]))
+            keeper.on_tick(Tick(gap(second)))
         assert len(caplog.messages) == 1
         assert "locked" in caplog.messages[0]
         assert "locked" in keeper.trouble
         writer.execute("ROLLBACK")
-        keeper.update(gap(18), [])
+        keeper.on_tick(Tick(gap(18)))
         assert (len(gallery.events.all()), keeper.trouble) == (3, None)
         writer.execute("BEGIN IMMEDIATE")
         for second in range(100):
-            keeper.update(gap(24 + second), [event(embedding=unit(1))])
+            keeper.on_tick(Tick(gap(24 + second), events=[event(embedding=unit(1))]))
     writer.close()
     assert len(caplog.messages) == 2
-    keeper.update(gap(200), [])
+    keeper.on_tick(Tick(gap(200)))
     assert len(gallery.events.all()) == 3 + EventKeeper.WAITING
 
 
@@ -222,6 +222,6 @@ def test_old_events_go_every_ten_minutes(gallery, clock):
     kept(gallery, None, unit(1), EventType.UNKNOWN)
     for passed in (0, DAY - 1, DAY + 1, DAY + 598, DAY + 599):
         clock[0] = began + passed
-        keeper.update(gap(passed), [])
+        keeper.on_tick(Tick(gap(passed)))
         left.append(len(gallery.events.all()))
     assert left == [1, 1, 1, 1, 0]

@@ -11,7 +11,7 @@ import pytest
 from fixtures.reembed import house
 
 from edgeface.config.schema import EventsSettings
-from edgeface.daemon import assembly
+from edgeface.daemon.assembly import assemble
 from edgeface.doctor import examine
 from edgeface.errors import GalleryError
 from edgeface.gallery import guard
@@ -144,16 +144,16 @@ def test_the_daemon_takes_over_by_itself_and_erases_what_is_to_be_kept_no_more(h
     (check,) = examine_gallery(house, other_model)
     assert check.ok
     assert "taken over at the next start" in check.found
-    with closing(assembly.daemon(house.settings, other_model).gallery) as gallery:
+    with closing(assemble(house.settings, model=other_model).gallery) as gallery:
         assert (len(gallery.people()), gallery.faces()) == (1, 1)
     house.keep_faces = False
-    with closing(assembly.daemon(house.settings, other_model).gallery) as gallery:
+    with closing(assemble(house.settings, model=other_model).gallery) as gallery:
         assert (len(gallery.people()), gallery.faces()) == (1, 0)
     (check,) = examine_gallery(house, SHIPPED)
     assert not check.ok
     assert "no faces are kept of Barack" in check.found
     with (
-        closing(assembly.daemon(house.settings, SHIPPED).gallery) as gallery,
+        closing(assemble(house.settings, model=SHIPPED).gallery) as gallery,
         pytest.raises(GalleryError, match="is of the model"),
     ):
         gallery.people()

@@ -16,7 +16,7 @@ from edgeface.gallery.retention import BOOT, Clocks
 from edgeface.gallery.store import Gallery
 from edgeface.platform import machine
 from edgeface.recognition.event_id import new_event_id
-from edgeface.types import Event, EventType, NoFrame
+from edgeface.types import Event, EventType, NoFrame, Tick
 
 HOUR, DAY, YEAR = 3600.0, 86_400.0, 365 * 86_400.0
 LIMITS = EventsSettings(keep_days=3 * HOUR / DAY)
@@ -57,7 +57,7 @@ class Machine:
         self.look()
 
     def look(self, *events):
-        self.keeper.update(NoFrame(self.clocks.monotonic(), self.clocks.wall()), events)
+        self.keeper.on_tick(Tick(NoFrame(self.clocks.monotonic(), self.clocks.wall()), events=events))
         kept, pictured = {event.event_id for event in self.gallery.events.all()}, self.gallery.events.pictured()
         for event_id, event in tuple(self.events.items()):
             age, lost = self.now - event.at, EXPIRE_EVERY * (event.boots + 1)
@@ -187,7 +187,7 @@ def test_daemons_that_share_a_gallery_count_once(device):
     other = EventKeeper(device.gallery, "yard", LIMITS, PICTURE_HOURS)
     for _ in range(11):
         device.run(EXPIRE_EVERY)
-        other.update(NoFrame(device.now, WALL), [])
+        other.on_tick(Tick(NoFrame(device.now, WALL)))
     assert len(device.gallery.events.pictured()) == 1
 
 

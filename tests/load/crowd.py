@@ -7,9 +7,9 @@ import time
 import numpy as np
 
 from edgeface.config import schema
-from edgeface.daemon import assembly
 from edgeface.gallery.store import Templates
 from edgeface.recognition.matching import Matcher
+from edgeface.recognition.presence import create_presence
 from edgeface.types import Box, Embedding, Face, Frame, Observation, Person
 from edgeface.vision.model_card import SHIPPED, load_card
 
@@ -24,7 +24,7 @@ def crowd(faces, frames, strange):
     matcher = Matcher(
         Templates(tuple(map(person, range(KNOWN))), np.arange(KNOWN), units(random, KNOWN)), card, schema.MatchingSettings()
     )
-    presence = assembly.presence(schema.Config(), card)
+    presence = create_presence(schema.Config(), card)
     steady, took, most = units(random, faces), [], 0
     for number in range(frames):
         shown = [seen(place, vector, matcher) for place, vector in enumerate(units(random, faces) if strange else steady)]

@@ -18,11 +18,11 @@ import psutil
 from fixtures.commandline import Cli
 
 from edgeface.config import schema
-from edgeface.daemon import assembly
 from edgeface.gallery.audit import Audit
 from edgeface.gallery.encryption import Vault
 from edgeface.gallery.store import Copy, Gallery, Trait
 from edgeface.gallery.versions import NEVER
+from edgeface.recognition.pipeline import create_pipeline
 from edgeface.sync.messages import Envelopes, digest
 from edgeface.sync.replica import Replica
 from edgeface.vision.embedding import Embedder
@@ -85,7 +85,7 @@ def measure(cli, people, templates, tell):
     meter.command("`edgeface people list`", cli, "people", "list")
     daemon(cli, meter, tell)
     with closing(Gallery(path, card.digest, card.identity)) as gallery:
-        eyes = meter.step("read it", lambda: assembly.pipeline(schema.Config(), embedder, gallery))
+        eyes = meter.step("read it", lambda: create_pipeline(schema.Config(), embedder, gallery))
         meter.command("`edgeface people rename`", cli, "people", "rename", "Person 0/7", "Anna")
         meter.step("the loop: notice that rename by another process", lambda: eyes.templates)
         with closing(Gallery(path, card.digest, card.identity)) as other:

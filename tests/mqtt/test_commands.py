@@ -19,7 +19,6 @@ from hypothesis import strategies as st
 
 from edgeface.config.schema import CameraSettings, Config, GallerySettings
 from edgeface.config.schema import CommandsSettings as Settings
-from edgeface.daemon import assembly
 from edgeface.enrollment.enroller import Enroller, read_images
 from edgeface.gallery.open import open_gallery
 from edgeface.mqtt import commands
@@ -28,7 +27,8 @@ from edgeface.operations import snapshot
 from edgeface.operations.context import OperationContext
 from edgeface.operations.jobs import JobQueue
 from edgeface.platform.rate_limit import RateLimit
-from edgeface.types import MAX_REQUEST_BYTES, Frame, NoFrame, Request
+from edgeface.recognition.pipeline import create_pipeline
+from edgeface.types import MAX_REQUEST_BYTES, Frame, NoFrame, Request, Tick
 from edgeface.vision.embedding import Embedder
 from edgeface.vision.images import decode_image, load_image
 
@@ -60,7 +60,7 @@ class Desk:
         self.audit = folder / "audit.jsonl"
         config = Config(camera=CameraSettings(name="front"), gallery=GallerySettings(str(folder / "gallery.db")))
         self.gallery = open_gallery(config, embedder.card)
-        enroller = Enroller(assembly.pipeline(config, embedder, self.gallery), self.gallery)
+        enroller = Enroller(create_pipeline(config, embedder, self.gallery), self.gallery)
         enroller.enroll("Obama", read_images([photos / "obama_portrait.jpg"]))
         self.jobs = JobQueue()
         self.context = OperationContext(config, embedder.card, lambda: self.gallery, lambda: enroller, serving=True)
@@ -79,7 +79,7 @@ class Desk:
         self.now += seconds
         at = self.now, time.time()
         self.commands.serve()
-        self.jobs.on_tick(Frame(scene, *at) if isinstance(scene, np.ndarray) else NoFrame(*at, scene), self.context)
+        self.jobs.on_tick(Tick(Frame(scene, *at) if isinstance(scene, np.ndarray) else NoFrame(*at, scene)), self.context)
 
     def jpeg(self, name):
         return base64.b64encode((self.photos / name).read_bytes()).decode()

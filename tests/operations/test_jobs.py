@@ -11,7 +11,7 @@ from edgeface.config.schema import Config
 from edgeface.errors import EdgefaceError
 from edgeface.operations.context import Job, Operation, OperationContext
 from edgeface.operations.jobs import MAX_RUNNING, MAX_WAITING, JobQueue
-from edgeface.types import NoFrame
+from edgeface.types import NoFrame, Tick
 from edgeface.wire.commands import Request
 
 
@@ -40,11 +40,15 @@ def submit(jobs: JobQueue, wanted: Operation[Request, Any], **more: Any) -> Job[
     return jobs.submit(wanted, Request(), None, **more)
 
 
-def moments(count: int) -> Iterator[NoFrame]:
-    return (NoFrame(float(number), 0.0) for number in range(count))
+def at(time: float) -> Tick:
+    return Tick(NoFrame(time, 0.0))
 
 
-def test_steps_go_on_moment_by_moment_until_their_result(context):
+def ticks(count: int) -> Iterator[Tick]:
+    return (at(float(number)) for number in range(count))
+
+
+def test_steps_go_on_round_by_round_until_their_result(context):
     jobs, seen, told = JobQueue(), [], []
 
     def work(context, request):
@@ -53,11 +57,11 @@ def test_steps_go_on_moment_by_moment_until_their_result(context):
         return "done"
 
     job = submit(jobs, operation(work), tell=told.append)
-    for moment in moments(3):
+    for tick in ticks(3):
         assert not job.result.done()
-        jobs.on_tick(moment, context)
+        jobs.on_tick(tick, context)
     assert job.result.result(0) == "done"
-    assert [moment.time for moment in seen] == [0.0, 1.0, 2.0]
+    assert [tick.moment.time for tick in seen] == [0.0, 1.0, 2.0]
     assert told == [1, 2]
     assert jobs.idle
 
@@ -65,7 +69,7 @@ def test_steps_go_on_moment_by_moment_until_their_result(context):
 def test_what_is_done_at_once_takes_one_tick(context):
     jobs = JobQueue()
     job = submit(jobs, operation(lambda context, request: context.serving))
-    jobs.on_tick(NoFrame(0.0, 0.0), context)
+    jobs.on_tick(at(0.0), context)
     assert job.result.result(0) is True
 
 
@@ -80,8 +84,8 @@ def test_what_fails_is_told_and_stops_nothing(context):
         raise ValueError("secret")
 
     first, second = submit(jobs, operation(refused)), submit(jobs, operation(broken))
-    for moment in moments(2):
-        jobs.on_tick(moment, context)
+    for tick in ticks(2):
+        jobs.on_tick(tick, context)
     with pytest.raises(EdgefaceError, match=r"^no$"):
         first.result.result(0)
     with pytest.raises(EdgefaceError, match="failed inside") as error:
@@ -92,9 +96,9 @@ def test_what_fails_is_told_and_stops_nothing(context):
 def test_a_cancelled_job_is_ended_by_the_loop(context):
     jobs = JobQueue()
     job = submit(jobs, ENDLESS)
-    jobs.on_tick(NoFrame(0.0, 0.0), context)
+    jobs.on_tick(at(0.0), context)
     job.result.cancel()
-    jobs.on_tick(NoFrame(1.0, 0.0), context)
+    jobs.on_tick(at(1.0), context)
     assert context.gallery == ["closed"]
     with pytest.raises(CancelledError):
         job.result.result(0)
@@ -110,8 +114,8 @@ def test_a_job_that_was_cancelled_writes_nothing_and_one_that_writes_is_not_canc
         return "kept"
 
     late = submit(jobs, operation(write))
-    for moment in moments(2):
-        jobs.on_tick(moment, context)
+    for tick in ticks(2):
+        jobs.on_tick(tick, context)
     assert (written, late.result.result(0)) == ([False], "kept")
 
     def cancelled(context, request):
@@ -121,8 +125,8 @@ def test_a_job_that_was_cancelled_writes_nothing_and_one_that_writes_is_not_canc
         written.append("too late")
 
     early = submit(jobs, operation(cancelled))
-    for moment in moments(2):
-        jobs.on_tick(moment, context)
+    for tick in ticks(2):
+        jobs.on_tick(tick, context)
     assert early.result.cancelled()
     assert written == [False]
     assert jobs.idle
@@ -133,10 +137,10 @@ def test_a_flood_of_jobs_is_refused_and_takes_turns(context):
     asked = [submit(jobs, ENDLESS) for _ in range(MAX_WAITING)]
     with pytest.raises(EdgefaceError, match="busy"):
         submit(jobs, ENDLESS)
-    jobs.on_tick(NoFrame(0.0, 0.0), context)
+    jobs.on_tick(at(0.0), context)
     for job in asked[:MAX_RUNNING]:
         job.result.cancel()
-    jobs.on_tick(NoFrame(1.0, 0.0), context)
+    jobs.on_tick(at(1.0), context)
     assert len(context.gallery) == MAX_RUNNING
     jobs.close(EdgefaceError("new settings"))
     for job in asked[MAX_RUNNING:]:
@@ -177,7 +181,7 @@ def test_one_job_at_a_time_has_the_camera(context):
     with pytest.raises(EdgefaceError, match="somebody else"):
         submit(jobs, BEFORE_THE_CAMERA)
     assert jobs.camera_taken
-    jobs.on_tick(NoFrame(0.0, 0.0), context)
+    jobs.on_tick(at(0.0), context)
     first.result.cancel()
     second = submit(jobs, BEFORE_THE_CAMERA)
     jobs.close()

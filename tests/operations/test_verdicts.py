@@ -1,6 +1,5 @@
 """Verdicts on made-up vectors, for the rules, and on photos, through the whole way from a picture to an event."""
 
-from dataclasses import replace
 from itertools import count
 
 import numpy as np
@@ -8,7 +7,7 @@ import pytest
 from fixtures.galleries import MODEL, enrolled, kept, near, one_line, unit
 
 from edgeface.config import schema
-from edgeface.daemon import assembly
+from edgeface.daemon.assembly import assemble
 from edgeface.enrollment.enroller import Enroller, read_images
 from edgeface.errors import ConfigError, GalleryError
 from edgeface.gallery.open import open_gallery
@@ -231,13 +230,14 @@ def test_who_was_taken_for_another_is_not_any_more_and_the_other_still_is(tmp_pa
     )
     biden, obama = load_image(demo_photos / "biden_blue_room.jpg"), load_image(demo_photos / "obama_press_room.jpg")
     minutes = count(60, 60)
-    daemon = assembly.daemon(settings, camera=Camera(biden, 0))
+    daemon = assemble(settings, camera=Camera(biden, 0))
     Enroller(daemon.pipeline, daemon.gallery).enroll("Obama", read_images([demo_photos / "obama_congress.jpg"]))
 
     def seen(image):
         """What the events say when the camera shows this image, a minute after the one before."""
         before = {event.event_id for event in daemon.gallery.events.all()}
-        replace(daemon, camera=Camera(image, next(minutes))).watch()
+        daemon.camera = Camera(image, next(minutes))
+        daemon.watch()
         return [event for event in daemon.gallery.events.all() if event.event_id not in before]
 
     (wrong,) = seen(biden)

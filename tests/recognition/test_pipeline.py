@@ -3,9 +3,9 @@ import pytest
 from msgspec.structs import replace
 
 from edgeface.config.schema import Config, DetectorSettings, GallerySettings
-from edgeface.daemon import assembly
 from edgeface.errors import GalleryError
 from edgeface.gallery.open import open_gallery
+from edgeface.recognition.pipeline import create_pipeline
 from edgeface.types import Decision
 from edgeface.vision.embedding import Embedder
 from edgeface.vision.images import load_image
@@ -32,7 +32,7 @@ def people(settings, embedder):
 
 @pytest.fixture
 def pipeline(settings, embedder, people):
-    return assembly.pipeline(settings, embedder, people)
+    return create_pipeline(settings, embedder, people)
 
 
 @pytest.fixture
@@ -101,12 +101,12 @@ def test_what_another_process_changes_in_the_gallery_counts_at_once(show, settin
 def test_small_and_poor_faces_do_not_count_unless_every_face_is_wanted(embedder, people, settings, demo_photos):
     image = load_image(demo_photos / "collins_portrait.jpg")
     strict = DetectorSettings(min_eye_distance=100)
-    pipeline = assembly.pipeline(Config(detector=strict, gallery=settings.gallery), embedder, people)
+    pipeline = create_pipeline(Config(detector=strict, gallery=settings.gallery), embedder, people)
     assert pipeline.observe(image) == []
     assert pipeline.observe(image, every_face=True)[0].match is not None
 
     strict = DetectorSettings(min_quality=1.0)
-    pipeline = assembly.pipeline(Config(detector=strict, gallery=settings.gallery), embedder, people)
+    pipeline = create_pipeline(Config(detector=strict, gallery=settings.gallery), embedder, people)
     (seen,) = pipeline.observe(image)
     assert (seen.embedding, seen.match) == (None, None)
     assert 0 < seen.quality < 1

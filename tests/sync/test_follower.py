@@ -24,7 +24,7 @@ from edgeface.health import SyncStatus
 from edgeface.sync.follower import Follower
 from edgeface.sync.messages import Envelopes, make_key, read_key, take_key
 from edgeface.sync.replica import Replica
-from edgeface.types import NoFrame
+from edgeface.types import NoFrame, Tick
 from edgeface.vision.model_card import SHIPPED, load_card
 
 __all__ = ["broker"]
@@ -367,7 +367,7 @@ class Follows:
         before = len(self.wire.sent)
         for _ in range(round(seconds / 0.5)):
             self.time += 0.5
-            self.follower.update(NoFrame(self.time, self.time))
+            self.follower.on_tick(Tick(NoFrame(self.time, self.time)))
         return self.wire.sent[before:]
 
 

@@ -1,0 +1,29 @@
+"""Looks at the camera's frames: as often as the frame rate allows, and where something moves."""
+
+import time
+
+from edgeface.daemon.frame_rate import FrameRateLimiter
+from edgeface.recognition.pipeline import Pipeline
+from edgeface.types import Frame, NoFrame, Seen
+from edgeface.vision.motion import MotionGate
+
+
+class Look:
+    """Searches frames for faces, and tells the frame rate how long that takes."""
+
+    def __init__(self, pipeline: Pipeline, gate: MotionGate, frame_rate: FrameRateLimiter) -> None:
+        self._pipeline, self._gate, self._frame_rate = pipeline, gate, frame_rate
+
+    def at(self, moment: Frame | NoFrame) -> Seen:
+        """Search this moment's frame, if there is one that is due and differs from those before it."""
+        if not isinstance(moment, Frame) or not self._frame_rate.due(moment.time):
+            return Seen()
+        began = time.perf_counter()
+        if not self._gate.wants(moment):
+            return Seen(due=True)
+        faces = self._pipeline.detector.detect(moment.image)
+        observations = self._pipeline.observe(moment.image, faces)
+        self._gate.searched(moment.time, len(observations))
+        took = time.perf_counter() - began
+        self._frame_rate.took(moment.time, took)
+        return Seen(observations, took, due=True, faces=faces)

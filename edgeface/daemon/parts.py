@@ -1,0 +1,212 @@
+"""The parts of the daemon: the settings that each reads, the parts that it needs, how it is built and takes over."""
+
+import logging
+import math
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from functools import partial
+from operator import attrgetter
+
+from edgeface import cameras, publishers
+from edgeface.config.schema import Config
+from edgeface.daemon.backup_task import BackupTask
+from edgeface.daemon.frame_rate import FrameRateLimiter
+from edgeface.daemon.health_reporter import GalleryParts, HealthReporter
+from edgeface.daemon.look import Look
+from edgeface.daemon.loop import Daemon
+from edgeface.daemon.signals import Signals
+from edgeface.enrollment.enroller import Enroller
+from edgeface.errors import AskAgainError, GalleryError
+from edgeface.gallery.audit import Audit
+from edgeface.gallery.event_keeper import EventKeeper
+from edgeface.gallery.open import open_gallery
+from edgeface.gallery.store import Gallery
+from edgeface.interfaces import CommandTransport, EventPublisher, SyncTransport
+from edgeface.mqtt.commands import Commands
+from edgeface.operations.context import OperationContext
+from edgeface.operations.jobs import JobQueue
+from edgeface.operations.live_view import LiveView
+from edgeface.operations.whole import take_over
+from edgeface.platform.memory import HeapTrimmer
+from edgeface.platform.systemd import Systemd
+from edgeface.recognition.camera_monitor import CameraMonitor
+from edgeface.recognition.pipeline import create_pipeline
+from edgeface.recognition.presence import Presence, create_presence
+from edgeface.sync.follower import Follower, replica
+from edgeface.types import NoFrame
+from edgeface.vision.embedding import Embedder
+from edgeface.vision.model_card import SHIPPED
+from edgeface.vision.motion import MotionGate
+
+log = logging.getLogger(__name__)
+PATIENCE_US = 60_000_000
+"""Microseconds for which systemd waits for the next of the templates that are made anew before the start."""
+NEW_SETTINGS = "the daemon took new settings; ask again"
+
+
+def differ(reads: Iterable[str], before: Config, now: Config) -> bool:
+    """Whether any of these settings, by their dotted names, has changed."""
+    return any(attrgetter(name)(before) != attrgetter(name)(now) for name in reads)
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """An attribute of the daemon, built anew when a setting that it ``reads``, or a part that it ``needs``, is another.
+
+    ``build`` is given the new daemon, which has the parts before this one in the table, and the old one, if there is one.
+    ``close`` is given the daemon whose part is replaced, and its heir, whose part takes over; no heir if that cannot be built.
+    """
+
+    name: str
+    reads: tuple[str, ...]
+    needs: tuple[str, ...]
+    build: Callable[[Daemon, Daemon | None], object]
+    close: Callable[[Daemon, Daemon | None], None] = lambda _of, _heir: None
+
+
+def _gallery(new: Daemon, old: Daemon | None) -> Gallery:
+    """The gallery; at the start its templates are made anew if they are another network's, and it need not be readable."""
+    if old is None:
+        wait_on = partial(Systemd().notify, EXTEND_TIMEOUT_USEC=PATIENCE_US)
+        try:
+            take_over(new.config, new.model, names=False, alive=wait_on)
+        except GalleryError as error:
+            log.error("%s", error)
+    people = open_gallery(new.config, new.embedder.card, serving=True)
+    if old:
+        try:
+            people.people()  # one that cannot be read is no reason to give up one that can
+        except GalleryError:
+            people.close()
+            raise
+    return people
+
+
+def _backup(new: Daemon, _old: Daemon | None) -> BackupTask:
+    return BackupTask(new.config, Audit(new.config.audit_path))
+
+
+def _publisher(new: Daemon, _old: Daemon | None) -> EventPublisher:
+    publishers.need_broker(new.config)
+    return publishers.create(new.config.publisher, new.config, new.embedder.card.digest)
+
+
+def _close_publisher(of: Daemon, heir: Daemon | None) -> None:
+    of.publisher.close(heir.publisher if heir else None)
+    if heir:
+        heir.publisher.open(heir.pipeline.templates.people)
+
+
+def _follower(new: Daemon, _old: Daemon | None) -> Follower | None:
+    if not (new.config.sync.enabled and isinstance(new.publisher, SyncTransport)):
+        return None
+    return Follower(replica(new.config, new.gallery, new.embedder.card), new.publisher)
+
+
+def _context(new: Daemon, _old: Daemon | None) -> OperationContext:
+    return OperationContext(new.config, new.embedder.card, lambda: new.gallery, lambda: new.enroller, serving=True)
+
+
+def _commands(new: Daemon, _old: Daemon | None) -> Commands | None:
+    return Commands(new.config.commands, new.publisher, new.jobs) if isinstance(new.publisher, CommandTransport) else None
+
+
+def _close_commands(of: Daemon, _heir: Daemon | None) -> None:
+    if of.commands:
+        of.commands.close(NEW_SETTINGS)
+
+
+def _end_jobs(of: Daemon, heir: Daemon | None) -> None:
+    """End what was begun with the old enroller; the queue itself is for every daemon."""
+    if heir:
+        of.jobs.close(AskAgainError(NEW_SETTINGS))
+
+
+def _close_camera(of: Daemon, heir: Daemon | None) -> None:
+    of.camera.close()
+    if heir:
+        heir.reporter.counters.dropped += of.camera.dropped
+
+
+def _close_presence(of: Daemon, heir: Daemon | None) -> None:
+    """Have everybody leave, for the subscribers of before; whoever is still there is told anew."""
+    if heir:
+        moment = NoFrame(time.monotonic(), time.time())
+        events = of.presence.close(moment)
+        of.publish(events, moment)
+        heir.reporter.counters.published(events)
+
+
+def _presence(new: Daemon, old: Daemon | None) -> Presence:
+    return create_presence(new.config, new.embedder.card, old.presence if old else None)
+
+
+def _gate(new: Daemon, _old: Daemon | None) -> MotionGate:
+    return MotionGate(new.config.detector.still_every, new.config.presence.left_after)
+
+
+def _frame_rate(new: Daemon, _old: Daemon | None) -> FrameRateLimiter:
+    """How often frames are looked at. Of a recording, each is: there it is only late."""
+    camera = new.config.camera
+    return FrameRateLimiter(camera.fps if cameras.is_live(camera) else math.inf)
+
+
+def _keeper(new: Daemon, _old: Daemon | None) -> EventKeeper:
+    web = new.config.web
+    hours = web.keep_hours if web.enabled and web.pictures else 0.0
+    return EventKeeper(new.gallery, new.config.camera.name, new.config.events, picture_hours=hours)
+
+
+def _reporter(new: Daemon, old: Daemon | None) -> HealthReporter:
+    of_gallery = GalleryParts(new.pipeline, new.keeper, new.follower, new.backup)
+    return HealthReporter(
+        new.publisher, new.camera, new.camera_monitor, new.frame_rate, of_gallery, before=old.reporter if old else None
+    )
+
+
+PARTS = (
+    # Nothing makes these anew: model files that changed on disk are for the next start.
+    Part("model", (), (), lambda _new, _old: SHIPPED),
+    Part("signals", (), (), lambda _new, _old: Signals()),
+    Part("jobs", (), (), lambda _new, _old: JobQueue()),
+    Part("live", (), (), lambda _new, _old: LiveView()),
+    Part("trimmer", (), (), lambda _new, _old: HeapTrimmer()),
+    Part("embedder", (), ("model",), lambda new, _old: Embedder(new.model)),
+    Part("gallery", ("gallery",), ("embedder",), _gallery, lambda of, _heir: of.gallery.close()),
+    Part("backup", ("backup", "gallery"), (), _backup, lambda of, _heir: of.backup.close()),
+    Part(
+        "pipeline",
+        ("detector.max_side", "detector.threads", "detector.min_eye_distance", "detector.min_quality", "matching"),
+        ("embedder", "gallery"),
+        lambda new, _old: create_pipeline(new.config, new.embedder, new.gallery),
+    ),
+    Part(
+        "publisher",
+        # A shared gallery that is another now needs a new connection: the broker tells such a one alone what it keeps.
+        ("device", "camera.name", "mqtt", "commands.allow", "sync", "homeassistant", "shared_gallery"),
+        ("embedder",),
+        _publisher,
+        _close_publisher,
+    ),
+    Part("follower", ("sync", "device.id"), ("embedder", "gallery", "publisher"), _follower),
+    Part("enroller", (), ("pipeline", "gallery"), lambda new, _old: Enroller(new.pipeline, new.gallery), _end_jobs),
+    Part("context", ("matching", "backup", "gallery", "camera.name"), ("embedder", "enroller", "gallery"), _context),
+    Part("commands", ("commands",), ("publisher", "enroller", "jobs"), _commands, _close_commands),
+    Part("camera", ("camera",), (), lambda new, _old: cameras.create(new.config.camera), _close_camera),
+    Part("camera_monitor", ("camera.name",), (), lambda new, _old: CameraMonitor(new.config.camera.name)),
+    Part("presence", ("camera.name", "presence", "liveness", "publisher"), ("embedder",), _presence, _close_presence),
+    Part("gate", ("detector.still_every", "presence.left_after"), ("camera",), _gate),
+    Part("frame_rate", ("camera.fps", "camera.source"), ("camera",), _frame_rate),
+    Part("look", (), ("pipeline", "gate", "frame_rate"), lambda new, _old: Look(new.pipeline, new.gate, new.frame_rate)),
+    Part("keeper", ("camera.name", "events", "web.enabled", "web.pictures", "web.keep_hours"), ("gallery",), _keeper),
+    Part(
+        "reporter",
+        (),
+        ("publisher", "camera", "camera_monitor", "frame_rate", "pipeline", "keeper", "follower", "backup"),
+        _reporter,
+    ),
+)
+"""In the order in which they are built. They are replaced in the reverse order, each before those that it needs: the old
+publisher tells who has left and answers who asked; then camera and client id are free for the new ones.
+"""
