@@ -96,11 +96,11 @@ class Job(Generic[Q, R]):
         if not isinstance(outcome, Generator):
             return outcome
         try:
-            next(outcome)
+            progress = next(outcome)
             while True:
-                progress = outcome.send((yield))
                 if progress is not None:
                     self.tell(progress)
+                progress = outcome.send((yield))
         except StopIteration as end:
             result: R = end.value
             return result

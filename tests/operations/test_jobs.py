@@ -62,7 +62,7 @@ def test_steps_go_on_round_by_round_until_their_result(context):
         jobs.on_tick(tick, context)
     assert job.result.result(0) == "done"
     assert [tick.moment.time for tick in seen] == [0.0, 1.0, 2.0]
-    assert told == [1, 2]
+    assert told == [0, 1, 2]
     assert jobs.idle
 
 
