@@ -1,4 +1,4 @@
-"""The MQTT contract as a document: which topics there are, a JSON Schema of every payload, and a page for people."""
+"""Writes docs/mqtt.md, the JSON Schemas and the AsyncAPI document from the types of topics and payloads."""
 
 import functools
 import json
@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
+from edgeface import asyncapi
 from edgeface.errors import EdgefaceError
 from edgeface.mqtt.commands import COMMANDS
 from edgeface.platform.files import write_whole
@@ -28,13 +29,18 @@ RARE = {"error", "corrected", "left_in"}
 WORDS = {"string": "text", "integer": "whole number", "boolean": "yes or no"}
 
 
-def schemas() -> dict[str, dict[str, Any]]:
-    """File name -> JSON Schema (draft 2020-12) of one payload."""
-    event: Any = functools.reduce(operator.or_, EVENTS.values())
-    shapes = {"event": event, "presence": PresencePayload, "health": HealthPayload, "gallery": Envelope}
+def shapes() -> dict[str, Any]:
+    """Return the type of each JSON payload, by name."""
+    event = functools.reduce(operator.or_, EVENTS.values())
+    found: dict[str, Any] = {"event": event, "presence": PresencePayload, "health": HealthPayload, "gallery": Envelope}
     for name, command in COMMANDS.items():
-        shapes |= {f"cmd-{name}": _with_id(command.request), f"resp-{name}": Answer[command.result]}  # type: ignore[name-defined]
-    return {f"{name}.json": {"$schema": DIALECT, **msgspec.json.schema(shape)} for name, shape in shapes.items()}
+        found |= {f"cmd-{name}": _with_id(command.request), f"resp-{name}": Answer[command.result]}  # type: ignore[name-defined]
+    return found
+
+
+def schemas() -> dict[str, dict[str, Any]]:
+    """Return the JSON Schema (draft 2020-12) of each payload, by file name."""
+    return {f"{name}.json": {"$schema": DIALECT, **msgspec.json.schema(shape)} for name, shape in shapes().items()}
 
 
 def page() -> str:
@@ -54,13 +60,13 @@ def page() -> str:
 
 
 def write(folder: Path) -> list[Path]:
-    """Write the page and the schemas into a folder, as ``mqtt.md`` and ``schemas/*.json``; returns what was written.
+    """Write ``mqtt.md``, ``asyncapi.json`` and ``schemas/*.json`` into a folder; return the paths.
 
     Raises:
         EdgefaceError: it cannot be written.
     """
-    documents = {"mqtt.md": page()}
-    documents |= {f"schemas/{name}": json.dumps(schema, indent=2) + "\n" for name, schema in schemas().items()}
+    described = {"asyncapi.json": asyncapi.document(shapes())} | {f"schemas/{name}": one for name, one in schemas().items()}
+    documents = {"mqtt.md": page()} | {name: json.dumps(one, indent=2) + "\n" for name, one in described.items()}
     try:
         (folder / "schemas").mkdir(parents=True, exist_ok=True)
         for name, text in documents.items():

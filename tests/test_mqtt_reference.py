@@ -1,12 +1,14 @@
 import json
+import os
 import re
+from pathlib import Path
 
 import pytest
 from fixtures.broker import Broker, needs_broker
 from fixtures.commandline import Cli
 from fixtures.contract import DOCS, problems
 from fixtures.daemon import EMPTY, enroll, running, settings
-from jsonschema import Draft202012Validator
+from jsonschema import Draft7Validator, Draft202012Validator
 
 from edgeface.mqtt.commands import COMMANDS
 from edgeface.mqtt_reference import schemas, write
@@ -16,6 +18,8 @@ from edgeface.wire.events import EVENTS
 from edgeface.wire.topics import TOPICS
 
 BASE = "edgeface/door/"
+ASYNCAPI = json.loads((DOCS / "asyncapi.json").read_text())
+SPECIFICATION = Path(os.environ.get("EDGEFACE_ASYNCAPI", "."))
 
 
 def test_the_committed_documents_are_those_that_the_command_writes(tmp_path):
@@ -66,6 +70,47 @@ def test_a_schema_refuses_what_it_should_and_lets_new_fields_pass():
         assert problems("event", json.dumps(example | wrong)) != [], wrong
     for name in ("person_id", "score", "event_id"):
         assert problems("event", json.dumps({key: value for key, value in example.items() if key != name})) != []
+
+
+def _checker(payload):
+    return Draft7Validator(payload | {"components": ASYNCAPI["components"]})
+
+
+def test_every_reference_of_the_asyncapi_document_leads_somewhere():
+    text = json.dumps(ASYNCAPI)
+    for reference in set(re.findall(r'"\$ref": "#/(.*?)"', text)):
+        found = ASYNCAPI
+        for key in reference.split("/"):
+            found = found[key]
+    parameters = {name for channel in ASYNCAPI["channels"].values() for name in channel["parameters"]}
+    assert parameters == {name for one in ASYNCAPI["channels"].values() for name in re.findall("{(.*?)}", one["address"])}
+
+
+def test_every_command_of_the_asyncapi_document_has_its_answer():
+    for name in COMMANDS:
+        asked = ASYNCAPI["operations"][f"receive-cmd-{name}"]
+        assert asked["reply"]["channel"] == ASYNCAPI["operations"][f"send-resp-{name}"]["channel"]
+
+
+def test_the_asyncapi_document_refuses_what_the_schemas_refuse():
+    event = ASYNCAPI["channels"]["event"]["messages"]["event"]["payload"]
+    text = (DOCS / "mqtt.md").read_text()
+    example = json.loads(re.search(r"^{.*recognized.*}$", text, re.M)[0])
+    assert _checker(event).is_valid(example)
+    for wrong in (
+        {"box": [1, 2, 3, 4, 5]},
+        {"box": ["left", 1, 2, 3]},
+        {"corrected": {"name": "Anna"}},
+        {"event_type": "seen"},
+    ):
+        assert not _checker(event).is_valid(example | wrong), wrong
+
+
+@pytest.mark.skipif(not SPECIFICATION.is_file(), reason="EDGEFACE_ASYNCAPI does not name 3.0.0.json (npm pack @asyncapi/specs)")
+def test_the_asyncapi_document_is_one_by_its_specification():
+    checker = Draft7Validator(json.loads(SPECIFICATION.read_text()))
+    assert [error.message for error in checker.iter_errors(ASYNCAPI)] == []
+    assert not checker.is_valid(ASYNCAPI | {"channels": {"event": {"address": 1}}})
 
 
 @pytest.fixture(scope="module")
@@ -128,6 +173,24 @@ def test_topics_quality_and_retention_are_those_of_the_page(delivered):
         assert (qos, kept[topic]) == (known.qos, known.retained), topic
         used.add(known)
     assert used == set(TOPICS)
+
+
+@needs_broker
+def test_the_asyncapi_document_describes_what_a_broker_delivers(delivered):
+    messages, kept = delivered
+    for topic, payload, qos in messages:
+        ((key, channel),) = [
+            (key, one)
+            for key, one in ASYNCAPI["channels"].items()
+            if re.fullmatch(re.sub("{.*?}", "[^/]+", one["address"].replace("{base}/", BASE)), topic)
+        ]
+        (operation,) = [one for one in ASYNCAPI["operations"].values() if one["channel"]["$ref"] == f"#/channels/{key}"]
+        assert operation["action"] == ("receive" if "/cmd/" in topic else "send"), topic
+        assert (operation["bindings"]["mqtt"]["qos"], operation["bindings"]["mqtt"]["retain"]) == (qos, kept[topic]), topic
+        (message,) = channel["messages"].values()
+        if message["contentType"] != "image/jpeg":
+            told = json.loads(payload) if message["contentType"] == "application/json" else payload.decode()
+            assert list(_checker(message["payload"]).iter_errors(told)) == [], topic
 
 
 @needs_broker

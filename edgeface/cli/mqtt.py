@@ -42,8 +42,10 @@ def clear(
 
 
 @app.command()
-def docs(folder: Annotated[Path, typer.Argument(metavar="DIR", help="Where to write mqtt.md and schemas/*.json.")]) -> None:
-    """Write the reference of topics and payloads, and a JSON Schema of each payload.
+def docs(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Where to write mqtt.md, asyncapi.json and schemas/*.json.")],
+) -> None:
+    """Write the reference of topics and payloads: a page, an AsyncAPI 3 document, and a JSON Schema of each payload.
 
     \b
     Example: edgeface mqtt docs docs
