@@ -13,15 +13,14 @@ from pathlib import Path
 from threading import Thread
 
 import cv2
-import msgspec
 import pytest
 from fixtures.broker import broker, eventually, needs_broker
 from fixtures.commandline import ROOT
 from fixtures.daemon import EMPTY, Stage
+from fixtures.operations import talk
 from fixtures.sitters import sitter
 
 from edgeface.config.schema import CommandsSettings, Config, DeviceSettings, GallerySettings, MqttSettings
-from edgeface.control import client as control_client
 from edgeface.control import discovery
 from edgeface.control import server as control_server
 from edgeface.control.client import ask
@@ -29,7 +28,6 @@ from edgeface.control.server import ControlServer
 from edgeface.daemon.assembly import assemble
 from edgeface.enrollment.guidance import Hint
 from edgeface.errors import AskAgainError, EdgefaceError
-from edgeface.operations.registry import OPERATIONS
 
 __all__ = ["broker"]
 MOVES = {
@@ -38,14 +36,6 @@ MOVES = {
     Hint.LOOK_UP: {"pitch": -0.4},
     Hint.LOOK_DOWN: {"pitch": 0.4},
 }
-
-
-def talk(settings, verb, photos=None, **request):
-    """What the daemon tells a client, as JSON; the request is not checked before it is sent."""
-    operation = OPERATIONS[verb]
-    wanted = msgspec.defstruct("Wanted", [(name, object) for name in request])(**request)
-    for told in control_client.talk(settings, operation, wanted, photos):
-        yield msgspec.to_builtins(told)
 
 
 class House:

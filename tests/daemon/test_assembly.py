@@ -40,7 +40,7 @@ from edgeface.daemon.service import SERVERS, Service
 from edgeface.enrollment.enroller import Enroller, read_images
 from edgeface.errors import EdgefaceError
 from edgeface.health import BrokerStatus
-from edgeface.types import Frame, NoFrame, Request
+from edgeface.types import Frame, NoFrame, Request, Tick
 from edgeface.vision.images import load_image
 from edgeface.vision.model_card import SHIPPED
 
@@ -290,7 +290,8 @@ def test_who_is_being_enrolled_over_mqtt_is_told_that_there_are_new_settings(set
     monkeypatch.setattr(publishers, "create", lambda *_: Recorder(told))
     settings = replace(settings, commands=CommandsSettings(("enroll",)))
     daemon = assemble(settings)
-    daemon.commands.serve(NoFrame(0.0, 0.0))
+    daemon.commands.serve()
+    daemon.jobs.on_tick(Tick(NoFrame(0.0, 0.0)), daemon.context)
     assemble(replace(settings, matching=MatchingSettings(target_fpir=0.01)), daemon).gallery.close()
     assert told == ["the daemon took new settings; ask again"]
 

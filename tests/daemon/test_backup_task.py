@@ -10,6 +10,7 @@ import pytest
 from fixtures.backup import config, crowd, damage, no_credentials, people
 from fixtures.broker import eventually
 from fixtures.galleries import MODEL, units
+from fixtures.operations import talk
 from fixtures.status import HEALTH, alive
 from msgspec.structs import replace as changed
 from prometheus_client import CollectorRegistry, generate_latest
@@ -17,7 +18,6 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from edgeface.config.load import load
 from edgeface.config.schema import BackupSettings, CameraSettings
-from edgeface.control import client
 from edgeface.daemon import backup_task
 from edgeface.daemon.assembly import assemble
 from edgeface.daemon.backup_task import BackupTask
@@ -189,7 +189,7 @@ def test_a_running_daemon_is_asked_for_backups_and_for_one_person_and_refuses_a_
     settings = load(cli.file)
 
     def ask(verb, **request):
-        return list(client.talk(settings, verb, **request))[-1]
+        return list(talk(settings, verb, **request))[-1]
 
     made = ask("backup")["backup"]
     assert (made["people"], made["state"]) == (1, "ok")
