@@ -32,6 +32,7 @@ from edgeface.gallery.migration import reembed
 from edgeface.gallery.sqlite import FULL, lacks_room, refuse_for_good, snapshot
 from edgeface.gallery.store import Gallery
 from edgeface.mqtt import client, dialogue
+from edgeface.mqtt.commands import check_allowed
 from edgeface.platform.secret_files import credential, is_credential
 from edgeface.sync.messages import ForeignKeyError, ForeignModelError, envelopes
 from edgeface.types import Frame
@@ -110,7 +111,7 @@ def _model(subject: _Subject) -> str:
 
 
 def _config(subject: _Subject) -> str:
-    _ = subject.settings
+    check_allowed(subject.settings.commands)
     return str(config_load.find(subject.path) or "built-in defaults")
 
 

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from edgeface import __version__
-from edgeface.cli import enroll, events, gallery, identify, measuring, mqtt, people, running, settings, web
+from edgeface.cli import enroll, events, gallery, generated, identify, measuring, mqtt, people, running, settings, web
 from edgeface.cli.common import Setup
 from edgeface.errors import EdgefaceError
 from edgeface.vision.model_card import SHIPPED
@@ -37,6 +37,7 @@ GROUPS = {
 }
 for name, module in GROUPS.items():
     app.add_typer(module.app, name=name)
+generated.add_commands(app, {name: module.app for name, module in GROUPS.items()})
 
 
 def main() -> None:

@@ -3,7 +3,7 @@
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, get_args, get_origin, get_type_hints
+from typing import Any, get_args, get_type_hints
 
 import msgspec
 
@@ -119,10 +119,8 @@ def _in_words(what: str, setting: str) -> str:
         return f"it is a section: a line [{setting}], and its settings below"
     if what.startswith("Invalid enum value"):
         section, _, name = setting.partition(".")
-        hint = get_type_hints(type(getattr(Config(), section)))[name.partition("[")[0]]
-        while get_origin(hint) is tuple:
-            hint = get_args(hint)[0]
-        return f"{what}; it is one of {', '.join(get_args(hint))}"
+        choices = get_args(get_type_hints(type(getattr(Config(), section)))[name])
+        return f"{what}; it is one of {', '.join(choices)}"
     return what.replace("Object contains unknown field", "unknown setting")
 
 

@@ -179,8 +179,8 @@ class CommandsSettings(_Section, frozen=True):
     """What may be asked of the daemon over MQTT: whoever may publish on the broker may ask it."""
 
     allow: Annotated[
-        tuple[Literal["enroll", "rename", "forget", "people", "snapshot"], ...],
-        Meta(description='none unless listed: "enroll", "rename", "forget", "people", "snapshot"'),
+        tuple[Slug, ...],
+        Meta(description='none unless listed, such as "people" and "snapshot"; docs/mqtt.md has them all'),
     ] = ()
     per_minute: Annotated[int, Meta(ge=1, le=600, description="more requests than this are refused")] = 30
 

@@ -13,6 +13,7 @@ from edgeface.daemon.parts import PARTS, Part, differ
 from edgeface.errors import ConfigError, GalleryError
 from edgeface.gallery.sqlite import refuse_for_good
 from edgeface.mqtt import client
+from edgeface.mqtt.commands import check_allowed
 from edgeface.sync.messages import read_key
 
 log = logging.getLogger(__name__)
@@ -56,6 +57,7 @@ def verify(config: Config) -> None:
     """
     cameras.plugin(config.camera)
     publishers.need_broker(config)
+    check_allowed(config.commands)
     broker, page = config.mqtt, config.web
     given = {f"mqtt.{name}": getattr(broker, name) for name in ("password_file", "ca_file", "cert_file", "key_file")}
     given |= {f"web.{name}": getattr(page, name) for name in ("tls_cert", "tls_key")}

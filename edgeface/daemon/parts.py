@@ -23,7 +23,7 @@ from edgeface.gallery.event_keeper import EventKeeper
 from edgeface.gallery.open import open_gallery
 from edgeface.gallery.store import Gallery
 from edgeface.interfaces import CommandTransport, EventPublisher, SyncTransport
-from edgeface.mqtt.commands import Commands
+from edgeface.mqtt.commands import Commands, check_allowed
 from edgeface.operations.context import OperationContext
 from edgeface.operations.jobs import JobQueue
 from edgeface.operations.live_view import LiveView
@@ -109,6 +109,7 @@ def _context(new: Daemon, _old: Daemon | None) -> OperationContext:
 
 
 def _commands(new: Daemon, _old: Daemon | None) -> Commands | None:
+    check_allowed(new.config.commands)
     return Commands(new.config.commands, new.publisher, new.jobs) if isinstance(new.publisher, CommandTransport) else None
 
 

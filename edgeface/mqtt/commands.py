@@ -14,7 +14,7 @@ import msgspec
 from msgspec import UNSET, Struct, UnsetType
 
 from edgeface.config.schema import CommandsSettings
-from edgeface.errors import EdgefaceError, ImageError
+from edgeface.errors import ConfigError, EdgefaceError, ImageError
 from edgeface.interfaces import CommandTransport
 from edgeface.operations.context import Actor, Door, Photos
 from edgeface.operations.enroll import Enrollment
@@ -55,6 +55,17 @@ class Command:
 COMMANDS = {name: Command(one.request, one.response) for name, one in at(Door.MQTT).items()} | {
     "enroll": Command(MqttEnrollRequest, Enrolled)
 }
+
+
+def check_allowed(settings: CommandsSettings) -> None:
+    """See that every command that the settings allow is there.
+
+    Raises:
+        ConfigError: one is not.
+    """
+    for name in settings.allow:
+        if name not in COMMANDS:
+            raise ConfigError(f"commands.allow: there is no command {name!r}; it is one of {', '.join(COMMANDS)}")
 
 
 class Commands:

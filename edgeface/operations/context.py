@@ -48,7 +48,8 @@ class Operation(Generic[Q, R]):
     """One thing that can be asked for.
 
     ``run`` returns the result, or a generator of steps. ``progress`` is the type of what the steps yield. With ``camera`` the
-    operation needs the camera to itself; with ``photos`` photos come with the request.
+    operation needs the camera to itself; with ``photos`` photos come with the request. ``command`` has the words by which the
+    command line calls it, unless it has a command of its own there.
     """
 
     name: str
@@ -59,6 +60,7 @@ class Operation(Generic[Q, R]):
     camera: bool = False
     photos: bool = False
     progress: type | None = None
+    command: str = ""
 
 
 class CancelledError(EdgefaceError):

@@ -1,6 +1,7 @@
 """Lists every operation: a row is all that an operation needs to be at its doors."""
 
-from typing import Any, TypeVar
+from collections.abc import Mapping
+from typing import Any, TypeVar, get_origin, get_type_hints
 
 import msgspec
 
@@ -27,8 +28,8 @@ SNAPSHOT = Operation("snapshot", wire.SnapshotRequest, wire.Snapshot, snapshot.t
 EVENTS = Operation("events", wire.EventsRequest, wire.Events, events.list_events, WITHIN)
 REJECT = Operation("reject", wire.RejectRequest, wire.Verdict, events.reject, WITHIN)
 CONFIRM = Operation("confirm", wire.ConfirmRequest, wire.Verdict, events.confirm, WITHIN)
-INTRODUCE = Operation("introduce", wire.IntroduceRequest, NamedPerson, events.introduce, WITHIN)
-DISMISS = Operation("dismiss", wire.DismissRequest, wire.Dismissed, events.dismiss, WITHIN)
+INTRODUCE = Operation("introduce", wire.IntroduceRequest, NamedPerson, events.introduce, WITHIN, command="events introduce")
+DISMISS = Operation("dismiss", wire.DismissRequest, wire.Dismissed, events.dismiss, WITHIN, command="events dismiss")
 CHECK = Operation("check", wire.CheckRequest, people.Checked, people.check_gallery, WITHIN)
 DROP = Operation("drop", wire.DropRequest, wire.Dropped, people.drop, WITHIN)
 BACKUP = Operation("backup", wire.BackupRequest, wire.BackedUp, backups.back_up, WITHIN)
@@ -63,16 +64,27 @@ def at(door: Door) -> dict[str, Operation[Any, Any]]:
     return {name: operation for name, operation in OPERATIONS.items() if door in operation.doors}
 
 
-def read(fields: object, request: type[Q]) -> Q:
-    """Read the fields of a request.
+def read(fields: object, request: type[Q], *, strict: bool = True) -> Q:
+    """Read the fields of a request; unless ``strict``, numbers and truth may be texts.
 
     Raises:
         EdgefaceError: they are not of its shape, or there are others.
     """
     try:
-        wanted = msgspec.convert(fields, request)
+        wanted = msgspec.convert(fields, request, strict=strict)
     except msgspec.ValidationError as error:
         raise EdgefaceError(f"malformed request: {error}") from None
     if isinstance(fields, dict) and (unknown := set(fields) - set(request.__struct_fields__)):
         raise EdgefaceError(f"malformed request: there is no field {', '.join(sorted(unknown))}")
     return wanted
+
+
+def read_texts(fields: Mapping[str, list[str]], request: type[Q]) -> Q:
+    """Read the fields of a request of which each is given as texts: of a list any number, else the last one counts.
+
+    Raises:
+        EdgefaceError: as ``read``.
+    """
+    hints = get_type_hints(request)
+    values = {name: texts if get_origin(hints.get(name)) is list else texts[-1] for name, texts in fields.items()}
+    return read(values, request, strict=False)

@@ -11,7 +11,7 @@ from starlette.routing import Mount
 from starlette.staticfiles import StaticFiles
 
 from edgeface.errors import EdgefaceError
-from edgeface.web import enroll, health, live, people, strangers, visits
+from edgeface.web import enroll, health, live, operations, people, strangers, visits
 from edgeface.web.context import Site
 
 
@@ -29,7 +29,7 @@ def application(site: Site) -> Starlette:
 
     app = Starlette(
         routes=[Mount("/static", static)]
-        + [route for view in (live, people, visits, strangers, enroll, health) for route in view.ROUTES],
+        + [route for view in (live, people, visits, strangers, enroll, health, operations) for route in view.ROUTES],
         exception_handlers={HTTPException: wrong, EdgefaceError: wrong},
     )
     app.router.redirect_slashes = False  # it would lead out of the session's path

@@ -90,11 +90,11 @@ class IntroduceRequest(Request, frozen=True, kw_only=True):
     """Say whose the faces of events without a name are."""
 
     event_ids: Annotated[list[AnEvent], Meta(max_length=500)]
-    name: Annotated[str, Meta(max_length=200)]
+    name: Annotated[str, Meta(max_length=200, description="who it is", examples=["Anna"])]
 
 
 class DismissRequest(Request, frozen=True, kw_only=True):
-    """Erase kept events."""
+    """Erase kept events that name nobody."""
 
     event_ids: Annotated[list[AnEvent], Meta(max_length=500)]
 

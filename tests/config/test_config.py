@@ -88,7 +88,7 @@ def test_a_named_file_must_be_there(tmp_path, monkeypatch):
         ("[camera]\nfps = 0\n", r"\[camera\.fps\]: .*> 0"),
         ("[presence]\nleft_after = inf\n", r"\[presence\.left_after\]: .*86400"),
         ('[mqtt]\nbase = "a/+/b"\n', r"\[mqtt\.base\]: it needs a topic without"),
-        ('[commands]\nallow = ["steal"]\n', r"\[commands\.allow.*\]: Invalid enum value 'steal'; it is one of enroll, rename"),
+        ('[commands]\nallow = ["steal it"]\n', r"\[commands\.allow.*\]: it needs letters, digits, - and _"),
         ('[liveness]\nmode = "on"\n', r"\[liveness\.mode\]: Invalid enum value 'on'; it is one of off, report, refuse;"),
         ('[homeassistant]\nprefix = ""\n', r"\[homeassistant\.prefix\]: it needs a topic"),
         ('[sync]\ntopic = "//"\n', r"\[sync\.topic\]: it needs a topic .* more than slashes"),

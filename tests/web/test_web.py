@@ -42,7 +42,9 @@ def own(tmp_path):
 # Who gets in
 
 
-@pytest.mark.parametrize("path", [*VIEWS, "/stream", "/live/picture", "/static/page.js", "/visits/x/picture", "/nowhere"])
+@pytest.mark.parametrize(
+    "path", [*VIEWS, "/stream", "/live/picture", "/static/page.js", "/visits/x/picture", "/operations/people", "/nowhere"]
+)
 def test_nothing_is_shown_without_the_cookie(page, path):
     status, headers, body = page.ask("GET", path, signed=False)
     assert status == 401
@@ -181,7 +183,9 @@ def test_addresses_and_names_of_the_settings_are_ours(tmp_path):
         {"origin": "http://[", "sec_fetch_site": None},
     ],
 )
-@pytest.mark.parametrize("path", ["/people/{id}/forget", "/people/{id}/rename", "/unknown/dismiss", "/people/photo?name=Eve"])
+@pytest.mark.parametrize(
+    "path", ["/people/{id}/forget", "/people/{id}/rename", "/unknown/dismiss", "/people/photo?name=Eve", "/operations/forget"]
+)
 def test_no_other_page_can_change_anything(page, demo_photos, path, headers):
     person = page.enroll("Collins", demo_photos / "collins_portrait.jpg")
     status, _, body = page.ask("POST", path.format(id=person), {"name": "Eve"}, **headers)
@@ -193,6 +197,7 @@ def test_a_change_is_never_made_by_looking(page, demo_photos):
     person = page.enroll("Collins", demo_photos / "collins_portrait.jpg")
     for path in (f"/people/{person}/forget", f"/people/{person}/rename?name=Eve", "/unknown/dismiss", "/people/photo?name=Eve"):
         assert page.ask("GET", path)[0] == 405
+    assert page.ask("GET", "/operations/forget")[0] == 405
     assert page.with_gallery(lambda gallery: gallery.find(person)).name == "Collins"
 
 

@@ -1,0 +1,58 @@
+"""Runs an operation for a script: ``POST /operations/NAME`` with its fields, a form or JSON, is answered with JSON."""
+
+from http import HTTPStatus
+from typing import Any
+from urllib.parse import parse_qs
+
+import msgspec
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from edgeface.errors import EdgefaceError
+from edgeface.operations.context import Door
+from edgeface.operations.registry import at, read, read_texts
+from edgeface.web.context import MAX_FORM, Site, body
+from edgeface.wire.commands import Request as Asked
+
+SHORT = {name: one for name, one in at(Door.WEB).items() if not (one.camera or one.photos)}
+"""The operations that are over soon; those that take pictures have views of their own."""
+MAX_FIELDS = 64
+
+
+async def operate(request: Request) -> Response:
+    """Run an operation; the answer has ``ok``, and its ``result`` or the ``error``."""
+    site: Site = request.app.state.site
+    operation = SHORT.get(request.path_params["name"])
+    if operation is None:
+        return _answer(HTTPStatus.NOT_FOUND, error=f"there is no such operation; there are {', '.join(SHORT)}")
+    try:
+        result = await site.perform(operation, _asked(request, await body(request, MAX_FORM), operation.request))
+    except EdgefaceError as error:
+        return _answer(HTTPStatus.UNPROCESSABLE_ENTITY, error=" ".join(str(error).split()))
+    except HTTPException as error:
+        return _answer(error.status_code, error=error.detail)
+    return _answer(HTTPStatus.OK, result=result)
+
+
+def _asked(request: Request, data: bytes, shape: type[Asked]) -> Asked:
+    """Read what is asked for.
+
+    Raises:
+        EdgefaceError: it is malformed.
+    """
+    kind, _, _ = request.headers.get("content-type", "").partition(";")
+    try:
+        if kind.strip().lower() == "application/json":
+            return read(msgspec.json.decode(data), shape)
+        return read_texts(parse_qs(data.decode(), keep_blank_values=True, max_num_fields=MAX_FIELDS), shape)
+    except (msgspec.DecodeError, ValueError, RecursionError) as error:
+        raise EdgefaceError(f"malformed request: {error}") from None
+
+
+def _answer(status: int, **outcome: Any) -> Response:
+    return Response(msgspec.json.encode({"ok": "result" in outcome} | outcome), status, media_type="application/json")
+
+
+ROUTES = [Route("/operations/{name}", operate, methods=["POST"])]

@@ -1,0 +1,32 @@
+"""The commands that are made of operations."""
+
+from fixtures.galleries import kept, unit
+
+from edgeface.config.load import load
+from edgeface.gallery.open import open_gallery
+from edgeface.types import EventType
+from edgeface.vision.model_card import SHIPPED, load_card
+
+
+def strangers(cli, *seeds):
+    """Ids of kept events that name nobody."""
+    gallery = open_gallery(load(cli.file), load_card(SHIPPED))
+    try:
+        return [kept(gallery, None, unit(seed), EventType.UNKNOWN).event_id for seed in seeds]
+    finally:
+        gallery.close()
+
+
+def test_a_command_is_made_of_the_fields_of_a_request(cli):
+    one, two, three = strangers(cli, 1, 2, 3)
+    assert cli("events", "dismiss", one, two).stdout == "events: 2\n"
+    assert cli.json("events", "dismiss", one) == {"events": 0}
+    told = cli("events", "introduce", three, "Anna").stdout.splitlines()
+    (person,) = cli.json("people", "list")["people"]
+    assert told == [f"id: {person['id']}", "name: Anna"]
+
+
+def test_wrong_fields_are_wrong_usage(cli):
+    assert "Missing argument" in cli("events", "dismiss", code=2).stderr
+    assert "length <= 200" in cli("events", "introduce", "x", "n" * 201, code=2).stderr
+    assert "no event 'x' is kept" in cli.refusal("events", "introduce", "x", "Anna")
