@@ -1,5 +1,6 @@
 """Every precondition of the daemon, checked for real, one line each, with a cure."""
 
+import grp
 import os
 import sqlite3
 import ssl
@@ -184,12 +185,13 @@ def _permissions(subject: _Subject) -> str:
     ]
     secrets = [client.password_path(settings.mqtt)] if settings.mqtt.password_file else []
     secrets += [path for name, path in client.own_files(settings.mqtt).items() if name == "mqtt.key_file"]
+    folder = settings.gallery_path.parent
+    there = folder.exists()
     for path in (*ours, *secrets):
         mode = stat.S_IMODE(path.stat().st_mode)
         if mode & 0o007 or (path in ours and mode & 0o077):
-            wrong.append(f"{path} is {mode:04o}, chmod 0600")
-    folder = settings.gallery_path.parent
-    there = folder.exists()
+            cure = "chmod 0600" if path in ours else _private_to_service(path, folder if there else Path())
+            wrong.append(f"{path} is {mode:04o}, {cure}")
     if there and stat.S_IMODE(folder.stat().st_mode) & 0o077:
         wrong.append(f"{folder} is {stat.S_IMODE(folder.stat().st_mode):04o}, chmod 0700")
     if there and not os.access(folder, os.W_OK):
@@ -197,6 +199,22 @@ def _permissions(subject: _Subject) -> str:
     if wrong:
         raise EdgefaceError("; ".join(wrong))
     return "gallery, keys, audit log and password are private"
+
+
+def _private_to_service(path: Path, folder: Path) -> str:
+    """Return how to close a secret to all but its owner and the service, to which ``folder`` belongs."""
+    secret, service = path.stat(), folder.stat()
+    if secret.st_uid == service.st_uid:
+        return "chmod 0600"
+    group = "" if secret.st_gid == service.st_gid else f"chgrp {_group_name(service.st_gid)}, "
+    return f"{group}chmod 0640"
+
+
+def _group_name(gid: int) -> str:
+    try:
+        return grp.getgrgid(gid).gr_name
+    except KeyError:
+        return str(gid)
 
 
 def _camera(subject: _Subject) -> str:
@@ -290,7 +308,7 @@ CHECKS: dict[str, tuple[Callable[[_Subject], str], str]] = {
         "enroll anew",
     ),
     "backup": (_backup, "make room, mount or make the folder that backup.folder names, or edgeface gallery backup"),
-    "permissions": (_permissions, "chmod as the line says: these files are for one user alone"),
+    "permissions": (_permissions, "chmod as the line says: these files are for the service alone"),
     "camera": (_camera, "plug it in, set camera.source, join group video, or stop what else uses it"),
     "broker": (_broker, "start the broker, or mend [mqtt]"),
     "sync": (_sync, "give all devices the same key and network, and let the broker's access control list allow the topic"),
