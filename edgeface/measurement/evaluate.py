@@ -97,6 +97,18 @@ class Point:
 
 
 @dataclass(frozen=True, slots=True)
+class Trials:
+    """The galleries to measure: ``most`` at most of each of these ``sizes``, with ``curve`` at every target of a DET curve.
+
+    Without sizes, everybody is enrolled at once.
+    """
+
+    sizes: Sequence[int] = ()
+    most: int = 20
+    curve: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Report:
     """The figures at the configured target, by gallery size, and for each size those at all targets, from loose to strict."""
 
@@ -113,15 +125,11 @@ def evaluate(
     model: Path,
     gallery: Path,
     visits: Sequence[Path],
-    sizes: Sequence[int],
-    most: int,
+    trials: Trials,
     *,
-    curve: bool,
     tell: Callable[[str], None],
 ) -> Report:
     """Enroll the people of a folder in a gallery of its own, and play visits to it at ``camera.fps``.
-
-    ``sizes`` are how many people are enrolled at a time, each in ``most`` galleries at most; none is everybody at once.
 
     Raises:
         EdgefaceError: a folder holds nothing of use, or a part of edgeface does not work here.
@@ -134,12 +142,12 @@ def evaluate(
             pipeline = assembly.pipeline(settings, embedder, database)
             refused = enroll(pipeline, database, gallery, tell)
             templates = database.templates()
-            sizes = sizes or [len(templates.people)]
-            next(galleries(templates, max(sizes), 1))  # too few people are told before hours of frames
+            # Before hours of frames: too few people are an error.
+            drawn = [list(galleries(templates, size, trials.most)) for size in trials.sizes or [len(templates.people)]]
             seen = [visit for folder in visits for visit in watch(pipeline, folder, settings, tell)]
         finally:
             database.close()
-    found = [measure(seen, templates, settings, embedder.card, size, most, curve=curve, tell=tell) for size in sizes]
+    found = [measure(seen, some, settings, embedder.card, curve=trials.curve, tell=tell) for some in drawn]
     return Report(
         embedder.card.digest,
         settings.camera.fps,
@@ -225,23 +233,21 @@ def play(visit: Visit, settings: schema.Config, card: ModelCard, matcher: Matche
 
 def measure(
     visits: Sequence[Visit],
-    templates: Templates,
+    drawn: Sequence[Templates],
     settings: schema.Config,
     card: ModelCard,
-    size: int,
-    most: int,
     *,
     curve: bool,
     tell: Callable[[str], None],
 ) -> dict[float, Figures]:
-    """Play all visits to galleries of ``size`` people; the figures by target, from loose to strict.
+    """Play all visits to galleries of one size, and return the figures by target, from loose to strict.
 
-    The targets are the configured one, and those of the DET curve if it is wanted. Galleries share nobody, and there are
-    ``most`` at most; whoever is not enrolled in one is a stranger to it.
+    The targets are the configured one and, with ``curve``, those of a DET curve. Whoever is not enrolled in a gallery is a
+    stranger to it.
     """
+    size = len(drawn[0].people)
     targets = sorted({settings.matching.target_fpir, *(TARGETS if curve else ())}, reverse=True)
     outcomes: dict[float, list[tuple[bool, Outcome]]] = {target: [] for target in targets}
-    drawn = list(galleries(templates, size, most))
     for number, gallery in enumerate(drawn, start=1):
         tell(f"{size} enrolled, gallery {number} of {len(drawn)}")
         names = {person.name for person in gallery.people}
