@@ -34,7 +34,7 @@ from edgeface.gallery.sqlite import FULL, lacks_room, refuse_for_good, snapshot
 from edgeface.gallery.store import Gallery
 from edgeface.mqtt import client, dialogue
 from edgeface.platform.secret_files import credential, is_credential
-from edgeface.sync.messages import ForeignKeyError, ForeignModelError, envelopes
+from edgeface.sync.messages import ForeignKeyError, ForeignModelError, person_sealer
 from edgeface.types import Frame
 from edgeface.vision.alignment import CHIP_SIZE
 from edgeface.vision.embedding import Embedder
@@ -265,7 +265,7 @@ def _sync(subject: _Subject) -> str:
     settings = subject.settings
     if not settings.sync.enabled:
         return "none: this device has a gallery of its own"
-    shared = envelopes(settings, load_card(subject.model).digest)
+    shared = person_sealer(settings, load_card(subject.model).digest)
     found, foreign = 0, 0
     with dialogue.Dialogue(settings) as broker:
         broker.subscribe(f"{shared.topic}/+")

@@ -12,12 +12,12 @@ import msgspec
 from msgspec import Struct
 
 from edgeface.errors import EdgefaceError
+from edgeface.wire.health import HealthPayload
 from edgeface.mqtt.commands import VERBS
 from edgeface.platform.files import write_whole
-from edgeface.sync.messages import Envelope
+from edgeface.sync.messages import SealedPerson
 from edgeface.wire.commands import Answer
 from edgeface.wire.events import EVENTS
-from edgeface.wire.health import HealthPayload
 from edgeface.wire.presence import PresencePayload
 from edgeface.wire.topics import TOPICS
 
@@ -31,7 +31,7 @@ WORDS = {"string": "text", "integer": "whole number", "boolean": "yes or no"}
 def schemas() -> dict[str, dict[str, Any]]:
     """File name -> JSON Schema (draft 2020-12) of one payload."""
     event: Any = functools.reduce(operator.or_, EVENTS.values())
-    shapes = {"event": event, "presence": PresencePayload, "health": HealthPayload, "gallery": Envelope}
+    shapes = {"event": event, "presence": PresencePayload, "health": HealthPayload, "gallery": SealedPerson}
     for name, verb in VERBS.items():
         shapes |= {f"cmd-{name}": verb.request, f"resp-{name}": Answer[verb.result]}  # type: ignore[name-defined]
     return {f"{name}.json": {"$schema": DIALECT, **msgspec.json.schema(shape)} for name, shape in shapes.items()}
@@ -48,7 +48,7 @@ def page() -> str:
         events=f"{kinds}\n{_fields(*EVENTS.values())}\n{_examples(*EVENTS.values())}",
         presence=_fields(PresencePayload) + "\n" + _examples(PresencePayload),
         health=_fields(HealthPayload) + "\n" + _examples(HealthPayload),
-        shared=_fields(Envelope) + "\n" + _examples(Envelope),
+        shared=_fields(SealedPerson) + "\n" + _examples(SealedPerson),
         commands="\n".join(_command(name) for name in VERBS),
     )
 

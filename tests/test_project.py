@@ -94,7 +94,6 @@ FOR_A_WHILE = {
     "edgeface/daemon/assembly.py:rebuilt",
     "edgeface/daemon/health_reporter.py:__init__",
     "edgeface/daemon/metrics.py:collect",
-    "edgeface/gallery/migration.py:reembed",
     "edgeface/mqtt/commands.py:__init__",
     "edgeface/mqtt/homeassistant.py:describe",
     "edgeface/operations/audited.py:confirm",
