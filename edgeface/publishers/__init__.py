@@ -1,4 +1,4 @@
-"""Publishers by name; each is imported only when it is asked for."""
+"""Builds publishers by name; each is imported only when it is needed."""
 
 from collections.abc import Callable
 from importlib import import_module

@@ -1,4 +1,4 @@
-"""Requests over MQTT and their answers."""
+"""Defines requests over MQTT and their answers."""
 
 from typing import Annotated, Generic, TypeVar
 
@@ -12,7 +12,7 @@ Who = Annotated[str, Meta(max_length=200, description="a name, or better an id",
 
 
 class BareRequest(Struct, frozen=True, kw_only=True):
-    """What every request has."""
+    """The field that every request has."""
 
     id: Annotated[
         str, Meta(pattern="^[ -~]{1,64}$", description="any text of printable ASCII; the answer repeats it", examples=["7f3a"])
