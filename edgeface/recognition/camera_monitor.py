@@ -12,7 +12,7 @@ class CameraMonitor:
         self._lost_at: float | None = None
 
     def update(self, moment: Frame | NoFrame) -> list[Event]:
-        """The event for a change of the camera's state, if this moment is one."""
+        """Return the event for a change of the camera's state, if this moment brings one."""
         if isinstance(moment, NoFrame):
             if moment.lost is None or self._lost_at is not None:
                 return []
