@@ -1,6 +1,5 @@
 """Checks every precondition of the daemon for real, with a cure for each fault."""
 
-import grp
 import os
 import sqlite3
 import ssl
@@ -190,7 +189,7 @@ def _permissions(subject: _Subject) -> str:
     for path in (*ours, *secrets):
         mode = stat.S_IMODE(path.stat().st_mode)
         if mode & 0o007 or (path in ours and mode & 0o077):
-            cure = "chmod 0600" if path in ours else _private_to_service(path, folder if there else Path())
+            cure = _private_to_service(path, folder) if there and path not in ours else "chmod 0600"
             wrong.append(f"{path} is {mode:04o}, {cure}")
     if there and stat.S_IMODE(folder.stat().st_mode) & 0o077:
         wrong.append(f"{folder} is {stat.S_IMODE(folder.stat().st_mode):04o}, chmod 0700")
@@ -206,15 +205,7 @@ def _private_to_service(path: Path, folder: Path) -> str:
     secret, service = path.stat(), folder.stat()
     if secret.st_uid == service.st_uid:
         return "chmod 0600"
-    group = "" if secret.st_gid == service.st_gid else f"chgrp {_group_name(service.st_gid)}, "
-    return f"{group}chmod 0640"
-
-
-def _group_name(gid: int) -> str:
-    try:
-        return grp.getgrgid(gid).gr_name
-    except KeyError:
-        return str(gid)
+    return "chmod 0640" if secret.st_gid == service.st_gid else f"chgrp --reference={folder}, chmod 0640"
 
 
 def _camera(subject: _Subject) -> str:

@@ -17,7 +17,6 @@ class Camera(Protocol):
     @property
     def dropped(self) -> int:
         """Captured frames that were not given out because a newer one replaced them."""
-        ...
 
     def frames(self) -> Iterator[Frame | NoFrame]:
         """Yield the newest frame whenever there is one, else a ``NoFrame`` at least once a second.
@@ -28,11 +27,9 @@ class Camera(Protocol):
         Raises:
             CameraError: the source can never work, such as a folder that is not there.
         """
-        ...
 
     def close(self) -> None:
         """Release the device; ends a running ``frames()``. Safe to call twice and from another thread."""
-        ...
 
 
 class Detector(Protocol):
@@ -40,7 +37,6 @@ class Detector(Protocol):
 
     def detect(self, image: Image) -> Sequence[Face]:
         """Find the faces of an RGB image, largest first, in the image's own pixels."""
-        ...
 
 
 class EventPublisher(Protocol):
@@ -82,11 +78,9 @@ class CommandTransport(Protocol):
 
     def requests(self) -> Sequence[Request]:
         """Return the commands that came in since the last call."""
-        ...
 
     def respond(self, verb: str, response: bytes) -> None:
         """Answer a command."""
-        ...
 
 
 @runtime_checkable
@@ -99,8 +93,6 @@ class SyncTransport(Protocol):
         After a new number, the broker sends all that it keeps. A payload is returned once. A caller without room gives the
         known number as ``connection``: until the number changes, no payload is returned.
         """
-        ...
 
     def share(self, name: str, payload: bytes) -> None:
         """Let the broker keep a payload of the shared gallery."""
-        ...

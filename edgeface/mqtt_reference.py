@@ -24,7 +24,6 @@ from edgeface.wire.topics import TOPICS
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 RARE = {"error", "corrected"}
 """Fields that no example shows."""
-
 WORDS = {"string": "text", "integer": "whole number", "boolean": "yes or no"}
 
 

@@ -1,7 +1,4 @@
-"""Writes the audit log: who did what to the gallery and when, one JSON object a line.
-
-Lines have ids and scores, never a name or an embedding.
-"""
+"""Writes the audit log: who did what to the gallery and when, one JSON object a line, never with a name or an embedding."""
 
 import fcntl
 import logging
@@ -34,7 +31,12 @@ class Audit:
         Callers note a change of the gallery after it: a full disk then costs a line, and never half of a change. They note
         before what cannot be taken back, such as an export, and do not do it if noting fails.
         """
-        entry = {"ts": _now(), "action": action, "by": dict(by) if by else _user(), **fields}
+        entry = {
+            "ts": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+            "action": action,
+            "by": dict(by) if by else _user(),
+            **fields,
+        }
         line = msgspec.json.encode(_bounded(entry)) + b"\n"
         try:
             self._append(line)
@@ -75,10 +77,6 @@ def _bounded(value: object) -> object:
     if isinstance(value, dict):
         return {key: _bounded(inner) for key, inner in value.items()}
     return value.encode(errors="replace").decode()[:MAX_TEXT] if isinstance(value, str) else value
-
-
-def _now() -> str:
-    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
 
 
 def _user() -> Mapping[str, Scalar]:

@@ -15,22 +15,9 @@ from pathlib import Path
 from edgeface.config.schema import Config
 from edgeface.errors import GalleryError
 from edgeface.gallery import copies
-from edgeface.gallery.copies import (
-    FOREIGN,
-    Copy,
-    CopyContents,
-    ForeignCopyError,
-    NoCopyError,
-    Pause,
-    check,
-    cleanse,
-    erased_in,
-    find_copies,
-    go_on,
-    key_mark,
-)
+from edgeface.gallery.copies import Copy, NoCopyError, Pause, go_on
 from edgeface.gallery.encryption import Key, find_key
-from edgeface.gallery.sqlite import ROOM
+from edgeface.gallery.sqlite import ROOM, remove
 from edgeface.platform.files import give_to_owner, write_whole
 
 log = logging.getLogger(__name__)
@@ -45,7 +32,7 @@ class Listed:
     copy: Copy
     size: int
     state: str
-    contents: CopyContents | None = None
+    contents: copies.CopyContents | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +61,10 @@ class Gentle:
 
 
 class Backups:
-    """The copies of one gallery in one folder. Copies that another key sealed are listed, and left alone."""
+    """The copies of one gallery in one folder. Copies that another key sealed are listed, and left alone.
+
+    Methods raise ``GalleryError`` if the folder, the gallery or its key cannot be used.
+    """
 
     def __init__(self, settings: Config) -> None:
         self.gallery, self.folder, self._key_file = settings.gallery_path, settings.backup_folder, settings.key_path
@@ -82,31 +72,20 @@ class Backups:
         self._given = bool(settings.backup.folder)
 
     def find(self) -> list[Copy]:
-        """Return the copies of this gallery by their names, the oldest first.
-
-        Raises:
-            GalleryError: the folder or the key cannot be read.
-        """
-        mark = key_mark(self.key())
+        """Return the copies of this gallery by their names, the oldest first."""
+        mark = copies.key_mark(self.key())
         return [copy for copy in self._all() if copy.key == mark]
 
     def listing(self, pause: Pause = go_on) -> list[Listed]:
-        """Read every copy in the folder to its end, and return them, the newest first.
-
-        Raises:
-            GalleryError: the folder or the key cannot be read.
-        """
-        copies = self._all()
-        key = self.key() if copies else None
-        return [self._listed(copy, key, pause) for copy in reversed(copies)] if key else []
+        """Read every copy in the folder to its end, and return them, the newest first."""
+        found = self._all()
+        key = self.key() if found else None
+        return [self._listed(copy, key, pause) for copy in reversed(found)] if key else []
 
     def make(self, pause: Pause = go_on) -> Made | None:
         """Make a copy of the gallery as it is now, and delete the oldest over the limit; make none if nobody is enrolled.
 
         Nothing is deleted unless the new copy was read to its end.
-
-        Raises:
-            GalleryError: there is no gallery, it is damaged, or the copy cannot be written.
         """
         with self.lock():
             new = self.write(pause)
@@ -130,7 +109,7 @@ class Backups:
             with self._failures():
                 copies.write(self.gallery, part, pause)
                 flush(part)
-                contents = check(part, key, pause)
+                contents = copies.check(part, key, pause)
                 if not contents.people:
                     return None
                 part.rename(copy.path)
@@ -140,11 +119,7 @@ class Backups:
             _remove(part)
 
     def write_as_it_is(self) -> Copy:
-        """Copy the bytes of a damaged gallery, within ``lock`` and while no process has the gallery open.
-
-        Raises:
-            GalleryError: the copy cannot be written.
-        """
+        """Copy the bytes of a damaged gallery, within ``lock`` and while no process has the gallery open."""
         copy = self._new_copy(self.key())
         with self._failures():
             for suffix in ("-wal", ""):
@@ -154,11 +129,7 @@ class Backups:
         return copy
 
     def erase_forgotten(self) -> list[str]:
-        """Erase people who were forgotten in the gallery from every copy; return the copies, or the folder, where that fails.
-
-        Raises:
-            GalleryError: the folder or the gallery cannot be read.
-        """
+        """Erase people who were forgotten in the gallery from every copy; return the copies or the folder where that fails."""
         if self.is_away():
             return [str(self.folder)]
         if not self._all():
@@ -192,11 +163,7 @@ class Backups:
                 os.close(handle)
 
     def key(self) -> Key:
-        """Return the key of the gallery and its copies.
-
-        Raises:
-            GalleryError: there is none.
-        """
+        """Return the key of the gallery and its copies."""
         key = find_key(self._key_file, create=False)
         if key is None:
             raise GalleryError(f"{self.gallery}: its key is missing ({self._key_file}); without it copies are of no use")
@@ -204,21 +171,21 @@ class Backups:
 
     def _all(self) -> list[Copy]:
         with self._failures():
-            return find_copies(self.folder)
+            return copies.find_copies(self.folder)
 
     def _new_copy(self, key: Key) -> Copy:
         number = 1 + max((copy.number for copy in self._all()), default=0)
-        return Copy.named(self.folder, key_mark(key), number, time.time())
+        return Copy.named(self.folder, copies.key_mark(key), number, time.time())
 
     def _listed(self, copy: Copy, key: Key, pause: Pause) -> Listed:
         size = 0
         try:
             size = copy.path.stat().st_size
-            return Listed(copy, size, "ok", check(copy.path, key, pause))
-        except ForeignCopyError:
-            return Listed(copy, size, FOREIGN)
+            return Listed(copy, size, "ok", copies.check(copy.path, key, pause))
+        except copies.ForeignCopyError:
+            return Listed(copy, size, copies.FOREIGN)
         except NoCopyError as error:
-            return Listed(copy, size, str(error) if copy.key == key_mark(key) else FOREIGN)
+            return Listed(copy, size, str(error) if copy.key == copies.key_mark(key) else copies.FOREIGN)
         except OSError as error:
             return Listed(copy, size, error.strerror or str(error))
 
@@ -242,11 +209,11 @@ class Backups:
 
     def _cleanse(self) -> list[str]:
         """Do the work of ``erase_forgotten``, within ``lock``."""
-        erased, key = erased_in(self.gallery), find_key(self._key_file, create=False)
+        erased, key = copies.erased_in(self.gallery), find_key(self._key_file, create=False)
         left = []
         for copy in self._all():
             try:
-                if count := cleanse(copy.path, erased, key, keep_faces=self._keep_faces):
+                if count := copies.cleanse(copy.path, erased, key, keep_faces=self._keep_faces):
                     log.info("%s: %d who were forgotten are erased from the backup", copy.path.name, count)
             except NoCopyError as error:
                 log.warning("%s: who was forgotten cannot be erased from the backup: %s", copy.path.name, error)
@@ -316,5 +283,4 @@ def flush_folder(path: Path) -> None:
 
 def _remove(path: Path) -> None:
     with suppress(OSError):
-        for part in ("", "-journal", "-wal"):
-            path.with_name(path.name + part).unlink(missing_ok=True)
+        remove(path)

@@ -14,12 +14,11 @@ from time import gmtime, strftime, strptime
 from urllib.parse import quote
 
 import numpy as np
-from msgspec import Struct
 
 from edgeface.errors import GalleryError
 from edgeface.gallery.encryption import Key, Sealer
 from edgeface.gallery.erasure import nearest_to_forgotten
-from edgeface.gallery.file_format import APPLICATION, VERSION, need
+from edgeface.gallery.file_format import APPLICATION, SEALED, VERSION, need
 from edgeface.gallery.records import PersonRecord, TemplateRecord, erasure_mark
 from edgeface.gallery.sqlite import LOCK_TIMEOUT_S, connect, connect_to_read, is_read_only
 from edgeface.types import Vector
@@ -73,10 +72,6 @@ class CopyContents:
     model: str
     people: int
     templates: int
-
-
-class _Record(Struct, array_like=True):
-    """A record of any kind."""
 
 
 def key_mark(key: Key) -> str:
@@ -142,9 +137,10 @@ def check(path: Path, key: Key, pause: Pause = go_on) -> CopyContents:
         if version != VERSION:
             raise NoCopyError(f"written by another version of edgeface (format {version}, this one reads {VERSION})")
         sealer, model = sealer_of(file, key)
-        for sealed, bound in _records(file):
-            pause()
-            sealer.unseal(sealed, _Record, *bound)
+        for table in ("people", "templates", "faces") if _has_table(file, "faces") else ("people", "templates"):
+            for _, _, _, sealed, *bound in file.execute(SEALED[table]):
+                pause()
+                sealer.decrypt(sealed, *bound)
         people = file.execute("SELECT count(DISTINCT person_id) FROM templates WHERE kind = 'template'").fetchone()[0]
         templates = file.execute("SELECT count(*) FROM templates WHERE kind = 'template'").fetchone()[0]
         return CopyContents(model, people, templates)
@@ -161,18 +157,6 @@ def sealer_of(file: sqlite3.Connection, key: Key) -> tuple[Sealer, str]:
     if not sealer.opens(proof, "proof"):
         raise ForeignCopyError("encrypted with another key")
     return sealer, model
-
-
-def _records(file: sqlite3.Connection) -> Iterator[tuple[bytes, tuple[str, ...]]]:
-    """Yield every sealed record of people and templates, and to what it is bound; one at a time is in memory."""
-    for person, sealed in file.execute("SELECT id, sealed FROM people"):
-        yield sealed, ("person", person)
-    for kind, owner, source, sealed in file.execute("SELECT kind, person_id, source, sealed FROM templates"):
-        yield sealed, (kind, owner, source)
-    if _has_table(file, "faces"):
-        faces = "SELECT template, person_id, faces.sealed FROM faces JOIN templates ON templates.id = template"
-        for row, owner, sealed in file.execute(faces):
-            yield sealed, ("face", owner, str(row))
 
 
 def people(file: sqlite3.Connection, sealer: Sealer) -> Iterator[tuple[str, PersonRecord]]:

@@ -9,11 +9,10 @@ from edgeface.errors import GalleryError
 from edgeface.gallery.damage import TABLES, Damage, Kind
 from edgeface.gallery.database_file import DatabaseFile
 from edgeface.gallery.encryption import Key, Record, Sealer, SealError, find_key
-from edgeface.gallery.file_format import PLAIN, STRANGE, VERSION, check_model, create, describe, need, prove, version_of
-from edgeface.gallery.records import FaceRecord, PersonRecord, TemplateKind, TemplateRecord, TemplateRow, erasure_mark
+from edgeface.gallery.file_format import PLAIN, SEALED, STRANGE, VERSION, check_model, create, describe, need, prove, version_of
+from edgeface.gallery.records import ImageRecord, PersonRecord, TemplateKind, TemplateRecord, TemplateRow, erasure_mark
 
 log = logging.getLogger(__name__)
-
 CACHE = "cache_size=-512"
 """Kilobytes of pages that SQLite keeps: records are kept decrypted, and the system keeps the file's pages, too."""
 OF_PERSON: tuple[Kind, ...] = ("person", "template", "negative")
@@ -21,16 +20,6 @@ NOBODY = """
 SELECT id FROM people WHERE NOT EXISTS (SELECT 1 FROM templates WHERE person_id = people.id AND kind != 'negative')
 """
 """Finds people without a template, not even a damaged one: a verdict has taken the only one back."""
-SEALED: Mapping[str, str] = {
-    "people": "SELECT rowid, 'person', id, sealed, 'person', id FROM people",
-    "templates": "SELECT id, kind, person_id, sealed, kind, person_id, source FROM templates",
-    "events": "SELECT rowid, 'event', '', sealed, 'event', id, ifnull(person_id, '') FROM events",
-    "pictures": "SELECT rowid, 'picture', '', sealed, 'picture', event_id FROM pictures",
-    "faces": "SELECT template, 'face', person_id, faces.sealed, 'face', person_id, CAST(template AS TEXT) "
-    "FROM faces LEFT JOIN templates ON templates.id = template",
-    "revisions": "SELECT rowid, 'revision', '', sealed, 'revision', key, name FROM revisions",
-}
-"""For each table the row, kind, owner and sealed bytes of every record, and to what it is bound."""
 
 
 class Database(DatabaseFile):
@@ -40,7 +29,6 @@ class Database(DatabaseFile):
 
     Raises:
         GalleryError: as ``DatabaseFile``; or the file is no gallery, is damaged, is of another model, or its key is missing.
-        ConfigError: as ``DatabaseFile``.
     """
 
     sealer: Sealer
@@ -254,7 +242,7 @@ class Database(DatabaseFile):
     def keep_face(self, row: int, person_id: str, png: bytes) -> None:
         """Keep the chip that a template was made from."""
         need(self, "faces")
-        sealed = self.sealer.seal(FaceRecord(png), "face", person_id, str(row))
+        sealed = self.sealer.seal(ImageRecord(png), "face", person_id, str(row))
         self.execute("INSERT OR REPLACE INTO faces VALUES (?, ?)", (row, sealed))
 
     def faces(self) -> Iterator[tuple[TemplateRow, bytes]]:
@@ -268,7 +256,7 @@ class Database(DatabaseFile):
     def _face(self, row: TemplateRow, sealer: Sealer) -> bytes | None:
         found = self.execute("SELECT sealed FROM faces WHERE template = ?", (row.row,)).fetchone()
         with suppress(SealError):
-            return sealer.unseal(found[0], FaceRecord, "face", row.owner, str(row.row)).png if found else None
+            return sealer.unseal(found[0], ImageRecord, "face", row.owner, str(row.row)).data if found else None
         return None
 
     def count_faces(self) -> int:
@@ -282,8 +270,7 @@ class Database(DatabaseFile):
     def adopt(self, model: str, remade: Mapping[int, TemplateRecord]) -> None:
         """Belong to another model from now on: the same people and faces, with the templates that are ``remade``, by row.
 
-        Nothing else that the model before made stays. Called within a transaction; if that fails, this object is of no use any
-        more.
+        Nothing else that the model before made stays. Called within a transaction; if that fails, this object is useless.
         """
         before, people, kept = self.sealer, self.people(), {row.row: row for row in self.templates("template")}
         self._model, self.sealer = model, Sealer(self._key(create=False), model)

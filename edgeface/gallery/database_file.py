@@ -9,28 +9,15 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from edgeface.errors import GalleryError, TraceError
+from edgeface.gallery import sqlite
 from edgeface.gallery.encryption import SealError
 from edgeface.gallery.guard import Guard
-from edgeface.gallery.sqlite import (
-    FULL,
-    LOCK_TIMEOUT_S,
-    LOOP_LOCK_TIMEOUT_S,
-    connect,
-    connect_to_read,
-    is_full,
-    is_read_only,
-    lacks_room,
-    refuse_for_good,
-)
 
 log = logging.getLogger(__name__)
-
 ROOM_EVERY_S = 30.0
 """Seconds between two looks for room on a full disk."""
-
 RETRY_S = 5.0
 """Seconds between two attempts to open a file that could not be opened."""
-
 FRESH_S = 2.0
 """Seconds for which files count as just changed: file times are coarse, and two commits may have the same."""
 
@@ -55,7 +42,7 @@ class DatabaseFile:
         self._last_stamp: list[tuple[int, int, int]] | None = None
         self._asking_until = self._retry_after = -math.inf
         self._shut: str | None = None
-        refuse_for_good(path, "gallery.path")
+        sqlite.refuse_for_good(path, "gallery.path")
         self._was_there = path.exists()
         try:
             self._connect()
@@ -70,11 +57,11 @@ class DatabaseFile:
     def _connect(self) -> None:
         self._guard = None
         try:
-            self._connection = connect(self.path)
+            self._connection = sqlite.connect(self.path)
         except (OSError, sqlite3.Error) as error:
             raise GalleryError(f"{self.path}: {getattr(error, 'strerror', None) or error}") from None
         try:
-            timeout = LOOP_LOCK_TIMEOUT_S if self._serving else LOCK_TIMEOUT_S
+            timeout = sqlite.LOOP_LOCK_TIMEOUT_S if self._serving else sqlite.LOCK_TIMEOUT_S
             self._guard = Guard(self.path, alone=self._alone, timeout=timeout)
             with self._told():
                 self._open_though_full()
@@ -133,11 +120,11 @@ class DatabaseFile:
         try:
             self._open()
         except sqlite3.OperationalError as error:
-            if not is_full(self.path, error):
+            if not sqlite.is_full(self.path, error):
                 raise
-            log.warning("%s: %s", self.path, FULL)
+            log.warning("%s: %s", self.path, sqlite.FULL)
             self._connection.close()
-            self._connection = connect_to_read(self.path)
+            self._connection = sqlite.connect_to_read(self.path)
             self._open()
             self._room_after = time.monotonic() + ROOM_EVERY_S
 
@@ -145,7 +132,7 @@ class DatabaseFile:
         if time.monotonic() < self._room_after:
             return
         self._room_after = time.monotonic() + ROOM_EVERY_S
-        if lacks_room(self.path):
+        if sqlite.lacks_room(self.path):
             return
         self._reconnect()
         if self._room_after == math.inf:
@@ -163,7 +150,7 @@ class DatabaseFile:
 
     def write_ahead(self) -> None:
         """Change to a write-ahead log. SQLite does not wait for another process that changes to one, too."""
-        deadline = time.monotonic() + LOCK_TIMEOUT_S
+        deadline = time.monotonic() + sqlite.LOCK_TIMEOUT_S
         while True:
             try:
                 self.execute("PRAGMA journal_mode=WAL").fetchall()
@@ -199,7 +186,7 @@ class DatabaseFile:
 
     def wipe_log(self) -> bool:
         """Empty the write-ahead log, where old pages linger; return false if a reader is in the way."""
-        with self.lock_timeout(LOOP_LOCK_TIMEOUT_S if self._serving else LOCK_TIMEOUT_S):
+        with self.lock_timeout(sqlite.LOOP_LOCK_TIMEOUT_S if self._serving else sqlite.LOCK_TIMEOUT_S):
             wiped = not self.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
         self.unwiped = not wiped
         return wiped
@@ -289,8 +276,8 @@ class DatabaseFile:
         except sqlite3.OperationalError as error:
             reason = str(error)
             if reason == "attempt to write a readonly database":
-                full = "the disk is full" if lacks_room(self.path) else reason
-                reason = f"{'the file system is read-only' if is_read_only(self.path) else full}: nothing can be changed"
+                full = "the disk is full" if sqlite.lacks_room(self.path) else reason
+                reason = f"{'the file system is read-only' if sqlite.is_read_only(self.path) else full}: nothing can be changed"
             raise GalleryError(f"{self.path}: {reason}") from None
         except (sqlite3.DatabaseError, SealError) as error:
             raise GalleryError(f"{self.path}: not a gallery, or damaged ({error})") from None

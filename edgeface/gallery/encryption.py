@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import TypeVar
 
 import msgspec
-from msgspec import Struct
 
 from edgeface.errors import GalleryError
 from edgeface.gallery import aead
@@ -17,7 +16,7 @@ from edgeface.platform.files import clear_away
 from edgeface.platform.secret_files import SecretFile, credential
 
 CREDENTIAL = "gallery-key"
-Record = TypeVar("Record", bound=Struct)
+Record = TypeVar("Record")
 
 
 class SealError(ValueError):
@@ -66,7 +65,7 @@ class Sealer:
     def __init__(self, key: Key, model: str) -> None:
         self._secret, self._model = key.secret, model
 
-    def seal(self, record: Struct, *bound: str) -> bytes:
+    def seal(self, record: object, *bound: str) -> bytes:
         """Encrypt a record, bound to its kind and owner."""
         return aead.seal(self._secret, msgspec.msgpack.encode(record), self._associated(bound))
 

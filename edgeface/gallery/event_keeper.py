@@ -4,15 +4,12 @@ import logging
 import math
 from collections import deque
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 from edgeface.config import schema
 from edgeface.errors import GalleryError
+from edgeface.gallery.store import Gallery
 from edgeface.types import Event, Frame, NoFrame
 from edgeface.vision.images import crop, encode_jpeg
-
-if TYPE_CHECKING:
-    from edgeface.gallery.store import Gallery
 
 log = logging.getLogger(__name__)
 RETRY_S = 5.0
@@ -34,7 +31,7 @@ class EventKeeper:
 
     WAITING = 20
 
-    def __init__(self, gallery: "Gallery", camera: str, limits: schema.EventsSettings, picture_hours: float = 0.0) -> None:
+    def __init__(self, gallery: Gallery, camera: str, limits: schema.EventsSettings, picture_hours: float = 0.0) -> None:
         self._gallery, self._camera, self._limits, self._picture_hours = gallery, camera, limits, picture_hours
         self._waiting: deque[tuple[Event, bytes | None]] = deque(maxlen=self.WAITING)
         self._again = self._wiped = self._expired = -math.inf

@@ -18,6 +18,7 @@ from edgeface.gallery.damage import Damage
 from edgeface.gallery.database import Database
 from edgeface.gallery.encryption import SealError
 from edgeface.gallery.file_format import need
+from edgeface.gallery.records import ImageRecord
 from edgeface.gallery.retention import Clocks
 from edgeface.gallery.sqlite import LOOP_LOCK_TIMEOUT_S
 from edgeface.types import Event, EventType, Vector
@@ -52,25 +53,18 @@ class _Record(Struct, frozen=True, array_like=True):
     verdict: Verdict | None
 
 
-class _Picture(Struct, frozen=True, array_like=True):
-    jpeg: bytes
-
-
 class EventStore:
     """The events in a gallery's file.
 
     Events are few enough to be read without an index, which may be damaged: plus signs in the queries keep SQLite from it.
+    Every change raises ``GalleryError`` if the gallery cannot be written.
     """
 
     def __init__(self, database: Database) -> None:
         self._database, self.clocks = database, Clocks()
 
     def keep(self, event: Event, limits: schema.EventsSettings, picture: bytes | None = None) -> None:
-        """Keep an event that has an embedding, with its picture if there is one, and erase the oldest over the limits.
-
-        Raises:
-            GalleryError: the gallery cannot be written, or another process is writing to it.
-        """
+        """Keep an event that has an embedding, with its picture if there is one, and erase the oldest over the limits."""
         norm = 0.0 if event.embedding is None else float(np.linalg.norm(event.embedding))
         if event.embedding is None or norm == 0 or not limits.keep_days or not limits.max:
             return
@@ -93,7 +87,7 @@ class EventStore:
                 retention.forward(self._database, self.clocks)
                 if picture is not None:
                     need(self._database, "pictures")
-                    sealed = self._database.sealer.seal(_Picture(picture), "picture", kept.event_id)
+                    sealed = self._database.sealer.seal(ImageRecord(picture), "picture", kept.event_id)
                     self._database.execute("INSERT OR REPLACE INTO pictures VALUES (?, ?)", (kept.event_id, sealed))
             self._thin_out(limits)
 
@@ -101,9 +95,6 @@ class EventStore:
         """Erase events and pictures that are too many or too old.
 
         If the settings keep none at all, those of this ``camera`` are erased: other cameras may share the gallery.
-
-        Raises:
-            GalleryError: as ``keep``.
         """
         with self._database.errors(), self._database.lock_timeout(LOOP_LOCK_TIMEOUT_S), self._database.change():
             if not self._database.execute("SELECT 1 FROM events LIMIT 1").fetchone():
@@ -143,7 +134,7 @@ class EventStore:
                 query = f"SELECT sealed FROM pictures WHERE {column} = ?"
                 with suppress(SealError, sqlite3.DatabaseError):
                     for (sealed,) in self._database.execute(query, (event_id,)).fetchall():
-                        return self._database.sealer.unseal(sealed, _Picture, "picture", event_id).jpeg
+                        return self._database.sealer.unseal(sealed, ImageRecord, "picture", event_id).data
             return None
 
     def pictured(self) -> set[str]:
@@ -156,7 +147,6 @@ class EventStore:
         """Erase events that are nobody's, with their pictures; return how many there were.
 
         Raises:
-            GalleryError: the gallery cannot be written.
             TraceError: they are erased, but a reader keeps a trace of them in the write-ahead log.
         """
         with self._database.errors(), self._database.change():

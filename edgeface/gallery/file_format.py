@@ -3,6 +3,7 @@
 import logging
 import re
 import sqlite3
+from collections.abc import Mapping
 from contextlib import closing, suppress
 from pathlib import Path
 
@@ -13,7 +14,6 @@ from edgeface.gallery.records import ProofRecord
 from edgeface.gallery.sqlite import connect_to_read, refuse_for_good
 
 log = logging.getLogger(__name__)
-
 VERSION = 2
 PLAIN = 1
 """The first format, which kept names and vectors in the clear."""
@@ -26,6 +26,16 @@ SELECT type, name FROM sqlite_master
 WHERE type IN ('trigger', 'view') OR type = 'index' AND sql IS NOT NULL AND name != 'templates_of_person'
 """
 """Finds what no version of edgeface makes, and what could keep records that are to be erased."""
+SEALED: Mapping[str, str] = {
+    "people": "SELECT rowid, 'person', id, sealed, 'person', id FROM people",
+    "templates": "SELECT id, kind, person_id, sealed, kind, person_id, source FROM templates",
+    "events": "SELECT rowid, 'event', '', sealed, 'event', id, ifnull(person_id, '') FROM events",
+    "pictures": "SELECT rowid, 'picture', '', sealed, 'picture', event_id FROM pictures",
+    "faces": "SELECT template, 'face', person_id, faces.sealed, 'face', person_id, CAST(template AS TEXT) "
+    "FROM faces LEFT JOIN templates ON templates.id = template",
+    "revisions": "SELECT rowid, 'revision', '', sealed, 'revision', key, name FROM revisions",
+}
+"""For each table the row, kind, owner and sealed bytes of every record, and to what it is bound."""
 
 
 def need(file: DatabaseFile | sqlite3.Connection, *tables: str) -> None:
@@ -84,30 +94,17 @@ def prove(file: DatabaseFile, sealer: Sealer, model: str, key: Key) -> None:
     Raises:
         GalleryError: nothing in it opens.
     """
-    row = file.execute("SELECT model, proof FROM meta").fetchone()
-    said, proof = row or (model, None)
+    said, proof = file.execute("SELECT model, proof FROM meta").fetchone() or (model, None)
+    queries = SEALED["people"], SEALED["templates"]
     if sealer.opens(proof, "proof"):
-        if said != model:
-            _mend_meta(file, sealer, model)
-        return
-    if any(
-        sealer.opens(sealed, *bound)
-        for query in (
-            "SELECT sealed, 'person', id FROM people",
-            "SELECT sealed, kind, person_id, source FROM templates",
+        if said == model:
+            return
+    elif not any(sealer.opens(sealed, *bound) for query in queries for _, _, _, sealed, *bound in file.execute(query)):
+        check_model(file, model)
+        raise GalleryError(
+            f"{file.path}: not encrypted with the key in {key.origin}; "
+            "put its own key back, or enroll anew into another gallery.path"
         )
-        for sealed, *bound in file.execute(query)
-    ):
-        _mend_meta(file, sealer, model)
-        return
-    check_model(file, model)
-    raise GalleryError(
-        f"{file.path}: not encrypted with the key in {key.origin}; "
-        "put its own key back, or enroll anew into another gallery.path"
-    )
-
-
-def _mend_meta(file: DatabaseFile, sealer: Sealer, model: str) -> None:
     log.warning("%s: its own description was damaged, and is written anew", file.path)
     with suppress(sqlite3.OperationalError), file.transaction():  # else at the next start: it may be read-only
         describe(file, sealer, model)

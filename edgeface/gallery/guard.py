@@ -11,9 +11,8 @@ from edgeface.errors import GalleryError
 class Guard:
     """A lock on a gallery until ``release``, or until the process ends however it does.
 
-    The folder is locked: this takes no new file, for which a full or read-only disk has no room, and SQLite's own locks on the
-    database are lost with each descriptor that is closed. On a file system without such locks, or if the folder is closed to
-    us, nothing is locked.
+    The folder is locked: a full or read-only disk has no room for a new file, and SQLite's own locks on the database are lost
+    with each descriptor that is closed. Nothing is locked in a closed folder, or on a file system without such locks.
 
     Raises:
         GalleryError: others still have the gallery open, or one has it alone, after ``timeout`` seconds.

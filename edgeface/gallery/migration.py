@@ -34,13 +34,7 @@ class Reembedded:
 
 
 def reembed(
-    path: Path,
-    key_file: Path,
-    model: Path,
-    *,
-    drop: bool = False,
-    names: bool = True,
-    alive: Callable[[], None] = lambda: None,
+    path: Path, key_file: Path, model: Path, *, drop: bool = False, names: bool = True, alive: Callable[[], None] = lambda: None
 ) -> Reembedded | None:
     """Make the gallery in the file ``path`` one of the model in the folder ``model``.
 
@@ -50,8 +44,7 @@ def reembed(
     many people would be lost, and not who.
 
     Raises:
-        GalleryError: no face is kept of somebody who is not to be forgotten (``drop``), another process has the gallery open,
-            or it cannot be written.
+        GalleryError: no face is kept of somebody, without ``drop``; another process has the gallery open; it cannot be written.
     """
     digest, before = load_card(model).digest, model_of(path)
     if before is None or before == digest:

@@ -32,8 +32,7 @@ class GalleryReader:
     A damaged record is left out, and ``damage`` returns it; the others stay as they were.
 
     Raises:
-        GalleryError: the file is no gallery, is damaged, cannot be opened, belongs to another model or to another key; not
-            if it is ``serving``.
+        GalleryError: as ``Database``; not if it is ``serving``.
         ConfigError: there can never be a file at this path, or at that of the key.
     """
 

@@ -22,10 +22,10 @@ class TemplateRecord(Struct, frozen=True, array_like=True):
     quality: float
 
 
-class FaceRecord(Struct, frozen=True, array_like=True):
-    """A kept face: the aligned chip as a PNG."""
+class ImageRecord(Struct, frozen=True, array_like=True):
+    """A kept face, which is an aligned chip as a PNG, or the picture of an event, a JPEG."""
 
-    png: bytes
+    data: bytes
 
 
 class ProofRecord(Struct, frozen=True, array_like=True):

@@ -15,7 +15,7 @@ from edgeface.gallery.copies import CopyContents, NoCopyError, check, cleanse, e
 from edgeface.gallery.file_format import model_of
 from edgeface.gallery.migration import reembed
 from edgeface.gallery.names import quoted
-from edgeface.gallery.sqlite import connect, is_open_elsewhere
+from edgeface.gallery.sqlite import connect, is_open_elsewhere, remove
 from edgeface.vision.model_card import ModelCard, load_card
 
 
@@ -53,8 +53,7 @@ def whole(settings: Config, model: Path, reference: str | None) -> Restored:
     """Replace the gallery by a copy, and keep the gallery before as another; people forgotten since then stay forgotten.
 
     Raises:
-        GalleryError: another process has the gallery open, there is no such copy, or the gallery cannot be written. It is then
-            as it was.
+        GalleryError: another process has the gallery open, there is no such copy, or nothing can be written; nothing changes.
     """
     backups = Backups(settings)
     place = backups.gallery
@@ -108,7 +107,7 @@ def _staged(path: Path, place: Path) -> Iterator[Path]:
     """Yield a copy of the copy, in a file beside the gallery that is removed in the end."""
     staged = place.with_name(f".{place.name}.restored")
     try:
-        _remove(staged)
+        remove(staged)
         with opened(path) as source, closing(connect(staged)) as target:
             source.backup(target)
         yield staged
@@ -117,12 +116,7 @@ def _staged(path: Path, place: Path) -> Iterator[Path]:
     except OSError as error:
         raise GalleryError(f"{error.filename or staged}: {error.strerror or error}") from None
     finally:
-        _remove(staged)
-
-
-def _remove(staged: Path) -> None:
-    for part in ("", "-journal", "-wal", "-shm"):
-        staged.with_name(staged.name + part).unlink(missing_ok=True)
+        remove(staged)
 
 
 def _prepare(backups: Backups, staged: Path, name: str, model: Path, settings: Config) -> CopyContents:

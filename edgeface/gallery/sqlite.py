@@ -75,8 +75,7 @@ def snapshot(path: Path, copy: Path) -> None:
     """Copy the database ``path`` as it is now to the new file ``copy``, for its owner alone; others may write meanwhile.
 
     Raises:
-        OSError: one of them cannot be opened.
-        sqlite3.Error: it is no database, or the copy cannot be written.
+        OSError, sqlite3.Error: the file cannot be opened, or is no database, or the copy cannot be written.
     """
     os.close(os.open(path, os.O_RDONLY))
     with closing(connect(copy)) as target, closing(connect(path)) as source:
@@ -117,6 +116,12 @@ def is_open_elsewhere(path: Path) -> bool:
     except sqlite3.Error as error:
         return getattr(error, "sqlite_errorcode", 0) & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
     return False
+
+
+def remove(path: Path) -> None:
+    """Remove a database with the files that SQLite keeps beside it."""
+    for part in ("", "-journal", "-wal", "-shm"):
+        path.with_name(path.name + part).unlink(missing_ok=True)
 
 
 def is_read_only(path: Path) -> bool:

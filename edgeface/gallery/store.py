@@ -12,7 +12,6 @@ import numpy as np
 
 from edgeface.errors import GalleryError
 from edgeface.gallery import export
-from edgeface.gallery.contents import Faces
 from edgeface.gallery.damage import Damage
 from edgeface.gallery.erasure import nearest_to_forgotten
 from edgeface.gallery.event_store import KeptEvent, Verdict
@@ -38,7 +37,10 @@ class Imported:
 
 
 class Gallery(GalleryReader):
-    """A gallery that can be changed; ``GalleryReader`` says how it is opened."""
+    """A gallery that can be changed; ``GalleryReader`` says how it is opened.
+
+    Every change raises ``GalleryError`` if the gallery cannot be written, and leaves it as it was.
+    """
 
     def enroll(self, name: str, vectors: Sequence[Vector], qualities: Sequence[float], chips: Sequence[Image] = ()) -> Person:
         """Add templates to the person of this name, who is created when new; all of them or none.
@@ -46,8 +48,7 @@ class Gallery(GalleryReader):
         ``chips`` are the images behind the templates; they are kept only if this gallery keeps faces.
 
         Raises:
-            GalleryError: the name is empty, too long or not printable, there is no template, one is not a unit vector, or the
-                change cannot be written.
+            GalleryError: the name is not usable, there is no template, or one is not a unit vector.
         """
         name, templates = clean_name(name), [_record(*one) for one in zip(vectors, qualities, strict=True)]
         if not templates:
@@ -62,11 +63,7 @@ class Gallery(GalleryReader):
         return self.find(person_id)
 
     def erase_faces(self) -> None:
-        """Erase the kept faces; the templates stay.
-
-        Raises:
-            GalleryError: the gallery cannot be written.
-        """
+        """Erase the kept faces; the templates stay."""
         if self.faces():
             with self._change():
                 self._database.erase_faces()
@@ -94,7 +91,7 @@ class Gallery(GalleryReader):
         Others' negative templates and unnamed events go, too, if a template of this person is the nearest to them.
 
         Raises:
-            GalleryError: there is no such person, or the change cannot be written.
+            GalleryError: there is no such person.
         """
         person = self.find(reference)
         with self._change():
@@ -107,7 +104,7 @@ class Gallery(GalleryReader):
         """Erase one template, by its ``template_id``, or one damaged record, by its id; return whose it was, if anybody's.
 
         Raises:
-            GalleryError: there is no such record, it is a person's only template or name, or the change cannot be written.
+            GalleryError: there is no such record, or it is a person's only template or name.
         """
         with self._change():
             found = self._record(record)
@@ -141,7 +138,7 @@ class Gallery(GalleryReader):
         and with it a person who had no other template.
 
         Raises:
-            GalleryError: the event is gone, or the change cannot be written.
+            GalleryError: the event is gone.
         """
         with self._change():
             for row in self._contents.rows_from(event.event_id, person_id):
@@ -157,7 +154,7 @@ class Gallery(GalleryReader):
         Events marked true give templates, which a later verdict on the event takes back.
 
         Raises:
-            GalleryError: the name is not usable, an event is gone, or the change cannot be written.
+            GalleryError: the name is not usable, or an event is gone.
         """
         name = clean_name(name)
         with self._change():
@@ -170,16 +167,14 @@ class Gallery(GalleryReader):
 
     def export(self) -> bytes:
         """Return everybody with their templates as one JSON document. It holds biometric data in the clear."""
-
-        def exported(faces: Faces) -> list[export.ExportedTemplate]:
-            return [export.ExportedTemplate(record.vector, record.quality) for _, record, _ in faces]
-
+        people = []
         with self._database.errors(), self._database.transaction("DEFERRED"):
-            people = [
-                export.ExportedPerson(held.person.id, held.person.name, held.person.enrolled, *map(exported, faces))
-                for held in self._contents.everybody().values()
-                for faces in [self._contents.faces(held)]
-            ]
+            for person_id, held in self._contents.everybody().items():
+                kinds = [
+                    [export.ExportedTemplate(one.vector, one.quality) for _, one, _ in faces]
+                    for faces in self._contents.faces(held)
+                ]
+                people.append(export.ExportedPerson(person_id, held.person.name, held.person.enrolled, *kinds))
         return export.encode(people, self._model, self._dimensions)
 
     def import_(self, data: bytes) -> list[Imported]:
@@ -214,11 +209,7 @@ class Gallery(GalleryReader):
     def exchange(self, decide: Callable[[SharedPeople], Mapping[str, SharedPerson | None]]) -> None:
         """Replace people, by id, or forget them (``None``), as ``decide`` answers when it is given everybody.
 
-        All of it or nothing, together with what ``decide`` writes to ``revisions``. Forgotten records stay in the write-ahead
-        log until ``wipe``.
-
-        Raises:
-            GalleryError: the gallery cannot be written, or another process is writing to it.
+        All of it or nothing, together with changes of ``revisions``. Erased records stay in the write-ahead log until ``wipe``.
         """
         with self._database.errors(), self._database.lock_timeout(LOOP_LOCK_TIMEOUT_S), self._database.change():
             wanted = decide(SharedPeople(self._contents))

@@ -3,8 +3,6 @@
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from msgspec import Struct
-
 from edgeface.gallery.damage import Damage
 from edgeface.gallery.database import Database
 from edgeface.gallery.file_format import need
@@ -42,12 +40,6 @@ def merge(one: Mapping[str, Revision], other: Mapping[str, Revision]) -> dict[st
     return {person: max(one.get(person, NEVER), other.get(person, NEVER)) for person in one.keys() | other.keys()}
 
 
-class _Record(Struct, frozen=True, array_like=True):
-    counter: int
-    device: str
-    digest: bytes
-
-
 class RevisionStore:
     """The revisions in a gallery's file, by the name under which a person is shared: all that is kept of forgotten people.
 
@@ -67,14 +59,14 @@ class RevisionStore:
         for row, name, sealed in rows:  # a damaged revision is left out: the broker has it, or the person counts as edited
             known = before.get(name)
             if known is None or known[0] != sealed:
-                record = self._database.opened(Damage("revision", row, ""), sealed, _Record, "revision", key, name)
-                known = (sealed, Revision(record.counter, record.device, record.digest)) if record else None
+                revision = self._database.opened(Damage("revision", row, ""), sealed, Revision, "revision", key, name)
+                known = (sealed, revision) if revision else None
             if known:
                 self._opened[name] = known
         return {name: revision for name, (_, revision) in self._opened.items()}
 
     def put(self, key: str, name: str, revision: Revision) -> None:
         """Replace a person's revision."""
-        sealed = self._database.sealer.seal(_Record(*revision), "revision", key, name)
+        sealed = self._database.sealer.seal(revision, "revision", key, name)
         self._database.execute("INSERT OR REPLACE INTO revisions VALUES (?, ?, ?)", (name, key, sealed))
         self._opened[name] = sealed, revision

@@ -7,10 +7,7 @@ from typing import cast
 from edgeface.config import schema
 from edgeface.interfaces import EventPublisher
 
-PUBLISHERS = {
-    "mqtt": "edgeface.mqtt.publisher:MqttPublisher",
-    "lines": "edgeface.publishers.lines:LinePublisher",
-}
+PUBLISHERS = {"mqtt": "edgeface.mqtt.publisher:MqttPublisher", "lines": "edgeface.publishers.lines:LinePublisher"}
 
 
 def create(name: str, settings: schema.Config, model: str) -> EventPublisher:

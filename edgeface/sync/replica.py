@@ -18,6 +18,7 @@ from edgeface.gallery.store import Gallery
 from edgeface.gallery.versions import NEVER, Revision, merge
 from edgeface.sync.messages import ForeignKeyError, ForeignModelError, PersonSealer, digest
 
+What = Literal["added", "changed", "forgotten"]
 Opened = dict[str, tuple[Revision, str, SharedPerson | None]]
 """Revision, person id and person of each message, by the name in its topic."""
 
@@ -33,7 +34,7 @@ class Change:
 
     person_id: str
     name: str
-    what: Literal["added", "changed", "forgotten"]
+    what: What
     device: str
 
 
@@ -168,9 +169,7 @@ class Replica:
                 person_id = told or self._people[name]
                 wanted[person_id] = person
                 self._people[name] = person_id
-                what: Literal["added", "changed", "forgotten"] = (
-                    "forgotten" if not person else "changed" if person_id in there or lost else "added"
-                )
+                what: What = "forgotten" if not person else "changed" if person_id in there or lost else "added"
                 gone = there.name(person_id) if person_id in there else person_id
                 changes.append(Change(person_id, person.name if person else gone, what, revision.device))
         namesakes = self._namesakes(there, wanted)
