@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgeface.types import Image
-from edgeface.vision.alignment import CHIP_SIZE, TEMPLATE, similarity
+from edgeface.vision.alignment import CHIP_SIZE, TEMPLATE, similarity_transform
 
 MARGIN = 16
 """Pixels of surroundings that are kept on every side of a chip, so that it can be moved and turned in training."""
@@ -111,7 +111,7 @@ def shake(picture: Image, error: float, random: np.random.Generator, degrees: fl
     landmarks = (moved - middle) @ rotation(degrees).T + middle + MARGIN
     # Pixel centres of the larger and the smaller picture do not lie on each other.
     landmarks = (landmarks + 0.5) * scale - 0.5
-    matrix = similarity(landmarks.astype(np.float32))
+    matrix = similarity_transform(landmarks.astype(np.float32))
     return np.asarray(cv2.warpAffine(picture, matrix, (CHIP_SIZE, CHIP_SIZE), flags=cv2.INTER_LINEAR), np.uint8)
 
 

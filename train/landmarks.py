@@ -24,7 +24,7 @@ from edgeface.detectors.yunet import YuNet
 from edgeface.errors import DataError, EdgefaceError
 from edgeface.platform.files import write_whole
 from edgeface.types import Image, Landmarks
-from edgeface.vision.alignment import CHIP_SIZE, TEMPLATE, similarity
+from edgeface.vision.alignment import CHIP_SIZE, TEMPLATE, similarity_transform
 from edgeface.vision.images import load_image
 from train.augment import rotation, wear
 from train.export.export import convert, multiply_adds
@@ -134,7 +134,7 @@ def portrait(image: Image, detector: YuNet, random: np.random.Generator) -> tupl
         if not again:
             return None
         rough = np.median(again, axis=0).astype(np.float32)
-    to_chip = similarity(rough)
+    to_chip = similarity_transform(rough)
     points = (rough @ to_chip[:, :2].T + to_chip[:, 2]).astype(np.float32)
     size = CHIP_SIZE + 2 * MARGIN
     to_chip[:, 2] += MARGIN
@@ -144,7 +144,7 @@ def portrait(image: Image, detector: YuNet, random: np.random.Generator) -> tupl
 
 def look(image: Image, rough: Landmarks, detector: YuNet, turn: float, zoom: float) -> Landmarks | None:
     """The landmarks of a known face, seen alone and enlarged, turned by so many degrees and zoomed in by so much."""
-    matrix = zoom * FACE * LOOK / CHIP_SIZE * rotation(turn) @ similarity(rough)[:, :2]
+    matrix = zoom * FACE * LOOK / CHIP_SIZE * rotation(turn) @ similarity_transform(rough)[:, :2]
     shift = LOOK / 2 - matrix @ rough.mean(axis=0)
     enlarged = cv2.warpAffine(image, np.c_[matrix, shift], (LOOK, LOOK))
     faces = detector.detect(np.asarray(enlarged, np.uint8))
@@ -186,7 +186,7 @@ def errors(portraits: Portraits, rows: NDArray[np.bool_], network: Path) -> dict
     for crop, points in zip(portraits.crops[rows], portraits.landmarks[rows] + MARGIN, strict=True):
         rough = ((points - middle) @ wrong.T + middle).astype(np.float32)
         found = refined.refine(crop, rough)
-        transform = similarity(found)[:, :2] @ np.linalg.inv(similarity(points)[:, :2])
+        transform = similarity_transform(found)[:, :2] @ np.linalg.inv(similarity_transform(points)[:, :2])
         left.append(abs(np.degrees(np.arctan2(transform[1, 0], transform[0, 0]))))
         before.append(np.linalg.norm(rough - points, axis=1).mean())
         after.append(np.linalg.norm(found - points, axis=1).mean())

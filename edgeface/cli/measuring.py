@@ -96,6 +96,7 @@ def evaluate(
               edgeface evaluate --gallery photos --visits recorded --people 10 --people 100 --plot det.png
     """
     from edgeface.measurement.det_plot import draw_det
+    from edgeface.measurement.evaluate import Trials
     from edgeface.measurement.evaluate import evaluate as work
     from edgeface.vision.drawing import check_suffix, save_image
 
@@ -108,9 +109,7 @@ def evaluate(
         context.obj.model,
         gallery,
         [visits, strangers] if strangers else [visits],
-        people or [],
-        galleries,
-        curve=plot is not None,
+        Trials(people or [], galleries, curve=plot is not None),
         tell=lambda line: typer.echo(line, err=True),
     )
     if plot:

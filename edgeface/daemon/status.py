@@ -8,11 +8,10 @@ import msgspec
 
 from edgeface.config.schema import Config
 from edgeface.gallery.sqlite import FULL, lacks_room
-from edgeface.health import Health
+from edgeface.health import Health, health_payload
 from edgeface.platform.text import duration
 from edgeface.web.token import address
 from edgeface.wire.events import event_payload
-from edgeface.wire.health import health_payload
 
 HUNG = 10.0
 """Seconds without a beat after which the loop counts as hung."""

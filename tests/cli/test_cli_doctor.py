@@ -15,6 +15,8 @@ from edgeface.doctor import CHECKS
 from edgeface.vision.model_card import SHIPPED, load_card
 
 __all__ = ["broker"]
+SERVICE = 54321
+"""User and group of a service."""
 
 
 @needs_broker
@@ -97,6 +99,20 @@ def test_the_doctor_names_a_fault_and_its_cure(cli, fault, name):
     assert checks[name]["found"]
     assert checks[name]["cure"]
     assert checks["runtime"]["ok"]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files away")
+@pytest.mark.parametrize(
+    ("owner", "group", "cure"),
+    [(0, SERVICE, "chmod 0640"), (0, 0, "chgrp --reference={folder}, chmod 0640"), (SERVICE, SERVICE, "chmod 0600")],
+)
+def test_the_doctor_does_not_shut_the_service_out_of_a_password_that_root_owns(cli, owner, group, cure):
+    cli("people", "list")
+    os.chown(cli.gallery.parent, SERVICE, SERVICE)
+    readable_password(cli)
+    os.chown(cli.folder / "password", owner, group)
+    (check,) = cli.json("doctor", "--only", "permissions", code=1)["checks"]
+    assert f"password is 0644, {cure.format(folder=cli.gallery.parent)}" in check["found"]
 
 
 def test_the_doctor_says_fail_and_how_to_mend_it(cli):

@@ -21,18 +21,6 @@ from edgeface.gallery.names import clean_name
 from edgeface.gallery.store import Gallery, Imported
 
 
-@pytest.fixture
-def path(tmp_path):
-    return tmp_path / "data" / "gallery.db"
-
-
-@pytest.fixture
-def gallery(path):
-    opened = Gallery(path, MODEL)
-    yield opened
-    opened.close()
-
-
 def test_a_new_gallery_is_empty(gallery):
     assert gallery.people() == []
     found = gallery.templates()

@@ -15,14 +15,13 @@ from fixtures.publishing import ANNA, BERT, HEALTH, MODEL, event, finishes, numb
 from edgeface import publishers
 from edgeface.config.schema import Config, MqttSettings
 from edgeface.errors import ConfigError
-from edgeface.health import BrokerStatus
+from edgeface.health import BrokerStatus, health_payload
 from edgeface.interfaces import CommandTransport, EventPublisher, SyncTransport
 from edgeface.mqtt.inbox import Inbox
 from edgeface.mqtt.publisher import MqttPublisher
 from edgeface.recognition.event_id import new_event_id
 from edgeface.types import Correction, EventType, Person, Request
 from edgeface.wire.events import event_payload
-from edgeface.wire.health import health_payload
 from edgeface.wire.presence import presence_payload
 
 __all__ = ["broker"]

@@ -14,7 +14,7 @@ from edgeface import detectors
 from edgeface.errors import DataError
 from edgeface.interfaces import Detector
 from edgeface.types import Image
-from edgeface.vision.alignment import align, similarity
+from edgeface.vision.alignment import align, similarity_transform
 from edgeface.vision.images import load_image
 from train import augment
 from train.compare.cache import Compute, Network
@@ -126,7 +126,7 @@ def portraits(images: Path, names: Sequence[str], detector: Detector, degrees: f
         faces = detector.detect(photo)
         if faces:
             landmarks = central_face(faces, photo).landmarks
-            transform = similarity(landmarks)
+            transform = similarity_transform(landmarks)
             angle = float(np.rad2deg(np.arctan2(transform[1, 0], transform[0, 0])))
             found.append(Portrait(align(photo, landmarks), angle))
         else:

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgeface.types import Image, Landmarks
-from edgeface.vision.alignment import similarity
+from edgeface.vision.alignment import similarity_transform
 from edgeface.vision.liveness import MIDDLE, UNIT
 from train.augment import jpeg, noise
 
@@ -200,6 +200,6 @@ class Scene:
 
 def middle(landmarks: Landmarks) -> tuple[NDArray[np.float64], float]:
     """The middle of a face and the distance between its eyes, in pixels."""
-    transform = similarity(landmarks)
+    transform = similarity_transform(landmarks)
     unit = UNIT / float(np.hypot(transform[0, 0], transform[1, 0]))
     return np.asarray(np.linalg.inv(transform[:, :2]) @ (MIDDLE - transform[:, 2])), unit
