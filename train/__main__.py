@@ -198,6 +198,46 @@ def evaluate(
 
 
 @app.command()
+def tail(
+    folders: Prepared,
+    model: Model = SHIPPED,
+    record: Annotated[bool, typer.Option("--record", help="Write the thresholds into the card.")] = False,
+    json: Annotated[Path | None, typer.Option(help="Where to write the figures, too.")] = None,
+) -> None:
+    """Measure the thresholds at rare false-accept rates, on photos that the network has not seen, and model those beyond.
+
+    Every photo of a folder is compared with those of everybody else in it; a set without names needs two teachers (prepare
+    --second), who tell which of its photos are one person's. Photos of the network's own training are left out, but for the
+    people who were held out of it.
+    """
+    import msgspec
+
+    from edgeface.platform.files import write_whole
+    from edgeface.vision.embedding import Embedder
+    from edgeface.vision.model_card import save_card
+    from train.evaluation import tail as work
+
+    folder = _model_folder(model)
+    embedder = Embedder(folder)
+    found = work.measure(folders, embedder, lambda line: typer.echo(line, err=True))
+    typer.echo(f"{found.comparisons} comparisons of {found.photos} photos of {found.people} people")
+    typer.echo("FAR     cosine  95 %              model")
+    for threshold in found.thresholds:
+        interval = "" if threshold.low is None else f"{threshold.low:.4f} - {threshold.high:.4f}"
+        model_says = "modelled" if threshold.modelled else found.predicted.get(f"{threshold.far:g}", "")
+        typer.echo(f"{threshold.far:<8g}{threshold.cosine:.4f}  {interval:<18}{model_says}".rstrip())
+    for one in found.sets:
+        cosines = "  ".join(f"{far} {cosine:.4f}" for far, cosine in one["cosines"].items())
+        typer.echo(
+            f"{one['name']}: {one['photos']} photos, {one['people']} people, {one['comparisons']} comparisons: {cosines}"
+        )
+    if json:
+        write_whole(json, msgspec.json.format(msgspec.json.encode(found)) + b"\n")
+    if record:
+        save_card(folder, work.record(embedder.card, found))
+
+
+@app.command()
 def night(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="Photos, in folders of people.")],
     out: Annotated[Path, typer.Option(help="Where they go, as JPEG in folders of the same names.")],

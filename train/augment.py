@@ -98,6 +98,10 @@ def rotation(degrees: float) -> NDArray[np.float64]:
     return np.array([[np.cos(radians), -np.sin(radians)], [np.sin(radians), np.cos(radians)]])
 
 
+LANDMARK_ERROR = 0.07
+"""Standard deviation of a shaken chip's landmarks, in eye distances: a detector's on a poor frame."""
+
+
 def shake(picture: Image, error: float, random: np.random.Generator, degrees: float = 0.0) -> Image:
     """Align an aligned face again, by landmarks that are wrong: the chip that a device sees.
 

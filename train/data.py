@@ -127,6 +127,12 @@ def load(folders: Sequence[Path]) -> Chips:
     return Chips(faces, positions, np.array(where, np.int64), np.array(people), second)
 
 
+def photo_names(folder: Path) -> list[str]:
+    """The file names of a prepared folder's photos, in the order in which ``load`` gives their chips."""
+    indexes = sorted(folder.glob("shard-*.json"))
+    return [Path(path).name for index in indexes for path, _ in json.loads(index.read_text())["kept"]]
+
+
 def batches(data: Chips, size: int, first: int, seed: int, share: tuple[int, int] = (0, 1)) -> tf.data.Dataset:
     """Endless shuffled batches from batch ``first`` on: a resumed run sees what it would have.
 

@@ -94,7 +94,11 @@ class Service:
 
     def _report(self) -> dict[str, Any]:
         page = self._settings.web.enabled and self._page_trouble is None
-        return report(self._settings, self._health(), self._refused, self._unserved, page=page, page_trouble=self._page_trouble)
+        settings, health = self._settings, self._health()
+        beyond = self._daemon.pipeline.embedder.card.beyond_measured(settings.matching.target_fpir / max(1, health.templates))
+        return report(
+            settings, health, self._refused, self._unserved, page=page, page_trouble=self._page_trouble, threshold=beyond
+        )
 
     def _have_done(self, errand: Callable[[Counter], Any], tell: Callable[[Any], None], sitting: bool) -> "Future[Any]":
         """Have the loop do what was asked through the socket."""

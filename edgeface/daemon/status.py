@@ -25,11 +25,13 @@ def report(
     *,
     page: bool = False,
     page_trouble: str | None = None,
+    threshold: str = "",
 ) -> dict[str, Any]:
     """A daemon's health as a JSON object.
 
     ``refused`` says why the settings read last were not taken, ``unserved`` why there are no metrics though they are wanted;
-    ``page`` whether there is one, ``page_trouble`` why there is none though it is wanted.
+    ``page`` whether there is one, ``page_trouble`` why there is none though it is wanted; ``threshold`` that the gallery needs
+    a stricter threshold than was measured.
     """
     event, link = health.last_event, health.link
     told: dict[str, Any] = msgspec.to_builtins(health_payload(health, time.time())) | {
@@ -43,6 +45,7 @@ def report(
         "metrics_unserved": unserved,
         "page": address(config.web) if page else None,
         "page_unserved": page_trouble,
+        "threshold": threshold,
         "disk_full": config.gallery_path.exists() and lacks_room(config.gallery_path),
     }
     return told | {"running": True, "troubles": troubles(told)}
@@ -113,6 +116,7 @@ def describe(told: dict[str, Any]) -> str:
         "broker": link,
         "people": f"{told['gallery_size']} enrolled, {told['templates']} templates"
         + ("" if told["gallery_state"] == "ok" else f"; gallery {told['gallery_state'].replace('_', '-')}"),
+        "matching": told.get("threshold") or None,
         "shared": told.get("sync")
         and "{topic}: {people} people, {waiting} waiting, {ignored} ignored".format_map(told["sync"]),
         "backups": told.get("backup") and _backups(**told["backup"]),

@@ -23,11 +23,18 @@ class NetworkFile(Struct, frozen=True):
     bytes: int
 
 
-class Threshold(Struct, frozen=True):
-    """The cosine that at most a share ``far`` of unmatched comparisons reaches."""
+class Threshold(Struct, frozen=True, omit_defaults=True):
+    """The cosine that at most a share ``far`` of non-mated comparisons reaches.
+
+    ``low`` and ``high`` are the limits of the cosine's 95 % interval, where they are known. A ``modelled`` threshold lies beyond
+    the comparisons that were made, and comes from a model of their tail.
+    """
 
     far: float
     cosine: float
+    low: float | None = None
+    high: float | None = None
+    modelled: bool = False
 
 
 class Sameness(Struct, frozen=True):
@@ -74,6 +81,21 @@ class ModelCard(Struct, frozen=True):
             (points[-2], points[-1]),
         )
         return min(1.0, y0 + (y1 - y0) * (at - x0) / (x1 - x0))
+
+    @property
+    def measured_to(self) -> float:
+        """The lowest false-accept rate whose threshold was measured."""
+        return min((t.far for t in self.thresholds if not t.modelled), default=1.0)
+
+    def beyond_measured(self, far: float) -> str:
+        """Say that a threshold at this false-accept rate was not measured; empty where it was."""
+        if far >= self.measured_to * (1 - 1e-9):
+            return ""
+        modelled = far >= min(t.far for t in self.thresholds)
+        return (
+            f"the threshold is for a false-accept rate of {far:.1e} a comparison, was measured down to {self.measured_to:.0e}, and "
+            f"is {'modelled' if modelled else 'extrapolated'} beyond"
+        )
 
     def probability(self, cosine: float) -> float:
         """The probability, 0 to 1, that two faces with this cosine are one person's, if it was an even bet beforehand."""

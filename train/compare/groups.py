@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from train.compare.cache import Network
-from train.data import Chips, teacher_embeddings
+from train.data import Chips, photo_names, teacher_embeddings
 from train.evaluation.verification import Floats, compare, threshold_at_far
 
 LABEL = re.compile(r"(\d{1,3})_([01])_(?:[0-4]_)?\d{17}\D")
@@ -45,14 +45,7 @@ def band_name(band: int) -> str:
 
 def choose(folders: Sequence[Path]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Rows of what ``train.data.load`` gives for these folders, at most ``PER_GROUP`` a group, and the group of each."""
-    groups = np.array(
-        [
-            group_of(Path(path).name)
-            for folder in folders
-            for index in sorted(folder.glob("shard-*.json"))
-            for path, _ in json.loads(index.read_text())["kept"]
-        ]
-    )
+    groups = np.array([group_of(name) for folder in folders for name in photo_names(folder)])
     random = np.random.default_rng(0)
     chosen = [random.permutation(np.flatnonzero(groups == group))[:PER_GROUP] for group in range(len(GENDERS) * len(BANDS))]
     rows = np.sort(np.concatenate(chosen))

@@ -25,7 +25,7 @@ from edgeface.vision.embedding import Embedder
 from edgeface.vision.model_card import ModelCard, NetworkFile, Sameness, Threshold, save_card
 from edgeface.vision.tflite import interpreter
 from train import lda
-from train.augment import shake
+from train.augment import LANDMARK_ERROR, shake
 from train.checkpoints import history, load_weights, save_weights
 from train.data import Chips, load
 from train.evaluation.verification import compare, fit_sameness, tar_at_far, threshold_at_far
@@ -42,9 +42,6 @@ LABELLED, MIN_LABELLED = 20_000, 2_000
 FARS = (1e-1, 1e-2, 1e-3, 1e-4, 1e-5)
 POOR_SHARE = 0.05
 """Held-out portraits that the gate on the embedding's norm turns away; docs/network.md shows what it is good for."""
-
-LANDMARK_ERROR = 0.07
-"""Standard deviation of a shaken chip's landmarks, in eye distances: a detector's on a poor frame."""
 
 MIN_COSINE = 0.95
 """Lowest mean cosine between the int8 and the float embedding that is let through."""
