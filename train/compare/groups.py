@@ -1,4 +1,4 @@
-"""False matches among strangers of one gender and one age band, on photos that carry both in their names."""
+"""Count false matches among strangers of one gender and one age band, on photos whose names tell both."""
 
 import json
 import re
@@ -58,8 +58,8 @@ def repeated(chips: NDArray[np.uint8]) -> NDArray[np.bool_]:
     flat = small.reshape(len(chips), -1).astype(np.float32)
     flat -= flat.mean(axis=1, keepdims=True)
     flat /= np.maximum(np.linalg.norm(flat, axis=1, keepdims=True), 1e-6)
-    likeness = [np.tril(flat[at : at + 512] @ flat.T, at - 1) for at in range(0, len(flat), 512)]
-    return np.concatenate([np.any(block >= SAME_PICTURE, axis=1) for block in likeness])
+    correlations = [np.tril(flat[at : at + 512] @ flat.T, at - 1) for at in range(0, len(flat), 512)]
+    return np.concatenate([np.any(block >= SAME_PICTURE, axis=1) for block in correlations])
 
 
 def measure(
@@ -136,7 +136,7 @@ def in_common(templates: Floats, probes: Floats, groups: NDArray[np.int64], thre
 
 
 def _teacher_thresholds(data: Chips) -> list[float]:
-    """On the held-out people and their mirror images."""
+    """The teacher's thresholds on the held-out people and their mirror images."""
     held_out = data.split()[1]
     rows = np.arange(len(held_out))
     views = [np.full(len(rows), mirrored) for mirrored in (False, True)]

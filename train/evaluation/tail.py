@@ -171,8 +171,12 @@ def tail_of(sets: Sequence[Faces]) -> Tail:
     model = fit(cosines, np.ones(len(cosines)), above, total)
     found = {far: threshold_at(pooled, far) if far in measured else model.threshold(far) for far in FARS}
     limits = _intervals(highest, order, cosines, above, measured)
+    thresholds = []
+    for far in FARS:
+        low, high = limits.get(far, (None, None))
+        thresholds.append(Threshold(far, round(found[far], 4), low, high, far not in measured))
     return Tail(
-        [Threshold(far, round(found[far], 4), *limits.get(far, (None, None)), modelled=far not in measured) for far in FARS],
+        thresholds,
         total,
         sum(len(faces.templates) for faces in sets),
         people,

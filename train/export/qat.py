@@ -1,4 +1,4 @@
-"""Quantisation-aware fine-tuning: the folded encoder learns to give in int8 what it gives in float.
+"""Fine-tune the folded encoder with quantisation, so that it gives in int8 what it gives in float.
 
 Forward, weights and activations are rounded as TFLite rounds them; backward, rounding is the identity (Jacob et al.,
 "Quantization and Training of Neural Networks for Efficient Integer-Arithmetic-Only Inference", CVPR 2018).
