@@ -42,11 +42,12 @@ def history(out: Path) -> list[dict[str, Any]]:
     path, lines = out / "history.jsonl", []
     for line in path.read_text().splitlines() if path.is_file() else []:
         with suppress(ValueError):
-            lines.append({_name_of_today(name): value for name, value in json.loads(line).items()})
+            lines.append({current_name(name): value for name, value in json.loads(line).items()})
     return lines
 
 
-def _name_of_today(name: str) -> str:
+def current_name(name: str) -> str:
+    """The name of a figure or a part of the loss today, which may be that of an earlier version."""
     for before, now in OLD_NAMES.items():
         if name.startswith(before):
             return now + name.removeprefix(before)

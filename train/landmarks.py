@@ -155,7 +155,7 @@ def look(image: Image, rough: Landmarks, detector: YuNet, turn: float, zoom: flo
 
 
 def batches(portraits: Portraits, rows: NDArray[np.bool_], size: int = BATCH) -> Iterator[tuple[Any, Any]]:
-    """Endless batches of displaced, worn chips, and where their landmarks lie off the template, (n, 10)."""
+    """Endless batches of displaced, degraded chips, and where their landmarks lie off the template, (n, 10)."""
     numbers = np.flatnonzero(rows)
     random = np.random.default_rng(1)
     while True:

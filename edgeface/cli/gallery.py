@@ -40,7 +40,7 @@ def check(context: typer.Context, json: Json = False) -> None:
     for finding in [] if json else told["findings"]:
         typer.echo(f"{finding['kind']:<11}  {finding['found']}")
         typer.echo(f"{'':<11}  -> {finding['cure']}")
-    if told["threshold"] and not json:
+    if told.get("threshold") and not json:
         typer.echo(f"{'threshold':<11}  {told['threshold']}")
     if told["findings"]:
         raise typer.Exit(1)

@@ -95,7 +95,7 @@ class Service:
     def _report(self) -> dict[str, Any]:
         page = self._settings.web.enabled and self._page_trouble is None
         settings, health = self._settings, self._health()
-        beyond = self._daemon.pipeline.embedder.card.beyond_measured(settings.matching.target_fpir / max(1, health.templates))
+        beyond = self._daemon.pipeline.embedder.card.beyond_measured(settings.matching.target_fpir, health.templates)
         return report(
             settings, health, self._refused, self._unserved, page=page, page_trouble=self._page_trouble, threshold=beyond
         )

@@ -222,7 +222,7 @@ def _check(counter: Counter, _request: Request, _by: By, _inbox: Inbox) -> Any:
     templates = counter.gallery.templates().by_name()
     matcher = Matcher(templates, counter.card, counter.settings.matching)
     findings = check(templates, matcher, counter.gallery.damage())
-    beyond = counter.card.beyond_measured(counter.settings.matching.target_fpir / max(1, len(templates.vectors)))
+    beyond = counter.card.beyond_measured(counter.settings.matching.target_fpir, len(templates.vectors))
     return {"people": len(templates.people), "findings": [asdict(finding) for finding in findings], "threshold": beyond}
 
 

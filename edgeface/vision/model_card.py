@@ -26,8 +26,8 @@ class NetworkFile(Struct, frozen=True):
 class Threshold(Struct, frozen=True, omit_defaults=True):
     """The cosine that at most a share ``far`` of non-mated comparisons reaches.
 
-    ``low`` and ``high`` are the limits of the cosine's 95 % interval, where they are known. A ``modelled`` threshold lies beyond
-    the comparisons that were made, and comes from a model of their tail.
+    ``low`` and ``high`` are the limits of the cosine's 95 % interval, where they are known. A ``modelled`` threshold lies
+    beyond the comparisons that were made, and comes from a model of their tail.
     """
 
     far: float
@@ -87,14 +87,15 @@ class ModelCard(Struct, frozen=True):
         """The lowest false-accept rate whose threshold was measured."""
         return min((t.far for t in self.thresholds if not t.modelled), default=1.0)
 
-    def beyond_measured(self, far: float) -> str:
-        """Say that a threshold at this false-accept rate was not measured; empty where it was."""
+    def beyond_measured(self, target_fpir: float, templates: int) -> str:
+        """Say that the threshold of a gallery of this size was not measured; empty where it was."""
+        far = target_fpir / max(1, templates)
         if far >= self.measured_to * (1 - 1e-9):
             return ""
-        modelled = far >= min(t.far for t in self.thresholds)
+        source = "modelled" if far >= min(t.far for t in self.thresholds) else "extrapolated"
         return (
-            f"the threshold is for a false-accept rate of {far:.1e} a comparison, was measured down to {self.measured_to:.0e}, and "
-            f"is {'modelled' if modelled else 'extrapolated'} beyond"
+            f"the threshold is for a false-accept rate of {far:.1e} a comparison, was measured down to {self.measured_to:.0e}, "
+            f"and is {source} beyond"
         )
 
     def probability(self, cosine: float) -> float:

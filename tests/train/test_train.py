@@ -29,7 +29,7 @@ from edgeface.vision.tflite import interpreter
 from train import checkpoints as fit_module_checkpoints
 from train import data, lda, losses, prepare
 from train import fit as fit_module_fit
-from train.checkpoints import load_weights, save_weights
+from train.checkpoints import history, load_weights, save_weights
 from train.config import TrainConfig
 from train.evaluation.float_model import FloatEmbedder
 from train.evaluation.pairs import evaluate, read_pairs
@@ -151,6 +151,9 @@ def test_mirrored_chips_come_with_mirrored_targets(prepared):
     row, mirrored = np.array([3]), np.array([True])
     assert np.array_equal(everything.chips(row)[0], everything.chips(row, mirrored)[0][:, ::-1])
     assert not np.array_equal(everything.targets(row), everything.targets(row, mirrored))
+    crops, targets = everything.read(row, mirrored)
+    assert np.array_equal(crops, everything.crops(row, mirrored))
+    assert np.array_equal(targets, everything.targets(row, mirrored))
 
 
 def test_a_second_teacher_moves_the_targets_and_is_learnt_from(prepared, tmp_path):
@@ -383,6 +386,15 @@ def test_a_run_goes_on_only_as_it_was_begun(prepared, tmp_path, monkeypatch):
         fit([prepared], run, TrainConfig(faces=64, batch=16), sizes=asdict(SMALL))
     with pytest.raises(DataError, match="chips to train on"):
         fit([prepared], tmp_path / "other", TrainConfig(faces=512, batch=512), sizes=asdict(SMALL))
+
+
+def test_the_history_of_an_earlier_version_is_read(tmp_path):
+    line = {"step": 1, "faces": 16, "cosine": 0.5, "likeness": 0.7, "validation_worn_tar_1e-2": 0.6, "validation_tar_1e-2": 0.8}
+    (tmp_path / "history.jsonl").write_text(json.dumps(line) + "\n")
+    (read,) = history(tmp_path)
+    assert read["perceptual"] == 0.7
+    assert read["validation_augmented_tar_1e-2"] == 0.6
+    assert len(read) == len(line)
 
 
 def test_damage_by_a_power_cut_is_passed_over_or_told(prepared, tmp_path):

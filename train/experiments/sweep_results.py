@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgeface.errors import DataError
+from train.checkpoints import current_name
 from train.experiments import dense_baseline
 from train.experiments.sweep import ENCODERS, PARTS, slug
 
@@ -57,12 +58,16 @@ class Found:
         self.encoders = {"article": {**self.article, **self.article["encoder"], "code": dense_baseline.HIDDEN}}
         self.encoders |= {slug(name): self._read(f"encoder-{slug(name)}") for name in ENCODERS}
         self.encoders["shipped"] = self._read("shipped")
-        self.losses = [self._read(f"loss-{count}") for count in range(1, len(PARTS) + 1)]
+        self.losses = [self._loss(count) for count in range(1, len(PARTS) + 1)]
         self.verification = self._read("verification")
 
     def faces(self, name: str) -> NDArray[np.uint8]:
         """Faces that an encoder rebuilt."""
         return np.asarray(np.load(self.folder / f"faces-{name}.npy"))
+
+    def _loss(self, count: int) -> Figures:
+        found = self._read(f"loss-{count}")
+        return found | {"weights": {current_name(part): weight for part, weight in found["weights"].items()}}
 
     def _read(self, name: str) -> Figures:
         path = self.folder / f"{name}.json"
