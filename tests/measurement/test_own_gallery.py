@@ -141,7 +141,7 @@ def curve(card, strangers, own=(), targets=(0.1, 0.01, 0.001)):
 @pytest.mark.parametrize(
     ("strangers", "own", "wanted", "value", "reason"),
     [
-        ([[0.0]] * 10, [[0.9]], 0.001, None, "too little data: 10 strangers have been seen, and it takes 2995"),
+        ([[0.0]] * 10, [[0.9]], 0.001, None, "too little data: 10 people were tried as strangers, and it takes 2995"),
         ([[0.1]] * 100, [[0.25]] * 5, 0.05, 0.1, "the loosest at which strangers are sure to pass in 5.00%"),
         ([[0.25]] * 100, [[0.35]] * 5, 0.05, 0.01, "the loosest"),
         ([[0.1]] * 100, [[0.9]] * 5, 0.05, 0.001, "a looser target would miss as many"),
@@ -175,7 +175,7 @@ def test_a_gallery_of_photos_is_measured_by_the_command_line(cli, demo_photos):
     told = cli("evaluate", "--fpir", "0.5").stdout
     assert "gallery   2 people, 5 templates" in told
     assert "0.00% [0.00%, 77.64%]  0 of 5, 2 people" in told
-    assert "proposal  none: too little data: 2 strangers have been seen, and it takes 5" in told
+    assert "proposal  none: too little data: 2 people were tried as strangers, and it takes 5" in told
 
 
 def test_real_events_count(tmp_path, demo_photos):
@@ -212,7 +212,7 @@ def test_options_that_do_not_go_together_are_told_in_one_line(cli, words, messag
 
 
 def test_nobody_enrolled_is_too_little(cli):
-    assert "too little data: 0 strangers" in cli("evaluate").stdout
+    assert "too little data: 0 people" in cli("evaluate").stdout
 
 
 def test_an_enrolled_person_alone_has_no_strangers(gallery, card):
