@@ -59,7 +59,7 @@ def fit(
         raise DataError(f"a batch of {config.batch} cannot be shared among {workers.count} workers; change --batch")
     keras.mixed_precision.set_global_policy(config.precision)
     keras.utils.set_random_seed(config.seed)
-    shape = replace(shape_of(load_weights(start)) if start else Shape(), **(sizes or {}))
+    shape = replace(_shape_of(start) if start else Shape(), **(sizes or {}))
     training, held_out = target_both(*load(folders).split(), shape.identity)
     if min(len(training), config.faces) < config.batch:
         raise DataError(
@@ -71,6 +71,13 @@ def fit(
         run = _Run(out, Autoencoder(shape, config, training), workers)
         run.begin(start, {"shape": asdict(shape), "data": manifests})
         return run.train(training, held_out, minutes_between)
+
+
+def _shape_of(start: Path) -> Shape:
+    try:
+        return shape_of(load_weights(start))
+    except KeyError as error:
+        raise ModelError(f"{start}: the weights are of another network: {error} is missing") from None
 
 
 class _Run:

@@ -211,6 +211,6 @@ def propose(curve: Sequence[Errors], configured: float, wanted: float) -> Propos
     needed = ceil(log(0.05) / log(1 - wanted))
     return Proposal(
         None,
-        f"too little data: {now.fpir.people} people were tried as strangers, and it takes {needed} of whom none is announced to "
-        f"be sure of {wanted:.2%}",
+        f"too little data: {now.fpir.people} people were tried as strangers, and it takes {needed} of whom none is announced "
+        f"to be sure of {wanted:.2%}",
     )
