@@ -143,6 +143,8 @@ def _gallery(subject: _Subject) -> str:
         raise GalleryError(f"{place}: {summary(damaged)}")
     told = f"{place}: {len(templates.people)} people, {len(templates.vectors)} templates"
     told += f", {faces} faces kept" if faces else ""
+    beyond = card.beyond_measured(settings.matching.target_fpir, len(templates.vectors))
+    told += f"; {beyond}" if beyond else ""
     return f"{told}; key {key}" + (f"; of another model, taken over at the next start: {taken}" if taken else "")
 
 

@@ -51,7 +51,10 @@ class Matcher:
         """Decide about a probe, shape (dimensions,): one view's unit vector, or the mean of several."""
         if not len(self._vectors):
             return Match(Decision.REJECT, None, None, 0.0, self.accept, 0.0, 0.0)
-        scores = self.scores(probe)
+        return self.decide(probe, self.scores(probe))
+
+    def decide(self, probe: Vector, scores: NDArray[np.float32]) -> Match:
+        """Decide about a probe from the score of everybody, which must not be nobody."""
         rivals = np.full(len(self._people), -1.0, np.float32)
         if len(self._negatives):
             np.maximum.at(rivals, self._not_owners, self._negatives @ probe)

@@ -23,11 +23,18 @@ class NetworkFile(Struct, frozen=True):
     bytes: int
 
 
-class Threshold(Struct, frozen=True):
-    """The cosine that at most a share ``far`` of non-mated comparisons reaches."""
+class Threshold(Struct, frozen=True, omit_defaults=True):
+    """The cosine that at most a share ``far`` of non-mated comparisons reaches.
+
+    ``low`` and ``high`` are the limits of the cosine's 95 % interval, where they are known. A ``modelled`` threshold lies
+    beyond the comparisons that were made, and comes from a model of their tail.
+    """
 
     far: float
     cosine: float
+    low: float | None = None
+    high: float | None = None
+    modelled: bool = False
 
 
 class Sameness(Struct, frozen=True):
@@ -71,6 +78,22 @@ class ModelCard(Struct, frozen=True):
         at = math.log10(far)
         (x0, y0), (x1, y1) = next((pair for pair in pairwise(points) if at <= pair[1][0]), (points[-2], points[-1]))
         return min(1.0, y0 + (y1 - y0) * (at - x0) / (x1 - x0))
+
+    @property
+    def measured_to(self) -> float:
+        """The lowest false-accept rate whose threshold was measured."""
+        return min((t.far for t in self.thresholds if not t.modelled), default=1.0)
+
+    def beyond_measured(self, target_fpir: float, templates: int) -> str:
+        """Say that the threshold of a gallery of this size was not measured; empty where it was."""
+        far = target_fpir / max(1, templates)
+        if far >= self.measured_to * (1 - 1e-9):
+            return ""
+        source = "modelled" if far >= min(t.far for t in self.thresholds) else "extrapolated"
+        return (
+            f"the threshold is for a false-accept rate of {far:.1e} a comparison, was measured down to {self.measured_to:.0e}, "
+            f"and is {source} beyond"
+        )
 
     def probability(self, cosine: float) -> float:
         """Return the probability, 0 to 1, that two faces with this cosine are one person's, at even prior odds."""

@@ -129,6 +129,17 @@ def test_the_doctor_checks_what_it_is_asked_to(cli):
     assert "there is no check lungs" in cli("doctor", "--only", "model,lungs", code=2).stderr
 
 
+def test_a_threshold_that_was_not_measured_is_told_and_is_no_fault(cli, obama):
+    (check,) = cli.json("doctor", "--only", "gallery")["checks"]
+    assert "measured" not in check["found"]
+    cli.set(matching={"target_fpir": 1e-7})
+    (check,) = cli.json("doctor", "--only", "gallery")["checks"]
+    assert "the threshold is for a false-accept rate of 5.0e-08 a comparison, was measured down to 1e-05" in check["found"]
+    told = cli.json("gallery", "check", code=1)  # for want of a third view
+    assert "is extrapolated beyond" in told["threshold"]
+    assert "\nthreshold    the threshold is for" in cli("gallery", "check", code=1).stdout
+
+
 def test_the_doctor_leaves_a_gallery_of_an_older_format_as_it_is(cli):
     cli("people", "list")
     cli.gallery.unlink()
