@@ -48,7 +48,7 @@ class House:
 
     def live(self):
         self.daemon = assembly.daemon(self.settings, camera=self.stage)
-        self.daemon.wishes.stop = False
+        self.daemon.signals.stop = False
         self.ready = True
         self.daemon.run()
 

@@ -94,7 +94,7 @@ def test_only_what_is_concerned_is_built_anew(daemon, settings, changes, parts):
     assert renewed(daemon, new) == parts
     assert new.pipeline.embedder is daemon.pipeline.embedder
     assert new.reporter.counters is daemon.reporter.counters
-    assert new.wishes is daemon.wishes
+    assert new.signals is daemon.signals
     assert new.reporter._publisher is new.publisher
     assert new.reporter._camera is new.camera
     new.publisher.close()

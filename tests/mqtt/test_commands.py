@@ -24,7 +24,7 @@ from edgeface.enrollment.enroller import Enroller, read_images
 from edgeface.gallery.audit import Audit
 from edgeface.gallery.open import open_gallery
 from edgeface.mqtt import commands
-from edgeface.mqtt.commands import VERBS, CommandsSettings
+from edgeface.mqtt.commands import VERBS, Commands
 from edgeface.platform.rate_limit import RateLimit
 from edgeface.types import MAX_REQUEST_BYTES, Frame, NoFrame, Request
 from edgeface.vision.embedding import Embedder
@@ -60,7 +60,7 @@ class Desk:
         self.gallery = open_gallery(config, embedder.card)
         enroller = Enroller(assembly.pipeline(config, embedder, self.gallery), self.gallery)
         enroller.enroll("Obama", read_images([photos / "obama_portrait.jpg"]))
-        self.commands = CommandsSettings(
+        self.commands = Commands(
             Settings(**({"allow": tuple(VERBS), "per_minute": 600} | given)),
             self.wire,
             enroller,
