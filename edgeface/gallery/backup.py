@@ -179,7 +179,7 @@ class Backups:
         return self._given and not self.folder.is_dir()
 
     @contextmanager
-    def lock(self, patience: float = PATIENCE) -> Iterator[None]:
+    def lock(self, patience: float | None = None) -> Iterator[None]:
         """Be the only one to change the copies; what a killed process has left of one is removed.
 
         Raises:
@@ -192,7 +192,7 @@ class Backups:
             handle = os.open(self.folder / ".lock", os.O_RDWR | os.O_CREAT, 0o600)
             try:
                 give_to_owner(handle, self.folder)
-                _wait_for(handle, self.folder, patience)
+                _wait_for(handle, self.folder, PATIENCE if patience is None else patience)
                 for part in self.folder.glob(".gallery-*.db.part*"):
                     part.unlink(missing_ok=True)
                 yield
