@@ -19,6 +19,7 @@ from edgeface.vision.drawing import save_image
 
 from .test_squeeze import Group
 
+pytestmark = pytest.mark.slow
 MEMORY, SHARE = 400 * 2**20, 1.0
 SHARED, STATUS, COMMAND = "edgeface/gallery/home/" + "0" * 32, "homeassistant/status", "edgeface/door/cmd/people"
 

@@ -18,6 +18,7 @@ from fixtures.broker import eventually, free_port, needs_broker
 from .rig import Rig
 
 ROOT = Path("/sys/fs/cgroup")
+pytestmark = pytest.mark.slow
 MEMORY, SHARE = 256 * 2**20, 0.5
 UNIT = 400 * 2**20, 2.0  # the memory that the unit allows
 FPS = 60.0

@@ -121,6 +121,7 @@ def agree(devices, *names):
     assert eventually(one, 60), [device.names() for device in devices]
 
 
+@pytest.mark.slow
 @needs_broker
 def test_three_daemons_end_with_one_gallery_whatever_happens_to_them_and_their_broker(fleet, forgetful, demo_photos, request):
     door, gate, yard = fleet

@@ -13,7 +13,7 @@ from fixtures.broker import authority, eventually, needs_openssl
 from fixtures.browser import AXE, CHROMIUM, FLAGS, Door, needs_axe, needs_browser
 from fixtures.page import serving
 
-pytestmark = needs_browser
+pytestmark = [needs_browser, pytest.mark.slow]
 VIEWS = {"live": "/", "people": "/people", "visits": "/visits", "unknown": "/unknown", "enroll": "/enroll", "health": "/health"}
 MAX_LOAD = 200 * 1024
 TAKEN = {"": {"people", "visits", "unknown", "health"}, "-dark": {"live", "visits"}, "-phone": {"live", "people", "visits"}}
