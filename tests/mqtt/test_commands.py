@@ -76,7 +76,7 @@ class Desk:
         self.wire.inbox.append(Request(verb, payload if isinstance(payload, bytes) else json.dumps(payload).encode()))
         self.pass_time(scene)
         if isinstance(payload, dict) and "image" in payload:
-            assert eventually(lambda: self.wire.answers or self.pass_time(scene, 0.02), 30)
+            assert eventually(lambda: self.wire.answers or self.pass_time(scene, 0.02))
         return self.wire.answers[-1] if self.wire.answers else None
 
     def pass_time(self, scene=EMPTY, seconds=0.6):

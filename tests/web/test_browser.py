@@ -108,7 +108,7 @@ def test_from_a_stranger_to_a_friend_and_back(door, open_page, screenshot, demo_
     door.show(demo_photos / "obama_press_room.jpg")
     expect(page.locator(".box.known")).to_contain_text("Barack")
     expect(page.locator("[data-refresh]")).to_contain_text("Barack")
-    assert eventually(lambda: [event for event in door.events.on("/event") if event.get("name") == "Barack"], 30)
+    assert eventually(lambda: [event for event in door.events.on("/event") if event.get("name") == "Barack"])
     expect(page.locator("[data-refresh] img").first).to_have_js_property("complete", True)
     screenshot(page, "live")
 

@@ -279,13 +279,13 @@ def test_a_reload_starts_and_stops_it(tmp_path, demo_photos):
             assert not served()
             write(True)
             process.send_signal(signal.SIGHUP)
-            assert eventually(served, 30)
+            assert eventually(served)
             assert control_client.ask(load(file), "status")["page"] == f"http://127.0.0.1:{port}/"
             printed = subprocess.run([*words, "web", "url"], capture_output=True, text=True, timeout=60).stdout
             assert printed.startswith(f"http://127.0.0.1:{port}/?token=")
             write(False)
             process.send_signal(signal.SIGHUP)
-            assert eventually(lambda: not served(), 30)
+            assert eventually(lambda: not served())
             assert control_client.ask(load(file), "status")["page"] is None
     finally:
         process.terminate()
