@@ -109,13 +109,13 @@ def _fit(
     identity = made_of["shape"]["identity"]
     kept = {name: value for name, value in known.items() if name == lda.NAME and len(value) == identity}
     out.mkdir(parents=True, exist_ok=True)
+    stop = _stop_flag()
     if workers.is_chief:
         write_whole(out / "recipe.json", (json.dumps({**begun, **asdict(recipe), **made_of}, indent=2) + "\n").encode())
         print(
             f"{len(training)} chips to train on, {len(held_out)} to validate, steps {int(step.numpy())} to {recipe.steps}",
             flush=True,
         )
-    stop = _stop_flag()
     sums: dict[str, Any] = {}
     began, since = time.monotonic(), int(step.numpy())
     line: dict[str, Any] = next(reversed(history(out)), {})

@@ -7,7 +7,6 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -454,7 +453,6 @@ def test_a_stopped_run_saves_itself(prepared, tmp_path):
     process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
     try:
         assert "chips to train on" in process.stdout.readline()
-        time.sleep(1)
         process.send_signal(signal.SIGTERM)
         assert process.wait(timeout=120) == 130
     finally:
