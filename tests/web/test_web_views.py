@@ -50,7 +50,8 @@ def visit(page, photo):
     page.stage.scene = load_image(photo)
     assert eventually(lambda: len(events(page)) > count, 60)
     page.stage.scene = EMPTY
-    time.sleep(0.8)  # more than presence.left_after
+    before = page.beats
+    assert eventually(lambda: page.beats > before + 16)  # frames of 0.8 s at least, more than presence.left_after
     return events(page)[-1]
 
 
