@@ -135,6 +135,7 @@ def test_the_page_is_whole_without_peers(prepared, lfw, tmp_path):
     assert told["gates"]["both"]["worn_away"] >= max(told["gates"][name]["worn_away"] for name in ("present", "chosen"))
 
 
+@pytest.mark.slow
 def test_peers_stand_in_the_table_and_nothing_is_computed_twice(prepared, lfw, tmp_path, monkeypatch):
     monkeypatch.setattr(compare, "find_peers", lambda folder: [Shrunk()])
     first = write(prepared, lfw, tmp_path / "a/network.md", tmp_path / "cache")

@@ -7,7 +7,6 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -90,6 +89,22 @@ def prepared(chips, tmp_path_factory):
     return folder
 
 
+@pytest.fixture(scope="module")
+def begun(prepared, tmp_path_factory):
+    """A run of twenty steps, for reading."""
+    run = tmp_path_factory.mktemp("begun") / "run"
+    fit([prepared], run, TrainConfig(faces=320, batch=16, peak_rate=5e-3), sizes=asdict(SMALL))
+    return run
+
+
+@pytest.fixture
+def eagerly():
+    """For runs of a few steps, before which the graph would take longer than they do."""
+    tf.config.run_functions_eagerly(True)
+    yield
+    tf.config.run_functions_eagerly(False)
+
+
 def test_find_photos_names_people_by_their_folder(tmp_path):
     for name in ("loose.jpg", "anna/1.png", "anna/deeper/2.JPG", "note.txt"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
@@ -156,6 +171,7 @@ def test_mirrored_chips_come_with_mirrored_targets(prepared):
     assert np.array_equal(targets, everything.targets(row, mirrored))
 
 
+@pytest.mark.usefixtures("eagerly")
 def test_a_second_teacher_moves_the_targets_and_is_learnt_from(prepared, tmp_path):
     both = tmp_path / "both"
     shutil.copytree(prepared, both)
@@ -215,10 +231,9 @@ def test_folded_networks_say_what_the_trained_ones_say(chips):
             assert np.allclose(wanted, found, atol=1e-3 * float(np.abs(wanted).max()))
 
 
-def test_fit_learns_and_a_second_call_goes_on(prepared, tmp_path):
-    config = TrainConfig(faces=320, batch=16, peak_rate=5e-3)
-    run = tmp_path / "run"
-    first = fit([prepared], run, config, sizes=asdict(SMALL))
+def test_fit_learns_and_a_second_call_goes_on(prepared, begun, tmp_path):
+    run = shutil.copytree(begun, tmp_path / "run")
+    (first,) = fit_module_checkpoints.history(run)
     longer = fit([prepared], run, TrainConfig(faces=1600, batch=16, peak_rate=5e-3), sizes=asdict(SMALL))
     assert (first["step"], longer["step"]) == (20, 100)
     assert longer["cosine"] < first["cosine"]
@@ -235,9 +250,8 @@ def test_fit_learns_and_a_second_call_goes_on(prepared, tmp_path):
     assert again["cosine"] < first["cosine"]
 
 
-def test_a_network_grows_without_forgetting(prepared, chips, tmp_path):
-    fit([prepared], tmp_path / "run", TrainConfig(faces=160, batch=16), sizes=asdict(SMALL))
-    weights = load_weights(tmp_path / "run/weights.npz")
+def test_a_network_grows_without_forgetting(prepared, begun, chips):
+    weights = load_weights(begun / "weights.npz")
     assert shape_of(weights) == SMALL
     images = data.load([prepared])
     small = Autoencoder(SMALL, TrainConfig(), replace(images, identity=SMALL.identity))
@@ -261,22 +275,21 @@ def test_a_network_grows_without_forgetting(prepared, chips, tmp_path):
         Autoencoder(replace(SMALL, neck=8), TrainConfig(), replace(images, identity=SMALL.identity)).load(weights)
 
 
-def test_what_was_grown_goes_on_learning(prepared, tmp_path):
-    fit([prepared], tmp_path / "run", TrainConfig(faces=320, batch=16), sizes=asdict(SMALL))
-    config, sizes = TrainConfig(faces=640, batch=16), {"widths": (8, 16, 24, 32)}
-    fit([prepared], tmp_path / "wide", config, start=tmp_path / "run/weights.npz", sizes=sizes)
-    lines = fit_module_checkpoints.history(tmp_path / "run") + fit_module_checkpoints.history(tmp_path / "wide")
+def test_what_was_grown_goes_on_learning(prepared, begun, tmp_path):
+    recipe, sizes = TrainConfig(faces=640, batch=16), {"widths": (8, 16, 24, 32)}
+    fit([prepared], tmp_path / "wide", recipe, start=begun / "weights.npz", sizes=sizes)
+    lines = fit_module_checkpoints.history(begun) + fit_module_checkpoints.history(tmp_path / "wide")
     assert lines[-1]["cosine"] < lines[0]["cosine"]
     weights = load_weights(tmp_path / "wide/weights.npz")
     assert shape_of(weights).widths == (8, 16, 24, 32)
     assert np.abs(weights["encoder/stage2/kernel"][:, :, 8:, :16]).max() > 0  # old channels listen to new ones
 
 
-def test_one_half_is_trained_while_the_other_stays(prepared, tmp_path):
-    fit([prepared], tmp_path / "both", TrainConfig(faces=160, batch=16), sizes=asdict(SMALL))
-    before = load_weights(tmp_path / "both/weights.npz")
+@pytest.mark.usefixtures("eagerly")
+def test_one_half_is_trained_while_the_other_stays(prepared, begun, tmp_path):
+    before = load_weights(begun / "weights.npz")
     for part in ("encoder", "decoder"):
-        fit([prepared], tmp_path / part, TrainConfig(faces=160, batch=16, part=part), start=tmp_path / "both/weights.npz")
+        fit([prepared], tmp_path / part, TrainConfig(faces=48, batch=16, part=part), start=begun / "weights.npz")
         after = load_weights(tmp_path / part / "weights.npz")
         changed = {name for name in before if not np.array_equal(before[name], after[name])}
         draws = {name for name in before if name.startswith(("decoder/", "encoder/appearance"))}
@@ -320,12 +333,13 @@ def _train_together(prepared, out, faces):
             worker.kill()
 
 
-def test_two_workers_train_one_network_and_go_on(prepared, tmp_path):
+@pytest.mark.slow  # four processes with TensorFlow
+def test_two_workers_train_one_network_and_go_on(prepared, begun, tmp_path):
     _train_together(prepared, tmp_path / "run", 320)
     _train_together(prepared, tmp_path / "run", 640)
     first, last = (json.loads(line) for line in (tmp_path / "run/history.jsonl").read_text().splitlines())
     assert (first["step"], last["step"]) == (20, 40)
-    alone = fit([prepared], tmp_path / "alone", TrainConfig(faces=320, batch=16, peak_rate=5e-3), sizes=asdict(SMALL))
+    (alone,) = fit_module_checkpoints.history(begun)
     assert abs(alone["cosine"] - first["cosine"]) < 0.15
     checkpoints = [tf.train.latest_checkpoint(str(tmp_path / f"run/{own}checkpoints")) for own in ("", "worker-1/")]
     readers = [tf.train.load_checkpoint(path) for path in checkpoints]
@@ -361,6 +375,7 @@ def _other_weights(folder):
     return folder / "other.npz"
 
 
+@pytest.mark.usefixtures("eagerly")
 def test_a_run_goes_on_only_as_it_was_begun(prepared, tmp_path, monkeypatch):
     run = tmp_path / "run"
     fit([prepared], run, TrainConfig(faces=32, batch=16), sizes=asdict(SMALL))
@@ -397,6 +412,7 @@ def test_the_history_of_an_earlier_version_is_read(tmp_path):
     assert len(read) == len(line)
 
 
+@pytest.mark.usefixtures("eagerly")
 def test_damage_by_a_power_cut_is_passed_over_or_told(prepared, tmp_path):
     run, cut = tmp_path / "run", tmp_path / "cut"
     fit([prepared], run, TrainConfig(faces=32, batch=16), sizes=asdict(SMALL))
@@ -414,6 +430,7 @@ def test_damage_by_a_power_cut_is_passed_over_or_told(prepared, tmp_path):
         data.load([cut])
 
 
+@pytest.mark.usefixtures("eagerly")
 def test_a_loss_that_is_no_number_ends_the_run(prepared, tmp_path):
     with pytest.raises(ModelError, match="no number any more"):
         fit(
@@ -458,7 +475,6 @@ def test_a_stopped_run_saves_itself(prepared, tmp_path):
     process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
     try:
         assert "chips to train on" in process.stdout.readline()
-        time.sleep(1)
         process.send_signal(signal.SIGTERM)
         assert process.wait(timeout=120) == 130
     finally:
