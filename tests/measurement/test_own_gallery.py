@@ -8,7 +8,6 @@ from fixtures.frames import frame
 from fixtures.galleries import MODEL, enrolled, kept, near, unit
 
 from edgeface.config import schema
-from edgeface.daemon import assembly
 from edgeface.enrollment.enroller import Enroller, read_images
 from edgeface.gallery.contents import Templates
 from edgeface.gallery.open import open_gallery
@@ -16,6 +15,8 @@ from edgeface.gallery.store import Gallery
 from edgeface.measurement.own_gallery import NEVER, Trial, errors, evaluate_own, propose, template_trials
 from edgeface.operations.verdicts import confirm, introduce, reject
 from edgeface.recognition.matching import Matcher
+from edgeface.recognition.pipeline import create_pipeline
+from edgeface.recognition.presence import create_presence
 from edgeface.types import EventType, Frame
 from edgeface.vision.embedding import Embedder
 
@@ -183,7 +184,7 @@ def test_real_events_count(tmp_path, demo_photos):
     settings = schema.Config(gallery=schema.GallerySettings(str(tmp_path / "gallery.db")))
     embedder = Embedder()
     opened = open_gallery(settings, embedder.card)
-    pipeline, presence = assembly.pipeline(settings, embedder, opened), assembly.presence(settings, embedder.card)
+    pipeline, presence = create_pipeline(settings, embedder, opened), create_presence(settings, embedder.card)
     photos = [demo_photos / f"obama_{name}.jpg" for name in ("portrait", "congress")]
     Enroller(pipeline, opened).enroll("Obama", read_images(photos))
     start = time.time() + 1
