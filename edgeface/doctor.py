@@ -1,4 +1,4 @@
-"""Every precondition of the daemon, checked for real, one line each, with a cure."""
+"""Checks every precondition of the daemon for real, with a cure for each fault."""
 
 import os
 import sqlite3
@@ -34,18 +34,18 @@ from edgeface.gallery.store import Gallery
 from edgeface.mqtt import client, dialogue
 from edgeface.mqtt.commands import check_allowed
 from edgeface.platform.secret_files import credential, is_credential
-from edgeface.sync.messages import ForeignKeyError, ForeignModelError, envelopes
+from edgeface.sync.messages import ForeignKeyError, ForeignModelError, person_sealer
 from edgeface.types import Frame
 from edgeface.vision.alignment import CHIP_SIZE
 from edgeface.vision.embedding import Embedder
 from edgeface.vision.model_card import SHIPPED, load_card, read_network
 
-PATIENCE = 10.0
+FRAME_TIMEOUT_S = 10.0
 
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """What one check found; ``cure``, and ``see`` where it is explained, are empty when all is well."""
+    """The result of one check; ``cure`` and ``see``, a page that explains the fault, are empty if there is none."""
 
     name: str
     ok: bool
@@ -55,7 +55,7 @@ class Check:
 
 
 class _Subject:
-    """What is examined; settings that cannot be read fail every check that needs them."""
+    """The settings and model to examine; settings that cannot be read fail every check that needs them."""
 
     def __init__(self, path: Path | None, model: Path) -> None:
         self.path, self.model = path, model
@@ -66,7 +66,7 @@ class _Subject:
 
 
 def examine(path: Path | None, model: Path = SHIPPED, only: Collection[str] = ()) -> Iterator[Check]:
-    """Run every check, or those in ``only``, in the order in which the daemon would stumble; wrong settings are the last.
+    """Run every check, or those in ``only``, in the order in which the daemon would fail; stop after wrong settings.
 
     Raises:
         ConfigError: there is no check of such a name.
@@ -116,7 +116,7 @@ def _config(subject: _Subject) -> str:
 
 
 def _gallery(subject: _Subject) -> str:
-    """Open a copy: a newer version may write a newer format, and who only looks must not."""
+    """Open a copy of the gallery: opening may write a newer format, and a check must change nothing."""
     settings, card = subject.settings, load_card(subject.model)
     place = settings.gallery_path
     refuse_for_good(place, "gallery.path")
@@ -144,11 +144,13 @@ def _gallery(subject: _Subject) -> str:
         raise GalleryError(f"{place}: {summary(damaged)}")
     told = f"{place}: {len(templates.people)} people, {len(templates.vectors)} templates"
     told += f", {faces} faces kept" if faces else ""
+    beyond = card.beyond_measured(settings.matching.target_fpir, len(templates.vectors))
+    told += f"; {beyond}" if beyond else ""
     return f"{told}; key {key}" + (f"; of another model, taken over at the next start: {taken}" if taken else "")
 
 
 def _backup(subject: _Subject) -> str:
-    """Read the newest backup to its end, and see that there can be another; changes nothing."""
+    """Read the newest backup to its end, and see that another can be made; change nothing."""
     settings = subject.settings
     backups, wanted = Backups(settings), settings.backup
     if not wanted.keep:
@@ -185,12 +187,13 @@ def _permissions(subject: _Subject) -> str:
     ]
     secrets = [client.password_path(settings.mqtt)] if settings.mqtt.password_file else []
     secrets += [path for name, path in client.own_files(settings.mqtt).items() if name == "mqtt.key_file"]
+    folder = settings.gallery_path.parent
+    there = folder.exists()
     for path in (*ours, *secrets):
         mode = stat.S_IMODE(path.stat().st_mode)
         if mode & 0o007 or (path in ours and mode & 0o077):
-            wrong.append(f"{path} is {mode:04o}, chmod 0600")
-    folder = settings.gallery_path.parent
-    there = folder.exists()
+            cure = _private_to_service(path, folder) if there and path not in ours else "chmod 0600"
+            wrong.append(f"{path} is {mode:04o}, {cure}")
     if there and stat.S_IMODE(folder.stat().st_mode) & 0o077:
         wrong.append(f"{folder} is {stat.S_IMODE(folder.stat().st_mode):04o}, chmod 0700")
     if there and not os.access(folder, os.W_OK):
@@ -200,10 +203,18 @@ def _permissions(subject: _Subject) -> str:
     return "gallery, keys, audit log and password are private"
 
 
+def _private_to_service(path: Path, folder: Path) -> str:
+    """Return how to close a secret to all but its owner and the service, to which ``folder`` belongs."""
+    secret, service = path.stat(), folder.stat()
+    if secret.st_uid == service.st_uid:
+        return "chmod 0600"
+    return "chmod 0640" if secret.st_gid == service.st_gid else f"chgrp --reference={folder}, chmod 0640"
+
+
 def _camera(subject: _Subject) -> str:
     settings = subject.settings
     camera = cameras.create(settings.camera)
-    deadline, reason = time.monotonic() + PATIENCE, "no frame"
+    deadline, reason = time.monotonic() + FRAME_TIMEOUT_S, "no frame"
     try:
         for moment in camera.frames():
             if isinstance(moment, Frame):
@@ -218,7 +229,7 @@ def _camera(subject: _Subject) -> str:
 
 
 def _broker(subject: _Subject) -> str:
-    """Connect, publish, and receive it back."""
+    """Connect, publish a message, and receive it back."""
     settings = subject.settings
     if not settings.mqtt.host:
         return "none set: events are printed"
@@ -230,7 +241,7 @@ def _broker(subject: _Subject) -> str:
 
 
 def _certificate(settings: schema.Config) -> str:
-    """Whose this device's certificate is and until when it is good, if it has one; Python's ssl does not read its own."""
+    """Return subject and end of this device's certificate, if it has one; openssl reads it, since Python's ssl does not."""
     path = client.own_files(settings.mqtt).get("mqtt.cert_file")
     if path is None:
         return ""
@@ -244,30 +255,30 @@ def _certificate(settings: schema.Config) -> str:
 
 
 def _sync(subject: _Subject) -> str:
-    """Read what the broker keeps of the shared gallery, and see that this device may write there; changes nothing."""
+    """Read what the broker keeps of the shared gallery, and see that this device may write there; change nothing."""
     settings = subject.settings
     if not settings.sync.enabled:
         return "none: this device has a gallery of its own"
-    shared = envelopes(settings, load_card(subject.model).digest)
+    sealer = person_sealer(settings, load_card(subject.model).digest)
     found, foreign = 0, 0
     with dialogue.Dialogue(settings) as broker:
-        broker.subscribe(f"{shared.topic}/+")
-        probe = f"{shared.topic}/{shared.name('doctor')}"
+        broker.subscribe(f"{sealer.topic}/+")
+        probe = f"{sealer.topic}/{sealer.name('doctor')}"
         broker.publish(probe, b"")  # it is nobody's name, and nothing is kept
         messages = broker.collect()
     for message in messages:
         name, payload = message.topic.rpartition("/")[2], bytes(message.payload)
         try:
-            found += bool(payload and shared.open(name, payload)[2])
+            found += bool(payload and sealer.open(name, payload)[2])
         except (ForeignKeyError, ForeignModelError):
             foreign += 1
         except ValueError:
             continue  # damaged, and ignored by all
     if foreign:
-        raise EdgefaceError(f"{foreign} people on {shared.topic} are sealed with another key, or of another network")
+        raise EdgefaceError(f"{foreign} people on {sealer.topic} are sealed with another key, or of another network")
     if all(message.topic != probe for message in messages):
-        raise EdgefaceError(f"what is published under {shared.topic}/ does not come back: access control?")
-    return f"{shared.topic}: {found} people, key {shared.key}"
+        raise EdgefaceError(f"what is published under {sealer.topic}/ does not come back: access control?")
+    return f"{sealer.topic}: {found} people, key {sealer.key}"
 
 
 def _clock(subject: _Subject) -> str:
@@ -291,10 +302,10 @@ CHECKS: dict[str, tuple[Callable[[_Subject], str], str]] = {
         "enroll anew",
     ),
     "backup": (_backup, "make room, mount or make the folder that backup.folder names, or edgeface gallery backup"),
-    "permissions": (_permissions, "chmod as the line says: these files are for one user alone"),
+    "permissions": (_permissions, "chmod as the line says: these files are for the service alone"),
     "camera": (_camera, "plug it in, set camera.source, join group video, or stop what else uses it"),
     "broker": (_broker, "start the broker, or mend [mqtt]"),
     "sync": (_sync, "give all devices the same key and network, and let the broker's access control list allow the topic"),
     "clock": (_clock, "set the time, or wait for its synchronisation (timedatectl)"),
 }
-"""Each check, in the order in which the daemon would stumble, and what cures a fault; docs/troubleshooting.md explains them."""
+"""Each check, in the order in which the daemon would fail, and the cure of a fault; docs/troubleshooting.md explains them."""

@@ -1,7 +1,7 @@
-"""Errors that a user can do something about; the message says what."""
+"""Defines the errors that a user can do something about; the message says what."""
 
 FAILED_INSIDE = "it failed inside; the log has more"
-"""What whoever asked is told of a fault of our own."""
+"""The answer to a request that a fault of our own has ended."""
 
 
 class EdgefaceError(Exception):
@@ -11,7 +11,7 @@ class EdgefaceError(Exception):
 
 
 class AskAgainError(EdgefaceError):
-    """What was asked for was dropped before it had any effect; asked again, it will be heard."""
+    """A request was dropped before it had any effect; repeated, it will be served."""
 
 
 class ConfigError(EdgefaceError):
@@ -33,7 +33,7 @@ class GalleryError(EdgefaceError):
 
 
 class TraceError(GalleryError):
-    """A change of the gallery is done, but a trace of what it erased could not be wiped yet."""
+    """A change of the gallery is done, but a trace of the erased records could not be wiped yet."""
 
 
 class CameraError(EdgefaceError):

@@ -1,16 +1,20 @@
-"""How the daemon, its broker and its shared gallery are: what is published as health and told by status."""
+"""Defines the health of the daemon, its broker, its shared gallery and its backups, and the payload that tells it."""
 
 import math
+import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Literal
+from dataclasses import astuple, dataclass, field
+from typing import Annotated, Any, Literal
+
+from msgspec import UNSET, Meta, Struct, UnsetType
 
 from edgeface.types import Event, GalleryState
+from edgeface.wire.fields import SCHEMA, Camera, Count, Model, Schema, Time, timestamp
 
 
 @dataclass(frozen=True, slots=True)
 class BrokerStatus:
-    """How a publisher stands with its broker; ``queue`` events wait, ``dropped`` were given up.
+    """The connection to a broker: ``queue`` events wait, ``dropped`` events were given up.
 
     ``confirmed`` is the monotonic time of the broker's last acknowledgement.
     """
@@ -25,7 +29,7 @@ class BrokerStatus:
 
 @dataclass(frozen=True, slots=True)
 class SyncStatus:
-    """How it stands with the shared gallery: ``waiting`` people have not reached the broker yet."""
+    """The shared gallery: ``waiting`` people have not reached the broker yet."""
 
     topic: str = ""
     shared: int = 0
@@ -37,7 +41,7 @@ class SyncStatus:
 
 @dataclass(frozen=True, slots=True)
 class BackupStatus:
-    """How it stands with the gallery's backups: ``latest`` is when the newest good one was made, on the wall's clock."""
+    """The gallery's backups: ``latest`` is when the newest good one was made, in seconds since the Unix epoch."""
 
     wanted: bool = False
     copies: int = 0
@@ -47,7 +51,7 @@ class BackupStatus:
 
 @dataclass(frozen=True, slots=True)
 class Histogram:
-    """A histogram of seconds: ``counts[i]`` are those up to ``bounds[i]``, the last those beyond; ``total`` is their sum."""
+    """A histogram of seconds: ``counts[i]`` values are up to ``bounds[i]``, the last ones beyond; ``total`` is their sum."""
 
     bounds: tuple[float, ...] = ()
     counts: tuple[int, ...] = (0,)
@@ -56,7 +60,7 @@ class Histogram:
 
 @dataclass(frozen=True, slots=True)
 class GalleryHealth:
-    """Whether the gallery can be read and changed, and is whole, and if not why not; nobody is known of an unreadable one."""
+    """Whether the gallery can be read and changed and is whole, and why not; from an unreadable one nobody is known."""
 
     state: GalleryState = "ok"
     reason: str | None = None
@@ -64,7 +68,7 @@ class GalleryHealth:
 
 @dataclass(frozen=True, slots=True)
 class Health:
-    """How the daemon was at the monotonic ``time``; it is published every half minute and on change."""
+    """The daemon at the monotonic ``time``; published every half minute and on change."""
 
     version: str
     uptime: float
@@ -96,3 +100,131 @@ class Health:
     gallery: GalleryHealth = GalleryHealth()
     events_unkept: str | None = None
     backed: BackupStatus = BackupStatus()
+
+
+class SharedGallery(Struct, frozen=True):
+    """How it stands with the gallery that several devices share."""
+
+    topic: Annotated[str, Meta(examples=["edgeface/gallery/home"])]
+    people: Annotated[Count, Meta(examples=[2])]
+    waiting: Annotated[Count, Meta(examples=[0])]
+    received: Annotated[Count, Meta(examples=[3])]
+    ignored: Annotated[Count, Meta(examples=[0])]
+    trouble: Annotated[str | None, Meta(examples=[None])]
+
+
+class BackupHealth(Struct, frozen=True):
+    """How it stands with the gallery's backups."""
+
+    copies: Annotated[Count, Meta(examples=[7])]
+    latest: Annotated[Time | None, Meta(examples=["2026-11-24T03:12:40.000Z"])]
+    trouble: Annotated[str | None, Meta(examples=[None])]
+
+
+class HealthPayload(Struct, frozen=True, kw_only=True):
+    """How the daemon is: every 30 s and on change."""
+
+    schema: Schema
+    ts: Time
+    version: Annotated[str, Meta(description="of edgeface", examples=["0.1.0"])]
+    uptime: Annotated[float, Meta(ge=0, description="seconds since the daemon started", examples=[86400.5])]
+    fps: Annotated[float, Meta(ge=0, description="frames a second, over the latest 30", examples=[9.98])]
+    frames_seen: Annotated[Count, Meta(description="frames looked at since the start", examples=[863801])]
+    frames_dropped: Annotated[Count, Meta(description="frames replaced by a newer one unseen", examples=[12])]
+    camera: Camera
+    camera_state: Annotated[Literal["starting", "ok", "lost"], Meta(description="`lost` is retried for ever", examples=["ok"])]
+    camera_reason: Annotated[str | None, Meta(description="why the camera is lost", examples=[None])]
+    model: Model
+    gallery_size: Annotated[Count, Meta(description="people enrolled", examples=[2])]
+    templates: Annotated[Count, Meta(description="templates of them all", examples=[10])]
+    rss_mb: Annotated[float, Meta(ge=0, description="memory in use, in megabytes", examples=[118.4])]
+    cpu: Annotated[float, Meta(ge=0, description="processors in use since the last report; 1 is a whole one", examples=[0.31])]
+    temperature: Annotated[
+        float | None, Meta(description="hottest sensor in degrees Celsius, where there is one", examples=[51.5])
+    ]
+    throttled: Annotated[
+        bool | None, Meta(description="a Raspberry Pi slowed down by heat or low voltage now", examples=[False])
+    ]
+    throttling: Annotated[
+        list[str],
+        Meta(
+            description="what slows it down now: `under-voltage`, `frequency capped`, `throttled`, `temperature limit`",
+            examples=[[]],
+        ),
+    ]
+    throttled_before: Annotated[
+        list[str], Meta(description="the same at any time since the machine was started", examples=[["under-voltage"]])
+    ]
+    fps_limit: Annotated[
+        float | None,
+        Meta(description="frames a second that are looked at at most; null for a recording", examples=[10.0]),
+    ]
+    slowed: Annotated[
+        str | None, Meta(description="why that is less than `camera.fps`: a slow machine, or little memory", examples=[None])
+    ]
+    frames_skipped: Annotated[
+        Count,
+        Meta(description="frames seen that were not searched for faces: nothing moved, or it is slowed", examples=[712034]),
+    ]
+    queue_length: Annotated[Count, Meta(description="events waiting for the broker", examples=[0])]
+    events_dropped: Annotated[Count, Meta(description="events too old or too many to deliver, since the start", examples=[0])]
+    gallery_state: Annotated[
+        GalleryState,
+        Meta(
+            description="`damaged`: some records are lost; `stale`: it cannot be read now, people are known as they were; "
+            "`read_only`, `full`: people are known, nothing can be changed; `unreadable`: nobody is known until it can be read",
+            examples=["ok"],
+        ),
+    ]
+    gallery_reason: Annotated[str | None, Meta(description="what is wrong with the gallery", examples=[None])]
+    events_unkept: Annotated[
+        str | None, Meta(description="why events are not kept for a verdict at the moment", examples=[None])
+    ]
+    broker_reason: Annotated[
+        str | None, Meta(description="what is wrong with the broker, or with what it holds for the daemon", examples=[None])
+    ]
+    broker_confirmed: Annotated[
+        float | None, Meta(description="seconds since the broker's last acknowledgement; null before any", examples=[0.4])
+    ]
+    sync: Annotated[
+        SharedGallery | UnsetType,
+        Meta(
+            description="with `sync.enabled`: `people` of the shared gallery, those `waiting` to be sent, changes `received` "
+            "and damaged messages `ignored` since the start, and what is wrong"
+        ),
+    ] = UNSET
+    backup: Annotated[
+        BackupHealth | UnsetType,
+        Meta(
+            description="unless `backup.keep` is 0: how many good `copies` of the gallery there are, when the `latest` was "
+            "made, and what is wrong"
+        ),
+    ] = UNSET
+
+
+DIGITS = {"uptime": 1, "fps": 2, "rss_mb": 1, "cpu": 3}
+
+
+def health_payload(health: Health, wall: float) -> HealthPayload:
+    """Return the daemon's health for subscribers; fields of one name are taken over, rounded to ``DIGITS``."""
+    link, backed = health.link, health.backed
+    values: dict[str, Any] = {name: getattr(health, name) for name in HealthPayload.__struct_fields__ if hasattr(health, name)}
+    values |= {name: round(values[name], digits) for name, digits in DIGITS.items()}
+    latest = None if backed.latest is None else timestamp(backed.latest)
+    values |= {
+        "schema": SCHEMA,
+        "ts": timestamp(wall),
+        "gallery_size": health.people,
+        "throttling": list(health.throttling),
+        "throttled_before": list(health.throttled_before),
+        "fps_limit": round(health.fps_limit, 2) if math.isfinite(health.fps_limit) else None,
+        "queue_length": link.queue,
+        "events_dropped": link.dropped,
+        "gallery_state": health.gallery.state,
+        "gallery_reason": health.gallery.reason,
+        "broker_reason": link.reason,
+        "broker_confirmed": None if link.confirmed is None else round(max(0.0, time.monotonic() - link.confirmed), 1),
+        "sync": SharedGallery(*astuple(health.sharing)) if health.sharing.topic else UNSET,
+        "backup": BackupHealth(backed.copies, latest, backed.trouble) if backed.wanted else UNSET,
+    }
+    return HealthPayload(**values)

@@ -1,4 +1,4 @@
-"""The seams: cameras, detectors, publishers, and what commands and the shared gallery travel by."""
+"""Defines the interfaces of cameras, detectors and publishers, and of the transports of commands and the shared gallery."""
 
 from abc import abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
@@ -12,27 +12,24 @@ CAMERA_THREAD = "camera"
 
 
 class Camera(Protocol):
-    """Where frames come from."""
+    """A source of frames."""
 
     @property
     def dropped(self) -> int:
-        """Frames that were captured and never given out because a newer one replaced them."""
-        ...
+        """Captured frames that were not given out because a newer one replaced them."""
 
     def frames(self) -> Iterator[Frame | NoFrame]:
         """Yield the newest frame whenever there is one, else a ``NoFrame`` at least once a second.
 
-        A live camera that dies is retried for ever and says so with ``NoFrame.lost``; a recording ends the iteration. Called
-        again, it goes on where it was left.
+        A live camera that fails is retried for ever, and ``NoFrame.lost`` says so; a recording ends the iteration. A second
+        call goes on where the first was left.
 
         Raises:
             CameraError: the source can never work, such as a folder that is not there.
         """
-        ...
 
     def close(self) -> None:
         """Release the device; ends a running ``frames()``. Safe to call twice and from another thread."""
-        ...
 
 
 class Detector(Protocol):
@@ -40,39 +37,38 @@ class Detector(Protocol):
 
     def detect(self, image: Image) -> Sequence[Face]:
         """Find the faces of an RGB image, largest first, in the image's own pixels."""
-        ...
 
 
 class EventPublisher(Protocol):
-    """Where events and health go. No call but ``close`` blocks for longer than a local write.
+    """A destination of events and health. No call but ``close`` blocks for longer than a local write.
 
-    One that inherits from this and has no connection needs the two abstract methods alone.
+    A subclass without a connection needs only the two abstract methods.
     """
 
     @property
     def link(self) -> BrokerStatus:
-        """How it stands with its broker."""
+        """The connection to the broker."""
         return BrokerStatus()
 
     def open(self, people: Sequence[Person]) -> None:
-        """Start; ``people`` are those who may be recognised."""
+        """Start; ``people`` are those who may be recognized."""
 
     def people(self, people: Sequence[Person]) -> None:
-        """Take note that others may be recognised now."""
+        """Replace the people who may be recognized."""
 
     @abstractmethod
     def publish(self, event: Event, image: Image | None = None) -> None:
-        """Send one event; ``image`` is the frame in which it happened."""
+        """Send one event; ``image`` is the frame of the event."""
 
     @abstractmethod
     def health(self, health: Health) -> None:
         """Send the daemon's health."""
 
     def close(self, heir: "EventPublisher | None" = None) -> None:
-        """Send what is waiting, say goodbye, and stop.
+        """Send waiting events, announce the end, and stop.
 
-        An heir, which is not open yet, gets what still waits and who is present, if it is of the same kind; what is retained
-        and will not be the heir's is removed.
+        An ``heir`` of the same kind, which is not open yet, takes over waiting events and who is present. Retained messages
+        that the heir will not have are removed.
         """
 
 
@@ -86,29 +82,25 @@ class Task(Protocol):
 
 @runtime_checkable
 class CommandTransport(Protocol):
-    """Where commands come from and their answers go; no call blocks for longer than a local write."""
+    """The source of commands and destination of answers; no call blocks for longer than a local write."""
 
     def requests(self) -> Sequence[Request]:
-        """The commands that came in since the last call."""
-        ...
+        """Return the commands that came in since the last call."""
 
     def respond(self, verb: str, response: bytes) -> None:
         """Answer a command."""
-        ...
 
 
 @runtime_checkable
 class SyncTransport(Protocol):
-    """Where the shared gallery is kept; no call blocks for longer than a local write."""
+    """The way to the shared gallery; no call blocks for longer than a local write."""
 
     def shared(self, connection: int = -1) -> tuple[int, Mapping[str, bytes]]:
-        """The number of the broker's connection, 0 without one, and what came of the shared gallery, the newest of each topic.
+        """Return the number of the broker's connection, 0 without one, and new payloads by name, the newest of each.
 
-        With a new number, the broker tells all that it keeps. What was returned is not returned again; nothing is while the
-        number is still ``connection``, for a caller who has no room.
+        After a new number, the broker sends all that it keeps. A payload is returned once. A caller without room gives the
+        known number as ``connection``: until the number changes, no payload is returned.
         """
-        ...
 
     def share(self, name: str, payload: bytes) -> None:
         """Let the broker keep a payload of the shared gallery."""
-        ...

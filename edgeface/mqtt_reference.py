@@ -13,26 +13,25 @@ from msgspec import Struct
 
 from edgeface import asyncapi
 from edgeface.errors import EdgefaceError
+from edgeface.health import HealthPayload
 from edgeface.mqtt.commands import COMMANDS
 from edgeface.platform.files import write_whole
-from edgeface.sync.messages import Envelope
+from edgeface.sync.messages import SealedPerson
 from edgeface.wire.commands import Answer, BareRequest
 from edgeface.wire.events import EVENTS
-from edgeface.wire.health import HealthPayload
 from edgeface.wire.presence import PresencePayload
 from edgeface.wire.topics import TOPICS
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 RARE = {"error", "corrected", "left_in"}
 """Fields that no example shows."""
-
 WORDS = {"string": "text", "integer": "whole number", "boolean": "yes or no"}
 
 
 def shapes() -> dict[str, Any]:
     """Return the type of each JSON payload, by name."""
     event = functools.reduce(operator.or_, EVENTS.values())
-    found: dict[str, Any] = {"event": event, "presence": PresencePayload, "health": HealthPayload, "gallery": Envelope}
+    found: dict[str, Any] = {"event": event, "presence": PresencePayload, "health": HealthPayload, "gallery": SealedPerson}
     for name, command in COMMANDS.items():
         found |= {f"cmd-{name}": _with_id(command.request), f"resp-{name}": Answer[command.result]}  # type: ignore[name-defined]
     return found
@@ -44,7 +43,7 @@ def schemas() -> dict[str, dict[str, Any]]:
 
 
 def page() -> str:
-    """The reference as Markdown."""
+    """Return the reference as Markdown."""
     kinds = "".join(f"- `{kind}`: {_said(shape)}\n" for kind, shape in EVENTS.items())
     return Template((Path(__file__).with_suffix(".md")).read_text(encoding="utf-8")).substitute(
         topics=_table(
@@ -54,7 +53,7 @@ def page() -> str:
         events=f"{kinds}\n{_fields(*EVENTS.values())}\n{_examples(*EVENTS.values())}",
         presence=_fields(PresencePayload) + "\n" + _examples(PresencePayload),
         health=_fields(HealthPayload) + "\n" + _examples(HealthPayload),
-        shared=_fields(Envelope) + "\n" + _examples(Envelope),
+        shared=_fields(SealedPerson) + "\n" + _examples(SealedPerson),
         commands="\n".join(_command(name) for name in COMMANDS),
     )
 
@@ -63,7 +62,7 @@ def write(folder: Path) -> list[Path]:
     """Write ``mqtt.md``, ``asyncapi.json`` and ``schemas/*.json`` into a folder; return the paths.
 
     Raises:
-        EdgefaceError: it cannot be written.
+        EdgefaceError: a file cannot be written.
     """
     described = {"asyncapi.json": asyncapi.document(shapes())} | {f"schemas/{name}": one for name, one in schemas().items()}
     documents = {"mqtt.md": page()} | {name: json.dumps(one, indent=2) + "\n" for name, one in described.items()}
@@ -103,7 +102,7 @@ def _topic(name: str) -> str:
 
 
 def _said(shape: type[Struct]) -> str:
-    """A docstring without its Sphinx marks."""
+    """Return a docstring without its Sphinx marks."""
     return (shape.__doc__ or "").replace("``", "`")
 
 
@@ -114,14 +113,14 @@ def _table(head: Iterable[str], rows: Iterable[Iterable[Any]]) -> str:
 
 
 def _definition(shape: Any) -> dict[str, Any]:
-    """The schema of one object, with what it refers to in its place."""
+    """Return the schema of one object, with every reference replaced by what it names."""
     (found,), parts = msgspec.json.schema_components([shape], ref_template="{name}")
 
     def whole(value: Any) -> Any:
         if isinstance(value, list):
             return [whole(each) for each in value]
         if isinstance(value, dict):
-            named = whole(parts[value["$ref"]]) if "$ref" in value else {}  # what a field says of itself goes before
+            named = whole(parts[value["$ref"]]) if "$ref" in value else {}  # a field's own description comes first
             return named | {key: whole(each) for key, each in value.items() if key != "$ref"}
         return value
 
@@ -130,7 +129,7 @@ def _definition(shape: Any) -> dict[str, Any]:
 
 
 def _fields(*shapes: type[Struct]) -> str:
-    """A table of the fields; of several events, with those in which each stands."""
+    """Return a table of the fields; for several events, with the events that have each field."""
     definitions = {str(shape.__struct_config__.tag): _definition(shape) for shape in shapes}
     rows = []
     for name in dict.fromkeys(name for definition in definitions.values() for name in definition["properties"]):
@@ -172,7 +171,7 @@ def _examples(*shapes: Any) -> str:
 
 
 def _sample(field: dict[str, Any]) -> Any:
-    """What a schema describes, of the examples that it states; without what is rare, and without what need not be given."""
+    """Return an instance of a schema from its examples, without rare fields and those whose default is null."""
     if field.get("type") != "object":
         return field["examples"][0] if "examples" in field else field["enum"][0]
     return {

@@ -1,4 +1,4 @@
-"""The values that travel through edgeface: frozen, and without behaviour.
+"""Defines the values that travel through edgeface: frozen, and without behaviour.
 
 Images are ``uint8`` arrays of shape (height, width, 3) in RGB order. Boxes and landmarks are in pixels of the frame.
 """
@@ -47,8 +47,8 @@ class Frame:
 class NoFrame:
     """A moment at which the camera had no new frame to give.
 
-    ``lost`` tells why once the camera counts as dead. ``stuck`` is true when the driver has not come back from a call for
-    so long that only a restart of the process can help.
+    ``lost`` says why the camera counts as lost, if it does. ``stuck`` is true when a call of the driver has not returned for a
+    minute: only a restart of the process can help.
     """
 
     time: float
@@ -68,7 +68,7 @@ class Face:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Embedding:
-    """What the encoder says of one chip: a unit vector for the identity, and its norm before normalisation."""
+    """The embedding of one chip: a unit vector for the identity, and its norm before normalisation."""
 
     vector: Vector
     norm: float
@@ -84,12 +84,12 @@ class Decision(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Match:
-    """A probe against the whole gallery.
+    """The comparison of a probe with the whole gallery.
 
-    ``person_id`` and ``name`` are those of the nearest person whatever the decision is, and ``None`` in an empty gallery.
-    ``score`` is the likeness to that person (-1 to 1, a mean cosine), ``threshold`` what it had to reach, ``margin`` its lead
-    over the second person, over a face that was rejected as theirs, or over 0 where there is none so near; ``probability`` is
-    the score for people to read: the chance, 0 to 1, that it is that person, had it been an even bet beforehand.
+    ``person_id`` and ``name`` are the nearest person's whatever the decision is, and ``None`` for an empty gallery. ``score``
+    is the similarity to that person (-1 to 1, a mean cosine), and ``threshold`` the score that a name needs. ``margin`` is the
+    lead of the score over the second person, a face rejected as this person, or 0, whichever is nearest. ``probability``, for
+    people to read, is the chance, 0 to 1, that the face is this person's, at even prior odds.
     """
 
     decision: Decision
@@ -103,7 +103,7 @@ class Match:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Observation:
-    """One face of one frame, seen to its end. ``quality`` is 0 to 1; a poor face has neither embedding nor match."""
+    """One face of one frame. ``quality`` is 0 to 1; a poor face has neither embedding nor match."""
 
     face: Face
     quality: float
@@ -113,7 +113,7 @@ class Observation:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class TrackedFace:
-    """A face of a frame, its track, and as whom it is announced: ``""`` is as nobody known, ``None`` not at all yet."""
+    """A face of a frame, its track, and as whom it was announced: ``""`` as unknown, ``None`` not yet."""
 
     track_id: int
     seen: Observation
@@ -141,11 +141,10 @@ class Correction:
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """News for subscribers. Which of the optional fields are set depends on ``event_type``.
+    """News for subscribers. The ``event_type`` decides which of the optional fields are set.
 
-    ``corrected`` tells that an earlier name was wrong: on ``left`` the name is taken back, on ``recognized`` and ``unknown``
-    this event stands in the place of the wrong one. ``embedding`` is the mean of the face's embeddings, over the views that
-    count; it never leaves the device.
+    ``corrected`` names an earlier event whose name was wrong: ``left`` takes the name back, ``recognized`` and ``unknown``
+    replace that event. ``embedding`` is the mean of the embeddings of the views that count; it never leaves the device.
     """
 
     event_type: EventType
@@ -195,12 +194,12 @@ class Tick:
 
 
 MAX_REQUEST_BYTES = 6 * 2**20
-"""Larger commands are refused: enough for a photo of 4 MB in base64."""
+"""Bytes of a command at most: enough for a photo of 4 MB in base64."""
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """A command as it came in: what is asked for, and bytes that anybody may have sent."""
+    """A command as it came in; anybody may have sent the payload."""
 
     verb: str
     payload: bytes
@@ -208,7 +207,7 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Person:
-    """Somebody who is enrolled. ``enrolled`` is seconds since the Unix epoch."""
+    """A person who was ``enrolled``, in seconds since the Unix epoch. ``templates`` counts damaged ones, too."""
 
     id: str
     name: str

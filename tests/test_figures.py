@@ -2,9 +2,11 @@ import sys
 
 import figures
 import numpy as np
+import pytest
 from figures import measure, table
 
 
+@pytest.mark.slow
 def test_the_figures_of_a_short_run_are_all_there_and_of_the_right_size(tmp_path, monkeypatch):
     monkeypatch.setattr(figures, "RATES", (10.0,))
     monkeypatch.setattr(figures, "SIZES", ((1280, 720),))

@@ -85,3 +85,37 @@ def test_no_constraint_names_an_address():
         text = file.read_text()
         assert "://" not in text
         assert all(re.search(r"==", line) for line in text.splitlines() if re.match(r"[a-z]", line))
+
+
+MOST_LINES, MOST_PARAMETERS = 50, 6
+FOR_A_WHILE = {
+    "edgeface/cli/enroll.py:enroll",
+    "edgeface/cli/measuring.py:evaluate",
+    "edgeface/daemon/metrics.py:collect",
+    "edgeface/mqtt/homeassistant.py:describe",
+}
+"""Functions that are longer or wider, and are to be parted; remove each with its fault."""
+
+
+def functions(file):
+    tree = ast.parse(file.read_text())
+    return [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]
+
+
+def parameters(function):
+    given = function.args
+    names = [one.arg for one in (*given.posonlyargs, *given.args, *given.kwonlyargs, given.vararg, given.kwarg) if one]
+    return [name for name in names if name not in ("self", "cls")]
+
+
+def test_functions_are_short_and_take_few_parameters():
+    """Docstrings count. Typer makes an option of each parameter of a command, so commands may have more of them."""
+    found = set()
+    for file in (*(ROOT / "edgeface").rglob("*.py"), *(ROOT / "train").rglob("*.py")):
+        name = file.relative_to(ROOT).as_posix()
+        is_command = name.startswith("edgeface/cli/") or name == "train/__main__.py"
+        for function in functions(file):
+            lines = function.end_lineno - function.lineno + 1
+            if lines > MOST_LINES or (len(parameters(function)) > MOST_PARAMETERS and not is_command):
+                found.add(f"{name}:{function.name}")
+    assert found == FOR_A_WHILE

@@ -1,1 +1,1 @@
-"""Training: folders of face photos become a quantized TFLite autoencoder. Runs on a desktop, never on the device."""
+"""Turn folders of face photos into a quantized TFLite autoencoder, on a desktop and never on the device."""

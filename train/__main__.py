@@ -1,4 +1,4 @@
-"""The training module's commands, from photos to a network and what it is worth."""
+"""Prepare photos, train a network on them, export it, and measure it."""
 
 import os
 import sys
@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from edgeface.errors import ConfigError, DataError, EdgefaceError
+from edgeface.errors import ConfigError, EdgefaceError
 from edgeface.vision.model_card import SHIPPED
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
@@ -22,7 +22,7 @@ INTERRUPTED = 130
 
 
 class Part(StrEnum):
-    """What of the autoencoder is trained."""
+    """The part of the autoencoder that is trained."""
 
     BOTH = "both"
     ENCODER = "encoder"
@@ -30,7 +30,7 @@ class Part(StrEnum):
 
 
 class Precision(StrEnum):
-    """What the network is calculated in while it is trained."""
+    """The number format in which the network is trained."""
 
     FLOAT32 = "float32"
     MIXED_BFLOAT16 = "mixed_bfloat16"
@@ -137,15 +137,15 @@ def fit(
     identity: Annotated[int | None, typer.Option(min=8, help="Length of the identity code; else that of --from.")] = None,
 ) -> None:
     """Train the autoencoder; Ctrl-C saves a checkpoint and stops, the same command goes on."""
-    from train.config import Recipe
+    from train.config import TrainConfig
     from train.fit import fit as work
 
     sizes = {"widths": _stages("--widths", widths, 1), "blocks": _stages("--blocks", blocks, 0), "identity": identity}
-    recipe = Recipe(faces=faces, batch=batch, peak_rate=rate, decay=decay, precision=precision.value, part=part.value)
-    done = work(folders, out, recipe, start=start, sizes={name: size for name, size in sizes.items() if size})["step"]
+    config = TrainConfig(faces=faces, batch=batch, peak_rate=rate, decay=decay, precision=precision.value, part=part.value)
+    done = work(folders, out, config, start=start, sizes={name: size for name, size in sizes.items() if size})["step"]
     typer.echo(f"weights in {out / 'weights.npz'}, curves in {out / 'curves.png'}")
-    if done < recipe.steps:
-        typer.echo(f"stopped at step {done} of {recipe.steps}; the same command goes on", err=True)
+    if done < config.steps:
+        typer.echo(f"stopped at step {done} of {config.steps}; the same command goes on", err=True)
         raise typer.Exit(INTERRUPTED)
 
 
@@ -198,32 +198,54 @@ def evaluate(
 
 
 @app.command()
+def tail(
+    folders: Prepared,
+    model: Model = SHIPPED,
+    record: Annotated[bool, typer.Option("--record", help="Write the thresholds into the card.")] = False,
+    json: Annotated[Path | None, typer.Option(help="Where to write the figures, too.")] = None,
+) -> None:
+    """Measure the thresholds at rare false-accept rates, on photos that the network has not seen, and model those beyond.
+
+    Every photo of a folder is compared with those of everybody else in it; a set without names needs two teachers (prepare
+    --second), who tell which of its photos are one person's. Photos of the network's own training are left out, but for the
+    people who were held out of it.
+    """
+    import msgspec
+
+    from edgeface.platform.files import write_whole
+    from edgeface.vision.embedding import Embedder
+    from edgeface.vision.model_card import save_card
+    from train.evaluation import tail as work
+
+    folder = _model_folder(model)
+    embedder = Embedder(folder)
+    found = work.measure(folders, embedder, lambda line: typer.echo(line, err=True))
+    typer.echo(f"{found.comparisons} comparisons of {found.photos} photos of {found.people} people")
+    typer.echo("FAR     cosine  95 %              model")
+    for threshold in found.thresholds:
+        interval = "" if threshold.low is None else f"{threshold.low:.4f} - {threshold.high:.4f}"
+        model_says = "modelled" if threshold.modelled else found.predicted.get(f"{threshold.far:g}", "")
+        typer.echo(f"{threshold.far:<8g}{threshold.cosine:.4f}  {interval:<18}{model_says}".rstrip())
+    for one in found.sets:
+        cosines = "  ".join(f"{far} {cosine:.4f}" for far, cosine in one["cosines"].items())
+        typer.echo(
+            f"{one['name']}: {one['photos']} photos, {one['people']} people, {one['comparisons']} comparisons: {cosines}"
+        )
+    if json:
+        write_whole(json, msgspec.json.format(msgspec.json.encode(found)) + b"\n")
+    if record:
+        save_card(folder, work.record(embedder.card, found))
+
+
+@app.command()
 def night(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="Photos, in folders of people.")],
     out: Annotated[Path, typer.Option(help="Where they go, as JPEG in folders of the same names.")],
 ) -> None:
     """Take photos again as by a cheap camera at night, to try out training and evaluation on such."""
-    import zlib
+    from train.evaluation.night import retake
 
-    import cv2
-    import numpy as np
-
-    from edgeface.platform.files import write_whole
-    from edgeface.vision.images import load_image
-    from train.augment import night as work
-    from train.prepare import find_photos
-
-    if out.resolve() == folder.resolve():
-        raise ConfigError(f"--out {out}: the photos themselves are there")
-    photos = [path for path, _ in find_photos([folder])]
-    if not photos:
-        raise DataError(f"no photo in {folder}")
-    for path in photos:
-        target = out / path.relative_to(folder).with_suffix(".jpg")
-        random = np.random.default_rng(zlib.crc32((path.name + path.parent.name).encode()))
-        picture = cv2.cvtColor(work(load_image(path), random), cv2.COLOR_RGB2BGR)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        write_whole(target, cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, 60])[1].tobytes())
+    retake(folder, out)
 
 
 @app.command()
@@ -298,8 +320,9 @@ def compare(
 ) -> None:
     """Measure where the network fails, beside its peers: worn probes, ages and genders, quality; write it as a page."""
     from train.compare import compare as work
+    from train.compare import page
 
-    work(folders, images, pairs, _model_folder(model), peers, cache, out)
+    page.write(*work(folders, images, pairs, _model_folder(model), peers, cache), out)
     typer.echo(f"{out}, with plots in {out.with_suffix('')}")
 
 
@@ -314,9 +337,9 @@ def sweep(
     docs: Annotated[Path | None, typer.Option(help="Write the page about it into this folder, as report does.")] = None,
 ) -> None:
     """Go the road from a dense autoencoder to our network, experiment by experiment; Ctrl-C, and the same command goes on."""
-    from train.experiments.sweep import sweep as work
+    from train.experiments.sweep import Sweep
 
-    work(fer, folders, images, pairs, out, _model_folder(model))
+    Sweep(fer, folders, images, pairs, out).run(_model_folder(model))
     if docs:
         report(out, docs)
 

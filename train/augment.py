@@ -1,4 +1,4 @@
-"""Wear faces as cheap cameras, bad light, clothes and inexact landmarks do: for augmentation, and for measuring robustness."""
+"""Degrade faces as cheap cameras, bad light, clothes and inexact landmarks do, for training and to measure robustness."""
 
 from collections.abc import Callable
 
@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgeface.types import Image
-from edgeface.vision.alignment import CHIP_SIZE, TEMPLATE, similarity
+from edgeface.vision.alignment import CHIP_SIZE, TEMPLATE, similarity_transform
 
 MARGIN = 16
 """Pixels of surroundings that are kept on every side of a chip, so that it can be moved and turned in training."""
@@ -32,24 +32,24 @@ def light(chip: Image, gain: NDArray[np.float64], gamma: float) -> Image:
 
 
 def grey(chip: Image) -> Image:
-    """Without colour, as an infrared camera sees."""
+    """Take the colour away, as an infrared camera does."""
     return np.repeat(cv2.cvtColor(chip, cv2.COLOR_RGB2GRAY)[..., None], 3, axis=2)
 
 
 def coarse(chip: Image, face: float) -> Image:
-    """As if the face had been ``face`` pixels wide in the frame."""
+    """Lower the resolution to that of a face ``face`` pixels wide in the frame."""
     side = max(2, round(face * CHIP_SIZE / FACE_WIDTH))
     small = cv2.resize(chip, (side, side), interpolation=cv2.INTER_AREA)
     return np.asarray(cv2.resize(small, (CHIP_SIZE, CHIP_SIZE), interpolation=cv2.INTER_CUBIC), np.uint8)
 
 
 def blur(chip: Image, sigma: float) -> Image:
-    """Out of focus: a Gaussian of this standard deviation in pixels."""
+    """Put out of focus, by a Gaussian of this standard deviation in pixels."""
     return np.asarray(cv2.GaussianBlur(chip, (0, 0), sigma), np.uint8)
 
 
 def smear(chip: Image, length: int, angle: float) -> Image:
-    """Moved while the shutter was open, by ``length`` pixels at ``angle`` degrees."""
+    """Blur by a motion of ``length`` pixels at ``angle`` degrees while the shutter is open."""
     kernel = np.zeros((length, length), np.float32)
     reach = np.array([np.cos(np.deg2rad(angle)), np.sin(np.deg2rad(angle))]) * (length - 1) / 2
     middle = (length - 1) / 2
@@ -59,25 +59,25 @@ def smear(chip: Image, length: int, angle: float) -> Image:
 
 
 def noise(chip: Image, deviation: float, random: np.random.Generator) -> Image:
-    """Gaussian noise of this standard deviation, in steps of 0..255."""
+    """Add Gaussian noise of this standard deviation, in steps of 0..255."""
     grain = random.standard_normal(chip.shape, np.float32) * deviation
     return np.asarray(np.rint(np.clip(chip + grain, 0, 255)), np.uint8)
 
 
 def jpeg(chip: Image, quality: int) -> Image:
-    """Through JPEG at this quality, 0 to 100."""
+    """Compress to JPEG at this quality, 0 to 100, and decompress."""
     _, data = cv2.imencode(".jpg", cv2.cvtColor(chip, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, quality])
     return np.asarray(cv2.cvtColor(cv2.imdecode(data, cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB), np.uint8)
 
 
 def mask(chip: Image, colour: tuple[int, int, int], shift: tuple[float, float] = (0.0, 0.0)) -> Image:
-    """A surgical mask of one colour, drawn ``shift`` pixels off its place."""
+    """Draw a surgical mask of one colour, ``shift`` pixels off its place."""
     outline = np.rint(MASK + np.array(shift, np.float32)).astype(np.int32)
     return np.asarray(cv2.fillPoly(chip.copy(), [outline], colour, cv2.LINE_AA), np.uint8)
 
 
 def sunglasses(chip: Image, colour: tuple[int, int, int], size: tuple[int, int] = (15, 11)) -> Image:
-    """Two lenses with half axes of ``size`` pixels, bridged."""
+    """Draw two lenses with half axes of ``size`` pixels, and a bridge."""
     result = chip.copy()
     for lens in LENSES:
         cv2.ellipse(result, lens, size, 0, 0, 360, colour, -1, cv2.LINE_AA)
@@ -86,16 +86,20 @@ def sunglasses(chip: Image, colour: tuple[int, int, int], size: tuple[int, int] 
 
 
 def turn(chip: Image, degrees: float) -> Image:
-    """The whole chip turned about its middle, as when alignment failed by so much."""
+    """Turn the whole chip about its middle, as when alignment fails by that angle."""
     middle = ((CHIP_SIZE - 1) / 2, (CHIP_SIZE - 1) / 2)
     matrix = cv2.getRotationMatrix2D(middle, degrees, 1.0)
     return np.asarray(cv2.warpAffine(chip, matrix, (CHIP_SIZE, CHIP_SIZE), borderMode=cv2.BORDER_REFLECT), np.uint8)
 
 
 def rotation(degrees: float) -> NDArray[np.float64]:
-    """The 2 x 2 matrix that turns column vectors by so many degrees."""
+    """The 2 x 2 matrix that turns column vectors by ``degrees``."""
     radians = np.deg2rad(degrees)
     return np.array([[np.cos(radians), -np.sin(radians)], [np.sin(radians), np.cos(radians)]])
+
+
+LANDMARK_ERROR = 0.07
+"""Standard deviation of a shaken chip's landmarks, in eye distances: a detector's on a poor frame."""
 
 
 def shake(picture: Image, error: float, random: np.random.Generator, degrees: float = 0.0) -> Image:
@@ -111,15 +115,15 @@ def shake(picture: Image, error: float, random: np.random.Generator, degrees: fl
     landmarks = (moved - middle) @ rotation(degrees).T + middle + MARGIN
     # Pixel centres of the larger and the smaller picture do not lie on each other.
     landmarks = (landmarks + 0.5) * scale - 0.5
-    matrix = similarity(landmarks.astype(np.float32))
+    matrix = similarity_transform(landmarks.astype(np.float32))
     return np.asarray(cv2.warpAffine(picture, matrix, (CHIP_SIZE, CHIP_SIZE), flags=cv2.INTER_LINEAR), np.uint8)
 
 
 def seen(crop: Image, random: np.random.Generator) -> Image:
-    """The chip, (112, 112, 3), that a device may get of a face whose clean crop, (144, 144, 3), is given.
+    """Make of a clean crop, (144, 144, 3), a chip, (112, 112, 3), that a device may get of that face.
 
     In the order in which it happens: something covers a part of the face; the camera takes it at some size, and up to five of
-    ``EFFECTS`` wear the picture; the face is aligned by landmarks that are as inexact as a detector's at that size.
+    ``EFFECTS`` degrade the picture; the face is aligned by landmarks that are as inexact as a detector's at that size.
     """
     if random.random() < COVERED:
         crop = _covered(crop, random)
@@ -127,7 +131,7 @@ def seen(crop: Image, random: np.random.Generator) -> Image:
     scale = width / FACE_WIDTH
     side = round(CROP * scale)
     picture = cv2.resize(crop, (side, side), interpolation=cv2.INTER_AREA) if scale < 1 else crop
-    if random.random() >= UNWORN:
+    if random.random() >= SPARED:
         chosen = random.choice(len(EFFECTS), random.integers(1, 6), replace=False, p=SHARES)
         for number in np.sort(chosen):
             picture = EFFECTS[number][1](picture, scale, random)
@@ -142,8 +146,8 @@ SMALLEST = 18.0
 PIXEL_ERROR = 0.4
 """Error of a detector's landmark however small the face, in pixels of the frame."""
 
-COVERED, UNWORN = 0.16, 0.3
-"""Shares of faces that are covered in part, and that no effect wears."""
+COVERED, SPARED = 0.16, 0.3
+"""Shares of faces that are covered in part, and of those that no effect strikes."""
 
 Effect = Callable[[Image, float, np.random.Generator], Image]
 """A picture, its scale in relation to a crop, and luck."""
@@ -168,7 +172,7 @@ def _gain(random: np.random.Generator) -> NDArray[np.float64]:
 
 
 def _resampled(picture: Image, random: np.random.Generator) -> Image:
-    """Sent in another size and brought back: no block of the second compression lies on one of the first."""
+    """Resize and resize back, so that no block of a second compression lies on one of the first."""
     side = picture.shape[0]
     other = max(8, round(side * random.uniform(0.7, 1.3)))
     there = cv2.resize(picture, (other, other), interpolation=cv2.INTER_LINEAR)
@@ -176,7 +180,7 @@ def _resampled(picture: Image, random: np.random.Generator) -> Image:
 
 
 def _covered(crop: Image, random: np.random.Generator) -> Image:
-    """With a mask, sunglasses, or something else before the face."""
+    """Put a mask, sunglasses, or something else before the face."""
     inside = slice(MARGIN, MARGIN + CHIP_SIZE)
     kind = random.random()
     if kind < 0.4:
@@ -196,7 +200,7 @@ def _covered(crop: Image, random: np.random.Generator) -> Image:
 
 
 def night(photo: Image, random: np.random.Generator) -> Image:
-    """A whole photo as a cheap camera takes it at night: less than half the size, without colour, dark, and amplified."""
+    """Take a whole photo as a cheap camera does at night: less than half the size, without colour, dark, and amplified."""
     height, width = photo.shape[:2]
     small = cv2.resize(photo, (round(0.45 * width), round(0.45 * height)), interpolation=cv2.INTER_AREA)
     dark = cv2.cvtColor(small, cv2.COLOR_RGB2GRAY).astype(np.float32) * random.uniform(0.2, 0.4)
@@ -205,15 +209,15 @@ def night(photo: Image, random: np.random.Generator) -> Image:
 
 
 def augment(chip: Image, random: np.random.Generator) -> Image:
-    """A worn chip, turned by a few degrees in a quarter of cases.
+    """Degrade a chip, and turn it by a few degrees in a quarter of cases.
 
     Geometry stays as it is but for that: the teacher's targets are by position.
     """
-    return wear(turn(chip, random.normal(0, 7)) if random.random() < 0.25 else chip, random)
+    return degrade(turn(chip, random.normal(0, 7)) if random.random() < 0.25 else chip, random)
 
 
-def wear(chip: Image, random: np.random.Generator) -> Image:
-    """A chip as some camera on some day may give it: each effect strikes its own share of chips, at a random strength."""
+def degrade(chip: Image, random: np.random.Generator) -> Image:
+    """Degrade a chip at random: each effect strikes its own share of chips, at a random strength."""
 
     def struck(share: float) -> bool:
         return bool(random.random() < share)

@@ -1,4 +1,4 @@
-"""Writes and reads weights, and reads what was noted of a run."""
+"""Write and read weights, and read the history of a run."""
 
 import io
 import json
@@ -12,6 +12,9 @@ import numpy as np
 from edgeface.errors import ModelError
 from edgeface.platform.files import write_whole
 from train.model import Weights
+
+OLD_NAMES = {"likeness": "perceptual", "validation_worn_": "validation_augmented_"}
+"""Beginnings of figures' names in the histories of earlier versions, and what they are now."""
 
 
 def save_weights(weights: Weights, path: Path) -> None:
@@ -35,9 +38,17 @@ def load_weights(path: Path) -> Weights:
 
 
 def history(out: Path) -> list[dict[str, Any]]:
-    """What was noted of a run; a last line that a power cut has left in part counts for nothing."""
+    """The lines of a run's history; a last line that a power cut has left in part counts for nothing."""
     path, lines = out / "history.jsonl", []
     for line in path.read_text().splitlines() if path.is_file() else []:
         with suppress(ValueError):
-            lines.append(json.loads(line))
+            lines.append({current_name(name): value for name, value in json.loads(line).items()})
     return lines
+
+
+def current_name(name: str) -> str:
+    """The name of a figure or a part of the loss today, which may be that of an earlier version."""
+    for before, now in OLD_NAMES.items():
+        if name.startswith(before):
+            return now + name.removeprefix(before)
+    return name

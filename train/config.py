@@ -1,4 +1,4 @@
-"""What a training run is made of."""
+"""Set what a training run does: its length, its rate, and the weights of the loss."""
 
 import math
 from dataclasses import dataclass
@@ -8,8 +8,12 @@ LONGEST_WARM_UP = 400
 
 
 @dataclass(frozen=True)
-class Recipe:
-    """What a run is made of; kept beside its checkpoints and in the model card."""
+class TrainConfig:
+    """The settings of a run, which are kept as recipe.json beside its checkpoints and in the model card.
+
+    ``position_wise`` to ``perceptual`` are the weights of the parts of the loss; ``rebuilt_share`` is the share of a batch that
+    the decoder rebuilds.
+    """
 
     faces: int = 900_000
     batch: int = 128
@@ -23,7 +27,7 @@ class Recipe:
     relational: float = 0.0
     margin: float = 0.1
     reconstruction: float = 0.2
-    likeness: float = 0.1
+    perceptual: float = 0.1
     rebuilt_share: float = 0.25
     part: str = "both"
     seed: int = 1

@@ -1,4 +1,4 @@
-"""Read prepared shards and make batches: what a camera sees of a face, the clean chip, the teachers' targets, labels."""
+"""Read prepared shards, and make batches of clean chips, augmented chips, the teachers' targets and labels."""
 
 import json
 from collections.abc import Iterator, Sequence
@@ -14,10 +14,13 @@ from edgeface.errors import DataError
 from train.augment import seen
 from train.prepare import chips_of, is_validation
 from train.teachers import fusion
-from train.teachers.fusion import Joint
+from train.teachers.fusion import Fusion
 
-JOINT_SAMPLE = 16_384
-"""Chips from which it is learnt how two teachers make one target."""
+FUSION_SAMPLE = 16_384
+"""Chips from which the fusion of two teachers is learnt."""
+
+Place = tuple[int, int, int]
+"""Shard, row in it, and 1 where the mirror image is meant."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,7 +32,7 @@ class Chips:
     where: NDArray[np.int64]  # (n, 2): shard, row
     people: NDArray[np.str_]
     second: list[NDArray[np.float16]]  # (n, 2, 512), as positions: the second teacher's embeddings; empty without one
-    joint: Joint | None = None
+    fusion: Fusion | None = None
     identity: int = 128
 
     def __len__(self) -> int:
@@ -37,8 +40,7 @@ class Chips:
 
     def crops(self, rows: NDArray[np.int64], mirrored: NDArray[np.bool_] | None = None) -> NDArray[np.uint8]:
         """Aligned faces with their surroundings, (n, 144, 144, 3), those mirrored where ``mirrored``, shape (n,), is true."""
-        places = self._places(rows, mirrored)
-        return np.stack([self.faces[s][r][:, ::-1] if flip else self.faces[s][r] for s, r, flip in places])
+        return self._crops(self._places(rows, mirrored))
 
     def chips(self, rows: NDArray[np.int64], mirrored: NDArray[np.bool_] | None = None) -> NDArray[np.uint8]:
         """The aligned chips of these rows, (n, 112, 112, 3)."""
@@ -46,26 +48,37 @@ class Chips:
 
     def contributions(self, rows: NDArray[np.int64], mirrored: NDArray[np.bool_] | None = None) -> NDArray[np.float16]:
         """The first teacher's contributions, (n, 49, 128), for these chips."""
-        return np.stack([self.positions[s][r, flip] for s, r, flip in self._places(rows, mirrored)])
+        return _targets(self.positions, self._places(rows, mirrored))
 
     def second_embeddings(self, rows: NDArray[np.int64], mirrored: NDArray[np.bool_] | None = None) -> NDArray[np.float16]:
         """The second teacher's unit embeddings, (n, 512), of these chips."""
-        return np.stack([self.second[s][r, flip] for s, r, flip in self._places(rows, mirrored)])
+        return _targets(self.second, self._places(rows, mirrored))
 
     def targets(self, rows: NDArray[np.int64], mirrored: NDArray[np.bool_] | None = None) -> NDArray[np.float16]:
-        """The contributions, (n, 49, identity), of both teachers where they are joint, else of the first and zeros."""
-        positions = self.contributions(rows, mirrored)
-        if self.joint:
-            return self.joint.contributions(positions, self.second_embeddings(rows, mirrored))
+        """The contributions, (n, 49, identity), of both teachers where they are fused, else of the first and zeros."""
+        return self._fused(self._places(rows, mirrored))
+
+    def read(self, rows: NDArray[np.int64], mirrored: NDArray[np.bool_]) -> tuple[NDArray[np.uint8], NDArray[np.float16]]:
+        """The crops and the targets of these rows."""
+        places = self._places(rows, mirrored)
+        return self._crops(places), self._fused(places)
+
+    def _crops(self, places: Sequence[Place]) -> NDArray[np.uint8]:
+        return np.stack([self.faces[s][r][:, ::-1] if flip else self.faces[s][r] for s, r, flip in places])
+
+    def _fused(self, places: Sequence[Place]) -> NDArray[np.float16]:
+        positions = _targets(self.positions, places)
+        if self.fusion:
+            return self.fusion.contributions(positions, _targets(self.second, places))
         return np.pad(positions, ((0, 0), (0, 0), (0, self.identity - positions.shape[-1])))
 
-    def _places(self, rows: NDArray[np.int64], mirrored: NDArray[np.bool_] | None) -> list[tuple[int, int, int]]:
+    def _places(self, rows: NDArray[np.int64], mirrored: NDArray[np.bool_] | None) -> list[Place]:
         mirrored = np.zeros(len(rows), bool) if mirrored is None else mirrored
         return [(*self.where[row], int(flip)) for row, flip in zip(rows, mirrored, strict=True)]
 
     def select(self, keep: NDArray[np.bool_]) -> "Chips":
         """The chips where ``keep`` is true."""
-        return Chips(self.faces, self.positions, self.where[keep], self.people[keep], self.second, self.joint, self.identity)
+        return Chips(self.faces, self.positions, self.where[keep], self.people[keep], self.second, self.fusion, self.identity)
 
     def labels(self) -> NDArray[np.int32]:
         """Each chip's person as a number from 0 on, or -1 where nobody knows or no other chip shows them."""
@@ -80,21 +93,25 @@ class Chips:
         return self.select(~held_out), self.select(held_out)
 
 
+def _targets(shards: Sequence[NDArray[np.float16]], places: Sequence[Place]) -> NDArray[np.float16]:
+    return np.stack([shards[s][r, flip] for s, r, flip in places])
+
+
 def teacher_embeddings(positions: NDArray[np.float16]) -> NDArray[np.float32]:
     """A teacher's unit embeddings, (n, d), from its contributions, (n, 49, d)."""
     total = positions.astype(np.float32).sum(axis=1)
     return np.asarray(total / np.linalg.norm(total, axis=1, keepdims=True), np.float32)
 
 
-def learn_together(training: Chips, held_out: Chips, identity: int) -> tuple[Chips, Chips]:
-    """Give both targets of length ``identity``, joint ones that the training chips teach where there are two teachers."""
+def target_both(training: Chips, held_out: Chips, identity: int) -> tuple[Chips, Chips]:
+    """Give both sets targets of length ``identity``; two teachers are fused as the training chips tell."""
     if not training.second:
         return replace(training, identity=identity), replace(held_out, identity=identity)
-    rows = np.sort(np.random.default_rng(0).permutation(len(training))[:JOINT_SAMPLE])
-    target = fusion.learn(
+    rows = np.sort(np.random.default_rng(0).permutation(len(training))[:FUSION_SAMPLE])
+    fused = fusion.learn(
         teacher_embeddings(training.contributions(rows)), training.second_embeddings(rows).astype(np.float32), identity
     )
-    return replace(training, joint=target, identity=identity), replace(held_out, joint=target, identity=identity)
+    return replace(training, fusion=fused, identity=identity), replace(held_out, fusion=fused, identity=identity)
 
 
 def load(folders: Sequence[Path]) -> Chips:
@@ -127,11 +144,17 @@ def load(folders: Sequence[Path]) -> Chips:
     return Chips(faces, positions, np.array(where, np.int64), np.array(people), second)
 
 
-def batches(data: Chips, size: int, first: int, seed: int, share: tuple[int, int] = (0, 1)) -> tf.data.Dataset:
-    """Endless shuffled batches from batch ``first`` on: a resumed run sees what it would have.
+def photo_names(folder: Path) -> list[str]:
+    """The file names of a prepared folder's photos, in the order in which ``load`` gives their chips."""
+    indexes = sorted(folder.glob("shard-*.json"))
+    return [Path(path).name for index in indexes for path, _ in json.loads(index.read_text())["kept"]]
 
-    A batch is clean chips (size, 112, 112, 3), the same as a camera may see them, the targets (size, 49, identity) of the
-    former, and labels (size,). ``share`` (i, n) gives every n-th row from the i-th on: what one worker of n takes.
+
+def batches(data: Chips, size: int, first: int, seed: int, share: tuple[int, int] = (0, 1)) -> tf.data.Dataset:
+    """Endless shuffled batches from batch ``first`` on: a resumed run gets the batches that it would have got.
+
+    A batch is clean chips (size, 112, 112, 3), the same chips augmented, the targets (size, 49, identity) of the clean chips,
+    and labels (size,). ``share`` (i, n) gives every n-th row from the i-th on: what one worker of n takes.
     """
     labels = data.labels()
 
@@ -144,10 +167,10 @@ def batches(data: Chips, size: int, first: int, seed: int, share: tuple[int, int
             for at in range(number % per_epoch * size, per_epoch * size, size):
                 mine = slice(at + share[0], at + size, share[1])
                 rows, flips = order[mine], mirrored[mine]
-                crops = data.crops(rows, flips)
+                crops, targets = data.read(rows, flips)
                 luck = np.random.default_rng((seed, number, share[0]))
-                worn = np.stack([seen(crop, luck) for crop in crops])
-                yield chips_of(crops), worn, data.targets(rows, flips), labels[rows]
+                augmented = np.stack([seen(crop, luck) for crop in crops])
+                yield chips_of(crops), augmented, targets, labels[rows]
                 number += 1
 
     rows = len(range(share[0], size, share[1]))

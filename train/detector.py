@@ -1,4 +1,4 @@
-"""OpenCV's YuNet, cut in two: what sees the picture strip by strip, and what sees all that came of it."""
+"""Cut OpenCV's YuNet in two: a stem that sees the picture strip by strip, and heads that see the whole result."""
 
 import tempfile
 from pathlib import Path

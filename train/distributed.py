@@ -1,4 +1,4 @@
-"""Several machines, one training run: what `tf.distribute.MultiWorkerMirroredStrategy` needs around it."""
+"""Share one training run among several machines, by `tf.distribute.MultiWorkerMirroredStrategy`."""
 
 import json
 import os

@@ -19,12 +19,12 @@ from edgeface.errors import DataError, ModelError
 from edgeface.platform.files import write_whole
 from train import lda
 from train.checkpoints import history, load_weights, save_weights
-from train.config import Recipe
-from train.data import Chips, batches, learn_together, load
+from train.config import TrainConfig
+from train.data import Chips, batches, load, target_both
 from train.distributed import Workers, join
 from train.grow import shape_of
-from train.model import Shape
-from train.trainer import Autoencoder, validate
+from train.model import Shape, Weights
+from train.trainer import Autoencoder, Batch, validate
 
 matplotlib.use("Agg")
 MIN_SHARE = 8
@@ -37,134 +37,174 @@ STOP = 1000.0
 def fit(
     folders: Sequence[Path],
     out: Path,
-    recipe: Recipe,
+    config: TrainConfig,
     *,
     start: Path | None = None,
-    minutes_between: float = 6.0,
-    shape: Shape | None = None,
     sizes: Mapping[str, Any] | None = None,
+    minutes_between: float = 6.0,
 ) -> dict[str, Any]:
-    """Train to the recipe's end, or until SIGINT or SIGTERM; run again with the same ``out`` to go on.
+    """Train to the end of ``config``, or until SIGINT or SIGTERM; run again with the same ``out`` to go on.
 
     Writes into ``out``: checkpoints/, tensorboard/, history.jsonl, curves.png, recipe.json, and weights.npz, the averaged
     weights in half precision. Returns the last line of the history.
 
-    The network has the given ``shape``, else that of ``start``, else the usual one, but for ``sizes``.
+    The network has the shape of ``start``, else the usual one, but for ``sizes``.
 
     Raises:
         DataError: the folders hold no finished preparation, or fewer chips than a batch.
         ModelError: ``start`` is of a network that this one cannot grow from, or ``out`` holds another run.
     """
     workers = join()
-    if recipe.batch % workers.count or recipe.batch // workers.count < MIN_SHARE:
-        raise DataError(f"a batch of {recipe.batch} cannot be shared among {workers.count} workers; change --batch")
-    keras.mixed_precision.set_global_policy(recipe.precision)
-    keras.utils.set_random_seed(recipe.seed)
-    shape = shape or (shape_of(load_weights(start)) if start else Shape())
-    shape = replace(shape, **(sizes or {}))
-    training, held_out = learn_together(*load(folders).split(), shape.identity)
-    if min(len(training), recipe.faces) < recipe.batch:
+    if config.batch % workers.count or config.batch // workers.count < MIN_SHARE:
+        raise DataError(f"a batch of {config.batch} cannot be shared among {workers.count} workers; change --batch")
+    keras.mixed_precision.set_global_policy(config.precision)
+    keras.utils.set_random_seed(config.seed)
+    shape = replace(_shape_of(start) if start else Shape(), **(sizes or {}))
+    training, held_out = target_both(*load(folders).split(), shape.identity)
+    if min(len(training), config.faces) < config.batch:
         raise DataError(
-            f"{len(training)} chips to train on, {recipe.faces} faces to present and {recipe.batch} a batch: "
+            f"{len(training)} chips to train on, {config.faces} faces to present and {config.batch} a batch: "
             "prepare more, or lower --batch"
         )
-    made_of = {"shape": asdict(shape), "data": [json.loads((folder / "manifest.json").read_text()) for folder in folders]}
+    manifests = [json.loads((folder / "manifest.json").read_text()) for folder in folders]
     with workers.strategy.scope():
-        return _fit(workers, training, held_out, out, Autoencoder(shape, recipe, training), made_of, start, minutes_between)
+        run = _Run(out, Autoencoder(shape, config, training), workers)
+        run.begin(start, {"shape": asdict(shape), "data": manifests})
+        return run.train(training, held_out, minutes_between)
 
 
-def _fit(
-    workers: Workers,
-    training: Chips,
-    held_out: Chips,
-    out: Path,
-    model: Autoencoder,
-    made_of: dict[str, Any],
-    start: Path | None,
-    minutes_between: float,
-) -> dict[str, Any]:
-    recipe = model.recipe
-    step = tf.Variable(0, dtype=tf.int64, name="step")
-    checkpoint = tf.train.Checkpoint(model=model, step=step)
-    manager = tf.train.CheckpointManager(checkpoint, str(workers.own(out) / "checkpoints"), max_to_keep=2)
-    latest = tf.train.latest_checkpoint(str(out / "checkpoints"))
-    begun: dict[str, Any] = {}
-    if latest:
-        begun = _check_resumable(out, recipe, made_of["shape"], start)
+def _shape_of(start: Path) -> Shape:
+    try:
+        return shape_of(load_weights(start))
+    except KeyError as error:
+        raise ModelError(f"{start}: the weights are of another network: {error} is missing") from None
+
+
+class _Run:
+    """A network in training: its folder, its step, and the workers that train it."""
+
+    def __init__(self, out: Path, model: Autoencoder, workers: Workers) -> None:
+        self.out, self.model, self.config, self.workers = out, model, model.config, workers
+        self.step = tf.Variable(0, dtype=tf.int64, name="step")
+        self.kept: Weights = {}
+        checkpoint = tf.train.Checkpoint(model=model, step=self.step)
+        self.manager = tf.train.CheckpointManager(checkpoint, str(workers.own(out) / "checkpoints"), max_to_keep=2)
+
+    @property
+    def at(self) -> int:
+        """The number of steps that are done."""
+        return int(self.step.numpy())
+
+    def begin(self, start: Path | None, made_of: dict[str, Any]) -> None:
+        """Go on from the latest checkpoint, or else begin with the weights of ``start``; write recipe.json.
+
+        Raises:
+            ModelError: ``start`` is of a network that this one cannot grow from, or ``out`` holds another run.
+        """
+        out, begun = self.out, {}
+        latest = tf.train.latest_checkpoint(str(out / "checkpoints"))
+        if latest:
+            begun = _check_resumable(out, self.config, made_of["shape"], start)
+            self._restore(latest)
+        elif start:
+            self.model.load(load_weights(start))
+            begun = {"from": _digest(start)}
+        if self.workers.total(self.step) != self.workers.count * self.at:
+            raise ModelError(f"{out}: the workers do not see the same run; they must share the folder")
+        source = out / "weights.npz" if latest else start
+        known = load_weights(source) if source else {}
+        identity = made_of["shape"]["identity"]
+        self.kept = {name: value for name, value in known.items() if name == lda.NAME and len(value) == identity}
+        out.mkdir(parents=True, exist_ok=True)
+        if self.workers.is_chief:
+            recipe = {**begun, **asdict(self.config), **made_of}
+            write_whole(out / "recipe.json", (json.dumps(recipe, indent=2) + "\n").encode())
+
+    def _restore(self, latest: str) -> None:
         try:
-            checkpoint.restore(latest).assert_existing_objects_matched()
+            self.manager.checkpoint.restore(latest).assert_existing_objects_matched()
         except (ValueError, AssertionError):
-            raise ModelError(f"{out}: was begun with other people; go on with those, or give another --out") from None
-        if recipe.steps < int(step.numpy()):
+            raise ModelError(f"{self.out}: was begun with other people; go on with those, or give another --out") from None
+        if self.config.steps < self.at:
             raise ModelError(
-                f"{out}: is at step {int(step.numpy())} already, and would end at {recipe.steps}; give more --faces"
+                f"{self.out}: is at step {self.at} already, and would end at {self.config.steps}; give more --faces"
             )
-    elif start:
-        model.load(load_weights(start))
-        begun = {"from": _digest(start)}
-    if workers.total(step) != workers.count * int(step.numpy()):
-        raise ModelError(f"{out}: the workers do not see the same run; they must share the folder")
-    source = out / "weights.npz" if latest else start
-    known = load_weights(source) if source else {}
-    identity = made_of["shape"]["identity"]
-    kept = {name: value for name, value in known.items() if name == lda.NAME and len(value) == identity}
-    out.mkdir(parents=True, exist_ok=True)
-    if workers.is_chief:
-        write_whole(out / "recipe.json", (json.dumps({**begun, **asdict(recipe), **made_of}, indent=2) + "\n").encode())
-        print(
-            f"{len(training)} chips to train on, {len(held_out)} to validate, steps {int(step.numpy())} to {recipe.steps}",
-            flush=True,
-        )
-    stop = _stop_flag()
-    sums: dict[str, Any] = {}
-    began, since = time.monotonic(), int(step.numpy())
-    line: dict[str, Any] = next(reversed(history(out)), {})
-    bar = tqdm(
-        total=recipe.steps, initial=int(step.numpy()), unit="step", smoothing=0.05, disable=None if workers.is_chief else True
-    )
-    for batch in batches(training, recipe.batch, int(step.numpy()), recipe.seed, (workers.index, workers.count)):
-        at = int(step.numpy())
-        if at >= recipe.steps:
-            break
-        model.optimizer.learning_rate.assign(recipe.rate(at))
-        # A short memory at first, so that the average forgets the random start.
-        momentum = min(recipe.ema, (1 + at) / (10 + at))
-        due = time.monotonic() - began > 60 * minutes_between
-        # Saving takes all workers, so all must agree on when.
-        parts, wishes = model.step(batch, tf.constant(momentum, tf.float32), tf.constant(STOP * stop[0] + due, tf.float32))
-        for name, part in parts.items():
-            sums[name] = sums.get(name, 0.0) + part
-        step.assign_add(1)
-        bar.update()
-        ended = float(wishes) >= STOP or int(step.numpy()) >= recipe.steps
-        if ended or float(wishes) > 0:
-            count = int(step.numpy()) - since
-            line = {"step": int(step.numpy()), "faces": int(step.numpy()) * recipe.batch, "rate": recipe.rate(at)}
-            line |= {name: float(total) / count for name, total in sums.items()}
-            if not all(map(math.isfinite, line.values())):
-                raise ModelError(f"{out}: the loss is no number any more; start anew with a lower --rate")
-            line["faces_per_second"] = count * recipe.batch / (time.monotonic() - began)
-            line |= {f"validation_{name}": value for name, value in validate(model, held_out).items()} if len(held_out) else {}
-            if workers.is_chief:
-                _record(out, line)
-                save_weights(model.weights() | kept, out / "weights.npz")
-            manager.save()
-            if ended:
+
+    def train(self, training: Chips, held_out: Chips, minutes_between: float) -> dict[str, Any]:
+        """Train to the end, saving every ``minutes_between`` minutes; returns the last line of the history."""
+        config, workers, stop = self.config, self.workers, _stop_flag()
+        if workers.is_chief:
+            print(
+                f"{len(training)} chips to train on, {len(held_out)} to validate, steps {self.at} to {config.steps}", flush=True
+            )
+        line: dict[str, Any] = next(reversed(history(self.out)), {})
+        sums: dict[str, Any] = {}
+        began, since = time.monotonic(), self.at
+        quiet = None if workers.is_chief else True
+        bar = tqdm(total=config.steps, initial=since, unit="step", smoothing=0.05, disable=quiet)
+        for batch in batches(training, config.batch, since, config.seed, (workers.index, workers.count)):
+            if self.at >= config.steps:
                 break
-            began, since, sums = time.monotonic(), int(step.numpy()), {}
-    bar.close()
-    if workers.is_chief:
-        plot_curves(out)
-    return line
+            due = time.monotonic() - began > 60 * minutes_between
+            # Saving takes all workers, so all must agree on when.
+            parts, wishes = self._update(batch, STOP * stop[0] + due)
+            for name, part in parts.items():
+                sums[name] = sums.get(name, 0.0) + part
+            bar.update()
+            ended = wishes >= STOP or self.at >= config.steps
+            if ended or wishes > 0:
+                line = self._line(sums, self.at - since, time.monotonic() - began)
+                self._save(line, held_out)
+                if ended:
+                    break
+                began, since, sums = time.monotonic(), self.at, {}
+        bar.close()
+        if workers.is_chief:
+            plot_curves(self.out)
+        return line
+
+    def _update(self, batch: Batch, wish: float) -> tuple[dict[str, tf.Tensor], float]:
+        """Do one step; the parts of the loss, and the sum of the workers' wishes."""
+        self.model.optimizer.learning_rate.assign(self.config.rate(self.at))
+        # A short memory at first, so that the average forgets the random start.
+        momentum = min(self.config.ema, (1 + self.at) / (10 + self.at))
+        parts, wishes = self.model.step(batch, tf.constant(momentum, tf.float32), tf.constant(wish, tf.float32))
+        self.step.assign_add(1)
+        return parts, float(wishes)
+
+    def _line(self, sums: dict[str, Any], steps: int, seconds: float) -> dict[str, Any]:
+        """The history's line for the last steps.
+
+        Raises:
+            ModelError: a part of the loss is not a number any more.
+        """
+        batch = self.config.batch
+        line = {"step": self.at, "faces": self.at * batch, "rate": self.config.rate(self.at - 1)}
+        line |= {name: float(total) / steps for name, total in sums.items()}
+        if not all(map(math.isfinite, line.values())):
+            raise ModelError(f"{self.out}: the loss is no number any more; start anew with a lower --rate")
+        return line | {"faces_per_second": steps * batch / seconds}
+
+    def _save(self, line: dict[str, Any], held_out: Chips) -> None:
+        """Validate, add the figures to the line, and write history, weights and checkpoint."""
+        line |= {f"validation_{name}": value for name, value in validate(self.model, held_out).items()} if len(held_out) else {}
+        if self.workers.is_chief:
+            _record(self.out, line)
+            save_weights(self.model.weights() | self.kept, self.out / "weights.npz")
+        self.manager.save()
 
 
-def _check_resumable(out: Path, recipe: Recipe, shape: dict[str, Any], start: Path | None) -> dict[str, Any]:
-    """What is known of the run's start, if it can go on so."""
+def _check_resumable(out: Path, config: TrainConfig, shape: dict[str, Any], start: Path | None) -> dict[str, Any]:
+    """Check that the run can go on; returns the weights from which it started, if any.
+
+    Raises:
+        ModelError: it cannot.
+    """
     try:
         before = json.loads((out / "recipe.json").read_text())
     except (OSError, ValueError) as error:
         raise ModelError(f"{out}/recipe.json: cannot be read, and the run cannot go on: {error}") from None
-    now = json.loads(json.dumps({"batch": recipe.batch, "seed": recipe.seed, "part": recipe.part, "shape": shape}))
+    now = json.loads(json.dumps({"batch": config.batch, "seed": config.seed, "part": config.part, "shape": shape}))
     for key, value in now.items():
         if before.get(key) != value:
             raise ModelError(
@@ -186,10 +226,12 @@ def plot_curves(out: Path) -> None:
     lines = history(out)
     figure, (left, right) = pyplot.subplots(1, 2, figsize=(11, 4))
     for axes, names in (
-        (left, ("position_wise", "cosine", "relational", "margin", "reconstruction", "likeness")),
+        (left, ("position_wise", "cosine", "relational", "margin", "reconstruction", "perceptual")),
         (
             right,
-            tuple(f"validation_{worn}{name}" for worn in ("", "worn_") for name in ("teacher_cosine", "tar_1e-2", "tar_1e-3")),
+            tuple(
+                f"validation_{kind}{name}" for kind in ("", "augmented_") for name in ("teacher_cosine", "tar_1e-2", "tar_1e-3")
+            ),
         ),
     ):
         for name in names:

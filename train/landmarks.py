@@ -1,7 +1,7 @@
-"""Photos -> landmarks.tflite: the small int8 network that corrects a detector's landmarks on the aligned chip.
+"""Train landmarks.tflite, the small int8 network that corrects a detector's landmarks on the aligned chip.
 
-Its teacher is YuNet itself, at its best: the median of several looks at the enlarged face, each turned, scaled and moved a
-little. What it learns from are chips aligned by landmarks that are off by a known similarity, worn as cheap cameras wear them.
+Its teacher is YuNet itself: the median of its landmarks in several views of the enlarged face, each turned, scaled and moved a
+little. The network learns from chips that are aligned by landmarks off by a known similarity, and degraded as by cheap cameras.
 """
 
 from collections.abc import Iterator, Sequence
@@ -24,11 +24,11 @@ from edgeface.detectors.yunet import YuNet
 from edgeface.errors import DataError, EdgefaceError
 from edgeface.platform.files import write_whole
 from edgeface.types import Image, Landmarks
-from edgeface.vision.alignment import CHIP_SIZE, TEMPLATE, similarity
+from edgeface.vision.alignment import CHIP_SIZE, TEMPLATE, similarity_transform
 from edgeface.vision.images import load_image
-from train.augment import rotation, wear
+from train.augment import degrade, rotation
 from train.export.export import convert, multiply_adds
-from train.model import convolution, fold, get_weights, set_weights
+from train.model import fold, get_weights, rectified, set_weights
 from train.prepare import find_photos, is_validation
 
 WIDTHS = (12, 24, 48, 64)
@@ -85,8 +85,8 @@ def build(*, folded: bool = False) -> keras.Model:
     inputs = keras.Input((CHIP_SIZE, CHIP_SIZE, 3), batch_size=1 if folded else None, name="chip")
     x = inputs if folded else layers.Rescaling(1 / 255)(inputs)
     for stage, width in enumerate(WIDTHS):
-        x = convolution(x, width, 2, f"stage{stage}", relu=True, folded=folded)
-    x = convolution(x, WIDTHS[-1], 1, "last", relu=True, folded=folded)
+        x = rectified(x, width, 2, f"stage{stage}", folded=folded)
+    x = rectified(x, WIDTHS[-1], 1, "last", folded=folded)
     x = layers.Conv2D(10, 7, name="landmarks")(x)
     return keras.Model(inputs, layers.Reshape((10,), name="displacements")(x), name="landmarks")
 
@@ -134,7 +134,7 @@ def portrait(image: Image, detector: YuNet, random: np.random.Generator) -> tupl
         if not again:
             return None
         rough = np.median(again, axis=0).astype(np.float32)
-    to_chip = similarity(rough)
+    to_chip = similarity_transform(rough)
     points = (rough @ to_chip[:, :2].T + to_chip[:, 2]).astype(np.float32)
     size = CHIP_SIZE + 2 * MARGIN
     to_chip[:, 2] += MARGIN
@@ -144,7 +144,7 @@ def portrait(image: Image, detector: YuNet, random: np.random.Generator) -> tupl
 
 def look(image: Image, rough: Landmarks, detector: YuNet, turn: float, zoom: float) -> Landmarks | None:
     """The landmarks of a known face, seen alone and enlarged, turned by so many degrees and zoomed in by so much."""
-    matrix = zoom * FACE * LOOK / CHIP_SIZE * rotation(turn) @ similarity(rough)[:, :2]
+    matrix = zoom * FACE * LOOK / CHIP_SIZE * rotation(turn) @ similarity_transform(rough)[:, :2]
     shift = LOOK / 2 - matrix @ rough.mean(axis=0)
     enlarged = cv2.warpAffine(image, np.c_[matrix, shift], (LOOK, LOOK))
     faces = detector.detect(np.asarray(enlarged, np.uint8))
@@ -155,12 +155,12 @@ def look(image: Image, rough: Landmarks, detector: YuNet, turn: float, zoom: flo
 
 
 def batches(portraits: Portraits, rows: NDArray[np.bool_], size: int = BATCH) -> Iterator[tuple[Any, Any]]:
-    """Endless batches of displaced, worn chips, and where their landmarks lie off the template, (n, 10)."""
+    """Endless batches of displaced, degraded chips, and where their landmarks lie off the template, (n, 10)."""
     numbers = np.flatnonzero(rows)
     random = np.random.default_rng(1)
     while True:
         pairs = [displaced(portraits, row, random) for row in random.choice(numbers, size)]
-        yield np.stack([wear(chip, random) for chip, _ in pairs]), np.stack([points.ravel() for _, points in pairs])
+        yield np.stack([degrade(chip, random) for chip, _ in pairs]), np.stack([points.ravel() for _, points in pairs])
 
 
 def displaced(portraits: Portraits, row: int, random: np.random.Generator) -> tuple[Image, Landmarks]:
@@ -186,7 +186,7 @@ def errors(portraits: Portraits, rows: NDArray[np.bool_], network: Path) -> dict
     for crop, points in zip(portraits.crops[rows], portraits.landmarks[rows] + MARGIN, strict=True):
         rough = ((points - middle) @ wrong.T + middle).astype(np.float32)
         found = refined.refine(crop, rough)
-        transform = similarity(found)[:, :2] @ np.linalg.inv(similarity(points)[:, :2])
+        transform = similarity_transform(found)[:, :2] @ np.linalg.inv(similarity_transform(points)[:, :2])
         left.append(abs(np.degrees(np.arctan2(transform[1, 0], transform[0, 0]))))
         before.append(np.linalg.norm(rough - points, axis=1).mean())
         after.append(np.linalg.norm(found - points, axis=1).mean())

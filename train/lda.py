@@ -1,4 +1,4 @@
-"""A linear map of the identity code under which cosines tell people apart better; it costs the device nothing.
+"""Learn a linear map of the identity code under which cosines tell people apart better; it costs the device nothing.
 
 The teacher's cosines treat all directions alike, but the student is sure of some and only guesses at others. Labelled photos
 say which: a direction counts by how much people differ in it beside how much the photos of one person do (linear discriminant

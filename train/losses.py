@@ -1,4 +1,4 @@
-"""The parts of the loss. Each is a mean over the batch, near 1 for an untrained network and 0 for a perfect one."""
+"""Compute the parts of the loss, each a mean over the batch, near 1 for an untrained network and 0 for a perfect one."""
 
 import numpy as np
 import tensorflow as tf

@@ -1,4 +1,4 @@
-"""The autoencoder: encoder (identity code and appearance code) and decoder, for training and, folded, for export.
+"""Build the autoencoder: encoder (identity code and appearance code) and decoder, for training and, folded, for export.
 
 h = f_E(x; W, b) and x' = f_D(h; W', b') as in the textbook, with h split in two: what the teacher says of the person
 (identity), and what else it takes to draw this photo of them (appearance: pose, light, expression).
@@ -109,16 +109,20 @@ class Double(layers.Layer):  # type: ignore[misc]
         return n, 2 * cast(int, height), 2 * cast(int, width), channels
 
 
-def convolution(x: Any, width: int, stride: int, name: str, *, relu: bool, folded: bool, size: int = 3) -> Any:
+def convolution(x: Any, width: int, stride: int, name: str, *, folded: bool, size: int = 3) -> Any:
     """A convolution and its batch norm, which ``fold`` joins; its bias is there only when ``folded``."""
     x = layers.Conv2D(width, size, stride, "same", use_bias=folded, kernel_initializer="he_normal", name=name)(x)
-    x = x if folded else FusedBatchNorm(name=f"{name}_norm")(x)
-    return layers.ReLU(name=f"{name}_relu")(x) if relu else x
+    return x if folded else FusedBatchNorm(name=f"{name}_norm")(x)
+
+
+def rectified(x: Any, width: int, stride: int, name: str, *, folded: bool) -> Any:
+    """A 3 x 3 ``convolution``, then a ReLU."""
+    return layers.ReLU(name=f"{name}_relu")(convolution(x, width, stride, name, folded=folded))
 
 
 def _block(x: Any, width: int, name: str, *, folded: bool) -> Any:
     """A residual block. It starts as an identity, so a trained network can grow by it and give what it gave before."""
-    y = convolution(x, width, 1, f"{name}a", relu=True, folded=folded)
+    y = rectified(x, width, 1, f"{name}a", folded=folded)
     y = layers.Conv2D(width, 3, 1, "same", use_bias=folded, kernel_initializer="he_normal", name=f"{name}b")(y)
     y = y if folded else FusedBatchNorm("zeros", name=f"{name}b_norm")(y)
     return layers.ReLU(name=f"{name}_relu")(layers.Add(name=f"{name}_add")([x, y]))
@@ -134,11 +138,11 @@ def build_encoder(shape: Shape, *, folded: bool = False) -> keras.Model:
     # Only a factor, no offset: it folds into the first kernel exactly, zero padding included.
     x = inputs if folded else layers.Rescaling(1 / 255)(inputs)
     for stage, (width, blocks) in enumerate(zip(shape.widths, shape.blocks, strict=True)):
-        x = convolution(x, width, 2, f"stage{stage}", relu=True, folded=folded)
+        x = rectified(x, width, 2, f"stage{stage}", folded=folded)
         for block in range(blocks):
             x = _block(x, width, f"stage{stage}_block{block}", folded=folded)
     # The heads hold a kernel for each of 49 positions: narrow maps before them halve the file.
-    neck = convolution(x, shape.neck, 1, "neck", relu=False, folded=folded, size=1)
+    neck = convolution(x, shape.neck, 1, "neck", folded=folded, size=1)
     narrow = layers.Conv2D(shape.appearance_neck, 1, name="appearance_neck")(neck)
     codes = []
     for name, units, x in (("identity", shape.identity, neck), ("appearance", shape.appearance, narrow)):
@@ -158,7 +162,7 @@ def build_decoder(shape: Shape, *, folded: bool = False) -> keras.Model:
     x = layers.Reshape((GRID, GRID, shape.decoder[0]))(x)
     for stage, width in enumerate(shape.decoder[1:]):
         x = Double(name=f"double{stage}")(x)
-        x = convolution(x, width, 1, f"up{stage}", relu=True, folded=folded)
+        x = rectified(x, width, 1, f"up{stage}", folded=folded)
     x = layers.Conv2D(3, 3, padding="same", activation="sigmoid", name="pixels")(x)
     return keras.Model(inputs, x, name="decoder")
 

@@ -1,4 +1,4 @@
-"""What the network is trained with: Muon for the convolutions' kernels, AdamW for everything else."""
+"""Train the convolutions' kernels with Muon, and everything else with AdamW."""
 
 from typing import Any
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from threading import local
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -44,6 +45,14 @@ def is_validation(person: str) -> bool:
     return bool(person) and int.from_bytes(digest[:4], "big") < VALIDATION_SHARE * 2**32
 
 
+class Tools(NamedTuple):
+    """What one thread turns photos into chips and targets with."""
+
+    detector: Detector
+    teacher: Teacher
+    second: EdgeFace | None
+
+
 def prepare(folders: Sequence[Path], out: Path, teacher: Path, workers: int, second: Path | None = None) -> dict[str, object]:
     """Write ``out``/shard-NNNNN.{crops,positions}.npy and .json, dropped.tsv and manifest.json; returns the manifest.
 
@@ -72,8 +81,8 @@ def prepare(folders: Sequence[Path], out: Path, teacher: Path, workers: int, sec
 
     def work(number: int) -> int:
         if not hasattr(own, "tools"):
-            own.tools = detectors.create(), Teacher(teacher), EdgeFace(second) if second else None
-        return _write_shard(out, number, shards[number], digests, *own.tools)
+            own.tools = Tools(detectors.create(), Teacher(teacher), EdgeFace(second) if second else None)
+        return _write_shard(out, number, shards[number], digests, own.tools)
 
     cv2.setNumThreads(1)
     with ThreadPoolExecutor(workers) as pool, tqdm(total=len(photos), unit="photo", smoothing=0.05, disable=None) as bar:
@@ -109,7 +118,7 @@ def chips_of(crops: NDArray[np.uint8]) -> NDArray[np.uint8]:
 def in_both_views(
     chips: NDArray[np.uint8], teach: Callable[[NDArray[np.uint8]], NDArray[np.float16]], shape: tuple[int, ...]
 ) -> NDArray[np.float16]:
-    """What a teacher says of each chip as it is and mirrored, shape (n, 2, *shape).
+    """A teacher's output for each chip as it is and mirrored, shape (n, 2, *shape).
 
     A teacher's map of a mirrored face is not the mirrored map, so it is computed, not flipped.
     """
@@ -121,19 +130,11 @@ def in_both_views(
     return result
 
 
-def _write_shard(
-    out: Path,
-    number: int,
-    photos: list[tuple[Path, str]],
-    digests: dict[str, str],
-    detector: Detector,
-    teacher: Teacher,
-    second: EdgeFace | None,
-) -> int:
+def _write_shard(out: Path, number: int, photos: list[tuple[Path, str]], digests: dict[str, str], tools: Tools) -> int:
     stem = out / f"shard-{number:05}"
     source = digests | {"margin": MARGIN, "photos": [[str(path), person] for path, person in photos]}
     index = stem.with_suffix(".json")
-    arrays = [stem.with_suffix(f".{part}.npy") for part in ("crops", "positions", *(["second"] if second else []))]
+    arrays = [stem.with_suffix(f".{part}.npy") for part in ("crops", "positions", *(["second"] if tools.second else []))]
     if index.is_file() and all(path.is_file() for path in arrays) and source == _source(index):
         return len(photos)
     for stale in (index, stem.with_suffix(".second.npy")):
@@ -141,22 +142,22 @@ def _write_shard(
     crops, kept, dropped = [], [], []
     for path, person in photos:
         try:
-            crops.append(find_crop(load_image(path), detector))
+            crops.append(find_crop(load_image(path), tools.detector))
             kept.append([str(path), person])
         except EdgefaceError as error:
             dropped.append([str(path), str(error).removeprefix(f"{path}: ")])
     batch = np.stack(crops) if crops else np.empty((0, CROP, CROP, 3), np.uint8)
     np.save(stem.with_suffix(".crops.npy"), batch)
     chips = chips_of(batch)
-    np.save(stem.with_suffix(".positions.npy"), in_both_views(chips, teacher.positions, (49, 128)))
-    if second:
-        np.save(stem.with_suffix(".second.npy"), in_both_views(chips, second.embeddings, (EdgeFace.DIMENSIONS,)))
+    np.save(stem.with_suffix(".positions.npy"), in_both_views(chips, tools.teacher.positions, (49, 128)))
+    if tools.second:
+        np.save(stem.with_suffix(".second.npy"), in_both_views(chips, tools.second.embeddings, (EdgeFace.DIMENSIONS,)))
     _write(index, json.dumps(source | {"kept": kept, "dropped": dropped}))
     return len(photos)
 
 
 def _source(index: Path) -> dict[str, object]:
-    """What a shard was made of; nothing if its index is damaged."""
+    """The sources of a shard; nothing if its index is damaged."""
     try:
         return {key: value for key, value in json.loads(index.read_text()).items() if key not in ("kept", "dropped")}
     except ValueError:

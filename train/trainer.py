@@ -1,4 +1,4 @@
-"""The autoencoder in training: one step, the moving average of its weights, and how it fares on people it never saw."""
+"""Train the autoencoder by one step, keep the moving average of its weights, and validate it on people it never saw."""
 
 import keras
 import numpy as np
@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from edgeface.errors import ModelError
 from train import losses
 from train.augment import seen
-from train.config import Recipe
+from train.config import TrainConfig
 from train.data import Chips, teacher_embeddings
 from train.evaluation.verification import compare, tar_at_far
 from train.grow import grow
@@ -16,7 +16,7 @@ from train.model import SIZE, Shape, Weights, build_decoder, build_encoder, get_
 from train.optimizer import ConvolutionMuon
 
 Batch = tuple[tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor]
-"""What ``data.batches`` gives: chips, the same augmented, the teacher's contributions, labels."""
+"""A batch of ``data.batches``: chips, the same augmented, the teacher's contributions, labels."""
 
 APPEARANCE = ("appearance_neck", "appearance")
 """Layers of the encoder that only the decoder needs."""
@@ -28,20 +28,20 @@ TARGET_SCALE = 12.5
 class Autoencoder(tf.Module):  # type: ignore[misc]
     """Encoder and decoder, trained, with the moving average of both that validation and export use."""
 
-    def __init__(self, shape: Shape, recipe: Recipe, data: Chips) -> None:
+    def __init__(self, shape: Shape, config: TrainConfig, data: Chips) -> None:
         super().__init__()
-        self.recipe = recipe
+        self.config = config
         self.centres = tf.Variable(teacher_centres(data), name="centres")
         self.encoder, self.decoder = build_encoder(shape), build_decoder(shape)
         self.mean_encoder, self.mean_decoder = build_encoder(shape), build_decoder(shape)
-        decay = recipe.weight_decay
-        self.optimizer = ConvolutionMuon(recipe.peak_rate, weight_decay=decay, adam_weight_decay=decay, global_clipnorm=5.0)
+        decay = config.weight_decay
+        self.optimizer = ConvolutionMuon(config.peak_rate, weight_decay=decay, adam_weight_decay=decay, global_clipnorm=5.0)
         appearance = [variable for name in APPEARANCE for variable in self.encoder.get_layer(name).trainable_variables]
         drawn = {variable.path for variable in appearance}
         identity = [variable for variable in self.encoder.trainable_variables if variable.path not in drawn]
         self.variables_to_train = [
-            *([*identity, self.centres] if recipe.part != "decoder" else []),
-            *([*appearance, *self.decoder.trainable_variables] if recipe.part != "encoder" else []),
+            *([*identity, self.centres] if config.part != "decoder" else []),
+            *([*appearance, *self.decoder.trainable_variables] if config.part != "encoder" else []),
         ]
         self.optimizer.build(self.variables_to_train)
         self.reset_means()
@@ -63,33 +63,33 @@ class Autoencoder(tf.Module):  # type: ignore[misc]
         return {name: reduce("MEAN", part, axis=None) for name, part in parts.items()}, reduce("SUM", wishes, axis=None)
 
     def _replica_step(self, batch: Batch, wish: tf.Tensor) -> tuple[dict[str, tf.Tensor], tf.Tensor]:
-        recipe = self.recipe
-        clean, worn, teacher, labels = batch
+        config = self.config
+        clean, augmented, teacher, labels = batch
         teacher = TARGET_SCALE * tf.cast(teacher, tf.float32)
         wanted = tf.math.l2_normalize(tf.reduce_sum(teacher, axis=1), axis=-1)
         # Of a frozen encoder each face can be rebuilt for what a few cost beside training it.
-        rebuilt_rows = worn.shape[0] if recipe.part == "decoder" else int(worn.shape[0] * recipe.rebuilt_share)
+        rebuilt_rows = augmented.shape[0] if config.part == "decoder" else int(augmented.shape[0] * config.rebuilt_share)
         with tf.GradientTape() as tape:
-            identity, appearance = self.encoder(tf.cast(worn, tf.float32), training=recipe.part != "decoder")
+            identity, appearance = self.encoder(tf.cast(augmented, tf.float32), training=config.part != "decoder")
             identity = tf.cast(identity, tf.float32)
             unit = tf.math.l2_normalize(tf.reduce_sum(identity, axis=1), axis=-1)
             parts: dict[str, tf.Tensor] = {}
-            if recipe.part != "decoder":
+            if config.part != "decoder":
                 parts |= {
                     "position_wise": losses.position_wise(identity, teacher),
                     "cosine": losses.cosine(unit, wanted),
                     "relational": losses.relational(unit, wanted),
                     "margin": losses.margin(unit, labels, tf.convert_to_tensor(self.centres)),
                 }
-            if recipe.part != "encoder":
+            if config.part != "encoder":
                 codes = tf.concat([unit, tf.reduce_sum(tf.cast(appearance, tf.float32), axis=1)], axis=-1)
                 rebuilt = tf.cast(self.decoder(codes[:rebuilt_rows], training=True), tf.float32)
                 parts |= {
                     "reconstruction": losses.reconstruction(rebuilt, tf.cast(clean[:rebuilt_rows], tf.float32) / 255.0),
-                    "likeness": losses.cosine(self._recognised(rebuilt), wanted[:rebuilt_rows]),
+                    "perceptual": losses.cosine(self._recognised(rebuilt), wanted[:rebuilt_rows]),
                 }
             # The optimizer sums the workers' gradients.
-            loss = tf.add_n([getattr(recipe, name) * part for name, part in parts.items()])
+            loss = tf.add_n([getattr(config, name) * part for name, part in parts.items()])
             loss /= tf.distribute.get_strategy().num_replicas_in_sync
         gradients = tape.gradient(loss, self.variables_to_train)
         self.optimizer.apply_gradients(zip(gradients, self.variables_to_train, strict=True))
@@ -146,15 +146,15 @@ def teacher_centres(data: Chips) -> NDArray[np.float32]:
 def validate(model: Autoencoder, data: Chips) -> dict[str, float]:
     """Figures on people the network never saw: cosine with the teacher, and TAR over all pairs of them.
 
-    Those called ``worn`` are of probes as a camera may see them, always the same ones, compared with clean templates.
+    Those called ``augmented`` are of probes as a camera may see them, always the same ones, compared with clean templates.
     """
     rows = np.arange(len(data))
     luck = np.random.default_rng(0)
     student = model.embed(data.chips(rows))
-    worn = model.embed(np.stack([seen(crop, luck) for crop in data.crops(rows)]))
+    augmented = model.embed(np.stack([seen(crop, luck) for crop in data.crops(rows)]))
     teacher = teacher_embeddings(data.targets(rows))
     figures = {}
-    for name, probes in (("", student), ("worn_", worn)):
+    for name, probes in (("", student), ("augmented_", augmented)):
         figures[f"{name}teacher_cosine"] = float(np.mean(np.sum(probes * teacher, axis=1)))
         matched, unmatched = compare(student, probes, data.people)
         if len(matched) and len(unmatched):

@@ -1,4 +1,4 @@
-"""Cameras by the scheme of their source; each plug-in is imported only when it is asked for."""
+"""Builds cameras by the scheme of their source; each plug-in is imported only when it is needed."""
 
 from collections.abc import Callable
 from importlib import import_module
@@ -19,21 +19,19 @@ CAMERAS = {
     "picamera": "edgeface.cameras.picamera:open_picamera",
 }
 """Scheme of the source -> a function from the camera's settings to a ``Camera``."""
-
-
 RECORDINGS = {"folder", "video"}
 
 
 def is_live(settings: schema.CameraSettings) -> bool:
-    """Whether frames come when they like and are lost if nobody is quick enough."""
+    """Return whether frames come in real time, and are lost to a slow reader."""
     return settings.source.partition(":")[0] not in RECORDINGS
 
 
 def plugin(settings: schema.CameraSettings) -> tuple[str, str]:
-    """Module and function of the camera that ``settings.source`` names.
+    """Return module and function of the camera that ``settings.source`` names.
 
     Raises:
-        ConfigError: no camera is called so.
+        ConfigError: the source names no camera.
     """
     scheme, _, place = settings.source.partition(":")
     if scheme not in CAMERAS:
@@ -49,10 +47,10 @@ def plugin(settings: schema.CameraSettings) -> tuple[str, str]:
 
 
 def create(settings: schema.CameraSettings) -> Camera:
-    """Build the camera that ``settings.source`` names; a live one is first opened by ``frames()``.
+    """Build the camera that ``settings.source`` names; ``frames()`` opens a live one.
 
     Raises:
-        ConfigError: no camera is called so.
+        ConfigError: the source names no camera.
         CameraError: a recording cannot be read.
     """
     module, attribute = plugin(settings)

@@ -1,4 +1,4 @@
-"""Read streams and video files by the FFmpeg inside OpenCV, in memory that the settings bound and not the sender."""
+"""Reads streams and video files by the FFmpeg inside OpenCV, within memory that the settings limit."""
 
 import ctypes
 import time
@@ -14,8 +14,8 @@ from edgeface.platform import environment
 from edgeface.types import Image
 from edgeface.vision.images import as_rgb, decode_image
 
-# Both complain at every frame and every try, past our log and its limits; FFmpeg with the stream's address, password and all.
-# OpenCV 4.11, for Python 3.11, has the one name only, and 4.13 the other.
+# OpenCV and FFmpeg complain at every frame and every try, past our log and its limits, FFmpeg with the address and password.
+# OpenCV 4.11, for Python 3.11, has only the first name, and 4.13 only the second.
 _log: Any = cv2 if hasattr(cv2, "setLogLevel") else cv2.utils.logging  # type: ignore[attr-defined]
 _log.setLogLevel(0)
 environment.advise(OPENCV_FFMPEG_LOGLEVEL="-8")
@@ -23,17 +23,17 @@ environment.advise(OPENCV_FFMPEG_LOGLEVEL="-8")
 SLACK = 2 * 2**20
 """Bytes by which the largest plane of a frame may be larger than its pixels: lines are padded."""
 PROMPT = 1.0
-"""Seconds after which a stream that gives no frame stands still; before that, what came cannot be decoded."""
+"""Seconds after which a failed grab means that the stream stands still; before, that the frame cannot be decoded."""
 
 
 class Stream:
     """One opened address or file; ``label`` names it in errors.
 
-    FFmpeg gets no block of memory larger than one plane of a frame of ``max_pixels``: a frame that needs more is not
-    decoded, whether the first or a later one. Of an MJPEG, such frames are taken as they came, and scaled down as JPEGs.
+    FFmpeg gets no block of memory larger than one plane of a frame of ``max_pixels``, so it decodes no larger frame. Larger
+    frames of an MJPEG stream are taken undecoded, and scaled down as JPEGs.
 
     Raises:
-        CameraError: it cannot be opened.
+        CameraError: the address or file cannot be opened.
     """
 
     def __init__(self, address: str, label: str, max_pixels: int, limits: Sequence[int] = ()) -> None:
@@ -42,7 +42,7 @@ class Stream:
         _set_largest_block(self._plane)
         try:
             self._capture = cv2.VideoCapture(address, cv2.CAP_FFMPEG, limits)
-        except (cv2.error, ValueError):  # which would name the address
+        except (cv2.error, ValueError):  # the error's own text names the address
             raise CameraError(f"{label} cannot be opened") from None
         if not self._capture.isOpened():
             raise CameraError(f"{label} cannot be opened")
@@ -52,7 +52,7 @@ class Stream:
         self._undecoded = bool(self._too_large) and self._leave_undecoded()
 
     def grab(self) -> bool:
-        """Go on to the next frame, if there is one."""
+        """Go on to the next frame; return false if there is none."""
         if not self._undecoded:
             _set_largest_block(self._plane)
             began = time.monotonic()
@@ -60,14 +60,14 @@ class Stream:
                 return True
             if time.monotonic() - began > PROMPT:
                 return False
-            self._undecoded = self._leave_undecoded()  # it may have grown too large
+            self._undecoded = self._leave_undecoded()  # frames may have become too large
         return self._capture.grab()
 
     def retrieve(self) -> Image:
-        """The RGB image of the frame.
+        """Return the RGB image of the frame.
 
         Raises:
-            CameraError: it is damaged or too large.
+            CameraError: the frame is damaged or too large.
         """
         if not self._undecoded:
             _set_largest_block(3 * self._plane)
@@ -86,17 +86,17 @@ class Stream:
             raise CameraError(str(error)) from None
 
     def read(self) -> Image:
-        """Wait for the next RGB image; only a read tells whether the stream lives.
+        """Wait for the next RGB image; only a read shows whether the stream lives.
 
         Raises:
-            CameraError: it has ended, or as ``retrieve``.
+            CameraError: the stream has ended, or as ``retrieve``.
         """
         if not self.grab():
             raise CameraError(self._refusal() if self._too_large else f"{self._label} gives no more frames")
         return self.retrieve()
 
     def close(self) -> None:
-        """Let go of it."""
+        """Close the stream."""
         self._capture.release()
 
     def _leave_undecoded(self) -> bool:
@@ -108,7 +108,7 @@ class Stream:
 
 
 def _largest_block() -> Callable[[int], object]:
-    """FFmpeg's own function that limits the blocks which it allocates; OpenCV hands it on to nobody."""
+    """Find FFmpeg's function that limits its blocks of memory, which OpenCV does not export."""
     with suppress(OSError, AttributeError, StopIteration):
         with open("/proc/self/maps", encoding="utf-8") as maps:  # noqa: PTH123
             library = next(line.split(maxsplit=5)[5].strip() for line in maps if "/libavutil" in line)

@@ -1,4 +1,4 @@
-"""A live camera: a thread that grabs, a mailbox of one frame, and reopening for ever."""
+"""Runs any live camera: a thread grabs frames into a mailbox of one, and reopens the device for ever."""
 
 import logging
 import random
@@ -23,15 +23,13 @@ class Source(Protocol):
         Raises:
             CameraError: the device is dead.
         """
-        ...
 
     def close(self) -> None:
         """Release the device."""
-        ...
 
 
 class LiveCamera:
-    """Keeps the newest frame of a source and drops the others; reopens the source with growing pauses when it dies."""
+    """Keeps the newest frame of a source and drops the others; reopens a failed source after growing pauses."""
 
     LOST_AFTER = 5.0
     """Seconds without a frame after which the camera counts as lost though its driver has not failed."""
@@ -39,8 +37,9 @@ class LiveCamera:
     """Seconds in one call of the driver after which only a restart helps."""
     FIRST_PAUSE, LONGEST_PAUSE = 0.5, 30.0
     STEADY = 10.0
-    """Seconds of life after which the pauses start small again."""
+    """Seconds of frames after which the next pause is the first one again."""
     GAP = 0.5
+    """Seconds without a frame after which ``frames()`` yields a ``NoFrame``."""
 
     def __init__(self, open_source: Callable[[], Source], fps: float) -> None:
         self._open, self._interval = open_source, 1.0 / fps
@@ -56,11 +55,11 @@ class LiveCamera:
 
     @property
     def dropped(self) -> int:
-        """Frames replaced by a newer one before anybody saw them."""
+        """Frames that a newer one replaced before they were read."""
         return self._dropped
 
     def frames(self) -> Iterator[Frame | NoFrame]:
-        """Yield the newest frame, at most ``fps`` a second, or a gap every half second."""
+        """Yield the newest frame, at most ``fps`` a second, or a ``NoFrame`` every half second."""
         return self._moments
 
     def _watch(self) -> Iterator[Frame | NoFrame]:
@@ -109,7 +108,7 @@ class LiveCamera:
             try:
                 for frame in self._session():
                     self._deliver(frame)
-            except Exception as error:  # drivers raise what they like, and this thread must outlive them all
+            except Exception as error:  # drivers raise anything, and this thread must survive it
                 if self._failure is None:
                     log.warning("camera: %s; trying again", error)
                 self._failure = str(error) or type(error).__name__
@@ -121,7 +120,7 @@ class LiveCamera:
                 self._changed.wait_for(lambda: self._closed, timeout=pause)
 
     def _session(self) -> Iterator[Frame]:
-        """Frames from one opening of the source to its death."""
+        """Yield frames from one opening of the source until it fails."""
         source = self._timed(self._open)
         try:
             while not self._closed:

@@ -1,4 +1,4 @@
-"""Devices of Video4Linux and streams by URL, through OpenCV."""
+"""Opens Video4Linux devices and streams by URL, through OpenCV."""
 
 import os
 
@@ -15,10 +15,10 @@ OPEN_TIMEOUT_MS, READ_TIMEOUT_MS = 4000, 3000
 
 
 class Device:
-    """One opened device of Video4Linux; ``label`` names it in errors.
+    """One opened Video4Linux device; ``label`` names it in errors.
 
     Raises:
-        CameraError: it cannot be opened, or gives larger frames than ``max_pixels``.
+        CameraError: the device cannot be opened, or gives larger frames than ``max_pixels``.
     """
 
     def __init__(self, capture: cv2.VideoCapture, label: str, max_pixels: int) -> None:
@@ -33,7 +33,7 @@ class Device:
             raise
 
     def read(self) -> Image:
-        """Wait for the next RGB image; only a read tells whether the device lives, ``isOpened`` does not."""
+        """Wait for the next RGB image; only a read shows whether the device lives, ``isOpened`` does not."""
         ok, picture = self._capture.read()
         if not ok or picture is None:
             raise CameraError(f"{self._label} gives no more frames")
@@ -52,7 +52,7 @@ class Device:
 
 
 def open_device(settings: schema.CameraSettings) -> LiveCamera:
-    """``v4l2:/dev/videoN``."""
+    """Build the camera of ``v4l2:/dev/videoN``."""
     device = settings.source.partition(":")[2]
 
     def source() -> Device:
@@ -73,7 +73,7 @@ def open_device(settings: schema.CameraSettings) -> LiveCamera:
 
 
 def open_url(settings: schema.CameraSettings) -> LiveCamera:
-    """``rtsp://``, ``rtsps://``, ``http://`` or ``https://``; of the URL, messages name host and port alone."""
+    """Build the camera of an ``rtsp(s)://`` or ``http(s)://`` URL, of which messages name only host and port."""
     label = sources.shown(settings.source)
 
     def source() -> Stream:

@@ -1,4 +1,4 @@
-"""The Raspberry Pi's camera connector, through picamera2 (from apt: ``python3-picamera2``)."""
+"""Opens the Raspberry Pi's camera connector through picamera2 (from apt: ``python3-picamera2``)."""
 
 import os
 from contextlib import suppress
@@ -12,14 +12,14 @@ from edgeface.errors import CameraError
 from edgeface.types import Image
 
 FORMAT = "BGR888"
-"""libcamera names formats by their order in a register: in memory, and so in the array, this one is R, G, B."""
+"""libcamera names formats by their order in a register: in memory, and so in the array, this one's order is R, G, B."""
 
 
 class PicameraSource:
     """One started ``Picamera2``.
 
     Raises:
-        CameraError: picamera2 is not installed, or there is no camera, or it is in use, or it has no RGB.
+        CameraError: picamera2 is not installed, or there is no camera, or the camera is in use or has no RGB.
     """
 
     def __init__(self, settings: schema.CameraSettings) -> None:
@@ -63,7 +63,7 @@ class PicameraSource:
 
 
 def _acquire(kind: Any) -> Any:
-    """A ``Picamera2``; where that fails, nothing stays that it has taken: the camera, if only memory lacks, or a pipe."""
+    """Return a ``Picamera2``; if its constructor fails, release the camera or the pipe that it has already taken."""
     camera = kind.__new__(kind)
     try:
         camera.__init__()
@@ -78,13 +78,13 @@ def _acquire(kind: Any) -> Any:
 
 
 def _reason(error: BaseException) -> str:
-    """What was the matter in the first place: picamera2 itself says only that its "sequence did not complete"."""
+    """Return the first cause of an error: picamera2 itself says only that its "sequence did not complete"."""
     while error.__cause__ is not None:
         error = error.__cause__
-    # Of an old picamera2, for an empty list of cameras.
+    # An old picamera2 raises IndexError for an empty list of cameras.
     return "no camera found" if isinstance(error, IndexError) else str(error) or "no camera found"
 
 
 def open_picamera(settings: schema.CameraSettings) -> LiveCamera:
-    """``picamera``: the first camera that libcamera finds."""
+    """Build the camera of ``picamera``: the first that libcamera finds."""
     return LiveCamera(lambda: PicameraSource(settings), settings.fps)

@@ -1,4 +1,4 @@
-"""Recordings: a folder of images or a video file, played at the set rate as a live camera would, once."""
+"""Plays a folder of images or a video file once, at the set rate."""
 
 import logging
 import os
@@ -17,19 +17,19 @@ log = logging.getLogger(__name__)
 
 
 class Recording:
-    """Plays images in order, one every ``1 / fps`` seconds; none is dropped, a slow reader only falls behind."""
+    """Plays images in order, one every ``1 / fps`` seconds; none is dropped for a slow reader."""
 
     dropped = 0
     GAP = 0.5
 
     def __init__(self, images: Callable[[], Iterator[Image | None]], fps: float) -> None:
         self._images, self._interval = images, 1.0 / fps
-        self._changed = Condition()  # its lock may be taken again by a signal handler that calls close(), an Event's may not
+        self._changed = Condition()  # a signal handler may call close() within its lock, but not within an Event's
         self._closed = False
         self._moments = self._play()
 
     def frames(self) -> Iterator[Frame | NoFrame]:
-        """Yield each image when it is due; an image that cannot be read is a gap."""
+        """Yield each image when it is due; an unreadable image gives a ``NoFrame``."""
         return self._moments
 
     def _play(self) -> Iterator[Frame | NoFrame]:
@@ -50,13 +50,13 @@ class Recording:
             self._changed.notify_all()
 
     def _wait(self, seconds: float) -> bool:
-        """Wait, but not beyond ``close``; whether it was called."""
+        """Wait until ``close``, ``seconds`` at most; return whether ``close`` was called."""
         with self._changed:
             return self._changed.wait_for(lambda: self._closed, timeout=max(0.0, seconds))
 
 
 def open_folder(settings: schema.CameraSettings) -> Recording:
-    """The images of ``folder:DIR`` by name, each shown for ``hold`` seconds.
+    """Build the camera of ``folder:DIR``: images by name, each shown for ``hold`` seconds.
 
     Raises:
         CameraError: there is no such folder, or no image in it.
@@ -84,13 +84,13 @@ def open_folder(settings: schema.CameraSettings) -> Recording:
 
 
 def open_video(settings: schema.CameraSettings) -> Recording:
-    """The frames of ``video:FILE``, at ``fps`` a second of its own time.
+    """Build the camera of ``video:FILE``: ``fps`` frames for each second of the film.
 
     Raises:
         CameraError: the file is missing or no video.
     """
     path = expand(settings.source.partition(":")[2], "camera.source")
-    if not os.path.isfile(path):  # noqa: PTH113 (which raises where a folder on the way is closed)
+    if not os.path.isfile(path):  # noqa: PTH113 (Path.is_file raises if a folder on the way is closed)
         raise CameraError(f"camera.source: there is no file {path}, or you may not see it")
     name = f"camera.source: {path}"
     try:

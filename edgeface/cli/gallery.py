@@ -50,6 +50,8 @@ def check(context: typer.Context, json: Json = False) -> None:
     for finding in [] if json else checked.findings:
         typer.echo(f"{finding.kind:<11}  {finding.found}")
         typer.echo(f"{'':<11}  -> {finding.cure}")
+    if checked.threshold and not json:
+        typer.echo(f"{'threshold':<11}  {checked.threshold}")
     if checked.findings:
         raise typer.Exit(1)
     if not json:

@@ -6,8 +6,9 @@ from typing import Annotated, Any
 
 import typer
 
-from edgeface.cli.common import Json, counted, print_json
+from edgeface.cli.common import Json, counted, open_gallery, print_json
 from edgeface.errors import ConfigError, EdgefaceError
+from edgeface.vision.model_card import load_card
 
 app = typer.Typer()
 
@@ -73,8 +74,13 @@ def _timing_row(timing: Any) -> str:
 @app.command()
 def evaluate(
     context: typer.Context,
-    gallery: Annotated[Path, typer.Option(metavar="DIR", help="Photos to enroll: DIR/PERSON/*.jpg.")],
-    visits: Annotated[Path, typer.Option(metavar="DIR", help="Frames by name, as a camera saw them: DIR/PERSON/VISIT/*.jpg.")],
+    gallery: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Photos to enroll: DIR/PERSON/*.jpg. Without it, measure your own gallery."),
+    ] = None,
+    visits: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Frames by name, as a camera saw them: DIR/PERSON/VISIT/*.jpg.")
+    ] = None,
     strangers: Annotated[Path | None, typer.Option(metavar="DIR", help="The same of people who are not enrolled.")] = None,
     people: Annotated[
         list[int] | None,
@@ -84,18 +90,41 @@ def evaluate(
     plot: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Draw FNIR over FPIR as the target varies, e.g. det.png.")
     ] = None,
+    fpir: Annotated[
+        float | None,
+        typer.Option(
+            min=1e-6, max=0.5, help="Your own gallery: the FPIR that a proposal must keep to; else matching.target_fpir."
+        ),
+    ] = None,
     json: Json = False,
 ) -> None:
-    """Measure how sure it is on folders of frames: strangers announced, people missed or misnamed, and how long it takes.
+    """Measure how sure it is: how often strangers are announced as somebody, and people are missed or misnamed.
 
-    The frames go through detector, network, tracks and presence as in the daemon, at camera.fps of the settings but as fast as
-    this machine can. The gallery is one of its own; who is not in it is a stranger.
+    Without folders, your own gallery is measured, and a value for matching.target_fpir proposed where there is enough data.
+    Each template is tried against the gallery without it, and without its person. Kept events count by their verdicts; an
+    unknown face without one counts as a stranger. Templates of one session are more alike than views of another day: the FNIR
+    from templates is a lower limit. Intervals are 95 %, by a bootstrap over people.
+
+    With folders, the frames go through detector, network, tracks and presence as in the daemon, at camera.fps of the settings
+    but as fast as this machine can. The gallery is one of its own; who is not in it is a stranger.
 
     \b
-    Examples: edgeface evaluate --gallery photos --visits recorded --strangers postmen
+    Examples: edgeface evaluate
+              edgeface evaluate --fpir 0.05
+              edgeface evaluate --gallery photos --visits recorded --strangers postmen
               edgeface evaluate --gallery photos --visits recorded --people 10 --people 100 --plot det.png
     """
+    if gallery is None and visits is None:
+        if strangers or people or plot:
+            raise ConfigError("--strangers, --people and --plot need --gallery and --visits")
+        _evaluate_own(context, fpir, json)
+        return
+    if gallery is None or visits is None:
+        raise ConfigError("--gallery and --visits need each other; without both, your own gallery is measured")
+    if fpir:
+        raise ConfigError("--fpir is for your own gallery, without --gallery and --visits")
     from edgeface.measurement.det_plot import draw_det
+    from edgeface.measurement.evaluate import Trials
     from edgeface.measurement.evaluate import evaluate as work
     from edgeface.vision.drawing import check_suffix, save_image
 
@@ -108,9 +137,7 @@ def evaluate(
         context.obj.model,
         gallery,
         [visits, strangers] if strangers else [visits],
-        people or [],
-        galleries,
-        curve=plot is not None,
+        Trials(people or [], galleries, curve=plot is not None),
         tell=lambda line: typer.echo(line, err=True),
     )
     if plot:
@@ -120,6 +147,33 @@ def evaluate(
         print_json(asdict(report))
     else:
         _print_figures(report)
+
+
+def _evaluate_own(context: typer.Context, fpir: float | None, json: bool) -> None:
+    from edgeface.measurement.own_gallery import evaluate_own
+
+    with open_gallery(context) as own:
+        report = evaluate_own(own, load_card(context.obj.model), context.obj.config.matching, fpir)
+    if json:
+        print_json(asdict(report))
+        return
+    typer.echo(f"model     {report.model[:19]}…")
+    typer.echo(f"gallery   {counted(report.people, 'person')}, {counted(report.templates, 'template')}")
+    if report.unjudged:
+        typer.echo(f"          {counted(report.unjudged, 'recognized event')} without a verdict: people confirm, people reject")
+    rows = {f"{one.target_fpir:g}": one for one in report.curve}
+    for title, table in (("from", report.by_source), ("target", rows)):
+        typer.echo(f"\n{title:<11}{'FPIR: strangers announced as somebody':<48}FNIR: enrolled and not announced")
+        for label, one in table.items():
+            typer.echo(f"{label:<11}{_error_rate(one.fpir):<48}{_error_rate(one.fnir)}")
+    value = report.proposal.target_fpir
+    typer.echo(f"\nproposal  {'none' if value is None else f'matching.target_fpir = {value:g}'}: {report.proposal.reason}")
+
+
+def _error_rate(one: Any) -> str:
+    if not one.trials:
+        return "no trial"
+    return f"{one.rate:.2%} [{one.low:.2%}, {one.high:.2%}]  {one.count} of {one.trials}, {counted(one.people, 'person')}"
 
 
 def _print_figures(report: Any) -> None:

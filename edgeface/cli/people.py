@@ -188,7 +188,7 @@ def import_people(
               edgeface people import people.sealed --passphrase-file FILE --json
     """
     from edgeface.gallery import portable as passphrase
-    from edgeface.gallery.store import MAX_IMPORT_BYTES
+    from edgeface.gallery.export import MAX_IMPORT_BYTES
 
     try:
         with file.open("rb") as stream:

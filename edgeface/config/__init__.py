@@ -1,1 +1,1 @@
-"""The settings: their types, where they are read from, and the paths that follow from them."""
+"""Defines the settings, reads them, and expands the paths that they give."""

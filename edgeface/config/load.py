@@ -27,19 +27,19 @@ class Setting:
 
 
 def find(path: Path | None) -> Path | None:
-    """The file to read: ``path``, else ``EDGEFACE_CONFIG``, else the system's, else none."""
+    """Return the file to read: ``path``, else that of ``EDGEFACE_CONFIG``, else the system's, else ``None``."""
     if path is not None:
         return path
     if named := environment.config_file():
         return named
     try:
         return SYSTEM_FILE if SYSTEM_FILE.exists() else None
-    except OSError:  # it is in a folder that is closed to us: reading it will say so
+    except OSError:  # its folder is closed to us: reading it will say so
         return SYSTEM_FILE
 
 
 def load(path: Path | None = None) -> Config:
-    """Read and validate the configuration; defaults where there is no file.
+    """Read and validate the configuration; without a file, return the defaults.
 
     Raises:
         ConfigError: the file cannot be read, is no TOML, or holds an unknown or invalid setting.
@@ -49,7 +49,7 @@ def load(path: Path | None = None) -> Config:
 
 
 def settings(path: Path | None = None) -> list[Setting]:
-    """Every setting in effect, with where its value comes from; without what may be a password.
+    """Return every setting in effect and the origin of its value, with possible passwords hidden.
 
     Raises:
         ConfigError: as ``load``.
@@ -68,7 +68,7 @@ def settings(path: Path | None = None) -> list[Setting]:
 
 
 def default_toml() -> str:
-    """A configuration file with every setting, its default and its meaning, all commented out."""
+    """Return a configuration file with every setting, its default and its meaning, all commented out."""
     lines = ["# edgeface's settings. A line without its # takes effect; the values shown are the defaults.", ""]
     for section in msgspec.structs.fields(Config):
         lines += [f"# {section.type.__doc__}", f"[{section.name}]"]
@@ -112,7 +112,7 @@ def _validate(given: dict[str, Any], file: Path) -> Config:
 
 
 def _in_words(what: str, setting: str) -> str:
-    """What msgspec says of a setting's value, as people say it."""
+    """Say in plain words what msgspec has refused."""
     if words := in_words(what):
         return words
     if what.startswith("Expected `object`"):

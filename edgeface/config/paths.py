@@ -1,4 +1,4 @@
-"""Paths as the settings give them."""
+"""Expands the paths that settings give."""
 
 from pathlib import Path
 
@@ -7,10 +7,10 @@ from edgeface.platform import environment
 
 
 def expand(path: str, setting: str) -> Path:
-    """A path with its ``~`` resolved.
+    """Return a path with its ``~`` resolved.
 
     Raises:
-        ConfigError: it names the home of a user who is not there.
+        ConfigError: the path names the home of an unknown user.
     """
     try:
         return Path(path).expanduser()
@@ -19,7 +19,7 @@ def expand(path: str, setting: str) -> Path:
 
 
 def secret_path(path: str, setting: str) -> Path:
-    """As ``expand``; a relative name is one of systemd's credentials, where there are any.
+    """Return an expanded path; a relative one is in the folder of systemd's credentials, if the service has one.
 
     Raises:
         ConfigError: as ``expand``.

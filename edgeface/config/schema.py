@@ -1,4 +1,4 @@
-"""edgeface.toml -> typed, validated, documented settings."""
+"""Defines every setting of edgeface.toml: its type, limits, default and meaning."""
 
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -165,7 +165,7 @@ class MqttSettings(_Section, frozen=True):
     ] = False
 
     def __post_init__(self) -> None:
-        if self.host and not is_host(self.host):  # whatever it is, a password may stand in it
+        if self.host and not is_host(self.host):  # do not repeat the value: a password may stand in it
             raise ValueError("host is no name and no address; the port is a setting of its own")
         if self.password_file and not self.username:
             raise ValueError("password_file is set, but no username")
@@ -269,7 +269,7 @@ class Config(_Section, frozen=True):
 
     @property
     def gallery_path(self) -> Path:
-        """The gallery's file: as set, or in systemd's state folder, or in the user's XDG data folder."""
+        """The gallery's file: the set path, or one in systemd's state folder or the user's XDG data folder."""
         if self.gallery.path:
             return expand(self.gallery.path, "gallery.path")
         return (environment.state_folder() or Path(platformdirs.user_data_dir("edgeface"))) / "gallery.db"
@@ -283,7 +283,7 @@ class Config(_Section, frozen=True):
 
     @property
     def backup_folder(self) -> Path:
-        """Where copies of the gallery are kept."""
+        """The folder of the gallery's copies."""
         return expand(self.backup.folder, "backup.folder") if self.backup.folder else self.gallery_path.parent / "backups"
 
     @property
@@ -298,7 +298,7 @@ class Config(_Section, frozen=True):
 
     @property
     def sync_key_path(self) -> Path:
-        """The file of the key that devices with one gallery share."""
+        """The file of the key that devices with a shared gallery have in common."""
         if self.sync.key_file:
             return secret_path(self.sync.key_file, "sync.key_file")
         return self.gallery_path.parent / "sync.key"
@@ -320,7 +320,7 @@ class Config(_Section, frozen=True):
 
 
 def shown(section: str, name: str, value: Any) -> Any:
-    """Return a value as anybody may read it: a source without passwords, and no user's name, which may be a token."""
+    """Return a value that anybody may read: a source without passwords, and no username, which may be a token."""
     if (section, name) == ("camera", "source"):
         return sources.shown(value)
     return sources.HIDDEN if (section, name) == ("mqtt", "username") and value else value

@@ -1,4 +1,4 @@
-"""Show a camera's source to anybody: of a network address scheme, host and port, for a password may stand anywhere else."""
+"""Hides possible passwords in a camera's source: of a network address only scheme, host and port are shown."""
 
 import re
 
@@ -9,7 +9,7 @@ _AUTHORITY = re.compile(r"(?P<user>.*@)?(?P<place>(?:\[[0-9A-Fa-f:.]+\]|[\w.-]+)
 
 
 def shown(source: str) -> str:
-    """A source as messages may name it; what is hidden shows as ``***``."""
+    """Return a source for messages, with hidden parts as ``***``."""
     scheme, _, rest = source.partition(":")
     if (scheme in LOCAL and "://" not in rest) or re.fullmatch(r"[\w-]*", source):
         return source
@@ -17,7 +17,7 @@ def shown(source: str) -> str:
         return HIDDEN
     authority, _, after = re.sub(r"[/?#;\\]", "\0", rest[2:], count=1).partition("\0")
     found = _AUTHORITY.fullmatch(authority)
-    # With an @ further on, a password that holds a slash would pass for the host.
+    # With an @ further on, the start of a password that holds a slash would pass for the host.
     if not found or "@" in after or int(found["port"] or 0) > 65535:
         return f"{scheme}://{HIDDEN}"
     user = f"{HIDDEN}@" if found["user"] else ""

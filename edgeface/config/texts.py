@@ -1,4 +1,4 @@
-"""What a setting that is a text may hold, and words for whoever set it otherwise."""
+"""Defines what texts in the settings may hold, and says so in plain words."""
 
 import ipaddress
 import re
@@ -7,9 +7,9 @@ from typing import Annotated
 from msgspec import Meta
 
 _CONTROL = r"\x00-\x1f\x7f-\x9f"
-# What MQTT allows in one level of a topic, kept to what is safe in file names and entity ids too.
+# One level of an MQTT topic, limited to characters that are safe in file names and entity ids, too.
 _SLUG = r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}\Z"
-# Brokers close the connection on control characters and on code points that are no characters; topics with $ are their own.
+# Brokers close the connection on control characters and noncharacters, and keep topics with $ to themselves.
 _LEVELS = rf"[^+#{_CONTROL}\ufdd0-\ufdef\ufffe\uffff]{{0,200}}\Z"
 _BASE = rf"^(?!/*\$){_LEVELS}"
 _TOPIC = rf"^(?=/*[^/$]){_LEVELS}"
@@ -20,7 +20,7 @@ Base = Annotated[str, Meta(pattern=_BASE)]
 """A topic, or none."""
 Topic = Annotated[str, Meta(pattern=_TOPIC)]
 Line = Annotated[str, Meta(pattern=_LINE, max_length=4000)]
-"""A path, a user's name, a camera's source."""
+"""A path, a username, a camera's source."""
 
 SLUG_WORDS = "it needs letters, digits, - and _, 64 at most, and a letter or digit first"
 _TOPIC_WORDS = "it needs a topic without +, # and control characters, of 200 characters at most, that does not begin with $"
@@ -33,25 +33,15 @@ _WORDS = {
 
 
 def in_words(refusal: str) -> str | None:
-    """Say what a text needs, if msgspec has refused it for its pattern."""
+    """Say what a text needs that msgspec has refused for its pattern; ``None`` if it was refused for another reason."""
     return next((words for pattern, words in _WORDS.items() if repr(pattern) in refusal), None)
 
 
 def is_host(text: str) -> bool:
     """Tell whether a text can be the name or the address of a machine."""
-    if ":" in text:
-        return _is_address(text)
-    if not re.fullmatch(r"[\w.-]{1,253}", text):
-        return False
     try:
-        return bool(text.encode("idna"))
-    except UnicodeError:
+        if ":" in text:
+            return bool(ipaddress.ip_address(text))
+        return bool(re.fullmatch(r"[\w.-]{1,253}", text) and text.encode("idna"))
+    except ValueError:  # UnicodeError is one
         return False
-
-
-def _is_address(text: str) -> bool:
-    try:
-        ipaddress.ip_address(text)
-    except ValueError:
-        return False
-    return True

@@ -81,7 +81,9 @@ class Service:
         self._daemon.reporter.ready()
 
     def _report(self) -> dict[str, Any]:
-        return report(self._daemon.config, self._daemon.reporter.health, self._refused, self._unserved)
+        config, health = self._daemon.config, self._daemon.reporter.health
+        beyond = self._daemon.embedder.card.beyond_measured(config.matching.target_fpir, health.templates)
+        return report(config, health, self._refused, self._unserved, threshold=beyond)
 
     def _open(self, name: str) -> None:
         """Open a server, in the place of the one that is there."""

@@ -8,20 +8,22 @@ import msgspec
 
 from edgeface.config.schema import Config
 from edgeface.gallery.sqlite import FULL, lacks_room
-from edgeface.health import Health
+from edgeface.health import Health, health_payload
 from edgeface.platform.text import duration
 from edgeface.web.token import address
 from edgeface.wire.events import event_payload
-from edgeface.wire.health import health_payload
 
 HUNG = 10.0
 """Seconds without a beat after which the loop counts as hung."""
 
 
-def report(config: Config, health: Health, refused: str | None, unserved: Mapping[str, str]) -> dict[str, Any]:
+def report(
+    config: Config, health: Health, refused: str | None, unserved: Mapping[str, str], threshold: str = ""
+) -> dict[str, Any]:
     """A daemon's health as a JSON object.
 
-    ``refused`` says why the settings read last were not taken; ``unserved`` why metrics or page, though wanted, are not served.
+    ``refused`` says why the settings read last were not taken; ``unserved`` why metrics or page, though wanted, are not served;
+    ``threshold`` that the gallery needs a stricter threshold than was measured.
     """
     event, link = health.last_event, health.link
     told: dict[str, Any] = msgspec.to_builtins(health_payload(health, time.time())) | {
@@ -35,6 +37,7 @@ def report(config: Config, health: Health, refused: str | None, unserved: Mappin
         "metrics_unserved": unserved.get("metrics"),
         "page": address(config.web) if config.web.enabled and "page" not in unserved else None,
         "page_unserved": unserved.get("page"),
+        "threshold": threshold,
         "disk_full": config.gallery_path.exists() and lacks_room(config.gallery_path),
     }
     return told | {"running": True, "troubles": troubles(told)}
@@ -105,6 +108,7 @@ def describe(told: dict[str, Any]) -> str:
         "broker": link,
         "people": f"{told['gallery_size']} enrolled, {told['templates']} templates"
         + ("" if told["gallery_state"] == "ok" else f"; gallery {told['gallery_state'].replace('_', '-')}"),
+        "matching": told.get("threshold") or None,
         "shared": told.get("sync")
         and "{topic}: {people} people, {waiting} waiting, {ignored} ignored".format_map(told["sync"]),
         "backups": told.get("backup") and _backups(**told["backup"]),

@@ -1,4 +1,4 @@
-"""The demo: the real daemon on a moving picture of bundled photos, with a broker and a subscriber of its own."""
+"""Runs the real daemon on a moving picture of bundled photos, with a broker and a subscriber of its own."""
 
 import asyncio
 import logging
@@ -36,7 +36,7 @@ MAX_PICTURES = 6
 
 
 def show(out: Path, *, keep: bool, tell: Callable[[str], None]) -> bool:
-    """Run the demo, draw its contact sheet to ``out``, and say whether everybody was told apart.
+    """Run the demo, draw its contact sheet to ``out``, and return whether everybody was told apart.
 
     Raises:
         EdgefaceError: a part of edgeface does not work here, or ``out`` cannot be written.
@@ -67,7 +67,7 @@ def show(out: Path, *, keep: bool, tell: Callable[[str], None]) -> bool:
 
 
 def _check(out: Path) -> None:
-    """Find out before the show, not after it, whether the picture can be drawn there."""
+    """See that the picture can be written there, before the demo rather than after it."""
     check_suffix(out)
     try:
         with tempfile.TemporaryFile(dir=out.parent):
@@ -77,7 +77,7 @@ def _check(out: Path) -> None:
 
 
 class Stage:
-    """Plays photos as a camera would see people: drifting, a little noisy, with empty pauses; keeps a picture of each event."""
+    """Plays photos as a camera would see people, drifting, a little noisy and with pauses; keeps a picture of each event."""
 
     def __init__(self, *, keep: bool) -> None:
         self._photos = [(load_image(PHOTOS / file), name) for file, name in SHOWN]
@@ -87,7 +87,7 @@ class Stage:
         self.told: list[tuple[str | None, dict[str, Any], Image]] = []
 
     def frames(self) -> Iterator[Image]:
-        """The whole show once, or for ever when kept."""
+        """Yield all frames once, or again and again if the demo is kept running."""
         for _ in count() if self._keep else range(1):
             for photo, name in self._photos:
                 for phase in np.linspace(0.0, 1.0, round(SECONDS * FPS)):
@@ -104,7 +104,7 @@ class Stage:
         return np.asarray(np.clip(noisy, 0, 255), np.uint8)
 
     def take(self, event: dict[str, Any]) -> None:
-        """Remember an event with the frame that is being shown."""
+        """Keep an event with the frame that is being shown."""
         image, name = self.now
         if event["event_type"] in ("recognized", "unknown") and len(self.told) < MAX_PICTURES:
             picture = image.copy()
@@ -113,7 +113,7 @@ class Stage:
             self.told.append((name, event, picture))
 
     def sheet(self) -> Image:
-        """The contact sheet: who was enrolled from which photos, and what was said of whom."""
+        """Draw the contact sheet: the photos of those who were enrolled, and the events of other photos."""
         enrolled = [(name, load_image(PHOTOS / file)) for name, names in ENROLLED.items() for file in names]
         events = [
             (f"{event['event_type']}, score {event['score']:.2f} of {event['threshold']:.2f}", picture)
@@ -138,7 +138,7 @@ def _verdict(stage: Stage, out: Path, tell: Callable[[str], None]) -> bool:
 
 @contextmanager
 def _broker() -> Iterator[int]:
-    """An MQTT broker on a free port of this machine."""
+    """Run an MQTT broker on a free port of this machine."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = int(probe.getsockname()[1])
@@ -167,7 +167,7 @@ def _broker() -> Iterator[int]:
 
 @contextmanager
 def _subscriber(config: Config, stage: Stage, tell: Callable[[str], None]) -> Iterator[None]:
-    """Another MQTT client, which prints all that it receives under the device's topics."""
+    """Run another MQTT client, which prints every message under the device's topics."""
     client = mqtt_client.new_client(config.mqtt, "demo-subscriber")
     ready = Flag()
 

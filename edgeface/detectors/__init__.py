@@ -1,4 +1,4 @@
-"""Detectors by name; each is imported only when it is asked for."""
+"""Builds detectors by name; each is imported only when it is needed."""
 
 from importlib import import_module
 from typing import cast
@@ -12,9 +12,9 @@ DETECTORS = {"default": "edgeface.detectors.yunet:YuNet"}
 
 
 def create(name: str = "default", *, max_side: int = 640, threads: int = 1) -> Detector:
-    """Build a detector with refined landmarks; images are shrunk to ``max_side`` pixels at their longer side for the search.
+    """Build a detector with refined landmarks, which searches images shrunk to ``max_side`` pixels at their longer side.
 
-    OpenCV does all of its work in this process with ``threads`` threads from then on.
+    From then on, OpenCV does all its work in this process with ``threads`` threads.
     """
     cv2.setNumThreads(threads)
     module, _, attribute = DETECTORS[name].partition(":")

@@ -1,4 +1,4 @@
-"""A second look at each face, for landmarks that follow it when it is tilted, small or soft."""
+"""Corrects the landmarks of each face with a second, small network."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -9,7 +9,7 @@ import numpy as np
 from edgeface.errors import ModelError
 from edgeface.interfaces import Detector
 from edgeface.types import Face, Image, Landmarks
-from edgeface.vision.alignment import TEMPLATE, align, similarity
+from edgeface.vision.alignment import TEMPLATE, align, similarity_transform
 from edgeface.vision.embedding import invoke
 from edgeface.vision.model_card import SHIPPED
 from edgeface.vision.tflite import interpreter
@@ -38,8 +38,8 @@ class LandmarkRefiner:
         return [replace(face, landmarks=self.refine(image, face.landmarks)) for face in self._coarse.detect(image)]
 
     def refine(self, image: Image, landmarks: Landmarks) -> Landmarks:
-        """The five landmarks of a face, (5, 2) in the image's pixels, from rough ones."""
+        """Return the five landmarks of a face, (5, 2) in the image's pixels, from rough ones."""
         (off,) = invoke(self._network, align(image, landmarks)[None]).values()
-        transform = similarity(landmarks)
+        transform = similarity_transform(landmarks)
         found = (TEMPLATE + off.reshape(5, 2) - transform[:, 2]) @ np.linalg.inv(transform[:, :2]).T
         return np.asarray(found, np.float32)

@@ -1,7 +1,7 @@
-"""YuNet (Wu et al., "YuNet: A Tiny Millisecond-level Face Detector", 2023) in OpenCV's ``dnn``.
+"""Finds faces with YuNet (Wu et al., "YuNet: A Tiny Millisecond-level Face Detector", 2023) in OpenCV's ``dnn``.
 
-OpenCV's own ``FaceDetectorYN`` finds the same, to the bit, but keeps what the first layers, whose outputs are the largest, make
-of the whole picture. Here they see one strip of it after another: some more work, for less memory (docs/figures.md).
+OpenCV's own ``FaceDetectorYN`` finds the same, to the bit, but holds the first layers' outputs, the largest, for the whole
+picture. Here the first layers see one strip of it after another: some more work, for less memory (docs/figures.md).
 """
 
 from collections.abc import Iterator, Sequence
@@ -16,14 +16,14 @@ from edgeface.vision.model_card import SHIPPED
 STRIDES = (8, 16, 32)
 OUTPUTS = tuple(f"{kind}_{stride}" for stride in STRIDES for kind in ("cls", "obj", "bbox", "kps"))
 MIN_SIDE = 64
-OVERLAP, MOST = 0.3, 500
-"""Intersection over union from which two boxes are one face; and how many of the surest boxes are looked at."""
+OVERLAP, MAX_BOXES = 0.3, 500
+"""Intersection over union from which two boxes are one face; and the number of surest boxes that are compared."""
 STEM, HEADS = "yunet_stem.onnx", "yunet_heads.onnx"
 """The two halves of YuNet, as ``python -m train detector`` cuts it."""
 CHANNELS, GRAIN = 64, 8
-"""Of what the stem gives: its channels, and the pixels of the picture for each of its rows and columns."""
+"""Channels of the stem's output, and pixels of the picture for each of its rows and columns."""
 STRIPS, HALO = 4, 24
-"""The strips of a picture; and the rows that the stem sees above and below one, since each of its outputs looks so far."""
+"""Strips of a picture; and pixel rows above and below a strip that the stem sees, too, as far as an output depends on."""
 
 
 class YuNet:
@@ -46,22 +46,22 @@ class YuNet:
         return sorted(faces, key=lambda face: face.box.width * face.box.height, reverse=True)
 
     def _search(self, picture: Image) -> NDArray[np.float32]:
-        """Box (left, top, width, height), landmarks and score, (n, 15), of each face; the sides are whole strides."""
+        """Return box (left, top, width, height), landmarks and score, (n, 15), of each face; the sides are whole strides."""
         self._heads.setInput(self._features(picture))
         outputs = [np.asarray(output, np.float32) for output in self._heads.forward(OUTPUTS)]
         found = dict(zip(OUTPUTS, outputs, strict=True))
         rows = np.concatenate(list(self._decoded(found, picture.shape[1])))
         rows = rows[np.isfinite(rows).all(axis=1)]
         boxes = np.trunc(rows[:, :4].astype(np.float64)).tolist()
-        kept = cv2.dnn.NMSBoxes(boxes, rows[:, 14].tolist(), self._min_score, OVERLAP, top_k=MOST)
+        kept = cv2.dnn.NMSBoxes(boxes, rows[:, 14].tolist(), self._min_score, OVERLAP, top_k=MAX_BOXES)
         return np.asarray(rows[np.asarray(kept, np.intp).ravel()], np.float32)
 
     def _features(self, picture: Image) -> NDArray[np.float32]:
-        """What the stem gives for the whole picture, (1, channels, rows, columns)."""
+        """Return the stem's output for the whole picture, (1, channels, rows, columns)."""
         height, width = picture.shape[:2]
         features = np.empty((1, CHANNELS, height // GRAIN, width // GRAIN), np.float32)
         step = -(-height // (STRIPS * GRAIN)) * GRAIN
-        seen = min(height, step + 2 * HALO)  # of every strip, for another size would have the network laid out anew
+        seen = min(height, step + 2 * HALO)  # alike for every strip: for another size OpenCV would lay out the network anew
         for top in range(0, height, step):
             bottom, first = min(height, top + step), min(max(0, top - HALO), height - seen)
             self._stem.setInput(_planes(picture[first : first + seen]))
@@ -71,7 +71,7 @@ class YuNet:
         return features
 
     def _decoded(self, found: dict[str, NDArray[np.float32]], width: int) -> Iterator[NDArray[np.float32]]:
-        """For each stride, the rows of the cells that score well enough."""
+        """Yield for each stride the rows of the cells that score well enough."""
         for stride in STRIDES:
             cls, obj, box, points = (found[f"{kind}_{stride}"][0] for kind in ("cls", "obj", "bbox", "kps"))
             scores = np.sqrt(np.clip(cls[:, 0], 0, 1) * np.clip(obj[:, 0], 0, 1))
@@ -88,7 +88,7 @@ def _network(name: str) -> cv2.dnn.Net:
 
 
 def _planes(picture: Image) -> NDArray[np.float32]:
-    """Blue, green and red of an RGB picture, (1, 3, height, width); ``blobFromImage`` takes longer and twice the memory."""
+    """Return blue, green and red planes, (1, 3, height, width); ``blobFromImage`` takes longer and twice the memory."""
     planes = np.empty((1, 3, *picture.shape[:2]), np.float32)
     for number in range(3):
         planes[0, number] = cv2.extractChannel(picture, 2 - number)
@@ -96,9 +96,9 @@ def _planes(picture: Image) -> NDArray[np.float32]:
 
 
 def _padded(picture: Image) -> Image:
-    """With black at its right and bottom, until its sides are multiples of the coarsest stride.
+    """Add black at the right and bottom until the sides are multiples of the coarsest stride, and twice as long at least.
 
-    Below twice that YuNet reads memory that nobody wrote.
+    In smaller pictures YuNet reads uninitialized memory.
     """
     bottom, right = (max(MIN_SIDE, -(-side // STRIDES[-1]) * STRIDES[-1]) - side for side in picture.shape[:2])
     if not bottom and not right:

@@ -1,4 +1,4 @@
-"""AES-256-GCM: bytes sealed under a key, and to what they belong."""
+"""Encrypts bytes with AES-256-GCM under a key, bound to associated data."""
 
 import secrets
 
@@ -13,7 +13,7 @@ _FAST = openssl.find()
 
 
 def seal(key: bytes, plain: bytes, associated: bytes) -> bytes:
-    """A random nonce of 96 bits, the ciphertext, and the tag of 128 bits, which covers ``associated`` too."""
+    """Return a random nonce of 96 bits, the ciphertext, and the tag of 128 bits, which covers ``associated`` too."""
     nonce = secrets.token_bytes(NONCE_BYTES)
     if _FAST:
         ciphertext, tag = _FAST.encrypt(key, nonce, plain, associated)
@@ -23,10 +23,10 @@ def seal(key: bytes, plain: bytes, associated: bytes) -> bytes:
 
 
 def unseal(key: bytes, sealed: bytes, associated: bytes) -> bytes:
-    """What ``seal`` was given.
+    """Return the bytes that were sealed.
 
     Raises:
-        ValueError: the key or what it belongs to is another, or it is damaged.
+        ValueError: the key or the associated data are others, or the bytes are damaged.
     """
     if not isinstance(sealed, bytes) or len(sealed) < NONCE_BYTES + TAG_BYTES:
         raise ValueError("nothing that was sealed")

@@ -1,4 +1,4 @@
-"""The audit log: who did what to the gallery and when, one JSON object a line. Ids and scores, never a name or an embedding."""
+"""Writes the audit log: who did what to the gallery and when, one JSON object a line, never with a name or an embedding."""
 
 import fcntl
 import logging
@@ -20,18 +20,23 @@ Scalar = str | int | float | bool | None
 
 
 class Audit:
-    """The log in the file ``path``. Grown to a megabyte, it becomes ``path``.1, in place of the one before, and starts anew."""
+    """The log in the file ``path``. At one megabyte, the file becomes ``path``.1, in place of the one before."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
 
     def note(self, action: str, *, by: Mapping[str, Scalar] | None = None, **fields: Scalar) -> bool:
-        """Add one line; ``by`` is who did it, else the user of this process. False, and a warning, if it cannot be written.
+        """Add one line; ``by`` is the actor, by default the user of this process. Warn and return false if that fails.
 
-        Whoever changes the gallery notes it after the change: a full disk then costs a line, and never half of a change.
-        What cannot be taken back, such as an export, is noted before, and not done if that fails.
+        Callers note a change of the gallery after it: a full disk then costs a line, and never half of a change. They note
+        before what cannot be taken back, such as an export, and do not do it if noting fails.
         """
-        entry = {"ts": _now(), "action": action, "by": dict(by) if by else _user(), **fields}
+        entry = {
+            "ts": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+            "action": action,
+            "by": dict(by) if by else _user(),
+            **fields,
+        }
         line = msgspec.json.encode(_bounded(entry)) + b"\n"
         try:
             self._append(line)
@@ -74,12 +79,8 @@ def _bounded(value: object) -> object:
     return value.encode(errors="replace").decode()[:MAX_TEXT] if isinstance(value, str) else value
 
 
-def _now() -> str:
-    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-
-
 def _user() -> Mapping[str, Scalar]:
-    """The user of this process, and who became it by sudo."""
+    """Return the user of this process, and the user who became it by sudo."""
     uid = os.getuid()
     try:
         name = pwd.getpwuid(uid).pw_name

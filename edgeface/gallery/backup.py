@@ -1,4 +1,4 @@
-"""The backups of a gallery: made whole or not at all, checked, kept to a number, and without those who were forgotten."""
+"""Makes, lists and checks backups of a gallery, deletes the oldest, and erases forgotten people from them."""
 
 import errno
 import fcntl
@@ -8,50 +8,36 @@ import shutil
 import sqlite3
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from edgeface.config.schema import Config
 from edgeface.errors import GalleryError
-from edgeface.gallery.copies import (
-    FOREIGN,
-    Contents,
-    Copy,
-    ForeignCopyError,
-    NoCopyError,
-    Pause,
-    check,
-    cleanse,
-    erased_in,
-    find_copies,
-    go_on,
-    key_mark,
-)
+from edgeface.gallery import copies
+from edgeface.gallery.copies import Copy, NoCopyError, Pause, go_on
 from edgeface.gallery.encryption import Key, find_key
-from edgeface.gallery.sqlite import ROOM, connect, connect_to_read, is_read_only
+from edgeface.gallery.sqlite import ROOM, remove
 from edgeface.platform.files import give_to_owner, write_whole
 
 log = logging.getLogger(__name__)
-PAGES = 256
-"""Pages, of 4 kB mostly, that are copied without a pause."""
-PATIENCE, SHORT_PATIENCE = 60.0, 10.0
-"""Seconds to wait for another process that is at the same backups: to make one, and while somebody waits to be told."""
+LOCK_TIMEOUT_S, SHORT_LOCK_TIMEOUT_S = 60.0, 10.0
+"""Seconds to wait for another process that works on the same backups; the short time while a user waits for an answer."""
 
 
 @dataclass(frozen=True, slots=True)
 class Listed:
-    """A copy that was read to its end; ``state`` is "ok", or why it is no good copy, and then there are no contents."""
+    """A copy that was read to its end; ``state`` is "ok", or says why the copy is not good, and then there are no contents."""
 
     copy: Copy
     size: int
     state: str
-    contents: Contents | None = None
+    contents: copies.CopyContents | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Made:
-    """A new copy, and the names of those before it that can no longer be read to their end."""
+    """A new copy, and the names of earlier ones that are damaged."""
 
     new: Listed
     people: int
@@ -59,7 +45,7 @@ class Made:
 
 
 class Gentle:
-    """A pause that leaves most of the processor to the loop beside whose thread the work is done."""
+    """A pause that leaves most of the processor to the daemon's loop, beside which a thread works."""
 
     WORK, LONGEST = 0.005, 0.2
 
@@ -67,54 +53,39 @@ class Gentle:
         self._rest, self._since = rest, time.monotonic()
 
     def __call__(self) -> None:
-        """Rest after five milliseconds of work, for so many times as long."""
+        """After five milliseconds of work, rest ``rest`` times as long, 0.2 s at most."""
         worked = time.monotonic() - self._since
         if worked > self.WORK:
             time.sleep(min(self._rest * worked, self.LONGEST))
             self._since = time.monotonic()
 
 
-class _RestlessError(Exception):
-    """Others write to the gallery so often that copying it in steps comes to no end."""
-
-
 class Backups:
-    """The copies of one gallery in one folder. Those that another key sealed are told, and left alone."""
+    """The copies of one gallery in one folder. Copies that another key sealed are listed, and left alone.
+
+    Methods raise ``GalleryError`` if the folder, the gallery or its key cannot be used.
+    """
 
     def __init__(self, settings: Config) -> None:
         self.gallery, self.folder, self._key_file = settings.gallery_path, settings.backup_folder, settings.key_path
-        self.keep, self._keep_faces, self._given = (
-            settings.backup.keep,
-            settings.gallery.keep_faces,
-            bool(settings.backup.folder),
-        )
+        self.keep, self._keep_faces = settings.backup.keep, settings.gallery.keep_faces
+        self._given = bool(settings.backup.folder)
 
     def find(self) -> list[Copy]:
-        """The copies of this gallery by their names, the oldest first.
-
-        Raises:
-            GalleryError: the folder or the key cannot be read.
-        """
-        mark = key_mark(self.key())
+        """Return the copies of this gallery by their names, the oldest first."""
+        mark = copies.key_mark(self.key())
         return [copy for copy in self._all() if copy.key == mark]
 
     def listing(self, pause: Pause = go_on) -> list[Listed]:
-        """Every copy in the folder, each read to its end, the newest first.
-
-        Raises:
-            GalleryError: the folder or the key cannot be read.
-        """
-        copies = self._all()
-        key = self.key() if copies else None
-        return [self._listed(copy, key, pause) for copy in reversed(copies)] if key else []
+        """Read every copy in the folder to its end, and return them, the newest first."""
+        found = self._all()
+        key = self.key() if found else None
+        return [self._listed(copy, key, pause) for copy in reversed(found)] if key else []
 
     def make(self, pause: Pause = go_on) -> Made | None:
-        """Make a copy of the gallery as it is now, and let go of the oldest that are too many; none if nobody is enrolled.
+        """Make a copy of the gallery as it is now, and delete the oldest over the limit; make none if nobody is enrolled.
 
-        Nothing is let go unless the new copy was read to its end.
-
-        Raises:
-            GalleryError: there is no gallery, it is damaged, or the copy cannot be written.
+        Nothing is deleted unless the new copy was read to its end.
         """
         with self.lock():
             new = self.write(pause)
@@ -127,7 +98,7 @@ class Backups:
         return Made(new, new.contents.people, damaged) if new and new.contents else None
 
     def write(self, pause: Pause = go_on) -> Listed | None:
-        """As ``make``, within ``lock``, and without letting go of any."""
+        """Make a copy as ``make`` does, within ``lock``, and delete none."""
         key = self.key()
         if not self.gallery.exists():
             raise GalleryError(f"{self.gallery}: there is no gallery")
@@ -136,9 +107,9 @@ class Backups:
         part = copy.path.with_name(f".{copy.path.name}.part")
         try:
             with self._failures():
-                self._copy(part, pause)
+                copies.write(self.gallery, part, pause)
                 flush(part)
-                contents = check(part, key, pause)
+                contents = copies.check(part, key, pause)
                 if not contents.people:
                     return None
                 part.rename(copy.path)
@@ -148,11 +119,7 @@ class Backups:
             _remove(part)
 
     def write_as_it_is(self) -> Copy:
-        """Copy the gallery's bytes, within ``lock`` and while no process has it open: it is damaged, and no good copy.
-
-        Raises:
-            GalleryError: the copy cannot be written.
-        """
+        """Copy the bytes of a damaged gallery, within ``lock`` and while no process has the gallery open."""
         copy = self._new_copy(self.key())
         with self._failures():
             for suffix in ("-wal", ""):
@@ -162,28 +129,24 @@ class Backups:
         return copy
 
     def erase_forgotten(self) -> list[str]:
-        """Erase from every copy who was forgotten in the gallery; the copies in which that cannot be done, or their folder.
-
-        Raises:
-            GalleryError: the folder or the gallery cannot be read.
-        """
+        """Erase people who were forgotten in the gallery from every copy; return the copies or the folder where that fails."""
         if self.is_away():
             return [str(self.folder)]
         if not self._all():
             return []
-        with self.lock(SHORT_PATIENCE):
+        with self.lock(SHORT_LOCK_TIMEOUT_S):
             return self._cleanse()
 
     def is_away(self) -> bool:
-        """Whether a folder that was set is not there, such as one on a stick that is not plugged in."""
+        """Return whether a folder that was set is not there, such as one on a stick that is not plugged in."""
         return self._given and not self.folder.is_dir()
 
     @contextmanager
-    def lock(self, patience: float = PATIENCE) -> Iterator[None]:
-        """Be the only one to change the copies; what a killed process has left of one is removed.
+    def lock(self, timeout: float | None = None) -> Iterator[None]:
+        """Be the only process that changes the copies; first remove the parts of copies that a killed process has left.
 
         Raises:
-            GalleryError: the folder is not there or cannot be written, or another process does not end.
+            GalleryError: the folder is not there or cannot be written, or another process needs more than ``timeout`` seconds.
         """
         with self._failures():
             if self.is_away():
@@ -192,7 +155,7 @@ class Backups:
             handle = os.open(self.folder / ".lock", os.O_RDWR | os.O_CREAT, 0o600)
             try:
                 give_to_owner(handle, self.folder)
-                _wait_for(handle, self.folder, patience)
+                _wait_for(handle, self.folder, LOCK_TIMEOUT_S if timeout is None else timeout)
                 for part in self.folder.glob(".gallery-*.db.part*"):
                     part.unlink(missing_ok=True)
                 yield
@@ -200,11 +163,7 @@ class Backups:
                 os.close(handle)
 
     def key(self) -> Key:
-        """The key of the gallery and its copies.
-
-        Raises:
-            GalleryError: it is not there.
-        """
+        """Return the key of the gallery and its copies."""
         key = find_key(self._key_file, create=False)
         if key is None:
             raise GalleryError(f"{self.gallery}: its key is missing ({self._key_file}); without it copies are of no use")
@@ -212,21 +171,21 @@ class Backups:
 
     def _all(self) -> list[Copy]:
         with self._failures():
-            return find_copies(self.folder)
+            return copies.find_copies(self.folder)
 
     def _new_copy(self, key: Key) -> Copy:
         number = 1 + max((copy.number for copy in self._all()), default=0)
-        return Copy.named(self.folder, key_mark(key), number, time.time())
+        return Copy.named(self.folder, copies.key_mark(key), number, time.time())
 
     def _listed(self, copy: Copy, key: Key, pause: Pause) -> Listed:
         size = 0
         try:
             size = copy.path.stat().st_size
-            return Listed(copy, size, "ok", check(copy.path, key, pause))
-        except ForeignCopyError:
-            return Listed(copy, size, FOREIGN)
+            return Listed(copy, size, "ok", copies.check(copy.path, key, pause))
+        except copies.ForeignCopyError:
+            return Listed(copy, size, copies.FOREIGN)
         except NoCopyError as error:
-            return Listed(copy, size, str(error) if copy.key == key_mark(key) else FOREIGN)
+            return Listed(copy, size, str(error) if copy.key == copies.key_mark(key) else copies.FOREIGN)
         except OSError as error:
             return Listed(copy, size, error.strerror or str(error))
 
@@ -239,41 +198,8 @@ class Backups:
                 "make room, or set backup.folder"
             )
 
-    def _copy(self, part: Path, pause: Pause) -> None:
-        """Copy the gallery as of one moment, but not its events and pictures: they are not to be kept for as long."""
-        with closing(connect(part)) as target, closing(self._source()) as source:
-            for setting in (
-                "journal_mode=OFF",
-                "synchronous=OFF",
-                "secure_delete=ON",
-            ):  # the file is nothing until it has its name
-                target.execute(f"PRAGMA {setting}").fetchall()
-            steps = 0
-
-            def step(_status: int, _left: int, total: int) -> None:
-                nonlocal steps
-                steps += 1
-                if steps > 4 * total / PAGES + 20:
-                    raise _RestlessError
-                pause()
-
-            try:
-                source.backup(target, pages=PAGES, progress=step)
-            except _RestlessError:
-                source.backup(target)
-            target.execute("PRAGMA journal_mode=DELETE").fetchall()  # a copy is one file, without a log beside it
-            target.execute("PRAGMA journal_mode=OFF").fetchall()
-            target.execute("DROP TABLE IF EXISTS pictures")
-            target.execute("DELETE FROM events")
-
-    def _source(self) -> sqlite3.Connection:
-        """A connection of its own; the file is opened by SQLite alone, which would else lose its locks on it."""
-        if is_read_only(self.gallery):
-            return connect_to_read(self.gallery)
-        return connect(self.gallery)
-
     def _judge(self, new: Listed, pause: Pause) -> tuple[list[Copy], tuple[str, ...]]:
-        """Which copies are too many, now that there is a new one; the names of those that stay and are damaged."""
+        """Return the copies over the limit, now that there is a new one, and the names of damaged ones that stay."""
         key = self.key()
         listing = [new if copy == new.copy else self._listed(copy, key, pause) for copy in self.find()]
         gone = surplus([(one.copy.number, one.contents is not None) for one in listing], self.keep)
@@ -282,12 +208,12 @@ class Backups:
         return [one.copy for one in listing if one.copy.number in gone], damaged
 
     def _cleanse(self) -> list[str]:
-        """Within ``lock``, as ``erase_forgotten``."""
-        erased, key = erased_in(self.gallery), find_key(self._key_file, create=False)
+        """Do the work of ``erase_forgotten``, within ``lock``."""
+        erased, key = copies.erased_in(self.gallery), find_key(self._key_file, create=False)
         left = []
         for copy in self._all():
             try:
-                if count := cleanse(copy.path, erased, key, keep_faces=self._keep_faces):
+                if count := copies.cleanse(copy.path, erased, key, keep_faces=self._keep_faces):
                     log.info("%s: %d who were forgotten are erased from the backup", copy.path.name, count)
             except NoCopyError as error:
                 log.warning("%s: who was forgotten cannot be erased from the backup: %s", copy.path.name, error)
@@ -296,7 +222,7 @@ class Backups:
 
     @contextmanager
     def _failures(self) -> Iterator[None]:
-        """Turn what goes wrong into one line that says what to do."""
+        """Turn errors into one line that says what to do."""
         try:
             yield
         except NoCopyError as error:
@@ -311,9 +237,9 @@ class Backups:
 
 
 def surplus(copies: Sequence[tuple[int, bool]], keep: int) -> set[int]:
-    """Which of these copies, each a number and whether it is good, are too many; none where ``keep`` is 0.
+    """Return the numbers of copies over the limit; ``copies`` are numbers, and whether each is good. Keep all if ``keep`` is 0.
 
-    The ``keep`` newest good ones stay. What is not good counts for nothing, and goes with the good ones that are as old.
+    The ``keep`` newest good copies stay. Others do not count, and are over the limit if they are older than these.
     """
     good = sorted(number for number, sound in copies if sound)
     if not keep or len(good) < keep:
@@ -321,8 +247,8 @@ def surplus(copies: Sequence[tuple[int, bool]], keep: int) -> set[int]:
     return {number for number, _ in copies if number < good[-keep]}
 
 
-def _wait_for(handle: int, folder: Path, patience: float) -> None:
-    deadline = time.monotonic() + patience
+def _wait_for(handle: int, folder: Path, timeout: float) -> None:
+    deadline = time.monotonic() + timeout
     while True:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -334,7 +260,7 @@ def _wait_for(handle: int, folder: Path, patience: float) -> None:
 
 
 def flush(path: Path) -> None:
-    """Have a file on the disk, and what is read of it from there."""
+    """Write a file through to the disk, and have later reads come from there."""
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)
@@ -344,12 +270,12 @@ def flush(path: Path) -> None:
 
 
 def flush_folder(path: Path) -> None:
-    """Have the names in a folder on the disk."""
+    """Write the names in a folder through to the disk."""
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)
     except OSError as error:
-        if error.errno != errno.EINVAL:  # of a network's file system
+        if error.errno != errno.EINVAL:  # from a network file system
             raise
     finally:
         os.close(handle)
@@ -357,5 +283,4 @@ def flush_folder(path: Path) -> None:
 
 def _remove(path: Path) -> None:
     with suppress(OSError):
-        for part in ("", "-journal", "-wal"):
-            path.with_name(path.name + part).unlink(missing_ok=True)
+        remove(path)

@@ -1,4 +1,4 @@
-"""What a gallery's file says of people, decrypted once: after a change, only the people whom it concerns are read again."""
+"""Keeps people and templates decrypted, and after a change reads only the changed people again."""
 
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -9,19 +9,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgeface.errors import GalleryError
-from edgeface.gallery.database import OF_PERSON, Database, PersonRecord, TemplateKind, TemplateRecord
+from edgeface.gallery.damage import Damage
+from edgeface.gallery.database import OF_PERSON, Database
+from edgeface.gallery.records import PersonRecord, TemplateKind, TemplateRecord
 from edgeface.types import Person
 
-PART = 1000
-"""People after whom what was read of them is put into the matrices."""
+READ_BEFORE_JOINING = 1000
+"""People whose templates are read before they are put into the matrices."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Templates:
     """Every template: ``vectors`` has shape (n, dimensions); ``owners[i]`` indexes ``people``, who are in no order.
 
-    ``negatives``, shape (m, dimensions), are faces that were taken for somebody who they are not: ``not_owners[i]``.
-    ``lengths`` are the norms of the sums of each person's templates; they are computed if they are not given.
+    ``negatives``, shape (m, dimensions), are faces that somebody rejected as the person ``not_owners[i]``. ``lengths`` are the
+    norms of the sums of each person's templates; they are computed if they are not given.
     """
 
     people: tuple[Person, ...]
@@ -38,7 +40,7 @@ class Templates:
             object.__setattr__(self, "lengths", np.linalg.norm(sums, axis=1))
 
     def by_name(self) -> "Templates":
-        """The same, with the people in the order of their names."""
+        """Return the same templates, with the people in the order of their names."""
         order = sorted(range(len(self.people)), key=lambda index: (self.people[index].name, self.people[index].id))
         rank = np.empty(len(order), np.intp)
         rank[order] = np.arange(len(order))
@@ -49,7 +51,7 @@ class Templates:
 
 @dataclass(slots=True, eq=False)
 class Faces:
-    """Templates of one kind, those of a person the oldest first; ``vectors`` has shape (n, dimensions)."""
+    """Templates of one kind, each person's the oldest first; ``vectors`` has shape (n, dimensions)."""
 
     vectors: NDArray[np.float32]
     rows: NDArray[np.int64]
@@ -57,21 +59,21 @@ class Faces:
     sources: tuple[str, ...]
 
     def __iter__(self) -> Iterator[tuple[int, TemplateRecord, str]]:
-        """Row, record and source of each."""
+        """Yield row, record and source of each."""
         rest = self.rows.tolist(), self.qualities.tolist(), self.sources
         for vector, row, quality, source in zip(self.vectors, *rest, strict=True):
             yield row, TemplateRecord(np.asarray(vector, "<f4").tobytes(), quality), source
 
     def part(self, start: int, end: int) -> "Faces":
-        """Some that follow each other."""
+        """Return the templates from ``start`` to ``end``."""
         part = slice(start, end)
         return Faces(self.vectors[part], self.rows[part], self.qualities[part], self.sources[part])
 
     def joined(self, keep: NDArray[np.bool_], more: Sequence["Faces"]) -> "Faces":
-        """Those to keep, and more, in arrays of their own."""
+        """Return the templates to keep and ``more`` after them, in arrays of their own."""
         kept = int(keep.sum())
         vectors = np.empty((kept + sum(len(faces.rows) for faces in more), self.vectors.shape[1]), np.float32)
-        np.compress(keep, self.vectors, axis=0, out=vectors[:kept])  # the one copy of what may be most of the memory
+        np.compress(keep, self.vectors, axis=0, out=vectors[:kept])  # the only copy: this array may be most of the memory
         if more:
             np.concatenate([faces.vectors for faces in more], out=vectors[kept:])
         rows = np.concatenate([self.rows[keep], *(faces.rows for faces in more)])
@@ -79,17 +81,17 @@ class Faces:
         return Faces(vectors, rows, qualities, (*compress(self.sources, keep), *chain(*(faces.sources for faces in more))))
 
     def same(self, other: "Faces") -> bool:
-        """Whether nothing differs."""
+        """Return whether both hold the same."""
         pairs = ((self.rows, other.rows), (self.qualities, other.qualities), (self.vectors, other.vectors))
         return self.sources == other.sources and all(np.array_equal(*pair) for pair in pairs)
 
 
 @dataclass(slots=True, eq=False)
 class Held:
-    """A person as they were read. ``sealed`` is their record in the file, which is another after each change of them.
+    """A person as they were read. ``sealed`` is their record in the file, which every change of the person changes.
 
-    ``person`` has no templates, and ``count`` and ``sum`` tell of no rows, until these are ``read``. What is theirs is at
-    ``place`` in the matrices, or ``fresh``: read since these were made.
+    Until their templates are ``read``, ``person`` has none, and ``count`` and ``sum``, of the templates' rows, are 0. The
+    templates are at ``place`` in the matrices, or ``fresh``: read since the matrices were made.
     """
 
     sealed: bytes
@@ -102,11 +104,10 @@ class Held:
 
 
 class Contents:
-    """The people of a database, with their templates in one matrix. Its methods are called within a transaction.
+    """The people of a database, with their templates in one matrix. Methods are called within a transaction.
 
-    Whoever changes something of a person seals their record anew, so the records alone tell who has changed. What another
-    program writes, or a damaged index hides, is noticed by number, last and sum of the templates' rows: then everybody is read
-    again.
+    Every change of a person seals their record anew, so the records alone tell who has changed. Templates that another program
+    writes, or that a damaged index hides, change number, last or sum of the templates' rows: then everybody is read again.
     """
 
     def __init__(self, database: Database, dimensions: int) -> None:
@@ -123,8 +124,8 @@ class Contents:
         self._known: Templates | None = None
 
     def people(self) -> Mapping[str, Held]:
-        """Everybody, by id; their templates may not be read yet. Whose record is damaged has their id as their name."""
-        rows: Iterable[tuple[int, str, bytes]] = self._database.execute("SELECT rowid, id, sealed FROM people")
+        """Return everybody by id, without reading templates. A person whose record is damaged has their id as their name."""
+        rows = self._database.people_rows()
         there: dict[str, Held] = {}
         for row, person_id, sealed in chain(rows, ((0, one, b"") for one in self._orphans if one not in there)):
             held = self._held.get(person_id)
@@ -132,7 +133,7 @@ class Contents:
                 if not isinstance(person_id, str):
                     continue
                 self._database.look_anew_at(person_id)
-                record = self._database.opened("person", row, person_id, sealed, PersonRecord, "person", person_id)
+                record = self._database.opened(Damage("person", row, person_id), sealed, PersonRecord, "person", person_id)
                 name, enrolled = (record.name, record.enrolled) if record else (person_id, 0.0)
                 held = Held(sealed, Person(person_id, name, 0, enrolled), held.place if held and not held.fresh else None)
                 self._known = None
@@ -145,39 +146,39 @@ class Contents:
         return there
 
     def read(self, most: int | None = None) -> bool:
-        """Read the templates of those who have changed, of ``most`` people at most; true once nothing is left to read."""
+        """Read the templates of changed people, ``most`` at most; return whether nothing is left to read."""
         there = self.people()
         left, before = [held for held in there.values() if not held.read], self._database.damaged.copy()
         try:
             for number, held in enumerate(left[:most], 1):
                 self._read(held, self._database.rows_of(held.person.id))
-                if number % PART == 0:  # what is read piecemeal takes twice the memory
+                if number % READ_BEFORE_JOINING == 0:  # outside the matrices, templates take twice the memory
                     self._join(one for one in there.values() if (one.person.templates if one.read else one.place is not None))
             if most is not None and len(left) > most:
                 return False
-            if not self._whole() or not self._database.damaged <= before:  # a damaged index gives what is another's
+            if not self._whole() or not self._database.damaged <= before:  # a damaged index gives another person's rows
                 self._sweep()
         except sqlite3.OperationalError:
             raise
-        except sqlite3.DatabaseError:  # of a damaged index
+        except sqlite3.DatabaseError:  # an index is damaged
             self._sweep()
         return True
 
     def everybody(self) -> Mapping[str, Held]:
-        """Everybody who has a template, by id."""
+        """Return everybody who has a template, by id."""
         self.read()
         return {person_id: held for person_id, held in self._held.items() if held.person.templates}
 
     @property
     def broken(self) -> set[str]:
-        """The ids of people of whom something was damaged when they were read; all, if a record does not tell whose it is."""
+        """The ids of people of whom something was damaged when they were read; everybody's, if one has no known owner."""
         damaged = [damage for damage in self._database.damaged if damage.kind in OF_PERSON]
         there = self._held.keys() - self._orphans if damaged else set()
         lost = any(damage.owner not in there for damage in damaged if damage.kind != "person")
         return {damage.owner for damage in damaged} | (there if lost else set())
 
     def faces(self, held: Held) -> tuple[Faces, Faces]:
-        """Somebody's templates, and negative ones."""
+        """Return a person's templates, and their negative ones."""
         if held.fresh or held.place is None:
             return held.fresh or (self._nothing, self._nothing)
         templates, negatives = (
@@ -186,7 +187,7 @@ class Contents:
         return templates, negatives
 
     def templates(self) -> Templates:
-        """The templates of everybody; the same object until something changes."""
+        """Return the templates of everybody; the same object until something changes."""
         everybody = self.everybody()
         if self._known is None:
             self._join(everybody.values())
@@ -197,7 +198,7 @@ class Contents:
         return self._known
 
     def templates_without(self, event_id: str, person_id: str) -> Templates:
-        """As ``templates``, but for what comes from an event: templates of anybody, negative ones of this person."""
+        """Return everybody's templates without those from an event: templates of anybody, negative ones of this person."""
         known, (here, there) = self.templates(), self._from(event_id, person_id)
         if not here.any() and not there.any():
             return known
@@ -205,24 +206,24 @@ class Contents:
         return Templates(known.people, *rest)
 
     def rows_from(self, event_id: str, person_id: str) -> list[int]:
-        """The rows that ``templates_without`` leaves out."""
+        """Return the rows that ``templates_without`` leaves out."""
         self.templates()
         pairs = zip(self._matrices, self._from(event_id, person_id), strict=True)
         return [int(row) for faces, some in pairs for row in faces.rows[some]]
 
     def negative_rows(self) -> NDArray[np.int64]:
-        """The rows of the negative templates, in their order."""
+        """Return the rows of the negative templates, in their order."""
         self.templates()
         return self._matrices[1].rows
 
     def _from(self, event_id: str, person_id: str) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-        """Which templates, and which negative ones, come from an event, these of one person only."""
+        """Return which templates come from an event, and which negative ones of one person do."""
         here, there = (np.array([source == event_id for source in faces.sources], bool) for faces in self._matrices)
         owners = np.array([held.person.id == person_id for held in self._order], bool)
         return here, there & np.repeat(owners, np.diff(self._bounds[1]))
 
     def _join(self, everybody: Iterable[Held]) -> None:
-        """Make matrices of all templates, if any are fresh, or gone: of whom nothing has changed first, as they were."""
+        """Make the matrices anew if templates are fresh or gone; unchanged people come first, in their order."""
         stay: list[Held | None] = [None] * len(self._order)
         fresh: list[tuple[Held, tuple[Faces, Faces]]] = []
         for held in everybody:
@@ -243,27 +244,21 @@ class Contents:
             held.place, held.fresh = place, None
 
     def _whole(self) -> bool:
-        """Whether the templates that were read are all there are."""
-        where = "templates" if self._checked else "templates NOT INDEXED"  # the index itself may be damaged
-        query = f"SELECT count(*), count(DISTINCT person_id), ifnull(sum(id), 0), ifnull(max(id), 0) FROM {where}"
-        *found, last = self._database.execute(query).fetchone()
+        """Return whether every template of the file was read."""
+        *found, last = self._database.row_sums(by_index=self._checked)  # first without the index, which may be damaged
         self._checked = True
         return bool(
             last <= self._last and found == [know + stray for know, stray in zip(self._counts(), self._strays, strict=True)]
         )
 
     def _counts(self) -> tuple[int, int, int]:
-        """Rows that were read, people who have some, and the sum of the rows' ids."""
+        """Return how many rows were read, of how many people, and the sum of the rows' ids."""
         read = [held for held in self._held.values() if held.count]
         return sum(held.count for held in read), len(read), sum(held.sum for held in read)
 
     def _sweep(self) -> None:
-        """Read every template where it stands, also those of nobody, and not by an index."""
-        rows: dict[str, list[tuple[int, str, str, bytes]]] = {}
-        query = "SELECT id, person_id, kind, source, sealed FROM templates NOT INDEXED ORDER BY id"
-        for row, owner, *rest in self._database.execute(query):
-            rows.setdefault(owner, []).append((row, *rest))
-        known = {person_id for (person_id,) in self._database.execute("SELECT id FROM people NOT INDEXED")}
+        """Read every template without an index, also those of people who have no record."""
+        rows, known = self._database.all_rows(), self._database.people_ids()
         self._orphans = {
             owner for owner, some in rows.items() if owner not in known and any(kind != "negative" for _, kind, *_ in some)
         }
@@ -282,7 +277,7 @@ class Contents:
         kinds: dict[str, list[tuple[int, TemplateRecord, str]]] = {"template": [], "negative": []}
         for row, kind, source, sealed in rows:
             what: TemplateKind = "negative" if kind == "negative" else "template"
-            record = self._database.opened(what, row, person_id, sealed, TemplateRecord, kind, person_id, source)
+            record = self._database.opened(Damage(what, row, person_id), sealed, TemplateRecord, kind, person_id, source)
             if record:
                 kinds[what].append((row, record, source))
         fresh = self._faces(kinds["template"]), self._faces(kinds["negative"])
@@ -300,7 +295,7 @@ class Contents:
         if any(len(record.vector) != 4 * self._dimensions for record in records):
             raise self.unsound
         vectors = np.frombuffer(b"".join(record.vector for record in records), "<f4").reshape(len(rows), -1)
-        if not (abs(np.linalg.norm(vectors.astype(float), axis=1) - 1) <= 1e-2).all():  # nor is what is not a number
+        if not (abs(np.linalg.norm(vectors.astype(float), axis=1) - 1) <= 1e-2).all():  # false for what is not a number, too
             raise self.unsound
         return Faces(
             vectors.astype(np.float32), np.array(rows, np.int64), np.array([record.quality for record in records]), sources
@@ -308,5 +303,5 @@ class Contents:
 
     @property
     def unsound(self) -> GalleryError:
-        """What to raise about a template that is none."""
+        """The error about a template that is no unit vector."""
         return GalleryError(f"{self._database.path}: holds a template that is not a unit vector of {self._dimensions} numbers")

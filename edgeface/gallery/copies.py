@@ -1,4 +1,4 @@
-"""A copy of the gallery in a file of its own: its name, whether all of it can be read, and erasing people from it."""
+"""Names, writes, reads and checks copies of the gallery, each in a file of its own, and erases people from them."""
 
 import os
 import re
@@ -8,26 +8,30 @@ from collections.abc import Callable, Collection, Iterator
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from hashlib import blake2s
+from itertools import compress
 from pathlib import Path
 from time import gmtime, strftime, strptime
 from urllib.parse import quote
 
 import numpy as np
-from msgspec import Struct
 
 from edgeface.errors import GalleryError
-from edgeface.gallery.database import APPLICATION, VERSION, PersonRecord, TemplateRecord, erasure_mark, need
-from edgeface.gallery.encryption import Key, Vault
-from edgeface.gallery.sqlite import PATIENCE, connect_to_read, is_read_only
+from edgeface.gallery.encryption import Key, Sealer
+from edgeface.gallery.erasure import nearest_to_forgotten
+from edgeface.gallery.file_format import APPLICATION, SEALED, VERSION, need
+from edgeface.gallery.records import PersonRecord, TemplateRecord, erasure_mark
+from edgeface.gallery.sqlite import LOCK_TIMEOUT_S, connect, connect_to_read, is_read_only
 from edgeface.types import Vector
 
 NAME = re.compile(r"gallery-([0-9a-f]{8})-([0-9]{6,9})-([0-9]{8}T[0-9]{6}Z)\.db", re.ASCII)
 STAMP = "%Y%m%dT%H%M%SZ"
 FOREIGN = "of another key"
-"""The state of a copy that is not ours to judge."""
+"""The state of a copy that another key has sealed."""
+PAGES = 256
+"""Pages, mostly of 4 kB, that are copied without a pause."""
 
 Pause = Callable[[], None]
-"""Called every few milliseconds of work: to let others have the processor, or to give up by raising an exception."""
+"""A function that is called every few milliseconds of work, to leave the processor to others or to give up by an exception."""
 
 
 def go_on() -> None:
@@ -36,7 +40,7 @@ def go_on() -> None:
 
 @dataclass(frozen=True, slots=True)
 class Copy:
-    """A copy by its name: the mark of its key, its place in the order in which copies were made, and the clock of then.
+    """A copy by its name: the mark of its key, its number in the order of copies, and the wall clock when it was made.
 
     The clock orders nothing: it may have been wrong.
     """
@@ -48,13 +52,13 @@ class Copy:
 
     @classmethod
     def named(cls, folder: Path, key: str, number: int, wall: float) -> "Copy":
-        """A copy that is to be made."""
+        """Return the copy that is to be made."""
         moment = strftime(STAMP, gmtime(wall))
         return cls(folder / f"gallery-{key}-{number:06d}-{moment}.db", key, number, float(int(wall)))
 
 
 class NoCopyError(GalleryError):
-    """A file is no good copy; the message says why, without its name."""
+    """A file is no good copy; the message says why, without naming the file."""
 
 
 class ForeignCopyError(NoCopyError):
@@ -62,28 +66,24 @@ class ForeignCopyError(NoCopyError):
 
 
 @dataclass(frozen=True, slots=True)
-class Contents:
-    """What a copy holds that was read to its end."""
+class CopyContents:
+    """The contents of a copy that was read to its end."""
 
     model: str
     people: int
     templates: int
 
 
-class _Record(Struct, array_like=True):
-    """Any record of a gallery."""
-
-
 def key_mark(key: Key) -> str:
-    """Eight digits that tell to which key a copy belongs, and nothing of the key."""
+    """Return eight digits that tell to which key a copy belongs, and nothing of the key."""
     return blake2s(b"edgeface backup", key=key.secret, digest_size=4).hexdigest()
 
 
 def find_copies(folder: Path) -> list[Copy]:
-    """The copies in a folder, the oldest first; none if it is not there.
+    """Return the copies in a folder, the oldest first; none if there is no folder.
 
     Raises:
-        OSError: it cannot be read.
+        OSError: the folder cannot be read.
     """
     found = []
     for path in folder.iterdir() if folder.exists() else ():
@@ -98,10 +98,10 @@ def find_copies(folder: Path) -> list[Copy]:
 
 @contextmanager
 def opened(path: Path) -> Iterator[sqlite3.Connection]:
-    """Open a file that is there; one that a killed process was changing is first put back as it was.
+    """Open a copy; one that a killed process was changing is first put back as it was.
 
     Raises:
-        GalleryError: it cannot be read.
+        NoCopyError: the file cannot be read.
     """
     try:
         if is_read_only(path):
@@ -109,7 +109,7 @@ def opened(path: Path) -> Iterator[sqlite3.Connection]:
         else:
             how = "rw" if os.access(path, os.W_OK) else "ro"
             uri = f"file:{quote(str(path))}?mode={how}"
-            connection = sqlite3.connect(uri, uri=True, timeout=PATIENCE, isolation_level=None)
+            connection = sqlite3.connect(uri, uri=True, timeout=LOCK_TIMEOUT_S, isolation_level=None)
         with closing(connection):
             yield connection
     except OSError as error:
@@ -120,12 +120,12 @@ def opened(path: Path) -> Iterator[sqlite3.Connection]:
         raise NoCopyError(f"damaged: {error}") from None
 
 
-def check(path: Path, key: Key, pause: Pause = go_on) -> Contents:
+def check(path: Path, key: Key, pause: Pause = go_on) -> CopyContents:
     """Read a copy to its end: the file as a whole, and every record with the key.
 
     Raises:
-        ForeignCopyError: it belongs to another key.
-        NoCopyError: it cannot be read, or a part of it cannot.
+        ForeignCopyError: the copy belongs to another key.
+        NoCopyError: the copy, or a part of it, cannot be read.
     """
     with opened(path) as file:
         (told,) = file.execute("PRAGMA integrity_check(1)").fetchone()
@@ -136,63 +136,104 @@ def check(path: Path, key: Key, pause: Pause = go_on) -> Contents:
         (version,) = file.execute("PRAGMA user_version").fetchone()
         if version != VERSION:
             raise NoCopyError(f"written by another version of edgeface (format {version}, this one reads {VERSION})")
-        vault, model = open_vault(file, key)
-        for sealed, bound in _records(file):
-            pause()
-            vault.unseal(sealed, _Record, *bound)
+        sealer, model = sealer_of(file, key)
+        for table in ("people", "templates", "faces") if _has_table(file, "faces") else ("people", "templates"):
+            for _, _, _, sealed, *bound in file.execute(SEALED[table]):
+                pause()
+                sealer.decrypt(sealed, *bound)
         people = file.execute("SELECT count(DISTINCT person_id) FROM templates WHERE kind = 'template'").fetchone()[0]
         templates = file.execute("SELECT count(*) FROM templates WHERE kind = 'template'").fetchone()[0]
-        return Contents(model, people, templates)
+        return CopyContents(model, people, templates)
 
 
-def open_vault(file: sqlite3.Connection, key: Key) -> tuple[Vault, str]:
-    """What opens a copy's records, and the digest of its model.
+def sealer_of(file: sqlite3.Connection, key: Key) -> tuple[Sealer, str]:
+    """Return the sealer that opens a copy's records, and the digest of the copy's model.
 
     Raises:
-        ForeignCopyError: it belongs to another key.
+        ForeignCopyError: the copy belongs to another key.
     """
     model, proof = file.execute("SELECT model, proof FROM meta").fetchone()
-    vault = Vault(key, model)
-    try:
-        vault.unseal(proof, _Record, "proof")
-    except ValueError:
-        raise ForeignCopyError("encrypted with another key") from None
-    return vault, model
+    sealer = Sealer(key, model)
+    if not sealer.opens(proof, "proof"):
+        raise ForeignCopyError("encrypted with another key")
+    return sealer, model
 
 
-def _records(file: sqlite3.Connection) -> Iterator[tuple[bytes, tuple[str, ...]]]:
-    """Every sealed record of people and their templates, and to what it belongs; one at a time is in memory."""
+def people(file: sqlite3.Connection, sealer: Sealer) -> Iterator[tuple[str, PersonRecord]]:
+    """Yield everybody in a copy, by id."""
     for person, sealed in file.execute("SELECT id, sealed FROM people"):
-        yield sealed, ("person", person)
-    for kind, owner, source, sealed in file.execute("SELECT kind, person_id, source, sealed FROM templates"):
-        yield sealed, (kind, owner, source)
-    if _has_table(file, "faces"):
-        faces = "SELECT template, person_id, faces.sealed FROM faces JOIN templates ON templates.id = template"
-        for row, owner, sealed in file.execute(faces):
-            yield sealed, ("face", owner, str(row))
+        yield person, sealer.unseal(sealed, PersonRecord, "person", person)
 
 
-def people(file: sqlite3.Connection, vault: Vault) -> Iterator[tuple[str, PersonRecord]]:
-    """Everybody in a copy, by id."""
-    for person, sealed in file.execute("SELECT id, sealed FROM people"):
-        yield person, vault.unseal(sealed, PersonRecord, "person", person)
+def templates(file: sqlite3.Connection, sealer: Sealer, person_id: str) -> Iterator[tuple[str, TemplateRecord]]:
+    """Yield the kind and record of each template of a person in a copy, the oldest first."""
+    rows = "SELECT kind, source, sealed FROM templates WHERE person_id = ? ORDER BY id"
+    for kind, source, sealed in file.execute(rows, (person_id,)):
+        yield kind, sealer.unseal(sealed, TemplateRecord, kind, person_id, source)
+
+
+class _RestlessError(Exception):
+    """Others write to the gallery so often that copying it in steps comes to no end."""
+
+
+def write(gallery: Path, part: Path, pause: Pause) -> None:
+    """Copy a gallery as of one moment to the file ``part``, without events and pictures, which must not be kept longer."""
+    with closing(connect(part)) as target, closing(_source(gallery)) as source:
+        for setting in ("journal_mode=OFF", "synchronous=OFF", "secure_delete=ON"):  # a kill may spoil the part, not yet a copy
+            target.execute(f"PRAGMA {setting}").fetchall()
+        steps = 0
+
+        def step(_status: int, _left: int, total: int) -> None:
+            nonlocal steps
+            steps += 1
+            if steps > 4 * total / PAGES + 20:
+                raise _RestlessError
+            pause()
+
+        try:
+            source.backup(target, pages=PAGES, progress=step)
+        except _RestlessError:
+            source.backup(target)
+        target.execute("PRAGMA journal_mode=DELETE").fetchall()  # a copy is one file, without a log beside it
+        target.execute("PRAGMA journal_mode=OFF").fetchall()
+        target.execute("DROP TABLE IF EXISTS pictures")
+        target.execute("DELETE FROM events")
+
+
+def _source(gallery: Path) -> sqlite3.Connection:
+    """Open the gallery by SQLite alone: Python's opening and closing the file would lose SQLite its locks."""
+    return connect_to_read(gallery) if is_read_only(gallery) else connect(gallery)
 
 
 def erased_in(path: Path) -> frozenset[bytes]:
-    """The marks of those who were forgotten in a gallery or copy.
+    """Return the marks of people who were forgotten in a gallery or copy.
 
     Raises:
-        GalleryError: it cannot be read.
+        NoCopyError: the file cannot be read.
     """
     with opened(path) as file:
         there = _has_table(file, "erased")
         return frozenset(row[0] for row in file.execute("SELECT person FROM erased")) if there else frozenset()
 
 
-def cleanse(path: Path, erased: Collection[bytes], key: Key | None, *, keep_faces: bool = True) -> int:
-    """Erase from a copy who was forgotten, and what in it is as near to them as ``Gallery.forget`` says; how many there were.
+def remember_erased(path: Path, erased: Collection[bytes]) -> None:
+    """Replace the marks of forgotten people in a copy.
 
-    All of it or nothing, and nothing of it stays in the file. Events go, too, and without ``keep_faces`` kept faces.
+    Raises:
+        NoCopyError: the file cannot be read or written.
+    """
+    with opened(path) as file:
+        file.execute("BEGIN")
+        file.execute("DROP TABLE IF EXISTS erased")
+        need(file, "erased")
+        file.executemany("INSERT INTO erased VALUES (?)", [(mark,) for mark in sorted(erased)])
+        file.execute("COMMIT")
+
+
+def cleanse(path: Path, erased: Collection[bytes], key: Key | None, *, keep_faces: bool = True) -> int:
+    """Erase forgotten people from a copy, as ``Gallery.forget`` does; return how many there were.
+
+    Events are erased, too, and without ``keep_faces`` kept faces. All of it or nothing; no trace stays in the file.
 
     Raises:
         NoCopyError: the file cannot be read or written.
@@ -206,7 +247,7 @@ def cleanse(path: Path, erased: Collection[bytes], key: Key | None, *, keep_face
         file.execute("PRAGMA secure_delete=ON").fetchall()
         file.execute("PRAGMA foreign_keys=ON")
         file.execute("BEGIN IMMEDIATE")
-        for row in _likenesses(file, gone, key):
+        for row in _negatives_near(file, gone, key):
             file.execute("DELETE FROM templates WHERE id = ?", (row,))
         need(file, "erased")
         for person in gone:
@@ -218,15 +259,15 @@ def cleanse(path: Path, erased: Collection[bytes], key: Key | None, *, keep_face
         return len(gone)
 
 
-def _likenesses(file: sqlite3.Connection, gone: Collection[str], key: Key | None) -> list[int]:
-    """Others' negative templates to which a template of somebody who goes is the nearest: these may be their face.
+def _negatives_near(file: sqlite3.Connection, gone: Collection[str], key: Key | None) -> list[int]:
+    """Return the rows of others' negative templates to which a forgotten person's template is the nearest.
 
-    What cannot be read is passed over: it must not keep the others from being erased.
+    Damaged records are passed over: they must not keep the others from being erased.
     """
     if not gone or key is None:
         return []
     try:
-        vault, _ = open_vault(file, key)
+        sealer, _ = sealer_of(file, key)
     except ForeignCopyError:
         return []
 
@@ -234,18 +275,14 @@ def _likenesses(file: sqlite3.Connection, gone: Collection[str], key: Key | None
         rows = "SELECT id, person_id, source, sealed FROM templates WHERE kind = ?"
         for row, owner, source, sealed in file.execute(rows, (kind,)):
             with suppress(ValueError):
-                yield row, owner, np.frombuffer(vault.unseal(sealed, TemplateRecord, kind, owner, source).vector, "<f4")
+                yield row, owner, np.frombuffer(sealer.unseal(sealed, TemplateRecord, kind, owner, source).vector, "<f4")
 
     negatives = list(vectors("negative"))
     if not negatives:
         return []
     faces = np.stack([vector for *_, vector in negatives])
-    best, theirs = np.full(len(negatives), -np.inf, np.float32), np.zeros(len(negatives), bool)
-    for _, owner, vector in vectors("template"):
-        scores = faces @ vector
-        nearer = scores > best
-        best[nearer], theirs[nearer] = scores[nearer], owner in gone
-    return [row for (row, *_), one in zip(negatives, theirs, strict=True) if one]
+    templates = ((vector[np.newaxis], np.array([owner in gone])) for _, owner, vector in vectors("template"))
+    return [row for row, *_ in compress(negatives, nearest_to_forgotten(faces, templates))]
 
 
 def _has_table(file: sqlite3.Connection, name: str) -> bool:

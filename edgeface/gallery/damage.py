@@ -11,7 +11,7 @@ Kind = Literal["person", "template", "negative", "event", "picture", "face", "re
 
 
 class Damage(NamedTuple):
-    """A record that does not open where it stands; ``owner`` is the id of the person to whom it belongs, or empty."""
+    """The place of a record that does not open; ``owner`` is the id of the person to whom it belongs, or empty."""
 
     kind: Kind
     row: int
@@ -19,7 +19,7 @@ class Damage(NamedTuple):
 
     @property
     def id(self) -> str:
-        """Eight digits, by which it can be dropped."""
+        """Eight digits that name the record to ``edgeface gallery drop``."""
         return blake2s(f"{TABLES[self.kind]}/{self.row}".encode(), digest_size=4).hexdigest()
 
 
@@ -44,16 +44,14 @@ WORDS: Mapping[Kind, str] = {
 
 
 def summary(damaged: Collection[Damage]) -> str:
-    """What is damaged, and what helps, in one line without names."""
+    """Say in one line, without names, how much is damaged and what helps."""
     kinds = Counter(damage.kind for damage in damaged)
-    told = ", ".join(
-        f"{count} {'name' if kind == 'person' else kind}{'' if count == 1 else 's'}" for kind, count in kinds.items()
-    )
+    told = ", ".join(f"{count} {'name' if kind == 'person' else kind}{'s' * (count > 1)}" for kind, count in kinds.items())
     return f"damaged: {told}; edgeface gallery check lists what cures each, edgeface gallery restore brings a copy back"
 
 
 def cure(damage: Damage, known: bool, name: str, sound: int) -> str:
-    """The command that mends it; ``sound`` is how many templates of its person, if they are ``known``, are whole."""
+    """Return the command that mends a record; ``sound`` is how many whole templates its person, if ``known``, has."""
     if damage.kind == "person" and known:
         return f"edgeface people rename {damage.owner} NAME"
     drop = f"edgeface gallery drop {damage.id}"

@@ -1,4 +1,4 @@
-"""The key of a gallery, and what is kept of a face sealed under it, to whom and to what it belongs."""
+"""Finds the gallery's key, and seals records under it, each bound to its owner and kind."""
 
 import os
 import secrets
@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import TypeVar
 
 import msgspec
-from msgspec import Struct
 
 from edgeface.errors import GalleryError
 from edgeface.gallery import aead
@@ -17,7 +16,7 @@ from edgeface.platform.files import clear_away
 from edgeface.platform.secret_files import SecretFile, credential
 
 CREDENTIAL = "gallery-key"
-Record = TypeVar("Record", bound=Struct)
+Record = TypeVar("Record")
 
 
 class SealError(ValueError):
@@ -26,20 +25,20 @@ class SealError(ValueError):
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Key:
-    """256 bits, and where they were read, for messages."""
+    """256 bits; ``origin`` says in messages where they were read."""
 
     secret: bytes
     origin: str
 
 
 def find_key(key_file: Path, *, create: bool) -> Key | None:
-    """The credential ``gallery-key`` where systemd gave one, else ``key_file``, made of 32 random bytes if ``create``.
+    """Return systemd's credential ``gallery-key``, or else the key in ``key_file``, made of 32 random bytes if ``create``.
 
-    Returns ``None`` if there is no key and none was to be made.
+    Without a key, and without ``create``, return ``None``.
 
     Raises:
-        GalleryError: it cannot be read or made, is open to others, or is no key.
-        ConfigError: its path can never be one.
+        GalleryError: the file cannot be read or made, is open to others, or holds no key.
+        ConfigError: there can never be a file at this path.
     """
     given = credential(CREDENTIAL)
     if not given:
@@ -57,21 +56,21 @@ def find_key(key_file: Path, *, create: bool) -> Key | None:
     return Key(secret, str(file.path))
 
 
-class Vault:
+class Sealer:
     """Seals and opens records of one model under one key.
 
-    The associated data are the format, the model's digest and ``bound``: a record put in the place of another does not open.
+    The associated data are the format, the model's digest and ``bound``: a record that is moved to another place does not open.
     """
 
     def __init__(self, key: Key, model: str) -> None:
         self._secret, self._model = key.secret, model
 
-    def seal(self, record: Struct, *bound: str) -> bytes:
-        """Encrypt a record, bound to what it is and whose."""
+    def seal(self, record: object, *bound: str) -> bytes:
+        """Encrypt a record, bound to its kind and owner."""
         return aead.seal(self._secret, msgspec.msgpack.encode(record), self._associated(bound))
 
     def decrypt(self, sealed: bytes | None, *bound: str) -> bytes:
-        """Decrypt what ``seal`` gave for the same ``bound``, and leave it encoded.
+        """Decrypt a record that was sealed with the same ``bound``, and leave it encoded.
 
         Raises:
             SealError: as ``unseal``.
@@ -81,8 +80,16 @@ class Vault:
         except (ValueError, TypeError):
             raise SealError("a record does not belong where it stands") from None
 
+    def opens(self, sealed: bytes | None, *bound: str) -> bool:
+        """Return whether a record can be decrypted."""
+        try:
+            self.decrypt(sealed, *bound)
+        except SealError:
+            return False
+        return True
+
     def unseal(self, sealed: bytes, kind: type[Record], *bound: str) -> Record:
-        """Decrypt what ``seal`` gave for the same ``bound``.
+        """Decrypt a record that was sealed with the same ``bound``.
 
         Raises:
             SealError: the key is another, or the record is damaged, or belongs elsewhere.

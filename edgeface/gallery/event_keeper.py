@@ -1,34 +1,36 @@
-"""Keeps the events that the daemon tells, and erases them when their time is over."""
+"""Keeps the daemon's events for a verdict, and erases them when their time is over."""
 
 import logging
 import math
 from collections import deque
-from typing import TYPE_CHECKING
 
 from edgeface.config import schema
 from edgeface.errors import GalleryError
+from edgeface.gallery.store import Gallery
 from edgeface.types import Event, Frame, NoFrame, Tick
 from edgeface.vision.images import crop, encode_jpeg
 
-if TYPE_CHECKING:
-    from edgeface.gallery.store import Gallery
-from edgeface.gallery.event_store import EXPIRE_EVERY, MARGIN, PICTURE_SIDE, WIPE_EVERY
-
 log = logging.getLogger(__name__)
-PAUSE = 5.0
+RETRY_S = 5.0
 """Seconds until events that could not be kept are tried again."""
+WIPE_EVERY = 60.0
+"""Seconds between two looks for erased records in the write-ahead log."""
+EXPIRE_EVERY = 600.0
+"""Seconds between two looks for events that have been kept for long enough."""
+PICTURE_SIDE, MARGIN = 240, 0.35
+"""Pixels of a kept picture at most, and the share of the face's size that it shows around the face."""
 
 
 class EventKeeper:
-    """Keeps what the daemon tells. A gallery that cannot be written stops nothing: the latest events wait for it.
+    """Keeps the daemon's events. A gallery that cannot be written stops nothing: the latest events wait for it.
 
-    With ``picture_hours`` the face of each event is kept as a picture for so long; without, those of this camera that are
-    there go. What was erased, by whatever process, is wiped out of the write-ahead log as soon as no reader is in the way.
+    The face of each event is kept as a picture for ``picture_hours``; if that is 0, pictures of this camera are erased. Erased
+    records, of any process, are wiped out of the write-ahead log as soon as no reader is in the way.
     """
 
     WAITING = 20
 
-    def __init__(self, gallery: "Gallery", camera: str, limits: schema.EventsSettings, picture_hours: float = 0.0) -> None:
+    def __init__(self, gallery: Gallery, camera: str, limits: schema.EventsSettings, picture_hours: float = 0.0) -> None:
         self._gallery, self._camera, self._limits, self._picture_hours = gallery, camera, limits, picture_hours
         self._waiting: deque[tuple[Event, bytes | None]] = deque(maxlen=self.WAITING)
         self._again = self._wiped = self._expired = -math.inf
@@ -36,7 +38,7 @@ class EventKeeper:
         """Why events are not kept at the moment."""
 
     def on_tick(self, tick: Tick) -> None:
-        """Keep the events of this moment; every ten minutes, those that have been kept for long enough go."""
+        """Keep the events of this moment; every ten minutes, erase those that have been kept for long enough."""
         moment = tick.moment
         self._waiting.extend((event, self._picture(moment, event)) for event in tick.events)
         if moment.time < self._again:
@@ -56,7 +58,7 @@ class EventKeeper:
         except GalleryError as error:
             if self.trouble is None:
                 log.warning("events are not kept: %s", error)
-            self.trouble, self._again = str(error), moment.time + PAUSE
+            self.trouble, self._again = str(error), moment.time + RETRY_S
 
     def _picture(self, moment: Frame | NoFrame, event: Event) -> bytes | None:
         if not self._picture_hours or not isinstance(moment, Frame) or event.box is None:

@@ -1,4 +1,4 @@
-"""Events that wait for a verdict: each with its embedding, with its picture only if wanted; few, encrypted, not for long."""
+"""Stores events that wait for a verdict, encrypted: each with its embedding, and with a picture if wanted."""
 
 import logging
 import re
@@ -14,27 +14,23 @@ from msgspec import Struct
 from edgeface.config import schema
 from edgeface.errors import GalleryError
 from edgeface.gallery import retention
-from edgeface.gallery.database import Database, need
+from edgeface.gallery.damage import Damage
+from edgeface.gallery.database import Database
 from edgeface.gallery.encryption import SealError
+from edgeface.gallery.file_format import need
+from edgeface.gallery.records import ImageRecord
 from edgeface.gallery.retention import Clocks
+from edgeface.gallery.sqlite import LOOP_LOCK_TIMEOUT_S
 from edgeface.types import Event, EventType, Vector
 
 log = logging.getLogger(__name__)
 Verdict = Literal["confirmed", "rejected"]
 HOUR = 3600.0
-WIPE_EVERY = 60.0
-"""Seconds between two looks whether there is something to be wiped out of the write-ahead log."""
-EXPIRE_EVERY = 600.0
-"""Seconds between two looks for what has been kept for long enough."""
-PICTURE_SIDE, MARGIN = 240, 0.35
-"""Pixels of a kept picture at most, and the share of the face's size that it shows around it."""
-PATIENCE = 0.25
-"""Seconds for which the daemon's loop waits for a gallery that another process is writing to."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class KeptEvent:
-    """A ``recognized`` or ``unknown`` event as it is kept; ``person_id`` is whom it named, or as whom it was confirmed."""
+    """A kept ``recognized`` or ``unknown`` event; ``person_id`` is the person whom it named or who was confirmed."""
 
     event_id: str
     event_type: str
@@ -57,25 +53,18 @@ class _Record(Struct, frozen=True, array_like=True):
     verdict: Verdict | None
 
 
-class _Picture(Struct, frozen=True, array_like=True):
-    jpeg: bytes
-
-
 class EventStore:
     """The events in a gallery's file.
 
-    There are few enough of them to be read without an index, which may be damaged: that is what the plus signs are for.
+    Events are few enough to be read without an index, which may be damaged: plus signs in the queries keep SQLite from it.
+    Every change raises ``GalleryError`` if the gallery cannot be written.
     """
 
     def __init__(self, database: Database) -> None:
         self._database, self.clocks = database, Clocks()
 
     def keep(self, event: Event, limits: schema.EventsSettings, picture: bytes | None = None) -> None:
-        """Keep an event that has an embedding, with its picture if there is one, and let go of what is over the limits.
-
-        Raises:
-            GalleryError: the gallery cannot be written, or another process is writing to it.
-        """
+        """Keep an event that has an embedding, with its picture if there is one, and erase the oldest over the limits."""
         norm = 0.0 if event.embedding is None else float(np.linalg.norm(event.embedding))
         if event.embedding is None or norm == 0 or not limits.keep_days or not limits.max:
             return
@@ -89,28 +78,25 @@ class EventStore:
             event.quality or 0.0,
             event.embedding / np.float32(norm),
         )
-        with self._database.errors(), self._database.patience(PATIENCE), self._database.change():
-            known = self._database.execute("SELECT 1 FROM people WHERE id = ?", (kept.person_id,)).fetchone()
-            if kept.person_id is None or known:  # who is forgotten in this very moment leaves no event
+        with self._database.errors(), self._database.lock_timeout(LOOP_LOCK_TIMEOUT_S), self._database.change():
+            # A person who is forgotten in this very moment leaves no event.
+            if kept.person_id is None or self._database.has_person(kept.person_id):
                 self._database.execute(
                     "INSERT OR REPLACE INTO events VALUES (?, ?, ?)", (kept.event_id, kept.person_id, self._sealed(kept))
                 )
                 retention.forward(self._database, self.clocks)
                 if picture is not None:
                     need(self._database, "pictures")
-                    sealed = self._database.vault.seal(_Picture(picture), "picture", kept.event_id)
+                    sealed = self._database.sealer.seal(ImageRecord(picture), "picture", kept.event_id)
                     self._database.execute("INSERT OR REPLACE INTO pictures VALUES (?, ?)", (kept.event_id, sealed))
             self._thin_out(limits)
 
     def expire(self, camera: str, limits: schema.EventsSettings, picture_hours: float = 0.0) -> None:
-        """Let go of events that are too many or have been kept for long enough, and of pictures.
+        """Erase events and pictures that are too many or too old.
 
-        Where none are to be kept at all, those of this ``camera`` go: others may share the gallery.
-
-        Raises:
-            GalleryError: as ``keep``.
+        If the settings keep none at all, those of this ``camera`` are erased: other cameras may share the gallery.
         """
-        with self._database.errors(), self._database.patience(PATIENCE), self._database.change():
+        with self._database.errors(), self._database.lock_timeout(LOOP_LOCK_TIMEOUT_S), self._database.change():
             if not self._database.execute("SELECT 1 FROM events LIMIT 1").fetchone():
                 return
             now = retention.forward(self._database, self.clocks)
@@ -129,7 +115,7 @@ class EventStore:
                 self._database.erase(f"DELETE FROM pictures WHERE +event_id {kept}", (now - HOUR * picture_hours,))
 
     def _erase_damaged(self) -> None:
-        """Erase events that do not open any more: they would go in some days anyway."""
+        """Erase events that do not open any more: they would be erased in some days anyway."""
         self.all()
         for damage in [damage for damage in self._database.damaged if damage.kind == "event"]:
             log.warning("an event is damaged, and is erased")
@@ -142,26 +128,25 @@ class EventStore:
                 self._database.erase(f"DELETE FROM {where} = ?", (event.event_id,))
 
     def picture(self, event_id: str) -> bytes | None:
-        """The JPEG of an event's face, if one is kept."""
+        """Return the JPEG of an event's face, if one is kept."""
         with self._database.errors():
             for column in ("event_id", "+event_id") if self._database.has_table("pictures") else ():
                 query = f"SELECT sealed FROM pictures WHERE {column} = ?"
                 with suppress(SealError, sqlite3.DatabaseError):
                     for (sealed,) in self._database.execute(query, (event_id,)).fetchall():
-                        return self._database.vault.unseal(sealed, _Picture, "picture", event_id).jpeg
+                        return self._database.sealer.unseal(sealed, ImageRecord, "picture", event_id).data
             return None
 
     def pictured(self) -> set[str]:
-        """The ids of the events of which there is a picture."""
+        """Return the ids of the events of which a picture is kept."""
         with self._database.errors():
             there = self._database.has_table("pictures")
             return {row[0] for row in self._database.execute("SELECT event_id FROM pictures").fetchall()} if there else set()
 
     def dismiss(self, event_ids: Iterable[str]) -> int:
-        """Erase events that are nobody's, with their pictures; how many there were.
+        """Erase events that are nobody's, with their pictures; return how many there were.
 
         Raises:
-            GalleryError: the gallery cannot be written.
             TraceError: they are erased, but a reader keeps a trace of them in the write-ahead log.
         """
         with self._database.errors(), self._database.change():
@@ -171,14 +156,14 @@ class EventStore:
         return count
 
     def all(self) -> list[KeptEvent]:
-        """Every kept event that is not damaged, the oldest first."""
+        """Return every kept event that is not damaged, the oldest first."""
         with self._database.errors():
             self._database.look_anew("event")
             rows = self._database.execute("SELECT rowid, id, person_id, sealed FROM events ORDER BY +id").fetchall()
             return [event for row in rows if (event := self._unsealed(*row))]
 
     def find(self, event_id: str) -> KeptEvent:
-        """The kept event with this id.
+        """Return the kept event with this id.
 
         Raises:
             GalleryError: there is none.
@@ -196,7 +181,7 @@ class EventStore:
             return event
 
     def judge(self, event: KeptEvent, person_id: str | None, verdict: Verdict | None) -> None:
-        """Write a verdict to an event, or take it back, within the transaction of the caller.
+        """Write a verdict to an event, or take it back, within a transaction of the caller.
 
         Raises:
             GalleryError: the event is no longer kept.
@@ -206,6 +191,10 @@ class EventStore:
         if not self._database.execute(change, (person_id, self._sealed(judged), judged.event_id)).rowcount:
             raise GalleryError(f"the event {event.event_id} is no longer kept")
 
+    def erase(self, event_id: str) -> None:
+        """Erase an event, within a transaction of the caller."""
+        self._database.execute("DELETE FROM events WHERE id = ?", (event_id,))
+
     def _thin_out(self, limits: schema.EventsSettings) -> None:
         newest = "SELECT id FROM events ORDER BY rowid DESC LIMIT ?"  # not by id: the clock may have been set back
         self._database.erase(f"DELETE FROM events WHERE id NOT IN ({newest})", (limits.max,))
@@ -213,22 +202,20 @@ class EventStore:
     def _sealed(self, event: KeptEvent) -> bytes:
         vector = np.asarray(event.embedding, "<f4").tobytes()
         record = _Record(event.event_type, event.wall, event.camera, event.score, event.quality, vector, event.verdict)
-        return self._database.vault.seal(record, "event", event.event_id, event.person_id or "")
+        return self._database.sealer.seal(record, "event", event.event_id, event.person_id or "")
 
     def _unsealed(self, row: int, event_id: str, person_id: str | None, sealed: bytes) -> KeptEvent | None:
-        record = self._database.opened("event", row, "", sealed, _Record, "event", event_id, person_id or "")
-        return (
-            None
-            if record is None
-            else KeptEvent(
-                event_id,
-                record.event_type,
-                record.wall,
-                record.camera,
-                person_id,
-                record.score,
-                record.quality,
-                np.frombuffer(record.vector, "<f4").astype(np.float32),
-                record.verdict,
-            )
+        record = self._database.opened(Damage("event", row, ""), sealed, _Record, "event", event_id, person_id or "")
+        if record is None:
+            return None
+        return KeptEvent(
+            event_id,
+            record.event_type,
+            record.wall,
+            record.camera,
+            person_id,
+            record.score,
+            record.quality,
+            np.frombuffer(record.vector, "<f4").astype(np.float32),
+            record.verdict,
         )

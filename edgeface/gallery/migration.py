@@ -1,13 +1,15 @@
-"""A gallery of another model -> the same people for this one: templates are made anew of the faces that were kept."""
+"""Takes over a gallery of another model: makes templates for this model from the kept faces."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from edgeface.errors import GalleryError
-from edgeface.gallery.database import Database, TemplateRecord, model_of
+from edgeface.gallery.database import Database
+from edgeface.gallery.file_format import model_of
+from edgeface.gallery.records import TemplateRecord
 from edgeface.vision.embedding import Embedder
 from edgeface.vision.images import decode_image
 from edgeface.vision.model_card import load_card
@@ -17,7 +19,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Reembedded:
-    """How many people were taken over with how many templates; templates whose faces were not kept; who was lost with them."""
+    """How many people and templates were taken over, how many templates were lost for want of a face, and who with them."""
 
     people: int
     templates: int
@@ -32,41 +34,29 @@ class Reembedded:
 
 
 def reembed(
-    path: Path,
-    key_file: Path,
-    model: Path,
-    *,
-    drop: bool = False,
-    names: bool = True,
-    alive: Callable[[], None] = lambda: None,
+    path: Path, key_file: Path, model: Path, *, drop: bool = False, names: bool = True, alive: Callable[[], None] = lambda: None
 ) -> Reembedded | None:
-    """Make the gallery in the file ``path`` one of the folder ``model``; ``None`` if it is, or if there is no gallery.
+    """Make the gallery in the file ``path`` one of the model in the folder ``model``.
 
-    All of it or nothing, and not while somebody else has the gallery open. Names, ids and faces stay; templates come from kept
-    faces alone, so that what people confirmed or rejected goes, and so do events, which only the other model could read.
-    ``alive`` is called at every face; without ``names`` an error tells how many people would be lost, and not who.
+    Return ``None`` if it is one already, or if there is no gallery. All of it or nothing, and not while another process has the
+    gallery open. Names, ids and faces stay. Templates come from kept faces alone: confirmed and rejected views are lost, and so
+    are events, which only the other model could read. ``alive`` is called at every face; without ``names`` an error tells how
+    many people would be lost, and not who.
 
     Raises:
-        GalleryError: no face is kept of somebody who is not to be forgotten (``drop``), somebody else has the gallery open, or
-            it cannot be written.
+        GalleryError: no face is kept of somebody, without ``drop``; another process has the gallery open; it cannot be written.
     """
     digest, before = load_card(model).digest, model_of(path)
     if before is None or before == digest:
         return None
-    with suppress(GalleryError), closing(Database(path, digest, key_file)):  # what says of which model it is, is damaged
+    with suppress(GalleryError), closing(Database(path, digest, key_file)):  # only the name of its model is damaged
         return None
     embedder = Embedder(model)
     with closing(Database(path, before, key_file, alone=True)) as database, database.errors():
         with database.change():
-            rows = database.execute("SELECT id, kind, person_id FROM templates").fetchall()  # damaged ones, too
-            owners = {row: owner for row, kind, owner in rows if kind != "negative"}
-            remade = {}
-            for row, png in database.faces():
-                vector = embedder.template(decode_image(png, f"{path}: a kept face")).vector
-                remade[row.row] = TemplateRecord(vector.astype("<f4").tobytes(), row.record.quality)
-                alive()
-            taken = {owners[row] for row in remade}
-            missing, people = set(owners.values()) - taken, database.people()
+            owners = database.owners()
+            remade = _remade(database, embedder, alive)
+            missing, people = set(owners.values()) - {owners[row] for row in remade}, database.people()
             dropped = sorted(people[person_id].name if person_id in people else str(person_id) for person_id in missing)
             if missing and not drop:
                 who = ", ".join(dropped) if names else f"{len(dropped)} of its people, whom edgeface doctor names"
@@ -75,10 +65,21 @@ def reembed(
                     f"{who}: enroll them anew, with gallery.keep_faces, while the other version runs, or go on "
                     "without them by edgeface gallery reembed --drop"
                 )
+            lost = database.row_sums(by_index=False)[0] - len(remade)
             database.adopt(digest, remade)
             for person_id in missing:
                 database.erase_person(person_id)
         database.wipe_log()
-    done = Reembedded(len(taken), len(remade), len(rows) - len(remade), tuple(dropped))
+    done = Reembedded(len(set(owners.values())) - len(missing), len(remade), lost, tuple(dropped))
     log.warning("%s: %d templates made anew for the model %s…, %d are gone", path, done.templates, digest[:19], done.lost)
     return done
+
+
+def _remade(database: Database, embedder: Embedder, alive: Callable[[], None]) -> Mapping[int, TemplateRecord]:
+    """Return new templates, by row, from the kept faces."""
+    remade = {}
+    for row, png in database.faces():
+        vector = embedder.template(decode_image(png, f"{database.path}: a kept face")).vector
+        remade[row.row] = TemplateRecord(vector.astype("<f4").tobytes(), row.record.quality)
+        alive()
+    return remade

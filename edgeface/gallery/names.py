@@ -1,4 +1,4 @@
-"""People's names: what one may be, and how it is shown."""
+"""Checks and shows people's names."""
 
 import re
 import shlex
@@ -8,25 +8,25 @@ from edgeface.errors import GalleryError
 
 MAX_NAME = 100
 JOINERS = "\u200c\u200d"
-"""Zero-width: Persian, Sinhala and others need them in names, and Python does not count them as printable."""
+"""Zero-width characters that names in Persian, Sinhala and others need, and that Python does not count as printable."""
 
 
 def quoted(name: str) -> str:
-    """What somebody gave as a name, for messages: in one line, and not all of it."""
+    """Return a name that somebody gave, for messages: on one line, and shortened."""
     shown = name if len(name) <= MAX_NAME else f"{name[:MAX_NAME]}…"
     return "'" + "".join(one if one in JOINERS else repr(one)[1:-1] for one in shown) + "'"
 
 
 def argument(name: str) -> str:
-    """A name as a shell and our commands take it."""
+    """Return a name as an argument for a shell and our commands."""
     return "-- " * name.startswith("-") + shlex.quote(name)
 
 
 def clean_name(name: str) -> str:
-    """A name as it is kept: NFC, without outer blanks.
+    """Return a name as it is kept: NFC, without outer blanks.
 
     Raises:
-        GalleryError: it is empty, over 100 characters, or has unprintable ones.
+        GalleryError: the name is empty, over 100 characters, or has unprintable ones.
     """
     try:
         name.encode()

@@ -6,6 +6,6 @@ from edgeface.vision.model_card import ModelCard
 
 
 def open_gallery(config: Config, card: ModelCard, *, serving: bool = False) -> Gallery:
-    """The gallery of this configuration, for this model; ``serving`` is for who keeps it open for long."""
+    """Open the gallery of a configuration for a model; ``serving`` is for a process that keeps it open for long."""
     keep = config.gallery.keep_faces
     return Gallery(config.gallery_path, card.digest, card.identity, config.key_path, keep_faces=keep, serving=serving)

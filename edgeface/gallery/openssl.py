@@ -1,6 +1,7 @@
-"""AES-256-GCM by the OpenSSL library that Python's own modules use: ten times as many records a second as pycryptodomex.
+"""Encrypts with AES-256-GCM through the OpenSSL library that Python's own modules use.
 
-pycryptodomex makes some forty Python calls for each record, which would be most of the time that a large gallery takes to read.
+It does ten times as many records a second as pycryptodomex, which makes some forty Python calls for each record: most of the
+time that it would take to read a large gallery.
 """
 
 import ctypes
@@ -22,7 +23,7 @@ _FUNCTIONS = {
 
 
 class AesGcm:
-    """The functions of one library; nonces are of 12 bytes, tags of 16."""
+    """AES-256-GCM by the functions of one library, with nonces of 12 bytes and tags of 16."""
 
     def __init__(self, library: ctypes.CDLL) -> None:
         for name, (result, arguments) in _FUNCTIONS.items():
@@ -31,7 +32,7 @@ class AesGcm:
         self._library, self._cipher = library, library.EVP_aes_256_gcm()
 
     def encrypt(self, key: bytes, nonce: bytes, plain: bytes, associated: bytes) -> tuple[bytes, bytes]:
-        """The ciphertext and its tag."""
+        """Return the ciphertext and its tag."""
         tag = ctypes.create_string_buffer(_TAG_BYTES)
         ciphertext = self._run(key, nonce, plain, associated, tag, encrypt=True)
         if ciphertext is None:
@@ -39,7 +40,7 @@ class AesGcm:
         return ciphertext, tag.raw
 
     def decrypt(self, key: bytes, nonce: bytes, ciphertext: bytes, tag: bytes, associated: bytes) -> bytes | None:
-        """The plain bytes; nothing if the tag is not that of all this."""
+        """Return the plain bytes; ``None`` if the tag does not fit."""
         if len(tag) != _TAG_BYTES:
             return None
         return self._run(key, nonce, ciphertext, associated, ctypes.create_string_buffer(tag, _TAG_BYTES), encrypt=False)
@@ -67,7 +68,7 @@ class AesGcm:
 
 
 def find() -> AesGcm | None:
-    """The first library that this system has; nothing where Python brings its own, inside."""
+    """Return the first library that this system has; ``None`` where Python brings its own, inside."""
     for name in LIBRARIES:
         with suppress(OSError, AttributeError):
             return AesGcm(ctypes.CDLL(name))

@@ -1,4 +1,4 @@
-"""Bytes sealed under a passphrase: scrypt makes the key, AES-256-GCM seals; what is needed to open it stands beside."""
+"""Seals an export under a passphrase: scrypt derives the key, AES-256-GCM encrypts, and the parameters stand beside."""
 
 import hashlib
 import secrets
@@ -16,7 +16,7 @@ from edgeface.platform.secret_files import SecretFile
 SEALED_VERSION = 1
 MIN_LENGTH = 8
 COST, BLOCK, LANES = 2**16, 8, 2
-"""64 MB and a good part of a second on a desktop; one of the settings that OWASP's Password Storage Cheat Sheet gives."""
+"""Takes 64 MB and most of a second on a desktop; one of the settings in OWASP's Password Storage Cheat Sheet."""
 MAX_MEMORY = 256 * 2**20
 PURPOSE = b"edgeface export"
 
@@ -37,7 +37,7 @@ class _Header(Struct, frozen=True):
 
 
 def seal(data: bytes, passphrase: str) -> bytes:
-    """Encrypt ``data``; the result is a JSON document."""
+    """Encrypt ``data``, and return a JSON document."""
     salt = secrets.token_bytes(16)
     sealed = aead.seal(_key(passphrase, salt, COST, BLOCK, LANES), data, PURPOSE)
     box = _Sealed(1, "scrypt", COST, BLOCK, LANES, salt, sealed[: aead.NONCE_BYTES], sealed[aead.NONCE_BYTES :])
@@ -45,7 +45,7 @@ def seal(data: bytes, passphrase: str) -> bytes:
 
 
 def is_sealed(data: bytes) -> bool:
-    """Whether these bytes say that they are what ``seal`` gives."""
+    """Return whether these bytes say that they are a document of ``seal``."""
     try:
         return msgspec.json.decode(data, type=_Header).edgeface_sealed is not None
     except (msgspec.MsgspecError, ValueError, RecursionError):
@@ -53,7 +53,7 @@ def is_sealed(data: bytes) -> bool:
 
 
 def unseal(data: bytes, passphrase: str) -> bytes:
-    """Decrypt what ``seal`` gave.
+    """Decrypt a document of ``seal``.
 
     Raises:
         GalleryError: it is no such document, asks for too much memory, is damaged, or the passphrase is another.
@@ -74,7 +74,7 @@ def unseal(data: bytes, passphrase: str) -> bytes:
 
 
 def checked(passphrase: str) -> str:
-    """A passphrase that is long enough to seal with.
+    """Return a passphrase if it is long enough to seal with.
 
     Raises:
         ConfigError: it is not.
@@ -85,16 +85,16 @@ def checked(passphrase: str) -> str:
 
 
 def read_passphrase(path: Path) -> str:
-    """The first line of a file that nobody else may read.
+    """Return the first line of a file that nobody else may read.
 
     Raises:
-        ConfigError: it cannot be read, or others may.
+        ConfigError: the file cannot be read, or others may read it.
     """
     return SecretFile(path, "the passphrase", ConfigError, pipe=True).first_line()
 
 
 def _key(passphrase: str, salt: bytes, cost: int, block: int, lanes: int) -> bytes:
-    # The same letters may be typed composed or decomposed.
+    # One letter may be typed composed or decomposed.
     text = unicodedata.normalize("NFC", passphrase).encode(errors="surrogateescape")
     room = 2 * MAX_MEMORY  # over OpenSSL's own limit of 32 MB
     return hashlib.scrypt(text, salt=salt, n=cost, r=block, p=lanes, maxmem=room, dklen=aead.KEY_BYTES)

@@ -1,6 +1,5 @@
-"""Taking a backup back: the whole gallery, or one person of it."""
+"""Restores a backup: the whole gallery, or one person."""
 
-import base64
 import sqlite3
 import unicodedata
 from collections.abc import Iterator
@@ -8,23 +7,21 @@ from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-import msgspec
-
 from edgeface.config.schema import Config
 from edgeface.errors import GalleryError
+from edgeface.gallery import copies, export
 from edgeface.gallery.backup import Backups, flush, flush_folder
-from edgeface.gallery.copies import Contents, NoCopyError, check, cleanse, erased_in, open_vault, opened, people
-from edgeface.gallery.database import TemplateRecord, need
+from edgeface.gallery.copies import CopyContents, NoCopyError, check, cleanse, erased_in, opened, remember_erased
+from edgeface.gallery.file_format import model_of
 from edgeface.gallery.migration import reembed
 from edgeface.gallery.names import quoted
-from edgeface.gallery.sqlite import connect
-from edgeface.gallery.store import EXPORT_VERSION
+from edgeface.gallery.sqlite import connect, is_open_elsewhere, remove
 from edgeface.vision.model_card import ModelCard, load_card
 
 
 @dataclass(frozen=True, slots=True)
 class Restored:
-    """What was taken back, and where the gallery of before is now, if there was one."""
+    """The copy that was restored; ``kept_aside`` is the copy of the gallery before, if there was one."""
 
     copy: str
     people: int
@@ -32,8 +29,8 @@ class Restored:
     kept_aside: str | None
 
 
-def choose(backups: Backups, reference: str | None) -> tuple[Path, Contents]:
-    """The copy of this name, number or path, or the newest good one, and what it holds.
+def choose(backups: Backups, reference: str | None) -> tuple[Path, CopyContents]:
+    """Return the copy of this name, number or path, or the newest good one, with its contents.
 
     Raises:
         GalleryError: there is none, or it is no good copy.
@@ -53,19 +50,18 @@ def choose(backups: Backups, reference: str | None) -> tuple[Path, Contents]:
 
 
 def whole(settings: Config, model: Path, reference: str | None) -> Restored:
-    """Put a copy in the place of the gallery, which is kept aside as a copy first; who was forgotten since stays so.
+    """Replace the gallery by a copy, and keep the gallery before as another; people forgotten since then stay forgotten.
 
     Raises:
-        GalleryError: another process has the gallery open, there is no such copy, or it cannot be written. The gallery is then
-            as it was.
+        GalleryError: another process has the gallery open, there is no such copy, or nothing can be written; nothing changes.
     """
     backups = Backups(settings)
     place = backups.gallery
-    path, contents = choose(backups, reference)
+    path, _ = choose(backups, reference)
     with backups.lock(), _staged(path, place) as staged:
-        after = _prepare(backups, staged, path.name, contents, model, settings.key_path)
+        after = _prepare(backups, staged, path.name, model, settings)
         aside = _put_aside(backups) if place.exists() else None
-        for left in ("-wal", "-shm"):  # of a damaged gallery: they must not be taken for those of the copy
+        for left in ("-wal", "-shm"):  # SQLite must not take the damaged gallery's for the copy's
             place.with_name(place.name + left).unlink(missing_ok=True)
         flush(staged)
         staged.replace(place)
@@ -74,12 +70,12 @@ def whole(settings: Config, model: Path, reference: str | None) -> Restored:
 
 
 def person(backups: Backups, card: ModelCard, reference: str | None, who: str) -> tuple[str, bytes]:
-    """The name of the copy, and somebody in it, by name or id, as ``Gallery.import_`` takes them.
+    """Return the name of a copy and, as an export, the person in it with the name or id ``who``.
 
-    Without a reference it is the newest good copy that has them.
+    Without a reference, use the newest good copy that has the person.
 
     Raises:
-        GalleryError: there is no such copy or person, or it is of another model.
+        GalleryError: there is no such copy or person, or the copy is of another model.
     """
     if reference is None:
         for copy in reversed(backups.find()):
@@ -94,32 +90,24 @@ def person(backups: Backups, card: ModelCard, reference: str | None, who: str) -
         )
     wanted = unicodedata.normalize("NFC", who.strip())
     with opened(path) as file:
-        vault, _ = open_vault(file, backups.key())
-        there = dict(people(file, vault))
+        sealer, _ = copies.sealer_of(file, backups.key())
+        there = dict(copies.people(file, sealer))
         found = wanted if wanted in there else next((one for one in there if there[one].name == wanted), None)
         if found is None:
             raise GalleryError(f"{path.name}: nobody called {quoted(who)} is in this backup")
-        parts: dict[str, list[dict[str, object]]] = {"template": [], "negative": []}
-        rows = "SELECT kind, source, sealed FROM templates WHERE person_id = ? ORDER BY id"
-        for kind, source, sealed in file.execute(rows, (found,)):
-            record = vault.unseal(sealed, TemplateRecord, kind, found, source)
-            parts[kind].append({"vector": base64.b64encode(record.vector).decode(), "quality": record.quality})
-    one = {"id": found, "name": there[found].name, "enrolled": there[found].enrolled}
-    document = {
-        "edgeface_gallery": EXPORT_VERSION,
-        "model": card.digest,
-        "dimensions": card.identity,
-        "people": [one | {"templates": parts["template"], "negatives": parts["negative"]}],
-    }
-    return path.name, msgspec.json.encode(document)
+        parts: dict[str, list[export.ExportedTemplate]] = {"template": [], "negative": []}
+        for kind, record in copies.templates(file, sealer, found):
+            parts[kind].append(export.ExportedTemplate(record.vector, record.quality))
+    one = export.ExportedPerson(found, there[found].name, there[found].enrolled, parts["template"], parts["negative"])
+    return path.name, export.encode([one], card.digest, card.identity)
 
 
 @contextmanager
 def _staged(path: Path, place: Path) -> Iterator[Path]:
-    """A copy of the copy, in a file beside the gallery that is gone in the end."""
+    """Yield a copy of the copy, in a file beside the gallery that is removed in the end."""
     staged = place.with_name(f".{place.name}.restored")
     try:
-        _remove(staged)
+        remove(staged)
         with opened(path) as source, closing(connect(staged)) as target:
             source.backup(target)
         yield staged
@@ -128,37 +116,28 @@ def _staged(path: Path, place: Path) -> Iterator[Path]:
     except OSError as error:
         raise GalleryError(f"{error.filename or staged}: {error.strerror or error}") from None
     finally:
-        _remove(staged)
+        remove(staged)
 
 
-def _remove(staged: Path) -> None:
-    for part in ("", "-journal", "-wal", "-shm"):
-        staged.with_name(staged.name + part).unlink(missing_ok=True)
-
-
-def _prepare(backups: Backups, staged: Path, name: str, contents: Contents, model: Path, key_file: Path) -> Contents:
-    """Erase from the staged copy who was forgotten since, and have it of this model; what it holds then."""
+def _prepare(backups: Backups, staged: Path, name: str, model: Path, settings: Config) -> CopyContents:
+    """Erase people forgotten since then from the staged copy, make it one of this model, and return its contents."""
     erased = _erased(backups)
     cleanse(staged, erased, backups.key())
-    with opened(staged) as file:
-        file.execute("BEGIN")
-        file.execute("DROP TABLE IF EXISTS erased")
-        need(file, "erased")
-        file.executemany("INSERT INTO erased VALUES (?)", [(mark,) for mark in sorted(erased)])
-        file.execute("COMMIT")
-    if contents.model != load_card(model).digest:
+    remember_erased(staged, erased)
+    before = str(model_of(staged))
+    if before != load_card(model).digest:
         try:
-            reembed(staged, key_file, model)
+            reembed(staged, settings.key_path, model)
         except GalleryError:
             raise GalleryError(
-                f"{name}: is of the model {contents.model[:19]}…, and lacks faces to make new templates of: restore "
+                f"{name}: is of the model {before[:19]}…, and lacks faces to make new templates of: restore "
                 "it with the version of edgeface, or the --model, that made it, or enroll anew"
             ) from None
     return check(staged, backups.key())
 
 
 def _erased(backups: Backups) -> frozenset[bytes]:
-    """Who was forgotten: as the gallery says, or, where it cannot be read, the newest copy that can."""
+    """Return the marks of forgotten people from the gallery or, if it cannot be read, from the newest copy that can."""
     for path in (backups.gallery, *(copy.path for copy in reversed(backups.find()))):
         with suppress(NoCopyError):
             if path.exists():
@@ -167,28 +146,15 @@ def _erased(backups: Backups) -> frozenset[bytes]:
 
 
 def _put_aside(backups: Backups) -> str | None:
-    """Keep the gallery that is there as a copy, whatever state it is in; its name, or none if nobody is enrolled.
+    """Keep the gallery as a copy, in whatever state it is; return the copy's name, or ``None`` if nobody is enrolled.
 
     Raises:
         GalleryError: another process has the gallery open, or there is no room.
     """
-    _refuse_others(backups.gallery)
+    if is_open_elsewhere(backups.gallery):
+        raise GalleryError(f"{backups.gallery}: another process has the gallery open, such as a daemon: stop it first")
     try:
         made = backups.write()
         return made.copy.path.name if made else None
     except GalleryError:  # it is damaged: byte by byte
         return backups.write_as_it_is().path.name
-
-
-def _refuse_others(place: Path) -> None:
-    """Make sure that no other process has the gallery open, and that all of it is in one file.
-
-    Raises:
-        GalleryError: one has.
-    """
-    try:
-        with closing(connect(place)) as gallery:
-            gallery.execute("PRAGMA journal_mode=DELETE").fetchall()
-    except sqlite3.Error as error:
-        if getattr(error, "sqlite_errorcode", 0) & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
-            raise GalleryError(f"{place}: another process has the gallery open, such as a daemon: stop it first") from None

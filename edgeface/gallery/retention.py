@@ -1,15 +1,15 @@
-"""Counts for how long events have been kept, in time that has surely passed, whatever the wall clock says.
+"""Counts for how long events have been kept, by a clock that shows only time that has surely passed.
 
-The gallery has a clock of its own, which stands still when nobody can tell how much time has passed. While a machine runs, its
-monotonic clock tells. How long it was off, only the wall clock can tell, and only if the network had set it both before and
-after: then the clock is put forward, once.
+While a machine runs, the gallery's clock follows its monotonic clock. For how long the machine was off, only the wall clock can
+tell, and only if the network had set it both before and after: then the gallery's clock is put forward, once.
 """
 
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from edgeface.gallery.database import Database, need
+from edgeface.gallery.database import Database
+from edgeface.gallery.file_format import need
 from edgeface.platform import machine
 
 BOOT = 1.0
@@ -18,7 +18,7 @@ BOOT = 1.0
 
 @dataclass(frozen=True, slots=True)
 class Clocks:
-    """What the machine knows about the time."""
+    """The machine's clocks, and what it knows about them."""
 
     monotonic: Callable[[], float] = time.monotonic
     wall: Callable[[], float] = time.time
@@ -27,7 +27,7 @@ class Clocks:
 
 
 def forward(database: Database, clocks: Clocks) -> float:
-    """Bring the gallery's clock forward, within a transaction of the caller; events without an age begin now."""
+    """Bring the gallery's clock forward, within a transaction, and return it; events without an age begin now."""
     need(database, "retention", "kept")
     boot, monotonic = clocks.boot(), clocks.monotonic()
     row = database.execute("SELECT now, boot, monotonic, set_boot, set_now, set_wall FROM retention").fetchone()
@@ -39,7 +39,7 @@ def forward(database: Database, clocks: Clocks) -> float:
     elif clocks.is_set():
         wall = clocks.wall()
         off = max(0.0, wall - set_wall - (now - set_now)) if set_boot else 0.0
-        # Those kept since then may have come after the machine was off.
+        # Events kept since then may have come after the machine was off.
         database.execute("UPDATE kept SET since = since + ? WHERE since > ?", (off, set_now))
         now += off
         set_boot, set_now, set_wall = boot, now, wall

@@ -1,4 +1,4 @@
-"""Opening an SQLite file of our own, on a worn-out card too."""
+"""Opens SQLite files of ours, on a worn-out card too."""
 
 import errno
 import logging
@@ -15,10 +15,12 @@ from edgeface.platform.files import give_to_owner
 
 log = logging.getLogger(__name__)
 
-PATIENCE = 5.0
+LOCK_TIMEOUT_S = 5.0
 """Seconds to wait for another process that is writing."""
+LOOP_LOCK_TIMEOUT_S = 0.25
+"""The same for the daemon's loop, which may try again later."""
 ROOM = 256 * 1024
-"""Bytes that a write-ahead log and its index need to begin with, and some."""
+"""Bytes that a new write-ahead log and its index need, and a few more."""
 LONGEST = 504
 """Bytes of a database's path at most: SQLite takes 512, and needs some for the files beside it."""
 FULL = "the disk is full: people are recognised, but nothing can be changed until there is room"
@@ -26,10 +28,10 @@ READ_ONLY = "the file system is read-only: people are recognised, but nothing ca
 
 
 def refuse_for_good(path: Path, setting: str, longest: int = LONGEST) -> None:
-    """See that there may be a file with this path, now or once it is put there.
+    """See that there is a file at this path, or can be one later.
 
     Raises:
-        ConfigError: there never will be as long as the ``setting`` is what it is.
+        ConfigError: there can never be one until the ``setting`` is changed.
     """
     shown = f"{setting}: {str(path)[:200]}".replace("\0", "\\0")
     if "\0" in str(path):
@@ -47,7 +49,7 @@ def refuse_for_good(path: Path, setting: str, longest: int = LONGEST) -> None:
 
 
 def connect(path: Path) -> sqlite3.Connection:
-    """Open the file ``path``, made with its folder when missing, for its owner alone; to read only, if the file system is so.
+    """Open the file ``path``, made with its folder if missing, for its owner alone; to read only on a read-only file system.
 
     Raises:
         OSError: it cannot be opened.
@@ -60,21 +62,20 @@ def connect(path: Path) -> sqlite3.Connection:
             raise
         log.warning("%s: %s", path, READ_ONLY)
         return connect_to_read(path)
-    return _readable(sqlite3.connect(path, timeout=PATIENCE, isolation_level=None))
+    return _readable(sqlite3.connect(path, timeout=LOCK_TIMEOUT_S, isolation_level=None))
 
 
 def _readable(connection: sqlite3.Connection) -> sqlite3.Connection:
-    """Have text read that is none: a single damaged letter must not end the reading of a table."""
+    """Make a connection read damaged text, too: one damaged letter must not end the reading of a table."""
     connection.text_factory = lambda data: data.decode("utf-8", "backslashreplace")
     return connection
 
 
 def snapshot(path: Path, copy: Path) -> None:
-    """Write what the file ``path`` holds now to the new file ``copy``, for its owner alone, while others may write to it.
+    """Copy the database ``path`` as it is now to the new file ``copy``, for its owner alone; others may write meanwhile.
 
     Raises:
-        OSError: one of them cannot be opened.
-        sqlite3.Error: it is no database, or the copy cannot be written.
+        OSError, sqlite3.Error: the file cannot be opened, or is no database, or the copy cannot be written.
     """
     os.close(os.open(path, os.O_RDONLY))
     with closing(connect(copy)) as target, closing(connect(path)) as source:
@@ -84,8 +85,8 @@ def snapshot(path: Path, copy: Path) -> None:
 def _make(path: Path) -> None:
     """Make the file for its owner alone, or see that it can be written.
 
-    A file that is there is never opened: to close it again would let go of every lock that this process has on it through other
-    connections (fcntl(2)), and another process would take itself for the last to use it, and remove its write-ahead log.
+    A file that is there is never opened: closing it would release every lock that this process holds on it through other
+    connections (fcntl(2)). Another process would then take itself for the last user, and remove the write-ahead log.
     """
     try:
         made = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
@@ -104,20 +105,36 @@ def connect_to_read(path: Path) -> sqlite3.Connection:
     # A log that a killed process left is read, too; without one, SQLite must be told that it need not make one.
     left = path.with_name(f"{path.name}-wal")
     how = "mode=ro" if left.exists() and left.stat().st_size else "immutable=1"
-    return _readable(sqlite3.connect(f"file:{quote(str(path))}?{how}", uri=True, timeout=PATIENCE, isolation_level=None))
+    return _readable(sqlite3.connect(f"file:{quote(str(path))}?{how}", uri=True, timeout=LOCK_TIMEOUT_S, isolation_level=None))
+
+
+def is_open_elsewhere(path: Path) -> bool:
+    """Return whether another process has a database open; if none has, join its log with the file."""
+    try:
+        with closing(connect(path)) as connection:
+            connection.execute("PRAGMA journal_mode=DELETE").fetchall()
+    except sqlite3.Error as error:
+        return getattr(error, "sqlite_errorcode", 0) & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
+    return False
+
+
+def remove(path: Path) -> None:
+    """Remove a database with the files that SQLite keeps beside it."""
+    for part in ("", "-journal", "-wal", "-shm"):
+        path.with_name(path.name + part).unlink(missing_ok=True)
 
 
 def is_read_only(path: Path) -> bool:
-    """Whether the file system of a file is mounted so."""
+    """Return whether the file system of a file is mounted read-only."""
     return bool(os.statvfs(path).f_flag & os.ST_RDONLY)
 
 
 def lacks_room(path: Path) -> bool:
-    """Whether the disk of a file is too full for a change."""
+    """Return whether the disk of a file is too full for a change."""
     return shutil.disk_usage(path).free < ROOM
 
 
 def is_full(path: Path, error: sqlite3.Error) -> bool:
-    """Whether an error means that a disk has no room for the files that SQLite keeps beside the database."""
+    """Return whether an error means that a disk has no room for the files that SQLite keeps beside the database."""
     wanted = error.sqlite_errorcode & 0xFF in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN)
     return wanted and path.is_file() and lacks_room(path)

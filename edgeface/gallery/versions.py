@@ -1,24 +1,22 @@
-"""Which of two copies of a person is the later one, without a clock; and where the gallery's file keeps that."""
+"""Decides which of two copies of a person is the later one, without a clock, and stores that in the gallery's file."""
 
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from msgspec import Struct
-
-from edgeface.gallery.database import Database, need
+from edgeface.gallery.damage import Damage
+from edgeface.gallery.database import Database
+from edgeface.gallery.file_format import need
 
 FORGETTING, LEAP = 2**20, 2**32
-"""Edits as which a forgetting counts: it wins over what was edited elsewhere meanwhile, and an import after it over it. And
-edits by which a copy may be ahead of ours: four thousand forgettings. One that had the greatest counter there is could never be
-edited again, by anybody."""
+"""Edits as which a forgetting counts: it wins over edits made elsewhere meanwhile, and an import after it wins over it. And the
+edits by which a copy may be ahead of ours, four thousand forgettings: nobody could edit a copy with the greatest counter."""
 
 
 class Revision(NamedTuple):
     """A copy's place in the order of all copies of one person: the greater one is valid.
 
-    ``counter`` is one more than that of the copy that was edited; of copies edited at the same time on several devices, one
-    wins by ``device``, and ``digest``, that of the content, tells apart what two devices of one name did. Forgotten people have
-    no content, and an empty digest.
+    ``counter`` is one more than that of the copy that was edited. Of copies edited at the same time, one wins by ``device``,
+    and between devices of one name by ``digest``, that of the content. Forgotten people have no content, and an empty digest.
     """
 
     counter: int
@@ -26,11 +24,11 @@ class Revision(NamedTuple):
     digest: bytes
 
     def next(self, device: str, digest: bytes) -> "Revision":
-        """That of an edit of this copy, made on a device."""
+        """Return the revision of an edit of this copy, made on ``device``."""
         return Revision(self.counter + (1 if digest else FORGETTING), device, digest)
 
     def leaps(self, known: "Revision") -> bool:
-        """Whether this is too far ahead of what is known to be honest."""
+        """Return whether this revision is too far ahead of a known one to be honest."""
         return self.counter - known.counter > LEAP
 
 
@@ -38,20 +36,14 @@ NEVER = Revision(0, "", b"")
 
 
 def merge(one: Mapping[str, Revision], other: Mapping[str, Revision]) -> dict[str, Revision]:
-    """The valid revision of each person: commutative, associative and idempotent, so no order of messages matters."""
+    """Return the valid revision of each person. The order of messages does not matter: merging commutes, and is idempotent."""
     return {person: max(one.get(person, NEVER), other.get(person, NEVER)) for person in one.keys() | other.keys()}
 
 
-class _Record(Struct, frozen=True, array_like=True):
-    counter: int
-    device: str
-    digest: bytes
-
-
 class RevisionStore:
-    """The revisions in a gallery's file, by the name under which a person is shared: nothing else stays of the forgotten.
+    """The revisions in a gallery's file, by the name under which a person is shared: all that is kept of forgotten people.
 
-    Its methods are called within a transaction of the caller.
+    Methods are called within a transaction.
     """
 
     def __init__(self, database: Database) -> None:
@@ -59,22 +51,22 @@ class RevisionStore:
         self._opened: dict[str, tuple[bytes, Revision]] = {}
 
     def all(self, key: str) -> dict[str, Revision]:
-        """Those under the shared key with this id; only what was written since the last time is decrypted."""
+        """Return the revisions under the shared key with this id; only those written since the last call are decrypted."""
         need(self._database, "revisions")
         self._database.look_anew("revision")
         before, self._opened = self._opened, {}
         rows = self._database.execute("SELECT rowid, name, sealed FROM revisions WHERE key = ?", (key,))
-        for row, name, sealed in rows:  # a damaged one is as none: the broker has it, or the person counts as edited
+        for row, name, sealed in rows:  # a damaged revision is left out: the broker has it, or the person counts as edited
             known = before.get(name)
             if known is None or known[0] != sealed:
-                record = self._database.opened("revision", row, "", sealed, _Record, "revision", key, name)
-                known = (sealed, Revision(record.counter, record.device, record.digest)) if record else None
+                revision = self._database.opened(Damage("revision", row, ""), sealed, Revision, "revision", key, name)
+                known = (sealed, revision) if revision else None
             if known:
                 self._opened[name] = known
         return {name: revision for name, (_, revision) in self._opened.items()}
 
     def put(self, key: str, name: str, revision: Revision) -> None:
-        """Keep a person's revision in place of the one before."""
-        sealed = self._database.vault.seal(_Record(*revision), "revision", key, name)
+        """Replace a person's revision."""
+        sealed = self._database.sealer.seal(revision, "revision", key, name)
         self._database.execute("INSERT OR REPLACE INTO revisions VALUES (?, ?, ?)", (name, key, sealed))
         self._opened[name] = sealed, revision

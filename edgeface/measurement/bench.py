@@ -1,4 +1,4 @@
-"""How long each step takes on this machine, on one thread, beside other networks that take the same chips."""
+"""Times each step on this machine, on one thread, beside other networks on the same chips."""
 
 import os
 import platform
@@ -35,7 +35,7 @@ BLAS_THREADS = "OPENBLAS_NUM_THREADS"
 
 @dataclass(frozen=True, slots=True)
 class Machine:
-    """What was measured on. ``runtime`` is the TFLite runtime that edgeface prefers of those installed."""
+    """The machine and its software. ``runtime`` is the TFLite runtime that edgeface prefers of those installed."""
 
     cpu: str
     arch: str
@@ -68,10 +68,10 @@ class Timing:
 
 @dataclass(frozen=True, slots=True)
 class PeerTiming(Timing):
-    """The same for another network's embedding.
+    """The timing of another network's embedding.
 
-    ``ratio`` is our fastest embedding over its fastest: other load on the machine spoils long calls more than short ones, and
-    the median with them.
+    ``ratio`` is our fastest embedding over its fastest: other load on the machine delays long calls more than short ones, and
+    would distort a ratio of medians.
     """
 
     runtime: str
@@ -81,7 +81,7 @@ class PeerTiming(Timing):
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """All that was measured: the steps of a frame, then the peers.
+    """The timings of the steps of a frame, then those of the peers.
 
     ``cpu_share`` is processor time over time: below 1, the machine was busy with other things and the figures are too high.
     """
@@ -95,7 +95,7 @@ class Report:
 
 
 def restart_on_one_thread() -> None:
-    """Start this process anew with a numpy that calculates on one thread: its BLAS asks once, when it is loaded."""
+    """Start this process anew with a numpy that uses one thread: its BLAS reads the variable when it is loaded."""
     if environment.force(BLAS_THREADS, "1"):
         os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])
 
@@ -145,10 +145,10 @@ def measure(model: Path = SHIPPED, rounds: int = 200, peers: Sequence[Peer] = ()
 
 
 def time_calls(calls: dict[str, Callable[[], object]], rounds: int) -> tuple[dict[str, Timing], float]:
-    """The timing of each call, and processor time over time.
+    """Return the timing of each call, and processor time over time.
 
-    Every round makes every call once, so that a busy machine slows all alike, and in a new order, so that none always
-    finds the caches as the same other one left them.
+    Every round makes every call once, so that a busy machine slows all alike, and in a new order, so that no call always finds
+    the caches as the same other call has left them.
     """
     taken: dict[str, list[int]] = {name: [] for name in calls}
     order = random.Random(0)
@@ -165,7 +165,7 @@ def time_calls(calls: dict[str, Callable[[], object]], rounds: int) -> tuple[dic
 
 
 def _frame() -> Image:
-    """The photo as a camera might see it: whole, in the middle of a black frame."""
+    """Return the photo as a camera might see it: whole, in the middle of a black frame."""
     photo = load_image(Path(__file__).parent.parent / "demo" / "photos" / PHOTO)
     height, width = photo.shape[:2]
     scale = min(WIDTH / width, HEIGHT / height)
@@ -193,7 +193,7 @@ def _machine(runtime: str) -> Machine:
 
 
 def processor() -> str:
-    """The name of the board where the kernel knows it, as on a Raspberry Pi, else of the processor."""
+    """Return the name of the board if the kernel knows it, as on a Raspberry Pi, else that of the processor."""
     board, cpus = Path("/proc/device-tree/model"), Path("/proc/cpuinfo")
     if board.is_file():
         return board.read_text(errors="replace").strip("\0\n")

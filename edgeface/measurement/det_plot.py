@@ -1,4 +1,4 @@
-"""A DET plot: FNIR over FPIR, both on log scales, drawn with what the device has."""
+"""Draws a DET plot, FNIR over FPIR on log scales, with libraries that the device has."""
 
 from collections.abc import Mapping, Sequence
 from math import log10
@@ -17,9 +17,9 @@ COLOURS = ((31, 119, 180), (214, 90, 20), (44, 140, 60), (148, 60, 160), (120, 9
 
 
 def draw_det(curves: Mapping[str, Sequence[tuple[float, float]]]) -> Image:
-    """Curves of (FPIR, FNIR) points by their labels, as a 720 x 540 picture.
+    """Draw curves of (FPIR, FNIR) points by their labels, as a 720 x 540 picture.
 
-    The axes go from 0.001 % and 1 % to 100 %; what is lower, zero above all, is drawn on the edge.
+    The axes go from 0.001 % and 1 % to 100 %; lower values, such as 0, are drawn on the edge.
     """
     picture = np.full((HEIGHT, WIDTH, 3), PAPER, np.uint8)
     _axes(picture)
@@ -52,7 +52,7 @@ def _axes(picture: Image) -> None:
 
 
 def _place(x: float, y: float) -> tuple[int, int]:
-    """Pixel of a point; both axes are logarithmic and end at 1."""
+    """Return the pixel of a point; both axes are logarithmic and end at 1."""
     across = 1 - log10(max(x, LOWEST["x"])) / log10(LOWEST["x"])
     up = 1 - log10(max(y, LOWEST["y"])) / log10(LOWEST["y"])
     return round(LEFT + across * (WIDTH - LEFT - RIGHT)), round(HEIGHT - BOTTOM - up * (HEIGHT - TOP - BOTTOM))

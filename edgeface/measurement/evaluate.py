@@ -1,4 +1,4 @@
-"""How sure the whole thing is: visits played to a daemon's own pipeline and presence, and the errors counted.
+"""Plays visits to a daemon's own pipeline and presence, and counts the errors.
 
 Rates are those of ISO/IEC 19795-1:2021 with a visit as the transaction: FPIR is the share of strangers' visits in which anybody
 was announced, FNIR the share of enrolled people's visits in which they were not.
@@ -31,15 +31,14 @@ from edgeface.vision.model_card import ModelCard
 from edgeface.vision.motion import MotionGate
 
 START = 1.0e9
-"""When every visit begins, in seconds since the Unix epoch."""
-
+"""The time at which every visit begins, in seconds since the Unix epoch."""
 TARGETS = (0.1, 0.03, 0.01, 0.003, 0.001, 0.0003, 0.0001)
 """The values of matching.target_fpir at which a DET curve is measured, from loose to strict."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Visit:
-    """What the pipeline saw in each frame of a folder, and the frame as a moment without its picture."""
+    """A person's visit: each frame of a folder, without its picture, and the pipeline's observations."""
 
     person: str
     moments: tuple[tuple[Frame, tuple[Observation, ...]], ...]
@@ -47,7 +46,7 @@ class Visit:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of a visit: whether anybody was announced, anybody wrong, and after how many frames the right one."""
+    """The result of a visit: whether anybody was announced, anybody wrong, and after how many frames the right person."""
 
     named: bool = False
     wrong: bool = False
@@ -73,7 +72,7 @@ class Figures:
 
     ``wrong`` is the share of enrolled people's visits in which another name was announced, ``unknown`` the share of strangers'
     visits that were announced as unknown, ``corrected`` how many names were taken back. Time is from the first frame to the
-    event, over the visits that were recognised: median and 90th percentile.
+    event, over the visits that were recognized: median and 90th percentile.
     """
 
     people: int
@@ -98,6 +97,15 @@ class Point:
 
 
 @dataclass(frozen=True, slots=True)
+class Trials:
+    """The galleries to measure: ``most`` of each size, or one with everybody, with ``curve`` at every target of a DET curve."""
+
+    sizes: Sequence[int] = ()
+    most: int = 20
+    curve: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Report:
     """The figures at the configured target, by gallery size, and for each size those at all targets, from loose to strict."""
 
@@ -110,19 +118,9 @@ class Report:
 
 
 def evaluate(
-    settings: schema.Config,
-    model: Path,
-    gallery: Path,
-    visits: Sequence[Path],
-    sizes: Sequence[int],
-    most: int,
-    *,
-    curve: bool,
-    tell: Callable[[str], None],
+    settings: schema.Config, model: Path, gallery: Path, visits: Sequence[Path], trials: Trials, *, tell: Callable[[str], None]
 ) -> Report:
     """Enroll the people of a folder in a gallery of its own, and play visits to it at ``camera.fps``.
-
-    ``sizes`` are how many people are enrolled at a time, each in ``most`` galleries at most; none is everybody at once.
 
     Raises:
         EdgefaceError: a folder holds nothing of use, or a part of edgeface does not work here.
@@ -135,12 +133,12 @@ def evaluate(
             pipeline = create_pipeline(settings, embedder, database)
             refused = enroll(pipeline, database, gallery, tell)
             templates = database.templates()
-            sizes = sizes or [len(templates.people)]
-            next(galleries(templates, max(sizes), 1))  # too few people are told before hours of frames
+            # Before hours of frames: too few people are an error.
+            drawn = [list(galleries(templates, size, trials.most)) for size in trials.sizes or [len(templates.people)]]
             seen = [visit for folder in visits for visit in watch(pipeline, folder, settings, tell)]
         finally:
             database.close()
-    found = [measure(seen, templates, settings, embedder.card, size, most, curve=curve, tell=tell) for size in sizes]
+    found = [measure(seen, some, settings, embedder.card, curve=trials.curve, tell=tell) for some in drawn]
     return Report(
         embedder.card.digest,
         settings.camera.fps,
@@ -152,10 +150,10 @@ def evaluate(
 
 
 def people(folder: Path) -> list[Path]:
-    """The folders of people in a folder, by name.
+    """Return the folders of people in a folder, by name.
 
     Raises:
-        ConfigError: it cannot be read, or there is none in it.
+        ConfigError: the folder cannot be read, or has none.
     """
     try:
         found = sorted(path for path in folder.iterdir() if path.is_dir())
@@ -167,7 +165,7 @@ def people(folder: Path) -> list[Path]:
 
 
 def enroll(pipeline: Pipeline, gallery: Gallery, folder: Path, tell: Callable[[str], None]) -> list[str]:
-    """Enroll everybody in a folder of ``NAME/*.jpg`` as ``edgeface enroll`` does; the names of those with no usable photo.
+    """Enroll everybody in a folder of ``NAME/*.jpg`` as ``edgeface enroll`` does; return the names without a usable photo.
 
     Raises:
         ConfigError: there is no folder of a person.
@@ -183,7 +181,7 @@ def enroll(pipeline: Pipeline, gallery: Gallery, folder: Path, tell: Callable[[s
 
 
 def watch(pipeline: Pipeline, folder: Path, settings: schema.Config, tell: Callable[[str], None]) -> Iterator[Visit]:
-    """Look at each visit in a folder of ``PERSON/VISIT/*.jpg``, by name; frames that cannot be read are told and skipped.
+    """Yield each visit in a folder of ``PERSON/VISIT/*.jpg``, by name; report unreadable frames, and skip them.
 
     Raises:
         ConfigError: there is no visit.
@@ -226,23 +224,20 @@ def play(visit: Visit, settings: schema.Config, card: ModelCard, matcher: Matche
 
 def measure(
     visits: Sequence[Visit],
-    templates: Templates,
+    drawn: Sequence[Templates],
     settings: schema.Config,
     card: ModelCard,
-    size: int,
-    most: int,
     *,
     curve: bool,
     tell: Callable[[str], None],
 ) -> dict[float, Figures]:
-    """Play all visits to galleries of ``size`` people; the figures by target, from loose to strict.
+    """Play all visits to galleries of one size, and return the figures by target, from loose to strict.
 
-    The targets are the configured one, and those of the DET curve if it is wanted. Galleries share nobody, and there are
-    ``most`` at most; whoever is not enrolled in one is a stranger to it.
+    The targets are the configured one and, with ``curve``, those of a DET curve. People outside a gallery are its strangers.
     """
+    size = len(drawn[0].people)
     targets = sorted({settings.matching.target_fpir, *(TARGETS if curve else ())}, reverse=True)
     outcomes: dict[float, list[tuple[bool, Outcome]]] = {target: [] for target in targets}
-    drawn = list(galleries(templates, size, most))
     for number, gallery in enumerate(drawn, start=1):
         tell(f"{size} enrolled, gallery {number} of {len(drawn)}")
         names = {person.name for person in gallery.people}
@@ -251,14 +246,14 @@ def measure(
             matched, outcome = rematch(visit, matchers[0]), Outcome(named=True)
             for target, matcher in zip(targets, matchers, strict=True):
                 if outcome.named or target == settings.matching.target_fpir:
-                    # Who was not announced is not at a stricter target: the probe is the same.
+                    # A visit that named nobody names nobody at a stricter target either: the probe is the same.
                     outcome = play(matched, settings, card, matcher)
                 outcomes[target].append((visit.person in names, outcome))
     return {target: _count(size, len(drawn), target, found, settings.camera.fps) for target, found in outcomes.items()}
 
 
 def galleries(templates: Templates, size: int, most: int) -> Iterator[Templates]:
-    """Parts of a gallery with ``size`` people each, drawn at random from a fixed seed; no two parts share anybody.
+    """Yield parts of a gallery with ``size`` people each, drawn at random from a fixed seed; no two parts share anybody.
 
     Raises:
         ConfigError: fewer people are enrolled.
@@ -279,7 +274,7 @@ def galleries(templates: Templates, size: int, most: int) -> Iterator[Templates]
 
 
 def rematch(visit: Visit, matcher: Matcher) -> Visit:
-    """The visit as the pipeline would have seen it with another gallery."""
+    """Return a visit as the pipeline would have seen it with another gallery."""
     moments = (
         (moment, tuple(s if s.embedding is None else replace(s, match=matcher.match(s.embedding.vector)) for s in seen))
         for moment, seen in visit.moments
@@ -288,7 +283,7 @@ def rematch(visit: Visit, matcher: Matcher) -> Visit:
 
 
 def wilson(count: int, of: int) -> Rate:
-    """A share and its 95 % interval by Wilson's score (JASA 22, 1927), which is sound near 0 and for few trials."""
+    """Return a share with its 95 % interval by Wilson's score (JASA 22, 1927), which is valid near 0 and for few trials."""
     if not of:
         return Rate(0, 0, 0.0, 0.0, 1.0)
     z, share = 1.959964, count / of
@@ -317,5 +312,5 @@ def _count(size: int, drawn: int, target: float, outcomes: Sequence[tuple[bool, 
 
 
 def _blank(image: Image) -> Image:
-    """A picture of the same size that takes no room."""
+    """Return a picture of the same size that takes no memory."""
     return np.broadcast_to(np.uint8(0), image.shape)

@@ -7,7 +7,7 @@ from dataclasses import replace
 import paho.mqtt.client as paho
 
 from edgeface.config import schema
-from edgeface.health import Health
+from edgeface.health import Health, health_payload
 from edgeface.interfaces import CommandTransport, EventPublisher, SyncTransport
 from edgeface.mqtt.connection import Connection
 from edgeface.mqtt.homeassistant import Announcement
@@ -16,7 +16,6 @@ from edgeface.mqtt.presence import PresenceState
 from edgeface.types import Event, EventType, Image, Person, Request
 from edgeface.vision.images import crop, encode_jpeg
 from edgeface.wire.events import event_payload
-from edgeface.wire.health import health_payload
 
 
 class MqttPublisher(Connection, EventPublisher, CommandTransport, SyncTransport):

@@ -23,10 +23,14 @@ from edgeface.wire.fields import NamedPerson, timestamp
 
 @dataclass(frozen=True, slots=True)
 class Checked:
-    """How many people were checked, and every fault that was found."""
+    """How many people were checked, and every fault that was found.
+
+    ``threshold`` says that the gallery's threshold was not measured; it is empty where it was.
+    """
 
     people: int
     findings: list[Finding]
+    threshold: str
 
 
 def list_people(context: OperationContext, _request: PeopleRequest) -> People:
@@ -66,8 +70,10 @@ def _left_in_backups(context: OperationContext) -> list[str]:
 def check_gallery(context: OperationContext, _request: CheckRequest) -> Checked:
     """Look for what makes people be mistaken or missed."""
     templates = context.gallery.templates().by_name()
-    matcher = Matcher(templates, context.card, context.config.matching)
-    return Checked(len(templates.people), check(templates, matcher, context.gallery.damage()))
+    settings = context.config.matching
+    findings = check(templates, Matcher(templates, context.card, settings), context.gallery.damage())
+    beyond = context.card.beyond_measured(settings.target_fpir, len(templates.vectors))
+    return Checked(len(templates.people), findings, beyond)
 
 
 def drop(context: OperationContext, request: DropRequest) -> Dropped:

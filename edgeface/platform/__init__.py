@@ -1,1 +1,1 @@
-"""What knows the machine and nothing of faces."""
+"""Deals with the machine, and knows nothing of faces."""

@@ -1,4 +1,4 @@
-"""Writing files so that a reader finds the old one or the new one, never a part."""
+"""Writes files whole: a reader finds the old one or the new one, never a part."""
 
 import errno
 import glob
@@ -10,14 +10,14 @@ from pathlib import Path
 from typing import BinaryIO
 
 LARGEST = 4 * 2**20
-"""Bytes of a file that is read whole; the certificates that a system trusts take a quarter of a megabyte."""
+"""Bytes of a small file at most; the certificates that a system trusts take a quarter of a megabyte."""
 
 
 def read_small(path: Path, *, pipe: bool = False) -> tuple[bytes, int]:
     """Return the bytes of a file, such as a key or a certificate, and its mode; wait for a ``pipe`` only if asked.
 
     Raises:
-        OSError: it cannot be read, is no file, or is larger than ``LARGEST`` bytes.
+        OSError: the file cannot be read, is no file, or is larger than ``LARGEST`` bytes.
     """
     with open(os.open(path, os.O_RDONLY | (0 if pipe else os.O_NONBLOCK)), "rb") as stream:  # noqa: PTH123
         status = os.fstat(stream.fileno())
@@ -32,13 +32,13 @@ def read_small(path: Path, *, pipe: bool = False) -> tuple[bytes, int]:
 def write_whole(path: Path, data: bytes, mode: int = 0o644) -> None:
     """Write ``data`` to ``path``, with ``mode`` less the umask, by way of a temporary file beside it.
 
-    A link stays one, and what is no file, such as a pipe, is written to, unless another user has put it there.
+    A link stays a link. A pipe or device is written to, unless another user has put it there.
 
     Raises:
-        OSError: it cannot be written; nothing is left behind.
+        OSError: the file cannot be written; nothing is left behind.
     """
     with suppress(FileNotFoundError):
-        path.stat()  # a loop of links is an error here, and would be a long way below
+        path.stat()  # raises at a loop of links, which would take long below
     _distrust(path)
     if path.exists() and not path.is_file():
         path.write_bytes(data)
@@ -55,10 +55,10 @@ def write_whole(path: Path, data: bytes, mode: int = 0o644) -> None:
 
 
 def write_new(path: Path, data: bytes, mode: int) -> None:
-    """Write ``data`` to ``path`` unless there is a file already; of several writers one wins, whole and durable.
+    """Write ``data`` to ``path`` unless the file exists; of several writers one wins, whole and durable.
 
     Raises:
-        OSError: it cannot be written; nothing is left behind.
+        OSError: the file cannot be written; nothing is left behind.
     """
     if path.exists():
         return
@@ -73,7 +73,7 @@ def write_new(path: Path, data: bytes, mode: int) -> None:
         else:
             with open(nameless, "wb") as stream:  # noqa: PTH123
                 _fill(stream, data, path.parent)
-                with suppress(FileExistsError):  # the folder's descriptor makes it linkat(2), which follows the link in /proc
+                with suppress(FileExistsError):  # with dst_dir_fd Python calls linkat(2), which follows links
                     os.link(f"/proc/self/fd/{nameless}", path.name, dst_dir_fd=folder)
         os.fsync(folder)
     finally:
@@ -81,7 +81,7 @@ def write_new(path: Path, data: bytes, mode: int) -> None:
 
 
 def _write_new_by_name(path: Path, data: bytes, mode: int) -> None:
-    """As ``write_new``, where the file system has no files without a name."""
+    """Do the work of ``write_new`` on a file system that has no files without a name."""
     part = _beside(path, "new")
     try:
         with open(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb") as stream:  # noqa: PTH123
@@ -93,7 +93,7 @@ def _write_new_by_name(path: Path, data: bytes, mode: int) -> None:
 
 
 def clear_away(path: Path) -> None:
-    """Remove what a kill has left of ``write_new``: a second copy of the file. Only once the file itself is there."""
+    """Remove second copies of a file that killed writers have left. Call this only once the file itself is there."""
     for left in path.parent.glob(f".{glob.escape(path.name)}.{8 * '[0-9a-f]'}.new"):
         with suppress(OSError):
             left.unlink()
@@ -107,17 +107,17 @@ def _fill(stream: BinaryIO, data: bytes, folder: Path) -> None:
 
 
 def _distrust(path: Path) -> None:
-    """Refuse to go where another user leads: by a link, as ``fs.protected_symlinks`` does, or into a pipe of theirs.
+    """Refuse to follow another user's link, as ``fs.protected_symlinks`` does, or to write into another user's pipe.
 
     Raises:
-        PermissionError: another user does.
+        PermissionError: a link or pipe on the way is another user's.
     """
     ours = {0, os.geteuid()}
     path = path.absolute()
     for place in (*reversed(path.parents), path):
         try:
             status = place.lstat()
-        except OSError:  # not there, or closed: to write says which
+        except OSError:  # not there, or closed to us: writing will say which
             return
         leads = stat.S_ISLNK(status.st_mode) or stat.S_ISFIFO(status.st_mode)
         if leads and status.st_uid not in ours:
@@ -127,13 +127,13 @@ def _distrust(path: Path) -> None:
 
 
 def give_to_owner(descriptor: int, folder: Path) -> None:
-    """Let a file that root has just made in somebody's folder be theirs: sudo is not to shut the service out."""
+    """Give a file that root has just made to the owner of its folder: sudo must not shut the service out."""
     if os.geteuid() == 0:
         owner = folder.stat()
-        with suppress(OSError):  # root of a container may not
+        with suppress(OSError):  # a container's root may not
             os.fchown(descriptor, owner.st_uid, owner.st_gid)
 
 
 def _beside(path: Path, suffix: str) -> Path:
-    """A name that what a power cut has left does not have."""
+    """Return a path with a random name, which no file from before a power cut has."""
     return path.with_name(f".{path.name}.{secrets.token_hex(4)}.{suffix}")

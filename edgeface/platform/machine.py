@@ -1,4 +1,4 @@
-"""What the machine says of itself: heat, supply, memory, clock."""
+"""Reads heat, power supply, memory and clock of the machine."""
 
 import ctypes
 import uuid
@@ -12,14 +12,13 @@ import psutil
 SYS, PROC, RUN = Path("/sys"), Path("/proc"), Path("/run")
 FIRMWARE = "devices/platform/soc*/*firmware/get_throttled"
 FLAGS = ("under-voltage", "frequency capped", "throttled", "temperature limit")
-"""Bits 0 to 3 of the word of a Raspberry Pi's firmware; bits 16 to 19 are the same since it was started."""
+"""Bits 0 to 3 of the word that a Raspberry Pi's firmware gives; bits 16 to 19 say the same since the start."""
 FULL = 0.9
-"""Share of a control group's memory that may be in use."""
+"""Share of a control group's memory from which on memory is tight."""
 LEFT = 0.05
-"""Share of the machine's memory that should be available."""
-
+"""Share of the machine's memory that is available at least, or memory is tight."""
 UNSET = 5
-"""``adjtimex``'s answer for a clock that nobody has set, in timex.h."""
+"""The answer of ``adjtimex`` for a clock that nobody has set: TIME_ERROR of timex.h."""
 THIS_PROCESS = uuid.uuid4().hex
 
 
@@ -32,13 +31,13 @@ class Throttling:
 
 
 def temperature() -> float | None:
-    """The hottest sensor, in degrees Celsius, where there is one."""
+    """Return the temperature of the hottest sensor, in degrees Celsius; ``None`` without a sensor."""
     readings = [sensor.current for sensors in getattr(psutil, "sensors_temperatures", dict)().values() for sensor in sensors]
     return max(readings, default=None)
 
 
 def throttling(sys: Path = SYS) -> Throttling | None:
-    """What a Raspberry Pi's firmware, and its voltage sensor, tell; none on other machines."""
+    """Return what a Raspberry Pi's firmware and voltage sensor report; ``None`` on other machines."""
     word, known = 0, False
     for path in sys.glob(FIRMWARE):
         with suppress(OSError, ValueError):
@@ -53,7 +52,7 @@ def throttling(sys: Path = SYS) -> Throttling | None:
 
 
 def memory_tight(sys: Path = SYS, proc: Path = PROC) -> str | None:
-    """Why memory is nearly at its end, if it is: that of the control group, or of the whole machine."""
+    """Say how little memory the control group or the machine has left; ``None`` if it has enough."""
     for limit, used in _groups(sys / "fs" / "cgroup", proc):
         if used >= FULL * limit:
             return f"memory is tight: {used / 1e6:.0f} of {limit / 1e6:.0f} MB in use"
@@ -65,29 +64,27 @@ def memory_tight(sys: Path = SYS, proc: Path = PROC) -> str | None:
 
 
 def boot(proc: Path = PROC) -> str:
-    """What no other start of a machine is called: within it, monotonic time is that of all processes."""
+    """Return a text that is unique to this start of the machine, within which all processes share one monotonic time."""
     with suppress(OSError):
         return (proc / "sys/kernel/random/boot_id").read_text().strip()
     return THIS_PROCESS
 
 
 def clock_is_set(run: Path = RUN) -> bool:
-    """Whether the network has set the wall clock since the machine was started: by systemd-timesyncd, or the kernel says so.
+    """Return whether the network has set the wall clock since the machine was started.
 
-    The kernel is not asked by a service of systemd with ProtectClock.
+    systemd-timesyncd or the kernel says so; a service with systemd's ProtectClock may not ask the kernel.
     """
     if (run / "systemd/timesync/synchronized").exists():
         return True
-    with suppress(OSError, AttributeError):  # of another system than Linux
-        answer = int(
-            ctypes.CDLL(None).adjtimex(ctypes.create_string_buffer(512))
-        )  # all zero: to read, and larger than the struct
-        return 0 <= answer != UNSET
+    with suppress(OSError, AttributeError):  # on another system than Linux
+        request = ctypes.create_string_buffer(512)  # larger than struct timex, and all zero, which only reads
+        return 0 <= int(ctypes.CDLL(None).adjtimex(request)) != UNSET
     return False
 
 
 def _groups(root: Path, proc: Path) -> Iterator[tuple[int, int]]:
-    """Limit and use of our memory control group and those around it, in bytes; what is only cached does not count as used."""
+    """Yield limit and use, in bytes without caches, of our memory control group and of those around it."""
     with suppress(OSError):
         for line in (proc / "self" / "cgroup").read_text().splitlines():
             _, controllers, place = line.split(":", 2)

@@ -2,7 +2,7 @@
 
 
 class RateLimit:
-    """So many a minute, after some silence up to ten at once."""
+    """Allows ``per_minute`` actions a minute and, after a while without any, ten at once."""
 
     BURST = 10.0
 
@@ -11,7 +11,7 @@ class RateLimit:
         self._left, self._time = self.BURST, 0.0
 
     def allows(self, now: float) -> bool:
-        """Whether there may be one more now; ``now`` is monotonic seconds."""
+        """Return whether one more action is allowed at ``now``, in monotonic seconds."""
         self._left = min(self.BURST, self._left + (now - self._time) * self.per_minute / 60)
         self._time = now
         if self._left < 1:

@@ -12,10 +12,10 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class SecretFile:
-    """A file at ``path`` with, for messages, ``what`` it holds and the ``setting`` that names it.
+    """A file at ``path``; messages name ``what`` it holds and the ``setting`` for its path.
 
-    Every fault raises ``error`` with one line. A file that others may read is refused; a ``shared`` one may be its group's, and
-    if everybody may read it, that is logged.
+    Every fault raises ``error`` with one line. A file that others may read is refused. A ``shared`` file may be read by its
+    group, and only logs a warning if everybody may read it.
     """
 
     path: Path
@@ -24,7 +24,7 @@ class SecretFile:
     setting: str = ""
     shared: bool = False
     pipe: bool = False
-    """Whether a pipe may stand in its place, and is waited for."""
+    """Whether a pipe may stand in its place, for which to wait."""
 
     def find(self) -> bytes | None:
         """Return the bytes of the file, or ``None`` if it is not there."""

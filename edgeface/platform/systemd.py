@@ -1,4 +1,4 @@
-"""What systemd hears of the service: that it is ready, reloading, alive, stopping."""
+"""Tells systemd that the service is ready, reloading, alive or stopping."""
 
 import socket
 
@@ -8,7 +8,7 @@ from edgeface.platform import environment
 class Systemd:
     """Writes to the service manager's socket, if there is one, and never waits for it.
 
-    The kernel keeps a few messages only. What it does not take is kept here, the newest of each kind, and goes with the next.
+    The kernel holds only a few messages. Those that it does not take are kept, the newest of each kind, and go with the next.
     """
 
     def __init__(self) -> None:

@@ -1,8 +1,8 @@
-"""Says figures as people do."""
+"""Writes figures as people say them."""
 
 
 def duration(seconds: float) -> str:
-    """Seconds as people say them, in two units at most."""
+    """Return seconds in two units at most, such as "2 h 5 min"."""
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     days, hours = divmod(hours, 24)

@@ -1,4 +1,4 @@
-"""Publishers by name; each is imported only when it is asked for."""
+"""Builds publishers by name; each is imported only when it is needed."""
 
 from collections.abc import Callable
 from importlib import import_module
@@ -8,10 +8,7 @@ from edgeface.config import schema
 from edgeface.errors import ConfigError
 from edgeface.interfaces import EventPublisher
 
-PUBLISHERS = {
-    "mqtt": "edgeface.mqtt.publisher:MqttPublisher",
-    "lines": "edgeface.publishers.lines:LinePublisher",
-}
+PUBLISHERS = {"mqtt": "edgeface.mqtt.publisher:MqttPublisher", "lines": "edgeface.publishers.lines:LinePublisher"}
 
 
 def need_broker(settings: schema.Config) -> None:

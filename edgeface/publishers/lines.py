@@ -1,4 +1,4 @@
-"""Events as JSON lines on standard output, for a daemon without a broker."""
+"""Prints events as JSON lines, for a daemon without a broker."""
 
 import errno
 import logging
@@ -22,7 +22,7 @@ class LinePublisher(EventPublisher):
         self._device, self._model = settings.device.id, model
 
     def publish(self, event: Event, image: Image | None = None) -> None:
-        """Print one event; where there is no room for it, the daemon goes on without."""
+        """Print one event; on a full disk, the daemon goes on without it."""
         try:
             sys.stdout.write(msgspec.json.encode(event_payload(event, self._device, self._model)).decode() + "\n")
             sys.stdout.flush()
@@ -32,5 +32,5 @@ class LinePublisher(EventPublisher):
             log.warning("standard output: %s; an event is not printed", error.strerror)
 
     def health(self, health: Health) -> None:
-        """Health is for the log here: standard output holds events alone."""
+        """Log the frame rate; standard output holds only events."""
         log.debug("%.1f frames/s, %d seen, %d dropped", health.fps, health.frames_seen, health.frames_dropped)

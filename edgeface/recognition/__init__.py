@@ -1,1 +1,1 @@
-"""A frame to observations, and observations to events."""
+"""Turns frames into observations, and observations into events."""

@@ -1,4 +1,4 @@
-"""Events that named nobody -> strangers: one group each, however often they came."""
+"""Groups events that named nobody by stranger."""
 
 from collections.abc import Iterable
 
@@ -8,21 +8,21 @@ from edgeface.gallery.event_store import KeptEvent
 from edgeface.types import EventType
 
 SAME_FAR = 1e-3
-"""False-accept rate of the cosine from which two visits are of one stranger."""
+"""False-accept rate of the cosine from which two visits count as one stranger's."""
 
 
 def group(events: Iterable[KeptEvent], same: float) -> list[list[KeptEvent]]:
-    """The events of each stranger, the oldest first, who came last first.
+    """Return the events of each stranger, the oldest first; the stranger who came last is first.
 
-    Agglomerative with average linkage: the two groups whose events have the largest mean cosine become one, until none is
-    ``same`` or more. Unlike with single linkage, a chain of look-alikes does not join two people.
+    Agglomerative clustering with average linkage: the two groups with the largest mean cosine between their events become one,
+    until no mean is ``same`` or more. Unlike with single linkage, a chain of similar faces does not join two people.
     """
     events = list(events)
     groups = [[number] for number in range(len(events))]
     if not events:
         return []
     vectors = np.stack([event.embedding for event in events])
-    cosines, sizes = vectors @ vectors.T, np.ones(len(events), np.float32)  # the cosines' sums, once groups are joined
+    cosines, sizes = vectors @ vectors.T, np.ones(len(events), np.float32)  # sums of cosines, once groups are joined
     while len(groups) > 1:
         linkage = cosines / np.outer(sizes, sizes)
         np.fill_diagonal(linkage, -1.0)
@@ -39,6 +39,6 @@ def group(events: Iterable[KeptEvent], same: float) -> list[list[KeptEvent]]:
 
 
 def unknown(events: Iterable[KeptEvent], since: float) -> list[KeptEvent]:
-    """The events that named nobody and wait for a name, from a time on (seconds since the Unix epoch)."""
+    """Return the events from ``since`` on (seconds since the Unix epoch) that named nobody and wait for a name."""
     wanted = (event for event in events if event.event_type == EventType.UNKNOWN and event.person_id is None)
     return [event for event in wanted if event.wall >= since and event.verdict is None]

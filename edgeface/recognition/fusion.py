@@ -1,4 +1,4 @@
-"""Many views of one face -> one probe, which no single bad view can spoil."""
+"""Fuses many views of one face to one probe, which no single bad view can spoil."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,12 +9,12 @@ from edgeface.types import Observation, Vector
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Evidence:
-    """What a track's views say together: the mean of their unit vectors, and the views that it was made of.
+class Probe:
+    """The weighted mean of a track's unit vectors, and the views that it was made of.
 
-    The mean is shorter than 1, the less the views agree the shorter. It must stay so: its cosines are then the means of the
-    views' own, by which strangers pass no more often than by one view's, however many views there are and however they
-    differ. Stretched to a unit vector it would have strangers pass the more often the more the views differ (train/LOG.md).
+    The mean is shorter than 1, and the shorter the less the views agree. Keep it unnormalised: its cosine with a template is
+    then the mean of the views' cosines, so more views cannot raise the false-accept rate. As a unit vector it would let
+    strangers pass more often the more the views differ (train/LOG.md).
     """
 
     vector: Vector
@@ -22,19 +22,19 @@ class Evidence:
 
 
 def weight(view: Observation) -> float:
-    """What a view counts for: its quality times its embedding's norm; nothing without an embedding.
+    """Return the weight of a view: its quality times its embedding's norm; 0 without an embedding.
 
-    Of all measures the norm foretells best whether the right person will be missed (docs/network.md, Quality), as in Meng et
-    al., "MagFace", CVPR 2021; the decoder's error foretells next to nothing, and costs a second network.
+    Of all measures the norm predicts best whether the right person will be missed (docs/network.md, Quality), as in Meng et
+    al., "MagFace", CVPR 2021; the decoder's error predicts next to nothing, and costs a second network.
     """
     return view.quality * view.embedding.norm if view.embedding else 0.0
 
 
-def combine(views: Sequence[Observation], different: float) -> Evidence | None:
-    """The mean of the views' embeddings by weight, without the outliers; none if no view has an embedding.
+def fuse(views: Sequence[Observation], different: float) -> Probe | None:
+    """Return the mean of the views' embeddings by weight, without outliers; ``None`` if no view has an embedding.
 
-    An outlier has a cosine under ``different`` with the medoid, the view that the others' weights gather around most closely:
-    unlike the mean it is one of the views whatever the outliers are (Kaufman and Rousseeuw, "Finding Groups in Data", 1990).
+    An outlier has a cosine under ``different`` with the medoid, the view with the greatest weighted sum of cosines to all
+    views. Unlike the mean, the medoid is one of the views (Kaufman and Rousseeuw, "Finding Groups in Data", 1990).
     """
     seen = [(view, view.embedding.vector) for view in views if view.embedding is not None]
     if not seen:
@@ -44,4 +44,4 @@ def combine(views: Sequence[Observation], different: float) -> Evidence | None:
     cosines = vectors @ vectors.T
     kept = cosines[int(np.argmax(cosines @ weights))] >= different
     mean = weights[kept] @ vectors[kept] / max(float(weights[kept].sum()), 1e-9)
-    return Evidence(np.asarray(mean, np.float32), tuple(view for (view, _), keep in zip(seen, kept, strict=True) if keep))
+    return Probe(np.asarray(mean, np.float32), tuple(view for (view, _), keep in zip(seen, kept, strict=True) if keep))

@@ -1,4 +1,4 @@
-"""The open-set decision: whose face it is, if anybody's."""
+"""Decides whose face a probe is, if anybody's."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,7 +9,7 @@ from edgeface.types import Decision, Match, Vector
 from edgeface.vision.model_card import ModelCard
 
 SAME_VIEW = 0.91
-"""Cosine from which an embedding tells nothing new.
+"""Cosine from which two views are one, and the second adds nothing.
 
 Of two different photos of one person, 1 % are nearer than 0.83 (2,104 photos of 421 held-out people of celeba-train); of two
 pictures made of one photo, 99.9 % are nearer than 0.95 (an earlier network, 1,407 photos of 300 people of celeba-dev).
@@ -17,7 +17,7 @@ pictures made of one photo, 99.9 % are nearer than 0.95 (an earlier network, 1,4
 
 
 def similarity(templates: NDArray[np.float32], probe: Vector) -> float:
-    """The score of one person: ``templates`` are all of theirs, shape (n, dimensions)."""
+    """Return the score of one person, given all of their templates, shape (n, dimensions)."""
     centre = templates.sum(axis=0)
     nearest = float((templates @ probe).max())
     return (nearest + float(centre @ probe) / max(float(np.linalg.norm(centre)), 1e-9)) / 2
@@ -27,14 +27,14 @@ class Matcher:
     """Matches probes against a snapshot of the gallery.
 
     A person's score is the mean of two cosines: with the nearest of their templates, and with the centre of them all, which a
-    single bad template can hardly move. A stranger gets a chance against every template, so each comparison may have only its
-    share of the wanted false-positive identification rate: FAR = FPIR / templates (the union bound on 1 - (1 - FAR)^n).
+    single bad template can hardly move. A stranger is compared with every template, so each comparison gets only its share of
+    the wanted false-positive identification rate: FAR = FPIR / templates (the union bound on 1 - (1 - FAR)^n).
 
-    A visit is one probe, the mean of its views (evidence.py), and so one comparison a template: its FPIR is that of one view.
-    Measured, the bound is just met with one template a person, and with three there is half as much again to spare.
+    A visit is one probe, the mean of its views (fusion.py), and one comparison a template: its FPIR is that of one view.
+    Measured, the bound is just met with one template a person; with three, there is half as much again to spare.
 
-    A negative template is a rival of its person: a probe that is nearer to it than to the person is not that person's, and
-    one that is not nearer to the person by the margin names nobody, as with a second person who looks alike.
+    A negative template is a rival of its person, like a second person: a probe that is nearer to it is not that person's, and
+    a probe whose lead over it is under the margin names nobody.
     """
 
     def __init__(self, templates: Templates, card: ModelCard, settings: schema.MatchingSettings) -> None:
@@ -48,20 +48,23 @@ class Matcher:
         self._margin, self._probability = settings.margin, card.probability
 
     def match(self, probe: Vector) -> Match:
-        """Decide about one view's unit vector or the mean of several views', shape (dimensions,)."""
+        """Decide about a probe, shape (dimensions,): one view's unit vector, or the mean of several."""
         if not len(self._vectors):
             return Match(Decision.REJECT, None, None, 0.0, self.accept, 0.0, 0.0)
-        scores = self.scores(probe)
+        return self.decide(probe, self.scores(probe))
+
+    def decide(self, probe: Vector, scores: NDArray[np.float32]) -> Match:
+        """Decide about a probe from the score of everybody, which must not be nobody."""
         rivals = np.full(len(self._people), -1.0, np.float32)
         if len(self._negatives):
             np.maximum.at(rivals, self._not_owners, self._negatives @ probe)
-        standing = np.where(rivals > scores, -1.0, scores)
-        best = int(np.argmax(standing if (rivals <= scores).any() else scores))
+        eligible = np.where(rivals > scores, -1.0, scores)
+        best = int(np.argmax(eligible if (rivals <= scores).any() else scores))
         score = float(scores[best])
-        margin = score - max(float(np.delete(standing, best).max(initial=0.0)), float(rivals[best]))
-        if standing[best] >= self.accept and margin >= self._margin:
+        margin = score - max(float(np.delete(eligible, best).max(initial=0.0)), float(rivals[best]))
+        if eligible[best] >= self.accept and margin >= self._margin:
             decision = Decision.ACCEPT
-        elif standing[best] >= self.unsure:
+        elif eligible[best] >= self.unsure:
             decision = Decision.UNSURE
         else:
             decision = Decision.REJECT
@@ -69,10 +72,10 @@ class Matcher:
         return Match(decision, person.id, person.name, score, self.accept, margin, self._probability(score))
 
     def scores(self, probe: Vector) -> NDArray[np.float32]:
-        """The score of everybody, in the order of the templates' people."""
+        """Return the score of everybody, in the order of the templates' people."""
         cosines, count = self._vectors @ probe, len(self._people)
         nearest = np.full(count, -1.0, np.float32)
         np.maximum.at(nearest, self._owners, cosines)
-        # With the centre: the mean of the cosines over the length of the mean.
+        # The cosine with the centre is the mean of the cosines over the length of the mean.
         centre = np.bincount(self._owners, cosines, count) / self._lengths
         return np.asarray((nearest + centre) / 2, np.float32)

@@ -1,4 +1,4 @@
-"""Frame -> Observations: detect, align, judge, embed, match."""
+"""Turns a frame into observations: detects, aligns, judges, embeds and matches faces."""
 
 import logging
 import time
@@ -20,17 +20,16 @@ from edgeface.vision.embedding import Embedder
 from edgeface.vision.quality import quality
 
 log = logging.getLogger(__name__)
-
-PAUSE = 5.0
-"""Seconds before a gallery that could not be read is tried again: a locked one takes as long to say so."""
+RETRY_S = 5.0
+"""Seconds before a gallery that could not be read is tried again: a locked one needs as long to fail."""
 READ_AT_ONCE = 500
-"""People who are read between two frames, when another program has changed more."""
+"""People who are read between two frames at most, when another program has changed more."""
 
 
 class Pipeline:
-    """Looks at pictures with one detector, one embedder and the gallery as it is at that moment.
+    """Looks at pictures with one detector, one embedder and the newest state of the gallery.
 
-    A daemon's gallery that cannot be read has nobody in it, until it can.
+    A daemon's gallery that cannot be read counts as empty until it can be.
     """
 
     def __init__(self, detector: Detector, embedder: Embedder, gallery: Gallery, settings: schema.Config) -> None:
@@ -49,14 +48,14 @@ class Pipeline:
 
     @property
     def health(self) -> GalleryHealth:
-        """How the gallery is, as far as it was read."""
+        """The state of the gallery, as far as it was read."""
         if self._failure:
             return GalleryHealth("unreadable" if self._version is None else "stale", self._failure)
         return self._gallery.health
 
     @property
     def matcher(self) -> Matcher:
-        """Decides by the gallery as it was at the last picture."""
+        """The matcher for the gallery as it was at the last picture."""
         return self._matcher
 
     def observe(self, image: Image, faces: Sequence[Face] | None = None, *, every_face: bool = False) -> list[Observation]:
@@ -72,7 +71,7 @@ class Pipeline:
         ]
 
     def judge(self, image: Image, face: Face, *, min_quality: float = 0.0, enrolling: bool = False) -> Observation:
-        """Embed and match one face of an image, if its quality allows: as a probe, or as the template that it is to become."""
+        """Embed and match one face of an image if its quality allows: as a probe, or with ``enrolling`` as a template."""
         chip = align(image, face.landmarks)
         fitness = quality(face, chip)
         if fitness < min_quality:
@@ -83,12 +82,12 @@ class Pipeline:
         return Observation(face, fitness, embedding, self.match(embedding.vector))
 
     def match(self, vector: Vector) -> Match | None:
-        """Who in the gallery a face is, by its unit embedding; ``None`` with an empty one."""
+        """Match a unit embedding with the gallery."""
         self._refresh()
         return self._matcher.match(vector)
 
     def _refresh(self) -> None:
-        """Take in what another process has changed in the gallery; while it cannot be read, what is known holds."""
+        """Take in the changes of other processes; while the gallery cannot be read, keep its last state."""
         now = time.monotonic()
         if now < self._blind_until:
             return
@@ -111,7 +110,7 @@ class Pipeline:
                     "nobody" if self._version is None else "what it was",
                     error,
                 )
-            self._failure, self._blind_until = str(error), now + PAUSE
+            self._failure, self._blind_until = str(error), now + RETRY_S
 
     def _take(self, templates: Templates) -> None:
         self._templates = templates

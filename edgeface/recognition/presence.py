@@ -1,4 +1,4 @@
-"""Observations over time -> recognized, unknown, left: few events, and only on good evidence."""
+"""Turns observations over time into few events: recognized, unknown, left."""
 
 import logging
 from collections.abc import Sequence
@@ -23,7 +23,7 @@ SAME_FAR, DIFFERENT_FAR = 1e-4, 0.05
 
 @dataclass(frozen=True, slots=True)
 class _Verdict:
-    """Whose face a track shows by now, and what speaks for it; ``person_id`` is ``STRANGER`` for a face that is nobody's."""
+    """Whose face a track shows, ``STRANGER`` if nobody's, and the match and views behind the decision."""
 
     person_id: str
     match: Match
@@ -32,7 +32,7 @@ class _Verdict:
 
 @dataclass(slots=True)
 class _Visit:
-    """Somebody's stay, over all their tracks, from their first view to their latest."""
+    """A person's stay, over all their tracks, from the first view to the latest."""
 
     arrival: Event
     first_view: float
@@ -42,11 +42,10 @@ class _Visit:
 class Presence:
     """Turns the observations of one camera into events.
 
-    A track's views are combined into one probe, and the matcher decides about it as about any other: its thresholds keep
-    strangers out, and the single views have only a veto. A person needs ``min_votes`` views that have that person nearest,
-    each for itself; a stranger needs ``unknown_after`` views that are no outliers; either needs ``min_share`` of all views,
-    by weight. With ``liveness`` "refuse", nobody is named before the track has shown evidence of life. Tracks are numbered on
-    from those of ``before``.
+    A track's views are fused to one probe, and the matcher decides about it as about any other: its thresholds keep strangers
+    out, and single views have only a veto. A person needs ``min_votes`` views whose nearest person they are; a stranger needs
+    ``unknown_after`` views that are no outliers; both need ``min_share`` of all views, by weight. With ``liveness`` "refuse",
+    nobody is named before the face has looked alive. The numbers of tracks go on from those of ``before``.
     """
 
     def __init__(
@@ -69,10 +68,9 @@ class Presence:
         self._matcher: Matcher | None = None
 
     def update(self, moment: Frame | NoFrame, observations: Sequence[Observation], matcher: Matcher) -> list[Event]:
-        """Take in what one frame showed, or nothing in a gap; ``matcher`` decides by the gallery as it is now.
+        """Take in the observations of one frame, none without a frame; ``matcher`` has the gallery as it is now.
 
-        Whoever is no longer in the gallery has left, and nothing is kept of what looked like them; whoever is called otherwise
-        now leaves by that name.
+        A person who is no longer in the gallery leaves, and views of them are forgotten; a renamed one leaves by the new name.
         """
         events = self._drop_forgotten(moment, matcher)
         for visit in self._visits.values():
@@ -90,16 +88,16 @@ class Presence:
         return events
 
     def sights(self, now: float) -> list[TrackedFace]:
-        """The faces of the frame that was taken in at ``now``, with what is announced of each."""
+        """Return the faces of the frame that was taken in at ``now``, each with its announcement."""
         tracks = [track for track in self._tracker.tracks if track.last_seen == now]
         return [TrackedFace(track.id, track.latest, self._verdicts.get(track.id)) for track in tracks]
 
     def close(self, moment: Frame | NoFrame) -> list[Event]:
-        """Everybody leaves: the recording is at its end."""
+        """Let everybody leave: the recording is at its end."""
         return [event for track in tuple(self._tracker.tracks) for event in self._release(track, moment)]
 
     def _drop_forgotten(self, moment: Frame | NoFrame, matcher: Matcher) -> list[Event]:
-        """Whoever is forgotten leaves; the latest view may have been matched before a new matcher came, those before it not."""
+        """Let forgotten people leave, and forget views that matched them: all views for a new matcher, else the latest."""
         events, known = [], matcher.known
         changed, self._matcher = matcher is not self._matcher, matcher
         for track in self._tracker.tracks:
@@ -129,7 +127,7 @@ class Presence:
         return events
 
     def _withheld(self, track: Track, verdict: _Verdict) -> bool:
-        """Whether a name must wait for evidence of life."""
+        """Return whether a name must wait until the face has looked alive."""
         if self._mode != "refuse" or verdict.person_id == STRANGER or (self._liveness(track) or 0.0) >= ALIVE:
             return False
         log.info("a face is not named: it may be a photo (it has not turned as a head does)")
@@ -143,23 +141,23 @@ class Presence:
         return verdict, track.id if verdict == STRANGER else 0
 
     def _weigh(self, track: Track, matcher: Matcher) -> _Verdict | None:
-        """Whose track it is by now, or none for want of evidence."""
-        evidence, settings = track.evidence, self._settings
-        if evidence is None:
+        """Return whose face a track shows; ``None`` while too few views say so."""
+        probe, settings = track.probe, self._settings
+        if probe is None:
             return None
-        match = matcher.match(evidence.vector)
+        match = matcher.match(probe.vector)
         if match.decision is Decision.UNSURE:
             return None
         if match.decision is Decision.ACCEPT and match.person_id is not None:
             person, needed = match.person_id, settings.min_votes
-            views = [view for view in evidence.views if view.match is not None and view.match.person_id == person]
+            views = [view for view in probe.views if view.match is not None and view.match.person_id == person]
         else:
-            person, needed, views = STRANGER, settings.unknown_after, list(evidence.views)
+            person, needed, views = STRANGER, settings.unknown_after, list(probe.views)
         enough = len(views) >= needed and sum(map(weight, views)) >= settings.min_share * sum(map(weight, track.views))
         return _Verdict(person, match, views) if enough else None
 
     def _correction(self, track: Track) -> Correction | None:
-        """The announced name that a new verdict about a track contradicts, unless another track bears it out."""
+        """Return the announced name that a new verdict about a track contradicts, unless another track has the same name."""
         person = self._verdicts.get(track.id, STRANGER)
         if person == STRANGER or list(self._verdicts.values()).count(person) > 1:
             return None
@@ -189,11 +187,11 @@ class Presence:
             quality=sum(view.quality for view in views) / len(views),
             liveness=self._liveness(track),
             corrected=wrong,
-            embedding=track.evidence.vector if track.evidence else None,
+            embedding=track.probe.vector if track.probe else None,
         )
 
     def _release(self, track: Track, moment: Frame | NoFrame, wrong: Correction | None = None) -> list[Event]:
-        """Take a track's verdict back; its visit ends unless another track carries it on."""
+        """Take a track's verdict back, and end its visit unless another track goes on with it."""
         if track.id not in self._verdicts:
             return []
         key = self._key(track)

@@ -1,4 +1,4 @@
-"""Faces of one frame after another -> tracks: one track is one stay of one face in front of the camera."""
+"""Joins the faces of successive frames to tracks: one track is one stay of one face in front of the camera."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -6,30 +6,26 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from edgeface.recognition.fusion import Evidence, combine, weight
+from edgeface.recognition.fusion import Probe, fuse, weight
 from edgeface.types import Box, Observation
 
 Array = NDArray[np.float64]
 
 MEMORY = 40
-"""Views of a track that count, at most."""
-
+"""Views of a track that are kept at most."""
 NEAR = 1.0
-"""Seconds for which a box says where the face will be next."""
-
+"""Seconds for which a box predicts where the face will be next."""
 STEADINESS = 0.5
-"""Share of the known speed that a new step leaves as it was."""
-
-MOST = 256
-"""Tracks that are kept, at most, unless more faces are in one frame."""
+"""Share of the known speed in the next estimate of it."""
+MAX_TRACKS = 256
+"""Tracks that are kept at most, unless more faces are in one frame."""
 
 
 @dataclass(slots=True, eq=False)
 class Track:
     """A face followed over frames; times are monotonic seconds, speeds pixels a second.
 
-    It was seen last at ``last_seen``; ``first_view`` and ``last_view`` are of the views that say whose face it is, if there are
-    any.
+    ``last_seen`` counts every detection; ``first_view`` and ``last_view`` count only views with an embedding, if any.
     """
 
     id: int
@@ -38,14 +34,13 @@ class Track:
     first_view: float = 0.0
     last_view: float = 0.0
     views: list[Observation] = field(default_factory=list)
-    evidence: Evidence | None = None
+    probe: Probe | None = None
     speed: tuple[float, float] = (0.0, 0.0)
 
     def add(self, time: float, observation: Observation, different: float) -> None:
-        """Take in one more view; only those good enough to be embedded count as evidence.
+        """Take in one more view; only views with an embedding count for the probe.
 
-        Of a full memory every other view goes, the poorer of two neighbours: what is left spans the whole stay, the newest
-        views the most densely.
+        When ``MEMORY`` is full, the poorer of each two neighbours goes: the rest spans the whole stay, densest at its end.
         """
         if time > self.last_seen:
             passed, old, new = time - self.last_seen, self.latest.face.box, observation.face.box
@@ -61,24 +56,23 @@ class Track:
         if len(self.views) == MEMORY:
             self.views = [max(pair, key=weight) for pair in zip(self.views[::2], self.views[1::2], strict=True)]
         self.views.append(observation)
-        self.evidence = combine(self.views, different)
+        self.probe = fuse(self.views, different)
 
     def forget_views(self) -> None:
-        """Let go of all that says whose face it is; where it is stays known."""
-        self.views, self.evidence = [], None
+        """Forget whose face it may be; the place stays known."""
+        self.views, self.probe = [], None
 
     def has_ended(self, time: float, keep: float) -> bool:
-        """Whether the face is gone: by its views or, without any, by where it was."""
+        """Return whether the face is gone: ``keep`` seconds after its last view; without views, ``NEAR`` after it was seen."""
         return time - self.last_view > keep if self.views else time - self.last_seen > NEAR
 
 
 class Tracker:
-    """Assigns observations to tracks, those that fit best first.
+    """Assigns observations to tracks, the best fit first.
 
-    A face belongs to the track whose box it overlaps and whom it resembles: overlap and mean cosine with its views count
-    together. If the embedding says that it is another person (under ``different``), the overlap counts for nothing; a face
-    that overlaps no track belongs to one that it resembles closely (at least ``same``). A face without an embedding joins a
-    track by overlap alone, and makes it last no longer: ``keep`` seconds after its last view with one, a track ends.
+    A face belongs to the track with the greatest sum of overlap and cosine. If the cosine is under ``different``, it is another
+    person, and the overlap does not count. A face that overlaps no track joins one at a cosine of ``same`` or more. Without an
+    embedding, it joins a track by overlap alone. A track ends ``keep`` seconds after its last view with an embedding.
     """
 
     def __init__(self, *, same: float, different: float, keep: float, min_overlap: float = 0.3) -> None:
@@ -87,7 +81,7 @@ class Tracker:
         self.tracks: list[Track] = []
 
     def update(self, time: float, observations: Sequence[Observation]) -> tuple[list[Track], list[Track]]:
-        """Take in a frame's observations; returns the tracks that were seen and those that have ended."""
+        """Take in a frame's observations; return the tracks that were seen and those that have ended."""
         affinity = self._affinity(time, observations)
         owner: dict[int, Track] = {}
         taken: set[int] = set()
@@ -109,8 +103,8 @@ class Tracker:
         return list(owner.values()), [track for track in tracks if track.id not in going_on]
 
     def _forget_glimpses(self, time: float) -> None:
-        """Of too many tracks let go of those out of sight: first those with the fewest views, of these the longest away."""
-        surplus = len(self.tracks) - MOST
+        """Remove surplus tracks that are out of sight: those with the fewest views first, of these the longest away."""
+        surplus = len(self.tracks) - MAX_TRACKS
         if surplus <= 0:
             return
         away = sorted((len(track.views), track.last_seen, track.id) for track in self.tracks if track.last_seen != time)
@@ -118,7 +112,7 @@ class Tracker:
         self.tracks = [track for track in self.tracks if track.id not in forgotten]
 
     def _affinity(self, time: float, observations: Sequence[Observation]) -> Array:
-        """How well each face (column) fits each track (row): 0 is not at all."""
+        """Return how well each face (column) fits each track (row); 0 is not at all."""
         tracks = self.tracks
         if not tracks or not observations:
             return np.zeros((len(tracks), len(observations)))
@@ -129,14 +123,14 @@ class Tracker:
         overlap = np.maximum(intersection_over_union(last, new), intersection_over_union(moved, new))
         overlap[passed > NEAR] = 0.0
         near = overlap >= self._min_overlap
-        # Of two tracks in one place, whom nobody can tell is rather the one that was seen more.
+        # Of two tracks in one place, a face without an embedding is rather the one that was seen more.
         views = np.array([len(track.views) for track in tracks])
         affinity = np.where(near, overlap * ((views + 1) / (views + 2))[:, None], 0.0)
         affinity[[track.has_ended(time, self._keep) for track in tracks]] = 0.0
-        known = [i for i, track in enumerate(tracks) if track.evidence is not None]
+        known = [i for i, track in enumerate(tracks) if track.probe is not None]
         clear = [j for j, seen in enumerate(observations) if seen.embedding is not None]
         if known and clear:
-            probes = np.stack([track.evidence.vector for track in tracks if track.evidence is not None])
+            probes = np.stack([track.probe.vector for track in tracks if track.probe is not None])
             similarity = probes @ np.stack([seen.embedding.vector for seen in observations if seen.embedding is not None]).T
             both = np.ix_(known, clear)
             enough = similarity >= np.where(near[both], self._different, self._same)
@@ -149,7 +143,7 @@ def _array(boxes: Iterable[Box]) -> Array:
 
 
 def intersection_over_union(a: Array, b: Array) -> Array:
-    """Shared area over joint area, 0 to 1, of each of some boxes (rows) with each of others: left, top, width, height."""
+    """Return shared over joint area, 0 to 1, of each box in ``a`` (rows) and each in ``b``: left, top, width, height."""
     one, other = a[:, None, :], b[None, :, :]
     ends = np.minimum(one[..., :2] + one[..., 2:], other[..., :2] + other[..., 2:])
     shared = np.maximum(ends - np.maximum(one[..., :2], other[..., :2]), 0.0).prod(axis=-1)

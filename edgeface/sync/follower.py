@@ -1,4 +1,4 @@
-"""Following the shared gallery: in the daemon's loop while it runs, or once, by hand."""
+"""Follows the shared gallery: in the daemon's loop, or once, by hand."""
 
 import logging
 import random
@@ -13,42 +13,42 @@ from edgeface.gallery.store import Gallery
 from edgeface.health import SyncStatus
 from edgeface.interfaces import SyncTransport
 from edgeface.mqtt.dialogue import Dialogue
-from edgeface.sync.messages import envelopes
+from edgeface.sync.messages import person_sealer
 from edgeface.sync.replica import Change, Replica
 from edgeface.types import Tick
 from edgeface.vision.model_card import ModelCard
 
 log = logging.getLogger(__name__)
 SAME_FAR = 0.01
-"""False-accept rate of the cosine from which two people of one name are one."""
+"""False-accept rate of the cosine from which two people of one name are taken for one."""
 
 
 def replica(settings: schema.Config, gallery: Gallery, card: ModelCard) -> Replica:
-    """The replica of these settings.
+    """Build the replica of these settings.
 
     Raises:
-        ConfigError: the shared key cannot be had.
+        ConfigError: as ``person_sealer``.
     """
-    shared = envelopes(settings, card.digest)
-    return Replica(gallery, shared, settings.device.id, card.threshold(SAME_FAR), Audit(settings.audit_path))
+    sealer = person_sealer(settings, card.digest)
+    return Replica(gallery, sealer, settings.device.id, card.threshold(SAME_FAR), Audit(settings.audit_path))
 
 
 class Follower:
     """Follows the shared gallery from the daemon's loop, over the publisher's connection.
 
-    A gallery that cannot be written is told, and stops nothing.
+    A gallery that cannot be written is reported, and stops nothing.
     """
 
-    SETTLE = 2.0
-    """Seconds after a connection for the broker to tell what it keeps, before it is told what it lacks."""
-    SPREAD = 1.0
-    """Seconds over which several devices that see the same lack spread their answers."""
-    PATIENCE, LONGEST_PATIENCE = 10.0, 600.0
-    """Seconds until what was published has come back, else it is published again; each time twice as long."""
-    PAUSE = 5.0
-    """Seconds before a gallery that failed is tried again: a locked one takes a while to say so."""
+    SETTLE_S = 2.0
+    """Seconds after a connection in which the broker sends what it keeps; only then it is sent what it lacks."""
+    SPREAD_S = 1.0
+    """Seconds over which devices spread their messages about people whom the broker lacks."""
+    FIRST_RESEND_S, LONGEST_RESEND_S = 10.0, 600.0
+    """Seconds until a message that has not come back is published again; each wait is twice as long, up to the longest."""
+    RETRY_S = 5.0
+    """Seconds before a gallery that failed is tried again: a locked one needs as long to fail."""
     SENT_AT_ONCE, TAKEN_AT_ONCE = 20, 100
-    """People that are sent, and taken in, between two frames: a thousand at once would hold the loop up for seconds."""
+    """People who are sent, and taken in, between two frames: a thousand at once would hold the loop up for seconds."""
 
     def __init__(self, replica: Replica, transport: SyncTransport) -> None:
         self._replica, self._transport = replica, transport
@@ -62,12 +62,12 @@ class Follower:
 
     @property
     def sharing(self) -> SyncStatus:
-        """How it stands."""
+        """The state of the shared gallery."""
         one = self._replica
         return SyncStatus(one.topic, one.shared, len(one.due()), one.received, one.ignored, self._failure or one.trouble)
 
     def on_tick(self, tick: Tick) -> None:
-        """Take in what came, notice what was edited here, and send it."""
+        """Take in messages, notice edits of this gallery, and send them."""
         moment = tick.moment
         connection, messages = self._transport.shared(self._connection if self._inbox else -1)
         if connection != self._connection:
@@ -76,35 +76,35 @@ class Follower:
             self._inbox.clear()
             self._due.clear()
             self._tries.clear()
-            self._earliest = moment.time + self.SETTLE
+            self._earliest = moment.time + self.SETTLE_S
         self._inbox |= messages
         if moment.time < self._again:
             return
         try:
             some = dict(islice(self._inbox.items(), self.TAKEN_AT_ONCE))
             self._replica.take(some)
-            for name in some:  # whatever came, the topic can be written and read
+            for name in some:  # any message shows that the topic can be written and read
                 self._tries.pop(name, None)
             self._inbox = {name: payload for name, payload in self._inbox.items() if name not in some}
             if connection and not self._inbox and moment.time >= self._earliest:
                 self._send(moment.time)
             self._failure = self._lost()
         except GalleryError as error:
-            self._failure, self._again = f"the shared gallery waits: {error}", moment.time + self.PAUSE
+            self._failure, self._again = f"the shared gallery waits: {error}", moment.time + self.RETRY_S
         self._tell()
 
     def _send(self, now: float) -> None:
         lacking = self._replica.due()
-        self._due = {name: self._due.get(name, now + random.uniform(0, self.SPREAD)) for name in lacking}
+        self._due = {name: self._due.get(name, now + random.uniform(0, self.SPREAD_S)) for name in lacking}
         self._tries = {name: self._tries.get(name, 0) for name in lacking}
         ripe = [name for name, at in self._due.items() if at <= now][: self.SENT_AT_ONCE]
-        for name, payload in self._replica.letters(ripe).items() if ripe else ():
+        for name, payload in self._replica.payloads(ripe).items() if ripe else ():
             self._transport.share(name, payload)
-            self._due[name] = now + min(self.LONGEST_PATIENCE, self.PATIENCE * 2 ** self._tries[name])
+            self._due[name] = now + min(self.LONGEST_RESEND_S, self.FIRST_RESEND_S * 2 ** self._tries[name])
             self._tries[name] += 1
 
     def _lost(self) -> str | None:
-        """What was sent twice, and nothing came of it."""
+        """Say how many messages were published twice and have not come back, if any."""
         lost = sum(tries > 1 for tries in self._tries.values())
         return f"{lost} people published on {self._replica.topic} do not come back: access control?" if lost else None
 
@@ -117,7 +117,7 @@ class Follower:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What following once has done: changes here, names that the broker was sent, payloads that were none, what is wrong."""
+    """Changes of this gallery, the number of messages sent and of damaged ones, of people shared, and a fault, if any."""
 
     changes: list[Change]
     sent: int
@@ -127,17 +127,17 @@ class Outcome:
 
 
 def once(settings: schema.Config, one: Replica) -> Outcome:
-    """Follow the shared gallery as it is now, and let the broker have what it lacks.
+    """Follow the shared gallery as it is now, and send the broker the people whom it lacks.
 
     Raises:
         ConfigError: no broker is set.
-        BrokerError: it cannot be reached, or does not let us read or write the topic.
+        BrokerError: the broker cannot be reached, or does not let us read or write the topic.
         GalleryError: the gallery cannot be written.
     """
     with Dialogue(settings) as broker:
         broker.subscribe(f"{one.topic}/+")
         changes, sent = one.take(_newest(one.topic, broker)), 0
-        for name, payload in one.letters(one.due()).items():
+        for name, payload in one.payloads(one.due()).items():
             broker.publish(f"{one.topic}/{name}", payload, retain=True)
             sent += 1
         changes += one.take(_newest(one.topic, broker))

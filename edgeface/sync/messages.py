@@ -1,4 +1,4 @@
-"""How a person travels to other devices: sealed under the key that they share, on a topic that tells nothing of whom."""
+"""Seals a person for other devices, under the key that they share, on a topic that does not tell who it is."""
 
 import hashlib
 import hmac
@@ -13,8 +13,8 @@ from msgspec import Meta, Struct
 from edgeface.config.schema import Config
 from edgeface.errors import ConfigError
 from edgeface.gallery.aead import KEY_BYTES
-from edgeface.gallery.encryption import Key, Vault
-from edgeface.gallery.store import Copy
+from edgeface.gallery.encryption import Key, Sealer
+from edgeface.gallery.shared import SharedPerson
 from edgeface.gallery.versions import Revision
 from edgeface.platform.secret_files import SecretFile
 from edgeface.types import MAX_REQUEST_BYTES
@@ -22,14 +22,14 @@ from edgeface.wire.fields import SCHEMA, Schema, Time, timestamp
 
 
 class ForeignKeyError(ValueError):
-    """An envelope of devices that share another key."""
+    """A message from devices that share another key."""
 
 
 class ForeignModelError(ValueError):
-    """An envelope of a device with another network."""
+    """A message from a device with another network."""
 
 
-class Envelope(Struct, frozen=True, kw_only=True):
+class SealedPerson(Struct, frozen=True, kw_only=True):
     """One person of the shared gallery, or that they are forgotten: opaque but for the devices that have the key."""
 
     schema: Schema
@@ -59,34 +59,34 @@ class Envelope(Struct, frozen=True, kw_only=True):
 
 
 class _Contents(Struct, frozen=True, array_like=True):
-    """What is sealed; without ``copy``, the person is forgotten."""
+    """The sealed part of a message; without ``person``, the person is forgotten."""
 
     person_id: Annotated[str, Meta(pattern=r"^(p_[0-9a-f]{16})?\Z")]
-    copy: Copy | None
+    person: SharedPerson | None
 
 
-def digest(copy: Copy | None) -> bytes:
-    """What tells two contents apart; empty for the forgotten."""
-    return hashlib.sha256(msgspec.msgpack.encode(copy)).digest() if copy else b""
+def digest(person: SharedPerson | None) -> bytes:
+    """Return a digest of a person's content; empty for a forgotten person."""
+    return hashlib.sha256(msgspec.msgpack.encode(person)).digest() if person else b""
 
 
-class Envelopes:
-    """Seals and opens envelopes under the shared key ``secret``, for one model, below one topic."""
+class PersonSealer:
+    """Seals and opens messages under the shared key ``secret``, for one model, below one topic."""
 
     def __init__(self, secret: bytes, model: str, topic: str) -> None:
         self._names, sealing, name = (_derived(secret, use) for use in ("names", "sealing", "id"))
         self.topic, self.key, self._model = topic, name[:4].hex(), model
-        self._vault = Vault(Key(sealing, "the shared key"), model)
+        self._sealer = Sealer(Key(sealing, "the shared key"), model)
 
     def name(self, person_id: str) -> str:
-        """The last level of a person's topic: the same for all that share the key and the model, and meaningless to others."""
+        """Return the last level of a person's topic: the same on all devices with this key and model, meaningless to others."""
         return hmac.digest(self._names, f"{self._model} {person_id}".encode(), "sha256")[:16].hex()
 
-    def seal(self, name: str, revision: Revision, person_id: str, copy: Copy | None, wall: float) -> bytes:
-        """The payload for ``<topic>/<name>``."""
-        contents = _Contents(person_id if copy else "", copy)
-        sealed = self._vault.seal(contents, *self._bound(name, revision.device, revision.counter))
-        envelope = Envelope(
+    def seal(self, name: str, revision: Revision, person_id: str, person: SharedPerson | None, wall: float) -> bytes:
+        """Return the payload for ``<topic>/<name>``."""
+        contents = _Contents(person_id if person else "", person)
+        sealed = self._sealer.seal(contents, *self._bound(name, revision.device, revision.counter))
+        message = SealedPerson(
             schema=SCHEMA,
             ts=timestamp(wall),
             device=revision.device,
@@ -95,49 +95,49 @@ class Envelopes:
             model=self._model,
             sealed=sealed,
         )
-        return msgspec.json.encode(envelope)
+        return msgspec.json.encode(message)
 
-    def open(self, name: str, payload: bytes) -> tuple[Revision, str, Copy | None]:
-        """Revision, person id (empty of the forgotten) and copy.
+    def open(self, name: str, payload: bytes) -> tuple[Revision, str, SharedPerson | None]:
+        """Return revision, person id (empty of forgotten people) and person.
 
         Raises:
-            ForeignKeyError, ForeignModelError: it says that it is not for us.
-            ValueError: it is no envelope, is damaged, or belongs elsewhere.
+            ForeignKeyError, ForeignModelError: the payload says that it is for other devices.
+            ValueError: the payload is no sealed person, is damaged, or belongs elsewhere.
         """
         if len(payload) > MAX_REQUEST_BYTES:
             raise ValueError("too large")
         try:
-            envelope = msgspec.json.decode(payload, type=Envelope)
+            message = msgspec.json.decode(payload, type=SealedPerson)
         except (msgspec.MsgspecError, RecursionError) as error:
-            raise ValueError(f"no envelope: {error}") from None
-        if envelope.key != self.key:
+            raise ValueError(f"no sealed person: {error}") from None
+        if message.key != self.key:
             raise ForeignKeyError
-        if envelope.model != self._model:
+        if message.model != self._model:
             raise ForeignModelError
-        bound = self._bound(name, envelope.device, envelope.counter)
-        contents = self._vault.unseal(envelope.sealed, _Contents, *bound)
-        if contents.copy and self.name(contents.person_id) != name:
+        bound = self._bound(name, message.device, message.counter)
+        contents = self._sealer.unseal(message.sealed, _Contents, *bound)
+        if contents.person and self.name(contents.person_id) != name:
             raise ValueError("sealed as somebody else")
-        return Revision(envelope.counter, envelope.device, digest(contents.copy)), contents.person_id, contents.copy
+        return Revision(message.counter, message.device, digest(contents.person)), contents.person_id, contents.person
 
     def _bound(self, name: str, device: str, counter: int) -> tuple[str, ...]:
         return "shared", f"{self.topic}/{name}", device, str(counter)
 
 
-def envelopes(config: Config, model: str) -> Envelopes:
-    """Those of the settings.
+def person_sealer(config: Config, model: str) -> PersonSealer:
+    """Return the sealer for these settings.
 
     Raises:
         ConfigError: the shared key is not there, cannot be read, is open to others, or is no key.
     """
-    return Envelopes(bytes.fromhex(read_key(config)), model, config.sync.topic.strip("/"))
+    return PersonSealer(bytes.fromhex(read_key(config)), model, config.sync.topic.strip("/"))
 
 
 def read_key(config: Config) -> str:
-    """The shared key, as 64 hexadecimal digits.
+    """Return the shared key, as 64 hexadecimal digits.
 
     Raises:
-        ConfigError: as ``envelopes``.
+        ConfigError: as ``person_sealer``.
     """
     file = _file(config)
     text = file.find()
@@ -150,7 +150,7 @@ def read_key(config: Config) -> str:
 
 
 def make_key(config: Config) -> str:
-    """The shared key, made if there is none.
+    """Return the shared key, made if there is none.
 
     Raises:
         ConfigError: as ``read_key``.
@@ -160,10 +160,10 @@ def make_key(config: Config) -> str:
 
 
 def take_key(config: Config, text: str) -> None:
-    """Put another device's key in the place of this one's.
+    """Replace this device's key by another device's.
 
     Raises:
-        ConfigError: it is no key, or cannot be written.
+        ConfigError: the text is no key, or cannot be written.
     """
     _file(config).replace(f"{_checked(text.encode(errors='replace'), 'what came in')}\n".encode())
 

@@ -1,4 +1,4 @@
-"""Our gallery as one of several copies: what came in is merged, what is newer here goes out."""
+"""Merges other devices' changes into our gallery, and finds the people whose copy here is newer."""
 
 import logging
 import time
@@ -13,9 +13,14 @@ import numpy as np
 from edgeface.errors import GalleryError
 from edgeface.gallery.audit import Audit
 from edgeface.gallery.names import JOINERS, MAX_NAME
-from edgeface.gallery.store import Copies, Copy, Gallery
+from edgeface.gallery.shared import SharedPeople, SharedPerson
+from edgeface.gallery.store import Gallery
 from edgeface.gallery.versions import NEVER, Revision, merge
-from edgeface.sync.messages import Envelopes, ForeignKeyError, ForeignModelError, digest
+from edgeface.sync.messages import ForeignKeyError, ForeignModelError, PersonSealer, digest
+
+What = Literal["added", "changed", "forgotten"]
+Opened = dict[str, tuple[Revision, str, SharedPerson | None]]
+"""Revision, person id and person of each message, by the name in its topic."""
 
 log = logging.getLogger(__name__)
 MAX_FOREIGN = 10_000
@@ -25,24 +30,24 @@ NOTICED_AT_ONCE = 500
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """What another device's copy did to this gallery; ``device`` is where it was edited."""
+    """A change of this gallery that another device's copy has caused; ``device`` is the device of the edit."""
 
     person_id: str
     name: str
-    what: Literal["added", "changed", "forgotten"]
+    what: What
     device: str
 
 
 class Replica:
-    """Merges envelopes into the gallery, and knows which of them the broker lacks.
+    """Merges messages into the gallery, and knows which people the broker lacks.
 
-    Every edit of this gallery, by whatever process, is noticed by its content, and becomes a revision of its own. Two people of
-    one name, as when galleries first meet, become one if their faces are alike, from the cosine ``same`` on; else the one with
-    the greater id gets a number to their name. Either is an edit like others, and the same on whichever device does it.
+    Every edit of this gallery, by any process, is noticed by its content, and becomes a revision of its own. Two people of one
+    name, as when galleries first meet, become one if a cosine between their templates is ``same`` or more; otherwise the one
+    with the greater id gets a number added to their name. Both are edits like others, and give the same on every device.
     """
 
-    def __init__(self, gallery: Gallery, envelopes: Envelopes, device: str, same: float, audit: Audit) -> None:
-        self._gallery, self._envelopes, self._device, self._same, self._audit = gallery, envelopes, device, same, audit
+    def __init__(self, gallery: Gallery, sealer: PersonSealer, device: str, same: float, audit: Audit) -> None:
+        self._gallery, self._sealer, self._device, self._same, self._audit = gallery, sealer, device, same, audit
         self._ours: dict[str, Revision] = {}
         self._theirs: dict[str, Revision] = {}
         self._foreign: dict[str, type[Exception]] = {}
@@ -57,22 +62,22 @@ class Replica:
 
     @property
     def topic(self) -> str:
-        """Where the shared gallery is."""
-        return self._envelopes.topic
+        """The topic of the shared gallery."""
+        return self._sealer.topic
 
     def connected(self) -> None:
-        """What the broker keeps is not known any more."""
+        """Forget what the broker keeps: the connection is new."""
         self._theirs.clear()
         self._foreign.clear()
         self._lacking = None
 
     def take(self, messages: Mapping[str, bytes]) -> list[Change]:
-        """Merge what the broker keeps now, by name; empty is what it keeps no more.
+        """Merge the payloads that the broker keeps now, by name; an empty payload is one that the broker has removed.
 
         Raises:
             GalleryError: the gallery cannot be written for the moment; the same messages may be given again.
         """
-        opened: dict[str, tuple[Revision, str, Copy | None]] = {}
+        opened: Opened = {}
         for name, payload in messages.items():
             self._foreign.pop(name, None)
             self._theirs.pop(name, None)
@@ -80,7 +85,7 @@ class Replica:
                 self._open(name, payload, opened)
         changes: list[Change] = []
         newer = any(revision > self._ours.get(name, NEVER) or name in self._lost for name, (revision, *_) in opened.items())
-        version = self._gallery.version  # of before: what others change from here on is still to be noticed
+        version = self._gallery.version  # before the exchange: later changes of others are still to be noticed
         if newer or version != self._version:
             self._gallery.exchange(lambda there: self._merge(there, opened, changes))
             self._version = version if self._noticed else None
@@ -99,29 +104,29 @@ class Replica:
         return changes
 
     def due(self) -> list[str]:
-        """The names of what the broker lacks, or has an older copy of."""
+        """Return the names of people whom the broker lacks, or of whom it has an older copy."""
         if self._lacking is None:
             self._lacking = [name for name, revision in self._ours.items() if revision > self._theirs.get(name, NEVER)]
         return self._lacking
 
-    def letters(self, names: Iterable[str]) -> dict[str, bytes]:
-        """The payloads for these names, as the gallery is now; without those that have been edited this moment.
+    def payloads(self, names: Iterable[str]) -> dict[str, bytes]:
+        """Return the payloads for these names, without people who have been edited since ``take``.
 
         Raises:
             GalleryError: the gallery cannot be read.
         """
         names, wall, found = list(names), time.time(), {}
-        copies = self._gallery.copies([self._people[name] for name in names if name in self._people])
+        people = self._gallery.shared([self._people[name] for name in names if name in self._people])
         for name in names:
             revision, person_id = self._ours[name], self._people.get(name, "")
-            copy = copies.get(person_id) if revision.digest else None
-            if digest(copy) == revision.digest:
-                found[name] = self._envelopes.seal(name, revision, person_id, copy, wall)
+            person = people.get(person_id) if revision.digest else None
+            if digest(person) == revision.digest:
+                found[name] = self._sealer.seal(name, revision, person_id, person, wall)
         return found
 
     @property
     def trouble(self) -> str | None:
-        """Why other devices on this topic do not follow this one, nor it them."""
+        """Why this device and others on the topic do not follow each other."""
         count = Counter(self._foreign.values())
         if number := count[ForeignKeyError]:
             return (
@@ -134,12 +139,12 @@ class Replica:
             )
         return None
 
-    def _open(self, name: str, payload: bytes, opened: dict[str, tuple[Revision, str, Copy | None]]) -> None:
+    def _open(self, name: str, payload: bytes, opened: Opened) -> None:
         try:
-            revision, person_id, copy = self._envelopes.open(name, payload)
-            if copy:
-                self._gallery.check(copy)
-            opened[name] = revision, person_id, copy
+            revision, person_id, person = self._sealer.open(name, payload)
+            if person:
+                self._gallery.check(person)
+            opened[name] = revision, person_id, person
         except (ForeignKeyError, ForeignModelError) as error:
             if len(self._foreign) < MAX_FOREIGN:
                 self._foreign[name] = type(error)
@@ -147,42 +152,38 @@ class Replica:
             self.ignored += 1
             log.debug("sync: %s/%s is ignored: %s", self.topic, name, error)
 
-    def _merge(
-        self, there: Copies, opened: dict[str, tuple[Revision, str, Copy | None]], changes: list[Change]
-    ) -> dict[str, Copy | None]:
-        """Within the gallery's transaction: what is to be put in the place of whom."""
-        key, store = self._envelopes.key, self._gallery.revisions
+    def _merge(self, there: SharedPeople, opened: Opened, changes: list[Change]) -> dict[str, SharedPerson | None]:
+        """Return who is to be replaced by whom, or forgotten, by id; called within the gallery's transaction."""
+        key, store = self._sealer.key, self._gallery.revisions
         kept = store.all(key)
         self._refuse_leaps(kept, opened)
         broken = self._gallery.broken
-        self._lost = {self._envelopes.name(person_id) for person_id in broken}
+        self._lost = {self._sealer.name(person_id) for person_id in broken}
         ours = self._edited(kept, there, opened, broken)
         valid = merge(ours, {name: revision for name, (revision, *_) in opened.items()})
-        wanted: dict[str, Copy | None] = {}
-        for name, (revision, told, copy) in opened.items():
+        wanted: dict[str, SharedPerson | None] = {}
+        for name, (revision, told, person) in opened.items():
             before = ours.get(name, NEVER)
             lost = name in self._lost
             if (revision > before and revision.digest != before.digest) or (lost and revision >= before):
                 person_id = told or self._people[name]
-                wanted[person_id] = copy
+                wanted[person_id] = person
                 self._people[name] = person_id
-                what: Literal["added", "changed", "forgotten"] = (
-                    "forgotten" if not copy else "changed" if person_id in there or lost else "added"
-                )
+                what: What = "forgotten" if not person else "changed" if person_id in there or lost else "added"
                 gone = there.name(person_id) if person_id in there else person_id
-                changes.append(Change(person_id, copy.name if copy else gone, what, revision.device))
+                changes.append(Change(person_id, person.name if person else gone, what, revision.device))
         namesakes = self._namesakes(there, wanted)
-        for person_id, copy in namesakes.items():  # edits of our own, on what is valid now
-            name = self._envelopes.name(person_id)
-            valid[name] = valid.get(name, NEVER).next(self._device, digest(copy))
+        for person_id, person in namesakes.items():  # edits of our own, on the valid copies
+            name = self._sealer.name(person_id)
+            valid[name] = valid.get(name, NEVER).next(self._device, digest(person))
         wanted |= namesakes
         for name, revision in valid.items():
             if kept.get(name) != revision:
                 store.put(key, name, revision)
         self._ours = valid
-        return {person_id: copy for person_id, copy in wanted.items() if copy or person_id in there or person_id in broken}
+        return {one: person for one, person in wanted.items() if person or one in there or one in broken}
 
-    def _refuse_leaps(self, kept: Mapping[str, Revision], opened: dict[str, tuple[Revision, str, Copy | None]]) -> None:
+    def _refuse_leaps(self, kept: Mapping[str, Revision], opened: Opened) -> None:
         for name in [name for name, (revision, *_) in opened.items() if revision.leaps(kept.get(name, NEVER))]:
             self.ignored += 1
             log.warning(
@@ -190,14 +191,14 @@ class Replica:
             )
 
     def _edited(
-        self, kept: Mapping[str, Revision], there: Copies, opened: Collection[str], broken: Collection[str]
+        self, kept: Mapping[str, Revision], there: SharedPeople, opened: Collection[str], broken: Collection[str]
     ) -> dict[str, Revision]:
-        """The revisions of this gallery as it is now: those that were kept, and new ones of what has been edited since.
+        """Return the revisions of this gallery as it is now: the ``kept`` ones, and new ones of people edited since then.
 
-        What is not ``opened`` may be left for the next time. A damaged copy is no edit, nor is its absence.
+        Edits of people who are not ``opened`` may be left for the next time. A damaged copy is no edit, nor is its absence.
         """
         everybody = (*there, *broken)
-        self._names = {person_id: self._names.get(person_id) or self._envelopes.name(person_id) for person_id in everybody}
+        self._names = {person_id: self._names.get(person_id) or self._sealer.name(person_id) for person_id in everybody}
         self._people = {name: person_id for person_id, name in self._names.items()}
         self._digests = {person_id: known for person_id, known in self._digests.items() if person_id in there}
         found, left, self._noticed = dict(kept), NOTICED_AT_ONCE, True
@@ -217,19 +218,19 @@ class Replica:
                 found[name] = kept[name].next(self._device, b"")
         return found
 
-    def _namesakes(self, there: Copies, come: Mapping[str, Copy | None]) -> dict[str, Copy | None]:
-        """What to do about people who now have the name of somebody else."""
+    def _namesakes(self, there: SharedPeople, come: Mapping[str, SharedPerson | None]) -> dict[str, SharedPerson | None]:
+        """Return replacements for people who now have the name of somebody else, by id."""
         names = {person_id: there.name(person_id) for person_id in there if person_id not in come} if come else {}
-        names |= {person_id: copy.name for person_id, copy in come.items() if copy}
-        doubtful = {copy.name for copy in come.values() if copy}
-        wanted: dict[str, Copy | None] = {}
+        names |= {person_id: person.name for person_id, person in come.items() if person}
+        doubtful = {person.name for person in come.values() if person}
+        wanted: dict[str, SharedPerson | None] = {}
         by_name: dict[str, list[str]] = {}
         for person_id in sorted(person_id for person_id, name in names.items() if name in doubtful):
             by_name.setdefault(names[person_id], []).append(person_id)
         for first, *others in by_name.values():
             for other in others:
                 one, two = wanted.get(first) or come.get(first) or there[first], come.get(other) or there[other]
-                if _alike(one, two, self._same):
+                if _similarity(one, two) >= self._same:
                     wanted[first], wanted[other] = _joined(one, two), None
                 else:
                     names[other] = _numbered(two.name, set(names.values()))
@@ -237,23 +238,23 @@ class Replica:
         return wanted
 
 
-def _alike(one: Copy, other: Copy, same: float) -> bool:
-    """Whether any two templates are nearer than ``same``, a cosine."""
-    first, second = (np.stack([np.frombuffer(t.vector, "<f4") for t in copy.templates]) for copy in (one, other))
-    return bool((first @ second.T).max() >= same)
+def _similarity(one: SharedPerson, other: SharedPerson) -> float:
+    """Return the greatest cosine between a template of one person and one of another."""
+    first, second = (np.stack([np.frombuffer(t.vector, "<f4") for t in person.templates]) for person in (one, other))
+    return float((first @ second.T).max())
 
 
-def _joined(one: Copy, other: Copy) -> Copy:
-    """One person with the templates of both."""
+def _joined(one: SharedPerson, other: SharedPerson) -> SharedPerson:
+    """Return one person with the templates of both."""
     templates, negatives = (
-        tuple(sorted({trait.vector: trait for trait in (*second, *first)}.values()))
+        tuple(sorted({template.vector: template for template in (*second, *first)}.values()))
         for first, second in ((one.templates, other.templates), (one.negatives, other.negatives))
     )
-    return Copy(one.name, min(one.enrolled, other.enrolled), templates, negatives)
+    return SharedPerson(one.name, min(one.enrolled, other.enrolled), templates, negatives)
 
 
 def _numbered(name: str, taken: set[str]) -> str:
-    """The name with the first number from 2 on that nobody has."""
+    """Return the name with the first number, from 2 on, that nobody has."""
     number, short = 2, name[: MAX_NAME - 8].rstrip(f" {JOINERS}")
     while (found := f"{short} ({number})") in taken:
         number += 1

@@ -1,1 +1,1 @@
-"""Arrays in, values out: images, chips, quality, the networks."""
+"""Decodes images, aligns and judges faces, and runs the networks: arrays in, values out."""

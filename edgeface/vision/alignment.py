@@ -8,15 +8,14 @@ from edgeface.types import Face, Image, Landmarks
 
 CHIP_SIZE = 112
 """Width and height of an aligned chip, in pixels."""
-
 TEMPLATE: Landmarks = np.array(
     [[38.2946, 51.6963], [73.5318, 51.5014], [56.0252, 71.7366], [41.5493, 92.3655], [70.7299, 92.2041]], np.float32
 )
-"""Where the five landmarks lie in an aligned chip; the usual template of Deng et al., "ArcFace", CVPR 2019."""
+"""The five landmarks of an aligned chip; the usual template of Deng et al., "ArcFace", CVPR 2019."""
 
 
-def similarity(landmarks: Landmarks) -> NDArray[np.float64]:
-    """The 2 x 3 similarity transform that brings five landmarks nearest to ``TEMPLATE``.
+def similarity_transform(landmarks: Landmarks) -> NDArray[np.float64]:
+    """Return the 2 x 3 similarity transform that brings five landmarks nearest to ``TEMPLATE``.
 
     Least squares in closed form; Umeyama, "Least-squares estimation of transformation parameters", PAMI 1991, eq. 40 to 43,
     where in two dimensions rotation and scale are one complex number.
@@ -30,16 +29,16 @@ def similarity(landmarks: Landmarks) -> NDArray[np.float64]:
 
 
 def align(image: Image, landmarks: Landmarks, margin: int = 0) -> Image:
-    """Cut out a face as a 112 x 112 chip whose landmarks lie at ``TEMPLATE``; what is outside the image is black.
+    """Cut out a face as a 112 x 112 chip whose landmarks lie at ``TEMPLATE``; pixels outside the image are black.
 
-    ``margin`` adds as many pixels of the surroundings on every side.
+    ``margin`` adds that many pixels of the surroundings on every side.
     """
-    transform = similarity(landmarks)
+    transform = similarity_transform(landmarks)
     scale = float(np.hypot(transform[0, 0], transform[1, 0]))
-    # Bilinear sampling sees 2 x 2 pixels only: a face over twice the chip's size is first shrunk, or it would alias.
+    # Bilinear sampling sees only 2 x 2 pixels: a face over twice the chip's size would alias, and is shrunk first.
     if scale < 0.5:
         image, landmarks = _shrunk(image, landmarks, 1.5 * scale)
-        transform = similarity(landmarks)
+        transform = similarity_transform(landmarks)
     transform[:, 2] += margin
     side = CHIP_SIZE + 2 * margin
     chip = cv2.warpAffine(image, transform, (side, side), flags=cv2.INTER_LINEAR)
@@ -55,6 +54,6 @@ def _shrunk(image: Image, landmarks: Landmarks, factor: float) -> tuple[Image, L
 
 
 def eye_distance(face: Face) -> float:
-    """Pixels between the eyes, judged from all five landmarks so that a face turned aside counts as large as it is."""
-    transform = similarity(face.landmarks)
+    """Return the pixels between the eyes, from all five landmarks: a face turned aside counts as large as it is."""
+    transform = similarity_transform(face.landmarks)
     return float((TEMPLATE[1, 0] - TEMPLATE[0, 0]) / max(float(np.hypot(transform[0, 0], transform[1, 0])), 1e-9))

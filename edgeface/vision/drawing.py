@@ -1,4 +1,4 @@
-"""Draws what was found on pictures, and pictures on a sheet."""
+"""Draws faces on pictures, and pictures on a sheet."""
 
 import unicodedata
 from collections.abc import Sequence
@@ -30,7 +30,7 @@ def draw_face(image: Image, box: Box, label: str, colour: tuple[int, int, int]) 
 
 
 def draw_faces(image: Image, faces: Sequence[Observation]) -> Image:
-    """A copy of the image with every matched face boxed and named: green is accepted, amber unsure, grey unknown."""
+    """Return a copy of the image with every matched face boxed and named: green is accepted, amber unsure, grey unknown."""
     picture = image.copy()
     for seen in faces:
         if seen.match is not None:
@@ -44,7 +44,7 @@ def draw_faces(image: Image, faces: Sequence[Observation]) -> Image:
 
 
 def contact_sheet(rows: Sequence[tuple[str, Sequence[tuple[str, Image]]]], tile: tuple[int, int] = (320, 240)) -> Image:
-    """Titled rows of captioned pictures, each fitted into a tile of ``tile`` pixels, as one picture."""
+    """Return titled rows of captioned pictures as one picture; each is fitted into a tile of ``tile`` pixels."""
     width, height = tile
     columns = max(len(pictures) for _, pictures in rows)
     gap, title, caption = 12, 40, 28
@@ -60,10 +60,10 @@ def contact_sheet(rows: Sequence[tuple[str, Sequence[tuple[str, Image]]]], tile:
 
 
 def check_suffix(path: Path, error: type[EdgefaceError] = ImageError) -> None:
-    """See that a picture can be written to ``path``, before there is one.
+    """See that the suffix of ``path`` names a format for pictures.
 
     Raises:
-        EdgefaceError: of the type ``error``: the suffix names no format.
+        EdgefaceError: of the type ``error``, if it does not.
     """
     if not cv2.haveImageWriter(str(path)):
         raise error(f"{path}: give it a suffix such as .png or .jpg")
@@ -97,6 +97,6 @@ def _fit(picture: Image, width: int, height: int) -> Image:
 
 
 def _drawable(text: str) -> str:
-    """OpenCV 4's fonts are ASCII: accents go, other letters become question marks."""
+    """Return a text in ASCII, for OpenCV 4's fonts: without accents, and with question marks for other letters."""
     plain = "".join(c for c in unicodedata.normalize("NFKD", text) if not unicodedata.combining(c))
     return plain.encode("ascii", "replace").decode()

@@ -1,4 +1,4 @@
-"""Embedder: aligned chip -> unit vector, and the face as the decoder rebuilds it from the codes."""
+"""Turns an aligned chip into a unit vector, and codes back into a face."""
 
 from pathlib import Path
 from typing import Any
@@ -14,10 +14,10 @@ from edgeface.vision.tflite import interpreter
 
 
 class Embedder:
-    """The autoencoder of one folder. Not safe for use from two threads at once.
+    """The autoencoder of one folder. It must not be used from two threads at once.
 
     Raises:
-        ModelError: files are missing, not those of the card, or not a network of the card's shape.
+        ModelError: files are missing, do not have the card's digests, or hold no network of the card's shape.
     """
 
     def __init__(self, folder: Path = SHIPPED, threads: int = 1) -> None:
@@ -32,25 +32,25 @@ class Embedder:
             raise ModelError(f"{folder / self.card.encoder.file}: not the network that model.json describes")
 
     def codes(self, chip: Image) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """The raw identity code, shape (identity,), and appearance code, shape (appearance,), of one chip."""
+        """Return the raw identity code, shape (identity,), and appearance code, shape (appearance,), of one chip."""
         found = invoke(self._encoder, chip[None])
         return found[self.card.identity], found[self.card.appearance]
 
     def embed(self, chip: Image) -> Embedding:
-        """The embedding of one 112 x 112 chip: a probe."""
+        """Return the embedding of one 112 x 112 chip, for a probe."""
         return _embedding(self.codes(chip)[0])
 
     def template(self, chip: Image) -> Embedding:
-        """The mean of a chip's embedding and its mirror image's: steadier, for twice the time, and enrollment has time."""
+        """Return the embedding of a chip for a template, from the chip and its mirror image: steadier, in twice the time."""
         return _embedding((self.codes(chip)[0] + self.codes(np.ascontiguousarray(chip[:, ::-1]))[0]) / 2)
 
     def rebuild(self, chip: Image) -> Image:
-        """The chip as the decoder draws it from its two codes, uint8 RGB, smaller than the chip."""
+        """Return the chip as the decoder rebuilds it from its two codes, uint8 RGB, smaller than the chip."""
         identity, appearance = self.codes(chip)
         return self.draw(identity / max(float(np.linalg.norm(identity)), 1e-9), appearance)
 
     def draw(self, identity: Vector, appearance: NDArray[np.float32] | None = None) -> Image:
-        """A face from a unit vector, which may be a template, and an appearance code, or the most ordinary appearance."""
+        """Draw a face from a unit vector, such as a template, and an appearance code, by default the most ordinary one."""
         if self._decoder is None:
             decoder, _ = interpreter(read_network(self._folder, self.card.decoder), self._threads)
             inputs, outputs, *types = _signature(decoder)
@@ -71,7 +71,7 @@ def _embedding(code: NDArray[np.float32]) -> Embedding:
 
 
 def _signature(network: Any) -> tuple[set[tuple[int, ...]], set[tuple[int, ...]], set[Any], set[Any]]:
-    """Shapes of inputs and outputs, then their types."""
+    """Return the shapes of inputs and outputs, then their types."""
     inputs, outputs = network.get_input_details(), network.get_output_details()
     shapes = [{tuple(map(int, tensor["shape"])) for tensor in side} for side in (inputs, outputs)]
     types = [{tensor["dtype"] for tensor in side} for side in (inputs, outputs)]
@@ -79,7 +79,7 @@ def _signature(network: Any) -> tuple[set[tuple[int, ...]], set[tuple[int, ...]]
 
 
 def invoke(network: Any, values: NDArray[Any]) -> dict[int, NDArray[np.float32]]:
-    """Run a quantised network; its outputs in real units, by the length of their last axis."""
+    """Run a quantised network; return its outputs in real units, by the length of their last axis."""
     (given,) = network.get_input_details()
     if values.dtype != given["dtype"]:
         values = _quantise(values, given)
@@ -88,10 +88,8 @@ def invoke(network: Any, values: NDArray[Any]) -> dict[int, NDArray[np.float32]]
     outputs = {}
     for output in network.get_output_details():
         scale, zero = output["quantization"]
-        # Widened first: an int8 minus a zero point wraps.
-        outputs[int(output["shape"][-1])] = (network.get_tensor(output["index"])[0].astype(np.float32) - zero) * np.float32(
-            scale
-        )
+        code = network.get_tensor(output["index"])[0].astype(np.float32)  # widened first: an int8 minus a zero point wraps
+        outputs[int(output["shape"][-1])] = (code - zero) * np.float32(scale)
     return outputs
 
 

@@ -1,4 +1,4 @@
-"""Alignment, crops and quality measures: pure functions on arrays, and the one way in and out of image files' bytes."""
+"""Decodes untrusted images within limits, encodes and crops them."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,11 +13,9 @@ from edgeface.errors import ImageError
 from edgeface.types import Box, Image
 
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp"})
-"""What image files are called."""
-
+"""Suffixes of image files."""
 FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 """Markers of a JPEG that state its size."""
-
 MAX_FILE_BYTES = 64 * 2**20
 MAX_PIXELS = 64 * 10**6
 MAX_SIDE = 32_000  # OpenCV warps no image of 32,768 or more
@@ -32,10 +30,10 @@ _one_photo = Lock()
 
 
 def image_files(folder: Path) -> list[Path]:
-    """The image files right in a folder, by name.
+    """Return the image files directly in a folder, by name.
 
     Raises:
-        OSError: it cannot be read.
+        OSError: the folder cannot be read.
     """
     return sorted(path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES)
 
@@ -61,16 +59,16 @@ def load_image(path: Path, max_pixels: int = MAX_PIXELS) -> Image:
 def decode_photo(data: bytes, label: str) -> Image:
     """Decode a photo that somebody has sent, scaled down to 2048 pixels a side; ``label`` names it in errors.
 
-    One is decoded at a time, whatever the doors by which several come: the memory for it is then needed but once.
+    Photos of all requests are decoded one after the other, so that the memory for decoding is needed only once.
 
     Raises:
-        ImageError: as ``decode_image``, or it has more than 16 megapixels.
+        ImageError: as ``decode_image``, or the photo has more than 16 megapixels.
     """
     width, height = _checked_size(data, label)
     if width * height > MAX_PHOTO_PIXELS:
         limit = MAX_PHOTO_PIXELS // 10**6
         raise ImageError(f"{label}: {width} x {height} pixels is too large, the limit is {limit} megapixels")
-    # What JPEG's decoder leaves out costs neither time nor memory.
+    # Pixels that the JPEG decoder leaves out cost neither time nor memory.
     how = cv2.IMREAD_REDUCED_COLOR_2 if max(width, height) >= 2 * PHOTO_SIDE else cv2.IMREAD_COLOR
     with _one_photo:
         image = _decode(data, label, how)
@@ -118,12 +116,12 @@ def _decode(data: bytes, label: str, how: int) -> Image:
 
 
 def as_rgb(image: NDArray[Any]) -> Image:
-    """Turn OpenCV's BGR into RGB, in place: a second copy of a large frame is memory that nobody has."""
+    """Turn OpenCV's BGR into RGB in place: a Raspberry Pi has no memory for a second copy of a large frame."""
     return np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2RGB, dst=image), np.uint8)
 
 
 def image_size(data: bytes) -> tuple[int, int] | None:
-    """Width and height as the file's header states them, before anything is decoded; ``None`` if it is no known format."""
+    """Return width and height from a file's header, without decoding the image; ``None`` if the format is unknown."""
     if data[:8] == b"\x89PNG\r\n\x1a\n" and len(data) >= 24:
         return int.from_bytes(data[16:20], "big"), int.from_bytes(data[20:24], "big")
     if data[:2] == b"BM" and len(data) >= 26:
@@ -157,7 +155,7 @@ def _jpeg_size(data: bytes) -> tuple[int, int] | None:
 
 
 def _is_read_in_lines(data: bytes) -> bool:
-    """Whether a JPEG's only scan has all its colours: any other is decoded whole, and scaled down afterwards."""
+    """Return whether a JPEG's only scan has all colours: the decoder takes any other whole, and scales it down afterwards."""
     colours = 0
     for at, marker in _jpeg_markers(data) if data[:2] == b"\xff\xd8" else ():
         if marker in FRAMES and marker not in (0xC0, 0xC1):
@@ -170,7 +168,7 @@ def _is_read_in_lines(data: bytes) -> bool:
 
 
 def _jpeg_markers(data: bytes) -> Iterator[tuple[int, int]]:
-    """Where each segment of a JPEG begins, and its marker."""
+    """Yield the start of each segment of a JPEG, and its marker."""
     at = 2
     while at + 9 <= len(data):
         if data[at] != 0xFF:
@@ -183,7 +181,7 @@ def _jpeg_markers(data: bytes) -> Iterator[tuple[int, int]]:
 
 
 def crop(image: Image, box: Box, margin: float) -> Image:
-    """The part of an image that a box holds, wider by ``margin`` of its size on every side, within the image."""
+    """Return the part of an image in a box that is enlarged by ``margin`` of its size on every side."""
     height, width = image.shape[:2]
     aside, above = margin * box.width, margin * box.height
     left, top = (int(np.clip(edge, 0, end - 1)) for edge, end in ((box.left - aside, width), (box.top - above, height)))
@@ -192,12 +190,12 @@ def crop(image: Image, box: Box, margin: float) -> Image:
 
 
 def encode_png(image: Image) -> bytes:
-    """A PNG of an RGB image: every pixel as it is."""
+    """Return an RGB image as a PNG, without loss."""
     return cv2.imencode(".png", cv2.cvtColor(image, cv2.COLOR_RGB2BGR))[1].tobytes()
 
 
 def encode_jpeg(image: Image, max_side: int, fidelity: int = 85) -> tuple[bytes, tuple[int, int]]:
-    """A JPEG of an RGB image, scaled down to ``max_side`` pixels if it is larger; and its width and height."""
+    """Return an RGB image as a JPEG, scaled down to ``max_side`` pixels if it is larger, with its width and height."""
     height, width = image.shape[:2]
     scale = min(1.0, max_side / max(width, height))
     size = max(1, round(width * scale)), max(1, round(height * scale))

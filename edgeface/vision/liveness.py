@@ -1,8 +1,8 @@
-"""Views of one track -> how much speaks for a head in front of the camera, and not a photo of one.
+"""Scores from the views of a track whether a head moves there, or a photo of one.
 
-Two views of anything flat differ by a homography, whatever way it is moved or tilted. Two views of a head do not: nose, cheeks
-and ears lie at different depths. So points of the face are followed from view to view, what a homography explains of their
-motion is taken away, and of the rest is asked how much the relief of a head explains, and how much a bent sheet would.
+Two views of a flat thing differ by a homography, however it is moved or tilted. Two views of a head do not: nose, cheeks and
+ears lie at different depths. Points of the face are followed from view to view, and the motion that a homography explains is
+subtracted. The score compares how much of the rest a head's relief explains, and how much a bent sheet.
 
 A film of a head on a screen moves as the head did, and passes.
 """
@@ -20,38 +20,32 @@ from edgeface.vision.alignment import CHIP_SIZE, align
 Array = NDArray[np.float64]
 
 WINDOW = 11
-"""Pairs of views that are judged together: the newest. Four suffice for a first judgement."""
-
+"""Pairs of views that are judged together: the newest."""
 ENOUGH = 4
-
+"""Pairs that suffice for a first judgement."""
 ALIVE = 0.5
-"""The score from which on a face counts as a live one."""
-
+"""The score from which on a face counts as live."""
 MIDDLE, UNIT = np.array([56.0, 68.0]), 35.0
-"""Middle of the face in a chip, and the distance between the eyes, in pixels: the measure of all that follows."""
-
+"""Middle of the face in a chip, and the distance between the eyes, in pixels: origin and unit of all coordinates below."""
 POINTS, FEWEST = 60, 20
 BENDS = np.pi / 6 * np.arange(6)
 """Axes of the cylinders that a sheet may be bent to, in radians."""
-
 SLOPES, OFFSET = np.array([1.71, 1.97]), 2.81
-"""Of the logistic regression on ``features``: `python -m train liveness celeba-train --fit`."""
-
+"""Coefficients of the logistic regression on ``features``: `python -m train liveness celeba-train --fit`."""
 TURNED = 0.025
-"""Mean stretch of the face between views that shows that something has turned, had it been flat; a hand that holds a photo
-upright and shakes makes half of it."""
-
+"""Mean stretch of the face between views from which on a flat face would have been turned; a shaking hand that holds a photo
+upright stretches it half as much."""
 ROWS, COLUMNS = np.mgrid[0:CHIP_SIZE, 0:CHIP_SIZE]
 FACE = np.where(((COLUMNS - 56) / 36) ** 2 + ((ROWS - 70) / 44) ** 2 < 1, 255, 0).astype(np.uint8)
-"""Where points are sought in a chip: within the face's outline."""
+"""The mask in a chip within which points are sought: the face's outline."""
 
 
 @dataclass(slots=True, eq=False)
 class Liveness:
-    """What one track has shown so far.
+    """The liveness of one track.
 
-    ``score`` is the best evidence of life so far, 0 to 1: from ``ALIVE`` on it is more than a sheet of paper should give. It is
-    ``None`` while nothing can be told: too few views, or a face that has not turned.
+    ``score`` is the highest score so far, 0 to 1; a sheet of paper should stay below ``ALIVE``. It is ``None`` after too few
+    views, or while the face has not turned.
     """
 
     score: float | None = None
@@ -60,7 +54,7 @@ class Liveness:
     _pairs: deque[Array] = field(default_factory=lambda: deque(maxlen=WINDOW))
 
     def see(self, image: Image, landmarks: Landmarks) -> None:
-        """Take in one more view: an RGB frame and where the face is in it."""
+        """Take in one more view: an RGB frame and the landmarks of the face in it."""
         chip = cv2.cvtColor(align(image, landmarks), cv2.COLOR_RGB2GRAY)
         self.add(np.asarray(cv2.GaussianBlur(chip, (0, 0), 1.2), np.uint8))
 
@@ -79,26 +73,26 @@ class Liveness:
 
     @property
     def means(self) -> Array | None:
-        """What ``explain`` said of the newest pairs of views, on average; ``None`` if there are too few."""
+        """The means of ``explain`` over the newest pairs of views; ``None`` if there are too few pairs."""
         return np.asarray(np.mean(self._pairs, axis=0)) if len(self._pairs) >= ENOUGH else None
 
 
 def judge(means: Array) -> float | None:
-    """The score of means over ``explain``'s answers; ``None`` if they speak neither for life nor against."""
+    """Return the score for means of ``explain``; ``None`` if they speak neither for a live face nor against one."""
     score = float(1 / (1 + np.exp(-np.clip(features(means) @ SLOPES + OFFSET, -30, 30))))
     return None if score < ALIVE and means[-1] < TURNED else score
 
 
 def features(means: Array) -> Array:
-    """How much a head's relief explains, and how much more than the best bent sheet: logarithms, 0.01 being noise."""
+    """Return the logarithms of a head's power, and of its ratio to the best bent sheet's; 0.01 is added as noise."""
     head, bent = means[0] + 0.01, means[1:-1].max() + 0.01
     return np.log([head, head / bent])
 
 
 def explain(points: Array, motion: Array) -> Array:
-    """What explains the motion of points between two chips, (n, 2) each in pixels, beyond a homography.
+    """Explain the motion of points between two chips, (n, 2) each in pixels, beyond a homography.
 
-    Mean power in squared pixels of the relief of a head, then of each cylinder of ``BENDS``; last, the stretch of the
+    Return the mean power, in squared pixels, of a head's relief, then of each cylinder of ``BENDS``; last, the stretch of the
     homography, the ratio of its singular values less 1. A small homography moves x and y by (1, x, y) times any 2 x 3 matrix
     and by (x, y) times a linear form; a relief adds its height times any vector (Longuet-Higgins and Prazdny, "The
     interpretation of a moving retinal image", 1980). Points that fit badly count less (Huber's weights).
@@ -132,7 +126,7 @@ def explain(points: Array, motion: Array) -> Array:
 
 
 def relief(x: Array, y: Array) -> Array:
-    """Height of an average head towards the camera, all in distances between the eyes from the middle of the face."""
+    """Return the height of an average head towards the camera; unit and origin as for all coordinates here."""
     skull = 1.2 * np.sqrt(np.maximum(0.08, 1 - (x / 1.3) ** 2 - (y / 2) ** 2))
     nose = 0.32 * np.exp(-((x / 0.18) ** 2) / 2 - ((y - 0.12) / np.where(y > 0.12, 0.13, 0.32)) ** 2 / 2)
     sockets = sum(0.1 * np.exp(-((x - side) ** 2 + (y + 0.46) ** 2) / 0.08) for side in (-0.5, 0.5))
@@ -145,7 +139,7 @@ def _solve(gram: Array, surface: int) -> Array:
 
 
 def _compare(anchor: Image, points: NDArray[np.float32], chip: Image) -> Array | None:
-    """``explain`` for two grey chips; ``None`` if too few points are found again."""
+    """Return ``explain`` for two grey chips; ``None`` if too few points are found again."""
     there, found, _ = _follow(anchor, chip, points)
     back, found_back, _ = _follow(chip, anchor, there)
     sure = (found[:, 0] > 0) & (found_back[:, 0] > 0) & (np.abs(back - points).max(axis=(1, 2)) < 0.5)
@@ -156,5 +150,5 @@ def _compare(anchor: Image, points: NDArray[np.float32], chip: Image) -> Array |
 
 
 def _follow(before: Image, after: Image, points: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.uint8], object]:
-    """Lucas and Kanade's tracker in Bouguet's pyramids, as OpenCV has it."""
+    """Follow points by Lucas and Kanade's method in Bouguet's pyramids, as OpenCV has it."""
     return cv2.calcOpticalFlowPyrLK(before, after, points, None, winSize=(15, 15), maxLevel=2, criteria=(3, 10, 0.03))  # type: ignore[call-overload, no-any-return]

@@ -1,4 +1,4 @@
-"""A network and its card: encoder.tflite, decoder.tflite and model.json, which vouches for both."""
+"""Reads the networks encoder.tflite and decoder.tflite, and the card model.json that vouches for both."""
 
 import hashlib
 import math
@@ -16,31 +16,38 @@ SHIPPED = Path(__file__).parent.parent / "models"
 
 
 class NetworkFile(Struct, frozen=True):
-    """One TFLite file: its name beside the card, its SHA-256 and its size in bytes."""
+    """A TFLite file: its name beside the card, its SHA-256 and its size in bytes."""
 
     file: str
     sha256: str
     bytes: int
 
 
-class Threshold(Struct, frozen=True):
-    """The cosine that at most a share ``far`` of unmatched comparisons reaches."""
+class Threshold(Struct, frozen=True, omit_defaults=True):
+    """The cosine that at most a share ``far`` of non-mated comparisons reaches.
+
+    ``low`` and ``high`` are the limits of the cosine's 95 % interval, where they are known. A ``modelled`` threshold lies
+    beyond the comparisons that were made, and comes from a model of their tail.
+    """
 
     far: float
     cosine: float
+    low: float | None = None
+    high: float | None = None
+    modelled: bool = False
 
 
 class Sameness(Struct, frozen=True):
-    """The log-odds that two faces are one person's, at even odds beforehand: ``slope`` * cosine + ``offset``."""
+    """A Platt calibration: ``slope`` * cosine + ``offset`` are the log-odds of one person in two faces, at even prior odds."""
 
     slope: float
     offset: float
 
 
 class ModelCard(Struct, frozen=True):
-    """What is known of a network; see the shipped model.json.
+    """The description of a network; see the shipped model.json.
 
-    ``min_norm`` is the embedding's norm below which a view is too poor to tell anything: 5 % of clear portraits are.
+    Views whose embedding has a norm below ``min_norm`` are too poor to be used: 5 % of clear portraits are.
     """
 
     name: str
@@ -62,21 +69,34 @@ class ModelCard(Struct, frozen=True):
 
     @property
     def digest(self) -> str:
-        """The encoder's digest as it stands in events and galleries."""
+        """The encoder's digest as events and galleries name it."""
         return f"sha256:{self.encoder.sha256}"
 
     def threshold(self, far: float) -> float:
-        """The cosine threshold at a false-accept rate, linear in log FAR between and beyond the measured points."""
+        """Return the cosine threshold at a false-accept rate, linear in log FAR between and beyond the measured points."""
         points = sorted((math.log10(t.far), t.cosine) for t in self.thresholds)
         at = math.log10(far)
-        (x0, y0), (x1, y1) = next(
-            (pair for pair in pairwise(points) if at <= pair[1][0]),
-            (points[-2], points[-1]),
-        )
+        (x0, y0), (x1, y1) = next((pair for pair in pairwise(points) if at <= pair[1][0]), (points[-2], points[-1]))
         return min(1.0, y0 + (y1 - y0) * (at - x0) / (x1 - x0))
 
+    @property
+    def measured_to(self) -> float:
+        """The lowest false-accept rate whose threshold was measured."""
+        return min((t.far for t in self.thresholds if not t.modelled), default=1.0)
+
+    def beyond_measured(self, target_fpir: float, templates: int) -> str:
+        """Say that the threshold of a gallery of this size was not measured; empty where it was."""
+        far = target_fpir / max(1, templates)
+        if far >= self.measured_to * (1 - 1e-9):
+            return ""
+        source = "modelled" if far >= min(t.far for t in self.thresholds) else "extrapolated"
+        return (
+            f"the threshold is for a false-accept rate of {far:.1e} a comparison, was measured down to {self.measured_to:.0e}, "
+            f"and is {source} beyond"
+        )
+
     def probability(self, cosine: float) -> float:
-        """The probability, 0 to 1, that two faces with this cosine are one person's, if it was an even bet beforehand."""
+        """Return the probability, 0 to 1, that two faces with this cosine are one person's, at even prior odds."""
         return 0.5 + 0.5 * math.tanh((self.sameness.slope * cosine + self.sameness.offset) / 2)
 
 
@@ -84,7 +104,7 @@ def load_card(folder: Path = SHIPPED) -> ModelCard:
     """Read ``folder``/model.json.
 
     Raises:
-        ModelError: it is missing or no model card.
+        ModelError: the file is missing or no model card.
     """
     path = folder / "model.json"
     try:
@@ -103,13 +123,13 @@ def save_card(folder: Path, card: ModelCard) -> None:
     """Write ``folder``/model.json.
 
     Raises:
-        OSError: it cannot be written.
+        OSError: the file cannot be written.
     """
     write_whole(folder / "model.json", msgspec.json.format(msgspec.json.encode(card), indent=1) + b"\n")
 
 
 def read_network(folder: Path, network: NetworkFile) -> bytes:
-    """The bytes of a network that the card vouches for.
+    """Return the bytes of a network for which the card vouches.
 
     Raises:
         ModelError: the file is missing or its digest is not the card's.

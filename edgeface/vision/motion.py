@@ -1,4 +1,4 @@
-"""Which frames are worth a search for faces: those in which something moves, and some of the others for safety's sake."""
+"""Decides which frames are searched for faces: those in which something moves, and some others for safety's sake."""
 
 import math
 
@@ -9,27 +9,27 @@ from numpy.typing import NDArray
 from edgeface.types import Frame, Image
 
 CELLS = (80, 60)
-"""Columns and rows at which pictures are compared: a cell is the mean of 8 x 8 pixels of 640 x 480, which evens noise out."""
+"""Columns and rows in which pictures are compared: of 640 x 480, a cell is the mean of 8 x 8 pixels, which have more noise."""
 CHANGE = 5.0
 """Grey levels by which a cell differs at least where something moved."""
 NOISES = 6.0
-"""How many times the picture's noise that must be, too."""
+"""Multiples of the picture's noise by which it differs at least, too."""
 MOST_NOISE = 4.0
-"""Grey levels of a cell that are still noise: pixels of a very dark picture. If most cells change by more, the scene did."""
+"""Grey levels of noise in a cell at most, as in a very dark picture: if most cells change by more, the scene has changed."""
 MOVED = 3
-"""Cells that must differ. The smallest face that is recognised covers about sixteen."""
+"""Cells that must differ. The smallest face that is recognized covers about sixteen."""
 SETTLED = 10.0
-"""Seconds of rest after which a face that was found is looked at less often: it may be a poster."""
+"""Seconds without motion after which a found face is searched for less often: it may be a poster."""
 FACES_EVERY = 0.5
-"""Seconds between two such looks."""
+"""Seconds between two such searches."""
 
 
 class MotionGate:
-    """Decides, frame by frame, whether to search it for faces.
+    """Decides for each frame whether to search it for faces.
 
-    A frame is compared with the one that was searched last, so that slow motion adds up. What changes alike all over the
-    picture is light. Whoever was found is looked at in every frame, until they have left or nothing has moved for long; and
-    nobody is missed for longer than ``still_every`` seconds however still they stand.
+    A frame is compared with the one that was searched last, so that slow motion adds up. A change of the whole picture alike is
+    light, not motion. Once a face is found, every frame is searched until nothing has moved for long, or the face has been gone
+    for ``left_after`` seconds. At most ``still_every`` seconds pass without a search.
     """
 
     def __init__(self, still_every: float, left_after: float) -> None:
@@ -40,7 +40,7 @@ class MotionGate:
         self._now: NDArray[np.int16] | None = None
 
     def wants(self, frame: Frame) -> bool:
-        """Whether to search this frame."""
+        """Return whether to search this frame."""
         if not self._every:
             return True
         self._now = _small(frame.image)
@@ -50,13 +50,13 @@ class MotionGate:
         return frame.time - self._latest >= self._pause(frame.time)
 
     def searched(self, time: float, faces: int) -> None:
-        """The frame that was asked about last was searched, and had so many faces."""
+        """Take note that the last frame given to ``wants`` was searched, and had ``faces`` faces."""
         self._searched, self._latest = self._now, time
         if faces:
             self._faces = time
 
     def _pause(self, time: float) -> float:
-        """Seconds that may pass without a search while nothing moves."""
+        """Return the seconds that may pass without a search while nothing moves."""
         if time - self._faces > self._keep:
             return self._every
         return 0.0 if time - self._moved <= SETTLED else min(self._every, self._with_faces)
@@ -68,12 +68,12 @@ class MotionGate:
         change = now - before
         change -= np.int16(np.median(change))
         np.abs(change, out=change)
-        noise = min(MOST_NOISE, 1.5 * float(np.median(change)))  # sigma of a normal distribution, whatever a part of it does
+        noise = min(MOST_NOISE, 1.5 * float(np.median(change)))  # sigma of normal noise, whatever a part does
         return int(np.count_nonzero(change > max(CHANGE, NOISES * noise))) >= MOVED
 
 
 def _small(image: Image) -> NDArray[np.int16]:
-    """The picture in grey, by cells; upright ones too."""
+    """Return the grey means of a picture's cells; an upright picture has columns and rows exchanged."""
     height, width = image.shape[:2]
     cells = CELLS if width >= height else CELLS[::-1]
     return np.asarray(cv2.cvtColor(cv2.resize(image, cells, interpolation=cv2.INTER_AREA), cv2.COLOR_RGB2GRAY), np.int16)

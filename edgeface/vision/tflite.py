@@ -1,4 +1,4 @@
-"""Which TFLite runtime there is. LiteRT is preferred: it runs int8 networks several times faster than tflite-runtime."""
+"""Chooses and runs the TFLite runtime: LiteRT runs int8 networks several times faster than tflite-runtime."""
 
 import os
 from collections.abc import Iterator
@@ -12,10 +12,10 @@ RUNTIMES = {"ai-edge-litert": "ai_edge_litert.interpreter", "tflite-runtime": "t
 
 
 def interpreter(model: bytes, threads: int = 1) -> tuple[Any, str]:
-    """An allocated interpreter for the model, and the name of the package that it comes from.
+    """Return an allocated interpreter for the model, and the name of its package.
 
     Raises:
-        ModelError: no runtime can be imported, or the one that can does not load the model.
+        ModelError: no runtime can be imported, or the runtime does not load the model.
     """
     for package, module in RUNTIMES.items():
         try:
@@ -35,7 +35,7 @@ def interpreter(model: bytes, threads: int = 1) -> tuple[Any, str]:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Keep the libraries' own chatter off standard error, where each error of ours is one line."""
+    """Keep the libraries' messages off standard error, where each error of ours is one line."""
     try:
         kept = os.dup(2)
     except OSError:  # there is no standard error

@@ -1,4 +1,4 @@
-"""What stands on the wire: version 1 of the contract. ``edgeface mqtt docs`` makes reference and schemas of these types."""
+"""Defines the events' payloads, version 1 of the contract; ``edgeface mqtt docs`` makes reference and schemas of them."""
 
 from typing import Annotated, Any
 
@@ -53,7 +53,8 @@ Living = Annotated[
 class _Seen(EventPayload, frozen=True, kw_only=True):
     track_id: TrackId
     score: Annotated[
-        Cosine, Meta(description="likeness to the nearest person, a mean cosine; decides, against `threshold`", examples=[0.54])
+        Cosine,
+        Meta(description="similarity to the nearest person, a mean cosine; decides, against `threshold`", examples=[0.54]),
     ]
     threshold: Annotated[Cosine, Meta(description="what `score` has to reach for a name", examples=[0.47])]
     votes: Annotated[Count, Meta(description="views that agreed", examples=[3])]
@@ -140,7 +141,7 @@ DIGITS = {"score": 4, "threshold": 4, "margin": 4, "probability": 3, "quality": 
 
 
 def event_payload(event: Event, device: str, model: str) -> EventPayload:
-    """An event with the fields of its type."""
+    """Return the payload of an event, with the fields of its type."""
     shape = EVENTS[event.event_type]
     values = {name: _short(name, getattr(event, name, None)) for name in shape.__struct_fields__}
     given = {name: value for name, value in values.items() if value is not None}
@@ -160,7 +161,7 @@ def _pixels(box: Box) -> tuple[int, int, int, int]:
 
 
 def face_payload(seen: Observation) -> dict[str, Any]:
-    """A face of a still picture; it has a name only if it was accepted."""
+    """Return a face of a still picture, with a name only if it was accepted."""
     match = seen.match
     found: dict[str, Any] = {
         "box": _pixels(seen.face.box),

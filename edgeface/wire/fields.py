@@ -1,4 +1,4 @@
-"""The fields that several payloads have, and how a time is written."""
+"""Defines the fields that several payloads have, and writes times."""
 
 from datetime import UTC, datetime
 from typing import Annotated, Literal
@@ -38,5 +38,5 @@ class NamedPerson(Struct, frozen=True):
 
 
 def timestamp(wall: float) -> str:
-    """RFC 3339 in UTC with milliseconds."""
+    """Return a time in RFC 3339, in UTC with milliseconds; ``wall`` is seconds since the Unix epoch."""
     return datetime.fromtimestamp(wall, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -1,4 +1,4 @@
-"""Who is before a camera."""
+"""Defines the payload of who is in front of a camera."""
 
 from collections.abc import Iterable
 from typing import Annotated
@@ -36,7 +36,7 @@ class PresencePayload(Struct, frozen=True, kw_only=True):
 def presence_payload(
     people: Iterable[tuple[str, str]], unknown: int, last: tuple[str, str, float] | None, wall: float
 ) -> PresencePayload:
-    """Who is in front of a camera: (id, name) of each person, how many strangers, and (id, name, when) of who came last."""
+    """Return the payload for (id, name) of each person, the number of strangers, and (id, name, time) of the last arrival."""
     latest = LastPerson(last[0], last[1], timestamp(last[2])) if last else None
     present = [NamedPerson(*person) for person in people]
     return PresencePayload(schema=SCHEMA, ts=timestamp(wall), people=present, unknown=unknown, last=latest)

@@ -1,11 +1,11 @@
-"""The topics below the base."""
+"""Lists the topics below the base."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
 class Topic:
-    """A topic below the base; what stands in braces stands for one level."""
+    """A topic below the base; braces stand for one level."""
 
     name: str
     qos: int

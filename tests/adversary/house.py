@@ -107,12 +107,12 @@ def _import(gallery):
 
 
 def _share_fewer(gallery):
-    bert, there = gallery.find("Bert").id, gallery.copies()
+    bert, there = gallery.find("Bert").id, gallery.shared()
     gallery.exchange(lambda _: {bert: _with(there[bert], there[bert].templates[:2])})
 
 
 def _share_all(gallery):
-    bert, there = gallery.find("Bert").id, gallery.copies()
+    bert, there = gallery.find("Bert").id, gallery.shared()
     everything = {trait.vector: trait for trait in there[bert].templates}
     for vector in units(10, 11, 12, 13):
         everything.setdefault(vector.astype("<f4").tobytes(), type(there[bert].templates[0])(vector.tobytes(), 0.8, ""))

@@ -21,6 +21,7 @@ def test_a_bit_anywhere_costs_what_stands_there_at_most(tmp_path, seed):
     flips.attack(random.Random(seed), tmp_path, kinds[seed % len(kinds)])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(2))
 def test_a_daemon_with_a_flipped_bit_recognises_or_says_why_not(tmp_path, seed):
     daemons.attack(random.Random(seed), tmp_path)
@@ -36,6 +37,7 @@ def test_a_change_on_a_full_disk_is_made_or_refused(tmp_path, pages):
     full.attack(random.Random(pages), tmp_path, pages)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(1))
 def test_a_daemon_goes_on_whoever_stands_at_its_doors(tmp_path, seed):
     senders.attack(random.Random(seed), tmp_path)

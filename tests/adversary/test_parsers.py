@@ -2,7 +2,7 @@
 
 Parsers with a test of this kind of their own: settings in test_config, images in test_imaging and test_jpeg2000, imports in
 test_gallery, sealed exports in test_passphrase, commands over MQTT in test_commands, requests to the socket in test_control,
-the page's Host in test_web, a camera's address in test_secrets, names in test_gallery, what the vault opens in test_vault.
+the page's Host in test_web, a camera's address in test_secrets, names in test_gallery, what the key opens in test_encryption.
 """
 
 import json
@@ -25,12 +25,13 @@ from edgeface.errors import EdgefaceError, GalleryError, ModelError
 from edgeface.gallery import copies
 from edgeface.gallery.backup import Backups
 from edgeface.gallery.encryption import find_key
-from edgeface.gallery.store import Copy, Gallery, Trait
+from edgeface.gallery.shared import SharedPerson, SharedTemplate
+from edgeface.gallery.store import Gallery
 from edgeface.gallery.versions import Revision
 from edgeface.mqtt import client as mqtt_client
 from edgeface.mqtt import subscriber
 from edgeface.mqtt.homeassistant import Announcement
-from edgeface.sync.messages import Envelopes, read_key
+from edgeface.sync.messages import PersonSealer, read_key
 from edgeface.vision.model_card import SHIPPED, load_card
 from edgeface.web.sessions import Sessions
 from edgeface.web.token import Token
@@ -63,16 +64,18 @@ def one_line(error):
     assert len(str(error).splitlines()) <= 1, str(error)
 
 
-ENVELOPES = Envelopes(bytes(32), MODEL, "edgeface/gallery/home")
+SEALER = PersonSealer(bytes(32), MODEL, "edgeface/gallery/home")
 PERSON = "p_0123456789abcdef"
-NAME = ENVELOPES.name(PERSON)
-SEALED = ENVELOPES.seal(NAME, Revision(3, "door", b""), PERSON, Copy("Anna", 1.0, (Trait(bytes(512), 0.5, ""),), ()), 1e9)
+NAME = SEALER.name(PERSON)
+SEALED = SEALER.seal(
+    NAME, Revision(3, "door", b""), PERSON, SharedPerson("Anna", 1.0, (SharedTemplate(bytes(512), 0.5, ""),), ()), 1e9
+)
 
 
 @given(payload=mangled(SEALED), name=st.just(NAME) | st.text(max_size=40))
 def test_a_message_of_the_shared_gallery(payload, name):
     try:
-        revision, person_id, copy = ENVELOPES.open(name, payload)
+        revision, person_id, copy = SEALER.open(name, payload)
     except ValueError as error:
         one_line(error)
     else:

@@ -20,7 +20,7 @@ from edgeface.config import schema
 from edgeface.errors import CameraError, ConfigError
 from edgeface.types import Frame, NoFrame
 
-PATIENCE = 20.0
+PATIENCE = 60.0
 """Seconds until a test gives up; none is spent where the code is right."""
 
 

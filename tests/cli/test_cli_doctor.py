@@ -15,6 +15,8 @@ from edgeface.doctor import CHECKS
 from edgeface.vision.model_card import SHIPPED, load_card
 
 __all__ = ["broker"]
+SERVICE = 54321
+"""User and group of a service."""
 
 
 @needs_broker
@@ -99,6 +101,20 @@ def test_the_doctor_names_a_fault_and_its_cure(cli, fault, name):
     assert checks["runtime"]["ok"]
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files away")
+@pytest.mark.parametrize(
+    ("owner", "group", "cure"),
+    [(0, SERVICE, "chmod 0640"), (0, 0, "chgrp --reference={folder}, chmod 0640"), (SERVICE, SERVICE, "chmod 0600")],
+)
+def test_the_doctor_does_not_shut_the_service_out_of_a_password_that_root_owns(cli, owner, group, cure):
+    cli("people", "list")
+    os.chown(cli.gallery.parent, SERVICE, SERVICE)
+    readable_password(cli)
+    os.chown(cli.folder / "password", owner, group)
+    (check,) = cli.json("doctor", "--only", "permissions", code=1)["checks"]
+    assert f"password is 0644, {cure.format(folder=cli.gallery.parent)}" in check["found"]
+
+
 def test_the_doctor_says_fail_and_how_to_mend_it(cli):
     lines = cli("doctor", code=1).stdout.splitlines()  # the default camera is not there
     at = next(number for number, line in enumerate(lines) if line.startswith("FAIL  camera"))
@@ -111,6 +127,17 @@ def test_the_doctor_checks_what_it_is_asked_to(cli):
     (check,) = cli.json("doctor", "--only", "gallery", code=1)["checks"]
     assert "idd" in check["found"]
     assert "there is no check lungs" in cli("doctor", "--only", "model,lungs", code=2).stderr
+
+
+def test_a_threshold_that_was_not_measured_is_told_and_is_no_fault(cli, obama):
+    (check,) = cli.json("doctor", "--only", "gallery")["checks"]
+    assert "measured" not in check["found"]
+    cli.set(matching={"target_fpir": 1e-7})
+    (check,) = cli.json("doctor", "--only", "gallery")["checks"]
+    assert "the threshold is for a false-accept rate of 5.0e-08 a comparison, was measured down to 1e-05" in check["found"]
+    told = cli.json("gallery", "check", code=1)  # for want of a third view
+    assert "is extrapolated beyond" in told["threshold"]
+    assert "\nthreshold    the threshold is for" in cli("gallery", "check", code=1).stdout
 
 
 def test_the_doctor_leaves_a_gallery_of_an_older_format_as_it_is(cli):

@@ -43,7 +43,7 @@ def server(here):
 
 def raw(server, data):
     with socket.socket(socket.AF_UNIX) as client:
-        client.settimeout(10)
+        client.settimeout(60)
         client.connect(str(server.path))
         client.sendall(data)
         client.shutdown(socket.SHUT_WR)
@@ -141,7 +141,7 @@ def shared(monkeypatch):
 def talking(server, verb, **request):
     """A client that asked for an errand, and sends nothing more."""
     client = socket.socket(socket.AF_UNIX)
-    client.settimeout(10)
+    client.settimeout(60)
     client.connect(str(server.path))
     client.sendall(json.dumps({"verb": verb} | request).encode() + b"\n")
     return client
@@ -202,11 +202,11 @@ def test_deep_and_endless_lines_are_refused(here, server):
 
 
 def test_silent_clients_hold_nobody_up_and_are_cut_off(here, server, monkeypatch):
-    monkeypatch.setattr(control_server, "PATIENCE", 0.5)
+    monkeypatch.setattr(control_server, "PATIENCE", 2.0)
     silent = []
     for _ in range(CLIENTS[1] - 1):
         client = socket.socket(socket.AF_UNIX)
-        client.settimeout(10)
+        client.settimeout(60)
         client.connect(str(server.path))
         silent.append(client)
     assert ask(here, "echo", what=1) == 1

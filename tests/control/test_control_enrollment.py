@@ -66,11 +66,11 @@ def opened(house):
     """A house whose daemon runs."""
     thread = Thread(target=house.live, daemon=True)
     thread.start()
-    assert eventually(lambda: house.ready, 30)
+    assert eventually(lambda: house.ready)
     server = ControlServer(house.settings, {"ping": lambda _: "pong"}, house.daemon.jobs)
     yield house
     house.stage.close()
-    assert eventually(lambda: not thread.is_alive(), 30)
+    assert eventually(lambda: not thread.is_alive())
     server.close()
 
 
@@ -117,7 +117,7 @@ def test_a_client_that_vanishes_leaves_nothing_and_the_chair_is_free(house):
     with pytest.raises(EdgefaceError, match="somebody else is being enrolled"):
         house.talk("enroll", name="Eve")
     sitting.close()  # as Ctrl-C does
-    assert eventually(lambda: house.daemon.jobs.idle, 10)
+    assert eventually(lambda: house.daemon.jobs.idle)
     assert house.names() == []
     assert house.noted() == []
     again = talk(house.settings, "enroll", name="Eve")
@@ -201,7 +201,7 @@ def test_a_socket_that_closes_says_so_to_who_sits(house, tmp_path):
     server.close()
     with pytest.raises(EdgefaceError, match="takes new settings; start again"):
         list(sitting)
-    assert eventually(lambda: house.daemon.jobs.idle, 10)
+    assert eventually(lambda: house.daemon.jobs.idle)
     assert house.names() == []
 
 
@@ -245,13 +245,13 @@ def test_photos_that_stop_halfway_leave_nothing(house):
 
     with pytest.raises(KeyboardInterrupt):
         house.talk("photos", sent(), name="Barack")
-    assert eventually(lambda: house.daemon.jobs.idle, 10)
+    assert eventually(lambda: house.daemon.jobs.idle)
     assert house.names() == []
 
 
 def raw(house, *parts):
     with socket.socket(socket.AF_UNIX) as client:
-        client.settimeout(20)
+        client.settimeout(60)
         client.connect(str(discovery.socket_path(house.settings)))
         for part in parts:
             client.sendall(part)
@@ -275,7 +275,7 @@ def raw(house, *parts):
 def test_photos_that_are_malformed_end_the_errand_and_nothing_else(house, after):
     answers = raw(house, b'{"verb": "photos", "name": "Eve"}\n', after)
     assert not any("ok" in answer for answer in answers)
-    assert eventually(lambda: house.daemon.jobs.idle, 10)
+    assert eventually(lambda: house.daemon.jobs.idle)
     assert ask(house.settings, "ping") == "pong"
     assert house.names() == []
 
@@ -318,23 +318,23 @@ def test_talkers_are_few_and_others_are_still_answered(house):
         client.connect(str(discovery.socket_path(house.settings)))
         client.sendall(request)
         silent.append(client)
-    assert eventually(lambda: len(house.daemon.jobs._running) == control_server.TALKS[1], 10)
+    assert eventually(lambda: len(house.daemon.jobs._running) == control_server.TALKS[1])
     with pytest.raises(EdgefaceError, match="as much for user"):
         house.talk("people")
     assert ask(house.settings, "ping") == "pong"
     for client in silent:
         client.close()
-    assert eventually(lambda: house.daemon.jobs.idle, 10)
+    assert eventually(lambda: house.daemon.jobs.idle)
     assert house.names() == []
 
 
 def test_a_client_that_reads_nothing_is_cut_off(house, monkeypatch):
-    monkeypatch.setattr(control_server, "PATIENCE", 0.3)
+    monkeypatch.setattr(control_server, "PATIENCE", 2.0)
     monkeypatch.setattr(control_server, "PHOTO_PATIENCE", 1.0)
     client = socket.socket(socket.AF_UNIX)
     client.connect(str(discovery.socket_path(house.settings)))
     client.sendall(b'{"verb": "photos", "name": "Eve"}\n')
-    client.settimeout(20)
+    client.settimeout(60)
     assert client.makefile("rb").read() == b'{"error":"no photo came for 1 s; nothing was kept"}\n'
     client.close()
     assert house.names() == []
@@ -430,7 +430,7 @@ def users(tmp_path):
 def service(users):
     process = users.popen(SERVICE, [], "run")
     try:
-        assert eventually(lambda: list((users.root / "run").glob("*.sock")), 30), process.poll()
+        assert eventually(lambda: list((users.root / "run").glob("*.sock"))), process.poll()
         yield process
     finally:
         process.send_signal(signal.SIGTERM)

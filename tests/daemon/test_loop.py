@@ -99,7 +99,7 @@ class Systemd:
         """What was told since the last call."""
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender:
             sender.sendto(b"that is all", self._path)
-        return list(iter(lambda: self._messages.get(timeout=10), "that is all"))
+        return list(iter(lambda: self._messages.get(timeout=60), "that is all"))
 
 
 @pytest.fixture

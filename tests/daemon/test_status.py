@@ -27,6 +27,12 @@ def test_all_is_well_and_fits_one_screen():
     assert len(screen.splitlines()) < 12
 
 
+def test_a_threshold_beyond_what_was_measured_is_told_and_is_no_trouble():
+    beyond = alive() | {"threshold": "the threshold is extrapolated"}
+    assert "matching the threshold is extrapolated" in describe(beyond)
+    assert "matching" not in describe(alive())
+
+
 @pytest.mark.parametrize(
     ("changes", "trouble"),
     [

@@ -8,7 +8,7 @@ import pytest
 
 from edgeface.detectors import DETECTORS, create, yunet
 from edgeface.errors import DataError
-from edgeface.vision.alignment import similarity
+from edgeface.vision.alignment import similarity_transform
 from edgeface.vision.images import load_image
 from edgeface.vision.model_card import SHIPPED
 
@@ -169,6 +169,6 @@ def test_landmarks_of_a_small_face_follow_its_tilt(detector, degrees):
     middle = (small.shape[1] / 2, small.shape[0] / 2)
     matrix = cv2.getRotationMatrix2D(middle, degrees, 1.0)
     tilted = cv2.warpAffine(small, matrix, small.shape[1::-1], borderMode=cv2.BORDER_REPLICATE)
-    straight, turned = (similarity(detector.detect(image)[0].landmarks) for image in (small, tilted))
+    straight, turned = (similarity_transform(detector.detect(image)[0].landmarks) for image in (small, tilted))
     angles = [np.degrees(np.arctan2(transform[1, 0], transform[0, 0])) for transform in (straight, turned)]
     assert angles[1] - angles[0] == pytest.approx(degrees, abs=5)  # the search alone sees a third of it

@@ -98,10 +98,26 @@ def embedder():
     return Embedder()
 
 
+def once(function):
+    """The function, called once for each image: a sitter is looked at in hundreds of frames that are the same."""
+    known = {}
+
+    def remembered(image):
+        key = image.tobytes()
+        if key not in known:
+            known[key] = function(image)
+        return known[key]
+
+    return remembered
+
+
 @pytest.fixture
-def enroller(tmp_path, embedder):
+def enroller(tmp_path, embedder, monkeypatch):
     gallery = open_gallery(Config(gallery=GallerySettings(str(tmp_path / "gallery.db"))), embedder.card)
-    yield Enroller(create_pipeline(Config(), embedder, gallery), gallery)
+    pipeline = create_pipeline(Config(), embedder, gallery)
+    monkeypatch.setattr(pipeline.detector, "detect", once(pipeline.detector.detect))
+    monkeypatch.setattr(embedder, "template", once(embedder.template))
+    yield Enroller(pipeline, gallery)
     gallery.close()
 
 

@@ -20,6 +20,7 @@ def rig(tmp_path_factory):
     running.close()
 
 
+@pytest.mark.slow
 @needs_broker
 @pytest.mark.parametrize("fault", [fault for fault in FAULTS if fault.name in SHORT], ids=lambda fault: fault.name)
 def test_a_fault_is_told_survived_and_leaves_no_trace(rig, fault):
@@ -50,6 +51,7 @@ def test_a_soak_finds_what_grows_and_what_is_missing(slopes, visits, wrong):
     assert [wrong in line for line in found] == [True] * bool(wrong)
 
 
+@pytest.mark.slow
 @needs_broker
 def test_a_daemon_that_is_reloaded_again_and_again_goes_on(rig):
     """With each kind of change once, and back."""

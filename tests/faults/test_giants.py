@@ -23,6 +23,7 @@ from fixtures.broker import eventually
 
 from .test_squeeze import grouped
 
+pytestmark = pytest.mark.slow
 MEMORY = 400 * 2**20
 TOO_MANY = "camera.max_pixels allows 5100000"
 

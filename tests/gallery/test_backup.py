@@ -427,7 +427,7 @@ def test_kept_faces_go_from_the_copies_once_they_are_not_to_be_kept(tmp_path, ga
 
 
 def test_others_who_write_without_end_do_not_keep_a_copy_from_its_end(tmp_path, monkeypatch):
-    monkeypatch.setattr(backup, "PAGES", 1)
+    monkeypatch.setattr(copies, "PAGES", 1)
     gallery = crowd(tmp_path, 5)
     backups = Backups(config(tmp_path))
     number = 0
@@ -457,7 +457,7 @@ def test_two_processes_make_one_copy_after_the_other(tmp_path):
 
 def test_one_who_waits_too_long_for_another_says_so(tmp_path, monkeypatch):
     crowd(tmp_path).close()
-    monkeypatch.setattr(backup, "PATIENCE", 0.0)
+    monkeypatch.setattr(backup, "LOCK_TIMEOUT_S", 0.0)
     backups = Backups(config(tmp_path))
     with backups.lock(), pytest.raises(GalleryError, match="another process is at the backups"):
         backups.make()

@@ -11,20 +11,10 @@ from hypothesis import strategies as st
 
 from edgeface.config.schema import EventsSettings
 from edgeface.errors import GalleryError
-from edgeface.gallery.database import TemplateRecord
-from edgeface.gallery.encryption import Vault
+from edgeface.gallery.encryption import Sealer
+from edgeface.gallery.records import TemplateRecord
 from edgeface.gallery.store import Gallery
 from edgeface.types import EventType
-
-
-@pytest.fixture(autouse=True)
-def no_credentials(monkeypatch):
-    monkeypatch.delenv("CREDENTIALS_DIRECTORY", raising=False)
-
-
-@pytest.fixture
-def path(tmp_path):
-    return tmp_path / "data" / "gallery.db"
 
 
 @pytest.fixture
@@ -49,13 +39,13 @@ def other(gallery, path):
 @pytest.fixture
 def decrypted(monkeypatch):
     """What is decrypted from now on."""
-    kinds, unseal = [], Vault.unseal
+    kinds, unseal = [], Sealer.unseal
 
-    def counting(vault, sealed, kind, *bound):
+    def counting(sealer, sealed, kind, *bound):
         kinds.append(bound[0])
-        return unseal(vault, sealed, kind, *bound)
+        return unseal(sealer, sealed, kind, *bound)
 
-    monkeypatch.setattr(Vault, "unseal", counting)
+    monkeypatch.setattr(Sealer, "unseal", counting)
     return kinds
 
 
@@ -150,7 +140,7 @@ def test_what_another_program_writes_without_a_word_is_noticed_all_the_same(gall
     """An earlier version sealed nobody anew."""
     person = gallery.find("P03")
     record = TemplateRecord(unit(700).astype("<f4").tobytes(), 0.5)
-    sealed = gallery._database.vault.seal(record, "template", person.id, "")
+    sealed = gallery._database.sealer.seal(record, "template", person.id, "")
     with sqlite3.connect(path) as file:
         file.execute("INSERT INTO templates VALUES (NULL, ?, 'template', '', ?)", (person.id, sealed))
     file.close()
@@ -227,7 +217,7 @@ def test_whatever_two_processes_do_both_know_what_the_file_says(tmp_path_factory
                 if second == 4:  # a verdict on the verdict
                     one.learn(one.events.find(event.event_id), person.id, "confirmed", keep=True)
             elif verb == "put":
-                copies = one.copies()
+                copies = one.shared()
                 person_id = one.find(f"P{first}").id
                 wanted = {person_id: copies[person_id] if second else None}
                 one.exchange(lambda _, wanted=wanted: wanted)
@@ -258,7 +248,7 @@ def test_every_statement_about_one_person_asks_an_index(gallery, path):
     event = kept(gallery, anna, near(unit(500), 0.8))
     gallery.learn(event, anna.id, "rejected", keep=True)
     gallery.learn(gallery.events.find(event.event_id), anna.id, "confirmed", keep=True)
-    copies = gallery.copies()
+    copies = gallery.shared()
     gallery.exchange(lambda _: {anna.id: copies[anna.id]})
     gallery.templates()
     gallery.import_(gallery.export())

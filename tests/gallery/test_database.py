@@ -15,26 +15,9 @@ from fixtures.galleries import MODEL, OTHER_MODEL, ROOT, changed, enrolled, kept
 from fixtures.plain_gallery import plain_gallery
 
 from edgeface.errors import GalleryError
-from edgeface.gallery import database
-from edgeface.gallery.database import SCHEMA, need
+from edgeface.gallery import file_format
+from edgeface.gallery.file_format import SCHEMA, need
 from edgeface.gallery.store import Gallery
-
-
-@pytest.fixture(autouse=True)
-def no_credentials(monkeypatch):
-    monkeypatch.delenv("CREDENTIALS_DIRECTORY", raising=False)
-
-
-@pytest.fixture
-def path(tmp_path):
-    return tmp_path / "data" / "gallery.db"
-
-
-@pytest.fixture
-def gallery(path):
-    opened = Gallery(path, MODEL)
-    yield opened
-    opened.close()
 
 
 def contents(folder):
@@ -320,8 +303,6 @@ import resource, sys
 from pathlib import Path
 import numpy as np
 from edgeface.errors import GalleryError
-from edgeface.gallery import database
-from edgeface.gallery.database import SCHEMA, need
 from edgeface.gallery.store import Gallery
 gallery = Gallery(Path(sys.argv[1]), sys.argv[2])
 resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[3]), -1))
@@ -375,10 +356,19 @@ def test_a_new_gallery_has_the_tables_of_the_format_and_the_others_once_they_are
 
 
 def test_no_other_module_makes_a_table():
-    package = Path(database.__file__).parent.parent
+    package = Path(file_format.__file__).parent.parent
     makes = {
         str(file.relative_to(package))
         for file in package.rglob("*")
         if file.suffix in {".py", ".sql"} and re.search(r"CREATE (TABLE|INDEX)", file.read_text())
     }
     assert makes == {"gallery/schema/v2.sql"}
+
+
+def test_sql_stands_in_the_modules_of_files_and_tables():
+    package = Path(file_format.__file__).parent.parent
+    sql = re.compile(r"\"(SELECT|INSERT|UPDATE|DELETE FROM|PRAGMA|BEGIN|CREATE|DROP) ")
+    found = {str(file.relative_to(package)) for file in package.rglob("*.py") if sql.search(file.read_text())}
+    files = {"sqlite", "database_file", "file_format", "copies"}
+    tables = {"database", "event_store", "retention", "versions"}
+    assert found == {f"gallery/{name}.py" for name in files | tables}

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from msgspec import Struct
 
 from edgeface.errors import ConfigError, GalleryError
-from edgeface.gallery.encryption import Key, Vault, find_key
+from edgeface.gallery.encryption import Key, Sealer, find_key
 from edgeface.platform.secret_files import credential
 
 MODEL = "sha256:a"
@@ -23,50 +23,45 @@ class Other(Struct, frozen=True, array_like=True):
     number: int
 
 
-@pytest.fixture(autouse=True)
-def no_credentials(monkeypatch):
-    monkeypatch.delenv("CREDENTIALS_DIRECTORY", raising=False)
-
-
 @given(text=st.text(), data=st.binary(), bound=BOUND)
 def test_what_is_sealed_is_read_back_where_it_belongs(text, data, bound):
     note = Note(text, data)
-    assert Vault(KEY, MODEL).unseal(Vault(KEY, MODEL).seal(note, *bound), Note, *bound) == note
+    assert Sealer(KEY, MODEL).unseal(Sealer(KEY, MODEL).seal(note, *bound), Note, *bound) == note
 
 
 @given(bound=BOUND, other=BOUND)
 def test_what_is_sealed_for_one_place_opens_in_no_other(bound, other):
-    sealed = Vault(KEY, MODEL).seal(Note("", b""), *bound)
+    sealed = Sealer(KEY, MODEL).seal(Note("", b""), *bound)
     if bound != other:
         with pytest.raises(ValueError, match="does not belong"):
-            Vault(KEY, MODEL).unseal(sealed, Note, *other)
-    for vault in (Vault(KEY, "sha256:b"), Vault(Key(bytes(32), ""), MODEL)):
+            Sealer(KEY, MODEL).unseal(sealed, Note, *other)
+    for sealer in (Sealer(KEY, "sha256:b"), Sealer(Key(bytes(32), ""), MODEL)):
         with pytest.raises(ValueError, match="does not belong"):
-            vault.unseal(sealed, Note, *bound)
+            sealer.unseal(sealed, Note, *bound)
 
 
 @given(at=st.integers(0, 60), bit=st.integers(0, 7))
 def test_no_bit_can_be_changed(at, bit):
-    sealed = bytearray(Vault(KEY, MODEL).seal(Note("Anna", b"0123456789"), "x"))
+    sealed = bytearray(Sealer(KEY, MODEL).seal(Note("Anna", b"0123456789"), "x"))
     sealed[at % len(sealed)] ^= 1 << bit
     with pytest.raises(ValueError, match="does not belong"):
-        Vault(KEY, MODEL).unseal(bytes(sealed), Note, "x")
+        Sealer(KEY, MODEL).unseal(bytes(sealed), Note, "x")
 
 
 @given(data=st.binary(max_size=80) | st.text(max_size=80) | st.none() | st.integers())
 def test_what_was_never_sealed_does_not_open(data):
     with pytest.raises(ValueError, match="does not belong"):
-        Vault(KEY, MODEL).unseal(data, Note, "x")
+        Sealer(KEY, MODEL).unseal(data, Note, "x")
 
 
 def test_a_record_of_another_kind_does_not_open():
     with pytest.raises(ValueError, match="does not belong"):
-        Vault(KEY, MODEL).unseal(Vault(KEY, MODEL).seal(Note("", b"")), Other)
+        Sealer(KEY, MODEL).unseal(Sealer(KEY, MODEL).seal(Note("", b"")), Other)
 
 
 def test_the_same_twice_is_sealed_into_different_bytes():
-    vault = Vault(KEY, MODEL)
-    assert len({vault.seal(Note("Anna", b"x")) for _ in range(100)}) == 100
+    sealer = Sealer(KEY, MODEL)
+    assert len({sealer.seal(Note("Anna", b"x")) for _ in range(100)}) == 100
 
 
 def test_a_key_is_made_once_and_for_its_owner_alone(tmp_path):
@@ -130,4 +125,4 @@ def test_a_credential_goes_before_a_key_file(tmp_path, monkeypatch):
 
 def test_what_older_versions_sealed_opens():
     sealed = bytes.fromhex("3ef87c3d938d54fe781d1c0a1968720a2c6f02fe3105779fcff2e64b24b89b4956f1af51b81f8ff7")
-    assert Vault(KEY, MODEL).unseal(sealed, Note, "x", "y") == Note("Anna", b"0123")
+    assert Sealer(KEY, MODEL).unseal(sealed, Note, "x", "y") == Note("Anna", b"0123")

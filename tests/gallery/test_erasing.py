@@ -18,11 +18,6 @@ WALL = 1_700_000_000.0
 
 
 @pytest.fixture
-def path(tmp_path):
-    return tmp_path / "data" / "gallery.db"
-
-
-@pytest.fixture
 def gallery(path):
     opened = Gallery(path, MODEL, serving=True)
     yield opened
@@ -151,4 +146,4 @@ def test_a_bug_is_not_told_as_damage(gallery):
         with pytest.raises(bug, match="a mistake of ours"):
             gallery.exchange(decide)
     with pytest.raises(GalleryError), gallery._database.errors():
-        gallery._database.vault.decrypt(b"no record")
+        gallery._database.sealer.decrypt(b"no record")

@@ -25,11 +25,6 @@ DAY = 86_400.0
 
 
 @pytest.fixture
-def path(tmp_path):
-    return tmp_path / "gallery.db"
-
-
-@pytest.fixture
 def clock():
     """Monotonic seconds, on a machine whose wall clock nobody has set."""
     return [1000.0]
@@ -194,7 +189,7 @@ def gap(time=0.0):
 
 
 def test_events_wait_for_a_gallery_that_is_locked_and_it_is_told_once(gallery, path, caplog, monkeypatch):
-    monkeypatch.setattr(events_module, "PATIENCE", 0.01)
+    monkeypatch.setattr(events_module, "LOOP_LOCK_TIMEOUT_S", 0.01)
     keeper = EventKeeper(gallery, "front", EventsSettings())
     writer = sqlite3.connect(path, isolation_level=None)
     writer.execute("BEGIN IMMEDIATE")

@@ -14,7 +14,7 @@ from edgeface.config.schema import EventsSettings
 from edgeface.daemon.assembly import assemble
 from edgeface.doctor import examine
 from edgeface.errors import GalleryError
-from edgeface.gallery import guard
+from edgeface.gallery import guard, sqlite
 from edgeface.gallery.store import template_id
 from edgeface.recognition.event_id import new_event_id
 from edgeface.types import Event, EventType
@@ -44,7 +44,7 @@ def test_people_are_taken_over_with_the_templates_that_their_faces_give(house, o
 
 
 def test_a_gallery_that_is_open_is_not_taken_over(house, other_model, monkeypatch):
-    monkeypatch.setattr(guard, "PATIENCE", 0.1)
+    monkeypatch.setattr(sqlite, "LOCK_TIMEOUT_S", 0.1)
     house.enroll("Barack", "obama_portrait")
     with house.open() as there:
         with pytest.raises(GalleryError, match="stop it first"):
@@ -134,7 +134,7 @@ def traces(house, faces):
 def test_what_a_shared_gallery_brings_leaves_the_faces_of_what_stays(house):
     barack = house.enroll("Barack", "obama_portrait", "obama_congress")
     with house.open() as gallery:
-        copy = gallery.copies()[barack.id]
+        copy = gallery.shared()[barack.id]
         gallery.exchange(lambda _: {barack.id: msgspec.structs.replace(copy, name="President", templates=copy.templates[:1])})
         assert (gallery.people()[0].name, gallery.faces()) == ("President", 1)
 

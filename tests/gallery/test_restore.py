@@ -10,7 +10,7 @@ import time
 from contextlib import closing
 
 import pytest
-from fixtures.backup import config, damage, flip, killed, no_credentials, people, sealed_at, states
+from fixtures.backup import config, damage, flip, killed, people, sealed_at, states
 from fixtures.galleries import units
 from fixtures.reembed import house
 
@@ -21,7 +21,7 @@ from edgeface.gallery.copies import check
 from edgeface.gallery.store import Gallery
 from edgeface.vision.model_card import SHIPPED, load_card
 
-__all__ = ["house", "no_credentials"]
+__all__ = ["house"]
 OURS = load_card(SHIPPED).digest
 
 
@@ -165,7 +165,7 @@ def test_while_another_process_has_the_gallery_open_it_is_not_replaced(tmp_path,
     with closing(Gallery(place, OURS)) as other:
         other.enroll("Bertold", units(7), [0.8])
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr("edgeface.gallery.sqlite.PATIENCE", 0.1)
+            patch.setattr("edgeface.gallery.sqlite.LOCK_TIMEOUT_S", 0.1)
             with pytest.raises(GalleryError, match="another process has the gallery open"):
                 restore.whole(config(tmp_path), SHIPPED, None)
         assert [person.name for person in other.people()] == ["Anna", "Bertold"]

@@ -10,8 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from edgeface.config.schema import EventsSettings
-from edgeface.gallery.event_keeper import EventKeeper
-from edgeface.gallery.event_store import EXPIRE_EVERY
+from edgeface.gallery.event_keeper import EXPIRE_EVERY, EventKeeper
 from edgeface.gallery.retention import BOOT, Clocks
 from edgeface.gallery.store import Gallery
 from edgeface.platform import machine

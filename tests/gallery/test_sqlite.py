@@ -7,7 +7,7 @@ import pytest
 from fixtures.disk import fill
 
 from edgeface.errors import GalleryError
-from edgeface.gallery import database
+from edgeface.gallery import database_file
 from edgeface.gallery.sqlite import connect
 from edgeface.gallery.store import Gallery
 
@@ -97,7 +97,7 @@ def crowd(gallery):
 
 @pytest.mark.parametrize("end", ["closed", "killed"])
 def test_people_are_known_on_a_full_disk_and_change_once_there_is_room(disk, end, caplog, monkeypatch):
-    monkeypatch.setattr(database, "ROOM_EVERY", 0.0)
+    monkeypatch.setattr(database_file, "ROOM_EVERY_S", 0.0)
     subprocess.run([sys.executable, "-c", ENROLL, disk / "gallery.db", end], check=True, timeout=60)
     fill(disk)
     gallery = Gallery(disk / "gallery.db", MODEL)

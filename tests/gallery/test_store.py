@@ -21,18 +21,6 @@ from edgeface.gallery.names import clean_name
 from edgeface.gallery.store import Gallery, Imported
 
 
-@pytest.fixture
-def path(tmp_path):
-    return tmp_path / "data" / "gallery.db"
-
-
-@pytest.fixture
-def gallery(path):
-    opened = Gallery(path, MODEL)
-    yield opened
-    opened.close()
-
-
 def test_a_new_gallery_is_empty(gallery):
     assert gallery.people() == []
     found = gallery.templates()
@@ -227,12 +215,12 @@ def test_no_byte_of_who_is_forgotten_stays_on_disk(gallery, path):
     watching.close()
 
 
-def test_forget_does_not_claim_what_a_long_reader_prevents(gallery, path):
+def test_forget_does_not_claim_what_a_long_reader_prevents(gallery, path, monkeypatch):
     theirs = sealed(path, enrolled(gallery, "Anna", 1))
     reader = sqlite3.connect(path, isolation_level=None)
     reader.execute("BEGIN")
     reader.execute("SELECT count(*) FROM templates").fetchone()
-    gallery._database.execute("PRAGMA busy_timeout=50")  # rather than five seconds
+    monkeypatch.setattr("edgeface.gallery.database.PATIENCE", 0.05)
     try:
         gallery.forget("Anna")
         told = False

@@ -19,15 +19,16 @@ from fixtures.commandline import Cli
 
 from edgeface.config import schema
 from edgeface.gallery.audit import Audit
-from edgeface.gallery.encryption import Vault
-from edgeface.gallery.store import Copy, Gallery, Trait
+from edgeface.gallery.encryption import Sealer
+from edgeface.gallery.shared import SharedPerson, SharedTemplate
+from edgeface.gallery.store import Gallery
 from edgeface.gallery.versions import NEVER
 from edgeface.recognition.pipeline import create_pipeline
-from edgeface.sync.messages import Envelopes, digest
+from edgeface.sync.messages import PersonSealer, digest
 from edgeface.sync.replica import Replica
 from edgeface.vision.embedding import Embedder
 
-BATCH, LETTERS = 100, 20
+BATCH, SENT = 100, 20
 SECRET, TOPIC = bytes(32), "edgeface/gallery/home"
 
 
@@ -36,13 +37,13 @@ class Meter:
 
     def __init__(self, tell):
         self.decrypted, self._tell = 0, tell
-        unseal = Vault.unseal
+        unseal = Sealer.unseal
 
-        def counting(vault, sealed, kind, *bound):
+        def counting(sealer, sealed, kind, *bound):
             self.decrypted += 1
-            return unseal(vault, sealed, kind, *bound)
+            return unseal(sealer, sealed, kind, *bound)
 
-        Vault.unseal = counting
+        Sealer.unseal = counting
 
     def step(self, what, work):
         """Tell what some work of this process took."""
@@ -72,8 +73,8 @@ def crowd(people, templates, dimensions, seed=0):
     for number in range(people):
         vectors = chance.normal(size=(templates, dimensions)).astype("<f4")
         vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
-        traits = tuple(sorted(Trait(vector.tobytes(), 0.8, "") for vector in vectors))
-        yield f"p_{seed:08x}{number:08x}", Copy(f"Person {seed}/{number}", 1e9, traits, ())
+        traits = tuple(sorted(SharedTemplate(vector.tobytes(), 0.8, "") for vector in vectors))
+        yield f"p_{seed:08x}{number:08x}", SharedPerson(f"Person {seed}/{number}", 1e9, traits, ())
 
 
 def measure(cli, people, templates, tell):
@@ -100,8 +101,8 @@ def measure(cli, people, templates, tell):
 
 def shared(cli, meter, gallery, card, templates):
     """The shared gallery, as the daemon's loop follows it."""
-    envelopes = Envelopes(SECRET, card.digest, TOPIC)
-    replica = Replica(gallery, envelopes, "door", 0.5, Audit(cli.folder / "audit.jsonl"))
+    sealer = PersonSealer(SECRET, card.digest, TOPIC)
+    replica = Replica(gallery, sealer, "door", 0.5, Audit(cli.folder / "audit.jsonl"))
 
     def settle():
         replica.take({})
@@ -109,12 +110,12 @@ def shared(cli, meter, gallery, card, templates):
             replica.take({})
 
     meter.step("sync: notice everybody, some at a time", settle)
-    letters = {}
+    payloads = {}
     for person_id, copy in crowd(BATCH, templates, card.identity, seed=1):
-        name = envelopes.name(person_id)
-        letters[name] = envelopes.seal(name, NEVER.next("gate", digest(copy)), person_id, copy, time.time())
-    meter.step(f"sync: take {BATCH} new people in", lambda: replica.take(letters))
-    meter.step(f"sync: seal {LETTERS} letters", lambda: replica.letters(islice(replica.due(), LETTERS)))
+        name = sealer.name(person_id)
+        payloads[name] = sealer.seal(name, NEVER.next("gate", digest(copy)), person_id, copy, time.time())
+    meter.step(f"sync: take {BATCH} new people in", lambda: replica.take(payloads))
+    meter.step(f"sync: seal {SENT} people", lambda: replica.payloads(islice(replica.due(), SENT)))
     gallery.rename("Anna", "Anne")
     meter.step("sync: notice one edit", lambda: replica.take({}))
 

@@ -13,7 +13,7 @@ from edgeface.config import schema
 from edgeface.errors import ConfigError
 from edgeface.gallery.contents import Templates
 from edgeface.measurement.det_plot import draw_det
-from edgeface.measurement.evaluate import Visit, evaluate, galleries, measure, wilson
+from edgeface.measurement.evaluate import Trials, Visit, evaluate, galleries, measure, wilson
 from edgeface.recognition.matching import Matcher
 from edgeface.types import Box, Embedding, Face, Frame, Observation, Person
 from edgeface.vision.model_card import SHIPPED
@@ -96,7 +96,7 @@ def test_the_table_is_for_people(sets):
 
 def test_the_target_of_the_settings_counts(sets, tmp_path):
     settings = schema.Config(matching=schema.MatchingSettings(target_fpir=1e-30))
-    report = evaluate(settings, SHIPPED, sets / "gallery", [sets / "visits"], [], 1, curve=False, tell=lambda _: None)
+    report = evaluate(settings, SHIPPED, sets / "gallery", [sets / "visits"], Trials(most=1), tell=lambda _: None)
     assert (report.figures[0].target_fpir, report.figures[0].fnir.rate) == (1e-30, 1.0)
 
 
@@ -116,9 +116,7 @@ def test_folders_of_no_use_are_told_in_one_line(sets, change, message):
             SHIPPED,
             sets / folders["gallery"],
             [sets / folders["visits"]],
-            [],
-            1,
-            curve=False,
+            Trials(most=1),
             tell=lambda _: None,
         )
 
@@ -156,7 +154,8 @@ def test_a_gallery_of_some_is_one_that_the_others_were_never_in(card):
     visit = Visit("Bert", tuple((Frame(np.zeros((8, 8, 3), np.uint8), n / 10, 1e9 + n / 10), (view,)) for n in range(5)))
     templates = Templates(people, np.arange(2), vectors)
     alone, together = (
-        measure([visit], templates, schema.Config(), card, size, 2, curve=False, tell=lambda _: None)[0.001] for size in (1, 2)
+        measure([visit], list(galleries(templates, size, 2)), schema.Config(), card, curve=False, tell=lambda _: None)[0.001]
+        for size in (1, 2)
     )
     assert (alone.fpir.count, alone.fpir.of, alone.fnir.count, alone.fnir.of) == (1, 1, 0, 1)
     assert (together.fpir.of, together.fnir.count, together.fnir.of) == (0, 0, 1)

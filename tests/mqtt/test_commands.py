@@ -72,7 +72,7 @@ class Desk:
         self.wire.inbox.append(Request(verb, payload if isinstance(payload, bytes) else json.dumps(payload).encode()))
         self.pass_time(scene)
         if isinstance(payload, dict) and "image" in payload:
-            assert eventually(lambda: self.wire.answers or self.pass_time(scene, 0.02), 30)
+            assert eventually(lambda: self.wire.answers or self.pass_time(scene, 0.02))
         return self.wire.answers[-1] if self.wire.answers else None
 
     def pass_time(self, scene=EMPTY, seconds=0.6):
@@ -220,12 +220,12 @@ def test_whatever_changes_the_gallery_is_in_the_audit_log_and_no_name(desk, capl
     assert caplog.text.count("'forget'") == 2
 
 
-def test_who_is_forgotten_though_a_trace_stays_is_in_the_audit_log(desk):
+def test_who_is_forgotten_though_a_trace_stays_is_in_the_audit_log(desk, monkeypatch):
     person = desk.gallery.find("Obama").id
     reader = sqlite3.connect(desk.audit.with_name("gallery.db"), isolation_level=None)
     reader.execute("BEGIN")
     reader.execute("SELECT count(*) FROM templates").fetchone()
-    desk.gallery._database.execute("PRAGMA busy_timeout=50")  # rather than five seconds
+    monkeypatch.setattr("edgeface.gallery.database.PATIENCE", 0.05)
     assert "keeps a trace" in refused(desk.ask("forget", {"id": "a", "person": "Obama"}))
     reader.close()
     (entry,) = noted(desk)

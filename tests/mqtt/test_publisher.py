@@ -15,14 +15,13 @@ from fixtures.publishing import ANNA, BERT, HEALTH, MODEL, event, finishes, numb
 from edgeface import publishers
 from edgeface.config.schema import Config, MqttSettings
 from edgeface.errors import ConfigError
-from edgeface.health import BrokerStatus
+from edgeface.health import BrokerStatus, health_payload
 from edgeface.interfaces import CommandTransport, EventPublisher, SyncTransport
 from edgeface.mqtt.inbox import Inbox
 from edgeface.mqtt.publisher import MqttPublisher
 from edgeface.recognition.event_id import new_event_id
 from edgeface.types import Correction, EventType, Person, Request
 from edgeface.wire.events import event_payload
-from edgeface.wire.health import health_payload
 from edgeface.wire.presence import presence_payload
 
 __all__ = ["broker"]
@@ -389,12 +388,12 @@ def test_an_event_turns_old_while_it_waits(broker, connect):
 @pytest.mark.parametrize("protocol", ["5", "3.1.1"])
 def test_a_broker_that_wakes_up_late_delivers_no_old_news(broker, connect, protocol):
     ear = broker.listen()
-    publisher = connect(broker.settings(max_event_age=1.0, protocol=protocol))
+    publisher = connect(broker.settings(max_event_age=2.0, protocol=protocol))
     ear.wait_for("front/presence")
     time.sleep(2 * MqttPublisher.FRESH)
     broker.pause()
     publisher.publish(numbered(1))
-    time.sleep(1.5)
+    time.sleep(2.5)
     broker.resume()
     publisher.publish(numbered(2))
     assert numbers(ear.wait_for("/event")) == [2]
@@ -526,7 +525,7 @@ def test_an_event_that_has_waited_gives_the_broker_its_time_all_the_same(broker,
     publisher.publish(numbered(0))
     ear.wait_for("/event")
     broker.pause()
-    publisher.publish(numbered(1, age=5.5))
+    publisher.publish(numbered(1, age=5.0))
     time.sleep(1.5)
     broker.resume()
     assert numbers(ear.wait_for("/event", 2)) == [0, 1]

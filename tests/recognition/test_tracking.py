@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edgeface.recognition import tracking
-from edgeface.recognition.tracking import MEMORY, MOST, NEAR, Tracker, intersection_over_union
+from edgeface.recognition.tracking import MAX_TRACKS, MEMORY, NEAR, Tracker, intersection_over_union
 from edgeface.types import Box, Embedding, Face, Observation
 
 A, B = np.eye(8, dtype=np.float32)[:2]
@@ -206,17 +206,17 @@ def test_a_crowd_leaves_no_more_tracks_than_are_bearable(monkeypatch):
     for step in range(3, 200):
         tracks, ended = tracker.update(step * 0.1, [seen(place * 200, unit(random)) for place in range(30)])
         assert len(tracks) == 30
-        assert len(tracker.tracks) <= MOST
+        assert len(tracker.tracks) <= MAX_TRACKS
         assert not {track.id for track in ended} & {track.id for track in tracker.tracks}
-    assert max(compared) <= MOST * 30
+    assert max(compared) <= MAX_TRACKS * 30
     assert ids(tracker, 20.0, seen(0, friend)) == [1]
 
 
 def test_whoever_is_in_the_frame_has_a_track_however_many_they_are(tracker):
-    crowd = [seen(place * 200, unit(np.random.default_rng(place))) for place in range(MOST + 10)]
-    assert ids(tracker, 0.0, *crowd) == ids(tracker, 0.1, *crowd) == list(range(1, MOST + 11))
+    crowd = [seen(place * 200, unit(np.random.default_rng(place))) for place in range(MAX_TRACKS + 10)]
+    assert ids(tracker, 0.0, *crowd) == ids(tracker, 0.1, *crowd) == list(range(1, MAX_TRACKS + 11))
     tracker.update(0.2, [])
-    assert len(tracker.tracks) == MOST
+    assert len(tracker.tracks) == MAX_TRACKS
 
 
 def unit(random):
@@ -235,10 +235,10 @@ class PairByPair(Tracker):
                 moved = Box(last.left + track.speed[0] * passed, last.top + track.speed[1] * passed, last.width, last.height)
                 overlap = max(shared(last, box), shared(moved, box)) if passed <= NEAR else 0.0
                 near = overlap >= self._min_overlap
-                if observation.embedding is None or track.evidence is None:
+                if observation.embedding is None or track.probe is None:
                     affinity = overlap * (len(track.views) + 1) / (len(track.views) + 2) if near else 0.0
                 else:
-                    similarity = float(track.evidence.vector @ observation.embedding.vector)
+                    similarity = float(track.probe.vector @ observation.embedding.vector)
                     affinity = 0.0 if similarity < (self._different if near else self._same) else overlap + similarity
                 if affinity > 0:
                     yield affinity, i, j

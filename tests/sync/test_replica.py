@@ -11,10 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edgeface.gallery.audit import Audit
-from edgeface.gallery.encryption import Vault
+from edgeface.gallery.encryption import Sealer
 from edgeface.gallery.store import Gallery
 from edgeface.gallery.versions import FORGETTING, LEAP, NEVER, Revision, merge
-from edgeface.sync.messages import Envelopes, digest
+from edgeface.sync.messages import PersonSealer, digest
 from edgeface.sync.replica import Replica
 
 MODEL, SECRET, TOPIC = "sha256:" + "1f" * 32, bytes(range(32)), "edgeface/gallery/home"
@@ -61,9 +61,9 @@ class Device:
 
     def start(self):
         self.gallery = Gallery(self.folder / "gallery.db", self.model)
-        envelopes = Envelopes(self.secret, self.model, TOPIC)
+        sealer = PersonSealer(self.secret, self.model, TOPIC)
         self.audit = Audit(self.folder / "audit.jsonl")
-        self.replica = Replica(self.gallery, envelopes, self.name, SAME, self.audit)
+        self.replica = Replica(self.gallery, sealer, self.name, SAME, self.audit)
 
     def restart(self):
         self.gallery.close()
@@ -73,11 +73,11 @@ class Device:
         """Read all that the broker keeps, and give it what it lacks."""
         self.replica.connected()
         changes = self.replica.take(dict(broker))
-        broker |= self.replica.letters(self.replica.due())
+        broker |= self.replica.payloads(self.replica.due())
         return changes
 
     def people(self):
-        return self.gallery.copies()
+        return self.gallery.shared()
 
     def names(self):
         return [person.name for person in self.gallery.people()]
@@ -257,7 +257,7 @@ def test_a_new_key_carries_everybody_over_and_nobody_who_was_forgotten(device):
 def test_two_daemons_may_share_one_file(device, tmp_path):
     door, gate, broker = device("door"), device("gate"), {}
     second = Device(tmp_path, "door")
-    second.replica = Replica(second.gallery, Envelopes(SECRET, MODEL, TOPIC), "door2", SAME, second.audit)
+    second.replica = Replica(second.gallery, PersonSealer(SECRET, MODEL, TOPIC), "door2", SAME, second.audit)
     door.gallery.enroll("Anna", [unit(1)], [0.9])
     settle(broker, door, second, gate)
     gate.gallery.rename("Anna", "Anne")
@@ -294,13 +294,13 @@ def test_a_counter_that_leaps_is_refused_and_the_person_can_be_edited_by_all(dev
     anna = door.gallery.enroll("Anna", [unit(1)], [0.9])
     settle(broker, door, gate)
     (name,) = broker
-    envelopes = Envelopes(SECRET, MODEL, TOPIC)
-    copy = door.gallery.copies()[anna.id]
+    sealer = PersonSealer(SECRET, MODEL, TOPIC)
+    copy = door.gallery.shared()[anna.id]
     for counter in (2**53, LEAP + 2):
         poison = Revision(counter, "zoo", digest(copy))
         for number, one in enumerate((door, gate)):
             one.restart()
-            assert one.replica.take({name: envelopes.seal(name, poison, anna.id, copy, 0.0)}) == []
+            assert one.replica.take({name: sealer.seal(name, poison, anna.id, copy, 0.0)}) == []
             assert one.replica.ignored == 1
             assert one.replica.due() == [name]  # the valid one is published again
             one.gallery.rename(anna.id, f"Anna {counter} {number}")
@@ -336,17 +336,17 @@ def test_what_a_batch_an_edit_and_letters_decrypt_is_what_they_concern(device, m
     gate.gallery.enroll("New", [unit(77), unit(78)], [0.9, 0.8])
     gate.gallery.enroll("P03", [unit(79)], [0.9])
     gate.replica.take({})
-    letters = gate.replica.letters(gate.replica.due())
-    assert len(letters) == 2
+    payloads = gate.replica.payloads(gate.replica.due())
+    assert len(payloads) == 2
     door.replica.take({})
-    opened, unseal = [], Vault.unseal
+    opened, unseal = [], Sealer.unseal
 
-    def counting(vault, sealed, kind, *bound):
+    def counting(sealer, sealed, kind, *bound):
         opened.append(bound[0])
-        return unseal(vault, sealed, kind, *bound)
+        return unseal(sealer, sealed, kind, *bound)
 
-    monkeypatch.setattr(Vault, "unseal", counting)
-    assert sorted(change.name for change in door.replica.take(letters)) == ["New", "P03"]
+    monkeypatch.setattr(Sealer, "unseal", counting)
+    assert sorted(change.name for change in door.replica.take(payloads)) == ["New", "P03"]
     assert len(opened) < 12
     opened.clear()
     door.gallery.rename("P05", "Zoe")
@@ -354,7 +354,7 @@ def test_what_a_batch_an_edit_and_letters_decrypt_is_what_they_concern(device, m
     door.replica.take({})
     assert len(opened) < 12
     opened.clear()
-    assert len(door.replica.letters(door.replica.due())) == 1
+    assert len(door.replica.payloads(door.replica.due())) == 1
     assert len(opened) < 12
 
 
@@ -439,8 +439,8 @@ def test_whatever_is_done_wherever_ends_as_one_gallery(tmp_path_factory, script,
 
 
 def test_a_shared_key_names_people_as_it_always_has():
-    envelopes = Envelopes(bytes(range(32)), "sha256:a", TOPIC)
-    assert (envelopes.key, envelopes.name("p_0123456789abcdef")) == ("9bf30186", "8f8bf708ff98bfc78b35319e38e3066c")
+    sealer = PersonSealer(bytes(range(32)), "sha256:a", TOPIC)
+    assert (sealer.key, sealer.name("p_0123456789abcdef")) == ("9bf30186", "8f8bf708ff98bfc78b35319e38e3066c")
 
 
 @pytest.mark.parametrize(
@@ -456,20 +456,20 @@ def test_a_damaged_record_is_no_edit_for_the_others_and_comes_back_from_them(tmp
     door.gallery.enroll("Anna", [unit(1), unit(2)], [0.5, 0.5])
     for device in (door, yard, door):
         device.meet(broker)
-    before, there = yard.gallery.copies(), dict(broker)
+    before, there = yard.gallery.shared(), dict(broker)
     door.gallery.close()
     with sqlite3.connect(tmp_path / "door" / "gallery.db") as database:
         database.execute(damage)
     database.close()
     door.start()
     door.replica.take({})
-    assert door.replica.letters(door.replica.due()) == {}
+    assert door.replica.payloads(door.replica.due()) == {}
     assert len(door.gallery.people()) == 1
     door.meet(broker)
     yard.meet(broker)
     assert broker == there
     assert door.gallery.damage() == []
-    assert door.gallery.copies() == yard.gallery.copies() == before
+    assert door.gallery.shared() == yard.gallery.shared() == before
 
 
 def test_who_is_damaged_here_is_forgotten_with_the_others(tmp_path):
@@ -491,15 +491,15 @@ def test_a_template_that_is_nobody_s_any_more_is_no_edit_of_whose_it_was(tmp_pat
     door.gallery.enroll("Anna", [unit(1), unit(2)], [0.5, 0.5])
     for device in (door, yard, door):
         device.meet(broker)
-    before, there = yard.gallery.copies(), dict(broker)
+    before, there = yard.gallery.shared(), dict(broker)
     with sqlite3.connect(tmp_path / "door" / "gallery.db") as database:
         database.execute("UPDATE templates SET person_id = 'p_0000000000000000' WHERE id = 2")
     database.close()
     for device in (door, yard):
         device.meet(broker)
     assert broker == there
-    assert yard.gallery.copies() == before
+    assert yard.gallery.shared() == before
     assert len(door.gallery.templates().vectors) == 2
     door.gallery.drop(next(damage.id for damage in door.gallery.damage() if damage.kind == "template"))
     door.meet(broker)
-    assert door.gallery.copies() == before
+    assert door.gallery.shared() == before

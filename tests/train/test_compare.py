@@ -20,7 +20,7 @@ from edgeface.vision.images import load_image
 from edgeface.vision.model_card import SHIPPED
 from train import augment, compare, prepare
 from train.__main__ import app
-from train.compare import groups, quality, robustness
+from train.compare import groups, page, quality, robustness
 from train.compare.cache import Cache
 from train.prepare import is_validation
 
@@ -100,7 +100,7 @@ def no_peers(monkeypatch):
 
 
 def write(prepared, lfw, out, cache=None, pairs="pairs.txt"):
-    compare.compare([prepared], lfw / "images", lfw / pairs, SHIPPED, None, cache, out)
+    page.write(*compare.compare([prepared], lfw / "images", lfw / pairs, SHIPPED, None, cache), out)
     return out.read_text()
 
 
@@ -135,6 +135,7 @@ def test_the_page_is_whole_without_peers(prepared, lfw, tmp_path):
     assert told["gates"]["both"]["worn_away"] >= max(told["gates"][name]["worn_away"] for name in ("present", "chosen"))
 
 
+@pytest.mark.slow
 def test_peers_stand_in_the_table_and_nothing_is_computed_twice(prepared, lfw, tmp_path, monkeypatch):
     monkeypatch.setattr(compare, "find_peers", lambda folder: [Shrunk()])
     first = write(prepared, lfw, tmp_path / "a/network.md", tmp_path / "cache")
@@ -177,14 +178,13 @@ def test_what_is_missing_is_told_in_one_line(prepared, lfw, tmp_path):
         (blank / "images" / photo.parent.name).mkdir(parents=True, exist_ok=True)
         save_image(blank / "images" / photo.parent.name / photo.name, np.full((90, 90, 3), 90, np.uint8))
     with pytest.raises(DataError, match="no face in any of"):
-        compare.compare([prepared], blank / "images", lfw / "pairs.txt", SHIPPED, None, None, tmp_path / "network.md")
-    assert not (tmp_path / "network.md").exists()
+        compare.compare([prepared], blank / "images", lfw / "pairs.txt", SHIPPED, None, None)
 
 
 def test_a_folder_without_peers_is_told(prepared, lfw, tmp_path, monkeypatch):
     monkeypatch.setattr(compare, "find_peers", find_peers)
     with pytest.raises(ModelError, match=f"no peer is below {lfw}: "):
-        compare.compare([prepared], lfw / "images", lfw / "pairs.txt", SHIPPED, lfw, None, tmp_path / "network.md")
+        compare.compare([prepared], lfw / "images", lfw / "pairs.txt", SHIPPED, lfw, None)
     assert not (tmp_path / "network.md").exists()
 
 

@@ -18,8 +18,8 @@ from edgeface.errors import DataError
 from train import prepare
 from train.compare.plots import demo_chips
 from train.evaluation.pairs import NO_FACE, read_pairs
-from train.experiments import dense_baseline, encoders, report, sweep
-from train.experiments.pair_benchmark import open_trial
+from train.experiments import dense_baseline, encoders, report, sweep, sweep_results
+from train.experiments.pair_benchmark import open_benchmark
 from train.model import Shape
 
 ROOT = Path(__file__).parent.parent.parent
@@ -99,12 +99,14 @@ def go(fer, prepared, lfw):
     """Runs the whole sweep into a folder."""
 
     def run(out, budget=TINY):
-        sweep.sweep(fer, [prepared], *lfw, out, budget=budget)
+        sweep.Sweep(fer, [prepared], *lfw, out, budget).run()
 
     with pytest.MonkeyPatch.context() as patch:
         # The other parts of the loss take the same way, and each takes as long.
+        parts = sweep.PARTS[:2]
+        for module in (sweep, sweep_results, report):
+            patch.setattr(module, "PARTS", parts)
         for module in (sweep, report):
-            patch.setattr(module, "PARTS", sweep.PARTS[:2])
             patch.setattr(module, "SHAPE", Shape((8, 8, 16, 16), (0, 0, 0, 0), 16, 4, 8, (8, 8, 8, 8), 128))
         yield run
 
@@ -177,7 +179,7 @@ def test_a_stopped_fit_is_not_taken_for_a_finished_one(finished, go, monkeypatch
 def test_a_photo_without_a_face_never_matches(lfw, tmp_path):
     images, file = lfw
     for _ in range(2):  # the second time from what the first kept
-        trial = open_trial(images, read_pairs(file), tmp_path / "chips.npz")
+        trial = open_benchmark(images, read_pairs(file), tmp_path / "chips.npz")
         vectors = np.ones((len(trial.chips), 4), np.float32) / 2
         assert trial.scores(vectors, vectors).tolist() == [1.0] * 7 + [NO_FACE]
         assert trial.people.tolist()[:3] == [[2, 2], [0, 0], [2, 0]]

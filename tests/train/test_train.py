@@ -7,8 +7,7 @@ import signal
 import socket
 import subprocess
 import sys
-import time
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import cv2
@@ -29,8 +28,8 @@ from edgeface.vision.tflite import interpreter
 from train import checkpoints as fit_module_checkpoints
 from train import data, lda, losses, prepare
 from train import fit as fit_module_fit
-from train.checkpoints import load_weights, save_weights
-from train.config import Recipe
+from train.checkpoints import history, load_weights, save_weights
+from train.config import TrainConfig
 from train.evaluation.float_model import FloatEmbedder
 from train.evaluation.pairs import evaluate, read_pairs
 from train.evaluation.verification import compare, equal_error_rate
@@ -90,6 +89,22 @@ def prepared(chips, tmp_path_factory):
     return folder
 
 
+@pytest.fixture(scope="module")
+def begun(prepared, tmp_path_factory):
+    """A run of twenty steps, for reading."""
+    run = tmp_path_factory.mktemp("begun") / "run"
+    fit([prepared], run, TrainConfig(faces=320, batch=16, peak_rate=5e-3), sizes=asdict(SMALL))
+    return run
+
+
+@pytest.fixture
+def eagerly():
+    """For runs of a few steps, before which the graph would take longer than they do."""
+    tf.config.run_functions_eagerly(True)
+    yield
+    tf.config.run_functions_eagerly(False)
+
+
 def test_find_photos_names_people_by_their_folder(tmp_path):
     for name in ("loose.jpg", "anna/1.png", "anna/deeper/2.JPG", "note.txt"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
@@ -127,8 +142,8 @@ def test_split_keeps_people_apart_and_batches_resume_where_they_were(prepared):
     training, held_out = everything.split()
     assert len(training) + len(held_out) == len(everything)
     assert not set(training.people) & set(held_out.people)
-    whole = [worn.numpy() for (_, worn, *_), _ in zip(data.batches(everything, 16, 0, 3), range(12), strict=False)]
-    late = [worn.numpy() for (_, worn, *_), _ in zip(data.batches(everything, 16, 7, 3), range(5), strict=False)]
+    whole = [seen.numpy() for (_, seen, *_), _ in zip(data.batches(everything, 16, 0, 3), range(12), strict=False)]
+    late = [seen.numpy() for (_, seen, *_), _ in zip(data.batches(everything, 16, 7, 3), range(5), strict=False)]
     assert all(np.array_equal(a, b) for a, b in zip(whole[7:], late, strict=True))
 
 
@@ -151,8 +166,12 @@ def test_mirrored_chips_come_with_mirrored_targets(prepared):
     row, mirrored = np.array([3]), np.array([True])
     assert np.array_equal(everything.chips(row)[0], everything.chips(row, mirrored)[0][:, ::-1])
     assert not np.array_equal(everything.targets(row), everything.targets(row, mirrored))
+    crops, targets = everything.read(row, mirrored)
+    assert np.array_equal(crops, everything.crops(row, mirrored))
+    assert np.array_equal(targets, everything.targets(row, mirrored))
 
 
+@pytest.mark.usefixtures("eagerly")
 def test_a_second_teacher_moves_the_targets_and_is_learnt_from(prepared, tmp_path):
     both = tmp_path / "both"
     shutil.copytree(prepared, both)
@@ -160,15 +179,15 @@ def test_a_second_teacher_moves_the_targets_and_is_learnt_from(prepared, tmp_pat
     for path in both.glob("shard-*.crops.npy"):
         second = random.normal(size=(len(np.load(path)), 2, 512))
         np.save(str(path).replace("crops", "second"), second / np.linalg.norm(second, axis=-1, keepdims=True))
-    alone = data.learn_together(*data.load([prepared]).split(), 160)[0]
-    training, held_out = data.learn_together(*data.load([both]).split(), 160)
+    alone = data.target_both(*data.load([prepared]).split(), 160)[0]
+    training, held_out = data.target_both(*data.load([both]).split(), 160)
     rows, mirrored = np.array([3, 5]), np.array([False, True])
     assert np.array_equal(alone.targets(rows, mirrored)[..., :128], alone.contributions(rows, mirrored))
     assert not alone.targets(rows, mirrored)[..., 128:].any()
     codes = data.teacher_embeddings(training.targets(rows, mirrored))
     assert 0.5 < np.sum(codes * data.teacher_embeddings(alone.targets(rows, mirrored)), axis=1).min() < 0.99
-    assert held_out.joint is training.joint
-    fit([both], tmp_path / "run", Recipe(faces=32, batch=16), shape=SMALL)
+    assert held_out.fusion is training.fusion
+    fit([both], tmp_path / "run", TrainConfig(faces=32, batch=16), sizes=asdict(SMALL))
     (both / "shard-00000.second.npy").unlink()
     with pytest.raises(DataError, match="some without"):
         data.load([both])
@@ -212,32 +231,34 @@ def test_folded_networks_say_what_the_trained_ones_say(chips):
             assert np.allclose(wanted, found, atol=1e-3 * float(np.abs(wanted).max()))
 
 
-def test_fit_learns_and_a_second_call_goes_on(prepared, tmp_path):
-    recipe = Recipe(faces=320, batch=16, peak_rate=5e-3)
-    run = tmp_path / "run"
-    first = fit([prepared], run, recipe, shape=SMALL)
-    longer = fit([prepared], run, Recipe(faces=1600, batch=16, peak_rate=5e-3), shape=SMALL)
+def test_fit_learns_and_a_second_call_goes_on(prepared, begun, tmp_path):
+    run = shutil.copytree(begun, tmp_path / "run")
+    (first,) = fit_module_checkpoints.history(run)
+    longer = fit([prepared], run, TrainConfig(faces=1600, batch=16, peak_rate=5e-3), sizes=asdict(SMALL))
     assert (first["step"], longer["step"]) == (20, 100)
     assert longer["cosine"] < first["cosine"]
     for file in ("curves.png", "weights.npz", "recipe.json", "history.jsonl"):
         assert (run / file).stat().st_size > 0
     assert list((run / "tensorboard").iterdir())
     again = fit(
-        [prepared], tmp_path / "tuned", Recipe(faces=160, batch=16, peak_rate=1e-4), shape=SMALL, start=run / "weights.npz"
+        [prepared],
+        tmp_path / "tuned",
+        TrainConfig(faces=160, batch=16, peak_rate=1e-4),
+        sizes=asdict(SMALL),
+        start=run / "weights.npz",
     )
     assert again["cosine"] < first["cosine"]
 
 
-def test_a_network_grows_without_forgetting(prepared, chips, tmp_path):
-    fit([prepared], tmp_path / "run", Recipe(faces=160, batch=16), shape=SMALL)
-    weights = load_weights(tmp_path / "run/weights.npz")
+def test_a_network_grows_without_forgetting(prepared, begun, chips):
+    weights = load_weights(begun / "weights.npz")
     assert shape_of(weights) == SMALL
     images = data.load([prepared])
-    small = Autoencoder(SMALL, Recipe(), replace(images, identity=SMALL.identity))
+    small = Autoencoder(SMALL, TrainConfig(), replace(images, identity=SMALL.identity))
     small.load(weights)
     for larger in ({"blocks": (0, 2, 1, 0)}, {"widths": (8, 16, 24, 32)}, {"identity": 160}):
         shape = replace(SMALL, **larger)
-        grown = Autoencoder(shape, Recipe(), replace(images, identity=shape.identity))
+        grown = Autoencoder(shape, TrainConfig(), replace(images, identity=shape.identity))
         grown.load(weights)
         codes = grown.encoder(chips.astype(np.float32), training=False)
         before = small.encoder(chips.astype(np.float32), training=False)
@@ -251,25 +272,24 @@ def test_a_network_grows_without_forgetting(prepared, chips, tmp_path):
         ]
         assert np.allclose(*drawn, atol=1e-5)
     with pytest.raises(ModelError, match="another network"):
-        Autoencoder(replace(SMALL, neck=8), Recipe(), replace(images, identity=SMALL.identity)).load(weights)
+        Autoencoder(replace(SMALL, neck=8), TrainConfig(), replace(images, identity=SMALL.identity)).load(weights)
 
 
-def test_what_was_grown_goes_on_learning(prepared, tmp_path):
-    fit([prepared], tmp_path / "run", Recipe(faces=320, batch=16), shape=SMALL)
-    recipe, sizes = Recipe(faces=640, batch=16), {"widths": (8, 16, 24, 32)}
-    fit([prepared], tmp_path / "wide", recipe, start=tmp_path / "run/weights.npz", sizes=sizes)
-    lines = fit_module_checkpoints.history(tmp_path / "run") + fit_module_checkpoints.history(tmp_path / "wide")
+def test_what_was_grown_goes_on_learning(prepared, begun, tmp_path):
+    recipe, sizes = TrainConfig(faces=640, batch=16), {"widths": (8, 16, 24, 32)}
+    fit([prepared], tmp_path / "wide", recipe, start=begun / "weights.npz", sizes=sizes)
+    lines = fit_module_checkpoints.history(begun) + fit_module_checkpoints.history(tmp_path / "wide")
     assert lines[-1]["cosine"] < lines[0]["cosine"]
     weights = load_weights(tmp_path / "wide/weights.npz")
     assert shape_of(weights).widths == (8, 16, 24, 32)
     assert np.abs(weights["encoder/stage2/kernel"][:, :, 8:, :16]).max() > 0  # old channels listen to new ones
 
 
-def test_one_half_is_trained_while_the_other_stays(prepared, tmp_path):
-    fit([prepared], tmp_path / "both", Recipe(faces=160, batch=16), shape=SMALL)
-    before = load_weights(tmp_path / "both/weights.npz")
+@pytest.mark.usefixtures("eagerly")
+def test_one_half_is_trained_while_the_other_stays(prepared, begun, tmp_path):
+    before = load_weights(begun / "weights.npz")
     for part in ("encoder", "decoder"):
-        fit([prepared], tmp_path / part, Recipe(faces=160, batch=16, part=part), start=tmp_path / "both/weights.npz")
+        fit([prepared], tmp_path / part, TrainConfig(faces=48, batch=16, part=part), start=begun / "weights.npz")
         after = load_weights(tmp_path / part / "weights.npz")
         changed = {name for name in before if not np.array_equal(before[name], after[name])}
         draws = {name for name in before if name.startswith(("decoder/", "encoder/appearance"))}
@@ -278,8 +298,8 @@ def test_one_half_is_trained_while_the_other_stays(prepared, tmp_path):
 
 
 def test_the_rate_stays_and_falls_at_the_end():
-    recipe = Recipe(faces=16_000, batch=16, peak_rate=1.0, decay=0.25)
-    rates = [recipe.rate(step) for step in range(recipe.steps)]
+    config = TrainConfig(faces=16_000, batch=16, peak_rate=1.0, decay=0.25)
+    rates = [config.rate(step) for step in range(config.steps)]
     assert rates[40:740] == [1.0] * 700
     assert rates[-1] < 0.02
     assert (np.diff(rates[740:]) <= 0).all()
@@ -288,11 +308,11 @@ def test_the_rate_stays_and_falls_at_the_end():
 WORKER = """
 import sys
 from pathlib import Path
-from train.config import Recipe; from train.fit import fit
+from train.config import TrainConfig; from train.fit import fit
 from train.model import Shape
 
 shape = Shape((8, 8, 16, 16), (0, 1, 0, 0), 16, 4, 8, (8, 8, 8, 8), 128)
-fit([Path(sys.argv[1])], Path(sys.argv[2]), Recipe(faces=int(sys.argv[3]), batch=16, peak_rate=5e-3), shape=shape)
+fit([Path(sys.argv[1])], Path(sys.argv[2]), TrainConfig(faces=int(sys.argv[3]), batch=16, peak_rate=5e-3), sizes=vars(shape))
 """
 
 
@@ -313,12 +333,13 @@ def _train_together(prepared, out, faces):
             worker.kill()
 
 
-def test_two_workers_train_one_network_and_go_on(prepared, tmp_path):
+@pytest.mark.slow  # four processes with TensorFlow
+def test_two_workers_train_one_network_and_go_on(prepared, begun, tmp_path):
     _train_together(prepared, tmp_path / "run", 320)
     _train_together(prepared, tmp_path / "run", 640)
     first, last = (json.loads(line) for line in (tmp_path / "run/history.jsonl").read_text().splitlines())
     assert (first["step"], last["step"]) == (20, 40)
-    alone = fit([prepared], tmp_path / "alone", Recipe(faces=320, batch=16, peak_rate=5e-3), shape=SMALL)
+    (alone,) = fit_module_checkpoints.history(begun)
     assert abs(alone["cosine"] - first["cosine"]) < 0.15
     checkpoints = [tf.train.latest_checkpoint(str(tmp_path / f"run/{own}checkpoints")) for own in ("", "worker-1/")]
     readers = [tf.train.load_checkpoint(path) for path in checkpoints]
@@ -329,7 +350,7 @@ def test_two_workers_train_one_network_and_go_on(prepared, tmp_path):
 def test_a_cluster_that_is_none_is_told(prepared, tmp_path, monkeypatch):
     monkeypatch.setenv("TF_CONFIG", '{"cluster": {}}')
     with pytest.raises(ConfigError, match="TF_CONFIG"):
-        fit([prepared], tmp_path / "run", Recipe(faces=32, batch=16), shape=SMALL)
+        fit([prepared], tmp_path / "run", TrainConfig(faces=32, batch=16), sizes=asdict(SMALL))
 
 
 def _free_port():
@@ -346,7 +367,7 @@ def test_weights_of_another_network_or_of_none_are_refused(prepared, tmp_path):
         with pytest.raises(ModelError, match="no weights can be read"):
             load_weights(tmp_path / "bad.npz")
     with pytest.raises(ModelError, match="another network"):
-        fit([prepared], tmp_path / "run", Recipe(faces=160, batch=16), shape=SMALL, start=_other_weights(tmp_path))
+        fit([prepared], tmp_path / "run", TrainConfig(faces=160, batch=16), sizes=asdict(SMALL), start=_other_weights(tmp_path))
 
 
 def _other_weights(folder):
@@ -354,37 +375,54 @@ def _other_weights(folder):
     return folder / "other.npz"
 
 
+@pytest.mark.usefixtures("eagerly")
 def test_a_run_goes_on_only_as_it_was_begun(prepared, tmp_path, monkeypatch):
     run = tmp_path / "run"
-    fit([prepared], run, Recipe(faces=32, batch=16), shape=SMALL)
+    fit([prepared], run, TrainConfig(faces=32, batch=16), sizes=asdict(SMALL))
     with pytest.raises(ModelError, match="begun with batch 16"):
-        fit([prepared], run, Recipe(faces=64, batch=32), shape=SMALL)
+        fit([prepared], run, TrainConfig(faces=64, batch=32), sizes=asdict(SMALL))
     with pytest.raises(ModelError, match="is at step 2 already"):
-        fit([prepared], run, Recipe(faces=16, batch=16), shape=SMALL)
+        fit([prepared], run, TrainConfig(faces=16, batch=16), sizes=asdict(SMALL))
     with pytest.raises(ModelError, match="did not start from"):
-        fit([prepared], run, Recipe(faces=64, batch=16), shape=SMALL, start=run / "weights.npz")
+        fit([prepared], run, TrainConfig(faces=64, batch=16), sizes=asdict(SMALL), start=run / "weights.npz")
     save_weights(load_weights(run / "weights.npz") | {lda.NAME: np.ones((128, 128))}, tmp_path / "start.npz")
     for faces in (32, 64):
-        fit([prepared], tmp_path / "tuned", Recipe(faces=faces, batch=16), shape=SMALL, start=tmp_path / "start.npz")
+        fit(
+            [prepared],
+            tmp_path / "tuned",
+            TrainConfig(faces=faces, batch=16),
+            sizes=asdict(SMALL),
+            start=tmp_path / "start.npz",
+        )
         assert (load_weights(tmp_path / "tuned/weights.npz")[lda.NAME] == 1).all()
     fewer = data.load([prepared])
     monkeypatch.setattr(fit_module_fit, "load", lambda _: fewer.select(fewer.people != fewer.people[0]))
     with pytest.raises(ModelError, match="other people"):
-        fit([prepared], run, Recipe(faces=64, batch=16), shape=SMALL)
+        fit([prepared], run, TrainConfig(faces=64, batch=16), sizes=asdict(SMALL))
     with pytest.raises(DataError, match="chips to train on"):
-        fit([prepared], tmp_path / "other", Recipe(faces=512, batch=512), shape=SMALL)
+        fit([prepared], tmp_path / "other", TrainConfig(faces=512, batch=512), sizes=asdict(SMALL))
 
 
+def test_the_history_of_an_earlier_version_is_read(tmp_path):
+    line = {"step": 1, "faces": 16, "cosine": 0.5, "likeness": 0.7, "validation_worn_tar_1e-2": 0.6, "validation_tar_1e-2": 0.8}
+    (tmp_path / "history.jsonl").write_text(json.dumps(line) + "\n")
+    (read,) = history(tmp_path)
+    assert read["perceptual"] == 0.7
+    assert read["validation_augmented_tar_1e-2"] == 0.6
+    assert len(read) == len(line)
+
+
+@pytest.mark.usefixtures("eagerly")
 def test_damage_by_a_power_cut_is_passed_over_or_told(prepared, tmp_path):
     run, cut = tmp_path / "run", tmp_path / "cut"
-    fit([prepared], run, Recipe(faces=32, batch=16), shape=SMALL)
+    fit([prepared], run, TrainConfig(faces=32, batch=16), sizes=asdict(SMALL))
     with (run / "history.jsonl").open("a") as history:
         history.write('{"step": 3, "fa')
-    assert fit([prepared], run, Recipe(faces=48, batch=16), shape=SMALL)["step"] == 3
-    assert fit([prepared], run, Recipe(faces=48, batch=16), shape=SMALL)["step"] == 3
+    assert fit([prepared], run, TrainConfig(faces=48, batch=16), sizes=asdict(SMALL))["step"] == 3
+    assert fit([prepared], run, TrainConfig(faces=48, batch=16), sizes=asdict(SMALL))["step"] == 3
     (run / "recipe.json").unlink()
     with pytest.raises(ModelError, match=r"recipe\.json"):
-        fit([prepared], run, Recipe(faces=64, batch=16), shape=SMALL)
+        fit([prepared], run, TrainConfig(faces=64, batch=16), sizes=asdict(SMALL))
     shutil.copytree(prepared, cut)
     whole = (cut / "shard-00001.crops.npy").read_bytes()
     (cut / "shard-00001.crops.npy").write_bytes(whole[: len(whole) // 2])
@@ -392,13 +430,14 @@ def test_damage_by_a_power_cut_is_passed_over_or_told(prepared, tmp_path):
         data.load([cut])
 
 
+@pytest.mark.usefixtures("eagerly")
 def test_a_loss_that_is_no_number_ends_the_run(prepared, tmp_path):
     with pytest.raises(ModelError, match="no number any more"):
         fit(
             [prepared],
             tmp_path / "run",
-            Recipe(faces=32, batch=16, cosine=float("nan"), position_wise=float("inf")),
-            shape=SMALL,
+            TrainConfig(faces=32, batch=16, cosine=float("nan"), position_wise=float("inf")),
+            sizes=asdict(SMALL),
         )
     assert not (tmp_path / "run/weights.npz").exists()
 
@@ -436,7 +475,6 @@ def test_a_stopped_run_saves_itself(prepared, tmp_path):
     process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
     try:
         assert "chips to train on" in process.stdout.readline()
-        time.sleep(1)
         process.send_signal(signal.SIGTERM)
         assert process.wait(timeout=120) == 130
     finally:
@@ -562,7 +600,7 @@ def test_export_gives_a_network_that_the_device_takes_and_refuses_one_that_lost_
     monkeypatch.setattr(prepare, "VALIDATION_SHARE", 0.8)
     monkeypatch.setattr(export, "MIN_LABELLED", 10)
     run = tmp_path / "run"
-    fit([prepared], run, Recipe(faces=320, batch=16), shape=SMALL)
+    fit([prepared], run, TrainConfig(faces=320, batch=16), sizes=asdict(SMALL))
     card = export.export(run, [prepared], tmp_path / "model", "small")
     embedder = Embedder(tmp_path / "model")
     assert embedder.card == card

@@ -6,7 +6,7 @@ from train.evaluation.verification import (
     best_threshold,
     compare,
     equal_error_rate,
-    fit_sameness,
+    fit_calibration,
     fold_accuracies,
     tar_at_far,
     threshold_at_far,
@@ -30,7 +30,7 @@ def test_a_probe_that_does_not_count_is_compared_with_nothing():
 def test_sameness_is_the_share_of_matched_pairs_at_even_odds():
     rng = np.random.default_rng(0)
     matched, unmatched = rng.normal(0.6, 0.1, 40_000), rng.normal(0.1, 0.1, 80_000)
-    slope, offset = fit_sameness(matched, unmatched)
+    slope, offset = fit_calibration(matched, unmatched)
     # Two Gaussians of one variance: the log-odds are exactly linear.
     assert abs(slope - 50) < 4
     assert abs(offset + 17.5) < 1.5
@@ -68,6 +68,6 @@ def test_a_fold_is_judged_by_the_threshold_of_the_others():
 
 
 def test_sameness_is_finite_where_nothing_overlaps():
-    slope, offset = fit_sameness(np.array([0.8, 0.9]), np.array([0.1, 0.2, 0.3]))
+    slope, offset = fit_calibration(np.array([0.8, 0.9]), np.array([0.1, 0.2, 0.3]))
     assert 0 < slope < 1e3
     assert slope * 0.3 + offset < 0 < slope * 0.8 + offset

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from edgeface import detectors
 from edgeface.errors import ImageError
 from edgeface.types import Box, Face
-from edgeface.vision.alignment import CHIP_SIZE, TEMPLATE, align, eye_distance, similarity
+from edgeface.vision.alignment import CHIP_SIZE, TEMPLATE, align, eye_distance, similarity_transform
 from edgeface.vision.images import MAX_FILE_BYTES, crop, decode_image, decode_photo, encode_jpeg, image_size, load_image
 from edgeface.vision.quality import exposure, frontality, quality, sharpness
 
@@ -68,7 +68,7 @@ def test_a_large_face_is_shrunk_without_aliasing():
     noise = np.random.default_rng(1).choice(np.array([0, 255], np.uint8), (round(150 * scale),) * 2)
     noise = np.repeat(noise[:, :, None], 3, axis=2)
     landmarks = posed(scale, 10)
-    naive = cv2.warpAffine(noise, similarity(landmarks), (CHIP_SIZE, CHIP_SIZE))
+    naive = cv2.warpAffine(noise, similarity_transform(landmarks), (CHIP_SIZE, CHIP_SIZE))
     assert align(noise, landmarks).std() < 0.4 * naive.std()
 
 

@@ -35,6 +35,26 @@ def test_thresholds_are_linear_in_log_far_between_and_beyond_the_points(card, fa
     assert card.threshold(far) == pytest.approx(cosine)
 
 
+def test_a_card_without_marks_was_measured_at_all_of_its_points(card):
+    assert card.measured_to == 0.0001
+    assert card.beyond_measured(0.0001, 1) == ""
+    assert card.beyond_measured(0.0001, 2).endswith(
+        "5.0e-05 a comparison, was measured down to 1e-04, and is extrapolated beyond"
+    )
+
+
+def test_modelled_points_are_not_measured(card):
+    marked = [Threshold(1e-5, 0.6, 0.58, 0.62), Threshold(1e-6, 0.65, 0.6, 0.7, modelled=True)]
+    modelled = msgspec.structs.replace(card, thresholds=card.thresholds + marked)
+    assert modelled.measured_to == 1e-5
+    assert modelled.threshold(1e-6) == pytest.approx(0.65)
+    assert modelled.beyond_measured(1e-5, 1) == ""
+    assert "is modelled beyond" in modelled.beyond_measured(1e-6, 1)
+    assert "is extrapolated beyond" in modelled.beyond_measured(1e-7, 1)
+    assert msgspec.json.decode(msgspec.json.encode(modelled.thresholds), type=list[Threshold]) == modelled.thresholds
+    assert msgspec.json.encode(card.thresholds[0]) == b'{"far":0.1,"cosine":0.2}'
+
+
 def test_probability_rises_with_the_cosine_and_is_even_where_the_odds_are(card):
     assert card.probability(0.25) == pytest.approx(0.5)
     assert card.probability(0.3) == pytest.approx(1 / (1 + math.exp(-1)))

@@ -13,7 +13,7 @@ from fixtures.broker import authority, eventually, needs_openssl
 from fixtures.browser import AXE, CHROMIUM, FLAGS, Door, needs_axe, needs_browser
 from fixtures.page import serving
 
-pytestmark = needs_browser
+pytestmark = [needs_browser, pytest.mark.slow]
 VIEWS = {"live": "/", "people": "/people", "visits": "/visits", "unknown": "/unknown", "enroll": "/enroll", "health": "/health"}
 MAX_LOAD = 200 * 1024
 TAKEN = {"": {"people", "visits", "unknown", "health"}, "-dark": {"live", "visits"}, "-phone": {"live", "people", "visits"}}
@@ -108,7 +108,7 @@ def test_from_a_stranger_to_a_friend_and_back(door, open_page, screenshot, demo_
     door.show(demo_photos / "obama_press_room.jpg")
     expect(page.locator(".box.known")).to_contain_text("Barack")
     expect(page.locator("[data-refresh]")).to_contain_text("Barack")
-    assert eventually(lambda: [event for event in door.events.on("/event") if event.get("name") == "Barack"], 30)
+    assert eventually(lambda: [event for event in door.events.on("/event") if event.get("name") == "Barack"])
     expect(page.locator("[data-refresh] img").first).to_have_js_property("complete", True)
     screenshot(page, "live")
 

@@ -73,7 +73,9 @@ def test_a_cookie_of_another_port_does_not_stand_in_the_way(page):
 
 def test_who_signs_out_is_out_and_nobody_else(own):
     (root, cookie), other = own.sign_in(), own.sign_in()
-    with own.raw(f"GET {root}/stream HTTP/1.1\r\nHost: 127.0.0.1\r\nCookie: {cookie}\r\n\r\n".encode()) as stream:
+    with own.raw(
+        f"GET {root}/stream HTTP/1.1\r\nHost: 127.0.0.1\r\nCookie: {cookie}\r\nConnection: close\r\n\r\n".encode()
+    ) as stream:
         assert b"200" in stream.recv(4096)
         assert own.ask("GET", f"{root}/signout", signed=False, cookie=cookie)[0] == 404  # not by a link
         assert own.ask("POST", f"{root}/signout", signed=False, cookie=cookie, origin="http://evil.example")[0] == 403

@@ -1,4 +1,4 @@
-"""What networks said of chips, kept on disk: peers are slow and do not change."""
+"""Keep on disk what networks compute from chips: peers are slow and do not change."""
 
 import hashlib
 import io
@@ -30,12 +30,12 @@ class Network:
 
 @dataclass(frozen=True, slots=True)
 class Cache:
-    """Rows by what computed them, as its key says, and by the chips' own bytes; no folder keeps nothing."""
+    """Computed rows, filed under the key of what computed them and the digest of the chips; no folder keeps none."""
 
     folder: Path | None = None
 
     def keep(self, key: str, compute: Callable[[Image], Floats]) -> Compute:
-        """``compute`` for many chips; what was computed under this key before is read.
+        """Make of ``compute`` a function of many chips, which reads what was computed under this key before.
 
         Raises (when called):
             DataError: the folder cannot be written, or a file in it is not ours.

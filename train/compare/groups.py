@@ -1,4 +1,4 @@
-"""False matches among strangers of one gender and one age band, on photos that carry both in their names."""
+"""Count false matches among strangers of one gender and one age band, on photos whose names tell both."""
 
 import json
 import re
@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from train.compare.cache import Network
-from train.data import Chips, teacher_embeddings
+from train.data import Chips, photo_names, teacher_embeddings
 from train.evaluation.verification import Floats, compare, threshold_at_far
 
 LABEL = re.compile(r"(\d{1,3})_([01])_(?:[0-4]_)?\d{17}\D")
@@ -45,14 +45,7 @@ def band_name(band: int) -> str:
 
 def choose(folders: Sequence[Path]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Rows of what ``train.data.load`` gives for these folders, at most ``PER_GROUP`` a group, and the group of each."""
-    groups = np.array(
-        [
-            group_of(Path(path).name)
-            for folder in folders
-            for index in sorted(folder.glob("shard-*.json"))
-            for path, _ in json.loads(index.read_text())["kept"]
-        ]
-    )
+    groups = np.array([group_of(name) for folder in folders for name in photo_names(folder)])
     random = np.random.default_rng(0)
     chosen = [random.permutation(np.flatnonzero(groups == group))[:PER_GROUP] for group in range(len(GENDERS) * len(BANDS))]
     rows = np.sort(np.concatenate(chosen))
@@ -65,8 +58,8 @@ def repeated(chips: NDArray[np.uint8]) -> NDArray[np.bool_]:
     flat = small.reshape(len(chips), -1).astype(np.float32)
     flat -= flat.mean(axis=1, keepdims=True)
     flat /= np.maximum(np.linalg.norm(flat, axis=1, keepdims=True), 1e-6)
-    likeness = [np.tril(flat[at : at + 512] @ flat.T, at - 1) for at in range(0, len(flat), 512)]
-    return np.concatenate([np.any(block >= SAME_PICTURE, axis=1) for block in likeness])
+    correlations = [np.tril(flat[at : at + 512] @ flat.T, at - 1) for at in range(0, len(flat), 512)]
+    return np.concatenate([np.any(block >= SAME_PICTURE, axis=1) for block in correlations])
 
 
 def measure(
@@ -143,7 +136,7 @@ def in_common(templates: Floats, probes: Floats, groups: NDArray[np.int64], thre
 
 
 def _teacher_thresholds(data: Chips) -> list[float]:
-    """On the held-out people and their mirror images."""
+    """The teacher's thresholds on the held-out people and their mirror images."""
     held_out = data.split()[1]
     rows = np.arange(len(held_out))
     views = [np.full(len(rows), mirrored) for mirrored in (False, True)]

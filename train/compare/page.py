@@ -1,4 +1,4 @@
-"""Figures of a comparison -> a page in Markdown. Every number and every judgement in it is computed."""
+"""Write the figures of a comparison as a page in Markdown. Every number and every judgement in it is computed."""
 
 import json
 from collections.abc import Callable, Iterable, Sequence
@@ -66,9 +66,8 @@ def render(figures: Figures, folder: str) -> str:
 
 def _robustness(figures: Figures, names: Sequence[str], pairs: str, folder: str) -> Iterable[str]:
     conditions = figures["conditions"]
-    tar = {name: {condition: values[name]["tar"] for condition, values in conditions.items()} for name in names}
-    ours = tar[names[0]]
-    error = np.sqrt(ours["clean"] * (1 - ours["clean"]) / figures["matched"])
+    ours = conditions["clean"][names[0]]["tar"]
+    error = np.sqrt(ours * (1 - ours) / figures["matched"])
     yield "## Worn probes"
     yield f"![One photo in every condition]({folder}/conditions.png)"
     yield (
@@ -98,10 +97,23 @@ def _robustness(figures: Figures, names: Sequence[str], pairs: str, folder: str)
         "Accuracy, in %, is that of the protocol, with the standard error of its mean over the folds. TAR is the share of the "
         f"{figures['matched']:,} matched pairs that are accepted where {_short(FAR)} % of the {figures['unmatched']:,} "
         "unmatched comparisons are (each template with each probe of somebody else); the threshold for it is set anew in each "
-        f"condition. The standard error of the first, {ours['clean']:.3f}, is {error:.3f}; the rows share their photos, so "
+        f"condition. The standard error of the first, {ours:.3f}, is {error:.3f}; the rows share their photos, so "
         "that differences between them are surer than that."
     )
     yield f"![TAR by condition]({folder}/robustness.png)"
+    yield from _gaps(conditions, names)
+    yield (
+        f"Of the {TURN:g} degrees by which photos were turned, alignment took back {figures['taken_back']:.1f} on average; the "
+        f"rest reached the networks. The detector found no face in {figures['no_face']['clean']} of the probes' photos as they "
+        f"are, and in {figures['no_face'][PHOTO_TURNED]} of those turned; such a pair counts as rejected."
+    )
+    yield from _fixed(conditions, figures["threshold"])
+
+
+def _gaps(conditions: Figures, names: Sequence[str]) -> Iterable[str]:
+    """Where each network is worst, and how far the peers lead."""
+    tar = {name: {condition: values[name]["tar"] for condition, values in conditions.items()} for name in names}
+    ours = tar[names[0]]
     worst = {name: sorted((tar[name][c], c) for c in conditions if c != "clean")[:3] for name in names}
     told = (f"{name} with {listed(f'{c} ({value:.3f})' for value, c in worst[name])}" for name in names)
     yield f"The lowest TARs: {'; '.join(told)}."
@@ -112,16 +124,15 @@ def _robustness(figures: Figures, names: Sequence[str], pairs: str, folder: str)
             f"{other} less edgeface, in TAR: {tar[other]['clean'] - ours['clean']:+.3f} with clean probes, at least "
             f"{low:+.3f} ({nearest}), at most {high:+.3f} ({farthest})."
         )
-    yield (
-        f"Of the {TURN:g} degrees by which photos were turned, alignment took back {figures['taken_back']:.1f} on average; the "
-        f"rest reached the networks. The detector found no face in {figures['no_face']['clean']} of the probes' photos as they "
-        f"are, and in {figures['no_face'][PHOTO_TURNED]} of those turned; such a pair counts as rejected."
-    )
+
+
+def _fixed(conditions: Figures, threshold: float) -> Iterable[str]:
+    """How our network fares at the threshold of the device."""
     fixed = {condition: values["fixed"] for condition, values in conditions.items()}
     fars, tars = ([values[key] for values in fixed.values()] for key in ("far", "tar"))
     yield (
         "A device sets no new threshold for bad light. At the one that edgeface has for a gallery of one template, cosine "
-        f"{figures['threshold']:.3f}, set on held-out people for {_short(schema.MatchingSettings().target_fpir)} % of false "
+        f"{threshold:.3f}, set on held-out people for {_short(schema.MatchingSettings().target_fpir)} % of false "
         "accepts, "
         f"the right person passes in {_percent(min(tars))} to {_percent(max(tars))} % of comparisons, by condition, and "
         f"strangers in {_short(min(fars))} to {_short(max(fars))} %:"
@@ -270,6 +281,12 @@ def _quality(figures: Figures, pairs: str, folder: str) -> Iterable[str]:
         "parts are those of `quality.py`. The reconstruction error is the mean squared difference between the shrunken face "
         "and the one that the decoder rebuilds; contrast is the variance of the former."
     )
+    yield from _gates(figures)
+
+
+def _gates(figures: Figures) -> Iterable[str]:
+    """What gates on a measure turn away, and the errors of what they let through."""
+    chosen = figures["chosen"]
     names = {
         "none": "none",
         "present": f"quality, `detector.min_quality` = {schema.DetectorSettings().min_quality:g}",

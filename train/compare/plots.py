@@ -1,4 +1,4 @@
-"""The plots of a comparison."""
+"""Draw the plots of a comparison."""
 
 import io
 from collections.abc import Callable, Sequence

@@ -1,4 +1,4 @@
-"""Which measure foretells that a probe will be missed: error against reject (Grother and Tabassi, PAMI 2007)."""
+"""Measure how well quality measures foretell a miss, by error against reject (Grother and Tabassi, PAMI 2007)."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -146,7 +146,7 @@ def _look(embedder: Embedder, detector: Detector, chip: Image) -> Floats:
 
 
 def _measured(look: Compute, chips: NDArray[np.uint8], sizes: Floats) -> Looks:
-    """``sizes`` are the faces' widths in their frames, in pixels: the device knows them, and a chip no longer shows them."""
+    """Compute all measures. ``sizes`` are the faces' widths in their frames, in pixels, which a chip no longer shows."""
     rows = look(chips)
     codes, (error, contrast, score), landmarks = rows[:, :-13], rows[:, -13:-10].T, rows[:, -10:].reshape(-1, 5, 2)
     norm, found = np.linalg.norm(codes, axis=1), score > 0
@@ -172,7 +172,7 @@ def _measured(look: Compute, chips: NDArray[np.uint8], sizes: Floats) -> Looks:
 
 
 def _gates(sample: Sample, chosen: str, limit: float, limits: Sequence[float]) -> dict[str, Any]:
-    """What gates turn away and let through: none, the present one, the chosen measure, and both."""
+    """The shares that gates turn away, and the errors left: none, the present gate, the chosen measure, and both."""
     lowest = schema.DetectorSettings().min_quality
     gates = {
         name: [

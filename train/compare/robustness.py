@@ -1,4 +1,4 @@
-"""Verification with clean templates and worn probes, by our network and its peers on the same chips."""
+"""Measure verification with clean templates and worn probes, by our network and its peers on the same chips."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -14,12 +14,12 @@ from edgeface import detectors
 from edgeface.errors import DataError
 from edgeface.interfaces import Detector
 from edgeface.types import Image
-from edgeface.vision.alignment import align, similarity
+from edgeface.vision.alignment import align, similarity_transform
 from edgeface.vision.images import load_image
 from train import augment
 from train.compare.cache import Compute, Network
 from train.evaluation.pairs import NO_FACE, Pairs, central_face, find_photo
-from train.evaluation.verification import fold_accuracies, tar_at_far
+from train.evaluation.verification import Floats, fold_accuracies, tar_at_far
 
 FOLDS = 4
 """The first folds of the pairs, which are enough: peers are slow."""
@@ -87,12 +87,7 @@ def measure(
         for name, chips in conditions.items():
             cosines = np.nan_to_num(known @ _vectors(network.probes, chips).T, nan=NO_FACE)
             scores, unmatched = cosines[template, probe], cosines[stranger]
-            accuracies = fold_accuracies(scores, same, folds)
-            figures[name][network.name] = {
-                "accuracy": float(np.mean(accuracies)),
-                "accuracy_error": float(np.std(accuracies, ddof=1) / np.sqrt(len(accuracies))),
-                "tar": tar_at_far(scores[same], unmatched, FAR),
-            }
+            figures[name][network.name] = _rates(scores, unmatched, same, folds)
             if network is networks[0]:
                 figures[name]["fixed"] = {
                     "tar": float(np.mean(scores[same] >= threshold)),
@@ -113,6 +108,15 @@ def measure(
     }
 
 
+def _rates(scores: Floats, unmatched: Floats, same: NDArray[np.bool_], folds: NDArray[np.int64]) -> dict[str, float]:
+    accuracies = fold_accuracies(scores, same, folds)
+    return {
+        "accuracy": float(np.mean(accuracies)),
+        "accuracy_error": float(np.std(accuracies, ddof=1) / np.sqrt(len(accuracies))),
+        "tar": tar_at_far(scores[same], unmatched, FAR),
+    }
+
+
 def portraits(images: Path, names: Sequence[str], detector: Detector, degrees: float = 0.0) -> list[Portrait | None]:
     """The central face of each photo once the photo was turned by ``degrees``, anticlockwise; none where none is found.
 
@@ -126,7 +130,7 @@ def portraits(images: Path, names: Sequence[str], detector: Detector, degrees: f
         faces = detector.detect(photo)
         if faces:
             landmarks = central_face(faces, photo).landmarks
-            transform = similarity(landmarks)
+            transform = similarity_transform(landmarks)
             angle = float(np.rad2deg(np.arctan2(transform[1, 0], transform[0, 0])))
             found.append(Portrait(align(photo, landmarks), angle))
         else:

@@ -1,1 +1,1 @@
-"""How often a network, or the whole, errs."""
+"""Measure how often a network, or the whole system, errs."""

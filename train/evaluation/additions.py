@@ -1,4 +1,4 @@
-"""How often a further photo of somebody enrolled is refused as unlike their templates, and how often a stranger's is not."""
+"""Count the further photos of an enrolled person that are refused, and the strangers' photos that are not."""
 
 import tempfile
 from collections.abc import Iterator

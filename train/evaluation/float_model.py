@@ -1,4 +1,4 @@
-"""The network before quantisation, in the embedder's clothes: what int8 costs is measured against it."""
+"""Run the network before quantisation as an ``Embedder``, to measure what int8 costs."""
 
 from pathlib import Path
 

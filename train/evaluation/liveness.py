@@ -1,4 +1,4 @@
-"""Scenes of live heads and of photos -> how often the liveness check errs, as ISO/IEC 30107-3 counts it; or a new fit of it."""
+"""Count the errors of the liveness check on rendered heads and photos, as in ISO/IEC 30107-3, or fit the check anew."""
 
 import zlib
 from collections.abc import Iterator

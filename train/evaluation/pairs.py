@@ -1,4 +1,4 @@
-"""Verification on pairs in LFW's format, through the detector, alignment and embedder that the device runs."""
+"""Verify pairs in LFW's format, through the detector, alignment and embedder that the device runs."""
 
 import json
 from collections.abc import Sequence
@@ -80,23 +80,7 @@ def evaluate(
         from train.evaluation.float_model import FloatEmbedder
 
         embedder = FloatEmbedder(model, weights)
-    detector = detectors.create()
-    templates: dict[str, NDArray[np.float32]] = {}
-    probes: dict[str, NDArray[np.float32]] = {}
-    no_face = []
-    enrolled, shown = set(pairs.left), set(pairs.right)
-    for name in tqdm(sorted(enrolled | shown), unit="photo", disable=None):
-        image = load_image(find_photo(images, name))
-        faces = detector.detect(image)
-        if not faces:
-            no_face.append(name)
-            continue
-        chip = align(image, central_face(faces, image).landmarks)
-        if name in enrolled:
-            templates[name] = embedder.template(chip).vector
-        if name in shown:
-            probes[name] = embedder.embed(chip).vector
-    scores = np.array([_score(templates.get(a), probes.get(b)) for a, b in zip(pairs.left, pairs.right, strict=True)])
+    scores, no_face = score(pairs, images, embedder)
     accuracies = fold_accuracies(scores, pairs.same, pairs.folds)
     matched, unmatched = scores[pairs.same], scores[~pairs.same]
     figures = {
@@ -122,6 +106,31 @@ def evaluate(
         "model": f"float {weights}" if weights else embedder.card.digest,
     }
     return figures, scores, pairs
+
+
+def score(pairs: Pairs, images: Path, embedder: Embedder) -> tuple[NDArray[np.float64], list[str]]:
+    """The cosine of each pair, and the photos in which no face is found.
+
+    Raises:
+        ImageError: a photo is missing or cannot be read.
+    """
+    detector, no_face = detectors.create(), []
+    templates: dict[str, NDArray[np.float32]] = {}
+    probes: dict[str, NDArray[np.float32]] = {}
+    enrolled, shown = set(pairs.left), set(pairs.right)
+    for name in tqdm(sorted(enrolled | shown), unit="photo", disable=None):
+        image = load_image(find_photo(images, name))
+        faces = detector.detect(image)
+        if not faces:
+            no_face.append(name)
+            continue
+        chip = align(image, central_face(faces, image).landmarks)
+        if name in enrolled:
+            templates[name] = embedder.template(chip).vector
+        if name in shown:
+            probes[name] = embedder.embed(chip).vector
+    cosines = [_cosine(templates.get(a), probes.get(b)) for a, b in zip(pairs.left, pairs.right, strict=True)]
+    return np.array(cosines), no_face
 
 
 def plot_roc(scores: NDArray[np.float64], same: NDArray[np.bool_], path: Path, title: str) -> None:
@@ -195,5 +204,5 @@ def central_face(faces: Sequence[Face], image: Image) -> Face:
     )
 
 
-def _score(a: NDArray[np.float32] | None, b: NDArray[np.float32] | None) -> float:
+def _cosine(a: NDArray[np.float32] | None, b: NDArray[np.float32] | None) -> float:
     return NO_FACE if a is None or b is None else float(a @ b)

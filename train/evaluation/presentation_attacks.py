@@ -1,4 +1,4 @@
-"""One photo of a person -> what a camera would see of a live head that wears it, or of an attack with it, frame by frame.
+"""Render, from one photo of a person, the frames that a camera would take of a live head with that face, or of an attack.
 
 Every scene is a textured surface before the camera: a sheet of paper is flat or bent to a cylinder, a head is an ellipsoid with
 a nose and eye sockets, and a screen is a flat surface whose texture may be a film. None of it moves by itself: no eye blinks.
@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgeface.types import Image, Landmarks
-from edgeface.vision.alignment import similarity
+from edgeface.vision.alignment import similarity_transform
 from edgeface.vision.liveness import MIDDLE, UNIT
 from train.augment import jpeg, noise
 
@@ -52,6 +52,16 @@ class Pose:
     scale: float
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Sheet:
+    """A texture that a surface carries: which of its pixels are there, the middle of its face, and the distance of its eyes."""
+
+    texture: Image
+    mask: Mask
+    centre: NDArray[np.float64]
+    unit: float
+
+
 def flat(x: NDArray[np.float32], _y: NDArray[np.float32]) -> NDArray[np.float32]:
     """A sheet of paper, or a screen."""
     return np.zeros_like(x)
@@ -77,10 +87,9 @@ def head(random: np.random.Generator) -> Relief:
     return relief
 
 
-def show(
-    texture: Image, mask: Mask, centre: NDArray[np.float64], unit: float, relief: Relief, pose: Pose, behind: Image
-) -> Image:
+def show(sheet: Sheet, relief: Relief, pose: Pose, behind: Image) -> Image:
     """The surface before a background, seen in perspective from 12 distances between the eyes, about 80 cm."""
+    unit = sheet.unit
     yaw, pitch, roll = pose.yaw, pose.pitch, pose.roll
     around = np.array([[np.cos(yaw), 0, np.sin(yaw)], [0, 1, 0], [-np.sin(yaw), 0, np.cos(yaw)]])
     over = np.array([[1, 0, 0], [0, np.cos(pitch), -np.sin(pitch)], [0, np.sin(pitch), np.cos(pitch)]])
@@ -97,10 +106,10 @@ def show(
         off = [(turn[i, 0] * x + turn[i, 1] * y + turn[i, 2] * z) * near - (u, v)[i] for i in (0, 1)]
         x = np.clip(x - 0.8 * (back[0, 0] * off[0] + back[0, 1] * off[1]), -5, 5)
         y = np.clip(y - 0.8 * (back[1, 0] * off[0] + back[1, 1] * off[1]), -5, 5)
-    places = ((x, centre[0]), (y, centre[1]))
+    places = ((x, sheet.centre[0]), (y, sheet.centre[1]))
     at_x, at_y = (cv2.resize((place * unit + middle).astype(np.float32), (width, height)) for place, middle in places)
-    seen = cv2.remap(texture, at_x, at_y, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE).astype(np.float32)
-    alpha = cv2.remap(mask, at_x, at_y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT)[..., None]
+    seen = cv2.remap(sheet.texture, at_x, at_y, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE).astype(np.float32)
+    alpha = cv2.remap(sheet.mask, at_x, at_y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT)[..., None]
     return np.asarray(np.clip(np.rint(alpha * seen + (1 - alpha) * behind), 0, 255), np.uint8)
 
 
@@ -174,7 +183,7 @@ class Scene:
             pose = Pose(angles[0], angles[1], angles[2], WIDE / 2 + x, HIGH / 2 + y, 0.9 * (1 + grow))
             framed = np.full_like(picture, 12)
             framed[6:-6, 6:-6] = picture[6:-6, 6:-6]
-            yield show(framed, whole, np.array([WIDE / 2, HIGH / 2]), 50.0, flat, pose, self.behind)
+            yield show(Sheet(framed, whole, np.array([WIDE / 2, HIGH / 2]), 50.0), flat, pose, self.behind)
 
     def _film(
         self, surfaces: Iterable[Relief], mask: Mask | None, turn: float, random: np.random.Generator, number: int = 0
@@ -183,12 +192,12 @@ class Scene:
         scale, start = random.uniform(1.1, 1.6), np.deg2rad(random.normal(0, 3, 2))
         centre, unit = middle(self.landmarks[number])
         photo = self.photos[number]
-        outline = np.ones(photo.shape[:2], np.float32) if mask is None else mask
+        sheet = Sheet(photo, np.ones(photo.shape[:2], np.float32) if mask is None else mask, centre, unit)
         moves = sway(self.frames, [turn, turn / 2, 4, 12, 12, 0.08], random)
         for surface, (yaw, pitch, roll, x, y, grow) in zip(surfaces, moves, strict=False):
             angles = np.deg2rad([yaw, pitch]) + start
             pose = Pose(angles[0], angles[1], np.deg2rad(roll), WIDE / 2 + x, HIGH / 2 + y, scale * (1 + grow))
-            yield show(photo, outline, centre, unit, surface, pose, self.behind)
+            yield show(sheet, surface, pose, self.behind)
 
     def _oval(self) -> Mask:
         """The head without the photo's background."""
@@ -200,6 +209,6 @@ class Scene:
 
 def middle(landmarks: Landmarks) -> tuple[NDArray[np.float64], float]:
     """The middle of a face and the distance between its eyes, in pixels."""
-    transform = similarity(landmarks)
+    transform = similarity_transform(landmarks)
     unit = UNIT / float(np.hypot(transform[0, 0], transform[1, 0]))
     return np.asarray(np.linalg.inv(transform[:, :2]) @ (MIDDLE - transform[:, 2])), unit

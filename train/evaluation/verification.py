@@ -63,7 +63,7 @@ def fold_accuracies(scores: Floats, same: NDArray[np.bool_], folds: NDArray[np.i
     return accuracies
 
 
-def fit_sameness(matched: Floats, unmatched: Floats) -> tuple[float, float]:
+def fit_calibration(matched: Floats, unmatched: Floats) -> tuple[float, float]:
     """Slope and offset of the log-odds that a cosine is a matched pair's, both kinds being equally likely beforehand.
 
     Logistic regression by Newton's method, each kind weighing a half (Platt, 1999), with a slope held back a little, so that

@@ -1,4 +1,4 @@
-"""Photos of people -> visits: what a camera would have seen of each, frame by frame, for ``edgeface evaluate``."""
+"""Make visits of people's photos, as a camera would have seen them, frame by frame, for ``edgeface evaluate``."""
 
 import shutil
 import zlib

@@ -1,1 +1,1 @@
-"""The road to the network: every experiment behind docs/autoencoders.md."""
+"""Run every experiment behind docs/autoencoders.md, the road to the network."""

@@ -1,4 +1,4 @@
-"""The article's dense autoencoder, h = ReLU(W x + b), x' = sigmoid(W' h + b'), and what cures it of learning by heart.
+"""Train the article's dense autoencoder, h = ReLU(W x + b), x' = sigmoid(W' h + b'), with and without cures of overfitting.
 
 Faces are arrays (n, pixels), float32, 0..1.
 """

@@ -1,4 +1,4 @@
-"""Encoders of one code size on one budget of faces: dense and convolutional, trained to rebuild, to classify, or both; PCA.
+"""Train encoders of one code size on one budget of faces: dense and convolutional, to rebuild, to classify, or both; PCA.
 
 Faces are arrays (n, side, side, channels), uint8, into networks that scale them to 0..1; rebuilt ones are 0..1.
 """

@@ -1,4 +1,4 @@
-"""What a network is judged by beside its error: BIC, information gain, and a difference in accuracy with its interval."""
+"""Judge a network by BIC, by information gain, and by a difference in accuracy with its interval."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""A verification set with the chips of its photos at hand, on which any encoder is tried in one call."""
+"""Verify the pairs of a set by any encoder in one call, from chips that are made once."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -18,7 +18,7 @@ Scores = NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False)
-class Trial:
+class PairBenchmark:
     """Pairs to verify and the aligned chips of their photos; ``left`` and ``right`` are a pair's rows, -1 without a face."""
 
     pairs: Pairs
@@ -62,7 +62,7 @@ class Trial:
         return dict(zip(("difference", "low", "high"), gained, strict=True))
 
 
-def open_trial(images: Path, pairs: Pairs, cache: Path) -> Trial:
+def open_benchmark(images: Path, pairs: Pairs, cache: Path) -> PairBenchmark:
     """Find and align the faces, or read from ``cache`` what an earlier call found.
 
     Raises:
@@ -79,4 +79,4 @@ def open_trial(images: Path, pairs: Pairs, cache: Path) -> Trial:
     with np.load(cache) as file:
         chips, seen = file["chips"], file["seen"]
     left, right = (np.searchsorted(names, side) for side in (pairs.left, pairs.right))
-    return Trial(pairs, chips, np.where(seen[left], left, -1), np.where(seen[right], right, -1))
+    return PairBenchmark(pairs, chips, np.where(seen[left], left, -1), np.where(seen[right], right, -1))

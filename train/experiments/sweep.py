@@ -1,4 +1,4 @@
-"""The road from the article's dense autoencoder to our network: every experiment behind docs/autoencoders.md.
+"""Go the road from the article's dense autoencoder to our network: every experiment behind docs/autoencoders.md.
 
 An experiment writes one JSON when it is done, and beside it the arrays that are drawn. What is there is not done again.
 """
@@ -27,12 +27,12 @@ from edgeface.vision.model_card import SHIPPED
 from edgeface.vision.tflite import interpreter
 from train.checkpoints import load_weights
 from train.compare.plots import demo_chips
-from train.config import Recipe
+from train.config import TrainConfig
 from train.data import Chips, load, teacher_embeddings
 from train.evaluation.pairs import read_pairs, write_json
 from train.experiments import dense_baseline, encoders
 from train.experiments.model_selection import bic, information_gain
-from train.experiments.pair_benchmark import Scores, open_trial
+from train.experiments.pair_benchmark import Scores, open_benchmark
 from train.export.export import multiply_adds
 from train.fit import fit
 from train.model import Shape, build_encoder, half_of, identity_codes, set_weights
@@ -41,7 +41,7 @@ SIDE = dense_baseline.SIDE
 SHAPE = Shape(widths=(16, 24, 48, 96), blocks=(0, 1, 1, 1), neck=64, identity=128)
 """Of the networks that tell what each part of the loss gives."""
 
-PARTS = ("reconstruction", "cosine", "position_wise", "margin", "likeness", "relational")
+PARTS = ("reconstruction", "cosine", "position_wise", "margin", "perceptual", "relational")
 """The parts of ``fit``'s loss, in the order in which they are added."""
 
 RELATIONAL = 0.1
@@ -78,8 +78,10 @@ class Sweep:
         ImageError: a photo of the pairs is missing or cannot be read.
     """
 
-    def __init__(self, fer: Path, folders: Sequence[Path], images: Path, pairs: Path, out: Path, budget: Budget) -> None:
-        self._out, self._folders, self._budget = out, folders, budget
+    def __init__(
+        self, fer: Path, folders: Sequence[Path], images: Path, pairs: Path, out: Path, budget: Budget | None = None
+    ) -> None:
+        self._out, self._folders, self._budget = out, folders, budget or Budget()
         self._fer = dense_baseline.read_faces(fer)
         self._training, self._held_out = load(folders).split()
         if not len(self._held_out) or not len(self._training):
@@ -89,7 +91,7 @@ class Sweep:
         _bind(
             out,
             {
-                "budget": asdict(budget),
+                "budget": asdict(self._budget),
                 "fer2013": {"sha256": _digest(fer), **{part: len(faces) for part, faces in self._fer.items()}},
                 "pairs": {"file": pairs.name, "sha256": _digest(pairs), "count": len(verified.same)},
                 "prepared": manifests,
@@ -97,7 +99,7 @@ class Sweep:
                 "held_out": {"faces": len(self._held_out), "people": len(set(self._held_out.people))},
             },
         )
-        self._trial = open_trial(images, verified, out / "chips.npz")
+        self._benchmark = open_benchmark(images, verified, out / "chips.npz")
 
     def run(self, model: Path = SHIPPED) -> None:
         """Do what is not done yet, and end with the network in ``model``.
@@ -149,7 +151,7 @@ class Sweep:
             figures["bic"].append(bic(fitted, faces[rows].size, parameters))
             figures["gain"].append(information_gain(faces[held_out], dense_baseline.apply(model, faces[held_out])))
             scores = self._coded(partial(dense_baseline.apply, dense_baseline.encoder(model)), faces[rows])
-            figures["accuracy"].append(self._trial.judge(scores)["accuracy"])
+            figures["accuracy"].append(self._benchmark.judge(scores)["accuracy"])
         return {"hidden": hidden, "parameters": parameters, **figures}
 
     def _overfit(self, cure: dense_baseline.Cure) -> dict[str, Any]:
@@ -200,22 +202,22 @@ class Sweep:
         """A small network of our kind, trained by the first ``count`` parts of the loss."""
         budget, run = self._budget, self._out / f"loss-{count}"
         weights: dict[str, Any] = {"relational": RELATIONAL} | dict.fromkeys(PARTS[count:], 0.0)
-        recipe = Recipe(faces=budget.fit_faces, batch=budget.fit_batch, **weights)
+        config = TrainConfig(faces=budget.fit_faces, batch=budget.fit_batch, **weights)
         handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
         try:
-            fit(self._folders, run, recipe, shape=SHAPE)
+            fit(self._folders, run, config, sizes=asdict(SHAPE))
         finally:
             for number, handler in handlers.items():
                 signal.signal(number, handler)
         last = json.loads((run / "history.jsonl").read_text().splitlines()[-1])
-        if last["step"] < recipe.steps:
+        if last["step"] < config.steps:
             raise KeyboardInterrupt  # fit saved its state and returned
-        vectors = _identities(load_weights(run / "weights.npz"), self._trial.chips)
+        vectors = _identities(load_weights(run / "weights.npz"), self._benchmark.chips)
         validation = {name.removeprefix("validation_"): value for name, value in last.items() if "validation" in name}
         return {
-            "weights": {part: getattr(recipe, part) for part in PARTS[:count]},
+            "weights": {part: getattr(config, part) for part in PARTS[:count]},
             **validation,
-            **self._verified(f"loss-{count}", self._trial.scores(vectors, vectors)),
+            **self._verified(f"loss-{count}", self._benchmark.scores(vectors, vectors)),
         }
 
     def _shipped(self, embedder: Embedder) -> None:
@@ -227,14 +229,15 @@ class Sweep:
         def measured() -> dict[str, Any]:
             np.save(self._out / "faces-shipped.npy", np.stack([embedder.rebuild(chip) for chip in demo_chips()]))
             templates, probes = (
-                np.stack([embed(chip).vector for chip in self._trial.chips]) for embed in (embedder.template, embedder.embed)
+                np.stack([embed(chip).vector for chip in self._benchmark.chips])
+                for embed in (embedder.template, embedder.embed)
             )
             return {
                 "digest": embedder.card.digest,
                 "name": embedder.card.name,
                 "code": embedder.card.identity,
                 **{name: embedder.card.cost.get(name) for name in ("parameters", "multiply_adds")},
-                **self._verified("shipped", self._trial.scores(templates, probes)),
+                **self._verified("shipped", self._benchmark.scores(templates, probes)),
             }
 
         self._keep("shipped", measured)
@@ -243,7 +246,7 @@ class Sweep:
         """Every encoder's difference in accuracy from the dense autoencoder's on the same pairs."""
         rows = ["article", *(slug(name) for name in ENCODERS), "shipped"]
         scores = {name: np.load(self._out / f"scores-{name}.npy") for name in rows}
-        return {name: self._trial.difference(scores[name], scores["dense"]) for name in rows}
+        return {name: self._benchmark.difference(scores[name], scores["dense"]) for name in rows}
 
     def _keep(self, name: str, work: Callable[[], dict[str, Any]]) -> None:
         if not (self._out / f"{name}.json").is_file():
@@ -259,7 +262,7 @@ class Sweep:
 
     def _verified(self, name: str, scores: Scores) -> dict[str, float]:
         np.save(self._out / f"scores-{name}.npy", scores)
-        return self._trial.judge(scores)
+        return self._benchmark.judge(scores)
 
     def _coded(self, codes: Callable[[Any], NDArray[np.float32]], training: NDArray[Any]) -> Scores:
         """Scores of the pairs by the cosine of their codes, from which the mean of (5,000) training faces' codes is taken.
@@ -269,11 +272,11 @@ class Sweep:
         faces = self._trial_faces if training.ndim == 4 else dense_baseline.flat(self._trial_faces)
         vectors = codes(faces) - codes(training[:5000]).mean(axis=0)
         vectors /= np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-9)
-        return self._trial.scores(vectors, vectors)
+        return self._benchmark.scores(vectors, vectors)
 
     @cached_property
     def _trial_faces(self) -> NDArray[np.uint8]:
-        return shrink(self._trial.chips)
+        return shrink(self._benchmark.chips)
 
     @cached_property
     def _bundled(self) -> NDArray[np.uint8]:
@@ -287,27 +290,6 @@ class Sweep:
     def _training_faces(self) -> encoders.Training:
         faces, teacher = _faces(self._training)
         return encoders.Training(faces, self._training.labels(), teacher)
-
-
-def sweep(
-    fer: Path,
-    folders: Sequence[Path],
-    images: Path,
-    pairs: Path,
-    out: Path,
-    model: Path = SHIPPED,
-    budget: Budget | None = None,
-) -> None:
-    """Do every experiment that ``out`` does not hold yet.
-
-    Raises:
-        DataError, ImageError: data cannot be used, ``out`` holds a sweep of another kind or cannot be written to.
-        ModelError: the network cannot be used.
-    """
-    try:
-        Sweep(fer, folders, images, pairs, out, budget or Budget()).run(model)
-    except OSError as error:
-        raise DataError(f"{error.filename or out}: {error.strerror or error}") from None
 
 
 def slug(name: str) -> str:

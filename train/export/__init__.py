@@ -1,1 +1,1 @@
-"""Trained weights to the int8 files that run on the device."""
+"""Turn trained weights into the int8 files that run on the device."""

@@ -1,4 +1,4 @@
-"""An int8 encoder that gives the same codes on every processor.
+"""Change an int8 encoder so that it gives the same codes on every processor.
 
 The kernels of LiteRT (XNNPACK) agree to the bit. So do tflite-runtime's, but for a convolution's results below zero: what lies
 halfway between two steps goes up on x86 and down on ARM, and each such step moves others in the layers after it. So a bias

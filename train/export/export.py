@@ -1,4 +1,4 @@
-"""Trained weights -> encoder.tflite and decoder.tflite, int8 throughout, and the card that vouches for them."""
+"""Turn trained weights into encoder.tflite and decoder.tflite, int8 throughout, and the card that vouches for them."""
 
 import hashlib
 import json
@@ -25,10 +25,10 @@ from edgeface.vision.embedding import Embedder
 from edgeface.vision.model_card import ModelCard, NetworkFile, Sameness, Threshold, save_card
 from edgeface.vision.tflite import interpreter
 from train import lda
-from train.augment import shake
+from train.augment import LANDMARK_ERROR, shake
 from train.checkpoints import history, load_weights, save_weights
 from train.data import Chips, load
-from train.evaluation.verification import compare, fit_sameness, tar_at_far, threshold_at_far
+from train.evaluation.verification import compare, fit_calibration, tar_at_far, threshold_at_far
 from train.export import qat
 from train.export.bit_exact import portable
 from train.model import Shape, Weights, build_decoder, build_encoder, fold, half_of, identity_codes, set_weights
@@ -43,11 +43,11 @@ FARS = (1e-1, 1e-2, 1e-3, 1e-4, 1e-5)
 POOR_SHARE = 0.05
 """Held-out portraits that the gate on the embedding's norm turns away; docs/network.md shows what it is good for."""
 
-LANDMARK_ERROR = 0.07
-"""Standard deviation of a shaken chip's landmarks, in eye distances: a detector's on a poor frame."""
-
 MIN_COSINE = 0.95
 """Lowest mean cosine between the int8 and the float embedding that is let through."""
+
+SHOWN = 500
+"""Held-out chips on which int8 is compared with float, and the decoder measured."""
 
 
 def export(run: Path, folders: Sequence[Path], out: Path, name: str = "edgeface", refine: int = 0) -> ModelCard:
@@ -69,7 +69,7 @@ def export(run: Path, folders: Sequence[Path], out: Path, name: str = "edgeface"
         raise ModelError("nobody is held out to set the thresholds on: prepare folders with one subfolder a person")
     weights = load_weights(run / "weights.npz")
     try:
-        weights |= _discriminant(weights, shape, training)
+        weights |= _learn_lda(weights, shape, training)
     except (KeyError, ValueError) as error:
         raise ModelError(f"the weights do not fit the run's recipe: {error}") from None
     unquantised, decoder, sample = _folded(weights, shape, training)
@@ -80,32 +80,16 @@ def export(run: Path, folders: Sequence[Path], out: Path, name: str = "edgeface"
     out.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=out) as folder:
         part = Path(folder)
-        files = {"encoder": encoder_bytes, "decoder": decoder_bytes}
-        for half, data in files.items():
+        for half, data in {"encoder": encoder_bytes, "decoder": decoder_bytes}.items():
             (part / f"{half}.tflite").write_bytes(data)
-        card = ModelCard(
-            name=name,
-            **{half: _network(part / f"{half}.tflite") for half in files},
-            input_size=112,
-            identity=shape.identity,
-            appearance=shape.appearance,
-            alignment=TEMPLATE.astype(float).round(4).tolist(),
-            thresholds=[Threshold(0.5, 0.0), Threshold(1e-6, 1.0)],
-            sameness=Sameness(1.0, 0.0),
-            min_norm=0.0,
-            calibration={},
-            metrics={},
-            cost={"multiply_adds": multiply_adds(encoder), "parameters": encoder.count_params()},
-            training={
-                "recipe": recipe,
-                "refined_faces": refine,
-                "data": sources,
-                "date": datetime.now(UTC).date().isoformat(),
-                **_progress(run),
-            },
-            licence=_licence(recipe, sources),
-            commit=_commit(),
-        )
+        training_record = {
+            "recipe": recipe,
+            "refined_faces": refine,
+            "data": sources,
+            "date": datetime.now(UTC).date().isoformat(),
+            **_progress(run),
+        }
+        card = _blank_card(part, name, shape, encoder, training_record)
         save_card(part, card)
         card = _measured(card, part, unquantised, held_out, run / "rebuilt.png")
         save_card(part, card)
@@ -113,6 +97,28 @@ def export(run: Path, folders: Sequence[Path], out: Path, name: str = "edgeface"
         for file in ("encoder.tflite", "decoder.tflite", "weights.npz", "model.json"):
             (part / file).replace(out / file)
     return card
+
+
+def _blank_card(folder: Path, name: str, shape: Shape, encoder: keras.Model, training: dict[str, Any]) -> ModelCard:
+    """A card for the networks in ``folder``, with which they can be run to measure what it lacks."""
+    return ModelCard(
+        name=name,
+        encoder=_network(folder / "encoder.tflite"),
+        decoder=_network(folder / "decoder.tflite"),
+        input_size=112,
+        identity=shape.identity,
+        appearance=shape.appearance,
+        alignment=TEMPLATE.astype(float).round(4).tolist(),
+        thresholds=[Threshold(0.5, 0.0), Threshold(1e-6, 1.0)],
+        sameness=Sameness(1.0, 0.0),
+        min_norm=0.0,
+        calibration={},
+        metrics={},
+        cost={"multiply_adds": multiply_adds(encoder), "parameters": encoder.count_params()},
+        training=training,
+        licence=_licence(training["recipe"], training["data"]),
+        commit=_commit(),
+    )
 
 
 NON_COMMERCIAL = {"celeba-train": "CelebA", "utkface": "UTKFace", "allage": "All-Age-Faces"}
@@ -165,8 +171,8 @@ def multiply_adds(model: keras.Model) -> int:
     return total
 
 
-def _discriminant(weights: Weights, shape: Shape, training: Chips) -> Weights:
-    """The map that the training chips teach; nothing where too few are labelled, so that what was there before stays."""
+def _learn_lda(weights: Weights, shape: Shape, training: Chips) -> Weights:
+    """Learn the discriminant from the training chips; nothing where too few are labelled, so that an earlier one stays."""
     labels = training.labels()
     rows = np.flatnonzero(labels >= 0)
     rows = np.random.default_rng(0).permutation(rows)[:LABELLED]
@@ -234,18 +240,8 @@ def _measured(card: ModelCard, folder: Path, encoder: keras.Model, held_out: Chi
     probes = np.stack([embedding.vector for embedding in embeddings])
     norms = np.array([embedding.norm for embedding in embeddings])
     min_norm = round(float(np.quantile(norms[: len(chips)], POOR_SHARE)), 2)
-    floats = np.stack([encoder(chip[None].astype(np.float32))[0].numpy()[0] for chip in chips[:500]])
-    cosines = np.sum(probes[: len(floats)] * floats, axis=1) / np.linalg.norm(floats, axis=1)
-    if cosines.mean() < MIN_COSINE:
-        raise ModelError(
-            f"int8 and float disagree: mean cosine {cosines.mean():.3f} on {len(cosines)} chips, {MIN_COSINE} is needed"
-        )
-    rebuilt = np.stack([embedder.rebuild(chip) for chip in chips[:500]])
-    small = np.stack([cv2.resize(chip, rebuilt.shape[1:3], interpolation=cv2.INTER_AREA) for chip in chips[:500]])
-    save_image(
-        picture,
-        contact_sheet([("Held-out faces", _tiles(small)), ("As the int8 decoder rebuilds them", _tiles(rebuilt))], (112, 112)),
-    )
+    agreement = _agreement(encoder, chips[:SHOWN], probes)
+    error = _reconstruction(embedder, chips[:SHOWN], picture)
     matched, _ = compare(templates[: len(chips)], probes[: len(chips)], held_out.people)
     _, unmatched = compare(templates, probes, people, norms >= min_norm)  # as on the device, where poorer views do not count
     usable = [far for far in FARS if far * len(unmatched) >= 10]
@@ -254,7 +250,7 @@ def _measured(card: ModelCard, folder: Path, encoder: keras.Model, held_out: Chi
     return msgspec.structs.replace(
         card,
         thresholds=[Threshold(far, round(threshold_at_far(unmatched, far), 4)) for far in usable],
-        sameness=Sameness(*(round(value, 4) for value in fit_sameness(matched, unmatched))),
+        sameness=Sameness(*(round(value, 4) for value in fit_calibration(matched, unmatched))),
         min_norm=min_norm,
         calibration={
             "data": "held-out people of the training data, aligned and with shaken landmarks; no probes under min_norm",
@@ -264,15 +260,37 @@ def _measured(card: ModelCard, folder: Path, encoder: keras.Model, held_out: Chi
         },
         metrics={
             "validation": {f"tar_{far:g}": round(tar_at_far(matched, unmatched, far), 4) for far in usable},
-            "int8_against_float_cosine": {
-                "mean": round(float(cosines.mean()), 4),
-                "p01": round(float(np.quantile(cosines, 0.01)), 4),
-                "min": round(float(cosines.min()), 4),
-                "chips": len(cosines),
-            },
-            "reconstruction_mse": round(float(np.mean(np.square((rebuilt.astype(float) - small) / 255.0))), 5),
+            "int8_against_float_cosine": agreement,
+            "reconstruction_mse": error,
         },
     )
+
+
+def _agreement(encoder: keras.Model, chips: NDArray[np.uint8], probes: NDArray[np.float32]) -> dict[str, float]:
+    """The cosines between the float encoder's codes of these chips and the int8 encoder's, the first of ``probes``.
+
+    Raises:
+        ModelError: they are too low.
+    """
+    floats = np.stack([encoder(chip[None].astype(np.float32))[0].numpy()[0] for chip in chips])
+    cosines = np.sum(probes[: len(floats)] * floats, axis=1) / np.linalg.norm(floats, axis=1)
+    if cosines.mean() < MIN_COSINE:
+        raise ModelError(
+            f"int8 and float disagree: mean cosine {cosines.mean():.3f} on {len(cosines)} chips, {MIN_COSINE} is needed"
+        )
+    figures = {"mean": cosines.mean(), "p01": np.quantile(cosines, 0.01), "min": cosines.min()}
+    return {name: round(float(value), 4) for name, value in figures.items()} | {"chips": len(cosines)}
+
+
+def _reconstruction(embedder: Embedder, chips: NDArray[np.uint8], picture: Path) -> float:
+    """The mean squared error of rebuilt chips; ``picture`` shows some of them over the rebuilt ones."""
+    rebuilt = np.stack([embedder.rebuild(chip) for chip in chips])
+    small = np.stack([cv2.resize(chip, rebuilt.shape[1:3], interpolation=cv2.INTER_AREA) for chip in chips])
+    save_image(
+        picture,
+        contact_sheet([("Held-out faces", _tiles(small)), ("As the int8 decoder rebuilds them", _tiles(rebuilt))], (112, 112)),
+    )
+    return round(float(np.mean(np.square((rebuilt.astype(float) - small) / 255.0))), 5)
 
 
 def _tiles(faces: NDArray[np.uint8]) -> list[tuple[str, Image]]:

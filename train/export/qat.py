@@ -1,4 +1,4 @@
-"""Quantisation-aware fine-tuning: the folded encoder learns to give in int8 what it gives in float.
+"""Fine-tune the folded encoder with quantisation, so that it gives in int8 what it gives in float.
 
 Forward, weights and activations are rounded as TFLite rounds them; backward, rounding is the identity (Jacob et al.,
 "Quantization and Training of Neural Networks for Efficient Integer-Arithmetic-Only Inference", CVPR 2018).
@@ -29,7 +29,7 @@ def refine(encoder: keras.Model, sample: NDArray[np.uint8], training: Chips, fac
     """A copy of a folded encoder whose codes, rounded, come nearer to those of the original, not rounded.
 
     ``sample``, chips (n, 112, 112, 3), fixes the ranges of the activations, as it does when the network is converted;
-    ``faces`` of the ``training`` chips, worn, are learnt from.
+    ``faces`` of the ``training`` chips, augmented, are learnt from.
     """
     refined, wanted = _copy(encoder), _copy(encoder, input_tensors=_any_batch())
     int8 = rounded(refined, sample)
@@ -50,8 +50,8 @@ def refine(encoder: keras.Model, sample: NDArray[np.uint8], training: Chips, fac
     random = np.random.default_rng(0)
     for _ in tqdm(range(steps), desc="refining", unit="step", disable=None):
         rows, mirrored = random.integers(0, len(training), BATCH), random.random(BATCH) < 0.5
-        worn = np.stack([seen(crop, random) for crop in training.crops(rows, mirrored)])
-        step(tf.constant(worn, tf.float32))
+        augmented = np.stack([seen(crop, random) for crop in training.crops(rows, mirrored)])
+        step(tf.constant(augmented, tf.float32))
     return refined
 
 

@@ -1,1 +1,1 @@
-"""The networks whose embeddings the encoder learns, and what is made of two of them."""
+"""Run the networks whose embeddings the encoder learns, and fuse two of them."""

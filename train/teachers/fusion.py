@@ -1,4 +1,4 @@
-"""Join two teachers in one target: what SFace says of a face, corrected by what a second teacher says of it.
+"""Fuse two teachers into one target: SFace's contributions, corrected by the embedding of a second teacher.
 
 The mean of the two networks' cosines tells people apart better than either's alone. It is the cosine of their embeddings
 joined, (128 + 512); of these the directions that hold most are kept, as many as the network's code has numbers, and turned so
@@ -16,7 +16,7 @@ SHARE = 0.4
 
 
 @dataclass(frozen=True, eq=False)
-class Joint:
+class Fusion:
     """A linear map of both teachers' unit embeddings: (n, 128) @ ``first`` + (n, 512) @ ``second``."""
 
     first: NDArray[np.float32]
@@ -30,7 +30,7 @@ class Joint:
         return np.asarray(own @ self.first + correction[:, None], np.float16)
 
 
-def learn(first: NDArray[np.float32], second: NDArray[np.float32], identity: int, share: float = SHARE) -> Joint:
+def learn(first: NDArray[np.float32], second: NDArray[np.float32], identity: int, share: float = SHARE) -> Fusion:
     """The map that both teachers' unit embeddings, (n, 128) and (n, 512), teach, to codes of length ``identity``."""
     both = np.concatenate([np.sqrt(1 - share) * first, np.sqrt(share) * second], axis=1).astype(np.float64)
     axes = np.linalg.eigh(both.T @ both)[1][:, -identity:]
@@ -39,4 +39,4 @@ def learn(first: NDArray[np.float32], second: NDArray[np.float32], identity: int
     left, _, right = np.linalg.svd((both @ axes).T @ wanted)
     kernel = axes @ left @ right
     parts = np.split(kernel, [first.shape[1]])
-    return Joint(*(np.asarray(np.sqrt(part) * rows, np.float32) for part, rows in zip((1 - share, share), parts, strict=True)))
+    return Fusion(*(np.asarray(np.sqrt(part) * rows, np.float32) for part, rows in zip((1 - share, share), parts, strict=True)))

@@ -1,0 +1,21 @@
+"""A gallery with a file of its own, as most tests here want it; some files have another."""
+
+import pytest
+from fixtures.backup import no_credentials
+from fixtures.galleries import MODEL
+
+from edgeface.gallery.store import Gallery
+
+__all__ = ["no_credentials"]
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "data" / "gallery.db"
+
+
+@pytest.fixture
+def gallery(path):
+    opened = Gallery(path, MODEL)
+    yield opened
+    opened.close()
