@@ -8,7 +8,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from edgeface.enrollment.assessment import standing
+from edgeface.enrollment.assessment import template_scores
 from edgeface.enrollment.session import LEAST
 from edgeface.errors import EdgefaceError, ImageError, TraceError
 from edgeface.gallery.names import clean_name
@@ -56,8 +56,8 @@ def read_people(site: Site, gallery: Gallery) -> list[Card]:
                 faces[event.person_id] = event.event_id
     cards = []
     for index, person in enumerate(templates.people):
-        stands = standing(templates, matcher, index)
-        alike = stands.rival if len(stands.other) and float(stands.other.max()) >= matcher.unsure else None
+        scores = template_scores(templates, matcher, index)
+        alike = scores.rival if scores.nearest is not None and scores.nearest >= matcher.unsure else None
         cards.append(
             Card(
                 person.id,
@@ -65,7 +65,7 @@ def read_people(site: Site, gallery: Gallery) -> list[Card]:
                 person.templates,
                 person.enrolled,
                 seen.get(person.id),
-                float(stands.own.min()) if len(stands.own) else None,
+                float(scores.mated.min()) if len(scores.mated) else None,
                 matcher.accept,
                 None if alike is None else templates.people[alike].name,
                 faces.get(person.id),
