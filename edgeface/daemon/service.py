@@ -116,13 +116,14 @@ class Service:
         daemon = self._daemon
         if not daemon.config.web.enabled:
             return None
-        from edgeface.web.context import Daemon as Served
-        from edgeface.web.context import Site
+        from edgeface.web.context import PageContext, ServedDaemon
         from edgeface.web.server import PageServer
         from edgeface.web.token import Token, address
 
         card, config = daemon.embedder.card, daemon.config
-        served = Served(lambda: self._daemon.config, self._report, daemon.jobs, daemon.live, card, self._file, self._model)
-        page = PageServer(config.web, Site(served), Token(config.token_path))
+        served = ServedDaemon(
+            lambda: self._daemon.config, self._report, daemon.jobs, daemon.live, card, self._file, self._model
+        )
+        page = PageServer(config.web, PageContext(served), Token(config.token_path))
         log.info("the page is at %s; edgeface web url prints its address with the token", address(config.web))
         return page

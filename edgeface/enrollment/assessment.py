@@ -140,7 +140,8 @@ def _range(tried: bool, pixels: float | None, width: int) -> str:
 
 def _others(own: NDArray[np.float32], view: View) -> NDArray[np.float32]:
     """Return a person's templates without that of a view."""
-    return own[np.abs(own - view.vector).max(axis=1) > 0]
+    others: NDArray[np.float32] = own[np.abs(own - view.vector).max(axis=1) > 0]
+    return others
 
 
 def _pixels(pipeline: Pipeline, settings: schema.Config, own: NDArray[np.float32], views: Sequence[View]) -> float | None:

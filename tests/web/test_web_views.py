@@ -198,7 +198,7 @@ def test_enrollment_is_told_step_by_step_and_may_be_ended(own, demo_photos):
     _, again = begin("Carla")
     own.ask("POST", f"/enroll/finish?cancel&id={again['id']}", b"")
     assert state(again["id"], "x") == {"done": True, "ok": False, "text": "Cancelled. Nothing was kept."}
-    assert state("another")["text"] == "This sitting is over."
+    assert state("another")["text"] == "This enrollment is over."
     assert begin("%20")[0] == 409
 
 
