@@ -10,7 +10,7 @@ from edgeface.gallery.migration import Reembedded
 from edgeface.gallery.restore import Restored
 
 
-def take_over(
+def reembed(
     config: Config,
     model: Path,
     *,

@@ -189,7 +189,7 @@ def test_a_running_daemon_is_asked_for_backups_and_for_one_person_and_refuses_a_
     settings = load(cli.file)
 
     def ask(verb, **request):
-        return list(client.perform(settings, verb, **request))[-1]
+        return list(client.talk(settings, verb, **request))[-1]
 
     made = ask("backup")["backup"]
     assert (made["people"], made["state"]) == (1, "ok")
