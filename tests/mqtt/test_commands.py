@@ -314,7 +314,7 @@ def test_a_snapshot_is_the_next_frame(desk):
 def test_a_snapshot_of_a_camera_without_frames_says_why(desk):
     assert refused(desk.ask("snapshot", {"id": "a"}, "unplugged")) == "no frame: unplugged"
     assert desk.ask("snapshot", {"id": "b"}, None) is None
-    desk.pass_time(None, snapshot.LONGEST_WAIT + 1)
+    desk.pass_time(None, snapshot.FRAME_TIMEOUT + 1)
     assert refused(desk.wire.answers[-1]) == "no frame: the camera is silent"
 
 
