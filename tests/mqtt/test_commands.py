@@ -225,7 +225,7 @@ def test_who_is_forgotten_though_a_trace_stays_is_in_the_audit_log(desk, monkeyp
     reader = sqlite3.connect(desk.audit.with_name("gallery.db"), isolation_level=None)
     reader.execute("BEGIN")
     reader.execute("SELECT count(*) FROM templates").fetchone()
-    monkeypatch.setattr("edgeface.gallery.database.PATIENCE", 0.05)
+    monkeypatch.setattr("edgeface.gallery.sqlite.LOCK_TIMEOUT_S", 0.05)
     assert "keeps a trace" in refused(desk.ask("forget", {"id": "a", "person": "Obama"}))
     reader.close()
     (entry,) = noted(desk)
