@@ -2,10 +2,12 @@
 
 from abc import abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Protocol, runtime_checkable
 
 from edgeface.health import BrokerStatus, Health
-from edgeface.types import Event, Face, Frame, Image, NoFrame, Person, Request, Tick
+from edgeface.types import Face, Frame, Image, NoFrame, Person, Request, Seen
+from edgeface.wire.events import Event
 
 CAMERA_THREAD = "camera"
 """Name of the thread in which a live camera's driver is called."""
@@ -70,6 +72,15 @@ class EventPublisher(Protocol):
         An ``heir`` of the same kind, which is not open yet, takes over waiting events and who is present. Retained messages
         that the heir will not have are removed.
         """
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Tick:
+    """One round of the daemon's loop: a moment of the camera, what was seen of it, and the events that it led to."""
+
+    moment: Frame | NoFrame
+    seen: Seen = field(default_factory=Seen)
+    events: Sequence[Event] = ()
 
 
 class Task(Protocol):

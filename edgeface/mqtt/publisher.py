@@ -13,9 +13,9 @@ from edgeface.mqtt.connection import Connection
 from edgeface.mqtt.homeassistant import Announcement
 from edgeface.mqtt.inbox import Inbox
 from edgeface.mqtt.presence import PresenceState
-from edgeface.types import Event, EventType, Image, Person, Request
+from edgeface.types import EventType, Image, Person, Request
 from edgeface.vision.images import crop, encode_jpeg
-from edgeface.wire.events import event_payload
+from edgeface.wire.events import Event, event_payload
 
 
 class MqttPublisher(Connection, EventPublisher, CommandTransport, SyncTransport):

@@ -11,11 +11,10 @@ from edgeface.errors import BrokerError, GalleryError
 from edgeface.gallery.audit import Audit
 from edgeface.gallery.store import Gallery
 from edgeface.health import SyncStatus
-from edgeface.interfaces import SyncTransport
+from edgeface.interfaces import SyncTransport, Tick
 from edgeface.mqtt.dialogue import Dialogue
 from edgeface.sync.messages import person_sealer
 from edgeface.sync.replica import Change, Replica
-from edgeface.types import Tick
 from edgeface.vision.model_card import ModelCard
 
 log = logging.getLogger(__name__)

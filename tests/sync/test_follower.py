@@ -22,10 +22,11 @@ from edgeface.gallery.audit import Audit
 from edgeface.gallery.shared import SharedPerson, SharedTemplate
 from edgeface.gallery.store import Gallery
 from edgeface.health import SyncStatus
+from edgeface.interfaces import Tick
 from edgeface.sync.follower import Follower
 from edgeface.sync.messages import PersonSealer, make_key, read_key, take_key
 from edgeface.sync.replica import Replica
-from edgeface.types import NoFrame, Tick
+from edgeface.types import NoFrame
 from edgeface.vision.model_card import SHIPPED, load_card
 
 __all__ = ["broker"]
