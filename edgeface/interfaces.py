@@ -104,14 +104,21 @@ class CommandTransport(Protocol):
 
 @runtime_checkable
 class SyncTransport(Protocol):
-    """The way to the shared gallery; no call blocks for longer than a local write."""
+    """The way to the shared gallery; in the daemon no call blocks for longer than a local write."""
 
     def shared(self, connection: int = -1) -> tuple[int, Mapping[str, bytes]]:
-        """Return the number of the broker's connection, 0 without one, and new payloads by name, the newest of each.
+        """Return the number of the connection, 0 without one, and new payloads by name, the newest of each.
 
-        After a new number, the broker sends all that it keeps. A payload is returned once. A caller without room gives the
+        After a new number, all that is kept comes. A payload is returned once. A caller without room gives the
         known number as ``connection``: until the number changes, no payload is returned.
         """
 
     def share(self, name: str, payload: bytes) -> None:
-        """Let the broker keep a payload of the shared gallery."""
+        """Keep a payload of the shared gallery, for every device; it comes back."""
+
+
+class SyncConnection(SyncTransport, Protocol):
+    """A way to the shared gallery that somebody has opened, and closes."""
+
+    def close(self) -> None:
+        """Close the connection."""

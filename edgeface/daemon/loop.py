@@ -131,6 +131,8 @@ class Daemon:
         """Say goodbye, to the subscribers first: a camera may take its time."""
         self.reporter.stopping()
         self.publisher.close()
+        if self.follower:
+            self.follower.close()
         self.backup.close()
         self.camera.close()
         self.gallery.close()

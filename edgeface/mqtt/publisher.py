@@ -31,7 +31,7 @@ class MqttPublisher(Connection, EventPublisher, CommandTransport, SyncTransport)
         self._inbox, self._presence = Inbox(), PresenceState()
         self._health: Health | None = None
         self._announcement = Announcement(settings) if settings.homeassistant.enabled else None
-        self._shared_topic = settings.sync.topic.strip("/") if settings.sync.enabled else ""
+        self._shared_topic = settings.shared_topic
         self._allowed = settings.commands.allow
 
     def take_over(self, before: "MqttPublisher") -> None:

@@ -326,6 +326,14 @@ def test_sharing_without_a_broker_is_a_wrong_setting(cli):
     assert "mqtt.host" in cli.refusal("run", code=2)
 
 
+def test_a_transport_that_is_not_there_is_a_wrong_setting(cli):
+    cli.set(sync={"enabled": True, "topic": "pigeon://loft"})
+    cli("gallery", "key")
+    told = "sync.topic: there is no transport pigeon://; it is a topic at the broker"
+    for words in (("config", "check"), ("run",), ("gallery", "sync")):
+        assert told in cli.refusal(*words, code=2)
+
+
 def test_the_key_may_be_a_credential_of_systemd(tmp_path, monkeypatch):
     given = schema.Config(sync=schema.SyncSettings(key_file="sync-key"))
     monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(tmp_path))
