@@ -35,6 +35,7 @@ from edgeface.mqtt import client, dialogue
 from edgeface.mqtt.commands import check_allowed
 from edgeface.platform.secret_files import credential, is_credential
 from edgeface.sync.messages import ForeignKeyError, ForeignModelError, person_sealer
+from edgeface.sync.transports import create
 from edgeface.types import Frame
 from edgeface.vision.alignment import CHIP_SIZE
 from edgeface.vision.embedding import Embedder
@@ -255,19 +256,17 @@ def _certificate(settings: schema.Config) -> str:
 
 
 def _sync(subject: _Subject) -> str:
-    """Read what the broker keeps of the shared gallery, and see that this device may write there; change nothing."""
+    """Read what is kept of the shared gallery, and see that this device may write there; change nothing."""
     settings = subject.settings
     if not settings.sync.enabled:
         return "none: this device has a gallery of its own"
     sealer = person_sealer(settings, load_card(subject.model).digest)
     found, foreign = 0, 0
-    with dialogue.Dialogue(settings) as broker:
-        broker.subscribe(f"{sealer.topic}/+")
-        probe = f"{sealer.topic}/{sealer.name('doctor')}"
-        broker.publish(probe, b"")  # it is nobody's name, and nothing is kept
-        messages = broker.collect()
-    for message in messages:
-        name, payload = message.topic.rpartition("/")[2], bytes(message.payload)
+    with closing(create(settings)) as transport:
+        probe = sealer.name("doctor")
+        transport.share(probe, b"")  # it is nobody's name, and nothing is kept
+        _, messages = transport.shared()
+    for name, payload in messages.items():
         try:
             found += bool(payload and sealer.open(name, payload)[2])
         except (ForeignKeyError, ForeignModelError):
@@ -276,7 +275,7 @@ def _sync(subject: _Subject) -> str:
             continue  # damaged, and ignored by all
     if foreign:
         raise EdgefaceError(f"{foreign} people on {sealer.topic} are sealed with another key, or of another network")
-    if all(message.topic != probe for message in messages):
+    if probe not in messages:
         raise EdgefaceError(f"what is published under {sealer.topic}/ does not come back: access control?")
     return f"{sealer.topic}: {found} people, key {sealer.key}"
 

@@ -8,7 +8,8 @@ from typing import Annotated, Any, Literal
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
-from edgeface.types import Event, GalleryState
+from edgeface.types import GalleryState
+from edgeface.wire.events import Event
 from edgeface.wire.fields import SCHEMA, Camera, Count, Model, Schema, Time, timestamp
 
 

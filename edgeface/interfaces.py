@@ -2,10 +2,12 @@
 
 from abc import abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Protocol, runtime_checkable
 
 from edgeface.health import BrokerStatus, Health
-from edgeface.types import Event, Face, Frame, Image, NoFrame, Person, Request, Tick
+from edgeface.types import Face, Frame, Image, NoFrame, Person, Request, Seen
+from edgeface.wire.events import Event
 
 CAMERA_THREAD = "camera"
 """Name of the thread in which a live camera's driver is called."""
@@ -72,6 +74,15 @@ class EventPublisher(Protocol):
         """
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Tick:
+    """One round of the daemon's loop: a moment of the camera, what was seen of it, and the events that it led to."""
+
+    moment: Frame | NoFrame
+    seen: Seen = field(default_factory=Seen)
+    events: Sequence[Event] = ()
+
+
 class Task(Protocol):
     """Work that the daemon's loop does once a round."""
 
@@ -93,14 +104,21 @@ class CommandTransport(Protocol):
 
 @runtime_checkable
 class SyncTransport(Protocol):
-    """The way to the shared gallery; no call blocks for longer than a local write."""
+    """The way to the shared gallery; in the daemon no call blocks for longer than a local write."""
 
     def shared(self, connection: int = -1) -> tuple[int, Mapping[str, bytes]]:
-        """Return the number of the broker's connection, 0 without one, and new payloads by name, the newest of each.
+        """Return the number of the connection, 0 without one, and new payloads by name, the newest of each.
 
-        After a new number, the broker sends all that it keeps. A payload is returned once. A caller without room gives the
+        After a new number, all that is kept comes. A payload is returned once. A caller without room gives the
         known number as ``connection``: until the number changes, no payload is returned.
         """
 
     def share(self, name: str, payload: bytes) -> None:
-        """Let the broker keep a payload of the shared gallery."""
+        """Keep a payload of the shared gallery, for every device; it comes back."""
+
+
+class SyncConnection(SyncTransport, Protocol):
+    """A way to the shared gallery that somebody has opened, and closes."""
+
+    def close(self) -> None:
+        """Close the connection."""

@@ -4,7 +4,7 @@ Images are ``uint8`` arrays of shape (height, width, 3) in RGB order. Boxes and 
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import Literal
 
@@ -130,46 +130,6 @@ class EventType(StrEnum):
     CAMERA_BACK = "camera_back"
 
 
-@dataclass(frozen=True, slots=True)
-class Correction:
-    """The ``recognized`` event whose name later views contradicted."""
-
-    event_id: str
-    person_id: str
-    name: str
-
-
-@dataclass(frozen=True, slots=True)
-class Event:
-    """News for subscribers. The ``event_type`` decides which of the optional fields are set.
-
-    ``corrected`` names an earlier event whose name was wrong: ``left`` takes the name back, ``recognized`` and ``unknown``
-    replace that event. ``embedding`` is the mean of the embeddings of the views that count; it never leaves the device.
-    """
-
-    event_type: EventType
-    event_id: str
-    wall: float
-    time: float
-    camera: str
-    track_id: int | None = None
-    person_id: str | None = None
-    name: str | None = None
-    score: float | None = None
-    threshold: float | None = None
-    margin: float | None = None
-    probability: float | None = None
-    votes: int | None = None
-    box: Box | None = None
-    frame_size: tuple[int, int] | None = None
-    quality: float | None = None
-    liveness: float | None = None
-    seconds: float | None = None
-    reason: str | None = None
-    corrected: Correction | None = None
-    embedding: Vector | None = field(default=None, compare=False, repr=False)
-
-
 @dataclass(frozen=True, slots=True, eq=False)
 class Seen:
     """What a look at one moment found.
@@ -182,15 +142,6 @@ class Seen:
     seconds: float | None = None
     due: bool = False
     faces: Sequence[Face] | None = None
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Tick:
-    """One round of the daemon's loop: a moment of the camera, what was seen of it, and the events that it led to."""
-
-    moment: Frame | NoFrame
-    seen: Seen = Seen()
-    events: Sequence[Event] = ()
 
 
 MAX_REQUEST_BYTES = 6 * 2**20

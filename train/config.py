@@ -11,8 +11,8 @@ LONGEST_WARM_UP = 400
 class TrainConfig:
     """The settings of a run, which are kept as recipe.json beside its checkpoints and in the model card.
 
-    ``position_wise`` to ``perceptual`` are the weights of the parts of the loss; ``rebuilt_share`` is the share of a batch that
-    the decoder rebuilds.
+    ``position_wise`` to ``perceptual`` are the weights of the parts of the loss, which ``losses`` defines; ``rebuilt_share`` is
+    the share of a batch that the decoder rebuilds.
     """
 
     faces: int = 900_000

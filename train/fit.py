@@ -17,7 +17,7 @@ from tqdm import tqdm
 
 from edgeface.errors import DataError, ModelError
 from edgeface.platform.files import write_whole
-from train import lda
+from train import lda, losses
 from train.checkpoints import history, load_weights, save_weights
 from train.config import TrainConfig
 from train.data import Chips, batches, load, target_both
@@ -226,7 +226,7 @@ def plot_curves(out: Path) -> None:
     lines = history(out)
     figure, (left, right) = pyplot.subplots(1, 2, figsize=(11, 4))
     for axes, names in (
-        (left, ("position_wise", "cosine", "relational", "margin", "reconstruction", "perceptual")),
+        (left, (*losses.OF_ENCODER, *losses.OF_DECODER)),
         (
             right,
             tuple(

@@ -1,5 +1,8 @@
 """Compute the parts of the loss, each a mean over the batch, near 1 for an untrained network and 0 for a perfect one."""
 
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
+
 import numpy as np
 import tensorflow as tf
 
@@ -46,3 +49,36 @@ def margin(student: tf.Tensor, labels: tf.Tensor, centres: tf.Tensor, scale: flo
     errors = tf.nn.sparse_softmax_cross_entropy_with_logits(tf.maximum(labels, 0), scale * (cosines - lead * own))
     known = tf.cast(labels >= 0, tf.float32)
     return tf.reduce_sum(errors * known) / tf.maximum(tf.reduce_sum(known), 1.0) / np.log(people)
+
+
+class Encoded(NamedTuple):
+    """The codes of n faces, beside the teacher's: contributions, (n, 49, 128), and unit embeddings, (n, 128)."""
+
+    contributions: tf.Tensor
+    unit: tf.Tensor
+    teacher_contributions: tf.Tensor
+    teacher_unit: tf.Tensor
+    labels: tf.Tensor
+    centres: tf.Tensor
+
+
+class Rebuilt(NamedTuple):
+    """Rebuilt faces, (n, 56, 56, 3) of 0..1, the chips that they should be, and unit embeddings of both, (n, 128)."""
+
+    faces: tf.Tensor
+    chips: tf.Tensor
+    unit: tf.Tensor
+    teacher_unit: tf.Tensor
+
+
+OF_ENCODER: Mapping[str, Callable[[Encoded], tf.Tensor]] = {
+    "position_wise": lambda codes: position_wise(codes.contributions, codes.teacher_contributions),
+    "cosine": lambda codes: cosine(codes.unit, codes.teacher_unit),
+    "relational": lambda codes: relational(codes.unit, codes.teacher_unit),
+    "margin": lambda codes: margin(codes.unit, codes.labels, codes.centres),
+}
+OF_DECODER: Mapping[str, Callable[[Rebuilt], tf.Tensor]] = {
+    "reconstruction": lambda rebuilt: reconstruction(rebuilt.faces, rebuilt.chips),
+    "perceptual": lambda rebuilt: cosine(rebuilt.unit, rebuilt.teacher_unit),
+}
+"""The parts of the loss by the names of their weights in ``TrainConfig``."""

@@ -75,19 +75,14 @@ class Autoencoder(tf.Module):  # type: ignore[misc]
             unit = tf.math.l2_normalize(tf.reduce_sum(identity, axis=1), axis=-1)
             parts: dict[str, tf.Tensor] = {}
             if config.part != "decoder":
-                parts |= {
-                    "position_wise": losses.position_wise(identity, teacher),
-                    "cosine": losses.cosine(unit, wanted),
-                    "relational": losses.relational(unit, wanted),
-                    "margin": losses.margin(unit, labels, tf.convert_to_tensor(self.centres)),
-                }
+                codes = losses.Encoded(identity, unit, teacher, wanted, labels, tf.convert_to_tensor(self.centres))
+                parts |= {name: part(codes) for name, part in losses.OF_ENCODER.items()}
             if config.part != "encoder":
-                codes = tf.concat([unit, tf.reduce_sum(tf.cast(appearance, tf.float32), axis=1)], axis=-1)
-                rebuilt = tf.cast(self.decoder(codes[:rebuilt_rows], training=True), tf.float32)
-                parts |= {
-                    "reconstruction": losses.reconstruction(rebuilt, tf.cast(clean[:rebuilt_rows], tf.float32) / 255.0),
-                    "perceptual": losses.cosine(self._recognised(rebuilt), wanted[:rebuilt_rows]),
-                }
+                both = tf.concat([unit, tf.reduce_sum(tf.cast(appearance, tf.float32), axis=1)], axis=-1)
+                faces = tf.cast(self.decoder(both[:rebuilt_rows], training=True), tf.float32)
+                chips = tf.cast(clean[:rebuilt_rows], tf.float32) / 255.0
+                rebuilt = losses.Rebuilt(faces, chips, self._recognised(faces), wanted[:rebuilt_rows])
+                parts |= {name: part(rebuilt) for name, part in losses.OF_DECODER.items()}
             # The optimizer sums the workers' gradients.
             loss = tf.add_n([getattr(config, name) * part for name, part in parts.items()])
             loss /= tf.distribute.get_strategy().num_replicas_in_sync

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from edgeface.cli.common import Setup, through_the_daemon
 from edgeface.errors import CameraError, EdgefaceError
+from edgeface.interfaces import Tick
 from edgeface.operations.context import Job, Operation, OperationContext, Photo
-from edgeface.types import Frame, NoFrame, Tick
+from edgeface.types import Frame, NoFrame
 from edgeface.vision.model_card import load_card
 from edgeface.wire.commands import Request
 

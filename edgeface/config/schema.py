@@ -314,6 +314,11 @@ class Config(_Section, frozen=True):
         return self.gallery if self.sync.enabled else None
 
     @property
+    def shared_topic(self) -> str:
+        """The topic at the broker of the shared gallery; empty if there is none, or another transport has it."""
+        return self.sync.topic.strip("/") if self.sync.enabled and "://" not in self.sync.topic else ""
+
+    @property
     def base(self) -> str:
         """The start of every topic."""
         return self.mqtt.base.strip("/") or f"edgeface/{self.device.id}"

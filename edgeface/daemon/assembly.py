@@ -15,6 +15,7 @@ from edgeface.gallery.sqlite import refuse_for_good
 from edgeface.mqtt import client
 from edgeface.mqtt.commands import check_allowed
 from edgeface.sync.messages import read_key
+from edgeface.sync.transports import check_scheme
 
 log = logging.getLogger(__name__)
 
@@ -73,6 +74,7 @@ def verify(config: Config) -> None:
         client.new_client(broker, "")
     if config.sync.enabled and not _is_closed(config.sync_key_path):
         read_key(config)
+    check_scheme(config)
     if page.enabled:
         from edgeface.web.exposure import refuse_exposure
 

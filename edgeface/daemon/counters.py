@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable
 
 from edgeface.health import Histogram
-from edgeface.types import Event
+from edgeface.wire.events import Event
 
 BOUNDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
 """Upper bounds, in seconds, of the histogram of search times; a last class is open."""

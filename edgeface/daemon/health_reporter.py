@@ -14,14 +14,15 @@ from edgeface.daemon.frame_rate import FrameRateLimiter
 from edgeface.gallery.contents import Templates
 from edgeface.gallery.event_keeper import EventKeeper
 from edgeface.health import Health, SyncStatus
-from edgeface.interfaces import Camera, EventPublisher
+from edgeface.interfaces import Camera, EventPublisher, Tick
 from edgeface.platform.machine import temperature, throttling
 from edgeface.platform.memory import trim_heap
 from edgeface.platform.systemd import Systemd
 from edgeface.recognition.camera_monitor import CameraMonitor
 from edgeface.recognition.pipeline import Pipeline
 from edgeface.sync.follower import Follower
-from edgeface.types import Event, Frame, NoFrame, Tick
+from edgeface.types import Frame, NoFrame
+from edgeface.wire.events import Event
 
 log = logging.getLogger(__name__)
 

@@ -9,7 +9,8 @@ from collections.abc import Callable
 from threading import Lock
 
 from edgeface.platform import environment
-from edgeface.types import Event, EventType
+from edgeface.types import EventType
+from edgeface.wire.events import Event
 
 log = logging.getLogger("edgeface")
 

@@ -14,7 +14,7 @@ from edgeface.daemon.signals import Signals
 from edgeface.enrollment.enroller import Enroller
 from edgeface.gallery.event_keeper import EventKeeper
 from edgeface.gallery.store import Gallery
-from edgeface.interfaces import Camera, EventPublisher, Task
+from edgeface.interfaces import Camera, EventPublisher, Task, Tick
 from edgeface.mqtt.commands import Commands
 from edgeface.operations.context import OperationContext
 from edgeface.operations.jobs import JobQueue
@@ -24,9 +24,10 @@ from edgeface.recognition.camera_monitor import CameraMonitor
 from edgeface.recognition.pipeline import Pipeline
 from edgeface.recognition.presence import Presence
 from edgeface.sync.follower import Follower
-from edgeface.types import Event, Frame, NoFrame, Tick
+from edgeface.types import Frame, NoFrame
 from edgeface.vision.embedding import Embedder
 from edgeface.vision.motion import MotionGate
+from edgeface.wire.events import Event
 
 
 class _Call(NamedTuple):
@@ -130,6 +131,8 @@ class Daemon:
         """Close every part, the publisher first, as a camera may take long."""
         self.reporter.stopping()
         self.publisher.close()
+        if self.follower:
+            self.follower.close()
         self.backup.close()
         self.camera.close()
         self.gallery.close()

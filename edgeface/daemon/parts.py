@@ -33,6 +33,7 @@ from edgeface.platform.systemd import Systemd
 from edgeface.recognition.camera_monitor import CameraMonitor
 from edgeface.recognition.pipeline import create_pipeline
 from edgeface.recognition.presence import Presence, create_presence
+from edgeface.sync import transports
 from edgeface.sync.follower import Follower, replica
 from edgeface.types import NoFrame
 from edgeface.vision.embedding import Embedder
@@ -99,9 +100,19 @@ def _close_publisher(of: Daemon, heir: Daemon | None) -> None:
 
 
 def _follower(new: Daemon, _old: Daemon | None) -> Follower | None:
-    if not (new.config.sync.enabled and isinstance(new.publisher, SyncTransport)):
+    config = new.config
+    if not config.sync.enabled:
         return None
-    return Follower(replica(new.config, new.gallery, new.embedder.card), new.publisher)
+    own = replica(config, new.gallery, new.embedder.card)
+    if config.shared_topic:
+        return Follower(own, new.publisher) if isinstance(new.publisher, SyncTransport) else None
+    transport = transports.create(config)
+    return Follower(own, transport, transport.close)
+
+
+def _close_follower(of: Daemon, _heir: Daemon | None) -> None:
+    if of.follower:
+        of.follower.close()
 
 
 def _context(new: Daemon, _old: Daemon | None) -> OperationContext:
@@ -190,7 +201,7 @@ PARTS = (
         _publisher,
         _close_publisher,
     ),
-    Part("follower", ("sync", "device.id"), ("embedder", "gallery", "publisher"), _follower),
+    Part("follower", ("sync", "device.id"), ("embedder", "gallery", "publisher"), _follower, _close_follower),
     Part("enroller", (), ("pipeline", "gallery"), lambda new, _old: Enroller(new.pipeline, new.gallery), _end_jobs),
     Part("context", ("matching", "backup", "gallery", "camera.name"), ("embedder", "enroller", "gallery"), _context),
     Part("commands", ("commands",), ("publisher", "enroller", "jobs"), _commands, _close_commands),

@@ -7,8 +7,10 @@ from collections import deque
 from edgeface.config import schema
 from edgeface.errors import GalleryError
 from edgeface.gallery.store import Gallery
-from edgeface.types import Event, Frame, NoFrame, Tick
+from edgeface.interfaces import Tick
+from edgeface.types import Frame, NoFrame
 from edgeface.vision.images import crop, encode_jpeg
+from edgeface.wire.events import Event
 
 log = logging.getLogger(__name__)
 RETRY_S = 5.0

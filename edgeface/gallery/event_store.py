@@ -21,7 +21,8 @@ from edgeface.gallery.file_format import need
 from edgeface.gallery.records import ImageRecord
 from edgeface.gallery.retention import Clocks
 from edgeface.gallery.sqlite import LOOP_LOCK_TIMEOUT_S
-from edgeface.types import Event, EventType, Vector
+from edgeface.types import EventType, Vector
+from edgeface.wire.events import Event
 
 log = logging.getLogger(__name__)
 Verdict = Literal["confirmed", "rejected"]

@@ -24,11 +24,12 @@ from edgeface.gallery.store import Gallery
 from edgeface.recognition.matching import Matcher
 from edgeface.recognition.pipeline import Pipeline, create_pipeline
 from edgeface.recognition.presence import create_presence
-from edgeface.types import Event, EventType, Frame, Image, Observation
+from edgeface.types import EventType, Frame, Image, Observation
 from edgeface.vision.embedding import Embedder
 from edgeface.vision.images import image_files, load_image
 from edgeface.vision.model_card import ModelCard
 from edgeface.vision.motion import MotionGate
+from edgeface.wire.events import Event
 
 START = 1.0e9
 """The time at which every visit begins, in seconds since the Unix epoch."""

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from paho.mqtt.client import MQTTMessageInfo
 
-from edgeface.types import Event
+from edgeface.wire.events import Event
 
 
 class _InFlight(NamedTuple):

@@ -3,7 +3,8 @@
 import time
 from collections.abc import Sequence, Set
 
-from edgeface.types import Event, EventType, Person
+from edgeface.types import EventType, Person
+from edgeface.wire.events import Event
 from edgeface.wire.presence import PresencePayload, presence_payload
 
 

@@ -13,9 +13,9 @@ from edgeface.mqtt.connection import Connection
 from edgeface.mqtt.homeassistant import Announcement
 from edgeface.mqtt.inbox import Inbox
 from edgeface.mqtt.presence import PresenceState
-from edgeface.types import Event, EventType, Image, Person, Request
+from edgeface.types import EventType, Image, Person, Request
 from edgeface.vision.images import crop, encode_jpeg
-from edgeface.wire.events import event_payload
+from edgeface.wire.events import Event, event_payload
 
 
 class MqttPublisher(Connection, EventPublisher, CommandTransport, SyncTransport):
@@ -32,7 +32,7 @@ class MqttPublisher(Connection, EventPublisher, CommandTransport, SyncTransport)
         self._inbox, self._presence = Inbox(), PresenceState()
         self._health: Health | None = None
         self._announcement = Announcement(settings) if settings.homeassistant.enabled else None
-        self._shared_topic = settings.sync.topic.strip("/") if settings.sync.enabled else ""
+        self._shared_topic = settings.shared_topic
         self._allowed = settings.commands.allow
 
     def take_over(self, before: "MqttPublisher") -> None:

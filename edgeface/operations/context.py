@@ -11,7 +11,8 @@ from edgeface.config.schema import Config
 from edgeface.errors import EdgefaceError, TraceError
 from edgeface.gallery.audit import Audit, Scalar
 from edgeface.gallery.store import Gallery
-from edgeface.types import Image, Tick
+from edgeface.interfaces import Tick
+from edgeface.types import Image
 from edgeface.vision.model_card import ModelCard
 from edgeface.wire.commands import Request
 

@@ -7,8 +7,8 @@ from threading import Lock
 from typing import Any, TypeVar
 
 from edgeface.errors import FAILED_INSIDE, EdgefaceError
+from edgeface.interfaces import Tick
 from edgeface.operations.context import Actor, CancelledError, Job, Operation, OperationContext, Photos, Steps
-from edgeface.types import Tick
 from edgeface.wire.commands import Request
 
 Q = TypeVar("Q", bound=Request)

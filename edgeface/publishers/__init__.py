@@ -17,8 +17,8 @@ def need_broker(settings: schema.Config) -> None:
     Raises:
         ConfigError: there is none.
     """
-    for name in ("sync", "homeassistant"):
-        if getattr(settings, name).enabled and not settings.mqtt.host:
+    for name, wanted in (("sync", settings.shared_topic), ("homeassistant", settings.homeassistant.enabled)):
+        if wanted and not settings.mqtt.host:
             raise ConfigError(f"{name}.enabled needs a broker: set mqtt.host in the configuration")
 
 

@@ -9,8 +9,8 @@ import msgspec
 from edgeface.config import schema
 from edgeface.health import Health
 from edgeface.interfaces import EventPublisher
-from edgeface.types import Event, Image
-from edgeface.wire.events import event_payload
+from edgeface.types import Image
+from edgeface.wire.events import Event, event_payload
 
 log = logging.getLogger(__name__)
 

@@ -3,7 +3,8 @@
 from typing import Literal
 
 from edgeface.recognition.event_id import new_event_id
-from edgeface.types import Event, EventType, Frame, NoFrame
+from edgeface.types import EventType, Frame, NoFrame
+from edgeface.wire.events import Event
 
 
 class CameraMonitor:

@@ -10,9 +10,10 @@ from edgeface.recognition.event_id import new_event_id
 from edgeface.recognition.fusion import weight
 from edgeface.recognition.matching import Matcher
 from edgeface.recognition.tracking import Track, Tracker
-from edgeface.types import Correction, Decision, Event, EventType, Frame, Match, NoFrame, Observation, TrackedFace
+from edgeface.types import Decision, EventType, Frame, Match, NoFrame, Observation, TrackedFace
 from edgeface.vision.liveness import ALIVE, Liveness
 from edgeface.vision.model_card import ModelCard
+from edgeface.wire.events import Correction, Event
 
 log = logging.getLogger(__name__)
 

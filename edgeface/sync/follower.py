@@ -2,7 +2,8 @@
 
 import logging
 import random
-from collections.abc import Mapping
+from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass
 from itertools import islice
 
@@ -11,11 +12,10 @@ from edgeface.errors import BrokerError, GalleryError
 from edgeface.gallery.audit import Audit
 from edgeface.gallery.store import Gallery
 from edgeface.health import SyncStatus
-from edgeface.interfaces import SyncTransport
-from edgeface.mqtt.dialogue import Dialogue
+from edgeface.interfaces import SyncTransport, Tick
 from edgeface.sync.messages import person_sealer
 from edgeface.sync.replica import Change, Replica
-from edgeface.types import Tick
+from edgeface.sync.transports import create
 from edgeface.vision.model_card import ModelCard
 
 log = logging.getLogger(__name__)
@@ -34,7 +34,7 @@ def replica(settings: schema.Config, gallery: Gallery, card: ModelCard) -> Repli
 
 
 class Follower:
-    """Follows the shared gallery from the daemon's loop, over the publisher's connection.
+    """Follows the shared gallery from the daemon's loop; ``close`` closes a connection that is not the publisher's.
 
     A gallery that cannot be written is reported, and stops nothing.
     """
@@ -50,8 +50,8 @@ class Follower:
     SENT_AT_ONCE, TAKEN_AT_ONCE = 20, 100
     """People who are sent, and taken in, between two frames: a thousand at once would hold the loop up for seconds."""
 
-    def __init__(self, replica: Replica, transport: SyncTransport) -> None:
-        self._replica, self._transport = replica, transport
+    def __init__(self, replica: Replica, transport: SyncTransport, close: Callable[[], None] = lambda: None) -> None:
+        self._replica, self._transport, self.close = replica, transport, close
         self._connection = 0
         self._inbox: dict[str, bytes] = {}
         self._due: dict[str, float] = {}
@@ -127,29 +127,20 @@ class Outcome:
 
 
 def once(settings: schema.Config, one: Replica) -> Outcome:
-    """Follow the shared gallery as it is now, and send the broker the people whom it lacks.
+    """Follow the shared gallery as it is now, and send the people whom it lacks.
 
     Raises:
-        ConfigError: no broker is set.
-        BrokerError: the broker cannot be reached, or does not let us read or write the topic.
+        ConfigError: as ``create``.
+        BrokerError: the shared gallery cannot be reached, or does not let us read or write.
         GalleryError: the gallery cannot be written.
     """
-    with Dialogue(settings) as broker:
-        broker.subscribe(f"{one.topic}/+")
-        changes, sent = one.take(_newest(one.topic, broker)), 0
+    with closing(create(settings)) as transport:
+        changes, sent = one.take(transport.shared()[1]), 0
         for name, payload in one.payloads(one.due()).items():
-            broker.publish(f"{one.topic}/{name}", payload, retain=True)
+            transport.share(name, payload)
             sent += 1
-        changes += one.take(_newest(one.topic, broker))
+        changes += one.take(transport.shared()[1])
         lost = [name for name in one.due() if sent]
     if lost:
         raise BrokerError(f"{len(lost)} people published on {one.topic} do not come back: access control?")
     return Outcome(changes, sent, one.ignored, one.shared, one.trouble)
-
-
-def _newest(topic: str, broker: Dialogue) -> Mapping[str, bytes]:
-    return {
-        message.topic.removeprefix(f"{topic}/"): bytes(message.payload)
-        for message in broker.collect()
-        if message.topic.startswith(f"{topic}/")
-    }

@@ -1,10 +1,11 @@
-"""Defines the events' payloads, version 1 of the contract; ``edgeface mqtt docs`` makes reference and schemas of them."""
+"""Defines events and their payloads, version 1 of the contract; ``edgeface mqtt docs`` makes reference and schemas of them."""
 
+from dataclasses import dataclass, field
 from typing import Annotated, Any
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
-from edgeface.types import Box, Correction, Decision, Event, EventType, Observation
+from edgeface.types import Box, Decision, EventType, Observation, Vector
 from edgeface.wire.fields import (
     SCHEMA,
     Camera,
@@ -20,6 +21,46 @@ from edgeface.wire.fields import (
     TrackId,
     timestamp,
 )
+
+
+@dataclass(frozen=True, slots=True)
+class Correction:
+    """The ``recognized`` event whose name later views contradicted."""
+
+    event_id: str
+    person_id: str
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """News for subscribers. The ``event_type`` decides which of the optional fields are set.
+
+    ``corrected`` names an earlier event whose name was wrong: ``left`` takes the name back, ``recognized`` and ``unknown``
+    replace that event. ``embedding`` is the mean of the embeddings of the views that count; it never leaves the device.
+    """
+
+    event_type: EventType
+    event_id: str
+    wall: float
+    time: float
+    camera: str
+    track_id: int | None = None
+    person_id: str | None = None
+    name: str | None = None
+    score: float | None = None
+    threshold: float | None = None
+    margin: float | None = None
+    probability: float | None = None
+    votes: int | None = None
+    box: Box | None = None
+    frame_size: tuple[int, int] | None = None
+    quality: float | None = None
+    liveness: float | None = None
+    seconds: float | None = None
+    reason: str | None = None
+    corrected: Correction | None = None
+    embedding: Vector | None = field(default=None, compare=False, repr=False)
 
 
 class EventPayload(Struct, frozen=True, kw_only=True, tag_field="event_type"):

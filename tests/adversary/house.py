@@ -20,8 +20,9 @@ from edgeface.gallery.backup import Backups
 from edgeface.gallery.store import Gallery, template_id
 from edgeface.gallery.versions import Revision
 from edgeface.recognition.event_id import new_event_id
-from edgeface.types import Event, EventType
+from edgeface.types import EventType
 from edgeface.vision.model_card import SHIPPED, load_card
+from edgeface.wire.events import Event
 
 MODEL = load_card(SHIPPED).digest
 PEOPLE = ("Anna", "Bert", "Carl", "Dora", "Emil", "Fritz", "Gerda", "Hans")

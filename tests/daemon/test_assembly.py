@@ -40,7 +40,8 @@ from edgeface.daemon.service import SERVERS, Service
 from edgeface.enrollment.enroller import Enroller, read_images
 from edgeface.errors import EdgefaceError
 from edgeface.health import BrokerStatus
-from edgeface.types import Frame, NoFrame, Request, Tick
+from edgeface.interfaces import Tick
+from edgeface.types import Frame, NoFrame, Request
 from edgeface.vision.images import load_image
 from edgeface.vision.model_card import SHIPPED
 

@@ -6,7 +6,8 @@ import sys
 import pytest
 
 from edgeface.daemon.logging import JournalFormatter, Repeats, event_line
-from edgeface.types import Event, EventType
+from edgeface.types import EventType
+from edgeface.wire.events import Event
 
 
 class Log:

@@ -22,10 +22,11 @@ from edgeface.daemon.health_reporter import INTERVAL, GalleryParts, HealthReport
 from edgeface.daemon.signals import Signals
 from edgeface.gallery.contents import Templates
 from edgeface.health import BackupStatus, BrokerStatus, GalleryHealth
+from edgeface.interfaces import Tick
 from edgeface.platform.machine import Throttling
 from edgeface.recognition.camera_monitor import CameraMonitor
 from edgeface.recognition.presence import Presence
-from edgeface.types import EventType, Frame, NoFrame, Person, Seen, Tick
+from edgeface.types import EventType, Frame, NoFrame, Person, Seen
 from edgeface.vision.embedding import Embedder
 from edgeface.vision.images import load_image
 from edgeface.vision.model_card import SHIPPED, load_card

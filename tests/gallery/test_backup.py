@@ -24,7 +24,8 @@ from edgeface.gallery.backup import Backups, surplus
 from edgeface.gallery.copies import Copy, ForeignCopyError, NoCopyError, check, cleanse, find_copies
 from edgeface.gallery.store import Gallery
 from edgeface.recognition.event_id import new_event_id
-from edgeface.types import Event, EventType
+from edgeface.types import EventType
+from edgeface.wire.events import Event
 
 
 @pytest.fixture

@@ -11,8 +11,10 @@ from edgeface.errors import GalleryError, TraceError
 from edgeface.gallery.event_keeper import EventKeeper
 from edgeface.gallery.retention import Clocks
 from edgeface.gallery.store import Gallery, template_id
+from edgeface.interfaces import Tick
 from edgeface.recognition.event_id import new_event_id
-from edgeface.types import Event, EventType, NoFrame, Tick
+from edgeface.types import EventType, NoFrame
+from edgeface.wire.events import Event
 
 WALL = 1_700_000_000.0
 

@@ -14,12 +14,13 @@ from edgeface.gallery import event_store as events_module
 from edgeface.gallery.event_keeper import EventKeeper
 from edgeface.gallery.retention import Clocks
 from edgeface.gallery.store import Gallery
+from edgeface.interfaces import Tick
 from edgeface.operations.context import OperationContext
 from edgeface.operations.events import list_events
 from edgeface.recognition.event_id import new_event_id
-from edgeface.types import Box, Event, EventType, NoFrame, Tick
+from edgeface.types import Box, EventType, NoFrame
 from edgeface.wire.commands import EventsRequest
-from edgeface.wire.events import event_payload
+from edgeface.wire.events import Event, event_payload
 
 DAY = 86_400.0
 

@@ -17,8 +17,9 @@ from edgeface.errors import GalleryError
 from edgeface.gallery import guard, sqlite
 from edgeface.gallery.store import template_id
 from edgeface.recognition.event_id import new_event_id
-from edgeface.types import Event, EventType
+from edgeface.types import EventType
 from edgeface.vision.model_card import SHIPPED
+from edgeface.wire.events import Event
 
 __all__ = ["house"]
 

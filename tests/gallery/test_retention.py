@@ -13,9 +13,11 @@ from edgeface.config.schema import EventsSettings
 from edgeface.gallery.event_keeper import EXPIRE_EVERY, EventKeeper
 from edgeface.gallery.retention import BOOT, Clocks
 from edgeface.gallery.store import Gallery
+from edgeface.interfaces import Tick
 from edgeface.platform import machine
 from edgeface.recognition.event_id import new_event_id
-from edgeface.types import Event, EventType, NoFrame, Tick
+from edgeface.types import EventType, NoFrame
+from edgeface.wire.events import Event
 
 HOUR, DAY, YEAR = 3600.0, 86_400.0, 365 * 86_400.0
 LIMITS = EventsSettings(keep_days=3 * HOUR / DAY)

@@ -21,6 +21,7 @@ from edgeface.config.schema import CommandsSettings as Settings
 from edgeface.enrollment.enroller import Enroller, read_images
 from edgeface.errors import ConfigError
 from edgeface.gallery.open import open_gallery
+from edgeface.interfaces import Tick
 from edgeface.mqtt import commands
 from edgeface.mqtt.commands import COMMANDS, Commands, check_allowed
 from edgeface.operations import snapshot
@@ -28,7 +29,7 @@ from edgeface.operations.context import OperationContext
 from edgeface.operations.jobs import JobQueue
 from edgeface.platform.rate_limit import RateLimit
 from edgeface.recognition.pipeline import create_pipeline
-from edgeface.types import MAX_REQUEST_BYTES, Frame, NoFrame, Request, Tick
+from edgeface.types import MAX_REQUEST_BYTES, Frame, NoFrame, Request
 from edgeface.vision.embedding import Embedder
 from edgeface.vision.images import decode_image, load_image
 

@@ -20,8 +20,8 @@ from edgeface.interfaces import CommandTransport, EventPublisher, SyncTransport
 from edgeface.mqtt.inbox import Inbox
 from edgeface.mqtt.publisher import MqttPublisher
 from edgeface.recognition.event_id import new_event_id
-from edgeface.types import Correction, EventType, Person, Request
-from edgeface.wire.events import event_payload
+from edgeface.types import EventType, Person, Request
+from edgeface.wire.events import Correction, event_payload
 from edgeface.wire.presence import presence_payload
 
 __all__ = ["broker"]

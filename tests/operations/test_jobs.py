@@ -9,9 +9,10 @@ import pytest
 
 from edgeface.config.schema import Config
 from edgeface.errors import EdgefaceError
+from edgeface.interfaces import Tick
 from edgeface.operations.context import Job, Operation, OperationContext
 from edgeface.operations.jobs import MAX_RUNNING, MAX_WAITING, JobQueue
-from edgeface.types import NoFrame, Tick
+from edgeface.types import NoFrame
 from edgeface.wire.commands import Request
 
 

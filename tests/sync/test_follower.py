@@ -22,10 +22,11 @@ from edgeface.gallery.audit import Audit
 from edgeface.gallery.shared import SharedPerson, SharedTemplate
 from edgeface.gallery.store import Gallery
 from edgeface.health import SyncStatus
+from edgeface.interfaces import Tick
 from edgeface.sync.follower import Follower
 from edgeface.sync.messages import PersonSealer, make_key, read_key, take_key
 from edgeface.sync.replica import Replica
-from edgeface.types import NoFrame, Tick
+from edgeface.types import NoFrame
 from edgeface.vision.model_card import SHIPPED, load_card
 
 __all__ = ["broker"]
@@ -323,6 +324,14 @@ def test_what_is_no_key_is_not_taken(cli):
 def test_sharing_without_a_broker_is_a_wrong_setting(cli):
     cli.set(sync={"enabled": True})
     assert "mqtt.host" in cli.refusal("run", code=2)
+
+
+def test_a_transport_that_is_not_there_is_a_wrong_setting(cli):
+    cli.set(sync={"enabled": True, "topic": "pigeon://loft"})
+    cli("gallery", "key")
+    told = "sync.topic: there is no transport pigeon://; it is a topic at the broker"
+    for words in (("config", "check"), ("run",), ("gallery", "sync")):
+        assert told in cli.refusal(*words, code=2)
 
 
 def test_the_key_may_be_a_credential_of_systemd(tmp_path, monkeypatch):

@@ -211,6 +211,10 @@ def test_losses_are_zero_for_a_perfect_student():
     )
 
 
+def test_every_part_of_the_loss_has_its_weight():
+    assert {*losses.OF_ENCODER, *losses.OF_DECODER} <= set(asdict(TrainConfig()))
+
+
 def test_folded_networks_say_what_the_trained_ones_say(chips):
     rng = np.random.default_rng(0)
     for build, inputs in (
