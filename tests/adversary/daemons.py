@@ -6,10 +6,9 @@ import tempfile
 from functools import cache
 from pathlib import Path
 
+from faults.test_giants import status
 from fixtures.broker import eventually
 from fixtures.commandline import ROOT, Cli
-
-from tests.faults.test_giants import status
 
 PHOTOS = ROOT / "edgeface" / "demo" / "photos"
 

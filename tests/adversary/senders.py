@@ -6,14 +6,14 @@ import time
 from contextlib import ExitStack, suppress
 
 import pytest
+from faults.test_exhaustion import COMMAND, SHARED, STATUS
+from faults.test_giants import MEMORY, REFUSED, SEEN, serving, status
+from faults.test_squeeze import grouped
 from fixtures.broker import MOSQUITTO, PASSWD, Broker, eventually, free_port
 from fixtures.commandline import Cli
 
 from edgeface.config.load import load
 from edgeface.control.discovery import socket_path
-from tests.faults.test_exhaustion import COMMAND, SHARED, STATUS
-from tests.faults.test_giants import MEMORY, REFUSED, SEEN, serving, status
-from tests.faults.test_squeeze import grouped
 
 SOURCES = SEEN | {name: send for name, (send, _) in REFUSED.items()}
 GOOD = "JPEGs that grow and shrink"

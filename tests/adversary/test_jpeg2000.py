@@ -7,6 +7,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from faults.test_giants import HEAD, MIXED, answer, serving
 from fixtures.page import serving as page_serving
 from hypothesis import given
 from hypothesis import strategies as st
@@ -18,7 +19,6 @@ from edgeface.enrollment.enroller import read_images
 from edgeface.errors import ImageError
 from edgeface.types import Frame
 from edgeface.vision import images
-from tests.faults.test_giants import HEAD, MIXED, answer, serving
 
 JP2 = cv2.imencode(".jp2", np.full((64, 64, 3), 90, np.uint8))[1].tobytes()
 CODESTREAM = JP2[JP2.index(b"\xff\x4f\xff\x51") :]

@@ -5,6 +5,7 @@ from contextlib import closing
 
 import numpy as np
 import pytest
+from adversary.flips import classes
 from fixtures.damage import flip, flip_in, value
 from fixtures.galleries import MODEL, enrolled, kept, names, unit, units
 
@@ -14,7 +15,6 @@ from edgeface.gallery.store import Gallery
 from edgeface.gallery.versions import Revision
 from edgeface.recognition.event_id import new_event_id
 from edgeface.types import Event, EventType
-from tests.adversary.flips import classes
 
 WALL = 1_700_000_001.0
 
