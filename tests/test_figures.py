@@ -1,11 +1,15 @@
 import sys
+from pathlib import Path
 
 import figures
 import numpy as np
+import pytest
 from figures import measure, table
 
 
-def test_the_figures_of_a_short_run_are_all_there_and_of_the_right_size(tmp_path, monkeypatch):
+def test_the_figures_of_a_short_run_are_all_there_and_of_the_right_size(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(figures, "RATES", (10.0,))
     monkeypatch.setattr(figures, "SIZES", ((1280, 720),))
     monkeypatch.setattr(figures, "WARM_UP", 0.5)
@@ -28,7 +32,7 @@ def test_the_figures_of_a_short_run_are_all_there_and_of_the_right_size(tmp_path
     assert all(line.count("|") == 3 for line in shown.splitlines()[2:]), shown
 
 
-def test_a_visit_is_a_face_and_then_nobody(tmp_path):
+def test_a_visit_is_a_face_and_then_nobody(tmp_path: Path) -> None:
     scenes = figures.Scenes(tmp_path)
     folder = tmp_path / scenes.visits(2, 5.0).partition(":")[2]
     kinds = [path.resolve().name.partition("-")[0] for path in sorted(folder.iterdir())]

@@ -5,6 +5,7 @@ import shutil
 import tempfile
 from functools import cache
 from pathlib import Path
+from random import Random
 
 from faults.test_giants import status
 from fixtures.broker import eventually
@@ -14,14 +15,14 @@ PHOTOS = ROOT / "edgeface" / "demo" / "photos"
 
 
 @cache
-def _made():
+def _made() -> Path:
     cli = Cli(Path(tempfile.mkdtemp(prefix="edgeface-daemons-")))
     cli("enroll", "Barack Obama", "--image", PHOTOS / "obama_portrait.jpg")
     cli("enroll", "Joe Biden", "--image", PHOTOS / "biden_portrait.jpg")
     return cli.gallery.parent
 
 
-def attack(dice, folder):
+def attack(dice: Random, folder: Path) -> str:
     cli = Cli(folder)
     shutil.copytree(_made(), cli.gallery.parent)
     data = bytearray(cli.gallery.read_bytes())

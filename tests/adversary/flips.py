@@ -4,7 +4,9 @@ import base64
 import sqlite3
 from collections import defaultdict
 from contextlib import closing
-from typing import NamedTuple
+from pathlib import Path
+from random import Random
+from typing import Any, NamedTuple
 
 from fixtures.galleries import unit
 
@@ -23,7 +25,7 @@ class Place(NamedTuple):
     records: float
 
 
-def attack(dice, folder, kind=None):
+def attack(dice: Random, folder: Path, kind=None) -> str:
     path = furnished(folder) / "gallery.db"
     with opened(folder) as gallery:
         before, ids = facts(gallery), {person.id: person.name for person in gallery.people()}
@@ -54,7 +56,7 @@ def attack(dice, folder, kind=None):
     return "damage told" if damage else "lost untold" if lost else "harmless"
 
 
-def _lost(gallery, before, ids):
+def _lost(gallery, before, ids: dict[Any, Any]):
     """How many records of the kind that lost most; see that nobody has anything of others, or that was not there."""
     (people, events, faces), (whole, all_events, all_faces) = facts(gallery), before
     vectors = {name: {base64.b64decode(one) for one in templates} for name, (templates, _) in whole.items()}
@@ -76,7 +78,7 @@ def _lost(gallery, before, ids):
     )
 
 
-def _vectors(people):
+def _vectors(people) -> list[Any]:
     return [vector for templates, negatives in people.values() for vector in templates + negatives]
 
 
@@ -84,7 +86,7 @@ def _pictures(events):
     return sum(count for (*_, pictured), count in events.items() if pictured)
 
 
-def classes(path):
+def classes(path: Path) -> dict[Any, Any]:
     """The places in the file by what they are: SQLite itself tells of each page whose it is."""
     found, data = defaultdict(list), path.read_bytes()
     with closing(sqlite3.connect(f"file:{path}?immutable=1", uri=True)) as file:

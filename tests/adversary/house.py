@@ -8,7 +8,7 @@ from collections.abc import Callable
 from contextlib import closing
 from functools import cache
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from fixtures.backup import config
@@ -20,7 +20,7 @@ from edgeface.gallery.backup import Backups
 from edgeface.gallery.store import Gallery, template_id
 from edgeface.gallery.versions import Revision
 from edgeface.recognition.event_id import new_event_id
-from edgeface.types import Event, EventType
+from edgeface.types import Event, EventType, Vector
 from edgeface.vision.model_card import SHIPPED, load_card
 
 MODEL = load_card(SHIPPED).digest
@@ -29,12 +29,12 @@ CHIP = np.full((112, 112, 3), 100, np.uint8)
 WALL = 1_700_000_000.0
 
 
-def opened(folder):
+def opened(folder: Path) -> closing[Any]:
     return closing(Gallery(folder / "gallery.db", MODEL, keep_faces=True))
 
 
 @cache
-def _made():
+def _made() -> Path:
     folder = Path(tempfile.mkdtemp(prefix="edgeface-house-"))
     with opened(folder) as gallery:
         for number, name in enumerate(PEOPLE):
@@ -49,13 +49,13 @@ def _made():
     return folder
 
 
-def _share(gallery):
+def _share(gallery) -> dict[Any, Any]:
     gallery.revisions.all("k")
     gallery.revisions.put("k", "name", Revision(1, "door", b"digest"))
     return {}
 
 
-def see(gallery, face, person_id=None):
+def see(gallery, face: Vector, person_id=None) -> str:
     """Keep an event with its picture; gives its id."""
     kind = EventType.RECOGNIZED if person_id else EventType.UNKNOWN
     event = Event(kind, new_event_id(WALL), WALL, 0.0, "front", person_id=person_id, score=0.6, quality=0.8, embedding=face)
@@ -63,13 +63,13 @@ def see(gallery, face, person_id=None):
     return event.event_id
 
 
-def furnished(folder):
+def furnished(folder: Path) -> Path:
     """The folder, with such a gallery in it, its key and a backup."""
     shutil.copytree(_made(), folder, dirs_exist_ok=True)
     return folder
 
 
-def facts(gallery):
+def facts(gallery) -> tuple[dict[Any, tuple[list[Any], list[Any]]], Counter[tuple[Any, Any, Any, bool]], Any]:
     """What is kept of whom, whatever the ids."""
     people = {
         person["name"]: (
@@ -92,26 +92,26 @@ class Change(NamedTuple):
     undo: Callable
 
 
-def _on_gallery(work):
-    def change(folder):
+def _on_gallery(work: Callable[..., str | None]) -> Callable[..., None]:
+    def change(folder) -> None:
         with opened(folder) as gallery:
             work(gallery)
 
     return change
 
 
-def _import(gallery):
+def _import(gallery) -> None:
     document = json.loads(gallery.export())
     document["people"] = [document["people"][0] | {"id": "p_00000000000000aa", "name": "Guest"}]
     gallery.import_(json.dumps(document).encode())
 
 
-def _share_fewer(gallery):
+def _share_fewer(gallery) -> None:
     bert, there = gallery.find("Bert").id, gallery.copies()
     gallery.exchange(lambda _: {bert: _with(there[bert], there[bert].templates[:2])})
 
 
-def _share_all(gallery):
+def _share_all(gallery) -> None:
     bert, there = gallery.find("Bert").id, gallery.copies()
     everything = {trait.vector: trait for trait in there[bert].templates}
     for vector in units(10, 11, 12, 13):
@@ -119,19 +119,19 @@ def _share_all(gallery):
     gallery.exchange(lambda _: {bert: _with(there[bert], tuple(sorted(everything.values())))})
 
 
-def _with(copy, templates):
+def _with(copy, templates: tuple[Any, ...]):
     return type(copy)(copy.name, copy.enrolled, templates, copy.negatives)
 
 
-def _judge(verdict):
-    def work(gallery):
+def _judge(verdict: str) -> Callable[..., None]:
+    def work(gallery) -> None:
         event = max((one for one in gallery.events.all() if one.event_type == EventType.UNKNOWN), key=lambda one: one.event_id)
         gallery.learn(event, gallery.find("Dora").id, verdict, keep=True)
 
     return work
 
 
-def _dismiss(gallery):
+def _dismiss(gallery) -> None:
     gallery.events.dismiss([event.event_id for event in gallery.events.all() if np.allclose(event.embedding, unit(900))])
 
 
@@ -159,7 +159,7 @@ CHANGES = {
 """By what is done; the second part takes the first back, but for what a backup has not."""
 
 
-def around(folder, change):
+def around(folder: Path, change: Change) -> tuple[Any, Any]:
     """What is kept after the change is taken back, and after it is made; it is taken back in the end."""
     change.do(folder)
     change.undo(folder)

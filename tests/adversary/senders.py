@@ -4,11 +4,13 @@ import json
 import socket
 import time
 from contextlib import ExitStack, suppress
+from pathlib import Path
+from random import Random
 
 import pytest
 from faults.test_exhaustion import COMMAND, SHARED, STATUS
 from faults.test_giants import MEMORY, REFUSED, SEEN, serving, status
-from faults.test_squeeze import grouped
+from faults.test_squeeze import Group, grouped
 from fixtures.broker import MOSQUITTO, PASSWD, Broker, eventually, free_port
 from fixtures.commandline import Cli
 
@@ -22,7 +24,7 @@ GOOD = "JPEGs that grow and shrink"
 class House:
     """The daemon, whose camera shows what ``shows`` names."""
 
-    def __init__(self, folder, group, stack):
+    def __init__(self, folder: Path, group: Group, stack: ExitStack[bool | None]) -> None:
         self.shows, self._made = GOOD, {}
         url = stack.enter_context(serving(self._film))
         self.broker = Broker(folder / "broker", persistence=False).start()
@@ -44,15 +46,15 @@ class House:
         stack.callback(self.daemon.process.kill)
         assert eventually(lambda: status(self.cli).get("broker", {}).get("state") == "up", 90)
 
-    def _film(self, stream):
+    def _film(self, stream) -> None:
         if self.shows not in self._made:
             self._made[self.shows] = SOURCES[self.shows]()
         self._made[self.shows](stream)
 
-    def connected(self):
+    def connected(self) -> socket.socket:
         return socket.create_connection(("127.0.0.1", self.port), 10)
 
-    def connected_to_socket(self):
+    def connected_to_socket(self) -> socket.socket:
         client = socket.socket(socket.AF_UNIX)
         client.settimeout(10)
         client.connect(str(self.path))
@@ -67,7 +69,7 @@ def _at_camera(dice, house):
     return said
 
 
-def _at_broker(dice, house):
+def _at_broker(dice, house) -> None:
     size = 10 ** dice.randint(0, 6)
     payload = dice.choice(
         [
@@ -90,7 +92,7 @@ def _at_broker(dice, house):
         ear.say(topic, payload, retain=dice.random() < 0.5)
 
 
-def _at_page(dice, house):
+def _at_page(dice, house) -> None:
     size = 10 ** dice.randint(0, 7)
     host = f"Host: 127.0.0.1:{house.port}\r\n".encode()
     request = dice.choice(
@@ -110,7 +112,7 @@ def _at_page(dice, house):
     _send_to_many(dice, house.connected, request)
 
 
-def _at_socket(dice, house):
+def _at_socket(dice, house) -> None:
     size = 10 ** dice.randint(0, 7)
     line = dice.choice(
         [
@@ -126,7 +128,7 @@ def _at_socket(dice, house):
     _send_to_many(dice, house.connected_to_socket, line)
 
 
-def _send_to_many(dice, connect, data):
+def _send_to_many(dice, connect, data) -> None:
     with ExitStack() as open_ones:
         for _ in range(dice.choice([1, 4, 30])):
             with suppress(OSError):
@@ -141,7 +143,7 @@ DOORS = {"camera": _at_camera, "broker": _at_broker, "page": _at_page, "socket":
 SENDERS = 12
 
 
-def attack(dice, folder, senders=SENDERS):
+def attack(dice: Random, folder: Path, senders: int = SENDERS) -> str:
     """Each door has as many senders as the others, in an order of chance; then all is well again within a minute and a half."""
     if not (MOSQUITTO and PASSWD):
         pytest.skip("mosquitto is not installed")

@@ -9,7 +9,9 @@ import os
 import sys
 import time
 import types
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,6 +19,7 @@ import pytest
 from edgeface.cameras import create
 from edgeface.cameras.picamera import PicameraSource
 from edgeface.config import schema
+from edgeface.config.schema import CameraSettings
 from edgeface.errors import CameraError
 from edgeface.types import Frame
 
@@ -39,19 +42,19 @@ IN_MEMORY = {"BGR888": RED, "RGB888": RED[::-1]}
 class Heap:
     """Memory in place of the kernel's DMA heap."""
 
-    def alloc(self, name, size):
+    def alloc(self, name, size) -> types.SimpleNamespace:
         fd = os.memfd_create(name)
         os.truncate(fd, size)
         return types.SimpleNamespace(get=lambda: fd, isValid=lambda: True)
 
-    def close(self):
+    def close(self) -> None:
         pass
 
 
 class Configuration(list):
     """One stream that only has ``only``, or any format where that is ``None``."""
 
-    def __init__(self, only):
+    def __init__(self, only) -> None:
         super().__init__([types.SimpleNamespace(stream="stream", color_space=None, formats=None)])
         self.only, self.sensor_config = only, None
         self[0].formats = types.SimpleNamespace(pixel_formats=["BGR888"], sizes=lambda _: [libcamera.Size(*SIZE)])
@@ -74,16 +77,16 @@ class Request:
     status = libcamera.Request.Status.Complete
     metadata: dict = {}  # noqa: RUF012 - no SensorTimestamp, nothing
 
-    def __init__(self, cookie):
+    def __init__(self, cookie) -> None:
         self.cookie, self.buffers = cookie, {}
 
-    def add_buffer(self, stream, buffer):
+    def add_buffer(self, stream, buffer) -> None:
         self.buffers[stream] = buffer
 
-    def reuse(self):
+    def reuse(self) -> None:
         pass
 
-    def set_control(self, control, value):
+    def set_control(self, control: object, value: object) -> None:
         pass
 
 
@@ -94,36 +97,36 @@ class Card:
     properties: dict = {}  # noqa: RUF012
     controls = {libcamera.controls.FrameDurationLimits: types.SimpleNamespace(min=100, max=10**6, default=33_333)}  # noqa: RUF012
 
-    def __init__(self, manager):
+    def __init__(self, manager: "Manager") -> None:
         self.manager, self.busy, self.only, self.state, self.limits = manager, False, None, "free", None
 
-    def acquire(self):
+    def acquire(self) -> None:
         if self.busy:
             raise RuntimeError("Failed to acquire camera: Device or resource busy")
         assert self.state == "free"
         self.state = "acquired"
 
-    def release(self):
+    def release(self) -> None:
         assert self.state == "acquired"
         self.state = "free"
 
-    def generate_configuration(self, roles):
+    def generate_configuration(self, roles: object) -> Configuration:
         return Configuration(self.only)
 
-    def configure(self, configuration):
+    def configure(self, configuration) -> None:
         self.stream = configuration[0]
 
-    def create_request(self, cookie):
+    def create_request(self, cookie) -> Request:
         return Request(cookie)
 
-    def start(self, controls):
+    def start(self, controls) -> None:
         self.state, self.limits = "running", controls[libcamera.controls.FrameDurationLimits]
 
-    def stop(self):
+    def stop(self) -> None:
         assert self.state == "running"
         self.state = "acquired"
 
-    def queue_request(self, request):
+    def queue_request(self, request) -> None:
         (buffer,) = request.buffers.values()
         with mmap.mmap(buffer.planes[0].fd, self.stream.frame_size) as memory:
             lines = np.frombuffer(memory, np.uint8).reshape(self.stream.size.height, self.stream.stride)
@@ -136,11 +139,11 @@ class Card:
 class Manager:
     """In place of libcamera's camera manager."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.event_fd, self.bell = os.pipe()
         self.ready, self.cameras = [], [Card(self)]
 
-    def get_ready_requests(self):
+    def get_ready_requests(self) -> list[Any]:
         if self.ready:
             os.read(self.event_fd, 4096)
         ready, self.ready = self.ready, []
@@ -148,7 +151,7 @@ class Manager:
 
 
 @pytest.fixture
-def manager(monkeypatch):
+def manager(monkeypatch: pytest.MonkeyPatch) -> Iterator[Manager]:
     manager = Manager()
     monkeypatch.setattr(dmaallocator, "DmaHeap", Heap)
     monkeypatch.setattr(dmaallocator, "fcntl", types.SimpleNamespace(ioctl=lambda *_: 0))
@@ -158,11 +161,11 @@ def manager(monkeypatch):
     os.close(manager.bell)
 
 
-def settings():
+def settings() -> CameraSettings:
     return schema.CameraSettings(source="picamera", width=SIZE[0], height=SIZE[1], fps=20.0)
 
 
-def test_a_red_card_is_red(manager):
+def test_a_red_card_is_red(manager: Manager) -> None:
     source = PicameraSource(settings())
     for _ in range(10):  # more than there are buffers
         image = source.read()
@@ -172,7 +175,7 @@ def test_a_red_card_is_red(manager):
     source.close()
 
 
-def test_closing_stops_and_frees_the_camera_for_the_next(manager):
+def test_closing_stops_and_frees_the_camera_for_the_next(manager: Manager) -> None:
     for _ in range(2):
         source = PicameraSource(settings())
         assert manager.cameras[0].state == "running"
@@ -180,7 +183,7 @@ def test_closing_stops_and_frees_the_camera_for_the_next(manager):
         assert manager.cameras[0].state == "free"
 
 
-def test_frames_without_a_timestamp_have_the_time_of_their_arrival(manager):
+def test_frames_without_a_timestamp_have_the_time_of_their_arrival(manager: Manager) -> None:
     camera = create(settings())
     began, moments = time.time(), []
     for moment in camera.frames():
@@ -194,27 +197,27 @@ def test_frames_without_a_timestamp_have_the_time_of_their_arrival(manager):
     assert manager.cameras[0].state == "free"
 
 
-def refusal():
+def refusal() -> str:
     with pytest.raises(CameraError) as refused:
         PicameraSource(settings())
     return str(refused.value)
 
 
-def test_a_busy_camera_is_told_in_one_line(manager):
+def test_a_busy_camera_is_told_in_one_line(manager: Manager) -> None:
     manager.cameras[0].busy = True
     assert refusal() == "picamera: Failed to acquire camera: Device or resource busy"
     manager.cameras[0].busy = False
     PicameraSource(settings()).close()
 
 
-def test_no_camera_is_told_in_one_line(manager):
+def test_no_camera_is_told_in_one_line(manager: Manager) -> None:
     manager.cameras.clear()
     assert refusal().startswith("picamera: ")
     assert "camera" in refusal().removeprefix("picamera: ")
     assert "\n" not in refusal()
 
 
-def test_trying_for_ever_uses_up_no_files(manager):
+def test_trying_for_ever_uses_up_no_files(manager: Manager) -> None:
     manager.cameras[0].busy = True
     refusal()
     gc.collect()
@@ -225,7 +228,7 @@ def test_trying_for_ever_uses_up_no_files(manager):
     assert len(list(Path("/proc/self/fd").iterdir())) <= before
 
 
-def test_a_camera_without_rgb_is_refused_and_freed(manager):
+def test_a_camera_without_rgb_is_refused_and_freed(manager: Manager) -> None:
     manager.cameras[0].only = "NV12"
     assert "NV12" in refusal()
     assert manager.cameras[0].state == "free"

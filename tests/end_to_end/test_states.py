@@ -6,9 +6,12 @@ import shutil
 import sqlite3
 import urllib.request
 from contextlib import closing
+from pathlib import Path
+from typing import Any
 
 import pytest
 from fixtures.broker import eventually, free_port
+from fixtures.commandline import Cli
 from fixtures.damage import flip_in, value
 
 from edgeface.config.load import load
@@ -20,22 +23,22 @@ from edgeface.gallery.open import open_gallery
 from edgeface.vision.model_card import load_card
 
 
-def told(cli):
+def told(cli: Cli):
     return client.ask(load(cli.file), "status")
 
 
-def state(cli):
+def state(cli: Cli) -> tuple[Any, Any, Any]:
     assert cli("status", code=1).stderr
     status = told(cli)
     return status["gallery_state"], status["gallery_reason"], status["troubles"]
 
 
-def waits(cli, wanted):
+def waits(cli: Cli, wanted: str) -> None:
     assert eventually(lambda: told(cli)["gallery_state"] == wanted, 60), told(cli)
 
 
 @pytest.fixture
-def home(cli, scene, demo_photos, monkeypatch):
+def home(cli: Cli, scene: dict[str, Any], demo_photos: Path, monkeypatch: pytest.MonkeyPatch) -> Cli:
     """Two people are enrolled; the one before the camera is the second."""
     cli.port = free_port()
     for name in ("RUNTIME_DIRECTORY", "XDG_RUNTIME_DIR"):
@@ -46,7 +49,7 @@ def home(cli, scene, demo_photos, monkeypatch):
     return cli
 
 
-def test_the_others_are_recognised_and_the_damage_is_told_everywhere(home):
+def test_the_others_are_recognised_and_the_damage_is_told_everywhere(home: Cli) -> None:
     flip_in(home.gallery, value(home.gallery, "SELECT sealed FROM templates WHERE id = 1"))
     running = home.start("run")
     assert json.loads(running.line())["name"] == "Barack"
@@ -67,7 +70,7 @@ def test_the_others_are_recognised_and_the_damage_is_told_everywhere(home):
 
 
 @pytest.mark.parametrize("what", ["file", "key"])
-def test_without_a_gallery_that_opens_it_runs_says_so_and_recovers(home, what):
+def test_without_a_gallery_that_opens_it_runs_says_so_and_recovers(home: Cli, what: str) -> None:
     precious = home.gallery if what == "file" else home.gallery.with_name("gallery.key")
     aside = shutil.copy(precious, home.folder / "aside")
     precious.write_bytes(b"\1" * 32)
@@ -85,7 +88,7 @@ def test_without_a_gallery_that_opens_it_runs_says_so_and_recovers(home, what):
 
 
 @pytest.mark.parametrize("path", ["pipe", ".", "a" * 300, "a/" * 600 + "gallery.db", "file/gallery.db"])
-def test_what_can_never_be_a_gallery_or_its_key_is_a_wrong_setting(tmp_path, path):
+def test_what_can_never_be_a_gallery_or_its_key_is_a_wrong_setting(tmp_path: Path, path: str) -> None:
     os.mkfifo(tmp_path / "pipe")
     (tmp_path / "file").touch()
     wrong = Config(gallery=GallerySettings(str(tmp_path / path)))
@@ -98,7 +101,7 @@ def test_what_can_never_be_a_gallery_or_its_key_is_a_wrong_setting(tmp_path, pat
             open_gallery(wrong, load_card(), serving=True)
 
 
-def test_a_pipe_for_a_gallery_or_a_key_is_told_in_one_line(cli):
+def test_a_pipe_for_a_gallery_or_a_key_is_told_in_one_line(cli: Cli) -> None:
     os.mkfifo(cli.folder / "pipe")
     cli.set(gallery={"path": str(cli.folder / "pipe")})
     assert "gallery.path: " in cli.refusal("run", code=2)
@@ -107,7 +110,9 @@ def test_a_pipe_for_a_gallery_or_a_key_is_told_in_one_line(cli):
     assert "gallery.key_file: " in cli.refusal("people", "list", code=2)
 
 
-def test_a_second_daemon_with_another_network_touches_nothing(home, other_model, demo_photos, scene):
+def test_a_second_daemon_with_another_network_touches_nothing(
+    home: Cli, other_model: Path, demo_photos: Path, scene: dict[str, Any]
+) -> None:
     home.set(camera=scene | {"hold": 600.0}, gallery={"path": str(home.gallery), "keep_faces": True})
     for name, photo in (("Joe", "biden_portrait"), ("Barack", "obama_congress")):
         home("enroll", name, "--image", demo_photos / f"{photo}.jpg", "--force")
@@ -127,6 +132,6 @@ def test_a_second_daemon_with_another_network_touches_nothing(home, other_model,
         assert gallery.faces() == 2
 
 
-def rows(path):
+def rows(path: Path) -> list[Any]:
     with closing(sqlite3.connect(path)) as database:
         return [database.execute(f"SELECT * FROM {table}").fetchall() for table in ("meta", "people", "templates", "faces")]

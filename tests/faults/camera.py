@@ -1,14 +1,20 @@
 """A live camera on the network, MJPEG over HTTP, that misbehaves on demand."""
 
 import time
+from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from io import BufferedIOBase
 from itertools import count
+from pathlib import Path
 from threading import Thread
+from typing import Any
 
 import cv2
 import numpy as np
 from fixtures.broker import free_port
+from numpy.typing import NDArray
 
+from edgeface.types import Image
 from edgeface.vision.images import load_image
 
 WIDTH, HEIGHT = 640, 480
@@ -18,7 +24,7 @@ PHASES = 8
 class Camera:
     """Shows ``scene`` to whoever connects, at ``fps``; ``fault`` is "", "stall" or "corrupt"."""
 
-    def __init__(self, photo, fps=10.0):
+    def __init__(self, photo: Path, fps: float = 10.0) -> None:
         self.port, self.fps = free_port(), fps
         noise = np.random.default_rng(0)
         views = [view(load_image(photo), phase / PHASES) for phase in range(PHASES)]
@@ -39,33 +45,33 @@ class Camera:
         self.open()
 
     @property
-    def url(self):
+    def url(self) -> str:
         return f"http://127.0.0.1:{self.port}/"
 
-    def open(self):
+    def open(self) -> None:
         camera = self
 
         class Handler(BaseHTTPRequestHandler):
-            def do_GET(self):
+            def do_GET(self) -> None:
                 self.send_response(200)
                 self.send_header("Content-Type", "multipart/x-mixed-replace; boundary=frame")
                 self.end_headers()
                 camera.play(self.wfile, server)
 
-            def log_message(self, *_):
+            def log_message(self, *_: object) -> None:
                 pass
 
         class Server(ThreadingHTTPServer):
             daemon_threads = True
             up = True
 
-            def handle_error(self, *_):  # a reader that went away
+            def handle_error(self, *_: object) -> None:  # a reader that went away
                 pass
 
         server = self._server = Server(("127.0.0.1", self.port), Handler)
         Thread(target=server.serve_forever, daemon=True).start()
 
-    def play(self, stream, server):
+    def play(self, stream: BufferedIOBase, server) -> None:
         for number in count():
             while self.fault == "stall" and server.up:
                 time.sleep(0.05)
@@ -77,7 +83,7 @@ class Camera:
             self.sent += 1
             time.sleep(1 / self.fps)
 
-    def _jpeg(self, data):
+    def _jpeg(self, data) -> bytes:
         if self.fault != "corrupt":
             return data
         damaged = bytearray(data[: self._damage.integers(2, len(data))])
@@ -85,7 +91,7 @@ class Camera:
             damaged[place] = self._damage.integers(0, 256)
         return bytes(damaged)
 
-    def close(self):
+    def close(self) -> None:
         if self._server:
             self._server.up = False
             self._server.shutdown()
@@ -93,7 +99,7 @@ class Camera:
             self._server = None
 
 
-def view(photo, phase):
+def view(photo: Image, phase: float) -> NDArray[Any]:
     """The photo filling the frame, moved a little."""
     height, width = photo.shape[:2]
     scale = 1.1 * max(WIDTH / width, HEIGHT / height)
@@ -103,5 +109,5 @@ def view(photo, phase):
     return cv2.warpAffine(photo, matrix, (WIDTH, HEIGHT), flags=cv2.INTER_AREA)
 
 
-def jpegs(images):
+def jpegs(images: list[Image] | Iterator[Any]) -> list[Any]:
     return [cv2.imencode(".jpg", cv2.cvtColor(image, cv2.COLOR_RGB2BGR))[1].tobytes() for image in images]

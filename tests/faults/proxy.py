@@ -9,7 +9,7 @@ from threading import Thread
 class Proxy:
     """``damage`` is the share of packets in which a random stretch of bytes becomes random ones."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.damage = 0.0
         self._dice = random.Random(0)
 
@@ -20,7 +20,7 @@ class Proxy:
         Thread(target=self._accept, daemon=True).start()
         return self._ear.getsockname()[1]
 
-    def _accept(self):
+    def _accept(self) -> None:
         with suppress(OSError):
             while True:
                 client, _ = self._ear.accept()
@@ -30,7 +30,7 @@ class Proxy:
                     for ends in ((client, server, False), (server, client, True)):
                         Thread(target=self._pass, args=ends, daemon=True).start()
 
-    def _pass(self, source, target, damaging):
+    def _pass(self, source, target, damaging) -> None:
         with suppress(OSError):
             while data := bytearray(source.recv(65536)):
                 if damaging and self._dice.random() < self.damage:
@@ -42,5 +42,5 @@ class Proxy:
             with suppress(OSError):
                 end.shutdown(socket.SHUT_RDWR)
 
-    def close(self):
+    def close(self) -> None:
         self._ear.close()

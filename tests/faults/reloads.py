@@ -5,6 +5,7 @@ import signal
 import time
 from contextlib import nullcontext
 from dataclasses import astuple, dataclass
+from typing import Any
 
 import numpy as np
 import psutil
@@ -30,7 +31,7 @@ class Sample:
     threads: int
 
 
-def changes(port):
+def changes(port: int) -> list[Any]:
     """For each kind of reload the section that changes, and the values that it takes in turn."""
     return [
         ("detector", [{"max_side": 640}, {"max_side": 480}]),
@@ -46,7 +47,7 @@ def changes(port):
     ]
 
 
-def reload(rig, times, table=None):
+def reload(rig, times: int, table=None) -> list[Sample]:
     """Samples of a daemon that reads its settings so often, one section changed each time; somebody comes and goes."""
     rig.settle()
     process = psutil.Process(rig.supervisor.process.pid)
@@ -68,7 +69,7 @@ def reload(rig, times, table=None):
     return samples
 
 
-def verdict(samples, starts):
+def verdict(samples: list[Sample], starts: int) -> tuple[dict[str, Any], list[str]]:
     """The figures of a run, and what is wrong with them: the slope of the memory must be within its noise."""
     warm = min(WARM_UP, samples[-1].reloads // 4)
     steady = [sample for sample in samples if sample.reloads >= warm]
@@ -94,11 +95,11 @@ def verdict(samples, starts):
     return figures, wrong
 
 
-def _halves(samples):
+def _halves(samples: list[Sample]) -> tuple[list[Sample], list[Sample]]:
     return samples[: len(samples) // 2], samples[len(samples) // 2 :]
 
 
-def run(rig, times, file):
+def run(rig, times, file) -> bool:
     """Reload, print the figures as JSON; whether all is well."""
     with file.open("w", buffering=1) if file else nullcontext() as table:
         samples = reload(rig, times, table)

@@ -4,10 +4,14 @@ import json
 import time
 from contextlib import suppress
 from dataclasses import dataclass
+from typing import Any
 
 import cv2
 import numpy as np
 import psutil
+from numpy.typing import NDArray
+
+from edgeface.types import Image
 
 WARM_UP = 900.0
 """Seconds, or a quarter of the soak, in which caches fill: SQLite's, the allocator's; the slope is of what comes after."""
@@ -36,7 +40,7 @@ class Sample:
     sent: int
 
 
-def soak(rig, minutes):
+def soak(rig, minutes) -> tuple[list[Sample], int]:
     """Samples of a daemon before whom somebody comes and goes, and how many visits there were."""
     rig.settle()
     began, visits, samples = time.monotonic(), 0, []
@@ -54,13 +58,13 @@ def soak(rig, minutes):
     return samples, visits
 
 
-def _sample(rig, process, now):
+def _sample(rig, process: psutil.Process, now: float) -> Sample:
     told = rig.status()
     counts = told["fps"], told["frames_seen"], told["frames_dropped"], told["events_dropped"], rig.camera.sent
     return Sample(now, process.memory_info().rss / 1e6, process.num_fds(), process.num_threads(), *counts)
 
 
-def verdict(samples, visits, recognised, starts, fps):
+def verdict(samples: list[Sample], visits: int, recognised: int, starts: int, fps: float) -> tuple[dict[str, Any], list[str]]:
     """The figures of a soak, and what is wrong with them: the slope of the memory must be within its noise."""
     steady = [sample for sample in samples if sample.seconds >= min(WARM_UP, samples[-1].seconds / 4)]
     hours = np.array([sample.seconds for sample in steady]) / 3600
@@ -107,7 +111,7 @@ def verdict(samples, visits, recognised, starts, fps):
     return figures, wrong
 
 
-def slope(x, y):
+def slope(x: NDArray[np.floating[Any]], y: NDArray[Any]) -> tuple[Any, float]:
     """Least squares, with the slope's standard error for neighbours that are not independent of each other."""
     rise, offset = np.polyfit(x, y, 1)
     rest = y - rise * x - offset
@@ -116,7 +120,7 @@ def slope(x, y):
     return rise, float(rest.std() / (x.std() * np.sqrt(effective)))
 
 
-def plot(samples, path):
+def plot(samples: list[Sample], path) -> None:
     """Memory, frames a second and file descriptors over the minutes, one above the other."""
     width, height, left = 900, 170, 70
     rows = []
@@ -141,11 +145,11 @@ def plot(samples, path):
     cv2.imwrite(str(path), np.vstack(rows))
 
 
-def _write(row, text, place):
+def _write(row: Image, text: str, place: tuple[int, int]) -> None:
     cv2.putText(row, text, place, cv2.FONT_HERSHEY_SIMPLEX, 0.45, (40, 40, 40), 1, cv2.LINE_AA)
 
 
-def run(rig, minutes, picture):
+def run(rig, minutes, picture) -> bool:
     """Soak, draw, print the figures as JSON; whether all is well."""
     began = time.time()
     samples, visits = soak(rig, minutes)

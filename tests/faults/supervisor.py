@@ -8,6 +8,7 @@ import sys
 import time
 from pathlib import Path
 from threading import Thread
+from typing import Any
 
 ROOT = Path(__file__).parent.parent.parent
 
@@ -15,7 +16,7 @@ ROOT = Path(__file__).parent.parent.parent
 class Supervisor:
     """One service, by its command line; ``watchdog`` and ``restart`` are WatchdogSec and RestartSec."""
 
-    def __init__(self, folder, words, *, watchdog, restart):
+    def __init__(self, folder: Path, words: list[Any], *, watchdog: float, restart: float) -> None:
         self._folder, self._words, self._watchdog, self._restart = folder, words, watchdog, restart
         self.worn, self.runtime = folder / "worn", folder / "run"
         self.worn.mkdir()
@@ -30,14 +31,14 @@ class Supervisor:
         for thread in self._threads:
             thread.start()
 
-    def start(self):
+    def start(self) -> None:
         self.wanted = True
 
-    def signal(self, number):
+    def signal(self, number) -> None:
         if self.process:
             self.process.send_signal(number)
 
-    def stop(self):
+    def stop(self) -> tuple[int, float]:
         """Ask it to end, and wait; its exit code, and the seconds that it took."""
         self.wanted = False
         began = time.monotonic()
@@ -51,15 +52,15 @@ class Supervisor:
             code = self.process.wait(10)
         return code, time.monotonic() - began
 
-    def close(self):
+    def close(self) -> None:
         self.stop()
         self._ended = True
         self._notify.close()
 
-    def log(self):
+    def log(self) -> str:
         return (self._folder / "log").read_text(errors="replace")
 
-    def _launch(self):
+    def _launch(self) -> None:
         hidden = ("EDGEFACE_CONFIG", "STATE_DIRECTORY")
         environment = {name: value for name, value in os.environ.items() if name not in hidden}
         environment |= {
@@ -81,7 +82,7 @@ class Supervisor:
                 stderr=log,
             )
 
-    def _hear(self):
+    def _hear(self) -> None:
         while True:
             try:
                 message = self._notify.recv(4096).decode()
@@ -92,7 +93,7 @@ class Supervisor:
             if "WATCHDOG=1" in message or "READY=1" in message:
                 self._fed = time.monotonic()
 
-    def _keep(self):
+    def _keep(self) -> None:
         while not self._ended:
             time.sleep(0.05)
             if self.process is None:

@@ -1,6 +1,7 @@
 """The short form: a few faults, one after the other, on one daemon; ``python -m tests.faults table`` tries all of them."""
 
 import signal
+from typing import Any
 
 import pytest
 from fixtures.broker import needs_broker
@@ -14,7 +15,7 @@ SHORT = ("broker killed", "camera stalls", "camera sends broken JPEGs", "kill -9
 
 
 @pytest.fixture(scope="module")
-def rig(tmp_path_factory):
+def rig(tmp_path_factory: pytest.TempPathFactory):
     running = Rig(tmp_path_factory.mktemp("faults"), restart=0.2)
     yield running
     running.close()
@@ -22,11 +23,11 @@ def rig(tmp_path_factory):
 
 @needs_broker
 @pytest.mark.parametrize("fault", [fault for fault in FAULTS if fault.name in SHORT], ids=lambda fault: fault.name)
-def test_a_fault_is_told_survived_and_leaves_no_trace(rig, fault):
+def test_a_fault_is_told_survived_and_leaves_no_trace(rig, fault: Any) -> None:
     run(rig, fault)
 
 
-def samples(**slopes):
+def samples(**slopes: Any) -> list[Any]:
     """Half an hour of a daemon whose figures grow by so much an hour."""
     steady = {"rss_mb": 150.0, "fds": 15, "threads": 6, "fps": 10.0, "seen": 0, "dropped": 0, "events_dropped": 0, "sent": 0}
     hours = [number / 720 for number in range(360)]
@@ -45,13 +46,13 @@ def samples(**slopes):
         ({}, 101, "101 visits, 100 recognised"),
     ],
 )
-def test_a_soak_finds_what_grows_and_what_is_missing(slopes, visits, wrong):
+def test_a_soak_finds_what_grows_and_what_is_missing(slopes: dict[str, float], visits: int, wrong: str) -> None:
     found = verdict(samples(**slopes), visits, 100, 1, 10.0)[1]
     assert [wrong in line for line in found] == [True] * bool(wrong)
 
 
 @needs_broker
-def test_a_daemon_that_is_reloaded_again_and_again_goes_on(rig):
+def test_a_daemon_that_is_reloaded_again_and_again_goes_on(rig) -> None:
     """With each kind of change once, and back."""
     rig.settle()
     starts = rig.supervisor.starts
@@ -73,7 +74,7 @@ def test_a_daemon_that_is_reloaded_again_and_again_goes_on(rig):
         ({"threads": 10}, ["threads grew from"]),
     ],
 )
-def test_reloads_find_what_grows(slopes, wrong):
+def test_reloads_find_what_grows(slopes: dict[str, float], wrong: list[str]) -> None:
     steady = {"rss_mb": 130.0, "fds": 20, "threads": 7}
     samples = [
         reloads.Sample(n, **{name: value + type(value)(n / 1000 * slopes.get(name, 0)) for name, value in steady.items()})

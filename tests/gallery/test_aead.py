@@ -1,5 +1,7 @@
 """Records are sealed and opened by OpenSSL or by pycryptodomex, whichever is there, and alike."""
 
+from typing import Any
+
 import pytest
 from Cryptodome.Cipher import AES
 from hypothesis import given
@@ -13,7 +15,7 @@ BYTES = st.binary(max_size=200)
 
 
 @pytest.fixture(params=["OpenSSL", "pycryptodomex"])
-def library(request, monkeypatch):
+def library(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     if request.param == "pycryptodomex":
         monkeypatch.setattr(aead, "_FAST", None)
     elif not OPENSSL:
@@ -33,7 +35,7 @@ PUBLISHED = {
 }
 
 
-def test_a_published_example_is_sealed_and_opened(library, monkeypatch):
+def test_a_published_example_is_sealed_and_opened(library: None, monkeypatch: pytest.MonkeyPatch) -> None:
     key, nonce, plain, associated, ciphertext, tag = (bytes.fromhex(text) for text in PUBLISHED.values())
     monkeypatch.setattr(aead.secrets, "token_bytes", lambda _: nonce)
     assert aead.seal(key, plain, associated) == nonce + ciphertext + tag
@@ -42,7 +44,9 @@ def test_a_published_example_is_sealed_and_opened(library, monkeypatch):
 
 @pytest.mark.skipif(not OPENSSL, reason="this system has no library of OpenSSL's")
 @given(plain=BYTES, associated=BYTES, nonce=st.binary(min_size=12, max_size=12), at=st.integers(0, 300), bit=st.integers(0, 7))
-def test_both_seal_alike_and_what_was_changed_does_not_open(plain, associated, nonce, at, bit):
+def test_both_seal_alike_and_what_was_changed_does_not_open(
+    plain: bytes, associated: bytes, nonce: bytes, at: int, bit: int
+) -> None:
     ciphertext, tag = OPENSSL.encrypt(KEY, nonce, plain, associated)
     assert AES.new(KEY, AES.MODE_GCM, nonce=nonce).update(associated).encrypt_and_digest(plain) == (ciphertext, tag)
     assert OPENSSL.decrypt(KEY, nonce, ciphertext, tag, associated) == plain
@@ -55,16 +59,16 @@ def test_both_seal_alike_and_what_was_changed_does_not_open(plain, associated, n
 
 
 @pytest.mark.parametrize("sealed", [b"", bytes(27), bytes(28), bytes(600), "text" * 20, None, bytearray(40), 7])
-def test_what_was_never_sealed_is_refused(library, sealed):
+def test_what_was_never_sealed_is_refused(library: None, sealed: Any) -> None:
     with pytest.raises(ValueError, match=r"sealed|MAC"):
         aead.unseal(KEY, sealed, b"")
 
 
-def test_a_key_of_another_length_is_refused(library):
+def test_a_key_of_another_length_is_refused(library: None) -> None:
     with pytest.raises(ValueError, match="length"):
         aead.seal(bytes(31), b"plain", b"")
 
 
-def test_a_system_without_the_library_has_none(monkeypatch):
+def test_a_system_without_the_library_has_none(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(openssl, "LIBRARIES", ("libcrypto.so.none",))
     assert openssl.find() is None

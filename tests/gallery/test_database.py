@@ -5,9 +5,11 @@ import signal
 import sqlite3
 import subprocess
 import sys
+from collections.abc import Iterator
 from contextlib import closing, suppress
 from hashlib import blake2s
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -21,27 +23,27 @@ from edgeface.gallery.store import Gallery
 
 
 @pytest.fixture(autouse=True)
-def no_credentials(monkeypatch):
+def no_credentials(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("CREDENTIALS_DIRECTORY", raising=False)
 
 
 @pytest.fixture
-def path(tmp_path):
+def path(tmp_path: Path) -> Path:
     return tmp_path / "data" / "gallery.db"
 
 
 @pytest.fixture
-def gallery(path):
+def gallery(path: Path) -> Iterator[Gallery]:
     opened = Gallery(path, MODEL)
     yield opened
     opened.close()
 
 
-def contents(folder):
+def contents(folder: Path) -> dict[Any, Any]:
     return {file.name: file.read_bytes() for file in folder.iterdir()}
 
 
-def values(path, query):
+def values(path: Path, query: str) -> list[Any]:
     database = sqlite3.connect(path)
     try:
         return database.execute(query).fetchall()
@@ -52,7 +54,7 @@ def values(path, query):
 # In the clear and not
 
 
-def test_neither_names_nor_vectors_stand_in_the_file(gallery, path):
+def test_neither_names_nor_vectors_stand_in_the_file(gallery: Gallery, path: Path) -> None:
     anna = enrolled(gallery, "Rumpelstilzchen", 1, 2)
     event = kept(gallery, anna, unit(3))
     gallery.learn(event, anna.id, "rejected", keep=True)
@@ -61,7 +63,7 @@ def test_neither_names_nor_vectors_stand_in_the_file(gallery, path):
     assert anna.id.encode() in path.with_name("gallery.db-wal").read_bytes()
 
 
-def test_a_gallery_in_the_clear_is_encrypted_and_no_plain_byte_is_left(path):
+def test_a_gallery_in_the_clear_is_encrypted_and_no_plain_byte_is_left(path: Path) -> None:
     people = {f"Person {number}": units(*range(10 * number, 10 * number + 5)) for number in range(20)}
     database = plain_gallery(path, people)
     vectors = [vector.tobytes() for some in people.values() for vector in some]
@@ -83,7 +85,7 @@ def test_a_gallery_in_the_clear_is_encrypted_and_no_plain_byte_is_left(path):
     assert names(Gallery(path, MODEL)) == sorted(people)
 
 
-def test_a_gallery_in_the_clear_of_another_model_is_left_as_it_is(path):
+def test_a_gallery_in_the_clear_of_another_model_is_left_as_it_is(path: Path) -> None:
     plain_gallery(path, {"Anna": units(1)}, OTHER_MODEL).close()
     before = contents(path.parent)
     with pytest.raises(GalleryError, match="is of the model sha256:b"):
@@ -92,7 +94,7 @@ def test_a_gallery_in_the_clear_of_another_model_is_left_as_it_is(path):
 
 
 @pytest.mark.parametrize("damage", ["DROP TABLE templates", "UPDATE templates SET vector = 'text'", "DELETE FROM people"])
-def test_a_damaged_gallery_in_the_clear_is_told_and_not_lost(path, damage):
+def test_a_damaged_gallery_in_the_clear_is_told_and_not_lost(path: Path, damage: str) -> None:
     plain_gallery(path, {"Anna": units(1)}).close()
     changed(path, damage)
     refused(path)
@@ -102,7 +104,7 @@ OPEN = "import sys; from pathlib import Path; from edgeface.gallery.store import
 UPGRADE = f"{OPEN}Gallery(Path(sys.argv[1]), sys.argv[2])"
 
 
-def test_a_kill_during_the_change_of_format_loses_nobody(path):
+def test_a_kill_during_the_change_of_format_loses_nobody(path: Path) -> None:
     moments = random.Random(7)
     for number in range(int(os.environ.get("EDGEFACE_KILLS", "5"))):
         folder = path.parent / str(number)
@@ -125,7 +127,7 @@ def test_a_kill_during_the_change_of_format_loses_nobody(path):
 FOUND = f"{OPEN}sys.stdin.readline(); Gallery(Path(sys.argv[1]), sys.argv[2]).find(sys.argv[3])"
 
 
-def test_of_several_that_found_a_gallery_at_once_each_finds_the_same_key(path):
+def test_of_several_that_found_a_gallery_at_once_each_finds_the_same_key(path: Path) -> None:
     others = [
         subprocess.Popen(
             [sys.executable, "-c", FOUND, path, MODEL, f"x{number}"],
@@ -151,7 +153,7 @@ def test_of_several_that_found_a_gallery_at_once_each_finds_the_same_key(path):
 # Records that stand in the wrong place
 
 
-def swap(path, table, first, second):
+def swap(path: Path, table: str, first: str, second: str) -> None:
     (one,), (other,) = (values(path, f"SELECT sealed FROM {table} WHERE {where}")[0] for where in (first, second))
     database = sqlite3.connect(path)
     for blob, where in ((one, second), (other, first)):
@@ -160,8 +162,8 @@ def swap(path, table, first, second):
     database.close()
 
 
-def refused(path, model=MODEL):
-    def read():
+def refused(path: Path, model: str = MODEL) -> str:
+    def read() -> None:
         gallery = Gallery(path, model)
         gallery.templates()
         gallery.events.all()
@@ -171,7 +173,7 @@ def refused(path, model=MODEL):
     return one_line(caught)
 
 
-def damaged(path):
+def damaged(path: Path) -> list[Any]:
     """What does not open in a gallery whose other records are all there."""
     gallery = Gallery(path, MODEL)
     found, templates = gallery.damage(), gallery.templates()
@@ -183,7 +185,7 @@ def damaged(path):
 
 
 @pytest.mark.parametrize(("table", "kind"), [("people", "person"), ("templates", "template"), ("events", "event")])
-def test_records_cannot_be_swapped_between_people(gallery, path, table, kind):
+def test_records_cannot_be_swapped_between_people(gallery: Gallery, path: Path, table: str, kind: str) -> None:
     anna, bert = enrolled(gallery, "Anna", 1), enrolled(gallery, "Bert", 2)
     kept(gallery, anna, unit(3))
     kept(gallery, bert, unit(4))
@@ -195,7 +197,7 @@ def test_records_cannot_be_swapped_between_people(gallery, path, table, kind):
     assert names(Gallery(path, MODEL)) == ["Anna", "Bert"]
 
 
-def test_a_negative_template_cannot_become_a_template(gallery, path):
+def test_a_negative_template_cannot_become_a_template(gallery: Gallery, path: Path) -> None:
     anna = enrolled(gallery, "Anna", 1)
     gallery.learn(kept(gallery, anna, unit(2)), anna.id, "rejected", keep=True)
     gallery.close()
@@ -203,7 +205,7 @@ def test_a_negative_template_cannot_become_a_template(gallery, path):
     assert damaged(path) == ["template"]
 
 
-def test_records_of_two_kinds_cannot_be_swapped(gallery, path):
+def test_records_of_two_kinds_cannot_be_swapped(gallery: Gallery, path: Path) -> None:
     anna = enrolled(gallery, "Anna", 1)
     gallery.learn(kept(gallery, anna, unit(2)), anna.id, "rejected", keep=True)
     gallery.close()
@@ -211,7 +213,7 @@ def test_records_of_two_kinds_cannot_be_swapped(gallery, path):
     assert damaged(path) == ["negative", "template"]
 
 
-def test_an_event_cannot_be_laid_to_another_person(gallery, path):
+def test_an_event_cannot_be_laid_to_another_person(gallery: Gallery, path: Path) -> None:
     anna, bert = enrolled(gallery, "Anna", 1), enrolled(gallery, "Bert", 2)
     kept(gallery, anna, unit(3))
     gallery.close()
@@ -219,7 +221,7 @@ def test_an_event_cannot_be_laid_to_another_person(gallery, path):
     assert damaged(path) == ["event"]
 
 
-def test_a_record_cannot_be_brought_from_the_gallery_of_another_model(gallery, path):
+def test_a_record_cannot_be_brought_from_the_gallery_of_another_model(gallery: Gallery, path: Path) -> None:
     anna = enrolled(gallery, "Anna", 1)
     gallery.close()
     other = Gallery(path.with_name("other.db"), OTHER_MODEL)
@@ -233,7 +235,7 @@ def test_a_record_cannot_be_brought_from_the_gallery_of_another_model(gallery, p
     assert damaged(path) == ["template"]
 
 
-def gallery_export(path):
+def gallery_export(path: Path) -> bytes:
     gallery = Gallery(path, MODEL)
     try:
         return gallery.export()
@@ -241,7 +243,7 @@ def gallery_export(path):
         gallery.close()
 
 
-def test_a_gallery_cannot_be_said_to_be_of_another_model(gallery, path):
+def test_a_gallery_cannot_be_said_to_be_of_another_model(gallery: Gallery, path: Path) -> None:
     enrolled(gallery, "Anna", 1)
     gallery.close()
     changed(path, f"UPDATE meta SET model = '{OTHER_MODEL}'")
@@ -251,7 +253,7 @@ def test_a_gallery_cannot_be_said_to_be_of_another_model(gallery, path):
 # Keys
 
 
-def test_without_its_key_a_gallery_is_refused_and_left_alone(gallery, path):
+def test_without_its_key_a_gallery_is_refused_and_left_alone(gallery: Gallery, path: Path) -> None:
     enrolled(gallery, "Anna", 1)
     gallery.close()
     key = path.with_name("gallery.key").rename(path.with_name("aside"))
@@ -262,7 +264,7 @@ def test_without_its_key_a_gallery_is_refused_and_left_alone(gallery, path):
     assert names(Gallery(path, MODEL)) == ["Anna"]
 
 
-def test_with_another_key_a_gallery_is_refused_and_left_alone(gallery, path):
+def test_with_another_key_a_gallery_is_refused_and_left_alone(gallery: Gallery, path: Path) -> None:
     enrolled(gallery, "Anna", 1)
     gallery.close()
     key = path.with_name("gallery.key")
@@ -276,7 +278,7 @@ def test_with_another_key_a_gallery_is_refused_and_left_alone(gallery, path):
     assert names(Gallery(path, MODEL)) == ["Anna"]
 
 
-def test_the_key_may_lie_elsewhere(tmp_path, path):
+def test_the_key_may_lie_elsewhere(tmp_path: Path, path: Path) -> None:
     gallery = Gallery(path, MODEL, key_file=tmp_path / "elsewhere" / "my.key")
     enrolled(gallery, "Anna", 1)
     gallery.close()
@@ -285,7 +287,9 @@ def test_the_key_may_lie_elsewhere(tmp_path, path):
     assert names(Gallery(path, MODEL, key_file=tmp_path / "elsewhere" / "my.key")) == ["Anna"]
 
 
-def test_a_credential_is_the_key_of_a_new_gallery_and_no_file_is_made(tmp_path, path, monkeypatch):
+def test_a_credential_is_the_key_of_a_new_gallery_and_no_file_is_made(
+    tmp_path: Path, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (tmp_path / "gallery-key").write_bytes(bytes(range(32)))
     monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(tmp_path))
     gallery = Gallery(path, MODEL)
@@ -297,14 +301,14 @@ def test_a_credential_is_the_key_of_a_new_gallery_and_no_file_is_made(tmp_path, 
     assert "its key is missing" in refused(path)
 
 
-def test_no_key_is_made_for_what_is_no_gallery(path):
+def test_no_key_is_made_for_what_is_no_gallery(path: Path) -> None:
     path.parent.mkdir()
     path.write_bytes(b"no database" * 100)
     refused(path)
     assert [file.name for file in path.parent.iterdir()] == ["gallery.db"]
 
 
-def test_records_of_one_person_are_told_apart_by_nothing_but_the_key(gallery, path):
+def test_records_of_one_person_are_told_apart_by_nothing_but_the_key(gallery: Gallery, path: Path) -> None:
     """The same vector for two people, and twice for one under different events, leaves no equal bytes."""
     anna, bert = enrolled(gallery, "Anna", 1), enrolled(gallery, "Bert", 1)
     for person in (anna, bert):
@@ -336,7 +340,7 @@ except GalleryError as error:
 
 
 @pytest.mark.parametrize("room", [0, 5_000, 15_000, 30_000, 10**9])
-def test_an_enrollment_into_a_full_disk_is_whole_or_not_at_all(gallery, path, room):
+def test_an_enrollment_into_a_full_disk_is_whole_or_not_at_all(gallery: Gallery, path: Path, room: int) -> None:
     enrolled(gallery, "Anna", 1)
     gallery.close()
     done = subprocess.run(
@@ -360,7 +364,7 @@ BASE = {"meta", "people", "templates", "templates_of_person", "events"}
 LAZY = {"faces", "pictures", "erased", "retention", "kept", "revisions"}
 
 
-def test_a_new_gallery_has_the_tables_of_the_format_and_the_others_once_they_are_needed(tmp_path):
+def test_a_new_gallery_has_the_tables_of_the_format_and_the_others_once_they_are_needed(tmp_path: Path) -> None:
     with closing(Gallery(tmp_path / "gallery.db", MODEL)) as gallery:
         gallery.people()
     with closing(sqlite3.connect(tmp_path / "gallery.db")) as file:
@@ -374,7 +378,7 @@ def test_a_new_gallery_has_the_tables_of_the_format_and_the_others_once_they_are
     assert blake2s(made.encode(), digest_size=8).hexdigest() == "94b4bbaaf8db9e14"
 
 
-def test_no_other_module_makes_a_table():
+def test_no_other_module_makes_a_table() -> None:
     package = Path(database.__file__).parent.parent
     makes = {
         str(file.relative_to(package))

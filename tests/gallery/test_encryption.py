@@ -1,4 +1,5 @@
 import stat
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -24,18 +25,18 @@ class Other(Struct, frozen=True, array_like=True):
 
 
 @pytest.fixture(autouse=True)
-def no_credentials(monkeypatch):
+def no_credentials(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("CREDENTIALS_DIRECTORY", raising=False)
 
 
 @given(text=st.text(), data=st.binary(), bound=BOUND)
-def test_what_is_sealed_is_read_back_where_it_belongs(text, data, bound):
+def test_what_is_sealed_is_read_back_where_it_belongs(text: str, data: bytes, bound: tuple[str, ...]) -> None:
     note = Note(text, data)
     assert Vault(KEY, MODEL).unseal(Vault(KEY, MODEL).seal(note, *bound), Note, *bound) == note
 
 
 @given(bound=BOUND, other=BOUND)
-def test_what_is_sealed_for_one_place_opens_in_no_other(bound, other):
+def test_what_is_sealed_for_one_place_opens_in_no_other(bound: tuple[str, ...], other: tuple[str, ...]) -> None:
     sealed = Vault(KEY, MODEL).seal(Note("", b""), *bound)
     if bound != other:
         with pytest.raises(ValueError, match="does not belong"):
@@ -46,7 +47,7 @@ def test_what_is_sealed_for_one_place_opens_in_no_other(bound, other):
 
 
 @given(at=st.integers(0, 60), bit=st.integers(0, 7))
-def test_no_bit_can_be_changed(at, bit):
+def test_no_bit_can_be_changed(at: int, bit: int) -> None:
     sealed = bytearray(Vault(KEY, MODEL).seal(Note("Anna", b"0123456789"), "x"))
     sealed[at % len(sealed)] ^= 1 << bit
     with pytest.raises(ValueError, match="does not belong"):
@@ -54,22 +55,22 @@ def test_no_bit_can_be_changed(at, bit):
 
 
 @given(data=st.binary(max_size=80) | st.text(max_size=80) | st.none() | st.integers())
-def test_what_was_never_sealed_does_not_open(data):
+def test_what_was_never_sealed_does_not_open(data: bytes | str | int | None) -> None:
     with pytest.raises(ValueError, match="does not belong"):
         Vault(KEY, MODEL).unseal(data, Note, "x")
 
 
-def test_a_record_of_another_kind_does_not_open():
+def test_a_record_of_another_kind_does_not_open() -> None:
     with pytest.raises(ValueError, match="does not belong"):
         Vault(KEY, MODEL).unseal(Vault(KEY, MODEL).seal(Note("", b"")), Other)
 
 
-def test_the_same_twice_is_sealed_into_different_bytes():
+def test_the_same_twice_is_sealed_into_different_bytes() -> None:
     vault = Vault(KEY, MODEL)
     assert len({vault.seal(Note("Anna", b"x")) for _ in range(100)}) == 100
 
 
-def test_a_key_is_made_once_and_for_its_owner_alone(tmp_path):
+def test_a_key_is_made_once_and_for_its_owner_alone(tmp_path: Path) -> None:
     path = tmp_path / "data" / "gallery.key"
     assert find_key(path, create=False) is None
     assert not path.exists()
@@ -81,14 +82,14 @@ def test_a_key_is_made_once_and_for_its_owner_alone(tmp_path):
     assert find_key(tmp_path / "other.key", create=True).secret != made.secret
 
 
-def test_a_key_is_not_shown(tmp_path):
+def test_a_key_is_not_shown(tmp_path: Path) -> None:
     key = find_key(tmp_path / "gallery.key", create=True)
     assert key.secret.hex() not in repr(key)
     assert repr(key.secret) not in repr(key)
 
 
 @pytest.mark.parametrize("mode", [0o640, 0o604, 0o660, 0o644])
-def test_a_key_that_others_can_read_is_refused(tmp_path, mode):
+def test_a_key_that_others_can_read_is_refused(tmp_path: Path, mode: int) -> None:
     path = tmp_path / "gallery.key"
     find_key(path, create=True)
     path.chmod(mode)
@@ -97,7 +98,7 @@ def test_a_key_that_others_can_read_is_refused(tmp_path, mode):
 
 
 @pytest.mark.parametrize("size", [0, 16, 31, 33, 64])
-def test_what_is_no_key_is_refused_and_kept(tmp_path, size):
+def test_what_is_no_key_is_refused_and_kept(tmp_path: Path, size: int) -> None:
     path = tmp_path / "gallery.key"
     path.write_bytes(bytes(size))
     path.chmod(0o600)
@@ -107,14 +108,14 @@ def test_what_is_no_key_is_refused_and_kept(tmp_path, size):
 
 
 @pytest.mark.parametrize("name", ["file/gallery.key", "."])
-def test_a_key_that_cannot_be_made_is_told(tmp_path, name):
+def test_a_key_that_cannot_be_made_is_told(tmp_path: Path, name: str) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(ConfigError, match=r"gallery\.key_file: ") as caught:
         find_key(tmp_path / name, create=True)
     assert len(str(caught.value).splitlines()) == 1
 
 
-def test_a_credential_goes_before_a_key_file(tmp_path, monkeypatch):
+def test_a_credential_goes_before_a_key_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     ours = find_key(tmp_path / "gallery.key", create=True)
     monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(tmp_path / "credentials"))
     assert credential("gallery-key") is None
@@ -128,6 +129,6 @@ def test_a_credential_goes_before_a_key_file(tmp_path, monkeypatch):
     assert not (tmp_path / "absent.key").exists()
 
 
-def test_what_older_versions_sealed_opens():
+def test_what_older_versions_sealed_opens() -> None:
     sealed = bytes.fromhex("3ef87c3d938d54fe781d1c0a1968720a2c6f02fe3105779fcff2e64b24b89b4956f1af51b81f8ff7")
     assert Vault(KEY, MODEL).unseal(sealed, Note, "x", "y") == Note("Anna", b"0123")

@@ -1,7 +1,10 @@
 """What is erased is in no byte of the database and its write-ahead log, or the command says who holds it."""
 
 import sqlite3
+from collections.abc import Iterator
 from contextlib import closing
+from pathlib import Path
+from typing import Any
 
 import pytest
 from fixtures.galleries import MODEL, changed, enrolled, kept, names, near, traces, unit
@@ -18,19 +21,19 @@ WALL = 1_700_000_000.0
 
 
 @pytest.fixture
-def path(tmp_path):
+def path(tmp_path: Path) -> Path:
     return tmp_path / "data" / "gallery.db"
 
 
 @pytest.fixture
-def gallery(path):
+def gallery(path: Path) -> Iterator[Gallery]:
     opened = Gallery(path, MODEL, serving=True)
     yield opened
     opened.close()
 
 
 @pytest.fixture
-def watching(path, gallery):
+def watching(path: Path, gallery: Gallery) -> Iterator[Gallery]:
     """Another process that has the file open, so that its log is not emptied by the way."""
     opened = Gallery(path, MODEL)
     opened.people()
@@ -38,19 +41,19 @@ def watching(path, gallery):
     opened.close()
 
 
-def blobs(path, query):
+def blobs(path: Path, query: str) -> list[Any]:
     with closing(sqlite3.connect(path)) as database:
         return [blob for (blob,) in database.execute(query)]
 
 
-def pictured(gallery, wall=WALL):
+def pictured(gallery: Gallery, wall: float = WALL) -> str:
     seen = Event(EventType.UNKNOWN, new_event_id(wall), wall, 0.0, "front", score=0.1, quality=0.7, embedding=unit(6))
     gallery.events.keep(seen, EventsSettings(), picture=bytes(range(256)) * 30)
     return seen.event_id
 
 
 @pytest.mark.parametrize("erase", ["dismiss", "expire", "rename", "drop", "forget"])
-def test_no_byte_stays(gallery, watching, path, erase):
+def test_no_byte_stays(gallery: Gallery, watching: Gallery, path: Path, erase: str) -> None:
     anna = enrolled(gallery, "Anna", 1, 2)
     event_id = pictured(gallery)
     watching.templates()
@@ -79,7 +82,7 @@ def test_no_byte_stays(gallery, watching, path, erase):
 
 
 @pytest.mark.parametrize("erase", ["dismiss", "rename", "drop"])
-def test_a_reader_in_the_way_is_told_and_the_loop_wipes_later(gallery, path, erase):
+def test_a_reader_in_the_way_is_told_and_the_loop_wipes_later(gallery: Gallery, path: Path, erase: str) -> None:
     anna = enrolled(gallery, "Anna", 1, 2)
     event_id = pictured(gallery)
     query, change = {
@@ -111,7 +114,7 @@ def test_a_reader_in_the_way_is_told_and_the_loop_wipes_later(gallery, path, era
     ],
 )
 @pytest.mark.parametrize("when", ["before", "while it is open"])
-def test_whatever_stands_in_the_file_who_is_forgotten_is_gone(gallery, path, trigger, when):
+def test_whatever_stands_in_the_file_who_is_forgotten_is_gone(gallery: Gallery, path: Path, trigger: str, when: str) -> None:
     theirs = enrolled(gallery, "Anna", 1, 2)
     enrolled(gallery, "Bert", 3, 4)
     if when == "before":
@@ -127,7 +130,7 @@ def test_whatever_stands_in_the_file_who_is_forgotten_is_gone(gallery, path, tri
         again.close()
 
 
-def test_forget_does_not_rely_on_what_the_schema_says(gallery, path):
+def test_forget_does_not_rely_on_what_the_schema_says(gallery: Gallery, path: Path) -> None:
     anna = enrolled(gallery, "Anna", 1, 2)
     gallery.learn(kept(gallery, anna, near(unit(1), 0.5)), anna.id, "rejected", keep=True)
     gallery.close()
@@ -141,11 +144,11 @@ def test_forget_does_not_rely_on_what_the_schema_says(gallery, path):
     again.close()
 
 
-def test_a_bug_is_not_told_as_damage(gallery):
+def test_a_bug_is_not_told_as_damage(gallery: Gallery) -> None:
     enrolled(gallery, "Anna", 1)
     for bug in (KeyError, TypeError, ValueError):
 
-        def decide(_, bug=bug):
+        def decide(_: object, bug: type[KeyError] | type[TypeError] | type[ValueError] = bug) -> None:
             raise bug("a mistake of ours")
 
         with pytest.raises(bug, match="a mistake of ours"):

@@ -3,16 +3,19 @@
 import errno
 import json
 import sqlite3
+from collections.abc import Iterator
 from contextlib import closing
+from pathlib import Path
+from typing import Any
 
 import msgspec
 import numpy as np
 import pytest
-from fixtures.reembed import house
+from fixtures.reembed import House, house
 
 from edgeface.config.schema import EventsSettings
 from edgeface.daemon import assembly
-from edgeface.doctor import examine
+from edgeface.doctor import Check, examine
 from edgeface.errors import GalleryError
 from edgeface.gallery import guard
 from edgeface.gallery.store import template_id
@@ -23,7 +26,7 @@ from edgeface.vision.model_card import SHIPPED
 __all__ = ["house"]
 
 
-def test_people_are_taken_over_with_the_templates_that_their_faces_give(house, other_model):
+def test_people_are_taken_over_with_the_templates_that_their_faces_give(house: House, other_model: Path) -> None:
     barack, joe = house.enroll("Barack", "obama_portrait", "obama_congress"), house.enroll("Joe", "biden_portrait")
     with house.open() as gallery:
         before = gallery.templates()
@@ -43,7 +46,7 @@ def test_people_are_taken_over_with_the_templates_that_their_faces_give(house, o
     assert house.reembed(SHIPPED).templates == 3
 
 
-def test_a_gallery_that_is_open_is_not_taken_over(house, other_model, monkeypatch):
+def test_a_gallery_that_is_open_is_not_taken_over(house: House, other_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(guard, "PATIENCE", 0.1)
     house.enroll("Barack", "obama_portrait")
     with house.open() as there:
@@ -53,11 +56,13 @@ def test_a_gallery_that_is_open_is_not_taken_over(house, other_model, monkeypatc
     assert house.reembed(other_model).templates == 1
 
 
-def without_locks(*_):
+def without_locks(*_: object) -> None:
     raise OSError(errno.ENOTSUP, "not supported")
 
 
-def test_who_still_has_the_old_network_writes_nothing_into_a_gallery_that_was_taken_over(house, other_model, monkeypatch):
+def test_who_still_has_the_old_network_writes_nothing_into_a_gallery_that_was_taken_over(
+    house: House, other_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(guard.fcntl, "flock", without_locks)
     barack = house.enroll("Barack", "obama_portrait")
     with house.open() as old:
@@ -72,7 +77,7 @@ def test_who_still_has_the_old_network_writes_nothing_into_a_gallery_that_was_ta
         gallery.forget("Barack")
 
 
-def test_what_has_no_face_goes_and_is_counted(house, other_model):
+def test_what_has_no_face_goes_and_is_counted(house: House, other_model: Path) -> None:
     barack = house.enroll("Barack", "obama_portrait")
     house.keep_faces = False
     house.enroll("Barack", "obama_congress")
@@ -89,7 +94,7 @@ def test_what_has_no_face_goes_and_is_counted(house, other_model):
         assert len(gallery.templates().negatives) == 0
 
 
-def test_nobody_is_lost_unless_it_is_wished(house, other_model):
+def test_nobody_is_lost_unless_it_is_wished(house: House, other_model: Path) -> None:
     house.enroll("Barack", "obama_portrait")
     house.keep_faces = False
     house.enroll("Joe", "biden_portrait")
@@ -104,7 +109,7 @@ def test_nobody_is_lost_unless_it_is_wished(house, other_model):
     assert house.rows("people") == 1
 
 
-def test_to_enroll_the_same_photo_again_keeps_its_face(house, other_model):
+def test_to_enroll_the_same_photo_again_keeps_its_face(house: House, other_model: Path) -> None:
     house.keep_faces = False
     house.enroll("Barack", "obama_portrait")
     house.keep_faces = True
@@ -112,7 +117,7 @@ def test_to_enroll_the_same_photo_again_keeps_its_face(house, other_model):
     assert house.reembed(other_model).lost == 0
 
 
-def test_a_face_goes_with_its_template_and_with_its_person(house):
+def test_a_face_goes_with_its_template_and_with_its_person(house: House) -> None:
     barack = house.enroll("Barack", "obama_portrait", "obama_congress")
     house.enroll("Joe", "biden_portrait")
     with house.open() as gallery:
@@ -125,13 +130,13 @@ def test_a_face_goes_with_its_template_and_with_its_person(house):
         assert traces(house, faces) == [False, False, True]
 
 
-def traces(house, faces):
+def traces(house: House, faces: list[Any]) -> list[Any]:
     """Of which faces any piece of 32 bytes lies in any file beside the gallery."""
     data = b"".join(file.read_bytes() for file in house.path.parent.iterdir())
     return [any(face[start : start + 32] in data for start in range(0, len(face) - 31, 32)) for face in faces]
 
 
-def test_what_a_shared_gallery_brings_leaves_the_faces_of_what_stays(house):
+def test_what_a_shared_gallery_brings_leaves_the_faces_of_what_stays(house: House) -> None:
     barack = house.enroll("Barack", "obama_portrait", "obama_congress")
     with house.open() as gallery:
         copy = gallery.copies()[barack.id]
@@ -139,7 +144,9 @@ def test_what_a_shared_gallery_brings_leaves_the_faces_of_what_stays(house):
         assert (gallery.people()[0].name, gallery.faces()) == ("President", 1)
 
 
-def test_the_daemon_takes_over_by_itself_and_erases_what_is_to_be_kept_no_more(house, other_model, caplog):
+def test_the_daemon_takes_over_by_itself_and_erases_what_is_to_be_kept_no_more(
+    house: House, other_model: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     house.enroll("Barack", "obama_portrait")
     (check,) = examine_gallery(house, other_model)
     assert check.ok
@@ -160,7 +167,7 @@ def test_the_daemon_takes_over_by_itself_and_erases_what_is_to_be_kept_no_more(h
     assert "no faces are kept of 1 of its people" in caplog.text
 
 
-def examine_gallery(house, model):
+def examine_gallery(house: House, model: Path) -> Iterator[Check]:
     file = house.path.parent / "edgeface.toml"
     file.write_text(f"[gallery]\npath = {json.dumps(str(house.path))}\n")
     return examine(file, model, ["gallery"])

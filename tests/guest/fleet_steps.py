@@ -6,6 +6,7 @@ Run by its own Python at boot; a line of JSON a step goes to /guest/seen.jsonl.
 import re
 import shutil
 from pathlib import Path
+from typing import Any
 
 from steps import UNIT, recognised, sh, show, take, until
 
@@ -33,15 +34,15 @@ openssl x509 -req -in reader.csr -CA ca.pem -CAkey ca.key -days 825 -out reader.
 SERVICES = ("mosquitto.service", "edgeface.service")
 
 
-def pi(command, code=0):
+def pi(command: str, code: int = 0):
     return sh(f"export HOME={HOME} ANSIBLE_NOCOLOR=1; cd && {command}", user="pi", code=code, wait=900)
 
 
-def processes():
+def processes() -> list[Any]:
     return [show("MainPID", unit) for unit in SERVICES]
 
 
-def play(more=""):
+def play(more: str = "") -> tuple[str, Any]:
     """What Ansible counts; and the processes of broker and device then."""
     told = pi(f"{PLAYBOOK} {more}")
     counted = re.findall(r"^(\w+) +: ok=\d+ +(changed=\d+) .*(failed=\d+)", told, re.MULTILINE)
@@ -49,7 +50,7 @@ def play(more=""):
     return "; ".join(" ".join(host) for host in counted), processes()
 
 
-def begin():
+def begin() -> str:
     """A user as Raspberry Pi OS has one, with a key for ssh; and somebody before a camera."""
     sh("useradd -m -s /bin/bash pi; systemctl start ssh", code=0)
     Path("/etc/sudoers.d/pi").write_text("pi ALL=(ALL) NOPASSWD: ALL\n")
@@ -65,7 +66,7 @@ def begin():
     return "; ".join([counted, *told])
 
 
-def again():
+def again() -> str:
     before = processes()
     counted, after = play()
     assert counted.count("changed=0") == len(SERVICES), counted
@@ -82,7 +83,7 @@ def reader():
     return recognised(access=f"-h localhost -p 8883 {certificate}")
 
 
-def setting():
+def setting() -> str:
     broker, device = processes()
     LISTED.write_text(INVENTORY.replace("door: {}", 'door: { device_camera_name: "porch" }'))
     counted, after = play()
@@ -103,7 +104,7 @@ def mistake():
     return re.search(r"unknown setting[^\"\\]*|left_afetr[^\"\\]*", told)[0]
 
 
-def renewal():
+def renewal() -> str:
     before = processes()
     ends = sh("openssl x509 -in /etc/edgeface/mqtt.pem -noout -serial")
     counted, after = play("-e authority_renew_days=900")

@@ -28,13 +28,13 @@ def begin():
     return settings(visit=30)
 
 
-def drop_in(text):
+def drop_in(text: str) -> None:
     """These settings of the unit on top of those that are shipped, and a new start."""
     (DROP_INS / "guest.conf").write_text(f"[Service]\n{text}")
     sh("systemctl daemon-reload; systemctl restart edgeface", code=0)
 
 
-def camera(source):
+def camera(source: str) -> None:
     # A frame may take ten seconds here.
     told = configured("door", "front", 8001).replace("http://127.0.0.1:8001/", source)
     SETTINGS.write_text(f"{told}max_event_age = 100\n")
@@ -46,7 +46,7 @@ def status():
     return next((json.loads(line) for line in told if line.startswith("{")), {"running": False})
 
 
-def watched(state="ok", frames=10):
+def watched(state: str = "ok", frames: int = 10):
     """How the daemon stands, once its camera does so, and frames have come."""
 
     def stands():
@@ -56,7 +56,7 @@ def watched(state="ok", frames=10):
     return until(stands)
 
 
-def v4l2():
+def v4l2() -> str:
     sh("modprobe vivid n_devs=1", code=0)
     until(lambda: Path("/dev/video0").exists())
     camera("v4l2:/dev/video0")
@@ -64,7 +64,7 @@ def v4l2():
     return f"camera ok, {told['frames_seen']} frames, {told['fps']} frames/s; DevicePolicy {show('DevicePolicy')}"
 
 
-def closed():
+def closed() -> str:
     """The same, with every device but cameras allowed."""
     drop_in("DeviceAllow=\nDeviceAllow=char-media rw\n")
     told = watched("lost", 0)
@@ -73,7 +73,7 @@ def closed():
     return f"camera lost: {told['camera_reason']}; with it, ok again"
 
 
-def csi():
+def csi() -> str:
     """libcamera's camera over the kernel's, through picamera2, as the service's user and under its unit."""
     sh("rmmod vivid; modprobe vimc; udevadm settle", code=0)
     # picamera2 asks for the heap by the names that it has on a Pi.
@@ -83,7 +83,7 @@ def csi():
     return f"camera ok, {told['frames_seen']} frames, {told['fps']} frames/s"
 
 
-def red():
+def red() -> str:
     """The kernel's sensor looks at a red card, without figures written over it."""
     sh("systemctl stop edgeface", code=0)
     sensors = [
@@ -97,7 +97,7 @@ def red():
     return f"{shape} of {pixel} on average"
 
 
-def small():
+def small() -> str:
     """A quarter of a gigabyte and half a core, and somebody at the door."""
     camera("http://127.0.0.1:8001/")
     drop_in("MemoryMax=256M\nMemorySwapMax=0\nCPUQuota=50%\n")
@@ -112,7 +112,7 @@ def small():
     return f"{told}; {peak:.0f} MB at most; slowed {stands['slowed']}, {stands['fps_limit']} frames/s; no restart"
 
 
-def enforced():
+def enforced() -> str:
     """That this machine does enforce what the step before relies on."""
     hog = "systemd-run --quiet --wait -p MemoryMax=64M -p MemorySwapMax=0 python3 -c 'bytearray(200_000_000)'"
     assert sh(f"{hog}; echo $?").endswith(("1", "9"))

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from itertools import islice
 from pathlib import Path
@@ -23,9 +24,11 @@ from edgeface.gallery.audit import Audit
 from edgeface.gallery.encryption import Vault
 from edgeface.gallery.store import Copy, Gallery, Trait
 from edgeface.gallery.versions import NEVER
+from edgeface.recognition.pipeline import Pipeline
 from edgeface.sync.messages import Envelopes, digest
 from edgeface.sync.replica import Replica
 from edgeface.vision.embedding import Embedder
+from edgeface.vision.model_card import ModelCard
 
 BATCH, LETTERS = 100, 20
 SECRET, TOPIC = bytes(32), "edgeface/gallery/home"
@@ -34,7 +37,7 @@ SECRET, TOPIC = bytes(32), "edgeface/gallery/home"
 class Meter:
     """Times steps, and counts the records that each decrypts."""
 
-    def __init__(self, tell):
+    def __init__(self, tell) -> None:
         self.decrypted, self._tell = 0, tell
         unseal = Vault.unseal
 
@@ -44,29 +47,29 @@ class Meter:
 
         Vault.unseal = counting
 
-    def step(self, what, work):
+    def step(self, what: str, work: Callable[[], Pipeline | None]) -> Pipeline | None:
         """Tell what some work of this process took."""
         before, began, busy = self.decrypted, time.perf_counter(), time.process_time()
         result = work()
         self.row(what, time.perf_counter() - began, time.process_time() - busy, self.decrypted - before)
         return result
 
-    def command(self, what, cli, *words):
+    def command(self, what: str, cli: Cli, *words: str | Path) -> None:
         """Tell what a command took."""
         before, began = _children(), time.perf_counter()
         subprocess.run(cli.command(*words), check=True, capture_output=True, cwd=cli.folder, env=cli.environment)
         self.row(what, time.perf_counter() - began, _children() - before)
 
-    def row(self, what, wall, busy, decrypted=None):
+    def row(self, what: str, wall: float, busy: float, decrypted: int | None = None) -> None:
         self._tell(f"| {what} | {wall:,.2f} | {busy:,.2f} | {'' if decrypted is None else f'{decrypted:,}'} |")
 
 
-def _children():
+def _children() -> float:
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     return used.ru_utime + used.ru_stime
 
 
-def crowd(people, templates, dimensions, seed=0):
+def crowd(people: int, templates, dimensions: int, seed: int = 0) -> Iterator[tuple[str, Copy]]:
     """Copies of people with random templates, by id."""
     chance = np.random.default_rng(seed)
     for number in range(people):
@@ -76,7 +79,7 @@ def crowd(people, templates, dimensions, seed=0):
         yield f"p_{seed:08x}{number:08x}", Copy(f"Person {seed}/{number}", 1e9, traits, ())
 
 
-def measure(cli, people, templates, tell):
+def measure(cli: Cli, people, templates, tell: Callable[..., None]) -> None:
     """Build a gallery, and tell what each use of it takes."""
     meter, embedder, path = Meter(tell), Embedder(), cli.gallery
     card = embedder.card
@@ -98,12 +101,12 @@ def measure(cli, people, templates, tell):
     meter.command("`edgeface people import` of that", cli, "people", "import", export)
 
 
-def shared(cli, meter, gallery, card, templates):
+def shared(cli: Cli, meter: Meter, gallery: Gallery, card: ModelCard, templates) -> None:
     """The shared gallery, as the daemon's loop follows it."""
     envelopes = Envelopes(SECRET, card.digest, TOPIC)
     replica = Replica(gallery, envelopes, "door", 0.5, Audit(cli.folder / "audit.jsonl"))
 
-    def settle():
+    def settle() -> None:
         replica.take({})
         while replica.shared < len(gallery.people()):
             replica.take({})
@@ -119,7 +122,7 @@ def shared(cli, meter, gallery, card, templates):
     meter.step("sync: notice one edit", lambda: replica.take({}))
 
 
-def daemon(cli, meter, tell):
+def daemon(cli: Cli, meter: Meter, tell) -> None:
     """A daemon before an empty scene."""
     scene = cli.folder / "scene"
     scene.mkdir()
@@ -144,7 +147,7 @@ def daemon(cli, meter, tell):
             running.terminate()
 
 
-def main():
+def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.load.people", description=__doc__)
     parser.add_argument("--people", type=int, default=10_000)
     parser.add_argument("--templates", type=int, default=5, help="of each")

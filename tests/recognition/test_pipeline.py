@@ -1,3 +1,7 @@
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
 import numpy as np
 import pytest
 from msgspec.structs import replace
@@ -6,7 +10,9 @@ from edgeface.config.schema import Config, DetectorSettings, GallerySettings
 from edgeface.daemon import assembly
 from edgeface.errors import GalleryError
 from edgeface.gallery.open import open_gallery
-from edgeface.types import Decision
+from edgeface.gallery.store import Gallery
+from edgeface.recognition.pipeline import Pipeline
+from edgeface.types import Decision, Observation, Person
 from edgeface.vision.embedding import Embedder
 from edgeface.vision.images import load_image
 
@@ -14,32 +20,32 @@ BLANK = np.full((480, 640, 3), 127, np.uint8)
 
 
 @pytest.fixture(scope="module")
-def embedder():
+def embedder() -> Embedder:
     return Embedder()
 
 
 @pytest.fixture
-def settings(tmp_path):
+def settings(tmp_path: Path) -> Config:
     return Config(gallery=GallerySettings(str(tmp_path / "gallery.db")))
 
 
 @pytest.fixture
-def people(settings, embedder):
+def people(settings: Config, embedder: Embedder) -> Iterator[Gallery]:
     gallery = open_gallery(settings, embedder.card)
     yield gallery
     gallery.close()
 
 
 @pytest.fixture
-def pipeline(settings, embedder, people):
+def pipeline(settings: Config, embedder: Embedder, people: Gallery) -> Pipeline:
     return assembly.pipeline(settings, embedder, people)
 
 
 @pytest.fixture
-def show(pipeline, demo_photos, photos):
+def show(pipeline: Pipeline, demo_photos: Path, photos: Path) -> Callable[..., list[Observation]]:
     """What the pipeline sees in a photo."""
 
-    def observe(name, **options):
+    def observe(name, **options: Any) -> list[Observation]:
         path = demo_photos / name if (demo_photos / name).exists() else photos / name
         return pipeline.observe(load_image(path), **options)
 
@@ -47,18 +53,18 @@ def show(pipeline, demo_photos, photos):
 
 
 @pytest.fixture
-def obama(show, people):
+def obama(show: Callable[..., list[Observation]], people: Gallery) -> Person:
     seen = [show(name)[0] for name in ("obama_portrait.jpg", "obama_congress.jpg")]
     return people.enroll("Barack Obama", [face.embedding.vector for face in seen], [face.quality for face in seen])
 
 
-def test_in_an_empty_gallery_everybody_is_a_stranger(show):
+def test_in_an_empty_gallery_everybody_is_a_stranger(show: Callable[..., list[Observation]]) -> None:
     (seen,) = show("obama_portrait.jpg")
     assert seen.match.decision is Decision.REJECT
     assert (seen.match.person_id, seen.match.name) == (None, None)
 
 
-def test_somebody_enrolled_is_accepted_on_another_photo(show, obama):
+def test_somebody_enrolled_is_accepted_on_another_photo(show: Callable[..., list[Observation]], obama: Person) -> None:
     (seen,) = show("obama_press_room.jpg")
     assert seen.match.decision is Decision.ACCEPT
     assert (seen.match.person_id, seen.match.name) == (obama.id, "Barack Obama")
@@ -67,13 +73,15 @@ def test_somebody_enrolled_is_accepted_on_another_photo(show, obama):
 
 
 @pytest.mark.parametrize("photo", ["collins_portrait.jpg", "biden_portrait.jpg", "biden_blue_room.jpg"])
-def test_somebody_else_is_not_accepted(show, obama, photo):
+def test_somebody_else_is_not_accepted(show: Callable[..., list[Observation]], obama: Person, photo: str) -> None:
     (seen,) = show(photo)
     assert seen.match.decision is not Decision.ACCEPT
     assert seen.match.score < seen.match.threshold
 
 
-def test_two_people_in_one_picture_are_told_apart(show, people, obama):
+def test_two_people_in_one_picture_are_told_apart(
+    show: Callable[..., list[Observation]], people: Gallery, obama: Person
+) -> None:
     (biden,) = show("biden_portrait.jpg")
     people.enroll("Joe Biden", [biden.embedding.vector], [biden.quality])
     seen = sorted(show("obama_and_biden_blue_room.jpg"), key=lambda face: face.face.box.left)
@@ -81,11 +89,13 @@ def test_two_people_in_one_picture_are_told_apart(show, people, obama):
     assert [face.match.decision for face in seen] == [Decision.ACCEPT] * 2
 
 
-def test_a_blank_picture_shows_nobody(pipeline, obama):
+def test_a_blank_picture_shows_nobody(pipeline: Pipeline, obama: Person) -> None:
     assert pipeline.observe(BLANK) == []
 
 
-def test_what_another_process_changes_in_the_gallery_counts_at_once(show, settings, embedder, obama):
+def test_what_another_process_changes_in_the_gallery_counts_at_once(
+    show: Callable[..., list[Observation]], settings: Config, embedder: Embedder, obama: Person
+) -> None:
     other = open_gallery(settings, embedder.card)
     assert show("obama_press_room.jpg")[0].match.name == "Barack Obama"
     other.rename(obama.id, "Barry")
@@ -98,7 +108,9 @@ def test_what_another_process_changes_in_the_gallery_counts_at_once(show, settin
     other.close()
 
 
-def test_small_and_poor_faces_do_not_count_unless_every_face_is_wanted(embedder, people, settings, demo_photos):
+def test_small_and_poor_faces_do_not_count_unless_every_face_is_wanted(
+    embedder: Embedder, people: Gallery, settings: Config, demo_photos: Path
+) -> None:
     image = load_image(demo_photos / "collins_portrait.jpg")
     strict = DetectorSettings(min_eye_distance=100)
     pipeline = assembly.pipeline(Config(detector=strict, gallery=settings.gallery), embedder, people)
@@ -113,7 +125,9 @@ def test_small_and_poor_faces_do_not_count_unless_every_face_is_wanted(embedder,
     assert pipeline.observe(image, every_face=True)[0].match is not None
 
 
-def test_views_that_the_network_makes_little_of_do_not_count(pipeline, embedder, demo_photos, monkeypatch):
+def test_views_that_the_network_makes_little_of_do_not_count(
+    pipeline: Pipeline, embedder: Embedder, demo_photos: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     clear = load_image(demo_photos / "collins_portrait.jpg")
     noisy = np.clip(clear + np.random.default_rng(0).normal(0, 40, clear.shape), 0, 255).astype(np.uint8)
     strong, weak = (pipeline.observe(image, every_face=True)[0].embedding.norm for image in (clear, noisy))
@@ -126,10 +140,17 @@ def test_views_that_the_network_makes_little_of_do_not_count(pipeline, embedder,
     assert pipeline.observe(noisy, every_face=True)[0].match is not None
 
 
-def test_while_the_gallery_cannot_be_read_those_known_are_recognised(show, pipeline, people, obama, monkeypatch, caplog):
+def test_while_the_gallery_cannot_be_read_those_known_are_recognised(
+    show: Callable[..., list[Observation]],
+    pipeline: Pipeline,
+    people: Gallery,
+    obama: Person,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     show("obama_press_room.jpg")
 
-    def broken():
+    def broken() -> None:
         raise GalleryError("disk I/O error")
 
     monkeypatch.setattr(people, "templates", broken)

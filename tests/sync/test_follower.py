@@ -5,6 +5,9 @@ import logging
 import signal
 import subprocess
 import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 import cv2
 import msgspec
@@ -17,6 +20,7 @@ from fixtures.replicas import unit
 
 from edgeface.config import schema
 from edgeface.config.load import load
+from edgeface.config.schema import Config
 from edgeface.errors import ConfigError, GalleryError
 from edgeface.gallery.audit import Audit
 from edgeface.gallery.store import Copy, Gallery, Trait
@@ -36,7 +40,7 @@ DEVICES = ("door", "gate", "yard")
 class Device(Cli):
     """A device with a camera that shows a blank wall, or this photo."""
 
-    def __init__(self, folder, name, broker, photo=None, **sections):
+    def __init__(self, folder: Path, name: str, broker: Broker, photo: Path | None = None, **sections: Any) -> None:
         folder.mkdir()
         (folder / "wall").mkdir()
         cv2.imwrite(str(folder / "wall" / "wall.png"), np.full((240, 320, 3), 127, np.uint8))
@@ -51,13 +55,13 @@ class Device(Cli):
         )
 
     @property
-    def settings(self):
+    def settings(self) -> Config:
         return load(self.file)
 
-    def open(self):
+    def open(self) -> Gallery:
         return Gallery(self.gallery, CARD.digest)
 
-    def do(self, verb, *words):
+    def do(self, verb: str, *words: str | list[Any]):
         """Change the gallery, as another process does while the daemon runs."""
         gallery = self.open()
         try:
@@ -65,39 +69,39 @@ class Device(Cli):
         finally:
             gallery.close()
 
-    def enroll(self, name, *numbers):
+    def enroll(self, name: str, *numbers: int):
         return self.do("enroll", name, [unit(number) for number in numbers], [0.9] * len(numbers))
 
     def people(self):
         return self.do("copies")
 
-    def names(self):
+    def names(self) -> list[Any]:
         return sorted(copy.name for copy in self.people().values())
 
-    def run(self):
+    def run(self) -> "Device":
         self.daemon = self.start("run")
         return self
 
-    def end(self, number=signal.SIGTERM):
+    def end(self, number: signal.Signals = signal.SIGTERM) -> None:
         self.daemon.stop(number)
 
     def sync(self):
         """What status tells of the shared gallery."""
         return self.json("status", code=None)["sync"]
 
-    def __call__(self, *words, code=0):
+    def __call__(self, *words: str, code: int | None = 0) -> subprocess.CompletedProcess[str]:
         if code is None:
             return subprocess.run(self.command(*words), capture_output=True, text=True, env=self.environment, timeout=60)
         return super().__call__(*words, code=code)
 
-    def close(self):
+    def close(self) -> None:
         for one in self.running:
             one.process.kill()
             one.process.wait(10)
 
 
 @pytest.fixture
-def forgetful(tmp_path):
+def forgetful(tmp_path: Path) -> Iterator[Broker]:
     """A broker that keeps nothing over a restart."""
     made = Broker(tmp_path / "forgetful", persistence=False).start()
     yield made
@@ -105,7 +109,7 @@ def forgetful(tmp_path):
 
 
 @pytest.fixture
-def fleet(tmp_path, forgetful, demo_photos):
+def fleet(tmp_path: Path, forgetful: Broker, demo_photos: Path) -> Iterator[list[Device]]:
     photo = demo_photos / "obama_portrait.jpg"
     devices = [Device(tmp_path / name, name, forgetful, photo if name == "door" else None) for name in DEVICES]
     key = make_key(devices[0].settings)
@@ -116,10 +120,10 @@ def fleet(tmp_path, forgetful, demo_photos):
         device.close()
 
 
-def agree(devices, *names):
+def agree(devices: list[Device], *names: str) -> None:
     """Until all have these people, and the same of each."""
 
-    def one():
+    def one() -> bool:
         first, *others = [device.people() for device in devices]
         return sorted(copy.name for copy in first.values()) == sorted(names) and all(other == first for other in others)
 
@@ -127,7 +131,9 @@ def agree(devices, *names):
 
 
 @needs_broker
-def test_three_daemons_end_with_one_gallery_whatever_happens_to_them_and_their_broker(fleet, forgetful, demo_photos, request):
+def test_three_daemons_end_with_one_gallery_whatever_happens_to_them_and_their_broker(
+    fleet: list[Device], forgetful: Broker, demo_photos: Path, request: pytest.FixtureRequest
+) -> None:
     door, gate, yard = fleet
     events = forgetful.listen("edgeface/door/event")
     # Two galleries that both have people, and a namesake, meet.
@@ -183,7 +189,7 @@ def test_three_daemons_end_with_one_gallery_whatever_happens_to_them_and_their_b
 
 
 @needs_broker
-def test_a_device_with_another_key_is_told_and_harms_nobody(fleet, forgetful):
+def test_a_device_with_another_key_is_told_and_harms_nobody(fleet: list[Device], forgetful: Broker) -> None:
     door, gate, _ = fleet
     take_key(gate.settings, "00" * 32)
     door.enroll("Anna", 1)
@@ -210,7 +216,7 @@ def test_a_device_with_another_key_is_told_and_harms_nobody(fleet, forgetful):
 
 
 @needs_broker
-def test_rubbish_and_replays_on_the_topic_are_counted_and_mended(fleet, forgetful):
+def test_rubbish_and_replays_on_the_topic_are_counted_and_mended(fleet: list[Device], forgetful: Broker) -> None:
     door, gate, _ = fleet
     door.enroll("Anna", 1)
     for device in (door, gate):
@@ -235,7 +241,7 @@ def test_rubbish_and_replays_on_the_topic_are_counted_and_mended(fleet, forgetfu
 
 
 @needs_broker
-def test_following_by_hand_says_what_changed(tmp_path, broker):
+def test_following_by_hand_says_what_changed(tmp_path: Path, broker: Broker) -> None:
     door, gate = (Device(tmp_path / name, name, broker) for name in ("door", "gate"))
     key = door("gallery", "key").stdout
     assert door("gallery", "key").stdout == key
@@ -263,7 +269,7 @@ def test_following_by_hand_says_what_changed(tmp_path, broker):
 
 @needs_broker
 @needs_openssl
-def test_a_broker_that_does_not_let_us_share_is_told(tmp_path, caplog):
+def test_a_broker_that_does_not_let_us_share_is_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     tls = authority(tmp_path / "tls")
     acl = "pattern readwrite edgeface/%u/#\nuser door\ntopic readwrite edgeface/gallery/home/#\n"
     strict = Broker(tmp_path / "strict", tls=tls, acl=acl, certificates=True).start()
@@ -296,7 +302,7 @@ def test_a_broker_that_does_not_let_us_share_is_told(tmp_path, caplog):
         ("x", 0o600, "64"),
     ],
 )
-def test_a_key_that_will_not_do_is_one_line(cli, text, mode, told):
+def test_a_key_that_will_not_do_is_one_line(cli: Cli, text: str | None, mode: int, told: str) -> None:
     cli.set(device={"id": "door"}, mqtt={"host": "127.0.0.1"}, sync={"enabled": True})
     if text:
         path = cli.gallery.parent / "sync.key"
@@ -307,7 +313,7 @@ def test_a_key_that_will_not_do_is_one_line(cli, text, mode, told):
         assert told in cli.refusal(*words, code=2)
 
 
-def test_what_is_no_key_is_not_taken(cli):
+def test_what_is_no_key_is_not_taken(cli: Cli) -> None:
     result = subprocess.run(
         cli.command("gallery", "key", "--set"),
         input="sesame\n",
@@ -320,12 +326,12 @@ def test_what_is_no_key_is_not_taken(cli):
     assert not (cli.gallery.parent / "sync.key").exists()
 
 
-def test_sharing_without_a_broker_is_a_wrong_setting(cli):
+def test_sharing_without_a_broker_is_a_wrong_setting(cli: Cli) -> None:
     cli.set(sync={"enabled": True})
     assert "mqtt.host" in cli.refusal("run", code=2)
 
 
-def test_the_key_may_be_a_credential_of_systemd(tmp_path, monkeypatch):
+def test_the_key_may_be_a_credential_of_systemd(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     given = schema.Config(sync=schema.SyncSettings(key_file="sync-key"))
     monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(tmp_path))
     (tmp_path / "sync-key").write_text("12" * 32)
@@ -342,27 +348,27 @@ def test_the_key_may_be_a_credential_of_systemd(tmp_path, monkeypatch):
 class Wire:
     """What the follower sees of a publisher."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.number, self.inbox, self.sent = 1, {}, []
 
-    def shared(self, connection=-1):
+    def shared(self, connection: int = -1) -> tuple[int, dict[Any, Any]]:
         if self.number == connection:
             return self.number, {}
         found, self.inbox = self.inbox, {}
         return self.number, found
 
-    def share(self, name, payload):
+    def share(self, name, payload) -> None:
         self.sent.append((name, payload))
 
 
 class Follows:
-    def __init__(self, folder):
+    def __init__(self, folder: Path) -> None:
         self.gallery = Gallery(folder / "gallery.db", CARD.digest)
         self.replica = Replica(self.gallery, Envelopes(bytes(32), CARD.digest, TOPIC), "door", 0.5, Audit(folder / "audit"))
         self.wire, self.time = Wire(), 100.0
         self.follower = Follower(self.replica, self.wire)
 
-    def wait(self, seconds):
+    def wait(self, seconds: int) -> list[Any]:
         """What was sent meanwhile."""
         before = len(self.wire.sent)
         for _ in range(round(seconds / 0.5)):
@@ -372,14 +378,14 @@ class Follows:
 
 
 @pytest.fixture
-def follows(tmp_path):
+def follows(tmp_path: Path) -> Iterator[Follows]:
     made = Follows(tmp_path)
     made.gallery.enroll("Anna", [unit(1)], [0.9])
     yield made
     made.gallery.close()
 
 
-def test_the_broker_is_heard_out_before_it_is_told(follows):
+def test_the_broker_is_heard_out_before_it_is_told(follows: Follows) -> None:
     assert follows.wait(Follower.SETTLE - 0.5) == []
     ((name, payload),) = follows.wait(Follower.SPREAD + 1)
     assert follows.follower.sharing == SyncStatus(TOPIC, 1, 1)
@@ -390,13 +396,15 @@ def test_the_broker_is_heard_out_before_it_is_told(follows):
     assert [name for name, _ in follows.wait(Follower.SETTLE + Follower.SPREAD + 1)] == [name]
 
 
-def test_nothing_is_sent_while_the_broker_is_away(follows):
+def test_nothing_is_sent_while_the_broker_is_away(follows: Follows) -> None:
     follows.wire.number = 0
     assert follows.wait(60) == []
     assert follows.follower.sharing.waiting == 1
 
 
-def test_what_does_not_come_back_is_told_once_and_sent_ever_more_seldom(follows, caplog):
+def test_what_does_not_come_back_is_told_once_and_sent_ever_more_seldom(
+    follows: Follows, caplog: pytest.LogCaptureFixture
+) -> None:
     with caplog.at_level(logging.ERROR):
         assert len(follows.wait(30)) == 2
         assert "do not come back" in follows.follower.sharing.trouble
@@ -404,7 +412,7 @@ def test_what_does_not_come_back_is_told_once_and_sent_ever_more_seldom(follows,
     assert len([record for record in caplog.records if "do not come back" in record.message]) == 1
 
 
-def test_what_others_overwrite_is_not_lost(follows):
+def test_what_others_overwrite_is_not_lost(follows: Follows) -> None:
     ((name, _),) = follows.wait(5)
     for _ in range(3):
         follows.wire.inbox = {name: b"rubbish"}  # in its place, before the loop has seen it
@@ -412,7 +420,7 @@ def test_what_others_overwrite_is_not_lost(follows):
         assert follows.follower.sharing.trouble is None
 
 
-def test_many_people_are_taken_in_bit_by_bit_and_nothing_is_sent_before(follows, tmp_path):
+def test_many_people_are_taken_in_bit_by_bit_and_nothing_is_sent_before(follows: Follows, tmp_path: Path) -> None:
     other = Follows(tmp_path / "other")
     copies = {
         f"p_{number:016x}": Copy(str(number), 0.0, (Trait(unit(number).tobytes(), 0.9, ""),), ()) for number in range(250)
@@ -428,7 +436,7 @@ def test_many_people_are_taken_in_bit_by_bit_and_nothing_is_sent_before(follows,
     other.gallery.close()
 
 
-def test_a_gallery_that_cannot_be_written_waits_and_loses_nothing(follows, monkeypatch):
+def test_a_gallery_that_cannot_be_written_waits_and_loses_nothing(follows: Follows, monkeypatch: pytest.MonkeyPatch) -> None:
     ((name, payload),) = follows.wait(5)
     other = Follows(follows.gallery._path.parent / "other")
     monkeypatch.setattr(other.gallery, "exchange", refuse)
@@ -441,15 +449,17 @@ def test_a_gallery_that_cannot_be_written_waits_and_loses_nothing(follows, monke
     other.gallery.close()
 
 
-def refuse(_decide):
+def refuse(_decide: object) -> None:
     raise GalleryError("the disk is full")
 
 
-def test_what_another_process_edits_in_the_moment_of_an_exchange_is_noticed(follows, monkeypatch, tmp_path):
+def test_what_another_process_edits_in_the_moment_of_an_exchange_is_noticed(
+    follows: Follows, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     other = Gallery(tmp_path / "gallery.db", CARD.digest)
     exchange = follows.gallery.exchange
 
-    def raced(decide):
+    def raced(decide) -> None:
         exchange(decide)
         monkeypatch.undo()
         other.forget("Anna")
@@ -460,7 +470,7 @@ def test_what_another_process_edits_in_the_moment_of_an_exchange_is_noticed(foll
     other.close()
 
 
-def test_no_more_is_taken_from_the_wire_while_there_is_something_to_do(follows):
+def test_no_more_is_taken_from_the_wire_while_there_is_something_to_do(follows: Follows) -> None:
     follows.wait(1)
     follows.wire.inbox = {f"{number:032x}": b"x" for number in range(Follower.TAKEN_AT_ONCE + 1)}
     follows.wait(0.5)

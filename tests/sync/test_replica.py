@@ -3,7 +3,9 @@
 import itertools
 import random
 import sqlite3
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from fixtures.replicas import unit
@@ -12,10 +14,10 @@ from hypothesis import strategies as st
 
 from edgeface.gallery.audit import Audit
 from edgeface.gallery.encryption import Vault
-from edgeface.gallery.store import Gallery
+from edgeface.gallery.store import Copy, Gallery
 from edgeface.gallery.versions import FORGETTING, LEAP, NEVER, Revision, merge
 from edgeface.sync.messages import Envelopes, digest
-from edgeface.sync.replica import Replica
+from edgeface.sync.replica import Change, Replica
 
 MODEL, SECRET, TOPIC = "sha256:" + "1f" * 32, bytes(range(32)), "edgeface/gallery/home"
 SAME = 0.5
@@ -30,7 +32,9 @@ states = st.dictionaries(st.sampled_from("abcde"), revisions)
 
 
 @given(states, states, states)
-def test_the_merge_is_commutative_associative_and_idempotent(a, b, c):
+def test_the_merge_is_commutative_associative_and_idempotent(
+    a: dict[str, Revision], b: dict[str, Revision], c: dict[str, Revision]
+) -> None:
     assert merge(a, b) == merge(b, a)
     assert merge(merge(a, b), c) == merge(a, merge(b, c))
     assert merge(a, a) == a
@@ -38,11 +42,11 @@ def test_the_merge_is_commutative_associative_and_idempotent(a, b, c):
 
 
 @given(revisions, st.binary(max_size=3))
-def test_an_edit_is_newer_than_what_it_edits(revision, digest):
+def test_an_edit_is_newer_than_what_it_edits(revision: Revision, digest: bytes) -> None:
     assert revision.next("a", digest) > revision > NEVER
 
 
-def test_a_forgetting_wins_over_edits_made_elsewhere_meanwhile_and_an_import_over_it():
+def test_a_forgetting_wins_over_edits_made_elsewhere_meanwhile_and_an_import_over_it() -> None:
     first = Revision(1, "door", b"1")
     forgotten, edited = first.next("door", b""), first
     for number in range(1000):
@@ -55,39 +59,39 @@ def test_a_forgetting_wins_over_edits_made_elsewhere_meanwhile_and_an_import_ove
 class Device:
     """A gallery and its replica."""
 
-    def __init__(self, folder: Path, name: str, secret=SECRET, model=MODEL):
+    def __init__(self, folder: Path, name: str, secret: bytes = SECRET, model: str = MODEL) -> None:
         self.folder, self.name, self.secret, self.model = folder / name, name, secret, model
         self.start()
 
-    def start(self):
+    def start(self) -> None:
         self.gallery = Gallery(self.folder / "gallery.db", self.model)
         envelopes = Envelopes(self.secret, self.model, TOPIC)
         self.audit = Audit(self.folder / "audit.jsonl")
         self.replica = Replica(self.gallery, envelopes, self.name, SAME, self.audit)
 
-    def restart(self):
+    def restart(self) -> None:
         self.gallery.close()
         self.start()
 
-    def meet(self, broker: dict):
+    def meet(self, broker: dict) -> list[Change]:
         """Read all that the broker keeps, and give it what it lacks."""
         self.replica.connected()
         changes = self.replica.take(dict(broker))
         broker |= self.replica.letters(self.replica.due())
         return changes
 
-    def people(self):
+    def people(self) -> dict[str, Copy]:
         return self.gallery.copies()
 
-    def names(self):
+    def names(self) -> list[Any]:
         return [person.name for person in self.gallery.people()]
 
 
 @pytest.fixture
-def device(tmp_path):
+def device(tmp_path: Path) -> Iterator[Callable[..., Device]]:
     made = []
 
-    def make(name, **more):
+    def make(name, **more: Any) -> Device:
         made.append(Device(tmp_path, name, **more))
         return made[-1]
 
@@ -96,7 +100,7 @@ def device(tmp_path):
         one.gallery.close()
 
 
-def settle(broker, *devices):
+def settle(broker: dict[Any, Any], *devices: Device) -> None:
     for _ in range(3):
         for one in devices:
             one.meet(broker)
@@ -104,7 +108,7 @@ def settle(broker, *devices):
     assert all(other == first for other in others)
 
 
-def test_who_is_enrolled_renamed_and_forgotten_is_so_everywhere(device):
+def test_who_is_enrolled_renamed_and_forgotten_is_so_everywhere(device: Callable[..., Device]) -> None:
     door, gate, broker = device("door"), device("gate"), {}
     door.gallery.enroll("Anna", [unit(1)], [0.9])
     door.gallery.enroll("Bert", [unit(2)], [0.8])
@@ -125,7 +129,7 @@ def test_who_is_enrolled_renamed_and_forgotten_is_so_everywhere(device):
     assert "Anna" not in (gate.folder / "audit.jsonl").read_text()
 
 
-def test_topics_and_payloads_tell_nobody(device):
+def test_topics_and_payloads_tell_nobody(device: Callable[..., Device]) -> None:
     door, broker = device("door"), {}
     person = door.gallery.enroll("Anna", [unit(1)], [0.9])
     door.meet(broker)
@@ -134,7 +138,7 @@ def test_topics_and_payloads_tell_nobody(device):
     assert b"Anna" not in broker[name]
 
 
-def test_edits_on_both_sides_end_as_one_and_a_forgetting_wins(device):
+def test_edits_on_both_sides_end_as_one_and_a_forgetting_wins(device: Callable[..., Device]) -> None:
     door, gate, broker = device("door"), device("gate"), {}
     for name in ("Anna", "Bert"):
         door.gallery.enroll(name, [unit(ord(name[0]))], [0.9])
@@ -149,7 +153,9 @@ def test_edits_on_both_sides_end_as_one_and_a_forgetting_wins(device):
     assert door.names() == ["Änna"]  # by the greater device id
 
 
-def test_galleries_that_both_have_people_become_one_and_namesakes_are_told_apart_by_their_faces(device):
+def test_galleries_that_both_have_people_become_one_and_namesakes_are_told_apart_by_their_faces(
+    device: Callable[..., Device],
+) -> None:
     door, gate, yard, broker = device("door"), device("gate"), device("yard"), {}
     door.gallery.enroll("Anna", [unit(1)], [0.9])
     gate.gallery.enroll("Anna", [unit(7, near=1, mix=0.3)], [0.9])
@@ -163,7 +169,7 @@ def test_galleries_that_both_have_people_become_one_and_namesakes_are_told_apart
         assert one.meet(broker) == []
 
 
-def test_older_messages_never_win_and_are_mended(device):
+def test_older_messages_never_win_and_are_mended(device: Callable[..., Device]) -> None:
     door, gate, broker = device("door"), device("gate"), {}
     door.gallery.enroll("Anna", [unit(1)], [0.9])
     settle(broker, door, gate)
@@ -183,7 +189,7 @@ def test_older_messages_never_win_and_are_mended(device):
         assert gate.names() == []
 
 
-def test_a_device_that_was_off_catches_up_and_a_broker_that_lost_all_is_told_again(device):
+def test_a_device_that_was_off_catches_up_and_a_broker_that_lost_all_is_told_again(device: Callable[..., Device]) -> None:
     door, gate, yard, broker = device("door"), device("gate"), device("yard"), {}
     for number, name in enumerate("ABCD"):
         door.gallery.enroll(name, [unit(number)], [0.9])
@@ -200,7 +206,7 @@ def test_a_device_that_was_off_catches_up_and_a_broker_that_lost_all_is_told_aga
     assert len(broker) == 5  # two of them are forgotten
 
 
-def test_an_import_brings_back_who_was_forgotten(device):
+def test_an_import_brings_back_who_was_forgotten(device: Callable[..., Device]) -> None:
     door, gate, broker = device("door"), device("gate"), {}
     door.gallery.enroll("Anna", [unit(1)], [0.9])
     kept = door.gallery.export()
@@ -214,7 +220,9 @@ def test_an_import_brings_back_who_was_forgotten(device):
 
 
 @pytest.mark.parametrize("other", [{"secret": bytes(32)}, {"model": "sha256:" + "2e" * 32}])
-def test_another_key_or_network_is_told_and_touches_nothing(device, other):
+def test_another_key_or_network_is_told_and_touches_nothing(
+    device: Callable[..., Device], other: dict[str, bytes | str]
+) -> None:
     door, gate, broker = device("door"), device("gate", **other), {}
     door.gallery.enroll("Anna", [unit(1)], [0.9])
     gate.gallery.enroll("Bert", [unit(2)], [0.9])
@@ -230,7 +238,7 @@ def test_another_key_or_network_is_told_and_touches_nothing(device, other):
     assert door.replica.trouble is None
 
 
-def test_a_new_key_carries_everybody_over_and_nobody_who_was_forgotten(device):
+def test_a_new_key_carries_everybody_over_and_nobody_who_was_forgotten(device: Callable[..., Device]) -> None:
     door, gate, broker = device("door"), device("gate"), {}
     for name in ("Anna", "Bert"):
         door.gallery.enroll(name, [unit(ord(name[0]))], [0.9])
@@ -254,7 +262,7 @@ def test_a_new_key_carries_everybody_over_and_nobody_who_was_forgotten(device):
     assert (door.names(), gate.names()) == (["Bert"], ["Bert"])
 
 
-def test_two_daemons_may_share_one_file(device, tmp_path):
+def test_two_daemons_may_share_one_file(device: Callable[..., Device], tmp_path: Path) -> None:
     door, gate, broker = device("door"), device("gate"), {}
     second = Device(tmp_path, "door")
     second.replica = Replica(second.gallery, Envelopes(SECRET, MODEL, TOPIC), "door2", SAME, second.audit)
@@ -269,7 +277,7 @@ def test_two_daemons_may_share_one_file(device, tmp_path):
     second.gallery.close()
 
 
-def test_hostile_and_damaged_payloads_are_counted_and_change_nothing(device):
+def test_hostile_and_damaged_payloads_are_counted_and_change_nothing(device: Callable[..., Device]) -> None:
     door, gate, broker = device("door"), device("gate"), {}
     for name in ("Anna", "Bert"):
         door.gallery.enroll(name, [unit(ord(name[0]))], [0.9])
@@ -289,7 +297,7 @@ def test_hostile_and_damaged_payloads_are_counted_and_change_nothing(device):
     assert gate.replica.trouble is None
 
 
-def test_a_counter_that_leaps_is_refused_and_the_person_can_be_edited_by_all(device):
+def test_a_counter_that_leaps_is_refused_and_the_person_can_be_edited_by_all(device: Callable[..., Device]) -> None:
     door, gate, broker = device("door"), device("gate"), {}
     anna = door.gallery.enroll("Anna", [unit(1)], [0.9])
     settle(broker, door, gate)
@@ -313,7 +321,7 @@ def test_a_counter_that_leaps_is_refused_and_the_person_can_be_edited_by_all(dev
     assert gate.names() == []
 
 
-def test_a_counter_that_is_far_ahead_and_yet_honest_is_followed(device):
+def test_a_counter_that_is_far_ahead_and_yet_honest_is_followed(device: Callable[..., Device]) -> None:
     door, gate, broker = device("door"), device("gate"), {}
     door.gallery.enroll("Anna", [unit(1)], [0.9])
     settle(broker, door, gate)
@@ -328,7 +336,9 @@ def test_a_counter_that_is_far_ahead_and_yet_honest_is_followed(device):
     assert gate.names() == ["Anne"]
 
 
-def test_what_a_batch_an_edit_and_letters_decrypt_is_what_they_concern(device, monkeypatch):
+def test_what_a_batch_an_edit_and_letters_decrypt_is_what_they_concern(
+    device: Callable[..., Device], monkeypatch: pytest.MonkeyPatch
+) -> None:
     door, gate, broker = device("door"), device("gate"), {}
     for number in range(40):
         door.gallery.enroll(f"P{number:02}", [unit(number), unit(1000 + number)], [0.9, 0.8])
@@ -358,7 +368,9 @@ def test_what_a_batch_an_edit_and_letters_decrypt_is_what_they_concern(device, m
     assert len(opened) < 12
 
 
-def test_edits_beyond_number_are_noticed_in_parts_and_none_is_lost(device, monkeypatch):
+def test_edits_beyond_number_are_noticed_in_parts_and_none_is_lost(
+    device: Callable[..., Device], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("edgeface.sync.replica.NOTICED_AT_ONCE", 4)
     door, gate, broker = device("door"), device("gate"), {}
     for number in range(10):
@@ -380,7 +392,7 @@ def test_edits_beyond_number_are_noticed_in_parts_and_none_is_lost(device, monke
     assert len(gate.names()) == 10
 
 
-def test_the_forgotten_leave_no_byte_in_the_file_of_any_device(device):
+def test_the_forgotten_leave_no_byte_in_the_file_of_any_device(device: Callable[..., Device]) -> None:
     door, gate, broker = device("door"), device("gate"), {}
     anna = door.gallery.enroll("Anna", [unit(1)], [0.9])
     door.gallery.enroll("Bert", [unit(2)], [0.9])
@@ -410,7 +422,9 @@ folders = itertools.count()
 
 @given(edits, st.randoms(use_true_random=False))
 @settings(max_examples=25)
-def test_whatever_is_done_wherever_ends_as_one_gallery(tmp_path_factory, script, chance: random.Random):
+def test_whatever_is_done_wherever_ends_as_one_gallery(
+    tmp_path_factory: pytest.TempPathFactory, script: list[tuple[int, str, int, int]], chance: random.Random
+) -> None:
     folder = tmp_path_factory.mktemp(f"fleet{next(folders)}")
     devices, broker = [Device(folder, name) for name in ("door", "gate", "yard")], {}
     for who, verb, first, second in script:
@@ -438,7 +452,7 @@ def test_whatever_is_done_wherever_ends_as_one_gallery(tmp_path_factory, script,
         device.gallery.close()
 
 
-def test_a_shared_key_names_people_as_it_always_has():
+def test_a_shared_key_names_people_as_it_always_has() -> None:
     envelopes = Envelopes(bytes(range(32)), "sha256:a", TOPIC)
     assert (envelopes.key, envelopes.name("p_0123456789abcdef")) == ("9bf30186", "8f8bf708ff98bfc78b35319e38e3066c")
 
@@ -451,7 +465,7 @@ def test_a_shared_key_names_people_as_it_always_has():
         "DELETE FROM people",
     ],
 )
-def test_a_damaged_record_is_no_edit_for_the_others_and_comes_back_from_them(tmp_path, damage):
+def test_a_damaged_record_is_no_edit_for_the_others_and_comes_back_from_them(tmp_path: Path, damage: str) -> None:
     door, yard, broker = Device(tmp_path, "door"), Device(tmp_path, "yard"), {}
     door.gallery.enroll("Anna", [unit(1), unit(2)], [0.5, 0.5])
     for device in (door, yard, door):
@@ -472,7 +486,7 @@ def test_a_damaged_record_is_no_edit_for_the_others_and_comes_back_from_them(tmp
     assert door.gallery.copies() == yard.gallery.copies() == before
 
 
-def test_who_is_damaged_here_is_forgotten_with_the_others(tmp_path):
+def test_who_is_damaged_here_is_forgotten_with_the_others(tmp_path: Path) -> None:
     door, yard, broker = Device(tmp_path, "door"), Device(tmp_path, "yard"), {}
     door.gallery.enroll("Anna", [unit(1), unit(2)], [0.5, 0.5])
     for device in (door, yard, door):
@@ -486,7 +500,7 @@ def test_who_is_damaged_here_is_forgotten_with_the_others(tmp_path):
     assert door.gallery.people() == []
 
 
-def test_a_template_that_is_nobody_s_any_more_is_no_edit_of_whose_it_was(tmp_path):
+def test_a_template_that_is_nobody_s_any_more_is_no_edit_of_whose_it_was(tmp_path: Path) -> None:
     door, yard, broker = Device(tmp_path, "door"), Device(tmp_path, "yard"), {}
     door.gallery.enroll("Anna", [unit(1), unit(2)], [0.5, 0.5])
     for device in (door, yard, door):

@@ -6,15 +6,19 @@ import shutil
 import signal
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 pytest.importorskip("tensorflow", reason="needs edgeface[train]")
 
 from edgeface.errors import DataError
+from edgeface.types import Image
 from train import prepare
 from train.compare.plots import demo_chips
 from train.evaluation.pairs import NO_FACE, read_pairs
@@ -54,7 +58,7 @@ def faces():
 
 
 @pytest.fixture(scope="module")
-def fer(faces, tmp_path_factory):
+def fer(faces, tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("fer") / "fer.npz"
     small = sweep.shrink(faces)[..., 0]
     np.savez(path, x_train=small[:24], x_validation=small[24:36], x_test=small[36:])
@@ -62,7 +66,7 @@ def fer(faces, tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def prepared(faces, tmp_path_factory):
+def prepared(faces, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Twelve people with four chips each, three of them held out, with targets at random."""
     folder = tmp_path_factory.mktemp("prepared")
     names = [f"people/p{i}" for i in range(200)]
@@ -78,7 +82,7 @@ def prepared(faces, tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def lfw(tmp_path_factory):
+def lfw(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     """Photos and pairs in LFW's layout; in the last photo is nobody."""
     folder = tmp_path_factory.mktemp("lfw")
     for name, photos in PEOPLE.items():
@@ -95,10 +99,10 @@ def lfw(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def go(fer, prepared, lfw):
+def go(fer: Path, prepared: Path, lfw: tuple[Path, Path]) -> Iterator[Callable[..., None]]:
     """Runs the whole sweep into a folder."""
 
-    def run(out, budget=TINY):
+    def run(out, budget=TINY) -> None:
         sweep.sweep(fer, [prepared], *lfw, out, budget=budget)
 
     with pytest.MonkeyPatch.context() as patch:
@@ -110,13 +114,13 @@ def go(fer, prepared, lfw):
 
 
 @pytest.fixture(scope="module")
-def finished(go, tmp_path_factory):
+def finished(go: Callable[..., None], tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("sweep")
     go(out)
     return out
 
 
-def test_the_page_has_every_figure_and_every_picture(finished, tmp_path):
+def test_the_page_has_every_figure_and_every_picture(finished: Path, tmp_path: Path) -> None:
     page = report.report(finished, tmp_path / "docs")
     text = page.read_text()
     links = re.findall(r"!\[[^\]]+\]\(([^)]+)\)", text)
@@ -135,8 +139,8 @@ def test_the_page_has_every_figure_and_every_picture(finished, tmp_path):
     assert (finished / "article-faces.png").stat().st_size > 0
 
 
-def test_a_finished_experiment_is_kept_and_a_missing_one_done(finished, go):
-    def written():
+def test_a_finished_experiment_is_kept_and_a_missing_one_done(finished: Path, go: Callable[..., None]) -> None:
+    def written() -> dict[Any, Any]:
         return {path.name: path.stat().st_mtime_ns for path in finished.glob("*.json") if path.name != "verification.json"}
 
     before = written()
@@ -147,16 +151,18 @@ def test_a_finished_experiment_is_kept_and_a_missing_one_done(finished, go):
     assert {name for name, time in written().items() if time != before[name]} == {"grid-2.json", "shipped.json"}
 
 
-def test_another_sweep_needs_another_folder(finished, go):
+def test_another_sweep_needs_another_folder(finished: Path, go: Callable[..., None]) -> None:
     with pytest.raises(DataError, match="begun with another budget; give another --out"):
         go(finished, sweep.Budget())
 
 
-def test_a_stopped_fit_is_not_taken_for_a_finished_one(finished, go, monkeypatch):
+def test_a_stopped_fit_is_not_taken_for_a_finished_one(
+    finished: Path, go: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
     (finished / "loss-2.json").unlink()
     handler = signal.getsignal(signal.SIGINT)
 
-    def stopped(_folders, run, _recipe, **_):
+    def stopped(_folders: object, run, _recipe: object, **_: object) -> None:
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         (run / "history.jsonl").write_text('{"step": 1}\n')
 
@@ -174,7 +180,7 @@ def test_a_stopped_fit_is_not_taken_for_a_finished_one(finished, go, monkeypatch
     assert (finished / "loss-2.json").exists()
 
 
-def test_a_photo_without_a_face_never_matches(lfw, tmp_path):
+def test_a_photo_without_a_face_never_matches(lfw: tuple[Path, Path], tmp_path: Path) -> None:
     images, file = lfw
     for _ in range(2):  # the second time from what the first kept
         trial = open_trial(images, read_pairs(file), tmp_path / "chips.npz")
@@ -185,7 +191,7 @@ def test_a_photo_without_a_face_never_matches(lfw, tmp_path):
     assert trial.right_ones(trial.scores(vectors, vectors))[4:].tolist() == [True, True, False, True]
 
 
-def test_the_articles_network_is_what_the_article_says(fer):
+def test_the_articles_network_is_what_the_article_says(fer: Path) -> None:
     parts = dense_baseline.read_faces(fer)
     model, history = dense_baseline.train(parts["train"], parts["validation"], epochs=3)
     code, rebuilt = model.get_layer("code"), model.get_layer("rebuilt")
@@ -198,13 +204,13 @@ def test_the_articles_network_is_what_the_article_says(fer):
     assert dense_baseline.apply(dense_baseline.encoder(model), parts["test"]).shape == (len(parts["test"]), 64)
 
 
-def test_each_face_is_held_out_once():
+def test_each_face_is_held_out_once() -> None:
     pairs = list(dense_baseline.folds(23, 5))
     assert sorted(row for _, held_out in pairs for row in held_out) == list(range(23))
     assert all(sorted([*rows, *held_out]) == list(range(23)) for rows, held_out in pairs)
 
 
-def test_cures_see_faces_of_the_same_kind_and_early_stop_stops(fer):
+def test_cures_see_faces_of_the_same_kind_and_early_stop_stops(fer: Path) -> None:
     parts = dense_baseline.read_faces(fer)
     changed = dense_baseline.augment(parts["train"], np.random.default_rng(0))
     assert changed.shape == parts["train"].shape
@@ -218,7 +224,7 @@ def test_cures_see_faces_of_the_same_kind_and_early_stop_stops(fer):
     assert len(curve) == best + 3 < 40
 
 
-def test_eigenfaces_rebuild_what_lies_among_them():
+def test_eigenfaces_rebuild_what_lies_among_them() -> None:
     random = np.random.default_rng(0)
     few = random.integers(0, 256, (3, 12, 12, 1)).astype(np.uint8)
     code = encoders.Eigenfaces(np.concatenate([few, few]), 2)
@@ -227,7 +233,7 @@ def test_eigenfaces_rebuild_what_lies_among_them():
     assert np.abs(encoders.Eigenfaces(few, 1).rebuild(few) * 255 - few).max() > 10
 
 
-def test_each_part_of_the_loss_teaches_the_small_encoders_what_it_says(faces):
+def test_each_part_of_the_loss_teaches_the_small_encoders_what_it_says(faces) -> None:
     small = sweep.shrink(faces[:24])
     labels = np.arange(24, dtype=np.int32) % 6
     data = encoders.Training(small, labels, np.eye(6, 128, dtype=np.float32)[labels])
@@ -253,7 +259,7 @@ def test_each_part_of_the_loss_teaches_the_small_encoders_what_it_says(faces):
         None,
     ],
 )
-def test_another_npz_is_refused(parts, tmp_path):
+def test_another_npz_is_refused(parts: dict[str, NDArray[Any]] | dict[str, Image] | None, tmp_path: Path) -> None:
     path = tmp_path / "other.npz"
     if parts is None:
         path.write_bytes(b"no npz")
@@ -264,7 +270,7 @@ def test_another_npz_is_refused(parts, tmp_path):
     assert "\n" not in str(caught.value)
 
 
-def test_the_command_says_what_is_wrong_in_one_line(tmp_path):
+def test_the_command_says_what_is_wrong_in_one_line(tmp_path: Path) -> None:
     (tmp_path / "fer.npz").write_bytes(b"no npz")
     command = [sys.executable, "-m", "train", "sweep", "fer.npz", "prepared", "--images", ".", "--pairs", "p", "--out", "out"]
     environment = {"PYTHONPATH": str(ROOT), "PATH": "", "TF_CPP_MIN_LOG_LEVEL": "3"}
