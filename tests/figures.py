@@ -32,6 +32,7 @@ import msgspec
 from faults.camera import HEIGHT, WIDTH, jpegs, view
 from fixtures.broker import MOSQUITTO, PASSWD, Broker, eventually
 from fixtures.frames import HEAD, head
+from fixtures.optional import needed
 
 from edgeface.config.load import load
 from edgeface.daemon import assembly
@@ -137,7 +138,7 @@ class Daemon:
     def end(self, number: signal.Signals = signal.SIGTERM) -> None:
         self.process.send_signal(number)
         self.process.wait(30)
-        self.process.stdout.close()
+        needed(self.process.stdout).close()
         self._ear.close()
         self.log.close()
 

@@ -9,14 +9,14 @@ from collections.abc import Callable, Iterator
 from importlib import import_module
 from pathlib import Path
 from threading import Condition, Event, Thread
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 import cv2
 import numpy as np
 import pytest
 
 from edgeface.cameras import CAMERAS, create, ffmpeg, opencv
-from edgeface.cameras.live import LiveCamera
+from edgeface.cameras.live import LiveCamera, Source
 from edgeface.cameras.picamera import PicameraSource
 from edgeface.config import schema
 from edgeface.config.schema import CameraSettings
@@ -24,6 +24,7 @@ from edgeface.errors import CameraError, ConfigError
 from edgeface.interfaces import Camera
 from edgeface.types import Frame, Image, NoFrame
 
+Moments = Iterator[Frame | NoFrame]
 PATIENCE = 20.0
 """Seconds until a test gives up; none is spent where the code is right."""
 
@@ -39,12 +40,21 @@ def flat(level: int, width: int = 64, height: int = 48) -> Image:
     return picture
 
 
-def level(frame: Frame | NoFrame):
-    assert isinstance(frame, Frame)
-    red, green, blue = frame.image.reshape(-1, 3).mean(axis=0)
+def image(moment: Frame | NoFrame) -> Image:
+    assert isinstance(moment, Frame)
+    return moment.image
+
+
+def gap(moment: Frame | NoFrame) -> NoFrame:
+    assert isinstance(moment, NoFrame)
+    return moment
+
+
+def level(moment: Frame | NoFrame) -> int:
+    red, green, blue = image(moment).reshape(-1, 3).mean(axis=0)
     assert red + green == pytest.approx(255, abs=12)
     assert blue == pytest.approx(20, abs=12)
-    return round(red)
+    return round(float(red))
 
 
 LEVELS = [0, 40, 80, 120, 160, 200]
@@ -63,7 +73,7 @@ def folder(tmp_path: Path) -> Path:
 @pytest.fixture
 def video(tmp_path: Path) -> Path:
     file = tmp_path / "film.avi"
-    writer = cv2.VideoWriter(str(file), cv2.VideoWriter_fourcc(*"MJPG"), 60.0, (64, 48))
+    writer = cv2.VideoWriter(str(file), cv2.VideoWriter.fourcc(*"MJPG"), 60.0, (64, 48))
     for value in LEVELS:
         writer.write(flat(value)[:, :, ::-1])
     writer.release()
@@ -80,7 +90,7 @@ def test_a_recording_gives_every_picture_in_order_as_rgb_and_ends(recording: str
     frames = list(camera.frames())
     assert [level(frame) for frame in frames] == pytest.approx(LEVELS, abs=6)
     for frame in frames:
-        assert (frame.image.shape, frame.image.dtype) == ((48, 64, 3), np.uint8)
+        assert (image(frame).shape, image(frame).dtype) == ((48, 64, 3), np.dtype(np.uint8))
     times = [frame.time for frame in frames]
     assert times == sorted(times)
     assert camera.dropped == 0
@@ -100,7 +110,7 @@ def test_closing_from_another_thread_ends_a_recording(recording: str) -> None:
     closing(camera, frames)
 
 
-def closing(camera: Camera, frames: Iterator[Frame | NoFrame]) -> None:
+def closing(camera: Camera, frames: Moments) -> None:
     """``close()`` from here ends ``frames`` in another thread; gaps may still come before that."""
     waiting = Event()
 
@@ -188,7 +198,7 @@ def test_a_jpeg_of_a_folder_is_scaled_down_and_another_picture_refused_where_it_
 @pytest.mark.parametrize("code", ["MJPG", "mp4v"])
 def test_a_video_is_scaled_down_if_it_is_of_jpegs_and_refused_otherwise(tmp_path: Path, code: str) -> None:
     file = tmp_path / "film.avi"
-    writer = cv2.VideoWriter(str(file), cv2.VideoWriter_fourcc(*code), 60.0, (2560, 1440))
+    writer = cv2.VideoWriter(str(file), cv2.VideoWriter.fourcc(*code), 60.0, (2560, 1440))
     for value in LEVELS:
         writer.write(flat(value, 2560, 1440)[:, :, ::-1])
     writer.release()
@@ -201,7 +211,7 @@ def test_a_video_is_scaled_down_if_it_is_of_jpegs_and_refused_otherwise(tmp_path
         return
     frames = list(create(small).frames())
     assert [level(frame) for frame in frames] == pytest.approx(LEVELS, abs=6)
-    assert {frame.image.shape for frame in frames} == {(720, 1280, 3)}
+    assert {image(frame).shape for frame in frames} == {(720, 1280, 3)}
 
 
 class Driver:
@@ -213,7 +223,7 @@ class Driver:
     def isOpened(self) -> bool:  # noqa: N802
         return True
 
-    def get(self, side) -> float:
+    def get(self, side: int) -> float:
         return float(self._said[side - cv2.CAP_PROP_FRAME_WIDTH])
 
     def read(self) -> tuple[bool, Image]:
@@ -223,13 +233,17 @@ class Driver:
         pass
 
 
+def device(said: tuple[int, int], given: tuple[int, int]) -> opencv.Device:
+    return opencv.Device(cast(cv2.VideoCapture, Driver(said, given)), "/dev/video0", 5_100_000)
+
+
 def test_a_device_that_gives_larger_frames_than_allowed_is_refused() -> None:
     told = "/dev/video0 gives frames of 4096 x 3072 pixels; camera.max_pixels allows 5100000"
     with pytest.raises(CameraError, match=told):
-        opencv.Device(Driver((4096, 3072), (64, 48)), "/dev/video0", 5_100_000)
-    assert opencv.Device(Driver((640, 480), (640, 480)), "/dev/video0", 5_100_000).read().shape == (480, 640, 3)
+        device((4096, 3072), (64, 48))
+    assert device((640, 480), (640, 480)).read().shape == (480, 640, 3)
     with pytest.raises(CameraError, match=told):
-        opencv.Device(Driver((640, 480), (4096, 3072)), "/dev/video0", 5_100_000).read()
+        device((640, 480), (4096, 3072)).read()
 
 
 def test_opencv_decodes_nothing_in_the_daemon_that_we_would_refuse() -> None:
@@ -270,11 +284,16 @@ class Quick(LiveCamera):
     FIRST_PAUSE, LONGEST_PAUSE, GAP = 0.01, 0.02, 0.02
 
 
-class Script:
+Live = Callable[..., tuple[Quick, Moments]]
+Turn = Source | Exception
+
+
+class Script(Source):
     """A device that gives what it is told to: pictures, or errors that it raises; it waits while it has neither."""
 
-    def __init__(self, *steps: Image | CameraError | cv2.error | RuntimeError) -> None:
-        self.steps, self.closed, self.hungry = deque(steps), Event(), Event()
+    def __init__(self, *steps: Image | Exception) -> None:
+        self.steps: deque[Image | Exception] = deque(steps)
+        self.closed, self.hungry = Event(), Event()
         self.changed, self.over = Condition(), False
 
     def feed(self, *steps: Image) -> None:
@@ -287,7 +306,7 @@ class Script:
         with self.changed:
             if not self.steps:
                 self.hungry.set()
-            self.changed.wait_for(lambda: self.steps or self.over, PATIENCE)
+            self.changed.wait_for(lambda: bool(self.steps) or self.over, PATIENCE)
             step = self.steps.popleft() if self.steps else CameraError("the script is over")
         if isinstance(step, Exception):
             raise step
@@ -302,11 +321,11 @@ class Script:
         self.closed.set()
 
 
-def opening(*scripts) -> Callable[[], Any]:
+def opening(*scripts: Turn) -> Callable[[], Source]:
     """An ``open_source`` that gives one script after another; an exception is raised in its turn, the last one for ever."""
     turns = deque(scripts)
 
-    def open_source():
+    def open_source() -> Source:
         turn = turns.popleft() if len(turns) > 1 else turns[0]
         if isinstance(turn, Exception):
             raise turn
@@ -316,11 +335,12 @@ def opening(*scripts) -> Callable[[], Any]:
 
 
 @pytest.fixture
-def live() -> Iterator[Callable[..., tuple[Quick, Iterator[Frame | NoFrame]]]]:
+def live() -> Iterator[Callable[..., tuple[Quick, Moments]]]:
     """Builds quick live cameras and closes them."""
-    cameras, devices = [], []
+    cameras: list[Quick] = []
+    devices: list[Script] = []
 
-    def build(*scripts, fps: float = 1000.0, kind: type[Quick] = Quick) -> tuple[Quick, Iterator[Frame | NoFrame]]:
+    def build(*scripts: Turn, fps: float = 1000.0, kind: type[Quick] = Quick) -> tuple[Quick, Moments]:
         devices.extend(script for script in scripts if isinstance(script, Script))
         cameras.append(kind(opening(*scripts), fps))
         return cameras[-1], cameras[-1].frames()
@@ -332,9 +352,7 @@ def live() -> Iterator[Callable[..., tuple[Quick, Iterator[Frame | NoFrame]]]]:
         camera.close()
 
 
-def until(
-    moments: Iterator[Frame | NoFrame], wanted: Callable[[Frame | NoFrame], bool], limit: int = 2000
-) -> list[Frame | NoFrame]:
+def until(moments: Moments, wanted: Callable[[Frame | NoFrame], bool], limit: int = 2000) -> list[Frame | NoFrame]:
     """The moments up to the first that is ``wanted``."""
     passed = []
     for moment in moments:
@@ -354,7 +372,7 @@ def is_lost(moment: Frame | NoFrame) -> bool:
 
 
 def test_the_newest_frame_wins_and_the_others_count_as_dropped(
-    live: Callable[..., tuple[Quick, Iterator[Frame | NoFrame]]],
+    live: Live,
 ) -> None:
     device = Script(flat(0))
     camera, moments = live(device)
@@ -367,7 +385,7 @@ def test_the_newest_frame_wins_and_the_others_count_as_dropped(
     assert isinstance(next(moments), NoFrame)
 
 
-def test_no_more_frames_than_wanted_are_given(live: Callable[..., tuple[Quick, Iterator[Frame | NoFrame]]]) -> None:
+def test_no_more_frames_than_wanted_are_given(live: Live) -> None:
     class Endless(Script):
         def read(self) -> Image:
             return flat(0, 4, 4)
@@ -378,7 +396,7 @@ def test_no_more_frames_than_wanted_are_given(live: Callable[..., tuple[Quick, I
     assert camera.dropped > 10
 
 
-def test_a_quiet_camera_is_not_lost_at_first(live: Callable[..., tuple[Quick, Iterator[Frame | NoFrame]]]) -> None:
+def test_a_quiet_camera_is_not_lost_at_first(live: Live) -> None:
     _, moments = live(Script(flat(0)))
     until(moments, is_frame)
     gap = next(moments)
@@ -386,7 +404,7 @@ def test_a_quiet_camera_is_not_lost_at_first(live: Callable[..., tuple[Quick, It
     assert (gap.lost, gap.stuck) == (None, False)
 
 
-def test_a_camera_with_a_low_rate_says_that_it_lives(live: Callable[..., tuple[Quick, Iterator[Frame | NoFrame]]]) -> None:
+def test_a_camera_with_a_low_rate_says_that_it_lives(live: Live) -> None:
     device = Script(flat(0))
     _, moments = live(device, fps=0.4)
     until(moments, is_frame)
@@ -396,7 +414,7 @@ def test_a_camera_with_a_low_rate_says_that_it_lives(live: Callable[..., tuple[Q
 
 
 def test_a_camera_that_gives_frames_is_never_lost_at_a_low_rate(
-    live: Callable[..., tuple[Quick, Iterator[Frame | NoFrame]]],
+    live: Live,
 ) -> None:
     device = Script(flat(0))
     _, moments = live(device, fps=1.0)
@@ -404,61 +422,62 @@ def test_a_camera_that_gives_frames_is_never_lost_at_a_low_rate(
     lost = []
     for _ in range(20):  # four times as long as a silent camera has
         device.feed(flat(40))
-        lost.append(next(moments).lost)
+        lost.append(gap(next(moments)).lost)
     assert set(lost) == {None}
 
 
-def test_a_dead_camera_is_lost_and_comes_back(live: Callable[..., tuple[Quick, Iterator[Frame | NoFrame]]]) -> None:
+def test_a_dead_camera_is_lost_and_comes_back(live: Live) -> None:
     dead, alive = Script(flat(0), CameraError("no more frames")), Script()
     _, moments = live(dead, CameraError("cannot be opened"), alive)
     until(moments, is_frame)
-    gap = until(moments, is_lost)[-1]
-    assert gap.lost in ("no more frames", "cannot be opened")
+    lost = gap(until(moments, is_lost)[-1])
+    assert lost.lost in ("no more frames", "cannot be opened")
     assert dead.closed.is_set()
-    until(moments, lambda moment: moment.lost == "cannot be opened")
+    until(moments, lambda moment: gap(moment).lost == "cannot be opened")
     alive.feed(flat(80))
     frame = until(moments, is_frame)[-1]
     assert level(frame) == 80
-    assert next(moments).lost is None
+    assert gap(next(moments)).lost is None
 
 
 def test_a_camera_that_was_never_there_is_lost_and_tried_for_ever(
-    live: Callable[..., tuple[Quick, Iterator[Frame | NoFrame]]],
+    live: Live,
 ) -> None:
     late = Script(flat(40))
     _, moments = live(*[CameraError("not there")] * 5, late)
     passed = until(moments, is_frame)
-    assert {moment.lost for moment in passed[:-1]} <= {None, "not there"}
+    assert {gap(moment).lost for moment in passed[:-1]} <= {None, "not there"}
     assert any(map(is_lost, passed[:-1]))
 
 
-def test_a_blocked_camera_is_lost_and_then_stuck(live: Callable[..., tuple[Quick, Iterator[Frame | NoFrame]]]) -> None:
+def test_a_blocked_camera_is_lost_and_then_stuck(live: Live) -> None:
     device = Script(flat(0))
     _, moments = live(device)
     until(moments, is_frame)
-    gap = until(moments, is_lost)[-1]
-    assert gap.lost.startswith("no frame for")
-    assert not gap.stuck
-    assert is_lost(until(moments, lambda moment: moment.stuck)[-1])
+    lost = gap(until(moments, is_lost)[-1])
+    assert lost.lost
+    assert lost.lost.startswith("no frame for")
+    assert not lost.stuck
+    assert is_lost(until(moments, lambda moment: gap(moment).stuck)[-1])
     device.feed(flat(80))
     assert level(until(moments, is_frame)[-1]) == 80
-    gap = next(moments)
-    assert (gap.lost, gap.stuck) == (None, False)
+    found = gap(next(moments))
+    assert (found.lost, found.stuck) == (None, False)
 
 
-def test_an_opening_that_hangs_is_stuck_too(live: Callable[..., tuple[Quick, Iterator[Frame | NoFrame]]]) -> None:
+def test_an_opening_that_hangs_is_stuck_too(live: Live) -> None:
     release = Event()
 
-    def hang() -> None:
+    def hang() -> Source:
         release.wait(PATIENCE)
         raise CameraError("late")
 
     class Hangs(Quick):
-        def __init__(self, _: object, fps) -> None:
+        def __init__(self, _: object, fps: float) -> None:
             super().__init__(hang, fps)
 
     _, moments = live(Script(), kind=Hangs)
-    assert is_lost(until(moments, lambda moment: moment.stuck)[-1])
+    assert is_lost(until(moments, lambda moment: gap(moment).stuck)[-1])
     release.set()
 
 
@@ -466,9 +485,7 @@ def test_an_opening_that_hangs_is_stuck_too(live: Callable[..., tuple[Quick, Ite
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
 @pytest.mark.parametrize("error", [cv2.error("bad picture"), RuntimeError("driver")])
 @pytest.mark.parametrize("where", ["open", "read", "close"])
-def test_no_error_of_a_driver_ends_the_retries(
-    live: Callable[..., tuple[Quick, Iterator[Frame | NoFrame]]], where: str, error: cv2.error | RuntimeError
-) -> None:
+def test_no_error_of_a_driver_ends_the_retries(live: Live, where: str, error: cv2.error | RuntimeError) -> None:
     class Fails(Script):
         def close(self) -> None:
             raise error
@@ -479,7 +496,7 @@ def test_no_error_of_a_driver_ends_the_retries(
 
 
 def test_closing_from_another_thread_ends_a_live_camera_and_releases_the_device(
-    live: Callable[..., tuple[Quick, Iterator[Frame | NoFrame]]],
+    live: Live,
 ) -> None:
     device = Script(flat(0))
     camera, moments = live(device)
@@ -492,7 +509,7 @@ def test_closing_from_another_thread_ends_a_live_camera_and_releases_the_device(
 
 
 def test_closing_ends_a_live_camera_that_waits_for_its_next_turn(
-    live: Callable[..., tuple[Quick, Iterator[Frame | NoFrame]]],
+    live: Live,
 ) -> None:
     camera, moments = live(Script(flat(0)), fps=0.001)
     until(moments, is_frame)
@@ -500,7 +517,7 @@ def test_closing_ends_a_live_camera_that_waits_for_its_next_turn(
 
 
 def test_closing_ends_a_live_camera_that_waits_to_try_again(
-    live: Callable[..., tuple[Quick, Iterator[Frame | NoFrame]]],
+    live: Live,
 ) -> None:
     class Patient(Quick):
         FIRST_PAUSE = LONGEST_PAUSE = 1000.0
@@ -512,27 +529,27 @@ def test_closing_ends_a_live_camera_that_waits_to_try_again(
 
 def test_a_device_that_is_not_there_is_lost() -> None:
     camera = create(settings("v4l2:/dev/video-that-is-not-there"))
-    lost = until(camera.frames(), is_lost)[-1].lost
+    lost = gap(until(camera.frames(), is_lost)[-1]).lost
     camera.close()
-    assert "/dev/video-that-is-not-there cannot be opened: No such file or directory" in lost
+    assert "/dev/video-that-is-not-there cannot be opened: No such file or directory" in str(lost)
 
 
 def test_a_server_that_says_nothing_is_lost(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(opencv, "OPEN_TIMEOUT_MS", 300)
     with socket.create_server(("127.0.0.1", 0)) as server:
         camera = create(settings(f"rtsp://127.0.0.1:{server.getsockname()[1]}/x"))
-        lost = until(camera.frames(), is_lost, limit=20)[-1].lost
+        lost = gap(until(camera.frames(), is_lost, limit=20)[-1]).lost
         camera.close()
-    assert "cannot be opened" in lost
+    assert "cannot be opened" in str(lost)
 
 
 class FakePicamera2:
     """Behaves as picamera2 and libcamera do: names formats by their order in a register, and lends the camera once."""
 
-    faults: ClassVar[deque] = deque()
+    faults: ClassVar[deque[Exception | None]] = deque()
     """What the next calls of ``start``, ``capture_array`` and ``stop`` raise, or ``None``; with a fault the camera is away."""
     plugged, lent, memory = True, False, True
-    camera_controls: ClassVar[dict] = {"FrameDurationLimits": (100, 83333, 33333)}
+    camera_controls: ClassVar[dict[str, tuple[int, ...]]] = {"FrameDurationLimits": (100, 83333, 33333)}
     is_open = False
 
     def __init__(self) -> None:
@@ -544,15 +561,15 @@ class FakePicamera2:
         if not FakePicamera2.memory:
             raise RuntimeError("Could not open any dmaHeap device")
 
-    def create_video_configuration(self, main, controls) -> dict[Any, Any]:
+    def create_video_configuration(self, main: dict[str, Any], controls: dict[str, Any]) -> dict[str, Any]:
         if "FrameRate" in controls and "FrameDurationLimits" not in self.camera_controls:
             raise RuntimeError("Control FrameDurationLimits is not advertised by libcamera")
         return {"main": main, "controls": controls}
 
-    def configure(self, configuration) -> None:
+    def configure(self, configuration: dict[str, Any]) -> None:
         self.main = configuration["main"]
 
-    def camera_configuration(self) -> dict[Any, Any]:
+    def camera_configuration(self) -> dict[str, Any]:
         return {"main": self.main}
 
     def start(self) -> None:
@@ -564,7 +581,7 @@ class FakePicamera2:
             FakePicamera2.plugged = False
             raise fault
 
-    def capture_array(self, stream) -> Image:
+    def capture_array(self, stream: str) -> Image:
         assert stream == "main"
         self._fault()
         width, height = self.main["size"]
@@ -579,44 +596,42 @@ class FakePicamera2:
 
 
 @pytest.fixture
-def picamera(
-    monkeypatch: pytest.MonkeyPatch, live: Callable[..., tuple[Quick, Iterator[Frame | NoFrame]]]
-) -> Callable[..., Any]:
+def picamera(monkeypatch: pytest.MonkeyPatch, live: Live) -> Callable[..., Moments]:
     monkeypatch.setattr(FakePicamera2, "faults", deque())
     monkeypatch.setattr(FakePicamera2, "plugged", True)
     monkeypatch.setattr(FakePicamera2, "lent", False)
     monkeypatch.setattr(FakePicamera2, "memory", True)
     module = types.ModuleType("picamera2")
-    module.Picamera2 = FakePicamera2
+    vars(module)["Picamera2"] = FakePicamera2
     monkeypatch.setitem(sys.modules, "picamera2", module)
 
-    def build(*faults) -> Iterator[Frame | NoFrame]:
+    def build(*faults: Exception | None) -> Moments:
         FakePicamera2.faults.extend(faults)
         wanted = settings("picamera", width=80, height=64)
 
         class Pi(Quick):
-            def __init__(self, _: object, fps) -> None:
+            def __init__(self, _: object, fps: float) -> None:
                 super().__init__(lambda: PicameraSource(wanted), fps)
 
-        return live(None, kind=Pi, fps=200.0)[1]
+        return live(Script(), kind=Pi, fps=200.0)[1]
 
     return build
 
 
-def test_the_picamera_gives_rgb_of_the_wanted_size(picamera: Callable[..., Any]) -> None:
-    frame = until(picamera(), is_frame)[-1]
-    assert frame.image.shape == (64, 80, 3)
-    assert tuple(frame.image[0, 0]) == (120, 135, 20)
+def test_the_picamera_gives_rgb_of_the_wanted_size(picamera: Callable[..., Moments]) -> None:
+    picture = image(until(picamera(), is_frame)[-1])
+    assert picture.shape == (64, 80, 3)
+    assert tuple(picture[0, 0]) == (120, 135, 20)
 
 
 def test_a_picamera_whose_rate_cannot_be_set_gives_frames_at_its_own(
-    picamera: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+    picamera: Callable[..., Moments], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(FakePicamera2, "camera_controls", {})
     until(picamera(), is_frame)
 
 
-def test_the_table_leads_to_the_picamera(picamera: Callable[..., Any]) -> None:
+def test_the_table_leads_to_the_picamera(picamera: Callable[..., Moments]) -> None:
     camera = create(settings("picamera"))
     assert level(until(camera.frames(), is_frame)[-1]) == 120
     camera.close()
@@ -635,25 +650,27 @@ def test_the_table_leads_to_the_picamera(picamera: Callable[..., Any]) -> None:
     ids=["capture", "system", "start", "stop as well"],
 )
 def test_a_picamera_that_fails_is_lost_and_comes_back(
-    picamera: Callable[..., Any], faults: list[RuntimeError | OSError | None]
+    picamera: Callable[..., Moments], faults: list[RuntimeError | OSError | None]
 ) -> None:
     moments = picamera(*faults)
-    until(moments, lambda moment: is_lost(moment) and "unplugged" in moment.lost, limit=100)
+    until(moments, lambda moment: is_lost(moment) and "unplugged" in str(gap(moment).lost), limit=100)
     FakePicamera2.plugged = True
     until(moments, is_frame, limit=100)
 
 
-def test_a_picamera_that_had_no_memory_is_given_back_for_the_next_try(picamera: Callable[..., Any]) -> None:
+def test_a_picamera_that_had_no_memory_is_given_back_for_the_next_try(picamera: Callable[..., Moments]) -> None:
     FakePicamera2.memory = False
     moments = picamera()
-    assert "dmaHeap" in until(moments, is_lost)[-1].lost
+    assert "dmaHeap" in str(gap(until(moments, is_lost)[-1]).lost)
     FakePicamera2.memory = True
     until(moments, is_frame, limit=100)
 
 
-def test_a_pi_without_picamera2_is_told_what_to_install(picamera: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_pi_without_picamera2_is_told_what_to_install(
+    picamera: Callable[..., Moments], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setitem(sys.modules, "picamera2", None)
-    assert "apt install python3-picamera2" in until(picamera(), is_lost)[-1].lost
+    assert "apt install python3-picamera2" in str(gap(until(picamera(), is_lost)[-1]).lost)
 
 
 def test_every_camera_of_the_table_can_be_imported() -> None:

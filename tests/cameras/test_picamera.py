@@ -27,7 +27,7 @@ libcamera = pytest.importorskip("libcamera", reason="needs Debian's python3-libc
 # Of the previews on a screen, which are not used here.
 sys.modules.setdefault("pykms", types.SimpleNamespace(PixelFormat=types.SimpleNamespace(**dict.fromkeys(
     ["RGB888", "BGR888", "XBGR8888", "XRGB8888", "ABGR8888", "YUV420", "YVU420", "NV12", "NV21", "YUYV", "YVYU", "UYVY", "VYUY"]
-))))  # fmt: skip
+))))  # type: ignore[arg-type]  # no module, but enough  # fmt: skip
 picamera2 = pytest.importorskip("picamera2", reason="needs picamera2", exc_type=ImportError)
 from picamera2.allocators import dmaallocator  # noqa: E402
 
@@ -42,7 +42,7 @@ IN_MEMORY = {"BGR888": RED, "RGB888": RED[::-1]}
 class Heap:
     """Memory in place of the kernel's DMA heap."""
 
-    def alloc(self, name, size) -> types.SimpleNamespace:
+    def alloc(self, name: str, size: int) -> types.SimpleNamespace:
         fd = os.memfd_create(name)
         os.truncate(fd, size)
         return types.SimpleNamespace(get=lambda: fd, isValid=lambda: True)
@@ -51,17 +51,17 @@ class Heap:
         pass
 
 
-class Configuration(list):
+class Configuration(list[Any]):
     """One stream that only has ``only``, or any format where that is ``None``."""
 
-    def __init__(self, only) -> None:
+    def __init__(self, only: str | None) -> None:
         super().__init__([types.SimpleNamespace(stream="stream", color_space=None, formats=None)])
         self.only, self.sensor_config = only, None
         self[0].formats = types.SimpleNamespace(pixel_formats=["BGR888"], sizes=lambda _: [libcamera.Size(*SIZE)])
 
     at = list.__getitem__
 
-    def validate(self):
+    def validate(self) -> Any:
         stream = self[0]
         if self.only:
             stream.pixel_format = libcamera.PixelFormat(self.only)
@@ -75,12 +75,13 @@ class Request:
     """A buffer that goes to and fro."""
 
     status = libcamera.Request.Status.Complete
-    metadata: dict = {}  # noqa: RUF012 - no SensorTimestamp, nothing
+    metadata: dict[str, Any] = {}  # noqa: RUF012 - no SensorTimestamp, nothing
 
-    def __init__(self, cookie) -> None:
-        self.cookie, self.buffers = cookie, {}
+    def __init__(self, cookie: object) -> None:
+        self.cookie = cookie
+        self.buffers: dict[object, Any] = {}
 
-    def add_buffer(self, stream, buffer) -> None:
+    def add_buffer(self, stream: object, buffer: Any) -> None:
         self.buffers[stream] = buffer
 
     def reuse(self) -> None:
@@ -94,11 +95,13 @@ class Card:
     """A camera that looks at a red card."""
 
     id = "/base/soc/i2c0mux/i2c@1/imx708@1a"
-    properties: dict = {}  # noqa: RUF012
+    properties: dict[str, Any] = {}  # noqa: RUF012
     controls = {libcamera.controls.FrameDurationLimits: types.SimpleNamespace(min=100, max=10**6, default=33_333)}  # noqa: RUF012
 
     def __init__(self, manager: "Manager") -> None:
-        self.manager, self.busy, self.only, self.state, self.limits = manager, False, None, "free", None
+        self.manager, self.busy, self.state = manager, False, "free"
+        self.only: str | None = None
+        self.limits: tuple[int, int] | None = None
 
     def acquire(self) -> None:
         if self.busy:
@@ -113,20 +116,20 @@ class Card:
     def generate_configuration(self, roles: object) -> Configuration:
         return Configuration(self.only)
 
-    def configure(self, configuration) -> None:
+    def configure(self, configuration: Configuration) -> None:
         self.stream = configuration[0]
 
-    def create_request(self, cookie) -> Request:
+    def create_request(self, cookie: object) -> Request:
         return Request(cookie)
 
-    def start(self, controls) -> None:
+    def start(self, controls: dict[Any, tuple[int, int]]) -> None:
         self.state, self.limits = "running", controls[libcamera.controls.FrameDurationLimits]
 
     def stop(self) -> None:
         assert self.state == "running"
         self.state = "acquired"
 
-    def queue_request(self, request) -> None:
+    def queue_request(self, request: Request) -> None:
         (buffer,) = request.buffers.values()
         with mmap.mmap(buffer.planes[0].fd, self.stream.frame_size) as memory:
             lines = np.frombuffer(memory, np.uint8).reshape(self.stream.size.height, self.stream.stride)
@@ -141,9 +144,10 @@ class Manager:
 
     def __init__(self) -> None:
         self.event_fd, self.bell = os.pipe()
-        self.ready, self.cameras = [], [Card(self)]
+        self.ready: list[Request] = []
+        self.cameras = [Card(self)]
 
-    def get_ready_requests(self) -> list[Any]:
+    def get_ready_requests(self) -> list[Request]:
         if self.ready:
             os.read(self.event_fd, 4096)
         ready, self.ready = self.ready, []
@@ -169,7 +173,7 @@ def test_a_red_card_is_red(manager: Manager) -> None:
     source = PicameraSource(settings())
     for _ in range(10):  # more than there are buffers
         image = source.read()
-        assert (image.shape, image.dtype, image.flags.c_contiguous) == ((64, 80, 3), np.uint8, True)
+        assert (image.shape, image.dtype, image.flags.c_contiguous) == ((64, 80, 3), np.dtype(np.uint8), True)
         assert (image == RED).all()
     assert manager.cameras[0].limits == (50_000, 50_000)
     source.close()

@@ -14,7 +14,7 @@ from edgeface.errors import ImageError
 
 @pytest.mark.parametrize(("out", "reason"), [("absent/sheet.png", "No such file"), ("sheet.txt", "suffix")])
 def test_a_picture_that_cannot_be_drawn_is_told_before_the_show(tmp_path: Path, out: str, reason: str) -> None:
-    told = []
+    told: list[str] = []
     with pytest.raises(ImageError, match=reason):
         show(tmp_path / out, keep=False, tell=told.append)
     assert told == []

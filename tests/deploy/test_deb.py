@@ -23,7 +23,7 @@ def package(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, t
     if shutil.which("aarch64-linux-gnu-strip") is None:
         pytest.skip("binutils-aarch64-linux-gnu is not installed")
     folder = tmp_path_factory.mktemp("deb")
-    command = [sys.executable, "deploy/build-deb", "--arch", "arm64", "--python", "3.13", "--out", folder]
+    command = [sys.executable, "deploy/build-deb", "--arch", "arm64", "--python", "3.13", "--out", str(folder)]
     built = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=600)
     assert (built.returncode, built.stderr) == (0, "")
     tree = folder / "tree"
@@ -126,9 +126,9 @@ def test_a_wheel_that_is_not_the_locked_one_is_refused(tmp_path: Path) -> None:
         "pip",
         "install",
         "--target",
-        tmp_path / "x",
+        str(tmp_path / "x"),
         "--constraints",
-        constraints,
+        str(constraints),
         "ulid-transform",
     ]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120)
@@ -180,7 +180,7 @@ def test_its_bill_of_materials_is_cyclonedx_and_names_every_package_and_network(
     subprocess.run([*uv, "pip", "install", "--no-config", "--python", venv, *locked], check=True, timeout=120)
 
     def verdict(path: Path) -> str:
-        command = [venv / "bin/python", "-c", CHECK, path]
+        command = [str(venv / "bin/python"), "-c", CHECK, str(path)]
         return subprocess.run(command, check=True, capture_output=True, text=True, timeout=60).stdout.strip()
 
     assert verdict(file) == "None"

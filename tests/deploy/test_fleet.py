@@ -22,7 +22,11 @@ def rendered(role: str, template: str, **values: Any) -> str:
 
 
 def test_the_settings_of_a_device_are_settings(tmp_path: Path) -> None:
-    values = {"device_folder": "/etc/edgeface", "device_state": "/var/lib/edgeface", "device_topic": "edgeface/gallery/home"}
+    values: dict[str, Any] = {
+        "device_folder": "/etc/edgeface",
+        "device_state": "/var/lib/edgeface",
+        "device_topic": "edgeface/gallery/home",
+    }
     values |= {
         "inventory_hostname": "door",
         "device_camera": "picamera",
@@ -51,5 +55,6 @@ def test_each_device_has_its_own_topics_and_the_shared_ones() -> None:
 
 @pytest.mark.skipif(not PLAYBOOK, reason="ansible-core is not installed")
 def test_ansible_understands_the_playbook() -> None:
+    assert PLAYBOOK
     words = [PLAYBOOK, "--syntax-check", "-i", "inventory.example.yml", "site.yml"]
     subprocess.run(words, cwd=ANSIBLE, check=True, capture_output=True, timeout=120)

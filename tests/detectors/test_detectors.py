@@ -21,12 +21,12 @@ TWO = HERE / "photos" / "obama_and_biden_blue_room.jpg"
 
 
 @pytest.fixture(params=DETECTORS)
-def name(request: pytest.FixtureRequest):
-    return request.param
+def name(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
 
 
 @pytest.fixture
-def detector(name) -> Detector:
+def detector(name: str) -> Detector:
     return create(name)
 
 
@@ -41,7 +41,7 @@ def test_a_person_alone_is_one_face(detector: Detector, photo: Path) -> None:
     image = load_image(photo)
     (face,) = detector.detect(image)
     assert 0.0 < face.score <= 1.0
-    assert (face.landmarks.shape, face.landmarks.dtype) == ((5, 2), np.float32)
+    assert (face.landmarks.shape, face.landmarks.dtype) == ((5, 2), np.dtype(np.float32))
     assert inside(face.box, face.landmarks)
     assert 0 <= face.box.left < face.box.left + face.box.width <= image.shape[1]
     assert 0 <= face.box.top < face.box.top + face.box.height <= image.shape[0]
@@ -74,7 +74,7 @@ def test_boxes_and_landmarks_are_in_the_pictures_own_pixels(detector: Detector, 
     image = load_image(TWO)
     scaled = cv2.resize(image, None, fx=factor, fy=factor, interpolation=cv2.INTER_AREA if factor < 1 else cv2.INTER_CUBIC)
     faces = sorted(detector.detect(image), key=lambda face: face.box.left)
-    found = sorted(detector.detect(scaled), key=lambda face: face.box.left)
+    found = sorted(detector.detect(np.asarray(scaled, np.uint8)), key=lambda face: face.box.left)
     assert len(found) == len(faces) == 2
     for one, other in zip(faces, found, strict=True):
         tolerance = 0.12 * factor * one.box.width
@@ -83,7 +83,7 @@ def test_boxes_and_landmarks_are_in_the_pictures_own_pixels(detector: Detector, 
         assert abs(other.box.width - factor * one.box.width) < tolerance
 
 
-def test_a_larger_search_finds_smaller_faces(name) -> None:
+def test_a_larger_search_finds_smaller_faces(name: str) -> None:
     image = load_image(TWO)
     canvas = np.zeros((2000, 3000, 3), np.uint8)
     canvas[: image.shape[0] // 2, : image.shape[1] // 2] = cv2.resize(
@@ -115,7 +115,7 @@ def test_odd_sizes_one_after_another_show_nobody(detector: Detector) -> None:
             assert list(detector.detect(np.full((*shape, 3), 128, np.uint8))) == [], shape
 
 
-def test_one_picture_leaves_no_trace_in_the_next(name, detector: Detector) -> None:
+def test_one_picture_leaves_no_trace_in_the_next(name: str, detector: Detector) -> None:
     image = load_image(TWO)
     expected = [face.box for face in create(name).detect(image)]
     detector.detect(load_image(ALONE[0]))
@@ -132,7 +132,7 @@ def test_yunet_finds_what_opencvs_own_detector_finds(photo: Path, side: int) -> 
     theirs = cv2.FaceDetectorYN.create(str(WHOLE), "", (1, 1), 0.7, 0.3, 500)
     theirs.setInputSize(small.shape[1::-1])
     rows = theirs.detect(cv2.cvtColor(small, cv2.COLOR_RGB2BGR))[1]
-    ours = yunet.YuNet().detect(small)
+    ours = yunet.YuNet().detect(np.asarray(small, np.uint8))
     assert len(ours) == len(rows)
     for face, row in zip(ours, sorted(rows, key=lambda row: row[2] * row[3], reverse=True), strict=True):
         box = face.box
@@ -171,6 +171,6 @@ def test_landmarks_of_a_small_face_follow_its_tilt(detector: Detector, degrees: 
     middle = (small.shape[1] / 2, small.shape[0] / 2)
     matrix = cv2.getRotationMatrix2D(middle, degrees, 1.0)
     tilted = cv2.warpAffine(small, matrix, small.shape[1::-1], borderMode=cv2.BORDER_REPLICATE)
-    straight, turned = (similarity(detector.detect(image)[0].landmarks) for image in (small, tilted))
+    straight, turned = (similarity(detector.detect(np.asarray(image, np.uint8))[0].landmarks) for image in (small, tilted))
     angles = [np.degrees(np.arctan2(transform[1, 0], transform[0, 0])) for transform in (straight, turned)]
     assert angles[1] - angles[0] == pytest.approx(degrees, abs=5)  # the search alone sees a third of it

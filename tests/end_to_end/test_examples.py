@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 from fixtures.broker import PASSWORD, USER, Broker, broker, eventually, free_port, needs_broker
 from fixtures.daemon import EMPTY, enroll, running, settings
+from fixtures.optional import needed
 from fixtures.publishing import event
 
 from edgeface.types import Event, EventType
@@ -88,7 +89,7 @@ def test_the_python_subscriber_greets_who_is_recognised_once(
 def test_the_line_for_a_shell_prints_events(
     tmp_path: Path, broker: Broker, demo_photos: Path, start: Callable[..., Program]
 ) -> None:
-    line = re.search(r"^mosquitto_sub .*$", (EXAMPLES / "README.md").read_text(), re.M)[0]
+    line = needed(re.search(r"^mosquitto_sub .*$", (EXAMPLES / "README.md").read_text(), re.M))[0]
     words = shlex.split(line.replace("-h broker.local", f"-h 127.0.0.1 -p {broker.port} -u {USER} -P '{PASSWORD}'"))
     program = start(words)
     assert eventually(lambda: "edgeface/door/event (QoS 0)" in broker.log()), broker.log()

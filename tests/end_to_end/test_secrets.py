@@ -12,6 +12,7 @@ from urllib.request import Request, urlopen
 import pytest
 from fixtures.broker import PASSWORD, Broker, broker, eventually, free_port, needs_broker
 from fixtures.commandline import Cli
+from fixtures.optional import needed
 from fixtures.secrets import FORMS, MISTAKES
 from hypothesis import given
 from hypothesis import strategies as st
@@ -117,12 +118,12 @@ def test_no_door_of_a_daemon_tells_a_secret(cli: Cli, broker: Broker) -> None:
     assert "127.0.0.1" in told["/health"] + told["status"]
     cli.set(camera={"source": FORMS[7].format(host="cam", secret="S3CRET"), "speed": 1}, **sections)
     told["wrong settings"] = cli("config", "check", code=2).stderr
-    daemon.process.send_signal(signal.SIGHUP)
-    daemon.hears("settings not taken")
-    daemon.stop()
-    told["log"] = "\n".join(daemon.told)
+    needed(daemon).process.send_signal(signal.SIGHUP)
+    needed(daemon).hears("settings not taken")
+    needed(daemon).stop()
+    told["log"] = "\n".join(needed(daemon).told)
     assert "cannot be opened" in told["log"]
-    told["standard output"] = "\n".join(iter(lambda: daemon.out.get() if not daemon.out.empty() else "", ""))
+    told["standard output"] = "\n".join(iter(lambda: needed(daemon).out.get() if not needed(daemon).out.empty() else "", ""))
     ours = {"edgeface.toml", "sync.key", "web.token"}
     told |= {
         str(file): file.read_bytes().decode(errors="replace") for file in cli.gallery.parent.iterdir() if file.name not in ours

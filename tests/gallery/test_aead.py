@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 from Cryptodome.Cipher import AES
+from fixtures.optional import needed
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -47,15 +48,15 @@ def test_a_published_example_is_sealed_and_opened(library: None, monkeypatch: py
 def test_both_seal_alike_and_what_was_changed_does_not_open(
     plain: bytes, associated: bytes, nonce: bytes, at: int, bit: int
 ) -> None:
-    ciphertext, tag = OPENSSL.encrypt(KEY, nonce, plain, associated)
+    ciphertext, tag = needed(OPENSSL).encrypt(KEY, nonce, plain, associated)
     assert AES.new(KEY, AES.MODE_GCM, nonce=nonce).update(associated).encrypt_and_digest(plain) == (ciphertext, tag)
-    assert OPENSSL.decrypt(KEY, nonce, ciphertext, tag, associated) == plain
-    assert OPENSSL.decrypt(KEY, nonce, ciphertext, tag, associated + b"x") is None
-    assert OPENSSL.decrypt(bytes(32), nonce, ciphertext, tag, associated) is None
+    assert needed(OPENSSL).decrypt(KEY, nonce, ciphertext, tag, associated) == plain
+    assert needed(OPENSSL).decrypt(KEY, nonce, ciphertext, tag, associated + b"x") is None
+    assert needed(OPENSSL).decrypt(bytes(32), nonce, ciphertext, tag, associated) is None
     sealed = bytearray(nonce + ciphertext + tag)
     sealed[at % len(sealed)] ^= 1 << bit
     changed = bytes(sealed)
-    assert OPENSSL.decrypt(KEY, changed[:12], changed[12:-16], changed[-16:], associated) is None
+    assert needed(OPENSSL).decrypt(KEY, changed[:12], changed[12:-16], changed[-16:], associated) is None
 
 
 @pytest.mark.parametrize("sealed", [b"", bytes(27), bytes(28), bytes(600), "text" * 20, None, bytearray(40), 7])

@@ -16,6 +16,7 @@ import pytest
 from fixtures.backup import config, crowd, damage, enrolled, flip, killed, people, sealed_at, states
 from fixtures.disk import fill
 from fixtures.galleries import MODEL, WALL, near, unit, units
+from fixtures.optional import needed
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.strategies import DrawFn
@@ -60,7 +61,7 @@ def test_a_copy_is_one_private_file_with_people_templates_and_faces_and_no_event
         (event,) = file.execute("SELECT sealed FROM events").fetchone()
     made = backups.make()
     (copy,) = find_copies(backups.folder)
-    assert (made.new.copy, made.people, made.damaged) == (copy, 1, ())
+    assert (needed(made).new.copy, needed(made).people, needed(made).damaged) == (copy, 1, ())
     assert {path.name for path in backups.folder.iterdir()} == {copy.path.name, ".lock"}
     assert stat.S_IMODE(copy.path.stat().st_mode) == 0o600
     assert stat.S_IMODE(backups.folder.stat().st_mode) == 0o700
@@ -80,7 +81,7 @@ def test_a_copy_is_one_private_file_with_people_templates_and_faces_and_no_event
 @pytest.mark.parametrize("table", ["people", "templates", "faces", "meta", "file", "cut"])
 def test_a_copy_with_one_bit_of_damage_is_none(gallery: Gallery, backups: Backups, table: str) -> None:
     enrolled(gallery, "Anna", 1)
-    path = backups.make().new.copy.path
+    path = needed(backups.make()).new.copy.path
     if table == "cut":
         os.truncate(path, path.stat().st_size - 4096)
     elif table == "meta":
@@ -96,7 +97,7 @@ def test_a_copy_with_one_bit_of_damage_is_none(gallery: Gallery, backups: Backup
 
 def test_a_copy_of_another_key_is_told_and_left_alone(tmp_path: Path, gallery: Gallery, backups: Backups) -> None:
     enrolled(gallery, "Anna", 1)
-    path = backups.make().new.copy.path
+    path = needed(backups.make()).new.copy.path
     with pytest.raises(ForeignCopyError):
         check(path, copies.Key(bytes(32), "another"))
     (tmp_path / "gallery.key").rename(tmp_path / "old.key")
@@ -139,13 +140,13 @@ def test_a_damaged_gallery_gives_no_copy_and_costs_none(tmp_path: Path, gallery:
 
 def test_a_damaged_copy_neither_counts_nor_pushes_a_good_one_out(gallery: Gallery, backups: Backups) -> None:
     enrolled(gallery, "Anna", 1)
-    made = [backups.make().new.copy for _ in range(3)]
+    made = [needed(backups.make()).new.copy for _ in range(3)]
     flip(made[2].path, sealed_at(made[2].path))
     new = backups.make()
-    assert new.damaged == (made[2].path.name,)
+    assert needed(new).damaged == (made[2].path.name,)
     assert states(backups) == ["ok", "damaged: a record does not belong where it stands", "ok", "ok"]
     backups.make()
-    assert len(backups.make().damaged) == 0
+    assert len(needed(backups.make()).damaged) == 0
     assert states(backups) == ["ok"] * 3
 
 
@@ -156,7 +157,7 @@ def test_a_folder_that_is_set_must_be_there(tmp_path: Path, gallery: Gallery) ->
         backups.make()
     assert not (tmp_path / "stick").exists()
     (tmp_path / "stick" / "backups").mkdir(parents=True)
-    assert backups.make().new.copy.path.parent == tmp_path / "stick" / "backups"
+    assert needed(backups.make()).new.copy.path.parent == tmp_path / "stick" / "backups"
 
 
 @pytest.mark.parametrize("left", [0, 200_000])
@@ -166,7 +167,7 @@ def test_a_full_disk_costs_no_copy_and_leaves_no_part(
     for number in range(10):
         enrolled(gallery, f"Anna {number}", *range(40))
     backups = Backups(config(tmp_path, backup={"folder": str(disk), "keep": 1}))
-    first = backups.make().new.copy
+    first = needed(backups.make()).new.copy
     if left:  # what was free is taken by others meanwhile
         monkeypatch.setattr(Backups, "_refuse_without_room", lambda _: None)
     fill(disk)
@@ -178,7 +179,7 @@ def test_a_full_disk_costs_no_copy_and_leaves_no_part(
     assert {path.name for path in disk.iterdir()} == {first.path.name, "fill", ".lock"}
     assert check(first.path, backups.key()).people == 10
     (disk / "fill").unlink()
-    assert backups.make().new.copy.number == 2
+    assert needed(backups.make()).new.copy.number == 2
     assert not first.path.exists()
 
 
@@ -221,7 +222,7 @@ def test_whatever_fails_the_last_good_copies_stay(
                 with pytest.raises(GalleryError, match="the disk is full"):
                     backups.make()
         elif what == "day" and sound:
-            good = [*good, backups.make().new.copy.number][-KEEP:]
+            good = [*good, needed(backups.make()).new.copy.number][-KEEP:]
             assert len(good) < KEEP or backups.find()[0].number == good[0]
         elif what == "day":
             with pytest.raises(GalleryError):
@@ -383,7 +384,7 @@ def test_who_is_forgotten_while_a_copy_is_made_is_not_in_it(tmp_path: Path) -> N
         if not forgotten:
             forgotten.append(gallery.forget("P7"))
 
-    assert backups.make(pause).new.contents.people == 30 or forgotten
+    assert needed(needed(backups.make(pause)).new.contents).people == 30 or forgotten
     (copy,) = backups.find()
     assert "P7" not in people(copy.path, backups)
     gallery.close()
@@ -414,7 +415,7 @@ def test_copies_that_cannot_be_changed_now_are_told_and_changed_later(
 ) -> None:
     enrolled(gallery, "Anna", 1)
     enrolled(gallery, "Bert", 2)
-    first, second = (backups.make().new.copy.path for _ in range(2))
+    first, second = (needed(backups.make()).new.copy.path for _ in range(2))
     whole = first.read_bytes()
     first.write_bytes(b"SQLite format 3\0" + bytes(100))
     gallery.forget("Anna")
@@ -453,7 +454,7 @@ def test_others_who_write_without_end_do_not_keep_a_copy_from_its_end(tmp_path: 
         number += 1
         gallery.rename("P0" if number % 2 else "Q0", "Q0" if number % 2 else "P0")
 
-    assert backups.make(pause).people == 5
+    assert needed(backups.make(pause)).people == 5
     assert 20 < number < 100  # then the rest in one go
     assert states(backups) == ["ok"]
     gallery.close()

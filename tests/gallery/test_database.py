@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 from fixtures.galleries import MODEL, OTHER_MODEL, ROOT, changed, enrolled, kept, names, near, one_line, traces, unit, units
+from fixtures.optional import needed
 from fixtures.plain_gallery import plain_gallery
 
 from edgeface.errors import GalleryError
@@ -113,7 +114,7 @@ def test_a_kill_during_the_change_of_format_loses_nobody(path: Path) -> None:
         with subprocess.Popen(
             [sys.executable, "-c", UPGRADE, folder / "gallery.db", MODEL], cwd=ROOT, stdout=subprocess.PIPE, text=True
         ) as victim:
-            assert victim.stdout.readline() == "ready\n"
+            assert needed(victim.stdout).readline() == "ready\n"
             with suppress(subprocess.TimeoutExpired):
                 victim.wait(moments.uniform(0.0, 0.04))
             victim.send_signal(signal.SIGKILL)
@@ -140,10 +141,10 @@ def test_of_several_that_found_a_gallery_at_once_each_finds_the_same_key(path: P
         for number in range(4)
     ]
     for other in others:
-        assert other.stdout.readline() == "ready\n"
+        assert needed(other.stdout).readline() == "ready\n"
     for other in others:
-        other.stdin.write("\n")
-        other.stdin.flush()
+        needed(other.stdin).write("\n")
+        needed(other.stdin).flush()
     for other in others:
         _, told = other.communicate(timeout=60)
         assert "nobody called" in told  # and nothing about keys

@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 import numpy as np
 import pytest
+from fixtures.optional import needed
 from fixtures.reembed import House, house
 
 from edgeface.config.schema import EventsSettings
@@ -32,7 +33,7 @@ def test_people_are_taken_over_with_the_templates_that_their_faces_give(house: H
         before = gallery.templates()
     heard = []
     done = house.reembed(other_model, alive=lambda: heard.append(1))
-    assert (done.people, done.templates, done.lost, done.dropped) == (2, 3, 0, ())
+    assert (needed(done).people, needed(done).templates, needed(done).lost, needed(done).dropped) == (2, 3, 0, ())
     assert len(heard) == 3
     with house.open(other_model) as gallery:
         after = gallery.templates()
@@ -43,7 +44,7 @@ def test_people_are_taken_over_with_the_templates_that_their_faces_give(house: H
     with pytest.raises(GalleryError, match="edgeface gallery reembed"), house.open():
         pass
     assert house.reembed(other_model) is None
-    assert house.reembed(SHIPPED).templates == 3
+    assert needed(house.reembed(SHIPPED)).templates == 3
 
 
 def test_a_gallery_that_is_open_is_not_taken_over(house: House, other_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -53,7 +54,7 @@ def test_a_gallery_that_is_open_is_not_taken_over(house: House, other_model: Pat
         with pytest.raises(GalleryError, match="stop it first"):
             house.reembed(other_model)
         assert [person.name for person in there.templates().people] == ["Barack"]
-    assert house.reembed(other_model).templates == 1
+    assert needed(house.reembed(other_model)).templates == 1
 
 
 def without_locks(*_: object) -> None:
@@ -67,7 +68,7 @@ def test_who_still_has_the_old_network_writes_nothing_into_a_gallery_that_was_ta
     barack = house.enroll("Barack", "obama_portrait")
     with house.open() as old:
         vector = old.templates().vectors[0]
-        event = Event(EventType.RECOGNIZED, new_event_id(1e9), 1e9, 0.0, "front", person_id=barack.id, embedding=vector)
+        event = Event(EventType.RECOGNIZED, new_event_id(1e9), 1e9, 0.0, "front", person_id=needed(barack).id, embedding=vector)
         house.reembed(other_model)
         for change in (lambda: old.events.keep(event, EventsSettings()), lambda: old.enroll("Zoe", [-vector], [0.9])):
             with pytest.raises(GalleryError, match="is of the model"):
@@ -83,11 +84,13 @@ def test_what_has_no_face_goes_and_is_counted(house: House, other_model: Path) -
     house.enroll("Barack", "obama_congress")
     with house.open() as gallery:
         vector = gallery.templates().vectors[0]
-        event = Event(EventType.RECOGNIZED, new_event_id(1e9), 1e9, 0.0, "front", person_id=barack.id, embedding=-vector)
+        event = Event(
+            EventType.RECOGNIZED, new_event_id(1e9), 1e9, 0.0, "front", person_id=needed(barack).id, embedding=-vector
+        )
         gallery.events.keep(event, EventsSettings())
-        gallery.learn(gallery.events.find(event.event_id), barack.id, "rejected", keep=True)
+        gallery.learn(gallery.events.find(event.event_id), needed(barack).id, "rejected", keep=True)
     done = house.reembed(other_model)
-    assert (done.people, done.templates, done.lost) == (1, 1, 2)
+    assert (needed(done).people, needed(done).templates, needed(done).lost) == (1, 1, 2)
     with house.open(other_model) as gallery:
         assert [person.templates for person in gallery.people()] == [1]
         assert gallery.events.all() == []
@@ -103,7 +106,7 @@ def test_nobody_is_lost_unless_it_is_wished(house: House, other_model: Path) -> 
         house.reembed(other_model)
     assert len(str(caught.value).splitlines()) == 1
     assert house.path.read_bytes() == before
-    assert house.reembed(other_model, drop=True).dropped == ("Joe",)
+    assert needed(house.reembed(other_model, drop=True)).dropped == ("Joe",)
     with house.open(other_model) as gallery:
         assert [person.name for person in gallery.people()] == ["Barack"]
     assert house.rows("people") == 1
@@ -113,8 +116,8 @@ def test_to_enroll_the_same_photo_again_keeps_its_face(house: House, other_model
     house.keep_faces = False
     house.enroll("Barack", "obama_portrait")
     house.keep_faces = True
-    assert house.enroll("Barack", "obama_portrait").templates == 1
-    assert house.reembed(other_model).lost == 0
+    assert needed(house.enroll("Barack", "obama_portrait")).templates == 1
+    assert needed(house.reembed(other_model)).lost == 0
 
 
 def test_a_face_goes_with_its_template_and_with_its_person(house: House) -> None:
@@ -124,9 +127,9 @@ def test_a_face_goes_with_its_template_and_with_its_person(house: House) -> None
         with closing(sqlite3.connect(house.path)) as database:
             faces = [sealed for (sealed,) in database.execute("SELECT sealed FROM faces ORDER BY template")]
         assert traces(house, faces) == [True] * 3
-        gallery.drop(template_id(barack.id, gallery.templates().vectors[0]))
+        gallery.drop(template_id(needed(barack).id, gallery.templates().vectors[0]))
         assert traces(house, faces) == [False, True, True]
-        gallery.forget(barack.id)
+        gallery.forget(needed(barack).id)
         assert traces(house, faces) == [False, False, True]
 
 
@@ -139,8 +142,10 @@ def traces(house: House, faces: list[Any]) -> list[Any]:
 def test_what_a_shared_gallery_brings_leaves_the_faces_of_what_stays(house: House) -> None:
     barack = house.enroll("Barack", "obama_portrait", "obama_congress")
     with house.open() as gallery:
-        copy = gallery.copies()[barack.id]
-        gallery.exchange(lambda _: {barack.id: msgspec.structs.replace(copy, name="President", templates=copy.templates[:1])})
+        copy = gallery.copies()[needed(barack).id]
+        gallery.exchange(
+            lambda _: {needed(barack).id: msgspec.structs.replace(copy, name="President", templates=copy.templates[:1])}
+        )
         assert (gallery.people()[0].name, gallery.faces()) == ("President", 1)
 
 

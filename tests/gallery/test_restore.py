@@ -15,6 +15,7 @@ import pytest
 from fixtures.backup import config, damage, flip, killed, no_credentials, people, sealed_at, states
 from fixtures.commandline import Cli
 from fixtures.galleries import units
+from fixtures.optional import needed
 from fixtures.reembed import House, house
 
 from edgeface.errors import GalleryError
@@ -68,7 +69,7 @@ def test_the_gallery_is_as_it_was_and_the_one_of_before_is_kept(tmp_path: Path, 
 def test_who_was_forgotten_meanwhile_stays_so_and_who_was_not_comes_back(tmp_path: Path, place: Path, backups: Backups) -> None:
     change(place, enroll=["Anna", "Bertold"])
     away = tmp_path / "away.db"
-    shutil.copy(backups.make().new.copy.path, away)  # out of reach
+    shutil.copy(needed(backups.make()).new.copy.path, away)  # out of reach
     change(place, forget=["Anna"])
     restore.whole(config(tmp_path), SHIPPED, str(away))
     assert names(place) == ["Bertold"]
@@ -82,7 +83,7 @@ def test_who_was_forgotten_meanwhile_stays_so_and_who_was_not_comes_back(tmp_pat
 @pytest.mark.parametrize("how", ["a record", "the header", "cut", "gone"])
 def test_a_damaged_gallery_is_replaced_and_kept_as_it_is(tmp_path: Path, place: Path, backups: Backups, how: str) -> None:
     change(place, enroll=["Anna", "Bertold"])
-    good = backups.make().new.copy
+    good = needed(backups.make()).new.copy
     if how == "a record":
         damage(place)
     elif how == "the header":
@@ -155,7 +156,7 @@ def test_the_newest_good_copy_is_taken_and_a_damaged_one_refused(tmp_path: Path,
     change(place, enroll=["Anna"])
     backups.make()
     change(place, enroll=["Bertold"])
-    bad = backups.make().new.copy
+    bad = needed(backups.make()).new.copy
     flip(bad.path, sealed_at(bad.path))
     with pytest.raises(GalleryError, match=r"damaged.*edgeface gallery backups"):
         restore.whole(config(tmp_path), SHIPPED, "2")
@@ -201,7 +202,7 @@ def test_a_copy_of_another_model_is_taken_over_by_its_faces_or_it_is_told_what_t
     house.keep_faces = keep_faces
     joe = house.enroll("Joe", "biden_portrait")
     backups = Backups(house.settings)
-    name = backups.make().new.copy.path.name
+    name = needed(backups.make()).new.copy.path.name
     house.path.unlink()
     with house.open(other_model) as gallery, pytest.raises(GalleryError, match=r"is of the model .* restore it whole"):
         restore.person(backups, load_card(other_model), "1", "Joe")

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import pytest
 from fixtures.galleries import MODEL, OTHER_MODEL, ROOT, changed, enrolled, kept, names, near, one_line, traces, unit, units
+from fixtures.optional import needed
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.strategies import DrawFn
@@ -420,12 +421,12 @@ def test_a_kill_at_any_moment_leaves_whole_people(path: Path) -> None:
     there = set()
     for number in range(kills):
         with worker(path, f"k{number}", 10_000) as victim:
-            assert victim.stdout.readline() == "ready\n"
+            assert needed(victim.stdout).readline() == "ready\n"
             try:
                 victim.wait(moments.uniform(0.0, 0.06))
             except subprocess.TimeoutExpired:
                 victim.send_signal(signal.SIGKILL)
-            told = victim.stdout.read().splitlines()
+            told = needed(victim.stdout).read().splitlines()
         assert victim.returncode == -signal.SIGKILL
         gallery = Gallery(path, MODEL)
         found = {person.name: person.templates for person in gallery.people()}

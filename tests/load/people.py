@@ -17,6 +17,7 @@ import cv2
 import numpy as np
 import psutil
 from fixtures.commandline import Cli
+from fixtures.optional import needed
 
 from edgeface.config import schema
 from edgeface.daemon import assembly
@@ -90,10 +91,10 @@ def measure(cli: Cli, people, templates, tell: Callable[..., None]) -> None:
     with closing(Gallery(path, card.digest, card.identity)) as gallery:
         eyes = meter.step("read it", lambda: assembly.pipeline(schema.Config(), embedder, gallery))
         meter.command("`edgeface people rename`", cli, "people", "rename", "Person 0/7", "Anna")
-        meter.step("the loop: notice that rename by another process", lambda: eyes.templates)
+        meter.step("the loop: notice that rename by another process", lambda: needed(eyes).templates)
         with closing(Gallery(path, card.digest, card.identity)) as other:
-            other.enroll("Anna", eyes.templates.vectors[:3], [0.8] * 3)
-        meter.step("the loop: notice that another process enrolled 3 templates", lambda: eyes.templates)
+            other.enroll("Anna", needed(eyes).templates.vectors[:3], [0.8] * 3)
+        meter.step("the loop: notice that another process enrolled 3 templates", lambda: needed(eyes).templates)
         shared(cli, meter, gallery, card, templates)
     export = cli.folder / "people.json"
     meter.command("`edgeface people export --plain`", cli, "people", "export", "--plain", export)

@@ -7,6 +7,7 @@ import threading
 from pathlib import Path
 
 import pytest
+from fixtures.optional import needed
 
 from edgeface.config.schema import Config, GallerySettings, MqttSettings, SyncSettings
 from edgeface.errors import EdgefaceError
@@ -22,7 +23,7 @@ def configured(path: Path) -> Config:
 
 
 READERS = {
-    "gallery key": lambda path: find_key(path, create=False).secret,
+    "gallery key": lambda path: needed(find_key(path, create=False)).secret,
     "sync key": lambda path: read_key(configured(path)),
     "token": lambda path: Token(path).text(),
     "passphrase": read_passphrase,

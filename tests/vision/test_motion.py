@@ -8,7 +8,7 @@ from fixtures.frames import Door, frame
 from fixtures.frames import photo as picture_of
 from numpy.typing import NDArray
 
-from edgeface.types import Event, EventType, Frame
+from edgeface.types import Event, EventType, Frame, Image
 from edgeface.vision.images import load_image
 from edgeface.vision.motion import MotionGate
 
@@ -18,7 +18,7 @@ dice = np.random.default_rng(0)
 ROOM = cv2.resize(dice.normal(110, 30, (30, 40, 3)).clip(20, 220).astype(np.uint8), (640, 480))
 
 
-def noisy(picture: NDArray[Any], sigma: float = 4.0):
+def noisy(picture: NDArray[Any], sigma: float = 4.0) -> Image:
     return (picture + dice.normal(0, sigma, picture.shape)).clip(0, 255).astype(np.uint8)
 
 
