@@ -6,9 +6,9 @@ import subprocess
 import sys
 import tomllib
 from pathlib import Path
-from typing import Any
 
 import pytest
+from typer.core import TyperGroup
 from typer.main import get_command
 
 from edgeface.cli import app
@@ -32,13 +32,13 @@ def section(text: str, heading: str) -> str:
     return text.split(f"\n{heading}\n", 1)[1].split(f"\n{level} ", 1)[0]
 
 
-def anchors(page) -> set[Any]:
+def anchors(page: Path) -> set[str]:
     """The headings of a page as links name them."""
     headings = re.findall(r"^#+ (.*)$", page.read_text(), re.M)
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
-def code(page) -> list[Any]:
+def code(page: Path) -> list[str]:
     """The code of a page, in blocks and within lines."""
     text = page.read_text()
     return [*re.findall(r"^```(?:sh)?\n(.*?)^```", text, re.M | re.S), *re.findall(r"`([^`\n]+)`", text)]
@@ -65,7 +65,7 @@ def test_the_architecture_has_the_layers_that_are_checked() -> None:
 
 
 @named
-def test_every_link_leads_somewhere(page) -> None:
+def test_every_link_leads_somewhere(page: Path) -> None:
     for link in re.findall(r"\]\(([^)\s]+)\)", page.read_text()):
         if "://" in link:
             continue
@@ -76,7 +76,7 @@ def test_every_link_leads_somewhere(page) -> None:
 
 
 @named
-def test_every_file_that_a_page_names_is_there(page) -> None:
+def test_every_file_that_a_page_names_is_there(page: Path) -> None:
     for part in code(page):
         for path in re.findall(
             r"(?<![\w/.~-])((?:train|tests|deploy|systemd|examples|docs)/[\w./-]*\w|edgeface/[\w/]+\.\w+)", part
@@ -85,10 +85,12 @@ def test_every_file_that_a_page_names_is_there(page) -> None:
 
 
 @named
-def test_every_command_that_a_page_names_is_there(page) -> None:
+def test_every_command_that_a_page_names_is_there(page: Path) -> None:
     from train.__main__ import app as training
 
-    train = get_command(training).commands
+    training_group = get_command(training)
+    assert isinstance(training_group, TyperGroup)
+    train = training_group.commands
     for part in code(page):
         for module in re.findall(r"python3? -m ((?:train|tests|edgeface)[\w.]*)", part):
             assert importlib.util.find_spec(module), module

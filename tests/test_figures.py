@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 from figures import measure, table
 
+from edgeface.vision.images import load_image
+
 
 def test_the_figures_of_a_short_run_are_all_there_and_of_the_right_size(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -37,5 +39,5 @@ def test_a_visit_is_a_face_and_then_nobody(tmp_path: Path) -> None:
     folder = tmp_path / scenes.visits(2, 5.0).partition(":")[2]
     kinds = [path.resolve().name.partition("-")[0] for path in sorted(folder.iterdir())]
     assert kinds == (["face"] * 4 + ["nobody"] * 5) * 2
-    pictures = [figures.load_image(path) for path in sorted(folder.iterdir())[4:6]]
+    pictures = [load_image(path) for path in sorted(folder.iterdir())[4:6]]
     assert np.any(pictures[0] != pictures[1])  # noise, as of a camera

@@ -1,6 +1,7 @@
 import json
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 from fixtures.broker import Broker, needs_broker
@@ -87,7 +88,12 @@ def delivered(
         ear.wait_for("/event", 2)
         stage.scene = load_image(demo_photos / "collins_portrait.jpg")
         ear.wait_for("/event", 3)
-        for verb, more in (("people", {}), ("snapshot", {}), ("enroll", {"name": "Collins", "count": 1})):
+        commands: tuple[tuple[str, dict[str, Any]], ...] = (
+            ("people", {}),
+            ("snapshot", {}),
+            ("enroll", {"name": "Collins", "count": 1}),
+        )
+        for verb, more in commands:
             ear.say(f"{BASE}cmd/{verb}", {"id": verb} | more)
             assert ear.wait_for(f"resp/{verb}")[0]["ok"]
         for verb, more in (

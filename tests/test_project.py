@@ -21,7 +21,7 @@ def test_units_are_verified_in_silence(tmp_path: Path, unit: str) -> None:
     text = (ROOT / "systemd" / unit).read_text()
     program = needed(re.search(r"^ExecStart=(\S+)", text, re.M))[1]
     # verify wants the program to exist; nothing else of the unit is changed
-    (tmp_path / unit).write_text(text.replace(program, shutil.which("true")))
+    (tmp_path / unit).write_text(text.replace(program, needed(shutil.which("true"))))
     drop_ins = tmp_path / f"{unit}.d"
     drop_ins.mkdir()
     for drop_in in (ROOT / "systemd").glob("*.conf"):

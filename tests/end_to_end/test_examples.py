@@ -33,12 +33,16 @@ WORDS += ["The camera is back"]
 class Program:
     """An example that runs, and what it prints."""
 
-    def __init__(self, command, **environment: Any) -> None:
-        self.lines = Queue()
+    def __init__(self, command: list[str], **environment: Any) -> None:
+        self.lines: Queue[str] = Queue()
         self._process = subprocess.Popen(
             command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=os.environ | environment
         )
-        Thread(target=lambda: [self.lines.put(line.strip()) for line in self._process.stdout], daemon=True).start()
+        Thread(target=self._read, daemon=True).start()
+
+    def _read(self) -> None:
+        for line in needed(self._process.stdout):
+            self.lines.put(line.strip())
 
     def stop(self) -> None:
         self._process.kill()
@@ -49,7 +53,7 @@ class Program:
 def start() -> Iterator[Callable[..., Program]]:
     programs = []
 
-    def launch(command, **environment: Any) -> Program:
+    def launch(command: list[str], **environment: Any) -> Program:
         programs.append(Program(command, **environment))
         return programs[-1]
 
@@ -58,7 +62,7 @@ def start() -> Iterator[Callable[..., Program]]:
         program.stop()
 
 
-def visit(folder: Path, broker: Broker, demo_photos: Path):
+def visit(folder: Path, broker: Broker, demo_photos: Path) -> dict[str, Any]:
     """Anna comes and goes before a real daemon's camera; gives her event."""
     config = settings(folder, broker)
     enroll(config, "Anna", demo_photos / "obama_portrait.jpg")
@@ -67,7 +71,8 @@ def visit(folder: Path, broker: Broker, demo_photos: Path):
         stage.scene = load_image(demo_photos / "obama_portrait.jpg")
         ear.wait_for("/event", 1)
         stage.scene = EMPTY
-        return ear.wait_for("/event", 2)[0]
+        event: dict[str, Any] = ear.wait_for("/event", 2)[0]
+        return event
 
 
 @needs_broker
@@ -97,8 +102,9 @@ def test_the_line_for_a_shell_prints_events(
     assert json.loads(program.lines.get(timeout=20)) == told
 
 
-def flow():
-    return json.loads((EXAMPLES / "node-red-flow.json").read_text())
+def flow() -> list[dict[str, Any]]:
+    nodes: list[dict[str, Any]] = json.loads((EXAMPLES / "node-red-flow.json").read_text())
+    return nodes
 
 
 def test_the_flow_is_wired_in_itself() -> None:
@@ -121,11 +127,11 @@ def test_the_function_of_the_flow_puts_every_event_into_words() -> None:
         f"const run = new Function('msg', 'context', {json.dumps(function)});\n"
         f"console.log(JSON.stringify({json.dumps(events)}.map(payload => run({{payload}}, context))));\n"
     )
-    out = subprocess.run([NODE, "-e", script], capture_output=True, text=True, check=True, timeout=60).stdout
+    out = subprocess.run([needed(NODE), "-e", script], capture_output=True, text=True, check=True, timeout=60).stdout
     assert [answer and answer["payload"] for answer in json.loads(out)] == [WORDS[0], None, *WORDS[1:], None]
 
 
-def msgspec_json(event: Event):
+def msgspec_json(event: Event) -> Any:
     import msgspec
 
     return json.loads(msgspec.json.encode(event_payload(event, "door", "m")))

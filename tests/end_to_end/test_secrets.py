@@ -107,7 +107,7 @@ def test_no_door_of_a_daemon_tells_a_secret(cli: Cli, broker: Broker) -> None:
             daemon.process.send_signal(signal.SIGHUP)
         daemon = daemon or cli.start("run")
         reason = f"127.0.0.1:{camera}/*** cannot be opened"
-        assert eventually(lambda reason=reason: any(reason in (one["camera_reason"] or "") for one in ear.on("/health")), 60)
+        assert eventually(lambda: any(reason in (one["camera_reason"] or "") for one in ear.on("/health")), 60)  # noqa: B023
     assert any("cannot be opened" in event["reason"] for event in ear.on("/event"))
     token = Token(load(cli.file).token_path)
     root, cookie = signed_in(page, token.text())

@@ -23,8 +23,9 @@ from edgeface.gallery.open import open_gallery
 from edgeface.vision.model_card import load_card
 
 
-def told(cli: Cli):
-    return client.ask(load(cli.file), "status")
+def told(cli: Cli) -> dict[str, Any]:
+    status: dict[str, Any] = client.ask(load(cli.file), "status")
+    return status
 
 
 def state(cli: Cli) -> tuple[Any, Any, Any]:
@@ -38,18 +39,22 @@ def waits(cli: Cli, wanted: str) -> None:
 
 
 @pytest.fixture
-def home(cli: Cli, scene: dict[str, Any], demo_photos: Path, monkeypatch: pytest.MonkeyPatch) -> Cli:
+def port() -> int:
+    return free_port()
+
+
+@pytest.fixture
+def home(cli: Cli, port: int, scene: dict[str, Any], demo_photos: Path, monkeypatch: pytest.MonkeyPatch) -> Cli:
     """Two people are enrolled; the one before the camera is the second."""
-    cli.port = free_port()
     for name in ("RUNTIME_DIRECTORY", "XDG_RUNTIME_DIR"):
         monkeypatch.delenv(name, raising=False)
-    cli.set(camera=scene | {"hold": 600.0}, metrics={"port": cli.port})
+    cli.set(camera=scene | {"hold": 600.0}, metrics={"port": port})
     cli("enroll", "Joe", "--image", demo_photos / "biden_portrait.jpg")
     cli("enroll", "Barack", "--image", demo_photos / "obama_congress.jpg")
     return cli
 
 
-def test_the_others_are_recognised_and_the_damage_is_told_everywhere(home: Cli) -> None:
+def test_the_others_are_recognised_and_the_damage_is_told_everywhere(home: Cli, port: int) -> None:
     flip_in(home.gallery, value(home.gallery, "SELECT sealed FROM templates WHERE id = 1"))
     running = home.start("run")
     assert json.loads(running.line())["name"] == "Barack"
@@ -57,7 +62,7 @@ def test_the_others_are_recognised_and_the_damage_is_told_everywhere(home: Cli) 
     assert kind == "damaged"
     assert "1 template; edgeface gallery check" in reason
     assert any("edgeface gallery check" in trouble for trouble in troubles)
-    metrics = urllib.request.urlopen(f"http://127.0.0.1:{home.port}/metrics").read().decode()
+    metrics = urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics").read().decode()
     assert 'edgeface_gallery_state{state="damaged"} 1.0' in metrics
     assert "1 template" in home("doctor", "--only", "gallery", code=1).stdout
     (finding,) = [one for one in home.json("gallery", "check", code=1)["findings"] if one["kind"] == "damaged"]
@@ -70,7 +75,7 @@ def test_the_others_are_recognised_and_the_damage_is_told_everywhere(home: Cli) 
 
 
 @pytest.mark.parametrize("what", ["file", "key"])
-def test_without_a_gallery_that_opens_it_runs_says_so_and_recovers(home: Cli, what: str) -> None:
+def test_without_a_gallery_that_opens_it_runs_says_so_and_recovers(home: Cli, port: int, what: str) -> None:
     precious = home.gallery if what == "file" else home.gallery.with_name("gallery.key")
     aside = shutil.copy(precious, home.folder / "aside")
     precious.write_bytes(b"\1" * 32)
@@ -80,7 +85,7 @@ def test_without_a_gallery_that_opens_it_runs_says_so_and_recovers(home: Cli, wh
     assert kind == "unreadable"
     assert "gallery.db: not " in reason
     assert "nobody is recognised" in troubles[0]
-    assert 'state="unreadable"} 1.0' in urllib.request.urlopen(f"http://127.0.0.1:{home.port}/metrics").read().decode()
+    assert 'state="unreadable"} 1.0' in urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics").read().decode()
     precious.unlink()
     shutil.copy(aside, precious)
     waits(home, "ok")

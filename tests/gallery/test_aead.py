@@ -1,5 +1,6 @@
 """Records are sealed and opened by OpenSSL or by pycryptodomex, whichever is there, and alike."""
 
+import secrets
 from typing import Any
 
 import pytest
@@ -38,7 +39,7 @@ PUBLISHED = {
 
 def test_a_published_example_is_sealed_and_opened(library: None, monkeypatch: pytest.MonkeyPatch) -> None:
     key, nonce, plain, associated, ciphertext, tag = (bytes.fromhex(text) for text in PUBLISHED.values())
-    monkeypatch.setattr(aead.secrets, "token_bytes", lambda _: nonce)
+    monkeypatch.setattr(secrets, "token_bytes", lambda _: nonce)
     assert aead.seal(key, plain, associated) == nonce + ciphertext + tag
     assert aead.unseal(key, nonce + ciphertext + tag, associated) == plain
 

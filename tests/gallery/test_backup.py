@@ -7,6 +7,7 @@ import stat
 import time
 from collections.abc import Iterator
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 from threading import Thread
 from typing import Any
@@ -24,12 +25,14 @@ from hypothesis.strategies import DrawFn
 from edgeface.config.schema import EventsSettings
 from edgeface.daemon.backup_task import CLOCK, RETRY, SETTLE, Schedule
 from edgeface.errors import GalleryError
-from edgeface.gallery import backup, copies
+from edgeface.gallery import backup
 from edgeface.gallery.backup import Backups, surplus
 from edgeface.gallery.copies import Copy, ForeignCopyError, NoCopyError, check, cleanse, find_copies
+from edgeface.gallery.database import erasure_mark
+from edgeface.gallery.encryption import Key
 from edgeface.gallery.store import Gallery
 from edgeface.recognition.event_id import new_event_id
-from edgeface.types import Event, EventType, Vector
+from edgeface.types import Event, EventType, Person, Vector
 
 
 @pytest.fixture
@@ -99,7 +102,7 @@ def test_a_copy_of_another_key_is_told_and_left_alone(tmp_path: Path, gallery: G
     enrolled(gallery, "Anna", 1)
     path = needed(backups.make()).new.copy.path
     with pytest.raises(ForeignCopyError):
-        check(path, copies.Key(bytes(32), "another"))
+        check(path, Key(bytes(32), "another"))
     (tmp_path / "gallery.key").rename(tmp_path / "old.key")
     (tmp_path / "gallery.db").rename(tmp_path / "old.db")
     other = Gallery(tmp_path / "gallery.db", MODEL)
@@ -243,7 +246,7 @@ DAY = 86400.0
 
 
 def at(number: int, wall: float) -> Copy:
-    return Copy.named(backup.Path("/backups"), "00000000", number, wall)
+    return Copy.named(Path("/backups"), "00000000", number, wall)
 
 
 @st.composite
@@ -326,14 +329,15 @@ def test_a_kill_while_somebody_is_erased_leaves_copies_that_open_and_the_next_tr
     backups = Backups(config(tmp_path))
     backups.make()
     backups.make()
-    marks = {person.name: copies.erasure_mark(person.id) for person in gallery.people()}
+    marks = {person.name: erasure_mark(person.id) for person in gallery.people()}
     gallery.close()
     paths = [copy.path for copy in backups.find()]
     journals = 0
     for seed in range(30):
         erased = {marks[f"P{seed}"]}
         killed(
-            lambda erased=erased: [cleanse(path, erased, backups.key()) for path in paths], random.Random(seed).uniform(0, 0.02)
+            lambda: [cleanse(path, erased, backups.key()) for path in paths],  # noqa: B023
+            random.Random(seed).uniform(0, 0.02),
         )
         journals += any(path.with_name(f"{path.name}-journal").exists() for path in paths)
         left = [check(path, backups.key()).people for path in paths]
@@ -378,7 +382,7 @@ def test_who_is_forgotten_is_erased_from_every_copy_with_what_may_be_their_face(
 def test_who_is_forgotten_while_a_copy_is_made_is_not_in_it(tmp_path: Path) -> None:
     gallery = crowd(tmp_path)
     backups = Backups(config(tmp_path))
-    forgotten = []
+    forgotten: list[Person] = []
 
     def pause() -> None:
         if not forgotten:
@@ -433,9 +437,9 @@ def test_kept_faces_go_from_the_copies_once_they_are_not_to_be_kept(tmp_path: Pa
     backups.erase_forgotten()
     (copy,) = backups.find()
 
-    def faces():
+    def faces() -> int:
         with closing(sqlite3.connect(copy.path)) as file:
-            return file.execute("SELECT count(*) FROM faces").fetchone()[0]
+            return int(file.execute("SELECT count(*) FROM faces").fetchone()[0])
 
     assert faces() == 1
     Backups(config(tmp_path)).erase_forgotten()
@@ -485,6 +489,6 @@ def test_a_clock_from_before_the_last_copy_does_not_make_the_new_one_the_oldest(
 ) -> None:
     enrolled(gallery, "Anna", 1)
     for wall in (4e9, 2e9, 0.0, 1e9):
-        monkeypatch.setattr(backup.time, "time", lambda wall=wall: wall)
+        monkeypatch.setattr(time, "time", partial(float, wall))
         backups.make()
     assert [copy.wall for copy in backups.find()] == [2e9, 0.0, 1e9]

@@ -4,7 +4,7 @@ import re
 import sqlite3
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import pytest
@@ -24,6 +24,9 @@ from edgeface.types import EventType, Person
 @pytest.fixture(autouse=True)
 def no_credentials(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("CREDENTIALS_DIRECTORY", raising=False)
+
+
+T = TypeVar("T")
 
 
 @pytest.fixture
@@ -51,11 +54,12 @@ def other(gallery: Gallery, path: Path) -> Iterator[Gallery]:
 
 
 @pytest.fixture
-def decrypted(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+def decrypted(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """What is decrypted from now on."""
-    kinds, unseal = [], Vault.unseal
+    kinds: list[str] = []
+    unseal = Vault.unseal
 
-    def counting(vault, sealed, kind, *bound):
+    def counting(vault: Vault, sealed: bytes, kind: type[Any], *bound: str) -> Any:
         kinds.append(bound[0])
         return unseal(vault, sealed, kind, *bound)
 
@@ -63,7 +67,7 @@ def decrypted(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     return kinds
 
 
-def reading(gallery: Gallery, decrypted, read: Callable[[Gallery], Templates | tuple[Any, Any]]) -> tuple[Any, list[Any]]:
+def reading(gallery: Gallery, decrypted: list[str], read: Callable[[Gallery], T]) -> tuple[T, list[str]]:
     """What some reading decrypts."""
     decrypted.clear()
     result = read(gallery)
@@ -93,7 +97,7 @@ def facts(templates: Templates) -> tuple[list[Person], list[tuple[str, float]], 
 
 
 def test_what_another_process_changes_is_read_and_nothing_else(
-    gallery: Gallery, other: Gallery, path: Path, decrypted: list[Any]
+    gallery: Gallery, other: Gallery, path: Path, decrypted: list[str]
 ) -> None:
     anna = other.rename("P07", "Anna")
     matrix = gallery.templates().vectors
@@ -145,7 +149,7 @@ def test_templates_are_in_memory_once(gallery: Gallery) -> None:
     assert all(np.shares_memory(contents.faces(held)[0].vectors, vectors) for held in contents._held.values())
 
 
-def test_one_person_is_found_without_anybody_s_templates(gallery: Gallery, path: Path, decrypted: list[Any]) -> None:
+def test_one_person_is_found_without_anybody_s_templates(gallery: Gallery, path: Path, decrypted: list[str]) -> None:
     fresh = Gallery(path, MODEL)
     _, kinds = reading(fresh, decrypted, lambda one: (one.find("P05"), one.people()))
     assert kinds == 30 * ["person"]
@@ -168,7 +172,7 @@ def test_what_another_program_writes_without_a_word_is_noticed_all_the_same(gall
 
 
 def test_much_that_another_process_has_changed_is_read_in_parts(
-    gallery: Gallery, other: Gallery, path: Path, decrypted: list[Any]
+    gallery: Gallery, other: Gallery, path: Path, decrypted: list[str]
 ) -> None:
     before = gallery.templates()
     for number in range(30):
@@ -190,12 +194,13 @@ def test_much_that_another_process_has_changed_is_read_in_parts(
 def test_a_change_that_fails_leaves_nothing_in_memory(gallery: Gallery, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as patched:
         patched.setattr(gallery, "_clear_away", lambda: gallery._database.execute("no statement"))
-        for change in (
+        changes: tuple[Callable[[], object], ...] = (
             lambda: gallery.enroll("P03", units(800), [0.5]),
             lambda: gallery.enroll("New", units(801), [0.5]),
             lambda: gallery.rename("P04", "Other"),
             lambda: gallery.forget("P05"),
-        ):
+        )
+        for change in changes:
             with pytest.raises(GalleryError):
                 change()
     assert same(gallery, path)
@@ -240,7 +245,7 @@ def test_whatever_two_processes_do_both_know_what_the_file_says(
                 copies = one.copies()
                 person_id = one.find(f"P{first}").id
                 wanted = {person_id: copies[person_id] if second else None}
-                one.exchange(lambda _, wanted=wanted: wanted)
+                one.exchange(lambda _: wanted)  # noqa: B023
             elif verb == "look":
                 one.templates()
             else:

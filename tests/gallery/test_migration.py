@@ -1,6 +1,7 @@
 """A gallery of one network is taken over to another_model, from the faces that were kept."""
 
 import errno
+import fcntl
 import json
 import sqlite3
 from collections.abc import Iterator
@@ -64,7 +65,7 @@ def without_locks(*_: object) -> None:
 def test_who_still_has_the_old_network_writes_nothing_into_a_gallery_that_was_taken_over(
     house: House, other_model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(guard.fcntl, "flock", without_locks)
+    monkeypatch.setattr(fcntl, "flock", without_locks)
     barack = house.enroll("Barack", "obama_portrait")
     with house.open() as old:
         vector = old.templates().vectors[0]

@@ -59,7 +59,7 @@ def test_the_gallery_is_as_it_was_and_the_one_of_before_is_kept(tmp_path: Path, 
     done = restore.whole(config(tmp_path), SHIPPED, None)
     assert (done.people, done.templates) == (2, 2)
     assert names(place) == ["Anna", "Bertold"]
-    assert people(backups.folder / done.kept_aside, backups) == ["Anna", "Bertold", "Carl the Great"]
+    assert people(backups.folder / needed(done.kept_aside), backups) == ["Anna", "Bertold", "Carl the Great"]
     assert place.stat().st_mode & 0o777 == 0o600
     assert not list(tmp_path.glob(".gallery*"))
     restore.whole(config(tmp_path), SHIPPED, done.kept_aside)
@@ -97,7 +97,9 @@ def test_a_damaged_gallery_is_replaced_and_kept_as_it_is(tmp_path: Path, place: 
     assert done.copy == good.path.name
     assert names(place) == ["Anna", "Bertold"]
     if before:
-        assert (backups.folder / done.kept_aside).read_bytes()[100:] == before[100:]  # the header has the mode of its log
+        assert (backups.folder / needed(done.kept_aside)).read_bytes()[100:] == before[
+            100:
+        ]  # the header has the mode of its log
         assert len(backups.listing()) == 2
         assert states(backups)[1] == "ok"
         assert states(backups)[0] != "ok"
@@ -279,7 +281,7 @@ def test_the_list_can_be_read_when_the_gallery_cannot_and_tells_what_is_damaged(
 
 
 def test_the_doctor_sees_whether_there_are_good_backups(cli: Cli, obama: dict[str, Any], tmp_path: Path) -> None:
-    def doctor(**how: Any):
+    def doctor(**how: Any) -> Any:
         return cli.json("doctor", "--only", "backup", **how)["checks"][0]
 
     assert "none yet" in doctor()["found"]

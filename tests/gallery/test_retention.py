@@ -42,7 +42,7 @@ class Machine:
         self.path = folder / "gallery.db"
         self.now, self.error, self.is_set = WALL, 0.0, False
         self.boots, self.booted = 0, WALL - 100
-        self.events = {}
+        self.events: dict[str, Kept] = {}
         self.start()
 
     @property
@@ -59,7 +59,7 @@ class Machine:
         self.keeper = EventKeeper(self.gallery, "front", LIMITS, PICTURE_HOURS)
         self.look()
 
-    def look(self, *events) -> None:
+    def look(self, *events: Event) -> None:
         self.keeper.update(NoFrame(self.clocks.monotonic(), self.clocks.wall()), events)
         kept, pictured = {event.event_id for event in self.gallery.events.all()}, self.gallery.events.pictured()
         for event_id, event in tuple(self.events.items()):
@@ -209,7 +209,7 @@ def test_an_event_of_an_earlier_version_begins_its_age_now(device: Machine) -> N
 def test_the_clock_is_set_when_timesyncd_or_the_kernel_says_so(tmp_path: Path) -> None:
     asked = ctypes.create_string_buffer(512)
     ctypes.CDLL(None).adjtimex(asked)
-    status = int.from_bytes(asked[5 * ctypes.sizeof(ctypes.c_long) :][:4], "little")
+    status = int.from_bytes(asked.raw[5 * ctypes.sizeof(ctypes.c_long) :][:4], "little")
     assert machine.clock_is_set(tmp_path) == (not status & 0x40)  # STA_UNSYNC
     (tmp_path / "systemd/timesync").mkdir(parents=True)
     (tmp_path / "systemd/timesync/synchronized").touch()

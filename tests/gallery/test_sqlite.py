@@ -1,6 +1,7 @@
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -40,7 +41,11 @@ def test_people_are_known_on_a_read_only_file_system_and_nothing_changes(
     assert "read-only" in caplog.text
     assert [person.name for person in gallery.templates().people] == ["Anna"]
     assert gallery.version == gallery.version
-    for change in (lambda: gallery.enroll("Bert", [ANNA], [0.9]), lambda: gallery.forget("Anna")):
+    changes: tuple[Callable[[], object], ...] = (
+        lambda: gallery.enroll("Bert", [ANNA], [0.9]),
+        lambda: gallery.forget("Anna"),
+    )
+    for change in changes:
         with pytest.raises(GalleryError, match=r"gallery\.db"):
             change()
     assert [person.name for person in gallery.people()] == ["Anna"]
@@ -66,7 +71,7 @@ def test_on_a_full_disk_a_change_is_refused_whole(disk: Path) -> None:
 
     def enroll_without_end() -> None:
         for number in range(100):
-            gallery.enroll(f"Bert {number}", many, [0.9] * 128)
+            gallery.enroll(f"Bert {number}", list(many), [0.9] * 128)
 
     with pytest.raises(GalleryError, match=r"gallery\.db: .*full"):
         enroll_without_end()

@@ -217,7 +217,7 @@ def sealed(path: Path, person: Person) -> list[Any]:
 
 def test_no_byte_of_who_is_forgotten_stays_on_disk(gallery: Gallery, path: Path) -> None:
     watching = Gallery(path, MODEL)
-    seeds = {f"P{number}": [] for number in range(12)}
+    seeds: dict[str, list[int]] = {f"P{number}": [] for number in range(12)}
     for round_ in range(3):
         for number, name in enumerate(seeds):
             seeds[name] += [base := 1000 * round_ + 10 * number, base + 1, base + 2]
@@ -418,7 +418,7 @@ def test_changes_of_this_and_of_another_process_change_the_version(gallery: Gall
 def test_a_kill_at_any_moment_leaves_whole_people(path: Path) -> None:
     kills = int(os.environ.get("EDGEFACE_KILLS", "25"))
     moments = random.Random(2024)
-    there = set()
+    there: set[str] = set()
     for number in range(kills):
         with worker(path, f"k{number}", 10_000) as victim:
             assert needed(victim.stdout).readline() == "ready\n"

@@ -1,4 +1,5 @@
 import os
+from functools import partial
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 from fixtures.commandline import Cli
 
 from edgeface import detectors
+from edgeface.errors import ModelError
 from edgeface.measurement import baselines, bench
 from edgeface.measurement.baselines import Peer
 from edgeface.types import Image
@@ -87,8 +89,8 @@ def test_percentiles_are_of_the_rounds_after_the_warm_up(monkeypatch: pytest.Mon
 
 
 def test_calls_alternate_in_ever_new_order() -> None:
-    made = []
-    bench.time_calls({name: lambda name=name: made.append(name) for name in "abcd"}, 20)
+    made: list[str] = []
+    bench.time_calls({name: partial(made.append, name) for name in "abcd"}, 20)
     assert len(made) == 4 * (bench.WARM_UP + 20)
     rounds = {tuple(made[start : start + 4]) for start in range(0, len(made), 4)}
     assert all(sorted(order) == list("abcd") for order in rounds)
@@ -140,7 +142,7 @@ def test_peers_are_found_where_pip_and_npm_put_them(tmp_path: Path, monkeypatch:
     assert baselines.find_peers() == []
     for file in (assets / baselines.MOBILEFACENET, package / "models" / baselines.SFACE):
         file.write_bytes(b"")
-        with pytest.raises(baselines.ModelError, match=file.name):
+        with pytest.raises(ModelError, match=file.name):
             baselines.find_peers()
         file.unlink()
 

@@ -10,7 +10,6 @@ import pytest
 from fixtures.optional import needed
 
 from edgeface.gallery.encryption import find_key
-from edgeface.platform import files
 from edgeface.platform.files import clear_away, write_new, write_whole
 
 NOBODY = 65534
@@ -70,7 +69,7 @@ def test_a_new_file_is_written_once_and_leaves_no_other(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, nameless: bool
 ) -> None:
     if not nameless:
-        monkeypatch.setattr(files.os, "O_TMPFILE", os.O_DIRECTORY)  # which cannot be written, as where there is none
+        monkeypatch.setattr(os, "O_TMPFILE", os.O_DIRECTORY)  # which cannot be written, as where there is none
     path = tmp_path / "new"
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(lambda number: write_new(path, bytes([number]) * 32, 0o600), range(8)))
@@ -81,14 +80,15 @@ def test_a_new_file_is_written_once_and_leaves_no_other(
 
 def test_no_second_copy_of_the_key_is_ever_under_a_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A kill may come at any moment: what the folder holds just before and after each link is all that can be left."""
-    seen, link = [], os.link
+    seen: list[list[str]] = []
+    link = os.link
 
-    def watched(*words, **more: Any) -> None:
+    def watched(*words: Any, **more: Any) -> None:
         seen.append(there(tmp_path))
         link(*words, **more)
         seen.append(there(tmp_path))
 
-    monkeypatch.setattr(files.os, "link", watched)
+    monkeypatch.setattr(os, "link", watched)
     find_key(tmp_path / "gallery.key", create=True)
     assert seen == [[], ["gallery.key"]]
 

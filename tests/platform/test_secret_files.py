@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -22,7 +23,7 @@ def configured(path: Path) -> Config:
     return Config(gallery=GallerySettings(path=str(path.with_name("gallery.db"))), sync=SyncSettings(key_file=str(path)))
 
 
-READERS = {
+READERS: dict[str, Callable[[Path], object]] = {
     "gallery key": lambda path: needed(find_key(path, create=False)).secret,
     "sync key": lambda path: read_key(configured(path)),
     "token": lambda path: Token(path).text(),
@@ -35,12 +36,12 @@ PRIVATE = sorted(READERS.keys() - {"password"})
 
 
 @pytest.fixture(params=READERS)
-def reader(request: pytest.FixtureRequest):
-    return request.param
+def reader(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
 
 
 @pytest.fixture
-def path(tmp_path: Path, reader, monkeypatch: pytest.MonkeyPatch) -> Path:
+def path(tmp_path: Path, reader: str, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.delenv("CREDENTIALS_DIRECTORY", raising=False)
     path = tmp_path / "secret"
     path.write_bytes(GOOD[reader])
@@ -48,7 +49,7 @@ def path(tmp_path: Path, reader, monkeypatch: pytest.MonkeyPatch) -> Path:
     return path
 
 
-def refusal(reader, path: Path) -> str:
+def refusal(reader: str, path: Path) -> str:
     with pytest.raises(EdgefaceError) as caught:
         READERS[reader](path)
     told = str(caught.value)
@@ -57,12 +58,12 @@ def refusal(reader, path: Path) -> str:
     return told
 
 
-def test_a_private_file_is_read(reader, path: Path) -> None:
+def test_a_private_file_is_read(reader: str, path: Path) -> None:
     assert READERS[reader](path)
 
 
 @pytest.mark.parametrize("mode", [0o640, 0o604])
-def test_what_others_may_read_is_told(reader, path: Path, mode: int, caplog: pytest.LogCaptureFixture) -> None:
+def test_what_others_may_read_is_told(reader: str, path: Path, mode: int, caplog: pytest.LogCaptureFixture) -> None:
     path.chmod(mode)
     if reader in PRIVATE:
         assert f"({mode:04o}); chmod 0600 {path}" in refusal(reader, path)
@@ -74,7 +75,7 @@ def test_what_others_may_read_is_told(reader, path: Path, mode: int, caplog: pyt
 
 
 def test_a_credential_is_guarded_by_systemd(
-    reader, path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    reader: str, path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     path.chmod(0o444)
     monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(path.parent))
@@ -83,7 +84,7 @@ def test_a_credential_is_guarded_by_systemd(
 
 
 @pytest.mark.parametrize("kind", ["folder", "device", "large"])
-def test_what_is_no_small_file_is_refused(reader, path: Path, kind: str) -> None:
+def test_what_is_no_small_file_is_refused(reader: str, path: Path, kind: str) -> None:
     if kind == "large":
         os.truncate(path, 5 * 2**20)
         assert "larger than 4 MB" in refusal(reader, path)
@@ -93,7 +94,7 @@ def test_what_is_no_small_file_is_refused(reader, path: Path, kind: str) -> None
     refusal(reader, path)
 
 
-def test_a_pipe_is_waited_for_on_the_command_line_alone(reader, path: Path) -> None:
+def test_a_pipe_is_waited_for_on_the_command_line_alone(reader: str, path: Path) -> None:
     path.unlink()
     os.mkfifo(path, 0o600)
     if reader == "passphrase":

@@ -3,13 +3,13 @@ import pytest
 from fixtures.optional import needed
 
 from edgeface.recognition.fusion import combine
-from edgeface.types import Box, Embedding, Face, Observation
+from edgeface.types import Box, Embedding, Face, Observation, Vector
 
 AXES = np.eye(8, dtype=np.float32)
 FACE = Face(Box(0, 0, 100, 100), np.zeros((5, 2), np.float32), 0.9)
 
 
-def view(vector, *, quality: float = 0.8, norm: float = 1.0) -> Observation:
+def view(vector: Vector, *, quality: float = 0.8, norm: float = 1.0) -> Observation:
     vector = np.asarray(vector, np.float32)
     return Observation(FACE, quality, Embedding(vector / np.linalg.norm(vector), norm))
 

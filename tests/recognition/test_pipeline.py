@@ -46,7 +46,7 @@ def pipeline(settings: Config, embedder: Embedder, people: Gallery) -> Pipeline:
 def show(pipeline: Pipeline, demo_photos: Path, photos: Path) -> Callable[..., list[Observation]]:
     """What the pipeline sees in a photo."""
 
-    def observe(name, **options: Any) -> list[Observation]:
+    def observe(name: str, **options: Any) -> list[Observation]:
         path = demo_photos / name if (demo_photos / name).exists() else photos / name
         return pipeline.observe(load_image(path), **options)
 

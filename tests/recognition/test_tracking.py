@@ -13,18 +13,20 @@ from numpy.typing import NDArray
 
 from edgeface.recognition import tracking
 from edgeface.recognition.tracking import MEMORY, MOST, NEAR, Tracker, intersection_over_union
-from edgeface.types import Box, Embedding, Face, Observation
+from edgeface.types import Box, Embedding, Face, Observation, Vector
 
 A, B = np.eye(8, dtype=np.float32)[:2]
 
 
-def seen(left: float, vector=None, *, top: float = 0.0, size: float = 100.0, quality: float = 0.8) -> Observation:
+def seen(
+    left: float, vector: Vector | None = None, *, top: float = 0.0, size: float = 100.0, quality: float = 0.8
+) -> Observation:
     face = Face(Box(left, top, size, size), np.zeros((5, 2), np.float32), 0.9)
     return Observation(face, quality, None if vector is None else Embedding(np.asarray(vector, np.float32), 1.0))
 
 
-def between(cosine: float):
-    return cosine * A + np.float32(np.sqrt(1 - cosine**2)) * B
+def between(cosine: float) -> Vector:
+    return np.asarray(cosine * A + np.float32(np.sqrt(1 - cosine**2)) * B)
 
 
 @pytest.fixture
@@ -189,22 +191,26 @@ def test_a_bad_view_does_not_take_the_place_of_its_track(tracker: Tracker) -> No
 def test_two_people_who_cross_in_a_film_of_photos_keep_their_tracks(tmp_path: Path) -> None:
     """Each walks past the other, one hidden behind the other for some frames."""
     door = Door(tmp_path, {"Obama": ["obama_portrait.jpg", "obama_congress.jpg"], "Biden": ["biden_blue_room.jpg"]})
-    whose = defaultdict(set)
+    whose: dict[int, set[str]] = defaultdict(set)
     for step in range(20):
         seen = door.look(("biden_portrait.jpg", 420 - 22 * step, 120), ("obama_press_room.jpg", 10 + 22 * step, 100))
         tracks, _ = door.tracker.update(door.time, seen)
         for track in tracks:
             if track.latest.match is not None:
-                whose[track.id].add(track.latest.match.name)
-    assert sorted(map(sorted, whose.values())) == [["Biden"], ["Obama"]]
+                whose[track.id].add(str(track.latest.match.name))
+    assert sorted(sorted(names) for names in whose.values()) == [["Biden"], ["Obama"]]
 
 
 def test_a_crowd_leaves_no_more_tracks_than_are_bearable(monkeypatch: pytest.MonkeyPatch) -> None:
     """A friend who was seen before the crowd came, and is away while it passes, is known again."""
-    tracker, random, compared = Tracker(same=0.5, different=0.2, keep=60.0), np.random.default_rng(0), []
-    monkeypatch.setattr(
-        tracking, "intersection_over_union", lambda a, b: compared.append(len(a) * len(b)) or intersection_over_union(a, b)
-    )
+    tracker, random = Tracker(same=0.5, different=0.2, keep=60.0), np.random.default_rng(0)
+    compared: list[int] = []
+
+    def counted(a: NDArray[np.float64], b: NDArray[np.float64]) -> object:
+        compared.append(len(a) * len(b))
+        return intersection_over_union(a, b)
+
+    monkeypatch.setattr(tracking, "intersection_over_union", counted)
     friend = unit(random)
     for step in range(3):
         assert ids(tracker, step * 0.1, seen(0, friend)) == [1]
@@ -224,15 +230,15 @@ def test_whoever_is_in_the_frame_has_a_track_however_many_they_are(tracker: Trac
     assert len(tracker.tracks) == MOST
 
 
-def unit(random: Generator) -> NDArray[Any]:
+def unit(random: Generator) -> Vector:
     vector = random.normal(size=128).astype(np.float32)
-    return vector / np.linalg.norm(vector)
+    return np.asarray(vector / np.linalg.norm(vector), np.float32)
 
 
 class PairByPair(Tracker):
     """Assigns faces as the definition says, one pair after the other."""
 
-    def pairs(self, time: float, observations: list[Observation]) -> Iterator[tuple[Any, int, int]]:
+    def pairs(self, time: float, observations: list[Observation]) -> Iterator[tuple[float, int, int]]:
         """Track by track the affinity of each face that fits at all."""
         for i, track in enumerate(self.tracks):
             for j, observation in enumerate(observations):
@@ -250,7 +256,8 @@ class PairByPair(Tracker):
 
     def chosen(self, time: float, observations: list[Observation]) -> dict[int, int]:
         """The track of each face that has one already."""
-        tracks, owner = [track.id for track in self.tracks], {}
+        tracks = [track.id for track in self.tracks]
+        owner: dict[int, int] = {}
         for _, i, j in sorted(self.pairs(time, observations), reverse=True):
             if tracks[i] not in owner.values() and j not in owner:
                 owner[j] = tracks[i]

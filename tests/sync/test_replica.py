@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from fixtures.optional import needed
 from fixtures.replicas import unit
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -73,7 +74,7 @@ class Device:
         self.gallery.close()
         self.start()
 
-    def meet(self, broker: dict) -> list[Change]:
+    def meet(self, broker: dict[str, bytes]) -> list[Change]:
         """Read all that the broker keeps, and give it what it lacks."""
         self.replica.connected()
         changes = self.replica.take(dict(broker))
@@ -83,15 +84,15 @@ class Device:
     def people(self) -> dict[str, Copy]:
         return self.gallery.copies()
 
-    def names(self) -> list[Any]:
+    def names(self) -> list[str]:
         return [person.name for person in self.gallery.people()]
 
 
 @pytest.fixture
 def device(tmp_path: Path) -> Iterator[Callable[..., Device]]:
-    made = []
+    made: list[Device] = []
 
-    def make(name, **more: Any) -> Device:
+    def make(name: str, **more: Any) -> Device:
         made.append(Device(tmp_path, name, **more))
         return made[-1]
 
@@ -100,7 +101,7 @@ def device(tmp_path: Path) -> Iterator[Callable[..., Device]]:
         one.gallery.close()
 
 
-def settle(broker: dict[Any, Any], *devices: Device) -> None:
+def settle(broker: dict[str, bytes], *devices: Device) -> None:
     for _ in range(3):
         for one in devices:
             one.meet(broker)
@@ -109,7 +110,8 @@ def settle(broker: dict[Any, Any], *devices: Device) -> None:
 
 
 def test_who_is_enrolled_renamed_and_forgotten_is_so_everywhere(device: Callable[..., Device]) -> None:
-    door, gate, broker = device("door"), device("gate"), {}
+    door, gate = device("door"), device("gate")
+    broker: dict[str, bytes] = {}
     door.gallery.enroll("Anna", [unit(1)], [0.9])
     door.gallery.enroll("Bert", [unit(2)], [0.8])
     settle(broker, door, gate)
@@ -130,7 +132,8 @@ def test_who_is_enrolled_renamed_and_forgotten_is_so_everywhere(device: Callable
 
 
 def test_topics_and_payloads_tell_nobody(device: Callable[..., Device]) -> None:
-    door, broker = device("door"), {}
+    door = device("door")
+    broker: dict[str, bytes] = {}
     person = door.gallery.enroll("Anna", [unit(1)], [0.9])
     door.meet(broker)
     (name,) = broker
@@ -139,7 +142,8 @@ def test_topics_and_payloads_tell_nobody(device: Callable[..., Device]) -> None:
 
 
 def test_edits_on_both_sides_end_as_one_and_a_forgetting_wins(device: Callable[..., Device]) -> None:
-    door, gate, broker = device("door"), device("gate"), {}
+    door, gate = device("door"), device("gate")
+    broker: dict[str, bytes] = {}
     for name in ("Anna", "Bert"):
         door.gallery.enroll(name, [unit(ord(name[0]))], [0.9])
     settle(broker, door, gate)
@@ -156,7 +160,8 @@ def test_edits_on_both_sides_end_as_one_and_a_forgetting_wins(device: Callable[.
 def test_galleries_that_both_have_people_become_one_and_namesakes_are_told_apart_by_their_faces(
     device: Callable[..., Device],
 ) -> None:
-    door, gate, yard, broker = device("door"), device("gate"), device("yard"), {}
+    door, gate, yard = device("door"), device("gate"), device("yard")
+    broker: dict[str, bytes] = {}
     door.gallery.enroll("Anna", [unit(1)], [0.9])
     gate.gallery.enroll("Anna", [unit(7, near=1, mix=0.3)], [0.9])
     yard.gallery.enroll("Anna", [unit(3)], [0.9])
@@ -170,7 +175,8 @@ def test_galleries_that_both_have_people_become_one_and_namesakes_are_told_apart
 
 
 def test_older_messages_never_win_and_are_mended(device: Callable[..., Device]) -> None:
-    door, gate, broker = device("door"), device("gate"), {}
+    door, gate = device("door"), device("gate")
+    broker: dict[str, bytes] = {}
     door.gallery.enroll("Anna", [unit(1)], [0.9])
     settle(broker, door, gate)
     old = dict(broker)
@@ -190,7 +196,8 @@ def test_older_messages_never_win_and_are_mended(device: Callable[..., Device]) 
 
 
 def test_a_device_that_was_off_catches_up_and_a_broker_that_lost_all_is_told_again(device: Callable[..., Device]) -> None:
-    door, gate, yard, broker = device("door"), device("gate"), device("yard"), {}
+    door, gate, yard = device("door"), device("gate"), device("yard")
+    broker: dict[str, bytes] = {}
     for number, name in enumerate("ABCD"):
         door.gallery.enroll(name, [unit(number)], [0.9])
     settle(broker, door, gate, yard)
@@ -207,7 +214,8 @@ def test_a_device_that_was_off_catches_up_and_a_broker_that_lost_all_is_told_aga
 
 
 def test_an_import_brings_back_who_was_forgotten(device: Callable[..., Device]) -> None:
-    door, gate, broker = device("door"), device("gate"), {}
+    door, gate = device("door"), device("gate")
+    broker: dict[str, bytes] = {}
     door.gallery.enroll("Anna", [unit(1)], [0.9])
     kept = door.gallery.export()
     settle(broker, door, gate)
@@ -220,10 +228,9 @@ def test_an_import_brings_back_who_was_forgotten(device: Callable[..., Device]) 
 
 
 @pytest.mark.parametrize("other", [{"secret": bytes(32)}, {"model": "sha256:" + "2e" * 32}])
-def test_another_key_or_network_is_told_and_touches_nothing(
-    device: Callable[..., Device], other: dict[str, bytes | str]
-) -> None:
-    door, gate, broker = device("door"), device("gate", **other), {}
+def test_another_key_or_network_is_told_and_touches_nothing(device: Callable[..., Device], other: dict[str, Any]) -> None:
+    door, gate = device("door"), device("gate", **other)
+    broker: dict[str, bytes] = {}
     door.gallery.enroll("Anna", [unit(1)], [0.9])
     gate.gallery.enroll("Bert", [unit(2)], [0.9])
     for _ in range(3):
@@ -232,14 +239,15 @@ def test_another_key_or_network_is_told_and_touches_nothing(
     assert (door.names(), gate.names()) == (["Anna"], ["Bert"])
     assert len(broker) == 2
     wanted = "another key" if "secret" in other else "another network"
-    assert wanted in door.replica.trouble
-    assert wanted in gate.replica.trouble
+    assert wanted in needed(door.replica.trouble)
+    assert wanted in needed(gate.replica.trouble)
     door.replica.take(dict.fromkeys(broker, b""))
     assert door.replica.trouble is None
 
 
 def test_a_new_key_carries_everybody_over_and_nobody_who_was_forgotten(device: Callable[..., Device]) -> None:
-    door, gate, broker = device("door"), device("gate"), {}
+    door, gate = device("door"), device("gate")
+    broker: dict[str, bytes] = {}
     for name in ("Anna", "Bert"):
         door.gallery.enroll(name, [unit(ord(name[0]))], [0.9])
     settle(broker, door, gate)
@@ -251,7 +259,7 @@ def test_a_new_key_carries_everybody_over_and_nobody_who_was_forgotten(device: C
         one.restart()
     settle(broker, door, gate)
     assert door.names() == ["Bert"]
-    assert "another key" in gate.replica.trouble
+    assert "another key" in needed(gate.replica.trouble)
     broker = {name: payload for name, payload in broker.items() if name not in old}
     settle(broker, gate, door)
     assert (len(broker), gate.replica.trouble) == (1, None)
@@ -263,7 +271,8 @@ def test_a_new_key_carries_everybody_over_and_nobody_who_was_forgotten(device: C
 
 
 def test_two_daemons_may_share_one_file(device: Callable[..., Device], tmp_path: Path) -> None:
-    door, gate, broker = device("door"), device("gate"), {}
+    door, gate = device("door"), device("gate")
+    broker: dict[str, bytes] = {}
     second = Device(tmp_path, "door")
     second.replica = Replica(second.gallery, Envelopes(SECRET, MODEL, TOPIC), "door2", SAME, second.audit)
     door.gallery.enroll("Anna", [unit(1)], [0.9])
@@ -278,7 +287,8 @@ def test_two_daemons_may_share_one_file(device: Callable[..., Device], tmp_path:
 
 
 def test_hostile_and_damaged_payloads_are_counted_and_change_nothing(device: Callable[..., Device]) -> None:
-    door, gate, broker = device("door"), device("gate"), {}
+    door, gate = device("door"), device("gate")
+    broker: dict[str, bytes] = {}
     for name in ("Anna", "Bert"):
         door.gallery.enroll(name, [unit(ord(name[0]))], [0.9])
     settle(broker, door, gate)
@@ -298,7 +308,8 @@ def test_hostile_and_damaged_payloads_are_counted_and_change_nothing(device: Cal
 
 
 def test_a_counter_that_leaps_is_refused_and_the_person_can_be_edited_by_all(device: Callable[..., Device]) -> None:
-    door, gate, broker = device("door"), device("gate"), {}
+    door, gate = device("door"), device("gate")
+    broker: dict[str, bytes] = {}
     anna = door.gallery.enroll("Anna", [unit(1)], [0.9])
     settle(broker, door, gate)
     (name,) = broker
@@ -322,7 +333,8 @@ def test_a_counter_that_leaps_is_refused_and_the_person_can_be_edited_by_all(dev
 
 
 def test_a_counter_that_is_far_ahead_and_yet_honest_is_followed(device: Callable[..., Device]) -> None:
-    door, gate, broker = device("door"), device("gate"), {}
+    door, gate = device("door"), device("gate")
+    broker: dict[str, bytes] = {}
     door.gallery.enroll("Anna", [unit(1)], [0.9])
     settle(broker, door, gate)
     kept = door.gallery.export()
@@ -339,7 +351,8 @@ def test_a_counter_that_is_far_ahead_and_yet_honest_is_followed(device: Callable
 def test_what_a_batch_an_edit_and_letters_decrypt_is_what_they_concern(
     device: Callable[..., Device], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    door, gate, broker = device("door"), device("gate"), {}
+    door, gate = device("door"), device("gate")
+    broker: dict[str, bytes] = {}
     for number in range(40):
         door.gallery.enroll(f"P{number:02}", [unit(number), unit(1000 + number)], [0.9, 0.8])
     settle(broker, door, gate)
@@ -349,9 +362,10 @@ def test_what_a_batch_an_edit_and_letters_decrypt_is_what_they_concern(
     letters = gate.replica.letters(gate.replica.due())
     assert len(letters) == 2
     door.replica.take({})
-    opened, unseal = [], Vault.unseal
+    opened: list[str] = []
+    unseal = Vault.unseal
 
-    def counting(vault, sealed, kind, *bound):
+    def counting(vault: Vault, sealed: bytes, kind: type[Any], *bound: str) -> Any:
         opened.append(bound[0])
         return unseal(vault, sealed, kind, *bound)
 
@@ -372,7 +386,8 @@ def test_edits_beyond_number_are_noticed_in_parts_and_none_is_lost(
     device: Callable[..., Device], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("edgeface.sync.replica.NOTICED_AT_ONCE", 4)
-    door, gate, broker = device("door"), device("gate"), {}
+    door, gate = device("door"), device("gate")
+    broker: dict[str, bytes] = {}
     for number in range(10):
         door.gallery.enroll(f"P{number}", [unit(number)], [0.9])
     shared = []
@@ -393,7 +408,8 @@ def test_edits_beyond_number_are_noticed_in_parts_and_none_is_lost(
 
 
 def test_the_forgotten_leave_no_byte_in_the_file_of_any_device(device: Callable[..., Device]) -> None:
-    door, gate, broker = device("door"), device("gate"), {}
+    door, gate = device("door"), device("gate")
+    broker: dict[str, bytes] = {}
     anna = door.gallery.enroll("Anna", [unit(1)], [0.9])
     door.gallery.enroll("Bert", [unit(2)], [0.9])
     settle(broker, door, gate)
@@ -426,7 +442,8 @@ def test_whatever_is_done_wherever_ends_as_one_gallery(
     tmp_path_factory: pytest.TempPathFactory, script: list[tuple[int, str, int, int]], chance: random.Random
 ) -> None:
     folder = tmp_path_factory.mktemp(f"fleet{next(folders)}")
-    devices, broker = [Device(folder, name) for name in ("door", "gate", "yard")], {}
+    devices = [Device(folder, name) for name in ("door", "gate", "yard")]
+    broker: dict[str, bytes] = {}
     for who, verb, first, second in script:
         device = devices[who]
         try:
@@ -466,7 +483,8 @@ def test_a_shared_key_names_people_as_it_always_has() -> None:
     ],
 )
 def test_a_damaged_record_is_no_edit_for_the_others_and_comes_back_from_them(tmp_path: Path, damage: str) -> None:
-    door, yard, broker = Device(tmp_path, "door"), Device(tmp_path, "yard"), {}
+    door, yard = Device(tmp_path, "door"), Device(tmp_path, "yard")
+    broker: dict[str, bytes] = {}
     door.gallery.enroll("Anna", [unit(1), unit(2)], [0.5, 0.5])
     for device in (door, yard, door):
         device.meet(broker)
@@ -487,7 +505,8 @@ def test_a_damaged_record_is_no_edit_for_the_others_and_comes_back_from_them(tmp
 
 
 def test_who_is_damaged_here_is_forgotten_with_the_others(tmp_path: Path) -> None:
-    door, yard, broker = Device(tmp_path, "door"), Device(tmp_path, "yard"), {}
+    door, yard = Device(tmp_path, "door"), Device(tmp_path, "yard")
+    broker: dict[str, bytes] = {}
     door.gallery.enroll("Anna", [unit(1), unit(2)], [0.5, 0.5])
     for device in (door, yard, door):
         device.meet(broker)
@@ -501,7 +520,8 @@ def test_who_is_damaged_here_is_forgotten_with_the_others(tmp_path: Path) -> Non
 
 
 def test_a_template_that_is_nobody_s_any_more_is_no_edit_of_whose_it_was(tmp_path: Path) -> None:
-    door, yard, broker = Device(tmp_path, "door"), Device(tmp_path, "yard"), {}
+    door, yard = Device(tmp_path, "door"), Device(tmp_path, "yard")
+    broker: dict[str, bytes] = {}
     door.gallery.enroll("Anna", [unit(1), unit(2)], [0.5, 0.5])
     for device in (door, yard, door):
         device.meet(broker)

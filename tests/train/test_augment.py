@@ -23,14 +23,14 @@ BLUE = (120, 170, 200)
 
 
 @pytest.fixture(scope="module")
-def chips(demo_photos: Path) -> list[Any]:
+def chips(demo_photos: Path) -> list[Image]:
     detector = detectors.create()
     images = [load_image(path) for path in sorted(demo_photos.glob("*.jpg"))]
     return [align(image, detector.detect(image)[0].landmarks) for image in images]
 
 
 @pytest.fixture(scope="module")
-def chip(chips: list[Any]):
+def chip(chips: list[Image]) -> Image:
     return chips[0]
 
 
@@ -42,7 +42,7 @@ def difference(a: NDArray[Any] | Image, b: NDArray[Any] | Image) -> float:
     return float(np.abs(a.astype(float) - b).mean())
 
 
-EFFECTS = {
+EFFECTS: dict[str, Callable[[Image], Image]] = {
     "light": partial(augment.light, gain=np.array([0.5, 0.6, 0.7]), gamma=1.2),
     "grey": augment.grey,
     "coarse": partial(augment.coarse, face=20),
@@ -58,12 +58,12 @@ EFFECTS = {
 
 
 @pytest.mark.parametrize("name", EFFECTS)
-def test_an_effect_gives_another_chip_and_leaves_its_own_alone(chips: list[Any], name: str) -> None:
+def test_an_effect_gives_another_chip_and_leaves_its_own_alone(chips: list[Image], name: str) -> None:
     for chip in chips:
         before = chip.copy()
         chip.setflags(write=False)
         changed = EFFECTS[name](chip)
-        assert (changed.shape, changed.dtype) == (chip.shape, np.uint8)
+        assert (changed.shape, changed.dtype) == (chip.shape, np.dtype(np.uint8))
         assert np.array_equal(chip, before)
         assert difference(changed, chip) > 0.5
 
@@ -84,7 +84,7 @@ def test_gamma_over_one_darkens_and_keeps_the_ends() -> None:
     assert [dark[0, 0, 0], dark[0, 255, 0], bright[0, 255, 0]] == [0, 255, 255]
 
 
-def test_grey_has_three_equal_channels_of_the_same_brightness(chip) -> None:
+def test_grey_has_three_equal_channels_of_the_same_brightness(chip: Image) -> None:
     plain = augment.grey(chip)
     assert np.array_equal(plain[..., 0], plain[..., 1])
     assert np.array_equal(plain[..., 1], plain[..., 2])
@@ -98,13 +98,13 @@ def test_grey_has_three_equal_channels_of_the_same_brightness(chip) -> None:
     ids=["coarse", "blur", "smear"],
 )
 def test_stronger_effects_leave_less_sharpness(
-    chips: list[Any], effect: Callable[[Image, float], Image], little: float, much: float
+    chips: list[Image], effect: Callable[[Image, float], Image], little: float, much: float
 ) -> None:
     for chip in chips:
         assert sharpness(chip) > sharpness(effect(chip, little)) > sharpness(effect(chip, much))
 
 
-def test_a_coarse_face_has_no_more_detail_than_its_pixels(chip) -> None:
+def test_a_coarse_face_has_no_more_detail_than_its_pixels(chip: Image) -> None:
     """28 pixels across a face of 80 are 39 across the chip: shrinking to that and growing again changes little more."""
     once = augment.coarse(chip, 28)
     assert difference(augment.coarse(once, 28), once) < difference(once, chip) / 3
@@ -125,7 +125,7 @@ def test_noise_has_its_deviation_and_no_bias_and_repeats_by_its_generator() -> N
     assert np.array_equal(noisy, augment.noise(flat, 16, rng()))
 
 
-def test_lower_jpeg_quality_loses_more(chip) -> None:
+def test_lower_jpeg_quality_loses_more(chip: Image) -> None:
     assert (
         difference(augment.jpeg(chip, 10), chip)
         > difference(augment.jpeg(chip, 40), chip)
@@ -133,14 +133,14 @@ def test_lower_jpeg_quality_loses_more(chip) -> None:
     )
 
 
-def test_jpeg_keeps_the_order_of_the_channels(chip) -> None:
+def test_jpeg_keeps_the_order_of_the_channels(chip: Image) -> None:
     red = np.zeros((112, 112, 3), np.uint8)
     red[..., 0] = 200
     assert augment.jpeg(red, 90)[50, 50, 0] > 180
     assert augment.jpeg(red, 90)[50, 50, 2] < 20
 
 
-def test_a_mask_covers_nose_mouth_and_chin_and_no_eye(chip) -> None:
+def test_a_mask_covers_nose_mouth_and_chin_and_no_eye(chip: Image) -> None:
     worn = augment.mask(chip, BLUE)
     changed = np.any(worn != chip, axis=2)
     assert not changed[:59].any()  # the eyes lie at 52
@@ -151,7 +151,7 @@ def test_a_mask_covers_nose_mouth_and_chin_and_no_eye(chip) -> None:
     assert np.any(moved != chip, axis=2)[53:59].any()
 
 
-def test_sunglasses_cover_both_eyes_and_not_the_mouth(chip) -> None:
+def test_sunglasses_cover_both_eyes_and_not_the_mouth(chip: Image) -> None:
     worn = augment.sunglasses(chip, (20, 20, 20))
     for x in (38, 74):
         assert tuple(worn[52, x]) == (20, 20, 20)
@@ -160,7 +160,7 @@ def test_sunglasses_cover_both_eyes_and_not_the_mouth(chip) -> None:
     assert np.any(augment.sunglasses(chip, (20, 20, 20), (15, 16))[66:] != chip[66:])
 
 
-def test_a_turn_is_undone_by_its_opposite_and_keeps_the_middle(chip) -> None:
+def test_a_turn_is_undone_by_its_opposite_and_keeps_the_middle(chip: Image) -> None:
     back = augment.turn(augment.turn(chip, 15.0), -15.0)
     inner = slice(30, 82)
     assert (
@@ -173,7 +173,7 @@ def test_a_turn_is_undone_by_its_opposite_and_keeps_the_middle(chip) -> None:
     assert turned[56 - round(40 * np.sin(np.deg2rad(15.0))), 56 + round(40 * np.cos(np.deg2rad(15.0)))] > 128  # anticlockwise
 
 
-def test_augmentation_is_its_generators_alone(chip) -> None:
+def test_augmentation_is_its_generators_alone(chip: Image) -> None:
     first, second = ([augment.augment(chip, luck) for _ in range(20)] for luck in (rng(), rng()))
     assert all(np.array_equal(a, b) for a, b in zip(first, second, strict=True))
     assert len({picture.tobytes() for picture in first}) > 15
@@ -187,7 +187,7 @@ def crop(demo_photos: Path) -> Image:
 def test_exact_landmarks_give_the_chip_itself_at_any_size(crop: Image) -> None:
     chip = crop[16:-16, 16:-16]
     assert np.array_equal(augment.shake(crop, 0.0, rng()), chip)
-    half = cv2.resize(crop, (72, 72), interpolation=cv2.INTER_AREA)
+    half = np.asarray(cv2.resize(crop, (72, 72), interpolation=cv2.INTER_AREA), np.uint8)
     again = augment.shake(half, 0.0, rng())
     moved = [difference(np.roll(again, (y, x), (0, 1))[4:-4, 4:-4], chip[4:-4, 4:-4]) for y in (-1, 0, 1) for x in (-1, 0, 1)]
     assert np.argmin(moved) == 4
@@ -211,7 +211,7 @@ def test_what_a_camera_sees_is_its_generators_alone_and_differs(crop: Image) -> 
     first, second = ([augment.seen(crop, luck) for _ in range(40)] for luck in (rng(), rng()))
     assert all(np.array_equal(a, b) for a, b in zip(first, second, strict=True))
     assert len({picture.tobytes() for picture in first}) == 40
-    assert all((picture.shape, picture.dtype) == ((112, 112, 3), np.uint8) for picture in first)
+    assert all((picture.shape, picture.dtype) == ((112, 112, 3), np.dtype(np.uint8)) for picture in first)
 
 
 def test_what_a_camera_sees_is_worn_in_most_cases(crop: Image) -> None:
@@ -223,7 +223,7 @@ def test_what_a_camera_sees_is_worn_in_most_cases(crop: Image) -> None:
     assert 0.05 < np.mean([np.array_equal(picture[..., 0], picture[..., 2]) for picture in many]) < 0.3
 
 
-def test_augmentation_strikes_some_chips_and_spares_others(chip) -> None:
+def test_augmentation_strikes_some_chips_and_spares_others(chip: Image) -> None:
     luck = rng()
     many = [augment.augment(chip, luck) for _ in range(300)]
     assert 0.05 < np.mean([np.array_equal(picture, chip) for picture in many]) < 0.3

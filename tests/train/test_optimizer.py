@@ -15,13 +15,13 @@ from train.optimizer import ConvolutionMuon
 RATE = 0.01
 
 
-def stepped(optimizer: ConvolutionMuon, shape: tuple[int, ...], gradients: list[Any] | Vector):
+def stepped(optimizer: ConvolutionMuon, shape: tuple[int, ...], gradients: list[Any] | Vector) -> Vector:
     """What the steps along ``gradients`` add up to, from a variable of zeros."""
     variable = keras.Variable(np.zeros(shape, np.float32))
     optimizer.build([variable])
     for gradient in gradients:
         optimizer.apply_gradients([(tf.constant(gradient), variable)])
-    return variable.numpy()
+    return np.asarray(variable.numpy())
 
 
 def test_a_kernel_moves_in_all_its_directions_alike() -> None:

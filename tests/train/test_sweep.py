@@ -17,9 +17,12 @@ from numpy.typing import NDArray
 
 pytest.importorskip("tensorflow", reason="needs edgeface[train]")
 
+from fixtures.optional import needed
+
 from edgeface.errors import DataError
 from edgeface.types import Image
 from train import prepare
+from train.augment import MARGIN
 from train.compare.plots import demo_chips
 from train.evaluation.pairs import NO_FACE, read_pairs
 from train.experiments import dense_baseline, encoders, report, sweep
@@ -50,15 +53,16 @@ TINY = sweep.Budget(
 
 
 @pytest.fixture(scope="module")
-def faces():
+def faces() -> Image:
     """48 copies of the demo's faces, no two alike, (48, 112, 112, 3)."""
     chips = np.tile(demo_chips(), (8, 1, 1, 1))
     noise = np.random.default_rng(0).normal(0, 12, chips.shape)
-    return np.clip(chips * np.linspace(0.6, 1.1, len(chips))[:, None, None, None] + noise, 0, 255).astype(np.uint8)
+    shades = np.linspace(0.6, 1.1, len(chips))[:, None, None, None]
+    return np.asarray(np.clip(chips * shades + noise, 0, 255), np.uint8)
 
 
 @pytest.fixture(scope="module")
-def fer(faces, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def fer(faces: Image, tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("fer") / "fer.npz"
     small = sweep.shrink(faces)[..., 0]
     np.savez(path, x_train=small[:24], x_validation=small[24:36], x_test=small[36:])
@@ -66,14 +70,14 @@ def fer(faces, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def prepared(faces, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def prepared(faces: Image, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Twelve people with four chips each, three of them held out, with targets at random."""
     folder = tmp_path_factory.mktemp("prepared")
     names = [f"people/p{i}" for i in range(200)]
     people = [name for name in names if not prepare.is_validation(name)][:9]
     people += [name for name in names if prepare.is_validation(name)][:3]
     positions = np.random.default_rng(0).normal(0, 0.08, (len(faces), 2, 49, 128)).astype(np.float16)
-    edge = prepare.MARGIN
+    edge = MARGIN
     np.save(folder / "shard-00000.crops.npy", np.pad(faces, ((0, 0), (edge, edge), (edge, edge), (0, 0))))
     np.save(folder / "shard-00000.positions.npy", positions)
     (folder / "shard-00000.json").write_text(json.dumps({"kept": [[f"{i}.jpg", people[i % 12]] for i in range(len(faces))]}))
@@ -102,7 +106,7 @@ def lfw(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
 def go(fer: Path, prepared: Path, lfw: tuple[Path, Path]) -> Iterator[Callable[..., None]]:
     """Runs the whole sweep into a folder."""
 
-    def run(out, budget=TINY) -> None:
+    def run(out: Path, budget: sweep.Budget = TINY) -> None:
         sweep.sweep(fer, [prepared], *lfw, out, budget=budget)
 
     with pytest.MonkeyPatch.context() as patch:
@@ -130,10 +134,10 @@ def test_the_page_has_every_figure_and_every_picture(finished: Path, tmp_path: P
         assert picture is not None
         assert picture.std() > 5
     assert not re.search(r"\bnan\b|\binf\b|[{}]", text)
-    for row in (*report.ROWS.values(), *(report.PART_NAMES[part] for part in report.PARTS), *dense_baseline.CURES):
+    for row in (*report.ROWS.values(), *(report.PART_NAMES[part] for part in sweep.PARTS), *dense_baseline.CURES):
         assert f"\n| {row} |" in text
     errors = {size: np.mean(json.loads((finished / f"grid-{size}.json").read_text())["mse"]) for size in TINY.hidden}
-    assert f"| held-out MSE | {min(errors, key=errors.get)} |" in text
+    assert f"| held-out MSE | {min(errors, key=lambda size: errors[size])} |" in text
     accuracy = json.loads((finished / "shipped.json").read_text())["accuracy"]
     assert f"| {100 * accuracy:.1f} ± " in text
     assert (finished / "article-faces.png").stat().st_size > 0
@@ -162,7 +166,7 @@ def test_a_stopped_fit_is_not_taken_for_a_finished_one(
     (finished / "loss-2.json").unlink()
     handler = signal.getsignal(signal.SIGINT)
 
-    def stopped(_folders: object, run, _recipe: object, **_: object) -> None:
+    def stopped(_folders: object, run: Path, _recipe: object, **_: object) -> None:
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         (run / "history.jsonl").write_text('{"step": 1}\n')
 
@@ -233,13 +237,13 @@ def test_eigenfaces_rebuild_what_lies_among_them() -> None:
     assert np.abs(encoders.Eigenfaces(few, 1).rebuild(few) * 255 - few).max() > 10
 
 
-def test_each_part_of_the_loss_teaches_the_small_encoders_what_it_says(faces) -> None:
+def test_each_part_of_the_loss_teaches_the_small_encoders_what_it_says(faces: Image) -> None:
     small = sweep.shrink(faces[:24])
     labels = np.arange(24, dtype=np.int32) % 6
     data = encoders.Training(small, labels, np.eye(6, 128, dtype=np.float32)[labels])
     variance = np.var(small / 255.0, axis=0).mean()
     for kind in (encoders.KINDS["dense"], encoders.KINDS["convolutional"]):
-        rebuilt = encoders.train(kind, data, 4_500).rebuild(small)
+        rebuilt = needed(encoders.train(kind, data, 4_500).rebuild(small))
         assert np.mean(np.square(rebuilt - small / 255.0)) < 0.7 * variance
     for kind in (encoders.KINDS["classification"], encoders.Kind(relational=1.0)):
         codes = encoders.train(kind, data, 4_500).codes(small)

@@ -3,13 +3,14 @@
 import numpy as np
 import pytest
 
+from edgeface.types import Vector
 from train.teachers import fusion
 
 
-def embeddings(faces: int, dimensions: int, rank: int, seed: int):
+def embeddings(faces: int, dimensions: int, rank: int, seed: int) -> Vector:
     random = np.random.default_rng(seed)
     codes = random.normal(size=(faces, rank)) @ random.normal(size=(rank, dimensions))
-    return (codes / np.linalg.norm(codes, axis=1, keepdims=True)).astype(np.float32)
+    return np.asarray(codes / np.linalg.norm(codes, axis=1, keepdims=True), np.float32)
 
 
 @pytest.mark.parametrize("share", [0.2, 0.5])

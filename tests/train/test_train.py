@@ -15,7 +15,6 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 
 tf = pytest.importorskip("tensorflow", reason="needs edgeface[train]")
 
@@ -30,8 +29,8 @@ from edgeface.vision.embedding import Embedder
 from edgeface.vision.images import load_image
 from edgeface.vision.model_card import SHIPPED
 from edgeface.vision.tflite import interpreter
+from train import augment, data, lda, losses, prepare
 from train import checkpoints as fit_module_checkpoints
-from train import data, lda, losses, prepare
 from train import fit as fit_module_fit
 from train.checkpoints import load_weights, save_weights
 from train.config import Recipe
@@ -63,9 +62,9 @@ def chips() -> Image:
     return prepare.chips_of(np.stack(crops))
 
 
-def crops_around(chips) -> NDArray[Any]:
+def crops_around(chips: Image) -> Image:
     """Crops with these chips in their middle."""
-    edge = prepare.MARGIN
+    edge = augment.MARGIN
     return np.pad(chips, ((0, 0), (edge, edge), (edge, edge), (0, 0)))
 
 
@@ -253,7 +252,7 @@ def test_a_network_grows_without_forgetting(prepared: Path, chips: Image, tmp_pa
             model.decoder(np.concatenate(pair, axis=1))
             for model, pair in ((small, (identity, appearance)), (grown, (longer, appearance)))
         ]
-        assert np.allclose(*drawn, atol=1e-5)
+        assert np.allclose(drawn[0], drawn[1], atol=1e-5)
     with pytest.raises(ModelError, match="another network"):
         Autoencoder(replace(SMALL, neck=8), Recipe(), replace(images, identity=SMALL.identity)).load(weights)
 
@@ -336,10 +335,10 @@ def test_a_cluster_that_is_none_is_told(prepared: Path, tmp_path: Path, monkeypa
         fit([prepared], tmp_path / "run", Recipe(faces=32, batch=16), shape=SMALL)
 
 
-def _free_port():
+def _free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+        return int(probe.getsockname()[1])
 
 
 def test_weights_of_another_network_or_of_none_are_refused(prepared: Path, tmp_path: Path) -> None:
@@ -503,7 +502,7 @@ def test_an_encoder_that_is_refined_gives_in_int8_what_it_gave_in_float(prepared
     encoder, training = build_encoder(SMALL, folded=True), data.load([prepared])
     wanted = np.stack([encoder(chip[None].astype(np.float32))[0].numpy()[0] for chip in chips])
 
-    def in_int8(model) -> tuple[Any, Any]:
+    def in_int8(model: Any) -> tuple[Any, Any]:
         """Identity codes and the step between two values of a code."""
         network, _ = interpreter(convert(model, (chip[None].astype(np.float32) for chip in chips), tf.uint8))
         network.allocate_tensors()

@@ -92,7 +92,7 @@ def test_an_embedding_is_a_unit_vector_of_the_cards_length(embedder: Embedder, c
 def test_the_same_chip_gives_the_same_bits(embedder: Embedder, chips: dict[str, Image]) -> None:
     for chip in chips.values():
         first = embedder.embed(chip).vector
-        embedder.embed(255 - chip)
+        embedder.embed(np.asarray(255 - chip, np.uint8))
         assert embedder.embed(chip).vector.tobytes() == first.tobytes() == Embedder().embed(chip).vector.tobytes()
 
 

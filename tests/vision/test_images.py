@@ -43,7 +43,7 @@ def spotted(landmarks: Landmarks, scale: float) -> Image:
     side = round(150 * scale)
     y, x = np.mgrid[:side, :side].astype(np.float32)
     spots = [255 * np.exp(-((x - px) ** 2 + (y - py) ** 2) / (2 * (3 * scale) ** 2)) for px, py in landmarks]
-    return np.stack(spots, axis=-1).astype(np.uint8)
+    return np.asarray(np.stack(spots, axis=-1), np.uint8)
 
 
 def centre(channel: Image) -> tuple[Any, Any]:

@@ -19,7 +19,7 @@ ROOM = cv2.resize(dice.normal(110, 30, (30, 40, 3)).clip(20, 220).astype(np.uint
 
 
 def noisy(picture: NDArray[Any], sigma: float = 4.0) -> Image:
-    return (picture + dice.normal(0, sigma, picture.shape)).clip(0, 255).astype(np.uint8)
+    return np.asarray((picture + dice.normal(0, sigma, picture.shape)).clip(0, 255), np.uint8)
 
 
 def searched(
