@@ -90,7 +90,7 @@ def device_python() -> Path:
 class Daemon:
     """One ``edgeface run``, from its start until it is ready."""
 
-    def __init__(self, python, file: Path) -> None:
+    def __init__(self, python: Path, file: Path) -> None:
         place = file.parent / "notify"
         place.unlink(missing_ok=True)
         ear = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
@@ -108,7 +108,7 @@ class Daemon:
             stdout=subprocess.PIPE,
             stderr=self.log,
         )
-        self.lines = []
+        self.lines: list[tuple[float, dict[str, Any]]] = []
         Thread(target=self._read, daemon=True).start()
         while b"READY=1" not in ear.recv(4096):
             pass
@@ -116,13 +116,13 @@ class Daemon:
         self._ear = ear
 
     def _read(self) -> None:
-        for line in self.process.stdout:
+        for line in needed(self.process.stdout):
             self.lines.append((time.time(), msgspec.json.decode(line)))
 
     def proc(self, name: str) -> str:
         return Path(f"/proc/{self.process.pid}/{name}").read_text()
 
-    def memory(self) -> list[Any]:
+    def memory(self) -> list[float]:
         """Megabytes of memory: all, and what belongs to it alone and to no file."""
         fields = dict(line.split(":") for line in self.proc("status").splitlines())
         return [int(fields[name].split()[0]) * 1024 / 1e6 for name in ("VmRSS", "RssAnon")]
@@ -170,10 +170,10 @@ class Scenes:
     def nobody(self, frames: int) -> str:
         return self._write("nobody", ["nobody"] * frames)
 
-    def somebody(self, frames) -> str:
+    def somebody(self, frames: int) -> str:
         return self._write("somebody", ["face"] * frames)
 
-    def _write(self, name: str, kinds: list[str], kept: dict[Any, Any] | None = None) -> str:
+    def _write(self, name: str, kinds: list[str], kept: dict[str, list[bytes]] | None = None) -> str:
         place = self._folder / name
         shutil.rmtree(place, ignore_errors=True)
         place.mkdir()
@@ -202,7 +202,7 @@ def crowd(size: tuple[int, int], names: tuple[str, ...], shift: int) -> Image:
 class Bench:
     """What is measured with: settings, a gallery with one person, pictures, a broker if there is one."""
 
-    def __init__(self, folder: Path, python) -> None:
+    def __init__(self, folder: Path, python: Path) -> None:
         self.folder, self.python, self.scenes = folder, python, Scenes(folder)
         self.broker = Broker(folder / "broker").start() if MOSQUITTO and PASSWD else None
         self.listener = self.broker and self.broker.listen("edgeface/+/event")
@@ -214,7 +214,7 @@ class Bench:
         gallery.close()
 
     def write(self, source: str, fps: float) -> Path:
-        sections = {
+        sections: dict[str, dict[str, Any]] = {
             "camera": {"source": source, "fps": fps, "hold": 0.0},
             "gallery": {"path": str(self.folder / "data" / "gallery.db")},
             "presence": {"left_after": LEFT_AFTER},
@@ -233,13 +233,13 @@ class Bench:
             self.listener.messages.clear()
         return Daemon(self.python, self.write(source, fps))
 
-    def events(self, daemon: Daemon) -> list[Any]:
+    def events(self, daemon: Daemon) -> list[tuple[dict[str, Any], float]]:
         """The events received, each with the seconds from its picture to its arrival."""
         if self.listener:
             ahead = time.time() - time.monotonic()
             given = [(each.timestamp + ahead, json.loads(each.payload)) for each in tuple(self.listener.messages)]
         else:
-            given = tuple(daemon.lines)
+            given = list(daemon.lines)
         return [(event, arrived - datetime.fromisoformat(event["ts"]).timestamp()) for arrived, event in given]
 
     def close(self) -> None:
@@ -247,11 +247,15 @@ class Bench:
             self.broker.close()
 
 
-def measure(folder: Path, python, visits: int, minutes: float, starts: int) -> dict[str, Any]:
+def measure(folder: Path, python: Path, visits: int, minutes: float, starts: int) -> dict[str, Any]:
     """Every figure, in seconds, megabytes, bytes and shares of one core."""
     bench = Bench(folder, python)
     try:
-        found = {"machine": machine(python), "broker": bool(bench.broker), "first": os.sched_getscheduler(0) == os.SCHED_FIFO}
+        found: dict[str, Any] = {
+            "machine": machine(python),
+            "broker": bool(bench.broker),
+            "first": os.sched_getscheduler(0) == os.SCHED_FIFO,
+        }
         found["rates"] = [rate(bench, bench.scenes.visits(more(visits), fps), visits, fps) for fps in RATES]
         found["crowds"] = [
             {"size": size, "faces": faces}
@@ -268,7 +272,7 @@ def measure(folder: Path, python, visits: int, minutes: float, starts: int) -> d
     return found
 
 
-def machine(python):
+def machine(python: Path) -> dict[str, Any]:
     """What was measured on, and with."""
     ask = (
         "import json, platform, importlib.metadata as m\n"
@@ -276,18 +280,18 @@ def machine(python):
         "names = ('tflite-runtime', 'ai-edge-litert', 'opencv-python-headless', 'numpy')\n"
         "print(json.dumps({'python': platform.python_version()} | {n: has[n] for n in names if n in has}))"
     )
-    told = json.loads(subprocess.run([python, "-c", ask], capture_output=True, check=True, text=True).stdout)
+    told: dict[str, Any] = json.loads(subprocess.run([python, "-c", ask], capture_output=True, check=True, text=True).stdout)
     return {"cpu": processor(), "cores": os.cpu_count()} | told
 
 
-def rate(bench: Bench, source: str, visits: int, fps: float, faces: object = 1) -> dict[Any, Any]:
+def rate(bench: Bench, source: str, visits: int, fps: float, faces: int = 1) -> dict[str, Any]:
     """Somebody comes and goes: time from a picture to its events, and memory when all have gone.
 
     A ``recognized`` comes of a picture with ``faces`` faces, a ``left`` of one with none.
     """
     daemon = bench.start(source, fps)
 
-    def ages(kind: str) -> list[Any]:
+    def ages(kind: str) -> list[float]:
         return [age for event, age in bench.events(daemon) if event["event_type"] == kind]
 
     seconds = 60 + 3 * visits * (PAUSE + VIEWS / fps)
@@ -304,7 +308,7 @@ def more(visits: int) -> int:
     return visits + 2 + visits // 5
 
 
-def percentiles(seconds) -> list[Any]:
+def percentiles(seconds: list[float]) -> list[float]:
     """The 50th, 95th and 99th."""
     return [float(value) for value in np.percentile(seconds, (50, 95, 99))]
 
@@ -325,12 +329,12 @@ def full_speed(bench: Bench, seconds: float) -> dict[str, Any]:
     return found
 
 
-def frames(daemon: object, file: Path):
+def frames(daemon: object, file: Path) -> int:
     """How many frames it has looked at, as ``edgeface status`` tells."""
     os.environ["RUNTIME_DIRECTORY"] = str(file.parent)
     from edgeface.control import client
 
-    return client.ask(load(file), "status")["frames_seen"]
+    return int(client.ask(load(file), "status")["frames_seen"])
 
 
 def idle(bench: Bench, seconds: float) -> dict[str, Any]:
@@ -354,7 +358,7 @@ def idle(bench: Bench, seconds: float) -> dict[str, Any]:
     return found
 
 
-def restarts(bench: Bench, starts: int) -> dict[Any, Any]:
+def restarts(bench: Bench, starts: int) -> dict[str, float]:
     """Seconds to READY: from files that are not in memory, and from a kill -9."""
     cold, again, cpu = [], [], []
     source = bench.scenes.nobody(int(IDLE_RATE * 60))
@@ -390,11 +394,11 @@ def folder_log(bench: Bench) -> str:
     return (bench.folder / "log").read_text(errors="replace")[-2000:]
 
 
-def milliseconds(seconds) -> str:
+def milliseconds(seconds: list[float]) -> str:
     return ", ".join(f"{1000 * value:.0f}" for value in seconds) + " ms"
 
 
-def table(found) -> str:
+def table(found: dict[str, Any]) -> str:
     """The figures in Markdown."""
     where = "a subscriber at mosquitto has it" if found["broker"] else "it is printed"
     rows = []

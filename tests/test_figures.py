@@ -16,7 +16,7 @@ def test_the_figures_of_a_short_run_are_all_there_and_of_the_right_size(
     monkeypatch.setattr(figures, "SIZES", ((1280, 720),))
     monkeypatch.setattr(figures, "WARM_UP", 0.5)
     monkeypatch.setattr(figures, "forget", lambda _: None)  # whoever runs the tests may have gigabytes there
-    found = measure(tmp_path, sys.executable, visits=2, minutes=0.03, starts=1)
+    found = measure(tmp_path, Path(sys.executable), visits=2, minutes=0.03, starts=1)
     (rate,) = found["rates"]
     assert [crowd["faces"] for crowd in found["crowds"]] == [1, 4]
     for each in (rate, *found["crowds"]):

@@ -44,13 +44,13 @@ def main() -> None:
     sys.exit(any(one["failed"] for one in kinds.values()))
 
 
-def make(kind, seed: str, number):
+def make(kind: str, seed: str, number: object) -> str:
     """What comes of one attack; the same for the same seed, but for the moment of what happens at the same time."""
     with tempfile.TemporaryDirectory(prefix="edgeface-adversary-") as folder:
         return ATTACKS[kind].make(random.Random(f"{seed}/{kind}/{number}"), Path(folder))
 
 
-def go_on(kind, seed: str, one: dict[str, Any]) -> None:
+def go_on(kind: str, seed: str, one: dict[str, Any]) -> None:
     began, number = time.monotonic(), one["tried"]
     try:
         outcome = make(kind, seed, number)
@@ -66,7 +66,7 @@ def go_on(kind, seed: str, one: dict[str, Any]) -> None:
     print(f"{time.monotonic() - began:6.1f} s  {kind}/{number}: {outcome}", file=sys.stderr, flush=True)
 
 
-def table(kinds: dict[Any, Any]) -> str:
+def table(kinds: dict[str, dict[str, Any]]) -> str:
     lines = ["| attack | times | what came of it | failed |", "| --- | --- | --- | --- |"]
     for kind, one in kinds.items():
         came = "; ".join(f"{outcome} {count}" for outcome, count in sorted(one["outcomes"].items()) if outcome != "FAILED")

@@ -6,6 +6,7 @@ import tempfile
 from functools import cache
 from pathlib import Path
 from random import Random
+from typing import Any
 
 from faults.test_giants import status
 from fixtures.broker import eventually
@@ -32,9 +33,11 @@ def attack(dice: Random, folder: Path) -> str:
     (folder / "scene").mkdir()
     shutil.copy(PHOTOS / "obama_portrait.jpg", folder / "scene")
     cli.set(camera={"source": f"folder:{folder}/scene", "name": "front", "hold": 600.0, "fps": 5})
-    daemon, told, events = cli.start("run"), {}, []
+    daemon = cli.start("run")
+    told: dict[str, Any] = {}
+    events: list[dict[str, Any]] = []
 
-    def settled():
+    def settled() -> bool:
         while not daemon.out.empty():
             events.append(json.loads(daemon.out.get()))
         told.update(status(cli))

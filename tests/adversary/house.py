@@ -8,7 +8,7 @@ from collections.abc import Callable
 from contextlib import closing
 from functools import cache
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from fixtures.backup import config
@@ -17,7 +17,8 @@ from fixtures.galleries import near, unit, units
 from edgeface.config.schema import EventsSettings
 from edgeface.gallery import restore
 from edgeface.gallery.backup import Backups
-from edgeface.gallery.store import Gallery, template_id
+from edgeface.gallery.event_store import Verdict
+from edgeface.gallery.store import Copy, Gallery, Trait, template_id
 from edgeface.gallery.versions import Revision
 from edgeface.recognition.event_id import new_event_id
 from edgeface.types import Event, EventType, Vector
@@ -28,8 +29,12 @@ PEOPLE = ("Anna", "Bert", "Carl", "Dora", "Emil", "Fritz", "Gerda", "Hans")
 CHIP = np.full((112, 112, 3), 100, np.uint8)
 WALL = 1_700_000_000.0
 
+Seen = tuple[str, Verdict | None, bytes, bool]
+"""Of an event: its kind, the verdict on it, the face, whether there is a picture."""
+Facts = tuple[dict[str, tuple[list[str], list[str]]], Counter[Seen], int]
 
-def opened(folder: Path) -> closing[Any]:
+
+def opened(folder: Path) -> closing[Gallery]:
     return closing(Gallery(folder / "gallery.db", MODEL, keep_faces=True))
 
 
@@ -49,13 +54,13 @@ def _made() -> Path:
     return folder
 
 
-def _share(gallery) -> dict[Any, Any]:
+def _share(gallery: Gallery) -> dict[str, Copy | None]:
     gallery.revisions.all("k")
     gallery.revisions.put("k", "name", Revision(1, "door", b"digest"))
     return {}
 
 
-def see(gallery, face: Vector, person_id=None) -> str:
+def see(gallery: Gallery, face: Vector, person_id: str | None = None) -> str:
     """Keep an event with its picture; gives its id."""
     kind = EventType.RECOGNIZED if person_id else EventType.UNKNOWN
     event = Event(kind, new_event_id(WALL), WALL, 0.0, "front", person_id=person_id, score=0.6, quality=0.8, embedding=face)
@@ -69,7 +74,7 @@ def furnished(folder: Path) -> Path:
     return folder
 
 
-def facts(gallery) -> tuple[dict[Any, tuple[list[Any], list[Any]]], Counter[tuple[Any, Any, Any, bool]], Any]:
+def facts(gallery: Gallery) -> Facts:
     """What is kept of whom, whatever the ids."""
     people = {
         person["name"]: (
@@ -88,30 +93,30 @@ def facts(gallery) -> tuple[dict[Any, tuple[list[Any], list[Any]]], Counter[tupl
 class Change(NamedTuple):
     """Something that can be done to a gallery in a folder, and what takes it back."""
 
-    do: Callable
-    undo: Callable
+    do: Callable[[Path], object]
+    undo: Callable[[Path], object]
 
 
-def _on_gallery(work: Callable[..., str | None]) -> Callable[..., None]:
-    def change(folder) -> None:
+def _on_gallery(work: Callable[[Gallery], object]) -> Callable[[Path], None]:
+    def change(folder: Path) -> None:
         with opened(folder) as gallery:
             work(gallery)
 
     return change
 
 
-def _import(gallery) -> None:
+def _import(gallery: Gallery) -> None:
     document = json.loads(gallery.export())
     document["people"] = [document["people"][0] | {"id": "p_00000000000000aa", "name": "Guest"}]
     gallery.import_(json.dumps(document).encode())
 
 
-def _share_fewer(gallery) -> None:
+def _share_fewer(gallery: Gallery) -> None:
     bert, there = gallery.find("Bert").id, gallery.copies()
     gallery.exchange(lambda _: {bert: _with(there[bert], there[bert].templates[:2])})
 
 
-def _share_all(gallery) -> None:
+def _share_all(gallery: Gallery) -> None:
     bert, there = gallery.find("Bert").id, gallery.copies()
     everything = {trait.vector: trait for trait in there[bert].templates}
     for vector in units(10, 11, 12, 13):
@@ -119,19 +124,19 @@ def _share_all(gallery) -> None:
     gallery.exchange(lambda _: {bert: _with(there[bert], tuple(sorted(everything.values())))})
 
 
-def _with(copy, templates: tuple[Any, ...]):
+def _with(copy: Copy, templates: tuple[Trait, ...]) -> Copy:
     return type(copy)(copy.name, copy.enrolled, templates, copy.negatives)
 
 
-def _judge(verdict: str) -> Callable[..., None]:
-    def work(gallery) -> None:
+def _judge(verdict: Verdict) -> Callable[[Gallery], None]:
+    def work(gallery: Gallery) -> None:
         event = max((one for one in gallery.events.all() if one.event_type == EventType.UNKNOWN), key=lambda one: one.event_id)
         gallery.learn(event, gallery.find("Dora").id, verdict, keep=True)
 
     return work
 
 
-def _dismiss(gallery) -> None:
+def _dismiss(gallery: Gallery) -> None:
     gallery.events.dismiss([event.event_id for event in gallery.events.all() if np.allclose(event.embedding, unit(900))])
 
 
@@ -159,7 +164,7 @@ CHANGES = {
 """By what is done; the second part takes the first back, but for what a backup has not."""
 
 
-def around(folder: Path, change: Change) -> tuple[Any, Any]:
+def around(folder: Path, change: Change) -> tuple[Facts, Facts]:
     """What is kept after the change is taken back, and after it is made; it is taken back in the end."""
     change.do(folder)
     change.undo(folder)

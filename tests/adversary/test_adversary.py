@@ -2,6 +2,7 @@
 
 import random
 from pathlib import Path
+from typing import Any
 
 import pytest
 from fixtures.backup import no_credentials
@@ -50,13 +51,13 @@ def test_no_address_shows_its_secret(tmp_path: Path, seed: int) -> None:
 def test_what_fails_is_in_the_table_with_what_repeats_it(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def harm(dice, _folder: object) -> str:
+    def harm(dice: random.Random, _folder: object) -> str:
         number = dice.randrange(10)
         assert number < 5, f"{number} is too much"
         return "went on"
 
     monkeypatch.setitem(ATTACKS, "harm", Attack("harm is done", harm))
-    one = {"seconds": 0.0, "tried": 0, "outcomes": {}, "failed": {}}
+    one: dict[str, Any] = {"seconds": 0.0, "tried": 0, "outcomes": {}, "failed": {}}
     for _ in range(20):
         go_on("harm", "7", one)
     assert one["failed"]
@@ -64,7 +65,7 @@ def test_what_fails_is_in_the_table_with_what_repeats_it(
     assert "is too much" in why
     assert f"`--again 'harm/{number}'`" in table({"harm": one})
     assert f"| harm is done | 20 | went on {20 - len(one['failed'])} |" in table({"harm": one})
-    again = {"seconds": 0.0, "tried": int(number), "outcomes": {}, "failed": {}}
+    again: dict[str, Any] = {"seconds": 0.0, "tried": int(number), "outcomes": {}, "failed": {}}
     go_on("harm", "7", again)
     assert again["failed"] == {number: why}
     assert "is too much" in capsys.readouterr().err

@@ -32,9 +32,10 @@ KNOWN = (b"\xff\xd8", b"\x89PNG\r\n\x1a\n", b"BM", b"RIFF")
 @pytest.fixture
 def decoded(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
     """How what OpenCV was asked to decode begins."""
-    heads, decode = [], cv2.imdecode
+    heads: list[bytes] = []
+    decode = cv2.imdecode
 
-    def recording(data, how) -> NDArray[Any]:
+    def recording(data: NDArray[np.uint8], how: int) -> Any:
         heads.append(bytes(data[:12]))
         return decode(data, how)
 
@@ -77,8 +78,8 @@ def test_it_is_no_image(decoded: list[bytes], kind: str, decode: Callable[[bytes
 def test_whatever_stands_before_it_opencv_gets_what_is_none(data: bytes, before: bytes, at: int) -> None:
     data = data[:at] + before + data[at + len(before) :]
     with pytest.MonkeyPatch.context() as patch:
+        asked: list[bytes] = []
         patch.setattr(cv2, "imdecode", lambda data, _how: asked.append(bytes(data[:12])))
-        asked = []
         with pytest.raises(ImageError):
             images.decode_image(data, "x")
     assert all(head.startswith(KNOWN) for head in asked)

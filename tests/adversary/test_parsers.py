@@ -9,6 +9,7 @@ import json
 import tempfile
 from collections.abc import Iterator
 from contextlib import closing, suppress
+from functools import partial
 from http.client import BadStatusLine, HTTPConnection
 from pathlib import Path
 from types import SimpleNamespace
@@ -48,13 +49,13 @@ JSON = st.recursive(
 )
 
 
-def mangled(whole: bytes | dict[Any, Any]) -> SearchStrategy[Any]:
+def mangled(whole: bytes | dict[str, Any]) -> SearchStrategy[bytes]:
     """Bytes, and JSON, and what is nearly ``whole``: with other fields, cut, or with some bytes changed."""
     whole = whole if isinstance(whole, bytes) else json.dumps(whole).encode()
     changed = st.tuples(st.integers(0, len(whole)), st.binary(max_size=6), st.integers(0, 6)).map(
         lambda edit: whole[: edit[0]] + edit[1] + whole[edit[0] + edit[2] :]
     )
-    fields = st.nothing()
+    fields: SearchStrategy[bytes] = st.nothing()
     with suppress(ValueError):
         document = json.loads(whole)
         fields = st.dictionaries(st.sampled_from(sorted(document)) | st.text(max_size=5), JSON, max_size=3).map(
@@ -74,7 +75,7 @@ SEALED = ENVELOPES.seal(NAME, Revision(3, "door", b""), PERSON, Copy("Anna", 1.0
 
 
 @given(payload=mangled(SEALED), name=st.just(NAME) | st.text(max_size=40))
-def test_a_message_of_the_shared_gallery(payload: Any, name: str) -> None:
+def test_a_message_of_the_shared_gallery(payload: bytes, name: str) -> None:
     try:
         revision, person_id, copy = ENVELOPES.open(name, payload)
     except ValueError as error:
@@ -84,7 +85,7 @@ def test_a_message_of_the_shared_gallery(payload: Any, name: str) -> None:
 
 
 @given(payload=mangled({"components": {"x": {"platform": "sensor", "name": "x"}}}))
-def test_an_announcement_that_a_broker_holds(payload: Any) -> None:
+def test_an_announcement_that_a_broker_holds(payload: bytes) -> None:
     announcement = Announcement(Config())
     announcement.recall(payload)
     announcement.GATHER = 0.0
@@ -95,7 +96,7 @@ def test_an_announcement_that_a_broker_holds(payload: Any) -> None:
 @given(
     payload=mangled({"event_type": "left", "ts": "2024-01-01T00:00:00+00:00", "device": "d", "camera": "c", "name": "A\x1b[2J"})
 )
-def test_an_event_that_is_shown(payload: Any) -> None:
+def test_an_event_that_is_shown(payload: bytes) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(subscriber, "Dialogue", lambda *_, **__: Heard(payload))
         for event in subscriber.events(Config(mqtt=MqttSettings(host="broker"))):
@@ -105,7 +106,7 @@ def test_an_event_that_is_shown(payload: Any) -> None:
 class Heard:
     """A broker's dialogue of one message."""
 
-    def __init__(self, payload) -> None:
+    def __init__(self, payload: bytes) -> None:
         self._payload = payload
 
     def __enter__(self) -> "Heard":
@@ -155,7 +156,7 @@ def test_keys_token_password_and_sessions(data: bytes) -> None:
 
 
 @given(data=mangled({"proof": 1e9}))
-def test_sessions_that_were_kept(tmp_path_factory: pytest.TempPathFactory, data: Any) -> None:
+def test_sessions_that_were_kept(tmp_path_factory: pytest.TempPathFactory, data: bytes) -> None:
     folder = tmp_path_factory.mktemp("sessions")
     sessions = Sessions(Token(folder / "token"), written(folder, "sessions.json", data))
     sessions.open(60.0)
@@ -163,7 +164,7 @@ def test_sessions_that_were_kept(tmp_path_factory: pytest.TempPathFactory, data:
 
 @settings(max_examples=60)
 @given(data=mangled((SHIPPED / "model.json").read_bytes()))
-def test_a_model_card(data: Any) -> None:
+def test_a_model_card(data: bytes) -> None:
     with tempfile.TemporaryDirectory() as folder:
         written(folder, "model.json", data)
         try:
@@ -255,7 +256,7 @@ def test_a_body_that_is_no_http(page: Page, caplog: pytest.LogCaptureFixture, pa
     head = f"POST {path} HTTP/1.1\r\nHost: 127.0.0.1:{page.port}\r\nTransfer-Encoding: chunked\r\n\r\n"
     for _ in range(5):
         with page.raw(head.encode() + body) as client:
-            answer = b"".join(iter(lambda client=client: client.recv(4096), b""))
+            answer = b"".join(iter(partial(client.recv, 4096), b""))
             assert answer.startswith(b"HTTP/1.1 4")
             assert answer.count(b"HTTP/1.1") == 1
     assert "Exception" not in caplog.text

@@ -90,12 +90,12 @@ def report(given: argparse.Namespace) -> str:
     return text
 
 
-def _end(rig) -> None:
+def _end(rig: Rig) -> None:
     rig.close()
     shutil.rmtree(rig.folder, ignore_errors=True)
 
 
-def _rig(**options: Any):
+def _rig(**options: Any) -> Rig:
     return Rig(Path(tempfile.mkdtemp(prefix="edgeface-faults-")), **options)
 
 

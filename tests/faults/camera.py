@@ -1,24 +1,30 @@
 """A live camera on the network, MJPEG over HTTP, that misbehaves on demand."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from io import BufferedIOBase
 from itertools import count
 from pathlib import Path
 from threading import Thread
-from typing import Any
 
 import cv2
 import numpy as np
 from fixtures.broker import free_port
-from numpy.typing import NDArray
 
 from edgeface.types import Image
 from edgeface.vision.images import load_image
 
 WIDTH, HEIGHT = 640, 480
 PHASES = 8
+
+
+class Server(ThreadingHTTPServer):
+    daemon_threads = True
+    up = True
+
+    def handle_error(self, *_: object) -> None:  # a reader that went away
+        pass
 
 
 class Camera:
@@ -35,13 +41,13 @@ class Camera:
             "nobody": jpegs(nobody),
             "black": jpegs([np.zeros_like(nobody[0])]),
             "white": jpegs([np.full_like(nobody[0], 255)]),
-            "sizes": jpegs([cv2.resize(view, size) for view, size in zip(views, sizes * 2, strict=True)]),
+            "sizes": jpegs(np.asarray(cv2.resize(view, size), np.uint8) for view, size in zip(views, sizes * 2, strict=True)),
         }
         self.scene, self.fault = "nobody", ""
-        self.instead = None
+        self.instead: str | None = None
         self.sent = 0
         self._damage = np.random.default_rng(1)
-        self._server = None
+        self._server: Server | None = None
         self.open()
 
     @property
@@ -61,17 +67,10 @@ class Camera:
             def log_message(self, *_: object) -> None:
                 pass
 
-        class Server(ThreadingHTTPServer):
-            daemon_threads = True
-            up = True
-
-            def handle_error(self, *_: object) -> None:  # a reader that went away
-                pass
-
         server = self._server = Server(("127.0.0.1", self.port), Handler)
         Thread(target=server.serve_forever, daemon=True).start()
 
-    def play(self, stream: BufferedIOBase, server) -> None:
+    def play(self, stream: BufferedIOBase, server: Server) -> None:
         for number in count():
             while self.fault == "stall" and server.up:
                 time.sleep(0.05)
@@ -83,7 +82,7 @@ class Camera:
             self.sent += 1
             time.sleep(1 / self.fps)
 
-    def _jpeg(self, data) -> bytes:
+    def _jpeg(self, data: bytes) -> bytes:
         if self.fault != "corrupt":
             return data
         damaged = bytearray(data[: self._damage.integers(2, len(data))])
@@ -99,15 +98,15 @@ class Camera:
             self._server = None
 
 
-def view(photo: Image, phase: float) -> NDArray[Any]:
+def view(photo: Image, phase: float) -> Image:
     """The photo filling the frame, moved a little."""
     height, width = photo.shape[:2]
     scale = 1.1 * max(WIDTH / width, HEIGHT / height)
     x, y = (WIDTH - scale * width) / 2, -0.02 * scale * height
     angle = 2 * np.pi * phase
     matrix = np.array([[scale, 0, x + 12 * np.sin(angle)], [0, scale, y + 6 * np.cos(angle)]])
-    return cv2.warpAffine(photo, matrix, (WIDTH, HEIGHT), flags=cv2.INTER_AREA)
+    return np.asarray(cv2.warpAffine(photo, matrix, (WIDTH, HEIGHT), flags=cv2.INTER_AREA), np.uint8)
 
 
-def jpegs(images: list[Image] | Iterator[Any]) -> list[Any]:
+def jpegs(images: Iterable[Image]) -> list[bytes]:
     return [cv2.imencode(".jpg", cv2.cvtColor(image, cv2.COLOR_RGB2BGR))[1].tobytes() for image in images]

@@ -13,12 +13,12 @@ class Proxy:
         self.damage = 0.0
         self._dice = random.Random(0)
 
-    def open(self, port):
+    def open(self, port: int) -> int:
         """Pass on to a port of this machine; gives the proxy's own."""
         self._to = port
         self._ear = socket.create_server(("127.0.0.1", 0))
         Thread(target=self._accept, daemon=True).start()
-        return self._ear.getsockname()[1]
+        return int(self._ear.getsockname()[1])
 
     def _accept(self) -> None:
         with suppress(OSError):
@@ -30,7 +30,7 @@ class Proxy:
                     for ends in ((client, server, False), (server, client, True)):
                         Thread(target=self._pass, args=ends, daemon=True).start()
 
-    def _pass(self, source, target, damaging) -> None:
+    def _pass(self, source: socket.socket, target: socket.socket, damaging: bool) -> None:
         with suppress(OSError):
             while data := bytearray(source.recv(65536)):
                 if damaging and self._dice.random() < self.damage:

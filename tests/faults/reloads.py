@@ -5,12 +5,15 @@ import signal
 import time
 from contextlib import nullcontext
 from dataclasses import astuple, dataclass
-from typing import Any
+from pathlib import Path
+from typing import Any, TextIO
 
 import numpy as np
 import psutil
 from fixtures.broker import eventually, free_port
+from fixtures.optional import needed
 
+from .rig import Rig
 from .soak import GRAIN, slope
 
 WARM_UP = 100
@@ -31,7 +34,7 @@ class Sample:
     threads: int
 
 
-def changes(port: int) -> list[Any]:
+def changes(port: int) -> list[tuple[str, list[dict[str, Any]]]]:
     """For each kind of reload the section that changes, and the values that it takes in turn."""
     return [
         ("detector", [{"max_side": 640}, {"max_side": 480}]),
@@ -47,11 +50,13 @@ def changes(port: int) -> list[Any]:
     ]
 
 
-def reload(rig, times: int, table=None) -> list[Sample]:
+def reload(rig: Rig, times: int, table: TextIO | None = None) -> list[Sample]:
     """Samples of a daemon that reads its settings so often, one section changed each time; somebody comes and goes."""
     rig.settle()
-    process = psutil.Process(rig.supervisor.process.pid)
-    sections, samples, kinds = {}, [], changes(free_port())
+    process = psutil.Process(needed(rig.supervisor.process).pid)
+    sections: dict[str, dict[str, Any]] = {}
+    samples: list[Sample] = []
+    kinds = changes(free_port())
     for number in range(times + 1):
         if number:
             section, values = kinds[number % len(kinds)]
@@ -99,7 +104,7 @@ def _halves(samples: list[Sample]) -> tuple[list[Sample], list[Sample]]:
     return samples[: len(samples) // 2], samples[len(samples) // 2 :]
 
 
-def run(rig, times, file) -> bool:
+def run(rig: Rig, times: int, file: Path | None) -> bool:
     """Reload, print the figures as JSON; whether all is well."""
     with file.open("w", buffering=1) if file else nullcontext() as table:
         samples = reload(rig, times, table)

@@ -51,7 +51,7 @@ class Rig:
     def write(self, **sections: Any) -> None:
         """Settings that work, but for these."""
         tls = {"tls": True, "ca_file": str(self.tls / "ca.pem")} if self.tls else {}
-        good = {
+        good: dict[str, dict[str, Any]] = {
             "camera": {"name": "front", "source": self.camera.url, "fps": self.camera.fps},
             "gallery": {"path": str(self.gallery)},
             "presence": {"left_after": LEFT_AFTER},
@@ -79,29 +79,30 @@ class Rig:
         self.people = [(person.id, person.templates) for person in gallery.people()]
         gallery.close()
 
-    def troubles(self) -> list[Any]:
+    def troubles(self) -> list[str]:
         """What ``edgeface status`` finds wrong, or why it finds nothing."""
         try:
-            return self.status()["troubles"]
+            return list(self.status()["troubles"])
         except EdgefaceError as error:
             return [str(error)]
 
-    def status(self):
+    def status(self) -> dict[str, Any]:
         """What ``edgeface status --json`` tells."""
         # The socket's name depends on nothing that a fault changes.
         settings = schema.Config(camera=schema.CameraSettings(name="front"), gallery=schema.GallerySettings(str(self.gallery)))
         with patch.dict(os.environ, RUNTIME_DIRECTORY=str(self.supervisor.runtime)):
-            return client.ask(settings, "status")
+            status: dict[str, Any] = client.ask(settings, "status")
+            return status
 
-    def settle(self, seconds: float = 90.0, but=None) -> None:
+    def settle(self, seconds: float = 90.0, but: str | None = None) -> None:
         """Until all is well, ``but`` for one trouble, and subscribers know."""
-        well = eventually(lambda: all(but and but in trouble for trouble in self.troubles()), seconds)
+        well = eventually(lambda: all(but is not None and but in trouble for trouble in self.troubles()), seconds)
         assert well, (self.troubles(), self.supervisor.log()[-2000:])
         assert eventually(lambda: self.camera_state() in ("ok", "starting")), self.camera_state()
 
-    def camera_state(self):
+    def camera_state(self) -> str:
         """As the broker told it last."""
-        return (self.health.on("/health") or [{"camera_state": "starting"}])[-1]["camera_state"]
+        return str((self.health.on("/health") or [{"camera_state": "starting"}])[-1]["camera_state"])
 
     def recognised(self, since: float, until: float | None = None) -> int:
         """How many events between two moments of the wall clock said that somebody was recognised: always the right one."""
@@ -151,7 +152,7 @@ class Rig:
             stamped = datetime.fromisoformat(event["ts"]).timestamp()
             yield min(abs(arrived + offset - stamped) for offset in self.clock), event
 
-    def step_clock(self, seconds) -> None:
+    def step_clock(self, seconds: float) -> None:
         """Step the daemon's wall clock, and nobody else's."""
         self.clock.append(seconds)
         (self.supervisor.worn / "clock").write_text(str(seconds))

@@ -8,7 +8,6 @@ import sys
 import time
 from pathlib import Path
 from threading import Thread
-from typing import Any
 
 ROOT = Path(__file__).parent.parent.parent
 
@@ -16,14 +15,15 @@ ROOT = Path(__file__).parent.parent.parent
 class Supervisor:
     """One service, by its command line; ``watchdog`` and ``restart`` are WatchdogSec and RestartSec."""
 
-    def __init__(self, folder: Path, words: list[Any], *, watchdog: float, restart: float) -> None:
+    def __init__(self, folder: Path, words: list[str | Path], *, watchdog: float, restart: float) -> None:
         self._folder, self._words, self._watchdog, self._restart = folder, words, watchdog, restart
         self.worn, self.runtime = folder / "worn", folder / "run"
         self.worn.mkdir()
         self.runtime.mkdir()
         self._notify = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self._notify.bind(str(folder / "notify"))
-        self.process, self.wanted = None, False
+        self.process: subprocess.Popen[bytes] | None = None
+        self.wanted = False
         self.starts = self.watchdog_kills = self.readies = 0
         self.ready, self._fed = False, 0.0
         self._ended = False
@@ -34,7 +34,7 @@ class Supervisor:
     def start(self) -> None:
         self.wanted = True
 
-    def signal(self, number) -> None:
+    def signal(self, number: int) -> None:
         if self.process:
             self.process.send_signal(number)
 

@@ -6,6 +6,7 @@ import os
 import socket
 import subprocess
 import tempfile
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -26,7 +27,7 @@ SHARED, STATUS, COMMAND = "edgeface/gallery/home/" + "0" * 32, "homeassistant/st
 
 
 @pytest.fixture
-def group():
+def group() -> Iterator[Group]:
     if os.geteuid() != 0:
         pytest.skip("needs root, to make a control group")
     try:
@@ -40,7 +41,7 @@ def group():
 class Squeezed:
     """A daemon in the group, before a camera that shows nobody for an hour."""
 
-    def __init__(self, cli: Cli, group, **sections: Any) -> None:
+    def __init__(self, cli: Cli, group: Group, **sections: Any) -> None:
         scene = cli.folder / "scene"
         scene.mkdir()
         save_image(scene / "empty.png", EMPTY)
@@ -53,9 +54,11 @@ class Squeezed:
             self.running = cli.start("run")
         assert eventually(lambda: self.status()["running"], 60), self.log()
 
-    def status(self):
+    def status(self) -> dict[str, Any]:
         command = self._cli.command("status", "--json")
-        return json.loads(subprocess.run(command, capture_output=True, env=self._cli.environment, check=False).stdout)
+        done = subprocess.run(command, capture_output=True, env=self._cli.environment, check=False)
+        status: dict[str, Any] = json.loads(done.stdout)
+        return status
 
     def log(self) -> list[str]:
         while not self.running.err.empty():
@@ -71,7 +74,7 @@ class Squeezed:
 
 
 @needs_broker
-def test_messages_of_200_mb_neither_end_the_daemon_nor_silence_it(cli: Cli, group, tmp_path: Path) -> None:
+def test_messages_of_200_mb_neither_end_the_daemon_nor_silence_it(cli: Cli, group: Group, tmp_path: Path) -> None:
     broker = Broker(tmp_path / "broker", persistence=False).start()
     try:
         ear, bomb = broker.listen("edgeface/door/#"), bytes(200 * 10**6)
@@ -91,8 +94,13 @@ def test_messages_of_200_mb_neither_end_the_daemon_nor_silence_it(cli: Cli, grou
         assert ear.wait_for("resp/people")[0]["ok"]
         ear.say(COMMAND, bomb)
         assert eventually(lambda: sum("over the limit" in line for line in daemon.log()) == 3, 30), daemon.log()
-        told = {}
-        assert eventually(lambda: told.update(daemon.status()) or told["broker"]["state"] == "up")
+        told: dict[str, Any] = {}
+
+        def up() -> bool:
+            told.update(daemon.status())
+            return bool(told["broker"]["state"] == "up")
+
+        assert eventually(up)
         assert any("a message of 191 MB on" in trouble for trouble in told["troubles"])
         ear.wait(lambda message: message.topic.endswith("/health") and b"a message of 191 MB" in message.payload, 45)
         assert broker.log().count("as edgeface-door") == 4  # once for each message that it had to leave
@@ -112,7 +120,9 @@ def large_photo() -> bytes:
 
 
 @needs_broker
-def test_photos_of_16_megapixels_by_several_users_and_over_mqtt_stay_within_the_memory(cli: Cli, group, tmp_path: Path) -> None:
+def test_photos_of_16_megapixels_by_several_users_and_over_mqtt_stay_within_the_memory(
+    cli: Cli, group: Group, tmp_path: Path
+) -> None:
     broker = Broker(tmp_path / "broker", persistence=False).start()
     photo = large_photo()
     assert len(photo) < 4 * 2**20
@@ -149,7 +159,7 @@ def connected(place: Path, user: int) -> socket.socket:
     return client
 
 
-def talk(client, photo) -> int:
+def talk(client: socket.socket, photo: bytes) -> int:
     """How many of six photos were looked at."""
     lines = client.makefile("rb")
     client.sendall(b'{"verb": "photos", "name": "Eve"}\n')

@@ -13,6 +13,7 @@ import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from io import BufferedIOBase
 from itertools import chain, cycle, repeat
 from pathlib import Path
 from threading import Thread
@@ -24,16 +25,16 @@ import pytest
 from fixtures.broker import eventually
 from fixtures.commandline import Cli, Running
 
-from faults.test_squeeze import Group
-
-from .test_squeeze import grouped
+from .test_squeeze import Group, grouped
 
 MEMORY = 400 * 2**20
 TOO_MANY = "camera.max_pixels allows 5100000"
 
+Sender = Callable[[BufferedIOBase], None]
+
 
 @contextmanager
-def serving(send: Callable[..., None]) -> Iterator[str]:
+def serving(send: Sender) -> Iterator[str]:
     """A camera at an address; ``send`` is given what it may write to."""
 
     class Handler(BaseHTTPRequestHandler):
@@ -62,10 +63,10 @@ MIXED = "multipart/x-mixed-replace; boundary=frame"
 HEAD = b"--frame\r\nContent-Type: image/jpeg\r\n"
 
 
-def answer(kind: str, *pieces: bytes) -> Callable[..., None]:
+def answer(kind: str, *pieces: bytes) -> Sender:
     """An HTTP answer of this media type; its last piece is sent for ever."""
 
-    def send(stream) -> None:
+    def send(stream: BufferedIOBase) -> None:
         stream.write(f"HTTP/1.1 200 OK\r\nContent-Type: {kind}\r\n\r\n".encode())
         for piece in chain(pieces, repeat(pieces[-1])):
             stream.write(piece)
@@ -73,10 +74,10 @@ def answer(kind: str, *pieces: bytes) -> Callable[..., None]:
     return send
 
 
-def shown(*pictures: bytes) -> Callable[..., None]:
+def shown(*pictures: bytes) -> Sender:
     """Pictures as MJPEG, ten a second, over and over."""
 
-    def send(stream) -> None:
+    def send(stream: BufferedIOBase) -> None:
         stream.write(f"HTTP/1.1 200 OK\r\nContent-Type: {MIXED}\r\n\r\n".encode())
         for data in cycle(pictures):
             stream.write(HEAD + b"Content-Length: %d\r\n\r\n" % len(data) + data + b"\r\n")
@@ -108,19 +109,19 @@ def film(name: str) -> bytes:
     return lzma.decompress(Path(__file__).with_name(f"{name}.264.xz").read_bytes())
 
 
-def endless_head(stream) -> None:
+def endless_head(stream: BufferedIOBase) -> None:
     stream.write(b"HTTP/1.1 200 OK\r\n")
     for number in range(10**9):
         stream.write(b"Set-Cookie: a%d=%s\r\n" % (number, b"x" * 1000))
 
 
 SMALL = jpeg(640, 480)
-SEEN = {
+SEEN: dict[str, Callable[[], Sender]] = {
     "JPEGs of 8,000 x 6,000": lambda: shown(jpeg(8000, 6000)),
     "JPEGs that grow and shrink": lambda: shown(*[SMALL] * 10, *[jpeg(8000, 6000)] * 5),
     "H.264 of 5 megapixels, 16 reference frames": lambda: answer("video/h264", film("fits")),
 }
-REFUSED = {
+REFUSED: dict[str, tuple[Callable[[], Sender], str]] = {
     "JPEGs of 16,000 x 16,000": (lambda: shown(jpeg(16000, 16000, colours=())), "64 megapixels"),
     "progressive JPEGs": (lambda: shown(jpeg(8000, 6000, cv2.IMWRITE_JPEG_PROGRESSIVE, 1)), "cannot be scaled down"),
     "H.264 of 5,000 x 5,000": (lambda: answer("video/h264", film("large")), f"5000 x 5000 pixels; {TOO_MANY}"),
@@ -147,13 +148,14 @@ def started(cli: Cli, group: Group, source: str, **camera: Any) -> Running:
         return cli.start("run")
 
 
-def status(cli: Cli):
+def status(cli: Cli) -> dict[str, Any]:
     """What ``edgeface status`` tells, or nothing while nobody answers."""
     told = subprocess.run(cli.command("status", "--json"), capture_output=True, cwd=cli.folder, env=cli.environment, timeout=60)
-    return json.loads(told.stdout) if told.stdout else {}
+    status: dict[str, Any] = json.loads(told.stdout) if told.stdout else {}
+    return status
 
 
-def survives(cli: Cli, group: Group, daemon: Running, name: str):
+def survives(cli: Cli, group: Group, daemon: Running, name: str) -> dict[str, Any]:
     """It is the process that was started, and none was killed; it ends when it is asked to."""
     told = status(cli)
     assert group.killed == 0

@@ -72,18 +72,18 @@ class Group:
 
     def remove(self) -> None:
         for folder in self.folders:
-            eventually(lambda folder=folder: not (folder / "cgroup.procs").read_text(), 10)
+            eventually(lambda: not (folder / "cgroup.procs").read_text(), 10)  # noqa: B023
             with suppress(OSError):
                 folder.rmdir()
 
 
 @contextmanager
-def grouped(*limits: float) -> Iterator[Group]:
+def grouped(memory: int = MEMORY, share: float = SHARE) -> Iterator[Group]:
     """A control group while it lasts; the test is skipped where none can be made."""
     if os.geteuid() != 0:
         pytest.skip("needs root, to make a control group")
     try:
-        group = Group(*limits)
+        group = Group(memory, share)
     except (OSError, StopIteration):
         pytest.skip("no control group for memory and processor can be made here")
     try:
@@ -125,9 +125,7 @@ def test_it_goes_on_in_256_mb_and_half_a_core_and_says_that_it_is_slowed(tmp_pat
 
 
 @pytest.mark.parametrize("group", [UNIT], indirect=True)
-def test_photos_of_16_megapixels_all_at_once_do_not_get_it_killed(
-    tmp_path: Path, group: tuple[int, float], demo_photos: Path
-) -> None:
+def test_photos_of_16_megapixels_all_at_once_do_not_get_it_killed(tmp_path: Path, group: Group, demo_photos: Path) -> None:
     port, file = free_port(), tmp_path / "edgeface.toml"
     file.write_text(
         f'[gallery]\npath = "{tmp_path}/gallery.db"\n[camera]\nsource = "folder:{demo_photos}"\nhold = 60\n'
@@ -152,6 +150,7 @@ def test_photos_of_16_megapixels_all_at_once_do_not_get_it_killed(
     def served() -> bool:
         with suppress(OSError):
             return ask("GET", "/")[0] == 401
+        return False
 
     try:
         assert eventually(served, 120)

@@ -24,11 +24,11 @@ from edgeface.types import Image  # noqa: E402
 real_read = ffmpeg.Stream.read
 
 
-def blocking_read(stream) -> Image:
+def blocking_read(stream: ffmpeg.Stream) -> Image:
     while (WORN / "blocked").exists():
         time.sleep(0.1)
     return real_read(stream)
 
 
-ffmpeg.Stream.read = blocking_read
+ffmpeg.Stream.read = blocking_read  # type: ignore[method-assign, assignment]  # the machine is worn
 main()

@@ -6,7 +6,6 @@ Run by its own Python at boot; a line of JSON a step goes to /guest/seen.jsonl.
 import re
 import shutil
 from pathlib import Path
-from typing import Any
 
 from steps import UNIT, recognised, sh, show, take, until
 
@@ -34,15 +33,15 @@ openssl x509 -req -in reader.csr -CA ca.pem -CAkey ca.key -days 825 -out reader.
 SERVICES = ("mosquitto.service", "edgeface.service")
 
 
-def pi(command: str, code: int = 0):
+def pi(command: str, code: int = 0) -> str:
     return sh(f"export HOME={HOME} ANSIBLE_NOCOLOR=1; cd && {command}", user="pi", code=code, wait=900)
 
 
-def processes() -> list[Any]:
+def processes() -> list[str]:
     return [show("MainPID", unit) for unit in SERVICES]
 
 
-def play(more: str = "") -> tuple[str, Any]:
+def play(more: str = "") -> tuple[str, list[str]]:
     """What Ansible counts; and the processes of broker and device then."""
     told = pi(f"{PLAYBOOK} {more}")
     counted = re.findall(r"^(\w+) +: ok=\d+ +(changed=\d+) .*(failed=\d+)", told, re.MULTILINE)
@@ -74,7 +73,7 @@ def again() -> str:
     return f"{counted}; the same processes"
 
 
-def reader():
+def reader() -> str:
     """The events, to somebody whom the authority has made a certificate as the documentation says."""
     sh("edgeface enroll Barack --image /guest/portrait.jpg", user="edgeface", code=0)
     pi(f"cd {FLEET}/authority && {READER}")
@@ -92,7 +91,7 @@ def setting() -> str:
     return f"{counted}; edgeface restarted, mosquitto not"
 
 
-def mistake():
+def mistake() -> str:
     """A setting that there is not: the device's own check refuses it, and the file is as it was."""
     before, kept, settings = processes(), LISTED.read_text(), Path("/etc/edgeface/edgeface.toml")
     good = settings.read_text()
@@ -101,7 +100,9 @@ def mistake():
     LISTED.write_text(kept)
     assert settings.read_text() == good
     assert processes() == before
-    return re.search(r"unknown setting[^\"\\]*|left_afetr[^\"\\]*", told)[0]
+    refusal = re.search(r"unknown setting[^\"\\]*|left_afetr[^\"\\]*", told)
+    assert refusal
+    return refusal[0]
 
 
 def renewal() -> str:

@@ -48,8 +48,8 @@ def unpack(guest: Path, name: str, release: str, included: str) -> Path:
 
 def pictures(inside: Path) -> None:
     """Somebody at a door, and nobody; portraits of that person and of two others, to enroll."""
-    sys.path[:0] = [str(ROOT), str(ROOT / "tests"), str(ROOT / "tests/faults")]
-    from camera import PHASES, jpegs, view
+    sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
+    from faults.camera import PHASES, jpegs, view
 
     from edgeface.vision.images import load_image
 
@@ -81,8 +81,8 @@ def report(guest: Path, release: str, last: str) -> bool:
         print(f"| {row['step']} | {row['expected']} | {told} | {'ok' if row['ok'] else 'FAILED'} |")
     passed = bool(rows) and all(row["ok"] for row in rows) and rows[-1]["step"] == last
     if not passed:
-        told = [guest / "guest" / name for name in ("console", "log")]  # there is no log of what did not boot
-        print("".join(path.read_text()[-6000:] for path in told if path.exists()), file=sys.stderr)
+        ends = [guest / "guest" / name for name in ("console", "log")]  # there is no log of what did not boot
+        print("".join(path.read_text()[-6000:] for path in ends if path.exists()), file=sys.stderr)
     return passed
 
 

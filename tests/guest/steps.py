@@ -15,7 +15,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 GUEST = Path("/guest")
 SEEN = GUEST / "seen.jsonl"
@@ -28,6 +28,7 @@ PASSWORD = "open sesame"
 PASSWORDED = f"-h 127.0.0.1 -u sub -P '{PASSWORD}'"
 """How mosquitto_sub gets in."""
 PATIENCE = 120.0
+T = TypeVar("T")
 ME = pwd.getpwnam
 BROKER = """\
 listener 1883 127.0.0.1
@@ -56,7 +57,7 @@ def show(name: str, unit: str = "edgeface.service") -> str:
     return sh(f"systemctl show -P {name} {unit}")
 
 
-def until(what: Callable[[], bool], seconds: float = PATIENCE) -> bool:
+def until(what: Callable[[], T], seconds: float = PATIENCE) -> T:
     """What ``what`` gives, once it is true."""
     deadline = time.monotonic() + seconds
     while not (found := what()):
@@ -66,13 +67,14 @@ def until(what: Callable[[], bool], seconds: float = PATIENCE) -> bool:
     return found
 
 
-def event(kind: str = "recognized", device: str = "door", wait: int = 90, access: str = PASSWORDED):
+def event(kind: str = "recognized", device: str = "door", wait: int = 90, access: str = PASSWORDED) -> dict[str, Any]:
     """The next event of a kind that a subscriber receives."""
     listen = f"mosquitto_sub {access} -t edgeface/{device}/event -W {wait}"
     with subprocess.Popen(["sh", "-c", f"exec {listen}"], stdout=subprocess.PIPE, text=True) as subscriber:
         try:
+            assert subscriber.stdout
             for line in subscriber.stdout:
-                told = json.loads(line)
+                told: dict[str, Any] = json.loads(line)
                 print(line, flush=True)
                 if told["event_type"] == kind:
                     return told
@@ -90,7 +92,7 @@ def pid() -> int:
     return int(show("MainPID"))
 
 
-def files(*places: str | Path) -> list[Any]:
+def files(*places: str | Path) -> list[str]:
     return [str(path) for place in places for path in [Path(place)] if path.exists() or path.is_symlink()]
 
 
@@ -116,8 +118,9 @@ def install(command: str = "dpkg -i /guest/edgeface.deb") -> str:
 def verify() -> str:
     told = sh("systemd-analyze verify --man=no edgeface.service edgeface@front.service")
     assert not told, told
-    exposed = re.search(r"level for \S+ ([\d.]+)", sh("systemd-analyze security --no-pager edgeface.service"))[1]
-    assert float(exposed) <= 2.0
+    exposed = re.search(r"level for \S+ ([\d.]+)", sh("systemd-analyze security --no-pager edgeface.service"))
+    assert exposed
+    assert float(exposed[1]) <= 2.0
     return f"silent; exposure {exposed}"
 
 
@@ -302,8 +305,9 @@ def roll_back() -> str:
 
 
 def another_network() -> str:
-    missing = re.search(r"no faces are kept of ([^:]*)", refused("other"))[1]
-    return f"dpkg ends with 1, {version()}; no faces are kept of {missing}; the same process runs on, {recognised()}"
+    missing = re.search(r"no faces are kept of ([^:]*)", refused("other"))
+    assert missing
+    return f"dpkg ends with 1, {version()}; no faces are kept of {missing[1]}; the same process runs on, {recognised()}"
 
 
 def keep_faces() -> str:
@@ -315,8 +319,9 @@ def keep_faces() -> str:
     sh("dpkg -i /guest/other.deb", code=0)
     told = recognised()
     assert {"Barack", "Joe"} <= set(people().split())
-    taken = re.search(r"\d+ templates made anew.*", sh("journalctl -u edgeface --no-pager"))[0]
-    return f"{version()}; {taken}; {told}"
+    taken = re.search(r"\d+ templates made anew.*", sh("journalctl -u edgeface --no-pager"))
+    assert taken
+    return f"{version()}; {taken[0]}; {told}"
 
 
 def reboot() -> str:

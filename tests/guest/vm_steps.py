@@ -6,6 +6,7 @@ Run by its own Python at boot; a line of JSON a step goes to /guest/seen.jsonl.
 import json
 import time
 from pathlib import Path
+from typing import Any
 
 from steps import DROP_INS, SETTINGS, configured, install, recognised, settings, sh, show, take, until
 
@@ -22,7 +23,7 @@ camera.close()
 """
 
 
-def begin():
+def begin() -> str:
     """The package, the broker, somebody enrolled."""
     install()
     return settings(visit=30)
@@ -41,19 +42,21 @@ def camera(source: str) -> None:
     sh("systemctl restart edgeface", code=0)
 
 
-def status():
+def status() -> dict[str, Any]:
     told = sh("edgeface status --json", user="edgeface").splitlines()
     return next((json.loads(line) for line in told if line.startswith("{")), {"running": False})
 
 
-def watched(state: str = "ok", frames: int = 10):
+def watched(state: str = "ok", frames: int = 10) -> dict[str, Any]:
     """How the daemon stands, once its camera does so, and frames have come."""
 
-    def stands():
+    def stands() -> dict[str, Any] | None:
         told = status()
         return told if told["running"] and told["camera_state"] == state and told["frames_seen"] >= frames else None
 
-    return until(stands)
+    told = until(stands)
+    assert told
+    return told
 
 
 def v4l2() -> str:

@@ -11,12 +11,14 @@ import urllib.error
 import urllib.parse
 import urllib.request
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
 import pytest
 from fixtures.broker import PASSWORD, USER, Broker, eventually, free_port, needs_broker
-from fixtures.daemon import EMPTY, enroll, running, settings
+from fixtures.daemon import EMPTY, Stage, enroll, running, settings
+from fixtures.optional import needed
 
 from edgeface.gallery.open import open_gallery
 from edgeface.vision.images import load_image
@@ -63,7 +65,8 @@ class HomeAssistant:
 
     def __init__(self, folder: Path) -> None:
         self.folder, self.port = folder, free_port()
-        self._token, self._process = "", None
+        self._token = ""
+        self._process: subprocess.Popen[bytes] | None = None
         folder.mkdir()
         (folder / "configuration.yaml").write_text(CONFIGURATION.format(port=self.port))
         (folder / "automations.yaml").write_text("[]")
@@ -71,17 +74,17 @@ class HomeAssistant:
     def start(self) -> None:
         environment = {name: value for name, value in os.environ.items() if name not in ("VIRTUAL_ENV", "PYTHONPATH")}
         environment |= {"HOME": str(self.folder), "PATH": f"{Path(PYTHON).parent}:{environment['PATH']}"}
-        command = [PYTHON, "-m", "homeassistant", "-c", self.folder, "--log-no-color", "--skip-pip"]
+        command = [PYTHON, "-m", "homeassistant", "-c", str(self.folder), "--log-no-color", "--skip-pip"]
         with (self.folder / "out").open("ab") as log:
             self._process = subprocess.Popen(command, stdout=log, stderr=log, env=environment)
         assert eventually(self._up, 2 * PATIENCE), self.log()
 
     def stop(self) -> None:
-        self._process.send_signal(signal.SIGTERM)
-        self._process.wait(60)
+        needed(self._process).send_signal(signal.SIGTERM)
+        needed(self._process).wait(60)
 
     def _up(self) -> bool:
-        assert self._process.poll() is None, self.log()
+        assert needed(self._process).poll() is None, self.log()
         try:
             return self.call("/api/onboarding") is not None
         except OSError:
@@ -90,7 +93,7 @@ class HomeAssistant:
     def log(self) -> str:
         return (self.folder / "out").read_text()
 
-    def call(self, path: str, data: dict[str, str] | None = None, *, form: bool = False):
+    def call(self, path: str, data: dict[str, Any] | None = None, *, form: bool = False) -> Any:
         body = None if data is None else urllib.parse.urlencode(data).encode() if form else json.dumps(data).encode()
         headers = {"Authorization": f"Bearer {self._token}"} if self._token else {}
         headers["Content-Type"] = "application/x-www-form-urlencoded" if form else "application/json"
@@ -107,7 +110,7 @@ class HomeAssistant:
         grant = {"client_id": client, "grant_type": "authorization_code", "code": code}
         self._token = self.call("/auth/token", grant, form=True)["access_token"]
         flow = self.call("/api/config/config_entries/flow", {"handler": "mqtt", "show_advanced_options": False})
-        access = {"broker": "127.0.0.1", "port": broker.port, "username": USER, "password": PASSWORD}
+        access: dict[str, Any] = {"broker": "127.0.0.1", "port": broker.port, "username": USER, "password": PASSWORD}
         if any(field.get("name") == "other_settings" for field in flow["data_schema"]):  # since 2026.11
             access |= {"protocol": "5", "other_settings": {"set_client_cert": False, "set_ca_cert": "off"}}
         assert self.call(f"/api/config/config_entries/flow/{flow['flow_id']}", access)["type"] == "create_entry"
@@ -117,15 +120,15 @@ class HomeAssistant:
         shutil.copy(example, self.folder / "automations.yaml")
         self.call("/api/services/automation/reload", {})
 
-    def states(self) -> dict[Any, Any]:
+    def states(self) -> dict[str, dict[str, Any]]:
         """Our entities and their states."""
         return {each["entity_id"]: each for each in self.call("/api/states") if "edgeface_door" in each["entity_id"]}
 
-    def state(self, entity: str):
+    def state(self, entity: str) -> Any:
         return self.states().get(entity, {}).get("state")
 
-    def render(self, template: str):
-        return self.call("/api/template", {"template": template}).decode()
+    def render(self, template: str) -> str:
+        return str(self.call("/api/template", {"template": template}).decode())
 
     def all_available(self, entities: set[str] = ENTITIES) -> bool:
         states = self.states()
@@ -143,7 +146,7 @@ class House:
         self.person = enroll(self.config, "Anna", photos / "obama_portrait.jpg")
         self.anna, self.stranger = load_image(photos / "obama_portrait.jpg"), load_image(photos / "collins_portrait.jpg")
         self.assistant = HomeAssistant(folder / "homeassistant")
-        self._daemon = running(self.config)
+        self._daemon: AbstractContextManager[Stage] | None = running(self.config)
         self.stage = self._daemon.__enter__()
 
     def stop_daemon(self) -> None:
@@ -203,7 +206,10 @@ def test_an_event_reaches_the_entities_and_the_automations_of_the_examples(house
 
 def test_a_person_renamed_changes_the_name_of_the_entity(house: House) -> None:
     house.ear.say("edgeface/door/cmd/rename", {"id": "1", "person": "Anna", "name": "Änne B."})
-    named = lambda: house.assistant.states()[ANNA]["attributes"]["friendly_name"]  # noqa: E731
+
+    def named() -> object:
+        return house.assistant.states()[ANNA]["attributes"]["friendly_name"]
+
     assert eventually(lambda: named() == "edgeface door Änne B."), named()
     assert set(house.assistant.states()) == ENTITIES
     assert eventually(lambda: house.assistant.state("sensor.edgeface_door_last_person") == "Änne B.")
@@ -262,7 +268,7 @@ def test_clear_removes_the_device(house: House, tmp_path: Path) -> None:
         f'[device]\nid = "door"\n[camera]\nname = "front"\n[mqtt]\nhost = "127.0.0.1"\nport = {house.broker.port}\n'
         f'username = "{USER}"\npassword_file = "{house.broker.password_file}"\n'
     )
-    command = [sys.executable, "-m", "edgeface", "--config", file, "mqtt", "clear"]
+    command = [sys.executable, "-m", "edgeface", "--config", str(file), "mqtt", "clear"]
     result = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, timeout=60)
     assert "removed homeassistant/device/door/config" in result.stdout, result.stderr
     assert eventually(lambda: house.assistant.states() == {})

@@ -9,9 +9,9 @@ from numpy.random import Generator
 
 from edgeface.config import schema
 from edgeface.daemon import assembly
-from edgeface.gallery.store import Templates
+from edgeface.gallery.contents import Templates
 from edgeface.recognition.matching import Matcher
-from edgeface.types import Box, Embedding, Face, Frame, Observation, Person
+from edgeface.types import Box, Embedding, Face, Frame, Observation, Person, Vector
 from edgeface.vision.model_card import SHIPPED, load_card
 
 KNOWN = 10
@@ -19,7 +19,7 @@ WIDTH = 20.0
 IMAGE = np.zeros((480, 640, 3), np.uint8)
 
 
-def crowd(faces, frames, strange: bool) -> tuple[list[float], int]:
+def crowd(faces: int, frames: int, strange: bool) -> tuple[list[float], int]:
     """Milliseconds of processor time of each frame, and the most tracks at a time; ``strange`` has others in each frame."""
     random, card = np.random.default_rng(0), load_card(SHIPPED)
     matcher = Matcher(
@@ -36,16 +36,16 @@ def crowd(faces, frames, strange: bool) -> tuple[list[float], int]:
     return took, most
 
 
-def person(number) -> Person:
+def person(number: int) -> Person:
     return Person(f"p_{number}", f"number {number}", 1, 0.0)
 
 
-def units(random: Generator, count: int):
+def units(random: Generator, count: int) -> Vector:
     vectors = random.normal(size=(count, 128)).astype(np.float32)
-    return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+    return np.asarray(vectors / np.linalg.norm(vectors, axis=1, keepdims=True), np.float32)
 
 
-def seen(place: int, vector, matcher: Matcher) -> Observation:
+def seen(place: int, vector: Vector, matcher: Matcher) -> Observation:
     face = Face(Box(WIDTH * place, 10.0, WIDTH, WIDTH), np.zeros((5, 2), np.float32), 0.9)
     return Observation(face, 0.8, Embedding(vector, 1.0), matcher.match(vector))
 

@@ -4,19 +4,18 @@ import asyncio
 import json
 import multiprocessing
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import psutil
 from numpy.random import Generator
 
-from load.wire import Client
+from .wire import Client, connect
 
-from .wire import connect
-
+Pipe: TypeAlias = "Connection[Any, Any]"
 TICK = 0.005
 DRAIN = 10.0
 EVENT = {
@@ -67,13 +66,13 @@ class Step:
         return self.sent < 0.9 * self.offered
 
 
-def listen(port, login, pipe) -> None:
+def listen(port: int, login: dict[str, str], pipe: Pipe) -> None:
     """The subscriber's process: counts delays, and gives them whenever it is asked."""
 
     async def run() -> None:
-        times = []
+        times: list[int] = []
 
-        def received(payload, now) -> None:
+        def received(payload: bytes, now: int) -> None:
             times.append(now - int(payload[payload.rindex(b":") + 1 : -1]))
 
         client = await connect(port, "listener", received=received, **login)
@@ -94,7 +93,13 @@ def listen(port, login, pipe) -> None:
 
 
 async def measure(
-    port: int, login: dict[str, str], devices, rates, seconds, broker_pid: int, tell: Callable[..., None]
+    port: int,
+    login: dict[str, str],
+    devices: int,
+    rates: Iterable[float],
+    seconds: float,
+    broker_pid: int,
+    tell: Callable[[Step], None],
 ) -> list[Step]:
     """Offer each rate in turn, until one breaks the broker or this process."""
     pipe, other = multiprocessing.Pipe()
@@ -121,7 +126,7 @@ async def measure(
 
 
 async def _step(
-    clients: list[Client], pipe: Connection[Any, Any], rate, seconds, processes: list[psutil.Process], chance: Generator
+    clients: list[Client], pipe: Pipe, rate: float, seconds: float, processes: list[psutil.Process], chance: Generator
 ) -> Step:
     base = sum(client.sent for client in clients)
     busy = [_cpu(process) for process in processes]
@@ -145,7 +150,7 @@ async def _step(
     return Step(rate, sent / took, len(delays) / took, sent - len(delays), p50, p99, longest, most, *used)
 
 
-async def _drained(pipe, sent: int) -> None:
+async def _drained(pipe: Pipe, sent: int) -> None:
     """Until all are delivered, or nothing more comes."""
     count, deadline = -1, time.monotonic() + DRAIN
     while time.monotonic() < deadline:

@@ -5,19 +5,18 @@ import os
 import platform
 import resource
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from itertools import islice
 from pathlib import Path
+from typing import Any, TypeVar
 
 import cv2
 import numpy as np
 import psutil
 from fixtures.commandline import Cli
-from fixtures.optional import needed
 
 from edgeface.config import schema
 from edgeface.daemon import assembly
@@ -25,7 +24,6 @@ from edgeface.gallery.audit import Audit
 from edgeface.gallery.encryption import Vault
 from edgeface.gallery.store import Copy, Gallery, Trait
 from edgeface.gallery.versions import NEVER
-from edgeface.recognition.pipeline import Pipeline
 from edgeface.sync.messages import Envelopes, digest
 from edgeface.sync.replica import Replica
 from edgeface.vision.embedding import Embedder
@@ -34,21 +32,23 @@ from edgeface.vision.model_card import ModelCard
 BATCH, LETTERS = 100, 20
 SECRET, TOPIC = bytes(32), "edgeface/gallery/home"
 
+T = TypeVar("T")
+
 
 class Meter:
     """Times steps, and counts the records that each decrypts."""
 
-    def __init__(self, tell) -> None:
+    def __init__(self, tell: Callable[[str], None]) -> None:
         self.decrypted, self._tell = 0, tell
         unseal = Vault.unseal
 
-        def counting(vault, sealed, kind, *bound):
+        def counting(vault: Vault, sealed: bytes, kind: type[Any], *bound: str) -> Any:
             self.decrypted += 1
             return unseal(vault, sealed, kind, *bound)
 
-        Vault.unseal = counting
+        Vault.unseal = counting  # type: ignore[method-assign, assignment]  # counts what is decrypted
 
-    def step(self, what: str, work: Callable[[], Pipeline | None]) -> Pipeline | None:
+    def step(self, what: str, work: Callable[[], T]) -> T:
         """Tell what some work of this process took."""
         before, began, busy = self.decrypted, time.perf_counter(), time.process_time()
         result = work()
@@ -70,7 +70,7 @@ def _children() -> float:
     return used.ru_utime + used.ru_stime
 
 
-def crowd(people: int, templates, dimensions: int, seed: int = 0) -> Iterator[tuple[str, Copy]]:
+def crowd(people: int, templates: int, dimensions: int, seed: int = 0) -> Iterator[tuple[str, Copy]]:
     """Copies of people with random templates, by id."""
     chance = np.random.default_rng(seed)
     for number in range(people):
@@ -80,7 +80,7 @@ def crowd(people: int, templates, dimensions: int, seed: int = 0) -> Iterator[tu
         yield f"p_{seed:08x}{number:08x}", Copy(f"Person {seed}/{number}", 1e9, traits, ())
 
 
-def measure(cli: Cli, people, templates, tell: Callable[..., None]) -> None:
+def measure(cli: Cli, people: int, templates: int, tell: Callable[[str], None]) -> None:
     """Build a gallery, and tell what each use of it takes."""
     meter, embedder, path = Meter(tell), Embedder(), cli.gallery
     card = embedder.card
@@ -91,10 +91,10 @@ def measure(cli: Cli, people, templates, tell: Callable[..., None]) -> None:
     with closing(Gallery(path, card.digest, card.identity)) as gallery:
         eyes = meter.step("read it", lambda: assembly.pipeline(schema.Config(), embedder, gallery))
         meter.command("`edgeface people rename`", cli, "people", "rename", "Person 0/7", "Anna")
-        meter.step("the loop: notice that rename by another process", lambda: needed(eyes).templates)
+        meter.step("the loop: notice that rename by another process", lambda: eyes.templates)
         with closing(Gallery(path, card.digest, card.identity)) as other:
-            other.enroll("Anna", needed(eyes).templates.vectors[:3], [0.8] * 3)
-        meter.step("the loop: notice that another process enrolled 3 templates", lambda: needed(eyes).templates)
+            other.enroll("Anna", list(eyes.templates.vectors[:3]), [0.8] * 3)
+        meter.step("the loop: notice that another process enrolled 3 templates", lambda: eyes.templates)
         shared(cli, meter, gallery, card, templates)
     export = cli.folder / "people.json"
     meter.command("`edgeface people export --plain`", cli, "people", "export", "--plain", export)
@@ -102,7 +102,7 @@ def measure(cli: Cli, people, templates, tell: Callable[..., None]) -> None:
     meter.command("`edgeface people import` of that", cli, "people", "import", export)
 
 
-def shared(cli: Cli, meter: Meter, gallery: Gallery, card: ModelCard, templates) -> None:
+def shared(cli: Cli, meter: Meter, gallery: Gallery, card: ModelCard, templates: int) -> None:
     """The shared gallery, as the daemon's loop follows it."""
     envelopes = Envelopes(SECRET, card.digest, TOPIC)
     replica = Replica(gallery, envelopes, "door", 0.5, Audit(cli.folder / "audit.jsonl"))
@@ -123,7 +123,7 @@ def shared(cli: Cli, meter: Meter, gallery: Gallery, card: ModelCard, templates)
     meter.step("sync: notice one edit", lambda: replica.take({}))
 
 
-def daemon(cli: Cli, meter: Meter, tell) -> None:
+def daemon(cli: Cli, meter: Meter, tell: Callable[[str], None]) -> None:
     """A daemon before an empty scene."""
     scene = cli.folder / "scene"
     scene.mkdir()
@@ -163,4 +163,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -4,7 +4,10 @@ import asyncio
 import struct
 import time
 from asyncio.transports import BaseTransport
-from typing import Any
+from collections.abc import Callable
+from typing import Any, cast
+
+from fixtures.optional import needed
 
 
 def text(value: str) -> bytes:
@@ -24,7 +27,9 @@ def packet(kind: int, body: bytes) -> bytes:
 class Client(asyncio.Protocol):
     """One connection; ``acknowledged`` counts what the broker has confirmed, ``received`` is called with each payload."""
 
-    def __init__(self, name: str, user: str = "", password: str = "", received=None) -> None:
+    def __init__(
+        self, name: str, user: str = "", password: str = "", received: Callable[[bytes, int], None] | None = None
+    ) -> None:
         self._name, self._user, self._password, self._received = name, user, password, received
         self._rest = b""
         self._number = 0
@@ -33,17 +38,17 @@ class Client(asyncio.Protocol):
         self.lost = False
 
     def connection_made(self, transport: BaseTransport) -> None:
-        self._transport = transport
+        self._transport = cast(asyncio.Transport, transport)
         login = text(self._user) + text(self._password) if self._user else b""
         flags = 0xC2 if self._user else 0x02
-        transport.write(packet(0x10, text("MQTT") + bytes([4, flags]) + struct.pack(">H", 0) + text(self._name) + login))
+        self._transport.write(packet(0x10, text("MQTT") + bytes([4, flags]) + struct.pack(">H", 0) + text(self._name) + login))
 
     def connection_lost(self, _error: object) -> None:
         self.lost = True
         if not self.ready.done():
             self.ready.set_exception(ConnectionError(f"{self._name} was refused"))
 
-    def publish(self, topic, payload) -> None:
+    def publish(self, topic: str, payload: bytes) -> None:
         self._number = self._number % 65535 + 1
         self.sent += 1
         self._transport.write(packet(0x32, text(topic) + struct.pack(">H", self._number) + payload))
@@ -66,7 +71,7 @@ class Client(asyncio.Protocol):
             elif kind & 0xF0 == 0x30:
                 start = 2 + int.from_bytes(body[:2])
                 answers.append(packet(0x40, body[start : start + 2]))
-                self._received(body[start + 2 :], time.monotonic_ns())
+                needed(self._received)(body[start + 2 :], time.monotonic_ns())
         self._rest = data[at:]
         if answers:
             self._transport.write(b"".join(answers))

@@ -30,7 +30,7 @@ def test_a_large_block_is_of_the_heap(words: tuple[str, ...], mapped: str) -> No
 def test_what_searches_leave_is_given_back_once_when_a_frame_needs_none(monkeypatch: pytest.MonkeyPatch) -> None:
     given = []
     trimmer = memory.HeapTrimmer()
-    monkeypatch.setattr(memory, "give_back", lambda: given.append(True))
+    monkeypatch.setattr(memory, "trim_heap", lambda: given.append(True))
     told = []
     for searched in (False, True, True, False, False, True, False):
         trimmer.update(searched)
