@@ -49,6 +49,7 @@ def unpack(guest: Path, name: str, release: str, included: str) -> Path:
 def pictures(inside: Path) -> None:
     """Somebody at a door, and nobody; portraits of that person and of two others, to enroll."""
     sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
+    import numpy as np
     from faults.camera import PHASES, jpegs, view
 
     from edgeface.vision.images import load_image
@@ -58,7 +59,7 @@ def pictures(inside: Path) -> None:
     scene = load_image(photos / "obama_congress.jpg")
     for number, picture in enumerate(jpegs([view(scene, phase / PHASES) for phase in range(PHASES)])):
         (inside / f"pictures/face-{number}.jpg").write_bytes(picture)
-    (nobody,) = jpegs([view(scene, 0.0) * 0 + 100])
+    (nobody,) = jpegs([np.full_like(view(scene, 0.0), 100)])
     (inside / "pictures/nobody.jpg").write_bytes(nobody)
     shutil.copy(photos / "obama_portrait.jpg", inside / "portrait.jpg")
     shutil.copy(photos / "biden_portrait.jpg", inside / "other.jpg")
