@@ -4,7 +4,9 @@ import hashlib
 import json
 import shutil
 import signal
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from fixtures.commandline import Cli
@@ -58,7 +60,7 @@ def card() -> ModelCard:
 
 
 @pytest.fixture(scope="session")
-def other_model(tmp_path_factory):
+def other_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with another network, which computes the same: so that what comes of it can be compared."""
     model = tmp_path_factory.mktemp("other") / "model"
     shutil.copytree(SHIPPED, model)
@@ -69,13 +71,13 @@ def other_model(tmp_path_factory):
     return model
 
 
-def pytest_addoption(parser):
+def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--screenshots", metavar="DIR", help="where the browser's tests put pictures for the documentation")
     parser.addoption("--outage", type=float, default=0.0, metavar="SECONDS", help="how long a fleet is without its broker")
 
 
 @pytest.fixture
-def cli(tmp_path):
+def cli(tmp_path: Path) -> Iterator[Cli]:
     made = Cli(tmp_path)
     yield made
     for running in made.running:
@@ -85,14 +87,14 @@ def cli(tmp_path):
 
 
 @pytest.fixture
-def obama(cli, demo_photos):
+def obama(cli: Cli, demo_photos: Path) -> dict[str, Any]:
     """Enrolled; the answer of ``enroll --json``."""
     photos = [demo_photos / "obama_portrait.jpg", demo_photos / "obama_congress.jpg"]
     return cli.json("enroll", "Barack Obama", "--image", photos[0], "--image", photos[1])
 
 
 @pytest.fixture
-def scene(tmp_path, demo_photos):
+def scene(tmp_path: Path, demo_photos: Path) -> dict[str, Any]:
     """A folder camera that shows the man who is enrolled."""
     folder = tmp_path / "scene"
     folder.mkdir()
@@ -101,7 +103,7 @@ def scene(tmp_path, demo_photos):
 
 
 @pytest.fixture
-def disk(tmp_path):
+def disk(tmp_path: Path) -> Iterator[Path]:
     """A small file system of its own."""
     with mounted(tmp_path / "disk") as place:
         yield place

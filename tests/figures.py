@@ -22,6 +22,7 @@ from datetime import datetime
 from pathlib import Path
 from statistics import median
 from threading import Thread
+from typing import Any
 
 import numpy as np
 
@@ -31,6 +32,7 @@ import msgspec
 from faults.camera import HEIGHT, WIDTH, jpegs, view
 from fixtures.broker import MOSQUITTO, PASSWD, Broker, eventually
 from fixtures.frames import HEAD, head
+from fixtures.optional import needed
 
 from edgeface.config.load import load
 from edgeface.enrollment.enroller import Enroller, read_images
@@ -55,7 +57,7 @@ WARM_UP = 15.0
 HOUR = 3600.0
 
 
-def main():
+def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.figures", description=__doc__)
     parser.add_argument("--python", type=Path, help="measure with this one's packages, not with a device's")
     parser.add_argument("--visits", type=int, default=100, help="how often somebody comes, at each rate and size")
@@ -68,7 +70,7 @@ def main():
     print(json.dumps(found, indent=2) if given.json else table(found))
 
 
-def device_python():
+def device_python() -> Path:
     """The Python of a venv with the device's locked packages, made where there is none yet."""
     wanted = ROOT / "deploy" / "constraints" / "device.txt"
     version = f"{sys.version_info.major}.{sys.version_info.minor}"
@@ -87,7 +89,7 @@ def device_python():
 class Daemon:
     """One ``edgeface run``, from its start until it is ready."""
 
-    def __init__(self, python, file):
+    def __init__(self, python: Path, file: Path) -> None:
         place = file.parent / "notify"
         place.unlink(missing_ok=True)
         ear = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
@@ -105,37 +107,37 @@ class Daemon:
             stdout=subprocess.PIPE,
             stderr=self.log,
         )
-        self.lines = []
+        self.lines: list[tuple[float, dict[str, Any]]] = []
         Thread(target=self._read, daemon=True).start()
         while b"READY=1" not in ear.recv(4096):
             pass
         self.seconds, self.start_cpu = time.monotonic() - began, self.cpu()
         self._ear = ear
 
-    def _read(self):
-        for line in self.process.stdout:
+    def _read(self) -> None:
+        for line in needed(self.process.stdout):
             self.lines.append((time.time(), msgspec.json.decode(line)))
 
-    def proc(self, name):
+    def proc(self, name: str) -> str:
         return Path(f"/proc/{self.process.pid}/{name}").read_text()
 
-    def memory(self):
+    def memory(self) -> list[float]:
         """Megabytes of memory: all, and what belongs to it alone and to no file."""
         fields = dict(line.split(":") for line in self.proc("status").splitlines())
         return [int(fields[name].split()[0]) * 1024 / 1e6 for name in ("VmRSS", "RssAnon")]
 
-    def cpu(self):
+    def cpu(self) -> float:
         """Seconds of processor time so far."""
         return sum(map(int, self.proc("stat").rpartition(")")[2].split()[11:13])) / os.sysconf("SC_CLK_TCK")
 
-    def written(self):
+    def written(self) -> int:
         """Bytes that it has caused to be written to a disk."""
         return int(dict(line.split(": ") for line in self.proc("io").splitlines())["write_bytes"])
 
-    def end(self, number=signal.SIGTERM):
+    def end(self, number: signal.Signals = signal.SIGTERM) -> None:
         self.process.send_signal(number)
         self.process.wait(30)
-        self.process.stdout.close()
+        needed(self.process.stdout).close()
         self._ear.close()
         self.log.close()
 
@@ -143,7 +145,7 @@ class Daemon:
 class Scenes:
     """Folders of pictures that a camera would give: somebody who comes and goes, somebody who stays, nobody."""
 
-    def __init__(self, folder):
+    def __init__(self, folder: Path) -> None:
         self._folder = folder
         photo = load_image(PHOTOS / "obama_press_room.jpg")
         dice = np.random.default_rng(0)
@@ -152,25 +154,25 @@ class Scenes:
         noise = ((room + shift + dice.normal(0, 4, room.shape)).clip(0, 255).astype(np.uint8) for shift in light)
         self._face, self._nobody = jpegs([view(photo, phase / 8) for phase in range(8)]), jpegs(noise)
 
-    def visits(self, number, fps):
+    def visits(self, number: int, fps: float) -> str:
         return self._write(f"visits-{fps}", self._coming(number, fps))
 
-    def crowds(self, number, fps, size, faces):
+    def crowds(self, number: int, fps: float, size: tuple[int, int], faces: int) -> str:
         """Visits of several at once, in pictures of ``size``."""
         pictures = {"face": [crowd(size, CROWD[:faces], shift) for shift in range(8)], "nobody": [crowd(size, (), 0)]}
         return self._write("crowds", self._coming(number, fps), {kind: jpegs(each) for kind, each in pictures.items()})
 
     @staticmethod
-    def _coming(number, fps):
+    def _coming(number: int, fps: float) -> list[str]:
         return (["face"] * VIEWS + ["nobody"] * math.ceil(PAUSE * fps)) * number
 
-    def nobody(self, frames):
+    def nobody(self, frames: int) -> str:
         return self._write("nobody", ["nobody"] * frames)
 
-    def somebody(self, frames):
+    def somebody(self, frames: int) -> str:
         return self._write("somebody", ["face"] * frames)
 
-    def _write(self, name, kinds, kept=None):
+    def _write(self, name: str, kinds: list[str], kept: dict[str, list[bytes]] | None = None) -> str:
         place = self._folder / name
         shutil.rmtree(place, ignore_errors=True)
         place.mkdir()
@@ -185,7 +187,7 @@ class Scenes:
         return f"folder:{place}"
 
 
-def crowd(size, names, shift):
+def crowd(size: tuple[int, int], names: tuple[str, ...], shift: int) -> Image:
     """A picture of ``size`` with these heads, ``shift`` pixels from where they stand."""
     width, height = size
     picture = np.full((height, width, 3), 110, np.uint8)
@@ -199,7 +201,7 @@ def crowd(size, names, shift):
 class Bench:
     """What is measured with: settings, a gallery with one person, pictures, a broker if there is one."""
 
-    def __init__(self, folder, python):
+    def __init__(self, folder: Path, python: Path) -> None:
         self.folder, self.python, self.scenes = folder, python, Scenes(folder)
         self.broker = Broker(folder / "broker").start() if MOSQUITTO and PASSWD else None
         self.listener = self.broker and self.broker.listen("edgeface/+/event")
@@ -210,8 +212,8 @@ class Bench:
         assert Enroller(create_pipeline(settings, embedder, gallery), gallery).enroll("Barack Obama", photos).person
         gallery.close()
 
-    def write(self, source, fps):
-        sections = {
+    def write(self, source: str, fps: float) -> Path:
+        sections: dict[str, dict[str, Any]] = {
             "camera": {"source": source, "fps": fps, "hold": 0.0},
             "gallery": {"path": str(self.folder / "data" / "gallery.db")},
             "presence": {"left_after": LEFT_AFTER},
@@ -225,30 +227,34 @@ class Bench:
         file.write_text("\n".join(lines) + "\n")
         return file
 
-    def start(self, source, fps):
+    def start(self, source: str, fps: float) -> Daemon:
         if self.listener:
             self.listener.messages.clear()
         return Daemon(self.python, self.write(source, fps))
 
-    def events(self, daemon):
+    def events(self, daemon: Daemon) -> list[tuple[dict[str, Any], float]]:
         """The events received, each with the seconds from its picture to its arrival."""
         if self.listener:
             ahead = time.time() - time.monotonic()
             given = [(each.timestamp + ahead, json.loads(each.payload)) for each in tuple(self.listener.messages)]
         else:
-            given = tuple(daemon.lines)
+            given = list(daemon.lines)
         return [(event, arrived - datetime.fromisoformat(event["ts"]).timestamp()) for arrived, event in given]
 
-    def close(self):
+    def close(self) -> None:
         if self.broker:
             self.broker.close()
 
 
-def measure(folder, python, visits, minutes, starts):
+def measure(folder: Path, python: Path, visits: int, minutes: float, starts: int) -> dict[str, Any]:
     """Every figure, in seconds, megabytes, bytes and shares of one core."""
     bench = Bench(folder, python)
     try:
-        found = {"machine": machine(python), "broker": bool(bench.broker), "first": os.sched_getscheduler(0) == os.SCHED_FIFO}
+        found: dict[str, Any] = {
+            "machine": machine(python),
+            "broker": bool(bench.broker),
+            "first": os.sched_getscheduler(0) == os.SCHED_FIFO,
+        }
         found["rates"] = [rate(bench, bench.scenes.visits(more(visits), fps), visits, fps) for fps in RATES]
         found["crowds"] = [
             {"size": size, "faces": faces}
@@ -265,7 +271,7 @@ def measure(folder, python, visits, minutes, starts):
     return found
 
 
-def machine(python):
+def machine(python: Path) -> dict[str, Any]:
     """What was measured on, and with."""
     ask = (
         "import json, platform, importlib.metadata as m\n"
@@ -273,18 +279,18 @@ def machine(python):
         "names = ('tflite-runtime', 'ai-edge-litert', 'opencv-python-headless', 'numpy')\n"
         "print(json.dumps({'python': platform.python_version()} | {n: has[n] for n in names if n in has}))"
     )
-    told = json.loads(subprocess.run([python, "-c", ask], capture_output=True, check=True, text=True).stdout)
+    told: dict[str, Any] = json.loads(subprocess.run([python, "-c", ask], capture_output=True, check=True, text=True).stdout)
     return {"cpu": processor(), "cores": os.cpu_count()} | told
 
 
-def rate(bench, source, visits, fps, faces=1):
+def rate(bench: Bench, source: str, visits: int, fps: float, faces: int = 1) -> dict[str, Any]:
     """Somebody comes and goes: time from a picture to its events, and memory when all have gone.
 
     A ``recognized`` comes of a picture with ``faces`` faces, a ``left`` of one with none.
     """
     daemon = bench.start(source, fps)
 
-    def ages(kind):
+    def ages(kind: str) -> list[float]:
         return [age for event, age in bench.events(daemon) if event["event_type"] == kind]
 
     seconds = 60 + 3 * visits * (PAUSE + VIEWS / fps)
@@ -296,17 +302,17 @@ def rate(bench, source, visits, fps, faces=1):
     return found | {name: percentiles(ages(kind)) for name, kind in (("face", "recognized"), ("nobody", "left"))}
 
 
-def more(visits):
+def more(visits: int) -> int:
     """A busy machine may stand still for so long that somebody who was there has left: some visits to spare."""
     return visits + 2 + visits // 5
 
 
-def percentiles(seconds):
+def percentiles(seconds: list[float]) -> list[float]:
     """The 50th, 95th and 99th."""
     return [float(value) for value in np.percentile(seconds, (50, 95, 99))]
 
 
-def full_speed(bench, seconds):
+def full_speed(bench: Bench, seconds: float) -> dict[str, Any]:
     """Frames a second when the camera gives more than can be looked at, with a face in each and with none in any."""
     found = {}
     for name, scene in (("somebody", bench.scenes.somebody), ("nobody", bench.scenes.nobody)):
@@ -322,15 +328,15 @@ def full_speed(bench, seconds):
     return found
 
 
-def frames(daemon, file):
+def frames(daemon: object, file: Path) -> int:
     """How many frames it has looked at, as ``edgeface status`` tells."""
     os.environ["RUNTIME_DIRECTORY"] = str(file.parent)
     from edgeface.control import client
 
-    return client.ask(load(file), "status")["frames_seen"]
+    return int(client.ask(load(file), "status")["frames_seen"])
 
 
-def idle(bench, seconds):
+def idle(bench: Bench, seconds: float) -> dict[str, Any]:
     """Nobody comes: share of a core, and what is written to disk in an hour, extrapolated."""
     daemon = bench.start(bench.scenes.nobody(int(IDLE_RATE * (seconds + WARM_UP + 60))), IDLE_RATE)
     time.sleep(min(WARM_UP, seconds))
@@ -351,7 +357,7 @@ def idle(bench, seconds):
     return found
 
 
-def restarts(bench, starts):
+def restarts(bench: Bench, starts: int) -> dict[str, float]:
     """Seconds to READY: from files that are not in memory, and from a kill -9."""
     cold, again, cpu = [], [], []
     source = bench.scenes.nobody(int(IDLE_RATE * 60))
@@ -375,7 +381,7 @@ def restarts(bench, starts):
     }
 
 
-def forget(folder):
+def forget(folder: Path) -> None:
     """Have the kernel drop a folder's files from its cache, those that nobody has mapped."""
     for path in folder.rglob("*"):
         if path.is_file():
@@ -383,15 +389,15 @@ def forget(folder):
                 os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
 
 
-def folder_log(bench):
+def folder_log(bench: Bench) -> str:
     return (bench.folder / "log").read_text(errors="replace")[-2000:]
 
 
-def milliseconds(seconds):
+def milliseconds(seconds: list[float]) -> str:
     return ", ".join(f"{1000 * value:.0f}" for value in seconds) + " ms"
 
 
-def table(found):
+def table(found: dict[str, Any]) -> str:
     """The figures in Markdown."""
     where = "a subscriber at mosquitto has it" if found["broker"] else "it is printed"
     rows = []

@@ -8,6 +8,7 @@ import tomllib
 from pathlib import Path
 
 import pytest
+from typer.core import TyperGroup
 from typer.main import get_command
 
 from edgeface.cli import app
@@ -25,38 +26,38 @@ PACKAGES = [
 named = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
 
 
-def section(text, heading):
+def section(text: str, heading: str) -> str:
     """What stands below a heading, up to the next of its level."""
     level, _, _ = heading.partition(" ")
     return text.split(f"\n{heading}\n", 1)[1].split(f"\n{level} ", 1)[0]
 
 
-def anchors(page):
+def anchors(page: Path) -> set[str]:
     """The headings of a page as links name them."""
     headings = re.findall(r"^#+ (.*)$", page.read_text(), re.M)
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
-def code(page):
+def code(page: Path) -> list[str]:
     """The code of a page, in blocks and within lines."""
     text = page.read_text()
     return [*re.findall(r"^```(?:sh)?\n(.*?)^```", text, re.M | re.S), *re.findall(r"`([^`\n]+)`", text)]
 
 
-def test_the_readme_is_a_front_page_that_names_every_package():
+def test_the_readme_is_a_front_page_that_names_every_package() -> None:
     assert len(README.splitlines()) <= 170
     rows = section(README, "## How it is built")
     assert [name for name in PACKAGES if f"`{name}`" not in rows and name != "edgeface"] == []
 
 
 @pytest.mark.parametrize("package", PACKAGES)
-def test_the_architecture_has_a_sentence_for_every_module_and_no_other(package):
+def test_the_architecture_has_a_sentence_for_every_module_and_no_other(package: str) -> None:
     told = dict(re.findall(r"^\| `(\w+\.py)` \| (.+) \|$", section(ARCHITECTURE, f"### `{package}/`"), re.M))
     there = {path.name for path in (ROOT / package).glob("*.py")} - {"__init__.py"}
     assert set(told) == there
 
 
-def test_the_architecture_has_the_layers_that_are_checked():
+def test_the_architecture_has_the_layers_that_are_checked() -> None:
     contracts = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
     layers = [contract["layers"] for contract in contracts if contract["type"] == "layers"]
     blocks = re.findall(r"(?:^    .+\n)+", section(ARCHITECTURE, "## Layers"), re.M)
@@ -64,7 +65,7 @@ def test_the_architecture_has_the_layers_that_are_checked():
 
 
 @named
-def test_every_link_leads_somewhere(page):
+def test_every_link_leads_somewhere(page: Path) -> None:
     for link in re.findall(r"\]\(([^)\s]+)\)", page.read_text()):
         if "://" in link:
             continue
@@ -75,7 +76,7 @@ def test_every_link_leads_somewhere(page):
 
 
 @named
-def test_every_file_that_a_page_names_is_there(page):
+def test_every_file_that_a_page_names_is_there(page: Path) -> None:
     for part in code(page):
         for path in re.findall(
             r"(?<![\w/.~-])((?:train|tests|deploy|systemd|examples|docs)/[\w./-]*\w|edgeface/[\w/]+\.\w+)", part
@@ -84,10 +85,12 @@ def test_every_file_that_a_page_names_is_there(page):
 
 
 @named
-def test_every_command_that_a_page_names_is_there(page):
+def test_every_command_that_a_page_names_is_there(page: Path) -> None:
     from train.__main__ import app as training
 
-    train = get_command(training).commands
+    training_group = get_command(training)
+    assert isinstance(training_group, TyperGroup)
+    train = training_group.commands
     for part in code(page):
         for module in re.findall(r"python3? -m ((?:train|tests|edgeface)[\w.]*)", part):
             assert importlib.util.find_spec(module), module
@@ -102,7 +105,7 @@ def test_every_command_that_a_page_names_is_there(page):
                 below = group[word]
 
 
-def test_the_generated_pages_are_those_that_the_command_writes(tmp_path):
+def test_the_generated_pages_are_those_that_the_command_writes(tmp_path: Path) -> None:
     subprocess.run([sys.executable, ROOT / "deploy/reference.py", tmp_path], check=True, timeout=60)
     for path in tmp_path.iterdir():
         assert (ROOT / "docs" / path.name).read_text() == path.read_text(), "python deploy/reference.py docs"

@@ -1,10 +1,12 @@
 import sys
+from pathlib import Path
 
 import figures
 import numpy as np
 import pytest
 from figures import measure, table
 
+from edgeface.vision.images import load_image
 
 @pytest.mark.slow
 def test_the_figures_of_a_short_run_are_all_there_and_of_the_right_size(tmp_path, monkeypatch):
@@ -12,7 +14,7 @@ def test_the_figures_of_a_short_run_are_all_there_and_of_the_right_size(tmp_path
     monkeypatch.setattr(figures, "SIZES", ((1280, 720),))
     monkeypatch.setattr(figures, "WARM_UP", 0.5)
     monkeypatch.setattr(figures, "forget", lambda _: None)  # whoever runs the tests may have gigabytes there
-    found = measure(tmp_path, sys.executable, visits=2, minutes=0.03, starts=1)
+    found = measure(tmp_path, Path(sys.executable), visits=2, minutes=0.03, starts=1)
     (rate,) = found["rates"]
     assert [crowd["faces"] for crowd in found["crowds"]] == [1, 4]
     for each in (rate, *found["crowds"]):
@@ -30,10 +32,10 @@ def test_the_figures_of_a_short_run_are_all_there_and_of_the_right_size(tmp_path
     assert all(line.count("|") == 3 for line in shown.splitlines()[2:]), shown
 
 
-def test_a_visit_is_a_face_and_then_nobody(tmp_path):
+def test_a_visit_is_a_face_and_then_nobody(tmp_path: Path) -> None:
     scenes = figures.Scenes(tmp_path)
     folder = tmp_path / scenes.visits(2, 5.0).partition(":")[2]
     kinds = [path.resolve().name.partition("-")[0] for path in sorted(folder.iterdir())]
     assert kinds == (["face"] * 4 + ["nobody"] * 5) * 2
-    pictures = [figures.load_image(path) for path in sorted(folder.iterdir())[4:6]]
+    pictures = [load_image(path) for path in sorted(folder.iterdir())[4:6]]
     assert np.any(pictures[0] != pictures[1])  # noise, as of a camera

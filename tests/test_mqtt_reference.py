@@ -22,14 +22,14 @@ ASYNCAPI = json.loads((DOCS / "asyncapi.json").read_text())
 SPECIFICATION = Path(os.environ.get("EDGEFACE_ASYNCAPI", "."))
 
 
-def test_the_committed_documents_are_those_that_the_command_writes(tmp_path):
+def test_the_committed_documents_are_those_that_the_command_writes(tmp_path: Path) -> None:
     for path in write(tmp_path):
         committed = DOCS / path.relative_to(tmp_path)
         assert committed.read_text() == path.read_text(), "edgeface mqtt docs docs"
     assert {path.name for path in (DOCS / "schemas").iterdir()} == set(schemas())
 
 
-def test_the_command_writes_the_documents_and_tells_what_is_in_its_way(tmp_path):
+def test_the_command_writes_the_documents_and_tells_what_is_in_its_way(tmp_path: Path) -> None:
     cli = Cli(tmp_path)
     cli("mqtt", "docs", tmp_path / "out")
     assert (tmp_path / "out/mqtt.md").read_text() == (DOCS / "mqtt.md").read_text()
@@ -37,21 +37,21 @@ def test_the_command_writes_the_documents_and_tells_what_is_in_its_way(tmp_path)
     assert "file" in cli.refusal("mqtt", "docs", tmp_path / "file")
 
 
-def test_a_field_s_own_description_goes_before_that_of_its_type():
+def test_a_field_s_own_description_goes_before_that_of_its_type() -> None:
     (row,) = [line for line in (DOCS / "mqtt.md").read_text().splitlines() if line.startswith("| `corrected` |")]
     assert "this one ends its visit, or stands in its place; may be absent" in row
 
 
 @pytest.mark.parametrize("name", schemas())
-def test_every_schema_is_a_schema(name):
+def test_every_schema_is_a_schema(name: str) -> None:
     Draft202012Validator.check_schema(schemas()[name])
 
 
-def test_every_event_has_a_payload():
+def test_every_event_has_a_payload() -> None:
     assert set(EVENTS) == set(EventType)
 
 
-def test_the_examples_of_the_page_are_what_the_schemas_allow():
+def test_the_examples_of_the_page_are_what_the_schemas_allow() -> None:
     text = (DOCS / "mqtt.md").read_text()
     sections = [section.split("```json\n") for section in re.split(r"^##+ ", text, flags=re.M)]
     blocks = {section[0].split("\n")[0]: section[1].split("```")[0] for section in sections if len(section) > 1}
@@ -62,9 +62,9 @@ def test_the_examples_of_the_page_are_what_the_schemas_allow():
             assert problems(topics[number % len(topics)], example) == []
 
 
-def test_a_schema_refuses_what_it_should_and_lets_new_fields_pass():
+def test_a_schema_refuses_what_it_should_and_lets_new_fields_pass() -> None:
     text = (DOCS / "mqtt.md").read_text()
-    example = json.loads(re.search(r"^{.*recognized.*}$", text, re.M)[0])
+    example = json.loads(needed(re.search(r"^{.*recognized.*}$", text, re.M))[0])
     assert problems("event", json.dumps(example | {"new": 1})) == []
     for wrong in ({"score": "high"}, {"schema": 2}, {"ts": "today"}, {"event_type": "seen"}, {"box": [1, 2, 3]}):
         assert problems("event", json.dumps(example | wrong)) != [], wrong
@@ -114,7 +114,9 @@ def test_the_asyncapi_document_is_one_by_its_specification():
 
 
 @pytest.fixture(scope="module")
-def delivered(tmp_path_factory, demo_photos):
+def delivered(
+    tmp_path_factory: pytest.TempPathFactory, demo_photos: Path
+) -> tuple[list[tuple[str, bytes | bytearray, int]], dict[str, bool]]:
     """Every message of a daemon's life, as a real broker delivered it."""
     folder = tmp_path_factory.mktemp("life")
     broker = Broker(folder / "broker").start()
@@ -128,7 +130,12 @@ def delivered(tmp_path_factory, demo_photos):
         ear.wait_for("/event", 2)
         stage.scene = load_image(demo_photos / "collins_portrait.jpg")
         ear.wait_for("/event", 3)
-        for verb, more in (("people", {}), ("snapshot", {}), ("enroll", {"name": "Collins", "count": 1})):
+        commands: tuple[tuple[str, dict[str, Any]], ...] = (
+            ("people", {}),
+            ("snapshot", {}),
+            ("enroll", {"name": "Collins", "count": 1}),
+        )
+        for verb, more in commands:
             ear.say(f"{BASE}cmd/{verb}", {"id": verb} | more)
             assert ear.wait_for(f"resp/{verb}")[0]["ok"]
         for verb, more in (
@@ -156,7 +163,9 @@ def delivered(tmp_path_factory, demo_photos):
 
 
 @needs_broker
-def test_what_a_broker_delivers_is_what_the_schemas_say(delivered):
+def test_what_a_broker_delivers_is_what_the_schemas_say(
+    delivered: tuple[list[tuple[str, bytes | bytearray, int]], dict[str, bool]],
+) -> None:
     messages, _ = delivered
     kinds = {json.loads(payload)["event_type"] for topic, payload, _ in messages if topic.endswith("/event")}
     assert kinds == {str(kind) for kind in EventType}
@@ -165,7 +174,9 @@ def test_what_a_broker_delivers_is_what_the_schemas_say(delivered):
 
 
 @needs_broker
-def test_topics_quality_and_retention_are_those_of_the_page(delivered):
+def test_topics_quality_and_retention_are_those_of_the_page(
+    delivered: tuple[list[tuple[str, bytes | bytearray, int]], dict[str, bool]],
+) -> None:
     messages, kept = delivered
     used = set()
     for topic, _, qos in messages:

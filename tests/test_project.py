@@ -10,17 +10,18 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from fixtures.optional import needed
 
 ROOT = Path(__file__).parent.parent
 
 
 @pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="systemd-analyze is not installed")
 @pytest.mark.parametrize("unit", ["edgeface.service", "edgeface@.service"])
-def test_units_are_verified_in_silence(tmp_path, unit):
+def test_units_are_verified_in_silence(tmp_path: Path, unit: str) -> None:
     text = (ROOT / "systemd" / unit).read_text()
-    program = re.search(r"^ExecStart=(\S+)", text, re.M)[1]
+    program = needed(re.search(r"^ExecStart=(\S+)", text, re.M))[1]
     # verify wants the program to exist; nothing else of the unit is changed
-    (tmp_path / unit).write_text(text.replace(program, shutil.which("true")))
+    (tmp_path / unit).write_text(text.replace(program, needed(shutil.which("true"))))
     drop_ins = tmp_path / f"{unit}.d"
     drop_ins.mkdir()
     for drop_in in (ROOT / "systemd").glob("*.conf"):
@@ -32,7 +33,7 @@ def test_units_are_verified_in_silence(tmp_path, unit):
     assert (done.returncode, done.stderr) == (0, "")
 
 
-def test_wheel_holds_the_models_and_no_training(tmp_path):
+def test_wheel_holds_the_models_and_no_training(tmp_path: Path) -> None:
     subprocess.run(
         [sys.executable, "-m", "pip", "wheel", "-q", "--no-deps", "--no-build-isolation", "-w", tmp_path, ROOT],
         check=True,
@@ -53,21 +54,21 @@ def test_wheel_holds_the_models_and_no_training(tmp_path):
     assert not [name for name in names if name.startswith(("train/", "tests/"))]
 
 
-def test_the_source_distribution_has_every_page():
+def test_the_source_distribution_has_every_page() -> None:
     included = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["hatch"]["build"]["targets"]["sdist"]["include"]
     assert {"/docs", *(f"/{page.name}" for page in ROOT.glob("*.md"))} <= set(included)
     assert [name for name in included if not (ROOT / name[1:]).exists()] == []
 
 
 @pytest.mark.parametrize("heading", ["Try it", "Test it"])
-def test_readme_starts_each_way_in_with_one_command(heading):
+def test_readme_starts_each_way_in_with_one_command(heading: str) -> None:
     section = (ROOT / "README.md").read_text().split(f"\n## {heading}\n", 1)[1]
     block = re.match(r"\s*```\w*\n(.*?)\n```", section, re.S)
     assert block
     assert "\n" not in block[1]
 
 
-def test_nothing_is_read_by_a_pickle():
+def test_nothing_is_read_by_a_pickle() -> None:
     """Not by pickle, nor by what is built on it; an array from a file may hold numbers only."""
     running = {"pickle", "cPickle", "_pickle", "dill", "cloudpickle", "joblib", "shelve", "marshal", "jsonpickle"}
     for file in (*(ROOT / "edgeface").rglob("*.py"), *(ROOT / "train").rglob("*.py")):
@@ -80,7 +81,7 @@ def test_nothing_is_read_by_a_pickle():
                 assert node.value.value is False, file
 
 
-def test_no_constraint_names_an_address():
+def test_no_constraint_names_an_address() -> None:
     for file in (ROOT / "deploy/constraints").glob("*.txt"):
         text = file.read_text()
         assert "://" not in text

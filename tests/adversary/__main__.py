@@ -9,6 +9,7 @@ import time
 import traceback
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -17,7 +18,7 @@ from edgeface.platform.files import write_whole
 from .attacks import ATTACKS
 
 
-def main():
+def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.adversary", description=__doc__)
     parser.add_argument("--hours", type=float, default=1.0, help="how long, with the time of the runs that it goes on from")
     parser.add_argument("--seed", default="0", help="of the choice of every attack")
@@ -43,13 +44,13 @@ def main():
     sys.exit(any(one["failed"] for one in kinds.values()))
 
 
-def make(kind, seed, number):
+def make(kind: str, seed: str, number: object) -> str:
     """What comes of one attack; the same for the same seed, but for the moment of what happens at the same time."""
     with tempfile.TemporaryDirectory(prefix="edgeface-adversary-") as folder:
         return ATTACKS[kind].make(random.Random(f"{seed}/{kind}/{number}"), Path(folder))
 
 
-def go_on(kind, seed, one):
+def go_on(kind: str, seed: str, one: dict[str, Any]) -> None:
     began, number = time.monotonic(), one["tried"]
     try:
         outcome = make(kind, seed, number)
@@ -65,7 +66,7 @@ def go_on(kind, seed, one):
     print(f"{time.monotonic() - began:6.1f} s  {kind}/{number}: {outcome}", file=sys.stderr, flush=True)
 
 
-def table(kinds):
+def table(kinds: dict[str, dict[str, Any]]) -> str:
     lines = ["| attack | times | what came of it | failed |", "| --- | --- | --- | --- |"]
     for kind, one in kinds.items():
         came = "; ".join(f"{outcome} {count}" for outcome, count in sorted(one["outcomes"].items()) if outcome != "FAILED")

@@ -1,6 +1,8 @@
 """Every kind of attack: what it does, and how one is made with a seed."""
 
 from collections.abc import Callable
+from pathlib import Path
+from random import Random
 from typing import NamedTuple
 
 from . import daemons, flips, full, kills, senders, urls
@@ -10,10 +12,10 @@ class Attack(NamedTuple):
     """``make`` is given a source of chance and an empty folder, and says what came of it; it raises if that was bad."""
 
     what: str
-    make: Callable
+    make: Callable[[Random, Path], str]
 
 
-ATTACKS = {
+ATTACKS: dict[str, Attack] = {
     "flip": Attack("a bit of the gallery's file is flipped, read by a process", flips.attack),
     "flip, daemon": Attack("a bit of the gallery's file is flipped, read by a daemon before a camera", daemons.attack),
     "kill": Attack("a process is killed within a change of the gallery", kills.attack),

@@ -5,24 +5,25 @@ import shutil
 import tempfile
 from functools import cache
 from pathlib import Path
+from random import Random
+from typing import Any
 
+from faults.test_giants import status
 from fixtures.broker import eventually
 from fixtures.commandline import ROOT, Cli
-
-from tests.faults.test_giants import status
 
 PHOTOS = ROOT / "edgeface" / "demo" / "photos"
 
 
 @cache
-def _made():
+def _made() -> Path:
     cli = Cli(Path(tempfile.mkdtemp(prefix="edgeface-daemons-")))
     cli("enroll", "Barack Obama", "--image", PHOTOS / "obama_portrait.jpg")
     cli("enroll", "Joe Biden", "--image", PHOTOS / "biden_portrait.jpg")
     return cli.gallery.parent
 
 
-def attack(dice, folder):
+def attack(dice: Random, folder: Path) -> str:
     cli = Cli(folder)
     shutil.copytree(_made(), cli.gallery.parent)
     data = bytearray(cli.gallery.read_bytes())
@@ -32,9 +33,11 @@ def attack(dice, folder):
     (folder / "scene").mkdir()
     shutil.copy(PHOTOS / "obama_portrait.jpg", folder / "scene")
     cli.set(camera={"source": f"folder:{folder}/scene", "name": "front", "hold": 600.0, "fps": 5})
-    daemon, told, events = cli.start("run"), {}, []
+    daemon = cli.start("run")
+    told: dict[str, Any] = {}
+    events: list[dict[str, Any]] = []
 
-    def settled():
+    def settled() -> bool:
         while not daemon.out.empty():
             events.append(json.loads(daemon.out.get()))
         told.update(status(cli))

@@ -2,15 +2,18 @@
 
 import base64
 import sqlite3
-from collections import defaultdict
+from collections import Counter, defaultdict
 from contextlib import closing
+from pathlib import Path
+from random import Random
 from typing import NamedTuple
 
 from fixtures.galleries import unit
 
 from edgeface.errors import GalleryError
+from edgeface.gallery.store import Gallery
 
-from .house import CHIP, facts, furnished, opened
+from .house import CHIP, Facts, Seen, facts, furnished, opened
 
 SEALED = ("people", "templates", "events", "pictures", "faces", "revisions")
 
@@ -23,7 +26,7 @@ class Place(NamedTuple):
     records: float
 
 
-def attack(dice, folder, kind=None):
+def attack(dice: Random, folder: Path, kind: str | None = None) -> str:
     path = furnished(folder) / "gallery.db"
     with opened(folder) as gallery:
         before, ids = facts(gallery), {person.id: person.name for person in gallery.people()}
@@ -54,7 +57,7 @@ def attack(dice, folder, kind=None):
     return "damage told" if damage else "lost untold" if lost else "harmless"
 
 
-def _lost(gallery, before, ids):
+def _lost(gallery: Gallery, before: Facts, ids: dict[str, str]) -> int:
     """How many records of the kind that lost most; see that nobody has anything of others, or that was not there."""
     (people, events, faces), (whole, all_events, all_faces) = facts(gallery), before
     vectors = {name: {base64.b64decode(one) for one in templates} for name, (templates, _) in whole.items()}
@@ -76,17 +79,18 @@ def _lost(gallery, before, ids):
     )
 
 
-def _vectors(people):
+def _vectors(people: dict[str, tuple[list[str], list[str]]]) -> list[str]:
     return [vector for templates, negatives in people.values() for vector in templates + negatives]
 
 
-def _pictures(events):
+def _pictures(events: Counter[Seen]) -> int:
     return sum(count for (*_, pictured), count in events.items() if pictured)
 
 
-def classes(path):
+def classes(path: Path) -> dict[str, list[Place]]:
     """The places in the file by what they are: SQLite itself tells of each page whose it is."""
-    found, data = defaultdict(list), path.read_bytes()
+    found: dict[str, list[Place]] = defaultdict(list)
+    data = path.read_bytes()
     with closing(sqlite3.connect(f"file:{path}?immutable=1", uri=True)) as file:
         pages = file.execute("SELECT name, pagetype, ncell, pgoffset, pgsize FROM dbstat").fetchall()
         indexes = {name for (name,) in file.execute("SELECT name FROM sqlite_master WHERE type = 'index'")}

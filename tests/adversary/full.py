@@ -1,6 +1,8 @@
 """A disk has room for so many pages only: a change is made whole or refused in one line, and made once there is room."""
 
 import os
+from pathlib import Path
+from random import Random
 
 from fixtures.disk import fill, mounted
 
@@ -12,7 +14,7 @@ PAGES = (0, 1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128)
 """Fifteen levels of what is left, in pages of 4 kB."""
 
 
-def attack(dice, folder, pages=None):
+def attack(dice: Random, folder: Path, pages: int | None = None) -> str:
     name, left = dice.choice(list(CHANGES)), dice.choice(PAGES) if pages is None else pages
     change = CHANGES[name]
     with mounted(folder / "disk") as disk:
@@ -39,6 +41,6 @@ def attack(dice, folder, pages=None):
     return outcome
 
 
-def _line(error):
+def _line(error: GalleryError) -> str:
     assert len(str(error).splitlines()) == 1
     return str(error)

@@ -17,7 +17,8 @@ from fixtures.galleries import near, unit, units
 from edgeface.config.schema import EventsSettings
 from edgeface.gallery import restore
 from edgeface.gallery.backup import Backups
-from edgeface.gallery.store import Gallery, template_id
+from edgeface.gallery.event_store import Verdict
+from edgeface.gallery.store import Copy, Gallery, Trait, template_id
 from edgeface.gallery.versions import Revision
 from edgeface.recognition.event_id import new_event_id
 from edgeface.types import EventType
@@ -29,13 +30,17 @@ PEOPLE = ("Anna", "Bert", "Carl", "Dora", "Emil", "Fritz", "Gerda", "Hans")
 CHIP = np.full((112, 112, 3), 100, np.uint8)
 WALL = 1_700_000_000.0
 
+Seen = tuple[str, Verdict | None, bytes, bool]
+"""Of an event: its kind, the verdict on it, the face, whether there is a picture."""
+Facts = tuple[dict[str, tuple[list[str], list[str]]], Counter[Seen], int]
 
-def opened(folder):
+
+def opened(folder: Path) -> closing[Gallery]:
     return closing(Gallery(folder / "gallery.db", MODEL, keep_faces=True))
 
 
 @cache
-def _made():
+def _made() -> Path:
     folder = Path(tempfile.mkdtemp(prefix="edgeface-house-"))
     with opened(folder) as gallery:
         for number, name in enumerate(PEOPLE):
@@ -50,13 +55,13 @@ def _made():
     return folder
 
 
-def _share(gallery):
+def _share(gallery: Gallery) -> dict[str, Copy | None]:
     gallery.revisions.all("k")
     gallery.revisions.put("k", "name", Revision(1, "door", b"digest"))
     return {}
 
 
-def see(gallery, face, person_id=None):
+def see(gallery: Gallery, face: Vector, person_id: str | None = None) -> str:
     """Keep an event with its picture; gives its id."""
     kind = EventType.RECOGNIZED if person_id else EventType.UNKNOWN
     event = Event(kind, new_event_id(WALL), WALL, 0.0, "front", person_id=person_id, score=0.6, quality=0.8, embedding=face)
@@ -64,13 +69,13 @@ def see(gallery, face, person_id=None):
     return event.event_id
 
 
-def furnished(folder):
+def furnished(folder: Path) -> Path:
     """The folder, with such a gallery in it, its key and a backup."""
     shutil.copytree(_made(), folder, dirs_exist_ok=True)
     return folder
 
 
-def facts(gallery):
+def facts(gallery: Gallery) -> Facts:
     """What is kept of whom, whatever the ids."""
     people = {
         person["name"]: (
@@ -89,19 +94,19 @@ def facts(gallery):
 class Change(NamedTuple):
     """Something that can be done to a gallery in a folder, and what takes it back."""
 
-    do: Callable
-    undo: Callable
+    do: Callable[[Path], object]
+    undo: Callable[[Path], object]
 
 
-def _on_gallery(work):
-    def change(folder):
+def _on_gallery(work: Callable[[Gallery], object]) -> Callable[[Path], None]:
+    def change(folder: Path) -> None:
         with opened(folder) as gallery:
             work(gallery)
 
     return change
 
 
-def _import(gallery):
+def _import(gallery: Gallery) -> None:
     document = json.loads(gallery.export())
     document["people"] = [document["people"][0] | {"id": "p_00000000000000aa", "name": "Guest"}]
     gallery.import_(json.dumps(document).encode())
@@ -120,19 +125,19 @@ def _share_all(gallery):
     gallery.exchange(lambda _: {bert: _with(there[bert], tuple(sorted(everything.values())))})
 
 
-def _with(copy, templates):
+def _with(copy: Copy, templates: tuple[Trait, ...]) -> Copy:
     return type(copy)(copy.name, copy.enrolled, templates, copy.negatives)
 
 
-def _judge(verdict):
-    def work(gallery):
+def _judge(verdict: Verdict) -> Callable[[Gallery], None]:
+    def work(gallery: Gallery) -> None:
         event = max((one for one in gallery.events.all() if one.event_type == EventType.UNKNOWN), key=lambda one: one.event_id)
         gallery.learn(event, gallery.find("Dora").id, verdict, keep=True)
 
     return work
 
 
-def _dismiss(gallery):
+def _dismiss(gallery: Gallery) -> None:
     gallery.events.dismiss([event.event_id for event in gallery.events.all() if np.allclose(event.embedding, unit(900))])
 
 
@@ -160,7 +165,7 @@ CHANGES = {
 """By what is done; the second part takes the first back, but for what a backup has not."""
 
 
-def around(folder, change):
+def around(folder: Path, change: Change) -> tuple[Facts, Facts]:
     """What is kept after the change is taken back, and after it is made; it is taken back in the end."""
     change.do(folder)
     change.undo(folder)

@@ -1,13 +1,15 @@
 """A process is killed at a random instant of a change: the gallery is as before the change, or as after it."""
 
 import time
+from pathlib import Path
+from random import Random
 
 from fixtures.backup import killed
 
 from .house import CHANGES, around, facts, furnished, opened
 
 
-def attack(dice, folder):
+def attack(dice: Random, folder: Path) -> str:
     name = dice.choice(list(CHANGES))
     change = CHANGES[name]
     back, made = around(furnished(folder), change)
@@ -16,7 +18,7 @@ def attack(dice, folder):
     change.undo(folder)
     took = time.monotonic() - began
 
-    def again():
+    def again() -> None:
         change.do(folder)
         change.undo(folder)
 

@@ -2,23 +2,26 @@
 
 import ast
 import struct
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 import pytest
+from faults.test_giants import HEAD, MIXED, answer, serving
 from fixtures.page import serving as page_serving
 from hypothesis import given
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 import edgeface
 from edgeface import cameras
 from edgeface.config.schema import CameraSettings
 from edgeface.enrollment.enroller import read_images
 from edgeface.errors import ImageError
-from edgeface.types import Frame
+from edgeface.types import Frame, Image
 from edgeface.vision import images
-from tests.faults.test_giants import HEAD, MIXED, answer, serving
 
 JP2 = cv2.imencode(".jp2", np.full((64, 64, 3), 90, np.uint8))[1].tobytes()
 CODESTREAM = JP2[JP2.index(b"\xff\x4f\xff\x51") :]
@@ -27,11 +30,12 @@ KNOWN = (b"\xff\xd8", b"\x89PNG\r\n\x1a\n", b"BM", b"RIFF")
 
 
 @pytest.fixture
-def decoded(monkeypatch):
+def decoded(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
     """How what OpenCV was asked to decode begins."""
-    heads, decode = [], cv2.imdecode
+    heads: list[bytes] = []
+    decode = cv2.imdecode
 
-    def recording(data, how):
+    def recording(data: NDArray[np.uint8], how: int) -> Any:
         heads.append(bytes(data[:12]))
         return decode(data, how)
 
@@ -39,12 +43,12 @@ def decoded(monkeypatch):
     return heads
 
 
-def test_such_bytes_would_be_decoded():
+def test_such_bytes_would_be_decoded() -> None:
     for data in KINDS.values():
         assert cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR) is not None
 
 
-def test_one_function_decodes_and_two_others_look_at_the_bytes_before_it():
+def test_one_function_decodes_and_two_others_look_at_the_bytes_before_it() -> None:
     """What is called by these names, in the whole package."""
     calls = []
     for path in Path(edgeface.__file__).parent.rglob("*.py"):
@@ -64,25 +68,25 @@ def test_one_function_decodes_and_two_others_look_at_the_bytes_before_it():
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("decode", [images.decode_image, images.decode_photo])
-def test_it_is_no_image(decoded, kind, decode):
+def test_it_is_no_image(decoded: list[bytes], kind: str, decode: Callable[[bytes, str], Image]) -> None:
     with pytest.raises(ImageError, match="not a JPEG, PNG, WebP or BMP image"):
         decode(KINDS[kind], "x")
     assert decoded == []
 
 
 @given(data=st.sampled_from([*KINDS.values()]), before=st.binary(max_size=12) | st.sampled_from(KNOWN), at=st.integers(0, 40))
-def test_whatever_stands_before_it_opencv_gets_what_is_none(data, before, at):
+def test_whatever_stands_before_it_opencv_gets_what_is_none(data: bytes, before: bytes, at: int) -> None:
     data = data[:at] + before + data[at + len(before) :]
     with pytest.MonkeyPatch.context() as patch:
+        asked: list[bytes] = []
         patch.setattr(cv2, "imdecode", lambda data, _how: asked.append(bytes(data[:12])))
-        asked = []
         with pytest.raises(ImageError):
             images.decode_image(data, "x")
     assert all(head.startswith(KNOWN) for head in asked)
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_no_file_and_no_folder_of_pictures(decoded, tmp_path, kind):
+def test_no_file_and_no_folder_of_pictures(decoded: list[bytes], tmp_path: Path, kind: str) -> None:
     for suffix in (".jpg", ".png", ".webp"):
         (tmp_path / f"x{suffix}").write_bytes(KINDS[kind])
     assert all(isinstance(image, ImageError) for _, image in read_images(sorted(tmp_path.iterdir())))
@@ -94,7 +98,7 @@ def test_no_file_and_no_folder_of_pictures(decoded, tmp_path, kind):
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("media", ["image/jpeg", "image/jp2"])
-def test_no_camera(decoded, kind, media):
+def test_no_camera(decoded: list[bytes], kind: str, media: str) -> None:
     part = (
         HEAD.replace(b"image/jpeg", media.encode()) + b"Content-Length: %d\r\n\r\n" % len(KINDS[kind]) + KINDS[kind] + b"\r\n"
     )
@@ -108,13 +112,13 @@ def test_no_camera(decoded, kind, media):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_no_photo_on_the_page(decoded, tmp_path, kind):
+def test_no_photo_on_the_page(decoded: list[bytes], tmp_path: Path, kind: str) -> None:
     with page_serving(tmp_path) as page:
         status, _, body = page.ask("POST", "/people/photo?name=Eve", KINDS[kind])
     assert (status, b"not a JPEG" in body) == (422, True)
     assert all(head.startswith(KNOWN) for head in decoded)
 
 
-def test_its_signature_is_what_the_names_above_say():
+def test_its_signature_is_what_the_names_above_say() -> None:
     assert JP2[4:8] == b"jP  "
     assert struct.unpack(">HH", CODESTREAM[:4]) == (0xFF4F, 0xFF51)

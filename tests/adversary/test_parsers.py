@@ -7,18 +7,23 @@ the page's Host in test_web, a camera's address in test_secrets, names in test_g
 
 import json
 import tempfile
+from collections.abc import Iterator
 from contextlib import closing, suppress
+from functools import partial
 from http.client import BadStatusLine, HTTPConnection
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 from urllib.parse import quote
 
 import pytest
 from fixtures.backup import config, enrolled, no_credentials
 from fixtures.galleries import MODEL
-from fixtures.page import serving
+from fixtures.optional import needed
+from fixtures.page import Page, serving
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from hypothesis.strategies import SearchStrategy
 
 from edgeface.config.schema import Config, MqttSettings, SyncSettings
 from edgeface.errors import EdgefaceError, GalleryError, ModelError
@@ -45,13 +50,13 @@ JSON = st.recursive(
 )
 
 
-def mangled(whole):
+def mangled(whole: bytes | dict[str, Any]) -> SearchStrategy[bytes]:
     """Bytes, and JSON, and what is nearly ``whole``: with other fields, cut, or with some bytes changed."""
     whole = whole if isinstance(whole, bytes) else json.dumps(whole).encode()
     changed = st.tuples(st.integers(0, len(whole)), st.binary(max_size=6), st.integers(0, 6)).map(
         lambda edit: whole[: edit[0]] + edit[1] + whole[edit[0] + edit[2] :]
     )
-    fields = st.nothing()
+    fields: SearchStrategy[bytes] = st.nothing()
     with suppress(ValueError):
         document = json.loads(whole)
         fields = st.dictionaries(st.sampled_from(sorted(document)) | st.text(max_size=5), JSON, max_size=3).map(
@@ -60,7 +65,7 @@ def mangled(whole):
     return st.binary(max_size=80) | DEEP | JSON.map(lambda value: json.dumps(value).encode()) | changed | fields
 
 
-def one_line(error):
+def one_line(error: ValueError | EdgefaceError) -> None:
     assert len(str(error).splitlines()) <= 1, str(error)
 
 
@@ -73,17 +78,17 @@ SEALED = SEALER.seal(
 
 
 @given(payload=mangled(SEALED), name=st.just(NAME) | st.text(max_size=40))
-def test_a_message_of_the_shared_gallery(payload, name):
+def test_a_message_of_the_shared_gallery(payload: bytes, name: str) -> None:
     try:
         revision, person_id, copy = SEALER.open(name, payload)
     except ValueError as error:
         one_line(error)
     else:
-        assert (name, revision.device, revision.counter, person_id, copy.name) == (NAME, "door", 3, PERSON, "Anna")
+        assert (name, revision.device, revision.counter, person_id, needed(copy).name) == (NAME, "door", 3, PERSON, "Anna")
 
 
 @given(payload=mangled({"components": {"x": {"platform": "sensor", "name": "x"}}}))
-def test_an_announcement_that_a_broker_holds(payload):
+def test_an_announcement_that_a_broker_holds(payload: bytes) -> None:
     announcement = Announcement(Config())
     announcement.recall(payload)
     announcement.GATHER = 0.0
@@ -94,7 +99,7 @@ def test_an_announcement_that_a_broker_holds(payload):
 @given(
     payload=mangled({"event_type": "left", "ts": "2024-01-01T00:00:00+00:00", "device": "d", "camera": "c", "name": "A\x1b[2J"})
 )
-def test_an_event_that_is_shown(payload):
+def test_an_event_that_is_shown(payload: bytes) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(subscriber, "Dialogue", lambda *_, **__: Heard(payload))
         for event in subscriber.events(Config(mqtt=MqttSettings(host="broker"))):
@@ -104,28 +109,28 @@ def test_an_event_that_is_shown(payload):
 class Heard:
     """A broker's dialogue of one message."""
 
-    def __init__(self, payload):
+    def __init__(self, payload: bytes) -> None:
         self._payload = payload
 
-    def __enter__(self):
+    def __enter__(self) -> "Heard":
         return self
 
-    def __exit__(self, *_):
+    def __exit__(self, *_: object) -> None:
         pass
 
-    def subscribe(self, topic):
+    def subscribe(self, topic: object) -> None:
         pass
 
-    def messages(self):
+    def messages(self) -> list[Any]:
         return [SimpleNamespace(payload=self._payload)]
 
 
 @given(topic=st.text(max_size=200), size=st.integers(0, 2**28))
-def test_a_topic_that_is_told(topic, size):
+def test_a_topic_that_is_told(topic: str, size: int) -> None:
     assert len(mqtt_client.oversized(topic, size).splitlines()) == 1
 
 
-def written(folder, name, data):
+def written(folder: str | Path, name: str, data: bytes) -> Path:
     path = Path(folder) / name
     path.write_bytes(data)
     path.chmod(0o600)
@@ -137,7 +142,7 @@ def written(folder, name, data):
     | st.binary(min_size=32, max_size=32)
     | st.text("0123456789abcdefG \n", max_size=70).map(str.encode)
 )
-def test_keys_token_password_and_sessions(data):
+def test_keys_token_password_and_sessions(data: bytes) -> None:
     """A key as a file or as a credential of systemd, which is read alike."""
     with tempfile.TemporaryDirectory() as folder:
         path = written(folder, "secret", data)
@@ -154,7 +159,7 @@ def test_keys_token_password_and_sessions(data):
 
 
 @given(data=mangled({"proof": 1e9}))
-def test_sessions_that_were_kept(tmp_path_factory, data):
+def test_sessions_that_were_kept(tmp_path_factory: pytest.TempPathFactory, data: bytes) -> None:
     folder = tmp_path_factory.mktemp("sessions")
     sessions = Sessions(Token(folder / "token"), written(folder, "sessions.json", data))
     sessions.open(60.0)
@@ -162,7 +167,7 @@ def test_sessions_that_were_kept(tmp_path_factory, data):
 
 @settings(max_examples=60)
 @given(data=mangled((SHIPPED / "model.json").read_bytes()))
-def test_a_model_card(data):
+def test_a_model_card(data: bytes) -> None:
     with tempfile.TemporaryDirectory() as folder:
         written(folder, "model.json", data)
         try:
@@ -172,17 +177,17 @@ def test_a_model_card(data):
 
 
 @pytest.fixture(scope="module")
-def backup(tmp_path_factory):
+def backup(tmp_path_factory: pytest.TempPathFactory) -> tuple[Any, Key]:
     folder = tmp_path_factory.mktemp("backup")
     with closing(Gallery(folder / "gallery.db", MODEL)) as gallery:
         enrolled(gallery, "Anna", 1, 2)
     backups = Backups(config(folder))
-    return backups.make().new.copy.path.read_bytes(), backups.key()
+    return needed(backups.make()).new.copy.path.read_bytes(), backups.key()
 
 
 @settings(max_examples=100)
 @given(at=st.integers(0, 10**6), bytes_=st.binary(min_size=1, max_size=40), cut=st.integers(0, 10**6) | st.none())
-def test_a_backup(backup, at, bytes_, cut):
+def test_a_backup(backup: tuple[Any, Key], at: int, bytes_: bytes, cut: int | None) -> None:
     whole, key = backup
     at %= len(whole)
     data = (whole[:at] + bytes_ + whole[at + len(bytes_) :])[: cut % len(whole) if cut is not None else None]
@@ -203,7 +208,7 @@ PATHS = st.sampled_from(
 
 
 @pytest.fixture(scope="module")
-def page(tmp_path_factory):
+def page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
     with serving(tmp_path_factory.mktemp("page")) as page:
         yield page
 
@@ -216,7 +221,15 @@ def page(tmp_path_factory):
     header=st.tuples(st.sampled_from(["Cookie", "Origin", "Range", "Accept", "Content-Type", "Sec-Fetch-Site", "X"]), HEADERS),
     signed=st.booleans(),
 )
-def test_a_request_of_the_page(page, caplog, method, path, body, header, signed):
+def test_a_request_of_the_page(
+    page: Page,
+    caplog: pytest.LogCaptureFixture,
+    method: str,
+    path: tuple[Any, Any, Any],
+    body: bytes | None,
+    header: tuple[Any, Any],
+    signed: bool,
+) -> None:
     """With the session or without it; nothing fails inside."""
     caplog.clear()
     start, end, query = path
@@ -240,13 +253,13 @@ def test_a_request_of_the_page(page, caplog, method, path, body, header, signed)
 
 @pytest.mark.parametrize("body", [b"f" * 100, b"zz\r\n", b"1\r\nxyz"])
 @pytest.mark.parametrize("path", ["/", "/people", "/people/photo?name=Eve"])
-def test_a_body_that_is_no_http(page, caplog, path, body):
+def test_a_body_that_is_no_http(page: Page, caplog: pytest.LogCaptureFixture, path: str, body: bytes) -> None:
     """It comes together with its head, so that an answer is under way when it is found to be none."""
     caplog.clear()
     head = f"POST {path} HTTP/1.1\r\nHost: 127.0.0.1:{page.port}\r\nTransfer-Encoding: chunked\r\n\r\n"
     for _ in range(5):
         with page.raw(head.encode() + body) as client:
-            answer = b"".join(iter(lambda client=client: client.recv(4096), b""))
+            answer = b"".join(iter(partial(client.recv, 4096), b""))
             assert answer.startswith(b"HTTP/1.1 4")
             assert answer.count(b"HTTP/1.1") == 1
     assert "Exception" not in caplog.text

@@ -1,6 +1,7 @@
 """A camera's address with a secret in it, in the form of some maker or mistyped: nothing shows any of the secret."""
 
 import re
+from random import Random
 
 from fixtures.secrets import FORMS, MISTAKES
 
@@ -12,7 +13,7 @@ from edgeface.errors import EdgefaceError
 HOSTS = ("cam", "cam.lan:554", "192.168.1.20", "192.168.1.20:8554", "[fe80::1]", "[::1]:554")
 
 
-def attack(dice, folder):
+def attack(dice: Random, folder: object) -> str:
     for _ in range(100):
         middle = "".join(dice.choice("QXZ019@/:?#;&=%_.\\ []\u00e9\t") for _ in range(dice.randint(0, 30)))
         form = dice.choice(FORMS + MISTAKES)

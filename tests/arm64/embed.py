@@ -7,9 +7,11 @@ import platform
 import sys
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from edgeface import detectors
 from edgeface.vision.alignment import align
@@ -24,7 +26,7 @@ ROOT = Path(__file__).parent.parent.parent
 PHOTOS = (ROOT / "edgeface" / "demo" / "photos", ROOT / "tests" / "photos")
 
 
-def chips():
+def chips() -> NDArray[Any]:
     """The faces of all photos that come with the project, shape (faces * VIEWS, 112, 112, 3)."""
     detector, random, found = detectors.create(), np.random.default_rng(0), []
     for folder in PHOTOS:
@@ -36,13 +38,13 @@ def chips():
     return np.stack(found)
 
 
-def coded(embedder, faces):
+def coded(embedder: Embedder, faces: NDArray[Any]) -> NDArray[Any]:
     """Identity and appearance codes of chips, joined, in steps: shape (faces, 192)."""
     steps = {output["shape"][-1]: output["quantization"][0] for output in embedder._encoder.get_output_details()}
     return np.rint([np.concatenate([code / steps[len(code)] for code in embedder.codes(chip)]) for chip in faces])
 
 
-def main():
+def main() -> None:
     what, file = sys.argv[1:]
     embedder = Embedder()
     if what == "write":

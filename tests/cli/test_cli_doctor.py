@@ -4,11 +4,14 @@ import os
 import re
 import shutil
 import sqlite3
+from collections.abc import Callable
 from contextlib import closing
+from pathlib import Path
+from typing import Any
 
 import pytest
 from fixtures.broker import USER, Broker, authority, broker, free_port, needs_broker, needs_openssl
-from fixtures.commandline import ROOT
+from fixtures.commandline import ROOT, Cli
 from fixtures.plain_gallery import plain_gallery
 
 from edgeface.doctor import CHECKS
@@ -20,7 +23,7 @@ SERVICE = 54321
 
 
 @needs_broker
-def test_the_doctor_finds_nothing_wrong_with_what_works(cli, scene, broker):
+def test_the_doctor_finds_nothing_wrong_with_what_works(cli: Cli, scene: dict[str, Any], broker: Broker) -> None:
     cli.set(camera=scene, mqtt=broker.settings())
     checks = cli.json("doctor")["checks"]
     names = [check["name"] for check in checks]
@@ -29,50 +32,50 @@ def test_the_doctor_finds_nothing_wrong_with_what_works(cli, scene, broker):
     assert cli("doctor").stdout.count("ok  ") == len(checks)
 
 
-def broken_config(cli):
+def broken_config(cli: Cli) -> None:
     cli.file.write_text("[device]\nidd = 1\n")
 
 
-def broken_gallery(cli):
+def broken_gallery(cli: Cli) -> None:
     cli.gallery.parent.mkdir()
     cli.gallery.write_text("not a database at all, and long enough to be read as one" * 20)
 
 
-def open_gallery(cli):
+def open_gallery(cli: Cli) -> None:
     cli("people", "list")
     cli.gallery.chmod(0o644)
 
 
-def absent_camera(cli):
+def absent_camera(cli: Cli) -> None:
     cli.set(camera={"source": "folder:/absent"})
 
 
-def open_key(cli):
+def open_key(cli: Cli) -> None:
     cli("people", "list")
     cli.gallery.with_name("gallery.key").chmod(0o640)
 
 
-def absent_key(cli):
+def absent_key(cli: Cli) -> None:
     cli("people", "list")
     cli.gallery.with_name("gallery.key").unlink()
 
 
-def readable_password(cli):
+def readable_password(cli: Cli) -> None:
     password = cli.folder / "password"
     password.write_text("secret\n")
     password.chmod(0o644)
     cli.set(mqtt={"username": USER, "password_file": str(password)})
 
 
-def absent_broker(cli):
+def absent_broker(cli: Cli) -> None:
     cli.set(mqtt={"host": "127.0.0.1", "port": free_port()})
 
 
-def broker_without_a_name(cli):
+def broker_without_a_name(cli: Cli) -> None:
     cli.set(mqtt={"host": "192.168.1..5"})
 
 
-def absent_password(cli):
+def absent_password(cli: Cli) -> None:
     cli.set(mqtt={"host": "127.0.0.1", "username": USER, "password_file": "/absent"})
 
 
@@ -92,7 +95,7 @@ def absent_password(cli):
         (absent_password, "broker"),
     ],
 )
-def test_the_doctor_names_a_fault_and_its_cure(cli, fault, name):
+def test_the_doctor_names_a_fault_and_its_cure(cli: Cli, fault: Callable[..., None], name: str) -> None:
     fault(cli)
     checks = {check["name"]: check for check in cli.json("doctor", code=1)["checks"]}
     assert not checks[name]["ok"]
@@ -121,7 +124,7 @@ def test_the_doctor_says_fail_and_how_to_mend_it(cli):
     assert "-> " in lines[at + 1]
 
 
-def test_the_doctor_checks_what_it_is_asked_to(cli):
+def test_the_doctor_checks_what_it_is_asked_to(cli: Cli) -> None:
     cli.file.write_text("[device]\nidd = 1\n")
     assert [check["name"] for check in cli.json("doctor", "--only", "model,runtime")["checks"]] == ["runtime", "model"]
     (check,) = cli.json("doctor", "--only", "gallery", code=1)["checks"]
@@ -154,14 +157,14 @@ def test_the_doctor_leaves_a_gallery_of_an_older_format_as_it_is(cli):
     assert cli.gallery.read_bytes() == before
 
 
-def test_every_check_of_the_doctor_is_explained(cli):
+def test_every_check_of_the_doctor_is_explained(cli: Cli) -> None:
     headings = re.findall(r"^## (\w+)$", (ROOT / "docs/troubleshooting.md").read_text(), re.M)
     assert headings[: len(CHECKS)] == list(CHECKS)
     told = cli("doctor", code=1).stdout  # the default camera is not there
     assert "see docs/troubleshooting.md#camera" in told
 
 
-def test_the_doctor_names_a_damaged_network(cli, tmp_path):
+def test_the_doctor_names_a_damaged_network(cli: Cli, tmp_path: Path) -> None:
     model = shutil.copytree(SHIPPED, tmp_path / "model")
     (model / "decoder.tflite").write_bytes(b"other")
     checks = {check["name"]: check for check in cli.json("--model", model, "doctor", code=1)["checks"]}
@@ -170,12 +173,14 @@ def test_the_doctor_names_a_damaged_network(cli, tmp_path):
 
 @needs_broker
 @needs_openssl
-def test_the_doctor_tells_refusal_access_control_and_a_foreign_authority_apart(cli, tmp_path, broker):
-    def found(settings):
+def test_the_doctor_tells_refusal_access_control_and_a_foreign_authority_apart(
+    cli: Cli, tmp_path: Path, broker: Broker
+) -> None:
+    def found(settings: dict[str, Any]) -> str:
         cli.set(mqtt=settings)
         (check,) = (check for check in cli.json("doctor", code=1)["checks"] if check["name"] == "broker")
         assert not check["ok"]
-        return check["found"]
+        return str(check["found"])
 
     wrong = cli.folder / "wrong"
     wrong.write_text("guess\n")
@@ -190,7 +195,7 @@ def test_the_doctor_tells_refusal_access_control_and_a_foreign_authority_apart(c
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="not root")
-def test_root_makes_nothing_that_the_service_could_not_open(cli, demo_photos):
+def test_root_makes_nothing_that_the_service_could_not_open(cli: Cli, demo_photos: Path) -> None:
     cli.gallery.parent.mkdir(mode=0o700)
     os.chown(cli.gallery.parent, 1234, 1234)
     assert "none yet" in cli("doctor", "--only", "gallery").stdout

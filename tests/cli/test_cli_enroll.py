@@ -3,15 +3,18 @@
 import os
 import re
 import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 import pytest
-from fixtures.commandline import on_terminal, one_line
+from fixtures.commandline import Cli, on_terminal, one_line
 from fixtures.sitters import sitter
 
 
-def test_photos_are_enrolled_and_listed(cli, obama, demo_photos):
+def test_photos_are_enrolled_and_listed(cli: Cli, obama: dict[str, Any], demo_photos: Path) -> None:
     paths = [str(demo_photos / name) for name in ("obama_portrait.jpg", "obama_congress.jpg")]
     assessment = obama.pop("assessment")
     assert obama == {"id": obama["id"], "name": "Barack Obama", "templates": 2, "accepted": paths, "refused": []}
@@ -24,7 +27,7 @@ def test_photos_are_enrolled_and_listed(cli, obama, demo_photos):
     assert "Barack Obama" in cli("people", "list").stdout
 
 
-def test_a_folder_is_enrolled_and_what_will_not_do_is_told(cli, tmp_path, demo_photos):
+def test_a_folder_is_enrolled_and_what_will_not_do_is_told(cli: Cli, tmp_path: Path, demo_photos: Path) -> None:
     folder = tmp_path / "anna"
     folder.mkdir()
     shutil.copy(demo_photos / "collins_portrait.jpg", folder / "good.jpg")
@@ -37,7 +40,7 @@ def test_a_folder_is_enrolled_and_what_will_not_do_is_told(cli, tmp_path, demo_p
     assert "1 image enrolled, 1 template in all" in cli("enroll", "Anna", "--from", folder).stdout
 
 
-def test_a_folder_a_person_is_enrolled_and_who_cannot_be_is_told(cli, tmp_path, demo_photos):
+def test_a_folder_a_person_is_enrolled_and_who_cannot_be_is_told(cli: Cli, tmp_path: Path, demo_photos: Path) -> None:
     for name, photo in {"Anna [1]": "biden_portrait.jpg", "Barack": "obama_portrait.jpg"}.items():
         (tmp_path / "all" / name).mkdir(parents=True)
         shutil.copy(demo_photos / photo, tmp_path / "all" / name)
@@ -57,14 +60,14 @@ def test_a_folder_a_person_is_enrolled_and_who_cannot_be_is_told(cli, tmp_path, 
     assert "there is no folder of a person" in cli.refusal("enroll", "--from", tmp_path / "all" / "Barack")
 
 
-def test_nobody_is_enrolled_when_no_photo_will_do(cli, tmp_path):
+def test_nobody_is_enrolled_when_no_photo_will_do(cli: Cli, tmp_path: Path) -> None:
     (tmp_path / "text.jpg").write_text("no picture")
     told = cli.json("enroll", "Anna", "--image", tmp_path / "text.jpg", code=1)
     assert (told["id"], told["accepted"]) == (None, [])
     assert cli.json("people", "list") == {"people": []}
 
 
-def test_a_face_that_is_not_the_person_s_is_added_by_force_alone(cli, obama, demo_photos):
+def test_a_face_that_is_not_the_person_s_is_added_by_force_alone(cli: Cli, obama: dict[str, Any], demo_photos: Path) -> None:
     words = "enroll", "Barack Obama", "--image", demo_photos / "biden_portrait.jpg"
     told = cli(*words, code=1)
     assert "not like that of 'Barack Obama' (score 0." in told.stderr
@@ -75,13 +78,13 @@ def test_a_face_that_is_not_the_person_s_is_added_by_force_alone(cli, obama, dem
     assert cli.json(*words, "--force")["templates"] == obama["templates"] + 1
 
 
-def test_the_camera_enrolls(cli, scene):
+def test_the_camera_enrolls(cli: Cli, scene: dict[str, Any]) -> None:
     cli.set(camera=scene)
     told = cli.json("enroll", "Anna", "--count", "1")
     assert told["accepted"] == ["view 1"]
 
 
-def test_a_terminal_shows_one_live_line_and_then_the_verdict(cli, tmp_path):
+def test_a_terminal_shows_one_live_line_and_then_the_verdict(cli: Cli, tmp_path: Path) -> None:
     scene = tmp_path / "sitting"
     scene.mkdir()
     for number in range(12):
@@ -99,14 +102,14 @@ def test_a_terminal_shows_one_live_line_and_then_the_verdict(cli, tmp_path):
     assert "taken" not in verdict
 
 
-def test_a_known_face_needs_force_to_get_another_name(cli, obama, demo_photos):
+def test_a_known_face_needs_force_to_get_another_name(cli: Cli, obama: dict[str, Any], demo_photos: Path) -> None:
     photo = demo_photos / "obama_portrait.jpg"
     told = cli.json("enroll", "Berta", "--image", photo, code=1)
     assert "Barack Obama" in told["refused"][0]["reason"]
     assert cli.json("enroll", "Berta", "--image", photo, "--force")["accepted"] == [str(photo)]
 
 
-def test_photos_are_identified(cli, obama, demo_photos, photos):
+def test_photos_are_identified(cli: Cli, obama: dict[str, Any], demo_photos: Path, photos: Path) -> None:
     shown = [
         demo_photos / "obama_press_room.jpg",
         demo_photos / "collins_portrait.jpg",
@@ -130,7 +133,9 @@ def test_photos_are_identified(cli, obama, demo_photos, photos):
     assert "Barack Obama" in lines[0]
 
 
-def test_pictures_are_annotated_one_as_a_file_and_more_in_a_folder(cli, obama, demo_photos, tmp_path):
+def test_pictures_are_annotated_one_as_a_file_and_more_in_a_folder(
+    cli: Cli, obama: dict[str, Any], demo_photos: Path, tmp_path: Path
+) -> None:
     photo = demo_photos / "obama_press_room.jpg"
     cli("identify", photo, "--annotate", tmp_path / "one.png")
     drawn, before = cv2.imread(str(tmp_path / "one.png")), cv2.imread(str(photo))
@@ -140,7 +145,7 @@ def test_pictures_are_annotated_one_as_a_file_and_more_in_a_folder(cli, obama, d
     assert sorted(path.name for path in (tmp_path / "many").iterdir()) == ["collins_portrait.png", "obama_press_room.png"]
 
 
-def test_pictures_of_the_same_name_from_two_folders_are_both_drawn(cli, demo_photos, tmp_path):
+def test_pictures_of_the_same_name_from_two_folders_are_both_drawn(cli: Cli, demo_photos: Path, tmp_path: Path) -> None:
     for folder, photo in (("a", "obama_portrait"), ("b", "collins_portrait")):
         (tmp_path / folder).mkdir()
         shutil.copy(demo_photos / f"{photo}.jpg", tmp_path / folder / "1.jpg")
@@ -149,11 +154,11 @@ def test_pictures_of_the_same_name_from_two_folders_are_both_drawn(cli, demo_pho
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["1-2.png", "1-3.png", "1.png"]
 
 
-def test_looking_at_a_photo_says_nothing_on_standard_error(cli, demo_photos):
+def test_looking_at_a_photo_says_nothing_on_standard_error(cli: Cli, demo_photos: Path) -> None:
     assert cli("identify", demo_photos / "obama_portrait.jpg").stderr == ""
 
 
-def huge(path):
+def huge(path: Path) -> None:
     header = b"\x89PNG\r\n\x1a\n" + b"\0\0\0\rIHDR" + (20000).to_bytes(4, "big") * 2 + b"\x08\x02\0\0\0"
     path.write_bytes(header + bytes(64))
 
@@ -168,7 +173,9 @@ def huge(path):
     ],
     ids=["huge", "text", "empty", "absent"],
 )
-def test_a_file_that_is_no_picture_is_one_line_and_the_others_are_still_looked_at(cli, tmp_path, demo_photos, make, reason):
+def test_a_file_that_is_no_picture_is_one_line_and_the_others_are_still_looked_at(
+    cli: Cli, tmp_path: Path, demo_photos: Path, make: Callable[..., None], reason: str
+) -> None:
     make(tmp_path / "bad.jpg")
     good = demo_photos / "obama_portrait.jpg"
     result = cli("identify", tmp_path / "bad.jpg", good, code=1)
@@ -179,13 +186,13 @@ def test_a_file_that_is_no_picture_is_one_line_and_the_others_are_still_looked_a
     assert bad["faces"] == []
 
 
-def test_a_file_name_that_is_no_utf8_is_no_trouble(cli, tmp_path, demo_photos):
+def test_a_file_name_that_is_no_utf8_is_no_trouble(cli: Cli, tmp_path: Path, demo_photos: Path) -> None:
     name = os.fsdecode(os.fsencode(tmp_path) + b"/\xff.jpg")
     shutil.copy(demo_photos / "obama_portrait.jpg", name)
     assert len(cli.json("identify", tmp_path)["images"]) == 1
 
 
-def test_no_photo_is_drawn_over(cli, tmp_path, demo_photos):
+def test_no_photo_is_drawn_over(cli: Cli, tmp_path: Path, demo_photos: Path) -> None:
     shutil.copy(demo_photos / "obama_portrait.jpg", tmp_path / "own.png")
     before = (tmp_path / "own.png").read_bytes()
     for place in ("own.png", "."):
@@ -197,7 +204,9 @@ def test_no_photo_is_drawn_over(cli, tmp_path, demo_photos):
     assert "is one of the photos" in cli.refusal("identify", "photos", "--annotate", "photos", code=2)
 
 
-def test_one_photo_is_drawn_into_a_folder_that_is_there_and_several_not_into_a_file(cli, tmp_path, demo_photos):
+def test_one_photo_is_drawn_into_a_folder_that_is_there_and_several_not_into_a_file(
+    cli: Cli, tmp_path: Path, demo_photos: Path
+) -> None:
     one, other = demo_photos / "obama_portrait.jpg", demo_photos / "biden_portrait.jpg"
     (tmp_path / "drawn").mkdir()
     cli("identify", one, "--annotate", "drawn")
@@ -207,7 +216,7 @@ def test_one_photo_is_drawn_into_a_folder_that_is_there_and_several_not_into_a_f
     assert "suffix" in cli.refusal("identify", one, "--annotate", "drawn/x.xyz", code=2)
 
 
-def test_a_name_is_shown_in_one_short_line(cli, demo_photos):
+def test_a_name_is_shown_in_one_short_line(cli: Cli, demo_photos: Path) -> None:
     photo = demo_photos / "obama_portrait.jpg"
     told = cli.refusal("enroll", "x" * 10_000, "--image", photo)
     assert len(told) < 250

@@ -5,11 +5,13 @@ import signal
 import socket
 import subprocess
 import sys
+from pathlib import Path
+from typing import Any
 from urllib.request import urlopen
 
 import pytest
-from fixtures.broker import USER, broker, eventually, free_port, needs_broker
-from fixtures.commandline import one_line
+from fixtures.broker import USER, Broker, broker, eventually, free_port, needs_broker
+from fixtures.commandline import Cli, one_line
 
 from edgeface.config.load import load
 from edgeface.control.server import ControlServer
@@ -17,7 +19,7 @@ from edgeface.control.server import ControlServer
 __all__ = ["broker"]
 
 
-def test_without_a_broker_events_are_lines(cli, obama, scene):
+def test_without_a_broker_events_are_lines(cli: Cli, obama: dict[str, Any], scene: dict[str, Any]) -> None:
     cli.set(camera=scene)
     events = [json.loads(line) for line in cli("run").stdout.splitlines()]
     assert [event["event_type"] for event in events] == ["recognized", "left"]
@@ -25,7 +27,7 @@ def test_without_a_broker_events_are_lines(cli, obama, scene):
     assert {event["camera"] for event in events} == {"front"}
 
 
-def test_a_camera_that_cannot_be_is_one_line(cli, tmp_path):
+def test_a_camera_that_cannot_be_is_one_line(cli: Cli, tmp_path: Path) -> None:
     cli.set(camera={"source": f"folder:{tmp_path}/absent"})
     assert "absent" in cli.refusal("run")
     cli.set(camera={"source": "telescope"})
@@ -33,7 +35,9 @@ def test_a_camera_that_cannot_be_is_one_line(cli, tmp_path):
 
 
 @needs_broker
-def test_a_daemon_tells_the_broker_and_a_listener_prints_it(cli, obama, scene, broker):
+def test_a_daemon_tells_the_broker_and_a_listener_prints_it(
+    cli: Cli, obama: dict[str, Any], scene: dict[str, Any], broker: Broker
+) -> None:
     cli.set(camera=scene, device={"id": "door"}, mqtt=broker.settings())
     listener = cli.start("listen", "--json")
     listener.hears("listening")
@@ -58,7 +62,9 @@ def test_a_daemon_tells_the_broker_and_a_listener_prints_it(cli, obama, scene, b
 
 @needs_broker
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 0), (signal.SIGINT, 0), (signal.SIGKILL, -9)])
-def test_a_daemon_is_offline_after_any_end(cli, scene, broker, number, code):
+def test_a_daemon_is_offline_after_any_end(
+    cli: Cli, scene: dict[str, Any], broker: Broker, number: signal.Signals, code: int
+) -> None:
     ear = broker.listen("edgeface/door/#")
     cli.set(camera=scene | {"hold": 600}, device={"id": "door"}, mqtt=broker.settings())
     daemon = cli.start("run")
@@ -70,7 +76,9 @@ def test_a_daemon_is_offline_after_any_end(cli, scene, broker, number, code):
 
 
 @needs_broker
-def test_a_refused_or_absent_broker_is_told_once_and_does_not_stop_the_daemon(cli, scene, broker):
+def test_a_refused_or_absent_broker_is_told_once_and_does_not_stop_the_daemon(
+    cli: Cli, scene: dict[str, Any], broker: Broker
+) -> None:
     wrong = cli.folder / "wrong"
     wrong.write_text("guess\n")
     for settings, reason in (
@@ -85,7 +93,7 @@ def test_a_refused_or_absent_broker_is_told_once_and_does_not_stop_the_daemon(cl
         assert sum("127.0.0.1" in line for line in daemon.told) == 1
 
 
-def test_status_is_of_the_running_daemon_and_fails_without_one(cli, obama, scene):
+def test_status_is_of_the_running_daemon_and_fails_without_one(cli: Cli, obama: dict[str, Any], scene: dict[str, Any]) -> None:
     cli.set(camera=scene | {"hold": 600})
     assert "no daemon with these settings is running" in cli.refusal("status")
     assert cli.json("status", code=1)["running"] is False
@@ -103,7 +111,7 @@ def test_status_is_of_the_running_daemon_and_fails_without_one(cli, obama, scene
     assert "no daemon" in cli.refusal("status")
 
 
-def test_status_finds_what_is_broken(cli):
+def test_status_finds_what_is_broken(cli: Cli) -> None:
     cli.set(camera={"source": "v4l2:/dev/absent", "name": "front"})
     daemon = cli.start("run")
     daemon.hears("camera_lost")
@@ -113,7 +121,9 @@ def test_status_finds_what_is_broken(cli):
     assert daemon.stop() == 0
 
 
-def test_settings_are_read_again_on_sighup_and_wrong_ones_change_nothing(cli, obama, scene):
+def test_settings_are_read_again_on_sighup_and_wrong_ones_change_nothing(
+    cli: Cli, obama: dict[str, Any], scene: dict[str, Any]
+) -> None:
     port = free_port()
     cli.set(camera=scene | {"hold": 600})
     daemon = cli.start("run")
@@ -141,7 +151,7 @@ def test_settings_are_read_again_on_sighup_and_wrong_ones_change_nothing(cli, ob
 
 
 @pytest.mark.parametrize("address", ["192.0.2.1", "127.0.0.1"])
-def test_metrics_that_cannot_be_served_are_trouble(cli, scene, address):
+def test_metrics_that_cannot_be_served_are_trouble(cli: Cli, scene: dict[str, Any], address: str) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
@@ -153,7 +163,9 @@ def test_metrics_that_cannot_be_served_are_trouble(cli, scene, address):
         assert daemon.stop() == 0
 
 
-def test_a_reload_into_another_daemons_settings_is_refused_and_ends_neither(cli, scene, monkeypatch):
+def test_a_reload_into_another_daemons_settings_is_refused_and_ends_neither(
+    cli: Cli, scene: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
     for name in ("RUNTIME_DIRECTORY", "XDG_RUNTIME_DIR"):
         monkeypatch.delenv(name, raising=False)
     scene |= {"hold": 600}
@@ -182,7 +194,7 @@ def test_a_reload_into_another_daemons_settings_is_refused_and_ends_neither(cli,
 
 
 @needs_broker
-def test_a_listener_that_is_refused_or_finds_no_broker_ends_with_one_line(cli, broker):
+def test_a_listener_that_is_refused_or_finds_no_broker_ends_with_one_line(cli: Cli, broker: Broker) -> None:
     wrong = cli.folder / "wrong"
     wrong.write_text("guess\n")
     wrong.chmod(0o640)
@@ -203,13 +215,15 @@ def test_a_listener_that_is_refused_or_finds_no_broker_ends_with_one_line(cli, b
     ],
     ids=["no host", "no name", "no password", "no authority"],
 )
-def test_a_listener_with_wrong_settings_ends_with_one_line(cli, mqtt, code):
+def test_a_listener_with_wrong_settings_ends_with_one_line(
+    cli: Cli, mqtt: dict[str, str | Any] | dict[str, str], code: int
+) -> None:
     cli.set(mqtt=mqtt)
     cli.refusal("listen", code=code)
 
 
 @pytest.mark.parametrize("start", [("-m", "edgeface"), ("-c", "from edgeface.__main__ import main; main()")])
-def test_an_interrupt_while_it_is_imported_ends_it_quietly(cli, start):
+def test_an_interrupt_while_it_is_imported_ends_it_quietly(cli: Cli, start: tuple[str, str]) -> None:
     library = "import os, signal\ntry:\n os.kill(os.getpid(), signal.SIGINT)\nexcept KeyboardInterrupt:\n raise ImportError\n"
     (cli.folder / "typer.py").write_text(library)
     ended = subprocess.run(
@@ -218,7 +232,7 @@ def test_an_interrupt_while_it_is_imported_ends_it_quietly(cli, start):
     assert (ended.returncode, ended.stdout, ended.stderr) == (130, "", "")
 
 
-def test_who_stops_reading_ends_the_daemon_without_a_traceback(cli, obama, scene):
+def test_who_stops_reading_ends_the_daemon_without_a_traceback(cli: Cli, obama: dict[str, Any], scene: dict[str, Any]) -> None:
     cli.set(camera=scene)
     words = " ".join(cli.command("run"))
     done = subprocess.run(["bash", "-c", f"{words} | true; exit ${{PIPESTATUS[0]}}"], capture_output=True, env=cli.environment)
@@ -226,7 +240,9 @@ def test_who_stops_reading_ends_the_daemon_without_a_traceback(cli, obama, scene
     assert b"Traceback" not in done.stderr
 
 
-def test_status_reaches_the_daemon_though_its_settings_have_become_wrong(cli, obama, scene):
+def test_status_reaches_the_daemon_though_its_settings_have_become_wrong(
+    cli: Cli, obama: dict[str, Any], scene: dict[str, Any]
+) -> None:
     cli.environment["XDG_RUNTIME_DIR"] = str(cli.folder)
     cli.set(camera=scene | {"hold": 60.0})
     daemon = cli.start("run")
@@ -239,7 +255,9 @@ def test_status_reaches_the_daemon_though_its_settings_have_become_wrong(cli, ob
     assert "unknown setting" in cli.refusal("status", code=2)
 
 
-def test_a_recording_says_that_it_has_ended_and_fails_if_there_was_nothing_to_see(cli, scene, tmp_path):
+def test_a_recording_says_that_it_has_ended_and_fails_if_there_was_nothing_to_see(
+    cli: Cli, scene: dict[str, Any], tmp_path: Path
+) -> None:
     cli.set(camera=scene)
     assert "the recording has ended" in cli("run").stderr
     (tmp_path / "scene" / "obama_portrait.jpg").write_bytes(b"no picture")

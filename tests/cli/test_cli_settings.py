@@ -5,15 +5,18 @@ import os
 import shutil
 import subprocess
 import sys
+from pathlib import Path
+from typing import Any
 
 import pytest
+from fixtures.commandline import Cli
 
 from edgeface.vision.model_card import SHIPPED
 
 # Settings
 
 
-def test_the_settings_are_shown_with_their_origin_and_checked(cli):
+def test_the_settings_are_shown_with_their_origin_and_checked(cli: Cli) -> None:
     cli.set(device={"id": "door"})
     rows = {(row["section"], row["name"]): row for row in cli.json("config", "show")["settings"]}
     assert (rows["device", "id"]["value"], rows["device", "id"]["origin"]) == ("door", str(cli.file))
@@ -24,7 +27,7 @@ def test_the_settings_are_shown_with_their_origin_and_checked(cli):
     cli("config", "check", cli.folder / "default.toml")
 
 
-def test_the_environment_names_the_settings(cli):
+def test_the_environment_names_the_settings(cli: Cli) -> None:
     cli.set(device={"id": "gate"})
     result = subprocess.run(
         [sys.executable, "-m", "edgeface", "config", "show"],
@@ -47,7 +50,7 @@ def test_the_environment_names_the_settings(cli):
     ],
     ids=["text", "bytes", "unknown", "type", "deep"],
 )
-def test_settings_that_are_wrong_are_one_line(cli, text, reason):
+def test_settings_that_are_wrong_are_one_line(cli: Cli, text: bytes, reason: str) -> None:
     cli.file.write_bytes(text)
     for words in (("config", "check"), ("people", "list")):
         line = cli.refusal(*words, code=2)
@@ -70,7 +73,7 @@ def test_settings_that_cannot_be_read_are_one_line(cli):
 
 
 @pytest.mark.parametrize(("path", "code"), [("/proc/nowhere/gallery.db", 1), ("a\0b", 2), (".", 2)])
-def test_a_gallery_that_cannot_be_is_one_line(cli, path, code):
+def test_a_gallery_that_cannot_be_is_one_line(cli: Cli, path: str, code: int) -> None:
     cli.set(gallery={"path": path})
     cli.refusal("people", "list", code=code)
 
@@ -78,7 +81,7 @@ def test_a_gallery_that_cannot_be_is_one_line(cli, path, code):
 # Networks
 
 
-def test_a_network_that_is_missing_or_damaged_is_one_line(cli, tmp_path, demo_photos):
+def test_a_network_that_is_missing_or_damaged_is_one_line(cli: Cli, tmp_path: Path, demo_photos: Path) -> None:
     assert "absent" in cli.refusal("--model", tmp_path / "absent", "people", "list")
     model = shutil.copytree(SHIPPED, tmp_path / "model")
     with (model / "encoder.tflite").open("ab") as file:
@@ -87,7 +90,7 @@ def test_a_network_that_is_missing_or_damaged_is_one_line(cli, tmp_path, demo_ph
     assert "digest" in cli.refusal("--model", model, "run")
 
 
-def test_a_gallery_of_another_network_is_one_line(cli, obama, tmp_path):
+def test_a_gallery_of_another_network_is_one_line(cli: Cli, obama: dict[str, Any], tmp_path: Path) -> None:
     model = shutil.copytree(SHIPPED, tmp_path / "model")
     card = json.loads((model / "model.json").read_text())
     card["encoder"]["sha256"] = "0" * 64
@@ -97,7 +100,7 @@ def test_a_gallery_of_another_network_is_one_line(cli, obama, tmp_path):
     assert "model sha256:" in line
 
 
-def test_a_password_in_an_address_is_not_shown(cli):
+def test_a_password_in_an_address_is_not_shown(cli: Cli) -> None:
     cli.set(camera={"source": "rtsp://user:secret@cam/1"})
     assert "secret" not in cli("config", "show").stdout + cli("config", "show", "--json").stdout
 
@@ -124,7 +127,7 @@ def test_a_password_in_an_address_is_not_shown(cli):
         ({"web": {"enabled": True, "tls_cert": "/nope", "tls_key": "/nope"}}, "web.tls_cert: there is no file"),
     ],
 )
-def test_settings_that_a_start_would_refuse_are_not_valid(cli, sections, reason):
+def test_settings_that_a_start_would_refuse_are_not_valid(cli: Cli, sections: dict[str, Any], reason: str) -> None:
     cli.set(**sections)
     assert reason in cli.refusal("config", "check", code=2)
 
@@ -145,7 +148,7 @@ OWN = {"tls": True, "cert_file": __file__, "key_file": __file__}
         ("web.tls_cert", {"enabled": True, "tls_key": __file__}),
     ],
 )
-def test_a_pipe_is_told_and_never_waited_for(cli, scene, setting, more):
+def test_a_pipe_is_told_and_never_waited_for(cli: Cli, scene: dict[str, Any], setting: str, more: dict[str, Any]) -> None:
     section, _, name = setting.partition(".")
     pipe = cli.folder / "pipe"
     os.mkfifo(pipe, 0o600)
@@ -163,7 +166,7 @@ def test_a_pipe_is_told_and_never_waited_for(cli, scene, setting, more):
 
 
 @pytest.mark.parametrize("kind", ["folder", "device", "empty file of 5 MB"])
-def test_what_is_no_password_is_one_line(cli, kind):
+def test_what_is_no_password_is_one_line(cli: Cli, kind: str) -> None:
     place = cli.folder / "password"
     if kind == "folder":
         place.mkdir()
@@ -176,6 +179,6 @@ def test_what_is_no_password_is_one_line(cli, kind):
     assert "mqtt.password_file" in cli.refusal("config", "check", code=2)
 
 
-def test_settings_are_valid_though_camera_broker_and_the_services_credential_are_not_here(cli):
+def test_settings_are_valid_though_camera_broker_and_the_services_credential_are_not_here(cli: Cli) -> None:
     cli.set(camera={"source": "picamera"}, mqtt={"host": "::1", "username": "door", "password_file": "mqtt-password"})
     assert "valid" in cli("config", "check").stdout

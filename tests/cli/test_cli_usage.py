@@ -2,33 +2,36 @@
 
 import re
 import shlex
+from collections.abc import Iterator
+from typing import Any
 
 import pytest
+from fixtures.commandline import Cli
 from typer.main import get_command
 from typer.testing import CliRunner
 
 from edgeface.cli import app
 
 
-def commands(command, words=()):
+def commands(command: Any, words: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
     """Each command and group as its words and itself."""
     yield words, command
     for name, below in getattr(command, "commands", {}).items():
         yield from commands(below, (*words, name))
 
 
-def parsed(command, words):
+def parsed(command: Any, words: list[str]) -> None:
     """Have a command line parsed as it would be, and nothing done."""
     context = command.make_context("edgeface", list(words))
     if below := getattr(command, "commands", {}):
-        name, *rest = [*context._protected_args, *context.args]
+        name, *rest = (str(word) for word in (*context._protected_args, *context.args))
         parsed(below[name], rest)
 
 
 @pytest.mark.parametrize(
     ("words", "command"), [pytest.param(*each, id=" ".join(("edgeface", *each[0]))) for each in commands(get_command(app))]
 )
-def test_every_command_has_examples_each_a_line_of_its_own_that_would_work(words, command):
+def test_every_command_has_examples_each_a_line_of_its_own_that_would_work(words: tuple[str, ...], command: object) -> None:
     shown = CliRunner().invoke(app, [*words, "--help"], env={"COLUMNS": "80"}).stdout
     _, _, part = re.sub(r"\n\n(?! *Example).*", "", shown[shown.find("Example") :], flags=re.DOTALL).partition(":")
     examples = [line.strip() for line in part.splitlines()]
@@ -41,7 +44,7 @@ def test_every_command_has_examples_each_a_line_of_its_own_that_would_work(words
         parsed(get_command(app), line)
 
 
-def test_help_and_version_work_and_a_wrong_word_is_wrong_usage(cli):
+def test_help_and_version_work_and_a_wrong_word_is_wrong_usage(cli: Cli) -> None:
     assert "enroll" in cli("--help").stdout
     assert cli("--version").stdout.startswith("edgeface ")
     for words in (("fly",), ("enroll",), ("people", "list", "--colour")):

@@ -4,10 +4,13 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
+from fixtures.commandline import Cli
 from fixtures.galleries import unit
 
 from edgeface.gallery.store import Gallery
@@ -17,20 +20,20 @@ EDGEFACE = Path(sys.executable).with_name("edgeface")
 NAMES = ("Anna", "Anna B.", "Émile", 'Zoë "Z" $(id) \\')
 
 
-def enroll(path):
+def enroll(path: Path) -> dict[str, str]:
     path.parent.mkdir(parents=True, exist_ok=True)
     with closing(Gallery(path, load_card(SHIPPED).digest)) as gallery:
         return {name: gallery.enroll(name, [unit(seed)], [1.0]).id for seed, name in enumerate(NAMES)}
 
 
-def asked(environment, **shell):
-    process = {"capture_output": True, "text": True, "timeout": 60, "cwd": "/"}
+def asked(environment: dict[str, str], **shell: Any) -> list[str]:
+    process: dict[str, Any] = {"capture_output": True, "text": True, "timeout": 60, "cwd": "/"}
     result = subprocess.run([EDGEFACE], env=environment | shell, **process)
     assert result.stderr == ""
     return [line for line in result.stdout.splitlines() if line]
 
 
-def bash(cli, *words):
+def bash(cli: Cli, *words: str) -> list[str]:
     words = ("edgeface", "--config", str(cli.file), *words)
     position = {"COMP_WORDS": "\n".join(words), "COMP_CWORD": str(len(words) - 1)}
     return asked(cli.environment, _EDGEFACE_COMPLETE="complete_bash", **position)
@@ -47,19 +50,19 @@ def bash(cli, *words):
     ],
     ids=" ".join,
 )
-def test_a_person_is_completed_wherever_one_is_named(cli, words):
+def test_a_person_is_completed_wherever_one_is_named(cli: Cli, words: tuple[str, ...]) -> None:
     enroll(cli.gallery)
     assert bash(cli, *words, "An") == ["Anna", "Anna\\ B."]
 
 
-def test_what_begins_as_typed_is_offered_names_and_ids(cli):
+def test_what_begins_as_typed_is_offered_names_and_ids(cli: Cli) -> None:
     ids = enroll(cli.gallery)
     assert bash(cli, "people", "forget", "Anna\\ ") == ["Anna\\ B."]
     assert bash(cli, "people", "forget", ids["Émile"][:10]) == [ids["Émile"]]
     assert bash(cli, "people", "forget", "X") == []
 
 
-def test_each_shell_gets_names_as_it_reads_them(cli):
+def test_each_shell_gets_names_as_it_reads_them(cli: Cli) -> None:
     enroll(cli.gallery)
     assert bash(cli, "people", "forget", "Zo") == ['Zoë\\ \\"Z\\"\\ \\$\\(id\\)\\ \\\\']
     line = f"edgeface --config {cli.file} people forget "
@@ -71,10 +74,10 @@ def test_each_shell_gets_names_as_it_reads_them(cli):
 
 
 @pytest.mark.skipif(shutil.which("bash") is None, reason="bash is not installed")
-def test_bash_itself_completes_with_the_script_that_is_installed(cli, tmp_path):
+def test_bash_itself_completes_with_the_script_that_is_installed(cli: Cli, tmp_path: Path) -> None:
     enroll(cli.gallery)
     (tmp_path / "share").mkdir()
-    made = [sys.executable, Path(__file__).parent.parent.parent / "deploy/manual.py", tmp_path / "share"]
+    made = [sys.executable, str(Path(__file__).parent.parent.parent / "deploy/manual.py"), str(tmp_path / "share")]
     subprocess.run(made, check=True, env=cli.environment, timeout=60)
     script = f"""
         source {tmp_path}/share/bash-completion/completions/edgeface
@@ -87,24 +90,24 @@ def test_bash_itself_completes_with_the_script_that_is_installed(cli, tmp_path):
     assert (result.stdout, result.stderr) == ("Anna\\ B.\n", "")
 
 
-def no_gallery(cli):
+def no_gallery(cli: Cli) -> None:
     cli.gallery.unlink()
 
 
-def no_key(cli):
+def no_key(cli: Cli) -> None:
     cli.gallery.with_name("gallery.key").unlink()
 
 
-def damaged(cli):
+def damaged(cli: Cli) -> None:
     cli.gallery.write_bytes(b"no database")
 
 
-def wrong_settings(cli):
+def wrong_settings(cli: Cli) -> None:
     cli.file.write_text("[colour]\n")
 
 
 @pytest.mark.parametrize("fault", [no_gallery, no_key, damaged, wrong_settings])
-def test_what_fails_completes_to_nothing_in_silence_and_makes_nothing(cli, fault):
+def test_what_fails_completes_to_nothing_in_silence_and_makes_nothing(cli: Cli, fault: Callable[[Cli], None]) -> None:
     enroll(cli.gallery)
     fault(cli)
     before = {path: path.read_bytes() for path in cli.gallery.parent.iterdir() if path.suffix in {".db", ".key"}}
@@ -112,7 +115,7 @@ def test_what_fails_completes_to_nothing_in_silence_and_makes_nothing(cli, fault
     assert {path: path.read_bytes() for path in cli.gallery.parent.iterdir() if path.suffix in {".db", ".key"}} == before
 
 
-def test_no_network_is_loaded(cli, tmp_path):
+def test_no_network_is_loaded(cli: Cli, tmp_path: Path) -> None:
     enroll(cli.gallery)
     model = tmp_path / "model"
     model.mkdir()
@@ -120,7 +123,7 @@ def test_no_network_is_loaded(cli, tmp_path):
     assert bash(cli, "--model", str(model), "people", "forget", "É") == ["Émile"]
 
 
-def test_the_daemon_is_asked_where_the_gallery_cannot_be_opened(cli, demo_photos):
+def test_the_daemon_is_asked_where_the_gallery_cannot_be_opened(cli: Cli, demo_photos: Path) -> None:
     enroll(cli.gallery)
     cli.set(camera={"source": f"folder:{demo_photos}", "hold": 60.0})
     assert "unknown" in cli.start("run").line()

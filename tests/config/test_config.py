@@ -5,10 +5,11 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from fixtures.broker import broker, needs_broker
+from fixtures.broker import Broker, broker, needs_broker
 from hypothesis import HealthCheck, given
 from hypothesis import settings as settings_of_hypothesis
 from hypothesis import strategies as st
+from hypothesis.strategies import DrawFn
 
 from edgeface.config import load as config_load
 from edgeface.config.load import default_toml, load, settings
@@ -20,7 +21,7 @@ __all__ = ["broker"]
 
 
 @pytest.fixture(autouse=True)
-def bare_machine(monkeypatch, tmp_path):
+def bare_machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.delenv("EDGEFACE_CONFIG", raising=False)
     monkeypatch.delenv("STATE_DIRECTORY", raising=False)
     monkeypatch.setattr(config_load, "SYSTEM_FILE", tmp_path / "etc" / "edgeface.toml")
@@ -41,20 +42,20 @@ def refusal(file: Path) -> str:
     return message
 
 
-def test_without_a_file_every_setting_has_its_default():
+def test_without_a_file_every_setting_has_its_default() -> None:
     assert load() == Config()
     assert Config().camera.fps == 10.0
     assert Config().mqtt.host == ""
 
 
-def test_a_file_changes_what_it_names_and_nothing_else(tmp_path):
+def test_a_file_changes_what_it_names_and_nothing_else(tmp_path: Path) -> None:
     found = load(written(tmp_path, '[device]\nid = "door"\n[camera]\nfps = 5\n'))
     assert (found.device.id, found.camera.fps) == ("door", 5.0)
     assert found.camera.source == Config().camera.source
     assert found.matching == Config().matching
 
 
-def test_the_files_are_tried_in_order(tmp_path, monkeypatch):
+def test_the_files_are_tried_in_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     config_load.SYSTEM_FILE.parent.mkdir()
     config_load.SYSTEM_FILE.write_text('[device]\nid = "system"\n')
     assert load().device.id == "system"
@@ -65,7 +66,7 @@ def test_the_files_are_tried_in_order(tmp_path, monkeypatch):
     assert load(written(tmp_path, '[device]\nid = "given"\n')).device.id == "given"
 
 
-def test_a_named_file_must_be_there(tmp_path, monkeypatch):
+def test_a_named_file_must_be_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("EDGEFACE_CONFIG", str(tmp_path / "absent.toml"))
     with pytest.raises(ConfigError, match=r"absent\.toml: No such file"):
         load()
@@ -108,18 +109,18 @@ def test_a_named_file_must_be_there(tmp_path, monkeypatch):
         ('[device]\nid = ""\n', r"\[device\.id\]: it needs letters, digits, - and _"),
     ],
 )
-def test_what_is_wrong_is_told_in_one_line(tmp_path, text, told):
+def test_what_is_wrong_is_told_in_one_line(tmp_path: Path, text: str, told: str) -> None:
     assert re.search(told, refusal(written(tmp_path, text)))
 
 
 @pytest.mark.parametrize("setting", ["camera.fps", "detector.min_quality", "matching.target_fpir", "presence.left_after"])
-def test_not_a_number_is_no_number(tmp_path, setting):
+def test_not_a_number_is_no_number(tmp_path: Path, setting: str) -> None:
     section, _, name = setting.partition(".")
     assert setting in refusal(written(tmp_path, f"[{section}]\n{name} = nan\n"))
 
 
 @pytest.mark.parametrize("setting", ["device.id", "camera.name"])
-def test_a_line_break_is_no_part_of_a_name_used_in_topics(tmp_path, setting):
+def test_a_line_break_is_no_part_of_a_name_used_in_topics(tmp_path: Path, setting: str) -> None:
     section, _, name = setting.partition(".")
     assert setting in refusal(written(tmp_path, f'[{section}]\n{name} = "door\\n"\n'))
 
@@ -129,17 +130,17 @@ def test_a_line_break_is_no_part_of_a_name_used_in_topics(tmp_path, setting):
     ["[camera\n", "a = \n", "a = 1\na = 2\n", "\x00", '"a\\nb" = 1\n', f"a = {'[' * 5000}", f"a = {'9' * 5000}"],
     ids=["open bracket", "no value", "twice", "control", "line break in a key", "deep", "long number"],
 )
-def test_what_is_no_toml_of_ours_is_refused_in_one_line(tmp_path, text):
+def test_what_is_no_toml_of_ours_is_refused_in_one_line(tmp_path: Path, text: str) -> None:
     refusal(written(tmp_path, text))
 
 
-def test_a_file_that_is_not_utf8_is_refused(tmp_path):
+def test_a_file_that_is_not_utf8_is_refused(tmp_path: Path) -> None:
     file = tmp_path / "edgeface.toml"
     file.write_bytes(b"[device]\nid = '\xff'\n")
     assert "not valid TOML" in refusal(file)
 
 
-def test_a_byte_order_mark_is_no_part_of_the_settings(tmp_path):
+def test_a_byte_order_mark_is_no_part_of_the_settings(tmp_path: Path) -> None:
     file = tmp_path / "edgeface.toml"
     file.write_bytes(b'\xef\xbb\xbf[device]\r\nid = "door"\r\n')
     assert load(file).device.id == "door"
@@ -147,15 +148,15 @@ def test_a_byte_order_mark_is_no_part_of_the_settings(tmp_path):
     assert "not UTF-8" in refusal(file)
 
 
-def test_settings_without_an_end_are_refused():
+def test_settings_without_an_end_are_refused() -> None:
     assert "larger than" in refusal(Path("/dev/zero"))
 
 
-def test_a_folder_is_no_file(tmp_path):
+def test_a_folder_is_no_file(tmp_path: Path) -> None:
     assert "directory" in refusal(tmp_path)
 
 
-def test_settings_tell_where_each_value_comes_from(tmp_path):
+def test_settings_tell_where_each_value_comes_from(tmp_path: Path) -> None:
     file = written(tmp_path, '[camera]\nfps = 10\nname = "front"\n')
     rows = {(row.section, row.name): row for row in settings(file)}
     assert rows["camera", "fps"].origin == str(file)
@@ -165,23 +166,25 @@ def test_settings_tell_where_each_value_comes_from(tmp_path):
     assert "frames a second" in rows["camera", "fps"].description
 
 
-def test_settings_refuse_what_load_refuses(tmp_path):
+def test_settings_refuse_what_load_refuses(tmp_path: Path) -> None:
     with pytest.raises(ConfigError):
         settings(written(tmp_path, "camera = 3\n"))
 
 
-def test_the_default_file_changes_nothing(tmp_path):
+def test_the_default_file_changes_nothing(tmp_path: Path) -> None:
     assert load(written(tmp_path, default_toml())) == Config()
 
 
-def test_the_default_file_uncommented_states_the_defaults(tmp_path):
+def test_the_default_file_uncommented_states_the_defaults(tmp_path: Path) -> None:
     text = re.sub(r"^#(?=\w)", "", default_toml(), flags=re.MULTILINE)
     file = written(tmp_path, text)
     assert load(file) == Config()
     assert {row.origin for row in settings(file)} == {str(file)}
 
 
-def test_the_gallery_lies_where_it_is_told_or_in_the_state_folder_or_the_users(tmp_path, monkeypatch):
+def test_the_gallery_lies_where_it_is_told_or_in_the_state_folder_or_the_users(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     assert Config().gallery_path.name == "gallery.db"
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
     assert Config().gallery_path == tmp_path / "data" / "edgeface" / "gallery.db"
@@ -191,12 +194,12 @@ def test_the_gallery_lies_where_it_is_told_or_in_the_state_folder_or_the_users(t
     assert load(written(tmp_path, '[gallery]\npath = "~/faces.db"\n')).gallery_path == Path("/home/anna/faces.db")
 
 
-def test_the_home_of_nobody_is_a_mistake_in_the_configuration(tmp_path):
+def test_the_home_of_nobody_is_a_mistake_in_the_configuration(tmp_path: Path) -> None:
     with pytest.raises(ConfigError):
         _ = load(written(tmp_path, '[gallery]\npath = "~nobody-of-that-name/faces.db"\n')).gallery_path
 
 
-def test_topics_start_with_the_base_or_the_device(tmp_path):
+def test_topics_start_with_the_base_or_the_device(tmp_path: Path) -> None:
     assert load(written(tmp_path, '[device]\nid = "door"\n')).base == "edgeface/door"
     assert load(written(tmp_path, '[mqtt]\nbase = "/home/door/"\n')).base == "home/door"
 
@@ -227,7 +230,7 @@ LINES = st.one_of(
 
 
 @st.composite
-def mangled(draw):
+def mangled(draw: DrawFn) -> bytes:
     data = bytearray(re.sub(r"^#(?=\w)", "", default_toml(), flags=re.MULTILINE).encode())
     for _ in range(draw(st.integers(1, 4))):
         at = draw(st.integers(0, len(data) - 1))
@@ -236,7 +239,7 @@ def mangled(draw):
 
 
 @given(data=st.binary() | mangled())
-def test_any_bytes_give_a_config_or_one_line(tmp_path_factory, data):
+def test_any_bytes_give_a_config_or_one_line(tmp_path_factory: pytest.TempPathFactory, data: bytes) -> None:
     file = tmp_path_factory.getbasetemp() / "bytes.toml"
     file.write_bytes(data)
     try:
@@ -246,7 +249,7 @@ def test_any_bytes_give_a_config_or_one_line(tmp_path_factory, data):
 
 
 @given(text=st.lists(LINES, max_size=8).map("\n".join))
-def test_any_text_gives_a_config_or_one_line(tmp_path_factory, text):
+def test_any_text_gives_a_config_or_one_line(tmp_path_factory: pytest.TempPathFactory, text: str) -> None:
     file = tmp_path_factory.getbasetemp() / "any.toml"
     file.write_bytes(text.encode("utf-8", "surrogatepass"))
     try:
@@ -266,7 +269,7 @@ PIECES = st.text(
 
 
 @given(setting=st.sampled_from(TEXTS), text=PIECES)
-def test_a_text_is_refused_or_can_be_used(tmp_path_factory, setting, text):
+def test_a_text_is_refused_or_can_be_used(tmp_path_factory: pytest.TempPathFactory, setting: str, text: str) -> None:
     file = tmp_path_factory.getbasetemp() / "text.toml"
     section, _, name = setting.partition(".")
     value = msgspec.json.encode([text] if name == "hosts" else text).decode().replace("\x7f", "\\u007f")
@@ -292,7 +295,7 @@ def test_a_text_is_refused_or_can_be_used(tmp_path_factory, setting, text):
 @needs_broker
 @given(base=PIECES)
 @settings_of_hypothesis(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_a_broker_takes_every_topic_that_is_taken_here(broker, base):
+def test_a_broker_takes_every_topic_that_is_taken_here(broker: Broker, base: str) -> None:
     try:
         wanted = msgspec.convert({"mqtt": broker.settings(base=base)}, Config)
     except msgspec.ValidationError:

@@ -15,11 +15,11 @@ run.leave_a_held_camera()
 """
 
 
-def told(held):
+def told(held: bool) -> tuple[int, list[str]]:
     done = subprocess.run([sys.executable, "-c", HELD.format(held=held)], capture_output=True, text=True)
     return done.returncode, done.stdout.splitlines()
 
 
-def test_a_driver_that_holds_its_camera_does_not_take_part_in_the_end():
+def test_a_driver_that_holds_its_camera_does_not_take_part_in_the_end() -> None:
     assert told(True) == (0, ["stopped"])
     assert told(False) == (0, ["stopped", "ended as usual"])

@@ -2,6 +2,8 @@ import logging
 import os
 import subprocess
 import sys
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -13,21 +15,23 @@ from edgeface.wire.events import Event
 class Log:
     """A logger whose lines are kept, behind the filter, with a clock that the test winds."""
 
-    def __init__(self):
-        self.now, self.lines = 1000.0, []
+    def __init__(self) -> None:
+        self.now = 1000.0
+        self.lines: list[str] = []
         self.log = logging.Logger("test")
         handler = logging.Handler()
-        handler.emit = lambda record: self.lines.append(record.getMessage())
-        handler.addFilter(Repeats(lambda: self.now))
+        handler.emit = lambda record: self.lines.append(record.getMessage())  # type: ignore[method-assign]  # keeps what is told
+        self.repeats = Repeats(lambda: self.now)
+        handler.addFilter(self.repeats)
         self.log.addHandler(handler)
 
 
 @pytest.fixture
-def kept():
+def kept() -> Log:
     return Log()
 
 
-def test_a_camera_that_flaps_is_told_three_times_and_then_counted(kept):
+def test_a_camera_that_flaps_is_told_three_times_and_then_counted(kept: Log) -> None:
     for number in range(40):
         kept.log.warning("camera: no frame for %d s", number)
         kept.now += 5
@@ -41,7 +45,7 @@ def test_a_camera_that_flaps_is_told_three_times_and_then_counted(kept):
     assert kept.lines[3:] == ["camera: no frame for 99 s (and 37 times more since)"]
 
 
-def test_another_complaint_is_told_all_the_same(kept):
+def test_another_complaint_is_told_all_the_same(kept: Log) -> None:
     for _ in range(10):
         kept.log.error("mqtt: %s", "refused")
     kept.log.error("mqtt: %s", "not reached")
@@ -49,38 +53,37 @@ def test_another_complaint_is_told_all_the_same(kept):
     assert kept.lines[-1] == "mqtt: not reached"
 
 
-def test_news_is_never_kept_back(kept):
+def test_news_is_never_kept_back(kept: Log) -> None:
     for number in range(50):
         kept.log.info("recognized id=%d", number, extra={"news": True})
     assert len(kept.lines) == 50
 
 
-def test_complaints_of_long_ago_take_no_memory(kept):
-    repeats = kept.log.handlers[0].filters[0]
+def test_complaints_of_long_ago_take_no_memory(kept: Log) -> None:
     for letter in "abcdefghijklmnop":
         kept.log.error(letter)
         kept.now += Repeats.PERIOD
         kept.log.error("the same")
-    assert len(repeats._seen) < 4
+    assert len(kept.repeats._seen) < 4
 
 
-def event(kind, **more):
+def event(kind: EventType, **more: Any) -> Event:
     return Event(kind, "01M86GTN766HKSFCZ15NNMEFKP", 0.0, 0.0, "front", **more)
 
 
-def test_an_event_is_one_line_without_a_name():
+def test_an_event_is_one_line_without_a_name() -> None:
     line = event_line(event(EventType.RECOGNIZED, track_id=3, person_id="p_1", name="Änna B", score=0.5, threshold=0.25))
     assert line == "recognized person=p_1 score=0.500 threshold=0.250 track=3 camera=front id=01M86GTN766HKSFCZ15NNMEFKP"
     assert event_line(event(EventType.LEFT, track_id=3, seconds=0.0)).startswith("left seconds=0.0 track=3 ")
 
 
-def test_the_journal_gets_a_priority_on_each_line():
+def test_the_journal_gets_a_priority_on_each_line() -> None:
     record = logging.LogRecord("edgeface", logging.ERROR, "", 0, "two\nlines", (), None)
     assert JournalFormatter("%(message)s").format(record) == "<3>two\n<3>lines"
 
 
 @pytest.mark.parametrize("journal", [True, False])
-def test_priorities_are_written_only_where_the_journal_reads_standard_error(tmp_path, journal):
+def test_priorities_are_written_only_where_the_journal_reads_standard_error(tmp_path: Path, journal: bool) -> None:
     code = (
         "import logging; from edgeface.daemon.logging import set_up; set_up(); logging.getLogger('edgeface.x').warning('told')"
     )

@@ -1,5 +1,6 @@
 import socket
 import time
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import replace
 from threading import Thread
@@ -20,7 +21,7 @@ HEALTH = Health(
 
 
 @pytest.fixture
-def served():
+def served() -> Iterator[tuple[list[Health], int]]:
     """What the server tells of a health that the test may change."""
     told = [HEALTH]
     server = MetricsServer("127.0.0.1", 0, lambda: told[0])
@@ -28,15 +29,15 @@ def served():
     server.close()
 
 
-def scraped(port):
+def scraped(port: int) -> dict[tuple[str, ...], float]:
     with urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as answer:
         families = text_string_to_metric_families(answer.read().decode())
     return {(sample.name, *sample.labels.values()): sample.value for family in families for sample in family.samples}
 
 
-def test_everything_is_told_by_its_name(served):
+def test_everything_is_told_by_its_name(served: tuple[list[Health], int]) -> None:
     values = scraped(served[1])
-    assert {name: value for name, value in values.items() if name[0].startswith("edgeface_")} == {
+    expected: dict[tuple[str, ...], float] = {
         ("edgeface_frames_total",): 600,
         ("edgeface_frames_dropped_total",): 7,
         ("edgeface_faces_total",): 80,
@@ -64,11 +65,12 @@ def test_everything_is_told_by_its_name(served):
         ("edgeface_observe_seconds_count",): 600,
         ("edgeface_observe_seconds_sum",): 42,
     }
+    assert {name: value for name, value in values.items() if name[0].startswith("edgeface_")} == expected
     assert values["process_resident_memory_bytes",] > 1e6
     assert values["process_cpu_seconds_total",] > 0
 
 
-def test_what_is_lost_is_told_and_what_there_is_not_is_left_out(served):
+def test_what_is_lost_is_told_and_what_there_is_not_is_left_out(served: tuple[list[Health], int]) -> None:
     told, port = served
     told[0] = replace(HEALTH, camera_state="lost", link=BrokerStatus("down"), temperature=None, throttled=None)
     values = scraped(port)
@@ -78,7 +80,7 @@ def test_what_is_lost_is_told_and_what_there_is_not_is_left_out(served):
     assert not {"edgeface_temperature_celsius", "edgeface_throttled"} & {name for name, *_ in values}
 
 
-def test_what_is_wrong_with_the_gallery_is_told(served):
+def test_what_is_wrong_with_the_gallery_is_told(served: tuple[list[Health], int]) -> None:
     told, port = served
     told[0] = replace(HEALTH, gallery=GalleryHealth("stale", "disk I/O error"), events_unkept="disk I/O error")
     values = scraped(port)
@@ -100,7 +102,7 @@ def test_a_client_that_drips_holds_nobody_up(monkeypatch):
     server = MetricsServer("127.0.0.1", 0, lambda: HEALTH)
     with socket.create_connection(("127.0.0.1", server.port), 10) as dripping:
 
-        def drip():
+        def drip() -> None:
             with suppress(OSError):
                 while True:
                     dripping.send(b"x")
@@ -111,12 +113,12 @@ def test_a_client_that_drips_holds_nobody_up(monkeypatch):
         server.close()
 
 
-def test_a_port_that_is_taken_is_an_error_and_one_that_is_given_back_is_not(served):
+def test_a_port_that_is_taken_is_an_error_and_one_that_is_given_back_is_not(served: tuple[list[Health], int]) -> None:
     with pytest.raises(OSError, match="in use"):
         MetricsServer("127.0.0.1", served[1], lambda: HEALTH)
 
 
-def test_ipv6_is_served_too():
+def test_ipv6_is_served_too() -> None:
     with socket.socket(socket.AF_INET6) as probe:
         if probe.connect_ex(("::1", 9)) not in (0, 111):
             pytest.skip("no IPv6 on this machine")

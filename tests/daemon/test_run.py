@@ -23,11 +23,11 @@ from edgeface.daemon.run import plain
         ("--config a.toml status", None),
     ],
 )
-def test_a_plain_run_is_told_from_all_else(line, given):
+def test_a_plain_run_is_told_from_all_else(line: str, given: dict[str, Path] | None) -> None:
     assert plain(line.split()) == given
 
 
-def test_the_daemon_loads_neither_the_command_lines_libraries_nor_what_it_does_not_use(tmp_path):
+def test_the_daemon_loads_neither_the_command_lines_libraries_nor_what_it_does_not_use(tmp_path: Path) -> None:
     """And BLAS, which asks when it is loaded, is told to use one thread."""
     script = (
         "import sys, os\n"
@@ -51,7 +51,7 @@ def test_the_daemon_loads_neither_the_command_lines_libraries_nor_what_it_does_n
 
 
 @pytest.mark.parametrize(("setting", "code"), [("[camera]\nfps = 0\n", 2), ('[camera]\nsource = "folder:/none"\n', 1)])
-def test_an_error_is_one_line_and_an_exit_code(tmp_path, setting, code):
+def test_an_error_is_one_line_and_an_exit_code(tmp_path: Path, setting: str, code: int) -> None:
     (tmp_path / "edgeface.toml").write_text(setting)
     ended = subprocess.run(
         [sys.executable, "-m", "edgeface", "--config", tmp_path / "edgeface.toml", "run"],

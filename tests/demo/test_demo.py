@@ -13,8 +13,8 @@ from edgeface.errors import ImageError
 
 
 @pytest.mark.parametrize(("out", "reason"), [("absent/sheet.png", "No such file"), ("sheet.txt", "suffix")])
-def test_a_picture_that_cannot_be_drawn_is_told_before_the_show(tmp_path, out, reason):
-    told = []
+def test_a_picture_that_cannot_be_drawn_is_told_before_the_show(tmp_path: Path, out: str, reason: str) -> None:
+    told: list[str] = []
     with pytest.raises(ImageError, match=reason):
         show(tmp_path / out, keep=False, tell=told.append)
     assert told == []
@@ -22,27 +22,27 @@ def test_a_picture_that_cannot_be_drawn_is_told_before_the_show(tmp_path, out, r
 
 
 @pytest.fixture(scope="module")
-def demo(tmp_path_factory):
+def demo(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, subprocess.CompletedProcess[str]]:
     folder = tmp_path_factory.mktemp("demo")
     environment = os.environ | {"PYTHONPATH": str(Path(__file__).parent.parent.parent), "HOME": str(folder)}
     command = [sys.executable, "-m", "edgeface", "demo", "--out", str(folder / "sheet.png")]
     return folder, subprocess.run(command, capture_output=True, text=True, cwd=folder, env=environment, timeout=120)
 
 
-def test_the_demo_runs_without_a_fault_and_leaves_only_its_picture(demo):
+def test_the_demo_runs_without_a_fault_and_leaves_only_its_picture(demo: tuple[Path, subprocess.CompletedProcess[str]]) -> None:
     folder, result = demo
     assert "Traceback" not in result.stderr
     assert [path.name for path in folder.iterdir()] == ["sheet.png"]
 
 
-def test_the_demo_draws_a_sheet(demo):
+def test_the_demo_draws_a_sheet(demo: tuple[Path, subprocess.CompletedProcess[str]]) -> None:
     folder, _ = demo
     sheet = cv2.imread(str(folder / "sheet.png"))
     assert sheet is not None
     assert sheet.std() > 10
 
 
-def test_the_demo_prints_what_a_subscriber_receives(demo):
+def test_the_demo_prints_what_a_subscriber_receives(demo: tuple[Path, subprocess.CompletedProcess[str]]) -> None:
     _, result = demo
     for topic in ("availability", "camera/presence", "event"):
         assert f"  {topic} " in result.stdout
@@ -50,7 +50,7 @@ def test_the_demo_prints_what_a_subscriber_receives(demo):
     assert '"event_type":"left"' in result.stdout
 
 
-def test_the_demo_tells_both_people_from_a_stranger(demo):
+def test_the_demo_tells_both_people_from_a_stranger(demo: tuple[Path, subprocess.CompletedProcess[str]]) -> None:
     _, result = demo
     assert result.returncode == 0, result.stdout
     assert "Barack Obama was recognised" in result.stdout

@@ -18,12 +18,12 @@ pytestmark = [pytest.mark.skipif(shutil.which("dpkg-deb") is None, reason="dpkg-
 
 
 @pytest.fixture(scope="module")
-def package(tmp_path_factory):
+def package(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, tuple[str, str]]]:
     """Where a package for this Debian's neighbour is unpacked: another processor and another Python, as on a Pi."""
     if shutil.which("aarch64-linux-gnu-strip") is None:
         pytest.skip("binutils-aarch64-linux-gnu is not installed")
     folder = tmp_path_factory.mktemp("deb")
-    command = [sys.executable, "deploy/build-deb", "--arch", "arm64", "--python", "3.13", "--out", folder]
+    command = [sys.executable, "deploy/build-deb", "--arch", "arm64", "--python", "3.13", "--out", str(folder)]
     built = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=600)
     assert (built.returncode, built.stderr) == (0, "")
     tree = folder / "tree"
@@ -35,7 +35,9 @@ def package(tmp_path_factory):
     return tree, modes
 
 
-def test_settings_are_a_conffile_for_root_and_its_group_with_the_service_s_gallery(package):
+def test_settings_are_a_conffile_for_root_and_its_group_with_the_service_s_gallery(
+    package: tuple[Path, dict[str, tuple[str, str]]],
+) -> None:
     tree, modes = package
     assert (tree / "DEBIAN/conffiles").read_text() == "/etc/edgeface/edgeface.toml\n"
     assert modes["etc/edgeface/edgeface.toml"] == ("0o640", "root")
@@ -44,7 +46,7 @@ def test_settings_are_a_conffile_for_root_and_its_group_with_the_service_s_galle
     assert settings["gallery"] == {"path": "/var/lib/edgeface/gallery.db"}
 
 
-def test_every_wheel_is_for_the_other_machine_and_python(package):
+def test_every_wheel_is_for_the_other_machine_and_python(package: tuple[Path, dict[str, tuple[str, str]]]) -> None:
     tree, _ = package
     site = tree / "opt/edgeface/lib/python3.13/site-packages"
     libraries = [path for path in site.rglob("*.so*") if path.is_file()]
@@ -55,14 +57,14 @@ def test_every_wheel_is_for_the_other_machine_and_python(package):
     assert (site / "edgeface/models/encoder.tflite").is_file()
 
 
-def test_nothing_is_in_it_that_a_device_does_not_need(package):
+def test_nothing_is_in_it_that_a_device_does_not_need(package: tuple[Path, dict[str, tuple[str, str]]]) -> None:
     tree, _ = package
     site = tree / "opt/edgeface/lib/python3.13/site-packages"
     assert not {"pip", "hatchling", "rich", "google", "flatbuffers"} & {path.name for path in site.iterdir()}
     assert not [path for path in site.rglob("*") if path.suffix in {".pyi", ".c", ".h", ".a"} or path.name == "tests"]
 
 
-def test_it_is_a_virtual_environment_that_finds_the_system_s_packages(package):
+def test_it_is_a_virtual_environment_that_finds_the_system_s_packages(package: tuple[Path, dict[str, tuple[str, str]]]) -> None:
     tree, modes = package
     home = tree / "opt/edgeface"
     assert "include-system-site-packages = true" in (home / "pyvenv.cfg").read_text()
@@ -71,7 +73,7 @@ def test_it_is_a_virtual_environment_that_finds_the_system_s_packages(package):
     assert (tree / "usr/bin/edgeface").readlink() == Path("/opt/edgeface/bin/edgeface")
 
 
-def test_units_and_their_like_are_where_systemd_looks(package):
+def test_units_and_their_like_are_where_systemd_looks(package: tuple[Path, dict[str, tuple[str, str]]]) -> None:
     tree, _ = package
     for unit in UNITS:
         assert (tree / "usr/lib/systemd/system" / unit).is_file()
@@ -80,7 +82,7 @@ def test_units_and_their_like_are_where_systemd_looks(package):
     assert (tree / "usr/lib/tmpfiles.d/edgeface.conf").is_file()
 
 
-def test_every_command_has_a_man_page_and_every_shell_its_completion(package):
+def test_every_command_has_a_man_page_and_every_shell_its_completion(package: tuple[Path, dict[str, tuple[str, str]]]) -> None:
     tree, _ = package
     pages = {path.name.removesuffix(".1.gz") for path in (tree / "usr/share/man/man1").iterdir()}
     assert {"edgeface", "edgeface-run", "edgeface-people-list", "edgeface-config-default"} <= pages
@@ -94,7 +96,7 @@ def test_every_command_has_a_man_page_and_every_shell_its_completion(package):
         assert "_EDGEFACE_COMPLETE" in (tree / "usr/share" / place).read_text()
 
 
-def test_building_leaves_the_wheels_of_others_alone(package):
+def test_building_leaves_the_wheels_of_others_alone(package: tuple[Path, dict[str, tuple[str, str]]]) -> None:
     tree, _ = package
     site = tree.parent / "wheels"
     where = ("--target", site, "--python-version", "3.13", "--python-platform", "aarch64-manylinux_2_40")
@@ -105,7 +107,7 @@ def test_building_leaves_the_wheels_of_others_alone(package):
 
 
 @pytest.mark.skipif(shutil.which("groff") is None, reason="groff is not installed")
-def test_man_pages_are_formatted_in_silence(package):
+def test_man_pages_are_formatted_in_silence(package: tuple[Path, dict[str, tuple[str, str]]]) -> None:
     tree, _ = package
     for path in (tree / "usr/share/man/man1").iterdir():
         page = gzip.decompress(path.read_bytes())
@@ -113,7 +115,7 @@ def test_man_pages_are_formatted_in_silence(package):
         assert done.stderr == b"", path
 
 
-def test_a_wheel_that_is_not_the_locked_one_is_refused(tmp_path):
+def test_a_wheel_that_is_not_the_locked_one_is_refused(tmp_path: Path) -> None:
     """The package's wheels are checked by the hashes of the constraints: uv does so, and is to go on doing so."""
     constraints = tmp_path / "constraints.txt"
     constraints.write_text(f"ulid-transform==2.2.9 --hash=sha256:{'0' * 64}\n")
@@ -124,9 +126,9 @@ def test_a_wheel_that_is_not_the_locked_one_is_refused(tmp_path):
         "pip",
         "install",
         "--target",
-        tmp_path / "x",
+        str(tmp_path / "x"),
         "--constraints",
-        constraints,
+        str(constraints),
         "ulid-transform",
     ]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120)
@@ -135,14 +137,14 @@ def test_a_wheel_that_is_not_the_locked_one_is_refused(tmp_path):
 
 
 @pytest.mark.parametrize("script", ["postinst", "prerm", "postrm"])
-def test_maintainer_scripts_are_posix(script):
+def test_maintainer_scripts_are_posix(script: str) -> None:
     file = ROOT / "deploy/deb" / script
     subprocess.run(["sh", "-n", file], check=True)
     if shutil.which("shellcheck"):
         subprocess.run(["shellcheck", file], check=True)
 
 
-def test_the_unit_for_several_cameras_differs_in_its_names_alone():
+def test_the_unit_for_several_cameras_differs_in_its_names_alone() -> None:
     one, several = ((ROOT / "systemd" / unit).read_text() for unit in UNITS)
     assert several == one.replace("from a camera", "from the camera %i").replace("edgeface.toml", "%i.toml").replace(
         "RuntimeDirectory=edgeface\n", "RuntimeDirectory=edgeface-%i\n"
@@ -151,7 +153,7 @@ def test_the_unit_for_several_cameras_differs_in_its_names_alone():
 
 @pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="systemd-analyze is not installed")
 @pytest.mark.parametrize("unit", UNITS)
-def test_the_service_s_exposure_is_2_at_most(unit, tmp_path):
+def test_the_service_s_exposure_is_2_at_most(unit: str, tmp_path: Path) -> None:
     file = shutil.copy(ROOT / "systemd" / unit, tmp_path / unit.replace("@", "@front"))
     command = ["systemd-analyze", "security", "--offline=yes", "--json=short", "--threshold=20", file]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60)
@@ -167,7 +169,9 @@ print(JsonStrictValidator(SchemaVersion.V1_6).validate_str(open(sys.argv[1]).rea
 """
 
 
-def test_its_bill_of_materials_is_cyclonedx_and_names_every_package_and_network(package):
+def test_its_bill_of_materials_is_cyclonedx_and_names_every_package_and_network(
+    package: tuple[Path, dict[str, tuple[str, str]]],
+) -> None:
     tree, _ = package
     file, site = tree / "usr/share/doc/edgeface/sbom.cdx.json", tree / "opt/edgeface/lib/python3.13/site-packages"
     venv, uv = tree.parent / "sbom", [sys.executable, "-m", "uv", "-q"]
@@ -175,8 +179,8 @@ def test_its_bill_of_materials_is_cyclonedx_and_names_every_package_and_network(
     locked = ("--require-hashes", "-r", ROOT / "deploy/constraints/sbom.txt")
     subprocess.run([*uv, "pip", "install", "--no-config", "--python", venv, *locked], check=True, timeout=120)
 
-    def verdict(path):
-        command = [venv / "bin/python", "-c", CHECK, path]
+    def verdict(path: Path) -> str:
+        command = [str(venv / "bin/python"), "-c", CHECK, str(path)]
         return subprocess.run(command, check=True, capture_output=True, text=True, timeout=60).stdout.strip()
 
     assert verdict(file) == "None"

@@ -3,6 +3,7 @@
 import shutil
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import jinja2
 import pytest
@@ -14,14 +15,18 @@ ANSIBLE = Path(__file__).parent.parent.parent / "deploy" / "ansible"
 PLAYBOOK = shutil.which("ansible-playbook")
 
 
-def rendered(role, template, **values):
+def rendered(role: str, template: str, **values: Any) -> str:
     source = (ANSIBLE / "roles" / role / "templates" / template).read_text()
     environment = jinja2.Environment(undefined=jinja2.StrictUndefined, trim_blocks=True, autoescape=False)
     return environment.from_string(source).render(ansible_managed="Ansible managed", **values)
 
 
-def test_the_settings_of_a_device_are_settings(tmp_path):
-    values = {"device_folder": "/etc/edgeface", "device_state": "/var/lib/edgeface", "device_topic": "edgeface/gallery/home"}
+def test_the_settings_of_a_device_are_settings(tmp_path: Path) -> None:
+    values: dict[str, Any] = {
+        "device_folder": "/etc/edgeface",
+        "device_state": "/var/lib/edgeface",
+        "device_topic": "edgeface/gallery/home",
+    }
     values |= {
         "inventory_hostname": "door",
         "device_camera": "picamera",
@@ -35,7 +40,7 @@ def test_the_settings_of_a_device_are_settings(tmp_path):
     assert given.mqtt.cert_file == "/etc/edgeface/mqtt.pem"
 
 
-def test_each_device_has_its_own_topics_and_the_shared_ones():
+def test_each_device_has_its_own_topics_and_the_shared_ones() -> None:
     values = {
         "groups": {"devices": ["door", "gate"]},
         "broker_topic": schema.SyncSettings().topic,
@@ -49,6 +54,7 @@ def test_each_device_has_its_own_topics_and_the_shared_ones():
 
 
 @pytest.mark.skipif(not PLAYBOOK, reason="ansible-core is not installed")
-def test_ansible_understands_the_playbook():
+def test_ansible_understands_the_playbook() -> None:
+    assert PLAYBOOK
     words = [PLAYBOOK, "--syntax-check", "-i", "inventory.example.yml", "site.yml"]
     subprocess.run(words, cwd=ANSIBLE, check=True, capture_output=True, timeout=120)

@@ -21,7 +21,7 @@ GUESTS = {
 @pytest.mark.skipif(not os.environ.get("EDGEFACE_GUEST"), reason="EDGEFACE_GUEST=1 boots Debian guests, which takes minutes")
 @pytest.mark.skipif(os.geteuid() != 0, reason="not root")
 @pytest.mark.parametrize("guest", GUESTS)
-def test_the_package_lives_on_a_real_systemd(guest):
+def test_the_package_lives_on_a_real_systemd(guest: str) -> None:
     if missing := [tool for tool in GUESTS[guest] if not shutil.which(tool)]:
         pytest.skip(f"not installed: {', '.join(missing)}")
     script, *words = guest.split()

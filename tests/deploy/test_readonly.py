@@ -5,8 +5,11 @@ import re
 import shutil
 import subprocess
 import sys
+from pathlib import Path
+from typing import Any
 
 import pytest
+from fixtures.commandline import Cli
 
 SCRIPT = r"""
 set -eu
@@ -46,14 +49,14 @@ find /run -type f | sed 's/^/run: /'
 """
 
 
-def unshares():
+def unshares() -> bool:
     return os.geteuid() == 0 and not subprocess.run(["unshare", "--mount", "true"], capture_output=True).returncode
 
 
 pytestmark = pytest.mark.skipif(not shutil.which("unshare") or not unshares(), reason="needs root and mount namespaces")
 
 
-def test_a_daemon_on_a_read_only_root_enrolls_recognises_and_writes_its_data_alone(tmp_path, demo_photos):
+def test_a_daemon_on_a_read_only_root_enrolls_recognises_and_writes_its_data_alone(tmp_path: Path, demo_photos: Path) -> None:
     data, camera = tmp_path / "data", tmp_path / "camera"
     data.mkdir()
     camera.mkdir()
@@ -80,7 +83,7 @@ def test_a_daemon_on_a_read_only_root_enrolls_recognises_and_writes_its_data_alo
     assert (data / "gallery.db").stat().st_size
 
 
-def test_a_full_disk_is_told_by_status_and_doctor(disk, cli, scene, demo_photos):
+def test_a_full_disk_is_told_by_status_and_doctor(disk: Path, cli: Cli, scene: dict[str, Any], demo_photos: Path) -> None:
     cli.set(gallery={"path": str(disk / "gallery.db")}, camera=scene | {"hold": 60.0})
     cli("enroll", "Barack", "--image", demo_photos / "obama_portrait.jpg")
     (disk / "filler").write_bytes(bytes(shutil.disk_usage(disk).free))
@@ -90,7 +93,9 @@ def test_a_full_disk_is_told_by_status_and_doctor(disk, cli, scene, demo_photos)
     assert "Barack" in cli("people", "list").stdout
 
 
-def test_on_a_read_only_file_system_commands_read_and_say_why_they_do_not_write(disk, cli, demo_photos):
+def test_on_a_read_only_file_system_commands_read_and_say_why_they_do_not_write(
+    disk: Path, cli: Cli, demo_photos: Path
+) -> None:
     cli.set(gallery={"path": str(disk / "gallery.db")})
     photo = demo_photos / "obama_portrait.jpg"
     cli("enroll", "Barack", "--image", photo)

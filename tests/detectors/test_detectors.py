@@ -19,41 +19,41 @@ TWO = HERE / "photos" / "obama_and_biden_blue_room.jpg"
 
 
 @pytest.fixture(params=DETECTORS)
-def name(request):
-    return request.param
+def name(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
 
 
 @pytest.fixture
-def detector(name):
+def detector(name: str) -> Detector:
     return create(name)
 
 
-def inside(box, landmarks):
+def inside(box: Box, landmarks: Vector) -> bool:
     x, y = landmarks[:, 0], landmarks[:, 1]
     right, bottom = box.left + box.width, box.top + box.height
     return bool(((box.left <= x) & (x <= right) & (box.top <= y) & (y <= bottom)).all())
 
 
 @pytest.mark.parametrize("photo", ALONE, ids=lambda path: path.stem)
-def test_a_person_alone_is_one_face(detector, photo):
+def test_a_person_alone_is_one_face(detector: Detector, photo: Path) -> None:
     image = load_image(photo)
     (face,) = detector.detect(image)
     assert 0.0 < face.score <= 1.0
-    assert (face.landmarks.shape, face.landmarks.dtype) == ((5, 2), np.float32)
+    assert (face.landmarks.shape, face.landmarks.dtype) == ((5, 2), np.dtype(np.float32))
     assert inside(face.box, face.landmarks)
     assert 0 <= face.box.left < face.box.left + face.box.width <= image.shape[1]
     assert 0 <= face.box.top < face.box.top + face.box.height <= image.shape[0]
 
 
 @pytest.mark.parametrize("photo", ALONE, ids=lambda path: path.stem)
-def test_landmarks_are_in_order_of_the_subjects_sides(detector, photo):
+def test_landmarks_are_in_order_of_the_subjects_sides(detector: Detector, photo: Path) -> None:
     right_eye, left_eye, nose, right_mouth, left_mouth = detector.detect(load_image(photo))[0].landmarks
     assert right_eye[0] < left_eye[0]
     assert right_mouth[0] < left_mouth[0]
     assert max(right_eye[1], left_eye[1]) < nose[1] < min(right_mouth[1], left_mouth[1])
 
 
-def test_two_people_are_two_faces_the_larger_first(detector):
+def test_two_people_are_two_faces_the_larger_first(detector: Detector) -> None:
     first, second = detector.detect(load_image(TWO))
     assert first.box.width * first.box.height >= second.box.width * second.box.height
     assert abs(first.box.left - second.box.left) > first.box.width
@@ -68,11 +68,11 @@ def test_two_people_are_two_faces_the_larger_first(detector):
 
 
 @pytest.mark.parametrize("factor", [0.5, 3.0])
-def test_boxes_and_landmarks_are_in_the_pictures_own_pixels(detector, factor):
+def test_boxes_and_landmarks_are_in_the_pictures_own_pixels(detector: Detector, factor: float) -> None:
     image = load_image(TWO)
     scaled = cv2.resize(image, None, fx=factor, fy=factor, interpolation=cv2.INTER_AREA if factor < 1 else cv2.INTER_CUBIC)
     faces = sorted(detector.detect(image), key=lambda face: face.box.left)
-    found = sorted(detector.detect(scaled), key=lambda face: face.box.left)
+    found = sorted(detector.detect(np.asarray(scaled, np.uint8)), key=lambda face: face.box.left)
     assert len(found) == len(faces) == 2
     for one, other in zip(faces, found, strict=True):
         tolerance = 0.12 * factor * one.box.width
@@ -81,7 +81,7 @@ def test_boxes_and_landmarks_are_in_the_pictures_own_pixels(detector, factor):
         assert abs(other.box.width - factor * one.box.width) < tolerance
 
 
-def test_a_larger_search_finds_smaller_faces(name):
+def test_a_larger_search_finds_smaller_faces(name: str) -> None:
     image = load_image(TWO)
     canvas = np.zeros((2000, 3000, 3), np.uint8)
     canvas[: image.shape[0] // 2, : image.shape[1] // 2] = cv2.resize(
@@ -91,7 +91,7 @@ def test_a_larger_search_finds_smaller_faces(name):
     assert len(create(name, max_side=160).detect(canvas)) == 0
 
 
-def test_the_picture_is_left_as_it_was(detector):
+def test_the_picture_is_left_as_it_was(detector: Detector) -> None:
     image = load_image(TWO)
     before = image.copy()
     detector.detect(image)
@@ -99,21 +99,21 @@ def test_the_picture_is_left_as_it_was(detector):
 
 
 @pytest.mark.parametrize("grey", [0, 128, 255])
-def test_a_blank_picture_shows_nobody(detector, grey):
+def test_a_blank_picture_shows_nobody(detector: Detector, grey: int) -> None:
     assert list(detector.detect(np.full((480, 640, 3), grey, np.uint8))) == []
 
 
 ODD = [(1, 1), (2, 2), (3, 500), (500, 3), (7, 5000), (33_000, 10), (31, 33), (16, 16), (32, 32), (20, 640), (480, 640)]
 
 
-def test_odd_sizes_one_after_another_show_nobody(detector):
+def test_odd_sizes_one_after_another_show_nobody(detector: Detector) -> None:
     """Over and over: a network that looks at memory which is not the picture's finds faces now and then only."""
     for _ in range(8):
         for shape in ODD:
             assert list(detector.detect(np.full((*shape, 3), 128, np.uint8))) == [], shape
 
 
-def test_one_picture_leaves_no_trace_in_the_next(name, detector):
+def test_one_picture_leaves_no_trace_in_the_next(name: str, detector: Detector) -> None:
     image = load_image(TWO)
     expected = [face.box for face in create(name).detect(image)]
     detector.detect(load_image(ALONE[0]))
@@ -123,14 +123,14 @@ def test_one_picture_leaves_no_trace_in_the_next(name, detector):
 
 @pytest.mark.parametrize("photo", [*ALONE, TWO], ids=lambda path: path.stem)
 @pytest.mark.parametrize("side", [640, 301, 96])
-def test_yunet_finds_what_opencvs_own_detector_finds(photo, side):
+def test_yunet_finds_what_opencvs_own_detector_finds(photo: Path, side: int) -> None:
     image = load_image(photo)
     factor = side / max(image.shape[:2])
     small = cv2.resize(image, (round(image.shape[1] * factor), round(image.shape[0] * factor)), interpolation=cv2.INTER_AREA)
     theirs = cv2.FaceDetectorYN.create(str(WHOLE), "", (1, 1), 0.7, 0.3, 500)
     theirs.setInputSize(small.shape[1::-1])
     rows = theirs.detect(cv2.cvtColor(small, cv2.COLOR_RGB2BGR))[1]
-    ours = yunet.YuNet().detect(small)
+    ours = yunet.YuNet().detect(np.asarray(small, np.uint8))
     assert len(ours) == len(rows)
     for face, row in zip(ours, sorted(rows, key=lambda row: row[2] * row[3], reverse=True), strict=True):
         box = face.box
@@ -140,7 +140,7 @@ def test_yunet_finds_what_opencvs_own_detector_finds(photo, side):
 
 
 @pytest.mark.parametrize("shape", [(480, 640), (640, 480), (64, 64), (96, 640), (352, 288), (224, 640)])
-def test_strips_change_nothing(shape):
+def test_strips_change_nothing(shape: tuple[int, int]) -> None:
     """Not by a bit: noise has edges everywhere, in every strip's halo too."""
     picture = np.random.default_rng(0).integers(0, 256, (*shape, 3)).astype(np.uint8)
     ours = yunet.YuNet()
@@ -151,7 +151,7 @@ def test_strips_change_nothing(shape):
         assert np.array_equal(theirs, output)
 
 
-def test_the_halves_are_cut_from_the_whole(tmp_path):
+def test_the_halves_are_cut_from_the_whole(tmp_path: Path) -> None:
     from train.detector import split
 
     split(WHOLE, tmp_path)
@@ -162,7 +162,7 @@ def test_the_halves_are_cut_from_the_whole(tmp_path):
 
 
 @pytest.mark.parametrize("degrees", [-20, 20])
-def test_landmarks_of_a_small_face_follow_its_tilt(detector, degrees):
+def test_landmarks_of_a_small_face_follow_its_tilt(detector: Detector, degrees: int) -> None:
     photo = load_image(ALONE[0])
     width = detector.detect(photo)[0].box.width
     small = cv2.resize(photo, None, fx=80 / width, fy=80 / width, interpolation=cv2.INTER_AREA)

@@ -7,16 +7,19 @@ import shlex
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from queue import Queue
 from threading import Thread
+from typing import Any
 
 import pytest
-from fixtures.broker import PASSWORD, USER, broker, eventually, free_port, needs_broker
+from fixtures.broker import PASSWORD, USER, Broker, broker, eventually, free_port, needs_broker
 from fixtures.daemon import EMPTY, enroll, running, settings
+from fixtures.optional import needed
 from fixtures.publishing import event
 
-from edgeface.types import EventType
+from edgeface.types import Event, EventType
 from edgeface.vision.images import load_image
 from edgeface.wire.events import event_payload
 
@@ -30,23 +33,27 @@ WORDS += ["The camera is back"]
 class Program:
     """An example that runs, and what it prints."""
 
-    def __init__(self, command, **environment):
-        self.lines = Queue()
+    def __init__(self, command: list[str], **environment: Any) -> None:
+        self.lines: Queue[str] = Queue()
         self._process = subprocess.Popen(
             command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=os.environ | environment
         )
-        Thread(target=lambda: [self.lines.put(line.strip()) for line in self._process.stdout], daemon=True).start()
+        Thread(target=self._read, daemon=True).start()
 
-    def stop(self):
+    def _read(self) -> None:
+        for line in needed(self._process.stdout):
+            self.lines.put(line.strip())
+
+    def stop(self) -> None:
         self._process.kill()
         self._process.wait(10)
 
 
 @pytest.fixture
-def start():
+def start() -> Iterator[Callable[..., Program]]:
     programs = []
 
-    def launch(command, **environment):
+    def launch(command: list[str], **environment: Any) -> Program:
         programs.append(Program(command, **environment))
         return programs[-1]
 
@@ -55,7 +62,7 @@ def start():
         program.stop()
 
 
-def visit(folder, broker, demo_photos):
+def visit(folder: Path, broker: Broker, demo_photos: Path) -> dict[str, Any]:
     """Anna comes and goes before a real daemon's camera; gives her event."""
     config = settings(folder, broker)
     enroll(config, "Anna", demo_photos / "obama_portrait.jpg")
@@ -64,11 +71,14 @@ def visit(folder, broker, demo_photos):
         stage.scene = load_image(demo_photos / "obama_portrait.jpg")
         ear.wait_for("/event", 1)
         stage.scene = EMPTY
-        return ear.wait_for("/event", 2)[0]
+        event: dict[str, Any] = ear.wait_for("/event", 2)[0]
+        return event
 
 
 @needs_broker
-def test_the_python_subscriber_greets_who_is_recognised_once(tmp_path, broker, demo_photos, start):
+def test_the_python_subscriber_greets_who_is_recognised_once(
+    tmp_path: Path, broker: Broker, demo_photos: Path, start: Callable[..., Program]
+) -> None:
     command = [sys.executable, EXAMPLES / "subscriber.py", "127.0.0.1", str(broker.port)]
     program = start(command, MQTT_USER=USER, MQTT_PASSWORD=PASSWORD)
     assert eventually(lambda: "edgeface/+/event (QoS 1)" in broker.log()), broker.log()
@@ -81,8 +91,10 @@ def test_the_python_subscriber_greets_who_is_recognised_once(tmp_path, broker, d
 
 @needs_broker
 @pytest.mark.skipif(not SUB, reason="mosquitto_sub is not installed")
-def test_the_line_for_a_shell_prints_events(tmp_path, broker, demo_photos, start):
-    line = re.search(r"^mosquitto_sub .*$", (EXAMPLES / "README.md").read_text(), re.M)[0]
+def test_the_line_for_a_shell_prints_events(
+    tmp_path: Path, broker: Broker, demo_photos: Path, start: Callable[..., Program]
+) -> None:
+    line = needed(re.search(r"^mosquitto_sub .*$", (EXAMPLES / "README.md").read_text(), re.M))[0]
     words = shlex.split(line.replace("-h broker.local", f"-h 127.0.0.1 -p {broker.port} -u {USER} -P '{PASSWORD}'"))
     program = start(words)
     assert eventually(lambda: "edgeface/door/event (QoS 0)" in broker.log()), broker.log()
@@ -90,11 +102,12 @@ def test_the_line_for_a_shell_prints_events(tmp_path, broker, demo_photos, start
     assert json.loads(program.lines.get(timeout=20)) == told
 
 
-def flow():
-    return json.loads((EXAMPLES / "node-red-flow.json").read_text())
+def flow() -> list[dict[str, Any]]:
+    nodes: list[dict[str, Any]] = json.loads((EXAMPLES / "node-red-flow.json").read_text())
+    return nodes
 
 
-def test_the_flow_is_wired_in_itself():
+def test_the_flow_is_wired_in_itself() -> None:
     ids = {node["id"] for node in flow()}
     assert len(ids) == len(flow())
     for node in flow():
@@ -104,7 +117,7 @@ def test_the_flow_is_wired_in_itself():
 
 
 @pytest.mark.skipif(not NODE, reason="node is not installed")
-def test_the_function_of_the_flow_puts_every_event_into_words():
+def test_the_function_of_the_flow_puts_every_event_into_words() -> None:
     (function,) = [node["func"] for node in flow() if node["type"] == "function"]
     events = [msgspec_json(event(kind)) for kind in EventType]
     events.insert(1, events[0])
@@ -114,11 +127,11 @@ def test_the_function_of_the_flow_puts_every_event_into_words():
         f"const run = new Function('msg', 'context', {json.dumps(function)});\n"
         f"console.log(JSON.stringify({json.dumps(events)}.map(payload => run({{payload}}, context))));\n"
     )
-    out = subprocess.run([NODE, "-e", script], capture_output=True, text=True, check=True, timeout=60).stdout
+    out = subprocess.run([needed(NODE), "-e", script], capture_output=True, text=True, check=True, timeout=60).stdout
     assert [answer and answer["payload"] for answer in json.loads(out)] == [WORDS[0], None, *WORDS[1:], None]
 
 
-def msgspec_json(event):
+def msgspec_json(event: Event) -> Any:
     import msgspec
 
     return json.loads(msgspec.json.encode(event_payload(event, "door", "m")))
@@ -126,7 +139,7 @@ def msgspec_json(event):
 
 @needs_broker
 @pytest.mark.skipif(not NODE_RED, reason="EDGEFACE_NODE_RED names no node-red (npm install node-red)")
-def test_the_flow_runs_in_node_red(tmp_path, broker, demo_photos, start):
+def test_the_flow_runs_in_node_red(tmp_path: Path, broker: Broker, demo_photos: Path, start: Callable[..., Program]) -> None:
     nodes = flow()
     for node in nodes:
         if node["type"] == "mqtt-broker":

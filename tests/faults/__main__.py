@@ -9,13 +9,14 @@ import time
 from collections import defaultdict
 from pathlib import Path
 from statistics import median
+from typing import Any
 
 from . import reloads, soak
 from .faults import FAULTS, needed, run
 from .rig import Rig
 
 
-def main():
+def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.faults", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
     table = commands.add_parser("table", help="try faults, and print a table in Markdown")
@@ -49,7 +50,7 @@ def main():
         _end(rig)
 
 
-def report(given):
+def report(given: argparse.Namespace) -> str:
     outcomes, failed, rows = defaultdict(list), {}, []
     chosen = [one for one in FAULTS if not given.only or any(word in one.name for word in given.only)]
     dice = random.Random(given.seed)
@@ -89,12 +90,12 @@ def report(given):
     return text
 
 
-def _end(rig):
+def _end(rig: Rig) -> None:
     rig.close()
     shutil.rmtree(rig.folder, ignore_errors=True)
 
 
-def _rig(**options):
+def _rig(**options: Any) -> Rig:
     return Rig(Path(tempfile.mkdtemp(prefix="edgeface-faults-")), **options)
 
 

@@ -11,10 +11,11 @@ import signal
 import sqlite3
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 from fixtures.broker import MOSQUITTO, OPENSSL, PASSWD, PASSWORD, USER, eventually, free_port
@@ -26,10 +27,13 @@ FULL = "the disk is full"
 GSTREAMER = Path("/usr/bin/gst-inspect-1.0").exists() or bool(list(Path("/usr/lib").glob("*/libgstrtspserver-1.0.so.0")))
 
 
+Steps = Generator[str | None]
+
+
 @dataclass(frozen=True)
 class Fault:
     name: str
-    run: Callable[[Rig], Iterator[str | None]]
+    run: Callable[[Rig], Steps]
     lacking: str = ""
     """Why it cannot be tried here, if so."""
     alone: bool = False
@@ -39,8 +43,8 @@ class Fault:
 FAULTS: list[Fault] = []
 
 
-def fault(name, *, lacking="", alone=False):
-    def add(run):
+def fault(name: str, *, lacking: str = "", alone: bool = False) -> Callable[[Callable[[Rig], Steps]], object]:
+    def add(run: Callable[[Rig], Steps]) -> Callable[[Rig], Steps]:
         FAULTS.append(Fault(name, run, lacking, alone))
         return run
 
@@ -55,14 +59,14 @@ tls = "" if OPENSSL else "openssl is not installed"
 
 
 @fault("broker killed")
-def _(rig):
+def _(rig: Rig) -> Steps:
     rig.broker.kill()
     yield "lost the broker|cannot be reached"
     rig.broker.start()
 
 
 @fault("broker paused for 5 s")
-def _(rig):
+def _(rig: Rig) -> Steps:
     rig.broker.pause()
     time.sleep(5)
     yield None
@@ -70,7 +74,7 @@ def _(rig):
 
 
 @fault("broker paused until the daemon gives it up")
-def _(rig):
+def _(rig: Rig) -> Steps:
     rig.broker.pause()
     yield "confirms nothing|cannot be reached|lost the broker"
     time.sleep(5)
@@ -78,7 +82,7 @@ def _(rig):
 
 
 @fault("broker back with another password")
-def _(rig):
+def _(rig: Rig) -> Steps:
     users = rig.broker.folder / "users"
     rig.broker.stop()
     _set_password(users, "another")
@@ -89,34 +93,36 @@ def _(rig):
     rig.broker.start()
 
 
-def _set_password(users, password):
+def _set_password(users: Path, password: str) -> None:
     subprocess.run([PASSWD, "-b", "-c", users, USER, password], check=True, capture_output=True, timeout=20)
 
 
 @fault("broker's host unreachable")
-def _(rig):
+def _(rig: Rig) -> Steps:
     _reload(rig, mqtt={"host": "192.0.2.1"})  # of the block that is for documentation, and nowhere
     yield "cannot be reached"
     _reload(rig)
 
 
 @fault("broker's certificate expired", lacking=tls)
-def _(rig):
+def _(rig: Rig) -> Steps:
     yield from _other_certificate(rig, "ca.pem", "ca.key", ["-not_before", "20200101000000Z", "-not_after", "20200102000000Z"])
 
 
 @fault("broker's certificate of a foreign authority", lacking=tls)
-def _(rig):
+def _(rig: Rig) -> Steps:
     yield from _other_certificate(rig, "foreign.pem", "foreign.key", ["-days", "30"])
 
 
-def _other_certificate(rig, authority, key, validity):
-    kept = {name: (rig.tls / name).read_bytes() for name in ("server.pem", "server.key")}
+def _other_certificate(rig: Rig, authority: str, key: str, validity: list[str]) -> Steps:
+    assert rig.tls
+    folder = rig.tls
+    kept = {name: (folder / name).read_bytes() for name in ("server.pem", "server.key")}
     new = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes")
-    if not (rig.tls / authority).exists():
-        _openssl(rig.tls, "req", "-x509", *new, "-days", "30", "-keyout", key, "-out", authority, "-subj", "/CN=foreign")
+    if not (folder / authority).exists():
+        _openssl(folder, "req", "-x509", *new, "-days", "30", "-keyout", key, "-out", authority, "-subj", "/CN=foreign")
     _openssl(
-        rig.tls,
+        folder,
         *("req", "-x509", *new, *validity, "-keyout", "server.key", "-out", "server.pem", "-subj", "/CN=127.0.0.1"),
         *("-CA", authority, "-CAkey", key, "-addext", "subjectAltName=IP:127.0.0.1"),
         *("-addext", "basicConstraints=critical,CA:FALSE"),
@@ -125,12 +131,12 @@ def _other_certificate(rig, authority, key, validity):
     rig.broker.start()
     yield "certificate"
     for name, data in kept.items():
-        (rig.tls / name).write_bytes(data)
+        (folder / name).write_bytes(data)
     rig.broker.stop()
     rig.broker.start()
 
 
-def _openssl(folder, *words):
+def _openssl(folder: Path, *words: str) -> None:
     subprocess.run([OPENSSL, *words], cwd=folder, check=True, capture_output=True, timeout=60)
 
 
@@ -138,28 +144,28 @@ def _openssl(folder, *words):
 
 
 @fault("camera off the network")
-def _(rig):
+def _(rig: Rig) -> Steps:
     rig.camera.close()
     yield "camera front is lost"
     rig.camera.open()
 
 
 @fault("camera's device file gone", alone=True)
-def _(rig):
+def _(rig: Rig) -> Steps:
     _reload(rig, camera={"source": "v4l2:/dev/video-gone"})
     yield "camera front is lost"
     _reload(rig)
 
 
 @fault("camera stalls")
-def _(rig):
+def _(rig: Rig) -> Steps:
     rig.camera.fault = "stall"
     yield "camera front is lost"
     rig.camera.fault = ""
 
 
 @fault("camera blocks for ever in a read", alone=True)
-def _(rig):
+def _(rig: Rig) -> Steps:
     kills = rig.supervisor.watchdog_kills
     (rig.supervisor.worn / "blocked").touch()
     yield "camera front is lost|no daemon"
@@ -170,17 +176,17 @@ def _(rig):
 class _rtsp:  # noqa: N801
     """An RTSP camera that somebody passes, in the place of the other; ``proxy`` goes between it and the daemon."""
 
-    def __init__(self, rig, proxy=None):
+    def __init__(self, rig: Rig, proxy: Proxy | None = None) -> None:
         self.rig, self.port, self.proxy = rig, free_port(), proxy
 
-    def start(self):
+    def start(self) -> None:
         self.server = subprocess.Popen(
             ["/usr/bin/python3", Path(__file__).with_name("rtsp.py"), str(self.port), f"{self.pictures}/%05d.jpg", "10"],
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         )
 
-    def __enter__(self):
+    def __enter__(self) -> "_rtsp":
         rig, self.pictures = self.rig, self.rig.folder / "pictures"
         shutil.rmtree(self.pictures, ignore_errors=True)
         self.pictures.mkdir()
@@ -195,7 +201,7 @@ class _rtsp:  # noqa: N801
         assert eventually(lambda: rig.recognised(began), 60), (rig.troubles(), rig.supervisor.log()[-2000:])
         return self
 
-    def __exit__(self, *_):
+    def __exit__(self, *_: object) -> None:
         self.server.kill()
         self.server.wait(10)
         if self.proxy:
@@ -207,36 +213,37 @@ rtsp = "" if GSTREAMER else "gstreamer's RTSP server is not installed"
 
 
 @fault("RTSP camera freezes", lacking=rtsp, alone=True)
-def _(rig):
+def _(rig: Rig) -> Steps:
     with _rtsp(rig) as camera:
         camera.server.send_signal(signal.SIGSTOP)
         yield "camera front is lost"
         camera.server.send_signal(signal.SIGCONT)
-        yield
+        yield None
 
 
 @fault("RTSP camera killed, and back", lacking=rtsp, alone=True)
-def _(rig):
+def _(rig: Rig) -> Steps:
     with _rtsp(rig) as camera:
         camera.server.kill()
         camera.server.wait(10)
         yield "camera front is lost"
         camera.start()
-        yield
+        yield None
 
 
 @fault("RTSP camera sends garbage", lacking=rtsp, alone=True)
-def _(rig):
-    with _rtsp(rig, Proxy()) as camera:
-        camera.proxy.damage = 0.02
+def _(rig: Rig) -> Steps:
+    proxy = Proxy()
+    with _rtsp(rig, proxy):
+        proxy.damage = 0.02
         time.sleep(8)
         yield None
-        camera.proxy.damage = 0.0
-        yield
+        proxy.damage = 0.0
+        yield None
 
 
 @fault("camera sends broken JPEGs")
-def _(rig):
+def _(rig: Rig) -> Steps:
     rig.camera.fault = "corrupt"
     time.sleep(3)
     yield None
@@ -244,7 +251,7 @@ def _(rig):
 
 
 @fault("frames change size")
-def _(rig):
+def _(rig: Rig) -> Steps:
     rig.camera.instead = "sizes"
     time.sleep(3)
     yield None
@@ -252,7 +259,7 @@ def _(rig):
 
 
 @fault("black frames, then white ones")
-def _(rig):
+def _(rig: Rig) -> Steps:
     rig.camera.instead = "black"
     time.sleep(3)
     rig.camera.instead = "white"
@@ -264,16 +271,16 @@ def _(rig):
 
 
 @fault("disk full", lacking=root, alone=True)
-def _(rig):
+def _(rig: Rig) -> Steps:
     with _small_disk(rig) as disk:
         _fill(disk)
         yield FULL
         (disk / "fill").unlink()
-        yield
+        yield None
 
 
 @fault("disk full, and the daemon killed", lacking=root, alone=True)
-def _(rig):
+def _(rig: Rig) -> Steps:
     with _small_disk(rig) as disk:
         _fill(disk)
         rig.supervisor.signal(signal.SIGKILL)
@@ -281,11 +288,11 @@ def _(rig):
         rig.settle(but=FULL)
         yield FULL
         (disk / "fill").unlink()
-        yield
+        yield None
 
 
 @fault("disk full, and the daemon restarted", lacking=root, alone=True)
-def _(rig):
+def _(rig: Rig) -> Steps:
     with _small_disk(rig) as disk:
         rig.supervisor.stop()
         _fill(disk)
@@ -294,11 +301,11 @@ def _(rig):
         assert FULL in rig.supervisor.log()
         yield FULL
         (disk / "fill").unlink()
-        yield
+        yield None
 
 
 @fault("file system read-only, and the daemon restarted", lacking=root, alone=True)
-def _(rig):
+def _(rig: Rig) -> Steps:
     with _small_disk(rig) as disk:
         rig.supervisor.stop()
         _mount(disk, "remount,ro")
@@ -308,23 +315,23 @@ def _(rig):
         rig.supervisor.stop()
         _mount(disk, "remount,rw")
         rig.supervisor.start()
-        yield
+        yield None
 
 
 class _small_disk:  # noqa: N801
     """The gallery on a file system of its own, of 2 MB."""
 
-    def __init__(self, rig):
+    def __init__(self, rig: Rig) -> None:
         self.rig, self.folder = rig, rig.gallery.parent
 
-    def __enter__(self):
+    def __enter__(self) -> Path:
         self._move("mount")
         return self.folder
 
-    def __exit__(self, *_):
+    def __exit__(self, *_: object) -> None:
         self._move("umount")
 
-    def _move(self, what):
+    def _move(self, what: str) -> None:
         self.rig.supervisor.stop()
         kept = self.rig.folder / "kept"
         shutil.copytree(self.folder, kept, ignore=shutil.ignore_patterns("*.sock", "fill"))
@@ -338,11 +345,11 @@ class _small_disk:  # noqa: N801
         self.rig.settle()
 
 
-def _mount(folder, options):
+def _mount(folder: Path, options: str) -> None:
     subprocess.run(["mount", "-o", options, folder], check=True, timeout=20)
 
 
-def _fill(folder):
+def _fill(folder: Path) -> None:
     with (folder / "fill").open("wb", buffering=0) as file:
         try:
             while True:
@@ -352,7 +359,7 @@ def _fill(folder):
 
 
 @fault("gallery locked by another process")
-def _(rig):
+def _(rig: Rig) -> Steps:
     with closing(sqlite3.connect(rig.gallery, isolation_level=None)) as other:
         other.execute("BEGIN EXCLUSIVE")
         yield None
@@ -360,7 +367,7 @@ def _(rig):
 
 
 @fault("gallery locked, and the daemon killed", alone=True)
-def _(rig):
+def _(rig: Rig) -> Steps:
     with closing(sqlite3.connect(rig.gallery, isolation_level=None)) as other:
         other.execute("BEGIN EXCLUSIVE")
         rig.supervisor.signal(signal.SIGKILL)
@@ -374,21 +381,21 @@ def _(rig):
 
 
 @fault("clock 6 h forward, and back")
-def _(rig):
+def _(rig: Rig) -> Steps:
     rig.step_clock(6 * 3600.0)
     yield ""
     rig.step_clock(0.0)
 
 
 @fault("clock 6 h back, and forward")
-def _(rig):
+def _(rig: Rig) -> Steps:
     rig.step_clock(-6 * 3600.0)
     yield ""
     rig.step_clock(0.0)
 
 
 @fault("SIGTERM")
-def _(rig):
+def _(rig: Rig) -> Steps:
     heard, connected = len(rig.availability.messages), not rig.troubles()
     began = time.monotonic()
     code, _ = rig.supervisor.stop()
@@ -401,13 +408,13 @@ def _(rig):
 
 
 @fault("SIGTERM, then kill -9, while it starts", alone=True)
-def _(rig):
+def _(rig: Rig) -> Steps:
     dice = random.Random(0)
     for number in (signal.SIGTERM, signal.SIGKILL):
         rig.supervisor.stop()
         starts = rig.supervisor.starts
         rig.supervisor.start()
-        assert eventually(lambda before=starts: rig.supervisor.starts > before)
+        assert eventually(lambda: rig.supervisor.starts > starts)  # noqa: B023
         time.sleep(dice.uniform(0.2, 4))
         if number == signal.SIGTERM:
             assert rig.supervisor.stop()[0] in (0, -signal.SIGTERM)
@@ -419,13 +426,13 @@ def _(rig):
 
 
 @fault("kill -9")
-def _(rig):
+def _(rig: Rig) -> Steps:
     rig.supervisor.signal(signal.SIGKILL)
     yield None
 
 
 @fault("settings made wrong, SIGHUP")
-def _(rig):
+def _(rig: Rig) -> Steps:
     kept = rig.file.read_bytes()
     rig.file.write_text("[camera\n")
     rig.supervisor.signal(signal.SIGHUP)
@@ -435,13 +442,13 @@ def _(rig):
 
 
 @fault("settings changed, SIGHUP")
-def _(rig):
+def _(rig: Rig) -> Steps:
     _reload(rig, presence={"left_after": LEFT_AFTER / 2}, detector={"max_side": 480}, mqtt={"keepalive": 30})
     yield ""
     _reload(rig)
 
 
-def _reload(rig, **sections):
+def _reload(rig: Rig, **sections: Any) -> None:
     rig.write(**sections)
     rig.supervisor.signal(signal.SIGHUP)
 
@@ -467,7 +474,8 @@ def run(rig: Rig, *faults: Fault) -> Outcome:
         AssertionError: the daemon did not survive, lied, told old news, or hurt the gallery.
     """
     rig.settle()
-    began, running, truths = time.time(), [one.run(rig) for one in faults], []
+    began, running = time.time(), [one.run(rig) for one in faults]
+    truths: list[str | None] = []
     try:
         for steps in running:
             truths.append(next(steps))
@@ -491,7 +499,7 @@ def run(rig: Rig, *faults: Fault) -> Outcome:
     return Outcome(" + ".join(one.name for one in faults), lost, seconds)
 
 
-def _says(truth, troubles):
+def _says(truth: str | None, troubles: list[str]) -> bool:
     return any(re.search(truth, trouble) for trouble in troubles) if truth else not troubles
 
 

@@ -9,18 +9,18 @@ from threading import Thread
 class Proxy:
     """``damage`` is the share of packets in which a random stretch of bytes becomes random ones."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.damage = 0.0
         self._dice = random.Random(0)
 
-    def open(self, port):
+    def open(self, port: int) -> int:
         """Pass on to a port of this machine; gives the proxy's own."""
         self._to = port
         self._ear = socket.create_server(("127.0.0.1", 0))
         Thread(target=self._accept, daemon=True).start()
-        return self._ear.getsockname()[1]
+        return int(self._ear.getsockname()[1])
 
-    def _accept(self):
+    def _accept(self) -> None:
         with suppress(OSError):
             while True:
                 client, _ = self._ear.accept()
@@ -30,7 +30,7 @@ class Proxy:
                     for ends in ((client, server, False), (server, client, True)):
                         Thread(target=self._pass, args=ends, daemon=True).start()
 
-    def _pass(self, source, target, damaging):
+    def _pass(self, source: socket.socket, target: socket.socket, damaging: bool) -> None:
         with suppress(OSError):
             while data := bytearray(source.recv(65536)):
                 if damaging and self._dice.random() < self.damage:
@@ -42,5 +42,5 @@ class Proxy:
             with suppress(OSError):
                 end.shutdown(socket.SHUT_RDWR)
 
-    def close(self):
+    def close(self) -> None:
         self._ear.close()

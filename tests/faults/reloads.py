@@ -5,11 +5,15 @@ import signal
 import time
 from contextlib import nullcontext
 from dataclasses import astuple, dataclass
+from pathlib import Path
+from typing import Any, TextIO
 
 import numpy as np
 import psutil
 from fixtures.broker import eventually, free_port
+from fixtures.optional import needed
 
+from .rig import Rig
 from .soak import GRAIN, slope
 
 WARM_UP = 100
@@ -30,7 +34,7 @@ class Sample:
     threads: int
 
 
-def changes(port):
+def changes(port: int) -> list[tuple[str, list[dict[str, Any]]]]:
     """For each kind of reload the section that changes, and the values that it takes in turn."""
     return [
         ("detector", [{"max_side": 640}, {"max_side": 480}]),
@@ -46,11 +50,13 @@ def changes(port):
     ]
 
 
-def reload(rig, times, table=None):
+def reload(rig: Rig, times: int, table: TextIO | None = None) -> list[Sample]:
     """Samples of a daemon that reads its settings so often, one section changed each time; somebody comes and goes."""
     rig.settle()
-    process = psutil.Process(rig.supervisor.process.pid)
-    sections, samples, kinds = {}, [], changes(free_port())
+    process = psutil.Process(needed(rig.supervisor.process).pid)
+    sections: dict[str, dict[str, Any]] = {}
+    samples: list[Sample] = []
+    kinds = changes(free_port())
     for number in range(times + 1):
         if number:
             section, values = kinds[number % len(kinds)]
@@ -68,7 +74,7 @@ def reload(rig, times, table=None):
     return samples
 
 
-def verdict(samples, starts):
+def verdict(samples: list[Sample], starts: int) -> tuple[dict[str, Any], list[str]]:
     """The figures of a run, and what is wrong with them: the slope of the memory must be within its noise."""
     warm = min(WARM_UP, samples[-1].reloads // 4)
     steady = [sample for sample in samples if sample.reloads >= warm]
@@ -94,11 +100,11 @@ def verdict(samples, starts):
     return figures, wrong
 
 
-def _halves(samples):
+def _halves(samples: list[Sample]) -> tuple[list[Sample], list[Sample]]:
     return samples[: len(samples) // 2], samples[len(samples) // 2 :]
 
 
-def run(rig, times, file):
+def run(rig: Rig, times: int, file: Path | None) -> bool:
     """Reload, print the figures as JSON; whether all is well."""
     with file.open("w", buffering=1) if file else nullcontext() as table:
         samples = reload(rig, times, table)

@@ -3,9 +3,11 @@
 import os
 import sqlite3
 import time
+from collections.abc import Iterator
 from contextlib import closing
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 from unittest.mock import patch
 
 import msgspec
@@ -31,7 +33,7 @@ LEFT_AFTER = 1.0
 class Rig:
     """All of it in one folder; the person enrolled is the one whom the camera's scene "face" shows."""
 
-    def __init__(self, folder, *, watchdog=30.0, restart=5.0, fps=10.0):
+    def __init__(self, folder: Path, *, watchdog: float = 30.0, restart: float = 5.0, fps: float = 10.0) -> None:
         self.folder, self.file = folder, folder / "edgeface.toml"
         self.tls = authority(folder / "tls") if OPENSSL else None
         self.broker = Broker(folder / "broker", tls=self.tls).start()
@@ -46,10 +48,10 @@ class Rig:
         self.supervisor = Supervisor(folder, ["--config", self.file, "run"], watchdog=watchdog, restart=restart)
         self.supervisor.start()
 
-    def write(self, **sections):
+    def write(self, **sections: Any) -> None:
         """Settings that work, but for these."""
         tls = {"tls": True, "ca_file": str(self.tls / "ca.pem")} if self.tls else {}
-        good = {
+        good: dict[str, dict[str, Any]] = {
             "camera": {"name": "front", "source": self.camera.url, "fps": self.camera.fps},
             "gallery": {"path": str(self.gallery)},
             "presence": {"left_after": LEFT_AFTER},
@@ -65,7 +67,7 @@ class Rig:
             )
         )
 
-    def _enroll(self):
+    def _enroll(self) -> None:
         embedder, settings = Embedder(), load(self.file)
         gallery = open_gallery(settings, embedder.card)
         enroller = Enroller(create_pipeline(settings, embedder, gallery), gallery)
@@ -77,31 +79,32 @@ class Rig:
         self.people = [(person.id, person.templates) for person in gallery.people()]
         gallery.close()
 
-    def troubles(self):
+    def troubles(self) -> list[str]:
         """What ``edgeface status`` finds wrong, or why it finds nothing."""
         try:
-            return self.status()["troubles"]
+            return list(self.status()["troubles"])
         except EdgefaceError as error:
             return [str(error)]
 
-    def status(self):
+    def status(self) -> dict[str, Any]:
         """What ``edgeface status --json`` tells."""
         # The socket's name depends on nothing that a fault changes.
         settings = schema.Config(camera=schema.CameraSettings(name="front"), gallery=schema.GallerySettings(str(self.gallery)))
         with patch.dict(os.environ, RUNTIME_DIRECTORY=str(self.supervisor.runtime)):
-            return client.ask(settings, "status")
+            status: dict[str, Any] = client.ask(settings, "status")
+            return status
 
-    def settle(self, seconds=90.0, but=None):
+    def settle(self, seconds: float = 90.0, but: str | None = None) -> None:
         """Until all is well, ``but`` for one trouble, and subscribers know."""
-        well = eventually(lambda: all(but and but in trouble for trouble in self.troubles()), seconds)
+        well = eventually(lambda: all(but is not None and but in trouble for trouble in self.troubles()), seconds)
         assert well, (self.troubles(), self.supervisor.log()[-2000:])
         assert eventually(lambda: self.camera_state() in ("ok", "starting")), self.camera_state()
 
-    def camera_state(self):
+    def camera_state(self) -> str:
         """As the broker told it last."""
-        return (self.health.on("/health") or [{"camera_state": "starting"}])[-1]["camera_state"]
+        return str((self.health.on("/health") or [{"camera_state": "starting"}])[-1]["camera_state"])
 
-    def recognised(self, since, until=None):
+    def recognised(self, since: float, until: float | None = None) -> int:
         """How many events between two moments of the wall clock said that somebody was recognised: always the right one."""
         events = [event for event in self.events.on("/event") if event["event_type"] in ("recognized", "unknown")]
         assert all(event.get("name") == "Barack Obama" for event in events), events
@@ -109,14 +112,14 @@ class Rig:
         until = until or time.time() + 1
         return sum(any(since <= at - offset <= until for offset in self.clock) for at in times.values())
 
-    def visit(self, seconds=2.5):
+    def visit(self, seconds: float = 2.5) -> None:
         """Somebody comes, and goes."""
         self.camera.scene = "face"
         time.sleep(seconds)
         self.camera.scene = "nobody"
         time.sleep(2 * LEFT_AFTER)
 
-    def recognises(self, seconds=150.0):
+    def recognises(self, seconds: float = 150.0) -> float:
         """Seconds until a face that comes and goes is recognised."""
         began = time.time()
         while time.time() - began < seconds:
@@ -129,7 +132,7 @@ class Rig:
                 return took
         raise AssertionError(f"nobody is recognised any more: {self.troubles()}\n{self.supervisor.log()[-3000:]}")
 
-    def check(self):
+    def check(self) -> None:
         """No event came late, and the gallery is whole."""
         limit = schema.MqttSettings().max_event_age + 1.0
         late = [event for age, event in self.ages() if age > limit]
@@ -141,7 +144,7 @@ class Rig:
         gallery.close()
         assert "Traceback" not in self.supervisor.log(), self.supervisor.log()[-3000:]
 
-    def ages(self):
+    def ages(self) -> Iterator[tuple[float, Any]]:
         """Seconds from each event to its arrival; where the clock was stepped, by the reading that makes them least."""
         for message in tuple(self.events.messages):
             event = msgspec.json.decode(message.payload)
@@ -149,12 +152,12 @@ class Rig:
             stamped = datetime.fromisoformat(event["ts"]).timestamp()
             yield min(abs(arrived + offset - stamped) for offset in self.clock), event
 
-    def step_clock(self, seconds):
+    def step_clock(self, seconds: float) -> None:
         """Step the daemon's wall clock, and nobody else's."""
         self.clock.append(seconds)
         (self.supervisor.worn / "clock").write_text(str(seconds))
 
-    def close(self):
+    def close(self) -> None:
         self.supervisor.close()
         self.camera.close()
         self.broker.close()

@@ -4,10 +4,18 @@ import json
 import time
 from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 import psutil
+from fixtures.optional import needed
+from numpy.typing import NDArray
+
+from edgeface.types import Image
+
+from .rig import Rig
 
 WARM_UP = 900.0
 """Seconds, or a quarter of the soak, in which caches fill: SQLite's, the allocator's; the slope is of what comes after."""
@@ -36,11 +44,12 @@ class Sample:
     sent: int
 
 
-def soak(rig, minutes):
+def soak(rig: Rig, minutes: float) -> tuple[list[Sample], int]:
     """Samples of a daemon before whom somebody comes and goes, and how many visits there were."""
     rig.settle()
-    began, visits, samples = time.monotonic(), 0, []
-    process = psutil.Process(rig.supervisor.process.pid)
+    began, visits = time.monotonic(), 0
+    samples: list[Sample] = []
+    process = psutil.Process(needed(rig.supervisor.process).pid)
     while (now := time.monotonic() - began) < 60 * minutes:
         scene = "face" if now % (VISIT + PAUSE) < VISIT else "nobody"
         visits += scene == "face" and rig.camera.scene == "nobody"
@@ -54,13 +63,13 @@ def soak(rig, minutes):
     return samples, visits
 
 
-def _sample(rig, process, now):
+def _sample(rig: Rig, process: psutil.Process, now: float) -> Sample:
     told = rig.status()
     counts = told["fps"], told["frames_seen"], told["frames_dropped"], told["events_dropped"], rig.camera.sent
     return Sample(now, process.memory_info().rss / 1e6, process.num_fds(), process.num_threads(), *counts)
 
 
-def verdict(samples, visits, recognised, starts, fps):
+def verdict(samples: list[Sample], visits: int, recognised: int, starts: int, fps: float) -> tuple[dict[str, Any], list[str]]:
     """The figures of a soak, and what is wrong with them: the slope of the memory must be within its noise."""
     steady = [sample for sample in samples if sample.seconds >= min(WARM_UP, samples[-1].seconds / 4)]
     hours = np.array([sample.seconds for sample in steady]) / 3600
@@ -107,7 +116,7 @@ def verdict(samples, visits, recognised, starts, fps):
     return figures, wrong
 
 
-def slope(x, y):
+def slope(x: NDArray[np.floating[Any]], y: NDArray[Any]) -> tuple[Any, float]:
     """Least squares, with the slope's standard error for neighbours that are not independent of each other."""
     rise, offset = np.polyfit(x, y, 1)
     rest = y - rise * x - offset
@@ -116,15 +125,16 @@ def slope(x, y):
     return rise, float(rest.std() / (x.std() * np.sqrt(effective)))
 
 
-def plot(samples, path):
+def plot(samples: list[Sample], path: Path) -> None:
     """Memory, frames a second and file descriptors over the minutes, one above the other."""
     width, height, left = 900, 170, 70
     rows = []
-    for name, values in {
+    curves: dict[str, list[float]] = {
         "memory, MB": [sample.rss_mb for sample in samples],
         "frames/s": [sample.fps for sample in samples],
-        "file descriptors": [sample.fds for sample in samples],
-    }.items():
+        "file descriptors": [float(sample.fds) for sample in samples],
+    }
+    for name, values in curves.items():
         row = np.full((height, width, 3), 255, np.uint8)
         low, high = 0.0, 1.15 * max(values)
         xs = [left + (width - left - 20) * sample.seconds / samples[-1].seconds for sample in samples]
@@ -141,11 +151,11 @@ def plot(samples, path):
     cv2.imwrite(str(path), np.vstack(rows))
 
 
-def _write(row, text, place):
+def _write(row: Image, text: str, place: tuple[int, int]) -> None:
     cv2.putText(row, text, place, cv2.FONT_HERSHEY_SIMPLEX, 0.45, (40, 40, 40), 1, cv2.LINE_AA)
 
 
-def run(rig, minutes, picture):
+def run(rig: Rig, minutes: float, picture: Path | None) -> bool:
     """Soak, draw, print the figures as JSON; whether all is well."""
     began = time.time()
     samples, visits = soak(rig, minutes)

@@ -15,14 +15,15 @@ ROOT = Path(__file__).parent.parent.parent
 class Supervisor:
     """One service, by its command line; ``watchdog`` and ``restart`` are WatchdogSec and RestartSec."""
 
-    def __init__(self, folder, words, *, watchdog, restart):
+    def __init__(self, folder: Path, words: list[str | Path], *, watchdog: float, restart: float) -> None:
         self._folder, self._words, self._watchdog, self._restart = folder, words, watchdog, restart
         self.worn, self.runtime = folder / "worn", folder / "run"
         self.worn.mkdir()
         self.runtime.mkdir()
         self._notify = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self._notify.bind(str(folder / "notify"))
-        self.process, self.wanted = None, False
+        self.process: subprocess.Popen[bytes] | None = None
+        self.wanted = False
         self.starts = self.watchdog_kills = self.readies = 0
         self.ready, self._fed = False, 0.0
         self._ended = False
@@ -30,14 +31,14 @@ class Supervisor:
         for thread in self._threads:
             thread.start()
 
-    def start(self):
+    def start(self) -> None:
         self.wanted = True
 
-    def signal(self, number):
+    def signal(self, number: int) -> None:
         if self.process:
             self.process.send_signal(number)
 
-    def stop(self):
+    def stop(self) -> tuple[int, float]:
         """Ask it to end, and wait; its exit code, and the seconds that it took."""
         self.wanted = False
         began = time.monotonic()
@@ -51,15 +52,15 @@ class Supervisor:
             code = self.process.wait(10)
         return code, time.monotonic() - began
 
-    def close(self):
+    def close(self) -> None:
         self.stop()
         self._ended = True
         self._notify.close()
 
-    def log(self):
+    def log(self) -> str:
         return (self._folder / "log").read_text(errors="replace")
 
-    def _launch(self):
+    def _launch(self) -> None:
         hidden = ("EDGEFACE_CONFIG", "STATE_DIRECTORY")
         environment = {name: value for name, value in os.environ.items() if name not in hidden}
         environment |= {
@@ -81,7 +82,7 @@ class Supervisor:
                 stderr=log,
             )
 
-    def _hear(self):
+    def _hear(self) -> None:
         while True:
             try:
                 message = self._notify.recv(4096).decode()
@@ -92,7 +93,7 @@ class Supervisor:
             if "WATCHDOG=1" in message or "READY=1" in message:
                 self._fed = time.monotonic()
 
-    def _keep(self):
+    def _keep(self) -> None:
         while not self._ended:
             time.sleep(0.05)
             if self.process is None:

@@ -6,13 +6,16 @@ import os
 import socket
 import subprocess
 import tempfile
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 import pytest
 from fixtures.broker import Broker, eventually, needs_broker
+from fixtures.commandline import Cli
 from fixtures.daemon import EMPTY
 
 from edgeface.vision.drawing import save_image
@@ -25,7 +28,7 @@ SHARED, STATUS, COMMAND = "edgeface/gallery/home/" + "0" * 32, "homeassistant/st
 
 
 @pytest.fixture
-def group():
+def group() -> Iterator[Group]:
     if os.geteuid() != 0:
         pytest.skip("needs root, to make a control group")
     try:
@@ -39,7 +42,7 @@ def group():
 class Squeezed:
     """A daemon in the group, before a camera that shows nobody for an hour."""
 
-    def __init__(self, cli, group, **sections):
+    def __init__(self, cli: Cli, group: Group, **sections: Any) -> None:
         scene = cli.folder / "scene"
         scene.mkdir()
         save_image(scene / "empty.png", EMPTY)
@@ -52,16 +55,18 @@ class Squeezed:
             self.running = cli.start("run")
         assert eventually(lambda: self.status()["running"], 60), self.log()
 
-    def status(self):
+    def status(self) -> dict[str, Any]:
         command = self._cli.command("status", "--json")
-        return json.loads(subprocess.run(command, capture_output=True, env=self._cli.environment, check=False).stdout)
+        done = subprocess.run(command, capture_output=True, env=self._cli.environment, check=False)
+        status: dict[str, Any] = json.loads(done.stdout)
+        return status
 
-    def log(self):
+    def log(self) -> list[str]:
         while not self.running.err.empty():
             self.running.told.append(self.running.err.get())
         return self.running.told
 
-    def check(self):
+    def check(self) -> None:
         """It is the same process, and was not even near its end."""
         print(f"{self._group.most:.0f} MB at most")
         assert self.running.process.poll() is None, self.log()
@@ -70,7 +75,7 @@ class Squeezed:
 
 
 @needs_broker
-def test_messages_of_200_mb_neither_end_the_daemon_nor_silence_it(cli, group, tmp_path):
+def test_messages_of_200_mb_neither_end_the_daemon_nor_silence_it(cli: Cli, group: Group, tmp_path: Path) -> None:
     broker = Broker(tmp_path / "broker", persistence=False).start()
     try:
         ear, bomb = broker.listen("edgeface/door/#"), bytes(200 * 10**6)
@@ -100,7 +105,7 @@ def test_messages_of_200_mb_neither_end_the_daemon_nor_silence_it(cli, group, tm
         broker.close()
 
 
-def large_photo():
+def large_photo() -> bytes:
     """A JPEG of just under 16 megapixels that costs its decoder the most: progressive, full colour, too small to be halved."""
     noise = np.random.default_rng(0).integers(0, 256, (488, 512, 3), np.uint8)
     image = cv2.resize(noise, (4090, 3900), interpolation=cv2.INTER_CUBIC)
@@ -111,7 +116,9 @@ def large_photo():
 
 
 @needs_broker
-def test_photos_of_16_megapixels_by_several_users_and_over_mqtt_stay_within_the_memory(cli, group, tmp_path):
+def test_photos_of_16_megapixels_by_several_users_and_over_mqtt_stay_within_the_memory(
+    cli: Cli, group: Group, tmp_path: Path
+) -> None:
     broker = Broker(tmp_path / "broker", persistence=False).start()
     photo = large_photo()
     assert len(photo) < 4 * 2**20
@@ -136,7 +143,7 @@ def test_photos_of_16_megapixels_by_several_users_and_over_mqtt_stay_within_the_
             broker.close()
 
 
-def connected(place, user):
+def connected(place: Path, user: int) -> socket.socket:
     """A connection of another user."""
     os.seteuid(user)
     try:
@@ -148,7 +155,7 @@ def connected(place, user):
     return client
 
 
-def talk(client, photo):
+def talk(client: socket.socket, photo: bytes) -> int:
     """How many of six photos were looked at."""
     lines = client.makefile("rb")
     client.sendall(b'{"verb": "photos", "name": "Eve"}\n')

@@ -1,12 +1,14 @@
 """The short form: a few faults, one after the other, on one daemon; ``python -m tests.faults table`` tries all of them."""
 
 import signal
+from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from fixtures.broker import needs_broker
 
 from . import reloads
-from .faults import FAULTS, run
+from .faults import FAULTS, Fault, run
 from .rig import Rig
 from .soak import Sample, verdict
 
@@ -14,7 +16,7 @@ SHORT = ("broker killed", "camera stalls", "camera sends broken JPEGs", "kill -9
 
 
 @pytest.fixture(scope="module")
-def rig(tmp_path_factory):
+def rig(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
     running = Rig(tmp_path_factory.mktemp("faults"), restart=0.2)
     yield running
     running.close()
@@ -23,13 +25,22 @@ def rig(tmp_path_factory):
 @pytest.mark.slow
 @needs_broker
 @pytest.mark.parametrize("fault", [fault for fault in FAULTS if fault.name in SHORT], ids=lambda fault: fault.name)
-def test_a_fault_is_told_survived_and_leaves_no_trace(rig, fault):
+def test_a_fault_is_told_survived_and_leaves_no_trace(rig: Rig, fault: Fault) -> None:
     run(rig, fault)
 
 
-def samples(**slopes):
+def samples(**slopes: float) -> list[Sample]:
     """Half an hour of a daemon whose figures grow by so much an hour."""
-    steady = {"rss_mb": 150.0, "fds": 15, "threads": 6, "fps": 10.0, "seen": 0, "dropped": 0, "events_dropped": 0, "sent": 0}
+    steady: dict[str, Any] = {
+        "rss_mb": 150.0,
+        "fds": 15,
+        "threads": 6,
+        "fps": 10.0,
+        "seen": 0,
+        "dropped": 0,
+        "events_dropped": 0,
+        "sent": 0,
+    }
     hours = [number / 720 for number in range(360)]
     grown = [{name: value + type(value)(hour * slopes.get(name, 0)) for name, value in steady.items()} for hour in hours]
     return [Sample(3600 * hour, **values) for hour, values in zip(hours, grown, strict=True)]
@@ -46,14 +57,14 @@ def samples(**slopes):
         ({}, 101, "101 visits, 100 recognised"),
     ],
 )
-def test_a_soak_finds_what_grows_and_what_is_missing(slopes, visits, wrong):
+def test_a_soak_finds_what_grows_and_what_is_missing(slopes: dict[str, float], visits: int, wrong: str) -> None:
     found = verdict(samples(**slopes), visits, 100, 1, 10.0)[1]
     assert [wrong in line for line in found] == [True] * bool(wrong)
 
 
 @pytest.mark.slow
 @needs_broker
-def test_a_daemon_that_is_reloaded_again_and_again_goes_on(rig):
+def test_a_daemon_that_is_reloaded_again_and_again_goes_on(rig: Rig) -> None:
     """With each kind of change once, and back."""
     rig.settle()
     starts = rig.supervisor.starts
@@ -75,8 +86,8 @@ def test_a_daemon_that_is_reloaded_again_and_again_goes_on(rig):
         ({"threads": 10}, ["threads grew from"]),
     ],
 )
-def test_reloads_find_what_grows(slopes, wrong):
-    steady = {"rss_mb": 130.0, "fds": 20, "threads": 7}
+def test_reloads_find_what_grows(slopes: dict[str, float], wrong: list[str]) -> None:
+    steady: dict[str, Any] = {"rss_mb": 130.0, "fds": 20, "threads": 7}
     samples = [
         reloads.Sample(n, **{name: value + type(value)(n / 1000 * slopes.get(name, 0)) for name, value in steady.items()})
         for n in range(1000)

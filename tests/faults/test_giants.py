@@ -10,39 +10,45 @@ import struct
 import subprocess
 import time
 import zlib
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from io import BufferedIOBase
 from itertools import chain, cycle, repeat
 from pathlib import Path
 from threading import Thread
+from typing import Any
 
 import cv2
 import numpy as np
 import pytest
 from fixtures.broker import eventually
+from fixtures.commandline import Cli, Running
 
-from .test_squeeze import grouped
+from .test_squeeze import Group, grouped
 
 pytestmark = pytest.mark.slow
 MEMORY = 400 * 2**20
 TOO_MANY = "camera.max_pixels allows 5100000"
 
+Sender = Callable[[BufferedIOBase], None]
+
 
 @contextmanager
-def serving(send):
+def serving(send: Sender) -> Iterator[str]:
     """A camera at an address; ``send`` is given what it may write to."""
 
     class Handler(BaseHTTPRequestHandler):
-        def do_GET(self):
+        def do_GET(self) -> None:
             send(self.wfile)
 
-        def log_message(self, *_):
+        def log_message(self, *_: object) -> None:
             pass
 
     class Server(ThreadingHTTPServer):
         daemon_threads = True
 
-        def handle_error(self, *_):  # a reader that went away
+        def handle_error(self, *_: object) -> None:  # a reader that went away
             pass
 
     server = Server(("127.0.0.1", 0), Handler)
@@ -58,10 +64,10 @@ MIXED = "multipart/x-mixed-replace; boundary=frame"
 HEAD = b"--frame\r\nContent-Type: image/jpeg\r\n"
 
 
-def answer(kind, *pieces):
+def answer(kind: str, *pieces: bytes) -> Sender:
     """An HTTP answer of this media type; its last piece is sent for ever."""
 
-    def send(stream):
+    def send(stream: BufferedIOBase) -> None:
         stream.write(f"HTTP/1.1 200 OK\r\nContent-Type: {kind}\r\n\r\n".encode())
         for piece in chain(pieces, repeat(pieces[-1])):
             stream.write(piece)
@@ -69,10 +75,10 @@ def answer(kind, *pieces):
     return send
 
 
-def shown(*pictures):
+def shown(*pictures: bytes) -> Sender:
     """Pictures as MJPEG, ten a second, over and over."""
 
-    def send(stream):
+    def send(stream: BufferedIOBase) -> None:
         stream.write(f"HTTP/1.1 200 OK\r\nContent-Type: {MIXED}\r\n\r\n".encode())
         for data in cycle(pictures):
             stream.write(HEAD + b"Content-Length: %d\r\n\r\n" % len(data) + data + b"\r\n")
@@ -81,11 +87,11 @@ def shown(*pictures):
     return send
 
 
-def jpeg(width, height, *options, colours=(3,)):
+def jpeg(width: int, height: int, *options: int, colours: tuple[int, ...] = (3,)) -> bytes:
     return cv2.imencode(".jpg", np.full((height, width, *colours), 127, np.uint8), options)[1].tobytes()
 
 
-def png(width, height):
+def png(width: int, height: int) -> bytes:
     """A black PNG of any size, made without its pixels."""
     packed = zlib.compressobj(9)
     rows = b"".join(packed.compress(bytes(1 + 3 * width)) for _ in range(height)) + packed.flush()
@@ -96,27 +102,27 @@ def png(width, height):
     )
 
 
-def webp(width, height):
+def webp(width: int, height: int) -> bytes:
     return cv2.imencode(".webp", np.zeros((height, width, 3), np.uint8), [cv2.IMWRITE_WEBP_QUALITY, 1])[1].tobytes()
 
 
-def film(name):
+def film(name: str) -> bytes:
     return lzma.decompress(Path(__file__).with_name(f"{name}.264.xz").read_bytes())
 
 
-def endless_head(stream):
+def endless_head(stream: BufferedIOBase) -> None:
     stream.write(b"HTTP/1.1 200 OK\r\n")
     for number in range(10**9):
         stream.write(b"Set-Cookie: a%d=%s\r\n" % (number, b"x" * 1000))
 
 
 SMALL = jpeg(640, 480)
-SEEN = {
+SEEN: dict[str, Callable[[], Sender]] = {
     "JPEGs of 8,000 x 6,000": lambda: shown(jpeg(8000, 6000)),
     "JPEGs that grow and shrink": lambda: shown(*[SMALL] * 10, *[jpeg(8000, 6000)] * 5),
     "H.264 of 5 megapixels, 16 reference frames": lambda: answer("video/h264", film("fits")),
 }
-REFUSED = {
+REFUSED: dict[str, tuple[Callable[[], Sender], str]] = {
     "JPEGs of 16,000 x 16,000": (lambda: shown(jpeg(16000, 16000, colours=())), "64 megapixels"),
     "progressive JPEGs": (lambda: shown(jpeg(8000, 6000, cv2.IMWRITE_JPEG_PROGRESSIVE, 1)), "cannot be scaled down"),
     "H.264 of 5,000 x 5,000": (lambda: answer("video/h264", film("large")), f"5000 x 5000 pixels; {TOO_MANY}"),
@@ -132,24 +138,25 @@ REFUSED = {
 
 
 @pytest.fixture
-def group():
+def group() -> Iterator[Group]:
     with grouped(MEMORY, 2.0) as made:
         yield made
 
 
-def started(cli, group, source, **camera):
+def started(cli: Cli, group: Group, source: str, **camera: Any) -> Running:
     cli.set(camera={"source": source, "fps": 10} | camera)
     with group.inside():
         return cli.start("run")
 
 
-def status(cli):
+def status(cli: Cli) -> dict[str, Any]:
     """What ``edgeface status`` tells, or nothing while nobody answers."""
     told = subprocess.run(cli.command("status", "--json"), capture_output=True, cwd=cli.folder, env=cli.environment, timeout=60)
-    return json.loads(told.stdout) if told.stdout else {}
+    status: dict[str, Any] = json.loads(told.stdout) if told.stdout else {}
+    return status
 
 
-def survives(cli, group, daemon, name):
+def survives(cli: Cli, group: Group, daemon: Running, name: str) -> dict[str, Any]:
     """It is the process that was started, and none was killed; it ends when it is asked to."""
     told = status(cli)
     assert group.killed == 0
@@ -160,7 +167,7 @@ def survives(cli, group, daemon, name):
 
 
 @pytest.mark.parametrize("name", SEEN)
-def test_what_can_be_made_small_is_looked_at(cli, group, name):
+def test_what_can_be_made_small_is_looked_at(cli: Cli, group: Group, name: str) -> None:
     with serving(SEEN[name]()) as url:
         daemon = started(cli, group, url)
         assert eventually(lambda: status(cli).get("frames_seen", 0) > 20 or daemon.process.poll() is not None, 60)
@@ -168,7 +175,7 @@ def test_what_can_be_made_small_is_looked_at(cli, group, name):
 
 
 @pytest.mark.parametrize("name", REFUSED)
-def test_what_is_too_large_is_refused_in_one_line(cli, group, name):
+def test_what_is_too_large_is_refused_in_one_line(cli: Cli, group: Group, name: str) -> None:
     send, reason = REFUSED[name]
     with serving(send()) as url:
         daemon = started(cli, group, url)

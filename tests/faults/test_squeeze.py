@@ -6,10 +6,12 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
-from http.client import HTTPConnection
+from http.client import HTTPConnection, HTTPMessage
 from pathlib import Path
+from typing import Any
 
 import cv2
 import pytest
@@ -27,7 +29,7 @@ FPS = 60.0
 class Group:
     """A control group of the first or the second kind, whichever this machine has for memory."""
 
-    def __init__(self, memory=MEMORY, share=SHARE):
+    def __init__(self, memory: int = MEMORY, share: float = SHARE) -> None:
         name = f"edgeface-test-{os.getpid()}"
         self.second = (
             "memory" in (ROOT / "cgroup.controllers").read_text().split() if (ROOT / "cgroup.controllers").exists() else False
@@ -44,7 +46,7 @@ class Group:
             next(folder / file for folder in self.folders if (folder / file).exists()).write_text(f"{limit}\n")
 
     @contextmanager
-    def inside(self):
+    def inside(self) -> Iterator[None]:
         """What is started here is in the group."""
         before = [folder.parent for folder in self.folders]
         self._move(self.folders)
@@ -54,35 +56,35 @@ class Group:
             self._move(before)
 
     @staticmethod
-    def _move(folders):
+    def _move(folders: list[Path]) -> None:
         for folder in folders:
             (folder / "cgroup.procs").write_text(f"{os.getpid()}\n")
 
     @property
-    def killed(self):
+    def killed(self) -> int:
         """How many processes were killed for want of memory."""
         file = self.folders[0] / ("memory.events" if self.second else "memory.oom_control")
         return int(dict(line.split() for line in file.read_text().splitlines())["oom_kill"])
 
     @property
-    def most(self):
+    def most(self) -> float:
         """The most megabytes that were in use, those of cached files too."""
         return int((self.folders[0] / ("memory.peak" if self.second else "memory.max_usage_in_bytes")).read_text()) / 1e6
 
-    def remove(self):
+    def remove(self) -> None:
         for folder in self.folders:
-            eventually(lambda folder=folder: not (folder / "cgroup.procs").read_text(), 10)
+            eventually(lambda: not (folder / "cgroup.procs").read_text(), 10)  # noqa: B023
             with suppress(OSError):
                 folder.rmdir()
 
 
 @contextmanager
-def grouped(*limits):
+def grouped(memory: int = MEMORY, share: float = SHARE) -> Iterator[Group]:
     """A control group while it lasts; the test is skipped where none can be made."""
     if os.geteuid() != 0:
         pytest.skip("needs root, to make a control group")
     try:
-        group = Group(*limits)
+        group = Group(memory, share)
     except (OSError, StopIteration):
         pytest.skip("no control group for memory and processor can be made here")
     try:
@@ -92,13 +94,13 @@ def grouped(*limits):
 
 
 @pytest.fixture
-def group(request):
+def group(request: pytest.FixtureRequest) -> Iterator[Group]:
     with grouped(*getattr(request, "param", ())) as made:
         yield made
 
 
 @needs_broker
-def test_it_goes_on_in_256_mb_and_half_a_core_and_says_that_it_is_slowed(tmp_path, group):
+def test_it_goes_on_in_256_mb_and_half_a_core_and_says_that_it_is_slowed(tmp_path: Path, group: Group) -> None:
     with group.inside():
         rig = Rig(tmp_path, fps=FPS)
         assert eventually(lambda: rig.supervisor.process)
@@ -124,7 +126,7 @@ def test_it_goes_on_in_256_mb_and_half_a_core_and_says_that_it_is_slowed(tmp_pat
 
 
 @pytest.mark.parametrize("group", [UNIT], indirect=True)
-def test_photos_of_16_megapixels_all_at_once_do_not_get_it_killed(tmp_path, group, demo_photos):
+def test_photos_of_16_megapixels_all_at_once_do_not_get_it_killed(tmp_path: Path, group: Group, demo_photos: Path) -> None:
     port, file = free_port(), tmp_path / "edgeface.toml"
     file.write_text(
         f'[gallery]\npath = "{tmp_path}/gallery.db"\n[camera]\nsource = "folder:{demo_photos}"\nhold = 60\n'
@@ -137,7 +139,7 @@ def test_photos_of_16_megapixels_all_at_once_do_not_get_it_killed(tmp_path, grou
     with group.inside():
         process = subprocess.Popen([*words, "run"], env=environment, stdout=subprocess.DEVNULL)
 
-    def ask(method, path, body=None, **headers):
+    def ask(method: str, path: str, body: bytes | None = None, **headers: Any) -> tuple[int, HTTPMessage, bytes]:
         connection = HTTPConnection("127.0.0.1", port, timeout=120)
         try:
             connection.request(method, path, body, headers)
@@ -146,9 +148,10 @@ def test_photos_of_16_megapixels_all_at_once_do_not_get_it_killed(tmp_path, grou
         finally:
             connection.close()
 
-    def served():
+    def served() -> bool:
         with suppress(OSError):
             return ask("GET", "/")[0] == 401
+        return False
 
     try:
         assert eventually(served, 120)
@@ -157,7 +160,7 @@ def test_photos_of_16_megapixels_all_at_once_do_not_get_it_killed(tmp_path, grou
         root, cookie = given["location"].rstrip("/"), given["set-cookie"].partition(";")[0]
         sent = {"cookie": cookie, "origin": f"http://127.0.0.1:{port}"}
 
-        def upload(number):
+        def upload(number: object) -> tuple[int, HTTPMessage, bytes]:
             return ask("POST", f"{root}/people/photo?name=Anna", photo, **sent)
 
         with ThreadPoolExecutor(16) as crowd:

@@ -1,7 +1,11 @@
 """Records are sealed and opened by OpenSSL or by pycryptodomex, whichever is there, and alike."""
 
+import secrets
+from typing import Any
+
 import pytest
 from Cryptodome.Cipher import AES
+from fixtures.optional import needed
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -13,7 +17,7 @@ BYTES = st.binary(max_size=200)
 
 
 @pytest.fixture(params=["OpenSSL", "pycryptodomex"])
-def library(request, monkeypatch):
+def library(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     if request.param == "pycryptodomex":
         monkeypatch.setattr(aead, "_FAST", None)
     elif not OPENSSL:
@@ -33,38 +37,40 @@ PUBLISHED = {
 }
 
 
-def test_a_published_example_is_sealed_and_opened(library, monkeypatch):
+def test_a_published_example_is_sealed_and_opened(library: None, monkeypatch: pytest.MonkeyPatch) -> None:
     key, nonce, plain, associated, ciphertext, tag = (bytes.fromhex(text) for text in PUBLISHED.values())
-    monkeypatch.setattr(aead.secrets, "token_bytes", lambda _: nonce)
+    monkeypatch.setattr(secrets, "token_bytes", lambda _: nonce)
     assert aead.seal(key, plain, associated) == nonce + ciphertext + tag
     assert aead.unseal(key, nonce + ciphertext + tag, associated) == plain
 
 
 @pytest.mark.skipif(not OPENSSL, reason="this system has no library of OpenSSL's")
 @given(plain=BYTES, associated=BYTES, nonce=st.binary(min_size=12, max_size=12), at=st.integers(0, 300), bit=st.integers(0, 7))
-def test_both_seal_alike_and_what_was_changed_does_not_open(plain, associated, nonce, at, bit):
-    ciphertext, tag = OPENSSL.encrypt(KEY, nonce, plain, associated)
+def test_both_seal_alike_and_what_was_changed_does_not_open(
+    plain: bytes, associated: bytes, nonce: bytes, at: int, bit: int
+) -> None:
+    ciphertext, tag = needed(OPENSSL).encrypt(KEY, nonce, plain, associated)
     assert AES.new(KEY, AES.MODE_GCM, nonce=nonce).update(associated).encrypt_and_digest(plain) == (ciphertext, tag)
-    assert OPENSSL.decrypt(KEY, nonce, ciphertext, tag, associated) == plain
-    assert OPENSSL.decrypt(KEY, nonce, ciphertext, tag, associated + b"x") is None
-    assert OPENSSL.decrypt(bytes(32), nonce, ciphertext, tag, associated) is None
+    assert needed(OPENSSL).decrypt(KEY, nonce, ciphertext, tag, associated) == plain
+    assert needed(OPENSSL).decrypt(KEY, nonce, ciphertext, tag, associated + b"x") is None
+    assert needed(OPENSSL).decrypt(bytes(32), nonce, ciphertext, tag, associated) is None
     sealed = bytearray(nonce + ciphertext + tag)
     sealed[at % len(sealed)] ^= 1 << bit
     changed = bytes(sealed)
-    assert OPENSSL.decrypt(KEY, changed[:12], changed[12:-16], changed[-16:], associated) is None
+    assert needed(OPENSSL).decrypt(KEY, changed[:12], changed[12:-16], changed[-16:], associated) is None
 
 
 @pytest.mark.parametrize("sealed", [b"", bytes(27), bytes(28), bytes(600), "text" * 20, None, bytearray(40), 7])
-def test_what_was_never_sealed_is_refused(library, sealed):
+def test_what_was_never_sealed_is_refused(library: None, sealed: Any) -> None:
     with pytest.raises(ValueError, match=r"sealed|MAC"):
         aead.unseal(KEY, sealed, b"")
 
 
-def test_a_key_of_another_length_is_refused(library):
+def test_a_key_of_another_length_is_refused(library: None) -> None:
     with pytest.raises(ValueError, match="length"):
         aead.seal(bytes(31), b"plain", b"")
 
 
-def test_a_system_without_the_library_has_none(monkeypatch):
+def test_a_system_without_the_library_has_none(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(openssl, "LIBRARIES", ("libcrypto.so.none",))
     assert openssl.find() is None

@@ -5,23 +5,31 @@ import random
 import sqlite3
 import stat
 import time
+from collections.abc import Iterator
 from contextlib import closing
+from functools import partial
+from pathlib import Path
 from threading import Thread
+from typing import Any
 
 import numpy as np
 import pytest
 from fixtures.backup import config, crowd, damage, enrolled, flip, killed, people, sealed_at, states
 from fixtures.disk import fill
 from fixtures.galleries import MODEL, WALL, near, unit, units
+from fixtures.optional import needed
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from hypothesis.strategies import DrawFn
 
 from edgeface.config.schema import EventsSettings
 from edgeface.daemon.backup_task import CLOCK, RETRY, SETTLE, Schedule
 from edgeface.errors import GalleryError
-from edgeface.gallery import backup, copies
+from edgeface.gallery import backup
 from edgeface.gallery.backup import Backups, surplus
 from edgeface.gallery.copies import Copy, ForeignCopyError, NoCopyError, check, cleanse, find_copies
+from edgeface.gallery.database import erasure_mark
+from edgeface.gallery.encryption import Key
 from edgeface.gallery.store import Gallery
 from edgeface.recognition.event_id import new_event_id
 from edgeface.types import EventType
@@ -29,18 +37,18 @@ from edgeface.wire.events import Event
 
 
 @pytest.fixture
-def gallery(tmp_path):
+def gallery(tmp_path: Path) -> Iterator[Gallery]:
     opened = Gallery(tmp_path / "gallery.db", MODEL, keep_faces=True)
     yield opened
     opened.close()
 
 
 @pytest.fixture
-def backups(tmp_path, gallery):
+def backups(tmp_path: Path, gallery: Gallery) -> Backups:
     return Backups(config(tmp_path, gallery={"path": str(tmp_path / "gallery.db"), "keep_faces": True}, backup={"keep": 3}))
 
 
-def see(gallery, person, face):
+def see(gallery: Gallery, person: str, face: Vector) -> str:
     event = Event(
         EventType.RECOGNIZED, new_event_id(WALL), WALL, 0.0, "front", person_id=person, score=0.6, quality=0.8, embedding=face
     )  # fmt: skip
@@ -48,14 +56,16 @@ def see(gallery, person, face):
     return event.event_id
 
 
-def test_a_copy_is_one_private_file_with_people_templates_and_faces_and_no_events_nor_key(tmp_path, gallery, backups):
+def test_a_copy_is_one_private_file_with_people_templates_and_faces_and_no_events_nor_key(
+    tmp_path: Path, gallery: Gallery, backups: Backups
+) -> None:
     anna = enrolled(gallery, "Anna", 1, 2)
     see(gallery, anna.id, unit(1))
     with closing(sqlite3.connect(tmp_path / "gallery.db")) as file:
         (event,) = file.execute("SELECT sealed FROM events").fetchone()
     made = backups.make()
     (copy,) = find_copies(backups.folder)
-    assert (made.new.copy, made.people, made.damaged) == (copy, 1, ())
+    assert (needed(made).new.copy, needed(made).people, needed(made).damaged) == (copy, 1, ())
     assert {path.name for path in backups.folder.iterdir()} == {copy.path.name, ".lock"}
     assert stat.S_IMODE(copy.path.stat().st_mode) == 0o600
     assert stat.S_IMODE(backups.folder.stat().st_mode) == 0o700
@@ -73,9 +83,9 @@ def test_a_copy_is_one_private_file_with_people_templates_and_faces_and_no_event
 
 
 @pytest.mark.parametrize("table", ["people", "templates", "faces", "meta", "file", "cut"])
-def test_a_copy_with_one_bit_of_damage_is_none(gallery, backups, table):
+def test_a_copy_with_one_bit_of_damage_is_none(gallery: Gallery, backups: Backups, table: str) -> None:
     enrolled(gallery, "Anna", 1)
-    path = backups.make().new.copy.path
+    path = needed(backups.make()).new.copy.path
     if table == "cut":
         os.truncate(path, path.stat().st_size - 4096)
     elif table == "meta":
@@ -89,11 +99,11 @@ def test_a_copy_with_one_bit_of_damage_is_none(gallery, backups, table):
     assert states(backups) != ["ok"]
 
 
-def test_a_copy_of_another_key_is_told_and_left_alone(tmp_path, gallery, backups):
+def test_a_copy_of_another_key_is_told_and_left_alone(tmp_path: Path, gallery: Gallery, backups: Backups) -> None:
     enrolled(gallery, "Anna", 1)
-    path = backups.make().new.copy.path
+    path = needed(backups.make()).new.copy.path
     with pytest.raises(ForeignCopyError):
-        check(path, copies.Key(bytes(32), "another"))
+        check(path, Key(bytes(32), "another"))
     (tmp_path / "gallery.key").rename(tmp_path / "old.key")
     (tmp_path / "gallery.db").rename(tmp_path / "old.db")
     other = Gallery(tmp_path / "gallery.db", MODEL)
@@ -105,7 +115,7 @@ def test_a_copy_of_another_key_is_told_and_left_alone(tmp_path, gallery, backups
     assert path.exists()
 
 
-def test_nobody_enrolled_is_nothing_to_back_up_and_costs_no_copy(tmp_path, gallery, backups):
+def test_nobody_enrolled_is_nothing_to_back_up_and_costs_no_copy(tmp_path: Path, gallery: Gallery, backups: Backups) -> None:
     enrolled(gallery, "Anna", 1)
     backups.make()
     (tmp_path / "gallery.db").rename(tmp_path / "away")  # lost, and a new one begins with the key that is there
@@ -118,7 +128,7 @@ def test_nobody_enrolled_is_nothing_to_back_up_and_costs_no_copy(tmp_path, galle
     assert people(backups.find()[0].path, backups) == ["Anna"]
 
 
-def test_a_damaged_gallery_gives_no_copy_and_costs_none(tmp_path, gallery, backups):
+def test_a_damaged_gallery_gives_no_copy_and_costs_none(tmp_path: Path, gallery: Gallery, backups: Backups) -> None:
     enrolled(gallery, "Anna", 1)
     for _ in range(3):
         backups.make()
@@ -132,34 +142,36 @@ def test_a_damaged_gallery_gives_no_copy_and_costs_none(tmp_path, gallery, backu
     assert not list(backups.folder.glob(".gallery*"))
 
 
-def test_a_damaged_copy_neither_counts_nor_pushes_a_good_one_out(gallery, backups):
+def test_a_damaged_copy_neither_counts_nor_pushes_a_good_one_out(gallery: Gallery, backups: Backups) -> None:
     enrolled(gallery, "Anna", 1)
-    made = [backups.make().new.copy for _ in range(3)]
+    made = [needed(backups.make()).new.copy for _ in range(3)]
     flip(made[2].path, sealed_at(made[2].path))
     new = backups.make()
-    assert new.damaged == (made[2].path.name,)
+    assert needed(new).damaged == (made[2].path.name,)
     assert states(backups) == ["ok", "damaged: a record does not belong where it stands", "ok", "ok"]
     backups.make()
-    assert len(backups.make().damaged) == 0
+    assert len(needed(backups.make()).damaged) == 0
     assert states(backups) == ["ok"] * 3
 
 
-def test_a_folder_that_is_set_must_be_there(tmp_path, gallery):
+def test_a_folder_that_is_set_must_be_there(tmp_path: Path, gallery: Gallery) -> None:
     enrolled(gallery, "Anna", 1)
     backups = Backups(config(tmp_path, backup={"folder": str(tmp_path / "stick" / "backups")}))
     with pytest.raises(GalleryError, match="is not there: mount or make it"):
         backups.make()
     assert not (tmp_path / "stick").exists()
     (tmp_path / "stick" / "backups").mkdir(parents=True)
-    assert backups.make().new.copy.path.parent == tmp_path / "stick" / "backups"
+    assert needed(backups.make()).new.copy.path.parent == tmp_path / "stick" / "backups"
 
 
 @pytest.mark.parametrize("left", [0, 200_000])
-def test_a_full_disk_costs_no_copy_and_leaves_no_part(tmp_path, gallery, disk, left, monkeypatch):
+def test_a_full_disk_costs_no_copy_and_leaves_no_part(
+    tmp_path: Path, gallery: Gallery, disk: Path, left: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     for number in range(10):
         enrolled(gallery, f"Anna {number}", *range(40))
     backups = Backups(config(tmp_path, backup={"folder": str(disk), "keep": 1}))
-    first = backups.make().new.copy
+    first = needed(backups.make()).new.copy
     if left:  # what was free is taken by others meanwhile
         monkeypatch.setattr(Backups, "_refuse_without_room", lambda _: None)
     fill(disk)
@@ -171,7 +183,7 @@ def test_a_full_disk_costs_no_copy_and_leaves_no_part(tmp_path, gallery, disk, l
     assert {path.name for path in disk.iterdir()} == {first.path.name, "fill", ".lock"}
     assert check(first.path, backups.key()).people == 10
     (disk / "fill").unlink()
-    assert backups.make().new.copy.number == 2
+    assert needed(backups.make()).new.copy.number == 2
     assert not first.path.exists()
 
 
@@ -187,7 +199,9 @@ STEPS = st.lists(
 
 @settings(max_examples=40)
 @given(steps=STEPS)
-def test_whatever_fails_the_last_good_copies_stay(tmp_path_factory, steps):
+def test_whatever_fails_the_last_good_copies_stay(
+    tmp_path_factory: pytest.TempPathFactory, steps: list[tuple[str, int]]
+) -> None:
     folder = tmp_path_factory.mktemp("days")
     gallery = Gallery(folder / "gallery.db", MODEL)
     gallery.enroll("Anna", units(1), [0.8])
@@ -212,7 +226,7 @@ def test_whatever_fails_the_last_good_copies_stay(tmp_path_factory, steps):
                 with pytest.raises(GalleryError, match="the disk is full"):
                     backups.make()
         elif what == "day" and sound:
-            good = [*good, backups.make().new.copy.number][-KEEP:]
+            good = [*good, needed(backups.make()).new.copy.number][-KEEP:]
             assert len(good) < KEEP or backups.find()[0].number == good[0]
         elif what == "day":
             with pytest.raises(GalleryError):
@@ -221,7 +235,7 @@ def test_whatever_fails_the_last_good_copies_stay(tmp_path_factory, steps):
 
 
 @given(copies=st.lists(st.booleans(), max_size=30), keep=st.integers(0, 9))
-def test_what_is_over_is_older_than_the_good_ones_that_stay(copies, keep):
+def test_what_is_over_is_older_than_the_good_ones_that_stay(copies: list[Any], keep: int) -> None:
     gone = surplus(list(enumerate(copies)), keep)
     good = [number for number, sound in enumerate(copies) if sound]
     stay = [number for number in good if number not in gone]
@@ -232,12 +246,12 @@ def test_what_is_over_is_older_than_the_good_ones_that_stay(copies, keep):
 DAY = 86400.0
 
 
-def at(number, wall):
-    return Copy.named(backup.Path("/backups"), "00000000", number, wall)
+def at(number: int, wall: float) -> Copy:
+    return Copy.named(Path("/backups"), "00000000", number, wall)
 
 
 @st.composite
-def life(draw):
+def life(draw: DrawFn) -> list[tuple[float, list[tuple[float, float]]]]:
     """Runs of a process, each with how long it lives and how the wall's clock is set meanwhile, in seconds."""
     jumps = st.sampled_from([-60 * 365 * DAY, -3 * DAY, -DAY, -3600.0, 0.0, 0.0, 3600.0, DAY, 3 * DAY, 70 * 365 * DAY])
     hours = st.sampled_from([0.2, 2.0, 30.0, 100.0])
@@ -245,7 +259,9 @@ def life(draw):
 
 
 @given(runs=life(), failing=st.booleans())
-def test_a_clock_that_jumps_makes_neither_many_copies_nor_none(runs, failing):
+def test_a_clock_that_jumps_makes_neither_many_copies_nor_none(
+    runs: list[tuple[float, list[tuple[float, float]]]], failing: bool
+) -> None:
     wall, now, newest, number = 60 * 365 * DAY, 0.0, None, 0
     for hours, jumps in runs:
         schedule, started, made = Schedule(DAY, now), now, []
@@ -268,7 +284,7 @@ def test_a_clock_that_jumps_makes_neither_many_copies_nor_none(runs, failing):
         assert len(made) <= 1 + (end - started) / (RETRY if failing else DAY)
 
 
-def test_after_a_restart_the_age_is_that_of_the_newest_copy():
+def test_after_a_restart_the_age_is_that_of_the_newest_copy() -> None:
     day = Schedule(DAY, 0.0)
     assert not day.due(at(1, 1e9), SETTLE, 1e9 + DAY / 2)
     assert day.due(at(1, 1e9), SETTLE + 1, 1e9 + DAY)
@@ -279,7 +295,7 @@ def test_after_a_restart_the_age_is_that_of_the_newest_copy():
     assert later.due(at(1, 1e9), CLOCK, 0.0)
 
 
-def test_a_copy_by_somebody_else_counts():
+def test_a_copy_by_somebody_else_counts() -> None:
     schedule = Schedule(DAY, 0.0)
     schedule.due(None, 0.0, 1e9)
     assert not schedule.due(at(1, 1e9), 3600.0, 5e9)
@@ -287,7 +303,7 @@ def test_a_copy_by_somebody_else_counts():
     assert schedule.due(at(1, 1e9), 3600.0 + DAY, 1e9)
 
 
-def test_a_kill_at_any_moment_leaves_whole_copies(tmp_path):
+def test_a_kill_at_any_moment_leaves_whole_copies(tmp_path: Path) -> None:
     gallery = Gallery(tmp_path / "gallery.db", MODEL)
     for number in range(10):
         gallery.enroll(f"Anna {number}", units(*range(number, number + 5)), [0.8] * 5)
@@ -309,19 +325,20 @@ def test_a_kill_at_any_moment_leaves_whole_copies(tmp_path):
     assert backups.find()[-1].number > 2 + 30  # some of those that were killed had made one
 
 
-def test_a_kill_while_somebody_is_erased_leaves_copies_that_open_and_the_next_try_erases_them(tmp_path):
+def test_a_kill_while_somebody_is_erased_leaves_copies_that_open_and_the_next_try_erases_them(tmp_path: Path) -> None:
     gallery = crowd(tmp_path)
     backups = Backups(config(tmp_path))
     backups.make()
     backups.make()
-    marks = {person.name: copies.erasure_mark(person.id) for person in gallery.people()}
+    marks = {person.name: erasure_mark(person.id) for person in gallery.people()}
     gallery.close()
     paths = [copy.path for copy in backups.find()]
     journals = 0
     for seed in range(30):
         erased = {marks[f"P{seed}"]}
         killed(
-            lambda erased=erased: [cleanse(path, erased, backups.key()) for path in paths], random.Random(seed).uniform(0, 0.02)
+            lambda: [cleanse(path, erased, backups.key()) for path in paths],  # noqa: B023
+            random.Random(seed).uniform(0, 0.02),
         )
         journals += any(path.with_name(f"{path.name}-journal").exists() for path in paths)
         left = [check(path, backups.key()).people for path in paths]
@@ -333,7 +350,9 @@ def test_a_kill_while_somebody_is_erased_leaves_copies_that_open_and_the_next_tr
     assert journals
 
 
-def test_who_is_forgotten_is_erased_from_every_copy_with_what_may_be_their_face(tmp_path, gallery, backups):
+def test_who_is_forgotten_is_erased_from_every_copy_with_what_may_be_their_face(
+    tmp_path: Path, gallery: Gallery, backups: Backups
+) -> None:
     anna, bert = enrolled(gallery, "Anna", 1, 2), enrolled(gallery, "Bert", 3)
     for face in (near(unit(3), 0.5), near(unit(1), 0.9)):  # a stranger's, and what may be Anna's
         event = gallery.events.find(see(gallery, bert.id, face))
@@ -361,22 +380,22 @@ def test_who_is_forgotten_is_erased_from_every_copy_with_what_may_be_their_face(
     assert not list(backups.folder.glob("*-journal"))
 
 
-def test_who_is_forgotten_while_a_copy_is_made_is_not_in_it(tmp_path):
+def test_who_is_forgotten_while_a_copy_is_made_is_not_in_it(tmp_path: Path) -> None:
     gallery = crowd(tmp_path)
     backups = Backups(config(tmp_path))
-    forgotten = []
+    forgotten: list[Person] = []
 
-    def pause():
+    def pause() -> None:
         if not forgotten:
             forgotten.append(gallery.forget("P7"))
 
-    assert backups.make(pause).new.contents.people == 30 or forgotten
+    assert needed(needed(backups.make(pause)).new.contents).people == 30 or forgotten
     (copy,) = backups.find()
     assert "P7" not in people(copy.path, backups)
     gallery.close()
 
 
-def test_who_comes_back_is_nobody_forgotten(tmp_path, gallery, backups):
+def test_who_comes_back_is_nobody_forgotten(tmp_path: Path, gallery: Gallery, backups: Backups) -> None:
     anna = enrolled(gallery, "Anna", 1)
     export = gallery.export()
     backups.make()
@@ -387,7 +406,7 @@ def test_who_comes_back_is_nobody_forgotten(tmp_path, gallery, backups):
     assert people(backups.find()[0].path, backups) == ["Anna"]
 
 
-def test_who_is_forgotten_in_a_shared_gallery_is_erased_too(gallery, backups):
+def test_who_is_forgotten_in_a_shared_gallery_is_erased_too(gallery: Gallery, backups: Backups) -> None:
     anna = enrolled(gallery, "Anna", 1)
     enrolled(gallery, "Bert", 2)
     backups.make()
@@ -396,10 +415,12 @@ def test_who_is_forgotten_in_a_shared_gallery_is_erased_too(gallery, backups):
     assert people(backups.find()[0].path, backups) == ["Bert"]
 
 
-def test_copies_that_cannot_be_changed_now_are_told_and_changed_later(tmp_path, gallery, backups):
+def test_copies_that_cannot_be_changed_now_are_told_and_changed_later(
+    tmp_path: Path, gallery: Gallery, backups: Backups
+) -> None:
     enrolled(gallery, "Anna", 1)
     enrolled(gallery, "Bert", 2)
-    first, second = (backups.make().new.copy.path for _ in range(2))
+    first, second = (needed(backups.make()).new.copy.path for _ in range(2))
     whole = first.read_bytes()
     first.write_bytes(b"SQLite format 3\0" + bytes(100))
     gallery.forget("Anna")
@@ -411,15 +432,15 @@ def test_copies_that_cannot_be_changed_now_are_told_and_changed_later(tmp_path, 
     assert people(first, backups) == ["Bert"]
 
 
-def test_kept_faces_go_from_the_copies_once_they_are_not_to_be_kept(tmp_path, gallery, backups):
+def test_kept_faces_go_from_the_copies_once_they_are_not_to_be_kept(tmp_path: Path, gallery: Gallery, backups: Backups) -> None:
     enrolled(gallery, "Anna", 1)
     backups.make()
     backups.erase_forgotten()
     (copy,) = backups.find()
 
-    def faces():
+    def faces() -> int:
         with closing(sqlite3.connect(copy.path)) as file:
-            return file.execute("SELECT count(*) FROM faces").fetchone()[0]
+            return int(file.execute("SELECT count(*) FROM faces").fetchone()[0])
 
     assert faces() == 1
     Backups(config(tmp_path)).erase_forgotten()
@@ -433,18 +454,18 @@ def test_others_who_write_without_end_do_not_keep_a_copy_from_its_end(tmp_path, 
     backups = Backups(config(tmp_path))
     number = 0
 
-    def pause():
+    def pause() -> None:
         nonlocal number
         number += 1
         gallery.rename("P0" if number % 2 else "Q0", "Q0" if number % 2 else "P0")
 
-    assert backups.make(pause).people == 5
+    assert needed(backups.make(pause)).people == 5
     assert 20 < number < 100  # then the rest in one go
     assert states(backups) == ["ok"]
     gallery.close()
 
 
-def test_two_processes_make_one_copy_after_the_other(tmp_path):
+def test_two_processes_make_one_copy_after_the_other(tmp_path: Path) -> None:
     crowd(tmp_path).close()
     backups = Backups(config(tmp_path, backup={"keep": 9}))
     threads = [Thread(target=Backups(config(tmp_path, backup={"keep": 9})).make) for _ in range(4)]
@@ -456,7 +477,7 @@ def test_two_processes_make_one_copy_after_the_other(tmp_path):
     assert states(backups) == ["ok"] * 4
 
 
-def test_one_who_waits_too_long_for_another_says_so(tmp_path, monkeypatch):
+def test_one_who_waits_too_long_for_another_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     crowd(tmp_path).close()
     monkeypatch.setattr(backup, "LOCK_TIMEOUT_S", 0.0)
     backups = Backups(config(tmp_path))
@@ -464,9 +485,11 @@ def test_one_who_waits_too_long_for_another_says_so(tmp_path, monkeypatch):
         backups.make()
 
 
-def test_a_clock_from_before_the_last_copy_does_not_make_the_new_one_the_oldest(gallery, backups, monkeypatch):
+def test_a_clock_from_before_the_last_copy_does_not_make_the_new_one_the_oldest(
+    gallery: Gallery, backups: Backups, monkeypatch: pytest.MonkeyPatch
+) -> None:
     enrolled(gallery, "Anna", 1)
     for wall in (4e9, 2e9, 0.0, 1e9):
-        monkeypatch.setattr(backup.time, "time", lambda wall=wall: wall)
+        monkeypatch.setattr(time, "time", partial(float, wall))
         backups.make()
     assert [copy.wall for copy in backups.find()] == [2e9, 0.0, 1e9]

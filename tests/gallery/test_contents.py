@@ -2,6 +2,9 @@
 
 import re
 import sqlite3
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, TypeVar
 
 import numpy as np
 import pytest
@@ -14,11 +17,11 @@ from edgeface.errors import GalleryError
 from edgeface.gallery.encryption import Sealer
 from edgeface.gallery.records import TemplateRecord
 from edgeface.gallery.store import Gallery
-from edgeface.types import EventType
+from edgeface.types import EventType, Person
 
 
 @pytest.fixture
-def gallery(path):
+def gallery(path: Path) -> Iterator[Gallery]:
     """One with 30 people of three templates each, which it has read."""
     opened = Gallery(path, MODEL)
     for number in range(30):
@@ -29,7 +32,7 @@ def gallery(path):
 
 
 @pytest.fixture
-def other(gallery, path):
+def other(gallery: Gallery, path: Path) -> Iterator[Gallery]:
     """The same gallery, as another process has it."""
     opened = Gallery(path, MODEL)
     yield opened
@@ -37,7 +40,7 @@ def other(gallery, path):
 
 
 @pytest.fixture
-def decrypted(monkeypatch):
+def decrypted(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """What is decrypted from now on."""
     kinds, unseal = [], Sealer.unseal
 
@@ -49,14 +52,14 @@ def decrypted(monkeypatch):
     return kinds
 
 
-def reading(gallery, decrypted, read):
+def reading(gallery: Gallery, decrypted: list[str], read: Callable[[Gallery], T]) -> tuple[T, list[str]]:
     """What some reading decrypts."""
     decrypted.clear()
     result = read(gallery)
     return result, sorted(decrypted)
 
 
-def same(gallery, path):
+def same(gallery: Gallery, path: Path) -> bool:
     """Whether a gallery knows what one that is opened anew reads."""
     fresh = Gallery(path, MODEL)
     try:
@@ -69,7 +72,7 @@ def same(gallery, path):
         fresh.close()
 
 
-def facts(templates):
+def facts(templates: Templates) -> tuple[list[Person], list[tuple[str, float]], list[tuple[Any, Any]], list[tuple[Any, Any]]]:
     whose = [templates.people[owner] for owner in templates.owners]
     not_whose = [templates.people[owner] for owner in templates.not_owners]
     lengths = [(person.id, round(float(length), 3)) for person, length in zip(templates.people, templates.lengths, strict=True)]
@@ -78,7 +81,9 @@ def facts(templates):
     return sorted(templates.people, key=lambda person: person.id), sorted(lengths), sorted(vectors), sorted(negatives)
 
 
-def test_what_another_process_changes_is_read_and_nothing_else(gallery, other, path, decrypted):
+def test_what_another_process_changes_is_read_and_nothing_else(
+    gallery: Gallery, other: Gallery, path: Path, decrypted: list[str]
+) -> None:
     anna = other.rename("P07", "Anna")
     matrix = gallery.templates().vectors
     found, kinds = reading(gallery, decrypted, Gallery.templates)
@@ -102,7 +107,7 @@ def test_what_another_process_changes_is_read_and_nothing_else(gallery, other, p
     assert matrix is not gallery.templates().vectors
 
 
-def test_a_name_that_changes_leaves_the_matrix_as_it_is_and_nothing_leaves_the_object(gallery, other):
+def test_a_name_that_changes_leaves_the_matrix_as_it_is_and_nothing_leaves_the_object(gallery: Gallery, other: Gallery) -> None:
     before = gallery.templates()
     assert gallery.templates() is before
     other.rename("P03", "Anna")
@@ -113,7 +118,7 @@ def test_a_name_that_changes_leaves_the_matrix_as_it_is_and_nothing_leaves_the_o
     assert gallery.templates() is after
 
 
-def test_by_name_they_are_the_same_templates(gallery, other):
+def test_by_name_they_are_the_same_templates(gallery: Gallery, other: Gallery) -> None:
     other.rename("P29", "Anna")
     other.learn(kept(other, other.find("P05"), unit(903)), other.find("P05").id, "rejected", keep=True)
     templates = gallery.templates()
@@ -123,20 +128,20 @@ def test_by_name_they_are_the_same_templates(gallery, other):
     assert ordered.vectors is templates.vectors
 
 
-def test_templates_are_in_memory_once(gallery):
+def test_templates_are_in_memory_once(gallery: Gallery) -> None:
     vectors = gallery.templates().vectors
     contents = gallery._contents
     assert all(np.shares_memory(contents.faces(held)[0].vectors, vectors) for held in contents._held.values())
 
 
-def test_one_person_is_found_without_anybody_s_templates(gallery, path, decrypted):
+def test_one_person_is_found_without_anybody_s_templates(gallery: Gallery, path: Path, decrypted: list[str]) -> None:
     fresh = Gallery(path, MODEL)
     _, kinds = reading(fresh, decrypted, lambda one: (one.find("P05"), one.people()))
     assert kinds == 30 * ["person"]
     fresh.close()
 
 
-def test_what_another_program_writes_without_a_word_is_noticed_all_the_same(gallery, path):
+def test_what_another_program_writes_without_a_word_is_noticed_all_the_same(gallery: Gallery, path: Path) -> None:
     """An earlier version sealed nobody anew."""
     person = gallery.find("P03")
     record = TemplateRecord(unit(700).astype("<f4").tobytes(), 0.5)
@@ -151,7 +156,9 @@ def test_what_another_program_writes_without_a_word_is_noticed_all_the_same(gall
     assert same(gallery, path)
 
 
-def test_much_that_another_process_has_changed_is_read_in_parts(gallery, other, path, decrypted):
+def test_much_that_another_process_has_changed_is_read_in_parts(
+    gallery: Gallery, other: Gallery, path: Path, decrypted: list[str]
+) -> None:
     before = gallery.templates()
     for number in range(30):
         other.rename(f"P{number:02}", f"Q{number:02}")
@@ -169,15 +176,16 @@ def test_much_that_another_process_has_changed_is_read_in_parts(gallery, other, 
     assert same(gallery, path)
 
 
-def test_a_change_that_fails_leaves_nothing_in_memory(gallery, path, monkeypatch):
+def test_a_change_that_fails_leaves_nothing_in_memory(gallery: Gallery, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as patched:
         patched.setattr(gallery, "_clear_away", lambda: gallery._database.execute("no statement"))
-        for change in (
+        changes: tuple[Callable[[], object], ...] = (
             lambda: gallery.enroll("P03", units(800), [0.5]),
             lambda: gallery.enroll("New", units(801), [0.5]),
             lambda: gallery.rename("P04", "Other"),
             lambda: gallery.forget("P05"),
-        ):
+        )
+        for change in changes:
             with pytest.raises(GalleryError):
                 change()
     assert same(gallery, path)
@@ -198,7 +206,9 @@ scripts = st.lists(
 
 @given(scripts)
 @settings(max_examples=40, deadline=None)
-def test_whatever_two_processes_do_both_know_what_the_file_says(tmp_path_factory, script):
+def test_whatever_two_processes_do_both_know_what_the_file_says(
+    tmp_path_factory: pytest.TempPathFactory, script: list[tuple[bool, str, int, int]]
+) -> None:
     path = tmp_path_factory.mktemp("pair") / "gallery.db"
     pair = [Gallery(path, MODEL), Gallery(path, MODEL)]
     for number, (which, verb, first, second) in enumerate(script):
@@ -220,7 +230,7 @@ def test_whatever_two_processes_do_both_know_what_the_file_says(tmp_path_factory
                 copies = one.shared()
                 person_id = one.find(f"P{first}").id
                 wanted = {person_id: copies[person_id] if second else None}
-                one.exchange(lambda _, wanted=wanted: wanted)
+                one.exchange(lambda _: wanted)  # noqa: B023
             elif verb == "look":
                 one.templates()
             else:
@@ -240,7 +250,7 @@ WHOLE = {
 """The statements that go through all people by design, and those for the list of them."""
 
 
-def test_every_statement_about_one_person_asks_an_index(gallery, path):
+def test_every_statement_about_one_person_asks_an_index(gallery: Gallery, path: Path) -> None:
     said = set()
     gallery._database._connection.set_trace_callback(lambda statement: said.add(" ".join(statement.split())))
     anna = gallery.enroll("Anna", units(500, 501), [0.5, 0.6])

@@ -2,9 +2,12 @@
 
 import shutil
 from contextlib import closing
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from adversary.flips import classes
 from fixtures.damage import flip, flip_in, value
 from fixtures.galleries import MODEL, enrolled, kept, names, unit, units
 
@@ -21,7 +24,7 @@ WALL = 1_700_000_001.0
 
 
 @pytest.fixture(scope="module")
-def whole(tmp_path_factory):
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A gallery with a record of every kind."""
     path = tmp_path_factory.mktemp("whole") / "gallery.db"
     with closing(Gallery(path, MODEL, keep_faces=True)) as gallery:
@@ -36,14 +39,14 @@ def whole(tmp_path_factory):
     return path
 
 
-def shared(gallery):
+def shared(gallery: Gallery) -> dict[Any, Any]:
     gallery.revisions.all("k")
     gallery.revisions.put("k", "name", Revision(1, "door", b"digest"))
     return {}
 
 
 @pytest.fixture
-def path(whole, tmp_path):
+def path(whole: Path, tmp_path: Path) -> Path:
     for name in ("gallery.db", "gallery.key"):
         shutil.copy(whole.with_name(name), tmp_path)
     return tmp_path / "gallery.db"
@@ -60,14 +63,14 @@ SEALED = {
 }
 
 
-def shown(people):
+def shown(people: tuple[Person, ...]) -> list[Any]:
     """Names, without the digits of ids that stand for damaged ones."""
     return sorted(person.name if not person.name.startswith("p_") else "p_" for person in people)
 
 
 @pytest.mark.parametrize("kind", SEALED)
 @pytest.mark.parametrize("bit", [0, 7])
-def test_a_bit_in_a_record_costs_that_record_and_its_cure_works(path, kind, bit):
+def test_a_bit_in_a_record_costs_that_record_and_its_cure_works(path: Path, kind: str, bit: int) -> None:
     query, people, templates = SEALED[kind]
     flip_in(path, value(path, query), bit)
     with closing(Gallery(path, MODEL)) as gallery:
@@ -95,7 +98,7 @@ def test_a_bit_in_a_record_costs_that_record_and_its_cure_works(path, kind, bit)
 
 
 @pytest.mark.parametrize("kind", ["person", "template"])
-def test_whose_record_is_damaged_can_be_forgotten(path, kind):
+def test_whose_record_is_damaged_can_be_forgotten(path: Path, kind: str) -> None:
     flip_in(path, value(path, SEALED[kind][0]))
     with closing(Gallery(path, MODEL)) as gallery:
         (damage,) = gallery.damage()
@@ -104,7 +107,7 @@ def test_whose_record_is_damaged_can_be_forgotten(path, kind):
         assert gallery.damage() == []
 
 
-def test_who_has_no_whole_template_is_listed_but_not_recognised(path):
+def test_who_has_no_whole_template_is_listed_but_not_recognised(path: Path) -> None:
     for number in (1, 2):
         flip_in(path, value(path, f"SELECT sealed FROM templates WHERE id = {number}"))
     with closing(Gallery(path, MODEL)) as gallery:
@@ -120,7 +123,7 @@ def test_who_has_no_whole_template_is_listed_but_not_recognised(path):
 
 
 @pytest.mark.parametrize("column", ["model", "proof"])
-def test_a_bit_in_the_gallery_s_own_description_is_mended(path, column):
+def test_a_bit_in_the_gallery_s_own_description_is_mended(path: Path, column: str) -> None:
     before = value(path, f"SELECT {column} FROM meta")
     flip_in(path, before, 1)
     with closing(Gallery(path, MODEL)) as gallery:
@@ -140,7 +143,7 @@ def test_a_bit_in_the_gallery_s_own_description_is_mended(path, column):
         ("SELECT id FROM events ORDER BY rowid LIMIT 1", 7),
     ],
 )
-def test_a_bit_in_any_copy_of_an_id_leaves_bert_and_the_file_can_be_changed(path, query, bit):
+def test_a_bit_in_any_copy_of_an_id_leaves_bert_and_the_file_can_be_changed(path: Path, query: str, bit: int) -> None:
     """It stands in tables and indexes; each of its places is damaged in turn."""
     piece, data, at, places = value(path, query), path.read_bytes(), -1, 0
     while (at := data.find(piece, at + 1)) >= 0:
@@ -160,7 +163,7 @@ def test_a_bit_in_any_copy_of_an_id_leaves_bert_and_the_file_can_be_changed(path
     assert places >= 2
 
 
-def test_a_bit_anywhere_is_told_or_harmless_and_never_a_traceback(path):
+def test_a_bit_anywhere_is_told_or_harmless_and_never_a_traceback(path: Path) -> None:
     """Every 61st byte, and all of the first page's header: schema, page headers, indexes, records."""
     data = path.read_bytes()
     told = 0
@@ -182,7 +185,7 @@ def test_a_bit_anywhere_is_told_or_harmless_and_never_a_traceback(path):
 
 
 @pytest.mark.parametrize("index", ["templates_of_person", "sqlite_autoindex_events_1", "sqlite_autoindex_pictures_1"])
-def test_a_bit_in_an_index_hides_no_record(path, index):
+def test_a_bit_in_an_index_hides_no_record(path: Path, index: str) -> None:
     """An entry may name another row then, one that is there."""
     data = path.read_bytes()
     (place,) = classes(path)[f"{index}: rows"]

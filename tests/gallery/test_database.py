@@ -5,13 +5,16 @@ import signal
 import sqlite3
 import subprocess
 import sys
+from collections.abc import Iterator
 from contextlib import closing, suppress
 from hashlib import blake2s
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from fixtures.galleries import MODEL, OTHER_MODEL, ROOT, changed, enrolled, kept, names, near, one_line, traces, unit, units
+from fixtures.optional import needed
 from fixtures.plain_gallery import plain_gallery
 
 from edgeface.errors import GalleryError
@@ -24,7 +27,7 @@ def contents(folder):
     return {file.name: file.read_bytes() for file in folder.iterdir()}
 
 
-def values(path, query):
+def values(path: Path, query: str) -> list[Any]:
     database = sqlite3.connect(path)
     try:
         return database.execute(query).fetchall()
@@ -35,7 +38,7 @@ def values(path, query):
 # In the clear and not
 
 
-def test_neither_names_nor_vectors_stand_in_the_file(gallery, path):
+def test_neither_names_nor_vectors_stand_in_the_file(gallery: Gallery, path: Path) -> None:
     anna = enrolled(gallery, "Rumpelstilzchen", 1, 2)
     event = kept(gallery, anna, unit(3))
     gallery.learn(event, anna.id, "rejected", keep=True)
@@ -44,7 +47,7 @@ def test_neither_names_nor_vectors_stand_in_the_file(gallery, path):
     assert anna.id.encode() in path.with_name("gallery.db-wal").read_bytes()
 
 
-def test_a_gallery_in_the_clear_is_encrypted_and_no_plain_byte_is_left(path):
+def test_a_gallery_in_the_clear_is_encrypted_and_no_plain_byte_is_left(path: Path) -> None:
     people = {f"Person {number}": units(*range(10 * number, 10 * number + 5)) for number in range(20)}
     database = plain_gallery(path, people)
     vectors = [vector.tobytes() for some in people.values() for vector in some]
@@ -66,7 +69,7 @@ def test_a_gallery_in_the_clear_is_encrypted_and_no_plain_byte_is_left(path):
     assert names(Gallery(path, MODEL)) == sorted(people)
 
 
-def test_a_gallery_in_the_clear_of_another_model_is_left_as_it_is(path):
+def test_a_gallery_in_the_clear_of_another_model_is_left_as_it_is(path: Path) -> None:
     plain_gallery(path, {"Anna": units(1)}, OTHER_MODEL).close()
     before = contents(path.parent)
     with pytest.raises(GalleryError, match="is of the model sha256:b"):
@@ -75,7 +78,7 @@ def test_a_gallery_in_the_clear_of_another_model_is_left_as_it_is(path):
 
 
 @pytest.mark.parametrize("damage", ["DROP TABLE templates", "UPDATE templates SET vector = 'text'", "DELETE FROM people"])
-def test_a_damaged_gallery_in_the_clear_is_told_and_not_lost(path, damage):
+def test_a_damaged_gallery_in_the_clear_is_told_and_not_lost(path: Path, damage: str) -> None:
     plain_gallery(path, {"Anna": units(1)}).close()
     changed(path, damage)
     refused(path)
@@ -85,7 +88,7 @@ OPEN = "import sys; from pathlib import Path; from edgeface.gallery.store import
 UPGRADE = f"{OPEN}Gallery(Path(sys.argv[1]), sys.argv[2])"
 
 
-def test_a_kill_during_the_change_of_format_loses_nobody(path):
+def test_a_kill_during_the_change_of_format_loses_nobody(path: Path) -> None:
     moments = random.Random(7)
     for number in range(int(os.environ.get("EDGEFACE_KILLS", "5"))):
         folder = path.parent / str(number)
@@ -94,7 +97,7 @@ def test_a_kill_during_the_change_of_format_loses_nobody(path):
         with subprocess.Popen(
             [sys.executable, "-c", UPGRADE, folder / "gallery.db", MODEL], cwd=ROOT, stdout=subprocess.PIPE, text=True
         ) as victim:
-            assert victim.stdout.readline() == "ready\n"
+            assert needed(victim.stdout).readline() == "ready\n"
             with suppress(subprocess.TimeoutExpired):
                 victim.wait(moments.uniform(0.0, 0.04))
             victim.send_signal(signal.SIGKILL)
@@ -108,7 +111,7 @@ def test_a_kill_during_the_change_of_format_loses_nobody(path):
 FOUND = f"{OPEN}sys.stdin.readline(); Gallery(Path(sys.argv[1]), sys.argv[2]).find(sys.argv[3])"
 
 
-def test_of_several_that_found_a_gallery_at_once_each_finds_the_same_key(path):
+def test_of_several_that_found_a_gallery_at_once_each_finds_the_same_key(path: Path) -> None:
     others = [
         subprocess.Popen(
             [sys.executable, "-c", FOUND, path, MODEL, f"x{number}"],
@@ -121,10 +124,10 @@ def test_of_several_that_found_a_gallery_at_once_each_finds_the_same_key(path):
         for number in range(4)
     ]
     for other in others:
-        assert other.stdout.readline() == "ready\n"
+        assert needed(other.stdout).readline() == "ready\n"
     for other in others:
-        other.stdin.write("\n")
-        other.stdin.flush()
+        needed(other.stdin).write("\n")
+        needed(other.stdin).flush()
     for other in others:
         _, told = other.communicate(timeout=60)
         assert "nobody called" in told  # and nothing about keys
@@ -134,7 +137,7 @@ def test_of_several_that_found_a_gallery_at_once_each_finds_the_same_key(path):
 # Records that stand in the wrong place
 
 
-def swap(path, table, first, second):
+def swap(path: Path, table: str, first: str, second: str) -> None:
     (one,), (other,) = (values(path, f"SELECT sealed FROM {table} WHERE {where}")[0] for where in (first, second))
     database = sqlite3.connect(path)
     for blob, where in ((one, second), (other, first)):
@@ -143,8 +146,8 @@ def swap(path, table, first, second):
     database.close()
 
 
-def refused(path, model=MODEL):
-    def read():
+def refused(path: Path, model: str = MODEL) -> str:
+    def read() -> None:
         gallery = Gallery(path, model)
         gallery.templates()
         gallery.events.all()
@@ -154,7 +157,7 @@ def refused(path, model=MODEL):
     return one_line(caught)
 
 
-def damaged(path):
+def damaged(path: Path) -> list[Any]:
     """What does not open in a gallery whose other records are all there."""
     gallery = Gallery(path, MODEL)
     found, templates = gallery.damage(), gallery.templates()
@@ -166,7 +169,7 @@ def damaged(path):
 
 
 @pytest.mark.parametrize(("table", "kind"), [("people", "person"), ("templates", "template"), ("events", "event")])
-def test_records_cannot_be_swapped_between_people(gallery, path, table, kind):
+def test_records_cannot_be_swapped_between_people(gallery: Gallery, path: Path, table: str, kind: str) -> None:
     anna, bert = enrolled(gallery, "Anna", 1), enrolled(gallery, "Bert", 2)
     kept(gallery, anna, unit(3))
     kept(gallery, bert, unit(4))
@@ -178,7 +181,7 @@ def test_records_cannot_be_swapped_between_people(gallery, path, table, kind):
     assert names(Gallery(path, MODEL)) == ["Anna", "Bert"]
 
 
-def test_a_negative_template_cannot_become_a_template(gallery, path):
+def test_a_negative_template_cannot_become_a_template(gallery: Gallery, path: Path) -> None:
     anna = enrolled(gallery, "Anna", 1)
     gallery.learn(kept(gallery, anna, unit(2)), anna.id, "rejected", keep=True)
     gallery.close()
@@ -186,7 +189,7 @@ def test_a_negative_template_cannot_become_a_template(gallery, path):
     assert damaged(path) == ["template"]
 
 
-def test_records_of_two_kinds_cannot_be_swapped(gallery, path):
+def test_records_of_two_kinds_cannot_be_swapped(gallery: Gallery, path: Path) -> None:
     anna = enrolled(gallery, "Anna", 1)
     gallery.learn(kept(gallery, anna, unit(2)), anna.id, "rejected", keep=True)
     gallery.close()
@@ -194,7 +197,7 @@ def test_records_of_two_kinds_cannot_be_swapped(gallery, path):
     assert damaged(path) == ["negative", "template"]
 
 
-def test_an_event_cannot_be_laid_to_another_person(gallery, path):
+def test_an_event_cannot_be_laid_to_another_person(gallery: Gallery, path: Path) -> None:
     anna, bert = enrolled(gallery, "Anna", 1), enrolled(gallery, "Bert", 2)
     kept(gallery, anna, unit(3))
     gallery.close()
@@ -202,7 +205,7 @@ def test_an_event_cannot_be_laid_to_another_person(gallery, path):
     assert damaged(path) == ["event"]
 
 
-def test_a_record_cannot_be_brought_from_the_gallery_of_another_model(gallery, path):
+def test_a_record_cannot_be_brought_from_the_gallery_of_another_model(gallery: Gallery, path: Path) -> None:
     anna = enrolled(gallery, "Anna", 1)
     gallery.close()
     other = Gallery(path.with_name("other.db"), OTHER_MODEL)
@@ -216,7 +219,7 @@ def test_a_record_cannot_be_brought_from_the_gallery_of_another_model(gallery, p
     assert damaged(path) == ["template"]
 
 
-def gallery_export(path):
+def gallery_export(path: Path) -> bytes:
     gallery = Gallery(path, MODEL)
     try:
         return gallery.export()
@@ -224,7 +227,7 @@ def gallery_export(path):
         gallery.close()
 
 
-def test_a_gallery_cannot_be_said_to_be_of_another_model(gallery, path):
+def test_a_gallery_cannot_be_said_to_be_of_another_model(gallery: Gallery, path: Path) -> None:
     enrolled(gallery, "Anna", 1)
     gallery.close()
     changed(path, f"UPDATE meta SET model = '{OTHER_MODEL}'")
@@ -234,7 +237,7 @@ def test_a_gallery_cannot_be_said_to_be_of_another_model(gallery, path):
 # Keys
 
 
-def test_without_its_key_a_gallery_is_refused_and_left_alone(gallery, path):
+def test_without_its_key_a_gallery_is_refused_and_left_alone(gallery: Gallery, path: Path) -> None:
     enrolled(gallery, "Anna", 1)
     gallery.close()
     key = path.with_name("gallery.key").rename(path.with_name("aside"))
@@ -245,7 +248,7 @@ def test_without_its_key_a_gallery_is_refused_and_left_alone(gallery, path):
     assert names(Gallery(path, MODEL)) == ["Anna"]
 
 
-def test_with_another_key_a_gallery_is_refused_and_left_alone(gallery, path):
+def test_with_another_key_a_gallery_is_refused_and_left_alone(gallery: Gallery, path: Path) -> None:
     enrolled(gallery, "Anna", 1)
     gallery.close()
     key = path.with_name("gallery.key")
@@ -259,7 +262,7 @@ def test_with_another_key_a_gallery_is_refused_and_left_alone(gallery, path):
     assert names(Gallery(path, MODEL)) == ["Anna"]
 
 
-def test_the_key_may_lie_elsewhere(tmp_path, path):
+def test_the_key_may_lie_elsewhere(tmp_path: Path, path: Path) -> None:
     gallery = Gallery(path, MODEL, key_file=tmp_path / "elsewhere" / "my.key")
     enrolled(gallery, "Anna", 1)
     gallery.close()
@@ -268,7 +271,9 @@ def test_the_key_may_lie_elsewhere(tmp_path, path):
     assert names(Gallery(path, MODEL, key_file=tmp_path / "elsewhere" / "my.key")) == ["Anna"]
 
 
-def test_a_credential_is_the_key_of_a_new_gallery_and_no_file_is_made(tmp_path, path, monkeypatch):
+def test_a_credential_is_the_key_of_a_new_gallery_and_no_file_is_made(
+    tmp_path: Path, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (tmp_path / "gallery-key").write_bytes(bytes(range(32)))
     monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(tmp_path))
     gallery = Gallery(path, MODEL)
@@ -280,14 +285,14 @@ def test_a_credential_is_the_key_of_a_new_gallery_and_no_file_is_made(tmp_path, 
     assert "its key is missing" in refused(path)
 
 
-def test_no_key_is_made_for_what_is_no_gallery(path):
+def test_no_key_is_made_for_what_is_no_gallery(path: Path) -> None:
     path.parent.mkdir()
     path.write_bytes(b"no database" * 100)
     refused(path)
     assert [file.name for file in path.parent.iterdir()] == ["gallery.db"]
 
 
-def test_records_of_one_person_are_told_apart_by_nothing_but_the_key(gallery, path):
+def test_records_of_one_person_are_told_apart_by_nothing_but_the_key(gallery: Gallery, path: Path) -> None:
     """The same vector for two people, and twice for one under different events, leaves no equal bytes."""
     anna, bert = enrolled(gallery, "Anna", 1), enrolled(gallery, "Bert", 1)
     for person in (anna, bert):
@@ -317,7 +322,7 @@ except GalleryError as error:
 
 
 @pytest.mark.parametrize("room", [0, 5_000, 15_000, 30_000, 10**9])
-def test_an_enrollment_into_a_full_disk_is_whole_or_not_at_all(gallery, path, room):
+def test_an_enrollment_into_a_full_disk_is_whole_or_not_at_all(gallery: Gallery, path: Path, room: int) -> None:
     enrolled(gallery, "Anna", 1)
     gallery.close()
     done = subprocess.run(
@@ -341,7 +346,7 @@ BASE = {"meta", "people", "templates", "templates_of_person", "events"}
 LAZY = {"faces", "pictures", "erased", "retention", "kept", "revisions"}
 
 
-def test_a_new_gallery_has_the_tables_of_the_format_and_the_others_once_they_are_needed(tmp_path):
+def test_a_new_gallery_has_the_tables_of_the_format_and_the_others_once_they_are_needed(tmp_path: Path) -> None:
     with closing(Gallery(tmp_path / "gallery.db", MODEL)) as gallery:
         gallery.people()
     with closing(sqlite3.connect(tmp_path / "gallery.db")) as file:

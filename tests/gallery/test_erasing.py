@@ -1,7 +1,10 @@
 """What is erased is in no byte of the database and its write-ahead log, or the command says who holds it."""
 
 import sqlite3
+from collections.abc import Callable, Iterator
 from contextlib import closing
+from pathlib import Path
+from typing import Any, Never
 
 import pytest
 from fixtures.galleries import MODEL, changed, enrolled, kept, names, near, traces, unit
@@ -27,7 +30,7 @@ def gallery(path):
 
 
 @pytest.fixture
-def watching(path, gallery):
+def watching(path: Path, gallery: Gallery) -> Iterator[Gallery]:
     """Another process that has the file open, so that its log is not emptied by the way."""
     opened = Gallery(path, MODEL)
     opened.people()
@@ -35,19 +38,19 @@ def watching(path, gallery):
     opened.close()
 
 
-def blobs(path, query):
+def blobs(path: Path, query: str) -> list[Any]:
     with closing(sqlite3.connect(path)) as database:
         return [blob for (blob,) in database.execute(query)]
 
 
-def pictured(gallery, wall=WALL):
+def pictured(gallery: Gallery, wall: float = WALL) -> str:
     seen = Event(EventType.UNKNOWN, new_event_id(wall), wall, 0.0, "front", score=0.1, quality=0.7, embedding=unit(6))
     gallery.events.keep(seen, EventsSettings(), picture=bytes(range(256)) * 30)
     return seen.event_id
 
 
 @pytest.mark.parametrize("erase", ["dismiss", "expire", "rename", "drop", "forget"])
-def test_no_byte_stays(gallery, watching, path, erase):
+def test_no_byte_stays(gallery: Gallery, watching: Gallery, path: Path, erase: str) -> None:
     anna = enrolled(gallery, "Anna", 1, 2)
     event_id = pictured(gallery)
     watching.templates()
@@ -76,14 +79,15 @@ def test_no_byte_stays(gallery, watching, path, erase):
 
 
 @pytest.mark.parametrize("erase", ["dismiss", "rename", "drop"])
-def test_a_reader_in_the_way_is_told_and_the_loop_wipes_later(gallery, path, erase):
+def test_a_reader_in_the_way_is_told_and_the_loop_wipes_later(gallery: Gallery, path: Path, erase: str) -> None:
     anna = enrolled(gallery, "Anna", 1, 2)
     event_id = pictured(gallery)
-    query, change = {
+    changes: dict[str, tuple[str, Callable[[], object]]] = {
         "dismiss": ("events", lambda: gallery.events.dismiss([event_id])),
         "rename": ("people", lambda: gallery.rename("Anna", "Berta")),
         "drop": ("templates WHERE id = 1", lambda: gallery.drop(template_id(anna.id, unit(1)))),
-    }[erase]
+    }
+    query, change = changes[erase]
     theirs = blobs(path, f"SELECT sealed FROM {query}")
     with closing(sqlite3.connect(path, isolation_level=None)) as reader:
         reader.execute("BEGIN")
@@ -108,7 +112,7 @@ def test_a_reader_in_the_way_is_told_and_the_loop_wipes_later(gallery, path, era
     ],
 )
 @pytest.mark.parametrize("when", ["before", "while it is open"])
-def test_whatever_stands_in_the_file_who_is_forgotten_is_gone(gallery, path, trigger, when):
+def test_whatever_stands_in_the_file_who_is_forgotten_is_gone(gallery: Gallery, path: Path, trigger: str, when: str) -> None:
     theirs = enrolled(gallery, "Anna", 1, 2)
     enrolled(gallery, "Bert", 3, 4)
     if when == "before":
@@ -124,7 +128,7 @@ def test_whatever_stands_in_the_file_who_is_forgotten_is_gone(gallery, path, tri
         again.close()
 
 
-def test_forget_does_not_rely_on_what_the_schema_says(gallery, path):
+def test_forget_does_not_rely_on_what_the_schema_says(gallery: Gallery, path: Path) -> None:
     anna = enrolled(gallery, "Anna", 1, 2)
     gallery.learn(kept(gallery, anna, near(unit(1), 0.5)), anna.id, "rejected", keep=True)
     gallery.close()
@@ -138,11 +142,11 @@ def test_forget_does_not_rely_on_what_the_schema_says(gallery, path):
     again.close()
 
 
-def test_a_bug_is_not_told_as_damage(gallery):
+def test_a_bug_is_not_told_as_damage(gallery: Gallery) -> None:
     enrolled(gallery, "Anna", 1)
     for bug in (KeyError, TypeError, ValueError):
 
-        def decide(_, bug=bug):
+        def decide(_: object, bug: type[Exception] = bug) -> Never:
             raise bug("a mistake of ours")
 
         with pytest.raises(bug, match="a mistake of ours"):

@@ -1,4 +1,6 @@
 import json
+from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -11,11 +13,11 @@ WORDS, DATA = "correct horse battery", b'{"edgeface_gallery": 1}'
 
 
 @pytest.fixture(scope="module")
-def sealed():
+def sealed() -> bytes:
     return portable.seal(DATA, WORDS)
 
 
-def light(**changes):
+def light(**changes: Any) -> bytes:
     """A document as ``seal`` writes it, of little cost, with changes."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(portable, "COST", 2**10)
@@ -23,27 +25,27 @@ def light(**changes):
     return json.dumps(document | changes).encode()
 
 
-def refusal(data, words=WORDS):
+def refusal(data: bytes, words: str = WORDS) -> str:
     with pytest.raises(GalleryError) as caught:
         portable.unseal(data, words)
     assert len(str(caught.value).splitlines()) == 1
     return str(caught.value)
 
 
-def test_the_passphrase_opens_what_it_sealed_and_another_does_not(sealed):
+def test_the_passphrase_opens_what_it_sealed_and_another_does_not(sealed: bytes) -> None:
     assert portable.is_sealed(sealed)
     assert portable.unseal(sealed, WORDS) == DATA
     assert DATA not in sealed
     assert "passphrase is wrong" in refusal(sealed, WORDS + " ")
 
 
-def test_the_parameters_stand_in_the_document(sealed):
+def test_the_parameters_stand_in_the_document(sealed: bytes) -> None:
     document = json.loads(sealed)
     assert (document["kdf"], document["n"], document["r"], document["p"]) == ("scrypt", 2**16, 8, 2)
     assert portable.seal(DATA, WORDS) != sealed
 
 
-def test_a_passphrase_may_be_typed_on_another_keyboard():
+def test_a_passphrase_may_be_typed_on_another_keyboard() -> None:
     data = json.loads(light())
     assert portable.unseal(json.dumps(data).encode(), WORDS) == DATA
     with pytest.MonkeyPatch.context() as patch:
@@ -71,11 +73,11 @@ def test_a_passphrase_may_be_typed_on_another_keyboard():
         {"sealed": None},
     ],
 )
-def test_a_header_that_asks_for_too_much_or_is_none_is_one_line(changes):
+def test_a_header_that_asks_for_too_much_or_is_none_is_one_line(changes: dict[str, int | str | None]) -> None:
     refusal(light(**changes))
 
 
-def test_a_later_format_says_so():
+def test_a_later_format_says_so() -> None:
     assert "another version of edgeface (format 2, this one opens 1)" in refusal(light(edgeface_sealed=2))
 
 
@@ -96,7 +98,7 @@ WHOLE = light()
 
 
 @given(data=st.binary() | HEADERS.map(lambda changes: json.dumps(json.loads(WHOLE) | changes).encode()))
-def test_any_bytes_open_or_are_one_line(data):
+def test_any_bytes_open_or_are_one_line(data: bytes) -> None:
     if not portable.is_sealed(data):
         return
     try:
@@ -105,12 +107,12 @@ def test_any_bytes_open_or_are_one_line(data):
         assert len(str(error).splitlines()) == 1  # noqa: PT017
 
 
-def test_other_documents_are_not_taken_for_sealed():
+def test_other_documents_are_not_taken_for_sealed() -> None:
     for data in (b"", DATA, b"[]", b"null", b"[" * 100_000, b"\xff", b'{"edgeface_sealed": "x"}'):
         assert not portable.is_sealed(data)
 
 
-def test_a_passphrase_is_read_from_a_file_that_is_private(tmp_path):
+def test_a_passphrase_is_read_from_a_file_that_is_private(tmp_path: Path) -> None:
     file = tmp_path / "words"
     file.write_text("Zoë's cat\r\nand more\n")
     file.chmod(0o600)
@@ -127,13 +129,13 @@ def test_a_passphrase_is_read_from_a_file_that_is_private(tmp_path):
 
 
 @pytest.mark.parametrize("words", ["", "short", "1234567"])
-def test_a_passphrase_that_protects_nothing_is_refused(words):
+def test_a_passphrase_that_protects_nothing_is_refused(words: str) -> None:
     with pytest.raises(ConfigError, match="8 characters"):
         portable.checked(words)
     assert portable.checked("12345678") == "12345678"
 
 
-def test_what_older_versions_sealed_opens():
+def test_what_older_versions_sealed_opens() -> None:
     box = {"edgeface_sealed": 1, "kdf": "scrypt", "n": 1024, "r": 8, "p": 2}
     box |= {"salt": "x/QRDtblkrJZys4T8ijbiw==", "nonce": "PWoTPej1ja7crMv6", "sealed": "mHklOg3A9zPVLKS9H1TZWjLxgklI6g=="}
     assert portable.unseal(json.dumps(box).encode(), "correct horse") == b"people"

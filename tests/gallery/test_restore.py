@@ -8,11 +8,14 @@ import signal
 import sqlite3
 import time
 from contextlib import closing
+from pathlib import Path
+from typing import Any
 
 import pytest
 from fixtures.backup import config, damage, flip, killed, people, sealed_at, states
 from fixtures.galleries import units
-from fixtures.reembed import house
+from fixtures.optional import needed
+from fixtures.reembed import House, house
 
 from edgeface.errors import GalleryError
 from edgeface.gallery import restore
@@ -26,21 +29,21 @@ OURS = load_card(SHIPPED).digest
 
 
 @pytest.fixture
-def place(tmp_path):
+def place(tmp_path: Path) -> Path:
     return tmp_path / "gallery.db"
 
 
 @pytest.fixture
-def backups(tmp_path):
+def backups(tmp_path: Path) -> Backups:
     return Backups(config(tmp_path))
 
 
-def names(place):
+def names(place: Path) -> list[Any]:
     with closing(Gallery(place, OURS)) as gallery:
         return [person.name for person in gallery.people()]
 
 
-def change(place, *, enroll=(), forget=()):
+def change(place: Path, *, enroll: tuple[()] | list[Any] = (), forget: tuple[()] | list[Any] = ()) -> None:
     with closing(Gallery(place, OURS)) as gallery:
         for name in enroll:
             gallery.enroll(name, units(len(name)), [0.8])
@@ -48,24 +51,24 @@ def change(place, *, enroll=(), forget=()):
             gallery.forget(name)
 
 
-def test_the_gallery_is_as_it_was_and_the_one_of_before_is_kept(tmp_path, place, backups):
+def test_the_gallery_is_as_it_was_and_the_one_of_before_is_kept(tmp_path: Path, place: Path, backups: Backups) -> None:
     change(place, enroll=["Anna", "Bertold"])
     backups.make()
     change(place, enroll=["Carl the Great"])
     done = restore.whole(config(tmp_path), SHIPPED, None)
     assert (done.people, done.templates) == (2, 2)
     assert names(place) == ["Anna", "Bertold"]
-    assert people(backups.folder / done.kept_aside, backups) == ["Anna", "Bertold", "Carl the Great"]
+    assert people(backups.folder / needed(done.kept_aside), backups) == ["Anna", "Bertold", "Carl the Great"]
     assert place.stat().st_mode & 0o777 == 0o600
     assert not list(tmp_path.glob(".gallery*"))
     restore.whole(config(tmp_path), SHIPPED, done.kept_aside)
     assert names(place) == ["Anna", "Bertold", "Carl the Great"]
 
 
-def test_who_was_forgotten_meanwhile_stays_so_and_who_was_not_comes_back(tmp_path, place, backups):
+def test_who_was_forgotten_meanwhile_stays_so_and_who_was_not_comes_back(tmp_path: Path, place: Path, backups: Backups) -> None:
     change(place, enroll=["Anna", "Bertold"])
     away = tmp_path / "away.db"
-    shutil.copy(backups.make().new.copy.path, away)  # out of reach
+    shutil.copy(needed(backups.make()).new.copy.path, away)  # out of reach
     change(place, forget=["Anna"])
     restore.whole(config(tmp_path), SHIPPED, str(away))
     assert names(place) == ["Bertold"]
@@ -77,9 +80,9 @@ def test_who_was_forgotten_meanwhile_stays_so_and_who_was_not_comes_back(tmp_pat
 
 
 @pytest.mark.parametrize("how", ["a record", "the header", "cut", "gone"])
-def test_a_damaged_gallery_is_replaced_and_kept_as_it_is(tmp_path, place, backups, how):
+def test_a_damaged_gallery_is_replaced_and_kept_as_it_is(tmp_path: Path, place: Path, backups: Backups, how: str) -> None:
     change(place, enroll=["Anna", "Bertold"])
-    good = backups.make().new.copy
+    good = needed(backups.make()).new.copy
     if how == "a record":
         damage(place)
     elif how == "the header":
@@ -93,7 +96,9 @@ def test_a_damaged_gallery_is_replaced_and_kept_as_it_is(tmp_path, place, backup
     assert done.copy == good.path.name
     assert names(place) == ["Anna", "Bertold"]
     if before:
-        assert (backups.folder / done.kept_aside).read_bytes()[100:] == before[100:]  # the header has the mode of its log
+        assert (backups.folder / needed(done.kept_aside)).read_bytes()[100:] == before[
+            100:
+        ]  # the header has the mode of its log
         assert len(backups.listing()) == 2
         assert states(backups)[1] == "ok"
         assert states(backups)[0] != "ok"
@@ -101,11 +106,13 @@ def test_a_damaged_gallery_is_replaced_and_kept_as_it_is(tmp_path, place, backup
         assert done.kept_aside is None
 
 
-def test_a_log_that_a_killed_process_left_is_not_taken_for_that_of_the_copy(tmp_path, place, backups):
+def test_a_log_that_a_killed_process_left_is_not_taken_for_that_of_the_copy(
+    tmp_path: Path, place: Path, backups: Backups
+) -> None:
     change(place, enroll=["Anna"])
     backups.make()
 
-    def crash():
+    def crash() -> None:
         gallery = Gallery(place, OURS)
         gallery.enroll("Bertold", units(7), [0.8])
         os.kill(os.getpid(), signal.SIGKILL)
@@ -119,7 +126,7 @@ def test_a_log_that_a_killed_process_left_is_not_taken_for_that_of_the_copy(tmp_
     assert names(place) == ["Anna"]
 
 
-def test_a_kill_at_any_moment_leaves_the_gallery_or_the_copy(tmp_path, place, backups):
+def test_a_kill_at_any_moment_leaves_the_gallery_or_the_copy(tmp_path: Path, place: Path, backups: Backups) -> None:
     change(place, enroll=["Anna"])
     backups.make()
     change(place, enroll=["Bertold"])
@@ -139,18 +146,18 @@ def test_a_kill_at_any_moment_leaves_the_gallery_or_the_copy(tmp_path, place, ba
 
 
 @pytest.mark.parametrize("reference", ["7", "gallery-absent.db", "/absent/gallery.db", ""])
-def test_a_copy_that_is_not_there_is_told(tmp_path, place, backups, reference):
+def test_a_copy_that_is_not_there_is_told(tmp_path: Path, place: Path, backups: Backups, reference: str) -> None:
     change(place, enroll=["Anna"])
     backups.make()
     with pytest.raises(GalleryError, match="there is no backup"):
         restore.whole(config(tmp_path), SHIPPED, reference)
 
 
-def test_the_newest_good_copy_is_taken_and_a_damaged_one_refused(tmp_path, place, backups):
+def test_the_newest_good_copy_is_taken_and_a_damaged_one_refused(tmp_path: Path, place: Path, backups: Backups) -> None:
     change(place, enroll=["Anna"])
     backups.make()
     change(place, enroll=["Bertold"])
-    bad = backups.make().new.copy
+    bad = needed(backups.make()).new.copy
     flip(bad.path, sealed_at(bad.path))
     with pytest.raises(GalleryError, match=r"damaged.*edgeface gallery backups"):
         restore.whole(config(tmp_path), SHIPPED, "2")
@@ -159,7 +166,7 @@ def test_the_newest_good_copy_is_taken_and_a_damaged_one_refused(tmp_path, place
     assert names(place) == ["Anna"]
 
 
-def test_while_another_process_has_the_gallery_open_it_is_not_replaced(tmp_path, place, backups):
+def test_while_another_process_has_the_gallery_open_it_is_not_replaced(tmp_path: Path, place: Path, backups: Backups) -> None:
     change(place, enroll=["Anna"])
     backups.make()
     with closing(Gallery(place, OURS)) as other:
@@ -172,7 +179,7 @@ def test_while_another_process_has_the_gallery_open_it_is_not_replaced(tmp_path,
     assert names(place) == ["Anna", "Bertold"]
 
 
-def test_on_a_full_disk_nothing_is_restored_and_nothing_lost(disk, place):
+def test_on_a_full_disk_nothing_is_restored_and_nothing_lost(disk: Path, place: Path) -> None:
     place = disk / "gallery.db"
     with closing(Gallery(place, OURS)) as gallery:
         for number in range(20):
@@ -190,11 +197,13 @@ def test_on_a_full_disk_nothing_is_restored_and_nothing_lost(disk, place):
 
 
 @pytest.mark.parametrize("keep_faces", [True, False])
-def test_a_copy_of_another_model_is_taken_over_by_its_faces_or_it_is_told_what_to_do(house, other_model, keep_faces):
+def test_a_copy_of_another_model_is_taken_over_by_its_faces_or_it_is_told_what_to_do(
+    house: House, other_model: Path, keep_faces: bool
+) -> None:
     house.keep_faces = keep_faces
     joe = house.enroll("Joe", "biden_portrait")
     backups = Backups(house.settings)
-    name = backups.make().new.copy.path.name
+    name = needed(backups.make()).new.copy.path.name
     house.path.unlink()
     with house.open(other_model) as gallery, pytest.raises(GalleryError, match=r"is of the model .* restore it whole"):
         restore.person(backups, load_card(other_model), "1", "Joe")
@@ -210,7 +219,7 @@ def test_a_copy_of_another_model_is_taken_over_by_its_faces_or_it_is_told_what_t
     assert restore.whole(house.settings, SHIPPED, "1").people == 1
 
 
-def test_one_person_is_taken_back_by_name_or_id_and_merged(place, backups):
+def test_one_person_is_taken_back_by_name_or_id_and_merged(place: Path, backups: Backups) -> None:
     change(place, enroll=["Anna", "Bertold"])
     with closing(Gallery(place, OURS)) as gallery:
         anna = gallery.find("Anna")
@@ -231,7 +240,7 @@ def test_one_person_is_taken_back_by_name_or_id_and_merged(place, backups):
         restore.person(backups, load_card(SHIPPED), "1", "Dora")
 
 
-def test_the_commands_make_list_and_restore(cli, obama):
+def test_the_commands_make_list_and_restore(cli: Cli, obama: dict[str, Any]) -> None:
     assert "no backup" in cli("gallery", "backups").stderr
     made = cli.json("gallery", "backup")
     assert made["backup"]["people"] == 1
@@ -258,7 +267,7 @@ def test_the_commands_make_list_and_restore(cli, obama):
     assert "Barack" not in cli.gallery.with_name("audit.jsonl").read_text()
 
 
-def test_the_list_can_be_read_when_the_gallery_cannot_and_tells_what_is_damaged(cli, obama):
+def test_the_list_can_be_read_when_the_gallery_cannot_and_tells_what_is_damaged(cli: Cli, obama: dict[str, Any]) -> None:
     made = cli.json("gallery", "backup")["backup"]
     cli.gallery.write_bytes(b"no database")
     assert made["file"] in cli("gallery", "backups").stdout
@@ -270,8 +279,8 @@ def test_the_list_can_be_read_when_the_gallery_cannot_and_tells_what_is_damaged(
     assert "no good backup" in cli.refusal("gallery", "restore")
 
 
-def test_the_doctor_sees_whether_there_are_good_backups(cli, obama, tmp_path):
-    def doctor(**how):
+def test_the_doctor_sees_whether_there_are_good_backups(cli: Cli, obama: dict[str, Any], tmp_path: Path) -> None:
+    def doctor(**how: Any) -> Any:
         return cli.json("doctor", "--only", "backup", **how)["checks"][0]
 
     assert "none yet" in doctor()["found"]
@@ -290,7 +299,9 @@ def test_the_doctor_sees_whether_there_are_good_backups(cli, obama, tmp_path):
     assert "none wanted" in doctor()["found"]
 
 
-def test_who_is_forgotten_while_the_copies_are_away_is_told_to_be_in_them(cli, obama, tmp_path):
+def test_who_is_forgotten_while_the_copies_are_away_is_told_to_be_in_them(
+    cli: Cli, obama: dict[str, Any], tmp_path: Path
+) -> None:
     stick = tmp_path / "stick"
     stick.mkdir()
     cli.set(backup={"folder": str(stick)})

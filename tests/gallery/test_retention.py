@@ -1,8 +1,11 @@
 """Events against clocks that are wrong, jump and stand still: none goes too early, none stays for ever."""
 
 import ctypes
+from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import pytest
 from fixtures.galleries import MODEL, WALL, unit
@@ -36,20 +39,20 @@ class Kept:
 class Machine:
     """A machine with a daemon on it; ``now`` is the true time, ``error`` that of its wall clock."""
 
-    def __init__(self, folder):
+    def __init__(self, folder: Path) -> None:
         self.path = folder / "gallery.db"
         self.now, self.error, self.is_set = WALL, 0.0, False
         self.boots, self.booted = 0, WALL - 100
-        self.events = {}
+        self.events: dict[str, Kept] = {}
         self.start()
 
     @property
-    def clocks(self):
+    def clocks(self) -> Clocks:
         return Clocks(
             lambda: self.now - self.booted, lambda: self.now + self.error, lambda: f"boot {self.boots}", lambda: self.is_set
         )
 
-    def start(self):
+    def start(self) -> None:
         """The daemon starts, in the place of one that was killed."""
         self.gallery = Gallery(self.path, MODEL)
         self.gallery._database.execute("PRAGMA synchronous=OFF")
@@ -73,14 +76,14 @@ class Machine:
             if event_id not in kept:
                 del self.events[event_id]
 
-    def keep(self):
+    def keep(self) -> None:
         wall = self.clocks.wall()
         event = Event(EventType.UNKNOWN, new_event_id(wall), wall, 0.0, "front", score=0.4, quality=0.7, embedding=unit(1))
         self.gallery.events.keep(event, LIMITS, b"jpeg")
         self.events[event.event_id] = Kept(self.now)
         self.look()
 
-    def run(self, seconds):
+    def run(self, seconds: float) -> None:
         while seconds > 0:
             step = min(seconds, EXPIRE_EVERY)
             self.now, seconds = self.now + step, seconds - step
@@ -88,20 +91,20 @@ class Machine:
                 event.ran += step
             self.look()
 
-    def step(self, error):
+    def step(self, error: float) -> None:
         """Somebody or something sets the wall clock; the kernel knows that it was not the network."""
         self.error, self.is_set = error, False
 
-    def synchronise(self):
+    def synchronise(self) -> None:
         self.error, self.is_set = 0.0, True
 
-    def restart(self, seconds):
+    def restart(self, seconds: float) -> None:
         """The daemon is killed, and starts again after some time."""
         self.gallery.close()
         self.now += seconds
         self.start()
 
-    def reboot(self, seconds, error):
+    def reboot(self, seconds: float, error: float) -> None:
         """The machine is without power for some time; its clock then says what it likes."""
         self.gallery.close()
         self.now += seconds
@@ -111,12 +114,12 @@ class Machine:
         self.step(error)
         self.start()
 
-    def close(self):
+    def close(self) -> None:
         self.gallery.close()
 
 
 @pytest.fixture
-def device(tmp_path):
+def device(tmp_path: Path) -> Iterator[Machine]:
     with closing(Machine(tmp_path)) as device:
         yield device
 
@@ -135,7 +138,9 @@ STEPS = st.one_of(
 
 @given(steps=st.lists(STEPS, max_size=25))
 @settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
-def test_no_history_of_clocks_erases_an_event_too_early_or_keeps_it_for_ever(tmp_path_factory, steps):
+def test_no_history_of_clocks_erases_an_event_too_early_or_keeps_it_for_ever(
+    tmp_path_factory: pytest.TempPathFactory, steps: list[Any]
+) -> None:
     """Too late is: a look, and for each boot one more, by run time; the time that a machine was off need not count."""
     with closing(Machine(tmp_path_factory.mktemp("device"))) as device:
         device.keep()
@@ -144,14 +149,14 @@ def test_no_history_of_clocks_erases_an_event_too_early_or_keeps_it_for_ever(tmp
         device.run(4 * HOUR)
 
 
-def test_hours_with_a_clock_of_1970_erase_nothing(device):
+def test_hours_with_a_clock_of_1970_erase_nothing(device: Machine) -> None:
     device.keep()
     device.reboot(60.0, -WALL)
     device.run(1.9 * HOUR)
     assert len(device.events) == len(device.gallery.events.pictured()) == 1
 
 
-def test_a_clock_that_is_stepped_again_and_again_keeps_nothing_for_ever(device):
+def test_a_clock_that_is_stepped_again_and_again_keeps_nothing_for_ever(device: Machine) -> None:
     device.keep()
     for number in range(24):
         device.step((-1) ** number * 90.0)
@@ -159,7 +164,7 @@ def test_a_clock_that_is_stepped_again_and_again_keeps_nothing_for_ever(device):
     assert device.events == {} == dict.fromkeys(device.gallery.events.pictured())
 
 
-def test_an_event_of_a_clock_that_was_ahead_goes_in_time_and_those_before_it_stay(device):
+def test_an_event_of_a_clock_that_was_ahead_goes_in_time_and_those_before_it_stay(device: Machine) -> None:
     device.keep()
     device.step(3 * YEAR)
     device.keep()
@@ -170,7 +175,7 @@ def test_an_event_of_a_clock_that_was_ahead_goes_in_time_and_those_before_it_sta
     assert device.events == {}
 
 
-def test_where_the_network_sets_the_clock_the_time_without_power_counts(device):
+def test_where_the_network_sets_the_clock_the_time_without_power_counts(device: Machine) -> None:
     device.synchronise()
     device.run(EXPIRE_EVERY)
     device.keep()
@@ -183,7 +188,7 @@ def test_where_the_network_sets_the_clock_the_time_without_power_counts(device):
     assert [event.ran for event in device.events.values()] == [EXPIRE_EVERY]
 
 
-def test_daemons_that_share_a_gallery_count_once(device):
+def test_daemons_that_share_a_gallery_count_once(device: Machine) -> None:
     device.keep()
     other = EventKeeper(device.gallery, "yard", LIMITS, PICTURE_HOURS)
     for _ in range(11):
@@ -192,7 +197,7 @@ def test_daemons_that_share_a_gallery_count_once(device):
     assert len(device.gallery.events.pictured()) == 1
 
 
-def test_an_event_of_an_earlier_version_begins_its_age_now(device):
+def test_an_event_of_an_earlier_version_begins_its_age_now(device: Machine) -> None:
     device.keep()
     for table in ("kept", "retention"):
         device.gallery._database.execute(f"DROP TABLE {table}")
@@ -202,17 +207,17 @@ def test_an_event_of_an_earlier_version_begins_its_age_now(device):
     assert device.events == {}
 
 
-def test_the_clock_is_set_when_timesyncd_or_the_kernel_says_so(tmp_path):
+def test_the_clock_is_set_when_timesyncd_or_the_kernel_says_so(tmp_path: Path) -> None:
     asked = ctypes.create_string_buffer(512)
     ctypes.CDLL(None).adjtimex(asked)
-    status = int.from_bytes(asked[5 * ctypes.sizeof(ctypes.c_long) :][:4], "little")
+    status = int.from_bytes(asked.raw[5 * ctypes.sizeof(ctypes.c_long) :][:4], "little")
     assert machine.clock_is_set(tmp_path) == (not status & 0x40)  # STA_UNSYNC
     (tmp_path / "systemd/timesync").mkdir(parents=True)
     (tmp_path / "systemd/timesync/synchronized").touch()
     assert machine.clock_is_set(tmp_path)
 
 
-def test_a_boot_has_one_name_for_all_processes_and_a_machine_without_it_one_for_each(tmp_path):
+def test_a_boot_has_one_name_for_all_processes_and_a_machine_without_it_one_for_each(tmp_path: Path) -> None:
     assert machine.boot() == machine.boot()
     (tmp_path / "sys/kernel/random").mkdir(parents=True)
     (tmp_path / "sys/kernel/random/boot_id").write_text("one\n")

@@ -1,6 +1,8 @@
 import os
 import subprocess
 import sys
+from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -24,12 +26,14 @@ gallery.close() if sys.argv[2] == "closed" else os._exit(0)
 """
 
 
-def remount(disk, how):
+def remount(disk: Path, how: str) -> None:
     subprocess.run(["mount", "-o", f"remount,{how}", disk], check=True)
 
 
 @pytest.mark.parametrize("end", ["closed", "killed"])
-def test_people_are_known_on_a_read_only_file_system_and_nothing_changes(disk, end, caplog):
+def test_people_are_known_on_a_read_only_file_system_and_nothing_changes(
+    disk: Path, end: str, caplog: pytest.LogCaptureFixture
+) -> None:
     subprocess.run([sys.executable, "-c", ENROLL, disk / "gallery.db", end], check=True, timeout=60)
     assert (disk / "gallery.db-wal").exists() == (end == "killed")
     remount(disk, "ro")
@@ -37,7 +41,11 @@ def test_people_are_known_on_a_read_only_file_system_and_nothing_changes(disk, e
     assert "read-only" in caplog.text
     assert [person.name for person in gallery.templates().people] == ["Anna"]
     assert gallery.version == gallery.version
-    for change in (lambda: gallery.enroll("Bert", [ANNA], [0.9]), lambda: gallery.forget("Anna")):
+    changes: tuple[Callable[[], object], ...] = (
+        lambda: gallery.enroll("Bert", [ANNA], [0.9]),
+        lambda: gallery.forget("Anna"),
+    )
+    for change in changes:
         with pytest.raises(GalleryError, match=r"gallery\.db"):
             change()
     assert [person.name for person in gallery.people()] == ["Anna"]
@@ -48,22 +56,22 @@ def test_people_are_known_on_a_read_only_file_system_and_nothing_changes(disk, e
     gallery.close()
 
 
-def test_on_a_read_only_file_system_no_gallery_can_begin(disk):
+def test_on_a_read_only_file_system_no_gallery_can_begin(disk: Path) -> None:
     remount(disk, "ro")
     with pytest.raises(OSError, match="Read-only"):
         connect(disk / "gallery.db")
 
 
-def test_on_a_full_disk_a_change_is_refused_whole(disk):
+def test_on_a_full_disk_a_change_is_refused_whole(disk: Path) -> None:
     gallery = Gallery(disk / "gallery.db", MODEL)
     gallery.enroll("Anna", [ANNA], [0.9])
     free = os.statvfs(disk)
     (disk / "fill").write_bytes(bytes((free.f_bavail - 100) * free.f_bsize))
     many = np.linalg.qr(np.random.default_rng(0).normal(size=(128, 128)))[0].astype(np.float32)
 
-    def enroll_without_end():
+    def enroll_without_end() -> None:
         for number in range(100):
-            gallery.enroll(f"Bert {number}", many, [0.9] * 128)
+            gallery.enroll(f"Bert {number}", list(many), [0.9] * 128)
 
     with pytest.raises(GalleryError, match=r"gallery\.db: .*full"):
         enroll_without_end()
@@ -74,7 +82,7 @@ def test_on_a_full_disk_a_change_is_refused_whole(disk):
     gallery.close()
 
 
-def test_two_connections_of_one_process_lose_no_lock(tmp_path):
+def test_two_connections_of_one_process_lose_no_lock(tmp_path: Path) -> None:
     """Else another process that comes and goes removes the log under our feet, and what is written then is lost."""
     first = Gallery(tmp_path / "gallery.db", MODEL)
     second = Gallery(tmp_path / "gallery.db", MODEL)
@@ -90,7 +98,7 @@ def test_two_connections_of_one_process_lose_no_lock(tmp_path):
     second.close()
 
 
-def crowd(gallery):
+def crowd(gallery: Gallery) -> None:
     for number in range(200):
         gallery.enroll(f"Bert {number}", [ANNA], [0.9])
 

@@ -8,17 +8,23 @@ import stat
 import subprocess
 import sys
 import unicodedata
+from collections.abc import Iterator
 from contextlib import suppress
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from fixtures.galleries import MODEL, OTHER_MODEL, ROOT, changed, enrolled, kept, names, near, one_line, traces, unit, units
+from fixtures.optional import needed
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from hypothesis.strategies import DrawFn
 
 from edgeface.errors import ConfigError, GalleryError
 from edgeface.gallery.names import clean_name
 from edgeface.gallery.store import Gallery, Imported
+from edgeface.types import Person, Vector
 
 
 def test_a_new_gallery_is_empty(gallery):
@@ -27,7 +33,9 @@ def test_a_new_gallery_is_empty(gallery):
     assert (found.people, found.vectors.shape, len(found.owners)) == ((), (0, 128), 0)
 
 
-def test_a_gallery_that_begins_anew_beside_its_key_is_told(gallery, path, caplog):
+def test_a_gallery_that_begins_anew_beside_its_key_is_told(
+    gallery: Gallery, path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     assert "nothing in it" not in caplog.text
     gallery.close()
     path.write_bytes(b"")
@@ -35,7 +43,7 @@ def test_a_gallery_that_begins_anew_beside_its_key_is_told(gallery, path, caplog
     assert "nothing in it, though its key is there" in caplog.text
 
 
-def test_who_is_enrolled_stays_enrolled(gallery, path):
+def test_who_is_enrolled_stays_enrolled(gallery: Gallery, path: Path) -> None:
     anna = enrolled(gallery, "Anna", 1, 2)
     bert = enrolled(gallery, "Bert", 3)
     gallery.close()
@@ -48,19 +56,19 @@ def test_who_is_enrolled_stays_enrolled(gallery, path):
     assert found.vectors.dtype == np.float32
 
 
-def test_more_views_of_one_name_go_to_one_person(gallery):
+def test_more_views_of_one_name_go_to_one_person(gallery: Gallery) -> None:
     first, second = enrolled(gallery, "Anna", 1), enrolled(gallery, " Anna ", 2, 3)
     assert (second.id, second.templates, second.enrolled) == (first.id, 3, first.enrolled)
     assert names(gallery) == ["Anna"]
 
 
-def test_the_same_view_twice_is_one_template(gallery):
+def test_the_same_view_twice_is_one_template(gallery: Gallery) -> None:
     assert enrolled(gallery, "Anna", 1, 1, 2).templates == 2
     assert enrolled(gallery, "Anna", 1).templates == 2
     assert enrolled(gallery, "Bert", 1).templates == 1
 
 
-def test_an_enrollment_is_all_or_nothing(gallery):
+def test_an_enrollment_is_all_or_nothing(gallery: Gallery) -> None:
     with pytest.raises(ValueError, match="shorter"):
         gallery.enroll("Anna", units(1, 2), [0.5])
     assert gallery.people() == []
@@ -72,7 +80,7 @@ def test_an_enrollment_is_all_or_nothing(gallery):
     [[], [np.zeros(128, np.float32)], [np.full(128, np.nan, np.float32)], [unit(1)[:64]], [unit(1), 3 * unit(2)]],
     ids=["none", "zero", "not a number", "too short", "too long"],
 )
-def test_what_is_no_template_is_refused_and_leaves_the_gallery_readable(gallery, vectors):
+def test_what_is_no_template_is_refused_and_leaves_the_gallery_readable(gallery: Gallery, vectors: list[Vector]) -> None:
     with pytest.raises(GalleryError):
         gallery.enroll("Anna", vectors, [0.5] * len(vectors))
     assert gallery.people() == []
@@ -81,7 +89,7 @@ def test_what_is_no_template_is_refused_and_leaves_the_gallery_readable(gallery,
     assert gallery.rename("Bert", "Anna").templates == 1  # the name was not taken
 
 
-def test_people_are_found_by_name_and_by_id(gallery):
+def test_people_are_found_by_name_and_by_id(gallery: Gallery) -> None:
     anna = enrolled(gallery, "Zoë", 1)
     assert gallery.find(anna.id) == gallery.find(" Zoë ") == gallery.find(unicodedata.normalize("NFD", "Zoë")) == anna
     with pytest.raises(GalleryError, match="nobody called 'Bert' is enrolled"):
@@ -90,7 +98,7 @@ def test_people_are_found_by_name_and_by_id(gallery):
         gallery.find("\ud800")
 
 
-def test_a_name_that_is_the_id_of_another_does_not_take_their_place(gallery):
+def test_a_name_that_is_the_id_of_another_does_not_take_their_place(gallery: Gallery) -> None:
     zoe = enrolled(gallery, "zoë", 1)
     with suppress(GalleryError):
         enrolled(gallery, zoe.id, 2)
@@ -114,7 +122,7 @@ def test_a_name_that_is_the_id_of_another_does_not_take_their_place(gallery):
         ("می\u200cنو", "می\u200cنو"),
     ],
 )
-def test_names_are_free_text(gallery, given, kept):
+def test_names_are_free_text(gallery: Gallery, given: str, kept: str) -> None:
     assert clean_name(given) == kept
     assert enrolled(gallery, given, 1).name == kept
     assert gallery.find(given).name == kept
@@ -123,7 +131,7 @@ def test_names_are_free_text(gallery, given, kept):
 @pytest.mark.parametrize(
     "name", ["", " \t\n", "x" * 101, "An\x00na", "An\nna", "An\x1b[31mna", "An\u202ena", "\ud800", "An\x7f"]
 )
-def test_what_is_no_name_is_refused_in_one_line(gallery, name):
+def test_what_is_no_name_is_refused_in_one_line(gallery: Gallery, name: str) -> None:
     with pytest.raises(GalleryError) as caught:
         enrolled(gallery, name, 1)
     one_line(caught).encode()
@@ -134,7 +142,7 @@ def test_what_is_no_name_is_refused_in_one_line(gallery, name):
 
 
 @given(name=st.text(max_size=120))
-def test_any_name_is_kept_clean_or_refused(name):
+def test_any_name_is_kept_clean_or_refused(name: str) -> None:
     try:
         kept = clean_name(name)
     except GalleryError as error:
@@ -145,7 +153,7 @@ def test_any_name_is_kept_clean_or_refused(name):
         assert unicodedata.is_normalized("NFC", kept)
 
 
-def test_a_person_keeps_the_id_under_another_name(gallery):
+def test_a_person_keeps_the_id_under_another_name(gallery: Gallery) -> None:
     anna = enrolled(gallery, "Anna", 1)
     renamed = gallery.rename("Anna", "Anne")
     assert (renamed.id, renamed.name, renamed.templates) == (anna.id, "Anne", 1)
@@ -153,7 +161,7 @@ def test_a_person_keeps_the_id_under_another_name(gallery):
     assert names(gallery) == ["Anne"]
 
 
-def test_a_taken_name_is_not_given_twice(gallery):
+def test_a_taken_name_is_not_given_twice(gallery: Gallery) -> None:
     enrolled(gallery, "Anna", 1)
     enrolled(gallery, "Bert", 2)
     with pytest.raises(GalleryError, match="'Bert' is already enrolled"):
@@ -163,7 +171,9 @@ def test_a_taken_name_is_not_given_twice(gallery):
     assert names(gallery) == ["Anna", "Bert"]
 
 
-def test_who_is_forgotten_in_the_same_moment_gets_no_new_name(gallery, path, monkeypatch):
+def test_who_is_forgotten_in_the_same_moment_gets_no_new_name(
+    gallery: Gallery, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     anna = enrolled(gallery, "Anna", 1)
     gallery.forget("Anna")
     monkeypatch.setattr(gallery, "find", lambda _: anna)
@@ -172,7 +182,7 @@ def test_who_is_forgotten_in_the_same_moment_gets_no_new_name(gallery, path, mon
     assert sealed(path, anna) == []
 
 
-def test_who_is_forgotten_is_gone_and_the_others_are_not(gallery):
+def test_who_is_forgotten_is_gone_and_the_others_are_not(gallery: Gallery) -> None:
     anna, bert = enrolled(gallery, "Anna", 1, 2), enrolled(gallery, "Bert", 3)
     assert gallery.forget("Anna") == anna
     assert gallery.people() == [bert]
@@ -182,7 +192,7 @@ def test_who_is_forgotten_is_gone_and_the_others_are_not(gallery):
     assert enrolled(gallery, "Anna", 1).id != anna.id
 
 
-def sealed(path, person):
+def sealed(path: Path, person: Person) -> list[Any]:
     """Every sealed record of a person, as SQLite finds it."""
     database = sqlite3.connect(path)
     try:
@@ -193,9 +203,9 @@ def sealed(path, person):
         database.close()
 
 
-def test_no_byte_of_who_is_forgotten_stays_on_disk(gallery, path):
+def test_no_byte_of_who_is_forgotten_stays_on_disk(gallery: Gallery, path: Path) -> None:
     watching = Gallery(path, MODEL)
-    seeds = {f"P{number}": [] for number in range(12)}
+    seeds: dict[str, list[int]] = {f"P{number}": [] for number in range(12)}
     for round_ in range(3):
         for number, name in enumerate(seeds):
             seeds[name] += [base := 1000 * round_ + 10 * number, base + 1, base + 2]
@@ -230,14 +240,14 @@ def test_forget_does_not_claim_what_a_long_reader_prevents(gallery, path, monkey
     reader.close()
 
 
-def test_the_files_are_the_owners_alone(gallery, path):
+def test_the_files_are_the_owners_alone(gallery: Gallery, path: Path) -> None:
     enrolled(gallery, "Anna", 1)
     assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
     files = {file.name: stat.S_IMODE(file.stat().st_mode) for file in path.parent.iterdir()}
     assert files == dict.fromkeys(["gallery.db", "gallery.db-wal", "gallery.db-shm", "gallery.key"], 0o600)
 
 
-def test_another_model_is_refused_by_name(gallery, path):
+def test_another_model_is_refused_by_name(gallery: Gallery, path: Path) -> None:
     enrolled(gallery, "Anna", 1)
     with pytest.raises(GalleryError, match=r"sha256:a.* not .*sha256:b") as caught:
         Gallery(path, OTHER_MODEL)
@@ -246,7 +256,7 @@ def test_another_model_is_refused_by_name(gallery, path):
 
 
 @pytest.mark.parametrize("data", [b"hello, I am no database\n" * 100, b"SQLite format 3\x00" + b"\xff" * 4080, b"xyz"])
-def test_what_is_no_database_is_refused_and_left_alone(path, data):
+def test_what_is_no_database_is_refused_and_left_alone(path: Path, data: bytes) -> None:
     path.parent.mkdir()
     path.write_bytes(data)
     with pytest.raises(GalleryError, match=r"gallery\.db: not a gallery, or damaged") as caught:
@@ -255,7 +265,7 @@ def test_what_is_no_database_is_refused_and_left_alone(path, data):
     assert path.read_bytes() == data
 
 
-def test_the_database_of_another_program_is_refused_and_left_alone(path):
+def test_the_database_of_another_program_is_refused_and_left_alone(path: Path) -> None:
     path.parent.mkdir()
     other = sqlite3.connect(path)
     other.execute("CREATE TABLE recipes (name TEXT)")
@@ -267,7 +277,7 @@ def test_the_database_of_another_program_is_refused_and_left_alone(path):
     assert path.read_bytes() == data
 
 
-def test_a_folder_or_a_file_in_the_way_is_told(tmp_path):
+def test_a_folder_or_a_file_in_the_way_is_told(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="Is a directory"):
         Gallery(tmp_path, MODEL)
     (tmp_path / "file").touch()
@@ -275,7 +285,7 @@ def test_a_folder_or_a_file_in_the_way_is_told(tmp_path):
         Gallery(tmp_path / "file" / "gallery.db", MODEL)
 
 
-def test_a_later_format_is_refused(gallery, path):
+def test_a_later_format_is_refused(gallery: Gallery, path: Path) -> None:
     gallery.close()
     changed(path, "PRAGMA user_version=3")
     with pytest.raises(GalleryError, match="format 3, this one reads 2"):
@@ -296,7 +306,9 @@ def test_a_later_format_is_refused(gallery, path):
         ("DELETE FROM meta", ["Anna", "Bert"], 3),
     ],
 )
-def test_a_damaged_record_costs_that_record(gallery, path, statement, people, templates):
+def test_a_damaged_record_costs_that_record(
+    gallery: Gallery, path: Path, statement: str, people: list[str], templates: int
+) -> None:
     enrolled(gallery, "Anna", 1, 2)
     enrolled(gallery, "Bert", 3)
     gallery.close()
@@ -313,7 +325,7 @@ def test_a_damaged_record_costs_that_record(gallery, path, statement, people, te
 
 
 @pytest.mark.parametrize("statement", ["DROP TABLE meta", "DROP TABLE templates"])
-def test_a_damaged_gallery_is_told_in_one_line(gallery, path, statement):
+def test_a_damaged_gallery_is_told_in_one_line(gallery: Gallery, path: Path, statement: str) -> None:
     enrolled(gallery, "Anna", 1)
     gallery.close()
     changed(path, statement)
@@ -324,7 +336,7 @@ def test_a_damaged_gallery_is_told_in_one_line(gallery, path, statement):
 
 @given(seed=st.integers(0, 10**6))
 @settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_overwritten_bytes_are_told_or_harmless(tmp_path_factory, seed):
+def test_overwritten_bytes_are_told_or_harmless(tmp_path_factory: pytest.TempPathFactory, seed: int) -> None:
     path = tmp_path_factory.mktemp("damage") / "gallery.db"
     gallery = Gallery(path, MODEL)
     for number in range(6):
@@ -363,13 +375,13 @@ for number in range(count):
 """
 
 
-def worker(path, name, count):
+def worker(path: Path, name: str, count: int) -> subprocess.Popen[str]:
     return subprocess.Popen(
         [sys.executable, "-c", WORKER, path, MODEL, name, str(count)], cwd=ROOT, stdout=subprocess.PIPE, text=True
     )
 
 
-def test_changes_of_this_and_of_another_process_change_the_version(gallery, path):
+def test_changes_of_this_and_of_another_process_change_the_version(gallery: Gallery, path: Path) -> None:
     before = gallery.version
     assert gallery.version == before
     enrolled(gallery, "Anna", 1)
@@ -391,18 +403,18 @@ def test_changes_of_this_and_of_another_process_change_the_version(gallery, path
     assert gallery.version == gallery.version
 
 
-def test_a_kill_at_any_moment_leaves_whole_people(path):
+def test_a_kill_at_any_moment_leaves_whole_people(path: Path) -> None:
     kills = int(os.environ.get("EDGEFACE_KILLS", "25"))
     moments = random.Random(2024)
-    there = set()
+    there: set[str] = set()
     for number in range(kills):
         with worker(path, f"k{number}", 10_000) as victim:
-            assert victim.stdout.readline() == "ready\n"
+            assert needed(victim.stdout).readline() == "ready\n"
             try:
                 victim.wait(moments.uniform(0.0, 0.06))
             except subprocess.TimeoutExpired:
                 victim.send_signal(signal.SIGKILL)
-            told = victim.stdout.read().splitlines()
+            told = needed(victim.stdout).read().splitlines()
         assert victim.returncode == -signal.SIGKILL
         gallery = Gallery(path, MODEL)
         found = {person.name: person.templates for person in gallery.people()}
@@ -424,13 +436,13 @@ def test_a_kill_at_any_moment_leaves_whole_people(path):
 
 
 @pytest.fixture
-def other(tmp_path):
+def other(tmp_path: Path) -> Iterator[Gallery]:
     opened = Gallery(tmp_path / "other" / "gallery.db", MODEL)
     yield opened
     opened.close()
 
 
-def test_an_export_brings_everybody_to_another_gallery(gallery, other):
+def test_an_export_brings_everybody_to_another_gallery(gallery: Gallery, other: Gallery) -> None:
     anna, bert = enrolled(gallery, "Anna", 1, 2), enrolled(gallery, "李", 3)
     assert other.import_(gallery.export()) == [Imported(anna, new=True, added=2), Imported(bert, new=True, added=1)]
     assert other.people() == gallery.people()
@@ -438,11 +450,11 @@ def test_an_export_brings_everybody_to_another_gallery(gallery, other):
     assert other.export() == gallery.export()
 
 
-def test_an_export_of_nobody_can_be_imported(gallery, other):
+def test_an_export_of_nobody_can_be_imported(gallery: Gallery, other: Gallery) -> None:
     assert other.import_(gallery.export()) == []
 
 
-def test_an_import_twice_changes_nothing(gallery, other):
+def test_an_import_twice_changes_nothing(gallery: Gallery, other: Gallery) -> None:
     enrolled(gallery, "Anna", 1, 2)
     other.import_(gallery.export())
     before = other.people()
@@ -450,7 +462,7 @@ def test_an_import_twice_changes_nothing(gallery, other):
     assert other.people() == before
 
 
-def test_an_import_adds_the_templates_that_are_new(gallery, other):
+def test_an_import_adds_the_templates_that_are_new(gallery: Gallery, other: Gallery) -> None:
     enrolled(gallery, "Anna", 1, 2)
     other.import_(gallery.export())
     enrolled(gallery, "Anna", 3)
@@ -460,14 +472,14 @@ def test_an_import_adds_the_templates_that_are_new(gallery, other):
     assert (merged.new, merged.added) == (False, 1)
 
 
-def test_an_import_changes_the_version(gallery, other):
+def test_an_import_changes_the_version(gallery: Gallery, other: Gallery) -> None:
     enrolled(gallery, "Anna", 1)
     before = other.version
     other.import_(gallery.export())
     assert other.version != before
 
 
-def test_a_name_taken_by_another_person_stops_the_whole_import(gallery, other):
+def test_a_name_taken_by_another_person_stops_the_whole_import(gallery: Gallery, other: Gallery) -> None:
     enrolled(gallery, "Aaron", 1)
     enrolled(gallery, "Bert", 2)
     bert = enrolled(other, "Bert", 3)
@@ -476,7 +488,7 @@ def test_a_name_taken_by_another_person_stops_the_whole_import(gallery, other):
     assert other.people() == [bert]
 
 
-def test_an_export_of_another_model_is_refused(gallery, tmp_path):
+def test_an_export_of_another_model_is_refused(gallery: Gallery, tmp_path: Path) -> None:
     enrolled(gallery, "Anna", 1)
     stranger = Gallery(tmp_path / "b.db", OTHER_MODEL)
     with pytest.raises(GalleryError, match="export is of the model 'sha256:a"):
@@ -484,7 +496,7 @@ def test_an_export_of_another_model_is_refused(gallery, tmp_path):
     assert stranger.people() == []
 
 
-def document(**changes):
+def document(**changes: Any) -> bytes:
     person = {"id": "p_0123456789abcdef", "name": "Anna", "enrolled": 1.0, "templates": [template(1)]}
     whole = {"edgeface_gallery": 1, "model": MODEL, "dimensions": 128, "people": [person]}
     for key, value in changes.items():
@@ -492,11 +504,11 @@ def document(**changes):
     return json.dumps(whole).encode()
 
 
-def template(seed=1, vector=None, quality=0.5):
+def template(seed: int = 1, vector: Vector | None = None, quality: float = 0.5) -> dict[Any, Any]:
     return {"vector": base64.b64encode((unit(seed) if vector is None else vector).tobytes()).decode(), "quality": quality}
 
 
-def test_a_document_made_by_hand_is_an_export(gallery):
+def test_a_document_made_by_hand_is_an_export(gallery: Gallery) -> None:
     (anna,) = (one.person for one in gallery.import_(document()))
     assert (anna.id, anna.name, anna.templates, anna.enrolled) == ("p_0123456789abcdef", "Anna", 1, 1.0)
 
@@ -534,7 +546,7 @@ HOSTILE = {
 
 
 @pytest.mark.parametrize("data", HOSTILE.values(), ids=HOSTILE)
-def test_what_is_no_export_is_refused_in_one_line_and_leaves_nothing(gallery, data):
+def test_what_is_no_export_is_refused_in_one_line_and_leaves_nothing(gallery: Gallery, data: bytes) -> None:
     with pytest.raises(GalleryError) as caught:
         gallery.import_(data)
     one_line(caught)
@@ -542,20 +554,20 @@ def test_what_is_no_export_is_refused_in_one_line_and_leaves_nothing(gallery, da
     assert gallery.version[1] == 0
 
 
-def test_one_person_twice_in_a_document_is_one_person(gallery):
+def test_one_person_twice_in_a_document_is_one_person(gallery: Gallery) -> None:
     whole = json.loads(document())
     whole["people"].append(whole["people"][0] | {"templates": [template(2)]})
     gallery.import_(json.dumps(whole).encode())
     assert [(person.name, person.templates) for person in gallery.people()] == [("Anna", 2)]
 
 
-def test_an_export_of_a_later_format_says_so(gallery):
+def test_an_export_of_a_later_format_says_so(gallery: Gallery) -> None:
     with pytest.raises(GalleryError, match="another version of edgeface \\(export 2, this one reads 1\\)"):
         gallery.import_(document(edgeface_gallery=2))
 
 
 @st.composite
-def mangled(draw):
+def mangled(draw: DrawFn) -> bytes:
     data = bytearray(document())
     for _ in range(draw(st.integers(1, 5))):
         at = draw(st.integers(0, len(data) - 1))
@@ -571,7 +583,7 @@ FIELDS = st.sampled_from(["edgeface_gallery", "model", "dimensions", "people", "
 
 @given(data=st.binary() | mangled() | st.dictionaries(FIELDS, JSON, min_size=1, max_size=2).map(lambda d: document(**d)))
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_any_import_is_taken_whole_or_refused_in_one_line(gallery, data):
+def test_any_import_is_taken_whole_or_refused_in_one_line(gallery: Gallery, data: bytes) -> None:
     try:
         imported = gallery.import_(data)
     except GalleryError as error:

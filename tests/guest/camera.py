@@ -16,7 +16,7 @@ NOBODY = 8 * FPS
 class Camera(BaseHTTPRequestHandler):
     """Plays to whoever connects until they go."""
 
-    def do_GET(self):
+    def do_GET(self) -> None:
         faces, empty = sorted(FOLDER.glob("face-*.jpg")), (FOLDER / "nobody.jpg").read_bytes()
         self.send_response(200)
         self.send_header("Content-Type", "multipart/x-mixed-replace; boundary=frame")
@@ -27,7 +27,7 @@ class Camera(BaseHTTPRequestHandler):
             self.wfile.write(b"--frame\r\nContent-Type: image/jpeg\r\nContent-Length: %d\r\n\r\n" % len(data) + data + b"\r\n")
             time.sleep(1 / FPS)
 
-    def log_message(self, *_):
+    def log_message(self, *_: object) -> None:
         """Nothing."""
 
 

@@ -33,15 +33,15 @@ openssl x509 -req -in reader.csr -CA ca.pem -CAkey ca.key -days 825 -out reader.
 SERVICES = ("mosquitto.service", "edgeface.service")
 
 
-def pi(command, code=0):
+def pi(command: str, code: int = 0) -> str:
     return sh(f"export HOME={HOME} ANSIBLE_NOCOLOR=1; cd && {command}", user="pi", code=code, wait=900)
 
 
-def processes():
+def processes() -> list[str]:
     return [show("MainPID", unit) for unit in SERVICES]
 
 
-def play(more=""):
+def play(more: str = "") -> tuple[str, list[str]]:
     """What Ansible counts; and the processes of broker and device then."""
     told = pi(f"{PLAYBOOK} {more}")
     counted = re.findall(r"^(\w+) +: ok=\d+ +(changed=\d+) .*(failed=\d+)", told, re.MULTILINE)
@@ -49,7 +49,7 @@ def play(more=""):
     return "; ".join(" ".join(host) for host in counted), processes()
 
 
-def begin():
+def begin() -> str:
     """A user as Raspberry Pi OS has one, with a key for ssh; and somebody before a camera."""
     sh("useradd -m -s /bin/bash pi; systemctl start ssh", code=0)
     Path("/etc/sudoers.d/pi").write_text("pi ALL=(ALL) NOPASSWD: ALL\n")
@@ -65,7 +65,7 @@ def begin():
     return "; ".join([counted, *told])
 
 
-def again():
+def again() -> str:
     before = processes()
     counted, after = play()
     assert counted.count("changed=0") == len(SERVICES), counted
@@ -73,7 +73,7 @@ def again():
     return f"{counted}; the same processes"
 
 
-def reader():
+def reader() -> str:
     """The events, to somebody whom the authority has made a certificate as the documentation says."""
     sh("edgeface enroll Barack --image /guest/portrait.jpg", user="edgeface", code=0)
     pi(f"cd {FLEET}/authority && {READER}")
@@ -82,7 +82,7 @@ def reader():
     return recognised(access=f"-h localhost -p 8883 {certificate}")
 
 
-def setting():
+def setting() -> str:
     broker, device = processes()
     LISTED.write_text(INVENTORY.replace("door: {}", 'door: { device_camera_name: "porch" }'))
     counted, after = play()
@@ -91,7 +91,7 @@ def setting():
     return f"{counted}; edgeface restarted, mosquitto not"
 
 
-def mistake():
+def mistake() -> str:
     """A setting that there is not: the device's own check refuses it, and the file is as it was."""
     before, kept, settings = processes(), LISTED.read_text(), Path("/etc/edgeface/edgeface.toml")
     good = settings.read_text()
@@ -100,10 +100,12 @@ def mistake():
     LISTED.write_text(kept)
     assert settings.read_text() == good
     assert processes() == before
-    return re.search(r"unknown setting[^\"\\]*|left_afetr[^\"\\]*", told)[0]
+    refusal = re.search(r"unknown setting[^\"\\]*|left_afetr[^\"\\]*", told)
+    assert refusal
+    return refusal[0]
 
 
-def renewal():
+def renewal() -> str:
     before = processes()
     ends = sh("openssl x509 -in /etc/edgeface/mqtt.pem -noout -serial")
     counted, after = play("-e authority_renew_days=900")

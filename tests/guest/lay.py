@@ -48,8 +48,9 @@ def unpack(guest: Path, name: str, release: str, included: str) -> Path:
 
 def pictures(inside: Path) -> None:
     """Somebody at a door, and nobody; portraits of that person and of two others, to enroll."""
-    sys.path[:0] = [str(ROOT), str(ROOT / "tests"), str(ROOT / "tests/faults")]
-    from camera import PHASES, jpegs, view
+    sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
+    import numpy as np
+    from faults.camera import PHASES, jpegs, view
 
     from edgeface.vision.images import load_image
 
@@ -58,7 +59,7 @@ def pictures(inside: Path) -> None:
     scene = load_image(photos / "obama_congress.jpg")
     for number, picture in enumerate(jpegs([view(scene, phase / PHASES) for phase in range(PHASES)])):
         (inside / f"pictures/face-{number}.jpg").write_bytes(picture)
-    (nobody,) = jpegs([view(scene, 0.0) * 0 + 100])
+    (nobody,) = jpegs([np.full_like(view(scene, 0.0), 100)])
     (inside / "pictures/nobody.jpg").write_bytes(nobody)
     shutil.copy(photos / "obama_portrait.jpg", inside / "portrait.jpg")
     shutil.copy(photos / "biden_portrait.jpg", inside / "other.jpg")
@@ -81,8 +82,8 @@ def report(guest: Path, release: str, last: str) -> bool:
         print(f"| {row['step']} | {row['expected']} | {told} | {'ok' if row['ok'] else 'FAILED'} |")
     passed = bool(rows) and all(row["ok"] for row in rows) and rows[-1]["step"] == last
     if not passed:
-        told = [guest / "guest" / name for name in ("console", "log")]  # there is no log of what did not boot
-        print("".join(path.read_text()[-6000:] for path in told if path.exists()), file=sys.stderr)
+        ends = [guest / "guest" / name for name in ("console", "log")]  # there is no log of what did not boot
+        print("".join(path.read_text()[-6000:] for path in ends if path.exists()), file=sys.stderr)
     return passed
 
 

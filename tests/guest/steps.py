@@ -13,7 +13,9 @@ import stat
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any, TypeVar
 
 GUEST = Path("/guest")
 SEEN = GUEST / "seen.jsonl"
@@ -26,6 +28,7 @@ PASSWORD = "open sesame"
 PASSWORDED = f"-h 127.0.0.1 -u sub -P '{PASSWORD}'"
 """How mosquitto_sub gets in."""
 PATIENCE = 120.0
+T = TypeVar("T")
 ME = pwd.getpwnam
 BROKER = """\
 listener 1883 127.0.0.1
@@ -40,7 +43,7 @@ WantedBy=multi-user.target
 """
 
 
-def sh(command, user=None, code=None, wait=300):
+def sh(command: str, user: str | None = None, code: int | None = None, wait: int = 300) -> str:
     """What a command prints, both streams; it must end with ``code`` if one is given."""
     words = ["runuser", "-u", user, "--", "sh", "-c", command] if user else ["sh", "-c", command]
     done = subprocess.run(words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=wait)
@@ -50,11 +53,11 @@ def sh(command, user=None, code=None, wait=300):
     return done.stdout.strip()
 
 
-def show(name, unit="edgeface.service"):
+def show(name: str, unit: str = "edgeface.service") -> str:
     return sh(f"systemctl show -P {name} {unit}")
 
 
-def until(what, seconds=PATIENCE):
+def until(what: Callable[[], T], seconds: float = PATIENCE) -> T:
     """What ``what`` gives, once it is true."""
     deadline = time.monotonic() + seconds
     while not (found := what()):
@@ -64,13 +67,14 @@ def until(what, seconds=PATIENCE):
     return found
 
 
-def event(kind="recognized", device="door", wait=90, access=PASSWORDED):
+def event(kind: str = "recognized", device: str = "door", wait: int = 90, access: str = PASSWORDED) -> dict[str, Any]:
     """The next event of a kind that a subscriber receives."""
     listen = f"mosquitto_sub {access} -t edgeface/{device}/event -W {wait}"
     with subprocess.Popen(["sh", "-c", f"exec {listen}"], stdout=subprocess.PIPE, text=True) as subscriber:
         try:
+            assert subscriber.stdout
             for line in subscriber.stdout:
-                told = json.loads(line)
+                told: dict[str, Any] = json.loads(line)
                 print(line, flush=True)
                 if told["event_type"] == kind:
                     return told
@@ -79,20 +83,20 @@ def event(kind="recognized", device="door", wait=90, access=PASSWORDED):
     raise AssertionError(f"no {kind} within {wait} s")
 
 
-def recognised(device="door", wait=90, access=PASSWORDED):
+def recognised(device: str = "door", wait: int = 90, access: str = PASSWORDED) -> str:
     told = event(device=device, wait=wait, access=access)
     return f"`recognized` {told['name']}, score {told['score']:.2f}"
 
 
-def pid():
+def pid() -> int:
     return int(show("MainPID"))
 
 
-def files(*places):
+def files(*places: str | Path) -> list[str]:
     return [str(path) for place in places for path in [Path(place)] if path.exists() or path.is_symlink()]
 
 
-def install(command="dpkg -i /guest/edgeface.deb"):
+def install(command: str = "dpkg -i /guest/edgeface.deb") -> str:
     sh(command, code=0)
     user = ME("edgeface")
     groups = sh("id -nG edgeface").split()
@@ -111,15 +115,16 @@ def install(command="dpkg -i /guest/edgeface.deb"):
     return f"user in {', '.join(groups)}; {', '.join(found)}; inactive; found"
 
 
-def verify():
+def verify() -> str:
     told = sh("systemd-analyze verify --man=no edgeface.service edgeface@front.service")
     assert not told, told
-    exposed = re.search(r"level for \S+ ([\d.]+)", sh("systemd-analyze security --no-pager edgeface.service"))[1]
-    assert float(exposed) <= 2.0
+    exposed = re.search(r"level for \S+ ([\d.]+)", sh("systemd-analyze security --no-pager edgeface.service"))
+    assert exposed
+    assert float(exposed[1]) <= 2.0
     return f"silent; exposure {exposed}"
 
 
-def settings(visit=4):
+def settings(visit: int = 4) -> str:
     """The settings of a user, the broker's password as a credential, and who is who, from photos; visits of some seconds."""
     sh(f"mosquitto_passwd -b -c /etc/mosquitto/passwd sub '{PASSWORD}'")
     sh(f"mosquitto_passwd -b /etc/mosquitto/passwd door '{PASSWORD}'")
@@ -139,7 +144,7 @@ def settings(visit=4):
     return sh("edgeface enroll Barack --image /guest/portrait.jpg", user="edgeface", code=0).splitlines()[0]
 
 
-def configured(device, camera, port):
+def configured(device: str, camera: str, port: int) -> str:
     return f"""\
 [device]
 id = "{device}"
@@ -158,7 +163,7 @@ password_file = "mqtt-password"
 """
 
 
-def start():
+def start() -> str:
     sh("systemctl start edgeface", code=0)
     told = recognised()
     sh("useradd -m -G edgeface anna")
@@ -166,7 +171,7 @@ def start():
     return f"{show('ActiveState')}, {told}; edgeface status of a member of the group: 0"
 
 
-def enroll():
+def enroll() -> str:
     """Somebody without any right but the group's, while the service holds gallery and camera."""
     photo = sh("edgeface enroll Joe --image /guest/other.jpg", user="anna", code=0).splitlines()[0]
     camera = sh("edgeface enroll Barack --timeout 45", user="anna")
@@ -174,7 +179,7 @@ def enroll():
     return f"{photo}; from the camera: {next(line for line in camera.splitlines() if line.startswith('Barack: '))}"
 
 
-def credential():
+def credential() -> str:
     """The gallery's key as systemd's credential, by the drop-in that is shipped, and back again."""
     sh("systemctl stop edgeface; install -d -m 700 /media/key; mv /var/lib/edgeface/gallery.key /media/key/gallery-key", code=0)
     shutil.copy("/usr/share/doc/edgeface/examples/systemd/gallery-key.conf", DROP_INS)
@@ -194,14 +199,14 @@ def credential():
     return f"{told} with no key on the disk; people list by the service and by systemd-run, not otherwise"
 
 
-def kill():
+def kill() -> str:
     before, restarts = pid(), int(show("NRestarts"))
     os.kill(before, signal.SIGKILL)
     until(lambda: int(show("NRestarts")) == restarts + 1 and show("ActiveState") == "active" and pid() not in (0, before))
     return f"restarted {int(show('NRestarts')) - restarts} time, another process; {recognised()}"
 
 
-def hang():
+def hang() -> str:
     before, restarts, started = pid(), int(show("NRestarts")), time.monotonic()
     os.kill(before, signal.SIGSTOP)
     until(lambda: int(show("NRestarts")) > restarts, 180)
@@ -211,7 +216,7 @@ def hang():
     return f"watchdog and restart after {took:.0f} s; {recognised()}"
 
 
-def full():
+def full() -> str:
     """A small file system of its own in the place of the card, filled to the last byte."""
     sh("systemctl stop edgeface; cp -a /var/lib/edgeface /guest/state", code=0)
     sh("mount -t tmpfs -o size=2M,mode=0700,uid=edgeface,gid=edgeface tmpfs /var/lib/edgeface", code=0)
@@ -230,7 +235,7 @@ def full():
     return f'{room} bytes free: {told}; enrolling: "{refused}"; killed: {again}'
 
 
-def cameras():
+def cameras() -> str:
     """Two instances of the template, with one gallery."""
     sh("systemctl stop edgeface", code=0)
     for device, port in (("gate", 8001), ("yard", 8002)):
@@ -247,7 +252,7 @@ def cameras():
     return f"{'; '.join(told)}; /run/{', /run/'.join(folders)}; edgeface status of each: 0"
 
 
-def wrong():
+def wrong() -> str:
     kept = SETTINGS.read_text()
     SETTINGS.write_text("[camera]\nsauce = 1\n")
     sh("systemctl restart edgeface")
@@ -259,15 +264,15 @@ def wrong():
     return state
 
 
-def people():
+def people() -> str:
     return sh("edgeface people list", user="edgeface", code=0)
 
 
-def version():
+def version() -> str:
     return sh("dpkg-query -W -f '${Version} ${Status}' edgeface")
 
 
-def upgraded(command):
+def upgraded(command: str) -> str:
     """By what another version is installed."""
     before, kept = pid(), SETTINGS.read_text()
     sh(command, code=0)
@@ -277,12 +282,12 @@ def upgraded(command):
     return f"settings and people kept; restarted, {recognised()}"
 
 
-def upgrade():
+def upgrade() -> str:
     told = upgraded("dpkg -i /guest/next.deb")
     return f"{version()}; {told}"
 
 
-def refused(package):
+def refused(package: str) -> str:
     """What dpkg says of a package that must not take over."""
     before, old = pid(), version()
     told = sh(f"dpkg -i /guest/{package}.deb", code=1)
@@ -294,17 +299,18 @@ def refused(package):
     return told
 
 
-def roll_back():
+def roll_back() -> str:
     refused("broken")
     return f"dpkg ends with 1, {version()}; the same process runs on, doctor: 0; {recognised()}"
 
 
-def another_network():
-    missing = re.search(r"no faces are kept of ([^:]*)", refused("other"))[1]
-    return f"dpkg ends with 1, {version()}; no faces are kept of {missing}; the same process runs on, {recognised()}"
+def another_network() -> str:
+    missing = re.search(r"no faces are kept of ([^:]*)", refused("other"))
+    assert missing
+    return f"dpkg ends with 1, {version()}; no faces are kept of {missing[1]}; the same process runs on, {recognised()}"
 
 
-def keep_faces():
+def keep_faces() -> str:
     """As a member of the group, while the old version runs: the same photos once more."""
     SETTINGS.write_text(SETTINGS.read_text().replace("[gallery]", "[gallery]\nkeep_faces = true"))
     sh("systemctl reload edgeface", code=0)
@@ -313,21 +319,22 @@ def keep_faces():
     sh("dpkg -i /guest/other.deb", code=0)
     told = recognised()
     assert {"Barack", "Joe"} <= set(people().split())
-    taken = re.search(r"\d+ templates made anew.*", sh("journalctl -u edgeface --no-pager"))[0]
-    return f"{version()}; {taken}; {told}"
+    taken = re.search(r"\d+ templates made anew.*", sh("journalctl -u edgeface --no-pager"))
+    assert taken
+    return f"{version()}; {taken[0]}; {told}"
 
 
-def reboot():
+def reboot() -> str:
     sh("systemctl enable -q edgeface", code=0)
     return "powered off"
 
 
-def booted():
+def booted() -> str:
     until(lambda: show("ActiveState") == "active")
     return f"active, {recognised()}"
 
 
-def removed(command, *program):
+def removed(command: str, *program: str) -> str:
     """By what the program goes, and settings and gallery stay."""
     sh(command, code=0)
     gone = files("/opt/edgeface", *program)
@@ -338,18 +345,18 @@ def removed(command, *program):
     return f"stopped; left: {', '.join(left)}"
 
 
-def remove():
+def remove() -> str:
     return removed("dpkg -r edgeface", "/usr/bin/edgeface", "/usr/lib/systemd/system/edgeface.service")
 
 
-def again():
+def again() -> str:
     sh("dpkg -i /guest/other.deb", code=0)
     assert "Barack" in people()
     sh("systemctl start edgeface", code=0)
     return f"people list has Barack; {recognised()}"
 
 
-def purge():
+def purge() -> str:
     sh("dpkg -P edgeface", code=0)
     left = sh("find / -xdev \\( -path /guest -o -path /run \\) -prune -o -name '*edgeface*' -print")
     assert not [line for line in left.splitlines() if not line.startswith("/var/lib/systemd/")], left
@@ -357,15 +364,15 @@ def purge():
     return f"nothing is called edgeface but the user{': ' + left if left else ''}"
 
 
-def from_clone():
+def from_clone() -> str:
     return install(INSTALLER)
 
 
-def from_clone_again():
+def from_clone_again() -> str:
     return upgraded(INSTALLER)
 
 
-def uninstall():
+def uninstall() -> str:
     told = removed(f"{INSTALLER} --uninstall", "/usr/local/bin/edgeface", "/etc/systemd/system/edgeface.service")
     sh(f"{INSTALLER} --uninstall --purge", code=0)
     assert not files(GALLERY.parent, SETTINGS.parent)
@@ -409,7 +416,7 @@ CLONE = {
 }
 
 
-def take(steps):
+def take(steps: dict[str, tuple[Callable[[], str], str]]) -> None:
     """One after the other; the first that fails is the last."""
     for step, (do, expected) in steps.items():
         print(f"== {step}", flush=True)

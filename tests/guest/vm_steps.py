@@ -6,6 +6,7 @@ Run by its own Python at boot; a line of JSON a step goes to /guest/seen.jsonl.
 import json
 import time
 from pathlib import Path
+from typing import Any
 
 from steps import DROP_INS, SETTINGS, configured, install, recognised, settings, sh, show, take, until
 
@@ -22,41 +23,43 @@ camera.close()
 """
 
 
-def begin():
+def begin() -> str:
     """The package, the broker, somebody enrolled."""
     install()
     return settings(visit=30)
 
 
-def drop_in(text):
+def drop_in(text: str) -> None:
     """These settings of the unit on top of those that are shipped, and a new start."""
     (DROP_INS / "guest.conf").write_text(f"[Service]\n{text}")
     sh("systemctl daemon-reload; systemctl restart edgeface", code=0)
 
 
-def camera(source):
+def camera(source: str) -> None:
     # A frame may take ten seconds here.
     told = configured("door", "front", 8001).replace("http://127.0.0.1:8001/", source)
     SETTINGS.write_text(f"{told}max_event_age = 100\n")
     sh("systemctl restart edgeface", code=0)
 
 
-def status():
+def status() -> dict[str, Any]:
     told = sh("edgeface status --json", user="edgeface").splitlines()
     return next((json.loads(line) for line in told if line.startswith("{")), {"running": False})
 
 
-def watched(state="ok", frames=10):
+def watched(state: str = "ok", frames: int = 10) -> dict[str, Any]:
     """How the daemon stands, once its camera does so, and frames have come."""
 
-    def stands():
+    def stands() -> dict[str, Any] | None:
         told = status()
         return told if told["running"] and told["camera_state"] == state and told["frames_seen"] >= frames else None
 
-    return until(stands)
+    told = until(stands)
+    assert told
+    return told
 
 
-def v4l2():
+def v4l2() -> str:
     sh("modprobe vivid n_devs=1", code=0)
     until(lambda: Path("/dev/video0").exists())
     camera("v4l2:/dev/video0")
@@ -64,7 +67,7 @@ def v4l2():
     return f"camera ok, {told['frames_seen']} frames, {told['fps']} frames/s; DevicePolicy {show('DevicePolicy')}"
 
 
-def closed():
+def closed() -> str:
     """The same, with every device but cameras allowed."""
     drop_in("DeviceAllow=\nDeviceAllow=char-media rw\n")
     told = watched("lost", 0)
@@ -73,7 +76,7 @@ def closed():
     return f"camera lost: {told['camera_reason']}; with it, ok again"
 
 
-def csi():
+def csi() -> str:
     """libcamera's camera over the kernel's, through picamera2, as the service's user and under its unit."""
     sh("rmmod vivid; modprobe vimc; udevadm settle", code=0)
     # picamera2 asks for the heap by the names that it has on a Pi.
@@ -83,7 +86,7 @@ def csi():
     return f"camera ok, {told['frames_seen']} frames, {told['fps']} frames/s"
 
 
-def red():
+def red() -> str:
     """The kernel's sensor looks at a red card, without figures written over it."""
     sh("systemctl stop edgeface", code=0)
     sensors = [
@@ -97,7 +100,7 @@ def red():
     return f"{shape} of {pixel} on average"
 
 
-def small():
+def small() -> str:
     """A quarter of a gigabyte and half a core, and somebody at the door."""
     camera("http://127.0.0.1:8001/")
     drop_in("MemoryMax=256M\nMemorySwapMax=0\nCPUQuota=50%\n")
@@ -112,7 +115,7 @@ def small():
     return f"{told}; {peak:.0f} MB at most; slowed {stands['slowed']}, {stands['fps_limit']} frames/s; no restart"
 
 
-def enforced():
+def enforced() -> str:
     """That this machine does enforce what the step before relies on."""
     hog = "systemd-run --quiet --wait -p MemoryMax=64M -p MemorySwapMax=0 python3 -c 'bytearray(200_000_000)'"
     assert sh(f"{hog}; echo $?").endswith(("1", "9"))

@@ -9,11 +9,15 @@ import subprocess
 import sys
 import urllib.parse
 import urllib.request
+from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
+from typing import Any
 
 import pytest
 from fixtures.broker import PASSWORD, USER, Broker, eventually, free_port, needs_broker
-from fixtures.daemon import EMPTY, enroll, running, settings
+from fixtures.daemon import EMPTY, Stage, enroll, running, settings
+from fixtures.optional import needed
 
 from edgeface.gallery.open import open_gallery
 from edgeface.vision.images import load_image
@@ -58,36 +62,37 @@ ANNA, STRANGER = "binary_sensor.edgeface_door_anna", "binary_sensor.edgeface_doo
 class HomeAssistant:
     """One Home Assistant, set up over its own API as its owner would."""
 
-    def __init__(self, folder):
+    def __init__(self, folder: Path) -> None:
         self.folder, self.port = folder, free_port()
-        self._token, self._process = "", None
+        self._token = ""
+        self._process: subprocess.Popen[bytes] | None = None
         folder.mkdir()
         (folder / "configuration.yaml").write_text(CONFIGURATION.format(port=self.port))
         (folder / "automations.yaml").write_text("[]")
 
-    def start(self):
+    def start(self) -> None:
         environment = {name: value for name, value in os.environ.items() if name not in ("VIRTUAL_ENV", "PYTHONPATH")}
         environment |= {"HOME": str(self.folder), "PATH": f"{Path(PYTHON).parent}:{environment['PATH']}"}
-        command = [PYTHON, "-m", "homeassistant", "-c", self.folder, "--log-no-color", "--skip-pip"]
+        command = [PYTHON, "-m", "homeassistant", "-c", str(self.folder), "--log-no-color", "--skip-pip"]
         with (self.folder / "out").open("ab") as log:
             self._process = subprocess.Popen(command, stdout=log, stderr=log, env=environment)
         assert eventually(self._up, 2 * PATIENCE), self.log()
 
-    def stop(self):
-        self._process.send_signal(signal.SIGTERM)
-        self._process.wait(60)
+    def stop(self) -> None:
+        needed(self._process).send_signal(signal.SIGTERM)
+        needed(self._process).wait(60)
 
-    def _up(self):
-        assert self._process.poll() is None, self.log()
+    def _up(self) -> bool:
+        assert needed(self._process).poll() is None, self.log()
         try:
             return self.call("/api/onboarding") is not None
         except OSError:
             return False
 
-    def log(self):
+    def log(self) -> str:
         return (self.folder / "out").read_text()
 
-    def call(self, path, data=None, *, form=False):
+    def call(self, path: str, data: dict[str, Any] | None = None, *, form: bool = False) -> Any:
         body = None if data is None else urllib.parse.urlencode(data).encode() if form else json.dumps(data).encode()
         headers = {"Authorization": f"Bearer {self._token}"} if self._token else {}
         headers["Content-Type"] = "application/x-www-form-urlencoded" if form else "application/json"
@@ -96,7 +101,7 @@ class HomeAssistant:
             text = response.read()
         return json.loads(text) if response.headers.get_content_type() == "application/json" else text
 
-    def onboard(self, broker):
+    def onboard(self, broker: Broker) -> None:
         """Make the owner, and give the address of the broker."""
         client = f"http://127.0.0.1:{self.port}/"
         owner = {"client_id": client, "name": "o", "username": "o", "password": "a password", "language": "en"}
@@ -104,27 +109,27 @@ class HomeAssistant:
         grant = {"client_id": client, "grant_type": "authorization_code", "code": code}
         self._token = self.call("/auth/token", grant, form=True)["access_token"]
         flow = self.call("/api/config/config_entries/flow", {"handler": "mqtt", "show_advanced_options": False})
-        access = {"broker": "127.0.0.1", "port": broker.port, "username": USER, "password": PASSWORD}
+        access: dict[str, Any] = {"broker": "127.0.0.1", "port": broker.port, "username": USER, "password": PASSWORD}
         if any(field.get("name") == "other_settings" for field in flow["data_schema"]):  # since 2026.11
             access |= {"protocol": "5", "other_settings": {"set_client_cert": False, "set_ca_cert": "off"}}
         assert self.call(f"/api/config/config_entries/flow/{flow['flow_id']}", access)["type"] == "create_entry"
 
-    def automate(self, example):
+    def automate(self, example: Path) -> None:
         """Take over the automations of an example."""
         shutil.copy(example, self.folder / "automations.yaml")
         self.call("/api/services/automation/reload", {})
 
-    def states(self):
+    def states(self) -> dict[str, dict[str, Any]]:
         """Our entities and their states."""
         return {each["entity_id"]: each for each in self.call("/api/states") if "edgeface_door" in each["entity_id"]}
 
-    def state(self, entity):
+    def state(self, entity: str) -> Any:
         return self.states().get(entity, {}).get("state")
 
-    def render(self, template):
-        return self.call("/api/template", {"template": template}).decode()
+    def render(self, template: str) -> str:
+        return str(self.call("/api/template", {"template": template}).decode())
 
-    def all_available(self, entities=ENTITIES):
+    def all_available(self, entities: set[str] = ENTITIES) -> bool:
         states = self.states()
         return entities <= states.keys() and "unavailable" not in {each["state"] for each in states.values()}
 
@@ -132,7 +137,7 @@ class HomeAssistant:
 class House:
     """The broker, Home Assistant, and a device at whose door a test puts people; Obama is enrolled as Anna."""
 
-    def __init__(self, folder, photos):
+    def __init__(self, folder: Path, photos: Path) -> None:
         self.broker = Broker(folder / "broker").start()
         self.ear = self.broker.listen("#")
         commands = {"allow": ["rename", "forget"]}
@@ -140,22 +145,22 @@ class House:
         self.person = enroll(self.config, "Anna", photos / "obama_portrait.jpg")
         self.anna, self.stranger = load_image(photos / "obama_portrait.jpg"), load_image(photos / "collins_portrait.jpg")
         self.assistant = HomeAssistant(folder / "homeassistant")
-        self._daemon = running(self.config)
+        self._daemon: AbstractContextManager[Stage] | None = running(self.config)
         self.stage = self._daemon.__enter__()
 
-    def stop_daemon(self):
+    def stop_daemon(self) -> None:
         if self._daemon:
             self._daemon.__exit__(None, None, None)
             self._daemon = None
 
-    def close(self):
+    def close(self) -> None:
         self.stop_daemon()
         self.assistant.stop()
         self.broker.close()
 
 
 @pytest.fixture(scope="module")
-def house(tmp_path_factory):
+def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
     built = House(tmp_path_factory.mktemp("house"), ROOT / "edgeface/demo/photos")
     try:
         built.assistant.start()
@@ -166,7 +171,7 @@ def house(tmp_path_factory):
         built.close()
 
 
-def test_the_device_and_its_entities_are_discovered(house):
+def test_the_device_and_its_entities_are_discovered(house: House) -> None:
     assistant = house.assistant
     assert eventually(assistant.all_available, PATIENCE), (assistant.states(), assistant.log())
     assert set(assistant.states()) == ENTITIES
@@ -179,7 +184,7 @@ def test_the_device_and_its_entities_are_discovered(house):
     assert eventually(lambda: float(assistant.state("sensor.edgeface_door_frame_rate")) > 0, PATIENCE)
 
 
-def test_an_event_reaches_the_entities_and_the_automations_of_the_examples(house):
+def test_an_event_reaches_the_entities_and_the_automations_of_the_examples(house: House) -> None:
     assistant = house.assistant
     house.stage.scene = house.anna
     assert eventually(lambda: assistant.state(ANNA) == "on"), assistant.log()
@@ -198,15 +203,18 @@ def test_an_event_reaches_the_entities_and_the_automations_of_the_examples(house
     assert eventually(lambda: (assistant.state(ANNA), assistant.state(STRANGER)) == ("off", "off"))
 
 
-def test_a_person_renamed_changes_the_name_of_the_entity(house):
+def test_a_person_renamed_changes_the_name_of_the_entity(house: House) -> None:
     house.ear.say("edgeface/door/cmd/rename", {"id": "1", "person": "Anna", "name": "Änne B."})
-    named = lambda: house.assistant.states()[ANNA]["attributes"]["friendly_name"]  # noqa: E731
+
+    def named() -> object:
+        return house.assistant.states()[ANNA]["attributes"]["friendly_name"]
+
     assert eventually(lambda: named() == "edgeface door Änne B."), named()
     assert set(house.assistant.states()) == ENTITIES
     assert eventually(lambda: house.assistant.state("sensor.edgeface_door_last_person") == "Änne B.")
 
 
-def test_who_is_enrolled_gets_an_entity_and_who_is_forgotten_loses_it(house):
+def test_who_is_enrolled_gets_an_entity_and_who_is_forgotten_loses_it(house: House) -> None:
     enroll(house.config, "ANNA", ROOT / "edgeface/demo/photos/biden_portrait.jpg")
     second = f"{ANNA}_2"
     assert eventually(lambda: house.assistant.state(second) == "off")
@@ -216,7 +224,7 @@ def test_who_is_enrolled_gets_an_entity_and_who_is_forgotten_loses_it(house):
     assert set(house.assistant.states()) == ENTITIES
 
 
-def test_who_is_forgotten_while_the_daemon_is_not_running_loses_the_entity_too(house):
+def test_who_is_forgotten_while_the_daemon_is_not_running_loses_the_entity_too(house: House) -> None:
     bert = "binary_sensor.edgeface_door_bert"
     enroll(house.config, "Bert", ROOT / "edgeface/demo/photos/biden_portrait.jpg")
     assert eventually(lambda: house.assistant.state(bert) == "off")
@@ -231,7 +239,7 @@ def test_who_is_forgotten_while_the_daemon_is_not_running_loses_the_entity_too(h
     assert eventually(house.assistant.all_available, PATIENCE)
 
 
-def test_after_a_restart_of_home_assistant_nothing_is_unavailable(house):
+def test_after_a_restart_of_home_assistant_nothing_is_unavailable(house: House) -> None:
     house.stage.scene = house.anna
     assert eventually(lambda: house.assistant.state(ANNA) == "on")
     house.assistant.stop()
@@ -242,7 +250,7 @@ def test_after_a_restart_of_home_assistant_nothing_is_unavailable(house):
     assert house.assistant.state("sensor.edgeface_door_last_person") == "Änne B."
 
 
-def test_after_a_restart_of_the_broker_nothing_is_unavailable(house):
+def test_after_a_restart_of_the_broker_nothing_is_unavailable(house: House) -> None:
     house.broker.kill()
     assert eventually(lambda: house.assistant.state(ANNA) == "unavailable", PATIENCE)
     (house.broker.folder / "mosquitto.db").unlink(missing_ok=True)  # a broker that has forgotten everything
@@ -252,21 +260,21 @@ def test_after_a_restart_of_the_broker_nothing_is_unavailable(house):
     assert eventually(lambda: house.assistant.state(ANNA) == "off")
 
 
-def test_clear_removes_the_device(house, tmp_path):
+def test_clear_removes_the_device(house: House, tmp_path: Path) -> None:
     house.stop_daemon()
     file = tmp_path / "edgeface.toml"
     file.write_text(
         f'[device]\nid = "door"\n[camera]\nname = "front"\n[mqtt]\nhost = "127.0.0.1"\nport = {house.broker.port}\n'
         f'username = "{USER}"\npassword_file = "{house.broker.password_file}"\n'
     )
-    command = [sys.executable, "-m", "edgeface", "--config", file, "mqtt", "clear"]
+    command = [sys.executable, "-m", "edgeface", "--config", str(file), "mqtt", "clear"]
     result = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, timeout=60)
     assert "removed homeassistant/device/door/config" in result.stdout, result.stderr
     assert eventually(lambda: house.assistant.states() == {})
     assert house.assistant.render("{{ device_id('edgeface door') }}") == "None"
 
 
-def test_home_assistant_had_nothing_to_say_against_us(house):
+def test_home_assistant_had_nothing_to_say_against_us(house: House) -> None:
     lines = re.findall(r"^\S+ \S+ (?:WARNING|ERROR|CRITICAL) .*", house.assistant.log(), re.M)
     assert [line for line in lines if not re.search(NOT_OURS, line)] == []
     assert any("mqtt.client" in line for line in lines)  # of the broker that was killed: it does complain

@@ -12,7 +12,7 @@ from pathlib import Path
 import psutil
 from fixtures.broker import MOSQUITTO, PASSWD, PASSWORD, USER, Broker
 
-from .fleet import measure
+from .fleet import Step, measure
 
 RATES = (100, 250, 500, 1000, 2000, 3000, 4000, 6000, 8000, 12000, 16000, 24000, 32000)
 HEAD = (
@@ -21,14 +21,14 @@ HEAD = (
 )
 
 
-def row(step):
+def row(step: Step) -> str:
     figures = [f"{value:,.0f}" for value in (step.offered, step.sent, step.delivered, step.lost)]
     figures += [f"{value:,.1f}" for value in (step.p50, step.p99, step.longest)]
     figures += [f"{step.unacknowledged:,}", *(f"{value:.2f}" for value in (step.broker, step.devices, step.subscriber))]
     return f"| {' | '.join(figures)} |"
 
 
-def verdict(steps, devices, log):
+def verdict(steps: list[Step], devices: int, log: str) -> str:
     last, good = steps[-1], [step for step in steps if not (step.broken or step.starved)]
     told = (
         [f"{good[-1].offered:,.0f} events/s of {devices:,} devices are delivered, p99 {good[-1].p99:.1f} ms."] if good else []
@@ -45,7 +45,7 @@ def verdict(steps, devices, log):
     return " ".join(told)
 
 
-def main():
+def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.load", description=__doc__)
     parser.add_argument("--devices", type=int, default=1000)
     parser.add_argument("--seconds", type=float, default=10.0, help="for which each rate is offered")

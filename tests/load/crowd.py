@@ -5,6 +5,7 @@ import platform
 import time
 
 import numpy as np
+from numpy.random import Generator
 
 from edgeface.config import schema
 from edgeface.gallery.store import Templates
@@ -18,7 +19,7 @@ WIDTH = 20.0
 IMAGE = np.zeros((480, 640, 3), np.uint8)
 
 
-def crowd(faces, frames, strange):
+def crowd(faces: int, frames: int, strange: bool) -> tuple[list[float], int]:
     """Milliseconds of processor time of each frame, and the most tracks at a time; ``strange`` has others in each frame."""
     random, card = np.random.default_rng(0), load_card(SHIPPED)
     matcher = Matcher(
@@ -35,21 +36,21 @@ def crowd(faces, frames, strange):
     return took, most
 
 
-def person(number):
+def person(number: int) -> Person:
     return Person(f"p_{number}", f"number {number}", 1, 0.0)
 
 
-def units(random, count):
+def units(random: Generator, count: int) -> Vector:
     vectors = random.normal(size=(count, 128)).astype(np.float32)
-    return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+    return np.asarray(vectors / np.linalg.norm(vectors, axis=1, keepdims=True), np.float32)
 
 
-def seen(place, vector, matcher):
+def seen(place: int, vector: Vector, matcher: Matcher) -> Observation:
     face = Face(Box(WIDTH * place, 10.0, WIDTH, WIDTH), np.zeros((5, 2), np.float32), 0.9)
     return Observation(face, 0.8, Embedding(vector, 1.0), matcher.match(vector))
 
 
-def main():
+def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.load.crowd", description=__doc__)
     parser.add_argument("--faces", type=int, default=30)
     parser.add_argument("--frames", type=int, default=200)

@@ -4,13 +4,18 @@ import asyncio
 import json
 import multiprocessing
 import time
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from typing import Any, TypeAlias
 
 import numpy as np
 import psutil
+from numpy.random import Generator
 
-from .wire import connect
+from .wire import Client, connect
 
+Pipe: TypeAlias = "Connection[Any, Any]"
 TICK = 0.005
 DRAIN = 10.0
 EVENT = {
@@ -51,23 +56,23 @@ class Step:
     subscriber: float
 
     @property
-    def broken(self):
+    def broken(self) -> bool:
         """Whether the broker does not keep up: events are lost, or a second late, or not confirmed for a second."""
         return self.lost > 0 or self.p99 > 1000 or self.unacknowledged > self.offered
 
     @property
-    def starved(self):
+    def starved(self) -> bool:
         """Whether it was the devices' process that did not keep up."""
         return self.sent < 0.9 * self.offered
 
 
-def listen(port, login, pipe):
+def listen(port: int, login: dict[str, str], pipe: Pipe) -> None:
     """The subscriber's process: counts delays, and gives them whenever it is asked."""
 
-    async def run():
-        times = []
+    async def run() -> None:
+        times: list[int] = []
 
-        def received(payload, now):
+        def received(payload: bytes, now: int) -> None:
             times.append(now - int(payload[payload.rindex(b":") + 1 : -1]))
 
         client = await connect(port, "listener", received=received, **login)
@@ -87,7 +92,15 @@ def listen(port, login, pipe):
     asyncio.run(run())
 
 
-async def measure(port, login, devices, rates, seconds, broker_pid, tell):
+async def measure(
+    port: int,
+    login: dict[str, str],
+    devices: int,
+    rates: Iterable[float],
+    seconds: float,
+    broker_pid: int,
+    tell: Callable[[Step], None],
+) -> list[Step]:
     """Offer each rate in turn, until one breaks the broker or this process."""
     pipe, other = multiprocessing.Pipe()
     subscriber = multiprocessing.get_context("spawn").Process(target=listen, args=(port, login, other), daemon=True)
@@ -112,7 +125,9 @@ async def measure(port, login, devices, rates, seconds, broker_pid, tell):
     return steps
 
 
-async def _step(clients, pipe, rate, seconds, processes, chance):
+async def _step(
+    clients: list[Client], pipe: Pipe, rate: float, seconds: float, processes: list[psutil.Process], chance: Generator
+) -> Step:
     base = sum(client.sent for client in clients)
     busy = [_cpu(process) for process in processes]
     began = last = time.monotonic()
@@ -135,7 +150,7 @@ async def _step(clients, pipe, rate, seconds, processes, chance):
     return Step(rate, sent / took, len(delays) / took, sent - len(delays), p50, p99, longest, most, *used)
 
 
-async def _drained(pipe, sent):
+async def _drained(pipe: Pipe, sent: int) -> None:
     """Until all are delivered, or nothing more comes."""
     count, deadline = -1, time.monotonic() + DRAIN
     while time.monotonic() < deadline:
@@ -148,6 +163,6 @@ async def _drained(pipe, sent):
             count, deadline = now, max(deadline, time.monotonic() + 2)
 
 
-def _cpu(process):
+def _cpu(process: psutil.Process) -> float:
     times = process.cpu_times()
     return times.user + times.system

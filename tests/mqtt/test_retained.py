@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import pytest
 from fixtures.broker import USER, Broker, broker, eventually, free_port, needs_broker
 from fixtures.commandline import Cli
@@ -23,7 +25,7 @@ def eager(monkeypatch):
 
 
 @pytest.fixture
-def config(tmp_path, broker):
+def config(tmp_path: Path, broker: Broker) -> Config:
     """Of a device whose daemon has been running, with Home Assistant."""
     config = settings(tmp_path, broker, homeassistant={"enabled": True})
     ear = broker.listen("#")
@@ -34,7 +36,7 @@ def config(tmp_path, broker):
 
 
 @needs_broker
-def test_all_that_is_kept_of_the_device_is_removed_for_good(config, broker):
+def test_all_that_is_kept_of_the_device_is_removed_for_good(config: Config, broker: Broker) -> None:
     ear = broker.listen("edgeface/#")
     for topic in ("edgeface/gate/availability", "edgeface/door/old/presence", "edgeface/door/other"):
         ear.say(topic, "x", retain=True)
@@ -46,7 +48,7 @@ def test_all_that_is_kept_of_the_device_is_removed_for_good(config, broker):
 
 
 @needs_broker
-def test_a_running_daemon_is_left_alone_but_by_force(tmp_path, broker):
+def test_a_running_daemon_is_left_alone_but_by_force(tmp_path: Path, broker: Broker) -> None:
     config = settings(tmp_path, broker)
     with running(config):
         assert eventually(lambda: broker.retained("edgeface/door/availability") == "online")
@@ -60,7 +62,7 @@ def test_a_running_daemon_is_left_alone_but_by_force(tmp_path, broker):
 @needs_broker
 @pytest.mark.parametrize("protocol", ["5", "3.1.1"])
 @pytest.mark.parametrize("acl", ["topic read edgeface/door/health", "topic deny edgeface/door/doctor/#"])
-def test_what_the_broker_does_not_let_us_remove_is_told(tmp_path, protocol, acl):
+def test_what_the_broker_does_not_let_us_remove_is_told(tmp_path: Path, protocol: str, acl: str) -> None:
     strict = Broker(tmp_path / "strict", acl=f"user {USER}\ntopic #\n").start()
     try:
         ear = strict.listen("#")
@@ -76,18 +78,18 @@ def test_what_the_broker_does_not_let_us_remove_is_told(tmp_path, protocol, acl)
         strict.close()
 
 
-def test_without_a_broker_there_is_nothing_to_clear():
+def test_without_a_broker_there_is_nothing_to_clear() -> None:
     with pytest.raises(ConfigError, match=r"mqtt\.host"):
         clear(Config())
 
 
-def test_a_broker_that_is_not_there_is_told():
+def test_a_broker_that_is_not_there_is_told() -> None:
     with pytest.raises(BrokerError, match="cannot be reached"):
         clear(Config(mqtt=MqttSettings("127.0.0.1", free_port())))
 
 
 @needs_broker
-def test_the_command_says_what_it_removed(tmp_path, broker):
+def test_the_command_says_what_it_removed(tmp_path: Path, broker: Broker) -> None:
     cli = Cli(tmp_path)
     cli.set(device={"id": "door"}, camera={"name": "front"}, mqtt=broker.settings())
     ear = broker.listen("#")

@@ -1,4 +1,5 @@
 import time
+from collections.abc import Callable, Iterator
 
 import pytest
 
@@ -6,10 +7,10 @@ from edgeface.mqtt.subscriber import describe
 
 
 @pytest.fixture(autouse=True)
-def zone(monkeypatch):
+def zone(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], None]]:
     """Sets the machine's time zone; UTC at first."""
 
-    def put(name):
+    def put(name: str) -> None:
         monkeypatch.setenv("TZ", name)
         time.tzset()
 
@@ -19,7 +20,7 @@ def zone(monkeypatch):
     time.tzset()
 
 
-def test_an_event_is_one_line():
+def test_an_event_is_one_line() -> None:
     event = {"event_type": "recognized", "ts": "2026-11-24T10:15:07.238Z", "device": "door", "camera": "front"}
     assert (
         describe({**event, "name": "Zoë", "score": 0.61, "threshold": 0.4})
@@ -28,7 +29,7 @@ def test_an_event_is_one_line():
     assert describe({**event, "event_type": "unknown"}).endswith("unknown      somebody unknown  [door/front]")
 
 
-def test_a_name_cannot_command_the_terminal():
+def test_a_name_cannot_command_the_terminal() -> None:
     line = describe(
         {"event_type": "left", "ts": "2026-11-24T10:15:07Z", "device": "d", "camera": "c", "name": "\x1b[2Jx\ny", "seconds": 3}
     )
@@ -36,13 +37,13 @@ def test_a_name_cannot_command_the_terminal():
     assert "after 3 s" in line
 
 
-def test_a_corrected_name_is_told():
+def test_a_corrected_name_is_told() -> None:
     event = {"event_type": "recognized", "ts": "2026-11-24T10:15:07.238Z", "device": "door", "camera": "front", "name": "Zoë"}
     wrong = {"event_id": "01M86G", "person_id": "p_1", "name": "Bert"}
     assert "Zoë  it was not Bert  [" in describe({**event, "corrected": wrong})
 
 
-def test_times_are_of_this_machine(zone):
+def test_times_are_of_this_machine(zone: Callable[[str], None]) -> None:
     zone("America/New_York")
     event = {"event_type": "left", "ts": "2026-11-24T00:15:07.238Z", "device": "door", "camera": "front", "seconds": 3}
     assert describe(event).startswith("19:15:07  left")

@@ -1,6 +1,7 @@
 """The environment is read in one place, and as systemd and the shell mean it."""
 
 import re
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,7 @@ from edgeface.platform import environment
 PACKAGE = Path(edgeface.__file__).parent
 
 
-def test_no_other_module_reads_or_sets_a_variable():
+def test_no_other_module_reads_or_sets_a_variable() -> None:
     named = {
         str(file.relative_to(PACKAGE))
         for file in PACKAGE.rglob("*.py")
@@ -35,12 +36,14 @@ def test_no_other_module_reads_or_sets_a_variable():
         ("EDGEFACE_CONFIG", "/a:b.toml", lambda: find(None), Path("/a:b.toml")),
     ],
 )
-def test_a_variable_is_read_when_it_is_asked_for(monkeypatch, name, value, told, expected):
+def test_a_variable_is_read_when_it_is_asked_for(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str, told: Callable[[], Path | None], expected: Path
+) -> None:
     monkeypatch.setenv(name, value)
     assert told() == expected
 
 
-def test_the_sockets_folder_is_the_services_then_the_sessions(monkeypatch):
+def test_the_sockets_folder_is_the_services_then_the_sessions(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_RUNTIME_DIR", "/run/user/1")
     monkeypatch.delenv("RUNTIME_DIRECTORY", raising=False)
     assert environment.runtime_folders() == [Path("/run/user/1")]
@@ -48,7 +51,7 @@ def test_the_sockets_folder_is_the_services_then_the_sessions(monkeypatch):
     assert environment.runtime_folders() == [Path("/run/edgeface"), Path("/run/user/1")]
 
 
-def test_what_the_user_has_set_for_a_library_stays(monkeypatch):
+def test_what_the_user_has_set_for_a_library_stays(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OPENBLAS_NUM_THREADS", "4")
     environment.advise(OPENBLAS_NUM_THREADS="1")
     assert not environment.force("OPENBLAS_NUM_THREADS", "4")

@@ -22,12 +22,12 @@ print(libc.mallinfo2().hblks - before)
 
 @pytest.mark.skipif(sys.platform != "linux", reason="asks GNU's malloc")
 @pytest.mark.parametrize(("words", "mapped"), [((), "1"), (("set_up",), "0")])
-def test_a_large_block_is_of_the_heap(words, mapped):
+def test_a_large_block_is_of_the_heap(words: tuple[str, ...], mapped: str) -> None:
     ended = subprocess.run([sys.executable, "-c", LARGE_BLOCK, *words], capture_output=True, text=True, timeout=60)
     assert ended.stdout.strip() == mapped, ended
 
 
-def test_what_searches_leave_is_given_back_once_when_a_frame_needs_none(monkeypatch):
+def test_what_searches_leave_is_given_back_once_when_a_frame_needs_none(monkeypatch: pytest.MonkeyPatch) -> None:
     given = []
     trimmer = memory.HeapTrimmer()
     monkeypatch.setattr(memory, "trim_heap", lambda: given.append(True))

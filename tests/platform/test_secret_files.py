@@ -4,8 +4,11 @@ import os
 import subprocess
 import sys
 import threading
+from collections.abc import Callable
+from pathlib import Path
 
 import pytest
+from fixtures.optional import needed
 
 from edgeface.config.schema import Config, GallerySettings, MqttSettings, SyncSettings
 from edgeface.errors import EdgefaceError
@@ -16,12 +19,12 @@ from edgeface.sync.messages import make_key, read_key
 from edgeface.web.token import Token
 
 
-def configured(path):
+def configured(path: Path) -> Config:
     return Config(gallery=GallerySettings(path=str(path.with_name("gallery.db"))), sync=SyncSettings(key_file=str(path)))
 
 
-READERS = {
-    "gallery key": lambda path: find_key(path, create=False).secret,
+READERS: dict[str, Callable[[Path], object]] = {
+    "gallery key": lambda path: needed(find_key(path, create=False)).secret,
     "sync key": lambda path: read_key(configured(path)),
     "token": lambda path: Token(path).text(),
     "passphrase": read_passphrase,
@@ -33,12 +36,12 @@ PRIVATE = sorted(READERS.keys() - {"password"})
 
 
 @pytest.fixture(params=READERS)
-def reader(request):
-    return request.param
+def reader(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
 
 
 @pytest.fixture
-def path(tmp_path, reader, monkeypatch):
+def path(tmp_path: Path, reader: str, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.delenv("CREDENTIALS_DIRECTORY", raising=False)
     path = tmp_path / "secret"
     path.write_bytes(GOOD[reader])
@@ -46,7 +49,7 @@ def path(tmp_path, reader, monkeypatch):
     return path
 
 
-def refusal(reader, path):
+def refusal(reader: str, path: Path) -> str:
     with pytest.raises(EdgefaceError) as caught:
         READERS[reader](path)
     told = str(caught.value)
@@ -55,12 +58,12 @@ def refusal(reader, path):
     return told
 
 
-def test_a_private_file_is_read(reader, path):
+def test_a_private_file_is_read(reader: str, path: Path) -> None:
     assert READERS[reader](path)
 
 
 @pytest.mark.parametrize("mode", [0o640, 0o604])
-def test_what_others_may_read_is_told(reader, path, mode, caplog):
+def test_what_others_may_read_is_told(reader: str, path: Path, mode: int, caplog: pytest.LogCaptureFixture) -> None:
     path.chmod(mode)
     if reader in PRIVATE:
         assert f"({mode:04o}); chmod 0600 {path}" in refusal(reader, path)
@@ -71,7 +74,9 @@ def test_what_others_may_read_is_told(reader, path, mode, caplog):
         )
 
 
-def test_a_credential_is_guarded_by_systemd(reader, path, monkeypatch, caplog):
+def test_a_credential_is_guarded_by_systemd(
+    reader: str, path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     path.chmod(0o444)
     monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(path.parent))
     assert READERS[reader](path)
@@ -79,7 +84,7 @@ def test_a_credential_is_guarded_by_systemd(reader, path, monkeypatch, caplog):
 
 
 @pytest.mark.parametrize("kind", ["folder", "device", "large"])
-def test_what_is_no_small_file_is_refused(reader, path, kind):
+def test_what_is_no_small_file_is_refused(reader: str, path: Path, kind: str) -> None:
     if kind == "large":
         os.truncate(path, 5 * 2**20)
         assert "larger than 4 MB" in refusal(reader, path)
@@ -89,7 +94,7 @@ def test_what_is_no_small_file_is_refused(reader, path, kind):
     refusal(reader, path)
 
 
-def test_a_pipe_is_waited_for_on_the_command_line_alone(reader, path):
+def test_a_pipe_is_waited_for_on_the_command_line_alone(reader: str, path: Path) -> None:
     path.unlink()
     os.mkfifo(path, 0o600)
     if reader == "passphrase":
@@ -101,7 +106,7 @@ def test_a_pipe_is_waited_for_on_the_command_line_alone(reader, path):
         refusal(reader, path)
 
 
-def test_a_key_is_made_by_one_of_many_and_read_by_all(tmp_path):
+def test_a_key_is_made_by_one_of_many_and_read_by_all(tmp_path: Path) -> None:
     code = f"import sys; sys.path[:0] = {sys.path!r}; from edgeface.web.token import Token; from pathlib import Path; "
     code += f"print(Token(Path({str(tmp_path / 'folder' / 'web.token')!r})).text())"
     started = [subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) for _ in range(3)]

@@ -1,8 +1,10 @@
 from itertools import chain
+from typing import Any
 
 import numpy as np
 import pytest
 from fixtures.door import AXES, WALL, Door, face
+from fixtures.optional import needed
 
 from edgeface.config import schema
 from edgeface.recognition.event_id import new_event_id
@@ -12,29 +14,29 @@ from edgeface.types import Box, Decision, Embedding, EventType, Observation
 from edgeface.wire.events import Correction
 
 
-def poor(left=0.0):
+def poor(left: float = 0.0) -> Observation:
     return Observation(face(left), 0.2)
 
 
 @pytest.fixture
-def door(card):
+def door(card: ModelCard) -> Door:
     return Door(card, min_votes=3, unknown_after=8)
 
 
-def kinds(events):
+def kinds(events: list[Event]) -> list[Any]:
     return [(event.event_type.value, event.name) for event in events]
 
 
 RECOGNIZED, UNKNOWN, LEFT = EventType.RECOGNIZED.value, EventType.UNKNOWN.value, EventType.LEFT.value
 
 
-def test_who_is_seen_often_enough_is_recognized_once(door):
+def test_who_is_seen_often_enough_is_recognized_once(door: Door) -> None:
     assert door.see(door.view("A"), frames=2) == []
     assert kinds(door.see(door.view("A"))) == [(RECOGNIZED, "Anna")]
     assert door.see(door.view("A"), frames=100) == []
 
 
-def test_the_event_says_what_was_seen(door):
+def test_the_event_says_what_was_seen(door: Door) -> None:
     door.see(door.view("A", quality=0.5))
     (event,) = door.see(door.view("A", quality=0.7), door.doubtful(left=300), frames=2)
     assert (event.person_id, event.name, event.camera, event.track_id) == ("p_A", "Anna", "front", 1)
@@ -47,17 +49,17 @@ def test_the_event_says_what_was_seen(door):
     assert (event.time, event.wall) == (door.time, WALL + door.time)
 
 
-def test_an_event_has_the_embedding_of_the_views_that_count(door):
+def test_an_event_has_the_embedding_of_the_views_that_count(door: Door) -> None:
     for _ in range(2):
         door.see(door.view("A"))
     (event,) = door.see(door.view("A"))
-    assert event.embedding.dtype == np.float32
-    assert float(event.embedding @ door.view("A").embedding.vector) > 0.9
+    assert needed(event.embedding).dtype == np.float32
+    assert float(needed(event.embedding) @ needed(door.view("A").embedding).vector) > 0.9
     (left,) = door.wait(10)
     assert left.embedding is None
 
 
-def test_a_stranger_is_unknown_after_enough_good_views_and_never_named(door):
+def test_a_stranger_is_unknown_after_enough_good_views_and_never_named(door: Door) -> None:
     assert door.see(door.view("D"), frames=7) == []
     (event,) = door.see(door.view("D"))
     assert event.event_type is EventType.UNKNOWN
@@ -69,35 +71,35 @@ def test_a_stranger_is_unknown_after_enough_good_views_and_never_named(door):
 
 
 @pytest.mark.parametrize("kind", ["poor", "doubtful"])
-def test_poor_and_doubtful_views_say_nothing(door, kind):
+def test_poor_and_doubtful_views_say_nothing(door: Door, kind: str) -> None:
     assert door.see(poor() if kind == "poor" else door.doubtful(), frames=100) == []
     assert door.wait(10) == []
 
 
-def test_poor_views_between_good_ones_do_not_stop_recognition(door):
+def test_poor_views_between_good_ones_do_not_stop_recognition(door: Door) -> None:
     events = []
     for _ in range(3):
         events += door.see(door.view("A")) + door.see(poor(), frames=2)
     assert kinds(events) == [(RECOGNIZED, "Anna")]
 
 
-def test_lucky_views_of_a_stranger_do_not_add_up(door):
+def test_lucky_views_of_a_stranger_do_not_add_up(door: Door) -> None:
     """Each second view alone would pass; what counts is how like her they are on average."""
     lucky, usual = door.view("A", door.matcher.accept + 0.02), door.view("A", door.matcher.accept - 0.08)
-    assert [view.match.decision for view in (lucky, usual)] == [Decision.ACCEPT, Decision.UNSURE]
+    assert [needed(view.match).decision for view in (lucky, usual)] == [Decision.ACCEPT, Decision.UNSURE]
     assert door.see(lucky, frames=2) == []
     for _ in range(20):
         assert door.see(usual) + door.see(lucky) == []
 
 
-def test_a_doubtful_view_does_not_undo_what_the_others_say(door):
+def test_a_doubtful_view_does_not_undo_what_the_others_say(door: Door) -> None:
     clear, doubtful = door.view("A", door.matcher.accept + 0.2), door.doubtful()
     events = door.see(doubtful) + door.see(clear) + door.see(doubtful) + door.see(clear)
     assert kinds(events) == [(RECOGNIZED, "Anna")]
     assert events[0].votes == 3
 
 
-def test_nobody_is_named_while_the_views_speak_for_two(door):
+def test_nobody_is_named_while_the_views_speak_for_two(door: Door) -> None:
     both = (AXES[0] + AXES[1]) / np.sqrt(2)
     for tilt in (0.1, -0.1) * 10:
         vector = (both + tilt * (AXES[0] - AXES[1])).astype(np.float32)
@@ -105,7 +107,7 @@ def test_nobody_is_named_while_the_views_speak_for_two(door):
         assert door.see(Observation(face(0), 0.8, Embedding(vector, 1.0), door.matcher.match(vector))) == []
 
 
-def test_too_few_votes_of_single_views_name_nobody(door):
+def test_too_few_votes_of_single_views_name_nobody(door: Door) -> None:
     """Together they look like Anna enough, but most of them, each for itself, have somebody else nearest."""
     vector = 0.75 * AXES[0] + np.sqrt(np.float32(1 - 0.75**2)) * AXES[20]
     bert, anna = (door.matcher.match(AXES[number]) for number in (1, 0))
@@ -113,14 +115,14 @@ def test_too_few_votes_of_single_views_name_nobody(door):
         assert door.see(Observation(face(0), 0.8, Embedding(vector, 1.0), match)) == []
 
 
-def test_good_views_weigh_more_than_poor_ones(card):
+def test_good_views_weigh_more_than_poor_ones(card: ModelCard) -> None:
     door = Door(card, min_votes=3, min_share=0.8)
     bert = door.matcher.match(AXES[1])
     door.see(Observation(face(0), 0.1, door.view("A").embedding, bert), frames=2)
     assert kinds(door.see(door.view("A", quality=0.9), frames=3)) == [(RECOGNIZED, "Anna")]
 
 
-def test_who_is_away_for_long_enough_has_left_and_can_come_again(door):
+def test_who_is_away_for_long_enough_has_left_and_can_come_again(door: Door) -> None:
     door.see(door.view("A"), frames=31)
     assert door.wait(5.0) == []
     (event,) = door.wait(0.5)
@@ -131,25 +133,26 @@ def test_who_is_away_for_long_enough_has_left_and_can_come_again(door):
     assert kinds(door.see(door.view("A"), frames=3)) == [(RECOGNIZED, "Anna")]
 
 
-def test_a_short_absence_is_the_same_visit(door):
+def test_a_short_absence_is_the_same_visit(door: Door) -> None:
     door.see(door.view("A"), frames=3)
     assert door.wait(4.5) + door.see(door.view("A", left=400), frames=10) == []
     (event,) = door.wait(6)
     assert event.seconds == pytest.approx(0.2 + 4.5 + 1.0)
 
 
-def test_who_turns_away_for_a_while_after_being_recognized_is_not_unknown(door):
+def test_who_turns_away_for_a_while_after_being_recognized_is_not_unknown(door: Door) -> None:
     door.see(door.view("A"), frames=20)
     assert door.see(poor(), frames=50) + door.see(door.unlike(), frames=20) == []
     assert door.see(door.view("A"), frames=20) == []
     assert kinds(door.wait(6)) == [(LEFT, "Anna")]
 
 
-def test_who_stands_unrecognisably_in_a_friends_place_keeps_nobody_present(door):
+def test_who_stands_unrecognisably_in_a_friends_place_keeps_nobody_present(door: Door) -> None:
     door.see(door.view("A"), frames=11)
     assert door.see(poor(), frames=49) == []
     (left,) = door.see(poor(), frames=551)
-    assert (left.event_type, left.name, left.seconds) == (EventType.LEFT, "Anna", pytest.approx(1.0))
+    assert (left.event_type, left.name) == (EventType.LEFT, "Anna")
+    assert left.seconds == pytest.approx(1.0)
     assert left.time - 101.1 == pytest.approx(5.0, abs=0.2)
     (sight,) = door.presence.tracked_faces(door.time)
     assert (sight.person_id, sight.track_id) == (None, 2)
@@ -158,7 +161,7 @@ def test_who_stands_unrecognisably_in_a_friends_place_keeps_nobody_present(door)
     assert {event.track_id for event in events} == {2}
 
 
-def test_a_visit_begins_with_the_first_view_of_its_person(door):
+def test_a_visit_begins_with_the_first_view_of_its_person(door: Door) -> None:
     """Whoever stood there before, unrecognisably, may have been anybody."""
     door.see(poor(), frames=600)
     assert kinds(door.see(door.view("A"), frames=11)) == [(RECOGNIZED, "Anna")]
@@ -166,7 +169,7 @@ def test_a_visit_begins_with_the_first_view_of_its_person(door):
     assert left.seconds == pytest.approx(1.0)
 
 
-def test_who_was_unknown_first_can_still_be_recognized(door):
+def test_who_was_unknown_first_can_still_be_recognized(door: Door) -> None:
     assert kinds(door.see(door.unlike(), frames=8)) == [(UNKNOWN, None)]
     events = door.see(door.view("A"), frames=40)
     assert kinds(events) == [(LEFT, None), (RECOGNIZED, "Anna")]
@@ -174,13 +177,13 @@ def test_who_was_unknown_first_can_still_be_recognized(door):
     assert kinds(door.wait(6)) == [(LEFT, "Anna")]
 
 
-def mixture(door, a, b):
+def mixture(door: Door, a: float, b: float) -> Observation:
     """A view with these cosines to Anna's and Bert's templates."""
     vector = a * AXES[0] + b * AXES[1] + np.float32(np.sqrt(1 - a * a - b * b)) * AXES[20]
     return Observation(face(0), 0.8, Embedding(vector, 1.0), door.matcher.match(vector))
 
 
-def test_who_was_taken_for_another_is_put_right_and_the_next_events_say_so(door):
+def test_who_was_taken_for_another_is_put_right_and_the_next_events_say_so(door: Door) -> None:
     (wrong,) = door.see(mixture(door, 0.5, 0.75), frames=3)
     assert wrong.name == "Bert"
     events = door.see(mixture(door, 0.8, 0.4), frames=40)
@@ -190,7 +193,7 @@ def test_who_was_taken_for_another_is_put_right_and_the_next_events_say_so(door)
     assert (left.event_type, left.name, left.corrected) == (EventType.LEFT, "Anna", None)
 
 
-def test_a_name_that_later_views_contradict_is_taken_back(door):
+def test_a_name_that_later_views_contradict_is_taken_back(door: Door) -> None:
     high, low = door.matcher.accept + 0.01, door.matcher.unsure - 0.15
     (wrong,) = door.see(door.view("A", high), frames=3)
     events = door.see(door.view("A", low), frames=60)
@@ -199,7 +202,7 @@ def test_a_name_that_later_views_contradict_is_taken_back(door):
     assert kinds(door.wait(6)) == [(LEFT, None)]
 
 
-def test_two_friends_side_by_side_are_two_visits(door):
+def test_two_friends_side_by_side_are_two_visits(door: Door) -> None:
     events = door.see(door.view("A"), door.view("B", left=300), frames=3)
     assert sorted(kinds(events)) == [(RECOGNIZED, "Anna"), (RECOGNIZED, "Bert")]
     assert door.see(door.view("B", left=300), frames=49) == []
@@ -207,30 +210,30 @@ def test_two_friends_side_by_side_are_two_visits(door):
     assert kinds(door.wait(6)) == [(LEFT, "Bert")]
 
 
-def test_two_strangers_are_two_visits(door):
+def test_two_strangers_are_two_visits(door: Door) -> None:
     events = door.see(door.view("D"), door.view("E", left=300), frames=20)
     assert kinds(events) == [(UNKNOWN, None)] * 2
     assert {event.track_id for event in events} == {1, 2}
     assert {event.track_id for event in door.wait(6)} == {1, 2}
 
 
-def test_a_stranger_in_the_place_of_a_friend_is_unknown(door):
+def test_a_stranger_in_the_place_of_a_friend_is_unknown(door: Door) -> None:
     door.see(door.view("A"), frames=10)
     assert kinds(door.see(door.view("D"), frames=8)) == [(UNKNOWN, None)]
 
 
-def other_side(door):
+def other_side(door: Door) -> Observation:
     """Anna at the same time in another place, with her template as far as from the other view: a mirror."""
     vector = 0.7 * AXES[0] - np.float32(np.sqrt(1 - 0.7**2)) * AXES[20]
     return Observation(face(300), 0.8, Embedding(vector, 1.0), door.matcher.match(vector))
 
 
-def split_in_two(door):
+def split_in_two(door: Door) -> list[Event]:
     """Anna, seen by two tracks at once: views too unlike to be joined."""
     return door.see(door.view("A", 0.7), other_side(door), frames=10)
 
 
-def test_two_tracks_of_one_person_are_one_visit(door):
+def test_two_tracks_of_one_person_are_one_visit(door: Door) -> None:
     (arrival,) = split_in_two(door)
     assert kinds([arrival]) == [(RECOGNIZED, "Anna")]
     assert door.see(other_side(door), frames=100) == []
@@ -239,14 +242,14 @@ def test_two_tracks_of_one_person_are_one_visit(door):
     assert event.seconds == pytest.approx(10.9)
 
 
-def test_two_tracks_of_one_person_that_end_together_are_one_departure(door):
+def test_two_tracks_of_one_person_that_end_together_are_one_departure(door: Door) -> None:
     split_in_two(door)
     (event,) = door.wait(20)
     assert (event.event_type, event.name) == (EventType.LEFT, "Anna")
     assert event.seconds == pytest.approx(0.9)
 
 
-def test_a_name_that_another_track_bears_out_is_not_taken_back(door):
+def test_a_name_that_another_track_bears_out_is_not_taken_back(door: Door) -> None:
     split_in_two(door)
     vector = 0.35 * AXES[0] + 0.7 * AXES[1] - np.float32(np.sqrt(1 - 0.35**2 - 0.7**2)) * AXES[20]
     bert = Observation(face(300), 0.8, Embedding(vector, 1.0), door.matcher.match(vector))
@@ -254,7 +257,7 @@ def test_a_name_that_another_track_bears_out_is_not_taken_back(door):
     assert (event.event_type, event.name, event.corrected) == (EventType.RECOGNIZED, "Bert", None)
 
 
-def test_who_is_forgotten_while_there_has_left_and_no_view_of_before_counts(door):
+def test_who_is_forgotten_while_there_has_left_and_no_view_of_before_counts(door: Door) -> None:
     door.see(door.view("A"), frames=30)
     door.enroll("BC")
     (left,) = door.see(door.view("A"))
@@ -265,14 +268,14 @@ def test_who_is_forgotten_while_there_has_left_and_no_view_of_before_counts(door
     assert kinds(door.wait(6)) == [(LEFT, None)]
 
 
-def test_no_view_of_who_is_forgotten_before_being_announced_counts(door):
+def test_no_view_of_who_is_forgotten_before_being_announced_counts(door: Door) -> None:
     door.see(door.view("A"), door.unlike(left=300), frames=2)
     door.enroll("BC")
     assert door.see(door.view("A"), door.unlike(left=300), frames=7) == []
     assert [event.votes for event in door.see(door.view("A"), door.unlike(left=300))] == [8, 8]
 
 
-def test_who_is_forgotten_leaves_the_visits_of_others_alone(door):
+def test_who_is_forgotten_leaves_the_visits_of_others_alone(door: Door) -> None:
     split_in_two(door)
     door.see(door.view("B", left=500), frames=3)
     door.enroll("BC")
@@ -281,7 +284,7 @@ def test_who_is_forgotten_leaves_the_visits_of_others_alone(door):
     assert kinds(door.wait(6)) == [(LEFT, "Bert")]
 
 
-def test_a_view_of_who_was_forgotten_since_the_frame_was_taken_does_not_stay(door):
+def test_a_view_of_who_was_forgotten_since_the_frame_was_taken_does_not_stay(door: Door) -> None:
     """Of two faces in one frame, the gallery may change between the one and the other."""
     door.see(door.view("A"), frames=2)
     before = door.view("A")
@@ -291,27 +294,27 @@ def test_a_view_of_who_was_forgotten_since_the_frame_was_taken_does_not_stay(doo
     assert [event.votes for event in door.see(door.view("A"))] == [8]
 
 
-def test_who_is_renamed_while_there_leaves_by_the_new_name(door):
+def test_who_is_renamed_while_there_leaves_by_the_new_name(door: Door) -> None:
     door.see(door.view("A"), frames=5)
     door.matcher = Matcher(door.templates("ABC", Anna="Zoe"), door.card, schema.MatchingSettings())
     assert door.see(door.view("A"), frames=5) == []
     assert kinds(door.wait(6)) == [(LEFT, "Zoe")]
 
 
-def test_tracks_are_numbered_on_by_another_presence(door):
+def test_tracks_are_numbered_on_by_another_presence(door: Door) -> None:
     door.see(door.view("A"), door.view("D", left=300), frames=10)
     door.presence = Presence("front", schema.PresenceSettings(min_votes=3), same=0.5, different=0.2, before=door.presence)
     (event,) = door.see(door.view("A"), frames=3)
     assert event.track_id == 3
 
 
-def test_close_ends_all_visits_once(door):
+def test_close_ends_all_visits_once(door: Door) -> None:
     door.see(door.view("A"), door.view("D", left=300), door.doubtful(left=500), frames=10)
     assert sorted(kinds(door.presence.close(door.frame())), key=str) == [(LEFT, "Anna"), (LEFT, None)]
     assert door.presence.close(door.frame()) == []
 
 
-def test_every_recognized_and_unknown_is_left_once(card):
+def test_every_recognized_and_unknown_is_left_once(card: ModelCard) -> None:
     """A busy evening, from a fixed seed: arrivals and departures pair up, and corrections name what was told."""
     random = np.random.default_rng(7)
     door = Door(card, min_votes=2, unknown_after=3, left_after=0.5)
@@ -326,7 +329,7 @@ def test_every_recognized_and_unknown_is_left_once(card):
         events.append(door.see(*faces))
     events.append(door.presence.close(door.frame()))
     assert sum(map(len, events)) > 200
-    told = {}
+    told: dict[str, tuple[str | None, str | None]] = {}
     for event in chain.from_iterable(events):
         if event.corrected:
             corrections += 1
@@ -345,11 +348,11 @@ def test_every_recognized_and_unknown_is_left_once(card):
     assert (present, strangers) == ({}, 0)
 
 
-def test_event_ids_are_unique_and_sort_by_time():
+def test_event_ids_are_unique_and_sort_by_time() -> None:
     ids = [new_event_id(WALL + step * 0.001) for step in range(1000)]
     assert ids == sorted(set(ids))
     assert len({new_event_id(WALL) for _ in range(1000)}) == 1000
 
 
-def test_a_clock_before_1970_gives_an_event_id_all_the_same():
+def test_a_clock_before_1970_gives_an_event_id_all_the_same() -> None:
     assert new_event_id(-5.0) < new_event_id(WALL)

@@ -1,10 +1,15 @@
 from collections import defaultdict
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from fixtures.frames import Door
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numpy.random import Generator
+from numpy.typing import NDArray
 
 from edgeface.recognition import tracking
 from edgeface.recognition.tracking import MAX_TRACKS, MEMORY, NEAR, Tracker, intersection_over_union
@@ -13,21 +18,23 @@ from edgeface.types import Box, Embedding, Face, Observation
 A, B = np.eye(8, dtype=np.float32)[:2]
 
 
-def seen(left, vector=None, *, top=0.0, size=100.0, quality=0.8):
+def seen(
+    left: float, vector: Vector | None = None, *, top: float = 0.0, size: float = 100.0, quality: float = 0.8
+) -> Observation:
     face = Face(Box(left, top, size, size), np.zeros((5, 2), np.float32), 0.9)
     return Observation(face, quality, None if vector is None else Embedding(np.asarray(vector, np.float32), 1.0))
 
 
-def between(cosine):
-    return cosine * A + np.float32(np.sqrt(1 - cosine**2)) * B
+def between(cosine: float) -> Vector:
+    return np.asarray(cosine * A + np.float32(np.sqrt(1 - cosine**2)) * B)
 
 
 @pytest.fixture
-def tracker():
+def tracker() -> Tracker:
     return Tracker(same=0.5, different=0.2, keep=5.0)
 
 
-def ids(tracker, time, *observations):
+def ids(tracker: Tracker, time: float, *observations: Observation) -> list[Any]:
     """Track id of each observation, in order."""
     tracks, _ = tracker.update(time, observations)
     by_latest = {id(track.latest): track.id for track in tracks}
@@ -45,18 +52,18 @@ def ids(tracker, time, *observations):
         (Box(0, 0, 0, 0), Box(0, 0, 0, 0), 0.0),
     ],
 )
-def test_overlap_is_shared_over_joint_area(a, b, share):
+def test_overlap_is_shared_over_joint_area(a: Box, b: Box, share: float) -> None:
     boxes = np.array([[box.left, box.top, box.width, box.height] for box in (a, b)])
     assert intersection_over_union(boxes[:1], boxes[1:]) == pytest.approx(share)
     assert intersection_over_union(boxes[1:], boxes[:1]) == pytest.approx(share)
 
 
-def test_a_moving_face_is_one_track_by_its_box_alone(tracker):
+def test_a_moving_face_is_one_track_by_its_box_alone(tracker: Tracker) -> None:
     assert [ids(tracker, step * 0.1, seen(step * 20)) for step in range(10)] == [[1]] * 10
     assert tracker.tracks[0].last_seen == pytest.approx(0.9)
 
 
-def test_a_face_elsewhere_is_another_track_unless_it_is_alike(tracker):
+def test_a_face_elsewhere_is_another_track_unless_it_is_alike(tracker: Tracker) -> None:
     assert ids(tracker, 0.0, seen(0, A)) == [1]
     assert ids(tracker, 0.1, seen(400, B)) == [2]
     assert ids(tracker, 0.2, seen(800, A)) == [1]
@@ -64,46 +71,46 @@ def test_a_face_elsewhere_is_another_track_unless_it_is_alike(tracker):
     assert ids(tracker, 0.4, seen(1600)) == [3]
 
 
-def test_two_people_who_cross_keep_their_tracks(tracker):
+def test_two_people_who_cross_keep_their_tracks(tracker: Tracker) -> None:
     for step in range(21):
         left, right = seen(step * 20, A), seen(400 - step * 20, B)
         assert ids(tracker, step * 0.1, left, right) == [1, 2]
         assert ids(tracker, step * 0.1 + 0.05, right, left) == [2, 1]
 
 
-def test_another_face_in_the_same_place_starts_a_new_track(tracker):
+def test_another_face_in_the_same_place_starts_a_new_track(tracker: Tracker) -> None:
     assert ids(tracker, 0.0, seen(0, A)) == [1]
     assert ids(tracker, 0.1, seen(0, B)) == [2]
     assert ids(tracker, 0.2, seen(0, B)) == [2]
 
 
 @pytest.mark.parametrize("vector", [between(0.3), None], ids=["doubtful", "poor view"])
-def test_a_doubtful_or_poor_view_in_the_same_place_stays_with_its_track(tracker, vector):
+def test_a_doubtful_or_poor_view_in_the_same_place_stays_with_its_track(tracker: Tracker, vector: Any) -> None:
     assert ids(tracker, 0.0, seen(0, A)) == [1]
     assert ids(tracker, 0.1, seen(5, vector)) == [1]
 
 
-def test_poor_views_are_no_evidence(tracker):
+def test_poor_views_are_no_evidence(tracker: Tracker) -> None:
     ids(tracker, 0.0, seen(0, A))
     ids(tracker, 0.1, seen(5))
     (track,) = tracker.tracks
     assert (len(track.views), track.latest.face.box.left) == (1, 5)
 
 
-def test_missed_frames_do_not_end_a_track(tracker):
+def test_missed_frames_do_not_end_a_track(tracker: Tracker) -> None:
     ids(tracker, 0.0, seen(0))
     for time in (0.2, 0.4, 0.6):
         assert tracker.update(time, []) == ([], [])
     assert ids(tracker, 0.8, seen(10)) == [1]
 
 
-def test_a_box_says_nothing_after_a_second_but_a_face_does(tracker):
+def test_a_box_says_nothing_after_a_second_but_a_face_does(tracker: Tracker) -> None:
     ids(tracker, 0.0, seen(0, A))
     assert ids(tracker, 2.0, seen(0)) == [2]
     assert ids(tracker, 4.0, seen(0, A)) == [1]
 
 
-def test_a_face_that_nobody_can_tell_makes_no_track_last_and_then_is_one_of_its_own(tracker):
+def test_a_face_that_nobody_can_tell_makes_no_track_last_and_then_is_one_of_its_own(tracker: Tracker) -> None:
     ids(tracker, 0.0, seen(0, A))
     assert [ids(tracker, step * 0.5, seen(0)) for step in range(1, 11)] == [[1]] * 10
     tracks, ended = tracker.update(5.5, [seen(0)])
@@ -111,21 +118,21 @@ def test_a_face_that_nobody_can_tell_makes_no_track_last_and_then_is_one_of_its_
     assert ids(tracker, 6.0, seen(0)) == [2]
 
 
-def test_a_face_that_can_be_told_again_is_the_same_one_even_at_the_last_moment(tracker):
+def test_a_face_that_can_be_told_again_is_the_same_one_even_at_the_last_moment(tracker: Tracker) -> None:
     ids(tracker, 0.0, seen(0, A))
     for step in range(1, 11):
         ids(tracker, step * 0.5, seen(0))
     assert ids(tracker, 5.5, seen(0, A)) == [1]
 
 
-def test_who_walks_up_to_the_camera_is_one_track_though_some_views_are_poor(tracker):
+def test_who_walks_up_to_the_camera_is_one_track_though_some_views_are_poor(tracker: Tracker) -> None:
     for step in range(40):
         size = 60 * 1.04**step
         vector = A if step % 7 == 0 else None
         assert ids(tracker, step * 0.2, seen(300 - size / 2, vector, top=200 - size / 2, size=size)) == [1]
 
 
-def test_a_track_ends_once_after_it_was_not_seen_for_long_enough(tracker):
+def test_a_track_ends_once_after_it_was_not_seen_for_long_enough(tracker: Tracker) -> None:
     ids(tracker, 0.0, seen(0, A))
     assert tracker.update(5.0, []) == ([], [])
     _, ended = tracker.update(5.1, [])
@@ -134,17 +141,17 @@ def test_a_track_ends_once_after_it_was_not_seen_for_long_enough(tracker):
     assert ids(tracker, 5.3, seen(0, A)) == [2]
 
 
-def test_the_better_overlap_gets_the_track(tracker):
+def test_the_better_overlap_gets_the_track(tracker: Tracker) -> None:
     ids(tracker, 0.0, seen(0))
     assert ids(tracker, 0.1, seen(50), seen(5)) == [2, 1]
 
 
-def test_one_track_takes_one_face_of_a_frame(tracker):
+def test_one_track_takes_one_face_of_a_frame(tracker: Tracker) -> None:
     ids(tracker, 0.0, seen(0, A))
     assert sorted(ids(tracker, 0.1, seen(0, A), seen(300, A))) == [1, 2]
 
 
-def test_a_full_memory_spans_the_whole_stay_and_keeps_the_better_views(tracker):
+def test_a_full_memory_spans_the_whole_stay_and_keeps_the_better_views(tracker: Tracker) -> None:
     for step in range(500):
         tracker.update(step * 0.1, [seen(0, A, quality=0.9 if step % 2 else 0.3)])
     (track,) = tracker.tracks
@@ -159,21 +166,21 @@ def test_a_full_memory_spans_the_whole_stay_and_keeps_the_better_views(tracker):
     assert again.tracks[0].views[0] is first
 
 
-def test_a_missed_face_is_looked_for_where_it_was_going(tracker):
+def test_a_missed_face_is_looked_for_where_it_was_going(tracker: Tracker) -> None:
     """At 400 pixels a second: three missed frames on, its box overlaps nothing of where it was."""
     for step in range(5):
         assert ids(tracker, step * 0.1, seen(step * 40)) == [1]
     assert ids(tracker, 0.8, seen(320)) == [1]
 
 
-def test_overlap_and_likeness_count_together(tracker):
+def test_overlap_and_likeness_count_together(tracker: Tracker) -> None:
     """Where two people meet, whose face is whose is not for the box alone."""
     near_a, near_b = between(0.8), between(0.45)
     assert ids(tracker, 0.0, seen(0, A), seen(60, B)) == [1, 2]
     assert ids(tracker, 0.1, seen(25, near_b), seen(35, near_a)) == [2, 1]
 
 
-def test_a_bad_view_does_not_take_the_place_of_its_track(tracker):
+def test_a_bad_view_does_not_take_the_place_of_its_track(tracker: Tracker) -> None:
     for step in range(5):
         assert ids(tracker, step * 0.1, seen(0, A)) == [1]
     assert ids(tracker, 0.5, seen(2, B)) == [2]
@@ -181,25 +188,29 @@ def test_a_bad_view_does_not_take_the_place_of_its_track(tracker):
     assert ids(tracker, 0.7, seen(2, between(0.9))) == [1]
 
 
-def test_two_people_who_cross_in_a_film_of_photos_keep_their_tracks(tmp_path):
+def test_two_people_who_cross_in_a_film_of_photos_keep_their_tracks(tmp_path: Path) -> None:
     """Each walks past the other, one hidden behind the other for some frames."""
     door = Door(tmp_path, {"Obama": ["obama_portrait.jpg", "obama_congress.jpg"], "Biden": ["biden_blue_room.jpg"]})
-    whose = defaultdict(set)
+    whose: dict[int, set[str]] = defaultdict(set)
     for step in range(20):
         seen = door.look(("biden_portrait.jpg", 420 - 22 * step, 120), ("obama_press_room.jpg", 10 + 22 * step, 100))
         tracks, _ = door.tracker.update(door.time, seen)
         for track in tracks:
             if track.latest.match is not None:
-                whose[track.id].add(track.latest.match.name)
-    assert sorted(map(sorted, whose.values())) == [["Biden"], ["Obama"]]
+                whose[track.id].add(str(track.latest.match.name))
+    assert sorted(sorted(names) for names in whose.values()) == [["Biden"], ["Obama"]]
 
 
-def test_a_crowd_leaves_no_more_tracks_than_are_bearable(monkeypatch):
+def test_a_crowd_leaves_no_more_tracks_than_are_bearable(monkeypatch: pytest.MonkeyPatch) -> None:
     """A friend who was seen before the crowd came, and is away while it passes, is known again."""
-    tracker, random, compared = Tracker(same=0.5, different=0.2, keep=60.0), np.random.default_rng(0), []
-    monkeypatch.setattr(
-        tracking, "intersection_over_union", lambda a, b: compared.append(len(a) * len(b)) or intersection_over_union(a, b)
-    )
+    tracker, random = Tracker(same=0.5, different=0.2, keep=60.0), np.random.default_rng(0)
+    compared: list[int] = []
+
+    def counted(a: NDArray[np.float64], b: NDArray[np.float64]) -> object:
+        compared.append(len(a) * len(b))
+        return intersection_over_union(a, b)
+
+    monkeypatch.setattr(tracking, "intersection_over_union", counted)
     friend = unit(random)
     for step in range(3):
         assert ids(tracker, step * 0.1, seen(0, friend)) == [1]
@@ -219,15 +230,15 @@ def test_whoever_is_in_the_frame_has_a_track_however_many_they_are(tracker):
     assert len(tracker.tracks) == MAX_TRACKS
 
 
-def unit(random):
+def unit(random: Generator) -> Vector:
     vector = random.normal(size=128).astype(np.float32)
-    return vector / np.linalg.norm(vector)
+    return np.asarray(vector / np.linalg.norm(vector), np.float32)
 
 
 class PairByPair(Tracker):
     """Assigns faces as the definition says, one pair after the other."""
 
-    def pairs(self, time, observations):
+    def pairs(self, time: float, observations: list[Observation]) -> Iterator[tuple[float, int, int]]:
         """Track by track the affinity of each face that fits at all."""
         for i, track in enumerate(self.tracks):
             for j, observation in enumerate(observations):
@@ -243,16 +254,17 @@ class PairByPair(Tracker):
                 if affinity > 0:
                     yield affinity, i, j
 
-    def chosen(self, time, observations):
+    def chosen(self, time: float, observations: list[Observation]) -> dict[int, int]:
         """The track of each face that has one already."""
-        tracks, owner = [track.id for track in self.tracks], {}
+        tracks = [track.id for track in self.tracks]
+        owner: dict[int, int] = {}
         for _, i, j in sorted(self.pairs(time, observations), reverse=True):
             if tracks[i] not in owner.values() and j not in owner:
                 owner[j] = tracks[i]
         return owner
 
 
-def shared(a, b):
+def shared(a: Box, b: Box) -> float:
     width = max(0.0, min(a.left + a.width, b.left + b.width) - max(a.left, b.left))
     height = max(0.0, min(a.top + a.height, b.top + b.height) - max(a.top, b.top))
     return width * height / (a.width * a.height + b.width * b.height - width * height)
@@ -268,7 +280,9 @@ def shared(a, b):
     step=st.sampled_from([0.07, 0.3, 1.1]),
 )
 @settings(max_examples=60, deadline=None)
-def test_each_face_of_a_small_scene_gets_the_track_that_the_definition_says(seed, people, poor, missed, strange, spread, step):
+def test_each_face_of_a_small_scene_gets_the_track_that_the_definition_says(
+    seed: int, people: int, poor: float, missed: float, strange: float, spread: int, step: float
+) -> None:
     random = np.random.default_rng(seed)
     tracker = PairByPair(same=0.45, different=0.2, keep=1000.0)
     faces, places = [unit(random) for _ in range(people)], random.uniform(0, spread, (people, 2))

@@ -5,18 +5,23 @@ import logging
 import signal
 import subprocess
 import time
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
 
 import cv2
 import msgspec
 import numpy as np
 import pytest
 from fixtures.broker import Broker, authority, broker, certificate, eventually, needs_broker, needs_openssl
-from fixtures.commandline import Cli, one_line
+from fixtures.commandline import Cli, Word, one_line
 from fixtures.daemon import running, settings
+from fixtures.optional import needed
 from fixtures.replicas import unit
 
 from edgeface.config import schema
 from edgeface.config.load import load
+from edgeface.config.schema import Config
 from edgeface.errors import ConfigError, GalleryError
 from edgeface.gallery.audit import Audit
 from edgeface.gallery.shared import SharedPerson, SharedTemplate
@@ -26,7 +31,7 @@ from edgeface.interfaces import Tick
 from edgeface.sync.follower import Follower
 from edgeface.sync.messages import PersonSealer, make_key, read_key, take_key
 from edgeface.sync.replica import Replica
-from edgeface.types import NoFrame
+from edgeface.types import NoFrame, Person
 from edgeface.vision.model_card import SHIPPED, load_card
 
 __all__ = ["broker"]
@@ -38,7 +43,7 @@ DEVICES = ("door", "gate", "yard")
 class Device(Cli):
     """A device with a camera that shows a blank wall, or this photo."""
 
-    def __init__(self, folder, name, broker, photo=None, **sections):
+    def __init__(self, folder: Path, name: str, broker: Broker, photo: Path | None = None, **sections: Any) -> None:
         folder.mkdir()
         (folder / "wall").mkdir()
         cv2.imwrite(str(folder / "wall" / "wall.png"), np.full((240, 320, 3), 127, np.uint8))
@@ -53,13 +58,13 @@ class Device(Cli):
         )
 
     @property
-    def settings(self):
+    def settings(self) -> Config:
         return load(self.file)
 
-    def open(self):
+    def open(self) -> Gallery:
         return Gallery(self.gallery, CARD.digest)
 
-    def do(self, verb, *words):
+    def do(self, verb: str, *words: Any) -> Any:
         """Change the gallery, as another process does while the daemon runs."""
         gallery = self.open()
         try:
@@ -67,25 +72,27 @@ class Device(Cli):
         finally:
             gallery.close()
 
-    def enroll(self, name, *numbers):
-        return self.do("enroll", name, [unit(number) for number in numbers], [0.9] * len(numbers))
+    def enroll(self, name: str, *numbers: int) -> Person:
+        person: Person = self.do("enroll", name, [unit(number) for number in numbers], [0.9] * len(numbers))
+        return person
 
     def people(self):
         return self.do("shared")
 
-    def names(self):
+    def names(self) -> list[str]:
         return sorted(copy.name for copy in self.people().values())
 
-    def run(self):
+    def run(self) -> "Device":
         self.daemon = self.start("run")
         return self
 
-    def end(self, number=signal.SIGTERM):
+    def end(self, number: signal.Signals = signal.SIGTERM) -> None:
         self.daemon.stop(number)
 
-    def sync(self):
+    def sync(self) -> dict[str, Any]:
         """What status tells of the shared gallery."""
-        return self.json("status", code=None)["sync"]
+        told: dict[str, Any] = self.json("status", code=None)["sync"]
+        return told
 
     def close(self):
         for one in self.running:
@@ -94,7 +101,7 @@ class Device(Cli):
 
 
 @pytest.fixture
-def forgetful(tmp_path):
+def forgetful(tmp_path: Path) -> Iterator[Broker]:
     """A broker that keeps nothing over a restart."""
     made = Broker(tmp_path / "forgetful", persistence=False).start()
     yield made
@@ -102,7 +109,7 @@ def forgetful(tmp_path):
 
 
 @pytest.fixture
-def fleet(tmp_path, forgetful, demo_photos):
+def fleet(tmp_path: Path, forgetful: Broker, demo_photos: Path) -> Iterator[list[Device]]:
     photo = demo_photos / "obama_portrait.jpg"
     devices = [Device(tmp_path / name, name, forgetful, photo if name == "door" else None) for name in DEVICES]
     key = make_key(devices[0].settings)
@@ -113,10 +120,10 @@ def fleet(tmp_path, forgetful, demo_photos):
         device.close()
 
 
-def agree(devices, *names):
+def agree(devices: list[Device], *names: str) -> None:
     """Until all have these people, and the same of each."""
 
-    def one():
+    def one() -> bool:
         first, *others = [device.people() for device in devices]
         return sorted(copy.name for copy in first.values()) == sorted(names) and all(other == first for other in others)
 
@@ -125,7 +132,9 @@ def agree(devices, *names):
 
 @pytest.mark.slow
 @needs_broker
-def test_three_daemons_end_with_one_gallery_whatever_happens_to_them_and_their_broker(fleet, forgetful, demo_photos, request):
+def test_three_daemons_end_with_one_gallery_whatever_happens_to_them_and_their_broker(
+    fleet: list[Device], forgetful: Broker, demo_photos: Path, request: pytest.FixtureRequest
+) -> None:
     door, gate, yard = fleet
     events = forgetful.listen("edgeface/door/event")
     # Two galleries that both have people, and a namesake, meet.
@@ -181,7 +190,7 @@ def test_three_daemons_end_with_one_gallery_whatever_happens_to_them_and_their_b
 
 
 @needs_broker
-def test_a_device_with_another_key_is_told_and_harms_nobody(fleet, forgetful):
+def test_a_device_with_another_key_is_told_and_harms_nobody(fleet: list[Device], forgetful: Broker) -> None:
     door, gate, _ = fleet
     take_key(gate.settings, "00" * 32)
     door.enroll("Anna", 1)
@@ -190,7 +199,7 @@ def test_a_device_with_another_key_is_told_and_harms_nobody(fleet, forgetful):
         device.run()
     for device, other in ((door, "Anna"), (gate, "Bert")):
         assert "another key" in device.daemon.hears("another key")
-        assert eventually(lambda device=device: "another key" in (device.sync()["trouble"] or ""))  # the log is a frame ahead
+        assert eventually(lambda: "another key" in (device.sync()["trouble"] or ""))  # noqa: B023 - the log is a frame ahead
         assert "another key" in device("status", code=1).stderr
         assert device.names() == [other]
     (check,) = (check for check in gate.json("doctor", code=1)["checks"] if check["name"] == "sync")
@@ -208,7 +217,7 @@ def test_a_device_with_another_key_is_told_and_harms_nobody(fleet, forgetful):
 
 
 @needs_broker
-def test_rubbish_and_replays_on_the_topic_are_counted_and_mended(fleet, forgetful):
+def test_rubbish_and_replays_on_the_topic_are_counted_and_mended(fleet: list[Device], forgetful: Broker) -> None:
     door, gate, _ = fleet
     door.enroll("Anna", 1)
     for device in (door, gate):
@@ -233,7 +242,7 @@ def test_rubbish_and_replays_on_the_topic_are_counted_and_mended(fleet, forgetfu
 
 
 @needs_broker
-def test_following_by_hand_says_what_changed(tmp_path, broker):
+def test_following_by_hand_says_what_changed(tmp_path: Path, broker: Broker) -> None:
     door, gate = (Device(tmp_path / name, name, broker) for name in ("door", "gate"))
     key = door("gallery", "key").stdout
     assert door("gallery", "key").stdout == key
@@ -261,14 +270,14 @@ def test_following_by_hand_says_what_changed(tmp_path, broker):
 
 @needs_broker
 @needs_openssl
-def test_a_broker_that_does_not_let_us_share_is_told(tmp_path, caplog):
+def test_a_broker_that_does_not_let_us_share_is_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     tls = authority(tmp_path / "tls")
     acl = "pattern readwrite edgeface/%u/#\nuser door\ntopic readwrite edgeface/gallery/home/#\n"
     strict = Broker(tmp_path / "strict", tls=tls, acl=acl, certificates=True).start()
     try:
         ear = strict.listen("edgeface/gallery/home/+")
         for name in ("door", "gate"):
-            section = {"host": "127.0.0.1", "port": strict.port} | certificate(tls, name)
+            section: dict[str, Any] = {"host": "127.0.0.1", "port": strict.port} | certificate(tls, name)
             place = {"path": str(tmp_path / name / "gallery.db")}
             given = settings(tmp_path, strict, device={"id": name}, gallery=place, sync={"enabled": True})
             given = msgspec.structs.replace(given, mqtt=schema.MqttSettings(**section))
@@ -297,7 +306,7 @@ def test_a_broker_that_does_not_let_us_share_is_told(tmp_path, caplog):
         ("x", 0o600, "64"),
     ],
 )
-def test_a_key_that_will_not_do_is_one_line(cli, text, mode, told):
+def test_a_key_that_will_not_do_is_one_line(cli: Cli, text: str | None, mode: int, told: str) -> None:
     cli.set(device={"id": "door"}, mqtt={"host": "127.0.0.1"}, sync={"enabled": True})
     if text:
         path = cli.gallery.parent / "sync.key"
@@ -308,7 +317,7 @@ def test_a_key_that_will_not_do_is_one_line(cli, text, mode, told):
         assert told in cli.refusal(*words, code=2)
 
 
-def test_what_is_no_key_is_not_taken(cli):
+def test_what_is_no_key_is_not_taken(cli: Cli) -> None:
     result = subprocess.run(
         cli.command("gallery", "key", "--set"),
         input="sesame\n",
@@ -321,7 +330,7 @@ def test_what_is_no_key_is_not_taken(cli):
     assert not (cli.gallery.parent / "sync.key").exists()
 
 
-def test_sharing_without_a_broker_is_a_wrong_setting(cli):
+def test_sharing_without_a_broker_is_a_wrong_setting(cli: Cli) -> None:
     cli.set(sync={"enabled": True})
     assert "mqtt.host" in cli.refusal("run", code=2)
 
@@ -348,30 +357,32 @@ def test_the_key_may_be_a_credential_of_systemd(tmp_path, monkeypatch):
 # The follower, by a clock of its own
 
 
-class Wire:
+class Wire(SyncTransport):
     """What the follower sees of a publisher."""
 
-    def __init__(self):
-        self.number, self.inbox, self.sent = 1, {}, []
+    def __init__(self) -> None:
+        self.number = 1
+        self.inbox: dict[str, bytes] = {}
+        self.sent: list[tuple[str, bytes]] = []
 
-    def shared(self, connection=-1):
+    def shared(self, connection: int = -1) -> tuple[int, dict[str, bytes]]:
         if self.number == connection:
             return self.number, {}
         found, self.inbox = self.inbox, {}
         return self.number, found
 
-    def share(self, name, payload):
+    def share(self, name: str, payload: bytes) -> None:
         self.sent.append((name, payload))
 
 
 class Follows:
-    def __init__(self, folder):
+    def __init__(self, folder: Path) -> None:
         self.gallery = Gallery(folder / "gallery.db", CARD.digest)
         self.replica = Replica(self.gallery, PersonSealer(bytes(32), CARD.digest, TOPIC), "door", 0.5, Audit(folder / "audit"))
         self.wire, self.time = Wire(), 100.0
         self.follower = Follower(self.replica, self.wire)
 
-    def wait(self, seconds):
+    def wait(self, seconds: float) -> list[tuple[str, bytes]]:
         """What was sent meanwhile."""
         before = len(self.wire.sent)
         for _ in range(round(seconds / 0.5)):
@@ -381,7 +392,7 @@ class Follows:
 
 
 @pytest.fixture
-def follows(tmp_path):
+def follows(tmp_path: Path) -> Iterator[Follows]:
     made = Follows(tmp_path)
     made.gallery.enroll("Anna", [unit(1)], [0.9])
     yield made
@@ -399,21 +410,23 @@ def test_the_broker_is_heard_out_before_it_is_told(follows):
     assert [name for name, _ in follows.wait(Follower.SETTLE_S + Follower.SPREAD_S + 1)] == [name]
 
 
-def test_nothing_is_sent_while_the_broker_is_away(follows):
+def test_nothing_is_sent_while_the_broker_is_away(follows: Follows) -> None:
     follows.wire.number = 0
     assert follows.wait(60) == []
     assert follows.follower.sharing.waiting == 1
 
 
-def test_what_does_not_come_back_is_told_once_and_sent_ever_more_seldom(follows, caplog):
+def test_what_does_not_come_back_is_told_once_and_sent_ever_more_seldom(
+    follows: Follows, caplog: pytest.LogCaptureFixture
+) -> None:
     with caplog.at_level(logging.ERROR):
         assert len(follows.wait(30)) == 2
-        assert "do not come back" in follows.follower.sharing.trouble
+        assert "do not come back" in needed(follows.follower.sharing.trouble)
         assert len(follows.wait(3600)) in range(8, 14)
     assert len([record for record in caplog.records if "do not come back" in record.message]) == 1
 
 
-def test_what_others_overwrite_is_not_lost(follows):
+def test_what_others_overwrite_is_not_lost(follows: Follows) -> None:
     ((name, _),) = follows.wait(5)
     for _ in range(3):
         follows.wire.inbox = {name: b"rubbish"}  # in its place, before the loop has seen it
@@ -421,7 +434,7 @@ def test_what_others_overwrite_is_not_lost(follows):
         assert follows.follower.sharing.trouble is None
 
 
-def test_many_people_are_taken_in_bit_by_bit_and_nothing_is_sent_before(follows, tmp_path):
+def test_many_people_are_taken_in_bit_by_bit_and_nothing_is_sent_before(follows: Follows, tmp_path: Path) -> None:
     other = Follows(tmp_path / "other")
     copies = {
         f"p_{number:016x}": SharedPerson(str(number), 0.0, (SharedTemplate(unit(number).tobytes(), 0.9, ""),), ())
@@ -438,28 +451,30 @@ def test_many_people_are_taken_in_bit_by_bit_and_nothing_is_sent_before(follows,
     other.gallery.close()
 
 
-def test_a_gallery_that_cannot_be_written_waits_and_loses_nothing(follows, monkeypatch):
+def test_a_gallery_that_cannot_be_written_waits_and_loses_nothing(follows: Follows, monkeypatch: pytest.MonkeyPatch) -> None:
     ((name, payload),) = follows.wait(5)
     other = Follows(follows.gallery._path.parent / "other")
     monkeypatch.setattr(other.gallery, "exchange", refuse)
     other.wire.inbox = {name: payload}
     other.wait(10)
-    assert "the disk is full" in other.follower.sharing.trouble
+    assert "the disk is full" in needed(other.follower.sharing.trouble)
     monkeypatch.undo()
     other.wait(10)
     assert (other.follower.sharing.trouble, other.gallery.find("Anna").templates) == (None, 1)
     other.gallery.close()
 
 
-def refuse(_decide):
+def refuse(_decide: object) -> None:
     raise GalleryError("the disk is full")
 
 
-def test_what_another_process_edits_in_the_moment_of_an_exchange_is_noticed(follows, monkeypatch, tmp_path):
+def test_what_another_process_edits_in_the_moment_of_an_exchange_is_noticed(
+    follows: Follows, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     other = Gallery(tmp_path / "gallery.db", CARD.digest)
     exchange = follows.gallery.exchange
 
-    def raced(decide):
+    def raced(decide: Callable[[Copies], Mapping[str, Copy | None]]) -> None:
         exchange(decide)
         monkeypatch.undo()
         other.forget("Anna")
@@ -470,7 +485,7 @@ def test_what_another_process_edits_in_the_moment_of_an_exchange_is_noticed(foll
     other.close()
 
 
-def test_no_more_is_taken_from_the_wire_while_there_is_something_to_do(follows):
+def test_no_more_is_taken_from_the_wire_while_there_is_something_to_do(follows: Follows) -> None:
     follows.wait(1)
     follows.wire.inbox = {f"{number:032x}": b"x" for number in range(Follower.TAKEN_AT_ONCE + 1)}
     follows.wait(0.5)

@@ -1,12 +1,18 @@
 """What is done to chips, on real faces: each effect does what it says, and leaves the chip that it was given alone."""
 
+from collections.abc import Callable
 from functools import partial
+from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 import pytest
+from numpy.random import Generator
+from numpy.typing import NDArray
 
 from edgeface import detectors
+from edgeface.types import Image
 from edgeface.vision.alignment import TEMPLATE, align
 from edgeface.vision.images import load_image
 from edgeface.vision.quality import sharpness
@@ -17,26 +23,26 @@ BLUE = (120, 170, 200)
 
 
 @pytest.fixture(scope="module")
-def chips(demo_photos):
+def chips(demo_photos: Path) -> list[Image]:
     detector = detectors.create()
     images = [load_image(path) for path in sorted(demo_photos.glob("*.jpg"))]
     return [align(image, detector.detect(image)[0].landmarks) for image in images]
 
 
 @pytest.fixture(scope="module")
-def chip(chips):
+def chip(chips: list[Image]) -> Image:
     return chips[0]
 
 
-def rng():
+def rng() -> Generator:
     return np.random.default_rng(7)
 
 
-def difference(a, b):
+def difference(a: NDArray[Any] | Image, b: NDArray[Any] | Image) -> float:
     return float(np.abs(a.astype(float) - b).mean())
 
 
-EFFECTS = {
+EFFECTS: dict[str, Callable[[Image], Image]] = {
     "light": partial(augment.light, gain=np.array([0.5, 0.6, 0.7]), gamma=1.2),
     "grey": augment.grey,
     "coarse": partial(augment.coarse, face=20),
@@ -52,24 +58,24 @@ EFFECTS = {
 
 
 @pytest.mark.parametrize("name", EFFECTS)
-def test_an_effect_gives_another_chip_and_leaves_its_own_alone(chips, name):
+def test_an_effect_gives_another_chip_and_leaves_its_own_alone(chips: list[Image], name: str) -> None:
     for chip in chips:
         before = chip.copy()
         chip.setflags(write=False)
         changed = EFFECTS[name](chip)
-        assert (changed.shape, changed.dtype) == (chip.shape, np.uint8)
+        assert (changed.shape, changed.dtype) == (chip.shape, np.dtype(np.uint8))
         assert np.array_equal(chip, before)
         assert difference(changed, chip) > 0.5
 
 
-def test_light_multiplies_each_channel_and_clips():
+def test_light_multiplies_each_channel_and_clips() -> None:
     chip = np.full((112, 112, 3), 100, np.uint8)
     assert augment.light(chip, np.array([0.5, 1.0, 1.5]), 1.0)[0, 0].tolist() == [50, 100, 150]
     assert augment.light(chip, np.array([9.0]), 1.0).min() == 255
     assert augment.light(chip, np.array([1.0]), 1.0).max() == 100
 
 
-def test_gamma_over_one_darkens_and_keeps_the_ends():
+def test_gamma_over_one_darkens_and_keeps_the_ends() -> None:
     ramp = np.arange(256, dtype=np.uint8).repeat(3).reshape(1, 256, 3)
     dark, bright = (augment.light(ramp, np.array([1.0]), gamma) for gamma in (2.0, 0.5))
     assert dark[0, 128, 0] == 64  # 255 * (128 / 255) ** 2
@@ -78,7 +84,7 @@ def test_gamma_over_one_darkens_and_keeps_the_ends():
     assert [dark[0, 0, 0], dark[0, 255, 0], bright[0, 255, 0]] == [0, 255, 255]
 
 
-def test_grey_has_three_equal_channels_of_the_same_brightness(chip):
+def test_grey_has_three_equal_channels_of_the_same_brightness(chip: Image) -> None:
     plain = augment.grey(chip)
     assert np.array_equal(plain[..., 0], plain[..., 1])
     assert np.array_equal(plain[..., 1], plain[..., 2])
@@ -91,25 +97,27 @@ def test_grey_has_three_equal_channels_of_the_same_brightness(chip):
     [(augment.coarse, 40, 20), (augment.blur, 2.0, 4.0), (lambda chip, length: augment.smear(chip, length, 0.0), 5, 13)],
     ids=["coarse", "blur", "smear"],
 )
-def test_stronger_effects_leave_less_sharpness(chips, effect, little, much):
+def test_stronger_effects_leave_less_sharpness(
+    chips: list[Image], effect: Callable[[Image, float], Image], little: float, much: float
+) -> None:
     for chip in chips:
         assert sharpness(chip) > sharpness(effect(chip, little)) > sharpness(effect(chip, much))
 
 
-def test_a_coarse_face_has_no_more_detail_than_its_pixels(chip):
+def test_a_coarse_face_has_no_more_detail_than_its_pixels(chip: Image) -> None:
     """28 pixels across a face of 80 are 39 across the chip: shrinking to that and growing again changes little more."""
     once = augment.coarse(chip, 28)
     assert difference(augment.coarse(once, 28), once) < difference(once, chip) / 3
 
 
-def test_motion_smears_along_its_direction_only():
+def test_motion_smears_along_its_direction_only() -> None:
     stripes = np.zeros((112, 112, 3), np.uint8)
     stripes[:, ::8] = 255
     assert np.array_equal(augment.smear(stripes, 9, 90.0), stripes)
     assert augment.smear(stripes, 9, 0.0)[:, 8:-8].std() < stripes.std() / 4
 
 
-def test_noise_has_its_deviation_and_no_bias_and_repeats_by_its_generator():
+def test_noise_has_its_deviation_and_no_bias_and_repeats_by_its_generator() -> None:
     flat = np.full((112, 112, 3), 128, np.uint8)
     noisy = augment.noise(flat, 16, rng())
     assert abs(noisy.std() - 16) < 0.5
@@ -117,7 +125,7 @@ def test_noise_has_its_deviation_and_no_bias_and_repeats_by_its_generator():
     assert np.array_equal(noisy, augment.noise(flat, 16, rng()))
 
 
-def test_lower_jpeg_quality_loses_more(chip):
+def test_lower_jpeg_quality_loses_more(chip: Image) -> None:
     assert (
         difference(augment.jpeg(chip, 10), chip)
         > difference(augment.jpeg(chip, 40), chip)
@@ -125,14 +133,14 @@ def test_lower_jpeg_quality_loses_more(chip):
     )
 
 
-def test_jpeg_keeps_the_order_of_the_channels(chip):
+def test_jpeg_keeps_the_order_of_the_channels(chip: Image) -> None:
     red = np.zeros((112, 112, 3), np.uint8)
     red[..., 0] = 200
     assert augment.jpeg(red, 90)[50, 50, 0] > 180
     assert augment.jpeg(red, 90)[50, 50, 2] < 20
 
 
-def test_a_mask_covers_nose_mouth_and_chin_and_no_eye(chip):
+def test_a_mask_covers_nose_mouth_and_chin_and_no_eye(chip: Image) -> None:
     worn = augment.mask(chip, BLUE)
     changed = np.any(worn != chip, axis=2)
     assert not changed[:59].any()  # the eyes lie at 52
@@ -143,7 +151,7 @@ def test_a_mask_covers_nose_mouth_and_chin_and_no_eye(chip):
     assert np.any(moved != chip, axis=2)[53:59].any()
 
 
-def test_sunglasses_cover_both_eyes_and_not_the_mouth(chip):
+def test_sunglasses_cover_both_eyes_and_not_the_mouth(chip: Image) -> None:
     worn = augment.sunglasses(chip, (20, 20, 20))
     for x in (38, 74):
         assert tuple(worn[52, x]) == (20, 20, 20)
@@ -152,7 +160,7 @@ def test_sunglasses_cover_both_eyes_and_not_the_mouth(chip):
     assert np.any(augment.sunglasses(chip, (20, 20, 20), (15, 16))[66:] != chip[66:])
 
 
-def test_a_turn_is_undone_by_its_opposite_and_keeps_the_middle(chip):
+def test_a_turn_is_undone_by_its_opposite_and_keeps_the_middle(chip: Image) -> None:
     back = augment.turn(augment.turn(chip, 15.0), -15.0)
     inner = slice(30, 82)
     assert (
@@ -165,27 +173,27 @@ def test_a_turn_is_undone_by_its_opposite_and_keeps_the_middle(chip):
     assert turned[56 - round(40 * np.sin(np.deg2rad(15.0))), 56 + round(40 * np.cos(np.deg2rad(15.0)))] > 128  # anticlockwise
 
 
-def test_augmentation_is_its_generators_alone(chip):
+def test_augmentation_is_its_generators_alone(chip: Image) -> None:
     first, second = ([augment.augment(chip, luck) for _ in range(20)] for luck in (rng(), rng()))
     assert all(np.array_equal(a, b) for a, b in zip(first, second, strict=True))
     assert len({picture.tobytes() for picture in first}) > 15
 
 
 @pytest.fixture(scope="module")
-def crop(demo_photos):
+def crop(demo_photos: Path) -> Image:
     return find_crop(load_image(demo_photos / "obama_portrait.jpg"), detectors.create())
 
 
-def test_exact_landmarks_give_the_chip_itself_at_any_size(crop):
+def test_exact_landmarks_give_the_chip_itself_at_any_size(crop: Image) -> None:
     chip = crop[16:-16, 16:-16]
     assert np.array_equal(augment.shake(crop, 0.0, rng()), chip)
-    half = cv2.resize(crop, (72, 72), interpolation=cv2.INTER_AREA)
+    half = np.asarray(cv2.resize(crop, (72, 72), interpolation=cv2.INTER_AREA), np.uint8)
     again = augment.shake(half, 0.0, rng())
     moved = [difference(np.roll(again, (y, x), (0, 1))[4:-4, 4:-4], chip[4:-4, 4:-4]) for y in (-1, 0, 1) for x in (-1, 0, 1)]
     assert np.argmin(moved) == 4
 
 
-def test_inexact_landmarks_move_and_turn_the_chip(crop):
+def test_inexact_landmarks_move_and_turn_the_chip(crop: Image) -> None:
     chip = crop[16:-16, 16:-16]
     little, much = (difference(augment.shake(crop, error, rng()), chip) for error in (0.02, 0.1))
     assert 0 < little < much
@@ -198,15 +206,15 @@ def test_inexact_landmarks_move_and_turn_the_chip(crop):
     assert min(difference(picture[inner], chip[inner]) for picture in back) < difference(turned[inner], chip[inner]) / 3
 
 
-def test_what_a_camera_sees_is_its_generators_alone_and_differs(crop):
+def test_what_a_camera_sees_is_its_generators_alone_and_differs(crop: Image) -> None:
     crop.setflags(write=False)
     first, second = ([augment.seen(crop, luck) for _ in range(40)] for luck in (rng(), rng()))
     assert all(np.array_equal(a, b) for a, b in zip(first, second, strict=True))
     assert len({picture.tobytes() for picture in first}) == 40
-    assert all((picture.shape, picture.dtype) == ((112, 112, 3), np.uint8) for picture in first)
+    assert all((picture.shape, picture.dtype) == ((112, 112, 3), np.dtype(np.uint8)) for picture in first)
 
 
-def test_what_a_camera_sees_is_worn_in_most_cases(crop):
+def test_what_a_camera_sees_is_worn_in_most_cases(crop: Image) -> None:
     chip = crop[16:-16, 16:-16]
     luck = rng()
     many = [augment.seen(crop, luck) for _ in range(300)]
@@ -215,7 +223,7 @@ def test_what_a_camera_sees_is_worn_in_most_cases(crop):
     assert 0.05 < np.mean([np.array_equal(picture[..., 0], picture[..., 2]) for picture in many]) < 0.3
 
 
-def test_augmentation_strikes_some_chips_and_spares_others(chip):
+def test_augmentation_strikes_some_chips_and_spares_others(chip: Image) -> None:
     luck = rng()
     many = [augment.augment(chip, luck) for _ in range(300)]
     assert 0.05 < np.mean([np.array_equal(picture, chip) for picture in many]) < 0.3
@@ -224,7 +232,7 @@ def test_augmentation_strikes_some_chips_and_spares_others(chip):
     assert np.mean([sharpness(picture) < sharpness(chip) / 4 for picture in many]) > 0.1
 
 
-def test_a_photo_at_night_is_small_grey_and_noisy_and_the_same_each_time(demo_photos):
+def test_a_photo_at_night_is_small_grey_and_noisy_and_the_same_each_time(demo_photos: Path) -> None:
     photo = load_image(demo_photos / "obama_portrait.jpg")
     dark = augment.night(photo, rng())
     assert dark.shape == (round(0.45 * photo.shape[0]), round(0.45 * photo.shape[1]), 3)

@@ -1,12 +1,17 @@
 """Labels and chips from which the landmarks' network learns, and the network from end to end."""
 
 import shutil
+from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 pytest.importorskip("tensorflow")
+
+from fixtures.optional import needed
 
 from edgeface.detectors.landmarks import LandmarkRefiner
 from edgeface.detectors.yunet import YuNet
@@ -18,34 +23,34 @@ from train.prepare import is_validation
 
 
 @pytest.fixture(scope="module")
-def face(demo_photos):
+def face(demo_photos: Path) -> NDArray[Any]:
     """A face of 80 pixels, as far as a door is."""
     photo = load_image(demo_photos / "collins_portrait.jpg")
     box = YuNet().detect(photo)[0].box
     return cv2.resize(photo, None, fx=80 / box.width, fy=80 / box.width, interpolation=cv2.INTER_AREA)
 
 
-def tilted(image, degrees):
+def tilted(image: NDArray[Any], degrees: int) -> NDArray[Any]:
     height, width = image.shape[:2]
     matrix = cv2.getRotationMatrix2D((width / 2, height / 2), degrees, 1.0)
     return cv2.warpAffine(image, matrix, (width, height), borderMode=cv2.BORDER_REPLICATE)
 
 
-def test_labels_turn_with_the_face(face):
+def test_labels_turn_with_the_face(face: NDArray[Any]) -> None:
     turned = tilted(face, 15)
-    _, rough = landmarks.portrait(face, YuNet(), np.random.default_rng(0))
-    crop, straight = landmarks.portrait(turned, YuNet(), np.random.default_rng(0))
+    _, rough = needed(landmarks.portrait(face, YuNet(), np.random.default_rng(0)))
+    crop, straight = needed(landmarks.portrait(turned, YuNet(), np.random.default_rng(0)))
     side = 112 + 2 * landmarks.MARGIN
     assert crop.shape == (side, side, 3)
     assert np.abs(straight - TEMPLATE).max() < 12
     assert np.abs(straight - rough).mean() < 1.5  # both are cut out upright, so the same face lies at the same place
 
 
-def test_no_label_without_a_face():
+def test_no_label_without_a_face() -> None:
     assert landmarks.portrait(np.full((160, 160, 3), 90, np.uint8), YuNet(), np.random.default_rng(0)) is None
 
 
-def test_displaced_chips_say_where_their_landmarks_are():
+def test_displaced_chips_say_where_their_landmarks_are() -> None:
     side = 112 + 2 * landmarks.MARGIN
     points = TEMPLATE + 2
     crop = np.zeros((side, side, 3), np.uint8)
@@ -65,7 +70,7 @@ def test_displaced_chips_say_where_their_landmarks_are():
                 assert seen in (number + 1, landmarks.MIRRORED[number] + 1)
 
 
-def test_from_photos_to_a_network_that_the_detector_loads(demo_photos, tmp_path):
+def test_from_photos_to_a_network_that_the_detector_loads(demo_photos: Path, tmp_path: Path) -> None:
     names = sorted(map(str, range(99)), key=lambda name: is_validation(f"photos/{name}"))
     for name, photo in ((names[0], "obama_portrait"), (names[1], "biden_portrait"), (names[-1], "collins_portrait")):
         (tmp_path / "photos" / name).mkdir(parents=True)
@@ -78,6 +83,6 @@ def test_from_photos_to_a_network_that_the_detector_loads(demo_photos, tmp_path)
     assert LandmarkRefiner(YuNet(), out).detect(image)[0].landmarks.shape == (5, 2)
 
 
-def test_photos_of_one_kind_of_people_only(demo_photos, tmp_path):
+def test_photos_of_one_kind_of_people_only(demo_photos: Path, tmp_path: Path) -> None:
     with pytest.raises(DataError, match="both are needed"):
         landmarks.landmarks([demo_photos], tmp_path / "landmarks.tflite", 2, 256)

@@ -6,13 +6,13 @@ import pytest
 from train.experiments.model_selection import accuracy_difference, bic, information_gain
 
 
-def test_bic_weighs_error_against_parameters():
+def test_bic_weighs_error_against_parameters() -> None:
     assert bic(0.25, 100, 3) == pytest.approx(100 * np.log(0.25) + 3 * np.log(100))
     # Half the error is worth 100 ln 2 = 69.3, 15 parameters at ln 100 = 4.6 each, and no 16th.
     assert bic(0.125, 100, 18) < bic(0.25, 100, 3) < bic(0.125, 100, 19)
 
 
-def test_information_gain_is_half_a_bit_for_each_halving_of_the_variance():
+def test_information_gain_is_half_a_bit_for_each_halving_of_the_variance() -> None:
     pixels = np.array([[0.0, 0.0, 7.0], [2.0, 4.0, 7.0]])
     rebuilt = pixels + np.array([[0.5, -1.0, 0.0], [-0.5, 1.0, 0.0]])
     # Variances 1 and 4, residuals 1/4 and 1: two halvings each. The third pixel never varies and tells nothing.
@@ -21,7 +21,7 @@ def test_information_gain_is_half_a_bit_for_each_halving_of_the_variance():
     assert information_gain(pixels, pixels + 2.0) == pytest.approx(-0.5 * np.log2(4 / 1) - 0.5 * np.log2(4 / 4))
 
 
-def test_a_difference_has_the_interval_of_a_share():
+def test_a_difference_has_the_interval_of_a_share() -> None:
     people = 400
     same = np.repeat([True, False], people)
     pairs = np.concatenate(
@@ -39,7 +39,7 @@ def test_a_difference_has_the_interval_of_a_share():
     assert accuracy_difference(right, right, same, pairs) == (0.0, 0.0, 0.0)
 
 
-def test_more_pairs_of_the_same_people_are_no_more_evidence():
+def test_more_pairs_of_the_same_people_are_no_more_evidence() -> None:
     random = np.random.default_rng(3)
     people = np.stack([np.arange(50), np.arange(50)], axis=1)
     strangers = np.stack([np.arange(50), np.roll(np.arange(50), 1)], axis=1)

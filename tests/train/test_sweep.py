@@ -6,16 +6,23 @@ import shutil
 import signal
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 pytest.importorskip("tensorflow", reason="needs edgeface[train]")
 
+from fixtures.optional import needed
+
 from edgeface.errors import DataError
+from edgeface.types import Image
 from train import prepare
+from train.augment import MARGIN
 from train.compare.plots import demo_chips
 from train.evaluation.pairs import NO_FACE, read_pairs
 from train.experiments import dense_baseline, encoders, report, sweep, sweep_results
@@ -46,15 +53,16 @@ TINY = sweep.Budget(
 
 
 @pytest.fixture(scope="module")
-def faces():
+def faces() -> Image:
     """48 copies of the demo's faces, no two alike, (48, 112, 112, 3)."""
     chips = np.tile(demo_chips(), (8, 1, 1, 1))
     noise = np.random.default_rng(0).normal(0, 12, chips.shape)
-    return np.clip(chips * np.linspace(0.6, 1.1, len(chips))[:, None, None, None] + noise, 0, 255).astype(np.uint8)
+    shades = np.linspace(0.6, 1.1, len(chips))[:, None, None, None]
+    return np.asarray(np.clip(chips * shades + noise, 0, 255), np.uint8)
 
 
 @pytest.fixture(scope="module")
-def fer(faces, tmp_path_factory):
+def fer(faces: Image, tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("fer") / "fer.npz"
     small = sweep.shrink(faces)[..., 0]
     np.savez(path, x_train=small[:24], x_validation=small[24:36], x_test=small[36:])
@@ -62,14 +70,14 @@ def fer(faces, tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def prepared(faces, tmp_path_factory):
+def prepared(faces: Image, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Twelve people with four chips each, three of them held out, with targets at random."""
     folder = tmp_path_factory.mktemp("prepared")
     names = [f"people/p{i}" for i in range(200)]
     people = [name for name in names if not prepare.is_validation(name)][:9]
     people += [name for name in names if prepare.is_validation(name)][:3]
     positions = np.random.default_rng(0).normal(0, 0.08, (len(faces), 2, 49, 128)).astype(np.float16)
-    edge = prepare.MARGIN
+    edge = MARGIN
     np.save(folder / "shard-00000.crops.npy", np.pad(faces, ((0, 0), (edge, edge), (edge, edge), (0, 0))))
     np.save(folder / "shard-00000.positions.npy", positions)
     (folder / "shard-00000.json").write_text(json.dumps({"kept": [[f"{i}.jpg", people[i % 12]] for i in range(len(faces))]}))
@@ -78,7 +86,7 @@ def prepared(faces, tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def lfw(tmp_path_factory):
+def lfw(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     """Photos and pairs in LFW's layout; in the last photo is nobody."""
     folder = tmp_path_factory.mktemp("lfw")
     for name, photos in PEOPLE.items():
@@ -95,7 +103,7 @@ def lfw(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def go(fer, prepared, lfw):
+def go(fer: Path, prepared: Path, lfw: tuple[Path, Path]) -> Iterator[Callable[..., None]]:
     """Runs the whole sweep into a folder."""
 
     def run(out, budget=TINY):
@@ -112,13 +120,13 @@ def go(fer, prepared, lfw):
 
 
 @pytest.fixture(scope="module")
-def finished(go, tmp_path_factory):
+def finished(go: Callable[..., None], tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("sweep")
     go(out)
     return out
 
 
-def test_the_page_has_every_figure_and_every_picture(finished, tmp_path):
+def test_the_page_has_every_figure_and_every_picture(finished: Path, tmp_path: Path) -> None:
     page = report.report(finished, tmp_path / "docs")
     text = page.read_text()
     links = re.findall(r"!\[[^\]]+\]\(([^)]+)\)", text)
@@ -128,17 +136,17 @@ def test_the_page_has_every_figure_and_every_picture(finished, tmp_path):
         assert picture is not None
         assert picture.std() > 5
     assert not re.search(r"\bnan\b|\binf\b|[{}]", text)
-    for row in (*report.ROWS.values(), *(report.PART_NAMES[part] for part in report.PARTS), *dense_baseline.CURES):
+    for row in (*report.ROWS.values(), *(report.PART_NAMES[part] for part in sweep.PARTS), *dense_baseline.CURES):
         assert f"\n| {row} |" in text
     errors = {size: np.mean(json.loads((finished / f"grid-{size}.json").read_text())["mse"]) for size in TINY.hidden}
-    assert f"| held-out MSE | {min(errors, key=errors.get)} |" in text
+    assert f"| held-out MSE | {min(errors, key=lambda size: errors[size])} |" in text
     accuracy = json.loads((finished / "shipped.json").read_text())["accuracy"]
     assert f"| {100 * accuracy:.1f} ± " in text
     assert (finished / "article-faces.png").stat().st_size > 0
 
 
-def test_a_finished_experiment_is_kept_and_a_missing_one_done(finished, go):
-    def written():
+def test_a_finished_experiment_is_kept_and_a_missing_one_done(finished: Path, go: Callable[..., None]) -> None:
+    def written() -> dict[Any, Any]:
         return {path.name: path.stat().st_mtime_ns for path in finished.glob("*.json") if path.name != "verification.json"}
 
     before = written()
@@ -149,16 +157,18 @@ def test_a_finished_experiment_is_kept_and_a_missing_one_done(finished, go):
     assert {name for name, time in written().items() if time != before[name]} == {"grid-2.json", "shipped.json"}
 
 
-def test_another_sweep_needs_another_folder(finished, go):
+def test_another_sweep_needs_another_folder(finished: Path, go: Callable[..., None]) -> None:
     with pytest.raises(DataError, match="begun with another budget; give another --out"):
         go(finished, sweep.Budget())
 
 
-def test_a_stopped_fit_is_not_taken_for_a_finished_one(finished, go, monkeypatch):
+def test_a_stopped_fit_is_not_taken_for_a_finished_one(
+    finished: Path, go: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
     (finished / "loss-2.json").unlink()
     handler = signal.getsignal(signal.SIGINT)
 
-    def stopped(_folders, run, _recipe, **_):
+    def stopped(_folders: object, run: Path, _recipe: object, **_: object) -> None:
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         (run / "history.jsonl").write_text('{"step": 1}\n')
 
@@ -176,7 +186,7 @@ def test_a_stopped_fit_is_not_taken_for_a_finished_one(finished, go, monkeypatch
     assert (finished / "loss-2.json").exists()
 
 
-def test_a_photo_without_a_face_never_matches(lfw, tmp_path):
+def test_a_photo_without_a_face_never_matches(lfw: tuple[Path, Path], tmp_path: Path) -> None:
     images, file = lfw
     for _ in range(2):  # the second time from what the first kept
         trial = open_benchmark(images, read_pairs(file), tmp_path / "chips.npz")
@@ -187,7 +197,7 @@ def test_a_photo_without_a_face_never_matches(lfw, tmp_path):
     assert trial.right_ones(trial.scores(vectors, vectors))[4:].tolist() == [True, True, False, True]
 
 
-def test_the_articles_network_is_what_the_article_says(fer):
+def test_the_articles_network_is_what_the_article_says(fer: Path) -> None:
     parts = dense_baseline.read_faces(fer)
     model, history = dense_baseline.train(parts["train"], parts["validation"], epochs=3)
     code, rebuilt = model.get_layer("code"), model.get_layer("rebuilt")
@@ -200,13 +210,13 @@ def test_the_articles_network_is_what_the_article_says(fer):
     assert dense_baseline.apply(dense_baseline.encoder(model), parts["test"]).shape == (len(parts["test"]), 64)
 
 
-def test_each_face_is_held_out_once():
+def test_each_face_is_held_out_once() -> None:
     pairs = list(dense_baseline.folds(23, 5))
     assert sorted(row for _, held_out in pairs for row in held_out) == list(range(23))
     assert all(sorted([*rows, *held_out]) == list(range(23)) for rows, held_out in pairs)
 
 
-def test_cures_see_faces_of_the_same_kind_and_early_stop_stops(fer):
+def test_cures_see_faces_of_the_same_kind_and_early_stop_stops(fer: Path) -> None:
     parts = dense_baseline.read_faces(fer)
     changed = dense_baseline.augment(parts["train"], np.random.default_rng(0))
     assert changed.shape == parts["train"].shape
@@ -220,7 +230,7 @@ def test_cures_see_faces_of_the_same_kind_and_early_stop_stops(fer):
     assert len(curve) == best + 3 < 40
 
 
-def test_eigenfaces_rebuild_what_lies_among_them():
+def test_eigenfaces_rebuild_what_lies_among_them() -> None:
     random = np.random.default_rng(0)
     few = random.integers(0, 256, (3, 12, 12, 1)).astype(np.uint8)
     code = encoders.Eigenfaces(np.concatenate([few, few]), 2)
@@ -229,13 +239,13 @@ def test_eigenfaces_rebuild_what_lies_among_them():
     assert np.abs(encoders.Eigenfaces(few, 1).rebuild(few) * 255 - few).max() > 10
 
 
-def test_each_part_of_the_loss_teaches_the_small_encoders_what_it_says(faces):
+def test_each_part_of_the_loss_teaches_the_small_encoders_what_it_says(faces: Image) -> None:
     small = sweep.shrink(faces[:24])
     labels = np.arange(24, dtype=np.int32) % 6
     data = encoders.Training(small, labels, np.eye(6, 128, dtype=np.float32)[labels])
     variance = np.var(small / 255.0, axis=0).mean()
     for kind in (encoders.KINDS["dense"], encoders.KINDS["convolutional"]):
-        rebuilt = encoders.train(kind, data, 4_500).rebuild(small)
+        rebuilt = needed(encoders.train(kind, data, 4_500).rebuild(small))
         assert np.mean(np.square(rebuilt - small / 255.0)) < 0.7 * variance
     for kind in (encoders.KINDS["classification"], encoders.Kind(relational=1.0)):
         codes = encoders.train(kind, data, 4_500).codes(small)
@@ -255,7 +265,7 @@ def test_each_part_of_the_loss_teaches_the_small_encoders_what_it_says(faces):
         None,
     ],
 )
-def test_another_npz_is_refused(parts, tmp_path):
+def test_another_npz_is_refused(parts: dict[str, NDArray[Any]] | dict[str, Image] | None, tmp_path: Path) -> None:
     path = tmp_path / "other.npz"
     if parts is None:
         path.write_bytes(b"no npz")
@@ -266,7 +276,7 @@ def test_another_npz_is_refused(parts, tmp_path):
     assert "\n" not in str(caught.value)
 
 
-def test_the_command_says_what_is_wrong_in_one_line(tmp_path):
+def test_the_command_says_what_is_wrong_in_one_line(tmp_path: Path) -> None:
     (tmp_path / "fer.npz").write_bytes(b"no npz")
     command = [sys.executable, "-m", "train", "sweep", "fer.npz", "prepared", "--images", ".", "--pairs", "p", "--out", "out"]
     environment = {"PYTHONPATH": str(ROOT), "PATH": "", "TF_CPP_MIN_LOG_LEVEL": "3"}

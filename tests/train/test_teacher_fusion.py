@@ -3,30 +3,31 @@
 import numpy as np
 import pytest
 
+from edgeface.types import Vector
 from train.teachers import fusion
 
 
-def embeddings(faces, dimensions, rank, seed):
+def embeddings(faces: int, dimensions: int, rank: int, seed: int) -> Vector:
     random = np.random.default_rng(seed)
     codes = random.normal(size=(faces, rank)) @ random.normal(size=(rank, dimensions))
-    return (codes / np.linalg.norm(codes, axis=1, keepdims=True)).astype(np.float32)
+    return np.asarray(codes / np.linalg.norm(codes, axis=1, keepdims=True), np.float32)
 
 
 @pytest.mark.parametrize("share", [0.2, 0.5])
-def test_the_cosine_of_targets_is_the_mean_of_the_teachers_cosines(share):
+def test_the_cosine_of_targets_is_the_mean_of_the_teachers_cosines(share: float) -> None:
     first, second = embeddings(300, 128, 60, 1), embeddings(300, 192, 60, 2)
     target = fusion.learn(first, second, 160, share)
     code = first @ target.first + second @ target.second
     assert np.allclose(code @ code.T, (1 - share) * first @ first.T + share * second @ second.T, atol=1e-4)
 
 
-def test_with_next_to_nothing_of_the_second_the_target_is_the_first():
+def test_with_next_to_nothing_of_the_second_the_target_is_the_first() -> None:
     first, second = embeddings(300, 128, 128, 1), embeddings(300, 192, 192, 2)
     target = fusion.learn(first, second, 160, 1e-6)
     assert np.allclose((first @ target.first + second @ target.second)[:, :128], first, atol=1e-2)
 
 
-def test_contributions_sum_to_a_code_as_long_as_the_first_teachers():
+def test_contributions_sum_to_a_code_as_long_as_the_first_teachers() -> None:
     first, second = embeddings(300, 128, 128, 1), embeddings(300, 192, 192, 2)
     target = fusion.learn(first, second, 160)
     positions = np.random.default_rng(3).normal(0, 0.05, (5, 49, 128)).astype(np.float16)

@@ -9,6 +9,7 @@ import subprocess
 import sys
 from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -16,17 +17,19 @@ import pytest
 
 tf = pytest.importorskip("tensorflow", reason="needs edgeface[train]")
 
+from fixtures.optional import needed
 from tensorflow.lite.python import schema_py_generated as schema
 
 from edgeface import detectors
 from edgeface.errors import ConfigError, DataError, ImageError, ModelError
+from edgeface.types import Image
 from edgeface.vision.alignment import align
 from edgeface.vision.embedding import Embedder
 from edgeface.vision.images import load_image
 from edgeface.vision.model_card import SHIPPED
 from edgeface.vision.tflite import interpreter
+from train import augment, data, lda, losses, prepare
 from train import checkpoints as fit_module_checkpoints
-from train import data, lda, losses, prepare
 from train import fit as fit_module_fit
 from train.checkpoints import history, load_weights, save_weights
 from train.config import TrainConfig
@@ -52,20 +55,20 @@ TEACHER, SECOND = (os.environ.get(f"EDGEFACE_{name}", "") for name in ("TEACHER"
 
 
 @pytest.fixture(scope="module")
-def chips():
+def chips() -> Image:
     detector = detectors.create()
     crops = [prepare.find_crop(load_image(path), detector) for path in sorted(PHOTOS.glob("*.jpg"))]
     return prepare.chips_of(np.stack(crops))
 
 
-def crops_around(chips):
+def crops_around(chips: Image) -> Image:
     """Crops with these chips in their middle."""
-    edge = prepare.MARGIN
+    edge = augment.MARGIN
     return np.pad(chips, ((0, 0), (edge, edge), (edge, edge), (0, 0)))
 
 
 @pytest.fixture(scope="module")
-def prepared(chips, tmp_path_factory):
+def prepared(chips: Image, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """What prepare writes, with targets that a network can learn: a fixed projection of the shrunken chip."""
     folder = tmp_path_factory.mktemp("prepared")
     projection = np.random.default_rng(0).normal(0, 0.08, (49, 27, 128))
@@ -113,13 +116,13 @@ def test_find_photos_names_people_by_their_folder(tmp_path):
     assert found == {"loose.jpg": "", "1.png": f"{tmp_path.name}/anna", "2.JPG": f"{tmp_path.name}/anna"}
 
 
-def test_a_share_of_the_people_is_held_out_and_nobody_unnamed():
+def test_a_share_of_the_people_is_held_out_and_nobody_unnamed() -> None:
     share = np.mean([prepare.is_validation(f"set/{i}") for i in range(4000)])
     assert abs(share - prepare.VALIDATION_SHARE) < 0.015
     assert not prepare.is_validation("")
 
 
-def test_a_crop_holds_the_chip_in_its_middle():
+def test_a_crop_holds_the_chip_in_its_middle() -> None:
     detector = detectors.create()
     photo = load_image(PHOTOS / "obama_press_room.jpg")
     chip = align(photo, detector.detect(photo)[0].landmarks)
@@ -127,7 +130,7 @@ def test_a_crop_holds_the_chip_in_its_middle():
     assert np.abs(found.astype(int) - chip).mean() < 1
 
 
-def test_faces_of_tight_photos_are_found_too():
+def test_faces_of_tight_photos_are_found_too() -> None:
     detector = detectors.create()
     photo = load_image(PHOTOS / "obama_press_room.jpg")
     box = detector.detect(photo)[0].box
@@ -137,7 +140,7 @@ def test_faces_of_tight_photos_are_found_too():
         prepare.find_crop(np.full((200, 200, 3), 128, np.uint8), detector)
 
 
-def test_split_keeps_people_apart_and_batches_resume_where_they_were(prepared):
+def test_split_keeps_people_apart_and_batches_resume_where_they_were(prepared: Path) -> None:
     everything = data.load([prepared])
     training, held_out = everything.split()
     assert len(training) + len(held_out) == len(everything)
@@ -147,7 +150,7 @@ def test_split_keeps_people_apart_and_batches_resume_where_they_were(prepared):
     assert all(np.array_equal(a, b) for a, b in zip(whole[7:], late, strict=True))
 
 
-def test_workers_share_a_batch(prepared):
+def test_workers_share_a_batch(prepared: Path) -> None:
     everything = data.load([prepared])
     whole = next(iter(data.batches(everything, 16, 0, 3)))
     shares = [next(iter(data.batches(everything, 16, 0, 3, (i, 2)))) for i in range(2)]
@@ -155,13 +158,13 @@ def test_workers_share_a_batch(prepared):
         assert np.array_equal(np.stack([share[part] for share in shares], axis=1).reshape(whole[part].shape), whole[part])
 
 
-def test_labels_number_the_people_of_whom_there_are_two_chips():
+def test_labels_number_the_people_of_whom_there_are_two_chips() -> None:
     people = np.array(["b", "", "a", "b", "c", "a", ""])
     chips = data.Chips([], [], np.zeros((7, 2), np.int64), people, [])
     assert chips.labels().tolist() == [1, -1, 0, 1, -1, 0, -1]
 
 
-def test_mirrored_chips_come_with_mirrored_targets(prepared):
+def test_mirrored_chips_come_with_mirrored_targets(prepared: Path) -> None:
     everything = data.load([prepared])
     row, mirrored = np.array([3]), np.array([True])
     assert np.array_equal(everything.chips(row)[0], everything.chips(row, mirrored)[0][:, ::-1])
@@ -193,7 +196,7 @@ def test_a_second_teacher_moves_the_targets_and_is_learnt_from(prepared, tmp_pat
         data.load([both])
 
 
-def test_losses_are_zero_for_a_perfect_student():
+def test_losses_are_zero_for_a_perfect_student() -> None:
     rng = np.random.default_rng(0)
     parts = rng.normal(size=(6, 49, 16)).astype(np.float32)
     unit = parts.sum(1) / np.linalg.norm(parts.sum(1), axis=1, keepdims=True)
@@ -274,7 +277,7 @@ def test_a_network_grows_without_forgetting(prepared, begun, chips):
             model.decoder(np.concatenate(pair, axis=1))
             for model, pair in ((small, (identity, appearance)), (grown, (longer, appearance)))
         ]
-        assert np.allclose(*drawn, atol=1e-5)
+        assert np.allclose(drawn[0], drawn[1], atol=1e-5)
     with pytest.raises(ModelError, match="another network"):
         Autoencoder(replace(SMALL, neck=8), TrainConfig(), replace(images, identity=SMALL.identity)).load(weights)
 
@@ -320,7 +323,7 @@ fit([Path(sys.argv[1])], Path(sys.argv[2]), TrainConfig(faces=int(sys.argv[3]), 
 """
 
 
-def _train_together(prepared, out, faces):
+def _train_together(prepared: Path, out: Path, faces: int) -> None:
     ports = [_free_port() for _ in range(2)]
     cluster = {"worker": [f"127.0.0.1:{port}" for port in ports]}
     workers = []
@@ -351,19 +354,19 @@ def test_two_workers_train_one_network_and_go_on(prepared, begun, tmp_path):
     assert np.array_equal(*(reader.get_tensor(name) for reader in readers))
 
 
-def test_a_cluster_that_is_none_is_told(prepared, tmp_path, monkeypatch):
+def test_a_cluster_that_is_none_is_told(prepared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TF_CONFIG", '{"cluster": {}}')
     with pytest.raises(ConfigError, match="TF_CONFIG"):
         fit([prepared], tmp_path / "run", TrainConfig(faces=32, batch=16), sizes=asdict(SMALL))
 
 
-def _free_port():
+def _free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+        return int(probe.getsockname()[1])
 
 
-def test_weights_of_another_network_or_of_none_are_refused(prepared, tmp_path):
+def test_weights_of_another_network_or_of_none_are_refused(prepared: Path, tmp_path: Path) -> None:
     np.save(tmp_path / "array.npy", np.zeros(3))
     whole = _other_weights(tmp_path).read_bytes()
     for damaged in (b"not a zip file", b"", whole[: len(whole) // 2], (tmp_path / "array.npy").read_bytes()):
@@ -374,7 +377,7 @@ def test_weights_of_another_network_or_of_none_are_refused(prepared, tmp_path):
         fit([prepared], tmp_path / "run", TrainConfig(faces=160, batch=16), sizes=asdict(SMALL), start=_other_weights(tmp_path))
 
 
-def _other_weights(folder):
+def _other_weights(folder: Path) -> Path:
     np.savez(folder / "other.npz", **{"encoder/stage0/kernel": np.zeros((3, 3, 3, 8))})
     return folder / "other.npz"
 
@@ -459,7 +462,9 @@ def test_a_loss_that_is_no_number_ends_the_run(prepared, tmp_path):
         (["detector", str(SHIPPED / "yunet_stem.onnx"), "--out", "out"], 1, "not YuNet: 1 outputs"),
     ],
 )
-def test_a_command_that_cannot_work_says_why_in_one_line_and_changes_nothing(tmp_path, words, code, told):
+def test_a_command_that_cannot_work_says_why_in_one_line_and_changes_nothing(
+    tmp_path: Path, words: list[str], code: int, told: str
+) -> None:
     for name in ("photos/a", "empty", "prep"):
         (tmp_path / name).mkdir(parents=True)
     shutil.copy(PHOTOS / "obama_portrait.jpg", tmp_path / "photos/a/1.jpg")
@@ -488,7 +493,7 @@ def test_a_stopped_run_saves_itself(prepared, tmp_path):
     assert json.loads((tmp_path / "run/history.jsonl").read_text().splitlines()[-1])["step"] < 900_000 // 16
 
 
-def test_a_discriminant_finds_the_directions_that_tell_people_apart():
+def test_a_discriminant_finds_the_directions_that_tell_people_apart() -> None:
     rng = np.random.default_rng(0)
     labels = np.repeat(np.arange(600), 4).astype(np.int32)
     tells, noisy = np.r_[np.ones(16), np.zeros(112)], np.r_[np.full(16, 0.5), np.ones(112)]
@@ -502,7 +507,7 @@ def test_a_discriminant_finds_the_directions_that_tell_people_apart():
     assert abs(np.linalg.norm(after, axis=1).mean() / np.linalg.norm(codes, axis=1).mean() - 1) < 0.1
 
 
-def test_a_discriminant_is_folded_into_both_halves_of_the_network(chips):
+def test_a_discriminant_is_folded_into_both_halves_of_the_network(chips: Image) -> None:
     rng = np.random.default_rng(0)
     by = {lda.NAME: np.eye(128) + rng.normal(0, 0.02, (128, 128))}
     encoder, decoder = build_encoder(SMALL, folded=True), build_decoder(SMALL, folded=True)
@@ -519,7 +524,7 @@ def test_a_discriminant_is_folded_into_both_halves_of_the_network(chips):
     assert np.allclose(decoder(np.concatenate([after, np.zeros((len(after), 8))], axis=1)), wanted, atol=1e-3)
 
 
-def test_conversion_gives_an_int8_network(chips):
+def test_conversion_gives_an_int8_network(chips: Image) -> None:
     encoder = build_encoder(SMALL, folded=True)
     lite = convert(encoder, (chip[None].astype(np.float32) for chip in chips), tf.uint8)
     assert lite[4:8] == b"TFL3"
@@ -536,11 +541,11 @@ def test_conversion_gives_an_int8_network(chips):
     )
 
 
-def test_an_encoder_that_is_refined_gives_in_int8_what_it_gave_in_float(prepared, chips):
+def test_an_encoder_that_is_refined_gives_in_int8_what_it_gave_in_float(prepared: Path, chips: Image) -> None:
     encoder, training = build_encoder(SMALL, folded=True), data.load([prepared])
     wanted = np.stack([encoder(chip[None].astype(np.float32))[0].numpy()[0] for chip in chips])
 
-    def in_int8(model):
+    def in_int8(model: Any) -> tuple[Any, Any]:
         """Identity codes and the step between two values of a code."""
         network, _ = interpreter(convert(model, (chip[None].astype(np.float32) for chip in chips), tf.uint8))
         network.allocate_tensors()
@@ -562,7 +567,7 @@ def test_an_encoder_that_is_refined_gives_in_int8_what_it_gave_in_float(prepared
     assert error < 0.9 * np.abs(plain - wanted).mean()
 
 
-def below_zero(lite):
+def below_zero(lite: bytes) -> list[Any]:
     """Names of the results that can be below zero and were rounded, but for the codes."""
     (graph,) = (model := schema.ModelT.InitFromPackedBuf(lite, 0)).subgraphs
     kinds = [model.operatorCodes[each.opcodeIndex].builtinCode for each in graph.operators]
@@ -572,7 +577,7 @@ def below_zero(lite):
     return [result.name for result in results if result.quantization.zeroPoint[0] > -128]
 
 
-def test_a_portable_encoder_rounds_nothing_below_zero_and_stays_the_same_network(chips):
+def test_a_portable_encoder_rounds_nothing_below_zero_and_stays_the_same_network(chips: Image) -> None:
     encoder, random = build_encoder(SMALL, folded=True), np.random.default_rng(0)
     weights = {
         name: value if "kernel" in name else random.normal(0, 0.1, value.shape) for name, value in get_weights(encoder).items()
@@ -595,14 +600,14 @@ def test_a_portable_encoder_rounds_nothing_below_zero_and_stays_the_same_network
             assert np.abs(one - other).max() <= 1
 
 
-def test_the_shipped_encoder_is_portable():
+def test_the_shipped_encoder_is_portable() -> None:
     assert not below_zero((SHIPPED / "encoder.tflite").read_bytes())
 
 
 @pytest.mark.slow
 def test_export_gives_a_network_that_the_device_takes_and_refuses_one_that_lost_too_much(
-    prepared, chips, tmp_path, monkeypatch
-):
+    prepared: Path, chips: Image, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(prepare, "VALIDATION_SHARE", 0.8)
     monkeypatch.setattr(export, "MIN_LABELLED", 10)
     run = tmp_path / "run"
@@ -623,7 +628,7 @@ def test_export_gives_a_network_that_the_device_takes_and_refuses_one_that_lost_
     assert not list((tmp_path / "refused").iterdir())
 
 
-def test_pairs_in_lfw_format(tmp_path):
+def test_pairs_in_lfw_format(tmp_path: Path) -> None:
     file = tmp_path / "pairs.txt"
     file.write_text("1\t1\nAnna\t1\t2\nAnna\t1\tBob\t3\n")
     pairs = read_pairs(file)
@@ -637,7 +642,7 @@ def test_pairs_in_lfw_format(tmp_path):
             read_pairs(file)
 
 
-def test_evaluate_reads_lfw_layout_through_the_devices_pipeline(tmp_path):
+def test_evaluate_reads_lfw_layout_through_the_devices_pipeline(tmp_path: Path) -> None:
     people = {"Obama": ("obama_portrait", "obama_press_room"), "Biden": ("biden_portrait", "biden_blue_room")}
     for name, files in people.items():
         (tmp_path / name).mkdir()
@@ -655,7 +660,7 @@ def test_evaluate_reads_lfw_layout_through_the_devices_pipeline(tmp_path):
     assert set(figures["tar"]) == {"0.01", "0.001"}
 
 
-def test_shipped_weights_are_those_of_the_shipped_network(chips, tmp_path):
+def test_shipped_weights_are_those_of_the_shipped_network(chips: Image, tmp_path: Path) -> None:
     embedder, unquantised = Embedder(), FloatEmbedder(SHIPPED, ROOT / "train/weights.npz")
     for chip in chips:
         assert embedder.embed(chip).vector @ unquantised.embed(chip).vector > 0.98
@@ -664,7 +669,7 @@ def test_shipped_weights_are_those_of_the_shipped_network(chips, tmp_path):
 
 
 @pytest.mark.skipif(not SECOND, reason="set EDGEFACE_SECOND_TEACHER to edgeface_xs_q.onnx")
-def test_the_second_teacher_tells_people_apart(chips):
+def test_the_second_teacher_tells_people_apart(chips: Image) -> None:
     teacher = EdgeFace(Path(SECOND))
     found = prepare.in_both_views(chips, teacher.embeddings, (EdgeFace.DIMENSIONS,)).astype(np.float32)
     names = [path.name.partition("_")[0] for path in sorted(PHOTOS.glob("*.jpg"))]
@@ -676,7 +681,7 @@ def test_the_second_teacher_tells_people_apart(chips):
 
 
 @pytest.mark.skipif(not TEACHER, reason="set EDGEFACE_TEACHER to SFace's float32 ONNX file")
-def test_prepare_writes_targets_that_sum_to_the_teachers_embedding(tmp_path):
+def test_prepare_writes_targets_that_sum_to_the_teachers_embedding(tmp_path: Path) -> None:
     source = tmp_path / "photos"
     shutil.copytree(PHOTOS, source / "somebody")
     (source / "somebody/broken.jpg").write_bytes(b"no image")

@@ -1,5 +1,7 @@
 """Visits made of photos: for every person the right photos in the right place, and frames that look like a camera's."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -16,7 +18,7 @@ PHOTOS = ("obama_portrait.jpg", "obama_press_room.jpg", "obama_congress.jpg")
 
 
 @pytest.fixture
-def people(tmp_path):
+def people(tmp_path: Path) -> Path:
     """Five people with three photos, or what is called so, and one with too few."""
     for name in "abcde":
         (tmp_path / "people" / name).mkdir(parents=True)
@@ -27,7 +29,9 @@ def people(tmp_path):
     return tmp_path / "people"
 
 
-def test_one_half_is_enrolled_the_other_are_strangers_and_no_photo_is_both_template_and_visit(people, tmp_path):
+def test_one_half_is_enrolled_the_other_are_strangers_and_no_photo_is_both_template_and_visit(
+    people: Path, tmp_path: Path
+) -> None:
     assert visits(people, tmp_path / "out", enroll=1, frames=3, fill=None, enrolled=1000) == (3, 2, 15)
     listed = sorted(str(path.relative_to(tmp_path / "out")) for path in (tmp_path / "out").rglob("*") if path.is_file())
     assert [path for path in listed if path.startswith("gallery")] == [f"gallery/{name}/0.jpg" for name in "ace"]
@@ -38,7 +42,7 @@ def test_one_half_is_enrolled_the_other_are_strangers_and_no_photo_is_both_templ
     ]
 
 
-def test_others_fill_the_gallery_and_make_no_visit(people, tmp_path):
+def test_others_fill_the_gallery_and_make_no_visit(people: Path, tmp_path: Path) -> None:
     fill = tmp_path / "fill"
     for name in ("a", "x", "y", "z"):
         (fill / name).mkdir(parents=True)
@@ -47,7 +51,7 @@ def test_others_fill_the_gallery_and_make_no_visit(people, tmp_path):
     assert sorted(path.name for path in (tmp_path / "out" / "gallery").iterdir()) == ["a", "c", "e", "x", "y"]
 
 
-def test_visits_that_are_there_are_not_mixed_with_others(people, tmp_path):
+def test_visits_that_are_there_are_not_mixed_with_others(people: Path, tmp_path: Path) -> None:
     visits(people, tmp_path / "out", enroll=2, frames=2, fill=None, enrolled=10)
     with pytest.raises(DataError, match="there is a folder gallery already"):
         visits(people, tmp_path / "out", enroll=2, frames=2, fill=None, enrolled=10)
@@ -56,12 +60,12 @@ def test_visits_that_are_there_are_not_mixed_with_others(people, tmp_path):
     assert not (tmp_path / "other").exists()
 
 
-def test_nobody_with_enough_photos_is_told(people, tmp_path):
+def test_nobody_with_enough_photos_is_told(people: Path, tmp_path: Path) -> None:
     with pytest.raises(DataError, match="no two people with more than 3 photos"):
         visits(people, tmp_path / "out", enroll=3, frames=1, fill=None, enrolled=5)
 
 
-def test_a_visit_shows_its_photos_in_turn_moving_and_the_same_each_time():
+def test_a_visit_shows_its_photos_in_turn_moving_and_the_same_each_time() -> None:
     pictures = [load_image(photo(name)) for name in ("obama_portrait.jpg", "biden_portrait.jpg")]
     frames, again = (list(play(pictures, 6, np.random.default_rng(3))) for _ in range(2))
     assert all(np.array_equal(one, other) for one, other in zip(frames, again, strict=True))

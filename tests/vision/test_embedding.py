@@ -5,7 +5,10 @@ import shutil
 import subprocess
 import sys
 import zlib
+from collections.abc import Callable
 from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -13,6 +16,7 @@ import pytest
 
 from edgeface import detectors
 from edgeface.errors import ModelError
+from edgeface.types import Image
 from edgeface.vision.alignment import align
 from edgeface.vision.embedding import Embedder
 from edgeface.vision.images import load_image
@@ -38,12 +42,12 @@ uLq@k@IO?+A?N
 
 
 @pytest.fixture(scope="module")
-def embedder():
+def embedder() -> Embedder:
     return Embedder()
 
 
 @pytest.fixture(scope="module")
-def chips(demo_photos, photos):
+def chips(demo_photos: Path, photos: Path) -> dict[str, Image]:
     detector = detectors.create()
     paths = [*demo_photos.glob("*.jpg"), photos / "obama_blue_room.jpg"]
     images = {path.stem: load_image(path) for path in paths}
@@ -51,11 +55,11 @@ def chips(demo_photos, photos):
 
 
 @pytest.fixture
-def folder(tmp_path):
+def folder(tmp_path: Path) -> Path:
     return shutil.copytree(SHIPPED, tmp_path / "model")
 
 
-def certify(folder, **networks):
+def certify(folder: Path, **networks: Any) -> None:
     """Put other networks into the folder, with a card that vouches for them."""
     card = json.loads((folder / "model.json").read_text())
     for name, data in networks.items():
@@ -64,7 +68,7 @@ def certify(folder, **networks):
     (folder / "model.json").write_text(json.dumps(card))
 
 
-def refusal(folder, act=Embedder):
+def refusal(folder: Path, act: type[Embedder] | Callable[..., Image] = Embedder) -> str:
     with pytest.raises(ModelError) as caught:
         act(folder)
     message = str(caught.value)
@@ -72,11 +76,11 @@ def refusal(folder, act=Embedder):
     return message
 
 
-def cosine(embedder, one, other):
+def cosine(embedder: Embedder, one: Image, other: Image) -> float:
     return float(embedder.embed(one).vector @ embedder.embed(other).vector)
 
 
-def test_an_embedding_is_a_unit_vector_of_the_cards_length(embedder, chips):
+def test_an_embedding_is_a_unit_vector_of_the_cards_length(embedder: Embedder, chips: dict[str, Image]) -> None:
     for chip in chips.values():
         found = embedder.embed(chip)
         assert found.vector.shape == (embedder.card.identity,)
@@ -85,21 +89,21 @@ def test_an_embedding_is_a_unit_vector_of_the_cards_length(embedder, chips):
         assert found.norm > 0
 
 
-def test_the_same_chip_gives_the_same_bits(embedder, chips):
+def test_the_same_chip_gives_the_same_bits(embedder: Embedder, chips: dict[str, Image]) -> None:
     for chip in chips.values():
         first = embedder.embed(chip).vector
-        embedder.embed(255 - chip)
+        embedder.embed(np.asarray(255 - chip, np.uint8))
         assert embedder.embed(chip).vector.tobytes() == first.tobytes() == Embedder().embed(chip).vector.tobytes()
 
 
-def test_a_chip_is_not_changed_by_being_embedded(embedder, chips):
+def test_a_chip_is_not_changed_by_being_embedded(embedder: Embedder, chips: dict[str, Image]) -> None:
     chip = chips["obama_portrait"].copy()
     embedder.embed(chip)
     embedder.rebuild(chip)
     assert np.array_equal(chip, chips["obama_portrait"])
 
 
-def test_a_mirrored_face_is_the_same_face(embedder, chips):
+def test_a_mirrored_face_is_the_same_face(embedder: Embedder, chips: dict[str, Image]) -> None:
     for chip in chips.values():
         mirrored = np.ascontiguousarray(chip[:, ::-1])
         assert np.allclose(embedder.template(mirrored).vector, embedder.template(chip).vector, atol=1e-5)
@@ -115,22 +119,26 @@ def test_a_mirrored_face_is_the_same_face(embedder, chips):
         ("biden_portrait", "biden_blue_room"),
     ],
 )
-def test_a_person_is_nearer_to_themselves_than_to_anybody_else(embedder, chips, one, other):
+def test_a_person_is_nearer_to_themselves_than_to_anybody_else(
+    embedder: Embedder, chips: dict[str, Image], one: str, other: str
+) -> None:
     same = cosine(embedder, chips[one], chips[other])
-    person = one.split("_")[0]
+    person = one.split("_", maxsplit=1)[0]
     for name, chip in chips.items():
         if not name.startswith(person):
             assert cosine(embedder, chips[one], chip) < same, name
 
 
-def test_faces_of_one_sitting_are_over_the_strictest_threshold_and_strangers_under_a_loose_one(embedder, chips):
+def test_faces_of_one_sitting_are_over_the_strictest_threshold_and_strangers_under_a_loose_one(
+    embedder: Embedder, chips: dict[str, Image]
+) -> None:
     assert cosine(embedder, chips["obama_blue_room"], chips["obama_portrait"]) > embedder.card.threshold(1e-4)
     for name, chip in chips.items():
         if not name.startswith("collins"):
             assert cosine(embedder, chips["collins_portrait"], chip) < embedder.card.threshold(1e-2), name
 
 
-def test_a_little_noise_or_a_shift_of_a_pixel_changes_little(embedder, chips):
+def test_a_little_noise_or_a_shift_of_a_pixel_changes_little(embedder: Embedder, chips: dict[str, Image]) -> None:
     noise = np.random.default_rng(0).normal(0, 4, (112, 112, 3))
     for chip in chips.values():
         noisy = np.clip(chip + noise, 0, 255).astype(np.uint8)
@@ -139,95 +147,95 @@ def test_a_little_noise_or_a_shift_of_a_pixel_changes_little(embedder, chips):
 
 
 @pytest.mark.parametrize("part", ["encoder", "decoder"])
-def test_every_tensor_of_the_networks_is_an_integer(embedder, part):
+def test_every_tensor_of_the_networks_is_an_integer(embedder: Embedder, part: str) -> None:
     network, _ = interpreter(read_network(SHIPPED, getattr(embedder.card, part)))
     kinds = {np.dtype(tensor["dtype"]) for tensor in network.get_tensor_details() if tensor["name"]}
     assert np.dtype(np.int8) in kinds
     assert all(np.issubdtype(kind, np.integer) for kind in kinds), kinds
 
 
-def test_pixels_go_into_the_encoder_as_they_are(embedder):
+def test_pixels_go_into_the_encoder_as_they_are(embedder: Embedder) -> None:
     network, _ = interpreter(read_network(SHIPPED, embedder.card.encoder))
     (given,) = network.get_input_details()
     assert given["dtype"] is np.uint8
     assert given["quantization"] == (1.0, 0)
 
 
-def test_a_rebuilt_face_is_more_like_itself_than_like_another(embedder, chips):
+def test_a_rebuilt_face_is_more_like_itself_than_like_another(embedder: Embedder, chips: dict[str, Image]) -> None:
     chips = {name: chip for name, chip in chips.items() if name != "obama_blue_room"}  # all but the portrait again
     small = {name: cv2.resize(chip, (56, 56), interpolation=cv2.INTER_AREA).astype(np.float32) for name, chip in chips.items()}
     for name, chip in chips.items():
         rebuilt = embedder.rebuild(chip)
-        assert (rebuilt.shape, rebuilt.dtype) == ((56, 56, 3), np.uint8)
+        assert (rebuilt.shape, rebuilt.dtype) == ((56, 56, 3), np.dtype(np.uint8))
         similarity = {other: np.corrcoef(rebuilt.ravel(), picture.ravel())[0, 1] for other, picture in small.items()}
         assert max(similarity, key=lambda other: similarity[other]) == name
 
 
-def test_a_template_is_a_face(embedder, chips):
+def test_a_template_is_a_face(embedder: Embedder, chips: dict[str, Image]) -> None:
     """What the decoder draws of a template alone, the encoder takes for that person before any other."""
     names = ["obama_portrait", "biden_portrait", "collins_portrait"]
     templates = np.stack([embedder.template(chips[name]).vector for name in names])
     drawn = [cv2.resize(embedder.draw(template), (112, 112), interpolation=cv2.INTER_CUBIC) for template in templates]
-    assert [int(np.argmax(templates @ embedder.embed(face).vector)) for face in drawn] == [0, 1, 2]
+    assert [int(np.argmax(templates @ embedder.embed(np.asarray(face, np.uint8)).vector)) for face in drawn] == [0, 1, 2]
 
 
 @pytest.mark.parametrize("file", ["model.json", "encoder.tflite"])
-def test_a_missing_file_is_named(folder, file):
+def test_a_missing_file_is_named(folder: Path, file: str) -> None:
     (folder / file).unlink()
     assert refusal(folder).startswith(str(folder / file))
 
 
-def test_a_folder_that_is_not_there_is_named(tmp_path):
+def test_a_folder_that_is_not_there_is_named(tmp_path: Path) -> None:
     assert str(tmp_path / "absent") in refusal(tmp_path / "absent")
 
 
 @pytest.mark.parametrize("card", [b"", b"{}", b"[1]", b"\xff\xfe", b'{"name": 3}', b"[" * 100_000])
-def test_a_card_that_is_none_is_refused(folder, card):
+def test_a_card_that_is_none_is_refused(folder: Path, card: bytes) -> None:
     (folder / "model.json").write_bytes(card)
     assert "model.json" in refusal(folder)
 
 
-def test_another_network_than_the_cards_is_refused(folder):
+def test_another_network_than_the_cards_is_refused(folder: Path) -> None:
     data = bytearray((folder / "encoder.tflite").read_bytes())
     data[len(data) // 2] ^= 1
     (folder / "encoder.tflite").write_bytes(data)
     assert "digest" in refusal(folder)
 
 
-def test_another_decoder_than_the_cards_is_refused_when_it_is_needed(folder, chips):
+def test_another_decoder_than_the_cards_is_refused_when_it_is_needed(folder: Path, chips: dict[str, Image]) -> None:
     (folder / "decoder.tflite").write_bytes(b"other")
     embedder = Embedder(folder)
     assert "digest" in refusal(folder, lambda _: embedder.rebuild(chips["obama_portrait"]))
 
 
 @pytest.mark.parametrize("data", [b"", b"no network", bytes(5000)])
-def test_bytes_that_are_no_network_are_refused(folder, data):
+def test_bytes_that_are_no_network_are_refused(folder: Path, data: bytes) -> None:
     certify(folder, encoder=data)
     refusal(folder)
 
 
-def test_a_truncated_network_is_refused_before_the_runtime_sees_it(folder):
+def test_a_truncated_network_is_refused_before_the_runtime_sees_it(folder: Path) -> None:
     (folder / "encoder.tflite").write_bytes((folder / "encoder.tflite").read_bytes()[:1000])
     assert "digest" in refusal(folder)
 
 
-def test_a_network_of_another_shape_is_refused(folder):
+def test_a_network_of_another_shape_is_refused(folder: Path) -> None:
     certify(folder, encoder=(folder / "decoder.tflite").read_bytes())
     assert "encoder.tflite" in refusal(folder)
 
 
-def test_a_network_in_float_is_refused(folder):
+def test_a_network_in_float_is_refused(folder: Path) -> None:
     certify(folder, encoder=FLOAT_NETWORK)
     assert "encoder.tflite" in refusal(folder)
 
 
-def test_a_decoder_of_another_shape_is_refused(folder, chips):
+def test_a_decoder_of_another_shape_is_refused(folder: Path, chips: dict[str, Image]) -> None:
     certify(folder, decoder=(folder / "encoder.tflite").read_bytes())
     refusal(folder, lambda model: Embedder(model).rebuild(chips["obama_portrait"]))
 
 
 @pytest.mark.skipif(find_spec("tflite_runtime") is None, reason="tflite-runtime is not installed")
-def test_both_runtimes_say_the_same(tmp_path):
+def test_both_runtimes_say_the_same(tmp_path: Path) -> None:
     # in a process of its own: beside TensorFlow, tflite-runtime loads nothing
     chip = np.random.default_rng(0).integers(0, 256, (112, 112, 3)).astype(np.uint8)
     np.save(tmp_path / "chip.npy", chip)

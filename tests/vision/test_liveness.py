@@ -1,6 +1,9 @@
 """Scenes composed of real photos: a head that turns shows that it lives, a photo does not, whatever is done to it."""
 
+from collections.abc import Callable
 from itertools import pairwise
+from pathlib import Path
+from typing import Literal
 
 import cv2
 import numpy as np
@@ -14,29 +17,33 @@ from typer.testing import CliRunner
 
 from edgeface import detectors
 from edgeface.recognition.presence import Presence
-from edgeface.types import EventType, Frame, Observation
+from edgeface.types import Event, EventType, Face, Frame, Image, Observation
 from edgeface.vision.alignment import CHIP_SIZE, TEMPLATE
 from edgeface.vision.images import load_image
 from edgeface.vision.liveness import ALIVE, BENDS, MIDDLE, UNIT, Liveness, explain, relief
+from edgeface.vision.model_card import ModelCard
 from train import __main__ as command
 from train.evaluation.presentation_attacks import HIGH, WIDE, Scene
 
 PEOPLE = {"obama": ("obama_portrait.jpg", "obama_press_room.jpg"), "biden": ("biden_portrait.jpg", "biden_blue_room.jpg")}
 BEHIND = np.random.default_rng(0).integers(60, 160, (HIGH, WIDE, 3)).astype(np.uint8)
 
+Visit = list[tuple[Image, Face]]
 
-def portrait(name):
+
+def portrait(name: str) -> Image:
     """A photo of 160 x 160 pixels, of a head and shoulders."""
     image = load_image(photo(name))
     box = detectors.create().detect(image)[0].box
     side = round(1.9 * max(box.width, box.height))
     x, y = round(box.left + box.width / 2 - side / 2), round(box.top + box.height / 2 - side / 2)
-    image = cv2.copyMakeBorder(image, side, side, side, side, cv2.BORDER_REPLICATE)
-    return cv2.resize(image[y + side : y + 2 * side, x + side : x + 2 * side], (160, 160), interpolation=cv2.INTER_AREA)
+    image = np.asarray(cv2.copyMakeBorder(image, side, side, side, side, cv2.BORDER_REPLICATE), np.uint8)
+    cut = image[y + side : y + 2 * side, x + side : x + 2 * side]
+    return np.asarray(cv2.resize(cut, (160, 160), interpolation=cv2.INTER_AREA), np.uint8)
 
 
 @pytest.fixture(scope="module")
-def scenes():
+def scenes() -> dict[tuple[str, str], Visit]:
     """One of each person: a scene, and for each kind of visit its frames with the landmarks in them."""
     detector = detectors.create()
     made = {}
@@ -49,7 +56,7 @@ def scenes():
     return made
 
 
-def score(seen):
+def score(seen: Visit) -> float | None:
     check = Liveness()
     for frame, face in seen:
         check.see(frame, face.landmarks)
@@ -57,31 +64,36 @@ def score(seen):
 
 
 @pytest.mark.parametrize("person", PEOPLE)
-def test_a_head_that_turns_is_alive(scenes, person):
-    assert score(scenes[person, "live"]) >= ALIVE
+def test_a_head_that_turns_is_alive(scenes: dict[tuple[str, str], Visit], person: str) -> None:
+    assert (score(scenes[person, "live"]) or 0.0) >= ALIVE
 
 
 @pytest.mark.parametrize("kind", ["moved", "tilted", "bent", "flexed", "swapped"])
 @pytest.mark.parametrize("person", PEOPLE)
-def test_a_photo_is_not_however_it_is_held(scenes, person, kind):
+def test_a_photo_is_not_however_it_is_held(scenes: dict[tuple[str, str], Visit], person: str, kind: str) -> None:
     assert (score(scenes[person, kind]) or 0.0) < ALIVE
 
 
-def test_a_face_that_does_not_turn_tells_nothing(scenes):
+def test_a_face_that_does_not_turn_tells_nothing(scenes: dict[tuple[str, str], Visit]) -> None:
     frame, face = scenes["obama", "live"][0]
     random = np.random.default_rng(0)
     grainy = [np.clip(frame + random.normal(0, 3, frame.shape), 0, 255).astype(np.uint8) for _ in range(12)]
     assert score([(picture, face) for picture in grainy]) is None
 
 
-def test_evidence_of_life_stays_when_the_face_is_lost_from_sight(scenes):
+def test_evidence_of_life_stays_when_the_face_is_lost_from_sight(
+    scenes: dict[tuple[str, str], Visit],
+) -> None:
     seen = scenes["obama", "live"]
     dark = [(np.zeros_like(frame), face) for frame, face in seen]
-    assert score([*seen, *dark, *seen]) >= score(seen)
+    alone, twice = score(seen), score([*seen, *dark, *seen])
+    assert alone is not None
+    assert twice is not None
+    assert twice >= alone
     assert score(dark) is None
 
 
-def test_a_homography_is_no_sign_of_life_and_the_relief_of_a_head_is_told_from_a_cylinder():
+def test_a_homography_is_no_sign_of_life_and_the_relief_of_a_head_is_told_from_a_cylinder() -> None:
     points = np.random.default_rng(0).uniform(25, 90, (60, 2))
     x, y = ((points - MIDDLE) / UNIT).T
     tilt = 2.0 * np.column_stack([x * x + 0.3 * y, x * y - 0.2 * x])
@@ -93,7 +105,7 @@ def test_a_homography_is_no_sign_of_life_and_the_relief_of_a_head_is_told_from_a
     assert len(head) == len(BENDS) + 2
 
 
-def test_points_that_go_astray_do_not_pass_for_a_relief():
+def test_points_that_go_astray_do_not_pass_for_a_relief() -> None:
     points = np.random.default_rng(0).uniform(25, 90, (60, 2))
     motion = np.zeros((60, 2))
     motion[:5] = 8.0
@@ -101,13 +113,13 @@ def test_points_that_go_astray_do_not_pass_for_a_relief():
 
 
 @pytest.fixture
-def watch(card, scenes):
+def watch(card: ModelCard, scenes: dict[tuple[str, str], Visit]) -> Callable[..., list[Event]]:
     """Play a visit of Anna's, whose views are all perfectly like her, to a presence with a mode; returns the events."""
 
-    def play(kind, mode, who="A"):
+    def play(kind: str, mode: Literal["off", "report", "refuse"], who: str = "A") -> list[Event]:
         door = Door(card, min_votes=3, unknown_after=8, left_after=1.0)
         door.presence = Presence("front", door.presence._settings, same=0.5, different=0.2, liveness=mode)
-        events = []
+        events: list[Event] = []
         for frame, face in scenes["obama", kind]:
             door.time += 0.2
             view = door.view(who)
@@ -118,28 +130,31 @@ def watch(card, scenes):
     return play
 
 
-def test_refuse_names_a_live_face_once_it_has_turned_and_a_photo_never(watch):
+def test_refuse_names_a_live_face_once_it_has_turned_and_a_photo_never(watch: Callable[..., list[Event]]) -> None:
     arrival, left = watch("live", "refuse")
     assert (arrival.event_type, arrival.name, left.event_type) == (EventType.RECOGNIZED, "Anna", EventType.LEFT)
+    assert arrival.liveness is not None
+    assert left.liveness is not None
     assert ALIVE <= arrival.liveness <= left.liveness
     assert watch("tilted", "refuse") == []
 
 
-def test_refuse_lets_a_stranger_be_called_unknown(watch):
+def test_refuse_lets_a_stranger_be_called_unknown(watch: Callable[..., list[Event]]) -> None:
     assert [event.event_type for event in watch("moved", "refuse", "D")] == [EventType.UNKNOWN, EventType.LEFT]
 
 
-def test_report_names_a_photo_at_once_and_says_in_the_end_how_alive_it_looked(watch):
+def test_report_names_a_photo_at_once_and_says_in_the_end_how_alive_it_looked(watch: Callable[..., list[Event]]) -> None:
     arrival, left = watch("tilted", "report")
     assert (arrival.name, arrival.votes, arrival.liveness) == ("Anna", 3, None)
+    assert left.liveness is not None
     assert left.liveness < ALIVE
 
 
-def test_off_says_nothing(watch):
+def test_off_says_nothing(watch: Callable[..., list[Event]]) -> None:
     assert [event.liveness for event in watch("live", "off")] == [None, None]
 
 
-def test_a_chip_of_nothing_is_survived():
+def test_a_chip_of_nothing_is_survived() -> None:
     check = Liveness()
     for shade, next_shade in pairwise((0, 255, 0, 128)):
         for value in (shade, next_shade):
@@ -147,7 +162,7 @@ def test_a_chip_of_nothing_is_survived():
     assert check.score is None
 
 
-def test_the_command_measures_each_kind_of_visit(tmp_path):
+def test_the_command_measures_each_kind_of_visit(tmp_path: Path) -> None:
     for person, names in PEOPLE.items():
         (tmp_path / person).mkdir()
         for name in names:

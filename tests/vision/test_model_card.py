@@ -1,27 +1,29 @@
 import hashlib
 import math
+from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
 
 from edgeface.errors import ModelError
-from edgeface.vision.model_card import NetworkFile, Sameness, Threshold, load_card, read_network
+from edgeface.vision.model_card import ModelCard, NetworkFile, Sameness, Threshold, load_card, read_network
 
 
 @pytest.fixture
-def folder(tmp_path, card):
+def folder(tmp_path: Path, card: ModelCard) -> Path:
     (tmp_path / "encoder.tflite").write_bytes(b"a network")
     network = NetworkFile("encoder.tflite", hashlib.sha256(b"a network").hexdigest(), 9)
     (tmp_path / "model.json").write_bytes(msgspec.json.encode(msgspec.structs.replace(card, encoder=network)))
     return tmp_path
 
 
-def rewritten(folder, **changes):
+def rewritten(folder: Path, **changes: Any) -> None:
     path = folder / "model.json"
     path.write_bytes(msgspec.json.encode(msgspec.json.decode(path.read_bytes()) | changes))
 
 
-def test_a_card_is_read_back_as_it_was_written(folder, card):
+def test_a_card_is_read_back_as_it_was_written(folder: Path, card: ModelCard) -> None:
     found = load_card(folder)
     assert found.thresholds == card.thresholds
     assert found.digest == f"sha256:{hashlib.sha256(b'a network').hexdigest()}"
@@ -31,7 +33,7 @@ def test_a_card_is_read_back_as_it_was_written(folder, card):
     ("far", "cosine"),
     [(0.1, 0.2), (0.01, 0.3), (0.0001, 0.5), (10**-2.5, 0.35), (10**-1.25, 0.225), (1e-6, 0.7), (1.0, 0.1)],
 )
-def test_thresholds_are_linear_in_log_far_between_and_beyond_the_points(card, far, cosine):
+def test_thresholds_are_linear_in_log_far_between_and_beyond_the_points(card: ModelCard, far: float, cosine: float) -> None:
     assert card.threshold(far) == pytest.approx(cosine)
 
 
@@ -63,26 +65,26 @@ def test_probability_rises_with_the_cosine_and_is_even_where_the_odds_are(card):
     assert (steep.probability(-1), steep.probability(1)) == (0, 1)
 
 
-def test_a_threshold_is_never_over_one(card):
+def test_a_threshold_is_never_over_one(card: ModelCard) -> None:
     assert card.threshold(1e-30) == 1.0
 
 
-def test_the_order_of_the_points_does_not_matter(card):
+def test_the_order_of_the_points_does_not_matter(card: ModelCard) -> None:
     turned = msgspec.structs.replace(card, thresholds=card.thresholds[::-1])
     assert turned.threshold(0.005) == card.threshold(0.005)
 
 
-def test_the_bytes_of_a_network_are_those_of_the_card(folder):
+def test_the_bytes_of_a_network_are_those_of_the_card(folder: Path) -> None:
     assert read_network(folder, load_card(folder).encoder) == b"a network"
 
 
-def test_a_network_of_another_digest_is_refused(folder):
+def test_a_network_of_another_digest_is_refused(folder: Path) -> None:
     (folder / "encoder.tflite").write_bytes(b"a network!")
     with pytest.raises(ModelError, match=r"encoder\.tflite: its digest .* is not the"):
         read_network(folder, load_card(folder).encoder)
 
 
-def test_missing_files_are_named(folder):
+def test_missing_files_are_named(folder: Path) -> None:
     (folder / "encoder.tflite").unlink()
     with pytest.raises(ModelError, match=r"encoder\.tflite: No such file"):
         read_network(folder, load_card(folder).encoder)
@@ -92,7 +94,7 @@ def test_missing_files_are_named(folder):
 
 
 @pytest.mark.parametrize("data", [b"", b"{", b"[]", b"{}", b"\xff\xfe", b"[" * 100_000], ids=repr)
-def test_what_is_no_card_is_refused(folder, data):
+def test_what_is_no_card_is_refused(folder: Path, data: bytes) -> None:
     (folder / "model.json").write_bytes(data)
     with pytest.raises(ModelError, match="not a model card") as caught:
         load_card(folder)
@@ -110,7 +112,7 @@ def test_what_is_no_card_is_refused(folder, data):
     ],
     ids=["none", "one", "zero rate", "negative rate", "same rate twice"],
 )
-def test_thresholds_that_give_no_line_are_refused(folder, points):
+def test_thresholds_that_give_no_line_are_refused(folder: Path, points: list[Threshold]) -> None:
     rewritten(folder, thresholds=points)
     with pytest.raises(ModelError, match=r"model\.json"):
         load_card(folder)

@@ -5,8 +5,9 @@ import numpy as np
 import pytest
 from fixtures.frames import Door, frame
 from fixtures.frames import photo as picture_of
+from numpy.typing import NDArray
 
-from edgeface.types import EventType, Frame
+from edgeface.types import Event, EventType, Frame, Image
 from edgeface.vision.images import load_image
 from edgeface.vision.motion import MotionGate
 
@@ -25,7 +26,9 @@ def noisy(picture, sigma=4.0):
     return (picture.astype(np.float32) + np.float32(sigma) * grain).clip(0, 255).astype(np.uint8)
 
 
-def searched(gate, pictures, faces=0, start=0.0, fps=FPS):
+def searched(
+    gate: MotionGate, pictures: Iterator[Any] | list[Any], faces: int = 0, start: float = 0.0, fps: float = FPS
+) -> list[bool]:
     """For each picture of a sequence, whether it was searched."""
     found = []
     for number, picture in enumerate(pictures):
@@ -37,12 +40,12 @@ def searched(gate, pictures, faces=0, start=0.0, fps=FPS):
 
 
 @pytest.mark.parametrize("sigma", [1.0, 4.0, 12.0, 25.0])
-def test_noise_is_no_motion(sigma):
+def test_noise_is_no_motion(sigma: float) -> None:
     found = searched(MotionGate(1.0, 5.0), (noisy(ROOM, sigma) for _ in range(100)))
     assert sum(found) == 20  # each second, for safety's sake
 
 
-def test_light_that_changes_slowly_or_all_over_is_no_motion():
+def test_light_that_changes_slowly_or_all_over_is_no_motion() -> None:
     day = [noisy(ROOM * (0.6 + 0.4 * np.sin(n / 300))) for n in range(100)]
     assert sum(searched(MotionGate(1.0, 5.0), day)) == 20
     exposure = [noisy(ROOM + 8.0 * (n % 2)) for n in range(100)]
@@ -50,7 +53,7 @@ def test_light_that_changes_slowly_or_all_over_is_no_motion():
 
 
 @pytest.mark.parametrize("size", [32, 60, 200])
-def test_a_head_that_comes_or_moves_is_seen_at_once(size):
+def test_a_head_that_comes_or_moves_is_seen_at_once(size: int) -> None:
     gate = MotionGate(60.0, 5.0)
     small = cv2.resize(frame(("obama_portrait.jpg", 0, 0))[:200, :200], (size, size), interpolation=cv2.INTER_AREA)
     for left in range(100, 100 + 20 * size // 4, max(6, size // 4)):
@@ -62,7 +65,7 @@ def test_a_head_that_comes_or_moves_is_seen_at_once(size):
 
 
 @pytest.mark.parametrize("name", ["obama_press_room.jpg", "biden_portrait.jpg", "collins_portrait.jpg"])
-def test_what_fills_the_whole_picture_is_seen_at_once(name):
+def test_what_fills_the_whole_picture_is_seen_at_once(name: str) -> None:
     gate = MotionGate(60.0, 0.5)
     photo = cv2.resize(load_image(picture_of(name)), (640, 480))
     for number in range(4):
@@ -70,7 +73,7 @@ def test_what_fills_the_whole_picture_is_seen_at_once(name):
         assert searched(gate, [noisy(ROOM)] * 8, start=10.0 * number + 1)[0]
 
 
-def test_what_moves_too_slowly_for_two_frames_is_seen_over_more():
+def test_what_moves_too_slowly_for_two_frames_is_seen_over_more() -> None:
     gate, steps = MotionGate(60.0, 5.0), []
     for n in range(60):
         picture = ROOM.copy()
@@ -79,7 +82,7 @@ def test_what_moves_too_slowly_for_two_frames_is_seen_over_more():
     assert 1 < sum(searched(gate, steps)) < 40
 
 
-def test_a_face_is_looked_at_in_every_frame_and_one_that_stays_as_still_as_a_poster_less_often():
+def test_a_face_is_looked_at_in_every_frame_and_one_that_stays_as_still_as_a_poster_less_often() -> None:
     gate = MotionGate(1.0, 5.0)
     found = searched(gate, (noisy(ROOM) for _ in range(150)), faces=1)
     assert all(found[:50])
@@ -88,24 +91,24 @@ def test_a_face_is_looked_at_in_every_frame_and_one_that_stays_as_still_as_a_pos
     assert sum(gone[-40:]) == 8
 
 
-def test_nobody_is_given_up_between_two_looks_however_soon_they_count_as_gone():
+def test_nobody_is_given_up_between_two_looks_however_soon_they_count_as_gone() -> None:
     gate = MotionGate(1.0, 0.6)
     found = searched(gate, (noisy(ROOM) for _ in range(600)), faces=1, fps=20.0)
     assert max(np.diff(np.flatnonzero(found))) / 20.0 <= 0.6 / 2
 
 
-def test_zero_searches_every_frame():
+def test_zero_searches_every_frame() -> None:
     assert all(searched(MotionGate(0.0, 5.0), [ROOM] * 20))
 
 
-def test_frames_that_change_size_are_searched():
+def test_frames_that_change_size_are_searched() -> None:
     gate = MotionGate(60.0, 5.0)
     searched(gate, [ROOM])
     assert searched(gate, [np.full((640, 480, 3), 110, np.uint8)], start=1.0) == [True]
 
 
 @pytest.fixture(scope="module")
-def door(tmp_path_factory):
+def door(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Door]:
     door = Door(tmp_path_factory.mktemp("motion"), PEOPLE)
     yield door
     door.gallery.close()
@@ -129,7 +132,7 @@ def visit(door, gate, pictures, fps, observe):
     return events, count
 
 
-def played(person, still):
+def played(person: str, still: bool) -> list[Any]:
     """Nobody for 4 s; somebody who walks in, stands stock still for 4 s or sways, and is gone; nobody again, for 8 s."""
     nobody = [noisy(frame(), 3) for _ in range(20)]
     enters = [noisy(frame((person, left, 140)), 3) for left in range(0, 200, 50)]
@@ -139,7 +142,9 @@ def played(person, still):
 
 @pytest.mark.parametrize("still", [True, False])
 @pytest.mark.parametrize("person", ["obama_press_room.jpg", "biden_blue_room.jpg", "collins_portrait.jpg"])
-def test_who_comes_is_told_of_as_without_the_gate_and_most_frames_without_anybody_are_left_out(door, person, still):
+def test_who_comes_is_told_of_as_without_the_gate_and_most_frames_without_anybody_are_left_out(
+    door: Door, person: str, still: bool
+) -> None:
     pictures = played(person, still)
     observe = cache(lambda number: door.pipeline.observe(pictures[number]))
     told = {}
@@ -152,11 +157,11 @@ def test_who_comes_is_told_of_as_without_the_gate_and_most_frames_without_anybod
     assert told["gate"][0][1] in (EventType.RECOGNIZED, EventType.UNKNOWN)
 
 
-def test_who_was_there_before_anything_moved_is_found_by_the_safety_look(door):
+def test_who_was_there_before_anything_moved_is_found_by_the_safety_look(door: Door) -> None:
     """As if the detector had missed the one frame in which they came."""
     pictures = [noisy(frame(("obama_press_room.jpg", 200, 140)), 3) for _ in range(20)]
 
-    def first(every):
+    def first(every: float) -> list[Any]:
         gate = MotionGate(every, 5.0)
         gate.wants(Frame(pictures[0], door.time + 1000.0, 0.0))
         gate.searched(door.time + 1000.0, 0)

@@ -1,16 +1,21 @@
 """The page as people use it: in a real browser, on a real daemon."""
 
+from __future__ import annotations
+
 import json
 import re
+from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
+from typing import TYPE_CHECKING, Any
 from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
 import pytest
 from fixtures.broker import authority, eventually, needs_openssl
 from fixtures.browser import AXE, CHROMIUM, FLAGS, Door, needs_axe, needs_browser
+from fixtures.optional import needed
 from fixtures.page import serving
 
 pytestmark = [needs_browser, pytest.mark.slow]
@@ -23,14 +28,14 @@ SECONDS = 20_000
 
 
 @pytest.fixture(scope="module")
-def door(tmp_path_factory):
+def door(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Door]:
     running = Door(tmp_path_factory.mktemp("door"))
     yield running
     running.close()
 
 
 @pytest.fixture(scope="module")
-def chromium():
+def chromium() -> Iterator[Browser]:
     from playwright.sync_api import expect, sync_playwright
 
     expect.set_options(timeout=SECONDS)
@@ -41,11 +46,11 @@ def chromium():
 
 
 @pytest.fixture
-def open_page(door, chromium):
+def open_page(door: Door, chromium: Browser) -> Iterator[Callable[..., Page]]:
     """Opens a page that is signed in; whatever goes wrong in it fails the test."""
     faults, contexts = [], []
 
-    def open_(**options):
+    def open_(**options: Any) -> Page:
         context = chromium.new_context(**{"viewport": {"width": 1280, "height": 860}, "locale": "en-GB"} | options)
         contexts.append(context)
         context.set_default_timeout(SECONDS)
@@ -61,17 +66,17 @@ def open_page(door, chromium):
     assert not faults
 
 
-def signed(page, path):
+def signed(page: Page, path: str) -> str:
     """The address of a view in the session that a page has."""
-    return re.match(r"https?://[^/]+/~[^/]+", page.url)[0] + path
+    return needed(re.match(r"https?://[^/]+/~[^/]+", page.url))[0] + path
 
 
 @pytest.fixture
-def screenshot(request):
+def screenshot(request: pytest.FixtureRequest) -> Callable[..., None]:
     """Takes a picture for the documentation, where ``--screenshots`` says."""
     folder = request.config.getoption("--screenshots")
 
-    def take(page, name):
+    def take(page: Page, name: str) -> None:
         if folder:
             Path(folder).mkdir(parents=True, exist_ok=True)
             page.screenshot(path=Path(folder) / f"{name}.png")
@@ -79,7 +84,9 @@ def screenshot(request):
     return take
 
 
-def test_from_a_stranger_to_a_friend_and_back(door, open_page, screenshot, demo_photos):
+def test_from_a_stranger_to_a_friend_and_back(
+    door: Door, open_page: Callable[..., Page], screenshot: Callable[..., None], demo_photos: Path
+) -> None:
     from playwright.sync_api import expect
 
     page = open_page()
@@ -152,14 +159,16 @@ def test_from_a_stranger_to_a_friend_and_back(door, open_page, screenshot, demo_
     door.empty()
 
 
-def test_a_stranger_is_one_row_and_gets_a_name(door, open_page, screenshot, demo_photos):
+def test_a_stranger_is_one_row_and_gets_a_name(
+    door: Door, open_page: Callable[..., Page], screenshot: Callable[..., None], demo_photos: Path
+) -> None:
     from playwright.sync_api import expect
 
     page = open_page()
     for _ in range(2):
         before = len(unknown(door))
         door.show(demo_photos / "collins_portrait.jpg")
-        assert eventually(lambda count=before: len(unknown(door)) > count, 60)
+        assert eventually(lambda: len(unknown(door)) > before, 60)  # noqa: B023
         door.empty()
     page.goto(signed(page, "/unknown"))
     row = page.locator(".stranger").filter(has_text="2 visits")
@@ -178,12 +187,12 @@ def test_a_stranger_is_one_row_and_gets_a_name(door, open_page, screenshot, demo
     expect(page.get_by_text("Nobody unknown was here.")).to_be_visible()
 
 
-def unknown(door):
+def unknown(door: Door) -> list[Any]:
     return [event for event in door.events.on("/event") if event["event_type"] == "unknown"]
 
 
 @pytest.fixture(scope="module")
-def furnished(door, demo_photos):
+def furnished(door: Door, demo_photos: Path) -> Door:
     """Two people, their visits and a stranger, so that each view has something to show."""
     door.edgeface("enroll", "Eileen", "--image", str(demo_photos / "collins_portrait.jpg"))
     for name in ("obama_portrait", "obama_press_room", "obama_congress"):
@@ -192,12 +201,12 @@ def furnished(door, demo_photos):
         door.empty()
         count = door.arrivals()
         door.show(demo_photos / f"{scene}.jpg")
-        assert eventually(lambda before=count: door.arrivals() > before, 60)
+        assert eventually(lambda: door.arrivals() > count, 60)  # noqa: B023
     return door
 
 
 @pytest.mark.parametrize("view", VIEWS)
-def test_a_view_is_small_and_loads_nothing_from_elsewhere(furnished, open_page, view):
+def test_a_view_is_small_and_loads_nothing_from_elsewhere(furnished: Door, open_page: Callable[..., Page], view: str) -> None:
     page, asked = open_page(), []
     page.on("request", lambda request: asked.append(request.url))
     page.goto(signed(page, VIEWS[view]), wait_until="load")
@@ -215,7 +224,7 @@ def test_a_view_is_small_and_loads_nothing_from_elsewhere(furnished, open_page, 
 @needs_axe
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [1280, 390])
-def test_axe_finds_nothing_serious(furnished, open_page, scheme, width):
+def test_axe_finds_nothing_serious(furnished: Door, open_page: Callable[..., Page], scheme: str, width: int) -> None:
     page = open_page(color_scheme=scheme, viewport={"width": width, "height": 844})
     for view, path in VIEWS.items():
         page.goto(signed(page, path))
@@ -229,7 +238,7 @@ def test_axe_finds_nothing_serious(furnished, open_page, scheme, width):
         assert not serious, (view, [(rule["id"], [node["html"] for node in rule["nodes"]]) for rule in serious])
 
 
-def test_it_is_used_with_keys_alone(furnished, open_page):
+def test_it_is_used_with_keys_alone(furnished: Door, open_page: Callable[..., Page]) -> None:
     page = open_page()
     page.keyboard.press("Tab")
     assert page.evaluate("document.activeElement.textContent") == "Skip to the content"
@@ -253,7 +262,9 @@ def test_it_is_used_with_keys_alone(furnished, open_page):
         ("-phone", {"viewport": {"width": 390, "height": 844}, "device_scale_factor": 2, "is_mobile": True, "has_touch": True}),
     ],
 )
-def test_nothing_is_cut_off_at_any_width(furnished, open_page, screenshot, suffix, options):
+def test_nothing_is_cut_off_at_any_width(
+    furnished: Door, open_page: Callable[..., Page], screenshot: Callable[..., None], suffix: str, options: dict[str, str | Any]
+) -> None:
     page = open_page(**options)
     for view, path in VIEWS.items():
         page.goto(signed(page, path))
@@ -265,6 +276,16 @@ def test_nothing_is_cut_off_at_any_width(furnished, open_page, screenshot, suffi
 
 
 # Sessions
+
+
+class Neighbourhood(ThreadingHTTPServer):
+    """Remembers what a browser sends; ``target`` is what its page attacks."""
+
+    def __init__(self, door: Door) -> None:
+        super().__init__(("127.0.0.1", 0), Neighbour)
+        self.seen: list[tuple[str, dict[str, str]]] = []
+        self.told: list[dict[str, Any]] = []
+        self.target = door.address
 
 
 class Neighbour(BaseHTTPRequestHandler):
@@ -280,32 +301,34 @@ class Neighbour(BaseHTTPRequestHandler):
       document.title = "Done";
     })();
     </script>"""
+    server: Neighbourhood
 
-    def do_GET(self):
+    def do_GET(self) -> None:
         self.server.seen.append((self.path, dict(self.headers)))
         self.send_response(200)
         self.send_header("content-type", "text/html")
         self.end_headers()
         self.wfile.write(self.SCRIPT.replace("AT", self.server.target).encode())
 
-    def do_POST(self):
+    def do_POST(self) -> None:
         self.server.told.append(json.loads(self.rfile.read(int(self.headers["content-length"]))))
         self.do_GET()
 
-    def log_message(self, *words):
+    def log_message(self, *words: object) -> None:
         pass
 
 
 @pytest.fixture
-def neighbour(door):
-    with ThreadingHTTPServer(("127.0.0.1", 0), Neighbour) as server:
-        server.seen, server.told, server.target = [], [], door.address
+def neighbour(door: Door) -> Iterator[Neighbourhood]:
+    with Neighbourhood(door) as server:
         Thread(target=server.serve_forever, daemon=True).start()
         yield server
         server.shutdown()
 
 
-def test_another_port_of_the_host_gets_nothing_that_opens_the_page(door, open_page, neighbour):
+def test_another_port_of_the_host_gets_nothing_that_opens_the_page(
+    door: Door, open_page: Callable[..., Page], neighbour: Neighbourhood
+) -> None:
     from playwright.sync_api import expect
 
     page = open_page()
@@ -330,23 +353,23 @@ def test_another_port_of_the_host_gets_nothing_that_opens_the_page(door, open_pa
     expect(page.get_by_role("heading", name="People")).to_be_visible()
 
 
-def whole_cookie(page, door):
+def whole_cookie(page: Page, door: Door) -> str:
     """All that a browser has for the page's session, as if another port had been sent it: still not the path."""
     return "; ".join(f"{cookie['name']}={cookie['value']}" for cookie in page.context.cookies(signed_root(page, door)))
 
 
-def signed_root(page, door):
+def signed_root(page: Page, door: Door) -> str:
     page.goto(f"{door.address}/health")
     page.wait_for_url("**/~*/health")
     return page.url
 
 
-def opened(address, headers):
+def opened(address: str, headers: dict[str, str]) -> bytes:
     with urlopen(Request(address, headers=headers), timeout=30) as answer:
-        return answer.read()
+        return bytes(answer.read())
 
 
-def test_a_short_or_an_old_address_leads_to_the_session_until_it_is_ended(door, open_page):
+def test_a_short_or_an_old_address_leads_to_the_session_until_it_is_ended(door: Door, open_page: Callable[..., Page]) -> None:
     from playwright.sync_api import expect
 
     page, other = open_page(), open_page()
@@ -363,7 +386,7 @@ def test_a_short_or_an_old_address_leads_to_the_session_until_it_is_ended(door, 
     assert page.evaluate("localStorage.length") == 0
 
 
-def test_without_scripts_it_is_read_changed_and_left(door, open_page, demo_photos):
+def test_without_scripts_it_is_read_changed_and_left(door: Door, open_page: Callable[..., Page], demo_photos: Path) -> None:
     from playwright.sync_api import expect
 
     door.edgeface("enroll", "Anna", "--force", "--image", str(demo_photos / "collins_portrait.jpg"))
@@ -385,7 +408,7 @@ def test_without_scripts_it_is_read_changed_and_left(door, open_page, demo_photo
 
 
 @needs_openssl
-def test_it_is_used_encrypted(chromium, tmp_path):
+def test_it_is_used_encrypted(chromium: Browser, tmp_path: Path) -> None:
     from playwright.sync_api import expect
 
     keys = authority(tmp_path / "keys")

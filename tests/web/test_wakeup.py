@@ -7,29 +7,30 @@ from edgeface.web.wakeup import Wakeup
 class Shelf:
     """Something that is looked for; it says who has looked."""
 
-    def __init__(self):
-        self.wakeup, self.found, self.looks = Wakeup(), None, 0
+    def __init__(self) -> None:
+        self.wakeup, self.looks = Wakeup(), 0
+        self.found: str | None = None
 
-    def find(self):
+    def find(self) -> str | None:
         self.looks += 1
         return self.found
 
-    def put(self, thing):
+    def put(self, thing: str) -> None:
         self.found = thing
         self.wakeup.wake()
 
 
-def test_what_is_there_already_is_not_waited_for():
+def test_what_is_there_already_is_not_waited_for() -> None:
     shelf = Shelf()
     shelf.put("picture")
     assert asyncio.run(shelf.wakeup.wait(shelf.find, 60.0)) == "picture"
     assert shelf.looks == 1
 
 
-def test_who_waits_looks_again_only_when_another_thread_rings():
+def test_who_waits_looks_again_only_when_another_thread_rings() -> None:
     shelf = Shelf()
 
-    async def wait():
+    async def wait() -> list[str | None]:
         waiting = [asyncio.create_task(shelf.wakeup.wait(shelf.find, 60.0)) for _ in range(3)]
         await asyncio.sleep(0.3)
         assert shelf.looks == 3
@@ -37,16 +38,16 @@ def test_who_waits_looks_again_only_when_another_thread_rings():
         while shelf.looks < 6:
             await asyncio.sleep(0.01)
         Thread(target=shelf.put, args=["picture"]).start()
-        return await asyncio.gather(*waiting)
+        return list(await asyncio.gather(*waiting))
 
     assert asyncio.run(wait()) == ["picture"] * 3
     assert shelf.looks == 9
 
 
-def test_a_ring_while_somebody_looks_is_not_missed():
+def test_a_ring_while_somebody_looks_is_not_missed() -> None:
     shelf = Shelf()
 
-    def find():
+    def find() -> str | None:
         found = shelf.find()
         if shelf.looks == 1:
             shelf.put("picture")
@@ -55,13 +56,13 @@ def test_a_ring_while_somebody_looks_is_not_missed():
     assert asyncio.run(shelf.wakeup.wait(find, 60.0)) == "picture"
 
 
-def test_nothing_comes_of_waiting_too_long_and_a_late_ring_harms_nobody():
+def test_nothing_comes_of_waiting_too_long_and_a_late_ring_harms_nobody() -> None:
     shelf = Shelf()
     assert asyncio.run(shelf.wakeup.wait(shelf.find, 0.01)) is None
     shelf.wakeup.wake()
 
 
-def test_who_rings_for_a_page_that_was_closed_meanwhile_is_not_stopped():
+def test_who_rings_for_a_page_that_was_closed_meanwhile_is_not_stopped() -> None:
     shelf = Shelf()
     loop = asyncio.new_event_loop()
     waiting = loop.create_task(shelf.wakeup.wait(shelf.find, 60.0))

@@ -6,12 +6,14 @@ import socket
 import stat
 import struct
 import zlib
+from collections.abc import Iterator
 from contextlib import suppress
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
 from fixtures.broker import eventually
-from fixtures.page import serving, settings
+from fixtures.page import Page, serving, settings
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -27,13 +29,13 @@ VIEWS = ("/", "/people", "/visits", "/unknown", "/enroll", "/health")
 
 
 @pytest.fixture(scope="module")
-def page(tmp_path_factory):
+def page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
     with serving(tmp_path_factory.mktemp("page")) as running:
         yield running
 
 
 @pytest.fixture
-def own(tmp_path):
+def own(tmp_path: Path) -> Iterator[Page]:
     """A page that a test may spoil."""
     with serving(tmp_path) as running:
         yield running
@@ -52,7 +54,7 @@ def test_nothing_is_shown_without_the_cookie(page, path):
     assert "set-cookie" not in headers
 
 
-def test_the_token_cannot_be_guessed_at_any_rate(own):
+def test_the_token_cannot_be_guessed_at_any_rate(own: Page) -> None:
     statuses = [own.ask("GET", f"/?token={guess}", signed=False)[0] for guess in range(14)]
     assert set(statuses[:10]) == {401}
     assert set(statuses[11:]) == {429}
@@ -60,17 +62,17 @@ def test_the_token_cannot_be_guessed_at_any_rate(own):
     assert own.ask("GET", "/")[0] == 200  # who is signed in does not notice
 
 
-def test_the_right_token_opens_at_any_rate(own):
+def test_the_right_token_opens_at_any_rate(own: Page) -> None:
     assert {own.ask("GET", f"/?token={own.token.text()}", signed=False)[0] for _ in range(14)} == {303}
 
 
-def test_a_new_token_shuts_everybody_out(own):
+def test_a_new_token_shuts_everybody_out(own: Page) -> None:
     assert own.ask("GET", "/")[0] == 200
     own.token.renew()
     assert own.ask("GET", "/")[0] == 401
 
 
-def test_the_token_is_for_its_owner_alone(tmp_path):
+def test_the_token_is_for_its_owner_alone(tmp_path: Path) -> None:
     token = Token(tmp_path / "web.token")
     assert stat.S_IMODE((tmp_path / "web.token").stat().st_mode) == 0o600
     assert len(token.text()) >= 43
@@ -80,13 +82,13 @@ def test_the_token_is_for_its_owner_alone(tmp_path):
         Token(tmp_path / "web.token")
 
 
-def test_a_token_that_others_may_read_opens_nothing(own):
+def test_a_token_that_others_may_read_opens_nothing(own: Page) -> None:
     assert own.admits()
     own.config.token_path.chmod(0o644)
     assert own.ask("GET", "/")[0] == 503
 
 
-def test_a_link_from_elsewhere_is_followed_once_more_from_here(page):
+def test_a_link_from_elsewhere_is_followed_once_more_from_here(page: Page) -> None:
     where = f"{page.session[0]}/people"
     status, _, body = page.ask("GET", where, signed=False, sec_fetch_site="cross-site", sec_fetch_mode="navigate")
     assert status == 200
@@ -131,7 +133,7 @@ STRANGE_HOSTS = [
 
 
 @pytest.mark.parametrize("host", STRANGE_HOSTS)
-def test_a_name_that_is_not_ours_is_refused(page, host):
+def test_a_name_that_is_not_ours_is_refused(page: Page, host: str) -> None:
     assert not is_ours(host, {"localhost"})
     status, _, body = page.ask("GET", "/", host=host)
     assert status in (400, 421)
@@ -150,14 +152,14 @@ def test_a_name_that_is_not_ours_is_refused(page, host):
         ),
     ).map("".join)
 )
-def test_only_a_name_or_an_address_with_a_port_is_ours(host):
+def test_only_a_name_or_an_address_with_a_port_is_ours(host: str) -> None:
     address = r"(?:\d{1,3}\.){3}\d{1,3}|\[[0-9a-fA-F:.]+\]"
     if is_ours(host, {"localhost", "door.lan"}):
         assert re.fullmatch(rf"(?:(?i:localhost|door\.lan)|{address})(?::\d{{1,5}})?", host, re.ASCII)
         assert urlsplit(f"http://{host}/").hostname == host.lower().rpartition(":80")[0].strip("[]") or ":80" not in host
 
 
-def test_addresses_and_names_of_the_settings_are_ours(tmp_path):
+def test_addresses_and_names_of_the_settings_are_ours(tmp_path: Path) -> None:
     with serving(tmp_path, hosts=["door.lan"]) as page:
         for host in ("127.0.0.1", "localhost", "[::1]:80", "192.168.1.7:8480", "door.lan", "DOOR.lan:8480"):
             assert page.ask("GET", "/people", host=host)[0] == 200, host
@@ -193,7 +195,7 @@ def test_no_other_page_can_change_anything(page, demo_photos, path, headers):
     assert page.with_gallery(lambda gallery: gallery.find(person)).name == "Collins"
 
 
-def test_a_change_is_never_made_by_looking(page, demo_photos):
+def test_a_change_is_never_made_by_looking(page: Page, demo_photos: Path) -> None:
     person = page.enroll("Collins", demo_photos / "collins_portrait.jpg")
     for path in (f"/people/{person}/forget", f"/people/{person}/rename?name=Eve", "/unknown/dismiss", "/people/photo?name=Eve"):
         assert page.ask("GET", path)[0] == 405
@@ -202,7 +204,7 @@ def test_a_change_is_never_made_by_looking(page, demo_photos):
 
 
 @pytest.mark.parametrize("path", [*VIEWS, "/nowhere", "/static/page.js"])
-def test_every_answer_has_the_headers_of_a_careful_page(page, path):
+def test_every_answer_has_the_headers_of_a_careful_page(page: Page, path: str) -> None:
     _, headers, _ = page.ask("GET", path)
     policy = headers["content-security-policy"]
     assert "default-src 'none'" in policy
@@ -217,7 +219,7 @@ def test_every_answer_has_the_headers_of_a_careful_page(page, path):
 # What is in names and paths
 
 
-def test_a_name_is_text_wherever_it_is_shown(own, demo_photos):
+def test_a_name_is_text_wherever_it_is_shown(own: Page, demo_photos: Path) -> None:
     evil = """<script>alert(1)</script>"'><img src=x onerror=alert(1)>{{ 7*7 }}"""
     person = own.enroll(evil, demo_photos / "obama_portrait.jpg")
     own.stage.scene = load_image(demo_photos / "obama_press_room.jpg")
@@ -229,7 +231,7 @@ def test_a_name_is_text_wherever_it_is_shown(own, demo_photos):
         assert "49" not in re.sub(r"\d{3,}|:\d\d|\d\d:", "", text) or "{{" in text
     assert any("&lt;script&gt;" in text for text in shown)
 
-    def named():  # in JSON, which the page puts in as text
+    def named() -> bool:  # in JSON, which the page puts in as text
         faces = json.loads(own.ask("GET", "/live/picture")[1].get("x-view", '{"faces": []}'))["faces"]
         return [face["name"] for face in faces] == [evil + "!"]
 
@@ -237,7 +239,7 @@ def test_a_name_is_text_wherever_it_is_shown(own, demo_photos):
 
 
 @pytest.mark.parametrize("name", ["", " ", "a\nb", "\u202e", "x" * 101, "\x00"])
-def test_a_name_that_is_none_is_refused(page, demo_photos, name):
+def test_a_name_that_is_none_is_refused(page: Page, demo_photos: Path, name: str) -> None:
     person = page.enroll("Collins", demo_photos / "collins_portrait.jpg")
     assert "Not renamed" in page.post(f"/people/{person}/rename", {"name": name})
 
@@ -256,7 +258,7 @@ def test_a_name_that_is_none_is_refused(page, demo_photos, name):
         "/visits/01M86GTN766HKSFCZ15NNMEFKP'%20OR%201=1--/picture",
     ],
 )
-def test_no_path_leads_out_of_the_page(page, path):
+def test_no_path_leads_out_of_the_page(page: Page, path: str) -> None:
     status, _, body = page.ask("GET", path)
     assert status == 404
     assert b"import " not in body
@@ -266,10 +268,10 @@ def test_no_path_leads_out_of_the_page(page, path):
 # What is sent
 
 
-def png(width, height):
+def png(width: int, height: int) -> bytes:
     """A PNG of a few bytes that says it is so large."""
 
-    def chunk(kind, data):
+    def chunk(kind: bytes, data: bytes) -> bytes:
         return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
 
     header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
@@ -290,14 +292,14 @@ def png(width, height):
         (b"\xff\xd8\xff\xe0" + bytes(100), "not a JPEG"),
     ],
 )
-def test_what_is_no_photo_is_refused_before_it_unfolds(page, body, told):
+def test_what_is_no_photo_is_refused_before_it_unfolds(page: Page, body: bytes, told: str) -> None:
     status, _, answer = page.ask("POST", "/people/photo?name=Eve", body)
     assert status == 422
     assert re.search(told, json.loads(answer)["text"])
     assert page.ask("GET", "/people")[0] == 200
 
 
-def test_a_photo_cut_short_enrolls_nobody(page, demo_photos):
+def test_a_photo_cut_short_enrolls_nobody(page: Page, demo_photos: Path) -> None:
     data = (demo_photos / "obama_portrait.jpg").read_bytes()
     for length in (10, 200, len(data) // 8):
         status, _, answer = page.ask("POST", "/people/photo?name=Cut", data[:length])
@@ -305,7 +307,7 @@ def test_a_photo_cut_short_enrolls_nobody(page, demo_photos):
     assert "Cut" not in [person.name for person in page.with_gallery(lambda gallery: gallery.people())]
 
 
-def test_too_much_is_refused_unread(page):
+def test_too_much_is_refused_unread(page: Page) -> None:
     status, _, answer = page.ask("POST", "/people/photo?name=Eve", None, content_length=str(MAX_PHOTO + 1))
     assert status == 413
     assert "MB" in json.loads(answer)["text"]
@@ -326,7 +328,7 @@ def test_too_much_is_refused_unread(page):
     assert sent < 3 * MAX_PHOTO  # it is cut off, not read to its end
 
 
-def test_photos_come_one_at_a_time_and_more_than_a_few_are_told_to_come_again(own, demo_photos):
+def test_photos_come_one_at_a_time_and_more_than_a_few_are_told_to_come_again(own: Page, demo_photos: Path) -> None:
     root, cookie = own.session
     head = f"POST {root}/people/photo?name=Eve HTTP/1.1\r\nHost: 127.0.0.1\r\nOrigin: http://127.0.0.1\r\nCookie: {cookie}\r\n"
     slow = [own.raw(f"{head}Content-Length: 1000\r\n\r\n".encode()) for _ in range(MAX_UPLOADS)]
@@ -341,7 +343,7 @@ def test_photos_come_one_at_a_time_and_more_than_a_few_are_told_to_come_again(ow
     assert own.ask("POST", "/people/photo?name=Anna", photo)[0] == 200
 
 
-def test_a_good_photo_enrolls(own, demo_photos):
+def test_a_good_photo_enrolls(own: Page, demo_photos: Path) -> None:
     status, _, answer = own.ask("POST", "/people/photo?name=Anna", (demo_photos / "obama_portrait.jpg").read_bytes())
     assert (status, json.loads(answer)["text"]) == (
         200,
@@ -352,7 +354,7 @@ def test_a_good_photo_enrolls(own, demo_photos):
     assert "already enrolled as 'Anna'" in json.loads(answer)["text"]
 
 
-def test_a_photo_of_another_face_is_added_by_the_tick_alone(own, demo_photos):
+def test_a_photo_of_another_face_is_added_by_the_tick_alone(own: Page, demo_photos: Path) -> None:
     own.enroll("Anna", demo_photos / "obama_portrait.jpg")
     photo = (demo_photos / "biden_portrait.jpg").read_bytes()
     status, _, answer = own.ask("POST", "/people/photo?name=Anna&force=", photo)
@@ -378,7 +380,7 @@ def test_a_client_that_drips_its_request_is_cut_off(own, monkeypatch):
     monkeypatch.setattr(server, "REQUEST_TIMEOUT", 0.5)
     client = own.raw(b"GET / HTTP/1.1\r\n")
 
-    def dripped():  # a byte now and then does not buy time
+    def dripped() -> bool:  # a byte now and then does not buy time
         try:
             client.sendall(b"X")
         except OSError:
@@ -389,7 +391,7 @@ def test_a_client_that_drips_its_request_is_cut_off(own, monkeypatch):
     client.close()
 
 
-def test_of_200_streams_some_are_served_and_none_reaches_the_loop(own):
+def test_of_200_streams_some_are_served_and_none_reaches_the_loop(own: Page) -> None:
     """The loop's side of the window takes no lock and no call of the page's: it goes on though the page's thread hangs."""
     crowd = [own.stream() for _ in range(200)]
     assert eventually(lambda: own.context.streams == live.MAX_STREAMS)
@@ -406,7 +408,7 @@ def test_of_200_streams_some_are_served_and_none_reaches_the_loop(own):
     assert own.ask("GET", "/")[0] == 200
 
 
-def test_a_new_token_ends_open_streams_too(own):
+def test_a_new_token_ends_open_streams_too(own: Page) -> None:
     with own.stream() as client:
         assert b"200" in client.recv(4096)
         own.token.renew()
@@ -415,7 +417,7 @@ def test_a_new_token_ends_open_streams_too(own):
     assert eventually(lambda: own.context.streams == 0)
 
 
-def test_a_stream_tells_how_it_is(page):
+def test_a_stream_tells_how_it_is(page: Page) -> None:
     with page.stream() as client:
         received = b""
         while b"\n\n" not in received.partition(b"data: ")[2]:
@@ -431,13 +433,13 @@ def test_a_stream_tells_how_it_is(page):
 
 
 @pytest.mark.parametrize("where", ["0.0.0.0", "", "::", "192.168.1.5", "door.lan"])
-def test_it_is_not_served_to_a_network_in_the_clear(tmp_path, where):
+def test_it_is_not_served_to_a_network_in_the_clear(tmp_path: Path, where: str) -> None:
     with pytest.raises(ConfigError, match="must be encrypted"):
         refuse_exposure(settings(tmp_path, address=where).web)
     refuse_exposure(settings(tmp_path, address=where, behind_proxy=True).web)
     refuse_exposure(settings(tmp_path, address=where, tls_cert="a", tls_key="b").web)
 
 
-def test_half_of_tls_is_a_mistake(tmp_path):
+def test_half_of_tls_is_a_mistake(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="both are needed"):
         refuse_exposure(settings(tmp_path, tls_cert="a").web)

@@ -1,12 +1,14 @@
 """Crowds before the page, which keep nobody out, and the page with a certificate."""
 
+from collections.abc import Iterator
 from contextlib import ExitStack, suppress
 from pathlib import Path
+from typing import Any
 from urllib.request import urlopen
 
 import pytest
 from fixtures.broker import authority, eventually, needs_openssl
-from fixtures.page import serving
+from fixtures.page import Page, serving
 
 from edgeface.web import server
 from edgeface.web.listener import MAX_SIGNED_IN, MAX_STRANGERS
@@ -15,14 +17,14 @@ from edgeface.web.token import address
 
 
 @pytest.fixture
-def own(tmp_path):
+def own(tmp_path: Path) -> Iterator[Page]:
     """A page that a test may spoil."""
     with serving(tmp_path) as running:
         yield running
 
 
 @pytest.mark.parametrize("sent", ["", "GET / HTTP/1.1\r\nHost: 127.0.0.1\r\nX-A: "])
-def test_a_crowd_that_says_nothing_keeps_nobody_out_and_the_loop_goes_on(own, sent):
+def test_a_crowd_that_says_nothing_keeps_nobody_out_and_the_loop_goes_on(own: Page, sent: str) -> None:
     assert own.admits()
     crowd = [own.raw(sent.encode()) for _ in range(MAX_STRANGERS + MAX_SIGNED_IN + 100)]
     assert own.admits()
@@ -35,7 +37,7 @@ def test_a_crowd_that_says_nothing_keeps_nobody_out_and_the_loop_goes_on(own, se
     assert eventually(lambda: not own.server._server.server_state.connections)
 
 
-def test_a_crowd_that_asks_without_a_session_keeps_nobody_out(own, monkeypatch):
+def test_a_crowd_that_asks_without_a_session_keeps_nobody_out(own: Page, monkeypatch: pytest.MonkeyPatch) -> None:
     assert own.admits()
     monkeypatch.setattr(server, "REQUEST_TIMEOUT", 1000.0)
     head = b"GET /people HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"
@@ -47,7 +49,7 @@ def test_a_crowd_that_asks_without_a_session_keeps_nobody_out(own, monkeypatch):
         client.close()
 
 
-def test_a_place_is_taken_from_the_address_that_holds_most(own):
+def test_a_place_is_taken_from_the_address_that_holds_most(own: Page) -> None:
     """As a crowd at one address, which takes its own places, and not that of somebody at another who is slow to ask."""
     slow = own.raw(source="127.0.0.2")
     crowd = [own.raw() for _ in range(MAX_STRANGERS + 50)]
@@ -57,7 +59,7 @@ def test_a_place_is_taken_from_the_address_that_holds_most(own):
         client.close()
 
 
-def test_a_crowd_at_many_addresses_keeps_nobody_out(own):
+def test_a_crowd_at_many_addresses_keeps_nobody_out(own: Page) -> None:
     assert own.admits()
     crowd = [own.raw(source=f"127.1.{number}.1") for number in range(MAX_STRANGERS + MAX_SIGNED_IN + 20)]
     assert own.admits()
@@ -65,7 +67,7 @@ def test_a_crowd_at_many_addresses_keeps_nobody_out(own):
         client.close()
 
 
-def test_those_signed_in_have_only_so_many_connections_and_are_told(own, monkeypatch):
+def test_those_signed_in_have_only_so_many_connections_and_are_told(own: Page, monkeypatch: pytest.MonkeyPatch) -> None:
     root, cookie = own.session
     monkeypatch.setattr(server, "REQUEST_TIMEOUT", 1000.0)
     monkeypatch.setattr(own.server._server.config, "timeout_keep_alive", 1000)
@@ -84,7 +86,7 @@ def test_those_signed_in_have_only_so_many_connections_and_are_told(own, monkeyp
 
 
 @pytest.fixture
-def encrypted(tmp_path):
+def encrypted(tmp_path: Path) -> Iterator[Page]:
     """A page with a certificate."""
     keys = authority(tmp_path / "keys")
     with serving(tmp_path, tls_cert=str(keys / "server.pem"), tls_key=str(keys / "server.key")) as running:
@@ -92,7 +94,7 @@ def encrypted(tmp_path):
 
 
 @needs_openssl
-def test_with_a_certificate_it_is_encrypted_and_the_cookie_never_leaves_that(encrypted):
+def test_with_a_certificate_it_is_encrypted_and_the_cookie_never_leaves_that(encrypted: Page) -> None:
     assert address(encrypted.config.web).startswith("https://127.0.0.1:")
     _, headers, _ = encrypted.ask("GET", f"/?token={encrypted.token.text()}", signed=False)
     assert headers["set-cookie"].startswith(f"__Host-edgeface-{encrypted.port}=")
@@ -108,7 +110,7 @@ def test_with_a_certificate_it_is_encrypted_and_the_cookie_never_leaves_that(enc
 
 
 @needs_openssl
-def test_who_says_nothing_not_even_in_tls_is_cut_off(encrypted, monkeypatch):
+def test_who_says_nothing_not_even_in_tls_is_cut_off(encrypted: Page, monkeypatch: pytest.MonkeyPatch) -> None:
     assert encrypted.admits()
     server = encrypted.server._server.servers[0]
     assert server._ssl_handshake_timeout == server._ssl_shutdown_timeout == REQUEST_TIMEOUT == 10.0
@@ -118,7 +120,7 @@ def test_who_says_nothing_not_even_in_tls_is_cut_off(encrypted, monkeypatch):
 
 
 @needs_openssl
-def test_a_crowd_without_tls_keeps_nobody_out(encrypted):
+def test_a_crowd_without_tls_keeps_nobody_out(encrypted: Page) -> None:
     assert encrypted.admits()
     before = len(list(Path("/proc/self/fd").iterdir()))
     with ExitStack() as stack:

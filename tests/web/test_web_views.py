@@ -8,9 +8,12 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from http.client import HTTPConnection
 from itertools import cycle
+from pathlib import Path
 from threading import Thread
+from typing import Any
 from unittest.mock import patch
 from urllib.request import Request, urlopen
 
@@ -18,33 +21,35 @@ import psutil
 import pytest
 from fixtures.broker import eventually
 from fixtures.daemon import EMPTY
-from fixtures.page import serving
+from fixtures.page import Page, serving
 from fixtures.page import settings as page_settings
 
 from edgeface.config import load as config_load
 from edgeface.config import schema
 from edgeface.config.load import load
+from edgeface.config.schema import Config
 from edgeface.control import client as control_client
 from edgeface.errors import EdgefaceError
 from edgeface.gallery.event_store import HOUR, KeptEvent
 from edgeface.gallery.retention import Clocks
+from edgeface.gallery.store import Gallery
 from edgeface.recognition.clustering import group, unknown
-from edgeface.types import EventType
+from edgeface.types import EventType, Vector
 from edgeface.vision.images import load_image
 from edgeface.web.token import Token
 
 
 @pytest.fixture
-def own(tmp_path):
+def own(tmp_path: Path) -> Iterator[Page]:
     with serving(tmp_path) as running:
         yield running
 
 
-def events(page):
+def events(page: Page) -> list[KeptEvent]:
     return page.with_gallery(lambda gallery: gallery.events.all())
 
 
-def visit(page, photo):
+def visit(page: Page, photo: Path) -> KeptEvent:
     """Somebody comes and goes; gives the event."""
     count = len(events(page))
     page.stage.scene = load_image(photo)
@@ -55,11 +60,11 @@ def visit(page, photo):
     return events(page)[-1]
 
 
-def audited(page):
+def audited(page: Page) -> list[Any]:
     return [json.loads(line) for line in page.config.audit_path.read_text().splitlines()]
 
 
-def test_a_visit_is_shown_and_judged(own, demo_photos):
+def test_a_visit_is_shown_and_judged(own: Page, demo_photos: Path) -> None:
     person = own.enroll("Obama", demo_photos / "obama_portrait.jpg")
     event = visit(own, demo_photos / "obama_press_room.jpg")
     assert (event.event_type, event.person_id) == ("recognized", person)
@@ -77,7 +82,7 @@ def test_a_visit_is_shown_and_judged(own, demo_photos):
     ]
 
 
-def test_a_doubtful_rejection_is_asked_twice(own, demo_photos):
+def test_a_doubtful_rejection_is_asked_twice(own: Page, demo_photos: Path) -> None:
     own.enroll("Obama", demo_photos / "obama_portrait.jpg")
     own.enroll("Obama", demo_photos / "obama_congress.jpg")
     event = visit(own, demo_photos / "obama_press_room.jpg")
@@ -87,7 +92,7 @@ def test_a_doubtful_rejection_is_asked_twice(own, demo_photos):
     assert events(own)[-1].verdict is None
 
 
-def test_pictures_are_kept_encrypted_and_go_with_their_event(own, demo_photos):
+def test_pictures_are_kept_encrypted_and_go_with_their_event(own: Page, demo_photos: Path) -> None:
     event = visit(own, demo_photos / "collins_portrait.jpg")
     status, headers, jpeg = own.ask("GET", f"/visits/{event.event_id}/picture")
     assert (status, headers["content-type"], jpeg[:3]) == (200, "image/jpeg", b"\xff\xd8\xff")
@@ -100,11 +105,11 @@ def test_pictures_are_kept_encrypted_and_go_with_their_event(own, demo_photos):
     assert own.ask("GET", f"/visits/{event.event_id}/picture")[0] == 404
 
 
-def test_pictures_expire_and_go_when_they_are_switched_off(own, demo_photos):
+def test_pictures_expire_and_go_when_they_are_switched_off(own: Page, demo_photos: Path) -> None:
     event = visit(own, demo_photos / "collins_portrait.jpg")
 
-    def after(hours, picture_hours):
-        def clear(gallery):
+    def after(hours: int, picture_hours: float) -> tuple[int, int]:
+        def clear(gallery: Gallery) -> tuple[int, int]:
             gallery.events.clocks = Clocks(monotonic=lambda: time.monotonic() + hours * HOUR)
             gallery.events.expire(event.camera, schema.EventsSettings(), picture_hours)
             return len(gallery.events.pictured()), len(gallery.events.all())
@@ -118,7 +123,7 @@ def test_pictures_expire_and_go_when_they_are_switched_off(own, demo_photos):
     assert after(0, 0.0) == (0, 2)
 
 
-def test_without_the_switches_there_is_neither_picture_nor_stranger(tmp_path, demo_photos):
+def test_without_the_switches_there_is_neither_picture_nor_stranger(tmp_path: Path, demo_photos: Path) -> None:
     with serving(tmp_path, pictures=False, unknown=False) as page:
         event = visit(page, demo_photos / "collins_portrait.jpg")
         assert page.with_gallery(lambda gallery: gallery.events.pictured()) == set()
@@ -128,7 +133,7 @@ def test_without_the_switches_there_is_neither_picture_nor_stranger(tmp_path, de
         assert event.event_id not in told
 
 
-def test_who_is_forgotten_is_gone_with_their_pictures(own, demo_photos):
+def test_who_is_forgotten_is_gone_with_their_pictures(own: Page, demo_photos: Path) -> None:
     person = own.enroll("Obama", demo_photos / "obama_portrait.jpg")
     visit(own, demo_photos / "obama_press_room.jpg")
     assert "Obama is forgotten" in own.post(f"/people/{person}/forget")
@@ -140,7 +145,7 @@ def test_who_is_forgotten_is_gone_with_their_pictures(own, demo_photos):
     assert [entry["action"] for entry in audited(own)] == ["forget"]
 
 
-def test_one_stranger_is_one_row_and_is_recognised_once_named(own, demo_photos):
+def test_one_stranger_is_one_row_and_is_recognised_once_named(own: Page, demo_photos: Path) -> None:
     first = visit(own, demo_photos / "collins_portrait.jpg")
     second = visit(own, demo_photos / "collins_portrait.jpg")
     other = visit(own, demo_photos / "biden_portrait.jpg")
@@ -155,11 +160,13 @@ def test_one_stranger_is_one_row_and_is_recognised_once_named(own, demo_photos):
     assert "Not named" in own.post("/unknown/name", {"events": other.event_id, "name": "\n"})
 
 
-def kept(number, vector, wall=0.0, person=None, kind=EventType.UNKNOWN):
+def kept(
+    number: int, vector: Vector, wall: float = 0.0, person: str | None = None, kind: EventType = EventType.UNKNOWN
+) -> KeptEvent:
     return KeptEvent(f"{number:026}", str(kind), wall, "front", person, 0.1, 0.9, vector)
 
 
-def test_a_chain_of_look_alikes_does_not_join_strangers():
+def test_a_chain_of_look_alikes_does_not_join_strangers() -> None:
     import numpy as np
 
     angles = np.radians([0, 35, 70, 105])
@@ -169,7 +176,7 @@ def test_a_chain_of_look_alikes_does_not_join_strangers():
     assert group([], 0.7) == []
 
 
-def test_only_what_waits_for_a_name_is_unknown():
+def test_only_what_waits_for_a_name_is_unknown() -> None:
     import numpy as np
 
     vector = np.array([1, 0], np.float32)
@@ -178,13 +185,14 @@ def test_only_what_waits_for_a_name_is_unknown():
     assert unknown([*others, waiting], since=20.0) == [waiting]
 
 
-def test_enrollment_is_told_step_by_step_and_may_be_ended(own, demo_photos):
-    def begin(name):
+def test_enrollment_is_told_step_by_step_and_may_be_ended(own: Page, demo_photos: Path) -> None:
+    def begin(name: str) -> tuple[int, Any]:
         status, _, answer = own.ask("POST", f"/enroll/start?name={name}", b"")
         return status, json.loads(answer)
 
-    def state(key, after=""):
-        return json.loads(own.ask("GET", f"/enroll/state?id={key}&after={after}")[2])
+    def state(key: str, after: str = "") -> dict[str, Any]:
+        told: dict[str, Any] = json.loads(own.ask("GET", f"/enroll/state?id={key}&after={after}")[2])
+        return told
 
     status, begun = begin("Anna")
     assert status == 200
@@ -203,7 +211,7 @@ def test_enrollment_is_told_step_by_step_and_may_be_ended(own, demo_photos):
     assert begin("%20")[0] == 409
 
 
-def test_settings_are_shown_with_their_origin_and_without_a_password(tmp_path):
+def test_settings_are_shown_with_their_origin_and_without_a_password(tmp_path: Path) -> None:
     from edgeface.web.health import shown
 
     file = tmp_path / "edgeface.toml"
@@ -214,7 +222,7 @@ def test_settings_are_shown_with_their_origin_and_without_a_password(tmp_path):
     assert rows["camera.fps"].origin == "default"
 
 
-def test_with_the_page_off_nothing_of_it_is_imported(tmp_path, demo_photos):
+def test_with_the_page_off_nothing_of_it_is_imported(tmp_path: Path, demo_photos: Path) -> None:
     file = tmp_path / "edgeface.toml"
     file.write_text(f'[gallery]\npath = "{tmp_path}/g.db"\n[camera]\nsource = "folder:{demo_photos}"\nhold = 0\nfps = 50\n')
     code = (
@@ -228,7 +236,7 @@ def test_with_the_page_off_nothing_of_it_is_imported(tmp_path, demo_photos):
     assert done.stderr.splitlines()[-1] == "[]"
 
 
-def test_it_takes_less_than_30_mb_more(tmp_path, demo_photos):
+def test_it_takes_less_than_30_mb_more(tmp_path: Path, demo_photos: Path) -> None:
     """``pytest -s tests/web/test_web_views.py -k 30_mb`` prints how much: resident memory, while three browsers watch."""
     taken = {}
     for enabled in (False, True):
@@ -245,7 +253,7 @@ def test_it_takes_less_than_30_mb_more(tmp_path, demo_photos):
         process = subprocess.Popen(words, env=environment, stdout=subprocess.DEVNULL)
         try:
             with patch.dict(os.environ, environment):
-                assert eventually(lambda at=file: seen(at) > 20, 60)
+                assert eventually(lambda: seen(file) > 20, 60)  # noqa: B023
                 if enabled:
                     watch(settings, seconds=5)
                 taken[enabled] = psutil.Process(process.pid).memory_info().rss / 1e6
@@ -257,16 +265,16 @@ def test_it_takes_less_than_30_mb_more(tmp_path, demo_photos):
     assert more < 30
 
 
-def test_a_reload_starts_and_stops_it(tmp_path, demo_photos):
+def test_a_reload_starts_and_stops_it(tmp_path: Path, demo_photos: Path) -> None:
     port, file = page_settings(tmp_path).web.port, tmp_path / "edgeface.toml"
 
-    def write(enabled):
+    def write(enabled: bool) -> None:
         file.write_text(
             f'[gallery]\npath = "{tmp_path}/g.db"\n[camera]\nsource = "folder:{demo_photos}"\nhold = 60\n'
             f"[web]\nenabled = {str(enabled).lower()}\nport = {port}\n"
         )
 
-    def served():
+    def served() -> bool:
         with socket.socket() as client:
             return client.connect_ex(("127.0.0.1", port)) == 0
 
@@ -293,14 +301,14 @@ def test_a_reload_starts_and_stops_it(tmp_path, demo_photos):
         assert process.wait(30) == 0
 
 
-def seen(file):
+def seen(file: Path) -> int:
     try:
-        return control_client.ask(load(file), "status")["frames_seen"]
+        return int(control_client.ask(load(file), "status")["frames_seen"])
     except EdgefaceError:
         return 0
 
 
-def watch(settings, seconds):
+def watch(settings: Config, seconds: int) -> None:
     """Open every view, and look at the live picture, three at a time."""
     token = Token(settings.token_path).text()
     signing_in = HTTPConnection("127.0.0.1", settings.web.port, timeout=30)
@@ -308,7 +316,7 @@ def watch(settings, seconds):
     given = signing_in.getresponse().headers
     root, cookie = given["location"].rstrip("/"), given["set-cookie"].partition(";")[0]
 
-    def look():
+    def look() -> None:
         end = time.monotonic() + seconds
         paths = cycle(["/", "/people", "/visits", "/unknown", "/enroll", "/health", *["/live/picture"] * 20])
         while time.monotonic() < end:
@@ -324,7 +332,7 @@ def watch(settings, seconds):
         thread.join()
 
 
-def test_a_port_in_use_is_told_and_stops_nothing(tmp_path, demo_photos):
+def test_a_port_in_use_is_told_and_stops_nothing(tmp_path: Path, demo_photos: Path) -> None:
     with serving(tmp_path) as page:
         file = tmp_path / "other.toml"
         file.write_text(
