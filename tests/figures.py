@@ -39,6 +39,7 @@ from edgeface.enrollment.enroller import Enroller, read_images
 from edgeface.gallery.open import open_gallery
 from edgeface.measurement.bench import processor
 from edgeface.recognition.pipeline import create_pipeline
+from edgeface.types import Image
 from edgeface.vision.embedding import Embedder
 from edgeface.vision.images import load_image
 

@@ -8,8 +8,11 @@ from figures import measure, table
 
 from edgeface.vision.images import load_image
 
+
 @pytest.mark.slow
-def test_the_figures_of_a_short_run_are_all_there_and_of_the_right_size(tmp_path, monkeypatch):
+def test_the_figures_of_a_short_run_are_all_there_and_of_the_right_size(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(figures, "RATES", (10.0,))
     monkeypatch.setattr(figures, "SIZES", ((1280, 720),))
     monkeypatch.setattr(figures, "WARM_UP", 0.5)

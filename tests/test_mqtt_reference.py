@@ -2,12 +2,14 @@ import json
 import os
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 from fixtures.broker import Broker, needs_broker
 from fixtures.commandline import Cli
 from fixtures.contract import DOCS, problems
 from fixtures.daemon import EMPTY, enroll, running, settings
+from fixtures.optional import needed
 from jsonschema import Draft7Validator, Draft202012Validator
 
 from edgeface.mqtt.commands import COMMANDS
@@ -76,7 +78,7 @@ def _checker(payload):
     return Draft7Validator(payload | {"components": ASYNCAPI["components"]})
 
 
-def test_every_reference_of_the_asyncapi_document_leads_somewhere():
+def test_every_reference_of_the_asyncapi_document_leads_somewhere() -> None:
     text = json.dumps(ASYNCAPI)
     for reference in set(re.findall(r'"\$ref": "#/(.*?)"', text)):
         found = ASYNCAPI
@@ -86,13 +88,13 @@ def test_every_reference_of_the_asyncapi_document_leads_somewhere():
     assert parameters == {name for one in ASYNCAPI["channels"].values() for name in re.findall("{(.*?)}", one["address"])}
 
 
-def test_every_command_of_the_asyncapi_document_has_its_answer():
+def test_every_command_of_the_asyncapi_document_has_its_answer() -> None:
     for name in COMMANDS:
         asked = ASYNCAPI["operations"][f"receive-cmd-{name}"]
         assert asked["reply"]["channel"] == ASYNCAPI["operations"][f"send-resp-{name}"]["channel"]
 
 
-def test_the_asyncapi_document_refuses_what_the_schemas_refuse():
+def test_the_asyncapi_document_refuses_what_the_schemas_refuse() -> None:
     event = ASYNCAPI["channels"]["event"]["messages"]["event"]["payload"]
     text = (DOCS / "mqtt.md").read_text()
     example = json.loads(re.search(r"^{.*recognized.*}$", text, re.M)[0])
@@ -107,7 +109,7 @@ def test_the_asyncapi_document_refuses_what_the_schemas_refuse():
 
 
 @pytest.mark.skipif(not SPECIFICATION.is_file(), reason="EDGEFACE_ASYNCAPI does not name 3.0.0.json (npm pack @asyncapi/specs)")
-def test_the_asyncapi_document_is_one_by_its_specification():
+def test_the_asyncapi_document_is_one_by_its_specification() -> None:
     checker = Draft7Validator(json.loads(SPECIFICATION.read_text()))
     assert [error.message for error in checker.iter_errors(ASYNCAPI)] == []
     assert not checker.is_valid(ASYNCAPI | {"channels": {"event": {"address": 1}}})
@@ -187,7 +189,9 @@ def test_topics_quality_and_retention_are_those_of_the_page(
 
 
 @needs_broker
-def test_the_asyncapi_document_describes_what_a_broker_delivers(delivered):
+def test_the_asyncapi_document_describes_what_a_broker_delivers(
+    delivered: tuple[list[tuple[str, bytes | bytearray, int]], dict[str, bool]],
+) -> None:
     messages, kept = delivered
     for topic, payload, qos in messages:
         ((key, channel),) = [
@@ -205,7 +209,9 @@ def test_the_asyncapi_document_describes_what_a_broker_delivers(delivered):
 
 
 @needs_broker
-def test_the_picture_of_a_face_comes_before_its_event(delivered):
+def test_the_picture_of_a_face_comes_before_its_event(
+    delivered: tuple[list[tuple[str, bytes | bytearray, int]], dict[str, bool]],
+) -> None:
     messages, _ = delivered
     topics = [topic.removeprefix(BASE) for topic, _, _ in messages]
     assert topics.index("image/front") < topics.index("event")

@@ -109,7 +109,7 @@ def parameters(function):
     return [name for name in names if name not in ("self", "cls")]
 
 
-def test_functions_are_short_and_take_few_parameters():
+def test_functions_are_short_and_take_few_parameters() -> None:
     """Docstrings count. Typer makes an option of each parameter of a command, so commands may have more of them."""
     found = set()
     for file in (*(ROOT / "edgeface").rglob("*.py"), *(ROOT / "train").rglob("*.py")):

@@ -21,7 +21,7 @@ from edgeface.gallery.event_store import Verdict
 from edgeface.gallery.store import Copy, Gallery, Trait, template_id
 from edgeface.gallery.versions import Revision
 from edgeface.recognition.event_id import new_event_id
-from edgeface.types import EventType
+from edgeface.types import EventType, Vector
 from edgeface.vision.model_card import SHIPPED, load_card
 from edgeface.wire.events import Event
 
@@ -112,12 +112,12 @@ def _import(gallery: Gallery) -> None:
     gallery.import_(json.dumps(document).encode())
 
 
-def _share_fewer(gallery):
+def _share_fewer(gallery) -> None:
     bert, there = gallery.find("Bert").id, gallery.shared()
     gallery.exchange(lambda _: {bert: _with(there[bert], there[bert].templates[:2])})
 
 
-def _share_all(gallery):
+def _share_all(gallery) -> None:
     bert, there = gallery.find("Bert").id, gallery.shared()
     everything = {trait.vector: trait for trait in there[bert].templates}
     for vector in units(10, 11, 12, 13):

@@ -29,7 +29,7 @@ from edgeface.config.schema import Config, MqttSettings, SyncSettings
 from edgeface.errors import EdgefaceError, GalleryError, ModelError
 from edgeface.gallery import copies
 from edgeface.gallery.backup import Backups
-from edgeface.gallery.encryption import find_key
+from edgeface.gallery.encryption import Key, find_key
 from edgeface.gallery.shared import SharedPerson, SharedTemplate
 from edgeface.gallery.store import Gallery
 from edgeface.gallery.versions import Revision

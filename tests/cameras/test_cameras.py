@@ -24,6 +24,8 @@ from edgeface.errors import CameraError, ConfigError
 from edgeface.interfaces import Camera
 from edgeface.types import Frame, Image, NoFrame
 
+Moments = Iterator[Frame | NoFrame]
+
 PATIENCE = 60.0
 """Seconds until a test gives up; none is spent where the code is right."""
 

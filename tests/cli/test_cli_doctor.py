@@ -109,7 +109,7 @@ def test_the_doctor_names_a_fault_and_its_cure(cli: Cli, fault: Callable[..., No
     ("owner", "group", "cure"),
     [(0, SERVICE, "chmod 0640"), (0, 0, "chgrp --reference={folder}, chmod 0640"), (SERVICE, SERVICE, "chmod 0600")],
 )
-def test_the_doctor_does_not_shut_the_service_out_of_a_password_that_root_owns(cli, owner, group, cure):
+def test_the_doctor_does_not_shut_the_service_out_of_a_password_that_root_owns(cli: Cli, owner, group, cure) -> None:
     cli("people", "list")
     os.chown(cli.gallery.parent, SERVICE, SERVICE)
     readable_password(cli)
@@ -118,7 +118,7 @@ def test_the_doctor_does_not_shut_the_service_out_of_a_password_that_root_owns(c
     assert f"password is 0644, {cure.format(folder=cli.gallery.parent)}" in check["found"]
 
 
-def test_the_doctor_says_fail_and_how_to_mend_it(cli):
+def test_the_doctor_says_fail_and_how_to_mend_it(cli: Cli) -> None:
     lines = cli("doctor", code=1).stdout.splitlines()  # the default camera is not there
     at = next(number for number, line in enumerate(lines) if line.startswith("FAIL  camera"))
     assert "-> " in lines[at + 1]
@@ -132,7 +132,7 @@ def test_the_doctor_checks_what_it_is_asked_to(cli: Cli) -> None:
     assert "there is no check lungs" in cli("doctor", "--only", "model,lungs", code=2).stderr
 
 
-def test_a_threshold_that_was_not_measured_is_told_and_is_no_fault(cli, obama):
+def test_a_threshold_that_was_not_measured_is_told_and_is_no_fault(cli: Cli, obama: dict[str, Any]) -> None:
     (check,) = cli.json("doctor", "--only", "gallery")["checks"]
     assert "measured" not in check["found"]
     cli.set(matching={"target_fpir": 1e-7})
@@ -143,7 +143,7 @@ def test_a_threshold_that_was_not_measured_is_told_and_is_no_fault(cli, obama):
     assert "\nthreshold    the threshold is for" in cli("gallery", "check", code=1).stdout
 
 
-def test_the_doctor_leaves_a_gallery_of_an_older_format_as_it_is(cli):
+def test_the_doctor_leaves_a_gallery_of_an_older_format_as_it_is(cli: Cli) -> None:
     cli("people", "list")
     cli.gallery.unlink()
     with closing(plain_gallery(cli.gallery, {}, load_card(SHIPPED).digest)):

@@ -58,14 +58,14 @@ def test_settings_that_are_wrong_are_one_line(cli: Cli, text: bytes, reason: str
         assert reason in line
 
 
-def test_a_command_that_is_not_there_is_refused_by_check_doctor_and_daemon(cli):
+def test_a_command_that_is_not_there_is_refused_by_check_doctor_and_daemon(cli: Cli) -> None:
     cli.set(commands={"allow": ["people", "steal"]})
     for words in (("config", "check"), ("run",)):
         assert "commands.allow: there is no command 'steal'; it is one of enroll, rename" in cli.refusal(*words, code=2)
     assert "'steal'" in cli.json("doctor", "--only", "config", code=1)["checks"][0]["found"]
 
 
-def test_settings_that_cannot_be_read_are_one_line(cli):
+def test_settings_that_cannot_be_read_are_one_line(cli: Cli) -> None:
     cli.file.unlink()
     assert "No such file" in cli.refusal("people", "list", code=2)
     cli.file.mkdir()

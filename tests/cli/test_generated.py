@@ -1,5 +1,6 @@
 """The commands that are made of operations."""
 
+from fixtures.commandline import Cli
 from fixtures.galleries import kept, unit
 
 from edgeface.config.load import load
@@ -17,7 +18,7 @@ def strangers(cli, *seeds):
         gallery.close()
 
 
-def test_a_command_is_made_of_the_fields_of_a_request(cli):
+def test_a_command_is_made_of_the_fields_of_a_request(cli: Cli) -> None:
     one, two, three = strangers(cli, 1, 2, 3)
     assert cli("events", "dismiss", one, two).stdout == "events: 2\n"
     assert cli.json("events", "dismiss", one) == {"events": 0}
@@ -26,7 +27,7 @@ def test_a_command_is_made_of_the_fields_of_a_request(cli):
     assert told == [f"id: {person['id']}", "name: Anna"]
 
 
-def test_wrong_fields_are_wrong_usage(cli):
+def test_wrong_fields_are_wrong_usage(cli: Cli) -> None:
     assert "Missing argument" in cli("events", "dismiss", code=2).stderr
     assert "length <= 200" in cli("events", "introduce", "x", "n" * 201, code=2).stderr
     assert "no event 'x' is kept" in cli.refusal("events", "introduce", "x", "Anna")

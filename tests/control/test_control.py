@@ -5,6 +5,7 @@ import stat
 import tempfile
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 from fixtures.broker import eventually
@@ -22,12 +23,12 @@ from edgeface.operations.context import Job
 from edgeface.operations.jobs import JobQueue
 
 
-def refuse(_request):
+def refuse(_request: object) -> None:
     raise EdgefaceError("not today")
 
 
 @pytest.fixture
-def here(tmp_path, monkeypatch):
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     """Settings whose socket stands beside the gallery."""
     for name in ("RUNTIME_DIRECTORY", "XDG_RUNTIME_DIR"):
         monkeypatch.delenv(name, raising=False)
@@ -51,13 +52,13 @@ def raw(server, data):
     return json.loads(answer) if answer else None
 
 
-def test_a_line_gets_a_line(here, server):
+def test_a_line_gets_a_line(here, server) -> None:
     assert ask(here, "echo", what=["ä", 1]) == ["ä", 1]
     assert raw(server, b'{"verb": "echo", "what": 5}\n') == {"ok": 5}
 
 
 @pytest.mark.usefixtures("here")
-def test_a_gallery_may_lie_deep(tmp_path):
+def test_a_gallery_may_lie_deep(tmp_path: Path) -> None:
     deep = tmp_path.joinpath(*["folder"] * 20)
     deep.mkdir(parents=True)
     there = Config(gallery=GallerySettings(str(deep / "gallery.db")))
@@ -69,7 +70,7 @@ def test_a_gallery_may_lie_deep(tmp_path):
         ask(there, "echo", what=1)
 
 
-def test_a_refusal_and_an_unknown_verb_are_errors_of_one_line(here, server):
+def test_a_refusal_and_an_unknown_verb_are_errors_of_one_line(here, server) -> None:
     with pytest.raises(EdgefaceError, match="refuses: not today"):
         ask(here, "refuse")
     with pytest.raises(EdgefaceError, match="the verbs are echo, refuse"):
@@ -78,15 +79,17 @@ def test_a_refusal_and_an_unknown_verb_are_errors_of_one_line(here, server):
 
 @given(st.binary(max_size=300))
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60)
-def test_whatever_is_asked_the_next_client_is_answered(here, server, data):
+def test_whatever_is_asked_the_next_client_is_answered(here, server, data) -> None:
     answer = raw(server, data)
     assert answer is None or "error" in answer
     assert ask(here, "echo", what=1) == 1
 
 
 @pytest.mark.parametrize("fault", [KeyError("secret"), OSError(28, "secret"), None])
-def test_a_fault_of_our_own_is_one_line_for_the_client_and_the_rest_is_in_the_log(here, caplog, fault):
-    def broken(_request):
+def test_a_fault_of_our_own_is_one_line_for_the_client_and_the_rest_is_in_the_log(
+    here, caplog: pytest.LogCaptureFixture, fault
+) -> None:
+    def broken(_request: object):
         if fault:
             raise fault
         return object()  # which is no JSON
@@ -112,18 +115,18 @@ def user(number):
 class Jobs(JobQueue):
     """A queue that no loop works on; ``asked`` are the results that are waited for."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         super().__init__()
         self.asked = []
 
-    def submit(self, *words, **named):
+    def submit(self, *words, **named: object):
         job = Job(*words[:2])
         self.asked.append(job.result)
         return job
 
 
 @pytest.fixture
-def shared(monkeypatch):
+def shared(monkeypatch: pytest.MonkeyPatch):
     """Settings whose socket every user of the group may reach, and a server whose errands never end, but for people."""
     if os.geteuid() != 0:
         pytest.skip("needs root, to be several users")
@@ -138,7 +141,7 @@ def shared(monkeypatch):
         server.close()
 
 
-def talking(server, verb, **request):
+def talking(server, verb, **request: Any):
     """A client that asked for an errand, and sends nothing more."""
     client = socket.socket(socket.AF_UNIX)
     client.settimeout(60)
@@ -151,7 +154,7 @@ def refusal(client):
     return json.loads(client.makefile("rb").readline())["error"]
 
 
-def test_a_user_who_idles_leaves_the_others_their_share(shared):
+def test_a_user_who_idles_leaves_the_others_their_share(shared) -> None:
     server, asked = shared
     clients = []
     for number in range(1001, 1004):
@@ -171,7 +174,7 @@ def test_a_user_who_idles_leaves_the_others_their_share(shared):
         client.close()
 
 
-def test_a_user_who_fills_the_line_leaves_the_others_room(shared):
+def test_a_user_who_fills_the_line_leaves_the_others_room(shared) -> None:
     server, _ = shared
     with user(1001):
         silent = []
@@ -185,14 +188,14 @@ def test_a_user_who_fills_the_line_leaves_the_others_room(shared):
         client.close()
 
 
-def test_photos_that_do_not_come_end_the_talk_with_a_line(shared, monkeypatch):
+def test_photos_that_do_not_come_end_the_talk_with_a_line(shared, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(control_server, "PHOTO_TIMEOUT", 0.5)
     server, asked = shared
     assert refusal(talking(server, "photos", name="Eve")) == "no photo came for 0 s; nothing was kept"
     assert eventually(asked[0].cancelled)
 
 
-def test_deep_and_endless_lines_are_refused(here, server):
+def test_deep_and_endless_lines_are_refused(here, server) -> None:
     assert "error" in raw(server, b'{"verb": ' + b"[" * 30_000 + b"\n")
     with socket.socket(socket.AF_UNIX) as client:
         client.connect(str(server.path))
@@ -201,7 +204,7 @@ def test_deep_and_endless_lines_are_refused(here, server):
     assert ask(here, "echo", what=1) == 1
 
 
-def test_silent_clients_hold_nobody_up_and_are_cut_off(here, server, monkeypatch):
+def test_silent_clients_hold_nobody_up_and_are_cut_off(here, server, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(control_server, "TIMEOUT", 2.0)
     silent = []
     for _ in range(CLIENTS[1] - 1):
@@ -215,13 +218,13 @@ def test_silent_clients_hold_nobody_up_and_are_cut_off(here, server, monkeypatch
         client.close()
 
 
-def test_the_socket_is_for_the_daemons_user_and_group_and_goes_with_it(server):
+def test_the_socket_is_for_the_daemons_user_and_group_and_goes_with_it(server) -> None:
     assert stat.S_IMODE(server.path.stat().st_mode) == 0o660
     server.close()
     assert not server.path.exists()
 
 
-def test_a_socket_that_a_killed_daemon_left_is_taken_over(here):
+def test_a_socket_that_a_killed_daemon_left_is_taken_over(here) -> None:
     path = socket_path(here)
     with socket.socket(socket.AF_UNIX) as dead:
         dead.bind(str(path))
@@ -231,14 +234,16 @@ def test_a_socket_that_a_killed_daemon_left_is_taken_over(here):
     server.close()
 
 
-def test_two_daemons_with_the_same_settings_are_one_too_many(here, server):
+def test_two_daemons_with_the_same_settings_are_one_too_many(here, server) -> None:
     with pytest.raises(EdgefaceError, match="another daemon"):
         ControlServer(here, {})
     assert server.path.exists()
 
 
 @pytest.mark.parametrize("variable", ["RUNTIME_DIRECTORY", "XDG_RUNTIME_DIR"])
-def test_a_second_daemon_is_refused_though_its_own_socket_would_be_elsewhere(here, server, tmp_path, monkeypatch, variable):
+def test_a_second_daemon_is_refused_though_its_own_socket_would_be_elsewhere(
+    here, server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, variable
+) -> None:
     monkeypatch.setenv(variable, str(tmp_path / "elsewhere"))
     (tmp_path / "elsewhere").mkdir()
     with pytest.raises(EdgefaceError, match=f"another daemon .* answers at {server.path}"):
@@ -247,19 +252,19 @@ def test_a_second_daemon_is_refused_though_its_own_socket_would_be_elsewhere(her
     assert ask(here, "echo", what=1) == 1
 
 
-def test_a_file_of_another_kind_is_left_alone(here):
+def test_a_file_of_another_kind_is_left_alone(here) -> None:
     socket_path(here).write_text("mine")
     with pytest.raises(OSError):  # noqa: PT011
         ControlServer(here, {})
     assert socket_path(here).read_text() == "mine"
 
 
-def test_where_nobody_is_the_error_says_what_to_do(here):
+def test_where_nobody_is_the_error_says_what_to_do(here) -> None:
     with pytest.raises(EdgefaceError, match="no daemon with these settings is running"):
         ask(here, "status")
 
 
-def test_one_that_never_answers_is_given_up(here, monkeypatch):
+def test_one_that_never_answers_is_given_up(here, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(discovery, "TIMEOUT", -0.9)
     with socket.socket(socket.AF_UNIX) as hung:
         hung.bind(str(socket_path(here)))
@@ -268,7 +273,7 @@ def test_one_that_never_answers_is_given_up(here, monkeypatch):
             ask(here, "status")
 
 
-def test_daemons_on_one_machine_do_not_collide(tmp_path, monkeypatch):
+def test_daemons_on_one_machine_do_not_collide(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RUNTIME_DIRECTORY", f"{tmp_path}:/elsewhere")
     gallery = GallerySettings("/g/gallery.db")
     several = [
@@ -288,7 +293,7 @@ def test_daemons_on_one_machine_do_not_collide(tmp_path, monkeypatch):
     assert str(socket_path(several[3])).startswith("/g/edgeface-")
 
 
-def test_a_client_without_systemds_words_finds_the_services_socket(tmp_path, monkeypatch):
+def test_a_client_without_systemds_words_finds_the_services_socket(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     here = Config(gallery=GallerySettings(str(tmp_path / "gallery.db")))
     monkeypatch.setattr(discovery, "SERVICE_FOLDER", tmp_path / "run")
     (tmp_path / "run").mkdir()

@@ -11,10 +11,11 @@ import time
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from threading import Thread
+from typing import Any
 
 import cv2
 import pytest
-from fixtures.broker import broker, eventually, needs_broker
+from fixtures.broker import Broker, broker, eventually, needs_broker
 from fixtures.commandline import ROOT
 from fixtures.daemon import EMPTY, Stage
 from fixtures.operations import talk
@@ -41,17 +42,17 @@ MOVES = {
 class House:
     """A daemon in a thread, its stage and its socket."""
 
-    def __init__(self, folder, **sections):
+    def __init__(self, folder, **sections: Any) -> None:
         self.settings = Config(gallery=GallerySettings(str(folder / "gallery.db")), **sections)
         self.audit, self.stage = folder / "audit.jsonl", Stage()
         self.ready = False
 
-    def live(self):
+    def live(self) -> None:
         self.daemon = assemble(self.settings, camera=self.stage)
         self.ready = True
         self.daemon.run()
 
-    def talk(self, verb, photos=None, **request):
+    def talk(self, verb, photos=None, **request: Any):
         return list(talk(self.settings, verb, photos and (lambda: photos), **request))
 
     def names(self):
@@ -75,7 +76,7 @@ def opened(house):
 
 
 @pytest.fixture
-def house(tmp_path, monkeypatch, capsys):
+def house(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
     for name in ("RUNTIME_DIRECTORY", "XDG_RUNTIME_DIR"):
         monkeypatch.delenv(name, raising=False)
     with opened(House(tmp_path)) as house:
@@ -86,7 +87,7 @@ def jpeg(image):
     return cv2.imencode(".jpg", cv2.cvtColor(image, cv2.COLOR_RGB2BGR))[1].tobytes()
 
 
-def test_who_sits_down_is_guided_and_enrolled(house):
+def test_who_sits_down_is_guided_and_enrolled(house) -> None:
     hints = []
     house.stage.scene = EMPTY
     for told in talk(house.settings, "enroll", name="Barack"):
@@ -105,12 +106,12 @@ def test_who_sits_down_is_guided_and_enrolled(house):
     assert (line["by"]["uid"], line["by"]["socket"]) == (os.getuid(), True)
 
 
-def taken(sitting):
+def taken(sitting) -> None:
     """Wait for the first view that counts; a frame of before may come first."""
     assert any(line.get("hint") == Hint.TAKEN for line in sitting)
 
 
-def test_a_client_that_vanishes_leaves_nothing_and_the_chair_is_free(house):
+def test_a_client_that_vanishes_leaves_nothing_and_the_chair_is_free(house) -> None:
     house.stage.scene = sitter()
     sitting = talk(house.settings, "enroll", name="Barack")
     taken(sitting)
@@ -126,7 +127,7 @@ def test_a_client_that_vanishes_leaves_nothing_and_the_chair_is_free(house):
 
 
 @needs_broker
-def test_one_sits_at_a_time_whatever_the_door(tmp_path, monkeypatch, broker):
+def test_one_sits_at_a_time_whatever_the_door(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, broker: Broker) -> None:
     for name in ("RUNTIME_DIRECTORY", "XDG_RUNTIME_DIR"):
         monkeypatch.delenv(name, raising=False)
     ear = broker.listen()
@@ -155,10 +156,10 @@ def test_one_sits_at_a_time_whatever_the_door(tmp_path, monkeypatch, broker):
 
 
 @pytest.mark.parametrize(("drops", "names"), [(1, ["Barack"]), (2, [])])
-def test_what_new_settings_drop_is_asked_once_more(house, monkeypatch, drops, names):
+def test_what_new_settings_drop_is_asked_once_more(house, monkeypatch: pytest.MonkeyPatch, drops, names) -> None:
     jobs, on_tick, left = house.daemon.jobs, house.daemon.jobs.on_tick, [AskAgainError("new settings")] * drops
 
-    def dropping(tick, context):
+    def dropping(tick, context) -> None:
         if left and jobs._waiting:
             jobs.close(left.pop())
         on_tick(tick, context)
@@ -170,12 +171,12 @@ def test_what_new_settings_drop_is_asked_once_more(house, monkeypatch, drops, na
     assert not left
 
 
-def test_a_sitting_that_comes_to_nothing_says_why(house):
+def test_a_sitting_that_comes_to_nothing_says_why(house) -> None:
     with pytest.raises(EdgefaceError, match="no usable view within 1 s; last: nobody is there"):
         house.talk("enroll", name="Barack", timeout=1.0)
 
 
-def test_what_takes_too_long_says_so(house, monkeypatch):
+def test_what_takes_too_long_says_so(house, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(control_server, "OPERATION_TIMEOUT", 1.0)
     house.stage.scene = sitter()
     with pytest.raises(EdgefaceError, match="not done after 0 minutes; nothing was kept"):
@@ -183,7 +184,7 @@ def test_what_takes_too_long_says_so(house, monkeypatch):
     assert house.names() == []
 
 
-def test_who_sits_is_told_when_the_daemon_stops(house):
+def test_who_sits_is_told_when_the_daemon_stops(house) -> None:
     house.stage.scene = sitter()
     sitting = talk(house.settings, "enroll", name="Barack")
     next(sitting)
@@ -192,7 +193,7 @@ def test_who_sits_is_told_when_the_daemon_stops(house):
         list(sitting)
 
 
-def test_a_socket_that_closes_says_so_to_who_sits(house, tmp_path):
+def test_a_socket_that_closes_says_so_to_who_sits(house, tmp_path: Path) -> None:
     settings = Config(gallery=GallerySettings(str(tmp_path / "gallery.db")), device=house.settings.device.__class__("other"))
     server = ControlServer(settings, {}, house.daemon.jobs)
     house.stage.scene = sitter()
@@ -205,7 +206,7 @@ def test_a_socket_that_closes_says_so_to_who_sits(house, tmp_path):
     assert house.names() == []
 
 
-def test_photos_are_enrolled_all_together_each_with_its_answer(house):
+def test_photos_are_enrolled_all_together_each_with_its_answer(house) -> None:
     photos = [
         ("good.jpg", jpeg(sitter())),
         ("blank.jpg", jpeg(EMPTY)),
@@ -226,7 +227,7 @@ def test_photos_are_enrolled_all_together_each_with_its_answer(house):
     assert (line["images"], line["refused"]) == (2, 2)
 
 
-def test_photos_of_another_face_are_added_by_force_alone(house):
+def test_photos_of_another_face_are_added_by_force_alone(house) -> None:
     house.talk("photos", iter([("own.jpg", jpeg(sitter()))]), name="Barack")
 
     def other():
@@ -238,7 +239,7 @@ def test_photos_of_another_face_are_added_by_force_alone(house):
     assert house.talk("photos", other(), name="Barack", force=True)[-1]["templates"] == 2
 
 
-def test_photos_that_stop_halfway_leave_nothing(house):
+def test_photos_that_stop_halfway_leave_nothing(house) -> None:
     def sent():
         yield "good.jpg", jpeg(sitter())
         raise KeyboardInterrupt
@@ -272,7 +273,7 @@ def raw(house, *parts):
     ],
     ids=["vast", "negative", "list", "bytes", "short", "long", "nothing"],
 )
-def test_photos_that_are_malformed_end_the_errand_and_nothing_else(house, after):
+def test_photos_that_are_malformed_end_the_errand_and_nothing_else(house, after) -> None:
     answers = raw(house, b'{"verb": "photos", "name": "Eve"}\n', after)
     assert not any("ok" in answer for answer in answers)
     assert eventually(lambda: house.daemon.jobs.idle)
@@ -294,13 +295,13 @@ def test_photos_that_are_malformed_end_the_errand_and_nothing_else(house, after)
         ("reject", {"event_id": "x"}, "no event 'x' is kept"),
     ],
 )
-def test_what_cannot_be_done_is_refused_in_one_line(house, verb, request_, reason):
+def test_what_cannot_be_done_is_refused_in_one_line(house, verb, request_, reason) -> None:
     with pytest.raises(EdgefaceError, match=reason) as refused:
         house.talk(verb, **request_)
     assert "\n" not in str(refused.value)
 
 
-def test_people_are_listed_renamed_checked_and_forgotten(house):
+def test_people_are_listed_renamed_checked_and_forgotten(house) -> None:
     house.talk("photos", iter([("good.jpg", jpeg(sitter()))]), name="Barack")
     assert house.talk("rename", person="Barack", name="Barry")[-1]["name"] == "Barry"
     (finding,) = house.talk("check")[-1]["findings"]
@@ -311,7 +312,7 @@ def test_people_are_listed_renamed_checked_and_forgotten(house):
     assert [line["action"] for line in house.noted()] == ["enroll", "rename", "forget"]
 
 
-def test_talkers_are_few_and_others_are_still_answered(house):
+def test_talkers_are_few_and_others_are_still_answered(house) -> None:
     silent = []
     for request in (b'{"verb": "photos", "name": "Eve"}\n', b'{"verb": "enroll", "name": "Eve"}\n'):
         client = socket.socket(socket.AF_UNIX)
@@ -328,7 +329,7 @@ def test_talkers_are_few_and_others_are_still_answered(house):
     assert house.names() == []
 
 
-def test_a_client_that_reads_nothing_is_cut_off(house, monkeypatch):
+def test_a_client_that_reads_nothing_is_cut_off(house, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(control_server, "TIMEOUT", 2.0)
     monkeypatch.setattr(control_server, "PHOTO_TIMEOUT", 1.0)
     client = socket.socket(socket.AF_UNIX)
@@ -369,7 +370,7 @@ needs_users = pytest.mark.skipif(not runs_as(SERVICE), reason="needs root, and a
 class Users:
     """A service that runs as its own user, and others who give commands."""
 
-    def __init__(self, root):
+    def __init__(self, root) -> None:
         self.root = root
         self.file = root / "edgeface.toml"
         for name, mode in {"state": 0o700, "run": 0o750}.items():
@@ -385,7 +386,7 @@ class Users:
         self.environment = {"PYTHONPATH": str(ROOT), "HOME": "/nonexistent", "PATH": os.environ["PATH"]}
         self.environment |= {"RUNTIME_DIRECTORY": str(root / "run")}
 
-    def write(self, **sections):
+    def write(self, **sections: Any) -> None:
         given = {
             "gallery": {"path": str(self.root / "state" / "gallery.db")},
             "camera": {"source": f"folder:{self.scenes}", "hold": 2.0},
@@ -418,7 +419,7 @@ class Users:
 
 
 @pytest.fixture
-def users(tmp_path):
+def users(tmp_path: Path):
     root = Path("/tmp") / f"edgeface-users-{os.getpid()}-{time.monotonic_ns()}"
     root.mkdir()
     root.chmod(0o755)
@@ -439,7 +440,7 @@ def service(users):
 
 
 @needs_users
-def test_a_member_of_the_group_enrolls_while_the_daemon_has_the_camera(users):
+def test_a_member_of_the_group_enrolls_while_the_daemon_has_the_camera(users) -> None:
     with service(users):
         code, out, err = users.command(MEMBER, [GROUP], "enroll", "Barack", "--count", "2", "--json")
         assert code == 0, err
@@ -463,7 +464,7 @@ def test_a_member_of_the_group_enrolls_while_the_daemon_has_the_camera(users):
 
 
 @needs_users
-def test_who_is_not_in_the_group_is_told_so_in_one_line(users):
+def test_who_is_not_in_the_group_is_told_so_in_one_line(users) -> None:
     with service(users):
         for words in (("enroll", "Eve"), ("enroll", "Eve", "--image", users.scenes / "00.jpg"), ("people", "list")):
             code, out, err = users.command(STRANGER, [], *words)
@@ -475,14 +476,14 @@ def test_who_is_not_in_the_group_is_told_so_in_one_line(users):
 
 
 @needs_users
-def test_where_no_daemon_runs_a_member_is_told_so(users):
+def test_where_no_daemon_runs_a_member_is_told_so(users) -> None:
     code, out, err = users.command(MEMBER, [GROUP], "people", "list")
     assert (code, out) == (1, "")
     assert "is closed to you, and no daemon with these settings runs that you may ask" in err
 
 
 @needs_users
-def test_ctrl_c_leaves_nothing(users):
+def test_ctrl_c_leaves_nothing(users) -> None:
     with service(users):
         process = users.popen(MEMBER, [GROUP], "enroll", "Barack", "--count", "9")
         assert "taken" in process.stderr.readline() + process.stderr.readline()
@@ -494,7 +495,7 @@ def test_ctrl_c_leaves_nothing(users):
 
 
 @needs_users
-def test_a_reload_in_the_middle_carries_a_sitting_over_or_begins_it_again(users):
+def test_a_reload_in_the_middle_carries_a_sitting_over_or_begins_it_again(users) -> None:
     with service(users) as daemon:
         process = users.popen(MEMBER, [GROUP], "enroll", "Barack", "--count", "3")
         process.stderr.readline()

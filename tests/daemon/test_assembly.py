@@ -60,7 +60,7 @@ WATCHED = (
 
 
 @pytest.fixture
-def settings(tmp_path, demo_photos):
+def settings(tmp_path: Path, demo_photos: Path):
     (tmp_path / "sync.key").write_text("12" * 32)
     (tmp_path / "sync.key").chmod(0o600)
     return Config(
@@ -102,7 +102,7 @@ CONCERNS = [
 """For each change of settings what it concerns; cameras and galleries have tests of their own."""
 
 
-def test_it_is_settled_for_every_section_what_it_concerns():
+def test_it_is_settled_for_every_section_what_it_concerns() -> None:
     assert {section for changes, _ in CONCERNS for section in changes} | {"camera", "gallery"} == set(Config.__struct_fields__)
 
 
@@ -121,14 +121,14 @@ def altered(config, section, name):
     ("section", "name"),
     [(section, name) for section in Config.__struct_fields__ for name in getattr(Config(), section).__struct_fields__],
 )
-def test_some_part_or_server_reads_every_setting(section, name):
+def test_some_part_or_server_reads_every_setting(section, name) -> None:
     before = Config()
     now = altered(before, section, name)
     reads = {part.name: part.reads for part in PARTS} | SERVERS
     assert [reader for reader, settings in reads.items() if differ(settings, before, now)]
 
 
-def test_every_part_of_a_daemon_is_in_the_table_once_and_after_those_that_it_needs():
+def test_every_part_of_a_daemon_is_in_the_table_once_and_after_those_that_it_needs() -> None:
     names = [part.name for part in PARTS]
     assert sorted(names) == sorted(Daemon.__annotations__)
     assert all(names.index(needed) < number for number, part in enumerate(PARTS) for needed in part.needs)
@@ -170,8 +170,8 @@ CHANGES = {
 
 @pytest.mark.parametrize("name", sorted({name for part in PARTS for name in part.reads}))
 def test_a_setting_renews_the_parts_that_read_it_and_those_that_need_them_and_nothing_else(
-    settings, tmp_path, monkeypatch, name
-):
+    settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name
+) -> None:
     monkeypatch.chdir(tmp_path)
     before = replace(settings, camera=CameraSettings("camera", "picamera"), sync=SyncSettings(True))
     now = replace(before, **CHANGES[name])
@@ -190,7 +190,7 @@ def test_a_setting_renews_the_parts_that_read_it_and_those_that_need_them_and_no
 
 
 @pytest.mark.parametrize(("changes", "parts"), CONCERNS)
-def test_only_what_is_concerned_is_built_anew(daemon, settings, changes, parts):
+def test_only_what_is_concerned_is_built_anew(daemon, settings, changes, parts) -> None:
     new = assemble(replace(settings, **changes), daemon)
     assert renewed(daemon, new) == parts
     assert new.pipeline.embedder is daemon.pipeline.embedder
@@ -201,7 +201,7 @@ def test_only_what_is_concerned_is_built_anew(daemon, settings, changes, parts):
     new.publisher.close()
 
 
-def test_another_camera_or_another_name_for_it(daemon, settings, photos):
+def test_another_camera_or_another_name_for_it(daemon, settings, photos: Path) -> None:
     moved = replace(settings, camera=CameraSettings(source=f"folder:{photos}"))
     other = assemble(moved, daemon)
     assert renewed(daemon, other) == {"camera"}
@@ -210,7 +210,7 @@ def test_another_camera_or_another_name_for_it(daemon, settings, photos):
     named.publisher.close()
 
 
-def test_another_gallery_has_other_people(daemon, settings, tmp_path):
+def test_another_gallery_has_other_people(daemon, settings, tmp_path: Path) -> None:
     new = assemble(replace(settings, gallery=GallerySettings(str(tmp_path / "other.db"))), daemon)
     assert renewed(daemon, new) == {"gallery", "pipeline", "commands", "event_keeper", "backup"}
     assert new.gallery.people() == []
@@ -219,7 +219,9 @@ def test_another_gallery_has_other_people(daemon, settings, tmp_path):
     new.gallery.close()
 
 
-def test_another_gallery_that_is_shared_gets_a_new_connection_on_which_the_broker_tells_all(daemon, settings, tmp_path):
+def test_another_gallery_that_is_shared_gets_a_new_connection_on_which_the_broker_tells_all(
+    daemon, settings, tmp_path: Path
+) -> None:
     sharing = replace(settings, sync=SyncSettings(True))
     shared = assemble(sharing, daemon)
     new = assemble(replace(sharing, gallery=GallerySettings(str(tmp_path / "other.db"), keep_faces=True)), shared)
@@ -229,7 +231,7 @@ def test_another_gallery_that_is_shared_gets_a_new_connection_on_which_the_broke
 
 
 @pytest.mark.parametrize("broken", ["camera", "gallery", "mqtt"])
-def test_a_part_that_cannot_be_built_leaves_the_old_daemon_as_it_was(daemon, settings, tmp_path, broken):
+def test_a_part_that_cannot_be_built_leaves_the_old_daemon_as_it_was(daemon, settings, tmp_path: Path, broken) -> None:
     (tmp_path / "file").write_text("no folder")
     changes = {
         "gallery": GallerySettings(str(tmp_path / "other.db")),
@@ -245,7 +247,7 @@ def test_a_part_that_cannot_be_built_leaves_the_old_daemon_as_it_was(daemon, set
     assert isinstance(next(iter(daemon.camera.frames())), Frame)
 
 
-def test_kept_faces_go_only_with_settings_that_are_taken(settings, tmp_path):
+def test_kept_faces_go_only_with_settings_that_are_taken(settings, tmp_path: Path) -> None:
     keeping = replace(settings, gallery=GallerySettings(settings.gallery.path, keep_faces=True))
     daemon = assemble(keeping)
     daemon.gallery.enroll("Anna", [np.eye(1, 128, dtype=np.float32)[0]], [0.9], [np.zeros((112, 112, 3), np.uint8)])
@@ -263,30 +265,30 @@ def test_kept_faces_go_only_with_settings_that_are_taken(settings, tmp_path):
 class Recorder:
     """A publisher that remembers what it was told, and by which of its like."""
 
-    def __init__(self, told):
+    def __init__(self, told) -> None:
         self.told, self.link, self.before = told, BrokerStatus(), None
 
-    def open(self, _):
+    def open(self, _: object) -> None:
         pass
 
     def requests(self):
         return [Request("enroll", b'{"id": "a", "name": "Anna"}')]
 
-    def respond(self, _, response):
+    def respond(self, _: object, response) -> None:
         self.told.append(json.loads(response)["error"])
 
-    def health(self, _):
+    def health(self, _: object) -> None:
         pass
 
-    def publish(self, event, image=None):
+    def publish(self, event, image: object = None) -> None:
         self.told.append(event.event_type)
 
-    def close(self, heir):
+    def close(self, heir) -> None:
         self.told.append("closed")
         heir.before = self
 
 
-def test_who_is_being_enrolled_over_mqtt_is_told_that_there_are_new_settings(settings, monkeypatch):
+def test_who_is_being_enrolled_over_mqtt_is_told_that_there_are_new_settings(settings, monkeypatch: pytest.MonkeyPatch) -> None:
     told = []
     monkeypatch.setattr(publishers, "create", lambda *_: Recorder(told))
     settings = replace(settings, commands=CommandsSettings(("enroll",)))
@@ -308,7 +310,9 @@ def test_who_is_being_enrolled_over_mqtt_is_told_that_there_are_new_settings(set
         ),
     ],
 )
-def test_whoever_is_there_is_told_anew_only_where_visits_start_anew(settings, demo_photos, monkeypatch, changes, events):
+def test_whoever_is_there_is_told_anew_only_where_visits_start_anew(
+    settings, demo_photos: Path, monkeypatch: pytest.MonkeyPatch, changes, events
+) -> None:
     told = []
     monkeypatch.setattr(publishers, "create", lambda *_: Recorder(told))
     daemon = assemble(settings)
@@ -316,7 +320,7 @@ def test_whoever_is_there_is_told_anew_only_where_visits_start_anew(settings, de
     assert enroller.enroll("Obama", read_images([demo_photos / "obama_portrait.jpg"])).person
     image = load_image(demo_photos / "obama_portrait.jpg")
 
-    def look(daemon, moment):
+    def look(daemon, moment) -> None:
         observations = daemon.pipeline.observe(image)
         for event in daemon.presence.update(Frame(image, moment, moment), observations, daemon.pipeline.matcher):
             daemon.publisher.publish(event)
@@ -329,12 +333,12 @@ def test_whoever_is_there_is_told_anew_only_where_visits_start_anew(settings, de
     new.gallery.close()
 
 
-def test_a_reload_frees_what_the_one_before_replaced(tmp_path, monkeypatch):
+def test_a_reload_frees_what_the_one_before_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """And leaves it not to Python's own rounds, which do not know how large a camera's frames are."""
     monkeypatch.setattr(live.log, "disabled", True)  # pytest keeps what is logged, here an error with all that it has seen
     file = tmp_path / "edgeface.toml"
 
-    def reload(width, margin):
+    def reload(width, margin) -> None:
         file.write_text(
             f'[camera]\nsource = "http://127.0.0.1:9/"\nwidth = {width}\n'
             f'[gallery]\npath = "{tmp_path}/gallery.db"\n[matching]\nmargin = {margin}\n'

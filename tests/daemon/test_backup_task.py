@@ -5,10 +5,13 @@ import os
 import time
 from contextlib import closing
 from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 import pytest
 from fixtures.backup import config, crowd, damage, no_credentials, people
 from fixtures.broker import eventually
+from fixtures.commandline import Cli
 from fixtures.galleries import MODEL, units
 from fixtures.operations import talk
 from fixtures.status import HEALTH, alive
@@ -33,7 +36,7 @@ __all__ = ["no_credentials"]
 
 
 @pytest.fixture(autouse=True)
-def hurry(monkeypatch):
+def hurry(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(backup_task, "SETTLE", 0.0)
     monkeypatch.setattr(backup_task, "LOOK", 0.05)
 
@@ -41,7 +44,7 @@ def hurry(monkeypatch):
 class Loop:
     """The task with a loop that tells it what is known."""
 
-    def __init__(self, folder, **sections):
+    def __init__(self, folder, **sections: Any) -> None:
         self.settings = config(folder, **sections)
         self.gallery = Gallery(folder / "gallery.db", MODEL)
         self.backups = Backups(self.settings)
@@ -57,17 +60,17 @@ class Loop:
 
         return eventually(turn, seconds)
 
-    def close(self):
+    def close(self) -> None:
         self.task.close()
         self.gallery.close()
 
 
 @pytest.fixture
-def loop(tmp_path):
+def loop(tmp_path: Path):
     crowd(tmp_path).close()
     started = []
 
-    def start(**sections):
+    def start(**sections: Any):
         started.append(Loop(tmp_path, **sections))
         return started[-1]
 
@@ -76,7 +79,7 @@ def loop(tmp_path):
         one.close()
 
 
-def test_the_daemon_makes_a_copy_and_no_second_one_that_day(loop, tmp_path):
+def test_the_daemon_makes_a_copy_and_no_second_one_that_day(loop, tmp_path: Path) -> None:
     one = loop()
     assert one.until(lambda state: state.latest)
     assert not one.until(lambda state: state.copies > 1, 0.5)
@@ -90,7 +93,7 @@ def test_the_daemon_makes_a_copy_and_no_second_one_that_day(loop, tmp_path):
     assert again.task.state.latest == copy.wall
 
 
-def test_who_is_forgotten_goes_from_the_copies_at_once_by_whatever_way(loop, tmp_path):
+def test_who_is_forgotten_goes_from_the_copies_at_once_by_whatever_way(loop, tmp_path: Path) -> None:
     one = loop()
     assert one.until(lambda state: state.copies == 1)
     (copy,) = one.backups.find()
@@ -102,7 +105,7 @@ def test_who_is_forgotten_goes_from_the_copies_at_once_by_whatever_way(loop, tmp
     assert len(people(copy.path, one.backups)) == 28
 
 
-def test_without_backups_wanted_none_is_made_and_the_forgotten_go_from_those_that_are_there(loop, tmp_path):
+def test_without_backups_wanted_none_is_made_and_the_forgotten_go_from_those_that_are_there(loop, tmp_path: Path) -> None:
     Backups(config(tmp_path)).make()
     one = loop(backup={"keep": 0})
     one.gallery.forget("P1")
@@ -112,7 +115,9 @@ def test_without_backups_wanted_none_is_made_and_the_forgotten_go_from_those_tha
     assert not one.task.state.wanted
 
 
-def test_what_is_wrong_is_told_once_and_is_over_when_it_is_mended(loop, tmp_path, caplog, monkeypatch):
+def test_what_is_wrong_is_told_once_and_is_over_when_it_is_mended(
+    loop, tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(backup_task, "RETRY", 0.0)
     stick = tmp_path / "stick"
     one = loop(backup={"folder": str(stick)})
@@ -123,7 +128,7 @@ def test_what_is_wrong_is_told_once_and_is_over_when_it_is_mended(loop, tmp_path
     assert one.until(lambda state: state.copies == 1 and state.trouble is None)
 
 
-def test_a_damaged_gallery_is_trouble_with_its_cure(loop, tmp_path, monkeypatch):
+def test_a_damaged_gallery_is_trouble_with_its_cure(loop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(backup_task, "RETRY", 0.0)
     damage(tmp_path / "gallery.db")
     settings = config(tmp_path)
@@ -135,7 +140,7 @@ def test_a_damaged_gallery_is_trouble_with_its_cure(loop, tmp_path, monkeypatch)
     assert task.state.trouble.endswith("edgeface gallery restore")
 
 
-def test_a_copy_that_rots_is_told_until_it_is_deleted(loop, tmp_path):
+def test_a_copy_that_rots_is_told_until_it_is_deleted(loop, tmp_path: Path) -> None:
     made = Backups(config(tmp_path)).make().new.copy.path
     os.truncate(made, made.stat().st_size // 2)
     old = made.with_name(made.name.replace(made.name[24:40], "20200101T000000Z"))
@@ -147,7 +152,7 @@ def test_a_copy_that_rots_is_told_until_it_is_deleted(loop, tmp_path):
     assert one.until(lambda state: state.trouble is None)
 
 
-def test_a_fault_of_ours_does_not_end_the_backups(loop, monkeypatch):
+def test_a_fault_of_ours_does_not_end_the_backups(loop, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(backup_task, "RETRY", 0.0)
     make = Backups.make
     monkeypatch.setattr(Backups, "make", lambda *_: 1 / 0)
@@ -157,7 +162,9 @@ def test_a_fault_of_ours_does_not_end_the_backups(loop, monkeypatch):
     assert one.until(lambda state: state.copies == 1 and state.trouble is None)
 
 
-def test_the_end_of_the_daemon_gives_up_a_copy_that_is_being_made(loop, tmp_path, monkeypatch):
+def test_the_end_of_the_daemon_gives_up_a_copy_that_is_being_made(
+    loop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(backup_task.Gentle, "LONGEST", 0.01)
     monkeypatch.setattr(backup_task.Gentle, "WORK", -1.0)
     one = loop()
@@ -167,7 +174,7 @@ def test_the_end_of_the_daemon_gives_up_a_copy_that_is_being_made(loop, tmp_path
     assert not list(one.backups.folder.glob("*gallery-*"))
 
 
-def test_status_metrics_and_health_tell_of_backups():
+def test_status_metrics_and_health_tell_of_backups() -> None:
     trouble = "no backup: the disk is full"
     told = alive(backed=BackupStatus(True, 3, 1.7e9, trouble))
     assert told["troubles"] == [trouble]
@@ -182,13 +189,15 @@ def test_status_metrics_and_health_tell_of_backups():
     assert values == {"edgeface_backup_copies": 3, "edgeface_backup_latest_timestamp_seconds": 1.7e9, "edgeface_backup_up": 0}
 
 
-def test_a_running_daemon_is_asked_for_backups_and_for_one_person_and_refuses_a_whole_restore(cli, obama, scene):
+def test_a_running_daemon_is_asked_for_backups_and_for_one_person_and_refuses_a_whole_restore(
+    cli: Cli, obama: dict[str, Any], scene: dict[str, Any]
+) -> None:
     cli.set(camera=scene | {"hold": 60.0})
     daemon = cli.start("run")
     daemon.line()
     settings = load(cli.file)
 
-    def ask(verb, **request):
+    def ask(verb, **request: Any):
         return list(talk(settings, verb, **request))[-1]
 
     made = ask("backup")["backup"]
@@ -206,7 +215,7 @@ def test_a_running_daemon_is_asked_for_backups_and_for_one_person_and_refuses_a_
     assert daemon.stop() == 0
 
 
-def test_other_settings_for_backups_take_effect_with_a_reload(tmp_path, demo_photos):
+def test_other_settings_for_backups_take_effect_with_a_reload(tmp_path: Path, demo_photos: Path) -> None:
     settings = changed(config(tmp_path), camera=CameraSettings(source=f"folder:{demo_photos}"))
     old = assemble(settings)
     old.gallery.enroll("Anna", units(1), [0.8])

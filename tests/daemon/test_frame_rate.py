@@ -10,7 +10,7 @@ from edgeface.daemon.frame_rate import FrameRateLimiter
 class Camera:
     """Ten frames a second before a pace, for so many seconds; gives how many were looked at."""
 
-    def __init__(self, **options):
+    def __init__(self, **options: object) -> None:
         self.tight = None
         self.pace, self.time = FrameRateLimiter(10.0, lambda: self.tight), 0.0
 
@@ -24,13 +24,13 @@ class Camera:
         return count
 
 
-def test_a_machine_that_keeps_up_looks_at_every_frame():
+def test_a_machine_that_keeps_up_looks_at_every_frame() -> None:
     camera = Camera()
     assert camera.play(10, took=0.08) == 100
     assert (camera.pace.fps, camera.pace.reason) == (10.0, None)
 
 
-def test_looks_that_take_too_long_become_fewer_and_it_is_told_once(caplog):
+def test_looks_that_take_too_long_become_fewer_and_it_is_told_once(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
     camera = Camera()
     camera.play(20, took=0.2)
@@ -44,7 +44,7 @@ def test_looks_that_take_too_long_become_fewer_and_it_is_told_once(caplog):
     assert [record.message.partition(" to ")[0] for record in caplog.records] == ["slowed", "back"]
 
 
-def test_one_slow_look_is_no_reason():
+def test_one_slow_look_is_no_reason() -> None:
     camera = Camera()
     camera.play(5, took=0.02)
     camera.pace.took(camera.time, 0.5)
@@ -52,7 +52,7 @@ def test_one_slow_look_is_no_reason():
     assert camera.pace.reason is None
 
 
-def test_tight_memory_halves_the_rate_and_gives_back_what_is_free(monkeypatch):
+def test_tight_memory_halves_the_rate_and_gives_back_what_is_free(monkeypatch: pytest.MonkeyPatch) -> None:
     given = []
     monkeypatch.setattr(module, "trim_heap", lambda: given.append(1))
     camera = Camera()
@@ -68,7 +68,7 @@ def test_tight_memory_halves_the_rate_and_gives_back_what_is_free(monkeypatch):
     assert camera.play(10, took=0.02) == 100
 
 
-def test_a_recording_is_never_slowed():
+def test_a_recording_is_never_slowed() -> None:
     pace = FrameRateLimiter(math.inf, lambda: "memory is tight")
     for second in range(100):
         pace.took(float(second), 5.0)

@@ -6,9 +6,11 @@ import socket
 import sys
 import time
 from dataclasses import dataclass, field
+from pathlib import Path
 from queue import Queue
 from threading import Thread
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -46,7 +48,7 @@ class Camera:
     def frames(self):
         yield from self.script
 
-    def close(self):
+    def close(self) -> None:
         self.closed += 1
 
 
@@ -58,25 +60,25 @@ class Publisher:
     calls: list = field(default_factory=list)
     link: BrokerStatus = field(default_factory=BrokerStatus)
 
-    def open(self, people):
+    def open(self, people) -> None:
         self.calls.append(("open", list(people)))
 
-    def people(self, people):
+    def people(self, people) -> None:
         self.calls.append(("people", list(people)))
 
-    def publish(self, event, image=None):
+    def publish(self, event, image: object = None) -> None:
         self.calls.append(("event", event))
 
     def requests(self):
         return ()
 
-    def respond(self, verb, response):
+    def respond(self, verb: object, response) -> None:
         self.calls.append(("response", response))
 
-    def health(self, health):
+    def health(self, health) -> None:
         self.calls.append(("health", health))
 
-    def close(self):
+    def close(self) -> None:
         self.calls.append(("close", None))
 
     def of(self, kind):
@@ -86,13 +88,13 @@ class Publisher:
 class Systemd:
     """The receiving end of a service's notifications, read as they come: the kernel holds ten."""
 
-    def __init__(self, path):
+    def __init__(self, path) -> None:
         self._path, self._messages = str(path), Queue()
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self._socket.bind(self._path)
         Thread(target=self._read, daemon=True).start()
 
-    def _read(self):
+    def _read(self) -> None:
         while True:
             self._messages.put(self._socket.recv(4096).decode())
 
@@ -104,7 +106,7 @@ class Systemd:
 
 
 @pytest.fixture
-def systemd(tmp_path, monkeypatch):
+def systemd(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "notify"))
     return Systemd(tmp_path / "notify")
 
@@ -115,7 +117,7 @@ def embedder():
 
 
 @pytest.fixture
-def daemon(tmp_path, embedder, demo_photos, systemd):
+def daemon(tmp_path: Path, embedder, demo_photos: Path, systemd):
     """A whole daemon but for its camera and its publisher; Obama is enrolled with the very photo that is shown."""
     daemon = assemble(
         Config(camera=CameraSettings("front"), gallery=GallerySettings(str(tmp_path / "gallery.db"))),
@@ -132,12 +134,12 @@ def daemon(tmp_path, embedder, demo_photos, systemd):
 
 
 @pytest.fixture
-def obama(demo_photos):
+def obama(demo_photos: Path):
     return load_image(demo_photos / "obama_portrait.jpg")
 
 
 @pytest.fixture
-def stranger(demo_photos):
+def stranger(demo_photos: Path):
     return load_image(demo_photos / "collins_portrait.jpg")
 
 
@@ -150,7 +152,7 @@ def script(*items, step=0.5):
     return moments
 
 
-def run(daemon, *items, **options):
+def run(daemon, *items, **options: Any):
     daemon.camera.script = script(*items, **options)
     daemon.watch()
     return daemon.publisher.of("event")
@@ -160,7 +162,7 @@ def kinds(events):
     return [str(event.event_type) for event in events]
 
 
-def test_people_come_and_go_as_events_in_order(daemon, obama, stranger):
+def test_people_come_and_go_as_events_in_order(daemon, obama, stranger) -> None:
     events = run(daemon, *[obama] * 3, *[BLANK] * 6, *[stranger] * 4, *[BLANK] * 6)
     assert kinds(events) == ["recognized", "left", "unknown", "left"]
     assert [event.name for event in events] == ["Obama", "Obama", None, None]
@@ -170,15 +172,15 @@ def test_people_come_and_go_as_events_in_order(daemon, obama, stranger):
     assert events[1].seconds == pytest.approx(1.0)
 
 
-def test_the_end_of_the_camera_is_a_goodbye_to_everybody(daemon, obama):
+def test_the_end_of_the_camera_is_a_goodbye_to_everybody(daemon, obama) -> None:
     assert kinds(run(daemon, obama, obama)) == ["recognized", "left"]
 
 
-def test_a_camera_that_never_gives_anything_ends_quietly(daemon):
+def test_a_camera_that_never_gives_anything_ends_quietly(daemon) -> None:
     assert run(daemon) == []
 
 
-def test_a_lost_camera_is_told_once_and_so_is_its_return(daemon):
+def test_a_lost_camera_is_told_once_and_so_is_its_return(daemon) -> None:
     events = run(daemon, BLANK, None, "unplugged", "unplugged", "still unplugged", None, BLANK, BLANK, "again", step=1.0)
     assert kinds(events) == ["camera_lost", "camera_back", "camera_lost"]
     assert [event.reason for event in events] == ["unplugged", None, "again"]
@@ -186,16 +188,16 @@ def test_a_lost_camera_is_told_once_and_so_is_its_return(daemon):
     assert events[0].time == START + 2
 
 
-def test_who_was_there_has_left_when_the_camera_is_lost_for_long(daemon, obama):
+def test_who_was_there_has_left_when_the_camera_is_lost_for_long(daemon, obama) -> None:
     events = run(daemon, obama, obama, *["unplugged"] * 8)
     assert kinds(events) == ["recognized", "camera_lost", "left"]
 
 
-def test_a_short_gap_ends_no_visit(daemon, obama):
+def test_a_short_gap_ends_no_visit(daemon, obama) -> None:
     assert kinds(run(daemon, obama, obama, None, None, obama)) == ["recognized", "left"]
 
 
-def test_health_is_told_at_first_on_change_and_every_half_minute(daemon, obama):
+def test_health_is_told_at_first_on_change_and_every_half_minute(daemon, obama) -> None:
     count = 2 * int(INTERVAL)
     run(daemon, *[BLANK] * (count + 1), "unplugged", "unplugged", BLANK, step=1.0)
     told = daemon.publisher.of("health")
@@ -208,7 +210,7 @@ def test_health_is_told_at_first_on_change_and_every_half_minute(daemon, obama):
     assert last.rss_mb > 1
 
 
-def test_health_is_told_when_the_gallery_changes(daemon):
+def test_health_is_told_when_the_gallery_changes(daemon) -> None:
     run(daemon, BLANK, BLANK)
     assert [health.people for health in daemon.publisher.of("health")] == [1]
     daemon.gallery.forget("Obama")
@@ -216,7 +218,7 @@ def test_health_is_told_when_the_gallery_changes(daemon):
     assert [health.people for health in daemon.publisher.of("health")] == [1, 0]
 
 
-def test_the_last_event_is_told_until_its_person_is_forgotten(daemon, obama):
+def test_the_last_event_is_told_until_its_person_is_forgotten(daemon, obama) -> None:
     run(daemon, obama, obama)
     assert daemon.reporter.health.last_event.name == "Obama"
     daemon.gallery.forget("Obama")
@@ -225,7 +227,7 @@ def test_the_last_event_is_told_until_its_person_is_forgotten(daemon, obama):
     assert daemon.reporter.health.events["recognized"] == 1
 
 
-def test_a_daemon_says_hello_and_goodbye(daemon, obama, systemd):
+def test_a_daemon_says_hello_and_goodbye(daemon, obama, systemd) -> None:
     people = daemon.gallery.people()
     daemon.camera.script = script(obama, obama)
     daemon.run()
@@ -240,7 +242,7 @@ def test_a_daemon_says_hello_and_goodbye(daemon, obama, systemd):
     assert told.count("WATCHDOG=1") == 2
 
 
-def test_a_daemon_says_goodbye_though_it_fails(daemon):
+def test_a_daemon_says_goodbye_though_it_fails(daemon) -> None:
     daemon.camera.script = [Frame(np.zeros((0, 0, 3), np.uint8), START, WALL)]
     with pytest.raises(Exception):  # noqa: B017, PT011
         daemon.run()
@@ -248,7 +250,7 @@ def test_a_daemon_says_goodbye_though_it_fails(daemon):
     assert daemon.camera.closed
 
 
-def test_stop_ends_the_loop_at_the_next_moment_and_everybody_has_left(daemon, obama):
+def test_stop_ends_the_loop_at_the_next_moment_and_everybody_has_left(daemon, obama) -> None:
     daemon.camera.script = script(obama, obama, obama)
     daemon.stop()
     daemon.run()
@@ -256,7 +258,7 @@ def test_stop_ends_the_loop_at_the_next_moment_and_everybody_has_left(daemon, ob
     assert daemon.camera.closed
 
 
-def test_a_reload_interrupts_the_loop_and_no_visit(daemon, obama):
+def test_a_reload_interrupts_the_loop_and_no_visit(daemon, obama) -> None:
     daemon.camera.moments = iter(script(*[obama] * 6))
     daemon.camera.frames = lambda: daemon.camera.moments
     daemon.publisher.publish = lambda event, _image: (
@@ -281,7 +283,7 @@ def reporting(publisher=None, camera=None, known=NOBODY, frame_rate=None, before
     return HealthReporter(*parts, before)
 
 
-def beat(reporter, moment, seconds=None, faces=0, events=()):
+def beat(reporter, moment, seconds=None, faces=0, events=()) -> None:
     """The loop comes round."""
     reporter._monitor.update(moment)
     reporter.on_tick(Tick(moment, Seen([None] * faces, seconds), events))
@@ -292,13 +294,15 @@ def reporter(systemd):
     return reporting()
 
 
-def test_systemd_hears_that_the_service_is_ready_and_stopping(reporter, systemd):
+def test_systemd_hears_that_the_service_is_ready_and_stopping(reporter, systemd) -> None:
     reporter.ready()
     reporter.stopping()
     assert systemd.told() == ["READY=1", "STOPPING=1"]
 
 
-def test_what_slows_the_board_down_is_told_and_logged_when_it_changes(reporter, monkeypatch, caplog):
+def test_what_slows_the_board_down_is_told_and_logged_when_it_changes(
+    reporter, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     pi = {"now": Throttling((), ())}
     monkeypatch.setattr(module, "throttling", lambda: pi["now"])
     for second in range(6):
@@ -310,14 +314,14 @@ def test_what_slows_the_board_down_is_told_and_logged_when_it_changes(reporter, 
     assert [record.message for record in caplog.records] == ["the board is slowed down by: under-voltage"]
 
 
-def test_a_frame_that_is_not_searched_is_seen_but_has_no_duration(reporter):
+def test_a_frame_that_is_not_searched_is_seen_but_has_no_duration(reporter) -> None:
     beat(reporter, Frame(BLANK, START, WALL), 0.02, 1)
     beat(reporter, Frame(BLANK, START + 2, WALL + 2))
     health = reporter.health
     assert (health.frames_seen, health.frames_skipped, sum(health.observe.counts)) == (2, 1, 1)
 
 
-def test_health_is_told_at_once_when_the_daemon_is_slowed():
+def test_health_is_told_at_once_when_the_daemon_is_slowed() -> None:
     pace, publisher = FrameRateLimiter(10.0, lambda: "memory is tight"), Publisher()
     reporter = reporting(publisher, frame_rate=pace)
     beat(reporter, Frame(BLANK, START, WALL), 0.02)
@@ -329,7 +333,7 @@ def test_health_is_told_at_once_when_the_daemon_is_slowed():
     ]
 
 
-def test_systemd_hears_of_a_reload_and_of_its_end(reporter, systemd):
+def test_systemd_hears_of_a_reload_and_of_its_end(reporter, systemd) -> None:
     reporter.reloading()
     reporter.ready()
     reloading, ready = systemd.told()
@@ -337,7 +341,7 @@ def test_systemd_hears_of_a_reload_and_of_its_end(reporter, systemd):
     assert ready == "READY=1"
 
 
-def test_what_the_loop_did_is_counted_over_a_reload(reporter):
+def test_what_the_loop_did_is_counted_over_a_reload(reporter) -> None:
     beat(reporter, Frame(BLANK, START, WALL), 0.02, 2)
     (lost,) = CameraMonitor("front").update(NoFrame(START + 1, WALL + 1, "unplugged"))
     beat(reporter, NoFrame(START + 1, WALL + 1, "unplugged"), events=[lost])
@@ -351,7 +355,7 @@ def test_what_the_loop_did_is_counted_over_a_reload(reporter):
     assert (sum(told.observe.counts), told.observe.total) == (2, pytest.approx(0.32))
 
 
-def test_the_first_beat_after_a_reload_tells_who_is_known_now(reporter):
+def test_the_first_beat_after_a_reload_tells_who_is_known_now(reporter) -> None:
     publisher, others = Publisher(), Templates((Person("p_1", "Anna", 1, 0.0),), NOBODY.owners, NOBODY.vectors)
     after = reporting(publisher, known=others, before=reporter)
     beat(after, Frame(BLANK, START, WALL))
@@ -361,7 +365,7 @@ def test_the_first_beat_after_a_reload_tells_who_is_known_now(reporter):
 
 
 @pytest.mark.parametrize("terminal", [True, False])
-def test_a_hangup_reloads_a_service_and_ends_what_a_terminal_ran(monkeypatch, terminal):
+def test_a_hangup_reloads_a_service_and_ends_what_a_terminal_ran(monkeypatch: pytest.MonkeyPatch, terminal) -> None:
     monkeypatch.setattr(os, "isatty", lambda _: terminal)
     signals = Signals()
     kept = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)}
@@ -374,7 +378,7 @@ def test_a_hangup_reloads_a_service_and_ends_what_a_terminal_ran(monkeypatch, te
     assert (signals.stop, signals.reload) == (terminal, not terminal)
 
 
-def test_every_beat_feeds_the_watchdog_and_a_stuck_camera_does_not(reporter, systemd):
+def test_every_beat_feeds_the_watchdog_and_a_stuck_camera_does_not(reporter, systemd) -> None:
     for moment in script(BLANK, None, "unplugged"):
         beat(reporter, moment)
     assert systemd.told().count("WATCHDOG=1") == 3
@@ -384,14 +388,14 @@ def test_every_beat_feeds_the_watchdog_and_a_stuck_camera_does_not(reporter, sys
     assert systemd.told().count("WATCHDOG=1") == 1
 
 
-def test_systemd_sees_the_state_of_the_camera(reporter, systemd):
+def test_systemd_sees_the_state_of_the_camera(reporter, systemd) -> None:
     for moment in script(BLANK, "unplugged"):
         beat(reporter, moment)
     states = [line for line in systemd.told() if line.startswith("STATUS=")]
     assert [("camera ok" in line, "camera lost" in line) for line in states] == [(True, False), (False, True)]
 
 
-def test_without_systemd_the_heart_beats_all_the_same(monkeypatch):
+def test_without_systemd_the_heart_beats_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("NOTIFY_SOCKET", raising=False)
     publisher = Publisher()
     reporter = reporting(publisher)
@@ -400,7 +404,7 @@ def test_without_systemd_the_heart_beats_all_the_same(monkeypatch):
     assert len(publisher.of("health")) == 1
 
 
-def test_an_outage_needs_a_reason_and_ends_with_a_frame():
+def test_an_outage_needs_a_reason_and_ends_with_a_frame() -> None:
     camera_monitor = CameraMonitor("front")
     assert camera_monitor.update(NoFrame(START, WALL)) == []
     assert camera_monitor.update(Frame(BLANK, START, WALL)) == []
@@ -410,13 +414,13 @@ def test_an_outage_needs_a_reason_and_ends_with_a_frame():
     assert (back.event_type, back.seconds) == (EventType.CAMERA_BACK, 7.0)
 
 
-def test_a_signal_may_close_a_recording_at_any_line():
+def test_a_signal_may_close_a_recording_at_any_line() -> None:
     """As a signal handler would: between two lines of the very thread that waits for the next frame."""
 
-    def interrupted(line):
+    def interrupted(line) -> None:
         camera, left = Recording(lambda: iter([BLANK] * 3), 50.0), [line]
 
-        def trace(frame, event, _):
+        def trace(frame, event, _: object):
             if event == "line" and frame.f_code.co_filename != __file__:
                 left[0] -= 1
                 if left[0] == 0:

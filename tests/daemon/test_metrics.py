@@ -88,7 +88,7 @@ def test_what_is_wrong_with_the_gallery_is_told(served: tuple[list[Health], int]
     assert values["edgeface_gallery_state", "ok"] == values["edgeface_events_kept",] == 0
 
 
-def test_a_silent_client_is_cut_off(monkeypatch):
+def test_a_silent_client_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(metrics, "REQUEST_TIMEOUT", 1.0)
     server = MetricsServer("127.0.0.1", 0, lambda: HEALTH)
     with socket.create_connection(("127.0.0.1", server.port), 10) as silent:
@@ -97,7 +97,7 @@ def test_a_silent_client_is_cut_off(monkeypatch):
     server.close()
 
 
-def test_a_client_that_drips_holds_nobody_up(monkeypatch):
+def test_a_client_that_drips_holds_nobody_up(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(metrics, "REQUEST_TIMEOUT", 1.0)
     server = MetricsServer("127.0.0.1", 0, lambda: HEALTH)
     with socket.create_connection(("127.0.0.1", server.port), 10) as dripping:

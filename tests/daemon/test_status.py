@@ -9,7 +9,7 @@ from edgeface.health import BrokerStatus, GalleryHealth
 from edgeface.platform.text import duration
 
 
-def test_all_is_well_and_fits_one_screen():
+def test_all_is_well_and_fits_one_screen() -> None:
     screen = describe(alive())
     assert alive()["troubles"] == []
     parts = ["door", "1 d 1 h", "front: ok, 9.5 frames/s", "600 seen, 7 dropped", "up, b:1883", "2 enrolled, 9 templates"]
@@ -27,7 +27,7 @@ def test_all_is_well_and_fits_one_screen():
     assert len(screen.splitlines()) < 12
 
 
-def test_a_threshold_beyond_what_was_measured_is_told_and_is_no_trouble():
+def test_a_threshold_beyond_what_was_measured_is_told_and_is_no_trouble() -> None:
     beyond = alive() | {"threshold": "the threshold is extrapolated"}
     assert "matching the threshold is extrapolated" in describe(beyond)
     assert "matching" not in describe(alive())
@@ -63,23 +63,23 @@ def test_a_threshold_beyond_what_was_measured_is_told_and_is_no_trouble():
         ({"unserved": {"metrics": "no metrics at ''"}}, "no metrics at ''"),
     ],
 )
-def test_what_is_wrong_is_one_line_each(changes, trouble):
+def test_what_is_wrong_is_one_line_each(changes, trouble) -> None:
     assert alive(**changes)["troubles"] == [trouble]
     describe(alive(**changes))
 
 
-def test_a_daemon_that_looks_less_often_than_it_should_says_why():
+def test_a_daemon_that_looks_less_often_than_it_should_says_why() -> None:
     slowed = alive(fps_limit=3.25, slowed="a frame takes 240 ms, and 10 are to come a second")
     assert slowed["troubles"] == []
     assert "slowed to 3.2 a second: a frame takes 240 ms" in describe(slowed)
 
 
-def test_a_loop_without_a_beat_hangs():
+def test_a_loop_without_a_beat_hangs() -> None:
     (trouble,) = told(time=time.monotonic() - HUNG - 5)["troubles"]
     assert trouble.startswith("the loop hangs: no beat for 15 s")
 
 
-def test_when_the_broker_last_acknowledged_anything_is_told():
+def test_when_the_broker_last_acknowledged_anything_is_told() -> None:
     link = BrokerStatus("down", "b:1883", "confirms nothing", confirmed=time.monotonic() - 95)
     assert alive(link=link)["broker_confirmed"] == pytest.approx(95, abs=5)
     assert "down, b:1883, last acknowledgement 1 min 3" in describe(alive(link=link))
@@ -87,15 +87,15 @@ def test_when_the_broker_last_acknowledged_anything_is_told():
 
 
 @pytest.mark.parametrize("link", [BrokerStatus(), BrokerStatus("connecting", "b:1883")])
-def test_no_broker_wanted_or_none_yet_is_no_trouble(link):
+def test_no_broker_wanted_or_none_yet_is_no_trouble(link) -> None:
     assert alive(link=link, camera_state="starting", last_event=None, events={})["troubles"] == []
     assert "none" in describe(alive(link=link, last_event=None, events={}))
 
 
-def test_no_daemon_is_trouble():
+def test_no_daemon_is_trouble() -> None:
     assert absent("nobody there") == {"running": False, "troubles": ["nobody there"]}
 
 
-def test_durations_have_two_units_at_most():
+def test_durations_have_two_units_at_most() -> None:
     seconds = (0, 59.6, 61, 3600, 90_061)
     assert [duration(value) for value in seconds] == ["0 s", "1 min", "1 min 1 s", "1 h", "1 d 1 h"]

@@ -8,6 +8,8 @@ import pytest
 
 from edgeface.detectors import DETECTORS, create, yunet
 from edgeface.errors import DataError
+from edgeface.interfaces import Detector
+from edgeface.types import Box, Vector
 from edgeface.vision.alignment import similarity_transform
 from edgeface.vision.images import load_image
 from edgeface.vision.model_card import SHIPPED

@@ -1,4 +1,5 @@
 import re
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -22,7 +23,7 @@ def embedder():
 
 
 @pytest.fixture
-def gallery(tmp_path, embedder):
+def gallery(tmp_path: Path, embedder):
     opened = open_gallery(Config(gallery=GallerySettings(str(tmp_path / "gallery.db"))), embedder.card)
     yield opened
     opened.close()
@@ -41,7 +42,7 @@ def enroller(gallery, embedder):
 
 
 @pytest.fixture
-def portrait(demo_photos):
+def portrait(demo_photos: Path):
     return load_image(demo_photos / "obama_portrait.jpg")
 
 
@@ -57,7 +58,7 @@ def refusal(report):
     return reason
 
 
-def test_good_photos_become_templates_of_one_person(enroller, gallery, demo_photos):
+def test_good_photos_become_templates_of_one_person(enroller, gallery, demo_photos: Path) -> None:
     paths = [demo_photos / "obama_portrait.jpg", demo_photos / "obama_congress.jpg"]
     report = enroller.enroll("  Änna ", read_images(paths))
     assert report.accepted == [str(path) for path in paths]
@@ -66,7 +67,7 @@ def test_good_photos_become_templates_of_one_person(enroller, gallery, demo_phot
     assert (report.person.name, report.person.templates) == ("Änna", 2)
 
 
-def test_another_photo_of_the_same_name_adds_to_that_person(enroller, gallery, demo_photos):
+def test_another_photo_of_the_same_name_adds_to_that_person(enroller, gallery, demo_photos: Path) -> None:
     first = enroller.enroll("Anna", read_images([demo_photos / "obama_portrait.jpg"])).person
     second = enroller.enroll("Anna", read_images([demo_photos / "obama_congress.jpg"])).person
     assert (second.id, second.templates) == (first.id, 2)
@@ -75,16 +76,16 @@ def test_another_photo_of_the_same_name_adds_to_that_person(enroller, gallery, d
     assert len(gallery.people()) == 1
 
 
-def test_a_picture_without_a_face_is_refused(enroller):
+def test_a_picture_without_a_face_is_refused(enroller) -> None:
     assert "no face" in refusal(enroller.enroll("Anna", [("blank", BLANK)]))
 
 
-def test_a_picture_of_two_people_is_refused(enroller, photos):
+def test_a_picture_of_two_people_is_refused(enroller, photos: Path) -> None:
     report = enroller.enroll("Anna", read_images([photos / "obama_and_biden_blue_room.jpg"]))
     assert "2 faces" in refusal(report)
 
 
-def test_somebody_small_in_the_background_is_no_second_person(enroller, portrait, demo_photos):
+def test_somebody_small_in_the_background_is_no_second_person(enroller, portrait, demo_photos: Path) -> None:
     small = scaled(load_image(demo_photos / "collins_portrait.jpg"), 0.3)
     picture = portrait.copy()
     picture[-small.shape[0] :, -small.shape[1] :] = small
@@ -94,7 +95,7 @@ def test_somebody_small_in_the_background_is_no_second_person(enroller, portrait
     assert enroller.enroll("Anna", [("both", picture)]).person
 
 
-def test_a_tiny_face_is_refused(enroller, portrait):
+def test_a_tiny_face_is_refused(enroller, portrait) -> None:
     assert "too small" in refusal(enroller.enroll("Anna", [("tiny", scaled(portrait, 0.2))]))
 
 
@@ -106,12 +107,14 @@ def test_a_tiny_face_is_refused(enroller, portrait):
     ],
     ids=["blurred", "dark"],
 )
-def test_a_poor_picture_is_refused_with_its_quality(enroller, portrait, spoil):
+def test_a_poor_picture_is_refused_with_its_quality(enroller, portrait, spoil) -> None:
     reason = refusal(enroller.enroll("Anna", [("poor", spoil(portrait))]))
     assert "quality" in reason or "no face" in reason
 
 
-def test_files_that_are_no_pictures_are_refused_each_with_its_reason_and_the_good_one_stays(enroller, tmp_path, demo_photos):
+def test_files_that_are_no_pictures_are_refused_each_with_its_reason_and_the_good_one_stays(
+    enroller, tmp_path: Path, demo_photos: Path
+) -> None:
     (tmp_path / "text.jpg").write_text("I am no picture")
     (tmp_path / "empty.png").touch()
     good = demo_photos / "obama_portrait.jpg"
@@ -125,7 +128,7 @@ def test_files_that_are_no_pictures_are_refused_each_with_its_reason_and_the_goo
     assert report.person.templates == 1
 
 
-def test_a_folder_stands_for_the_pictures_in_it(tmp_path, demo_photos):
+def test_a_folder_stands_for_the_pictures_in_it(tmp_path: Path, demo_photos: Path) -> None:
     for name in ("b.JPG", "a.jpg"):
         (tmp_path / name).write_bytes((demo_photos / "obama_portrait.jpg").read_bytes())
     (tmp_path / "notes.txt").write_text("not a picture")
@@ -134,13 +137,13 @@ def test_a_folder_stands_for_the_pictures_in_it(tmp_path, demo_photos):
     assert all(isinstance(image, np.ndarray) for _, image in found)
 
 
-def test_a_folder_without_pictures_is_told(tmp_path):
+def test_a_folder_without_pictures_is_told(tmp_path: Path) -> None:
     ((label, error),) = read_images([tmp_path])
     assert label == str(tmp_path)
     assert "no image" in str(error)
 
 
-def test_a_face_known_under_another_name_is_refused_unless_forced(enroller, gallery, portrait):
+def test_a_face_known_under_another_name_is_refused_unless_forced(enroller, gallery, portrait) -> None:
     enroller.enroll("Anna", [("one", portrait)])
     reason = refusal(enroller.enroll("Berta", [("one", portrait)]))
     assert "'Anna'" in reason
@@ -150,7 +153,9 @@ def test_a_face_known_under_another_name_is_refused_unless_forced(enroller, gall
     assert [person.name for person in gallery.people()] == ["Anna", "Berta"]
 
 
-def test_a_face_unlike_the_templates_of_its_name_is_refused_unless_forced(enroller, gallery, portrait, demo_photos):
+def test_a_face_unlike_the_templates_of_its_name_is_refused_unless_forced(
+    enroller, gallery, portrait, demo_photos: Path
+) -> None:
     enroller.enroll("Anna", read_images([demo_photos / "obama_portrait.jpg", demo_photos / "obama_congress.jpg"]))
     other = load_image(demo_photos / "biden_portrait.jpg")
     reason = refusal(enroller.enroll(" Anna ", [("other", other)]))
@@ -163,7 +168,7 @@ def test_a_face_unlike_the_templates_of_its_name_is_refused_unless_forced(enroll
     assert enroller.enroll("Anna", [("other", other)], force=True).person.templates == 3
 
 
-def test_a_name_that_another_face_got_meanwhile_gets_no_view_of_this_one(enroller, portrait, demo_photos):
+def test_a_name_that_another_face_got_meanwhile_gets_no_view_of_this_one(enroller, portrait, demo_photos: Path) -> None:
     view = enroller.judge("one", portrait, "Anna")
     enroller.enroll("Anna", read_images([demo_photos / "biden_portrait.jpg"]))
     with pytest.raises(GalleryError, match=r"'Anna' was enrolled with another face meanwhile .*; force enrolls it anyway"):
@@ -171,7 +176,7 @@ def test_a_name_that_another_face_got_meanwhile_gets_no_view_of_this_one(enrolle
     assert enroller.keep("Anna", [view], force=True).templates == 2
 
 
-def test_the_same_name_written_another_way_is_the_same_person(enroller, gallery, portrait):
+def test_the_same_name_written_another_way_is_the_same_person(enroller, gallery, portrait) -> None:
     enroller.enroll("Zo\u00eb", [("one", portrait)])
     report = enroller.enroll(" Zoe\u0308 ", [("one", portrait)])
     assert report.refused == []
@@ -179,12 +184,12 @@ def test_the_same_name_written_another_way_is_the_same_person(enroller, gallery,
 
 
 @pytest.mark.parametrize("name", ["", "   ", "a\nb", "x" * 101, "\udcff"])
-def test_a_name_that_is_none_is_refused_before_any_picture(enroller, gallery, portrait, name):
+def test_a_name_that_is_none_is_refused_before_any_picture(enroller, gallery, portrait, name) -> None:
     with pytest.raises(GalleryError):
         enroller.enroll(name, [("one", portrait)])
     assert gallery.people() == []
 
 
-def test_judging_says_what_is_wrong_with_a_view(enroller):
+def test_judging_says_what_is_wrong_with_a_view(enroller) -> None:
     with pytest.raises(ImageError, match="no face"):
         enroller.judge("blank", BLANK, "Anna")

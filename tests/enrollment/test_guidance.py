@@ -1,6 +1,8 @@
 """What a sitter is told, on pictures composed of real photos."""
 
 import re
+from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -46,7 +48,7 @@ def aside(image, pixels):
 
 
 @pytest.mark.parametrize("name", PEOPLE)
-def test_a_good_view_has_no_obstacle(detector, name):
+def test_a_good_view_has_no_obstacle(detector, name) -> None:
     image = sitter(name)
     assert obstacle(image, detector.detect(image)) is None
 
@@ -67,12 +69,12 @@ def test_a_good_view_has_no_obstacle(detector, name):
         (lambda: beside(sitter(eyes=20.0), sitter("biden_portrait.jpg")), Hint.SOMEONE_ELSE),
     ],
 )
-def test_each_fault_has_its_hint(detector, image, hint):
+def test_each_fault_has_its_hint(detector, image, hint) -> None:
     assert obstacle(image(), detector.detect(image())) == hint
 
 
 @pytest.mark.parametrize("name", PEOPLE)
-def test_left_and_right_are_the_sitters_own(detector, name):
+def test_left_and_right_are_the_sitters_own(detector, name) -> None:
     yaws = [pose(detector.detect(sitter(name, yaw=yaw))[0].landmarks).yaw for yaw in (-0.35, 0.0, 0.35)]
     assert yaws == sorted(yaws)  # a nose that goes to the right of the picture goes to the sitter's left
     mirrored = np.ascontiguousarray(sitter(name, yaw=0.35)[:, ::-1])
@@ -80,12 +82,12 @@ def test_left_and_right_are_the_sitters_own(detector, name):
 
 
 @pytest.mark.parametrize("name", PEOPLE)
-def test_who_looks_up_has_less_pitch_than_who_looks_down(detector, name):
+def test_who_looks_up_has_less_pitch_than_who_looks_down(detector, name) -> None:
     up, down = (pose(detector.detect(sitter(name, pitch=pitch))[0].landmarks).pitch for pitch in (-0.5, 0.5))
     assert up < down
 
 
-def test_every_hint_has_its_words():
+def test_every_hint_has_its_words() -> None:
     assert set(SAID) == set(Hint)
     assert all(1 < len(words) < 60 for words in SAID.values())
 
@@ -112,7 +114,7 @@ def once(function):
 
 
 @pytest.fixture
-def enroller(tmp_path, embedder, monkeypatch):
+def enroller(tmp_path: Path, embedder, monkeypatch: pytest.MonkeyPatch):
     gallery = open_gallery(Config(gallery=GallerySettings(str(tmp_path / "gallery.db"))), embedder.card)
     pipeline = create_pipeline(Config(), embedder, gallery)
     monkeypatch.setattr(pipeline.detector, "detect", once(pipeline.detector.detect))
@@ -124,10 +126,10 @@ def enroller(tmp_path, embedder, monkeypatch):
 class Chair:
     """A sitting at ten frames a second; what is shown may depend on what is asked."""
 
-    def __init__(self, enroller, **options):
+    def __init__(self, enroller, **options: Any) -> None:
         self.sitting, self.time, self.told = EnrollmentSession(enroller, "Anna", **options), 1000.0, []
 
-    def show(self, image, seconds=0.1):
+    def show(self, image, seconds=0.1) -> None:
         for _ in range(round(seconds * 10)):
             if self.sitting.complete:
                 return
@@ -137,7 +139,7 @@ class Chair:
             if not self.told or self.told[-1] != guidance.text:
                 self.told.append(guidance.text)
 
-    def obey(self, name="obama_portrait.jpg", seconds=60.0):
+    def obey(self, name="obama_portrait.jpg", seconds=60.0) -> None:
         """A sitter who does what they are told."""
         moves = {
             Hint.TURN_LEFT: {"yaw": 0.45},
@@ -149,7 +151,7 @@ class Chair:
             self.show(sitter(name, **moves.get(self.sitting.guidance.hint, {})))
 
 
-def test_who_does_as_told_is_done_with_five_to_nine_views_that_differ(enroller):
+def test_who_does_as_told_is_done_with_five_to_nine_views_that_differ(enroller) -> None:
     chair = Chair(enroller)
     chair.obey()
     assert chair.sitting.complete
@@ -163,7 +165,7 @@ def test_who_does_as_told_is_done_with_five_to_nine_views_that_differ(enroller):
     assert chair.sitting.guidance.taken == len(chair.sitting.views)
 
 
-def test_a_sitter_who_never_moves_gives_one_view_and_is_let_go(enroller):
+def test_a_sitter_who_never_moves_gives_one_view_and_is_let_go(enroller) -> None:
     chair = Chair(enroller, timeout=600.0)
     chair.show(sitter(), 100.0)
     assert chair.sitting.complete
@@ -171,14 +173,14 @@ def test_a_sitter_who_never_moves_gives_one_view_and_is_let_go(enroller):
     assert [SAID[hint] in chair.told for hint in (Hint.TURN_LEFT, Hint.TURN_RIGHT, Hint.LOOK_UP, Hint.LOOK_DOWN)] == [True] * 4
 
 
-def test_the_first_view_looks_straight(enroller):
+def test_the_first_view_looks_straight(enroller) -> None:
     chair = Chair(enroller)
     chair.show(sitter("obama_press_room.jpg", yaw=0.35), 3.0)
     assert chair.sitting.views == []
     assert chair.told == [SAID[Hint.LOOK_STRAIGHT]] or chair.told[-1] == SAID[Hint.LOOK_STRAIGHT]
 
 
-def test_what_is_wrong_is_told_once_it_holds(enroller):
+def test_what_is_wrong_is_told_once_it_holds(enroller) -> None:
     chair = Chair(enroller)
     chair.show(None, 1.0)
     chair.show(EMPTY, 1.0)
@@ -188,7 +190,7 @@ def test_what_is_wrong_is_told_once_it_holds(enroller):
     assert chair.told == [SAID[Hint.WAITING], SAID[Hint.NOBODY], SAID[Hint.COME_CLOSER]]
 
 
-def test_somebody_who_takes_the_sitters_place_is_not_taken(enroller):
+def test_somebody_who_takes_the_sitters_place_is_not_taken(enroller) -> None:
     chair = Chair(enroller)
     chair.show(sitter(), 1.0)
     chair.show(sitter("biden_portrait.jpg"), 2.0)
@@ -196,7 +198,7 @@ def test_somebody_who_takes_the_sitters_place_is_not_taken(enroller):
     assert chair.told[-1] == SAID[Hint.SOMEONE_ELSE]
 
 
-def test_who_moves_is_told_to_hold_still(enroller):
+def test_who_moves_is_told_to_hold_still(enroller) -> None:
     chair = Chair(enroller)
     for number in range(8):
         chair.show(aside(sitter(), 1 + 40 * (number % 2)))
@@ -204,7 +206,7 @@ def test_who_moves_is_told_to_hold_still(enroller):
     assert SAID[Hint.HOLD_STILL] in chair.told
 
 
-def test_who_is_enrolled_under_another_name_is_told_so(enroller):
+def test_who_is_enrolled_under_another_name_is_told_so(enroller) -> None:
     enroller.enroll("Barack", [("photo", sitter())])
     chair = Chair(enroller)
     chair.show(sitter(), 1.0)
@@ -214,7 +216,7 @@ def test_who_is_enrolled_under_another_name_is_told_so(enroller):
     assert len(forced.sitting.views) == 1
 
 
-def test_who_is_not_like_the_one_enrolled_under_the_name_is_told_so(enroller):
+def test_who_is_not_like_the_one_enrolled_under_the_name_is_told_so(enroller) -> None:
     enroller.enroll("Anna", [("photo", sitter())])
     chair = Chair(enroller)
     chair.show(sitter("biden_portrait.jpg"), 1.0)
@@ -227,33 +229,33 @@ def test_who_is_not_like_the_one_enrolled_under_the_name_is_told_so(enroller):
     assert len(forced.sitting.views) == 1
 
 
-def test_without_varied_every_good_view_counts_half_a_second_apart(enroller):
+def test_without_varied_every_good_view_counts_half_a_second_apart(enroller) -> None:
     chair = Chair(enroller, most=3, varied=False)
     chair.show(sitter(), 5.0)
     assert len(chair.sitting.views) == 3
     assert chair.time - 1000 == pytest.approx(1.1, abs=0.11)
 
 
-def test_its_time_ends_it_with_what_there_is(enroller):
+def test_its_time_ends_it_with_what_there_is(enroller) -> None:
     chair = Chair(enroller, timeout=3.0)
     chair.show(sitter(), 10.0)
     assert chair.time - 1000 < 3.3
     assert len(chair.sitting.end()) == 1
 
 
-def test_a_sitting_without_a_view_ends_in_one_line(enroller):
+def test_a_sitting_without_a_view_ends_in_one_line(enroller) -> None:
     chair = Chair(enroller, timeout=3.0)
     chair.show("unplugged", 10.0)
     with pytest.raises(CameraError, match=r"^no usable view within 3 s; last: the camera gives no picture: unplugged$"):
         chair.sitting.end()
 
 
-def test_a_name_that_is_none_is_refused_at_once(enroller):
+def test_a_name_that_is_none_is_refused_at_once(enroller) -> None:
     with pytest.raises(GalleryError):
         EnrollmentSession(enroller, "\n")
 
 
-def test_two_sittings_at_once_do_not_give_one_face_two_names(enroller):
+def test_two_sittings_at_once_do_not_give_one_face_two_names(enroller) -> None:
     views = [enroller.judge("image", sitter(), name) for name in ("Anna", "Bob")]
     enroller.keep("Anna", views[:1])
     with pytest.raises(GalleryError, match="enrolled as 'Anna' meanwhile"):

@@ -1,5 +1,7 @@
 """A gallery with a file of its own, as most tests here want it; some files have another."""
 
+from pathlib import Path
+
 import pytest
 from fixtures.backup import no_credentials
 from fixtures.galleries import MODEL
@@ -10,7 +12,7 @@ __all__ = ["no_credentials"]
 
 
 @pytest.fixture
-def path(tmp_path):
+def path(tmp_path: Path):
     return tmp_path / "data" / "gallery.db"
 
 

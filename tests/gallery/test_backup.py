@@ -25,14 +25,14 @@ from hypothesis.strategies import DrawFn
 from edgeface.config.schema import EventsSettings
 from edgeface.daemon.backup_task import CLOCK, RETRY, SETTLE, Schedule
 from edgeface.errors import GalleryError
-from edgeface.gallery import backup
+from edgeface.gallery import backup, copies
 from edgeface.gallery.backup import Backups, surplus
 from edgeface.gallery.copies import Copy, ForeignCopyError, NoCopyError, check, cleanse, find_copies
 from edgeface.gallery.database import erasure_mark
 from edgeface.gallery.encryption import Key
 from edgeface.gallery.store import Gallery
 from edgeface.recognition.event_id import new_event_id
-from edgeface.types import EventType
+from edgeface.types import EventType, Person, Vector
 from edgeface.wire.events import Event
 
 
@@ -448,7 +448,7 @@ def test_kept_faces_go_from_the_copies_once_they_are_not_to_be_kept(tmp_path: Pa
     assert states(backups) == ["ok"]
 
 
-def test_others_who_write_without_end_do_not_keep_a_copy_from_its_end(tmp_path, monkeypatch):
+def test_others_who_write_without_end_do_not_keep_a_copy_from_its_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(copies, "PAGES", 1)
     gallery = crowd(tmp_path, 5)
     backups = Backups(config(tmp_path))

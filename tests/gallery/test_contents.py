@@ -14,10 +14,13 @@ from hypothesis import strategies as st
 
 from edgeface.config.schema import EventsSettings
 from edgeface.errors import GalleryError
+from edgeface.gallery.contents import Templates
 from edgeface.gallery.encryption import Sealer
 from edgeface.gallery.records import TemplateRecord
 from edgeface.gallery.store import Gallery
 from edgeface.types import EventType, Person
+
+T = TypeVar("T")
 
 
 @pytest.fixture

@@ -16,9 +16,8 @@ from edgeface.errors import GalleryError
 from edgeface.gallery.store import Gallery
 from edgeface.gallery.versions import Revision
 from edgeface.recognition.event_id import new_event_id
-from edgeface.types import EventType
+from edgeface.types import EventType, Person
 from edgeface.wire.events import Event
-from tests.adversary.flips import classes
 
 WALL = 1_700_000_001.0
 

@@ -5,7 +5,6 @@ import signal
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Iterator
 from contextlib import closing, suppress
 from hashlib import blake2s
 from pathlib import Path
@@ -360,7 +359,7 @@ def test_a_new_gallery_has_the_tables_of_the_format_and_the_others_once_they_are
     assert blake2s(made.encode(), digest_size=8).hexdigest() == "94b4bbaaf8db9e14"
 
 
-def test_no_other_module_makes_a_table():
+def test_no_other_module_makes_a_table() -> None:
     package = Path(file_format.__file__).parent.parent
     makes = {
         str(file.relative_to(package))
@@ -370,7 +369,7 @@ def test_no_other_module_makes_a_table():
     assert makes == {"gallery/schema/v2.sql"}
 
 
-def test_sql_stands_in_the_modules_of_files_and_tables():
+def test_sql_stands_in_the_modules_of_files_and_tables() -> None:
     package = Path(file_format.__file__).parent.parent
     sql = re.compile(r"\"(SELECT|INSERT|UPDATE|DELETE FROM|PRAGMA|BEGIN|CREATE|DROP) ")
     found = {str(file.relative_to(package)) for file in package.rglob("*.py") if sql.search(file.read_text())}

@@ -32,7 +32,7 @@ def test_what_is_sealed_is_read_back_where_it_belongs(text: str, data: bytes, bo
 
 
 @given(bound=BOUND, other=BOUND)
-def test_what_is_sealed_for_one_place_opens_in_no_other(bound, other):
+def test_what_is_sealed_for_one_place_opens_in_no_other(bound, other) -> None:
     sealed = Sealer(KEY, MODEL).seal(Note("", b""), *bound)
     if bound != other:
         with pytest.raises(ValueError, match="does not belong"):
@@ -43,7 +43,7 @@ def test_what_is_sealed_for_one_place_opens_in_no_other(bound, other):
 
 
 @given(at=st.integers(0, 60), bit=st.integers(0, 7))
-def test_no_bit_can_be_changed(at, bit):
+def test_no_bit_can_be_changed(at, bit) -> None:
     sealed = bytearray(Sealer(KEY, MODEL).seal(Note("Anna", b"0123456789"), "x"))
     sealed[at % len(sealed)] ^= 1 << bit
     with pytest.raises(ValueError, match="does not belong"):
@@ -61,7 +61,7 @@ def test_a_record_of_another_kind_does_not_open() -> None:
         Sealer(KEY, MODEL).unseal(Sealer(KEY, MODEL).seal(Note("", b"")), Other)
 
 
-def test_the_same_twice_is_sealed_into_different_bytes():
+def test_the_same_twice_is_sealed_into_different_bytes() -> None:
     sealer = Sealer(KEY, MODEL)
     assert len({sealer.seal(Note("Anna", b"x")) for _ in range(100)}) == 100
 

@@ -22,7 +22,8 @@ from edgeface.interfaces import Tick
 from edgeface.operations.context import OperationContext
 from edgeface.operations.events import list_events
 from edgeface.recognition.event_id import new_event_id
-from edgeface.types import Box, EventType, NoFrame
+from edgeface.types import Box, EventType, NoFrame, Vector
+from edgeface.vision.model_card import ModelCard
 from edgeface.wire.commands import EventsRequest
 from edgeface.wire.events import Event, event_payload
 
@@ -178,7 +179,7 @@ def test_a_verdict_on_an_event_that_is_gone_changes_nothing(gallery: Gallery, cl
     assert gallery.people() == [anna]
 
 
-def test_no_payload_holds_an_embedding(gallery, card):
+def test_no_payload_holds_an_embedding(gallery: Gallery, card: ModelCard) -> None:
     seen = {"track_id": 1, "threshold": 0.5, "votes": 3, "box": Box(1, 2, 3, 4), "frame_size": (640, 480)}
     sent = event(embedding=unit(1), **seen)
     assert b"embedding" not in msgspec.json.encode(event_payload(sent, "door", "m"))
@@ -201,7 +202,9 @@ def gap(time: float = 0.0) -> NoFrame:
     return NoFrame(1000.0 + time, WALL + time)
 
 
-def test_events_wait_for_a_gallery_that_is_locked_and_it_is_told_once(gallery, path, caplog, monkeypatch):
+def test_events_wait_for_a_gallery_that_is_locked_and_it_is_told_once(
+    gallery: Gallery, path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(events_module, "LOOP_LOCK_TIMEOUT_S", 0.01)
     keeper = EventKeeper(gallery, "front", EventsSettings())
     writer = sqlite3.connect(path, isolation_level=None)

@@ -17,9 +17,9 @@ from fixtures.reembed import House, house
 
 from edgeface.config.schema import EventsSettings
 from edgeface.daemon.assembly import assemble
-from edgeface.doctor import examine
+from edgeface.doctor import Check, examine
 from edgeface.errors import GalleryError
-from edgeface.gallery import guard, sqlite
+from edgeface.gallery import sqlite
 from edgeface.gallery.store import template_id
 from edgeface.recognition.event_id import new_event_id
 from edgeface.types import EventType
@@ -49,7 +49,7 @@ def test_people_are_taken_over_with_the_templates_that_their_faces_give(house: H
     assert needed(house.reembed(SHIPPED)).templates == 3
 
 
-def test_a_gallery_that_is_open_is_not_taken_over(house, other_model, monkeypatch):
+def test_a_gallery_that_is_open_is_not_taken_over(house: House, other_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sqlite, "LOCK_TIMEOUT_S", 0.1)
     house.enroll("Barack", "obama_portrait")
     with house.open() as there:

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 from fixtures.backup import config, damage, flip, killed, people, sealed_at, states
+from fixtures.commandline import Cli
 from fixtures.galleries import units
 from fixtures.optional import needed
 from fixtures.reembed import House, house

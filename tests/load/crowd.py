@@ -11,7 +11,7 @@ from edgeface.config import schema
 from edgeface.gallery.store import Templates
 from edgeface.recognition.matching import Matcher
 from edgeface.recognition.presence import create_presence
-from edgeface.types import Box, Embedding, Face, Frame, Observation, Person
+from edgeface.types import Box, Embedding, Face, Frame, Observation, Person, Vector
 from edgeface.vision.model_card import SHIPPED, load_card
 
 KNOWN = 10

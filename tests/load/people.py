@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import closing
 from itertools import islice
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import cv2
 import numpy as np
@@ -22,7 +22,7 @@ from edgeface.config import schema
 from edgeface.gallery.audit import Audit
 from edgeface.gallery.encryption import Sealer
 from edgeface.gallery.shared import SharedPerson, SharedTemplate
-from edgeface.gallery.store import Gallery
+from edgeface.gallery.store import Copy, Gallery
 from edgeface.gallery.versions import NEVER
 from edgeface.recognition.pipeline import create_pipeline
 from edgeface.sync.messages import PersonSealer, digest

@@ -1,9 +1,11 @@
 """The errors of a gallery of demo photos, through the command line, and the arithmetic on made-up people."""
 
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
+from fixtures.commandline import Cli
 from fixtures.frames import frame
 from fixtures.galleries import MODEL, enrolled, kept, near, unit
 
@@ -19,13 +21,14 @@ from edgeface.recognition.pipeline import create_pipeline
 from edgeface.recognition.presence import create_presence
 from edgeface.types import EventType, Frame
 from edgeface.vision.embedding import Embedder
+from edgeface.vision.model_card import ModelCard
 
 MATCHING = schema.MatchingSettings()
 UNKNOWN = EventType.UNKNOWN
 
 
 @pytest.fixture
-def gallery(tmp_path):
+def gallery(tmp_path: Path):
     opened = Gallery(tmp_path / "gallery.db", MODEL)
     yield opened
     opened.close()
@@ -48,7 +51,7 @@ def rates(one):
     return [(rate.count, rate.trials, rate.people) for rate in (one.fpir, one.fnir)]
 
 
-def test_templates_are_tried_without_themselves_and_without_their_person(gallery, card, family):
+def test_templates_are_tried_without_themselves_and_without_their_person(gallery, card: ModelCard, family) -> None:
     trials = list(template_trials(gallery.templates(), card, MATCHING))
     cleo = family["Cleo"].id
     mated = [trial for trial in trials if trial.mated]
@@ -60,7 +63,7 @@ def test_templates_are_tried_without_themselves_and_without_their_person(gallery
     assert {trial.templates for trial in mated} == {5}
 
 
-def test_a_template_is_tried_as_the_gallery_without_it_would_match(gallery, card, family):
+def test_a_template_is_tried_as_the_gallery_without_it_would_match(gallery, card: ModelCard, family) -> None:
     """The same scores as of a gallery in which the template, or the person, never was."""
     trials = iter(template_trials(gallery.templates(), card, MATCHING))
     found = gallery.templates()
@@ -80,7 +83,7 @@ def test_a_template_is_tried_as_the_gallery_without_it_would_match(gallery, card
             assert next(trials).score == pytest.approx(score, abs=1e-5)
 
 
-def test_events_count_by_their_verdicts(gallery, card, family):
+def test_events_count_by_their_verdicts(gallery, card: ModelCard, family) -> None:
     anna, bert = family["Anna"], family["Bert"]
     confirm(gallery, card, MATCHING, visit(gallery, anna, near(unit(1), 0.9, 11)).event_id)
     reject(gallery, MATCHING, visit(gallery, bert, near(unit(2), 0.5, 12)).event_id)
@@ -96,14 +99,14 @@ def test_events_count_by_their_verdicts(gallery, card, family):
     assert rates(strict) == [(0, 3, 2), (2, 2, 2)]
 
 
-def test_who_was_enrolled_by_an_event_was_a_stranger_when_it_came(gallery, card, family):
+def test_who_was_enrolled_by_an_event_was_a_stranger_when_it_came(gallery, card: ModelCard, family) -> None:
     seen = kept(gallery, None, unit(30), UNKNOWN)
     introduce(gallery, card, MATCHING, [seen.event_id], "Dora")
     events = evaluate_own(gallery, card, MATCHING).by_source["events"]
     assert (events.fpir.trials, events.fnir.trials) == (1, 0)
 
 
-def test_a_confirmed_view_that_another_is_nearer_to_is_an_error_at_every_target(gallery, card, family):
+def test_a_confirmed_view_that_another_is_nearer_to_is_an_error_at_every_target(gallery, card: ModelCard, family) -> None:
     seen = visit(gallery, family["Anna"], near(unit(1), 0.8, 16))
     confirm(gallery, card, MATCHING, seen.event_id)
     gallery.enroll("Evil twin", [near(seen.embedding, 0.95, 17)], [0.8])
@@ -116,7 +119,7 @@ def trials(mated, *by_person):
     return [Trial(f"{mated}{n}", mated, score, 1) for n, scores in enumerate(by_person) for score in scores]
 
 
-def test_the_interval_is_over_people(card):
+def test_the_interval_is_over_people(card: ModelCard) -> None:
     """One person of 20 makes all the errors: trials that are not independent make the interval wide."""
     clustered = errors(trials(False, [0.9] * 10, *[[0.0] * 10] * 19), card, 0.001).fpir
     scattered = errors(trials(False, *[[0.9, *[0.0] * 19]] * 10), card, 0.001).fpir
@@ -126,7 +129,7 @@ def test_the_interval_is_over_people(card):
     assert scattered.low == pytest.approx(0.05)
 
 
-def test_few_people_without_an_error_leave_room_for_one(card):
+def test_few_people_without_an_error_leave_room_for_one(card: ModelCard) -> None:
     """The rule of three: 3 of 100 at most, with 95 % confidence."""
     assert errors(trials(False, *[[0.0]] * 100), card, 0.001).fpir.high == pytest.approx(0.0295, abs=1e-4)
     assert errors(trials(True, [0.9] * 50), card, 0.001).fnir.high == pytest.approx(0.95)
@@ -149,20 +152,20 @@ def curve(card, strangers, own=(), targets=(0.1, 0.01, 0.001)):
         ([[0.45]] * 10 + [[0.1]] * 10, [[0.9]], 0.001, None, "no stricter target helps"),
     ],
 )
-def test_a_proposal_keeps_to_the_wanted_rate(card, strangers, own, wanted, value, reason):
+def test_a_proposal_keeps_to_the_wanted_rate(card: ModelCard, strangers, own, wanted, value, reason) -> None:
     proposal = propose(curve(card, strangers, own), 0.001, wanted)
     assert proposal.target_fpir == value
     assert reason in proposal.reason
 
 
-def test_strangers_who_pass_too_often_call_for_a_stricter_target(card):
+def test_strangers_who_pass_too_often_call_for_a_stricter_target(card: ModelCard) -> None:
     look_alikes = curve(card, [[0.45]] * 10 + [[0.1]] * 10, targets=(0.1, 0.01, 0.001, 0.0001))
     proposal = propose(look_alikes, 0.001, 0.001)
     assert proposal.target_fpir == 0.0001
     assert "0.10% is wanted" in proposal.reason
 
 
-def test_a_gallery_of_photos_is_measured_by_the_command_line(cli, demo_photos):
+def test_a_gallery_of_photos_is_measured_by_the_command_line(cli: Cli, demo_photos: Path) -> None:
     for name, photos in {"Obama": ["portrait", "congress", "press_room"], "Biden": ["portrait", "blue_room"]}.items():
         words = [word for photo in photos for word in ("--image", demo_photos / f"{name.lower()}_{photo}.jpg")]
         cli("enroll", name, *words)
@@ -179,7 +182,7 @@ def test_a_gallery_of_photos_is_measured_by_the_command_line(cli, demo_photos):
     assert "proposal  none: too little data: 2 people were tried as strangers, and it takes 5" in told
 
 
-def test_real_events_count(tmp_path, demo_photos):
+def test_real_events_count(tmp_path: Path, demo_photos: Path) -> None:
     """Collins comes, and is unknown; Obama comes, and is recognised and confirmed."""
     settings = schema.Config(gallery=schema.GallerySettings(str(tmp_path / "gallery.db")))
     embedder = Embedder()
@@ -208,15 +211,15 @@ def test_real_events_count(tmp_path, demo_photos):
         (["--gallery", "g", "--visits", "v", "--fpir", "0.1"], "--fpir is for your own gallery"),
     ],
 )
-def test_options_that_do_not_go_together_are_told_in_one_line(cli, words, message):
+def test_options_that_do_not_go_together_are_told_in_one_line(cli: Cli, words, message) -> None:
     assert message in cli.refusal("evaluate", *words, code=2)
 
 
-def test_nobody_enrolled_is_too_little(cli):
+def test_nobody_enrolled_is_too_little(cli: Cli) -> None:
     assert "too little data: 0 people" in cli("evaluate").stdout
 
 
-def test_an_enrolled_person_alone_has_no_strangers(gallery, card):
+def test_an_enrolled_person_alone_has_no_strangers(gallery, card: ModelCard) -> None:
     enrolled(gallery, "Anna", 1, 2)
     report = evaluate_own(gallery, card, MATCHING)
     assert rates(report.by_source["templates"]) == [(0, 0, 0), (2, 2, 1)]

@@ -4,13 +4,15 @@ import re
 import sqlite3
 import time
 from dataclasses import dataclass, field
+from pathlib import Path
 from threading import Event as Flag
 from threading import current_thread
+from typing import Any
 
 import cv2
 import numpy as np
 import pytest
-from fixtures.broker import broker, eventually, needs_broker
+from fixtures.broker import Broker, broker, eventually, needs_broker
 from fixtures.contract import problems
 from fixtures.daemon import EMPTY, enroll, running, settings
 from hypothesis import given
@@ -48,7 +50,7 @@ class Wire:
         taken, self.inbox = self.inbox, []
         return taken
 
-    def respond(self, verb, response):
+    def respond(self, verb, response) -> None:
         assert verb not in COMMANDS or problems(f"resp/{verb}", response) == []
         self.answers.append(json.loads(response))
 
@@ -56,7 +58,7 @@ class Wire:
 class Desk:
     """Commands in the hands of a test, which gives them moments; Obama is enrolled."""
 
-    def __init__(self, folder, photos, embedder, **given):
+    def __init__(self, folder, photos, embedder, **given: Any) -> None:
         self.photos, self.wire, self.now = photos, Wire(), time.monotonic()
         self.audit = folder / "audit.jsonl"
         config = Config(camera=CameraSettings(name="front"), gallery=GallerySettings(str(folder / "gallery.db")))
@@ -76,7 +78,7 @@ class Desk:
             assert eventually(lambda: self.wire.answers or self.pass_time(scene, 0.02))
         return self.wire.answers[-1] if self.wire.answers else None
 
-    def pass_time(self, scene=EMPTY, seconds=0.6):
+    def pass_time(self, scene=EMPTY, seconds=0.6) -> None:
         self.now += seconds
         at = self.now, time.time()
         self.commands.serve()
@@ -92,7 +94,7 @@ def embedder():
 
 
 @pytest.fixture
-def desk(tmp_path, demo_photos, embedder):
+def desk(tmp_path: Path, demo_photos: Path, embedder):
     made = Desk(tmp_path, demo_photos, embedder)
     yield made
     made.gallery.close()
@@ -110,7 +112,7 @@ def refused(answer):
     return answer["error"]
 
 
-def test_the_settings_allow_what_there_is():
+def test_the_settings_allow_what_there_is() -> None:
     check_allowed(Settings(allow=tuple(COMMANDS)))
     with pytest.raises(ConfigError, match=r"^commands.allow: there is no command 'steal'; it is one of enroll, rename, "):
         check_allowed(Settings(allow=("people", "steal")))
@@ -119,14 +121,14 @@ def test_the_settings_allow_what_there_is():
 # Each verb
 
 
-def test_people_are_listed(desk):
+def test_people_are_listed(desk) -> None:
     answer = desk.ask("people", {"id": "a"})
     assert (answer["id"], answer["ok"]) == ("a", True)
     (person,) = answer["result"]["people"]
     assert (person["name"], person["templates"], person["id"]) == ("Obama", 1, desk.gallery.find("Obama").id)
 
 
-def test_a_person_is_renamed_and_forgotten_by_name_or_id(desk):
+def test_a_person_is_renamed_and_forgotten_by_name_or_id(desk) -> None:
     person_id = desk.gallery.find("Obama").id
     assert desk.ask("rename", {"id": "a", "person": person_id, "name": "Barack"})["result"] == {
         "id": person_id,
@@ -138,7 +140,7 @@ def test_a_person_is_renamed_and_forgotten_by_name_or_id(desk):
     assert "nobody called 'Barack'" in refused(desk.ask("forget", {"id": "c", "person": "Barack"}))
 
 
-def test_a_photo_is_enrolled(desk):
+def test_a_photo_is_enrolled(desk) -> None:
     answer = desk.ask("enroll", {"id": "a", "name": "Biden", "image": desk.jpeg("biden_portrait.jpg")})
     assert answer["result"] == {
         "id": desk.gallery.find("Biden").id,
@@ -149,19 +151,19 @@ def test_a_photo_is_enrolled(desk):
     }
 
 
-def test_a_face_that_is_known_under_another_name_is_enrolled_by_force_alone(desk):
+def test_a_face_that_is_known_under_another_name_is_enrolled_by_force_alone(desk) -> None:
     request = {"id": "a", "name": "Eve", "image": desk.jpeg("obama_portrait.jpg")}
     assert "already enrolled as 'Obama'" in refused(desk.ask("enroll", request))
     assert desk.ask("enroll", request | {"force": True})["ok"]
 
 
-def test_a_face_that_is_not_the_person_s_is_added_by_force_alone(desk):
+def test_a_face_that_is_not_the_person_s_is_added_by_force_alone(desk) -> None:
     request = {"id": "a", "name": "Obama", "image": desk.jpeg("biden_portrait.jpg")}
     assert "0.30 is needed); force enrolls it anyway" in refused(desk.ask("enroll", request))
     assert desk.ask("enroll", request | {"force": True})["result"]["templates"] == 2
 
 
-def test_a_photo_is_decoded_elsewhere_and_others_are_served_meanwhile(desk, monkeypatch):
+def test_a_photo_is_decoded_elsewhere_and_others_are_served_meanwhile(desk, monkeypatch: pytest.MonkeyPatch) -> None:
     gate, decode, threads = Flag(), commands.decode_photo, []
 
     def decode_later(data, label):
@@ -183,7 +185,7 @@ def test_a_photo_is_decoded_elsewhere_and_others_are_served_meanwhile(desk, monk
     assert current_thread() not in threads
 
 
-def test_more_photos_than_may_wait_are_answered_busy(desk, monkeypatch):
+def test_more_photos_than_may_wait_are_answered_busy(desk, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(commands, "MAX_WAITING_BYTES", 2 * len(desk.jpeg("biden_portrait.jpg")))
     for number in range(3):
         request = {"id": str(number), "name": "Biden", "image": desk.jpeg("biden_portrait.jpg")}
@@ -199,7 +201,7 @@ def noted(desk):
     return [json.loads(line) for line in desk.audit.read_text().splitlines()]
 
 
-def test_whatever_changes_the_gallery_is_in_the_audit_log_and_no_name(desk, caplog):
+def test_whatever_changes_the_gallery_is_in_the_audit_log_and_no_name(desk, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level("INFO")
     person = desk.gallery.find("Obama").id
     photo = desk.jpeg("obama_portrait.jpg")
@@ -221,7 +223,7 @@ def test_whatever_changes_the_gallery_is_in_the_audit_log_and_no_name(desk, capl
     assert caplog.text.count("'forget'") == 2
 
 
-def test_who_is_forgotten_though_a_trace_stays_is_in_the_audit_log(desk, monkeypatch):
+def test_who_is_forgotten_though_a_trace_stays_is_in_the_audit_log(desk, monkeypatch: pytest.MonkeyPatch) -> None:
     person = desk.gallery.find("Obama").id
     reader = sqlite3.connect(desk.audit.with_name("gallery.db"), isolation_level=None)
     reader.execute("BEGIN")
@@ -233,7 +235,7 @@ def test_who_is_forgotten_though_a_trace_stays_is_in_the_audit_log(desk, monkeyp
     assert (entry["action"], entry["person"], entry["done"], entry["by"]) == ("forget", person, True, {"mqtt": True})
 
 
-def test_an_answer_speaks_of_fields_and_not_of_options(desk):
+def test_an_answer_speaks_of_fields_and_not_of_options(desk) -> None:
     known = refused(desk.ask("enroll", {"id": "a", "name": "Eve", "image": desk.jpeg("obama_portrait.jpg")}))
     nobody = refused(desk.ask("forget", {"id": "a", "person": "Eve"}))
     assert known.endswith("; force enrolls it anyway")
@@ -259,12 +261,12 @@ def bomb():
         (base64.b64encode(cv2.imencode(".jpg", EMPTY)[1].tobytes()), "no face"),
     ],
 )
-def test_an_image_that_will_not_do_is_told(desk, image, why):
+def test_an_image_that_will_not_do_is_told(desk, image, why) -> None:
     assert why in refused(desk.ask("enroll", {"id": "a", "name": "Eve", "image": image.decode()}))
     assert names(desk) == ["Obama"]
 
 
-def test_the_camera_s_views_are_enrolled_over_moments(desk):
+def test_the_camera_s_views_are_enrolled_over_moments(desk) -> None:
     biden = load_image(desk.photos / "biden_portrait.jpg")
     assert desk.ask("enroll", {"id": "a", "name": "Biden", "count": 2}) is None
     desk.pass_time(biden)
@@ -278,7 +280,7 @@ def test_the_camera_s_views_are_enrolled_over_moments(desk):
     assert names(desk) == ["Biden", "Obama"]
 
 
-def test_an_enrollment_ends_with_its_time(desk):
+def test_an_enrollment_ends_with_its_time(desk) -> None:
     assert desk.ask("enroll", {"id": "a", "name": "Biden", "timeout": 2}) is None
     assert desk.ask("enroll", {"id": "b", "name": "Eve"})["error"] == "somebody else is being enrolled now"
     desk.pass_time(seconds=1.0)
@@ -287,20 +289,20 @@ def test_an_enrollment_ends_with_its_time(desk):
     assert desk.ask("enroll", {"id": "c", "name": "Biden"}) is None
 
 
-def test_the_views_that_there_were_in_time_are_enrolled(desk):
+def test_the_views_that_there_were_in_time_are_enrolled(desk) -> None:
     assert desk.ask("enroll", {"id": "a", "name": "Biden", "timeout": 2}) is None
     desk.pass_time(load_image(desk.photos / "biden_portrait.jpg"))
     desk.pass_time(seconds=2.0)
     assert desk.wire.answers[-1]["result"]["accepted"] == ["view 1"]
 
 
-def test_who_waits_is_told_that_the_daemon_stops(desk):
+def test_who_waits_is_told_that_the_daemon_stops(desk) -> None:
     assert desk.ask("enroll", {"id": "a", "name": "Biden"}) is None
     desk.commands.close()
     assert (desk.wire.answers[-1]["id"], refused(desk.wire.answers[-1])) == ("a", "the daemon is stopping")
 
 
-def test_a_snapshot_is_the_next_frame(desk):
+def test_a_snapshot_is_the_next_frame(desk) -> None:
     scene = load_image(desk.photos / "obama_portrait.jpg")
     assert desk.ask("snapshot", {"id": "a"}, None) is None
     desk.pass_time(scene)
@@ -312,7 +314,7 @@ def test_a_snapshot_is_the_next_frame(desk):
     assert (large["width"], large["height"]) == (1280, 720)
 
 
-def test_a_snapshot_of_a_camera_without_frames_says_why(desk):
+def test_a_snapshot_of_a_camera_without_frames_says_why(desk) -> None:
     assert refused(desk.ask("snapshot", {"id": "a"}, "unplugged")) == "no frame: unplugged"
     assert desk.ask("snapshot", {"id": "b"}, None) is None
     desk.pass_time(None, snapshot.FRAME_TIMEOUT + 1)
@@ -343,7 +345,7 @@ def test_a_snapshot_of_a_camera_without_frames_says_why(desk):
     ],
     ids=lambda value: repr(value)[:20],
 )
-def test_what_is_no_request_is_answered_with_its_fault(desk, verb, payload, why):
+def test_what_is_no_request_is_answered_with_its_fault(desk, verb, payload, why) -> None:
     answer = desk.ask(verb, payload)
     assert why in refused(answer)
     well_formed = isinstance(payload, dict) and payload.get("id") == "a"
@@ -352,20 +354,20 @@ def test_what_is_no_request_is_answered_with_its_fault(desk, verb, payload, why)
 
 
 @pytest.mark.parametrize("verb", COMMANDS)
-def test_only_what_is_allowed_is_done(tmp_path, demo_photos, embedder, verb):
+def test_only_what_is_allowed_is_done(tmp_path: Path, demo_photos: Path, embedder, verb) -> None:
     desk = Desk(tmp_path, demo_photos, embedder, allow=tuple(name for name in COMMANDS if name != verb))
     request = {"id": "a", "person": "Obama", "name": "Eve"}
     assert "not allowed" in refused(desk.ask(verb, request))
     assert names(desk) == ["Obama"]
 
 
-def test_a_fault_of_our_own_is_an_answer_too(desk, monkeypatch, caplog):
+def test_a_fault_of_our_own_is_an_answer_too(desk, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
     monkeypatch.setattr(desk.gallery, "people", lambda: 1 / 0)
     assert refused(desk.ask("people", {"id": "a"})) == "it failed inside; the log has more"
     assert "ZeroDivisionError" in caplog.text
 
 
-def test_too_many_requests_are_refused(tmp_path, demo_photos, embedder):
+def test_too_many_requests_are_refused(tmp_path: Path, demo_photos: Path, embedder) -> None:
     desk = Desk(tmp_path, demo_photos, embedder, per_minute=1)
     desk.wire.inbox += [Request("people", b'{"id": "a"}')] * 15
     desk.pass_time()
@@ -373,7 +375,7 @@ def test_too_many_requests_are_refused(tmp_path, demo_photos, embedder):
     assert "commands.per_minute is 1" in refused(desk.wire.answers[0])
 
 
-def test_a_rate_allows_a_burst_and_then_so_many_a_minute():
+def test_a_rate_allows_a_burst_and_then_so_many_a_minute() -> None:
     rate = RateLimit(30)
     assert sum(rate.allows(1000.0) for _ in range(50)) == 10
     assert sum(rate.allows(1060.0 + second) for second in range(600)) == 9 + 300
@@ -391,7 +393,7 @@ PAYLOADS = st.binary(max_size=60) | st.dictionaries(st.sampled_from(KEYS), VALUE
 
 
 @pytest.fixture(scope="module")
-def victim(tmp_path_factory, demo_photos, embedder):
+def victim(tmp_path_factory: pytest.TempPathFactory, demo_photos: Path, embedder):
     made = Desk(tmp_path_factory.mktemp("victim"), demo_photos, embedder)
     made.commands._rate = RateLimit(10**9)
     yield made
@@ -399,7 +401,7 @@ def victim(tmp_path_factory, demo_photos, embedder):
 
 
 @given(verb=st.sampled_from(list(COMMANDS)) | st.text(max_size=10), payload=PAYLOADS)
-def test_any_bytes_get_one_answer_and_end_nothing(victim, verb, payload):
+def test_any_bytes_get_one_answer_and_end_nothing(victim, verb, payload) -> None:
     if victim.ask(verb, payload) is None:  # an enrollment has begun
         victim.pass_time(seconds=400.0)
     (answer,) = victim.wire.answers
@@ -410,7 +412,7 @@ def test_any_bytes_get_one_answer_and_end_nothing(victim, verb, payload):
 
 
 @needs_broker
-def test_a_request_over_the_broker_changes_who_is_recognised(tmp_path, broker, demo_photos):
+def test_a_request_over_the_broker_changes_who_is_recognised(tmp_path: Path, broker: Broker, demo_photos: Path) -> None:
     ear = broker.listen()
     with running(settings(tmp_path, broker, commands=ALL)) as stage:
         ear.wait_for("availability")
@@ -431,7 +433,7 @@ def test_a_request_over_the_broker_changes_who_is_recognised(tmp_path, broker, d
 
 @needs_broker
 @pytest.mark.parametrize("protocol", ["5", "3.1.1"])
-def test_what_is_retained_or_too_large_is_not_served(tmp_path, broker, protocol):
+def test_what_is_retained_or_too_large_is_not_served(tmp_path: Path, broker: Broker, protocol) -> None:
     ear = broker.listen()
     ear.say("edgeface/door/cmd/people", {"id": "old"}, retain=True)
     with running(settings(tmp_path, broker, commands=ALL, mqtt={"protocol": protocol})):
@@ -446,7 +448,7 @@ def test_what_is_retained_or_too_large_is_not_served(tmp_path, broker, protocol)
 
 
 @needs_broker
-def test_without_a_verb_that_is_allowed_nothing_is_even_read(tmp_path, broker):
+def test_without_a_verb_that_is_allowed_nothing_is_even_read(tmp_path: Path, broker: Broker) -> None:
     ear = broker.listen()
     with running(settings(tmp_path, broker)):
         ear.wait_for("front/presence")
@@ -456,7 +458,7 @@ def test_without_a_verb_that_is_allowed_nothing_is_even_read(tmp_path, broker):
 
 
 @needs_broker
-def test_a_flood_neither_fills_the_memory_nor_stops_the_loop(tmp_path, broker, demo_photos):
+def test_a_flood_neither_fills_the_memory_nor_stops_the_loop(tmp_path: Path, broker: Broker, demo_photos: Path) -> None:
     ear = broker.listen()
     config = settings(tmp_path, broker, commands=ALL)
     enroll(config, "Obama", demo_photos / "obama_portrait.jpg")

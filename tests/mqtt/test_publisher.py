@@ -11,6 +11,7 @@ from typing import Any
 
 import msgspec
 import pytest
+from edgeface.wire.health import HealthPayload
 from fixtures.broker import USER, Broker, authority, broker, eventually, free_port, needs_broker, needs_openssl
 from fixtures.optional import needed
 from fixtures.publishing import ANNA, BERT, HEALTH, MODEL, event, finishes, numbered, numbers, settings_for
@@ -24,8 +25,8 @@ from edgeface.mqtt.inbox import Inbox
 from edgeface.mqtt.publisher import MqttPublisher
 from edgeface.recognition.event_id import new_event_id
 from edgeface.types import EventType, Person, Request
-from edgeface.wire.events import Correction, event_payload
-from edgeface.wire.presence import presence_payload
+from edgeface.wire.events import Correction, EventPayload, event_payload
+from edgeface.wire.presence import PresencePayload, presence_payload
 
 __all__ = ["broker"]
 RETAINED = {"edgeface/door/availability", "edgeface/door/health", "edgeface/door/front/presence"}

@@ -20,7 +20,7 @@ KEPT = [
 
 
 @pytest.fixture(autouse=True)
-def eager(monkeypatch):
+def eager(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(dialogue, "ANSWER_TIMEOUT", 3.0)
 
 

@@ -13,11 +13,12 @@ from edgeface.interfaces import Tick
 from edgeface.operations.context import Job, Operation, OperationContext
 from edgeface.operations.jobs import MAX_RUNNING, MAX_WAITING, JobQueue
 from edgeface.types import NoFrame
+from edgeface.vision.model_card import ModelCard
 from edgeface.wire.commands import Request
 
 
 @pytest.fixture
-def context(card) -> OperationContext:
+def context(card: ModelCard) -> OperationContext:
     closed: list[str] = []
     return OperationContext(Config(), card, lambda: closed, lambda: None, serving=True)
 
@@ -49,10 +50,10 @@ def ticks(count: int) -> Iterator[Tick]:
     return (at(float(number)) for number in range(count))
 
 
-def test_steps_go_on_round_by_round_until_their_result(context):
+def test_steps_go_on_round_by_round_until_their_result(context: OperationContext) -> None:
     jobs, seen, told = JobQueue(), [], []
 
-    def work(context, request):
+    def work(context: object, request: object):
         for number in range(3):
             seen.append((yield number))
         return "done"
@@ -67,20 +68,20 @@ def test_steps_go_on_round_by_round_until_their_result(context):
     assert jobs.idle
 
 
-def test_what_is_done_at_once_takes_one_tick(context):
+def test_what_is_done_at_once_takes_one_tick(context: OperationContext) -> None:
     jobs = JobQueue()
     job = submit(jobs, operation(lambda context, request: context.serving))
     jobs.on_tick(at(0.0), context)
     assert job.result.result(0) is True
 
 
-def test_what_fails_is_told_and_stops_nothing(context):
+def test_what_fails_is_told_and_stops_nothing(context: OperationContext) -> None:
     jobs = JobQueue()
 
-    def refused(context, request):
+    def refused(context: object, request: object) -> None:
         raise EdgefaceError("no")
 
-    def broken(context, request):
+    def broken(context: object, request: object):
         yield
         raise ValueError("secret")
 
@@ -94,7 +95,7 @@ def test_what_fails_is_told_and_stops_nothing(context):
     assert "secret" not in str(error.value)
 
 
-def test_a_cancelled_job_is_ended_by_the_loop(context):
+def test_a_cancelled_job_is_ended_by_the_loop(context: OperationContext) -> None:
     jobs = JobQueue()
     job = submit(jobs, ENDLESS)
     jobs.on_tick(at(0.0), context)
@@ -105,10 +106,10 @@ def test_a_cancelled_job_is_ended_by_the_loop(context):
         job.result.result(0)
 
 
-def test_a_job_that_was_cancelled_writes_nothing_and_one_that_writes_is_not_cancelled(context):
+def test_a_job_that_was_cancelled_writes_nothing_and_one_that_writes_is_not_cancelled(context: OperationContext) -> None:
     jobs, written = JobQueue(), []
 
-    def write(context, request):
+    def write(context, request: object):
         yield
         context.job.commit()
         written.append(context.job.result.cancel())  # as another thread does at the worst moment
@@ -119,7 +120,7 @@ def test_a_job_that_was_cancelled_writes_nothing_and_one_that_writes_is_not_canc
         jobs.on_tick(tick, context)
     assert (written, late.result.result(0)) == ([False], "kept")
 
-    def cancelled(context, request):
+    def cancelled(context, request: object):
         yield
         context.job.result.cancel()
         context.job.commit()
@@ -133,7 +134,7 @@ def test_a_job_that_was_cancelled_writes_nothing_and_one_that_writes_is_not_canc
     assert jobs.idle
 
 
-def test_a_flood_of_jobs_is_refused_and_takes_turns(context):
+def test_a_flood_of_jobs_is_refused_and_takes_turns(context: OperationContext) -> None:
     jobs = JobQueue()
     asked = [submit(jobs, ENDLESS) for _ in range(MAX_WAITING)]
     with pytest.raises(EdgefaceError, match="busy"):
@@ -161,11 +162,11 @@ class Slow(deque):
         return len(self) > 0
 
 
-def test_several_who_ask_at_once_are_not_more_than_may_wait():
+def test_several_who_ask_at_once_are_not_more_than_may_wait() -> None:
     jobs = JobQueue()
     jobs._waiting = Slow()
 
-    def ask(_):
+    def ask(_: object):
         with suppress(EdgefaceError):
             return submit(jobs, ENDLESS).result
 
@@ -176,7 +177,7 @@ def test_several_who_ask_at_once_are_not_more_than_may_wait():
     assert all(result.exception(0) for result in asked)
 
 
-def test_one_job_at_a_time_has_the_camera(context):
+def test_one_job_at_a_time_has_the_camera(context: OperationContext) -> None:
     jobs = JobQueue()
     first = submit(jobs, BEFORE_THE_CAMERA)
     with pytest.raises(EdgefaceError, match="somebody else"):
@@ -190,7 +191,7 @@ def test_one_job_at_a_time_has_the_camera(context):
     assert not jobs.camera_taken
 
 
-def test_a_job_for_which_there_is_no_room_leaves_the_camera_free():
+def test_a_job_for_which_there_is_no_room_leaves_the_camera_free() -> None:
     jobs = JobQueue()
     for _ in range(MAX_WAITING):
         submit(jobs, ENDLESS)

@@ -6,7 +6,7 @@ from edgeface.types import Frame, NoFrame
 IMAGE = np.zeros((4, 4, 3), np.uint8)
 
 
-def test_a_picture_is_left_only_while_somebody_watches():
+def test_a_picture_is_left_only_while_somebody_watches() -> None:
     view, asked = LiveView(), []
     frame = Frame(IMAGE, 0.0, 0.0)
     view.show(frame, asked.append, 0.1)
@@ -25,7 +25,7 @@ def test_a_picture_is_left_only_while_somebody_watches():
     assert view.picture is None  # and nothing of it stays
 
 
-def test_who_watches_is_told_of_each_picture_and_of_nothing_else():
+def test_who_watches_is_told_of_each_picture_and_of_nothing_else() -> None:
     view, told = LiveView(), []
     view.watch(1e9, lambda: told.append(view.picture.number))
     for moment in (Frame(IMAGE, 0.0, 0.0), NoFrame(1.0, 1.0), Frame(IMAGE, 2.0, 0.0)):

@@ -1,6 +1,7 @@
 """Verdicts on made-up vectors, for the rules, and on photos, through the whole way from a picture to an event."""
 
 from itertools import count
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -17,12 +18,13 @@ from edgeface.recognition.matching import Matcher
 from edgeface.types import Decision, EventType, Frame
 from edgeface.vision.embedding import Embedder
 from edgeface.vision.images import load_image
+from edgeface.vision.model_card import ModelCard
 
 MATCHING = schema.MatchingSettings()
 
 
 @pytest.fixture
-def gallery(tmp_path):
+def gallery(tmp_path: Path):
     opened = Gallery(tmp_path / "gallery.db", MODEL)
     yield opened
     opened.close()
@@ -50,7 +52,7 @@ def anna(gallery):
     return enrolled(gallery, "Anna", 1)
 
 
-def test_a_rejected_face_is_not_accepted_again_and_the_person_is(gallery, card, anna, lookalike):
+def test_a_rejected_face_is_not_accepted_again_and_the_person_is(gallery, card: ModelCard, anna, lookalike) -> None:
     assert decision(gallery, card, lookalike).decision is Decision.ACCEPT
     outcome = reject(gallery, MATCHING, kept(gallery, anna, lookalike).event_id)
     assert (outcome.name, outcome.added, counts(gallery)) == ("Anna", True, (1, 1))
@@ -60,7 +62,7 @@ def test_a_rejected_face_is_not_accepted_again_and_the_person_is(gallery, card, 
     assert decision(gallery, card, near(unit(1), 0.8, seed=5)).decision is Decision.ACCEPT
 
 
-def test_between_a_person_and_who_they_are_not_nobody_is_named(gallery, card, anna, lookalike):
+def test_between_a_person_and_who_they_are_not_nobody_is_named(gallery, card: ModelCard, anna, lookalike) -> None:
     reject(gallery, MATCHING, kept(gallery, anna, lookalike).event_id)
     middle = unit(1) + lookalike
     assert decision(gallery, card, (middle / np.linalg.norm(middle)).astype(np.float32)).decision is not Decision.ACCEPT
@@ -68,7 +70,7 @@ def test_between_a_person_and_who_they_are_not_nobody_is_named(gallery, card, an
     assert decision(gallery, card, (nearer / np.linalg.norm(nearer)).astype(np.float32)).decision is Decision.UNSURE
 
 
-def test_a_face_rejected_as_one_person_can_be_another(gallery, card, anna, lookalike):
+def test_a_face_rejected_as_one_person_can_be_another(gallery, card: ModelCard, anna, lookalike) -> None:
     """Bert's face is nearer to Anna than to himself, until that is rejected."""
     gallery.enroll("Bert", [near(lookalike, 0.5, seed=9)], [0.8])
     assert decision(gallery, card, lookalike).name == "Anna"
@@ -77,7 +79,7 @@ def test_a_face_rejected_as_one_person_can_be_another(gallery, card, anna, looka
     assert (found.decision, found.name) == (Decision.ACCEPT, "Bert")
 
 
-def test_a_rejected_event_can_be_confirmed_after_all_and_the_other_way_round(gallery, card, anna, lookalike):
+def test_a_rejected_event_can_be_confirmed_after_all_and_the_other_way_round(gallery, card: ModelCard, anna, lookalike) -> None:
     seen = kept(gallery, anna, lookalike)
     reject(gallery, MATCHING, seen.event_id)
     assert confirm(gallery, card, MATCHING, seen.event_id).added
@@ -88,7 +90,7 @@ def test_a_rejected_event_can_be_confirmed_after_all_and_the_other_way_round(gal
 
 
 @pytest.mark.parametrize("verdict", ["reject", "confirm"])
-def test_a_verdict_twice_is_said_and_changes_nothing(gallery, card, anna, lookalike, verdict):
+def test_a_verdict_twice_is_said_and_changes_nothing(gallery, card: ModelCard, anna, lookalike, verdict) -> None:
     seen = kept(gallery, anna, lookalike)
 
     def give():
@@ -104,14 +106,14 @@ def test_a_verdict_twice_is_said_and_changes_nothing(gallery, card, anna, lookal
     assert counts(gallery) == before
 
 
-def test_the_same_look_is_rejected_once_only(gallery, anna, lookalike):
+def test_the_same_look_is_rejected_once_only(gallery, anna, lookalike) -> None:
     reject(gallery, MATCHING, kept(gallery, anna, lookalike).event_id)
     outcome = reject(gallery, MATCHING, kept(gallery, anna, near(lookalike, 0.95)).event_id)
     assert not outcome.added
     assert counts(gallery) == (1, 1)
 
 
-def test_a_person_is_not_locked_out_by_a_rejected_view_of_their_own(gallery, card):
+def test_a_person_is_not_locked_out_by_a_rejected_view_of_their_own(gallery, card: ModelCard) -> None:
     centre = unit(1)
     anna = gallery.enroll("Anna", [near(centre, 0.8, seed=n) for n in (1, 2, 3)], [0.8] * 3)
     own = kept(gallery, anna, centre)
@@ -123,13 +125,13 @@ def test_a_person_is_not_locked_out_by_a_rejected_view_of_their_own(gallery, car
     assert counts(gallery) == (3, 1)
 
 
-def test_an_event_that_names_nobody_cannot_be_rejected(gallery, anna):
+def test_an_event_that_names_nobody_cannot_be_rejected(gallery, anna) -> None:
     seen = kept(gallery, None, unit(5), EventType.UNKNOWN)
     with pytest.raises(GalleryError, match=f"names nobody.*people confirm {seen.event_id} --as NAME"):
         reject(gallery, MATCHING, seen.event_id)
 
 
-def test_a_confirmed_view_from_a_new_side_becomes_a_template(gallery, card, anna):
+def test_a_confirmed_view_from_a_new_side_becomes_a_template(gallery, card: ModelCard, anna) -> None:
     side = near(unit(1), 0.45)
     outcome = confirm(gallery, card, MATCHING, kept(gallery, anna, side).event_id)
     assert outcome.added
@@ -137,13 +139,13 @@ def test_a_confirmed_view_from_a_new_side_becomes_a_template(gallery, card, anna
     assert decision(gallery, card, near(side, 0.9, seed=3)).decision is Decision.ACCEPT
 
 
-def test_a_confirmed_view_that_is_known_adds_nothing(gallery, card, anna):
+def test_a_confirmed_view_that_is_known_adds_nothing(gallery, card: ModelCard, anna) -> None:
     outcome = confirm(gallery, card, MATCHING, kept(gallery, anna, near(unit(1), 0.95)).event_id)
     assert (outcome.added, counts(gallery)) == (False, (1, 0))
     assert "already" in outcome.told
 
 
-def test_a_view_that_is_nearer_to_another_is_never_confirmed(gallery, card, anna):
+def test_a_view_that_is_nearer_to_another_is_never_confirmed(gallery, card: ModelCard, anna) -> None:
     enrolled(gallery, "Bert", 2)
     berts = kept(gallery, anna, near(unit(2), 0.8))
     with pytest.raises(GalleryError, match="nearer to Bert than to Anna"):
@@ -151,13 +153,13 @@ def test_a_view_that_is_nearer_to_another_is_never_confirmed(gallery, card, anna
     assert counts(gallery) == (1, 0)
 
 
-def test_a_view_that_is_nearer_to_who_was_rejected_is_not_confirmed(gallery, card, anna, lookalike):
+def test_a_view_that_is_nearer_to_who_was_rejected_is_not_confirmed(gallery, card: ModelCard, anna, lookalike) -> None:
     reject(gallery, MATCHING, kept(gallery, anna, lookalike).event_id)
     with pytest.raises(GalleryError, match="nearer to one that was rejected as Anna"):
         confirm(gallery, card, MATCHING, kept(gallery, anna, near(lookalike, 0.9)).event_id)
 
 
-def test_an_unknown_face_is_confirmed_by_name_and_is_erased_with_that_person(gallery, card, anna):
+def test_an_unknown_face_is_confirmed_by_name_and_is_erased_with_that_person(gallery, card: ModelCard, anna) -> None:
     seen = kept(gallery, None, near(unit(1), 0.2), EventType.UNKNOWN)
     with pytest.raises(ConfigError, match="--as NAME"):
         confirm(gallery, card, MATCHING, seen.event_id)
@@ -169,7 +171,9 @@ def test_an_unknown_face_is_confirmed_by_name_and_is_erased_with_that_person(gal
     assert gallery.events.all() == []
 
 
-def test_a_face_that_was_taken_for_another_is_rejected_there_and_confirmed_here(gallery, card, anna, lookalike):
+def test_a_face_that_was_taken_for_another_is_rejected_there_and_confirmed_here(
+    gallery, card: ModelCard, anna, lookalike
+) -> None:
     bert = gallery.enroll("Bert", [near(lookalike, 0.5, seed=9)], [0.8])
     seen = kept(gallery, anna, lookalike)
     with pytest.raises(GalleryError, match="nearer to Anna than to Bert; if it named the wrong one, reject it first"):
@@ -180,7 +184,7 @@ def test_a_face_that_was_taken_for_another_is_rejected_there_and_confirmed_here(
     assert gallery.events.find(seen.event_id).person_id == bert.id
 
 
-def test_verdicts_go_with_an_export(gallery, card, anna, lookalike, tmp_path):
+def test_verdicts_go_with_an_export(gallery, card: ModelCard, anna, lookalike, tmp_path: Path) -> None:
     reject(gallery, MATCHING, kept(gallery, anna, lookalike).event_id)
     other = Gallery(tmp_path / "other.db", MODEL)
     other.import_(gallery.export())
@@ -189,7 +193,7 @@ def test_verdicts_go_with_an_export(gallery, card, anna, lookalike, tmp_path):
     other.close()
 
 
-def test_a_verdict_changes_the_version_and_a_kept_event_does_not(gallery, anna, lookalike):
+def test_a_verdict_changes_the_version_and_a_kept_event_does_not(gallery, anna, lookalike) -> None:
     seen = kept(gallery, anna, lookalike)
     before = gallery.version
     reject(gallery, MATCHING, seen.event_id)
@@ -209,7 +213,7 @@ class Camera:
 
     dropped = 0
 
-    def __init__(self, image, start):
+    def __init__(self, image, start) -> None:
         self._image, self._start = image, start
 
     def frames(self):
@@ -217,11 +221,13 @@ class Camera:
             time = self._start + number / 2
             yield Frame(self._image, time, 1_700_000_000 + time)
 
-    def close(self):
+    def close(self) -> None:
         pass
 
 
-def test_who_was_taken_for_another_is_not_any_more_and_the_other_still_is(tmp_path, embedder, demo_photos, photos, capsys):
+def test_who_was_taken_for_another_is_not_any_more_and_the_other_still_is(
+    tmp_path: Path, embedder, demo_photos: Path, photos: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     """With thresholds so loose that Biden passes for Obama; the daemon goes on while the verdict is given."""
     settings = schema.Config(
         gallery=schema.GallerySettings(str(tmp_path / "gallery.db")),
@@ -260,7 +266,7 @@ def test_who_was_taken_for_another_is_not_any_more_and_the_other_still_is(tmp_pa
     assert "embedding" not in capsys.readouterr().out
 
 
-def test_a_name_given_to_a_stranger_can_be_taken_back(gallery, card):
+def test_a_name_given_to_a_stranger_can_be_taken_back(gallery, card: ModelCard) -> None:
     """Who has no other face is nobody then, and the stranger is one again."""
     enrolled(gallery, "Bob", 5, 6)
     event = kept(gallery, None, unit(1), kind=EventType.UNKNOWN)
@@ -272,7 +278,7 @@ def test_a_name_given_to_a_stranger_can_be_taken_back(gallery, card):
     assert introduce(gallery, card, MATCHING, [event.event_id], "Clara").name == "Clara"
 
 
-def test_who_loses_the_only_face_to_another_is_nobody_and_the_name_is_free(gallery, card):
+def test_who_loses_the_only_face_to_another_is_nobody_and_the_name_is_free(gallery, card: ModelCard) -> None:
     enrolled(gallery, "Bob", 5)
     event = kept(gallery, None, near(unit(5), 0.6), kind=EventType.UNKNOWN)
     gallery.introduce("Anna", [(event, True)])
@@ -280,7 +286,7 @@ def test_who_loses_the_only_face_to_another_is_nobody_and_the_name_is_free(galle
     assert gallery.rename("Bob", "Anna").name == "Anna"
 
 
-def test_a_gallery_with_somebody_without_a_template_opens_and_is_cleared(gallery, tmp_path):
+def test_a_gallery_with_somebody_without_a_template_opens_and_is_cleared(gallery, tmp_path: Path) -> None:
     anna = enrolled(gallery, "Anna", 1)
     reject(gallery, MATCHING, kept(gallery, anna, near(unit(1), 0.6)).event_id)
     gallery._database.execute("DELETE FROM templates WHERE kind = 'template'")

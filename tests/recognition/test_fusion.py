@@ -1,9 +1,8 @@
 import numpy as np
 import pytest
-from fixtures.optional import needed
 
 from edgeface.recognition.fusion import fuse
-from edgeface.types import Box, Embedding, Face, Observation
+from edgeface.types import Box, Embedding, Face, Observation, Vector
 
 AXES = np.eye(8, dtype=np.float32)
 FACE = Face(Box(0, 0, 100, 100), np.zeros((5, 2), np.float32), 0.9)
@@ -14,7 +13,7 @@ def view(vector: Vector, *, quality: float = 0.8, norm: float = 1.0) -> Observat
     return Observation(FACE, quality, Embedding(vector / np.linalg.norm(vector), norm))
 
 
-def test_without_an_embedding_there_is_no_evidence():
+def test_without_an_embedding_there_is_no_evidence() -> None:
     assert fuse([], 0.2) is None
     assert fuse([Observation(FACE, 0.2)], 0.2) is None
 

@@ -10,8 +10,9 @@ from msgspec.structs import replace
 from edgeface.config.schema import Config, DetectorSettings, GallerySettings
 from edgeface.errors import GalleryError
 from edgeface.gallery.open import open_gallery
-from edgeface.recognition.pipeline import create_pipeline
-from edgeface.types import Decision
+from edgeface.gallery.store import Gallery
+from edgeface.recognition.pipeline import Pipeline, create_pipeline
+from edgeface.types import Decision, Observation, Person
 from edgeface.vision.embedding import Embedder
 from edgeface.vision.images import load_image
 
@@ -36,7 +37,7 @@ def people(settings: Config, embedder: Embedder) -> Iterator[Gallery]:
 
 
 @pytest.fixture
-def pipeline(settings, embedder, people):
+def pipeline(settings: Config, embedder: Embedder, people: Gallery):
     return create_pipeline(settings, embedder, people)
 
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from edgeface.recognition import tracking
 from edgeface.recognition.tracking import MAX_TRACKS, MEMORY, NEAR, Tracker, intersection_over_union
-from edgeface.types import Box, Embedding, Face, Observation
+from edgeface.types import Box, Embedding, Face, Observation, Vector
 
 A, B = np.eye(8, dtype=np.float32)[:2]
 
@@ -223,7 +223,7 @@ def test_a_crowd_leaves_no_more_tracks_than_are_bearable(monkeypatch: pytest.Mon
     assert ids(tracker, 20.0, seen(0, friend)) == [1]
 
 
-def test_whoever_is_in_the_frame_has_a_track_however_many_they_are(tracker):
+def test_whoever_is_in_the_frame_has_a_track_however_many_they_are(tracker: Tracker) -> None:
     crowd = [seen(place * 200, unit(np.random.default_rng(place))) for place in range(MAX_TRACKS + 10)]
     assert ids(tracker, 0.0, *crowd) == ids(tracker, 0.1, *crowd) == list(range(1, MAX_TRACKS + 11))
     tracker.update(0.2, [])

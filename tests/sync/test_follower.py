@@ -14,7 +14,7 @@ import msgspec
 import numpy as np
 import pytest
 from fixtures.broker import Broker, authority, broker, certificate, eventually, needs_broker, needs_openssl
-from fixtures.commandline import Cli, Word, one_line
+from fixtures.commandline import Cli, one_line
 from fixtures.daemon import running, settings
 from fixtures.optional import needed
 from fixtures.replicas import unit
@@ -25,9 +25,9 @@ from edgeface.config.schema import Config
 from edgeface.errors import ConfigError, GalleryError
 from edgeface.gallery.audit import Audit
 from edgeface.gallery.shared import SharedPerson, SharedTemplate
-from edgeface.gallery.store import Gallery
+from edgeface.gallery.store import Copies, Copy, Gallery
 from edgeface.health import SyncStatus
-from edgeface.interfaces import Tick
+from edgeface.interfaces import SyncTransport, Tick
 from edgeface.sync.follower import Follower
 from edgeface.sync.messages import PersonSealer, make_key, read_key, take_key
 from edgeface.sync.replica import Replica
@@ -94,7 +94,7 @@ class Device(Cli):
         told: dict[str, Any] = self.json("status", code=None)["sync"]
         return told
 
-    def close(self):
+    def close(self) -> None:
         for one in self.running:
             one.process.kill()
             one.process.wait(10)
@@ -335,7 +335,7 @@ def test_sharing_without_a_broker_is_a_wrong_setting(cli: Cli) -> None:
     assert "mqtt.host" in cli.refusal("run", code=2)
 
 
-def test_a_transport_that_is_not_there_is_a_wrong_setting(cli):
+def test_a_transport_that_is_not_there_is_a_wrong_setting(cli: Cli) -> None:
     cli.set(sync={"enabled": True, "topic": "pigeon://loft"})
     cli("gallery", "key")
     told = "sync.topic: there is no transport pigeon://; it is a topic at the broker"
@@ -343,7 +343,7 @@ def test_a_transport_that_is_not_there_is_a_wrong_setting(cli):
         assert told in cli.refusal(*words, code=2)
 
 
-def test_the_key_may_be_a_credential_of_systemd(tmp_path, monkeypatch):
+def test_the_key_may_be_a_credential_of_systemd(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     given = schema.Config(sync=schema.SyncSettings(key_file="sync-key"))
     monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(tmp_path))
     (tmp_path / "sync-key").write_text("12" * 32)
@@ -399,7 +399,7 @@ def follows(tmp_path: Path) -> Iterator[Follows]:
     made.gallery.close()
 
 
-def test_the_broker_is_heard_out_before_it_is_told(follows):
+def test_the_broker_is_heard_out_before_it_is_told(follows: Follows) -> None:
     assert follows.wait(Follower.SETTLE_S - 0.5) == []
     ((name, payload),) = follows.wait(Follower.SPREAD_S + 1)
     assert follows.follower.sharing == SyncStatus(TOPIC, 1, 1)

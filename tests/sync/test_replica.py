@@ -18,7 +18,7 @@ from edgeface.gallery.encryption import Sealer
 from edgeface.gallery.store import Gallery
 from edgeface.gallery.versions import FORGETTING, LEAP, NEVER, Revision, merge
 from edgeface.sync.messages import PersonSealer, digest
-from edgeface.sync.replica import Replica
+from edgeface.sync.replica import Change, Replica
 
 MODEL, SECRET, TOPIC = "sha256:" + "1f" * 32, bytes(range(32)), "edgeface/gallery/home"
 SAME = 0.5
@@ -468,7 +468,7 @@ def test_whatever_is_done_wherever_ends_as_one_gallery(
         device.gallery.close()
 
 
-def test_a_shared_key_names_people_as_it_always_has():
+def test_a_shared_key_names_people_as_it_always_has() -> None:
     sealer = PersonSealer(bytes(range(32)), "sha256:a", TOPIC)
     assert (sealer.key, sealer.name("p_0123456789abcdef")) == ("9bf30186", "8f8bf708ff98bfc78b35319e38e3066c")
 

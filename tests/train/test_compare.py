@@ -142,7 +142,9 @@ def test_the_page_is_whole_without_peers(prepared: Path, lfw: Path, tmp_path: Pa
 
 
 @pytest.mark.slow
-def test_peers_stand_in_the_table_and_nothing_is_computed_twice(prepared, lfw, tmp_path, monkeypatch):
+def test_peers_stand_in_the_table_and_nothing_is_computed_twice(
+    prepared: Path, lfw: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(compare, "find_peers", lambda folder: [Shrunk()])
     first = write(prepared, lfw, tmp_path / "a/network.md", tmp_path / "cache")
     assert "| probe | edgeface, accuracy | Shrunk, accuracy | edgeface, TAR | Shrunk, TAR |" in first

@@ -106,7 +106,7 @@ def lfw(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
 def go(fer: Path, prepared: Path, lfw: tuple[Path, Path]) -> Iterator[Callable[..., None]]:
     """Runs the whole sweep into a folder."""
 
-    def run(out, budget=TINY):
+    def run(out, budget=TINY) -> None:
         sweep.Sweep(fer, [prepared], *lfw, out, budget).run()
 
     with pytest.MonkeyPatch.context() as patch:

@@ -1,6 +1,7 @@
 """The tail of the non-mated similarities: on directions whose distribution is known, and on a prepared folder."""
 
 import json
+from pathlib import Path
 from types import SimpleNamespace
 
 import msgspec
@@ -42,7 +43,7 @@ def found():
     return tail_of([faces(2300), faces(400, seed=7)])
 
 
-def test_measured_thresholds_are_the_true_ones_and_lie_in_their_intervals(found):
+def test_measured_thresholds_are_the_true_ones_and_lie_in_their_intervals(found) -> None:
     measured = [threshold for threshold in found.thresholds if not threshold.modelled]
     assert [threshold.far for threshold in measured] == pytest.approx([10.0**-n for n in range(1, 7)])
     for threshold in measured:
@@ -53,7 +54,7 @@ def test_measured_thresholds_are_the_true_ones_and_lie_in_their_intervals(found)
     assert (measured[0].low, measured[1].high) == (None, None)
 
 
-def test_modelled_thresholds_go_on_where_measuring_ends(found):
+def test_modelled_thresholds_go_on_where_measuring_ends(found) -> None:
     modelled = [threshold for threshold in found.thresholds if threshold.modelled]
     assert [threshold.far for threshold in modelled] == pytest.approx([1e-7, 1e-8, 1e-9])
     for threshold in modelled:
@@ -63,14 +64,14 @@ def test_modelled_thresholds_go_on_where_measuring_ends(found):
     assert cosines == sorted(cosines)
 
 
-def test_comparisons_are_within_a_set_and_of_different_people(found):
+def test_comparisons_are_within_a_set_and_of_different_people(found) -> None:
     assert found.comparisons == 2 * (2300 * 2299 + 400 * 399)
     assert (found.photos, found.people) == (2700, 2700)
     couples = faces(100, people=np.repeat(np.arange(50), 2), counted=np.arange(200) % 4 > 0)
     assert histogram(couples).sum() == 150 * 98
 
 
-def test_a_histogram_gives_the_thresholds_of_the_similarities_themselves():
+def test_a_histogram_gives_the_thresholds_of_the_similarities_themselves() -> None:
     some = faces(300)
     similarities = (some.templates @ some.probes.T)[some.people[:, None] != np.tile(some.people, 2)]
     counts = histogram(some)
@@ -79,7 +80,7 @@ def test_a_histogram_gives_the_thresholds_of_the_similarities_themselves():
         assert np.mean(similarities >= threshold_at(counts, far)) <= far
 
 
-def test_people_count_and_not_photos(monkeypatch):
+def test_people_count_and_not_photos(monkeypatch: pytest.MonkeyPatch) -> None:
     """2,000 photos of 200 people say less than 2,000 of as many people."""
     monkeypatch.setattr(tail, "FEWEST_EXCESSES", 10)
     alone, people = faces(2000), np.arange(2000) // 10
@@ -92,7 +93,7 @@ def test_people_count_and_not_photos(monkeypatch):
 
 
 @pytest.mark.parametrize("shape", [-0.2, 0.0, 0.15])
-def test_a_generalised_pareto_distribution_is_found_again(shape):
+def test_a_generalised_pareto_distribution_is_found_again(shape) -> None:
     uniform = np.random.default_rng(1).random(40_000)
     excesses = -np.log(uniform) if shape == 0 else (uniform**-shape - 1) / shape
     cosines = np.sort(0.5 + 0.03 * excesses)[::-1]
@@ -103,7 +104,7 @@ def test_a_generalised_pareto_distribution_is_found_again(shape):
     assert model.threshold(1e-8) == pytest.approx(min(1.0, 0.5 + 0.03 * rarer), rel=0.06)
 
 
-def test_a_weight_of_two_is_a_similarity_that_is_there_twice():
+def test_a_weight_of_two_is_a_similarity_that_is_there_twice() -> None:
     cosines = np.sort(0.5 + np.random.default_rng(2).exponential(0.03, 3000))[::-1]
     weights = np.random.default_rng(3).integers(0, 3, 3000)
     weighted = fit(cosines, weights.astype(float), 0.5, 1e8)
@@ -111,7 +112,7 @@ def test_a_weight_of_two_is_a_similarity_that_is_there_twice():
     assert (weighted.scale, weighted.shape) == pytest.approx((repeated.scale, repeated.shape), abs=1e-3)
 
 
-def test_too_few_comparisons_are_told():
+def test_too_few_comparisons_are_told() -> None:
     with pytest.raises(DataError, match="179400 comparisons are too few for a tail: 10000000 are needed"):
         tail_of([faces(300)])
     with pytest.raises(DataError, match="150 people are too few for a tail: 200 are needed"):
@@ -131,7 +132,7 @@ def towards(vector, cosine, seed):
     return cosine * vector + np.sqrt(1 - cosine**2) * other / np.linalg.norm(other)
 
 
-def test_photos_are_one_persons_where_both_teachers_say_so_or_a_name_does():
+def test_photos_are_one_persons_where_both_teachers_say_so_or_a_name_does() -> None:
     base = np.eye(DIMENSIONS)[:5]
     first = np.stack([base[0], towards(base[0], 0.9, 1), base[1], towards(base[0], 0.9, 2), base[3], base[4]])
     second = np.stack([base[0], towards(base[0], 0.9, 3), base[1], base[2], base[3], base[4]])
@@ -146,12 +147,12 @@ def test_photos_are_one_persons_where_both_teachers_say_so_or_a_name_does():
     ("name", "age"),
     [("13_1_20170104011044048.webp", 13), ("100_1_0_20170110183726390.webp", 100), ("00511A09.webp", 9), ("01.webp", 16)],
 )
-def test_names_tell_ages(name, age):
+def test_names_tell_ages(name, age) -> None:
     assert age_of(name) == age
 
 
 @pytest.fixture
-def folder(tmp_path):
+def folder(tmp_path: Path):
     """A prepared folder with a child, two adults of nobody knows whom, and two people, of whom one is held out."""
     random = np.random.default_rng(0)
     kept = [
@@ -177,7 +178,7 @@ def learnt_from(*sources):
     return embedder
 
 
-def test_children_and_what_the_network_has_learnt_from_are_left_out(folder, monkeypatch):
+def test_children_and_what_the_network_has_learnt_from_are_left_out(folder, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tail, "is_validation", lambda person: person == "s/29")
     told = []
     assert len(unseen(folder, learnt_from("other"), told.append).people) == 4
@@ -188,13 +189,13 @@ def test_children_and_what_the_network_has_learnt_from_are_left_out(folder, monk
         tail.measure([folder], learnt_from("s"))
 
 
-def test_a_set_without_a_second_teacher_is_told(folder):
+def test_a_set_without_a_second_teacher_is_told(folder) -> None:
     (folder / "shard-00000.second.npy").unlink()
     with pytest.raises(DataError, match="prepare it with --second"):
         unseen(folder, SimpleNamespace(), print)
 
 
-def test_a_card_says_how_far_its_thresholds_were_measured(found, tmp_path):
+def test_a_card_says_how_far_its_thresholds_were_measured(found, tmp_path: Path) -> None:
     card = record(load_card(SHIPPED), found)
     save_card(tmp_path, card)
     read = load_card(tmp_path)

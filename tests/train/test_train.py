@@ -17,7 +17,6 @@ import pytest
 
 tf = pytest.importorskip("tensorflow", reason="needs edgeface[train]")
 
-from fixtures.optional import needed
 from tensorflow.lite.python import schema_py_generated as schema
 
 from edgeface import detectors
@@ -93,7 +92,7 @@ def prepared(chips: Image, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def begun(prepared, tmp_path_factory):
+def begun(prepared: Path, tmp_path_factory: pytest.TempPathFactory):
     """A run of twenty steps, for reading."""
     run = tmp_path_factory.mktemp("begun") / "run"
     fit([prepared], run, TrainConfig(faces=320, batch=16, peak_rate=5e-3), sizes=asdict(SMALL))
@@ -108,7 +107,7 @@ def eagerly():
     tf.config.run_functions_eagerly(False)
 
 
-def test_find_photos_names_people_by_their_folder(tmp_path):
+def test_find_photos_names_people_by_their_folder(tmp_path: Path) -> None:
     for name in ("loose.jpg", "anna/1.png", "anna/deeper/2.JPG", "note.txt"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).touch()
@@ -175,7 +174,7 @@ def test_mirrored_chips_come_with_mirrored_targets(prepared: Path) -> None:
 
 
 @pytest.mark.usefixtures("eagerly")
-def test_a_second_teacher_moves_the_targets_and_is_learnt_from(prepared, tmp_path):
+def test_a_second_teacher_moves_the_targets_and_is_learnt_from(prepared: Path, tmp_path: Path) -> None:
     both = tmp_path / "both"
     shutil.copytree(prepared, both)
     random = np.random.default_rng(0)
@@ -214,11 +213,11 @@ def test_losses_are_zero_for_a_perfect_student() -> None:
     )
 
 
-def test_every_part_of_the_loss_has_its_weight():
+def test_every_part_of_the_loss_has_its_weight() -> None:
     assert {*losses.OF_ENCODER, *losses.OF_DECODER} <= set(asdict(TrainConfig()))
 
 
-def test_folded_networks_say_what_the_trained_ones_say(chips):
+def test_folded_networks_say_what_the_trained_ones_say(chips: Image) -> None:
     rng = np.random.default_rng(0)
     for build, inputs in (
         (build_encoder, chips.astype(np.float32)),
@@ -238,7 +237,7 @@ def test_folded_networks_say_what_the_trained_ones_say(chips):
             assert np.allclose(wanted, found, atol=1e-3 * float(np.abs(wanted).max()))
 
 
-def test_fit_learns_and_a_second_call_goes_on(prepared, begun, tmp_path):
+def test_fit_learns_and_a_second_call_goes_on(prepared: Path, begun, tmp_path: Path) -> None:
     run = shutil.copytree(begun, tmp_path / "run")
     (first,) = fit_module_checkpoints.history(run)
     longer = fit([prepared], run, TrainConfig(faces=1600, batch=16, peak_rate=5e-3), sizes=asdict(SMALL))
@@ -257,7 +256,7 @@ def test_fit_learns_and_a_second_call_goes_on(prepared, begun, tmp_path):
     assert again["cosine"] < first["cosine"]
 
 
-def test_a_network_grows_without_forgetting(prepared, begun, chips):
+def test_a_network_grows_without_forgetting(prepared: Path, begun, chips: Image) -> None:
     weights = load_weights(begun / "weights.npz")
     assert shape_of(weights) == SMALL
     images = data.load([prepared])
@@ -282,7 +281,7 @@ def test_a_network_grows_without_forgetting(prepared, begun, chips):
         Autoencoder(replace(SMALL, neck=8), TrainConfig(), replace(images, identity=SMALL.identity)).load(weights)
 
 
-def test_what_was_grown_goes_on_learning(prepared, begun, tmp_path):
+def test_what_was_grown_goes_on_learning(prepared: Path, begun, tmp_path: Path) -> None:
     recipe, sizes = TrainConfig(faces=640, batch=16), {"widths": (8, 16, 24, 32)}
     fit([prepared], tmp_path / "wide", recipe, start=begun / "weights.npz", sizes=sizes)
     lines = fit_module_checkpoints.history(begun) + fit_module_checkpoints.history(tmp_path / "wide")
@@ -293,7 +292,7 @@ def test_what_was_grown_goes_on_learning(prepared, begun, tmp_path):
 
 
 @pytest.mark.usefixtures("eagerly")
-def test_one_half_is_trained_while_the_other_stays(prepared, begun, tmp_path):
+def test_one_half_is_trained_while_the_other_stays(prepared: Path, begun, tmp_path: Path) -> None:
     before = load_weights(begun / "weights.npz")
     for part in ("encoder", "decoder"):
         fit([prepared], tmp_path / part, TrainConfig(faces=48, batch=16, part=part), start=begun / "weights.npz")
@@ -304,7 +303,7 @@ def test_one_half_is_trained_while_the_other_stays(prepared, begun, tmp_path):
         assert changed <= (draws if part == "decoder" else before.keys() - draws)
 
 
-def test_the_rate_stays_and_falls_at_the_end():
+def test_the_rate_stays_and_falls_at_the_end() -> None:
     config = TrainConfig(faces=16_000, batch=16, peak_rate=1.0, decay=0.25)
     rates = [config.rate(step) for step in range(config.steps)]
     assert rates[40:740] == [1.0] * 700
@@ -341,7 +340,7 @@ def _train_together(prepared: Path, out: Path, faces: int) -> None:
 
 
 @pytest.mark.slow  # four processes with TensorFlow
-def test_two_workers_train_one_network_and_go_on(prepared, begun, tmp_path):
+def test_two_workers_train_one_network_and_go_on(prepared: Path, begun, tmp_path: Path) -> None:
     _train_together(prepared, tmp_path / "run", 320)
     _train_together(prepared, tmp_path / "run", 640)
     first, last = (json.loads(line) for line in (tmp_path / "run/history.jsonl").read_text().splitlines())
@@ -383,7 +382,7 @@ def _other_weights(folder: Path) -> Path:
 
 
 @pytest.mark.usefixtures("eagerly")
-def test_a_run_goes_on_only_as_it_was_begun(prepared, tmp_path, monkeypatch):
+def test_a_run_goes_on_only_as_it_was_begun(prepared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     run = tmp_path / "run"
     fit([prepared], run, TrainConfig(faces=32, batch=16), sizes=asdict(SMALL))
     with pytest.raises(ModelError, match="begun with batch 16"):
@@ -410,7 +409,7 @@ def test_a_run_goes_on_only_as_it_was_begun(prepared, tmp_path, monkeypatch):
         fit([prepared], tmp_path / "other", TrainConfig(faces=512, batch=512), sizes=asdict(SMALL))
 
 
-def test_the_history_of_an_earlier_version_is_read(tmp_path):
+def test_the_history_of_an_earlier_version_is_read(tmp_path: Path) -> None:
     line = {"step": 1, "faces": 16, "cosine": 0.5, "likeness": 0.7, "validation_worn_tar_1e-2": 0.6, "validation_tar_1e-2": 0.8}
     (tmp_path / "history.jsonl").write_text(json.dumps(line) + "\n")
     (read,) = history(tmp_path)
@@ -420,7 +419,7 @@ def test_the_history_of_an_earlier_version_is_read(tmp_path):
 
 
 @pytest.mark.usefixtures("eagerly")
-def test_damage_by_a_power_cut_is_passed_over_or_told(prepared, tmp_path):
+def test_damage_by_a_power_cut_is_passed_over_or_told(prepared: Path, tmp_path: Path) -> None:
     run, cut = tmp_path / "run", tmp_path / "cut"
     fit([prepared], run, TrainConfig(faces=32, batch=16), sizes=asdict(SMALL))
     with (run / "history.jsonl").open("a") as history:
@@ -438,7 +437,7 @@ def test_damage_by_a_power_cut_is_passed_over_or_told(prepared, tmp_path):
 
 
 @pytest.mark.usefixtures("eagerly")
-def test_a_loss_that_is_no_number_ends_the_run(prepared, tmp_path):
+def test_a_loss_that_is_no_number_ends_the_run(prepared: Path, tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="no number any more"):
         fit(
             [prepared],
@@ -480,7 +479,7 @@ def test_a_command_that_cannot_work_says_why_in_one_line_and_changes_nothing(
 
 
 @pytest.mark.slow
-def test_a_stopped_run_saves_itself(prepared, tmp_path):
+def test_a_stopped_run_saves_itself(prepared: Path, tmp_path: Path) -> None:
     command = [sys.executable, "-m", "train", "fit", str(prepared), "--out", str(tmp_path / "run"), "--batch", "16"]
     process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
     try:

@@ -67,7 +67,7 @@ def test_a_fold_is_judged_by_the_threshold_of_the_others() -> None:
     assert fold_accuracies(scores, same, np.array([0, 0, 1, 1, 2, 2])) == [1.0, 1.0, 0.5]
 
 
-def test_sameness_is_finite_where_nothing_overlaps():
+def test_sameness_is_finite_where_nothing_overlaps() -> None:
     slope, offset = fit_calibration(np.array([0.8, 0.9]), np.array([0.1, 0.2, 0.3]))
     assert 0 < slope < 1e3
     assert slope * 0.3 + offset < 0 < slope * 0.8 + offset

@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 
 from edgeface import detectors
 from edgeface.errors import ImageError
-from edgeface.types import Box, Face
+from edgeface.interfaces import Detector
+from edgeface.types import Box, Face, Image, Landmarks, Vector
 from edgeface.vision.alignment import CHIP_SIZE, TEMPLATE, align, eye_distance, similarity_transform
 from edgeface.vision.images import MAX_FILE_BYTES, crop, decode_image, decode_photo, encode_jpeg, image_size, load_image
 from edgeface.vision.quality import exposure, frontality, quality, sharpness

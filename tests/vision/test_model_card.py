@@ -37,7 +37,7 @@ def test_thresholds_are_linear_in_log_far_between_and_beyond_the_points(card: Mo
     assert card.threshold(far) == pytest.approx(cosine)
 
 
-def test_a_card_without_marks_was_measured_at_all_of_its_points(card):
+def test_a_card_without_marks_was_measured_at_all_of_its_points(card: ModelCard) -> None:
     assert card.measured_to == 0.0001
     assert card.beyond_measured(0.0001, 1) == ""
     assert card.beyond_measured(0.0001, 2).endswith(
@@ -45,7 +45,7 @@ def test_a_card_without_marks_was_measured_at_all_of_its_points(card):
     )
 
 
-def test_modelled_points_are_not_measured(card):
+def test_modelled_points_are_not_measured(card: ModelCard) -> None:
     marked = [Threshold(1e-5, 0.6, 0.58, 0.62), Threshold(1e-6, 0.65, 0.6, 0.7, modelled=True)]
     modelled = msgspec.structs.replace(card, thresholds=card.thresholds + marked)
     assert modelled.measured_to == 1e-5
@@ -57,7 +57,7 @@ def test_modelled_points_are_not_measured(card):
     assert msgspec.json.encode(card.thresholds[0]) == b'{"far":0.1,"cosine":0.2}'
 
 
-def test_probability_rises_with_the_cosine_and_is_even_where_the_odds_are(card):
+def test_probability_rises_with_the_cosine_and_is_even_where_the_odds_are(card: ModelCard) -> None:
     assert card.probability(0.25) == pytest.approx(0.5)
     assert card.probability(0.3) == pytest.approx(1 / (1 + math.exp(-1)))
     assert 0 <= card.probability(-1) < card.probability(0.2) < card.probability(0.3) < card.probability(1) <= 1

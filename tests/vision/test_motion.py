@@ -1,13 +1,14 @@
+from collections.abc import Iterator
 from functools import cache
+from typing import Any
 
 import cv2
 import numpy as np
 import pytest
 from fixtures.frames import Door, frame
 from fixtures.frames import photo as picture_of
-from numpy.typing import NDArray
 
-from edgeface.types import Event, EventType, Frame, Image
+from edgeface.types import EventType, Frame
 from edgeface.vision.images import load_image
 from edgeface.vision.motion import MotionGate
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
@@ -17,6 +17,7 @@ from fixtures.broker import authority, eventually, needs_openssl
 from fixtures.browser import AXE, CHROMIUM, FLAGS, Door, needs_axe, needs_browser
 from fixtures.optional import needed
 from fixtures.page import serving
+from playwright.sync_api import Browser, Page
 
 pytestmark = [needs_browser, pytest.mark.slow]
 VIEWS = {"live": "/", "people": "/people", "visits": "/visits", "unknown": "/unknown", "enroll": "/enroll", "health": "/health"}

@@ -1,6 +1,8 @@
 """Operations that a script asks the page for."""
 
 import json
+from pathlib import Path
+from typing import Any
 
 import pytest
 from fixtures.galleries import kept, unit
@@ -11,12 +13,12 @@ from edgeface.web.context import MAX_FORM
 
 
 @pytest.fixture(scope="module")
-def page(tmp_path_factory):
+def page(tmp_path_factory: pytest.TempPathFactory):
     with serving(tmp_path_factory.mktemp("page")) as running:
         yield running
 
 
-def asked(page, name, body, **headers):
+def asked(page, name, body, **headers: Any):
     status, given, answer = page.ask("POST", f"/operations/{name}", body, **headers)
     assert given["content-type"] == "application/json"
     told = json.loads(answer)
@@ -24,11 +26,11 @@ def asked(page, name, body, **headers):
     return status, told.get("result", told.get("error"))
 
 
-def as_json(page, operation, **fields):
+def as_json(page, operation, **fields: Any):
     return asked(page, operation, json.dumps(fields), content_type="application/json; charset=utf-8")
 
 
-def test_an_operation_is_asked_for_with_a_form_or_json(page, demo_photos):
+def test_an_operation_is_asked_for_with_a_form_or_json(page, demo_photos: Path) -> None:
     person = page.enroll("Collins", demo_photos / "collins_portrait.jpg")
     assert asked(page, "rename", {"person": "Collins", "name": "C"}) == (200, {"id": person, "name": "C"})
     assert as_json(page, "rename", person=person, name="Collins") == (200, {"id": person, "name": "Collins"})
@@ -37,7 +39,7 @@ def test_an_operation_is_asked_for_with_a_form_or_json(page, demo_photos):
     assert [one["id"] for one in told["people"]] == [person]
 
 
-def test_a_form_gives_each_of_a_list_and_truth_as_a_text(page):
+def test_a_form_gives_each_of_a_list_and_truth_as_a_text(page) -> None:
     first, second = (page.with_gallery(lambda g, n=n: kept(g, None, unit(n), EventType.UNKNOWN)).event_id for n in (1, 2))
     assert asked(page, "dismiss", f"event_ids={first}&event_ids={second}") == (200, {"events": 2})
     assert asked(page, "reject", f"event_id={first}&force=maybe")[0] == 422
@@ -55,23 +57,23 @@ def test_a_form_gives_each_of_a_list_and_truth_as_a_text(page):
         ("forget", "&".join(f"a{n}=1" for n in range(100)), "malformed request"),
     ],
 )
-def test_what_cannot_be_done_is_told_in_one_line(page, name, body, told):
+def test_what_cannot_be_done_is_told_in_one_line(page, name, body, told) -> None:
     status, error = asked(page, name, body)
     assert (status, told in error, len(error.splitlines())) == (422, True, 1)
 
 
 @pytest.mark.parametrize("body", ["", "{", "[]", '{"person": 1}', '{"person": "a", "name": true}', "[" * 10_000])
-def test_what_is_not_the_json_of_a_request_is_refused(page, body):
+def test_what_is_not_the_json_of_a_request_is_refused(page, body) -> None:
     assert asked(page, "rename", body, content_type="application/json")[0] == 422
 
 
 @pytest.mark.parametrize("name", ["fly", "snapshot", "enroll", "photos", ""])
-def test_what_is_no_operation_of_the_page_is_not_there(page, name):
+def test_what_is_no_operation_of_the_page_is_not_there(page, name) -> None:
     status, _, body = page.ask("POST", f"/operations/{name}", {})
     assert status == 404
     if name:
         assert "there are rename, forget" in json.loads(body)["error"]
 
 
-def test_too_much_is_refused(page):
+def test_too_much_is_refused(page) -> None:
     assert asked(page, "forget", {"person": "x" * MAX_FORM})[0] == 413

@@ -47,7 +47,7 @@ def own(tmp_path: Path) -> Iterator[Page]:
 @pytest.mark.parametrize(
     "path", [*VIEWS, "/stream", "/live/picture", "/static/page.js", "/visits/x/picture", "/operations/people", "/nowhere"]
 )
-def test_nothing_is_shown_without_the_cookie(page, path):
+def test_nothing_is_shown_without_the_cookie(page: Page, path) -> None:
     status, headers, body = page.ask("GET", path, signed=False)
     assert status == 401
     assert b"edgeface web url" in body
@@ -188,7 +188,7 @@ def test_addresses_and_names_of_the_settings_are_ours(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "path", ["/people/{id}/forget", "/people/{id}/rename", "/unknown/dismiss", "/people/photo?name=Eve", "/operations/forget"]
 )
-def test_no_other_page_can_change_anything(page, demo_photos, path, headers):
+def test_no_other_page_can_change_anything(page: Page, demo_photos: Path, path, headers) -> None:
     person = page.enroll("Collins", demo_photos / "collins_portrait.jpg")
     status, _, body = page.ask("POST", path.format(id=person), {"name": "Eve"}, **headers)
     assert status == 403, body
@@ -367,7 +367,7 @@ def test_a_photo_of_another_face_is_added_by_the_tick_alone(own: Page, demo_phot
 # Who dawdles, and who comes in crowds
 
 
-def test_a_client_that_never_asks_is_cut_off(own, monkeypatch):
+def test_a_client_that_never_asks_is_cut_off(own: Page, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(server, "REQUEST_TIMEOUT", 0.3)
     silent, slow = own.raw(), own.raw(b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\nX-A: ")
     for client in (silent, slow):
@@ -376,7 +376,7 @@ def test_a_client_that_never_asks_is_cut_off(own, monkeypatch):
         client.close()
 
 
-def test_a_client_that_drips_its_request_is_cut_off(own, monkeypatch):
+def test_a_client_that_drips_its_request_is_cut_off(own: Page, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(server, "REQUEST_TIMEOUT", 0.5)
     client = own.raw(b"GET / HTTP/1.1\r\n")
 

@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 from contextlib import ExitStack, suppress
 from pathlib import Path
-from typing import Any
 from urllib.request import urlopen
 
 import pytest
