@@ -8,6 +8,7 @@ import sys
 import tomllib
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import pytest
 from fixtures.optional import needed
@@ -98,12 +99,12 @@ FOR_A_WHILE = {
 """Functions that are longer or wider, and are to be parted; remove each with its fault."""
 
 
-def functions(file):
+def functions(file: Path) -> list[Any]:
     tree = ast.parse(file.read_text())
     return [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]
 
 
-def parameters(function):
+def parameters(function) -> list[Any]:
     given = function.args
     names = [one.arg for one in (*given.posonlyargs, *given.args, *given.kwonlyargs, given.vararg, given.kwarg) if one]
     return [name for name in names if name not in ("self", "cls")]

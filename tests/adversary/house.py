@@ -112,12 +112,12 @@ def _import(gallery: Gallery) -> None:
     gallery.import_(json.dumps(document).encode())
 
 
-def _share_fewer(gallery) -> None:
+def _share_fewer(gallery: Gallery) -> None:
     bert, there = gallery.find("Bert").id, gallery.shared()
     gallery.exchange(lambda _: {bert: _with(there[bert], there[bert].templates[:2])})
 
 
-def _share_all(gallery) -> None:
+def _share_all(gallery: Gallery) -> None:
     bert, there = gallery.find("Bert").id, gallery.shared()
     everything = {trait.vector: trait for trait in there[bert].templates}
     for vector in units(10, 11, 12, 13):

@@ -109,7 +109,9 @@ def test_the_doctor_names_a_fault_and_its_cure(cli: Cli, fault: Callable[..., No
     ("owner", "group", "cure"),
     [(0, SERVICE, "chmod 0640"), (0, 0, "chgrp --reference={folder}, chmod 0640"), (SERVICE, SERVICE, "chmod 0600")],
 )
-def test_the_doctor_does_not_shut_the_service_out_of_a_password_that_root_owns(cli: Cli, owner, group, cure) -> None:
+def test_the_doctor_does_not_shut_the_service_out_of_a_password_that_root_owns(
+    cli: Cli, owner: int, group: int, cure: str
+) -> None:
     cli("people", "list")
     os.chown(cli.gallery.parent, SERVICE, SERVICE)
     readable_password(cli)

@@ -1,5 +1,7 @@
 """The commands that are made of operations."""
 
+from typing import Any
+
 from fixtures.commandline import Cli
 from fixtures.galleries import kept, unit
 
@@ -9,7 +11,7 @@ from edgeface.types import EventType
 from edgeface.vision.model_card import SHIPPED, load_card
 
 
-def strangers(cli, *seeds):
+def strangers(cli: Cli, *seeds: int) -> list[Any]:
     """Ids of kept events that name nobody."""
     gallery = open_gallery(load(cli.file), load_card(SHIPPED))
     try:

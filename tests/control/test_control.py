@@ -3,6 +3,7 @@ import os
 import socket
 import stat
 import tempfile
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -28,7 +29,7 @@ def refuse(_request: object) -> None:
 
 
 @pytest.fixture
-def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Config:
     """Settings whose socket stands beside the gallery."""
     for name in ("RUNTIME_DIRECTORY", "XDG_RUNTIME_DIR"):
         monkeypatch.delenv(name, raising=False)
@@ -36,13 +37,13 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
 
 
 @pytest.fixture
-def server(here):
+def server(here: Config) -> Iterator[ControlServer]:
     server = ControlServer(here, {"echo": lambda request: request["what"], "refuse": refuse})
     yield server
     server.close()
 
 
-def raw(server, data):
+def raw(server: ControlServer, data: bytes):
     with socket.socket(socket.AF_UNIX) as client:
         client.settimeout(60)
         client.connect(str(server.path))
@@ -52,7 +53,7 @@ def raw(server, data):
     return json.loads(answer) if answer else None
 
 
-def test_a_line_gets_a_line(here, server) -> None:
+def test_a_line_gets_a_line(here: Config, server: ControlServer) -> None:
     assert ask(here, "echo", what=["ä", 1]) == ["ä", 1]
     assert raw(server, b'{"verb": "echo", "what": 5}\n') == {"ok": 5}
 
@@ -70,7 +71,7 @@ def test_a_gallery_may_lie_deep(tmp_path: Path) -> None:
         ask(there, "echo", what=1)
 
 
-def test_a_refusal_and_an_unknown_verb_are_errors_of_one_line(here, server) -> None:
+def test_a_refusal_and_an_unknown_verb_are_errors_of_one_line(here: Config, server: ControlServer) -> None:
     with pytest.raises(EdgefaceError, match="refuses: not today"):
         ask(here, "refuse")
     with pytest.raises(EdgefaceError, match="the verbs are echo, refuse"):
@@ -79,7 +80,7 @@ def test_a_refusal_and_an_unknown_verb_are_errors_of_one_line(here, server) -> N
 
 @given(st.binary(max_size=300))
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60)
-def test_whatever_is_asked_the_next_client_is_answered(here, server, data) -> None:
+def test_whatever_is_asked_the_next_client_is_answered(here: Config, server: ControlServer, data: bytes) -> None:
     answer = raw(server, data)
     assert answer is None or "error" in answer
     assert ask(here, "echo", what=1) == 1
@@ -87,7 +88,7 @@ def test_whatever_is_asked_the_next_client_is_answered(here, server, data) -> No
 
 @pytest.mark.parametrize("fault", [KeyError("secret"), OSError(28, "secret"), None])
 def test_a_fault_of_our_own_is_one_line_for_the_client_and_the_rest_is_in_the_log(
-    here, caplog: pytest.LogCaptureFixture, fault
+    here: Config, caplog: pytest.LogCaptureFixture, fault: KeyError | OSError | None
 ) -> None:
     def broken(_request: object):
         if fault:
@@ -103,7 +104,7 @@ def test_a_fault_of_our_own_is_one_line_for_the_client_and_the_rest_is_in_the_lo
 
 
 @contextmanager
-def user(number):
+def user(number: int) -> Iterator[None]:
     """Who connects in here is another user; in a folder that is theirs to enter."""
     os.seteuid(number)
     try:
@@ -119,14 +120,14 @@ class Jobs(JobQueue):
         super().__init__()
         self.asked = []
 
-    def submit(self, *words, **named: object):
+    def submit(self, *words, **named: object) -> Job[Any, Any]:
         job = Job(*words[:2])
         self.asked.append(job.result)
         return job
 
 
 @pytest.fixture
-def shared(monkeypatch: pytest.MonkeyPatch):
+def shared(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[ControlServer, list[Any]]]:
     """Settings whose socket every user of the group may reach, and a server whose errands never end, but for people."""
     if os.geteuid() != 0:
         pytest.skip("needs root, to be several users")
@@ -141,7 +142,7 @@ def shared(monkeypatch: pytest.MonkeyPatch):
         server.close()
 
 
-def talking(server, verb, **request: Any):
+def talking(server: ControlServer, verb: str, **request: Any) -> socket.socket:
     """A client that asked for an errand, and sends nothing more."""
     client = socket.socket(socket.AF_UNIX)
     client.settimeout(60)
@@ -150,11 +151,11 @@ def talking(server, verb, **request: Any):
     return client
 
 
-def refusal(client):
+def refusal(client: socket.socket):
     return json.loads(client.makefile("rb").readline())["error"]
 
 
-def test_a_user_who_idles_leaves_the_others_their_share(shared) -> None:
+def test_a_user_who_idles_leaves_the_others_their_share(shared: tuple[ControlServer, list[Any]]) -> None:
     server, asked = shared
     clients = []
     for number in range(1001, 1004):
@@ -174,7 +175,7 @@ def test_a_user_who_idles_leaves_the_others_their_share(shared) -> None:
         client.close()
 
 
-def test_a_user_who_fills_the_line_leaves_the_others_room(shared) -> None:
+def test_a_user_who_fills_the_line_leaves_the_others_room(shared: tuple[ControlServer, list[Any]]) -> None:
     server, _ = shared
     with user(1001):
         silent = []
@@ -188,14 +189,16 @@ def test_a_user_who_fills_the_line_leaves_the_others_room(shared) -> None:
         client.close()
 
 
-def test_photos_that_do_not_come_end_the_talk_with_a_line(shared, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_photos_that_do_not_come_end_the_talk_with_a_line(
+    shared: tuple[ControlServer, list[Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(control_server, "PHOTO_TIMEOUT", 0.5)
     server, asked = shared
     assert refusal(talking(server, "photos", name="Eve")) == "no photo came for 0 s; nothing was kept"
     assert eventually(asked[0].cancelled)
 
 
-def test_deep_and_endless_lines_are_refused(here, server) -> None:
+def test_deep_and_endless_lines_are_refused(here: Config, server: ControlServer) -> None:
     assert "error" in raw(server, b'{"verb": ' + b"[" * 30_000 + b"\n")
     with socket.socket(socket.AF_UNIX) as client:
         client.connect(str(server.path))
@@ -204,7 +207,9 @@ def test_deep_and_endless_lines_are_refused(here, server) -> None:
     assert ask(here, "echo", what=1) == 1
 
 
-def test_silent_clients_hold_nobody_up_and_are_cut_off(here, server, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_silent_clients_hold_nobody_up_and_are_cut_off(
+    here: Config, server: ControlServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(control_server, "TIMEOUT", 2.0)
     silent = []
     for _ in range(CLIENTS[1] - 1):
@@ -218,13 +223,13 @@ def test_silent_clients_hold_nobody_up_and_are_cut_off(here, server, monkeypatch
         client.close()
 
 
-def test_the_socket_is_for_the_daemons_user_and_group_and_goes_with_it(server) -> None:
+def test_the_socket_is_for_the_daemons_user_and_group_and_goes_with_it(server: ControlServer) -> None:
     assert stat.S_IMODE(server.path.stat().st_mode) == 0o660
     server.close()
     assert not server.path.exists()
 
 
-def test_a_socket_that_a_killed_daemon_left_is_taken_over(here) -> None:
+def test_a_socket_that_a_killed_daemon_left_is_taken_over(here: Config) -> None:
     path = socket_path(here)
     with socket.socket(socket.AF_UNIX) as dead:
         dead.bind(str(path))
@@ -234,7 +239,7 @@ def test_a_socket_that_a_killed_daemon_left_is_taken_over(here) -> None:
     server.close()
 
 
-def test_two_daemons_with_the_same_settings_are_one_too_many(here, server) -> None:
+def test_two_daemons_with_the_same_settings_are_one_too_many(here: Config, server: ControlServer) -> None:
     with pytest.raises(EdgefaceError, match="another daemon"):
         ControlServer(here, {})
     assert server.path.exists()
@@ -242,7 +247,7 @@ def test_two_daemons_with_the_same_settings_are_one_too_many(here, server) -> No
 
 @pytest.mark.parametrize("variable", ["RUNTIME_DIRECTORY", "XDG_RUNTIME_DIR"])
 def test_a_second_daemon_is_refused_though_its_own_socket_would_be_elsewhere(
-    here, server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, variable
+    here: Config, server: ControlServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, variable: str
 ) -> None:
     monkeypatch.setenv(variable, str(tmp_path / "elsewhere"))
     (tmp_path / "elsewhere").mkdir()
@@ -252,19 +257,19 @@ def test_a_second_daemon_is_refused_though_its_own_socket_would_be_elsewhere(
     assert ask(here, "echo", what=1) == 1
 
 
-def test_a_file_of_another_kind_is_left_alone(here) -> None:
+def test_a_file_of_another_kind_is_left_alone(here: Config) -> None:
     socket_path(here).write_text("mine")
     with pytest.raises(OSError):  # noqa: PT011
         ControlServer(here, {})
     assert socket_path(here).read_text() == "mine"
 
 
-def test_where_nobody_is_the_error_says_what_to_do(here) -> None:
+def test_where_nobody_is_the_error_says_what_to_do(here: Config) -> None:
     with pytest.raises(EdgefaceError, match="no daemon with these settings is running"):
         ask(here, "status")
 
 
-def test_one_that_never_answers_is_given_up(here, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_one_that_never_answers_is_given_up(here: Config, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(discovery, "TIMEOUT", -0.9)
     with socket.socket(socket.AF_UNIX) as hung:
         hung.bind(str(socket_path(here)))

@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from threading import Thread
@@ -29,6 +30,7 @@ from edgeface.control.server import ControlServer
 from edgeface.daemon.assembly import assemble
 from edgeface.enrollment.guidance import Hint
 from edgeface.errors import AskAgainError, EdgefaceError
+from edgeface.types import Image
 
 __all__ = ["broker"]
 MOVES = {
@@ -42,7 +44,7 @@ MOVES = {
 class House:
     """A daemon in a thread, its stage and its socket."""
 
-    def __init__(self, folder, **sections: Any) -> None:
+    def __init__(self, folder: Path, **sections: Any) -> None:
         self.settings = Config(gallery=GallerySettings(str(folder / "gallery.db")), **sections)
         self.audit, self.stage = folder / "audit.jsonl", Stage()
         self.ready = False
@@ -52,18 +54,18 @@ class House:
         self.ready = True
         self.daemon.run()
 
-    def talk(self, verb, photos=None, **request: Any):
+    def talk(self, verb: str, photos: Iterator[tuple[str, bytes]] | None = None, **request: Any) -> list[Any]:
         return list(talk(self.settings, verb, photos and (lambda: photos), **request))
 
-    def names(self):
+    def names(self) -> list[Any]:
         return [person["name"] for person in self.talk("people")[-1]["people"]]
 
-    def noted(self):
+    def noted(self) -> list[Any]:
         return [json.loads(line) for line in self.audit.read_text().splitlines()] if self.audit.exists() else []
 
 
 @contextmanager
-def opened(house):
+def opened(house: House) -> Iterator[House]:
     """A house whose daemon runs."""
     thread = Thread(target=house.live, daemon=True)
     thread.start()
@@ -76,18 +78,18 @@ def opened(house):
 
 
 @pytest.fixture
-def house(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
+def house(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Iterator[House]:
     for name in ("RUNTIME_DIRECTORY", "XDG_RUNTIME_DIR"):
         monkeypatch.delenv(name, raising=False)
     with opened(House(tmp_path)) as house:
         yield house
 
 
-def jpeg(image):
+def jpeg(image: Image) -> bytes:
     return cv2.imencode(".jpg", cv2.cvtColor(image, cv2.COLOR_RGB2BGR))[1].tobytes()
 
 
-def test_who_sits_down_is_guided_and_enrolled(house) -> None:
+def test_who_sits_down_is_guided_and_enrolled(house: House) -> None:
     hints = []
     house.stage.scene = EMPTY
     for told in talk(house.settings, "enroll", name="Barack"):
@@ -106,12 +108,12 @@ def test_who_sits_down_is_guided_and_enrolled(house) -> None:
     assert (line["by"]["uid"], line["by"]["socket"]) == (os.getuid(), True)
 
 
-def taken(sitting) -> None:
+def taken(sitting: Iterator[Any]) -> None:
     """Wait for the first view that counts; a frame of before may come first."""
     assert any(line.get("hint") == Hint.TAKEN for line in sitting)
 
 
-def test_a_client_that_vanishes_leaves_nothing_and_the_chair_is_free(house) -> None:
+def test_a_client_that_vanishes_leaves_nothing_and_the_chair_is_free(house: House) -> None:
     house.stage.scene = sitter()
     sitting = talk(house.settings, "enroll", name="Barack")
     taken(sitting)
@@ -156,7 +158,9 @@ def test_one_sits_at_a_time_whatever_the_door(tmp_path: Path, monkeypatch: pytes
 
 
 @pytest.mark.parametrize(("drops", "names"), [(1, ["Barack"]), (2, [])])
-def test_what_new_settings_drop_is_asked_once_more(house, monkeypatch: pytest.MonkeyPatch, drops, names) -> None:
+def test_what_new_settings_drop_is_asked_once_more(
+    house: House, monkeypatch: pytest.MonkeyPatch, drops: int, names: list[str]
+) -> None:
     jobs, on_tick, left = house.daemon.jobs, house.daemon.jobs.on_tick, [AskAgainError("new settings")] * drops
 
     def dropping(tick, context) -> None:
@@ -171,12 +175,12 @@ def test_what_new_settings_drop_is_asked_once_more(house, monkeypatch: pytest.Mo
     assert not left
 
 
-def test_a_sitting_that_comes_to_nothing_says_why(house) -> None:
+def test_a_sitting_that_comes_to_nothing_says_why(house: House) -> None:
     with pytest.raises(EdgefaceError, match="no usable view within 1 s; last: nobody is there"):
         house.talk("enroll", name="Barack", timeout=1.0)
 
 
-def test_what_takes_too_long_says_so(house, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_takes_too_long_says_so(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(control_server, "OPERATION_TIMEOUT", 1.0)
     house.stage.scene = sitter()
     with pytest.raises(EdgefaceError, match="not done after 0 minutes; nothing was kept"):
@@ -184,7 +188,7 @@ def test_what_takes_too_long_says_so(house, monkeypatch: pytest.MonkeyPatch) -> 
     assert house.names() == []
 
 
-def test_who_sits_is_told_when_the_daemon_stops(house) -> None:
+def test_who_sits_is_told_when_the_daemon_stops(house: House) -> None:
     house.stage.scene = sitter()
     sitting = talk(house.settings, "enroll", name="Barack")
     next(sitting)
@@ -193,7 +197,7 @@ def test_who_sits_is_told_when_the_daemon_stops(house) -> None:
         list(sitting)
 
 
-def test_a_socket_that_closes_says_so_to_who_sits(house, tmp_path: Path) -> None:
+def test_a_socket_that_closes_says_so_to_who_sits(house: House, tmp_path: Path) -> None:
     settings = Config(gallery=GallerySettings(str(tmp_path / "gallery.db")), device=house.settings.device.__class__("other"))
     server = ControlServer(settings, {}, house.daemon.jobs)
     house.stage.scene = sitter()
@@ -206,7 +210,7 @@ def test_a_socket_that_closes_says_so_to_who_sits(house, tmp_path: Path) -> None
     assert house.names() == []
 
 
-def test_photos_are_enrolled_all_together_each_with_its_answer(house) -> None:
+def test_photos_are_enrolled_all_together_each_with_its_answer(house: House) -> None:
     photos = [
         ("good.jpg", jpeg(sitter())),
         ("blank.jpg", jpeg(EMPTY)),
@@ -227,10 +231,10 @@ def test_photos_are_enrolled_all_together_each_with_its_answer(house) -> None:
     assert (line["images"], line["refused"]) == (2, 2)
 
 
-def test_photos_of_another_face_are_added_by_force_alone(house) -> None:
+def test_photos_of_another_face_are_added_by_force_alone(house: House) -> None:
     house.talk("photos", iter([("own.jpg", jpeg(sitter()))]), name="Barack")
 
-    def other():
+    def other() -> Iterator[tuple[str, bytes]]:
         return iter([("other.jpg", jpeg(sitter("biden_portrait.jpg")))])
 
     told, report = house.talk("photos", other(), name="Barack")
@@ -239,8 +243,8 @@ def test_photos_of_another_face_are_added_by_force_alone(house) -> None:
     assert house.talk("photos", other(), name="Barack", force=True)[-1]["templates"] == 2
 
 
-def test_photos_that_stop_halfway_leave_nothing(house) -> None:
-    def sent():
+def test_photos_that_stop_halfway_leave_nothing(house: House) -> None:
+    def sent() -> Iterator[tuple[str, bytes]]:
         yield "good.jpg", jpeg(sitter())
         raise KeyboardInterrupt
 
@@ -250,7 +254,7 @@ def test_photos_that_stop_halfway_leave_nothing(house) -> None:
     assert house.names() == []
 
 
-def raw(house, *parts):
+def raw(house: House, *parts: bytes) -> list[Any]:
     with socket.socket(socket.AF_UNIX) as client:
         client.settimeout(60)
         client.connect(str(discovery.socket_path(house.settings)))
@@ -273,7 +277,7 @@ def raw(house, *parts):
     ],
     ids=["vast", "negative", "list", "bytes", "short", "long", "nothing"],
 )
-def test_photos_that_are_malformed_end_the_errand_and_nothing_else(house, after) -> None:
+def test_photos_that_are_malformed_end_the_errand_and_nothing_else(house: House, after: bytes) -> None:
     answers = raw(house, b'{"verb": "photos", "name": "Eve"}\n', after)
     assert not any("ok" in answer for answer in answers)
     assert eventually(lambda: house.daemon.jobs.idle)
@@ -295,13 +299,15 @@ def test_photos_that_are_malformed_end_the_errand_and_nothing_else(house, after)
         ("reject", {"event_id": "x"}, "no event 'x' is kept"),
     ],
 )
-def test_what_cannot_be_done_is_refused_in_one_line(house, verb, request_, reason) -> None:
+def test_what_cannot_be_done_is_refused_in_one_line(
+    house: House, verb: str, request_: dict[str, str | Any | int], reason: str
+) -> None:
     with pytest.raises(EdgefaceError, match=reason) as refused:
         house.talk(verb, **request_)
     assert "\n" not in str(refused.value)
 
 
-def test_people_are_listed_renamed_checked_and_forgotten(house) -> None:
+def test_people_are_listed_renamed_checked_and_forgotten(house: House) -> None:
     house.talk("photos", iter([("good.jpg", jpeg(sitter()))]), name="Barack")
     assert house.talk("rename", person="Barack", name="Barry")[-1]["name"] == "Barry"
     (finding,) = house.talk("check")[-1]["findings"]
@@ -312,7 +318,7 @@ def test_people_are_listed_renamed_checked_and_forgotten(house) -> None:
     assert [line["action"] for line in house.noted()] == ["enroll", "rename", "forget"]
 
 
-def test_talkers_are_few_and_others_are_still_answered(house) -> None:
+def test_talkers_are_few_and_others_are_still_answered(house: House) -> None:
     silent = []
     for request in (b'{"verb": "photos", "name": "Eve"}\n', b'{"verb": "enroll", "name": "Eve"}\n'):
         client = socket.socket(socket.AF_UNIX)
@@ -329,7 +335,7 @@ def test_talkers_are_few_and_others_are_still_answered(house) -> None:
     assert house.names() == []
 
 
-def test_a_client_that_reads_nothing_is_cut_off(house, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_client_that_reads_nothing_is_cut_off(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(control_server, "TIMEOUT", 2.0)
     monkeypatch.setattr(control_server, "PHOTO_TIMEOUT", 1.0)
     client = socket.socket(socket.AF_UNIX)
@@ -346,7 +352,7 @@ def test_a_client_that_reads_nothing_is_cut_off(house, monkeypatch: pytest.Monke
 SERVICE, MEMBER, STRANGER, GROUP = 64001, 64002, 64003, 64100
 
 
-def runs_as(uid):
+def runs_as(uid: int) -> bool:
     if os.geteuid() != 0:
         return False
     try:
@@ -370,7 +376,7 @@ needs_users = pytest.mark.skipif(not runs_as(SERVICE), reason="needs root, and a
 class Users:
     """A service that runs as its own user, and others who give commands."""
 
-    def __init__(self, root) -> None:
+    def __init__(self, root: Path) -> None:
         self.root = root
         self.file = root / "edgeface.toml"
         for name, mode in {"state": 0o700, "run": 0o750}.items():
@@ -396,7 +402,7 @@ class Users:
             lines += [f"[{section}]", *(f"{name} = {json.dumps(value)}" for name, value in values.items())]
         self.file.write_text("\n".join(lines) + "\n")
 
-    def popen(self, uid, groups, *words):
+    def popen(self, uid: int, groups: list[Any], *words: str) -> subprocess.Popen[str]:
         return subprocess.Popen(
             [sys.executable, "-m", "edgeface", "--config", str(self.file), *map(str, words)],
             user=uid,
@@ -411,7 +417,7 @@ class Users:
             umask=0o077 if uid == SERVICE else 0o022,
         )
 
-    def command(self, uid, groups, *words):
+    def command(self, uid: int, groups: list[Any], *words: str | Path) -> tuple[Any, str, str]:
         process = self.popen(uid, groups, *words)
         out, err = process.communicate(timeout=120)
         assert "Traceback" not in err
@@ -419,7 +425,7 @@ class Users:
 
 
 @pytest.fixture
-def users(tmp_path: Path):
+def users(tmp_path: Path) -> Iterator[Users]:
     root = Path("/tmp") / f"edgeface-users-{os.getpid()}-{time.monotonic_ns()}"
     root.mkdir()
     root.chmod(0o755)
@@ -428,7 +434,7 @@ def users(tmp_path: Path):
 
 
 @contextmanager
-def service(users):
+def service(users: Users) -> Iterator[subprocess.Popen[str]]:
     process = users.popen(SERVICE, [], "run")
     try:
         assert eventually(lambda: list((users.root / "run").glob("*.sock"))), process.poll()
@@ -440,7 +446,7 @@ def service(users):
 
 
 @needs_users
-def test_a_member_of_the_group_enrolls_while_the_daemon_has_the_camera(users) -> None:
+def test_a_member_of_the_group_enrolls_while_the_daemon_has_the_camera(users: Users) -> None:
     with service(users):
         code, out, err = users.command(MEMBER, [GROUP], "enroll", "Barack", "--count", "2", "--json")
         assert code == 0, err
@@ -464,7 +470,7 @@ def test_a_member_of_the_group_enrolls_while_the_daemon_has_the_camera(users) ->
 
 
 @needs_users
-def test_who_is_not_in_the_group_is_told_so_in_one_line(users) -> None:
+def test_who_is_not_in_the_group_is_told_so_in_one_line(users: Users) -> None:
     with service(users):
         for words in (("enroll", "Eve"), ("enroll", "Eve", "--image", users.scenes / "00.jpg"), ("people", "list")):
             code, out, err = users.command(STRANGER, [], *words)
@@ -476,14 +482,14 @@ def test_who_is_not_in_the_group_is_told_so_in_one_line(users) -> None:
 
 
 @needs_users
-def test_where_no_daemon_runs_a_member_is_told_so(users) -> None:
+def test_where_no_daemon_runs_a_member_is_told_so(users: Users) -> None:
     code, out, err = users.command(MEMBER, [GROUP], "people", "list")
     assert (code, out) == (1, "")
     assert "is closed to you, and no daemon with these settings runs that you may ask" in err
 
 
 @needs_users
-def test_ctrl_c_leaves_nothing(users) -> None:
+def test_ctrl_c_leaves_nothing(users: Users) -> None:
     with service(users):
         process = users.popen(MEMBER, [GROUP], "enroll", "Barack", "--count", "9")
         assert "taken" in process.stderr.readline() + process.stderr.readline()
@@ -495,7 +501,7 @@ def test_ctrl_c_leaves_nothing(users) -> None:
 
 
 @needs_users
-def test_a_reload_in_the_middle_carries_a_sitting_over_or_begins_it_again(users) -> None:
+def test_a_reload_in_the_middle_carries_a_sitting_over_or_begins_it_again(users: Users) -> None:
     with service(users) as daemon:
         process = users.popen(MEMBER, [GROUP], "enroll", "Barack", "--count", "3")
         process.stderr.readline()

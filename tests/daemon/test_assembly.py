@@ -5,8 +5,10 @@ import json
 import os
 import threading
 import weakref
+from collections.abc import Iterator
 from copy import copy
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -32,6 +34,7 @@ from edgeface.config.schema import (
     PresenceSettings,
     SyncSettings,
     WebSettings,
+    _Section,
 )
 from edgeface.daemon.assembly import assemble
 from edgeface.daemon.loop import Daemon
@@ -60,7 +63,7 @@ WATCHED = (
 
 
 @pytest.fixture
-def settings(tmp_path: Path, demo_photos: Path):
+def settings(tmp_path: Path, demo_photos: Path) -> Config:
     (tmp_path / "sync.key").write_text("12" * 32)
     (tmp_path / "sync.key").chmod(0o600)
     return Config(
@@ -72,13 +75,13 @@ def settings(tmp_path: Path, demo_photos: Path):
 
 
 @pytest.fixture
-def daemon(settings):
+def daemon(settings: Config) -> Iterator[Daemon]:
     daemon = assemble(settings)
     yield daemon
     daemon.gallery.close()
 
 
-def renewed(old, new):
+def renewed(old: Daemon, new: Daemon) -> set[Any]:
     return {part for part in WATCHED if getattr(old, part) is not getattr(new, part)}
 
 
@@ -106,7 +109,7 @@ def test_it_is_settled_for_every_section_what_it_concerns() -> None:
     assert {section for changes, _ in CONCERNS for section in changes} | {"camera", "gallery"} == set(Config.__struct_fields__)
 
 
-def altered(config, section, name):
+def altered(config: Config, section, name) -> Config:
     """A configuration with another value, be it valid or not, of one setting."""
     settings = copy(getattr(config, section))
     value = getattr(settings, name)
@@ -170,7 +173,7 @@ CHANGES = {
 
 @pytest.mark.parametrize("name", sorted({name for part in PARTS for name in part.reads}))
 def test_a_setting_renews_the_parts_that_read_it_and_those_that_need_them_and_nothing_else(
-    settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name
+    settings: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     monkeypatch.chdir(tmp_path)
     before = replace(settings, camera=CameraSettings("camera", "picamera"), sync=SyncSettings(True))
@@ -190,7 +193,7 @@ def test_a_setting_renews_the_parts_that_read_it_and_those_that_need_them_and_no
 
 
 @pytest.mark.parametrize(("changes", "parts"), CONCERNS)
-def test_only_what_is_concerned_is_built_anew(daemon, settings, changes, parts) -> None:
+def test_only_what_is_concerned_is_built_anew(daemon: Daemon, settings: Config, changes: Any, parts: set[str]) -> None:
     new = assemble(replace(settings, **changes), daemon)
     assert renewed(daemon, new) == parts
     assert new.pipeline.embedder is daemon.pipeline.embedder
@@ -201,7 +204,7 @@ def test_only_what_is_concerned_is_built_anew(daemon, settings, changes, parts) 
     new.publisher.close()
 
 
-def test_another_camera_or_another_name_for_it(daemon, settings, photos: Path) -> None:
+def test_another_camera_or_another_name_for_it(daemon: Daemon, settings: Config, photos: Path) -> None:
     moved = replace(settings, camera=CameraSettings(source=f"folder:{photos}"))
     other = assemble(moved, daemon)
     assert renewed(daemon, other) == {"camera"}
@@ -210,7 +213,7 @@ def test_another_camera_or_another_name_for_it(daemon, settings, photos: Path) -
     named.publisher.close()
 
 
-def test_another_gallery_has_other_people(daemon, settings, tmp_path: Path) -> None:
+def test_another_gallery_has_other_people(daemon: Daemon, settings: Config, tmp_path: Path) -> None:
     new = assemble(replace(settings, gallery=GallerySettings(str(tmp_path / "other.db"))), daemon)
     assert renewed(daemon, new) == {"gallery", "pipeline", "commands", "event_keeper", "backup"}
     assert new.gallery.people() == []
@@ -220,7 +223,7 @@ def test_another_gallery_has_other_people(daemon, settings, tmp_path: Path) -> N
 
 
 def test_another_gallery_that_is_shared_gets_a_new_connection_on_which_the_broker_tells_all(
-    daemon, settings, tmp_path: Path
+    daemon: Daemon, settings: Config, tmp_path: Path
 ) -> None:
     sharing = replace(settings, sync=SyncSettings(True))
     shared = assemble(sharing, daemon)
@@ -231,7 +234,9 @@ def test_another_gallery_that_is_shared_gets_a_new_connection_on_which_the_broke
 
 
 @pytest.mark.parametrize("broken", ["camera", "gallery", "mqtt"])
-def test_a_part_that_cannot_be_built_leaves_the_old_daemon_as_it_was(daemon, settings, tmp_path: Path, broken) -> None:
+def test_a_part_that_cannot_be_built_leaves_the_old_daemon_as_it_was(
+    daemon: Daemon, settings: Config, tmp_path: Path, broken: str
+) -> None:
     (tmp_path / "file").write_text("no folder")
     changes = {
         "gallery": GallerySettings(str(tmp_path / "other.db")),
@@ -247,7 +252,7 @@ def test_a_part_that_cannot_be_built_leaves_the_old_daemon_as_it_was(daemon, set
     assert isinstance(next(iter(daemon.camera.frames())), Frame)
 
 
-def test_kept_faces_go_only_with_settings_that_are_taken(settings, tmp_path: Path) -> None:
+def test_kept_faces_go_only_with_settings_that_are_taken(settings: Config, tmp_path: Path) -> None:
     keeping = replace(settings, gallery=GallerySettings(settings.gallery.path, keep_faces=True))
     daemon = assemble(keeping)
     daemon.gallery.enroll("Anna", [np.eye(1, 128, dtype=np.float32)[0]], [0.9], [np.zeros((112, 112, 3), np.uint8)])
@@ -265,13 +270,13 @@ def test_kept_faces_go_only_with_settings_that_are_taken(settings, tmp_path: Pat
 class Recorder:
     """A publisher that remembers what it was told, and by which of its like."""
 
-    def __init__(self, told) -> None:
+    def __init__(self, told: list[Any]) -> None:
         self.told, self.link, self.before = told, BrokerStatus(), None
 
     def open(self, _: object) -> None:
         pass
 
-    def requests(self):
+    def requests(self) -> list[Any]:
         return [Request("enroll", b'{"id": "a", "name": "Anna"}')]
 
     def respond(self, _: object, response) -> None:
@@ -288,7 +293,9 @@ class Recorder:
         heir.before = self
 
 
-def test_who_is_being_enrolled_over_mqtt_is_told_that_there_are_new_settings(settings, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_who_is_being_enrolled_over_mqtt_is_told_that_there_are_new_settings(
+    settings: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
     told = []
     monkeypatch.setattr(publishers, "create", lambda *_: Recorder(told))
     settings = replace(settings, commands=CommandsSettings(("enroll",)))
@@ -311,7 +318,7 @@ def test_who_is_being_enrolled_over_mqtt_is_told_that_there_are_new_settings(set
     ],
 )
 def test_whoever_is_there_is_told_anew_only_where_visits_start_anew(
-    settings, demo_photos: Path, monkeypatch: pytest.MonkeyPatch, changes, events
+    settings: Config, demo_photos: Path, monkeypatch: pytest.MonkeyPatch, changes: dict[str, _Section], events: list[str]
 ) -> None:
     told = []
     monkeypatch.setattr(publishers, "create", lambda *_: Recorder(told))
@@ -320,7 +327,7 @@ def test_whoever_is_there_is_told_anew_only_where_visits_start_anew(
     assert enroller.enroll("Obama", read_images([demo_photos / "obama_portrait.jpg"])).person
     image = load_image(demo_photos / "obama_portrait.jpg")
 
-    def look(daemon, moment) -> None:
+    def look(daemon: Daemon, moment: float) -> None:
         observations = daemon.pipeline.observe(image)
         for event in daemon.presence.update(Frame(image, moment, moment), observations, daemon.pipeline.matcher):
             daemon.publisher.publish(event)
@@ -338,7 +345,7 @@ def test_a_reload_frees_what_the_one_before_replaced(tmp_path: Path, monkeypatch
     monkeypatch.setattr(live.log, "disabled", True)  # pytest keeps what is logged, here an error with all that it has seen
     file = tmp_path / "edgeface.toml"
 
-    def reload(width, margin) -> None:
+    def reload(width: int, margin: float) -> None:
         file.write_text(
             f'[camera]\nsource = "http://127.0.0.1:9/"\nwidth = {width}\n'
             f'[gallery]\npath = "{tmp_path}/gallery.db"\n[matching]\nmargin = {margin}\n'

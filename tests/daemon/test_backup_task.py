@@ -3,6 +3,7 @@
 import json
 import os
 import time
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -44,15 +45,15 @@ def hurry(monkeypatch: pytest.MonkeyPatch) -> None:
 class Loop:
     """The task with a loop that tells it what is known."""
 
-    def __init__(self, folder, **sections: Any) -> None:
+    def __init__(self, folder: Path, **sections: Any) -> None:
         self.settings = config(folder, **sections)
         self.gallery = Gallery(folder / "gallery.db", MODEL)
         self.backups = Backups(self.settings)
         self.task = BackupTask(self.settings, Audit(self.settings.audit_path))
         self.templates, self.version = self.gallery.templates(), self.gallery.version
 
-    def until(self, true, seconds=20):
-        def turn():
+    def until(self, true: Callable[..., bool | list[Path]], seconds: int = 20):
+        def turn() -> bool | list[Path]:
             if self.gallery.version != self.version:
                 self.templates, self.version = self.gallery.templates(), self.gallery.version
             self.task.update(self.templates)
@@ -66,11 +67,11 @@ class Loop:
 
 
 @pytest.fixture
-def loop(tmp_path: Path):
+def loop(tmp_path: Path) -> Iterator[Callable[..., Loop]]:
     crowd(tmp_path).close()
     started = []
 
-    def start(**sections: Any):
+    def start(**sections: Any) -> Loop:
         started.append(Loop(tmp_path, **sections))
         return started[-1]
 
@@ -79,7 +80,7 @@ def loop(tmp_path: Path):
         one.close()
 
 
-def test_the_daemon_makes_a_copy_and_no_second_one_that_day(loop, tmp_path: Path) -> None:
+def test_the_daemon_makes_a_copy_and_no_second_one_that_day(loop: Callable[..., Loop], tmp_path: Path) -> None:
     one = loop()
     assert one.until(lambda state: state.latest)
     assert not one.until(lambda state: state.copies > 1, 0.5)
@@ -93,7 +94,7 @@ def test_the_daemon_makes_a_copy_and_no_second_one_that_day(loop, tmp_path: Path
     assert again.task.state.latest == copy.wall
 
 
-def test_who_is_forgotten_goes_from_the_copies_at_once_by_whatever_way(loop, tmp_path: Path) -> None:
+def test_who_is_forgotten_goes_from_the_copies_at_once_by_whatever_way(loop: Callable[..., Loop], tmp_path: Path) -> None:
     one = loop()
     assert one.until(lambda state: state.copies == 1)
     (copy,) = one.backups.find()
@@ -105,7 +106,9 @@ def test_who_is_forgotten_goes_from_the_copies_at_once_by_whatever_way(loop, tmp
     assert len(people(copy.path, one.backups)) == 28
 
 
-def test_without_backups_wanted_none_is_made_and_the_forgotten_go_from_those_that_are_there(loop, tmp_path: Path) -> None:
+def test_without_backups_wanted_none_is_made_and_the_forgotten_go_from_those_that_are_there(
+    loop: Callable[..., Loop], tmp_path: Path
+) -> None:
     Backups(config(tmp_path)).make()
     one = loop(backup={"keep": 0})
     one.gallery.forget("P1")
@@ -116,7 +119,7 @@ def test_without_backups_wanted_none_is_made_and_the_forgotten_go_from_those_tha
 
 
 def test_what_is_wrong_is_told_once_and_is_over_when_it_is_mended(
-    loop, tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+    loop: Callable[..., Loop], tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(backup_task, "RETRY", 0.0)
     stick = tmp_path / "stick"
@@ -128,7 +131,9 @@ def test_what_is_wrong_is_told_once_and_is_over_when_it_is_mended(
     assert one.until(lambda state: state.copies == 1 and state.trouble is None)
 
 
-def test_a_damaged_gallery_is_trouble_with_its_cure(loop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_damaged_gallery_is_trouble_with_its_cure(
+    loop: Callable[..., Loop], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(backup_task, "RETRY", 0.0)
     damage(tmp_path / "gallery.db")
     settings = config(tmp_path)
@@ -140,7 +145,7 @@ def test_a_damaged_gallery_is_trouble_with_its_cure(loop, tmp_path: Path, monkey
     assert task.state.trouble.endswith("edgeface gallery restore")
 
 
-def test_a_copy_that_rots_is_told_until_it_is_deleted(loop, tmp_path: Path) -> None:
+def test_a_copy_that_rots_is_told_until_it_is_deleted(loop: Callable[..., Loop], tmp_path: Path) -> None:
     made = Backups(config(tmp_path)).make().new.copy.path
     os.truncate(made, made.stat().st_size // 2)
     old = made.with_name(made.name.replace(made.name[24:40], "20200101T000000Z"))
@@ -152,7 +157,7 @@ def test_a_copy_that_rots_is_told_until_it_is_deleted(loop, tmp_path: Path) -> N
     assert one.until(lambda state: state.trouble is None)
 
 
-def test_a_fault_of_ours_does_not_end_the_backups(loop, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_fault_of_ours_does_not_end_the_backups(loop: Callable[..., Loop], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(backup_task, "RETRY", 0.0)
     make = Backups.make
     monkeypatch.setattr(Backups, "make", lambda *_: 1 / 0)
@@ -163,7 +168,7 @@ def test_a_fault_of_ours_does_not_end_the_backups(loop, monkeypatch: pytest.Monk
 
 
 def test_the_end_of_the_daemon_gives_up_a_copy_that_is_being_made(
-    loop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    loop: Callable[..., Loop], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(backup_task.Gentle, "LONGEST", 0.01)
     monkeypatch.setattr(backup_task.Gentle, "WORK", -1.0)
@@ -197,7 +202,7 @@ def test_a_running_daemon_is_asked_for_backups_and_for_one_person_and_refuses_a_
     daemon.line()
     settings = load(cli.file)
 
-    def ask(verb, **request: Any):
+    def ask(verb: str, **request: Any):
         return list(talk(settings, verb, **request))[-1]
 
     made = ask("backup")["backup"]

@@ -14,7 +14,7 @@ class Camera:
         self.tight = None
         self.pace, self.time = FrameRateLimiter(10.0, lambda: self.tight), 0.0
 
-    def play(self, seconds, took):
+    def play(self, seconds: int, took: float) -> int:
         count, end = 0, self.time + seconds
         while self.time < end - 1e-6:
             self.time += 0.1

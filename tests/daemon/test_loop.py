@@ -5,11 +5,12 @@ import signal
 import socket
 import sys
 import time
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from queue import Queue
 from threading import Thread
-from types import SimpleNamespace
+from types import FrameType, SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,7 @@ from edgeface.daemon import health_reporter as module
 from edgeface.daemon.assembly import assemble
 from edgeface.daemon.frame_rate import FrameRateLimiter
 from edgeface.daemon.health_reporter import INTERVAL, GalleryParts, HealthReporter
+from edgeface.daemon.loop import Daemon
 from edgeface.daemon.signals import Signals
 from edgeface.gallery.contents import Templates
 from edgeface.health import BackupStatus, BrokerStatus, GalleryHealth
@@ -28,7 +30,7 @@ from edgeface.interfaces import Tick
 from edgeface.platform.machine import Throttling
 from edgeface.recognition.camera_monitor import CameraMonitor
 from edgeface.recognition.presence import Presence
-from edgeface.types import EventType, Frame, NoFrame, Person, Seen
+from edgeface.types import EventType, Frame, Image, NoFrame, Person, Seen
 from edgeface.vision.embedding import Embedder
 from edgeface.vision.images import load_image
 from edgeface.vision.model_card import SHIPPED, load_card
@@ -69,7 +71,7 @@ class Publisher:
     def publish(self, event, image: object = None) -> None:
         self.calls.append(("event", event))
 
-    def requests(self):
+    def requests(self) -> tuple[()]:
         return ()
 
     def respond(self, verb: object, response) -> None:
@@ -81,14 +83,14 @@ class Publisher:
     def close(self) -> None:
         self.calls.append(("close", None))
 
-    def of(self, kind):
+    def of(self, kind: str) -> list[Any]:
         return [what for name, what in self.calls if name == kind]
 
 
 class Systemd:
     """The receiving end of a service's notifications, read as they come: the kernel holds ten."""
 
-    def __init__(self, path) -> None:
+    def __init__(self, path: Path) -> None:
         self._path, self._messages = str(path), Queue()
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self._socket.bind(self._path)
@@ -98,7 +100,7 @@ class Systemd:
         while True:
             self._messages.put(self._socket.recv(4096).decode())
 
-    def told(self):
+    def told(self) -> list[Any]:
         """What was told since the last call."""
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender:
             sender.sendto(b"that is all", self._path)
@@ -106,18 +108,18 @@ class Systemd:
 
 
 @pytest.fixture
-def systemd(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def systemd(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Systemd:
     monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "notify"))
     return Systemd(tmp_path / "notify")
 
 
 @pytest.fixture(scope="module")
-def embedder():
+def embedder() -> Embedder:
     return Embedder()
 
 
 @pytest.fixture
-def daemon(tmp_path: Path, embedder, demo_photos: Path, systemd):
+def daemon(tmp_path: Path, embedder: Embedder, demo_photos: Path, systemd: Systemd) -> Iterator[Daemon]:
     """A whole daemon but for its camera and its publisher; Obama is enrolled with the very photo that is shown."""
     daemon = assemble(
         Config(camera=CameraSettings("front"), gallery=GallerySettings(str(tmp_path / "gallery.db"))),
@@ -134,16 +136,16 @@ def daemon(tmp_path: Path, embedder, demo_photos: Path, systemd):
 
 
 @pytest.fixture
-def obama(demo_photos: Path):
+def obama(demo_photos: Path) -> Image:
     return load_image(demo_photos / "obama_portrait.jpg")
 
 
 @pytest.fixture
-def stranger(demo_photos: Path):
+def stranger(demo_photos: Path) -> Image:
     return load_image(demo_photos / "collins_portrait.jpg")
 
 
-def script(*items, step=0.5):
+def script(*items: Image | str | None, step: float = 0.5) -> list[Frame | NoFrame]:
     """Pictures as frames, ``None`` as a gap, a text as a gap in which the camera is lost."""
     moments = []
     for number, item in enumerate(items):
@@ -152,17 +154,17 @@ def script(*items, step=0.5):
     return moments
 
 
-def run(daemon, *items, **options: Any):
+def run(daemon: Daemon, *items: Image | str | None, **options: Any):
     daemon.camera.script = script(*items, **options)
     daemon.watch()
     return daemon.publisher.of("event")
 
 
-def kinds(events):
+def kinds(events) -> list[Any]:
     return [str(event.event_type) for event in events]
 
 
-def test_people_come_and_go_as_events_in_order(daemon, obama, stranger) -> None:
+def test_people_come_and_go_as_events_in_order(daemon: Daemon, obama: Image, stranger: Image) -> None:
     events = run(daemon, *[obama] * 3, *[BLANK] * 6, *[stranger] * 4, *[BLANK] * 6)
     assert kinds(events) == ["recognized", "left", "unknown", "left"]
     assert [event.name for event in events] == ["Obama", "Obama", None, None]
@@ -172,15 +174,15 @@ def test_people_come_and_go_as_events_in_order(daemon, obama, stranger) -> None:
     assert events[1].seconds == pytest.approx(1.0)
 
 
-def test_the_end_of_the_camera_is_a_goodbye_to_everybody(daemon, obama) -> None:
+def test_the_end_of_the_camera_is_a_goodbye_to_everybody(daemon: Daemon, obama: Image) -> None:
     assert kinds(run(daemon, obama, obama)) == ["recognized", "left"]
 
 
-def test_a_camera_that_never_gives_anything_ends_quietly(daemon) -> None:
+def test_a_camera_that_never_gives_anything_ends_quietly(daemon: Daemon) -> None:
     assert run(daemon) == []
 
 
-def test_a_lost_camera_is_told_once_and_so_is_its_return(daemon) -> None:
+def test_a_lost_camera_is_told_once_and_so_is_its_return(daemon: Daemon) -> None:
     events = run(daemon, BLANK, None, "unplugged", "unplugged", "still unplugged", None, BLANK, BLANK, "again", step=1.0)
     assert kinds(events) == ["camera_lost", "camera_back", "camera_lost"]
     assert [event.reason for event in events] == ["unplugged", None, "again"]
@@ -188,16 +190,16 @@ def test_a_lost_camera_is_told_once_and_so_is_its_return(daemon) -> None:
     assert events[0].time == START + 2
 
 
-def test_who_was_there_has_left_when_the_camera_is_lost_for_long(daemon, obama) -> None:
+def test_who_was_there_has_left_when_the_camera_is_lost_for_long(daemon: Daemon, obama: Image) -> None:
     events = run(daemon, obama, obama, *["unplugged"] * 8)
     assert kinds(events) == ["recognized", "camera_lost", "left"]
 
 
-def test_a_short_gap_ends_no_visit(daemon, obama) -> None:
+def test_a_short_gap_ends_no_visit(daemon: Daemon, obama: Image) -> None:
     assert kinds(run(daemon, obama, obama, None, None, obama)) == ["recognized", "left"]
 
 
-def test_health_is_told_at_first_on_change_and_every_half_minute(daemon, obama) -> None:
+def test_health_is_told_at_first_on_change_and_every_half_minute(daemon: Daemon, obama: Image) -> None:
     count = 2 * int(INTERVAL)
     run(daemon, *[BLANK] * (count + 1), "unplugged", "unplugged", BLANK, step=1.0)
     told = daemon.publisher.of("health")
@@ -210,7 +212,7 @@ def test_health_is_told_at_first_on_change_and_every_half_minute(daemon, obama) 
     assert last.rss_mb > 1
 
 
-def test_health_is_told_when_the_gallery_changes(daemon) -> None:
+def test_health_is_told_when_the_gallery_changes(daemon: Daemon) -> None:
     run(daemon, BLANK, BLANK)
     assert [health.people for health in daemon.publisher.of("health")] == [1]
     daemon.gallery.forget("Obama")
@@ -218,7 +220,7 @@ def test_health_is_told_when_the_gallery_changes(daemon) -> None:
     assert [health.people for health in daemon.publisher.of("health")] == [1, 0]
 
 
-def test_the_last_event_is_told_until_its_person_is_forgotten(daemon, obama) -> None:
+def test_the_last_event_is_told_until_its_person_is_forgotten(daemon: Daemon, obama: Image) -> None:
     run(daemon, obama, obama)
     assert daemon.reporter.health.last_event.name == "Obama"
     daemon.gallery.forget("Obama")
@@ -227,7 +229,7 @@ def test_the_last_event_is_told_until_its_person_is_forgotten(daemon, obama) -> 
     assert daemon.reporter.health.events["recognized"] == 1
 
 
-def test_a_daemon_says_hello_and_goodbye(daemon, obama, systemd) -> None:
+def test_a_daemon_says_hello_and_goodbye(daemon: Daemon, obama: Image, systemd: Systemd) -> None:
     people = daemon.gallery.people()
     daemon.camera.script = script(obama, obama)
     daemon.run()
@@ -242,7 +244,7 @@ def test_a_daemon_says_hello_and_goodbye(daemon, obama, systemd) -> None:
     assert told.count("WATCHDOG=1") == 2
 
 
-def test_a_daemon_says_goodbye_though_it_fails(daemon) -> None:
+def test_a_daemon_says_goodbye_though_it_fails(daemon: Daemon) -> None:
     daemon.camera.script = [Frame(np.zeros((0, 0, 3), np.uint8), START, WALL)]
     with pytest.raises(Exception):  # noqa: B017, PT011
         daemon.run()
@@ -250,7 +252,7 @@ def test_a_daemon_says_goodbye_though_it_fails(daemon) -> None:
     assert daemon.camera.closed
 
 
-def test_stop_ends_the_loop_at_the_next_moment_and_everybody_has_left(daemon, obama) -> None:
+def test_stop_ends_the_loop_at_the_next_moment_and_everybody_has_left(daemon: Daemon, obama: Image) -> None:
     daemon.camera.script = script(obama, obama, obama)
     daemon.stop()
     daemon.run()
@@ -258,7 +260,7 @@ def test_stop_ends_the_loop_at_the_next_moment_and_everybody_has_left(daemon, ob
     assert daemon.camera.closed
 
 
-def test_a_reload_interrupts_the_loop_and_no_visit(daemon, obama) -> None:
+def test_a_reload_interrupts_the_loop_and_no_visit(daemon: Daemon, obama: Image) -> None:
     daemon.camera.moments = iter(script(*[obama] * 6))
     daemon.camera.frames = lambda: daemon.camera.moments
     daemon.publisher.publish = lambda event, _image: (
@@ -275,7 +277,13 @@ def test_a_reload_interrupts_the_loop_and_no_visit(daemon, obama) -> None:
 # The heartbeat
 
 
-def reporting(publisher=None, camera=None, known=NOBODY, frame_rate=None, before=None):
+def reporting(
+    publisher: Publisher | None = None,
+    camera: Camera | None = None,
+    known: Templates = NOBODY,
+    frame_rate: FrameRateLimiter | None = None,
+    before: HealthReporter | None = None,
+) -> HealthReporter:
     """A reporter of parts of which all is well."""
     pipeline = SimpleNamespace(templates=known, health=GalleryHealth(), embedder=SimpleNamespace(card=load_card(SHIPPED)))
     gallery = GalleryParts(pipeline, SimpleNamespace(trouble=None), None, SimpleNamespace(state=BackupStatus()))
@@ -283,25 +291,31 @@ def reporting(publisher=None, camera=None, known=NOBODY, frame_rate=None, before
     return HealthReporter(*parts, before)
 
 
-def beat(reporter, moment, seconds=None, faces=0, events=()) -> None:
+def beat(
+    reporter: HealthReporter,
+    moment: Frame | NoFrame,
+    seconds: float | None = None,
+    faces: int = 0,
+    events: tuple[()] | list[Any] = (),
+) -> None:
     """The loop comes round."""
     reporter._monitor.update(moment)
     reporter.on_tick(Tick(moment, Seen([None] * faces, seconds), events))
 
 
 @pytest.fixture
-def reporter(systemd):
+def reporter(systemd: Systemd) -> HealthReporter:
     return reporting()
 
 
-def test_systemd_hears_that_the_service_is_ready_and_stopping(reporter, systemd) -> None:
+def test_systemd_hears_that_the_service_is_ready_and_stopping(reporter: HealthReporter, systemd: Systemd) -> None:
     reporter.ready()
     reporter.stopping()
     assert systemd.told() == ["READY=1", "STOPPING=1"]
 
 
 def test_what_slows_the_board_down_is_told_and_logged_when_it_changes(
-    reporter, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    reporter: HealthReporter, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     pi = {"now": Throttling((), ())}
     monkeypatch.setattr(module, "throttling", lambda: pi["now"])
@@ -314,7 +328,7 @@ def test_what_slows_the_board_down_is_told_and_logged_when_it_changes(
     assert [record.message for record in caplog.records] == ["the board is slowed down by: under-voltage"]
 
 
-def test_a_frame_that_is_not_searched_is_seen_but_has_no_duration(reporter) -> None:
+def test_a_frame_that_is_not_searched_is_seen_but_has_no_duration(reporter: HealthReporter) -> None:
     beat(reporter, Frame(BLANK, START, WALL), 0.02, 1)
     beat(reporter, Frame(BLANK, START + 2, WALL + 2))
     health = reporter.health
@@ -333,7 +347,7 @@ def test_health_is_told_at_once_when_the_daemon_is_slowed() -> None:
     ]
 
 
-def test_systemd_hears_of_a_reload_and_of_its_end(reporter, systemd) -> None:
+def test_systemd_hears_of_a_reload_and_of_its_end(reporter: HealthReporter, systemd: Systemd) -> None:
     reporter.reloading()
     reporter.ready()
     reloading, ready = systemd.told()
@@ -341,7 +355,7 @@ def test_systemd_hears_of_a_reload_and_of_its_end(reporter, systemd) -> None:
     assert ready == "READY=1"
 
 
-def test_what_the_loop_did_is_counted_over_a_reload(reporter) -> None:
+def test_what_the_loop_did_is_counted_over_a_reload(reporter: HealthReporter) -> None:
     beat(reporter, Frame(BLANK, START, WALL), 0.02, 2)
     (lost,) = CameraMonitor("front").update(NoFrame(START + 1, WALL + 1, "unplugged"))
     beat(reporter, NoFrame(START + 1, WALL + 1, "unplugged"), events=[lost])
@@ -355,7 +369,7 @@ def test_what_the_loop_did_is_counted_over_a_reload(reporter) -> None:
     assert (sum(told.observe.counts), told.observe.total) == (2, pytest.approx(0.32))
 
 
-def test_the_first_beat_after_a_reload_tells_who_is_known_now(reporter) -> None:
+def test_the_first_beat_after_a_reload_tells_who_is_known_now(reporter: HealthReporter) -> None:
     publisher, others = Publisher(), Templates((Person("p_1", "Anna", 1, 0.0),), NOBODY.owners, NOBODY.vectors)
     after = reporting(publisher, known=others, before=reporter)
     beat(after, Frame(BLANK, START, WALL))
@@ -365,7 +379,7 @@ def test_the_first_beat_after_a_reload_tells_who_is_known_now(reporter) -> None:
 
 
 @pytest.mark.parametrize("terminal", [True, False])
-def test_a_hangup_reloads_a_service_and_ends_what_a_terminal_ran(monkeypatch: pytest.MonkeyPatch, terminal) -> None:
+def test_a_hangup_reloads_a_service_and_ends_what_a_terminal_ran(monkeypatch: pytest.MonkeyPatch, terminal: bool) -> None:
     monkeypatch.setattr(os, "isatty", lambda _: terminal)
     signals = Signals()
     kept = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)}
@@ -378,7 +392,7 @@ def test_a_hangup_reloads_a_service_and_ends_what_a_terminal_ran(monkeypatch: py
     assert (signals.stop, signals.reload) == (terminal, not terminal)
 
 
-def test_every_beat_feeds_the_watchdog_and_a_stuck_camera_does_not(reporter, systemd) -> None:
+def test_every_beat_feeds_the_watchdog_and_a_stuck_camera_does_not(reporter: HealthReporter, systemd: Systemd) -> None:
     for moment in script(BLANK, None, "unplugged"):
         beat(reporter, moment)
     assert systemd.told().count("WATCHDOG=1") == 3
@@ -388,7 +402,7 @@ def test_every_beat_feeds_the_watchdog_and_a_stuck_camera_does_not(reporter, sys
     assert systemd.told().count("WATCHDOG=1") == 1
 
 
-def test_systemd_sees_the_state_of_the_camera(reporter, systemd) -> None:
+def test_systemd_sees_the_state_of_the_camera(reporter: HealthReporter, systemd: Systemd) -> None:
     for moment in script(BLANK, "unplugged"):
         beat(reporter, moment)
     states = [line for line in systemd.told() if line.startswith("STATUS=")]
@@ -417,10 +431,10 @@ def test_an_outage_needs_a_reason_and_ends_with_a_frame() -> None:
 def test_a_signal_may_close_a_recording_at_any_line() -> None:
     """As a signal handler would: between two lines of the very thread that waits for the next frame."""
 
-    def interrupted(line) -> None:
+    def interrupted(line: int) -> None:
         camera, left = Recording(lambda: iter([BLANK] * 3), 50.0), [line]
 
-        def trace(frame, event, _: object):
+        def trace(frame: FrameType, event: str, _: object) -> Callable[[FrameType, str, Any], Any]:
             if event == "line" and frame.f_code.co_filename != __file__:
                 left[0] -= 1
                 if left[0] == 0:

@@ -1,4 +1,5 @@
 import time
+from typing import Any
 
 import pytest
 from fixtures.status import alive, told
@@ -63,7 +64,7 @@ def test_a_threshold_beyond_what_was_measured_is_told_and_is_no_trouble() -> Non
         ({"unserved": {"metrics": "no metrics at ''"}}, "no metrics at ''"),
     ],
 )
-def test_what_is_wrong_is_one_line_each(changes, trouble) -> None:
+def test_what_is_wrong_is_one_line_each(changes: dict[str, Any], trouble: str) -> None:
     assert alive(**changes)["troubles"] == [trouble]
     describe(alive(**changes))
 
@@ -87,7 +88,7 @@ def test_when_the_broker_last_acknowledged_anything_is_told() -> None:
 
 
 @pytest.mark.parametrize("link", [BrokerStatus(), BrokerStatus("connecting", "b:1883")])
-def test_no_broker_wanted_or_none_yet_is_no_trouble(link) -> None:
+def test_no_broker_wanted_or_none_yet_is_no_trouble(link: BrokerStatus) -> None:
     assert alive(link=link, camera_state="starting", last_event=None, events={})["troubles"] == []
     assert "none" in describe(alive(link=link, last_event=None, events={}))
 

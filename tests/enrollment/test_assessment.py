@@ -1,69 +1,75 @@
 """How people stand in a gallery: on real photos, and on vectors made for the purpose."""
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from fixtures.sitters import sitter
+from numpy.typing import NDArray
 from typer.testing import CliRunner
 
 from edgeface.cli import app
 from edgeface.config.schema import CameraSettings, Config, GallerySettings, MatchingSettings
 from edgeface.enrollment.assessment import LENS, assess, distance, template_scores
-from edgeface.enrollment.enroller import Enroller, read_images
-from edgeface.enrollment.gallery_check import FEW, check
-from edgeface.errors import GalleryError
+from edgeface.enrollment.enroller import Assessment, Enroller, read_images
+from edgeface.enrollment.gallery_check import FEW, Finding, check
+from edgeface.errors import EdgefaceError, GalleryError
 from edgeface.gallery.open import open_gallery
 from edgeface.gallery.store import template_id
 from edgeface.recognition.matching import Matcher
 from edgeface.recognition.pipeline import create_pipeline
+from edgeface.types import Image
 from edgeface.vision.embedding import Embedder
 
 OBAMA = ["obama_portrait.jpg", "obama_congress.jpg", "obama_press_room.jpg"]
 
 
 @pytest.fixture(scope="module")
-def embedder():
+def embedder() -> Embedder:
     return Embedder()
 
 
 class House:
     """A gallery, and what one asks about it."""
 
-    def __init__(self, folder, embedder) -> None:
+    def __init__(self, folder: Path, embedder: Embedder) -> None:
         self.folder, self.embedder = folder, embedder
         self.settings = Config(gallery=GallerySettings(str(folder / "gallery.db")))
         self.gallery = open_gallery(self.settings, embedder.card)
 
-    def enroll(self, name, images, *, force=False):
+    def enroll(
+        self, name: str, images: Iterator[tuple[str, Image | EdgefaceError]] | list[Any], *, force: bool = False
+    ) -> Assessment:
         pipeline = create_pipeline(self.settings, self.embedder, self.gallery)
         report = Enroller(pipeline, self.gallery).enroll(name, images, force=force)
         return assess(pipeline, self.settings, report.person, report.views)
 
-    def add(self, name, *vectors) -> None:
+    def add(self, name: str, *vectors: NDArray[Any]) -> None:
         self.gallery.enroll(name, list(vectors), [1.0] * len(vectors))
 
-    def check(self):
+    def check(self) -> list[Finding]:
         templates = self.gallery.templates()
         return check(templates, Matcher(templates, self.embedder.card, MatchingSettings()))
 
 
 @pytest.fixture
-def house(tmp_path: Path, embedder):
+def house(tmp_path: Path, embedder: Embedder) -> Iterator[House]:
     house = House(tmp_path, embedder)
     yield house
     house.gallery.close()
 
 
-def vector(*parts):
+def vector(*parts: float) -> NDArray[Any]:
     """A unit vector with these components first."""
     made = np.zeros(128, np.float32)
     made[: len(parts)] = parts
     return made / np.linalg.norm(made)
 
 
-def test_an_enrollment_says_how_the_person_stands(house, demo_photos: Path) -> None:
+def test_an_enrollment_says_how_the_person_stands(house: House, demo_photos: Path) -> None:
     house.enroll("Biden", read_images([demo_photos / "biden_portrait.jpg"]))
     told = house.enroll("Obama", read_images([demo_photos / name for name in OBAMA]))
     assert told.nearest == "Biden"
@@ -82,39 +88,39 @@ def test_sixteen_pixels_between_the_eyes_are_two_metres_at_640_pixels() -> None:
     assert distance(1280, 16) == pytest.approx(2 * distance(640, 16))
 
 
-def test_one_photo_promises_nothing(house, demo_photos: Path) -> None:
+def test_one_photo_promises_nothing(house: House, demo_photos: Path) -> None:
     told = house.enroll("Obama", read_images([demo_photos / OBAMA[0]]))
     assert (told.metres, told.weakest, told.nearest) == (None, None, None)
     assert "one view alone" in told.told
 
 
-def test_views_that_are_not_alike_are_said_to_be_hardly_recognised(house) -> None:
+def test_views_that_are_not_alike_are_said_to_be_hardly_recognised(house: House) -> None:
     told = house.enroll("Eve", [("a", sitter()), ("b", sitter("biden_portrait.jpg"))])
     assert told.metres is None
     assert "hardly" in told.told
     assert any("is little like the others" in advice for advice in told.advice)
 
 
-def test_who_looks_like_another_is_told(house) -> None:
+def test_who_looks_like_another_is_told(house: House) -> None:
     house.enroll("Joe", [("a", sitter("biden_portrait.jpg"))])
     told = house.enroll("Eve", [("b", sitter("biden_portrait.jpg", yaw=0.2))], force=True)
     assert told.score > told.threshold
     assert any("Joe looks alike" in advice for advice in told.advice)
 
 
-def test_the_camera_s_width_counts(house) -> None:
+def test_the_camera_s_width_counts(house: House) -> None:
     house.settings = Config(gallery=house.settings.gallery, camera=CameraSettings(width=1280))
     told = house.enroll("Obama", [(str(yaw), sitter(yaw=yaw)) for yaw in (-0.2, 0.0, 0.2)])
     assert told.metres == pytest.approx(distance(1280, told.pixels))
 
 
-def test_a_sound_gallery_has_no_fault(house) -> None:
+def test_a_sound_gallery_has_no_fault(house: House) -> None:
     house.add("Anna", vector(1, 0.3), vector(1, 0, 0.3), vector(1, 0, 0, 0.3))
     house.add("Berta", vector(0, 0, 0, 0, 1, 0.3), vector(0, 0, 0, 0, 1, 0, 0.3), vector(0, 0, 0, 0, 1, 0, 0, 0.3))
     assert house.check() == []
 
 
-def test_each_fault_is_found_with_the_command_that_cures_it(house) -> None:
+def test_each_fault_is_found_with_the_command_that_cures_it(house: House) -> None:
     stray, odd = vector(0, 0, 0, 0, 1, 0.2), vector(0, 0, 0, 0, 0, 0, 0, 0, 1)
     house.add("Anna", vector(1, 0.3), vector(1, 0, 0.3), vector(1, 0, 0, 0.3), stray)
     house.add("Berta B", vector(0, 0, 0, 0, 1, 0.3), vector(0, 0, 0, 0, 1, 0, 0.3), vector(0, 0, 0, 0, 1, 0, 0, 0.3), odd)
@@ -131,7 +137,7 @@ def test_each_fault_is_found_with_the_command_that_cures_it(house) -> None:
     assert [finding.kind for finding in house.check()] == ["few"]
 
 
-def test_a_template_that_two_people_have_is_dropped_of_the_one_who_is_named(house) -> None:
+def test_a_template_that_two_people_have_is_dropped_of_the_one_who_is_named(house: House) -> None:
     stray = vector(1, 0.4)
     house.add("Anna", vector(1, 0.3), vector(1, 0, 0.3), vector(1, 0, 0, 0.3), stray)
     house.add("Zoe", vector(0, 0, 0, 0, 1, 0.3), vector(0, 0, 0, 0, 1, 0, 0.3), vector(0, 0, 0, 0, 1, 0, 0, 0.3), stray)
@@ -139,7 +145,7 @@ def test_a_template_that_two_people_have_is_dropped_of_the_one_who_is_named(hous
     assert [person.templates for person in house.gallery.people()] == [4, 3]
 
 
-def test_one_person_under_two_names_is_one_finding(house) -> None:
+def test_one_person_under_two_names_is_one_finding(house: House) -> None:
     house.add("Anna", *(vector(1, *[0] * n, 0.3) for n in range(4)))
     house.add("Ann", *(vector(1, *[0] * n, 0.3) for n in range(4, 7)))
     (finding,) = house.check()
@@ -148,7 +154,7 @@ def test_one_person_under_two_names_is_one_finding(house) -> None:
     assert finding.cure == f"edgeface people forget {house.gallery.find('Ann').id}"
 
 
-def test_the_only_template_is_not_dropped(house) -> None:
+def test_the_only_template_is_not_dropped(house: House) -> None:
     house.add("Carl", vector(1))
     with pytest.raises(GalleryError, match="the only template"):
         house.gallery.drop(template_id(house.gallery.find("Carl").id, vector(1)))
@@ -156,7 +162,7 @@ def test_the_only_template_is_not_dropped(house) -> None:
         house.gallery.drop("00000000")
 
 
-def test_how_one_stands_is_the_same_as_how_one_is_matched(house) -> None:
+def test_how_one_stands_is_the_same_as_how_one_is_matched(house: House) -> None:
     rng = np.random.default_rng(0)
     for name in ("Anna", "Berta", "Carl"):
         house.add(name, *(vector(*rng.normal(size=128)) for _ in range(4)))
@@ -169,7 +175,7 @@ def test_how_one_stands_is_the_same_as_how_one_is_matched(house) -> None:
             assert scores[rival] == score == np.delete(scores, index).max()
 
 
-def test_the_command_tells_and_exits_with_one(house, tmp_path: Path) -> None:
+def test_the_command_tells_and_exits_with_one(house: House, tmp_path: Path) -> None:
     file = tmp_path / "edgeface.toml"
     file.write_text(f'[gallery]\npath = "{house.settings.gallery.path}"\n')
     house.add("Anna", vector(1, 0.3), vector(1, 0, 0.3))

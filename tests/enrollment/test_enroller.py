@@ -1,16 +1,21 @@
 import re
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from edgeface import detectors
 from edgeface.config.schema import Config, GallerySettings
 from edgeface.enrollment.enroller import Enroller, read_images
 from edgeface.errors import GalleryError, ImageError
 from edgeface.gallery.open import open_gallery
+from edgeface.gallery.store import Gallery
 from edgeface.recognition.pipeline import create_pipeline
+from edgeface.types import Image
 from edgeface.vision.embedding import Embedder
 from edgeface.vision.images import load_image
 
@@ -18,19 +23,19 @@ BLANK = np.full((480, 640, 3), 127, np.uint8)
 
 
 @pytest.fixture(scope="module")
-def embedder():
+def embedder() -> Embedder:
     return Embedder()
 
 
 @pytest.fixture
-def gallery(tmp_path: Path, embedder):
+def gallery(tmp_path: Path, embedder: Embedder) -> Iterator[Gallery]:
     opened = open_gallery(Config(gallery=GallerySettings(str(tmp_path / "gallery.db"))), embedder.card)
     yield opened
     opened.close()
 
 
 @pytest.fixture
-def enroller(gallery, embedder):
+def enroller(gallery: Gallery, embedder: Embedder):
     """Enrolls as a fresh command would: with the gallery as it is now."""
 
     class Fresh:
@@ -42,11 +47,11 @@ def enroller(gallery, embedder):
 
 
 @pytest.fixture
-def portrait(demo_photos: Path):
+def portrait(demo_photos: Path) -> Image:
     return load_image(demo_photos / "obama_portrait.jpg")
 
 
-def scaled(image, factor):
+def scaled(image: Image, factor: float) -> NDArray[Any]:
     return cv2.resize(image, None, fx=factor, fy=factor, interpolation=cv2.INTER_AREA)
 
 
@@ -58,7 +63,7 @@ def refusal(report):
     return reason
 
 
-def test_good_photos_become_templates_of_one_person(enroller, gallery, demo_photos: Path) -> None:
+def test_good_photos_become_templates_of_one_person(enroller, gallery: Gallery, demo_photos: Path) -> None:
     paths = [demo_photos / "obama_portrait.jpg", demo_photos / "obama_congress.jpg"]
     report = enroller.enroll("  Änna ", read_images(paths))
     assert report.accepted == [str(path) for path in paths]
@@ -67,7 +72,7 @@ def test_good_photos_become_templates_of_one_person(enroller, gallery, demo_phot
     assert (report.person.name, report.person.templates) == ("Änna", 2)
 
 
-def test_another_photo_of_the_same_name_adds_to_that_person(enroller, gallery, demo_photos: Path) -> None:
+def test_another_photo_of_the_same_name_adds_to_that_person(enroller, gallery: Gallery, demo_photos: Path) -> None:
     first = enroller.enroll("Anna", read_images([demo_photos / "obama_portrait.jpg"])).person
     second = enroller.enroll("Anna", read_images([demo_photos / "obama_congress.jpg"])).person
     assert (second.id, second.templates) == (first.id, 2)
@@ -85,7 +90,7 @@ def test_a_picture_of_two_people_is_refused(enroller, photos: Path) -> None:
     assert "2 faces" in refusal(report)
 
 
-def test_somebody_small_in_the_background_is_no_second_person(enroller, portrait, demo_photos: Path) -> None:
+def test_somebody_small_in_the_background_is_no_second_person(enroller, portrait: Image, demo_photos: Path) -> None:
     small = scaled(load_image(demo_photos / "collins_portrait.jpg"), 0.3)
     picture = portrait.copy()
     picture[-small.shape[0] :, -small.shape[1] :] = small
@@ -95,7 +100,7 @@ def test_somebody_small_in_the_background_is_no_second_person(enroller, portrait
     assert enroller.enroll("Anna", [("both", picture)]).person
 
 
-def test_a_tiny_face_is_refused(enroller, portrait) -> None:
+def test_a_tiny_face_is_refused(enroller, portrait: Image) -> None:
     assert "too small" in refusal(enroller.enroll("Anna", [("tiny", scaled(portrait, 0.2))]))
 
 
@@ -107,7 +112,7 @@ def test_a_tiny_face_is_refused(enroller, portrait) -> None:
     ],
     ids=["blurred", "dark"],
 )
-def test_a_poor_picture_is_refused_with_its_quality(enroller, portrait, spoil) -> None:
+def test_a_poor_picture_is_refused_with_its_quality(enroller, portrait: Image, spoil: Callable[..., NDArray[Any]]) -> None:
     reason = refusal(enroller.enroll("Anna", [("poor", spoil(portrait))]))
     assert "quality" in reason or "no face" in reason
 
@@ -143,7 +148,7 @@ def test_a_folder_without_pictures_is_told(tmp_path: Path) -> None:
     assert "no image" in str(error)
 
 
-def test_a_face_known_under_another_name_is_refused_unless_forced(enroller, gallery, portrait) -> None:
+def test_a_face_known_under_another_name_is_refused_unless_forced(enroller, gallery: Gallery, portrait: Image) -> None:
     enroller.enroll("Anna", [("one", portrait)])
     reason = refusal(enroller.enroll("Berta", [("one", portrait)]))
     assert "'Anna'" in reason
@@ -154,7 +159,7 @@ def test_a_face_known_under_another_name_is_refused_unless_forced(enroller, gall
 
 
 def test_a_face_unlike_the_templates_of_its_name_is_refused_unless_forced(
-    enroller, gallery, portrait, demo_photos: Path
+    enroller, gallery: Gallery, portrait: Image, demo_photos: Path
 ) -> None:
     enroller.enroll("Anna", read_images([demo_photos / "obama_portrait.jpg", demo_photos / "obama_congress.jpg"]))
     other = load_image(demo_photos / "biden_portrait.jpg")
@@ -168,7 +173,7 @@ def test_a_face_unlike_the_templates_of_its_name_is_refused_unless_forced(
     assert enroller.enroll("Anna", [("other", other)], force=True).person.templates == 3
 
 
-def test_a_name_that_another_face_got_meanwhile_gets_no_view_of_this_one(enroller, portrait, demo_photos: Path) -> None:
+def test_a_name_that_another_face_got_meanwhile_gets_no_view_of_this_one(enroller, portrait: Image, demo_photos: Path) -> None:
     view = enroller.judge("one", portrait, "Anna")
     enroller.enroll("Anna", read_images([demo_photos / "biden_portrait.jpg"]))
     with pytest.raises(GalleryError, match=r"'Anna' was enrolled with another face meanwhile .*; force enrolls it anyway"):
@@ -176,7 +181,7 @@ def test_a_name_that_another_face_got_meanwhile_gets_no_view_of_this_one(enrolle
     assert enroller.keep("Anna", [view], force=True).templates == 2
 
 
-def test_the_same_name_written_another_way_is_the_same_person(enroller, gallery, portrait) -> None:
+def test_the_same_name_written_another_way_is_the_same_person(enroller, gallery: Gallery, portrait: Image) -> None:
     enroller.enroll("Zo\u00eb", [("one", portrait)])
     report = enroller.enroll(" Zoe\u0308 ", [("one", portrait)])
     assert report.refused == []
@@ -184,7 +189,7 @@ def test_the_same_name_written_another_way_is_the_same_person(enroller, gallery,
 
 
 @pytest.mark.parametrize("name", ["", "   ", "a\nb", "x" * 101, "\udcff"])
-def test_a_name_that_is_none_is_refused_before_any_picture(enroller, gallery, portrait, name) -> None:
+def test_a_name_that_is_none_is_refused_before_any_picture(enroller, gallery: Gallery, portrait: Image, name: str) -> None:
     with pytest.raises(GalleryError):
         enroller.enroll(name, [("one", portrait)])
     assert gallery.people() == []

@@ -1,6 +1,7 @@
 """What a sitter is told, on pictures composed of real photos."""
 
 import re
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,7 @@ import cv2
 import numpy as np
 import pytest
 from fixtures.sitters import HEIGHT, WIDTH, sitter
+from numpy.typing import NDArray
 
 from edgeface import detectors
 from edgeface.config.schema import Config, GallerySettings
@@ -16,8 +18,9 @@ from edgeface.enrollment.guidance import SAID, Hint, obstacle, pose
 from edgeface.enrollment.session import LEAST, MOST, EnrollmentSession
 from edgeface.errors import CameraError, GalleryError
 from edgeface.gallery.open import open_gallery
+from edgeface.interfaces import Detector
 from edgeface.recognition.pipeline import create_pipeline
-from edgeface.types import Frame, NoFrame
+from edgeface.types import Embedding, Face, Frame, Image, NoFrame
 from edgeface.vision.embedding import Embedder
 
 EMPTY = np.full((HEIGHT, WIDTH, 3), 127, np.uint8)
@@ -25,15 +28,15 @@ PEOPLE = ("obama_portrait.jpg", "biden_portrait.jpg", "collins_portrait.jpg")
 
 
 @pytest.fixture(scope="module")
-def detector():
+def detector() -> Detector:
     return detectors.create()
 
 
-def lit(image, factor):
+def lit(image: NDArray[Any] | Image, factor: float) -> NDArray[Any]:
     return np.clip(image * factor, 0, 255).astype(np.uint8)
 
 
-def beside(image, other):
+def beside(image: Image, other: Image) -> Image:
     """Two faces in one picture."""
     both = image.copy()
     both[:, : WIDTH // 2] = image[:, WIDTH // 4 : 3 * WIDTH // 4]
@@ -41,14 +44,14 @@ def beside(image, other):
     return both
 
 
-def aside(image, pixels):
+def aside(image: Image, pixels: int) -> Image:
     moved = np.full_like(image, 110)
     moved[:, pixels:] = image[:, :-pixels]
     return moved
 
 
 @pytest.mark.parametrize("name", PEOPLE)
-def test_a_good_view_has_no_obstacle(detector, name) -> None:
+def test_a_good_view_has_no_obstacle(detector: Detector, name: str) -> None:
     image = sitter(name)
     assert obstacle(image, detector.detect(image)) is None
 
@@ -69,12 +72,12 @@ def test_a_good_view_has_no_obstacle(detector, name) -> None:
         (lambda: beside(sitter(eyes=20.0), sitter("biden_portrait.jpg")), Hint.SOMEONE_ELSE),
     ],
 )
-def test_each_fault_has_its_hint(detector, image, hint) -> None:
+def test_each_fault_has_its_hint(detector: Detector, image: Callable[[], NDArray[Any]], hint: Hint) -> None:
     assert obstacle(image(), detector.detect(image())) == hint
 
 
 @pytest.mark.parametrize("name", PEOPLE)
-def test_left_and_right_are_the_sitters_own(detector, name) -> None:
+def test_left_and_right_are_the_sitters_own(detector: Detector, name: str) -> None:
     yaws = [pose(detector.detect(sitter(name, yaw=yaw))[0].landmarks).yaw for yaw in (-0.35, 0.0, 0.35)]
     assert yaws == sorted(yaws)  # a nose that goes to the right of the picture goes to the sitter's left
     mirrored = np.ascontiguousarray(sitter(name, yaw=0.35)[:, ::-1])
@@ -82,7 +85,7 @@ def test_left_and_right_are_the_sitters_own(detector, name) -> None:
 
 
 @pytest.mark.parametrize("name", PEOPLE)
-def test_who_looks_up_has_less_pitch_than_who_looks_down(detector, name) -> None:
+def test_who_looks_up_has_less_pitch_than_who_looks_down(detector: Detector, name: str) -> None:
     up, down = (pose(detector.detect(sitter(name, pitch=pitch))[0].landmarks).pitch for pitch in (-0.5, 0.5))
     assert up < down
 
@@ -96,15 +99,15 @@ def test_every_hint_has_its_words() -> None:
 
 
 @pytest.fixture(scope="module")
-def embedder():
+def embedder() -> Embedder:
     return Embedder()
 
 
-def once(function):
+def once(function: Callable[[Image], Sequence[Face] | Embedding]) -> Callable[..., Sequence[Face] | Embedding]:
     """The function, called once for each image: a sitter is looked at in hundreds of frames that are the same."""
     known = {}
 
-    def remembered(image):
+    def remembered(image) -> Sequence[Face] | Embedding:
         key = image.tobytes()
         if key not in known:
             known[key] = function(image)
@@ -114,7 +117,7 @@ def once(function):
 
 
 @pytest.fixture
-def enroller(tmp_path: Path, embedder, monkeypatch: pytest.MonkeyPatch):
+def enroller(tmp_path: Path, embedder: Embedder, monkeypatch: pytest.MonkeyPatch) -> Iterator[Enroller]:
     gallery = open_gallery(Config(gallery=GallerySettings(str(tmp_path / "gallery.db"))), embedder.card)
     pipeline = create_pipeline(Config(), embedder, gallery)
     monkeypatch.setattr(pipeline.detector, "detect", once(pipeline.detector.detect))
@@ -126,10 +129,10 @@ def enroller(tmp_path: Path, embedder, monkeypatch: pytest.MonkeyPatch):
 class Chair:
     """A sitting at ten frames a second; what is shown may depend on what is asked."""
 
-    def __init__(self, enroller, **options: Any) -> None:
+    def __init__(self, enroller: Enroller, **options: Any) -> None:
         self.sitting, self.time, self.told = EnrollmentSession(enroller, "Anna", **options), 1000.0, []
 
-    def show(self, image, seconds=0.1) -> None:
+    def show(self, image: Image | str | None, seconds: float = 0.1) -> None:
         for _ in range(round(seconds * 10)):
             if self.sitting.complete:
                 return
@@ -139,7 +142,7 @@ class Chair:
             if not self.told or self.told[-1] != guidance.text:
                 self.told.append(guidance.text)
 
-    def obey(self, name="obama_portrait.jpg", seconds=60.0) -> None:
+    def obey(self, name: str = "obama_portrait.jpg", seconds: float = 60.0) -> None:
         """A sitter who does what they are told."""
         moves = {
             Hint.TURN_LEFT: {"yaw": 0.45},
@@ -151,7 +154,7 @@ class Chair:
             self.show(sitter(name, **moves.get(self.sitting.guidance.hint, {})))
 
 
-def test_who_does_as_told_is_done_with_five_to_nine_views_that_differ(enroller) -> None:
+def test_who_does_as_told_is_done_with_five_to_nine_views_that_differ(enroller: Enroller) -> None:
     chair = Chair(enroller)
     chair.obey()
     assert chair.sitting.complete
@@ -165,7 +168,7 @@ def test_who_does_as_told_is_done_with_five_to_nine_views_that_differ(enroller) 
     assert chair.sitting.guidance.taken == len(chair.sitting.views)
 
 
-def test_a_sitter_who_never_moves_gives_one_view_and_is_let_go(enroller) -> None:
+def test_a_sitter_who_never_moves_gives_one_view_and_is_let_go(enroller: Enroller) -> None:
     chair = Chair(enroller, timeout=600.0)
     chair.show(sitter(), 100.0)
     assert chair.sitting.complete
@@ -173,14 +176,14 @@ def test_a_sitter_who_never_moves_gives_one_view_and_is_let_go(enroller) -> None
     assert [SAID[hint] in chair.told for hint in (Hint.TURN_LEFT, Hint.TURN_RIGHT, Hint.LOOK_UP, Hint.LOOK_DOWN)] == [True] * 4
 
 
-def test_the_first_view_looks_straight(enroller) -> None:
+def test_the_first_view_looks_straight(enroller: Enroller) -> None:
     chair = Chair(enroller)
     chair.show(sitter("obama_press_room.jpg", yaw=0.35), 3.0)
     assert chair.sitting.views == []
     assert chair.told == [SAID[Hint.LOOK_STRAIGHT]] or chair.told[-1] == SAID[Hint.LOOK_STRAIGHT]
 
 
-def test_what_is_wrong_is_told_once_it_holds(enroller) -> None:
+def test_what_is_wrong_is_told_once_it_holds(enroller: Enroller) -> None:
     chair = Chair(enroller)
     chair.show(None, 1.0)
     chair.show(EMPTY, 1.0)
@@ -190,7 +193,7 @@ def test_what_is_wrong_is_told_once_it_holds(enroller) -> None:
     assert chair.told == [SAID[Hint.WAITING], SAID[Hint.NOBODY], SAID[Hint.COME_CLOSER]]
 
 
-def test_somebody_who_takes_the_sitters_place_is_not_taken(enroller) -> None:
+def test_somebody_who_takes_the_sitters_place_is_not_taken(enroller: Enroller) -> None:
     chair = Chair(enroller)
     chair.show(sitter(), 1.0)
     chair.show(sitter("biden_portrait.jpg"), 2.0)
@@ -198,7 +201,7 @@ def test_somebody_who_takes_the_sitters_place_is_not_taken(enroller) -> None:
     assert chair.told[-1] == SAID[Hint.SOMEONE_ELSE]
 
 
-def test_who_moves_is_told_to_hold_still(enroller) -> None:
+def test_who_moves_is_told_to_hold_still(enroller: Enroller) -> None:
     chair = Chair(enroller)
     for number in range(8):
         chair.show(aside(sitter(), 1 + 40 * (number % 2)))
@@ -206,7 +209,7 @@ def test_who_moves_is_told_to_hold_still(enroller) -> None:
     assert SAID[Hint.HOLD_STILL] in chair.told
 
 
-def test_who_is_enrolled_under_another_name_is_told_so(enroller) -> None:
+def test_who_is_enrolled_under_another_name_is_told_so(enroller: Enroller) -> None:
     enroller.enroll("Barack", [("photo", sitter())])
     chair = Chair(enroller)
     chair.show(sitter(), 1.0)
@@ -216,7 +219,7 @@ def test_who_is_enrolled_under_another_name_is_told_so(enroller) -> None:
     assert len(forced.sitting.views) == 1
 
 
-def test_who_is_not_like_the_one_enrolled_under_the_name_is_told_so(enroller) -> None:
+def test_who_is_not_like_the_one_enrolled_under_the_name_is_told_so(enroller: Enroller) -> None:
     enroller.enroll("Anna", [("photo", sitter())])
     chair = Chair(enroller)
     chair.show(sitter("biden_portrait.jpg"), 1.0)
@@ -229,33 +232,33 @@ def test_who_is_not_like_the_one_enrolled_under_the_name_is_told_so(enroller) ->
     assert len(forced.sitting.views) == 1
 
 
-def test_without_varied_every_good_view_counts_half_a_second_apart(enroller) -> None:
+def test_without_varied_every_good_view_counts_half_a_second_apart(enroller: Enroller) -> None:
     chair = Chair(enroller, most=3, varied=False)
     chair.show(sitter(), 5.0)
     assert len(chair.sitting.views) == 3
     assert chair.time - 1000 == pytest.approx(1.1, abs=0.11)
 
 
-def test_its_time_ends_it_with_what_there_is(enroller) -> None:
+def test_its_time_ends_it_with_what_there_is(enroller: Enroller) -> None:
     chair = Chair(enroller, timeout=3.0)
     chair.show(sitter(), 10.0)
     assert chair.time - 1000 < 3.3
     assert len(chair.sitting.end()) == 1
 
 
-def test_a_sitting_without_a_view_ends_in_one_line(enroller) -> None:
+def test_a_sitting_without_a_view_ends_in_one_line(enroller: Enroller) -> None:
     chair = Chair(enroller, timeout=3.0)
     chair.show("unplugged", 10.0)
     with pytest.raises(CameraError, match=r"^no usable view within 3 s; last: the camera gives no picture: unplugged$"):
         chair.sitting.end()
 
 
-def test_a_name_that_is_none_is_refused_at_once(enroller) -> None:
+def test_a_name_that_is_none_is_refused_at_once(enroller: Enroller) -> None:
     with pytest.raises(GalleryError):
         EnrollmentSession(enroller, "\n")
 
 
-def test_two_sittings_at_once_do_not_give_one_face_two_names(enroller) -> None:
+def test_two_sittings_at_once_do_not_give_one_face_two_names(enroller: Enroller) -> None:
     views = [enroller.judge("image", sitter(), name) for name in ("Anna", "Bob")]
     enroller.keep("Anna", views[:1])
     with pytest.raises(GalleryError, match="enrolled as 'Anna' meanwhile"):

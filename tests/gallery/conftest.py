@@ -1,5 +1,6 @@
 """A gallery with a file of its own, as most tests here want it; some files have another."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -12,12 +13,12 @@ __all__ = ["no_credentials"]
 
 
 @pytest.fixture
-def path(tmp_path: Path):
+def path(tmp_path: Path) -> Path:
     return tmp_path / "data" / "gallery.db"
 
 
 @pytest.fixture
-def gallery(path):
+def gallery(path: Path) -> Iterator[Gallery]:
     opened = Gallery(path, MODEL)
     yield opened
     opened.close()

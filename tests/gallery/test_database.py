@@ -22,7 +22,7 @@ from edgeface.gallery.file_format import SCHEMA, need
 from edgeface.gallery.store import Gallery
 
 
-def contents(folder):
+def contents(folder: Path) -> dict[Any, Any]:
     return {file.name: file.read_bytes() for file in folder.iterdir()}
 
 

@@ -32,7 +32,7 @@ def test_what_is_sealed_is_read_back_where_it_belongs(text: str, data: bytes, bo
 
 
 @given(bound=BOUND, other=BOUND)
-def test_what_is_sealed_for_one_place_opens_in_no_other(bound, other) -> None:
+def test_what_is_sealed_for_one_place_opens_in_no_other(bound: tuple[str, ...], other: tuple[str, ...]) -> None:
     sealed = Sealer(KEY, MODEL).seal(Note("", b""), *bound)
     if bound != other:
         with pytest.raises(ValueError, match="does not belong"):
@@ -43,7 +43,7 @@ def test_what_is_sealed_for_one_place_opens_in_no_other(bound, other) -> None:
 
 
 @given(at=st.integers(0, 60), bit=st.integers(0, 7))
-def test_no_bit_can_be_changed(at, bit) -> None:
+def test_no_bit_can_be_changed(at: int, bit: int) -> None:
     sealed = bytearray(Sealer(KEY, MODEL).seal(Note("Anna", b"0123456789"), "x"))
     sealed[at % len(sealed)] ^= 1 << bit
     with pytest.raises(ValueError, match="does not belong"):

@@ -23,7 +23,7 @@ WALL = 1_700_000_000.0
 
 
 @pytest.fixture
-def gallery(path):
+def gallery(path: Path) -> Iterator[Gallery]:
     opened = Gallery(path, MODEL, serving=True)
     yield opened
     opened.close()

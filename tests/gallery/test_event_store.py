@@ -31,7 +31,7 @@ DAY = 86_400.0
 
 
 @pytest.fixture
-def clock():
+def clock() -> list[Any]:
     """Monotonic seconds, on a machine whose wall clock nobody has set."""
     return [1000.0]
 
@@ -203,7 +203,7 @@ def gap(time: float = 0.0) -> NoFrame:
 
 
 def test_events_wait_for_a_gallery_that_is_locked_and_it_is_told_once(
-    gallery: Gallery, path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+    gallery: Gallery, path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(events_module, "LOOP_LOCK_TIMEOUT_S", 0.01)
     keeper = EventKeeper(gallery, "front", EventsSettings())

@@ -105,7 +105,7 @@ def crowd(gallery: Gallery) -> None:
 
 @pytest.mark.parametrize("end", ["closed", "killed"])
 def test_people_are_known_on_a_full_disk_and_change_once_there_is_room(
-    disk: Path, end, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+    disk: Path, end: str, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(database_file, "ROOM_EVERY_S", 0.0)
     subprocess.run([sys.executable, "-c", ENROLL, disk / "gallery.db", end], check=True, timeout=60)

@@ -27,7 +27,7 @@ from edgeface.gallery.store import Gallery, Imported
 from edgeface.types import Person, Vector
 
 
-def test_a_new_gallery_is_empty(gallery) -> None:
+def test_a_new_gallery_is_empty(gallery: Gallery) -> None:
     assert gallery.people() == []
     found = gallery.templates()
     assert (found.people, found.vectors.shape, len(found.owners)) == ((), (0, 128), 0)
@@ -225,7 +225,9 @@ def test_no_byte_of_who_is_forgotten_stays_on_disk(gallery: Gallery, path: Path)
     watching.close()
 
 
-def test_forget_does_not_claim_what_a_long_reader_prevents(gallery, path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_forget_does_not_claim_what_a_long_reader_prevents(
+    gallery: Gallery, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     theirs = sealed(path, enrolled(gallery, "Anna", 1))
     reader = sqlite3.connect(path, isolation_level=None)
     reader.execute("BEGIN")

@@ -1,7 +1,9 @@
 """The errors of a gallery of demo photos, through the command line, and the arithmetic on made-up people."""
 
 import time
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,14 +14,15 @@ from fixtures.galleries import MODEL, enrolled, kept, near, unit
 from edgeface.config import schema
 from edgeface.enrollment.enroller import Enroller, read_images
 from edgeface.gallery.contents import Templates
+from edgeface.gallery.event_store import KeptEvent
 from edgeface.gallery.open import open_gallery
 from edgeface.gallery.store import Gallery
-from edgeface.measurement.own_gallery import NEVER, Trial, errors, evaluate_own, propose, template_trials
+from edgeface.measurement.own_gallery import NEVER, Errors, Trial, errors, evaluate_own, propose, template_trials
 from edgeface.operations.verdicts import confirm, introduce, reject
 from edgeface.recognition.matching import Matcher
 from edgeface.recognition.pipeline import create_pipeline
 from edgeface.recognition.presence import create_presence
-from edgeface.types import EventType, Frame
+from edgeface.types import EventType, Frame, Vector
 from edgeface.vision.embedding import Embedder
 from edgeface.vision.model_card import ModelCard
 
@@ -28,14 +31,14 @@ UNKNOWN = EventType.UNKNOWN
 
 
 @pytest.fixture
-def gallery(tmp_path: Path):
+def gallery(tmp_path: Path) -> Iterator[Gallery]:
     opened = Gallery(tmp_path / "gallery.db", MODEL)
     yield opened
     opened.close()
 
 
 @pytest.fixture
-def family(gallery):
+def family(gallery: Gallery) -> dict[Any, Any]:
     """Anna and Bert, whose templates are like each other; Cleo, with one that is like Anna's."""
     gallery.enroll("Anna", [unit(1), near(unit(1), 0.8, 1), near(unit(1), 0.7, 2)], [0.8] * 3)
     gallery.enroll("Bert", [unit(2), near(unit(2), 0.6, 3)], [0.8] * 2)
@@ -43,15 +46,17 @@ def family(gallery):
     return {person.name: person for person in gallery.people()}
 
 
-def visit(gallery, person, face, kind=EventType.RECOGNIZED, ago=0.0):
+def visit(gallery: Gallery, person, face: Vector, kind: EventType = EventType.RECOGNIZED, ago: float = 0.0) -> KeptEvent:
     return kept(gallery, person, face, kind, time.time() - ago + 1)
 
 
-def rates(one):
+def rates(one: Errors) -> list[Any]:
     return [(rate.count, rate.trials, rate.people) for rate in (one.fpir, one.fnir)]
 
 
-def test_templates_are_tried_without_themselves_and_without_their_person(gallery, card: ModelCard, family) -> None:
+def test_templates_are_tried_without_themselves_and_without_their_person(
+    gallery: Gallery, card: ModelCard, family: dict[Any, Any]
+) -> None:
     trials = list(template_trials(gallery.templates(), card, MATCHING))
     cleo = family["Cleo"].id
     mated = [trial for trial in trials if trial.mated]
@@ -63,7 +68,9 @@ def test_templates_are_tried_without_themselves_and_without_their_person(gallery
     assert {trial.templates for trial in mated} == {5}
 
 
-def test_a_template_is_tried_as_the_gallery_without_it_would_match(gallery, card: ModelCard, family) -> None:
+def test_a_template_is_tried_as_the_gallery_without_it_would_match(
+    gallery: Gallery, card: ModelCard, family: dict[Any, Any]
+) -> None:
     """The same scores as of a gallery in which the template, or the person, never was."""
     trials = iter(template_trials(gallery.templates(), card, MATCHING))
     found = gallery.templates()
@@ -83,7 +90,7 @@ def test_a_template_is_tried_as_the_gallery_without_it_would_match(gallery, card
             assert next(trials).score == pytest.approx(score, abs=1e-5)
 
 
-def test_events_count_by_their_verdicts(gallery, card: ModelCard, family) -> None:
+def test_events_count_by_their_verdicts(gallery: Gallery, card: ModelCard, family: dict[Any, Any]) -> None:
     anna, bert = family["Anna"], family["Bert"]
     confirm(gallery, card, MATCHING, visit(gallery, anna, near(unit(1), 0.9, 11)).event_id)
     reject(gallery, MATCHING, visit(gallery, bert, near(unit(2), 0.5, 12)).event_id)
@@ -99,14 +106,18 @@ def test_events_count_by_their_verdicts(gallery, card: ModelCard, family) -> Non
     assert rates(strict) == [(0, 3, 2), (2, 2, 2)]
 
 
-def test_who_was_enrolled_by_an_event_was_a_stranger_when_it_came(gallery, card: ModelCard, family) -> None:
+def test_who_was_enrolled_by_an_event_was_a_stranger_when_it_came(
+    gallery: Gallery, card: ModelCard, family: dict[Any, Any]
+) -> None:
     seen = kept(gallery, None, unit(30), UNKNOWN)
     introduce(gallery, card, MATCHING, [seen.event_id], "Dora")
     events = evaluate_own(gallery, card, MATCHING).by_source["events"]
     assert (events.fpir.trials, events.fnir.trials) == (1, 0)
 
 
-def test_a_confirmed_view_that_another_is_nearer_to_is_an_error_at_every_target(gallery, card: ModelCard, family) -> None:
+def test_a_confirmed_view_that_another_is_nearer_to_is_an_error_at_every_target(
+    gallery: Gallery, card: ModelCard, family: dict[Any, Any]
+) -> None:
     seen = visit(gallery, family["Anna"], near(unit(1), 0.8, 16))
     confirm(gallery, card, MATCHING, seen.event_id)
     gallery.enroll("Evil twin", [near(seen.embedding, 0.95, 17)], [0.8])
@@ -115,7 +126,7 @@ def test_a_confirmed_view_that_another_is_nearer_to_is_an_error_at_every_target(
     assert report.by_source["events"].fnir.count == 1
 
 
-def trials(mated, *by_person):
+def trials(mated: bool, *by_person: list[float]) -> list[Any]:
     return [Trial(f"{mated}{n}", mated, score, 1) for n, scores in enumerate(by_person) for score in scores]
 
 
@@ -137,7 +148,12 @@ def test_few_people_without_an_error_leave_room_for_one(card: ModelCard) -> None
     assert (nobody.fpir.trials, nobody.fpir.low, nobody.fpir.high) == (0, 0.0, 1.0)
 
 
-def curve(card, strangers, own=(), targets=(0.1, 0.01, 0.001)):
+def curve(
+    card: ModelCard,
+    strangers: list[list[float]],
+    own: tuple[()] | list[list[float]] = (),
+    targets: tuple[float, ...] = (0.1, 0.01, 0.001),
+) -> list[Any]:
     found = trials(False, *strangers) + trials(True, *own)
     return [errors(found, card, target) for target in targets]
 
@@ -152,7 +168,9 @@ def curve(card, strangers, own=(), targets=(0.1, 0.01, 0.001)):
         ([[0.45]] * 10 + [[0.1]] * 10, [[0.9]], 0.001, None, "no stricter target helps"),
     ],
 )
-def test_a_proposal_keeps_to_the_wanted_rate(card: ModelCard, strangers, own, wanted, value, reason) -> None:
+def test_a_proposal_keeps_to_the_wanted_rate(
+    card: ModelCard, strangers: list[list[float]], own: list[list[float]], wanted: float, value: float | None, reason: str
+) -> None:
     proposal = propose(curve(card, strangers, own), 0.001, wanted)
     assert proposal.target_fpir == value
     assert reason in proposal.reason
@@ -211,7 +229,7 @@ def test_real_events_count(tmp_path: Path, demo_photos: Path) -> None:
         (["--gallery", "g", "--visits", "v", "--fpir", "0.1"], "--fpir is for your own gallery"),
     ],
 )
-def test_options_that_do_not_go_together_are_told_in_one_line(cli: Cli, words, message) -> None:
+def test_options_that_do_not_go_together_are_told_in_one_line(cli: Cli, words: list[str], message: str) -> None:
     assert message in cli.refusal("evaluate", *words, code=2)
 
 
@@ -219,7 +237,7 @@ def test_nobody_enrolled_is_too_little(cli: Cli) -> None:
     assert "too little data: 0 people" in cli("evaluate").stdout
 
 
-def test_an_enrolled_person_alone_has_no_strangers(gallery, card: ModelCard) -> None:
+def test_an_enrolled_person_alone_has_no_strangers(gallery: Gallery, card: ModelCard) -> None:
     enrolled(gallery, "Anna", 1, 2)
     report = evaluate_own(gallery, card, MATCHING)
     assert rates(report.by_source["templates"]) == [(0, 0, 0), (2, 2, 1)]

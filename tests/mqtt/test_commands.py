@@ -3,6 +3,7 @@ import json
 import re
 import sqlite3
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Event as Flag
@@ -31,7 +32,7 @@ from edgeface.operations.context import OperationContext
 from edgeface.operations.jobs import JobQueue
 from edgeface.platform.rate_limit import RateLimit
 from edgeface.recognition.pipeline import create_pipeline
-from edgeface.types import MAX_REQUEST_BYTES, Frame, NoFrame, Request
+from edgeface.types import MAX_REQUEST_BYTES, Frame, Image, NoFrame, Request
 from edgeface.vision.embedding import Embedder
 from edgeface.vision.images import decode_image, load_image
 
@@ -46,7 +47,7 @@ class Wire:
     inbox: list = field(default_factory=list)
     answers: list = field(default_factory=list)
 
-    def requests(self):
+    def requests(self) -> list[Any]:
         taken, self.inbox = self.inbox, []
         return taken
 
@@ -58,7 +59,7 @@ class Wire:
 class Desk:
     """Commands in the hands of a test, which gives them moments; Obama is enrolled."""
 
-    def __init__(self, folder, photos, embedder, **given: Any) -> None:
+    def __init__(self, folder: Path, photos: Path, embedder: Embedder, **given: Any) -> None:
         self.photos, self.wire, self.now = photos, Wire(), time.monotonic()
         self.audit = folder / "audit.jsonl"
         config = Config(camera=CameraSettings(name="front"), gallery=GallerySettings(str(folder / "gallery.db")))
@@ -69,7 +70,7 @@ class Desk:
         self.context = OperationContext(config, embedder.card, lambda: self.gallery, lambda: enroller, serving=True)
         self.commands = Commands(Settings(**({"allow": tuple(COMMANDS), "per_minute": 600} | given)), self.wire, self.jobs)
 
-    def ask(self, verb, payload, scene=EMPTY):
+    def ask(self, verb: str, payload: dict[str, str], scene: Image = EMPTY):
         """What is answered at once, or as soon as a photo was looked at, or nothing."""
         self.wire.answers.clear()
         self.wire.inbox.append(Request(verb, payload if isinstance(payload, bytes) else json.dumps(payload).encode()))
@@ -78,29 +79,29 @@ class Desk:
             assert eventually(lambda: self.wire.answers or self.pass_time(scene, 0.02))
         return self.wire.answers[-1] if self.wire.answers else None
 
-    def pass_time(self, scene=EMPTY, seconds=0.6) -> None:
+    def pass_time(self, scene: Image = EMPTY, seconds: float = 0.6) -> None:
         self.now += seconds
         at = self.now, time.time()
         self.commands.serve()
         self.jobs.on_tick(Tick(Frame(scene, *at) if isinstance(scene, np.ndarray) else NoFrame(*at, scene)), self.context)
 
-    def jpeg(self, name):
+    def jpeg(self, name: str) -> str:
         return base64.b64encode((self.photos / name).read_bytes()).decode()
 
 
 @pytest.fixture(scope="module")
-def embedder():
+def embedder() -> Embedder:
     return Embedder()
 
 
 @pytest.fixture
-def desk(tmp_path: Path, demo_photos: Path, embedder):
+def desk(tmp_path: Path, demo_photos: Path, embedder: Embedder) -> Iterator[Desk]:
     made = Desk(tmp_path, demo_photos, embedder)
     yield made
     made.gallery.close()
 
 
-def names(desk):
+def names(desk: Desk) -> list[Any]:
     return [person.name for person in desk.gallery.people()]
 
 
@@ -121,14 +122,14 @@ def test_the_settings_allow_what_there_is() -> None:
 # Each verb
 
 
-def test_people_are_listed(desk) -> None:
+def test_people_are_listed(desk: Desk) -> None:
     answer = desk.ask("people", {"id": "a"})
     assert (answer["id"], answer["ok"]) == ("a", True)
     (person,) = answer["result"]["people"]
     assert (person["name"], person["templates"], person["id"]) == ("Obama", 1, desk.gallery.find("Obama").id)
 
 
-def test_a_person_is_renamed_and_forgotten_by_name_or_id(desk) -> None:
+def test_a_person_is_renamed_and_forgotten_by_name_or_id(desk: Desk) -> None:
     person_id = desk.gallery.find("Obama").id
     assert desk.ask("rename", {"id": "a", "person": person_id, "name": "Barack"})["result"] == {
         "id": person_id,
@@ -140,7 +141,7 @@ def test_a_person_is_renamed_and_forgotten_by_name_or_id(desk) -> None:
     assert "nobody called 'Barack'" in refused(desk.ask("forget", {"id": "c", "person": "Barack"}))
 
 
-def test_a_photo_is_enrolled(desk) -> None:
+def test_a_photo_is_enrolled(desk: Desk) -> None:
     answer = desk.ask("enroll", {"id": "a", "name": "Biden", "image": desk.jpeg("biden_portrait.jpg")})
     assert answer["result"] == {
         "id": desk.gallery.find("Biden").id,
@@ -151,22 +152,22 @@ def test_a_photo_is_enrolled(desk) -> None:
     }
 
 
-def test_a_face_that_is_known_under_another_name_is_enrolled_by_force_alone(desk) -> None:
+def test_a_face_that_is_known_under_another_name_is_enrolled_by_force_alone(desk: Desk) -> None:
     request = {"id": "a", "name": "Eve", "image": desk.jpeg("obama_portrait.jpg")}
     assert "already enrolled as 'Obama'" in refused(desk.ask("enroll", request))
     assert desk.ask("enroll", request | {"force": True})["ok"]
 
 
-def test_a_face_that_is_not_the_person_s_is_added_by_force_alone(desk) -> None:
+def test_a_face_that_is_not_the_person_s_is_added_by_force_alone(desk: Desk) -> None:
     request = {"id": "a", "name": "Obama", "image": desk.jpeg("biden_portrait.jpg")}
     assert "0.30 is needed); force enrolls it anyway" in refused(desk.ask("enroll", request))
     assert desk.ask("enroll", request | {"force": True})["result"]["templates"] == 2
 
 
-def test_a_photo_is_decoded_elsewhere_and_others_are_served_meanwhile(desk, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_photo_is_decoded_elsewhere_and_others_are_served_meanwhile(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     gate, decode, threads = Flag(), commands.decode_photo, []
 
-    def decode_later(data, label):
+    def decode_later(data, label) -> Image:
         threads.append(current_thread())
         assert gate.wait(30)
         return decode(data, label)
@@ -185,7 +186,7 @@ def test_a_photo_is_decoded_elsewhere_and_others_are_served_meanwhile(desk, monk
     assert current_thread() not in threads
 
 
-def test_more_photos_than_may_wait_are_answered_busy(desk, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_more_photos_than_may_wait_are_answered_busy(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(commands, "MAX_WAITING_BYTES", 2 * len(desk.jpeg("biden_portrait.jpg")))
     for number in range(3):
         request = {"id": str(number), "name": "Biden", "image": desk.jpeg("biden_portrait.jpg")}
@@ -197,11 +198,11 @@ def test_more_photos_than_may_wait_are_answered_busy(desk, monkeypatch: pytest.M
     assert [answer["ok"] for answer in desk.wire.answers] == [False, True, True]
 
 
-def noted(desk):
+def noted(desk: Desk) -> list[Any]:
     return [json.loads(line) for line in desk.audit.read_text().splitlines()]
 
 
-def test_whatever_changes_the_gallery_is_in_the_audit_log_and_no_name(desk, caplog: pytest.LogCaptureFixture) -> None:
+def test_whatever_changes_the_gallery_is_in_the_audit_log_and_no_name(desk: Desk, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level("INFO")
     person = desk.gallery.find("Obama").id
     photo = desk.jpeg("obama_portrait.jpg")
@@ -223,7 +224,7 @@ def test_whatever_changes_the_gallery_is_in_the_audit_log_and_no_name(desk, capl
     assert caplog.text.count("'forget'") == 2
 
 
-def test_who_is_forgotten_though_a_trace_stays_is_in_the_audit_log(desk, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_who_is_forgotten_though_a_trace_stays_is_in_the_audit_log(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     person = desk.gallery.find("Obama").id
     reader = sqlite3.connect(desk.audit.with_name("gallery.db"), isolation_level=None)
     reader.execute("BEGIN")
@@ -235,14 +236,14 @@ def test_who_is_forgotten_though_a_trace_stays_is_in_the_audit_log(desk, monkeyp
     assert (entry["action"], entry["person"], entry["done"], entry["by"]) == ("forget", person, True, {"mqtt": True})
 
 
-def test_an_answer_speaks_of_fields_and_not_of_options(desk) -> None:
+def test_an_answer_speaks_of_fields_and_not_of_options(desk: Desk) -> None:
     known = refused(desk.ask("enroll", {"id": "a", "name": "Eve", "image": desk.jpeg("obama_portrait.jpg")}))
     nobody = refused(desk.ask("forget", {"id": "a", "person": "Eve"}))
     assert known.endswith("; force enrolls it anyway")
     assert not re.search("--|edgeface ", known + nobody)
 
 
-def bomb():
+def bomb() -> bytes:
     """A JPEG of a few hundred bytes that says that it is of 60,000 x 60,000 pixels."""
     data = bytearray(cv2.imencode(".jpg", np.zeros((8, 8, 3), np.uint8))[1].tobytes())
     start = data.index(b"\xff\xc0")
@@ -261,12 +262,12 @@ def bomb():
         (base64.b64encode(cv2.imencode(".jpg", EMPTY)[1].tobytes()), "no face"),
     ],
 )
-def test_an_image_that_will_not_do_is_told(desk, image, why) -> None:
+def test_an_image_that_will_not_do_is_told(desk: Desk, image: bytes, why: str) -> None:
     assert why in refused(desk.ask("enroll", {"id": "a", "name": "Eve", "image": image.decode()}))
     assert names(desk) == ["Obama"]
 
 
-def test_the_camera_s_views_are_enrolled_over_moments(desk) -> None:
+def test_the_camera_s_views_are_enrolled_over_moments(desk: Desk) -> None:
     biden = load_image(desk.photos / "biden_portrait.jpg")
     assert desk.ask("enroll", {"id": "a", "name": "Biden", "count": 2}) is None
     desk.pass_time(biden)
@@ -280,7 +281,7 @@ def test_the_camera_s_views_are_enrolled_over_moments(desk) -> None:
     assert names(desk) == ["Biden", "Obama"]
 
 
-def test_an_enrollment_ends_with_its_time(desk) -> None:
+def test_an_enrollment_ends_with_its_time(desk: Desk) -> None:
     assert desk.ask("enroll", {"id": "a", "name": "Biden", "timeout": 2}) is None
     assert desk.ask("enroll", {"id": "b", "name": "Eve"})["error"] == "somebody else is being enrolled now"
     desk.pass_time(seconds=1.0)
@@ -289,20 +290,20 @@ def test_an_enrollment_ends_with_its_time(desk) -> None:
     assert desk.ask("enroll", {"id": "c", "name": "Biden"}) is None
 
 
-def test_the_views_that_there_were_in_time_are_enrolled(desk) -> None:
+def test_the_views_that_there_were_in_time_are_enrolled(desk: Desk) -> None:
     assert desk.ask("enroll", {"id": "a", "name": "Biden", "timeout": 2}) is None
     desk.pass_time(load_image(desk.photos / "biden_portrait.jpg"))
     desk.pass_time(seconds=2.0)
     assert desk.wire.answers[-1]["result"]["accepted"] == ["view 1"]
 
 
-def test_who_waits_is_told_that_the_daemon_stops(desk) -> None:
+def test_who_waits_is_told_that_the_daemon_stops(desk: Desk) -> None:
     assert desk.ask("enroll", {"id": "a", "name": "Biden"}) is None
     desk.commands.close()
     assert (desk.wire.answers[-1]["id"], refused(desk.wire.answers[-1])) == ("a", "the daemon is stopping")
 
 
-def test_a_snapshot_is_the_next_frame(desk) -> None:
+def test_a_snapshot_is_the_next_frame(desk: Desk) -> None:
     scene = load_image(desk.photos / "obama_portrait.jpg")
     assert desk.ask("snapshot", {"id": "a"}, None) is None
     desk.pass_time(scene)
@@ -314,7 +315,7 @@ def test_a_snapshot_is_the_next_frame(desk) -> None:
     assert (large["width"], large["height"]) == (1280, 720)
 
 
-def test_a_snapshot_of_a_camera_without_frames_says_why(desk) -> None:
+def test_a_snapshot_of_a_camera_without_frames_says_why(desk: Desk) -> None:
     assert refused(desk.ask("snapshot", {"id": "a"}, "unplugged")) == "no frame: unplugged"
     assert desk.ask("snapshot", {"id": "b"}, None) is None
     desk.pass_time(None, snapshot.FRAME_TIMEOUT + 1)
@@ -345,7 +346,9 @@ def test_a_snapshot_of_a_camera_without_frames_says_why(desk) -> None:
     ],
     ids=lambda value: repr(value)[:20],
 )
-def test_what_is_no_request_is_answered_with_its_fault(desk, verb, payload, why) -> None:
+def test_what_is_no_request_is_answered_with_its_fault(
+    desk: Desk, verb: str, payload: bytes | dict[str, int | str | Any], why: str
+) -> None:
     answer = desk.ask(verb, payload)
     assert why in refused(answer)
     well_formed = isinstance(payload, dict) and payload.get("id") == "a"
@@ -354,20 +357,22 @@ def test_what_is_no_request_is_answered_with_its_fault(desk, verb, payload, why)
 
 
 @pytest.mark.parametrize("verb", COMMANDS)
-def test_only_what_is_allowed_is_done(tmp_path: Path, demo_photos: Path, embedder, verb) -> None:
+def test_only_what_is_allowed_is_done(tmp_path: Path, demo_photos: Path, embedder: Embedder, verb: str) -> None:
     desk = Desk(tmp_path, demo_photos, embedder, allow=tuple(name for name in COMMANDS if name != verb))
     request = {"id": "a", "person": "Obama", "name": "Eve"}
     assert "not allowed" in refused(desk.ask(verb, request))
     assert names(desk) == ["Obama"]
 
 
-def test_a_fault_of_our_own_is_an_answer_too(desk, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_fault_of_our_own_is_an_answer_too(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     monkeypatch.setattr(desk.gallery, "people", lambda: 1 / 0)
     assert refused(desk.ask("people", {"id": "a"})) == "it failed inside; the log has more"
     assert "ZeroDivisionError" in caplog.text
 
 
-def test_too_many_requests_are_refused(tmp_path: Path, demo_photos: Path, embedder) -> None:
+def test_too_many_requests_are_refused(tmp_path: Path, demo_photos: Path, embedder: Embedder) -> None:
     desk = Desk(tmp_path, demo_photos, embedder, per_minute=1)
     desk.wire.inbox += [Request("people", b'{"id": "a"}')] * 15
     desk.pass_time()
@@ -393,7 +398,7 @@ PAYLOADS = st.binary(max_size=60) | st.dictionaries(st.sampled_from(KEYS), VALUE
 
 
 @pytest.fixture(scope="module")
-def victim(tmp_path_factory: pytest.TempPathFactory, demo_photos: Path, embedder):
+def victim(tmp_path_factory: pytest.TempPathFactory, demo_photos: Path, embedder: Embedder) -> Iterator[Desk]:
     made = Desk(tmp_path_factory.mktemp("victim"), demo_photos, embedder)
     made.commands._rate = RateLimit(10**9)
     yield made
@@ -401,7 +406,7 @@ def victim(tmp_path_factory: pytest.TempPathFactory, demo_photos: Path, embedder
 
 
 @given(verb=st.sampled_from(list(COMMANDS)) | st.text(max_size=10), payload=PAYLOADS)
-def test_any_bytes_get_one_answer_and_end_nothing(victim, verb, payload) -> None:
+def test_any_bytes_get_one_answer_and_end_nothing(victim: Desk, verb: str, payload: bytes) -> None:
     if victim.ask(verb, payload) is None:  # an enrollment has begun
         victim.pass_time(seconds=400.0)
     (answer,) = victim.wire.answers
@@ -433,7 +438,7 @@ def test_a_request_over_the_broker_changes_who_is_recognised(tmp_path: Path, bro
 
 @needs_broker
 @pytest.mark.parametrize("protocol", ["5", "3.1.1"])
-def test_what_is_retained_or_too_large_is_not_served(tmp_path: Path, broker: Broker, protocol) -> None:
+def test_what_is_retained_or_too_large_is_not_served(tmp_path: Path, broker: Broker, protocol: str) -> None:
     ear = broker.listen()
     ear.say("edgeface/door/cmd/people", {"id": "old"}, retain=True)
     with running(settings(tmp_path, broker, commands=ALL, mqtt={"protocol": protocol})):

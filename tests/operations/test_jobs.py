@@ -1,7 +1,7 @@
 import time
 from collections import deque
-from collections.abc import Generator, Iterator
-from concurrent.futures import CancelledError, ThreadPoolExecutor
+from collections.abc import Callable, Generator, Iterator
+from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from contextlib import suppress
 from typing import Any
 
@@ -23,7 +23,7 @@ def context(card: ModelCard) -> OperationContext:
     return OperationContext(Config(), card, lambda: closed, lambda: None, serving=True)
 
 
-def operation(run, **more: Any) -> Operation[Request, Any]:
+def operation(run: Callable[[OperationContext, Request], Iterator[None] | None], **more: Any) -> Operation[Request, Any]:
     return Operation("test", Request, object, run, **more)
 
 
@@ -53,7 +53,7 @@ def ticks(count: int) -> Iterator[Tick]:
 def test_steps_go_on_round_by_round_until_their_result(context: OperationContext) -> None:
     jobs, seen, told = JobQueue(), [], []
 
-    def work(context: object, request: object):
+    def work(context: object, request: object) -> Iterator[int]:
         for number in range(3):
             seen.append((yield number))
         return "done"
@@ -81,7 +81,7 @@ def test_what_fails_is_told_and_stops_nothing(context: OperationContext) -> None
     def refused(context: object, request: object) -> None:
         raise EdgefaceError("no")
 
-    def broken(context: object, request: object):
+    def broken(context: object, request: object) -> Iterator[None]:
         yield
         raise ValueError("secret")
 
@@ -109,7 +109,7 @@ def test_a_cancelled_job_is_ended_by_the_loop(context: OperationContext) -> None
 def test_a_job_that_was_cancelled_writes_nothing_and_one_that_writes_is_not_cancelled(context: OperationContext) -> None:
     jobs, written = JobQueue(), []
 
-    def write(context, request: object):
+    def write(context: OperationContext, request: object) -> Iterator[None]:
         yield
         context.job.commit()
         written.append(context.job.result.cancel())  # as another thread does at the worst moment
@@ -120,7 +120,7 @@ def test_a_job_that_was_cancelled_writes_nothing_and_one_that_writes_is_not_canc
         jobs.on_tick(tick, context)
     assert (written, late.result.result(0)) == ([False], "kept")
 
-    def cancelled(context, request: object):
+    def cancelled(context: OperationContext, request: object) -> Iterator[None]:
         yield
         context.job.result.cancel()
         context.job.commit()
@@ -166,7 +166,7 @@ def test_several_who_ask_at_once_are_not_more_than_may_wait() -> None:
     jobs = JobQueue()
     jobs._waiting = Slow()
 
-    def ask(_: object):
+    def ask(_: object) -> Future[Any]:
         with suppress(EdgefaceError):
             return submit(jobs, ENDLESS).result
 

@@ -1,7 +1,9 @@
 """Verdicts on made-up vectors, for the rules, and on photos, through the whole way from a picture to an event."""
 
+from collections.abc import Iterator
 from itertools import count
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,44 +17,47 @@ from edgeface.gallery.open import open_gallery
 from edgeface.gallery.store import Gallery
 from edgeface.operations.verdicts import confirm, introduce, reject
 from edgeface.recognition.matching import Matcher
-from edgeface.types import Decision, EventType, Frame
+from edgeface.types import Decision, EventType, Frame, Image, Match, Person, Vector
 from edgeface.vision.embedding import Embedder
 from edgeface.vision.images import load_image
 from edgeface.vision.model_card import ModelCard
+from edgeface.wire.commands import Verdict
 
 MATCHING = schema.MatchingSettings()
 
 
 @pytest.fixture
-def gallery(tmp_path: Path):
+def gallery(tmp_path: Path) -> Iterator[Gallery]:
     opened = Gallery(tmp_path / "gallery.db", MODEL)
     yield opened
     opened.close()
 
 
-def counts(gallery, name="Anna"):
+def counts(gallery: Gallery, name: str = "Anna") -> tuple[int, int]:
     """How many templates and negative templates a person has."""
     found = gallery.templates()
     index = [person.name for person in found.people].index(name)
     return int((found.owners == index).sum()), int((found.not_owners == index).sum())
 
 
-def decision(gallery, card, probe):
+def decision(gallery: Gallery, card: ModelCard, probe: Vector) -> Match:
     return Matcher(gallery.templates(), card, MATCHING).match(probe)
 
 
 @pytest.fixture
-def lookalike():
+def lookalike() -> Vector:
     """Of Anna, whose template is unit(1)."""
     return near(unit(1), 0.6)
 
 
 @pytest.fixture
-def anna(gallery):
+def anna(gallery: Gallery) -> Person:
     return enrolled(gallery, "Anna", 1)
 
 
-def test_a_rejected_face_is_not_accepted_again_and_the_person_is(gallery, card: ModelCard, anna, lookalike) -> None:
+def test_a_rejected_face_is_not_accepted_again_and_the_person_is(
+    gallery: Gallery, card: ModelCard, anna: Person, lookalike: Vector
+) -> None:
     assert decision(gallery, card, lookalike).decision is Decision.ACCEPT
     outcome = reject(gallery, MATCHING, kept(gallery, anna, lookalike).event_id)
     assert (outcome.name, outcome.added, counts(gallery)) == ("Anna", True, (1, 1))
@@ -62,7 +67,9 @@ def test_a_rejected_face_is_not_accepted_again_and_the_person_is(gallery, card: 
     assert decision(gallery, card, near(unit(1), 0.8, seed=5)).decision is Decision.ACCEPT
 
 
-def test_between_a_person_and_who_they_are_not_nobody_is_named(gallery, card: ModelCard, anna, lookalike) -> None:
+def test_between_a_person_and_who_they_are_not_nobody_is_named(
+    gallery: Gallery, card: ModelCard, anna: Person, lookalike: Vector
+) -> None:
     reject(gallery, MATCHING, kept(gallery, anna, lookalike).event_id)
     middle = unit(1) + lookalike
     assert decision(gallery, card, (middle / np.linalg.norm(middle)).astype(np.float32)).decision is not Decision.ACCEPT
@@ -70,7 +77,9 @@ def test_between_a_person_and_who_they_are_not_nobody_is_named(gallery, card: Mo
     assert decision(gallery, card, (nearer / np.linalg.norm(nearer)).astype(np.float32)).decision is Decision.UNSURE
 
 
-def test_a_face_rejected_as_one_person_can_be_another(gallery, card: ModelCard, anna, lookalike) -> None:
+def test_a_face_rejected_as_one_person_can_be_another(
+    gallery: Gallery, card: ModelCard, anna: Person, lookalike: Vector
+) -> None:
     """Bert's face is nearer to Anna than to himself, until that is rejected."""
     gallery.enroll("Bert", [near(lookalike, 0.5, seed=9)], [0.8])
     assert decision(gallery, card, lookalike).name == "Anna"
@@ -79,7 +88,9 @@ def test_a_face_rejected_as_one_person_can_be_another(gallery, card: ModelCard, 
     assert (found.decision, found.name) == (Decision.ACCEPT, "Bert")
 
 
-def test_a_rejected_event_can_be_confirmed_after_all_and_the_other_way_round(gallery, card: ModelCard, anna, lookalike) -> None:
+def test_a_rejected_event_can_be_confirmed_after_all_and_the_other_way_round(
+    gallery: Gallery, card: ModelCard, anna: Person, lookalike: Vector
+) -> None:
     seen = kept(gallery, anna, lookalike)
     reject(gallery, MATCHING, seen.event_id)
     assert confirm(gallery, card, MATCHING, seen.event_id).added
@@ -90,10 +101,12 @@ def test_a_rejected_event_can_be_confirmed_after_all_and_the_other_way_round(gal
 
 
 @pytest.mark.parametrize("verdict", ["reject", "confirm"])
-def test_a_verdict_twice_is_said_and_changes_nothing(gallery, card: ModelCard, anna, lookalike, verdict) -> None:
+def test_a_verdict_twice_is_said_and_changes_nothing(
+    gallery: Gallery, card: ModelCard, anna: Person, lookalike: Vector, verdict: str
+) -> None:
     seen = kept(gallery, anna, lookalike)
 
-    def give():
+    def give() -> Verdict:
         return (
             reject(gallery, MATCHING, seen.event_id) if verdict == "reject" else confirm(gallery, card, MATCHING, seen.event_id)
         )
@@ -106,14 +119,14 @@ def test_a_verdict_twice_is_said_and_changes_nothing(gallery, card: ModelCard, a
     assert counts(gallery) == before
 
 
-def test_the_same_look_is_rejected_once_only(gallery, anna, lookalike) -> None:
+def test_the_same_look_is_rejected_once_only(gallery: Gallery, anna: Person, lookalike: Vector) -> None:
     reject(gallery, MATCHING, kept(gallery, anna, lookalike).event_id)
     outcome = reject(gallery, MATCHING, kept(gallery, anna, near(lookalike, 0.95)).event_id)
     assert not outcome.added
     assert counts(gallery) == (1, 1)
 
 
-def test_a_person_is_not_locked_out_by_a_rejected_view_of_their_own(gallery, card: ModelCard) -> None:
+def test_a_person_is_not_locked_out_by_a_rejected_view_of_their_own(gallery: Gallery, card: ModelCard) -> None:
     centre = unit(1)
     anna = gallery.enroll("Anna", [near(centre, 0.8, seed=n) for n in (1, 2, 3)], [0.8] * 3)
     own = kept(gallery, anna, centre)
@@ -125,13 +138,13 @@ def test_a_person_is_not_locked_out_by_a_rejected_view_of_their_own(gallery, car
     assert counts(gallery) == (3, 1)
 
 
-def test_an_event_that_names_nobody_cannot_be_rejected(gallery, anna) -> None:
+def test_an_event_that_names_nobody_cannot_be_rejected(gallery: Gallery, anna: Person) -> None:
     seen = kept(gallery, None, unit(5), EventType.UNKNOWN)
     with pytest.raises(GalleryError, match=f"names nobody.*people confirm {seen.event_id} --as NAME"):
         reject(gallery, MATCHING, seen.event_id)
 
 
-def test_a_confirmed_view_from_a_new_side_becomes_a_template(gallery, card: ModelCard, anna) -> None:
+def test_a_confirmed_view_from_a_new_side_becomes_a_template(gallery: Gallery, card: ModelCard, anna: Person) -> None:
     side = near(unit(1), 0.45)
     outcome = confirm(gallery, card, MATCHING, kept(gallery, anna, side).event_id)
     assert outcome.added
@@ -139,13 +152,13 @@ def test_a_confirmed_view_from_a_new_side_becomes_a_template(gallery, card: Mode
     assert decision(gallery, card, near(side, 0.9, seed=3)).decision is Decision.ACCEPT
 
 
-def test_a_confirmed_view_that_is_known_adds_nothing(gallery, card: ModelCard, anna) -> None:
+def test_a_confirmed_view_that_is_known_adds_nothing(gallery: Gallery, card: ModelCard, anna: Person) -> None:
     outcome = confirm(gallery, card, MATCHING, kept(gallery, anna, near(unit(1), 0.95)).event_id)
     assert (outcome.added, counts(gallery)) == (False, (1, 0))
     assert "already" in outcome.told
 
 
-def test_a_view_that_is_nearer_to_another_is_never_confirmed(gallery, card: ModelCard, anna) -> None:
+def test_a_view_that_is_nearer_to_another_is_never_confirmed(gallery: Gallery, card: ModelCard, anna: Person) -> None:
     enrolled(gallery, "Bert", 2)
     berts = kept(gallery, anna, near(unit(2), 0.8))
     with pytest.raises(GalleryError, match="nearer to Bert than to Anna"):
@@ -153,13 +166,17 @@ def test_a_view_that_is_nearer_to_another_is_never_confirmed(gallery, card: Mode
     assert counts(gallery) == (1, 0)
 
 
-def test_a_view_that_is_nearer_to_who_was_rejected_is_not_confirmed(gallery, card: ModelCard, anna, lookalike) -> None:
+def test_a_view_that_is_nearer_to_who_was_rejected_is_not_confirmed(
+    gallery: Gallery, card: ModelCard, anna: Person, lookalike: Vector
+) -> None:
     reject(gallery, MATCHING, kept(gallery, anna, lookalike).event_id)
     with pytest.raises(GalleryError, match="nearer to one that was rejected as Anna"):
         confirm(gallery, card, MATCHING, kept(gallery, anna, near(lookalike, 0.9)).event_id)
 
 
-def test_an_unknown_face_is_confirmed_by_name_and_is_erased_with_that_person(gallery, card: ModelCard, anna) -> None:
+def test_an_unknown_face_is_confirmed_by_name_and_is_erased_with_that_person(
+    gallery: Gallery, card: ModelCard, anna: Person
+) -> None:
     seen = kept(gallery, None, near(unit(1), 0.2), EventType.UNKNOWN)
     with pytest.raises(ConfigError, match="--as NAME"):
         confirm(gallery, card, MATCHING, seen.event_id)
@@ -172,7 +189,7 @@ def test_an_unknown_face_is_confirmed_by_name_and_is_erased_with_that_person(gal
 
 
 def test_a_face_that_was_taken_for_another_is_rejected_there_and_confirmed_here(
-    gallery, card: ModelCard, anna, lookalike
+    gallery: Gallery, card: ModelCard, anna: Person, lookalike: Vector
 ) -> None:
     bert = gallery.enroll("Bert", [near(lookalike, 0.5, seed=9)], [0.8])
     seen = kept(gallery, anna, lookalike)
@@ -184,7 +201,7 @@ def test_a_face_that_was_taken_for_another_is_rejected_there_and_confirmed_here(
     assert gallery.events.find(seen.event_id).person_id == bert.id
 
 
-def test_verdicts_go_with_an_export(gallery, card: ModelCard, anna, lookalike, tmp_path: Path) -> None:
+def test_verdicts_go_with_an_export(gallery: Gallery, card: ModelCard, anna: Person, lookalike: Vector, tmp_path: Path) -> None:
     reject(gallery, MATCHING, kept(gallery, anna, lookalike).event_id)
     other = Gallery(tmp_path / "other.db", MODEL)
     other.import_(gallery.export())
@@ -193,7 +210,7 @@ def test_verdicts_go_with_an_export(gallery, card: ModelCard, anna, lookalike, t
     other.close()
 
 
-def test_a_verdict_changes_the_version_and_a_kept_event_does_not(gallery, anna, lookalike) -> None:
+def test_a_verdict_changes_the_version_and_a_kept_event_does_not(gallery: Gallery, anna: Person, lookalike: Vector) -> None:
     seen = kept(gallery, anna, lookalike)
     before = gallery.version
     reject(gallery, MATCHING, seen.event_id)
@@ -204,7 +221,7 @@ def test_a_verdict_changes_the_version_and_a_kept_event_does_not(gallery, anna, 
 
 
 @pytest.fixture(scope="module")
-def embedder():
+def embedder() -> Embedder:
     return Embedder()
 
 
@@ -213,10 +230,10 @@ class Camera:
 
     dropped = 0
 
-    def __init__(self, image, start) -> None:
+    def __init__(self, image: Image, start: int) -> None:
         self._image, self._start = image, start
 
-    def frames(self):
+    def frames(self) -> Iterator[Frame]:
         for number in range(5):
             time = self._start + number / 2
             yield Frame(self._image, time, 1_700_000_000 + time)
@@ -226,7 +243,7 @@ class Camera:
 
 
 def test_who_was_taken_for_another_is_not_any_more_and_the_other_still_is(
-    tmp_path: Path, embedder, demo_photos: Path, photos: Path, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, embedder: Embedder, demo_photos: Path, photos: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """With thresholds so loose that Biden passes for Obama; the daemon goes on while the verdict is given."""
     settings = schema.Config(
@@ -239,7 +256,7 @@ def test_who_was_taken_for_another_is_not_any_more_and_the_other_still_is(
     daemon = assemble(settings, camera=Camera(biden, 0))
     Enroller(daemon.pipeline, daemon.gallery).enroll("Obama", read_images([demo_photos / "obama_congress.jpg"]))
 
-    def seen(image):
+    def seen(image: Image) -> list[Any]:
         """What the events say when the camera shows this image, a minute after the one before."""
         before = {event.event_id for event in daemon.gallery.events.all()}
         daemon.camera = Camera(image, next(minutes))
@@ -266,7 +283,7 @@ def test_who_was_taken_for_another_is_not_any_more_and_the_other_still_is(
     assert "embedding" not in capsys.readouterr().out
 
 
-def test_a_name_given_to_a_stranger_can_be_taken_back(gallery, card: ModelCard) -> None:
+def test_a_name_given_to_a_stranger_can_be_taken_back(gallery: Gallery, card: ModelCard) -> None:
     """Who has no other face is nobody then, and the stranger is one again."""
     enrolled(gallery, "Bob", 5, 6)
     event = kept(gallery, None, unit(1), kind=EventType.UNKNOWN)
@@ -278,7 +295,7 @@ def test_a_name_given_to_a_stranger_can_be_taken_back(gallery, card: ModelCard) 
     assert introduce(gallery, card, MATCHING, [event.event_id], "Clara").name == "Clara"
 
 
-def test_who_loses_the_only_face_to_another_is_nobody_and_the_name_is_free(gallery, card: ModelCard) -> None:
+def test_who_loses_the_only_face_to_another_is_nobody_and_the_name_is_free(gallery: Gallery, card: ModelCard) -> None:
     enrolled(gallery, "Bob", 5)
     event = kept(gallery, None, near(unit(5), 0.6), kind=EventType.UNKNOWN)
     gallery.introduce("Anna", [(event, True)])
@@ -286,7 +303,7 @@ def test_who_loses_the_only_face_to_another_is_nobody_and_the_name_is_free(galle
     assert gallery.rename("Bob", "Anna").name == "Anna"
 
 
-def test_a_gallery_with_somebody_without_a_template_opens_and_is_cleared(gallery, tmp_path: Path) -> None:
+def test_a_gallery_with_somebody_without_a_template_opens_and_is_cleared(gallery: Gallery, tmp_path: Path) -> None:
     anna = enrolled(gallery, "Anna", 1)
     reject(gallery, MATCHING, kept(gallery, anna, near(unit(1), 0.6)).event_id)
     gallery._database.execute("DELETE FROM templates WHERE kind = 'template'")

@@ -37,7 +37,7 @@ def people(settings: Config, embedder: Embedder) -> Iterator[Gallery]:
 
 
 @pytest.fixture
-def pipeline(settings: Config, embedder: Embedder, people: Gallery):
+def pipeline(settings: Config, embedder: Embedder, people: Gallery) -> Pipeline:
     return create_pipeline(settings, embedder, people)
 
 

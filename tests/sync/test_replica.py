@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from edgeface.gallery.audit import Audit
 from edgeface.gallery.encryption import Sealer
+from edgeface.gallery.shared import SharedPerson
 from edgeface.gallery.store import Gallery
 from edgeface.gallery.versions import FORGETTING, LEAP, NEVER, Revision, merge
 from edgeface.sync.messages import PersonSealer, digest
@@ -81,7 +82,7 @@ class Device:
         broker |= self.replica.payloads(self.replica.due())
         return changes
 
-    def people(self):
+    def people(self) -> dict[str, SharedPerson]:
         return self.gallery.shared()
 
     def names(self) -> list[str]:

@@ -105,7 +105,7 @@ def no_peers(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(compare, "find_peers", lambda folder: [])
 
 
-def write(prepared, lfw, out, cache=None, pairs="pairs.txt"):
+def write(prepared: Path, lfw: Path, out: Path, cache: Path | None = None, pairs: str = "pairs.txt") -> str:
     page.write(*compare.compare([prepared], lfw / "images", lfw / pairs, SHIPPED, None, cache), out)
     return out.read_text()
 

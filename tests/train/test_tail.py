@@ -3,34 +3,38 @@
 import json
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import msgspec
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from edgeface.errors import DataError
 from edgeface.vision.embedding import Embedder
 from edgeface.vision.model_card import SHIPPED, load_card, save_card
 from train.data import Chips
 from train.evaluation import tail
-from train.evaluation.tail import Faces, age_of, fit, histogram, identities, record, tail_of, threshold_at, unseen
+from train.evaluation.tail import Faces, Tail, age_of, fit, histogram, identities, record, tail_of, threshold_at, unseen
 from train.evaluation.verification import threshold_at_far
 
 DIMENSIONS = 32
 
 
-def directions(count, seed):
+def directions(count: int, seed: int):
     vectors = np.random.default_rng(seed).normal(size=(count, DIMENSIONS)).astype(np.float32)
     return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
 
 
-def faces(count, people=None, seed=0, counted=None):
+def faces(
+    count: int, people: NDArray[np.signedinteger[Any]] | None = None, seed: int = 0, counted: NDArray[Any] | None = None
+) -> Faces:
     people = np.arange(count) if people is None else people
     counted = np.ones(2 * count, bool) if counted is None else counted
     return Faces("made up", directions(count, seed), directions(2 * count, seed + 1), counted, people)
 
 
-def exact(far):
+def exact(far: float):
     """The cosine that a share of pairs of random directions reaches: its density is (1 - x^2)^((d - 3) / 2)."""
     x = np.linspace(-1, 1, 400_001)
     density = (1 - x**2) ** ((DIMENSIONS - 3) / 2)
@@ -39,11 +43,11 @@ def exact(far):
 
 
 @pytest.fixture(scope="module")
-def found():
+def found() -> Tail:
     return tail_of([faces(2300), faces(400, seed=7)])
 
 
-def test_measured_thresholds_are_the_true_ones_and_lie_in_their_intervals(found) -> None:
+def test_measured_thresholds_are_the_true_ones_and_lie_in_their_intervals(found: Tail) -> None:
     measured = [threshold for threshold in found.thresholds if not threshold.modelled]
     assert [threshold.far for threshold in measured] == pytest.approx([10.0**-n for n in range(1, 7)])
     for threshold in measured:
@@ -54,7 +58,7 @@ def test_measured_thresholds_are_the_true_ones_and_lie_in_their_intervals(found)
     assert (measured[0].low, measured[1].high) == (None, None)
 
 
-def test_modelled_thresholds_go_on_where_measuring_ends(found) -> None:
+def test_modelled_thresholds_go_on_where_measuring_ends(found: Tail) -> None:
     modelled = [threshold for threshold in found.thresholds if threshold.modelled]
     assert [threshold.far for threshold in modelled] == pytest.approx([1e-7, 1e-8, 1e-9])
     for threshold in modelled:
@@ -64,7 +68,7 @@ def test_modelled_thresholds_go_on_where_measuring_ends(found) -> None:
     assert cosines == sorted(cosines)
 
 
-def test_comparisons_are_within_a_set_and_of_different_people(found) -> None:
+def test_comparisons_are_within_a_set_and_of_different_people(found: Tail) -> None:
     assert found.comparisons == 2 * (2300 * 2299 + 400 * 399)
     assert (found.photos, found.people) == (2700, 2700)
     couples = faces(100, people=np.repeat(np.arange(50), 2), counted=np.arange(200) % 4 > 0)
@@ -93,7 +97,7 @@ def test_people_count_and_not_photos(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("shape", [-0.2, 0.0, 0.15])
-def test_a_generalised_pareto_distribution_is_found_again(shape) -> None:
+def test_a_generalised_pareto_distribution_is_found_again(shape: float) -> None:
     uniform = np.random.default_rng(1).random(40_000)
     excesses = -np.log(uniform) if shape == 0 else (uniform**-shape - 1) / shape
     cosines = np.sort(0.5 + 0.03 * excesses)[::-1]
@@ -119,14 +123,14 @@ def test_too_few_comparisons_are_told() -> None:
         tail_of([faces(300, people=np.arange(300) // 2)])
 
 
-def chips_from(first, second, people):
+def chips_from(first, second, people: list[Any]) -> Chips:
     positions = np.repeat(first[:, None, None, :], 2, axis=1) / 49 * np.ones((1, 1, 49, 1))
     where = np.stack([np.zeros(len(people), int), np.arange(len(people))], axis=1)
     twice = np.repeat(second[:, None], 2, axis=1)
     return Chips([], [positions.astype(np.float16)], where, np.array(people), [twice.astype(np.float16)])
 
 
-def towards(vector, cosine, seed):
+def towards(vector, cosine: float, seed: int):
     other = directions(1, seed)[0]
     other = other - (other @ vector) * vector
     return cosine * vector + np.sqrt(1 - cosine**2) * other / np.linalg.norm(other)
@@ -147,12 +151,12 @@ def test_photos_are_one_persons_where_both_teachers_say_so_or_a_name_does() -> N
     ("name", "age"),
     [("13_1_20170104011044048.webp", 13), ("100_1_0_20170110183726390.webp", 100), ("00511A09.webp", 9), ("01.webp", 16)],
 )
-def test_names_tell_ages(name, age) -> None:
+def test_names_tell_ages(name: str, age: int) -> None:
     assert age_of(name) == age
 
 
 @pytest.fixture
-def folder(tmp_path: Path):
+def folder(tmp_path: Path) -> Path:
     """A prepared folder with a child, two adults of nobody knows whom, and two people, of whom one is held out."""
     random = np.random.default_rng(0)
     kept = [
@@ -172,13 +176,13 @@ def folder(tmp_path: Path):
     return folder
 
 
-def learnt_from(*sources):
+def learnt_from(*sources: str) -> Embedder:
     embedder = Embedder()
     embedder.card = msgspec.structs.replace(embedder.card, training={"data": [{"sources": list(sources)}]})
     return embedder
 
 
-def test_children_and_what_the_network_has_learnt_from_are_left_out(folder, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_children_and_what_the_network_has_learnt_from_are_left_out(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tail, "is_validation", lambda person: person == "s/29")
     told = []
     assert len(unseen(folder, learnt_from("other"), told.append).people) == 4
@@ -189,13 +193,13 @@ def test_children_and_what_the_network_has_learnt_from_are_left_out(folder, monk
         tail.measure([folder], learnt_from("s"))
 
 
-def test_a_set_without_a_second_teacher_is_told(folder) -> None:
+def test_a_set_without_a_second_teacher_is_told(folder: Path) -> None:
     (folder / "shard-00000.second.npy").unlink()
     with pytest.raises(DataError, match="prepare it with --second"):
         unseen(folder, SimpleNamespace(), print)
 
 
-def test_a_card_says_how_far_its_thresholds_were_measured(found, tmp_path: Path) -> None:
+def test_a_card_says_how_far_its_thresholds_were_measured(found: Tail, tmp_path: Path) -> None:
     card = record(load_card(SHIPPED), found)
     save_card(tmp_path, card)
     read = load_card(tmp_path)

@@ -7,6 +7,7 @@ import signal
 import socket
 import subprocess
 import sys
+from collections.abc import Iterator
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -92,7 +93,7 @@ def prepared(chips: Image, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def begun(prepared: Path, tmp_path_factory: pytest.TempPathFactory):
+def begun(prepared: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run of twenty steps, for reading."""
     run = tmp_path_factory.mktemp("begun") / "run"
     fit([prepared], run, TrainConfig(faces=320, batch=16, peak_rate=5e-3), sizes=asdict(SMALL))
@@ -100,7 +101,7 @@ def begun(prepared: Path, tmp_path_factory: pytest.TempPathFactory):
 
 
 @pytest.fixture
-def eagerly():
+def eagerly() -> Iterator[None]:
     """For runs of a few steps, before which the graph would take longer than they do."""
     tf.config.run_functions_eagerly(True)
     yield
@@ -237,7 +238,7 @@ def test_folded_networks_say_what_the_trained_ones_say(chips: Image) -> None:
             assert np.allclose(wanted, found, atol=1e-3 * float(np.abs(wanted).max()))
 
 
-def test_fit_learns_and_a_second_call_goes_on(prepared: Path, begun, tmp_path: Path) -> None:
+def test_fit_learns_and_a_second_call_goes_on(prepared: Path, begun: Path, tmp_path: Path) -> None:
     run = shutil.copytree(begun, tmp_path / "run")
     (first,) = fit_module_checkpoints.history(run)
     longer = fit([prepared], run, TrainConfig(faces=1600, batch=16, peak_rate=5e-3), sizes=asdict(SMALL))
@@ -256,7 +257,7 @@ def test_fit_learns_and_a_second_call_goes_on(prepared: Path, begun, tmp_path: P
     assert again["cosine"] < first["cosine"]
 
 
-def test_a_network_grows_without_forgetting(prepared: Path, begun, chips: Image) -> None:
+def test_a_network_grows_without_forgetting(prepared: Path, begun: Path, chips: Image) -> None:
     weights = load_weights(begun / "weights.npz")
     assert shape_of(weights) == SMALL
     images = data.load([prepared])
@@ -281,7 +282,7 @@ def test_a_network_grows_without_forgetting(prepared: Path, begun, chips: Image)
         Autoencoder(replace(SMALL, neck=8), TrainConfig(), replace(images, identity=SMALL.identity)).load(weights)
 
 
-def test_what_was_grown_goes_on_learning(prepared: Path, begun, tmp_path: Path) -> None:
+def test_what_was_grown_goes_on_learning(prepared: Path, begun: Path, tmp_path: Path) -> None:
     recipe, sizes = TrainConfig(faces=640, batch=16), {"widths": (8, 16, 24, 32)}
     fit([prepared], tmp_path / "wide", recipe, start=begun / "weights.npz", sizes=sizes)
     lines = fit_module_checkpoints.history(begun) + fit_module_checkpoints.history(tmp_path / "wide")
@@ -292,7 +293,7 @@ def test_what_was_grown_goes_on_learning(prepared: Path, begun, tmp_path: Path) 
 
 
 @pytest.mark.usefixtures("eagerly")
-def test_one_half_is_trained_while_the_other_stays(prepared: Path, begun, tmp_path: Path) -> None:
+def test_one_half_is_trained_while_the_other_stays(prepared: Path, begun: Path, tmp_path: Path) -> None:
     before = load_weights(begun / "weights.npz")
     for part in ("encoder", "decoder"):
         fit([prepared], tmp_path / part, TrainConfig(faces=48, batch=16, part=part), start=begun / "weights.npz")
@@ -340,7 +341,7 @@ def _train_together(prepared: Path, out: Path, faces: int) -> None:
 
 
 @pytest.mark.slow  # four processes with TensorFlow
-def test_two_workers_train_one_network_and_go_on(prepared: Path, begun, tmp_path: Path) -> None:
+def test_two_workers_train_one_network_and_go_on(prepared: Path, begun: Path, tmp_path: Path) -> None:
     _train_together(prepared, tmp_path / "run", 320)
     _train_together(prepared, tmp_path / "run", 640)
     first, last = (json.loads(line) for line in (tmp_path / "run/history.jsonl").read_text().splitlines())

@@ -1,5 +1,5 @@
-from collections.abc import Iterator
-from functools import cache
+from collections.abc import Callable, Iterator
+from functools import _lru_cache_wrapper, cache
 from typing import Any
 
 import cv2
@@ -7,10 +7,12 @@ import numpy as np
 import pytest
 from fixtures.frames import Door, frame
 from fixtures.frames import photo as picture_of
+from numpy.typing import NDArray
 
-from edgeface.types import EventType, Frame
+from edgeface.types import EventType, Frame, Observation
 from edgeface.vision.images import load_image
 from edgeface.vision.motion import MotionGate
+from edgeface.wire.events import Event
 
 FPS = 5.0
 PEOPLE = {"Barack Obama": ["obama_portrait.jpg", "obama_congress.jpg"], "Joe Biden": ["biden_portrait.jpg"]}
@@ -21,7 +23,7 @@ ROOM = cv2.resize(dice.normal(110, 30, (30, 40, 3)).clip(20, 220).astype(np.uint
 GRAIN = dice.standard_normal(2 * ROOM.size, np.float32)
 
 
-def noisy(picture, sigma=4.0):
+def noisy(picture: NDArray[Any], sigma: float = 4.0) -> NDArray[Any]:
     start = dice.integers(ROOM.size)
     grain = GRAIN[start : start + picture.size].reshape(picture.shape)
     return (picture.astype(np.float32) + np.float32(sigma) * grain).clip(0, 255).astype(np.uint8)
@@ -115,7 +117,13 @@ def door(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Door]:
     door.gallery.close()
 
 
-def visit(door, gate, pictures, fps, observe):
+def visit(
+    door: Door,
+    gate: MotionGate,
+    pictures: list[NDArray[Any]],
+    fps: float,
+    observe: _lru_cache_wrapper[list[Observation]] | Callable[..., list[Observation]],
+) -> tuple[list[tuple[int, Event]], int]:
     """The events of a sequence, each with its frame's number, and how many frames were searched."""
     events, count = [], 0
     door.time += 1000.0

@@ -47,7 +47,7 @@ def own(tmp_path: Path) -> Iterator[Page]:
 @pytest.mark.parametrize(
     "path", [*VIEWS, "/stream", "/live/picture", "/static/page.js", "/visits/x/picture", "/operations/people", "/nowhere"]
 )
-def test_nothing_is_shown_without_the_cookie(page: Page, path) -> None:
+def test_nothing_is_shown_without_the_cookie(page: Page, path: str) -> None:
     status, headers, body = page.ask("GET", path, signed=False)
     assert status == 401
     assert b"edgeface web url" in body
@@ -188,7 +188,9 @@ def test_addresses_and_names_of_the_settings_are_ours(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "path", ["/people/{id}/forget", "/people/{id}/rename", "/unknown/dismiss", "/people/photo?name=Eve", "/operations/forget"]
 )
-def test_no_other_page_can_change_anything(page: Page, demo_photos: Path, path, headers) -> None:
+def test_no_other_page_can_change_anything(
+    page: Page, demo_photos: Path, path: str, headers: dict[str, str | None] | dict[str, str]
+) -> None:
     person = page.enroll("Collins", demo_photos / "collins_portrait.jpg")
     status, _, body = page.ask("POST", path.format(id=person), {"name": "Eve"}, **headers)
     assert status == 403, body
