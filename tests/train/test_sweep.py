@@ -118,6 +118,7 @@ def finished(go, tmp_path_factory):
     return out
 
 
+@pytest.mark.slow
 def test_the_page_has_every_figure_and_every_picture(finished, tmp_path):
     page = report.report(finished, tmp_path / "docs")
     text = page.read_text()
@@ -137,6 +138,7 @@ def test_the_page_has_every_figure_and_every_picture(finished, tmp_path):
     assert (finished / "article-faces.png").stat().st_size > 0
 
 
+@pytest.mark.slow
 def test_a_finished_experiment_is_kept_and_a_missing_one_done(finished, go):
     def written():
         return {path.name: path.stat().st_mtime_ns for path in finished.glob("*.json") if path.name != "verification.json"}
@@ -149,11 +151,13 @@ def test_a_finished_experiment_is_kept_and_a_missing_one_done(finished, go):
     assert {name for name, time in written().items() if time != before[name]} == {"grid-2.json", "shipped.json"}
 
 
+@pytest.mark.slow
 def test_another_sweep_needs_another_folder(finished, go):
     with pytest.raises(DataError, match="begun with another budget; give another --out"):
         go(finished, sweep.Budget())
 
 
+@pytest.mark.slow
 def test_a_stopped_fit_is_not_taken_for_a_finished_one(finished, go, monkeypatch):
     (finished / "loss-2.json").unlink()
     handler = signal.getsignal(signal.SIGINT)
@@ -229,6 +233,7 @@ def test_eigenfaces_rebuild_what_lies_among_them():
     assert np.abs(encoders.Eigenfaces(few, 1).rebuild(few) * 255 - few).max() > 10
 
 
+@pytest.mark.slow
 def test_each_part_of_the_loss_teaches_the_small_encoders_what_it_says(faces):
     small = sweep.shrink(faces[:24])
     labels = np.arange(24, dtype=np.int32) % 6

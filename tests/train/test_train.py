@@ -279,6 +279,7 @@ def test_a_network_grows_without_forgetting(prepared, begun, chips):
         Autoencoder(replace(SMALL, neck=8), TrainConfig(), replace(images, identity=SMALL.identity)).load(weights)
 
 
+@pytest.mark.slow
 def test_what_was_grown_goes_on_learning(prepared, begun, tmp_path):
     recipe, sizes = TrainConfig(faces=640, batch=16), {"widths": (8, 16, 24, 32)}
     fit([prepared], tmp_path / "wide", recipe, start=begun / "weights.npz", sizes=sizes)
@@ -536,6 +537,7 @@ def test_conversion_gives_an_int8_network(chips):
     )
 
 
+@pytest.mark.slow
 def test_an_encoder_that_is_refined_gives_in_int8_what_it_gave_in_float(prepared, chips):
     encoder, training = build_encoder(SMALL, folded=True), data.load([prepared])
     wanted = np.stack([encoder(chip[None].astype(np.float32))[0].numpy()[0] for chip in chips])
