@@ -92,9 +92,9 @@ def reembed(
               edgeface --model run/model gallery reembed
     """
     from edgeface.gallery.migration import Reembedded
-    from edgeface.operations.whole import take_over
+    from edgeface.operations.whole import reembed as reembed_gallery
 
-    done = take_over(context.obj.config, context.obj.model, drop=drop)
+    done = reembed_gallery(context.obj.config, context.obj.model, drop=drop)
     if json:
         print_json(asdict(done or Reembedded(0, 0, 0)))
     else:

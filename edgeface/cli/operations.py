@@ -46,7 +46,7 @@ def perform(
 
     unread: list[Photo] = []
     told: Any = None
-    for told in client.talk(settings, operation, request, photos and (lambda: _sent(photos(), unread))):
+    for told in client.perform(settings, operation, request, photos and (lambda: _sent(photos(), unread))):
         if not isinstance(told, operation.response):
             tell(told)
     for label, error in unread:

@@ -1,1 +1,1 @@
-"""The daemon's local socket: its server, its client, and how one finds the other."""
+"""Serves the daemon's local socket, finds it, and asks through it."""

@@ -12,40 +12,41 @@ from edgeface.control.discovery import SERVICE_FOLDER, closed_to_us, dial, folde
 from edgeface.errors import AskAgainError, EdgefaceError
 from edgeface.wire.commands import Request
 
-if TYPE_CHECKING:  # status need not wait for it
+if TYPE_CHECKING:  # edgeface status would wait for the import
     from edgeface.operations.context import Operation
 
 Q = TypeVar("Q", bound=Request)
 R = TypeVar("R")
 
-LONGEST_TALK = 660.0
+OPERATION_TIMEOUT = 660.0
+"""Seconds until an operation must be done."""
 
 Photos = Callable[[], Iterator[tuple[str, bytes]]]
-"""Each with its label, from the first on."""
+"""Returns an iterator over the photos from the first on, each a label and the file's bytes."""
 
 
-def talk(config: Config, operation: "Operation[Q, R]", request: Q, photos: Photos | None = None) -> Iterator[Any]:
+def perform(config: Config, operation: "Operation[Q, R]", request: Q, photos: Photos | None = None) -> Iterator[Any]:
     """Have the daemon with these settings run an operation; yield its progress, and last of all its result.
 
-    It is asked once more where it takes new settings meanwhile.
+    If the daemon takes new settings meanwhile, it is asked once more.
 
     Raises:
         EdgefaceError: no daemon answers, it refuses, or it goes away.
     """
     try:
-        yield from _talk(config, operation, request, photos and photos())
+        yield from _perform(config, operation, request, photos and photos())
     except AskAgainError:
-        yield from _talk(config, operation, request, photos and photos())
+        yield from _perform(config, operation, request, photos and photos())
 
 
-def _talk(
+def _perform(
     config: Config, operation: "Operation[Q, R]", request: Q, photos: Iterator[tuple[str, bytes]] | None
 ) -> Iterator[Any]:
     with _connect(config) as client, client.makefile("rb") as lines:
         try:
             asked = {"verb": operation.name} | msgspec.to_builtins(request)
             client.sendall(msgspec.json.encode(asked) + b"\n")
-            client.settimeout(LONGEST_TALK)
+            client.settimeout(OPERATION_TIMEOUT)
             if photos is not None:
                 _send_next(client, photos)
             while True:
@@ -58,7 +59,7 @@ def _talk(
                 yield msgspec.convert(answer["told"], operation.progress)
                 if photos is not None:
                     _send_next(client, photos)
-        except (OSError, msgspec.MsgspecError):  # it was killed, or hangs
+        except (OSError, msgspec.MsgspecError):  # the daemon was killed, or hangs
             raise EdgefaceError("the daemon went away before it was done; see systemctl status edgeface") from None
 
 
@@ -71,38 +72,40 @@ def _send_next(client: socket.socket, photos: Iterator[tuple[str, bytes]]) -> No
 
 
 def ask(config: Config, verb: str, **request: Any) -> Any:
-    """What the daemon with these settings answers.
+    """Send a request to the daemon with these settings, and return its answer.
 
     Raises:
         EdgefaceError: no daemon answers, or it refuses.
     """
-    return _asked(_connect(config), verb, request)
+    return _ask(_connect(config), verb, request)
 
 
 def ask_the_only_one(verb: str) -> Any:
-    """What the one daemon answers that listens where a service does, whatever its settings; nothing if it is not the only one.
+    """Send a request to the one daemon that listens where a service does, whatever its settings; return its answer.
+
+    The answer is ``None`` if no daemon or several listen there.
 
     Raises:
-        EdgefaceError: it refuses, or does not answer.
+        EdgefaceError: the daemon refuses, or does not answer.
     """
-    there = []
+    found = []
     for folder in dict.fromkeys((*folders(Config()), SERVICE_FOLDER, *SERVICE_FOLDER.parent.glob("edgeface-*"))):
-        for place in folder.glob("edgeface-*.sock"):
+        for path in folder.glob("edgeface-*.sock"):
             with contextlib.suppress(OSError):
-                there.append(dial(place))
-    if len(there) == 1:
-        return _asked(there[0], verb, {})
-    for client in there:
+                found.append(dial(path))
+    if len(found) == 1:
+        return _ask(found[0], verb, {})
+    for client in found:
         client.close()
     return None
 
 
-def _asked(client: socket.socket, verb: str, request: dict[str, Any]) -> Any:
+def _ask(client: socket.socket, verb: str, request: dict[str, Any]) -> Any:
     try:
         with client, client.makefile("rb") as lines:
             client.sendall(msgspec.json.encode({"verb": verb} | request) + b"\n")
             answer = msgspec.json.decode(lines.readline(), type=dict[str, Any])
-    except (OSError, msgspec.MsgspecError):  # it is hung, or was killed this moment
+    except (OSError, msgspec.MsgspecError):  # the daemon hangs, or was killed this moment
         raise EdgefaceError("the daemon does not answer") from None
     if "error" in answer:
         raise EdgefaceError(f"the daemon refuses: {answer['error']}")
@@ -115,5 +118,5 @@ def _connect(config: Config) -> socket.socket:
         return client
     if closed:
         raise EdgefaceError(closed_to_us(closed))
-    place = socket_path(config)
-    raise EdgefaceError(f"no daemon with these settings is running (it would answer at {place}); see systemctl status edgeface")
+    path = socket_path(config)
+    raise EdgefaceError(f"no daemon with these settings is running (it would answer at {path}); see systemctl status edgeface")

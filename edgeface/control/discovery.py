@@ -1,4 +1,4 @@
-"""Finds the socket of the daemon with these settings, and tells why it may not be asked."""
+"""Finds the socket of the daemon with given settings, and says why this user may not use it."""
 
 import contextlib
 import grp
@@ -14,17 +14,19 @@ from edgeface.errors import EdgefaceError
 from edgeface.platform import environment
 
 SERVICE_FOLDER = Path("/run/edgeface")
-"""Of the service edgeface; its instances for several cameras have one each, beside it, such as edgeface-front."""
+"""The service's folder for its socket; instances for several cameras have others beside it, such as edgeface-front."""
 MAX_ADDRESS = 107
-PATIENCE = 2.0
+"""Bytes of a socket's path, at most; see unix(7)."""
+TIMEOUT = 2.0
+"""Seconds that the server waits for a request, and to send a line."""
 
 
-def dial(place: Path) -> socket.socket:
+def dial(path: Path) -> socket.socket:
     """Connect to a socket."""
     client = socket.socket(socket.AF_UNIX)
-    client.settimeout(PATIENCE + 1)
+    client.settimeout(TIMEOUT + 1)
     try:
-        with socket_address(place) as address:
+        with socket_address(path) as address:
             client.connect(address)
     except BaseException:
         client.close()
@@ -33,7 +35,7 @@ def dial(place: Path) -> socket.socket:
 
 
 def refuse_another(config: Config) -> None:
-    """Make sure that no daemon with these settings answers, wherever it listens.
+    """Make sure that no daemon with these settings runs, wherever it listens.
 
     Raises:
         EdgefaceError: one does.
@@ -45,10 +47,10 @@ def refuse_another(config: Config) -> None:
 
 
 def answers(config: Config, *, strict: bool = False) -> bool:
-    """Whether a daemon with these settings answers.
+    """Return whether a daemon with these settings answers.
 
     Raises:
-        EdgefaceError: there may be one that this user must not ask (if ``strict``).
+        EdgefaceError: with ``strict``, a daemon may run in a folder that is closed to this user.
     """
     client, closed = reach(config)
     if client:
@@ -59,7 +61,7 @@ def answers(config: Config, *, strict: bool = False) -> bool:
 
 
 def closed_to_us(folder: Path) -> str:
-    """What to do about a folder of the daemon that is closed to this user."""
+    """Say that a daemon's folder is closed to this user, and the cure."""
     as_its_user = "do it as its user: sudo -u edgeface edgeface ..."
     if not for_a_group(folder):
         return f"you may not ask the daemon ({folder} is closed to you); {as_its_user}"
@@ -73,7 +75,7 @@ def closed_to_us(folder: Path) -> str:
 
 
 def for_a_group(folder: Path) -> bool:
-    """Whether the folder is open to its group."""
+    """Return whether a folder is open to its group."""
     try:
         return bool(folder.stat().st_mode & 0o010)
     except OSError:
@@ -81,7 +83,7 @@ def for_a_group(folder: Path) -> bool:
 
 
 def user_name(uid: int) -> str | None:
-    """The name of a user, if there is one."""
+    """Return the name of a user, if there is one."""
     try:
         return pwd.getpwuid(uid).pw_name
     except KeyError:
@@ -89,7 +91,7 @@ def user_name(uid: int) -> str | None:
 
 
 def reach(config: Config) -> tuple[socket.socket | None, Path | None]:
-    """A connection to the daemon with these settings; else a folder that is closed to us, where it may be."""
+    """Connect to the daemon with these settings; else return a closed folder in which its socket may be."""
     closed = None
     for folder in (*folders(config), SERVICE_FOLDER, *sorted(SERVICE_FOLDER.parent.glob("edgeface-*"))):
         try:
@@ -101,17 +103,17 @@ def reach(config: Config) -> tuple[socket.socket | None, Path | None]:
 
 
 def socket_path(config: Config) -> Path:
-    """Where the daemon with these settings listens: its file name is its own, so that several share a folder."""
+    """Return the path at which the daemon with these settings listens; several daemons may share its folder."""
     return folders(config)[0] / socket_name(config)
 
 
 def folders(config: Config) -> list[Path]:
-    """The folders in which the daemon with these settings may have its socket, the first where it makes one."""
+    """Return the folders in which the daemon with these settings may have its socket; it listens in the first."""
     return [*environment.runtime_folders(), config.gallery_path.parent]
 
 
 def socket_name(config: Config) -> str:
-    """The file name of the socket of the daemon with these settings."""
+    """Return the file name of the socket of the daemon with these settings."""
     gallery = config.gallery.path and str(config.gallery_path.absolute())
     key = "\0".join((config.device.id, config.camera.name, gallery))
     return f"edgeface-{blake2s(key.encode(), digest_size=6).hexdigest()}.sock"
@@ -119,7 +121,7 @@ def socket_name(config: Config) -> str:
 
 @contextlib.contextmanager
 def socket_address(path: Path) -> Iterator[str]:
-    """What the system takes as the address of a socket, however long its path is: 107 bytes are the most."""
+    """Yield an address by which the system can open a socket, even if its path is longer than ``MAX_ADDRESS``."""
     if len(os.fsencode(path)) <= MAX_ADDRESS:
         yield str(path)
         return

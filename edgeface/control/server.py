@@ -1,11 +1,9 @@
-"""The daemon's local socket: a client sends one line of JSON, ``{"verb": ...}``, and gets one line back.
+"""Answers requests on the daemon's local socket, which is open to the daemon's user and group.
 
-The answer is ``{"ok": ...}`` or ``{"error": "..."}``, with ``"again": true`` where one may just ask again. Before it, an
-operation that takes its time sends lines ``{"told": ...}``: guidance before the camera, or what became of a photo. A photo is
-a line ``{"photo": LABEL, "bytes": N}`` and N bytes; the next one comes when it was told, and after the last one
-``{"end": true}``. A client that goes away ends its operation.
-
-The socket is for the daemon's own user and group.
+A client sends one line of JSON, ``{"verb": ...}``, and gets one line back: ``{"ok": ...}`` or ``{"error": "..."}``, with
+``"again": true`` if the client may simply ask again. Before that line, an operation may send its progress in lines
+``{"told": ...}``: guidance, or the verdict on a photo. A photo is a line ``{"photo": LABEL, "bytes": N}`` and N bytes. The
+client sends the next one after that verdict, and ``{"end": true}`` after the last. An operation ends when its client goes away.
 """
 
 import asyncio
@@ -26,8 +24,8 @@ import msgspec
 from msgspec import Meta, Struct
 
 from edgeface.config.schema import Config
-from edgeface.control.client import LONGEST_TALK
-from edgeface.control.discovery import PATIENCE, refuse_another, socket_address, socket_path, user_name
+from edgeface.control.client import OPERATION_TIMEOUT
+from edgeface.control.discovery import TIMEOUT, refuse_another, socket_address, socket_path, user_name
 from edgeface.errors import FAILED_INSIDE, AskAgainError, EdgefaceError, ImageError
 from edgeface.operations.context import Actor, Door, Operation, Photo, Photos
 from edgeface.operations.jobs import JobQueue
@@ -37,38 +35,40 @@ from edgeface.vision.images import decode_photo
 
 log = logging.getLogger(__name__)
 MAX_LINE = 64 * 1024
-CLIENTS, TALKS, SENDERS = (32, 8), (8, 2), (3, 1)
-"""Connections, operations, and those of them that are sent photos, at once: of all users, and of each."""
-PHOTO_PATIENCE = 20.0
-"""Seconds that a client may take for its next photo."""
+CLIENTS, OPERATIONS, UPLOADS = (32, 8), (8, 2), (3, 1)
+"""Connections, operations, and operations with photos that may run at once: of all users, and of each user."""
+PHOTO_TIMEOUT = 20.0
+"""Seconds that a client may take to send its next photo."""
 MAX_PHOTOS, MAX_PHOTO_BYTES = 1000, 8 * 2**20
 Inbox = SimpleQueue[Photo | None]
-"""The photos that a client has sent, and in the end ``None``."""
+"""The photos that a client has sent, and ``None`` after the last."""
 Verb = Callable[[dict[str, Any]], Any]
-"""From a request to what the answer holds as ``ok``; an ``EdgefaceError`` becomes ``error``."""
+"""Turns a request into the answer's ``ok``; an ``EdgefaceError`` becomes the answer's ``error``."""
+Outbox = asyncio.Queue[dict[str, Any] | None]
+"""The lines to send to a client, and ``None`` once the client is gone."""
 
 
 class _Sent(Struct, frozen=True, forbid_unknown_fields=True):
-    """A photo that follows, or the end of them."""
+    """The line before a photo's bytes, or after the last photo."""
 
     photo: Annotated[str, Meta(max_length=1000)] = ""
     bytes: Annotated[int, Meta(ge=0, le=MAX_PHOTO_BYTES)] = 0
     end: bool = False
 
 
-class _Shares:
-    """Places of which each user has a few, so that nobody takes those of the others."""
+class _Quota:
+    """Limits how much runs at once, of all users and of each, so that nobody takes the share of others."""
 
-    def __init__(self, places: tuple[int, int]) -> None:
-        self._most, self._each = places
+    def __init__(self, limits: tuple[int, int]) -> None:
+        self._most, self._each = limits
         self._taken: dict[int, int] = defaultdict(int)
 
     @contextlib.contextmanager
-    def place(self, user: int) -> Iterator[None]:
-        """One of them.
+    def use(self, user: int) -> Iterator[None]:
+        """Count one more for a user.
 
         Raises:
-            EdgefaceError: there is none for this user now.
+            EdgefaceError: the limit of the user, or of all users, is reached.
         """
         if self._taken[user] >= self._each:
             raise EdgefaceError(f"the daemon does as much for user {user_name(user) or user} already as it may; ask again")
@@ -87,8 +87,8 @@ class ControlServer:
     ``verbs`` are answered in that thread and must be quick; operations are submitted to the daemon's loop.
 
     Raises:
-        EdgefaceError: another daemon with these settings answers already, wherever it listens.
-        OSError: there can be no socket.
+        EdgefaceError: another daemon with these settings runs already, wherever it listens.
+        OSError: the socket cannot be made.
     """
 
     def __init__(self, config: Config, verbs: Mapping[str, Verb], jobs: JobQueue | None = None) -> None:
@@ -96,14 +96,14 @@ class ControlServer:
         refuse_another(config)
         self._socket = _listen(self.path)
         self._operations = at(Door.SOCKET) if jobs else {}
-        self._clients, self._talks, self._senders = _Shares(CLIENTS), _Shares(TALKS), _Shares(SENDERS)
+        self._clients_quota, self._operations_quota, self._uploads_quota = _Quota(CLIENTS), _Quota(OPERATIONS), _Quota(UPLOADS)
         self._runner, self._ended = asyncio.Runner(), asyncio.Event()
         self._loop = self._runner.get_loop()
         self._thread = Thread(target=self._serve, name="control", daemon=True)
         self._thread.start()
 
     def close(self) -> None:
-        """Answer no more, and remove the socket."""
+        """Stop answering, and remove the socket."""
         if self._thread.is_alive():
             self._loop.call_soon_threadsafe(self._ended.set)
             self._thread.join(timeout=1.0)
@@ -114,7 +114,7 @@ class ControlServer:
             runner.run(self._answer_all())
 
     async def _answer_all(self) -> None:
-        # From 3.13 on asyncio removes the socket by the name that it was bound to, which may be no more: close does it.
+        # From 3.13 on, asyncio removes the socket by the name that it was bound to, which may be gone: close() removes it.
         kept: dict[str, Any] = {"cleanup_socket": False} if sys.version_info >= (3, 13) else {}
         server = await asyncio.start_unix_server(self._answer, sock=self._socket, limit=MAX_LINE, **kept)
         await self._ended.wait()
@@ -123,15 +123,15 @@ class ControlServer:
     async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             try:
-                with self._clients.place(_user(writer)):
+                with self._clients_quota.use(_user(writer)):
                     await self._reply(await _line(reader), reader, writer)
-            except (TimeoutError, ConnectionError):  # silent, or gone
+            except (TimeoutError, ConnectionError):  # the client is silent, or gone
                 pass
             except (msgspec.MsgspecError, RecursionError) as error:
                 await _send(writer, {"error": f"not a JSON object: {error}"})
             except EdgefaceError as error:
                 await _send(writer, {"error": str(error)})
-            except Exception:  # a client must hear of it, and the others be answered, whatever it has found
+            except Exception:  # this client must get an answer, and the others too
                 log.exception("what was asked through the socket failed")
                 await _send(writer, {"error": FAILED_INSIDE})
         except (TimeoutError, ConnectionError):
@@ -146,7 +146,8 @@ class ControlServer:
             await _send(writer, {"ok": self._verbs[name](request)})
         elif self._jobs and (operation := self._operations.get(name)):
             user = _user(writer)
-            with self._talks.place(user), self._senders.place(user) if operation.photos else contextlib.nullcontext():
+            upload = self._uploads_quota.use(user) if operation.photos else contextlib.nullcontext()
+            with self._operations_quota.use(user), upload:
                 await self._operate(self._jobs, operation, request, reader, writer)
         else:
             raise EdgefaceError(f"the verbs are {', '.join([*self._verbs, *self._operations])}")
@@ -159,13 +160,13 @@ class ControlServer:
         reader: asyncio.StreamReader,
         writer: asyncio.StreamWriter,
     ) -> None:
-        """Submit an operation, and tell the client of it until the end of either."""
-        mail: asyncio.Queue[dict[str, Any] | None] = asyncio.Queue()
+        """Submit an operation, and send its progress and result, unless the client goes away before."""
+        outbox: Outbox = asyncio.Queue()
         inbox: Inbox | None = SimpleQueue() if operation.photos else None
 
         def post(message: dict[str, Any]) -> None:  # from the daemon's thread
             with contextlib.suppress(RuntimeError):  # this loop has ended meanwhile
-                self._loop.call_soon_threadsafe(mail.put_nowait, message)
+                self._loop.call_soon_threadsafe(outbox.put_nowait, message)
 
         def end(result: Future[Any]) -> None:
             if not result.cancelled():
@@ -177,26 +178,26 @@ class ControlServer:
 
         photos = _arriving(inbox) if inbox else None
         request = read(fields, operation.request)
-        job = jobs.submit(operation, request, _peer(writer), photos, lambda told: post({"told": told}))
+        job = jobs.submit(operation, request, _peer(writer), photos, lambda progress: post({"told": progress}))
         job.result.add_done_callback(end)
         ready = asyncio.Semaphore(1)
-        hearing = asyncio.create_task(_hear(reader, inbox, ready, mail))
+        receiving = asyncio.create_task(_receive(reader, inbox, ready, outbox))
         try:
-            async with asyncio.timeout(LONGEST_TALK):
-                while (message := await mail.get()) is not None:
+            async with asyncio.timeout(OPERATION_TIMEOUT):
+                while (message := await outbox.get()) is not None:
                     await _send(writer, message)
                     if "told" not in message:
                         break
                     ready.release()
         except TimeoutError:
-            error = f"not done after {LONGEST_TALK / 60:.0f} minutes; nothing was kept"
+            error = f"not done after {OPERATION_TIMEOUT / 60:.0f} minutes; nothing was kept"
             writer.write(msgspec.json.encode({"error": error}) + b"\n")
         except asyncio.CancelledError:  # close() was called
             writer.write(msgspec.json.encode({"error": "the daemon stops or takes new settings; start again"}) + b"\n")
             raise
         finally:
             job.result.cancel()
-            hearing.cancel()
+            receiving.cancel()
 
 
 def _arriving(inbox: Inbox) -> Photos:
@@ -212,13 +213,13 @@ def _arriving(inbox: Inbox) -> Photos:
 
 
 async def _line(reader: asyncio.StreamReader) -> bytes:
-    """What a client asks for.
+    """Read a request.
 
     Raises:
-        TimeoutError: it did not say in good time.
-        EdgefaceError: its line does not end.
+        TimeoutError: it did not come within ``TIMEOUT``.
+        EdgefaceError: it is longer than ``MAX_LINE``.
     """
-    async with asyncio.timeout(PATIENCE):
+    async with asyncio.timeout(TIMEOUT):
         try:
             return await reader.readline()
         except ValueError:
@@ -226,28 +227,23 @@ async def _line(reader: asyncio.StreamReader) -> bytes:
 
 
 async def _send(writer: asyncio.StreamWriter, message: dict[str, Any]) -> None:
-    """Send one line to a client that must take it in good time.
+    """Send one line to a client.
 
     Raises:
-        TimeoutError: it did not.
-        OSError: it is gone.
+        TimeoutError: the client did not read it within ``TIMEOUT``.
+        OSError: the client is gone.
     """
-    async with asyncio.timeout(PATIENCE):
+    async with asyncio.timeout(TIMEOUT):
         writer.write(msgspec.json.encode(message) + b"\n")
         await writer.drain()
 
 
-async def _hear(
-    reader: asyncio.StreamReader,
-    inbox: Inbox | None,
-    ready: asyncio.Semaphore,
-    mail: asyncio.Queue[dict[str, Any] | None],
-) -> None:
-    """Take photos into the inbox, each when the one before was told, until the client goes; then None goes to the mail."""
+async def _receive(reader: asyncio.StreamReader, inbox: Inbox | None, ready: asyncio.Semaphore, outbox: Outbox) -> None:
+    """Read photos into the inbox, each once the one before is judged, until the client goes; then put None into the outbox."""
     try:
         for _ in range(MAX_PHOTOS + 1 if inbox is not None else 0):
             await ready.acquire()
-            async with asyncio.timeout(PHOTO_PATIENCE):
+            async with asyncio.timeout(PHOTO_TIMEOUT):
                 line = await reader.readline()
                 if not line:
                     return
@@ -259,23 +255,23 @@ async def _hear(
             inbox.put((sent.photo, image))
         else:
             if inbox is not None:
-                mail.put_nowait({"error": f"over {MAX_PHOTOS} photos; nothing was kept"})
+                outbox.put_nowait({"error": f"over {MAX_PHOTOS} photos; nothing was kept"})
         if inbox is not None:
             inbox.put(None)
         while await reader.read(MAX_LINE):
             pass
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-        mail.put_nowait({"error": f"not a photo: {error}"})
+        outbox.put_nowait({"error": f"not a photo: {error}"})
     except TimeoutError:
-        mail.put_nowait({"error": f"no photo came for {PHOTO_PATIENCE:.0f} s; nothing was kept"})
-    except (ValueError, OSError, EOFError):  # endless, or gone
+        outbox.put_nowait({"error": f"no photo came for {PHOTO_TIMEOUT:.0f} s; nothing was kept"})
+    except (ValueError, OSError, EOFError):  # a line without end, or the client is gone
         pass
     finally:
-        mail.put_nowait(None)
+        outbox.put_nowait(None)
 
 
 def _photo(label: str, data: bytes) -> Image | EdgefaceError:
-    """Decode an image, or return what is wrong with it."""
+    """Decode an image, or return the error."""
     try:
         return decode_photo(data, label)
     except ImageError as error:
@@ -283,12 +279,12 @@ def _photo(label: str, data: bytes) -> Image | EdgefaceError:
 
 
 def _peer(writer: asyncio.StreamWriter) -> Actor:
-    """Return who is at the other end, for the audit log."""
+    """Return the user of a client, for the audit log."""
     return {"uid": _user(writer), "user": user_name(_user(writer)), "socket": True}
 
 
 def _user(writer: asyncio.StreamWriter) -> int:
-    """The user at the other end, as the kernel says."""
+    """Return the number of a client's user, from the kernel."""
     connection = writer.get_extra_info("socket")
     user: int = struct.unpack("3i", connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i")))[1]
     return user
@@ -298,7 +294,7 @@ def _listen(path: Path) -> socket.socket:
     server = socket.socket(socket.AF_UNIX)
     try:
         if path.is_socket():
-            path.unlink()  # of a daemon that was killed
+            path.unlink()  # left by a daemon that was killed
         with socket_address(path) as address:
             server.bind(address)
         path.chmod(0o660)

@@ -1,1 +1,1 @@
-"""The loop, what it is made of, and the service around it."""
+"""Runs the loop, builds its parts, and serves its status."""

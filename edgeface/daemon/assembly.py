@@ -1,4 +1,4 @@
-"""The one place that turns a configuration into a daemon, at the start and at a reload, and that checks one."""
+"""Builds a daemon from a configuration, at the start and at a reload, and checks a configuration."""
 
 import logging
 import os
@@ -21,13 +21,13 @@ log = logging.getLogger(__name__)
 
 
 def assemble(config: Config, old: Daemon | None = None, **given: object) -> Daemon:
-    """The daemon of a configuration, not yet opened; or the old one, which runs, with new settings.
+    """Build the daemon of a configuration, not yet opened; or give the old one, which runs, new settings.
 
-    Parts that the new settings do not concern go on; the others are built anew and take over. A gallery that cannot be read is
-    no error at the start: nobody is recognised until there is one. ``given`` are parts that are there already.
+    Parts that the new settings do not concern are kept; the others are built anew and take over. At the start a gallery that
+    cannot be read is no error: nobody is recognised until it can. ``given`` are parts that are built already.
 
     Raises:
-        EdgefaceError: a part cannot be built; the message says which and why. The old daemon is as it was.
+        EdgefaceError: a part cannot be built; the message says which and why. The old daemon is unchanged.
     """
     new, built = Daemon(config), dict[str, Part]()
     with ExitStack() as undo:
@@ -49,12 +49,12 @@ def assemble(config: Config, old: Daemon | None = None, **given: object) -> Daem
 
 
 def verify(config: Config) -> None:
-    """See that a start would refuse neither the settings nor the files that they name; camera and broker are not asked.
+    """Check that a start would accept the settings and the files that they name, without asking camera or broker.
 
-    Files that this user may not read, but the service may, are passed over.
+    Files that the service may read, but this user may not, are not checked.
 
     Raises:
-        ConfigError: it would, or a file is missing.
+        ConfigError: the start would refuse a setting or a file, or a file is missing.
     """
     cameras.plugin(config.camera)
     publishers.need_broker(config)
@@ -86,7 +86,7 @@ def _is_file(path: Path) -> bool:
 
 
 def _is_closed(path: Path) -> bool:
-    """Whether a file may be there and only the service may read it; a relative one is a credential of the service."""
+    """Return whether a file may exist that only the service can read; a relative path is a credential of the service."""
     try:
         path.stat()
     except PermissionError:
@@ -97,7 +97,7 @@ def _is_closed(path: Path) -> bool:
 
 
 def _erase_unwanted_faces(new: Daemon) -> None:
-    """Erase kept faces that are to be kept no more; where the gallery cannot be written, the next start tries again."""
+    """Erase kept faces if the settings keep none; if the gallery cannot be written, the next start tries again."""
     if not new.config.gallery.keep_faces:
         try:
             new.gallery.erase_faces()

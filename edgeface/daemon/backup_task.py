@@ -1,4 +1,4 @@
-"""The daemon's backups: when one is due, in a thread of its own that takes little of the processor at a time."""
+"""Makes backups when they are due, in a thread that uses little of the processor at a time."""
 
 import logging
 import sqlite3
@@ -20,18 +20,18 @@ log = logging.getLogger(__name__)
 SETTLE = 60.0
 """Seconds from the start to the first copy at the soonest."""
 CLOCK = 3600.0
-"""Seconds from the start after which a copy is due though the newest is of a later time: the clock was wrong, then or now."""
+"""Seconds from the start after which a copy is due although the newest has a later time, as the clock was or is wrong."""
 RETRY = 3600.0
 """Seconds after which a copy that failed is tried again."""
 LOOK = 60.0
-"""Seconds between two looks whether one is due."""
+"""Seconds between two checks whether a copy is due."""
 
 
 class Schedule:
-    """When a copy is due.
+    """Decides when a copy is due.
 
-    The age of a copy that this process saw come is told by the monotonic clock, that of one that was there by the wall's, which
-    may be wrong, or set meanwhile: then there is one copy too many, and neither many nor none for ever.
+    The monotonic clock gives the age of a copy that was made while this process ran, the wall clock that of an older one. A
+    wall clock that is wrong, or is set meanwhile, causes one copy too many, not many, and not none for ever.
     """
 
     def __init__(self, every: float, now: float) -> None:
@@ -42,7 +42,7 @@ class Schedule:
         self._looked = False
 
     def due(self, newest: Copy | None, now: float, wall: float) -> bool:
-        """Whether it is time, when this is the newest copy."""
+        """Return whether a copy is due, given the newest one."""
         if newest != self._newest or not self._looked:
             self._came = self._looked
             self._newest, self._seen, self._looked = newest, now, True
@@ -56,23 +56,23 @@ class Schedule:
         return age >= self._every or (age < 0 and now - self._started >= CLOCK)
 
     def tried(self, now: float) -> None:
-        """A copy was begun, and may fail."""
+        """Note that a copy was begun, which may fail."""
         self._tried = now
 
 
 class _StoppedError(Exception):
-    """The daemon ends, or takes other settings."""
+    """The daemon ends, or takes new settings."""
 
 
 class BackupTask:
-    """Makes copies, and erases from them who is forgotten, while the loop goes on. What fails is told, and tried again."""
+    """Makes copies, and erases forgotten people from them, while the loop goes on; reports failures, and tries again."""
 
     def __init__(self, settings: Config, audit: Audit) -> None:
         self._backups, self._audit = Backups(settings), audit
         self._wanted = settings.backup.keep > 0
         self._schedule = Schedule(3600 * settings.backup.every_hours, time.monotonic())
         self.state = BackupStatus(self._wanted)
-        self._known: Templates | None = None
+        self._templates: Templates | None = None
         self._changed = True
         self._damaged: tuple[str, ...] = ()
         self._troubles: dict[str, str | None] = {}
@@ -80,17 +80,17 @@ class BackupTask:
         self._thread: Thread | None = None
         self._gentle = Gentle()
 
-    def update(self, known: Templates) -> None:
-        """Begin, and take note when who is known has changed. For the loop: it waits for nothing."""
+    def update(self, templates: Templates) -> None:
+        """Start the thread, and wake it if the templates have changed; return at once. For the loop."""
         if self._thread is None:
             self._thread = Thread(target=self._run, name="backup", daemon=True)
             self._thread.start()
-        if known is not self._known:
-            self._known, self._changed = known, True
+        if templates is not self._templates:
+            self._templates, self._changed = templates, True
             self._wake.set()
 
     def close(self) -> None:
-        """End soon; a copy that is being made is given up."""
+        """End the thread, and give up a copy that is being made."""
         self._stopping = True
         self._wake.set()
         if self._thread:
@@ -105,24 +105,24 @@ class BackupTask:
                 self._try("damaged", self._count)
                 self._wake.wait(LOOK)
 
-    def _try(self, what: str, work: Callable[[], str | None]) -> None:
-        """Do some work that returns what is wrong, or fails, and tell of it when that is news."""
+    def _try(self, name: str, call: Callable[[], str | None]) -> None:
+        """Run a call that returns a trouble or raises one; log the trouble if it is new."""
         try:
-            trouble = work()
+            trouble = call()
         except _StoppedError:
             raise
         except (GalleryError, OSError, sqlite3.Error) as error:
             trouble = f"no backup: {error}"
-        except Exception:  # a backup must not end for good, whatever it has found
+        except Exception:  # backups must go on after any fault
             log.exception("the backup failed")
             trouble = "no backup: it failed inside; the log has more"
-        if trouble and trouble != self._troubles.get(what):
+        if trouble and trouble != self._troubles.get(name):
             log.error("%s", trouble)
-        self._troubles[what] = trouble
+        self._troubles[name] = trouble
         self.state = replace(self.state, trouble="; ".join(filter(None, self._troubles.values())) or None)
 
     def _erase(self) -> str | None:
-        """See that nobody stays in the copies who was forgotten."""
+        """Erase forgotten people from the copies."""
         if not self._changed or self._backups.is_away():
             return self._troubles.get("forgotten")
         self._changed = False
@@ -139,7 +139,7 @@ class BackupTask:
             return self._troubles.get("copy")
         self._schedule.tried(now)
         made = self._backups.make(self._pause)
-        self._changed = True  # a copy that could not be changed may be so now
+        self._changed = True  # a copy that could not be changed before may be changed now
         if made:
             name = made.new.copy.path.name
             self._audit.note("backup", copy=name, people=made.people)

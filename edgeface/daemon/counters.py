@@ -1,4 +1,4 @@
-"""What the daemon counts from its start on, over every reload of its settings."""
+"""Counts frames, faces and events from the daemon's start on, across reloads."""
 
 import time
 from bisect import bisect_left
@@ -9,11 +9,11 @@ from edgeface.health import Histogram
 from edgeface.wire.events import Event
 
 BOUNDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
-"""Upper bounds, in seconds, of the classes of the time that a frame takes; a last class is open."""
+"""Upper bounds, in seconds, of the histogram of search times; a last class is open."""
 
 
 class Counters:
-    """Counts of frames, faces and events."""
+    """The counts of frames, faces and events, and the histogram of search times."""
 
     def __init__(self) -> None:
         self.started = time.monotonic()
@@ -23,8 +23,8 @@ class Counters:
         self._classes = [0] * (len(BOUNDS) + 1)
         self._seconds = 0.0
 
-    def observed(self, faces: int, seconds: float | None) -> None:
-        """A frame had so many faces, and took so long; none if it was not searched."""
+    def count_frame(self, faces: int, seconds: float | None) -> None:
+        """Count a frame, its faces, and the seconds that the search took, ``None`` if it was not searched."""
         self.frames += 1
         if seconds is None:
             self.skipped += 1
@@ -33,13 +33,13 @@ class Counters:
         self._classes[bisect_left(BOUNDS, seconds)] += 1
         self._seconds += seconds
 
-    def published(self, events: Iterable[Event]) -> None:
-        """These events are out."""
+    def count_events(self, events: Iterable[Event]) -> None:
+        """Count events, and remember the last."""
         for event in events:
             self.events[str(event.event_type)] += 1
             self.last_event = event
 
     @property
     def durations(self) -> Histogram:
-        """How long frames took."""
+        """Return the histogram of search times."""
         return Histogram(BOUNDS, tuple(self._classes), self._seconds)

@@ -1,4 +1,4 @@
-"""How often frames are looked at: as often as is set, or less often where the machine cannot keep up."""
+"""Limits the rate at which frames are searched to the set one, or a lower one that the machine can keep up."""
 
 import logging
 import math
@@ -10,19 +10,19 @@ from edgeface.platform.memory import trim_heap
 log = logging.getLogger(__name__)
 
 FULL, FREE = 0.9, 0.6
-"""Shares of the time between two frames: a look that takes more is too slow, one that takes less is quick enough again."""
+"""Shares of the time between two frames: searches that take more are too slow, those that take less are fast again."""
 REST = 1.25
-"""Seconds from look to look for each second that one takes: the rest is for everything else."""
+"""Seconds from search to search for each second that a search takes; the rest is for other tasks."""
 STEADINESS = 0.9
-"""Share of the mean time of a look that a new one leaves as it was."""
+"""Weight of the old mean of search times against a new time."""
 CHECK = 5.0
-"""Seconds between two looks at the machine's memory."""
+"""Seconds between two checks of the machine's memory."""
 
 
 class FrameRateLimiter:
-    """Lets frames through at ``fps`` a second at most, fewer when looks take too long, half of them when memory is tight.
+    """Lets at most ``fps`` frames a second through, fewer when searches take too long, half of them when memory is tight.
 
-    At ``math.inf`` it lets all through, always. ``reason`` says why they are fewer, if they are.
+    With ``math.inf`` it lets all frames through. ``reason`` says why the rate is lower than set, if it is.
     """
 
     def __init__(self, fps: float, tight: Callable[[], str | None] = memory_tight) -> None:
@@ -35,7 +35,7 @@ class FrameRateLimiter:
 
     @property
     def fps(self) -> float:
-        """Frames a second that are let through now at most."""
+        """Return the frames a second that are let through now, at most."""
         return 1.0 / self._period if self._period else math.inf
 
     @property
@@ -44,11 +44,11 @@ class FrameRateLimiter:
         return 2 * period if self._short else period
 
     def due(self, time: float) -> bool:
-        """Whether a frame that was taken at this moment is to be looked at."""
+        """Return whether a frame taken at this time is to be searched."""
         return time >= self._due
 
     def took(self, time: float, seconds: float) -> None:
-        """A look at the frame of ``time`` took so long."""
+        """Take the seconds that the search of the frame of ``time`` took."""
         if not self._interval:
             return
         self._mean = STEADINESS * self._mean + (1 - STEADINESS) * seconds
@@ -57,11 +57,11 @@ class FrameRateLimiter:
             self._checked, self._short = time, self._tight()
             if self._short:
                 trim_heap()
-        # Cameras are not punctual to the millisecond: at the full rate nothing is held back.
+        # Cameras are not punctual to the millisecond: at the full rate no frame is held back.
         self._due = time + self._period - self._interval / 2 if self._slow or self._short else -math.inf
-        self._tell()
+        self._report()
 
-    def _tell(self) -> None:
+    def _report(self) -> None:
         slow = f"a frame takes {1000 * self._mean:.0f} ms, and {1 / self._interval:.0f} are to come a second"
         reason = self._short or (slow if self._slow else None)
         if (reason is None) != (self.reason is None):

@@ -1,4 +1,4 @@
-"""Feeds systemd's watchdog, and tells whoever listens how the daemon is."""
+"""Feeds systemd's watchdog, and publishes the daemon's health and its people."""
 
 import logging
 import time
@@ -27,22 +27,23 @@ from edgeface.wire.events import Event
 log = logging.getLogger(__name__)
 
 INTERVAL, SNAPSHOT = 30.0, 1.0
+"""Seconds between two publications of health, and after which ``health`` is taken anew."""
 
 
 class GalleryParts(NamedTuple):
-    """What works with the gallery, each with news of it."""
+    """The parts that work with the gallery, each of which may report a trouble with it."""
 
     pipeline: Pipeline
-    keeper: EventKeeper
+    event_keeper: EventKeeper
     follower: Follower | None
     backup: BackupTask
 
 
 class HealthReporter:
-    """Tells the publisher how the daemon is and who may be recognised.
+    """Gives the publisher the daemon's health and the people who may be recognised, and systemd's watchdog a sign of life.
 
-    Without a tick systemd's watchdog hears nothing, and restarts the service. Any thread may read ``health``, which is a second
-    old at most while the loop goes round.
+    Without ticks the watchdog restarts the service. Any thread may read ``health``, which is at most ``SNAPSHOT`` seconds old
+    while the loop runs.
     """
 
     def __init__(
@@ -62,65 +63,65 @@ class HealthReporter:
         self._process.cpu_percent()
         self._cpu = 0.0
         self._recent: deque[float] = deque(maxlen=30)
-        self._told = -INTERVAL
-        # Those of before, so that the first tick tells what a reload changed.
+        self._published_at = -INTERVAL
+        # The old templates, so that the first tick publishes what a reload changed.
         self._known: Templates = before._known if before else gallery.pipeline.templates
         self._latest = self._state()
         self.health = self._health(time.monotonic())
 
     def ready(self) -> None:
-        """Everything is built: the service is up, whether or not the camera is."""
+        """Tell systemd that the service is up, whether or not the camera is."""
         trim_heap()
         self._systemd.notify(READY=1)
 
     def reloading(self) -> None:
-        """The settings are being read again; ``ready`` ends it."""
+        """Tell systemd that the settings are read again, until ``ready``."""
         self._systemd.notify(RELOADING=1, MONOTONIC_USEC=time.monotonic_ns() // 1000)
 
     def stopping(self) -> None:
-        """The service is on its way down."""
+        """Tell systemd that the service stops."""
         self._systemd.notify(STOPPING=1)
 
     def on_tick(self, tick: Tick) -> None:
-        """Count what this round did, and tell what is due."""
+        """Count this round, and publish what is due."""
         moment = tick.moment
         if isinstance(moment, Frame):
-            self.counters.observed(len(tick.seen.observations), tick.seen.seconds)
+            self.counters.count_frame(len(tick.seen.observations), tick.seen.seconds)
             self._recent.append(moment.time)
         elif moment.lost is not None:
             self._recent.clear()
-        self.counters.published(tick.events)
+        self.counters.count_events(tick.events)
         if not (isinstance(moment, NoFrame) and moment.stuck):
             self._systemd.notify(WATCHDOG=1)
         known, state = self._gallery.pipeline.templates, self._state()
         if known is not self._known:
             self._publisher.people(known.people)
-        tell = known is not self._known or state != self._latest or moment.time - self._told >= INTERVAL
+        due = known is not self._known or state != self._latest or moment.time - self._published_at >= INTERVAL
         self._known, self._latest = known, state
-        if tell:
+        if due:
             trim_heap()
             self._cpu = self._process.cpu_percent() / 100.0
-        if tell or tick.events or moment.time - self.health.time >= SNAPSHOT:
+        if due or tick.events or moment.time - self.health.time >= SNAPSHOT:
             limits, self.health = self.health.throttling, self._health(moment.time)
             if self.health.throttling != limits:
                 log.warning("the board is slowed down by: %s", ", ".join(self.health.throttling) or "nothing any more")
-        if tell:
-            self._told = moment.time
+        if due:
+            self._published_at = moment.time
             self._publisher.health(self.health)
-            told = f"camera {self._monitor.state}, {self._fps():.1f} frames/s, {len(known.people)} people"
-            self._systemd.notify(STATUS=told)
+            status = f"camera {self._monitor.state}, {self._fps():.1f} frames/s, {len(known.people)} people"
+            self._systemd.notify(STATUS=status)
 
     def _state(self) -> tuple[object, ...]:
-        """What is told at once when it changes."""
+        """Return the states whose change is published at once."""
         slowed = self._frame_rate.reason is not None
-        return self._monitor.state, slowed, self._gallery.pipeline.health, self._gallery.keeper.trouble
+        return self._monitor.state, slowed, self._gallery.pipeline.health, self._gallery.event_keeper.trouble
 
     def _fps(self) -> float:
         recent = self._recent
         return (len(recent) - 1) / (recent[-1] - recent[0]) if len(recent) > 1 and recent[-1] > recent[0] else 0.0
 
     def _health(self, now: float) -> Health:
-        limits, (pipeline, keeper, follower, backup) = throttling(), self._gallery
+        limits, (pipeline, event_keeper, follower, backup) = throttling(), self._gallery
         return Health(
             version=__version__,
             uptime=now - self.counters.started,
@@ -150,12 +151,12 @@ class HealthReporter:
             link=self._publisher.link,
             sharing=follower.sharing if follower else SyncStatus(),
             gallery=pipeline.health,
-            events_unkept=keeper.trouble,
+            events_unkept=event_keeper.trouble,
             backed=backup.state,
         )
 
     def _last_event(self) -> Event | None:
-        """The latest event; as in the gallery, nothing is kept of it once its person is forgotten."""
+        """Return the latest event, unless its person has been forgotten."""
         event = self.counters.last_event
         gone = event and event.person_id and all(person.id != event.person_id for person in self._known.people)
         return None if gone else event

@@ -1,4 +1,4 @@
-"""The log: on standard error, for the journal where that is its reader; what repeats itself is kept short."""
+"""Writes the log to standard error, in the journal's format if it goes there, and shortens repeated lines."""
 
 import logging
 import os
@@ -19,7 +19,7 @@ PRIORITIES = {logging.CRITICAL: 2, logging.ERROR: 3, logging.WARNING: 4, logging
 
 
 def set_up() -> None:
-    """Log to standard error from now on: with priorities if it is the journal's, else with levels."""
+    """Log to standard error, with the journal's priorities if it goes there, else with levels."""
     handler = logging.StreamHandler(sys.stderr)
     if _is_journal():
         handler.setFormatter(JournalFormatter("%(message)s"))
@@ -30,13 +30,13 @@ def set_up() -> None:
 
 
 def log_event(event: Event) -> None:
-    """One line for one event; people are always news, a camera that comes and goes is not."""
+    """Log an event; events of people are never shortened as repetitions, those of the camera are."""
     level = logging.WARNING if event.event_type is EventType.CAMERA_LOST else logging.INFO
     log.log(level, "%s", event_line(event), extra={"news": event.track_id is not None})
 
 
 def event_line(event: Event) -> str:
-    """An event as ``type key=value ...``; what is free text is quoted. No name: a log outlives who is forgotten."""
+    """Write an event as ``type key=value ...``, without the name, which the log would keep after the person is forgotten."""
     values = {
         "person": event.person_id,
         "score": event.score and f"{event.score:.3f}",
@@ -55,15 +55,15 @@ class JournalFormatter(logging.Formatter):
     """Starts each line with its priority, as sd-daemon(3) says."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """The lines of a record."""
+        """Format the lines of a record."""
         mark = f"<{PRIORITIES.get(record.levelno, 6)}>"
         return "\n".join(mark + line for line in super().format(record).splitlines())
 
 
 class Repeats(logging.Filter):
-    """Lets a line through ``BURST`` times in ``WINDOW`` seconds, whatever its numbers, and counts what it keeps back."""
+    """Lets lines that differ only in numbers through ``BURST`` times in ``PERIOD`` seconds, and counts the others."""
 
-    BURST, WINDOW = 3, 300.0
+    BURST, PERIOD = 3, 300.0
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         super().__init__()
@@ -72,7 +72,7 @@ class Repeats(logging.Filter):
         self._seen: dict[str, tuple[float, int]] = {}
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Whether the record is to be logged; the last of a burst says so, the next after it gives the count."""
+        """Return whether to log a record; the last line of a burst says that more are held back, the next gives their count."""
         if getattr(record, "news", False):
             return True
         now, line = self._clock(), record.getMessage()
@@ -80,21 +80,21 @@ class Repeats(logging.Filter):
         with self._lock:
             since, count = self._seen.get(key, (float("-inf"), 0))
             note = ""
-            if now - since >= self.WINDOW:
+            if now - since >= self.PERIOD:
                 note = f" (and {count - self.BURST} times more since)" if count > self.BURST else ""
                 since, count = now, 0
-                self._seen = {key: entry for key, entry in self._seen.items() if now - entry[0] < self.WINDOW}
+                self._seen = {key: entry for key, entry in self._seen.items() if now - entry[0] < self.PERIOD}
             self._seen[key] = since, count + 1
         if count + 1 == self.BURST:
-            note = f" (more of the same is kept back for {self.WINDOW / 60:.0f} minutes)"
+            note = f" (more of the same is kept back for {self.PERIOD / 60:.0f} minutes)"
         record.msg, record.args = line + note, ()
         return count < self.BURST
 
 
 def _is_journal() -> bool:
-    """Whether standard error goes to the journal, by systemd.exec(5)."""
+    """Return whether standard error goes to the journal; see systemd.exec(5)."""
     try:
         status = os.fstat(sys.stderr.fileno())
-    except (OSError, ValueError, AttributeError):  # there is none
+    except (OSError, ValueError, AttributeError):  # there is no standard error
         return False
     return environment.journal() == f"{status.st_dev}:{status.st_ino}"

@@ -1,4 +1,4 @@
-"""Looks at the camera's frames: as often as the frame rate allows, and where something moves."""
+"""Searches the camera's frames for faces, as often as the frame rate and motion call for."""
 
 import time
 
@@ -9,13 +9,13 @@ from edgeface.vision.motion import MotionGate
 
 
 class Look:
-    """Searches frames for faces, and tells the frame rate how long that takes."""
+    """Searches frames for faces, and reports the time that this takes to the frame rate."""
 
     def __init__(self, pipeline: Pipeline, gate: MotionGate, frame_rate: FrameRateLimiter) -> None:
         self._pipeline, self._gate, self._frame_rate = pipeline, gate, frame_rate
 
     def at(self, moment: Frame | NoFrame) -> Seen:
-        """Search this moment's frame, if there is one that is due and differs from those before it."""
+        """Search this moment's frame, if there is one, it is due, and something moves in it."""
         if not isinstance(moment, Frame) or not self._frame_rate.due(moment.time):
             return Seen()
         began = time.perf_counter()

@@ -1,4 +1,4 @@
-"""The daemon: a frame becomes observations, observations become events, events are published."""
+"""Runs the loop: a frame becomes observations, these become events, and the events are published."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -31,13 +31,13 @@ from edgeface.wire.events import Event
 
 
 class _Call(NamedTuple):
-    """A task that is one call of a part."""
+    """A task that calls a part once a round."""
 
     on_tick: Callable[[Tick], None]
 
 
 class Daemon:
-    """The parts of a running daemon, as ``assemble`` puts them together by the table ``PARTS``, and the loop over them."""
+    """The parts of a running daemon, which ``assemble`` builds by the table ``PARTS``, and its loop."""
 
     model: Path
     signals: Signals
@@ -59,14 +59,14 @@ class Daemon:
     gate: MotionGate
     frame_rate: FrameRateLimiter
     look: Look
-    keeper: EventKeeper
+    event_keeper: EventKeeper
     reporter: HealthReporter
 
     def __init__(self, config: Config) -> None:
         self.config = config
 
     def run(self) -> None:
-        """Watch until the camera ends or ``stop`` is called; always says goodbye to the subscribers."""
+        """Watch until the camera ends or ``stop`` is called, then close every part."""
         self.open()
         try:
             self.watch()
@@ -76,14 +76,14 @@ class Daemon:
     def open(self) -> None:
         """Start to publish, and tell systemd."""
         if self.pipeline.health.state == "unreadable":
-            self.publisher.health(self.reporter.health)  # so that nobody counts as forgotten
+            self.publisher.health(self.reporter.health)  # else subscribers would take everybody for forgotten
         self.publisher.open(self.pipeline.templates.people)
         self.reporter.ready()
 
     def watch(self) -> None:
-        """The loop: from the newest frame to its events, until the camera ends or a signal came.
+        """Run the loop until the camera ends or a signal comes.
 
-        After a signal for a reload it goes on where it was when called again.
+        After a signal to reload, the next call goes on with the same camera and presence.
         """
         moment: Frame | NoFrame | None = None
         tasks = self._tasks()
@@ -107,11 +107,11 @@ class Daemon:
             self.publish(self.presence.close(moment), moment)
 
     def _tasks(self) -> list[Task]:
-        """What is done in each round, in this order."""
+        """Return the tasks of each round, in their order."""
         commands = self.commands
         tasks: list[Task | None] = [
-            self.keeper,
-            _Call(lambda tick: self.live.show(tick.moment, self.presence.sights, tick.seen.seconds)),
+            self.event_keeper,
+            _Call(lambda tick: self.live.show(tick.moment, self.presence.tracked_faces, tick.seen.seconds)),
             _Call(lambda _tick: commands.serve()) if commands else None,
             _Call(lambda tick: self.jobs.on_tick(tick, self.context)),
             self.follower,
@@ -122,13 +122,13 @@ class Daemon:
         return [task for task in tasks if task]
 
     def publish(self, events: Sequence[Event], moment: Frame | NoFrame) -> None:
-        """Log events and send them to the subscribers, with the picture that they are of."""
+        """Log events and publish them, with the frame in which they happened."""
         for event in events:
             log_event(event)
             self.publisher.publish(event, moment.image if isinstance(moment, Frame) else None)
 
     def close(self) -> None:
-        """Say goodbye, to the subscribers first: a camera may take its time."""
+        """Close every part, the publisher first, as a camera may take long."""
         self.reporter.stopping()
         self.publisher.close()
         if self.follower:
@@ -138,5 +138,5 @@ class Daemon:
         self.gallery.close()
 
     def stop(self) -> None:
-        """End ``run`` from a signal handler or another thread."""
+        """End ``run``; a signal handler or another thread may call this."""
         self.signals.stop = True

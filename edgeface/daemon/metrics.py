@@ -1,4 +1,4 @@
-"""The daemon's figures for Prometheus, over HTTP."""
+"""Serves the daemon's health to Prometheus, over HTTP."""
 
 import socket
 from collections.abc import Callable, Iterator
@@ -16,16 +16,19 @@ from prometheus_client.registry import Collector
 from edgeface.health import Health
 from edgeface.types import EventType, GalleryState
 
-PATIENCE = 2.0
+REQUEST_TIMEOUT = 2.0
+"""Seconds for a whole request."""
 GALLERY_STATES: tuple[GalleryState, ...] = get_args(GalleryState)
 
 
 class MetricsServer:
-    """Serves what ``health`` returns from a thread of its own, to one client at a time; a silent one is soon cut off.
+    """Serves what ``health`` returns from a thread of its own, to one client at a time.
 
     Raises:
-        OSError: the address cannot be had.
+        OSError: the address cannot be bound.
     """
+
+    # Not prometheus_client's start_http_server: it has a thread for each client, without a limit, and cuts off no slow one.
 
     def __init__(self, address: str, port: int, health: Callable[[], Health]) -> None:
         registry = CollectorRegistry()
@@ -39,17 +42,17 @@ class MetricsServer:
         self._thread.start()
 
     def close(self) -> None:
-        """Serve no more."""
+        """Stop serving."""
         self._server.shutdown()
         self._server.server_close()
 
 
 class _InTime(BaseRequestHandler):
-    """Cuts a client off that is not done in time, however busy it is."""
+    """Cuts off a client after ``REQUEST_TIMEOUT``, even one that sends a byte now and then."""
 
     def handle(self) -> None:
         """Answer a request."""
-        timer = Timer(PATIENCE, self._cut_off)
+        timer = Timer(REQUEST_TIMEOUT, self._cut_off)
         timer.start()
         try:
             super().handle()
@@ -57,7 +60,7 @@ class _InTime(BaseRequestHandler):
             timer.cancel()
 
     def _cut_off(self) -> None:
-        with suppress(OSError):  # it has gone meanwhile
+        with suppress(OSError):  # the client has gone meanwhile
             self.request.shutdown(socket.SHUT_RDWR)
 
 
@@ -68,44 +71,11 @@ class HealthCollector(Collector):
         self._health = health
 
     def collect(self) -> Iterator[Metric]:
-        """One family after the other."""
+        """Yield every metric."""
         health = self._health()
-        link, times, sharing = health.link, health.observe, health.sharing
-        counters = {
-            "frames": ("Frames that were looked at.", health.frames_seen),
-            "frames_dropped": ("Frames that a newer one replaced before they were looked at.", health.frames_dropped),
-            "faces": ("Faces seen, counted once a frame.", health.faces_seen),
-            "events_dropped": ("Events that were too old, or too many, when the broker was away.", link.dropped),
-        }
-        gauges: dict[str, tuple[str, float]] = {
-            "frames_per_second": ("Rate of the last 30 frames.", health.fps),
-            "events_waiting": ("Events that the broker has not confirmed.", link.queue),
-            "camera_up": ("Whether the camera gives frames.", health.camera_state == "ok"),
-            "people": ("People enrolled.", health.people),
-            "templates": ("Templates in the gallery.", health.templates),
-            "events_kept": ("Whether events can be kept for a verdict.", health.events_unkept is None),
-            "uptime_seconds": ("Seconds since the start.", health.uptime),
-        }
-        if link.state != "none":
-            gauges["broker_up"] = ("Whether there is a broker's connection.", link.state == "up")
-        if sharing.topic:
-            counters["shared_received"] = ("Changes that came from other devices.", sharing.received)
-            counters["shared_ignored"] = ("Messages of the shared gallery that were damaged or hostile.", sharing.ignored)
-            gauges["shared_people"] = ("People in the shared gallery.", sharing.shared)
-            gauges["shared_waiting"] = ("People that the broker does not have as they are here.", sharing.waiting)
-            gauges["shared_up"] = ("Whether the shared gallery is well.", sharing.trouble is None)
-        if health.backed.wanted:
-            backed = health.backed
-            gauges["backup_copies"] = ("Good copies of the gallery.", backed.copies)
-            gauges["backup_latest_timestamp_seconds"] = ("When the newest was made; 0 is never.", backed.latest or 0.0)
-            gauges["backup_up"] = ("Whether copies can be made and read.", backed.trouble is None)
-        if health.temperature is not None:
-            gauges["temperature_celsius"] = ("The hottest sensor.", health.temperature)
-        if health.throttled is not None:
-            gauges["throttled"] = ("Whether the processor is slowed down by heat or low voltage.", health.throttled)
-        for name, (meaning, count) in counters.items():
+        for name, (meaning, count) in _counters(health).items():
             yield CounterMetricFamily(f"edgeface_{name}", meaning, count)
-        for name, (meaning, value) in gauges.items():
+        for name, (meaning, value) in _gauges(health).items():
             yield GaugeMetricFamily(f"edgeface_{name}", meaning, value)
         gallery = GaugeMetricFamily("edgeface_gallery_state", "1 for the state that the gallery is in.", labels=["state"])
         for state in GALLERY_STATES:
@@ -115,9 +85,50 @@ class HealthCollector(Collector):
         for kind in EventType:
             events.add_metric([str(kind)], health.events.get(str(kind), 0))
         yield events
-        bounds = [*map(str, times.bounds), "+Inf"]
-        buckets = list(zip(bounds, accumulate(times.counts), strict=True))
+        times = health.observe
+        buckets = list(zip([*map(str, times.bounds), "+Inf"], accumulate(times.counts), strict=True))
         yield HistogramMetricFamily("edgeface_observe_seconds", "Time to look at a frame.", buckets, times.total)
+
+
+def _counters(health: Health) -> dict[str, tuple[str, int]]:
+    counters = {
+        "frames": ("Frames that were looked at.", health.frames_seen),
+        "frames_dropped": ("Frames that a newer one replaced before they were looked at.", health.frames_dropped),
+        "faces": ("Faces seen, counted once a frame.", health.faces_seen),
+        "events_dropped": ("Events that were too old, or too many, when the broker was away.", health.link.dropped),
+    }
+    if health.sharing.topic:
+        counters["shared_received"] = ("Changes that came from other devices.", health.sharing.received)
+        counters["shared_ignored"] = ("Messages of the shared gallery that were damaged or hostile.", health.sharing.ignored)
+    return counters
+
+
+def _gauges(health: Health) -> dict[str, tuple[str, float]]:
+    link, sharing, backed = health.link, health.sharing, health.backed
+    gauges: dict[str, tuple[str, float]] = {
+        "frames_per_second": ("Rate of the last 30 frames.", health.fps),
+        "events_waiting": ("Events that the broker has not confirmed.", link.queue),
+        "camera_up": ("Whether the camera gives frames.", health.camera_state == "ok"),
+        "people": ("People enrolled.", health.people),
+        "templates": ("Templates in the gallery.", health.templates),
+        "events_kept": ("Whether events can be kept for a verdict.", health.events_unkept is None),
+        "uptime_seconds": ("Seconds since the start.", health.uptime),
+    }
+    if link.state != "none":
+        gauges["broker_up"] = ("Whether there is a broker's connection.", link.state == "up")
+    if sharing.topic:
+        gauges["shared_people"] = ("People in the shared gallery.", sharing.shared)
+        gauges["shared_waiting"] = ("People that the broker does not have as they are here.", sharing.waiting)
+        gauges["shared_up"] = ("Whether the shared gallery is well.", sharing.trouble is None)
+    if backed.wanted:
+        gauges["backup_copies"] = ("Good copies of the gallery.", backed.copies)
+        gauges["backup_latest_timestamp_seconds"] = ("When the newest was made; 0 is never.", backed.latest or 0.0)
+        gauges["backup_up"] = ("Whether copies can be made and read.", backed.trouble is None)
+    if health.temperature is not None:
+        gauges["temperature_celsius"] = ("The hottest sensor.", health.temperature)
+    if health.throttled is not None:
+        gauges["throttled"] = ("Whether the processor is slowed down by heat or low voltage.", health.throttled)
+    return gauges
 
 
 def _family(address: str) -> socket.AddressFamily:

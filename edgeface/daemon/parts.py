@@ -1,4 +1,4 @@
-"""The parts of the daemon: the settings that each reads, the parts that it needs, how it is built and takes over."""
+"""Lists the parts of the daemon: the settings that each reads, the parts that it needs, how it is built and takes over."""
 
 import logging
 import math
@@ -27,7 +27,7 @@ from edgeface.mqtt.commands import Commands, check_allowed
 from edgeface.operations.context import OperationContext
 from edgeface.operations.jobs import JobQueue
 from edgeface.operations.live_view import LiveView
-from edgeface.operations.whole import take_over
+from edgeface.operations.whole import reembed
 from edgeface.platform.memory import HeapTrimmer
 from edgeface.platform.systemd import Systemd
 from edgeface.recognition.camera_monitor import CameraMonitor
@@ -41,22 +41,22 @@ from edgeface.vision.model_card import SHIPPED
 from edgeface.vision.motion import MotionGate
 
 log = logging.getLogger(__name__)
-PATIENCE_US = 60_000_000
-"""Microseconds for which systemd waits for the next of the templates that are made anew before the start."""
+START_EXTENSION_US = 60_000_000
+"""Microseconds by which each template that is reembedded extends systemd's limit for the start."""
 NEW_SETTINGS = "the daemon took new settings; ask again"
 
 
 def differ(reads: Iterable[str], before: Config, now: Config) -> bool:
-    """Whether any of these settings, by their dotted names, has changed."""
+    """Return whether any of these settings, by their dotted names, has changed."""
     return any(attrgetter(name)(before) != attrgetter(name)(now) for name in reads)
 
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """An attribute of the daemon, built anew when a setting that it ``reads``, or a part that it ``needs``, is another.
+    """An attribute of the daemon, built anew when a setting that it ``reads`` or a part that it ``needs`` has changed.
 
-    ``build`` is given the new daemon, which has the parts before this one in the table, and the old one, if there is one.
-    ``close`` is given the daemon whose part is replaced, and its heir, whose part takes over; no heir if that cannot be built.
+    ``build`` gets the new daemon, which has the parts that stand before this one in the table, and the old one, if any.
+    ``close`` gets the daemon whose part is replaced and its heir, whose part takes over; ``None`` if the heir cannot be built.
     """
 
     name: str
@@ -67,21 +67,21 @@ class Part:
 
 
 def _gallery(new: Daemon, old: Daemon | None) -> Gallery:
-    """The gallery; at the start its templates are made anew if they are another network's, and it need not be readable."""
+    """Open the gallery; at the start, reembed one of another network, and accept one that cannot be read."""
     if old is None:
-        wait_on = partial(Systemd().notify, EXTEND_TIMEOUT_USEC=PATIENCE_US)
+        extend = partial(Systemd().notify, EXTEND_TIMEOUT_USEC=START_EXTENSION_US)
         try:
-            take_over(new.config, new.model, names=False, alive=wait_on)
+            reembed(new.config, new.model, names=False, alive=extend)
         except GalleryError as error:
             log.error("%s", error)
-    people = open_gallery(new.config, new.embedder.card, serving=True)
+    gallery = open_gallery(new.config, new.embedder.card, serving=True)
     if old:
         try:
-            people.people()  # one that cannot be read is no reason to give up one that can
+            gallery.people()  # raises if it cannot be read: the old gallery can
         except GalleryError:
-            people.close()
+            gallery.close()
             raise
-    return people
+    return gallery
 
 
 def _backup(new: Daemon, _old: Daemon | None) -> BackupTask:
@@ -130,7 +130,7 @@ def _close_commands(of: Daemon, _heir: Daemon | None) -> None:
 
 
 def _end_jobs(of: Daemon, heir: Daemon | None) -> None:
-    """End what was begun with the old enroller; the queue itself is for every daemon."""
+    """End the jobs that use the old enroller; the queue itself goes on."""
     if heir:
         of.jobs.close(AskAgainError(NEW_SETTINGS))
 
@@ -142,12 +142,12 @@ def _close_camera(of: Daemon, heir: Daemon | None) -> None:
 
 
 def _close_presence(of: Daemon, heir: Daemon | None) -> None:
-    """Have everybody leave, for the subscribers of before; whoever is still there is told anew."""
+    """Publish to the old subscribers that everybody left; the new presence announces who is still there."""
     if heir:
         moment = NoFrame(time.monotonic(), time.time())
         events = of.presence.close(moment)
         of.publish(events, moment)
-        heir.reporter.counters.published(events)
+        heir.reporter.counters.count_events(events)
 
 
 def _presence(new: Daemon, old: Daemon | None) -> Presence:
@@ -159,26 +159,26 @@ def _gate(new: Daemon, _old: Daemon | None) -> MotionGate:
 
 
 def _frame_rate(new: Daemon, _old: Daemon | None) -> FrameRateLimiter:
-    """How often frames are looked at. Of a recording, each is: there it is only late."""
+    """Limit the frame rate of a live camera; of a recording, each frame is searched, late if need be."""
     camera = new.config.camera
     return FrameRateLimiter(camera.fps if cameras.is_live(camera) else math.inf)
 
 
-def _keeper(new: Daemon, _old: Daemon | None) -> EventKeeper:
+def _event_keeper(new: Daemon, _old: Daemon | None) -> EventKeeper:
     web = new.config.web
     hours = web.keep_hours if web.enabled and web.pictures else 0.0
     return EventKeeper(new.gallery, new.config.camera.name, new.config.events, picture_hours=hours)
 
 
 def _reporter(new: Daemon, old: Daemon | None) -> HealthReporter:
-    of_gallery = GalleryParts(new.pipeline, new.keeper, new.follower, new.backup)
+    of_gallery = GalleryParts(new.pipeline, new.event_keeper, new.follower, new.backup)
     return HealthReporter(
         new.publisher, new.camera, new.camera_monitor, new.frame_rate, of_gallery, before=old.reporter if old else None
     )
 
 
 PARTS = (
-    # Nothing makes these anew: model files that changed on disk are for the next start.
+    # These are never built anew: the next start reads model files that changed on disk.
     Part("model", (), (), lambda _new, _old: SHIPPED),
     Part("signals", (), (), lambda _new, _old: Signals()),
     Part("jobs", (), (), lambda _new, _old: JobQueue()),
@@ -195,7 +195,7 @@ PARTS = (
     ),
     Part(
         "publisher",
-        # A shared gallery that is another now needs a new connection: the broker tells such a one alone what it keeps.
+        # Another shared gallery needs a new connection: the broker sends what it retains only then.
         ("device", "camera.name", "mqtt", "commands.allow", "sync", "homeassistant", "shared_gallery"),
         ("embedder",),
         _publisher,
@@ -211,14 +211,16 @@ PARTS = (
     Part("gate", ("detector.still_every", "presence.left_after"), ("camera",), _gate),
     Part("frame_rate", ("camera.fps", "camera.source"), ("camera",), _frame_rate),
     Part("look", (), ("pipeline", "gate", "frame_rate"), lambda new, _old: Look(new.pipeline, new.gate, new.frame_rate)),
-    Part("keeper", ("camera.name", "events", "web.enabled", "web.pictures", "web.keep_hours"), ("gallery",), _keeper),
+    Part(
+        "event_keeper", ("camera.name", "events", "web.enabled", "web.pictures", "web.keep_hours"), ("gallery",), _event_keeper
+    ),
     Part(
         "reporter",
         (),
-        ("publisher", "camera", "camera_monitor", "frame_rate", "pipeline", "keeper", "follower", "backup"),
+        ("publisher", "camera", "camera_monitor", "frame_rate", "pipeline", "event_keeper", "follower", "backup"),
         _reporter,
     ),
 )
-"""In the order in which they are built. They are replaced in the reverse order, each before those that it needs: the old
-publisher tells who has left and answers who asked; then camera and client id are free for the new ones.
+"""The parts in the order in which they are built. They are replaced in reverse order, each before those that it needs: presence
+and commands end their business through the old publisher; then the client id and the camera are free for the new ones.
 """

@@ -1,4 +1,4 @@
-"""``edgeface run`` without the command line's libraries, which a daemon would load for nothing and keep for good."""
+"""Starts ``edgeface run`` without the command line's libraries, which would only cost the daemon memory."""
 
 import os
 import sys
@@ -14,7 +14,7 @@ OPTIONS = ("--config", "--model")
 
 
 def plain(words: Sequence[str]) -> dict[str, Path] | None:
-    """The options of a command line that is ``run`` with ``--config FILE`` and ``--model DIR`` before it, else none."""
+    """Parse a command line of ``--config FILE``, ``--model DIR`` and ``run``; return its options, ``None`` for any other."""
     given, rest = {}, list(words)
     while rest and rest[0].partition("=")[0] in OPTIONS:
         name, equals, value = rest.pop(0).partition("=")
@@ -45,7 +45,7 @@ def serve(file: Path | None, model: Path | None = None) -> None:
 def leave_a_held_camera() -> None:
     """End the process at once if a driver still holds a camera's thread.
 
-    Python ends such a thread when it comes back from its driver, which aborts the process where the driver is written in C++.
+    Python ends such a thread when its driver returns, which aborts the process if the driver is written in C++.
     """
     if any(thread.name == CAMERA_THREAD for thread in threading.enumerate()):
         sys.stdout.flush()

@@ -1,4 +1,4 @@
-"""``edgeface run``: the daemon as a service, which can be asked how it is, has a page, and takes new settings while it runs."""
+"""Runs the daemon as a service, with its socket, metrics and page, and reloads its settings."""
 
 import gc
 import logging
@@ -18,7 +18,7 @@ from edgeface.errors import CameraError, EdgefaceError
 
 log = logging.getLogger(__name__)
 SERVERS = {"control": ("device.id", "camera.name", "gallery.path"), "metrics": ("metrics",), "page": ("web", "gallery")}
-"""The settings that each server reads: it is opened anew when they change. The daemon goes on without one that cannot be."""
+"""The settings that each server reads; it is opened anew when they change. The daemon goes on without one that fails."""
 
 
 class Service:
@@ -35,11 +35,11 @@ class Service:
         """Run until the camera ends or a signal asks for it.
 
         Raises:
-            EdgefaceError: a part cannot be built, another daemon runs with these settings, or a recording has no picture.
+            EdgefaceError: a part cannot be built, another daemon has these settings, or a recording has no readable picture.
         """
         config, signals = load(self._file), Signals()
         signals.listen()
-        refuse_another(config)  # before anything of the gallery is changed
+        refuse_another(config)  # before the gallery is changed
         self._daemon = assemble(config, model=self._model, signals=signals)
         try:
             for name in SERVERS:
@@ -77,16 +77,16 @@ class Service:
             for name, reads in SERVERS.items():
                 if name in self._unserved or differ(reads, before, now):
                     self._open(name)
-        gc.collect()  # of what was replaced: Python does not know how large the frames are that it holds
+        gc.collect()  # Python does not know how large the frames are that replaced parts hold
         self._daemon.reporter.ready()
 
-    def _report(self) -> dict[str, Any]:
+    def _status(self) -> dict[str, Any]:
         config, health = self._daemon.config, self._daemon.reporter.health
         beyond = self._daemon.embedder.card.beyond_measured(config.matching.target_fpir, health.templates)
         return report(config, health, self._refused, self._unserved, threshold=beyond)
 
     def _open(self, name: str) -> None:
-        """Open a server, in the place of the one that is there."""
+        """Open a server, in the place of an open one."""
         if server := self._servers.pop(name, None):
             server.close()
         self._unserved.pop(name, None)
@@ -99,12 +99,12 @@ class Service:
         try:
             if server := build():
                 self._servers[name] = server
-        except (OSError, ValueError, TypeError, EdgefaceError) as error:  # what is no address can be any of them
+        except (OSError, ValueError, TypeError, EdgefaceError) as error:  # an invalid address raises any of them
             self._unserved[name] = f"{lacking}: {getattr(error, 'strerror', None) or error}"
             log.error("%s", self._unserved[name])
 
     def _control(self) -> ControlServer:
-        return ControlServer(self._daemon.config, {"status": lambda _request: self._report()}, self._daemon.jobs)
+        return ControlServer(self._daemon.config, {"status": lambda _request: self._status()}, self._daemon.jobs)
 
     def _metrics(self) -> Any:
         wanted = self._daemon.config.metrics
@@ -118,13 +118,14 @@ class Service:
         daemon = self._daemon
         if not daemon.config.web.enabled:
             return None
-        from edgeface.web.context import Daemon as Served
-        from edgeface.web.context import Site
+        from edgeface.web.context import PageContext, ServedDaemon
         from edgeface.web.server import PageServer
         from edgeface.web.token import Token, address
 
         card, config = daemon.embedder.card, daemon.config
-        served = Served(lambda: self._daemon.config, self._report, daemon.jobs, daemon.live, card, self._file, self._model)
-        page = PageServer(config.web, Site(served), Token(config.token_path))
+        served = ServedDaemon(
+            lambda: self._daemon.config, self._status, daemon.jobs, daemon.live, card, self._file, self._model
+        )
+        page = PageServer(config.web, PageContext(served), Token(config.token_path))
         log.info("the page is at %s; edgeface web url prints its address with the token", address(config.web))
         return page

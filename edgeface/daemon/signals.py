@@ -1,17 +1,17 @@
-"""What a signal asks of the daemon."""
+"""Notes the signals that ask the daemon to stop or reload."""
 
 import os
 import signal
 
 
 class Signals:
-    """What the operating system asks for; a signal handler only notes it, and the loop obeys between two frames."""
+    """The requests of signals: a handler only notes them, and the loop obeys between two frames."""
 
     def __init__(self) -> None:
         self.stop = self.reload = False
 
     def listen(self) -> None:
-        """Note SIGTERM and SIGINT as a wish to stop, SIGHUP as one to read the settings again, or to stop with its terminal."""
+        """Note SIGTERM and SIGINT as a request to stop, and SIGHUP as one to reload, or to stop if it comes from a terminal."""
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             signal.signal(number, self._note)
 

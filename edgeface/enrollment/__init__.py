@@ -1,1 +1,1 @@
-"""Photos and views of a person to templates, and how they fare."""
+"""Turns photos and camera views of a person into templates, and assesses them."""

@@ -1,10 +1,9 @@
-"""Enrollment: images of one person -> templates, and every image that will not do refused with its reason."""
+"""Turns images of one person into templates, and refuses each unfit image with the reason."""
 
 import os
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -19,14 +18,14 @@ from edgeface.vision.alignment import align, eye_distance
 from edgeface.vision.images import image_files, load_image
 
 OWN_FAR = 0.02
-"""False-accept rate of the score that a face needs with the templates of the person whose it is to become one."""
+"""False-accept rate of the score that a new template needs with the person's other templates."""
 FORCE = "force enrolls it anyway"
 """The cure, by the name that it has at every door."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class View:
-    """What is to become a template: where it comes from, its aligned chip, and what was seen in it."""
+    """A face that may become a template: the label of its image, its chip, its observation and its embedding."""
 
     label: str
     chip: Image
@@ -36,11 +35,12 @@ class View:
 
 @dataclass(frozen=True, slots=True)
 class Assessment:
-    """What an enrollment came to. ``nearest`` is the other person who is most alike, with their ``score`` and the ``margin``.
+    """How a person's templates compare with each other and with other people's.
 
-    ``weakest`` is the view that the others bear out least, with its ``weakest_score``. ``metres`` is from how far the person
-    is recognised: half of the views are, shrunk to ``pixels`` between the eyes; ``None`` if not even near, or if there are too
-    few views to try.
+    ``nearest`` is the most similar other person, with their ``score`` and the ``margin`` between mated and non-mated scores.
+    ``weakest`` is the view least similar to the others, with its ``weakest_score``. The person is recognised from ``metres``:
+    there half of the views are, shrunk to ``pixels`` between the eyes; ``None`` if they are at no distance, or are too few to
+    try. ``told`` says that in words; ``advice`` has a sentence for each thing to improve.
     """
 
     templates: int
@@ -58,43 +58,27 @@ class Assessment:
 
 @dataclass(slots=True)
 class Report:
-    """What became of each image: ``refused`` holds (path or label, reason)."""
+    """The images that were accepted and refused, with the views of the accepted; ``refused`` holds (path or label, reason)."""
 
     person: Person | None = None
     accepted: list[str] = field(default_factory=list)
     refused: list[tuple[str, str]] = field(default_factory=list)
     views: list[View] = field(default_factory=list)
-    assessment: Assessment | None = None
-
-    def payload(self, name: str) -> dict[str, Any]:
-        """All of it for a program; ``name`` is who was to be enrolled."""
-        return {
-            "id": self.person.id if self.person else None,
-            "name": self.person.name if self.person else name,
-            "templates": self.person.templates if self.person else 0,
-            "accepted": self.accepted,
-            "refused": [{"path": path, "reason": reason} for path, reason in self.refused],
-            "assessment": asdict(self.assessment) if self.assessment else None,
-        }
 
 
 class Enroller:
-    """Judges images and enrolls the good ones, all together in one transaction."""
+    """Judges images of a person and enrolls the good ones, all in one transaction."""
 
     def __init__(self, pipeline: Pipeline, gallery: Gallery) -> None:
         self.pipeline, self._gallery = pipeline, gallery
 
-    def judge(self, image: Image, name: str, *, force: bool = False) -> Observation:
-        """The one face of an image, fit to be a template of ``name``.
+    def judge(self, label: str, image: Image, name: str, *, force: bool = False) -> View:
+        """Return the one face of an image, fit to be a template of ``name``.
 
         Raises:
             ImageError: there is not exactly one face, it is too small or too poor, or (not with ``force``) it is enrolled under
                 another name, or unlike the templates of this one.
         """
-        return self.judged("image", image, name, force=force).seen
-
-    def judged(self, label: str, image: Image, name: str, *, force: bool = False) -> View:
-        """As ``judge``, with all that becomes a template."""
         faces = self.detect(image)
         if not faces:
             raise ImageError("no face was found")
@@ -108,31 +92,31 @@ class Enroller:
             raise ImageError(
                 f"the face is too blurred, dark or turned away: quality {view.seen.quality:.2f}, {MIN_QUALITY} is needed"
             )
-        known = None if force else self.known_as(view.seen, name)
-        if known and view.seen.match:
+        if force:
+            return view
+        if (known := self.known_as(view.seen, name)) and view.seen.match:
             raise ImageError(f"this face is already enrolled as {quoted(known)} (score {view.seen.match.score:.2f}); {FORCE}")
-        unlike = None if force else self.unlike(view.vector, name)
-        if unlike:
+        if unlike := self.unlike(view.vector, name):
             raise ImageError(f"this face is not like that of {quoted(name)} ({unlike}); {FORCE}")
         return view
 
     def detect(self, image: Image) -> Sequence[Face]:
-        """The faces of an image, largest first."""
+        """Find the faces of an image, largest first."""
         return self.pipeline.detector.detect(image)
 
     def view(self, label: str, image: Image, face: Face) -> View:
-        """One face of an image as the template that it could become, whatever it is worth."""
+        """Make a view of one face of an image, whatever its quality."""
         seen = self.pipeline.judge(image, face, enrolling=True)
-        assert seen.embedding is not None  # without a least quality every face is embedded
+        assert seen.embedding is not None  # ``enrolling`` sets no least quality, so every face is embedded
         return View(label, align(image, face.landmarks), seen, seen.embedding.vector)
 
     def known_as(self, seen: Observation, name: str) -> str | None:
-        """The other name under which a face is enrolled already, if it is."""
+        """Return the other name under which a face is enrolled already, if there is one."""
         match = seen.match
         return match.name if match is not None and match.score >= match.threshold and match.name != name else None
 
     def unlike(self, vector: Vector, name: str) -> str | None:
-        """The score of a face with the templates of the person of this name, and what is needed, where there is too little."""
+        """Return the score of a face with the templates of this name, and the score needed, if the former is too low."""
         templates = self.pipeline.templates
         index = next((number for number, person in enumerate(templates.people) if person.name == name), None)
         if index is None:
@@ -142,14 +126,14 @@ class Enroller:
         return f"score {score:.2f}, {needed:.2f} is needed" if score < needed else None
 
     def alike(self, view: View, views: Sequence[View], far: float) -> bool:
-        """Whether a view may be of the person of these views, at a false-accept rate of ``far``."""
+        """Return whether a view may be of the same person as the others, at a false-accept rate of ``far``."""
         if not views:
             return True
         mean = np.mean([other.vector for other in views], axis=0)
         return bool(mean @ view.vector >= np.linalg.norm(mean) * self.pipeline.embedder.card.threshold(far))
 
     def enroll(self, name: str, images: Iterable[tuple[str, Image | EdgefaceError]], *, force: bool = False) -> Report:
-        """Enroll what is usable of ``images``, given with their labels, as templates of ``name``.
+        """Enroll the usable ones of ``images``, given with their labels, as templates of ``name``.
 
         Raises:
             GalleryError: the name is not usable, or the gallery cannot be written.
@@ -162,11 +146,11 @@ class Enroller:
         return report
 
     def add(self, report: Report, name: str, label: str, image: Image | EdgefaceError, *, force: bool = False) -> str | None:
-        """Judge one more image and note in the report what becomes of it; why it is refused, if it is."""
+        """Judge one more image and add it to the report; return why it is refused, if it is."""
         try:
             if isinstance(image, EdgefaceError):
                 raise image
-            report.views.append(self.judged(label, image, name, force=force))
+            report.views.append(self.judge(label, image, name, force=force))
         except ImageError as error:
             reason = str(error).removeprefix(f"{label}: ")
             report.refused.append((label, reason))
@@ -175,11 +159,11 @@ class Enroller:
         return None
 
     def keep(self, name: str, views: Sequence[View], *, force: bool = False) -> Person:
-        """Make templates of ``name`` of views.
+        """Store views as templates of ``name``.
 
         Raises:
-            GalleryError: the name is not usable, there is no view, the gallery cannot be written, or (not with ``force``) the
-                face was enrolled under another name since it was seen, or another face under this one.
+            GalleryError: the name is not usable, there is no view, the gallery cannot be written, or (not with ``force``) a
+                face was enrolled under another name since it was judged, or another face under this name.
         """
         for view in [] if force else views:
             if known := self.known_as(replace(view.seen, match=self.pipeline.match(view.vector)), name):
@@ -191,7 +175,7 @@ class Enroller:
 
 
 def read_images(paths: Iterable[Path]) -> Iterator[tuple[str, Image | EdgefaceError]]:
-    """Each image file, or why it cannot be read; a folder stands for the images in it."""
+    """Yield each image file, or the reason why it cannot be read; a folder stands for the images in it."""
     for path in paths:
         label = os.fsencode(path).decode(errors="replace")
         try:

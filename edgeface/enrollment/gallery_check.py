@@ -1,10 +1,10 @@
-"""What is wrong with a gallery, and the command that cures it."""
+"""Finds the faults of a gallery, each with the command that cures it."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from edgeface.enrollment.assessment import Standing, standing
+from edgeface.enrollment.assessment import TemplateScores, template_scores
 from edgeface.gallery.contents import Templates
 from edgeface.gallery.damage import WORDS, Damage, cure
 from edgeface.gallery.names import argument
@@ -13,12 +13,12 @@ from edgeface.recognition.matching import Matcher
 from edgeface.types import Person
 
 FEW = 3
-"""Templates under which a person is known from too few sides."""
+"""Templates that a person needs to be known from enough sides."""
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One fault: ``people`` are the ids of whom it is about, ``cure`` is a command."""
+    """One fault: the ids of the people concerned, the fault in words, and a command as its ``cure``."""
 
     kind: Literal["damaged", "look-alikes", "mislabelled", "weak", "few"]
     people: list[str]
@@ -27,16 +27,16 @@ class Finding:
 
 
 def check(templates: Templates, matcher: Matcher, damaged: Sequence[Damage] = ()) -> list[Finding]:
-    """Every fault of a gallery, the gravest kind first; the matcher is one for these templates."""
+    """Find every fault of a gallery, the gravest kind first; the matcher is one for these templates."""
     findings = [_damaged(templates, damage) for damage in damaged]
-    stands = [standing(templates, matcher, index) for index in range(len(templates.people))]
-    pairs = {pair for index, one in enumerate(stands) for pair in _passes(matcher, one, index)}
-    twice = {pair for pair in pairs if any(_mostly(stands[one], other) for one, other in (pair, pair[::-1]))}
+    scores = [template_scores(templates, matcher, index) for index in range(len(templates.people))]
+    pairs = {pair for index, one in enumerate(scores) for pair in _passes(matcher, one, index)}
+    twice = {pair for pair in pairs if any(_mostly(scores[one], other) for one, other in (pair, pair[::-1]))}
     findings += [_twice(*(templates.people[one] for one in pair)) for pair in sorted(twice)]
     findings += [_alike(*(templates.people[one] for one in pair)) for pair in sorted(pairs - twice)]
-    for index, one in enumerate(stands):
+    for index, one in enumerate(scores):
         findings += _strays(templates, one, {other for pair in twice if index in pair for other in pair})
-    for one in stands:
+    for one in scores:
         findings += _weak(matcher, one)
     return findings + [_few(person) for person in templates.people if person.templates < FEW]
 
@@ -49,16 +49,16 @@ def _damaged(templates: Templates, damage: Damage) -> Finding:
     return Finding("damaged", [damage.owner] if damage.owner else [], found, cure(damage, index is not None, name, sound))
 
 
-def _passes(matcher: Matcher, one: Standing, index: int) -> Iterator[tuple[int, int]]:
-    """The pairs in which a template of this person passes for another."""
-    for rival, score in zip(one.rivals, one.other, strict=True):
+def _passes(matcher: Matcher, one: TemplateScores, index: int) -> Iterator[tuple[int, int]]:
+    """Yield the pairs in which a template of this person matches another."""
+    for rival, score in zip(one.rivals, one.non_mated, strict=True):
         if score >= matcher.accept:
             yield min(index, int(rival)), max(index, int(rival))
 
 
-def _mostly(one: Standing, rival: int) -> bool:
-    """Whether half of the templates are nearer to this other person, or the only one passes for them."""
-    strays = one.strays if len(one.own) else range(len(one.other))
+def _mostly(one: TemplateScores, rival: int) -> bool:
+    """Return whether half of the templates are more similar to this other person, or the only one matches them."""
+    strays = one.strays if len(one.mated) else range(len(one.non_mated))
     return sum(int(one.rivals[number]) == rival for number in strays) >= one.person.templates / 2
 
 
@@ -81,20 +81,20 @@ def _alike(one: Person, other: Person) -> Finding:
     )
 
 
-def _strays(templates: Templates, one: Standing, twice: set[int]) -> Iterator[Finding]:
+def _strays(templates: Templates, one: TemplateScores, twice: set[int]) -> Iterator[Finding]:
     for number in one.strays:
         if int(one.rivals[number]) not in twice:
-            rival = templates.people[int(one.rivals[number])]
+            rival, scores = templates.people[int(one.rivals[number])], f"{one.non_mated[number]:.2f} to {one.mated[number]:.2f}"
             yield Finding(
                 "mislabelled",
                 [one.person.id, rival.id],
-                f"a template of {one.person.name} is nearer to {rival.name}: {one.other[number]:.2f} to {one.own[number]:.2f}",
+                f"a template of {one.person.name} is nearer to {rival.name}: {scores}",
                 f"edgeface gallery drop {template_id(one.person.id, one.vectors[number])}",
             )
 
 
-def _weak(matcher: Matcher, one: Standing) -> Iterator[Finding]:
-    for number, score in enumerate(one.own):
+def _weak(matcher: Matcher, one: TemplateScores) -> Iterator[Finding]:
+    for number, score in enumerate(one.mated):
         if score < matcher.unsure and number not in one.strays:
             yield Finding(
                 "weak",

@@ -1,6 +1,6 @@
-"""What a camera sees of a sitter -> one short instruction of a fixed vocabulary. Arithmetic on arrays, and no user interface.
+"""Chooses, from the faces in a frame, one instruction of a fixed vocabulary for the person to be enrolled.
 
-Left and right are the sitter's own. The camera's picture must not be mirrored, as none of ours is.
+Left and right are the person's own. The picture must not be mirrored.
 """
 
 from collections.abc import Sequence
@@ -17,24 +17,24 @@ from edgeface.vision.quality import frontality, quality, quality_parts, sharpnes
 MIN_EYE_DISTANCE = 24.0
 """Pixels between the eyes that a template needs."""
 GOOD_EYE_DISTANCE = 32.0
-"""Pixels that a sitter is asked for, who can come closer."""
+"""Pixels between the eyes up to which a person before the camera is asked to come closer."""
 MIN_QUALITY = 0.5
 BACKGROUND = 0.25
-"""A face this much smaller than the largest is somebody far behind, not a second person in the picture."""
+"""Share of the largest face's eye distance below which a face is somebody far behind, not a second person."""
 DARK, BRIGHT = 45.0, 215.0
 """Mean grey of a face that is too dark or too bright to judge, of 255."""
 SOFT = 45.0
-"""Sharpness under which a face moves or is out of focus."""
+"""Sharpness below which a face moves or is out of focus."""
 FILLS = 0.8
 """Share of the picture's height or width that a face may fill."""
 ASIDE = 0.6
-"""Frontality under which a face has turned too far."""
+"""Frontality below which a face has turned too far."""
 ROOM = 1.1
-"""Distances between the eyes from the middle of a face to the edge of the picture, at least."""
+"""Least distance from the middle of a face to the edge of the picture, in eye distances."""
 
 
 class Hint(StrEnum):
-    """What a sitter is told."""
+    """An instruction, or the state of the session."""
 
     WAITING = "waiting"
     CAMERA_LOST = "camera_lost"
@@ -82,14 +82,14 @@ SAID = {
     Hint.TAKEN: "taken",
     Hint.DONE: "that is all, thank you",
 }
-"""The words of each hint."""
+"""Each hint in words."""
 
 
 @dataclass(frozen=True, slots=True)
 class Guidance:
-    """What a sitter is told at one moment; ``text`` says the hint in words, ``face`` is the face that it is about.
+    """The hint at one moment, in words and with the face that it is about.
 
-    ``taken`` views are taken, ``least`` are wanted, and ``most`` is the end.
+    ``taken`` views are taken, ``least`` are wanted, and the session ends at ``most``.
     """
 
     hint: Hint
@@ -102,11 +102,11 @@ class Guidance:
 
 @dataclass(frozen=True, slots=True)
 class Pose:
-    """Where a face looks, by landmarks that follow it with reserve: a turn of 20 degrees is 0.06, a nod of 20 about 0.02.
+    """The direction of a face, as its landmarks show it: a turn of 20 degrees is 0.06, a nod of 20 degrees about 0.02.
 
-    ``yaw``: where the nose lies between the eyes, in distances between them; 0 is straight, more is to the sitter's left.
-    ``pitch``: where it lies from eyes to mouth, 0 to 1; it grows as the sitter looks down, and where straight is differs from
-    one face to another.
+    ``yaw``: the nose's position between the eyes, in eye distances; 0 is straight, positive is to the person's left.
+    ``pitch``: the nose's position from eyes to mouth, 0 to 1; it grows as the person looks down. Its value for straight differs
+    from face to face.
     """
 
     yaw: float
@@ -114,7 +114,7 @@ class Pose:
 
 
 def pose(landmarks: Landmarks) -> Pose:
-    """Where a face looks, from its five landmarks; a tilted head makes no difference."""
+    """Compute the direction of a face from its five landmarks; a tilted head makes no difference."""
     right, left, nose, *mouth = landmarks.astype(np.float64)
     across, eyes = left - right, (right + left) / 2
     along = sum(mouth) / 2 - eyes
@@ -125,12 +125,12 @@ def pose(landmarks: Landmarks) -> Pose:
 
 
 def others(faces: Sequence[Face]) -> int:
-    """How many faces of a picture, largest first, are people beside the first."""
+    """Count the people beside the largest face, which comes first."""
     return sum(eye_distance(face) > BACKGROUND * eye_distance(faces[0]) for face in faces[1:])
 
 
 def obstacle(image: Image, faces: Sequence[Face]) -> Hint | None:
-    """What keeps the faces of an image, largest first, from being one good view; the coarsest fault first."""
+    """Return the first fault that keeps the faces of an image, largest first, from being one good view."""
     if not faces:
         level = float(image[::8, ::8].mean())
         return Hint.MORE_LIGHT if level < DARK / 2 else Hint.TOO_BRIGHT if level > BRIGHT else Hint.NOBODY
@@ -149,7 +149,7 @@ def obstacle(image: Image, faces: Sequence[Face]) -> Hint | None:
 
 
 def _flaw(face: Face, chip: Image) -> Hint | None:
-    """What keeps one face from being a good view: light, sharpness, pose, then whatever lowers its quality most."""
+    """Return the fault of one face: its light, pose or sharpness, else the part that lowers its quality most."""
     level = float(cv2.cvtColor(chip[16:-16, 16:-16], cv2.COLOR_RGB2GRAY).mean())
     light = Hint.MORE_LIGHT if level < (DARK + BRIGHT) / 2 else Hint.TOO_BRIGHT
     if not DARK <= level <= BRIGHT:

@@ -1,1 +1,1 @@
-"""What speaks MQTT: the publisher, commands, Home Assistant, a subscriber."""
+"""Speaks MQTT: the publisher, commands, Home Assistant's discovery, a subscriber."""

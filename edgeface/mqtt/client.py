@@ -1,4 +1,4 @@
-"""What everything that speaks MQTT here shares: a client made from the settings, a dialogue, and errors in plain words."""
+"""Makes an MQTT client from the settings, and says errors in plain words."""
 
 import ssl
 from collections.abc import Callable
@@ -18,14 +18,14 @@ from edgeface.types import MAX_REQUEST_BYTES
 MAX_PACKET = 2 * MAX_REQUEST_BYTES
 """Bytes of the largest message that is read."""
 MAX_PASSWORD_BYTES = 65_535
-"""As many as MQTT can carry."""
+"""The longest password that MQTT can carry."""
 MAX_TOPIC_SHOWN = 100
 
 
 class Client(paho.Client):
-    """A client that reads no message over ``MAX_PACKET``, whatever the broker sends: it tells its topic, and hangs up.
+    """A client that disconnects at a message over ``MAX_PACKET`` bytes instead of reading it, and reports its topic.
 
-    paho takes in a whole message before it hands it over, and only by MQTT 5 can a broker be told to keep large ones.
+    paho reads a whole message before it hands it over, and only by MQTT 5 can a client tell the broker its limit.
     """
 
     def __init__(self, *given: Any, **options: Any) -> None:
@@ -52,7 +52,7 @@ class Client(paho.Client):
 
 
 def oversized(topic: str, size: int) -> str:
-    """What to say of a message that is too large to be read, and what to do about it."""
+    """Say that a message is too large to be read, and how to remove it from the broker."""
     shown = topic if topic.isprintable() and len(topic) <= MAX_TOPIC_SHOWN else f"{topic[:MAX_TOPIC_SHOWN]!a}..."
     return (
         f"a message of {size / 2**20:.0f} MB on {shown} is over the limit of {MAX_PACKET // 2**20} MB; "
@@ -61,7 +61,7 @@ def oversized(topic: str, size: int) -> str:
 
 
 def new_client(settings: schema.MqttSettings, client_id: str, *, reconnect: bool = True) -> Client:
-    """A client that is ready to connect, with a clean session; ``reconnect`` lets paho connect again by itself.
+    """Make a client with a clean session, ready to connect; ``reconnect`` lets paho connect again by itself.
 
     Raises:
         ConfigError: the password or a certificate's file cannot be read.
@@ -77,7 +77,7 @@ def new_client(settings: schema.MqttSettings, client_id: str, *, reconnect: bool
 
 
 def _tls(settings: schema.MqttSettings) -> ssl.SSLContext:
-    """Whom to trust, and what to show of ourselves."""
+    """Make a TLS context that trusts the set authority and shows this device's certificate."""
     try:
         if settings.ca_file:
             read_small(_ca_path(settings))  # OpenSSL would wait for a pipe
@@ -94,7 +94,7 @@ def _tls(settings: schema.MqttSettings) -> ssl.SSLContext:
                 raise ConfigError(f"{name} {path}: {error.strerror or error}") from None
         certificate, key = own_files(settings).values()
         try:
-            context.load_cert_chain(certificate, key, password="")  # else it would ask for one on the terminal
+            context.load_cert_chain(certificate, key, password="")  # else OpenSSL would ask for one on the terminal
         except (OSError, ssl.SSLError) as error:
             reason = getattr(error, "reason", None) or "not in PEM format, or the key has a passphrase"
             raise ConfigError(f"mqtt.cert_file {certificate}, mqtt.key_file {key}: {reason}") from None
@@ -106,7 +106,7 @@ def _ca_path(settings: schema.MqttSettings) -> Path:
 
 
 def read_password(settings: schema.MqttSettings) -> str | None:
-    """The first line of ``password_file``, or none.
+    """Read the first line of ``password_file``; return ``None`` if no file is set.
 
     Raises:
         ConfigError: the file cannot be read.
@@ -121,28 +121,28 @@ def read_password(settings: schema.MqttSettings) -> str | None:
 
 
 def password_path(settings: schema.MqttSettings) -> Path:
-    """Where the password is; a relative name is one of systemd's credentials, where there are any."""
+    """Return the path of the password; a relative name is one of systemd's credentials, if there are any."""
     return paths.secret_path(settings.password_file, "mqtt.password_file")
 
 
 def own_files(settings: schema.MqttSettings) -> dict[str, Path]:
-    """Certificate and private key of this device by the setting's name, if there are any; found as the password is."""
+    """Return the paths of this device's certificate and private key by setting, if they are set; see ``password_path``."""
     files = {"mqtt.cert_file": settings.cert_file, "mqtt.key_file": settings.key_file}
     return {name: paths.secret_path(path, name) for name, path in files.items() if path}
 
 
 def port(settings: schema.MqttSettings) -> int:
-    """The port as set, or the usual one."""
+    """Return the port that is set, or the usual one."""
     return settings.port or (8883 if settings.tls else 1883)
 
 
 def address(settings: schema.MqttSettings) -> str:
-    """``host:port``, for messages."""
+    """Return ``host:port``, for messages."""
     return f"{settings.host}:{port(settings)}"
 
 
 def cut_short(settings: schema.MqttSettings, reason: object) -> str:
-    """What to say of a broker that closes a connection without an answer, as it does with a certificate that it rejects."""
+    """Say that the broker closed a connection without an answer, as brokers do when they reject a certificate."""
     certificate = "does it accept this device's certificate (mqtt.cert_file)?"
     cure = certificate if settings.tls else "does it want TLS (mqtt.tls)?"
     return f"the broker at {address(settings)} closed the connection without an answer ({reason}): {cure}"

@@ -1,4 +1,4 @@
-"""Takes requests for operations over MQTT, which anybody may have sent, and answers each."""
+"""Takes requests for operations over MQTT, from senders who are not trusted, and answers each."""
 
 import base64
 import binascii
@@ -39,14 +39,14 @@ log = logging.getLogger(__name__)
 S = TypeVar("S", bound=Struct)
 
 ACTOR: Actor = {"mqtt": True}
-"""Somebody who may publish on the broker, which does not tell who."""
+"""A client of the broker; MQTT does not tell which."""
 MAX_WAITING_BYTES = 4 * MAX_REQUEST_BYTES
-"""Of photos that wait to be judged, one after the other."""
+"""Bytes of photos that may wait to be judged."""
 
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """A verb over MQTT: the shapes of its request, without ``id``, and of its result."""
+    """The types of a command's request, without ``id``, and of its result."""
 
     request: type[Request]
     result: type[Struct]
@@ -69,9 +69,9 @@ def check_allowed(settings: CommandsSettings) -> None:
 
 
 class Commands:
-    """Submits the commands that the settings allow, and answers with their outcomes. For the daemon's loop.
+    """Submits the commands that the settings allow, and answers with their results. For the daemon's loop.
 
-    A request that is malformed, too large, not allowed or one too many is answered with its error.
+    A request that is malformed, too large, not allowed or one too many is answered with an error.
     """
 
     def __init__(self, settings: CommandsSettings, transport: CommandTransport, jobs: JobQueue) -> None:
@@ -84,11 +84,11 @@ class Commands:
         self._closed_because = ""
 
     def serve(self) -> None:
-        """Submit the requests that came in, as far as the queue has room."""
+        """Submit the requests that came in, as far as the job queue has room."""
         for message in self._transport.requests():
             if self._rate.allows(time.monotonic()):
                 self._arrived.append(message)
-            else:  # not worth a line in the log: there may be many
+            else:  # without a line in the log: there may be many
                 error = f"too many requests: commands.per_minute is {self._rate.per_minute}"
                 self._respond(message.verb, _id(message.payload), error=error)
         while self._arrived and not self._jobs.full:
@@ -100,7 +100,7 @@ class Commands:
                 self._answer(message.verb, request_id, error=_one_line(error))
 
     def close(self, reason: str = "the daemon is stopping") -> None:
-        """Tell those who still wait that nothing comes any more, and why."""
+        """Answer the requests that still wait with the reason why they are dropped."""
         self._closed_because = reason
         for result in tuple(self._pending):
             result.cancel()
@@ -113,7 +113,7 @@ class Commands:
         if message.verb not in self._allow:
             raise EdgefaceError("not allowed: commands.allow in the settings does not name it")
         if request_id is None:
-            _decode(message.payload, BareRequest)  # says what is wrong with it
+            _decode(message.payload, BareRequest)  # raises with what is wrong with the id
         request = _decode(message.payload, command.request)
         result: Future[Any]
         if not isinstance(request, MqttEnrollRequest):
@@ -134,7 +134,7 @@ class Commands:
         result.add_done_callback(partial(self._ended, message.verb, request_id))
 
     def _submit_photo(self, request: MqttEnrollRequest) -> "Future[Enrollment]":
-        """Have a photo judged, which another thread decodes once those before it are judged.
+        """Submit a photo; another thread decodes it once the photos before it are judged.
 
         Raises:
             EdgefaceError: too many photos wait.
@@ -163,14 +163,14 @@ class Commands:
             self._answer(verb, request_id, error=_one_line(error))
         else:
             try:
-                self._answer(verb, request_id, result=_shown(result.result()))
-            except ImageError as nobody:
-                self._answer(verb, request_id, error=_one_line(nobody))
+                self._answer(verb, request_id, result=_result(result.result()))
+            except ImageError as refused:
+                self._answer(verb, request_id, error=_one_line(refused))
 
     def _answer(
         self, verb: str, request_id: str | None, *, result: Struct | UnsetType = UNSET, error: str | UnsetType = UNSET
     ) -> None:
-        """Answer, and log how the command ended. Errors have names in them, which stay out of the log."""
+        """Answer, and log that the command ended. Errors may name people, so they stay out of the log."""
         log.info("command %r: %s", verb, "done" if error is UNSET else "refused, as its answer says")
         self._respond(verb, request_id, result=result, error=error)
 
@@ -181,13 +181,13 @@ class Commands:
         self._transport.respond(verb, msgspec.json.encode(answer))
 
 
-def _shown(result: Any) -> Struct:
+def _result(result: Any) -> Struct:
     if isinstance(result, Enrollment):
         if result.id is None:
             raise ImageError("nobody was enrolled: " + "; ".join(refused.reason for refused in result.refused))
         return Enrolled(result.id, result.name, result.templates, result.accepted, result.refused)
-    shown: Struct = result
-    return shown
+    struct: Struct = result
+    return struct
 
 
 def _one_line(error: BaseException) -> str:

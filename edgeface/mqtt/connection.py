@@ -1,4 +1,4 @@
-"""A connection to one broker that is made anew for ever, and what is wrong with it in plain words."""
+"""Keeps a connection to one broker, made anew for ever, and says in plain words what is wrong with it."""
 
 import logging
 import math
@@ -26,20 +26,21 @@ from edgeface.mqtt.unread import Unread
 log = logging.getLogger(__name__)
 
 SESSION_TAKEN_OVER = 142
-REFUSALS = {134, 135}  # bad credentials, not authorised
+REFUSALS = {134, 135}
+"""MQTT's reasons for bad credentials and a user who is not authorised."""
 
 
 class Connection(ABC):
-    """Connects to one broker again and again, from a thread of its own; whoever inherits says what is told and read.
+    """Connects to one broker again and again, from a thread of its own; a subclass says what to send and subscribe to.
 
-    Each connection gets a new client: paho keeps what it could not deliver and would send it hours late. Events wait in an
-    outbox instead. ``_lock`` guards all of it.
+    Each connection gets a new client: paho keeps messages that it could not deliver and would send them hours late. Events wait
+    in an outbox instead. ``_lock`` guards everything here.
     """
 
     FIRST_PAUSE, LONGEST_PAUSE, REFUSED_PAUSE = 0.5, 30.0, 30.0
     STEADY, SUSPICIOUS = 10.0, 3
     """Seconds after which a connection counts as good, and how many shorter ones in a row are suspicious."""
-    MIN_PATIENCE = 5.0
+    MIN_TIMEOUT = 5.0
     """Seconds without a confirmation after which a broker counts as hung, if ``max_event_age`` is shorter."""
     FRESH = 0.5
     """Seconds after a confirmation for which a broker counts as alive."""
@@ -50,22 +51,22 @@ class Connection(ABC):
         self._client_id = f"edgeface-{self._device}"
         self._lock = RLock()
         self._outbox = Outbox(self._settings.queue, self._settings.max_event_age)
-        self._elsewhere: dict[int, str] = {}
+        self._other_topics: dict[int, str] = {}
         self._connections = 0
         self._client: paho.Client | None = None
         self._closing, self._ended, self._wake = Flag(), Flag(), Flag()
-        self._confirmed = self._asked = float("-inf")
-        self._question: paho.MQTTMessageInfo | None = None
+        self._confirmed = self._awaited_since = float("-inf")
+        self._awaited: paho.MQTTMessageInfo | None = None
         self._unread = Unread()
-        self._refused = self._cut = self._owes = False
+        self._refused = self._cut = self._unproven = False
         self._complaint = ""
         self._state: Literal["connecting", "up", "down"] = "connecting"
         self._thread = Thread(target=self._serve, name="mqtt", daemon=True)
-        new_client(self._settings, self._client_id)  # unreadable files are the user's to mend now, not in the thread
+        new_client(self._settings, self._client_id)  # raises here, not in the thread, if a file cannot be read
 
     @property
     def link(self) -> BrokerStatus:
-        """How it stands with the broker, and why not well."""
+        """Return the state of the connection, and what is wrong with it."""
         with self._lock:
             why = self._complaint or self._unread.reason
             confirmed = self._confirmed if math.isfinite(self._confirmed) else None
@@ -73,19 +74,19 @@ class Connection(ABC):
 
     @abstractmethod
     def _topics(self) -> Sequence[str]:
-        """What is read of the broker."""
+        """Return the topics to subscribe to."""
 
     @abstractmethod
     def _on_connected(self) -> None:
-        """Tell the broker how all is, before it is asked for the topics; has the lock."""
+        """Publish the state, before the topics are subscribed to; called with the lock."""
 
     @abstractmethod
     def _on_tick(self) -> None:
-        """Send what is due: five times a second, and when the broker has confirmed something; has the lock."""
+        """Send what is due; called with the lock, five times a second and at each confirmation."""
 
     @abstractmethod
     def _on_message(self, message: paho.MQTTMessage) -> None:
-        """Hand on what came in, and no more: this is paho's thread."""
+        """Queue a message; called in paho's thread, which must not be held up."""
 
     def _serve(self) -> None:
         pause, short = self.FIRST_PAUSE, 0
@@ -101,7 +102,7 @@ class Connection(ABC):
             self._closing.wait((self.REFUSED_PAUSE if self._refused else pause) * random.uniform(0.75, 1.25))
 
     def _connect(self) -> bool:
-        """One connection from its start to its end; whether the broker accepted it."""
+        """Connect, serve the connection to its end, and return whether the broker accepted it."""
         self._refused = self._cut = False
         self._ended.clear()
         try:
@@ -113,7 +114,7 @@ class Connection(ABC):
             client.on_oversized, client.on_pong = self._on_oversized, self._on_pong
             where, keepalive = (self._settings.host, port(self._settings)), self._settings.keepalive
             client.connect(*where, keepalive, properties=self._connect_properties())
-        except (OSError, ValueError, ConfigError) as error:  # a host that is no host name is a ValueError
+        except (OSError, ValueError, ConfigError) as error:  # paho raises a ValueError for what is no host name
             known = isinstance(error, ConfigError)
             self._complain(f"no broker: {error if known else f'{self.address} cannot be reached: {error}'}")
             self._state = "down"
@@ -128,15 +129,15 @@ class Connection(ABC):
                 if not self._closing.is_set():
                     self._on_tick()
                     self._read_again()
-                asked = self._asked if self._is_asked() else math.inf
-                waited = time.monotonic() - min(self._outbox.unconfirmed_since, asked)
-            if waited > max(self._settings.max_event_age, self.MIN_PATIENCE):
+                since = self._awaited_since if self._is_awaiting() else math.inf
+                waited = time.monotonic() - min(self._outbox.unconfirmed_since, since)
+            if waited > max(self._settings.max_event_age, self.MIN_TIMEOUT):
                 self._complain(f"the broker at {self.address} is connected but confirms nothing; connecting anew")
                 break
         with self._lock:
             reached, self._client, self._state = self._client is not None, None, "down"
             self._outbox.recall()
-            self._question = None
+            self._awaited = None
         self._ended.set()
         client.disconnect()
         client.loop_stop()
@@ -149,11 +150,11 @@ class Connection(ABC):
             self._ended.set()
             return
         log.info("connected to the broker at %s", self.address)
-        self._owes = True
+        self._unproven = True
         with self._lock:
             self._client = client
             self._connections += 1
-            self._elsewhere.clear()
+            self._other_topics.clear()
             self._send("availability", "online", retain=True)
             self._on_connected()
         for topic in self._topics():
@@ -161,12 +162,12 @@ class Connection(ABC):
                 client.subscribe(topic, qos=1)
 
     def _on_oversized(self, topic: str, size: int) -> None:
-        """Go on without the topics that it came on, or the broker would send it again at once."""
+        """Reconnect without the topic of an oversized message, or the broker would send the message again at once."""
         reason = oversized(topic, size)
         with self._lock:
-            told = self._unread.add(self._topics(), topic, reason)
-        if told:
-            log.error("mqtt: %s", told)
+            notice = self._unread.add(self._topics(), topic, reason)
+        if notice:
+            log.error("mqtt: %s", notice)
         else:
             self._complain(reason)
         self._cut = True
@@ -186,7 +187,7 @@ class Connection(ABC):
             )
 
     def _connect_properties(self) -> Properties | None:
-        """By MQTT 5, a broker can be told to send nothing that we would not read."""
+        """Tell the broker, by MQTT 5, the largest message that we read."""
         if self._settings.protocol != "5":
             return None
         properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
@@ -197,47 +198,47 @@ class Connection(ABC):
         if reason.value == SESSION_TAKEN_OVER:
             self._refused = True
             self._complain(f"another client is on the broker with the device id {self._device!r}; each needs its own")
-        elif self._cut:
-            pass
-        elif self._client is not None and not self._closing.is_set():
-            self._complain(f"lost the broker at {self.address}: {reason}")
-        elif not self._ended.is_set() and not self._closing.is_set():
-            self._complain(cut_short(self._settings, reason))
+        elif not (self._cut or self._closing.is_set()):
+            if self._client is not None:
+                self._complain(f"lost the broker at {self.address}: {reason}")
+            elif not self._ended.is_set():
+                self._complain(cut_short(self._settings, reason))
         self._ended.set()
 
     def _on_pong(self) -> None:
         self._confirmed = time.monotonic()
 
     def _confirm(self) -> None:
-        """The broker has done something for us: one that only accepts us is none."""
+        """Note that the broker has confirmed something; a broker that only accepts the connection may still hang."""
         self._confirmed = time.monotonic()
-        if self._owes:
-            self._owes, self._complaint, self._state = False, "", "up"
+        if self._unproven:
+            self._unproven, self._complaint, self._state = False, "", "up"
 
     def _on_publish(self, _client: paho.Client, _data: Any, number: int, reason: Any, _properties: Any) -> None:
         # paho holds a lock of its own here that publish() wants too: taking ours would be a deadlock.
         self._confirm()
         self._wake.set()
-        topic = self._elsewhere.pop(number, self._base)
+        topic = self._other_topics.pop(number, self._base)
         if reason.is_failure:
             self._complain(f"the broker refuses what is published under {topic}/: {reason}; look at its access control list")
 
     def _complain(self, text: str) -> None:
-        """Log a fault once, not at every try."""
+        """Log a fault once, not at each attempt."""
         if text != self._complaint:
             log.error("mqtt: %s", text)
             self._complaint = text
 
     def _is_fresh(self) -> bool:
-        """Whether the broker confirmed something just now.
+        """Return whether the broker confirmed something within ``FRESH`` seconds.
 
-        What is sent to a broker that hangs is in its machine's hands: it would be delivered whenever it wakes up.
+        A broker that hangs would deliver messages sent to it whenever it wakes up, hours late.
         """
         return time.monotonic() - self._confirmed < self.FRESH
 
-    def _is_asked(self) -> bool:
-        question = self._question
-        return question is not None and question.rc == paho.MQTT_ERR_SUCCESS and not question.is_published()
+    def _is_awaiting(self) -> bool:
+        """Return whether the broker has yet to confirm a message other than an event."""
+        awaited = self._awaited
+        return awaited is not None and awaited.rc == paho.MQTT_ERR_SUCCESS and not awaited.is_published()
 
     def _send(
         self, topic: str, payload: str | bytes | Struct, *, qos: int = 1, retain: bool = False, expiry: int = 0
@@ -250,6 +251,6 @@ class Connection(ABC):
             properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
             properties.MessageExpiryInterval = expiry
         sent = self._client.publish(f"{self._base}/{topic}", data, qos, retain, properties)
-        if qos and topic != "event" and not self._is_asked():
-            self._question, self._asked = sent, time.monotonic()
+        if qos and topic != "event" and not self._is_awaiting():
+            self._awaited, self._awaited_since = sent, time.monotonic()
         return sent

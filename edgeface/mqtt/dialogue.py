@@ -1,4 +1,4 @@
-"""Speaks with a broker for a moment: asks, waits for the answer, and leaves."""
+"""Connects to a broker for a short exchange: asks, waits for the answer, and disconnects."""
 
 import secrets
 from collections.abc import Callable, Iterator
@@ -11,15 +11,15 @@ from edgeface.config import schema
 from edgeface.errors import BrokerError, ConfigError
 from edgeface.mqtt.client import address, cut_short, new_client, oversized, port
 
-PATIENCE = 10.0
+ANSWER_TIMEOUT = 10.0
 """Seconds for which a dialogue waits for an answer."""
 
 
 class Dialogue:
-    """A connection on which one thing is asked after the other, each until it is answered; a context manager.
+    """A connection whose calls each wait for the broker's answer; a context manager.
 
-    It is a client without a name, so as not to throw out a running daemon. With ``reconnect`` it connects again by itself,
-    and subscribes again; ``tell`` is given a line for each.
+    It has no client id, so that it does not end a running daemon's connection. With ``reconnect`` it connects and subscribes
+    again by itself; ``tell`` is given a line at each loss and return.
 
     Raises:
         ConfigError: no broker is set, or the password or a certificate's file cannot be read.
@@ -62,7 +62,7 @@ class Dialogue:
         self._client.loop_stop()
 
     def subscribe(self, *topics: str) -> None:
-        """Ask for topics; what comes waits for ``messages`` or ``collect``.
+        """Subscribe to topics; messages wait for ``messages`` or ``collect``.
 
         Raises:
             BrokerError: the broker does not let this user read one.
@@ -74,7 +74,7 @@ class Dialogue:
                 raise BrokerError(f"the broker does not let this user read {topic}: {reason}")
 
     def publish(self, topic: str, payload: bytes, *, retain: bool = False) -> None:
-        """Send one message, and see it acknowledged. By MQTT 3.1.1 a broker acknowledges what it then does not deliver, too.
+        """Send one message, and wait for its acknowledgement, which a broker may give by MQTT 3.1.1 without delivering it.
 
         Raises:
             BrokerError: the broker does not let this user publish there.
@@ -86,17 +86,17 @@ class Dialogue:
             )
 
     def collect(self) -> list[paho.MQTTMessage]:
-        """All that the broker had for us until now: a message of our own, which comes after it, tells that it is complete.
+        """Return all messages that the broker had for us; one that we send to ourselves marks the end of them.
 
         Raises:
-            BrokerError: that message does not come back.
+            BrokerError: our message does not come back.
         """
         mark, messages = f"{self._base}/doctor/{secrets.token_hex(4)}", list[paho.MQTTMessage]()
         self.subscribe(mark)
         self.publish(mark, b"?")
         while True:
             try:
-                item = self._inbox.get(timeout=PATIENCE)
+                item = self._inbox.get(timeout=ANSWER_TIMEOUT)
             except Empty:
                 raise BrokerError(
                     f"connected, but what is published under {self._base}/ does not come back: access control?"
@@ -108,10 +108,10 @@ class Dialogue:
             messages.append(item)
 
     def messages(self) -> Iterator[paho.MQTTMessage]:
-        """Every message as it comes, for ever.
+        """Yield every message as it comes, for ever.
 
         Raises:
-            BrokerError: the connection is lost and not to be made anew, or the broker refuses.
+            BrokerError: the connection is lost (without ``reconnect``), or the broker refuses.
         """
         while True:
             try:
@@ -123,10 +123,10 @@ class Dialogue:
             yield item
 
     def _answer(self, number: int | None) -> Any:
-        """The broker's answer to the packet of this number; 0 is the connection."""
+        """Wait for the broker's answer to the packet of this number; 0 is the connection."""
         while True:
             try:
-                answer = self._answers.get(timeout=PATIENCE)
+                answer = self._answers.get(timeout=ANSWER_TIMEOUT)
             except Empty:
                 raise BrokerError(f"the broker at {self.address} does not answer") from None
             if isinstance(answer, BrokerError):

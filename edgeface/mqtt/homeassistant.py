@@ -1,4 +1,4 @@
-"""What Home Assistant is told: one device with its entities, in one retained message of its MQTT discovery."""
+"""Announces the device and its entities to Home Assistant, in one retained message of its MQTT discovery."""
 
 import re
 import time
@@ -14,15 +14,15 @@ from edgeface.types import EventType
 
 
 class Announcement:
-    """When the device is announced, and as what.
+    """Decides when to announce the device, and with which components.
 
-    Home Assistant drops a second message about a device while it still works on the first, so that changes are gathered for a
-    moment. A component that is gone has to be named once more with its platform alone; what was announced before is read back
-    from the broker, so that this holds for people forgotten while the daemon was not running.
+    Home Assistant drops a second message about a device while it works on the first, so changes are gathered for a moment. A
+    component that is gone must be named once more with its platform alone; the last announcement is read back from the broker,
+    so this includes people who were forgotten while the daemon was not running.
     """
 
     GATHER, APART = 0.5, 3.0
-    """Seconds from a change to its announcement, and between two of them."""
+    """Seconds from a change to its announcement, and between two announcements."""
 
     def __init__(self, settings: schema.Config) -> None:
         self._settings = settings
@@ -33,23 +33,23 @@ class Announcement:
         self._sent = float("-inf")
 
     def change(self) -> None:
-        """There is something to announce."""
+        """Schedule an announcement."""
         if self._due is None:
             self._due = max(time.monotonic() + self.GATHER, self._sent + self.APART)
 
     def recall(self, payload: bytes) -> None:
-        """Take note of what the broker holds: perhaps of an earlier daemon, with components that are gone now."""
+        """Take the announcement that the broker retains, which may name components that are gone now."""
         try:
             components = msgspec.json.decode(payload, type=_Announced).components
         except (msgspec.MsgspecError, ValueError, RecursionError):
-            return  # not ours
+            return  # not an announcement of edgeface
         found = {key: shape["platform"] for key, shape in components.items() if len(shape) > 1 and "platform" in shape}
         if found.keys() - self._known.keys():
             self._known = found | self._known
             self.change()
 
     def due(self, people: Mapping[str, str]) -> bytes | None:
-        """The message, when it is time for it; ``people`` maps ids to names."""
+        """Return the message if it is time for it; ``people`` maps ids to names."""
         if self._due is None or time.monotonic() < self._due:
             return None
         self._due, self._sent = None, time.monotonic()
@@ -64,80 +64,13 @@ class _Announced(msgspec.Struct):
 
 
 def describe(settings: schema.Config, people: Mapping[str, str]) -> dict[str, Any]:
-    """The device, and an entity for everything that is worth one; ``people`` maps ids to names."""
-    device, base = settings.device.id, settings.base
-    event, presence, health = f"{base}/event", f"{base}/{settings.camera.name}/presence", f"{base}/health"
-    components: dict[str, dict[str, Any]] = {
-        "event": {
-            "platform": "event",
-            "name": "Face",
-            "icon": "mdi:face-recognition",
-            "state_topic": event,
-            "event_types": [str(kind) for kind in EventType],
-        },
-        "unknown": {
-            "platform": "binary_sensor",
-            "name": "Unknown face",
-            "device_class": "occupancy",
-            "state_topic": presence,
-            "value_template": "{{ 'ON' if value_json.unknown else 'OFF' }}",
-        },
-        "last_person": {
-            "platform": "sensor",
-            "name": "Last person",
-            "icon": "mdi:account-clock",
-            "state_topic": presence,
-            "value_template": "{{ value_json.last.name if value_json.last else none }}",
-        },
-        "fps": {
-            "platform": "sensor",
-            "name": "Frame rate",
-            "icon": "mdi:speedometer",
-            "entity_category": "diagnostic",
-            "state_topic": health,
-            "value_template": "{{ value_json.fps }}",
-            "unit_of_measurement": "fps",
-            "state_class": "measurement",
-            "suggested_display_precision": 1,
-        },
-        "temperature": {
-            "platform": "sensor",
-            "name": "Temperature",
-            "device_class": "temperature",
-            "entity_category": "diagnostic",
-            "state_topic": health,
-            "value_template": "{{ value_json.temperature }}",
-            "unit_of_measurement": "°C",
-            "state_class": "measurement",
-        },
-        "camera": {
-            "platform": "sensor",
-            "name": "Camera",
-            "icon": "mdi:cctv",
-            "device_class": "enum",
-            "options": ["starting", "ok", "lost"],
-            "entity_category": "diagnostic",
-            "state_topic": health,
-            "value_template": "{{ value_json.camera_state }}",
-        },
-    }
-    if settings.mqtt.images:
-        components["image"] = {
-            "platform": "image",
-            "name": "Latest face",
-            "image_topic": f"{base}/image/{settings.camera.name}",
-            "content_type": "image/jpeg",
-        }
+    """Describe the device and its entities; ``people`` maps ids to names."""
+    device, presence = settings.device.id, f"{settings.base}/{settings.camera.name}/presence"
+    components = _entities(settings, presence)
     for person_id, name in people.items():
-        components[person_id] = {
-            "platform": "binary_sensor",
-            "name": name,
-            "icon": "mdi:account",
-            "device_class": "occupancy",
-            # Not from the person's own topic: this one is retained, so that it is right after a restart of Home Assistant.
-            "state_topic": presence,
-            "value_template": f"{{{{ 'ON' if value_json.people | selectattr('id', 'eq', '{person_id}') | list else 'OFF' }}}}",
-        }
+        # Not from the person's own topic: this one is retained, so that it is right after a restart of Home Assistant.
+        present = f"'ON' if value_json.people | selectattr('id', 'eq', '{person_id}') | list else 'OFF'"
+        components[person_id] = _entity("binary_sensor", name, presence, present, icon="mdi:account", device_class="occupancy")
     for key, component in components.items():
         component["unique_id"] = f"edgeface_{device}_{key}"
         # Where an id is taken, Home Assistant numbers it.
@@ -152,13 +85,60 @@ def describe(settings: schema.Config, people: Mapping[str, str]) -> dict[str, An
             "sw_version": __version__,
         },
         "origin": {"name": "edgeface", "sw_version": __version__},
-        "availability_topic": f"{base}/availability",
+        "availability_topic": f"{settings.base}/availability",
         "qos": 1,
         "components": components,
     }
 
 
+def _entities(settings: schema.Config, presence: str) -> dict[str, dict[str, Any]]:
+    """Describe the entities of the device itself, by key."""
+    base, health = settings.base, f"{settings.base}/health"
+    kinds, unknown = [str(kind) for kind in EventType], "'ON' if value_json.unknown else 'OFF'"
+    last = "value_json.last.name if value_json.last else none"
+    entities = {
+        "event": _entity("event", "Face", f"{base}/event", icon="mdi:face-recognition", event_types=kinds),
+        "unknown": _entity("binary_sensor", "Unknown face", presence, unknown, device_class="occupancy"),
+        "last_person": _entity("sensor", "Last person", presence, last, icon="mdi:account-clock"),
+        "fps": _diagnostic(
+            health,
+            "fps",
+            "Frame rate",
+            icon="mdi:speedometer",
+            unit_of_measurement="fps",
+            state_class="measurement",
+            suggested_display_precision=1,
+        ),
+        "temperature": _diagnostic(
+            health,
+            "temperature",
+            "Temperature",
+            device_class="temperature",
+            unit_of_measurement="°C",
+            state_class="measurement",
+        ),
+        "camera": _diagnostic(
+            health, "camera_state", "Camera", icon="mdi:cctv", device_class="enum", options=["starting", "ok", "lost"]
+        ),
+    }
+    if settings.mqtt.images:
+        topic = f"{base}/image/{settings.camera.name}"
+        entities["image"] = {"platform": "image", "name": "Latest face", "image_topic": topic, "content_type": "image/jpeg"}
+    return entities
+
+
+def _diagnostic(health: str, field: str, name: str, **more: Any) -> dict[str, Any]:
+    """Describe a sensor that shows a field of the health payload."""
+    return _entity("sensor", name, health, f"value_json.{field}", entity_category="diagnostic", **more)
+
+
+def _entity(platform: str, name: str, topic: str, value: str = "", **more: Any) -> dict[str, Any]:
+    """Describe an entity whose state is the template ``value`` of a topic's payload, or the payload."""
+    template = {"value_template": f"{{{{ {value} }}}}"} if value else {}
+    return {"platform": platform, "name": name, "state_topic": topic} | template | more
+
+
 def _slug(name: str) -> str:
-    """What is left of a name in an entity id; nothing of Chinese, say."""
+    """Return the ASCII letters and digits of a name for an entity id; none for a Chinese name, for instance."""
     plain = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode().lower()
     return re.sub("[^a-z0-9]+", "_", plain).strip("_")

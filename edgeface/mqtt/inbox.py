@@ -1,4 +1,4 @@
-"""What came from a broker and waits for the daemon's loop, within bounds; what comes beyond them is dropped."""
+"""Holds messages of a broker until the daemon's loop takes them, within bounds, and drops those beyond."""
 
 import logging
 import re
@@ -10,17 +10,17 @@ log = logging.getLogger(__name__)
 
 
 class Inbox:
-    """Keeps commands, and of each topic of the shared gallery the newest payload.
+    """Holds commands, and the newest payload of each topic of the shared gallery.
 
-    Any thread may add and take commands; for the shared gallery, whoever owns this takes their lock.
+    Any thread may add and take commands; for the shared gallery, the owner holds its lock.
     """
 
     MAX_REQUESTS, LONGEST_VERB = 8, 64
-    """Commands that may wait, and the length of their names."""
+    """Commands that may wait, and the length of a command's name."""
     MAX_SHARED, MAX_SHARED_BYTES = 20_000, 32 * 2**20
-    """Topics of the shared gallery of which news may wait, and their payloads."""
+    """Topics of the shared gallery whose payloads may wait, and the bytes of those payloads."""
     SHARED_NAME = re.compile(r"[0-9a-f]{32}")
-    """The last level of such a topic."""
+    """The last level of a topic of the shared gallery."""
 
     def __init__(self) -> None:
         self._requests: Queue[Request] = Queue(self.MAX_REQUESTS)
@@ -28,11 +28,11 @@ class Inbox:
         self._shared_bytes = 0
 
     def take_over(self, before: "Inbox") -> None:
-        """Go on with the commands of another, and with those that it still gets."""
+        """Take over the commands of another inbox, and those that it still gets."""
         self._requests = before._requests
 
     def add_request(self, verb: str, payload: bytes) -> None:
-        """Have a command wait."""
+        """Queue a command, if there is room."""
         try:
             if len(verb) <= self.LONGEST_VERB:
                 self._requests.put_nowait(Request(verb, payload[: MAX_REQUEST_BYTES + 1]))
@@ -40,7 +40,7 @@ class Inbox:
             log.debug("mqtt: too many commands at once; %s is dropped", verb)
 
     def take_requests(self) -> list[Request]:
-        """The commands that came in since the last call."""
+        """Take the commands that came in since the last call."""
         found = []
         while True:
             try:
@@ -49,7 +49,7 @@ class Inbox:
                 return found
 
     def add_shared(self, name: str, payload: bytes) -> None:
-        """Have news of a topic of the shared gallery wait, in the place of what waits of the same."""
+        """Queue a payload of the shared gallery, in the place of an older one of the same topic."""
         before = self._shared.get(name)
         total = self._shared_bytes + len(payload) - len(before or b"")
         room = total <= self.MAX_SHARED_BYTES and (before is not None or len(self._shared) < self.MAX_SHARED)
@@ -57,6 +57,6 @@ class Inbox:
             self._shared[name], self._shared_bytes = payload, total
 
     def take_shared(self) -> dict[str, bytes]:
-        """The news of the shared gallery since the last call, by topic."""
+        """Take the payloads of the shared gallery since the last call, by topic."""
         found, self._shared, self._shared_bytes = self._shared, {}, 0
         return found

@@ -1,4 +1,4 @@
-"""MQTT, by the contract: news that is never late, state that is retained, and commands handed on."""
+"""Publishes events, never late, and retained state over MQTT, and takes in commands and the shared gallery."""
 
 import time
 from collections.abc import Sequence, Set
@@ -19,11 +19,12 @@ from edgeface.wire.events import Event, event_payload
 
 
 class MqttPublisher(Connection, EventPublisher, CommandTransport, SyncTransport):
-    """Tells one broker of events, presence, health and people, and takes in commands and the shared gallery."""
+    """Publishes events, presence, health and people to one broker, and takes in commands and the shared gallery."""
 
     GOODBYE = 2.0
+    """Seconds that ``close`` may take to deliver what waits."""
     FACE_MARGIN, FACE_SIDE = 0.4, 480
-    """What is left around a face in its picture, in box sizes, and the picture's longest side in pixels."""
+    """The margin around a face in its picture, in box sizes, and the picture's longest side in pixels."""
 
     def __init__(self, settings: schema.Config, model: str) -> None:
         super().__init__(settings)
@@ -35,19 +36,19 @@ class MqttPublisher(Connection, EventPublisher, CommandTransport, SyncTransport)
         self._allowed = settings.commands.allow
 
     def take_over(self, before: "MqttPublisher") -> None:
-        """Go on with what waits in another, events and commands, and with who is present; not after ``open``."""
+        """Take over the waiting events and commands, and who is present, from another publisher; not after ``open``."""
         with before._lock:  # its thread may still be on its way out
             self._outbox.take_over(before._outbox)
             self._inbox.take_over(before._inbox)
             self._presence.take_over(before._presence)
 
     def open(self, people: Sequence[Person]) -> None:
-        """Start connecting; ``people`` get an ``OFF`` whenever the broker is reached."""
+        """Start connecting; at each connection, ``people`` who are not present get an ``OFF``."""
         self._presence.people = {person.id: person.name for person in people}
         self._thread.start()
 
     def people(self, people: Sequence[Person]) -> None:
-        """Keep up who may be recognised: who is new or gone is not present, and of who is gone nothing more is told."""
+        """Publish who may be recognised now: people who are new or gone are ``OFF``, and events of the latter are dropped."""
         with self._lock:
             self._outbox.forget(self._presence.people.keys() - {person.id for person in people})
             for person_id in self._presence.change(people):
@@ -57,7 +58,7 @@ class MqttPublisher(Connection, EventPublisher, CommandTransport, SyncTransport)
                 self._announcement.change()
 
     def publish(self, event: Event, image: Image | None = None) -> None:
-        """Send an event now, or as soon as the broker is there; its picture only now."""
+        """Send an event now, or once the broker is there; its picture only now."""
         with self._lock:
             self._send_image(event, image)
             self._outbox.add(event)
@@ -65,7 +66,7 @@ class MqttPublisher(Connection, EventPublisher, CommandTransport, SyncTransport)
             self._flush()
 
     def requests(self) -> list[Request]:
-        """The commands that came in since the last call."""
+        """Take the commands that came in since the last call."""
         return self._inbox.take_requests()
 
     def respond(self, verb: str, response: bytes) -> None:
@@ -74,20 +75,20 @@ class MqttPublisher(Connection, EventPublisher, CommandTransport, SyncTransport)
             self._send(f"resp/{verb}", response)
 
     def shared(self, connection: int = -1) -> tuple[int, dict[str, bytes]]:
-        """The connection's number, and the newest payload of each topic of the shared gallery since they were last taken.
+        """Return the connection's number, and take the payloads of the shared gallery, the newest of each topic.
 
-        They are left where they are while the connection is still the one of this number.
+        Nothing is taken while the connection still has the number ``connection``.
         """
         with self._lock:
             now = self._connections if self._client else 0
             return now, {} if now == connection else self._inbox.take_shared()
 
     def share(self, name: str, payload: bytes) -> None:
-        """Let the broker keep a payload of the shared gallery, if it is there."""
+        """Have the broker retain a payload of the shared gallery, if the broker is there."""
         with self._lock:
             if self._client:
                 sent = self._client.publish(f"{self._shared_topic}/{name}", payload, 1, retain=True)
-                self._elsewhere[sent.mid] = self._shared_topic
+                self._other_topics[sent.mid] = self._shared_topic
 
     def health(self, health: Health) -> None:
         """Send the daemon's health, and keep it for the next connection."""
@@ -97,15 +98,15 @@ class MqttPublisher(Connection, EventPublisher, CommandTransport, SyncTransport)
 
     @property
     def _retained(self) -> Set[tuple[str, str]]:
-        """What the broker keeps of what it was told last, as (broker, topic)."""
+        """Return the retained topics of this publisher, as (broker, topic)."""
         topics = [f"{self._base}/{name}" for name in ("availability", f"{self._camera}/presence", "health")]
         topics += [self._announcement.topic] if self._announcement else []
         return {(self.address, topic) for topic in topics}
 
     def close(self, heir: EventPublisher | None = None) -> None:
-        """Deliver what is still waiting, say ``offline``, and disconnect; takes two seconds at most.
+        """Deliver what still waits, say ``offline``, and disconnect, within about ``GOODBYE`` seconds.
 
-        With an heir, names that stand where the heir will not put others are removed from the broker, if it is there; one of
+        With an heir, retained messages that the heir will not replace are removed from the broker, if it is there; an heir of
         this kind takes over what could not be delivered.
         """
         deadline = time.monotonic() + self.GOODBYE
@@ -113,7 +114,7 @@ class MqttPublisher(Connection, EventPublisher, CommandTransport, SyncTransport)
         while self._outbox and time.monotonic() < deadline:
             time.sleep(0.02)
         with self._lock:
-            self._closing.set()  # from here on our thread sends nothing more
+            self._closing.set()  # our thread sends nothing more
             farewell = self._send("availability", "offline", retain=True)
             if heir and self._client:
                 for _, topic in self._retained - (successor._retained if successor else set()):
@@ -129,14 +130,14 @@ class MqttPublisher(Connection, EventPublisher, CommandTransport, SyncTransport)
             successor.take_over(self)
 
     def _on_connected(self) -> None:
-        self._inbox.take_shared()  # what another connection told is not this one's
+        self._inbox.take_shared()  # payloads of another connection
         present = self._presence.present
         for person_id in self._presence.people:
             self._send(f"person/{person_id}/state", "ON" if person_id in present else "OFF")
         self._send_presence()
         self._send_health()
         self._flush()
-        if self._announcement:  # sent once the topics are asked for: the broker then tells what it holds of an earlier one
+        if self._announcement:  # sent after the subscription, which brings an earlier announcement
             self._announcement.change()
 
     def _on_tick(self) -> None:
@@ -144,7 +145,6 @@ class MqttPublisher(Connection, EventPublisher, CommandTransport, SyncTransport)
         self._announce()
 
     def _topics(self) -> list[str]:
-        """What is read of the broker."""
         topics = [f"{self._base}/cmd/+"] if self._allowed else []
         if self._announcement:
             topics += [self._announcement.status, self._announcement.topic]
@@ -168,13 +168,13 @@ class MqttPublisher(Connection, EventPublisher, CommandTransport, SyncTransport)
             self._inbox.add_request(message.topic.removeprefix(f"{self._base}/cmd/"), bytes(message.payload))
 
     def _flush(self) -> None:
-        """Drop what is too old to be news, and send the rest to a broker that lives."""
+        """Drop events that are too old, and send the rest if the broker answers."""
         if self._client is None:
             return
         while event := self._outbox.due():
             if not self._is_fresh():
-                if not self._is_asked():
-                    self._send_presence()  # which it has to confirm, and that wakes our thread
+                if not self._is_awaiting():
+                    self._send_presence()  # the broker's confirmation wakes our thread
                 return
             payload = event_payload(event, self._device, self._model)
             sent = self._send("event", payload, expiry=int(self._settings.max_event_age) + 1)
@@ -183,7 +183,7 @@ class MqttPublisher(Connection, EventPublisher, CommandTransport, SyncTransport)
             self._outbox.sent(sent)
 
     def _note(self, event: Event) -> None:
-        """Keep up who is present, and publish the change."""
+        """Update who is present, and publish the change."""
         if event.track_id is None:
             return
         self._presence.note(event)
@@ -201,7 +201,7 @@ class MqttPublisher(Connection, EventPublisher, CommandTransport, SyncTransport)
 
     def _announce(self) -> None:
         if self._health is not None and self._health.gallery.state == "unreadable":
-            return  # nobody is known, but nobody is forgotten
+            return  # else Home Assistant would remove everybody
         message = self._announcement.due(self._presence.people) if self._announcement and self._client else None
         if self._announcement and self._client and message:
             self._client.publish(self._announcement.topic, message, 1, retain=True)

@@ -1,4 +1,4 @@
-"""Removing what a broker keeps of this device: its retained messages, for good."""
+"""Removes the retained messages of this device from a broker."""
 
 import re
 import time
@@ -12,16 +12,16 @@ from edgeface.mqtt.homeassistant import Announcement
 from edgeface.wire.topics import TOPICS
 
 GRACE = 1.0
-"""Seconds for Home Assistant to let go of the device's other topics, in which it would else miss what is removed."""
+"""Seconds for Home Assistant to remove the device before its other topics are cleared."""
 
 
 def clear(config: Config, *, force: bool = False) -> list[str]:
-    """Remove every retained message of this device, and see that it is gone; returns their topics.
+    """Remove every retained message of this device, check that it is gone, and return the topics.
 
     Raises:
         ConfigError: no broker is configured.
-        BrokerError: the broker cannot be reached, refuses, or keeps what it should not.
-        EdgefaceError: the daemon is running, which would publish all of it again; not with ``force``.
+        BrokerError: the broker cannot be reached, refuses, or still has a message.
+        EdgefaceError: the daemon runs and would publish the messages again; not with ``force``.
     """
     announcement = Announcement(config).topic
     names = [re.sub("{.*?}", "+", topic.name) for topic in TOPICS if topic.retained]
@@ -40,7 +40,7 @@ def clear(config: Config, *, force: bool = False) -> list[str]:
 
 
 def _retained(broker: Dialogue, topics: Sequence[str]) -> dict[str, bytes]:
-    """What the broker keeps, by topic; what this user may not read is not theirs to remove."""
+    """Return the retained messages by topic; topics that this user may not read are left out."""
     for topic in topics:
         with suppress(BrokerError):
             broker.subscribe(topic)
@@ -48,7 +48,7 @@ def _retained(broker: Dialogue, topics: Sequence[str]) -> dict[str, bytes]:
 
 
 def _remove(broker: Dialogue, topics: Set[str]) -> None:
-    """Remove messages; the broker sends each removal back to us, its subscriber."""
+    """Remove messages; the broker sends each removal back to us, as we subscribe to its topic."""
     for topic in topics:
         broker.publish(topic, b"", retain=True)
     gone = {message.topic for message in broker.collect() if not message.payload}

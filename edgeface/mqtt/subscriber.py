@@ -1,4 +1,4 @@
-"""A subscriber: events of one device, or of all on the broker, as they come."""
+"""Subscribes to the events of one device, or of all on a broker, and describes them."""
 
 from collections.abc import Callable, Iterator
 from datetime import datetime
@@ -14,13 +14,13 @@ from edgeface.mqtt.dialogue import Dialogue
 
 
 class _Corrected(Struct, frozen=True):
-    """The name that was wrong."""
+    """The field ``corrected`` of an event: the name that was wrong."""
 
     name: str
 
 
 class _Event(Struct, frozen=True):
-    """What ``describe`` needs of an event."""
+    """The fields of an event that ``describe`` needs."""
 
     event_type: str
     ts: datetime
@@ -38,7 +38,7 @@ class _Event(Struct, frozen=True):
 def events(
     config: Config, *, every_device: bool = False, tell: Callable[[str], None] = lambda _: None
 ) -> Iterator[dict[str, Any]]:
-    """Yield the payload of each event; connects again by itself. ``tell`` is given a line when it listens, and on every change.
+    """Yield the payload of each event, connecting again when needed. ``tell`` is given a line at each change of connection.
 
     Raises:
         ConfigError: no broker is configured.
@@ -55,24 +55,24 @@ def events(
                 event = msgspec.json.decode(message.payload, type=dict)
                 msgspec.convert(event, _Event).ts.astimezone()
             except (msgspec.MsgspecError, ValueError, RecursionError, OverflowError):
-                continue  # not ours
+                continue  # not an event of edgeface
             yield event
 
 
 def describe(event: dict[str, Any]) -> str:
-    """An event in one line for people, at this machine's time, without what a terminal would obey."""
-    told = msgspec.convert(event, _Event)
-    nobody = "somebody unknown" if told.event_type in ("unknown", "left") else ""
-    parts = [f"{told.ts.astimezone():%H:%M:%S}  {told.event_type:<11}  {told.name or nobody}"]
-    if told.score is not None:
-        parts.append(f"score {told.score:.2f} of {told.threshold:.2f}")
-    if told.probability is not None:
-        parts.append(f"{min(99.0, 100 * told.probability):.0f} % likely")
-    if told.seconds is not None:
-        parts.append(f"after {told.seconds:.0f} s")
-    if told.reason:
-        parts.append(told.reason)
-    if told.corrected:
-        parts.append(f"it was not {told.corrected.name}")
-    line = "  ".join([*parts, f"[{told.device}/{told.camera}]"])
+    """Describe an event in one line, in local time, without the control characters that a terminal would obey."""
+    read = msgspec.convert(event, _Event)
+    nobody = "somebody unknown" if read.event_type in ("unknown", "left") else ""
+    parts = [f"{read.ts.astimezone():%H:%M:%S}  {read.event_type:<11}  {read.name or nobody}"]
+    if read.score is not None:
+        parts.append(f"score {read.score:.2f} of {read.threshold:.2f}")
+    if read.probability is not None:
+        parts.append(f"{min(99.0, 100 * read.probability):.0f} % likely")
+    if read.seconds is not None:
+        parts.append(f"after {read.seconds:.0f} s")
+    if read.reason:
+        parts.append(read.reason)
+    if read.corrected:
+        parts.append(f"it was not {read.corrected.name}")
+    line = "  ".join([*parts, f"[{read.device}/{read.camera}]"])
     return "".join(one if one.isprintable() or one in JOINERS else "\N{REPLACEMENT CHARACTER}" for one in line)

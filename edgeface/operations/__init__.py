@@ -1,1 +1,1 @@
-"""Everything that can be asked of the gallery and of the daemon."""
+"""Defines and runs every operation on the gallery and the daemon."""

@@ -1,4 +1,4 @@
-"""Makes and lists backups, and takes a person back from one, in a thread while the moments go on."""
+"""Makes and lists backups, and restores a person from one, in a thread of its own while the loop goes on."""
 
 from collections.abc import Callable
 from concurrent.futures import Future
@@ -19,7 +19,7 @@ T = TypeVar("T")
 def back_up(context: OperationContext, _request: BackupRequest) -> Steps[BackedUp]:
     """Make a backup now."""
     backups = Backups(context.config)
-    made = yield from _elsewhere(lambda: backups.make(_pause(context)))
+    made = yield from _in_thread(lambda: backups.make(_pause(context)))
     if made is None:
         return BackedUp(None, [])
     context.note("backup", copy=made.new.copy.path.name, people=made.people)
@@ -27,16 +27,16 @@ def back_up(context: OperationContext, _request: BackupRequest) -> Steps[BackedU
 
 
 def list_backups(context: OperationContext, _request: BackupsRequest) -> Steps[commands.Backups]:
-    """List the backups; the gallery is not opened, for it may be what is damaged."""
+    """List the backups, without opening the gallery, which may be damaged."""
     backups = Backups(context.config)
-    listing = yield from _elsewhere(lambda: backups.listing(_pause(context)))
+    listing = yield from _in_thread(lambda: backups.listing(_pause(context)))
     return commands.Backups(str(backups.folder), [_listed(one) for one in listing])
 
 
 def restore_person(context: OperationContext, request: RestoreRequest) -> Steps[RestoredPerson]:
     """Import a person from a backup."""
     backups = Backups(context.config)
-    copy, document = yield from _elsewhere(lambda: restore.person(backups, context.card, request.copy, request.person))
+    copy, document = yield from _in_thread(lambda: restore.person(backups, context.card, request.copy, request.person))
     (done,) = context.gallery.import_(document)
     context.note("restore", copy=copy, person=done.person.id, added=done.added)
     return RestoredPerson(done.person.id, done.person.name, done.new, done.added, copy)
@@ -46,12 +46,12 @@ def _pause(context: OperationContext) -> Pause:
     return Gentle(rest=1.0) if context.serving else go_on
 
 
-def _elsewhere(work: Callable[[], T]) -> Steps[T]:
+def _in_thread(call: Callable[[], T]) -> Steps[T]:
     done: Future[T] = Future()
 
     def run() -> None:
         try:
-            done.set_result(work())
+            done.set_result(call())
         except BaseException as error:
             done.set_exception(error)
 

@@ -1,9 +1,9 @@
-"""Defines an operation, a request for one, and what its handler works with."""
+"""Defines an operation, the job that runs one, and the context that its handler gets."""
 
 from collections.abc import Callable, Generator, Iterator, Mapping
 from concurrent.futures import Future
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Generic, TypeAlias, TypeVar
 
@@ -25,11 +25,11 @@ R = TypeVar("R")
 Actor: TypeAlias = Mapping[str, Scalar] | None
 """Who asked, for the audit log; ``None`` is the user of this process."""
 Photo: TypeAlias = tuple[str, Image | EdgefaceError]
-"""A label, and the image or why there is none."""
+"""A label, and the image or the reason why it cannot be read."""
 Photos: TypeAlias = Iterator[Photo | None]
 """The photos of a request; ``None`` means that the next one has not arrived yet."""
 Steps: TypeAlias = Generator[Any, Tick, R]
-"""Work over several rounds of the loop: it is sent each, yields progress or ``None``, and returns its result."""
+"""A handler that takes several rounds of the loop: it is sent each, yields progress or ``None``, and returns the result."""
 
 
 class Door(StrEnum):
@@ -46,11 +46,11 @@ EVERYWHERE = frozenset(Door)
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Operation(Generic[Q, R]):
-    """One thing that can be asked for.
+    """An operation: its name, request, response and handler, and the doors at which it is open.
 
-    ``run`` returns the result, or a generator of steps. ``progress`` is the type of what the steps yield. With ``camera`` the
-    operation needs the camera to itself; with ``photos`` photos come with the request. ``command`` has the words by which the
-    command line calls it, unless it has a command of its own there.
+    ``run`` returns the response, or a generator of steps that yields ``progress``. With ``camera`` the operation needs the
+    camera to itself; with ``photos`` photos come with the request. ``command`` has the words by which the command line calls
+    it, unless it has a command of its own there.
     """
 
     name: str
@@ -65,14 +65,14 @@ class Operation(Generic[Q, R]):
 
 
 class CancelledError(EdgefaceError):
-    """Whoever asked does not want it any more."""
+    """The job was cancelled."""
 
 
 @dataclass(slots=True, eq=False)
 class Job(Generic[Q, R]):
-    """One request for an operation.
+    """One run of an operation.
 
-    Any thread may set ``enough``, to end with what there is, or cancel ``result`` until the job has committed.
+    Any thread may set ``enough``, to end with the views taken until then, or cancel ``result`` until the job has committed.
     """
 
     operation: Operation[Q, R]
@@ -80,15 +80,15 @@ class Job(Generic[Q, R]):
     actor: Actor = None
     photos: Photos = field(default_factory=lambda: iter(()))
     tell: Callable[[Any], None] = lambda progress: None
-    """Called in the thread of the handler, with what its steps yield."""
+    """Called in the handler's thread with each progress."""
     enough: bool = False
     result: "Future[R]" = field(default_factory=Future)
 
     def commit(self) -> None:
-        """Begin to write: from here on ``result`` cannot be cancelled.
+        """Make ``result`` impossible to cancel, before the handler writes.
 
         Raises:
-            CancelledError: it was cancelled already.
+            CancelledError: the job was cancelled already.
         """
         if self.result.cancelled() or not (self.result.running() or self.result.set_running_or_notify_cancel()):
             raise CancelledError("cancelled; nothing was kept")
@@ -113,9 +113,9 @@ class Job(Generic[Q, R]):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class OperationContext:
-    """What a handler works with. The gallery is opened, and the enroller built, when a handler first asks for them.
+    """The settings, gallery and enroller of a handler; the last two are made when a handler first asks for them.
 
-    ``serving`` says that the daemon runs the handler, between two frames.
+    ``serving`` is true in the daemon, which runs handlers between two frames.
     """
 
     config: Config
@@ -127,25 +127,25 @@ class OperationContext:
 
     @property
     def gallery(self) -> Gallery:
-        """The gallery."""
+        """Return the gallery, opened."""
         return self.open_gallery()
 
     @property
     def enroller(self) -> "Enroller":
-        """What judges images of a person, and enrolls them."""
+        """Return the enroller, built."""
         return self.make_enroller()
 
     def of(self, job: Job[Any, Any]) -> "OperationContext":
         """Return the context of one job."""
-        return OperationContext(self.config, self.card, self.open_gallery, self.make_enroller, self.serving, job)
+        return replace(self, job=job)
 
     def note(self, action: str, **fields: Scalar) -> None:
-        """Add a line to the audit log: that whoever asked has done this."""
+        """Add a line to the audit log, with the job's actor."""
         Audit(self.config.audit_path).note(action, by=self.job.actor if self.job else None, **fields)
 
     @contextmanager
     def noted(self, action: str, **fields: Scalar) -> Iterator[dict[str, Scalar]]:
-        """Note a change once it is done, even if a trace of what it erased could not be wiped."""
+        """Note a change in the audit log once it is done, even if a trace of erased data could not be wiped."""
         try:
             yield fields
         except TraceError:

@@ -14,7 +14,7 @@ from edgeface.wire.commands import EnrollRequest, PhotosRequest, Refused
 
 @dataclass(frozen=True, slots=True)
 class PhotoJudged:
-    """What became of a photo: ``reason`` says why it was refused."""
+    """The verdict on one photo: ``reason`` says why it was refused, ``None`` that it was accepted."""
 
     photo: str
     reason: str | None
@@ -22,7 +22,7 @@ class PhotoJudged:
 
 @dataclass(frozen=True, slots=True)
 class Enrollment:
-    """What became of each image; without an ``id`` nobody was enrolled."""
+    """The person who was enrolled, and each image that was accepted or refused; ``id`` is ``None`` if all were refused."""
 
     id: str | None
     name: str
@@ -33,25 +33,25 @@ class Enrollment:
 
 
 def from_camera(context: OperationContext, request: EnrollRequest) -> Steps[Enrollment]:
-    """Take views of whoever is before the camera, and tell each change of what they are to do."""
+    """Take views of the person before the camera; yield each change of the guidance."""
     job, enroller = context.job, context.enroller
     assert job is not None
     session = EnrollmentSession(
         enroller, request.name, most=request.count, timeout=request.timeout, force=request.force, varied=request.guided
     )
-    told: Guidance | None = None
-    fresh = False
+    before: Guidance | None = None
+    progress: Guidance | None = None
     while not (session.complete or (job.enough and session.views)):
-        tick = yield told if fresh else None
+        tick = yield progress
         guidance = session.look(tick.moment, tick.seen.faces)
-        fresh = told is None or (guidance.text, guidance.taken) != (told.text, told.taken)
-        told = guidance
+        changed = before is None or (guidance.text, guidance.taken) != (before.text, before.taken)
+        before, progress = guidance, guidance if changed else None
     report = Report(accepted=[view.label for view in session.end()], views=session.views)
-    return _kept(context, enroller, report, session.name, request)
+    return _keep(context, enroller, report, session.name, request)
 
 
 def from_photos(context: OperationContext, request: PhotosRequest) -> Steps[Enrollment]:
-    """Judge one photo a moment, tell what became of it, and keep all that are good in the end."""
+    """Judge one photo a round and yield the verdict; enroll the good ones, all together, in the end."""
     job, enroller, report, name = context.job, context.enroller, Report(), clean_name(request.name)
     assert job is not None
     for photo in job.photos:
@@ -59,10 +59,10 @@ def from_photos(context: OperationContext, request: PhotosRequest) -> Steps[Enro
             yield None
         else:
             yield PhotoJudged(photo[0], enroller.add(report, name, *photo, force=request.force))
-    return _kept(context, enroller, report, name, request)
+    return _keep(context, enroller, report, name, request)
 
 
-def _kept(
+def _keep(
     context: OperationContext, enroller: Enroller, report: Report, name: str, request: EnrollRequest | PhotosRequest
 ) -> Enrollment:
     refused = [Refused(path, reason) for path, reason in report.refused]
@@ -74,6 +74,6 @@ def _kept(
     context.note("enroll", person=person.id, images=len(report.views), refused=len(refused), force=request.force)
     assessment = None
     if request.assess:
-        with suppress(KeyboardInterrupt):  # the person is enrolled, and that is to be told
+        with suppress(KeyboardInterrupt):  # the person is enrolled, and the answer must say so
             assessment = assess(enroller.pipeline, context.config, person, report.views)
     return Enrollment(person.id, person.name, person.templates, report.accepted, refused, assessment)

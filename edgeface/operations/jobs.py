@@ -1,4 +1,4 @@
-"""Queues what is asked of the daemon's loop, which works on it between two frames."""
+"""Queues jobs for the daemon's loop, which runs them between two frames."""
 
 import logging
 from collections import deque
@@ -15,16 +15,16 @@ Q = TypeVar("Q", bound=Request)
 R = TypeVar("R")
 
 MAX_WAITING = 16
-"""Jobs that wait for the loop, at most; each door limits how many it asks for."""
+"""Jobs that wait for the loop, at most; each door has a lower limit of its own."""
 MAX_RUNNING = 12
-"""Jobs that the loop has under way, at most."""
+"""Jobs that run in the loop side by side, at most."""
 CAMERA_TAKEN = "somebody else is being enrolled now"
 
 log = logging.getLogger(__name__)
 
 
 class JobQueue:
-    """Takes jobs from any thread, and works on them in the loop's. One job at a time has the camera to itself."""
+    """Takes jobs from any thread and runs them in the loop's. One job at a time has the camera to itself."""
 
     def __init__(self) -> None:
         self._lock = Lock()
@@ -40,10 +40,10 @@ class JobQueue:
         photos: Photos | None = None,
         tell: Callable[[Any], None] = lambda progress: None,
     ) -> Job[Q, R]:
-        """Have the loop run an operation. Any thread may ask.
+        """Have the loop run an operation; any thread may call this.
 
         Raises:
-            EdgefaceError: too much waits already, or another job has the camera.
+            EdgefaceError: ``MAX_WAITING`` jobs wait already, or another job has the camera.
         """
         job = Job(operation, request, actor, photos or iter(()), tell)
         with self._lock:
@@ -60,21 +60,21 @@ class JobQueue:
 
     @property
     def full(self) -> bool:
-        """Whether no more jobs can wait now."""
+        """Return whether ``submit`` would refuse a job because too many wait."""
         return len(self._waiting) >= MAX_WAITING
 
     @property
     def camera_taken(self) -> bool:
-        """Whether a job has the camera to itself."""
+        """Return whether a job has the camera to itself."""
         return self._at_camera is not None
 
     @property
     def idle(self) -> bool:
-        """Whether no job waits or is under way."""
+        """Return whether no job waits or runs."""
         return not (self._waiting or self._running)
 
     def on_tick(self, tick: Tick, context: OperationContext) -> None:
-        """Begin the jobs that wait, and go on with those that take several rounds. For the loop."""
+        """Start the jobs that wait, and continue those that take several rounds. For the loop."""
         while len(self._running) < MAX_RUNNING and (job := self._next()):
             steps = job.steps(context)
             if not job.result.cancelled() and self._step(job, steps):
@@ -88,7 +88,7 @@ class JobQueue:
                 self._running.remove(entry)
 
     def close(self, reason: EdgefaceError | None = None) -> None:
-        """Tell everybody who waits that nothing comes any more. For the loop."""
+        """End all jobs with an error, ``reason`` or that the daemon stops. For the loop."""
         jobs = [job for job, _ in self._running]
         with self._lock:
             jobs += self._waiting
@@ -109,7 +109,7 @@ class JobQueue:
 
     @staticmethod
     def _step(job: Job[Any, Any], steps: Steps[Any], tick: Tick | None = None) -> bool:
-        """Take one step; return whether the job goes on after it."""
+        """Run a job up to its next tick; return whether it goes on after that."""
         try:
             next(steps) if tick is None else steps.send(tick)
         except StopIteration as end:
@@ -118,7 +118,7 @@ class JobQueue:
             pass
         except EdgefaceError as error:
             _settle(job, error)
-        except Exception:  # nobody's request may stop the daemon, whatever it has found
+        except Exception:  # no request may stop the daemon
             log.exception("the operation %r failed", job.operation.name)
             _settle(job, EdgefaceError(FAILED_INSIDE))
         else:

@@ -1,16 +1,16 @@
-"""Keeps the newest picture for a page, while somebody watches."""
+"""Keeps the newest picture for the page while a browser watches."""
 
 import math
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from edgeface.types import Frame, NoFrame, TrackedFace
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class LivePicture:
-    """One picture and whom it shows; ``seconds`` is how long the last search for faces took."""
+    """A frame and the faces in it; ``seconds`` is the duration of the last search for faces."""
 
     number: int
     frame: Frame
@@ -19,38 +19,38 @@ class LivePicture:
 
 
 class LiveView:
-    """A slot for the newest picture, which the loop fills and any thread may read."""
+    """Holds the newest picture, which the loop writes and any thread may read."""
 
     def __init__(self) -> None:
         self.picture: LivePicture | None = None
-        self._watched_until, self._tell = -math.inf, _nobody
+        self._watched_until, self._tell = -math.inf, _tell_nobody
         self._number = 0
 
     def watch(self, seconds: float, tell: Callable[[], None] | None = None) -> None:
-        """Have the loop leave its pictures here for a time, and call ``tell`` after each; any thread may ask."""
-        self._watched_until, self._tell = time.monotonic() + seconds, tell or _nobody
+        """Have the loop leave its pictures here for ``seconds``, and call ``tell`` after each; any thread may call this."""
+        self._watched_until, self._tell = time.monotonic() + seconds, tell or _tell_nobody
 
     def show(self, moment: Frame | NoFrame, faces: Callable[[float], Sequence[TrackedFace]], seconds: float | None) -> None:
-        """Leave a picture, if anybody watches; ``faces`` gives the faces seen at a time. For the loop.
+        """Leave a picture, if anybody watches; ``faces`` returns the faces tracked at a time. For the loop.
 
-        A picture that was not searched (``seconds`` is None) shows whom the one before it shows.
+        A picture that was not searched (``seconds`` is None) takes the faces of the one before it.
         """
         if moment.time > self._watched_until:
             self.picture = None
         elif isinstance(moment, Frame):
             self._number += 1
-            before = self.picture
             if seconds is not None:
                 self.picture = LivePicture(self._number, moment, tuple(faces(moment.time)), seconds)
+            elif self.picture:
+                self.picture = replace(self.picture, number=self._number, frame=moment)
             else:
-                known = (before.faces, before.seconds) if before else ((), 0.0)
-                self.picture = LivePicture(self._number, moment, *known)
+                self.picture = LivePicture(self._number, moment, (), 0.0)
             self._tell()
 
     def close(self) -> None:
-        """Keep no picture."""
+        """Drop the picture."""
         self.picture = None
 
 
-def _nobody() -> None:
-    """Tell nobody."""
+def _tell_nobody() -> None:
+    pass

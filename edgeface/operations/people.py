@@ -1,4 +1,4 @@
-"""Lists, renames, forgets and checks people, and drops templates."""
+"""Lists, renames and forgets people, checks the gallery, and drops templates."""
 
 from dataclasses import dataclass
 
@@ -7,23 +7,13 @@ from edgeface.errors import GalleryError
 from edgeface.gallery.backup import Backups
 from edgeface.operations.context import OperationContext
 from edgeface.recognition.matching import Matcher
-from edgeface.wire.commands import (
-    CheckRequest,
-    Dropped,
-    DropRequest,
-    ForgetRequest,
-    Forgotten,
-    ListedPerson,
-    People,
-    PeopleRequest,
-    RenameRequest,
-)
+from edgeface.wire import commands as wire
 from edgeface.wire.fields import NamedPerson, timestamp
 
 
 @dataclass(frozen=True, slots=True)
 class Checked:
-    """How many people were checked, and every fault that was found.
+    """The number of people in the gallery, and every fault found in it.
 
     ``threshold`` says that the gallery's threshold was not measured; it is empty where it was.
     """
@@ -33,13 +23,13 @@ class Checked:
     threshold: str
 
 
-def list_people(context: OperationContext, _request: PeopleRequest) -> People:
+def list_people(context: OperationContext, _request: wire.PeopleRequest) -> wire.People:
     """List everybody, by name."""
     people = context.gallery.people()
-    return People([ListedPerson(one.id, one.name, one.templates, timestamp(one.enrolled)) for one in people])
+    return wire.People([wire.ListedPerson(one.id, one.name, one.templates, timestamp(one.enrolled)) for one in people])
 
 
-def rename(context: OperationContext, request: RenameRequest) -> NamedPerson:
+def rename(context: OperationContext, request: wire.RenameRequest) -> NamedPerson:
     """Give a person another name."""
     person = context.gallery.find(request.person)
     with context.noted("rename", person=person.id):
@@ -47,28 +37,28 @@ def rename(context: OperationContext, request: RenameRequest) -> NamedPerson:
     return NamedPerson(person.id, person.name)
 
 
-def forget(context: OperationContext, request: ForgetRequest) -> Forgotten:
-    """Erase a person; that is noted even if a trace of them could not be wiped."""
+def forget(context: OperationContext, request: wire.ForgetRequest) -> wire.Forgotten:
+    """Erase a person; note it in the audit log even if a trace of them could not be wiped."""
     gallery = context.gallery
     person = gallery.find(request.person)
     try:
         gallery.forget(person.id)
     finally:
         context.note("forget", person=person.id, done=all(other.id != person.id for other in gallery.people()))
-    left = [] if context.serving else _left_in_backups(context)  # the daemon sees to its backups by itself
-    return Forgotten(person.id, person.name, left) if left else Forgotten(person.id, person.name)
+    left = [] if context.serving else _left_in_backups(context)  # the daemon's backup task erases them there
+    return wire.Forgotten(person.id, person.name, left) if left else wire.Forgotten(person.id, person.name)
 
 
 def _left_in_backups(context: OperationContext) -> list[str]:
     backups = Backups(context.config)
     try:
         return backups.erase_forgotten()
-    except GalleryError:  # such as while the daemon makes one, which erases them in the end
+    except GalleryError:  # such as while the daemon makes a backup; it then erases them itself
         return [str(backups.folder)]
 
 
-def check_gallery(context: OperationContext, _request: CheckRequest) -> Checked:
-    """Look for what makes people be mistaken or missed."""
+def check_gallery(context: OperationContext, _request: wire.CheckRequest) -> Checked:
+    """Find the faults of the gallery that cause false matches and misses."""
     templates = context.gallery.templates().by_name()
     settings = context.config.matching
     findings = check(templates, Matcher(templates, context.card, settings), context.gallery.damage())
@@ -76,9 +66,9 @@ def check_gallery(context: OperationContext, _request: CheckRequest) -> Checked:
     return Checked(len(templates.people), findings, beyond)
 
 
-def drop(context: OperationContext, request: DropRequest) -> Dropped:
-    """Erase a template, or a damaged record."""
+def drop(context: OperationContext, request: wire.DropRequest) -> wire.Dropped:
+    """Erase a template or a damaged record."""
     with context.noted("drop", template=request.template) as note:
         person = context.gallery.drop(request.template)
         note["person"] = person.id if person else ""
-    return Dropped(person.id, person.name, person.templates) if person else Dropped()
+    return wire.Dropped(person.id, person.name, person.templates) if person else wire.Dropped()

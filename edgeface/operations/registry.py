@@ -1,4 +1,4 @@
-"""Lists every operation: a row is all that an operation needs to be at its doors."""
+"""Lists every operation; a row here opens an operation at all its doors."""
 
 from collections.abc import Mapping
 from typing import Any, TypeVar, get_origin, get_type_hints
@@ -15,7 +15,7 @@ from edgeface.wire.fields import NamedPerson
 Q = TypeVar("Q", bound=wire.Request)
 
 WITHIN = EVERYWHERE - {Door.MQTT}
-"""The doors on this device."""
+"""The doors on this device: all but MQTT."""
 
 ENROLL = Operation("enroll", wire.EnrollRequest, enroll.Enrollment, enroll.from_camera, camera=True, progress=Guidance)
 PHOTOS = Operation(
@@ -39,44 +39,30 @@ RESTORE = Operation("restore", wire.RestoreRequest, wire.RestoredPerson, backups
 OPERATIONS: dict[str, Operation[Any, Any]] = {
     one.name: one
     for one in (
-        ENROLL,
-        PHOTOS,
-        RENAME,
-        FORGET,
-        PEOPLE,
-        SNAPSHOT,
-        EVENTS,
-        REJECT,
-        CONFIRM,
-        INTRODUCE,
-        DISMISS,
-        CHECK,
-        DROP,
-        BACKUP,
-        BACKUPS,
-        RESTORE,
+        *(ENROLL, PHOTOS, RENAME, FORGET, PEOPLE, SNAPSHOT, EVENTS, REJECT, CONFIRM),
+        *(INTRODUCE, DISMISS, CHECK, DROP, BACKUP, BACKUPS, RESTORE),
     )
 }
 
 
 def at(door: Door) -> dict[str, Operation[Any, Any]]:
-    """Return the operations that can be asked for at a door, by name."""
+    """Return the operations that are open at a door, by name."""
     return {name: operation for name, operation in OPERATIONS.items() if door in operation.doors}
 
 
 def read(fields: object, request: type[Q], *, strict: bool = True) -> Q:
-    """Read the fields of a request; unless ``strict``, numbers and truth may be texts.
+    """Convert decoded JSON to a request; unless ``strict``, numbers and truth may be texts.
 
     Raises:
-        EdgefaceError: they are not of its shape, or there are others.
+        EdgefaceError: a field is missing, unknown or of another type.
     """
     try:
-        wanted = msgspec.convert(fields, request, strict=strict)
+        converted = msgspec.convert(fields, request, strict=strict)
     except msgspec.ValidationError as error:
         raise EdgefaceError(f"malformed request: {error}") from None
     if isinstance(fields, dict) and (unknown := set(fields) - set(request.__struct_fields__)):
         raise EdgefaceError(f"malformed request: there is no field {', '.join(sorted(unknown))}")
-    return wanted
+    return converted
 
 
 def read_texts(fields: Mapping[str, list[str]], request: type[Q]) -> Q:

@@ -1,4 +1,4 @@
-"""Takes a picture of what the camera sees."""
+"""Takes a picture with the camera."""
 
 import base64
 
@@ -10,18 +10,19 @@ from edgeface.wire.commands import Snapshot, SnapshotRequest
 from edgeface.wire.fields import timestamp
 
 SIDE = 1280
-LONGEST_WAIT = 10.0
+"""Pixels of the picture's longer side, at most."""
+FRAME_TIMEOUT = 10.0
 """Seconds to wait for a frame."""
 
 
 def take_snapshot(context: OperationContext, _request: SnapshotRequest) -> Steps[Snapshot]:
-    """Take the next frame.
+    """Return the camera's next frame as a JPEG.
 
     Raises:
-        CameraError: there is none in time, or the camera is lost.
+        CameraError: no frame came within ``FRAME_TIMEOUT``, or the camera is lost.
     """
     moment = (yield).moment
-    deadline = moment.time + LONGEST_WAIT
+    deadline = moment.time + FRAME_TIMEOUT
     while isinstance(moment, NoFrame):
         if moment.lost or moment.time > deadline:
             raise CameraError(f"no frame: {moment.lost or 'the camera is silent'}")

@@ -1,7 +1,6 @@
-"""Verdicts on events: this was them, or this was not; each sharpens what the gallery knows of a person."""
+"""Confirms, rejects and introduces the faces of events; each verdict changes a person's templates."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,25 +8,17 @@ from numpy.typing import NDArray
 from edgeface.config import schema
 from edgeface.errors import ConfigError, GalleryError
 from edgeface.gallery.contents import Templates
+from edgeface.gallery.event_store import KeptEvent
 from edgeface.gallery.names import clean_name
 from edgeface.gallery.store import Gallery
 from edgeface.recognition.matching import SAME_VIEW, Matcher, similarity
 from edgeface.types import Person, Vector
 from edgeface.vision.model_card import ModelCard
+from edgeface.wire.commands import Verdict
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """What a verdict came to: whether a template was added, and what to tell the user."""
-
-    event_id: str
-    person: Person
-    added: bool
-    told: str
-
-
-def reject(gallery: Gallery, settings: schema.MatchingSettings, event_id: str, *, force: bool = False) -> Outcome:
-    """The face of this event is not the person that the event names: it becomes a negative template of theirs.
+def reject(gallery: Gallery, settings: schema.MatchingSettings, event_id: str, *, force: bool = False) -> Verdict:
+    """Make the face of an event a negative template of the person whom the event names wrongly.
 
     Raises:
         GalleryError: there is no such event, it names nobody, or (not with ``force``) the person would hardly be recognised
@@ -40,7 +31,7 @@ def reject(gallery: Gallery, settings: schema.MatchingSettings, event_id: str, *
         )
     person = gallery.find(event.person_id)
     if event.verdict == "rejected":
-        return Outcome(event.event_id, person, False, f"{event.event_id} was rejected already")
+        return _verdict("rejected", event, person, False, f"{event.event_id} was rejected already")
     own, not_own = _of(person, gallery.templates_before(event.event_id, person.id))
     if not force and _locks_out(own, event.embedding, settings.margin):
         raise GalleryError(
@@ -50,20 +41,21 @@ def reject(gallery: Gallery, settings: schema.MatchingSettings, event_id: str, *
     new = not _near(not_own, event.embedding)
     gallery.learn(event, person.id, "rejected", keep=new)
     if not len(own):
-        return Outcome(event.event_id, person, False, f"not {person.name}, who is enrolled no more: there was no other face")
-    return Outcome(
-        event.event_id, person, new, f"not {person.name}" + ("" if new else "; such a face had been rejected before")
-    )
+        return _verdict(
+            "rejected", event, person, False, f"not {person.name}, who is enrolled no more: there was no other face"
+        )
+    before = "" if new else "; such a face had been rejected before"
+    return _verdict("rejected", event, person, new, f"not {person.name}{before}")
 
 
 def confirm(
     gallery: Gallery, card: ModelCard, settings: schema.MatchingSettings, event_id: str, reference: str | None = None
-) -> Outcome:
-    """The face of this event is the person that it names, or ``reference``: it becomes a template if it shows a new side.
+) -> Verdict:
+    """Make the face of an event a template, if it shows a new side, of the person whom the event or ``reference`` names.
 
     Raises:
-        GalleryError: there is no such event or person, or the face is nearer to another person, or to one who was rejected.
-        ConfigError: the event names nobody, and neither does ``reference``.
+        GalleryError: there is no such event or person, or the face is nearer to another person or to a rejected face.
+        ConfigError: neither the event nor ``reference`` names anybody.
     """
     event = gallery.events.find(event_id)
     who = reference or event.person_id
@@ -71,7 +63,7 @@ def confirm(
         raise ConfigError(f"{event.event_id} names nobody; say who it was with --as NAME")
     person = gallery.find(who)
     if event.verdict == "confirmed" and event.person_id == person.id:
-        return Outcome(event.event_id, person, False, f"{event.event_id} was confirmed already")
+        return _verdict("confirmed", event, person, False, f"{event.event_id} was confirmed already")
     templates = gallery.templates_before(event.event_id, person.id)
     match = Matcher(templates, card, settings).match(event.embedding)
     if match.person_id != person.id:
@@ -82,19 +74,18 @@ def confirm(
         raise GalleryError(f"this face is nearer to one that was rejected as {person.name} than to {person.name}")
     new = not _near(_of(person, templates)[0], event.embedding)
     gallery.learn(event, person.id, "confirmed", keep=new)
-    return Outcome(
-        event.event_id, person, new, f"{person.name}, " + ("a new template" if new else "known from this side already")
-    )
+    gained = "a new template" if new else "known from this side already"
+    return _verdict("confirmed", event, person, new, f"{person.name}, {gained}")
 
 
 def introduce(
     gallery: Gallery, card: ModelCard, settings: schema.MatchingSettings, event_ids: Sequence[str], name: str
 ) -> Person:
-    """The faces of these events, which named nobody, are this person, who is enrolled with them if new.
+    """Enroll a person with the faces of events that named nobody, or give them to the person who has this name.
 
     Raises:
-        GalleryError: there is no such event, the name is not usable, or a face passes for somebody else who is enrolled.
-        ConfigError: there are no events.
+        GalleryError: there is no such event, the name is not usable, or a face matches another person.
+        ConfigError: ``event_ids`` is empty.
     """
     if not event_ids:
         raise ConfigError("there is no face to name")
@@ -114,8 +105,12 @@ def introduce(
     return gallery.introduce(name, chosen)
 
 
+def _verdict(verdict: str, event: KeptEvent, person: Person, added: bool, told: str) -> Verdict:
+    return Verdict(event_id=event.event_id, verdict=verdict, person_id=person.id, name=person.name, added=added, told=told)
+
+
 def _of(person: Person, templates: Templates) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """A person's templates and negative templates, each of shape (n, dimensions)."""
+    """Return a person's templates and negative templates, each of shape (n, dimensions)."""
     index = templates.people.index(person)
     return templates.vectors[templates.owners == index], templates.negatives[templates.not_owners == index]
 
@@ -125,7 +120,7 @@ def _near(vectors: NDArray[np.float32], probe: Vector) -> bool:
 
 
 def _locks_out(own: NDArray[np.float32], negative: Vector, margin: float) -> bool:
-    """Whether most of a person's templates, each held against the others, would be refused for this negative template."""
+    """Return whether a negative template would have most of a person's templates, each matched to the others, refused."""
     if len(own) < 2:
         return False
     refused = 0

@@ -1,4 +1,4 @@
-"""Replaces a whole gallery, while no daemon has it: takes one over from another network, or restores a backup."""
+"""Replaces a whole gallery while no daemon runs: reembeds it for another network, or restores a backup."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -10,7 +10,7 @@ from edgeface.gallery.migration import Reembedded
 from edgeface.gallery.restore import Restored
 
 
-def take_over(
+def reembed(
     config: Config,
     model: Path,
     *,
@@ -18,7 +18,7 @@ def take_over(
     names: bool = True,
     alive: Callable[[], None] = lambda: None,
 ) -> Reembedded | None:
-    """Run ``migration.reembed`` on the gallery of a configuration, and note it."""
+    """Reembed the gallery of a configuration, and note it in the audit log; see ``migration.reembed``."""
     done = migration.reembed(config.gallery_path, config.key_path, model, drop=drop, names=names, alive=alive)
     if done:
         Audit(config.audit_path).note("reembed", people=done.people, templates=done.templates, dropped=len(done.dropped))
@@ -26,7 +26,7 @@ def take_over(
 
 
 def restore_whole(config: Config, model: Path, reference: str | None) -> Restored:
-    """Run ``restore.whole`` on the gallery of a configuration, and note it."""
+    """Restore the gallery of a configuration, and note it in the audit log; see ``restore.whole``."""
     done = restore.whole(config, model, reference)
     Audit(config.audit_path).note("restore", copy=done.copy, people=done.people, kept_aside=done.kept_aside)
     return done

@@ -88,7 +88,7 @@ class Presence:
             self._lives.pop(track.id, None)
         return events
 
-    def sights(self, now: float) -> list[TrackedFace]:
+    def tracked_faces(self, now: float) -> list[TrackedFace]:
         """Return the faces of the frame that was taken in at ``now``, each with its announcement."""
         tracks = [track for track in self._tracker.tracks if track.last_seen == now]
         return [TrackedFace(track.id, track.latest, self._verdicts.get(track.id)) for track in tracks]

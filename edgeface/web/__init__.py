@@ -1,1 +1,1 @@
-"""The page: what a browser shows of the daemon. But for its token, nothing here is imported unless ``[web] enabled`` is set."""
+"""Serves the daemon's page to browsers. But for its token, nothing here is imported unless ``[web] enabled`` is set."""

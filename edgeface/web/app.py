@@ -1,4 +1,4 @@
-"""The views of the page by their paths."""
+"""Maps the page's paths to its views."""
 
 from http import HTTPStatus
 from pathlib import Path
@@ -12,26 +12,26 @@ from starlette.staticfiles import StaticFiles
 
 from edgeface.errors import EdgefaceError
 from edgeface.web import enroll, health, live, operations, people, strangers, visits
-from edgeface.web.context import Site
+from edgeface.web.context import PageContext
 
 
-def application(site: Site) -> Starlette:
-    """The page of a site, for whoever is let in."""
+def application(context: PageContext) -> Starlette:
+    """Make the page's application, for requests that were let in."""
     static = StaticFiles(directory=Path(__file__).parent / "static")
 
-    async def wrong(request: Request, error: Exception) -> Response:
+    async def show_error(request: Request, error: Exception) -> Response:
         status = error.status_code if isinstance(error, HTTPException) else HTTPStatus.INTERNAL_SERVER_ERROR
-        told = {HTTPStatus.NOT_FOUND: "There is no such page."}.get(HTTPStatus(status))
-        text = told or (error.detail if isinstance(error, HTTPException) else str(error))
-        response = site.page(request, "wrong.html", status, text=text)
+        text = error.detail if isinstance(error, HTTPException) else str(error)
+        text = "There is no such page." if status == HTTPStatus.NOT_FOUND else text
+        response = context.render(request, "wrong.html", status, text=text)
         response.headers.update(getattr(error, "headers", None) or {})
         return response
 
     app = Starlette(
         routes=[Mount("/static", static)]
         + [route for view in (live, people, visits, strangers, enroll, health, operations) for route in view.ROUTES],
-        exception_handlers={HTTPException: wrong, EdgefaceError: wrong},
+        exception_handlers={HTTPException: show_error, EdgefaceError: show_error},
     )
-    app.router.redirect_slashes = False  # it would lead out of the session's path
-    app.state.site = site
+    app.router.redirect_slashes = False  # a redirect would leave the session's path
+    app.state.context = context
     return app

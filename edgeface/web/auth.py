@@ -1,4 +1,4 @@
-"""Who may see the page and change what it shows: token, session, and where a request came from."""
+"""Decides which requests may see and change the page, by token, session and origin."""
 
 import base64
 import hashlib
@@ -25,7 +25,7 @@ from edgeface.web.token import Token
 
 log = logging.getLogger(__name__)
 LIFETIME, LIFETIME_ENCRYPTED = 12 * 3600, 30 * 24 * 3600
-"""Seconds without a request after which a session ends."""
+"""Seconds without a request after which a session ends, in the clear and encrypted."""
 HOST = re.compile(r"(?:(?P<name>[a-z0-9._-]+)|\[(?P<six>[0-9a-f:.]+)\])(?::(?P<port>[0-9]{1,5}))?", re.ASCII | re.IGNORECASE)
 KEYED = re.compile(r"/~(?P<key>[\w-]+)(?P<path>/.*)", re.ASCII | re.DOTALL)
 TRIES_PER_MINUTE = 10
@@ -45,7 +45,7 @@ try {
   else if (root) location.replace(root + (here.replace(/^\\/~[\\w-]+/, "") || "/") + location.search + location.hash);
 } catch {}
 """
-"""Leads to the session that this browser has here, whatever address was opened, and forgets it once it has ended."""
+"""Leads a browser to its session, whatever address it opened, and forgets the session once it has ended."""
 
 
 def _hash(text: str) -> str:
@@ -70,17 +70,17 @@ HEADERS = {
 
 
 class AccessMiddleware:
-    """Lets a request through to ``app`` if it has a session and comes from the page itself.
+    """Passes a request on to ``app`` if it has a session and comes from the page itself.
 
-    ``/?token=...`` opens a session: a key in the path of all its addresses, and a cookie. Names in the header Host that are not
-    ours are refused, or a stranger's page could have its name point here (DNS rebinding); so are changes that another page asks
-    for (CSRF). ``seat`` counts a connection, by its client's address, among those signed in, if there is room.
+    ``/?token=...`` opens a session: a key in the path of all its addresses, and a cookie. A header Host with a foreign name is
+    refused, for a stranger's domain may point here (DNS rebinding); so is a change that another page asks for (CSRF).
+    ``has_room`` counts a client's connection among those signed in, and returns whether there was room.
     """
 
     def __init__(
-        self, app: ASGIApp, web: schema.WebSettings, token: Token, sessions: Sessions, seat: Callable[[Any], bool]
+        self, app: ASGIApp, web: schema.WebSettings, token: Token, sessions: Sessions, has_room: Callable[[Any], bool]
     ) -> None:
-        self._app, self._web, self._token, self._sessions, self._seat = app, web, token, sessions, seat
+        self._app, self._web, self._token, self._sessions, self._has_room = app, web, token, sessions, has_room
         self._hosts = {"localhost", web.address.lower(), *(name.lower() for name in web.hosts)} - {""}
         self._tries = RateLimit(TRIES_PER_MINUTE)
 
@@ -111,19 +111,20 @@ class AccessMiddleware:
             log.error("%s", error)
             refusal = _closed(HTTPStatus.SERVICE_UNAVAILABLE, "The page cannot be opened", "The log of edgeface says why.")
         if refusal:
-            added["connection"] = "close"  # its place is for the next who comes
+            added["connection"] = "close"  # makes room for the next client
             await refusal(scope, receive, guarded)
         else:
             root, admitted = session.root, partial(self._still_admits, session)
             await self._app({**scope, "path": path, "root": root, "admitted": admitted}, receive, guarded)
 
     def _still_admits(self, session: Session) -> bool:
-        """Whether a request that goes on has not been shut out since."""
+        """Return whether the session of a request that goes on is still open."""
         with suppress(EdgefaceError):
             return self._sessions.admits(session)
         return False
 
-    def _refusal(self, request: Request, session: Session, path: str) -> Response | None:
+    def _foreign(self, request: Request) -> Response | None:
+        """Refuse a request that names a foreign host, or a change that comes from another page."""
         host = request.headers.get("host", "")
         if not is_ours(host, self._hosts):
             return _closed(
@@ -134,24 +135,26 @@ class AccessMiddleware:
             )
         if request.method not in ("GET", "HEAD") and not self._is_from_here(request, host):
             return _closed(HTTPStatus.FORBIDDEN, "Not from here", "Another page asked for this change. Nothing was changed.")
+        return None
+
+    def _refusal(self, request: Request, session: Session, path: str) -> Response | None:
+        """Return the answer to a request that is not passed on, or ``None``."""
+        if foreign := self._foreign(request):
+            return foreign
         given = request.query_params.get("token")
         if given is not None and request.url.path == "/":
             return self._sign_in(request, given)
-        if self._sessions.admits(session):
-            if (request.method, path) == ("POST", "/signout"):
-                self._sessions.end(session)
-                return _closed(HTTPStatus.OK, "You are signed out", REOPEN, LEAD)
-            if not self._seat(request.scope["client"]):
-                return _closed(HTTPStatus.SERVICE_UNAVAILABLE, "Too many pages are open", "Close some, then try again.")
-            return None
-        headers = request.headers
-        if session.key and (headers.get("sec-fetch-site"), headers.get("sec-fetch-mode")) == ("cross-site", "navigate"):
-            # A link from elsewhere comes without the cookie, which is for requests of this page alone: ask once more from here.
-            return _closed(HTTPStatus.OK, "One moment", '<a href="">Go on</a>', '<meta http-equiv="refresh" content="0">')
-        return _closed(HTTPStatus.UNAUTHORIZED, "This page is locked", REOPEN, LEAD)
+        if not self._sessions.admits(session):
+            return _locked(request, session)
+        if (request.method, path) == ("POST", "/signout"):
+            self._sessions.end(session)
+            return _closed(HTTPStatus.OK, "You are signed out", REOPEN, LEAD)
+        if not self._has_room(request.scope["client"]):
+            return _closed(HTTPStatus.SERVICE_UNAVAILABLE, "Too many pages are open", "Close some, then try again.")
+        return None
 
     def _sign_in(self, request: Request, given: str) -> Response:
-        if not self._token.opens(given):  # which nobody can guess: whoever has it is let in, however many try others
+        if not self._token.opens(given):  # the right token, which nobody can guess, passes however many wrong ones are tried
             if not self._tries.allows(time.monotonic()):
                 return _closed(HTTPStatus.TOO_MANY_REQUESTS, "Too many tries", "Wait a minute, then open the address again.")
             return _closed(
@@ -170,9 +173,10 @@ class AccessMiddleware:
         return LIFETIME_ENCRYPTED if self._is_encrypted(request) else LIFETIME
 
     def _cookie(self, request: Request, session: Session) -> str:
-        """The header that gives a browser its secret.
+        """Return the header that gives a browser its secret.
 
-        Unencrypted, it is for the session's path alone, which no other port knows; ``__Host-`` wants the path ``/``.
+        Without encryption the cookie is for the session's path alone, which no other port knows; ``__Host-`` needs the path
+        ``/``.
         """
         encrypted = self._is_encrypted(request)
         scope = "Path=/; Secure" if encrypted else f"Path={session.root}/"
@@ -183,17 +187,17 @@ class AccessMiddleware:
         return f"{'__Host-' if encrypted else ''}edgeface-{self._web.port}"
 
     def _secret(self, request: Request) -> str:
-        """The secret that a browser sends: the first of its name, which is that of the longest path."""
+        """Return the secret that a browser sends: the first cookie of this name, which is that of the longest path."""
         start = f"{self._cookie_name(self._is_encrypted(request))}="
         parts = (part.strip() for part in request.headers.get("cookie", "").split(";"))
         return next((part.removeprefix(start) for part in parts if part.startswith(start)), "")
 
     def _is_from_here(self, request: Request, host: str) -> bool:
-        """Whether this page asks, as its browser says; one that says nothing is no browser, or no friend."""
+        """Return whether the browser says that this page asks; without such a header the request is refused."""
         site, origin = request.headers.get("sec-fetch-site"), request.headers.get("origin")
         if site not in (None, "same-origin"):
             return False
-        if site and origin in (None, "null"):  # a form's origin is kept back together with the referrer
+        if site and origin in (None, "null"):  # the referrer policy hides a form's origin too
             return True
         scheme, _, came = (origin or "").lower().partition("://")
         if scheme not in ("http", "https"):
@@ -202,7 +206,7 @@ class AccessMiddleware:
 
 
 def is_ours(host: str, names: Collection[str], *, addresses: bool = True) -> bool:
-    """Whether a Host header names us: by one of the names, or by an address, which no stranger's domain can be."""
+    """Return whether a Host header is one of our names, or an IP address, which no stranger's domain can be."""
     parts = HOST.fullmatch(host)
     if not parts or int(parts["port"] or 0) > 65535:
         return False
@@ -217,9 +221,17 @@ def is_ours(host: str, names: Collection[str], *, addresses: bool = True) -> boo
 
 
 def _split(path: str) -> tuple[str, str]:
-    """The session's key in a path, and the path without it."""
+    """Return the session's key in a path, and the path without it."""
     found = KEYED.fullmatch(path)
     return (found["key"], found["path"]) if found else ("", path)
+
+
+def _locked(request: Request, session: Session) -> Response:
+    headers = request.headers
+    if session.key and (headers.get("sec-fetch-site"), headers.get("sec-fetch-mode")) == ("cross-site", "navigate"):
+        # A link from another site comes without the cookie, which is for requests of this page alone: reload from here.
+        return _closed(HTTPStatus.OK, "One moment", '<a href="">Go on</a>', '<meta http-equiv="refresh" content="0">')
+    return _closed(HTTPStatus.UNAUTHORIZED, "This page is locked", REOPEN, LEAD)
 
 
 def _closed(status: HTTPStatus, title: str, text: str, head: str = "") -> Response:

@@ -1,4 +1,4 @@
-"""Gives every view of the page what it needs: the gallery, operations, templates, and notes from one request to the next."""
+"""Gives views of the page the gallery, operations, HTML templates, and notes from one request to the next."""
 
 import asyncio
 import math
@@ -37,22 +37,24 @@ T = TypeVar("T")
 Q = TypeVar("Q", bound=Asked)
 R = TypeVar("R")
 ACTOR: Actor = {"web": True}
-"""Somebody who has the token of the page."""
+"""A browser that is signed in; the page does not know whose."""
 MAX_FORM = 16 * 1024
 MAX_QUEUE = 32
 """Requests that wait for the gallery, at most."""
 MAX_NOTES = 64
 FRESH = 1.0
-BODY_SECONDS, WORK_SECONDS = 20.0, 30.0
+"""Seconds for which the names of people are not read again."""
+BODY_TIMEOUT, OPERATION_TIMEOUT = 20.0, 30.0
+"""Seconds for the body of a request, and for an operation."""
 VIEWS = {"/": "Live", "/people": "People", "/visits": "Visits", "/unknown": "Unknown", "/enroll": "Enroll", "/health": "Health"}
 
 
 @dataclass(frozen=True, slots=True)
-class Daemon:
-    """What the page knows of the daemon that serves it; each call is quick, and any thread may make it."""
+class ServedDaemon:
+    """The daemon, as far as the page knows it; each call is quick, and any thread may make it."""
 
     settings: Callable[[], Config]
-    report: Callable[[], dict[str, Any]]
+    status: Callable[[], dict[str, Any]]
     jobs: JobQueue
     live: LiveView
     card: ModelCard
@@ -62,26 +64,26 @@ class Daemon:
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """Everybody's name by id; ``version`` changes whenever people or events do."""
+    """The names of all people by id; ``version`` changes whenever people or events do."""
 
     version: tuple[int, ...]
     names: Mapping[str, str]
 
 
-class Site:
-    """The page's own side of the daemon.
+class PageContext:
+    """The state that the views share.
 
-    The gallery is opened anew to be read, by a thread of its own. What changes it is an operation, which the loop runs.
+    A thread of the page reads the gallery through a connection of its own. Changes are operations, which the loop runs.
     """
 
-    def __init__(self, daemon: Daemon) -> None:
+    def __init__(self, daemon: ServedDaemon) -> None:
         self.daemon = daemon
         self._gallery: Gallery | None = None
-        self._desk = ThreadPoolExecutor(1, "page-gallery")
-        self._easel = ThreadPoolExecutor(1, "page-picture")
+        self._gallery_thread = ThreadPoolExecutor(1, "page-gallery")
+        self._picture_thread = ThreadPoolExecutor(1, "page-picture")
         self._waiting = self._changes = 0
         self.streams, self.uploads, self.checking, self.closing = 0, 0, False, False
-        self.uploading, self.moved, self._ended = asyncio.Lock(), Wakeup(), Wakeup()
+        self.uploading, self.news, self._ended = asyncio.Lock(), Wakeup(), Wakeup()
         self._known, self._known_at, self._reading = Known((), {}), -math.inf, asyncio.Lock()
         self._drawn: tuple[LivePicture | None, bytes] = (None, b"")
         self._drawing = asyncio.Lock()
@@ -92,42 +94,42 @@ class Site:
         self._pages.filters |= FILTERS
 
     def end(self) -> None:
-        """Have requests that wait end; any thread may say so."""
+        """End the requests that wait; any thread may call this."""
         self.closing = True
-        self.moved.ring()
-        self._ended.ring()
+        self.news.wake()
+        self._ended.wake()
 
     def close(self) -> None:
-        """Let go of the gallery."""
-        self._desk.submit(self._shut)
-        self._desk.shutdown(wait=False)
-        self._easel.shutdown(wait=False, cancel_futures=True)
+        """Close the gallery and end the threads."""
+        self._gallery_thread.submit(self._shut)
+        self._gallery_thread.shutdown(wait=False)
+        self._picture_thread.shutdown(wait=False, cancel_futures=True)
 
     async def pause(self, seconds: float) -> bool:
-        """Wait; whether to go on after it, since the server is not about to close."""
+        """Wait; return false if the server is about to close."""
         return not await self._ended.wait(lambda: self.closing or None, seconds)
 
     @property
     def config(self) -> Config:
-        """The settings that hold now."""
+        """Return the settings in effect."""
         return self.daemon.settings()
 
-    async def with_gallery(self, work: Callable[[Gallery], T]) -> T:
-        """What some quick work on the gallery gives; one piece of it is done at a time.
+    async def with_gallery(self, call: Callable[[Gallery], T]) -> T:
+        """Run a quick call with the gallery in its thread, one call at a time; return its result.
 
         Raises:
-            EdgefaceError: the work does, the gallery cannot be opened, or too much waits for it.
+            EdgefaceError: the call does, the gallery cannot be opened, or ``MAX_QUEUE`` requests wait for it.
         """
         if self._waiting >= MAX_QUEUE:
             raise EdgefaceError("the device is busy; try again in a moment")
         self._waiting += 1
         try:
-            return await asyncio.get_running_loop().run_in_executor(self._desk, lambda: work(self._opened()))
+            return await asyncio.get_running_loop().run_in_executor(self._gallery_thread, lambda: call(self._opened()))
         finally:
             self._waiting -= 1
 
     async def known(self) -> Known:
-        """Who is known; a second old at most, and read once for all who ask."""
+        """Return the names of all people; at most ``FRESH`` seconds old, and read once for all requests."""
         async with self._reading:
             if time.monotonic() - self._known_at > FRESH:
                 self._known = await self.with_gallery(self._read_known)
@@ -140,26 +142,26 @@ class Site:
             return self._known
         return Known(version, {person.id: person.name for person in gallery.people()})
 
-    async def jpeg(self, view: LivePicture, encode: Callable[[], bytes]) -> bytes:
-        """A picture, encoded once for all who watch."""
+    async def jpeg(self, picture: LivePicture, encode: Callable[[], bytes]) -> bytes:
+        """Return a picture, encoded once for all who watch."""
         async with self._drawing:
-            if self._drawn[0] is not view:
-                self._drawn = view, await self.paint(encode)
+            if self._drawn[0] is not picture:
+                self._drawn = picture, await self.on_picture_thread(encode)
             return self._drawn[1]
 
-    async def paint(self, work: Callable[[], T]) -> T:
-        """What some work on a picture gives, which is done in a thread for such work."""
-        return await asyncio.get_running_loop().run_in_executor(self._easel, work)
+    async def on_picture_thread(self, call: Callable[[], T]) -> T:
+        """Run a call on a picture in the thread for such calls; return its result."""
+        return await asyncio.get_running_loop().run_in_executor(self._picture_thread, call)
 
     async def perform(self, operation: Operation[Q, R], request: Q, photos: Photos | None = None) -> R:
         """Have the loop run an operation, and return its result.
 
         Raises:
-            EdgefaceError: the operation does, or the loop did not come to it in time.
+            EdgefaceError: the operation does, or the loop did not run it within ``OPERATION_TIMEOUT``.
         """
         job = self.daemon.jobs.submit(operation, request, ACTOR, photos)
         try:
-            return await asyncio.wait_for(asyncio.wrap_future(job.result), WORK_SECONDS)
+            return await asyncio.wait_for(asyncio.wrap_future(job.result), OPERATION_TIMEOUT)
         except TimeoutError:
             raise EdgefaceError("the device did not answer in time; is the camera well?") from None
 
@@ -172,15 +174,15 @@ class Site:
         if self._gallery is not None:
             self._gallery.close()
 
-    def page(self, request: Request, name: str, status: int = HTTPStatus.OK, /, **values: Any) -> Response:
-        """A view as HTML, with the note that the request before it left."""
+    def render(self, request: Request, name: str, status: int = HTTPStatus.OK, /, **values: Any) -> Response:
+        """Render a view as HTML, with the note that the request before it left."""
         note = self._notes.pop(request.query_params.get("note", ""), None)
         root, path = request.scope["root"], request.url.path
         shown = {"config": self.config, "views": VIEWS, "root": root, "path": path, "note": note, "now": time.time()}
         return HTMLResponse(self._pages.get_template(name).render(shown | values), status)
 
-    def back(self, path: str, text: str, /, query: Mapping[str, str] | None = None, *, good: bool = True) -> Response:
-        """On to another view, where a note says what became of it."""
+    def redirect(self, path: str, text: str, /, query: Mapping[str, str] | None = None, *, good: bool = True) -> Response:
+        """Redirect to another view, which shows a note about this request."""
         self._changes += 1
         key = secrets.token_urlsafe(9)
         self._notes[key] = text, good
@@ -190,10 +192,10 @@ class Site:
 
 
 async def body(request: Request, limit: int) -> bytes:
-    """The body of a request.
+    """Read the body of a request.
 
     Raises:
-        HTTPException: it is over ``limit`` bytes, or does not come in time.
+        HTTPException: it is over ``limit`` bytes, or does not come within ``BODY_TIMEOUT``.
     """
     too_large = HTTPException(
         HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"That is over {limit / 2**20:.2g} MB.", {"connection": "close"}
@@ -203,7 +205,7 @@ async def body(request: Request, limit: int) -> bytes:
         raise too_large
     parts, size = [], 0
     try:
-        async with asyncio.timeout(BODY_SECONDS):
+        async with asyncio.timeout(BODY_TIMEOUT):
             async for part in request.stream():
                 size += len(part)
                 if size > limit:
@@ -217,15 +219,13 @@ async def body(request: Request, limit: int) -> bytes:
 
 
 async def form(request: Request) -> dict[str, str]:
-    """The fields of a form, each once.
+    """Read the fields of a form, each once.
 
     Raises:
-        HTTPException: it is no form, or as ``body``.
+        HTTPException: the body is no form, or as ``body``.
     """
     try:
-        fields = parse_qs(
-            (await body(request, MAX_FORM)).decode(), keep_blank_values=True, strict_parsing=False, max_num_fields=64
-        )
+        fields = parse_qs((await body(request, MAX_FORM)).decode(), keep_blank_values=True, max_num_fields=64)
     except ValueError:
         raise HTTPException(HTTPStatus.BAD_REQUEST, "That is no form.") from None
     return {name: values[-1] for name, values in fields.items()}

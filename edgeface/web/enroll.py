@@ -1,4 +1,4 @@
-"""Enrolls a person whom the page tells what to do beside the live picture."""
+"""Enrolls a person from the camera, with guidance beside the live picture."""
 
 from typing import Any
 
@@ -12,71 +12,71 @@ from edgeface.gallery.names import clean_name
 from edgeface.operations.context import Job
 from edgeface.operations.enroll import Enrollment
 from edgeface.operations.registry import ENROLL
-from edgeface.web.context import ACTOR, Site
+from edgeface.web.context import ACTOR, PageContext
 from edgeface.web.enrolling import Enrolling
 from edgeface.web.filters import capitalize_first
 from edgeface.web.people import how_known, read_people
 from edgeface.wire.commands import EnrollRequest
 
 POLL = 8.0
-"""Seconds that a question waits for something new to tell."""
-LONGEST = 120.0
+"""Seconds that a request for the state waits for a change."""
+TIMEOUT = 120.0
 """Seconds that an enrollment lasts at most."""
 
 
 async def enroll(request: Request) -> Response:
-    """The view."""
-    site: Site = request.app.state.site
-    people = await site.with_gallery(lambda gallery: gallery.people())
-    return site.page(request, "enroll.html", people=people, name=request.query_params.get("name", "")[:100])
+    """Show the form."""
+    context: PageContext = request.app.state.context
+    people = await context.with_gallery(lambda gallery: gallery.people())
+    return context.render(request, "enroll.html", people=people, name=request.query_params.get("name", "")[:100])
 
 
 async def start(request: Request) -> Response:
-    """Begin; one at a time."""
-    site: Site = request.app.state.site
-    enrolling = Enrolling(site.moved.ring)
+    """Start an enrollment, unless one runs."""
+    context: PageContext = request.app.state.context
+    enrolling = Enrolling(context.news.wake)
     try:
         name, force = clean_name(request.query_params.get("name", "")), request.query_params.get("force") == "yes"
-        wanted = EnrollRequest(name=name, timeout=LONGEST, force=force)
-        job = enrolling.job = site.daemon.jobs.submit(ENROLL, wanted, ACTOR, tell=enrolling.guide)
+        wanted = EnrollRequest(name=name, timeout=TIMEOUT, force=force)
+        job = enrolling.job = context.daemon.jobs.submit(ENROLL, wanted, ACTOR, tell=enrolling.guide)
     except EdgefaceError as error:
         return JSONResponse({"ok": False, "text": f"{error}."}, 409)
-    job.result.add_done_callback(lambda _: site.moved.ring())
-    enrolling.heard(job)
-    site.enrolling = enrolling
+    job.result.add_done_callback(lambda _: context.news.wake())
+    enrolling.keep_alive(job)
+    context.enrolling = enrolling
     return JSONResponse({"ok": True, "id": enrolling.key})
 
 
 async def state(request: Request) -> Response:
-    """Tell what to do, once it is something else than step ``after``; in the end, what became of it."""
-    site: Site = request.app.state.site
-    found, after = _asked(site, request), request.query_params.get("after", "")
+    """Return the guidance once it differs from step ``after``, and the result in the end."""
+    context: PageContext = request.app.state.context
+    found, after = _current(context, request), request.query_params.get("after", "")
     if found is None:
         return JSONResponse({"done": True, "ok": False, "text": "This enrollment is over."})
     enrolling, job = found
-    enrolling.heard(job)
+    enrolling.keep_alive(job)
 
-    def news() -> bool | None:
-        told = enrolling.guidance
-        return site.closing or job.result.done() or (told is not None and step(told) != after) or None
+    def changed() -> bool | None:
+        now = enrolling.guidance
+        return context.closing or job.result.done() or (now is not None and step(now) != after) or None
 
-    await site.moved.wait(news, POLL)
+    await context.news.wait(changed, POLL)
     if job.result.done():
-        return JSONResponse({"done": True, **await _outcome(site, job)})
-    told = enrolling.guidance
-    if told is None:
+        return JSONResponse({"done": True, **await _outcome(context, job)})
+    now = enrolling.guidance
+    if now is None:
         return JSONResponse({"done": False, "step": "", "text": "Waiting for the camera", "taken": 0, "most": 9})
-    return JSONResponse({"done": False, "step": step(told), "text": told.text, "taken": told.taken, "most": told.most})
+    return JSONResponse({"done": False, "step": step(now), "text": now.text, "taken": now.taken, "most": now.most})
 
 
-def step(told: Guidance) -> str:
-    """Return what differs from one step of an enrollment to the next."""
-    return f"{told.taken} {told.text}"
+def step(guidance: Guidance) -> str:
+    """Return a text that changes from one step of an enrollment to the next."""
+    return f"{guidance.taken} {guidance.text}"
 
 
 async def finish(request: Request) -> Response:
-    """End with the views that there are; with ``?cancel`` nobody is enrolled."""
-    if found := _asked(request.app.state.site, request):
+    """End an enrollment with the views taken until now; with ``?cancel`` nobody is enrolled."""
+    if found := _current(request.app.state.context, request):
         _, job = found
         if "cancel" in request.query_params:
             job.result.cancel()
@@ -84,25 +84,25 @@ async def finish(request: Request) -> Response:
     return JSONResponse({"ok": True})
 
 
-def _asked(site: Site, request: Request) -> tuple[Enrolling, Job[EnrollRequest, Enrollment]] | None:
-    """Return the enrollment that a request is about, if it is the one under way."""
-    enrolling = site.enrolling
+def _current(context: PageContext, request: Request) -> tuple[Enrolling, Job[EnrollRequest, Enrollment]] | None:
+    """Return the enrollment that a request names, if it is the current one."""
+    enrolling = context.enrolling
     if enrolling is None or enrolling.job is None or request.query_params.get("id") != enrolling.key:
         return None
     return enrolling, enrolling.job
 
 
-async def _outcome(site: Site, job: Job[EnrollRequest, Enrollment]) -> dict[str, Any]:
+async def _outcome(context: PageContext, job: Job[EnrollRequest, Enrollment]) -> dict[str, Any]:
     if job.result.cancelled():
         return {"ok": False, "text": "Cancelled. Nothing was kept."}
     if error := job.result.exception():
         return {"ok": False, "text": f"Nothing was kept: {error}."}
     done = job.result.result()
-    cards = await site.with_gallery(lambda gallery: read_people(site, gallery))
-    told = [how_known(card) for card in cards if card.id == done.id]
+    cards = await context.with_gallery(lambda gallery: read_people(context, gallery))
+    sentences = [how_known(card) for card in cards if card.id == done.id]
     if done.assessment is not None and done.assessment.told:
-        told.append(f"{capitalize_first(done.assessment.told)}.")
-    return {"ok": True, "text": " ".join(told)}
+        sentences.append(f"{capitalize_first(done.assessment.told)}.")
+    return {"ok": True, "text": " ".join(sentences)}
 
 
 ROUTES = [

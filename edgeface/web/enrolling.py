@@ -1,4 +1,4 @@
-"""Follows an enrollment for a browser, and ends it when the browser is gone."""
+"""Follows an enrollment for a browser, and cancels it when the browser is gone."""
 
 import asyncio
 import secrets
@@ -11,7 +11,7 @@ from edgeface.operations.enroll import Enrollment
 from edgeface.wire.commands import EnrollRequest
 
 ABANDONED = 15.0
-"""Seconds without a question after which nobody is before the camera any more."""
+"""Seconds without a request after which an enrollment is cancelled."""
 
 
 @dataclass(slots=True, eq=False)
@@ -25,12 +25,12 @@ class Enrolling:
     _end: asyncio.TimerHandle | None = None
 
     def guide(self, guidance: Guidance) -> None:
-        """Take what the person is to do now. For the loop."""
+        """Take the guidance of now. For the loop."""
         self.guidance = guidance
         self.tell()
 
-    def heard(self, job: Job[EnrollRequest, Enrollment]) -> None:
-        """Take note that the browser is still there; without that the enrollment ends."""
+    def keep_alive(self, job: Job[EnrollRequest, Enrollment]) -> None:
+        """Put off the end of the enrollment, as the browser is still there."""
         if self._end:
             self._end.cancel()
         self._end = asyncio.get_running_loop().call_later(ABANDONED, job.result.cancel)

@@ -1,4 +1,4 @@
-"""Refuses to serve the page in the clear to a network."""
+"""Refuses settings that would serve the page unencrypted to a network."""
 
 import ipaddress
 
@@ -7,10 +7,10 @@ from edgeface.errors import ConfigError
 
 
 def refuse_exposure(web: WebSettings) -> None:
-    """Make sure that nobody can listen on the way to the page.
+    """Make sure that the page is encrypted, or only this machine can reach it.
 
     Raises:
-        ConfigError: they could.
+        ConfigError: it is neither, or half of what TLS needs is set.
     """
     if bool(web.tls_cert) != bool(web.tls_key):
         raise ConfigError("web.tls_cert and web.tls_key: one is set, both are needed")
@@ -22,7 +22,7 @@ def refuse_exposure(web: WebSettings) -> None:
 
 
 def is_local(address: str) -> bool:
-    """Whether only this machine can reach an address."""
+    """Return whether only this machine can reach an address."""
     try:
         return address == "localhost" or ipaddress.ip_address(address).is_loopback
     except ValueError:

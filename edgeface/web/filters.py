@@ -1,4 +1,4 @@
-"""Times and shares as people say them, for the templates."""
+"""Writes times and shares as people say them, for the HTML templates."""
 
 from collections.abc import Iterable, Iterator
 from datetime import datetime
@@ -15,7 +15,7 @@ T = TypeVar("T", bound=_Timed)
 
 
 def day(wall: float) -> str:
-    """A day as people say it: today, yesterday, or with its name."""
+    """Return a day as people say it: today, yesterday, or with its name."""
     then, now = datetime.fromtimestamp(wall).date(), datetime.now().date()
     away = (now - then).days
     if away in (0, 1):
@@ -24,33 +24,33 @@ def day(wall: float) -> str:
 
 
 def clock(wall: float) -> str:
-    """The time of day."""
+    """Return the time of day."""
     return f"{datetime.fromtimestamp(wall):%H:%M}"
 
 
 def moment(wall: float) -> str:
-    """Day and time of day."""
+    """Return the day and the time of day."""
     return f"{day(wall)}, {clock(wall)}"
 
 
 def iso(wall: float) -> str:
-    """For machines."""
+    """Return a time in ISO 8601."""
     return datetime.fromtimestamp(wall).astimezone().isoformat(timespec="seconds")
 
 
 def groupby_day(visits: Iterable[T]) -> Iterator[tuple[str, list[T]]]:
-    """Those of each day, as they come."""
+    """Yield each day with its visits, in their order."""
     for name, rows in groupby(visits, key=lambda visit: day(visit.wall)):
         yield name, list(rows)
 
 
 def percent(share: float) -> str:
-    """A share, never rounded up to certainty."""
+    """Return a share in per cent, never rounded up to certainty."""
     return "over 99 %" if share > 0.995 else f"{100 * share:.0f} %"
 
 
 def ago(seconds: float) -> str:
-    """How long something lasts, in one unit; a day is 24 hours."""
+    """Return a duration in one unit; a day is 24 hours."""
     for size, unit in ((24 * 3600, "day"), (3600, "hour"), (60, "minute")):
         if seconds >= size * (2 if unit == "day" else 1):
             count = round(seconds / size)
@@ -59,7 +59,7 @@ def ago(seconds: float) -> str:
 
 
 def capitalize_first(text: str) -> str:
-    """With a capital, and the rest as it is."""
+    """Return a text with its first letter in upper case."""
     return text[:1].upper() + text[1:]
 
 

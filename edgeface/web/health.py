@@ -1,4 +1,4 @@
-"""Health: what status and doctor say, and every setting with its origin."""
+"""Shows the status, the doctor's checks, and every setting with its origin."""
 
 import asyncio
 import sys
@@ -13,36 +13,36 @@ from starlette.routing import Route
 from edgeface.config import load
 from edgeface.doctor import CHECKS, Check
 from edgeface.errors import EdgefaceError
-from edgeface.web.context import Daemon, Site
+from edgeface.web.context import PageContext, ServedDaemon
 from edgeface.web.live import describe
 
-PATIENCE = 60.0
+DOCTOR_TIMEOUT = 60.0
 """Seconds for the checks."""
 
 
 async def health(request: Request) -> Response:
-    """The view; with ``?check`` every precondition is checked first."""
-    site: Site = request.app.state.site
-    told = site.daemon.report()
+    """Show the view; with ``?check`` run the checks first."""
+    context: PageContext = request.app.state.context
+    status = context.daemon.status()
     checks: list[Check] = []
-    if "check" in request.query_params and not site.checking:
-        site.checking = True
+    if "check" in request.query_params and not context.checking:
+        context.checking = True
         try:
-            checks = await examined(site.daemon)
+            checks = await run_doctor(context.daemon)
         finally:
-            site.checking = False
+            context.checking = False
     try:
-        settings = [shown(row) for row in load.settings(site.daemon.file)]
-    except EdgefaceError:  # the file is broken now; status says so after a reload, and check before it
+        settings = [shown(row) for row in load.settings(context.daemon.file)]
+    except EdgefaceError:  # the file is broken; status says so after a reload, and the checks before it
         settings = []
     sections = [(name, list(rows)) for name, rows in groupby(settings, key=lambda row: row.section)]
-    return site.page(request, "health.html", told=told, facts=describe(told), checks=checks, sections=sections)
+    return context.render(request, "health.html", status=status, facts=describe(status), checks=checks, sections=sections)
 
 
-async def examined(daemon: Daemon) -> list[Check]:
-    """What ``edgeface doctor`` finds, but for the camera, which is in use: as a process, which may take time and memory.
+async def run_doctor(daemon: ServedDaemon) -> list[Check]:
+    """Run ``edgeface doctor``, but for the camera, which is in use, and return its checks.
 
-    Its copy of the gallery, made in this process, would cost us our locks on the file; see sqlite.py.
+    It runs in a process of its own: closing its copy of the gallery in this one would end our locks on the file; see sqlite.py.
     """
     file = load.find(daemon.file)
     words = ["-m", "edgeface", *(["--config", str(file)] if file else []), "--model", str(daemon.model), "doctor", "--json"]
@@ -51,7 +51,7 @@ async def examined(daemon: Daemon) -> list[Check]:
         sys.executable, *words, "--only", only, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.DEVNULL
     )
     try:
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(DOCTOR_TIMEOUT):
             output, _ = await process.communicate()
         return msgspec.json.decode(output, type=dict[str, list[Check]])["checks"]
     except (TimeoutError, msgspec.MsgspecError, KeyError):
@@ -63,7 +63,7 @@ async def examined(daemon: Daemon) -> list[Check]:
 
 
 def shown(row: load.Setting) -> load.Setting:
-    """A setting as it may be read on a screen: its value as TOML."""
+    """Return a setting with its value as TOML."""
     return replace(row, value=msgspec.json.encode(row.value).decode())
 
 

@@ -1,4 +1,4 @@
-"""Shares the page's connections between who is signed in and strangers."""
+"""Limits the page's connections, those of strangers apart from those signed in."""
 
 import socket
 from collections import Counter
@@ -7,17 +7,16 @@ from typing import Any, TypeAlias
 
 MAX_STRANGERS, MAX_SIGNED_IN = 48, 64
 MAX_BATCH = MAX_STRANGERS // 2
-"""Connections accepted at once, at most: fewer than there are places, so that each is read before newer ones take its place."""
+"""Connections accepted at once, at most: fewer than may be open, so that each is read before newer ones replace it."""
 
 Client: TypeAlias = tuple[str, int]
 
 
 class Listener(socket.socket):
-    """Accepts everybody, each as a stranger until a request of theirs is signed in.
+    """Accepts every connection as a stranger's until one of its requests is signed in.
 
-    When the strangers' places are taken, the newest gets that of the oldest among those of the address that has most of them.
-    So connections that are only held open keep nobody out. They are counted from the moment they come: until TLS is agreed on,
-    the server knows nothing of them.
+    With ``MAX_STRANGERS`` open, a new one replaces the oldest of the address that has the most. So connections that are only
+    held open keep nobody out. They are counted when they are accepted: before the TLS handshake the server does not know them.
     """
 
     def __init__(self, family: socket.AddressFamily) -> None:
@@ -26,20 +25,20 @@ class Listener(socket.socket):
         self._signed_in: dict[Client, socket.socket] = {}
 
     def accept(self) -> tuple[socket.socket, Any]:
-        """The next client."""
+        """Accept the next connection, and close a stranger's if there are too many."""
         connection, address = super().accept()
         self._strangers = _open(self._strangers)
         if len(self._strangers) >= MAX_STRANGERS:
             held = Counter(host for host, _ in self._strangers)
             most = max(held.values())
             oldest = next(client for client in self._strangers if held[client[0]] == most)
-            with suppress(OSError):  # they have gone by themselves
+            with suppress(OSError):  # the client has gone by itself
                 self._strangers.pop(oldest).shutdown(socket.SHUT_RDWR)
         self._strangers[address[:2]] = connection
         return connection, address
 
-    def seat(self, client: Client) -> bool:
-        """Count a connection among those of who is signed in; whether there was room."""
+    def has_room(self, client: Client) -> bool:
+        """Count a connection among those signed in; return whether there was room."""
         if client in self._signed_in:
             return True
         self._signed_in = _open(self._signed_in)

@@ -1,4 +1,4 @@
-"""Live: the picture and whom it shows, how the daemon is, and the stream that keeps every view up to date."""
+"""Shows the live picture and its faces, and streams the daemon's state to every view."""
 
 import json
 import time
@@ -15,64 +15,66 @@ from edgeface.operations.live_view import LivePicture
 from edgeface.platform.text import duration
 from edgeface.types import TrackedFace
 from edgeface.vision.images import encode_jpeg
-from edgeface.web.context import Site
+from edgeface.web.context import PageContext
 from edgeface.web.visits import read_visits
 
 PICTURE_SIDE = 800
 POLL, BETWEEN = 8.0, 5.0
-"""Seconds that a request waits for a picture, and until the next request; so long the loop leaves its pictures."""
+"""Seconds that a request waits for a picture, and until the next request; the loop leaves its pictures for their sum."""
 MAX_FACES = 20
 MAX_STREAMS = 24
 TICK, SILENCE = 1.0, 15.0
+"""Seconds between two looks at the state, and without a message until one is sent to keep the connection."""
 RECENT = 5
+"""Visits beside the picture."""
 
 
 async def live(request: Request) -> Response:
-    """The view."""
-    site: Site = request.app.state.site
-    facts = describe(site.daemon.report())
-    visits = await site.with_gallery(lambda gallery: read_visits(site, gallery, limit=RECENT)[0])
-    return site.page(request, "live.html", facts=facts, visits=visits)
+    """Show the picture, the state and the last visits."""
+    context: PageContext = request.app.state.context
+    facts = describe(context.daemon.status())
+    visits = await context.with_gallery(lambda gallery: read_visits(context, gallery, limit=RECENT)[0])
+    return context.render(request, "live.html", facts=facts, visits=visits)
 
 
 async def recent(request: Request) -> Response:
-    """The last visits, as a part of the view."""
-    site: Site = request.app.state.site
-    visits = await site.with_gallery(lambda gallery: read_visits(site, gallery, limit=RECENT)[0])
-    return site.page(request, "recent.html", visits=visits)
+    """Return the last visits, as a part of the view."""
+    context: PageContext = request.app.state.context
+    visits = await context.with_gallery(lambda gallery: read_visits(context, gallery, limit=RECENT)[0])
+    return context.render(request, "recent.html", visits=visits)
 
 
 async def picture(request: Request) -> Response:
-    """The newest picture as a JPEG, once it is another than number ``after``; whom it shows stands in the header ``x-view``."""
-    site: Site = request.app.state.site
+    """Return the newest picture as a JPEG, once its number is not ``after``; the header ``x-view`` has its faces."""
+    context: PageContext = request.app.state.context
     after = request.query_params.get("after", "")
-    live = site.daemon.live
+    live = context.daemon.live
 
     def newer() -> LivePicture | bool | None:
         shown = live.picture
-        return shown if shown is not None and str(shown.number) != after else site.closing or None
+        return shown if shown is not None and str(shown.number) != after else context.closing or None
 
-    live.watch(POLL + BETWEEN, site.moved.ring)
-    found = await site.moved.wait(newer, POLL)
-    return await _drawn(site, found) if isinstance(found, LivePicture) else Response(status_code=HTTPStatus.NO_CONTENT)
+    live.watch(POLL + BETWEEN, context.news.wake)
+    found = await context.news.wait(newer, POLL)
+    return await _respond(context, found) if isinstance(found, LivePicture) else Response(status_code=HTTPStatus.NO_CONTENT)
 
 
-async def _drawn(site: Site, shown: LivePicture) -> Response:
-    jpeg = await site.jpeg(shown, lambda: encode_jpeg(shown.frame.image, PICTURE_SIDE)[0])
-    names = (await site.known()).names
+async def _respond(context: PageContext, shown: LivePicture) -> Response:
+    jpeg = await context.jpeg(shown, lambda: encode_jpeg(shown.frame.image, PICTURE_SIDE)[0])
+    names = (await context.known()).names
     height, width = shown.frame.image.shape[:2]
-    told = {
+    view = {
         "number": shown.number,
         "width": width,
         "height": height,
         "ms": round(1000 * shown.seconds),
         "faces": [describe_face(tracked, names, width, height) for tracked in shown.faces[:MAX_FACES]],
     }
-    return Response(jpeg, media_type="image/jpeg", headers={"x-view": json.dumps(told)})
+    return Response(jpeg, media_type="image/jpeg", headers={"x-view": json.dumps(view)})
 
 
 def describe_face(tracked: TrackedFace, names: Mapping[str, str], width: int, height: int) -> dict[str, Any]:
-    """Describe a face for the page: its box in per cent of the picture, who it is, how sure that is, how good the view is."""
+    """Describe a face for the page: its box in per cent of the picture, the name, the probability, and the quality."""
     box, match = tracked.seen.face.box, tracked.seen.match
     known = names.get(tracked.person_id or "")
     fits = match is not None and match.person_id == tracked.person_id
@@ -90,48 +92,48 @@ def describe_face(tracked: TrackedFace, names: Mapping[str, str], width: int, he
 
 
 async def stream(request: Request) -> Response:
-    """How the daemon is, once a second, as server-sent events; a client that does not read waits for itself alone."""
-    site: Site = request.app.state.site
-    if site.streams >= MAX_STREAMS:
+    """Stream the daemon's state as server-sent events, once a second; a client that does not read holds up nobody else."""
+    context: PageContext = request.app.state.context
+    if context.streams >= MAX_STREAMS:
         raise HTTPException(HTTPStatus.SERVICE_UNAVAILABLE, "Too many pages are open.")
 
     async def events() -> AsyncIterator[str]:
-        if site.streams >= MAX_STREAMS:  # others were as quick
+        if context.streams >= MAX_STREAMS:  # other requests passed the first check meanwhile
             return
-        site.streams += 1
+        context.streams += 1
         try:
-            told, told_at, going = "", time.monotonic(), True
+            sent, sent_at, going = "", time.monotonic(), True
             while going:
-                facts = describe(site.daemon.report())
-                message = json.dumps({"facts": facts, "version": (await site.known()).version})
-                if message != told:
-                    told, told_at = message, time.monotonic()
+                facts = describe(context.daemon.status())
+                message = json.dumps({"facts": facts, "version": (await context.known()).version})
+                if message != sent:
+                    sent, sent_at = message, time.monotonic()
                     yield f"data: {message}\n\n"
-                elif time.monotonic() - told_at > SILENCE:
-                    told_at = time.monotonic()
+                elif time.monotonic() - sent_at > SILENCE:
+                    sent_at = time.monotonic()
                     yield ": still here\n\n"
-                going = await site.pause(TICK) and request.scope["admitted"]()
+                going = await context.pause(TICK) and request.scope["admitted"]()
         finally:
-            site.streams -= 1
+            context.streams -= 1
 
     return StreamingResponse(events(), media_type="text/event-stream")
 
 
-def describe(told: Mapping[str, Any]) -> dict[str, str]:
-    """How the daemon is, in words: by fact, and under ``state`` in one word, under ``trouble`` what is wrong."""
-    broker = told["broker"]
-    camera = {"ok": "on", "starting": "starting", "lost": "no picture"}[told["camera_state"]]
+def describe(status: Mapping[str, Any]) -> dict[str, str]:
+    """Describe the daemon's status in words, by fact; ``state`` is the whole in one word, ``trouble`` is what is wrong."""
+    broker = status["broker"]
+    camera = {"ok": "on", "starting": "starting", "lost": "no picture"}[status["camera_state"]]
     link = {"none": "none", "up": "connected", "down": "away", "connecting": "connecting"}[broker["state"]]
     return {
-        "state": "trouble" if told["troubles"] else "well",
-        "trouble": "; ".join(told["troubles"]),
+        "state": "trouble" if status["troubles"] else "well",
+        "trouble": "; ".join(status["troubles"]),
         "camera": camera,
         "broker": link + (f", {broker['address']}" if broker["address"] else ""),
-        "fps": f"{told['fps']:.1f} a second",
-        "dropped": f"{told['frames_dropped']:,} of {told['frames_seen'] + told['frames_dropped']:,}",
-        "uptime": duration(told["uptime"] // 60 * 60) if told["uptime"] >= 60 else "less than a minute",
-        "memory": f"{told['rss_mb']:.0f} MB",
-        "temperature": "not measured" if told["temperature"] is None else f"{told['temperature']:.0f} °C",
+        "fps": f"{status['fps']:.1f} a second",
+        "dropped": f"{status['frames_dropped']:,} of {status['frames_seen'] + status['frames_dropped']:,}",
+        "uptime": duration(status["uptime"] // 60 * 60) if status["uptime"] >= 60 else "less than a minute",
+        "memory": f"{status['rss_mb']:.0f} MB",
+        "temperature": "not measured" if status["temperature"] is None else f"{status['temperature']:.0f} °C",
     }
 
 

@@ -13,7 +13,7 @@ from starlette.routing import Route
 from edgeface.errors import EdgefaceError
 from edgeface.operations.context import Door
 from edgeface.operations.registry import at, read, read_texts
-from edgeface.web.context import MAX_FORM, Site, body
+from edgeface.web.context import MAX_FORM, PageContext, body
 from edgeface.wire.commands import Request as Asked
 
 SHORT = {name: one for name, one in at(Door.WEB).items() if not (one.camera or one.photos)}
@@ -23,12 +23,12 @@ MAX_FIELDS = 64
 
 async def operate(request: Request) -> Response:
     """Run an operation; the answer has ``ok``, and its ``result`` or the ``error``."""
-    site: Site = request.app.state.site
+    context: PageContext = request.app.state.context
     operation = SHORT.get(request.path_params["name"])
     if operation is None:
         return _answer(HTTPStatus.NOT_FOUND, error=f"there is no such operation; there are {', '.join(SHORT)}")
     try:
-        result = await site.perform(operation, _asked(request, await body(request, MAX_FORM), operation.request))
+        result = await context.perform(operation, _asked(request, await body(request, MAX_FORM), operation.request))
     except EdgefaceError as error:
         return _answer(HTTPStatus.UNPROCESSABLE_ENTITY, error=" ".join(str(error).split()))
     except HTTPException as error:

@@ -1,4 +1,4 @@
-"""People: a card each, to rename, forget, or know better."""
+"""Shows people, to rename, forget, or enroll more photos of."""
 
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -8,7 +8,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from edgeface.enrollment.assessment import standing
+from edgeface.enrollment.assessment import template_scores
 from edgeface.enrollment.session import LEAST
 from edgeface.errors import EdgefaceError, ImageError, TraceError
 from edgeface.gallery.names import clean_name
@@ -17,20 +17,20 @@ from edgeface.operations.registry import FORGET, PHOTOS, RENAME
 from edgeface.recognition.matching import Matcher
 from edgeface.types import Image
 from edgeface.vision.images import decode_photo
-from edgeface.web.context import Site, body, form
+from edgeface.web.context import PageContext, body, form
 from edgeface.wire.commands import ForgetRequest, PhotosRequest, RenameRequest
 
 MAX_PHOTO = 12 * 2**20
 MAX_UPLOADS = 4
-"""Photos of which one is taken in while the others wait, unread."""
+"""Photos of which one is read while the others wait."""
 
 
 @dataclass(frozen=True, slots=True)
 class Card:
-    """A person for the page.
+    """A person on the page.
 
-    ``weakest`` is how much the least typical of their views is like the others, a score as of a match, of the ``needed`` one;
-    ``alike`` is somebody else who looks so much like them that the two may be mixed up.
+    ``weakest`` is the lowest score of a template with the person's others, which should be ``needed``; ``alike`` is the name of
+    another person who may be confused with them.
     """
 
     id: str
@@ -44,10 +44,10 @@ class Card:
     picture: str | None
 
 
-def read_people(site: Site, gallery: Gallery) -> list[Card]:
-    """Everybody, by name."""
+def read_people(context: PageContext, gallery: Gallery) -> list[Card]:
+    """Read all people, by name."""
     templates = gallery.templates().by_name()
-    matcher = Matcher(templates, site.daemon.card, site.config.matching)
+    matcher = Matcher(templates, context.daemon.card, context.config.matching)
     pictured, seen, faces = gallery.events.pictured(), {}, {}
     for event in gallery.events.all():
         if event.person_id and event.verdict != "rejected":
@@ -56,8 +56,8 @@ def read_people(site: Site, gallery: Gallery) -> list[Card]:
                 faces[event.person_id] = event.event_id
     cards = []
     for index, person in enumerate(templates.people):
-        stands = standing(templates, matcher, index)
-        alike = stands.rival if len(stands.other) and float(stands.other.max()) >= matcher.unsure else None
+        scores = template_scores(templates, matcher, index)
+        alike = scores.rival if scores.nearest is not None and scores.nearest >= matcher.unsure else None
         cards.append(
             Card(
                 person.id,
@@ -65,7 +65,7 @@ def read_people(site: Site, gallery: Gallery) -> list[Card]:
                 person.templates,
                 person.enrolled,
                 seen.get(person.id),
-                float(stands.own.min()) if len(stands.own) else None,
+                float(scores.mated.min()) if len(scores.mated) else None,
                 matcher.accept,
                 None if alike is None else templates.people[alike].name,
                 faces.get(person.id),
@@ -75,88 +75,83 @@ def read_people(site: Site, gallery: Gallery) -> list[Card]:
 
 
 def how_known(card: Card) -> str:
-    """How well somebody is known, for who has just added views of them."""
-    told = [f"{card.name} is known from {card.views} view{'' if card.views == 1 else 's'} now."]
+    """Say how well a person is known, after views of them were added."""
+    sentences = [f"{card.name} is known from {card.views} view{'' if card.views == 1 else 's'} now."]
     if card.views < LEAST:
-        told.append(f"With {LEAST} or more they are recognised more surely.")
+        sentences.append(f"With {LEAST} or more they are recognised more surely.")
     if card.weakest is not None and card.weakest < card.needed:
-        told.append("One view is unlike the others: add some more that are like it.")
+        sentences.append("One view is unlike the others: add some more that are like it.")
     if card.alike:
-        told.append(f"They look much like {card.alike}: add views of both.")
-    return " ".join(told)
+        sentences.append(f"They look much like {card.alike}: add views of both.")
+    return " ".join(sentences)
 
 
 async def people(request: Request) -> Response:
-    """The view."""
-    site: Site = request.app.state.site
-    cards = await site.with_gallery(lambda gallery: read_people(site, gallery))
-    return site.page(request, "people.html", people=cards, least=LEAST)
+    """Show everybody."""
+    context: PageContext = request.app.state.context
+    cards = await context.with_gallery(lambda gallery: read_people(context, gallery))
+    return context.render(request, "people.html", people=cards, least=LEAST)
 
 
 async def rename(request: Request) -> Response:
-    """Another name for a person."""
-    site: Site = request.app.state.site
+    """Give a person another name."""
+    context: PageContext = request.app.state.context
     wanted = RenameRequest(person=request.path_params["person"], name=(await form(request)).get("name", ""))
     try:
-        person = await site.perform(RENAME, wanted)
-    except TraceError as error:
-        return site.back("/people", f"Renamed: {error}.", good=False)
+        person = await context.perform(RENAME, wanted)
     except EdgefaceError as error:
-        return site.back("/people", f"Not renamed: {error}.", good=False)
-    return site.back("/people", f"The name is {person.name} now.")
+        outcome = "Renamed" if isinstance(error, TraceError) else "Not renamed"
+        return context.redirect("/people", f"{outcome}: {error}.", good=False)
+    return context.redirect("/people", f"The name is {person.name} now.")
 
 
 async def forget(request: Request) -> Response:
     """Erase a person."""
-    site: Site = request.app.state.site
+    context: PageContext = request.app.state.context
     await form(request)
     try:
-        person = await site.perform(FORGET, ForgetRequest(person=request.path_params["person"]))
+        person = await context.perform(FORGET, ForgetRequest(person=request.path_params["person"]))
     except EdgefaceError as error:
-        return site.back("/people", f"{error}.", good=False)
-    return site.back("/people", f"{person.name} is forgotten: name, views, visits and pictures are erased.")
+        return context.redirect("/people", f"{error}.", good=False)
+    return context.redirect("/people", f"{person.name} is forgotten: name, views, visits and pictures are erased.")
 
 
 async def photo(request: Request) -> Response:
-    """Enroll the one face of a photo, which is the body, as ``name``."""
-    site: Site = request.app.state.site
-    if site.uploads >= MAX_UPLOADS:
-        told = {"ok": False, "text": "Other photos are being looked at; try again in a moment."}
-        return JSONResponse(told, HTTPStatus.SERVICE_UNAVAILABLE, {"retry-after": "5", "connection": "close"})
-    site.uploads += 1
+    """Enroll the one face of the photo in the body as ``name``."""
+    context: PageContext = request.app.state.context
+    if context.uploads >= MAX_UPLOADS:
+        busy = {"ok": False, "text": "Other photos are being looked at; try again in a moment."}
+        return JSONResponse(busy, HTTPStatus.SERVICE_UNAVAILABLE, {"retry-after": "5", "connection": "close"})
+    context.uploads += 1
     try:
-        async with site.uploading:
-            return await _enroll_photo(site, request)
+        async with context.uploading:
+            return await _enroll_photo(context, request)
     finally:
-        site.uploads -= 1
+        context.uploads -= 1
 
 
-async def _enroll_photo(site: Site, request: Request) -> Response:
+async def _enroll_photo(context: PageContext, request: Request) -> Response:
     force = request.query_params.get("force") == "yes"
     try:
         wanted = PhotosRequest(name=clean_name(request.query_params.get("name", "")), force=force, assess=False)
-        image = await _image(site, request)
-        done = await site.perform(PHOTOS, wanted, iter([("photo", image)]))
+        data = await body(request, MAX_PHOTO)
+        image = await context.on_picture_thread(lambda: decoded(data))
+        done = await context.perform(PHOTOS, wanted, iter([("photo", image)]))
     except EdgefaceError as error:
         return JSONResponse({"ok": False, "text": f"{error}."}, 422)
     except HTTPException as error:
         return JSONResponse({"ok": False, "text": error.detail}, error.status_code, error.headers)
     if done.id is None:
         return JSONResponse({"ok": False, "text": "; ".join(f"{refused.reason}." for refused in done.refused)}, 422)
-    cards = await site.with_gallery(lambda gallery: read_people(site, gallery))
+    cards = await context.with_gallery(lambda gallery: read_people(context, gallery))
     return JSONResponse({"ok": True, "text": " ".join(how_known(card) for card in cards if card.id == done.id)})
 
 
-async def _image(site: Site, request: Request) -> Image:
-    data = await body(request, MAX_PHOTO)
-    return await site.paint(lambda: decoded(data))
-
-
 def decoded(data: bytes) -> Image:
-    """The photo in these bytes.
+    """Decode a photo.
 
     Raises:
-        ImageError: they are no photo, or one that is too large, whatever it would unfold to.
+        ImageError: the bytes are no photo, or the picture is too large.
     """
     try:
         return decode_photo(data, "photo")

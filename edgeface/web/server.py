@@ -1,4 +1,4 @@
-"""The server of the page: a thread of its own, so many connections at most, and none that may dawdle."""
+"""Serves the page from a thread of its own, and cuts off clients that are slow."""
 
 import asyncio
 import socket
@@ -16,33 +16,33 @@ from edgeface.errors import ConfigError
 from edgeface.platform.files import read_small
 from edgeface.web.app import application
 from edgeface.web.auth import AccessMiddleware
-from edgeface.web.context import Site
+from edgeface.web.context import PageContext
 from edgeface.web.exposure import refuse_exposure
 from edgeface.web.listener import MAX_BATCH, Listener
 from edgeface.web.sessions import Sessions
 from edgeface.web.token import Token
 
 MAX_HEAD = 16 * 1024
-PATIENCE = 10.0
-"""Seconds that a client has to agree on TLS, for the head of its request, and for its next one."""
+REQUEST_TIMEOUT = 10.0
+"""Seconds that a client has for the TLS handshake, for the head of a request, and until its next request."""
 
 
 class PageServer:
-    """Serves a site until it is closed.
+    """Serves the page until it is closed.
 
     Raises:
-        ConfigError: it would be open to a network in the clear, or half of what TLS needs is set, or cannot be read.
-        OSError: the address cannot be had.
+        ConfigError: as ``refuse_exposure``, or the certificate cannot be read.
+        OSError: the address cannot be bound.
     """
 
-    def __init__(self, web: WebSettings, site: Site, token: Token) -> None:
+    def __init__(self, web: WebSettings, context: PageContext, token: Token) -> None:
         refuse_exposure(web)
         _read_certificate(web)
         sessions = Sessions(token, token.path.with_name("web.sessions") if web.tls_cert else None)
         with ExitStack() as undo:
             self._socket = undo.enter_context(_listen(web))
             settings = uvicorn.Config(
-                AccessMiddleware(application(site), web, token, sessions, self._socket.seat),
+                AccessMiddleware(application(context), web, token, sessions, self._socket.has_room),
                 http=Connection,
                 ws="none",
                 lifespan="off",
@@ -52,7 +52,7 @@ class PageServer:
                 server_header=False,
                 proxy_headers=False,
                 backlog=MAX_BATCH,
-                timeout_keep_alive=int(PATIENCE),
+                timeout_keep_alive=int(REQUEST_TIMEOUT),
                 timeout_graceful_shutdown=1,
                 h11_max_incomplete_event_size=MAX_HEAD,
                 ssl_certfile=web.tls_cert or None,
@@ -63,7 +63,7 @@ class PageServer:
             except ssl.SSLError as error:
                 raise ConfigError(f"web.tls_cert, web.tls_key: {error.reason or error}") from None
             undo.pop_all()
-        self._site = site
+        self._context = context
         self._server = uvicorn.Server(settings)
         self._thread = Thread(target=self._run, name="page", daemon=True)
         self._thread.start()
@@ -73,46 +73,46 @@ class PageServer:
             runner.run(self._server.serve([self._socket]))
 
     def close(self) -> None:
-        """Serve no more; streams end."""
+        """Stop serving, and end the streams."""
         self._server.should_exit = True
-        self._site.end()
+        self._context.end()
         self._thread.join(timeout=3.0)
         self._socket.close()
-        self._site.close()
+        self._context.close()
 
 
 class _Loop(asyncio.SelectorEventLoop):
-    """A loop whose clients have ``PATIENCE`` for agreeing on TLS, and on its end, which uvicorn has no setting for."""
+    """A loop that limits the start and the end of TLS to ``REQUEST_TIMEOUT``, for which uvicorn has no setting."""
 
     async def create_server(self, *words: Any, **named: Any) -> asyncio.Server:  # type: ignore[override]
-        """As any loop's."""
+        """Make a server with these limits."""
         if named.get("ssl"):
-            named |= {"ssl_handshake_timeout": PATIENCE, "ssl_shutdown_timeout": PATIENCE}
+            named |= {"ssl_handshake_timeout": REQUEST_TIMEOUT, "ssl_shutdown_timeout": REQUEST_TIMEOUT}
         return await super().create_server(*words, **named)
 
 
 class Connection(H11Protocol):
-    """One client. It is cut off if it is ``PATIENCE`` seconds late with a request."""
+    """A connection that is cut off if no request is complete within ``REQUEST_TIMEOUT`` seconds."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Somebody has come."""
+        """Wait for the first request."""
         self._timer: asyncio.TimerHandle | None = None
         super().connection_made(transport)
         self._expect()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """They have gone."""
+        """Stop waiting."""
         if self._timer:
             self._timer.cancel()
         super().connection_lost(exc)
 
     def on_response_complete(self) -> None:
-        """They may ask once more."""
+        """Wait for the next request."""
         super().on_response_complete()
         self._expect()
 
     def send_400_response(self, msg: str) -> None:
-        """What they send is no HTTP: an answer that is under way must not follow this one, or be followed by it."""
+        """Refuse bytes that are no HTTP, without mixing this response with one that is under way."""
         if self.cycle is not None and not self.cycle.response_complete:
             self.cycle.disconnected = True
             if self.cycle.response_started:
@@ -123,7 +123,7 @@ class Connection(H11Protocol):
     def _expect(self) -> None:
         if self._timer:
             self._timer.cancel()
-        self._timer = self.loop.call_later(PATIENCE, self._give_up)
+        self._timer = self.loop.call_later(REQUEST_TIMEOUT, self._give_up)
 
     def _give_up(self) -> None:
         if self.cycle is None or self.cycle.response_complete:
@@ -131,7 +131,7 @@ class Connection(H11Protocol):
 
 
 def _read_certificate(web: WebSettings) -> None:
-    """See that the files of the certificate can be read; OpenSSL would wait for a pipe."""
+    """Check that the files of the certificate can be read; OpenSSL would wait for a pipe."""
     for name, file in (("tls_cert", web.tls_cert), ("tls_key", web.tls_key)):
         try:
             if file:

@@ -1,4 +1,4 @@
-"""Knows which browsers are signed in to the page."""
+"""Keeps the sessions of browsers that are signed in to the page."""
 
 import logging
 import secrets
@@ -19,7 +19,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """What proves that a browser is signed in: a ``key`` in the path of every address of the page, a ``secret`` in a cookie.
+    """The proof that a browser is signed in: a ``key`` in the path of every address of the page, a ``secret`` in a cookie.
 
     A browser may send the cookie to another port of the same host, since cookies know no ports, but never the key.
     """
@@ -29,14 +29,14 @@ class Session:
 
     @property
     def root(self) -> str:
-        """The path under which the page is served to this session."""
+        """Return the path under which the page is served to this session."""
         return f"/~{self.key}"
 
 
 class Sessions:
     """The sessions that a token has opened; a new token ends them all.
 
-    With ``path`` they are kept in that file, as digests that open nothing, and outlast the process.
+    With ``path`` they are stored in that file, as digests that open nothing, and outlast the process.
     """
 
     def __init__(self, token: Token, path: Path | None = None) -> None:
@@ -52,7 +52,7 @@ class Sessions:
                 log.warning("%s: %s; everybody has to sign in again", path, error)
 
     def open(self, seconds: float) -> Session:
-        """Begin a session, which ends when unused for ``seconds``, or when there are too many and it would end first."""
+        """Open a session that ends when unused for ``seconds``, or when ``MAX_SESSIONS`` others would end later."""
         session = Session(secrets.token_urlsafe(16), secrets.token_urlsafe(32))
         now = self._clock()
         alive = sorted((end, proof) for proof, end in self._ends.items() if end > now)
@@ -62,11 +62,11 @@ class Sessions:
         return session
 
     def admits(self, session: Session) -> bool:
-        """Whether a session is open."""
+        """Return whether a session is open."""
         return self._ends.get(self._proof(session), 0.0) > self._clock()
 
     def renew(self, session: Session, seconds: float) -> bool:
-        """Have an open session last ``seconds`` from now; whether that is worth telling its browser."""
+        """Extend an open session to ``seconds`` from now; return whether its browser needs a new cookie."""
         proof, end = self._proof(session), self._clock() + seconds
         if end - self._ends[proof] < seconds / 16:
             return False

@@ -1,4 +1,4 @@
-"""Unknown: who was not recognised, one row a stranger, to be named or dismissed."""
+"""Shows people who were not recognised, one row for each, to name or dismiss."""
 
 import time
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from edgeface.errors import EdgefaceError, TraceError
 from edgeface.gallery.store import Gallery
 from edgeface.operations.registry import DISMISS, INTRODUCE
 from edgeface.recognition.clustering import SAME_FAR, group, unknown
-from edgeface.web.context import Site, form
+from edgeface.web.context import PageContext, form
 from edgeface.wire.commands import DismissRequest, IntroduceRequest
 
 MAX_PICTURES = 6
@@ -20,7 +20,7 @@ MAX_EVENTS = 500
 
 @dataclass(frozen=True, slots=True)
 class Stranger:
-    """A stranger for the page: the events, the oldest first, and those of them with a picture."""
+    """A person who was not recognised: the events, the oldest first, and those of them with a picture."""
 
     events: list[str]
     first: float
@@ -29,10 +29,10 @@ class Stranger:
     pictured: list[str]
 
 
-def read_strangers(site: Site, gallery: Gallery) -> list[Stranger]:
-    """Who was not recognised in the hours that the settings say; who came last first."""
+def read_strangers(context: PageContext, gallery: Gallery) -> list[Stranger]:
+    """Read who was not recognised in the last ``web.keep_hours``, the latest first."""
     pictured = gallery.events.pictured()
-    waiting = unknown(gallery.events.all(), time.time() - 3600 * site.config.web.keep_hours)[-MAX_EVENTS:]
+    waiting = unknown(gallery.events.all(), time.time() - 3600 * context.config.web.keep_hours)[-MAX_EVENTS:]
     return [
         Stranger(
             [event.event_id for event in events],
@@ -41,42 +41,41 @@ def read_strangers(site: Site, gallery: Gallery) -> list[Stranger]:
             events[-1].camera,
             [event.event_id for event in events if event.event_id in pictured][-MAX_PICTURES:],
         )
-        for events in group(waiting, site.daemon.card.threshold(SAME_FAR))
+        for events in group(waiting, context.daemon.card.threshold(SAME_FAR))
     ]
 
 
 async def strangers(request: Request) -> Response:
-    """The view."""
-    site: Site = request.app.state.site
-    if not site.config.web.unknown:
-        return site.page(request, "unknown.html", strangers=[], people=[])
-    rows, known = await site.with_gallery(lambda gallery: (read_strangers(site, gallery), gallery.people()))
-    return site.page(request, "unknown.html", strangers=rows, people=known)
+    """Show the strangers."""
+    context: PageContext = request.app.state.context
+    if not context.config.web.unknown:
+        return context.render(request, "unknown.html", strangers=[], people=[])
+    rows, known = await context.with_gallery(lambda gallery: (read_strangers(context, gallery), gallery.people()))
+    return context.render(request, "unknown.html", strangers=rows, people=known)
 
 
 async def name(request: Request) -> Response:
-    """Say who a stranger is."""
-    site: Site = request.app.state.site
+    """Enroll a stranger under a name."""
+    context: PageContext = request.app.state.context
     fields = await form(request)
     wanted = IntroduceRequest(event_ids=fields.get("events", "").split()[:MAX_EVENTS], name=fields.get("name", ""))
     try:
-        person = await site.perform(INTRODUCE, wanted)
+        person = await context.perform(INTRODUCE, wanted)
     except EdgefaceError as error:
-        return site.back("/unknown", f"Not named: {error}.", good=False)
-    return site.back("/unknown", f"That was {person.name}, who will be recognised from now on.")
+        return context.redirect("/unknown", f"Not named: {error}.", good=False)
+    return context.redirect("/unknown", f"That was {person.name}, who will be recognised from now on.")
 
 
 async def dismiss(request: Request) -> Response:
-    """Erase what is kept of a stranger."""
-    site: Site = request.app.state.site
+    """Erase the events of a stranger."""
+    context: PageContext = request.app.state.context
     events = (await form(request)).get("events", "").split()[:MAX_EVENTS]
     try:
-        count = (await site.perform(DISMISS, DismissRequest(event_ids=events))).events
-    except TraceError as error:
-        return site.back("/unknown", f"Dismissed: {error}.", good=False)
+        count = (await context.perform(DISMISS, DismissRequest(event_ids=events))).events
     except EdgefaceError as error:
-        return site.back("/unknown", f"Not dismissed: {error}.", good=False)
-    return site.back("/unknown", f"Dismissed: {count} visit{'' if count == 1 else 's'} erased.")
+        outcome = "Dismissed" if isinstance(error, TraceError) else "Not dismissed"
+        return context.redirect("/unknown", f"{outcome}: {error}.", good=False)
+    return context.redirect("/unknown", f"Dismissed: {count} visit{'' if count == 1 else 's'} erased.")
 
 
 ROUTES = [

@@ -1,4 +1,4 @@
-"""The token that opens the page: a file of random text, beside the gallery."""
+"""Makes and reads the token that opens the page: a file of random text, beside the gallery."""
 
 import hmac
 import secrets
@@ -12,10 +12,10 @@ BYTES = 32
 
 
 class Token:
-    """The token in the file ``path``, which is made when missing and read at every use, so that a new one holds at once.
+    """The token in the file ``path``, made if missing, and read at every use so that a new one is in effect at once.
 
     Raises:
-        EdgefaceError: it cannot be made or read, or others may read it.
+        EdgefaceError: the file cannot be made or read, or other users may read it.
     """
 
     def __init__(self, path: Path) -> None:
@@ -25,10 +25,10 @@ class Token:
         self.text()
 
     def text(self) -> str:
-        """The token.
+        """Return the token.
 
         Raises:
-            EdgefaceError: it cannot be read, or others may read it, too.
+            EdgefaceError: the file cannot be read, or other users may read it.
         """
         try:
             text = self._file.read().decode("ascii").strip()
@@ -39,19 +39,19 @@ class Token:
         return text
 
     def renew(self) -> None:
-        """Put a new token in its place: every browser is shut out until it is given the new one.
+        """Replace the token; every browser is shut out until it opens the page with the new one.
 
         Raises:
-            EdgefaceError: it cannot be written.
+            EdgefaceError: the file cannot be written.
         """
         self._file.replace(_new())
 
     def opens(self, given: str) -> bool:
-        """Whether ``given`` is the token; the time that it takes does not tell how much of it is right."""
+        """Return whether ``given`` is the token, in a time that does not depend on how much of it is right."""
         return hmac.compare_digest(self.text().encode(), given.encode())
 
     def seal(self, text: str) -> str:
-        """A digest of some text that only this token gives."""
+        """Return a digest of a text that only this token gives."""
         return hmac.new(self.text().encode(), text.encode(), "sha256").hexdigest()
 
 
@@ -60,7 +60,7 @@ def _new() -> bytes:
 
 
 def address(web: WebSettings) -> str:
-    """Where the page is, as a browser on this machine, or in its network, is to be told."""
+    """Return the page's address for a browser on this machine, or in its network if ``web.hosts`` names the device."""
     scheme = "https" if web.tls_cert else "http"
     host = web.hosts[0] if web.hosts else {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}.get(web.address, web.address)
     return f"{scheme}://{f'[{host}]' if ':' in host else host}:{web.port}/"

@@ -1,4 +1,4 @@
-"""Visits: who was there and when, and whether that was right."""
+"""Shows who was there and when, to confirm or reject."""
 
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
@@ -11,7 +11,7 @@ from edgeface.errors import EdgefaceError
 from edgeface.gallery.store import Gallery
 from edgeface.operations.registry import CONFIRM, REJECT
 from edgeface.types import EventType
-from edgeface.web.context import Site, form
+from edgeface.web.context import PageContext, form
 from edgeface.web.filters import capitalize_first
 from edgeface.wire.commands import ConfirmRequest, RejectRequest
 
@@ -20,7 +20,7 @@ PAGE = 60
 
 @dataclass(frozen=True, slots=True)
 class Visit:
-    """An event for the page: ``name`` is whom it named or was confirmed as, ``sure`` how probable that is."""
+    """An event on the page: ``name`` is the person whom it named or was confirmed as, ``sure`` the probability."""
 
     id: str
     wall: float
@@ -33,9 +33,12 @@ class Visit:
 
 
 def read_visits(
-    site: Site, gallery: Gallery, *, limit: int = PAGE, person: str = "", day: date | None = None, before: str = ""
+    context: PageContext, gallery: Gallery, *, limit: int = PAGE, person: str = "", day: date | None = None, before: str = ""
 ) -> tuple[list[Visit], bool]:
-    """The newest visits first, and whether there are more; of one person, of nobody known (``"?"``), of one day, before one."""
+    """Read visits, the newest first, and whether there are more than ``limit``.
+
+    They are those of one ``person``, or of nobody known (``"?"``), of one ``day``, and earlier than the event ``before``.
+    """
     names = {known.id: known.name for known in gallery.people()}
     pictured = gallery.events.pictured()
     wanted = [
@@ -52,7 +55,7 @@ def read_visits(
             event.camera,
             event.person_id,
             names.get(event.person_id or ""),
-            site.daemon.card.probability(event.score) if event.event_type == EventType.RECOGNIZED else None,
+            context.daemon.card.probability(event.score) if event.event_type == EventType.RECOGNIZED else None,
             event.verdict,
             event.event_id in pictured,
         )
@@ -62,64 +65,64 @@ def read_visits(
 
 
 async def visits(request: Request) -> Response:
-    """The view."""
-    site: Site = request.app.state.site
+    """Show the visits."""
+    context: PageContext = request.app.state.context
     query = request.query_params
     person, before = query.get("person", ""), query.get("before", "")
     chosen = _day(query.get("day", ""))
 
     def read(gallery: Gallery) -> dict[str, object]:
-        rows, more = read_visits(site, gallery, person=person, day=chosen, before=before)
+        rows, more = read_visits(context, gallery, person=person, day=chosen, before=before)
         return {"visits": rows, "more": more, "people": gallery.people()}
 
-    found = await site.with_gallery(read)
+    found = await context.with_gallery(read)
     today = datetime.now().date()
-    return site.page(
+    return context.render(
         request,
         "visits.html",
         **found,
         person=person,
         day=chosen and chosen.isoformat(),
         doubted=query.get("doubted", ""),
-        first=(today - timedelta(days=site.config.events.keep_days)).isoformat(),
+        first=(today - timedelta(days=context.config.events.keep_days)).isoformat(),
         last=today.isoformat(),
     )
 
 
 async def confirm(request: Request) -> Response:
-    """Say that the event names the right person, or who it was."""
-    site: Site = request.app.state.site
+    """Confirm that an event names the right person, or say who it was."""
+    context: PageContext = request.app.state.context
     fields, event_id = await form(request), request.path_params["event"]
     try:
-        done = await site.perform(CONFIRM, ConfirmRequest(event_id=event_id, person=fields.get("who") or None))
+        done = await context.perform(CONFIRM, ConfirmRequest(event_id=event_id, person=fields.get("who") or None))
     except EdgefaceError as error:
-        return site.back("/visits", _plain(str(error)), _filter(fields), good=False)
+        return context.redirect("/visits", _plain(str(error)), _filter(fields), good=False)
     text = f"Noted: that was {done.name}." + (" One more view of them is known now." if done.added else "")
-    return site.back("/visits", text, _filter(fields))
+    return context.redirect("/visits", text, _filter(fields))
 
 
 async def reject(request: Request) -> Response:
-    """Say that the event names the wrong person."""
-    site: Site = request.app.state.site
+    """Reject the person whom an event names."""
+    context: PageContext = request.app.state.context
     fields, event_id = await form(request), request.path_params["event"]
     try:
-        done = await site.perform(REJECT, RejectRequest(event_id=event_id, force=fields.get("force") == "yes"))
+        done = await context.perform(REJECT, RejectRequest(event_id=event_id, force=fields.get("force") == "yes"))
     except EdgefaceError as error:
-        return site.back("/visits", _plain(str(error)), _filter(fields) | {"doubted": event_id}, good=False)
+        return context.redirect("/visits", _plain(str(error)), _filter(fields) | {"doubted": event_id}, good=False)
     text = f"Noted: that was not {done.name}. Such a face will not be taken for them again."
-    return site.back("/visits", text, _filter(fields))
+    return context.redirect("/visits", text, _filter(fields))
 
 
 def _filter(fields: dict[str, str]) -> dict[str, str]:
-    """Return what the list of visits is filtered by."""
+    """Return the fields by which the list of visits is filtered."""
     return {name: fields[name] for name in ("person", "day") if fields.get(name)}
 
 
 async def picture(request: Request) -> Response:
-    """The picture of an event, where there is one."""
-    site: Site = request.app.state.site
+    """Return the picture of an event, if there is one."""
+    context: PageContext = request.app.state.context
     event_id = request.path_params["event"]
-    jpeg = await site.with_gallery(lambda gallery: gallery.events.picture(event_id))
+    jpeg = await context.with_gallery(lambda gallery: gallery.events.picture(event_id))
     if jpeg is None:
         return Response(status_code=404)
     return Response(jpeg, media_type="image/jpeg", headers={"cache-control": "private, max-age=3600"})
@@ -133,7 +136,7 @@ def _day(text: str) -> date | None:
 
 
 def _plain(text: str) -> str:
-    """A message without its advice for the command line."""
+    """Return a message without its advice for the command line."""
     text = text.partition("; --")[0].partition(": edgeface ")[0].partition("; see edgeface ")[0]
     return capitalize_first(text) + ("" if text.endswith(".") else ".")
 

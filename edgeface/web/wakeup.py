@@ -1,4 +1,4 @@
-"""Wakes requests of the page from another thread, so that none has to look again and again."""
+"""Wakes requests of the page from another thread, so that they need not poll."""
 
 import asyncio
 import time
@@ -10,34 +10,34 @@ T = TypeVar("T")
 
 
 class Wakeup:
-    """What requests in the page's thread wait for. Any thread may ring it: that takes no lock, and waits for nobody."""
+    """Lets requests in the page's thread wait; any thread may wake them, without a lock and without waiting."""
 
     def __init__(self) -> None:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._waiting: set[asyncio.Future[None]] = set()
 
     async def wait(self, find: Callable[[], T | None], seconds: float) -> T | None:
-        """What ``find`` gives as soon as it gives something, now or after a ring; none after so many seconds."""
+        """Call ``find``, now and at each wake-up, until it returns a value or ``seconds`` have passed; return the value."""
         self._loop = asyncio.get_running_loop()
         deadline = time.monotonic() + seconds
         while True:
-            ring = self._loop.create_future()
-            self._waiting.add(ring)  # before the look, or a ring between the two would be missed
+            woken = self._loop.create_future()
+            self._waiting.add(woken)  # before the look, or a wake-up between the two would be missed
             try:
                 found, left = find(), deadline - time.monotonic()
                 if found is not None or left <= 0:
                     return found
-                await asyncio.wait([ring], timeout=left)
+                await asyncio.wait([woken], timeout=left)
             finally:
-                self._waiting.discard(ring)
+                self._waiting.discard(woken)
 
-    def ring(self) -> None:
-        """Have all who wait look again."""
+    def wake(self) -> None:
+        """Have all requests that wait look again."""
         if self._waiting and self._loop:
             with suppress(RuntimeError):  # the page is closed
-                self._loop.call_soon_threadsafe(self._wake)
+                self._loop.call_soon_threadsafe(self._wake_all)
 
-    def _wake(self) -> None:
-        for ring in tuple(self._waiting):
-            if not ring.done():
-                ring.set_result(None)
+    def _wake_all(self) -> None:
+        for woken in tuple(self._waiting):
+            if not woken.done():
+                woken.set_result(None)

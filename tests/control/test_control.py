@@ -186,7 +186,7 @@ def test_a_user_who_fills_the_line_leaves_the_others_room(shared):
 
 
 def test_photos_that_do_not_come_end_the_talk_with_a_line(shared, monkeypatch):
-    monkeypatch.setattr(control_server, "PHOTO_PATIENCE", 0.5)
+    monkeypatch.setattr(control_server, "PHOTO_TIMEOUT", 0.5)
     server, asked = shared
     assert refusal(talking(server, "photos", name="Eve")) == "no photo came for 0 s; nothing was kept"
     assert eventually(asked[0].cancelled)
@@ -202,7 +202,7 @@ def test_deep_and_endless_lines_are_refused(here, server):
 
 
 def test_silent_clients_hold_nobody_up_and_are_cut_off(here, server, monkeypatch):
-    monkeypatch.setattr(control_server, "PATIENCE", 2.0)
+    monkeypatch.setattr(control_server, "TIMEOUT", 2.0)
     silent = []
     for _ in range(CLIENTS[1] - 1):
         client = socket.socket(socket.AF_UNIX)
@@ -260,7 +260,7 @@ def test_where_nobody_is_the_error_says_what_to_do(here):
 
 
 def test_one_that_never_answers_is_given_up(here, monkeypatch):
-    monkeypatch.setattr(discovery, "PATIENCE", -0.9)
+    monkeypatch.setattr(discovery, "TIMEOUT", -0.9)
     with socket.socket(socket.AF_UNIX) as hung:
         hung.bind(str(socket_path(here)))
         hung.listen()

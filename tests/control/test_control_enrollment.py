@@ -176,7 +176,7 @@ def test_a_sitting_that_comes_to_nothing_says_why(house):
 
 
 def test_what_takes_too_long_says_so(house, monkeypatch):
-    monkeypatch.setattr(control_server, "LONGEST_TALK", 1.0)
+    monkeypatch.setattr(control_server, "OPERATION_TIMEOUT", 1.0)
     house.stage.scene = sitter()
     with pytest.raises(EdgefaceError, match="not done after 0 minutes; nothing was kept"):
         house.talk("enroll", name="Barack")
@@ -318,7 +318,7 @@ def test_talkers_are_few_and_others_are_still_answered(house):
         client.connect(str(discovery.socket_path(house.settings)))
         client.sendall(request)
         silent.append(client)
-    assert eventually(lambda: len(house.daemon.jobs._running) == control_server.TALKS[1])
+    assert eventually(lambda: len(house.daemon.jobs._running) == control_server.OPERATIONS[1])
     with pytest.raises(EdgefaceError, match="as much for user"):
         house.talk("people")
     assert ask(house.settings, "ping") == "pong"
@@ -329,8 +329,8 @@ def test_talkers_are_few_and_others_are_still_answered(house):
 
 
 def test_a_client_that_reads_nothing_is_cut_off(house, monkeypatch):
-    monkeypatch.setattr(control_server, "PATIENCE", 2.0)
-    monkeypatch.setattr(control_server, "PHOTO_PATIENCE", 1.0)
+    monkeypatch.setattr(control_server, "TIMEOUT", 2.0)
+    monkeypatch.setattr(control_server, "PHOTO_TIMEOUT", 1.0)
     client = socket.socket(socket.AF_UNIX)
     client.connect(str(discovery.socket_path(house.settings)))
     client.sendall(b'{"verb": "photos", "name": "Eve"}\n')

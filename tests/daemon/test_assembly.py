@@ -52,7 +52,7 @@ WATCHED = (
     "presence",
     "publisher",
     "commands",
-    "keeper",
+    "event_keeper",
     "gallery",
     "follower",
     "backup",
@@ -90,14 +90,14 @@ CONCERNS = [
     ({"presence": PresenceSettings(left_after=1.0)}, {"presence"}),
     ({"liveness": LivenessSettings("refuse")}, {"presence"}),
     ({"backup": BackupSettings(3)}, {"backup"}),
-    ({"events": EventsSettings(5)}, {"keeper"}),
+    ({"events": EventsSettings(5)}, {"event_keeper"}),
     ({"device": DeviceSettings("door")}, {"publisher", "commands"}),
     ({"commands": CommandsSettings(("people",))}, {"publisher", "commands"}),
     ({"homeassistant": HomeAssistantSettings(True)}, {"publisher", "commands"}),
     ({"sync": SyncSettings(True)}, {"publisher", "commands", "follower"}),
     ({"mqtt": MqttSettings("127.0.0.1", 10)}, {"publisher", "commands"}),
     ({"mqtt": MqttSettings()}, {"publisher", "presence", "commands"}),
-    ({"web": WebSettings(enabled=True, pictures=True)}, {"keeper"}),
+    ({"web": WebSettings(enabled=True, pictures=True)}, {"event_keeper"}),
 ]
 """For each change of settings what it concerns; cameras and galleries have tests of their own."""
 
@@ -206,13 +206,13 @@ def test_another_camera_or_another_name_for_it(daemon, settings, photos):
     other = assemble(moved, daemon)
     assert renewed(daemon, other) == {"camera"}
     named = assemble(replace(moved, camera=CameraSettings(name="back", source=f"folder:{photos}")), other)
-    assert renewed(other, named) == {"camera", "camera_monitor", "presence", "publisher", "commands", "keeper"}
+    assert renewed(other, named) == {"camera", "camera_monitor", "presence", "publisher", "commands", "event_keeper"}
     named.publisher.close()
 
 
 def test_another_gallery_has_other_people(daemon, settings, tmp_path):
     new = assemble(replace(settings, gallery=GallerySettings(str(tmp_path / "other.db"))), daemon)
-    assert renewed(daemon, new) == {"gallery", "pipeline", "commands", "keeper", "backup"}
+    assert renewed(daemon, new) == {"gallery", "pipeline", "commands", "event_keeper", "backup"}
     assert new.gallery.people() == []
     with pytest.raises(EdgefaceError):
         daemon.gallery.people()

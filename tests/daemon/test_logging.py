@@ -59,7 +59,7 @@ def test_complaints_of_long_ago_take_no_memory(kept):
     repeats = kept.log.handlers[0].filters[0]
     for letter in "abcdefghijklmnop":
         kept.log.error(letter)
-        kept.now += Repeats.WINDOW
+        kept.now += Repeats.PERIOD
         kept.log.error("the same")
     assert len(repeats._seen) < 4
 

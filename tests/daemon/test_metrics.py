@@ -87,7 +87,7 @@ def test_what_is_wrong_with_the_gallery_is_told(served):
 
 
 def test_a_silent_client_is_cut_off(monkeypatch):
-    monkeypatch.setattr(metrics, "PATIENCE", 1.0)
+    monkeypatch.setattr(metrics, "REQUEST_TIMEOUT", 1.0)
     server = MetricsServer("127.0.0.1", 0, lambda: HEALTH)
     with socket.create_connection(("127.0.0.1", server.port), 10) as silent:
         assert scraped(server.port)["edgeface_people",] == 2
@@ -96,7 +96,7 @@ def test_a_silent_client_is_cut_off(monkeypatch):
 
 
 def test_a_client_that_drips_holds_nobody_up(monkeypatch):
-    monkeypatch.setattr(metrics, "PATIENCE", 1.0)
+    monkeypatch.setattr(metrics, "REQUEST_TIMEOUT", 1.0)
     server = MetricsServer("127.0.0.1", 0, lambda: HEALTH)
     with socket.create_connection(("127.0.0.1", server.port), 10) as dripping:
 

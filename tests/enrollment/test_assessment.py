@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 
 from edgeface.cli import app
 from edgeface.config.schema import CameraSettings, Config, GallerySettings, MatchingSettings
-from edgeface.enrollment.assessment import LENS, assess, distance, standing
+from edgeface.enrollment.assessment import LENS, assess, distance, template_scores
 from edgeface.enrollment.enroller import Enroller, read_images
 from edgeface.enrollment.gallery_check import FEW, check
 from edgeface.errors import GalleryError
@@ -162,8 +162,8 @@ def test_how_one_stands_is_the_same_as_how_one_is_matched(house):
     templates = house.gallery.templates()
     matcher = Matcher(templates, house.embedder.card, MatchingSettings())
     for index in range(3):
-        one = standing(templates, matcher, index)
-        for probe, rival, score in zip(one.vectors, one.rivals, one.other, strict=True):
+        one = template_scores(templates, matcher, index)
+        for probe, rival, score in zip(one.vectors, one.rivals, one.non_mated, strict=True):
             scores = matcher.scores(probe)
             assert scores[rival] == score == np.delete(scores, index).max()
 

@@ -164,7 +164,7 @@ def test_a_face_unlike_the_templates_of_its_name_is_refused_unless_forced(enroll
 
 
 def test_a_name_that_another_face_got_meanwhile_gets_no_view_of_this_one(enroller, portrait, demo_photos):
-    view = enroller.judged("one", portrait, "Anna")
+    view = enroller.judge("one", portrait, "Anna")
     enroller.enroll("Anna", read_images([demo_photos / "biden_portrait.jpg"]))
     with pytest.raises(GalleryError, match=r"'Anna' was enrolled with another face meanwhile .*; force enrolls it anyway"):
         enroller.keep("Anna", [view])
@@ -187,4 +187,4 @@ def test_a_name_that_is_none_is_refused_before_any_picture(enroller, gallery, po
 
 def test_judging_says_what_is_wrong_with_a_view(enroller):
     with pytest.raises(ImageError, match="no face"):
-        enroller.judge(BLANK, "Anna")
+        enroller.judge("blank", BLANK, "Anna")

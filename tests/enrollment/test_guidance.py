@@ -254,7 +254,7 @@ def test_a_name_that_is_none_is_refused_at_once(enroller):
 
 
 def test_two_sittings_at_once_do_not_give_one_face_two_names(enroller):
-    views = [enroller.judged("image", sitter(), name) for name in ("Anna", "Bob")]
+    views = [enroller.judge("image", sitter(), name) for name in ("Anna", "Bob")]
     enroller.keep("Anna", views[:1])
     with pytest.raises(GalleryError, match="enrolled as 'Anna' meanwhile"):
         enroller.keep("Bob", views[1:])

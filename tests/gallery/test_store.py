@@ -220,7 +220,7 @@ def test_forget_does_not_claim_what_a_long_reader_prevents(gallery, path, monkey
     reader = sqlite3.connect(path, isolation_level=None)
     reader.execute("BEGIN")
     reader.execute("SELECT count(*) FROM templates").fetchone()
-    monkeypatch.setattr("edgeface.gallery.database.PATIENCE", 0.05)
+    monkeypatch.setattr("edgeface.gallery.sqlite.LOCK_TIMEOUT_S", 0.05)
     try:
         gallery.forget("Anna")
         told = False

@@ -226,7 +226,7 @@ def test_who_is_forgotten_though_a_trace_stays_is_in_the_audit_log(desk, monkeyp
     reader = sqlite3.connect(desk.audit.with_name("gallery.db"), isolation_level=None)
     reader.execute("BEGIN")
     reader.execute("SELECT count(*) FROM templates").fetchone()
-    monkeypatch.setattr("edgeface.gallery.database.PATIENCE", 0.05)
+    monkeypatch.setattr("edgeface.gallery.sqlite.LOCK_TIMEOUT_S", 0.05)
     assert "keeps a trace" in refused(desk.ask("forget", {"id": "a", "person": "Obama"}))
     reader.close()
     (entry,) = noted(desk)
@@ -315,7 +315,7 @@ def test_a_snapshot_is_the_next_frame(desk):
 def test_a_snapshot_of_a_camera_without_frames_says_why(desk):
     assert refused(desk.ask("snapshot", {"id": "a"}, "unplugged")) == "no frame: unplugged"
     assert desk.ask("snapshot", {"id": "b"}, None) is None
-    desk.pass_time(None, snapshot.LONGEST_WAIT + 1)
+    desk.pass_time(None, snapshot.FRAME_TIMEOUT + 1)
     assert refused(desk.wire.answers[-1]) == "no frame: the camera is silent"
 
 

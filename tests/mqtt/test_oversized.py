@@ -152,7 +152,7 @@ def mute():
 
 def test_a_broker_that_confirms_nothing_is_never_called_well(opened, mute, caplog):
     publisher = opened({"host": "127.0.0.1", "port": mute.port, "protocol": "3.1.1", "max_event_age": 1.0})
-    publisher.MIN_PATIENCE = 1.0
+    publisher.MIN_TIMEOUT = 1.0
     assert eventually(lambda: mute.connections == 1)
     states = set()
 

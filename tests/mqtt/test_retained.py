@@ -19,7 +19,7 @@ KEPT = [
 
 @pytest.fixture(autouse=True)
 def eager(monkeypatch):
-    monkeypatch.setattr(dialogue, "PATIENCE", 3.0)
+    monkeypatch.setattr(dialogue, "ANSWER_TIMEOUT", 3.0)
 
 
 @pytest.fixture

@@ -53,7 +53,7 @@ def anna(gallery):
 def test_a_rejected_face_is_not_accepted_again_and_the_person_is(gallery, card, anna, lookalike):
     assert decision(gallery, card, lookalike).decision is Decision.ACCEPT
     outcome = reject(gallery, MATCHING, kept(gallery, anna, lookalike).event_id)
-    assert (outcome.person.name, outcome.added, counts(gallery)) == ("Anna", True, (1, 1))
+    assert (outcome.name, outcome.added, counts(gallery)) == ("Anna", True, (1, 1))
     again = decision(gallery, card, near(lookalike, 0.9, seed=5))
     assert again.decision is Decision.REJECT
     assert again.margin < 0

@@ -151,7 +151,7 @@ def test_who_stands_unrecognisably_in_a_friends_place_keeps_nobody_present(door)
     (left,) = door.see(poor(), frames=551)
     assert (left.event_type, left.name, left.seconds) == (EventType.LEFT, "Anna", pytest.approx(1.0))
     assert left.time - 101.1 == pytest.approx(5.0, abs=0.2)
-    (sight,) = door.presence.sights(door.time)
+    (sight,) = door.presence.tracked_faces(door.time)
     assert (sight.person_id, sight.track_id) == (None, 2)
     events = door.see(door.view("D"), poor(left=300), frames=8) + door.wait(6)
     assert kinds(events) == [(UNKNOWN, None), (LEFT, None)]

@@ -16,7 +16,7 @@ class Shelf:
 
     def put(self, thing):
         self.found = thing
-        self.wakeup.ring()
+        self.wakeup.wake()
 
 
 def test_what_is_there_already_is_not_waited_for():
@@ -33,7 +33,7 @@ def test_who_waits_looks_again_only_when_another_thread_rings():
         waiting = [asyncio.create_task(shelf.wakeup.wait(shelf.find, 60.0)) for _ in range(3)]
         await asyncio.sleep(0.3)
         assert shelf.looks == 3
-        Thread(target=shelf.wakeup.ring).start()  # for something else
+        Thread(target=shelf.wakeup.wake).start()  # for something else
         while shelf.looks < 6:
             await asyncio.sleep(0.01)
         Thread(target=shelf.put, args=["picture"]).start()
@@ -58,7 +58,7 @@ def test_a_ring_while_somebody_looks_is_not_missed():
 def test_nothing_comes_of_waiting_too_long_and_a_late_ring_harms_nobody():
     shelf = Shelf()
     assert asyncio.run(shelf.wakeup.wait(shelf.find, 0.01)) is None
-    shelf.wakeup.ring()
+    shelf.wakeup.wake()
 
 
 def test_who_rings_for_a_page_that_was_closed_meanwhile_is_not_stopped():
@@ -67,5 +67,5 @@ def test_who_rings_for_a_page_that_was_closed_meanwhile_is_not_stopped():
     waiting = loop.create_task(shelf.wakeup.wait(shelf.find, 60.0))
     loop.run_until_complete(asyncio.sleep(0))
     loop.close()
-    shelf.wakeup.ring()
+    shelf.wakeup.wake()
     assert not waiting.done()

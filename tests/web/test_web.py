@@ -330,13 +330,13 @@ def test_photos_come_one_at_a_time_and_more_than_a_few_are_told_to_come_again(ow
     root, cookie = own.session
     head = f"POST {root}/people/photo?name=Eve HTTP/1.1\r\nHost: 127.0.0.1\r\nOrigin: http://127.0.0.1\r\nCookie: {cookie}\r\n"
     slow = [own.raw(f"{head}Content-Length: 1000\r\n\r\n".encode()) for _ in range(MAX_UPLOADS)]
-    assert eventually(lambda: own.site.uploads == MAX_UPLOADS)
+    assert eventually(lambda: own.context.uploads == MAX_UPLOADS)
     status, headers, answer = own.ask("POST", "/people/photo?name=Eve", b"hello")
     assert (status, headers["retry-after"]) == (503, "5")
     assert json.loads(answer)["text"] == "Other photos are being looked at; try again in a moment."
     for client in slow:
         client.close()
-    assert eventually(lambda: own.site.uploads == 0)
+    assert eventually(lambda: own.context.uploads == 0)
     photo = (demo_photos / "obama_portrait.jpg").read_bytes()
     assert own.ask("POST", "/people/photo?name=Anna", photo)[0] == 200
 
@@ -366,7 +366,7 @@ def test_a_photo_of_another_face_is_added_by_the_tick_alone(own, demo_photos):
 
 
 def test_a_client_that_never_asks_is_cut_off(own, monkeypatch):
-    monkeypatch.setattr(server, "PATIENCE", 0.3)
+    monkeypatch.setattr(server, "REQUEST_TIMEOUT", 0.3)
     silent, slow = own.raw(), own.raw(b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\nX-A: ")
     for client in (silent, slow):
         with suppress(ConnectionError):
@@ -375,7 +375,7 @@ def test_a_client_that_never_asks_is_cut_off(own, monkeypatch):
 
 
 def test_a_client_that_drips_its_request_is_cut_off(own, monkeypatch):
-    monkeypatch.setattr(server, "PATIENCE", 0.5)
+    monkeypatch.setattr(server, "REQUEST_TIMEOUT", 0.5)
     client = own.raw(b"GET / HTTP/1.1\r\n")
 
     def dripped():  # a byte now and then does not buy time
@@ -392,17 +392,17 @@ def test_a_client_that_drips_its_request_is_cut_off(own, monkeypatch):
 def test_of_200_streams_some_are_served_and_none_reaches_the_loop(own):
     """The loop's side of the window takes no lock and no call of the page's: it goes on though the page's thread hangs."""
     crowd = [own.stream() for _ in range(200)]
-    assert eventually(lambda: own.site.streams == live.MAX_STREAMS)
+    assert eventually(lambda: own.context.streams == live.MAX_STREAMS)
     gate = socket.socketpair()
     loop = own.server._server.servers[0].get_loop()
     loop.call_soon_threadsafe(gate[0].recv, 1)  # the page's thread hangs until the test lets it go
     before = own.beats
     assert eventually(lambda: own.beats > before + 20, 60)
     gate[1].send(b"x")
-    assert own.site.streams <= live.MAX_STREAMS
+    assert own.context.streams <= live.MAX_STREAMS
     for client in crowd:
         client.close()
-    assert eventually(lambda: own.site.streams == 0)
+    assert eventually(lambda: own.context.streams == 0)
     assert own.ask("GET", "/")[0] == 200
 
 
@@ -412,7 +412,7 @@ def test_a_new_token_ends_open_streams_too(own):
         own.token.renew()
         while client.recv(4096):
             pass
-    assert eventually(lambda: own.site.streams == 0)
+    assert eventually(lambda: own.context.streams == 0)
 
 
 def test_a_stream_tells_how_it_is(page):

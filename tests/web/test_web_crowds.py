@@ -10,7 +10,7 @@ from fixtures.page import serving
 
 from edgeface.web import server
 from edgeface.web.listener import MAX_SIGNED_IN, MAX_STRANGERS
-from edgeface.web.server import PATIENCE
+from edgeface.web.server import REQUEST_TIMEOUT
 from edgeface.web.token import address
 
 
@@ -37,7 +37,7 @@ def test_a_crowd_that_says_nothing_keeps_nobody_out_and_the_loop_goes_on(own, se
 
 def test_a_crowd_that_asks_without_a_session_keeps_nobody_out(own, monkeypatch):
     assert own.admits()
-    monkeypatch.setattr(server, "PATIENCE", 1000.0)
+    monkeypatch.setattr(server, "REQUEST_TIMEOUT", 1000.0)
     head = b"GET /people HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"
     crowd = [own.raw(head) for _ in range(MAX_STRANGERS + MAX_SIGNED_IN)]
     assert own.admits()
@@ -67,7 +67,7 @@ def test_a_crowd_at_many_addresses_keeps_nobody_out(own):
 
 def test_those_signed_in_have_only_so_many_connections_and_are_told(own, monkeypatch):
     root, cookie = own.session
-    monkeypatch.setattr(server, "PATIENCE", 1000.0)
+    monkeypatch.setattr(server, "REQUEST_TIMEOUT", 1000.0)
     monkeypatch.setattr(own.server._server.config, "timeout_keep_alive", 1000)
     head = f"GET {root}/people HTTP/1.1\r\nHost: 127.0.0.1\r\nCookie: {cookie}\r\n\r\n".encode()
     crowd = []
@@ -111,7 +111,7 @@ def test_with_a_certificate_it_is_encrypted_and_the_cookie_never_leaves_that(enc
 def test_who_says_nothing_not_even_in_tls_is_cut_off(encrypted, monkeypatch):
     assert encrypted.admits()
     server = encrypted.server._server.servers[0]
-    assert server._ssl_handshake_timeout == server._ssl_shutdown_timeout == PATIENCE == 10.0
+    assert server._ssl_handshake_timeout == server._ssl_shutdown_timeout == REQUEST_TIMEOUT == 10.0
     monkeypatch.setattr(server, "_ssl_handshake_timeout", 0.3)
     with encrypted.raw() as silent, suppress(ConnectionError):
         assert silent.recv(1) == b""
