@@ -1,4 +1,4 @@
-"""What measures it: bench, evaluate."""
+"""Defines the commands ``edgeface bench`` and ``edgeface evaluate``."""
 
 from dataclasses import asdict
 from pathlib import Path
@@ -75,10 +75,10 @@ def evaluate(
     context: typer.Context,
     gallery: Annotated[Path, typer.Option(metavar="DIR", help="Photos to enroll: DIR/PERSON/*.jpg.")],
     visits: Annotated[Path, typer.Option(metavar="DIR", help="Frames by name, as a camera saw them: DIR/PERSON/VISIT/*.jpg.")],
-    strangers: Annotated[Path | None, typer.Option(metavar="DIR", help="The same of people who are not enrolled.")] = None,
+    strangers: Annotated[Path | None, typer.Option(metavar="DIR", help="The same, of people who are not enrolled.")] = None,
     people: Annotated[
         list[int] | None,
-        typer.Option(min=1, metavar="N", help="Enroll N people at a time, drawn at random, and not all; may be repeated."),
+        typer.Option(min=1, metavar="N", help="Enroll N people at a time, drawn at random, instead of all; may be repeated."),
     ] = None,
     galleries: Annotated[int, typer.Option(min=1, help="How many galleries of N people there are at most.")] = 20,
     plot: Annotated[
@@ -86,10 +86,10 @@ def evaluate(
     ] = None,
     json: Json = False,
 ) -> None:
-    """Measure how sure it is on folders of frames: strangers announced, people missed or misnamed, and how long it takes.
+    """Measure recognition on folders of frames: strangers announced, people missed or misnamed, and the time it takes.
 
-    The frames go through detector, network, tracks and presence as in the daemon, at camera.fps of the settings but as fast as
-    this machine can. The gallery is one of its own; who is not in it is a stranger.
+    The frames go through detector, network, tracks and presence as in the daemon, as if at camera.fps, but as fast as this
+    machine can. The gallery is made for this; people who are not in it are strangers.
 
     \b
     Examples: edgeface evaluate --gallery photos --visits recorded --strangers postmen
