@@ -45,4 +45,4 @@ def apply(copy: Copy) -> None:
         after='RENAME = Operation("rename", wire.RenameRequest, NamedPerson, people.rename)\n',
         text='COUNT = Operation("count", count.CountRequest, count.Counted, count.count, command="people count")\n',
     )
-    copy.insert(path, after="        RENAME,\n", text="        COUNT,\n")
+    copy.replace(path, "*(INTRODUCE, ", "*(COUNT, INTRODUCE, ")
