@@ -82,11 +82,11 @@ function draw(boxes, view) {
 }
 let told = "";
 function list(view) {
-  const sights = find("[data-sights]");
-  if (!sights) return;
+  const list = find("[data-in-view]");
+  if (!list) return;
   find("[data-ms]").textContent = view.ms + " ms";
   find("[data-nobody]").hidden = view.faces.length > 0;
-  sights.replaceChildren(...view.faces.map((face) => {
+  list.replaceChildren(...view.faces.map((face) => {
     const row = make("li", "", face.state);
     const details = [face.sure === null ? "" : percent(face.sure) + " sure", "view " + percent(face.quality), face.score === null ? "" : "score " + face.score.toFixed(2), "no. " + face.track];
     row.append(make("strong", name(face)), make("span", details.filter(Boolean).join(" · "), "soft"));
