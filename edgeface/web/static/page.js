@@ -58,7 +58,7 @@ async function show(screen) {
         shown = address; number = view.number;
         image.hidden = false; blank.hidden = true;
         draw(find("[data-boxes]", screen), view);
-        list(view);
+        showFaces(view);
         await pause(60);
       } else {
         if (answer.status !== 204) await pause(2000);
@@ -81,7 +81,7 @@ function draw(boxes, view) {
   }));
 }
 let told = "";
-function list(view) {
+function showFaces(view) {
   const list = find("[data-in-view]");
   if (!list) return;
   find("[data-ms]").textContent = view.ms + " ms";
