@@ -1,4 +1,4 @@
-"""The command ``edgeface``, which is ``python -m edgeface`` too."""
+"""Starts the command ``edgeface``, also as ``python -m edgeface``."""
 
 import errno
 import os
@@ -27,9 +27,9 @@ def main() -> None:
     except OSError as error:
         if error.errno not in (errno.EPIPE, errno.ENOSPC):
             raise
-        if error.errno == errno.ENOSPC:  # else whoever read what we print has gone
+        if error.errno == errno.ENOSPC:  # else the reader of our output has gone
             print(f"edgeface: standard output: {error.strerror}", file=sys.stderr)
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python writes the rest at its end
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python writes the rest when it exits
         sys.exit(1)
 
 

@@ -1,4 +1,4 @@
-"""The command line: prints and exit codes; the work is done elsewhere. One file a group of commands."""
+"""Joins the groups of commands, one file each, to the command line, and turns errors into exit codes."""
 
 import sys
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What several commands share: what they are given, what they open, how they print."""
+"""Opens the settings and the gallery, and prints results, for several commands."""
 
 import os
 import sys
@@ -24,31 +24,31 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON on standard outpu
 
 @dataclass(frozen=True, slots=True)
 class Setup:
-    """What the options before the command say."""
+    """The options before the command: the settings' file and the network's folder."""
 
     file: Path | None
     model: Path
 
     @property
     def config(self) -> schema.Config:
-        """The configuration, read and validated."""
+        """Read and validate the configuration."""
         return load(self.file)
 
 
 def counted(number: int, noun: str) -> str:
-    """Such as "1 face" and "2 faces", "1 person" and "2 people"."""
+    """Write a number with its noun, such as "1 face", "2 faces", "1 person" and "2 people"."""
     return f"1 {noun}" if number == 1 else f"{number} people" if noun == "person" else f"{number} {noun}s"
 
 
 def print_json(value: Any) -> None:
-    """Print one JSON document as one line, at once."""
+    """Print one JSON document as one line, and flush it."""
     sys.stdout.write(msgspec.json.encode(value).decode() + "\n")
     sys.stdout.flush()
 
 
 @contextmanager
 def open_pipeline(setup: Setup) -> Iterator[tuple[Any, Any]]:
-    """Pipeline and gallery."""
+    """Open the pipeline and the gallery of the settings."""
     from edgeface.gallery.open import open_gallery
     from edgeface.recognition.pipeline import create_pipeline
     from edgeface.vision.embedding import Embedder
@@ -64,7 +64,7 @@ def open_pipeline(setup: Setup) -> Iterator[tuple[Any, Any]]:
 
 @contextmanager
 def open_gallery(context: typer.Context) -> Iterator[Any]:
-    """The gallery of the settings."""
+    """Open the gallery of the settings."""
     from edgeface.gallery.open import open_gallery
 
     gallery = open_gallery(context.obj.config, load_card(context.obj.model))
@@ -75,10 +75,10 @@ def open_gallery(context: typer.Context) -> Iterator[Any]:
 
 
 def through_the_daemon(settings: schema.Config) -> bool:
-    """Whether the gallery is to be changed by the daemon, because this user may not: it is not there for them, or closed.
+    """Return whether the daemon must access the gallery, because this user cannot see or open its file.
 
     Raises:
-        EdgefaceError: it is, but there is no daemon that this user may ask.
+        EdgefaceError: this user cannot open the file, and may ask no daemon.
     """
     from edgeface.control import discovery
 
@@ -93,7 +93,7 @@ def through_the_daemon(settings: schema.Config) -> bool:
         closed = there and not (os.access(path, os.R_OK) and (os.access(path, os.W_OK) or is_read_only(path)))
     if there and not closed:
         key_here = os.access(settings.key_path, os.R_OK) or environment.credentials()
-        return not key_here and discovery.answers(settings)  # the key may be a credential that the service alone gets
+        return not key_here and discovery.answers(settings)  # the key may be a credential that only the service gets
     if discovery.answers(settings, strict=True):
         return True
     if closed:
@@ -105,5 +105,5 @@ def through_the_daemon(settings: schema.Config) -> bool:
 
 
 def audit(context: typer.Context) -> Audit:
-    """The audit log of the settings."""
+    """Return the audit log of the settings."""
     return Audit(context.obj.config.audit_path)

@@ -1,4 +1,4 @@
-"""Completion of people's names. A shell waits for it: it loads no network, makes no gallery, and says nothing when it fails."""
+"""Completes people's names for a shell, without loading the network, creating a gallery, or printing errors."""
 
 import contextlib
 import io
@@ -13,11 +13,11 @@ from edgeface.platform import environment
 from edgeface.vision.model_card import SHIPPED, load_card
 
 UNSPEAKABLE = re.compile(r"""["'`$\\]""")
-"""What Typer's script for zsh, which evaluates what it is given, does not quote as it should."""
+"""Characters that Typer's script for zsh, which evaluates the names, fails to quote."""
 
 
-class _Offered(str):
-    """A name as the shell needs it. Typer holds it against what was typed, which has no escapes: that is done already."""
+class _Escaped(str):
+    """A name escaped for bash. It claims to begin with any text, as Typer would compare it to one without escapes."""
 
     __slots__ = ()
 
@@ -26,22 +26,22 @@ class _Offered(str):
 
 
 def people(context: typer.Context, incomplete: str) -> list[str]:
-    """The names of those enrolled that begin like this, or the ids of those whose id does."""
+    """Return the names of people, and for ``p_`` their ids, that begin with what was typed."""
     with contextlib.redirect_stderr(io.StringIO()):
         try:
             known = _known(context)
-        except Exception:  # whatever it is, the shell must not show it
+        except Exception:  # the shell must show no error
             return []
     names = [name for name, _ in known if name.startswith(incomplete)]
     ids = [person_id for _, person_id in known if incomplete.startswith("p_") and person_id.startswith(incomplete)]
     shell = environment.completing_shell()
     if shell == "complete_bash":
-        return [_Offered(re.sub(r"([^\w@%+=:,./-])", r"\\\1", name)) for name in [*names, *ids]]
+        return [_Escaped(re.sub(r"([^\w@%+=:,./-])", r"\\\1", name)) for name in [*names, *ids]]
     return [name for name in [*names, *ids] if shell != "complete_zsh" or not UNSPEAKABLE.search(name)]
 
 
 def _known(context: typer.Context) -> list[tuple[str, str]]:
-    """Everybody's name and id."""
+    """Return everybody's name and id."""
     given = context.find_root().params
     file, model = (given.get(name) and Path(given[name]) for name in ("file", "model"))  # Typer completes before it converts
     setup = Setup(file, model or SHIPPED)

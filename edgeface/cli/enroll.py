@@ -1,6 +1,7 @@
-"""Enrollment."""
+"""Defines the command ``edgeface enroll``."""
 
 import os
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -14,48 +15,55 @@ from edgeface.gallery.names import clean_name
 if TYPE_CHECKING:
     from edgeface.operations.enroll import Enrollment
 
+Name = Annotated[
+    str | None,
+    typer.Argument(
+        metavar="[NAME]",
+        help="The person; one who is enrolled already gains templates.",
+        autocompletion=completion.people,
+    ),
+]
+Images = Annotated[list[Path] | None, typer.Option(metavar="FILE", help="A photo in place of the camera; may be repeated.")]
+Folder = Annotated[
+    Path | None,
+    typer.Option("--from", metavar="DIR", help="A folder of photos of this person; without NAME, of a folder for each person."),
+]
+Count = Annotated[int, typer.Option(min=1, max=20, help="Views to take from the camera at most; fewer if no more differ.")]
+Timeout = Annotated[float, typer.Option(min=1, max=600, help="Seconds to wait for the camera's views.")]
+Force = Annotated[
+    bool,
+    typer.Option("--force", help="Enroll a face even if it is known under another name, or unlike the person's templates."),
+]
+
 app = typer.Typer()
+
+
+@dataclass(frozen=True, slots=True)
+class _Options:
+    """The options that hold for each person."""
+
+    count: int
+    timeout: float
+    force: bool
 
 
 @app.command()
 def enroll(
     context: typer.Context,
-    name: Annotated[
-        str | None,
-        typer.Argument(
-            metavar="[NAME]",
-            help="The person; who is enrolled already gains templates.",
-            autocompletion=completion.people,
-        ),
-    ] = None,
-    image: Annotated[
-        list[Path] | None, typer.Option(metavar="FILE", help="A photo in place of the camera; may be repeated.")
-    ] = None,
-    folder: Annotated[
-        Path | None,
-        typer.Option(
-            "--from", metavar="DIR", help="A folder of photos of this one person; without NAME, of a folder for each person."
-        ),
-    ] = None,
-    count: Annotated[
-        int,
-        typer.Option(min=1, max=20, help="Views to take from the camera at most; fewer if no more of them differ."),
-    ] = 9,
-    timeout: Annotated[float, typer.Option(min=1, max=600, help="Seconds to wait for the camera's views.")] = 60.0,
-    force: Annotated[
-        bool,
-        typer.Option(
-            "--force", help="Enroll a face though it is known under another name, or unlike the person's own templates."
-        ),
-    ] = False,
+    name: Name = None,
+    image: Images = None,
+    folder: Folder = None,
+    count: Count = 9,
+    timeout: Timeout = 60.0,
+    force: Force = False,
     json: Json = False,
 ) -> None:
     """Enroll a person from the camera, or from photos that each show one face, large and sharp.
 
-    The camera's sitting says what to do, takes five to nine views that differ, and ends by itself; Ctrl-C leaves nothing.
-    Then it says how the person stands: who is most alike, the weakest view, and from how far they will be recognised.
+    The camera session says what to do, takes five to nine views that differ, and ends by itself; Ctrl-C leaves nothing. Then it
+    says who is most alike, which view is the weakest, and from how far the person will be recognised.
 
-    Another face counts only if it is a quarter as large at least: who is far behind does not spoil a photo.
+    A second face in a photo counts only if it is at least a quarter as large: people far behind do no harm.
 
     \b
     Examples: edgeface enroll Anna
@@ -63,26 +71,26 @@ def enroll(
               edgeface enroll Anna --from photos/anna --json | jq .assessment
               edgeface enroll --from photos
     """
-    if name is None and (folder is None or image):
-        raise typer.BadParameter("give NAME, or --from DIR that has a folder for each person")
+    options = _Options(count, timeout, force)
     try:
-        if name is None and folder is not None:
-            _enroll_all(context, folder, count, timeout, force, json)
+        if name is None:
+            if folder is None or image:
+                raise typer.BadParameter("give NAME, or --from DIR that has a folder for each person")
+            _enroll_all(context, folder, options, json)
             return
-        assert name is not None
-        report = _enroll(context, name, [*(image or []), *([folder] if folder else [])], count, timeout, force)
+        report = _enroll(context, name, [*(image or []), *([folder] if folder else [])], options)
     except KeyboardInterrupt:
-        # What the daemon has begun to write is told by nobody any more.
+        # The daemon may have begun to write, and its answer is lost.
         kept = "see edgeface people list" if through_the_daemon(context.obj.config) else "nothing was kept"
         typer.echo(f"edgeface: cancelled, {kept}", err=True)
         raise typer.Exit(130) from None
-    print_json(report) if json else _tell(report)
+    print_json(report) if json else _print(report)
     if report.id is None:
         raise EdgefaceError(f"{name} was not enrolled: no image was accepted")
 
 
-def _enroll_all(context: typer.Context, folder: Path, count: int, timeout: float, force: bool, json: bool) -> None:
-    """Everybody who has a folder of photos here; those who are done stay, whatever comes of the others."""
+def _enroll_all(context: typer.Context, folder: Path, options: _Options, json: bool) -> None:
+    """Enroll each person who has a folder of photos in ``folder``; one who is refused does not stop the others."""
     from edgeface.cli.live import counting
     from edgeface.operations.enroll import Enrollment
     from edgeface.wire.commands import Refused
@@ -96,31 +104,30 @@ def _enroll_all(context: typer.Context, folder: Path, count: int, timeout: float
     reports = []
     with counting(len(folders)) as step:
         for one in folders:
-            shown, place = (os.fsencode(told).decode(errors="replace") for told in (one.name, one))
+            shown, place = (os.fsencode(text).decode(errors="replace") for text in (one.name, one))
             step(shown)
             try:
-                reports.append(_enroll(context, one.name, [one], count, timeout, force))
+                reports.append(_enroll(context, one.name, [one], options))
             except KeyboardInterrupt:
-                typer.echo(f"edgeface: cancelled; {_done(reports)} of {len(folders)} people enrolled", err=True)
+                typer.echo(f"edgeface: cancelled; {_enrolled(reports)} of {len(folders)} people enrolled", err=True)
                 raise typer.Exit(130) from None
             except EdgefaceError as error:
                 reports.append(Enrollment(None, shown, 0, [], [Refused(place, str(error))]))
     if json:
         print_json({"people": reports})
-    for report in [] if json else reports:
-        _tell(report, briefly=True)
-    missing = [report.name for report in reports if report.id is None]
-    if not json:
-        typer.echo(f"{_done(reports)} of {len(reports)} people enrolled; see edgeface gallery check")
-    if missing:
+    else:
+        for report in reports:
+            _print(report, briefly=True)
+        typer.echo(f"{_enrolled(reports)} of {len(reports)} people enrolled; see edgeface gallery check")
+    if missing := [report.name for report in reports if report.id is None]:
         raise EdgefaceError(f"not enrolled: {', '.join(missing)}")
 
 
-def _done(reports: "list[Enrollment]") -> int:
+def _enrolled(reports: "list[Enrollment]") -> int:
     return sum(report.id is not None for report in reports)
 
 
-def _enroll(context: typer.Context, name: str, photos: list[Path], count: int, timeout: float, force: bool) -> "Enrollment":
+def _enroll(context: typer.Context, name: str, photos: list[Path], options: _Options) -> "Enrollment":
     """Enroll from photos, or from the camera if there are none."""
     from edgeface.cli.live import guiding
     from edgeface.cli.operations import perform
@@ -130,13 +137,13 @@ def _enroll(context: typer.Context, name: str, photos: list[Path], count: int, t
 
     name = clean_name(name)
     if photos:
-        return perform(context.obj, PHOTOS, PhotosRequest(name=name, force=force), lambda: read_images(photos))
-    request = EnrollRequest(name=name, count=count, timeout=timeout, force=force)
+        return perform(context.obj, PHOTOS, PhotosRequest(name=name, force=options.force), lambda: read_images(photos))
+    request = EnrollRequest(name=name, count=options.count, timeout=options.timeout, force=options.force)
     with guiding() as show:
-        return perform(context.obj, ENROLL, request, tell=lambda told: show(told.text, told.taken, told.least, told.most))
+        return perform(context.obj, ENROLL, request, tell=lambda now: show(now.text, now.taken, now.least, now.most))
 
 
-def _tell(report: "Enrollment", *, briefly: bool = False) -> None:
+def _print(report: "Enrollment", *, briefly: bool = False) -> None:
     for refused in report.refused:
         typer.echo(f"{refused.path}: {refused.reason}", err=True)
     if report.id is None:

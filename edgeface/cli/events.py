@@ -1,4 +1,4 @@
-"""edgeface events."""
+"""Defines the commands of ``edgeface events``."""
 
 from typing import Annotated
 
@@ -12,7 +12,7 @@ from edgeface.wire.commands import EventsRequest
 
 app = typer.Typer(
     no_args_is_help=True,
-    help="""The events that wait for people confirm or people reject.
+    help="""The kept events, which people confirm and people reject take.
 
 \b
 Example: edgeface events list""",
@@ -24,7 +24,7 @@ def events_list(
     context: typer.Context,
     person: Annotated[
         str | None,
-        typer.Option(metavar="PERSON", help="Only those that named this person.", autocompletion=completion.people),
+        typer.Option(metavar="PERSON", help="List only events that name this person.", autocompletion=completion.people),
     ] = None,
     json: Json = False,
 ) -> None:

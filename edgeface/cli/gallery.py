@@ -1,4 +1,4 @@
-"""edgeface gallery."""
+"""Defines the commands of ``edgeface gallery``."""
 
 import sys
 from dataclasses import asdict
@@ -23,7 +23,7 @@ from edgeface.wire.commands import (
 
 app = typer.Typer(
     no_args_is_help=True,
-    help="""The templates: check them, drop one, make all anew; backups; one gallery for several devices: key, sync.
+    help="""The gallery: check, drop and reembed templates; make and restore backups; share it with other devices.
 
 \b
 Examples: edgeface gallery check
@@ -35,10 +35,10 @@ Examples: edgeface gallery check
 
 @app.command()
 def check(context: typer.Context, json: Json = False) -> None:
-    """Look for what makes people be mistaken or missed, with the command that cures each; exits with 1 if there is any.
+    """Find what causes false matches and misses, each with the command that cures it; exits with 1 if there is any.
 
-    A damaged record is one that cannot be read any more. Look-alikes are two people of whom one passes for the other. A
-    mislabelled template is nearer to another person than to its own, a weak one is hardly like the others of its person.
+    A damaged record cannot be read any more. Look-alikes are two people of whom one passes for the other. A mislabelled
+    template is nearer to another person than to its own; a weak one is hardly like the others of its person.
 
     \b
     Examples: edgeface gallery check
@@ -61,7 +61,9 @@ def check(context: typer.Context, json: Json = False) -> None:
 @app.command()
 def drop(
     context: typer.Context,
-    template: Annotated[str, typer.Argument(metavar="TEMPLATE", help="Its eight digits, from edgeface gallery check.")],
+    template: Annotated[
+        str, typer.Argument(metavar="TEMPLATE", help="The template's eight digits, from edgeface gallery check.")
+    ],
     json: Json = False,
 ) -> None:
     """Erase one template of a person, or one damaged record; the others stay.
@@ -80,12 +82,12 @@ def drop(
 @app.command()
 def reembed(
     context: typer.Context,
-    drop: Annotated[bool, typer.Option("--drop", help="Forget whom no faces are kept of.")] = False,
+    drop: Annotated[bool, typer.Option("--drop", help="Forget people of whom no faces are kept.")] = False,
     json: Json = False,
 ) -> None:
-    """Take a gallery of another network over to this one: new templates, of the faces that gallery.keep_faces has kept.
+    """Compute the templates of another network's gallery anew, from the faces that gallery.keep_faces has kept.
 
-    edgeface run does so by itself at its start, as long as nobody is lost.
+    edgeface run does so by itself at its start, unless somebody would be lost.
 
     \b
     Examples: edgeface gallery reembed
@@ -106,7 +108,7 @@ def key(
     context: typer.Context,
     take: Annotated[bool, typer.Option("--set", help="Take another device's key, from standard input.")] = False,
 ) -> None:
-    """Print the key that devices with one gallery share, made if there is none. Whoever has it can read all templates.
+    """Print the key that devices with one gallery share, or make one. Whoever has it can read all templates.
 
     \b
     Examples: edgeface gallery key
@@ -124,18 +126,18 @@ def key(
 
 @app.command()
 def sync(context: typer.Context, json: Json = False) -> None:
-    """Follow the shared gallery once, and share this one; with sync.enabled, the daemon does so all the time.
+    """Merge the shared gallery and this one once; with sync.enabled, the daemon does so all the time.
 
-    Exits with 1 if what is there is sealed with another key, or of another network.
+    Exits with 1 if the shared gallery is sealed with another key, or is of another network.
 
     \b
     Example: edgeface gallery sync
     """
-    from edgeface.sync import follower as following
+    from edgeface.sync import follower
 
     settings = context.obj.config
     with open_gallery(context) as gallery:
-        outcome = following.once(settings, following.replica(settings, gallery, load_card(context.obj.model)))
+        outcome = follower.once(settings, follower.replica(settings, gallery, load_card(context.obj.model)))
     if json:
         print_json(asdict(outcome))
     else:
@@ -149,9 +151,9 @@ def sync(context: typer.Context, json: Json = False) -> None:
 
 @app.command()
 def backup(context: typer.Context, json: Json = False) -> None:
-    """Make a backup now: a copy of the gallery, sealed as it is, that was read to its end. The daemon makes one a day.
+    """Make a backup now: a sealed copy of the gallery, checked by reading it. The daemon makes one a day.
 
-    It holds people, templates and kept faces, no events. Without the gallery's key, which is not in it, it is of no use.
+    It holds people, templates and kept faces, no events. It cannot be read without the gallery's key, which is not in it.
 
     \b
     Example: edgeface gallery backup
@@ -169,7 +171,7 @@ def backup(context: typer.Context, json: Json = False) -> None:
 
 @app.command()
 def backups(context: typer.Context, json: Json = False) -> None:
-    """List the backups, the newest first, each read to its end: when it was made, who is in it, and whether it is good.
+    """List the backups, the newest first: when each was made, how many people it has, and whether it can be read.
 
     Exits with 1 if one is damaged.
 
@@ -196,17 +198,18 @@ def backups(context: typer.Context, json: Json = False) -> None:
 def restore(
     context: typer.Context,
     copy: Annotated[
-        str | None, typer.Argument(metavar="COPY", help="Its number or name, from edgeface gallery backups, or a path.")
+        str | None,
+        typer.Argument(metavar="COPY", help="The backup's number or name, from edgeface gallery backups, or a path."),
     ] = None,
     person: Annotated[
-        str | None, typer.Option(metavar="NAME", help="Take back this person alone, by name or id; while the daemon runs, too.")
+        str | None, typer.Option(metavar="NAME", help="Restore only this person, by name or id; the daemon may run.")
     ] = None,
     json: Json = False,
 ) -> None:
-    """Take a backup back, the newest good one unless COPY says which. Who was forgotten since stays forgotten.
+    """Restore a backup, the newest good one unless COPY says which. People who were forgotten since stay forgotten.
 
-    The gallery that is there is kept as a backup first. With --person nothing is replaced: as with people import, who is there
-    gains the templates that are new.
+    The present gallery is kept as a backup first. With --person nothing is replaced: as with people import, a person who is
+    there gains the templates that are new.
 
     \b
     Examples: edgeface gallery restore
@@ -237,8 +240,8 @@ def _restore_person(context: typer.Context, copy: str | None, person: str, json:
         print_json(done)
         return
     gained = counted(done.added, "template")
-    told = f"restored with {gained}" if done.new else f"there already, gained {gained}" if done.added else "there already"
-    typer.echo(f"{done.name}: {told}, from {done.copy}")
+    outcome = f"restored with {gained}" if done.new else f"there already, gained {gained}" if done.added else "there already"
+    typer.echo(f"{done.name}: {outcome}, from {done.copy}")
 
 
 def _size(one: ListedBackup) -> str:

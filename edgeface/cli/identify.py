@@ -1,4 +1,4 @@
-"""Who is in photos."""
+"""Defines the command ``edgeface identify``."""
 
 import os
 from collections.abc import Sequence
@@ -20,7 +20,7 @@ def identify(
     context: typer.Context,
     images: Annotated[list[Path], typer.Argument(metavar="FILE...", help="Photos, or folders of photos.")],
     annotate: Annotated[
-        Path | None, typer.Option(metavar="OUT", help="Draw what was found: an image for one photo, else a folder.")
+        Path | None, typer.Option(metavar="OUT", help="Draw the faces: into an image for one photo, else into a folder.")
     ] = None,
     json: Json = False,
 ) -> None:
@@ -65,7 +65,7 @@ def identify(
 
 
 def _inside(path: Path) -> list[Path]:
-    """The images of a folder that can be read."""
+    """List the images of a folder; none if it cannot be read."""
     from edgeface.vision.images import image_files
 
     with suppress(OSError):
@@ -74,10 +74,10 @@ def _inside(path: Path) -> list[Path]:
 
 
 def _place(annotate: Path, images: Sequence[Path]) -> Path | None:
-    """The folder to draw into, or none for one photo and a file.
+    """Return the folder to draw into, or ``None`` for one photo and a file.
 
     Raises:
-        ConfigError: the photos are several, and it is a file; or it has no suffix of a picture.
+        ConfigError: there are several photos and ``annotate`` is a file, or it has no suffix of a picture.
         EdgefaceError: the folder cannot be made.
     """
     from edgeface.vision.drawing import check_suffix

@@ -1,4 +1,4 @@
-"""What the sitter is told, on a terminal as one live line, else as plain lines on standard error."""
+"""Shows guidance and progress, on a terminal as one live line, else as plain lines on standard error."""
 
 import sys
 from collections.abc import Callable, Iterator
@@ -10,7 +10,7 @@ import typer
 
 @contextmanager
 def guiding() -> Iterator[Callable[[str, int, int, int], None]]:
-    """What to call with each hint: its words, views taken, wanted, and the most."""
+    """Yield a function that shows guidance, given its text and the views taken, wanted, and at most."""
     if not sys.stderr.isatty():
         yield lambda text, *_: typer.echo(text, err=True)
         return
@@ -18,7 +18,7 @@ def guiding() -> Iterator[Callable[[str, int, int, int], None]]:
     from rich.live import Live
 
     with Live(console=Console(stderr=True, highlight=False), auto_refresh=False, transient=True) as live:
-        yield lambda *told: live.update(_line(*told), refresh=True)
+        yield lambda *guidance: live.update(_line(*guidance), refresh=True)
 
 
 def _line(text: str, taken: int, least: int, most: int) -> Any:
@@ -30,7 +30,7 @@ def _line(text: str, taken: int, least: int, most: int) -> Any:
 
 @contextmanager
 def counting(total: int) -> Iterator[Callable[[str], None]]:
-    """What to call as each of so many people begins, with the name; on a terminal it draws a bar, elsewhere it tells."""
+    """Yield a function that shows the name of the next of ``total`` people, on a terminal above a bar."""
     if not sys.stderr.isatty():
         numbers = iter(range(1, total + 1))
         yield lambda name: typer.echo(f"{next(numbers)} of {total}: {name}", err=True)

@@ -1,14 +1,35 @@
-"""What measures it: bench, evaluate."""
+"""Defines the commands ``edgeface bench`` and ``edgeface evaluate``."""
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from edgeface.cli.common import Json, counted, open_gallery, print_json
 from edgeface.errors import ConfigError, EdgefaceError
 from edgeface.vision.model_card import load_card
+
+if TYPE_CHECKING:
+    from edgeface.measurement.evaluate import Trials
+
+Gallery = Annotated[
+    Path | None,
+    typer.Option(metavar="DIR", help="Photos to enroll: DIR/PERSON/*.jpg. Without it, measure your own gallery."),
+]
+Visits = Annotated[
+    Path | None, typer.Option(metavar="DIR", help="Frames by name, as a camera saw them: DIR/PERSON/VISIT/*.jpg.")
+]
+Strangers = Annotated[Path | None, typer.Option(metavar="DIR", help="The same, of people who are not enrolled.")]
+People = Annotated[
+    list[int] | None,
+    typer.Option(min=1, metavar="N", help="Enroll N people at a time, drawn at random, instead of all; may be repeated."),
+]
+Plot = Annotated[Path | None, typer.Option(metavar="FILE", help="Draw FNIR over FPIR as the target varies, e.g. det.png.")]
+Fpir = Annotated[
+    float | None,
+    typer.Option(min=1e-6, max=0.5, help="Your own gallery: the FPIR that a proposal must keep to; else matching.target_fpir."),
+]
 
 app = typer.Typer()
 
@@ -74,39 +95,22 @@ def _timing_row(timing: Any) -> str:
 @app.command()
 def evaluate(
     context: typer.Context,
-    gallery: Annotated[
-        Path | None,
-        typer.Option(metavar="DIR", help="Photos to enroll: DIR/PERSON/*.jpg. Without it, measure your own gallery."),
-    ] = None,
-    visits: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Frames by name, as a camera saw them: DIR/PERSON/VISIT/*.jpg.")
-    ] = None,
-    strangers: Annotated[Path | None, typer.Option(metavar="DIR", help="The same of people who are not enrolled.")] = None,
-    people: Annotated[
-        list[int] | None,
-        typer.Option(min=1, metavar="N", help="Enroll N people at a time, drawn at random, and not all; may be repeated."),
-    ] = None,
+    gallery: Gallery = None,
+    visits: Visits = None,
+    strangers: Strangers = None,
+    people: People = None,
     galleries: Annotated[int, typer.Option(min=1, help="How many galleries of N people there are at most.")] = 20,
-    plot: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Draw FNIR over FPIR as the target varies, e.g. det.png.")
-    ] = None,
-    fpir: Annotated[
-        float | None,
-        typer.Option(
-            min=1e-6, max=0.5, help="Your own gallery: the FPIR that a proposal must keep to; else matching.target_fpir."
-        ),
-    ] = None,
+    plot: Plot = None,
+    fpir: Fpir = None,
     json: Json = False,
 ) -> None:
-    """Measure how sure it is: how often strangers are announced as somebody, and people are missed or misnamed.
+    """Measure recognition, of your own gallery or on folders of frames: strangers announced, people missed or misnamed.
 
-    Without folders, your own gallery is measured, and a value for matching.target_fpir proposed where there is enough data.
-    Each template is tried against the gallery without it, and without its person. Kept events count by their verdicts; an
-    unknown face without one counts as a stranger. Templates of one session are more alike than views of another day: the FNIR
-    from templates is a lower limit. Intervals are 95 %, by a bootstrap over people.
+    Without folders, propose a value for matching.target_fpir where there is enough data. Templates of one session are more
+    alike than views of another day, so their FNIR is a lower limit. Intervals are 95 %, by a bootstrap over people.
 
-    With folders, the frames go through detector, network, tracks and presence as in the daemon, at camera.fps of the settings
-    but as fast as this machine can. The gallery is one of its own; who is not in it is a stranger.
+    With folders, the frames go through detector, network, tracks and presence as in the daemon, as if at camera.fps, but as
+    fast as this machine can. The gallery is made for this; people who are not in it are strangers.
 
     \b
     Examples: edgeface evaluate
@@ -123,22 +127,25 @@ def evaluate(
         raise ConfigError("--gallery and --visits need each other; without both, your own gallery is measured")
     if fpir:
         raise ConfigError("--fpir is for your own gallery, without --gallery and --visits")
-    from edgeface.measurement.det_plot import draw_det
     from edgeface.measurement.evaluate import Trials
-    from edgeface.measurement.evaluate import evaluate as work
+
+    trials = Trials(people or [], galleries, curve=plot is not None)
+    _evaluate_folders(context, gallery, [visits, strangers] if strangers else [visits], trials, plot, json)
+
+
+def _evaluate_folders(
+    context: typer.Context, gallery: Path, visits: list[Path], trials: "Trials", plot: Path | None, json: bool
+) -> None:
+    from edgeface.measurement import evaluate
+    from edgeface.measurement.det_plot import draw_det
     from edgeface.vision.drawing import check_suffix, save_image
 
     if plot:
         check_suffix(plot, ConfigError)
     if plot and not plot.absolute().parent.is_dir():
         raise ConfigError(f"{plot}: there is no folder {plot.parent}")
-    report = work(
-        context.obj.config,
-        context.obj.model,
-        gallery,
-        [visits, strangers] if strangers else [visits],
-        Trials(people or [], galleries, curve=plot is not None),
-        tell=lambda line: typer.echo(line, err=True),
+    report = evaluate.evaluate(
+        context.obj.config, context.obj.model, gallery, visits, trials, tell=lambda line: typer.echo(line, err=True)
     )
     if plot:
         curves = {f"{one.people} enrolled": curve for one, curve in zip(report.figures, report.curves, strict=True)}

@@ -1,4 +1,4 @@
-"""edgeface mqtt."""
+"""Defines the commands of ``edgeface mqtt``."""
 
 from pathlib import Path
 from typing import Annotated
@@ -9,7 +9,7 @@ from edgeface.cli.common import Json, counted, print_json
 
 app = typer.Typer(
     no_args_is_help=True,
-    help="""The broker: clear what it keeps of this device, and the contract as a document.
+    help="""The broker: remove what it retains of this device, and write the reference of topics and payloads.
 
 \b
 Examples: edgeface mqtt clear
@@ -20,10 +20,10 @@ Examples: edgeface mqtt clear
 @app.command()
 def clear(
     context: typer.Context,
-    force: Annotated[bool, typer.Option("--force", help="Though the broker says that the daemon is running.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Remove even if the broker says that the daemon runs.")] = False,
     json: Json = False,
 ) -> None:
-    """Remove all that the broker keeps of this device, so that subscribers and Home Assistant forget it.
+    """Remove all that the broker retains of this device, so that subscribers and Home Assistant forget it.
 
     Stop the daemon first: it would publish its state again. With --json it prints {"removed": [topic]}.
 

@@ -12,7 +12,7 @@ from edgeface.interfaces import Tick
 from edgeface.operations.context import Job, Operation, OperationContext, Photo
 from edgeface.types import Frame, NoFrame
 from edgeface.vision.model_card import load_card
-from edgeface.wire.commands import Request
+from edgeface.wire.commands import Refused, Request
 
 if TYPE_CHECKING:
     from edgeface.enrollment.enroller import Enroller
@@ -21,9 +21,9 @@ if TYPE_CHECKING:
 Q = TypeVar("Q", bound=Request)
 R = TypeVar("R")
 SENT_SIDE, SENT_FIDELITY = 2048, 98
-"""Pixels and JPEG quality of photos that the daemon judges: as good as the files."""
+"""Pixels and JPEG quality of photos that are sent to the daemon; they lose nothing that it needs."""
 BETWEEN = 0.02
-"""Seconds between two looks at work that goes on in a thread."""
+"""Seconds between two steps of an operation that waits for a thread."""
 
 
 def perform(
@@ -33,9 +33,9 @@ def perform(
     photos: Callable[[], Iterator[Photo]] | None = None,
     tell: Callable[[Any], None] = lambda progress: None,
 ) -> R:
-    """Run an operation in the daemon if this user may not touch the gallery, else here; ``tell`` is given its progress.
+    """Run an operation in this process, or in the daemon if this user cannot open the gallery; ``tell`` is given its progress.
 
-    An operation that needs the camera is the daemon's wherever one runs.
+    An operation that needs the camera runs in the daemon if one runs.
     """
     from edgeface.control import discovery
 
@@ -45,18 +45,18 @@ def perform(
     from edgeface.control import client
 
     unread: list[Photo] = []
-    told: Any = None
-    for told in client.perform(settings, operation, request, photos and (lambda: _sent(photos(), unread))):
-        if not isinstance(told, operation.response):
-            tell(told)
+    answer: Any = None
+    for answer in client.perform(settings, operation, request, photos and (lambda: _sent(photos(), unread))):
+        if not isinstance(answer, operation.response):
+            tell(answer)
     for label, error in unread:
-        told.refused.append(_refusal(label, error))
-    result: R = told
+        answer.refused.append(Refused(label, str(error).removeprefix(f"{label}: ")))
+    result: R = answer
     return result
 
 
 def _sent(photos: Iterator[Photo], unread: list[Photo]) -> Iterator[tuple[str, bytes]]:
-    """Encode photos for the daemon, which need not be able to read the files; collect those that nobody can read."""
+    """Encode photos for the daemon, which may not be allowed to read the files; collect the unreadable ones in ``unread``."""
     from edgeface.vision.images import encode_jpeg
 
     unread.clear()
@@ -65,12 +65,6 @@ def _sent(photos: Iterator[Photo], unread: list[Photo]) -> Iterator[tuple[str, b
             unread.append((label, image))
         else:
             yield label, encode_jpeg(image, SENT_SIDE, SENT_FIDELITY)[0]
-
-
-def _refusal(label: str, error: object) -> Any:
-    from edgeface.wire.commands import Refused
-
-    return Refused(label, str(error).removeprefix(f"{label}: "))
 
 
 def _perform_here(setup: Setup, job: Job[Q, R]) -> R:
@@ -92,7 +86,7 @@ def _perform_here(setup: Setup, job: Job[Q, R]) -> R:
 
 @contextmanager
 def operation_context(setup: Setup) -> Iterator[OperationContext]:
-    """Give what operations work with in this process; the gallery is opened once somebody asks for it."""
+    """Yield the context of operations in this process, and close its gallery."""
     from edgeface.gallery.open import open_gallery
 
     settings = setup.config

@@ -1,4 +1,4 @@
-"""edgeface people."""
+"""Defines the commands of ``edgeface people``."""
 
 import sys
 from pathlib import Path
@@ -21,12 +21,12 @@ Who = Annotated[
 ]
 EventId = Annotated[str, typer.Argument(metavar="EVENT_ID", help="The event_id of an event; see edgeface events list.")]
 PassphraseFile = Annotated[
-    Path | None, typer.Option(metavar="FILE", help="A file whose first line is the passphrase; else it is asked for.")
+    Path | None, typer.Option(metavar="FILE", help="A file whose first line is the passphrase; without it, you are asked.")
 ]
 
 app = typer.Typer(
     no_args_is_help=True,
-    help="""Who is enrolled: list, rename, forget, export, import; confirm and reject what events said.
+    help="""The people in the gallery: list, rename, forget, export, import; confirm or reject what events said.
 
 \b
 Examples: edgeface people list
@@ -85,17 +85,17 @@ def forget(context: typer.Context, person: Who, json: Json = False) -> None:
 def reject(
     context: typer.Context,
     event_id: EventId,
-    force: Annotated[bool, typer.Option("--force", help="Reject a face that seems to be that person's after all.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Reject the face even if it seems to be that person's.")] = False,
     json: Json = False,
 ) -> None:
-    """Not this person: the face of an event is not whom it named, and shall not be taken for them again.
+    """Say that an event named the wrong person: such a face will not be taken for them again.
 
-    Its embedding becomes a negative template. people confirm takes that back.
+    The face's embedding becomes a negative template. people confirm takes that back.
 
     \b
     Example: edgeface people reject 01M86GTN766HKSFCZ15NNMEFKP
     """
-    _tell_verdict(perform(context.obj, REJECT, RejectRequest(event_id=event_id, force=force)), json)
+    _print_verdict(perform(context.obj, REJECT, RejectRequest(event_id=event_id, force=force)), json)
 
 
 @app.command()
@@ -104,11 +104,16 @@ def confirm(
     event_id: EventId,
     name: Annotated[
         str | None,
-        typer.Option("--as", metavar="PERSON", help="Who it was, if the event does not say.", autocompletion=completion.people),
+        typer.Option(
+            "--as",
+            metavar="PERSON",
+            help="Who it was, if the event named nobody or the wrong person.",
+            autocompletion=completion.people,
+        ),
     ] = None,
     json: Json = False,
 ) -> None:
-    """The face of an event is that person: it becomes a template, if it shows a side that is not known yet.
+    """Say that an event named the right person: the face becomes a template, if it shows a side that is not known yet.
 
     people reject takes that back.
 
@@ -116,11 +121,14 @@ def confirm(
     Examples: edgeface people confirm 01M86GTN766HKSFCZ15NNMEFKP
               edgeface people confirm 01M86GTN766HKSFCZ15NNMEFKP --as Anna
     """
-    _tell_verdict(perform(context.obj, CONFIRM, ConfirmRequest(event_id=event_id, person=name)), json)
+    _print_verdict(perform(context.obj, CONFIRM, ConfirmRequest(event_id=event_id, person=name)), json)
 
 
-def _tell_verdict(verdict: Verdict, json: bool) -> None:
-    print_json(verdict) if json else typer.echo(verdict.told)
+def _print_verdict(verdict: Verdict, json: bool) -> None:
+    if json:
+        print_json({name: value for name, value in msgspec.to_builtins(verdict).items() if name != "told"})
+    else:
+        typer.echo(verdict.told)
 
 
 @app.command()
@@ -128,10 +136,10 @@ def export(
     context: typer.Context,
     file: Annotated[Path, typer.Argument(metavar="FILE", help="Where to write; - prints it.")],
     passphrase_file: PassphraseFile = None,
-    plain: Annotated[bool, typer.Option("--plain", help="Do not encrypt it: JSON that any program can read.")] = False,
+    plain: Annotated[bool, typer.Option("--plain", help="Write JSON that any program can read, unencrypted.")] = False,
     json: Json = False,
 ) -> None:
-    """Write everybody with their templates to a file, encrypted with a passphrase. It is biometric data: keep it safe.
+    """Write all people and their templates to a file, encrypted with a passphrase. It is biometric data: keep it safe.
 
     With --json it prints {"file", "encrypted", "people": [{"id", "name", "templates"}]}.
 
@@ -179,7 +187,7 @@ def import_people(
 ) -> None:
     """Add the people of a file that export wrote; all of them or none.
 
-    Who is there already (the same id) is merged: they gain the templates that are new, and are skipped if there is none.
+    A person who is there already (the same id) gains the templates that are new, and is skipped if there are none.
     With --json it prints {"file", "people": [{"id", "name", "outcome", "added", "templates"}]}, where the outcome is
     imported, merged or skipped.
 
@@ -192,7 +200,7 @@ def import_people(
 
     try:
         with file.open("rb") as stream:
-            data = stream.read(2 * MAX_IMPORT_BYTES)  # base64 of what is sealed makes a third more
+            data = stream.read(2 * MAX_IMPORT_BYTES)  # base64 makes a sealed file a third larger
     except OSError as error:
         raise EdgefaceError(f"{file}: {error.strerror or error}") from None
     if passphrase.is_sealed(data):

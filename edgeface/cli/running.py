@@ -1,4 +1,4 @@
-"""The daemon, and what one asks it: demo, run, status, listen, doctor."""
+"""Defines the commands ``demo``, ``run``, ``status``, ``listen`` and ``doctor``."""
 
 from dataclasses import asdict
 from pathlib import Path
@@ -17,9 +17,9 @@ def demo(
     out: Annotated[Path, typer.Option(help="Where to draw the contact sheet.")] = Path("edgeface-demo.png"),
     keep: Annotated[bool, typer.Option("--keep", help="Leave broker and daemon running until Ctrl-C.")] = False,
 ) -> None:
-    """Show it all on bundled photos: enroll two people, watch them and a stranger, listen on a broker of its own.
+    """Show edgeface on bundled photos: enroll two people, watch them and a stranger, listen on a broker of its own.
 
-    Needs no camera, no broker and no network, and touches no gallery but its own. Exits with 0 only if both people were
+    It needs no camera, no broker and no network, and uses a gallery of its own. Exits with 0 only if both people were
     recognised and the stranger was not.
 
     \b
@@ -49,47 +49,49 @@ def run(context: typer.Context) -> None:
 
 @app.command()
 def status(context: typer.Context, json: Json = False) -> None:
-    """Ask the running daemon how it is; exits with 1 if none is running or something is broken, with a line for each.
+    """Show the state of the running daemon; exits with 1, and a line for each trouble, if there is any or no daemon runs.
 
     \b
     Examples: edgeface status
               edgeface status --json | jq .camera_state
     """
-    from edgeface.daemon import status as answers
+    from edgeface.daemon import status as daemon_status
 
     try:
-        told = _standing(context.obj)
+        found = _ask_status(context.obj)
     except ConfigError:
         raise
     except EdgefaceError as error:
-        told = answers.absent(str(error))
+        found = daemon_status.absent(str(error))
     if json:
-        print_json(told)
-    elif told["running"]:
-        typer.echo(answers.describe(told))
-    for trouble in told["troubles"]:
+        print_json(found)
+    elif found["running"]:
+        typer.echo(daemon_status.describe(found))
+    for trouble in found["troubles"]:
         typer.echo(f"edgeface: {trouble}", err=True)
-    if told["troubles"]:
+    if found["troubles"]:
         raise typer.Exit(1)
 
 
-def _standing(setup: Setup) -> dict[str, Any]:
+def _ask_status(setup: Setup) -> dict[str, Any]:
     from edgeface.control import client
 
     try:
-        told: dict[str, Any] = client.ask(setup.config, "status")
-    except ConfigError as wrong:  # the daemon may run on with those that it has
-        told = client.ask_the_only_one("status")
-        if told is None:
+        found: dict[str, Any] = client.ask(setup.config, "status")
+    except ConfigError as wrong:  # the daemon may run on with its old settings
+        found = client.ask_the_only_one("status")
+        if found is None:
             raise
-        told["troubles"].append(str(wrong))
-    return told
+        found["troubles"].append(str(wrong))
+    return found
 
 
 @app.command()
 def listen(
     context: typer.Context,
-    every: Annotated[bool, typer.Option("--all", help="The events of every device under edgeface/ on the broker.")] = False,
+    every: Annotated[
+        bool, typer.Option("--all", help="Print the events of every device under edgeface/ on the broker.")
+    ] = False,
     json: Annotated[bool, typer.Option("--json", help="Print each event as one line of JSON.")] = False,
 ) -> None:
     """Subscribe to the broker and print events as they come, until Ctrl-C.
@@ -106,10 +108,10 @@ def listen(
 @app.command()
 def doctor(
     context: typer.Context,
-    only: Annotated[str, typer.Option(metavar="CHECK,...", help="These checks alone, such as runtime,model,gallery.")] = "",
+    only: Annotated[str, typer.Option(metavar="CHECK,...", help="Run only these checks, such as runtime,model,gallery.")] = "",
     json: Json = False,
 ) -> None:
-    """Check everything that the daemon needs, one line each, with a cure for what is wrong.
+    """Check everything that the daemon needs, one line each, with a cure for each fault.
 
     \b
     Examples: edgeface doctor

@@ -1,4 +1,4 @@
-"""edgeface config."""
+"""Defines the commands of ``edgeface config``."""
 
 from dataclasses import asdict
 from pathlib import Path
@@ -24,7 +24,7 @@ Examples: edgeface config default > edgeface.toml
 
 @app.command("show")
 def config_show(context: typer.Context, json: Json = False) -> None:
-    """Show every setting in effect and where it comes from; of an address not what may be a password.
+    """Show every setting in effect and where it comes from, without passwords in addresses.
 
     \b
     Examples: edgeface config show
@@ -42,9 +42,9 @@ def config_show(context: typer.Context, json: Json = False) -> None:
 @app.command("check")
 def config_check(
     context: typer.Context,
-    file: Annotated[Path | None, typer.Argument(metavar="[FILE]", help="Else the file in effect.")] = None,
+    file: Annotated[Path | None, typer.Argument(metavar="[FILE]", help="The file to check; else the one in effect.")] = None,
 ) -> None:
-    """Check a settings file, and the files that it names; exits with 2 if one is wrong. Camera and broker are not asked.
+    """Check a settings file and the files that it names, not camera or broker; exits with 2 if something is wrong.
 
     \b
     Example: edgeface config check edgeface.toml

@@ -1,4 +1,4 @@
-"""edgeface web."""
+"""Defines the commands of ``edgeface web``."""
 
 from typing import Annotated
 
@@ -8,7 +8,7 @@ from edgeface.errors import ConfigError
 
 app = typer.Typer(
     no_args_is_help=True,
-    help="""The page for the browser; [web] enabled = true has edgeface run serve it.
+    help="""The page for the browser, which edgeface run serves with [web] enabled = true.
 
 \b
 Example: edgeface web url""",
@@ -23,11 +23,11 @@ def _web() -> None:
 @app.command()
 def url(
     context: typer.Context,
-    new: Annotated[bool, typer.Option("--new", help="Make a new token: every browser that was let in is shut out.")] = False,
+    new: Annotated[bool, typer.Option("--new", help="Make a new token, which shuts out every browser.")] = False,
 ) -> None:
     """Print the page's address with the token that opens it; whoever has it may see and change everything.
 
-    A browser that has opened it stays signed in while it uses the page. Give it as the service's user.
+    A browser that has opened it stays signed in while it uses the page. Run this as the service's user.
 
     \b
     Examples: edgeface web url

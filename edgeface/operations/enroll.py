@@ -46,6 +46,8 @@ def from_camera(context: OperationContext, request: EnrollRequest) -> Steps[Enro
         guidance = session.look(tick.moment, tick.seen.faces)
         changed = before is None or (guidance.text, guidance.taken) != (before.text, before.taken)
         before, progress = guidance, guidance if changed else None
+    if session.complete and progress:
+        job.tell(progress)
     report = Report(accepted=[view.label for view in session.end()], views=session.views)
     return _keep(context, enroller, report, session.name, request)
 

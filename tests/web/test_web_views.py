@@ -51,12 +51,11 @@ def events(page: Page) -> list[KeptEvent]:
 
 def visit(page: Page, photo: Path) -> KeptEvent:
     """Somebody comes and goes; gives the event."""
-    count = len(events(page))
+    count = len(page.told)
     page.stage.scene = load_image(photo)
-    assert eventually(lambda: len(events(page)) > count, 60)
-    gone = page.left
+    assert eventually(lambda: len(page.told) > count)
     page.stage.scene = EMPTY
-    assert eventually(lambda: page.left > gone)
+    assert eventually(lambda: page.told[-1] == EventType.LEFT)
     return events(page)[-1]
 
 

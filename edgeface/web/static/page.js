@@ -58,7 +58,7 @@ async function show(screen) {
         shown = address; number = view.number;
         image.hidden = false; blank.hidden = true;
         draw(find("[data-boxes]", screen), view);
-        list(view);
+        showFaces(view);
         await pause(60);
       } else {
         if (answer.status !== 204) await pause(2000);
@@ -81,12 +81,12 @@ function draw(boxes, view) {
   }));
 }
 let told = "";
-function list(view) {
-  const sights = find("[data-sights]");
-  if (!sights) return;
+function showFaces(view) {
+  const list = find("[data-in-view]");
+  if (!list) return;
   find("[data-ms]").textContent = view.ms + " ms";
   find("[data-nobody]").hidden = view.faces.length > 0;
-  sights.replaceChildren(...view.faces.map((face) => {
+  list.replaceChildren(...view.faces.map((face) => {
     const row = make("li", "", face.state);
     const details = [face.sure === null ? "" : percent(face.sure) + " sure", "view " + percent(face.quality), face.score === null ? "" : "score " + face.score.toFixed(2), "no. " + face.track];
     row.append(make("strong", name(face)), make("span", details.filter(Boolean).join(" · "), "soft"));

@@ -1,0 +1,21 @@
+"""A setting: ``events.strangers`` says whether the events of those who are not recognized are kept."""
+
+from copied import Copy
+
+FIELD = """    strangers: Annotated[bool, Meta(description="keep the events of those who are not recognized, too")] = True
+"""
+
+
+def apply(copy: Copy) -> None:
+    copy.insert(
+        "edgeface/config/schema.py",
+        after='description="events that are kept at most; the oldest goes first")] = 500\n',
+        text=FIELD,
+    )
+    # The part "keeper" reads the whole section, so a reload heeds the setting.
+    copy.replace(
+        "edgeface/gallery/event_keeper.py",
+        "        self._waiting.extend((event, self._picture(moment, event)) for event in tick.events)\n",
+        "        wanted = [event for event in tick.events if event.person_id or self._limits.strangers]\n"
+        "        self._waiting.extend((event, self._picture(moment, event)) for event in wanted)\n",
+    )
