@@ -97,7 +97,7 @@ def functions(file: Path) -> list[Any]:
     return [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]
 
 
-def parameters(function) -> list[Any]:
+def parameters(function: ast.FunctionDef | ast.AsyncFunctionDef) -> list[str]:
     given = function.args
     names = [one.arg for one in (*given.posonlyargs, *given.args, *given.kwonlyargs, given.vararg, given.kwarg) if one]
     return [name for name in names if name not in ("self", "cls")]

@@ -18,7 +18,8 @@ from edgeface.config.schema import EventsSettings
 from edgeface.gallery import restore
 from edgeface.gallery.backup import Backups
 from edgeface.gallery.event_store import Verdict
-from edgeface.gallery.store import Copy, Gallery, Trait, template_id
+from edgeface.gallery.shared import SharedPerson, SharedTemplate
+from edgeface.gallery.store import Gallery, template_id
 from edgeface.gallery.versions import Revision
 from edgeface.recognition.event_id import new_event_id
 from edgeface.types import EventType, Vector
@@ -55,7 +56,7 @@ def _made() -> Path:
     return folder
 
 
-def _share(gallery: Gallery) -> dict[str, Copy | None]:
+def _share(gallery: Gallery) -> dict[str, SharedPerson | None]:
     gallery.revisions.all("k")
     gallery.revisions.put("k", "name", Revision(1, "door", b"digest"))
     return {}
@@ -125,7 +126,7 @@ def _share_all(gallery: Gallery) -> None:
     gallery.exchange(lambda _: {bert: _with(there[bert], tuple(sorted(everything.values())))})
 
 
-def _with(copy: Copy, templates: tuple[Trait, ...]) -> Copy:
+def _with(copy: SharedPerson, templates: tuple[SharedTemplate, ...]) -> SharedPerson:
     return type(copy)(copy.name, copy.enrolled, templates, copy.negatives)
 
 

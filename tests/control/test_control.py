@@ -43,7 +43,7 @@ def server(here: Config) -> Iterator[ControlServer]:
     server.close()
 
 
-def raw(server: ControlServer, data: bytes):
+def raw(server: ControlServer, data: bytes) -> Any:
     with socket.socket(socket.AF_UNIX) as client:
         client.settimeout(60)
         client.connect(str(server.path))
@@ -90,7 +90,7 @@ def test_whatever_is_asked_the_next_client_is_answered(here: Config, server: Con
 def test_a_fault_of_our_own_is_one_line_for_the_client_and_the_rest_is_in_the_log(
     here: Config, caplog: pytest.LogCaptureFixture, fault: KeyError | OSError | None
 ) -> None:
-    def broken(_request: object):
+    def broken(_request: object) -> object:
         if fault:
             raise fault
         return object()  # which is no JSON
@@ -118,9 +118,9 @@ class Jobs(JobQueue):
 
     def __init__(self) -> None:
         super().__init__()
-        self.asked = []
+        self.asked: list[Any] = []
 
-    def submit(self, *words, **named: object) -> Job[Any, Any]:
+    def submit(self, *words: Any, **named: object) -> Job[Any, Any]:
         job = Job(*words[:2])
         self.asked.append(job.result)
         return job
@@ -151,8 +151,9 @@ def talking(server: ControlServer, verb: str, **request: Any) -> socket.socket:
     return client
 
 
-def refusal(client: socket.socket):
-    return json.loads(client.makefile("rb").readline())["error"]
+def refusal(client: socket.socket) -> str:
+    error: str = json.loads(client.makefile("rb").readline())["error"]
+    return error
 
 
 def test_a_user_who_idles_leaves_the_others_their_share(shared: tuple[ControlServer, list[Any]]) -> None:

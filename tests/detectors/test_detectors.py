@@ -171,6 +171,6 @@ def test_landmarks_of_a_small_face_follow_its_tilt(detector: Detector, degrees: 
     middle = (small.shape[1] / 2, small.shape[0] / 2)
     matrix = cv2.getRotationMatrix2D(middle, degrees, 1.0)
     tilted = cv2.warpAffine(small, matrix, small.shape[1::-1], borderMode=cv2.BORDER_REPLICATE)
-    straight, turned = (similarity_transform(detector.detect(image)[0].landmarks) for image in (small, tilted))
+    straight, turned = (similarity_transform(detector.detect(image)[0].landmarks) for image in (small, tilted))  # type: ignore[arg-type]  # cv2 keeps its uint8
     angles = [np.degrees(np.arctan2(transform[1, 0], transform[0, 0])) for transform in (straight, turned)]
     assert angles[1] - angles[0] == pytest.approx(degrees, abs=5)  # the search alone sees a third of it

@@ -19,9 +19,9 @@ from fixtures.daemon import EMPTY, enroll, running, settings
 from fixtures.optional import needed
 from fixtures.publishing import event
 
-from edgeface.types import Event, EventType
+from edgeface.types import EventType
 from edgeface.vision.images import load_image
-from edgeface.wire.events import event_payload
+from edgeface.wire.events import Event, event_payload
 
 __all__ = ["broker"]
 EXAMPLES = Path(__file__).parent.parent.parent / "examples"

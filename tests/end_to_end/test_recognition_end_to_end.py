@@ -10,7 +10,8 @@ from fixtures.daemon import enroll, running, settings
 from fixtures.frames import Door, frame, head, photo
 
 from edgeface.config.schema import PresenceSettings
-from edgeface.types import Event, EventType
+from edgeface.types import EventType
+from edgeface.wire.events import Event
 
 __all__ = ["broker"]
 PEOPLE = {"Obama": ["obama_portrait.jpg", "obama_congress.jpg"], "Biden": ["biden_blue_room.jpg"]}

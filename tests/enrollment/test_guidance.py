@@ -107,7 +107,7 @@ def once(function: Callable[[Image], Sequence[Face] | Embedding]) -> Callable[..
     """The function, called once for each image: a sitter is looked at in hundreds of frames that are the same."""
     known = {}
 
-    def remembered(image) -> Sequence[Face] | Embedding:
+    def remembered(image: Image) -> Sequence[Face] | Embedding:
         key = image.tobytes()
         if key not in known:
             known[key] = function(image)
@@ -130,7 +130,8 @@ class Chair:
     """A sitting at ten frames a second; what is shown may depend on what is asked."""
 
     def __init__(self, enroller: Enroller, **options: Any) -> None:
-        self.sitting, self.time, self.told = EnrollmentSession(enroller, "Anna", **options), 1000.0, []
+        self.sitting, self.time = EnrollmentSession(enroller, "Anna", **options), 1000.0
+        self.told: list[Any] = []
 
     def show(self, image: Image | str | None, seconds: float = 0.1) -> None:
         for _ in range(round(seconds * 10)):

@@ -28,8 +28,8 @@ from edgeface.errors import GalleryError
 from edgeface.gallery import backup, copies
 from edgeface.gallery.backup import Backups, surplus
 from edgeface.gallery.copies import Copy, ForeignCopyError, NoCopyError, check, cleanse, find_copies
-from edgeface.gallery.database import erasure_mark
 from edgeface.gallery.encryption import Key
+from edgeface.gallery.records import erasure_mark
 from edgeface.gallery.store import Gallery
 from edgeface.recognition.event_id import new_event_id
 from edgeface.types import EventType, Person, Vector

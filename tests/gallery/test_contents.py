@@ -47,7 +47,7 @@ def decrypted(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """What is decrypted from now on."""
     kinds, unseal = [], Sealer.unseal
 
-    def counting(sealer, sealed, kind, *bound):
+    def counting(sealer: Sealer, sealed: bytes, kind: type[Any], *bound: str) -> Any:
         kinds.append(bound[0])
         return unseal(sealer, sealed, kind, *bound)
 

@@ -180,12 +180,12 @@ def test_a_verdict_on_an_event_that_is_gone_changes_nothing(gallery: Gallery, cl
 
 
 def test_no_payload_holds_an_embedding(gallery: Gallery, card: ModelCard) -> None:
-    seen = {"track_id": 1, "threshold": 0.5, "votes": 3, "box": Box(1, 2, 3, 4), "frame_size": (640, 480)}
+    seen: dict[str, Any] = {"track_id": 1, "threshold": 0.5, "votes": 3, "box": Box(1, 2, 3, 4), "frame_size": (640, 480)}
     sent = event(embedding=unit(1), **seen)
     assert b"embedding" not in msgspec.json.encode(event_payload(sent, "door", "m"))
     assert "embedding" not in repr(sent)
     kept(gallery, enrolled(gallery, "Anna", 1), unit(2))
-    context = OperationContext(Config(), card, lambda: gallery, lambda: None)
+    context = OperationContext(Config(), card, lambda: gallery, lambda: None)  # type: ignore[arg-type,return-value]  # nobody is enrolled here
     (told,) = list_events(context, EventsRequest()).events
     assert (told.name, told.score, told.ts) == ("Anna", 0.5, "2023-11-14T22:13:20.000Z")
     assert not any(isinstance(value, np.ndarray | bytes | list) for value in msgspec.structs.astuple(told))

@@ -142,7 +142,7 @@ def traces(house: House, faces: list[Any]) -> list[Any]:
 
 
 def test_what_a_shared_gallery_brings_leaves_the_faces_of_what_stays(house: House) -> None:
-    barack = house.enroll("Barack", "obama_portrait", "obama_congress")
+    barack = needed(house.enroll("Barack", "obama_portrait", "obama_congress"))
     with house.open() as gallery:
         copy = gallery.shared()[barack.id]
         gallery.exchange(lambda _: {barack.id: msgspec.structs.replace(copy, name="President", templates=copy.templates[:1])})

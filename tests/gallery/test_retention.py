@@ -60,7 +60,7 @@ class Machine:
         self.keeper = EventKeeper(self.gallery, "front", LIMITS, PICTURE_HOURS)
         self.look()
 
-    def look(self, *events) -> None:
+    def look(self, *events: Event) -> None:
         self.keeper.on_tick(Tick(NoFrame(self.clocks.monotonic(), self.clocks.wall()), events=events))
         kept, pictured = {event.event_id for event in self.gallery.events.all()}, self.gallery.events.pictured()
         for event_id, event in tuple(self.events.items()):

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.random import Generator
 
 from edgeface.config import schema
-from edgeface.gallery.store import Templates
+from edgeface.gallery.contents import Templates
 from edgeface.recognition.matching import Matcher
 from edgeface.recognition.presence import create_presence
 from edgeface.types import Box, Embedding, Face, Frame, Observation, Person, Vector

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import closing
 from itertools import islice
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import cv2
 import numpy as np
@@ -22,7 +22,7 @@ from edgeface.config import schema
 from edgeface.gallery.audit import Audit
 from edgeface.gallery.encryption import Sealer
 from edgeface.gallery.shared import SharedPerson, SharedTemplate
-from edgeface.gallery.store import Copy, Gallery
+from edgeface.gallery.store import Gallery
 from edgeface.gallery.versions import NEVER
 from edgeface.recognition.pipeline import create_pipeline
 from edgeface.sync.messages import PersonSealer, digest
@@ -43,11 +43,11 @@ class Meter:
         self.decrypted, self._tell = 0, tell
         unseal = Sealer.unseal
 
-        def counting(sealer, sealed, kind, *bound):
+        def counting(sealer: Sealer, sealed: bytes, kind: type[Any], *bound: str) -> Any:
             self.decrypted += 1
             return unseal(sealer, sealed, kind, *bound)
 
-        Sealer.unseal = counting
+        Sealer.unseal = counting  # type: ignore[method-assign]  # counts what is decrypted
 
     def step(self, what: str, work: Callable[[], T]) -> T:
         """Tell what some work of this process took."""
@@ -71,7 +71,7 @@ def _children() -> float:
     return used.ru_utime + used.ru_stime
 
 
-def crowd(people: int, templates: int, dimensions: int, seed: int = 0) -> Iterator[tuple[str, Copy]]:
+def crowd(people: int, templates: int, dimensions: int, seed: int = 0) -> Iterator[tuple[str, SharedPerson]]:
     """Copies of people with random templates, by id."""
     chance = np.random.default_rng(seed)
     for number in range(people):

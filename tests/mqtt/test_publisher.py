@@ -11,7 +11,6 @@ from typing import Any
 
 import msgspec
 import pytest
-from edgeface.wire.health import HealthPayload
 from fixtures.broker import USER, Broker, authority, broker, eventually, free_port, needs_broker, needs_openssl
 from fixtures.optional import needed
 from fixtures.publishing import ANNA, BERT, HEALTH, MODEL, event, finishes, numbered, numbers, settings_for
@@ -19,7 +18,7 @@ from fixtures.publishing import ANNA, BERT, HEALTH, MODEL, event, finishes, numb
 from edgeface import publishers
 from edgeface.config.schema import Config, MqttSettings
 from edgeface.errors import ConfigError
-from edgeface.health import BrokerStatus, health_payload
+from edgeface.health import BrokerStatus, HealthPayload, health_payload
 from edgeface.interfaces import CommandTransport, EventPublisher, SyncTransport
 from edgeface.mqtt.inbox import Inbox
 from edgeface.mqtt.publisher import MqttPublisher

@@ -61,7 +61,7 @@ class CopiedCli(Cli):
         super().__init__(folder)
         self.environment["PYTHONPATH"] = str(copy.root)
 
-    def __call__(self, *words, code=0):
+    def __call__(self, *words: str | Path | float, code: int | None = 0) -> subprocess.CompletedProcess[str]:
         done = subprocess.run(
             self.command(*words), cwd=self.folder, env=self.environment, capture_output=True, text=True, timeout=120
         )

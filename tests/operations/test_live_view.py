@@ -7,9 +7,10 @@ IMAGE = np.zeros((4, 4, 3), np.uint8)
 
 
 def test_a_picture_is_left_only_while_somebody_watches() -> None:
-    view, asked = LiveView(), []
+    view = LiveView()
+    asked: list[float] = []
     frame = Frame(IMAGE, 0.0, 0.0)
-    view.show(frame, asked.append, 0.1)
+    view.show(frame, lambda time: asked.append(time) or [], 0.1)  # type: ignore[func-returns-value]  # append, then nobody
     assert view.picture is None
     assert not asked  # nobody watches: the faces are not even looked up
     view.watch(1e9)

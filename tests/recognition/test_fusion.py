@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+from fixtures.optional import needed
 
 from edgeface.recognition.fusion import fuse
 from edgeface.types import Box, Embedding, Face, Observation, Vector
@@ -20,7 +21,7 @@ def test_without_an_embedding_there_is_no_evidence() -> None:
 
 def test_one_view_is_the_evidence() -> None:
     only = view(AXES[0])
-    found = fuse([Observation(FACE, 0.2), only], 0.2)
+    found = needed(fuse([Observation(FACE, 0.2), only], 0.2))
     np.testing.assert_allclose(found.vector, AXES[0])
     assert found.views == (only,)
 
@@ -28,23 +29,23 @@ def test_one_view_is_the_evidence() -> None:
 def test_views_count_by_quality_and_by_norm() -> None:
     a, b = AXES[0] + AXES[1], AXES[0] - AXES[1]
     for change in ({"quality": 0.4}, {"norm": 0.5}):
-        found = fuse([view(a + AXES[0]), view(b + AXES[0], **change)], 0.2)
+        found = needed(fuse([view(a + AXES[0]), view(b + AXES[0], **change)], 0.2))
         assert found.vector @ a > found.vector @ b
-    np.testing.assert_allclose(fuse([view(a), view(b)], -1.0).vector, AXES[0] / np.sqrt(2), atol=1e-6)
+    np.testing.assert_allclose(needed(fuse([view(a), view(b)], -1.0)).vector, AXES[0] / np.sqrt(2), atol=1e-6)
 
 
 def test_a_bad_view_among_good_ones_is_dropped_however_strong_it_looks() -> None:
     random = np.random.default_rng(1)
     good = [view(AXES[0] + 0.2 * random.normal(size=8)) for _ in range(5)]
     bad = view(AXES[5], quality=1.0, norm=1.5)
-    found = fuse([good[0], bad, *good[1:]], 0.2)
+    found = needed(fuse([good[0], bad, *good[1:]], 0.2))
     assert found.views == tuple(good)
-    np.testing.assert_allclose(found.vector, fuse(good, 0.2).vector)
+    np.testing.assert_allclose(found.vector, needed(fuse(good, 0.2)).vector)
 
 
 def test_a_cosine_with_the_evidence_is_the_mean_of_the_views_own() -> None:
     random = np.random.default_rng(2)
     views = [view(AXES[0] + 0.3 * random.normal(size=8)) for _ in range(20)]
-    probe = view(AXES[1] + AXES[0]).embedding.vector
-    own = [view.embedding.vector @ probe for view in views]
-    assert fuse(views, -1.0).vector @ probe == pytest.approx(np.mean(own), abs=1e-6)
+    probe = needed(view(AXES[1] + AXES[0]).embedding).vector
+    own = [needed(view.embedding).vector @ probe for view in views]
+    assert needed(fuse(views, -1.0)).vector @ probe == pytest.approx(np.mean(own), abs=1e-6)

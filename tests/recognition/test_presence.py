@@ -10,9 +10,9 @@ from edgeface.config import schema
 from edgeface.recognition.event_id import new_event_id
 from edgeface.recognition.matching import Matcher
 from edgeface.recognition.presence import Presence
-from edgeface.types import Box, Decision, Embedding, Event, EventType, Observation
+from edgeface.types import Box, Decision, Embedding, EventType, Observation
 from edgeface.vision.model_card import ModelCard
-from edgeface.wire.events import Correction
+from edgeface.wire.events import Correction, Event
 
 
 def poor(left: float = 0.0) -> Observation:

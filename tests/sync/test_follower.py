@@ -24,8 +24,8 @@ from edgeface.config.load import load
 from edgeface.config.schema import Config
 from edgeface.errors import ConfigError, GalleryError
 from edgeface.gallery.audit import Audit
-from edgeface.gallery.shared import SharedPerson, SharedTemplate
-from edgeface.gallery.store import Copies, Copy, Gallery
+from edgeface.gallery.shared import SharedPeople, SharedPerson, SharedTemplate
+from edgeface.gallery.store import Gallery
 from edgeface.health import SyncStatus
 from edgeface.interfaces import SyncTransport, Tick
 from edgeface.sync.follower import Follower
@@ -76,8 +76,9 @@ class Device(Cli):
         person: Person = self.do("enroll", name, [unit(number) for number in numbers], [0.9] * len(numbers))
         return person
 
-    def people(self):
-        return self.do("shared")
+    def people(self) -> dict[str, SharedPerson]:
+        people: dict[str, SharedPerson] = self.do("shared")
+        return people
 
     def names(self) -> list[str]:
         return sorted(copy.name for copy in self.people().values())
@@ -474,7 +475,7 @@ def test_what_another_process_edits_in_the_moment_of_an_exchange_is_noticed(
     other = Gallery(tmp_path / "gallery.db", CARD.digest)
     exchange = follows.gallery.exchange
 
-    def raced(decide: Callable[[Copies], Mapping[str, Copy | None]]) -> None:
+    def raced(decide: Callable[[SharedPeople], Mapping[str, SharedPerson | None]]) -> None:
         exchange(decide)
         monkeypatch.undo()
         other.forget("Anna")

@@ -365,7 +365,7 @@ def test_what_a_batch_an_edit_and_letters_decrypt_is_what_they_concern(
     door.replica.take({})
     opened, unseal = [], Sealer.unseal
 
-    def counting(sealer, sealed, kind, *bound):
+    def counting(sealer: Sealer, sealed: bytes, kind: type[Any], *bound: str) -> Any:
         opened.append(bound[0])
         return unseal(sealer, sealed, kind, *bound)
 

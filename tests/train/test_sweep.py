@@ -106,7 +106,7 @@ def lfw(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
 def go(fer: Path, prepared: Path, lfw: tuple[Path, Path]) -> Iterator[Callable[..., None]]:
     """Runs the whole sweep into a folder."""
 
-    def run(out, budget=TINY) -> None:
+    def run(out: Path, budget: Any = TINY) -> None:
         sweep.Sweep(fer, [prepared], *lfw, out, budget).run()
 
     with pytest.MonkeyPatch.context() as patch:
@@ -130,13 +130,13 @@ def test_the_page_has_every_figure_and_every_picture(finished: Path, tmp_path: P
     page = report.report(finished, tmp_path / "docs")
     text = page.read_text()
     links = re.findall(r"!\[[^\]]+\]\(([^)]+)\)", text)
-    assert len(links) == len(report.PLOTS) + len(report.SHEETS)
+    assert len(links) == len(report_plots.PLOTS) + len(report_plots.SHEETS)
     for link in links:
         picture = cv2.imread(str(page.parent / link))
         assert picture is not None
         assert picture.std() > 5
     assert not re.search(r"\bnan\b|\binf\b|[{}]", text)
-    for row in (*report.ROWS.values(), *(report.PART_NAMES[part] for part in sweep.PARTS), *dense_baseline.CURES):
+    for row in (*sweep_results.ROWS.values(), *(sweep_results.PART_NAMES[part] for part in sweep.PARTS), *dense_baseline.CURES):
         assert f"\n| {row} |" in text
     errors = {size: np.mean(json.loads((finished / f"grid-{size}.json").read_text())["mse"]) for size in TINY.hidden}
     assert f"| held-out MSE | {min(errors, key=lambda size: errors[size])} |" in text

@@ -17,11 +17,12 @@ from typer.testing import CliRunner
 
 from edgeface import detectors
 from edgeface.recognition.presence import Presence
-from edgeface.types import Event, EventType, Face, Frame, Image, Observation
+from edgeface.types import EventType, Face, Frame, Image, Observation
 from edgeface.vision.alignment import CHIP_SIZE, TEMPLATE
 from edgeface.vision.images import load_image
 from edgeface.vision.liveness import ALIVE, BENDS, MIDDLE, UNIT, Liveness, explain, relief
 from edgeface.vision.model_card import ModelCard
+from edgeface.wire.events import Event
 from train import __main__ as command
 from train.evaluation.presentation_attacks import HIGH, WIDE, Scene
 

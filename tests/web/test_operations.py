@@ -41,7 +41,7 @@ def test_an_operation_is_asked_for_with_a_form_or_json(page: Page, demo_photos: 
 
 
 def test_a_form_gives_each_of_a_list_and_truth_as_a_text(page: Page) -> None:
-    first, second = (page.with_gallery(lambda g, n=n: kept(g, None, unit(n), EventType.UNKNOWN)).event_id for n in (1, 2))
+    first, second = (page.with_gallery(lambda g, n=n: kept(g, None, unit(n), EventType.UNKNOWN)).event_id for n in (1, 2))  # type: ignore[misc]  # a lambda with a default
     assert asked(page, "dismiss", f"event_ids={first}&event_ids={second}") == (200, {"events": 2})
     assert asked(page, "reject", f"event_id={first}&force=maybe")[0] == 422
     status, told = asked(page, "reject", f"event_id={first}&force=true")

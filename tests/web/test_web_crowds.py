@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from contextlib import ExitStack, suppress
 from pathlib import Path
+from typing import Any
 from urllib.request import urlopen
 
 import pytest
@@ -111,7 +112,7 @@ def test_with_a_certificate_it_is_encrypted_and_the_cookie_never_leaves_that(enc
 @needs_openssl
 def test_who_says_nothing_not_even_in_tls_is_cut_off(encrypted: Page, monkeypatch: pytest.MonkeyPatch) -> None:
     assert encrypted.admits()
-    server = encrypted.server._server.servers[0]
+    server: Any = encrypted.server._server.servers[0]
     assert server._ssl_handshake_timeout == server._ssl_shutdown_timeout == REQUEST_TIMEOUT == 10.0
     monkeypatch.setattr(server, "_ssl_handshake_timeout", 0.3)
     with encrypted.raw() as silent, suppress(ConnectionError):
