@@ -20,6 +20,7 @@ from fixtures.broker import Broker, broker, eventually, needs_broker
 from fixtures.commandline import ROOT
 from fixtures.daemon import EMPTY, Stage
 from fixtures.operations import talk
+from fixtures.optional import needed
 from fixtures.sitters import sitter
 
 from edgeface.config.schema import CommandsSettings, Config, DeviceSettings, GallerySettings, MqttSettings
@@ -30,6 +31,8 @@ from edgeface.control.server import ControlServer
 from edgeface.daemon.assembly import assemble
 from edgeface.enrollment.guidance import Hint
 from edgeface.errors import AskAgainError, EdgefaceError
+from edgeface.interfaces import Tick
+from edgeface.operations.context import OperationContext
 from edgeface.types import Image
 
 __all__ = ["broker"]
@@ -55,7 +58,7 @@ class House:
         self.daemon.run()
 
     def talk(self, verb: str, photos: Iterator[tuple[str, bytes]] | None = None, **request: Any) -> list[Any]:
-        return list(talk(self.settings, verb, photos and (lambda: photos), **request))
+        return list(talk(self.settings, verb, None if photos is None else (lambda: photos), **request))
 
     def names(self) -> list[Any]:
         return [person["name"] for person in self.talk("people")[-1]["people"]]
@@ -163,7 +166,7 @@ def test_what_new_settings_drop_is_asked_once_more(
 ) -> None:
     jobs, on_tick, left = house.daemon.jobs, house.daemon.jobs.on_tick, [AskAgainError("new settings")] * drops
 
-    def dropping(tick, context) -> None:
+    def dropping(tick: Tick, context: OperationContext) -> None:
         if left and jobs._waiting:
             jobs.close(left.pop())
         on_tick(tick, context)
@@ -299,9 +302,7 @@ def test_photos_that_are_malformed_end_the_errand_and_nothing_else(house: House,
         ("reject", {"event_id": "x"}, "no event 'x' is kept"),
     ],
 )
-def test_what_cannot_be_done_is_refused_in_one_line(
-    house: House, verb: str, request_: dict[str, str | Any | int], reason: str
-) -> None:
+def test_what_cannot_be_done_is_refused_in_one_line(house: House, verb: str, request_: dict[str, Any], reason: str) -> None:
     with pytest.raises(EdgefaceError, match=reason) as refused:
         house.talk(verb, **request_)
     assert "\n" not in str(refused.value)
@@ -393,7 +394,7 @@ class Users:
         self.environment |= {"RUNTIME_DIRECTORY": str(root / "run")}
 
     def write(self, **sections: Any) -> None:
-        given = {
+        given: dict[str, dict[str, Any]] = {
             "gallery": {"path": str(self.root / "state" / "gallery.db")},
             "camera": {"source": f"folder:{self.scenes}", "hold": 2.0},
         } | sections
@@ -402,7 +403,7 @@ class Users:
             lines += [f"[{section}]", *(f"{name} = {json.dumps(value)}" for name, value in values.items())]
         self.file.write_text("\n".join(lines) + "\n")
 
-    def popen(self, uid: int, groups: list[Any], *words: str) -> subprocess.Popen[str]:
+    def popen(self, uid: int, groups: list[Any], *words: str | Path) -> subprocess.Popen[str]:
         return subprocess.Popen(
             [sys.executable, "-m", "edgeface", "--config", str(self.file), *map(str, words)],
             user=uid,
@@ -492,7 +493,7 @@ def test_where_no_daemon_runs_a_member_is_told_so(users: Users) -> None:
 def test_ctrl_c_leaves_nothing(users: Users) -> None:
     with service(users):
         process = users.popen(MEMBER, [GROUP], "enroll", "Barack", "--count", "9")
-        assert "taken" in process.stderr.readline() + process.stderr.readline()
+        assert "taken" in needed(process.stderr).readline() + needed(process.stderr).readline()
         process.send_signal(signal.SIGINT)
         _, err = process.communicate(timeout=30)
         assert process.returncode == 130
@@ -504,14 +505,14 @@ def test_ctrl_c_leaves_nothing(users: Users) -> None:
 def test_a_reload_in_the_middle_carries_a_sitting_over_or_begins_it_again(users: Users) -> None:
     with service(users) as daemon:
         process = users.popen(MEMBER, [GROUP], "enroll", "Barack", "--count", "3")
-        process.stderr.readline()
+        needed(process.stderr).readline()
         users.write(presence={"left_after": 3.0})
         daemon.send_signal(signal.SIGHUP)
         out, err = process.communicate(timeout=60)
         assert process.returncode == 0, err
         assert "3 images enrolled" in out
         process = users.popen(MEMBER, [GROUP], "enroll", "Eve", "--force", "--count", "3")
-        process.stderr.readline()
+        needed(process.stderr).readline()
         users.write(matching={"margin": 0.1})
         daemon.send_signal(signal.SIGHUP)
         out, err = process.communicate(timeout=60)

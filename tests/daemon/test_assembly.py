@@ -5,14 +5,15 @@ import json
 import os
 import threading
 import weakref
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from copy import copy
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
 from fixtures.broker import eventually
+from fixtures.optional import needed
 from msgspec.structs import force_setattr, replace
 
 from edgeface import publishers
@@ -47,6 +48,7 @@ from edgeface.interfaces import Tick
 from edgeface.types import Frame, NoFrame, Request
 from edgeface.vision.images import load_image
 from edgeface.vision.model_card import SHIPPED
+from edgeface.wire.events import Event
 
 WATCHED = (
     "camera",
@@ -85,7 +87,7 @@ def renewed(old: Daemon, new: Daemon) -> set[Any]:
     return {part for part in WATCHED if getattr(old, part) is not getattr(new, part)}
 
 
-CONCERNS = [
+CONCERNS: list[tuple[dict[str, _Section], set[str]]] = [
     ({}, set()),
     ({"metrics": MetricsSettings(9100)}, set()),
     ({"detector": DetectorSettings(max_side=320)}, {"pipeline", "commands"}),
@@ -109,14 +111,12 @@ def test_it_is_settled_for_every_section_what_it_concerns() -> None:
     assert {section for changes, _ in CONCERNS for section in changes} | {"camera", "gallery"} == set(Config.__struct_fields__)
 
 
-def altered(config: Config, section, name) -> Config:
+def altered(config: Config, section: str, name: str) -> Config:
     """A configuration with another value, be it valid or not, of one setting."""
     settings = copy(getattr(config, section))
     value = getattr(settings, name)
-    other = {bool: lambda: not value, str: lambda: value + "x", tuple: lambda: (*value, "x")}.get(
-        type(value), lambda: value + 1
-    )
-    force_setattr(settings, name, other())
+    others: dict[type, Callable[[], Any]] = {bool: lambda: not value, str: lambda: value + "x", tuple: lambda: (*value, "x")}
+    force_setattr(settings, name, others.get(type(value), lambda: value + 1)())
     return replace(config, **{section: settings})
 
 
@@ -124,7 +124,7 @@ def altered(config: Config, section, name) -> Config:
     ("section", "name"),
     [(section, name) for section in Config.__struct_fields__ for name in getattr(Config(), section).__struct_fields__],
 )
-def test_some_part_or_server_reads_every_setting(section, name) -> None:
+def test_some_part_or_server_reads_every_setting(section: str, name: str) -> None:
     before = Config()
     now = altered(before, section, name)
     reads = {part.name: part.reads for part in PARTS} | SERVERS
@@ -137,7 +137,7 @@ def test_every_part_of_a_daemon_is_in_the_table_once_and_after_those_that_it_nee
     assert all(names.index(needed) < number for number, part in enumerate(PARTS) for needed in part.needs)
 
 
-CHANGES = {
+CHANGES: dict[str, dict[str, _Section]] = {
     "backup": {"backup": BackupSettings(3)},
     "camera": {"camera": CameraSettings("camera", "picamera", width=320)},
     "camera.fps": {"camera": CameraSettings("camera", "picamera", fps=5.0)},
@@ -179,7 +179,7 @@ def test_a_setting_renews_the_parts_that_read_it_and_those_that_need_them_and_no
     before = replace(settings, camera=CameraSettings("camera", "picamera"), sync=SyncSettings(True))
     now = replace(before, **CHANGES[name])
     assert differ((name,), before, now)
-    concerned = set()
+    concerned = set[str]()
     for part in PARTS:
         if differ(part.reads, before, now) or not concerned.isdisjoint(part.needs):
             concerned.add(part.name)
@@ -271,7 +271,8 @@ class Recorder:
     """A publisher that remembers what it was told, and by which of its like."""
 
     def __init__(self, told: list[Any]) -> None:
-        self.told, self.link, self.before = told, BrokerStatus(), None
+        self.told, self.link = told, BrokerStatus()
+        self.before: Recorder | None = None
 
     def open(self, _: object) -> None:
         pass
@@ -279,16 +280,16 @@ class Recorder:
     def requests(self) -> list[Any]:
         return [Request("enroll", b'{"id": "a", "name": "Anna"}')]
 
-    def respond(self, _: object, response) -> None:
+    def respond(self, _: object, response: bytes) -> None:
         self.told.append(json.loads(response)["error"])
 
     def health(self, _: object) -> None:
         pass
 
-    def publish(self, event, image: object = None) -> None:
+    def publish(self, event: Event, image: object = None) -> None:
         self.told.append(event.event_type)
 
-    def close(self, heir) -> None:
+    def close(self, heir: "Recorder") -> None:
         self.told.append("closed")
         heir.before = self
 
@@ -296,11 +297,11 @@ class Recorder:
 def test_who_is_being_enrolled_over_mqtt_is_told_that_there_are_new_settings(
     settings: Config, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    told = []
+    told: list[Any] = []
     monkeypatch.setattr(publishers, "create", lambda *_: Recorder(told))
     settings = replace(settings, commands=CommandsSettings(("enroll",)))
     daemon = assemble(settings)
-    daemon.commands.serve()
+    needed(daemon.commands).serve()
     daemon.jobs.on_tick(Tick(NoFrame(0.0, 0.0)), daemon.context)
     assemble(replace(settings, matching=MatchingSettings(target_fpir=0.01)), daemon).gallery.close()
     assert told == ["the daemon took new settings; ask again"]
@@ -320,7 +321,7 @@ def test_who_is_being_enrolled_over_mqtt_is_told_that_there_are_new_settings(
 def test_whoever_is_there_is_told_anew_only_where_visits_start_anew(
     settings: Config, demo_photos: Path, monkeypatch: pytest.MonkeyPatch, changes: dict[str, _Section], events: list[str]
 ) -> None:
-    told = []
+    told: list[Any] = []
     monkeypatch.setattr(publishers, "create", lambda *_: Recorder(told))
     daemon = assemble(settings)
     enroller = Enroller(daemon.pipeline, daemon.gallery)
@@ -336,7 +337,7 @@ def test_whoever_is_there_is_told_anew_only_where_visits_start_anew(
     new = assemble(replace(settings, **changes), daemon)
     look(new, 1000.5)
     assert [str(event) for event in told] == events
-    assert new.publisher is daemon.publisher or new.publisher.before is daemon.publisher
+    assert new.publisher is daemon.publisher or cast(Recorder, new.publisher).before is daemon.publisher
     new.gallery.close()
 
 

@@ -15,6 +15,7 @@ from fixtures.broker import eventually
 from fixtures.commandline import Cli
 from fixtures.galleries import MODEL, units
 from fixtures.operations import talk
+from fixtures.optional import needed
 from fixtures.status import HEALTH, alive
 from msgspec.structs import replace as changed
 from prometheus_client import CollectorRegistry, generate_latest
@@ -29,7 +30,7 @@ from edgeface.daemon.metrics import HealthCollector
 from edgeface.daemon.status import describe
 from edgeface.errors import EdgefaceError
 from edgeface.gallery.audit import Audit
-from edgeface.gallery.backup import Backups
+from edgeface.gallery.backup import Backups, Gentle
 from edgeface.gallery.store import Gallery
 from edgeface.health import BackupStatus
 
@@ -52,7 +53,7 @@ class Loop:
         self.task = BackupTask(self.settings, Audit(self.settings.audit_path))
         self.templates, self.version = self.gallery.templates(), self.gallery.version
 
-    def until(self, true: Callable[..., bool | list[Path]], seconds: int = 20):
+    def until(self, true: Callable[..., bool | list[Path]], seconds: float = 20) -> Any:
         def turn() -> bool | list[Path]:
             if self.gallery.version != self.version:
                 self.templates, self.version = self.gallery.templates(), self.gallery.version
@@ -138,15 +139,15 @@ def test_a_damaged_gallery_is_trouble_with_its_cure(
     damage(tmp_path / "gallery.db")
     settings = config(tmp_path)
     task = BackupTask(settings, Audit(settings.audit_path))
-    task.update(None)
+    task.update(None)  # type: ignore[arg-type]  # a damaged gallery has none
     assert eventually(lambda: task.state.trouble)
     task.close()
-    assert "damaged" in task.state.trouble
-    assert task.state.trouble.endswith("edgeface gallery restore")
+    assert "damaged" in needed(task.state.trouble)
+    assert needed(task.state.trouble).endswith("edgeface gallery restore")
 
 
 def test_a_copy_that_rots_is_told_until_it_is_deleted(loop: Callable[..., Loop], tmp_path: Path) -> None:
-    made = Backups(config(tmp_path)).make().new.copy.path
+    made = needed(Backups(config(tmp_path)).make()).new.copy.path
     os.truncate(made, made.stat().st_size // 2)
     old = made.with_name(made.name.replace(made.name[24:40], "20200101T000000Z"))
     made.rename(old)
@@ -170,12 +171,12 @@ def test_a_fault_of_ours_does_not_end_the_backups(loop: Callable[..., Loop], mon
 def test_the_end_of_the_daemon_gives_up_a_copy_that_is_being_made(
     loop: Callable[..., Loop], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(backup_task.Gentle, "LONGEST", 0.01)
-    monkeypatch.setattr(backup_task.Gentle, "WORK", -1.0)
+    monkeypatch.setattr(Gentle, "LONGEST", 0.01)
+    monkeypatch.setattr(Gentle, "WORK", -1.0)
     one = loop()
     assert one.until(lambda _: list(one.backups.folder.glob(".gallery-*")))
     one.close()
-    assert not one.task._thread.is_alive()
+    assert not needed(one.task._thread).is_alive()
     assert not list(one.backups.folder.glob("*gallery-*"))
 
 
@@ -202,7 +203,7 @@ def test_a_running_daemon_is_asked_for_backups_and_for_one_person_and_refuses_a_
     daemon.line()
     settings = load(cli.file)
 
-    def ask(verb: str, **request: Any):
+    def ask(verb: str, **request: Any) -> Any:
         return list(talk(settings, verb, **request))[-1]
 
     made = ask("backup")["backup"]
@@ -228,7 +229,7 @@ def test_other_settings_for_backups_take_effect_with_a_reload(tmp_path: Path, de
     (tmp_path / "stick").mkdir()
     now = changed(settings, backup=BackupSettings(folder=str(tmp_path / "stick")))
     new = assemble(now, old)
-    assert not old.backup._thread.is_alive()
+    assert not needed(old.backup._thread).is_alive()
     new.backup.update(new.pipeline.templates)
     assert eventually(lambda: new.backup.state.copies == 1)
     assert new.reporter._gallery.backup is new.backup

@@ -12,7 +12,7 @@ class Camera:
     """Ten frames a second before a pace, for so many seconds; gives how many were looked at."""
 
     def __init__(self, **options: object) -> None:
-        self.tight = None
+        self.tight: str | None = None
         self.pace, self.time = FrameRateLimiter(10.0, lambda: self.tight), 0.0
 
     def play(self, seconds: int, took: float) -> int:

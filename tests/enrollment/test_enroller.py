@@ -1,7 +1,7 @@
 import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import cv2
 import numpy as np
@@ -35,15 +35,15 @@ def gallery(tmp_path: Path, embedder: Embedder) -> Iterator[Gallery]:
 
 
 @pytest.fixture
-def enroller(gallery: Gallery, embedder: Embedder):
+def enroller(gallery: Gallery, embedder: Embedder) -> Enroller:
     """Enrolls as a fresh command would: with the gallery as it is now."""
 
     class Fresh:
-        def __getattr__(self, name):
+        def __getattr__(self, name: str) -> Any:
             pipeline = create_pipeline(Config(), embedder, gallery)
             return getattr(Enroller(pipeline, gallery), name)
 
-    return Fresh()
+    return cast(Enroller, Fresh())
 
 
 @pytest.fixture
@@ -55,7 +55,7 @@ def scaled(image: Image, factor: float) -> NDArray[Any]:
     return cv2.resize(image, None, fx=factor, fy=factor, interpolation=cv2.INTER_AREA)
 
 
-def refusal(report):
+def refusal(report: EnrollmentReport) -> str:
     assert report.person is None
     assert report.accepted == []
     ((_, reason),) = report.refused
@@ -63,7 +63,7 @@ def refusal(report):
     return reason
 
 
-def test_good_photos_become_templates_of_one_person(enroller, gallery: Gallery, demo_photos: Path) -> None:
+def test_good_photos_become_templates_of_one_person(enroller: Enroller, gallery: Gallery, demo_photos: Path) -> None:
     paths = [demo_photos / "obama_portrait.jpg", demo_photos / "obama_congress.jpg"]
     report = enroller.enroll("  Änna ", read_images(paths))
     assert report.accepted == [str(path) for path in paths]
@@ -72,7 +72,7 @@ def test_good_photos_become_templates_of_one_person(enroller, gallery: Gallery, 
     assert (report.person.name, report.person.templates) == ("Änna", 2)
 
 
-def test_another_photo_of_the_same_name_adds_to_that_person(enroller, gallery: Gallery, demo_photos: Path) -> None:
+def test_another_photo_of_the_same_name_adds_to_that_person(enroller: Enroller, gallery: Gallery, demo_photos: Path) -> None:
     first = enroller.enroll("Anna", read_images([demo_photos / "obama_portrait.jpg"])).person
     second = enroller.enroll("Anna", read_images([demo_photos / "obama_congress.jpg"])).person
     assert (second.id, second.templates) == (first.id, 2)
@@ -81,16 +81,16 @@ def test_another_photo_of_the_same_name_adds_to_that_person(enroller, gallery: G
     assert len(gallery.people()) == 1
 
 
-def test_a_picture_without_a_face_is_refused(enroller) -> None:
+def test_a_picture_without_a_face_is_refused(enroller: Enroller) -> None:
     assert "no face" in refusal(enroller.enroll("Anna", [("blank", BLANK)]))
 
 
-def test_a_picture_of_two_people_is_refused(enroller, photos: Path) -> None:
+def test_a_picture_of_two_people_is_refused(enroller: Enroller, photos: Path) -> None:
     report = enroller.enroll("Anna", read_images([photos / "obama_and_biden_blue_room.jpg"]))
     assert "2 faces" in refusal(report)
 
 
-def test_somebody_small_in_the_background_is_no_second_person(enroller, portrait: Image, demo_photos: Path) -> None:
+def test_somebody_small_in_the_background_is_no_second_person(enroller: Enroller, portrait: Image, demo_photos: Path) -> None:
     small = scaled(load_image(demo_photos / "collins_portrait.jpg"), 0.3)
     picture = portrait.copy()
     picture[-small.shape[0] :, -small.shape[1] :] = small
@@ -100,7 +100,7 @@ def test_somebody_small_in_the_background_is_no_second_person(enroller, portrait
     assert enroller.enroll("Anna", [("both", picture)]).person
 
 
-def test_a_tiny_face_is_refused(enroller, portrait: Image) -> None:
+def test_a_tiny_face_is_refused(enroller: Enroller, portrait: Image) -> None:
     assert "too small" in refusal(enroller.enroll("Anna", [("tiny", scaled(portrait, 0.2))]))
 
 
@@ -112,13 +112,15 @@ def test_a_tiny_face_is_refused(enroller, portrait: Image) -> None:
     ],
     ids=["blurred", "dark"],
 )
-def test_a_poor_picture_is_refused_with_its_quality(enroller, portrait: Image, spoil: Callable[..., NDArray[Any]]) -> None:
+def test_a_poor_picture_is_refused_with_its_quality(
+    enroller: Enroller, portrait: Image, spoil: Callable[..., NDArray[Any]]
+) -> None:
     reason = refusal(enroller.enroll("Anna", [("poor", spoil(portrait))]))
     assert "quality" in reason or "no face" in reason
 
 
 def test_files_that_are_no_pictures_are_refused_each_with_its_reason_and_the_good_one_stays(
-    enroller, tmp_path: Path, demo_photos: Path
+    enroller: Enroller, tmp_path: Path, demo_photos: Path
 ) -> None:
     (tmp_path / "text.jpg").write_text("I am no picture")
     (tmp_path / "empty.png").touch()
@@ -148,7 +150,9 @@ def test_a_folder_without_pictures_is_told(tmp_path: Path) -> None:
     assert "no image" in str(error)
 
 
-def test_a_face_known_under_another_name_is_refused_unless_forced(enroller, gallery: Gallery, portrait: Image) -> None:
+def test_a_face_known_under_another_name_is_refused_unless_forced(
+    enroller: Enroller, gallery: Gallery, portrait: Image
+) -> None:
     enroller.enroll("Anna", [("one", portrait)])
     reason = refusal(enroller.enroll("Berta", [("one", portrait)]))
     assert "'Anna'" in reason
@@ -159,7 +163,7 @@ def test_a_face_known_under_another_name_is_refused_unless_forced(enroller, gall
 
 
 def test_a_face_unlike_the_templates_of_its_name_is_refused_unless_forced(
-    enroller, gallery: Gallery, portrait: Image, demo_photos: Path
+    enroller: Enroller, gallery: Gallery, portrait: Image, demo_photos: Path
 ) -> None:
     enroller.enroll("Anna", read_images([demo_photos / "obama_portrait.jpg", demo_photos / "obama_congress.jpg"]))
     other = load_image(demo_photos / "biden_portrait.jpg")
@@ -173,7 +177,9 @@ def test_a_face_unlike_the_templates_of_its_name_is_refused_unless_forced(
     assert enroller.enroll("Anna", [("other", other)], force=True).person.templates == 3
 
 
-def test_a_name_that_another_face_got_meanwhile_gets_no_view_of_this_one(enroller, portrait: Image, demo_photos: Path) -> None:
+def test_a_name_that_another_face_got_meanwhile_gets_no_view_of_this_one(
+    enroller: Enroller, portrait: Image, demo_photos: Path
+) -> None:
     view = enroller.judge("one", portrait, "Anna")
     enroller.enroll("Anna", read_images([demo_photos / "biden_portrait.jpg"]))
     with pytest.raises(GalleryError, match=r"'Anna' was enrolled with another face meanwhile .*; force enrolls it anyway"):
@@ -181,7 +187,7 @@ def test_a_name_that_another_face_got_meanwhile_gets_no_view_of_this_one(enrolle
     assert enroller.keep("Anna", [view], force=True).templates == 2
 
 
-def test_the_same_name_written_another_way_is_the_same_person(enroller, gallery: Gallery, portrait: Image) -> None:
+def test_the_same_name_written_another_way_is_the_same_person(enroller: Enroller, gallery: Gallery, portrait: Image) -> None:
     enroller.enroll("Zo\u00eb", [("one", portrait)])
     report = enroller.enroll(" Zoe\u0308 ", [("one", portrait)])
     assert report.refused == []
@@ -189,12 +195,14 @@ def test_the_same_name_written_another_way_is_the_same_person(enroller, gallery:
 
 
 @pytest.mark.parametrize("name", ["", "   ", "a\nb", "x" * 101, "\udcff"])
-def test_a_name_that_is_none_is_refused_before_any_picture(enroller, gallery: Gallery, portrait: Image, name: str) -> None:
+def test_a_name_that_is_none_is_refused_before_any_picture(
+    enroller: Enroller, gallery: Gallery, portrait: Image, name: str
+) -> None:
     with pytest.raises(GalleryError):
         enroller.enroll(name, [("one", portrait)])
     assert gallery.people() == []
 
 
-def test_judging_says_what_is_wrong_with_a_view(enroller) -> None:
+def test_judging_says_what_is_wrong_with_a_view(enroller: Enroller) -> None:
     with pytest.raises(ImageError, match="no face"):
         enroller.judge("blank", BLANK, "Anna")

@@ -47,7 +47,7 @@ class Meter:
             self.decrypted += 1
             return unseal(sealer, sealed, kind, *bound)
 
-        Sealer.unseal = counting  # type: ignore[method-assign]  # counts what is decrypted
+        Sealer.unseal = counting  # type: ignore[method-assign,assignment]  # counts what is decrypted
 
     def step(self, what: str, work: Callable[[], T]) -> T:
         """Tell what some work of this process took."""

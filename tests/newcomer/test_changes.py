@@ -3,6 +3,10 @@
 import http.client
 import json
 import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+from typing import Any
 from urllib.parse import urlsplit
 
 import add_camera
@@ -33,7 +37,7 @@ MOST_FILES = 2
 
 
 @pytest.fixture(scope="session")
-def types_cache(tmp_path_factory):
+def types_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """What mypy knows of the sources, so that it looks again only at what a change concerns."""
     cache = tmp_path_factory.mktemp("types") / "cache"
     if (ROOT / ".mypy_cache").is_dir():
@@ -41,23 +45,28 @@ def types_cache(tmp_path_factory):
     return cache
 
 
-@pytest.fixture
-def changed(tmp_path):
-    """Make a change to a copy, whose command line, in a folder of its own, comes with it."""
-    commands = []
+class Changed:
+    """Makes a change to a copy, whose command line, in a folder of its own, comes with it."""
 
-    def make(change):
-        copy = Copy(tmp_path / "copy")
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.commands: list[CopiedCli] = []
+
+    def __call__(self, change: ModuleType) -> tuple[Copy, CopiedCli]:
+        copy = Copy(self.folder / "copy")
         change.apply(copy)
-        return copy, command_line(copy, "home")
+        return copy, self.command_line(copy, "home")
 
-    def command_line(copy, name):
-        commands.append(CopiedCli(copy, tmp_path / name))
-        return commands[-1]
+    def command_line(self, copy: Copy, name: str) -> CopiedCli:
+        self.commands.append(CopiedCli(copy, self.folder / name))
+        return self.commands[-1]
 
-    make.command_line = command_line
-    yield make
-    for cli in commands:
+
+@pytest.fixture
+def changed(tmp_path: Path) -> Iterator[Changed]:
+    changed = Changed(tmp_path)
+    yield changed
+    for cli in changed.commands:
         for running in cli.running:
             if running.process.poll() is None:
                 running.process.kill()
@@ -65,29 +74,29 @@ def changed(tmp_path):
 
 
 @pytest.mark.parametrize("change", CHANGES, ids=lambda change: change.__name__)
-def test_a_change_touches_few_files_and_passes_the_checks(change, tmp_path, types_cache):
+def test_a_change_touches_few_files_and_passes_the_checks(change: ModuleType, tmp_path: Path, types_cache: Path) -> None:
     copy = Copy(tmp_path / "copy")
     change.apply(copy)
     assert len(copy.touched) <= MOST_FILES, copy.touched
     python = [path for path in copy.touched if path.endswith(".py")]
     copy.run("ruff", "check", "--quiet", *python)
     copy.run("ruff", "format", "--check", "--quiet", *python)
-    copy.run("mypy", "--cache-dir", types_cache)
+    copy.run("mypy", "edgeface", "train", "--cache-dir", types_cache)
     copy.run("lint-imports", "--no-cache")
 
 
-def camera(picture, **more):
+def camera(picture: Path, **more: Any) -> dict[str, Any]:
     return {"source": f"folder:{picture.parent}", "name": "front", "hold": 600, "fps": 10} | more
 
 
 @pytest.fixture
-def collins(tmp_path, demo_photos):
+def collins(tmp_path: Path, demo_photos: Path) -> Path:
     """The picture of somebody, alone in a folder."""
     (tmp_path / "scene").mkdir()
     return shutil.copy(demo_photos / "collins_portrait.jpg", tmp_path / "scene" / "collins.jpg")
 
 
-def test_the_camera_shows_its_picture(changed, collins):
+def test_the_camera_shows_its_picture(changed: Changed, collins: Path) -> None:
     _, cli = changed(add_camera)
     cli("enroll", "Collins", "--image", collins)
     cli.set(gallery={"path": str(cli.gallery)}, camera={"source": f"still:{collins}", "fps": 10})
@@ -101,7 +110,7 @@ def test_the_camera_shows_its_picture(changed, collins):
 
 
 @pytest.mark.parametrize("strangers", [True, False])
-def test_the_setting_decides_which_events_are_kept(changed, collins, strangers):
+def test_the_setting_decides_which_events_are_kept(changed: Changed, collins: Path, strangers: bool) -> None:
     _, cli = changed(add_setting)
     assert "#strangers = true  # keep the events of those who are not recognized, too" in cli("config", "default").stdout
     cli.set(gallery={"path": str(cli.gallery)}, camera=camera(collins, hold=4), events={"strangers": strangers})
@@ -112,7 +121,7 @@ def test_the_setting_decides_which_events_are_kept(changed, collins, strangers):
 
 
 @needs_broker
-def test_the_health_field_is_in_health_and_status(changed, collins, tmp_path):
+def test_the_health_field_is_in_health_and_status(changed: Changed, collins: Path, tmp_path: Path) -> None:
     copy, cli = changed(add_health_field)
     broker = Broker(tmp_path / "broker").start()
     cli.set(device={"id": "door"}, camera=camera(collins), mqtt=broker.settings())
@@ -126,7 +135,7 @@ def test_the_health_field_is_in_health_and_status(changed, collins, tmp_path):
     assert "| `load` | number, 0 or more | processes that want a processor" in (copy.root / "docs/mqtt.md").read_text()
 
 
-def test_the_event_field_is_in_the_event_and_its_schema(changed, collins):
+def test_the_event_field_is_in_the_event_and_its_schema(changed: Changed, collins: Path) -> None:
     copy, cli = changed(add_event_field)
     cli.set(camera=camera(collins))
     watching = cli.start("run")
@@ -139,7 +148,7 @@ def test_the_event_field_is_in_the_event_and_its_schema(changed, collins):
 
 
 @needs_broker
-def test_the_operation_answers_at_every_door(changed, collins, tmp_path):
+def test_the_operation_answers_at_every_door(changed: Changed, collins: Path, tmp_path: Path) -> None:
     copy, cli = changed(add_operation)
     cli("enroll", "Collins", "--image", collins)
     assert cli("people", "count").stdout == "people: 1\ntemplates: 1\n"
@@ -179,7 +188,7 @@ print(json.dumps(client.ask(load(Path(sys.argv[1])), "count", least=2)))
     assert (copy.root / "docs/schemas/cmd-count.json").is_file()
 
 
-def asked_of_the_page(url, path, body):
+def asked_of_the_page(url: str, path: str, body: bytes) -> Any:
     """The result of an operation, for a script that signs in by this address."""
     place = urlsplit(url)
     connection = http.client.HTTPConnection(place.netloc, timeout=30)
@@ -193,7 +202,7 @@ def asked_of_the_page(url, path, body):
     return json.loads(connection.getresponse().read())["result"]
 
 
-def test_the_table_comes_to_an_older_gallery_and_forgets_with_it(changed, collins, tmp_path):
+def test_the_table_comes_to_an_older_gallery_and_forgets_with_it(changed: Changed, collins: Path, tmp_path: Path) -> None:
     copy, cli = changed(add_table)
     before = Cli(tmp_path / "home")  # of the sources without the change
     before("enroll", "Collins", "--image", collins)
@@ -217,7 +226,7 @@ gallery.close()
     assert copy.python(look, cli.file) == "[]\n"
 
 
-def test_the_loss_is_trained_with_and_recorded(changed, tmp_path):
+def test_the_loss_is_trained_with_and_recorded(changed: Changed, tmp_path: Path) -> None:
     pytest.importorskip("tensorflow", reason="needs edgeface[train]")
     copy, _ = changed(add_loss)
     fit = """
@@ -249,7 +258,7 @@ print("HISTORY", json.dumps(fit([data], out, TrainConfig(faces=32, batch=16), si
     assert (tmp_path / "run/curves.png").is_file()
 
 
-def test_the_transport_carries_a_gallery_from_device_to_device(changed, collins, tmp_path):
+def test_the_transport_carries_a_gallery_from_device_to_device(changed: Changed, collins: Path, tmp_path: Path) -> None:
     copy, door = changed(add_sync_transport)
     gate = changed.command_line(copy, "gate")
     shared = tmp_path / "shared"

@@ -1,4 +1,5 @@
 import numpy as np
+from fixtures.optional import needed
 
 from edgeface.operations.live_view import LiveView
 from edgeface.types import Frame, NoFrame
@@ -15,12 +16,16 @@ def test_a_picture_is_left_only_while_somebody_watches() -> None:
     assert not asked  # nobody watches: the faces are not even looked up
     view.watch(1e9)
     view.show(frame, lambda time: [], 0.1)
-    assert view.picture.frame is frame
+    assert needed(view.picture).frame is frame
     view.show(NoFrame(1.0, 1.0), lambda time: [], 0.1)
-    assert view.picture.frame is frame  # a gap is no picture
-    view.show(Frame(IMAGE, 2.0, 0.0), lambda time: ["Anna"], 0.1)
+    assert needed(view.picture).frame is frame  # a gap is no picture
+    view.show(Frame(IMAGE, 2.0, 0.0), lambda time: ["Anna"], 0.1)  # type: ignore[list-item]  # a name says it
     view.show(Frame(IMAGE, 3.0, 0.0), lambda time: [], None)
-    assert (view.picture.frame.time, view.picture.faces, view.picture.seconds) == (3.0, ("Anna",), 0.1)  # nothing has moved
+    assert (needed(view.picture).frame.time, needed(view.picture).faces, needed(view.picture).seconds) == (
+        3.0,
+        ("Anna",),
+        0.1,
+    )  # nothing has moved
     view.watch(-1e9)
     view.show(Frame(IMAGE, 1e12, 0.0), lambda time: [], 0.1)
     assert view.picture is None  # and nothing of it stays
@@ -28,7 +33,7 @@ def test_a_picture_is_left_only_while_somebody_watches() -> None:
 
 def test_who_watches_is_told_of_each_picture_and_of_nothing_else() -> None:
     view, told = LiveView(), []
-    view.watch(1e9, lambda: told.append(view.picture.number))
+    view.watch(1e9, lambda: told.append(needed(view.picture).number))
     for moment in (Frame(IMAGE, 0.0, 0.0), NoFrame(1.0, 1.0), Frame(IMAGE, 2.0, 0.0)):
         view.show(moment, lambda time: [], 0.1)
     assert told == [1, 2]

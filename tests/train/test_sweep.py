@@ -25,7 +25,7 @@ from train import prepare
 from train.augment import MARGIN
 from train.compare.plots import demo_chips
 from train.evaluation.pairs import NO_FACE, read_pairs
-from train.experiments import dense_baseline, encoders, report, sweep, sweep_results
+from train.experiments import dense_baseline, encoders, report, report_plots, sweep, sweep_results
 from train.experiments.pair_benchmark import open_benchmark
 from train.model import Shape
 
@@ -106,7 +106,7 @@ def lfw(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
 def go(fer: Path, prepared: Path, lfw: tuple[Path, Path]) -> Iterator[Callable[..., None]]:
     """Runs the whole sweep into a folder."""
 
-    def run(out: Path, budget: Any = TINY) -> None:
+    def run(out: Path, budget: sweep.Budget = TINY) -> None:
         sweep.Sweep(fer, [prepared], *lfw, out, budget).run()
 
     with pytest.MonkeyPatch.context() as patch:

@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 import numpy as np
 import pytest
+from fixtures.optional import needed
 from numpy.typing import NDArray
 
 from edgeface.errors import DataError
@@ -21,8 +22,8 @@ from train.evaluation.verification import threshold_at_far
 DIMENSIONS = 32
 
 
-def directions(count: int, seed: int):
-    vectors = np.random.default_rng(seed).normal(size=(count, DIMENSIONS)).astype(np.float32)
+def directions(count: int, seed: int) -> NDArray[Any]:
+    vectors: NDArray[Any] = np.random.default_rng(seed).normal(size=(count, DIMENSIONS)).astype(np.float32)
     return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
 
 
@@ -34,12 +35,12 @@ def faces(
     return Faces("made up", directions(count, seed), directions(2 * count, seed + 1), counted, people)
 
 
-def exact(far: float):
+def exact(far: float) -> float:
     """The cosine that a share of pairs of random directions reaches: its density is (1 - x^2)^((d - 3) / 2)."""
     x = np.linspace(-1, 1, 400_001)
     density = (1 - x**2) ** ((DIMENSIONS - 3) / 2)
     reached = density[::-1].cumsum()[::-1] / density.sum()
-    return x[np.argmax(reached <= far)]
+    return float(x[np.argmax(reached <= far)])
 
 
 @pytest.fixture(scope="module")
@@ -53,8 +54,8 @@ def test_measured_thresholds_are_the_true_ones_and_lie_in_their_intervals(found:
     for threshold in measured:
         assert threshold.cosine == pytest.approx(exact(threshold.far), abs=0.02 if threshold.far < 1e-5 else 0.005)
     for threshold in measured[2:]:
-        assert threshold.low <= threshold.cosine <= threshold.high
-        assert threshold.low - 0.005 < exact(threshold.far) < threshold.high + 0.005
+        assert needed(threshold.low) <= threshold.cosine <= needed(threshold.high)
+        assert needed(threshold.low) - 0.005 < exact(threshold.far) < needed(threshold.high) + 0.005
     assert (measured[0].low, measured[1].high) == (None, None)
 
 
@@ -63,7 +64,7 @@ def test_modelled_thresholds_go_on_where_measuring_ends(found: Tail) -> None:
     assert [threshold.far for threshold in modelled] == pytest.approx([1e-7, 1e-8, 1e-9])
     for threshold in modelled:
         assert threshold.cosine == pytest.approx(exact(threshold.far), abs=0.03)
-        assert threshold.low <= threshold.cosine <= threshold.high
+        assert needed(threshold.low) <= threshold.cosine <= needed(threshold.high)
     cosines = [threshold.cosine for threshold in found.thresholds]
     assert cosines == sorted(cosines)
 
@@ -92,7 +93,7 @@ def test_people_count_and_not_photos(monkeypatch: pytest.MonkeyPatch) -> None:
     photos /= np.linalg.norm(photos, axis=1, keepdims=True)
     many = Faces("many", photos, np.concatenate([photos, photos]), alone.counted, people)
     widths = [tail_of([one]).thresholds[3] for one in (alone, many)]
-    narrow, wide = (threshold.high - threshold.low for threshold in widths)
+    narrow, wide = (needed(threshold.high) - needed(threshold.low) for threshold in widths)
     assert wide > 1.5 * narrow
 
 
@@ -123,17 +124,18 @@ def test_too_few_comparisons_are_told() -> None:
         tail_of([faces(300, people=np.arange(300) // 2)])
 
 
-def chips_from(first, second, people: list[Any]) -> Chips:
+def chips_from(first: NDArray[Any], second: NDArray[Any], people: list[Any]) -> Chips:
     positions = np.repeat(first[:, None, None, :], 2, axis=1) / 49 * np.ones((1, 1, 49, 1))
     where = np.stack([np.zeros(len(people), int), np.arange(len(people))], axis=1)
     twice = np.repeat(second[:, None], 2, axis=1)
     return Chips([], [positions.astype(np.float16)], where, np.array(people), [twice.astype(np.float16)])
 
 
-def towards(vector, cosine: float, seed: int):
+def towards(vector: NDArray[Any], cosine: float, seed: int) -> NDArray[Any]:
     other = directions(1, seed)[0]
     other = other - (other @ vector) * vector
-    return cosine * vector + np.sqrt(1 - cosine**2) * other / np.linalg.norm(other)
+    turned: NDArray[Any] = cosine * vector + np.sqrt(1 - cosine**2) * other / np.linalg.norm(other)
+    return turned
 
 
 def test_photos_are_one_persons_where_both_teachers_say_so_or_a_name_does() -> None:
@@ -184,8 +186,8 @@ def learnt_from(*sources: str) -> Embedder:
 
 def test_children_and_what_the_network_has_learnt_from_are_left_out(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tail, "is_validation", lambda person: person == "s/29")
-    told = []
-    assert len(unseen(folder, learnt_from("other"), told.append).people) == 4
+    told: list[str] = []
+    assert len(needed(unseen(folder, learnt_from("other"), told.append)).people) == 4
     assert told == [f"{folder}: 4 photos"]
     assert unseen(folder, learnt_from("s"), told.append) is None
     assert "has learnt from its photos" in told[1]
@@ -196,7 +198,7 @@ def test_children_and_what_the_network_has_learnt_from_are_left_out(folder: Path
 def test_a_set_without_a_second_teacher_is_told(folder: Path) -> None:
     (folder / "shard-00000.second.npy").unlink()
     with pytest.raises(DataError, match="prepare it with --second"):
-        unseen(folder, SimpleNamespace(), print)
+        unseen(folder, SimpleNamespace(), print)  # type: ignore[arg-type]  # no embedder is asked
 
 
 def test_a_card_says_how_far_its_thresholds_were_measured(found: Tail, tmp_path: Path) -> None:
