@@ -397,7 +397,8 @@ class Users:
         given: dict[str, dict[str, Any]] = {
             "gallery": {"path": str(self.root / "state" / "gallery.db")},
             "camera": {"source": f"folder:{self.scenes}", "hold": 2.0},
-        } | sections
+            **sections,
+        }
         lines = []
         for section, values in given.items():
             lines += [f"[{section}]", *(f"{name} = {json.dumps(value)}" for name, value in values.items())]

@@ -5,16 +5,17 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from queue import Queue
 from threading import Thread
 from types import FrameType, SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
+from fixtures.optional import needed
 
 from edgeface.cameras.recording import Recording
 from edgeface.config.schema import CameraSettings, Config, GallerySettings, PresenceSettings
@@ -25,15 +26,16 @@ from edgeface.daemon.health_reporter import INTERVAL, GalleryParts, HealthReport
 from edgeface.daemon.loop import Daemon
 from edgeface.daemon.signals import Signals
 from edgeface.gallery.contents import Templates
-from edgeface.health import BackupStatus, BrokerStatus, GalleryHealth
+from edgeface.health import BackupStatus, BrokerStatus, GalleryHealth, Health
 from edgeface.interfaces import Tick
 from edgeface.platform.machine import Throttling
 from edgeface.recognition.camera_monitor import CameraMonitor
 from edgeface.recognition.presence import Presence
-from edgeface.types import EventType, Frame, Image, NoFrame, Person, Seen
+from edgeface.types import EventType, Frame, Image, NoFrame, Observation, Person, Seen
 from edgeface.vision.embedding import Embedder
 from edgeface.vision.images import load_image
 from edgeface.vision.model_card import SHIPPED, load_card
+from edgeface.wire.events import Event
 
 BLANK = np.full((480, 640, 3), 127, np.uint8)
 START, WALL = 1000.0, 1_700_000_000.0
@@ -43,11 +45,11 @@ START, WALL = 1000.0, 1_700_000_000.0
 class Camera:
     """Gives the moments of a script, and says which of them the loop came back for."""
 
-    script: list = field(default_factory=list)
+    script: list[Frame | NoFrame] = field(default_factory=list)
     dropped: int = 3
     closed: int = 0
 
-    def frames(self):
+    def frames(self) -> Iterator[Frame | NoFrame]:
         yield from self.script
 
     def close(self) -> None:
@@ -59,28 +61,28 @@ NOBODY = Templates((), np.empty(0, np.intp), np.empty((0, 128), np.float32))
 
 @dataclass
 class Publisher:
-    calls: list = field(default_factory=list)
+    calls: list[tuple[str, Any]] = field(default_factory=list)
     link: BrokerStatus = field(default_factory=BrokerStatus)
 
-    def open(self, people) -> None:
+    def open(self, people: Sequence[Person]) -> None:
         self.calls.append(("open", list(people)))
 
-    def people(self, people) -> None:
+    def people(self, people: Sequence[Person]) -> None:
         self.calls.append(("people", list(people)))
 
-    def publish(self, event, image: object = None) -> None:
+    def publish(self, event: Event, image: object = None) -> None:
         self.calls.append(("event", event))
 
     def requests(self) -> tuple[()]:
         return ()
 
-    def respond(self, verb: object, response) -> None:
+    def respond(self, verb: object, response: bytes) -> None:
         self.calls.append(("response", response))
 
-    def health(self, health) -> None:
+    def health(self, health: Health) -> None:
         self.calls.append(("health", health))
 
-    def close(self) -> None:
+    def close(self, heir: object = None) -> None:
         self.calls.append(("close", None))
 
     def of(self, kind: str) -> list[Any]:
@@ -91,7 +93,7 @@ class Systemd:
     """The receiving end of a service's notifications, read as they come: the kernel holds ten."""
 
     def __init__(self, path: Path) -> None:
-        self._path, self._messages = str(path), Queue()
+        self._path, self._messages = str(path), Queue[str]()
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self._socket.bind(self._path)
         Thread(target=self._read, daemon=True).start()
@@ -130,7 +132,7 @@ def daemon(tmp_path: Path, embedder: Embedder, demo_photos: Path, systemd: Syste
         frame_rate=FrameRateLimiter(math.inf),
     )
     (seen,) = daemon.pipeline.observe(load_image(demo_photos / "obama_portrait.jpg"))
-    daemon.gallery.enroll("Obama", [seen.embedding.vector], [seen.quality])
+    daemon.gallery.enroll("Obama", [needed(seen.embedding).vector], [seen.quality])
     yield daemon
     daemon.gallery.close()
 
@@ -154,13 +156,21 @@ def script(*items: Image | str | None, step: float = 0.5) -> list[Frame | NoFram
     return moments
 
 
-def run(daemon: Daemon, *items: Image | str | None, **options: Any):
-    daemon.camera.script = script(*items, **options)
+def camera_of(daemon: Daemon) -> Camera:
+    return cast(Camera, daemon.camera)
+
+
+def publisher_of(daemon: Daemon) -> Publisher:
+    return cast(Publisher, daemon.publisher)
+
+
+def run(daemon: Daemon, *items: Image | str | None, **options: Any) -> list[Any]:
+    camera_of(daemon).script = script(*items, **options)
     daemon.watch()
-    return daemon.publisher.of("event")
+    return publisher_of(daemon).of("event")
 
 
-def kinds(events) -> list[Any]:
+def kinds(events: list[Any]) -> list[str]:
     return [str(event.event_type) for event in events]
 
 
@@ -202,7 +212,7 @@ def test_a_short_gap_ends_no_visit(daemon: Daemon, obama: Image) -> None:
 def test_health_is_told_at_first_on_change_and_every_half_minute(daemon: Daemon, obama: Image) -> None:
     count = 2 * int(INTERVAL)
     run(daemon, *[BLANK] * (count + 1), "unplugged", "unplugged", BLANK, step=1.0)
-    told = daemon.publisher.of("health")
+    told = publisher_of(daemon).of("health")
     assert [health.camera_state for health in told] == ["ok", "ok", "ok", "lost", "ok"]
     assert [health.camera_reason for health in told] == [None, None, None, "unplugged", None]
     assert [health.frames_seen for health in told] == [1, INTERVAL + 1, count + 1, count + 1, count + 2]
@@ -214,15 +224,15 @@ def test_health_is_told_at_first_on_change_and_every_half_minute(daemon: Daemon,
 
 def test_health_is_told_when_the_gallery_changes(daemon: Daemon) -> None:
     run(daemon, BLANK, BLANK)
-    assert [health.people for health in daemon.publisher.of("health")] == [1]
+    assert [health.people for health in publisher_of(daemon).of("health")] == [1]
     daemon.gallery.forget("Obama")
     run(daemon, BLANK, BLANK)
-    assert [health.people for health in daemon.publisher.of("health")] == [1, 0]
+    assert [health.people for health in publisher_of(daemon).of("health")] == [1, 0]
 
 
 def test_the_last_event_is_told_until_its_person_is_forgotten(daemon: Daemon, obama: Image) -> None:
     run(daemon, obama, obama)
-    assert daemon.reporter.health.last_event.name == "Obama"
+    assert needed(daemon.reporter.health.last_event).name == "Obama"
     daemon.gallery.forget("Obama")
     run(daemon, BLANK)
     assert daemon.reporter.health.last_event is None
@@ -231,13 +241,13 @@ def test_the_last_event_is_told_until_its_person_is_forgotten(daemon: Daemon, ob
 
 def test_a_daemon_says_hello_and_goodbye(daemon: Daemon, obama: Image, systemd: Systemd) -> None:
     people = daemon.gallery.people()
-    daemon.camera.script = script(obama, obama)
+    camera_of(daemon).script = script(obama, obama)
     daemon.run()
-    calls = daemon.publisher.calls
+    calls = publisher_of(daemon).calls
     assert calls[0] == ("open", people)
     assert calls[-1] == ("close", None)
-    assert kinds(daemon.publisher.of("event")) == ["recognized", "left"]
-    assert daemon.camera.closed
+    assert kinds(publisher_of(daemon).of("event")) == ["recognized", "left"]
+    assert camera_of(daemon).closed
     told = systemd.told()
     assert told[0] == "READY=1"
     assert told[-1] == "STOPPING=1"
@@ -245,33 +255,35 @@ def test_a_daemon_says_hello_and_goodbye(daemon: Daemon, obama: Image, systemd: 
 
 
 def test_a_daemon_says_goodbye_though_it_fails(daemon: Daemon) -> None:
-    daemon.camera.script = [Frame(np.zeros((0, 0, 3), np.uint8), START, WALL)]
+    camera_of(daemon).script = [Frame(np.zeros((0, 0, 3), np.uint8), START, WALL)]
     with pytest.raises(Exception):  # noqa: B017, PT011
         daemon.run()
-    assert daemon.publisher.calls[-1] == ("close", None)
-    assert daemon.camera.closed
+    assert publisher_of(daemon).calls[-1] == ("close", None)
+    assert camera_of(daemon).closed
 
 
 def test_stop_ends_the_loop_at_the_next_moment_and_everybody_has_left(daemon: Daemon, obama: Image) -> None:
-    daemon.camera.script = script(obama, obama, obama)
+    camera_of(daemon).script = script(obama, obama, obama)
     daemon.stop()
     daemon.run()
-    assert daemon.publisher.of("event") == []
-    assert daemon.camera.closed
+    assert publisher_of(daemon).of("event") == []
+    assert camera_of(daemon).closed
 
 
-def test_a_reload_interrupts_the_loop_and_no_visit(daemon: Daemon, obama: Image) -> None:
-    daemon.camera.moments = iter(script(*[obama] * 6))
-    daemon.camera.frames = lambda: daemon.camera.moments
-    daemon.publisher.publish = lambda event, _image: (
-        daemon.publisher.calls.append(("event", event)),
-        setattr(daemon.signals, "reload", True),
-    )
+def test_a_reload_interrupts_the_loop_and_no_visit(daemon: Daemon, obama: Image, monkeypatch: pytest.MonkeyPatch) -> None:
+    moments = iter(script(*[obama] * 6))
+    monkeypatch.setattr(daemon.camera, "frames", lambda: moments)
+
+    def publish(event: Event, _image: object) -> None:
+        publisher_of(daemon).calls.append(("event", event))
+        daemon.signals.reload = True
+
+    monkeypatch.setattr(daemon.publisher, "publish", publish)
     daemon.watch()
-    assert kinds(daemon.publisher.of("event")) == ["recognized"]
+    assert kinds(publisher_of(daemon).of("event")) == ["recognized"]
     daemon.signals.reload = False
     daemon.watch()
-    assert kinds(daemon.publisher.of("event")) == ["recognized", "left"]
+    assert kinds(publisher_of(daemon).of("event")) == ["recognized", "left"]
 
 
 # The heartbeat
@@ -285,8 +297,10 @@ def reporting(
     before: HealthReporter | None = None,
 ) -> HealthReporter:
     """A reporter of parts of which all is well."""
-    pipeline = SimpleNamespace(templates=known, health=GalleryHealth(), embedder=SimpleNamespace(card=load_card(SHIPPED)))
-    gallery = GalleryParts(pipeline, SimpleNamespace(trouble=None), None, SimpleNamespace(state=BackupStatus()))
+    pipeline: Any = SimpleNamespace(templates=known, health=GalleryHealth(), embedder=SimpleNamespace(card=load_card(SHIPPED)))
+    keeper: Any = SimpleNamespace(trouble=None)
+    backup: Any = SimpleNamespace(state=BackupStatus())
+    gallery = GalleryParts(pipeline, keeper, None, backup)
     parts = publisher or Publisher(), camera or Camera(), CameraMonitor("front"), frame_rate or FrameRateLimiter(10.0), gallery
     return HealthReporter(*parts, before)
 
@@ -300,7 +314,7 @@ def beat(
 ) -> None:
     """The loop comes round."""
     reporter._monitor.update(moment)
-    reporter.on_tick(Tick(moment, Seen([None] * faces, seconds), events))
+    reporter.on_tick(Tick(moment, Seen(cast(list[Observation], [None] * faces), seconds), events))
 
 
 @pytest.fixture
@@ -366,7 +380,7 @@ def test_what_the_loop_did_is_counted_over_a_reload(reporter: HealthReporter) ->
     assert (told.frames_seen, told.faces_seen, told.frames_dropped, told.events) == (2, 3, 4, {"camera_lost": 1})
     assert told.last_event is lost
     assert dict(zip(told.observe.bounds, told.observe.counts, strict=False))[0.025] == 1
-    assert (sum(told.observe.counts), told.observe.total) == (2, pytest.approx(0.32))
+    assert (sum(told.observe.counts), told.observe.total) == (2, pytest.approx(0.32))  # type: ignore[comparison-overlap]  # approx equals numbers
 
 
 def test_the_first_beat_after_a_reload_tells_who_is_known_now(reporter: HealthReporter) -> None:
@@ -448,7 +462,11 @@ def test_a_signal_may_close_a_recording_at_any_line() -> None:
         finally:
             sys.settrace(None)
 
-    thread = Thread(target=lambda: [interrupted(line) for line in range(1, 80)], daemon=True)
+    def interrupt_all() -> None:
+        for line in range(1, 80):
+            interrupted(line)
+
+    thread = Thread(target=interrupt_all, daemon=True)
     thread.start()
     thread.join(30)
     assert not thread.is_alive()

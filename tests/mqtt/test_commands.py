@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Event as Flag
-from threading import current_thread
+from threading import Thread, current_thread
 from typing import Any
 
 import cv2
@@ -34,7 +34,7 @@ from edgeface.platform.rate_limit import RateLimit
 from edgeface.recognition.pipeline import create_pipeline
 from edgeface.types import MAX_REQUEST_BYTES, Frame, Image, NoFrame, Request
 from edgeface.vision.embedding import Embedder
-from edgeface.vision.images import decode_image, load_image
+from edgeface.vision.images import decode_image, decode_photo, load_image
 
 __all__ = ["broker"]
 ALL = {"allow": list(COMMANDS), "per_minute": 600}
@@ -44,14 +44,14 @@ ALL = {"allow": list(COMMANDS), "per_minute": 600}
 class Wire:
     """The publisher's part in commands: what comes in, and what goes out."""
 
-    inbox: list = field(default_factory=list)
-    answers: list = field(default_factory=list)
+    inbox: list[Request] = field(default_factory=list)
+    answers: list[Any] = field(default_factory=list)
 
-    def requests(self) -> list[Any]:
+    def requests(self) -> list[Request]:
         taken, self.inbox = self.inbox, []
         return taken
 
-    def respond(self, verb, response) -> None:
+    def respond(self, verb: str, response: bytes) -> None:
         assert verb not in COMMANDS or problems(f"resp/{verb}", response) == []
         self.answers.append(json.loads(response))
 
@@ -68,22 +68,32 @@ class Desk:
         enroller.enroll("Obama", read_images([photos / "obama_portrait.jpg"]))
         self.jobs = JobQueue()
         self.context = OperationContext(config, embedder.card, lambda: self.gallery, lambda: enroller, serving=True)
-        self.commands = Commands(Settings(**({"allow": tuple(COMMANDS), "per_minute": 600} | given)), self.wire, self.jobs)
+        self.commands = Commands(Settings(**{"allow": tuple(COMMANDS), "per_minute": 600, **given}), self.wire, self.jobs)
 
-    def ask(self, verb: str, payload: dict[str, str], scene: Image = EMPTY):
+    def ask(self, verb: str, payload: bytes | dict[str, Any], scene: Image | str | None = EMPTY) -> Any:
         """What is answered at once, or as soon as a photo was looked at, or nothing."""
         self.wire.answers.clear()
         self.wire.inbox.append(Request(verb, payload if isinstance(payload, bytes) else json.dumps(payload).encode()))
         self.pass_time(scene)
         if isinstance(payload, dict) and "image" in payload:
-            assert eventually(lambda: self.wire.answers or self.pass_time(scene, 0.02))
+            assert self.answered(1, scene)
         return self.wire.answers[-1] if self.wire.answers else None
 
-    def pass_time(self, scene: Image = EMPTY, seconds: float = 0.6) -> None:
+    def pass_time(self, scene: Image | str | None = EMPTY, seconds: float = 0.6) -> None:
         self.now += seconds
         at = self.now, time.time()
         self.commands.serve()
         self.jobs.on_tick(Tick(Frame(scene, *at) if isinstance(scene, np.ndarray) else NoFrame(*at, scene)), self.context)
+
+    def answered(self, count: int, scene: Image | str | None = EMPTY) -> bool:
+        """Whether so many answers come while time passes."""
+
+        def there() -> bool:
+            if len(self.wire.answers) < count:
+                self.pass_time(scene, 0.02)
+            return len(self.wire.answers) >= count
+
+        return bool(eventually(there))
 
     def jpeg(self, name: str) -> str:
         return base64.b64encode((self.photos / name).read_bytes()).decode()
@@ -105,12 +115,12 @@ def names(desk: Desk) -> list[Any]:
     return [person.name for person in desk.gallery.people()]
 
 
-def refused(answer):
+def refused(answer: dict[str, Any]) -> str:
     """The error of an answer, in one line."""
     assert answer["ok"] is False
     assert "result" not in answer
     assert len(answer["error"].splitlines()) == 1
-    return answer["error"]
+    return str(answer["error"])
 
 
 def test_the_settings_allow_what_there_is() -> None:
@@ -165,12 +175,12 @@ def test_a_face_that_is_not_the_person_s_is_added_by_force_alone(desk: Desk) -> 
 
 
 def test_a_photo_is_decoded_elsewhere_and_others_are_served_meanwhile(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
-    gate, decode, threads = Flag(), commands.decode_photo, []
+    gate, threads = Flag(), list[Thread]()
 
-    def decode_later(data, label) -> Image:
+    def decode_later(data: bytes, label: str) -> Image:
         threads.append(current_thread())
         assert gate.wait(30)
-        return decode(data, label)
+        return decode_photo(data, label)
 
     monkeypatch.setattr(commands, "decode_photo", decode_later)
     for number in range(4):
@@ -181,7 +191,7 @@ def test_a_photo_is_decoded_elsewhere_and_others_are_served_meanwhile(desk: Desk
     assert eventually(lambda: len(threads) == 1)  # of four
     desk.wire.answers.clear()
     gate.set()
-    assert eventually(lambda: len(desk.wire.answers) == 4 or desk.pass_time(seconds=0.02))
+    assert desk.answered(4)
     assert [answer["id"] for answer in desk.wire.answers] == [f"photo {number}" for number in range(4)]
     assert current_thread() not in threads
 
@@ -194,7 +204,7 @@ def test_more_photos_than_may_wait_are_answered_busy(desk: Desk, monkeypatch: py
     desk.pass_time()
     assert "busy: other photos wait" in refused(desk.wire.answers[0])
     assert desk.wire.answers[0]["id"] == "2"
-    assert eventually(lambda: len(desk.wire.answers) == 3 or desk.pass_time(seconds=0.02))
+    assert desk.answered(3)
     assert [answer["ok"] for answer in desk.wire.answers] == [False, True, True]
 
 
@@ -347,7 +357,7 @@ def test_a_snapshot_of_a_camera_without_frames_says_why(desk: Desk) -> None:
     ids=lambda value: repr(value)[:20],
 )
 def test_what_is_no_request_is_answered_with_its_fault(
-    desk: Desk, verb: str, payload: bytes | dict[str, int | str | Any], why: str
+    desk: Desk, verb: str, payload: bytes | dict[str, Any], why: str
 ) -> None:
     answer = desk.ask(verb, payload)
     assert why in refused(answer)

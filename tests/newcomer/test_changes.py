@@ -93,7 +93,7 @@ def camera(picture: Path, **more: Any) -> dict[str, Any]:
 def collins(tmp_path: Path, demo_photos: Path) -> Path:
     """The picture of somebody, alone in a folder."""
     (tmp_path / "scene").mkdir()
-    return shutil.copy(demo_photos / "collins_portrait.jpg", tmp_path / "scene" / "collins.jpg")
+    return Path(shutil.copy(demo_photos / "collins_portrait.jpg", tmp_path / "scene" / "collins.jpg"))
 
 
 def test_the_camera_shows_its_picture(changed: Changed, collins: Path) -> None:

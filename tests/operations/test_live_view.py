@@ -32,7 +32,8 @@ def test_a_picture_is_left_only_while_somebody_watches() -> None:
 
 
 def test_who_watches_is_told_of_each_picture_and_of_nothing_else() -> None:
-    view, told = LiveView(), []
+    view = LiveView()
+    told: list[int | str] = []
     view.watch(1e9, lambda: told.append(needed(view.picture).number))
     for moment in (Frame(IMAGE, 0.0, 0.0), NoFrame(1.0, 1.0), Frame(IMAGE, 2.0, 0.0)):
         view.show(moment, lambda time: [], 0.1)

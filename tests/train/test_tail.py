@@ -24,7 +24,8 @@ DIMENSIONS = 32
 
 def directions(count: int, seed: int) -> NDArray[Any]:
     vectors: NDArray[Any] = np.random.default_rng(seed).normal(size=(count, DIMENSIONS)).astype(np.float32)
-    return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    return vectors
 
 
 def faces(
