@@ -18,3 +18,4 @@ lock dev --extra demo --extra train --group dev $ours
 lock sbom deploy/constraints/sbom.in
 lock audit deploy/constraints/audit.in
 lock release deploy/constraints/release.in
+lock container deploy/constraints/container.in
