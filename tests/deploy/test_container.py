@@ -2,14 +2,17 @@
 
 import json
 import os
+import platform
+import re
 import shutil
 import subprocess
 import sys
+import urllib.request
 from pathlib import Path
 
 import pytest
 import yaml
-from fixtures.broker import eventually
+from fixtures.broker import eventually, free_port
 
 ROOT = Path(__file__).parent.parent.parent
 CONTAINER = ROOT / "deploy/container"
@@ -62,37 +65,43 @@ class Podman:
     def __call__(self, *words, **options):
         return run(*self.words, *words, env=self.environment, **options)
 
-    def image(self, archive, *words, **options):
+    def image(self, *words, **options):
         """Run a command of edgeface in it."""
         shut_in = ("--read-only", "--cap-drop", "ALL", "--security-opt", "no-new-privileges")
         return self("run", "--cgroups=disabled", "--network", "host", *shut_in, *options.pop("more", ()), "edgeface", *words)
 
 
-@pytest.fixture(scope="module")
-def archive(tmp_path_factory):
-    missing = [tool for tool in TOOLS if not shutil.which(tool)]
+def build(folder, arch, *tools):
+    """The archive of an image, which is small enough."""
+    missing = [tool for tool in (*TOOLS, *tools) if not shutil.which(tool)]
     if missing or os.geteuid():
         pytest.skip(f"not installed: {', '.join(missing)}" if missing else "only root builds it")
-    out = tmp_path_factory.mktemp("container") / "edgeface.tar.gz"
-    told = run(sys.executable, CONTAINER / "build", "--out", out, timeout=1800)
+    out = folder / "edgeface.tar.gz"
+    told = run(sys.executable, CONTAINER / "build", "--arch", arch, "--out", out, timeout=1800)
     assert "MiB unpacked" in told
     return out
 
 
+@pytest.fixture(scope="module")
+def podman(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("container")
+    archive = build(folder, {"x86_64": "amd64", "aarch64": "arm64"}[platform.machine()])
+    made = Podman(folder)
+    made("load", "--input", archive)
+    return made
+
+
 @pytest.mark.slow
-def test_it_recognizes_somebody_on_a_read_only_root_and_says_how_it_is(archive, tmp_path, demo_photos):
-    podman = Podman(tmp_path)
-    podman("load", "--input", archive)
+def test_it_recognizes_somebody_on_a_read_only_root_and_says_how_it_is(podman, tmp_path, demo_photos):
     (tmp_path / "edgeface.toml").write_text(SETTINGS)
     more = ["--volume", "edgeface:/var/lib/edgeface", "--volume", f"{tmp_path}/edgeface.toml:/etc/edgeface/edgeface.toml:ro"]
     more += ["--volume", f"{demo_photos}:/photos:ro"]
     photo = "/photos/obama_portrait.jpg"
-    told = json.loads(podman.image(archive, "enroll", "Barack", "--image", photo, "--json", more=["--rm", *more]))
+    told = json.loads(podman.image("enroll", "Barack", "--image", photo, "--json", more=["--rm", *more]))
     assert told["accepted"] == [photo]
-    podman.image(archive, "run", more=["--detach", "--name", "door", *more])
+    podman.image("run", more=["--detach", "--name", "door", *more])
     try:
-        events = lambda: [json.loads(line) for line in podman("logs", "door").splitlines() if line.startswith("{")]  # noqa: E731
-        assert eventually(lambda: [one for one in events() if one["event_type"] == "recognized"], 120)
+        assert eventually(lambda: '"event_type":"recognized"' in podman("logs", "door"), 120)
         told = json.loads(podman("exec", "door", "edgeface", "status", "--json"))
         assert told["running"]
         assert told["troubles"] == []
@@ -100,3 +109,61 @@ def test_it_recognizes_somebody_on_a_read_only_root_and_says_how_it_is(archive, 
         podman("exec", "door", "/bin/sh", code=127)
     finally:
         podman("rm", "--force", "--time", "10", "door")
+
+
+@pytest.mark.slow
+def test_the_home_assistant_app_starts_in_it_and_gives_up_root(podman, tmp_path, demo_photos):
+    data = tmp_path / "data"
+    data.mkdir()
+    chosen = yaml.safe_load((ROOT / "deploy/homeassistant-app/edgeface/config.yaml").read_text())["options"]
+    (data / "options.json").write_text(json.dumps(chosen | {"camera": "folder:/photos"}))
+    port = free_port()
+    settings = {
+        "EDGEFACE_APP_PAGE": free_port(),
+        "EDGEFACE_APP_INGRESS": f"127.0.0.1:{port}",
+        "EDGEFACE_APP_TRUSTED": "127.0.0.1",
+    }
+    settings |= {"EDGEFACE_APP_SUPERVISOR": "http://127.0.0.1:9", "EDGEFACE_CONFIG": "/data/edgeface/edgeface.toml"}
+    more = ["--detach", "--name", "app", "--user", "0:0", "--entrypoint", "/opt/edgeface/bin/python3"]
+    more += [word for name, value in settings.items() for word in ("--env", f"{name}={value}")]
+    more += ["--volume", f"{data}:/data", "--volume", f"{demo_photos}:/photos:ro"]
+    more += ["--volume", f"{ROOT}/deploy/homeassistant-app/edgeface/app:/app:ro"]
+    podman("run", "--cgroups=disabled", "--network", "host", "--read-only", *more, "edgeface", "/app/start.py")
+    try:
+        assert eventually(lambda: "data-root" in page(port), 120), podman("logs", "app")
+        assert 'data-root="/api/hassio_ingress/x"' in page(port)
+        assert json.loads(podman("exec", "--user", "10001", "app", "edgeface", "status", "--json"))["running"]
+        told = podman("exec", "app", "/opt/edgeface/bin/python3", "-c", "print(open('/proc/1/status').read())")
+        assert "Uid:\t10001\t10001\t10001\t10001" in told
+        assert {file.stat().st_uid for file in (data / "edgeface").iterdir()} == {10001}
+    finally:
+        podman("rm", "--force", "--time", "10", "app")
+
+
+def page(port):
+    headers = {"X-Ingress-Path": "/api/hassio_ingress/x", "X-Remote-User-Id": "d1"}
+    request = urllib.request.Request(f"http://127.0.0.1:{port}/", headers=headers)
+    try:
+        with urllib.request.urlopen(request, timeout=60) as answer:
+            return answer.read().decode()
+    except OSError:
+        return ""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(platform.machine() != "x86_64", reason="emulates a Raspberry Pi's processor on another")
+def test_the_one_for_arm64_loads_its_network_under_emulation(tmp_path):
+    archive = build(tmp_path, "arm64", "qemu-aarch64-static")
+    run("tar", "--extract", "--file", archive, "--directory", tmp_path)
+    (image,) = json.loads((tmp_path / "manifest.json").read_bytes())
+    about = json.loads((tmp_path / image["Config"]).read_bytes())
+    assert (about["architecture"], about["config"]["User"]) == ("arm64", "10001:10001")
+    root = tmp_path / "root"
+    root.mkdir()
+    for layer in image["Layers"]:
+        run("tar", "--extract", "--file", tmp_path / layer, "--directory", root)
+    shutil.copy(shutil.which("qemu-aarch64-static"), root / "qemu")
+    script = 'mount --bind /dev "$1/dev"; exec chroot --userspec=10001:10001 "$@"'
+    words = ("/qemu", "/opt/edgeface/bin/python3", "-I", "/opt/edgeface/bin/edgeface", "doctor", "--only", "runtime,model")
+    told = run("unshare", "--mount", "sh", "-c", script, "sh", root, *words, env=os.environ | {"QEMU_CPU": "cortex-a76"})
+    assert re.findall(r"^(\w+) +(\w+)", told, re.M) == [("ok", "runtime"), ("ok", "model")]
