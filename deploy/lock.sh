@@ -17,3 +17,5 @@ lock demo --extra demo $ours
 lock dev --extra demo --extra train --group dev $ours
 lock sbom deploy/constraints/sbom.in
 lock audit deploy/constraints/audit.in
+lock release deploy/constraints/release.in
+lock container deploy/constraints/container.in

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from fixtures.optional import needed
 
 ROOT = Path(__file__).parent.parent
@@ -80,6 +81,16 @@ def test_nothing_is_read_by_a_pickle() -> None:
             if isinstance(node, ast.keyword) and node.arg == "allow_pickle":
                 assert isinstance(node.value, ast.Constant), file
                 assert node.value.value is False, file
+
+
+def test_the_workflow_checks_every_python_and_both_processors() -> None:
+    job = yaml.safe_load((ROOT / ".github/workflows/ci.yml").read_text())["jobs"]["run"]
+    classifiers = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["classifiers"]
+    pythons = [name.rpartition(" ")[2] for name in classifiers if re.search(r"Python :: 3\.\d+$", name)]
+    assert job["strategy"]["matrix"]["python"] == pythons
+    assert [one["machine"] for one in job["strategy"]["matrix"]["include"]] == ["ubuntu-24.04-arm"]
+    assert job["steps"][-1]["run"] == ".ci/run"
+    assert not [step for step in job["steps"] if "uses" in step]
 
 
 def test_no_constraint_names_an_address() -> None:
