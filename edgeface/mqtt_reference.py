@@ -11,12 +11,12 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from edgeface import asyncapi
 from edgeface.errors import EdgefaceError
 from edgeface.health import HealthPayload
 from edgeface.mqtt.commands import COMMANDS
 from edgeface.platform.files import write_whole
 from edgeface.sync.messages import SealedPerson
+from edgeface.wire import asyncapi
 from edgeface.wire.commands import Answer, BareRequest
 from edgeface.wire.events import EVENTS
 from edgeface.wire.presence import PresencePayload
