@@ -1,5 +1,5 @@
 from collections.abc import Callable, Iterator
-from functools import _lru_cache_wrapper, cache
+from functools import cache
 from typing import Any
 
 import cv2
@@ -122,7 +122,7 @@ def visit(
     gate: MotionGate,
     pictures: list[NDArray[Any]],
     fps: float,
-    observe: _lru_cache_wrapper[list[Observation]] | Callable[..., list[Observation]],
+    observe: Callable[..., list[Observation]],
 ) -> tuple[list[tuple[int, Event]], int]:
     """The events of a sequence, each with its frame's number, and how many frames were searched."""
     events, count = [], 0
