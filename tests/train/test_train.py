@@ -228,6 +228,7 @@ def test_folded_networks_say_what_the_trained_ones_say(chips):
             assert np.allclose(wanted, found, atol=1e-3 * float(np.abs(wanted).max()))
 
 
+@pytest.mark.slow
 def test_fit_learns_and_a_second_call_goes_on(prepared, begun, tmp_path):
     run = shutil.copytree(begun, tmp_path / "run")
     (first,) = fit_module_checkpoints.history(run)
@@ -369,6 +370,7 @@ def _other_weights(folder):
     return folder / "other.npz"
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("eagerly")
 def test_a_run_goes_on_only_as_it_was_begun(prepared, tmp_path, monkeypatch):
     run = tmp_path / "run"
