@@ -405,6 +405,7 @@ def test_changes_of_this_and_of_another_process_change_the_version(gallery: Gall
     assert gallery.version == gallery.version
 
 
+@pytest.mark.slow
 def test_a_kill_at_any_moment_leaves_whole_people(path: Path) -> None:
     kills = int(os.environ.get("EDGEFACE_KILLS", "25"))
     moments = random.Random(2024)

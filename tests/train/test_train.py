@@ -239,6 +239,7 @@ def test_folded_networks_say_what_the_trained_ones_say(chips: Image) -> None:
             assert np.allclose(wanted, found, atol=1e-3 * float(np.abs(wanted).max()))
 
 
+@pytest.mark.slow
 def test_fit_learns_and_a_second_call_goes_on(prepared: Path, begun: Path, tmp_path: Path) -> None:
     run = shutil.copytree(begun, tmp_path / "run")
     (first,) = fit_module_checkpoints.history(run)
@@ -383,6 +384,7 @@ def _other_weights(folder: Path) -> Path:
     return folder / "other.npz"
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("eagerly")
 def test_a_run_goes_on_only_as_it_was_begun(prepared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     run = tmp_path / "run"
