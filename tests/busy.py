@@ -9,7 +9,7 @@ def main(times: int, options: list[str]) -> None:
     try:
         for number in range(1, times + 1):
             print(f"{number} of {times}", flush=True)
-            subprocess.run([sys.executable, "-m", "pytest", "-n", "2", "--dist", "worksteal", *options], check=True)
+            subprocess.run([sys.executable, "-m", "pytest", "-n", "4", "--dist", "worksteal", *options], check=True)
     except subprocess.CalledProcessError as failed:
         sys.exit(failed.returncode)
     finally:
