@@ -154,6 +154,7 @@ def test_strips_change_nothing(shape: tuple[int, int]) -> None:
 
 
 def test_the_halves_are_cut_from_the_whole(tmp_path: Path) -> None:
+    pytest.importorskip("onnx", reason="needs edgeface[train]")
     from train.detector import split
 
     split(WHOLE, tmp_path)
