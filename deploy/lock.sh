@@ -19,3 +19,4 @@ lock sbom deploy/constraints/sbom.in
 lock audit deploy/constraints/audit.in
 lock release deploy/constraints/release.in
 lock container deploy/constraints/container.in
+lock site deploy/constraints/site.in
