@@ -20,3 +20,4 @@ lock audit deploy/constraints/audit.in
 lock release deploy/constraints/release.in
 lock container deploy/constraints/container.in
 lock site deploy/constraints/site.in
+lock uv deploy/constraints/uv.in
