@@ -80,7 +80,6 @@ def _bounded(value: object) -> object:
 
 
 def _user() -> Mapping[str, Scalar]:
-    """Return the user of this process, and the user who became it by sudo."""
     uid = os.getuid()
     try:
         name = pwd.getpwuid(uid).pw_name

@@ -163,7 +163,6 @@ class Backups:
                 os.close(handle)
 
     def key(self) -> Key:
-        """Return the key of the gallery and its copies."""
         key = find_key(self._key_file, create=False)
         if key is None:
             raise GalleryError(f"{self.gallery}: its key is missing ({self._key_file}); without it copies are of no use")

@@ -65,7 +65,6 @@ class Faces:
             yield row, TemplateRecord(np.asarray(vector, "<f4").tobytes(), quality), source
 
     def part(self, start: int, end: int) -> "Faces":
-        """Return the templates from ``start`` to ``end``."""
         part = slice(start, end)
         return Faces(self.vectors[part], self.rows[part], self.qualities[part], self.sources[part])
 
@@ -81,7 +80,6 @@ class Faces:
         return Faces(vectors, rows, qualities, (*compress(self.sources, keep), *chain(*(faces.sources for faces in more))))
 
     def same(self, other: "Faces") -> bool:
-        """Return whether both hold the same."""
         pairs = ((self.rows, other.rows), (self.qualities, other.qualities), (self.vectors, other.vectors))
         return self.sources == other.sources and all(np.array_equal(*pair) for pair in pairs)
 
@@ -212,7 +210,6 @@ class Contents:
         return [int(row) for faces, some in pairs for row in faces.rows[some]]
 
     def negative_rows(self) -> NDArray[np.int64]:
-        """Return the rows of the negative templates, in their order."""
         self.templates()
         return self._matrices[1].rows
 
@@ -303,5 +300,4 @@ class Contents:
 
     @property
     def unsound(self) -> GalleryError:
-        """The error about a template that is no unit vector."""
         return GalleryError(f"{self._database.path}: holds a template that is not a unit vector of {self._dimensions} numbers")

@@ -52,7 +52,6 @@ class Copy:
 
     @classmethod
     def named(cls, folder: Path, key: str, number: int, wall: float) -> "Copy":
-        """Return the copy that is to be made."""
         moment = strftime(STAMP, gmtime(wall))
         return cls(folder / f"gallery-{key}-{number:06d}-{moment}.db", key, number, float(int(wall)))
 
@@ -206,22 +205,14 @@ def _source(gallery: Path) -> sqlite3.Connection:
 
 
 def erased_in(path: Path) -> frozenset[bytes]:
-    """Return the marks of people who were forgotten in a gallery or copy.
-
-    Raises:
-        NoCopyError: the file cannot be read.
-    """
+    """Return the marks of people who were forgotten in a gallery or copy. Raise ``NoCopyError`` if the file cannot be read."""
     with opened(path) as file:
         there = _has_table(file, "erased")
         return frozenset(row[0] for row in file.execute("SELECT person FROM erased")) if there else frozenset()
 
 
 def remember_erased(path: Path, erased: Collection[bytes]) -> None:
-    """Replace the marks of forgotten people in a copy.
-
-    Raises:
-        NoCopyError: the file cannot be read or written.
-    """
+    """Replace the marks of forgotten people in a copy. Raise ``NoCopyError`` if the file cannot be read or written."""
     with opened(path) as file:
         file.execute("BEGIN")
         file.execute("DROP TABLE IF EXISTS erased")
@@ -233,10 +224,8 @@ def remember_erased(path: Path, erased: Collection[bytes]) -> None:
 def cleanse(path: Path, erased: Collection[bytes], key: Key | None, *, keep_faces: bool = True) -> int:
     """Erase forgotten people from a copy, as ``Gallery.forget`` does; return how many there were.
 
-    Events are erased, too, and without ``keep_faces`` kept faces. All of it or nothing; no trace stays in the file.
-
-    Raises:
-        NoCopyError: the file cannot be read or written.
+    Events are erased, too, and without ``keep_faces`` kept faces. All of it or nothing; no trace stays in the file. Raise
+    ``NoCopyError`` if the file cannot be read or written.
     """
     with opened(path) as file:
         gone = [person for (person,) in file.execute("SELECT id FROM people") if erasure_mark(person) in erased]

@@ -106,7 +106,6 @@ class Database(DatabaseFile):
                         self.change_person(person_id, self.sealer.unseal(row[0], PersonRecord, "person", person_id))
 
     def add_person(self, person_id: str, record: PersonRecord) -> None:
-        """Insert a person."""
         if self.has_table("erased"):
             self.execute("DELETE FROM erased WHERE person = ?", (erasure_mark(person_id),))
         self.execute("INSERT INTO people VALUES (?, ?)", (person_id, self.sealer.seal(record, "person", person_id)))
@@ -136,15 +135,12 @@ class Database(DatabaseFile):
         raise GalleryError(f"{self.path}: {person_id} cannot be erased from it; edgeface gallery restore brings a copy back")
 
     def people_without_templates(self) -> set[str]:
-        """Return the ids of people who have no template, not even a damaged one."""
         return {person_id for (person_id,) in self.execute(NOBODY).fetchall()}
 
     def erase_people_without_templates(self) -> None:
-        """Delete whoever has no template."""
         self.erase(f"DELETE FROM people WHERE id IN ({NOBODY})")
 
     def has_person(self, person_id: str | None) -> bool:
-        """Return whether there is a record of this person, damaged or not."""
         return self.execute("SELECT 1 FROM people WHERE id = ?", (person_id,)).fetchone() is not None
 
     def people(self) -> dict[str, PersonRecord]:
@@ -163,7 +159,6 @@ class Database(DatabaseFile):
         return found
 
     def people_rows(self) -> Iterable[tuple[int, str, bytes]]:
-        """Return row, id and sealed record of everybody."""
         return self.execute("SELECT rowid, id, sealed FROM people")
 
     def people_ids(self) -> set[str]:
@@ -177,7 +172,6 @@ class Database(DatabaseFile):
         self._touched.add(person_id)
 
     def drop_template(self, row: int) -> None:
-        """Delete a template of either kind."""
         for (person_id,) in self.execute("DELETE FROM templates WHERE id = ? RETURNING person_id", (row,)).fetchall():
             self._touched.add(person_id)
 
@@ -240,7 +234,6 @@ class Database(DatabaseFile):
         return dict(self.execute(query).fetchall())
 
     def keep_face(self, row: int, person_id: str, png: bytes) -> None:
-        """Keep the chip that a template was made from."""
         need(self, "faces")
         sealed = self.sealer.seal(ImageRecord(png), "face", person_id, str(row))
         self.execute("INSERT OR REPLACE INTO faces VALUES (?, ?)", (row, sealed))
@@ -260,11 +253,9 @@ class Database(DatabaseFile):
         return None
 
     def count_faces(self) -> int:
-        """Return how many faces are kept."""
         return int(self.execute("SELECT count(*) FROM faces").fetchone()[0]) if self.has_table("faces") else 0
 
     def erase_faces(self) -> None:
-        """Delete all kept faces."""
         self.execute("DELETE FROM faces")
 
     def adopt(self, model: str, remade: Mapping[int, TemplateRecord]) -> None:

@@ -87,7 +87,6 @@ class DatabaseFile:
             self._give_up(error)
 
     def close(self) -> None:
-        """Close the file."""
         if self._shut is None:
             self._disconnect()
 
@@ -161,7 +160,6 @@ class DatabaseFile:
             time.sleep(0.02)
 
     def execute(self, statement: str, values: Sequence[object] | Mapping[str, object] = ()) -> sqlite3.Cursor:
-        """Run one statement."""
         try:
             cursor = self._connection.execute(statement, values)
         except UnicodeDecodeError:  # in SQLite's own message about a damaged schema
@@ -192,11 +190,7 @@ class DatabaseFile:
         return wiped
 
     def wipe(self, done: str) -> None:
-        """Empty the write-ahead log after a change that erased something.
-
-        Raises:
-            TraceError: a reader is in the way.
-        """
+        """Empty the write-ahead log after a change that erased something. Raise ``TraceError`` if a reader is in the way."""
         with self.errors():
             if self.unwiped and not self.wipe_log():
                 raise TraceError(f"{done}, but {self.path}-wal keeps a trace until the program that reads it now ends")
@@ -234,7 +228,6 @@ class DatabaseFile:
 
     @contextmanager
     def transaction(self, kind: str = "IMMEDIATE") -> Iterator[None]:
-        """Do all of the block or nothing."""
         self.execute(f"BEGIN {kind}")
         try:
             yield
@@ -253,7 +246,6 @@ class DatabaseFile:
 
     @contextmanager
     def lock_timeout(self, seconds: float) -> Iterator[None]:
-        """Wait at most this long for other processes."""
         before = self.execute("PRAGMA busy_timeout").fetchone()[0]
         self.execute(f"PRAGMA busy_timeout={round(1000 * seconds)}")
         try:

@@ -34,11 +34,8 @@ class Key:
 def find_key(key_file: Path, *, create: bool) -> Key | None:
     """Return systemd's credential ``gallery-key``, or else the key in ``key_file``, made of 32 random bytes if ``create``.
 
-    Without a key, and without ``create``, return ``None``.
-
-    Raises:
-        GalleryError: the file cannot be read or made, is open to others, or holds no key.
-        ConfigError: there can never be a file at this path.
+    Without a key, and without ``create``, return ``None``. Raise ``GalleryError`` if the file cannot be read or made, is open
+    to others, or holds no key, ``ConfigError`` if there can never be a file at this path.
     """
     given = credential(CREDENTIAL)
     if not given:
@@ -66,7 +63,6 @@ class Sealer:
         self._secret, self._model = key.secret, model
 
     def seal(self, record: object, *bound: str) -> bytes:
-        """Encrypt a record, bound to its kind and owner."""
         return aead.seal(self._secret, msgspec.msgpack.encode(record), self._associated(bound))
 
     def decrypt(self, sealed: bytes | None, *bound: str) -> bytes:
@@ -81,7 +77,6 @@ class Sealer:
             raise SealError("a record does not belong where it stands") from None
 
     def opens(self, sealed: bytes | None, *bound: str) -> bool:
-        """Return whether a record can be decrypted."""
         try:
             self.decrypt(sealed, *bound)
         except SealError:

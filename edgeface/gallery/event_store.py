@@ -164,11 +164,7 @@ class EventStore:
             return [event for row in rows if (event := self._unsealed(*row))]
 
     def find(self, event_id: str) -> KeptEvent:
-        """Return the kept event with this id.
-
-        Raises:
-            GalleryError: there is none.
-        """
+        """Return the kept event with this id. Raise ``GalleryError`` if there is none."""
         wanted = event_id.strip().upper()
         with self._database.errors():
             query = "SELECT rowid, id, person_id, sealed FROM events WHERE +id = ?"

@@ -22,8 +22,6 @@ class ExportedTemplate(Struct, frozen=True):
 
 
 class ExportedPerson(Struct, frozen=True):
-    """A person with all their templates."""
-
     id: Annotated[str, Meta(pattern=r"^p_[0-9a-f]{16}\Z")]
     name: str
     enrolled: Moment
@@ -49,11 +47,7 @@ def encode(people: Iterable[ExportedPerson], model: str, dimensions: int) -> byt
 
 
 def decode(data: bytes, model: str) -> list[ExportedPerson]:
-    """Return the people of a document.
-
-    Raises:
-        GalleryError: it is no such document, or is of another model.
-    """
+    """Return the people of a document. Raise ``GalleryError`` if it is no such document, or is of another model."""
     if len(data) > MAX_IMPORT_BYTES:
         raise GalleryError(f"the export is over {MAX_IMPORT_BYTES // 2**20} MB")
     try:

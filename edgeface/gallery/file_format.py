@@ -61,7 +61,6 @@ def version_of(file: DatabaseFile) -> int:
 
 
 def create(file: DatabaseFile, sealer: Sealer, model: str) -> None:
-    """Make the tables of a new gallery."""
     for statement in SCHEMA.values():
         if "IF NOT EXISTS" not in statement:
             file.execute(statement)
@@ -71,11 +70,7 @@ def create(file: DatabaseFile, sealer: Sealer, model: str) -> None:
 
 
 def check_model(file: DatabaseFile, model: str) -> None:
-    """See that a file says that it belongs to a model.
-
-    Raises:
-        GalleryError: it does not.
-    """
+    """See that a file says that it belongs to a model. Raise ``GalleryError`` if it does not."""
     row = file.execute("SELECT model FROM meta").fetchone()
     if row is None:
         raise GalleryError(f"{file.path}: not a gallery, or damaged (it does not say of which model it is)")
@@ -89,10 +84,8 @@ def check_model(file: DatabaseFile, model: str) -> None:
 def prove(file: DatabaseFile, sealer: Sealer, model: str, key: Key) -> None:
     """See that a file belongs to a model and key.
 
-    The file's own description may be damaged. Any record that opens proves as much, and the description is written anew.
-
-    Raises:
-        GalleryError: nothing in it opens.
+    The file's own description may be damaged. Any record that opens proves as much, and the description is written anew. Raise
+    ``GalleryError`` if nothing in it opens.
     """
     said, proof = file.execute("SELECT model, proof FROM meta").fetchone() or (model, None)
     queries = SEALED["people"], SEALED["templates"]

@@ -76,7 +76,6 @@ def reembed(
 
 
 def _remade(database: Database, embedder: Embedder, alive: Callable[[], None]) -> Mapping[int, TemplateRecord]:
-    """Return new templates, by row, from the kept faces."""
     remade = {}
     for row, png in database.faces():
         vector = embedder.template(decode_image(png, f"{database.path}: a kept face")).vector

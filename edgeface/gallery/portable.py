@@ -74,11 +74,7 @@ def unseal(data: bytes, passphrase: str) -> bytes:
 
 
 def checked(passphrase: str) -> str:
-    """Return a passphrase if it is long enough to seal with.
-
-    Raises:
-        ConfigError: it is not.
-    """
+    """Return a passphrase if it is long enough to seal with. Raise ``ConfigError`` if it is not."""
     if len(passphrase) < MIN_LENGTH:
         raise ConfigError(f"the passphrase needs {MIN_LENGTH} characters or more")
     return passphrase

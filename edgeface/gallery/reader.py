@@ -55,7 +55,6 @@ class GalleryReader:
         self.revisions = RevisionStore(self._database)
 
     def close(self) -> None:
-        """Close the file."""
         self._database.close()
 
     @property
@@ -116,11 +115,7 @@ class GalleryReader:
             return self._contents.templates_without(event_id, person_id)
 
     def find(self, reference: str) -> Person:
-        """Return the person with this id or name.
-
-        Raises:
-            GalleryError: there is none.
-        """
+        """Return the person with this id or name. Raise ``GalleryError`` if there is none."""
         wanted = unicodedata.normalize("NFC", reference.strip())
         with self._database.errors(), self._database.transaction("DEFERRED"):
             held = self._contents.people()

@@ -72,10 +72,8 @@ def whole(settings: Config, model: Path, reference: str | None) -> Restored:
 def person(backups: Backups, card: ModelCard, reference: str | None, who: str) -> tuple[str, bytes]:
     """Return the name of a copy and, as an export, the person in it with the name or id ``who``.
 
-    Without a reference, use the newest good copy that has the person.
-
-    Raises:
-        GalleryError: there is no such copy or person, or the copy is of another model.
+    Without a reference, use the newest good copy that has the person. Raise ``GalleryError`` if there is no such copy or
+    person, or the copy is of another model.
     """
     if reference is None:
         for copy in reversed(backups.find()):

@@ -18,8 +18,6 @@ BOOT = 1.0
 
 @dataclass(frozen=True, slots=True)
 class Clocks:
-    """The machine's clocks, and what it knows about them."""
-
     monotonic: Callable[[], float] = time.monotonic
     wall: Callable[[], float] = time.time
     boot: Callable[[], str] = machine.boot

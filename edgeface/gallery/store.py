@@ -45,10 +45,8 @@ class Gallery(GalleryReader):
     def enroll(self, name: str, vectors: Sequence[Vector], qualities: Sequence[float], chips: Sequence[Image] = ()) -> Person:
         """Add templates to the person of this name, who is created when new; all of them or none.
 
-        ``chips`` are the images behind the templates; they are kept only if this gallery keeps faces.
-
-        Raises:
-            GalleryError: the name is not usable, there is no template, or one is not a unit vector.
+        ``chips`` are the images behind the templates; they are kept only if this gallery keeps faces. Raise ``GalleryError`` if
+        the name is not usable, there is no template, or one is not a unit vector.
         """
         name, templates = clean_name(name), [_record(*one) for one in zip(vectors, qualities, strict=True)]
         if not templates:
@@ -63,18 +61,13 @@ class Gallery(GalleryReader):
         return self.find(person_id)
 
     def erase_faces(self) -> None:
-        """Erase the kept faces; the templates stay."""
         if self.faces():
             with self._change():
                 self._database.erase_faces()
             self._database.wipe("the faces are erased")
 
     def rename(self, reference: str, name: str) -> Person:
-        """Give a person another name.
-
-        Raises:
-            GalleryError: there is no such person, or the name is not usable or taken.
-        """
+        """Give a person another name. Raise ``GalleryError`` if there is no such person, or the name is not usable or taken."""
         person, name = self.find(reference), clean_name(name)
         with self._change():
             if self._names().get(name, person.id) != person.id:
@@ -88,10 +81,8 @@ class Gallery(GalleryReader):
     def forget(self, reference: str) -> Person:
         """Erase a person with their templates and events, from the file and its write-ahead log.
 
-        Others' negative templates and unnamed events go, too, if a template of this person is the nearest to them.
-
-        Raises:
-            GalleryError: there is no such person.
+        Others' negative templates and unnamed events go, too, if a template of this person is the nearest to them. Raise
+        ``GalleryError`` if there is no such person.
         """
         person = self.find(reference)
         with self._change():
@@ -135,10 +126,7 @@ class Gallery(GalleryReader):
         """Write down that an event's face is this person ("confirmed") or is not ("rejected").
 
         With ``keep`` the event's embedding becomes a template or a negative one. An earlier verdict on the event is taken back,
-        and with it a person who had no other template.
-
-        Raises:
-            GalleryError: the event is gone.
+        and with it a person who had no other template. Raise ``GalleryError`` if the event is gone.
         """
         with self._change():
             for row in self._contents.rows_from(event.event_id, person_id):
@@ -151,10 +139,8 @@ class Gallery(GalleryReader):
     def introduce(self, name: str, events: Sequence[tuple[KeptEvent, bool]]) -> Person:
         """Write down that the faces of these events are the person of this name, who is created when new.
 
-        Events marked true give templates, which a later verdict on the event takes back.
-
-        Raises:
-            GalleryError: the name is not usable, or an event is gone.
+        Events marked true give templates, which a later verdict on the event takes back. Raise ``GalleryError`` if the name is
+        not usable, or an event is gone.
         """
         name = clean_name(name)
         with self._change():

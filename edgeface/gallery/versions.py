@@ -66,7 +66,6 @@ class RevisionStore:
         return {name: revision for name, (_, revision) in self._opened.items()}
 
     def put(self, key: str, name: str, revision: Revision) -> None:
-        """Replace a person's revision."""
         sealed = self._database.sealer.seal(revision, "revision", key, name)
         self._database.execute("INSERT OR REPLACE INTO revisions VALUES (?, ?, ?)", (name, key, sealed))
         self._opened[name] = sealed, revision

@@ -5,12 +5,10 @@ from pathlib import Path
 
 
 def config_file() -> Path | None:
-    """Return the configuration that ``EDGEFACE_CONFIG`` names."""
     return _path("EDGEFACE_CONFIG")
 
 
 def state_folder() -> Path | None:
-    """Return the service's folder for data that stays."""
     return _path("STATE_DIRECTORY", separator=":")
 
 
@@ -25,7 +23,6 @@ def credentials() -> Path | None:
 
 
 def notify_socket() -> str:
-    """Return the address at which systemd hears of the service."""
     return os.environ.get("NOTIFY_SOCKET", "")
 
 
@@ -35,7 +32,6 @@ def journal() -> str:
 
 
 def sudo_user() -> str:
-    """Return the name of the user who became this one by sudo."""
     return os.environ.get("SUDO_USER", "")
 
 

@@ -32,10 +32,8 @@ def read_small(path: Path, *, pipe: bool = False) -> tuple[bytes, int]:
 def write_whole(path: Path, data: bytes, mode: int = 0o644) -> None:
     """Write ``data`` to ``path``, with ``mode`` less the umask, by way of a temporary file beside it.
 
-    A link stays a link. A pipe or device is written to, unless another user has put it there.
-
-    Raises:
-        OSError: the file cannot be written; nothing is left behind.
+    A link stays a link. A pipe or device is written to, unless another user has put it there. Raise ``OSError`` if the file
+    cannot be written; nothing is left behind.
     """
     with suppress(FileNotFoundError):
         path.stat()  # raises at a loop of links, which would take long below

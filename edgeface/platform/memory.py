@@ -31,7 +31,6 @@ class HeapTrimmer:
         self._used = False
 
     def update(self, searched: bool) -> None:
-        """Take note whether the latest frame was searched."""
         if self._used and not searched:
             trim_heap()
         self._used = searched

@@ -49,7 +49,6 @@ class SecretFile:
         return data
 
     def first_line(self) -> str:
-        """Return the first line of the file."""
         try:
             return self.read().partition(b"\n")[0].rstrip(b"\r").decode()
         except UnicodeDecodeError:

@@ -40,5 +40,4 @@ class SharedTopic:
         self._broker.publish(f"{self._topic}/{name}", payload, retain=True)
 
     def close(self) -> None:
-        """Leave the broker."""
         self._broker.__exit__()

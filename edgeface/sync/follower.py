@@ -24,11 +24,7 @@ SAME_FAR = 0.01
 
 
 def replica(settings: schema.Config, gallery: Gallery, card: ModelCard) -> Replica:
-    """Build the replica of these settings.
-
-    Raises:
-        ConfigError: as ``person_sealer``.
-    """
+    """Build the replica of these settings. Raise ``ConfigError`` as ``person_sealer`` does."""
     sealer = person_sealer(settings, card.digest)
     return Replica(gallery, sealer, settings.device.id, card.threshold(SAME_FAR), Audit(settings.audit_path))
 
@@ -62,7 +58,6 @@ class Follower:
 
     @property
     def sharing(self) -> SyncStatus:
-        """The state of the shared gallery."""
         one = self._replica
         return SyncStatus(one.topic, one.shared, len(one.due()), one.received, one.ignored, self._failure or one.trouble)
 
@@ -104,7 +99,6 @@ class Follower:
             self._tries[name] += 1
 
     def _lost(self) -> str | None:
-        """Say how many messages were published twice and have not come back, if any."""
         lost = sum(tries > 1 for tries in self._tries.values())
         return f"{lost} people published on {self._replica.topic} do not come back: access control?" if lost else None
 

@@ -134,11 +134,7 @@ def person_sealer(config: Config, model: str) -> PersonSealer:
 
 
 def read_key(config: Config) -> str:
-    """Return the shared key, as 64 hexadecimal digits.
-
-    Raises:
-        ConfigError: as ``person_sealer``.
-    """
+    """Return the shared key, as 64 hexadecimal digits. Raise ``ConfigError`` as ``person_sealer`` does."""
     file = _file(config)
     text = file.find()
     if text is None:
@@ -150,21 +146,13 @@ def read_key(config: Config) -> str:
 
 
 def make_key(config: Config) -> str:
-    """Return the shared key, made if there is none.
-
-    Raises:
-        ConfigError: as ``read_key``.
-    """
+    """Return the shared key, made if there is none. Raise ``ConfigError`` as ``read_key`` does."""
     _file(config).make(f"{secrets.token_hex(KEY_BYTES)}\n".encode())
     return read_key(config)
 
 
 def take_key(config: Config, text: str) -> None:
-    """Replace this device's key by another device's.
-
-    Raises:
-        ConfigError: the text is no key, or cannot be written.
-    """
+    """Replace this device's key by another device's. Raise ``ConfigError`` if the text is no key, or cannot be written."""
     _file(config).replace(f"{_checked(text.encode(errors='replace'), 'what came in')}\n".encode())
 
 

@@ -62,7 +62,6 @@ class Replica:
 
     @property
     def topic(self) -> str:
-        """The topic of the shared gallery."""
         return self._sealer.topic
 
     def connected(self) -> None:
@@ -245,7 +244,6 @@ def _similarity(one: SharedPerson, other: SharedPerson) -> float:
 
 
 def _joined(one: SharedPerson, other: SharedPerson) -> SharedPerson:
-    """Return one person with the templates of both."""
     templates, negatives = (
         tuple(sorted({template.vector: template for template in (*second, *first)}.values()))
         for first, second in ((one.templates, other.templates), (one.negatives, other.negatives))

@@ -13,11 +13,7 @@ TRANSPORTS = {"": "edgeface.sync.broker:SharedTopic"}
 
 
 def check_scheme(settings: schema.Config) -> str:
-    """Return the scheme of ``sync.topic``.
-
-    Raises:
-        ConfigError: there is no such transport.
-    """
+    """Return the scheme of ``sync.topic``. Raise ``ConfigError`` if there is no such transport."""
     scheme = settings.sync.topic.rpartition("://")[0]
     if scheme not in TRANSPORTS:
         known = ["a topic at the broker", *(f"{name}://..." for name in TRANSPORTS if name)]
