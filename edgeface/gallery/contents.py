@@ -14,8 +14,7 @@ from edgeface.gallery.database import OF_PERSON, Database
 from edgeface.gallery.records import PersonRecord, TemplateKind, TemplateRecord
 from edgeface.types import Person
 
-READ_BEFORE_JOINING = 1000
-"""People whose templates are read before they are put into the matrices."""
+READ_BEFORE_JOINING = 1000  # people whose templates are read before they are put into the matrices
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -25,10 +25,8 @@ from edgeface.types import Vector
 
 NAME = re.compile(r"gallery-([0-9a-f]{8})-([0-9]{6,9})-([0-9]{8}T[0-9]{6}Z)\.db", re.ASCII)
 STAMP = "%Y%m%dT%H%M%SZ"
-FOREIGN = "of another key"
-"""The state of a copy that another key has sealed."""
-PAGES = 256
-"""Pages, mostly of 4 kB, that are copied without a pause."""
+FOREIGN = "of another key"  # the state of a copy that another key has sealed
+PAGES = 256  # pages, mostly of 4 kB, that are copied without a pause
 
 Pause = Callable[[], None]
 """A function that is called every few milliseconds of work, to leave the processor to others or to give up by an exception."""

@@ -14,12 +14,9 @@ from edgeface.gallery.encryption import SealError
 from edgeface.gallery.guard import Guard
 
 log = logging.getLogger(__name__)
-ROOM_EVERY_S = 30.0
-"""Seconds between two looks for room on a full disk."""
-RETRY_S = 5.0
-"""Seconds between two attempts to open a file that could not be opened."""
-FRESH_S = 2.0
-"""Seconds for which files count as just changed: file times are coarse, and two commits may have the same."""
+ROOM_EVERY_S = 30.0  # seconds between two looks for room on a full disk
+RETRY_S = 5.0  # seconds between two attempts to open a file that could not be opened
+FRESH_S = 2.0  # seconds for which files count as just changed: file times are coarse, and two commits may have the same
 
 
 class DatabaseFile:

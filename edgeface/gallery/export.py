@@ -10,8 +10,7 @@ from edgeface.errors import GalleryError
 
 MAX_IMPORT_BYTES = 256 * 2**20
 VERSION = 1
-Moment = Annotated[float, Meta(ge=0, le=1e11)]
-"""Seconds since the Unix epoch."""
+Moment = Annotated[float, Meta(ge=0, le=1e11)]  # seconds since the Unix epoch
 
 
 class ExportedTemplate(Struct, frozen=True):

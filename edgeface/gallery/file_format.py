@@ -15,8 +15,7 @@ from edgeface.gallery.sqlite import connect_to_read, refuse_for_good
 
 log = logging.getLogger(__name__)
 VERSION = 2
-PLAIN = 1
-"""The first format, which kept names and vectors in the clear."""
+PLAIN = 1  # the first format, which kept names and vectors in the clear
 APPLICATION = 0x45464731  # "EFG1": tells our files from other SQLite files
 _SQL = Path(__file__).with_name("schema") / f"v{VERSION}.sql"
 SCHEMA = {name: make for make, name in re.findall(r"^(CREATE \w+ (?:IF NOT EXISTS )?(\w+)[^;]+)", _SQL.read_text(), re.M)}

@@ -12,8 +12,7 @@ from edgeface.gallery.database import Database
 from edgeface.gallery.file_format import need
 from edgeface.platform import machine
 
-BOOT = 1.0
-"""Seconds that a boot takes at least."""
+BOOT = 1.0  # seconds that a boot takes at least
 
 
 @dataclass(frozen=True, slots=True)

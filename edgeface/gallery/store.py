@@ -23,8 +23,7 @@ from edgeface.gallery.sqlite import LOOP_LOCK_TIMEOUT_S
 from edgeface.types import EventType, Image, Person, Vector
 from edgeface.vision.images import encode_png
 
-TEMPLATES_AT_ONCE = 1024
-"""Templates that are compared at once with the faces that a forgotten person may have left."""
+TEMPLATES_AT_ONCE = 1024  # templates that are compared at once with the faces that a forgotten person may have left
 
 
 @dataclass(frozen=True, slots=True)

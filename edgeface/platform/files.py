@@ -9,8 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO
 
-LARGEST = 4 * 2**20
-"""Bytes of a small file at most; the certificates that a system trusts take a quarter of a megabyte."""
+LARGEST = 4 * 2**20  # bytes of a small file at most; the certificates that a system trusts take a quarter of a megabyte
 
 
 def read_small(path: Path, *, pipe: bool = False) -> tuple[bytes, int]:

@@ -5,8 +5,7 @@ from contextlib import suppress
 
 from edgeface.platform import environment
 
-M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
-"""Parameters of ``mallopt``, from malloc.h."""
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # parameters of mallopt, from malloc.h
 LARGEST, SLACK = 32 * 2**20, 12 * 10**6
 """Bytes of the largest block that comes from the heap (the greatest value allowed), and that may lie free at the heap's end."""
 

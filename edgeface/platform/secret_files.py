@@ -23,8 +23,7 @@ class SecretFile:
     error: type[Exception]
     setting: str = ""
     shared: bool = False
-    pipe: bool = False
-    """Whether a pipe may stand in its place, for which to wait."""
+    pipe: bool = False  # whether a pipe may stand in its place, for which to wait
 
     def find(self) -> bytes | None:
         """Return the bytes of the file, or ``None`` if it is not there."""

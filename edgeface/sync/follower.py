@@ -19,8 +19,7 @@ from edgeface.sync.transports import create
 from edgeface.vision.model_card import ModelCard
 
 log = logging.getLogger(__name__)
-SAME_FAR = 0.01
-"""False-accept rate of the cosine from which two people of one name are taken for one."""
+SAME_FAR = 0.01  # false-accept rate of the cosine from which two people of one name are taken for one
 
 
 def replica(settings: schema.Config, gallery: Gallery, card: ModelCard) -> Replica:
@@ -35,14 +34,11 @@ class Follower:
     A gallery that cannot be written is reported, and stops nothing.
     """
 
-    SETTLE_S = 2.0
-    """Seconds after a connection in which the broker sends what it keeps; only then it is sent what it lacks."""
-    SPREAD_S = 1.0
-    """Seconds over which devices spread their messages about people whom the broker lacks."""
+    SETTLE_S = 2.0  # seconds after a connection in which the broker sends what it keeps; only then it is sent what it lacks
+    SPREAD_S = 1.0  # seconds over which devices spread their messages about people whom the broker lacks
     FIRST_RESEND_S, LONGEST_RESEND_S = 10.0, 600.0
     """Seconds until a message that has not come back is published again; each wait is twice as long, up to the longest."""
-    RETRY_S = 5.0
-    """Seconds before a gallery that failed is tried again: a locked one needs as long to fail."""
+    RETRY_S = 5.0  # seconds before a gallery that failed is tried again: a locked one needs as long to fail
     SENT_AT_ONCE, TAKEN_AT_ONCE = 20, 100
     """People who are sent, and taken in, between two frames: a thousand at once would hold the loop up for seconds."""
 
