@@ -20,6 +20,9 @@ NOBODY = """
 SELECT id FROM people WHERE NOT EXISTS (SELECT 1 FROM templates WHERE person_id = people.id AND kind != 'negative')
 """
 """Finds people without a template, not even a damaged one: a verdict has taken the only one back."""
+ORPHANS = """
+SELECT DISTINCT 0, person_id, x'' FROM templates WHERE kind != 'negative' AND person_id NOT IN (SELECT id FROM people)
+"""
 
 
 class Database(DatabaseFile):
@@ -43,8 +46,7 @@ class Database(DatabaseFile):
         version, keyed = version_of(self), self._key_file.exists()
         if version == PLAIN:
             check_model(self, self._model)
-        key = self._key(create=version < VERSION)
-        self.sealer = Sealer(key, self._model)
+        self.sealer = Sealer(self._key(create=version < VERSION), self._model)
         # Temporary files would be a second place with traces.
         for setting in ("synchronous=FULL", "foreign_keys=ON", "secure_delete=ON", "temp_store=MEMORY", CACHE):
             self.execute(f"PRAGMA {setting}").fetchall()
@@ -61,7 +63,7 @@ class Database(DatabaseFile):
         if version == PLAIN:
             self.execute("VACUUM")
             self.wipe_log()
-        prove(self, self.sealer, self._model, key)
+        prove(self, self.sealer, self._model)
 
     def _key(self, *, create: bool) -> Key:
         key = find_key(self._key_file, create=create)
@@ -146,13 +148,8 @@ class Database(DatabaseFile):
     def people(self) -> dict[str, PersonRecord]:
         """Return everybody by id. A person whose record is damaged, or missing beside templates, has their id as their name."""
         self.look_anew("person")
-        rows = list(self.people_rows())
-        orphans = (
-            "SELECT DISTINCT person_id FROM templates WHERE kind != 'negative' AND person_id NOT IN (SELECT id FROM people)"
-        )
-        rows += [(0, person_id, b"") for (person_id,) in self.execute(orphans).fetchall()]
         found = {}
-        for row, person_id, sealed in rows:
+        for row, person_id, sealed in (*self.people_rows(), *self.execute(ORPHANS).fetchall()):
             if isinstance(person_id, str):
                 record = self.opened(Damage("person", row, person_id), sealed, PersonRecord, "person", person_id)
                 found[person_id] = record or PersonRecord(person_id, 0.0)
@@ -183,22 +180,15 @@ class Database(DatabaseFile):
         return not self.execute(f"SELECT count(*) FROM {table} WHERE rowid = ?", (record.row,)).fetchone()[0]
 
     def templates(self, kind: TemplateKind, person_id: str | None = None) -> list[TemplateRow]:
-        """Return every template of a kind, or those of one person, the oldest first, without damaged ones."""
-        if person_id is None:
-            self.look_anew(kind)
-            query = "SELECT id, person_id, source, sealed FROM templates WHERE kind = ? ORDER BY id"
-            rows = self.execute(query, (kind,)).fetchall()
-        else:
-            rows = [(row, person_id, *rest) for row, of, *rest in self.rows_of(person_id) if of == kind]
-        found = []
-        for row, owner, source, sealed in rows:
-            record = self.opened(Damage(kind, row, owner), sealed, TemplateRecord, kind, owner, source)
-            if record:
-                found.append(TemplateRow(row, owner, source, record))
-        if kind == "template" and person_id is None:
-            strange = "SELECT id, person_id FROM templates WHERE kind NOT IN ('template', 'negative')"
-            self.damaged |= {Damage("template", row, str(owner)) for row, owner in self.execute(strange).fetchall()}
-        return found
+        """Return every template of a kind, or those of one person; each person's the oldest first, without damaged ones."""
+        by_owner = self.all_rows() if person_id is None else {person_id: self.rows_of(person_id)}
+        return [
+            TemplateRow(row, owner, source, record)
+            for owner, rows in by_owner.items()
+            for row, of, source, sealed in rows
+            if of == kind
+            and (record := self.opened(Damage(kind, row, owner), sealed, TemplateRecord, kind, owner, source)) is not None
+        ]
 
     def rows_of(self, person_id: str) -> list[tuple[int, str, str, bytes]]:
         """Return row, kind, source and sealed record of every template of a person, the oldest first."""
@@ -240,10 +230,8 @@ class Database(DatabaseFile):
 
     def faces(self) -> Iterator[tuple[TemplateRow, bytes]]:
         """Yield every template whose face is kept, with its PNG; one face at a time is in memory."""
-        there = self.templates("template") if self.has_table("faces") else []
-        for row in there:
-            png = self._face(row, self.sealer)
-            if png is not None:
+        for row in self.templates("template") if self.has_table("faces") else ():
+            if (png := self._face(row, self.sealer)) is not None:
                 yield row, png
 
     def _face(self, row: TemplateRow, sealer: Sealer) -> bytes | None:
@@ -301,10 +289,10 @@ class Database(DatabaseFile):
 
     def scan(self) -> list[Damage]:
         """Return every record of the file, of whatever kind, that does not open."""
-        found = []
-        for table, query in SEALED.items():
-            for row, kind, owner, sealed, *bound in self.execute(query).fetchall() if self.has_table(table) else ():
-                if not self.sealer.opens(sealed, *bound):
-                    known: Kind = kind if kind in TABLES else "template"
-                    found.append(Damage(known, row, owner if isinstance(owner, str) else ""))
-        return found
+        return [
+            Damage(kind if kind in TABLES else "template", row, owner if isinstance(owner, str) else "")
+            for table, query in SEALED.items()
+            if self.has_table(table)
+            for row, kind, owner, sealed, *bound in self.execute(query).fetchall()
+            if not self.sealer.opens(sealed, *bound)
+        ]

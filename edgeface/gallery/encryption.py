@@ -60,7 +60,7 @@ class Sealer:
     """
 
     def __init__(self, key: Key, model: str) -> None:
-        self._secret, self._model = key.secret, model
+        self._secret, self.origin, self._model = key.secret, key.origin, model
 
     def seal(self, record: object, *bound: str) -> bytes:
         return aead.seal(self._secret, msgspec.msgpack.encode(record), self._associated(bound))

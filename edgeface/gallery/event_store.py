@@ -69,22 +69,14 @@ class EventStore:
         norm = 0.0 if event.embedding is None else float(np.linalg.norm(event.embedding))
         if event.embedding is None or norm == 0 or not limits.keep_days or not limits.max:
             return
-        kept = KeptEvent(
-            event.event_id,
-            str(event.event_type),
-            event.wall,
-            event.camera,
-            event.person_id if event.event_type is EventType.RECOGNIZED else None,
-            event.score or 0.0,
-            event.quality or 0.0,
-            event.embedding / np.float32(norm),
-        )
+        who = event.person_id if event.event_type is EventType.RECOGNIZED else None
+        told = event.event_id, str(event.event_type), event.wall, event.camera, who, event.score or 0.0, event.quality or 0.0
+        kept = KeptEvent(*told, event.embedding / np.float32(norm))
         with self._database.errors(), self._database.lock_timeout(LOOP_LOCK_TIMEOUT_S), self._database.change():
             # A person who is forgotten in this very moment leaves no event.
-            if kept.person_id is None or self._database.has_person(kept.person_id):
-                self._database.execute(
-                    "INSERT OR REPLACE INTO events VALUES (?, ?, ?)", (kept.event_id, kept.person_id, self._sealed(kept))
-                )
+            if who is None or self._database.has_person(who):
+                insert = "INSERT OR REPLACE INTO events VALUES (?, ?, ?)"
+                self._database.execute(insert, (kept.event_id, who, self._sealed(kept)))
                 retention.forward(self._database, self.clocks)
                 if picture is not None:
                     need(self._database, "pictures")
@@ -172,10 +164,9 @@ class EventStore:
             row = self._database.execute(query, (wanted,)).fetchone() if ulid else None
             if row is None:
                 raise GalleryError(f"no event {event_id[:40]!r} is kept; see edgeface events list")
-            event = self._unsealed(*row)
-            if event is None:
-                raise GalleryError(f"the record of the event {wanted} is damaged; edgeface gallery check tells what cures it")
-            return event
+            if event := self._unsealed(*row):
+                return event
+        raise GalleryError(f"the record of the event {wanted} is damaged; edgeface gallery check tells what cures it")
 
     def judge(self, event: KeptEvent, person_id: str | None, verdict: Verdict | None) -> None:
         """Write a verdict to an event, or take it back, within a transaction of the caller.
@@ -205,14 +196,5 @@ class EventStore:
         record = self._database.opened(Damage("event", row, ""), sealed, _Record, "event", event_id, person_id or "")
         if record is None:
             return None
-        return KeptEvent(
-            event_id,
-            record.event_type,
-            record.wall,
-            record.camera,
-            person_id,
-            record.score,
-            record.quality,
-            np.frombuffer(record.vector, "<f4").astype(np.float32),
-            record.verdict,
-        )
+        told = event_id, record.event_type, record.wall, record.camera, person_id, record.score, record.quality
+        return KeptEvent(*told, np.frombuffer(record.vector, "<f4").astype(np.float32), record.verdict)

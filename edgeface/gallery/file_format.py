@@ -9,7 +9,7 @@ from pathlib import Path
 
 from edgeface.errors import GalleryError
 from edgeface.gallery.database_file import DatabaseFile
-from edgeface.gallery.encryption import Key, Sealer
+from edgeface.gallery.encryption import Sealer
 from edgeface.gallery.records import ProofRecord
 from edgeface.gallery.sqlite import connect_to_read, refuse_for_good
 
@@ -80,7 +80,7 @@ def check_model(file: DatabaseFile, model: str) -> None:
         )
 
 
-def prove(file: DatabaseFile, sealer: Sealer, model: str, key: Key) -> None:
+def prove(file: DatabaseFile, sealer: Sealer, model: str) -> None:
     """See that a file belongs to a model and key.
 
     The file's own description may be damaged. Any record that opens proves as much, and the description is written anew. Raise
@@ -94,7 +94,7 @@ def prove(file: DatabaseFile, sealer: Sealer, model: str, key: Key) -> None:
     elif not any(sealer.opens(sealed, *bound) for query in queries for _, _, _, sealed, *bound in file.execute(query)):
         check_model(file, model)
         raise GalleryError(
-            f"{file.path}: not encrypted with the key in {key.origin}; "
+            f"{file.path}: not encrypted with the key in {sealer.origin}; "
             "put its own key back, or enroll anew into another gallery.path"
         )
     log.warning("%s: its own description was damaged, and is written anew", file.path)
