@@ -1,7 +1,6 @@
 """Makes, lists and checks backups of a gallery, deletes the oldest, and erases forgotten people from them."""
 
 import errno
-import fcntl
 import logging
 import os
 import shutil
@@ -17,6 +16,7 @@ from edgeface.errors import GalleryError
 from edgeface.gallery import copies
 from edgeface.gallery.copies import Copy, NoCopyError, Pause, go_on
 from edgeface.gallery.encryption import Key, find_key
+from edgeface.gallery.guard import lock_within
 from edgeface.gallery.sqlite import ROOM, remove
 from edgeface.platform.files import give_to_owner, write_whole
 
@@ -155,7 +155,8 @@ class Backups:
             handle = os.open(self.folder / ".lock", os.O_RDWR | os.O_CREAT, 0o600)
             try:
                 give_to_owner(handle, self.folder)
-                _wait_for(handle, self.folder, LOCK_TIMEOUT_S if timeout is None else timeout)
+                if not lock_within(LOCK_TIMEOUT_S if timeout is None else timeout, handle):
+                    raise GalleryError(f"{self.folder}: another process is at the backups; try again in a minute")
                 for part in self.folder.glob(".gallery-*.db.part*"):
                     part.unlink(missing_ok=True)
                 yield
@@ -244,18 +245,6 @@ def surplus(copies: Sequence[tuple[int, bool]], keep: int) -> set[int]:
     if not keep or len(good) < keep:
         return set()
     return {number for number, _ in copies if number < good[-keep]}
-
-
-def _wait_for(handle: int, folder: Path, timeout: float) -> None:
-    deadline = time.monotonic() + timeout
-    while True:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            return
-        except BlockingIOError:
-            if time.monotonic() > deadline:
-                raise GalleryError(f"{folder}: another process is at the backups; try again in a minute") from None
-        time.sleep(0.05)
 
 
 def flush(path: Path) -> None:

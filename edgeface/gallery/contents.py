@@ -288,15 +288,15 @@ class Contents:
         if not found:
             return self._nothing
         rows, records, sources = zip(*found, strict=True)
-        if any(len(record.vector) != 4 * self._dimensions for record in records):
-            raise self.unsound
-        vectors = np.frombuffer(b"".join(record.vector for record in records), "<f4").reshape(len(rows), -1)
-        if not (abs(np.linalg.norm(vectors.astype(float), axis=1) - 1) <= 1e-2).all():  # false for what is not a number, too
-            raise self.unsound
-        return Faces(
-            vectors.astype(np.float32), np.array(rows, np.int64), np.array([record.quality for record in records]), sources
-        )
+        vectors = self.unit_vectors([record.vector for record in records])
+        return Faces(vectors, np.array(rows, np.int64), np.array([record.quality for record in records]), sources)
 
-    @property
-    def unsound(self) -> GalleryError:
-        return GalleryError(f"{self._database.path}: holds a template that is not a unit vector of {self._dimensions} numbers")
+    def unit_vectors(self, blobs: Sequence[bytes]) -> NDArray[np.float32]:
+        """Return templates as an array, shape (n, dimensions). Raise ``GalleryError`` if one is no unit vector."""
+        if all(len(blob) == 4 * self._dimensions for blob in blobs):
+            vectors = np.frombuffer(b"".join(blobs), "<f4").reshape(-1, self._dimensions)
+            with np.errstate(invalid="ignore"):
+                lengths = np.linalg.norm(vectors.astype(float), axis=1)
+            if (abs(lengths - 1) <= 1e-2).all():  # false for what is not a number, too
+                return vectors.astype(np.float32)
+        raise GalleryError(f"{self._database.path}: holds a template that is not a unit vector of {self._dimensions} numbers")

@@ -2,6 +2,7 @@
 
 import logging
 import math
+import os
 import sqlite3
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -11,7 +12,7 @@ from pathlib import Path
 from edgeface.errors import GalleryError, TraceError
 from edgeface.gallery import sqlite
 from edgeface.gallery.encryption import SealError
-from edgeface.gallery.guard import Guard
+from edgeface.gallery.guard import lock_gallery
 
 log = logging.getLogger(__name__)
 ROOM_EVERY_S = 30.0  # seconds between two looks for room on a full disk
@@ -52,14 +53,14 @@ class DatabaseFile:
         raise NotImplementedError
 
     def _connect(self) -> None:
-        self._guard = None
+        self._guard: int | None = None
         try:
             self._connection = sqlite.connect(self.path)
         except (OSError, sqlite3.Error) as error:
             raise GalleryError(f"{self.path}: {getattr(error, 'strerror', None) or error}") from None
         try:
             timeout = sqlite.LOOP_LOCK_TIMEOUT_S if self._serving else sqlite.LOCK_TIMEOUT_S
-            self._guard = Guard(self.path, alone=self._alone, timeout=timeout)
+            self._guard = lock_gallery(self.path, alone=self._alone, timeout=timeout)
             with self._told():
                 self._open_though_full()
             self._inode = self.path.stat().st_ino
@@ -69,8 +70,9 @@ class DatabaseFile:
 
     def _disconnect(self) -> None:
         self._connection.close()
-        if self._guard:
-            self._guard.release()
+        if self._guard is not None:
+            os.close(self._guard)
+            self._guard = None
 
     def _give_up(self, error: GalleryError) -> None:
         self._shut, self._last_stamp = str(error), self._stamp()

@@ -6,8 +6,6 @@ from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
-
 from edgeface.errors import GalleryError
 from edgeface.gallery.contents import Contents, Templates
 from edgeface.gallery.damage import Damage, summary
@@ -152,8 +150,7 @@ class GalleryReader:
         """
         if clean_name(person.name) != person.name:
             raise GalleryError("a name that is not as it is kept")
-        for template in (*person.templates, *person.negatives):
-            self._check_vector(template.vector)
+        self._contents.unit_vectors([template.vector for template in (*person.templates, *person.negatives)])
 
     def wipe(self, *, whatever: bool = False) -> bool:
         """Empty the write-ahead log, in which erased records linger; return false while another process reads it.
@@ -162,11 +159,3 @@ class GalleryReader:
         """
         with self._database.errors():
             return not (whatever or self._database.unwiped) or self._database.wipe_log()
-
-    def _check_vector(self, blob: bytes) -> None:
-        if len(blob) == 4 * self._dimensions:
-            vector = np.frombuffer(blob, "<f4")
-            small = bool((np.abs(vector) < 1.1).all())  # false for what is not a number, too
-            if small and abs(float(np.linalg.norm(vector)) - 1) <= 1e-2:
-                return
-        raise self._contents.unsound

@@ -2,7 +2,7 @@
 
 import secrets
 import time
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from hashlib import blake2s
@@ -185,8 +185,8 @@ class Gallery(GalleryReader):
                 elif names.get(person.id) == person.id and name not in names:  # their own was damaged
                     self._put_name(person.id, PersonRecord(name, person.enrolled))
                     names[name] = person.id
-                added = self._add(person.id, "template", (TemplateRecord(t.vector, t.quality) for t in person.templates))
-                added += self._add(person.id, "negative", (TemplateRecord(t.vector, t.quality) for t in person.negatives))
+                added = self._add(person.id, "template", [TemplateRecord(t.vector, t.quality) for t in person.templates])
+                added += self._add(person.id, "negative", [TemplateRecord(t.vector, t.quality) for t in person.negatives])
                 done.append((person.id, new, added))
         people = {person.id: person for person in self.people()}
         return [Imported(people[person_id], new, added) for person_id, new, added in done]
@@ -256,12 +256,12 @@ class Gallery(GalleryReader):
         if not self._database.change_person(person_id, record):
             self._database.add_person(person_id, record)
 
-    def _add(self, person_id: str, kind: TemplateKind, templates: Iterable[TemplateRecord], source: str = "") -> int:
+    def _add(self, person_id: str, kind: TemplateKind, templates: Sequence[TemplateRecord], source: str = "") -> int:
         """Insert the templates that are not there yet; return how many."""
+        self._contents.unit_vectors([template.vector for template in templates])
         there = {row.record.vector for row in self._database.templates(kind, person_id)}
         before = len(there)
         for template in templates:
-            self._check_vector(template.vector)
             if template.vector not in there:
                 there.add(template.vector)
                 self._database.add_template(person_id, kind, source, template)

@@ -24,6 +24,11 @@ Opened = dict[str, tuple[Revision, str, SharedPerson | None]]
 
 log = logging.getLogger(__name__)
 MAX_FOREIGN = 10_000
+FOREIGN = {
+    ForeignKeyError: "sealed with another key: give all devices the same one (edgeface gallery key), "
+    "then clear the topic of the old",
+    ForeignModelError: "of another network: those devices need the same model as this one",
+}
 NOTICED_AT_ONCE = 500
 """People whose edits are noticed at once: an import of thousands would hold the daemon's loop up for seconds."""
 
@@ -127,16 +132,9 @@ class Replica:
     def trouble(self) -> str | None:
         """Why this device and others on the topic do not follow each other."""
         count = Counter(self._foreign.values())
-        if number := count[ForeignKeyError]:
-            return (
-                f"{number} of the people on {self.topic} are sealed with another key: give all devices the same one "
-                "(edgeface gallery key), then clear the topic of the old"
-            )
-        if number := count[ForeignModelError]:
-            return (
-                f"{number} of the people on {self.topic} are of another network: those devices need the same model as this one"
-            )
-        return None
+        return next(
+            (f"{count[kind]} of the people on {self.topic} are {why}" for kind, why in FOREIGN.items() if count[kind]), None
+        )
 
     def _open(self, name: str, payload: bytes, opened: Opened) -> None:
         try:
