@@ -77,11 +77,7 @@ def key_mark(key: Key) -> str:
 
 
 def find_copies(folder: Path) -> list[Copy]:
-    """Return the copies in a folder, the oldest first; none if there is no folder.
-
-    Raises:
-        OSError: the folder cannot be read.
-    """
+    """Return the copies in a folder, the oldest first; none if there is no folder. Raise ``OSError`` if it cannot be read."""
     found = []
     for path in folder.iterdir() if folder.exists() else ():
         if match := NAME.fullmatch(path.name):
@@ -95,11 +91,7 @@ def find_copies(folder: Path) -> list[Copy]:
 
 @contextmanager
 def opened(path: Path) -> Iterator[sqlite3.Connection]:
-    """Open a copy; one that a killed process was changing is first put back as it was.
-
-    Raises:
-        NoCopyError: the file cannot be read.
-    """
+    """Open a copy; one that a killed process was changing is first put back. Raise ``NoCopyError`` if it cannot be read."""
     try:
         if is_read_only(path):
             connection = connect_to_read(path)
@@ -120,9 +112,7 @@ def opened(path: Path) -> Iterator[sqlite3.Connection]:
 def check(path: Path, key: Key, pause: Pause = go_on) -> CopyContents:
     """Read a copy to its end: the file as a whole, and every record with the key.
 
-    Raises:
-        ForeignCopyError: the copy belongs to another key.
-        NoCopyError: the copy, or a part of it, cannot be read.
+    Raise ``ForeignCopyError`` if the copy belongs to another key, ``NoCopyError`` if it, or a part of it, cannot be read.
     """
     with opened(path) as file:
         (told,) = file.execute("PRAGMA integrity_check(1)").fetchone()
@@ -144,11 +134,7 @@ def check(path: Path, key: Key, pause: Pause = go_on) -> CopyContents:
 
 
 def sealer_of(file: sqlite3.Connection, key: Key) -> tuple[Sealer, str]:
-    """Return the sealer that opens a copy's records, and the digest of the copy's model.
-
-    Raises:
-        ForeignCopyError: the copy belongs to another key.
-    """
+    """Return the sealer of a copy's records, and the digest of its model. Raise ``ForeignCopyError`` if the key is another."""
     model, proof = file.execute("SELECT model, proof FROM meta").fetchone()
     sealer = Sealer(key, model)
     if not sealer.opens(proof, "proof"):

@@ -28,10 +28,8 @@ SELECT DISTINCT 0, person_id, x'' FROM templates WHERE kind != 'negative' AND pe
 class Database(DatabaseFile):
     """An open gallery file. ``sealer`` seals what goes into a column ``sealed``; the ids beside it are in the clear.
 
-    ``damaged`` are the records that did not open when they were last read: reading goes on without them.
-
-    Raises:
-        GalleryError: as ``DatabaseFile``; or the file is no gallery, is damaged, is of another model, or its key is missing.
+    ``damaged`` are the records that did not open when they were last read: reading goes on without them. Opening raises
+    ``GalleryError`` as ``DatabaseFile`` does, or if the file is no gallery, is damaged, is of another model, or lacks its key.
     """
 
     sealer: Sealer
@@ -118,11 +116,7 @@ class Database(DatabaseFile):
         return self.execute("UPDATE people SET sealed = ? WHERE id = ?", (sealed, person_id)).rowcount == 1
 
     def erase_person(self, person_id: str) -> None:
-        """Delete a person with all that is theirs, and mark them as erased.
-
-        Raises:
-            GalleryError: the file keeps some of it nevertheless.
-        """
+        """Delete a person with all that is theirs, and mark them as erased. Raise ``GalleryError`` if some of it stays."""
         need(self, "erased")
         self.execute("INSERT OR IGNORE INTO erased VALUES (?)", (erasure_mark(person_id),))
         theirs = {"templates": "person_id", "events": "person_id", "people": "id"}

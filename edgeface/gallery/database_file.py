@@ -24,11 +24,8 @@ class DatabaseFile:
     """An open SQLite file; ``_open``, of a subclass, checks it and brings it up to date.
 
     A ``serving`` file stays open for long: one that cannot be opened now is tried again, and so is a file that takes its place.
-    Many processes may have the file open at once, or one ``alone``.
-
-    Raises:
-        GalleryError: the file cannot be opened, or others have it open who must not; not if it is ``serving``.
-        ConfigError: there can never be a file at this path.
+    Many processes may have the file open at once, or one ``alone``. Opening raises ``GalleryError`` if the file, unless it is
+    ``serving``, cannot be opened, or others have it open who must not; ``ConfigError`` if it can never be there.
     """
 
     def __init__(self, path: Path, *, serving: bool, alone: bool) -> None:
@@ -90,11 +87,7 @@ class DatabaseFile:
             self._disconnect()
 
     def _try_again(self) -> None:
-        """Open the file that could not be opened, unless it has just changed: somebody may be copying another to its place.
-
-        Raises:
-            GalleryError: it cannot be opened yet.
-        """
+        """Open the file or raise ``GalleryError``; not if it has just changed: somebody may be copying another to its place."""
         if time.monotonic() >= self._retry_after:
             self._retry_after = time.monotonic() + RETRY_S
             stamp, before = self._stamp(), self._last_stamp

@@ -66,11 +66,7 @@ class Sealer:
         return aead.seal(self._secret, msgspec.msgpack.encode(record), self._associated(bound))
 
     def decrypt(self, sealed: bytes | None, *bound: str) -> bytes:
-        """Decrypt a record that was sealed with the same ``bound``, and leave it encoded.
-
-        Raises:
-            SealError: as ``unseal``.
-        """
+        """Decrypt a record, and leave it encoded. Raise ``SealError`` as ``unseal`` does."""
         try:
             return aead.unseal(self._secret, sealed or b"", self._associated(bound))
         except (ValueError, TypeError):
@@ -86,8 +82,7 @@ class Sealer:
     def unseal(self, sealed: bytes, kind: type[Record], *bound: str) -> Record:
         """Decrypt a record that was sealed with the same ``bound``.
 
-        Raises:
-            SealError: the key is another, or the record is damaged, or belongs elsewhere.
+        Raise ``SealError`` if the key is another, or the record is damaged, or belongs elsewhere.
         """
         try:
             return msgspec.msgpack.decode(self.decrypt(sealed, *bound), type=kind)

@@ -139,8 +139,7 @@ class EventStore:
     def dismiss(self, event_ids: Iterable[str]) -> int:
         """Erase events that are nobody's, with their pictures; return how many there were.
 
-        Raises:
-            TraceError: they are erased, but a reader keeps a trace of them in the write-ahead log.
+        Raise ``TraceError`` if they are erased, but a reader keeps a trace of them in the write-ahead log.
         """
         with self._database.errors(), self._database.change():
             delete = "DELETE FROM events WHERE +id = ? AND person_id IS NULL"
@@ -169,11 +168,7 @@ class EventStore:
         raise GalleryError(f"the record of the event {wanted} is damaged; edgeface gallery check tells what cures it")
 
     def judge(self, event: KeptEvent, person_id: str | None, verdict: Verdict | None) -> None:
-        """Write a verdict to an event, or take it back, within a transaction of the caller.
-
-        Raises:
-            GalleryError: the event is no longer kept.
-        """
+        """Write or take back a verdict, within a transaction of the caller. Raise ``GalleryError`` if the event is not kept."""
         judged = replace(event, person_id=person_id, verdict=verdict)
         change = "UPDATE events SET person_id = ?, sealed = ? WHERE +id = ?"
         if not self._database.execute(change, (person_id, self._sealed(judged), judged.event_id)).rowcount:

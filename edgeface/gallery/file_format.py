@@ -44,11 +44,7 @@ def need(file: DatabaseFile | sqlite3.Connection, *tables: str) -> None:
 
 
 def version_of(file: DatabaseFile) -> int:
-    """Return the format of a file; 0 if it is empty yet.
-
-    Raises:
-        GalleryError: it is no gallery, or is of a later version.
-    """
+    """Return the format of a file; 0 if it is empty yet. Raise ``GalleryError`` if it is no gallery, or of a later version."""
     if not file.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
         return 0
     if file.execute("PRAGMA application_id").fetchone()[0] != APPLICATION:
@@ -111,8 +107,7 @@ def describe(file: DatabaseFile, sealer: Sealer, model: str) -> None:
 def model_of(path: Path) -> str | None:
     """Return the digest of the model that a gallery's file belongs to; ``None`` if there is no file, or it cannot tell.
 
-    Raises:
-        ConfigError: there can never be a file at this path.
+    Raise ``ConfigError`` if there can never be a file at this path.
     """
     refuse_for_good(path, "gallery.path")
     with suppress(OSError, ValueError, sqlite3.Error):

@@ -23,11 +23,7 @@ def argument(name: str) -> str:
 
 
 def clean_name(name: str) -> str:
-    """Return a name as it is kept: NFC, without outer blanks.
-
-    Raises:
-        GalleryError: the name is empty, over 100 characters, or has unprintable ones.
-    """
+    """Return a name as kept: NFC, without outer blanks. Raise ``GalleryError`` if it is empty, too long or unprintable."""
     try:
         name.encode()
     except UnicodeEncodeError:

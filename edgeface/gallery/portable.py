@@ -55,8 +55,7 @@ def is_sealed(data: bytes) -> bool:
 def unseal(data: bytes, passphrase: str) -> bytes:
     """Decrypt a document of ``seal``.
 
-    Raises:
-        GalleryError: it is no such document, asks for too much memory, is damaged, or the passphrase is another.
+    Raise ``GalleryError`` if it is none, asks for too much memory, is damaged, or the passphrase is another.
     """
     try:
         version = msgspec.json.decode(data, type=_Header).edgeface_sealed
@@ -81,11 +80,7 @@ def checked(passphrase: str) -> str:
 
 
 def read_passphrase(path: Path) -> str:
-    """Return the first line of a file that nobody else may read.
-
-    Raises:
-        ConfigError: the file cannot be read, or others may read it.
-    """
+    """Return the first line of a file. Raise ``ConfigError`` if the file cannot be read, or others may read it."""
     return SecretFile(path, "the passphrase", ConfigError, pipe=True).first_line()
 
 

@@ -27,11 +27,8 @@ class GalleryReader:
     are kept, too, for ``reembed`` to make templates of another model. A ``serving`` gallery is open for long: if it cannot be
     opened now, it is opened as soon as it can be, and every method raises until then.
 
-    A damaged record is left out, and ``damage`` returns it; the others stay as they were.
-
-    Raises:
-        GalleryError: as ``Database``; not if it is ``serving``.
-        ConfigError: there can never be a file at this path, or at that of the key.
+    A damaged record is left out, and ``damage`` returns it; the others stay as they were. Opening raises ``GalleryError`` as
+    ``Database`` does, and ``ConfigError`` if there can never be a file at this path, or at that of the key.
     """
 
     def __init__(
@@ -136,18 +133,11 @@ class GalleryReader:
 
     @property
     def broken(self) -> set[str]:
-        """The ids of people of whom something was damaged when they were read last: ``shared`` leaves them out.
-
-        If a damaged record does not tell whose it is, these are everybody.
-        """
+        """The ids of people of whom something was damaged when they were read last; of everybody, if its owner is unknown."""
         return self._contents.broken
 
     def check(self, person: SharedPerson) -> None:
-        """See that a person from another device could be one of ours.
-
-        Raises:
-            GalleryError: the name or a template could not.
-        """
+        """See that a person from another device could be one of ours. Raise ``GalleryError`` if not."""
         if clean_name(person.name) != person.name:
             raise GalleryError("a name that is not as it is kept")
         self._contents.unit_vectors([template.vector for template in (*person.templates, *person.negatives)])

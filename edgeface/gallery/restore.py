@@ -30,11 +30,7 @@ class Restored:
 
 
 def choose(backups: Backups, reference: str | None) -> tuple[Path, CopyContents]:
-    """Return the copy of this name, number or path, or the newest good one, with its contents.
-
-    Raises:
-        GalleryError: there is none, or it is no good copy.
-    """
+    """Return the copy of this name, number or path, or the newest good one. Raise ``GalleryError`` if there is none."""
     if reference is None:
         for copy in reversed(backups.find()):
             with suppress(NoCopyError):
@@ -146,8 +142,7 @@ def _erased(backups: Backups) -> frozenset[bytes]:
 def _put_aside(backups: Backups) -> str | None:
     """Keep the gallery as a copy, in whatever state it is; return the copy's name, or ``None`` if nobody is enrolled.
 
-    Raises:
-        GalleryError: another process has the gallery open, or there is no room.
+    Raise ``GalleryError`` if another process has the gallery open, or there is no room.
     """
     if is_open_elsewhere(backups.gallery):
         raise GalleryError(f"{backups.gallery}: another process has the gallery open, such as a daemon: stop it first")

@@ -24,11 +24,7 @@ READ_ONLY = "the file system is read-only: people are recognised, but nothing ca
 
 
 def refuse_for_good(path: Path, setting: str, longest: int = LONGEST) -> None:
-    """See that there is a file at this path, or can be one later.
-
-    Raises:
-        ConfigError: there can never be one until the ``setting`` is changed.
-    """
+    """Raise ``ConfigError`` if there can never be a file at this path until the ``setting`` is changed."""
     shown = f"{setting}: {str(path)[:200]}".replace("\0", "\\0")
     if "\0" in str(path):
         raise ConfigError(f"{shown}: a path has no NUL")
@@ -47,8 +43,7 @@ def refuse_for_good(path: Path, setting: str, longest: int = LONGEST) -> None:
 def connect(path: Path) -> sqlite3.Connection:
     """Open the file ``path``, made with its folder if missing, for its owner alone; to read only on a read-only file system.
 
-    Raises:
-        OSError: it cannot be opened.
+    Raise ``OSError`` if it cannot be opened.
     """
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -70,8 +65,7 @@ def _readable(connection: sqlite3.Connection) -> sqlite3.Connection:
 def snapshot(path: Path, copy: Path) -> None:
     """Copy the database ``path`` as it is now to the new file ``copy``, for its owner alone; others may write meanwhile.
 
-    Raises:
-        OSError, sqlite3.Error: the file cannot be opened, or is no database, or the copy cannot be written.
+    Raise ``OSError`` or ``sqlite3.Error`` if the file cannot be opened, or is no database, or the copy cannot be written.
     """
     os.close(os.open(path, os.O_RDONLY))
     with closing(connect(copy)) as target, closing(connect(path)) as source:

@@ -93,8 +93,7 @@ class Gallery(GalleryReader):
     def drop(self, record: str) -> Person | None:
         """Erase one template, by its ``template_id``, or one damaged record, by its id; return whose it was, if anybody's.
 
-        Raises:
-            GalleryError: there is no such record, or it is a person's only template or name.
+        Raise ``GalleryError`` if there is no such record, or it is a person's only template or name.
         """
         with self._change():
             found = self._record(record)

@@ -15,8 +15,7 @@ LARGEST = 4 * 2**20  # bytes of a small file at most; the certificates that a sy
 def read_small(path: Path, *, pipe: bool = False) -> tuple[bytes, int]:
     """Return the bytes of a file, such as a key or a certificate, and its mode; wait for a ``pipe`` only if asked.
 
-    Raises:
-        OSError: the file cannot be read, is no file, or is larger than ``LARGEST`` bytes.
+    Raise ``OSError`` if the file cannot be read, is no file, or is larger than ``LARGEST`` bytes.
     """
     with open(os.open(path, os.O_RDONLY | (0 if pipe else os.O_NONBLOCK)), "rb") as stream:  # noqa: PTH123
         status = os.fstat(stream.fileno())
@@ -54,8 +53,7 @@ def write_whole(path: Path, data: bytes, mode: int = 0o644) -> None:
 def write_new(path: Path, data: bytes, mode: int) -> None:
     """Write ``data`` to ``path`` unless the file exists; of several writers one wins, whole and durable.
 
-    Raises:
-        OSError: the file cannot be written; nothing is left behind.
+    Raise ``OSError`` if the file cannot be written; nothing is left behind.
     """
     if path.exists():
         return
@@ -104,11 +102,7 @@ def _fill(stream: BinaryIO, data: bytes, folder: Path) -> None:
 
 
 def _distrust(path: Path) -> None:
-    """Refuse to follow another user's link, as ``fs.protected_symlinks`` does, or to write into another user's pipe.
-
-    Raises:
-        PermissionError: a link or pipe on the way is another user's.
-    """
+    """Raise ``PermissionError`` at another user's link, as ``fs.protected_symlinks`` does, or another user's pipe."""
     ours = {0, os.geteuid()}
     path = path.absolute()
     for place in (*reversed(path.parents), path):

@@ -117,12 +117,9 @@ class Outcome:
 
 
 def once(settings: schema.Config, one: Replica) -> Outcome:
-    """Follow the shared gallery as it is now, and send the people whom it lacks.
+    """Follow the shared gallery as it is now, and send the people whom it lacks. Raise ``ConfigError`` as ``create`` does.
 
-    Raises:
-        ConfigError: as ``create``.
-        BrokerError: the shared gallery cannot be reached, or does not let us read or write.
-        GalleryError: the gallery cannot be written.
+    Raise ``BrokerError`` if the shared gallery cannot be reached, read or written, ``GalleryError`` if our gallery cannot.
     """
     with closing(create(settings)) as transport:
         changes, sent = one.take(transport.shared()[1]), 0

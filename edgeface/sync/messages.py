@@ -100,9 +100,8 @@ class PersonSealer:
     def open(self, name: str, payload: bytes) -> tuple[Revision, str, SharedPerson | None]:
         """Return revision, person id (empty of forgotten people) and person.
 
-        Raises:
-            ForeignKeyError, ForeignModelError: the payload says that it is for other devices.
-            ValueError: the payload is no sealed person, is damaged, or belongs elsewhere.
+        Raise ``ForeignKeyError`` or ``ForeignModelError`` if the payload says that it is for other devices, another
+        ``ValueError`` if it is no sealed person, is damaged, or belongs elsewhere.
         """
         if len(payload) > MAX_REQUEST_BYTES:
             raise ValueError("too large")
@@ -125,11 +124,7 @@ class PersonSealer:
 
 
 def person_sealer(config: Config, model: str) -> PersonSealer:
-    """Return the sealer for these settings.
-
-    Raises:
-        ConfigError: the shared key is not there, cannot be read, is open to others, or is no key.
-    """
+    """Return the sealer of these settings. Raise ``ConfigError`` if the shared key is missing, unreadable, open or no key."""
     return PersonSealer(bytes.fromhex(read_key(config)), model, config.sync.topic.strip("/"))
 
 

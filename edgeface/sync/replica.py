@@ -78,8 +78,7 @@ class Replica:
     def take(self, messages: Mapping[str, bytes]) -> list[Change]:
         """Merge the payloads that the broker keeps now, by name; an empty payload is one that the broker has removed.
 
-        Raises:
-            GalleryError: the gallery cannot be written for the moment; the same messages may be given again.
+        Raise ``GalleryError`` if the gallery cannot be written for the moment; the same messages may be given again.
         """
         opened: Opened = {}
         for name, payload in messages.items():
@@ -114,11 +113,7 @@ class Replica:
         return self._lacking
 
     def payloads(self, names: Iterable[str]) -> dict[str, bytes]:
-        """Return the payloads for these names, without people who have been edited since ``take``.
-
-        Raises:
-            GalleryError: the gallery cannot be read.
-        """
+        """Return the payloads of these names, but of people edited since ``take``. Raise ``GalleryError`` as ``take`` does."""
         names, wall, found = list(names), time.time(), {}
         people = self._gallery.shared([self._people[name] for name in names if name in self._people])
         for name in names:
