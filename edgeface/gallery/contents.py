@@ -58,7 +58,6 @@ class Faces:
     sources: tuple[str, ...]
 
     def __iter__(self) -> Iterator[tuple[int, TemplateRecord, str]]:
-        """Yield row, record and source of each."""
         rest = self.rows.tolist(), self.qualities.tolist(), self.sources
         for vector, row, quality, source in zip(self.vectors, *rest, strict=True):
             yield row, TemplateRecord(np.asarray(vector, "<f4").tobytes(), quality), source
@@ -168,7 +167,6 @@ class Contents:
 
     @property
     def broken(self) -> set[str]:
-        """The ids of people of whom something was damaged when they were read; everybody's, if one has no known owner."""
         damaged = [damage for damage in self._database.damaged if damage.kind in OF_PERSON]
         there = self._held.keys() - self._orphans if damaged else set()
         lost = any(damage.owner not in there for damage in damaged if damage.kind != "person")
@@ -184,7 +182,6 @@ class Contents:
         return templates, negatives
 
     def templates(self) -> Templates:
-        """Return the templates of everybody; the same object until something changes."""
         everybody = self.everybody()
         if self._known is None:
             self._join(everybody.values())

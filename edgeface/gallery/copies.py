@@ -64,8 +64,6 @@ class ForeignCopyError(NoCopyError):
 
 @dataclass(frozen=True, slots=True)
 class CopyContents:
-    """The contents of a copy that was read to its end."""
-
     model: str
     people: int
     templates: int
@@ -143,7 +141,6 @@ def sealer_of(file: sqlite3.Connection, key: Key) -> tuple[Sealer, str]:
 
 
 def people(file: sqlite3.Connection, sealer: Sealer) -> Iterator[tuple[str, PersonRecord]]:
-    """Yield everybody in a copy, by id."""
     for person, sealed in file.execute("SELECT id, sealed FROM people"):
         yield person, sealer.unseal(sealed, PersonRecord, "person", person)
 
@@ -161,7 +158,9 @@ class _RestlessError(Exception):
 
 def write(gallery: Path, part: Path, pause: Pause) -> None:
     """Copy a gallery as of one moment to the file ``part``, without events and pictures, which must not be kept longer."""
-    with closing(connect(part)) as target, closing(_source(gallery)) as source:
+    # SQLite alone opens the gallery: Python's opening and closing the file would lose SQLite its locks.
+    opening = connect_to_read(gallery) if is_read_only(gallery) else connect(gallery)
+    with closing(opening) as source, closing(connect(part)) as target:
         for setting in ("journal_mode=OFF", "synchronous=OFF", "secure_delete=ON"):  # a kill may spoil the part, not yet a copy
             target.execute(f"PRAGMA {setting}").fetchall()
         steps = 0
@@ -181,11 +180,6 @@ def write(gallery: Path, part: Path, pause: Pause) -> None:
         target.execute("PRAGMA journal_mode=OFF").fetchall()
         target.execute("DROP TABLE IF EXISTS pictures")
         target.execute("DELETE FROM events")
-
-
-def _source(gallery: Path) -> sqlite3.Connection:
-    """Open the gallery by SQLite alone: Python's opening and closing the file would lose SQLite its locks."""
-    return connect_to_read(gallery) if is_read_only(gallery) else connect(gallery)
 
 
 def erased_in(path: Path) -> frozenset[bytes]:
@@ -214,7 +208,7 @@ def cleanse(path: Path, erased: Collection[bytes], key: Key | None, *, keep_face
     with opened(path) as file:
         gone = [person for (person,) in file.execute("SELECT id FROM people") if erasure_mark(person) in erased]
         wanted = ("pictures", "events") if keep_faces else ("pictures", "events", "faces")
-        tables = [table for table in wanted if _has_rows(file, table)]
+        tables = [one for one in wanted if _has_table(file, one) and file.execute(f"SELECT 1 FROM {one}").fetchone()]
         if not gone and not tables:
             return 0
         file.execute("PRAGMA secure_delete=ON").fetchall()
@@ -260,7 +254,3 @@ def _negatives_near(file: sqlite3.Connection, gone: Collection[str], key: Key | 
 
 def _has_table(file: sqlite3.Connection, name: str) -> bool:
     return bool(file.execute("SELECT count(*) FROM sqlite_master WHERE name = ?", (name,)).fetchone()[0])
-
-
-def _has_rows(file: sqlite3.Connection, name: str) -> bool:
-    return _has_table(file, name) and file.execute(f"SELECT 1 FROM {name}").fetchone() is not None

@@ -77,7 +77,6 @@ class DatabaseFile:
         log.error("%s", error)
 
     def let_go(self, error: GalleryError) -> None:
-        """Close the file because of an error, to open it anew later."""
         if self._shut is None:
             self._disconnect()
             self._give_up(error)
@@ -171,7 +170,6 @@ class DatabaseFile:
             return self.execute(statement, values).rowcount
 
     def has_table(self, name: str) -> bool:
-        """Return whether a table is there, of those that are made only when they are needed."""
         return bool(self.execute("SELECT count(*) FROM sqlite_master WHERE name = ?", (name,)).fetchone()[0])
 
     def wipe_log(self) -> bool:

@@ -1,7 +1,7 @@
 """Takes over a gallery of another model: makes templates for this model from the kept faces."""
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -55,7 +55,11 @@ def reembed(
     with closing(Database(path, before, key_file, alone=True)) as database, database.errors():
         with database.change():
             owners = database.owners()
-            remade = _remade(database, embedder, alive)
+            remade: dict[int, TemplateRecord] = {}
+            for row, png in database.faces():
+                vector = embedder.template(decode_image(png, f"{path}: a kept face")).vector
+                remade[row.row] = TemplateRecord(vector.astype("<f4").tobytes(), row.record.quality)
+                alive()
             missing, people = set(owners.values()) - {owners[row] for row in remade}, database.people()
             dropped = sorted(people[person_id].name if person_id in people else str(person_id) for person_id in missing)
             if missing and not drop:
@@ -73,12 +77,3 @@ def reembed(
     done = Reembedded(len(set(owners.values())) - len(missing), len(remade), lost, tuple(dropped))
     log.warning("%s: %d templates made anew for the model %s…, %d are gone", path, done.templates, digest[:19], done.lost)
     return done
-
-
-def _remade(database: Database, embedder: Embedder, alive: Callable[[], None]) -> Mapping[int, TemplateRecord]:
-    remade = {}
-    for row, png in database.faces():
-        vector = embedder.template(decode_image(png, f"{database.path}: a kept face")).vector
-        remade[row.row] = TemplateRecord(vector.astype("<f4").tobytes(), row.record.quality)
-        alive()
-    return remade

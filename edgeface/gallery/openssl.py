@@ -32,7 +32,6 @@ class AesGcm:
         self._library, self._cipher = library, library.EVP_aes_256_gcm()
 
     def encrypt(self, key: bytes, nonce: bytes, plain: bytes, associated: bytes) -> tuple[bytes, bytes]:
-        """Return the ciphertext and its tag."""
         tag = ctypes.create_string_buffer(_TAG_BYTES)
         ciphertext = self._run(key, nonce, plain, associated, tag, encrypt=True)
         if ciphertext is None:

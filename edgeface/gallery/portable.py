@@ -45,7 +45,6 @@ def seal(data: bytes, passphrase: str) -> bytes:
 
 
 def is_sealed(data: bytes) -> bool:
-    """Return whether these bytes say that they are a document of ``seal``."""
     try:
         return msgspec.json.decode(data, type=_Header).edgeface_sealed is not None
     except (msgspec.MsgspecError, ValueError, RecursionError):

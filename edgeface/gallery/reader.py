@@ -73,7 +73,6 @@ class GalleryReader:
         self._database.let_go(error)
 
     def damage(self) -> list[Damage]:
-        """Return every record that does not open, of whatever kind."""
         with self._database.errors(), self._database.transaction("DEFERRED"):
             return self._damage()
 

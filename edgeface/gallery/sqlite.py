@@ -115,12 +115,10 @@ def remove(path: Path) -> None:
 
 
 def is_read_only(path: Path) -> bool:
-    """Return whether the file system of a file is mounted read-only."""
     return bool(os.statvfs(path).f_flag & os.ST_RDONLY)
 
 
 def lacks_room(path: Path) -> bool:
-    """Return whether the disk of a file is too full for a change."""
     return shutil.disk_usage(path).free < ROOM
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from hashlib import blake2s
-from itertools import compress
+from itertools import chain, compress
 
 import numpy as np
 
@@ -110,15 +110,14 @@ class Gallery(GalleryReader):
     def _record(self, wanted: str) -> Damage:
         """Return the place of a template or damaged record."""
         rows = (
-            (row, held.person.id, _template_id(held.person.id, record.vector))
+            (template_id(held.person.id, np.frombuffer(record.vector, "<f4")), Damage("template", row, held.person.id))
             for held in self._contents.everybody().values()
             for row, record, _ in self._contents.faces(held)[0]
         )
-        sound = (Damage("template", row, owner) for row, owner, one in rows if one == wanted.strip())
-        found = next(sound, None) or next((damage for damage in self._damage() if damage.id == wanted.strip()), None)
-        if found is None:
-            raise GalleryError(f"there is no template {wanted!r}; edgeface gallery check tells them")
-        return found
+        for name, place in chain(rows, ((damage.id, damage) for damage in self._damage())):
+            if name == wanted.strip():
+                return place
+        raise GalleryError(f"there is no template {wanted!r}; edgeface gallery check tells them")
 
     def learn(self, event: KeptEvent, person_id: str, verdict: Verdict, *, keep: bool) -> None:
         """Write down that an event's face is this person ("confirmed") or is not ("rejected").
@@ -177,12 +176,9 @@ class Gallery(GalleryReader):
                 new = person.id not in there
                 if new and name in names:
                     raise GalleryError(f"{quoted(name)} is already enrolled as another person; rename one of the two first")
-                if new:
-                    there.add(person.id)
-                    self._database.add_person(person.id, PersonRecord(name, person.enrolled))
-                    names[name] = person.id
-                elif names.get(person.id) == person.id and name not in names:  # their own was damaged
+                if new or (names.get(person.id) == person.id and name not in names):  # their own was damaged
                     self._put_name(person.id, PersonRecord(name, person.enrolled))
+                    there.add(person.id)
                     names[name] = person.id
                 added = self._add(person.id, "template", [TemplateRecord(t.vector, t.quality) for t in person.templates])
                 added += self._add(person.id, "negative", [TemplateRecord(t.vector, t.quality) for t in person.negatives])
@@ -287,8 +283,4 @@ def _record(vector: Vector, quality: float) -> TemplateRecord:
 
 def template_id(person_id: str, vector: Vector) -> str:
     """Return eight digits that tell a person's template from all others, and nothing of the face."""
-    return _template_id(person_id, np.asarray(vector, "<f4").tobytes())
-
-
-def _template_id(person_id: str, vector: bytes) -> str:
-    return blake2s(vector, digest_size=4, key=person_id.encode()).hexdigest()
+    return blake2s(np.asarray(vector, "<f4").tobytes(), digest_size=4, key=person_id.encode()).hexdigest()

@@ -27,10 +27,6 @@ class Revision(NamedTuple):
         """Return the revision of an edit of this copy, made on ``device``."""
         return Revision(self.counter + (1 if digest else FORGETTING), device, digest)
 
-    def leaps(self, known: "Revision") -> bool:
-        """Return whether this revision is too far ahead of a known one to be honest."""
-        return self.counter - known.counter > LEAP
-
 
 NEVER = Revision(0, "", b"")
 

@@ -18,7 +18,6 @@ def runtime_folders() -> list[Path]:
 
 
 def credentials() -> Path | None:
-    """Return the folder in which systemd hands secret files to the service."""
     return _path("CREDENTIALS_DIRECTORY")
 
 

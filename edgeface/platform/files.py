@@ -5,7 +5,8 @@ import glob
 import os
 import secrets
 import stat
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
@@ -40,14 +41,8 @@ def write_whole(path: Path, data: bytes, mode: int = 0o644) -> None:
         path.write_bytes(data)
         return
     path = path.resolve()
-    part = _beside(path, "part")
-    try:
-        with open(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb") as stream:  # noqa: PTH123
-            _fill(stream, data, path.parent)
+    with _part(path, "part", data, mode) as part:
         part.replace(path)
-    except BaseException:
-        part.unlink(missing_ok=True)
-        raise
 
 
 def write_new(path: Path, data: bytes, mode: int) -> None:
@@ -64,7 +59,9 @@ def write_new(path: Path, data: bytes, mode: int) -> None:
         except OSError as error:
             if error.errno not in (errno.EOPNOTSUPP, errno.EISDIR, errno.ENOENT):
                 raise
-            _write_new_by_name(path, data, mode)
+            # The file system has no files without a name.
+            with _part(path, "new", data, mode) as part, suppress(FileExistsError):
+                path.hardlink_to(part)
         else:
             with open(nameless, "wb") as stream:  # noqa: PTH123
                 _fill(stream, data, path.parent)
@@ -75,14 +72,14 @@ def write_new(path: Path, data: bytes, mode: int) -> None:
         os.close(folder)
 
 
-def _write_new_by_name(path: Path, data: bytes, mode: int) -> None:
-    """Do the work of ``write_new`` on a file system that has no files without a name."""
-    part = _beside(path, "new")
+@contextmanager
+def _part(path: Path, suffix: str, data: bytes, mode: int) -> Iterator[Path]:
+    """Write ``data`` beside ``path`` under a random name, which no file from before a power cut has; remove it in the end."""
+    part = path.with_name(f".{path.name}.{secrets.token_hex(4)}.{suffix}")
     try:
         with open(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb") as stream:  # noqa: PTH123
             _fill(stream, data, path.parent)
-        with suppress(FileExistsError):
-            path.hardlink_to(part)
+        yield part
     finally:
         part.unlink(missing_ok=True)
 
@@ -123,8 +120,3 @@ def give_to_owner(descriptor: int, folder: Path) -> None:
         owner = folder.stat()
         with suppress(OSError):  # a container's root may not
             os.fchown(descriptor, owner.st_uid, owner.st_gid)
-
-
-def _beside(path: Path, suffix: str) -> Path:
-    """Return a path with a random name, which no file from before a power cut has."""
-    return path.with_name(f".{path.name}.{secrets.token_hex(4)}.{suffix}")

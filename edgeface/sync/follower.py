@@ -82,7 +82,9 @@ class Follower:
             self._failure = self._lost()
         except GalleryError as error:
             self._failure, self._again = f"the shared gallery waits: {error}", moment.time + self.RETRY_S
-        self._tell()
+        if (trouble := self.sharing.trouble) and trouble != self._told:
+            log.error("sync: %s", trouble)
+        self._told = trouble
 
     def _send(self, now: float) -> None:
         lacking = self._replica.due()
@@ -97,12 +99,6 @@ class Follower:
     def _lost(self) -> str | None:
         lost = sum(tries > 1 for tries in self._tries.values())
         return f"{lost} people published on {self._replica.topic} do not come back: access control?" if lost else None
-
-    def _tell(self) -> None:
-        trouble = self.sharing.trouble
-        if trouble and trouble != self._told:
-            log.error("sync: %s", trouble)
-        self._told = trouble
 
 
 @dataclass(frozen=True, slots=True)

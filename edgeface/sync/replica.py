@@ -15,7 +15,7 @@ from edgeface.gallery.audit import Audit
 from edgeface.gallery.names import JOINERS, MAX_NAME
 from edgeface.gallery.shared import SharedPeople, SharedPerson
 from edgeface.gallery.store import Gallery
-from edgeface.gallery.versions import NEVER, Revision, merge
+from edgeface.gallery.versions import LEAP, NEVER, Revision, merge
 from edgeface.sync.messages import ForeignKeyError, ForeignModelError, PersonSealer, digest
 
 What = Literal["added", "changed", "forgotten"]
@@ -113,7 +113,7 @@ class Replica:
         return self._lacking
 
     def payloads(self, names: Iterable[str]) -> dict[str, bytes]:
-        """Return the payloads of these names, but of people edited since ``take``. Raise ``GalleryError`` as ``take`` does."""
+        """Return these names' payloads, without people edited since ``take``. Raise ``GalleryError`` as ``take`` does."""
         names, wall, found = list(names), time.time(), {}
         people = self._gallery.shared([self._people[name] for name in names if name in self._people])
         for name in names:
@@ -176,11 +176,11 @@ class Replica:
         return {one: person for one, person in wanted.items() if person or one in there or one in broken}
 
     def _refuse_leaps(self, kept: Mapping[str, Revision], opened: Opened) -> None:
-        for name in [name for name, (revision, *_) in opened.items() if revision.leaps(kept.get(name, NEVER))]:
-            self.ignored += 1
-            log.warning(
-                "sync: %s/%s is ignored: its counter, %d, is too far ahead", self.topic, name, opened.pop(name)[0].counter
-            )
+        for name, (revision, *_) in list(opened.items()):
+            if revision.counter - kept.get(name, NEVER).counter > LEAP:
+                self.ignored += 1
+                log.warning("sync: %s/%s is ignored: its counter, %d, is too far ahead", self.topic, name, revision.counter)
+                del opened[name]
 
     def _edited(
         self, kept: Mapping[str, Revision], there: SharedPeople, opened: Collection[str], broken: Collection[str]
