@@ -85,5 +85,5 @@ def _user() -> Mapping[str, Scalar]:
         name = pwd.getpwuid(uid).pw_name
     except KeyError:
         name = None
-    sudo = environment.sudo_user()
+    sudo = environment.text("SUDO_USER")
     return {"uid": uid, "user": name} | ({"sudo_user": sudo} if sudo else {})

@@ -61,10 +61,7 @@ class Gentle:
 
 
 class Backups:
-    """The copies of one gallery in one folder. Copies that another key sealed are listed, and left alone.
-
-    Methods raise ``GalleryError`` if the folder, the gallery or its key cannot be used.
-    """
+    """The copies of one gallery in one folder. Methods raise ``GalleryError`` if folder, gallery or key cannot be used."""
 
     def __init__(self, settings: Config) -> None:
         self.gallery, self.folder, self._key_file = settings.gallery_path, settings.backup_folder, settings.key_path
@@ -83,10 +80,7 @@ class Backups:
         return [self._listed(copy, key, pause) for copy in reversed(found)] if key else []
 
     def make(self, pause: Pause = go_on) -> Made | None:
-        """Make a copy of the gallery as it is now, and delete the oldest over the limit; make none if nobody is enrolled.
-
-        Nothing is deleted unless the new copy was read to its end.
-        """
+        """Make a copy, if anybody is enrolled; once it was read to its end, delete the oldest copies over the limit."""
         with self.lock():
             new = self.write(pause)
         gone, damaged = self._judge(new, pause) if new else ([], ())
@@ -113,7 +107,7 @@ class Backups:
                 if not contents.people:
                     return None
                 part.rename(copy.path)
-                flush_folder(self.folder)
+                flush(self.folder)
                 return Listed(copy, copy.path.stat().st_size, "ok", contents)
         finally:
             _remove(part)
@@ -145,8 +139,7 @@ class Backups:
     def lock(self, timeout: float | None = None) -> Iterator[None]:
         """Be the only process that changes the copies; first remove the parts of copies that a killed process has left.
 
-        Raises:
-            GalleryError: the folder is not there or cannot be written, or another process needs more than ``timeout`` seconds.
+        Raise ``GalleryError`` if the folder cannot be written, or another process needs more than ``timeout`` seconds.
         """
         with self._failures():
             if self.is_away():
@@ -222,16 +215,14 @@ class Backups:
 
     @contextmanager
     def _failures(self) -> Iterator[None]:
-        """Turn errors into one line that says what to do."""
         try:
             yield
         except NoCopyError as error:
             raise GalleryError(f"{self.gallery}: no good copy can be made of it ({error}); edgeface gallery restore") from None
         except sqlite3.Error as error:
             full = getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_FULL
-            raise GalleryError(
-                f"{self.folder}: {'the disk is full; make room, or set backup.folder' if full else error}"
-            ) from None
+            reason = "the disk is full; make room, or set backup.folder" if full else error
+            raise GalleryError(f"{self.folder}: {reason}") from None
         except OSError as error:
             raise GalleryError(f"{error.filename or self.folder}: {error.strerror or error}") from None
 
@@ -248,22 +239,14 @@ def surplus(copies: Sequence[tuple[int, bool]], keep: int) -> set[int]:
 
 
 def flush(path: Path) -> None:
-    """Write a file through to the disk, and have later reads come from there."""
+    """Write a file, or the names in a folder, through to the disk, and have later reads of a file come from there."""
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)
-        os.posix_fadvise(handle, 0, 0, os.POSIX_FADV_DONTNEED)
-    finally:
-        os.close(handle)
-
-
-def flush_folder(path: Path) -> None:
-    """Write the names in a folder through to the disk."""
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
+        if path.is_file():
+            os.posix_fadvise(handle, 0, 0, os.POSIX_FADV_DONTNEED)
     except OSError as error:
-        if error.errno != errno.EINVAL:  # from a network file system
+        if error.errno != errno.EINVAL or path.is_file():  # from a folder of a network file system
             raise
     finally:
         os.close(handle)

@@ -48,6 +48,22 @@ class Templates:
         return Templates(people, owners, self.vectors, not_owners, self.negatives, self.lengths[order])
 
 
+def nearest_to_forgotten(
+    faces: NDArray[np.float32], templates: Iterable[tuple[NDArray[np.float32], NDArray[np.bool_]]]
+) -> NDArray[np.bool_]:
+    """Return which of ``faces``, shape (n, dimensions), have a forgotten person's template as the nearest of all.
+
+    ``templates`` come in parts, each of shape (m, dimensions), with which of its rows are a forgotten person's.
+    """
+    best, forgotten = np.full(len(faces), -np.inf, np.float32), np.zeros(len(faces), bool)
+    for vectors, theirs in templates:
+        cosines = faces @ vectors.T
+        nearest, highest = cosines.argmax(axis=1), cosines.max(axis=1)
+        nearer = highest > best
+        best[nearer], forgotten[nearer] = highest[nearer], theirs[nearest[nearer]]
+    return forgotten
+
+
 @dataclass(slots=True, eq=False)
 class Faces:
     """Templates of one kind, each person's the oldest first; ``vectors`` has shape (n, dimensions)."""
@@ -237,7 +253,6 @@ class Contents:
             held.place, held.fresh = place, None
 
     def _whole(self) -> bool:
-        """Return whether every template of the file was read."""
         *found, last = self._database.row_sums(by_index=self._checked)  # first without the index, which may be damaged
         self._checked = True
         return bool(

@@ -11,16 +11,15 @@ from hashlib import blake2s
 from itertools import compress
 from pathlib import Path
 from time import gmtime, strftime, strptime
-from urllib.parse import quote
 
 import numpy as np
 
 from edgeface.errors import GalleryError
+from edgeface.gallery.contents import nearest_to_forgotten
 from edgeface.gallery.encryption import Key, Sealer
-from edgeface.gallery.erasure import nearest_to_forgotten
 from edgeface.gallery.file_format import APPLICATION, SEALED, VERSION, need
 from edgeface.gallery.records import PersonRecord, TemplateRecord, erasure_mark
-from edgeface.gallery.sqlite import LOCK_TIMEOUT_S, connect, connect_to_read, is_read_only
+from edgeface.gallery.sqlite import connect, connect_as, connect_to_read, is_read_only
 from edgeface.types import Vector
 
 NAME = re.compile(r"gallery-([0-9a-f]{8})-([0-9]{6,9})-([0-9]{8}T[0-9]{6}Z)\.db", re.ASCII)
@@ -91,13 +90,8 @@ def find_copies(folder: Path) -> list[Copy]:
 def opened(path: Path) -> Iterator[sqlite3.Connection]:
     """Open a copy; one that a killed process was changing is first put back. Raise ``NoCopyError`` if it cannot be read."""
     try:
-        if is_read_only(path):
-            connection = connect_to_read(path)
-        else:
-            how = "rw" if os.access(path, os.W_OK) else "ro"
-            uri = f"file:{quote(str(path))}?mode={how}"
-            connection = sqlite3.connect(uri, uri=True, timeout=LOCK_TIMEOUT_S, isolation_level=None)
-        with closing(connection):
+        how = "mode=rw" if os.access(path, os.W_OK) else "mode=ro"
+        with closing(connect_to_read(path) if is_read_only(path) else connect_as(path, how)) as connection:
             yield connection
     except OSError as error:
         raise NoCopyError(error.strerror or str(error)) from None
@@ -108,10 +102,7 @@ def opened(path: Path) -> Iterator[sqlite3.Connection]:
 
 
 def check(path: Path, key: Key, pause: Pause = go_on) -> CopyContents:
-    """Read a copy to its end: the file as a whole, and every record with the key.
-
-    Raise ``ForeignCopyError`` if the copy belongs to another key, ``NoCopyError`` if it, or a part of it, cannot be read.
-    """
+    """Read a copy to its end, every record too. Raise ``ForeignCopyError`` at another key, ``NoCopyError`` at damage."""
     with opened(path) as file:
         (told,) = file.execute("PRAGMA integrity_check(1)").fetchone()
         if told != "ok":
@@ -227,10 +218,7 @@ def cleanse(path: Path, erased: Collection[bytes], key: Key | None, *, keep_face
 
 
 def _negatives_near(file: sqlite3.Connection, gone: Collection[str], key: Key | None) -> list[int]:
-    """Return the rows of others' negative templates to which a forgotten person's template is the nearest.
-
-    Damaged records are passed over: they must not keep the others from being erased.
-    """
+    """Return the rows of others' negative templates to which a forgotten person's template is the nearest."""
     if not gone or key is None:
         return []
     try:
@@ -241,7 +229,7 @@ def _negatives_near(file: sqlite3.Connection, gone: Collection[str], key: Key | 
     def vectors(kind: str) -> Iterator[tuple[int, str, Vector]]:
         rows = "SELECT id, person_id, source, sealed FROM templates WHERE kind = ?"
         for row, owner, source, sealed in file.execute(rows, (kind,)):
-            with suppress(ValueError):
+            with suppress(ValueError):  # a damaged record must not keep the others from being erased
                 yield row, owner, np.frombuffer(sealer.unseal(sealed, TemplateRecord, kind, owner, source).vector, "<f4")
 
     negatives = list(vectors("negative"))

@@ -88,10 +88,7 @@ class Database(DatabaseFile):
 
     @contextmanager
     def change(self) -> Iterator[None]:
-        """Change the file within a transaction, unless another process has taken it over with another model.
-
-        Every person of whom a template has changed is sealed anew, by which others notice the change.
-        """
+        """Change the file within a transaction, unless another process has taken it over with another model."""
         self._touched.clear()
         with self.transaction():
             check_model(self, self._model)
@@ -99,7 +96,7 @@ class Database(DatabaseFile):
                 log.warning("%s: the %s %r is none of edgeface's, and is removed", self.path, kind, name)
                 self.execute(f'DROP {kind} "{name.replace(chr(34), 2 * chr(34))}"')
             yield
-            for person_id in self._touched:
+            for person_id in self._touched:  # their template has changed, which others notice by the person's new seal
                 row = self.execute("SELECT sealed FROM people WHERE id = ?", (person_id,)).fetchone()
                 with suppress(SealError):  # even the name may be damaged
                     if row:

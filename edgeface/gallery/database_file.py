@@ -122,11 +122,10 @@ class DatabaseFile:
         if time.monotonic() < self._room_after:
             return
         self._room_after = time.monotonic() + ROOM_EVERY_S
-        if sqlite.lacks_room(self.path):
-            return
-        self._reconnect()
-        if self._room_after == math.inf:
-            log.info("%s: there is room again", self.path)
+        if not sqlite.lacks_room(self.path):
+            self._reconnect()
+            if self._room_after == math.inf:
+                log.info("%s: there is room again", self.path)
 
     def _reconnect(self) -> None:
         self._disconnect()
@@ -208,7 +207,6 @@ class DatabaseFile:
             return self._changes
 
     def _stamp(self) -> list[tuple[int, int, int]]:
-        """Return inode, size and time of change of the database and its log, of each that is there."""
         found = []
         for path in (self.path, self.path.with_name(f"{self.path.name}-wal")):
             with suppress(FileNotFoundError):

@@ -54,10 +54,7 @@ def find_key(key_file: Path, *, create: bool) -> Key | None:
 
 
 class Sealer:
-    """Seals and opens records of one model under one key.
-
-    The associated data are the format, the model's digest and ``bound``: a record that is moved to another place does not open.
-    """
+    """Seals and opens records of one model under one key; a record that is moved to another place does not open."""
 
     def __init__(self, key: Key, model: str) -> None:
         self._secret, self.origin, self._model = key.secret, key.origin, model
@@ -80,10 +77,7 @@ class Sealer:
         return True
 
     def unseal(self, sealed: bytes, kind: type[Record], *bound: str) -> Record:
-        """Decrypt a record that was sealed with the same ``bound``.
-
-        Raise ``SealError`` if the key is another, or the record is damaged, or belongs elsewhere.
-        """
+        """Decrypt a record sealed with the same ``bound``. Raise ``SealError`` if it is damaged, or key or place are others."""
         try:
             return msgspec.msgpack.decode(self.decrypt(sealed, *bound), type=kind)
         except msgspec.MsgspecError:

@@ -85,17 +85,14 @@ class EventStore:
             self._thin_out(limits)
 
     def expire(self, camera: str, limits: schema.EventsSettings, picture_hours: float = 0.0) -> None:
-        """Erase events and pictures that are too many or too old.
-
-        If the settings keep none at all, those of this ``camera`` are erased: other cameras may share the gallery.
-        """
+        """Erase events and pictures that are too many or too old; those of this ``camera`` if the settings keep none at all."""
         with self._database.errors(), self._database.lock_timeout(LOOP_LOCK_TIMEOUT_S), self._database.change():
             if not self._database.execute("SELECT 1 FROM events LIMIT 1").fetchone():
                 return
             now = retention.forward(self._database, self.clocks)
             kept = "IN (SELECT event_id FROM kept WHERE since < ?)"
             if not limits.keep_days or not limits.max:
-                self._erase("events WHERE +id", camera)
+                self._erase("events WHERE +id", camera)  # other cameras may share the gallery
             else:
                 self._thin_out(limits)
                 self._erase_damaged()
@@ -137,10 +134,7 @@ class EventStore:
             return {row[0] for row in self._database.execute("SELECT event_id FROM pictures").fetchall()} if there else set()
 
     def dismiss(self, event_ids: Iterable[str]) -> int:
-        """Erase events that are nobody's, with their pictures; return how many there were.
-
-        Raise ``TraceError`` if they are erased, but a reader keeps a trace of them in the write-ahead log.
-        """
+        """Erase events that are nobody's; return how many there were. Raise ``TraceError`` if the log keeps a trace."""
         with self._database.errors(), self._database.change():
             delete = "DELETE FROM events WHERE +id = ? AND person_id IS NULL"
             count = sum(self._database.erase(delete, (event_id,)) for event_id in event_ids)

@@ -10,7 +10,6 @@ from pathlib import Path
 from edgeface.errors import GalleryError
 from edgeface.gallery.database_file import DatabaseFile
 from edgeface.gallery.encryption import Sealer
-from edgeface.gallery.records import ProofRecord
 from edgeface.gallery.sqlite import connect_to_read, refuse_for_good
 
 log = logging.getLogger(__name__)
@@ -59,7 +58,7 @@ def create(file: DatabaseFile, sealer: Sealer, model: str) -> None:
     for statement in SCHEMA.values():
         if "IF NOT EXISTS" not in statement:
             file.execute(statement)
-    file.execute("INSERT INTO meta VALUES (?, ?)", (model, sealer.seal(ProofRecord(), "proof")))
+    describe(file, sealer, model)
     file.execute(f"PRAGMA application_id={APPLICATION}")
     file.execute(f"PRAGMA user_version={VERSION}")
 
@@ -101,14 +100,11 @@ def prove(file: DatabaseFile, sealer: Sealer, model: str) -> None:
 def describe(file: DatabaseFile, sealer: Sealer, model: str) -> None:
     """Write that a file belongs to a model and key, in place of what it said before."""
     file.execute("DELETE FROM meta")
-    file.execute("INSERT INTO meta VALUES (?, ?)", (model, sealer.seal(ProofRecord(), "proof")))
+    file.execute("INSERT INTO meta VALUES (?, ?)", (model, sealer.seal([], "proof")))  # no content: only the right key opens it
 
 
 def model_of(path: Path) -> str | None:
-    """Return the digest of the model that a gallery's file belongs to; ``None`` if there is no file, or it cannot tell.
-
-    Raise ``ConfigError`` if there can never be a file at this path.
-    """
+    """Return the digest of a file's model; ``None`` if it cannot tell. Raise ``ConfigError`` if there can never be a file."""
     refuse_for_good(path, "gallery.path")
     with suppress(OSError, ValueError, sqlite3.Error):
         if path.exists():

@@ -36,15 +36,12 @@ class Reembedded:
 def reembed(
     path: Path, key_file: Path, model: Path, *, drop: bool = False, names: bool = True, alive: Callable[[], None] = lambda: None
 ) -> Reembedded | None:
-    """Make the gallery in the file ``path`` one of the model in the folder ``model``.
+    """Make the gallery in the file ``path`` one of the model in the folder ``model``; ``None`` if there is nothing to do.
 
-    Return ``None`` if it is one already, or if there is no gallery. All of it or nothing, and not while another process has the
-    gallery open. Names, ids and faces stay. Templates come from kept faces alone: confirmed and rejected views are lost, and so
-    are events, which only the other model could read. ``alive`` is called at every face; without ``names`` an error tells how
-    many people would be lost, and not who.
-
-    Raises:
-        GalleryError: no face is kept of somebody, without ``drop``; another process has the gallery open; it cannot be written.
+    All of it or nothing, and not while another process has the gallery open. Names, ids and faces stay. Templates come from
+    kept faces alone: confirmed and rejected views are lost, and so are events, which only the other model could read. ``alive``
+    is called at every face; without ``names`` an error tells how many people would be lost, and not who. Raise ``GalleryError``
+    if no face is kept of somebody, without ``drop``, if another process has the gallery open, or if it cannot be written.
     """
     digest, before = load_card(model).digest, model_of(path)
     if before is None or before == digest:

@@ -52,10 +52,7 @@ def is_sealed(data: bytes) -> bool:
 
 
 def unseal(data: bytes, passphrase: str) -> bytes:
-    """Decrypt a document of ``seal``.
-
-    Raise ``GalleryError`` if it is none, asks for too much memory, is damaged, or the passphrase is another.
-    """
+    """Decrypt a document of ``seal``. Raise ``GalleryError`` if it is none, is damaged, or the passphrase is another."""
     try:
         version = msgspec.json.decode(data, type=_Header).edgeface_sealed
         if version is not None and version != SEALED_VERSION:

@@ -23,11 +23,9 @@ class GalleryReader:
     """The gallery in the file ``path``, made with its folder if missing, for templates of ``model`` alone.
 
     Records are encrypted with the key in ``key_file`` (by default gallery.key beside it), which is made together with a new
-    gallery, or with systemd's credential ``gallery-key`` where there is one. With ``keep_faces`` the chips of enrolled people
-    are kept, too, for ``reembed`` to make templates of another model. A ``serving`` gallery is open for long: if it cannot be
-    opened now, it is opened as soon as it can be, and every method raises until then.
-
-    A damaged record is left out, and ``damage`` returns it; the others stay as they were. Opening raises ``GalleryError`` as
+    gallery, or with systemd's credential ``gallery-key``. With ``keep_faces`` the chips of enrolled people are kept, too, for
+    ``reembed``. A damaged record is left out, and ``damage`` returns it. A ``serving`` gallery is open for long: if it cannot
+    be opened now, it is opened as soon as it can be, and every method raises until then. Opening raises ``GalleryError`` as
     ``Database`` does, and ``ConfigError`` if there can never be a file at this path, or at that of the key.
     """
 

@@ -28,10 +28,6 @@ class ImageRecord(Struct, frozen=True, array_like=True):
     data: bytes
 
 
-class ProofRecord(Struct, frozen=True, array_like=True):
-    """A record without content, which only the right key opens."""
-
-
 class TemplateRow(NamedTuple):
     """A template and its place; ``source`` is the id of the event that it came from, or empty."""
 

@@ -1,4 +1,4 @@
-"""Restores a backup: the whole gallery, or one person."""
+"""Restores a backup, the whole gallery or one person; what cannot be done changes nothing, and raises ``GalleryError``."""
 
 import sqlite3
 import unicodedata
@@ -10,7 +10,7 @@ from pathlib import Path
 from edgeface.config.schema import Config
 from edgeface.errors import GalleryError
 from edgeface.gallery import copies, export
-from edgeface.gallery.backup import Backups, flush, flush_folder
+from edgeface.gallery.backup import Backups, flush
 from edgeface.gallery.copies import CopyContents, NoCopyError, check, cleanse, erased_in, opened, remember_erased
 from edgeface.gallery.file_format import model_of
 from edgeface.gallery.migration import reembed
@@ -30,7 +30,7 @@ class Restored:
 
 
 def choose(backups: Backups, reference: str | None) -> tuple[Path, CopyContents]:
-    """Return the copy of this name, number or path, or the newest good one. Raise ``GalleryError`` if there is none."""
+    """Return the copy of this name, number or path, or the newest good one, with its contents."""
     if reference is None:
         for copy in reversed(backups.find()):
             with suppress(NoCopyError):
@@ -46,11 +46,7 @@ def choose(backups: Backups, reference: str | None) -> tuple[Path, CopyContents]
 
 
 def whole(settings: Config, model: Path, reference: str | None) -> Restored:
-    """Replace the gallery by a copy, and keep the gallery before as another; people forgotten since then stay forgotten.
-
-    Raises:
-        GalleryError: another process has the gallery open, there is no such copy, or nothing can be written; nothing changes.
-    """
+    """Replace the gallery by a copy, and keep the gallery before as another; people forgotten since then stay forgotten."""
     backups = Backups(settings)
     place = backups.gallery
     path, _ = choose(backups, reference)
@@ -61,15 +57,14 @@ def whole(settings: Config, model: Path, reference: str | None) -> Restored:
             place.with_name(place.name + left).unlink(missing_ok=True)
         flush(staged)
         staged.replace(place)
-        flush_folder(place.parent)
+        flush(place.parent)
     return Restored(path.name, after.people, after.templates, aside)
 
 
 def person(backups: Backups, card: ModelCard, reference: str | None, who: str) -> tuple[str, bytes]:
     """Return the name of a copy and, as an export, the person in it with the name or id ``who``.
 
-    Without a reference, use the newest good copy that has the person. Raise ``GalleryError`` if there is no such copy or
-    person, or the copy is of another model.
+    Without a reference, use the newest good copy that has the person.
     """
     if reference is None:
         for copy in reversed(backups.find()):
@@ -140,10 +135,7 @@ def _erased(backups: Backups) -> frozenset[bytes]:
 
 
 def _put_aside(backups: Backups) -> str | None:
-    """Keep the gallery as a copy, in whatever state it is; return the copy's name, or ``None`` if nobody is enrolled.
-
-    Raise ``GalleryError`` if another process has the gallery open, or there is no room.
-    """
+    """Keep the gallery as a copy, in whatever state it is; return the copy's name, or ``None`` if nobody is enrolled."""
     if is_open_elsewhere(backups.gallery):
         raise GalleryError(f"{backups.gallery}: another process has the gallery open, such as a daemon: stop it first")
     try:

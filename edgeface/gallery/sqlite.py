@@ -41,10 +41,7 @@ def refuse_for_good(path: Path, setting: str, longest: int = LONGEST) -> None:
 
 
 def connect(path: Path) -> sqlite3.Connection:
-    """Open the file ``path``, made with its folder if missing, for its owner alone; to read only on a read-only file system.
-
-    Raise ``OSError`` if it cannot be opened.
-    """
+    """Open ``path``, made with its folder for its owner alone; to read only on a read-only disk. Raise ``OSError`` if not."""
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         _make(path)
@@ -63,10 +60,7 @@ def _readable(connection: sqlite3.Connection) -> sqlite3.Connection:
 
 
 def snapshot(path: Path, copy: Path) -> None:
-    """Copy the database ``path`` as it is now to the new file ``copy``, for its owner alone; others may write meanwhile.
-
-    Raise ``OSError`` or ``sqlite3.Error`` if the file cannot be opened, or is no database, or the copy cannot be written.
-    """
+    """Copy a database as it is now, for its owner alone; others may write meanwhile. Raise ``OSError`` or ``sqlite3.Error``."""
     os.close(os.open(path, os.O_RDONLY))
     with closing(connect(copy)) as target, closing(connect(path)) as source:
         source.backup(target)
@@ -94,8 +88,12 @@ def connect_to_read(path: Path) -> sqlite3.Connection:
     """Open the file ``path`` where nothing can be written."""
     # A log that a killed process left is read, too; without one, SQLite must be told that it need not make one.
     left = path.with_name(f"{path.name}-wal")
-    how = "mode=ro" if left.exists() and left.stat().st_size else "immutable=1"
-    return _readable(sqlite3.connect(f"file:{quote(str(path))}?{how}", uri=True, timeout=LOCK_TIMEOUT_S, isolation_level=None))
+    return _readable(connect_as(path, "mode=ro" if left.exists() and left.stat().st_size else "immutable=1"))
+
+
+def connect_as(path: Path, how: str) -> sqlite3.Connection:
+    """Open a file that is there, in one of the ways that SQLite's URIs have."""
+    return sqlite3.connect(f"file:{quote(str(path))}?{how}", uri=True, timeout=LOCK_TIMEOUT_S, isolation_level=None)
 
 
 def is_open_elsewhere(path: Path) -> bool:

@@ -12,8 +12,8 @@ import numpy as np
 
 from edgeface.errors import GalleryError
 from edgeface.gallery import export
+from edgeface.gallery.contents import nearest_to_forgotten
 from edgeface.gallery.damage import Damage
-from edgeface.gallery.erasure import nearest_to_forgotten
 from edgeface.gallery.event_store import KeptEvent, Verdict
 from edgeface.gallery.names import clean_name, quoted
 from edgeface.gallery.reader import GalleryReader
@@ -38,14 +38,13 @@ class Imported:
 class Gallery(GalleryReader):
     """A gallery that can be changed; ``GalleryReader`` says how it is opened.
 
-    Every change raises ``GalleryError`` if the gallery cannot be written, and leaves it as it was.
+    A change that is refused, or cannot be written, raises ``GalleryError``, and leaves the gallery as it was.
     """
 
     def enroll(self, name: str, vectors: Sequence[Vector], qualities: Sequence[float], chips: Sequence[Image] = ()) -> Person:
         """Add templates to the person of this name, who is created when new; all of them or none.
 
-        ``chips`` are the images behind the templates; they are kept only if this gallery keeps faces. Raise ``GalleryError`` if
-        the name is not usable, there is no template, or one is not a unit vector.
+        ``chips`` are the images behind the templates; they are kept only if this gallery keeps faces.
         """
         name, templates = clean_name(name), [_record(*one) for one in zip(vectors, qualities, strict=True)]
         if not templates:
@@ -78,11 +77,7 @@ class Gallery(GalleryReader):
         return self.find(person.id)
 
     def forget(self, reference: str) -> Person:
-        """Erase a person with their templates and events, from the file and its write-ahead log.
-
-        Others' negative templates and unnamed events go, too, if a template of this person is the nearest to them. Raise
-        ``GalleryError`` if there is no such person.
-        """
+        """Erase a person with all that is, or may be, theirs from the file and its write-ahead log."""
         person = self.find(reference)
         with self._change():
             self._erase_nearest([person.id])
@@ -91,10 +86,7 @@ class Gallery(GalleryReader):
         return person
 
     def drop(self, record: str) -> Person | None:
-        """Erase one template, by its ``template_id``, or one damaged record, by its id; return whose it was, if anybody's.
-
-        Raise ``GalleryError`` if there is no such record, or it is a person's only template or name.
-        """
+        """Erase one template or damaged record by its id, but no only template and no person's name; return whose it was."""
         with self._change():
             found = self._record(record)
             kept = {person.id: person.templates for person in self._people()}
@@ -123,7 +115,7 @@ class Gallery(GalleryReader):
         """Write down that an event's face is this person ("confirmed") or is not ("rejected").
 
         With ``keep`` the event's embedding becomes a template or a negative one. An earlier verdict on the event is taken back,
-        and with it a person who had no other template. Raise ``GalleryError`` if the event is gone.
+        and with it a person who had no other template.
         """
         with self._change():
             for row in self._contents.rows_from(event.event_id, person_id):
@@ -136,8 +128,7 @@ class Gallery(GalleryReader):
     def introduce(self, name: str, events: Sequence[tuple[KeptEvent, bool]]) -> Person:
         """Write down that the faces of these events are the person of this name, who is created when new.
 
-        Events marked true give templates, which a later verdict on the event takes back. Raise ``GalleryError`` if the name is
-        not usable, or an event is gone.
+        Events marked true give templates, which a later verdict on the event takes back.
         """
         name = clean_name(name)
         with self._change():
@@ -161,11 +152,7 @@ class Gallery(GalleryReader):
         return export.encode(people, self._model, self._dimensions)
 
     def import_(self, data: bytes) -> list[Imported]:
-        """Add people from an export; a person who is there already (same id) gains the templates that are new.
-
-        Raises:
-            GalleryError: the document is not an export, is of another model, or holds a name that is taken by another person.
-        """
+        """Add people from an export; a person who is there already (same id) gains the templates that are new."""
         document = export.decode(data, self._model)
         done: list[tuple[str, bool, int]] = []
         with self._change():

@@ -37,10 +37,7 @@ def merge(one: Mapping[str, Revision], other: Mapping[str, Revision]) -> dict[st
 
 
 class RevisionStore:
-    """The revisions in a gallery's file, by the name under which a person is shared: all that is kept of forgotten people.
-
-    Methods are called within a transaction.
-    """
+    """People's revisions, by their shared names: all that is kept of forgotten people. Called within transactions."""
 
     def __init__(self, database: Database) -> None:
         self._database = database

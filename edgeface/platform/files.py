@@ -14,10 +14,7 @@ LARGEST = 4 * 2**20  # bytes of a small file at most; the certificates that a sy
 
 
 def read_small(path: Path, *, pipe: bool = False) -> tuple[bytes, int]:
-    """Return the bytes of a file, such as a key or a certificate, and its mode; wait for a ``pipe`` only if asked.
-
-    Raise ``OSError`` if the file cannot be read, is no file, or is larger than ``LARGEST`` bytes.
-    """
+    """Return bytes and mode of a file; wait for a ``pipe`` only if asked. Raise ``OSError`` if it is none, or too large."""
     with open(os.open(path, os.O_RDONLY | (0 if pipe else os.O_NONBLOCK)), "rb") as stream:  # noqa: PTH123
         status = os.fstat(stream.fileno())
         if not stat.S_ISREG(status.st_mode) and not (pipe and stat.S_ISFIFO(status.st_mode)):
@@ -46,10 +43,7 @@ def write_whole(path: Path, data: bytes, mode: int = 0o644) -> None:
 
 
 def write_new(path: Path, data: bytes, mode: int) -> None:
-    """Write ``data`` to ``path`` unless the file exists; of several writers one wins, whole and durable.
-
-    Raise ``OSError`` if the file cannot be written; nothing is left behind.
-    """
+    """Write ``data`` to ``path``, whole and durable, unless the file exists. Raise ``OSError``, and leave nothing behind."""
     if path.exists():
         return
     folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)

@@ -68,10 +68,8 @@ def boot(proc: Path = PROC) -> str:
 
 
 def clock_is_set(run: Path = RUN) -> bool:
-    """Return whether the network has set the wall clock since the machine was started.
-
-    systemd-timesyncd or the kernel says so; a service with systemd's ProtectClock may not ask the kernel.
-    """
+    """Return whether the network has set the wall clock since the machine was started."""
+    # A service with systemd's ProtectClock may not ask the kernel.
     if (run / "systemd/timesync/synchronized").exists():
         return True
     with suppress(OSError, AttributeError):  # on another system than Linux

@@ -113,10 +113,7 @@ class Outcome:
 
 
 def once(settings: schema.Config, one: Replica) -> Outcome:
-    """Follow the shared gallery as it is now, and send the people whom it lacks. Raise ``ConfigError`` as ``create`` does.
-
-    Raise ``BrokerError`` if the shared gallery cannot be reached, read or written, ``GalleryError`` if our gallery cannot.
-    """
+    """Follow the shared gallery as it is now, and send whom it lacks. Raise ``EdgefaceError`` if it or ours is out of reach."""
     with closing(create(settings)) as transport:
         changes, sent = one.take(transport.shared()[1]), 0
         for name, payload in one.payloads(one.due()).items():

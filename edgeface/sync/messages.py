@@ -148,7 +148,8 @@ def make_key(config: Config) -> str:
 
 def take_key(config: Config, text: str) -> None:
     """Replace this device's key by another device's. Raise ``ConfigError`` if the text is no key, or cannot be written."""
-    _file(config).replace(f"{_checked(text.encode(errors='replace'), 'what came in')}\n".encode())
+    key = _checked(text.encode(errors="replace"), "what came in")
+    _file(config).make(f"{key}\n".encode(), replace=True)
 
 
 def _file(config: Config) -> SecretFile:
