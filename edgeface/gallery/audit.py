@@ -31,13 +31,8 @@ class Audit:
         Callers note a change of the gallery after it: a full disk then costs a line, and never half of a change. They note
         before what cannot be taken back, such as an export, and do not do it if noting fails.
         """
-        entry = {
-            "ts": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-            "action": action,
-            "by": dict(by) if by else _user(),
-            **fields,
-        }
-        line = msgspec.json.encode(_bounded(entry)) + b"\n"
+        stamp = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+        line = msgspec.json.encode(_bounded({"ts": stamp, "action": action, "by": dict(by or _user()), **fields})) + b"\n"
         try:
             self._append(line)
         except OSError as error:

@@ -186,10 +186,8 @@ class Backups:
         size = self.gallery.stat().st_size + ROOM
         free = shutil.disk_usage(self.folder).free
         if free < size:
-            raise GalleryError(
-                f"{self.folder}: the disk is full: a copy needs {size / 1e6:.1f} MB, {free / 1e6:.1f} MB are free; "
-                "make room, or set backup.folder"
-            )
+            room = f"a copy needs {size / 1e6:.1f} MB, {free / 1e6:.1f} MB are free"
+            raise GalleryError(f"{self.folder}: the disk is full: {room}; make room, or set backup.folder")
 
     def _judge(self, new: Listed, pause: Pause) -> tuple[list[Copy], tuple[str, ...]]:
         """Return the copies over the limit, now that there is a new one, and the names of damaged ones that stay."""

@@ -255,9 +255,7 @@ class Contents:
     def _whole(self) -> bool:
         *found, last = self._database.row_sums(by_index=self._checked)  # first without the index, which may be damaged
         self._checked = True
-        return bool(
-            last <= self._last and found == [know + stray for know, stray in zip(self._counts(), self._strays, strict=True)]
-        )
+        return last <= self._last and found == [know + stray for know, stray in zip(self._counts(), self._strays, strict=True)]
 
     def _counts(self) -> tuple[int, int, int]:
         """Return how many rows were read, of how many people, and the sum of the rows' ids."""

@@ -117,9 +117,8 @@ def check(path: Path, key: Key, pause: Pause = go_on) -> CopyContents:
             for _, _, _, sealed, *bound in file.execute(SEALED[table]):
                 pause()
                 sealer.decrypt(sealed, *bound)
-        people = file.execute("SELECT count(DISTINCT person_id) FROM templates WHERE kind = 'template'").fetchone()[0]
-        templates = file.execute("SELECT count(*) FROM templates WHERE kind = 'template'").fetchone()[0]
-        return CopyContents(model, people, templates)
+        counts = "SELECT count(DISTINCT person_id), count(*) FROM templates WHERE kind = 'template'"
+        return CopyContents(model, *file.execute(counts).fetchone())
 
 
 def sealer_of(file: sqlite3.Connection, key: Key) -> tuple[Sealer, str]:

@@ -6,7 +6,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from edgeface.errors import GalleryError
-from edgeface.gallery.damage import TABLES, Damage, Kind
+from edgeface.gallery.damage import KINDS, Damage, Kind
 from edgeface.gallery.database_file import DatabaseFile
 from edgeface.gallery.encryption import Key, Record, Sealer, SealError, find_key
 from edgeface.gallery.file_format import PLAIN, SEALED, STRANGE, VERSION, check_model, create, describe, need, prove, version_of
@@ -165,10 +165,9 @@ class Database(DatabaseFile):
 
     def drop_record(self, record: Damage) -> bool:
         """Delete a record of any table; return false if the file keeps it nevertheless."""
-        table = TABLES[record.kind]
-        self.erase(f"DELETE FROM {table} WHERE rowid = ?", (record.row,))
+        self.erase(f"DELETE FROM {record.table} WHERE rowid = ?", (record.row,))
         self._touched.add(record.owner)
-        return not self.execute(f"SELECT count(*) FROM {table} WHERE rowid = ?", (record.row,)).fetchone()[0]
+        return not self.execute(f"SELECT count(*) FROM {record.table} WHERE rowid = ?", (record.row,)).fetchone()[0]
 
     def templates(self, kind: TemplateKind, person_id: str | None = None) -> list[TemplateRow]:
         """Return every template of a kind, or those of one person; each person's the oldest first, without damaged ones."""
@@ -281,7 +280,7 @@ class Database(DatabaseFile):
     def scan(self) -> list[Damage]:
         """Return every record of the file, of whatever kind, that does not open."""
         return [
-            Damage(kind if kind in TABLES else "template", row, owner if isinstance(owner, str) else "")
+            Damage(kind if kind in KINDS else "template", row, owner if isinstance(owner, str) else "")
             for table, query in SEALED.items()
             if self.has_table(table)
             for row, kind, owner, sealed, *bound in self.execute(query).fetchall()

@@ -6,6 +6,7 @@ from typing import Literal, NamedTuple
 from msgspec import Struct
 
 TemplateKind = Literal["template", "negative"]
+TEMPLATE_KINDS: tuple[TemplateKind, ...] = ("template", "negative")
 
 
 class PersonRecord(Struct, frozen=True, array_like=True):

@@ -17,7 +17,7 @@ from edgeface.gallery.damage import Damage
 from edgeface.gallery.event_store import KeptEvent, Verdict
 from edgeface.gallery.names import clean_name, quoted
 from edgeface.gallery.reader import GalleryReader
-from edgeface.gallery.records import PersonRecord, TemplateKind, TemplateRecord
+from edgeface.gallery.records import TEMPLATE_KINDS, PersonRecord, TemplateKind, TemplateRecord
 from edgeface.gallery.shared import SharedPeople, SharedPerson, SharedTemplate
 from edgeface.gallery.sqlite import LOOP_LOCK_TIMEOUT_S
 from edgeface.types import EventType, Image, Person, Vector
@@ -192,11 +192,9 @@ class Gallery(GalleryReader):
     def _put(self, person_id: str, person: SharedPerson) -> None:
         self._put_name(person_id, PersonRecord(person.name, person.enrolled))
         for damage in self._database.damaged:
-            if damage.owner == person_id and damage.kind in ("template", "negative"):
+            if damage.owner == person_id and damage.kind in TEMPLATE_KINDS:
                 self._database.drop_template(damage.row)
-        kinds: tuple[tuple[TemplateKind, tuple[SharedTemplate, ...]], ...]
-        kinds = ("template", person.templates), ("negative", person.negatives)
-        for kind, templates in kinds:
+        for kind, templates in zip(TEMPLATE_KINDS, (person.templates, person.negatives), strict=True):
             wanted = set(templates)
             for row in self._database.templates(kind, person_id):  # a template that stays keeps its face
                 there = SharedTemplate(row.record.vector, row.record.quality, row.source)
