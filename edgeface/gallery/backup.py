@@ -86,7 +86,8 @@ class Backups:
         gone, damaged = self._judge(new, pause) if new else ([], ())
         with self.lock():
             for copy in gone:
-                _remove(copy.path)
+                with suppress(OSError):
+                    remove(copy.path)
                 log.info("%s: newer backups have taken its place", copy.path.name)
             self._cleanse()
         return Made(new, new.contents.people, damaged) if new and new.contents else None
@@ -110,7 +111,8 @@ class Backups:
                 flush(self.folder)
                 return Listed(copy, copy.path.stat().st_size, "ok", contents)
         finally:
-            _remove(part)
+            with suppress(OSError):
+                remove(part)
 
     def write_as_it_is(self) -> Copy:
         """Copy the bytes of a damaged gallery, within ``lock`` and while no process has the gallery open."""
@@ -137,10 +139,7 @@ class Backups:
 
     @contextmanager
     def lock(self, timeout: float | None = None) -> Iterator[None]:
-        """Be the only process that changes the copies; first remove the parts of copies that a killed process has left.
-
-        Raise ``GalleryError`` if the folder cannot be written, or another process needs more than ``timeout`` seconds.
-        """
+        """Be the only process that changes the copies, within ``timeout`` seconds; first remove what killed ones left."""
         with self._failures():
             if self.is_away():
                 raise GalleryError(f"{self.folder} is not there: mount or make it, or set backup.folder")
@@ -248,8 +247,3 @@ def flush(path: Path) -> None:
             raise
     finally:
         os.close(handle)
-
-
-def _remove(path: Path) -> None:
-    with suppress(OSError):
-        remove(path)

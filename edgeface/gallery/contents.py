@@ -39,7 +39,6 @@ class Templates:
             object.__setattr__(self, "lengths", np.linalg.norm(sums, axis=1))
 
     def by_name(self) -> "Templates":
-        """Return the same templates, with the people in the order of their names."""
         order = sorted(range(len(self.people)), key=lambda index: (self.people[index].name, self.people[index].id))
         rank = np.empty(len(order), np.intp)
         rank[order] = np.arange(len(order))

@@ -37,10 +37,7 @@ def go_on() -> None:
 
 @dataclass(frozen=True, slots=True)
 class Copy:
-    """A copy by its name: the mark of its key, its number in the order of copies, and the wall clock when it was made.
-
-    The clock orders nothing: it may have been wrong.
-    """
+    """A copy by its name: its key's mark, its number, and its time by the wall clock, which orders nothing: it may be wrong."""
 
     path: Path
     key: str
@@ -78,11 +75,9 @@ def find_copies(folder: Path) -> list[Copy]:
     found = []
     for path in folder.iterdir() if folder.exists() else ():
         if match := NAME.fullmatch(path.name):
-            try:
+            with suppress(ValueError):
                 wall = float(timegm(strptime(match[3], STAMP)))
-            except ValueError:
-                continue
-            found.append(Copy(path, match[1], int(match[2]), wall))
+                found.append(Copy(path, match[1], int(match[2]), wall))
     return sorted(found, key=lambda copy: (copy.number, copy.path.name))
 
 

@@ -16,13 +16,9 @@ log = logging.getLogger(__name__)
 CACHE = "cache_size=-512"
 """Kilobytes of pages that SQLite keeps: records are kept decrypted, and the system keeps the file's pages, too."""
 OF_PERSON: tuple[Kind, ...] = ("person", "template", "negative")
-NOBODY = """
-SELECT id FROM people WHERE NOT EXISTS (SELECT 1 FROM templates WHERE person_id = people.id AND kind != 'negative')
-"""
+NOBODY = "SELECT id FROM people WHERE NOT EXISTS (SELECT 1 FROM templates WHERE person_id = people.id AND kind != 'negative')"
 """Finds people without a template, not even a damaged one: a verdict has taken the only one back."""
-ORPHANS = """
-SELECT DISTINCT 0, person_id, x'' FROM templates WHERE kind != 'negative' AND person_id NOT IN (SELECT id FROM people)
-"""
+ORPHANS = "SELECT 0, person_id, x'' FROM templates WHERE kind != 'negative' AND person_id NOT IN (SELECT id FROM people)"
 
 
 class Database(DatabaseFile):

@@ -43,8 +43,7 @@ def find_key(key_file: Path, *, create: bool) -> Key | None:
     file = SecretFile(given or key_file, "the gallery's key", GalleryError)
     if create and not given:
         file.make(secrets.token_bytes(KEY_BYTES))
-    secret = file.find()
-    if secret is None:
+    if (secret := file.find()) is None:
         return None
     if not given:
         clear_away(key_file)

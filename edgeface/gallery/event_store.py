@@ -55,10 +55,9 @@ class _Record(Struct, frozen=True, array_like=True):
 
 
 class EventStore:
-    """The events in a gallery's file.
+    """The events in a gallery's file. Every change raises ``GalleryError`` if the gallery cannot be written.
 
     Events are few enough to be read without an index, which may be damaged: plus signs in the queries keep SQLite from it.
-    Every change raises ``GalleryError`` if the gallery cannot be written.
     """
 
     def __init__(self, database: Database) -> None:

@@ -62,10 +62,7 @@ def whole(settings: Config, model: Path, reference: str | None) -> Restored:
 
 
 def person(backups: Backups, card: ModelCard, reference: str | None, who: str) -> tuple[str, bytes]:
-    """Return the name of a copy and, as an export, the person in it with the name or id ``who``.
-
-    Without a reference, use the newest good copy that has the person.
-    """
+    """Return the name of a copy, by default the newest good one with the person ``who``, and that person as an export."""
     if reference is None:
         for copy in reversed(backups.find()):
             with suppress(GalleryError):

@@ -41,7 +41,7 @@ def refuse_for_good(path: Path, setting: str, longest: int = LONGEST) -> None:
 
 
 def connect(path: Path) -> sqlite3.Connection:
-    """Open ``path``, made with its folder for its owner alone; to read only on a read-only disk. Raise ``OSError`` if not."""
+    """Open a file, made with its folder for its owner alone; to read only on a read-only disk. Raise ``OSError`` if not."""
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         _make(path)

@@ -36,16 +36,10 @@ class Imported:
 
 
 class Gallery(GalleryReader):
-    """A gallery that can be changed; ``GalleryReader`` says how it is opened.
-
-    A change that is refused, or cannot be written, raises ``GalleryError``, and leaves the gallery as it was.
-    """
+    """A gallery that can be changed. A change that is refused or cannot be written raises ``GalleryError`` and does nothing."""
 
     def enroll(self, name: str, vectors: Sequence[Vector], qualities: Sequence[float], chips: Sequence[Image] = ()) -> Person:
-        """Add templates to the person of this name, who is created when new; all of them or none.
-
-        ``chips`` are the images behind the templates; they are kept only if this gallery keeps faces.
-        """
+        """Add templates, and ``chips`` if faces are kept, to the person of this name, created when new; all of them or none."""
         name, templates = clean_name(name), [_record(*one) for one in zip(vectors, qualities, strict=True)]
         if not templates:
             raise GalleryError(f"{name!r} needs one template at least")
@@ -86,7 +80,7 @@ class Gallery(GalleryReader):
         return person
 
     def drop(self, record: str) -> Person | None:
-        """Erase one template or damaged record by its id, but no only template and no person's name; return whose it was."""
+        """Erase a template or damaged record by its id, unless it is somebody's only template or name; return whose it was."""
         with self._change():
             found = self._record(record)
             kept = {person.id: person.templates for person in self._people()}
@@ -126,10 +120,7 @@ class Gallery(GalleryReader):
             self.events.judge(event, person_id, verdict)
 
     def introduce(self, name: str, events: Sequence[tuple[KeptEvent, bool]]) -> Person:
-        """Write down that the faces of these events are the person of this name, who is created when new.
-
-        Events marked true give templates, which a later verdict on the event takes back.
-        """
+        """Confirm that events are the person of this name, created when new; those that are marked true give templates."""
         name = clean_name(name)
         with self._change():
             person_id = self._named(name)

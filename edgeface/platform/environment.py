@@ -5,7 +5,6 @@ from pathlib import Path
 
 
 def text(name: str) -> str:
-    """Return the value of a variable; an empty text if it is not set."""
     return os.environ.get(name, "")
 
 

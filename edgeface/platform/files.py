@@ -43,7 +43,7 @@ def write_whole(path: Path, data: bytes, mode: int = 0o644) -> None:
 
 
 def write_new(path: Path, data: bytes, mode: int) -> None:
-    """Write ``data`` to ``path``, whole and durable, unless the file exists. Raise ``OSError``, and leave nothing behind."""
+    """Write a file, whole and durable, unless it exists; of several writers one wins. Raise ``OSError``, and leave nothing."""
     if path.exists():
         return
     folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)

@@ -60,7 +60,6 @@ class SecretFile:
             raise self.refusal(error.strerror or str(error)) from None
 
     def refusal(self, reason: str) -> Exception:
-        """Return the error that says which file cannot be used, and why."""
         return self.error(f"{self._place}: {reason}")
 
     @property
@@ -69,7 +68,6 @@ class SecretFile:
 
 
 def credential(name: str) -> Path | None:
-    """Return where systemd put a credential, if it did."""
     folder = environment.credentials()
     try:
         return folder / name if folder and (folder / name).exists() else None

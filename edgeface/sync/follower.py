@@ -79,7 +79,9 @@ class Follower:
             self._inbox = {name: payload for name, payload in self._inbox.items() if name not in some}
             if connection and not self._inbox and moment.time >= self._earliest:
                 self._send(moment.time)
-            self._failure = self._lost()
+            lost = sum(tries > 1 for tries in self._tries.values())
+            told = f"{lost} people published on {self._replica.topic} do not come back: access control?"
+            self._failure = told if lost else None
         except GalleryError as error:
             self._failure, self._again = f"the shared gallery waits: {error}", moment.time + self.RETRY_S
         if (trouble := self.sharing.trouble) and trouble != self._told:
@@ -95,10 +97,6 @@ class Follower:
             self._transport.share(name, payload)
             self._due[name] = now + min(self.LONGEST_RESEND_S, self.FIRST_RESEND_S * 2 ** self._tries[name])
             self._tries[name] += 1
-
-    def _lost(self) -> str | None:
-        lost = sum(tries > 1 for tries in self._tries.values())
-        return f"{lost} people published on {self._replica.topic} do not come back: access control?" if lost else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,7 @@
 import hashlib
 import hmac
 import secrets
+from contextlib import suppress
 from typing import Annotated, cast
 
 import msgspec
@@ -83,7 +84,6 @@ class PersonSealer:
         return hmac.digest(self._names, f"{self._model} {person_id}".encode(), "sha256")[:16].hex()
 
     def seal(self, name: str, revision: Revision, person_id: str, person: SharedPerson | None, wall: float) -> bytes:
-        """Return the payload for ``<topic>/<name>``."""
         contents = _Contents(person_id if person else "", person)
         sealed = self._sealer.seal(contents, *self._bound(name, revision.device, revision.counter))
         message = SealedPerson(
@@ -131,8 +131,7 @@ def person_sealer(config: Config, model: str) -> PersonSealer:
 def read_key(config: Config) -> str:
     """Return the shared key, as 64 hexadecimal digits. Raise ``ConfigError`` as ``person_sealer`` does."""
     file = _file(config)
-    text = file.find()
-    if text is None:
+    if (text := file.find()) is None:
         raise ConfigError(
             f"sync.key_file {file.path} is not there: edgeface gallery key makes one, "
             "with --set it takes that of another device"
@@ -157,12 +156,10 @@ def _file(config: Config) -> SecretFile:
 
 
 def _checked(text: bytes, origin: str) -> str:
-    try:
+    with suppress(ValueError):
         key = text.decode("ascii").strip().lower()
         if len(bytes.fromhex(key)) == KEY_BYTES and len(key) == 2 * KEY_BYTES:
             return key
-    except ValueError:
-        pass
     raise ConfigError(f"{origin}: not the key of a shared gallery, which is {2 * KEY_BYTES} hexadecimal digits")
 
 
