@@ -13,8 +13,7 @@ from edgeface.gallery.file_format import PLAIN, SEALED, STRANGE, VERSION, check_
 from edgeface.gallery.records import ImageRecord, PersonRecord, TemplateKind, TemplateRecord, TemplateRow, erasure_mark
 
 log = logging.getLogger(__name__)
-CACHE = "cache_size=-512"
-"""Kilobytes of pages that SQLite keeps: records are kept decrypted, and the system keeps the file's pages, too."""
+CACHE = "cache_size=-512"  # kilobytes that SQLite keeps: records are kept decrypted, and the system keeps the file, too
 OF_PERSON: tuple[Kind, ...] = ("person", "template", "negative")
 NOBODY = "SELECT id FROM people WHERE NOT EXISTS (SELECT 1 FROM templates WHERE person_id = people.id AND kind != 'negative')"
 """Finds people without a template, not even a damaged one: a verdict has taken the only one back."""
@@ -60,13 +59,10 @@ class Database(DatabaseFile):
         prove(self, self.sealer, self._model)
 
     def _key(self, *, create: bool) -> Key:
-        key = find_key(self._key_file, create=create)
-        if key is None:
-            raise GalleryError(
-                f"{self.path}: its key is missing: neither {self._key_file} nor systemd's credential gallery-key is there; "
-                "put it back, or enroll anew into another gallery.path"
-            )
-        return key
+        if key := find_key(self._key_file, create=create):
+            return key
+        lack = f"neither {self._key_file} nor systemd's credential gallery-key is there"
+        raise GalleryError(f"{self.path}: its key is missing: {lack}; put it back, or enroll anew into another gallery.path")
 
     def _upgrade(self) -> None:
         """Seal what the first format kept in the clear."""

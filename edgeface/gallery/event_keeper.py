@@ -16,8 +16,7 @@ log = logging.getLogger(__name__)
 RETRY_S = 5.0  # seconds until events that could not be kept are tried again
 WIPE_EVERY = 60.0  # seconds between two looks for erased records in the write-ahead log
 EXPIRE_EVERY = 600.0  # seconds between two looks for events that have been kept for long enough
-PICTURE_SIDE, MARGIN = 240, 0.35
-"""Pixels of a kept picture at most, and the share of the face's size that it shows around the face."""
+PICTURE_SIDE, MARGIN = 240, 0.35  # pixels of a picture at most, and the share of the face's size that it shows around it
 
 
 class EventKeeper:

@@ -88,10 +88,8 @@ def prove(file: DatabaseFile, sealer: Sealer, model: str) -> None:
             return
     elif not any(sealer.opens(sealed, *bound) for query in queries for _, _, _, sealed, *bound in file.execute(query)):
         check_model(file, model)
-        raise GalleryError(
-            f"{file.path}: not encrypted with the key in {sealer.origin}; "
-            "put its own key back, or enroll anew into another gallery.path"
-        )
+        cure = "put its own key back, or enroll anew into another gallery.path"
+        raise GalleryError(f"{file.path}: not encrypted with the key in {sealer.origin}; {cure}")
     log.warning("%s: its own description was damaged, and is written anew", file.path)
     with suppress(sqlite3.OperationalError), file.transaction():  # else at the next start: it may be read-only
         describe(file, sealer, model)

@@ -7,8 +7,7 @@ import unicodedata
 from edgeface.errors import GalleryError
 
 MAX_NAME = 100
-JOINERS = "\u200c\u200d"
-"""Zero-width characters that names in Persian, Sinhala and others need, and that Python does not count as printable."""
+JOINERS = "\u200c\u200d"  # zero-width characters, not printable to Python, that names in Persian, Sinhala and others need
 
 
 def quoted(name: str) -> str:

@@ -15,8 +15,7 @@ from edgeface.platform.secret_files import SecretFile
 
 SEALED_VERSION = 1
 MIN_LENGTH = 8
-COST, BLOCK, LANES = 2**16, 8, 2
-"""Takes 64 MB and most of a second on a desktop; one of the settings in OWASP's Password Storage Cheat Sheet."""
+COST, BLOCK, LANES = 2**16, 8, 2  # 64 MB, and most of a second on a desktop; from OWASP's Password Storage Cheat Sheet
 MAX_MEMORY = 256 * 2**20
 PURPOSE = b"edgeface export"
 

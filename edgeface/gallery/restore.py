@@ -70,10 +70,8 @@ def person(backups: Backups, card: ModelCard, reference: str | None, who: str) -
         raise GalleryError(f"{backups.folder}: nobody called {quoted(who)} is in a good backup of this model")
     path, contents = choose(backups, reference)
     if contents.model != card.digest:
-        raise GalleryError(
-            f"{path.name}: is of the model {contents.model[:19]}…, not of {card.digest[:19]}…: restore it whole, which makes "
-            "new templates of kept faces, or enroll the person anew"
-        )
+        cure = "restore it whole, which makes new templates of kept faces, or enroll the person anew"
+        raise GalleryError(f"{path.name}: is of the model {contents.model[:19]}…, not of {card.digest[:19]}…: {cure}")
     wanted = unicodedata.normalize("NFC", who.strip())
     with opened(path) as file:
         sealer, _ = copies.sealer_of(file, backups.key())
@@ -115,10 +113,9 @@ def _prepare(backups: Backups, staged: Path, name: str, model: Path, settings: C
         try:
             reembed(staged, settings.key_path, model)
         except GalleryError:
-            raise GalleryError(
-                f"{name}: is of the model {before[:19]}…, and lacks faces to make new templates of: restore "
-                "it with the version of edgeface, or the --model, that made it, or enroll anew"
-            ) from None
+            cure = "restore it with the version of edgeface, or the --model, that made it, or enroll anew"
+            lack = "and lacks faces to make new templates of"
+            raise GalleryError(f"{name}: is of the model {before[:19]}…, {lack}: {cure}") from None
     return check(staged, backups.key())
 
 

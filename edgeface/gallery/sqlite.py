@@ -14,7 +14,6 @@ from edgeface.errors import ConfigError
 from edgeface.platform.files import give_to_owner
 
 log = logging.getLogger(__name__)
-
 LOCK_TIMEOUT_S = 5.0  # seconds to wait for another process that is writing
 LOOP_LOCK_TIMEOUT_S = 0.25  # the same for the daemon's loop, which may try again later
 ROOM = 256 * 1024  # bytes that a new write-ahead log and its index need, and a few more

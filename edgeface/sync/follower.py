@@ -36,11 +36,9 @@ class Follower:
 
     SETTLE_S = 2.0  # seconds after a connection in which the broker sends what it keeps; only then it is sent what it lacks
     SPREAD_S = 1.0  # seconds over which devices spread their messages about people whom the broker lacks
-    FIRST_RESEND_S, LONGEST_RESEND_S = 10.0, 600.0
-    """Seconds until a message that has not come back is published again; each wait is twice as long, up to the longest."""
+    FIRST_RESEND_S, LONGEST_RESEND_S = 10.0, 600.0  # seconds until a message that has not come back is sent again, doubled
     RETRY_S = 5.0  # seconds before a gallery that failed is tried again: a locked one needs as long to fail
-    SENT_AT_ONCE, TAKEN_AT_ONCE = 20, 100
-    """People who are sent, and taken in, between two frames: a thousand at once would hold the loop up for seconds."""
+    SENT_AT_ONCE, TAKEN_AT_ONCE = 20, 100  # people between two frames: a thousand would hold the loop up for seconds
 
     def __init__(self, replica: Replica, transport: SyncTransport, close: Callable[[], None] = lambda: None) -> None:
         self._replica, self._transport, self.close = replica, transport, close

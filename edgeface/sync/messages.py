@@ -44,8 +44,7 @@ class SealedPerson(Struct, frozen=True, kw_only=True):
         ),
     ]
     counter: Annotated[
-        int,
-        Meta(ge=1, le=2**53, description="of two envelopes that with the greater counter is valid", examples=[7]),
+        int, Meta(ge=1, le=2**53, description="of two envelopes that with the greater counter is valid", examples=[7])
     ]
     key: Annotated[str, Meta(pattern="^[0-9a-f]{8}$", description="which shared key it is, not the key", examples=["5b1f03c2"])]
     model: Annotated[str, Meta(description="digest of the network that made the templates", examples=["sha256:95415c0e"])]
@@ -113,8 +112,7 @@ class PersonSealer:
             raise ForeignKeyError
         if message.model != self._model:
             raise ForeignModelError
-        bound = self._bound(name, message.device, message.counter)
-        contents = self._sealer.unseal(message.sealed, _Contents, *bound)
+        contents = self._sealer.unseal(message.sealed, _Contents, *self._bound(name, message.device, message.counter))
         if contents.person and self.name(contents.person_id) != name:
             raise ValueError("sealed as somebody else")
         return Revision(message.counter, message.device, digest(contents.person)), contents.person_id, contents.person
@@ -132,10 +130,8 @@ def read_key(config: Config) -> str:
     """Return the shared key, as 64 hexadecimal digits. Raise ``ConfigError`` as ``person_sealer`` does."""
     file = _file(config)
     if (text := file.find()) is None:
-        raise ConfigError(
-            f"sync.key_file {file.path} is not there: edgeface gallery key makes one, "
-            "with --set it takes that of another device"
-        )
+        cure = "edgeface gallery key makes one, with --set it takes that of another device"
+        raise ConfigError(f"sync.key_file {file.path} is not there: {cure}")
     return _checked(text, str(file.path))
 
 

@@ -19,8 +19,7 @@ from edgeface.gallery.versions import LEAP, NEVER, Revision, merge
 from edgeface.sync.messages import ForeignKeyError, ForeignModelError, PersonSealer, digest
 
 What = Literal["added", "changed", "forgotten"]
-Opened = dict[str, tuple[Revision, str, SharedPerson | None]]
-"""Revision, person id and person of each message, by the name in its topic."""
+Opened = dict[str, tuple[Revision, str, SharedPerson | None]]  # of each message, by name: revision, person id, person
 
 log = logging.getLogger(__name__)
 MAX_FOREIGN = 10_000
@@ -29,8 +28,7 @@ FOREIGN = {
     "then clear the topic of the old",
     ForeignModelError: "of another network: those devices need the same model as this one",
 }
-NOTICED_AT_ONCE = 500
-"""People whose edits are noticed at once: an import of thousands would hold the daemon's loop up for seconds."""
+NOTICED_AT_ONCE = 500  # people whose edits are noticed at once: an import of thousands would hold up the daemon's loop
 
 
 @dataclass(frozen=True, slots=True)
