@@ -34,7 +34,7 @@ def people(context: typer.Context, incomplete: str) -> list[str]:
             return []
     names = [name for name, _ in known if name.startswith(incomplete)]
     ids = [person_id for _, person_id in known if incomplete.startswith("p_") and person_id.startswith(incomplete)]
-    shell = environment.completing_shell()
+    shell = environment.text("_EDGEFACE_COMPLETE")
     if shell == "complete_bash":
         return [_Escaped(re.sub(r"([^\w@%+=:,./-])", r"\\\1", name)) for name in [*names, *ids]]
     return [name for name in [*names, *ids] if shell != "complete_zsh" or not UNSPEAKABLE.search(name)]

@@ -30,7 +30,7 @@ def find(path: Path | None) -> Path | None:
     """Return the file to read: ``path``, else that of ``EDGEFACE_CONFIG``, else the system's, else ``None``."""
     if path is not None:
         return path
-    if named := environment.config_file():
+    if named := environment.path("EDGEFACE_CONFIG"):
         return named
     try:
         return SYSTEM_FILE if SYSTEM_FILE.exists() else None

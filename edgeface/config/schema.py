@@ -272,7 +272,7 @@ class Config(_Section, frozen=True):
         """The gallery's file: the set path, or one in systemd's state folder or the user's XDG data folder."""
         if self.gallery.path:
             return expand(self.gallery.path, "gallery.path")
-        return (environment.state_folder() or Path(platformdirs.user_data_dir("edgeface"))) / "gallery.db"
+        return (environment.path("STATE_DIRECTORY", ":") or Path(platformdirs.user_data_dir("edgeface"))) / "gallery.db"
 
     @property
     def key_path(self) -> Path:

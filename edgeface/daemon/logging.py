@@ -97,4 +97,4 @@ def _is_journal() -> bool:
         status = os.fstat(sys.stderr.fileno())
     except (OSError, ValueError, AttributeError):  # there is no standard error
         return False
-    return environment.journal() == f"{status.st_dev}:{status.st_ino}"
+    return environment.text("JOURNAL_STREAM") == f"{status.st_dev}:{status.st_ino}"

@@ -6,7 +6,7 @@ from typing import Literal
 
 from edgeface.enrollment.assessment import TemplateScores, template_scores
 from edgeface.gallery.contents import Templates
-from edgeface.gallery.damage import WORDS, Damage, cure
+from edgeface.gallery.damage import KINDS, Damage, cure
 from edgeface.gallery.names import argument
 from edgeface.gallery.store import template_id
 from edgeface.recognition.matching import Matcher
@@ -45,7 +45,7 @@ def _damaged(templates: Templates, damage: Damage) -> Finding:
     index = next((number for number, person in enumerate(templates.people) if person.id == damage.owner), None)
     name = damage.owner if index is None else templates.people[index].name
     sound = 0 if index is None else int((templates.owners == index).sum())
-    found = f"{WORDS[damage.kind].format(name=name)} is damaged, and left out; edgeface gallery restore brings a copy back"
+    found = f"{KINDS[damage.kind][1].format(name=name)} is damaged, and left out; edgeface gallery restore brings a copy back"
     return Finding("damaged", [damage.owner] if damage.owner else [], found, cure(damage, index is not None, name, sound))
 
 

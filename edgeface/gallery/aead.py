@@ -23,11 +23,7 @@ def seal(key: bytes, plain: bytes, associated: bytes) -> bytes:
 
 
 def unseal(key: bytes, sealed: bytes, associated: bytes) -> bytes:
-    """Return the bytes that were sealed.
-
-    Raises:
-        ValueError: the key or the associated data are others, or the bytes are damaged.
-    """
+    """Return the bytes that were sealed. Raise ``ValueError`` if they are damaged, or key or associated data are others."""
     if not isinstance(sealed, bytes) or len(sealed) < NONCE_BYTES + TAG_BYTES:
         raise ValueError("nothing that was sealed")
     nonce, ciphertext, tag = sealed[:NONCE_BYTES], sealed[NONCE_BYTES:-TAG_BYTES], sealed[-TAG_BYTES:]

@@ -31,13 +31,8 @@ class Audit:
         Callers note a change of the gallery after it: a full disk then costs a line, and never half of a change. They note
         before what cannot be taken back, such as an export, and do not do it if noting fails.
         """
-        entry = {
-            "ts": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-            "action": action,
-            "by": dict(by) if by else _user(),
-            **fields,
-        }
-        line = msgspec.json.encode(_bounded(entry)) + b"\n"
+        stamp = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+        line = msgspec.json.encode(_bounded({"ts": stamp, "action": action, "by": dict(by or _user()), **fields})) + b"\n"
         try:
             self._append(line)
         except OSError as error:
@@ -80,11 +75,10 @@ def _bounded(value: object) -> object:
 
 
 def _user() -> Mapping[str, Scalar]:
-    """Return the user of this process, and the user who became it by sudo."""
     uid = os.getuid()
     try:
         name = pwd.getpwuid(uid).pw_name
     except KeyError:
         name = None
-    sudo = environment.sudo_user()
+    sudo = environment.text("SUDO_USER")
     return {"uid": uid, "user": name} | ({"sudo_user": sudo} if sudo else {})

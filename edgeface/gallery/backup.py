@@ -1,7 +1,6 @@
 """Makes, lists and checks backups of a gallery, deletes the oldest, and erases forgotten people from them."""
 
 import errno
-import fcntl
 import logging
 import os
 import shutil
@@ -17,6 +16,7 @@ from edgeface.errors import GalleryError
 from edgeface.gallery import copies
 from edgeface.gallery.copies import Copy, NoCopyError, Pause, go_on
 from edgeface.gallery.encryption import Key, find_key
+from edgeface.gallery.guard import lock_within
 from edgeface.gallery.sqlite import ROOM, remove
 from edgeface.platform.files import give_to_owner, write_whole
 
@@ -61,10 +61,7 @@ class Gentle:
 
 
 class Backups:
-    """The copies of one gallery in one folder. Copies that another key sealed are listed, and left alone.
-
-    Methods raise ``GalleryError`` if the folder, the gallery or its key cannot be used.
-    """
+    """The copies of one gallery in one folder. Methods raise ``GalleryError`` if folder, gallery or key cannot be used."""
 
     def __init__(self, settings: Config) -> None:
         self.gallery, self.folder, self._key_file = settings.gallery_path, settings.backup_folder, settings.key_path
@@ -83,16 +80,14 @@ class Backups:
         return [self._listed(copy, key, pause) for copy in reversed(found)] if key else []
 
     def make(self, pause: Pause = go_on) -> Made | None:
-        """Make a copy of the gallery as it is now, and delete the oldest over the limit; make none if nobody is enrolled.
-
-        Nothing is deleted unless the new copy was read to its end.
-        """
+        """Make a copy, if anybody is enrolled; once it was read to its end, delete the oldest copies over the limit."""
         with self.lock():
             new = self.write(pause)
         gone, damaged = self._judge(new, pause) if new else ([], ())
         with self.lock():
             for copy in gone:
-                _remove(copy.path)
+                with suppress(OSError):
+                    remove(copy.path)
                 log.info("%s: newer backups have taken its place", copy.path.name)
             self._cleanse()
         return Made(new, new.contents.people, damaged) if new and new.contents else None
@@ -113,10 +108,11 @@ class Backups:
                 if not contents.people:
                     return None
                 part.rename(copy.path)
-                flush_folder(self.folder)
+                flush(self.folder)
                 return Listed(copy, copy.path.stat().st_size, "ok", contents)
         finally:
-            _remove(part)
+            with suppress(OSError):
+                remove(part)
 
     def write_as_it_is(self) -> Copy:
         """Copy the bytes of a damaged gallery, within ``lock`` and while no process has the gallery open."""
@@ -143,11 +139,7 @@ class Backups:
 
     @contextmanager
     def lock(self, timeout: float | None = None) -> Iterator[None]:
-        """Be the only process that changes the copies; first remove the parts of copies that a killed process has left.
-
-        Raises:
-            GalleryError: the folder is not there or cannot be written, or another process needs more than ``timeout`` seconds.
-        """
+        """Be the only process that changes the copies, within ``timeout`` seconds; first remove what killed ones left."""
         with self._failures():
             if self.is_away():
                 raise GalleryError(f"{self.folder} is not there: mount or make it, or set backup.folder")
@@ -155,7 +147,8 @@ class Backups:
             handle = os.open(self.folder / ".lock", os.O_RDWR | os.O_CREAT, 0o600)
             try:
                 give_to_owner(handle, self.folder)
-                _wait_for(handle, self.folder, LOCK_TIMEOUT_S if timeout is None else timeout)
+                if not lock_within(LOCK_TIMEOUT_S if timeout is None else timeout, handle):
+                    raise GalleryError(f"{self.folder}: another process is at the backups; try again in a minute")
                 for part in self.folder.glob(".gallery-*.db.part*"):
                     part.unlink(missing_ok=True)
                 yield
@@ -163,7 +156,6 @@ class Backups:
                 os.close(handle)
 
     def key(self) -> Key:
-        """Return the key of the gallery and its copies."""
         key = find_key(self._key_file, create=False)
         if key is None:
             raise GalleryError(f"{self.gallery}: its key is missing ({self._key_file}); without it copies are of no use")
@@ -193,10 +185,8 @@ class Backups:
         size = self.gallery.stat().st_size + ROOM
         free = shutil.disk_usage(self.folder).free
         if free < size:
-            raise GalleryError(
-                f"{self.folder}: the disk is full: a copy needs {size / 1e6:.1f} MB, {free / 1e6:.1f} MB are free; "
-                "make room, or set backup.folder"
-            )
+            room = f"a copy needs {size / 1e6:.1f} MB, {free / 1e6:.1f} MB are free"
+            raise GalleryError(f"{self.folder}: the disk is full: {room}; make room, or set backup.folder")
 
     def _judge(self, new: Listed, pause: Pause) -> tuple[list[Copy], tuple[str, ...]]:
         """Return the copies over the limit, now that there is a new one, and the names of damaged ones that stay."""
@@ -222,16 +212,14 @@ class Backups:
 
     @contextmanager
     def _failures(self) -> Iterator[None]:
-        """Turn errors into one line that says what to do."""
         try:
             yield
         except NoCopyError as error:
             raise GalleryError(f"{self.gallery}: no good copy can be made of it ({error}); edgeface gallery restore") from None
         except sqlite3.Error as error:
             full = getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_FULL
-            raise GalleryError(
-                f"{self.folder}: {'the disk is full; make room, or set backup.folder' if full else error}"
-            ) from None
+            reason = "the disk is full; make room, or set backup.folder" if full else error
+            raise GalleryError(f"{self.folder}: {reason}") from None
         except OSError as error:
             raise GalleryError(f"{error.filename or self.folder}: {error.strerror or error}") from None
 
@@ -247,40 +235,15 @@ def surplus(copies: Sequence[tuple[int, bool]], keep: int) -> set[int]:
     return {number for number, _ in copies if number < good[-keep]}
 
 
-def _wait_for(handle: int, folder: Path, timeout: float) -> None:
-    deadline = time.monotonic() + timeout
-    while True:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            return
-        except BlockingIOError:
-            if time.monotonic() > deadline:
-                raise GalleryError(f"{folder}: another process is at the backups; try again in a minute") from None
-        time.sleep(0.05)
-
-
 def flush(path: Path) -> None:
-    """Write a file through to the disk, and have later reads come from there."""
+    """Write a file, or the names in a folder, through to the disk, and have later reads of a file come from there."""
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)
-        os.posix_fadvise(handle, 0, 0, os.POSIX_FADV_DONTNEED)
-    finally:
-        os.close(handle)
-
-
-def flush_folder(path: Path) -> None:
-    """Write the names in a folder through to the disk."""
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
+        if path.is_file():
+            os.posix_fadvise(handle, 0, 0, os.POSIX_FADV_DONTNEED)
     except OSError as error:
-        if error.errno != errno.EINVAL:  # from a network file system
+        if error.errno != errno.EINVAL or path.is_file():  # from a folder of a network file system
             raise
     finally:
         os.close(handle)
-
-
-def _remove(path: Path) -> None:
-    with suppress(OSError):
-        remove(path)

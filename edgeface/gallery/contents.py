@@ -14,8 +14,7 @@ from edgeface.gallery.database import OF_PERSON, Database
 from edgeface.gallery.records import PersonRecord, TemplateKind, TemplateRecord
 from edgeface.types import Person
 
-READ_BEFORE_JOINING = 1000
-"""People whose templates are read before they are put into the matrices."""
+READ_BEFORE_JOINING = 1000  # people whose templates are read before they are put into the matrices
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -40,13 +39,28 @@ class Templates:
             object.__setattr__(self, "lengths", np.linalg.norm(sums, axis=1))
 
     def by_name(self) -> "Templates":
-        """Return the same templates, with the people in the order of their names."""
         order = sorted(range(len(self.people)), key=lambda index: (self.people[index].name, self.people[index].id))
         rank = np.empty(len(order), np.intp)
         rank[order] = np.arange(len(order))
         people = tuple(self.people[index] for index in order)
         owners, not_owners = rank[self.owners], rank[self.not_owners]
         return Templates(people, owners, self.vectors, not_owners, self.negatives, self.lengths[order])
+
+
+def nearest_to_forgotten(
+    faces: NDArray[np.float32], templates: Iterable[tuple[NDArray[np.float32], NDArray[np.bool_]]]
+) -> NDArray[np.bool_]:
+    """Return which of ``faces``, shape (n, dimensions), have a forgotten person's template as the nearest of all.
+
+    ``templates`` come in parts, each of shape (m, dimensions), with which of its rows are a forgotten person's.
+    """
+    best, forgotten = np.full(len(faces), -np.inf, np.float32), np.zeros(len(faces), bool)
+    for vectors, theirs in templates:
+        cosines = faces @ vectors.T
+        nearest, highest = cosines.argmax(axis=1), cosines.max(axis=1)
+        nearer = highest > best
+        best[nearer], forgotten[nearer] = highest[nearer], theirs[nearest[nearer]]
+    return forgotten
 
 
 @dataclass(slots=True, eq=False)
@@ -59,13 +73,11 @@ class Faces:
     sources: tuple[str, ...]
 
     def __iter__(self) -> Iterator[tuple[int, TemplateRecord, str]]:
-        """Yield row, record and source of each."""
         rest = self.rows.tolist(), self.qualities.tolist(), self.sources
         for vector, row, quality, source in zip(self.vectors, *rest, strict=True):
             yield row, TemplateRecord(np.asarray(vector, "<f4").tobytes(), quality), source
 
     def part(self, start: int, end: int) -> "Faces":
-        """Return the templates from ``start`` to ``end``."""
         part = slice(start, end)
         return Faces(self.vectors[part], self.rows[part], self.qualities[part], self.sources[part])
 
@@ -81,7 +93,6 @@ class Faces:
         return Faces(vectors, rows, qualities, (*compress(self.sources, keep), *chain(*(faces.sources for faces in more))))
 
     def same(self, other: "Faces") -> bool:
-        """Return whether both hold the same."""
         pairs = ((self.rows, other.rows), (self.qualities, other.qualities), (self.vectors, other.vectors))
         return self.sources == other.sources and all(np.array_equal(*pair) for pair in pairs)
 
@@ -171,7 +182,6 @@ class Contents:
 
     @property
     def broken(self) -> set[str]:
-        """The ids of people of whom something was damaged when they were read; everybody's, if one has no known owner."""
         damaged = [damage for damage in self._database.damaged if damage.kind in OF_PERSON]
         there = self._held.keys() - self._orphans if damaged else set()
         lost = any(damage.owner not in there for damage in damaged if damage.kind != "person")
@@ -187,7 +197,6 @@ class Contents:
         return templates, negatives
 
     def templates(self) -> Templates:
-        """Return the templates of everybody; the same object until something changes."""
         everybody = self.everybody()
         if self._known is None:
             self._join(everybody.values())
@@ -212,7 +221,6 @@ class Contents:
         return [int(row) for faces, some in pairs for row in faces.rows[some]]
 
     def negative_rows(self) -> NDArray[np.int64]:
-        """Return the rows of the negative templates, in their order."""
         self.templates()
         return self._matrices[1].rows
 
@@ -244,12 +252,9 @@ class Contents:
             held.place, held.fresh = place, None
 
     def _whole(self) -> bool:
-        """Return whether every template of the file was read."""
         *found, last = self._database.row_sums(by_index=self._checked)  # first without the index, which may be damaged
         self._checked = True
-        return bool(
-            last <= self._last and found == [know + stray for know, stray in zip(self._counts(), self._strays, strict=True)]
-        )
+        return last <= self._last and found == [know + stray for know, stray in zip(self._counts(), self._strays, strict=True)]
 
     def _counts(self) -> tuple[int, int, int]:
         """Return how many rows were read, of how many people, and the sum of the rows' ids."""
@@ -292,16 +297,15 @@ class Contents:
         if not found:
             return self._nothing
         rows, records, sources = zip(*found, strict=True)
-        if any(len(record.vector) != 4 * self._dimensions for record in records):
-            raise self.unsound
-        vectors = np.frombuffer(b"".join(record.vector for record in records), "<f4").reshape(len(rows), -1)
-        if not (abs(np.linalg.norm(vectors.astype(float), axis=1) - 1) <= 1e-2).all():  # false for what is not a number, too
-            raise self.unsound
-        return Faces(
-            vectors.astype(np.float32), np.array(rows, np.int64), np.array([record.quality for record in records]), sources
-        )
+        vectors = self.unit_vectors([record.vector for record in records])
+        return Faces(vectors, np.array(rows, np.int64), np.array([record.quality for record in records]), sources)
 
-    @property
-    def unsound(self) -> GalleryError:
-        """The error about a template that is no unit vector."""
-        return GalleryError(f"{self._database.path}: holds a template that is not a unit vector of {self._dimensions} numbers")
+    def unit_vectors(self, blobs: Sequence[bytes]) -> NDArray[np.float32]:
+        """Return templates as an array, shape (n, dimensions). Raise ``GalleryError`` if one is no unit vector."""
+        if all(len(blob) == 4 * self._dimensions for blob in blobs):
+            vectors = np.frombuffer(b"".join(blobs), "<f4").reshape(-1, self._dimensions)
+            with np.errstate(invalid="ignore"):
+                lengths = np.linalg.norm(vectors.astype(float), axis=1)
+            if (abs(lengths - 1) <= 1e-2).all():  # false for what is not a number, too
+                return vectors.astype(np.float32)
+        raise GalleryError(f"{self._database.path}: holds a template that is not a unit vector of {self._dimensions} numbers")

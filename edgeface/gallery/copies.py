@@ -11,24 +11,21 @@ from hashlib import blake2s
 from itertools import compress
 from pathlib import Path
 from time import gmtime, strftime, strptime
-from urllib.parse import quote
 
 import numpy as np
 
 from edgeface.errors import GalleryError
+from edgeface.gallery.contents import nearest_to_forgotten
 from edgeface.gallery.encryption import Key, Sealer
-from edgeface.gallery.erasure import nearest_to_forgotten
 from edgeface.gallery.file_format import APPLICATION, SEALED, VERSION, need
 from edgeface.gallery.records import PersonRecord, TemplateRecord, erasure_mark
-from edgeface.gallery.sqlite import LOCK_TIMEOUT_S, connect, connect_to_read, is_read_only
+from edgeface.gallery.sqlite import connect, connect_as, connect_to_read, is_read_only
 from edgeface.types import Vector
 
 NAME = re.compile(r"gallery-([0-9a-f]{8})-([0-9]{6,9})-([0-9]{8}T[0-9]{6}Z)\.db", re.ASCII)
 STAMP = "%Y%m%dT%H%M%SZ"
-FOREIGN = "of another key"
-"""The state of a copy that another key has sealed."""
-PAGES = 256
-"""Pages, mostly of 4 kB, that are copied without a pause."""
+FOREIGN = "of another key"  # the state of a copy that another key has sealed
+PAGES = 256  # pages, mostly of 4 kB, that are copied without a pause
 
 Pause = Callable[[], None]
 """A function that is called every few milliseconds of work, to leave the processor to others or to give up by an exception."""
@@ -40,10 +37,7 @@ def go_on() -> None:
 
 @dataclass(frozen=True, slots=True)
 class Copy:
-    """A copy by its name: the mark of its key, its number in the order of copies, and the wall clock when it was made.
-
-    The clock orders nothing: it may have been wrong.
-    """
+    """A copy by its name: its key's mark, its number, and its time by the wall clock, which orders nothing: it may be wrong."""
 
     path: Path
     key: str
@@ -52,7 +46,6 @@ class Copy:
 
     @classmethod
     def named(cls, folder: Path, key: str, number: int, wall: float) -> "Copy":
-        """Return the copy that is to be made."""
         moment = strftime(STAMP, gmtime(wall))
         return cls(folder / f"gallery-{key}-{number:06d}-{moment}.db", key, number, float(int(wall)))
 
@@ -67,8 +60,6 @@ class ForeignCopyError(NoCopyError):
 
 @dataclass(frozen=True, slots=True)
 class CopyContents:
-    """The contents of a copy that was read to its end."""
-
     model: str
     people: int
     templates: int
@@ -80,37 +71,22 @@ def key_mark(key: Key) -> str:
 
 
 def find_copies(folder: Path) -> list[Copy]:
-    """Return the copies in a folder, the oldest first; none if there is no folder.
-
-    Raises:
-        OSError: the folder cannot be read.
-    """
+    """Return the copies in a folder, the oldest first; none if there is no folder. Raise ``OSError`` if it cannot be read."""
     found = []
     for path in folder.iterdir() if folder.exists() else ():
         if match := NAME.fullmatch(path.name):
-            try:
+            with suppress(ValueError):
                 wall = float(timegm(strptime(match[3], STAMP)))
-            except ValueError:
-                continue
-            found.append(Copy(path, match[1], int(match[2]), wall))
+                found.append(Copy(path, match[1], int(match[2]), wall))
     return sorted(found, key=lambda copy: (copy.number, copy.path.name))
 
 
 @contextmanager
 def opened(path: Path) -> Iterator[sqlite3.Connection]:
-    """Open a copy; one that a killed process was changing is first put back as it was.
-
-    Raises:
-        NoCopyError: the file cannot be read.
-    """
+    """Open a copy; one that a killed process was changing is first put back. Raise ``NoCopyError`` if it cannot be read."""
     try:
-        if is_read_only(path):
-            connection = connect_to_read(path)
-        else:
-            how = "rw" if os.access(path, os.W_OK) else "ro"
-            uri = f"file:{quote(str(path))}?mode={how}"
-            connection = sqlite3.connect(uri, uri=True, timeout=LOCK_TIMEOUT_S, isolation_level=None)
-        with closing(connection):
+        how = "mode=rw" if os.access(path, os.W_OK) else "mode=ro"
+        with closing(connect_to_read(path) if is_read_only(path) else connect_as(path, how)) as connection:
             yield connection
     except OSError as error:
         raise NoCopyError(error.strerror or str(error)) from None
@@ -121,12 +97,7 @@ def opened(path: Path) -> Iterator[sqlite3.Connection]:
 
 
 def check(path: Path, key: Key, pause: Pause = go_on) -> CopyContents:
-    """Read a copy to its end: the file as a whole, and every record with the key.
-
-    Raises:
-        ForeignCopyError: the copy belongs to another key.
-        NoCopyError: the copy, or a part of it, cannot be read.
-    """
+    """Read a copy to its end, every record too. Raise ``ForeignCopyError`` at another key, ``NoCopyError`` at damage."""
     with opened(path) as file:
         (told,) = file.execute("PRAGMA integrity_check(1)").fetchone()
         if told != "ok":
@@ -141,17 +112,12 @@ def check(path: Path, key: Key, pause: Pause = go_on) -> CopyContents:
             for _, _, _, sealed, *bound in file.execute(SEALED[table]):
                 pause()
                 sealer.decrypt(sealed, *bound)
-        people = file.execute("SELECT count(DISTINCT person_id) FROM templates WHERE kind = 'template'").fetchone()[0]
-        templates = file.execute("SELECT count(*) FROM templates WHERE kind = 'template'").fetchone()[0]
-        return CopyContents(model, people, templates)
+        counts = "SELECT count(DISTINCT person_id), count(*) FROM templates WHERE kind = 'template'"
+        return CopyContents(model, *file.execute(counts).fetchone())
 
 
 def sealer_of(file: sqlite3.Connection, key: Key) -> tuple[Sealer, str]:
-    """Return the sealer that opens a copy's records, and the digest of the copy's model.
-
-    Raises:
-        ForeignCopyError: the copy belongs to another key.
-    """
+    """Return the sealer of a copy's records, and the digest of its model. Raise ``ForeignCopyError`` if the key is another."""
     model, proof = file.execute("SELECT model, proof FROM meta").fetchone()
     sealer = Sealer(key, model)
     if not sealer.opens(proof, "proof"):
@@ -160,7 +126,6 @@ def sealer_of(file: sqlite3.Connection, key: Key) -> tuple[Sealer, str]:
 
 
 def people(file: sqlite3.Connection, sealer: Sealer) -> Iterator[tuple[str, PersonRecord]]:
-    """Yield everybody in a copy, by id."""
     for person, sealed in file.execute("SELECT id, sealed FROM people"):
         yield person, sealer.unseal(sealed, PersonRecord, "person", person)
 
@@ -178,7 +143,9 @@ class _RestlessError(Exception):
 
 def write(gallery: Path, part: Path, pause: Pause) -> None:
     """Copy a gallery as of one moment to the file ``part``, without events and pictures, which must not be kept longer."""
-    with closing(connect(part)) as target, closing(_source(gallery)) as source:
+    # SQLite alone opens the gallery: Python's opening and closing the file would lose SQLite its locks.
+    opening = connect_to_read(gallery) if is_read_only(gallery) else connect(gallery)
+    with closing(opening) as source, closing(connect(part)) as target:
         for setting in ("journal_mode=OFF", "synchronous=OFF", "secure_delete=ON"):  # a kill may spoil the part, not yet a copy
             target.execute(f"PRAGMA {setting}").fetchall()
         steps = 0
@@ -200,28 +167,15 @@ def write(gallery: Path, part: Path, pause: Pause) -> None:
         target.execute("DELETE FROM events")
 
 
-def _source(gallery: Path) -> sqlite3.Connection:
-    """Open the gallery by SQLite alone: Python's opening and closing the file would lose SQLite its locks."""
-    return connect_to_read(gallery) if is_read_only(gallery) else connect(gallery)
-
-
 def erased_in(path: Path) -> frozenset[bytes]:
-    """Return the marks of people who were forgotten in a gallery or copy.
-
-    Raises:
-        NoCopyError: the file cannot be read.
-    """
+    """Return the marks of people who were forgotten in a gallery or copy. Raise ``NoCopyError`` if the file cannot be read."""
     with opened(path) as file:
         there = _has_table(file, "erased")
         return frozenset(row[0] for row in file.execute("SELECT person FROM erased")) if there else frozenset()
 
 
 def remember_erased(path: Path, erased: Collection[bytes]) -> None:
-    """Replace the marks of forgotten people in a copy.
-
-    Raises:
-        NoCopyError: the file cannot be read or written.
-    """
+    """Replace the marks of forgotten people in a copy. Raise ``NoCopyError`` if the file cannot be read or written."""
     with opened(path) as file:
         file.execute("BEGIN")
         file.execute("DROP TABLE IF EXISTS erased")
@@ -233,15 +187,13 @@ def remember_erased(path: Path, erased: Collection[bytes]) -> None:
 def cleanse(path: Path, erased: Collection[bytes], key: Key | None, *, keep_faces: bool = True) -> int:
     """Erase forgotten people from a copy, as ``Gallery.forget`` does; return how many there were.
 
-    Events are erased, too, and without ``keep_faces`` kept faces. All of it or nothing; no trace stays in the file.
-
-    Raises:
-        NoCopyError: the file cannot be read or written.
+    Events are erased, too, and without ``keep_faces`` kept faces. All of it or nothing; no trace stays in the file. Raise
+    ``NoCopyError`` if the file cannot be read or written.
     """
     with opened(path) as file:
         gone = [person for (person,) in file.execute("SELECT id FROM people") if erasure_mark(person) in erased]
         wanted = ("pictures", "events") if keep_faces else ("pictures", "events", "faces")
-        tables = [table for table in wanted if _has_rows(file, table)]
+        tables = [one for one in wanted if _has_table(file, one) and file.execute(f"SELECT 1 FROM {one}").fetchone()]
         if not gone and not tables:
             return 0
         file.execute("PRAGMA secure_delete=ON").fetchall()
@@ -260,10 +212,7 @@ def cleanse(path: Path, erased: Collection[bytes], key: Key | None, *, keep_face
 
 
 def _negatives_near(file: sqlite3.Connection, gone: Collection[str], key: Key | None) -> list[int]:
-    """Return the rows of others' negative templates to which a forgotten person's template is the nearest.
-
-    Damaged records are passed over: they must not keep the others from being erased.
-    """
+    """Return the rows of others' negative templates to which a forgotten person's template is the nearest."""
     if not gone or key is None:
         return []
     try:
@@ -274,7 +223,7 @@ def _negatives_near(file: sqlite3.Connection, gone: Collection[str], key: Key | 
     def vectors(kind: str) -> Iterator[tuple[int, str, Vector]]:
         rows = "SELECT id, person_id, source, sealed FROM templates WHERE kind = ?"
         for row, owner, source, sealed in file.execute(rows, (kind,)):
-            with suppress(ValueError):
+            with suppress(ValueError):  # a damaged record must not keep the others from being erased
                 yield row, owner, np.frombuffer(sealer.unseal(sealed, TemplateRecord, kind, owner, source).vector, "<f4")
 
     negatives = list(vectors("negative"))
@@ -287,7 +236,3 @@ def _negatives_near(file: sqlite3.Connection, gone: Collection[str], key: Key | 
 
 def _has_table(file: sqlite3.Connection, name: str) -> bool:
     return bool(file.execute("SELECT count(*) FROM sqlite_master WHERE name = ?", (name,)).fetchone()[0])
-
-
-def _has_rows(file: sqlite3.Connection, name: str) -> bool:
-    return _has_table(file, name) and file.execute(f"SELECT 1 FROM {name}").fetchone() is not None

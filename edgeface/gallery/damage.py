@@ -20,27 +20,23 @@ class Damage(NamedTuple):
     @property
     def id(self) -> str:
         """Eight digits that name the record to ``edgeface gallery drop``."""
-        return blake2s(f"{TABLES[self.kind]}/{self.row}".encode(), digest_size=4).hexdigest()
+        return blake2s(f"{self.table}/{self.row}".encode(), digest_size=4).hexdigest()
+
+    @property
+    def table(self) -> str:
+        return KINDS[self.kind][0]
 
 
-TABLES: Mapping[Kind, str] = {
-    "person": "people",
-    "template": "templates",
-    "negative": "templates",
-    "event": "events",
-    "picture": "pictures",
-    "face": "faces",
-    "revision": "revisions",
+KINDS: Mapping[Kind, tuple[str, str]] = {
+    "person": ("people", "the name of {name}"),
+    "template": ("templates", "a template of {name}"),
+    "negative": ("templates", "a face that was taken for {name}"),
+    "event": ("events", "an event"),
+    "picture": ("pictures", "the picture of an event"),
+    "face": ("faces", "a kept face of {name}"),
+    "revision": ("revisions", "the revision of somebody in the shared gallery"),
 }
-WORDS: Mapping[Kind, str] = {
-    "person": "the name of {name}",
-    "template": "a template of {name}",
-    "negative": "a face that was taken for {name}",
-    "event": "an event",
-    "picture": "the picture of an event",
-    "face": "a kept face of {name}",
-    "revision": "the revision of somebody in the shared gallery",
-}
+"""The table of each kind of record, and the words for one."""
 
 
 def summary(damaged: Collection[Damage]) -> str:

@@ -6,29 +6,25 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from edgeface.errors import GalleryError
-from edgeface.gallery.damage import TABLES, Damage, Kind
+from edgeface.gallery.damage import KINDS, Damage, Kind
 from edgeface.gallery.database_file import DatabaseFile
 from edgeface.gallery.encryption import Key, Record, Sealer, SealError, find_key
 from edgeface.gallery.file_format import PLAIN, SEALED, STRANGE, VERSION, check_model, create, describe, need, prove, version_of
 from edgeface.gallery.records import ImageRecord, PersonRecord, TemplateKind, TemplateRecord, TemplateRow, erasure_mark
 
 log = logging.getLogger(__name__)
-CACHE = "cache_size=-512"
-"""Kilobytes of pages that SQLite keeps: records are kept decrypted, and the system keeps the file's pages, too."""
+CACHE = "cache_size=-512"  # kilobytes that SQLite keeps: records are kept decrypted, and the system keeps the file, too
 OF_PERSON: tuple[Kind, ...] = ("person", "template", "negative")
-NOBODY = """
-SELECT id FROM people WHERE NOT EXISTS (SELECT 1 FROM templates WHERE person_id = people.id AND kind != 'negative')
-"""
+NOBODY = "SELECT id FROM people WHERE NOT EXISTS (SELECT 1 FROM templates WHERE person_id = people.id AND kind != 'negative')"
 """Finds people without a template, not even a damaged one: a verdict has taken the only one back."""
+ORPHANS = "SELECT 0, person_id, x'' FROM templates WHERE kind != 'negative' AND person_id NOT IN (SELECT id FROM people)"
 
 
 class Database(DatabaseFile):
     """An open gallery file. ``sealer`` seals what goes into a column ``sealed``; the ids beside it are in the clear.
 
-    ``damaged`` are the records that did not open when they were last read: reading goes on without them.
-
-    Raises:
-        GalleryError: as ``DatabaseFile``; or the file is no gallery, is damaged, is of another model, or its key is missing.
+    ``damaged`` are the records that did not open when they were last read: reading goes on without them. Opening raises
+    ``GalleryError`` as ``DatabaseFile`` does, or if the file is no gallery, is damaged, is of another model, or lacks its key.
     """
 
     sealer: Sealer
@@ -43,8 +39,7 @@ class Database(DatabaseFile):
         version, keyed = version_of(self), self._key_file.exists()
         if version == PLAIN:
             check_model(self, self._model)
-        key = self._key(create=version < VERSION)
-        self.sealer = Sealer(key, self._model)
+        self.sealer = Sealer(self._key(create=version < VERSION), self._model)
         # Temporary files would be a second place with traces.
         for setting in ("synchronous=FULL", "foreign_keys=ON", "secure_delete=ON", "temp_store=MEMORY", CACHE):
             self.execute(f"PRAGMA {setting}").fetchall()
@@ -61,16 +56,13 @@ class Database(DatabaseFile):
         if version == PLAIN:
             self.execute("VACUUM")
             self.wipe_log()
-        prove(self, self.sealer, self._model, key)
+        prove(self, self.sealer, self._model)
 
     def _key(self, *, create: bool) -> Key:
-        key = find_key(self._key_file, create=create)
-        if key is None:
-            raise GalleryError(
-                f"{self.path}: its key is missing: neither {self._key_file} nor systemd's credential gallery-key is there; "
-                "put it back, or enroll anew into another gallery.path"
-            )
-        return key
+        if key := find_key(self._key_file, create=create):
+            return key
+        lack = f"neither {self._key_file} nor systemd's credential gallery-key is there"
+        raise GalleryError(f"{self.path}: its key is missing: {lack}; put it back, or enroll anew into another gallery.path")
 
     def _upgrade(self) -> None:
         """Seal what the first format kept in the clear."""
@@ -88,10 +80,7 @@ class Database(DatabaseFile):
 
     @contextmanager
     def change(self) -> Iterator[None]:
-        """Change the file within a transaction, unless another process has taken it over with another model.
-
-        Every person of whom a template has changed is sealed anew, by which others notice the change.
-        """
+        """Change the file within a transaction, unless another process has taken it over with another model."""
         self._touched.clear()
         with self.transaction():
             check_model(self, self._model)
@@ -99,14 +88,13 @@ class Database(DatabaseFile):
                 log.warning("%s: the %s %r is none of edgeface's, and is removed", self.path, kind, name)
                 self.execute(f'DROP {kind} "{name.replace(chr(34), 2 * chr(34))}"')
             yield
-            for person_id in self._touched:
+            for person_id in self._touched:  # their template has changed, which others notice by the person's new seal
                 row = self.execute("SELECT sealed FROM people WHERE id = ?", (person_id,)).fetchone()
                 with suppress(SealError):  # even the name may be damaged
                     if row:
                         self.change_person(person_id, self.sealer.unseal(row[0], PersonRecord, "person", person_id))
 
     def add_person(self, person_id: str, record: PersonRecord) -> None:
-        """Insert a person."""
         if self.has_table("erased"):
             self.execute("DELETE FROM erased WHERE person = ?", (erasure_mark(person_id),))
         self.execute("INSERT INTO people VALUES (?, ?)", (person_id, self.sealer.seal(record, "person", person_id)))
@@ -117,11 +105,7 @@ class Database(DatabaseFile):
         return self.execute("UPDATE people SET sealed = ? WHERE id = ?", (sealed, person_id)).rowcount == 1
 
     def erase_person(self, person_id: str) -> None:
-        """Delete a person with all that is theirs, and mark them as erased.
-
-        Raises:
-            GalleryError: the file keeps some of it nevertheless.
-        """
+        """Delete a person with all that is theirs, and mark them as erased. Raise ``GalleryError`` if some of it stays."""
         need(self, "erased")
         self.execute("INSERT OR IGNORE INTO erased VALUES (?)", (erasure_mark(person_id),))
         theirs = {"templates": "person_id", "events": "person_id", "people": "id"}
@@ -136,34 +120,25 @@ class Database(DatabaseFile):
         raise GalleryError(f"{self.path}: {person_id} cannot be erased from it; edgeface gallery restore brings a copy back")
 
     def people_without_templates(self) -> set[str]:
-        """Return the ids of people who have no template, not even a damaged one."""
         return {person_id for (person_id,) in self.execute(NOBODY).fetchall()}
 
     def erase_people_without_templates(self) -> None:
-        """Delete whoever has no template."""
         self.erase(f"DELETE FROM people WHERE id IN ({NOBODY})")
 
     def has_person(self, person_id: str | None) -> bool:
-        """Return whether there is a record of this person, damaged or not."""
         return self.execute("SELECT 1 FROM people WHERE id = ?", (person_id,)).fetchone() is not None
 
     def people(self) -> dict[str, PersonRecord]:
         """Return everybody by id. A person whose record is damaged, or missing beside templates, has their id as their name."""
         self.look_anew("person")
-        rows = list(self.people_rows())
-        orphans = (
-            "SELECT DISTINCT person_id FROM templates WHERE kind != 'negative' AND person_id NOT IN (SELECT id FROM people)"
-        )
-        rows += [(0, person_id, b"") for (person_id,) in self.execute(orphans).fetchall()]
         found = {}
-        for row, person_id, sealed in rows:
+        for row, person_id, sealed in (*self.people_rows(), *self.execute(ORPHANS).fetchall()):
             if isinstance(person_id, str):
                 record = self.opened(Damage("person", row, person_id), sealed, PersonRecord, "person", person_id)
                 found[person_id] = record or PersonRecord(person_id, 0.0)
         return found
 
     def people_rows(self) -> Iterable[tuple[int, str, bytes]]:
-        """Return row, id and sealed record of everybody."""
         return self.execute("SELECT rowid, id, sealed FROM people")
 
     def people_ids(self) -> set[str]:
@@ -177,34 +152,25 @@ class Database(DatabaseFile):
         self._touched.add(person_id)
 
     def drop_template(self, row: int) -> None:
-        """Delete a template of either kind."""
         for (person_id,) in self.execute("DELETE FROM templates WHERE id = ? RETURNING person_id", (row,)).fetchall():
             self._touched.add(person_id)
 
     def drop_record(self, record: Damage) -> bool:
         """Delete a record of any table; return false if the file keeps it nevertheless."""
-        table = TABLES[record.kind]
-        self.erase(f"DELETE FROM {table} WHERE rowid = ?", (record.row,))
+        self.erase(f"DELETE FROM {record.table} WHERE rowid = ?", (record.row,))
         self._touched.add(record.owner)
-        return not self.execute(f"SELECT count(*) FROM {table} WHERE rowid = ?", (record.row,)).fetchone()[0]
+        return not self.execute(f"SELECT count(*) FROM {record.table} WHERE rowid = ?", (record.row,)).fetchone()[0]
 
     def templates(self, kind: TemplateKind, person_id: str | None = None) -> list[TemplateRow]:
-        """Return every template of a kind, or those of one person, the oldest first, without damaged ones."""
-        if person_id is None:
-            self.look_anew(kind)
-            query = "SELECT id, person_id, source, sealed FROM templates WHERE kind = ? ORDER BY id"
-            rows = self.execute(query, (kind,)).fetchall()
-        else:
-            rows = [(row, person_id, *rest) for row, of, *rest in self.rows_of(person_id) if of == kind]
-        found = []
-        for row, owner, source, sealed in rows:
-            record = self.opened(Damage(kind, row, owner), sealed, TemplateRecord, kind, owner, source)
-            if record:
-                found.append(TemplateRow(row, owner, source, record))
-        if kind == "template" and person_id is None:
-            strange = "SELECT id, person_id FROM templates WHERE kind NOT IN ('template', 'negative')"
-            self.damaged |= {Damage("template", row, str(owner)) for row, owner in self.execute(strange).fetchall()}
-        return found
+        """Return every template of a kind, or those of one person; each person's the oldest first, without damaged ones."""
+        by_owner = self.all_rows() if person_id is None else {person_id: self.rows_of(person_id)}
+        return [
+            TemplateRow(row, owner, source, record)
+            for owner, rows in by_owner.items()
+            for row, of, source, sealed in rows
+            if of == kind
+            and (record := self.opened(Damage(kind, row, owner), sealed, TemplateRecord, kind, owner, source)) is not None
+        ]
 
     def rows_of(self, person_id: str) -> list[tuple[int, str, str, bytes]]:
         """Return row, kind, source and sealed record of every template of a person, the oldest first."""
@@ -240,17 +206,14 @@ class Database(DatabaseFile):
         return dict(self.execute(query).fetchall())
 
     def keep_face(self, row: int, person_id: str, png: bytes) -> None:
-        """Keep the chip that a template was made from."""
         need(self, "faces")
         sealed = self.sealer.seal(ImageRecord(png), "face", person_id, str(row))
         self.execute("INSERT OR REPLACE INTO faces VALUES (?, ?)", (row, sealed))
 
     def faces(self) -> Iterator[tuple[TemplateRow, bytes]]:
         """Yield every template whose face is kept, with its PNG; one face at a time is in memory."""
-        there = self.templates("template") if self.has_table("faces") else []
-        for row in there:
-            png = self._face(row, self.sealer)
-            if png is not None:
+        for row in self.templates("template") if self.has_table("faces") else ():
+            if (png := self._face(row, self.sealer)) is not None:
                 yield row, png
 
     def _face(self, row: TemplateRow, sealer: Sealer) -> bytes | None:
@@ -260,11 +223,9 @@ class Database(DatabaseFile):
         return None
 
     def count_faces(self) -> int:
-        """Return how many faces are kept."""
         return int(self.execute("SELECT count(*) FROM faces").fetchone()[0]) if self.has_table("faces") else 0
 
     def erase_faces(self) -> None:
-        """Delete all kept faces."""
         self.execute("DELETE FROM faces")
 
     def adopt(self, model: str, remade: Mapping[int, TemplateRecord]) -> None:
@@ -310,10 +271,10 @@ class Database(DatabaseFile):
 
     def scan(self) -> list[Damage]:
         """Return every record of the file, of whatever kind, that does not open."""
-        found = []
-        for table, query in SEALED.items():
-            for row, kind, owner, sealed, *bound in self.execute(query).fetchall() if self.has_table(table) else ():
-                if not self.sealer.opens(sealed, *bound):
-                    known: Kind = kind if kind in TABLES else "template"
-                    found.append(Damage(known, row, owner if isinstance(owner, str) else ""))
-        return found
+        return [
+            Damage(kind if kind in KINDS else "template", row, owner if isinstance(owner, str) else "")
+            for table, query in SEALED.items()
+            if self.has_table(table)
+            for row, kind, owner, sealed, *bound in self.execute(query).fetchall()
+            if not self.sealer.opens(sealed, *bound)
+        ]

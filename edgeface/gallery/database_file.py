@@ -2,6 +2,7 @@
 
 import logging
 import math
+import os
 import sqlite3
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -11,26 +12,20 @@ from pathlib import Path
 from edgeface.errors import GalleryError, TraceError
 from edgeface.gallery import sqlite
 from edgeface.gallery.encryption import SealError
-from edgeface.gallery.guard import Guard
+from edgeface.gallery.guard import lock_gallery
 
 log = logging.getLogger(__name__)
-ROOM_EVERY_S = 30.0
-"""Seconds between two looks for room on a full disk."""
-RETRY_S = 5.0
-"""Seconds between two attempts to open a file that could not be opened."""
-FRESH_S = 2.0
-"""Seconds for which files count as just changed: file times are coarse, and two commits may have the same."""
+ROOM_EVERY_S = 30.0  # seconds between two looks for room on a full disk
+RETRY_S = 5.0  # seconds between two attempts to open a file that could not be opened
+FRESH_S = 2.0  # seconds for which files count as just changed: file times are coarse, and two commits may have the same
 
 
 class DatabaseFile:
     """An open SQLite file; ``_open``, of a subclass, checks it and brings it up to date.
 
     A ``serving`` file stays open for long: one that cannot be opened now is tried again, and so is a file that takes its place.
-    Many processes may have the file open at once, or one ``alone``.
-
-    Raises:
-        GalleryError: the file cannot be opened, or others have it open who must not; not if it is ``serving``.
-        ConfigError: there can never be a file at this path.
+    Many processes may have the file open at once, or one ``alone``. Opening raises ``GalleryError`` if the file, unless it is
+    ``serving``, cannot be opened, or others have it open who must not; ``ConfigError`` if it can never be there.
     """
 
     def __init__(self, path: Path, *, serving: bool, alone: bool) -> None:
@@ -55,14 +50,14 @@ class DatabaseFile:
         raise NotImplementedError
 
     def _connect(self) -> None:
-        self._guard = None
+        self._guard: int | None = None
         try:
             self._connection = sqlite.connect(self.path)
         except (OSError, sqlite3.Error) as error:
             raise GalleryError(f"{self.path}: {getattr(error, 'strerror', None) or error}") from None
         try:
             timeout = sqlite.LOOP_LOCK_TIMEOUT_S if self._serving else sqlite.LOCK_TIMEOUT_S
-            self._guard = Guard(self.path, alone=self._alone, timeout=timeout)
+            self._guard = lock_gallery(self.path, alone=self._alone, timeout=timeout)
             with self._told():
                 self._open_though_full()
             self._inode = self.path.stat().st_ino
@@ -72,8 +67,9 @@ class DatabaseFile:
 
     def _disconnect(self) -> None:
         self._connection.close()
-        if self._guard:
-            self._guard.release()
+        if self._guard is not None:
+            os.close(self._guard)
+            self._guard = None
 
     def _give_up(self, error: GalleryError) -> None:
         self._shut, self._last_stamp = str(error), self._stamp()
@@ -81,22 +77,16 @@ class DatabaseFile:
         log.error("%s", error)
 
     def let_go(self, error: GalleryError) -> None:
-        """Close the file because of an error, to open it anew later."""
         if self._shut is None:
             self._disconnect()
             self._give_up(error)
 
     def close(self) -> None:
-        """Close the file."""
         if self._shut is None:
             self._disconnect()
 
     def _try_again(self) -> None:
-        """Open the file that could not be opened, unless it has just changed: somebody may be copying another to its place.
-
-        Raises:
-            GalleryError: it cannot be opened yet.
-        """
+        """Open the file or raise ``GalleryError``; not if it has just changed: somebody may be copying another to its place."""
         if time.monotonic() >= self._retry_after:
             self._retry_after = time.monotonic() + RETRY_S
             stamp, before = self._stamp(), self._last_stamp
@@ -132,11 +122,10 @@ class DatabaseFile:
         if time.monotonic() < self._room_after:
             return
         self._room_after = time.monotonic() + ROOM_EVERY_S
-        if sqlite.lacks_room(self.path):
-            return
-        self._reconnect()
-        if self._room_after == math.inf:
-            log.info("%s: there is room again", self.path)
+        if not sqlite.lacks_room(self.path):
+            self._reconnect()
+            if self._room_after == math.inf:
+                log.info("%s: there is room again", self.path)
 
     def _reconnect(self) -> None:
         self._disconnect()
@@ -161,7 +150,6 @@ class DatabaseFile:
             time.sleep(0.02)
 
     def execute(self, statement: str, values: Sequence[object] | Mapping[str, object] = ()) -> sqlite3.Cursor:
-        """Run one statement."""
         try:
             cursor = self._connection.execute(statement, values)
         except UnicodeDecodeError:  # in SQLite's own message about a damaged schema
@@ -181,7 +169,6 @@ class DatabaseFile:
             return self.execute(statement, values).rowcount
 
     def has_table(self, name: str) -> bool:
-        """Return whether a table is there, of those that are made only when they are needed."""
         return bool(self.execute("SELECT count(*) FROM sqlite_master WHERE name = ?", (name,)).fetchone()[0])
 
     def wipe_log(self) -> bool:
@@ -192,11 +179,7 @@ class DatabaseFile:
         return wiped
 
     def wipe(self, done: str) -> None:
-        """Empty the write-ahead log after a change that erased something.
-
-        Raises:
-            TraceError: a reader is in the way.
-        """
+        """Empty the write-ahead log after a change that erased something. Raise ``TraceError`` if a reader is in the way."""
         with self.errors():
             if self.unwiped and not self.wipe_log():
                 raise TraceError(f"{done}, but {self.path}-wal keeps a trace until the program that reads it now ends")
@@ -224,7 +207,6 @@ class DatabaseFile:
             return self._changes
 
     def _stamp(self) -> list[tuple[int, int, int]]:
-        """Return inode, size and time of change of the database and its log, of each that is there."""
         found = []
         for path in (self.path, self.path.with_name(f"{self.path.name}-wal")):
             with suppress(FileNotFoundError):
@@ -234,7 +216,6 @@ class DatabaseFile:
 
     @contextmanager
     def transaction(self, kind: str = "IMMEDIATE") -> Iterator[None]:
-        """Do all of the block or nothing."""
         self.execute(f"BEGIN {kind}")
         try:
             yield
@@ -253,7 +234,6 @@ class DatabaseFile:
 
     @contextmanager
     def lock_timeout(self, seconds: float) -> Iterator[None]:
-        """Wait at most this long for other processes."""
         before = self.execute("PRAGMA busy_timeout").fetchone()[0]
         self.execute(f"PRAGMA busy_timeout={round(1000 * seconds)}")
         try:

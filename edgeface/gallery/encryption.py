@@ -34,11 +34,8 @@ class Key:
 def find_key(key_file: Path, *, create: bool) -> Key | None:
     """Return systemd's credential ``gallery-key``, or else the key in ``key_file``, made of 32 random bytes if ``create``.
 
-    Without a key, and without ``create``, return ``None``.
-
-    Raises:
-        GalleryError: the file cannot be read or made, is open to others, or holds no key.
-        ConfigError: there can never be a file at this path.
+    Without a key, and without ``create``, return ``None``. Raise ``GalleryError`` if the file cannot be read or made, is open
+    to others, or holds no key, ``ConfigError`` if there can never be a file at this path.
     """
     given = credential(CREDENTIAL)
     if not given:
@@ -46,8 +43,7 @@ def find_key(key_file: Path, *, create: bool) -> Key | None:
     file = SecretFile(given or key_file, "the gallery's key", GalleryError)
     if create and not given:
         file.make(secrets.token_bytes(KEY_BYTES))
-    secret = file.find()
-    if secret is None:
+    if (secret := file.find()) is None:
         return None
     if not given:
         clear_away(key_file)
@@ -57,31 +53,22 @@ def find_key(key_file: Path, *, create: bool) -> Key | None:
 
 
 class Sealer:
-    """Seals and opens records of one model under one key.
-
-    The associated data are the format, the model's digest and ``bound``: a record that is moved to another place does not open.
-    """
+    """Seals and opens records of one model under one key; a record that is moved to another place does not open."""
 
     def __init__(self, key: Key, model: str) -> None:
-        self._secret, self._model = key.secret, model
+        self._secret, self.origin, self._model = key.secret, key.origin, model
 
     def seal(self, record: object, *bound: str) -> bytes:
-        """Encrypt a record, bound to its kind and owner."""
         return aead.seal(self._secret, msgspec.msgpack.encode(record), self._associated(bound))
 
     def decrypt(self, sealed: bytes | None, *bound: str) -> bytes:
-        """Decrypt a record that was sealed with the same ``bound``, and leave it encoded.
-
-        Raises:
-            SealError: as ``unseal``.
-        """
+        """Decrypt a record, and leave it encoded. Raise ``SealError`` as ``unseal`` does."""
         try:
             return aead.unseal(self._secret, sealed or b"", self._associated(bound))
         except (ValueError, TypeError):
             raise SealError("a record does not belong where it stands") from None
 
     def opens(self, sealed: bytes | None, *bound: str) -> bool:
-        """Return whether a record can be decrypted."""
         try:
             self.decrypt(sealed, *bound)
         except SealError:
@@ -89,11 +76,7 @@ class Sealer:
         return True
 
     def unseal(self, sealed: bytes, kind: type[Record], *bound: str) -> Record:
-        """Decrypt a record that was sealed with the same ``bound``.
-
-        Raises:
-            SealError: the key is another, or the record is damaged, or belongs elsewhere.
-        """
+        """Decrypt a record sealed with the same ``bound``. Raise ``SealError`` if it is damaged, or key or place are others."""
         try:
             return msgspec.msgpack.decode(self.decrypt(sealed, *bound), type=kind)
         except msgspec.MsgspecError:

@@ -13,14 +13,10 @@ from edgeface.vision.images import crop, encode_jpeg
 from edgeface.wire.events import Event
 
 log = logging.getLogger(__name__)
-RETRY_S = 5.0
-"""Seconds until events that could not be kept are tried again."""
-WIPE_EVERY = 60.0
-"""Seconds between two looks for erased records in the write-ahead log."""
-EXPIRE_EVERY = 600.0
-"""Seconds between two looks for events that have been kept for long enough."""
-PICTURE_SIDE, MARGIN = 240, 0.35
-"""Pixels of a kept picture at most, and the share of the face's size that it shows around the face."""
+RETRY_S = 5.0  # seconds until events that could not be kept are tried again
+WIPE_EVERY = 60.0  # seconds between two looks for erased records in the write-ahead log
+EXPIRE_EVERY = 600.0  # seconds between two looks for events that have been kept for long enough
+PICTURE_SIDE, MARGIN = 240, 0.35  # pixels of a picture at most, and the share of the face's size that it shows around it
 
 
 class EventKeeper:
@@ -36,8 +32,7 @@ class EventKeeper:
         self._gallery, self._camera, self._limits, self._picture_hours = gallery, camera, limits, picture_hours
         self._waiting: deque[tuple[Event, bytes | None]] = deque(maxlen=self.WAITING)
         self._again = self._wiped = self._expired = -math.inf
-        self.trouble: str | None = None
-        """Why events are not kept at the moment."""
+        self.trouble: str | None = None  # why events are not kept at the moment
 
     def on_tick(self, tick: Tick) -> None:
         """Keep the events of this moment; every ten minutes, erase those that have been kept for long enough."""

@@ -55,10 +55,9 @@ class _Record(Struct, frozen=True, array_like=True):
 
 
 class EventStore:
-    """The events in a gallery's file.
+    """The events in a gallery's file. Every change raises ``GalleryError`` if the gallery cannot be written.
 
     Events are few enough to be read without an index, which may be damaged: plus signs in the queries keep SQLite from it.
-    Every change raises ``GalleryError`` if the gallery cannot be written.
     """
 
     def __init__(self, database: Database) -> None:
@@ -69,22 +68,14 @@ class EventStore:
         norm = 0.0 if event.embedding is None else float(np.linalg.norm(event.embedding))
         if event.embedding is None or norm == 0 or not limits.keep_days or not limits.max:
             return
-        kept = KeptEvent(
-            event.event_id,
-            str(event.event_type),
-            event.wall,
-            event.camera,
-            event.person_id if event.event_type is EventType.RECOGNIZED else None,
-            event.score or 0.0,
-            event.quality or 0.0,
-            event.embedding / np.float32(norm),
-        )
+        who = event.person_id if event.event_type is EventType.RECOGNIZED else None
+        told = event.event_id, str(event.event_type), event.wall, event.camera, who, event.score or 0.0, event.quality or 0.0
+        kept = KeptEvent(*told, event.embedding / np.float32(norm))
         with self._database.errors(), self._database.lock_timeout(LOOP_LOCK_TIMEOUT_S), self._database.change():
             # A person who is forgotten in this very moment leaves no event.
-            if kept.person_id is None or self._database.has_person(kept.person_id):
-                self._database.execute(
-                    "INSERT OR REPLACE INTO events VALUES (?, ?, ?)", (kept.event_id, kept.person_id, self._sealed(kept))
-                )
+            if who is None or self._database.has_person(who):
+                insert = "INSERT OR REPLACE INTO events VALUES (?, ?, ?)"
+                self._database.execute(insert, (kept.event_id, who, self._sealed(kept)))
                 retention.forward(self._database, self.clocks)
                 if picture is not None:
                     need(self._database, "pictures")
@@ -93,17 +84,14 @@ class EventStore:
             self._thin_out(limits)
 
     def expire(self, camera: str, limits: schema.EventsSettings, picture_hours: float = 0.0) -> None:
-        """Erase events and pictures that are too many or too old.
-
-        If the settings keep none at all, those of this ``camera`` are erased: other cameras may share the gallery.
-        """
+        """Erase events and pictures that are too many or too old; those of this ``camera`` if the settings keep none at all."""
         with self._database.errors(), self._database.lock_timeout(LOOP_LOCK_TIMEOUT_S), self._database.change():
             if not self._database.execute("SELECT 1 FROM events LIMIT 1").fetchone():
                 return
             now = retention.forward(self._database, self.clocks)
             kept = "IN (SELECT event_id FROM kept WHERE since < ?)"
             if not limits.keep_days or not limits.max:
-                self._erase("events WHERE +id", camera)
+                self._erase("events WHERE +id", camera)  # other cameras may share the gallery
             else:
                 self._thin_out(limits)
                 self._erase_damaged()
@@ -145,11 +133,7 @@ class EventStore:
             return {row[0] for row in self._database.execute("SELECT event_id FROM pictures").fetchall()} if there else set()
 
     def dismiss(self, event_ids: Iterable[str]) -> int:
-        """Erase events that are nobody's, with their pictures; return how many there were.
-
-        Raises:
-            TraceError: they are erased, but a reader keeps a trace of them in the write-ahead log.
-        """
+        """Erase events that are nobody's; return how many there were. Raise ``TraceError`` if the log keeps a trace."""
         with self._database.errors(), self._database.change():
             delete = "DELETE FROM events WHERE +id = ? AND person_id IS NULL"
             count = sum(self._database.erase(delete, (event_id,)) for event_id in event_ids)
@@ -164,11 +148,7 @@ class EventStore:
             return [event for row in rows if (event := self._unsealed(*row))]
 
     def find(self, event_id: str) -> KeptEvent:
-        """Return the kept event with this id.
-
-        Raises:
-            GalleryError: there is none.
-        """
+        """Return the kept event with this id. Raise ``GalleryError`` if there is none."""
         wanted = event_id.strip().upper()
         with self._database.errors():
             query = "SELECT rowid, id, person_id, sealed FROM events WHERE +id = ?"
@@ -176,17 +156,12 @@ class EventStore:
             row = self._database.execute(query, (wanted,)).fetchone() if ulid else None
             if row is None:
                 raise GalleryError(f"no event {event_id[:40]!r} is kept; see edgeface events list")
-            event = self._unsealed(*row)
-            if event is None:
-                raise GalleryError(f"the record of the event {wanted} is damaged; edgeface gallery check tells what cures it")
-            return event
+            if event := self._unsealed(*row):
+                return event
+        raise GalleryError(f"the record of the event {wanted} is damaged; edgeface gallery check tells what cures it")
 
     def judge(self, event: KeptEvent, person_id: str | None, verdict: Verdict | None) -> None:
-        """Write a verdict to an event, or take it back, within a transaction of the caller.
-
-        Raises:
-            GalleryError: the event is no longer kept.
-        """
+        """Write or take back a verdict, within a transaction of the caller. Raise ``GalleryError`` if the event is not kept."""
         judged = replace(event, person_id=person_id, verdict=verdict)
         change = "UPDATE events SET person_id = ?, sealed = ? WHERE +id = ?"
         if not self._database.execute(change, (person_id, self._sealed(judged), judged.event_id)).rowcount:
@@ -209,14 +184,5 @@ class EventStore:
         record = self._database.opened(Damage("event", row, ""), sealed, _Record, "event", event_id, person_id or "")
         if record is None:
             return None
-        return KeptEvent(
-            event_id,
-            record.event_type,
-            record.wall,
-            record.camera,
-            person_id,
-            record.score,
-            record.quality,
-            np.frombuffer(record.vector, "<f4").astype(np.float32),
-            record.verdict,
-        )
+        told = event_id, record.event_type, record.wall, record.camera, person_id, record.score, record.quality
+        return KeptEvent(*told, np.frombuffer(record.vector, "<f4").astype(np.float32), record.verdict)

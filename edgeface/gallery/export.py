@@ -10,8 +10,7 @@ from edgeface.errors import GalleryError
 
 MAX_IMPORT_BYTES = 256 * 2**20
 VERSION = 1
-Moment = Annotated[float, Meta(ge=0, le=1e11)]
-"""Seconds since the Unix epoch."""
+Moment = Annotated[float, Meta(ge=0, le=1e11)]  # seconds since the Unix epoch
 
 
 class ExportedTemplate(Struct, frozen=True):
@@ -22,8 +21,6 @@ class ExportedTemplate(Struct, frozen=True):
 
 
 class ExportedPerson(Struct, frozen=True):
-    """A person with all their templates."""
-
     id: Annotated[str, Meta(pattern=r"^p_[0-9a-f]{16}\Z")]
     name: str
     enrolled: Moment
@@ -49,11 +46,7 @@ def encode(people: Iterable[ExportedPerson], model: str, dimensions: int) -> byt
 
 
 def decode(data: bytes, model: str) -> list[ExportedPerson]:
-    """Return the people of a document.
-
-    Raises:
-        GalleryError: it is no such document, or is of another model.
-    """
+    """Return the people of a document. Raise ``GalleryError`` if it is no such document, or is of another model."""
     if len(data) > MAX_IMPORT_BYTES:
         raise GalleryError(f"the export is over {MAX_IMPORT_BYTES // 2**20} MB")
     try:

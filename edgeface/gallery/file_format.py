@@ -9,14 +9,12 @@ from pathlib import Path
 
 from edgeface.errors import GalleryError
 from edgeface.gallery.database_file import DatabaseFile
-from edgeface.gallery.encryption import Key, Sealer
-from edgeface.gallery.records import ProofRecord
+from edgeface.gallery.encryption import Sealer
 from edgeface.gallery.sqlite import connect_to_read, refuse_for_good
 
 log = logging.getLogger(__name__)
 VERSION = 2
-PLAIN = 1
-"""The first format, which kept names and vectors in the clear."""
+PLAIN = 1  # the first format, which kept names and vectors in the clear
 APPLICATION = 0x45464731  # "EFG1": tells our files from other SQLite files
 _SQL = Path(__file__).with_name("schema") / f"v{VERSION}.sql"
 SCHEMA = {name: make for make, name in re.findall(r"^(CREATE \w+ (?:IF NOT EXISTS )?(\w+)[^;]+)", _SQL.read_text(), re.M)}
@@ -45,11 +43,7 @@ def need(file: DatabaseFile | sqlite3.Connection, *tables: str) -> None:
 
 
 def version_of(file: DatabaseFile) -> int:
-    """Return the format of a file; 0 if it is empty yet.
-
-    Raises:
-        GalleryError: it is no gallery, or is of a later version.
-    """
+    """Return the format of a file; 0 if it is empty yet. Raise ``GalleryError`` if it is no gallery, or of a later version."""
     if not file.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
         return 0
     if file.execute("PRAGMA application_id").fetchone()[0] != APPLICATION:
@@ -61,21 +55,16 @@ def version_of(file: DatabaseFile) -> int:
 
 
 def create(file: DatabaseFile, sealer: Sealer, model: str) -> None:
-    """Make the tables of a new gallery."""
     for statement in SCHEMA.values():
         if "IF NOT EXISTS" not in statement:
             file.execute(statement)
-    file.execute("INSERT INTO meta VALUES (?, ?)", (model, sealer.seal(ProofRecord(), "proof")))
+    describe(file, sealer, model)
     file.execute(f"PRAGMA application_id={APPLICATION}")
     file.execute(f"PRAGMA user_version={VERSION}")
 
 
 def check_model(file: DatabaseFile, model: str) -> None:
-    """See that a file says that it belongs to a model.
-
-    Raises:
-        GalleryError: it does not.
-    """
+    """See that a file says that it belongs to a model. Raise ``GalleryError`` if it does not."""
     row = file.execute("SELECT model FROM meta").fetchone()
     if row is None:
         raise GalleryError(f"{file.path}: not a gallery, or damaged (it does not say of which model it is)")
@@ -86,13 +75,11 @@ def check_model(file: DatabaseFile, model: str) -> None:
         )
 
 
-def prove(file: DatabaseFile, sealer: Sealer, model: str, key: Key) -> None:
+def prove(file: DatabaseFile, sealer: Sealer, model: str) -> None:
     """See that a file belongs to a model and key.
 
-    The file's own description may be damaged. Any record that opens proves as much, and the description is written anew.
-
-    Raises:
-        GalleryError: nothing in it opens.
+    The file's own description may be damaged. Any record that opens proves as much, and the description is written anew. Raise
+    ``GalleryError`` if nothing in it opens.
     """
     said, proof = file.execute("SELECT model, proof FROM meta").fetchone() or (model, None)
     queries = SEALED["people"], SEALED["templates"]
@@ -101,10 +88,8 @@ def prove(file: DatabaseFile, sealer: Sealer, model: str, key: Key) -> None:
             return
     elif not any(sealer.opens(sealed, *bound) for query in queries for _, _, _, sealed, *bound in file.execute(query)):
         check_model(file, model)
-        raise GalleryError(
-            f"{file.path}: not encrypted with the key in {key.origin}; "
-            "put its own key back, or enroll anew into another gallery.path"
-        )
+        cure = "put its own key back, or enroll anew into another gallery.path"
+        raise GalleryError(f"{file.path}: not encrypted with the key in {sealer.origin}; {cure}")
     log.warning("%s: its own description was damaged, and is written anew", file.path)
     with suppress(sqlite3.OperationalError), file.transaction():  # else at the next start: it may be read-only
         describe(file, sealer, model)
@@ -113,15 +98,11 @@ def prove(file: DatabaseFile, sealer: Sealer, model: str, key: Key) -> None:
 def describe(file: DatabaseFile, sealer: Sealer, model: str) -> None:
     """Write that a file belongs to a model and key, in place of what it said before."""
     file.execute("DELETE FROM meta")
-    file.execute("INSERT INTO meta VALUES (?, ?)", (model, sealer.seal(ProofRecord(), "proof")))
+    file.execute("INSERT INTO meta VALUES (?, ?)", (model, sealer.seal([], "proof")))  # no content: only the right key opens it
 
 
 def model_of(path: Path) -> str | None:
-    """Return the digest of the model that a gallery's file belongs to; ``None`` if there is no file, or it cannot tell.
-
-    Raises:
-        ConfigError: there can never be a file at this path.
-    """
+    """Return the digest of a file's model; ``None`` if it cannot tell. Raise ``ConfigError`` if there can never be a file."""
     refuse_for_good(path, "gallery.path")
     with suppress(OSError, ValueError, sqlite3.Error):
         if path.exists():

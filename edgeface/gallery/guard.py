@@ -8,39 +8,35 @@ from pathlib import Path
 from edgeface.errors import GalleryError
 
 
-class Guard:
-    """A lock on a gallery until ``release``, or until the process ends however it does.
+def lock_within(timeout: float, descriptor: int, how: int = fcntl.LOCK_EX) -> bool:
+    """Lock an open file or folder, as flock(2) does; return false if others still hold it after ``timeout`` seconds."""
+    deadline = time.monotonic() + timeout
+    while True:
+        try:
+            fcntl.flock(descriptor, how | fcntl.LOCK_NB)
+            return True
+        except BlockingIOError:
+            if time.monotonic() > deadline:
+                return False
+        time.sleep(0.02)
+
+
+def lock_gallery(path: Path, *, alone: bool, timeout: float) -> int | None:
+    """Lock a gallery until the descriptor that is returned is closed, or the process ends however it does.
 
     The folder is locked: a full or read-only disk has no room for a new file, and SQLite's own locks on the database are lost
-    with each descriptor that is closed. Nothing is locked in a closed folder, or on a file system without such locks.
-
-    Raises:
-        GalleryError: others still have the gallery open, or one has it alone, after ``timeout`` seconds.
+    with each descriptor that is closed. Nothing is locked in a closed folder, or on a file system without such locks. Raise
+    ``GalleryError`` if others still have the gallery open, or one has it alone, after ``timeout`` seconds.
     """
-
-    def __init__(self, path: Path, *, alone: bool, timeout: float) -> None:
-        self._descriptor: int | None = None
-        try:
-            self._descriptor = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
-        except OSError:
-            return
-        deadline = time.monotonic() + timeout
-        while True:
-            try:
-                fcntl.flock(self._descriptor, (fcntl.LOCK_EX if alone else fcntl.LOCK_SH) | fcntl.LOCK_NB)
-                return
-            except BlockingIOError:
-                if time.monotonic() > deadline:
-                    self.release()
-                    others = "a daemon runs with it, or a command; stop it first"
-                    raise GalleryError(f"{path}: {others if alone else 'another process changes it as a whole'}") from None
-            except OSError:
-                self.release()
-                return
-            time.sleep(0.02)
-
-    def release(self) -> None:
-        """Unlock the gallery."""
-        if self._descriptor is not None:
-            os.close(self._descriptor)
-            self._descriptor = None
+    descriptor = None
+    try:
+        descriptor = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+        if lock_within(timeout, descriptor, fcntl.LOCK_EX if alone else fcntl.LOCK_SH):
+            return descriptor
+    except OSError:
+        if descriptor is not None:
+            os.close(descriptor)
+        return None
+    os.close(descriptor)
+    others = "a daemon runs with it, or a command; stop it first" if alone else "another process changes it as a whole"
+    raise GalleryError(f"{path}: {others}")

@@ -1,7 +1,7 @@
 """Takes over a gallery of another model: makes templates for this model from the kept faces."""
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,15 +36,12 @@ class Reembedded:
 def reembed(
     path: Path, key_file: Path, model: Path, *, drop: bool = False, names: bool = True, alive: Callable[[], None] = lambda: None
 ) -> Reembedded | None:
-    """Make the gallery in the file ``path`` one of the model in the folder ``model``.
+    """Make the gallery in the file ``path`` one of the model in the folder ``model``; ``None`` if there is nothing to do.
 
-    Return ``None`` if it is one already, or if there is no gallery. All of it or nothing, and not while another process has the
-    gallery open. Names, ids and faces stay. Templates come from kept faces alone: confirmed and rejected views are lost, and so
-    are events, which only the other model could read. ``alive`` is called at every face; without ``names`` an error tells how
-    many people would be lost, and not who.
-
-    Raises:
-        GalleryError: no face is kept of somebody, without ``drop``; another process has the gallery open; it cannot be written.
+    All of it or nothing, and not while another process has the gallery open. Names, ids and faces stay. Templates come from
+    kept faces alone: confirmed and rejected views are lost, and so are events, which only the other model could read. ``alive``
+    is called at every face; without ``names`` an error tells how many people would be lost, and not who. Raise ``GalleryError``
+    if no face is kept of somebody, without ``drop``, if another process has the gallery open, or if it cannot be written.
     """
     digest, before = load_card(model).digest, model_of(path)
     if before is None or before == digest:
@@ -55,7 +52,11 @@ def reembed(
     with closing(Database(path, before, key_file, alone=True)) as database, database.errors():
         with database.change():
             owners = database.owners()
-            remade = _remade(database, embedder, alive)
+            remade: dict[int, TemplateRecord] = {}
+            for row, png in database.faces():
+                vector = embedder.template(decode_image(png, f"{path}: a kept face")).vector
+                remade[row.row] = TemplateRecord(vector.astype("<f4").tobytes(), row.record.quality)
+                alive()
             missing, people = set(owners.values()) - {owners[row] for row in remade}, database.people()
             dropped = sorted(people[person_id].name if person_id in people else str(person_id) for person_id in missing)
             if missing and not drop:
@@ -73,13 +74,3 @@ def reembed(
     done = Reembedded(len(set(owners.values())) - len(missing), len(remade), lost, tuple(dropped))
     log.warning("%s: %d templates made anew for the model %s…, %d are gone", path, done.templates, digest[:19], done.lost)
     return done
-
-
-def _remade(database: Database, embedder: Embedder, alive: Callable[[], None]) -> Mapping[int, TemplateRecord]:
-    """Return new templates, by row, from the kept faces."""
-    remade = {}
-    for row, png in database.faces():
-        vector = embedder.template(decode_image(png, f"{database.path}: a kept face")).vector
-        remade[row.row] = TemplateRecord(vector.astype("<f4").tobytes(), row.record.quality)
-        alive()
-    return remade

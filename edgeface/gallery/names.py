@@ -7,8 +7,7 @@ import unicodedata
 from edgeface.errors import GalleryError
 
 MAX_NAME = 100
-JOINERS = "\u200c\u200d"
-"""Zero-width characters that names in Persian, Sinhala and others need, and that Python does not count as printable."""
+JOINERS = "\u200c\u200d"  # zero-width characters, not printable to Python, that names in Persian, Sinhala and others need
 
 
 def quoted(name: str) -> str:
@@ -23,11 +22,7 @@ def argument(name: str) -> str:
 
 
 def clean_name(name: str) -> str:
-    """Return a name as it is kept: NFC, without outer blanks.
-
-    Raises:
-        GalleryError: the name is empty, over 100 characters, or has unprintable ones.
-    """
+    """Return a name as kept: NFC, without outer blanks. Raise ``GalleryError`` if it is empty, too long or unprintable."""
     try:
         name.encode()
     except UnicodeEncodeError:

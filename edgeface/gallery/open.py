@@ -1,4 +1,4 @@
-"""Opens the gallery of a configuration."""
+"""Opens the gallery of a configuration, for a model; ``serving`` is for a process that keeps it open for long."""
 
 from edgeface.config.schema import Config
 from edgeface.gallery.store import Gallery
@@ -6,6 +6,5 @@ from edgeface.vision.model_card import ModelCard
 
 
 def open_gallery(config: Config, card: ModelCard, *, serving: bool = False) -> Gallery:
-    """Open the gallery of a configuration for a model; ``serving`` is for a process that keeps it open for long."""
     keep = config.gallery.keep_faces
     return Gallery(config.gallery_path, card.digest, card.identity, config.key_path, keep_faces=keep, serving=serving)

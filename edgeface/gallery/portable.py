@@ -15,8 +15,7 @@ from edgeface.platform.secret_files import SecretFile
 
 SEALED_VERSION = 1
 MIN_LENGTH = 8
-COST, BLOCK, LANES = 2**16, 8, 2
-"""Takes 64 MB and most of a second on a desktop; one of the settings in OWASP's Password Storage Cheat Sheet."""
+COST, BLOCK, LANES = 2**16, 8, 2  # 64 MB, and most of a second on a desktop; from OWASP's Password Storage Cheat Sheet
 MAX_MEMORY = 256 * 2**20
 PURPOSE = b"edgeface export"
 
@@ -45,7 +44,6 @@ def seal(data: bytes, passphrase: str) -> bytes:
 
 
 def is_sealed(data: bytes) -> bool:
-    """Return whether these bytes say that they are a document of ``seal``."""
     try:
         return msgspec.json.decode(data, type=_Header).edgeface_sealed is not None
     except (msgspec.MsgspecError, ValueError, RecursionError):
@@ -53,11 +51,7 @@ def is_sealed(data: bytes) -> bool:
 
 
 def unseal(data: bytes, passphrase: str) -> bytes:
-    """Decrypt a document of ``seal``.
-
-    Raises:
-        GalleryError: it is no such document, asks for too much memory, is damaged, or the passphrase is another.
-    """
+    """Decrypt a document of ``seal``. Raise ``GalleryError`` if it is none, is damaged, or the passphrase is another."""
     try:
         version = msgspec.json.decode(data, type=_Header).edgeface_sealed
         if version is not None and version != SEALED_VERSION:
@@ -74,22 +68,14 @@ def unseal(data: bytes, passphrase: str) -> bytes:
 
 
 def checked(passphrase: str) -> str:
-    """Return a passphrase if it is long enough to seal with.
-
-    Raises:
-        ConfigError: it is not.
-    """
+    """Return a passphrase if it is long enough to seal with. Raise ``ConfigError`` if it is not."""
     if len(passphrase) < MIN_LENGTH:
         raise ConfigError(f"the passphrase needs {MIN_LENGTH} characters or more")
     return passphrase
 
 
 def read_passphrase(path: Path) -> str:
-    """Return the first line of a file that nobody else may read.
-
-    Raises:
-        ConfigError: the file cannot be read, or others may read it.
-    """
+    """Return the first line of a file. Raise ``ConfigError`` if the file cannot be read, or others may read it."""
     return SecretFile(path, "the passphrase", ConfigError, pipe=True).first_line()
 
 

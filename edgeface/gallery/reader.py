@@ -6,8 +6,6 @@ from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
-
 from edgeface.errors import GalleryError
 from edgeface.gallery.contents import Contents, Templates
 from edgeface.gallery.damage import Damage, summary
@@ -25,15 +23,10 @@ class GalleryReader:
     """The gallery in the file ``path``, made with its folder if missing, for templates of ``model`` alone.
 
     Records are encrypted with the key in ``key_file`` (by default gallery.key beside it), which is made together with a new
-    gallery, or with systemd's credential ``gallery-key`` where there is one. With ``keep_faces`` the chips of enrolled people
-    are kept, too, for ``reembed`` to make templates of another model. A ``serving`` gallery is open for long: if it cannot be
-    opened now, it is opened as soon as it can be, and every method raises until then.
-
-    A damaged record is left out, and ``damage`` returns it; the others stay as they were.
-
-    Raises:
-        GalleryError: as ``Database``; not if it is ``serving``.
-        ConfigError: there can never be a file at this path, or at that of the key.
+    gallery, or with systemd's credential ``gallery-key``. With ``keep_faces`` the chips of enrolled people are kept, too, for
+    ``reembed``. A damaged record is left out, and ``damage`` returns it. A ``serving`` gallery is open for long: if it cannot
+    be opened now, it is opened as soon as it can be, and every method raises until then. Opening raises ``GalleryError`` as
+    ``Database`` does, and ``ConfigError`` if there can never be a file at this path, or at that of the key.
     """
 
     def __init__(
@@ -55,7 +48,6 @@ class GalleryReader:
         self.revisions = RevisionStore(self._database)
 
     def close(self) -> None:
-        """Close the file."""
         self._database.close()
 
     @property
@@ -79,7 +71,6 @@ class GalleryReader:
         self._database.let_go(error)
 
     def damage(self) -> list[Damage]:
-        """Return every record that does not open, of whatever kind."""
         with self._database.errors(), self._database.transaction("DEFERRED"):
             return self._damage()
 
@@ -116,11 +107,7 @@ class GalleryReader:
             return self._contents.templates_without(event_id, person_id)
 
     def find(self, reference: str) -> Person:
-        """Return the person with this id or name.
-
-        Raises:
-            GalleryError: there is none.
-        """
+        """Return the person with this id or name. Raise ``GalleryError`` if there is none."""
         wanted = unicodedata.normalize("NFC", reference.strip())
         with self._database.errors(), self._database.transaction("DEFERRED"):
             held = self._contents.people()
@@ -143,22 +130,14 @@ class GalleryReader:
 
     @property
     def broken(self) -> set[str]:
-        """The ids of people of whom something was damaged when they were read last: ``shared`` leaves them out.
-
-        If a damaged record does not tell whose it is, these are everybody.
-        """
+        """The ids of people of whom something was damaged when they were read last; of everybody, if its owner is unknown."""
         return self._contents.broken
 
     def check(self, person: SharedPerson) -> None:
-        """See that a person from another device could be one of ours.
-
-        Raises:
-            GalleryError: the name or a template could not.
-        """
+        """See that a person from another device could be one of ours. Raise ``GalleryError`` if not."""
         if clean_name(person.name) != person.name:
             raise GalleryError("a name that is not as it is kept")
-        for template in (*person.templates, *person.negatives):
-            self._check_vector(template.vector)
+        self._contents.unit_vectors([template.vector for template in (*person.templates, *person.negatives)])
 
     def wipe(self, *, whatever: bool = False) -> bool:
         """Empty the write-ahead log, in which erased records linger; return false while another process reads it.
@@ -167,11 +146,3 @@ class GalleryReader:
         """
         with self._database.errors():
             return not (whatever or self._database.unwiped) or self._database.wipe_log()
-
-    def _check_vector(self, blob: bytes) -> None:
-        if len(blob) == 4 * self._dimensions:
-            vector = np.frombuffer(blob, "<f4")
-            small = bool((np.abs(vector) < 1.1).all())  # false for what is not a number, too
-            if small and abs(float(np.linalg.norm(vector)) - 1) <= 1e-2:
-                return
-        raise self._contents.unsound

@@ -6,6 +6,7 @@ from typing import Literal, NamedTuple
 from msgspec import Struct
 
 TemplateKind = Literal["template", "negative"]
+TEMPLATE_KINDS: tuple[TemplateKind, ...] = ("template", "negative")
 
 
 class PersonRecord(Struct, frozen=True, array_like=True):
@@ -26,10 +27,6 @@ class ImageRecord(Struct, frozen=True, array_like=True):
     """A kept face, which is an aligned chip as a PNG, or the picture of an event, a JPEG."""
 
     data: bytes
-
-
-class ProofRecord(Struct, frozen=True, array_like=True):
-    """A record without content, which only the right key opens."""
 
 
 class TemplateRow(NamedTuple):

@@ -1,4 +1,4 @@
-"""Restores a backup: the whole gallery, or one person."""
+"""Restores a backup, the whole gallery or one person; what cannot be done changes nothing, and raises ``GalleryError``."""
 
 import sqlite3
 import unicodedata
@@ -10,7 +10,7 @@ from pathlib import Path
 from edgeface.config.schema import Config
 from edgeface.errors import GalleryError
 from edgeface.gallery import copies, export
-from edgeface.gallery.backup import Backups, flush, flush_folder
+from edgeface.gallery.backup import Backups, flush
 from edgeface.gallery.copies import CopyContents, NoCopyError, check, cleanse, erased_in, opened, remember_erased
 from edgeface.gallery.file_format import model_of
 from edgeface.gallery.migration import reembed
@@ -30,11 +30,7 @@ class Restored:
 
 
 def choose(backups: Backups, reference: str | None) -> tuple[Path, CopyContents]:
-    """Return the copy of this name, number or path, or the newest good one, with its contents.
-
-    Raises:
-        GalleryError: there is none, or it is no good copy.
-    """
+    """Return the copy of this name, number or path, or the newest good one, with its contents."""
     if reference is None:
         for copy in reversed(backups.find()):
             with suppress(NoCopyError):
@@ -50,11 +46,7 @@ def choose(backups: Backups, reference: str | None) -> tuple[Path, CopyContents]
 
 
 def whole(settings: Config, model: Path, reference: str | None) -> Restored:
-    """Replace the gallery by a copy, and keep the gallery before as another; people forgotten since then stay forgotten.
-
-    Raises:
-        GalleryError: another process has the gallery open, there is no such copy, or nothing can be written; nothing changes.
-    """
+    """Replace the gallery by a copy, and keep the gallery before as another; people forgotten since then stay forgotten."""
     backups = Backups(settings)
     place = backups.gallery
     path, _ = choose(backups, reference)
@@ -65,18 +57,12 @@ def whole(settings: Config, model: Path, reference: str | None) -> Restored:
             place.with_name(place.name + left).unlink(missing_ok=True)
         flush(staged)
         staged.replace(place)
-        flush_folder(place.parent)
+        flush(place.parent)
     return Restored(path.name, after.people, after.templates, aside)
 
 
 def person(backups: Backups, card: ModelCard, reference: str | None, who: str) -> tuple[str, bytes]:
-    """Return the name of a copy and, as an export, the person in it with the name or id ``who``.
-
-    Without a reference, use the newest good copy that has the person.
-
-    Raises:
-        GalleryError: there is no such copy or person, or the copy is of another model.
-    """
+    """Return the name of a copy, by default the newest good one with the person ``who``, and that person as an export."""
     if reference is None:
         for copy in reversed(backups.find()):
             with suppress(GalleryError):
@@ -84,10 +70,8 @@ def person(backups: Backups, card: ModelCard, reference: str | None, who: str) -
         raise GalleryError(f"{backups.folder}: nobody called {quoted(who)} is in a good backup of this model")
     path, contents = choose(backups, reference)
     if contents.model != card.digest:
-        raise GalleryError(
-            f"{path.name}: is of the model {contents.model[:19]}…, not of {card.digest[:19]}…: restore it whole, which makes "
-            "new templates of kept faces, or enroll the person anew"
-        )
+        cure = "restore it whole, which makes new templates of kept faces, or enroll the person anew"
+        raise GalleryError(f"{path.name}: is of the model {contents.model[:19]}…, not of {card.digest[:19]}…: {cure}")
     wanted = unicodedata.normalize("NFC", who.strip())
     with opened(path) as file:
         sealer, _ = copies.sealer_of(file, backups.key())
@@ -129,10 +113,9 @@ def _prepare(backups: Backups, staged: Path, name: str, model: Path, settings: C
         try:
             reembed(staged, settings.key_path, model)
         except GalleryError:
-            raise GalleryError(
-                f"{name}: is of the model {before[:19]}…, and lacks faces to make new templates of: restore "
-                "it with the version of edgeface, or the --model, that made it, or enroll anew"
-            ) from None
+            cure = "restore it with the version of edgeface, or the --model, that made it, or enroll anew"
+            lack = "and lacks faces to make new templates of"
+            raise GalleryError(f"{name}: is of the model {before[:19]}…, {lack}: {cure}") from None
     return check(staged, backups.key())
 
 
@@ -146,11 +129,7 @@ def _erased(backups: Backups) -> frozenset[bytes]:
 
 
 def _put_aside(backups: Backups) -> str | None:
-    """Keep the gallery as a copy, in whatever state it is; return the copy's name, or ``None`` if nobody is enrolled.
-
-    Raises:
-        GalleryError: another process has the gallery open, or there is no room.
-    """
+    """Keep the gallery as a copy, in whatever state it is; return the copy's name, or ``None`` if nobody is enrolled."""
     if is_open_elsewhere(backups.gallery):
         raise GalleryError(f"{backups.gallery}: another process has the gallery open, such as a daemon: stop it first")
     try:

@@ -12,14 +12,11 @@ from edgeface.gallery.database import Database
 from edgeface.gallery.file_format import need
 from edgeface.platform import machine
 
-BOOT = 1.0
-"""Seconds that a boot takes at least."""
+BOOT = 1.0  # seconds that a boot takes at least
 
 
 @dataclass(frozen=True, slots=True)
 class Clocks:
-    """The machine's clocks, and what it knows about them."""
-
     monotonic: Callable[[], float] = time.monotonic
     wall: Callable[[], float] = time.time
     boot: Callable[[], str] = machine.boot

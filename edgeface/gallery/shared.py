@@ -51,7 +51,6 @@ class SharedPeople(Mapping[str, SharedPerson]):
         return len(self._everybody)
 
     def name(self, person_id: str) -> str:
-        """Return a person's name."""
         return self._everybody[person_id].person.name
 
     def stamp(self, person_id: str) -> bytes:

@@ -14,25 +14,16 @@ from edgeface.errors import ConfigError
 from edgeface.platform.files import give_to_owner
 
 log = logging.getLogger(__name__)
-
-LOCK_TIMEOUT_S = 5.0
-"""Seconds to wait for another process that is writing."""
-LOOP_LOCK_TIMEOUT_S = 0.25
-"""The same for the daemon's loop, which may try again later."""
-ROOM = 256 * 1024
-"""Bytes that a new write-ahead log and its index need, and a few more."""
-LONGEST = 504
-"""Bytes of a database's path at most: SQLite takes 512, and needs some for the files beside it."""
+LOCK_TIMEOUT_S = 5.0  # seconds to wait for another process that is writing
+LOOP_LOCK_TIMEOUT_S = 0.25  # the same for the daemon's loop, which may try again later
+ROOM = 256 * 1024  # bytes that a new write-ahead log and its index need, and a few more
+LONGEST = 504  # bytes of a database's path at most: SQLite takes 512, and needs some for the files beside it
 FULL = "the disk is full: people are recognised, but nothing can be changed until there is room"
 READ_ONLY = "the file system is read-only: people are recognised, but nothing can be changed"
 
 
 def refuse_for_good(path: Path, setting: str, longest: int = LONGEST) -> None:
-    """See that there is a file at this path, or can be one later.
-
-    Raises:
-        ConfigError: there can never be one until the ``setting`` is changed.
-    """
+    """Raise ``ConfigError`` if there can never be a file at this path until the ``setting`` is changed."""
     shown = f"{setting}: {str(path)[:200]}".replace("\0", "\\0")
     if "\0" in str(path):
         raise ConfigError(f"{shown}: a path has no NUL")
@@ -49,11 +40,7 @@ def refuse_for_good(path: Path, setting: str, longest: int = LONGEST) -> None:
 
 
 def connect(path: Path) -> sqlite3.Connection:
-    """Open the file ``path``, made with its folder if missing, for its owner alone; to read only on a read-only file system.
-
-    Raises:
-        OSError: it cannot be opened.
-    """
+    """Open a file, made with its folder for its owner alone; to read only on a read-only disk. Raise ``OSError`` if not."""
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         _make(path)
@@ -72,11 +59,7 @@ def _readable(connection: sqlite3.Connection) -> sqlite3.Connection:
 
 
 def snapshot(path: Path, copy: Path) -> None:
-    """Copy the database ``path`` as it is now to the new file ``copy``, for its owner alone; others may write meanwhile.
-
-    Raises:
-        OSError, sqlite3.Error: the file cannot be opened, or is no database, or the copy cannot be written.
-    """
+    """Copy a database as it is now, for its owner alone; others may write meanwhile. Raise ``OSError`` or ``sqlite3.Error``."""
     os.close(os.open(path, os.O_RDONLY))
     with closing(connect(copy)) as target, closing(connect(path)) as source:
         source.backup(target)
@@ -104,8 +87,12 @@ def connect_to_read(path: Path) -> sqlite3.Connection:
     """Open the file ``path`` where nothing can be written."""
     # A log that a killed process left is read, too; without one, SQLite must be told that it need not make one.
     left = path.with_name(f"{path.name}-wal")
-    how = "mode=ro" if left.exists() and left.stat().st_size else "immutable=1"
-    return _readable(sqlite3.connect(f"file:{quote(str(path))}?{how}", uri=True, timeout=LOCK_TIMEOUT_S, isolation_level=None))
+    return _readable(connect_as(path, "mode=ro" if left.exists() and left.stat().st_size else "immutable=1"))
+
+
+def connect_as(path: Path, how: str) -> sqlite3.Connection:
+    """Open a file that is there, in one of the ways that SQLite's URIs have."""
+    return sqlite3.connect(f"file:{quote(str(path))}?{how}", uri=True, timeout=LOCK_TIMEOUT_S, isolation_level=None)
 
 
 def is_open_elsewhere(path: Path) -> bool:
@@ -125,12 +112,10 @@ def remove(path: Path) -> None:
 
 
 def is_read_only(path: Path) -> bool:
-    """Return whether the file system of a file is mounted read-only."""
     return bool(os.statvfs(path).f_flag & os.ST_RDONLY)
 
 
 def lacks_room(path: Path) -> bool:
-    """Return whether the disk of a file is too full for a change."""
     return shutil.disk_usage(path).free < ROOM
 
 

@@ -2,29 +2,28 @@
 
 import secrets
 import time
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from hashlib import blake2s
-from itertools import compress
+from itertools import chain, compress
 
 import numpy as np
 
 from edgeface.errors import GalleryError
 from edgeface.gallery import export
+from edgeface.gallery.contents import nearest_to_forgotten
 from edgeface.gallery.damage import Damage
-from edgeface.gallery.erasure import nearest_to_forgotten
 from edgeface.gallery.event_store import KeptEvent, Verdict
 from edgeface.gallery.names import clean_name, quoted
 from edgeface.gallery.reader import GalleryReader
-from edgeface.gallery.records import PersonRecord, TemplateKind, TemplateRecord
+from edgeface.gallery.records import TEMPLATE_KINDS, PersonRecord, TemplateKind, TemplateRecord
 from edgeface.gallery.shared import SharedPeople, SharedPerson, SharedTemplate
 from edgeface.gallery.sqlite import LOOP_LOCK_TIMEOUT_S
 from edgeface.types import EventType, Image, Person, Vector
 from edgeface.vision.images import encode_png
 
-TEMPLATES_AT_ONCE = 1024
-"""Templates that are compared at once with the faces that a forgotten person may have left."""
+TEMPLATES_AT_ONCE = 1024  # templates that are compared at once with the faces that a forgotten person may have left
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,19 +36,10 @@ class Imported:
 
 
 class Gallery(GalleryReader):
-    """A gallery that can be changed; ``GalleryReader`` says how it is opened.
-
-    Every change raises ``GalleryError`` if the gallery cannot be written, and leaves it as it was.
-    """
+    """A gallery that can be changed. A change that is refused or cannot be written raises ``GalleryError`` and does nothing."""
 
     def enroll(self, name: str, vectors: Sequence[Vector], qualities: Sequence[float], chips: Sequence[Image] = ()) -> Person:
-        """Add templates to the person of this name, who is created when new; all of them or none.
-
-        ``chips`` are the images behind the templates; they are kept only if this gallery keeps faces.
-
-        Raises:
-            GalleryError: the name is not usable, there is no template, or one is not a unit vector.
-        """
+        """Add templates, and ``chips`` if faces are kept, to the person of this name, created when new; all of them or none."""
         name, templates = clean_name(name), [_record(*one) for one in zip(vectors, qualities, strict=True)]
         if not templates:
             raise GalleryError(f"{name!r} needs one template at least")
@@ -63,18 +53,13 @@ class Gallery(GalleryReader):
         return self.find(person_id)
 
     def erase_faces(self) -> None:
-        """Erase the kept faces; the templates stay."""
         if self.faces():
             with self._change():
                 self._database.erase_faces()
             self._database.wipe("the faces are erased")
 
     def rename(self, reference: str, name: str) -> Person:
-        """Give a person another name.
-
-        Raises:
-            GalleryError: there is no such person, or the name is not usable or taken.
-        """
+        """Give a person another name. Raise ``GalleryError`` if there is no such person, or the name is not usable or taken."""
         person, name = self.find(reference), clean_name(name)
         with self._change():
             if self._names().get(name, person.id) != person.id:
@@ -86,13 +71,7 @@ class Gallery(GalleryReader):
         return self.find(person.id)
 
     def forget(self, reference: str) -> Person:
-        """Erase a person with their templates and events, from the file and its write-ahead log.
-
-        Others' negative templates and unnamed events go, too, if a template of this person is the nearest to them.
-
-        Raises:
-            GalleryError: there is no such person.
-        """
+        """Erase a person with all that is, or may be, theirs from the file and its write-ahead log."""
         person = self.find(reference)
         with self._change():
             self._erase_nearest([person.id])
@@ -101,11 +80,7 @@ class Gallery(GalleryReader):
         return person
 
     def drop(self, record: str) -> Person | None:
-        """Erase one template, by its ``template_id``, or one damaged record, by its id; return whose it was, if anybody's.
-
-        Raises:
-            GalleryError: there is no such record, or it is a person's only template or name.
-        """
+        """Erase a template or damaged record by its id, unless it is somebody's only template or name; return whose it was."""
         with self._change():
             found = self._record(record)
             kept = {person.id: person.templates for person in self._people()}
@@ -121,24 +96,20 @@ class Gallery(GalleryReader):
     def _record(self, wanted: str) -> Damage:
         """Return the place of a template or damaged record."""
         rows = (
-            (row, held.person.id, _template_id(held.person.id, record.vector))
+            (template_id(held.person.id, np.frombuffer(record.vector, "<f4")), Damage("template", row, held.person.id))
             for held in self._contents.everybody().values()
             for row, record, _ in self._contents.faces(held)[0]
         )
-        sound = (Damage("template", row, owner) for row, owner, one in rows if one == wanted.strip())
-        found = next(sound, None) or next((damage for damage in self._damage() if damage.id == wanted.strip()), None)
-        if found is None:
-            raise GalleryError(f"there is no template {wanted!r}; edgeface gallery check tells them")
-        return found
+        for name, place in chain(rows, ((damage.id, damage) for damage in self._damage())):
+            if name == wanted.strip():
+                return place
+        raise GalleryError(f"there is no template {wanted!r}; edgeface gallery check tells them")
 
     def learn(self, event: KeptEvent, person_id: str, verdict: Verdict, *, keep: bool) -> None:
         """Write down that an event's face is this person ("confirmed") or is not ("rejected").
 
         With ``keep`` the event's embedding becomes a template or a negative one. An earlier verdict on the event is taken back,
         and with it a person who had no other template.
-
-        Raises:
-            GalleryError: the event is gone.
         """
         with self._change():
             for row in self._contents.rows_from(event.event_id, person_id):
@@ -149,13 +120,7 @@ class Gallery(GalleryReader):
             self.events.judge(event, person_id, verdict)
 
     def introduce(self, name: str, events: Sequence[tuple[KeptEvent, bool]]) -> Person:
-        """Write down that the faces of these events are the person of this name, who is created when new.
-
-        Events marked true give templates, which a later verdict on the event takes back.
-
-        Raises:
-            GalleryError: the name is not usable, or an event is gone.
-        """
+        """Confirm that events are the person of this name, created when new; those that are marked true give templates."""
         name = clean_name(name)
         with self._change():
             person_id = self._named(name)
@@ -178,11 +143,7 @@ class Gallery(GalleryReader):
         return export.encode(people, self._model, self._dimensions)
 
     def import_(self, data: bytes) -> list[Imported]:
-        """Add people from an export; a person who is there already (same id) gains the templates that are new.
-
-        Raises:
-            GalleryError: the document is not an export, is of another model, or holds a name that is taken by another person.
-        """
+        """Add people from an export; a person who is there already (same id) gains the templates that are new."""
         document = export.decode(data, self._model)
         done: list[tuple[str, bool, int]] = []
         with self._change():
@@ -193,15 +154,12 @@ class Gallery(GalleryReader):
                 new = person.id not in there
                 if new and name in names:
                     raise GalleryError(f"{quoted(name)} is already enrolled as another person; rename one of the two first")
-                if new:
-                    there.add(person.id)
-                    self._database.add_person(person.id, PersonRecord(name, person.enrolled))
-                    names[name] = person.id
-                elif names.get(person.id) == person.id and name not in names:  # their own was damaged
+                if new or (names.get(person.id) == person.id and name not in names):  # their own was damaged
                     self._put_name(person.id, PersonRecord(name, person.enrolled))
+                    there.add(person.id)
                     names[name] = person.id
-                added = self._add(person.id, "template", (TemplateRecord(t.vector, t.quality) for t in person.templates))
-                added += self._add(person.id, "negative", (TemplateRecord(t.vector, t.quality) for t in person.negatives))
+                added = self._add(person.id, "template", [TemplateRecord(t.vector, t.quality) for t in person.templates])
+                added += self._add(person.id, "negative", [TemplateRecord(t.vector, t.quality) for t in person.negatives])
                 done.append((person.id, new, added))
         people = {person.id: person for person in self.people()}
         return [Imported(people[person_id], new, added) for person_id, new, added in done]
@@ -225,11 +183,9 @@ class Gallery(GalleryReader):
     def _put(self, person_id: str, person: SharedPerson) -> None:
         self._put_name(person_id, PersonRecord(person.name, person.enrolled))
         for damage in self._database.damaged:
-            if damage.owner == person_id and damage.kind in ("template", "negative"):
+            if damage.owner == person_id and damage.kind in TEMPLATE_KINDS:
                 self._database.drop_template(damage.row)
-        kinds: tuple[tuple[TemplateKind, tuple[SharedTemplate, ...]], ...]
-        kinds = ("template", person.templates), ("negative", person.negatives)
-        for kind, templates in kinds:
+        for kind, templates in zip(TEMPLATE_KINDS, (person.templates, person.negatives), strict=True):
             wanted = set(templates)
             for row in self._database.templates(kind, person_id):  # a template that stays keeps its face
                 there = SharedTemplate(row.record.vector, row.record.quality, row.source)
@@ -271,12 +227,12 @@ class Gallery(GalleryReader):
         if not self._database.change_person(person_id, record):
             self._database.add_person(person_id, record)
 
-    def _add(self, person_id: str, kind: TemplateKind, templates: Iterable[TemplateRecord], source: str = "") -> int:
+    def _add(self, person_id: str, kind: TemplateKind, templates: Sequence[TemplateRecord], source: str = "") -> int:
         """Insert the templates that are not there yet; return how many."""
+        self._contents.unit_vectors([template.vector for template in templates])
         there = {row.record.vector for row in self._database.templates(kind, person_id)}
         before = len(there)
         for template in templates:
-            self._check_vector(template.vector)
             if template.vector not in there:
                 there.add(template.vector)
                 self._database.add_template(person_id, kind, source, template)
@@ -303,8 +259,4 @@ def _record(vector: Vector, quality: float) -> TemplateRecord:
 
 def template_id(person_id: str, vector: Vector) -> str:
     """Return eight digits that tell a person's template from all others, and nothing of the face."""
-    return _template_id(person_id, np.asarray(vector, "<f4").tobytes())
-
-
-def _template_id(person_id: str, vector: bytes) -> str:
-    return blake2s(vector, digest_size=4, key=person_id.encode()).hexdigest()
+    return blake2s(np.asarray(vector, "<f4").tobytes(), digest_size=4, key=person_id.encode()).hexdigest()

@@ -27,10 +27,6 @@ class Revision(NamedTuple):
         """Return the revision of an edit of this copy, made on ``device``."""
         return Revision(self.counter + (1 if digest else FORGETTING), device, digest)
 
-    def leaps(self, known: "Revision") -> bool:
-        """Return whether this revision is too far ahead of a known one to be honest."""
-        return self.counter - known.counter > LEAP
-
 
 NEVER = Revision(0, "", b"")
 
@@ -41,10 +37,7 @@ def merge(one: Mapping[str, Revision], other: Mapping[str, Revision]) -> dict[st
 
 
 class RevisionStore:
-    """The revisions in a gallery's file, by the name under which a person is shared: all that is kept of forgotten people.
-
-    Methods are called within a transaction.
-    """
+    """People's revisions, by their shared names: all that is kept of forgotten people. Called within transactions."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -66,7 +59,6 @@ class RevisionStore:
         return {name: revision for name, (_, revision) in self._opened.items()}
 
     def put(self, key: str, name: str, revision: Revision) -> None:
-        """Replace a person's revision."""
         sealed = self._database.sealer.seal(revision, "revision", key, name)
         self._database.execute("INSERT OR REPLACE INTO revisions VALUES (?, ?, ?)", (name, key, sealed))
         self._opened[name] = sealed, revision

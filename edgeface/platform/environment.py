@@ -1,47 +1,25 @@
-"""Read the environment variables of systemd, the shell and the user; nothing else in edgeface does."""
+"""Reads the environment variables of systemd, the shell and the user; nothing else in edgeface does."""
 
 import os
 from pathlib import Path
 
 
-def config_file() -> Path | None:
-    """Return the configuration that ``EDGEFACE_CONFIG`` names."""
-    return _path("EDGEFACE_CONFIG")
+def text(name: str) -> str:
+    return os.environ.get(name, "")
 
 
-def state_folder() -> Path | None:
-    """Return the service's folder for data that stays."""
-    return _path("STATE_DIRECTORY", separator=":")
+def path(name: str, separator: str | None = None) -> Path | None:
+    """Return the path that a variable holds, the first where there may be several."""
+    first = text(name).split(separator)[0] if separator else text(name)
+    return Path(first) if first else None
 
 
 def runtime_folders() -> list[Path]:
-    """Return the folders for sockets: the service's, then the session's of the user."""
-    return [folder for folder in (_path("RUNTIME_DIRECTORY", separator=":"), _path("XDG_RUNTIME_DIR")) if folder]
+    return [folder for folder in (path("RUNTIME_DIRECTORY", separator=":"), path("XDG_RUNTIME_DIR")) if folder]
 
 
 def credentials() -> Path | None:
-    """Return the folder in which systemd hands secret files to the service."""
-    return _path("CREDENTIALS_DIRECTORY")
-
-
-def notify_socket() -> str:
-    """Return the address at which systemd hears of the service."""
-    return os.environ.get("NOTIFY_SOCKET", "")
-
-
-def journal() -> str:
-    """Return "device:inode" of the stream that goes to the journal."""
-    return os.environ.get("JOURNAL_STREAM", "")
-
-
-def sudo_user() -> str:
-    """Return the name of the user who became this one by sudo."""
-    return os.environ.get("SUDO_USER", "")
-
-
-def completing_shell() -> str:
-    """Return the instruction of the shell that completes a command line, such as "complete_zsh"."""
-    return os.environ.get("_EDGEFACE_COMPLETE", "")
+    return path("CREDENTIALS_DIRECTORY")
 
 
 def advise(**values: str) -> None:
@@ -55,11 +33,3 @@ def force(name: str, value: str) -> bool:
     before = os.environ.get(name)
     os.environ[name] = value
     return before != value
-
-
-def _path(name: str, separator: str | None = None) -> Path | None:
-    """Return the path that a variable holds, the first where there may be several."""
-    first = os.environ.get(name, "")
-    if separator:
-        first = first.split(separator)[0]
-    return Path(first) if first else None

@@ -5,20 +5,16 @@ import glob
 import os
 import secrets
 import stat
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
-LARGEST = 4 * 2**20
-"""Bytes of a small file at most; the certificates that a system trusts take a quarter of a megabyte."""
+LARGEST = 4 * 2**20  # bytes of a small file at most; the certificates that a system trusts take a quarter of a megabyte
 
 
 def read_small(path: Path, *, pipe: bool = False) -> tuple[bytes, int]:
-    """Return the bytes of a file, such as a key or a certificate, and its mode; wait for a ``pipe`` only if asked.
-
-    Raises:
-        OSError: the file cannot be read, is no file, or is larger than ``LARGEST`` bytes.
-    """
+    """Return bytes and mode of a file; wait for a ``pipe`` only if asked. Raise ``OSError`` if it is none, or too large."""
     with open(os.open(path, os.O_RDONLY | (0 if pipe else os.O_NONBLOCK)), "rb") as stream:  # noqa: PTH123
         status = os.fstat(stream.fileno())
         if not stat.S_ISREG(status.st_mode) and not (pipe and stat.S_ISFIFO(status.st_mode)):
@@ -32,10 +28,8 @@ def read_small(path: Path, *, pipe: bool = False) -> tuple[bytes, int]:
 def write_whole(path: Path, data: bytes, mode: int = 0o644) -> None:
     """Write ``data`` to ``path``, with ``mode`` less the umask, by way of a temporary file beside it.
 
-    A link stays a link. A pipe or device is written to, unless another user has put it there.
-
-    Raises:
-        OSError: the file cannot be written; nothing is left behind.
+    A link stays a link. A pipe or device is written to, unless another user has put it there. Raise ``OSError`` if the file
+    cannot be written; nothing is left behind.
     """
     with suppress(FileNotFoundError):
         path.stat()  # raises at a loop of links, which would take long below
@@ -44,22 +38,12 @@ def write_whole(path: Path, data: bytes, mode: int = 0o644) -> None:
         path.write_bytes(data)
         return
     path = path.resolve()
-    part = _beside(path, "part")
-    try:
-        with open(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb") as stream:  # noqa: PTH123
-            _fill(stream, data, path.parent)
+    with _part(path, "part", data, mode) as part:
         part.replace(path)
-    except BaseException:
-        part.unlink(missing_ok=True)
-        raise
 
 
 def write_new(path: Path, data: bytes, mode: int) -> None:
-    """Write ``data`` to ``path`` unless the file exists; of several writers one wins, whole and durable.
-
-    Raises:
-        OSError: the file cannot be written; nothing is left behind.
-    """
+    """Write a file, whole and durable, unless it exists; of several writers one wins. Raise ``OSError``, and leave nothing."""
     if path.exists():
         return
     folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
@@ -69,7 +53,9 @@ def write_new(path: Path, data: bytes, mode: int) -> None:
         except OSError as error:
             if error.errno not in (errno.EOPNOTSUPP, errno.EISDIR, errno.ENOENT):
                 raise
-            _write_new_by_name(path, data, mode)
+            # The file system has no files without a name.
+            with _part(path, "new", data, mode) as part, suppress(FileExistsError):
+                path.hardlink_to(part)
         else:
             with open(nameless, "wb") as stream:  # noqa: PTH123
                 _fill(stream, data, path.parent)
@@ -80,14 +66,14 @@ def write_new(path: Path, data: bytes, mode: int) -> None:
         os.close(folder)
 
 
-def _write_new_by_name(path: Path, data: bytes, mode: int) -> None:
-    """Do the work of ``write_new`` on a file system that has no files without a name."""
-    part = _beside(path, "new")
+@contextmanager
+def _part(path: Path, suffix: str, data: bytes, mode: int) -> Iterator[Path]:
+    """Write ``data`` beside ``path`` under a random name, which no file from before a power cut has; remove it in the end."""
+    part = path.with_name(f".{path.name}.{secrets.token_hex(4)}.{suffix}")
     try:
         with open(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb") as stream:  # noqa: PTH123
             _fill(stream, data, path.parent)
-        with suppress(FileExistsError):
-            path.hardlink_to(part)
+        yield part
     finally:
         part.unlink(missing_ok=True)
 
@@ -107,11 +93,7 @@ def _fill(stream: BinaryIO, data: bytes, folder: Path) -> None:
 
 
 def _distrust(path: Path) -> None:
-    """Refuse to follow another user's link, as ``fs.protected_symlinks`` does, or to write into another user's pipe.
-
-    Raises:
-        PermissionError: a link or pipe on the way is another user's.
-    """
+    """Raise ``PermissionError`` at another user's link, as ``fs.protected_symlinks`` does, or another user's pipe."""
     ours = {0, os.geteuid()}
     path = path.absolute()
     for place in (*reversed(path.parents), path):
@@ -132,8 +114,3 @@ def give_to_owner(descriptor: int, folder: Path) -> None:
         owner = folder.stat()
         with suppress(OSError):  # a container's root may not
             os.fchown(descriptor, owner.st_uid, owner.st_gid)
-
-
-def _beside(path: Path, suffix: str) -> Path:
-    """Return a path with a random name, which no file from before a power cut has."""
-    return path.with_name(f".{path.name}.{secrets.token_hex(4)}.{suffix}")

@@ -13,12 +13,9 @@ SYS, PROC, RUN = Path("/sys"), Path("/proc"), Path("/run")
 FIRMWARE = "devices/platform/soc*/*firmware/get_throttled"
 FLAGS = ("under-voltage", "frequency capped", "throttled", "temperature limit")
 """Bits 0 to 3 of the word that a Raspberry Pi's firmware gives; bits 16 to 19 say the same since the start."""
-FULL = 0.9
-"""Share of a control group's memory from which on memory is tight."""
-LEFT = 0.05
-"""Share of the machine's memory that is available at least, or memory is tight."""
-UNSET = 5
-"""The answer of ``adjtimex`` for a clock that nobody has set: TIME_ERROR of timex.h."""
+FULL = 0.9  # share of a control group's memory from which on memory is tight
+LEFT = 0.05  # share of the machine's memory that is available at least, or memory is tight
+UNSET = 5  # the answer of adjtimex for a clock that nobody has set: TIME_ERROR of timex.h
 THIS_PROCESS = uuid.uuid4().hex
 
 
@@ -71,10 +68,8 @@ def boot(proc: Path = PROC) -> str:
 
 
 def clock_is_set(run: Path = RUN) -> bool:
-    """Return whether the network has set the wall clock since the machine was started.
-
-    systemd-timesyncd or the kernel says so; a service with systemd's ProtectClock may not ask the kernel.
-    """
+    """Return whether the network has set the wall clock since the machine was started."""
+    # A service with systemd's ProtectClock may not ask the kernel.
     if (run / "systemd/timesync/synchronized").exists():
         return True
     with suppress(OSError, AttributeError):  # on another system than Linux

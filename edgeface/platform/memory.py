@@ -5,8 +5,7 @@ from contextlib import suppress
 
 from edgeface.platform import environment
 
-M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
-"""Parameters of ``mallopt``, from malloc.h."""
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # parameters of mallopt, from malloc.h
 LARGEST, SLACK = 32 * 2**20, 12 * 10**6
 """Bytes of the largest block that comes from the heap (the greatest value allowed), and that may lie free at the heap's end."""
 
@@ -31,7 +30,6 @@ class HeapTrimmer:
         self._used = False
 
     def update(self, searched: bool) -> None:
-        """Take note whether the latest frame was searched."""
         if self._used and not searched:
             trim_heap()
         self._used = searched

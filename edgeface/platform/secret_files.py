@@ -23,11 +23,9 @@ class SecretFile:
     error: type[Exception]
     setting: str = ""
     shared: bool = False
-    pipe: bool = False
-    """Whether a pipe may stand in its place, for which to wait."""
+    pipe: bool = False  # whether a pipe may stand in its place, for which to wait
 
     def find(self) -> bytes | None:
-        """Return the bytes of the file, or ``None`` if it is not there."""
         try:
             data, mode = read_small(self.path, pipe=self.pipe)
         except FileNotFoundError:
@@ -43,36 +41,26 @@ class SecretFile:
         return data
 
     def read(self) -> bytes:
-        """Return the bytes of the file, which has to be there."""
         if (data := self.find()) is None:
             raise self.refusal("No such file or directory")
         return data
 
     def first_line(self) -> str:
-        """Return the first line of the file."""
         try:
             return self.read().partition(b"\n")[0].rstrip(b"\r").decode()
         except UnicodeDecodeError:
             raise self.refusal("not UTF-8") from None
 
-    def make(self, data: bytes) -> None:
-        """Write the file, and its folder, unless it is there."""
-        self._write(data, replace=False)
-
-    def replace(self, data: bytes) -> None:
-        """Write the file, and its folder, whether or not it is there."""
-        self._write(data, replace=True)
-
-    def refusal(self, reason: str) -> Exception:
-        """Return the error that says which file cannot be used, and why."""
-        return self.error(f"{self._place}: {reason}")
-
-    def _write(self, data: bytes, *, replace: bool) -> None:
+    def make(self, data: bytes, *, replace: bool = False) -> None:
+        """Write the file, and its folder, unless it is there; with ``replace``, even then."""
         try:
             self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             (write_whole if replace else write_new)(self.path, data, 0o600)
         except OSError as error:
             raise self.refusal(error.strerror or str(error)) from None
+
+    def refusal(self, reason: str) -> Exception:
+        return self.error(f"{self._place}: {reason}")
 
     @property
     def _place(self) -> str:
@@ -80,7 +68,6 @@ class SecretFile:
 
 
 def credential(name: str) -> Path | None:
-    """Return where systemd put a credential, if it did."""
     folder = environment.credentials()
     try:
         return folder / name if folder and (folder / name).exists() else None

@@ -12,7 +12,7 @@ class Systemd:
     """
 
     def __init__(self) -> None:
-        address = environment.notify_socket()
+        address = environment.text("NOTIFY_SOCKET")
         self._address = f"\0{address[1:]}" if address.startswith("@") else address
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self._unsent: dict[str, str | int] = {}

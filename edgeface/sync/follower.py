@@ -19,16 +19,11 @@ from edgeface.sync.transports import create
 from edgeface.vision.model_card import ModelCard
 
 log = logging.getLogger(__name__)
-SAME_FAR = 0.01
-"""False-accept rate of the cosine from which two people of one name are taken for one."""
+SAME_FAR = 0.01  # false-accept rate of the cosine from which two people of one name are taken for one
 
 
 def replica(settings: schema.Config, gallery: Gallery, card: ModelCard) -> Replica:
-    """Build the replica of these settings.
-
-    Raises:
-        ConfigError: as ``person_sealer``.
-    """
+    """Build the replica of these settings. Raise ``ConfigError`` as ``person_sealer`` does."""
     sealer = person_sealer(settings, card.digest)
     return Replica(gallery, sealer, settings.device.id, card.threshold(SAME_FAR), Audit(settings.audit_path))
 
@@ -39,16 +34,11 @@ class Follower:
     A gallery that cannot be written is reported, and stops nothing.
     """
 
-    SETTLE_S = 2.0
-    """Seconds after a connection in which the broker sends what it keeps; only then it is sent what it lacks."""
-    SPREAD_S = 1.0
-    """Seconds over which devices spread their messages about people whom the broker lacks."""
-    FIRST_RESEND_S, LONGEST_RESEND_S = 10.0, 600.0
-    """Seconds until a message that has not come back is published again; each wait is twice as long, up to the longest."""
-    RETRY_S = 5.0
-    """Seconds before a gallery that failed is tried again: a locked one needs as long to fail."""
-    SENT_AT_ONCE, TAKEN_AT_ONCE = 20, 100
-    """People who are sent, and taken in, between two frames: a thousand at once would hold the loop up for seconds."""
+    SETTLE_S = 2.0  # seconds after a connection in which the broker sends what it keeps; only then it is sent what it lacks
+    SPREAD_S = 1.0  # seconds over which devices spread their messages about people whom the broker lacks
+    FIRST_RESEND_S, LONGEST_RESEND_S = 10.0, 600.0  # seconds until a message that has not come back is sent again, doubled
+    RETRY_S = 5.0  # seconds before a gallery that failed is tried again: a locked one needs as long to fail
+    SENT_AT_ONCE, TAKEN_AT_ONCE = 20, 100  # people between two frames: a thousand would hold the loop up for seconds
 
     def __init__(self, replica: Replica, transport: SyncTransport, close: Callable[[], None] = lambda: None) -> None:
         self._replica, self._transport, self.close = replica, transport, close
@@ -62,7 +52,6 @@ class Follower:
 
     @property
     def sharing(self) -> SyncStatus:
-        """The state of the shared gallery."""
         one = self._replica
         return SyncStatus(one.topic, one.shared, len(one.due()), one.received, one.ignored, self._failure or one.trouble)
 
@@ -88,10 +77,14 @@ class Follower:
             self._inbox = {name: payload for name, payload in self._inbox.items() if name not in some}
             if connection and not self._inbox and moment.time >= self._earliest:
                 self._send(moment.time)
-            self._failure = self._lost()
+            lost = sum(tries > 1 for tries in self._tries.values())
+            told = f"{lost} people published on {self._replica.topic} do not come back: access control?"
+            self._failure = told if lost else None
         except GalleryError as error:
             self._failure, self._again = f"the shared gallery waits: {error}", moment.time + self.RETRY_S
-        self._tell()
+        if (trouble := self.sharing.trouble) and trouble != self._told:
+            log.error("sync: %s", trouble)
+        self._told = trouble
 
     def _send(self, now: float) -> None:
         lacking = self._replica.due()
@@ -102,17 +95,6 @@ class Follower:
             self._transport.share(name, payload)
             self._due[name] = now + min(self.LONGEST_RESEND_S, self.FIRST_RESEND_S * 2 ** self._tries[name])
             self._tries[name] += 1
-
-    def _lost(self) -> str | None:
-        """Say how many messages were published twice and have not come back, if any."""
-        lost = sum(tries > 1 for tries in self._tries.values())
-        return f"{lost} people published on {self._replica.topic} do not come back: access control?" if lost else None
-
-    def _tell(self) -> None:
-        trouble = self.sharing.trouble
-        if trouble and trouble != self._told:
-            log.error("sync: %s", trouble)
-        self._told = trouble
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,13 +109,7 @@ class Outcome:
 
 
 def once(settings: schema.Config, one: Replica) -> Outcome:
-    """Follow the shared gallery as it is now, and send the people whom it lacks.
-
-    Raises:
-        ConfigError: as ``create``.
-        BrokerError: the shared gallery cannot be reached, or does not let us read or write.
-        GalleryError: the gallery cannot be written.
-    """
+    """Follow the shared gallery as it is now, and send whom it lacks. Raise ``EdgefaceError`` if it or ours is out of reach."""
     with closing(create(settings)) as transport:
         changes, sent = one.take(transport.shared()[1]), 0
         for name, payload in one.payloads(one.due()).items():

@@ -3,6 +3,7 @@
 import hashlib
 import hmac
 import secrets
+from contextlib import suppress
 from typing import Annotated, cast
 
 import msgspec
@@ -43,8 +44,7 @@ class SealedPerson(Struct, frozen=True, kw_only=True):
         ),
     ]
     counter: Annotated[
-        int,
-        Meta(ge=1, le=2**53, description="of two envelopes that with the greater counter is valid", examples=[7]),
+        int, Meta(ge=1, le=2**53, description="of two envelopes that with the greater counter is valid", examples=[7])
     ]
     key: Annotated[str, Meta(pattern="^[0-9a-f]{8}$", description="which shared key it is, not the key", examples=["5b1f03c2"])]
     model: Annotated[str, Meta(description="digest of the network that made the templates", examples=["sha256:95415c0e"])]
@@ -83,7 +83,6 @@ class PersonSealer:
         return hmac.digest(self._names, f"{self._model} {person_id}".encode(), "sha256")[:16].hex()
 
     def seal(self, name: str, revision: Revision, person_id: str, person: SharedPerson | None, wall: float) -> bytes:
-        """Return the payload for ``<topic>/<name>``."""
         contents = _Contents(person_id if person else "", person)
         sealed = self._sealer.seal(contents, *self._bound(name, revision.device, revision.counter))
         message = SealedPerson(
@@ -100,9 +99,8 @@ class PersonSealer:
     def open(self, name: str, payload: bytes) -> tuple[Revision, str, SharedPerson | None]:
         """Return revision, person id (empty of forgotten people) and person.
 
-        Raises:
-            ForeignKeyError, ForeignModelError: the payload says that it is for other devices.
-            ValueError: the payload is no sealed person, is damaged, or belongs elsewhere.
+        Raise ``ForeignKeyError`` or ``ForeignModelError`` if the payload says that it is for other devices, another
+        ``ValueError`` if it is no sealed person, is damaged, or belongs elsewhere.
         """
         if len(payload) > MAX_REQUEST_BYTES:
             raise ValueError("too large")
@@ -114,8 +112,7 @@ class PersonSealer:
             raise ForeignKeyError
         if message.model != self._model:
             raise ForeignModelError
-        bound = self._bound(name, message.device, message.counter)
-        contents = self._sealer.unseal(message.sealed, _Contents, *bound)
+        contents = self._sealer.unseal(message.sealed, _Contents, *self._bound(name, message.device, message.counter))
         if contents.person and self.name(contents.person_id) != name:
             raise ValueError("sealed as somebody else")
         return Revision(message.counter, message.device, digest(contents.person)), contents.person_id, contents.person
@@ -125,47 +122,29 @@ class PersonSealer:
 
 
 def person_sealer(config: Config, model: str) -> PersonSealer:
-    """Return the sealer for these settings.
-
-    Raises:
-        ConfigError: the shared key is not there, cannot be read, is open to others, or is no key.
-    """
+    """Return the sealer of these settings. Raise ``ConfigError`` if the shared key is missing, unreadable, open or no key."""
     return PersonSealer(bytes.fromhex(read_key(config)), model, config.sync.topic.strip("/"))
 
 
 def read_key(config: Config) -> str:
-    """Return the shared key, as 64 hexadecimal digits.
-
-    Raises:
-        ConfigError: as ``person_sealer``.
-    """
+    """Return the shared key, as 64 hexadecimal digits. Raise ``ConfigError`` as ``person_sealer`` does."""
     file = _file(config)
-    text = file.find()
-    if text is None:
-        raise ConfigError(
-            f"sync.key_file {file.path} is not there: edgeface gallery key makes one, "
-            "with --set it takes that of another device"
-        )
+    if (text := file.find()) is None:
+        cure = "edgeface gallery key makes one, with --set it takes that of another device"
+        raise ConfigError(f"sync.key_file {file.path} is not there: {cure}")
     return _checked(text, str(file.path))
 
 
 def make_key(config: Config) -> str:
-    """Return the shared key, made if there is none.
-
-    Raises:
-        ConfigError: as ``read_key``.
-    """
+    """Return the shared key, made if there is none. Raise ``ConfigError`` as ``read_key`` does."""
     _file(config).make(f"{secrets.token_hex(KEY_BYTES)}\n".encode())
     return read_key(config)
 
 
 def take_key(config: Config, text: str) -> None:
-    """Replace this device's key by another device's.
-
-    Raises:
-        ConfigError: the text is no key, or cannot be written.
-    """
-    _file(config).replace(f"{_checked(text.encode(errors='replace'), 'what came in')}\n".encode())
+    """Replace this device's key by another device's. Raise ``ConfigError`` if the text is no key, or cannot be written."""
+    key = _checked(text.encode(errors="replace"), "what came in")
+    _file(config).make(f"{key}\n".encode(), replace=True)
 
 
 def _file(config: Config) -> SecretFile:
@@ -173,12 +152,10 @@ def _file(config: Config) -> SecretFile:
 
 
 def _checked(text: bytes, origin: str) -> str:
-    try:
+    with suppress(ValueError):
         key = text.decode("ascii").strip().lower()
         if len(bytes.fromhex(key)) == KEY_BYTES and len(key) == 2 * KEY_BYTES:
             return key
-    except ValueError:
-        pass
     raise ConfigError(f"{origin}: not the key of a shared gallery, which is {2 * KEY_BYTES} hexadecimal digits")
 
 

@@ -15,17 +15,20 @@ from edgeface.gallery.audit import Audit
 from edgeface.gallery.names import JOINERS, MAX_NAME
 from edgeface.gallery.shared import SharedPeople, SharedPerson
 from edgeface.gallery.store import Gallery
-from edgeface.gallery.versions import NEVER, Revision, merge
+from edgeface.gallery.versions import LEAP, NEVER, Revision, merge
 from edgeface.sync.messages import ForeignKeyError, ForeignModelError, PersonSealer, digest
 
 What = Literal["added", "changed", "forgotten"]
-Opened = dict[str, tuple[Revision, str, SharedPerson | None]]
-"""Revision, person id and person of each message, by the name in its topic."""
+Opened = dict[str, tuple[Revision, str, SharedPerson | None]]  # of each message, by name: revision, person id, person
 
 log = logging.getLogger(__name__)
 MAX_FOREIGN = 10_000
-NOTICED_AT_ONCE = 500
-"""People whose edits are noticed at once: an import of thousands would hold the daemon's loop up for seconds."""
+FOREIGN = {
+    ForeignKeyError: "sealed with another key: give all devices the same one (edgeface gallery key), "
+    "then clear the topic of the old",
+    ForeignModelError: "of another network: those devices need the same model as this one",
+}
+NOTICED_AT_ONCE = 500  # people whose edits are noticed at once: an import of thousands would hold up the daemon's loop
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +65,6 @@ class Replica:
 
     @property
     def topic(self) -> str:
-        """The topic of the shared gallery."""
         return self._sealer.topic
 
     def connected(self) -> None:
@@ -74,8 +76,7 @@ class Replica:
     def take(self, messages: Mapping[str, bytes]) -> list[Change]:
         """Merge the payloads that the broker keeps now, by name; an empty payload is one that the broker has removed.
 
-        Raises:
-            GalleryError: the gallery cannot be written for the moment; the same messages may be given again.
+        Raise ``GalleryError`` if the gallery cannot be written for the moment; the same messages may be given again.
         """
         opened: Opened = {}
         for name, payload in messages.items():
@@ -110,11 +111,7 @@ class Replica:
         return self._lacking
 
     def payloads(self, names: Iterable[str]) -> dict[str, bytes]:
-        """Return the payloads for these names, without people who have been edited since ``take``.
-
-        Raises:
-            GalleryError: the gallery cannot be read.
-        """
+        """Return these names' payloads, without people edited since ``take``. Raise ``GalleryError`` as ``take`` does."""
         names, wall, found = list(names), time.time(), {}
         people = self._gallery.shared([self._people[name] for name in names if name in self._people])
         for name in names:
@@ -128,16 +125,9 @@ class Replica:
     def trouble(self) -> str | None:
         """Why this device and others on the topic do not follow each other."""
         count = Counter(self._foreign.values())
-        if number := count[ForeignKeyError]:
-            return (
-                f"{number} of the people on {self.topic} are sealed with another key: give all devices the same one "
-                "(edgeface gallery key), then clear the topic of the old"
-            )
-        if number := count[ForeignModelError]:
-            return (
-                f"{number} of the people on {self.topic} are of another network: those devices need the same model as this one"
-            )
-        return None
+        return next(
+            (f"{count[kind]} of the people on {self.topic} are {why}" for kind, why in FOREIGN.items() if count[kind]), None
+        )
 
     def _open(self, name: str, payload: bytes, opened: Opened) -> None:
         try:
@@ -184,11 +174,11 @@ class Replica:
         return {one: person for one, person in wanted.items() if person or one in there or one in broken}
 
     def _refuse_leaps(self, kept: Mapping[str, Revision], opened: Opened) -> None:
-        for name in [name for name, (revision, *_) in opened.items() if revision.leaps(kept.get(name, NEVER))]:
-            self.ignored += 1
-            log.warning(
-                "sync: %s/%s is ignored: its counter, %d, is too far ahead", self.topic, name, opened.pop(name)[0].counter
-            )
+        for name, (revision, *_) in list(opened.items()):
+            if revision.counter - kept.get(name, NEVER).counter > LEAP:
+                self.ignored += 1
+                log.warning("sync: %s/%s is ignored: its counter, %d, is too far ahead", self.topic, name, revision.counter)
+                del opened[name]
 
     def _edited(
         self, kept: Mapping[str, Revision], there: SharedPeople, opened: Collection[str], broken: Collection[str]
@@ -245,7 +235,6 @@ def _similarity(one: SharedPerson, other: SharedPerson) -> float:
 
 
 def _joined(one: SharedPerson, other: SharedPerson) -> SharedPerson:
-    """Return one person with the templates of both."""
     templates, negatives = (
         tuple(sorted({template.vector: template for template in (*second, *first)}.values()))
         for first, second in ((one.templates, other.templates), (one.negatives, other.negatives))

@@ -13,11 +13,7 @@ TRANSPORTS = {"": "edgeface.sync.broker:SharedTopic"}
 
 
 def check_scheme(settings: schema.Config) -> str:
-    """Return the scheme of ``sync.topic``.
-
-    Raises:
-        ConfigError: there is no such transport.
-    """
+    """Return the scheme of ``sync.topic``. Raise ``ConfigError`` if there is no such transport."""
     scheme = settings.sync.topic.rpartition("://")[0]
     if scheme not in TRANSPORTS:
         known = ["a topic at the broker", *(f"{name}://..." for name in TRANSPORTS if name)]
@@ -26,11 +22,6 @@ def check_scheme(settings: schema.Config) -> str:
 
 
 def create(settings: schema.Config) -> SyncConnection:
-    """Connect to the shared gallery.
-
-    Raises:
-        ConfigError: there is no such transport, or what it needs is not set.
-        EdgefaceError: it cannot be reached.
-    """
+    """Connect to the shared gallery. Raise ``ConfigError`` if it is not set up, ``EdgefaceError`` if it cannot be reached."""
     module, _, attribute = TRANSPORTS[check_scheme(settings)].partition(":")
     return cast(Callable[[schema.Config], SyncConnection], getattr(import_module(module), attribute))(settings)

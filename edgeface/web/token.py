@@ -44,7 +44,7 @@ class Token:
         Raises:
             EdgefaceError: the file cannot be written.
         """
-        self._file.replace(_new())
+        self._file.make(_new(), replace=True)
 
     def opens(self, given: str) -> bool:
         """Return whether ``given`` is the token, in a time that does not depend on how much of it is right."""
