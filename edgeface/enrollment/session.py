@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgeface.enrollment.enroller import FORCE, Enroller, View
-from edgeface.enrollment.guidance import SAID, Guidance, Hint, Pose, obstacle, pose
+from edgeface.enrollment.guidance import Guidance, Hint, Pose, obstacle, pose
 from edgeface.errors import CameraError
 from edgeface.gallery.names import clean_name
 from edgeface.recognition.matching import SAME_VIEW
@@ -78,7 +78,7 @@ class EnrollmentSession:
         self._reason = ""
         self.views: list[View] = []
         self.complete = False
-        self.guidance = Guidance(Hint.WAITING, SAID[Hint.WAITING], 0, min(LEAST, most), most)
+        self.guidance = Guidance(Hint.WAITING, Hint.WAITING.words, 0, min(LEAST, most), most)
 
     def look(self, moment: Frame | NoFrame, faces: Sequence[Face] | None = None) -> Guidance:
         """Take a view at this moment if it is good, and return the guidance; not to be called once ``complete``.
@@ -100,7 +100,7 @@ class EnrollmentSession:
         if fresh and hint not in (Hint.TAKEN, Hint.DONE) and self.guidance.hint != Hint.WAITING:
             self.guidance = replace(self.guidance, face=face)
         else:
-            text = SAID[hint]
+            text = hint.words
             if hint == Hint.TAKEN:
                 text = f"view {len(self.views)} taken"
             elif self._reason:
