@@ -13,7 +13,6 @@ from edgeface.config.schema import Config
 from edgeface.daemon.backup_task import BackupTask
 from edgeface.daemon.frame_rate import FrameRateLimiter
 from edgeface.daemon.health_reporter import GalleryParts, HealthReporter
-from edgeface.daemon.look import Look
 from edgeface.daemon.loop import Daemon
 from edgeface.daemon.signals import Signals
 from edgeface.enrollment.enroller import Enroller
@@ -210,7 +209,6 @@ PARTS = (
     Part("presence", ("camera.name", "presence", "liveness", "publisher"), ("embedder",), _presence, _close_presence),
     Part("gate", ("detector.still_every", "presence.left_after"), ("camera",), _gate),
     Part("frame_rate", ("camera.fps", "camera.source"), ("camera",), _frame_rate),
-    Part("look", (), ("pipeline", "gate", "frame_rate"), lambda new, _old: Look(new.pipeline, new.gate, new.frame_rate)),
     Part(
         "event_keeper", ("camera.name", "events", "web.enabled", "web.pictures", "web.keep_hours"), ("gallery",), _event_keeper
     ),

@@ -264,7 +264,7 @@ def test_a_daemon_says_goodbye_though_it_fails(daemon: Daemon) -> None:
 
 def test_stop_ends_the_loop_at_the_next_moment_and_everybody_has_left(daemon: Daemon, obama: Image) -> None:
     camera_of(daemon).script = script(obama, obama, obama)
-    daemon.stop()
+    daemon.signals.stop = True
     daemon.run()
     assert publisher_of(daemon).of("event") == []
     assert camera_of(daemon).closed
