@@ -13,8 +13,6 @@ BOUNDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
 
 
 class Counters:
-    """The counts of frames, faces and events, and the histogram of search times."""
-
     def __init__(self) -> None:
         self.started = time.monotonic()
         self.frames = self.skipped = self.faces = self.dropped = 0
@@ -34,12 +32,10 @@ class Counters:
         self._seconds += seconds
 
     def count_events(self, events: Iterable[Event]) -> None:
-        """Count events, and remember the last."""
         for event in events:
             self.events[str(event.event_type)] += 1
             self.last_event = event
 
     @property
     def durations(self) -> Histogram:
-        """Return the histogram of search times."""
         return Histogram(BOUNDS, tuple(self._classes), self._seconds)

@@ -31,8 +31,6 @@ INTERVAL, SNAPSHOT = 30.0, 1.0
 
 
 class GalleryParts(NamedTuple):
-    """The parts that work with the gallery, each of which may report a trouble with it."""
-
     pipeline: Pipeline
     event_keeper: EventKeeper
     follower: Follower | None
@@ -75,15 +73,12 @@ class HealthReporter:
         self._systemd.notify(READY=1)
 
     def reloading(self) -> None:
-        """Tell systemd that the settings are read again, until ``ready``."""
         self._systemd.notify(RELOADING=1, MONOTONIC_USEC=time.monotonic_ns() // 1000)
 
     def stopping(self) -> None:
-        """Tell systemd that the service stops."""
         self._systemd.notify(STOPPING=1)
 
     def on_tick(self, tick: Tick) -> None:
-        """Count this round, and publish what is due."""
         moment = tick.moment
         if isinstance(moment, Frame):
             self.counters.count_frame(len(tick.seen.observations), tick.seen.seconds)

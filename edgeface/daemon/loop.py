@@ -58,7 +58,6 @@ class Daemon:
         self.config = config
 
     def run(self) -> None:
-        """Watch until the camera ends or a signal comes, then close every part."""
         self.open()
         try:
             self.watch()
@@ -66,7 +65,6 @@ class Daemon:
             self.close()
 
     def open(self) -> None:
-        """Start to publish, and tell systemd."""
         if self.pipeline.health.state == "unreadable":
             self.publisher.health(self.reporter.health)  # else subscribers would take everybody for forgotten
         self.publisher.open(self.pipeline.templates.people)
@@ -124,7 +122,6 @@ class Daemon:
             self.trimmer.update(tick.seen.seconds is not None)
 
     def publish(self, events: Sequence[Event], moment: Frame | NoFrame) -> None:
-        """Log events and publish them, with the frame in which they happened."""
         for event in events:
             log_event(event)
             self.publisher.publish(event, moment.image if isinstance(moment, Frame) else None)

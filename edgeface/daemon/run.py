@@ -54,7 +54,6 @@ def leave_a_held_camera() -> None:
 
 
 def main(given: dict[str, Path]) -> None:
-    """Run the daemon; an error becomes one line and an exit code."""
     try:
         serve(given.get("--config"), given.get("--model"))
     except EdgefaceError as error:
