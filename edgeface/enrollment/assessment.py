@@ -62,9 +62,8 @@ class TemplateScores:
     @property
     def strays(self) -> list[int]:
         """Return the numbers of the templates that are more similar to another person than to their own."""
-        if not len(self.mated) or not len(self.non_mated):
-            return []
-        return [int(number) for number in np.flatnonzero(self.non_mated > self.mated)]
+        both = len(self.mated) and len(self.non_mated)
+        return np.flatnonzero(self.non_mated > self.mated).tolist() if both else []
 
 
 def template_scores(templates: Templates, matcher: Matcher, index: int) -> TemplateScores:
@@ -84,13 +83,12 @@ def template_scores(templates: Templates, matcher: Matcher, index: int) -> Templ
 
 
 def assess(pipeline: Pipeline, settings: schema.Config, person: Person, views: Sequence[View]) -> Assessment:
-    """Assess a person who has just been enrolled with these views."""
     templates, matcher = pipeline.templates, pipeline.matcher
     index = next((number for number, one in enumerate(templates.people) if one.id == person.id), None)
     if index is None:  # forgotten by another process meanwhile
         return Assessment(0, matcher.accept)
     scores = template_scores(templates, matcher, index)
-    own = scores.vectors
+    own, width = scores.vectors, settings.camera.width
     rival = None if scores.rival is None else templates.people[scores.rival].name
     borne_out = [(similarity(rest, view.vector), view.label) for view in views if len(rest := _others(own, view))]
     score, weakest = min(borne_out) if borne_out else (None, None)
@@ -115,8 +113,8 @@ def assess(pipeline: Pipeline, settings: schema.Config, person: Person, views: S
         weakest,
         score,
         pixels,
-        None if pixels is None else distance(settings.camera.width, pixels),
-        _range(bool(borne_out), pixels, settings.camera.width),
+        None if pixels is None else distance(width, pixels),
+        _range(bool(borne_out), pixels, width),
         advice,
     )
 
@@ -127,7 +125,6 @@ def distance(width: int, pixels: float) -> float:
 
 
 def _range(tried: bool, pixels: float | None, width: int) -> str:
-    """Say from how far a person will be recognised."""
     if not tried:
         return "one view alone cannot tell from how far they will be recognised"
     if pixels is None:
@@ -140,8 +137,7 @@ def _range(tried: bool, pixels: float | None, width: int) -> str:
 
 def _others(own: NDArray[np.float32], view: View) -> NDArray[np.float32]:
     """Return a person's templates without that of a view."""
-    others: NDArray[np.float32] = own[np.abs(own - view.vector).max(axis=1) > 0]
-    return others
+    return np.asarray(own[np.abs(own - view.vector).max(axis=1) > 0])
 
 
 def _pixels(pipeline: Pipeline, settings: schema.Config, own: NDArray[np.float32], views: Sequence[View]) -> float | None:

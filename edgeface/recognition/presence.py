@@ -11,7 +11,7 @@ from edgeface.recognition.fusion import weight
 from edgeface.recognition.matching import Matcher
 from edgeface.recognition.tracking import Track, Tracker
 from edgeface.types import Decision, EventType, Frame, Match, NoFrame, Observation, TrackedFace
-from edgeface.vision.liveness import ALIVE, Liveness
+from edgeface.vision.liveness import ALIVE
 from edgeface.vision.model_card import ModelCard
 from edgeface.wire.events import Correction, Event
 
@@ -60,7 +60,6 @@ class Presence:
         before: "Presence | None" = None,
     ) -> None:
         self._camera, self._settings, self._mode = camera, settings, liveness
-        self._lives: dict[int, Liveness] = {}
         self._tracker = Tracker(same=same, different=different, keep=settings.left_after)
         if before:
             self._tracker.next_id = before._tracker.next_id
@@ -81,11 +80,10 @@ class Presence:
         seen, ended = self._tracker.update(moment.time, observations)
         for track in seen:
             if self._mode != "off" and isinstance(moment, Frame) and track.latest.embedding is not None:
-                self._lives.setdefault(track.id, Liveness()).see(moment.image, track.latest.face.landmarks)
+                track.liveness.see(moment.image, track.latest.face.landmarks)
             events += self._judge(track, moment, matcher)
         for track in ended:
             events += self._release(track, moment)
-            self._lives.pop(track.id, None)
         return events
 
     def tracked_faces(self, now: float) -> list[TrackedFace]:
@@ -129,13 +127,10 @@ class Presence:
 
     def _withheld(self, track: Track, verdict: _Verdict) -> bool:
         """Return whether a name must wait until the face has looked alive."""
-        if self._mode != "refuse" or verdict.person_id == STRANGER or (self._liveness(track) or 0.0) >= ALIVE:
+        if self._mode != "refuse" or verdict.person_id == STRANGER or (track.liveness.score or 0.0) >= ALIVE:
             return False
         log.info("a face is not named: it may be a photo (it has not turned as a head does)")
         return True
-
-    def _liveness(self, track: Track) -> float | None:
-        return self._lives[track.id].score if track.id in self._lives else None
 
     def _key(self, track: Track) -> tuple[str, int]:
         verdict = self._verdicts[track.id]
@@ -186,7 +181,7 @@ class Presence:
             box=track.latest.face.box,
             frame_size=(width, height),
             quality=sum(view.quality for view in views) / len(views),
-            liveness=self._liveness(track),
+            liveness=track.liveness.score,
             corrected=wrong,
             embedding=track.probe.vector if track.probe else None,
         )
@@ -210,7 +205,7 @@ class Presence:
                 track_id=visit.arrival.track_id,
                 person_id=visit.arrival.person_id,
                 name=visit.arrival.name,
-                liveness=self._liveness(track),
+                liveness=track.liveness.score,
                 seconds=visit.last_view - visit.first_view,
                 corrected=wrong,
             )
@@ -218,7 +213,6 @@ class Presence:
 
 
 def create_presence(settings: schema.Config, card: ModelCard, before: Presence | None = None) -> Presence:
-    """Return the presence of these settings' camera, in the place of another."""
     return Presence(
         settings.camera.name,
         settings.presence,

@@ -20,21 +20,12 @@ MAX_FILE_BYTES = 64 * 2**20
 MAX_PIXELS = 64 * 10**6
 MAX_SIDE = 32_000  # OpenCV warps no image of 32,768 or more
 MAX_PHOTO_PIXELS, PHOTO_SIDE = 16 * 10**6, 2048
-SCALES = (
-    (1, cv2.IMREAD_COLOR),
-    (2, cv2.IMREAD_REDUCED_COLOR_2),
-    (4, cv2.IMREAD_REDUCED_COLOR_4),
-    (8, cv2.IMREAD_REDUCED_COLOR_8),
-)
+SCALES = {1: cv2.IMREAD_COLOR, 2: cv2.IMREAD_REDUCED_COLOR_2, 4: cv2.IMREAD_REDUCED_COLOR_4, 8: cv2.IMREAD_REDUCED_COLOR_8}
 _one_photo = Lock()
 
 
 def image_files(folder: Path) -> list[Path]:
-    """Return the image files directly in a folder, by name.
-
-    Raises:
-        OSError: the folder cannot be read.
-    """
+    """Return the image files directly in a folder, by name."""
     return sorted(path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES)
 
 
@@ -72,10 +63,7 @@ def decode_photo(data: bytes, label: str) -> Image:
     how = cv2.IMREAD_REDUCED_COLOR_2 if max(width, height) >= 2 * PHOTO_SIDE else cv2.IMREAD_COLOR
     with _one_photo:
         image = _decode(data, label, how)
-        scale = PHOTO_SIDE / max(image.shape)
-        if scale < 1:
-            image = np.asarray(cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA), np.uint8)
-    return image
+        return shrunk(image, PHOTO_SIDE / max(image.shape))
 
 
 def decode_image(data: bytes, label: str, max_pixels: int = MAX_PIXELS) -> Image:
@@ -85,7 +73,7 @@ def decode_image(data: bytes, label: str, max_pixels: int = MAX_PIXELS) -> Image
         ImageError: the bytes are empty, no image, an image of more than 64 megapixels, or one that cannot be scaled down.
     """
     width, height = _checked_size(data, label)
-    how = next((flag for by, flag in SCALES if -(-width // by) * -(-height // by) <= max_pixels), None)
+    how = next((flag for by, flag in SCALES.items() if -(-width // by) * -(-height // by) <= max_pixels), None)
     if how is None or (how != cv2.IMREAD_COLOR and not _is_read_in_lines(data)):
         raise ImageError(
             f"{label}: {width} x {height} pixels; camera.max_pixels allows {max_pixels}, and this picture cannot be scaled down"
@@ -118,6 +106,15 @@ def _decode(data: bytes, label: str, how: int) -> Image:
 def as_rgb(image: NDArray[Any]) -> Image:
     """Turn OpenCV's BGR into RGB in place: a Raspberry Pi has no memory for a second copy of a large frame."""
     return np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2RGB, dst=image), np.uint8)
+
+
+def shrunk(image: Image, factor: float) -> Image:
+    """Return an image scaled down by a factor, or the image itself for a factor of 1 or more."""
+    if factor >= 1:
+        return image
+    height, width = image.shape[:2]
+    size = max(1, round(width * factor)), max(1, round(height * factor))
+    return np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.uint8)
 
 
 def image_size(data: bytes) -> tuple[int, int] | None:
@@ -190,15 +187,11 @@ def crop(image: Image, box: Box, margin: float) -> Image:
 
 
 def encode_png(image: Image) -> bytes:
-    """Return an RGB image as a PNG, without loss."""
     return cv2.imencode(".png", cv2.cvtColor(image, cv2.COLOR_RGB2BGR))[1].tobytes()
 
 
 def encode_jpeg(image: Image, max_side: int, fidelity: int = 85) -> tuple[bytes, tuple[int, int]]:
     """Return an RGB image as a JPEG, scaled down to ``max_side`` pixels if it is larger, with its width and height."""
-    height, width = image.shape[:2]
-    scale = min(1.0, max_side / max(width, height))
-    size = max(1, round(width * scale)), max(1, round(height * scale))
-    small = cv2.resize(image, size, interpolation=cv2.INTER_AREA) if scale < 1 else image
+    small = shrunk(image, max_side / max(image.shape[:2]))
     _, data = cv2.imencode(".jpg", cv2.cvtColor(small, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, fidelity])
-    return data.tobytes(), size
+    return data.tobytes(), (small.shape[1], small.shape[0])
