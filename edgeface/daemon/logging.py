@@ -20,10 +20,7 @@ PRIORITIES = {logging.CRITICAL: 2, logging.ERROR: 3, logging.WARNING: 4, logging
 
 def set_up() -> None:
     handler = logging.StreamHandler(sys.stderr)
-    if _is_journal():
-        handler.setFormatter(JournalFormatter("%(message)s"))
-    else:
-        handler.setFormatter(logging.Formatter("%(levelname)s %(message)s"))
+    handler.setFormatter(JournalFormatter("%(message)s") if _is_journal() else logging.Formatter("%(levelname)s %(message)s"))
     handler.addFilter(Repeats())
     logging.basicConfig(level=logging.INFO, handlers=[handler])
 

@@ -1,5 +1,7 @@
 """Runs the loop: a frame becomes observations, these become events, and the events are published."""
 
+import os
+import signal
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,7 +11,6 @@ from edgeface.daemon.backup_task import BackupTask
 from edgeface.daemon.frame_rate import FrameRateLimiter
 from edgeface.daemon.health_reporter import HealthReporter
 from edgeface.daemon.logging import log_event
-from edgeface.daemon.signals import Signals
 from edgeface.enrollment.enroller import Enroller
 from edgeface.gallery.event_keeper import EventKeeper
 from edgeface.gallery.store import Gallery
@@ -27,6 +28,24 @@ from edgeface.types import Frame, NoFrame, Seen
 from edgeface.vision.embedding import Embedder
 from edgeface.vision.motion import MotionGate
 from edgeface.wire.events import Event
+
+
+class Signals:
+    """The requests of signals: a handler only notes them, and the loop obeys between two frames."""
+
+    def __init__(self) -> None:
+        self.stop = self.reload = False
+
+    def listen(self) -> None:
+        """Note SIGTERM and SIGINT as a request to stop, and SIGHUP as one to reload, or to stop if it comes from a terminal."""
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+            signal.signal(number, self._note)
+
+    def _note(self, number: int, _frame: object) -> None:
+        if number == signal.SIGHUP and not os.isatty(0):
+            self.reload = True
+        else:
+            self.stop = True
 
 
 class Daemon:

@@ -13,8 +13,7 @@ from edgeface.config.schema import Config
 from edgeface.daemon.backup_task import BackupTask
 from edgeface.daemon.frame_rate import FrameRateLimiter
 from edgeface.daemon.health_reporter import GalleryParts, HealthReporter
-from edgeface.daemon.loop import Daemon
-from edgeface.daemon.signals import Signals
+from edgeface.daemon.loop import Daemon, Signals
 from edgeface.enrollment.enroller import Enroller
 from edgeface.errors import AskAgainError, GalleryError
 from edgeface.gallery.audit import Audit

@@ -10,9 +10,8 @@ from edgeface.config.schema import Config
 from edgeface.control.discovery import refuse_another, socket_path
 from edgeface.control.server import ControlServer
 from edgeface.daemon.assembly import assemble
-from edgeface.daemon.loop import Daemon
+from edgeface.daemon.loop import Daemon, Signals
 from edgeface.daemon.parts import differ
-from edgeface.daemon.signals import Signals
 from edgeface.daemon.status import report
 from edgeface.errors import CameraError, EdgefaceError
 

@@ -31,7 +31,7 @@ class YuNet:
     """Finds faces from about 10 pixels wide (in the shrunk image) with five landmarks each."""
 
     def __init__(self, *, max_side: int = 640, min_score: float = 0.7) -> None:
-        self._stem, self._heads = (_network(name) for name in (STEM, HEADS))
+        self._stem, self._heads = (cv2.dnn.readNetFromONNX(str(SHIPPED / name)) for name in (STEM, HEADS))
         self._max_side, self._min_score = max_side, min_score
 
     def detect(self, image: Image) -> Sequence[Face]:
@@ -78,10 +78,6 @@ class YuNet:
             start = (corner + box[cells, :2]) * stride - extent / 2
             landmarks = points[cells] * stride + np.tile(corner, 5) * stride
             yield np.hstack([start, extent, landmarks, scores[cells, None]], dtype=np.float32)
-
-
-def _network(name: str) -> cv2.dnn.Net:
-    return cv2.dnn.readNetFromONNX(str(SHIPPED / name))
 
 
 def _planes(picture: Image) -> NDArray[np.float32]:

@@ -125,8 +125,9 @@ def image_size(data: bytes) -> tuple[int, int] | None:
         return int.from_bytes(data[18:22], "little"), abs(int.from_bytes(data[22:26], "little", signed=True))
     if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
         return _webp_size(data)
-    if data[:2] == b"\xff\xd8":
-        return _jpeg_size(data)
+    for at, marker in _jpeg_markers(data):
+        if marker in FRAMES:
+            return int.from_bytes(data[at + 7 : at + 9], "big"), int.from_bytes(data[at + 5 : at + 7], "big")
     return None
 
 
@@ -144,17 +145,10 @@ def _webp_size(data: bytes) -> tuple[int, int] | None:
     return None
 
 
-def _jpeg_size(data: bytes) -> tuple[int, int] | None:
-    for at, marker in _jpeg_markers(data):
-        if marker in FRAMES:
-            return int.from_bytes(data[at + 7 : at + 9], "big"), int.from_bytes(data[at + 5 : at + 7], "big")
-    return None
-
-
 def _is_read_in_lines(data: bytes) -> bool:
     """Return whether a JPEG's only scan has all colours: the decoder takes any other whole, and scales it down afterwards."""
     colours = 0
-    for at, marker in _jpeg_markers(data) if data[:2] == b"\xff\xd8" else ():
+    for at, marker in _jpeg_markers(data):
         if marker in FRAMES and marker not in (0xC0, 0xC1):
             return False
         if marker in FRAMES:
@@ -165,8 +159,8 @@ def _is_read_in_lines(data: bytes) -> bool:
 
 
 def _jpeg_markers(data: bytes) -> Iterator[tuple[int, int]]:
-    """Yield the start of each segment of a JPEG, and its marker."""
-    at = 2
+    """Yield the start of each segment of a JPEG, and its marker; nothing of another file."""
+    at = 2 if data[:2] == b"\xff\xd8" else len(data)
     while at + 9 <= len(data):
         if data[at] != 0xFF:
             at += 1

@@ -23,8 +23,7 @@ from edgeface.daemon import health_reporter as module
 from edgeface.daemon.assembly import assemble
 from edgeface.daemon.frame_rate import FrameRateLimiter
 from edgeface.daemon.health_reporter import INTERVAL, GalleryParts, HealthReporter
-from edgeface.daemon.loop import Daemon
-from edgeface.daemon.signals import Signals
+from edgeface.daemon.loop import Daemon, Signals
 from edgeface.gallery.contents import Templates
 from edgeface.health import BackupStatus, BrokerStatus, GalleryHealth, Health
 from edgeface.interfaces import Tick
