@@ -65,8 +65,8 @@ class _StoppedError(Exception):
 class BackupTask:
     """Makes copies, and erases forgotten people from them, while the loop goes on; reports failures, and tries again."""
 
-    def __init__(self, settings: Config, audit: Audit) -> None:
-        self._backups, self._audit = Backups(settings), audit
+    def __init__(self, settings: Config) -> None:
+        self._backups, self._audit = Backups(settings), Audit(settings.audit_path)
         self._wanted = settings.backup.keep > 0
         self._schedule = Schedule(3600 * settings.backup.every_hours, time.monotonic())
         self.state = BackupStatus(self._wanted)

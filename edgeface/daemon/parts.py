@@ -16,7 +16,6 @@ from edgeface.daemon.health_reporter import GalleryParts, HealthReporter
 from edgeface.daemon.loop import Daemon, Signals
 from edgeface.enrollment.enroller import Enroller
 from edgeface.errors import AskAgainError, GalleryError
-from edgeface.gallery.audit import Audit
 from edgeface.gallery.event_keeper import EventKeeper
 from edgeface.gallery.open import open_gallery
 from edgeface.gallery.store import Gallery
@@ -29,7 +28,7 @@ from edgeface.operations.whole import reembed
 from edgeface.platform.memory import HeapTrimmer
 from edgeface.platform.systemd import Systemd
 from edgeface.recognition.camera_monitor import CameraMonitor
-from edgeface.recognition.pipeline import create_pipeline
+from edgeface.recognition.pipeline import Pipeline
 from edgeface.recognition.presence import Presence, create_presence
 from edgeface.sync import transports
 from edgeface.sync.follower import Follower, replica
@@ -80,10 +79,6 @@ def _gallery(new: Daemon, old: Daemon | None) -> Gallery:
             gallery.close()
             raise
     return gallery
-
-
-def _backup(new: Daemon, _old: Daemon | None) -> BackupTask:
-    return BackupTask(new.config, Audit(new.config.audit_path))
 
 
 def _publisher(new: Daemon, _old: Daemon | None) -> EventPublisher:
@@ -184,12 +179,12 @@ PARTS = (
     Part("trimmer", (), (), lambda _new, _old: HeapTrimmer()),
     Part("embedder", (), ("model",), lambda new, _old: Embedder(new.model)),
     Part("gallery", ("gallery",), ("embedder",), _gallery, lambda of, _heir: of.gallery.close()),
-    Part("backup", ("backup", "gallery"), (), _backup, lambda of, _heir: of.backup.close()),
+    Part("backup", ("backup", "gallery"), (), lambda new, _old: BackupTask(new.config), lambda of, _heir: of.backup.close()),
     Part(
         "pipeline",
         ("detector.max_side", "detector.threads", "detector.min_eye_distance", "detector.min_quality", "matching"),
         ("embedder", "gallery"),
-        lambda new, _old: create_pipeline(new.config, new.embedder, new.gallery),
+        lambda new, _old: Pipeline(new.config, new.embedder, new.gallery),
     ),
     Part(
         "publisher",

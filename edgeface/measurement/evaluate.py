@@ -22,7 +22,7 @@ from edgeface.gallery.names import clean_name
 from edgeface.gallery.open import open_gallery
 from edgeface.gallery.store import Gallery
 from edgeface.recognition.matching import Matcher
-from edgeface.recognition.pipeline import Pipeline, create_pipeline
+from edgeface.recognition.pipeline import Pipeline
 from edgeface.recognition.presence import create_presence
 from edgeface.types import EventType, Frame, Image, Observation
 from edgeface.vision.embedding import Embedder
@@ -131,7 +131,7 @@ def evaluate(
         settings = structs.replace(settings, gallery=schema.GallerySettings(str(Path(folder) / "gallery.db")))
         database = open_gallery(settings, embedder.card)
         try:
-            pipeline = create_pipeline(settings, embedder, database)
+            pipeline = Pipeline(settings, embedder, database)
             refused = enroll(pipeline, database, gallery, tell)
             templates = database.templates()
             # Before hours of frames: too few people are an error.

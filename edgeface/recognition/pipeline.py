@@ -12,7 +12,6 @@ from edgeface.errors import GalleryError
 from edgeface.gallery.contents import Templates
 from edgeface.gallery.store import Gallery
 from edgeface.health import GalleryHealth
-from edgeface.interfaces import Detector
 from edgeface.recognition.matching import Matcher
 from edgeface.types import Face, Image, Match, Observation, Vector
 from edgeface.vision.alignment import align, eye_distance
@@ -27,13 +26,15 @@ READ_AT_ONCE = 500
 
 
 class Pipeline:
-    """Looks at pictures with one detector, one embedder and the newest state of the gallery.
+    """Looks at pictures with the detector of the settings, one embedder and the newest state of the gallery.
 
-    A daemon's gallery that cannot be read counts as empty until it can be.
+    A daemon's gallery that cannot be read counts as empty until it can be. ``matcher`` is that of the latest picture.
     """
 
-    def __init__(self, detector: Detector, embedder: Embedder, gallery: Gallery, settings: schema.Config) -> None:
-        self.detector, self.embedder, self._gallery, self._settings = detector, embedder, gallery, settings
+    def __init__(self, settings: schema.Config, embedder: Embedder, gallery: Gallery) -> None:
+        limits = settings.detector
+        self.detector = detectors.create(max_side=limits.max_side, threads=limits.threads)
+        self.embedder, self._gallery, self._settings = embedder, gallery, settings
         self._version: tuple[int, int] | None = None
         self._blind_until = 0.0
         self._failure: str | None = None
@@ -104,8 +105,3 @@ class Pipeline:
     def _take(self, templates: Templates) -> None:
         self._templates = templates
         self.matcher = Matcher(templates, self.embedder.card, self._settings.matching)
-
-
-def create_pipeline(settings: schema.Config, embedder: Embedder, gallery: Gallery) -> Pipeline:
-    limits = settings.detector
-    return Pipeline(detectors.create(max_side=limits.max_side, threads=limits.threads), embedder, gallery, settings)

@@ -19,7 +19,7 @@ from edgeface.enrollment.session import LEAST, MOST, EnrollmentSession
 from edgeface.errors import CameraError, GalleryError
 from edgeface.gallery.open import open_gallery
 from edgeface.interfaces import Detector
-from edgeface.recognition.pipeline import create_pipeline
+from edgeface.recognition.pipeline import Pipeline
 from edgeface.types import Embedding, Face, Frame, Image, NoFrame
 from edgeface.vision.embedding import Embedder
 
@@ -118,7 +118,7 @@ def once(function: Callable[[Image], Sequence[Face] | Embedding]) -> Callable[..
 @pytest.fixture
 def enroller(tmp_path: Path, embedder: Embedder, monkeypatch: pytest.MonkeyPatch) -> Iterator[Enroller]:
     gallery = open_gallery(Config(gallery=GallerySettings(str(tmp_path / "gallery.db"))), embedder.card)
-    pipeline = create_pipeline(Config(), embedder, gallery)
+    pipeline = Pipeline(Config(), embedder, gallery)
     monkeypatch.setattr(pipeline.detector, "detect", once(pipeline.detector.detect))
     monkeypatch.setattr(embedder, "template", once(embedder.template))
     yield Enroller(pipeline, gallery)
