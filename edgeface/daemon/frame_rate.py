@@ -46,7 +46,6 @@ class FrameRateLimiter:
         return time >= self._due
 
     def took(self, time: float, seconds: float) -> None:
-        """Take the seconds that the search of the frame of ``time`` took."""
         if not self._interval:
             return
         self._mean = STEADINESS * self._mean + (1 - STEADINESS) * seconds

@@ -62,8 +62,6 @@ class _InTime(BaseRequestHandler):
 
 
 class HealthCollector(Collector):
-    """The daemon's health as metrics, all of one moment."""
-
     def __init__(self, health: Callable[[], Health]) -> None:
         self._health = health
 

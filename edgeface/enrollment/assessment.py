@@ -52,12 +52,10 @@ class TemplateScores:
 
     @property
     def nearest(self) -> float | None:
-        """Return the highest similarity to another person."""
         return float(self.non_mated.max()) if len(self.non_mated) else None
 
     @property
     def margin(self) -> float | None:
-        """Return the mean mated score minus the mean non-mated one."""
         return float(self.mated.mean() - self.non_mated.mean()) if len(self.mated) and len(self.non_mated) else None
 
     @property

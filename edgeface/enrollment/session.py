@@ -146,7 +146,10 @@ class EnrollmentSession:
         shown = self._shown(now, similarity)
         if self._varied and not shown and similarity >= SAME_VIEW:
             return self._prompt(passed)
-        self._take(view, now, frame.time)
+        self._first = self._first or now
+        self.views.append(view)
+        self._taken_at, self._prompted, self._unanswered = frame.time, 0.0, 0
+        self.complete = len(self.views) >= self.guidance.most
         self._prompts = deque(prompt for prompt in self._prompts if prompt not in shown)
         return Hint.TAKEN
 
@@ -170,19 +173,12 @@ class EnrollmentSession:
         return way > MAX_SPEED * (time - before[0])
 
     def _shown(self, now: Pose, similarity: float) -> set[Hint]:
-        """Return the prompts that a view answers."""
         if self._first is None or similarity >= SAME_POSE:
             return set()
         shown = {side for side in self._prompts if side in SIDES and SIDES[side](self._first, now)}
         if not shown and similarity < SAME_VIEW and self._prompts and self._prompts[0] in NODS:
             return {self._prompts[0]}
         return shown
-
-    def _take(self, view: View, now: Pose, time: float) -> None:
-        self._first = self._first or now
-        self.views.append(view)
-        self._taken_at, self._prompted, self._unanswered = time, 0.0, 0
-        self.complete = len(self.views) >= self.guidance.most
 
     def _prompt(self, passed: float) -> Hint:
         """Return the current prompt, the next one after ``PROMPT_SECONDS``; end the session after a round of all prompts."""

@@ -20,10 +20,10 @@ class Embedder:
         ModelError: files are missing, do not have the card's digests, or hold no network of the card's shape.
     """
 
-    def __init__(self, folder: Path = SHIPPED, threads: int = 1) -> None:
+    def __init__(self, folder: Path = SHIPPED) -> None:
         self.card = load_card(folder)
-        self._folder, self._threads = folder, threads
-        self._encoder, self.runtime = interpreter(read_network(folder, self.card.encoder), threads)
+        self._folder = folder
+        self._encoder, self.runtime = interpreter(read_network(folder, self.card.encoder))
         self._decoder: Any = None
         codes = {(1, self.card.identity), (1, self.card.appearance)}
         if self.card.input_size != CHIP_SIZE or not np.allclose(self.card.alignment, TEMPLATE, atol=1e-3):
@@ -52,7 +52,7 @@ class Embedder:
     def draw(self, identity: Vector, appearance: NDArray[np.float32] | None = None) -> Image:
         """Draw a face from a unit vector, such as a template, and an appearance code, by default the most ordinary one."""
         if self._decoder is None:
-            decoder, _ = interpreter(read_network(self._folder, self.card.decoder), self._threads)
+            decoder, _ = interpreter(read_network(self._folder, self.card.decoder))
             given, (outputs, drawn) = _signature(decoder)
             pictures = {shape for shape in outputs if len(shape) == 4 and shape[-1] == 3}
             code = {(1, self.card.identity + self.card.appearance)}, {np.int8}

@@ -25,7 +25,6 @@ _one_photo = Lock()
 
 
 def image_files(folder: Path) -> list[Path]:
-    """Return the image files directly in a folder, by name."""
     return sorted(path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES)
 
 
