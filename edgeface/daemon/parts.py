@@ -29,7 +29,7 @@ from edgeface.platform.memory import HeapTrimmer
 from edgeface.platform.systemd import Systemd
 from edgeface.recognition.camera_monitor import CameraMonitor
 from edgeface.recognition.pipeline import Pipeline
-from edgeface.recognition.presence import Presence, create_presence
+from edgeface.recognition.presence import Presence
 from edgeface.sync import transports
 from edgeface.sync.follower import Follower, replica
 from edgeface.types import NoFrame
@@ -144,7 +144,7 @@ def _close_presence(of: Daemon, heir: Daemon | None) -> None:
 
 
 def _presence(new: Daemon, old: Daemon | None) -> Presence:
-    return create_presence(new.config, new.embedder.card, old.presence if old else None)
+    return Presence(new.config, new.embedder.card, old.presence if old else None)
 
 
 def _gate(new: Daemon, _old: Daemon | None) -> MotionGate:

@@ -3,7 +3,6 @@
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
 
 from edgeface.config import schema
 from edgeface.recognition.event_id import new_event_id
@@ -48,18 +47,10 @@ class Presence:
     nobody is named before the face has looked alive. The numbers of tracks go on from those of ``before``.
     """
 
-    def __init__(
-        self,
-        camera: str,
-        settings: schema.PresenceSettings,
-        *,
-        same: float,
-        different: float,
-        liveness: Literal["off", "report", "refuse"] = "off",
-        before: "Presence | None" = None,
-    ) -> None:
-        self._camera, self._settings, self._mode = camera, settings, liveness
-        self._tracker = Tracker(same=same, different=different, keep=settings.left_after)
+    def __init__(self, settings: schema.Config, card: ModelCard, before: "Presence | None" = None) -> None:
+        self._camera, self._settings, self._mode = settings.camera.name, settings.presence, settings.liveness.mode
+        same, different = card.threshold(SAME_FAR), card.threshold(DIFFERENT_FAR)
+        self._tracker = Tracker(same=same, different=different, keep=settings.presence.left_after)
         if before:
             self._tracker.next_id = before._tracker.next_id
         self._visits: dict[int, _Visit] = {}  # by track
@@ -199,14 +190,3 @@ class Presence:
                 corrected=wrong,
             )
         ]
-
-
-def create_presence(settings: schema.Config, card: ModelCard, before: Presence | None = None) -> Presence:
-    return Presence(
-        settings.camera.name,
-        settings.presence,
-        same=card.threshold(SAME_FAR),
-        different=card.threshold(DIFFERENT_FAR),
-        liveness=settings.liveness.mode,
-        before=before,
-    )

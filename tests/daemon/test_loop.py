@@ -29,7 +29,6 @@ from edgeface.health import BackupStatus, BrokerStatus, GalleryHealth, Health
 from edgeface.interfaces import Tick
 from edgeface.platform.machine import Throttling
 from edgeface.recognition.camera_monitor import CameraMonitor
-from edgeface.recognition.presence import Presence
 from edgeface.types import EventType, Frame, Image, NoFrame, Observation, Person, Seen
 from edgeface.vision.embedding import Embedder
 from edgeface.vision.images import load_image
@@ -123,11 +122,14 @@ def embedder() -> Embedder:
 def daemon(tmp_path: Path, embedder: Embedder, demo_photos: Path, systemd: Systemd) -> Iterator[Daemon]:
     """A whole daemon but for its camera and its publisher; Obama is enrolled with the very photo that is shown."""
     daemon = assemble(
-        Config(camera=CameraSettings("front"), gallery=GallerySettings(str(tmp_path / "gallery.db"))),
+        Config(
+            camera=CameraSettings("front"),
+            gallery=GallerySettings(str(tmp_path / "gallery.db")),
+            presence=PresenceSettings(min_votes=2, unknown_after=3, left_after=2.0),
+        ),
         embedder=embedder,
         publisher=Publisher(),
         camera=Camera(),
-        presence=Presence("front", PresenceSettings(min_votes=2, unknown_after=3, left_after=2.0), same=0.6, different=0.3),
         frame_rate=FrameRateLimiter(math.inf),
     )
     (seen,) = daemon.pipeline.observe(load_image(demo_photos / "obama_portrait.jpg"))
