@@ -83,14 +83,6 @@ class Tick:
     events: Sequence[Event] = ()
 
 
-class Task(Protocol):
-    """Work that the daemon's loop does once a round."""
-
-    def on_tick(self, tick: Tick) -> None:
-        """Do the share of the work that is due; wait for nothing."""
-        ...
-
-
 @runtime_checkable
 class CommandTransport(Protocol):
     """The source of commands and destination of answers; no call blocks for longer than a local write."""

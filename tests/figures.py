@@ -38,7 +38,7 @@ from edgeface.config.load import load
 from edgeface.enrollment.enroller import Enroller, read_images
 from edgeface.gallery.open import open_gallery
 from edgeface.measurement.bench import processor
-from edgeface.recognition.pipeline import create_pipeline
+from edgeface.recognition.pipeline import Pipeline
 from edgeface.types import Image
 from edgeface.vision.embedding import Embedder
 from edgeface.vision.images import load_image
@@ -210,7 +210,7 @@ class Bench:
         embedder = Embedder()
         gallery = open_gallery(settings, embedder.card)
         photos = read_images([PHOTOS / "obama_portrait.jpg", PHOTOS / "obama_congress.jpg"])
-        assert Enroller(create_pipeline(settings, embedder, gallery), gallery).enroll("Barack Obama", photos).person
+        assert Enroller(Pipeline(settings, embedder, gallery), gallery).enroll("Barack Obama", photos).person
         gallery.close()
 
     def write(self, source: str, fps: float) -> Path:

@@ -50,14 +50,14 @@ def print_json(value: Any) -> None:
 def open_pipeline(setup: Setup) -> Iterator[tuple[Any, Any]]:
     """Open the pipeline and the gallery of the settings."""
     from edgeface.gallery.open import open_gallery
-    from edgeface.recognition.pipeline import create_pipeline
+    from edgeface.recognition.pipeline import Pipeline
     from edgeface.vision.embedding import Embedder
 
     settings = setup.config
     embedder = Embedder(setup.model)
     gallery = open_gallery(settings, embedder.card)
     try:
-        yield create_pipeline(settings, embedder, gallery), gallery
+        yield Pipeline(settings, embedder, gallery), gallery
     finally:
         gallery.close()
 

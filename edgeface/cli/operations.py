@@ -101,10 +101,10 @@ def operation_context(setup: Setup) -> Iterator[OperationContext]:
         @cache
         def enroller() -> "Enroller":
             from edgeface.enrollment.enroller import Enroller
-            from edgeface.recognition.pipeline import create_pipeline
+            from edgeface.recognition.pipeline import Pipeline
             from edgeface.vision.embedding import Embedder
 
-            return Enroller(create_pipeline(settings, Embedder(setup.model), gallery()), gallery())
+            return Enroller(Pipeline(settings, Embedder(setup.model), gallery()), gallery())
 
         card = load_card(setup.model)
         yield OperationContext(settings, card, gallery, enroller)

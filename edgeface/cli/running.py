@@ -62,7 +62,7 @@ def status(context: typer.Context, json: Json = False) -> None:
     except ConfigError:
         raise
     except EdgefaceError as error:
-        found = daemon_status.absent(str(error))
+        found = {"running": False, "troubles": [str(error)]}
     if json:
         print_json(found)
     elif found["running"]:

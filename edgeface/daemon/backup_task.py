@@ -42,7 +42,6 @@ class Schedule:
         self._looked = False
 
     def due(self, newest: Copy | None, now: float, wall: float) -> bool:
-        """Return whether a copy is due, given the newest one."""
         if newest != self._newest or not self._looked:
             self._came = self._looked
             self._newest, self._seen, self._looked = newest, now, True
@@ -56,7 +55,6 @@ class Schedule:
         return age >= self._every or (age < 0 and now - self._started >= CLOCK)
 
     def tried(self, now: float) -> None:
-        """Note that a copy was begun, which may fail."""
         self._tried = now
 
 
@@ -67,8 +65,8 @@ class _StoppedError(Exception):
 class BackupTask:
     """Makes copies, and erases forgotten people from them, while the loop goes on; reports failures, and tries again."""
 
-    def __init__(self, settings: Config, audit: Audit) -> None:
-        self._backups, self._audit = Backups(settings), audit
+    def __init__(self, settings: Config) -> None:
+        self._backups, self._audit = Backups(settings), Audit(settings.audit_path)
         self._wanted = settings.backup.keep > 0
         self._schedule = Schedule(3600 * settings.backup.every_hours, time.monotonic())
         self.state = BackupStatus(self._wanted)
@@ -122,7 +120,6 @@ class BackupTask:
         self.state = replace(self.state, trouble="; ".join(filter(None, self._troubles.values())) or None)
 
     def _erase(self) -> str | None:
-        """Erase forgotten people from the copies."""
         if not self._changed or self._backups.is_away():
             return self._troubles.get("forgotten")
         self._changed = False

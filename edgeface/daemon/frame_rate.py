@@ -35,7 +35,6 @@ class FrameRateLimiter:
 
     @property
     def fps(self) -> float:
-        """Return the frames a second that are let through now, at most."""
         return 1.0 / self._period if self._period else math.inf
 
     @property
@@ -44,11 +43,9 @@ class FrameRateLimiter:
         return 2 * period if self._short else period
 
     def due(self, time: float) -> bool:
-        """Return whether a frame taken at this time is to be searched."""
         return time >= self._due
 
     def took(self, time: float, seconds: float) -> None:
-        """Take the seconds that the search of the frame of ``time`` took."""
         if not self._interval:
             return
         self._mean = STEADINESS * self._mean + (1 - STEADINESS) * seconds
@@ -59,9 +56,6 @@ class FrameRateLimiter:
                 trim_heap()
         # Cameras are not punctual to the millisecond: at the full rate no frame is held back.
         self._due = time + self._period - self._interval / 2 if self._slow or self._short else -math.inf
-        self._report()
-
-    def _report(self) -> None:
         slow = f"a frame takes {1000 * self._mean:.0f} ms, and {1 / self._interval:.0f} are to come a second"
         reason = self._short or (slow if self._slow else None)
         if (reason is None) != (self.reason is None):

@@ -2,18 +2,19 @@
 
 import logging
 import time
-from collections import deque
+from bisect import bisect_left
+from collections import Counter, deque
+from collections.abc import Iterable
 from typing import NamedTuple
 
 import psutil
 
 from edgeface import __version__
 from edgeface.daemon.backup_task import BackupTask
-from edgeface.daemon.counters import Counters
 from edgeface.daemon.frame_rate import FrameRateLimiter
 from edgeface.gallery.contents import Templates
 from edgeface.gallery.event_keeper import EventKeeper
-from edgeface.health import Health, SyncStatus
+from edgeface.health import Health, Histogram, SyncStatus
 from edgeface.interfaces import Camera, EventPublisher, Tick
 from edgeface.platform.machine import temperature, throttling
 from edgeface.platform.memory import trim_heap
@@ -28,11 +29,42 @@ log = logging.getLogger(__name__)
 
 INTERVAL, SNAPSHOT = 30.0, 1.0
 """Seconds between two publications of health, and after which ``health`` is taken anew."""
+BOUNDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
+"""Upper bounds, in seconds, of the histogram of search times; a last class is open."""
+
+
+class Counters:
+    """Counts frames, faces and events from the daemon's start on, across reloads."""
+
+    def __init__(self) -> None:
+        self.started = time.monotonic()
+        self.frames = self.skipped = self.faces = self.dropped = 0
+        self.events: Counter[str] = Counter()
+        self.last_event: Event | None = None
+        self._classes = [0] * (len(BOUNDS) + 1)
+        self._seconds = 0.0
+
+    def count_frame(self, faces: int, seconds: float | None) -> None:
+        """Count a frame, its faces, and the seconds that the search took, ``None`` if it was not searched."""
+        self.frames += 1
+        if seconds is None:
+            self.skipped += 1
+            return
+        self.faces += faces
+        self._classes[bisect_left(BOUNDS, seconds)] += 1
+        self._seconds += seconds
+
+    def count_events(self, events: Iterable[Event]) -> None:
+        for event in events:
+            self.events[str(event.event_type)] += 1
+            self.last_event = event
+
+    @property
+    def durations(self) -> Histogram:
+        return Histogram(BOUNDS, tuple(self._classes), self._seconds)
 
 
 class GalleryParts(NamedTuple):
-    """The parts that work with the gallery, each of which may report a trouble with it."""
-
     pipeline: Pipeline
     event_keeper: EventKeeper
     follower: Follower | None
@@ -75,15 +107,12 @@ class HealthReporter:
         self._systemd.notify(READY=1)
 
     def reloading(self) -> None:
-        """Tell systemd that the settings are read again, until ``ready``."""
         self._systemd.notify(RELOADING=1, MONOTONIC_USEC=time.monotonic_ns() // 1000)
 
     def stopping(self) -> None:
-        """Tell systemd that the service stops."""
         self._systemd.notify(STOPPING=1)
 
     def on_tick(self, tick: Tick) -> None:
-        """Count this round, and publish what is due."""
         moment = tick.moment
         if isinstance(moment, Frame):
             self.counters.count_frame(len(tick.seen.observations), tick.seen.seconds)

@@ -19,12 +19,8 @@ PRIORITIES = {logging.CRITICAL: 2, logging.ERROR: 3, logging.WARNING: 4, logging
 
 
 def set_up() -> None:
-    """Log to standard error, with the journal's priorities if it goes there, else with levels."""
     handler = logging.StreamHandler(sys.stderr)
-    if _is_journal():
-        handler.setFormatter(JournalFormatter("%(message)s"))
-    else:
-        handler.setFormatter(logging.Formatter("%(levelname)s %(message)s"))
+    handler.setFormatter(JournalFormatter("%(message)s") if _is_journal() else logging.Formatter("%(levelname)s %(message)s"))
     handler.addFilter(Repeats())
     logging.basicConfig(level=logging.INFO, handlers=[handler])
 
@@ -55,7 +51,6 @@ class JournalFormatter(logging.Formatter):
     """Starts each line with its priority, as sd-daemon(3) says."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """Format the lines of a record."""
         mark = f"<{PRIORITIES.get(record.levelno, 6)}>"
         return "\n".join(mark + line for line in super().format(record).splitlines())
 

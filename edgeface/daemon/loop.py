@@ -1,20 +1,20 @@
 """Runs the loop: a frame becomes observations, these become events, and the events are published."""
 
-from collections.abc import Callable, Sequence
+import os
+import signal
+import time
+from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
 
 from edgeface.config.schema import Config
 from edgeface.daemon.backup_task import BackupTask
 from edgeface.daemon.frame_rate import FrameRateLimiter
 from edgeface.daemon.health_reporter import HealthReporter
 from edgeface.daemon.logging import log_event
-from edgeface.daemon.look import Look
-from edgeface.daemon.signals import Signals
 from edgeface.enrollment.enroller import Enroller
 from edgeface.gallery.event_keeper import EventKeeper
 from edgeface.gallery.store import Gallery
-from edgeface.interfaces import Camera, EventPublisher, Task, Tick
+from edgeface.interfaces import Camera, EventPublisher, Tick
 from edgeface.mqtt.commands import Commands
 from edgeface.operations.context import OperationContext
 from edgeface.operations.jobs import JobQueue
@@ -24,16 +24,28 @@ from edgeface.recognition.camera_monitor import CameraMonitor
 from edgeface.recognition.pipeline import Pipeline
 from edgeface.recognition.presence import Presence
 from edgeface.sync.follower import Follower
-from edgeface.types import Frame, NoFrame
+from edgeface.types import Frame, NoFrame, Seen
 from edgeface.vision.embedding import Embedder
 from edgeface.vision.motion import MotionGate
 from edgeface.wire.events import Event
 
 
-class _Call(NamedTuple):
-    """A task that calls a part once a round."""
+class Signals:
+    """The requests of signals: a handler only notes them, and the loop obeys between two frames."""
 
-    on_tick: Callable[[Tick], None]
+    def __init__(self) -> None:
+        self.stop = self.reload = False
+
+    def listen(self) -> None:
+        """Note SIGTERM and SIGINT as a request to stop, and SIGHUP as one to reload, or to stop if it comes from a terminal."""
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+            signal.signal(number, self._note)
+
+    def _note(self, number: int, _frame: object) -> None:
+        if number == signal.SIGHUP and not os.isatty(0):
+            self.reload = True
+        else:
+            self.stop = True
 
 
 class Daemon:
@@ -58,7 +70,6 @@ class Daemon:
     presence: Presence
     gate: MotionGate
     frame_rate: FrameRateLimiter
-    look: Look
     event_keeper: EventKeeper
     reporter: HealthReporter
 
@@ -66,7 +77,6 @@ class Daemon:
         self.config = config
 
     def run(self) -> None:
-        """Watch until the camera ends or ``stop`` is called, then close every part."""
         self.open()
         try:
             self.watch()
@@ -74,7 +84,6 @@ class Daemon:
             self.close()
 
     def open(self) -> None:
-        """Start to publish, and tell systemd."""
         if self.pipeline.health.state == "unreadable":
             self.publisher.health(self.reporter.health)  # else subscribers would take everybody for forgotten
         self.publisher.open(self.pipeline.templates.people)
@@ -86,15 +95,12 @@ class Daemon:
         After a signal to reload, the next call goes on with the same camera and presence.
         """
         moment: Frame | NoFrame | None = None
-        tasks = self._tasks()
         for moment in self.camera.frames():
-            seen = self.look.at(moment)
+            seen = self._look(moment)
             events = self.camera_monitor.update(moment)
             events += self.presence.update(moment, seen.observations, self.pipeline.matcher)
             self.publish(events, moment)
-            tick = Tick(moment, seen, events)
-            for task in tasks:
-                task.on_tick(tick)
+            self._run_tasks(Tick(moment, seen, events))
             if self.signals.stop:
                 break
             if self.signals.reload:
@@ -106,23 +112,35 @@ class Daemon:
         if moment is not None:
             self.publish(self.presence.close(moment), moment)
 
-    def _tasks(self) -> list[Task]:
-        """Return the tasks of each round, in their order."""
-        commands = self.commands
-        tasks: list[Task | None] = [
-            self.event_keeper,
-            _Call(lambda tick: self.live.show(tick.moment, self.presence.tracked_faces, tick.seen.seconds)),
-            _Call(lambda _tick: commands.serve()) if commands else None,
-            _Call(lambda tick: self.jobs.on_tick(tick, self.context)),
-            self.follower,
-            _Call(lambda _tick: self.backup.update(self.pipeline.templates)),
-            self.reporter,
-            _Call(lambda tick: self.trimmer.update(tick.seen.seconds is not None) if tick.seen.due else None),
-        ]
-        return [task for task in tasks if task]
+    def _look(self, moment: Frame | NoFrame) -> Seen:
+        """Search this moment's frame, if there is one, it is due, and something moves in it."""
+        if not isinstance(moment, Frame) or not self.frame_rate.due(moment.time):
+            return Seen()
+        began = time.perf_counter()
+        if not self.gate.wants(moment):
+            return Seen(due=True)
+        faces = self.pipeline.detector.detect(moment.image)
+        observations = self.pipeline.observe(moment.image, faces)
+        self.gate.searched(moment.time, len(observations))
+        took = time.perf_counter() - began
+        self.frame_rate.took(moment.time, took)
+        return Seen(observations, took, due=True, faces=faces)
+
+    def _run_tasks(self, tick: Tick) -> None:
+        """Let each task do the share of its work that is due; none waits for anything."""
+        self.event_keeper.on_tick(tick)
+        self.live.show(tick.moment, self.presence.tracked_faces, tick.seen.seconds)
+        if self.commands:
+            self.commands.serve()
+        self.jobs.on_tick(tick, self.context)
+        if self.follower:
+            self.follower.on_tick(tick)
+        self.backup.update(self.pipeline.templates)
+        self.reporter.on_tick(tick)
+        if tick.seen.due:
+            self.trimmer.update(tick.seen.seconds is not None)
 
     def publish(self, events: Sequence[Event], moment: Frame | NoFrame) -> None:
-        """Log events and publish them, with the frame in which they happened."""
         for event in events:
             log_event(event)
             self.publisher.publish(event, moment.image if isinstance(moment, Frame) else None)
@@ -136,7 +154,3 @@ class Daemon:
         self.backup.close()
         self.camera.close()
         self.gallery.close()
-
-    def stop(self) -> None:
-        """End ``run``; a signal handler or another thread may call this."""
-        self.signals.stop = True

@@ -18,7 +18,6 @@ from edgeface.types import EventType, GalleryState
 
 REQUEST_TIMEOUT = 2.0
 """Seconds for a whole request."""
-GALLERY_STATES: tuple[GalleryState, ...] = get_args(GalleryState)
 
 
 class MetricsServer:
@@ -35,14 +34,13 @@ class MetricsServer:
         registry.register(HealthCollector(health))
         ProcessCollector(registry=registry)
         handler = type("Handler", (_InTime, MetricsHandler.factory(registry)), {})
-        server = type("Server", (TCPServer,), {"allow_reuse_address": True, "address_family": _family(address)})
+        family = socket.AF_INET6 if ":" in address else socket.AF_INET
+        server = type("Server", (TCPServer,), {"allow_reuse_address": True, "address_family": family})
         self._server: TCPServer = server((address, port), handler)
         self.port = int(self._server.server_address[1])
-        self._thread = Thread(target=self._server.serve_forever, name="metrics", daemon=True)
-        self._thread.start()
+        Thread(target=self._server.serve_forever, name="metrics", daemon=True).start()
 
     def close(self) -> None:
-        """Stop serving."""
         self._server.shutdown()
         self._server.server_close()
 
@@ -51,7 +49,6 @@ class _InTime(BaseRequestHandler):
     """Cuts off a client after ``REQUEST_TIMEOUT``, even one that sends a byte now and then."""
 
     def handle(self) -> None:
-        """Answer a request."""
         timer = Timer(REQUEST_TIMEOUT, self._cut_off)
         timer.start()
         try:
@@ -65,20 +62,17 @@ class _InTime(BaseRequestHandler):
 
 
 class HealthCollector(Collector):
-    """The daemon's health as metrics, all of one moment."""
-
     def __init__(self, health: Callable[[], Health]) -> None:
         self._health = health
 
     def collect(self) -> Iterator[Metric]:
-        """Yield every metric."""
         health = self._health()
         for name, (meaning, count) in _counters(health).items():
             yield CounterMetricFamily(f"edgeface_{name}", meaning, count)
         for name, (meaning, value) in _gauges(health).items():
             yield GaugeMetricFamily(f"edgeface_{name}", meaning, value)
         gallery = GaugeMetricFamily("edgeface_gallery_state", "1 for the state that the gallery is in.", labels=["state"])
-        for state in GALLERY_STATES:
+        for state in get_args(GalleryState):
             gallery.add_metric([state], health.gallery.state == state)
         yield gallery
         events = CounterMetricFamily("edgeface_events", "Events by type.", labels=["type"])
@@ -129,7 +123,3 @@ def _gauges(health: Health) -> dict[str, tuple[str, float]]:
     if health.throttled is not None:
         gauges["throttled"] = ("Whether the processor is slowed down by heat or low voltage.", health.throttled)
     return gauges
-
-
-def _family(address: str) -> socket.AddressFamily:
-    return socket.AF_INET6 if ":" in address else socket.AF_INET

@@ -13,12 +13,9 @@ from edgeface.config.schema import Config
 from edgeface.daemon.backup_task import BackupTask
 from edgeface.daemon.frame_rate import FrameRateLimiter
 from edgeface.daemon.health_reporter import GalleryParts, HealthReporter
-from edgeface.daemon.look import Look
-from edgeface.daemon.loop import Daemon
-from edgeface.daemon.signals import Signals
+from edgeface.daemon.loop import Daemon, Signals
 from edgeface.enrollment.enroller import Enroller
 from edgeface.errors import AskAgainError, GalleryError
-from edgeface.gallery.audit import Audit
 from edgeface.gallery.event_keeper import EventKeeper
 from edgeface.gallery.open import open_gallery
 from edgeface.gallery.store import Gallery
@@ -31,8 +28,8 @@ from edgeface.operations.whole import reembed
 from edgeface.platform.memory import HeapTrimmer
 from edgeface.platform.systemd import Systemd
 from edgeface.recognition.camera_monitor import CameraMonitor
-from edgeface.recognition.pipeline import create_pipeline
-from edgeface.recognition.presence import Presence, create_presence
+from edgeface.recognition.pipeline import Pipeline
+from edgeface.recognition.presence import Presence
 from edgeface.sync import transports
 from edgeface.sync.follower import Follower, replica
 from edgeface.types import NoFrame
@@ -82,10 +79,6 @@ def _gallery(new: Daemon, old: Daemon | None) -> Gallery:
             gallery.close()
             raise
     return gallery
-
-
-def _backup(new: Daemon, _old: Daemon | None) -> BackupTask:
-    return BackupTask(new.config, Audit(new.config.audit_path))
 
 
 def _publisher(new: Daemon, _old: Daemon | None) -> EventPublisher:
@@ -151,7 +144,7 @@ def _close_presence(of: Daemon, heir: Daemon | None) -> None:
 
 
 def _presence(new: Daemon, old: Daemon | None) -> Presence:
-    return create_presence(new.config, new.embedder.card, old.presence if old else None)
+    return Presence(new.config, new.embedder.card, old.presence if old else None)
 
 
 def _gate(new: Daemon, _old: Daemon | None) -> MotionGate:
@@ -186,12 +179,12 @@ PARTS = (
     Part("trimmer", (), (), lambda _new, _old: HeapTrimmer()),
     Part("embedder", (), ("model",), lambda new, _old: Embedder(new.model)),
     Part("gallery", ("gallery",), ("embedder",), _gallery, lambda of, _heir: of.gallery.close()),
-    Part("backup", ("backup", "gallery"), (), _backup, lambda of, _heir: of.backup.close()),
+    Part("backup", ("backup", "gallery"), (), lambda new, _old: BackupTask(new.config), lambda of, _heir: of.backup.close()),
     Part(
         "pipeline",
         ("detector.max_side", "detector.threads", "detector.min_eye_distance", "detector.min_quality", "matching"),
         ("embedder", "gallery"),
-        lambda new, _old: create_pipeline(new.config, new.embedder, new.gallery),
+        lambda new, _old: Pipeline(new.config, new.embedder, new.gallery),
     ),
     Part(
         "publisher",
@@ -210,7 +203,6 @@ PARTS = (
     Part("presence", ("camera.name", "presence", "liveness", "publisher"), ("embedder",), _presence, _close_presence),
     Part("gate", ("detector.still_every", "presence.left_after"), ("camera",), _gate),
     Part("frame_rate", ("camera.fps", "camera.source"), ("camera",), _frame_rate),
-    Part("look", (), ("pipeline", "gate", "frame_rate"), lambda new, _old: Look(new.pipeline, new.gate, new.frame_rate)),
     Part(
         "event_keeper", ("camera.name", "events", "web.enabled", "web.pictures", "web.keep_hours"), ("gallery",), _event_keeper
     ),

@@ -27,11 +27,6 @@ def plain(words: Sequence[str]) -> dict[str, Path] | None:
 
 
 def serve(file: Path | None, model: Path | None = None) -> None:
-    """Run the daemon with the settings of a file, and the network of a folder or the one that comes with edgeface.
-
-    Raises:
-        EdgefaceError: as ``Service``.
-    """
     memory.set_up()
     from edgeface.daemon import logging
     from edgeface.daemon.service import Service
@@ -54,7 +49,6 @@ def leave_a_held_camera() -> None:
 
 
 def main(given: dict[str, Path]) -> None:
-    """Run the daemon; an error becomes one line and an exit code."""
     try:
         serve(given.get("--config"), given.get("--model"))
     except EdgefaceError as error:

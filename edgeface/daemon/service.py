@@ -10,9 +10,8 @@ from edgeface.config.schema import Config
 from edgeface.control.discovery import refuse_another, socket_path
 from edgeface.control.server import ControlServer
 from edgeface.daemon.assembly import assemble
-from edgeface.daemon.loop import Daemon
+from edgeface.daemon.loop import Daemon, Signals
 from edgeface.daemon.parts import differ
-from edgeface.daemon.signals import Signals
 from edgeface.daemon.status import report
 from edgeface.errors import CameraError, EdgefaceError
 
@@ -22,8 +21,6 @@ SERVERS = {"control": ("device.id", "camera.name", "gallery.path"), "metrics": (
 
 
 class Service:
-    """A daemon with its control socket, its metrics and its page."""
-
     def __init__(self, file: Path | None, model: Path) -> None:
         self._file, self._model = file, model
         self._refused: str | None = None
@@ -115,17 +112,16 @@ class Service:
         return MetricsServer(wanted.address, wanted.port, lambda: self._daemon.reporter.health)
 
     def _page(self) -> Any:
-        daemon = self._daemon
-        if not daemon.config.web.enabled:
+        daemon, web = self._daemon, self._daemon.config.web
+        if not web.enabled:
             return None
         from edgeface.web.context import PageContext, ServedDaemon
         from edgeface.web.server import PageServer
         from edgeface.web.token import Token, address
 
-        card, config = daemon.embedder.card, daemon.config
         served = ServedDaemon(
-            lambda: self._daemon.config, self._status, daemon.jobs, daemon.live, card, self._file, self._model
+            lambda: self._daemon.config, self._status, daemon.jobs, daemon.live, daemon.embedder.card, self._file, self._model
         )
-        page = PageServer(config.web, PageContext(served), Token(config.token_path))
-        log.info("the page is at %s; edgeface web url prints its address with the token", address(config.web))
+        page = PageServer(web, PageContext(served), Token(daemon.config.token_path))
+        log.info("the page is at %s; edgeface web url prints its address with the token", address(web))
         return page

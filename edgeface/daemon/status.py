@@ -49,11 +49,6 @@ def report(
     return status | {"running": True, "troubles": troubles(status)}
 
 
-def absent(reason: str) -> dict[str, Any]:
-    """Return the status of a daemon that does not answer."""
-    return {"running": False, "troubles": [reason]}
-
-
 def troubles(status: dict[str, Any]) -> list[str]:
     """List what is wrong, a line each, the worst first."""
     broker, gallery = status["broker"], status["gallery_state"]
@@ -75,7 +70,6 @@ def troubles(status: dict[str, Any]) -> list[str]:
 
 
 def describe(status: dict[str, Any]) -> str:
-    """Write a status as text for people."""
     broker, event = status["broker"], status["last_event"]
     link = "none: events are printed" if broker["state"] == "none" else f"{broker['state']}, {broker['address']}"
     if status["broker_confirmed"] is not None:
@@ -106,9 +100,8 @@ def describe(status: dict[str, Any]) -> str:
         "": f"{status['queue_length']} waiting, {status['events_dropped']} dropped",
         "last": last,
         "machine": ", ".join(machine),
+        "page": f"{status['page']}, by edgeface web url" if status.get("page") else None,
     }
-    if status.get("page"):
-        rows["page"] = f"{status['page']}, by edgeface web url"
     return "\n".join(f"{name:<9}{value}" for name, value in rows.items() if value is not None)
 
 

@@ -1,7 +1,6 @@
 """Builds detectors by name; each is imported only when it is needed."""
 
-from importlib import import_module
-from typing import cast
+from pkgutil import resolve_name
 
 import cv2
 
@@ -17,5 +16,4 @@ def create(name: str = "default", *, max_side: int = 640, threads: int = 1) -> D
     From then on, OpenCV does all its work in this process with ``threads`` threads.
     """
     cv2.setNumThreads(threads)
-    module, _, attribute = DETECTORS[name].partition(":")
-    return LandmarkRefiner(cast(Detector, getattr(import_module(module), attribute)(max_side=max_side)))
+    return LandmarkRefiner(resolve_name(DETECTORS[name])(max_side=max_side))

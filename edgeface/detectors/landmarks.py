@@ -34,7 +34,6 @@ class LandmarkRefiner:
             raise ModelError(f"{network}: {error.strerror or error}; reinstall edgeface") from None
 
     def detect(self, image: Image) -> Sequence[Face]:
-        """Find the faces of an RGB image, largest first, in the image's own pixels."""
         return [replace(face, landmarks=self.refine(image, face.landmarks)) for face in self._coarse.detect(image)]
 
     def refine(self, image: Image, landmarks: Landmarks) -> Landmarks:

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgeface.types import Box, Face, Image
+from edgeface.vision.images import shrunk
 from edgeface.vision.model_card import SHIPPED
 
 STRIDES = (8, 16, 32)
@@ -30,18 +31,14 @@ class YuNet:
     """Finds faces from about 10 pixels wide (in the shrunk image) with five landmarks each."""
 
     def __init__(self, *, max_side: int = 640, min_score: float = 0.7) -> None:
-        self._stem, self._heads = (_network(name) for name in (STEM, HEADS))
+        self._stem, self._heads = (cv2.dnn.readNetFromONNX(str(SHIPPED / name)) for name in (STEM, HEADS))
         self._max_side, self._min_score = max_side, min_score
 
     def detect(self, image: Image) -> Sequence[Face]:
-        """Find the faces of an RGB image, largest first, in the image's own pixels."""
-        height, width = image.shape[:2]
-        factor = min(1.0, self._max_side / max(height, width))
-        size = max(1, round(width * factor)), max(1, round(height * factor))
-        small = cv2.resize(image, size, interpolation=cv2.INTER_AREA) if factor < 1.0 else image
-        rows = self._search(_padded(np.asarray(small, np.uint8)))
-        rows[:, 0:14:2] *= width / size[0]
-        rows[:, 1:14:2] *= height / size[1]
+        small = shrunk(image, self._max_side / max(image.shape[:2]))
+        rows = self._search(_padded(small))
+        rows[:, 0:14:2] *= image.shape[1] / small.shape[1]
+        rows[:, 1:14:2] *= image.shape[0] / small.shape[0]
         faces = [Face(Box(*map(float, row[:4])), row[4:14].reshape(5, 2).copy(), float(row[14])) for row in rows]
         return sorted(faces, key=lambda face: face.box.width * face.box.height, reverse=True)
 
@@ -81,10 +78,6 @@ class YuNet:
             start = (corner + box[cells, :2]) * stride - extent / 2
             landmarks = points[cells] * stride + np.tile(corner, 5) * stride
             yield np.hstack([start, extent, landmarks, scores[cells, None]], dtype=np.float32)
-
-
-def _network(name: str) -> cv2.dnn.Net:
-    return cv2.dnn.readNetFromONNX(str(SHIPPED / name))
 
 
 def _planes(picture: Image) -> NDArray[np.float32]:

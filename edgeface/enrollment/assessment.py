@@ -17,6 +17,7 @@ from edgeface.recognition.matching import Matcher, similarity
 from edgeface.recognition.pipeline import Pipeline
 from edgeface.types import Image, Person
 from edgeface.vision.alignment import CHIP_SIZE, TEMPLATE
+from edgeface.vision.images import shrunk
 
 PUPILS = 0.063
 """Metres between an adult's eyes, on average (Dodgson, "Variation and extrema of human interpupillary distance", 2004)."""
@@ -51,20 +52,17 @@ class TemplateScores:
 
     @property
     def nearest(self) -> float | None:
-        """Return the highest similarity to another person."""
         return float(self.non_mated.max()) if len(self.non_mated) else None
 
     @property
     def margin(self) -> float | None:
-        """Return the mean mated score minus the mean non-mated one."""
         return float(self.mated.mean() - self.non_mated.mean()) if len(self.mated) and len(self.non_mated) else None
 
     @property
     def strays(self) -> list[int]:
         """Return the numbers of the templates that are more similar to another person than to their own."""
-        if not len(self.mated) or not len(self.non_mated):
-            return []
-        return [int(number) for number in np.flatnonzero(self.non_mated > self.mated)]
+        both = len(self.mated) and len(self.non_mated)
+        return np.flatnonzero(self.non_mated > self.mated).tolist() if both else []
 
 
 def template_scores(templates: Templates, matcher: Matcher, index: int) -> TemplateScores:
@@ -73,29 +71,24 @@ def template_scores(templates: Templates, matcher: Matcher, index: int) -> Templ
     mated = [similarity(np.delete(own, number, axis=0), probe) for number, probe in enumerate(own)] if len(own) > 1 else []
     table = np.array([matcher.scores(probe) for probe in own], np.float32).reshape(len(own), len(templates.people))
     table[:, index] = -np.inf
-    several = len(templates.people) > 1
-    return TemplateScores(
-        templates.people[index],
-        own,
-        np.array(mated, np.float32),
-        table.max(axis=1) if several else np.empty(0, np.float32),
-        table.argmax(axis=1) if several else np.empty(0, np.intp),
-    )
+    if len(templates.people) == 1:
+        table = table[:0]  # there is nobody to be mistaken for
+    return TemplateScores(templates.people[index], own, np.array(mated, np.float32), table.max(axis=1), table.argmax(axis=1))
 
 
 def assess(pipeline: Pipeline, settings: schema.Config, person: Person, views: Sequence[View]) -> Assessment:
-    """Assess a person who has just been enrolled with these views."""
     templates, matcher = pipeline.templates, pipeline.matcher
     index = next((number for number, one in enumerate(templates.people) if one.id == person.id), None)
     if index is None:  # forgotten by another process meanwhile
         return Assessment(0, matcher.accept)
     scores = template_scores(templates, matcher, index)
-    own = scores.vectors
+    own, width = scores.vectors, settings.camera.width
     rival = None if scores.rival is None else templates.people[scores.rival].name
     borne_out = [(similarity(rest, view.vector), view.label) for view in views if len(rest := _others(own, view))]
     score, weakest = min(borne_out) if borne_out else (None, None)
     pixels = _pixels(pipeline, settings, own, views) if borne_out else None
-    advice = []
+    metres = None if pixels is None else distance(width, pixels)
+    told, advice = _range(bool(borne_out), pixels, width), []
     if len(own) < LEAST:
         advice.append(f"{len(own)} of {LEAST} views: edgeface enroll {argument(person.name)} adds those that are missing")
     if borne_out and pixels is None:
@@ -107,17 +100,7 @@ def assess(pipeline: Pipeline, settings: schema.Config, person: Person, views: S
     if scores.nearest is not None and scores.nearest >= matcher.unsure:
         advice.append(f"{rival} looks alike: take more views of both, edgeface gallery check has more")
     return Assessment(
-        len(own),
-        matcher.accept,
-        rival,
-        scores.nearest,
-        scores.margin,
-        weakest,
-        score,
-        pixels,
-        None if pixels is None else distance(settings.camera.width, pixels),
-        _range(bool(borne_out), pixels, settings.camera.width),
-        advice,
+        len(own), matcher.accept, rival, scores.nearest, scores.margin, weakest, score, pixels, metres, told, advice
     )
 
 
@@ -127,7 +110,6 @@ def distance(width: int, pixels: float) -> float:
 
 
 def _range(tried: bool, pixels: float | None, width: int) -> str:
-    """Say from how far a person will be recognised."""
     if not tried:
         return "one view alone cannot tell from how far they will be recognised"
     if pixels is None:
@@ -140,8 +122,7 @@ def _range(tried: bool, pixels: float | None, width: int) -> str:
 
 def _others(own: NDArray[np.float32], view: View) -> NDArray[np.float32]:
     """Return a person's templates without that of a view."""
-    others: NDArray[np.float32] = own[np.abs(own - view.vector).max(axis=1) > 0]
-    return others
+    return np.asarray(own[np.abs(own - view.vector).max(axis=1) > 0])
 
 
 def _pixels(pipeline: Pipeline, settings: schema.Config, own: NDArray[np.float32], views: Sequence[View]) -> float | None:
@@ -153,17 +134,14 @@ def _pixels(pipeline: Pipeline, settings: schema.Config, own: NDArray[np.float32
         for view in views[:MOST_TRIED]:
             if len(rest := _others(own, view)):
                 tried += 1
-                probe = pipeline.embedder.embed(_shrunk(view.chip, size)).vector
+                probe = pipeline.embedder.embed(_blurred(view.chip, size)).vector
                 passed += similarity(rest, probe) >= pipeline.matcher.accept
         if tried and passed >= tried / 2:
             return size
     return None
 
 
-def _shrunk(chip: Image, eyes: float) -> Image:
+def _blurred(chip: Image, eyes: float) -> Image:
     """Blur a chip to the detail of a face with ``eyes`` pixels between the eyes."""
-    side = round(CHIP_SIZE * eyes / CHIP_EYES)
-    if side >= CHIP_SIZE:
-        return chip
-    small = cv2.resize(chip, (side, side), interpolation=cv2.INTER_AREA)
+    small = shrunk(chip, eyes / CHIP_EYES)
     return np.asarray(cv2.resize(small, (CHIP_SIZE, CHIP_SIZE), interpolation=cv2.INTER_LINEAR), np.uint8)

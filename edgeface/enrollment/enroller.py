@@ -79,7 +79,7 @@ class Enroller:
             ImageError: there is not exactly one face, it is too small or too poor, or (not with ``force``) it is enrolled under
                 another name, or unlike the templates of this one.
         """
-        faces = self.detect(image)
+        faces = self.pipeline.detector.detect(image)
         if not faces:
             raise ImageError("no face was found")
         size, beside = eye_distance(faces[0]), others(faces)
@@ -99,10 +99,6 @@ class Enroller:
         if unlike := self.unlike(view.vector, name):
             raise ImageError(f"this face is not like that of {quoted(name)} ({unlike}); {FORCE}")
         return view
-
-    def detect(self, image: Image) -> Sequence[Face]:
-        """Find the faces of an image, largest first."""
-        return self.pipeline.detector.detect(image)
 
     def view(self, label: str, image: Image, face: Face) -> View:
         """Make a view of one face of an image, whatever its quality."""

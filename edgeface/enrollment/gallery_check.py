@@ -30,7 +30,12 @@ def check(templates: Templates, matcher: Matcher, damaged: Sequence[Damage] = ()
     """Find every fault of a gallery, the gravest kind first; the matcher is one for these templates."""
     findings = [_damaged(templates, damage) for damage in damaged]
     scores = [template_scores(templates, matcher, index) for index in range(len(templates.people))]
-    pairs = {pair for index, one in enumerate(scores) for pair in _passes(matcher, one, index)}
+    pairs = {
+        (min(index, rival), max(index, rival))
+        for index, one in enumerate(scores)
+        for rival, score in zip(one.rivals.tolist(), one.non_mated, strict=True)
+        if score >= matcher.accept
+    }
     twice = {pair for pair in pairs if any(_mostly(scores[one], other) for one, other in (pair, pair[::-1]))}
     findings += [_twice(*(templates.people[one] for one in pair)) for pair in sorted(twice)]
     findings += [_alike(*(templates.people[one] for one in pair)) for pair in sorted(pairs - twice)]
@@ -47,13 +52,6 @@ def _damaged(templates: Templates, damage: Damage) -> Finding:
     sound = 0 if index is None else int((templates.owners == index).sum())
     found = f"{KINDS[damage.kind][1].format(name=name)} is damaged, and left out; edgeface gallery restore brings a copy back"
     return Finding("damaged", [damage.owner] if damage.owner else [], found, cure(damage, index is not None, name, sound))
-
-
-def _passes(matcher: Matcher, one: TemplateScores, index: int) -> Iterator[tuple[int, int]]:
-    """Yield the pairs in which a template of this person matches another."""
-    for rival, score in zip(one.rivals, one.non_mated, strict=True):
-        if score >= matcher.accept:
-            yield min(index, int(rival)), max(index, int(rival))
 
 
 def _mostly(one: TemplateScores, rival: int) -> bool:

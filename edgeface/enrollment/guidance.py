@@ -6,6 +6,7 @@ Left and right are the person's own. The picture must not be mirrored.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Self
 
 import cv2
 import numpy as np
@@ -34,55 +35,36 @@ ROOM = 1.1
 
 
 class Hint(StrEnum):
-    """An instruction, or the state of the session."""
+    """An instruction, or the state of the session; ``words`` says it to people."""
 
-    WAITING = "waiting"
-    CAMERA_LOST = "camera_lost"
-    NOBODY = "nobody"
-    SOMEONE_ELSE = "someone_else"
-    COME_CLOSER = "come_closer"
-    STEP_BACK = "step_back"
-    TO_THE_MIDDLE = "to_the_middle"
-    MORE_LIGHT = "more_light"
-    TOO_BRIGHT = "too_bright"
-    HOLD_STILL = "hold_still"
-    UNCOVERED = "uncovered"
-    LOOK_STRAIGHT = "look_straight"
-    TURN_LEFT = "turn_left"
-    TURN_RIGHT = "turn_right"
-    LOOK_UP = "look_up"
-    LOOK_DOWN = "look_down"
-    CHANGE = "change"
-    KNOWN = "known"
-    UNLIKE = "unlike"
-    TAKEN = "taken"
-    DONE = "done"
+    words: str
 
+    def __new__(cls, value: str, words: str) -> Self:
+        hint = str.__new__(cls, value)
+        hint._value_, hint.words = value, words
+        return hint
 
-SAID = {
-    Hint.WAITING: "waiting for the camera",
-    Hint.CAMERA_LOST: "the camera gives no picture",
-    Hint.NOBODY: "nobody is there: stand before the camera",
-    Hint.SOMEONE_ELSE: "someone else is in the picture",
-    Hint.COME_CLOSER: "come closer",
-    Hint.STEP_BACK: "step back",
-    Hint.TO_THE_MIDDLE: "move to the middle of the picture",
-    Hint.MORE_LIGHT: "more light on the face",
-    Hint.TOO_BRIGHT: "too bright: less light on the face",
-    Hint.HOLD_STILL: "hold still",
-    Hint.UNCOVERED: "show the whole face, with nothing before it",
-    Hint.LOOK_STRAIGHT: "look straight at the camera",
-    Hint.TURN_LEFT: "turn a little left",
-    Hint.TURN_RIGHT: "turn a little right",
-    Hint.LOOK_UP: "look up a little",
-    Hint.LOOK_DOWN: "look down a little",
-    Hint.CHANGE: "change something: smile, or put glasses on or off",
-    Hint.KNOWN: "this face is already enrolled under another name",
-    Hint.UNLIKE: "this face is not like the one enrolled under this name",
-    Hint.TAKEN: "taken",
-    Hint.DONE: "that is all, thank you",
-}
-"""Each hint in words."""
+    WAITING = "waiting", "waiting for the camera"
+    CAMERA_LOST = "camera_lost", "the camera gives no picture"
+    NOBODY = "nobody", "nobody is there: stand before the camera"
+    SOMEONE_ELSE = "someone_else", "someone else is in the picture"
+    COME_CLOSER = "come_closer", "come closer"
+    STEP_BACK = "step_back", "step back"
+    TO_THE_MIDDLE = "to_the_middle", "move to the middle of the picture"
+    MORE_LIGHT = "more_light", "more light on the face"
+    TOO_BRIGHT = "too_bright", "too bright: less light on the face"
+    HOLD_STILL = "hold_still", "hold still"
+    UNCOVERED = "uncovered", "show the whole face, with nothing before it"
+    LOOK_STRAIGHT = "look_straight", "look straight at the camera"
+    TURN_LEFT = "turn_left", "turn a little left"
+    TURN_RIGHT = "turn_right", "turn a little right"
+    LOOK_UP = "look_up", "look up a little"
+    LOOK_DOWN = "look_down", "look down a little"
+    CHANGE = "change", "change something: smile, or put glasses on or off"
+    KNOWN = "known", "this face is already enrolled under another name"
+    UNLIKE = "unlike", "this face is not like the one enrolled under this name"
+    TAKEN = "taken", "taken"
+    DONE = "done", "that is all, thank you"
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgeface.enrollment.enroller import FORCE, Enroller, View
-from edgeface.enrollment.guidance import SAID, Guidance, Hint, Pose, obstacle, pose
+from edgeface.enrollment.guidance import Guidance, Hint, Pose, obstacle, pose
 from edgeface.errors import CameraError
 from edgeface.gallery.names import clean_name
 from edgeface.recognition.matching import SAME_VIEW
@@ -78,7 +78,7 @@ class EnrollmentSession:
         self._reason = ""
         self.views: list[View] = []
         self.complete = False
-        self.guidance = Guidance(Hint.WAITING, SAID[Hint.WAITING], 0, min(LEAST, most), most)
+        self.guidance = Guidance(Hint.WAITING, Hint.WAITING.words, 0, min(LEAST, most), most)
 
     def look(self, moment: Frame | NoFrame, faces: Sequence[Face] | None = None) -> Guidance:
         """Take a view at this moment if it is good, and return the guidance; not to be called once ``complete``.
@@ -100,7 +100,7 @@ class EnrollmentSession:
         if fresh and hint not in (Hint.TAKEN, Hint.DONE) and self.guidance.hint != Hint.WAITING:
             self.guidance = replace(self.guidance, face=face)
         else:
-            text = SAID[hint]
+            text = hint.words
             if hint == Hint.TAKEN:
                 text = f"view {len(self.views)} taken"
             elif self._reason:
@@ -126,7 +126,7 @@ class EnrollmentSession:
             self._reason = moment.lost or ""
             return (Hint.CAMERA_LOST if moment.lost else Hint.WAITING), None
         if faces is None:
-            faces = self._enroller.detect(moment.image)
+            faces = self._enroller.pipeline.detector.detect(moment.image)
         hint = obstacle(moment.image, faces) or self._judge(moment, faces[0], passed)
         return hint, faces[0].box if faces else None
 
@@ -146,7 +146,10 @@ class EnrollmentSession:
         shown = self._shown(now, similarity)
         if self._varied and not shown and similarity >= SAME_VIEW:
             return self._prompt(passed)
-        self._take(view, now, frame.time)
+        self._first = self._first or now
+        self.views.append(view)
+        self._taken_at, self._prompted, self._unanswered = frame.time, 0.0, 0
+        self.complete = len(self.views) >= self.guidance.most
         self._prompts = deque(prompt for prompt in self._prompts if prompt not in shown)
         return Hint.TAKEN
 
@@ -170,19 +173,12 @@ class EnrollmentSession:
         return way > MAX_SPEED * (time - before[0])
 
     def _shown(self, now: Pose, similarity: float) -> set[Hint]:
-        """Return the prompts that a view answers."""
         if self._first is None or similarity >= SAME_POSE:
             return set()
         shown = {side for side in self._prompts if side in SIDES and SIDES[side](self._first, now)}
         if not shown and similarity < SAME_VIEW and self._prompts and self._prompts[0] in NODS:
             return {self._prompts[0]}
         return shown
-
-    def _take(self, view: View, now: Pose, time: float) -> None:
-        self._first = self._first or now
-        self.views.append(view)
-        self._taken_at, self._prompted, self._unanswered = time, 0.0, 0
-        self.complete = len(self.views) >= self.guidance.most
 
     def _prompt(self, passed: float) -> Hint:
         """Return the current prompt, the next one after ``PROMPT_SECONDS``; end the session after a round of all prompts."""

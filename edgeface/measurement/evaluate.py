@@ -22,8 +22,8 @@ from edgeface.gallery.names import clean_name
 from edgeface.gallery.open import open_gallery
 from edgeface.gallery.store import Gallery
 from edgeface.recognition.matching import Matcher
-from edgeface.recognition.pipeline import Pipeline, create_pipeline
-from edgeface.recognition.presence import create_presence
+from edgeface.recognition.pipeline import Pipeline
+from edgeface.recognition.presence import Presence
 from edgeface.types import EventType, Frame, Image, Observation
 from edgeface.vision.embedding import Embedder
 from edgeface.vision.images import image_files, load_image
@@ -131,7 +131,7 @@ def evaluate(
         settings = structs.replace(settings, gallery=schema.GallerySettings(str(Path(folder) / "gallery.db")))
         database = open_gallery(settings, embedder.card)
         try:
-            pipeline = create_pipeline(settings, embedder, database)
+            pipeline = Pipeline(settings, embedder, database)
             refused = enroll(pipeline, database, gallery, tell)
             templates = database.templates()
             # Before hours of frames: too few people are an error.
@@ -209,7 +209,7 @@ def watch(pipeline: Pipeline, folder: Path, settings: schema.Config, tell: Calla
 
 def play(visit: Visit, settings: schema.Config, card: ModelCard, matcher: Matcher) -> Outcome:
     """Play one visit to a presence of its own."""
-    presence = create_presence(settings, card)
+    presence = Presence(settings, card)
     events: list[tuple[int, Event]] = []
     for number, (moment, observations) in enumerate(visit.moments, start=1):
         events += ((number, event) for event in presence.update(moment, observations, matcher))

@@ -17,7 +17,6 @@ class CameraMonitor:
         self._lost_at = 0.0
 
     def update(self, moment: Frame | NoFrame) -> list[Event]:
-        """Return the event for a change of the camera's state, if this moment brings one."""
         before = self.state
         if isinstance(moment, Frame):
             self.state, self.reason = "ok", None

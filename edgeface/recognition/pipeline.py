@@ -12,7 +12,6 @@ from edgeface.errors import GalleryError
 from edgeface.gallery.contents import Templates
 from edgeface.gallery.store import Gallery
 from edgeface.health import GalleryHealth
-from edgeface.interfaces import Detector
 from edgeface.recognition.matching import Matcher
 from edgeface.types import Face, Image, Match, Observation, Vector
 from edgeface.vision.alignment import align, eye_distance
@@ -27,13 +26,15 @@ READ_AT_ONCE = 500
 
 
 class Pipeline:
-    """Looks at pictures with one detector, one embedder and the newest state of the gallery.
+    """Looks at pictures with the detector of the settings, one embedder and the newest state of the gallery.
 
-    A daemon's gallery that cannot be read counts as empty until it can be.
+    A daemon's gallery that cannot be read counts as empty until it can be. ``matcher`` is that of the latest picture.
     """
 
-    def __init__(self, detector: Detector, embedder: Embedder, gallery: Gallery, settings: schema.Config) -> None:
-        self.detector, self.embedder, self._gallery, self._settings = detector, embedder, gallery, settings
+    def __init__(self, settings: schema.Config, embedder: Embedder, gallery: Gallery) -> None:
+        limits = settings.detector
+        self.detector = detectors.create(max_side=limits.max_side, threads=limits.threads)
+        self.embedder, self._gallery, self._settings = embedder, gallery, settings
         self._version: tuple[int, int] | None = None
         self._blind_until = 0.0
         self._failure: str | None = None
@@ -42,21 +43,14 @@ class Pipeline:
 
     @property
     def templates(self) -> Templates:
-        """The templates that probes are matched against now."""
         self._refresh()
         return self._templates
 
     @property
     def health(self) -> GalleryHealth:
-        """The state of the gallery, as far as it was read."""
         if self._failure:
             return GalleryHealth("unreadable" if self._version is None else "stale", self._failure)
         return self._gallery.health
-
-    @property
-    def matcher(self) -> Matcher:
-        """The matcher for the gallery as it was at the last picture."""
-        return self._matcher
 
     def observe(self, image: Image, faces: Sequence[Face] | None = None, *, every_face: bool = False) -> list[Observation]:
         """Observe every face that is large enough; poor views are seen but not matched, unless ``every_face``.
@@ -82,9 +76,8 @@ class Pipeline:
         return Observation(face, fitness, embedding, self.match(embedding.vector))
 
     def match(self, vector: Vector) -> Match | None:
-        """Match a unit embedding with the gallery."""
         self._refresh()
-        return self._matcher.match(vector)
+        return self.matcher.match(vector)
 
     def _refresh(self) -> None:
         """Take in the changes of other processes; while the gallery cannot be read, keep its last state."""
@@ -105,19 +98,10 @@ class Pipeline:
                     raise
                 self._gallery.let_go(error)
             if str(error) != self._failure:
-                log.error(
-                    "the gallery cannot be read, going on with %s: %s",
-                    "nobody" if self._version is None else "what it was",
-                    error,
-                )
+                known = "nobody" if self._version is None else "what it was"
+                log.error("the gallery cannot be read, going on with %s: %s", known, error)
             self._failure, self._blind_until = str(error), now + RETRY_S
 
     def _take(self, templates: Templates) -> None:
         self._templates = templates
-        self._matcher = Matcher(templates, self.embedder.card, self._settings.matching)
-
-
-def create_pipeline(settings: schema.Config, embedder: Embedder, gallery: Gallery) -> Pipeline:
-    """Return the pipeline of these settings, with their detector."""
-    limits = settings.detector
-    return Pipeline(detectors.create(max_side=limits.max_side, threads=limits.threads), embedder, gallery, settings)
+        self.matcher = Matcher(templates, self.embedder.card, self._settings.matching)

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from edgeface.recognition.fusion import Probe, fuse, weight
 from edgeface.types import Box, Observation
+from edgeface.vision.liveness import Liveness
 
 Array = NDArray[np.float64]
 
@@ -35,6 +36,7 @@ class Track:
     last_view: float = 0.0
     views: list[Observation] = field(default_factory=list)
     probe: Probe | None = None
+    liveness: Liveness = field(default_factory=Liveness)
     speed: tuple[float, float] = (0.0, 0.0)
 
     def add(self, time: float, observation: Observation, different: float) -> None:

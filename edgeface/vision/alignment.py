@@ -5,6 +5,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgeface.types import Face, Image, Landmarks
+from edgeface.vision.images import shrunk
 
 CHIP_SIZE = 112
 """Width and height of an aligned chip, in pixels."""
@@ -37,20 +38,14 @@ def align(image: Image, landmarks: Landmarks, margin: int = 0) -> Image:
     scale = float(np.hypot(transform[0, 0], transform[1, 0]))
     # Bilinear sampling sees only 2 x 2 pixels: a face over twice the chip's size would alias, and is shrunk first.
     if scale < 0.5:
-        image, landmarks = _shrunk(image, landmarks, 1.5 * scale)
+        small = shrunk(image, 1.5 * scale)
+        ratio = np.array(small.shape[1::-1]) / image.shape[1::-1]
+        image, landmarks = small, landmarks * ratio.astype(np.float32)
         transform = similarity_transform(landmarks)
     transform[:, 2] += margin
     side = CHIP_SIZE + 2 * margin
     chip = cv2.warpAffine(image, transform, (side, side), flags=cv2.INTER_LINEAR)
     return np.asarray(chip, np.uint8)
-
-
-def _shrunk(image: Image, landmarks: Landmarks, factor: float) -> tuple[Image, Landmarks]:
-    height, width = image.shape[:2]
-    size = max(1, round(width * factor)), max(1, round(height * factor))
-    small = np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.uint8)
-    ratio = np.array([size[0] / width, size[1] / height], np.float32)
-    return small, landmarks * ratio
 
 
 def eye_distance(face: Face) -> float:

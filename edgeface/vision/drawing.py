@@ -16,7 +16,6 @@ FONT = cv2.FONT_HERSHEY_DUPLEX
 
 
 def draw_face(image: Image, box: Box, label: str, colour: tuple[int, int, int]) -> None:
-    """Draw a box with its label into the image, in sizes that suit the image."""
     unit = max(image.shape[:2]) / 640
     left, top = round(box.left), round(box.top)
     right, bottom = round(box.left + box.width), round(box.top + box.height)

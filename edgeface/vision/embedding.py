@@ -20,15 +20,15 @@ class Embedder:
         ModelError: files are missing, do not have the card's digests, or hold no network of the card's shape.
     """
 
-    def __init__(self, folder: Path = SHIPPED, threads: int = 1) -> None:
+    def __init__(self, folder: Path = SHIPPED) -> None:
         self.card = load_card(folder)
-        self._folder, self._threads = folder, threads
-        self._encoder, self.runtime = interpreter(read_network(folder, self.card.encoder), threads)
+        self._folder = folder
+        self._encoder, self.runtime = interpreter(read_network(folder, self.card.encoder))
         self._decoder: Any = None
         codes = {(1, self.card.identity), (1, self.card.appearance)}
         if self.card.input_size != CHIP_SIZE or not np.allclose(self.card.alignment, TEMPLATE, atol=1e-3):
             raise ModelError(f"{folder / 'model.json'}: its faces are aligned in another way than this edgeface does it")
-        if _signature(self._encoder) != ({(1, CHIP_SIZE, CHIP_SIZE, 3)}, codes, {np.uint8}, {np.int8}):
+        if _signature(self._encoder) != [({(1, CHIP_SIZE, CHIP_SIZE, 3)}, {np.uint8}), (codes, {np.int8})]:
             raise ModelError(f"{folder / self.card.encoder.file}: not the network that model.json describes")
 
     def codes(self, chip: Image) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
@@ -52,10 +52,11 @@ class Embedder:
     def draw(self, identity: Vector, appearance: NDArray[np.float32] | None = None) -> Image:
         """Draw a face from a unit vector, such as a template, and an appearance code, by default the most ordinary one."""
         if self._decoder is None:
-            decoder, _ = interpreter(read_network(self._folder, self.card.decoder), self._threads)
-            inputs, outputs, *types = _signature(decoder)
+            decoder, _ = interpreter(read_network(self._folder, self.card.decoder))
+            given, (outputs, drawn) = _signature(decoder)
             pictures = {shape for shape in outputs if len(shape) == 4 and shape[-1] == 3}
-            if inputs != {(1, self.card.identity + self.card.appearance)} or outputs != pictures or types != [{np.int8}] * 2:
+            code = {(1, self.card.identity + self.card.appearance)}, {np.int8}
+            if given != code or (outputs, drawn) != (pictures, {np.int8}):
                 raise ModelError(f"{self._folder / self.card.decoder.file}: not the network that model.json describes")
             self._decoder = decoder
         if appearance is None:
@@ -70,19 +71,19 @@ def _embedding(code: NDArray[np.float32]) -> Embedding:
     return Embedding(code / max(norm, 1e-9), norm)
 
 
-def _signature(network: Any) -> tuple[set[tuple[int, ...]], set[tuple[int, ...]], set[Any], set[Any]]:
-    """Return the shapes of inputs and outputs, then their types."""
-    inputs, outputs = network.get_input_details(), network.get_output_details()
-    shapes = [{tuple(map(int, tensor["shape"])) for tensor in side} for side in (inputs, outputs)]
-    types = [{tensor["dtype"] for tensor in side} for side in (inputs, outputs)]
-    return shapes[0], shapes[1], types[0], types[1]
+def _signature(network: Any) -> list[tuple[set[tuple[int, ...]], set[Any]]]:
+    """Return the shapes and types of the inputs, and those of the outputs."""
+    sides = network.get_input_details(), network.get_output_details()
+    return [({tuple(map(int, tensor["shape"])) for tensor in side}, {tensor["dtype"] for tensor in side}) for side in sides]
 
 
 def invoke(network: Any, values: NDArray[Any]) -> dict[int, NDArray[np.float32]]:
     """Run a quantised network; return its outputs in real units, by the length of their last axis."""
     (given,) = network.get_input_details()
     if values.dtype != given["dtype"]:
-        values = _quantise(values, given)
+        scale, zero = given["quantization"]
+        limits = np.iinfo(given["dtype"])
+        values = np.asarray(np.clip(np.rint(values / scale + zero), limits.min, limits.max), given["dtype"])
     network.set_tensor(given["index"], values)
     network.invoke()
     outputs = {}
@@ -91,9 +92,3 @@ def invoke(network: Any, values: NDArray[Any]) -> dict[int, NDArray[np.float32]]
         code = network.get_tensor(output["index"])[0].astype(np.float32)  # widened first: an int8 minus a zero point wraps
         outputs[int(output["shape"][-1])] = (code - zero) * np.float32(scale)
     return outputs
-
-
-def _quantise(values: NDArray[Any], given: dict[str, Any]) -> NDArray[Any]:
-    scale, zero = given["quantization"]
-    limits = np.iinfo(given["dtype"])
-    return np.asarray(np.clip(np.rint(values / scale + zero), limits.min, limits.max), given["dtype"])

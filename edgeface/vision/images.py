@@ -20,21 +20,11 @@ MAX_FILE_BYTES = 64 * 2**20
 MAX_PIXELS = 64 * 10**6
 MAX_SIDE = 32_000  # OpenCV warps no image of 32,768 or more
 MAX_PHOTO_PIXELS, PHOTO_SIDE = 16 * 10**6, 2048
-SCALES = (
-    (1, cv2.IMREAD_COLOR),
-    (2, cv2.IMREAD_REDUCED_COLOR_2),
-    (4, cv2.IMREAD_REDUCED_COLOR_4),
-    (8, cv2.IMREAD_REDUCED_COLOR_8),
-)
+SCALES = {1: cv2.IMREAD_COLOR, 2: cv2.IMREAD_REDUCED_COLOR_2, 4: cv2.IMREAD_REDUCED_COLOR_4, 8: cv2.IMREAD_REDUCED_COLOR_8}
 _one_photo = Lock()
 
 
 def image_files(folder: Path) -> list[Path]:
-    """Return the image files directly in a folder, by name.
-
-    Raises:
-        OSError: the folder cannot be read.
-    """
     return sorted(path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES)
 
 
@@ -72,10 +62,7 @@ def decode_photo(data: bytes, label: str) -> Image:
     how = cv2.IMREAD_REDUCED_COLOR_2 if max(width, height) >= 2 * PHOTO_SIDE else cv2.IMREAD_COLOR
     with _one_photo:
         image = _decode(data, label, how)
-        scale = PHOTO_SIDE / max(image.shape)
-        if scale < 1:
-            image = np.asarray(cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA), np.uint8)
-    return image
+        return shrunk(image, PHOTO_SIDE / max(image.shape))
 
 
 def decode_image(data: bytes, label: str, max_pixels: int = MAX_PIXELS) -> Image:
@@ -85,7 +72,7 @@ def decode_image(data: bytes, label: str, max_pixels: int = MAX_PIXELS) -> Image
         ImageError: the bytes are empty, no image, an image of more than 64 megapixels, or one that cannot be scaled down.
     """
     width, height = _checked_size(data, label)
-    how = next((flag for by, flag in SCALES if -(-width // by) * -(-height // by) <= max_pixels), None)
+    how = next((flag for by, flag in SCALES.items() if -(-width // by) * -(-height // by) <= max_pixels), None)
     if how is None or (how != cv2.IMREAD_COLOR and not _is_read_in_lines(data)):
         raise ImageError(
             f"{label}: {width} x {height} pixels; camera.max_pixels allows {max_pixels}, and this picture cannot be scaled down"
@@ -120,6 +107,15 @@ def as_rgb(image: NDArray[Any]) -> Image:
     return np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2RGB, dst=image), np.uint8)
 
 
+def shrunk(image: Image, factor: float) -> Image:
+    """Return an image scaled down by a factor, or the image itself for a factor of 1 or more."""
+    if factor >= 1:
+        return image
+    height, width = image.shape[:2]
+    size = max(1, round(width * factor)), max(1, round(height * factor))
+    return np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.uint8)
+
+
 def image_size(data: bytes) -> tuple[int, int] | None:
     """Return width and height from a file's header, without decoding the image; ``None`` if the format is unknown."""
     if data[:8] == b"\x89PNG\r\n\x1a\n" and len(data) >= 24:
@@ -128,8 +124,9 @@ def image_size(data: bytes) -> tuple[int, int] | None:
         return int.from_bytes(data[18:22], "little"), abs(int.from_bytes(data[22:26], "little", signed=True))
     if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
         return _webp_size(data)
-    if data[:2] == b"\xff\xd8":
-        return _jpeg_size(data)
+    for at, marker in _jpeg_markers(data):
+        if marker in FRAMES:
+            return int.from_bytes(data[at + 7 : at + 9], "big"), int.from_bytes(data[at + 5 : at + 7], "big")
     return None
 
 
@@ -147,17 +144,10 @@ def _webp_size(data: bytes) -> tuple[int, int] | None:
     return None
 
 
-def _jpeg_size(data: bytes) -> tuple[int, int] | None:
-    for at, marker in _jpeg_markers(data):
-        if marker in FRAMES:
-            return int.from_bytes(data[at + 7 : at + 9], "big"), int.from_bytes(data[at + 5 : at + 7], "big")
-    return None
-
-
 def _is_read_in_lines(data: bytes) -> bool:
     """Return whether a JPEG's only scan has all colours: the decoder takes any other whole, and scales it down afterwards."""
     colours = 0
-    for at, marker in _jpeg_markers(data) if data[:2] == b"\xff\xd8" else ():
+    for at, marker in _jpeg_markers(data):
         if marker in FRAMES and marker not in (0xC0, 0xC1):
             return False
         if marker in FRAMES:
@@ -168,8 +158,8 @@ def _is_read_in_lines(data: bytes) -> bool:
 
 
 def _jpeg_markers(data: bytes) -> Iterator[tuple[int, int]]:
-    """Yield the start of each segment of a JPEG, and its marker."""
-    at = 2
+    """Yield the start of each segment of a JPEG, and its marker; nothing of another file."""
+    at = 2 if data[:2] == b"\xff\xd8" else len(data)
     while at + 9 <= len(data):
         if data[at] != 0xFF:
             at += 1
@@ -190,15 +180,11 @@ def crop(image: Image, box: Box, margin: float) -> Image:
 
 
 def encode_png(image: Image) -> bytes:
-    """Return an RGB image as a PNG, without loss."""
     return cv2.imencode(".png", cv2.cvtColor(image, cv2.COLOR_RGB2BGR))[1].tobytes()
 
 
 def encode_jpeg(image: Image, max_side: int, fidelity: int = 85) -> tuple[bytes, tuple[int, int]]:
     """Return an RGB image as a JPEG, scaled down to ``max_side`` pixels if it is larger, with its width and height."""
-    height, width = image.shape[:2]
-    scale = min(1.0, max_side / max(width, height))
-    size = max(1, round(width * scale)), max(1, round(height * scale))
-    small = cv2.resize(image, size, interpolation=cv2.INTER_AREA) if scale < 1 else image
+    small = shrunk(image, max_side / max(image.shape[:2]))
     _, data = cv2.imencode(".jpg", cv2.cvtColor(small, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, fidelity])
-    return data.tobytes(), size
+    return data.tobytes(), (small.shape[1], small.shape[0])

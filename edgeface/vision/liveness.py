@@ -66,9 +66,7 @@ class Liveness:
             self._points = cv2.goodFeaturesToTrack(chip, POINTS, 0.01, 4, mask=FACE)  # type: ignore[assignment]
             return
         self._pairs.append(pair)
-        means = self.means
-        score = None if means is None else judge(means)
-        if score is not None:
+        if (means := self.means) is not None and (score := judge(means)) is not None:
             self.score = max(score, self.score or 0.0)
 
     @property

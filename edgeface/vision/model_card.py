@@ -16,8 +16,6 @@ SHIPPED = Path(__file__).parent.parent / "models"
 
 
 class NetworkFile(Struct, frozen=True):
-    """A TFLite file: its name beside the card, its SHA-256 and its size in bytes."""
-
     file: str
     sha256: str
     bytes: int
@@ -69,7 +67,6 @@ class ModelCard(Struct, frozen=True):
 
     @property
     def digest(self) -> str:
-        """The encoder's digest as events and galleries name it."""
         return f"sha256:{self.encoder.sha256}"
 
     def threshold(self, far: float) -> float:
@@ -108,9 +105,7 @@ def load_card(folder: Path = SHIPPED) -> ModelCard:
     """
     path = folder / "model.json"
     try:
-        card = msgspec.json.decode(path.read_bytes(), type=ModelCard)
-    except OSError as error:
-        raise ModelError(f"{path}: {error.strerror or error}") from None
+        card = msgspec.json.decode(_read(path), type=ModelCard)
     except (msgspec.MsgspecError, ValueError, RecursionError) as error:
         raise ModelError(f"{path}: not a model card: {error}") from None
     fars = {threshold.far for threshold in card.thresholds}
@@ -120,12 +115,14 @@ def load_card(folder: Path = SHIPPED) -> ModelCard:
 
 
 def save_card(folder: Path, card: ModelCard) -> None:
-    """Write ``folder``/model.json.
-
-    Raises:
-        OSError: the file cannot be written.
-    """
     write_whole(folder / "model.json", msgspec.json.format(msgspec.json.encode(card), indent=1) + b"\n")
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise ModelError(f"{path}: {error.strerror or error}") from None
 
 
 def read_network(folder: Path, network: NetworkFile) -> bytes:
@@ -135,10 +132,7 @@ def read_network(folder: Path, network: NetworkFile) -> bytes:
         ModelError: the file is missing or its digest is not the card's.
     """
     path = folder / network.file
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise ModelError(f"{path}: {error.strerror or error}") from None
+    data = _read(path)
     found = hashlib.sha256(data).hexdigest()
     if found != network.sha256:
         raise ModelError(

@@ -40,7 +40,6 @@ class MotionGate:
         self._now: NDArray[np.int16] | None = None
 
     def wants(self, frame: Frame) -> bool:
-        """Return whether to search this frame."""
         if not self._every:
             return True
         self._now = _small(frame.image)

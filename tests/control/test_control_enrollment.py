@@ -155,7 +155,7 @@ def test_one_sits_at_a_time_whatever_the_door(tmp_path: Path, monkeypatch: pytes
         assert eventually(lambda: house.daemon.jobs.camera_taken)
         with pytest.raises(EdgefaceError, match="somebody else is being enrolled now"):
             house.talk("enroll", name="Barack")
-        house.daemon.stop()
+        house.daemon.signals.stop = True
         assert "stopping" in ear.wait_for("resp/enroll", 2)[1]["error"]
         assert eventually(lambda: not house.daemon.jobs.camera_taken)
 
@@ -195,7 +195,7 @@ def test_who_sits_is_told_when_the_daemon_stops(house: House) -> None:
     house.stage.scene = sitter()
     sitting = talk(house.settings, "enroll", name="Barack")
     next(sitting)
-    house.daemon.stop()
+    house.daemon.signals.stop = True
     with pytest.raises(EdgefaceError, match="the daemon is stopping"):
         list(sitting)
 

@@ -29,7 +29,6 @@ from edgeface.daemon.backup_task import BackupTask
 from edgeface.daemon.metrics import HealthCollector
 from edgeface.daemon.status import describe
 from edgeface.errors import EdgefaceError
-from edgeface.gallery.audit import Audit
 from edgeface.gallery.backup import Backups, Gentle
 from edgeface.gallery.store import Gallery
 from edgeface.health import BackupStatus
@@ -50,7 +49,7 @@ class Loop:
         self.settings = config(folder, **sections)
         self.gallery = Gallery(folder / "gallery.db", MODEL)
         self.backups = Backups(self.settings)
-        self.task = BackupTask(self.settings, Audit(self.settings.audit_path))
+        self.task = BackupTask(self.settings)
         self.templates, self.version = self.gallery.templates(), self.gallery.version
 
     def until(self, true: Callable[..., bool | list[Path]], seconds: float = 20) -> Any:
@@ -138,7 +137,7 @@ def test_a_damaged_gallery_is_trouble_with_its_cure(
     monkeypatch.setattr(backup_task, "RETRY", 0.0)
     damage(tmp_path / "gallery.db")
     settings = config(tmp_path)
-    task = BackupTask(settings, Audit(settings.audit_path))
+    task = BackupTask(settings)
     task.update(None)  # type: ignore[arg-type]  # a damaged gallery has none
     assert eventually(lambda: task.state.trouble)
     task.close()

@@ -23,14 +23,12 @@ from edgeface.daemon import health_reporter as module
 from edgeface.daemon.assembly import assemble
 from edgeface.daemon.frame_rate import FrameRateLimiter
 from edgeface.daemon.health_reporter import INTERVAL, GalleryParts, HealthReporter
-from edgeface.daemon.loop import Daemon
-from edgeface.daemon.signals import Signals
+from edgeface.daemon.loop import Daemon, Signals
 from edgeface.gallery.contents import Templates
 from edgeface.health import BackupStatus, BrokerStatus, GalleryHealth, Health
 from edgeface.interfaces import Tick
 from edgeface.platform.machine import Throttling
 from edgeface.recognition.camera_monitor import CameraMonitor
-from edgeface.recognition.presence import Presence
 from edgeface.types import EventType, Frame, Image, NoFrame, Observation, Person, Seen
 from edgeface.vision.embedding import Embedder
 from edgeface.vision.images import load_image
@@ -124,11 +122,14 @@ def embedder() -> Embedder:
 def daemon(tmp_path: Path, embedder: Embedder, demo_photos: Path, systemd: Systemd) -> Iterator[Daemon]:
     """A whole daemon but for its camera and its publisher; Obama is enrolled with the very photo that is shown."""
     daemon = assemble(
-        Config(camera=CameraSettings("front"), gallery=GallerySettings(str(tmp_path / "gallery.db"))),
+        Config(
+            camera=CameraSettings("front"),
+            gallery=GallerySettings(str(tmp_path / "gallery.db")),
+            presence=PresenceSettings(min_votes=2, unknown_after=3, left_after=2.0),
+        ),
         embedder=embedder,
         publisher=Publisher(),
         camera=Camera(),
-        presence=Presence("front", PresenceSettings(min_votes=2, unknown_after=3, left_after=2.0), same=0.6, different=0.3),
         frame_rate=FrameRateLimiter(math.inf),
     )
     (seen,) = daemon.pipeline.observe(load_image(demo_photos / "obama_portrait.jpg"))
@@ -264,7 +265,7 @@ def test_a_daemon_says_goodbye_though_it_fails(daemon: Daemon) -> None:
 
 def test_stop_ends_the_loop_at_the_next_moment_and_everybody_has_left(daemon: Daemon, obama: Image) -> None:
     camera_of(daemon).script = script(obama, obama, obama)
-    daemon.stop()
+    daemon.signals.stop = True
     daemon.run()
     assert publisher_of(daemon).of("event") == []
     assert camera_of(daemon).closed

@@ -21,7 +21,7 @@ from edgeface.errors import EdgefaceError, GalleryError
 from edgeface.gallery.open import open_gallery
 from edgeface.gallery.store import template_id
 from edgeface.recognition.matching import Matcher
-from edgeface.recognition.pipeline import create_pipeline
+from edgeface.recognition.pipeline import Pipeline
 from edgeface.types import Image
 from edgeface.vision.embedding import Embedder
 
@@ -44,7 +44,7 @@ class House:
     def enroll(
         self, name: str, images: Iterator[tuple[str, Image | EdgefaceError]] | list[Any], *, force: bool = False
     ) -> Assessment:
-        pipeline = create_pipeline(self.settings, self.embedder, self.gallery)
+        pipeline = Pipeline(self.settings, self.embedder, self.gallery)
         report = Enroller(pipeline, self.gallery).enroll(name, images, force=force)
         return assess(pipeline, self.settings, needed(report.person), report.views)
 

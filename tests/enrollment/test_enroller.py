@@ -15,7 +15,7 @@ from edgeface.enrollment.enroller import Enroller, Report, read_images
 from edgeface.errors import GalleryError, ImageError
 from edgeface.gallery.open import open_gallery
 from edgeface.gallery.store import Gallery
-from edgeface.recognition.pipeline import create_pipeline
+from edgeface.recognition.pipeline import Pipeline
 from edgeface.types import Image
 from edgeface.vision.embedding import Embedder
 from edgeface.vision.images import load_image
@@ -41,7 +41,7 @@ def enroller(gallery: Gallery, embedder: Embedder) -> Enroller:
 
     class Fresh:
         def __getattr__(self, name: str) -> Any:
-            pipeline = create_pipeline(Config(), embedder, gallery)
+            pipeline = Pipeline(Config(), embedder, gallery)
             return getattr(Enroller(pipeline, gallery), name)
 
     return cast(Enroller, Fresh())

@@ -19,7 +19,7 @@ from edgeface.control import client
 from edgeface.enrollment.enroller import Enroller, read_images
 from edgeface.errors import EdgefaceError
 from edgeface.gallery.open import open_gallery
-from edgeface.recognition.pipeline import create_pipeline
+from edgeface.recognition.pipeline import Pipeline
 from edgeface.vision.embedding import Embedder
 from edgeface.vision.model_card import SHIPPED, load_card
 
@@ -70,7 +70,7 @@ class Rig:
     def _enroll(self) -> None:
         embedder, settings = Embedder(), load(self.file)
         gallery = open_gallery(settings, embedder.card)
-        enroller = Enroller(create_pipeline(settings, embedder, gallery), gallery)
+        enroller = Enroller(Pipeline(settings, embedder, gallery), gallery)
         for name, files in {
             "Barack Obama": ("obama_portrait.jpg", "obama_congress.jpg"),
             "Joe Biden": ("biden_portrait.jpg",),

@@ -10,7 +10,7 @@ from numpy.random import Generator
 from edgeface.config import schema
 from edgeface.gallery.contents import Templates
 from edgeface.recognition.matching import Matcher
-from edgeface.recognition.presence import create_presence
+from edgeface.recognition.presence import Presence
 from edgeface.types import Box, Embedding, Face, Frame, Observation, Person, Vector
 from edgeface.vision.model_card import SHIPPED, load_card
 
@@ -25,7 +25,7 @@ def crowd(faces: int, frames: int, strange: bool) -> tuple[list[float], int]:
     matcher = Matcher(
         Templates(tuple(map(person, range(KNOWN))), np.arange(KNOWN), units(random, KNOWN)), card, schema.MatchingSettings()
     )
-    presence = create_presence(schema.Config(), card)
+    presence = Presence(schema.Config(), card)
     steady, took, most = units(random, faces), [], 0
     for number in range(frames):
         shown = [seen(place, vector, matcher) for place, vector in enumerate(units(random, faces) if strange else steady)]

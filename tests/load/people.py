@@ -24,7 +24,7 @@ from edgeface.gallery.encryption import Sealer
 from edgeface.gallery.shared import SharedPerson, SharedTemplate
 from edgeface.gallery.store import Gallery
 from edgeface.gallery.versions import NEVER
-from edgeface.recognition.pipeline import create_pipeline
+from edgeface.recognition.pipeline import Pipeline
 from edgeface.sync.messages import PersonSealer, digest
 from edgeface.sync.replica import Replica
 from edgeface.vision.embedding import Embedder
@@ -90,7 +90,7 @@ def measure(cli: Cli, people: int, templates: int, tell: Callable[[str], None]) 
     meter.command("`edgeface people list`", cli, "people", "list")
     daemon(cli, meter, tell)
     with closing(Gallery(path, card.digest, card.identity)) as gallery:
-        eyes = meter.step("read it", lambda: create_pipeline(schema.Config(), embedder, gallery))
+        eyes = meter.step("read it", lambda: Pipeline(schema.Config(), embedder, gallery))
         meter.command("`edgeface people rename`", cli, "people", "rename", "Person 0/7", "Anna")
         meter.step("the loop: notice that rename by another process", lambda: eyes.templates)
         with closing(Gallery(path, card.digest, card.identity)) as other:

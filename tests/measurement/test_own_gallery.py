@@ -20,8 +20,8 @@ from edgeface.gallery.store import Gallery
 from edgeface.measurement.own_gallery import NEVER, Errors, Trial, errors, evaluate_own, propose, template_trials
 from edgeface.operations.verdicts import confirm, introduce, reject
 from edgeface.recognition.matching import Matcher
-from edgeface.recognition.pipeline import create_pipeline
-from edgeface.recognition.presence import create_presence
+from edgeface.recognition.pipeline import Pipeline
+from edgeface.recognition.presence import Presence
 from edgeface.types import EventType, Frame, Person, Vector
 from edgeface.vision.embedding import Embedder
 from edgeface.vision.model_card import ModelCard
@@ -207,7 +207,7 @@ def test_real_events_count(tmp_path: Path, demo_photos: Path) -> None:
     settings = schema.Config(gallery=schema.GallerySettings(str(tmp_path / "gallery.db")))
     embedder = Embedder()
     opened = open_gallery(settings, embedder.card)
-    pipeline, presence = create_pipeline(settings, embedder, opened), create_presence(settings, embedder.card)
+    pipeline, presence = Pipeline(settings, embedder, opened), Presence(settings, embedder.card)
     photos = [demo_photos / f"obama_{name}.jpg" for name in ("portrait", "congress")]
     Enroller(pipeline, opened).enroll("Obama", read_images(photos))
     start = time.time() + 1

@@ -31,7 +31,7 @@ from edgeface.operations import snapshot
 from edgeface.operations.context import OperationContext
 from edgeface.operations.jobs import JobQueue
 from edgeface.platform.rate_limit import RateLimit
-from edgeface.recognition.pipeline import create_pipeline
+from edgeface.recognition.pipeline import Pipeline
 from edgeface.types import MAX_REQUEST_BYTES, Frame, Image, NoFrame, Request
 from edgeface.vision.embedding import Embedder
 from edgeface.vision.images import decode_image, decode_photo, load_image
@@ -64,7 +64,7 @@ class Desk:
         self.audit = folder / "audit.jsonl"
         config = Config(camera=CameraSettings(name="front"), gallery=GallerySettings(str(folder / "gallery.db")))
         self.gallery = open_gallery(config, embedder.card)
-        enroller = Enroller(create_pipeline(config, embedder, self.gallery), self.gallery)
+        enroller = Enroller(Pipeline(config, embedder, self.gallery), self.gallery)
         enroller.enroll("Obama", read_images([photos / "obama_portrait.jpg"]))
         self.jobs = JobQueue()
         self.context = OperationContext(config, embedder.card, lambda: self.gallery, lambda: enroller, serving=True)

@@ -11,7 +11,7 @@ from edgeface.config.schema import Config, DetectorSettings, GallerySettings
 from edgeface.errors import GalleryError
 from edgeface.gallery.open import open_gallery
 from edgeface.gallery.store import Gallery
-from edgeface.recognition.pipeline import Pipeline, create_pipeline
+from edgeface.recognition.pipeline import Pipeline
 from edgeface.types import Decision, Observation, Person
 from edgeface.vision.embedding import Embedder
 from edgeface.vision.images import load_image
@@ -38,7 +38,7 @@ def people(settings: Config, embedder: Embedder) -> Iterator[Gallery]:
 
 @pytest.fixture
 def pipeline(settings: Config, embedder: Embedder, people: Gallery) -> Pipeline:
-    return create_pipeline(settings, embedder, people)
+    return Pipeline(settings, embedder, people)
 
 
 @pytest.fixture
@@ -113,12 +113,12 @@ def test_small_and_poor_faces_do_not_count_unless_every_face_is_wanted(
 ) -> None:
     image = load_image(demo_photos / "collins_portrait.jpg")
     strict = DetectorSettings(min_eye_distance=100)
-    pipeline = create_pipeline(Config(detector=strict, gallery=settings.gallery), embedder, people)
+    pipeline = Pipeline(Config(detector=strict, gallery=settings.gallery), embedder, people)
     assert pipeline.observe(image) == []
     assert pipeline.observe(image, every_face=True)[0].match is not None
 
     strict = DetectorSettings(min_quality=1.0)
-    pipeline = create_pipeline(Config(detector=strict, gallery=settings.gallery), embedder, people)
+    pipeline = Pipeline(Config(detector=strict, gallery=settings.gallery), embedder, people)
     (seen,) = pipeline.observe(image)
     assert (seen.embedding, seen.match) == (None, None)
     assert 0 < seen.quality < 1

@@ -304,7 +304,7 @@ def test_who_is_renamed_while_there_leaves_by_the_new_name(door: Door) -> None:
 
 def test_tracks_are_numbered_on_by_another_presence(door: Door) -> None:
     door.see(door.view("A"), door.view("D", left=300), frames=10)
-    door.presence = Presence("front", schema.PresenceSettings(min_votes=3), same=0.5, different=0.2, before=door.presence)
+    door.presence = Presence(schema.Config(presence=schema.PresenceSettings(min_votes=3)), door.card, door.presence)
     (event,) = door.see(door.view("A"), frames=3)
     assert event.track_id == 3
 

@@ -16,6 +16,7 @@ from fixtures.frames import photo
 from typer.testing import CliRunner
 
 from edgeface import detectors
+from edgeface.config.schema import Config, LivenessSettings, PresenceSettings
 from edgeface.recognition.presence import Presence
 from edgeface.types import EventType, Face, Frame, Image, Observation
 from edgeface.vision.alignment import CHIP_SIZE, TEMPLATE
@@ -118,8 +119,8 @@ def watch(card: ModelCard, scenes: dict[tuple[str, str], Visit]) -> Callable[...
     """Play a visit of Anna's, whose views are all perfectly like her, to a presence with a mode; returns the events."""
 
     def play(kind: str, mode: Literal["off", "report", "refuse"], who: str = "A") -> list[Event]:
-        door = Door(card, min_votes=3, unknown_after=8, left_after=1.0)
-        door.presence = Presence("front", door.presence._settings, same=0.5, different=0.2, liveness=mode)
+        door, settings = Door(card), PresenceSettings(min_votes=3, unknown_after=8, left_after=1.0)
+        door.presence = Presence(Config(presence=settings, liveness=LivenessSettings(mode)), card)
         events: list[Event] = []
         for frame, face in scenes["obama", kind]:
             door.time += 0.2

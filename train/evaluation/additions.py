@@ -16,7 +16,7 @@ from edgeface.errors import DataError
 from edgeface.gallery.open import open_gallery
 from edgeface.measurement.evaluate import people
 from edgeface.recognition.matching import similarity
-from edgeface.recognition.pipeline import create_pipeline
+from edgeface.recognition.pipeline import Pipeline
 from edgeface.types import Vector
 from edgeface.vision.embedding import Embedder
 from edgeface.vision.images import image_files
@@ -55,7 +55,7 @@ def measure(folder: Path, most: int, model: Path) -> tuple[int, list[Row]]:
     with tempfile.TemporaryDirectory() as place:
         settings = schema.Config(gallery=schema.GallerySettings(f"{place}/gallery.db"))
         gallery = open_gallery(settings, embedder.card)
-        enroller = Enroller(create_pipeline(settings, embedder, gallery), gallery)
+        enroller = Enroller(Pipeline(settings, embedder, gallery), gallery)
         everybody = [_vectors(person, enroller) for person in tqdm(chosen, unit="person", disable=None)]
         gallery.close()
     everybody = [vectors for vectors in everybody if len(vectors) == PHOTOS]

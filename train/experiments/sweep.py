@@ -330,7 +330,7 @@ def _identities(weights: dict[str, NDArray[Any]], chips: NDArray[np.uint8]) -> N
 def _milliseconds(model: Any, timings: int) -> float:
     """Median time of one face through the model as float TFLite."""
     with redirect_stdout(io.StringIO()):  # Keras tells where it saves the model in between
-        network, _ = interpreter(tf.lite.TFLiteConverter.from_keras_model(model).convert(), threads=1)
+        network, _ = interpreter(tf.lite.TFLiteConverter.from_keras_model(model).convert())
     (given,) = network.get_input_details()
     network.set_tensor(given["index"], np.random.default_rng(0).uniform(0, 255, given["shape"]).astype(np.float32))
     timed, _ = time_calls({model.name: network.invoke}, timings)
