@@ -167,9 +167,10 @@ def test_what_new_settings_drop_is_asked_once_more(
     jobs, on_tick, left = house.daemon.jobs, house.daemon.jobs.on_tick, [AskAgainError("new settings")] * drops
 
     def dropping(tick: Tick, context: OperationContext) -> None:
-        if left and jobs._waiting:
+        if not left:
+            on_tick(tick, context)
+        elif jobs._waiting:
             jobs.close(left.pop())
-        on_tick(tick, context)
 
     monkeypatch.setattr(jobs, "on_tick", dropping)
     with nullcontext() if names else pytest.raises(EdgefaceError, match="new settings"):
