@@ -31,7 +31,7 @@ from edgeface.web.wakeup import Wakeup
 from edgeface.wire.commands import Request as Asked
 
 if TYPE_CHECKING:
-    from edgeface.web.enrolling import Enrolling
+    from edgeface.web.enroll import Enrolling
 
 T = TypeVar("T")
 Q = TypeVar("Q", bound=Asked)

@@ -1,10 +1,13 @@
 """Enrolls a person from the camera, with guidance beside the live picture."""
 
+import asyncio
+import secrets
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
-from starlette.routing import Route
 
 from edgeface.enrollment.guidance import Guidance
 from edgeface.errors import EdgefaceError
@@ -13,7 +16,6 @@ from edgeface.operations.context import Job
 from edgeface.operations.enroll import Enrollment
 from edgeface.operations.registry import ENROLL
 from edgeface.web.context import ACTOR, PageContext
-from edgeface.web.enrolling import Enrolling
 from edgeface.web.filters import capitalize_first
 from edgeface.web.people import how_known, read_people
 from edgeface.wire.commands import EnrollRequest
@@ -22,18 +24,40 @@ POLL = 8.0
 """Seconds that a request for the state waits for a change."""
 TIMEOUT = 120.0
 """Seconds that an enrollment lasts at most."""
+ABANDONED = 15.0
+"""Seconds without a request from its browser after which an enrollment is cancelled."""
 
 
-async def enroll(request: Request) -> Response:
+@dataclass(slots=True, eq=False)
+class Enrolling:
+    """An enrollment that a browser follows; the loop writes ``guidance``, and then calls ``tell``."""
+
+    tell: Callable[[], None]
+    key: str = field(default_factory=lambda: secrets.token_urlsafe(9))
+    guidance: Guidance | None = None
+    job: Job[EnrollRequest, Enrollment] | None = None
+    _end: asyncio.TimerHandle | None = None
+
+    def guide(self, guidance: Guidance) -> None:
+        """Take the guidance of now. For the loop."""
+        self.guidance = guidance
+        self.tell()
+
+    def keep_alive(self, job: Job[EnrollRequest, Enrollment]) -> None:
+        """Put off the end of the enrollment, as the browser is still there."""
+        if self._end:
+            self._end.cancel()
+        self._end = asyncio.get_running_loop().call_later(ABANDONED, job.result.cancel)
+
+
+async def enroll(context: PageContext, request: Request) -> Response:
     """Show the form."""
-    context: PageContext = request.app.state.context
     people = await context.with_gallery(lambda gallery: gallery.people())
     return context.render(request, "enroll.html", people=people, name=request.query_params.get("name", "")[:100])
 
 
-async def start(request: Request) -> Response:
+async def start(context: PageContext, request: Request) -> Response:
     """Start an enrollment, unless one runs."""
-    context: PageContext = request.app.state.context
     enrolling = Enrolling(context.news.wake)
     try:
         name, force = clean_name(request.query_params.get("name", "")), request.query_params.get("force") == "yes"
@@ -47,9 +71,8 @@ async def start(request: Request) -> Response:
     return JSONResponse({"ok": True, "id": enrolling.key})
 
 
-async def state(request: Request) -> Response:
+async def state(context: PageContext, request: Request) -> Response:
     """Return the guidance once it differs from step ``after``, and the result in the end."""
-    context: PageContext = request.app.state.context
     found, after = _current(context, request), request.query_params.get("after", "")
     if found is None:
         return JSONResponse({"done": True, "ok": False, "text": "This enrollment is over."})
@@ -74,9 +97,9 @@ def step(guidance: Guidance) -> str:
     return f"{guidance.taken} {guidance.text}"
 
 
-async def finish(request: Request) -> Response:
+async def finish(context: PageContext, request: Request) -> Response:
     """End an enrollment with the views taken until now; with ``?cancel`` nobody is enrolled."""
-    if found := _current(request.app.state.context, request):
+    if found := _current(context, request):
         _, job = found
         if "cancel" in request.query_params:
             job.result.cancel()
@@ -103,11 +126,3 @@ async def _outcome(context: PageContext, job: Job[EnrollRequest, Enrollment]) ->
     if done.assessment is not None and done.assessment.told:
         sentences.append(f"{capitalize_first(done.assessment.told)}.")
     return {"ok": True, "text": " ".join(sentences)}
-
-
-ROUTES = [
-    Route("/enroll", enroll),
-    Route("/enroll/start", start, methods=["POST"]),
-    Route("/enroll/state", state),
-    Route("/enroll/finish", finish, methods=["POST"]),
-]

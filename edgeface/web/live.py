@@ -9,7 +9,6 @@ from typing import Any
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
-from starlette.routing import Route
 
 from edgeface.operations.live_view import LivePicture
 from edgeface.platform.text import duration
@@ -29,24 +28,21 @@ RECENT = 5
 """Visits beside the picture."""
 
 
-async def live(request: Request) -> Response:
+async def live(context: PageContext, request: Request) -> Response:
     """Show the picture, the state and the last visits."""
-    context: PageContext = request.app.state.context
     facts = describe(context.daemon.status())
     visits = await context.with_gallery(lambda gallery: read_visits(context, gallery, limit=RECENT)[0])
     return context.render(request, "live.html", facts=facts, visits=visits)
 
 
-async def recent(request: Request) -> Response:
+async def recent(context: PageContext, request: Request) -> Response:
     """Return the last visits, as a part of the view."""
-    context: PageContext = request.app.state.context
     visits = await context.with_gallery(lambda gallery: read_visits(context, gallery, limit=RECENT)[0])
     return context.render(request, "recent.html", visits=visits)
 
 
-async def picture(request: Request) -> Response:
+async def picture(context: PageContext, request: Request) -> Response:
     """Return the newest picture as a JPEG, once its number is not ``after``; the header ``x-view`` has its faces."""
-    context: PageContext = request.app.state.context
     after = request.query_params.get("after", "")
     live = context.daemon.live
 
@@ -91,9 +87,8 @@ def describe_face(tracked: TrackedFace, names: Mapping[str, str], width: int, he
     }  # fmt: skip
 
 
-async def stream(request: Request) -> Response:
+async def stream(context: PageContext, request: Request) -> Response:
     """Stream the daemon's state as server-sent events, once a second; a client that does not read holds up nobody else."""
-    context: PageContext = request.app.state.context
     if context.streams >= MAX_STREAMS:
         raise HTTPException(HTTPStatus.SERVICE_UNAVAILABLE, "Too many pages are open.")
 
@@ -135,6 +130,3 @@ def describe(status: Mapping[str, Any]) -> dict[str, str]:
         "memory": f"{status['rss_mb']:.0f} MB",
         "temperature": "not measured" if status["temperature"] is None else f"{status['temperature']:.0f} °C",
     }
-
-
-ROUTES = [Route("/", live), Route("/live/recent", recent), Route("/live/picture", picture), Route("/stream", stream)]

@@ -6,7 +6,6 @@ from http import HTTPStatus
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
-from starlette.routing import Route
 
 from edgeface.enrollment.assessment import template_scores
 from edgeface.enrollment.session import LEAST
@@ -86,16 +85,14 @@ def how_known(card: Card) -> str:
     return " ".join(sentences)
 
 
-async def people(request: Request) -> Response:
+async def people(context: PageContext, request: Request) -> Response:
     """Show everybody."""
-    context: PageContext = request.app.state.context
     cards = await context.with_gallery(lambda gallery: read_people(context, gallery))
     return context.render(request, "people.html", people=cards, least=LEAST)
 
 
-async def rename(request: Request) -> Response:
+async def rename(context: PageContext, request: Request) -> Response:
     """Give a person another name."""
-    context: PageContext = request.app.state.context
     wanted = RenameRequest(person=request.path_params["person"], name=(await form(request)).get("name", ""))
     try:
         person = await context.perform(RENAME, wanted)
@@ -105,9 +102,8 @@ async def rename(request: Request) -> Response:
     return context.redirect("/people", f"The name is {person.name} now.")
 
 
-async def forget(request: Request) -> Response:
+async def forget(context: PageContext, request: Request) -> Response:
     """Erase a person."""
-    context: PageContext = request.app.state.context
     await form(request)
     try:
         person = await context.perform(FORGET, ForgetRequest(person=request.path_params["person"]))
@@ -116,9 +112,8 @@ async def forget(request: Request) -> Response:
     return context.redirect("/people", f"{person.name} is forgotten: name, views, visits and pictures are erased.")
 
 
-async def photo(request: Request) -> Response:
+async def photo(context: PageContext, request: Request) -> Response:
     """Enroll the one face of the photo in the body as ``name``."""
-    context: PageContext = request.app.state.context
     if context.uploads >= MAX_UPLOADS:
         busy = {"ok": False, "text": "Other photos are being looked at; try again in a moment."}
         return JSONResponse(busy, HTTPStatus.SERVICE_UNAVAILABLE, {"retry-after": "5", "connection": "close"})
@@ -157,11 +152,3 @@ def decoded(data: bytes) -> Image:
         return decode_photo(data, "photo")
     except ImageError as error:
         raise ImageError(str(error).removeprefix("photo: ")) from None
-
-
-ROUTES = [
-    Route("/people", people),
-    Route("/people/photo", photo, methods=["POST"]),
-    Route("/people/{person}/rename", rename, methods=["POST"]),
-    Route("/people/{person}/forget", forget, methods=["POST"]),
-]

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Route
 
 from edgeface.errors import EdgefaceError, TraceError
 from edgeface.gallery.store import Gallery
@@ -45,18 +44,16 @@ def read_strangers(context: PageContext, gallery: Gallery) -> list[Stranger]:
     ]
 
 
-async def strangers(request: Request) -> Response:
+async def strangers(context: PageContext, request: Request) -> Response:
     """Show the strangers."""
-    context: PageContext = request.app.state.context
     if not context.config.web.unknown:
         return context.render(request, "unknown.html", strangers=[], people=[])
     rows, known = await context.with_gallery(lambda gallery: (read_strangers(context, gallery), gallery.people()))
     return context.render(request, "unknown.html", strangers=rows, people=known)
 
 
-async def name(request: Request) -> Response:
+async def name(context: PageContext, request: Request) -> Response:
     """Enroll a stranger under a name."""
-    context: PageContext = request.app.state.context
     fields = await form(request)
     wanted = IntroduceRequest(event_ids=fields.get("events", "").split()[:MAX_EVENTS], name=fields.get("name", ""))
     try:
@@ -66,9 +63,8 @@ async def name(request: Request) -> Response:
     return context.redirect("/unknown", f"That was {person.name}, who will be recognised from now on.")
 
 
-async def dismiss(request: Request) -> Response:
+async def dismiss(context: PageContext, request: Request) -> Response:
     """Erase the events of a stranger."""
-    context: PageContext = request.app.state.context
     events = (await form(request)).get("events", "").split()[:MAX_EVENTS]
     try:
         count = (await context.perform(DISMISS, DismissRequest(event_ids=events))).events
@@ -76,10 +72,3 @@ async def dismiss(request: Request) -> Response:
         outcome = "Dismissed" if isinstance(error, TraceError) else "Not dismissed"
         return context.redirect("/unknown", f"{outcome}: {error}.", good=False)
     return context.redirect("/unknown", f"Dismissed: {count} visit{'' if count == 1 else 's'} erased.")
-
-
-ROUTES = [
-    Route("/unknown", strangers),
-    Route("/unknown/name", name, methods=["POST"]),
-    Route("/unknown/dismiss", dismiss, methods=["POST"]),
-]

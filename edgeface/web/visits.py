@@ -5,7 +5,6 @@ from datetime import date, datetime, timedelta
 
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Route
 
 from edgeface.errors import EdgefaceError
 from edgeface.gallery.store import Gallery
@@ -64,9 +63,8 @@ def read_visits(
     return visits, len(wanted) > limit
 
 
-async def visits(request: Request) -> Response:
+async def visits(context: PageContext, request: Request) -> Response:
     """Show the visits."""
-    context: PageContext = request.app.state.context
     query = request.query_params
     person, before = query.get("person", ""), query.get("before", "")
     chosen = _day(query.get("day", ""))
@@ -89,9 +87,8 @@ async def visits(request: Request) -> Response:
     )
 
 
-async def confirm(request: Request) -> Response:
+async def confirm(context: PageContext, request: Request) -> Response:
     """Confirm that an event names the right person, or say who it was."""
-    context: PageContext = request.app.state.context
     fields, event_id = await form(request), request.path_params["event"]
     try:
         done = await context.perform(CONFIRM, ConfirmRequest(event_id=event_id, person=fields.get("who") or None))
@@ -101,9 +98,8 @@ async def confirm(request: Request) -> Response:
     return context.redirect("/visits", text, _filter(fields))
 
 
-async def reject(request: Request) -> Response:
+async def reject(context: PageContext, request: Request) -> Response:
     """Reject the person whom an event names."""
-    context: PageContext = request.app.state.context
     fields, event_id = await form(request), request.path_params["event"]
     try:
         done = await context.perform(REJECT, RejectRequest(event_id=event_id, force=fields.get("force") == "yes"))
@@ -118,9 +114,8 @@ def _filter(fields: dict[str, str]) -> dict[str, str]:
     return {name: fields[name] for name in ("person", "day") if fields.get(name)}
 
 
-async def picture(request: Request) -> Response:
+async def picture(context: PageContext, request: Request) -> Response:
     """Return the picture of an event, if there is one."""
-    context: PageContext = request.app.state.context
     event_id = request.path_params["event"]
     jpeg = await context.with_gallery(lambda gallery: gallery.events.picture(event_id))
     if jpeg is None:
@@ -139,11 +134,3 @@ def _plain(text: str) -> str:
     """Return a message without its advice for the command line."""
     text = text.partition("; --")[0].partition(": edgeface ")[0].partition("; see edgeface ")[0]
     return capitalize_first(text) + ("" if text.endswith(".") else ".")
-
-
-ROUTES = [
-    Route("/visits", visits),
-    Route("/visits/{event}/confirm", confirm, methods=["POST"]),
-    Route("/visits/{event}/reject", reject, methods=["POST"]),
-    Route("/visits/{event}/picture", picture),
-]
