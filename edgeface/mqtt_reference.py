@@ -38,12 +38,10 @@ def shapes() -> dict[str, Any]:
 
 
 def schemas() -> dict[str, dict[str, Any]]:
-    """Return the JSON Schema (draft 2020-12) of each payload, by file name."""
     return {f"{name}.json": {"$schema": DIALECT, **msgspec.json.schema(shape)} for name, shape in shapes().items()}
 
 
 def page() -> str:
-    """Return the reference as Markdown."""
     kinds = "".join(f"- `{kind}`: {_said(shape)}\n" for kind, shape in EVENTS.items())
     return Template((Path(__file__).with_suffix(".md")).read_text(encoding="utf-8")).substitute(
         topics=_table(
@@ -59,11 +57,7 @@ def page() -> str:
 
 
 def write(folder: Path) -> list[Path]:
-    """Write ``mqtt.md``, ``asyncapi.json`` and ``schemas/*.json`` into a folder; return the paths.
-
-    Raises:
-        EdgefaceError: a file cannot be written.
-    """
+    """Write ``mqtt.md``, ``asyncapi.json`` and ``schemas/*.json``; raise ``EdgefaceError`` if a file cannot be written."""
     described = {"asyncapi.json": asyncapi.document(shapes())} | {f"schemas/{name}": one for name, one in schemas().items()}
     documents = {"mqtt.md": page()} | {name: json.dumps(one, indent=2) + "\n" for name, one in described.items()}
     try:

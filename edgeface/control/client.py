@@ -72,11 +72,7 @@ def _send_next(client: socket.socket, photos: Iterator[tuple[str, bytes]]) -> No
 
 
 def ask(config: Config, verb: str, **request: Any) -> Any:
-    """Send a request to the daemon with these settings, and return its answer.
-
-    Raises:
-        EdgefaceError: no daemon answers, or it refuses.
-    """
+    """Send a request to the daemon with these settings, and return its answer; raise ``EdgefaceError`` if there is none."""
     return _ask(_connect(config), verb, request)
 
 

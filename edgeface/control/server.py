@@ -65,11 +65,7 @@ class _Quota:
 
     @contextlib.contextmanager
     def use(self, user: int) -> Iterator[None]:
-        """Count one more for a user.
-
-        Raises:
-            EdgefaceError: the limit of the user, or of all users, is reached.
-        """
+        """Count one more for a user; raise ``EdgefaceError`` if the limit of the user, or of all users, is reached."""
         if self._taken[user] >= self._each:
             raise EdgefaceError(f"the daemon does as much for user {user_name(user) or user} already as it may; ask again")
         if sum(self._taken.values()) >= self._most:
@@ -103,7 +99,6 @@ class ControlServer:
         self._thread.start()
 
     def close(self) -> None:
-        """Stop answering, and remove the socket."""
         if self._thread.is_alive():
             self._loop.call_soon_threadsafe(self._ended.set)
             self._thread.join(timeout=1.0)
@@ -213,12 +208,7 @@ def _arriving(inbox: Inbox) -> Photos:
 
 
 async def _line(reader: asyncio.StreamReader) -> bytes:
-    """Read a request.
-
-    Raises:
-        TimeoutError: it did not come within ``TIMEOUT``.
-        EdgefaceError: it is longer than ``MAX_LINE``.
-    """
+    """Read a request; raise ``TimeoutError`` after ``TIMEOUT``, and ``EdgefaceError`` if it is longer than ``MAX_LINE``."""
     async with asyncio.timeout(TIMEOUT):
         try:
             return await reader.readline()
@@ -227,12 +217,7 @@ async def _line(reader: asyncio.StreamReader) -> bytes:
 
 
 async def _send(writer: asyncio.StreamWriter, message: dict[str, Any]) -> None:
-    """Send one line to a client.
-
-    Raises:
-        TimeoutError: the client did not read it within ``TIMEOUT``.
-        OSError: the client is gone.
-    """
+    """Send a line; raise ``TimeoutError`` if the client does not read it within ``TIMEOUT``, ``OSError`` if it is gone."""
     async with asyncio.timeout(TIMEOUT):
         writer.write(msgspec.json.encode(message) + b"\n")
         await writer.drain()
@@ -271,7 +256,6 @@ async def _receive(reader: asyncio.StreamReader, inbox: Inbox | None, ready: asy
 
 
 def _photo(label: str, data: bytes) -> Image | EdgefaceError:
-    """Decode an image, or return the error."""
     try:
         return decode_photo(data, label)
     except ImageError as error:

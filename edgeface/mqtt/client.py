@@ -77,7 +77,6 @@ def new_client(settings: schema.MqttSettings, client_id: str, *, reconnect: bool
 
 
 def _tls(settings: schema.MqttSettings) -> ssl.SSLContext:
-    """Make a TLS context that trusts the set authority and shows this device's certificate."""
     try:
         if settings.ca_file:
             read_small(_ca_path(settings))  # OpenSSL would wait for a pipe
@@ -106,11 +105,7 @@ def _ca_path(settings: schema.MqttSettings) -> Path:
 
 
 def read_password(settings: schema.MqttSettings) -> str | None:
-    """Read the first line of ``password_file``; return ``None`` if no file is set.
-
-    Raises:
-        ConfigError: the file cannot be read.
-    """
+    """Read the first line of ``password_file``, if it is set; raise ``ConfigError`` if the file cannot be read."""
     if not settings.password_file:
         return None
     file = SecretFile(password_path(settings), "the password", ConfigError, "mqtt.password_file", shared=True)
@@ -132,12 +127,10 @@ def own_files(settings: schema.MqttSettings) -> dict[str, Path]:
 
 
 def port(settings: schema.MqttSettings) -> int:
-    """Return the port that is set, or the usual one."""
     return settings.port or (8883 if settings.tls else 1883)
 
 
 def address(settings: schema.MqttSettings) -> str:
-    """Return ``host:port``, for messages."""
     return f"{settings.host}:{port(settings)}"
 
 

@@ -58,11 +58,7 @@ COMMANDS = {name: Command(one.request, one.response) for name, one in at(Door.MQ
 
 
 def check_allowed(settings: CommandsSettings) -> None:
-    """See that every command that the settings allow is there.
-
-    Raises:
-        ConfigError: one is not.
-    """
+    """Raise ``ConfigError`` if the settings allow a command that is not there."""
     for name in settings.allow:
         if name not in COMMANDS:
             raise ConfigError(f"commands.allow: there is no command {name!r}; it is one of {', '.join(COMMANDS)}")
@@ -134,11 +130,7 @@ class Commands:
         result.add_done_callback(partial(self._ended, message.verb, request_id))
 
     def _submit_photo(self, request: MqttEnrollRequest) -> "Future[Enrollment]":
-        """Submit a photo; another thread decodes it once the photos before it are judged.
-
-        Raises:
-            EdgefaceError: too many photos wait.
-        """
+        """Submit a photo, which a thread decodes once those before it are judged; raise ``EdgefaceError`` if too many wait."""
         if sum(len(waiting.image or "") for waiting in (*self._photos, request)) > MAX_WAITING_BYTES:
             raise EdgefaceError("busy: other photos wait to be looked at; ask again")
         photo = PhotosRequest(name=request.name, force=request.force, assess=False)

@@ -66,7 +66,6 @@ class Connection(ABC):
 
     @property
     def link(self) -> BrokerStatus:
-        """Return the state of the connection, and what is wrong with it."""
         with self._lock:
             why = self._complaint or self._unread.reason
             confirmed = self._confirmed if math.isfinite(self._confirmed) else None

@@ -23,7 +23,7 @@ class Dialogue:
 
     Raises:
         ConfigError: no broker is set, or the password or a certificate's file cannot be read.
-        BrokerError: the broker cannot be reached, refuses, or does not answer.
+        BrokerError: the broker cannot be reached, refuses, or does not answer. Every call may raise it.
     """
 
     def __init__(
@@ -62,11 +62,7 @@ class Dialogue:
         self._client.loop_stop()
 
     def subscribe(self, *topics: str) -> None:
-        """Subscribe to topics; messages wait for ``messages`` or ``collect``.
-
-        Raises:
-            BrokerError: the broker does not let this user read one.
-        """
+        """Subscribe to topics; messages wait for ``messages`` or ``collect``."""
         for topic in topics:
             self._topics.append(topic)
             reason = self._answer(self._client.subscribe(topic, qos=1)[1])
@@ -74,11 +70,7 @@ class Dialogue:
                 raise BrokerError(f"the broker does not let this user read {topic}: {reason}")
 
     def publish(self, topic: str, payload: bytes, *, retain: bool = False) -> None:
-        """Send one message, and wait for its acknowledgement, which a broker may give by MQTT 3.1.1 without delivering it.
-
-        Raises:
-            BrokerError: the broker does not let this user publish there.
-        """
+        """Send one message, and wait for its acknowledgement, which a broker may give by MQTT 3.1.1 without delivering it."""
         reason = self._answer(self._client.publish(topic, payload, 1, retain).mid)
         if reason.is_failure:
             raise BrokerError(
@@ -86,11 +78,7 @@ class Dialogue:
             )
 
     def collect(self) -> list[paho.MQTTMessage]:
-        """Return all messages that the broker had for us; one that we send to ourselves marks the end of them.
-
-        Raises:
-            BrokerError: our message does not come back.
-        """
+        """Return all messages that the broker had for us; one that we send to ourselves marks the end of them."""
         mark, messages = f"{self._base}/doctor/{secrets.token_hex(4)}", list[paho.MQTTMessage]()
         self.subscribe(mark)
         self.publish(mark, b"?")
@@ -108,11 +96,7 @@ class Dialogue:
             messages.append(item)
 
     def messages(self) -> Iterator[paho.MQTTMessage]:
-        """Yield every message as it comes, for ever.
-
-        Raises:
-            BrokerError: the connection is lost (without ``reconnect``), or the broker refuses.
-        """
+        """Yield every message as it comes, for ever; a lost connection ends it only without ``reconnect``."""
         while True:
             try:
                 item = self._inbox.get(timeout=0.5)

@@ -92,7 +92,6 @@ def describe(settings: schema.Config, people: Mapping[str, str]) -> dict[str, An
 
 
 def _entities(settings: schema.Config, presence: str) -> dict[str, dict[str, Any]]:
-    """Describe the entities of the device itself, by key."""
     base, health = settings.base, f"{settings.base}/health"
     kinds, unknown = [str(kind) for kind in EventType], "'ON' if value_json.unknown else 'OFF'"
     last = "value_json.last.name if value_json.last else none"
@@ -128,7 +127,6 @@ def _entities(settings: schema.Config, presence: str) -> dict[str, dict[str, Any
 
 
 def _diagnostic(health: str, field: str, name: str, **more: Any) -> dict[str, Any]:
-    """Describe a sensor that shows a field of the health payload."""
     return _entity("sensor", name, health, f"value_json.{field}", entity_category="diagnostic", **more)
 
 

@@ -32,7 +32,6 @@ class Inbox:
         self._requests = before._requests
 
     def add_request(self, verb: str, payload: bytes) -> None:
-        """Queue a command, if there is room."""
         try:
             if len(verb) <= self.LONGEST_VERB:
                 self._requests.put_nowait(Request(verb, payload[: MAX_REQUEST_BYTES + 1]))
@@ -40,7 +39,6 @@ class Inbox:
             log.debug("mqtt: too many commands at once; %s is dropped", verb)
 
     def take_requests(self) -> list[Request]:
-        """Take the commands that came in since the last call."""
         found = []
         while True:
             try:

@@ -33,7 +33,6 @@ class PresenceState:
         return (before.keys() ^ self.people.keys()) - self._present.keys()
 
     def note(self, event: Event) -> None:
-        """Take an event of a track."""
         key = event.person_id or str(event.track_id)
         if event.event_type is EventType.LEFT:
             self._present.pop(key, None)
@@ -44,7 +43,6 @@ class PresenceState:
             self._last = event.person_id, event.wall
 
     def payload(self) -> PresencePayload:
-        """Return the payload of who is present."""
         people = sorted((person_id, self.people[person_id]) for person_id in self.present & self.people.keys())
         unknown = sum(person_id is None for person_id in self._present.values())
         who, when = self._last

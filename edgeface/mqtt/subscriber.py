@@ -14,8 +14,6 @@ from edgeface.mqtt.dialogue import Dialogue
 
 
 class _Corrected(Struct, frozen=True):
-    """The field ``corrected`` of an event: the name that was wrong."""
-
     name: str
 
 

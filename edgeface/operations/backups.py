@@ -17,7 +17,6 @@ T = TypeVar("T")
 
 
 def back_up(context: OperationContext, _request: BackupRequest) -> Steps[BackedUp]:
-    """Make a backup now."""
     backups = Backups(context.config)
     made = yield from _in_thread(lambda: backups.make(_pause(context)))
     if made is None:
@@ -34,7 +33,6 @@ def list_backups(context: OperationContext, _request: BackupsRequest) -> Steps[c
 
 
 def restore_person(context: OperationContext, request: RestoreRequest) -> Steps[RestoredPerson]:
-    """Import a person from a backup."""
     backups = Backups(context.config)
     copy, document = yield from _in_thread(lambda: restore.person(backups, context.card, request.copy, request.person))
     (done,) = context.gallery.import_(document)

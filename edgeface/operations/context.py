@@ -85,11 +85,7 @@ class Job(Generic[Q, R]):
     result: "Future[R]" = field(default_factory=Future)
 
     def commit(self) -> None:
-        """Make ``result`` impossible to cancel, before the handler writes.
-
-        Raises:
-            CancelledError: the job was cancelled already.
-        """
+        """Make ``result`` impossible to cancel, before the handler writes; raise ``CancelledError`` if it is cancelled."""
         if self.result.cancelled() or not (self.result.running() or self.result.set_running_or_notify_cancel()):
             raise CancelledError("cancelled; nothing was kept")
 
@@ -127,12 +123,10 @@ class OperationContext:
 
     @property
     def gallery(self) -> Gallery:
-        """Return the gallery, opened."""
         return self.open_gallery()
 
     @property
     def enroller(self) -> "Enroller":
-        """Return the enroller, built."""
         return self.make_enroller()
 
     def of(self, job: Job[Any, Any]) -> "OperationContext":

@@ -9,7 +9,6 @@ from edgeface.wire.fields import NamedPerson, timestamp
 
 
 def list_events(context: OperationContext, request: wire.EventsRequest) -> wire.Events:
-    """List the kept events, the newest last."""
     gallery = context.gallery
     wanted = gallery.find(request.person).id if request.person else None
     names = {known.id: known.name for known in gallery.people()}
@@ -31,12 +30,10 @@ def _listed(event: KeptEvent, names: dict[str, str]) -> wire.ListedEvent:
 
 
 def reject(context: OperationContext, request: wire.RejectRequest) -> wire.Verdict:
-    """Take the face of an event from the person that the event names."""
     return _noted(context, verdicts.reject(context.gallery, context.config.matching, request.event_id, force=request.force))
 
 
 def confirm(context: OperationContext, request: wire.ConfirmRequest) -> wire.Verdict:
-    """Give the face of an event to a person."""
     settings = context.config.matching
     return _noted(context, verdicts.confirm(context.gallery, context.card, settings, request.event_id, request.person))
 
@@ -47,12 +44,10 @@ def _noted(context: OperationContext, verdict: wire.Verdict) -> wire.Verdict:
 
 
 def introduce(context: OperationContext, request: wire.IntroduceRequest) -> NamedPerson:
-    """Enroll the person whom events without a name show."""
     person = verdicts.introduce(context.gallery, context.card, context.config.matching, request.event_ids, request.name)
     context.note("introduced", person=person.id, events=len(request.event_ids))
     return NamedPerson(person.id, person.name)
 
 
 def dismiss(context: OperationContext, request: wire.DismissRequest) -> wire.Dismissed:
-    """Erase kept events."""
     return wire.Dismissed(context.gallery.events.dismiss(request.event_ids))

@@ -65,12 +65,10 @@ class JobQueue:
 
     @property
     def camera_taken(self) -> bool:
-        """Return whether a job has the camera to itself."""
         return self._at_camera is not None
 
     @property
     def idle(self) -> bool:
-        """Return whether no job waits or runs."""
         return not (self._waiting or self._running)
 
     def on_tick(self, tick: Tick, context: OperationContext) -> None:

@@ -48,7 +48,6 @@ class LiveView:
             self._tell()
 
     def close(self) -> None:
-        """Drop the picture."""
         self.picture = None
 
 

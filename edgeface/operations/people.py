@@ -24,13 +24,11 @@ class Checked:
 
 
 def list_people(context: OperationContext, _request: wire.PeopleRequest) -> wire.People:
-    """List everybody, by name."""
     people = context.gallery.people()
     return wire.People([wire.ListedPerson(one.id, one.name, one.templates, timestamp(one.enrolled)) for one in people])
 
 
 def rename(context: OperationContext, request: wire.RenameRequest) -> NamedPerson:
-    """Give a person another name."""
     person = context.gallery.find(request.person)
     with context.noted("rename", person=person.id):
         person = context.gallery.rename(person.id, request.name)
@@ -67,7 +65,6 @@ def check_gallery(context: OperationContext, _request: wire.CheckRequest) -> Che
 
 
 def drop(context: OperationContext, request: wire.DropRequest) -> wire.Dropped:
-    """Erase a template or a damaged record."""
     with context.noted("drop", template=request.template) as note:
         person = context.gallery.drop(request.template)
         note["person"] = person.id if person else ""

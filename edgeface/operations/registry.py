@@ -46,7 +46,6 @@ OPERATIONS: dict[str, Operation[Any, Any]] = {
 
 
 def at(door: Door) -> dict[str, Operation[Any, Any]]:
-    """Return the operations that are open at a door, by name."""
     return {name: operation for name, operation in OPERATIONS.items() if door in operation.doors}
 
 
@@ -66,11 +65,7 @@ def read(fields: object, request: type[Q], *, strict: bool = True) -> Q:
 
 
 def read_texts(fields: Mapping[str, list[str]], request: type[Q]) -> Q:
-    """Read the fields of a request of which each is given as texts: of a list any number, else the last one counts.
-
-    Raises:
-        EdgefaceError: as ``read``.
-    """
+    """Read a request, as ``read``, of which each field is given as texts: of a list any number, else the last one counts."""
     hints = get_type_hints(request)
     values = {name: texts if get_origin(hints.get(name)) is list else texts[-1] for name, texts in fields.items()}
     return read(values, request, strict=False)

@@ -85,7 +85,6 @@ class AccessMiddleware:
         self._tries = RateLimit(TRIES_PER_MINUTE)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer a request, or pass it on."""
         if scope["type"] != "http":
             return
         request = Request(scope)
@@ -118,7 +117,6 @@ class AccessMiddleware:
             await self._app({**scope, "path": path, "root": root, "admitted": admitted}, receive, guarded)
 
     def _still_admits(self, session: Session) -> bool:
-        """Return whether the session of a request that goes on is still open."""
         with suppress(EdgefaceError):
             return self._sessions.admits(session)
         return False
@@ -138,7 +136,6 @@ class AccessMiddleware:
         return None
 
     def _refusal(self, request: Request, session: Session, path: str) -> Response | None:
-        """Return the answer to a request that is not passed on, or ``None``."""
         if foreign := self._foreign(request):
             return foreign
         given = request.query_params.get("token")

@@ -100,7 +100,6 @@ class PageContext:
         self._ended.wake()
 
     def close(self) -> None:
-        """Close the gallery and end the threads."""
         self._gallery_thread.submit(self._shut)
         self._gallery_thread.shutdown(wait=False)
         self._picture_thread.shutdown(wait=False, cancel_futures=True)
@@ -111,7 +110,6 @@ class PageContext:
 
     @property
     def config(self) -> Config:
-        """Return the settings in effect."""
         return self.daemon.settings()
 
     async def with_gallery(self, call: Callable[[Gallery], T]) -> T:
@@ -150,15 +148,10 @@ class PageContext:
             return self._drawn[1]
 
     async def on_picture_thread(self, call: Callable[[], T]) -> T:
-        """Run a call on a picture in the thread for such calls; return its result."""
         return await asyncio.get_running_loop().run_in_executor(self._picture_thread, call)
 
     async def perform(self, operation: Operation[Q, R], request: Q, photos: Photos | None = None) -> R:
-        """Have the loop run an operation, and return its result.
-
-        Raises:
-            EdgefaceError: the operation does, or the loop did not run it within ``OPERATION_TIMEOUT``.
-        """
+        """Have the loop run an operation, and return its result; raise ``EdgefaceError`` after ``OPERATION_TIMEOUT``."""
         job = self.daemon.jobs.submit(operation, request, ACTOR, photos)
         try:
             return await asyncio.wait_for(asyncio.wrap_future(job.result), OPERATION_TIMEOUT)
@@ -192,11 +185,7 @@ class PageContext:
 
 
 async def body(request: Request, limit: int) -> bytes:
-    """Read the body of a request.
-
-    Raises:
-        HTTPException: it is over ``limit`` bytes, or does not come within ``BODY_TIMEOUT``.
-    """
+    """Read the body of a request; raise ``HTTPException`` if it is over ``limit`` bytes, or takes over ``BODY_TIMEOUT``."""
     too_large = HTTPException(
         HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"That is over {limit / 2**20:.2g} MB.", {"connection": "close"}
     )
@@ -219,11 +208,7 @@ async def body(request: Request, limit: int) -> bytes:
 
 
 async def form(request: Request) -> dict[str, str]:
-    """Read the fields of a form, each once.
-
-    Raises:
-        HTTPException: the body is no form, or as ``body``.
-    """
+    """Read the fields of a form, each once; raise ``HTTPException`` as ``body`` does, or if the body is no form."""
     try:
         fields = parse_qs((await body(request, MAX_FORM)).decode(), keep_blank_values=True, max_num_fields=64)
     except ValueError:

@@ -51,13 +51,11 @@ class Enrolling:
 
 
 async def enroll(context: PageContext, request: Request) -> Response:
-    """Show the form."""
     people = await context.with_gallery(lambda gallery: gallery.people())
     return context.render(request, "enroll.html", people=people, name=request.query_params.get("name", "")[:100])
 
 
 async def start(context: PageContext, request: Request) -> Response:
-    """Start an enrollment, unless one runs."""
     enrolling = Enrolling(context.news.wake)
     try:
         name, force = clean_name(request.query_params.get("name", "")), request.query_params.get("force") == "yes"

@@ -24,22 +24,18 @@ def day(wall: float) -> str:
 
 
 def clock(wall: float) -> str:
-    """Return the time of day."""
     return f"{datetime.fromtimestamp(wall):%H:%M}"
 
 
 def moment(wall: float) -> str:
-    """Return the day and the time of day."""
     return f"{day(wall)}, {clock(wall)}"
 
 
 def iso(wall: float) -> str:
-    """Return a time in ISO 8601."""
     return datetime.fromtimestamp(wall).astimezone().isoformat(timespec="seconds")
 
 
 def groupby_day(visits: Iterable[T]) -> Iterator[tuple[str, list[T]]]:
-    """Yield each day with its visits, in their order."""
     for name, rows in groupby(visits, key=lambda visit: day(visit.wall)):
         yield name, list(rows)
 
@@ -59,7 +55,6 @@ def ago(seconds: float) -> str:
 
 
 def capitalize_first(text: str) -> str:
-    """Return a text with its first letter in upper case."""
     return text[:1].upper() + text[1:]
 
 

@@ -29,14 +29,12 @@ RECENT = 5
 
 
 async def live(context: PageContext, request: Request) -> Response:
-    """Show the picture, the state and the last visits."""
     facts = describe(context.daemon.status())
     visits = await context.with_gallery(lambda gallery: read_visits(context, gallery, limit=RECENT)[0])
     return context.render(request, "live.html", facts=facts, visits=visits)
 
 
 async def recent(context: PageContext, request: Request) -> Response:
-    """Return the last visits, as a part of the view."""
     visits = await context.with_gallery(lambda gallery: read_visits(context, gallery, limit=RECENT)[0])
     return context.render(request, "recent.html", visits=visits)
 

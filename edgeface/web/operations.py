@@ -35,11 +35,6 @@ async def operate(context: PageContext, request: Request) -> Response:
 
 
 def _asked(request: Request, data: bytes, shape: type[Asked]) -> Asked:
-    """Read what is asked for.
-
-    Raises:
-        EdgefaceError: it is malformed.
-    """
     kind, _, _ = request.headers.get("content-type", "").partition(";")
     try:
         if kind.strip().lower() == "application/json":

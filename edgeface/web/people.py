@@ -44,7 +44,6 @@ class Card:
 
 
 def read_people(context: PageContext, gallery: Gallery) -> list[Card]:
-    """Read all people, by name."""
     templates = gallery.templates().by_name()
     matcher = Matcher(templates, context.daemon.card, context.config.matching)
     pictured, seen, faces = gallery.events.pictured(), {}, {}
@@ -86,13 +85,11 @@ def how_known(card: Card) -> str:
 
 
 async def people(context: PageContext, request: Request) -> Response:
-    """Show everybody."""
     cards = await context.with_gallery(lambda gallery: read_people(context, gallery))
     return context.render(request, "people.html", people=cards, least=LEAST)
 
 
 async def rename(context: PageContext, request: Request) -> Response:
-    """Give a person another name."""
     wanted = RenameRequest(person=request.path_params["person"], name=(await form(request)).get("name", ""))
     try:
         person = await context.perform(RENAME, wanted)
@@ -103,7 +100,6 @@ async def rename(context: PageContext, request: Request) -> Response:
 
 
 async def forget(context: PageContext, request: Request) -> Response:
-    """Erase a person."""
     await form(request)
     try:
         person = await context.perform(FORGET, ForgetRequest(person=request.path_params["person"]))
@@ -143,11 +139,6 @@ async def _enroll_photo(context: PageContext, request: Request) -> Response:
 
 
 def decoded(data: bytes) -> Image:
-    """Decode a photo.
-
-    Raises:
-        ImageError: the bytes are no photo, or the picture is too large.
-    """
     try:
         return decode_photo(data, "photo")
     except ImageError as error:

@@ -85,7 +85,6 @@ class _Loop(asyncio.SelectorEventLoop):
     """A loop that limits the start and the end of TLS to ``REQUEST_TIMEOUT``, for which uvicorn has no setting."""
 
     async def create_server(self, *words: Any, **named: Any) -> asyncio.Server:  # type: ignore[override]
-        """Make a server with these limits."""
         if named.get("ssl"):
             named |= {"ssl_handshake_timeout": REQUEST_TIMEOUT, "ssl_shutdown_timeout": REQUEST_TIMEOUT}
         return await super().create_server(*words, **named)
@@ -95,19 +94,16 @@ class Connection(H11Protocol):
     """A connection that is cut off if no request is complete within ``REQUEST_TIMEOUT`` seconds."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Wait for the first request."""
         self._timer: asyncio.TimerHandle | None = None
         super().connection_made(transport)
         self._expect()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Stop waiting."""
         if self._timer:
             self._timer.cancel()
         super().connection_lost(exc)
 
     def on_response_complete(self) -> None:
-        """Wait for the next request."""
         super().on_response_complete()
         self._expect()
 

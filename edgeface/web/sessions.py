@@ -62,7 +62,6 @@ class Sessions:
         return session
 
     def admits(self, session: Session) -> bool:
-        """Return whether a session is open."""
         return self._ends.get(self._proof(session), 0.0) > self._clock()
 
     def renew(self, session: Session, seconds: float) -> bool:
@@ -75,7 +74,6 @@ class Sessions:
         return True
 
     def end(self, session: Session) -> None:
-        """End a session."""
         if self._ends.pop(self._proof(session), None):
             self._save()
 

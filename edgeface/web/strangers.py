@@ -45,7 +45,6 @@ def read_strangers(context: PageContext, gallery: Gallery) -> list[Stranger]:
 
 
 async def strangers(context: PageContext, request: Request) -> Response:
-    """Show the strangers."""
     if not context.config.web.unknown:
         return context.render(request, "unknown.html", strangers=[], people=[])
     rows, known = await context.with_gallery(lambda gallery: (read_strangers(context, gallery), gallery.people()))
@@ -64,7 +63,6 @@ async def name(context: PageContext, request: Request) -> Response:
 
 
 async def dismiss(context: PageContext, request: Request) -> Response:
-    """Erase the events of a stranger."""
     events = (await form(request)).get("events", "").split()[:MAX_EVENTS]
     try:
         count = (await context.perform(DISMISS, DismissRequest(event_ids=events))).events

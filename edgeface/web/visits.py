@@ -64,7 +64,6 @@ def read_visits(
 
 
 async def visits(context: PageContext, request: Request) -> Response:
-    """Show the visits."""
     query = request.query_params
     person, before = query.get("person", ""), query.get("before", "")
     chosen = _day(query.get("day", ""))
@@ -88,7 +87,6 @@ async def visits(context: PageContext, request: Request) -> Response:
 
 
 async def confirm(context: PageContext, request: Request) -> Response:
-    """Confirm that an event names the right person, or say who it was."""
     fields, event_id = await form(request), request.path_params["event"]
     try:
         done = await context.perform(CONFIRM, ConfirmRequest(event_id=event_id, person=fields.get("who") or None))
@@ -99,7 +97,6 @@ async def confirm(context: PageContext, request: Request) -> Response:
 
 
 async def reject(context: PageContext, request: Request) -> Response:
-    """Reject the person whom an event names."""
     fields, event_id = await form(request), request.path_params["event"]
     try:
         done = await context.perform(REJECT, RejectRequest(event_id=event_id, force=fields.get("force") == "yes"))
@@ -115,7 +112,6 @@ def _filter(fields: dict[str, str]) -> dict[str, str]:
 
 
 async def picture(context: PageContext, request: Request) -> Response:
-    """Return the picture of an event, if there is one."""
     event_id = request.path_params["event"]
     jpeg = await context.with_gallery(lambda gallery: gallery.events.picture(event_id))
     if jpeg is None:
