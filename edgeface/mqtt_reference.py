@@ -32,8 +32,8 @@ def shapes() -> dict[str, Any]:
     """Return the type of each JSON payload, by name."""
     event = functools.reduce(operator.or_, EVENTS.values())
     found: dict[str, Any] = {"event": event, "presence": PresencePayload, "health": HealthPayload, "gallery": SealedPerson}
-    for name, command in COMMANDS.items():
-        found |= {f"cmd-{name}": _with_id(command.request), f"resp-{name}": Answer[command.result]}  # type: ignore[name-defined]
+    for name, (request, result) in COMMANDS.items():
+        found |= {f"cmd-{name}": _with_id(request), f"resp-{name}": Answer[result]}  # type: ignore[valid-type]
     return found
 
 
@@ -52,7 +52,7 @@ def page() -> str:
         presence=_fields(PresencePayload) + "\n" + _examples(PresencePayload),
         health=_fields(HealthPayload) + "\n" + _examples(HealthPayload),
         shared=_fields(SealedPerson) + "\n" + _examples(SealedPerson),
-        commands="\n".join(_command(name) for name in COMMANDS),
+        commands="\n".join(_command(name, _with_id(request), result) for name, (request, result) in COMMANDS.items()),
     )
 
 
@@ -69,8 +69,7 @@ def write(folder: Path) -> list[Path]:
     return [folder / name for name in documents]
 
 
-def _command(name: str) -> str:
-    request, result = _with_id(COMMANDS[name].request), COMMANDS[name].result
+def _command(name: str, request: type[Struct], result: type[Struct]) -> str:
     answer: Any = Answer[result]  # type: ignore[valid-type]
     return (
         f"### {name}\n\n{_said(request)} Schemas: [request](schemas/cmd-{name}.json), [answer](schemas/resp-{name}.json).\n\n"
@@ -80,15 +79,12 @@ def _command(name: str) -> str:
 
 def _with_id(request: type[Struct]) -> type[Struct]:
     """Return the shape of a request as it travels: with the ``id`` that every one has."""
-    fields = [(field.name, field.type, field.default) for field in msgspec.structs.fields(request)]
-    name, doc = request.__name__.removeprefix("Mqtt"), request.__doc__
-    return msgspec.defstruct(
-        name,
-        [field[:2] if field[2] is msgspec.NODEFAULT else field for field in fields],
-        bases=(BareRequest,),
-        kw_only=True,
-        namespace={"__doc__": doc},
-    )
+    fields = [
+        (field.name, field.type) if field.required else (field.name, field.type, field.default)
+        for field in msgspec.structs.fields(request)
+    ]
+    name, namespace = request.__name__.removeprefix("Mqtt"), {"__doc__": request.__doc__}
+    return msgspec.defstruct(name, fields, bases=(BareRequest,), kw_only=True, namespace=namespace)
 
 
 def _topic(name: str) -> str:

@@ -77,31 +77,29 @@ def new_client(settings: schema.MqttSettings, client_id: str, *, reconnect: bool
 
 
 def _tls(settings: schema.MqttSettings) -> ssl.SSLContext:
+    authority = expand(settings.ca_file, "mqtt.ca_file") if settings.ca_file else None
     try:
-        if settings.ca_file:
-            read_small(_ca_path(settings))  # OpenSSL would wait for a pipe
-        context = ssl.create_default_context(cafile=_ca_path(settings) if settings.ca_file else None)
+        if authority:
+            read_small(authority)  # OpenSSL would wait for a pipe
+        context = ssl.create_default_context(cafile=authority)
     except (OSError, ssl.SSLError) as error:
         raise ConfigError(f"mqtt.ca_file {settings.ca_file}: {getattr(error, 'strerror', None) or error}") from None
     # From Python 3.13 on, the default refuses authorities made as mosquitto's manual shows, for a missing extension.
     context.verify_flags &= ~ssl.VERIFY_X509_STRICT
     if settings.cert_file:
-        for name, path in own_files(settings).items():
+        files = own_files(settings)
+        for name, path in files.items():
             try:
                 read_small(path)  # OpenSSL does not say which of the two it could not read
             except OSError as error:
                 raise ConfigError(f"{name} {path}: {error.strerror or error}") from None
-        certificate, key = own_files(settings).values()
+        certificate, key = files.values()
         try:
             context.load_cert_chain(certificate, key, password="")  # else OpenSSL would ask for one on the terminal
         except (OSError, ssl.SSLError) as error:
             reason = getattr(error, "reason", None) or "not in PEM format, or the key has a passphrase"
             raise ConfigError(f"mqtt.cert_file {certificate}, mqtt.key_file {key}: {reason}") from None
     return context
-
-
-def _ca_path(settings: schema.MqttSettings) -> Path:
-    return expand(settings.ca_file, "mqtt.ca_file")
 
 
 def read_password(settings: schema.MqttSettings) -> str | None:

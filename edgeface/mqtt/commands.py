@@ -5,8 +5,7 @@ import binascii
 import logging
 import time
 from collections import deque
-from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from functools import partial
 from typing import Any, TypeVar
 
@@ -24,15 +23,7 @@ from edgeface.platform.rate_limit import RateLimit
 from edgeface.types import MAX_REQUEST_BYTES, Image
 from edgeface.types import Request as Message
 from edgeface.vision.images import decode_photo
-from edgeface.wire.commands import (
-    Answer,
-    BareRequest,
-    Enrolled,
-    EnrollRequest,
-    MqttEnrollRequest,
-    PhotosRequest,
-    Request,
-)
+from edgeface.wire.commands import Answer, BareRequest, Enrolled, EnrollRequest, MqttEnrollRequest, PhotosRequest, Request
 from edgeface.wire.fields import SCHEMA, timestamp
 
 log = logging.getLogger(__name__)
@@ -44,17 +35,10 @@ MAX_WAITING_BYTES = 4 * MAX_REQUEST_BYTES
 """Bytes of photos that may wait to be judged."""
 
 
-@dataclass(frozen=True, slots=True)
-class Command:
-    """The types of a command's request, without ``id``, and of its result."""
-
-    request: type[Request]
-    result: type[Struct]
-
-
-COMMANDS = {name: Command(one.request, one.response) for name, one in at(Door.MQTT).items()} | {
-    "enroll": Command(MqttEnrollRequest, Enrolled)
-}
+COMMANDS: dict[str, tuple[type[Request], type[Struct]]] = {
+    name: (one.request, one.response) for name, one in at(Door.MQTT).items()
+} | {"enroll": (MqttEnrollRequest, Enrolled)}
+"""The types of each command's request, without ``id``, and of its result."""
 
 
 def check_allowed(settings: CommandsSettings) -> None:
@@ -103,25 +87,19 @@ class Commands:
         self._decoder.shutdown(wait=False, cancel_futures=True)
 
     def _submit(self, message: Message, request_id: str | None) -> None:
-        command = COMMANDS.get(message.verb)
-        if command is None:
+        if message.verb not in COMMANDS:
             raise EdgefaceError(f"there is no such command; there are {', '.join(COMMANDS)}")
         if message.verb not in self._allow:
             raise EdgefaceError("not allowed: commands.allow in the settings does not name it")
         if request_id is None:
             _decode(message.payload, BareRequest)  # raises with what is wrong with the id
-        request = _decode(message.payload, command.request)
+        request = _decode(message.payload, COMMANDS[message.verb][0])
         result: Future[Any]
         if not isinstance(request, MqttEnrollRequest):
             result = self._jobs.submit(at(Door.MQTT)[message.verb], request, ACTOR).result
         elif request.image is None:
             views = EnrollRequest(
-                name=request.name,
-                count=request.count,
-                timeout=request.timeout,
-                force=request.force,
-                guided=False,
-                assess=False,
+                name=request.name, count=request.count, timeout=request.timeout, force=request.force, guided=False, assess=False
             )
             result = self._jobs.submit(ENROLL, views, ACTOR).result
         else:
@@ -147,17 +125,16 @@ class Commands:
             yield None
         yield "image", decoding.result()
 
-    def _ended(self, verb: str, request_id: str | None, result: "Future[Any]") -> None:
+    def _ended(self, verb: str, request_id: str | None, result: "Future[Struct | Enrollment]") -> None:
         self._pending.discard(result)
-        if result.cancelled():
+        try:
+            done = _result(result.result())
+        except CancelledError:
             self._answer(verb, request_id, error=self._closed_because)
-        elif error := result.exception():
+        except EdgefaceError as error:
             self._answer(verb, request_id, error=_one_line(error))
         else:
-            try:
-                self._answer(verb, request_id, result=_result(result.result()))
-            except ImageError as refused:
-                self._answer(verb, request_id, error=_one_line(refused))
+            self._answer(verb, request_id, result=done)
 
     def _answer(
         self, verb: str, request_id: str | None, *, result: Struct | UnsetType = UNSET, error: str | UnsetType = UNSET
@@ -173,13 +150,12 @@ class Commands:
         self._transport.respond(verb, msgspec.json.encode(answer))
 
 
-def _result(result: Any) -> Struct:
-    if isinstance(result, Enrollment):
-        if result.id is None:
-            raise ImageError("nobody was enrolled: " + "; ".join(refused.reason for refused in result.refused))
-        return Enrolled(result.id, result.name, result.templates, result.accepted, result.refused)
-    struct: Struct = result
-    return struct
+def _result(result: Struct | Enrollment) -> Struct:
+    if isinstance(result, Struct):
+        return result
+    if result.id is None:
+        raise ImageError("nobody was enrolled: " + "; ".join(refused.reason for refused in result.refused))
+    return Enrolled(result.id, result.name, result.templates, result.accepted, result.refused)
 
 
 def _one_line(error: BaseException) -> str:

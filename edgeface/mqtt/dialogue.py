@@ -3,7 +3,7 @@
 import secrets
 from collections.abc import Callable, Iterator
 from queue import Empty, Queue
-from typing import Any
+from typing import Any, TypeVar
 
 import paho.mqtt.client as paho
 
@@ -11,6 +11,7 @@ from edgeface.config import schema
 from edgeface.errors import BrokerError, ConfigError
 from edgeface.mqtt.client import address, cut_short, new_client, oversized, port
 
+T = TypeVar("T")
 ANSWER_TIMEOUT = 10.0
 """Seconds for which a dialogue waits for an answer."""
 
@@ -39,8 +40,10 @@ class Dialogue:
         self._answers: Queue[tuple[int, Any] | BrokerError] = Queue()
         self._inbox: Queue[paho.MQTTMessage | BrokerError] = Queue()
         client = self._client = new_client(self._settings, "", reconnect=reconnect)
-        client.on_connect, client.on_disconnect, client.on_message = self._on_connect, self._on_disconnect, self._on_message
-        client.on_publish, client.on_subscribe = self._on_publish, self._on_subscribe
+        client.on_connect, client.on_disconnect = self._on_connect, self._on_disconnect
+        client.on_message = lambda _client, _data, message: self._inbox.put(message)
+        client.on_publish = lambda _client, _data, number, reason, _properties: self._answers.put((number, reason))
+        client.on_subscribe = lambda _client, _data, number, reasons, _properties: self._answers.put((number, reasons[0]))
         client.on_oversized = lambda topic, size: self._fail(oversized(topic, size))
         try:
             client.connect(self._settings.host, port(self._settings), self._settings.keepalive)
@@ -82,26 +85,15 @@ class Dialogue:
         mark, messages = f"{self._base}/doctor/{secrets.token_hex(4)}", list[paho.MQTTMessage]()
         self.subscribe(mark)
         self.publish(mark, b"?")
-        while True:
-            try:
-                item = self._inbox.get(timeout=ANSWER_TIMEOUT)
-            except Empty:
-                raise BrokerError(
-                    f"connected, but what is published under {self._base}/ does not come back: access control?"
-                ) from None
-            if isinstance(item, BrokerError):
-                raise item
-            if item.topic == mark:
-                return messages
-            messages.append(item)
+        lost = f"connected, but what is published under {self._base}/ does not come back: access control?"
+        while (message := _next(self._inbox, lost)).topic != mark:
+            messages.append(message)
+        return messages
 
     def messages(self) -> Iterator[paho.MQTTMessage]:
         """Yield every message as it comes, for ever; a lost connection ends it only without ``reconnect``."""
         while True:
-            try:
-                item = self._inbox.get(timeout=0.5)
-            except Empty:
-                continue
+            item = self._inbox.get()
             if isinstance(item, BrokerError):
                 raise item
             yield item
@@ -109,14 +101,9 @@ class Dialogue:
     def _answer(self, number: int | None) -> Any:
         """Wait for the broker's answer to the packet of this number; 0 is the connection."""
         while True:
-            try:
-                answer = self._answers.get(timeout=ANSWER_TIMEOUT)
-            except Empty:
-                raise BrokerError(f"the broker at {self.address} does not answer") from None
-            if isinstance(answer, BrokerError):
-                raise answer
-            if answer[0] == number:
-                return answer[1]
+            answered, reason = _next(self._answers, f"the broker at {self.address} does not answer")
+            if answered == number:
+                return reason
 
     def _fail(self, text: str) -> None:
         self._answers.put(BrokerError(text))
@@ -141,11 +128,13 @@ class Dialogue:
             return
         self._fail(f"lost the broker at {self.address}: {reason}" if self._connected else cut_short(self._settings, reason))
 
-    def _on_message(self, _client: paho.Client, _data: Any, message: paho.MQTTMessage) -> None:
-        self._inbox.put(message)
 
-    def _on_publish(self, _client: paho.Client, _data: Any, number: int, reason: Any, _properties: Any) -> None:
-        self._answers.put((number, reason))
-
-    def _on_subscribe(self, _client: paho.Client, _data: Any, number: int, reasons: Any, _properties: Any) -> None:
-        self._answers.put((number, reasons[0]))
+def _next(queue: "Queue[T | BrokerError]", silence: str) -> T:
+    """Take the next item; raise ``silence`` as a ``BrokerError`` if none comes within ``ANSWER_TIMEOUT``."""
+    try:
+        item = queue.get(timeout=ANSWER_TIMEOUT)
+    except Empty:
+        raise BrokerError(silence) from None
+    if isinstance(item, BrokerError):
+        raise item
+    return item

@@ -95,30 +95,16 @@ def _entities(settings: schema.Config, presence: str) -> dict[str, dict[str, Any
     base, health = settings.base, f"{settings.base}/health"
     kinds, unknown = [str(kind) for kind in EventType], "'ON' if value_json.unknown else 'OFF'"
     last = "value_json.last.name if value_json.last else none"
+    rate = {"unit_of_measurement": "fps", "state_class": "measurement", "suggested_display_precision": 1}
+    heat = {"device_class": "temperature", "unit_of_measurement": "°C", "state_class": "measurement"}
+    states = {"device_class": "enum", "options": ["starting", "ok", "lost"]}
     entities = {
         "event": _entity("event", "Face", f"{base}/event", icon="mdi:face-recognition", event_types=kinds),
         "unknown": _entity("binary_sensor", "Unknown face", presence, unknown, device_class="occupancy"),
         "last_person": _entity("sensor", "Last person", presence, last, icon="mdi:account-clock"),
-        "fps": _diagnostic(
-            health,
-            "fps",
-            "Frame rate",
-            icon="mdi:speedometer",
-            unit_of_measurement="fps",
-            state_class="measurement",
-            suggested_display_precision=1,
-        ),
-        "temperature": _diagnostic(
-            health,
-            "temperature",
-            "Temperature",
-            device_class="temperature",
-            unit_of_measurement="°C",
-            state_class="measurement",
-        ),
-        "camera": _diagnostic(
-            health, "camera_state", "Camera", icon="mdi:cctv", device_class="enum", options=["starting", "ok", "lost"]
-        ),
+        "fps": _diagnostic(health, "fps", "Frame rate", icon="mdi:speedometer", **rate),
+        "temperature": _diagnostic(health, "temperature", "Temperature", **heat),
+        "camera": _diagnostic(health, "camera_state", "Camera", icon="mdi:cctv", **states),
     }
     if settings.mqtt.images:
         topic = f"{base}/image/{settings.camera.name}"
