@@ -5,7 +5,8 @@ from collections.abc import Sequence, Set
 
 from edgeface.types import EventType, Person
 from edgeface.wire.events import Event
-from edgeface.wire.presence import PresencePayload, presence_payload
+from edgeface.wire.fields import SCHEMA, NamedPerson, timestamp
+from edgeface.wire.presence import LastPerson, PresencePayload
 
 
 class PresenceState:
@@ -43,8 +44,8 @@ class PresenceState:
             self._last = event.person_id, event.wall
 
     def payload(self) -> PresencePayload:
-        people = sorted((person_id, self.people[person_id]) for person_id in self.present & self.people.keys())
+        people = [NamedPerson(person_id, self.people[person_id]) for person_id in sorted(self.present & self.people.keys())]
         unknown = sum(person_id is None for person_id in self._present.values())
         who, when = self._last
-        last = (who, self.people[who], when) if who in self.people else None
-        return presence_payload(people, unknown, last, time.time())
+        last = LastPerson(who, self.people[who], timestamp(when)) if who in self.people else None
+        return PresencePayload(schema=SCHEMA, ts=timestamp(time.time()), people=people, unknown=unknown, last=last)

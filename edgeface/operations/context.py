@@ -91,7 +91,7 @@ class Job(Generic[Q, R]):
 
     def steps(self, context: "OperationContext") -> Steps[R]:
         """Run the operation round by round."""
-        outcome = self.operation.run(context.of(self), self.request)
+        outcome = self.operation.run(replace(context, job=self), self.request)
         if not isinstance(outcome, Generator):
             return outcome
         try:
@@ -128,10 +128,6 @@ class OperationContext:
     @property
     def enroller(self) -> "Enroller":
         return self.make_enroller()
-
-    def of(self, job: Job[Any, Any]) -> "OperationContext":
-        """Return the context of one job."""
-        return replace(self, job=job)
 
     def note(self, action: str, **fields: Scalar) -> None:
         """Add a line to the audit log, with the job's actor."""

@@ -23,12 +23,12 @@ class LiveView:
 
     def __init__(self) -> None:
         self.picture: LivePicture | None = None
-        self._watched_until, self._tell = -math.inf, _tell_nobody
-        self._number = 0
+        self._watched_until, self._number = -math.inf, 0
+        self._tell: Callable[[], None] = lambda: None
 
-    def watch(self, seconds: float, tell: Callable[[], None] | None = None) -> None:
+    def watch(self, seconds: float, tell: Callable[[], None] = lambda: None) -> None:
         """Have the loop leave its pictures here for ``seconds``, and call ``tell`` after each; any thread may call this."""
-        self._watched_until, self._tell = time.monotonic() + seconds, tell or _tell_nobody
+        self._watched_until, self._tell = time.monotonic() + seconds, tell
 
     def show(self, moment: Frame | NoFrame, faces: Callable[[float], Sequence[TrackedFace]], seconds: float | None) -> None:
         """Leave a picture, if anybody watches; ``faces`` returns the faces tracked at a time. For the loop.
@@ -49,7 +49,3 @@ class LiveView:
 
     def close(self) -> None:
         self.picture = None
-
-
-def _tell_nobody() -> None:
-    pass

@@ -41,9 +41,8 @@ def reject(gallery: Gallery, settings: schema.MatchingSettings, event_id: str, *
     new = not _near(not_own, event.embedding)
     gallery.learn(event, person.id, "rejected", keep=new)
     if not len(own):
-        return _verdict(
-            "rejected", event, person, False, f"not {person.name}, who is enrolled no more: there was no other face"
-        )
+        gone = f"not {person.name}, who is enrolled no more: there was no other face"
+        return _verdict("rejected", event, person, False, gone)
     before = "" if new else "; such a face had been rejected before"
     return _verdict("rejected", event, person, new, f"not {person.name}{before}")
 

@@ -13,7 +13,7 @@ from edgeface.recognition.tracking import Track, Tracker
 from edgeface.types import Decision, EventType, Frame, Match, NoFrame, Observation, TrackedFace
 from edgeface.vision.liveness import ALIVE, Liveness
 from edgeface.vision.model_card import ModelCard
-from edgeface.wire.events import Correction, Event
+from edgeface.wire.events import Corrected, Event
 
 log = logging.getLogger(__name__)
 
@@ -157,15 +157,15 @@ class Presence:
         enough = len(views) >= needed and sum(map(weight, views)) >= settings.min_share * sum(map(weight, track.views))
         return _Verdict(person, match, views) if enough else None
 
-    def _correction(self, track: Track) -> Correction | None:
+    def _correction(self, track: Track) -> Corrected | None:
         """Return the announced name that a new verdict about a track contradicts, unless another track has the same name."""
         person = self._verdicts.get(track.id, STRANGER)
         if person == STRANGER or list(self._verdicts.values()).count(person) > 1:
             return None
         arrival = self._visits[self._key(track)].arrival
-        return Correction(arrival.event_id, person, arrival.name or "")
+        return Corrected(arrival.event_id, person, arrival.name or "")
 
-    def _arrival(self, track: Track, verdict: _Verdict, moment: Frame | NoFrame, wrong: Correction | None) -> Event:
+    def _arrival(self, track: Track, verdict: _Verdict, moment: Frame | NoFrame, wrong: Corrected | None) -> Event:
         match, views = verdict.match, verdict.views
         stranger = verdict.person_id == STRANGER
         height, width = moment.image.shape[:2] if isinstance(moment, Frame) else (0, 0)
@@ -191,7 +191,7 @@ class Presence:
             embedding=track.probe.vector if track.probe else None,
         )
 
-    def _release(self, track: Track, moment: Frame | NoFrame, wrong: Correction | None = None) -> list[Event]:
+    def _release(self, track: Track, moment: Frame | NoFrame, wrong: Corrected | None = None) -> list[Event]:
         """Take a track's verdict back, and end its visit unless another track goes on with it."""
         if track.id not in self._verdicts:
             return []

@@ -145,9 +145,7 @@ class People(Struct, frozen=True):
         list[ListedPerson],
         Meta(
             description="everybody, by name",
-            examples=[
-                [{"id": "p_f8e6d06ed6e2f474", "name": "Anna", "templates": 5, "enrolled": "2026-11-24T10:15:07.238Z"}],
-            ],
+            examples=[[{"id": "p_f8e6d06ed6e2f474", "name": "Anna", "templates": 5, "enrolled": "2026-11-24T10:15:07.238Z"}]],
         ),
     ]
 

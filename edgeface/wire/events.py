@@ -23,13 +23,12 @@ from edgeface.wire.fields import (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Correction:
-    """The ``recognized`` event whose name later views contradicted."""
+class Corrected(Struct, frozen=True):
+    """The event whose name later views contradicted."""
 
     event_id: str
-    person_id: str
-    name: str
+    person_id: PersonId
+    name: Name
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +58,7 @@ class Event:
     liveness: float | None = None
     seconds: float | None = None
     reason: str | None = None
-    corrected: Correction | None = None
+    corrected: Corrected | None = None
     embedding: Vector | None = field(default=None, compare=False, repr=False)
 
 
@@ -108,14 +107,6 @@ class _Seen(EventPayload, frozen=True, kw_only=True):
     ]
     frame_size: Annotated[tuple[Count, Count], Meta(description="width, height in pixels", examples=[[640, 480]])]
     liveness: Living = UNSET
-
-
-class Corrected(Struct, frozen=True):
-    """The event whose name later views contradicted."""
-
-    event_id: str
-    person_id: PersonId
-    name: Name
 
 
 Correcting = Annotated[
@@ -176,8 +167,6 @@ EVENTS: dict[EventType, type[EventPayload]] = {
     EventType.CAMERA_LOST: CameraLost,
     EventType.CAMERA_BACK: CameraBack,
 }
-
-
 DIGITS = {"score": 4, "threshold": 4, "margin": 4, "probability": 3, "quality": 3, "liveness": 3, "seconds": 1}
 
 
@@ -192,8 +181,6 @@ def event_payload(event: Event, device: str, model: str) -> EventPayload:
 def _short(name: str, value: Any) -> Any:
     if isinstance(value, Box):
         return _pixels(value)
-    if isinstance(value, Correction):
-        return Corrected(value.event_id, value.person_id, value.name)
     return round(value, DIGITS[name]) if value and name in DIGITS else value
 
 
@@ -207,7 +194,7 @@ def face_payload(seen: Observation) -> dict[str, Any]:
     found: dict[str, Any] = {
         "box": _pixels(seen.face.box),
         "landmarks": [[round(float(x), 1), round(float(y), 1)] for x, y in seen.face.landmarks],
-        "quality": round(seen.quality, 3),
+        "quality": round(seen.quality, DIGITS["quality"]),
     }
     if match is not None:
         known = match.decision is Decision.ACCEPT
@@ -215,9 +202,6 @@ def face_payload(seen: Observation) -> dict[str, Any]:
             "decision": str(match.decision),
             "person_id": match.person_id if known else None,
             "name": match.name if known else None,
-            "score": round(match.score, 4),
-            "threshold": round(match.threshold, 4),
-            "margin": round(match.margin, 4),
-            "probability": round(match.probability, 3),
+            **{name: round(getattr(match, name), DIGITS[name]) for name in ("score", "threshold", "margin", "probability")},
         }
     return found
