@@ -87,11 +87,11 @@ class ControlServer:
         OSError: the socket cannot be made.
     """
 
-    def __init__(self, config: Config, verbs: Mapping[str, Verb], jobs: JobQueue | None = None) -> None:
+    def __init__(self, config: Config, verbs: Mapping[str, Verb], jobs: JobQueue) -> None:
         self.path, self._verbs, self._jobs = socket_path(config), verbs, jobs
         refuse_another(config)
         self._socket = _listen(self.path)
-        self._operations = at(Door.SOCKET) if jobs else {}
+        self._operations = at(Door.SOCKET)
         self._clients_quota, self._operations_quota, self._uploads_quota = _Quota(CLIENTS), _Quota(OPERATIONS), _Quota(UPLOADS)
         self._runner, self._ended = asyncio.Runner(), asyncio.Event()
         self._loop = self._runner.get_loop()
@@ -116,12 +116,12 @@ class ControlServer:
         server.close()
 
     async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        try:
+        with contextlib.closing(writer), contextlib.suppress(TimeoutError, ConnectionError):  # the client is silent, or gone
             try:
                 with self._clients_quota.use(_user(writer)):
                     await self._reply(await _line(reader), reader, writer)
-            except (TimeoutError, ConnectionError):  # the client is silent, or gone
-                pass
+            except (TimeoutError, ConnectionError):
+                raise
             except (msgspec.MsgspecError, RecursionError) as error:
                 await _send(writer, {"error": f"not a JSON object: {error}"})
             except EdgefaceError as error:
@@ -129,31 +129,22 @@ class ControlServer:
             except Exception:  # this client must get an answer, and the others too
                 log.exception("what was asked through the socket failed")
                 await _send(writer, {"error": FAILED_INSIDE})
-        except (TimeoutError, ConnectionError):
-            pass
-        finally:
-            writer.close()
 
     async def _reply(self, line: bytes, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         request = msgspec.json.decode(line, type=dict[str, Any])
         name = str(request.pop("verb", None))
         if name in self._verbs:
             await _send(writer, {"ok": self._verbs[name](request)})
-        elif self._jobs and (operation := self._operations.get(name)):
+        elif operation := self._operations.get(name):
             user = _user(writer)
             upload = self._uploads_quota.use(user) if operation.photos else contextlib.nullcontext()
             with self._operations_quota.use(user), upload:
-                await self._operate(self._jobs, operation, request, reader, writer)
+                await self._operate(operation, request, reader, writer)
         else:
             raise EdgefaceError(f"the verbs are {', '.join([*self._verbs, *self._operations])}")
 
     async def _operate(
-        self,
-        jobs: JobQueue,
-        operation: Operation[Any, Any],
-        fields: dict[str, Any],
-        reader: asyncio.StreamReader,
-        writer: asyncio.StreamWriter,
+        self, operation: Operation[Any, Any], fields: dict[str, Any], reader: asyncio.StreamReader, writer: asyncio.StreamWriter
     ) -> None:
         """Submit an operation, and send its progress and result, unless the client goes away before."""
         outbox: Outbox = asyncio.Queue()
@@ -164,16 +155,16 @@ class ControlServer:
                 self._loop.call_soon_threadsafe(outbox.put_nowait, message)
 
         def end(result: Future[Any]) -> None:
-            if not result.cancelled():
-                error = result.exception()
-                if error is None:
-                    post({"ok": result.result()})
-                else:
-                    post({"error": " ".join(str(error).split()), "again": isinstance(error, AskAgainError)})
+            if result.cancelled():
+                return
+            if error := result.exception():
+                post({"error": " ".join(str(error).split()), "again": isinstance(error, AskAgainError)})
+            else:
+                post({"ok": result.result()})
 
         photos = _arriving(inbox) if inbox else None
         request = read(fields, operation.request)
-        job = jobs.submit(operation, request, _peer(writer), photos, lambda progress: post({"told": progress}))
+        job = self._jobs.submit(operation, request, _peer(writer), photos, lambda progress: post({"told": progress}))
         job.result.add_done_callback(end)
         ready = asyncio.Semaphore(1)
         receiving = asyncio.create_task(_receive(reader, inbox, ready, outbox))
@@ -201,10 +192,10 @@ def _arriving(inbox: Inbox) -> Photos:
             photo = inbox.get_nowait()
         except Empty:
             yield None
-            continue
-        if photo is None:
-            return
-        yield photo
+        else:
+            if photo is None:
+                return
+            yield photo
 
 
 async def _line(reader: asyncio.StreamReader) -> bytes:

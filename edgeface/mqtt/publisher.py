@@ -71,10 +71,6 @@ class MqttPublisher(Connection, EventPublisher, CommandTransport, SyncTransport)
             self._send(f"resp/{verb}", response)
 
     def shared(self, connection: int = -1) -> tuple[int, dict[str, bytes]]:
-        """Return the connection's number, and take the payloads of the shared gallery, the newest of each topic.
-
-        Nothing is taken while the connection still has the number ``connection``.
-        """
         with self._lock:
             now = self._connections if self._client else 0
             return now, {} if now == connection else self._inbox.take_shared()
@@ -195,8 +191,7 @@ class MqttPublisher(Connection, EventPublisher, CommandTransport, SyncTransport)
     def _announce(self) -> None:
         if self._health is not None and self._health.gallery.state == "unreadable":
             return  # else Home Assistant would remove everybody
-        message = self._announcement.due(self._presence.people) if self._announcement and self._client else None
-        if self._announcement and self._client and message:
+        if self._announcement and self._client and (message := self._announcement.due(self._presence.people)):
             self._client.publish(self._announcement.topic, message, 1, retain=True)
 
     def _send_health(self) -> None:
