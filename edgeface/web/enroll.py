@@ -84,10 +84,9 @@ async def state(context: PageContext, request: Request) -> Response:
     await context.news.wait(changed, POLL)
     if job.result.done():
         return JSONResponse({"done": True, **await _outcome(context, job)})
-    now = enrolling.guidance
-    if now is None:
-        return JSONResponse({"done": False, "step": "", "text": "Waiting for the camera", "taken": 0, "most": 9})
-    return JSONResponse({"done": False, "step": step(now), "text": now.text, "taken": now.taken, "most": now.most})
+    if now := enrolling.guidance:
+        return JSONResponse({"done": False, "step": step(now), "text": now.text, "taken": now.taken, "most": now.most})
+    return JSONResponse({"done": False, "step": "", "text": "Waiting for the camera", "taken": 0, "most": 9})
 
 
 def step(guidance: Guidance) -> str:

@@ -36,8 +36,7 @@ def iso(wall: float) -> str:
 
 
 def groupby_day(visits: Iterable[T]) -> Iterator[tuple[str, list[T]]]:
-    for name, rows in groupby(visits, key=lambda visit: day(visit.wall)):
-        yield name, list(rows)
+    return ((name, list(rows)) for name, rows in groupby(visits, key=lambda visit: day(visit.wall)))
 
 
 def percent(share: float) -> str:

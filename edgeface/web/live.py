@@ -45,15 +45,13 @@ async def picture(context: PageContext, request: Request) -> Response:
     live = context.daemon.live
 
     def newer() -> LivePicture | bool | None:
-        shown = live.picture
-        return shown if shown is not None and str(shown.number) != after else context.closing or None
+        now = live.picture
+        return now if now is not None and str(now.number) != after else context.closing or None
 
     live.watch(POLL + BETWEEN, context.news.wake)
-    found = await context.news.wait(newer, POLL)
-    return await _respond(context, found) if isinstance(found, LivePicture) else Response(status_code=HTTPStatus.NO_CONTENT)
-
-
-async def _respond(context: PageContext, shown: LivePicture) -> Response:
+    shown = await context.news.wait(newer, POLL)
+    if not isinstance(shown, LivePicture):
+        return Response(status_code=HTTPStatus.NO_CONTENT)
     jpeg = await context.jpeg(shown, lambda: encode_jpeg(shown.frame.image, PICTURE_SIDE)[0])
     names = (await context.known()).names
     height, width = shown.frame.image.shape[:2]

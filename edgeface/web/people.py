@@ -1,6 +1,7 @@
 """Shows people, to rename, forget, or enroll more photos of."""
 
 from dataclasses import dataclass
+from functools import partial
 from http import HTTPStatus
 
 from starlette.exceptions import HTTPException
@@ -9,12 +10,11 @@ from starlette.responses import JSONResponse, Response
 
 from edgeface.enrollment.assessment import template_scores
 from edgeface.enrollment.session import LEAST
-from edgeface.errors import EdgefaceError, ImageError, TraceError
+from edgeface.errors import EdgefaceError, TraceError
 from edgeface.gallery.names import clean_name
 from edgeface.gallery.store import Gallery
 from edgeface.operations.registry import FORGET, PHOTOS, RENAME
 from edgeface.recognition.matching import Matcher
-from edgeface.types import Image
 from edgeface.vision.images import decode_photo
 from edgeface.web.context import PageContext, body, form
 from edgeface.wire.commands import ForgetRequest, PhotosRequest, RenameRequest
@@ -56,19 +56,18 @@ def read_people(context: PageContext, gallery: Gallery) -> list[Card]:
     for index, person in enumerate(templates.people):
         scores = template_scores(templates, matcher, index)
         alike = scores.rival if scores.nearest is not None and scores.nearest >= matcher.unsure else None
-        cards.append(
-            Card(
-                person.id,
-                person.name,
-                person.templates,
-                person.enrolled,
-                seen.get(person.id),
-                float(scores.mated.min()) if len(scores.mated) else None,
-                matcher.accept,
-                None if alike is None else templates.people[alike].name,
-                faces.get(person.id),
-            )
+        card = Card(
+            person.id,
+            person.name,
+            person.templates,
+            person.enrolled,
+            seen.get(person.id),
+            float(scores.mated.min()) if len(scores.mated) else None,
+            matcher.accept,
+            None if alike is None else templates.people[alike].name,
+            faces.get(person.id),
         )
+        cards.append(card)
     return cards
 
 
@@ -126,20 +125,13 @@ async def _enroll_photo(context: PageContext, request: Request) -> Response:
     try:
         wanted = PhotosRequest(name=clean_name(request.query_params.get("name", "")), force=force, assess=False)
         data = await body(request, MAX_PHOTO)
-        image = await context.on_picture_thread(lambda: decoded(data))
+        image = await context.on_picture_thread(partial(decode_photo, data, "photo"))
         done = await context.perform(PHOTOS, wanted, iter([("photo", image)]))
     except EdgefaceError as error:
-        return JSONResponse({"ok": False, "text": f"{error}."}, 422)
+        return JSONResponse({"ok": False, "text": f"{str(error).removeprefix('photo: ')}."}, 422)
     except HTTPException as error:
         return JSONResponse({"ok": False, "text": error.detail}, error.status_code, error.headers)
     if done.id is None:
         return JSONResponse({"ok": False, "text": "; ".join(f"{refused.reason}." for refused in done.refused)}, 422)
     cards = await context.with_gallery(lambda gallery: read_people(context, gallery))
     return JSONResponse({"ok": True, "text": " ".join(how_known(card) for card in cards if card.id == done.id)})
-
-
-def decoded(data: bytes) -> Image:
-    try:
-        return decode_photo(data, "photo")
-    except ImageError as error:
-        raise ImageError(str(error).removeprefix("photo: ")) from None
