@@ -27,7 +27,7 @@ from edgeface.config.schema import Config
 from edgeface.control.client import OPERATION_TIMEOUT
 from edgeface.control.discovery import TIMEOUT, refuse_another, socket_address, socket_path, user_name
 from edgeface.errors import FAILED_INSIDE, AskAgainError, EdgefaceError, ImageError
-from edgeface.operations.context import Actor, Door, Operation, Photo, Photos
+from edgeface.operations.context import Actor, Door, Job, Operation, Photo, Photos
 from edgeface.operations.jobs import JobQueue
 from edgeface.operations.registry import at, read
 from edgeface.types import Image
@@ -162,9 +162,9 @@ class ControlServer:
             else:
                 post({"ok": result.result()})
 
-        photos = _arriving(inbox) if inbox else None
+        photos = _arriving(inbox) if inbox else iter(())
         request = read(fields, operation.request)
-        job = self._jobs.submit(operation, request, _peer(writer), photos, lambda progress: post({"told": progress}))
+        job = self._jobs.submit(Job(operation, request, _peer(writer), photos, lambda progress: post({"told": progress})))
         job.result.add_done_callback(end)
         ready = asyncio.Semaphore(1)
         receiving = asyncio.create_task(_receive(reader, inbox, ready, outbox))

@@ -61,11 +61,7 @@ def oversized(topic: str, size: int) -> str:
 
 
 def new_client(settings: schema.MqttSettings, client_id: str, *, reconnect: bool = True) -> Client:
-    """Make a client with a clean session, ready to connect; ``reconnect`` lets paho connect again by itself.
-
-    Raises:
-        ConfigError: the password or a certificate's file cannot be read.
-    """
+    """Make a client with a clean session; raise ``ConfigError`` if the password or a certificate's file cannot be read."""
     version = MQTTProtocolVersion.MQTTv5 if settings.protocol == "5" else MQTTProtocolVersion.MQTTv311
     client = Client(CallbackAPIVersion.VERSION2, client_id=client_id, protocol=version, reconnect_on_failure=reconnect)
     client.connect_timeout = 5.0

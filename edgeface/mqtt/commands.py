@@ -15,7 +15,7 @@ from msgspec import UNSET, Struct, UnsetType
 from edgeface.config.schema import CommandsSettings
 from edgeface.errors import ConfigError, EdgefaceError, ImageError
 from edgeface.interfaces import CommandTransport
-from edgeface.operations.context import Actor, Door, Photos
+from edgeface.operations.context import Actor, Door, Job, Photos
 from edgeface.operations.enroll import Enrollment
 from edgeface.operations.jobs import JobQueue
 from edgeface.operations.registry import ENROLL, PHOTOS, at
@@ -96,12 +96,12 @@ class Commands:
         request = _decode(message.payload, COMMANDS[message.verb][0])
         result: Future[Any]
         if not isinstance(request, MqttEnrollRequest):
-            result = self._jobs.submit(at(Door.MQTT)[message.verb], request, ACTOR).result
+            result = self._jobs.submit(Job(at(Door.MQTT)[message.verb], request, ACTOR)).result
         elif request.image is None:
             views = EnrollRequest(
                 name=request.name, count=request.count, timeout=request.timeout, force=request.force, guided=False, assess=False
             )
-            result = self._jobs.submit(ENROLL, views, ACTOR).result
+            result = self._jobs.submit(Job(ENROLL, views, ACTOR)).result
         else:
             result = self._submit_photo(request)
         self._pending.add(result)
@@ -112,7 +112,7 @@ class Commands:
         if sum(len(waiting.image or "") for waiting in (*self._photos, request)) > MAX_WAITING_BYTES:
             raise EdgefaceError("busy: other photos wait to be looked at; ask again")
         photo = PhotosRequest(name=request.name, force=request.force, assess=False)
-        result = self._jobs.submit(PHOTOS, photo, ACTOR, self._arriving(request)).result
+        result = self._jobs.submit(Job(PHOTOS, photo, ACTOR, self._arriving(request))).result
         self._photos.append(request)
         result.add_done_callback(lambda _: self._photos.remove(request))
         return result

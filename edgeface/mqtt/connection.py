@@ -111,8 +111,8 @@ class Connection(ABC):
             client.on_message = lambda _client, _data, message: self._on_message(message)
             client.on_subscribe = self._on_subscribe
             client.on_oversized, client.on_pong = self._on_oversized, self._on_pong
-            where, keepalive = (self._settings.host, port(self._settings)), self._settings.keepalive
-            client.connect(*where, keepalive, properties=self._properties(PacketTypes.CONNECT, MaximumPacketSize=MAX_PACKET))
+            properties = self._properties(PacketTypes.CONNECT, MaximumPacketSize=MAX_PACKET)
+            client.connect(self._settings.host, port(self._settings), self._settings.keepalive, properties=properties)
         except (OSError, ValueError, ConfigError) as error:  # paho raises a ValueError for what is no host name
             reason = error if isinstance(error, ConfigError) else f"{self.address} cannot be reached: {error}"
             self._complain(f"no broker: {reason}")

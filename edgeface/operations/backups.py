@@ -15,7 +15,7 @@ from edgeface.wire.fields import timestamp
 T = TypeVar("T")
 
 
-def back_up(context: OperationContext, _request: wire.BackupRequest) -> Steps[wire.BackedUp]:
+def back_up(context: OperationContext, _request: wire.Request) -> Steps[wire.BackedUp]:
     backups = Backups(context.config)
     made = yield from _in_thread(lambda: backups.make(_pause(context)))
     if made is None:
@@ -24,7 +24,7 @@ def back_up(context: OperationContext, _request: wire.BackupRequest) -> Steps[wi
     return wire.BackedUp(_listed(made.new), list(made.damaged))
 
 
-def list_backups(context: OperationContext, _request: wire.BackupsRequest) -> Steps[wire.Backups]:
+def list_backups(context: OperationContext, _request: wire.Request) -> Steps[wire.Backups]:
     """List the backups, without opening the gallery, which may be damaged."""
     backups = Backups(context.config)
     listing = yield from _in_thread(lambda: backups.listing(_pause(context)))

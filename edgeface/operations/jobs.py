@@ -2,17 +2,12 @@
 
 import logging
 from collections import deque
-from collections.abc import Callable
 from threading import Lock
-from typing import Any, TypeVar
+from typing import Any
 
 from edgeface.errors import FAILED_INSIDE, EdgefaceError
 from edgeface.interfaces import Tick
-from edgeface.operations.context import Actor, CancelledError, Job, Operation, OperationContext, Photos, Steps
-from edgeface.wire.commands import Request
-
-Q = TypeVar("Q", bound=Request)
-R = TypeVar("R")
+from edgeface.operations.context import CancelledError, Job, OperationContext, Q, R, Steps
 
 MAX_WAITING = 16
 """Jobs that wait for the loop, at most; each door has a lower limit of its own."""
@@ -32,29 +27,22 @@ class JobQueue:
         self._running: list[tuple[Job[Any, Any], Steps[Any]]] = []
         self._at_camera: Job[Any, Any] | None = None
 
-    def submit(
-        self,
-        operation: Operation[Q, R],
-        request: Q,
-        actor: Actor,
-        photos: Photos | None = None,
-        tell: Callable[[Any], None] = lambda progress: None,
-    ) -> Job[Q, R]:
-        """Have the loop run an operation; any thread may call this.
+    def submit(self, job: Job[Q, R]) -> Job[Q, R]:
+        """Have the loop run a job, and return that; any thread may call this.
 
         Raises:
             EdgefaceError: ``MAX_WAITING`` jobs wait already, or another job has the camera.
         """
-        job = Job(operation, request, actor, photos or iter(()), tell)
+        camera = job.operation.camera
         with self._lock:
-            if operation.camera and self._at_camera:
+            if camera and self._at_camera:
                 raise EdgefaceError(CAMERA_TAKEN)
             if self.full:
                 raise EdgefaceError("the device is busy; try again in a moment")
             self._waiting.append(job)
-            if operation.camera:
+            if camera:
                 self._at_camera = job
-        if operation.camera:
+        if camera:
             job.result.add_done_callback(lambda _: self._free_camera())
         return job
 

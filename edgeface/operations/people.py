@@ -55,7 +55,7 @@ def _left_in_backups(context: OperationContext) -> list[str]:
         return [str(backups.folder)]
 
 
-def check_gallery(context: OperationContext, _request: wire.CheckRequest) -> Checked:
+def check_gallery(context: OperationContext, _request: wire.Request) -> Checked:
     """Find the faults of the gallery that cause false matches and misses."""
     templates = context.gallery.templates().by_name()
     settings = context.config.matching

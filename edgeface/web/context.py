@@ -22,20 +22,17 @@ from edgeface.config.schema import Config
 from edgeface.errors import EdgefaceError
 from edgeface.gallery.open import open_gallery
 from edgeface.gallery.store import Gallery
-from edgeface.operations.context import Actor, Operation, Photos
+from edgeface.operations.context import Actor, Job, Operation, Photos, Q, R
 from edgeface.operations.jobs import JobQueue
 from edgeface.operations.live_view import LivePicture, LiveView
 from edgeface.vision.model_card import ModelCard
 from edgeface.web.filters import FILTERS
 from edgeface.web.wakeup import Wakeup
-from edgeface.wire.commands import Request as Asked
 
 if TYPE_CHECKING:
     from edgeface.web.enroll import Enrolling
 
 T = TypeVar("T")
-Q = TypeVar("Q", bound=Asked)
-R = TypeVar("R")
 ACTOR: Actor = {"web": True}
 """A browser that is signed in; the page does not know whose."""
 MAX_FORM = 16 * 1024
@@ -113,11 +110,7 @@ class PageContext:
         return self.daemon.settings()
 
     async def with_gallery(self, call: Callable[[Gallery], T]) -> T:
-        """Run a quick call with the gallery in its thread, one call at a time; return its result.
-
-        Raises:
-            EdgefaceError: the call does, the gallery cannot be opened, or ``MAX_QUEUE`` requests wait for it.
-        """
+        """Run a quick call with the gallery in its thread; raise ``EdgefaceError`` if ``MAX_QUEUE`` requests wait for it."""
         if self._waiting >= MAX_QUEUE:
             raise EdgefaceError("the device is busy; try again in a moment")
         self._waiting += 1
@@ -152,7 +145,7 @@ class PageContext:
 
     async def perform(self, operation: Operation[Q, R], request: Q, photos: Photos | None = None) -> R:
         """Have the loop run an operation, and return its result; raise ``EdgefaceError`` after ``OPERATION_TIMEOUT``."""
-        job = self.daemon.jobs.submit(operation, request, ACTOR, photos)
+        job = self.daemon.jobs.submit(Job(operation, request, ACTOR, photos or iter(())))
         try:
             return await asyncio.wait_for(asyncio.wrap_future(job.result), OPERATION_TIMEOUT)
         except TimeoutError:

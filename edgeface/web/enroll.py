@@ -60,7 +60,7 @@ async def start(context: PageContext, request: Request) -> Response:
     try:
         name, force = clean_name(request.query_params.get("name", "")), request.query_params.get("force") == "yes"
         wanted = EnrollRequest(name=name, timeout=TIMEOUT, force=force)
-        job = enrolling.job = context.daemon.jobs.submit(ENROLL, wanted, ACTOR, tell=enrolling.guide)
+        job = enrolling.job = context.daemon.jobs.submit(Job(ENROLL, wanted, ACTOR, tell=enrolling.guide))
     except EdgefaceError as error:
         return JSONResponse({"ok": False, "text": f"{error}."}, 409)
     job.result.add_done_callback(lambda _: context.news.wake())

@@ -3,6 +3,7 @@
 import json
 import time
 from collections.abc import AsyncIterator, Mapping
+from dataclasses import astuple
 from http import HTTPStatus
 from typing import Any
 
@@ -71,16 +72,14 @@ def describe_face(tracked: TrackedFace, names: Mapping[str, str], width: int, he
     known = names.get(tracked.person_id or "")
     fits = match is not None and match.person_id == tracked.person_id
     return {
-        "box": [round(100 * part / whole, 2) for part, whole in zip(
-            (box.left, box.top, box.width, box.height), (width, height, width, height), strict=True
-        )],
+        "box": [round(100 * part / whole, 2) for part, whole in zip(astuple(box), (width, height) * 2, strict=True)],
         "name": known,
         "state": "known" if known else "looking" if tracked.person_id is None else "unknown",
         "sure": round(match.probability, 3) if match is not None and known and fits else None,
         "score": round(match.score, 2) if match is not None else None,
         "quality": round(tracked.seen.quality, 2),
         "track": tracked.track_id,
-    }  # fmt: skip
+    }
 
 
 async def stream(context: PageContext, request: Request) -> Response:

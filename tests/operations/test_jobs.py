@@ -45,7 +45,7 @@ ENDLESS, BEFORE_THE_CAMERA = operation(endless), operation(endless, camera=True)
 
 
 def submit(jobs: JobQueue, wanted: Operation[Request, Any], **more: Any) -> Job[Request, Any]:
-    return jobs.submit(wanted, Request(), None, **more)
+    return jobs.submit(Job(wanted, Request(), None, **more))
 
 
 def at(time: float) -> Tick:
