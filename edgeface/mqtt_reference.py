@@ -29,7 +29,6 @@ WORDS = {"string": "text", "integer": "whole number", "boolean": "yes or no"}
 
 
 def shapes() -> dict[str, Any]:
-    """Return the type of each JSON payload, by name."""
     event = functools.reduce(operator.or_, EVENTS.values())
     found: dict[str, Any] = {"event": event, "presence": PresencePayload, "health": HealthPayload, "gallery": SealedPerson}
     for name, (request, result) in COMMANDS.items():

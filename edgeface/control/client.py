@@ -77,13 +77,7 @@ def ask(config: Config, verb: str, **request: Any) -> Any:
 
 
 def ask_the_only_one(verb: str) -> Any:
-    """Send a request to the one daemon that listens where a service does, whatever its settings; return its answer.
-
-    The answer is ``None`` if no daemon or several listen there.
-
-    Raises:
-        EdgefaceError: the daemon refuses, or does not answer.
-    """
+    """Send a request, as ``ask``, to the daemon that listens where a service does; ``None`` if there is not just one."""
     found = []
     for folder in dict.fromkeys((*folders(Config()), SERVICE_FOLDER, *SERVICE_FOLDER.parent.glob("edgeface-*"))):
         for path in folder.glob("edgeface-*.sock"):

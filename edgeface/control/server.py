@@ -27,7 +27,7 @@ from edgeface.config.schema import Config
 from edgeface.control.client import OPERATION_TIMEOUT
 from edgeface.control.discovery import TIMEOUT, refuse_another, socket_address, socket_path, user_name
 from edgeface.errors import FAILED_INSIDE, AskAgainError, EdgefaceError, ImageError
-from edgeface.operations.context import Actor, Door, Job, Operation, Photo, Photos
+from edgeface.operations.context import Door, Job, Operation, Photo, Photos
 from edgeface.operations.jobs import JobQueue
 from edgeface.operations.registry import at, read
 from edgeface.types import Image
@@ -164,7 +164,8 @@ class ControlServer:
 
         photos = _arriving(inbox) if inbox else iter(())
         request = read(fields, operation.request)
-        job = self._jobs.submit(Job(operation, request, _peer(writer), photos, lambda progress: post({"told": progress})))
+        actor = {"uid": _user(writer), "user": user_name(_user(writer)), "socket": True}
+        job = self._jobs.submit(Job(operation, request, actor, photos, lambda progress: post({"told": progress})))
         job.result.add_done_callback(end)
         ready = asyncio.Semaphore(1)
         receiving = asyncio.create_task(_receive(reader, inbox, ready, outbox))
@@ -251,11 +252,6 @@ def _photo(label: str, data: bytes) -> Image | EdgefaceError:
         return decode_photo(data, label)
     except ImageError as error:
         return error
-
-
-def _peer(writer: asyncio.StreamWriter) -> Actor:
-    """Return the user of a client, for the audit log."""
-    return {"uid": _user(writer), "user": user_name(_user(writer)), "socket": True}
 
 
 def _user(writer: asyncio.StreamWriter) -> int:

@@ -33,7 +33,6 @@ class Announcement:
         self._sent = float("-inf")
 
     def change(self) -> None:
-        """Schedule an announcement."""
         if self._due is None:
             self._due = max(time.monotonic() + self.GATHER, self._sent + self.APART)
 

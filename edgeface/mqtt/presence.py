@@ -19,7 +19,6 @@ class PresenceState:
 
     @property
     def present(self) -> Set[str]:
-        """Return the ids of the known people who are present."""
         return set(filter(None, self._present.values()))
 
     def take_over(self, before: "PresenceState") -> None:

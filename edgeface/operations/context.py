@@ -90,7 +90,6 @@ class Job(Generic[Q, R]):
             raise CancelledError("cancelled; nothing was kept")
 
     def steps(self, context: "OperationContext") -> Steps[R]:
-        """Run the operation round by round."""
         outcome = self.operation.run(replace(context, job=self), self.request)
         if not isinstance(outcome, Generator):
             return outcome

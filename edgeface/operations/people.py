@@ -56,7 +56,6 @@ def _left_in_backups(context: OperationContext) -> list[str]:
 
 
 def check_gallery(context: OperationContext, _request: wire.Request) -> Checked:
-    """Find the faults of the gallery that cause false matches and misses."""
     templates = context.gallery.templates().by_name()
     settings = context.config.matching
     findings = check(templates, Matcher(templates, context.card, settings), context.gallery.damage())

@@ -88,7 +88,8 @@ class AccessMiddleware:
         if scope["type"] != "http":
             return
         request = Request(scope)
-        key, path = _split(scope["path"])
+        keyed = KEYED.fullmatch(scope["path"])
+        key, path = (keyed["key"], keyed["path"]) if keyed else ("", scope["path"])
         session = Session(key, self._secret(request))
         root = ""
         added: dict[str, str] = {}
@@ -215,12 +216,6 @@ def is_ours(host: str, names: Collection[str], *, addresses: bool = True) -> boo
     except ValueError:
         return False
     return addresses
-
-
-def _split(path: str) -> tuple[str, str]:
-    """Return the session's key in a path, and the path without it."""
-    found = KEYED.fullmatch(path)
-    return (found["key"], found["path"]) if found else ("", path)
 
 
 def _locked(request: Request, session: Session) -> Response:

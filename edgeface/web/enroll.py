@@ -90,7 +90,6 @@ async def state(context: PageContext, request: Request) -> Response:
 
 
 def step(guidance: Guidance) -> str:
-    """Return a text that changes from one step of an enrollment to the next."""
     return f"{guidance.taken} {guidance.text}"
 
 

@@ -18,7 +18,6 @@ def refuse_exposure(web: WebSettings) -> None:
 
 
 def is_local(address: str) -> bool:
-    """Return whether only this machine can reach an address."""
     try:
         return address == "localhost" or ipaddress.ip_address(address).is_loopback
     except ValueError:

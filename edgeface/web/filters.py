@@ -15,7 +15,6 @@ T = TypeVar("T", bound=_Timed)
 
 
 def day(wall: float) -> str:
-    """Return a day as people say it: today, yesterday, or with its name."""
     then, now = datetime.fromtimestamp(wall).date(), datetime.now().date()
     away = (now - then).days
     if away in (0, 1):

@@ -61,5 +61,4 @@ async def run_doctor(daemon: ServedDaemon) -> list[Check]:
 
 
 def shown(row: load.Setting) -> load.Setting:
-    """Return a setting with its value as TOML."""
     return replace(row, value=msgspec.json.encode(row.value).decode())

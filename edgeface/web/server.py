@@ -1,7 +1,6 @@
 """Serves the page from a thread of its own, and cuts off clients that are slow."""
 
 import asyncio
-import socket
 import ssl
 from contextlib import ExitStack
 from pathlib import Path
@@ -40,7 +39,7 @@ class PageServer:
         _read_certificate(web)
         sessions = Sessions(token, token.path.with_name("web.sessions") if web.tls_cert else None)
         with ExitStack() as undo:
-            self._socket = undo.enter_context(_listen(web))
+            self._socket = undo.enter_context(Listener(web.address, web.port))
             settings = uvicorn.Config(
                 AccessMiddleware(application(context), web, token, sessions, self._socket.has_room),
                 http=Connection,
@@ -134,16 +133,3 @@ def _read_certificate(web: WebSettings) -> None:
                 read_small(Path(file))
         except OSError as error:
             raise ConfigError(f"web.{name} {file}: {error.strerror or error}") from None
-
-
-def _listen(web: WebSettings) -> Listener:
-    family = socket.AF_INET6 if ":" in web.address else socket.AF_INET
-    server = Listener(family)
-    try:
-        server.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        server.bind((web.address, web.port))
-        server.listen(MAX_BATCH)
-    except BaseException:
-        server.close()
-        raise
-    return server

@@ -29,7 +29,6 @@ class Session:
 
     @property
     def root(self) -> str:
-        """Return the path under which the page is served to this session."""
         return f"/~{self.key}"
 
 

@@ -1,12 +1,12 @@
 """Shows people who were not recognised, one row for each, to name or dismiss."""
 
 import time
-from dataclasses import dataclass
 
 from starlette.requests import Request
 from starlette.responses import Response
 
 from edgeface.errors import EdgefaceError, TraceError
+from edgeface.gallery.event_store import KeptEvent
 from edgeface.gallery.store import Gallery
 from edgeface.operations.registry import DISMISS, INTRODUCE
 from edgeface.recognition.clustering import SAME_FAR, group, unknown
@@ -17,29 +17,12 @@ MAX_PICTURES = 6
 MAX_EVENTS = 500
 
 
-@dataclass(frozen=True, slots=True)
-class Stranger:
-    """A person who was not recognised: the events, the oldest first, and those of them with a picture."""
-
-    events: list[str]
-    first: float
-    last: float
-    camera: str
-    pictured: list[str]
-
-
-def read_strangers(context: PageContext, gallery: Gallery) -> list[Stranger]:
-    """Read who was not recognised in the last ``web.keep_hours``, the latest first."""
+def read_strangers(context: PageContext, gallery: Gallery) -> list[tuple[list[KeptEvent], list[KeptEvent]]]:
+    """Read who was not recognised in the last ``web.keep_hours``, the latest first: the events, and those with a picture."""
     pictured = gallery.events.pictured()
     waiting = unknown(gallery.events.all(), time.time() - 3600 * context.config.web.keep_hours)[-MAX_EVENTS:]
     return [
-        Stranger(
-            [event.event_id for event in events],
-            events[0].wall,
-            events[-1].wall,
-            events[-1].camera,
-            [event.event_id for event in events if event.event_id in pictured][-MAX_PICTURES:],
-        )
+        (events, [event for event in events if event.event_id in pictured][-MAX_PICTURES:])
         for events in group(waiting, context.daemon.card.threshold(SAME_FAR))
     ]
 
@@ -52,7 +35,6 @@ async def strangers(context: PageContext, request: Request) -> Response:
 
 
 async def name(context: PageContext, request: Request) -> Response:
-    """Enroll a stranger under a name."""
     fields = await form(request)
     wanted = IntroduceRequest(event_ids=fields.get("events", "").split()[:MAX_EVENTS], name=fields.get("name", ""))
     try:

@@ -107,7 +107,6 @@ async def reject(context: PageContext, request: Request) -> Response:
 
 
 def _filter(fields: dict[str, str]) -> dict[str, str]:
-    """Return the fields by which the list of visits is filtered."""
     return {name: fields[name] for name in ("person", "day") if fields.get(name)}
 
 

@@ -6,21 +6,11 @@ from typing import Annotated, Any
 from msgspec import UNSET, Meta, Struct, UnsetType
 
 from edgeface.types import Box, Decision, EventType, Observation, Vector
-from edgeface.wire.fields import (
-    SCHEMA,
-    Camera,
-    Cosine,
-    Count,
-    Device,
-    Model,
-    Name,
-    PersonId,
-    Schema,
-    Share,
-    Time,
-    TrackId,
-    timestamp,
-)
+from edgeface.wire.fields import SCHEMA, Camera, Count, Model, Name, PersonId, Schema, Time, timestamp
+
+Cosine = Annotated[float, Meta(ge=-1, le=1)]
+Share = Annotated[float, Meta(ge=0, le=1)]
+TrackId = Annotated[int, Meta(description="one stay of one face before the camera, while the daemon runs", examples=[17])]
 
 
 class Corrected(Struct, frozen=True):
@@ -75,7 +65,7 @@ class EventPayload(Struct, frozen=True, kw_only=True, tag_field="event_type"):
         ),
     ]
     ts: Time
-    device: Device
+    device: Annotated[str, Meta(description="`device.id` of the settings", examples=["door"])]
     camera: Camera
     model: Model
 
