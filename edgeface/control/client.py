@@ -3,20 +3,16 @@
 import contextlib
 import socket
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from edgeface.config.schema import Config
 from edgeface.control.discovery import SERVICE_FOLDER, closed_to_us, dial, folders, reach, socket_path
 from edgeface.errors import AskAgainError, EdgefaceError
-from edgeface.wire.commands import Request
 
 if TYPE_CHECKING:  # edgeface status would wait for the import
-    from edgeface.operations.context import Operation
-
-Q = TypeVar("Q", bound=Request)
-R = TypeVar("R")
+    from edgeface.operations.context import Operation, Q, R
 
 OPERATION_TIMEOUT = 660.0
 """Seconds until an operation must be done."""
@@ -25,7 +21,7 @@ Photos = Callable[[], Iterator[tuple[str, bytes]]]
 """Returns an iterator over the photos from the first on, each a label and the file's bytes."""
 
 
-def perform(config: Config, operation: "Operation[Q, R]", request: Q, photos: Photos | None = None) -> Iterator[Any]:
+def perform(config: Config, operation: "Operation[Q, R]", request: "Q", photos: Photos | None = None) -> Iterator[Any]:
     """Have the daemon with these settings run an operation; yield its progress, and last of all its result.
 
     If the daemon takes new settings meanwhile, it is asked once more.
@@ -40,7 +36,7 @@ def perform(config: Config, operation: "Operation[Q, R]", request: Q, photos: Ph
 
 
 def _perform(
-    config: Config, operation: "Operation[Q, R]", request: Q, photos: Iterator[tuple[str, bytes]] | None
+    config: Config, operation: "Operation[Q, R]", request: "Q", photos: Iterator[tuple[str, bytes]] | None
 ) -> Iterator[Any]:
     with _connect(config) as client, client.makefile("rb") as lines:
         try:

@@ -51,14 +51,6 @@ class JobQueue:
         """Return whether ``submit`` would refuse a job because too many wait."""
         return len(self._waiting) >= MAX_WAITING
 
-    @property
-    def camera_taken(self) -> bool:
-        return self._at_camera is not None
-
-    @property
-    def idle(self) -> bool:
-        return not (self._waiting or self._running)
-
     def on_tick(self, tick: Tick, context: OperationContext) -> None:
         """Start the jobs that wait, and continue those that take several rounds. For the loop."""
         while len(self._running) < MAX_RUNNING and (job := self._next()):
@@ -75,9 +67,8 @@ class JobQueue:
 
     def close(self, reason: EdgefaceError | None = None) -> None:
         """End all jobs with an error, ``reason`` or that the daemon stops. For the loop."""
-        jobs = [job for job, _ in self._running]
         with self._lock:
-            jobs += self._waiting
+            jobs = [*(job for job, _ in self._running), *self._waiting]
             self._waiting.clear()
         for _, steps in self._running:
             steps.close()

@@ -32,22 +32,24 @@ ABANDONED = 15.0
 class Enrolling:
     """An enrollment that a browser follows; the loop writes ``guidance``, and then calls ``tell``."""
 
+    job: Job[EnrollRequest, Enrollment]
     tell: Callable[[], None]
     key: str = field(default_factory=lambda: secrets.token_urlsafe(9))
     guidance: Guidance | None = None
-    job: Job[EnrollRequest, Enrollment] | None = None
     _end: asyncio.TimerHandle | None = None
 
-    def guide(self, guidance: Guidance) -> None:
-        """Take the guidance of now. For the loop."""
+    def __post_init__(self) -> None:
+        self.job.tell = self._guide
+
+    def _guide(self, guidance: Guidance) -> None:
         self.guidance = guidance
         self.tell()
 
-    def keep_alive(self, job: Job[EnrollRequest, Enrollment]) -> None:
+    def keep_alive(self) -> None:
         """Put off the end of the enrollment, as the browser is still there."""
         if self._end:
             self._end.cancel()
-        self._end = asyncio.get_running_loop().call_later(ABANDONED, job.result.cancel)
+        self._end = asyncio.get_running_loop().call_later(ABANDONED, self.job.result.cancel)
 
 
 async def enroll(context: PageContext, request: Request) -> Response:
@@ -56,26 +58,26 @@ async def enroll(context: PageContext, request: Request) -> Response:
 
 
 async def start(context: PageContext, request: Request) -> Response:
-    enrolling = Enrolling(context.news.wake)
     try:
         name, force = clean_name(request.query_params.get("name", "")), request.query_params.get("force") == "yes"
-        wanted = EnrollRequest(name=name, timeout=TIMEOUT, force=force)
-        job = enrolling.job = context.daemon.jobs.submit(Job(ENROLL, wanted, ACTOR, tell=enrolling.guide))
+        job = Job(ENROLL, EnrollRequest(name=name, timeout=TIMEOUT, force=force), ACTOR)
+        enrolling = Enrolling(job, context.news.wake)
+        context.daemon.jobs.submit(job)
     except EdgefaceError as error:
         return JSONResponse({"ok": False, "text": f"{error}."}, 409)
     job.result.add_done_callback(lambda _: context.news.wake())
-    enrolling.keep_alive(job)
+    enrolling.keep_alive()
     context.enrolling = enrolling
     return JSONResponse({"ok": True, "id": enrolling.key})
 
 
 async def state(context: PageContext, request: Request) -> Response:
     """Return the guidance once it differs from step ``after``, and the result in the end."""
-    found, after = _current(context, request), request.query_params.get("after", "")
-    if found is None:
+    enrolling, after = _current(context, request), request.query_params.get("after", "")
+    if enrolling is None:
         return JSONResponse({"done": True, "ok": False, "text": "This enrollment is over."})
-    enrolling, job = found
-    enrolling.keep_alive(job)
+    job = enrolling.job
+    enrolling.keep_alive()
 
     def changed() -> bool | None:
         now = enrolling.guidance
@@ -95,20 +97,17 @@ def step(guidance: Guidance) -> str:
 
 async def finish(context: PageContext, request: Request) -> Response:
     """End an enrollment with the views taken until now; with ``?cancel`` nobody is enrolled."""
-    if found := _current(context, request):
-        _, job = found
+    if enrolling := _current(context, request):
         if "cancel" in request.query_params:
-            job.result.cancel()
-        job.enough = True
+            enrolling.job.result.cancel()
+        enrolling.job.enough = True
     return JSONResponse({"ok": True})
 
 
-def _current(context: PageContext, request: Request) -> tuple[Enrolling, Job[EnrollRequest, Enrollment]] | None:
+def _current(context: PageContext, request: Request) -> Enrolling | None:
     """Return the enrollment that a request names, if it is the current one."""
     enrolling = context.enrolling
-    if enrolling is None or enrolling.job is None or request.query_params.get("id") != enrolling.key:
-        return None
-    return enrolling, enrolling.job
+    return enrolling if enrolling and request.query_params.get("id") == enrolling.key else None
 
 
 async def _outcome(context: PageContext, job: Job[EnrollRequest, Enrollment]) -> dict[str, Any]:
