@@ -43,9 +43,9 @@ def _perform(
             asked = {"verb": operation.name} | msgspec.to_builtins(request)
             client.sendall(msgspec.json.encode(asked) + b"\n")
             client.settimeout(OPERATION_TIMEOUT)
-            if photos is not None:
-                _send_next(client, photos)
             while True:
+                if photos is not None:
+                    _send_next(client, photos)
                 answer = msgspec.json.decode(lines.readline(), type=dict[str, Any])
                 if "error" in answer:
                     raise (AskAgainError if answer.get("again") else EdgefaceError)(str(answer["error"]))
@@ -53,8 +53,6 @@ def _perform(
                     yield msgspec.convert(answer.get("ok"), operation.response)
                     return
                 yield msgspec.convert(answer["told"], operation.progress)
-                if photos is not None:
-                    _send_next(client, photos)
         except (OSError, msgspec.MsgspecError):  # the daemon was killed, or hangs
             raise EdgefaceError("the daemon went away before it was done; see systemctl status edgeface") from None
 

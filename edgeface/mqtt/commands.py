@@ -33,8 +33,6 @@ ACTOR: Actor = {"mqtt": True}
 """A client of the broker; MQTT does not tell which."""
 MAX_WAITING_BYTES = 4 * MAX_REQUEST_BYTES
 """Bytes of photos that may wait to be judged."""
-
-
 COMMANDS: dict[str, tuple[type[Request], type[Struct]]] = {
     name: (one.request, one.response) for name, one in at(Door.MQTT).items()
 } | {"enroll": (MqttEnrollRequest, Enrolled)}

@@ -53,7 +53,9 @@ class JobQueue:
 
     def on_tick(self, tick: Tick, context: OperationContext) -> None:
         """Start the jobs that wait, and continue those that take several rounds. For the loop."""
-        while len(self._running) < MAX_RUNNING and (job := self._next()):
+        while len(self._running) < MAX_RUNNING and self._waiting:
+            with self._lock:
+                job = self._waiting.popleft()
             steps = job.steps(context)
             if not job.result.cancelled() and self._step(job, steps):
                 self._running.append((job, steps))
@@ -75,10 +77,6 @@ class JobQueue:
         self._running.clear()
         for job in jobs:
             _settle(job, reason or EdgefaceError("the daemon is stopping"))
-
-    def _next(self) -> Job[Any, Any] | None:
-        with self._lock:
-            return self._waiting.popleft() if self._waiting else None
 
     def _free_camera(self) -> None:
         with self._lock:
