@@ -1,4 +1,4 @@
-"""Gives views of the page the gallery, operations, HTML templates, and notes from one request to the next."""
+"""Gives views of the page the gallery, operations, HTML templates, notes, and the enrollment that a browser follows."""
 
 import asyncio
 import math
@@ -7,10 +7,10 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from http import HTTPStatus
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 from urllib.parse import parse_qs, urlencode
 
 import jinja2
@@ -19,18 +19,18 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from edgeface.config.schema import Config
+from edgeface.enrollment.guidance import Guidance
 from edgeface.errors import EdgefaceError
 from edgeface.gallery.open import open_gallery
 from edgeface.gallery.store import Gallery
 from edgeface.operations.context import Actor, Job, Operation, Photos, Q, R
+from edgeface.operations.enroll import Enrollment
 from edgeface.operations.jobs import JobQueue
 from edgeface.operations.live_view import LivePicture, LiveView
 from edgeface.vision.model_card import ModelCard
 from edgeface.web.filters import FILTERS
 from edgeface.web.wakeup import Wakeup
-
-if TYPE_CHECKING:
-    from edgeface.web.enroll import Enrolling
+from edgeface.wire.commands import EnrollRequest
 
 T = TypeVar("T")
 ACTOR: Actor = {"web": True}
@@ -43,6 +43,8 @@ FRESH = 1.0
 """Seconds for which the names of people are not read again."""
 BODY_TIMEOUT, OPERATION_TIMEOUT = 20.0, 30.0
 """Seconds for the body of a request, and for an operation."""
+ABANDONED = 15.0
+"""Seconds without a request from its browser after which an enrollment is cancelled."""
 VIEWS = {"/": "Live", "/people": "People", "/visits": "Visits", "/unknown": "Unknown", "/enroll": "Enroll", "/health": "Health"}
 
 
@@ -65,6 +67,30 @@ class Known:
 
     version: tuple[int, ...]
     names: Mapping[str, str]
+
+
+@dataclass(slots=True, eq=False)
+class Enrolling:
+    """An enrollment that a browser follows; the loop writes ``guidance``, and then calls ``tell``."""
+
+    job: Job[EnrollRequest, Enrollment]
+    tell: Callable[[], None]
+    key: str = field(default_factory=lambda: secrets.token_urlsafe(9))
+    guidance: Guidance | None = None
+    _end: asyncio.TimerHandle | None = None
+
+    def __post_init__(self) -> None:
+        self.job.tell = self._guide
+
+    def _guide(self, guidance: Guidance) -> None:
+        self.guidance = guidance
+        self.tell()
+
+    def keep_alive(self) -> None:
+        """Put off the end of the enrollment, as the browser is still there."""
+        if self._end:
+            self._end.cancel()
+        self._end = asyncio.get_running_loop().call_later(ABANDONED, self.job.result.cancel)
 
 
 class PageContext:

@@ -1,9 +1,5 @@
 """Enrolls a person from the camera, with guidance beside the live picture."""
 
-import asyncio
-import secrets
-from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import Any
 
 from starlette.requests import Request
@@ -15,7 +11,7 @@ from edgeface.gallery.names import clean_name
 from edgeface.operations.context import Job
 from edgeface.operations.enroll import Enrollment
 from edgeface.operations.registry import ENROLL
-from edgeface.web.context import ACTOR, PageContext
+from edgeface.web.context import ACTOR, Enrolling, PageContext
 from edgeface.web.filters import capitalize_first
 from edgeface.web.people import how_known, read_people
 from edgeface.wire.commands import EnrollRequest
@@ -24,32 +20,6 @@ POLL = 8.0
 """Seconds that a request for the state waits for a change."""
 TIMEOUT = 120.0
 """Seconds that an enrollment lasts at most."""
-ABANDONED = 15.0
-"""Seconds without a request from its browser after which an enrollment is cancelled."""
-
-
-@dataclass(slots=True, eq=False)
-class Enrolling:
-    """An enrollment that a browser follows; the loop writes ``guidance``, and then calls ``tell``."""
-
-    job: Job[EnrollRequest, Enrollment]
-    tell: Callable[[], None]
-    key: str = field(default_factory=lambda: secrets.token_urlsafe(9))
-    guidance: Guidance | None = None
-    _end: asyncio.TimerHandle | None = None
-
-    def __post_init__(self) -> None:
-        self.job.tell = self._guide
-
-    def _guide(self, guidance: Guidance) -> None:
-        self.guidance = guidance
-        self.tell()
-
-    def keep_alive(self) -> None:
-        """Put off the end of the enrollment, as the browser is still there."""
-        if self._end:
-            self._end.cancel()
-        self._end = asyncio.get_running_loop().call_later(ABANDONED, self.job.result.cancel)
 
 
 async def enroll(context: PageContext, request: Request) -> Response:
