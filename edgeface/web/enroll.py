@@ -87,7 +87,7 @@ async def _outcome(context: PageContext, job: Job[EnrollRequest, Enrollment]) ->
         return {"ok": False, "text": f"Nothing was kept: {error}."}
     done = job.result.result()
     cards = await context.with_gallery(lambda gallery: read_people(context, gallery))
-    sentences = [how_known(card) for card in cards if card.id == done.id]
+    sentences = [how_known(card) for card in cards if card.person.id == done.id]
     if done.assessment is not None and done.assessment.told:
         sentences.append(f"{capitalize_first(done.assessment.told)}.")
     return {"ok": True, "text": " ".join(sentences)}

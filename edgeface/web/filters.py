@@ -1,17 +1,6 @@
 """Writes times and shares as people say them, for the HTML templates."""
 
-from collections.abc import Iterable, Iterator
 from datetime import datetime
-from itertools import groupby
-from typing import Protocol, TypeVar
-
-
-class _Timed(Protocol):
-    @property
-    def wall(self) -> float: ...
-
-
-T = TypeVar("T", bound=_Timed)
 
 
 def day(wall: float) -> str:
@@ -34,10 +23,6 @@ def iso(wall: float) -> str:
     return datetime.fromtimestamp(wall).astimezone().isoformat(timespec="seconds")
 
 
-def groupby_day(visits: Iterable[T]) -> Iterator[tuple[str, list[T]]]:
-    return ((name, list(rows)) for name, rows in groupby(visits, key=lambda visit: day(visit.wall)))
-
-
 def percent(share: float) -> str:
     """Return a share in per cent, never rounded up to certainty."""
     return "over 99 %" if share > 0.995 else f"{100 * share:.0f} %"
@@ -56,4 +41,4 @@ def capitalize_first(text: str) -> str:
     return text[:1].upper() + text[1:]
 
 
-FILTERS = {function.__name__: function for function in (day, clock, moment, iso, groupby_day, percent, ago, capitalize_first)}
+FILTERS = {function.__name__: function for function in (day, clock, moment, iso, percent, ago, capitalize_first)}

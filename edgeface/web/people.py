@@ -15,6 +15,7 @@ from edgeface.gallery.names import clean_name
 from edgeface.gallery.store import Gallery
 from edgeface.operations.registry import FORGET, PHOTOS, RENAME
 from edgeface.recognition.matching import Matcher
+from edgeface.types import Person
 from edgeface.vision.images import decode_photo
 from edgeface.web.context import PageContext, body, form
 from edgeface.wire.commands import ForgetRequest, PhotosRequest, RenameRequest
@@ -32,10 +33,7 @@ class Card:
     another person who may be confused with them.
     """
 
-    id: str
-    name: str
-    views: int
-    enrolled: float
+    person: Person
     last_seen: float | None
     weakest: float | None
     needed: float
@@ -57,10 +55,7 @@ def read_people(context: PageContext, gallery: Gallery) -> list[Card]:
         scores = template_scores(templates, matcher, index)
         alike = scores.rival if scores.nearest is not None and scores.nearest >= matcher.unsure else None
         card = Card(
-            person.id,
-            person.name,
-            person.templates,
-            person.enrolled,
+            person,
             seen.get(person.id),
             float(scores.mated.min()) if len(scores.mated) else None,
             matcher.accept,
@@ -73,8 +68,9 @@ def read_people(context: PageContext, gallery: Gallery) -> list[Card]:
 
 def how_known(card: Card) -> str:
     """Say how well a person is known, after views of them were added."""
-    sentences = [f"{card.name} is known from {card.views} view{'' if card.views == 1 else 's'} now."]
-    if card.views < LEAST:
+    views = card.person.templates
+    sentences = [f"{card.person.name} is known from {views} view{'' if views == 1 else 's'} now."]
+    if views < LEAST:
         sentences.append(f"With {LEAST} or more they are recognised more surely.")
     if card.weakest is not None and card.weakest < card.needed:
         sentences.append("One view is unlike the others: add some more that are like it.")
@@ -134,4 +130,4 @@ async def _enroll_photo(context: PageContext, request: Request) -> Response:
     if done.id is None:
         return JSONResponse({"ok": False, "text": "; ".join(f"{refused.reason}." for refused in done.refused)}, 422)
     cards = await context.with_gallery(lambda gallery: read_people(context, gallery))
-    return JSONResponse({"ok": True, "text": " ".join(how_known(card) for card in cards if card.id == done.id)})
+    return JSONResponse({"ok": True, "text": " ".join(how_known(card) for card in cards if card.person.id == done.id)})

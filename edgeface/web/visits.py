@@ -2,16 +2,18 @@
 
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
+from itertools import groupby
 
 from starlette.requests import Request
 from starlette.responses import Response
 
 from edgeface.errors import EdgefaceError
+from edgeface.gallery.event_store import KeptEvent
 from edgeface.gallery.store import Gallery
 from edgeface.operations.registry import CONFIRM, REJECT
 from edgeface.types import EventType
 from edgeface.web.context import PageContext, form
-from edgeface.web.filters import capitalize_first
+from edgeface.web.filters import capitalize_first, day
 from edgeface.wire.commands import ConfirmRequest, RejectRequest
 
 PAGE = 60
@@ -21,13 +23,9 @@ PAGE = 60
 class Visit:
     """An event on the page: ``name`` is the person whom it named or was confirmed as, ``sure`` the probability."""
 
-    id: str
-    wall: float
-    camera: str
-    person_id: str | None
+    event: KeptEvent
     name: str | None
     sure: float | None
-    verdict: str | None
     pictured: bool
 
 
@@ -49,13 +47,9 @@ def read_visits(
     ]
     visits = [
         Visit(
-            event.event_id,
-            event.wall,
-            event.camera,
-            event.person_id,
+            event,
             names.get(event.person_id or ""),
             context.daemon.card.probability(event.score) if event.event_type == EventType.RECOGNIZED else None,
-            event.verdict,
             event.event_id in pictured,
         )
         for event in wanted[:limit]
@@ -70,7 +64,8 @@ async def visits(context: PageContext, request: Request) -> Response:
 
     def read(gallery: Gallery) -> dict[str, object]:
         rows, more = read_visits(context, gallery, person=person, day=chosen, before=before)
-        return {"visits": rows, "more": more, "people": gallery.people()}
+        days = [(name, list(same)) for name, same in groupby(rows, lambda visit: day(visit.event.wall))]
+        return {"visits": rows, "days": days, "more": more, "people": gallery.people()}
 
     found = await context.with_gallery(read)
     today = datetime.now().date()
