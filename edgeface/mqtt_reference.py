@@ -18,8 +18,7 @@ from edgeface.platform.files import write_whole
 from edgeface.sync.messages import SealedPerson
 from edgeface.wire import asyncapi
 from edgeface.wire.commands import Answer, BareRequest
-from edgeface.wire.events import EVENTS
-from edgeface.wire.presence import PresencePayload
+from edgeface.wire.events import EVENTS, PresencePayload
 from edgeface.wire.topics import TOPICS
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"

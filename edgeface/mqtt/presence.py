@@ -4,9 +4,8 @@ import time
 from collections.abc import Sequence, Set
 
 from edgeface.types import EventType, Person
-from edgeface.wire.events import Event
+from edgeface.wire.events import Event, LastPerson, PresencePayload
 from edgeface.wire.fields import SCHEMA, NamedPerson, timestamp
-from edgeface.wire.presence import LastPerson, PresencePayload
 
 
 class PresenceState:

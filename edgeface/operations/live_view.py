@@ -39,12 +39,10 @@ class LiveView:
             self.picture = None
         elif isinstance(moment, Frame):
             self._number += 1
+            shown = self.picture or LivePicture(0, moment, (), 0.0)
             if seconds is not None:
-                self.picture = LivePicture(self._number, moment, tuple(faces(moment.time)), seconds)
-            elif self.picture:
-                self.picture = replace(self.picture, number=self._number, frame=moment)
-            else:
-                self.picture = LivePicture(self._number, moment, (), 0.0)
+                shown = replace(shown, faces=tuple(faces(moment.time)), seconds=seconds)
+            self.picture = replace(shown, number=self._number, frame=moment)
             self._tell()
 
     def close(self) -> None:

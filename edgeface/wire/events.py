@@ -1,4 +1,4 @@
-"""Defines events and their payloads, version 1 of the contract; ``edgeface mqtt docs`` makes reference and schemas of them."""
+"""Defines events, and the payloads of events and presence; ``edgeface mqtt docs`` makes reference and schemas of them."""
 
 from dataclasses import dataclass, field
 from typing import Annotated, Any
@@ -6,7 +6,7 @@ from typing import Annotated, Any
 from msgspec import UNSET, Meta, Struct, UnsetType
 
 from edgeface.types import Box, Decision, EventType, Observation, Vector
-from edgeface.wire.fields import SCHEMA, Camera, Count, Model, Name, PersonId, Schema, Time, timestamp
+from edgeface.wire.fields import SCHEMA, Camera, Count, Model, Name, NamedPerson, PersonId, Schema, Time, timestamp
 
 Cosine = Annotated[float, Meta(ge=-1, le=1)]
 Share = Annotated[float, Meta(ge=0, le=1)]
@@ -151,11 +151,7 @@ class CameraBack(EventPayload, frozen=True, kw_only=True, tag="camera_back"):
 
 
 EVENTS: dict[EventType, type[EventPayload]] = {
-    EventType.RECOGNIZED: Recognized,
-    EventType.UNKNOWN: Unknown,
-    EventType.LEFT: Left,
-    EventType.CAMERA_LOST: CameraLost,
-    EventType.CAMERA_BACK: CameraBack,
+    EventType(str(shape.__struct_config__.tag)): shape for shape in (Recognized, Unknown, Left, CameraLost, CameraBack)
 }
 DIGITS = {"score": 4, "threshold": 4, "margin": 4, "probability": 3, "quality": 3, "liveness": 3, "seconds": 1}
 
@@ -195,3 +191,28 @@ def face_payload(seen: Observation) -> dict[str, Any]:
             **{name: round(getattr(match, name), DIGITS[name]) for name in ("score", "threshold", "margin", "probability")},
         }
     return found
+
+
+class LastPerson(NamedPerson, frozen=True):
+    """The person who was recognised last."""
+
+    ts: Time
+
+
+class PresencePayload(Struct, frozen=True, kw_only=True):
+    """Who is before the camera now."""
+
+    schema: Schema
+    ts: Time
+    people: Annotated[
+        list[NamedPerson],
+        Meta(description="who of those enrolled is there", examples=[[{"id": "p_f8e6d06ed6e2f474", "name": "Anna"}]]),
+    ]
+    unknown: Annotated[Count, Meta(description="how many strangers are there", examples=[0])]
+    last: Annotated[
+        LastPerson | None,
+        Meta(
+            description="who was recognised last since the daemon started, unless forgotten",
+            examples=[{"id": "p_f8e6d06ed6e2f474", "name": "Anna", "ts": "2026-11-24T10:15:07.238Z"}],
+        ),
+    ]

@@ -25,8 +25,7 @@ from edgeface.mqtt.presence import PresenceState
 from edgeface.mqtt.publisher import MqttPublisher
 from edgeface.recognition.event_id import new_event_id
 from edgeface.types import EventType, Person, Request
-from edgeface.wire.events import Corrected, EventPayload, event_payload
-from edgeface.wire.presence import PresencePayload
+from edgeface.wire.events import Corrected, EventPayload, PresencePayload, event_payload
 
 __all__ = ["broker"]
 RETAINED = {"edgeface/door/availability", "edgeface/door/health", "edgeface/door/front/presence"}
