@@ -28,7 +28,7 @@ class JobQueue:
         self._at_camera: Job[Any, Any] | None = None
 
     def submit(self, job: Job[Q, R]) -> Job[Q, R]:
-        """Have the loop run a job, and return that; any thread may call this.
+        """Have the loop run a job, and return the job; any thread may call this.
 
         Raises:
             EdgefaceError: ``MAX_WAITING`` jobs wait already, or another job has the camera.
