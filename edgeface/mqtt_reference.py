@@ -18,8 +18,7 @@ from edgeface.platform.files import write_whole
 from edgeface.sync.messages import SealedPerson
 from edgeface.wire import asyncapi
 from edgeface.wire.commands import Answer, BareRequest
-from edgeface.wire.events import EVENTS
-from edgeface.wire.presence import PresencePayload
+from edgeface.wire.events import EVENTS, PresencePayload
 from edgeface.wire.topics import TOPICS
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
@@ -29,21 +28,18 @@ WORDS = {"string": "text", "integer": "whole number", "boolean": "yes or no"}
 
 
 def shapes() -> dict[str, Any]:
-    """Return the type of each JSON payload, by name."""
     event = functools.reduce(operator.or_, EVENTS.values())
     found: dict[str, Any] = {"event": event, "presence": PresencePayload, "health": HealthPayload, "gallery": SealedPerson}
-    for name, command in COMMANDS.items():
-        found |= {f"cmd-{name}": _with_id(command.request), f"resp-{name}": Answer[command.result]}  # type: ignore[name-defined]
+    for name, (request, result) in COMMANDS.items():
+        found |= {f"cmd-{name}": _with_id(request), f"resp-{name}": Answer[result]}  # type: ignore[valid-type]
     return found
 
 
 def schemas() -> dict[str, dict[str, Any]]:
-    """Return the JSON Schema (draft 2020-12) of each payload, by file name."""
     return {f"{name}.json": {"$schema": DIALECT, **msgspec.json.schema(shape)} for name, shape in shapes().items()}
 
 
 def page() -> str:
-    """Return the reference as Markdown."""
     kinds = "".join(f"- `{kind}`: {_said(shape)}\n" for kind, shape in EVENTS.items())
     return Template((Path(__file__).with_suffix(".md")).read_text(encoding="utf-8")).substitute(
         topics=_table(
@@ -54,16 +50,12 @@ def page() -> str:
         presence=_fields(PresencePayload) + "\n" + _examples(PresencePayload),
         health=_fields(HealthPayload) + "\n" + _examples(HealthPayload),
         shared=_fields(SealedPerson) + "\n" + _examples(SealedPerson),
-        commands="\n".join(_command(name) for name in COMMANDS),
+        commands="\n".join(_command(name, _with_id(request), result) for name, (request, result) in COMMANDS.items()),
     )
 
 
 def write(folder: Path) -> list[Path]:
-    """Write ``mqtt.md``, ``asyncapi.json`` and ``schemas/*.json`` into a folder; return the paths.
-
-    Raises:
-        EdgefaceError: a file cannot be written.
-    """
+    """Write ``mqtt.md``, ``asyncapi.json`` and ``schemas/*.json``; raise ``EdgefaceError`` if a file cannot be written."""
     described = {"asyncapi.json": asyncapi.document(shapes())} | {f"schemas/{name}": one for name, one in schemas().items()}
     documents = {"mqtt.md": page()} | {name: json.dumps(one, indent=2) + "\n" for name, one in described.items()}
     try:
@@ -75,8 +67,7 @@ def write(folder: Path) -> list[Path]:
     return [folder / name for name in documents]
 
 
-def _command(name: str) -> str:
-    request, result = _with_id(COMMANDS[name].request), COMMANDS[name].result
+def _command(name: str, request: type[Struct], result: type[Struct]) -> str:
     answer: Any = Answer[result]  # type: ignore[valid-type]
     return (
         f"### {name}\n\n{_said(request)} Schemas: [request](schemas/cmd-{name}.json), [answer](schemas/resp-{name}.json).\n\n"
@@ -86,15 +77,12 @@ def _command(name: str) -> str:
 
 def _with_id(request: type[Struct]) -> type[Struct]:
     """Return the shape of a request as it travels: with the ``id`` that every one has."""
-    fields = [(field.name, field.type, field.default) for field in msgspec.structs.fields(request)]
-    name, doc = request.__name__.removeprefix("Mqtt"), request.__doc__
-    return msgspec.defstruct(
-        name,
-        [field[:2] if field[2] is msgspec.NODEFAULT else field for field in fields],
-        bases=(BareRequest,),
-        kw_only=True,
-        namespace={"__doc__": doc},
-    )
+    fields = [
+        (field.name, field.type) if field.required else (field.name, field.type, field.default)
+        for field in msgspec.structs.fields(request)
+    ]
+    name, namespace = request.__name__.removeprefix("Mqtt"), {"__doc__": request.__doc__}
+    return msgspec.defstruct(name, fields, bases=(BareRequest,), kw_only=True, namespace=namespace)
 
 
 def _topic(name: str) -> str:

@@ -12,14 +12,7 @@ from edgeface.cli.operations import perform
 from edgeface.errors import EdgefaceError
 from edgeface.operations.registry import BACKUP, BACKUPS, CHECK, DROP, RESTORE
 from edgeface.vision.model_card import load_card
-from edgeface.wire.commands import (
-    BackupRequest,
-    BackupsRequest,
-    CheckRequest,
-    DropRequest,
-    ListedBackup,
-    RestoreRequest,
-)
+from edgeface.wire.commands import DropRequest, ListedBackup, Request, RestoreRequest
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -44,7 +37,7 @@ def check(context: typer.Context, json: Json = False) -> None:
     Examples: edgeface gallery check
               edgeface gallery check --json | jq -r '.findings[].cure'
     """
-    checked = perform(context.obj, CHECK, CheckRequest())
+    checked = perform(context.obj, CHECK, Request())
     if json:
         print_json(checked)
     for finding in [] if json else checked.findings:
@@ -158,7 +151,7 @@ def backup(context: typer.Context, json: Json = False) -> None:
     \b
     Example: edgeface gallery backup
     """
-    done = perform(context.obj, BACKUP, BackupRequest())
+    done = perform(context.obj, BACKUP, Request())
     if json:
         print_json(done)
     elif done.backup:
@@ -181,7 +174,7 @@ def backups(context: typer.Context, json: Json = False) -> None:
     """
     from edgeface.gallery.copies import FOREIGN
 
-    listed = perform(context.obj, BACKUPS, BackupsRequest())
+    listed = perform(context.obj, BACKUPS, Request())
     if json:
         print_json(listed)
     for one in [] if json else listed.backups:

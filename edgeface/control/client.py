@@ -3,20 +3,16 @@
 import contextlib
 import socket
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from edgeface.config.schema import Config
 from edgeface.control.discovery import SERVICE_FOLDER, closed_to_us, dial, folders, reach, socket_path
 from edgeface.errors import AskAgainError, EdgefaceError
-from edgeface.wire.commands import Request
 
 if TYPE_CHECKING:  # edgeface status would wait for the import
-    from edgeface.operations.context import Operation
-
-Q = TypeVar("Q", bound=Request)
-R = TypeVar("R")
+    from edgeface.operations.context import Operation, Q, R
 
 OPERATION_TIMEOUT = 660.0
 """Seconds until an operation must be done."""
@@ -25,7 +21,7 @@ Photos = Callable[[], Iterator[tuple[str, bytes]]]
 """Returns an iterator over the photos from the first on, each a label and the file's bytes."""
 
 
-def perform(config: Config, operation: "Operation[Q, R]", request: Q, photos: Photos | None = None) -> Iterator[Any]:
+def perform(config: Config, operation: "Operation[Q, R]", request: "Q", photos: Photos | None = None) -> Iterator[Any]:
     """Have the daemon with these settings run an operation; yield its progress, and last of all its result.
 
     If the daemon takes new settings meanwhile, it is asked once more.
@@ -40,16 +36,16 @@ def perform(config: Config, operation: "Operation[Q, R]", request: Q, photos: Ph
 
 
 def _perform(
-    config: Config, operation: "Operation[Q, R]", request: Q, photos: Iterator[tuple[str, bytes]] | None
+    config: Config, operation: "Operation[Q, R]", request: "Q", photos: Iterator[tuple[str, bytes]] | None
 ) -> Iterator[Any]:
     with _connect(config) as client, client.makefile("rb") as lines:
         try:
             asked = {"verb": operation.name} | msgspec.to_builtins(request)
             client.sendall(msgspec.json.encode(asked) + b"\n")
             client.settimeout(OPERATION_TIMEOUT)
-            if photos is not None:
-                _send_next(client, photos)
             while True:
+                if photos is not None:
+                    _send_next(client, photos)
                 answer = msgspec.json.decode(lines.readline(), type=dict[str, Any])
                 if "error" in answer:
                     raise (AskAgainError if answer.get("again") else EdgefaceError)(str(answer["error"]))
@@ -57,8 +53,6 @@ def _perform(
                     yield msgspec.convert(answer.get("ok"), operation.response)
                     return
                 yield msgspec.convert(answer["told"], operation.progress)
-                if photos is not None:
-                    _send_next(client, photos)
         except (OSError, msgspec.MsgspecError):  # the daemon was killed, or hangs
             raise EdgefaceError("the daemon went away before it was done; see systemctl status edgeface") from None
 
@@ -72,22 +66,12 @@ def _send_next(client: socket.socket, photos: Iterator[tuple[str, bytes]]) -> No
 
 
 def ask(config: Config, verb: str, **request: Any) -> Any:
-    """Send a request to the daemon with these settings, and return its answer.
-
-    Raises:
-        EdgefaceError: no daemon answers, or it refuses.
-    """
+    """Send a request to the daemon with these settings, and return its answer; raise ``EdgefaceError`` if there is none."""
     return _ask(_connect(config), verb, request)
 
 
 def ask_the_only_one(verb: str) -> Any:
-    """Send a request to the one daemon that listens where a service does, whatever its settings; return its answer.
-
-    The answer is ``None`` if no daemon or several listen there.
-
-    Raises:
-        EdgefaceError: the daemon refuses, or does not answer.
-    """
+    """Send a request, as ``ask``, to the daemon that listens where a service does; ``None`` if there is not just one."""
     found = []
     for folder in dict.fromkeys((*folders(Config()), SERVICE_FOLDER, *SERVICE_FOLDER.parent.glob("edgeface-*"))):
         for path in folder.glob("edgeface-*.sock"):

@@ -22,7 +22,6 @@ TIMEOUT = 2.0
 
 
 def dial(path: Path) -> socket.socket:
-    """Connect to a socket."""
     client = socket.socket(socket.AF_UNIX)
     client.settimeout(TIMEOUT + 1)
     try:
@@ -35,11 +34,7 @@ def dial(path: Path) -> socket.socket:
 
 
 def refuse_another(config: Config) -> None:
-    """Make sure that no daemon with these settings runs, wherever it listens.
-
-    Raises:
-        EdgefaceError: one does.
-    """
+    """Raise ``EdgefaceError`` if a daemon with these settings runs, wherever it listens."""
     client, _ = reach(config)
     if client:
         with client:
@@ -47,11 +42,7 @@ def refuse_another(config: Config) -> None:
 
 
 def answers(config: Config, *, strict: bool = False) -> bool:
-    """Return whether a daemon with these settings answers.
-
-    Raises:
-        EdgefaceError: with ``strict``, a daemon may run in a folder that is closed to this user.
-    """
+    """Return whether a daemon answers; with ``strict``, raise ``EdgefaceError`` if its folder may be closed to this user."""
     client, closed = reach(config)
     if client:
         client.close()
@@ -75,7 +66,6 @@ def closed_to_us(folder: Path) -> str:
 
 
 def for_a_group(folder: Path) -> bool:
-    """Return whether a folder is open to its group."""
     try:
         return bool(folder.stat().st_mode & 0o010)
     except OSError:
@@ -83,7 +73,6 @@ def for_a_group(folder: Path) -> bool:
 
 
 def user_name(uid: int) -> str | None:
-    """Return the name of a user, if there is one."""
     try:
         return pwd.getpwuid(uid).pw_name
     except KeyError:
@@ -113,7 +102,6 @@ def folders(config: Config) -> list[Path]:
 
 
 def socket_name(config: Config) -> str:
-    """Return the file name of the socket of the daemon with these settings."""
     gallery = config.gallery.path and str(config.gallery_path.absolute())
     key = "\0".join((config.device.id, config.camera.name, gallery))
     return f"edgeface-{blake2s(key.encode(), digest_size=6).hexdigest()}.sock"

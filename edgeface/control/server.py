@@ -27,7 +27,7 @@ from edgeface.config.schema import Config
 from edgeface.control.client import OPERATION_TIMEOUT
 from edgeface.control.discovery import TIMEOUT, refuse_another, socket_address, socket_path, user_name
 from edgeface.errors import FAILED_INSIDE, AskAgainError, EdgefaceError, ImageError
-from edgeface.operations.context import Actor, Door, Operation, Photo, Photos
+from edgeface.operations.context import Door, Job, Operation, Photo, Photos
 from edgeface.operations.jobs import JobQueue
 from edgeface.operations.registry import at, read
 from edgeface.types import Image
@@ -65,11 +65,7 @@ class _Quota:
 
     @contextlib.contextmanager
     def use(self, user: int) -> Iterator[None]:
-        """Count one more for a user.
-
-        Raises:
-            EdgefaceError: the limit of the user, or of all users, is reached.
-        """
+        """Count one more for a user; raise ``EdgefaceError`` if the limit of the user, or of all users, is reached."""
         if self._taken[user] >= self._each:
             raise EdgefaceError(f"the daemon does as much for user {user_name(user) or user} already as it may; ask again")
         if sum(self._taken.values()) >= self._most:
@@ -91,11 +87,11 @@ class ControlServer:
         OSError: the socket cannot be made.
     """
 
-    def __init__(self, config: Config, verbs: Mapping[str, Verb], jobs: JobQueue | None = None) -> None:
+    def __init__(self, config: Config, verbs: Mapping[str, Verb], jobs: JobQueue) -> None:
         self.path, self._verbs, self._jobs = socket_path(config), verbs, jobs
         refuse_another(config)
         self._socket = _listen(self.path)
-        self._operations = at(Door.SOCKET) if jobs else {}
+        self._operations = at(Door.SOCKET)
         self._clients_quota, self._operations_quota, self._uploads_quota = _Quota(CLIENTS), _Quota(OPERATIONS), _Quota(UPLOADS)
         self._runner, self._ended = asyncio.Runner(), asyncio.Event()
         self._loop = self._runner.get_loop()
@@ -103,7 +99,6 @@ class ControlServer:
         self._thread.start()
 
     def close(self) -> None:
-        """Stop answering, and remove the socket."""
         if self._thread.is_alive():
             self._loop.call_soon_threadsafe(self._ended.set)
             self._thread.join(timeout=1.0)
@@ -121,12 +116,12 @@ class ControlServer:
         server.close()
 
     async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        try:
+        with contextlib.closing(writer), contextlib.suppress(TimeoutError, ConnectionError):  # the client is silent, or gone
             try:
                 with self._clients_quota.use(_user(writer)):
                     await self._reply(await _line(reader), reader, writer)
-            except (TimeoutError, ConnectionError):  # the client is silent, or gone
-                pass
+            except (TimeoutError, ConnectionError):
+                raise
             except (msgspec.MsgspecError, RecursionError) as error:
                 await _send(writer, {"error": f"not a JSON object: {error}"})
             except EdgefaceError as error:
@@ -134,31 +129,22 @@ class ControlServer:
             except Exception:  # this client must get an answer, and the others too
                 log.exception("what was asked through the socket failed")
                 await _send(writer, {"error": FAILED_INSIDE})
-        except (TimeoutError, ConnectionError):
-            pass
-        finally:
-            writer.close()
 
     async def _reply(self, line: bytes, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         request = msgspec.json.decode(line, type=dict[str, Any])
         name = str(request.pop("verb", None))
         if name in self._verbs:
             await _send(writer, {"ok": self._verbs[name](request)})
-        elif self._jobs and (operation := self._operations.get(name)):
+        elif operation := self._operations.get(name):
             user = _user(writer)
             upload = self._uploads_quota.use(user) if operation.photos else contextlib.nullcontext()
             with self._operations_quota.use(user), upload:
-                await self._operate(self._jobs, operation, request, reader, writer)
+                await self._operate(operation, request, reader, writer)
         else:
             raise EdgefaceError(f"the verbs are {', '.join([*self._verbs, *self._operations])}")
 
     async def _operate(
-        self,
-        jobs: JobQueue,
-        operation: Operation[Any, Any],
-        fields: dict[str, Any],
-        reader: asyncio.StreamReader,
-        writer: asyncio.StreamWriter,
+        self, operation: Operation[Any, Any], fields: dict[str, Any], reader: asyncio.StreamReader, writer: asyncio.StreamWriter
     ) -> None:
         """Submit an operation, and send its progress and result, unless the client goes away before."""
         outbox: Outbox = asyncio.Queue()
@@ -169,16 +155,17 @@ class ControlServer:
                 self._loop.call_soon_threadsafe(outbox.put_nowait, message)
 
         def end(result: Future[Any]) -> None:
-            if not result.cancelled():
-                error = result.exception()
-                if error is None:
-                    post({"ok": result.result()})
-                else:
-                    post({"error": " ".join(str(error).split()), "again": isinstance(error, AskAgainError)})
+            if result.cancelled():
+                return
+            if error := result.exception():
+                post({"error": " ".join(str(error).split()), "again": isinstance(error, AskAgainError)})
+            else:
+                post({"ok": result.result()})
 
-        photos = _arriving(inbox) if inbox else None
+        photos = _arriving(inbox) if inbox else iter(())
         request = read(fields, operation.request)
-        job = jobs.submit(operation, request, _peer(writer), photos, lambda progress: post({"told": progress}))
+        actor = {"uid": _user(writer), "user": user_name(_user(writer)), "socket": True}
+        job = self._jobs.submit(Job(operation, request, actor, photos, lambda progress: post({"told": progress})))
         job.result.add_done_callback(end)
         ready = asyncio.Semaphore(1)
         receiving = asyncio.create_task(_receive(reader, inbox, ready, outbox))
@@ -206,19 +193,14 @@ def _arriving(inbox: Inbox) -> Photos:
             photo = inbox.get_nowait()
         except Empty:
             yield None
-            continue
-        if photo is None:
-            return
-        yield photo
+        else:
+            if photo is None:
+                return
+            yield photo
 
 
 async def _line(reader: asyncio.StreamReader) -> bytes:
-    """Read a request.
-
-    Raises:
-        TimeoutError: it did not come within ``TIMEOUT``.
-        EdgefaceError: it is longer than ``MAX_LINE``.
-    """
+    """Read a request; raise ``TimeoutError`` after ``TIMEOUT``, and ``EdgefaceError`` if it is longer than ``MAX_LINE``."""
     async with asyncio.timeout(TIMEOUT):
         try:
             return await reader.readline()
@@ -227,12 +209,7 @@ async def _line(reader: asyncio.StreamReader) -> bytes:
 
 
 async def _send(writer: asyncio.StreamWriter, message: dict[str, Any]) -> None:
-    """Send one line to a client.
-
-    Raises:
-        TimeoutError: the client did not read it within ``TIMEOUT``.
-        OSError: the client is gone.
-    """
+    """Send a line; raise ``TimeoutError`` if the client does not read it within ``TIMEOUT``, ``OSError`` if it is gone."""
     async with asyncio.timeout(TIMEOUT):
         writer.write(msgspec.json.encode(message) + b"\n")
         await writer.drain()
@@ -271,16 +248,10 @@ async def _receive(reader: asyncio.StreamReader, inbox: Inbox | None, ready: asy
 
 
 def _photo(label: str, data: bytes) -> Image | EdgefaceError:
-    """Decode an image, or return the error."""
     try:
         return decode_photo(data, label)
     except ImageError as error:
         return error
-
-
-def _peer(writer: asyncio.StreamWriter) -> Actor:
-    """Return the user of a client, for the audit log."""
-    return {"uid": _user(writer), "user": user_name(_user(writer)), "socket": True}
 
 
 def _user(writer: asyncio.StreamWriter) -> int:

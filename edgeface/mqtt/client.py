@@ -61,11 +61,7 @@ def oversized(topic: str, size: int) -> str:
 
 
 def new_client(settings: schema.MqttSettings, client_id: str, *, reconnect: bool = True) -> Client:
-    """Make a client with a clean session, ready to connect; ``reconnect`` lets paho connect again by itself.
-
-    Raises:
-        ConfigError: the password or a certificate's file cannot be read.
-    """
+    """Make a client with a clean session; raise ``ConfigError`` if the password or a certificate's file cannot be read."""
     version = MQTTProtocolVersion.MQTTv5 if settings.protocol == "5" else MQTTProtocolVersion.MQTTv311
     client = Client(CallbackAPIVersion.VERSION2, client_id=client_id, protocol=version, reconnect_on_failure=reconnect)
     client.connect_timeout = 5.0
@@ -77,22 +73,23 @@ def new_client(settings: schema.MqttSettings, client_id: str, *, reconnect: bool
 
 
 def _tls(settings: schema.MqttSettings) -> ssl.SSLContext:
-    """Make a TLS context that trusts the set authority and shows this device's certificate."""
+    authority = expand(settings.ca_file, "mqtt.ca_file") if settings.ca_file else None
     try:
-        if settings.ca_file:
-            read_small(_ca_path(settings))  # OpenSSL would wait for a pipe
-        context = ssl.create_default_context(cafile=_ca_path(settings) if settings.ca_file else None)
+        if authority:
+            read_small(authority)  # OpenSSL would wait for a pipe
+        context = ssl.create_default_context(cafile=authority)
     except (OSError, ssl.SSLError) as error:
         raise ConfigError(f"mqtt.ca_file {settings.ca_file}: {getattr(error, 'strerror', None) or error}") from None
     # From Python 3.13 on, the default refuses authorities made as mosquitto's manual shows, for a missing extension.
     context.verify_flags &= ~ssl.VERIFY_X509_STRICT
     if settings.cert_file:
-        for name, path in own_files(settings).items():
+        files = own_files(settings)
+        for name, path in files.items():
             try:
                 read_small(path)  # OpenSSL does not say which of the two it could not read
             except OSError as error:
                 raise ConfigError(f"{name} {path}: {error.strerror or error}") from None
-        certificate, key = own_files(settings).values()
+        certificate, key = files.values()
         try:
             context.load_cert_chain(certificate, key, password="")  # else OpenSSL would ask for one on the terminal
         except (OSError, ssl.SSLError) as error:
@@ -101,16 +98,8 @@ def _tls(settings: schema.MqttSettings) -> ssl.SSLContext:
     return context
 
 
-def _ca_path(settings: schema.MqttSettings) -> Path:
-    return expand(settings.ca_file, "mqtt.ca_file")
-
-
 def read_password(settings: schema.MqttSettings) -> str | None:
-    """Read the first line of ``password_file``; return ``None`` if no file is set.
-
-    Raises:
-        ConfigError: the file cannot be read.
-    """
+    """Read the first line of ``password_file``, if it is set; raise ``ConfigError`` if the file cannot be read."""
     if not settings.password_file:
         return None
     file = SecretFile(password_path(settings), "the password", ConfigError, "mqtt.password_file", shared=True)
@@ -132,12 +121,10 @@ def own_files(settings: schema.MqttSettings) -> dict[str, Path]:
 
 
 def port(settings: schema.MqttSettings) -> int:
-    """Return the port that is set, or the usual one."""
     return settings.port or (8883 if settings.tls else 1883)
 
 
 def address(settings: schema.MqttSettings) -> str:
-    """Return ``host:port``, for messages."""
     return f"{settings.host}:{port(settings)}"
 
 

@@ -5,8 +5,7 @@ import binascii
 import logging
 import time
 from collections import deque
-from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from functools import partial
 from typing import Any, TypeVar
 
@@ -16,7 +15,7 @@ from msgspec import UNSET, Struct, UnsetType
 from edgeface.config.schema import CommandsSettings
 from edgeface.errors import ConfigError, EdgefaceError, ImageError
 from edgeface.interfaces import CommandTransport
-from edgeface.operations.context import Actor, Door, Photos
+from edgeface.operations.context import Actor, Door, Job, Photos
 from edgeface.operations.enroll import Enrollment
 from edgeface.operations.jobs import JobQueue
 from edgeface.operations.registry import ENROLL, PHOTOS, at
@@ -24,15 +23,7 @@ from edgeface.platform.rate_limit import RateLimit
 from edgeface.types import MAX_REQUEST_BYTES, Image
 from edgeface.types import Request as Message
 from edgeface.vision.images import decode_photo
-from edgeface.wire.commands import (
-    Answer,
-    BareRequest,
-    Enrolled,
-    EnrollRequest,
-    MqttEnrollRequest,
-    PhotosRequest,
-    Request,
-)
+from edgeface.wire.commands import Answer, BareRequest, Enrolled, EnrollRequest, MqttEnrollRequest, PhotosRequest, Request
 from edgeface.wire.fields import SCHEMA, timestamp
 
 log = logging.getLogger(__name__)
@@ -42,27 +33,14 @@ ACTOR: Actor = {"mqtt": True}
 """A client of the broker; MQTT does not tell which."""
 MAX_WAITING_BYTES = 4 * MAX_REQUEST_BYTES
 """Bytes of photos that may wait to be judged."""
-
-
-@dataclass(frozen=True, slots=True)
-class Command:
-    """The types of a command's request, without ``id``, and of its result."""
-
-    request: type[Request]
-    result: type[Struct]
-
-
-COMMANDS = {name: Command(one.request, one.response) for name, one in at(Door.MQTT).items()} | {
-    "enroll": Command(MqttEnrollRequest, Enrolled)
-}
+COMMANDS: dict[str, tuple[type[Request], type[Struct]]] = {
+    name: (one.request, one.response) for name, one in at(Door.MQTT).items()
+} | {"enroll": (MqttEnrollRequest, Enrolled)}
+"""The types of each command's request, without ``id``, and of its result."""
 
 
 def check_allowed(settings: CommandsSettings) -> None:
-    """See that every command that the settings allow is there.
-
-    Raises:
-        ConfigError: one is not.
-    """
+    """Raise ``ConfigError`` if the settings allow a command that is not there."""
     for name in settings.allow:
         if name not in COMMANDS:
             raise ConfigError(f"commands.allow: there is no command {name!r}; it is one of {', '.join(COMMANDS)}")
@@ -107,42 +85,32 @@ class Commands:
         self._decoder.shutdown(wait=False, cancel_futures=True)
 
     def _submit(self, message: Message, request_id: str | None) -> None:
-        command = COMMANDS.get(message.verb)
-        if command is None:
+        if message.verb not in COMMANDS:
             raise EdgefaceError(f"there is no such command; there are {', '.join(COMMANDS)}")
         if message.verb not in self._allow:
             raise EdgefaceError("not allowed: commands.allow in the settings does not name it")
         if request_id is None:
             _decode(message.payload, BareRequest)  # raises with what is wrong with the id
-        request = _decode(message.payload, command.request)
+        request = _decode(message.payload, COMMANDS[message.verb][0])
         result: Future[Any]
         if not isinstance(request, MqttEnrollRequest):
-            result = self._jobs.submit(at(Door.MQTT)[message.verb], request, ACTOR).result
+            result = self._jobs.submit(Job(at(Door.MQTT)[message.verb], request, ACTOR)).result
         elif request.image is None:
             views = EnrollRequest(
-                name=request.name,
-                count=request.count,
-                timeout=request.timeout,
-                force=request.force,
-                guided=False,
-                assess=False,
+                name=request.name, count=request.count, timeout=request.timeout, force=request.force, guided=False, assess=False
             )
-            result = self._jobs.submit(ENROLL, views, ACTOR).result
+            result = self._jobs.submit(Job(ENROLL, views, ACTOR)).result
         else:
             result = self._submit_photo(request)
         self._pending.add(result)
         result.add_done_callback(partial(self._ended, message.verb, request_id))
 
     def _submit_photo(self, request: MqttEnrollRequest) -> "Future[Enrollment]":
-        """Submit a photo; another thread decodes it once the photos before it are judged.
-
-        Raises:
-            EdgefaceError: too many photos wait.
-        """
+        """Submit a photo, which a thread decodes once those before it are judged; raise ``EdgefaceError`` if too many wait."""
         if sum(len(waiting.image or "") for waiting in (*self._photos, request)) > MAX_WAITING_BYTES:
             raise EdgefaceError("busy: other photos wait to be looked at; ask again")
         photo = PhotosRequest(name=request.name, force=request.force, assess=False)
-        result = self._jobs.submit(PHOTOS, photo, ACTOR, self._arriving(request)).result
+        result = self._jobs.submit(Job(PHOTOS, photo, ACTOR, self._arriving(request))).result
         self._photos.append(request)
         result.add_done_callback(lambda _: self._photos.remove(request))
         return result
@@ -155,17 +123,16 @@ class Commands:
             yield None
         yield "image", decoding.result()
 
-    def _ended(self, verb: str, request_id: str | None, result: "Future[Any]") -> None:
+    def _ended(self, verb: str, request_id: str | None, result: "Future[Struct | Enrollment]") -> None:
         self._pending.discard(result)
-        if result.cancelled():
+        try:
+            done = _result(result.result())
+        except CancelledError:
             self._answer(verb, request_id, error=self._closed_because)
-        elif error := result.exception():
+        except EdgefaceError as error:
             self._answer(verb, request_id, error=_one_line(error))
         else:
-            try:
-                self._answer(verb, request_id, result=_result(result.result()))
-            except ImageError as refused:
-                self._answer(verb, request_id, error=_one_line(refused))
+            self._answer(verb, request_id, result=done)
 
     def _answer(
         self, verb: str, request_id: str | None, *, result: Struct | UnsetType = UNSET, error: str | UnsetType = UNSET
@@ -181,13 +148,12 @@ class Commands:
         self._transport.respond(verb, msgspec.json.encode(answer))
 
 
-def _result(result: Any) -> Struct:
-    if isinstance(result, Enrollment):
-        if result.id is None:
-            raise ImageError("nobody was enrolled: " + "; ".join(refused.reason for refused in result.refused))
-        return Enrolled(result.id, result.name, result.templates, result.accepted, result.refused)
-    struct: Struct = result
-    return struct
+def _result(result: Struct | Enrollment) -> Struct:
+    if isinstance(result, Struct):
+        return result
+    if result.id is None:
+        raise ImageError("nobody was enrolled: " + "; ".join(refused.reason for refused in result.refused))
+    return Enrolled(result.id, result.name, result.templates, result.accepted, result.refused)
 
 
 def _one_line(error: BaseException) -> str:

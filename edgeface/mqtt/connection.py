@@ -66,7 +66,6 @@ class Connection(ABC):
 
     @property
     def link(self) -> BrokerStatus:
-        """Return the state of the connection, and what is wrong with it."""
         with self._lock:
             why = self._complaint or self._unread.reason
             confirmed = self._confirmed if math.isfinite(self._confirmed) else None
@@ -112,11 +111,11 @@ class Connection(ABC):
             client.on_message = lambda _client, _data, message: self._on_message(message)
             client.on_subscribe = self._on_subscribe
             client.on_oversized, client.on_pong = self._on_oversized, self._on_pong
-            where, keepalive = (self._settings.host, port(self._settings)), self._settings.keepalive
-            client.connect(*where, keepalive, properties=self._connect_properties())
+            properties = self._properties(PacketTypes.CONNECT, MaximumPacketSize=MAX_PACKET)
+            client.connect(self._settings.host, port(self._settings), self._settings.keepalive, properties=properties)
         except (OSError, ValueError, ConfigError) as error:  # paho raises a ValueError for what is no host name
-            known = isinstance(error, ConfigError)
-            self._complain(f"no broker: {error if known else f'{self.address} cannot be reached: {error}'}")
+            reason = error if isinstance(error, ConfigError) else f"{self.address} cannot be reached: {error}"
+            self._complain(f"no broker: {reason}")
             self._state = "down"
             return False
         if self._closing.is_set():
@@ -186,12 +185,13 @@ class Connection(ABC):
                 "list to allow it"
             )
 
-    def _connect_properties(self) -> Properties | None:
-        """Tell the broker, by MQTT 5, the largest message that we read."""
+    def _properties(self, packet: int, **values: int) -> Properties | None:
+        """Return the properties of a packet, which MQTT 5 alone has."""
         if self._settings.protocol != "5":
             return None
-        properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
-        properties.MaximumPacketSize = MAX_PACKET
+        properties = Properties(packet)  # type: ignore[no-untyped-call]
+        for name, value in values.items():
+            setattr(properties, name, value)
         return properties
 
     def _on_disconnect(self, _client: paho.Client, _data: Any, _flags: Any, reason: Any, _properties: Any) -> None:
@@ -246,10 +246,7 @@ class Connection(ABC):
         if self._client is None:
             return None
         data = msgspec.json.encode(payload) if isinstance(payload, Struct) else payload
-        properties = None
-        if expiry and self._settings.protocol == "5":
-            properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
-            properties.MessageExpiryInterval = expiry
+        properties = self._properties(PacketTypes.PUBLISH, MessageExpiryInterval=expiry) if expiry else None
         sent = self._client.publish(f"{self._base}/{topic}", data, qos, retain, properties)
         if qos and topic != "event" and not self._is_awaiting():
             self._awaited, self._awaited_since = sent, time.monotonic()

@@ -3,7 +3,7 @@
 import secrets
 from collections.abc import Callable, Iterator
 from queue import Empty, Queue
-from typing import Any
+from typing import Any, TypeVar
 
 import paho.mqtt.client as paho
 
@@ -11,6 +11,7 @@ from edgeface.config import schema
 from edgeface.errors import BrokerError, ConfigError
 from edgeface.mqtt.client import address, cut_short, new_client, oversized, port
 
+T = TypeVar("T")
 ANSWER_TIMEOUT = 10.0
 """Seconds for which a dialogue waits for an answer."""
 
@@ -23,7 +24,7 @@ class Dialogue:
 
     Raises:
         ConfigError: no broker is set, or the password or a certificate's file cannot be read.
-        BrokerError: the broker cannot be reached, refuses, or does not answer.
+        BrokerError: the broker cannot be reached, refuses, or does not answer. Every call may raise it.
     """
 
     def __init__(
@@ -39,8 +40,10 @@ class Dialogue:
         self._answers: Queue[tuple[int, Any] | BrokerError] = Queue()
         self._inbox: Queue[paho.MQTTMessage | BrokerError] = Queue()
         client = self._client = new_client(self._settings, "", reconnect=reconnect)
-        client.on_connect, client.on_disconnect, client.on_message = self._on_connect, self._on_disconnect, self._on_message
-        client.on_publish, client.on_subscribe = self._on_publish, self._on_subscribe
+        client.on_connect, client.on_disconnect = self._on_connect, self._on_disconnect
+        client.on_message = lambda _client, _data, message: self._inbox.put(message)
+        client.on_publish = lambda _client, _data, number, reason, _properties: self._answers.put((number, reason))
+        client.on_subscribe = lambda _client, _data, number, reasons, _properties: self._answers.put((number, reasons[0]))
         client.on_oversized = lambda topic, size: self._fail(oversized(topic, size))
         try:
             client.connect(self._settings.host, port(self._settings), self._settings.keepalive)
@@ -62,11 +65,7 @@ class Dialogue:
         self._client.loop_stop()
 
     def subscribe(self, *topics: str) -> None:
-        """Subscribe to topics; messages wait for ``messages`` or ``collect``.
-
-        Raises:
-            BrokerError: the broker does not let this user read one.
-        """
+        """Subscribe to topics; messages wait for ``messages`` or ``collect``."""
         for topic in topics:
             self._topics.append(topic)
             reason = self._answer(self._client.subscribe(topic, qos=1)[1])
@@ -74,11 +73,7 @@ class Dialogue:
                 raise BrokerError(f"the broker does not let this user read {topic}: {reason}")
 
     def publish(self, topic: str, payload: bytes, *, retain: bool = False) -> None:
-        """Send one message, and wait for its acknowledgement, which a broker may give by MQTT 3.1.1 without delivering it.
-
-        Raises:
-            BrokerError: the broker does not let this user publish there.
-        """
+        """Send one message, and wait for its acknowledgement, which a broker may give by MQTT 3.1.1 without delivering it."""
         reason = self._answer(self._client.publish(topic, payload, 1, retain).mid)
         if reason.is_failure:
             raise BrokerError(
@@ -86,38 +81,19 @@ class Dialogue:
             )
 
     def collect(self) -> list[paho.MQTTMessage]:
-        """Return all messages that the broker had for us; one that we send to ourselves marks the end of them.
-
-        Raises:
-            BrokerError: our message does not come back.
-        """
+        """Return all messages that the broker had for us; one that we send to ourselves marks the end of them."""
         mark, messages = f"{self._base}/doctor/{secrets.token_hex(4)}", list[paho.MQTTMessage]()
         self.subscribe(mark)
         self.publish(mark, b"?")
-        while True:
-            try:
-                item = self._inbox.get(timeout=ANSWER_TIMEOUT)
-            except Empty:
-                raise BrokerError(
-                    f"connected, but what is published under {self._base}/ does not come back: access control?"
-                ) from None
-            if isinstance(item, BrokerError):
-                raise item
-            if item.topic == mark:
-                return messages
-            messages.append(item)
+        lost = f"connected, but what is published under {self._base}/ does not come back: access control?"
+        while (message := _next(self._inbox, lost)).topic != mark:
+            messages.append(message)
+        return messages
 
     def messages(self) -> Iterator[paho.MQTTMessage]:
-        """Yield every message as it comes, for ever.
-
-        Raises:
-            BrokerError: the connection is lost (without ``reconnect``), or the broker refuses.
-        """
+        """Yield every message as it comes, for ever; a lost connection ends it only without ``reconnect``."""
         while True:
-            try:
-                item = self._inbox.get(timeout=0.5)
-            except Empty:
-                continue
+            item = self._inbox.get()
             if isinstance(item, BrokerError):
                 raise item
             yield item
@@ -125,14 +101,9 @@ class Dialogue:
     def _answer(self, number: int | None) -> Any:
         """Wait for the broker's answer to the packet of this number; 0 is the connection."""
         while True:
-            try:
-                answer = self._answers.get(timeout=ANSWER_TIMEOUT)
-            except Empty:
-                raise BrokerError(f"the broker at {self.address} does not answer") from None
-            if isinstance(answer, BrokerError):
-                raise answer
-            if answer[0] == number:
-                return answer[1]
+            answered, reason = _next(self._answers, f"the broker at {self.address} does not answer")
+            if answered == number:
+                return reason
 
     def _fail(self, text: str) -> None:
         self._answers.put(BrokerError(text))
@@ -157,11 +128,13 @@ class Dialogue:
             return
         self._fail(f"lost the broker at {self.address}: {reason}" if self._connected else cut_short(self._settings, reason))
 
-    def _on_message(self, _client: paho.Client, _data: Any, message: paho.MQTTMessage) -> None:
-        self._inbox.put(message)
 
-    def _on_publish(self, _client: paho.Client, _data: Any, number: int, reason: Any, _properties: Any) -> None:
-        self._answers.put((number, reason))
-
-    def _on_subscribe(self, _client: paho.Client, _data: Any, number: int, reasons: Any, _properties: Any) -> None:
-        self._answers.put((number, reasons[0]))
+def _next(queue: "Queue[T | BrokerError]", silence: str) -> T:
+    """Take the next item; raise ``silence`` as a ``BrokerError`` if none comes within ``ANSWER_TIMEOUT``."""
+    try:
+        item = queue.get(timeout=ANSWER_TIMEOUT)
+    except Empty:
+        raise BrokerError(silence) from None
+    if isinstance(item, BrokerError):
+        raise item
+    return item

@@ -33,7 +33,6 @@ class Announcement:
         self._sent = float("-inf")
 
     def change(self) -> None:
-        """Schedule an announcement."""
         if self._due is None:
             self._due = max(time.monotonic() + self.GATHER, self._sent + self.APART)
 
@@ -92,34 +91,19 @@ def describe(settings: schema.Config, people: Mapping[str, str]) -> dict[str, An
 
 
 def _entities(settings: schema.Config, presence: str) -> dict[str, dict[str, Any]]:
-    """Describe the entities of the device itself, by key."""
     base, health = settings.base, f"{settings.base}/health"
     kinds, unknown = [str(kind) for kind in EventType], "'ON' if value_json.unknown else 'OFF'"
     last = "value_json.last.name if value_json.last else none"
+    rate = {"unit_of_measurement": "fps", "state_class": "measurement", "suggested_display_precision": 1}
+    heat = {"device_class": "temperature", "unit_of_measurement": "°C", "state_class": "measurement"}
+    states = {"device_class": "enum", "options": ["starting", "ok", "lost"]}
     entities = {
         "event": _entity("event", "Face", f"{base}/event", icon="mdi:face-recognition", event_types=kinds),
         "unknown": _entity("binary_sensor", "Unknown face", presence, unknown, device_class="occupancy"),
         "last_person": _entity("sensor", "Last person", presence, last, icon="mdi:account-clock"),
-        "fps": _diagnostic(
-            health,
-            "fps",
-            "Frame rate",
-            icon="mdi:speedometer",
-            unit_of_measurement="fps",
-            state_class="measurement",
-            suggested_display_precision=1,
-        ),
-        "temperature": _diagnostic(
-            health,
-            "temperature",
-            "Temperature",
-            device_class="temperature",
-            unit_of_measurement="°C",
-            state_class="measurement",
-        ),
-        "camera": _diagnostic(
-            health, "camera_state", "Camera", icon="mdi:cctv", device_class="enum", options=["starting", "ok", "lost"]
-        ),
+        "fps": _diagnostic(health, "fps", "Frame rate", icon="mdi:speedometer", **rate),
+        "temperature": _diagnostic(health, "temperature", "Temperature", **heat),
+        "camera": _diagnostic(health, "camera_state", "Camera", icon="mdi:cctv", **states),
     }
     if settings.mqtt.images:
         topic = f"{base}/image/{settings.camera.name}"
@@ -128,7 +112,6 @@ def _entities(settings: schema.Config, presence: str) -> dict[str, dict[str, Any
 
 
 def _diagnostic(health: str, field: str, name: str, **more: Any) -> dict[str, Any]:
-    """Describe a sensor that shows a field of the health payload."""
     return _entity("sensor", name, health, f"value_json.{field}", entity_category="diagnostic", **more)
 
 

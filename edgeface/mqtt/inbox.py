@@ -2,6 +2,7 @@
 
 import logging
 import re
+from contextlib import suppress
 from queue import Empty, Full, Queue
 
 from edgeface.types import MAX_REQUEST_BYTES, Request
@@ -32,7 +33,6 @@ class Inbox:
         self._requests = before._requests
 
     def add_request(self, verb: str, payload: bytes) -> None:
-        """Queue a command, if there is room."""
         try:
             if len(verb) <= self.LONGEST_VERB:
                 self._requests.put_nowait(Request(verb, payload[: MAX_REQUEST_BYTES + 1]))
@@ -40,13 +40,11 @@ class Inbox:
             log.debug("mqtt: too many commands at once; %s is dropped", verb)
 
     def take_requests(self) -> list[Request]:
-        """Take the commands that came in since the last call."""
-        found = []
-        while True:
-            try:
+        found: list[Request] = []
+        with suppress(Empty):
+            while True:
                 found.append(self._requests.get_nowait())
-            except Empty:
-                return found
+        return found
 
     def add_shared(self, name: str, payload: bytes) -> None:
         """Queue a payload of the shared gallery, in the place of an older one of the same topic."""

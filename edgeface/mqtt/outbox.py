@@ -49,7 +49,6 @@ class Outbox:
         self.dropped = before.dropped
 
     def add(self, event: Event) -> None:
-        """Queue an event; drop the oldest if there is no room."""
         self._waiting.append(event)
         self._trim()
 
@@ -60,7 +59,6 @@ class Outbox:
         return self._waiting[0] if self._waiting and len(self._unconfirmed()) < self.MAX_IN_FLIGHT else None
 
     def sent(self, sent: MQTTMessageInfo) -> None:
-        """Note that the event that was due has been sent."""
         self._in_flight = [*self._unconfirmed(), _InFlight(sent, self._waiting.popleft(), time.monotonic())]
 
     def recall(self) -> None:
@@ -70,7 +68,6 @@ class Outbox:
         self._trim()
 
     def forget(self, people: Set[str]) -> None:
-        """Drop the waiting events of these people."""
         kept = deque(event for event in self._waiting if event.person_id not in people)
         self.dropped += len(self._waiting) - len(kept)
         self._waiting = kept

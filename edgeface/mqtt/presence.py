@@ -4,8 +4,8 @@ import time
 from collections.abc import Sequence, Set
 
 from edgeface.types import EventType, Person
-from edgeface.wire.events import Event
-from edgeface.wire.presence import PresencePayload, presence_payload
+from edgeface.wire.events import Event, LastPerson, PresencePayload
+from edgeface.wire.fields import SCHEMA, NamedPerson, timestamp
 
 
 class PresenceState:
@@ -18,7 +18,6 @@ class PresenceState:
 
     @property
     def present(self) -> Set[str]:
-        """Return the ids of the known people who are present."""
         return set(filter(None, self._present.values()))
 
     def take_over(self, before: "PresenceState") -> None:
@@ -33,7 +32,6 @@ class PresenceState:
         return (before.keys() ^ self.people.keys()) - self._present.keys()
 
     def note(self, event: Event) -> None:
-        """Take an event of a track."""
         key = event.person_id or str(event.track_id)
         if event.event_type is EventType.LEFT:
             self._present.pop(key, None)
@@ -44,9 +42,8 @@ class PresenceState:
             self._last = event.person_id, event.wall
 
     def payload(self) -> PresencePayload:
-        """Return the payload of who is present."""
-        people = sorted((person_id, self.people[person_id]) for person_id in self.present & self.people.keys())
+        people = [NamedPerson(person_id, self.people[person_id]) for person_id in sorted(self.present & self.people.keys())]
         unknown = sum(person_id is None for person_id in self._present.values())
         who, when = self._last
-        last = (who, self.people[who], when) if who in self.people else None
-        return presence_payload(people, unknown, last, time.time())
+        last = LastPerson(who, self.people[who], timestamp(when)) if who in self.people else None
+        return PresencePayload(schema=SCHEMA, ts=timestamp(time.time()), people=people, unknown=unknown, last=last)

@@ -19,8 +19,6 @@ from edgeface.wire.events import Event, event_payload
 
 
 class MqttPublisher(Connection, EventPublisher, CommandTransport, SyncTransport):
-    """Publishes events, presence, health and people to one broker, and takes in commands and the shared gallery."""
-
     GOODBYE = 2.0
     """Seconds that ``close`` may take to deliver what waits."""
     FACE_MARGIN, FACE_SIDE = 0.4, 480
@@ -66,32 +64,24 @@ class MqttPublisher(Connection, EventPublisher, CommandTransport, SyncTransport)
             self._flush()
 
     def requests(self) -> list[Request]:
-        """Take the commands that came in since the last call."""
         return self._inbox.take_requests()
 
     def respond(self, verb: str, response: bytes) -> None:
-        """Answer a command, if the broker is there."""
         with self._lock:
             self._send(f"resp/{verb}", response)
 
     def shared(self, connection: int = -1) -> tuple[int, dict[str, bytes]]:
-        """Return the connection's number, and take the payloads of the shared gallery, the newest of each topic.
-
-        Nothing is taken while the connection still has the number ``connection``.
-        """
         with self._lock:
             now = self._connections if self._client else 0
             return now, {} if now == connection else self._inbox.take_shared()
 
     def share(self, name: str, payload: bytes) -> None:
-        """Have the broker retain a payload of the shared gallery, if the broker is there."""
         with self._lock:
             if self._client:
                 sent = self._client.publish(f"{self._shared_topic}/{name}", payload, 1, retain=True)
                 self._other_topics[sent.mid] = self._shared_topic
 
     def health(self, health: Health) -> None:
-        """Send the daemon's health, and keep it for the next connection."""
         with self._lock:
             self._health = health
             self._send_health()
@@ -183,7 +173,6 @@ class MqttPublisher(Connection, EventPublisher, CommandTransport, SyncTransport)
             self._outbox.sent(sent)
 
     def _note(self, event: Event) -> None:
-        """Update who is present, and publish the change."""
         if event.track_id is None:
             return
         self._presence.note(event)
@@ -202,8 +191,7 @@ class MqttPublisher(Connection, EventPublisher, CommandTransport, SyncTransport)
     def _announce(self) -> None:
         if self._health is not None and self._health.gallery.state == "unreadable":
             return  # else Home Assistant would remove everybody
-        message = self._announcement.due(self._presence.people) if self._announcement and self._client else None
-        if self._announcement and self._client and message:
+        if self._announcement and self._client and (message := self._announcement.due(self._presence.people)):
             self._client.publish(self._announcement.topic, message, 1, retain=True)
 
     def _send_health(self) -> None:

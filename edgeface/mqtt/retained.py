@@ -19,8 +19,7 @@ def clear(config: Config, *, force: bool = False) -> list[str]:
     """Remove every retained message of this device, check that it is gone, and return the topics.
 
     Raises:
-        ConfigError: no broker is configured.
-        BrokerError: the broker cannot be reached, refuses, or still has a message.
+        BrokerError: as ``Dialogue``, or the broker still has a message.
         EdgefaceError: the daemon runs and would publish the messages again; not with ``force``.
     """
     announcement = Announcement(config).topic

@@ -14,8 +14,6 @@ from edgeface.mqtt.dialogue import Dialogue
 
 
 class _Corrected(Struct, frozen=True):
-    """The field ``corrected`` of an event: the name that was wrong."""
-
     name: str
 
 
@@ -38,12 +36,7 @@ class _Event(Struct, frozen=True):
 def events(
     config: Config, *, every_device: bool = False, tell: Callable[[str], None] = lambda _: None
 ) -> Iterator[dict[str, Any]]:
-    """Yield the payload of each event, connecting again when needed. ``tell`` is given a line at each change of connection.
-
-    Raises:
-        ConfigError: no broker is configured.
-        BrokerError: the broker cannot be reached at first, or refuses.
-    """
+    """Yield the payload of each event, connecting again when needed; ``tell`` and the errors are those of ``Dialogue``."""
     if not config.mqtt.host:
         raise ConfigError("no broker: set mqtt.host in the configuration, or use edgeface run, which prints events without one")
     topic = "edgeface/+/event" if every_device else f"{config.base}/event"

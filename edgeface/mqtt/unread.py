@@ -23,7 +23,6 @@ class Unread:
 
     @property
     def reason(self) -> str | None:
-        """Return why a topic is not read, if one is not."""
         return next((reason for _, reason in self._until.values()), None)
 
     def add(self, subscriptions: Iterable[str], topic: str, reason: str) -> str | None:
@@ -37,7 +36,6 @@ class Unread:
         return None
 
     def take_due(self) -> list[str]:
-        """Take the subscriptions that may be read again."""
         due = [name for name, (until, _) in self._until.items() if time.monotonic() > until]
         for name in due:
             del self._until[name]

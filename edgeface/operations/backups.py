@@ -9,37 +9,34 @@ from edgeface.gallery import restore
 from edgeface.gallery.backup import Backups, Gentle, Listed
 from edgeface.gallery.copies import Pause, go_on
 from edgeface.operations.context import OperationContext, Steps
-from edgeface.wire import commands
-from edgeface.wire.commands import BackedUp, BackupRequest, BackupsRequest, ListedBackup, RestoredPerson, RestoreRequest
+from edgeface.wire import commands as wire
 from edgeface.wire.fields import timestamp
 
 T = TypeVar("T")
 
 
-def back_up(context: OperationContext, _request: BackupRequest) -> Steps[BackedUp]:
-    """Make a backup now."""
+def back_up(context: OperationContext, _request: wire.Request) -> Steps[wire.BackedUp]:
     backups = Backups(context.config)
     made = yield from _in_thread(lambda: backups.make(_pause(context)))
     if made is None:
-        return BackedUp(None, [])
+        return wire.BackedUp(None, [])
     context.note("backup", copy=made.new.copy.path.name, people=made.people)
-    return BackedUp(_listed(made.new), list(made.damaged))
+    return wire.BackedUp(_listed(made.new), list(made.damaged))
 
 
-def list_backups(context: OperationContext, _request: BackupsRequest) -> Steps[commands.Backups]:
+def list_backups(context: OperationContext, _request: wire.Request) -> Steps[wire.Backups]:
     """List the backups, without opening the gallery, which may be damaged."""
     backups = Backups(context.config)
     listing = yield from _in_thread(lambda: backups.listing(_pause(context)))
-    return commands.Backups(str(backups.folder), [_listed(one) for one in listing])
+    return wire.Backups(str(backups.folder), [_listed(one) for one in listing])
 
 
-def restore_person(context: OperationContext, request: RestoreRequest) -> Steps[RestoredPerson]:
-    """Import a person from a backup."""
+def restore_person(context: OperationContext, request: wire.RestoreRequest) -> Steps[wire.RestoredPerson]:
     backups = Backups(context.config)
     copy, document = yield from _in_thread(lambda: restore.person(backups, context.card, request.copy, request.person))
     (done,) = context.gallery.import_(document)
     context.note("restore", copy=copy, person=done.person.id, added=done.added)
-    return RestoredPerson(done.person.id, done.person.name, done.new, done.added, copy)
+    return wire.RestoredPerson(done.person.id, done.person.name, done.new, done.added, copy)
 
 
 def _pause(context: OperationContext) -> Pause:
@@ -61,9 +58,9 @@ def _in_thread(call: Callable[[], T]) -> Steps[T]:
     return done.result()
 
 
-def _listed(one: Listed) -> ListedBackup:
+def _listed(one: Listed) -> wire.ListedBackup:
     contents = one.contents
-    return ListedBackup(
+    return wire.ListedBackup(
         number=one.copy.number,
         file=one.copy.path.name,
         date=timestamp(one.copy.wall),

@@ -85,17 +85,12 @@ class Job(Generic[Q, R]):
     result: "Future[R]" = field(default_factory=Future)
 
     def commit(self) -> None:
-        """Make ``result`` impossible to cancel, before the handler writes.
-
-        Raises:
-            CancelledError: the job was cancelled already.
-        """
+        """Make ``result`` impossible to cancel, before the handler writes; raise ``CancelledError`` if it is cancelled."""
         if self.result.cancelled() or not (self.result.running() or self.result.set_running_or_notify_cancel()):
             raise CancelledError("cancelled; nothing was kept")
 
     def steps(self, context: "OperationContext") -> Steps[R]:
-        """Run the operation round by round."""
-        outcome = self.operation.run(context.of(self), self.request)
+        outcome = self.operation.run(replace(context, job=self), self.request)
         if not isinstance(outcome, Generator):
             return outcome
         try:
@@ -127,17 +122,11 @@ class OperationContext:
 
     @property
     def gallery(self) -> Gallery:
-        """Return the gallery, opened."""
         return self.open_gallery()
 
     @property
     def enroller(self) -> "Enroller":
-        """Return the enroller, built."""
         return self.make_enroller()
-
-    def of(self, job: Job[Any, Any]) -> "OperationContext":
-        """Return the context of one job."""
-        return replace(self, job=job)
 
     def note(self, action: str, **fields: Scalar) -> None:
         """Add a line to the audit log, with the job's actor."""

@@ -1,15 +1,21 @@
-"""Lists kept events, and takes verdicts on them."""
+"""Lists kept events, and takes verdicts on their faces, each of which changes a person's templates."""
 
+import numpy as np
+from numpy.typing import NDArray
+
+from edgeface.errors import ConfigError, GalleryError
+from edgeface.gallery.contents import Templates
 from edgeface.gallery.event_store import KeptEvent
-from edgeface.operations import verdicts
+from edgeface.gallery.names import clean_name
 from edgeface.operations.context import OperationContext
+from edgeface.recognition.matching import SAME_VIEW, Matcher, similarity
+from edgeface.types import Person, Vector
 from edgeface.wire import commands as wire
 from edgeface.wire.events import DIGITS
 from edgeface.wire.fields import NamedPerson, timestamp
 
 
 def list_events(context: OperationContext, request: wire.EventsRequest) -> wire.Events:
-    """List the kept events, the newest last."""
     gallery = context.gallery
     wanted = gallery.find(request.person).id if request.person else None
     names = {known.id: known.name for known in gallery.people()}
@@ -31,28 +37,117 @@ def _listed(event: KeptEvent, names: dict[str, str]) -> wire.ListedEvent:
 
 
 def reject(context: OperationContext, request: wire.RejectRequest) -> wire.Verdict:
-    """Take the face of an event from the person that the event names."""
-    return _noted(context, verdicts.reject(context.gallery, context.config.matching, request.event_id, force=request.force))
+    """Make the face of an event a negative template of the person whom the event names wrongly.
+
+    Raises:
+        GalleryError: there is no such event, it names nobody, or (not with ``force``) the person would hardly be recognised
+            any more: most of their own templates are nearer to this face than to each other.
+    """
+    gallery = context.gallery
+    event = gallery.events.find(request.event_id)
+    if event.person_id is None:
+        raise GalleryError(
+            f"{event.event_id} names nobody; to say who it was: edgeface people confirm {event.event_id} --as NAME"
+        )
+    person = gallery.find(event.person_id)
+    if event.verdict == "rejected":
+        return _verdict(context, "rejected", event, person, False, f"{event.event_id} was rejected already")
+    own, not_own = _of(person, gallery.templates_before(event.event_id, person.id))
+    if not request.force and _locks_out(own, event.embedding, context.config.matching.margin):
+        raise GalleryError(
+            f"{person.name}'s own templates are nearer to this face than to each other: it seems to be {person.name}; "
+            "--force rejects it anyway"
+        )
+    new = not _near(not_own, event.embedding)
+    gallery.learn(event, person.id, "rejected", keep=new)
+    if not len(own):
+        gone = f"not {person.name}, who is enrolled no more: there was no other face"
+        return _verdict(context, "rejected", event, person, False, gone)
+    before = "" if new else "; such a face had been rejected before"
+    return _verdict(context, "rejected", event, person, new, f"not {person.name}{before}")
 
 
 def confirm(context: OperationContext, request: wire.ConfirmRequest) -> wire.Verdict:
-    """Give the face of an event to a person."""
-    settings = context.config.matching
-    return _noted(context, verdicts.confirm(context.gallery, context.card, settings, request.event_id, request.person))
+    """Make the face of an event a template, if it shows a new side, of the person whom the event or the request names.
 
-
-def _noted(context: OperationContext, verdict: wire.Verdict) -> wire.Verdict:
-    context.note(verdict.verdict, event=verdict.event_id, person=verdict.person_id, added=verdict.added)
-    return verdict
+    Raises:
+        GalleryError: there is no such event or person, or the face is nearer to another person or to a rejected face.
+        ConfigError: neither the event nor the request names anybody.
+    """
+    gallery = context.gallery
+    event = gallery.events.find(request.event_id)
+    who = request.person or event.person_id
+    if who is None:
+        raise ConfigError(f"{event.event_id} names nobody; say who it was with --as NAME")
+    person = gallery.find(who)
+    if event.verdict == "confirmed" and event.person_id == person.id:
+        return _verdict(context, "confirmed", event, person, False, f"{event.event_id} was confirmed already")
+    templates = gallery.templates_before(event.event_id, person.id)
+    match = Matcher(templates, context.card, context.config.matching).match(event.embedding)
+    if match.person_id != person.id:
+        raise GalleryError(
+            f"this face is nearer to {match.name} than to {person.name}; if it named the wrong one, reject it first"
+        )
+    if match.margin < 0:
+        raise GalleryError(f"this face is nearer to one that was rejected as {person.name} than to {person.name}")
+    new = not _near(_of(person, templates)[0], event.embedding)
+    gallery.learn(event, person.id, "confirmed", keep=new)
+    gained = "a new template" if new else "known from this side already"
+    return _verdict(context, "confirmed", event, person, new, f"{person.name}, {gained}")
 
 
 def introduce(context: OperationContext, request: wire.IntroduceRequest) -> NamedPerson:
-    """Enroll the person whom events without a name show."""
-    person = verdicts.introduce(context.gallery, context.card, context.config.matching, request.event_ids, request.name)
+    """Enroll a person with the faces of events that named nobody, or give them to the person who has this name.
+
+    Raises:
+        GalleryError: there is no such event, the name is not usable, or a face matches another person.
+        ConfigError: there is no event.
+    """
+    if not request.event_ids:
+        raise ConfigError("there is no face to name")
+    gallery, name = context.gallery, clean_name(request.name)
+    events = [gallery.events.find(event_id) for event_id in request.event_ids]
+    matcher = Matcher(gallery.templates(), context.card, context.config.matching)
+    for event in events:
+        match = matcher.match(event.embedding)
+        if match.score >= match.threshold and match.name != name:
+            raise GalleryError(f"this face passes for {match.name}, who is enrolled; if it is them, name it so")
+    kept: list[Vector] = []
+    chosen = []
+    for event in events:
+        new = not kept or not _near(np.stack(kept), event.embedding)
+        kept += [event.embedding] if new else []
+        chosen.append((event, new))
+    person = gallery.introduce(name, chosen)
     context.note("introduced", person=person.id, events=len(request.event_ids))
     return NamedPerson(person.id, person.name)
 
 
 def dismiss(context: OperationContext, request: wire.DismissRequest) -> wire.Dismissed:
-    """Erase kept events."""
     return wire.Dismissed(context.gallery.events.dismiss(request.event_ids))
+
+
+def _verdict(context: OperationContext, verdict: str, event: KeptEvent, person: Person, added: bool, told: str) -> wire.Verdict:
+    context.note(verdict, event=event.event_id, person=person.id, added=added)
+    return wire.Verdict(event_id=event.event_id, verdict=verdict, person_id=person.id, name=person.name, added=added, told=told)
+
+
+def _of(person: Person, templates: Templates) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Return a person's templates and negative templates, each of shape (n, dimensions)."""
+    index = templates.people.index(person)
+    return templates.vectors[templates.owners == index], templates.negatives[templates.not_owners == index]
+
+
+def _near(vectors: NDArray[np.float32], probe: Vector) -> bool:
+    return bool((vectors @ probe).max(initial=-1.0) > SAME_VIEW)
+
+
+def _locks_out(own: NDArray[np.float32], negative: Vector, margin: float) -> bool:
+    """Return whether a negative template would have most of a person's templates, each matched to the others, refused."""
+    if len(own) < 2:
+        return False
+    refused = 0
+    for number, template in enumerate(own):
+        score = similarity(np.delete(own, number, axis=0), template)
+        refused += score - float(negative @ template) < margin
+    return refused > len(own) / 2

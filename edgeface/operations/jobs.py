@@ -2,17 +2,12 @@
 
 import logging
 from collections import deque
-from collections.abc import Callable
 from threading import Lock
-from typing import Any, TypeVar
+from typing import Any
 
 from edgeface.errors import FAILED_INSIDE, EdgefaceError
 from edgeface.interfaces import Tick
-from edgeface.operations.context import Actor, CancelledError, Job, Operation, OperationContext, Photos, Steps
-from edgeface.wire.commands import Request
-
-Q = TypeVar("Q", bound=Request)
-R = TypeVar("R")
+from edgeface.operations.context import CancelledError, Job, OperationContext, Q, R, Steps
 
 MAX_WAITING = 16
 """Jobs that wait for the loop, at most; each door has a lower limit of its own."""
@@ -32,29 +27,22 @@ class JobQueue:
         self._running: list[tuple[Job[Any, Any], Steps[Any]]] = []
         self._at_camera: Job[Any, Any] | None = None
 
-    def submit(
-        self,
-        operation: Operation[Q, R],
-        request: Q,
-        actor: Actor,
-        photos: Photos | None = None,
-        tell: Callable[[Any], None] = lambda progress: None,
-    ) -> Job[Q, R]:
-        """Have the loop run an operation; any thread may call this.
+    def submit(self, job: Job[Q, R]) -> Job[Q, R]:
+        """Have the loop run a job, and return the job; any thread may call this.
 
         Raises:
             EdgefaceError: ``MAX_WAITING`` jobs wait already, or another job has the camera.
         """
-        job = Job(operation, request, actor, photos or iter(()), tell)
+        camera = job.operation.camera
         with self._lock:
-            if operation.camera and self._at_camera:
+            if camera and self._at_camera:
                 raise EdgefaceError(CAMERA_TAKEN)
             if self.full:
                 raise EdgefaceError("the device is busy; try again in a moment")
             self._waiting.append(job)
-            if operation.camera:
+            if camera:
                 self._at_camera = job
-        if operation.camera:
+        if camera:
             job.result.add_done_callback(lambda _: self._free_camera())
         return job
 
@@ -63,19 +51,11 @@ class JobQueue:
         """Return whether ``submit`` would refuse a job because too many wait."""
         return len(self._waiting) >= MAX_WAITING
 
-    @property
-    def camera_taken(self) -> bool:
-        """Return whether a job has the camera to itself."""
-        return self._at_camera is not None
-
-    @property
-    def idle(self) -> bool:
-        """Return whether no job waits or runs."""
-        return not (self._waiting or self._running)
-
     def on_tick(self, tick: Tick, context: OperationContext) -> None:
         """Start the jobs that wait, and continue those that take several rounds. For the loop."""
-        while len(self._running) < MAX_RUNNING and (job := self._next()):
+        while len(self._running) < MAX_RUNNING and self._waiting:
+            with self._lock:
+                job = self._waiting.popleft()
             steps = job.steps(context)
             if not job.result.cancelled() and self._step(job, steps):
                 self._running.append((job, steps))
@@ -89,19 +69,14 @@ class JobQueue:
 
     def close(self, reason: EdgefaceError | None = None) -> None:
         """End all jobs with an error, ``reason`` or that the daemon stops. For the loop."""
-        jobs = [job for job, _ in self._running]
         with self._lock:
-            jobs += self._waiting
+            jobs = [*(job for job, _ in self._running), *self._waiting]
             self._waiting.clear()
         for _, steps in self._running:
             steps.close()
         self._running.clear()
         for job in jobs:
             _settle(job, reason or EdgefaceError("the daemon is stopping"))
-
-    def _next(self) -> Job[Any, Any] | None:
-        with self._lock:
-            return self._waiting.popleft() if self._waiting else None
 
     def _free_camera(self) -> None:
         with self._lock:

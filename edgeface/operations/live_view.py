@@ -23,12 +23,12 @@ class LiveView:
 
     def __init__(self) -> None:
         self.picture: LivePicture | None = None
-        self._watched_until, self._tell = -math.inf, _tell_nobody
-        self._number = 0
+        self._watched_until, self._number = -math.inf, 0
+        self._tell: Callable[[], None] = lambda: None
 
-    def watch(self, seconds: float, tell: Callable[[], None] | None = None) -> None:
+    def watch(self, seconds: float, tell: Callable[[], None] = lambda: None) -> None:
         """Have the loop leave its pictures here for ``seconds``, and call ``tell`` after each; any thread may call this."""
-        self._watched_until, self._tell = time.monotonic() + seconds, tell or _tell_nobody
+        self._watched_until, self._tell = time.monotonic() + seconds, tell
 
     def show(self, moment: Frame | NoFrame, faces: Callable[[float], Sequence[TrackedFace]], seconds: float | None) -> None:
         """Leave a picture, if anybody watches; ``faces`` returns the faces tracked at a time. For the loop.
@@ -39,18 +39,11 @@ class LiveView:
             self.picture = None
         elif isinstance(moment, Frame):
             self._number += 1
+            shown = self.picture or LivePicture(0, moment, (), 0.0)
             if seconds is not None:
-                self.picture = LivePicture(self._number, moment, tuple(faces(moment.time)), seconds)
-            elif self.picture:
-                self.picture = replace(self.picture, number=self._number, frame=moment)
-            else:
-                self.picture = LivePicture(self._number, moment, (), 0.0)
+                shown = replace(shown, faces=tuple(faces(moment.time)), seconds=seconds)
+            self.picture = replace(shown, number=self._number, frame=moment)
             self._tell()
 
     def close(self) -> None:
-        """Drop the picture."""
         self.picture = None
-
-
-def _tell_nobody() -> None:
-    pass

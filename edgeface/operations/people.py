@@ -24,13 +24,11 @@ class Checked:
 
 
 def list_people(context: OperationContext, _request: wire.PeopleRequest) -> wire.People:
-    """List everybody, by name."""
     people = context.gallery.people()
     return wire.People([wire.ListedPerson(one.id, one.name, one.templates, timestamp(one.enrolled)) for one in people])
 
 
 def rename(context: OperationContext, request: wire.RenameRequest) -> NamedPerson:
-    """Give a person another name."""
     person = context.gallery.find(request.person)
     with context.noted("rename", person=person.id):
         person = context.gallery.rename(person.id, request.name)
@@ -57,8 +55,7 @@ def _left_in_backups(context: OperationContext) -> list[str]:
         return [str(backups.folder)]
 
 
-def check_gallery(context: OperationContext, _request: wire.CheckRequest) -> Checked:
-    """Find the faults of the gallery that cause false matches and misses."""
+def check_gallery(context: OperationContext, _request: wire.Request) -> Checked:
     templates = context.gallery.templates().by_name()
     settings = context.config.matching
     findings = check(templates, Matcher(templates, context.card, settings), context.gallery.damage())
@@ -67,7 +64,6 @@ def check_gallery(context: OperationContext, _request: wire.CheckRequest) -> Che
 
 
 def drop(context: OperationContext, request: wire.DropRequest) -> wire.Dropped:
-    """Erase a template or a damaged record."""
     with context.noted("drop", template=request.template) as note:
         person = context.gallery.drop(request.template)
         note["person"] = person.id if person else ""

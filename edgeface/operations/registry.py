@@ -1,18 +1,16 @@
 """Lists every operation; a row here opens an operation at all its doors."""
 
 from collections.abc import Mapping
-from typing import Any, TypeVar, get_origin, get_type_hints
+from typing import Any, get_origin, get_type_hints
 
 import msgspec
 
 from edgeface.enrollment.guidance import Guidance
 from edgeface.errors import EdgefaceError
 from edgeface.operations import backups, enroll, events, people, snapshot
-from edgeface.operations.context import EVERYWHERE, Door, Operation
+from edgeface.operations.context import EVERYWHERE, Door, Operation, Q
 from edgeface.wire import commands as wire
 from edgeface.wire.fields import NamedPerson
-
-Q = TypeVar("Q", bound=wire.Request)
 
 WITHIN = EVERYWHERE - {Door.MQTT}
 """The doors on this device: all but MQTT."""
@@ -30,10 +28,10 @@ REJECT = Operation("reject", wire.RejectRequest, wire.Verdict, events.reject, WI
 CONFIRM = Operation("confirm", wire.ConfirmRequest, wire.Verdict, events.confirm, WITHIN)
 INTRODUCE = Operation("introduce", wire.IntroduceRequest, NamedPerson, events.introduce, WITHIN, command="events introduce")
 DISMISS = Operation("dismiss", wire.DismissRequest, wire.Dismissed, events.dismiss, WITHIN, command="events dismiss")
-CHECK = Operation("check", wire.CheckRequest, people.Checked, people.check_gallery, WITHIN)
+CHECK = Operation("check", wire.Request, people.Checked, people.check_gallery, WITHIN)
 DROP = Operation("drop", wire.DropRequest, wire.Dropped, people.drop, WITHIN)
-BACKUP = Operation("backup", wire.BackupRequest, wire.BackedUp, backups.back_up, WITHIN)
-BACKUPS = Operation("backups", wire.BackupsRequest, wire.Backups, backups.list_backups, WITHIN)
+BACKUP = Operation("backup", wire.Request, wire.BackedUp, backups.back_up, WITHIN)
+BACKUPS = Operation("backups", wire.Request, wire.Backups, backups.list_backups, WITHIN)
 RESTORE = Operation("restore", wire.RestoreRequest, wire.RestoredPerson, backups.restore_person, WITHIN)
 
 OPERATIONS: dict[str, Operation[Any, Any]] = {
@@ -46,16 +44,11 @@ OPERATIONS: dict[str, Operation[Any, Any]] = {
 
 
 def at(door: Door) -> dict[str, Operation[Any, Any]]:
-    """Return the operations that are open at a door, by name."""
     return {name: operation for name, operation in OPERATIONS.items() if door in operation.doors}
 
 
 def read(fields: object, request: type[Q], *, strict: bool = True) -> Q:
-    """Convert decoded JSON to a request; unless ``strict``, numbers and truth may be texts.
-
-    Raises:
-        EdgefaceError: a field is missing, unknown or of another type.
-    """
+    """Convert decoded JSON to a request, or raise ``EdgefaceError``; unless ``strict``, numbers and truth may be texts."""
     try:
         converted = msgspec.convert(fields, request, strict=strict)
     except msgspec.ValidationError as error:
@@ -66,11 +59,7 @@ def read(fields: object, request: type[Q], *, strict: bool = True) -> Q:
 
 
 def read_texts(fields: Mapping[str, list[str]], request: type[Q]) -> Q:
-    """Read the fields of a request of which each is given as texts: of a list any number, else the last one counts.
-
-    Raises:
-        EdgefaceError: as ``read``.
-    """
+    """Read a request, as ``read``, of which each field is given as texts: of a list any number, else the last one counts."""
     hints = get_type_hints(request)
     values = {name: texts if get_origin(hints.get(name)) is list else texts[-1] for name, texts in fields.items()}
     return read(values, request, strict=False)

@@ -16,11 +16,7 @@ FRAME_TIMEOUT = 10.0
 
 
 def take_snapshot(context: OperationContext, _request: SnapshotRequest) -> Steps[Snapshot]:
-    """Return the camera's next frame as a JPEG.
-
-    Raises:
-        CameraError: no frame came within ``FRAME_TIMEOUT``, or the camera is lost.
-    """
+    """Return the next frame as a JPEG; raise ``CameraError`` if none comes within ``FRAME_TIMEOUT``, or the camera is lost."""
     moment = (yield).moment
     deadline = moment.time + FRAME_TIMEOUT
     while isinstance(moment, NoFrame):

@@ -11,12 +11,7 @@ from edgeface.gallery.restore import Restored
 
 
 def reembed(
-    config: Config,
-    model: Path,
-    *,
-    drop: bool = False,
-    names: bool = True,
-    alive: Callable[[], None] = lambda: None,
+    config: Config, model: Path, *, drop: bool = False, names: bool = True, alive: Callable[[], None] = lambda: None
 ) -> Reembedded | None:
     """Reembed the gallery of a configuration, and note it in the audit log; see ``migration.reembed``."""
     done = migration.reembed(config.gallery_path, config.key_path, model, drop=drop, names=names, alive=alive)

@@ -12,11 +12,7 @@ PUBLISHERS = {"mqtt": "edgeface.mqtt.publisher:MqttPublisher", "lines": "edgefac
 
 
 def need_broker(settings: schema.Config) -> None:
-    """See that there is a broker for whatever cannot do without.
-
-    Raises:
-        ConfigError: there is none.
-    """
+    """Raise ``ConfigError`` if the settings need a broker and name none."""
     for name, wanted in (("sync", settings.shared_topic), ("homeassistant", settings.homeassistant.enabled)):
         if wanted and not settings.mqtt.host:
             raise ConfigError(f"{name}.enabled needs a broker: set mqtt.host in the configuration")

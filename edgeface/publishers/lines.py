@@ -16,8 +16,6 @@ log = logging.getLogger(__name__)
 
 
 class LinePublisher(EventPublisher):
-    """Prints the payload of each event on a line of its own."""
-
     def __init__(self, settings: schema.Config, model: str) -> None:
         self._device, self._model = settings.device.id, model
 

@@ -12,7 +12,7 @@ from edgeface.recognition.tracking import Track, Tracker
 from edgeface.types import Decision, EventType, Frame, Match, NoFrame, Observation, TrackedFace
 from edgeface.vision.liveness import ALIVE
 from edgeface.vision.model_card import ModelCard
-from edgeface.wire.events import Correction, Event
+from edgeface.wire.events import Corrected, Event
 
 log = logging.getLogger(__name__)
 
@@ -137,14 +137,14 @@ class Presence:
         enough = len(views) >= needed and sum(map(weight, views)) >= settings.min_share * sum(map(weight, track.views))
         return _Verdict(person, match, views) if enough else None
 
-    def _correction(self, track: Track) -> Correction | None:
+    def _correction(self, track: Track) -> Corrected | None:
         """Return the announced name that a new verdict about a track contradicts, unless another track has the same name."""
         visit = self._visits.get(track.id)
         if visit is None or visit.arrival.person_id is None or list(self._visits.values()).count(visit) > 1:
             return None
-        return Correction(visit.arrival.event_id, visit.arrival.person_id, visit.arrival.name or "")
+        return Corrected(visit.arrival.event_id, visit.arrival.person_id, visit.arrival.name or "")
 
-    def _arrival(self, track: Track, verdict: _Verdict, moment: Frame | NoFrame, wrong: Correction | None) -> Event:
+    def _arrival(self, track: Track, verdict: _Verdict, moment: Frame | NoFrame, wrong: Corrected | None) -> Event:
         match, views = verdict.match, verdict.views
         stranger = verdict.person_id is None
         height, width = moment.image.shape[:2] if isinstance(moment, Frame) else (0, 0)
@@ -170,7 +170,7 @@ class Presence:
             embedding=track.probe.vector if track.probe else None,
         )
 
-    def _release(self, track: Track, moment: Frame | NoFrame, wrong: Correction | None = None) -> list[Event]:
+    def _release(self, track: Track, moment: Frame | NoFrame, wrong: Corrected | None = None) -> list[Event]:
         """Take a track from its visit, and end the visit unless another track goes on with it."""
         visit = self._visits.pop(track.id, None)
         if visit is None or visit in self._visits.values():

@@ -1,23 +1,53 @@
 """Maps the page's paths to its views."""
 
+from collections.abc import Awaitable, Callable
+from functools import partial
 from http import HTTPStatus
 from pathlib import Path
+from typing import TypeAlias
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Mount
+from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
 from edgeface.errors import EdgefaceError
 from edgeface.web import enroll, health, live, operations, people, strangers, visits
 from edgeface.web.context import PageContext
 
+View: TypeAlias = Callable[[PageContext, Request], Awaitable[Response]]
+GET: dict[str, View] = {
+    "/": live.live,
+    "/live/recent": live.recent,
+    "/live/picture": live.picture,
+    "/stream": live.stream,
+    "/people": people.people,
+    "/visits": visits.visits,
+    "/visits/{event}/picture": visits.picture,
+    "/unknown": strangers.strangers,
+    "/enroll": enroll.enroll,
+    "/enroll/state": enroll.state,
+    "/health": health.health,
+}
+POST: dict[str, View] = {
+    "/people/photo": people.photo,
+    "/people/{person}/rename": people.rename,
+    "/people/{person}/forget": people.forget,
+    "/visits/{event}/confirm": visits.confirm,
+    "/visits/{event}/reject": visits.reject,
+    "/unknown/name": strangers.name,
+    "/unknown/dismiss": strangers.dismiss,
+    "/enroll/start": enroll.start,
+    "/enroll/finish": enroll.finish,
+    "/operations/{name}": operations.operate,
+}
+
 
 def application(context: PageContext) -> Starlette:
     """Make the page's application, for requests that were let in."""
-    static = StaticFiles(directory=Path(__file__).parent / "static")
+    views = [(path, view, "GET") for path, view in GET.items()] + [(path, view, "POST") for path, view in POST.items()]
 
     async def show_error(request: Request, error: Exception) -> Response:
         status = error.status_code if isinstance(error, HTTPException) else HTTPStatus.INTERNAL_SERVER_ERROR
@@ -28,10 +58,11 @@ def application(context: PageContext) -> Starlette:
         return response
 
     app = Starlette(
-        routes=[Mount("/static", static)]
-        + [route for view in (live, people, visits, strangers, enroll, health, operations) for route in view.ROUTES],
+        routes=[
+            Mount("/static", StaticFiles(directory=Path(__file__).parent / "static")),
+            *(Route(path, partial(view, context), methods=[method]) for path, view, method in views),
+        ],
         exception_handlers={HTTPException: show_error, EdgefaceError: show_error},
     )
     app.router.redirect_slashes = False  # a redirect would leave the session's path
-    app.state.context = context
     return app

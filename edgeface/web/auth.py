@@ -85,11 +85,11 @@ class AccessMiddleware:
         self._tries = RateLimit(TRIES_PER_MINUTE)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer a request, or pass it on."""
         if scope["type"] != "http":
             return
         request = Request(scope)
-        key, path = _split(scope["path"])
+        keyed = KEYED.fullmatch(scope["path"])
+        key, path = (keyed["key"], keyed["path"]) if keyed else ("", scope["path"])
         session = Session(key, self._secret(request))
         root = ""
         added: dict[str, str] = {}
@@ -118,7 +118,6 @@ class AccessMiddleware:
             await self._app({**scope, "path": path, "root": root, "admitted": admitted}, receive, guarded)
 
     def _still_admits(self, session: Session) -> bool:
-        """Return whether the session of a request that goes on is still open."""
         with suppress(EdgefaceError):
             return self._sessions.admits(session)
         return False
@@ -138,7 +137,6 @@ class AccessMiddleware:
         return None
 
     def _refusal(self, request: Request, session: Session, path: str) -> Response | None:
-        """Return the answer to a request that is not passed on, or ``None``."""
         if foreign := self._foreign(request):
             return foreign
         given = request.query_params.get("token")
@@ -218,12 +216,6 @@ def is_ours(host: str, names: Collection[str], *, addresses: bool = True) -> boo
     except ValueError:
         return False
     return addresses
-
-
-def _split(path: str) -> tuple[str, str]:
-    """Return the session's key in a path, and the path without it."""
-    found = KEYED.fullmatch(path)
-    return (found["key"], found["path"]) if found else ("", path)
 
 
 def _locked(request: Request, session: Session) -> Response:

@@ -1,4 +1,4 @@
-"""Gives views of the page the gallery, operations, HTML templates, and notes from one request to the next."""
+"""Gives views of the page the gallery, operations, HTML templates, notes, and the enrollment that a browser follows."""
 
 import asyncio
 import math
@@ -7,10 +7,10 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from http import HTTPStatus
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 from urllib.parse import parse_qs, urlencode
 
 import jinja2
@@ -19,23 +19,20 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from edgeface.config.schema import Config
+from edgeface.enrollment.guidance import Guidance
 from edgeface.errors import EdgefaceError
 from edgeface.gallery.open import open_gallery
 from edgeface.gallery.store import Gallery
-from edgeface.operations.context import Actor, Operation, Photos
+from edgeface.operations.context import Actor, Job, Operation, Photos, Q, R
+from edgeface.operations.enroll import Enrollment
 from edgeface.operations.jobs import JobQueue
 from edgeface.operations.live_view import LivePicture, LiveView
 from edgeface.vision.model_card import ModelCard
 from edgeface.web.filters import FILTERS
 from edgeface.web.wakeup import Wakeup
-from edgeface.wire.commands import Request as Asked
-
-if TYPE_CHECKING:
-    from edgeface.web.enrolling import Enrolling
+from edgeface.wire.commands import EnrollRequest
 
 T = TypeVar("T")
-Q = TypeVar("Q", bound=Asked)
-R = TypeVar("R")
 ACTOR: Actor = {"web": True}
 """A browser that is signed in; the page does not know whose."""
 MAX_FORM = 16 * 1024
@@ -46,6 +43,8 @@ FRESH = 1.0
 """Seconds for which the names of people are not read again."""
 BODY_TIMEOUT, OPERATION_TIMEOUT = 20.0, 30.0
 """Seconds for the body of a request, and for an operation."""
+ABANDONED = 15.0
+"""Seconds without a request from its browser after which an enrollment is cancelled."""
 VIEWS = {"/": "Live", "/people": "People", "/visits": "Visits", "/unknown": "Unknown", "/enroll": "Enroll", "/health": "Health"}
 
 
@@ -68,6 +67,30 @@ class Known:
 
     version: tuple[int, ...]
     names: Mapping[str, str]
+
+
+@dataclass(slots=True, eq=False)
+class Enrolling:
+    """An enrollment that a browser follows; the loop writes ``guidance``, and then calls ``tell``."""
+
+    job: Job[EnrollRequest, Enrollment]
+    tell: Callable[[], None]
+    key: str = field(default_factory=lambda: secrets.token_urlsafe(9))
+    guidance: Guidance | None = None
+    _end: asyncio.TimerHandle | None = None
+
+    def __post_init__(self) -> None:
+        self.job.tell = self._guide
+
+    def _guide(self, guidance: Guidance) -> None:
+        self.guidance = guidance
+        self.tell()
+
+    def keep_alive(self) -> None:
+        """Put off the end of the enrollment, as the browser is still there."""
+        if self._end:
+            self._end.cancel()
+        self._end = asyncio.get_running_loop().call_later(ABANDONED, self.job.result.cancel)
 
 
 class PageContext:
@@ -100,7 +123,6 @@ class PageContext:
         self._ended.wake()
 
     def close(self) -> None:
-        """Close the gallery and end the threads."""
         self._gallery_thread.submit(self._shut)
         self._gallery_thread.shutdown(wait=False)
         self._picture_thread.shutdown(wait=False, cancel_futures=True)
@@ -111,15 +133,10 @@ class PageContext:
 
     @property
     def config(self) -> Config:
-        """Return the settings in effect."""
         return self.daemon.settings()
 
     async def with_gallery(self, call: Callable[[Gallery], T]) -> T:
-        """Run a quick call with the gallery in its thread, one call at a time; return its result.
-
-        Raises:
-            EdgefaceError: the call does, the gallery cannot be opened, or ``MAX_QUEUE`` requests wait for it.
-        """
+        """Run a quick call with the gallery in its thread; raise ``EdgefaceError`` if ``MAX_QUEUE`` requests wait for it."""
         if self._waiting >= MAX_QUEUE:
             raise EdgefaceError("the device is busy; try again in a moment")
         self._waiting += 1
@@ -150,16 +167,11 @@ class PageContext:
             return self._drawn[1]
 
     async def on_picture_thread(self, call: Callable[[], T]) -> T:
-        """Run a call on a picture in the thread for such calls; return its result."""
         return await asyncio.get_running_loop().run_in_executor(self._picture_thread, call)
 
     async def perform(self, operation: Operation[Q, R], request: Q, photos: Photos | None = None) -> R:
-        """Have the loop run an operation, and return its result.
-
-        Raises:
-            EdgefaceError: the operation does, or the loop did not run it within ``OPERATION_TIMEOUT``.
-        """
-        job = self.daemon.jobs.submit(operation, request, ACTOR, photos)
+        """Have the loop run an operation, and return its result; raise ``EdgefaceError`` after ``OPERATION_TIMEOUT``."""
+        job = self.daemon.jobs.submit(Job(operation, request, ACTOR, photos or iter(())))
         try:
             return await asyncio.wait_for(asyncio.wrap_future(job.result), OPERATION_TIMEOUT)
         except TimeoutError:
@@ -192,11 +204,7 @@ class PageContext:
 
 
 async def body(request: Request, limit: int) -> bytes:
-    """Read the body of a request.
-
-    Raises:
-        HTTPException: it is over ``limit`` bytes, or does not come within ``BODY_TIMEOUT``.
-    """
+    """Read the body of a request; raise ``HTTPException`` if it is over ``limit`` bytes, or takes over ``BODY_TIMEOUT``."""
     too_large = HTTPException(
         HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"That is over {limit / 2**20:.2g} MB.", {"connection": "close"}
     )
@@ -219,11 +227,7 @@ async def body(request: Request, limit: int) -> bytes:
 
 
 async def form(request: Request) -> dict[str, str]:
-    """Read the fields of a form, each once.
-
-    Raises:
-        HTTPException: the body is no form, or as ``body``.
-    """
+    """Read the fields of a form, each once; raise ``HTTPException`` as ``body`` does, or if the body is no form."""
     try:
         fields = parse_qs((await body(request, MAX_FORM)).decode(), keep_blank_values=True, max_num_fields=64)
     except ValueError:

@@ -4,7 +4,6 @@ from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
-from starlette.routing import Route
 
 from edgeface.enrollment.guidance import Guidance
 from edgeface.errors import EdgefaceError
@@ -12,8 +11,7 @@ from edgeface.gallery.names import clean_name
 from edgeface.operations.context import Job
 from edgeface.operations.enroll import Enrollment
 from edgeface.operations.registry import ENROLL
-from edgeface.web.context import ACTOR, PageContext
-from edgeface.web.enrolling import Enrolling
+from edgeface.web.context import ACTOR, Enrolling, PageContext
 from edgeface.web.filters import capitalize_first
 from edgeface.web.people import how_known, read_people
 from edgeface.wire.commands import EnrollRequest
@@ -24,37 +22,32 @@ TIMEOUT = 120.0
 """Seconds that an enrollment lasts at most."""
 
 
-async def enroll(request: Request) -> Response:
-    """Show the form."""
-    context: PageContext = request.app.state.context
+async def enroll(context: PageContext, request: Request) -> Response:
     people = await context.with_gallery(lambda gallery: gallery.people())
     return context.render(request, "enroll.html", people=people, name=request.query_params.get("name", "")[:100])
 
 
-async def start(request: Request) -> Response:
-    """Start an enrollment, unless one runs."""
-    context: PageContext = request.app.state.context
-    enrolling = Enrolling(context.news.wake)
+async def start(context: PageContext, request: Request) -> Response:
     try:
         name, force = clean_name(request.query_params.get("name", "")), request.query_params.get("force") == "yes"
-        wanted = EnrollRequest(name=name, timeout=TIMEOUT, force=force)
-        job = enrolling.job = context.daemon.jobs.submit(ENROLL, wanted, ACTOR, tell=enrolling.guide)
+        job = Job(ENROLL, EnrollRequest(name=name, timeout=TIMEOUT, force=force), ACTOR)
+        enrolling = Enrolling(job, context.news.wake)
+        context.daemon.jobs.submit(job)
     except EdgefaceError as error:
         return JSONResponse({"ok": False, "text": f"{error}."}, 409)
     job.result.add_done_callback(lambda _: context.news.wake())
-    enrolling.keep_alive(job)
+    enrolling.keep_alive()
     context.enrolling = enrolling
     return JSONResponse({"ok": True, "id": enrolling.key})
 
 
-async def state(request: Request) -> Response:
+async def state(context: PageContext, request: Request) -> Response:
     """Return the guidance once it differs from step ``after``, and the result in the end."""
-    context: PageContext = request.app.state.context
-    found, after = _current(context, request), request.query_params.get("after", "")
-    if found is None:
+    enrolling, after = _current(context, request), request.query_params.get("after", "")
+    if enrolling is None:
         return JSONResponse({"done": True, "ok": False, "text": "This enrollment is over."})
-    enrolling, job = found
-    enrolling.keep_alive(job)
+    job = enrolling.job
+    enrolling.keep_alive()
 
     def changed() -> bool | None:
         now = enrolling.guidance
@@ -63,33 +56,28 @@ async def state(request: Request) -> Response:
     await context.news.wait(changed, POLL)
     if job.result.done():
         return JSONResponse({"done": True, **await _outcome(context, job)})
-    now = enrolling.guidance
-    if now is None:
-        return JSONResponse({"done": False, "step": "", "text": "Waiting for the camera", "taken": 0, "most": 9})
-    return JSONResponse({"done": False, "step": step(now), "text": now.text, "taken": now.taken, "most": now.most})
+    if now := enrolling.guidance:
+        return JSONResponse({"done": False, "step": step(now), "text": now.text, "taken": now.taken, "most": now.most})
+    return JSONResponse({"done": False, "step": "", "text": "Waiting for the camera", "taken": 0, "most": 9})
 
 
 def step(guidance: Guidance) -> str:
-    """Return a text that changes from one step of an enrollment to the next."""
     return f"{guidance.taken} {guidance.text}"
 
 
-async def finish(request: Request) -> Response:
+async def finish(context: PageContext, request: Request) -> Response:
     """End an enrollment with the views taken until now; with ``?cancel`` nobody is enrolled."""
-    if found := _current(request.app.state.context, request):
-        _, job = found
+    if enrolling := _current(context, request):
         if "cancel" in request.query_params:
-            job.result.cancel()
-        job.enough = True
+            enrolling.job.result.cancel()
+        enrolling.job.enough = True
     return JSONResponse({"ok": True})
 
 
-def _current(context: PageContext, request: Request) -> tuple[Enrolling, Job[EnrollRequest, Enrollment]] | None:
+def _current(context: PageContext, request: Request) -> Enrolling | None:
     """Return the enrollment that a request names, if it is the current one."""
     enrolling = context.enrolling
-    if enrolling is None or enrolling.job is None or request.query_params.get("id") != enrolling.key:
-        return None
-    return enrolling, enrolling.job
+    return enrolling if enrolling and request.query_params.get("id") == enrolling.key else None
 
 
 async def _outcome(context: PageContext, job: Job[EnrollRequest, Enrollment]) -> dict[str, Any]:
@@ -99,15 +87,7 @@ async def _outcome(context: PageContext, job: Job[EnrollRequest, Enrollment]) ->
         return {"ok": False, "text": f"Nothing was kept: {error}."}
     done = job.result.result()
     cards = await context.with_gallery(lambda gallery: read_people(context, gallery))
-    sentences = [how_known(card) for card in cards if card.id == done.id]
+    sentences = [how_known(card) for card in cards if card.person.id == done.id]
     if done.assessment is not None and done.assessment.told:
         sentences.append(f"{capitalize_first(done.assessment.told)}.")
     return {"ok": True, "text": " ".join(sentences)}
-
-
-ROUTES = [
-    Route("/enroll", enroll),
-    Route("/enroll/start", start, methods=["POST"]),
-    Route("/enroll/state", state),
-    Route("/enroll/finish", finish, methods=["POST"]),
-]

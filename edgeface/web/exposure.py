@@ -7,11 +7,7 @@ from edgeface.errors import ConfigError
 
 
 def refuse_exposure(web: WebSettings) -> None:
-    """Make sure that the page is encrypted, or only this machine can reach it.
-
-    Raises:
-        ConfigError: it is neither, or half of what TLS needs is set.
-    """
+    """Raise ``ConfigError`` unless the page is encrypted, or only this machine can reach it."""
     if bool(web.tls_cert) != bool(web.tls_key):
         raise ConfigError("web.tls_cert and web.tls_key: one is set, both are needed")
     if not (is_local(web.address) or web.tls_cert or web.behind_proxy):
@@ -22,7 +18,6 @@ def refuse_exposure(web: WebSettings) -> None:
 
 
 def is_local(address: str) -> bool:
-    """Return whether only this machine can reach an address."""
     try:
         return address == "localhost" or ipaddress.ip_address(address).is_loopback
     except ValueError:

@@ -1,21 +1,9 @@
 """Writes times and shares as people say them, for the HTML templates."""
 
-from collections.abc import Iterable, Iterator
 from datetime import datetime
-from itertools import groupby
-from typing import Protocol, TypeVar
-
-
-class _Timed(Protocol):
-    @property
-    def wall(self) -> float: ...
-
-
-T = TypeVar("T", bound=_Timed)
 
 
 def day(wall: float) -> str:
-    """Return a day as people say it: today, yesterday, or with its name."""
     then, now = datetime.fromtimestamp(wall).date(), datetime.now().date()
     away = (now - then).days
     if away in (0, 1):
@@ -24,24 +12,15 @@ def day(wall: float) -> str:
 
 
 def clock(wall: float) -> str:
-    """Return the time of day."""
     return f"{datetime.fromtimestamp(wall):%H:%M}"
 
 
 def moment(wall: float) -> str:
-    """Return the day and the time of day."""
     return f"{day(wall)}, {clock(wall)}"
 
 
 def iso(wall: float) -> str:
-    """Return a time in ISO 8601."""
     return datetime.fromtimestamp(wall).astimezone().isoformat(timespec="seconds")
-
-
-def groupby_day(visits: Iterable[T]) -> Iterator[tuple[str, list[T]]]:
-    """Yield each day with its visits, in their order."""
-    for name, rows in groupby(visits, key=lambda visit: day(visit.wall)):
-        yield name, list(rows)
 
 
 def percent(share: float) -> str:
@@ -59,8 +38,7 @@ def ago(seconds: float) -> str:
 
 
 def capitalize_first(text: str) -> str:
-    """Return a text with its first letter in upper case."""
     return text[:1].upper() + text[1:]
 
 
-FILTERS = {function.__name__: function for function in (day, clock, moment, iso, groupby_day, percent, ago, capitalize_first)}
+FILTERS = {function.__name__: function for function in (day, clock, moment, iso, percent, ago, capitalize_first)}

@@ -8,7 +8,6 @@ from itertools import groupby
 import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Route
 
 from edgeface.config import load
 from edgeface.doctor import CHECKS, Check
@@ -20,9 +19,8 @@ DOCTOR_TIMEOUT = 60.0
 """Seconds for the checks."""
 
 
-async def health(request: Request) -> Response:
+async def health(context: PageContext, request: Request) -> Response:
     """Show the view; with ``?check`` run the checks first."""
-    context: PageContext = request.app.state.context
     status = context.daemon.status()
     checks: list[Check] = []
     if "check" in request.query_params and not context.checking:
@@ -63,8 +61,4 @@ async def run_doctor(daemon: ServedDaemon) -> list[Check]:
 
 
 def shown(row: load.Setting) -> load.Setting:
-    """Return a setting with its value as TOML."""
     return replace(row, value=msgspec.json.encode(row.value).decode())
-
-
-ROUTES = [Route("/health", health)]

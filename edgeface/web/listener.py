@@ -19,10 +19,17 @@ class Listener(socket.socket):
     held open keep nobody out. They are counted when they are accepted: before the TLS handshake the server does not know them.
     """
 
-    def __init__(self, family: socket.AddressFamily) -> None:
-        super().__init__(family)
+    def __init__(self, host: str, port: int) -> None:
+        super().__init__(socket.AF_INET6 if ":" in host else socket.AF_INET)
         self._strangers: dict[Client, socket.socket] = {}
         self._signed_in: dict[Client, socket.socket] = {}
+        try:
+            self.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            self.bind((host, port))
+            self.listen(MAX_BATCH)
+        except BaseException:
+            self.close()
+            raise
 
     def accept(self) -> tuple[socket.socket, Any]:
         """Accept the next connection, and close a stranger's if there are too many."""

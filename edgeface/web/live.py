@@ -3,13 +3,13 @@
 import json
 import time
 from collections.abc import AsyncIterator, Mapping
+from dataclasses import astuple
 from http import HTTPStatus
 from typing import Any
 
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
-from starlette.routing import Route
 
 from edgeface.operations.live_view import LivePicture
 from edgeface.platform.text import duration
@@ -29,37 +29,30 @@ RECENT = 5
 """Visits beside the picture."""
 
 
-async def live(request: Request) -> Response:
-    """Show the picture, the state and the last visits."""
-    context: PageContext = request.app.state.context
+async def live(context: PageContext, request: Request) -> Response:
     facts = describe(context.daemon.status())
     visits = await context.with_gallery(lambda gallery: read_visits(context, gallery, limit=RECENT)[0])
     return context.render(request, "live.html", facts=facts, visits=visits)
 
 
-async def recent(request: Request) -> Response:
-    """Return the last visits, as a part of the view."""
-    context: PageContext = request.app.state.context
+async def recent(context: PageContext, request: Request) -> Response:
     visits = await context.with_gallery(lambda gallery: read_visits(context, gallery, limit=RECENT)[0])
     return context.render(request, "recent.html", visits=visits)
 
 
-async def picture(request: Request) -> Response:
+async def picture(context: PageContext, request: Request) -> Response:
     """Return the newest picture as a JPEG, once its number is not ``after``; the header ``x-view`` has its faces."""
-    context: PageContext = request.app.state.context
     after = request.query_params.get("after", "")
     live = context.daemon.live
 
     def newer() -> LivePicture | bool | None:
-        shown = live.picture
-        return shown if shown is not None and str(shown.number) != after else context.closing or None
+        now = live.picture
+        return now if now is not None and str(now.number) != after else context.closing or None
 
     live.watch(POLL + BETWEEN, context.news.wake)
-    found = await context.news.wait(newer, POLL)
-    return await _respond(context, found) if isinstance(found, LivePicture) else Response(status_code=HTTPStatus.NO_CONTENT)
-
-
-async def _respond(context: PageContext, shown: LivePicture) -> Response:
+    shown = await context.news.wait(newer, POLL)
+    if not isinstance(shown, LivePicture):
+        return Response(status_code=HTTPStatus.NO_CONTENT)
     jpeg = await context.jpeg(shown, lambda: encode_jpeg(shown.frame.image, PICTURE_SIDE)[0])
     names = (await context.known()).names
     height, width = shown.frame.image.shape[:2]
@@ -79,21 +72,18 @@ def describe_face(tracked: TrackedFace, names: Mapping[str, str], width: int, he
     known = names.get(tracked.person_id or "")
     fits = match is not None and match.person_id == tracked.person_id
     return {
-        "box": [round(100 * part / whole, 2) for part, whole in zip(
-            (box.left, box.top, box.width, box.height), (width, height, width, height), strict=True
-        )],
+        "box": [round(100 * part / whole, 2) for part, whole in zip(astuple(box), (width, height) * 2, strict=True)],
         "name": known,
         "state": "known" if known else "looking" if tracked.person_id is None else "unknown",
         "sure": round(match.probability, 3) if match is not None and known and fits else None,
         "score": round(match.score, 2) if match is not None else None,
         "quality": round(tracked.seen.quality, 2),
         "track": tracked.track_id,
-    }  # fmt: skip
+    }
 
 
-async def stream(request: Request) -> Response:
+async def stream(context: PageContext, request: Request) -> Response:
     """Stream the daemon's state as server-sent events, once a second; a client that does not read holds up nobody else."""
-    context: PageContext = request.app.state.context
     if context.streams >= MAX_STREAMS:
         raise HTTPException(HTTPStatus.SERVICE_UNAVAILABLE, "Too many pages are open.")
 
@@ -135,6 +125,3 @@ def describe(status: Mapping[str, Any]) -> dict[str, str]:
         "memory": f"{status['rss_mb']:.0f} MB",
         "temperature": "not measured" if status["temperature"] is None else f"{status['temperature']:.0f} °C",
     }
-
-
-ROUTES = [Route("/", live), Route("/live/recent", recent), Route("/live/picture", picture), Route("/stream", stream)]

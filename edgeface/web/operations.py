@@ -8,7 +8,6 @@ import msgspec
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Route
 
 from edgeface.errors import EdgefaceError
 from edgeface.operations.context import Door
@@ -21,9 +20,8 @@ SHORT = {name: one for name, one in at(Door.WEB).items() if not (one.camera or o
 MAX_FIELDS = 64
 
 
-async def operate(request: Request) -> Response:
+async def operate(context: PageContext, request: Request) -> Response:
     """Run an operation; the answer has ``ok``, and its ``result`` or the ``error``."""
-    context: PageContext = request.app.state.context
     operation = SHORT.get(request.path_params["name"])
     if operation is None:
         return _answer(HTTPStatus.NOT_FOUND, error=f"there is no such operation; there are {', '.join(SHORT)}")
@@ -37,11 +35,6 @@ async def operate(request: Request) -> Response:
 
 
 def _asked(request: Request, data: bytes, shape: type[Asked]) -> Asked:
-    """Read what is asked for.
-
-    Raises:
-        EdgefaceError: it is malformed.
-    """
     kind, _, _ = request.headers.get("content-type", "").partition(";")
     try:
         if kind.strip().lower() == "application/json":
@@ -53,6 +46,3 @@ def _asked(request: Request, data: bytes, shape: type[Asked]) -> Asked:
 
 def _answer(status: int, **outcome: Any) -> Response:
     return Response(msgspec.json.encode({"ok": "result" in outcome} | outcome), status, media_type="application/json")
-
-
-ROUTES = [Route("/operations/{name}", operate, methods=["POST"])]

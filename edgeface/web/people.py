@@ -1,21 +1,21 @@
 """Shows people, to rename, forget, or enroll more photos of."""
 
 from dataclasses import dataclass
+from functools import partial
 from http import HTTPStatus
 
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
-from starlette.routing import Route
 
 from edgeface.enrollment.assessment import template_scores
 from edgeface.enrollment.session import LEAST
-from edgeface.errors import EdgefaceError, ImageError, TraceError
+from edgeface.errors import EdgefaceError, TraceError
 from edgeface.gallery.names import clean_name
 from edgeface.gallery.store import Gallery
 from edgeface.operations.registry import FORGET, PHOTOS, RENAME
 from edgeface.recognition.matching import Matcher
-from edgeface.types import Image
+from edgeface.types import Person
 from edgeface.vision.images import decode_photo
 from edgeface.web.context import PageContext, body, form
 from edgeface.wire.commands import ForgetRequest, PhotosRequest, RenameRequest
@@ -33,10 +33,7 @@ class Card:
     another person who may be confused with them.
     """
 
-    id: str
-    name: str
-    views: int
-    enrolled: float
+    person: Person
     last_seen: float | None
     weakest: float | None
     needed: float
@@ -45,7 +42,6 @@ class Card:
 
 
 def read_people(context: PageContext, gallery: Gallery) -> list[Card]:
-    """Read all people, by name."""
     templates = gallery.templates().by_name()
     matcher = Matcher(templates, context.daemon.card, context.config.matching)
     pictured, seen, faces = gallery.events.pictured(), {}, {}
@@ -58,26 +54,23 @@ def read_people(context: PageContext, gallery: Gallery) -> list[Card]:
     for index, person in enumerate(templates.people):
         scores = template_scores(templates, matcher, index)
         alike = scores.rival if scores.nearest is not None and scores.nearest >= matcher.unsure else None
-        cards.append(
-            Card(
-                person.id,
-                person.name,
-                person.templates,
-                person.enrolled,
-                seen.get(person.id),
-                float(scores.mated.min()) if len(scores.mated) else None,
-                matcher.accept,
-                None if alike is None else templates.people[alike].name,
-                faces.get(person.id),
-            )
+        card = Card(
+            person,
+            seen.get(person.id),
+            float(scores.mated.min()) if len(scores.mated) else None,
+            matcher.accept,
+            None if alike is None else templates.people[alike].name,
+            faces.get(person.id),
         )
+        cards.append(card)
     return cards
 
 
 def how_known(card: Card) -> str:
     """Say how well a person is known, after views of them were added."""
-    sentences = [f"{card.name} is known from {card.views} view{'' if card.views == 1 else 's'} now."]
-    if card.views < LEAST:
+    views = card.person.templates
+    sentences = [f"{card.person.name} is known from {views} view{'' if views == 1 else 's'} now."]
+    if views < LEAST:
         sentences.append(f"With {LEAST} or more they are recognised more surely.")
     if card.weakest is not None and card.weakest < card.needed:
         sentences.append("One view is unlike the others: add some more that are like it.")
@@ -86,16 +79,12 @@ def how_known(card: Card) -> str:
     return " ".join(sentences)
 
 
-async def people(request: Request) -> Response:
-    """Show everybody."""
-    context: PageContext = request.app.state.context
+async def people(context: PageContext, request: Request) -> Response:
     cards = await context.with_gallery(lambda gallery: read_people(context, gallery))
     return context.render(request, "people.html", people=cards, least=LEAST)
 
 
-async def rename(request: Request) -> Response:
-    """Give a person another name."""
-    context: PageContext = request.app.state.context
+async def rename(context: PageContext, request: Request) -> Response:
     wanted = RenameRequest(person=request.path_params["person"], name=(await form(request)).get("name", ""))
     try:
         person = await context.perform(RENAME, wanted)
@@ -105,9 +94,7 @@ async def rename(request: Request) -> Response:
     return context.redirect("/people", f"The name is {person.name} now.")
 
 
-async def forget(request: Request) -> Response:
-    """Erase a person."""
-    context: PageContext = request.app.state.context
+async def forget(context: PageContext, request: Request) -> Response:
     await form(request)
     try:
         person = await context.perform(FORGET, ForgetRequest(person=request.path_params["person"]))
@@ -116,9 +103,8 @@ async def forget(request: Request) -> Response:
     return context.redirect("/people", f"{person.name} is forgotten: name, views, visits and pictures are erased.")
 
 
-async def photo(request: Request) -> Response:
+async def photo(context: PageContext, request: Request) -> Response:
     """Enroll the one face of the photo in the body as ``name``."""
-    context: PageContext = request.app.state.context
     if context.uploads >= MAX_UPLOADS:
         busy = {"ok": False, "text": "Other photos are being looked at; try again in a moment."}
         return JSONResponse(busy, HTTPStatus.SERVICE_UNAVAILABLE, {"retry-after": "5", "connection": "close"})
@@ -135,33 +121,13 @@ async def _enroll_photo(context: PageContext, request: Request) -> Response:
     try:
         wanted = PhotosRequest(name=clean_name(request.query_params.get("name", "")), force=force, assess=False)
         data = await body(request, MAX_PHOTO)
-        image = await context.on_picture_thread(lambda: decoded(data))
+        image = await context.on_picture_thread(partial(decode_photo, data, "photo"))
         done = await context.perform(PHOTOS, wanted, iter([("photo", image)]))
     except EdgefaceError as error:
-        return JSONResponse({"ok": False, "text": f"{error}."}, 422)
+        return JSONResponse({"ok": False, "text": f"{str(error).removeprefix('photo: ')}."}, 422)
     except HTTPException as error:
         return JSONResponse({"ok": False, "text": error.detail}, error.status_code, error.headers)
     if done.id is None:
         return JSONResponse({"ok": False, "text": "; ".join(f"{refused.reason}." for refused in done.refused)}, 422)
     cards = await context.with_gallery(lambda gallery: read_people(context, gallery))
-    return JSONResponse({"ok": True, "text": " ".join(how_known(card) for card in cards if card.id == done.id)})
-
-
-def decoded(data: bytes) -> Image:
-    """Decode a photo.
-
-    Raises:
-        ImageError: the bytes are no photo, or the picture is too large.
-    """
-    try:
-        return decode_photo(data, "photo")
-    except ImageError as error:
-        raise ImageError(str(error).removeprefix("photo: ")) from None
-
-
-ROUTES = [
-    Route("/people", people),
-    Route("/people/photo", photo, methods=["POST"]),
-    Route("/people/{person}/rename", rename, methods=["POST"]),
-    Route("/people/{person}/forget", forget, methods=["POST"]),
-]
+    return JSONResponse({"ok": True, "text": " ".join(how_known(card) for card in cards if card.person.id == done.id)})

@@ -1,7 +1,6 @@
 """Serves the page from a thread of its own, and cuts off clients that are slow."""
 
 import asyncio
-import socket
 import ssl
 from contextlib import ExitStack
 from pathlib import Path
@@ -40,7 +39,7 @@ class PageServer:
         _read_certificate(web)
         sessions = Sessions(token, token.path.with_name("web.sessions") if web.tls_cert else None)
         with ExitStack() as undo:
-            self._socket = undo.enter_context(_listen(web))
+            self._socket = undo.enter_context(Listener(web.address, web.port))
             settings = uvicorn.Config(
                 AccessMiddleware(application(context), web, token, sessions, self._socket.has_room),
                 http=Connection,
@@ -85,7 +84,6 @@ class _Loop(asyncio.SelectorEventLoop):
     """A loop that limits the start and the end of TLS to ``REQUEST_TIMEOUT``, for which uvicorn has no setting."""
 
     async def create_server(self, *words: Any, **named: Any) -> asyncio.Server:  # type: ignore[override]
-        """Make a server with these limits."""
         if named.get("ssl"):
             named |= {"ssl_handshake_timeout": REQUEST_TIMEOUT, "ssl_shutdown_timeout": REQUEST_TIMEOUT}
         return await super().create_server(*words, **named)
@@ -95,19 +93,16 @@ class Connection(H11Protocol):
     """A connection that is cut off if no request is complete within ``REQUEST_TIMEOUT`` seconds."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Wait for the first request."""
         self._timer: asyncio.TimerHandle | None = None
         super().connection_made(transport)
         self._expect()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Stop waiting."""
         if self._timer:
             self._timer.cancel()
         super().connection_lost(exc)
 
     def on_response_complete(self) -> None:
-        """Wait for the next request."""
         super().on_response_complete()
         self._expect()
 
@@ -138,16 +133,3 @@ def _read_certificate(web: WebSettings) -> None:
                 read_small(Path(file))
         except OSError as error:
             raise ConfigError(f"web.{name} {file}: {error.strerror or error}") from None
-
-
-def _listen(web: WebSettings) -> Listener:
-    family = socket.AF_INET6 if ":" in web.address else socket.AF_INET
-    server = Listener(family)
-    try:
-        server.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        server.bind((web.address, web.port))
-        server.listen(MAX_BATCH)
-    except BaseException:
-        server.close()
-        raise
-    return server

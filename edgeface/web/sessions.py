@@ -29,7 +29,6 @@ class Session:
 
     @property
     def root(self) -> str:
-        """Return the path under which the page is served to this session."""
         return f"/~{self.key}"
 
 
@@ -62,7 +61,6 @@ class Sessions:
         return session
 
     def admits(self, session: Session) -> bool:
-        """Return whether a session is open."""
         return self._ends.get(self._proof(session), 0.0) > self._clock()
 
     def renew(self, session: Session, seconds: float) -> bool:
@@ -75,7 +73,6 @@ class Sessions:
         return True
 
     def end(self, session: Session) -> None:
-        """End a session."""
         if self._ends.pop(self._proof(session), None):
             self._save()
 

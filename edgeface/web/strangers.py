@@ -1,13 +1,12 @@
 """Shows people who were not recognised, one row for each, to name or dismiss."""
 
 import time
-from dataclasses import dataclass
 
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Route
 
 from edgeface.errors import EdgefaceError, TraceError
+from edgeface.gallery.event_store import KeptEvent
 from edgeface.gallery.store import Gallery
 from edgeface.operations.registry import DISMISS, INTRODUCE
 from edgeface.recognition.clustering import SAME_FAR, group, unknown
@@ -18,45 +17,24 @@ MAX_PICTURES = 6
 MAX_EVENTS = 500
 
 
-@dataclass(frozen=True, slots=True)
-class Stranger:
-    """A person who was not recognised: the events, the oldest first, and those of them with a picture."""
-
-    events: list[str]
-    first: float
-    last: float
-    camera: str
-    pictured: list[str]
-
-
-def read_strangers(context: PageContext, gallery: Gallery) -> list[Stranger]:
-    """Read who was not recognised in the last ``web.keep_hours``, the latest first."""
+def read_strangers(context: PageContext, gallery: Gallery) -> list[tuple[list[KeptEvent], list[KeptEvent]]]:
+    """Read who was not recognised in the last ``web.keep_hours``, the latest first: the events, and those with a picture."""
     pictured = gallery.events.pictured()
     waiting = unknown(gallery.events.all(), time.time() - 3600 * context.config.web.keep_hours)[-MAX_EVENTS:]
     return [
-        Stranger(
-            [event.event_id for event in events],
-            events[0].wall,
-            events[-1].wall,
-            events[-1].camera,
-            [event.event_id for event in events if event.event_id in pictured][-MAX_PICTURES:],
-        )
+        (events, [event for event in events if event.event_id in pictured][-MAX_PICTURES:])
         for events in group(waiting, context.daemon.card.threshold(SAME_FAR))
     ]
 
 
-async def strangers(request: Request) -> Response:
-    """Show the strangers."""
-    context: PageContext = request.app.state.context
+async def strangers(context: PageContext, request: Request) -> Response:
     if not context.config.web.unknown:
         return context.render(request, "unknown.html", strangers=[], people=[])
     rows, known = await context.with_gallery(lambda gallery: (read_strangers(context, gallery), gallery.people()))
     return context.render(request, "unknown.html", strangers=rows, people=known)
 
 
-async def name(request: Request) -> Response:
-    """Enroll a stranger under a name."""
-    context: PageContext = request.app.state.context
+async def name(context: PageContext, request: Request) -> Response:
     fields = await form(request)
     wanted = IntroduceRequest(event_ids=fields.get("events", "").split()[:MAX_EVENTS], name=fields.get("name", ""))
     try:
@@ -66,9 +44,7 @@ async def name(request: Request) -> Response:
     return context.redirect("/unknown", f"That was {person.name}, who will be recognised from now on.")
 
 
-async def dismiss(request: Request) -> Response:
-    """Erase the events of a stranger."""
-    context: PageContext = request.app.state.context
+async def dismiss(context: PageContext, request: Request) -> Response:
     events = (await form(request)).get("events", "").split()[:MAX_EVENTS]
     try:
         count = (await context.perform(DISMISS, DismissRequest(event_ids=events))).events
@@ -76,10 +52,3 @@ async def dismiss(request: Request) -> Response:
         outcome = "Dismissed" if isinstance(error, TraceError) else "Not dismissed"
         return context.redirect("/unknown", f"{outcome}: {error}.", good=False)
     return context.redirect("/unknown", f"Dismissed: {count} visit{'' if count == 1 else 's'} erased.")
-
-
-ROUTES = [
-    Route("/unknown", strangers),
-    Route("/unknown/name", name, methods=["POST"]),
-    Route("/unknown/dismiss", dismiss, methods=["POST"]),
-]

@@ -25,11 +25,7 @@ class Token:
         self.text()
 
     def text(self) -> str:
-        """Return the token.
-
-        Raises:
-            EdgefaceError: the file cannot be read, or other users may read it.
-        """
+        """Return the token; raise ``EdgefaceError`` if the file cannot be read, or other users may read it."""
         try:
             text = self._file.read().decode("ascii").strip()
         except UnicodeDecodeError:
@@ -39,11 +35,7 @@ class Token:
         return text
 
     def renew(self) -> None:
-        """Replace the token; every browser is shut out until it opens the page with the new one.
-
-        Raises:
-            EdgefaceError: the file cannot be written.
-        """
+        """Replace the token, which shuts out every browser; raise ``EdgefaceError`` if the file cannot be written."""
         self._file.make(_new(), replace=True)
 
     def opens(self, given: str) -> bool:

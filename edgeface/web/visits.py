@@ -2,17 +2,18 @@
 
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
+from itertools import groupby
 
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Route
 
 from edgeface.errors import EdgefaceError
+from edgeface.gallery.event_store import KeptEvent
 from edgeface.gallery.store import Gallery
 from edgeface.operations.registry import CONFIRM, REJECT
 from edgeface.types import EventType
 from edgeface.web.context import PageContext, form
-from edgeface.web.filters import capitalize_first
+from edgeface.web.filters import capitalize_first, day
 from edgeface.wire.commands import ConfirmRequest, RejectRequest
 
 PAGE = 60
@@ -22,13 +23,9 @@ PAGE = 60
 class Visit:
     """An event on the page: ``name`` is the person whom it named or was confirmed as, ``sure`` the probability."""
 
-    id: str
-    wall: float
-    camera: str
-    person_id: str | None
+    event: KeptEvent
     name: str | None
     sure: float | None
-    verdict: str | None
     pictured: bool
 
 
@@ -50,13 +47,9 @@ def read_visits(
     ]
     visits = [
         Visit(
-            event.event_id,
-            event.wall,
-            event.camera,
-            event.person_id,
+            event,
             names.get(event.person_id or ""),
             context.daemon.card.probability(event.score) if event.event_type == EventType.RECOGNIZED else None,
-            event.verdict,
             event.event_id in pictured,
         )
         for event in wanted[:limit]
@@ -64,16 +57,15 @@ def read_visits(
     return visits, len(wanted) > limit
 
 
-async def visits(request: Request) -> Response:
-    """Show the visits."""
-    context: PageContext = request.app.state.context
+async def visits(context: PageContext, request: Request) -> Response:
     query = request.query_params
     person, before = query.get("person", ""), query.get("before", "")
     chosen = _day(query.get("day", ""))
 
     def read(gallery: Gallery) -> dict[str, object]:
         rows, more = read_visits(context, gallery, person=person, day=chosen, before=before)
-        return {"visits": rows, "more": more, "people": gallery.people()}
+        days = [(name, list(same)) for name, same in groupby(rows, lambda visit: day(visit.event.wall))]
+        return {"visits": rows, "days": days, "more": more, "people": gallery.people()}
 
     found = await context.with_gallery(read)
     today = datetime.now().date()
@@ -89,9 +81,7 @@ async def visits(request: Request) -> Response:
     )
 
 
-async def confirm(request: Request) -> Response:
-    """Confirm that an event names the right person, or say who it was."""
-    context: PageContext = request.app.state.context
+async def confirm(context: PageContext, request: Request) -> Response:
     fields, event_id = await form(request), request.path_params["event"]
     try:
         done = await context.perform(CONFIRM, ConfirmRequest(event_id=event_id, person=fields.get("who") or None))
@@ -101,9 +91,7 @@ async def confirm(request: Request) -> Response:
     return context.redirect("/visits", text, _filter(fields))
 
 
-async def reject(request: Request) -> Response:
-    """Reject the person whom an event names."""
-    context: PageContext = request.app.state.context
+async def reject(context: PageContext, request: Request) -> Response:
     fields, event_id = await form(request), request.path_params["event"]
     try:
         done = await context.perform(REJECT, RejectRequest(event_id=event_id, force=fields.get("force") == "yes"))
@@ -114,13 +102,10 @@ async def reject(request: Request) -> Response:
 
 
 def _filter(fields: dict[str, str]) -> dict[str, str]:
-    """Return the fields by which the list of visits is filtered."""
     return {name: fields[name] for name in ("person", "day") if fields.get(name)}
 
 
-async def picture(request: Request) -> Response:
-    """Return the picture of an event, if there is one."""
-    context: PageContext = request.app.state.context
+async def picture(context: PageContext, request: Request) -> Response:
     event_id = request.path_params["event"]
     jpeg = await context.with_gallery(lambda gallery: gallery.events.picture(event_id))
     if jpeg is None:
@@ -139,11 +124,3 @@ def _plain(text: str) -> str:
     """Return a message without its advice for the command line."""
     text = text.partition("; --")[0].partition(": edgeface ")[0].partition("; see edgeface ")[0]
     return capitalize_first(text) + ("" if text.endswith(".") else ".")
-
-
-ROUTES = [
-    Route("/visits", visits),
-    Route("/visits/{event}/confirm", confirm, methods=["POST"]),
-    Route("/visits/{event}/reject", reject, methods=["POST"]),
-    Route("/visits/{event}/picture", picture),
-]

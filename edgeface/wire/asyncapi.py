@@ -78,19 +78,13 @@ def _channel(key: str, topic: Topic, address: str, payload: Any) -> dict[str, An
 
 
 def _operation(key: str, topic: Topic, action: str) -> dict[str, Any]:
-    operation = {
-        "action": action,
-        "channel": {"$ref": f"#/channels/{key}"},
-        "messages": [{"$ref": f"#/channels/{key}/messages/{key}"}],
-        "bindings": {"mqtt": {"qos": topic.qos, "retain": topic.retained, "bindingVersion": "0.2.0"}},
-    }
-    if key.startswith("cmd-"):
-        answer = key.replace("cmd-", "resp-", 1)
-        operation["reply"] = {
-            "channel": {"$ref": f"#/channels/{answer}"},
-            "messages": [{"$ref": f"#/channels/{answer}/messages/{answer}"}],
-        }
-    return operation
+    bindings = {"mqtt": {"qos": topic.qos, "retain": topic.retained, "bindingVersion": "0.2.0"}}
+    reply = {"reply": _on_channel(key.replace("cmd-", "resp-", 1))} if key.startswith("cmd-") else {}
+    return {"action": action, **_on_channel(key), "bindings": bindings, **reply}
+
+
+def _on_channel(key: str) -> dict[str, Any]:
+    return {"channel": {"$ref": f"#/channels/{key}"}, "messages": [{"$ref": f"#/channels/{key}/messages/{key}"}]}
 
 
 def _draft_7(schema: Any) -> Any:

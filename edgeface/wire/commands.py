@@ -99,22 +99,10 @@ class DismissRequest(Request, frozen=True, kw_only=True):
     event_ids: Annotated[list[AnEvent], Meta(max_length=500)]
 
 
-class CheckRequest(Request, frozen=True, kw_only=True):
-    """Look for what makes people be mistaken or missed."""
-
-
 class DropRequest(Request, frozen=True, kw_only=True):
     """Erase a template, or a damaged record."""
 
     template: Annotated[str, Meta(max_length=100)]
-
-
-class BackupRequest(Request, frozen=True, kw_only=True):
-    """Make a backup."""
-
-
-class BackupsRequest(Request, frozen=True, kw_only=True):
-    """List the backups."""
 
 
 class RestoreRequest(Request, frozen=True, kw_only=True):
@@ -145,9 +133,7 @@ class People(Struct, frozen=True):
         list[ListedPerson],
         Meta(
             description="everybody, by name",
-            examples=[
-                [{"id": "p_f8e6d06ed6e2f474", "name": "Anna", "templates": 5, "enrolled": "2026-11-24T10:15:07.238Z"}],
-            ],
+            examples=[[{"id": "p_f8e6d06ed6e2f474", "name": "Anna", "templates": 5, "enrolled": "2026-11-24T10:15:07.238Z"}]],
         ),
     ]
 

@@ -1,4 +1,4 @@
-"""Defines events and their payloads, version 1 of the contract; ``edgeface mqtt docs`` makes reference and schemas of them."""
+"""Defines events, and the payloads of events and presence; ``edgeface mqtt docs`` makes reference and schemas of them."""
 
 from dataclasses import dataclass, field
 from typing import Annotated, Any
@@ -6,30 +6,19 @@ from typing import Annotated, Any
 from msgspec import UNSET, Meta, Struct, UnsetType
 
 from edgeface.types import Box, Decision, EventType, Observation, Vector
-from edgeface.wire.fields import (
-    SCHEMA,
-    Camera,
-    Cosine,
-    Count,
-    Device,
-    Model,
-    Name,
-    PersonId,
-    Schema,
-    Share,
-    Time,
-    TrackId,
-    timestamp,
-)
+from edgeface.wire.fields import SCHEMA, Camera, Count, Model, Name, NamedPerson, PersonId, Schema, Time, timestamp
+
+Cosine = Annotated[float, Meta(ge=-1, le=1)]
+Share = Annotated[float, Meta(ge=0, le=1)]
+TrackId = Annotated[int, Meta(description="one stay of one face before the camera, while the daemon runs", examples=[17])]
 
 
-@dataclass(frozen=True, slots=True)
-class Correction:
-    """The ``recognized`` event whose name later views contradicted."""
+class Corrected(Struct, frozen=True):
+    """The event whose name later views contradicted."""
 
     event_id: str
-    person_id: str
-    name: str
+    person_id: PersonId
+    name: Name
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +48,7 @@ class Event:
     liveness: float | None = None
     seconds: float | None = None
     reason: str | None = None
-    corrected: Correction | None = None
+    corrected: Corrected | None = None
     embedding: Vector | None = field(default=None, compare=False, repr=False)
 
 
@@ -76,7 +65,7 @@ class EventPayload(Struct, frozen=True, kw_only=True, tag_field="event_type"):
         ),
     ]
     ts: Time
-    device: Device
+    device: Annotated[str, Meta(description="`device.id` of the settings", examples=["door"])]
     camera: Camera
     model: Model
 
@@ -108,14 +97,6 @@ class _Seen(EventPayload, frozen=True, kw_only=True):
     ]
     frame_size: Annotated[tuple[Count, Count], Meta(description="width, height in pixels", examples=[[640, 480]])]
     liveness: Living = UNSET
-
-
-class Corrected(Struct, frozen=True):
-    """The event whose name later views contradicted."""
-
-    event_id: str
-    person_id: PersonId
-    name: Name
 
 
 Correcting = Annotated[
@@ -170,14 +151,8 @@ class CameraBack(EventPayload, frozen=True, kw_only=True, tag="camera_back"):
 
 
 EVENTS: dict[EventType, type[EventPayload]] = {
-    EventType.RECOGNIZED: Recognized,
-    EventType.UNKNOWN: Unknown,
-    EventType.LEFT: Left,
-    EventType.CAMERA_LOST: CameraLost,
-    EventType.CAMERA_BACK: CameraBack,
+    EventType(str(shape.__struct_config__.tag)): shape for shape in (Recognized, Unknown, Left, CameraLost, CameraBack)
 }
-
-
 DIGITS = {"score": 4, "threshold": 4, "margin": 4, "probability": 3, "quality": 3, "liveness": 3, "seconds": 1}
 
 
@@ -192,8 +167,6 @@ def event_payload(event: Event, device: str, model: str) -> EventPayload:
 def _short(name: str, value: Any) -> Any:
     if isinstance(value, Box):
         return _pixels(value)
-    if isinstance(value, Correction):
-        return Corrected(value.event_id, value.person_id, value.name)
     return round(value, DIGITS[name]) if value and name in DIGITS else value
 
 
@@ -207,7 +180,7 @@ def face_payload(seen: Observation) -> dict[str, Any]:
     found: dict[str, Any] = {
         "box": _pixels(seen.face.box),
         "landmarks": [[round(float(x), 1), round(float(y), 1)] for x, y in seen.face.landmarks],
-        "quality": round(seen.quality, 3),
+        "quality": round(seen.quality, DIGITS["quality"]),
     }
     if match is not None:
         known = match.decision is Decision.ACCEPT
@@ -215,9 +188,31 @@ def face_payload(seen: Observation) -> dict[str, Any]:
             "decision": str(match.decision),
             "person_id": match.person_id if known else None,
             "name": match.name if known else None,
-            "score": round(match.score, 4),
-            "threshold": round(match.threshold, 4),
-            "margin": round(match.margin, 4),
-            "probability": round(match.probability, 3),
+            **{name: round(getattr(match, name), DIGITS[name]) for name in ("score", "threshold", "margin", "probability")},
         }
     return found
+
+
+class LastPerson(NamedPerson, frozen=True):
+    """The person who was recognised last."""
+
+    ts: Time
+
+
+class PresencePayload(Struct, frozen=True, kw_only=True):
+    """Who is before the camera now."""
+
+    schema: Schema
+    ts: Time
+    people: Annotated[
+        list[NamedPerson],
+        Meta(description="who of those enrolled is there", examples=[[{"id": "p_f8e6d06ed6e2f474", "name": "Anna"}]]),
+    ]
+    unknown: Annotated[Count, Meta(description="how many strangers are there", examples=[0])]
+    last: Annotated[
+        LastPerson | None,
+        Meta(
+            description="who was recognised last since the daemon started, unless forgotten",
+            examples=[{"id": "p_f8e6d06ed6e2f474", "name": "Anna", "ts": "2026-11-24T10:15:07.238Z"}],
+        ),
+    ]

@@ -16,7 +16,6 @@ Time = Annotated[
         extra_json_schema={"format": "date-time"},
     ),
 ]
-Device = Annotated[str, Meta(description="`device.id` of the settings", examples=["door"])]
 Camera = Annotated[str, Meta(description="`camera.name` of the settings", examples=["front"])]
 Model = Annotated[str, Meta(description="digest of the network that decided", examples=["sha256:95415c0e"])]
 PersonId = Annotated[
@@ -25,9 +24,6 @@ PersonId = Annotated[
 ]
 Name = Annotated[str, Meta(description="the person's name: free text, to show and not to compare", examples=["Anna"])]
 Count = Annotated[int, Meta(ge=0)]
-Cosine = Annotated[float, Meta(ge=-1, le=1)]
-Share = Annotated[float, Meta(ge=0, le=1)]
-TrackId = Annotated[int, Meta(description="one stay of one face before the camera, while the daemon runs", examples=[17])]
 
 
 class NamedPerson(Struct, frozen=True):

@@ -1,10 +1,9 @@
 """Lists the topics below the base."""
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 
-@dataclass(frozen=True, slots=True)
-class Topic:
+class Topic(NamedTuple):
     """A topic below the base; braces stand for one level."""
 
     name: str

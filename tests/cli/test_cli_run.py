@@ -15,6 +15,7 @@ from fixtures.commandline import Cli, one_line
 
 from edgeface.config.load import load
 from edgeface.control.server import ControlServer
+from edgeface.operations.jobs import JobQueue
 
 __all__ = ["broker"]
 
@@ -173,7 +174,7 @@ def test_a_reload_into_another_daemons_settings_is_refused_and_ends_neither(
     assert eventually(lambda: any(cli.gallery.parent.glob("*.sock")))
     (ours,) = cli.gallery.parent.glob("*.sock")
     cli.set(camera=scene, device={"id": "taken"})
-    other = ControlServer(load(cli.file), {})
+    other = ControlServer(load(cli.file), {}, JobQueue())
     daemon.process.send_signal(signal.SIGHUP)
     daemon.hears("not taken, the old ones hold: another daemon with these settings is running")
     other.close()

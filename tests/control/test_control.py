@@ -38,7 +38,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Config:
 
 @pytest.fixture
 def server(here: Config) -> Iterator[ControlServer]:
-    server = ControlServer(here, {"echo": lambda request: request["what"], "refuse": refuse})
+    server = ControlServer(here, {"echo": lambda request: request["what"], "refuse": refuse}, JobQueue())
     yield server
     server.close()
 
@@ -63,7 +63,7 @@ def test_a_gallery_may_lie_deep(tmp_path: Path) -> None:
     deep = tmp_path.joinpath(*["folder"] * 20)
     deep.mkdir(parents=True)
     there = Config(gallery=GallerySettings(str(deep / "gallery.db")))
-    server = ControlServer(there, {"echo": lambda request: request["what"]})
+    server = ControlServer(there, {"echo": lambda request: request["what"]}, JobQueue())
     assert ask(there, "echo", what=1) == 1
     server.close()
     assert not any(deep.iterdir())
@@ -95,7 +95,7 @@ def test_a_fault_of_our_own_is_one_line_for_the_client_and_the_rest_is_in_the_lo
             raise fault
         return object()  # which is no JSON
 
-    server = ControlServer(here, {"broken": broken, "echo": lambda request: request["what"]})
+    server = ControlServer(here, {"broken": broken, "echo": lambda request: request["what"]}, JobQueue())
     with pytest.raises(EdgefaceError, match=r"^the daemon refuses: it failed inside; the log has more$"):
         ask(here, "broken")
     assert ask(here, "echo", what=1) == 1
@@ -120,8 +120,7 @@ class Jobs(JobQueue):
         super().__init__()
         self.asked: list[Any] = []
 
-    def submit(self, *words: Any, **named: object) -> Job[Any, Any]:
-        job = Job(*words[:2])
+    def submit(self, job: Job[Any, Any]) -> Job[Any, Any]:
         self.asked.append(job.result)
         return job
 
@@ -235,14 +234,14 @@ def test_a_socket_that_a_killed_daemon_left_is_taken_over(here: Config) -> None:
     with socket.socket(socket.AF_UNIX) as dead:
         dead.bind(str(path))
         dead.listen()
-    server = ControlServer(here, {"echo": lambda request: request["what"]})
+    server = ControlServer(here, {"echo": lambda request: request["what"]}, JobQueue())
     assert ask(here, "echo", what=1) == 1
     server.close()
 
 
 def test_two_daemons_with_the_same_settings_are_one_too_many(here: Config, server: ControlServer) -> None:
     with pytest.raises(EdgefaceError, match="another daemon"):
-        ControlServer(here, {})
+        ControlServer(here, {}, JobQueue())
     assert server.path.exists()
 
 
@@ -253,7 +252,7 @@ def test_a_second_daemon_is_refused_though_its_own_socket_would_be_elsewhere(
     monkeypatch.setenv(variable, str(tmp_path / "elsewhere"))
     (tmp_path / "elsewhere").mkdir()
     with pytest.raises(EdgefaceError, match=f"another daemon .* answers at {server.path}"):
-        ControlServer(here, {})
+        ControlServer(here, {}, JobQueue())
     assert list((tmp_path / "elsewhere").iterdir()) == []
     assert ask(here, "echo", what=1) == 1
 
@@ -261,7 +260,7 @@ def test_a_second_daemon_is_refused_though_its_own_socket_would_be_elsewhere(
 def test_a_file_of_another_kind_is_left_alone(here: Config) -> None:
     socket_path(here).write_text("mine")
     with pytest.raises(OSError):  # noqa: PT011
-        ControlServer(here, {})
+        ControlServer(here, {}, JobQueue())
     assert socket_path(here).read_text() == "mine"
 
 
@@ -304,7 +303,7 @@ def test_a_client_without_systemds_words_finds_the_services_socket(tmp_path: Pat
     monkeypatch.setattr(discovery, "SERVICE_FOLDER", tmp_path / "run")
     (tmp_path / "run").mkdir()
     monkeypatch.setenv("RUNTIME_DIRECTORY", str(tmp_path / "run"))
-    server = ControlServer(here, {"echo": lambda request: request["what"]})
+    server = ControlServer(here, {"echo": lambda request: request["what"]}, JobQueue())
     monkeypatch.delenv("RUNTIME_DIRECTORY")
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path / "of the user"))
     assert ask(here, "echo", what=1) == 1

@@ -19,7 +19,7 @@ import pytest
 from fixtures.broker import Broker, broker, eventually, needs_broker
 from fixtures.commandline import ROOT
 from fixtures.daemon import EMPTY, Stage
-from fixtures.operations import talk
+from fixtures.operations import idle, talk
 from fixtures.optional import needed
 from fixtures.sitters import sitter
 
@@ -123,7 +123,7 @@ def test_a_client_that_vanishes_leaves_nothing_and_the_chair_is_free(house: Hous
     with pytest.raises(EdgefaceError, match="somebody else is being enrolled"):
         house.talk("enroll", name="Eve")
     sitting.close()  # as Ctrl-C does
-    assert eventually(lambda: house.daemon.jobs.idle)
+    assert eventually(lambda: idle(house.daemon.jobs))
     assert house.names() == []
     assert house.noted() == []
     again = talk(house.settings, "enroll", name="Eve")
@@ -149,15 +149,15 @@ def test_one_sits_at_a_time_whatever_the_door(tmp_path: Path, monkeypatch: pytes
         ear.say("edgeface/door/cmd/enroll", {"id": "1", "name": "Eve"})
         assert ear.wait_for("resp/enroll")[0]["error"] == "somebody else is being enrolled now"
         sitting.close()
-        assert eventually(lambda: not house.daemon.jobs.camera_taken)
+        assert eventually(lambda: not house.daemon.jobs._at_camera)
         house.stage.scene = EMPTY
         ear.say("edgeface/door/cmd/enroll", {"id": "2", "name": "Eve", "timeout": 300})
-        assert eventually(lambda: house.daemon.jobs.camera_taken)
+        assert eventually(lambda: house.daemon.jobs._at_camera)
         with pytest.raises(EdgefaceError, match="somebody else is being enrolled now"):
             house.talk("enroll", name="Barack")
         house.daemon.signals.stop = True
         assert "stopping" in ear.wait_for("resp/enroll", 2)[1]["error"]
-        assert eventually(lambda: not house.daemon.jobs.camera_taken)
+        assert eventually(lambda: not house.daemon.jobs._at_camera)
 
 
 @pytest.mark.parametrize(("drops", "names"), [(1, ["Barack"]), (2, [])])
@@ -210,7 +210,7 @@ def test_a_socket_that_closes_says_so_to_who_sits(house: House, tmp_path: Path) 
     server.close()
     with pytest.raises(EdgefaceError, match="takes new settings; start again"):
         list(sitting)
-    assert eventually(lambda: house.daemon.jobs.idle)
+    assert eventually(lambda: idle(house.daemon.jobs))
     assert house.names() == []
 
 
@@ -254,7 +254,7 @@ def test_photos_that_stop_halfway_leave_nothing(house: House) -> None:
 
     with pytest.raises(KeyboardInterrupt):
         house.talk("photos", sent(), name="Barack")
-    assert eventually(lambda: house.daemon.jobs.idle)
+    assert eventually(lambda: idle(house.daemon.jobs))
     assert house.names() == []
 
 
@@ -284,7 +284,7 @@ def raw(house: House, *parts: bytes) -> list[Any]:
 def test_photos_that_are_malformed_end_the_errand_and_nothing_else(house: House, after: bytes) -> None:
     answers = raw(house, b'{"verb": "photos", "name": "Eve"}\n', after)
     assert not any("ok" in answer for answer in answers)
-    assert eventually(lambda: house.daemon.jobs.idle)
+    assert eventually(lambda: idle(house.daemon.jobs))
     assert ask(house.settings, "ping") == "pong"
     assert house.names() == []
 
@@ -333,7 +333,7 @@ def test_talkers_are_few_and_others_are_still_answered(house: House) -> None:
     assert ask(house.settings, "ping") == "pong"
     for client in silent:
         client.close()
-    assert eventually(lambda: house.daemon.jobs.idle)
+    assert eventually(lambda: idle(house.daemon.jobs))
     assert house.names() == []
 
 

@@ -10,6 +10,7 @@ import pytest
 from fixtures.commandline import Cli
 from fixtures.frames import frame
 from fixtures.galleries import MODEL, enrolled, kept, near, unit
+from fixtures.verdicts import confirm, introduce, reject
 
 from edgeface.config import schema
 from edgeface.enrollment.enroller import Enroller, read_images
@@ -18,7 +19,6 @@ from edgeface.gallery.event_store import KeptEvent
 from edgeface.gallery.open import open_gallery
 from edgeface.gallery.store import Gallery
 from edgeface.measurement.own_gallery import NEVER, Errors, Trial, errors, evaluate_own, propose, template_trials
-from edgeface.operations.verdicts import confirm, introduce, reject
 from edgeface.recognition.matching import Matcher
 from edgeface.recognition.pipeline import Pipeline
 from edgeface.recognition.presence import Presence

@@ -21,11 +21,11 @@ from edgeface.errors import ConfigError
 from edgeface.health import BrokerStatus, HealthPayload, health_payload
 from edgeface.interfaces import CommandTransport, EventPublisher, SyncTransport
 from edgeface.mqtt.inbox import Inbox
+from edgeface.mqtt.presence import PresenceState
 from edgeface.mqtt.publisher import MqttPublisher
 from edgeface.recognition.event_id import new_event_id
 from edgeface.types import EventType, Person, Request
-from edgeface.wire.events import Correction, EventPayload, event_payload
-from edgeface.wire.presence import PresencePayload, presence_payload
+from edgeface.wire.events import Corrected, EventPayload, PresencePayload, event_payload
 
 __all__ = ["broker"]
 RETAINED = {"edgeface/door/availability", "edgeface/door/health", "edgeface/door/front/presence"}
@@ -88,7 +88,7 @@ def test_an_event_has_exactly_the_fields_of_its_type(kind: EventType) -> None:
 
 @pytest.mark.parametrize("kind", [EventType.RECOGNIZED, EventType.UNKNOWN, EventType.LEFT])
 def test_a_corrected_name_stands_on_the_wire_with_the_event_that_was_wrong(kind: EventType) -> None:
-    payload = wire(event_payload(event(kind, corrected=Correction("01M86G", BERT.id, BERT.name)), "door", MODEL))
+    payload = wire(event_payload(event(kind, corrected=Corrected("01M86G", BERT.id, BERT.name)), "door", MODEL))
     assert payload["corrected"] == {"event_id": "01M86G", "person_id": BERT.id, "name": "Bert"}
     assert set(payload) == HEAD | ON_THE_WIRE[kind] | {"corrected"}
 
@@ -108,10 +108,13 @@ def test_event_ids_are_unique_and_sort_by_time() -> None:
 
 
 def test_presence_and_health_have_exactly_their_fields() -> None:
-    presence = wire(presence_payload([(ANNA.id, ANNA.name)], 2, (ANNA.id, ANNA.name, 1.0), 0.0))
+    state = PresenceState()
+    for seen in (replace(event(), wall=1.0), event(EventType.UNKNOWN), event(EventType.UNKNOWN, track_id=19)):
+        state.note(seen)
+    presence = wire(state.payload())
     assert presence == {
         "schema": 1,
-        "ts": "1970-01-01T00:00:00.000Z",
+        "ts": presence["ts"],
         "people": [{"id": ANNA.id, "name": ANNA.name}],
         "unknown": 2,
         "last": {"id": ANNA.id, "name": ANNA.name, "ts": "1970-01-01T00:00:01.000Z"},

@@ -6,6 +6,7 @@ from contextlib import suppress
 from typing import Any
 
 import pytest
+from fixtures.operations import idle
 from fixtures.optional import needed
 
 from edgeface.config.schema import Config
@@ -45,7 +46,7 @@ ENDLESS, BEFORE_THE_CAMERA = operation(endless), operation(endless, camera=True)
 
 
 def submit(jobs: JobQueue, wanted: Operation[Request, Any], **more: Any) -> Job[Request, Any]:
-    return jobs.submit(wanted, Request(), None, **more)
+    return jobs.submit(Job(wanted, Request(), None, **more))
 
 
 def at(time: float) -> Tick:
@@ -71,7 +72,7 @@ def test_steps_go_on_round_by_round_until_their_result(context: OperationContext
     assert job.result.result(0) == "done"
     assert [tick.moment.time for tick in seen] == [0.0, 1.0, 2.0]
     assert told == [0, 1, 2]
-    assert jobs.idle
+    assert idle(jobs)
 
 
 def test_what_is_done_at_once_takes_one_tick(context: OperationContext) -> None:
@@ -139,7 +140,7 @@ def test_a_job_that_was_cancelled_writes_nothing_and_one_that_writes_is_not_canc
         jobs.on_tick(tick, context)
     assert early.result.cancelled()
     assert written == [False]
-    assert jobs.idle
+    assert idle(jobs)
 
 
 def test_a_flood_of_jobs_is_refused_and_takes_turns(context: OperationContext, closed: list[str]) -> None:
@@ -191,13 +192,13 @@ def test_one_job_at_a_time_has_the_camera(context: OperationContext) -> None:
     first = submit(jobs, BEFORE_THE_CAMERA)
     with pytest.raises(EdgefaceError, match="somebody else"):
         submit(jobs, BEFORE_THE_CAMERA)
-    assert jobs.camera_taken
+    assert jobs._at_camera
     jobs.on_tick(at(0.0), context)
     first.result.cancel()
     second = submit(jobs, BEFORE_THE_CAMERA)
     jobs.close()
     assert second.result.exception(0)
-    assert not jobs.camera_taken
+    assert not jobs._at_camera
 
 
 def test_a_job_for_which_there_is_no_room_leaves_the_camera_free() -> None:
@@ -206,4 +207,4 @@ def test_a_job_for_which_there_is_no_room_leaves_the_camera_free() -> None:
         submit(jobs, ENDLESS)
     with pytest.raises(EdgefaceError, match="busy"):
         submit(jobs, BEFORE_THE_CAMERA)
-    assert not jobs.camera_taken
+    assert not jobs._at_camera

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from fixtures.galleries import MODEL, enrolled, kept, near, one_line, unit
 from fixtures.optional import needed
+from fixtures.verdicts import confirm, introduce, reject
 
 from edgeface.config import schema
 from edgeface.daemon.assembly import assemble
@@ -16,7 +17,6 @@ from edgeface.enrollment.enroller import Enroller, read_images
 from edgeface.errors import ConfigError, GalleryError
 from edgeface.gallery.open import open_gallery
 from edgeface.gallery.store import Gallery
-from edgeface.operations.verdicts import confirm, introduce, reject
 from edgeface.recognition.matching import Matcher
 from edgeface.types import Decision, EventType, Frame, Image, Match, Person, Vector
 from edgeface.vision.embedding import Embedder

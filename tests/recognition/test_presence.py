@@ -12,7 +12,7 @@ from edgeface.recognition.matching import Matcher
 from edgeface.recognition.presence import Presence
 from edgeface.types import Box, Decision, Embedding, EventType, Observation
 from edgeface.vision.model_card import ModelCard
-from edgeface.wire.events import Correction, Event
+from edgeface.wire.events import Corrected, Event
 
 
 def poor(left: float = 0.0) -> Observation:
@@ -189,7 +189,7 @@ def test_who_was_taken_for_another_is_put_right_and_the_next_events_say_so(door:
     assert wrong.name == "Bert"
     events = door.see(mixture(door, 0.8, 0.4), frames=40)
     assert kinds(events) == [(LEFT, "Bert"), (RECOGNIZED, "Anna")]
-    assert [event.corrected for event in events] == [Correction(wrong.event_id, "p_B", "Bert")] * 2
+    assert [event.corrected for event in events] == [Corrected(wrong.event_id, "p_B", "Bert")] * 2
     (left,) = door.wait(6)
     assert (left.event_type, left.name, left.corrected) == (EventType.LEFT, "Anna", None)
 
@@ -199,7 +199,7 @@ def test_a_name_that_later_views_contradict_is_taken_back(door: Door) -> None:
     (wrong,) = door.see(door.view("A", high), frames=3)
     events = door.see(door.view("A", low), frames=60)
     assert kinds(events) == [(LEFT, "Anna"), (UNKNOWN, None)]
-    assert [event.corrected for event in events] == [Correction(wrong.event_id, "p_A", "Anna")] * 2
+    assert [event.corrected for event in events] == [Corrected(wrong.event_id, "p_A", "Anna")] * 2
     assert kinds(door.wait(6)) == [(LEFT, None)]
 
 
