@@ -16,7 +16,6 @@ from edgeface.operations.registry import at, read
 
 
 def add_commands(app: typer.Typer, groups: Mapping[str, typer.Typer]) -> None:
-    """Add the commands to the command line, and to its groups by name."""
     for operation in at(Door.COMMAND).values():
         if operation.command:
             group, _, name = operation.command.rpartition(" ")

@@ -1,12 +1,12 @@
 """Defines the commands ``demo``, ``run``, ``status``, ``listen`` and ``doctor``."""
 
-from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from edgeface.cli.common import Json, Setup, print_json
+from edgeface.cli.common import Json, Setup, print_json, show
+from edgeface.control import client
 from edgeface.errors import ConfigError, EdgefaceError
 
 app = typer.Typer()
@@ -63,10 +63,7 @@ def status(context: typer.Context, json: Json = False) -> None:
         raise
     except EdgefaceError as error:
         found = daemon_status.absent(str(error))
-    if json:
-        print_json(found)
-    elif found["running"]:
-        typer.echo(daemon_status.describe(found))
+    show(found, [daemon_status.describe(found)] if found["running"] else [], json=json)
     for trouble in found["troubles"]:
         typer.echo(f"edgeface: {trouble}", err=True)
     if found["troubles"]:
@@ -74,8 +71,6 @@ def status(context: typer.Context, json: Json = False) -> None:
 
 
 def _ask_status(setup: Setup) -> dict[str, Any]:
-    from edgeface.control import client
-
     try:
         found: dict[str, Any] = client.ask(setup.config, "status")
     except ConfigError as wrong:  # the daemon may run on with its old settings
@@ -128,6 +123,6 @@ def doctor(
             if check.cure:
                 typer.echo(f"      {'':<11}  -> {check.cure}; see {check.see}")
     if json:
-        print_json({"checks": [asdict(check) for check in checks]})
+        print_json({"checks": checks})
     if not all(check.ok for check in checks):
         raise typer.Exit(1)
