@@ -15,14 +15,8 @@ log = logging.getLogger(__name__)
 
 
 class Source(Protocol):
-    """An opened device."""
-
     def read(self) -> Image:
-        """Wait for the next RGB image.
-
-        Raises:
-            CameraError: the device is dead.
-        """
+        """Wait for the next RGB image. Raise ``CameraError`` if the device is dead."""
 
     def close(self) -> None:
         """Release the device."""

@@ -17,8 +17,7 @@ OPEN_TIMEOUT_MS, READ_TIMEOUT_MS = 4000, 3000
 class Device:
     """One opened Video4Linux device; ``label`` names it in errors.
 
-    Raises:
-        CameraError: the device cannot be opened, or gives larger frames than ``max_pixels``.
+    Raise ``CameraError`` if it cannot be opened, or gives larger frames than ``max_pixels``.
     """
 
     def __init__(self, capture: cv2.VideoCapture, label: str, max_pixels: int) -> None:
@@ -47,7 +46,6 @@ class Device:
             )
 
     def close(self) -> None:
-        """Release the device."""
         self._capture.release()
 
 
