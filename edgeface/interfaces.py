@@ -14,8 +14,6 @@ CAMERA_THREAD = "camera"
 
 
 class Camera(Protocol):
-    """A source of frames."""
-
     @property
     def dropped(self) -> int:
         """Captured frames that were not given out because a newer one replaced them."""
@@ -24,10 +22,7 @@ class Camera(Protocol):
         """Yield the newest frame whenever there is one, else a ``NoFrame`` at least once a second.
 
         A live camera that fails is retried for ever, and ``NoFrame.lost`` says so; a recording ends the iteration. A second
-        call goes on where the first was left.
-
-        Raises:
-            CameraError: the source can never work, such as a folder that is not there.
+        call goes on where the first was left. Raise ``CameraError`` if the source can never work, such as a missing folder.
         """
 
     def close(self) -> None:
@@ -35,8 +30,6 @@ class Camera(Protocol):
 
 
 class Detector(Protocol):
-    """Finds faces."""
-
     def detect(self, image: Image) -> Sequence[Face]:
         """Find the faces of an RGB image, largest first, in the image's own pixels."""
 

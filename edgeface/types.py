@@ -75,8 +75,6 @@ class Embedding:
 
 
 class Decision(StrEnum):
-    """The open-set answer for one face."""
-
     ACCEPT = "accept"
     UNSURE = "unsure"
     REJECT = "reject"
@@ -121,8 +119,6 @@ class TrackedFace:
 
 
 class EventType(StrEnum):
-    """The kinds of event on the wire."""
-
     RECOGNIZED = "recognized"
     UNKNOWN = "unknown"
     LEFT = "left"

@@ -39,21 +39,13 @@ def find(path: Path | None) -> Path | None:
 
 
 def load(path: Path | None = None) -> Config:
-    """Read and validate the configuration; without a file, return the defaults.
-
-    Raises:
-        ConfigError: the file cannot be read, is no TOML, or holds an unknown or invalid setting.
-    """
+    """Read the settings; without a file, return the defaults. Raise ``ConfigError`` if they cannot be read, or are wrong."""
     file = find(path)
     return Config() if file is None else _validate(_read(file), file)
 
 
 def settings(path: Path | None = None) -> list[Setting]:
-    """Return every setting in effect and the origin of its value, with possible passwords hidden.
-
-    Raises:
-        ConfigError: as ``load``.
-    """
+    """Return every setting in effect and the origin of its value, with possible passwords hidden. Raise as ``load`` does."""
     file = find(path)
     given = _read(file) if file else {}
     config = load(path)
@@ -112,7 +104,6 @@ def _validate(given: dict[str, Any], file: Path) -> Config:
 
 
 def _in_words(what: str, setting: str) -> str:
-    """Say in plain words what msgspec has refused."""
     if words := in_words(what):
         return words
     if what.startswith("Expected `object`"):

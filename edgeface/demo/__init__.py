@@ -21,7 +21,7 @@ from edgeface.cameras.recording import Recording
 from edgeface.config.schema import Config, DeviceSettings, GallerySettings, MqttSettings
 from edgeface.daemon.assembly import assemble
 from edgeface.enrollment.enroller import Enroller, read_images
-from edgeface.errors import BrokerError, ImageError
+from edgeface.errors import BrokerError, ImageError, os_errors_as
 from edgeface.mqtt import client as mqtt_client
 from edgeface.types import Box, Image
 from edgeface.vision.drawing import GREEN, GREY, check_suffix, contact_sheet, draw_face, save_image
@@ -38,8 +38,7 @@ MAX_PICTURES = 6
 def show(out: Path, *, keep: bool, tell: Callable[[str], None]) -> bool:
     """Run the demo, draw its contact sheet to ``out``, and return whether everybody was told apart.
 
-    Raises:
-        EdgefaceError: a part of edgeface does not work here, or ``out`` cannot be written.
+    Raise ``EdgefaceError`` if a part of edgeface does not work here, or ``out`` cannot be written.
     """
     _check(out)
     logging.getLogger("amqtt").setLevel(logging.ERROR)
@@ -69,11 +68,8 @@ def show(out: Path, *, keep: bool, tell: Callable[[str], None]) -> bool:
 def _check(out: Path) -> None:
     """See that the picture can be written there, before the demo rather than after it."""
     check_suffix(out)
-    try:
-        with tempfile.TemporaryFile(dir=out.parent):
-            pass
-    except OSError as error:
-        raise ImageError(f"{out}: {error.strerror or error}") from None
+    with os_errors_as(ImageError, out), tempfile.TemporaryFile(dir=out.parent):
+        pass
 
 
 class Stage:
@@ -182,10 +178,8 @@ def _subscriber(config: Config, stage: Stage, tell: Callable[[str], None]) -> It
     def on_connect(*_: Any) -> None:
         client.subscribe(f"{config.base}/#", qos=1)
 
-    def on_subscribe(*_: Any) -> None:
-        ready.set()
-
-    client.on_connect, client.on_subscribe, client.on_message = on_connect, on_subscribe, on_message
+    client.on_connect, client.on_message = on_connect, on_message
+    client.on_subscribe = lambda *_: ready.set()
     client.connect(config.mqtt.host, config.mqtt.port)
     client.loop_start()
     ready.wait(5)

@@ -16,7 +16,7 @@ from msgspec import structs
 
 from edgeface.config import schema
 from edgeface.enrollment.enroller import Enroller, read_images
-from edgeface.errors import ConfigError, ImageError
+from edgeface.errors import ConfigError, ImageError, os_errors_as
 from edgeface.gallery.contents import Templates
 from edgeface.gallery.names import clean_name
 from edgeface.gallery.open import open_gallery
@@ -89,9 +89,7 @@ class Figures:
 
 
 @dataclass(frozen=True, slots=True)
-class Point:
-    """A point of a DET curve."""
-
+class DetPoint:
     target_fpir: float
     fpir: Rate
     fnir: Rate
@@ -115,7 +113,7 @@ class Report:
     enrolled: int
     refused: list[str]
     figures: list[Figures]
-    curves: list[list[Point]]
+    curves: list[list[DetPoint]]
 
 
 def evaluate(
@@ -123,8 +121,7 @@ def evaluate(
 ) -> Report:
     """Enroll the people of a folder in a gallery of its own, and play visits to it at ``camera.fps``.
 
-    Raises:
-        EdgefaceError: a folder holds nothing of use, or a part of edgeface does not work here.
+    Raise ``EdgefaceError`` if a folder holds nothing of use, or a part of edgeface does not work here.
     """
     with tempfile.TemporaryDirectory() as folder:
         embedder = Embedder(model)
@@ -146,20 +143,14 @@ def evaluate(
         len(templates.people),
         refused,
         [figures[settings.matching.target_fpir] for figures in found],
-        [[Point(target, one.fpir, one.fnir) for target, one in figures.items()] for figures in found],
+        [[DetPoint(target, one.fpir, one.fnir) for target, one in figures.items()] for figures in found],
     )
 
 
 def people(folder: Path) -> list[Path]:
-    """Return the folders of people in a folder, by name.
-
-    Raises:
-        ConfigError: the folder cannot be read, or has none.
-    """
-    try:
+    """Return the folders of people in a folder, by name. Raise ``ConfigError`` if it cannot be read, or has none."""
+    with os_errors_as(ConfigError, folder):
         found = sorted(path for path in folder.iterdir() if path.is_dir())
-    except OSError as error:
-        raise ConfigError(f"{folder}: {error.strerror or error}") from None
     if not found:
         raise ConfigError(f"{folder}: there is no folder of a person in it")
     return found
@@ -168,9 +159,7 @@ def people(folder: Path) -> list[Path]:
 def enroll(pipeline: Pipeline, gallery: Gallery, folder: Path, tell: Callable[[str], None]) -> list[str]:
     """Enroll everybody in a folder of ``NAME/*.jpg`` as ``edgeface enroll`` does; return the names without a usable photo.
 
-    Raises:
-        ConfigError: there is no folder of a person.
-        GalleryError: a folder's name is no name, or the gallery cannot be written.
+    Raise ``ConfigError`` without a folder of a person, ``GalleryError`` if a folder's name is none or nothing can be written.
     """
     enroller, refused = Enroller(pipeline, gallery), []
     for person in people(folder):
@@ -182,11 +171,7 @@ def enroll(pipeline: Pipeline, gallery: Gallery, folder: Path, tell: Callable[[s
 
 
 def watch(pipeline: Pipeline, folder: Path, settings: schema.Config, tell: Callable[[str], None]) -> Iterator[Visit]:
-    """Yield each visit in a folder of ``PERSON/VISIT/*.jpg``, by name; report unreadable frames, and skip them.
-
-    Raises:
-        ConfigError: there is no visit.
-    """
+    """Yield the visits in ``PERSON/VISIT/*.jpg``, by name; tell of unreadable frames. Raise ``ConfigError`` without any."""
     for person in people(folder):
         for frames in people(person):
             paths = image_files(frames)
@@ -208,7 +193,6 @@ def watch(pipeline: Pipeline, folder: Path, settings: schema.Config, tell: Calla
 
 
 def play(visit: Visit, settings: schema.Config, card: ModelCard, matcher: Matcher) -> Outcome:
-    """Play one visit to a presence of its own."""
     presence = create_presence(settings, card)
     events: list[tuple[int, Event]] = []
     for number, (moment, observations) in enumerate(visit.moments, start=1):
@@ -254,11 +238,7 @@ def measure(
 
 
 def galleries(templates: Templates, size: int, most: int) -> Iterator[Templates]:
-    """Yield parts of a gallery with ``size`` people each, drawn at random from a fixed seed; no two parts share anybody.
-
-    Raises:
-        ConfigError: fewer people are enrolled.
-    """
+    """Yield disjoint parts of a gallery, each of ``size`` people drawn by a fixed seed. Raise ``ConfigError`` if too few."""
     total = len(templates.people)
     if not 1 <= size <= total:
         raise ConfigError(f"a gallery of {size} people cannot be had: {total} are enrolled")

@@ -54,8 +54,6 @@ class ErrorRate:
 
 @dataclass(frozen=True, slots=True)
 class Errors:
-    """Both error rates at one value of ``matching.target_fpir``."""
-
     target_fpir: float
     fpir: ErrorRate
     fnir: ErrorRate
@@ -63,8 +61,6 @@ class Errors:
 
 @dataclass(frozen=True, slots=True)
 class Proposal:
-    """A value for ``matching.target_fpir``, or none, and the reason in one sentence."""
-
     target_fpir: float | None
     reason: str
 
@@ -89,10 +85,9 @@ class OwnReport:
 def evaluate_own(
     gallery: Gallery, card: ModelCard, settings: schema.MatchingSettings, wanted_fpir: float | None = None
 ) -> OwnReport:
-    """Measure a gallery's errors; ``wanted_fpir`` is the FPIR that the proposal must keep to, else the configured target.
+    """Measure a gallery's errors; the proposal keeps to ``wanted_fpir``, else to the configured target.
 
-    Raises:
-        GalleryError: the gallery cannot be read.
+    Raise ``GalleryError`` if the gallery cannot be read.
     """
     templates, events, wanted = gallery.templates(), gallery.events.all(), wanted_fpir or settings.target_fpir
     trials = {
