@@ -12,6 +12,7 @@ import typer
 from edgeface.cli.common import Json, print_json
 from edgeface.enrollment.enroller import read_images
 from edgeface.errors import ConfigError, EdgefaceError, os_errors_as
+from edgeface.vision.drawing import check_suffix, draw_faces, save_image
 from edgeface.vision.images import image_files
 from edgeface.wire.events import face_payload
 
@@ -33,8 +34,6 @@ def identify(
     Examples: edgeface identify party.jpg --annotate party-names.png
               edgeface identify --json *.jpg
     """
-    from edgeface.vision.drawing import draw_faces, save_image
-
     results: list[dict[str, Any]] = []
     drawn: set[Path] = set()
     originals = {Path(os.path.realpath(file)) for path in images for file in (path, *_inside(path))}
@@ -71,8 +70,6 @@ def _inside(path: Path) -> list[Path]:
 
 def _place(annotate: Path, images: Sequence[Path]) -> Path | None:
     """Return the folder to draw into, ``None`` for one photo and a file. Raise ``EdgefaceError`` if neither can be drawn to."""
-    from edgeface.vision.drawing import check_suffix
-
     single = len(images) == 1 and not os.path.isdir(images[0])  # noqa: PTH112 (which raises where a folder is closed)
     folder = annotate.parent if single and not annotate.is_dir() else annotate
     if folder.exists() and not folder.is_dir():

@@ -7,6 +7,7 @@ import typer
 
 from edgeface.cli.common import Json, counted, print_json
 from edgeface.errors import ConfigError, EdgefaceError
+from edgeface.vision.drawing import check_suffix, save_image
 
 if TYPE_CHECKING:
     from edgeface.measurement.evaluate import Trials
@@ -132,7 +133,6 @@ def _evaluate_folders(
 ) -> None:
     from edgeface.measurement import evaluate
     from edgeface.measurement.det_plot import draw_det
-    from edgeface.vision.drawing import check_suffix, save_image
 
     if plot:
         check_suffix(plot, ConfigError)

@@ -9,7 +9,7 @@ import msgspec
 import typer
 
 from edgeface.cli import completion
-from edgeface.cli.common import Json, counted, print_json, show
+from edgeface.cli.common import Json, counted, show
 from edgeface.cli.operations import perform
 from edgeface.errors import ConfigError, EdgefaceError, os_errors_as
 from edgeface.gallery import portable
@@ -163,10 +163,8 @@ def export(
         return
     with os_errors_as(EdgefaceError, file):
         write_whole(file, data, 0o600)
-    if json:
-        print_json({"file": str(file), "encrypted": not plain, "people": people})
-    else:
-        typer.echo(f"{counted(len(people), 'person')} written to {file}", err=True)
+    written = f"{counted(len(people), 'person')} written to {file}"
+    show({"file": str(file), "encrypted": not plain, "people": people}, [], [written], json=json)
     if broken:
         typer.echo("edgeface: what is damaged is not in it; see edgeface gallery check", err=True)
 

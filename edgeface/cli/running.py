@@ -7,6 +7,8 @@ import typer
 
 from edgeface.cli.common import Json, Setup, print_json, show
 from edgeface.control import client
+from edgeface.daemon.run import serve
+from edgeface.daemon.status import absent, describe
 from edgeface.errors import ConfigError, EdgefaceError
 
 app = typer.Typer()
@@ -42,8 +44,6 @@ def run(context: typer.Context) -> None:
     \b
     Example: edgeface --config edgeface.toml run
     """
-    from edgeface.daemon.run import serve
-
     serve(context.obj.file, context.obj.model)
 
 
@@ -55,15 +55,13 @@ def status(context: typer.Context, json: Json = False) -> None:
     Examples: edgeface status
               edgeface status --json | jq .camera_state
     """
-    from edgeface.daemon import status as daemon_status
-
     try:
         found = _ask_status(context.obj)
     except ConfigError:
         raise
     except EdgefaceError as error:
-        found = daemon_status.absent(str(error))
-    show(found, [daemon_status.describe(found)] if found["running"] else [], json=json)
+        found = absent(str(error))
+    show(found, [describe(found)] if found["running"] else [], json=json)
     for trouble in found["troubles"]:
         typer.echo(f"edgeface: {trouble}", err=True)
     if found["troubles"]:
@@ -94,10 +92,10 @@ def listen(
     \b
     Example: edgeface listen --json | jq .name
     """
-    from edgeface.mqtt.subscriber import describe, events
+    from edgeface.mqtt import subscriber
 
-    for event in events(context.obj.config, every_device=every, tell=lambda line: typer.echo(line, err=True)):
-        print_json(event) if json else typer.echo(describe(event))
+    for event in subscriber.events(context.obj.config, every_device=every, tell=lambda line: typer.echo(line, err=True)):
+        print_json(event) if json else typer.echo(subscriber.describe(event))
 
 
 @app.command()

@@ -6,6 +6,7 @@ was announced, FNIR the share of enrolled people's visits in which they were not
 
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
 from math import ceil, sqrt
 from pathlib import Path
@@ -126,16 +127,13 @@ def evaluate(
     with tempfile.TemporaryDirectory() as folder:
         embedder = Embedder(model)
         settings = structs.replace(settings, gallery=schema.GallerySettings(str(Path(folder) / "gallery.db")))
-        database = open_gallery(settings, embedder.card)
-        try:
+        with closing(open_gallery(settings, embedder.card)) as database:
             pipeline = create_pipeline(settings, embedder, database)
             refused = enroll(pipeline, database, gallery, tell)
             templates = database.templates()
             # Before hours of frames: too few people are an error.
             drawn = [list(galleries(templates, size, trials.most)) for size in trials.sizes or [len(templates.people)]]
             seen = [visit for folder in visits for visit in watch(pipeline, folder, settings, tell)]
-        finally:
-            database.close()
     found = [measure(seen, some, settings, embedder.card, curve=trials.curve, tell=tell) for some in drawn]
     return Report(
         embedder.card.digest,

@@ -176,14 +176,8 @@ def _rate(by_person: Sequence[Sequence[bool]]) -> ErrorRate:
     drawn = (random.integers(people, size=people) for _ in range(RESAMPLES))
     low, high = np.quantile([counts[some].sum() / trials[some].sum() for some in drawn], (0.025, 0.975))
     least = 0.05 ** (1 / people)
-    return ErrorRate(
-        int(counts.sum()),
-        int(trials.sum()),
-        people,
-        float(counts.sum() / trials.sum()),
-        float(min(low, least)),
-        float(max(high, 1 - least)),
-    )
+    wrong, tried = int(counts.sum()), int(trials.sum())
+    return ErrorRate(wrong, tried, people, wrong / tried, float(min(low, least)), float(max(high, 1 - least)))
 
 
 def propose(curve: Sequence[Errors], configured: float, wanted: float) -> Proposal:
