@@ -20,10 +20,8 @@ _log: Any = cv2 if hasattr(cv2, "setLogLevel") else cv2.utils.logging  # type: i
 _log.setLogLevel(0)
 environment.advise(OPENCV_FFMPEG_LOGLEVEL="-8")
 
-SLACK = 2 * 2**20
-"""Bytes by which the largest plane of a frame may be larger than its pixels: lines are padded."""
-PROMPT = 1.0
-"""Seconds after which a failed grab means that the stream stands still; before, that the frame cannot be decoded."""
+SLACK = 2 * 2**20  # bytes by which the largest plane of a frame may be larger than its pixels: lines are padded
+PROMPT = 1.0  # seconds after which a failed grab means that the stream stands still; before, that the frame cannot be decoded
 
 
 class Stream:

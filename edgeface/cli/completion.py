@@ -14,8 +14,7 @@ from edgeface.control import client
 from edgeface.platform import environment
 from edgeface.vision.model_card import SHIPPED
 
-UNSPEAKABLE = re.compile(r"""["'`$\\]""")
-"""Characters that Typer's script for zsh, which evaluates the names, fails to quote."""
+UNSPEAKABLE = re.compile(r"""["'`$\\]""")  # characters that Typer's script for zsh, which evaluates the names, fails to quote
 
 
 class _Escaped(str):

@@ -21,10 +21,8 @@ from edgeface.wire.commands import Refused, Request
 
 Q = TypeVar("Q", bound=Request)
 R = TypeVar("R")
-SENT_SIDE, SENT_FIDELITY = 2048, 98
-"""Pixels and JPEG quality of photos that are sent to the daemon; they lose nothing that it needs."""
-BETWEEN = 0.02
-"""Seconds between two steps of an operation that waits for a thread."""
+SENT_SIDE, SENT_FIDELITY = 2048, 98  # pixels and JPEG quality of photos sent to the daemon; they lose nothing that it needs
+BETWEEN = 0.02  # seconds between two steps of an operation that waits for a thread
 
 
 def perform(

@@ -8,7 +8,7 @@ import typer
 from edgeface.cli.common import Json, Setup, print_json, show
 from edgeface.control import client
 from edgeface.daemon.run import serve
-from edgeface.daemon.status import absent, describe
+from edgeface.daemon.status import describe
 from edgeface.errors import ConfigError, EdgefaceError
 
 app = typer.Typer()
@@ -60,7 +60,7 @@ def status(context: typer.Context, json: Json = False) -> None:
     except ConfigError:
         raise
     except EdgefaceError as error:
-        found = absent(str(error))
+        found = {"running": False, "troubles": [str(error)]}
     show(found, [describe(found)] if found["running"] else [], json=json)
     for trouble in found["troubles"]:
         typer.echo(f"edgeface: {trouble}", err=True)

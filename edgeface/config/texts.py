@@ -16,11 +16,9 @@ _TOPIC = rf"^(?=/*[^/$]){_LEVELS}"
 _LINE = rf"^[^{_CONTROL}]*\Z"
 
 Slug = Annotated[str, Meta(pattern=_SLUG)]
-Base = Annotated[str, Meta(pattern=_BASE)]
-"""A topic, or none."""
+Base = Annotated[str, Meta(pattern=_BASE)]  # a topic, or none
 Topic = Annotated[str, Meta(pattern=_TOPIC)]
-Line = Annotated[str, Meta(pattern=_LINE, max_length=4000)]
-"""A path, a username, a camera's source."""
+Line = Annotated[str, Meta(pattern=_LINE, max_length=4000)]  # a path, a username, a camera's source
 
 SLUG_WORDS = "it needs letters, digits, - and _, 64 at most, and a letter or digit first"
 _TOPIC_WORDS = "it needs a topic without +, # and control characters, of 200 characters at most, that does not begin with $"

@@ -49,11 +49,6 @@ def report(
     return status | {"running": True, "troubles": troubles(status)}
 
 
-def absent(reason: str) -> dict[str, Any]:
-    """Return the status of a daemon that does not answer."""
-    return {"running": False, "troubles": [reason]}
-
-
 def troubles(status: dict[str, Any]) -> list[str]:
     """List what is wrong, a line each, the worst first."""
     broker, gallery = status["broker"], status["gallery_state"]

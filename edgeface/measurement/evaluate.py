@@ -32,8 +32,7 @@ from edgeface.vision.model_card import ModelCard
 from edgeface.vision.motion import MotionGate
 from edgeface.wire.events import Event
 
-START = 1.0e9
-"""The time at which every visit begins, in seconds since the Unix epoch."""
+START = 1.0e9  # the time at which every visit begins, in seconds since the Unix epoch
 TARGETS = (0.1, 0.03, 0.01, 0.003, 0.001, 0.0003, 0.0001)
 """The values of matching.target_fpir at which a DET curve is measured, from loose to strict."""
 

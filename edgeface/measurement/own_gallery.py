@@ -19,8 +19,7 @@ from edgeface.recognition.matching import Matcher, similarity
 from edgeface.types import EventType
 from edgeface.vision.model_card import ModelCard
 
-NEVER = -1.0
-"""Score of a trial that no threshold lets through."""
+NEVER = -1.0  # score of a trial that no threshold lets through
 
 RESAMPLES = 2000
 MOST_STRANGERS = 1000

@@ -4,7 +4,7 @@ from typing import Any
 import pytest
 from fixtures.status import alive, told
 
-from edgeface.daemon.status import HUNG, absent, describe
+from edgeface.daemon.status import HUNG, describe
 from edgeface.gallery.sqlite import FULL
 from edgeface.health import BrokerStatus, GalleryHealth
 from edgeface.platform.text import duration
@@ -91,10 +91,6 @@ def test_when_the_broker_last_acknowledged_anything_is_told() -> None:
 def test_no_broker_wanted_or_none_yet_is_no_trouble(link: BrokerStatus) -> None:
     assert alive(link=link, camera_state="starting", last_event=None, events={})["troubles"] == []
     assert "none" in describe(alive(link=link, last_event=None, events={}))
-
-
-def test_no_daemon_is_trouble() -> None:
-    assert absent("nobody there") == {"running": False, "troubles": ["nobody there"]}
 
 
 def test_durations_have_two_units_at_most() -> None:
