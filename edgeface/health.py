@@ -3,7 +3,7 @@
 import math
 import time
 from collections.abc import Mapping
-from dataclasses import astuple, dataclass, field
+from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal
 
 from msgspec import UNSET, Meta, Struct, UnsetType
@@ -28,16 +28,20 @@ class BrokerStatus:
     confirmed: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class SyncStatus:
-    """The shared gallery: ``waiting`` people have not reached the broker yet."""
+def about(text: str, *examples: Any, **limits: Any) -> Meta:
+    """Return a field's description and examples for the reference, and its limits."""
+    return Meta(description=text, examples=list(examples) or None, **limits)
 
-    topic: str = ""
-    shared: int = 0
-    waiting: int = 0
-    received: int = 0
-    ignored: int = 0
-    trouble: str | None = None
+
+class SharedGallery(Struct, frozen=True):
+    """How it stands with the gallery that several devices share."""
+
+    topic: Annotated[str, Meta(examples=["edgeface/gallery/home"])]
+    people: Annotated[Count, Meta(examples=[2])]
+    waiting: Annotated[Count, Meta(examples=[0])]
+    received: Annotated[Count, Meta(examples=[3])]
+    ignored: Annotated[Count, Meta(examples=[0])]
+    trouble: Annotated[str | None, Meta(examples=[None])]
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,26 +101,10 @@ class Health:
     last_event: Event | None = None
     observe: Histogram = Histogram()
     link: BrokerStatus = BrokerStatus()
-    sharing: SyncStatus = SyncStatus()
+    sharing: SharedGallery | None = None
     gallery: GalleryHealth = GalleryHealth()
     events_unkept: str | None = None
     backed: BackupStatus = BackupStatus()
-
-
-def about(text: str, *examples: Any, **limits: Any) -> Meta:
-    """Return a field's description and examples for the reference, and its limits."""
-    return Meta(description=text, examples=list(examples) or None, **limits)
-
-
-class SharedGallery(Struct, frozen=True):
-    """How it stands with the gallery that several devices share."""
-
-    topic: Annotated[str, Meta(examples=["edgeface/gallery/home"])]
-    people: Annotated[Count, Meta(examples=[2])]
-    waiting: Annotated[Count, Meta(examples=[0])]
-    received: Annotated[Count, Meta(examples=[3])]
-    ignored: Annotated[Count, Meta(examples=[0])]
-    trouble: Annotated[str | None, Meta(examples=[None])]
 
 
 class BackupHealth(Struct, frozen=True):
@@ -208,7 +196,7 @@ def health_payload(health: Health, wall: float) -> HealthPayload:
         "gallery_reason": health.gallery.reason,
         "broker_reason": link.reason,
         "broker_confirmed": None if link.confirmed is None else round(max(0.0, time.monotonic() - link.confirmed), 1),
-        "sync": SharedGallery(*astuple(health.sharing)) if health.sharing.topic else UNSET,
+        "sync": health.sharing or UNSET,
         "backup": BackupHealth(backed.copies, latest, backed.trouble) if backed.wanted else UNSET,
     }
     return HealthPayload(**values)

@@ -8,7 +8,7 @@ from typing import Any, get_args, get_type_hints
 import msgspec
 
 from edgeface.config.schema import MAX_BYTES, Config, shown
-from edgeface.config.texts import in_words
+from edgeface.config.texts import WORDS
 from edgeface.errors import ConfigError
 from edgeface.platform import environment
 
@@ -41,7 +41,16 @@ def find(path: Path | None) -> Path | None:
 def load(path: Path | None = None) -> Config:
     """Read the settings; without a file, return the defaults. Raise ``ConfigError`` if they cannot be read, or are wrong."""
     file = find(path)
-    return Config() if file is None else _validate(_read(file), file)
+    if file is None:
+        return Config()
+    try:
+        return msgspec.convert(_read(file), Config)
+    except msgspec.ValidationError as error:
+        what, _, where = str(error).partition(" - at `$")
+        setting = where.rstrip("`").lstrip(".")
+        what = _in_words(what, setting)
+        line = f"{file}: {f'[{setting}]: ' if setting else ''}{what}; see edgeface config default"
+        raise ConfigError(" ".join(line.split())) from None
 
 
 def settings(path: Path | None = None) -> list[Setting]:
@@ -92,20 +101,10 @@ def _read(file: Path) -> dict[str, Any]:
         raise ConfigError(f"{file}: not valid TOML: {error}") from None
 
 
-def _validate(given: dict[str, Any], file: Path) -> Config:
-    try:
-        return msgspec.convert(given, Config)
-    except msgspec.ValidationError as error:
-        what, _, where = str(error).partition(" - at `$")
-        setting = where.rstrip("`").lstrip(".")
-        what = _in_words(what, setting)
-        line = f"{file}: {f'[{setting}]: ' if setting else ''}{what}; see edgeface config default"
-        raise ConfigError(" ".join(line.split())) from None
-
-
 def _in_words(what: str, setting: str) -> str:
-    if words := in_words(what):
-        return words
+    for pattern, words in WORDS.items():
+        if repr(pattern) in what:
+            return words
     if what.startswith("Expected `object`"):
         return f"it is a section: a line [{setting}], and its settings below"
     if what.startswith("Invalid enum value"):
