@@ -40,7 +40,9 @@ def show(out: Path, *, keep: bool, tell: Callable[[str], None]) -> bool:
 
     Raise ``EdgefaceError`` if a part of edgeface does not work here, or ``out`` cannot be written.
     """
-    _check(out)
+    check_suffix(out)
+    with os_errors_as(ImageError, out), tempfile.TemporaryFile(dir=out.parent):
+        pass  # what cannot be written is told before the demo, not after it
     logging.getLogger("amqtt").setLevel(logging.ERROR)
     logging.getLogger("transitions").setLevel(logging.ERROR)
     with tempfile.TemporaryDirectory() as folder, _broker() as port:
@@ -63,13 +65,6 @@ def show(out: Path, *, keep: bool, tell: Callable[[str], None]) -> bool:
             daemon.run()
         save_image(out, stage.sheet())
     return _verdict(stage, out, tell)
-
-
-def _check(out: Path) -> None:
-    """See that the picture can be written there, before the demo rather than after it."""
-    check_suffix(out)
-    with os_errors_as(ImageError, out), tempfile.TemporaryFile(dir=out.parent):
-        pass
 
 
 class Stage:

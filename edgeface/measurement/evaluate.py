@@ -25,13 +25,14 @@ from edgeface.gallery.store import Gallery
 from edgeface.recognition.matching import Matcher
 from edgeface.recognition.pipeline import Pipeline, create_pipeline
 from edgeface.recognition.presence import create_presence
-from edgeface.types import EventType, Frame, Image, Observation
+from edgeface.types import EventType, Frame, Observation
 from edgeface.vision.embedding import Embedder
 from edgeface.vision.images import image_files, load_image
 from edgeface.vision.model_card import ModelCard
 from edgeface.vision.motion import MotionGate
 from edgeface.wire.events import Event
 
+Tell = Callable[[str], None]
 START = 1.0e9  # the time at which every visit begins, in seconds since the Unix epoch
 TARGETS = (0.1, 0.03, 0.01, 0.003, 0.001, 0.0003, 0.0001)
 """The values of matching.target_fpir at which a DET curve is measured, from loose to strict."""
@@ -117,7 +118,7 @@ class Report:
 
 
 def evaluate(
-    settings: schema.Config, model: Path, gallery: Path, visits: Sequence[Path], trials: Trials, *, tell: Callable[[str], None]
+    settings: schema.Config, model: Path, gallery: Path, visits: Sequence[Path], trials: Trials, *, tell: Tell
 ) -> Report:
     """Enroll the people of a folder in a gallery of its own, and play visits to it at ``camera.fps``.
 
@@ -153,7 +154,7 @@ def people(folder: Path) -> list[Path]:
     return found
 
 
-def enroll(pipeline: Pipeline, gallery: Gallery, folder: Path, tell: Callable[[str], None]) -> list[str]:
+def enroll(pipeline: Pipeline, gallery: Gallery, folder: Path, tell: Tell) -> list[str]:
     """Enroll everybody in a folder of ``NAME/*.jpg`` as ``edgeface enroll`` does; return the names without a usable photo.
 
     Raise ``ConfigError`` without a folder of a person, ``GalleryError`` if a folder's name is none or nothing can be written.
@@ -167,7 +168,7 @@ def enroll(pipeline: Pipeline, gallery: Gallery, folder: Path, tell: Callable[[s
     return refused
 
 
-def watch(pipeline: Pipeline, folder: Path, settings: schema.Config, tell: Callable[[str], None]) -> Iterator[Visit]:
+def watch(pipeline: Pipeline, folder: Path, settings: schema.Config, tell: Tell) -> Iterator[Visit]:
     """Yield the visits in ``PERSON/VISIT/*.jpg``, by name; tell of unreadable frames. Raise ``ConfigError`` without any."""
     for person in people(folder):
         for frames in people(person):
@@ -185,7 +186,8 @@ def watch(pipeline: Pipeline, folder: Path, settings: schema.Config, tell: Calla
                 seen = pipeline.observe(image) if gate.wants(Frame(image, time, START + time)) else None
                 if seen is not None:
                     gate.searched(time, len(seen))
-                moments.append((Frame(_blank(image), time, START + time), tuple(seen or ())))
+                blank = np.broadcast_to(np.uint8(0), image.shape)  # takes no memory
+                moments.append((Frame(blank, time, START + time), tuple(seen or ())))
             yield Visit(clean_name(person.name), tuple(moments))
 
 
@@ -205,13 +207,7 @@ def play(visit: Visit, settings: schema.Config, card: ModelCard, matcher: Matche
 
 
 def measure(
-    visits: Sequence[Visit],
-    drawn: Sequence[Templates],
-    settings: schema.Config,
-    card: ModelCard,
-    *,
-    curve: bool,
-    tell: Callable[[str], None],
+    visits: Sequence[Visit], drawn: Sequence[Templates], settings: schema.Config, card: ModelCard, *, curve: bool, tell: Tell
 ) -> dict[float, Figures]:
     """Play all visits to galleries of one size, and return the figures by target, from loose to strict.
 
@@ -287,8 +283,3 @@ def _count(size: int, drawn: int, target: float, outcomes: Sequence[tuple[bool, 
         frames=frames,
         seconds=(frames[0] / fps, frames[1] / fps) if frames else None,
     )
-
-
-def _blank(image: Image) -> Image:
-    """Return a picture of the same size that takes no memory."""
-    return np.broadcast_to(np.uint8(0), image.shape)
