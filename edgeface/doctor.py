@@ -55,11 +55,12 @@ class Check:
     see: str = ""
 
 
+@dataclass
 class _Subject:
     """The settings and model to examine; settings that cannot be read fail every check that needs them."""
 
-    def __init__(self, path: Path | None, model: Path) -> None:
-        self.path, self.model = path, model
+    path: Path | None
+    model: Path
 
     @cached_property
     def settings(self) -> schema.Config:
@@ -208,9 +209,8 @@ def _private_to_service(path: Path, folder: Path) -> str:
 
 def _camera(subject: _Subject) -> str:
     settings = subject.settings
-    camera = cameras.create(settings.camera)
     deadline, reason = time.monotonic() + FRAME_TIMEOUT_S, "no frame"
-    try:
+    with closing(cameras.create(settings.camera)) as camera:
         for moment in camera.frames():
             if isinstance(moment, Frame):
                 height, width = moment.image.shape[:2]
@@ -218,9 +218,7 @@ def _camera(subject: _Subject) -> str:
             reason = moment.lost or reason
             if moment.lost or time.monotonic() > deadline:
                 break
-        raise CameraError(reason)
-    finally:
-        camera.close()
+    raise CameraError(reason)
 
 
 def _broker(subject: _Subject) -> str:
