@@ -1,4 +1,4 @@
-"""Opens what several commands need, and prints their results."""
+"""Opens settings, network and gallery for a command when it asks for them, and prints results."""
 
 import sys
 from collections.abc import Iterable

@@ -20,7 +20,7 @@ from amqtt.broker import Broker
 from edgeface.cameras.recording import Recording
 from edgeface.config.schema import Config, DeviceSettings, GallerySettings, MqttSettings
 from edgeface.daemon.assembly import assemble
-from edgeface.enrollment.enroller import Enroller, read_images
+from edgeface.enrollment.enroller import read_images
 from edgeface.errors import BrokerError, ImageError, os_errors_as
 from edgeface.mqtt import client as mqtt_client
 from edgeface.types import Box, Image
@@ -53,9 +53,8 @@ def show(out: Path, *, keep: bool, tell: Callable[[str], None]) -> bool:
         )
         stage = Stage(keep=keep)
         daemon = assemble(config, camera=Recording(stage.frames, FPS))
-        enroller = Enroller(daemon.pipeline, daemon.gallery)
         for name, names in ENROLLED.items():
-            report = enroller.enroll(name, read_images(PHOTOS / file for file in names))
+            report = daemon.enroller.enroll(name, read_images(PHOTOS / file for file in names))
             tell(f"enrolled  {name} from {len(report.accepted)} photos")
         with _subscriber(config, stage, tell):
             tell(f"playing   {len(SHOWN)} other photos at {FPS:.0f} frames/s; what a subscriber receives:")
