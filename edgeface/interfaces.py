@@ -41,7 +41,6 @@ class EventPublisher(Protocol):
 
     @property
     def link(self) -> BrokerStatus:
-        """The connection to the broker."""
         return BrokerStatus()
 
     def open(self, people: Sequence[Person]) -> None:

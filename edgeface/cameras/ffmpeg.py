@@ -77,7 +77,7 @@ class Stream:
             raise CameraError(str(error)) from None
 
     def read(self) -> Image:
-        """Wait for the next RGB image. Raise ``CameraError`` if the stream has ended: only a read shows it."""
+        """Wait for the next RGB image. Raise ``CameraError`` as ``retrieve``, or if the stream ended: only a read shows it."""
         if not self.grab():
             raise CameraError(self._refusal() if self._too_large else f"{self._label} gives no more frames")
         return self.retrieve()
