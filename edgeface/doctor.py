@@ -55,11 +55,12 @@ class Check:
     see: str = ""
 
 
+@dataclass
 class _Subject:
     """The settings and model to examine; settings that cannot be read fail every check that needs them."""
 
-    def __init__(self, path: Path | None, model: Path) -> None:
-        self.path, self.model = path, model
+    path: Path | None
+    model: Path
 
     @cached_property
     def settings(self) -> schema.Config:
@@ -69,28 +70,22 @@ class _Subject:
 def examine(path: Path | None, model: Path = SHIPPED, only: Collection[str] = ()) -> Iterator[Check]:
     """Run every check, or those in ``only``, in the order in which the daemon would fail; stop after wrong settings.
 
-    Raises:
-        ConfigError: there is no check of such a name.
+    Raise ``ConfigError`` if there is no check of such a name.
     """
     if unknown := set(only) - set(CHECKS):
         raise ConfigError(f"there is no check {', '.join(sorted(unknown))}, but {', '.join(CHECKS)}")
     subject = _Subject(path, model)
     for name, (look, cure) in CHECKS.items():
-        if not only or name in only:
-            check = _check(name, look, subject, cure)
-            yield check
-            if name == "config" and not check.ok:
-                return
-
-
-def _check(name: str, look: Callable[[_Subject], str], subject: _Subject, cure: str) -> Check:
-    see = f"docs/troubleshooting.md#{name}"
-    try:
-        return Check(name, True, look(subject))
-    except EdgefaceError as error:
-        return Check(name, False, str(error), cure, see)
-    except OSError as error:
-        return Check(name, False, f"{error.filename or ''} {error.strerror or error}".strip(), cure, see)
+        if only and name not in only:
+            continue
+        try:
+            check = Check(name, True, look(subject))
+        except (EdgefaceError, OSError) as error:
+            told = f"{error.filename or ''} {error.strerror or error}".strip() if isinstance(error, OSError) else str(error)
+            check = Check(name, False, told, cure, f"docs/troubleshooting.md#{name}")
+        yield check
+        if name == "config" and not check.ok:
+            return
 
 
 def _runtime(subject: _Subject) -> str:
@@ -214,9 +209,8 @@ def _private_to_service(path: Path, folder: Path) -> str:
 
 def _camera(subject: _Subject) -> str:
     settings = subject.settings
-    camera = cameras.create(settings.camera)
     deadline, reason = time.monotonic() + FRAME_TIMEOUT_S, "no frame"
-    try:
+    with closing(cameras.create(settings.camera)) as camera:
         for moment in camera.frames():
             if isinstance(moment, Frame):
                 height, width = moment.image.shape[:2]
@@ -224,9 +218,7 @@ def _camera(subject: _Subject) -> str:
             reason = moment.lost or reason
             if moment.lost or time.monotonic() > deadline:
                 break
-        raise CameraError(reason)
-    finally:
-        camera.close()
+    raise CameraError(reason)
 
 
 def _broker(subject: _Subject) -> str:

@@ -1,5 +1,8 @@
 """Defines the errors that a user can do something about; the message says what."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 FAILED_INSIDE = "it failed inside; the log has more"
 """The answer to a request that a fault of our own has ended."""
 
@@ -46,3 +49,12 @@ class DataError(EdgefaceError):
 
 class BrokerError(EdgefaceError):
     """The MQTT broker cannot be used."""
+
+
+@contextmanager
+def os_errors_as(kind: type[EdgefaceError], place: object) -> Iterator[None]:
+    """Raise an error of the operating system as one of ``kind`` that names the place."""
+    try:
+        yield
+    except OSError as error:
+        raise kind(f"{place}: {error.strerror or error}") from None

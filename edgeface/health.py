@@ -3,7 +3,7 @@
 import math
 import time
 from collections.abc import Mapping
-from dataclasses import astuple, dataclass, field
+from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal
 
 from msgspec import UNSET, Meta, Struct, UnsetType
@@ -28,16 +28,20 @@ class BrokerStatus:
     confirmed: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class SyncStatus:
-    """The shared gallery: ``waiting`` people have not reached the broker yet."""
+def about(text: str, *examples: Any, **limits: Any) -> Meta:
+    """Return a field's description and examples for the reference, and its limits."""
+    return Meta(description=text, examples=list(examples) or None, **limits)
 
-    topic: str = ""
-    shared: int = 0
-    waiting: int = 0
-    received: int = 0
-    ignored: int = 0
-    trouble: str | None = None
+
+class SharedGallery(Struct, frozen=True):
+    """How it stands with the gallery that several devices share."""
+
+    topic: Annotated[str, Meta(examples=["edgeface/gallery/home"])]
+    people: Annotated[Count, Meta(examples=[2])]
+    waiting: Annotated[Count, Meta(examples=[0])]
+    received: Annotated[Count, Meta(examples=[3])]
+    ignored: Annotated[Count, Meta(examples=[0])]
+    trouble: Annotated[str | None, Meta(examples=[None])]
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,21 +101,10 @@ class Health:
     last_event: Event | None = None
     observe: Histogram = Histogram()
     link: BrokerStatus = BrokerStatus()
-    sharing: SyncStatus = SyncStatus()
+    sharing: SharedGallery | None = None
     gallery: GalleryHealth = GalleryHealth()
     events_unkept: str | None = None
     backed: BackupStatus = BackupStatus()
-
-
-class SharedGallery(Struct, frozen=True):
-    """How it stands with the gallery that several devices share."""
-
-    topic: Annotated[str, Meta(examples=["edgeface/gallery/home"])]
-    people: Annotated[Count, Meta(examples=[2])]
-    waiting: Annotated[Count, Meta(examples=[0])]
-    received: Annotated[Count, Meta(examples=[3])]
-    ignored: Annotated[Count, Meta(examples=[0])]
-    trouble: Annotated[str | None, Meta(examples=[None])]
 
 
 class BackupHealth(Struct, frozen=True):
@@ -127,77 +120,55 @@ class HealthPayload(Struct, frozen=True, kw_only=True):
 
     schema: Schema
     ts: Time
-    version: Annotated[str, Meta(description="of edgeface", examples=["0.1.0"])]
-    uptime: Annotated[float, Meta(ge=0, description="seconds since the daemon started", examples=[86400.5])]
-    fps: Annotated[float, Meta(ge=0, description="frames a second, over the latest 30", examples=[9.98])]
-    frames_seen: Annotated[Count, Meta(description="frames looked at since the start", examples=[863801])]
-    frames_dropped: Annotated[Count, Meta(description="frames replaced by a newer one unseen", examples=[12])]
+    version: Annotated[str, about("of edgeface", "0.1.0")]
+    uptime: Annotated[float, about("seconds since the daemon started", 86400.5, ge=0)]
+    fps: Annotated[float, about("frames a second, over the latest 30", 9.98, ge=0)]
+    frames_seen: Annotated[Count, about("frames looked at since the start", 863801)]
+    frames_dropped: Annotated[Count, about("frames replaced by a newer one unseen", 12)]
     camera: Camera
-    camera_state: Annotated[Literal["starting", "ok", "lost"], Meta(description="`lost` is retried for ever", examples=["ok"])]
-    camera_reason: Annotated[str | None, Meta(description="why the camera is lost", examples=[None])]
+    camera_state: Annotated[Literal["starting", "ok", "lost"], about("`lost` is retried for ever", "ok")]
+    camera_reason: Annotated[str | None, about("why the camera is lost", None)]
     model: Model
-    gallery_size: Annotated[Count, Meta(description="people enrolled", examples=[2])]
-    templates: Annotated[Count, Meta(description="templates of them all", examples=[10])]
-    rss_mb: Annotated[float, Meta(ge=0, description="memory in use, in megabytes", examples=[118.4])]
-    cpu: Annotated[float, Meta(ge=0, description="processors in use since the last report; 1 is a whole one", examples=[0.31])]
-    temperature: Annotated[
-        float | None, Meta(description="hottest sensor in degrees Celsius, where there is one", examples=[51.5])
-    ]
-    throttled: Annotated[
-        bool | None, Meta(description="a Raspberry Pi slowed down by heat or low voltage now", examples=[False])
-    ]
+    gallery_size: Annotated[Count, about("people enrolled", 2)]
+    templates: Annotated[Count, about("templates of them all", 10)]
+    rss_mb: Annotated[float, about("memory in use, in megabytes", 118.4, ge=0)]
+    cpu: Annotated[float, about("processors in use since the last report; 1 is a whole one", 0.31, ge=0)]
+    temperature: Annotated[float | None, about("hottest sensor in degrees Celsius, where there is one", 51.5)]
+    throttled: Annotated[bool | None, about("a Raspberry Pi slowed down by heat or low voltage now", False)]
     throttling: Annotated[
-        list[str],
-        Meta(
-            description="what slows it down now: `under-voltage`, `frequency capped`, `throttled`, `temperature limit`",
-            examples=[[]],
-        ),
+        list[str], about("what slows it down now: `under-voltage`, `frequency capped`, `throttled`, `temperature limit`", [])
     ]
-    throttled_before: Annotated[
-        list[str], Meta(description="the same at any time since the machine was started", examples=[["under-voltage"]])
-    ]
-    fps_limit: Annotated[
-        float | None,
-        Meta(description="frames a second that are looked at at most; null for a recording", examples=[10.0]),
-    ]
-    slowed: Annotated[
-        str | None, Meta(description="why that is less than `camera.fps`: a slow machine, or little memory", examples=[None])
-    ]
+    throttled_before: Annotated[list[str], about("the same at any time since the machine was started", ["under-voltage"])]
+    fps_limit: Annotated[float | None, about("frames a second that are looked at at most; null for a recording", 10.0)]
+    slowed: Annotated[str | None, about("why that is less than `camera.fps`: a slow machine, or little memory", None)]
     frames_skipped: Annotated[
-        Count,
-        Meta(description="frames seen that were not searched for faces: nothing moved, or it is slowed", examples=[712034]),
+        Count, about("frames seen that were not searched for faces: nothing moved, or it is slowed", 712034)
     ]
-    queue_length: Annotated[Count, Meta(description="events waiting for the broker", examples=[0])]
-    events_dropped: Annotated[Count, Meta(description="events too old or too many to deliver, since the start", examples=[0])]
+    queue_length: Annotated[Count, about("events waiting for the broker", 0)]
+    events_dropped: Annotated[Count, about("events too old or too many to deliver, since the start", 0)]
     gallery_state: Annotated[
         GalleryState,
-        Meta(
-            description="`damaged`: some records are lost; `stale`: it cannot be read now, people are known as they were; "
+        about(
+            "`damaged`: some records are lost; `stale`: it cannot be read now, people are known as they were; "
             "`read_only`, `full`: people are known, nothing can be changed; `unreadable`: nobody is known until it can be read",
-            examples=["ok"],
+            "ok",
         ),
     ]
-    gallery_reason: Annotated[str | None, Meta(description="what is wrong with the gallery", examples=[None])]
-    events_unkept: Annotated[
-        str | None, Meta(description="why events are not kept for a verdict at the moment", examples=[None])
-    ]
-    broker_reason: Annotated[
-        str | None, Meta(description="what is wrong with the broker, or with what it holds for the daemon", examples=[None])
-    ]
-    broker_confirmed: Annotated[
-        float | None, Meta(description="seconds since the broker's last acknowledgement; null before any", examples=[0.4])
-    ]
+    gallery_reason: Annotated[str | None, about("what is wrong with the gallery", None)]
+    events_unkept: Annotated[str | None, about("why events are not kept for a verdict at the moment", None)]
+    broker_reason: Annotated[str | None, about("what is wrong with the broker, or with what it holds for the daemon", None)]
+    broker_confirmed: Annotated[float | None, about("seconds since the broker's last acknowledgement; null before any", 0.4)]
     sync: Annotated[
         SharedGallery | UnsetType,
-        Meta(
-            description="with `sync.enabled`: `people` of the shared gallery, those `waiting` to be sent, changes `received` "
+        about(
+            "with `sync.enabled`: `people` of the shared gallery, those `waiting` to be sent, changes `received` "
             "and damaged messages `ignored` since the start, and what is wrong"
         ),
     ] = UNSET
     backup: Annotated[
         BackupHealth | UnsetType,
-        Meta(
-            description="unless `backup.keep` is 0: how many good `copies` of the gallery there are, when the `latest` was "
+        about(
+            "unless `backup.keep` is 0: how many good `copies` of the gallery there are, when the `latest` was "
             "made, and what is wrong"
         ),
     ] = UNSET
@@ -225,7 +196,7 @@ def health_payload(health: Health, wall: float) -> HealthPayload:
         "gallery_reason": health.gallery.reason,
         "broker_reason": link.reason,
         "broker_confirmed": None if link.confirmed is None else round(max(0.0, time.monotonic() - link.confirmed), 1),
-        "sync": SharedGallery(*astuple(health.sharing)) if health.sharing.topic else UNSET,
+        "sync": health.sharing or UNSET,
         "backup": BackupHealth(backed.copies, latest, backed.trouble) if backed.wanted else UNSET,
     }
     return HealthPayload(**values)

@@ -9,13 +9,10 @@ from edgeface.health import BrokerStatus, Health
 from edgeface.types import Face, Frame, Image, NoFrame, Person, Request, Seen
 from edgeface.wire.events import Event
 
-CAMERA_THREAD = "camera"
-"""Name of the thread in which a live camera's driver is called."""
+CAMERA_THREAD = "camera"  # name of the thread in which a live camera's driver is called
 
 
 class Camera(Protocol):
-    """A source of frames."""
-
     @property
     def dropped(self) -> int:
         """Captured frames that were not given out because a newer one replaced them."""
@@ -24,10 +21,7 @@ class Camera(Protocol):
         """Yield the newest frame whenever there is one, else a ``NoFrame`` at least once a second.
 
         A live camera that fails is retried for ever, and ``NoFrame.lost`` says so; a recording ends the iteration. A second
-        call goes on where the first was left.
-
-        Raises:
-            CameraError: the source can never work, such as a folder that is not there.
+        call goes on where the first was left. Raise ``CameraError`` if the source can never work, such as a missing folder.
         """
 
     def close(self) -> None:
@@ -35,8 +29,6 @@ class Camera(Protocol):
 
 
 class Detector(Protocol):
-    """Finds faces."""
-
     def detect(self, image: Image) -> Sequence[Face]:
         """Find the faces of an RGB image, largest first, in the image's own pixels."""
 
@@ -49,7 +41,6 @@ class EventPublisher(Protocol):
 
     @property
     def link(self) -> BrokerStatus:
-        """The connection to the broker."""
         return BrokerStatus()
 
     def open(self, people: Sequence[Person]) -> None:

@@ -11,11 +11,9 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-Image = NDArray[np.uint8]
-"""RGB picture, ``uint8``, shape (height, width, 3)."""
+Image = NDArray[np.uint8]  # RGB picture, ``uint8``, shape (height, width, 3)
 
-Vector = NDArray[np.float32]
-"""Unit vector, or the mean of several, ``float32``, shape (dimensions,)."""
+Vector = NDArray[np.float32]  # unit vector, or the mean of several, ``float32``, shape (dimensions,)
 
 Landmarks = NDArray[np.float32]
 """Right eye, left eye, nose, right and left mouth corner (the subject's sides); ``float32``, shape (5, 2), as (x, y)."""
@@ -75,8 +73,6 @@ class Embedding:
 
 
 class Decision(StrEnum):
-    """The open-set answer for one face."""
-
     ACCEPT = "accept"
     UNSURE = "unsure"
     REJECT = "reject"
@@ -121,8 +117,6 @@ class TrackedFace:
 
 
 class EventType(StrEnum):
-    """The kinds of event on the wire."""
-
     RECOGNIZED = "recognized"
     UNKNOWN = "unknown"
     LEFT = "left"
@@ -144,8 +138,7 @@ class Seen:
     faces: Sequence[Face] | None = None
 
 
-MAX_REQUEST_BYTES = 6 * 2**20
-"""Bytes of a command at most: enough for a photo of 4 MB in base64."""
+MAX_REQUEST_BYTES = 6 * 2**20  # bytes of a command at most: enough for a photo of 4 MB in base64
 
 
 @dataclass(frozen=True, slots=True)

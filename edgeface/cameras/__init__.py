@@ -1,8 +1,7 @@
 """Builds cameras by the scheme of their source; each plug-in is imported only when it is needed."""
 
 from collections.abc import Callable
-from importlib import import_module
-from typing import cast
+from pkgutil import resolve_name
 
 from edgeface.config import schema, sources
 from edgeface.errors import ConfigError
@@ -27,12 +26,8 @@ def is_live(settings: schema.CameraSettings) -> bool:
     return settings.source.partition(":")[0] not in RECORDINGS
 
 
-def plugin(settings: schema.CameraSettings) -> tuple[str, str]:
-    """Return module and function of the camera that ``settings.source`` names.
-
-    Raises:
-        ConfigError: the source names no camera.
-    """
+def plugin(settings: schema.CameraSettings) -> str:
+    """Return the entry of ``CAMERAS`` that ``settings.source`` names. Raise ``ConfigError`` if it names none."""
     scheme, _, place = settings.source.partition(":")
     if scheme not in CAMERAS:
         raise ConfigError(f"camera.source: {sources.shown(settings.source)!r} starts with none of {', '.join(sorted(CAMERAS))}")
@@ -42,16 +37,13 @@ def plugin(settings: schema.CameraSettings) -> tuple[str, str]:
         raise ConfigError(f"camera.source: {scheme}: needs an address, {scheme}://...")
     if scheme in sources.LOCAL and "://" in place:
         raise ConfigError(f"camera.source: {scheme}: needs the name of a file; an address stands without it")
-    module, _, attribute = CAMERAS[scheme].partition(":")
-    return module, attribute
+    return CAMERAS[scheme]
 
 
 def create(settings: schema.CameraSettings) -> Camera:
     """Build the camera that ``settings.source`` names; ``frames()`` opens a live one.
 
-    Raises:
-        ConfigError: the source names no camera.
-        CameraError: a recording cannot be read.
+    Raise ``ConfigError`` if the source names no camera, ``CameraError`` if a recording cannot be read.
     """
-    module, attribute = plugin(settings)
-    return cast(Callable[[schema.CameraSettings], Camera], getattr(import_module(module), attribute))(settings)
+    build: Callable[[schema.CameraSettings], Camera] = resolve_name(plugin(settings))
+    return build(settings)

@@ -20,20 +20,15 @@ _log: Any = cv2 if hasattr(cv2, "setLogLevel") else cv2.utils.logging  # type: i
 _log.setLogLevel(0)
 environment.advise(OPENCV_FFMPEG_LOGLEVEL="-8")
 
-SLACK = 2 * 2**20
-"""Bytes by which the largest plane of a frame may be larger than its pixels: lines are padded."""
-PROMPT = 1.0
-"""Seconds after which a failed grab means that the stream stands still; before, that the frame cannot be decoded."""
+SLACK = 2 * 2**20  # bytes by which the largest plane of a frame may be larger than its pixels: lines are padded
+PROMPT = 1.0  # seconds after which a failed grab means that the stream stands still; before, that the frame cannot be decoded
 
 
 class Stream:
-    """One opened address or file; ``label`` names it in errors.
+    """One opened address or file; ``label`` names it in errors. Raise ``CameraError`` if it cannot be opened.
 
     FFmpeg gets no block of memory larger than one plane of a frame of ``max_pixels``, so it decodes no larger frame. Larger
     frames of an MJPEG stream are taken undecoded, and scaled down as JPEGs.
-
-    Raises:
-        CameraError: the address or file cannot be opened.
     """
 
     def __init__(self, address: str, label: str, max_pixels: int, limits: Sequence[int] = ()) -> None:
@@ -64,11 +59,7 @@ class Stream:
         return self._capture.grab()
 
     def retrieve(self) -> Image:
-        """Return the RGB image of the frame.
-
-        Raises:
-            CameraError: the frame is damaged or too large.
-        """
+        """Return the RGB image of the frame. Raise ``CameraError`` if it is damaged or too large."""
         if not self._undecoded:
             _set_largest_block(3 * self._plane)
         ok, picture = self._capture.retrieve()
@@ -86,17 +77,12 @@ class Stream:
             raise CameraError(str(error)) from None
 
     def read(self) -> Image:
-        """Wait for the next RGB image; only a read shows whether the stream lives.
-
-        Raises:
-            CameraError: the stream has ended, or as ``retrieve``.
-        """
+        """Wait for the next RGB image. Raise ``CameraError`` as ``retrieve``, or if the stream ended: only a read shows it."""
         if not self.grab():
             raise CameraError(self._refusal() if self._too_large else f"{self._label} gives no more frames")
         return self.retrieve()
 
     def close(self) -> None:
-        """Close the stream."""
         self._capture.release()
 
     def _leave_undecoded(self) -> bool:

@@ -15,14 +15,8 @@ log = logging.getLogger(__name__)
 
 
 class Source(Protocol):
-    """An opened device."""
-
     def read(self) -> Image:
-        """Wait for the next RGB image.
-
-        Raises:
-            CameraError: the device is dead.
-        """
+        """Wait for the next RGB image. Raise ``CameraError`` if the device is dead."""
 
     def close(self) -> None:
         """Release the device."""
@@ -31,15 +25,11 @@ class Source(Protocol):
 class LiveCamera:
     """Keeps the newest frame of a source and drops the others; reopens a failed source after growing pauses."""
 
-    LOST_AFTER = 5.0
-    """Seconds without a frame after which the camera counts as lost though its driver has not failed."""
-    STUCK_AFTER = 60.0
-    """Seconds in one call of the driver after which only a restart helps."""
+    LOST_AFTER = 5.0  # seconds without a frame after which the camera counts as lost though its driver has not failed
+    STUCK_AFTER = 60.0  # seconds in one call of the driver after which only a restart helps
     FIRST_PAUSE, LONGEST_PAUSE = 0.5, 30.0
-    STEADY = 10.0
-    """Seconds of frames after which the next pause is the first one again."""
-    GAP = 0.5
-    """Seconds without a frame after which ``frames()`` yields a ``NoFrame``."""
+    STEADY = 10.0  # seconds of frames after which the next pause is the first one again
+    GAP = 0.5  # seconds without a frame after which ``frames()`` yields a ``NoFrame``
 
     def __init__(self, open_source: Callable[[], Source], fps: float) -> None:
         self._open, self._interval = open_source, 1.0 / fps

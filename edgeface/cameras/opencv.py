@@ -17,8 +17,7 @@ OPEN_TIMEOUT_MS, READ_TIMEOUT_MS = 4000, 3000
 class Device:
     """One opened Video4Linux device; ``label`` names it in errors.
 
-    Raises:
-        CameraError: the device cannot be opened, or gives larger frames than ``max_pixels``.
+    Raise ``CameraError`` if it cannot be opened, or gives larger frames than ``max_pixels``.
     """
 
     def __init__(self, capture: cv2.VideoCapture, label: str, max_pixels: int) -> None:
@@ -47,7 +46,6 @@ class Device:
             )
 
     def close(self) -> None:
-        """Release the device."""
         self._capture.release()
 
 
@@ -61,12 +59,9 @@ def open_device(settings: schema.CameraSettings) -> LiveCamera:
         except (OSError, ValueError) as error:
             raise CameraError(f"{device} cannot be opened: {getattr(error, 'strerror', None) or error}") from None
         capture = cv2.VideoCapture(device, cv2.CAP_V4L2)
-        for name, value in (
-            (cv2.CAP_PROP_FRAME_WIDTH, settings.width),
-            (cv2.CAP_PROP_FRAME_HEIGHT, settings.height),
-            (cv2.CAP_PROP_FPS, settings.fps),
-        ):
-            capture.set(name, value)
+        capture.set(cv2.CAP_PROP_FRAME_WIDTH, settings.width)
+        capture.set(cv2.CAP_PROP_FRAME_HEIGHT, settings.height)
+        capture.set(cv2.CAP_PROP_FPS, settings.fps)
         return Device(capture, device, settings.max_pixels)
 
     return LiveCamera(source, settings.fps)

@@ -16,11 +16,7 @@ FORMAT = "BGR888"
 
 
 class PicameraSource:
-    """One started ``Picamera2``.
-
-    Raises:
-        CameraError: picamera2 is not installed, or there is no camera, or the camera is in use or has no RGB.
-    """
+    """One started ``Picamera2``. Raise ``CameraError`` if the package or a camera is missing, in use, or gives no RGB."""
 
     def __init__(self, settings: schema.CameraSettings) -> None:
         try:
@@ -55,7 +51,6 @@ class PicameraSource:
             raise CameraError(f"picamera: {_reason(error)}") from None
 
     def close(self) -> None:
-        """Stop and release the camera."""
         try:
             self._camera.stop()
         finally:

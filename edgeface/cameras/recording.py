@@ -4,12 +4,15 @@ import logging
 import os
 import time
 from collections.abc import Callable, Iterator
+from contextlib import closing
+from functools import partial
+from itertools import repeat
 from threading import Condition
 
 from edgeface.cameras.ffmpeg import Stream
 from edgeface.config import schema
 from edgeface.config.paths import expand
-from edgeface.errors import CameraError, ImageError
+from edgeface.errors import CameraError, ImageError, os_errors_as
 from edgeface.types import Frame, Image, NoFrame
 from edgeface.vision.images import image_files, load_image
 
@@ -56,72 +59,52 @@ class Recording:
 
 
 def open_folder(settings: schema.CameraSettings) -> Recording:
-    """Build the camera of ``folder:DIR``: images by name, each shown for ``hold`` seconds.
-
-    Raises:
-        CameraError: there is no such folder, or no image in it.
-    """
+    """Build the camera of ``folder:DIR``: images by name, ``hold`` seconds each. Raise ``CameraError`` if there is no image."""
     folder = expand(settings.source.partition(":")[2], "camera.source")
-    try:
+    with os_errors_as(CameraError, f"camera.source: {folder}"):
         paths = image_files(folder)
-    except OSError as error:
-        raise CameraError(f"camera.source: {folder}: {error.strerror or error}") from None
     if not paths:
         raise CameraError(f"camera.source: there is no image in {folder}")
     repeats = max(1, round(settings.hold * settings.fps))
 
     def images() -> Iterator[Image | None]:
         for path in paths:
-            try:
-                image: Image | None = load_image(path, settings.max_pixels)
-            except ImageError as error:
-                log.warning("camera: %s", error)
-                image = None
-            for _ in range(repeats):
-                yield image
+            yield from repeat(_readable(partial(load_image, path, settings.max_pixels)), repeats)
 
     return Recording(images, settings.fps)
 
 
 def open_video(settings: schema.CameraSettings) -> Recording:
-    """Build the camera of ``video:FILE``: ``fps`` frames for each second of the film.
-
-    Raises:
-        CameraError: the file is missing or no video.
-    """
+    """Build the camera of ``video:FILE``: ``fps`` frames for each second of the film. Raise ``CameraError`` if it is none."""
     path = expand(settings.source.partition(":")[2], "camera.source")
     if not os.path.isfile(path):  # noqa: PTH113 (Path.is_file raises if a folder on the way is closed)
         raise CameraError(f"camera.source: there is no file {path}, or you may not see it")
     name = f"camera.source: {path}"
+    opened = partial(Stream, str(path), name, settings.max_pixels)
     try:
-        probe = Stream(str(path), name, settings.max_pixels)
+        probe = opened()
     except CameraError:
         raise CameraError(f"{name} is not a video that can be read") from None
-    own_fps = probe.fps or settings.fps
-    try:
+    with closing(probe):
+        own_fps = probe.fps or settings.fps
         probe.read()
-    finally:
-        probe.close()
 
     def images() -> Iterator[Image | None]:
-        stream = Stream(str(path), name, settings.max_pixels)
-        try:
-            due = 0.0
-            number = 0
+        with closing(opened()) as stream:
+            due, number = 0.0, 0
             while stream.grab():
                 if number >= due:
-                    yield _retrieved(stream)
+                    yield _readable(stream.retrieve)
                     due += max(1.0, own_fps / settings.fps)
                 number += 1
-        finally:
-            stream.close()
 
     return Recording(images, min(settings.fps, own_fps))
 
 
-def _retrieved(stream: Stream) -> Image | None:
+def _readable(read: Callable[[], Image]) -> Image | None:
+    """Read an image; if it is damaged, warn and return ``None``."""
     try:
-        return stream.retrieve()
-    except CameraError as error:
+        return read()
+    except (CameraError, ImageError) as error:
         log.warning("camera: %s", error)
         return None

@@ -27,21 +27,13 @@ Examples: edgeface demo
 )
 for module in (running, enroll, identify, measuring):
     app.add_typer(module.app)
-GROUPS = {
-    "people": people,
-    "events": events,
-    "gallery": gallery,
-    "config": settings,
-    "mqtt": mqtt,
-    "web": web,
-}
+GROUPS = {"people": people, "events": events, "gallery": gallery, "config": settings, "mqtt": mqtt, "web": web}
 for name, module in GROUPS.items():
     app.add_typer(module.app, name=name)
 generated.add_commands(app, {name: module.app for name, module in GROUPS.items()})
 
 
 def main() -> None:
-    """Run the command line; an error becomes one line and an exit code."""
     try:
         app()
     except EdgefaceError as error:
@@ -73,3 +65,4 @@ def _options(
     ] = False,
 ) -> None:
     context.obj = Setup(file, model)
+    context.call_on_close(context.obj.close)

@@ -8,12 +8,13 @@ from typing import Any
 
 import typer
 
-from edgeface.cli.common import Setup, through_the_daemon
+from edgeface.cli.common import Setup
+from edgeface.cli.operations import through_the_daemon
+from edgeface.control import client
 from edgeface.platform import environment
-from edgeface.vision.model_card import SHIPPED, load_card
+from edgeface.vision.model_card import SHIPPED
 
-UNSPEAKABLE = re.compile(r"""["'`$\\]""")
-"""Characters that Typer's script for zsh, which evaluates the names, fails to quote."""
+UNSPEAKABLE = re.compile(r"""["'`$\\]""")  # characters that Typer's script for zsh, which evaluates the names, fails to quote
 
 
 class _Escaped(str):
@@ -41,19 +42,12 @@ def people(context: typer.Context, incomplete: str) -> list[str]:
 
 
 def _known(context: typer.Context) -> list[tuple[str, str]]:
-    """Return everybody's name and id."""
     given = context.find_root().params
     file, model = (given.get(name) and Path(given[name]) for name in ("file", "model"))  # Typer completes before it converts
     setup = Setup(file, model or SHIPPED)
-    settings = setup.config
-    if through_the_daemon(settings):
-        from edgeface.control import client
-
-        return [(person["name"], person["id"]) for person in client.ask(settings, "people")["people"]]
-    if not settings.gallery_path.exists():
+    if through_the_daemon(setup.config):
+        return [(person["name"], person["id"]) for person in client.ask(setup.config, "people")["people"]]
+    if not setup.config.gallery_path.exists():
         return []
-    from edgeface.gallery.store import Gallery
-
-    card = load_card(setup.model)
-    with contextlib.closing(Gallery(settings.gallery_path, card.digest, card.identity, settings.key_path)) as gallery:
-        return [(person.name, person.id) for person in gallery.people()]
+    with contextlib.closing(setup):
+        return [(person.name, person.id) for person in setup.gallery.people()]

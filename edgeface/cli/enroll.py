@@ -1,26 +1,26 @@
 """Defines the command ``edgeface enroll``."""
 
 import os
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from edgeface.cli import completion
-from edgeface.cli.common import Json, counted, print_json, through_the_daemon
-from edgeface.errors import EdgefaceError
+from edgeface.cli.common import Json, Setup, counted, print_json
+from edgeface.cli.live import counting, guiding
+from edgeface.cli.operations import perform, through_the_daemon
+from edgeface.enrollment.enroller import read_images
+from edgeface.errors import EdgefaceError, os_errors_as
 from edgeface.gallery.names import clean_name
-
-if TYPE_CHECKING:
-    from edgeface.operations.enroll import Enrollment
+from edgeface.operations.enroll import Enrollment
+from edgeface.operations.registry import ENROLL, PHOTOS
+from edgeface.wire.commands import EnrollRequest, PhotosRequest, Refused
 
 Name = Annotated[
     str | None,
     typer.Argument(
-        metavar="[NAME]",
-        help="The person; one who is enrolled already gains templates.",
-        autocompletion=completion.people,
+        metavar="[NAME]", help="The person; one who is enrolled already gains templates.", autocompletion=completion.people
     ),
 ]
 Images = Annotated[list[Path] | None, typer.Option(metavar="FILE", help="A photo in place of the camera; may be repeated.")]
@@ -36,15 +36,6 @@ Force = Annotated[
 ]
 
 app = typer.Typer()
-
-
-@dataclass(frozen=True, slots=True)
-class _Options:
-    """The options that hold for each person."""
-
-    count: int
-    timeout: float
-    force: bool
 
 
 @app.command()
@@ -71,17 +62,22 @@ def enroll(
               edgeface enroll Anna --from photos/anna --json | jq .assessment
               edgeface enroll --from photos
     """
-    options = _Options(count, timeout, force)
+    setup = context.obj
     try:
         if name is None:
             if folder is None or image:
                 raise typer.BadParameter("give NAME, or --from DIR that has a folder for each person")
-            _enroll_all(context, folder, options, json)
+            _enroll_all(setup, folder, force=force, json=json)
             return
-        report = _enroll(context, name, [*(image or []), *([folder] if folder else [])], options)
+        if photos := [*(image or []), *([folder] if folder else [])]:
+            report = _enroll_photos(setup, name, photos, force=force)
+        else:
+            request = EnrollRequest(name=clean_name(name), count=count, timeout=timeout, force=force)
+            with guiding() as guide:
+                report = perform(setup, ENROLL, request, tell=lambda now: guide(now.text, now.taken, now.least, now.most))
     except KeyboardInterrupt:
         # The daemon may have begun to write, and its answer is lost.
-        kept = "see edgeface people list" if through_the_daemon(context.obj.config) else "nothing was kept"
+        kept = "see edgeface people list" if through_the_daemon(setup.config) else "nothing was kept"
         typer.echo(f"edgeface: cancelled, {kept}", err=True)
         raise typer.Exit(130) from None
     print_json(report) if json else _print(report)
@@ -89,16 +85,10 @@ def enroll(
         raise EdgefaceError(f"{name} was not enrolled: no image was accepted")
 
 
-def _enroll_all(context: typer.Context, folder: Path, options: _Options, json: bool) -> None:
+def _enroll_all(setup: Setup, folder: Path, *, force: bool, json: bool) -> None:
     """Enroll each person who has a folder of photos in ``folder``; one who is refused does not stop the others."""
-    from edgeface.cli.live import counting
-    from edgeface.operations.enroll import Enrollment
-    from edgeface.wire.commands import Refused
-
-    try:
+    with os_errors_as(EdgefaceError, folder):
         folders = sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
-    except OSError as error:
-        raise EdgefaceError(f"{folder}: {error.strerror or error}") from None
     if not folders:
         raise EdgefaceError(f"{folder}: there is no folder of a person in it; for photos of one person give NAME too")
     reports = []
@@ -107,7 +97,7 @@ def _enroll_all(context: typer.Context, folder: Path, options: _Options, json: b
             shown, place = (os.fsencode(text).decode(errors="replace") for text in (one.name, one))
             step(shown)
             try:
-                reports.append(_enroll(context, one.name, [one], options))
+                reports.append(_enroll_photos(setup, one.name, [one], force=force))
             except KeyboardInterrupt:
                 typer.echo(f"edgeface: cancelled; {_enrolled(reports)} of {len(folders)} people enrolled", err=True)
                 raise typer.Exit(130) from None
@@ -123,27 +113,15 @@ def _enroll_all(context: typer.Context, folder: Path, options: _Options, json: b
         raise EdgefaceError(f"not enrolled: {', '.join(missing)}")
 
 
-def _enrolled(reports: "list[Enrollment]") -> int:
+def _enrolled(reports: list[Enrollment]) -> int:
     return sum(report.id is not None for report in reports)
 
 
-def _enroll(context: typer.Context, name: str, photos: list[Path], options: _Options) -> "Enrollment":
-    """Enroll from photos, or from the camera if there are none."""
-    from edgeface.cli.live import guiding
-    from edgeface.cli.operations import perform
-    from edgeface.enrollment.enroller import read_images
-    from edgeface.operations.registry import ENROLL, PHOTOS
-    from edgeface.wire.commands import EnrollRequest, PhotosRequest
-
-    name = clean_name(name)
-    if photos:
-        return perform(context.obj, PHOTOS, PhotosRequest(name=name, force=options.force), lambda: read_images(photos))
-    request = EnrollRequest(name=name, count=options.count, timeout=options.timeout, force=options.force)
-    with guiding() as show:
-        return perform(context.obj, ENROLL, request, tell=lambda now: show(now.text, now.taken, now.least, now.most))
+def _enroll_photos(setup: Setup, name: str, photos: list[Path], *, force: bool) -> Enrollment:
+    return perform(setup, PHOTOS, PhotosRequest(name=clean_name(name), force=force), lambda: read_images(photos))
 
 
-def _print(report: "Enrollment", *, briefly: bool = False) -> None:
+def _print(report: Enrollment, *, briefly: bool = False) -> None:
     for refused in report.refused:
         typer.echo(f"{refused.path}: {refused.reason}", err=True)
     if report.id is None:

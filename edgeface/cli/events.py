@@ -5,10 +5,10 @@ from typing import Annotated
 import typer
 
 from edgeface.cli import completion
-from edgeface.cli.common import Json, print_json
+from edgeface.cli.common import Json, show
 from edgeface.cli.operations import perform
 from edgeface.operations.registry import EVENTS
-from edgeface.wire.commands import EventsRequest
+from edgeface.wire.commands import EventsRequest, ListedEvent
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -34,11 +34,10 @@ def events_list(
     Example: edgeface events list --person Anna
     """
     listed = perform(context.obj, EVENTS, EventsRequest(person=person))
-    if json:
-        print_json(listed)
-        return
-    for event in listed.events:
-        who, verdict = event.name or "somebody unknown", f"  {event.verdict}" if event.verdict else ""
-        typer.echo(f"{event.event_id}  {event.ts[:19]}Z  {event.event_type:<10}  score {event.score:.2f}  {who}{verdict}")
-    if not listed.events:
-        typer.echo("no event is kept; see [events] in edgeface config default", err=True)
+    asides = [] if listed.events else ["no event is kept; see [events] in edgeface config default"]
+    show(listed, map(_line, listed.events), asides, json=json)
+
+
+def _line(event: ListedEvent) -> str:
+    who, verdict = event.name or "somebody unknown", f"  {event.verdict}" if event.verdict else ""
+    return f"{event.event_id}  {event.ts[:19]}Z  {event.event_type:<10}  score {event.score:.2f}  {who}{verdict}"

@@ -1,17 +1,19 @@
 """Defines the commands of ``edgeface gallery``."""
 
 import sys
-from dataclasses import asdict
 from datetime import datetime
 from typing import Annotated
 
 import typer
 
-from edgeface.cli.common import Json, counted, open_gallery, print_json
+from edgeface.cli.common import Json, counted, show
 from edgeface.cli.operations import perform
+from edgeface.control import discovery
 from edgeface.errors import EdgefaceError
+from edgeface.gallery.copies import FOREIGN
+from edgeface.gallery.migration import Reembedded
+from edgeface.operations import whole
 from edgeface.operations.registry import BACKUP, BACKUPS, CHECK, DROP, RESTORE
-from edgeface.vision.model_card import load_card
 from edgeface.wire.commands import DropRequest, ListedBackup, Request, RestoreRequest
 
 app = typer.Typer(
@@ -38,17 +40,14 @@ def check(context: typer.Context, json: Json = False) -> None:
               edgeface gallery check --json | jq -r '.findings[].cure'
     """
     checked = perform(context.obj, CHECK, Request())
-    if json:
-        print_json(checked)
-    for finding in [] if json else checked.findings:
-        typer.echo(f"{finding.kind:<11}  {finding.found}")
-        typer.echo(f"{'':<11}  -> {finding.cure}")
-    if checked.threshold and not json:
-        typer.echo(f"{'threshold':<11}  {checked.threshold}")
+    lines = [f"{one.kind:<11}  {one.found}\n{'':<11}  -> {one.cure}" for one in checked.findings]
+    if checked.threshold:
+        lines.append(f"{'threshold':<11}  {checked.threshold}")
+    if not checked.findings:
+        lines.append(f"{checked.people} enrolled, nothing to mend")
+    show(checked, lines, json=json)
     if checked.findings:
         raise typer.Exit(1)
-    if not json:
-        typer.echo(f"{checked.people} enrolled, nothing to mend")
 
 
 @app.command()
@@ -65,11 +64,8 @@ def drop(
     Example: edgeface gallery drop 3f9a12cd
     """
     left = perform(context.obj, DROP, DropRequest(template=template))
-    if json:
-        print_json(left)
-    else:
-        whose = f", {left.name} has {counted(left.templates, 'template')} left" if left.id else ""
-        typer.echo(f"{template} is erased{whose}")
+    whose = f", {left.name} has {counted(left.templates, 'template')} left" if left.id else ""
+    show(left, [f"{template} is erased{whose}"], json=json)
 
 
 @app.command()
@@ -86,14 +82,9 @@ def reembed(
     Examples: edgeface gallery reembed
               edgeface --model run/model gallery reembed
     """
-    from edgeface.gallery.migration import Reembedded
-    from edgeface.operations.whole import reembed as reembed_gallery
-
-    done = reembed_gallery(context.obj.config, context.obj.model, drop=drop)
-    if json:
-        print_json(asdict(done or Reembedded(0, 0, 0)))
-    else:
-        typer.echo(done or "there is nothing to do: no gallery, or one of this network")
+    done = whole.reembed(context.obj.config, context.obj.model, drop=drop)
+    told = str(done) if done else "there is nothing to do: no gallery, or one of this network"
+    show(done or Reembedded(0, 0, 0), [told], json=json)
 
 
 @app.command()
@@ -128,16 +119,11 @@ def sync(context: typer.Context, json: Json = False) -> None:
     """
     from edgeface.sync import follower
 
-    settings = context.obj.config
-    with open_gallery(context) as gallery:
-        outcome = follower.once(settings, follower.replica(settings, gallery, load_card(context.obj.model)))
-    if json:
-        print_json(asdict(outcome))
-    else:
-        for change in outcome.changes:
-            typer.echo(f"{change.name}: {change.what}, by {change.device}")
-        shared, ignored = counted(outcome.shared, "person"), counted(outcome.ignored, "message")
-        typer.echo(f"{shared} shared, {outcome.sent} sent, {ignored} ignored", err=True)
+    setup = context.obj
+    outcome = follower.once(setup.config, follower.replica(setup.config, setup.gallery, setup.card))
+    changes = [f"{change.name}: {change.what}, by {change.device}" for change in outcome.changes]
+    shared, ignored = counted(outcome.shared, "person"), counted(outcome.ignored, "message")
+    show(outcome, changes, [f"{shared} shared, {outcome.sent} sent, {ignored} ignored"], json=json)
     if outcome.trouble:
         raise EdgefaceError(outcome.trouble)
 
@@ -152,14 +138,11 @@ def backup(context: typer.Context, json: Json = False) -> None:
     Example: edgeface gallery backup
     """
     done = perform(context.obj, BACKUP, Request())
-    if json:
-        print_json(done)
-    elif done.backup:
-        typer.echo(f"{done.backup.file}: {counted(done.backup.people or 0, 'person')}, {_size(done.backup)}")
-    else:
-        typer.echo("nobody is enrolled: there is nothing to back up", err=True)
-    for name in [] if json else done.damaged:
-        typer.echo(f"edgeface: the backup {name} cannot be read to its end; delete it", err=True)
+    one = done.backup
+    made = [f"{one.file}: {counted(one.people or 0, 'person')}, {_size(one)}"] if one else []
+    asides = [] if one else ["nobody is enrolled: there is nothing to back up"]
+    asides += [f"edgeface: the backup {name} cannot be read to its end; delete it" for name in done.damaged]
+    show(done, made, asides, json=json)
 
 
 @app.command()
@@ -172,17 +155,9 @@ def backups(context: typer.Context, json: Json = False) -> None:
     Examples: edgeface gallery backups
               edgeface gallery backups --json | jq -r '.backups[] | select(.state == "ok").file'
     """
-    from edgeface.gallery.copies import FOREIGN
-
     listed = perform(context.obj, BACKUPS, Request())
-    if json:
-        print_json(listed)
-    for one in [] if json else listed.backups:
-        made = datetime.fromisoformat(one.date).astimezone()
-        people = counted(one.people, "person") if one.people is not None else ""
-        typer.echo(f"{one.number:>4}  {made:%Y-%m-%d %H:%M}  {people:>9}  {_size(one):>8}  {one.state}  {one.file}")
-    if not listed.backups and not json:
-        typer.echo(f"there is no backup in {listed.folder} yet: edgeface gallery backup", err=True)
+    asides = [] if listed.backups else [f"there is no backup in {listed.folder} yet: edgeface gallery backup"]
+    show(listed, map(_line, listed.backups), asides, json=json)
     if any(one.state not in ("ok", FOREIGN) for one in listed.backups):
         raise typer.Exit(1)
 
@@ -211,30 +186,29 @@ def restore(
     if person is not None:
         _restore_person(context, copy, person, json)
         return
-    from edgeface.control import discovery
-    from edgeface.operations.whole import restore_whole
 
     settings = context.obj.config
     if discovery.answers(settings, strict=True):
         raise EdgefaceError(
             "the daemon runs with this gallery: stop it (sudo systemctl stop edgeface), or take one person back with --person"
         )
-    done = restore_whole(settings, context.obj.model, copy)
-    if json:
-        print_json(asdict(done))
-        return
+    done = whole.restore_whole(settings, context.obj.model, copy)
     aside = f"; the gallery of before is {done.kept_aside}" if done.kept_aside else ""
-    typer.echo(f"{done.copy}: {counted(done.people, 'person')}, {counted(done.templates, 'template')} restored{aside}")
+    told = f"{done.copy}: {counted(done.people, 'person')}, {counted(done.templates, 'template')} restored{aside}"
+    show(done, [told], json=json)
 
 
 def _restore_person(context: typer.Context, copy: str | None, person: str, json: bool) -> None:
     done = perform(context.obj, RESTORE, RestoreRequest(copy=copy, person=person))
-    if json:
-        print_json(done)
-        return
     gained = counted(done.added, "template")
     outcome = f"restored with {gained}" if done.new else f"there already, gained {gained}" if done.added else "there already"
-    typer.echo(f"{done.name}: {outcome}, from {done.copy}")
+    show(done, [f"{done.name}: {outcome}, from {done.copy}"], json=json)
+
+
+def _line(one: ListedBackup) -> str:
+    made = datetime.fromisoformat(one.date).astimezone()
+    people = counted(one.people, "person") if one.people is not None else ""
+    return f"{one.number:>4}  {made:%Y-%m-%d %H:%M}  {people:>9}  {_size(one):>8}  {one.state}  {one.file}"
 
 
 def _size(one: ListedBackup) -> str:

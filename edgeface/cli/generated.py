@@ -2,11 +2,12 @@
 
 import inspect
 import shlex
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, get_origin, get_type_hints
 
 import msgspec
 import typer
+from msgspec.structs import FieldInfo
 
 from edgeface.cli.common import Json, print_json
 from edgeface.cli.operations import perform
@@ -16,7 +17,6 @@ from edgeface.operations.registry import at, read
 
 
 def add_commands(app: typer.Typer, groups: Mapping[str, typer.Typer]) -> None:
-    """Add the commands to the command line, and to its groups by name."""
     for operation in at(Door.COMMAND).values():
         if operation.command:
             group, _, name = operation.command.rpartition(" ")
@@ -42,37 +42,32 @@ def _command(operation: Operation[Any, Any]) -> Callable[..., None]:
     return run
 
 
-def _parameters(operation: Operation[Any, Any]) -> list[inspect.Parameter]:
-    """Return an argument for each field that must be given, and an option for each other one."""
-    hints, described = get_type_hints(operation.request), _described(operation)
-    found = []
-    for field in msgspec.structs.fields(operation.request):
-        kind, said = hints[field.name], described[field.name].get("description", "").replace("`", "")
+def _parameters(operation: Operation[Any, Any]) -> Iterator[inspect.Parameter]:
+    """Yield an argument for each field that must be given, and an option for each other one."""
+    for field, kind, schema in _fields(operation):
+        said = schema.get("description", "").replace("`", "")
         names = [f"--{field.name.replace('_', '-')}"] if kind is bool and field.default is False else []
         if field.required:
             shown = typer.Argument(metavar=field.name.upper() + "..." * (get_origin(kind) is list), help=said)
         else:
             shown = typer.Option(field.default, *names, help=said)
-        found.append(inspect.Parameter(field.name, inspect.Parameter.KEYWORD_ONLY, default=shown, annotation=kind))
-    return found
+        yield inspect.Parameter(field.name, inspect.Parameter.KEYWORD_ONLY, default=shown, annotation=kind)
 
 
 def _help(operation: Operation[Any, Any]) -> str:
     words = ["edgeface", *operation.command.split()]
-    described, hints = _described(operation), get_type_hints(operation.request)
-    for field in msgspec.structs.fields(operation.request):
+    for field, kind, schema in _fields(operation):
         if field.required:
-            schema = described[field.name]
-            one = schema["items"] if get_origin(hints[field.name]) is list else schema
+            one = schema["items"] if get_origin(kind) is list else schema
             words.append(str(one.get("examples", [field.name.upper()])[0]))
     return f"{operation.request.__doc__}\n\n\b\nExample: {shlex.join(words)}"
 
 
-def _described(operation: Operation[Any, Any]) -> dict[str, Any]:
-    """Return the JSON Schema of each field."""
-    _, shapes = msgspec.json.schema_components([operation.request])
-    fields: dict[str, Any] = shapes[operation.request.__name__]["properties"]
-    return fields
+def _fields(operation: Operation[Any, Any]) -> Iterator[tuple[FieldInfo, Any, dict[str, Any]]]:
+    """Yield each field of the request, its type, and its JSON Schema."""
+    hints, (_, shapes) = get_type_hints(operation.request), msgspec.json.schema_components([operation.request])
+    for field in msgspec.structs.fields(operation.request):
+        yield field, hints[field.name], shapes[operation.request.__name__]["properties"][field.name]
 
 
 def _in_lines(told: object) -> str:

@@ -9,8 +9,12 @@ from typing import Annotated, Any
 
 import typer
 
-from edgeface.cli.common import Json, open_pipeline, print_json
-from edgeface.errors import ConfigError, EdgefaceError
+from edgeface.cli.common import Json, print_json
+from edgeface.enrollment.enroller import read_images
+from edgeface.errors import ConfigError, EdgefaceError, os_errors_as
+from edgeface.vision.drawing import check_suffix, draw_faces, save_image
+from edgeface.vision.images import image_files
+from edgeface.wire.events import face_payload
 
 app = typer.Typer()
 
@@ -30,68 +34,50 @@ def identify(
     Examples: edgeface identify party.jpg --annotate party-names.png
               edgeface identify --json *.jpg
     """
-    from edgeface.enrollment.enroller import read_images
-    from edgeface.vision.drawing import draw_faces, save_image
-    from edgeface.wire.events import face_payload
-
     results: list[dict[str, Any]] = []
     drawn: set[Path] = set()
     originals = {Path(os.path.realpath(file)) for path in images for file in (path, *_inside(path))}
-    failed = False
-    with open_pipeline(context.obj) as (pipeline, _):
-        into = None if annotate is None else _place(annotate, images)
-        for path, image in read_images(images):
-            if isinstance(image, EdgefaceError):
-                failed = True
-                results.append({"path": path, "error": str(image), "faces": []})
-                continue
-            faces = pipeline.observe(image, every_face=True)
-            results.append({"path": path, "faces": [face_payload(face) for face in faces]})
-            if annotate:
-                stem = Path(path).stem
-                names = chain([f"{stem}.png"], (f"{stem}-{again}.png" for again in count(2)))
-                out = annotate if into is None else next(into / name for name in names if into / name not in drawn)
-                drawn.add(out)
-                if out.resolve() in originals:
-                    raise ConfigError(f"{out} is one of the photos: draw somewhere else")
-                save_image(out, draw_faces(image, faces))
+    pipeline = context.obj.enroller.pipeline
+    into = None if annotate is None else _place(annotate, images)
+    for path, image in read_images(images):
+        if isinstance(image, EdgefaceError):
+            results.append({"path": path, "error": str(image), "faces": []})
+            continue
+        faces = pipeline.observe(image, every_face=True)
+        results.append({"path": path, "faces": [face_payload(face) for face in faces]})
+        if annotate:
+            stem = Path(path).stem
+            names = chain([f"{stem}.png"], (f"{stem}-{again}.png" for again in count(2)))
+            out = annotate if into is None else next(into / name for name in names if into / name not in drawn)
+            drawn.add(out)
+            if out.resolve() in originals:
+                raise ConfigError(f"{out} is one of the photos: draw somewhere else")
+            save_image(out, draw_faces(image, faces))
     if json:
         print_json({"images": results})
     else:
         for result in results:
             _print_faces(result)
-    if failed:
+    if any("error" in result for result in results):
         raise typer.Exit(1)
 
 
 def _inside(path: Path) -> list[Path]:
-    """List the images of a folder; none if it cannot be read."""
-    from edgeface.vision.images import image_files
-
     with suppress(OSError):
         return list(image_files(path)) if path.is_dir() else []
     return []
 
 
 def _place(annotate: Path, images: Sequence[Path]) -> Path | None:
-    """Return the folder to draw into, or ``None`` for one photo and a file.
-
-    Raises:
-        ConfigError: there are several photos and ``annotate`` is a file, or it has no suffix of a picture.
-        EdgefaceError: the folder cannot be made.
-    """
-    from edgeface.vision.drawing import check_suffix
-
+    """Return the folder to draw into, ``None`` for one photo and a file. Raise ``EdgefaceError`` if neither can be drawn to."""
     single = len(images) == 1 and not os.path.isdir(images[0])  # noqa: PTH112 (which raises where a folder is closed)
     folder = annotate.parent if single and not annotate.is_dir() else annotate
     if folder.exists() and not folder.is_dir():
         raise ConfigError(f"{folder} is a file; to draw several photos give a folder")
     if folder is not annotate:
         check_suffix(annotate, ConfigError)
-    try:
+    with os_errors_as(EdgefaceError, folder):
         folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise EdgefaceError(f"{folder}: {error.strerror or error}") from None
     return folder if folder is annotate else None
 
 

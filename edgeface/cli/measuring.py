@@ -1,21 +1,19 @@
 """Defines the commands ``edgeface bench`` and ``edgeface evaluate``."""
 
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from edgeface.cli.common import Json, counted, open_gallery, print_json
+from edgeface.cli.common import Json, counted, print_json
 from edgeface.errors import ConfigError, EdgefaceError
-from edgeface.vision.model_card import load_card
+from edgeface.vision.drawing import check_suffix, save_image
 
 if TYPE_CHECKING:
     from edgeface.measurement.evaluate import Trials
 
 Gallery = Annotated[
-    Path | None,
-    typer.Option(metavar="DIR", help="Photos to enroll: DIR/PERSON/*.jpg. Without it, measure your own gallery."),
+    Path | None, typer.Option(metavar="DIR", help="Photos to enroll: DIR/PERSON/*.jpg. Without it, measure your own gallery.")
 ]
 Visits = Annotated[
     Path | None, typer.Option(metavar="DIR", help="Frames by name, as a camera saw them: DIR/PERSON/VISIT/*.jpg.")
@@ -64,18 +62,15 @@ def bench(
     if peers and not found:
         raise EdgefaceError(f"no peer is installed: {HOW_TO_INSTALL}")
     report = benchmark.measure(context.obj.model, rounds, found)
-    if json:
-        print_json(asdict(report))
-    else:
-        _print_report(report)
+    print_json(report) if json else _print_report(report)
 
 
 def _print_report(report: Any) -> None:
     machine, model = report.machine, report.model
-    operations = f", {model.multiply_adds / 1e6:.0f} M multiply-adds" if model.multiply_adds else ""
-    typer.echo(f"machine  {machine.cpu}, {machine.arch}, {counted(machine.cores, 'core')}")
-    typer.echo(f"         Python {machine.python}, {machine.runtime}, OpenCV {machine.opencv}, numpy {machine.numpy}")
-    typer.echo(f"model    {model.digest[:19]}…, {model.bytes / 1e6:.2f} MB{operations}")
+    operations = f", {model['multiply_adds'] / 1e6:.0f} M multiply-adds" if model["multiply_adds"] else ""
+    typer.echo(f"machine  {machine['cpu']}, {machine['arch']}, {counted(machine['cores'], 'core')}")
+    typer.echo("         Python {python}, {runtime}, OpenCV {opencv}, numpy {numpy}".format_map(machine))
+    typer.echo(f"model    {model['digest'][:19]}…, {model['bytes'] / 1e6:.2f} MB{operations}")
     typer.echo(f"\nmicroseconds, one thread, {counted(report.rounds, 'round')}\n")
     typer.echo(f"{'':<13}{'min':>10}{'p50':>10}{'p90':>10}{'p99':>10}{'   ours/its' if report.peers else ''}")
     for timing in report.steps:
@@ -138,7 +133,6 @@ def _evaluate_folders(
 ) -> None:
     from edgeface.measurement import evaluate
     from edgeface.measurement.det_plot import draw_det
-    from edgeface.vision.drawing import check_suffix, save_image
 
     if plot:
         check_suffix(plot, ConfigError)
@@ -150,19 +144,15 @@ def _evaluate_folders(
     if plot:
         curves = {f"{one.people} enrolled": curve for one, curve in zip(report.figures, report.curves, strict=True)}
         save_image(plot, draw_det({label: [(f.fpir.rate, f.fnir.rate) for f in curve] for label, curve in curves.items()}))
-    if json:
-        print_json(asdict(report))
-    else:
-        _print_figures(report)
+    print_json(report) if json else _print_figures(report)
 
 
 def _evaluate_own(context: typer.Context, fpir: float | None, json: bool) -> None:
     from edgeface.measurement.own_gallery import evaluate_own
 
-    with open_gallery(context) as own:
-        report = evaluate_own(own, load_card(context.obj.model), context.obj.config.matching, fpir)
+    report = evaluate_own(context.obj.gallery, context.obj.card, context.obj.config.matching, fpir)
     if json:
-        print_json(asdict(report))
+        print_json(report)
         return
     typer.echo(f"model     {report.model[:19]}…")
     typer.echo(f"gallery   {counted(report.people, 'person')}, {counted(report.templates, 'template')}")

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from edgeface.cli.common import Json, counted, print_json
+from edgeface.cli.common import Json, counted, show
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -33,12 +33,8 @@ def clear(
     from edgeface.mqtt.retained import clear as remove
 
     removed = remove(context.obj.config, force=force)
-    if json:
-        print_json({"removed": removed})
-    for topic in [] if json else removed:
-        typer.echo(f"removed {topic}")
-    if not removed and not json:
-        typer.echo("the broker keeps nothing of this device", err=True)
+    asides = [] if removed else ["the broker keeps nothing of this device"]
+    show({"removed": removed}, (f"removed {topic}" for topic in removed), asides, json=json)
 
 
 @app.command()

@@ -1,6 +1,7 @@
 """Defines the commands of ``edgeface people``."""
 
 import sys
+from collections import Counter
 from pathlib import Path
 from typing import Annotated
 
@@ -8,16 +9,18 @@ import msgspec
 import typer
 
 from edgeface.cli import completion
-from edgeface.cli.common import Json, audit, counted, open_gallery, print_json
+from edgeface.cli.common import Json, counted, show
 from edgeface.cli.operations import perform
-from edgeface.errors import ConfigError, EdgefaceError
+from edgeface.errors import ConfigError, EdgefaceError, os_errors_as
+from edgeface.gallery import portable
+from edgeface.gallery.audit import Audit
+from edgeface.gallery.export import MAX_IMPORT_BYTES
 from edgeface.operations.registry import CONFIRM, FORGET, PEOPLE, REJECT, RENAME
 from edgeface.platform.files import write_whole
 from edgeface.wire.commands import ConfirmRequest, ForgetRequest, PeopleRequest, RejectRequest, RenameRequest, Verdict
 
 Who = Annotated[
-    str,
-    typer.Argument(metavar="PERSON", help="A name, or an id from edgeface people list.", autocompletion=completion.people),
+    str, typer.Argument(metavar="PERSON", help="A name, or an id from edgeface people list.", autocompletion=completion.people)
 ]
 EventId = Annotated[str, typer.Argument(metavar="EVENT_ID", help="The event_id of an event; see edgeface events list.")]
 PassphraseFile = Annotated[
@@ -44,14 +47,10 @@ def people_list(context: typer.Context, json: Json = False) -> None:
               edgeface people list --json | jq -r '.people[].name'
     """
     listed = perform(context.obj, PEOPLE, PeopleRequest())
-    if json:
-        print_json(listed)
-        return
-    for person in listed.people:
-        templates = counted(person.templates, "template")
-        typer.echo(f"{person.id}  {templates:>13}  since {person.enrolled[:10]}  {person.name}")
-    if not listed.people:
-        typer.echo("nobody is enrolled yet: edgeface enroll NAME", err=True)
+    lines = (
+        f"{one.id}  {counted(one.templates, 'template'):>13}  since {one.enrolled[:10]}  {one.name}" for one in listed.people
+    )
+    show(listed, lines, [] if listed.people else ["nobody is enrolled yet: edgeface enroll NAME"], json=json)
 
 
 @app.command()
@@ -64,7 +63,7 @@ def rename(
     Example: edgeface people rename Anna "Anna B."
     """
     renamed = perform(context.obj, RENAME, RenameRequest(person=person, name=name))
-    print_json(renamed) if json else typer.echo(f"{person} is now {renamed.name}")
+    show(renamed, [f"{person} is now {renamed.name}"], json=json)
 
 
 @app.command()
@@ -75,7 +74,7 @@ def forget(context: typer.Context, person: Who, json: Json = False) -> None:
     Example: edgeface people forget Anna
     """
     forgotten = perform(context.obj, FORGET, ForgetRequest(person=person))
-    print_json(forgotten) if json else typer.echo(f"{forgotten.name} is forgotten")
+    show(forgotten, [f"{forgotten.name} is forgotten"], json=json)
     if left := forgotten.left_in:
         line = f"edgeface: {forgotten.name} may still be in backups that cannot be changed now: {', '.join(left)};"
         typer.echo(f"{line} the daemon, or edgeface gallery backup, erases them there as soon as it can", err=True)
@@ -125,10 +124,9 @@ def confirm(
 
 
 def _print_verdict(verdict: Verdict, json: bool) -> None:
-    if json:
-        print_json({name: value for name, value in msgspec.to_builtins(verdict).items() if name != "told"})
-    else:
-        typer.echo(verdict.told)
+    fields = msgspec.to_builtins(verdict)
+    told = fields.pop("told")
+    show(fields, [told], json=json)
 
 
 @app.command()
@@ -147,33 +145,26 @@ def export(
     Examples: edgeface people export people.sealed
               edgeface people export - --plain | jq '.people[].name'
     """
-    from edgeface.gallery import portable
-
     if json and str(file) == "-":
         raise ConfigError("--json tells what was written to a file, and - prints what would be: give a file, or leave --json")
     secret = "" if plain else portable.checked(_passphrase(passphrase_file, twice=True))
-    with open_gallery(context) as gallery:
-        data: bytes = gallery.export()
-        broken = bool(gallery.broken)
+    gallery = context.obj.gallery
+    data, broken = gallery.export(), gallery.broken
     people = [
         {"id": person["id"], "name": person["name"], "templates": len(person["templates"])}
         for person in msgspec.json.decode(data)["people"]
     ]
     if not plain:
         data = portable.seal(data, secret)
-    if not audit(context).note("export", people=len(people), encrypted=not plain, to=str(file)):
+    if not Audit(context.obj.config.audit_path).note("export", people=len(people), encrypted=not plain, to=str(file)):
         raise EdgefaceError("nothing was exported, because it cannot be noted in the audit log")
     if str(file) == "-":
         typer.echo(data.decode())
         return
-    try:
+    with os_errors_as(EdgefaceError, file):
         write_whole(file, data, 0o600)
-    except OSError as error:
-        raise EdgefaceError(f"{file}: {error.strerror or error}") from None
-    if json:
-        print_json({"file": str(file), "encrypted": not plain, "people": people})
-    else:
-        typer.echo(f"{counted(len(people), 'person')} written to {file}", err=True)
+    written = f"{counted(len(people), 'person')} written to {file}"
+    show({"file": str(file), "encrypted": not plain, "people": people}, [], [written], json=json)
     if broken:
         typer.echo("edgeface: what is damaged is not in it; see edgeface gallery check", err=True)
 
@@ -195,19 +186,12 @@ def import_people(
     Examples: edgeface people import people.sealed
               edgeface people import people.sealed --passphrase-file FILE --json
     """
-    from edgeface.gallery import portable as passphrase
-    from edgeface.gallery.export import MAX_IMPORT_BYTES
-
-    try:
-        with file.open("rb") as stream:
-            data = stream.read(2 * MAX_IMPORT_BYTES)  # base64 makes a sealed file a third larger
-    except OSError as error:
-        raise EdgefaceError(f"{file}: {error.strerror or error}") from None
-    if passphrase.is_sealed(data):
-        data = passphrase.unseal(data, _passphrase(passphrase_file, twice=False))
-    with open_gallery(context) as gallery:
-        imported = gallery.import_(data)
-    audit(context).note("import", people=len(imported), file=str(file))
+    with os_errors_as(EdgefaceError, file), file.open("rb") as stream:
+        data = stream.read(2 * MAX_IMPORT_BYTES)  # base64 makes a sealed file a third larger
+    if portable.is_sealed(data):
+        data = portable.unseal(data, _passphrase(passphrase_file, twice=False))
+    imported = context.obj.gallery.import_(data)
+    Audit(context.obj.config.audit_path).note("import", people=len(imported), file=str(file))
     people = [
         {
             "id": one.person.id,
@@ -218,18 +202,14 @@ def import_people(
         }
         for one in imported
     ]
-    if json:
-        print_json({"file": str(file), "people": people})
-        return
-    imports, merges, skips = (sum(one["outcome"] == outcome for one in people) for outcome in ("imported", "merged", "skipped"))
-    typer.echo(f"{counted(imports, 'person')} imported, {merges} merged, {skips} skipped")
+    outcomes = Counter(one["outcome"] for one in people)
+    line = f"{counted(outcomes['imported'], 'person')} imported, {outcomes['merged']} merged, {outcomes['skipped']} skipped"
+    show({"file": str(file), "people": people}, [line], json=json)
 
 
 def _passphrase(file: Path | None, *, twice: bool) -> str:
-    from edgeface.gallery.portable import read_passphrase
-
     if file is not None:
-        return read_passphrase(file)
+        return portable.read_passphrase(file)
     if not sys.stdin.isatty():
         raise ConfigError("there is no terminal to ask for a passphrase: give --passphrase-file FILE")
     return str(typer.prompt("Passphrase", hide_input=True, confirmation_prompt=twice, err=True))

@@ -1,12 +1,14 @@
 """Defines the commands ``demo``, ``run``, ``status``, ``listen`` and ``doctor``."""
 
-from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from edgeface.cli.common import Json, Setup, print_json
+from edgeface.cli.common import Json, Setup, print_json, show
+from edgeface.control import client
+from edgeface.daemon.run import serve
+from edgeface.daemon.status import describe
 from edgeface.errors import ConfigError, EdgefaceError
 
 app = typer.Typer()
@@ -42,8 +44,6 @@ def run(context: typer.Context) -> None:
     \b
     Example: edgeface --config edgeface.toml run
     """
-    from edgeface.daemon.run import serve
-
     serve(context.obj.file, context.obj.model)
 
 
@@ -55,18 +55,13 @@ def status(context: typer.Context, json: Json = False) -> None:
     Examples: edgeface status
               edgeface status --json | jq .camera_state
     """
-    from edgeface.daemon import status as daemon_status
-
     try:
         found = _ask_status(context.obj)
     except ConfigError:
         raise
     except EdgefaceError as error:
         found = {"running": False, "troubles": [str(error)]}
-    if json:
-        print_json(found)
-    elif found["running"]:
-        typer.echo(daemon_status.describe(found))
+    show(found, [describe(found)] if found["running"] else [], json=json)
     for trouble in found["troubles"]:
         typer.echo(f"edgeface: {trouble}", err=True)
     if found["troubles"]:
@@ -74,8 +69,6 @@ def status(context: typer.Context, json: Json = False) -> None:
 
 
 def _ask_status(setup: Setup) -> dict[str, Any]:
-    from edgeface.control import client
-
     try:
         found: dict[str, Any] = client.ask(setup.config, "status")
     except ConfigError as wrong:  # the daemon may run on with its old settings
@@ -99,10 +92,10 @@ def listen(
     \b
     Example: edgeface listen --json | jq .name
     """
-    from edgeface.mqtt.subscriber import describe, events
+    from edgeface.mqtt import subscriber
 
-    for event in events(context.obj.config, every_device=every, tell=lambda line: typer.echo(line, err=True)):
-        print_json(event) if json else typer.echo(describe(event))
+    for event in subscriber.events(context.obj.config, every_device=every, tell=lambda line: typer.echo(line, err=True)):
+        print_json(event) if json else typer.echo(subscriber.describe(event))
 
 
 @app.command()
@@ -128,6 +121,6 @@ def doctor(
             if check.cure:
                 typer.echo(f"      {'':<11}  -> {check.cure}; see {check.see}")
     if json:
-        print_json({"checks": [asdict(check) for check in checks]})
+        print_json({"checks": checks})
     if not all(check.ok for check in checks):
         raise typer.Exit(1)

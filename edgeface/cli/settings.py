@@ -1,15 +1,13 @@
 """Defines the commands of ``edgeface config``."""
 
-from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
 import msgspec
 import typer
 
-from edgeface.cli.common import Json, print_json
-from edgeface.config import load as config_load
-from edgeface.config.load import load
+from edgeface.cli.common import Json, show
+from edgeface.config import load
 from edgeface.errors import ConfigError
 
 app = typer.Typer(
@@ -30,13 +28,10 @@ def config_show(context: typer.Context, json: Json = False) -> None:
     Examples: edgeface config show
               edgeface config show --json | jq -r '.settings[] | select(.origin != "default").name'
     """
-    rows = config_load.settings(context.obj.file)
-    if json:
-        print_json({"settings": [asdict(row) for row in rows]})
-        return
-    for row in rows:
-        value = msgspec.json.encode(row.value).decode()
-        typer.echo(f"{f'{row.section}.{row.name}':<27} {value:<22} ({row.origin})")
+    rows = load.settings(context.obj.file)
+    values = [msgspec.json.encode(row.value).decode() for row in rows]
+    lines = (f"{f'{row.section}.{row.name}':<27} {value:<22} ({row.origin})" for row, value in zip(rows, values, strict=True))
+    show({"settings": rows}, lines, json=json)
 
 
 @app.command("check")
@@ -49,12 +44,12 @@ def config_check(
     \b
     Example: edgeface config check edgeface.toml
     """
-    path = config_load.find(file or context.obj.file)
+    path = load.find(file or context.obj.file)
     if path is None:
         raise ConfigError("there is no settings file; give one, or see edgeface config default")
     from edgeface.daemon.assembly import verify
 
-    verify(load(path))
+    verify(load.load(path))
     typer.echo(f"{path}: valid")
 
 
@@ -65,4 +60,4 @@ def config_default() -> None:
     \b
     Example: edgeface config default > edgeface.toml
     """
-    typer.echo(config_load.default_toml(), nl=False)
+    typer.echo(load.default_toml(), nl=False)

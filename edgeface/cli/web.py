@@ -5,6 +5,7 @@ from typing import Annotated
 import typer
 
 from edgeface.errors import ConfigError
+from edgeface.web.token import Token, address
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -33,8 +34,6 @@ def url(
     Examples: edgeface web url
               sudo -u edgeface edgeface web url
     """
-    from edgeface.web.token import Token, address
-
     settings = context.obj.config
     if not settings.web.enabled:
         raise ConfigError("the page is off: set enabled = true under [web], and start or reload edgeface run")

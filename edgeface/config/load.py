@@ -8,7 +8,7 @@ from typing import Any, get_args, get_type_hints
 import msgspec
 
 from edgeface.config.schema import MAX_BYTES, Config, shown
-from edgeface.config.texts import in_words
+from edgeface.config.texts import WORDS
 from edgeface.errors import ConfigError
 from edgeface.platform import environment
 
@@ -39,21 +39,22 @@ def find(path: Path | None) -> Path | None:
 
 
 def load(path: Path | None = None) -> Config:
-    """Read and validate the configuration; without a file, return the defaults.
-
-    Raises:
-        ConfigError: the file cannot be read, is no TOML, or holds an unknown or invalid setting.
-    """
+    """Read the settings; without a file, return the defaults. Raise ``ConfigError`` if they cannot be read, or are wrong."""
     file = find(path)
-    return Config() if file is None else _validate(_read(file), file)
+    if file is None:
+        return Config()
+    try:
+        return msgspec.convert(_read(file), Config)
+    except msgspec.ValidationError as error:
+        what, _, where = str(error).partition(" - at `$")
+        setting = where.rstrip("`").lstrip(".")
+        what = _in_words(what, setting)
+        line = f"{file}: {f'[{setting}]: ' if setting else ''}{what}; see edgeface config default"
+        raise ConfigError(" ".join(line.split())) from None
 
 
 def settings(path: Path | None = None) -> list[Setting]:
-    """Return every setting in effect and the origin of its value, with possible passwords hidden.
-
-    Raises:
-        ConfigError: as ``load``.
-    """
+    """Return every setting in effect and the origin of its value, with possible passwords hidden. Raise as ``load`` does."""
     file = find(path)
     given = _read(file) if file else {}
     config = load(path)
@@ -100,21 +101,10 @@ def _read(file: Path) -> dict[str, Any]:
         raise ConfigError(f"{file}: not valid TOML: {error}") from None
 
 
-def _validate(given: dict[str, Any], file: Path) -> Config:
-    try:
-        return msgspec.convert(given, Config)
-    except msgspec.ValidationError as error:
-        what, _, where = str(error).partition(" - at `$")
-        setting = where.rstrip("`").lstrip(".")
-        what = _in_words(what, setting)
-        line = f"{file}: {f'[{setting}]: ' if setting else ''}{what}; see edgeface config default"
-        raise ConfigError(" ".join(line.split())) from None
-
-
 def _in_words(what: str, setting: str) -> str:
-    """Say in plain words what msgspec has refused."""
-    if words := in_words(what):
-        return words
+    for pattern, words in WORDS.items():
+        if repr(pattern) in what:
+            return words
     if what.startswith("Expected `object`"):
         return f"it is a section: a line [{setting}], and its settings below"
     if what.startswith("Invalid enum value"):

@@ -7,11 +7,7 @@ from edgeface.platform import environment
 
 
 def expand(path: str, setting: str) -> Path:
-    """Return a path with its ``~`` resolved.
-
-    Raises:
-        ConfigError: the path names the home of an unknown user.
-    """
+    """Return a path with its ``~`` resolved. Raise ``ConfigError`` if it names the home of an unknown user."""
     try:
         return Path(path).expanduser()
     except RuntimeError as error:
@@ -19,9 +15,5 @@ def expand(path: str, setting: str) -> Path:
 
 
 def secret_path(path: str, setting: str) -> Path:
-    """Return an expanded path; a relative one is in the folder of systemd's credentials, if the service has one.
-
-    Raises:
-        ConfigError: as ``expand``.
-    """
+    """Return an expanded path, a relative one in the folder of systemd's credentials, if there is one. Raise as ``expand``."""
     return (environment.credentials() or Path()) / expand(path, setting)

@@ -17,6 +17,11 @@ Seconds = Annotated[float, Meta(ge=0, le=86400)]
 Share = Annotated[float, Meta(ge=0, le=1)]
 
 
+def means(text: str, **limits: Any) -> Meta:
+    """Return what a setting means, as ``edgeface config default`` prints it, and msgspec's limits for its value."""
+    return Meta(description=text, **limits)
+
+
 class _Section(Struct, frozen=True, forbid_unknown_fields=True):
     pass
 
@@ -24,28 +29,28 @@ class _Section(Struct, frozen=True, forbid_unknown_fields=True):
 class DeviceSettings(_Section, frozen=True):
     """Which device it is."""
 
-    id: Annotated[Slug, Meta(description="unique on the broker; letters, digits, - and _")] = "edgeface"
+    id: Annotated[Slug, means("unique on the broker; letters, digits, - and _")] = "edgeface"
 
 
 class CameraSettings(_Section, frozen=True):
     """Where frames come from."""
 
-    name: Annotated[Slug, Meta(description="names the camera in topics and events")] = "camera"
-    source: Annotated[
-        Line, Meta(description="picamera | v4l2:/dev/video0 | rtsp://... | http://... | video:FILE | folder:DIR")
-    ] = "v4l2:/dev/video0"
-    width: Annotated[int, Meta(ge=64, le=7680, description="pixels asked of a live camera")] = 640
-    height: Annotated[int, Meta(ge=64, le=4320, description="pixels asked of a live camera")] = 480
+    name: Annotated[Slug, means("names the camera in topics and events")] = "camera"
+    source: Annotated[Line, means("picamera | v4l2:/dev/video0 | rtsp://... | http://... | video:FILE | folder:DIR")] = (
+        "v4l2:/dev/video0"
+    )
+    width: Annotated[int, means("pixels asked of a live camera", ge=64, le=7680)] = 640
+    height: Annotated[int, means("pixels asked of a live camera", ge=64, le=4320)] = 480
     max_pixels: Annotated[
         int,
-        Meta(
+        means(
+            "pixels of a frame at most: a larger JPEG is scaled down, a larger frame of any other kind is refused",
             ge=64 * 64,
             le=64_000_000,
-            description="pixels of a frame at most: a larger JPEG is scaled down, a larger frame of any other kind is refused",
         ),
     ] = 5_100_000
-    fps: Annotated[float, Meta(gt=0, le=120, description="frames a second at most; recordings are played at this rate")] = 10.0
-    hold: Annotated[Seconds, Meta(description="seconds that each image of a folder is shown; 0 is for one frame")] = 1.0
+    fps: Annotated[float, means("frames a second at most; recordings are played at this rate", gt=0, le=120)] = 10.0
+    hold: Annotated[Seconds, means("seconds that each image of a folder is shown; 0 is for one frame")] = 1.0
 
     def __post_init__(self) -> None:
         if self.width * self.height > self.max_pixels:
@@ -55,34 +60,28 @@ class CameraSettings(_Section, frozen=True):
 class DetectorSettings(_Section, frozen=True):
     """Which faces are looked at."""
 
-    max_side: Annotated[
-        int, Meta(ge=64, le=4096, description="frames are searched at this size; larger finds smaller faces")
-    ] = 640
-    min_eye_distance: Annotated[float, Meta(ge=4, le=500, description="pixels between the eyes; smaller faces are ignored")] = (
-        16.0
-    )
+    max_side: Annotated[int, means("frames are searched at this size; larger finds smaller faces", ge=64, le=4096)] = 640
+    min_eye_distance: Annotated[float, means("pixels between the eyes; smaller faces are ignored", ge=4, le=500)] = 16.0
     still_every: Annotated[
-        Seconds, Meta(description="seconds between searches while nothing moves and nobody is there; 0 searches every frame")
+        Seconds, means("seconds between searches while nothing moves and nobody is there; 0 searches every frame")
     ] = 1.0
     threads: Annotated[
-        int, Meta(ge=1, le=64, description="processor cores that the search may use; more are quicker and take more in all")
+        int, means("processor cores that the search may use; more are quicker and take more in all", ge=1, le=64)
     ] = 1
-    min_quality: Annotated[
-        Share, Meta(description="poorer views do not count: size, sharpness, exposure, pose; 0 counts all")
-    ] = 0.45
+    min_quality: Annotated[Share, means("poorer views do not count: size, sharpness, exposure, pose; 0 counts all")] = 0.45
 
 
 class GallerySettings(_Section, frozen=True):
     """Who is known."""
 
-    path: Annotated[str, Meta(description='the database; "" is gallery.db in the data folder of the user or service')] = ""
+    path: Annotated[str, means('the database; "" is gallery.db in the data folder of the user or service')] = ""
     key_file: Annotated[
-        Line, Meta(description='its key; "" is gallery.key beside it; systemd\'s credential gallery-key goes before it')
+        Line, means('its key; "" is gallery.key beside it; systemd\'s credential gallery-key goes before it')
     ] = ""
     keep_faces: Annotated[
         bool,
-        Meta(
-            description="keep the faces of those who are enrolled, encrypted: an edgeface with another network then makes its "
+        means(
+            "keep the faces of those who are enrolled, encrypted: an edgeface with another network then makes its "
             "templates of them, and nobody need be enrolled anew"
         ),
     ] = False
@@ -91,35 +90,30 @@ class GallerySettings(_Section, frozen=True):
 class BackupSettings(_Section, frozen=True):
     """Copies of the gallery, sealed as it is; without its key, which is not in them, they are of no use."""
 
-    keep: Annotated[
-        int, Meta(ge=0, le=1000, description="copies that are kept; the oldest goes once a new one is good; 0 makes none")
-    ] = 7
-    every_hours: Annotated[float, Meta(ge=1, le=8784, description="hours from one copy to the next")] = 24.0
-    folder: Annotated[
-        str, Meta(description='where they are; "" is backups beside the gallery; another folder must be there already')
-    ] = ""
+    keep: Annotated[int, means("copies that are kept; the oldest goes once a new one is good; 0 makes none", ge=0, le=1000)] = 7
+    every_hours: Annotated[float, means("hours from one copy to the next", ge=1, le=8784)] = 24.0
+    folder: Annotated[str, means('where they are; "" is backups beside the gallery; another folder must be there already')] = ""
 
 
 class MatchingSettings(_Section, frozen=True):
     """When a face is somebody."""
 
     target_fpir: Annotated[
-        float, Meta(gt=0, le=0.1, description="chance that a stranger's visit passes for anybody enrolled; lower is stricter")
+        float, means("chance that a stranger's visit passes for anybody enrolled; lower is stricter", gt=0, le=0.1)
     ] = 0.001
     unsure_fpir: Annotated[
-        float,
-        Meta(gt=0, le=0.5, description="the same for the lower threshold: between the two nobody is named, nor called unknown"),
+        float, means("the same for the lower threshold: between the two nobody is named, nor called unknown", gt=0, le=0.5)
     ] = 0.05
-    margin: Annotated[float, Meta(ge=0, le=1, description="lead in cosine that the best person needs over the second")] = 0.05
+    margin: Annotated[float, means("lead in cosine that the best person needs over the second", ge=0, le=1)] = 0.05
 
 
 class PresenceSettings(_Section, frozen=True):
     """When views become events."""
 
-    min_votes: Annotated[Count, Meta(description="views that have a person nearest before that person is recognised")] = 3
-    min_share: Annotated[Share, Meta(description="share of the quality-weighted views that must agree")] = 0.5
-    unknown_after: Annotated[Count, Meta(description="good views that fit nobody before a face is called unknown")] = 8
-    left_after: Annotated[Seconds, Meta(description="seconds without a good view before somebody has left")] = 5.0
+    min_votes: Annotated[Count, means("views that have a person nearest before that person is recognised")] = 3
+    min_share: Annotated[Share, means("share of the quality-weighted views that must agree")] = 0.5
+    unknown_after: Annotated[Count, means("good views that fit nobody before a face is called unknown")] = 8
+    left_after: Annotated[Seconds, means("seconds without a good view before somebody has left")] = 5.0
 
 
 class LivenessSettings(_Section, frozen=True):
@@ -127,42 +121,34 @@ class LivenessSettings(_Section, frozen=True):
 
     mode: Annotated[
         Literal["off", "report", "refuse"],
-        Meta(description='"report" says in events how alive a face looked; "refuse" names nobody before a face looked alive'),
+        means('"report" says in events how alive a face looked; "refuse" names nobody before a face looked alive'),
     ] = "off"
 
 
 class EventsSettings(_Section, frozen=True):
     """What is kept of events, for people confirm and reject: embeddings, encrypted; of pictures see [web]."""
 
-    keep_days: Annotated[float, Meta(ge=0, le=366, description="days until an event is erased; 0 keeps none")] = 7.0
-    max: Annotated[int, Meta(ge=0, le=10_000, description="events that are kept at most; the oldest goes first")] = 500
+    keep_days: Annotated[float, means("days until an event is erased; 0 keeps none", ge=0, le=366)] = 7.0
+    max: Annotated[int, means("events that are kept at most; the oldest goes first", ge=0, le=10_000)] = 500
 
 
 class MqttSettings(_Section, frozen=True):
     """The broker; without a host, events are printed as JSON lines."""
 
-    host: Annotated[str, Meta(description="name or address of the broker")] = ""
-    port: Annotated[int, Meta(ge=0, le=65535, description="0 is 1883, or 8883 with TLS")] = 0
+    host: Annotated[str, means("name or address of the broker")] = ""
+    port: Annotated[int, means("0 is 1883, or 8883 with TLS", ge=0, le=65535)] = 0
     username: Line = ""
-    password_file: Annotated[
-        Line, Meta(description="file whose first line is the password; never put it on a command line")
-    ] = ""
-    protocol: Annotated[str, Meta(pattern=r"^(5|3\.1\.1)\Z", description="5 or 3.1.1")] = "5"
-    tls: Annotated[bool, Meta(description="encrypt, and verify the broker's certificate")] = False
-    ca_file: Annotated[Line, Meta(description="certificates to trust in place of the system's")] = ""
-    cert_file: Annotated[Line, Meta(description="this device's own certificate, for a broker that asks for one")] = ""
-    key_file: Annotated[Line, Meta(description="the private key of that certificate, without a passphrase")] = ""
-    base: Annotated[Base, Meta(description='start of every topic; "" is edgeface/<device id>')] = ""
-    keepalive: Annotated[int, Meta(ge=5, le=3600, description="seconds")] = 20
-    max_event_age: Annotated[
-        float, Meta(gt=0, le=86400, description="seconds; older events are dropped, not delivered late")
-    ] = 10.0
-    queue: Annotated[
-        int, Meta(ge=1, le=10000, description="events that wait while the broker is away; the oldest goes first")
-    ] = 100
-    images: Annotated[
-        bool, Meta(description="send the face that caused an event as a picture; whoever reads topics sees it")
-    ] = False
+    password_file: Annotated[Line, means("file whose first line is the password; never put it on a command line")] = ""
+    protocol: Annotated[str, means("5 or 3.1.1", pattern=r"^(5|3\.1\.1)\Z")] = "5"
+    tls: Annotated[bool, means("encrypt, and verify the broker's certificate")] = False
+    ca_file: Annotated[Line, means("certificates to trust in place of the system's")] = ""
+    cert_file: Annotated[Line, means("this device's own certificate, for a broker that asks for one")] = ""
+    key_file: Annotated[Line, means("the private key of that certificate, without a passphrase")] = ""
+    base: Annotated[Base, means('start of every topic; "" is edgeface/<device id>')] = ""
+    keepalive: Annotated[int, means("seconds", ge=5, le=3600)] = 20
+    max_event_age: Annotated[float, means("seconds; older events are dropped, not delivered late", gt=0, le=86400)] = 10.0
+    queue: Annotated[int, means("events that wait while the broker is away; the oldest goes first", ge=1, le=10000)] = 100
+    images: Annotated[bool, means("send the face that caused an event as a picture; whoever reads topics sees it")] = False
 
     def __post_init__(self) -> None:
         if self.host and not is_host(self.host):  # do not repeat the value: a password may stand in it
@@ -179,36 +165,33 @@ class CommandsSettings(_Section, frozen=True):
     """What may be asked of the daemon over MQTT: whoever may publish on the broker may ask it."""
 
     allow: Annotated[
-        tuple[Slug, ...],
-        Meta(description='none unless listed, such as "people" and "snapshot"; docs/mqtt.md has them all'),
+        tuple[Slug, ...], means('none unless listed, such as "people" and "snapshot"; docs/mqtt.md has them all')
     ] = ()
-    per_minute: Annotated[int, Meta(ge=1, le=600, description="more requests than this are refused")] = 30
+    per_minute: Annotated[int, means("more requests than this are refused", ge=1, le=600)] = 30
 
 
 class SyncSettings(_Section, frozen=True):
     """One gallery for several devices, by way of the broker: whoever has the key has the gallery."""
 
-    enabled: Annotated[bool, Meta(description="follow the shared gallery, and share this one; needs mqtt.host")] = False
-    topic: Annotated[Topic, Meta(description="where it is; the same for all that share it")] = "edgeface/gallery/home"
+    enabled: Annotated[bool, means("follow the shared gallery, and share this one; needs mqtt.host")] = False
+    topic: Annotated[Topic, means("where it is; the same for all that share it")] = "edgeface/gallery/home"
     key_file: Annotated[
-        Line, Meta(description='the shared key; "" is sync.key beside the gallery; edgeface gallery key makes and shows it')
+        Line, means('the shared key; "" is sync.key beside the gallery; edgeface gallery key makes and shows it')
     ] = ""
 
 
 class HomeAssistantSettings(_Section, frozen=True):
     """Entities in Home Assistant, by MQTT discovery."""
 
-    enabled: Annotated[bool, Meta(description="announce the device and its people to Home Assistant")] = False
-    prefix: Annotated[Topic, Meta(description="discovery prefix of Home Assistant's MQTT integration")] = "homeassistant"
+    enabled: Annotated[bool, means("announce the device and its people to Home Assistant")] = False
+    prefix: Annotated[Topic, means("discovery prefix of Home Assistant's MQTT integration")] = "homeassistant"
 
 
 class MetricsSettings(_Section, frozen=True):
     """Figures for Prometheus."""
 
-    port: Annotated[int, Meta(ge=0, le=65535, description="where they are served over HTTP; 0 is nowhere")] = 0
-    address: Annotated[str, Meta(description='"" is every address of this machine, for the whole network to read')] = (
-        "127.0.0.1"
-    )
+    port: Annotated[int, means("where they are served over HTTP; 0 is nowhere", ge=0, le=65535)] = 0
+    address: Annotated[str, means('"" is every address of this machine, for the whole network to read')] = "127.0.0.1"
 
     def __post_init__(self) -> None:
         if self.address and not is_host(self.address):
@@ -218,28 +201,20 @@ class MetricsSettings(_Section, frozen=True):
 class WebSettings(_Section, frozen=True):
     """A page for the browser: what the camera sees, who was there, who is known."""
 
-    enabled: Annotated[
-        bool, Meta(description="serve it; edgeface web url prints its address, with the token that opens it")
-    ] = False
-    address: Annotated[
-        str, Meta(description="where it is served; what is not this machine alone needs TLS, or behind_proxy")
-    ] = "127.0.0.1"
+    enabled: Annotated[bool, means("serve it; edgeface web url prints its address, with the token that opens it")] = False
+    address: Annotated[str, means("where it is served; what is not this machine alone needs TLS, or behind_proxy")] = (
+        "127.0.0.1"
+    )
     port: Annotated[int, Meta(ge=1, le=65535)] = 8480
-    tls_cert: Annotated[Line, Meta(description="file of the certificate and its chain, to serve it encrypted")] = ""
-    tls_key: Annotated[Line, Meta(description="file of the certificate's key")] = ""
-    behind_proxy: Annotated[bool, Meta(description="a proxy in front of it encrypts: serve it in the clear at any address")] = (
+    tls_cert: Annotated[Line, means("file of the certificate and its chain, to serve it encrypted")] = ""
+    tls_key: Annotated[Line, means("file of the certificate's key")] = ""
+    behind_proxy: Annotated[bool, means("a proxy in front of it encrypts: serve it in the clear at any address")] = False
+    hosts: Annotated[tuple[str, ...], means("names by which browsers may reach it, besides localhost and bare addresses")] = ()
+    pictures: Annotated[bool, means("keep the face of each event as a picture, encrypted in the gallery, for keep_hours")] = (
         False
     )
-    hosts: Annotated[
-        tuple[str, ...], Meta(description="names by which browsers may reach it, besides localhost and bare addresses")
-    ] = ()
-    pictures: Annotated[
-        bool, Meta(description="keep the face of each event as a picture, encrypted in the gallery, for keep_hours")
-    ] = False
-    unknown: Annotated[
-        bool, Meta(description="show who was not recognised in the last keep_hours, to be named or dismissed")
-    ] = False
-    keep_hours: Annotated[float, Meta(gt=0, le=8784, description="hours after which pictures are erased")] = 24.0
+    unknown: Annotated[bool, means("show who was not recognised in the last keep_hours, to be named or dismissed")] = False
+    keep_hours: Annotated[float, means("hours after which pictures are erased", gt=0, le=8784)] = 24.0
 
     def __post_init__(self) -> None:
         if self.address and not is_host(self.address):
@@ -276,24 +251,20 @@ class Config(_Section, frozen=True):
 
     @property
     def key_path(self) -> Path:
-        """The file of the gallery's key."""
         if self.gallery.key_file:
             return expand(self.gallery.key_file, "gallery.key_file")
         return self.gallery_path.parent / "gallery.key"
 
     @property
     def backup_folder(self) -> Path:
-        """The folder of the gallery's copies."""
         return expand(self.backup.folder, "backup.folder") if self.backup.folder else self.gallery_path.parent / "backups"
 
     @property
     def audit_path(self) -> Path:
-        """The audit log, beside the gallery."""
         return self.gallery_path.parent / "audit.jsonl"
 
     @property
     def token_path(self) -> Path:
-        """The file of the page's token, beside the gallery."""
         return self.gallery_path.parent / "web.token"
 
     @property
@@ -305,12 +276,10 @@ class Config(_Section, frozen=True):
 
     @property
     def publisher(self) -> Literal["mqtt", "lines"]:
-        """The kind of publisher that events go to."""
         return "mqtt" if self.mqtt.host else "lines"
 
     @property
     def shared_gallery(self) -> GallerySettings | None:
-        """The gallery's settings, if devices share it."""
         return self.gallery if self.sync.enabled else None
 
     @property
@@ -320,7 +289,6 @@ class Config(_Section, frozen=True):
 
     @property
     def base(self) -> str:
-        """The start of every topic."""
         return self.mqtt.base.strip("/") or f"edgeface/{self.device.id}"
 
 

@@ -16,25 +16,17 @@ _TOPIC = rf"^(?=/*[^/$]){_LEVELS}"
 _LINE = rf"^[^{_CONTROL}]*\Z"
 
 Slug = Annotated[str, Meta(pattern=_SLUG)]
-Base = Annotated[str, Meta(pattern=_BASE)]
-"""A topic, or none."""
+Base = Annotated[str, Meta(pattern=_BASE)]  # a topic, or none
 Topic = Annotated[str, Meta(pattern=_TOPIC)]
-Line = Annotated[str, Meta(pattern=_LINE, max_length=4000)]
-"""A path, a username, a camera's source."""
+Line = Annotated[str, Meta(pattern=_LINE, max_length=4000)]  # a path, a username, a camera's source
 
-SLUG_WORDS = "it needs letters, digits, - and _, 64 at most, and a letter or digit first"
 _TOPIC_WORDS = "it needs a topic without +, # and control characters, of 200 characters at most, that does not begin with $"
-_WORDS = {
-    _SLUG: SLUG_WORDS,
+WORDS = {  # pattern -> what a text needs that does not match it
+    _SLUG: "it needs letters, digits, - and _, 64 at most, and a letter or digit first",
     _BASE: _TOPIC_WORDS,
     _TOPIC: f"{_TOPIC_WORDS} and is more than slashes",
     _LINE: "it may hold no control characters, such as a line break",
 }
-
-
-def in_words(refusal: str) -> str | None:
-    """Say what a text needs that msgspec has refused for its pattern; ``None`` if it was refused for another reason."""
-    return next((words for pattern, words in _WORDS.items() if repr(pattern) in refusal), None)
 
 
 def is_host(text: str) -> bool:

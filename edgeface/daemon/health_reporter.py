@@ -14,7 +14,7 @@ from edgeface.daemon.backup_task import BackupTask
 from edgeface.daemon.frame_rate import FrameRateLimiter
 from edgeface.gallery.contents import Templates
 from edgeface.gallery.event_keeper import EventKeeper
-from edgeface.health import Health, Histogram, SyncStatus
+from edgeface.health import Health, Histogram
 from edgeface.interfaces import Camera, EventPublisher, Tick
 from edgeface.platform.machine import temperature, throttling
 from edgeface.platform.memory import trim_heap
@@ -178,7 +178,7 @@ class HealthReporter:
             last_event=self._last_event(),
             observe=self.counters.durations,
             link=self._publisher.link,
-            sharing=follower.sharing if follower else SyncStatus(),
+            sharing=follower.sharing if follower else None,
             gallery=pipeline.health,
             events_unkept=event_keeper.trouble,
             backed=backup.state,

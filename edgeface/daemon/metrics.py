@@ -91,7 +91,7 @@ def _counters(health: Health) -> dict[str, tuple[str, int]]:
         "faces": ("Faces seen, counted once a frame.", health.faces_seen),
         "events_dropped": ("Events that were too old, or too many, when the broker was away.", health.link.dropped),
     }
-    if health.sharing.topic:
+    if health.sharing:
         counters["shared_received"] = ("Changes that came from other devices.", health.sharing.received)
         counters["shared_ignored"] = ("Messages of the shared gallery that were damaged or hostile.", health.sharing.ignored)
     return counters
@@ -110,8 +110,8 @@ def _gauges(health: Health) -> dict[str, tuple[str, float]]:
     }
     if link.state != "none":
         gauges["broker_up"] = ("Whether there is a broker's connection.", link.state == "up")
-    if sharing.topic:
-        gauges["shared_people"] = ("People in the shared gallery.", sharing.shared)
+    if sharing:
+        gauges["shared_people"] = ("People in the shared gallery.", sharing.people)
         gauges["shared_waiting"] = ("People that the broker does not have as they are here.", sharing.waiting)
         gauges["shared_up"] = ("Whether the shared gallery is well.", sharing.trouble is None)
     if backed.wanted:

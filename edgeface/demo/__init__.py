@@ -20,8 +20,8 @@ from amqtt.broker import Broker
 from edgeface.cameras.recording import Recording
 from edgeface.config.schema import Config, DeviceSettings, GallerySettings, MqttSettings
 from edgeface.daemon.assembly import assemble
-from edgeface.enrollment.enroller import Enroller, read_images
-from edgeface.errors import BrokerError, ImageError
+from edgeface.enrollment.enroller import read_images
+from edgeface.errors import BrokerError, ImageError, os_errors_as
 from edgeface.mqtt import client as mqtt_client
 from edgeface.types import Box, Image
 from edgeface.vision.drawing import GREEN, GREY, check_suffix, contact_sheet, draw_face, save_image
@@ -38,10 +38,11 @@ MAX_PICTURES = 6
 def show(out: Path, *, keep: bool, tell: Callable[[str], None]) -> bool:
     """Run the demo, draw its contact sheet to ``out``, and return whether everybody was told apart.
 
-    Raises:
-        EdgefaceError: a part of edgeface does not work here, or ``out`` cannot be written.
+    Raise ``EdgefaceError`` if a part of edgeface does not work here, or ``out`` cannot be written.
     """
-    _check(out)
+    check_suffix(out)
+    with os_errors_as(ImageError, out), tempfile.TemporaryFile(dir=out.parent):
+        pass  # what cannot be written is told before the demo, not after it
     logging.getLogger("amqtt").setLevel(logging.ERROR)
     logging.getLogger("transitions").setLevel(logging.ERROR)
     with tempfile.TemporaryDirectory() as folder, _broker() as port:
@@ -52,9 +53,8 @@ def show(out: Path, *, keep: bool, tell: Callable[[str], None]) -> bool:
         )
         stage = Stage(keep=keep)
         daemon = assemble(config, camera=Recording(stage.frames, FPS))
-        enroller = Enroller(daemon.pipeline, daemon.gallery)
         for name, names in ENROLLED.items():
-            report = enroller.enroll(name, read_images(PHOTOS / file for file in names))
+            report = daemon.enroller.enroll(name, read_images(PHOTOS / file for file in names))
             tell(f"enrolled  {name} from {len(report.accepted)} photos")
         with _subscriber(config, stage, tell):
             tell(f"playing   {len(SHOWN)} other photos at {FPS:.0f} frames/s; what a subscriber receives:")
@@ -64,16 +64,6 @@ def show(out: Path, *, keep: bool, tell: Callable[[str], None]) -> bool:
             daemon.run()
         save_image(out, stage.sheet())
     return _verdict(stage, out, tell)
-
-
-def _check(out: Path) -> None:
-    """See that the picture can be written there, before the demo rather than after it."""
-    check_suffix(out)
-    try:
-        with tempfile.TemporaryFile(dir=out.parent):
-            pass
-    except OSError as error:
-        raise ImageError(f"{out}: {error.strerror or error}") from None
 
 
 class Stage:
@@ -182,10 +172,8 @@ def _subscriber(config: Config, stage: Stage, tell: Callable[[str], None]) -> It
     def on_connect(*_: Any) -> None:
         client.subscribe(f"{config.base}/#", qos=1)
 
-    def on_subscribe(*_: Any) -> None:
-        ready.set()
-
-    client.on_connect, client.on_subscribe, client.on_message = on_connect, on_subscribe, on_message
+    client.on_connect, client.on_message = on_connect, on_message
+    client.on_subscribe = lambda *_: ready.set()
     client.connect(config.mqtt.host, config.mqtt.port)
     client.loop_start()
     ready.wait(5)

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from edgeface.errors import ModelError
+from edgeface.errors import ModelError, os_errors_as
 from edgeface.types import Image, Vector
 from edgeface.vision.alignment import CHIP_SIZE
 from edgeface.vision.tflite import interpreter
@@ -36,8 +36,7 @@ class Peer(Protocol):
 def find_peers(folder: Path | None = None) -> list[Peer]:
     """Return the peers with files below ``folder``, else those that pip and npm (in the current directory) installed.
 
-    Raises:
-        ModelError: a file has the name of a peer's, but another digest; or ``folder`` has no peer.
+    Raise ``ModelError`` if a file has a peer's name, but another digest, or if ``folder`` has no peer.
     """
     sface = _below(folder, SFACE) if folder else packaged_sface()
     mobilefacenet = _below(folder or ASSETS, MOBILEFACENET)
@@ -103,10 +102,8 @@ def packaged_sface() -> Path | None:
 
 
 def _read(path: Path, sha256: str) -> bytes:
-    try:
+    with os_errors_as(ModelError, path):
         data = path.read_bytes()
-    except OSError as error:
-        raise ModelError(f"{path}: {error.strerror or error}") from None
     if hashlib.sha256(data).hexdigest() != sha256:
         raise ModelError(f"{path}: damaged, or another version than the one to compare with")
     return data

@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -31,28 +32,6 @@ WIDTH, HEIGHT = 640, 480
 GALLERIES = (10, 1000)
 WARM_UP = 10
 BLAS_THREADS = "OPENBLAS_NUM_THREADS"
-
-
-@dataclass(frozen=True, slots=True)
-class Machine:
-    """The machine and its software. ``runtime`` is the TFLite runtime that edgeface prefers of those installed."""
-
-    cpu: str
-    arch: str
-    cores: int
-    python: str
-    runtime: str
-    opencv: str
-    numpy: str
-
-
-@dataclass(frozen=True, slots=True)
-class Model:
-    """The network that was measured."""
-
-    digest: str
-    bytes: int
-    multiply_adds: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,13 +60,13 @@ class PeerTiming(Timing):
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """The timings of the steps of a frame, then those of the peers.
+    """The machine, the network and the timings of the steps of a frame, then those of the peers.
 
     ``cpu_share`` is processor time over time: below 1, the machine was busy with other things and the figures are too high.
     """
 
-    machine: Machine
-    model: Model
+    machine: dict[str, str | int]
+    model: dict[str, Any]
     rounds: int
     cpu_share: float
     steps: list[Timing]
@@ -100,16 +79,14 @@ def restart_on_one_thread() -> None:
         os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])
 
 
-def measure(model: Path = SHIPPED, rounds: int = 200, peers: Sequence[Peer] = ()) -> Report:
+def measure(folder: Path = SHIPPED, rounds: int = 200, peers: Sequence[Peer] = ()) -> Report:
     """Time the steps on a bundled photo as a frame of 640 x 480, with the default settings, and the peers on its chip.
 
     Galleries are of random people with one template each. A template takes two passes of the network, an embedding one.
-
-    Raises:
-        ModelError: the network cannot be used.
+    Raise ``ModelError`` if the network cannot be used.
     """
     cv2.setNumThreads(1)
-    embedder, detector = Embedder(model), detectors.create()
+    embedder, detector = Embedder(folder), detectors.create()
     frame = _frame()
     face = detector.detect(frame)[0]
     chip = align(frame, face.landmarks)
@@ -122,26 +99,15 @@ def measure(model: Path = SHIPPED, rounds: int = 200, peers: Sequence[Peer] = ()
     }
     for people in GALLERIES:
         calls[f"match {people}"] = partial(_matcher(embedder.card, people).match, probe)
-    steps = list(calls)
+    timings, cpu_share = time_calls(calls | {peer.name: partial(peer.embed, chip) for peer in peers}, rounds)
+    beside = []
     for peer in peers:
-        calls[peer.name] = partial(peer.embed, chip)
-    timings, cpu_share = time_calls(calls, rounds)
-    return Report(
-        _machine(embedder.runtime),
-        Model(embedder.card.digest, embedder.card.encoder.bytes, embedder.card.cost.get("multiply_adds")),
-        rounds,
-        cpu_share,
-        [timings[name] for name in steps],
-        [
-            PeerTiming(
-                **asdict(timings[peer.name]),
-                runtime=peer.runtime,
-                bytes=peer.bytes,
-                ratio=round(timings["embed"].min / timings[peer.name].min, 3),
-            )
-            for peer in peers
-        ],
-    )
+        timing = timings[peer.name]
+        ratio = round(timings["embed"].min / timing.min, 3)
+        beside.append(PeerTiming(**asdict(timing), runtime=peer.runtime, bytes=peer.bytes, ratio=ratio))
+    card = embedder.card
+    model = {"digest": card.digest, "bytes": card.encoder.bytes, "multiply_adds": card.cost.get("multiply_adds")}
+    return Report(_machine(embedder.runtime), model, rounds, cpu_share, [timings[name] for name in calls], beside)
 
 
 def time_calls(calls: dict[str, Callable[[], object]], rounds: int) -> tuple[dict[str, Timing], float]:
@@ -180,16 +146,17 @@ def _matcher(card: ModelCard, people: int) -> Matcher:
     return Matcher(Templates(persons, np.arange(people), vectors), card, MatchingSettings())
 
 
-def _machine(runtime: str) -> Machine:
-    return Machine(
-        processor(),
-        platform.machine(),
-        os.cpu_count() or 1,
-        platform.python_version(),
-        f"{runtime} {version(runtime)}",
-        cv2.__version__,
-        np.__version__,
-    )
+def _machine(runtime: str) -> dict[str, str | int]:
+    """Describe the machine and its software; ``runtime`` is the TFLite runtime that edgeface prefers of those installed."""
+    return {
+        "cpu": processor(),
+        "arch": platform.machine(),
+        "cores": os.cpu_count() or 1,
+        "python": platform.python_version(),
+        "runtime": f"{runtime} {version(runtime)}",
+        "opencv": cv2.__version__,
+        "numpy": np.__version__,
+    }
 
 
 def processor() -> str:

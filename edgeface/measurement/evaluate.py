@@ -6,6 +6,7 @@ was announced, FNIR the share of enrolled people's visits in which they were not
 
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
 from math import ceil, sqrt
 from pathlib import Path
@@ -16,7 +17,7 @@ from msgspec import structs
 
 from edgeface.config import schema
 from edgeface.enrollment.enroller import Enroller, read_images
-from edgeface.errors import ConfigError, ImageError
+from edgeface.errors import ConfigError, ImageError, os_errors_as
 from edgeface.gallery.contents import Templates
 from edgeface.gallery.names import clean_name
 from edgeface.gallery.open import open_gallery
@@ -24,15 +25,15 @@ from edgeface.gallery.store import Gallery
 from edgeface.recognition.matching import Matcher
 from edgeface.recognition.pipeline import Pipeline
 from edgeface.recognition.presence import Presence
-from edgeface.types import EventType, Frame, Image, Observation
+from edgeface.types import EventType, Frame, Observation
 from edgeface.vision.embedding import Embedder
 from edgeface.vision.images import image_files, load_image
 from edgeface.vision.model_card import ModelCard
 from edgeface.vision.motion import MotionGate
 from edgeface.wire.events import Event
 
-START = 1.0e9
-"""The time at which every visit begins, in seconds since the Unix epoch."""
+Tell = Callable[[str], None]
+START = 1.0e9  # the time at which every visit begins, in seconds since the Unix epoch
 TARGETS = (0.1, 0.03, 0.01, 0.003, 0.001, 0.0003, 0.0001)
 """The values of matching.target_fpir at which a DET curve is measured, from loose to strict."""
 
@@ -89,9 +90,7 @@ class Figures:
 
 
 @dataclass(frozen=True, slots=True)
-class Point:
-    """A point of a DET curve."""
-
+class DetPoint:
     target_fpir: float
     fpir: Rate
     fnir: Rate
@@ -115,30 +114,26 @@ class Report:
     enrolled: int
     refused: list[str]
     figures: list[Figures]
-    curves: list[list[Point]]
+    curves: list[list[DetPoint]]
 
 
 def evaluate(
-    settings: schema.Config, model: Path, gallery: Path, visits: Sequence[Path], trials: Trials, *, tell: Callable[[str], None]
+    settings: schema.Config, model: Path, gallery: Path, visits: Sequence[Path], trials: Trials, *, tell: Tell
 ) -> Report:
     """Enroll the people of a folder in a gallery of its own, and play visits to it at ``camera.fps``.
 
-    Raises:
-        EdgefaceError: a folder holds nothing of use, or a part of edgeface does not work here.
+    Raise ``EdgefaceError`` if a folder holds nothing of use, or a part of edgeface does not work here.
     """
     with tempfile.TemporaryDirectory() as folder:
         embedder = Embedder(model)
         settings = structs.replace(settings, gallery=schema.GallerySettings(str(Path(folder) / "gallery.db")))
-        database = open_gallery(settings, embedder.card)
-        try:
+        with closing(open_gallery(settings, embedder.card)) as database:
             pipeline = Pipeline(settings, embedder, database)
             refused = enroll(pipeline, database, gallery, tell)
             templates = database.templates()
             # Before hours of frames: too few people are an error.
             drawn = [list(galleries(templates, size, trials.most)) for size in trials.sizes or [len(templates.people)]]
             seen = [visit for folder in visits for visit in watch(pipeline, folder, settings, tell)]
-        finally:
-            database.close()
     found = [measure(seen, some, settings, embedder.card, curve=trials.curve, tell=tell) for some in drawn]
     return Report(
         embedder.card.digest,
@@ -146,31 +141,23 @@ def evaluate(
         len(templates.people),
         refused,
         [figures[settings.matching.target_fpir] for figures in found],
-        [[Point(target, one.fpir, one.fnir) for target, one in figures.items()] for figures in found],
+        [[DetPoint(target, one.fpir, one.fnir) for target, one in figures.items()] for figures in found],
     )
 
 
 def people(folder: Path) -> list[Path]:
-    """Return the folders of people in a folder, by name.
-
-    Raises:
-        ConfigError: the folder cannot be read, or has none.
-    """
-    try:
+    """Return the folders of people in a folder, by name. Raise ``ConfigError`` if it cannot be read, or has none."""
+    with os_errors_as(ConfigError, folder):
         found = sorted(path for path in folder.iterdir() if path.is_dir())
-    except OSError as error:
-        raise ConfigError(f"{folder}: {error.strerror or error}") from None
     if not found:
         raise ConfigError(f"{folder}: there is no folder of a person in it")
     return found
 
 
-def enroll(pipeline: Pipeline, gallery: Gallery, folder: Path, tell: Callable[[str], None]) -> list[str]:
+def enroll(pipeline: Pipeline, gallery: Gallery, folder: Path, tell: Tell) -> list[str]:
     """Enroll everybody in a folder of ``NAME/*.jpg`` as ``edgeface enroll`` does; return the names without a usable photo.
 
-    Raises:
-        ConfigError: there is no folder of a person.
-        GalleryError: a folder's name is no name, or the gallery cannot be written.
+    Raise ``ConfigError`` without a folder of a person, ``GalleryError`` if a folder's name is none or nothing can be written.
     """
     enroller, refused = Enroller(pipeline, gallery), []
     for person in people(folder):
@@ -181,12 +168,8 @@ def enroll(pipeline: Pipeline, gallery: Gallery, folder: Path, tell: Callable[[s
     return refused
 
 
-def watch(pipeline: Pipeline, folder: Path, settings: schema.Config, tell: Callable[[str], None]) -> Iterator[Visit]:
-    """Yield each visit in a folder of ``PERSON/VISIT/*.jpg``, by name; report unreadable frames, and skip them.
-
-    Raises:
-        ConfigError: there is no visit.
-    """
+def watch(pipeline: Pipeline, folder: Path, settings: schema.Config, tell: Tell) -> Iterator[Visit]:
+    """Yield the visits in ``PERSON/VISIT/*.jpg``, by name; tell of unreadable frames. Raise ``ConfigError`` without any."""
     for person in people(folder):
         for frames in people(person):
             paths = image_files(frames)
@@ -203,12 +186,12 @@ def watch(pipeline: Pipeline, folder: Path, settings: schema.Config, tell: Calla
                 seen = pipeline.observe(image) if gate.wants(Frame(image, time, START + time)) else None
                 if seen is not None:
                     gate.searched(time, len(seen))
-                moments.append((Frame(_blank(image), time, START + time), tuple(seen or ())))
+                blank = np.broadcast_to(np.uint8(0), image.shape)  # takes no memory
+                moments.append((Frame(blank, time, START + time), tuple(seen or ())))
             yield Visit(clean_name(person.name), tuple(moments))
 
 
 def play(visit: Visit, settings: schema.Config, card: ModelCard, matcher: Matcher) -> Outcome:
-    """Play one visit to a presence of its own."""
     presence = Presence(settings, card)
     events: list[tuple[int, Event]] = []
     for number, (moment, observations) in enumerate(visit.moments, start=1):
@@ -224,13 +207,7 @@ def play(visit: Visit, settings: schema.Config, card: ModelCard, matcher: Matche
 
 
 def measure(
-    visits: Sequence[Visit],
-    drawn: Sequence[Templates],
-    settings: schema.Config,
-    card: ModelCard,
-    *,
-    curve: bool,
-    tell: Callable[[str], None],
+    visits: Sequence[Visit], drawn: Sequence[Templates], settings: schema.Config, card: ModelCard, *, curve: bool, tell: Tell
 ) -> dict[float, Figures]:
     """Play all visits to galleries of one size, and return the figures by target, from loose to strict.
 
@@ -254,11 +231,7 @@ def measure(
 
 
 def galleries(templates: Templates, size: int, most: int) -> Iterator[Templates]:
-    """Yield parts of a gallery with ``size`` people each, drawn at random from a fixed seed; no two parts share anybody.
-
-    Raises:
-        ConfigError: fewer people are enrolled.
-    """
+    """Yield disjoint parts of a gallery, each of ``size`` people drawn by a fixed seed. Raise ``ConfigError`` if too few."""
     total = len(templates.people)
     if not 1 <= size <= total:
         raise ConfigError(f"a gallery of {size} people cannot be had: {total} are enrolled")
@@ -310,8 +283,3 @@ def _count(size: int, drawn: int, target: float, outcomes: Sequence[tuple[bool, 
         frames=frames,
         seconds=(frames[0] / fps, frames[1] / fps) if frames else None,
     )
-
-
-def _blank(image: Image) -> Image:
-    """Return a picture of the same size that takes no memory."""
-    return np.broadcast_to(np.uint8(0), image.shape)

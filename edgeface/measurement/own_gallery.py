@@ -19,8 +19,7 @@ from edgeface.recognition.matching import Matcher, similarity
 from edgeface.types import EventType
 from edgeface.vision.model_card import ModelCard
 
-NEVER = -1.0
-"""Score of a trial that no threshold lets through."""
+NEVER = -1.0  # score of a trial that no threshold lets through
 
 RESAMPLES = 2000
 MOST_STRANGERS = 1000
@@ -54,8 +53,6 @@ class ErrorRate:
 
 @dataclass(frozen=True, slots=True)
 class Errors:
-    """Both error rates at one value of ``matching.target_fpir``."""
-
     target_fpir: float
     fpir: ErrorRate
     fnir: ErrorRate
@@ -63,8 +60,6 @@ class Errors:
 
 @dataclass(frozen=True, slots=True)
 class Proposal:
-    """A value for ``matching.target_fpir``, or none, and the reason in one sentence."""
-
     target_fpir: float | None
     reason: str
 
@@ -89,10 +84,9 @@ class OwnReport:
 def evaluate_own(
     gallery: Gallery, card: ModelCard, settings: schema.MatchingSettings, wanted_fpir: float | None = None
 ) -> OwnReport:
-    """Measure a gallery's errors; ``wanted_fpir`` is the FPIR that the proposal must keep to, else the configured target.
+    """Measure a gallery's errors; the proposal keeps to ``wanted_fpir``, else to the configured target.
 
-    Raises:
-        GalleryError: the gallery cannot be read.
+    Raise ``GalleryError`` if the gallery cannot be read.
     """
     templates, events, wanted = gallery.templates(), gallery.events.all(), wanted_fpir or settings.target_fpir
     trials = {
@@ -181,14 +175,8 @@ def _rate(by_person: Sequence[Sequence[bool]]) -> ErrorRate:
     drawn = (random.integers(people, size=people) for _ in range(RESAMPLES))
     low, high = np.quantile([counts[some].sum() / trials[some].sum() for some in drawn], (0.025, 0.975))
     least = 0.05 ** (1 / people)
-    return ErrorRate(
-        int(counts.sum()),
-        int(trials.sum()),
-        people,
-        float(counts.sum() / trials.sum()),
-        float(min(low, least)),
-        float(max(high, 1 - least)),
-    )
+    wrong, tried = int(counts.sum()), int(trials.sum())
+    return ErrorRate(wrong, tried, people, wrong / tried, float(min(low, least)), float(max(high, 1 - least)))
 
 
 def propose(curve: Sequence[Errors], configured: float, wanted: float) -> Proposal:

@@ -11,7 +11,7 @@ from edgeface.config import schema
 from edgeface.errors import BrokerError, GalleryError
 from edgeface.gallery.audit import Audit
 from edgeface.gallery.store import Gallery
-from edgeface.health import SyncStatus
+from edgeface.health import SharedGallery
 from edgeface.interfaces import SyncTransport, Tick
 from edgeface.sync.messages import person_sealer
 from edgeface.sync.replica import Change, Replica
@@ -51,9 +51,9 @@ class Follower:
         self._told: str | None = None
 
     @property
-    def sharing(self) -> SyncStatus:
+    def sharing(self) -> SharedGallery:
         one = self._replica
-        return SyncStatus(one.topic, one.shared, len(one.due()), one.received, one.ignored, self._failure or one.trouble)
+        return SharedGallery(one.topic, one.shared, len(one.due()), one.received, one.ignored, self._failure or one.trouble)
 
     def on_tick(self, tick: Tick) -> None:
         """Take in messages, notice edits of this gallery, and send them."""

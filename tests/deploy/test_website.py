@@ -3,7 +3,9 @@
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -11,21 +13,21 @@ import yaml
 ROOT = Path(__file__).parent.parent.parent
 
 
-def listed(entries):
-    """The files of a navigation."""
+def listed(entries: list[Any]) -> Iterator[str]:
+    """Yield the files of a navigation."""
     for entry in entries:
         for value in [entry] if isinstance(entry, str) else entry.values():
             yield from [value] if isinstance(value, str) else listed(value)
 
 
-def test_every_page_is_in_the_navigation():
+def test_every_page_is_in_the_navigation() -> None:
     navigation = yaml.safe_load((ROOT / "deploy/website.yml").read_text())["nav"]
     pages = {path.relative_to(ROOT).as_posix() for path in (*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"))}
     assert pages <= set(listed(navigation))
 
 
 @pytest.mark.slow
-def test_it_is_built_without_a_broken_link_and_loads_nothing_from_elsewhere(tmp_path):
+def test_it_is_built_without_a_broken_link_and_loads_nothing_from_elsewhere(tmp_path: Path) -> None:
     command = [sys.executable, ROOT / "deploy/website.py", tmp_path / "site"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, done.stderr

@@ -2,7 +2,7 @@
 
 from copied import Copy
 
-FIELD = """    load: Annotated[float, Meta(ge=0, description="processes that want a processor, over a minute", examples=[0.7])]
+FIELD = """    load: Annotated[float, about("processes that want a processor, over a minute", 0.7, ge=0)]
 """
 
 
@@ -11,7 +11,7 @@ def apply(copy: Copy) -> None:
     copy.insert(path, after="    faces_seen: int = 0\n", text="    load: float = 0.0\n")
     copy.insert(
         path,
-        after='description="processors in use since the last report; 1 is a whole one", examples=[0.31])]\n',
+        after='about("processors in use since the last report; 1 is a whole one", 0.31, ge=0)]\n',
         text=FIELD,
     )
     copy.replace(path, '"cpu": 3}', '"cpu": 3, "load": 2}')

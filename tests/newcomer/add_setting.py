@@ -2,14 +2,14 @@
 
 from copied import Copy
 
-FIELD = """    strangers: Annotated[bool, Meta(description="keep the events of those who are not recognized, too")] = True
+FIELD = """    strangers: Annotated[bool, means("keep the events of those who are not recognized, too")] = True
 """
 
 
 def apply(copy: Copy) -> None:
     copy.insert(
         "edgeface/config/schema.py",
-        after='description="events that are kept at most; the oldest goes first")] = 500\n',
+        after='means("events that are kept at most; the oldest goes first", ge=0, le=10_000)] = 500\n',
         text=FIELD,
     )
     # The part "keeper" reads the whole section, so a reload heeds the setting.

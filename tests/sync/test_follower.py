@@ -26,7 +26,7 @@ from edgeface.errors import ConfigError, GalleryError
 from edgeface.gallery.audit import Audit
 from edgeface.gallery.shared import SharedPeople, SharedPerson, SharedTemplate
 from edgeface.gallery.store import Gallery
-from edgeface.health import SyncStatus
+from edgeface.health import SharedGallery
 from edgeface.interfaces import SyncTransport, Tick
 from edgeface.sync.follower import Follower
 from edgeface.sync.messages import PersonSealer, make_key, read_key, take_key
@@ -403,10 +403,10 @@ def follows(tmp_path: Path) -> Iterator[Follows]:
 def test_the_broker_is_heard_out_before_it_is_told(follows: Follows) -> None:
     assert follows.wait(Follower.SETTLE_S - 0.5) == []
     ((name, payload),) = follows.wait(Follower.SPREAD_S + 1)
-    assert follows.follower.sharing == SyncStatus(TOPIC, 1, 1)
+    assert follows.follower.sharing == SharedGallery(TOPIC, 1, 1, 0, 0, None)
     follows.wire.inbox = {name: payload}
     assert follows.wait(100) == []
-    assert follows.follower.sharing == SyncStatus(TOPIC, 1, 0)
+    assert follows.follower.sharing == SharedGallery(TOPIC, 1, 0, 0, 0, None)
     follows.wire.number = 2  # which has lost it
     assert [name for name, _ in follows.wait(Follower.SETTLE_S + Follower.SPREAD_S + 1)] == [name]
 
