@@ -28,7 +28,7 @@ def test_every_page_is_in_the_navigation() -> None:
 
 @pytest.mark.slow
 def test_it_is_built_without_a_broken_link_and_loads_nothing_from_elsewhere(tmp_path: Path) -> None:
-    command = [sys.executable, ROOT / "deploy/website.py", tmp_path / "site"]
+    command = [sys.executable, str(ROOT / "deploy/website.py"), str(tmp_path / "site")]
     done = subprocess.run(command, capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, done.stderr
     pages = list((tmp_path / "site").rglob("*.html"))
