@@ -100,6 +100,7 @@ def test_status_is_of_the_running_daemon_and_fails_without_one(cli: Cli, obama: 
     assert cli.json("status", code=1)["running"] is False
     daemon = cli.start("run")
     assert json.loads(daemon.line())["event_type"] == "recognized"
+    assert eventually(lambda: cli.json("status")["last_event"])  # printed first
     told = cli.json("status")
     assert (told["running"], told["troubles"], told["camera_state"], told["gallery_size"]) == (True, [], "ok", 1)
     assert told["last_event"]["name"] == "Barack Obama"

@@ -70,6 +70,7 @@ def test_displaced_chips_say_where_their_landmarks_are() -> None:
                 assert seen in (number + 1, landmarks.MIRRORED[number] + 1)
 
 
+@pytest.mark.slow
 def test_from_photos_to_a_network_that_the_detector_loads(demo_photos: Path, tmp_path: Path) -> None:
     names = sorted(map(str, range(99)), key=lambda name: is_validation(f"photos/{name}"))
     for name, photo in ((names[0], "obama_portrait"), (names[1], "biden_portrait"), (names[-1], "collins_portrait")):

@@ -126,6 +126,7 @@ def finished(go: Callable[..., None], tmp_path_factory: pytest.TempPathFactory) 
     return out
 
 
+@pytest.mark.slow
 def test_the_page_has_every_figure_and_every_picture(finished: Path, tmp_path: Path) -> None:
     page = report.report(finished, tmp_path / "docs")
     text = page.read_text()
@@ -145,6 +146,7 @@ def test_the_page_has_every_figure_and_every_picture(finished: Path, tmp_path: P
     assert (finished / "article-faces.png").stat().st_size > 0
 
 
+@pytest.mark.slow
 def test_a_finished_experiment_is_kept_and_a_missing_one_done(finished: Path, go: Callable[..., None]) -> None:
     def written() -> dict[Any, Any]:
         return {path.name: path.stat().st_mtime_ns for path in finished.glob("*.json") if path.name != "verification.json"}
@@ -239,6 +241,7 @@ def test_eigenfaces_rebuild_what_lies_among_them() -> None:
     assert np.abs(encoders.Eigenfaces(few, 1).rebuild(few) * 255 - few).max() > 10
 
 
+@pytest.mark.slow
 def test_each_part_of_the_loss_teaches_the_small_encoders_what_it_says(faces: Image) -> None:
     small = sweep.shrink(faces[:24])
     labels = np.arange(24, dtype=np.int32) % 6

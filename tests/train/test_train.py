@@ -175,6 +175,7 @@ def test_mirrored_chips_come_with_mirrored_targets(prepared: Path) -> None:
     assert np.array_equal(targets, everything.targets(row, mirrored))
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("eagerly")
 def test_a_second_teacher_moves_the_targets_and_is_learnt_from(prepared: Path, tmp_path: Path) -> None:
     both = tmp_path / "both"
@@ -259,6 +260,7 @@ def test_fit_learns_and_a_second_call_goes_on(prepared: Path, begun: Path, tmp_p
     assert again["cosine"] < first["cosine"]
 
 
+@pytest.mark.slow
 def test_a_network_grows_without_forgetting(prepared: Path, begun: Path, chips: Image) -> None:
     weights = load_weights(begun / "weights.npz")
     assert shape_of(weights) == SMALL
@@ -284,6 +286,7 @@ def test_a_network_grows_without_forgetting(prepared: Path, begun: Path, chips: 
         Autoencoder(replace(SMALL, neck=8), TrainConfig(), replace(images, identity=SMALL.identity)).load(weights)
 
 
+@pytest.mark.slow
 def test_what_was_grown_goes_on_learning(prepared: Path, begun: Path, tmp_path: Path) -> None:
     recipe, sizes = TrainConfig(faces=640, batch=16), {"widths": (8, 16, 24, 32)}
     fit([prepared], tmp_path / "wide", recipe, start=begun / "weights.npz", sizes=sizes)
@@ -294,6 +297,7 @@ def test_what_was_grown_goes_on_learning(prepared: Path, begun: Path, tmp_path: 
     assert np.abs(weights["encoder/stage2/kernel"][:, :, 8:, :16]).max() > 0  # old channels listen to new ones
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("eagerly")
 def test_one_half_is_trained_while_the_other_stays(prepared: Path, begun: Path, tmp_path: Path) -> None:
     before = load_weights(begun / "weights.npz")
@@ -422,6 +426,7 @@ def test_the_history_of_an_earlier_version_is_read(tmp_path: Path) -> None:
     assert len(read) == len(line)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("eagerly")
 def test_damage_by_a_power_cut_is_passed_over_or_told(prepared: Path, tmp_path: Path) -> None:
     run, cut = tmp_path / "run", tmp_path / "cut"
@@ -544,6 +549,7 @@ def test_conversion_gives_an_int8_network(chips: Image) -> None:
     )
 
 
+@pytest.mark.slow
 def test_an_encoder_that_is_refined_gives_in_int8_what_it_gave_in_float(prepared: Path, chips: Image) -> None:
     encoder, training = build_encoder(SMALL, folded=True), data.load([prepared])
     wanted = np.stack([encoder(chip[None].astype(np.float32))[0].numpy()[0] for chip in chips])
