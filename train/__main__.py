@@ -47,16 +47,17 @@ def _need_folder(option: str, path: Path) -> None:
         raise ConfigError(f"{option} {path}: there is no folder {path.parent}")
 
 
-def _stages(option: str, text: str | None, least: int) -> tuple[int, ...]:
-    """Read one number for each of the encoder's stages; nothing where none is given."""
+def _stages(option: str, text: str | None, least: int, counts: tuple[int, ...] = (4,)) -> tuple[int, ...]:
+    """Read one number for each of a network's stages, of which there are as many as ``counts`` says; nothing for no text."""
     if text is None:
         return ()
     try:
         numbers = tuple(map(int, text.split(",")))
     except ValueError:
         numbers = ()
-    if len(numbers) != 4 or min(numbers) < least:
-        raise ConfigError(f"{option} {text}: give four whole numbers of {least} or more, such as 32,64,128,256")
+    if len(numbers) not in counts or min(numbers) < least:
+        wanted = " or ".join(map(str, counts))
+        raise ConfigError(f"{option} {text}: give {wanted} whole numbers of {least} or more, such as 32,64,128,256")
     return numbers
 
 
@@ -135,13 +136,32 @@ def fit(
     ] = None,
     blocks: Annotated[str | None, typer.Option(metavar="N,N,N,N", help="Residual blocks there; else those of --from.")] = None,
     identity: Annotated[int | None, typer.Option(min=8, help="Length of the identity code; else that of --from.")] = None,
+    decoder: Annotated[
+        str | None,
+        typer.Option(
+            metavar="N,N,N,N[,N]", help="The decoder's channels at 7, 14, 28, 56 and 112 pixels; else those of --from."
+        ),
+    ] = None,
 ) -> None:
     """Train the autoencoder; Ctrl-C saves a checkpoint and stops, the same command goes on."""
-    from train.config import TrainConfig
+    from train.config import FEATURES, TrainConfig
     from train.fit import fit as work
 
-    sizes = {"widths": _stages("--widths", widths, 1), "blocks": _stages("--blocks", blocks, 0), "identity": identity}
-    config = TrainConfig(faces=faces, batch=batch, peak_rate=rate, decay=decay, precision=precision.value, part=part.value)
+    sizes = {
+        "widths": _stages("--widths", widths, 1),
+        "blocks": _stages("--blocks", blocks, 0),
+        "identity": identity,
+        "decoder": _stages("--decoder", decoder, 1, (4, 5)),
+    }
+    config = TrainConfig(
+        faces=faces,
+        batch=batch,
+        peak_rate=rate,
+        decay=decay,
+        precision=precision.value,
+        part=part.value,
+        features=FEATURES if part is Part.DECODER else 0.0,
+    )
     done = work(folders, out, config, start=start, sizes={name: size for name, size in sizes.items() if size})["step"]
     typer.echo(f"weights in {out / 'weights.npz'}, curves in {out / 'curves.png'}")
     if done < config.steps:

@@ -226,7 +226,7 @@ def plot_curves(out: Path) -> None:
     lines = history(out)
     figure, (left, right) = pyplot.subplots(1, 2, figsize=(11, 4))
     for axes, names in (
-        (left, (*losses.OF_ENCODER, *losses.OF_DECODER)),
+        (left, (*losses.OF_ENCODER, *losses.OF_DECODER, "features")),
         (
             right,
             tuple(
