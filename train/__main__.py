@@ -325,6 +325,19 @@ def liveness(
 
 
 @app.command()
+def heldout(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Photos, in folders of people, as given to prepare.")],
+    out: Annotated[Path, typer.Option(help="Where images and pairs.txt go.")],
+    people: Annotated[int | None, typer.Option(min=20, help="How many of them, the first by name; else all.")] = None,
+) -> None:
+    """Give the people whom fit holds out in LFW's layout, with pairs: to choose a network on, before any report."""
+    from train.evaluation.held_out import write
+
+    count, pairs = write(folder, out, people)
+    typer.echo(f"{out}: {count} people, {pairs} pairs")
+
+
+@app.command()
 def compare(
     folders: Prepared,
     images: Annotated[Path, typer.Option(help="A folder in LFW's layout: NAME/NAME_0001.jpg, any image suffix.")],
@@ -333,16 +346,23 @@ def compare(
     peers: Annotated[
         Path | None, typer.Option(help="Where other networks' files are; else those that pip and npm installed.")
     ] = None,
+    earlier: Annotated[
+        Path | None, typer.Option(metavar="MODEL", help="An earlier network of ours to compare with, too.")
+    ] = None,
     cache: Annotated[
-        Path | None, typer.Option(help="Keep here what networks said of chips, to go on after an interruption.")
+        Path | None, typer.Option(help="Keep here what networks said of pictures, to go on after an interruption.")
     ] = None,
     out: Annotated[Path, typer.Option(help="The page; its plots go into the folder of that name.")] = Path("docs/network.md"),
 ) -> None:
-    """Measure where the network fails, beside its peers: worn probes, ages and genders, quality; write it as a page."""
-    from train.compare import compare as work
-    from train.compare import page
+    """Measure the network beside its peers, and where it fails: verification, visits, worn probes, ages, cost; write a page.
 
-    page.write(*work(folders, images, pairs, _model_folder(model), peers, cache), out)
+    accuracy.md beside the page gets its first table. What lacks data is left out, and the page says what.
+    """
+    from train.compare import Against, page
+    from train.compare import compare as work
+
+    against = Against(peers, earlier and _model_folder(earlier))
+    page.write(*work(folders, images, pairs, _model_folder(model), against, cache), out)
     typer.echo(f"{out}, with plots in {out.with_suffix('')}")
 
 

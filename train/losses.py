@@ -32,7 +32,7 @@ def relational(student: tf.Tensor, teacher: tf.Tensor) -> tf.Tensor:
 
 
 def reconstruction(rebuilt: tf.Tensor, chips: tf.Tensor) -> tf.Tensor:
-    """Mean squared error between rebuilt pixels, 0..1, and the clean chips at their size, in units of these' variance (0.06)."""
+    """Mean squared error between rebuilt pixels, 0..1, and the clean chips at their size, in units of the variance (0.06)."""
     return squared_error(rebuilt, chips) / 0.06
 
 

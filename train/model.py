@@ -25,8 +25,8 @@ Weights = dict[str, NDArray[np.floating[Any]]]
 class Shape:
     """Widths of the encoder's stages at 56, 28, 14 and 7 pixels, and how many residual blocks follow each.
 
-    ``identity`` and ``appearance`` are the lengths of the two codes. ``decoder`` has the widths of the decoder's stages at 7, 14,
-    28 and 56 pixels and, in a network that draws faces of that size, at 112.
+    ``identity`` and ``appearance`` are the lengths of the two codes. ``decoder`` has the widths of the decoder's stages at 7,
+    14, 28 and 56 pixels and, in a network that draws faces of that size, at 112.
     """
 
     widths: tuple[int, ...] = (32, 64, 128, 256)

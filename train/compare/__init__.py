@@ -1,6 +1,9 @@
 """Measure how the network stands beside its peers, and where it fails; ``page`` tells it."""
 
+import tempfile
+import zlib
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -11,24 +14,37 @@ from numpy.typing import NDArray
 
 from edgeface import detectors
 from edgeface.config import schema
-from edgeface.errors import DataError
-from edgeface.measurement.baselines import find_peers
+from edgeface.errors import DataError, ModelError
+from edgeface.interfaces import Detector
+from edgeface.measurement.baselines import HOW_TO_INSTALL, find_peers
 from edgeface.types import Image
 from edgeface.vision.embedding import Embedder
-from train.compare import groups, quality, robustness
-from train.compare.cache import Cache, Network
+from train.compare import cost, groups, protocol, quality, robustness, visits
+from train.compare.cache import Cache
+from train.compare.networks import KnownFaces, Network, in_float, of_peer, ours
 from train.data import load
-from train.evaluation.pairs import read_pairs
+from train.evaluation.pairs import Pairs, read_pairs
+
+EARLIER = "earlier edgeface"
+
+
+@dataclass(frozen=True, slots=True)
+class Against:
+    """What the network is compared with: where the peers' files are, as for ``find_peers``, and an earlier network's folder."""
+
+    peers: Path | None = None
+    earlier: Path | None = None
 
 
 def compare(
-    folders: Sequence[Path], images: Path, pairs_file: Path, model: Path, peers: Path | None, cache: Path | None
-) -> tuple[dict[str, Any], Callable[[Image], Image]]:
-    """Measure everything that ``page.write`` tells, and return that with how a chip is drawn from its codes.
+    folders: Sequence[Path], images: Path, pairs_file: Path, model: Path, against: Against, cache: Path | None
+) -> tuple[dict[str, Any], dict[str, Callable[[Image], Image]]]:
+    """Measure everything that ``page.write`` tells; return that, and by network how a chip is drawn from its codes.
 
-    ``folders`` are prepared chips: those of held-out people choose the measure of quality, those of photos that are named as
-    UTKFace's are make the groups. ``images`` and ``pairs_file`` are as for ``evaluate``, ``peers`` as for ``find_peers``. What
-    a network said of a chip is kept in ``cache``.
+    ``folders`` are prepared chips: those of held-out people set the peers' thresholds and choose the measure of quality, those
+    of photos that are named as UTKFace's are make the groups. ``images`` and ``pairs_file`` are as for ``evaluate``. What
+    detector and networks said of a picture is kept in ``cache``, and so are the visits. What cannot be measured for want of
+    data is named under ``left_out``.
 
     Raises:
         DataError: folders, pairs or the cache cannot be used.
@@ -40,37 +56,70 @@ def compare(
     held_out = data.split()[1]
     if len(np.unique(held_out.people)) < 2:
         raise DataError("nobody is held out to choose the quality on: prepare folders with one subfolder a person")
-    network, others = _ours(embedder, store), find_peers(peers)
-    kept = {peer.name: store.keep(f"{peer.name}-{peer.bytes}", peer.embed) for peer in others}
-    networks = [network, *(Network(name, embed, embed) for name, embed in kept.items())]
-    rebuild = partial(_rebuild, embedder)
-    threshold = card.threshold(schema.MatchingSettings().target_fpir)
+    network, detector = ours("edgeface", embedder, store), KnownFaces(detectors.create(), store)
+    others, left_out = find_peers(against.peers), []
+    networks = [network, *([ours(EARLIER, Embedder(against.earlier), store)] if against.earlier else [])]
+    networks += [of_peer(peer, card, held_out, store) for peer in others]
+    left_out += _without({"SFace", "MobileFaceNet"} - {peer.name for peer in others})
+    rebuild = {one.name: partial(_rebuild, one.model) for one in networks if one.model}
     learnt = [source for part in card.training.get("data", ()) for source in part["sources"]]
     chosen = held_out.chips(np.arange(len(held_out))), held_out.people
-    shown = _portraits(images, sorted({*pairs.left, *pairs.right}))
-    figures = {
+    shown = _portraits(images, pairs, detector)
+    told = {
         "model": card.digest,
-        "bytes": {"edgeface": card.encoder.bytes} | {peer.name: peer.bytes for peer in others},
+        "bytes": {one.name: one.card.encoder.bytes for one in networks},
         "pairs": pairs_file.name,
-        "robustness": robustness.measure(images, pairs, networks, threshold, rebuild),
-        "groups": groups.measure(folders, data, network, [card.threshold(far) for far in groups.FARS], learnt),
+        "cost": cost.measure(networks, shown[0][0], store),
+        "decoders": {one.name: cost.decoder(one.model, held_out) for one in networks if one.model},
+        "verification": protocol.measure(images, pairs, [*networks, *_float(model, store, left_out)], detector),
+        "visits": _visits(images, networks, detector, cache, left_out),
+        "robustness": robustness.measure(
+            images, pairs, networks, detector, card.threshold(schema.MatchingSettings().target_fpir), rebuild[network.name]
+        ),
+        "groups": groups.measure(folders, data, networks, learnt),
         "quality": quality.measure(embedder, network, store, chosen, shown),
     }
-    return figures, rebuild
+    store.save()
+    if not told["groups"]:
+        left_out.append("Strangers by age and gender: no photo of PREPARED is named as UTKFace's are.")
+    return told | {"left_out": left_out}, rebuild
 
 
-def _ours(embedder: Embedder, store: Cache) -> Network:
-    key = f"edgeface-{embedder.card.encoder.sha256[:8]}"
-    return Network(
-        "edgeface",
-        store.keep(f"{key}-template", lambda chip: embedder.template(chip).vector),
-        store.keep(f"{key}-probe", lambda chip: embedder.embed(chip).vector),
-    )
+def _without(peers: set[str]) -> list[str]:
+    return [f"{name}: its file is not there; {HOW_TO_INSTALL}." for name in sorted(peers)]
 
 
-def _portraits(images: Path, names: Sequence[str]) -> tuple[NDArray[np.uint8], NDArray[np.str_]]:
+def _float(model: Path, store: Cache, left_out: list[str]) -> list[Network]:
+    try:
+        return [in_float(model, store)]
+    except ModelError as error:
+        left_out.append(f"The network in float: {error}.")
+        return []
+
+
+def _visits(
+    images: Path, networks: Sequence[Network], detector: Detector, cache: Path | None, left_out: list[str]
+) -> dict[str, Any]:
+    with tempfile.TemporaryDirectory() as scratch:
+        made = (cache or Path(scratch)) / f"visits-{images.name}-{zlib.crc32(bytes(images.resolve())):08x}"
+        try:
+            visits.make(images, made)
+        except DataError as error:
+            left_out.append(f"Visits: {error}.")
+            return {}
+        figures = visits.measure(made, networks, detector, networks[0].cache)
+    left_out += [
+        f"Visits with {size} people enrolled: {figures['enrolled']} could be enrolled."
+        for size in visits.SIZES
+        if str(size) not in figures["sizes"]
+    ]
+    return figures
+
+
+def _portraits(images: Path, pairs: Pairs, detector: Detector) -> tuple[NDArray[np.uint8], NDArray[np.str_]]:
     """The chips of the photos in which a face is found, and their people."""
-    found = zip(names, robustness.portraits(images, names, detectors.create()), strict=True)
+    names = sorted({*pairs.left, *pairs.right})
+    found = zip(names, robustness.portraits(images, names, detector), strict=True)
     chips, people = zip(*((seen.chip, name.split("/")[0]) for name, seen in found if seen), strict=True)
     return np.stack(chips), np.array(people)
 

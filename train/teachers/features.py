@@ -1,8 +1,9 @@
 """Run SFace in TensorFlow, so that a loss can compare what it makes of two faces at several depths, and be minimised."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -14,6 +15,8 @@ from edgeface.measurement.baselines import SFACE
 from train.model import Weights
 
 Step = Callable[[tf.Tensor], tf.Tensor]
+Arrays = Sequence[NDArray[np.float32]]
+ONE = np.array(1.0, np.float32)
 
 
 class Features:
@@ -46,27 +49,13 @@ def _step(node: onnx.NodeProto, weights: Weights) -> Step:
     """One operation of the graph, on (n, h, w, c) where the file has (n, c, h, w)."""
     given = [weights[name] for name in node.input if name in weights]
     options = {each.name: onnx.helper.get_attribute_value(each) for each in node.attribute}
-    match node.op_type:
-        case "Sub":
-            return partial(_affine, scale=np.float32(1), offset=-given[0])
-        case "Mul":
-            return partial(_affine, scale=given[0], offset=np.float32(0))
-        case "BatchNormalization":
-            gamma, beta, mean, variance = given
-            scale = gamma / np.sqrt(variance + options["epsilon"])
-            return partial(_affine, scale=scale, offset=beta - mean * scale)
-        case "Conv":
-            return partial(_convolution, kernel=given[0], stride=options["strides"][0], pad=options["pads"][0])
-        case "PRelu":
-            return partial(_prelu, slope=given[0].ravel())
-        case "Gemm":
-            return partial(_dense, kernel=given[0].T, bias=given[1])
-        case "Flatten":
-            return _flatten
-        case "Dropout":
-            return tf.identity
-        case other:
-            raise ValueError(other)
+    return OPERATIONS[node.op_type](given, options)
+
+
+def _normalisation(given: Arrays, options: dict[str, Any]) -> Step:
+    gamma, beta, mean, variance = given
+    scale = gamma / np.sqrt(variance + options["epsilon"])
+    return partial(_affine, scale=scale, offset=beta - mean * scale)
 
 
 def _affine(x: tf.Tensor, scale: NDArray[np.float32], offset: NDArray[np.float32]) -> tf.Tensor:
@@ -91,3 +80,15 @@ def _flatten(x: tf.Tensor) -> tf.Tensor:
 
 def _dense(x: tf.Tensor, kernel: NDArray[np.float32], bias: NDArray[np.float32]) -> tf.Tensor:
     return tf.matmul(x, tf.cast(kernel, x.dtype)) + tf.cast(bias, x.dtype)
+
+
+OPERATIONS: dict[str, Callable[[Arrays, dict[str, Any]], Step]] = {
+    "Sub": lambda given, _: partial(_affine, scale=ONE, offset=-given[0]),
+    "Mul": lambda given, _: partial(_affine, scale=given[0], offset=0 * ONE),
+    "BatchNormalization": _normalisation,
+    "Conv": lambda given, has: partial(_convolution, kernel=given[0], stride=has["strides"][0], pad=has["pads"][0]),
+    "PRelu": lambda given, _: partial(_prelu, slope=given[0].ravel()),
+    "Gemm": lambda given, _: partial(_dense, kernel=given[0].T, bias=given[1]),
+    "Flatten": lambda *_: _flatten,
+    "Dropout": lambda *_: tf.identity,
+}
