@@ -61,11 +61,11 @@ def compare(
     networks = [network, *([ours(EARLIER, Embedder(against.earlier), store)] if against.earlier else [])]
     networks += [of_peer(peer, card, held_out, store) for peer in others]
     left_out += _without({"SFace", "MobileFaceNet"} - {peer.name for peer in others})
-    rebuild = {one.name: partial(_rebuild, one.model) for one in networks if one.model}
+    rebuild: dict[str, Callable[[Image], Image]] = {one.name: partial(_rebuild, one.model) for one in networks if one.model}
     learnt = [source for part in card.training.get("data", ()) for source in part["sources"]]
     chosen = held_out.chips(np.arange(len(held_out))), held_out.people
     shown = _portraits(images, pairs, detector)
-    told = {
+    told: dict[str, Any] = {
         "model": card.digest,
         "bytes": {one.name: one.card.encoder.bytes for one in networks},
         "pairs": pairs_file.name,

@@ -1,6 +1,6 @@
 """Measure what networks cost: their files, multiply-adds and time; and what our decoder loses."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import partial
 from typing import Any
 
@@ -50,9 +50,9 @@ def decoder(embedder: Embedder, held_out: Chips) -> dict[str, Any]:
     chips = held_out.chips(np.arange(min(SHOWN, len(held_out))))
     drawn = [embedder.rebuild(chip) for chip in chips]
     side = drawn[0].shape[0]
-    smaller = [cv2.resize(chip, (side, side), interpolation=cv2.INTER_AREA) for chip in chips]
+    smaller = [np.asarray(cv2.resize(chip, (side, side), interpolation=cv2.INTER_AREA), np.uint8) for chip in chips]
     larger = [
-        cv2.resize(picture, chip.shape[1::-1], interpolation=cv2.INTER_CUBIC)
+        np.asarray(cv2.resize(picture, chip.shape[1::-1], interpolation=cv2.INTER_CUBIC), np.uint8)
         for picture, chip in zip(drawn, chips, strict=True)
     ]
     return {
@@ -64,5 +64,5 @@ def decoder(embedder: Embedder, held_out: Chips) -> dict[str, Any]:
     }
 
 
-def _error(one: Sequence[Any], other: Sequence[Any]) -> float:
+def _error(one: Iterable[Image], other: Iterable[Image]) -> float:
     return float(np.mean([np.mean(np.square((a.astype(np.float32) - b) / 255.0)) for a, b in zip(one, other, strict=True)]))

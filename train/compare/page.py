@@ -137,7 +137,9 @@ def _gaps(conditions: Figures, names: Sequence[str]) -> Iterable[str]:
         (low, nearest), (high, farthest) = gaps[0], gaps[-1]
         yield (
             f"{other} less edgeface, in TAR: {tar[other]['clean'] - ours['clean']:+.3f} with clean probes, at least "
-            f"{low:+.3f} ({nearest}), at most {high:+.3f} ({farthest})."
+            f"{low:+.3f} ({nearest}), at most {high:+.3f} ({farthest}). edgeface's is at least {other}'s in "
+            f"{sum(gap <= 0 for gap, _ in gaps)} of {len(gaps)}, and within 0.01 of it in "
+            f"{sum(0 < gap <= 0.01 for gap, _ in gaps)} more."
         )
 
 

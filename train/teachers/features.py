@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 
 from edgeface.errors import ModelError
 from edgeface.measurement.baselines import SFACE
-from train.model import Weights
 
 Step = Callable[[tf.Tensor], tf.Tensor]
 Arrays = Sequence[NDArray[np.float32]]
@@ -45,7 +44,7 @@ class Features:
         return [*kept, x]
 
 
-def _step(node: onnx.NodeProto, weights: Weights) -> Step:
+def _step(node: onnx.NodeProto, weights: dict[str, NDArray[np.float32]]) -> Step:
     """One operation of the graph, on (n, h, w, c) where the file has (n, c, h, w)."""
     given = [weights[name] for name in node.input if name in weights]
     options = {each.name: onnx.helper.get_attribute_value(each) for each in node.attribute}
