@@ -29,6 +29,16 @@ class Part(StrEnum):
     DECODER = "decoder"
 
 
+class Measured(StrEnum):
+    """What compare measures, besides what networks cost."""
+
+    VERIFICATION = "verification"
+    VISITS = "visits"
+    ROBUSTNESS = "robustness"
+    GROUPS = "groups"
+    QUALITY = "quality"
+
+
 class Precision(StrEnum):
     """The number format in which the network is trained."""
 
@@ -278,9 +288,10 @@ def visits(
     enrolled: Annotated[int, typer.Option(min=1, help="... until so many are enrolled.")] = 1000,
 ) -> None:
     """Make visits of photos, for edgeface evaluate: one half of the people are enrolled, the others are strangers."""
+    from edgeface.measurement.evaluate import people
     from train.evaluation.visits import visits as work
 
-    members, strangers, count = work(folder, out, enroll=enroll, frames=frames, fill=fill, enrolled=enrolled)
+    members, strangers, count = work(people(folder), out, enroll=enroll, frames=frames, fill=fill, enrolled=enrolled)
     typer.echo(f"{out}: {members} people to enroll, {strangers} strangers, {count} visits of {frames} frames")
 
 
@@ -342,6 +353,9 @@ def compare(
     folders: Prepared,
     images: Annotated[Path, typer.Option(help="A folder in LFW's layout: NAME/NAME_0001.jpg, any image suffix.")],
     pairs: Annotated[Path, typer.Option(help="Pairs in LFW's format.")],
+    visitors: Annotated[
+        int | None, typer.Option(min=2, help="How many of the people make visits, the first by name; else all.")
+    ] = None,
     model: Model = SHIPPED,
     peers: Annotated[
         Path | None, typer.Option(help="Where other networks' files are; else those that pip and npm installed.")
@@ -352,17 +366,21 @@ def compare(
     cache: Annotated[
         Path | None, typer.Option(help="Keep here what networks said of pictures, to go on after an interruption.")
     ] = None,
+    only: Annotated[
+        list[Measured] | None, typer.Option(help="Measure this part, and others as often as it is repeated; else all.")
+    ] = None,
     out: Annotated[Path, typer.Option(help="The page; its plots go into the folder of that name.")] = Path("docs/network.md"),
 ) -> None:
     """Measure the network beside its peers, and where it fails: verification, visits, worn probes, ages, cost; write a page.
 
     accuracy.md beside the page gets its first table. What lacks data is left out, and the page says what.
     """
-    from train.compare import Against, page
+    from train.compare import PARTS, Against, Photos, page
     from train.compare import compare as work
 
     against = Against(peers, earlier and _model_folder(earlier))
-    page.write(*work(folders, images, pairs, _model_folder(model), against, cache), out)
+    photos = Photos(images, pairs, visitors)
+    page.write(*work(folders, photos, _model_folder(model), against, cache, only or PARTS), out)
     typer.echo(f"{out}, with plots in {out.with_suffix('')}")
 
 

@@ -1,6 +1,7 @@
 """The comparison: its formulas on what can be counted by hand, and the whole command on a handful of real photos."""
 
 import json
+import os
 import re
 import shutil
 from dataclasses import astuple, replace
@@ -20,8 +21,8 @@ from fixtures.optional import needed
 from edgeface import detectors
 from edgeface.config.schema import Config
 from edgeface.errors import DataError, ModelError
-from edgeface.measurement import evaluate
-from edgeface.measurement.baselines import find_peers
+from edgeface.measurement import baselines, evaluate
+from edgeface.measurement.evaluate import people
 from edgeface.recognition.matching import Matcher
 from edgeface.types import Face, Image, Vector
 from edgeface.vision.alignment import align
@@ -31,11 +32,15 @@ from edgeface.vision.images import load_image
 from edgeface.vision.model_card import SHIPPED
 from train import augment, compare
 from train.__main__ import app
-from train.compare import Against, groups, page, quality, robustness, summary, visits
+from train.compare import Against, Photos, groups, page, quality, robustness, summary, visits
 from train.compare.cache import Cache
 from train.compare.networks import KnownFaces, of_peer, ours
+from train.compare.peers import find_peers
 from train.data import load
 from train.prepare import is_validation
+from train.teachers.sface import EDGEFACE
+
+SECOND = os.environ.get("EDGEFACE_SECOND_TEACHER", "")
 
 
 class Shrunk:
@@ -118,7 +123,7 @@ ALONE = Against()
 def write(
     prepared: Path, lfw: Path, out: Path, cache: Path | None = None, pairs: str = "pairs.txt", against: Against = ALONE
 ) -> str:
-    page.write(*compare.compare([prepared], lfw / "images", lfw / pairs, SHIPPED, against, cache), out)
+    page.write(*compare.compare([prepared], Photos(lfw / "images", lfw / pairs), SHIPPED, against, cache), out)
     return out.read_text()
 
 
@@ -195,6 +200,31 @@ def test_faces_without_ages_make_no_groups(prepared: Path, lfw: Path, tmp_path: 
     assert not (tmp_path / "network/groups.png").exists()
 
 
+def test_a_part_is_measured_alone(prepared: Path, lfw: Path, tmp_path: Path) -> None:
+    out = tmp_path / "network.md"
+    only = ["--only", "verification", "--only", "groups"]
+    done = CliRunner().invoke(
+        app,
+        [
+            "compare",
+            str(prepared),
+            "--images",
+            str(lfw / "images"),
+            "--pairs",
+            str(lfw / "pairs.txt"),
+            "--out",
+            str(out),
+            *only,
+        ],
+    )
+    assert done.exit_code == 0, done.output
+    page = out.read_text()
+    assert re.findall("^## (.*)", page, re.MULTILINE) == ["Verification", "Cost", "Age and gender"]
+    assert "- Visits: not asked for.\n- Robustness: not asked for.\n- Quality: not asked for." in page
+    assert {path.name for path in (tmp_path / "network").iterdir()} == {"figures.json", "groups.png"}
+    assert "| accuracy on pairs.txt, % | " in page
+
+
 def test_what_is_missing_is_told_in_one_line(prepared: Path, lfw: Path, tmp_path: Path) -> None:
     with pytest.raises(DataError, match="run python -m train prepare first"):
         write(tmp_path, lfw, tmp_path / "network.md")
@@ -212,14 +242,28 @@ def test_what_is_missing_is_told_in_one_line(prepared: Path, lfw: Path, tmp_path
         (blank / "images" / photo.parent.name).mkdir(parents=True, exist_ok=True)
         save_image(blank / "images" / photo.parent.name / photo.name, np.full((90, 90, 3), 90, np.uint8))
     with pytest.raises(DataError, match="no face in any of"):
-        compare.compare([prepared], blank / "images", lfw / "pairs.txt", SHIPPED, Against(), None)
+        compare.compare([prepared], Photos(blank / "images", lfw / "pairs.txt"), SHIPPED, ALONE, None)
 
 
 def test_a_folder_without_peers_is_told(prepared: Path, lfw: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(compare, "find_peers", find_peers)
     with pytest.raises(ModelError, match=f"no peer is below {lfw}: "):
-        compare.compare([prepared], lfw / "images", lfw / "pairs.txt", SHIPPED, Against(peers=lfw), None)
+        compare.compare([prepared], Photos(lfw / "images", lfw / "pairs.txt"), SHIPPED, Against(peers=lfw), None)
     assert not (tmp_path / "network.md").exists()
+
+
+def test_edgeface_xs_is_a_peer_where_its_file_is(chips: list[Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(baselines, "find_peers", lambda folder: [])
+    file = tmp_path / "deep" / EDGEFACE
+    file.parent.mkdir()
+    file.write_bytes(b"something else")
+    with pytest.raises(ModelError, match="not the file"):
+        find_peers(tmp_path)
+    if SECOND:
+        shutil.copy(SECOND, file)
+        (peer,) = find_peers(tmp_path)
+        assert (peer.name, peer.bytes) == ("EdgeFace-XS", file.stat().st_size)
+        assert np.linalg.norm(peer.embed(chips[0])) == pytest.approx(1, abs=1e-3)
 
 
 def test_the_command_writes_where_it_is_told(prepared: Path, lfw: Path, tmp_path: Path) -> None:
@@ -292,7 +336,7 @@ def made(demo_photos: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
             target = folder / "images" / "abcd"[number] / f"{'abcd'[number]}_{copy:04}.jpg"
             target.parent.mkdir(parents=True, exist_ok=True)
             save_image(target, augment.light(load_image(file), np.array([1 - 0.1 * copy]), 1.0))
-    visits.make(folder / "images", folder / "made")
+    visits.make(people(folder / "images"), folder / "made")
     return folder / "made"
 
 
@@ -360,10 +404,10 @@ def test_the_threshold_is_where_strangers_pass_as_often_as_stated_by_hand() -> N
 
 def test_visits_that_were_made_in_part_are_made_anew(made: Path, tmp_path: Path) -> None:
     (tmp_path / "made-part/gallery").mkdir(parents=True)
-    visits.make(made.parent / "images", tmp_path / "made")
+    visits.make(people(made.parent / "images"), tmp_path / "made")
     assert {path.name for path in tmp_path.iterdir()} == {"made"}
     before = (tmp_path / "made").stat().st_mtime_ns
-    visits.make(made.parent / "images", tmp_path / "made")
+    visits.make(people(made.parent / "images"), tmp_path / "made")
     assert (tmp_path / "made").stat().st_mtime_ns == before
 
 

@@ -32,25 +32,26 @@ class Network(Embedder):
 
     def __init__(self, name: str, card: ModelCard, cache: Cache, compute: tuple[Look, Look], model: Embedder | None) -> None:
         self.name, self.card, self.model = name, card, model
-        self.cache, self._key = cache, f"{name} {card.encoder.sha256[:16]}"
-        self._template, self._probe = compute
+        self.cache, self._template, self._probe = cache, *compute
         self.look = self._probe
+        probe, template = (f"{name} {card.encoder.sha256[:16]} {kind}" for kind in ("probe", "template"))
+        self._probe_key, self._template_key = probe, probe if self._template is self._probe else template
 
     def template(self, chip: Image) -> Embedding:
         """The embedding of a chip for a template."""
-        return _embedding(self.cache.of(f"{self._key} template", chip, self._template))
+        return _embedding(self.cache.of(self._template_key, chip, self._template))
 
     def embed(self, chip: Image) -> Embedding:
         """The embedding of a chip for a probe."""
-        return _embedding(self.cache.of(f"{self._key} probe", chip, self._probe))
+        return _embedding(self.cache.of(self._probe_key, chip, self._probe))
 
     def templates(self, chips: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Unit embeddings of chips that are enrolled, one a row."""
-        return self.cache.keep(f"{self._key} template", self._template)(chips)[:, :-1]
+        return self.cache.keep(self._template_key, self._template)(chips)[:, :-1]
 
     def probes(self, chips: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Unit embeddings of chips that are compared with them."""
-        return self.cache.keep(f"{self._key} probe", self._probe)(chips)[:, :-1]
+        return self.cache.keep(self._probe_key, self._probe)(chips)[:, :-1]
 
 
 @dataclass(frozen=True, slots=True)

@@ -39,10 +39,12 @@ def write(figures: Figures, rebuild: dict[str, Callable[[Image], Image]], out: P
     try:
         folder.mkdir(parents=True, exist_ok=True)
         write_whole(folder / "figures.json", json.dumps(figures).encode() + b"\n")
-        save_image(folder / "conditions.png", plots.conditions())
-        save_image(folder / "rebuilt.png", plots.rebuilt(rebuild))
-        plots.robustness(figures["robustness"]["conditions"], list(figures["bytes"]), folder / "robustness.png")
-        plots.quality(figures["quality"], folder / "quality.png")
+        if figures["robustness"]:
+            save_image(folder / "conditions.png", plots.conditions())
+            save_image(folder / "rebuilt.png", plots.rebuilt(rebuild))
+            plots.robustness(figures["robustness"]["conditions"], list(figures["bytes"]), folder / "robustness.png")
+        if figures["quality"]:
+            plots.quality(figures["quality"], folder / "quality.png")
         if figures["groups"]:
             plots.groups(figures["groups"], folder / "groups.png")
         write_whole(out, render(figures, folder.name).encode())
@@ -58,23 +60,20 @@ def write(figures: Figures, rebuild: dict[str, Callable[[Image], Image]], out: P
 
 def render(figures: Figures, folder: str) -> str:
     """The page; its plots are in ``folder``."""
+    worn, left_out = figures["robustness"], "\n".join(f"- {what}" for what in figures["left_out"])
     paragraphs = [
         "# The network, its peers, and where it fails",
         "Written by `python -m train compare`, never by hand; all numbers are in "
         f"[figures.json]({folder}/figures.json). edgeface is the network `{figures['model'][:19]}`, in int8 as it ships.",
         *summary.glance(figures),
-        *(
-            ["Left out, for want of data:", "\n".join(f"- {what}" for what in figures["left_out"])]
-            if figures["left_out"]
-            else []
-        ),
-        *summary.verification(figures["verification"], figures["pairs"]),
+        *(["Left out:", left_out] if left_out else []),
+        *(summary.verification(figures["verification"], figures["pairs"]) if figures["verification"] else []),
         *(summary.missed_visits(figures["visits"]) if figures["visits"].get("sizes") else []),
         *summary.cost(figures),
-        *_robustness(figures["robustness"], list(figures["bytes"]), figures["pairs"], folder),
-        *_rebuilt(figures["robustness"], folder),
+        *(_robustness(worn, list(figures["bytes"]), figures["pairs"], folder) if worn else []),
+        *(_rebuilt(worn, folder) if worn else []),
         *(_groups(figures["groups"], folder) if figures["groups"] else []),
-        *_quality(figures["quality"], figures["pairs"], folder),
+        *(_quality(figures["quality"], figures["pairs"], folder) if figures["quality"] else []),
     ]
     return "\n\n".join(paragraphs) + "\n"
 

@@ -15,18 +15,21 @@ ENDS = ("<!-- written by python -m train compare -->", "<!-- end of what it writ
 
 def glance(figures: Figures) -> Iterable[str]:
     """Everything on one table, a row for each figure and a column for each network."""
-    names, verified = list(figures["bytes"]), figures["verification"]["networks"]
-    rows = [[f"accuracy on {figures['pairs']}, %", *(percent(verified[name]["accuracy"]) for name in names)]]
-    for i, far in enumerate(protocol.FARS):
-        rows.append([f"TAR there at FAR {short(far)} %", *(f"{verified[name]['tar'][i]:.3f}" for name in names)])
+    names, rows = list(figures["bytes"]), []
+    if figures["verification"]:
+        verified = figures["verification"]["networks"]
+        rows.append([f"accuracy on {figures['pairs']}, %", *(percent(verified[name]["accuracy"]) for name in names)])
+        for i, far in enumerate(protocol.FARS):
+            rows.append([f"TAR there at FAR {short(far)} %", *(f"{verified[name]['tar'][i]:.3f}" for name in names)])
     for size, told in figures["visits"].get("sizes", {}).items():
         fnirs = (told["networks"][name][-1]["fnir"] for name in names)
         rows.append([f"visits missed at an FPIR of {short(visits.FPIRS[-1])} %, {size} enrolled, %", *map(percent, fnirs)])
     if figures["groups"]:
         shares = (figures["groups"]["adults"][name][-1].get(ALIKE, 0.0) for name in names)
         rows.append([f"adults of one {ALIKE} who pass for each other at {short(FARS[-1])} %, %", *map(short, shares)])
-    drawn = figures["robustness"]["rebuilt"]
-    rows.append(["faces that edgeface rebuilt recognised, %", *(percent(drawn[name]["tar"]) for name in names)])
+    if figures["robustness"]:
+        drawn = figures["robustness"]["rebuilt"]
+        rows.append(["faces that edgeface rebuilt recognised, %", *(percent(drawn[name]["tar"]) for name in names)])
     rows.append(["file, MB", *(f"{figures['bytes'][name] / 1e6:.1f}" for name in names)])
     rows.append(["a face, fastest, ms", *(f"{figures['cost'][name]['fastest'] / 1000:.2f}" for name in names)])
     yield table(["", *names], rows)

@@ -59,8 +59,8 @@ class Scores:
     reached: NDArray[np.float32]
 
 
-def make(images: Path, out: Path) -> None:
-    """Make the visits of the people of ``images``, unless ``out`` has them; a part that an interruption has left is made anew.
+def make(persons: Sequence[Path], out: Path) -> None:
+    """Make the visits of people, by their folders, unless ``out`` has them; a part that an interruption has left is made anew.
 
     Raises:
         DataError: nobody has enough photos, or a file cannot be written.
@@ -69,7 +69,7 @@ def make(images: Path, out: Path) -> None:
     part = out.with_name(f"{out.name}-part")
     if not out.is_dir():
         shutil.rmtree(part, ignore_errors=True)
-        make_visits(images, part, enroll=ENROLLED, frames=FRAMES, fill=None, enrolled=1)
+        make_visits(persons, part, enroll=ENROLLED, frames=FRAMES, fill=None, enrolled=1)
         part.rename(out)
 
 
