@@ -29,6 +29,16 @@ class Part(StrEnum):
     DECODER = "decoder"
 
 
+class Measured(StrEnum):
+    """What compare measures, besides what networks cost."""
+
+    VERIFICATION = "verification"
+    VISITS = "visits"
+    ROBUSTNESS = "robustness"
+    GROUPS = "groups"
+    QUALITY = "quality"
+
+
 class Precision(StrEnum):
     """The number format in which the network is trained."""
 
@@ -47,16 +57,17 @@ def _need_folder(option: str, path: Path) -> None:
         raise ConfigError(f"{option} {path}: there is no folder {path.parent}")
 
 
-def _stages(option: str, text: str | None, least: int) -> tuple[int, ...]:
-    """Read one number for each of the encoder's stages; nothing where none is given."""
+def _stages(option: str, text: str | None, least: int, counts: tuple[int, ...] = (4,)) -> tuple[int, ...]:
+    """Read one number for each of a network's stages, of which there are as many as ``counts`` says; nothing for no text."""
     if text is None:
         return ()
     try:
         numbers = tuple(map(int, text.split(",")))
     except ValueError:
         numbers = ()
-    if len(numbers) != 4 or min(numbers) < least:
-        raise ConfigError(f"{option} {text}: give four whole numbers of {least} or more, such as 32,64,128,256")
+    if len(numbers) not in counts or min(numbers) < least:
+        wanted = " or ".join(map(str, counts))
+        raise ConfigError(f"{option} {text}: give {wanted} whole numbers of {least} or more, such as 32,64,128,256")
     return numbers
 
 
@@ -135,13 +146,32 @@ def fit(
     ] = None,
     blocks: Annotated[str | None, typer.Option(metavar="N,N,N,N", help="Residual blocks there; else those of --from.")] = None,
     identity: Annotated[int | None, typer.Option(min=8, help="Length of the identity code; else that of --from.")] = None,
+    decoder: Annotated[
+        str | None,
+        typer.Option(
+            metavar="N,N,N,N[,N]", help="The decoder's channels at 7, 14, 28, 56 and 112 pixels; else those of --from."
+        ),
+    ] = None,
 ) -> None:
     """Train the autoencoder; Ctrl-C saves a checkpoint and stops, the same command goes on."""
-    from train.config import TrainConfig
+    from train.config import FEATURES, TrainConfig
     from train.fit import fit as work
 
-    sizes = {"widths": _stages("--widths", widths, 1), "blocks": _stages("--blocks", blocks, 0), "identity": identity}
-    config = TrainConfig(faces=faces, batch=batch, peak_rate=rate, decay=decay, precision=precision.value, part=part.value)
+    sizes = {
+        "widths": _stages("--widths", widths, 1),
+        "blocks": _stages("--blocks", blocks, 0),
+        "identity": identity,
+        "decoder": _stages("--decoder", decoder, 1, (4, 5)),
+    }
+    config = TrainConfig(
+        faces=faces,
+        batch=batch,
+        peak_rate=rate,
+        decay=decay,
+        precision=precision.value,
+        part=part.value,
+        features=FEATURES if part is Part.DECODER else 0.0,
+    )
     done = work(folders, out, config, start=start, sizes={name: size for name, size in sizes.items() if size})["step"]
     typer.echo(f"weights in {out / 'weights.npz'}, curves in {out / 'curves.png'}")
     if done < config.steps:
@@ -258,9 +288,10 @@ def visits(
     enrolled: Annotated[int, typer.Option(min=1, help="... until so many are enrolled.")] = 1000,
 ) -> None:
     """Make visits of photos, for edgeface evaluate: one half of the people are enrolled, the others are strangers."""
+    from edgeface.measurement.evaluate import people
     from train.evaluation.visits import visits as work
 
-    members, strangers, count = work(folder, out, enroll=enroll, frames=frames, fill=fill, enrolled=enrolled)
+    members, strangers, count = work(people(folder), out, enroll=enroll, frames=frames, fill=fill, enrolled=enrolled)
     typer.echo(f"{out}: {members} people to enroll, {strangers} strangers, {count} visits of {frames} frames")
 
 
@@ -305,24 +336,51 @@ def liveness(
 
 
 @app.command()
+def heldout(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Photos, in folders of people, as given to prepare.")],
+    out: Annotated[Path, typer.Option(help="Where images and pairs.txt go.")],
+    people: Annotated[int | None, typer.Option(min=20, help="How many of them, the first by name; else all.")] = None,
+) -> None:
+    """Give the people whom fit holds out in LFW's layout, with pairs: to choose a network on, before any report."""
+    from train.evaluation.held_out import write
+
+    count, pairs = write(folder, out, people)
+    typer.echo(f"{out}: {count} people, {pairs} pairs")
+
+
+@app.command()
 def compare(
     folders: Prepared,
     images: Annotated[Path, typer.Option(help="A folder in LFW's layout: NAME/NAME_0001.jpg, any image suffix.")],
     pairs: Annotated[Path, typer.Option(help="Pairs in LFW's format.")],
+    visitors: Annotated[
+        int | None, typer.Option(min=2, help="How many of the people make visits, the first by name; else all.")
+    ] = None,
     model: Model = SHIPPED,
     peers: Annotated[
         Path | None, typer.Option(help="Where other networks' files are; else those that pip and npm installed.")
     ] = None,
+    earlier: Annotated[
+        Path | None, typer.Option(metavar="MODEL", help="An earlier network of ours to compare with, too.")
+    ] = None,
     cache: Annotated[
-        Path | None, typer.Option(help="Keep here what networks said of chips, to go on after an interruption.")
+        Path | None, typer.Option(help="Keep here what networks said of pictures, to go on after an interruption.")
+    ] = None,
+    only: Annotated[
+        list[Measured] | None, typer.Option(help="Measure this part, and others as often as it is repeated; else all.")
     ] = None,
     out: Annotated[Path, typer.Option(help="The page; its plots go into the folder of that name.")] = Path("docs/network.md"),
 ) -> None:
-    """Measure where the network fails, beside its peers: worn probes, ages and genders, quality; write it as a page."""
-    from train.compare import compare as work
-    from train.compare import page
+    """Measure the network beside its peers, and where it fails: verification, visits, worn probes, ages, cost; write a page.
 
-    page.write(*work(folders, images, pairs, _model_folder(model), peers, cache), out)
+    accuracy.md beside the page gets its first table. What lacks data is left out, and the page says what.
+    """
+    from train.compare import PARTS, Against, Photos, page
+    from train.compare import compare as work
+
+    against = Against(peers, earlier and _model_folder(earlier))
+    photos = Photos(images, pairs, visitors)
+    page.write(*work(folders, photos, _model_folder(model), against, cache, only or PARTS), out)
     typer.echo(f"{out}, with plots in {out.with_suffix('')}")
 
 

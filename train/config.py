@@ -3,6 +3,9 @@
 import math
 from dataclasses import dataclass
 
+FEATURES = 0.2
+"""Weight of SFace's features where the decoder is trained alone."""
+
 LONGEST_WARM_UP = 400
 """Steps; a long run needs no more."""
 
@@ -11,8 +14,9 @@ LONGEST_WARM_UP = 400
 class TrainConfig:
     """The settings of a run, which are kept as recipe.json beside its checkpoints and in the model card.
 
-    ``position_wise`` to ``perceptual`` are the weights of the parts of the loss, which ``losses`` defines; ``rebuilt_share`` is
-    the share of a batch that the decoder rebuilds.
+    ``position_wise`` to ``features`` are the weights of the parts of the loss, which ``losses`` defines. ``rebuilt_share``
+    is the share of a batch that the decoder rebuilds; of a frozen encoder's faces it rebuilds all, and SFace looks at this
+    share of them.
     """
 
     faces: int = 900_000
@@ -28,6 +32,7 @@ class TrainConfig:
     margin: float = 0.1
     reconstruction: float = 0.2
     perceptual: float = 0.1
+    features: float = 0.0
     rebuilt_share: float = 0.25
     part: str = "both"
     seed: int = 1

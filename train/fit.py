@@ -225,14 +225,11 @@ def plot_curves(out: Path) -> None:
 
     lines = history(out)
     figure, (left, right) = pyplot.subplots(1, 2, figsize=(11, 4))
+    clean = ("teacher_cosine", "tar_1e-2", "tar_1e-3")
+    held_out = (*clean, *(f"augmented_{name}" for name in clean), "reconstruction_mse")
     for axes, names in (
-        (left, (*losses.OF_ENCODER, *losses.OF_DECODER)),
-        (
-            right,
-            tuple(
-                f"validation_{kind}{name}" for kind in ("", "augmented_") for name in ("teacher_cosine", "tar_1e-2", "tar_1e-3")
-            ),
-        ),
+        (left, (*losses.OF_ENCODER, *losses.OF_DECODER, "features")),
+        (right, tuple(f"validation_{name}" for name in held_out)),
     ):
         for name in names:
             known = [line for line in lines if name in line]

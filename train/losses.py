@@ -1,6 +1,6 @@
 """Compute the parts of the loss, each a mean over the batch, near 1 for an untrained network and 0 for a perfect one."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -32,9 +32,24 @@ def relational(student: tf.Tensor, teacher: tf.Tensor) -> tf.Tensor:
 
 
 def reconstruction(rebuilt: tf.Tensor, chips: tf.Tensor) -> tf.Tensor:
-    """Mean squared error between rebuilt pixels, 0..1 at 56 x 56, and the clean chips, in units of their variance (0.06)."""
+    """Mean squared error between rebuilt pixels, 0..1, and the clean chips at their size, in units of the variance (0.06)."""
+    return squared_error(rebuilt, chips) / 0.06
+
+
+def squared_error(rebuilt: tf.Tensor, chips: tf.Tensor) -> tf.Tensor:
+    """Mean squared error between rebuilt pixels and the chips at their size, both of 0..1."""
     target = tf.image.resize(chips, rebuilt.shape[1:3], antialias=True)
-    return tf.reduce_mean(tf.square(rebuilt - target)) / 0.06
+    return tf.reduce_mean(tf.square(rebuilt - target))
+
+
+def features(rebuilt: Sequence[tf.Tensor], wanted: Sequence[tf.Tensor]) -> tf.Tensor:
+    """Squared error of a teacher's maps of rebuilt faces, each in units of the wanted one's mean square; mean of all depths.
+
+    After Johnson, Alahi and Fei-Fei, "Perceptual Losses for Real-Time Style Transfer and Super-Resolution", ECCV 2016.
+    """
+    pairs = [(tf.cast(one, tf.float32), tf.cast(other, tf.float32)) for one, other in zip(rebuilt, wanted, strict=True)]
+    errors = [tf.reduce_mean(tf.square(one - other)) / tf.reduce_mean(tf.square(other)) for one, other in pairs]
+    return tf.add_n(errors) / len(errors)
 
 
 def margin(student: tf.Tensor, labels: tf.Tensor, centres: tf.Tensor, scale: float = SCALE, lead: float = MARGIN) -> tf.Tensor:
@@ -63,7 +78,7 @@ class Encoded(NamedTuple):
 
 
 class Rebuilt(NamedTuple):
-    """Rebuilt faces, (n, 56, 56, 3) of 0..1, the chips that they should be, and unit embeddings of both, (n, 128)."""
+    """Rebuilt faces of 0..1, the chips that they should be, and unit embeddings of both, (n, 128)."""
 
     faces: tf.Tensor
     chips: tf.Tensor

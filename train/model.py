@@ -15,6 +15,9 @@ from numpy.typing import NDArray
 
 SIZE = 112
 GRID = 7
+PICTURE = 2
+"""The decoder's first stage that draws: its map has 56 x 56 pixels."""
+
 Weights = dict[str, NDArray[np.floating[Any]]]
 
 
@@ -22,7 +25,8 @@ Weights = dict[str, NDArray[np.floating[Any]]]
 class Shape:
     """Widths of the encoder's stages at 56, 28, 14 and 7 pixels, and how many residual blocks follow each.
 
-    ``identity`` and ``appearance`` are the lengths of the two codes.
+    ``identity`` and ``appearance`` are the lengths of the two codes. ``decoder`` has the widths of the decoder's stages at 7,
+    14, 28 and 56 pixels and, in a network that draws faces of that size, at 112.
     """
 
     widths: tuple[int, ...] = (32, 64, 128, 256)
@@ -30,7 +34,7 @@ class Shape:
     neck: int = 128
     appearance_neck: int = 24
     appearance: int = 64
-    decoder: tuple[int, ...] = (64, 64, 48, 24)
+    decoder: tuple[int, ...] = (96, 96, 64, 32, 24)
     identity: int = 192
 
 
@@ -156,15 +160,23 @@ def build_encoder(shape: Shape, *, folded: bool = False) -> keras.Model:
 
 
 def build_decoder(shape: Shape, *, folded: bool = False) -> keras.Model:
-    """The decoder: unit identity code and appearance code, joined -> pixels 0..1, (n, 56, 56, 3)."""
+    """The decoder: unit identity code and appearance code, joined -> pixels 0..1, (n, 56, 56, 3) or (n, 112, 112, 3).
+
+    The larger picture is the smaller one and what a further stage adds to it, nothing at first: so a decoder grows without
+    forgetting (as in Karras et al., StyleGAN2, CVPR 2020, each resolution draws its part of the picture).
+    """
     inputs = keras.Input((shape.identity + shape.appearance,), batch_size=1 if folded else None, name="codes")
     x = layers.Dense(GRID**2 * shape.decoder[0], activation="relu", name="grid")(inputs)
     x = layers.Reshape((GRID, GRID, shape.decoder[0]))(x)
     for stage, width in enumerate(shape.decoder[1:]):
         x = Double(name=f"double{stage}")(x)
         x = rectified(x, width, 1, f"up{stage}", folded=folded)
-    x = layers.Conv2D(3, 3, padding="same", activation="sigmoid", name="pixels")(x)
-    return keras.Model(inputs, x, name="decoder")
+        if stage == PICTURE:
+            picture = layers.Conv2D(3, 3, padding="same", name="pixels")(x)
+        elif stage > PICTURE:
+            added = layers.Conv2D(3, 3, padding="same", kernel_initializer="zeros", name=f"pixels{stage}")(x)
+            picture = layers.Add(name=f"picture{stage}")([Double(name=f"larger{stage}")(picture), added])
+    return keras.Model(inputs, layers.Activation("sigmoid", dtype="float32", name="shown")(picture), name="decoder")
 
 
 def get_weights(model: keras.Model) -> Weights:

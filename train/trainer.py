@@ -14,12 +14,17 @@ from train.evaluation.verification import compare, tar_at_far
 from train.grow import grow
 from train.model import SIZE, Shape, Weights, build_decoder, build_encoder, get_weights, half_of, identity_codes, set_weights
 from train.optimizer import ConvolutionMuon
+from train.teachers.features import Features
+from train.teachers.sface import find_teacher
 
 Batch = tuple[tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor]
 """A batch of ``data.batches``: chips, the same augmented, the teacher's contributions, labels."""
 
 APPEARANCE = ("appearance_neck", "appearance")
 """Layers of the encoder that only the decoder needs."""
+
+REBUILT = 512
+"""Held-out faces on which the decoder is validated."""
 
 TARGET_SCALE = 12.5
 """Brings the teacher's contributions (root mean square 0.08) near 1: Adam's steps are too coarse for smaller weights."""
@@ -43,6 +48,7 @@ class Autoencoder(tf.Module):  # type: ignore[misc]
             *([*identity, self.centres] if config.part != "decoder" else []),
             *([*appearance, *self.decoder.trainable_variables] if config.part != "encoder" else []),
         ]
+        self.features = Features(find_teacher()) if config.features else None
         self.optimizer.build(self.variables_to_train)
         self.reset_means()
 
@@ -67,22 +73,24 @@ class Autoencoder(tf.Module):  # type: ignore[misc]
         clean, augmented, teacher, labels = batch
         teacher = TARGET_SCALE * tf.cast(teacher, tf.float32)
         wanted = tf.math.l2_normalize(tf.reduce_sum(teacher, axis=1), axis=-1)
-        # Of a frozen encoder each face can be rebuilt for what a few cost beside training it.
-        rebuilt_rows = augmented.shape[0] if config.part == "decoder" else int(augmented.shape[0] * config.rebuilt_share)
+        # A frozen encoder's decoder rebuilds what it is shown: every face, as it is.
+        frozen = config.part == "decoder"
+        shown = clean if frozen else augmented
         with tf.GradientTape() as tape:
-            identity, appearance = self.encoder(tf.cast(augmented, tf.float32), training=config.part != "decoder")
+            identity, appearance = self.encoder(tf.cast(shown, tf.float32), training=not frozen)
             identity = tf.cast(identity, tf.float32)
             unit = tf.math.l2_normalize(tf.reduce_sum(identity, axis=1), axis=-1)
             parts: dict[str, tf.Tensor] = {}
-            if config.part != "decoder":
+            if not frozen:
                 codes = losses.Encoded(identity, unit, teacher, wanted, labels, tf.convert_to_tensor(self.centres))
                 parts |= {name: part(codes) for name, part in losses.OF_ENCODER.items()}
             if config.part != "encoder":
+                some = shown.shape[0] if frozen else int(shown.shape[0] * config.rebuilt_share)
                 both = tf.concat([unit, tf.reduce_sum(tf.cast(appearance, tf.float32), axis=1)], axis=-1)
-                faces = tf.cast(self.decoder(both[:rebuilt_rows], training=True), tf.float32)
-                chips = tf.cast(clean[:rebuilt_rows], tf.float32) / 255.0
-                rebuilt = losses.Rebuilt(faces, chips, self._recognised(faces), wanted[:rebuilt_rows])
+                rebuilt = self._rebuilt(both[:some], tf.cast(clean[:some], tf.float32) / 255.0, wanted[:some])
                 parts |= {name: part(rebuilt) for name, part in losses.OF_DECODER.items()}
+                if self.features:
+                    parts["features"] = self._features_error(self.features, rebuilt)
             # The optimizer sums the workers' gradients.
             loss = tf.add_n([getattr(config, name) * part for name, part in parts.items()])
             loss /= tf.distribute.get_strategy().num_replicas_in_sync
@@ -90,9 +98,19 @@ class Autoencoder(tf.Module):  # type: ignore[misc]
         self.optimizer.apply_gradients(zip(gradients, self.variables_to_train, strict=True))
         return parts, wish
 
-    def _recognised(self, rebuilt: tf.Tensor) -> tf.Tensor:
-        """Unit embeddings of rebuilt faces, (n, 56, 56, 3) of 0..1, by the averaged encoder, which this does not train."""
-        chips = tf.image.resize(255.0 * rebuilt, [SIZE, SIZE])
+    def _rebuilt(self, codes: tf.Tensor, chips: tf.Tensor, wanted: tf.Tensor) -> losses.Rebuilt:
+        """What the decoder draws of codes, beside the chips, 0..1, and the embeddings that it should have."""
+        faces = tf.cast(self.decoder(codes, training=True), tf.float32)
+        return losses.Rebuilt(faces, chips, self._recognised(chip_sized(faces)), wanted)
+
+    def _features_error(self, features: Features, rebuilt: losses.Rebuilt) -> tf.Tensor:
+        """The error of SFace's maps, in a share of the faces: it takes longer than the decoder itself."""
+        some = int(rebuilt.chips.shape[0] * self.config.rebuilt_share)
+        kind = self.encoder.compute_dtype
+        return losses.features(*(features(tf.cast(chip_sized(each[:some]), kind)) for each in (rebuilt.faces, rebuilt.chips)))
+
+    def _recognised(self, chips: tf.Tensor) -> tf.Tensor:
+        """Unit embeddings of faces of 0..255 by the averaged encoder, which this does not train."""
         positions, _ = self.mean_encoder(chips, training=False)
         return tf.math.l2_normalize(tf.reduce_sum(tf.cast(positions, tf.float32), axis=1), axis=-1)
 
@@ -120,6 +138,11 @@ class Autoencoder(tf.Module):  # type: ignore[misc]
         self.reset_means()
 
 
+def chip_sized(faces: tf.Tensor) -> tf.Tensor:
+    """Faces of 0..1 as chips of 0..255."""
+    return tf.image.resize(255.0 * faces, [SIZE, SIZE])
+
+
 def by_half(encoder: keras.Model, decoder: keras.Model) -> Weights:
     """The weights of both, by ``encoder/`` and ``decoder/`` names."""
     halves = {"encoder": encoder, "decoder": decoder}
@@ -141,8 +164,11 @@ def teacher_centres(data: Chips) -> NDArray[np.float32]:
 def validate(model: Autoencoder, data: Chips) -> dict[str, float]:
     """Figures on people the network never saw: cosine with the teacher, and TAR over all pairs of them.
 
-    Those called ``augmented`` are of probes as a camera may see them, always the same ones, compared with clean templates.
+    Those called ``augmented`` are of probes as a camera may see them, always the same ones, compared with clean templates. The
+    error of the decoder is told unless only the encoder is trained, and nothing else where only the decoder is.
     """
+    if model.config.part == "decoder":
+        return rebuilding_error(model, data)
     rows = np.arange(len(data))
     luck = np.random.default_rng(0)
     student = model.embed(data.chips(rows))
@@ -156,4 +182,15 @@ def validate(model: Autoencoder, data: Chips) -> dict[str, float]:
             figures |= {
                 f"{name}tar_{far:.0e}".replace("e-0", "e-"): tar_at_far(matched, unmatched, far) for far in (1e-2, 1e-3)
             }
-    return figures
+    return figures | (rebuilding_error(model, data) if model.config.part == "both" else {})
+
+
+def rebuilding_error(model: Autoencoder, data: Chips) -> dict[str, float]:
+    """The mean squared error of rebuilt faces, in 0..1 at the size of the decoder's pictures, by the averaged network."""
+    errors = []
+    for rows in np.split(np.arange(min(REBUILT, len(data))), range(128, min(REBUILT, len(data)), 128)):
+        chips = tf.cast(data.chips(rows), tf.float32)
+        identity, appearance = (tf.reduce_sum(tf.cast(part, tf.float32), axis=1) for part in model.mean_encoder(chips))
+        rebuilt = model.mean_decoder(tf.concat([tf.math.l2_normalize(identity, axis=-1), appearance], axis=-1))
+        errors.append(len(rows) * float(losses.squared_error(tf.cast(rebuilt, tf.float32), chips / 255.0)))
+    return {"reconstruction_mse": sum(errors) / min(REBUILT, len(data))}

@@ -1,8 +1,10 @@
 """The comparison: its formulas on what can be counted by hand, and the whole command on a handful of real photos."""
 
 import json
+import os
 import re
 import shutil
+from dataclasses import astuple, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,18 +19,28 @@ pytest.importorskip("matplotlib", reason="needs edgeface[train]")
 from fixtures.optional import needed
 
 from edgeface import detectors
+from edgeface.config.schema import Config
 from edgeface.errors import DataError, ModelError
-from edgeface.measurement.baselines import find_peers
-from edgeface.types import Image, Vector
+from edgeface.measurement import baselines, evaluate
+from edgeface.measurement.evaluate import people
+from edgeface.recognition.matching import Matcher
+from edgeface.types import Face, Image, Vector
 from edgeface.vision.alignment import align
 from edgeface.vision.drawing import save_image
+from edgeface.vision.embedding import Embedder
 from edgeface.vision.images import load_image
 from edgeface.vision.model_card import SHIPPED
 from train import augment, compare
 from train.__main__ import app
-from train.compare import groups, page, quality, robustness
+from train.compare import Against, Photos, groups, page, quality, robustness, summary, visits
 from train.compare.cache import Cache
+from train.compare.networks import KnownFaces, of_peer, ours
+from train.compare.peers import find_peers
+from train.data import load
 from train.prepare import is_validation
+from train.teachers.sface import EDGEFACE
+
+SECOND = os.environ.get("EDGEFACE_SECOND_TEACHER", "")
 
 
 class Shrunk:
@@ -105,14 +117,21 @@ def no_peers(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(compare, "find_peers", lambda folder: [])
 
 
-def write(prepared: Path, lfw: Path, out: Path, cache: Path | None = None, pairs: str = "pairs.txt") -> str:
-    page.write(*compare.compare([prepared], lfw / "images", lfw / pairs, SHIPPED, None, cache), out)
+ALONE = Against()
+
+
+def write(
+    prepared: Path, lfw: Path, out: Path, cache: Path | None = None, pairs: str = "pairs.txt", against: Against = ALONE
+) -> str:
+    page.write(*compare.compare([prepared], Photos(lfw / "images", lfw / pairs), SHIPPED, against, cache), out)
     return out.read_text()
 
 
 @pytest.mark.filterwarnings("error:invalid value", "error:Mean of empty slice", "error:divide by zero")
 def test_the_page_is_whole_without_peers(prepared: Path, lfw: Path, tmp_path: Path) -> None:
-    page = write(prepared, lfw, tmp_path / "docs/network.md")
+    (tmp_path / "docs").mkdir()
+    (tmp_path / "docs/accuracy.md").write_text(f"Before.\n\n{summary.ENDS[0]}\n\nOld.\n\n{summary.ENDS[1]}\n\nAfter.\n")
+    page = write(prepared, lfw, tmp_path / "docs/network.md", against=Against(earlier=SHIPPED))
     figures = json.loads((tmp_path / "docs/network/figures.json").read_text())
     pictures = re.findall(r"!\[.*?\]\((.*?)\)", page)
     assert len(pictures) == 5
@@ -121,7 +140,17 @@ def test_the_page_is_whole_without_peers(prepared: Path, lfw: Path, tmp_path: Pa
     for picture in pictures:
         assert load_image(tmp_path / "docs" / picture).std() > 5
     assert not re.search(r"\b(nan|inf(inity)?)\b", (page + json.dumps(figures)).lower())
-    assert figures["bytes"].keys() == {"edgeface"}
+    assert figures["bytes"].keys() == {"edgeface", compare.EARLIER}
+    verified = figures["verification"]["networks"]
+    assert verified["edgeface"] == verified[compare.EARLIER]
+    assert 0 <= abs(verified["edgeface"]["accuracy"] - verified["edgeface, float"]["accuracy"]) < 0.3
+    assert figures["decoders"]["edgeface"]["mse"] < 0.05
+    assert "Left out" in page
+    assert all(what in page for what in ("- SFace: its file is not there", "- Visits: "))
+    glance = "\n".join(summary.glance(figures))
+    assert f"Before.\n\n{summary.ENDS[0]}\n\n[network.md]" in (tmp_path / "docs/accuracy.md").read_text()
+    assert glance in page
+    assert glance + f"\n\n{summary.ENDS[1]}\n\nAfter.\n" in (tmp_path / "docs/accuracy.md").read_text()
     conditions = figures["robustness"]["conditions"]
     assert len(conditions) == len(robustness.EFFECTS) + 1
     assert all(f"\n| {condition} | " in page for condition in conditions)
@@ -148,6 +177,8 @@ def test_peers_stand_in_the_table_and_nothing_is_computed_twice(
     monkeypatch.setattr(compare, "find_peers", lambda folder: [Shrunk()])
     first = write(prepared, lfw, tmp_path / "a/network.md", tmp_path / "cache")
     assert "| probe | edgeface, accuracy | Shrunk, accuracy | edgeface, TAR | Shrunk, TAR |" in first
+    assert "| two adults share | edgeface at 1 % | Shrunk at 1 % | edgeface at 0.1 % | Shrunk at 0.1 % |" in first
+    assert re.search(r"\n\|  \| edgeface \| Shrunk \|\n", first)
     assert "Shrunk less edgeface" in first
     files = {path: path.stat().st_mtime_ns for path in (tmp_path / "cache").iterdir()}
     monkeypatch.setattr(Shrunk, "embed", None)
@@ -169,6 +200,31 @@ def test_faces_without_ages_make_no_groups(prepared: Path, lfw: Path, tmp_path: 
     assert not (tmp_path / "network/groups.png").exists()
 
 
+def test_a_part_is_measured_alone(prepared: Path, lfw: Path, tmp_path: Path) -> None:
+    out = tmp_path / "network.md"
+    only = ["--only", "verification", "--only", "groups"]
+    done = CliRunner().invoke(
+        app,
+        [
+            "compare",
+            str(prepared),
+            "--images",
+            str(lfw / "images"),
+            "--pairs",
+            str(lfw / "pairs.txt"),
+            "--out",
+            str(out),
+            *only,
+        ],
+    )
+    assert done.exit_code == 0, done.output
+    page = out.read_text()
+    assert re.findall("^## (.*)", page, re.MULTILINE) == ["Verification", "Cost", "Age and gender"]
+    assert "- Visits: not asked for.\n- Robustness: not asked for.\n- Quality: not asked for." in page
+    assert {path.name for path in (tmp_path / "network").iterdir()} == {"figures.json", "groups.png"}
+    assert "| accuracy on pairs.txt, % | " in page
+
+
 def test_what_is_missing_is_told_in_one_line(prepared: Path, lfw: Path, tmp_path: Path) -> None:
     with pytest.raises(DataError, match="run python -m train prepare first"):
         write(tmp_path, lfw, tmp_path / "network.md")
@@ -186,14 +242,28 @@ def test_what_is_missing_is_told_in_one_line(prepared: Path, lfw: Path, tmp_path
         (blank / "images" / photo.parent.name).mkdir(parents=True, exist_ok=True)
         save_image(blank / "images" / photo.parent.name / photo.name, np.full((90, 90, 3), 90, np.uint8))
     with pytest.raises(DataError, match="no face in any of"):
-        compare.compare([prepared], blank / "images", lfw / "pairs.txt", SHIPPED, None, None)
+        compare.compare([prepared], Photos(blank / "images", lfw / "pairs.txt"), SHIPPED, ALONE, None)
 
 
 def test_a_folder_without_peers_is_told(prepared: Path, lfw: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(compare, "find_peers", find_peers)
     with pytest.raises(ModelError, match=f"no peer is below {lfw}: "):
-        compare.compare([prepared], lfw / "images", lfw / "pairs.txt", SHIPPED, lfw, None)
+        compare.compare([prepared], Photos(lfw / "images", lfw / "pairs.txt"), SHIPPED, Against(peers=lfw), None)
     assert not (tmp_path / "network.md").exists()
+
+
+def test_edgeface_xs_is_a_peer_where_its_file_is(chips: list[Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(baselines, "find_peers", lambda folder: [])
+    file = tmp_path / "deep" / EDGEFACE
+    file.parent.mkdir()
+    file.write_bytes(b"something else")
+    with pytest.raises(ModelError, match="not the file"):
+        find_peers(tmp_path)
+    if SECOND:
+        shutil.copy(SECOND, file)
+        (peer,) = find_peers(tmp_path)
+        assert (peer.name, peer.bytes) == ("EdgeFace-XS", file.stat().st_size)
+        assert np.linalg.norm(peer.embed(chips[0])) == pytest.approx(1, abs=1e-3)
 
 
 def test_the_command_writes_where_it_is_told(prepared: Path, lfw: Path, tmp_path: Path) -> None:
@@ -226,13 +296,123 @@ def test_the_cache_knows_networks_and_chips(tmp_path: Path) -> None:
 
 
 def test_a_damaged_cache_is_told(tmp_path: Path) -> None:
-    cache = Cache(tmp_path)
-    some = np.zeros((2, 8, 8, 3), np.uint8)
-    cache.keep("a", lambda chip: chip[0, 0])(some)
-    (file,) = tmp_path.iterdir()
-    file.write_bytes(b"something else")
+    (tmp_path / "rows.sqlite").write_bytes(b"something else" * 100)
     with pytest.raises(DataError, match="delete it"):
-        cache.keep("a", lambda chip: chip[0, 0])(some)
+        Cache(tmp_path)
+
+
+def test_a_picture_without_faces_is_looked_at_once(tmp_path: Path) -> None:
+    class Blind:
+        looks = 0
+
+        def detect(self, image: Image) -> list[Face]:
+            self.looks += 1
+            return []
+
+    blind = Blind()
+    detector = KnownFaces(blind, Cache(tmp_path))
+    for _ in range(2):
+        assert detector.detect(np.zeros((40, 40, 3), np.uint8)) == []
+    assert blind.looks == 1
+
+
+def test_known_faces_are_those_that_were_found(demo_photos: Path) -> None:
+    plain = detectors.create()
+    known = KnownFaces(plain, Cache())
+    photo = load_image(demo_photos / "obama_portrait.jpg")
+    for face, kept, again in zip(plain.detect(photo), known.detect(photo), known.detect(photo), strict=True):
+        assert np.allclose(astuple(face.box), astuple(kept.box))
+        assert np.array_equal(face.landmarks, kept.landmarks)
+        assert (kept.box, kept.score) == (again.box, again.score)
+
+
+@pytest.fixture(scope="module")
+def made(demo_photos: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Visits of four people, two of whom are enrolled; a person's later photos are the first ones in other light."""
+    folder = tmp_path_factory.mktemp("visits")
+    files = [demo_photos / f"{name}.jpg" for name in ("obama_portrait", "biden_portrait", "collins_portrait", "obama_congress")]
+    for number, file in enumerate(files):
+        for copy in range(4):
+            target = folder / "images" / "abcd"[number] / f"{'abcd'[number]}_{copy:04}.jpg"
+            target.parent.mkdir(parents=True, exist_ok=True)
+            save_image(target, augment.light(load_image(file), np.array([1 - 0.1 * copy]), 1.0))
+    visits.make(people(folder / "images"), folder / "made")
+    return folder / "made"
+
+
+@pytest.mark.slow
+def test_every_network_makes_the_same_visits_in_the_devices_own_pipeline(
+    made: Path, prepared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(visits, "SIZES", (1, 2, 3))
+    cache = Cache(tmp_path)
+    held_out = load([prepared]).split()[1]
+    own = ours("edgeface", Embedder(), cache)
+    peer = of_peer(Shrunk(), own.card, held_out, cache)
+    detector = KnownFaces(detectors.create(), cache)
+    figures = visits.measure(made, [own, peer], detector, cache)
+    assert (figures["people"], figures["strangers"], figures["enrolled"], figures["visits"]) == (2, 2, 2, 4)
+    assert figures["sizes"].keys() == {"1", "2"}
+    told = figures["sizes"]["2"]
+    assert (told["mated"], told["non_mated"], told["people"]) == (2, 2, 2)
+    assert told["networks"]["edgeface"][-1]["fnir"] == 0
+    assert told["networks"]["edgeface"][-1]["fpir"] == 0
+    assert told["networks"]["Shrunk"][-1]["fnir"] >= 0
+    monkeypatch.setattr(detector.detector, "detect", None)
+    monkeypatch.setattr(Shrunk, "embed", None)
+    assert visits.measure(made, [own, peer], detector, cache) == figures
+    assert "2 enrolled: 2 visits of 2 enrolled people, 2 of strangers." in list(summary.missed_visits(figures))
+
+
+def test_what_a_visit_reaches_is_where_it_is_announced_last(made: Path) -> None:
+    network = ours("edgeface", Embedder(), Cache())
+    templates, seen = visits._watch(made, network, detectors.create())
+    settings = Config()
+    matcher = Matcher(templates, network.card, settings.matching)
+    names = {person.name for person in templates.people}
+    for visit in (evaluate.rematch(visit, matcher) for visit in seen):
+        mated = visit.person in names
+        score = visits.reached(visit, matcher, settings, network, visits.NEVER, mated)
+        for threshold, announced in ((score, True), (float(np.nextafter(np.float32(score), np.float32(2))), False)):
+            matcher.accept = threshold
+            outcome = evaluate.play(visit, settings, network.card, matcher)
+            assert (outcome.right_after is not None if mated else outcome.named) == announced
+
+
+def test_the_threshold_is_where_strangers_pass_as_often_as_stated_by_hand() -> None:
+    reached = np.array([0.9, 0.8, 0.7, 0.3, 0.5, 0.75, 0.2, 0.1], np.float32)
+    mated = np.array([True, True, True, True, False, False, False, False])
+    scores = visits.Scores(np.array(list("aabbcdef")), mated, reached)
+    even = np.ones(8)
+    for fpir, passing, missed in ((0.0, 0.0, 2), (0.25, 0.25, 1), (0.5, 0.5, 0), (0.6, 0.5, 0)):
+        threshold, found, fnir = visits.at_fpir(scores, even, fpir)
+        assert (found, fnir) == (passing, missed / 4)
+        assert np.mean(reached[~mated] >= threshold) == passing
+    heavy = np.where(reached == np.float32(0.75), 3, 1)
+    assert visits.at_fpir(scores, heavy, 0.25)[1:] == (0.0, 0.5)
+    told = visits.rates({"ours": scores, "theirs": replace(scores, reached=np.where(mated, 0, reached))})
+    assert told["networks"]["ours"][-1]["ratio"] == 1
+    assert told["networks"]["theirs"][-1] | {"threshold": 0} == {
+        "threshold": 0,
+        "fpir": 0.0,
+        "fnir": 1.0,
+        "interval": [1.0, 1.0],
+        "ratio": 0.5,
+        "ratio_interval": told["networks"]["ours"][-1]["interval"],
+    }
+
+
+def test_visits_that_were_made_in_part_are_made_anew(made: Path, tmp_path: Path) -> None:
+    (tmp_path / "made-part/gallery").mkdir(parents=True)
+    visits.make(people(made.parent / "images"), tmp_path / "made")
+    assert {path.name for path in tmp_path.iterdir()} == {"made"}
+    before = (tmp_path / "made").stat().st_mtime_ns
+    visits.make(people(made.parent / "images"), tmp_path / "made")
+    assert (tmp_path / "made").stat().st_mtime_ns == before
+
+
+def test_a_page_without_marks_stays_as_it_was() -> None:
+    assert summary.replaced("A page.\n", ["new"]) == "A page.\n"
 
 
 def test_error_versus_reject_of_a_perfect_a_useless_and_a_wrong_measure() -> None:

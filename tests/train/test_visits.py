@@ -18,7 +18,7 @@ PHOTOS = ("obama_portrait.jpg", "obama_press_room.jpg", "obama_congress.jpg")
 
 
 @pytest.fixture
-def people(tmp_path: Path) -> Path:
+def people(tmp_path: Path) -> list[Path]:
     """Five people with three photos, or what is called so, and one with too few."""
     for name in "abcde":
         (tmp_path / "people" / name).mkdir(parents=True)
@@ -26,11 +26,11 @@ def people(tmp_path: Path) -> Path:
             (tmp_path / "people" / name / f"{number}.jpg").write_bytes(photo(file).read_bytes())
     (tmp_path / "people" / "few").mkdir()
     (tmp_path / "people" / "few" / "0.jpg").write_bytes(photo(PHOTOS[0]).read_bytes())
-    return tmp_path / "people"
+    return sorted((tmp_path / "people").iterdir())
 
 
 def test_one_half_is_enrolled_the_other_are_strangers_and_no_photo_is_both_template_and_visit(
-    people: Path, tmp_path: Path
+    people: list[Path], tmp_path: Path
 ) -> None:
     assert visits(people, tmp_path / "out", enroll=1, frames=3, fill=None, enrolled=1000) == (3, 2, 15)
     listed = sorted(str(path.relative_to(tmp_path / "out")) for path in (tmp_path / "out").rglob("*") if path.is_file())
@@ -42,7 +42,7 @@ def test_one_half_is_enrolled_the_other_are_strangers_and_no_photo_is_both_templ
     ]
 
 
-def test_others_fill_the_gallery_and_make_no_visit(people: Path, tmp_path: Path) -> None:
+def test_others_fill_the_gallery_and_make_no_visit(people: list[Path], tmp_path: Path) -> None:
     fill = tmp_path / "fill"
     for name in ("a", "x", "y", "z"):
         (fill / name).mkdir(parents=True)
@@ -51,7 +51,7 @@ def test_others_fill_the_gallery_and_make_no_visit(people: Path, tmp_path: Path)
     assert sorted(path.name for path in (tmp_path / "out" / "gallery").iterdir()) == ["a", "c", "e", "x", "y"]
 
 
-def test_visits_that_are_there_are_not_mixed_with_others(people: Path, tmp_path: Path) -> None:
+def test_visits_that_are_there_are_not_mixed_with_others(people: list[Path], tmp_path: Path) -> None:
     visits(people, tmp_path / "out", enroll=2, frames=2, fill=None, enrolled=10)
     with pytest.raises(DataError, match="there is a folder gallery already"):
         visits(people, tmp_path / "out", enroll=2, frames=2, fill=None, enrolled=10)
@@ -60,7 +60,7 @@ def test_visits_that_are_there_are_not_mixed_with_others(people: Path, tmp_path:
     assert not (tmp_path / "other").exists()
 
 
-def test_nobody_with_enough_photos_is_told(people: Path, tmp_path: Path) -> None:
+def test_nobody_with_enough_photos_is_told(people: list[Path], tmp_path: Path) -> None:
     with pytest.raises(DataError, match="no two people with more than 3 photos"):
         visits(people, tmp_path / "out", enroll=3, frames=1, fill=None, enrolled=5)
 

@@ -1,9 +1,8 @@
-"""Keep on disk what networks compute from chips: peers are slow and do not change."""
+"""Keep on disk what detector and networks compute from pictures: peers are slow, and an interrupted comparison goes on."""
 
 import hashlib
-import io
+import sqlite3
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -11,65 +10,80 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from edgeface.errors import DataError
-from edgeface.platform.files import write_whole
 from edgeface.types import Image
 from train.evaluation.verification import Floats
 
 Compute = Callable[[NDArray[np.uint8]], NDArray[np.float32]]
 """Chips (n, 112, 112, 3) to a row of numbers each."""
 
-
-@dataclass(frozen=True, slots=True)
-class Network:
-    """A face recognition network: unit embeddings of chips that are enrolled, and of those that are compared with them."""
-
-    name: str
-    templates: Compute
-    probes: Compute
+COMMIT_EVERY = 50
+"""Rows that an interruption may cost."""
 
 
-@dataclass(frozen=True, slots=True)
 class Cache:
-    """Computed rows, filed under the key of what computed them and the digest of the chips; no folder keeps none."""
+    """Computed rows, filed under the name and the input of what computed them; without a folder they are kept in memory.
 
-    folder: Path | None = None
+    Raises:
+        DataError: the folder cannot be written.
+    """
+
+    def __init__(self, folder: Path | None = None) -> None:
+        self._path = folder / "rows.sqlite" if folder else Path(":memory:")
+        self._fresh = 0
+        try:
+            if folder:
+                folder.mkdir(parents=True, exist_ok=True)
+            self._database = sqlite3.connect(self._path)
+            self._database.execute("CREATE TABLE IF NOT EXISTS rows (key TEXT PRIMARY KEY, value BLOB) WITHOUT ROWID")
+        except OSError as error:
+            raise DataError(f"{folder}: {error.strerror or error}") from None
+        except sqlite3.Error as error:
+            raise self._damaged(error) from None
+
+    def row(self, key: str, compute: Callable[[], Floats]) -> NDArray[np.float32]:
+        """The numbers, (n,), that ``compute`` gives, or gave under this key before.
+
+        Raises:
+            DataError: the file cannot be written, or is not ours.
+        """
+        try:
+            known = self._database.execute("SELECT value FROM rows WHERE key = ?", (key,)).fetchone()
+            if known:
+                return np.frombuffer(known[0], np.float32)
+            row = np.asarray(compute(), np.float32)
+            self._database.execute("INSERT INTO rows VALUES (?, ?)", (key, row.tobytes()))
+            self._fresh += 1
+            if self._fresh % COMMIT_EVERY == 0:
+                self.save()
+        except sqlite3.Error as error:
+            raise self._damaged(error) from None
+        return row
+
+    def of(self, key: str, picture: Image, compute: Callable[[Image], Floats]) -> NDArray[np.float32]:
+        """The numbers that ``compute`` gives of a picture, filed under ``key`` and the picture."""
+        return self.row(f"{key} {digest(picture)}", lambda: compute(picture))
 
     def keep(self, key: str, compute: Callable[[Image], Floats]) -> Compute:
-        """Make of ``compute`` a function of many chips, which reads what was computed under this key before.
-
-        Raises (when called):
-            DataError: the folder cannot be written, or a file in it is not ours.
-        """
+        """Make of ``compute`` a function of many chips, which reads what was computed under this key before."""
 
         def rows(chips: NDArray[np.uint8]) -> NDArray[np.float32]:
-            digest = hashlib.sha256(chips.tobytes()).hexdigest()
-            path = self.folder / f"{key}-{digest[:16]}.npy" if self.folder else None
-            if path and path.is_file():
-                return _read(path, len(chips))
-            found = [compute(chip) for chip in tqdm(chips, key, unit="chip", leave=False, disable=None)]
-            result = np.asarray(np.stack(found), np.float32)
-            if path:
-                _write(path, result)
-            return result
+            found = [self.of(key, chip, compute) for chip in tqdm(chips, key, unit="chip", leave=False, disable=None)]
+            self.save()
+            return np.stack(found)
 
         return rows
 
+    def save(self) -> None:
+        """Write what was computed last."""
+        self._database.commit()
 
-def _read(path: Path, count: int) -> NDArray[np.float32]:
-    try:
-        rows = np.load(path)
-    except (OSError, ValueError) as error:
-        raise DataError(f"{path}: {error}; delete it") from None
-    if len(rows) != count:
-        raise DataError(f"{path}: {len(rows)} rows where {count} chips were looked at; delete it")
-    return np.asarray(rows, np.float32)
+    def _damaged(self, error: sqlite3.Error) -> DataError:
+        return DataError(f"{self._path}: {error}; delete it")
 
 
-def _write(path: Path, rows: NDArray[np.float32]) -> None:
-    stream = io.BytesIO()
-    np.save(stream, rows)
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_whole(path, stream.getvalue())
-    except OSError as error:
-        raise DataError(f"{path}: {error.strerror or error}") from None
+def digest(*arrays: NDArray[np.generic]) -> str:
+    """A short name of what arrays hold."""
+    sha = hashlib.sha256()
+    for array in arrays:
+        sha.update(str((array.shape, array.dtype)).encode() + np.ascontiguousarray(array).tobytes())
+    return sha.hexdigest()[:32]

@@ -11,9 +11,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from train.compare.cache import Network
-from train.data import Chips, photo_names, teacher_embeddings
-from train.evaluation.verification import Floats, compare, threshold_at_far
+from train.compare.networks import Network
+from train.data import Chips, photo_names
+from train.evaluation.verification import Floats
 
 LABEL = re.compile(r"(\d{1,3})_([01])_(?:[0-4]_)?\d{17}\D")
 """UTKFace's names: age, gender, sometimes ancestry, time (Zhang et al., CVPR 2017)."""
@@ -62,29 +62,25 @@ def repeated(chips: NDArray[np.uint8]) -> NDArray[np.bool_]:
     return np.concatenate([np.any(block >= SAME_PICTURE, axis=1) for block in correlations])
 
 
-def measure(
-    folders: Sequence[Path], data: Chips, network: Network, thresholds: Sequence[float], learnt: Collection[str]
-) -> dict[str, Any]:
-    """False-match rates of our network and of the teacher, within each group and by what two adults have in common.
+def measure(folders: Sequence[Path], data: Chips, networks: Sequence[Network], learnt: Collection[str]) -> dict[str, Any]:
+    """False-match rates of each network within each group, and by what two adults have in common.
 
-    Our ``thresholds`` are those of ``FARS``; ``learnt`` names what our network was trained on, as manifests do. The teacher's
-    embeddings are the targets that were prepared with the chips; its thresholds have the same rates on the held-out people,
-    as ours have. Empty where the photos' names tell no large group.
+    The thresholds are those of the networks' cards at ``FARS``; ``learnt`` names what our network, the first, was trained on,
+    as manifests do. Empty where the photos' names tell no large group.
     """
     rows, groups = choose(folders)
     if not len(rows):
         return {}
-    chips, positions = data.chips(rows), data.contributions(rows)
+    chips = data.chips(rows)
     once = ~repeated(chips)
     large = [group for group in np.unique(groups) if np.sum(groups[once] == group) >= MIN_GROUP]
     usable = once & np.isin(groups, large)
     if not usable.any():
         return {}
-    chips, positions, groups = chips[usable], positions[usable], groups[usable]
-    teacher = teacher_embeddings(positions)
+    chips, groups = chips[usable], groups[usable]
     rated = {
-        network.name: (network.templates(chips), network.probes(chips), list(thresholds)),
-        "SFace": (teacher, teacher, _teacher_thresholds(data)),
+        network.name: (network.templates(chips), network.probes(chips), [network.card.threshold(far) for far in FARS])
+        for network in networks
     }
     manifests = [json.loads((folder / "manifest.json").read_text()) for folder in folders if len(choose([folder])[0])]
     return {
@@ -104,7 +100,8 @@ def measure(
             for group in sorted(np.unique(groups).tolist(), key=lambda group: group % len(BANDS))
         ],
         "adults": {
-            name: in_common(templates, probes, groups, limits[0]) for name, (templates, probes, limits) in rated.items()
+            name: [in_common(templates, probes, groups, limit) for limit in limits]
+            for name, (templates, probes, limits) in rated.items()
         },
     }
 
@@ -133,13 +130,3 @@ def in_common(templates: Floats, probes: Floats, groups: NDArray[np.int64], thre
         hits[kind] = hits.get(kind, 0) + int(over.sum()) - int(np.trace(over)) * (a == b)
         pairs[kind] = pairs.get(kind, 0) + over.size - own
     return {kind: hits[kind] / pairs[kind] for kind in pairs}
-
-
-def _teacher_thresholds(data: Chips) -> list[float]:
-    """The teacher's thresholds on the held-out people and their mirror images."""
-    held_out = data.split()[1]
-    rows = np.arange(len(held_out))
-    views = [np.full(len(rows), mirrored) for mirrored in (False, True)]
-    both = np.concatenate([teacher_embeddings(held_out.contributions(rows, view)) for view in views])
-    _, unmatched = compare(both, both, np.tile(held_out.people, 2))
-    return [threshold_at_far(unmatched, far) for far in FARS]

@@ -12,10 +12,11 @@ from edgeface.errors import DataError
 from edgeface.platform.files import write_whole
 from edgeface.types import Image
 from edgeface.vision.drawing import save_image
-from train.compare import plots
-from train.compare.groups import ADULT, FARS, GENDERS
+from train.compare import plots, summary
+from train.compare.groups import FARS, GENDERS
 from train.compare.quality import REJECTED, SIZES, TIE
 from train.compare.robustness import FAR, PHOTO_TURNED, TURN
+from train.compare.text import listed, percent, short, table
 from train.export.export import POOR_SHARE
 
 Figures = dict[str, Any]
@@ -24,42 +25,55 @@ FIFTH = int(np.searchsorted(REJECTED, 0.2 - 1e-9))
 """Where on the curves a fifth of the probes is turned away."""
 
 
-def write(figures: Figures, rebuild: Callable[[Image], Image], out: Path) -> None:
+def write(figures: Figures, rebuild: dict[str, Callable[[Image], Image]], out: Path) -> None:
     """Write the page to ``out``, and figures.json and the plots into the folder beside it that has its name.
 
-    ``rebuild`` draws a chip from its codes.
+    accuracy.md beside it gets the first table, where it has the marks for it. ``rebuild`` draws a chip from each network's
+    codes.
 
     Raises:
         DataError: something cannot be written.
     """
-    folder = out.with_suffix("")
+    folder, beside = out.with_suffix(""), out.with_name("accuracy.md")
     figures = json.loads(json.dumps(figures), parse_float=lambda text: round(float(text), 6))
     try:
         folder.mkdir(parents=True, exist_ok=True)
         write_whole(folder / "figures.json", json.dumps(figures).encode() + b"\n")
-        save_image(folder / "conditions.png", plots.conditions())
-        save_image(folder / "rebuilt.png", plots.rebuilt(rebuild))
-        plots.robustness(figures["robustness"]["conditions"], list(figures["bytes"]), folder / "robustness.png")
-        plots.quality(figures["quality"], folder / "quality.png")
+        if figures["robustness"]:
+            save_image(folder / "conditions.png", plots.conditions())
+            save_image(folder / "rebuilt.png", plots.rebuilt(rebuild))
+            plots.robustness(figures["robustness"]["conditions"], list(figures["bytes"]), folder / "robustness.png")
+        if figures["quality"]:
+            plots.quality(figures["quality"], folder / "quality.png")
         if figures["groups"]:
             plots.groups(figures["groups"], folder / "groups.png")
         write_whole(out, render(figures, folder.name).encode())
+        if beside.is_file():
+            part = [
+                f"[{out.name}]({out.name}) says how these were measured, and where the network fails:",
+                *summary.glance(figures),
+            ]
+            write_whole(beside, summary.replaced(beside.read_text(), part).encode())
     except OSError as error:
         raise DataError(f"{out}: {error.strerror or error}") from None
 
 
 def render(figures: Figures, folder: str) -> str:
     """The page; its plots are in ``folder``."""
-    sizes = ", ".join(f"{name} {size / 1e6:.1f} MB" for name, size in figures["bytes"].items())
+    worn, left_out = figures["robustness"], "\n".join(f"- {what}" for what in figures["left_out"])
     paragraphs = [
         "# The network, its peers, and where it fails",
         "Written by `python -m train compare`, never by hand; all numbers are in "
-        f"[figures.json]({folder}/figures.json). edgeface is the network `{figures['model'][:19]}`, in int8 as it ships. "
-        f"Sizes of the files: {sizes}.",
-        *_robustness(figures["robustness"], list(figures["bytes"]), figures["pairs"], folder),
-        *_rebuilt(figures["robustness"], folder),
+        f"[figures.json]({folder}/figures.json). edgeface is the network `{figures['model'][:19]}`, in int8 as it ships.",
+        *summary.glance(figures),
+        *(["Left out:", left_out] if left_out else []),
+        *(summary.verification(figures["verification"], figures["pairs"]) if figures["verification"] else []),
+        *(summary.missed_visits(figures["visits"]) if figures["visits"].get("sizes") else []),
+        *summary.cost(figures),
+        *(_robustness(worn, list(figures["bytes"]), figures["pairs"], folder) if worn else []),
+        *(_rebuilt(worn, folder) if worn else []),
         *(_groups(figures["groups"], folder) if figures["groups"] else []),
-        *_quality(figures["quality"], figures["pairs"], folder),
+        *(_quality(figures["quality"], figures["pairs"], folder) if figures["quality"] else []),
     ]
     return "\n\n".join(paragraphs) + "\n"
 
@@ -87,7 +101,7 @@ def _robustness(figures: Figures, names: Sequence[str], pairs: str, folder: str)
         (
             [
                 condition,
-                *(f"{_percent(values[name]['accuracy'])} ± {_percent(values[name]['accuracy_error'])}" for name in names),
+                *(f"{percent(values[name]['accuracy'])} ± {percent(values[name]['accuracy_error'])}" for name in names),
                 *(f"{values[name]['tar']:.3f}" for name in names),
             ]
             for condition, values in conditions.items()
@@ -95,7 +109,7 @@ def _robustness(figures: Figures, names: Sequence[str], pairs: str, folder: str)
     )
     yield (
         "Accuracy, in %, is that of the protocol, with the standard error of its mean over the folds. TAR is the share of the "
-        f"{figures['matched']:,} matched pairs that are accepted where {_short(FAR)} % of the {figures['unmatched']:,} "
+        f"{figures['matched']:,} matched pairs that are accepted where {short(FAR)} % of the {figures['unmatched']:,} "
         "unmatched comparisons are (each template with each probe of somebody else); the threshold for it is set anew in each "
         f"condition. The standard error of the first, {ours:.3f}, is {error:.3f}; the rows share their photos, so "
         "that differences between them are surer than that."
@@ -122,7 +136,9 @@ def _gaps(conditions: Figures, names: Sequence[str]) -> Iterable[str]:
         (low, nearest), (high, farthest) = gaps[0], gaps[-1]
         yield (
             f"{other} less edgeface, in TAR: {tar[other]['clean'] - ours['clean']:+.3f} with clean probes, at least "
-            f"{low:+.3f} ({nearest}), at most {high:+.3f} ({farthest})."
+            f"{low:+.3f} ({nearest}), at most {high:+.3f} ({farthest}). edgeface's is at least {other}'s in "
+            f"{sum(gap <= 0 for gap, _ in gaps)} of {len(gaps)}, and within 0.01 of it in "
+            f"{sum(0 < gap <= 0.01 for gap, _ in gaps)} more."
         )
 
 
@@ -132,21 +148,21 @@ def _fixed(conditions: Figures, threshold: float) -> Iterable[str]:
     fars, tars = ([values[key] for values in fixed.values()] for key in ("far", "tar"))
     yield (
         "A device sets no new threshold for bad light. At the one that edgeface has for a gallery of one template, cosine "
-        f"{threshold:.3f}, set on held-out people for {_short(schema.MatchingSettings().target_fpir)} % of false "
+        f"{threshold:.3f}, set on held-out people for {short(schema.MatchingSettings().target_fpir)} % of false "
         "accepts, "
-        f"the right person passes in {_percent(min(tars))} to {_percent(max(tars))} % of comparisons, by condition, and "
-        f"strangers in {_short(min(fars))} to {_short(max(fars))} %:"
+        f"the right person passes in {percent(min(tars))} to {percent(max(tars))} % of comparisons, by condition, and "
+        f"strangers in {short(min(fars))} to {short(max(fars))} %:"
     )
     yield table(
         ["probe", "matched pairs accepted, %", "unmatched comparisons accepted, %"],
-        ([condition, _percent(values["tar"]), _short(values["far"])] for condition, values in fixed.items()),
+        ([condition, percent(values["tar"]), short(values["far"])] for condition, values in fixed.items()),
     )
 
 
 def _rebuilt(figures: Figures, folder: str) -> Iterable[str]:
     clean = figures["conditions"]["clean"]
     rates = (
-        f"{name} accepts {_percent(values['tar'])} % of them, of the photos themselves {_percent(clean[name]['tar'])} %"
+        f"{name} accepts {percent(values['tar'])} % of them, of the photos themselves {percent(clean[name]['tar'])} %"
         for name, values in figures["rebuilt"].items()
         if name in clean and name != "fixed"
     )
@@ -155,7 +171,7 @@ def _rebuilt(figures: Figures, folder: str) -> Iterable[str]:
     yield (
         "The decoder draws a face from the identity code, made a unit vector, and the appearance code, and sees nothing else. "
         "How much of the person is in the drawing? The probes of the table above, replaced by their drawings and compared with "
-        f"the photos of the templates at a false-accept rate of {_short(FAR)} %: {'; '.join(rates)}."
+        f"the photos of the templates at a false-accept rate of {short(FAR)} %: {'; '.join(rates)}."
     )
 
 
@@ -168,8 +184,8 @@ def _groups(figures: Figures, folder: str) -> Iterable[str]:
         f"{sum(row['faces'] for row in rows):,} photos whose names, as UTKFace gives them, tell age and gender: one of every "
         f"person, as far as is known; {figures['repeated']} that repeat another's picture are left out. Every face is compared "
         "with every other of its own group, so that a match is a false one. The thresholds are those at which held-out people "
-        f"of the training data, of all groups together, match falsely in {listed(f'{_short(far)} %' for far in FARS)} of "
-        "comparisons. SFace, the teacher, has its own, set in the same way on the same people."
+        f"of the training data, of all groups together, match falsely in {listed(f'{short(far)} %' for far in FARS)} of "
+        "comparisons, by each network, with thresholds of its own."
     )
     if figures["learnt_from"]:
         yield (
@@ -177,14 +193,14 @@ def _groups(figures: Figures, folder: str) -> Iterable[str]:
             "without a label: faces that it has not seen may pass for each other more often."
         )
     yield table(
-        ["ages", "faces", *(f"{name} at {_short(far)} %" for name in names for far in FARS)],
+        ["ages", "faces", *(f"{name} at {short(far)} %" for name in names for far in FARS)],
         (
             [
                 age,
                 " / ".join(str(place[age, gender]["faces"]) if (age, gender) in place else "-" for gender in GENDERS),
                 *(
                     " / ".join(
-                        _short(place[age, gender]["fmr"][name][i][0]) if (age, gender) in place else "-" for gender in GENDERS
+                        short(place[age, gender]["fmr"][name][i][0]) if (age, gender) in place else "-" for gender in GENDERS
                     )
                     for name in names
                     for i in range(len(FARS))
@@ -195,13 +211,12 @@ def _groups(figures: Figures, folder: str) -> Iterable[str]:
     )
     yield f"{' / '.join(GENDERS).capitalize()}, false-match rates in %. The bars in the plot are standard errors."
     yield f"![False-match rates by age band and gender]({folder}/groups.png)"
+    yield from summary.strangers(figures)
     yield "What can be concluded:"
     yield "\n".join(f"- {point}" for point in _conclusions(figures))
     yield "What cannot:"
     yield (
         "- How often the right person is missed, by group: nobody has a second photo here.\n"
-        "- How it is on photos that a network has not seen: these were prepared for training, in which it learns the teacher's "
-        "embeddings of them, without names or labels.\n"
         "- What the cause is. Photos of different ages come from different sources and cameras; crops are tight, so that chips "
         "have black edges; somebody who is there twice in different photos counts as false matches; ages and genders were "
         "partly estimated by a program. Ancestry is not looked at, and gender is what the data set calls so."
@@ -214,9 +229,9 @@ def _conclusions(figures: Figures) -> Iterable[str]:
     ranked = sorted(rows, key=lambda row: row["fmr"][ours][-1][0])
     low, high = ranked[0], ranked[-1]
     yield (
-        f"At {ours}'s threshold for {_short(far)} %, strangers of one group pass for each other in "
-        f"{_short(low['fmr'][ours][-1][0])} % of comparisons ({low['gender']}, {low['ages']}) to "
-        f"{_short(high['fmr'][ours][-1][0])} % ({high['gender']}, {high['ages']})."
+        f"At {ours}'s threshold for {short(far)} %, strangers of one group pass for each other in "
+        f"{short(low['fmr'][ours][-1][0])} % of comparisons ({low['gender']}, {low['ages']}) to "
+        f"{short(high['fmr'][ours][-1][0])} % ({high['gender']}, {high['ages']})."
     )
     alike = {
         gender: [r["ages"] for r in rows if r["gender"] == gender and r["fmr"][ours][-1][0] > 10 * far] for gender in GENDERS
@@ -227,18 +242,12 @@ def _conclusions(figures: Figures) -> Iterable[str]:
         if told
         else "No group is over ten times what the threshold is set for."
     )
-    if len(rows) > 1:
+    if len(rows) > 1 and len(names) > 1:
         ranks = [np.argsort(np.argsort([row["fmr"][name][0][0] for row in rows])) for name in names]
         yield (
-            f"The rank correlation of the groups' rates with the teacher's is {np.corrcoef(ranks)[0, 1]:.2f}; at 1 both "
+            f"The rank correlation of the groups' rates with {names[-1]}'s is {np.corrcoef(ranks)[0, -1]:.2f}; at 1 both "
             "networks order the groups alike."
         )
-    for name, kinds in figures["adults"].items():
-        if kinds:
-            told = ", ".join(
-                f"{_short(rate)} % who share {kind}" for kind, rate in sorted(kinds.items(), key=lambda item: item[1])
-            )
-            yield f"Two adults ({ADULT} and older) pass for each other by {name} at {_short(FARS[0])} %: {told}."
 
 
 def _quality(figures: Figures, pairs: str, folder: str) -> Iterable[str]:
@@ -248,7 +257,7 @@ def _quality(figures: Figures, pairs: str, folder: str) -> Iterable[str]:
         f"Can a view be turned away because it will be missed? Every photo of {pairs}, {second['probes']:,} of "
         f"{second['people']:,} people, is a clean template, and a probe that was shrunk to a face of {SIZES[0]} to {SIZES[1]} "
         "pixels and worn at random, twice over, as training wears its faces. The detector finds the face again in "
-        f"{_percent(1 - second['not_found'])} % of the probes, and only those count: {second['comparisons']:,} comparisons of "
+        f"{percent(1 - second['not_found'])} % of the probes, and only those count: {second['comparisons']:,} comparisons of "
         "somebody with themselves. The measure to use was chosen in the same way on other people, the "
         f"{first['people']:,} held out from training."
     )
@@ -256,28 +265,28 @@ def _quality(figures: Figures, pairs: str, folder: str) -> Iterable[str]:
     yield (
         "A curve shows the share of misses (FNMR) that is left at the card's threshold when the probes with the lowest measure "
         "are turned away (Grother and Tabassi, 2007). The gain is the area that a curve saves, from 0 to "
-        f"{_short(REJECTED[-1])} % turned away, as a share of what an ideal measure saves, which turns away misses alone: "
+        f"{short(REJECTED[-1])} % turned away, as a share of what an ideal measure saves, which turns away misses alone: "
         "100 % is ideal, 0 % is chance."
     )
     yield table(
         [
             "measure",
-            *(f"gain on held-out people, FAR {_short(far)} %" for far in FARS),
-            *(f"gain, FAR {_short(far)} %" for far in FARS),
-            f"FNMR at FAR {_short(FARS[-1])} %, a fifth turned away",
+            *(f"gain on held-out people, FAR {short(far)} %" for far in FARS),
+            *(f"gain, FAR {short(far)} %" for far in FARS),
+            f"FNMR at FAR {short(FARS[-1])} %, a fifth turned away",
         ],
         (
             [
                 f"**{name}**" if name == chosen else name,
-                *(_percent(gain) for gain in [*first["gain"][name], *second["gain"][name]]),
-                _percent(second["curves"][name][-1][FIFTH]),
+                *(percent(gain) for gain in [*first["gain"][name], *second["gain"][name]]),
+                percent(second["curves"][name][-1][FIFTH]),
             ]
             for name in second["curves"]
         ),
     )
     yield (
-        f"In %; with nothing turned away the last column is {_percent(second['fnmr'][-1])}. Best on the held-out people, or "
-        f"the first of those that are within {_short(TIE)} % of the best, and so the one to use: **{chosen}**. Quality and its "
+        f"In %; with nothing turned away the last column is {percent(second['fnmr'][-1])}. Best on the held-out people, or "
+        f"the first of those that are within {short(TIE)} % of the best, and so the one to use: **{chosen}**. Quality and its "
         "parts are those of `quality.py`. The reconstruction error is the mean squared difference between the shrunken face "
         "and the one that the decoder rebuilds; contrast is the variance of the former."
     )
@@ -294,7 +303,7 @@ def _gates(figures: Figures) -> Iterable[str]:
         "both": "both",
     }
     yield (
-        f"As a gate, {chosen} has to reach what all but {_short(POOR_SHARE)} % of the clean faces of held-out people reach. "
+        f"As a gate, {chosen} has to reach what all but {short(POOR_SHARE)} % of the clean faces of held-out people reach. "
         "What gates turn away, and the errors of what they let through:"
     )
     yield table(
@@ -302,14 +311,14 @@ def _gates(figures: Figures) -> Iterable[str]:
             "gate",
             "clean probes turned away",
             "worn probes turned away",
-            *(f"FNMR at FAR {_short(far)} %" for far in FARS),
-            f"FMR at FAR {_short(FARS[-1])} %",
+            *(f"FNMR at FAR {short(far)} %" for far in FARS),
+            f"FMR at FAR {short(FARS[-1])} %",
         ],
         (
             [
                 names[name],
-                *(_percent(share) for share in (gate["clean_away"], gate["worn_away"], *gate["fnmr"])),
-                _short(gate["fmr"]),
+                *(percent(share) for share in (gate["clean_away"], gate["worn_away"], *gate["fnmr"])),
+                short(gate["fmr"]),
             ]
             for name, gate in figures["gates"].items()
         ),
@@ -318,23 +327,3 @@ def _gates(figures: Figures) -> Iterable[str]:
         "In %. Wear is simulated, on portraits that were aligned while they were clean: the figures say which measure to use, "
         "and not how often a camera's views are missed."
     )
-
-
-def table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
-    """A table in Markdown."""
-    return "\n".join(f"| {' | '.join(map(str, line))} |" for line in [head, ["---"] * len(head), *rows])
-
-
-def listed(parts: Iterable[str]) -> str:
-    """One part or more: a, b and c."""
-    *first, last = parts
-    return f"{', '.join(first)} and {last}" if first else last
-
-
-def _percent(share: float) -> str:
-    return f"{100 * share:.1f}"
-
-
-def _short(share: float) -> str:
-    """In % too, for rates of any size."""
-    return f"{100 * share:.3g}"

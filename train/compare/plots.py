@@ -40,10 +40,11 @@ def conditions() -> Image:
     return contact_sheet([("A probe in every condition", tiles[:half]), ("", tiles[half:])], (112, 112))
 
 
-def rebuilt(rebuild: Callable[[Image], Image]) -> Image:
-    """The demo's faces over the same as the decoder draws them."""
+def rebuilt(rebuild: dict[str, Callable[[Image], Image]]) -> Image:
+    """The demo's faces over the same as each network's decoder draws them."""
     chips = demo_chips()
-    return faces([("Faces", chips), ("Drawn by the decoder from their codes", [rebuild(chip) for chip in chips])])
+    drawn = [(f"Drawn by {name} from their codes", [draw(chip) for chip in chips]) for name, draw in rebuild.items()]
+    return faces([("Faces", chips), *drawn])
 
 
 def faces(rows: Sequence[tuple[str, Sequence[Image] | NDArray[np.uint8]]]) -> Image:
@@ -76,8 +77,8 @@ def groups(figures: Figures, path: Path) -> None:
     """False-match rates by age band and gender, a panel for each network."""
     names, rows = list(figures["thresholds"]), figures["groups"]
     ages = list(dict.fromkeys(row["ages"] for row in rows))
-    figure, panels = pyplot.subplots(1, len(names), figsize=(11, 4.5), sharey=True)
-    for axes, name in zip(panels, names, strict=True):
+    figure, panels = pyplot.subplots(1, len(names), figsize=(11, 4.5), sharey=True, squeeze=False)
+    for axes, name in zip(panels[0], names, strict=True):
         for (i, far), line in zip(enumerate(FARS), ("-", "--"), strict=True):
             for gender, marker, colour in zip(GENDERS, "os", ("tab:blue", "tab:orange"), strict=True):
                 mine = [(ages.index(row["ages"]), *row["fmr"][name][i]) for row in rows if row["gender"] == gender]
@@ -88,8 +89,8 @@ def groups(figures: Figures, path: Path) -> None:
         axes.set(title=name, yscale="log", ylim=(1e-4, 1.2), xlabel="age")
         axes.set_xticks(range(len(ages)), ages, rotation=45)
         axes.grid(alpha=0.3)
-    panels[0].set_ylabel("false-match rate within the group")
-    panels[-1].legend(fontsize=8)
+    panels[0, 0].set_ylabel("false-match rate within the group")
+    panels[0, -1].legend(fontsize=8)
     write_whole(path, png(figure))
 
 

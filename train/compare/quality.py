@@ -18,7 +18,8 @@ from edgeface.vision import alignment, quality
 from edgeface.vision.alignment import CHIP_SIZE
 from edgeface.vision.embedding import Embedder
 from train.augment import FACE_WIDTH, augment, coarse
-from train.compare.cache import Cache, Compute, Network
+from train.compare.cache import Cache, Compute
+from train.compare.networks import Network
 from train.evaluation.pairs import central_face
 from train.evaluation.verification import Floats
 from train.export.export import POOR_SHARE

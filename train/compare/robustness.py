@@ -10,14 +10,14 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from edgeface import detectors
 from edgeface.errors import DataError
 from edgeface.interfaces import Detector
 from edgeface.types import Image
 from edgeface.vision.alignment import align, similarity_transform
 from edgeface.vision.images import load_image
 from train import augment
-from train.compare.cache import Compute, Network
+from train.compare.cache import Compute
+from train.compare.networks import Network
 from train.evaluation.pairs import NO_FACE, Pairs, central_face, find_photo
 from train.evaluation.verification import Floats, fold_accuracies, tar_at_far
 
@@ -58,7 +58,12 @@ class Portrait:
 
 
 def measure(
-    images: Path, pairs: Pairs, networks: Sequence[Network], threshold: float, rebuild: Callable[[Image], Image]
+    images: Path,
+    pairs: Pairs,
+    networks: Sequence[Network],
+    detector: Detector,
+    threshold: float,
+    rebuild: Callable[[Image], Image],
 ) -> dict[str, Any]:
     """Accuracy and TAR of each network in each condition, and the first one's TAR and FAR at a ``threshold`` set beforehand.
 
@@ -75,17 +80,16 @@ def measure(
     same, folds = pairs.same[used], pairs.folds[used]
     left, template = np.unique(np.array(pairs.left)[used], return_inverse=True)
     right, probe = np.unique(np.array(pairs.right)[used], return_inverse=True)
-    detector = detectors.create()
     templates, probes = (portraits(images, list(names), detector) for names in (left, right))
     askew = portraits(images, list(right), detector, TURN)
-    conditions = {name: worn(_chips(probes), name) for name in EFFECTS} | {PHOTO_TURNED: _chips(askew)}
-    conditions[REBUILT] = [None if chip is None else rebuild(chip) for chip in _chips(probes)]
-    stranger = _people(left)[:, None] != _people(right)[None]
+    conditions = {name: worn(chips_of(probes), name) for name in EFFECTS} | {PHOTO_TURNED: chips_of(askew)}
+    conditions[REBUILT] = [None if chip is None else rebuild(chip) for chip in chips_of(probes)]
+    stranger = people_of(left)[:, None] != people_of(right)[None]
     figures: dict[str, Any] = {name: {} for name in conditions}
     for network in networks:
-        known = _vectors(network.templates, _chips(templates))
+        known = vectors(network.templates, chips_of(templates))
         for name, chips in conditions.items():
-            cosines = np.nan_to_num(known @ _vectors(network.probes, chips).T, nan=NO_FACE)
+            cosines = np.nan_to_num(known @ vectors(network.probes, chips).T, nan=NO_FACE)
             scores, unmatched = cosines[template, probe], cosines[stranger]
             figures[name][network.name] = _rates(scores, unmatched, same, folds)
             if network is networks[0]:
@@ -153,11 +157,12 @@ def turned(photo: Image, degrees: float) -> Image:
     return np.asarray(cv2.warpAffine(photo, matrix, (width, height), borderMode=cv2.BORDER_REFLECT), np.uint8)
 
 
-def _chips(found: Sequence[Portrait | None]) -> list[Image | None]:
+def chips_of(found: Sequence[Portrait | None]) -> list[Image | None]:
+    """The chips of portraits, where there are any."""
     return [portrait.chip if portrait else None for portrait in found]
 
 
-def _vectors(embed: Compute, chips: Sequence[Image | None]) -> NDArray[np.float32]:
+def vectors(embed: Compute, chips: Sequence[Image | None]) -> NDArray[np.float32]:
     """Embeddings, one a row; not a number where there is no face."""
     rows = embed(np.stack([chip for chip in chips if chip is not None]))
     vectors = np.full((len(chips), rows.shape[1]), np.nan, np.float32)
@@ -165,5 +170,6 @@ def _vectors(embed: Compute, chips: Sequence[Image | None]) -> NDArray[np.float3
     return vectors
 
 
-def _people(names: NDArray[np.str_]) -> NDArray[np.str_]:
+def people_of(names: NDArray[np.str_]) -> NDArray[np.str_]:
+    """The people of photos, by the photos' names."""
     return np.array([name.split("/")[0] for name in names])

@@ -21,21 +21,23 @@ SPOILT = 0.2
 """Share of frames that are out of focus or smeared by motion."""
 
 
-def visits(folder: Path, out: Path, *, enroll: int, frames: int, fill: Path | None, enrolled: int) -> tuple[int, int, int]:
+def visits(
+    persons: Sequence[Path], out: Path, *, enroll: int, frames: int, fill: Path | None, enrolled: int
+) -> tuple[int, int, int]:
     """Write ``out``/gallery/PERSON, ``out``/visits/PERSON/VISIT and ``out``/strangers/PERSON/VISIT.
 
-    The people of ``folder`` with more than ``enroll`` photos take turns in being enrolled and being strangers. The first
-    ``enroll`` photos are for the gallery, of each other one a visit is made, and of all these together one more. People of
-    ``fill`` join the gallery, without a visit, until it holds ``enrolled``. Returns the numbers
-    of enrolled people, strangers and visits.
+    ``persons`` are folders of people. Those with more than ``enroll`` photos take turns in being enrolled and being strangers.
+    The first ``enroll`` photos are for the gallery, of each other one a visit is made, and of all these together one more.
+    People of ``fill`` join the gallery, without a visit, until it holds ``enrolled``. Returns the numbers of enrolled people,
+    strangers and visits.
 
     Raises:
         DataError: nobody has enough photos, visits are in ``out`` already, or a file cannot be written.
         ImageError: a photo cannot be read.
     """
-    able = [(person, photos) for person in people(folder) if len(photos := image_files(person)) > enroll]
+    able = [(person, photos) for person in persons if len(photos := image_files(person)) > enroll]
     if len(able) < 2:
-        raise DataError(f"{folder}: there are no two people with more than {enroll} photos")
+        raise DataError(f"{persons[0].parent}: there are no two people with more than {enroll} photos")
     if there := [kind for kind in ("gallery", "visits", "strangers") if (out / kind).exists()]:
         raise DataError(f"{out}: there is a folder {there[0]} already; give another --out")
     members, count = able[::2], 0

@@ -9,7 +9,7 @@ from edgeface.errors import DataError
 from edgeface.platform.files import write_whole
 from edgeface.vision.drawing import save_image
 from train.compare import plots
-from train.compare.page import listed, table
+from train.compare.text import listed, table
 from train.experiments import dense_baseline, encoders
 from train.experiments.model_selection import DRAWS
 from train.experiments.report_plots import PLOTS, SHEETS, over

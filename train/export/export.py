@@ -28,7 +28,7 @@ from train import lda
 from train.augment import LANDMARK_ERROR, shake
 from train.checkpoints import history, load_weights, save_weights
 from train.data import Chips, load
-from train.evaluation.verification import compare, fit_calibration, tar_at_far, threshold_at_far
+from train.evaluation.verification import Floats, compare, fit_calibration, tar_at_far, threshold_at_far
 from train.export import qat
 from train.export.bit_exact import portable
 from train.model import Shape, Weights, build_decoder, build_encoder, fold, half_of, identity_codes, set_weights
@@ -230,11 +230,8 @@ def _float_codes(encoder: keras.Model, sample: NDArray[np.uint8]) -> NDArray[np.
 def _measured(card: ModelCard, folder: Path, encoder: keras.Model, held_out: Chips, picture: Path) -> ModelCard:
     """The card with thresholds and figures from people whom the network never saw; ``picture`` shows some of them rebuilt."""
     embedder = Embedder(folder)
-    rows = np.arange(len(held_out))
-    # Landmarks are less exact on a device than on portraits, and four times the comparisons steady the low rates.
-    random = np.random.default_rng(0)
-    chips, shaken = held_out.chips(rows), np.stack([shake(crop, LANDMARK_ERROR, random) for crop in held_out.crops(rows)])
-    both, people = np.concatenate([chips, shaken]), np.tile(held_out.people, 2)
+    both, people = held_out_views(held_out)
+    chips = both[: len(held_out)]
     templates = np.stack([embedder.template(chip).vector for chip in both])
     embeddings = [embedder.embed(chip) for chip in both]
     probes = np.stack([embedding.vector for embedding in embeddings])
@@ -244,12 +241,10 @@ def _measured(card: ModelCard, folder: Path, encoder: keras.Model, held_out: Chi
     error = _reconstruction(embedder, chips[:SHOWN], picture)
     matched, _ = compare(templates[: len(chips)], probes[: len(chips)], held_out.people)
     _, unmatched = compare(templates, probes, people, norms >= min_norm)  # as on the device, where poorer views do not count
-    usable = [far for far in FARS if far * len(unmatched) >= 10]
-    if len(usable) < 2:
-        raise ModelError(f"{len(unmatched)} comparisons of held-out people are too few to set thresholds on")
+    usable = thresholds(unmatched)
     return msgspec.structs.replace(
         card,
-        thresholds=[Threshold(far, round(threshold_at_far(unmatched, far), 4)) for far in usable],
+        thresholds=usable,
         sameness=Sameness(*(round(value, 4) for value in fit_calibration(matched, unmatched))),
         min_norm=min_norm,
         calibration={
@@ -259,11 +254,33 @@ def _measured(card: ModelCard, folder: Path, encoder: keras.Model, held_out: Chi
             "unmatched_comparisons": len(unmatched),
         },
         metrics={
-            "validation": {f"tar_{far:g}": round(tar_at_far(matched, unmatched, far), 4) for far in usable},
+            "validation": {f"tar_{t.far:g}": round(tar_at_far(matched, unmatched, t.far), 4) for t in usable},
             "int8_against_float_cosine": agreement,
             "reconstruction_mse": error,
         },
     )
+
+
+def held_out_views(held_out: Chips) -> tuple[NDArray[np.uint8], NDArray[np.str_]]:
+    """The chips of held-out people as they are, then with shaken landmarks; and whose they are.
+
+    Landmarks are less exact on a device than on portraits, and four times the comparisons steady the low rates.
+    """
+    rows, random = np.arange(len(held_out)), np.random.default_rng(0)
+    shaken = np.stack([shake(crop, LANDMARK_ERROR, random) for crop in held_out.crops(rows)])
+    return np.concatenate([held_out.chips(rows), shaken]), np.tile(held_out.people, 2)
+
+
+def thresholds(unmatched: Floats) -> list[Threshold]:
+    """The thresholds at the rates for which there are enough comparisons of different people.
+
+    Raises:
+        ModelError: there are too few for two.
+    """
+    usable = [far for far in FARS if far * len(unmatched) >= 10]
+    if len(usable) < 2:
+        raise ModelError(f"{len(unmatched)} comparisons of held-out people are too few to set thresholds on")
+    return [Threshold(far, round(threshold_at_far(unmatched, far), 4)) for far in usable]
 
 
 def _agreement(encoder: keras.Model, chips: NDArray[np.uint8], probes: NDArray[np.float32]) -> dict[str, float]:
