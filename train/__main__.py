@@ -10,15 +10,14 @@ import typer
 
 from edgeface.errors import ConfigError, EdgefaceError
 from edgeface.vision.model_card import SHIPPED
+from train.config import INTERRUPTED, Precision
+from train.detector.cli import app as detector
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 app = typer.Typer(
     no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode=None, add_completion=False, help=__doc__
 )
-
-
-INTERRUPTED = 130
-"""Exit code of what Ctrl-C ended."""
+app.add_typer(detector, name="detector")
 
 
 class Part(StrEnum):
@@ -27,13 +26,6 @@ class Part(StrEnum):
     BOTH = "both"
     ENCODER = "encoder"
     DECODER = "decoder"
-
-
-class Precision(StrEnum):
-    """The number format in which the network is trained."""
-
-    FLOAT32 = "float32"
-    MIXED_BFLOAT16 = "mixed_bfloat16"
 
 
 def _model_folder(given: Path) -> Path:
@@ -79,17 +71,6 @@ def landmarks(
     from train.landmarks import landmarks as work
 
     typer.echo("  ".join(f"{name} {value:.4g}" for name, value in work(folders, out, photos, faces).items()))
-
-
-@app.command()
-def detector(
-    source: Annotated[Path | None, typer.Argument(metavar="ONNX", help="YuNet; else the file beside this module.")] = None,
-    out: Annotated[Path, typer.Option(help="Folder for its halves; else the device's.")] = SHIPPED,
-) -> None:
-    """Cut the face detector in two, so that its first layers can look at one strip of a picture after another."""
-    from train.detector import SOURCE, split
-
-    split(source or SOURCE, out)
 
 
 @app.command()

@@ -55,6 +55,9 @@ class CameraSettings(_Section, frozen=True):
 class DetectorSettings(_Section, frozen=True):
     """Which faces are looked at."""
 
+    model: Annotated[Line, Meta(description="yunet | the folder of a detector that python -m train detector export wrote")] = (
+        "yunet"
+    )
     max_side: Annotated[
         int, Meta(ge=64, le=4096, description="frames are searched at this size; larger finds smaller faces")
     ] = 640

@@ -189,7 +189,7 @@ PARTS = (
     Part("backup", ("backup", "gallery"), (), _backup, lambda of, _heir: of.backup.close()),
     Part(
         "pipeline",
-        ("detector.max_side", "detector.threads", "detector.min_eye_distance", "detector.min_quality", "matching"),
+        (*(f"detector.{name}" for name in ("model", "max_side", "threads", "min_eye_distance", "min_quality")), "matching"),
         ("embedder", "gallery"),
         lambda new, _old: create_pipeline(new.config, new.embedder, new.gallery),
     ),

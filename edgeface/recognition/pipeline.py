@@ -120,4 +120,5 @@ class Pipeline:
 def create_pipeline(settings: schema.Config, embedder: Embedder, gallery: Gallery) -> Pipeline:
     """Return the pipeline of these settings, with their detector."""
     limits = settings.detector
-    return Pipeline(detectors.create(max_side=limits.max_side, threads=limits.threads), embedder, gallery, settings)
+    detector = detectors.create(limits.model, max_side=limits.max_side, threads=limits.threads)
+    return Pipeline(detector, embedder, gallery, settings)
