@@ -27,10 +27,12 @@ from train.checkpoints import history
 from train.detector import data, losses
 from train.detector.compose import MOST, compose
 from train.detector.config import DetectorConfig
-from train.detector.evaluate import evaluate, look_for, threshold
+from train.detector.evaluate import evaluate
 from train.detector.export import export
 from train.detector.fit import fit
+from train.detector.hits import look_for, threshold
 from train.detector.model import build
+from train.detector.patterns import pattern
 from train.detector.pictures import UNKNOWN, Pictures, labelled, without_faces, write_shard
 from train.detector.prepare import Amounts, Sources, prepare
 
@@ -44,8 +46,8 @@ def faces_of(picture: Any) -> Any:
 def test_prepare_keeps_an_event_and_a_third_of_the_scenes_from_training(detector_sets: Any, detector_prepared: Any) -> None:
     manifest = json.loads((detector_prepared / "manifest.json").read_text())
     assert manifest["development"] == {"pictures": 2 + 2, "faces": 2}
-    # Four photos, four scenes, what YuNet agrees upon in two frames, and six composites.
-    assert 4 + 4 + 6 <= manifest["training"]["pictures"] <= 4 + 4 + 2 + 6
+    # Four photos, four scenes, what YuNet agrees upon in two frames, six composites and three patterns.
+    assert 4 + 4 + 6 + 3 <= manifest["training"]["pictures"] <= 4 + 4 + 2 + 6 + 3
     assert 1 <= manifest["portraits"]["faces"] <= 4
     for picture in Pictures(detector_prepared / "development"):
         assert all(0.2 < quality < 2 for quality in picture.qualities)
@@ -60,13 +62,13 @@ def test_prepare_goes_on_where_it_was(detector_sets: Any, detector_prepared: Any
 def test_prepare_does_not_mix_two_preparations(detector_sets: Any, detector_prepared: Any) -> None:
     people = detector_sets / "people"
     with pytest.raises(DataError, match="was begun with"):
-        prepare(Sources(detector_sets / "wider", detector_sets / "scenes", [people]), detector_prepared, Amounts(4, 6))
+        prepare(Sources(detector_sets / "wider", detector_sets / "scenes", [people]), detector_prepared, Amounts(4, 6, 0))
 
 
 def test_prepare_says_what_is_missing(detector_sets: Any, tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"labels\.json"):
         prepare(
-            Sources(detector_sets / "people", detector_sets / "scenes", [detector_sets / "people"]), tmp_path, Amounts(1, 1)
+            Sources(detector_sets / "people", detector_sets / "scenes", [detector_sets / "people"]), tmp_path, Amounts(1, 1, 0)
         )
     with pytest.raises(DataError, match="run python -m train detector prepare first"):
         Pictures(tmp_path)
@@ -87,6 +89,14 @@ def test_faces_of_a_composite_are_where_its_labels_say(detector_prepared: Any) -
                 found.append(min(np.abs(other - points).max() for other in seen) / box[3])
     assert len(found) >= 5
     assert np.mean(np.array(found) < 0.1) > 0.5
+
+
+def test_patterns_are_alike_for_one_seed_and_show_no_face_to_yunet() -> None:
+    drawn = [pattern(np.random.default_rng(number)) for number in range(14)]
+    assert np.array_equal(drawn[3], pattern(np.random.default_rng(3)))
+    assert len({image.tobytes() for image in drawn}) == len(drawn)
+    assert all(image.std() > 1 for image in drawn)
+    assert not any(YuNet().detect(image) for image in drawn)
 
 
 def test_pictures_are_read_as_they_were_written(tmp_path: Path) -> None:
@@ -311,7 +321,7 @@ def test_evaluate_measures_detectors_side_by_side(
 ) -> None:
     monkeypatch.setattr("train.detector.evaluate.is_validation", bool)
     found = evaluate(own_detector, detector_prepared, detector_sets / "people", 6)
-    assert list(found) == ["yunet", "yunet_refined", "ours"]
+    assert list(found) == ["yunet", "yunet_refined", "ours", "conditions"]
     for name in ("yunet", "yunet_refined"):
         assert found[name]["recall_16_and_up"] == 1.0  # its own labels
         assert found[name]["scenes_with_alarms_per_hundred"] == 0.0

@@ -25,13 +25,14 @@ def prepare(
     ] = None,
     faces: Annotated[int, typer.Option(min=1, help="Portraits to label, chosen at random.")] = 12_000,
     composites: Annotated[int, typer.Option(min=0, help="Pictures to compose.")] = 10_000,
+    patterns: Annotated[int, typer.Option(min=0, help="Patterns without faces to draw.")] = 1_000,
     workers: Annotated[int, typer.Option(min=1, help="Threads.")] = os.cpu_count() or 1,
 ) -> None:
     """Label portraits, compose pictures of them, and keep them with true photos; run it again after an interruption."""
     from train.detector.prepare import Amounts, Sources
     from train.detector.prepare import prepare as work
 
-    manifest = work(Sources(wider, scenes, portraits, frames or ()), out, Amounts(faces, composites), workers)
+    manifest = work(Sources(wider, scenes, portraits, frames or ()), out, Amounts(faces, composites, patterns), workers)
     for name in ("portraits", "training", "development"):
         typer.echo(f"{name}: {manifest[name]['pictures']} pictures, {manifest[name]['faces']} faces")
 

@@ -101,7 +101,7 @@ def _add_face(canvas: Canvas, face: Labelled, largest: float, random: np.random.
         scale = np.exp(random.uniform(np.log(SIZES[0]), np.log(max(largest, 40.0)))) / box[3]
         turn = scale * rotation(degrees)
         place = random.uniform((0, 0), canvas.image.shape[1::-1])
-        where = _turned_box(box, scale, degrees, place)
+        where = turned_box(box, scale, degrees, place)
         if canvas.has_room(where):
             picture = _dressed(np.ascontiguousarray(image), box, random)
             canvas.paste(picture, np.c_[turn, place - turn @ middle], _outline(picture.shape[:2], box, random))
@@ -110,7 +110,7 @@ def _add_face(canvas: Canvas, face: Labelled, largest: float, random: np.random.
             return
 
 
-def _turned_box(box: NDArray[np.float32], scale: float, degrees: float, place: NDArray[np.float64]) -> NDArray[np.float32]:
+def turned_box(box: NDArray[np.float32], scale: float, degrees: float, place: NDArray[np.float64]) -> NDArray[np.float32]:
     """The box around the ellipse that fills ``box``, scaled, turned, and with its middle at ``place``."""
     wide, high = scale * box[2] / 2, scale * box[3] / 2
     cosine, sine = np.cos(np.deg2rad(degrees)), np.sin(np.deg2rad(degrees))

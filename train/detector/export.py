@@ -21,7 +21,7 @@ from edgeface.vision.model_card import NetworkFile
 from edgeface.vision.tflite import interpreter
 from train.checkpoints import history, load_weights
 from train.detector.data import SIZES, batch
-from train.detector.evaluate import ALARMS, UNSURE, look_for, threshold
+from train.detector.hits import ALARMS, UNSURE, look_for, threshold
 from train.detector.model import Shape, build
 from train.detector.pictures import Pictures
 from train.detector.prepare import DEVELOPMENT, TRAINING

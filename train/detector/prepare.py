@@ -1,4 +1,4 @@
-"""Prepare labelled pictures: photos with true labels, frames with agreed ones, composites, and scenes without faces."""
+"""Prepare labelled pictures: photos with true labels, frames with agreed ones, composites, scenes and patterns."""
 
 import json
 from collections.abc import Callable, Sequence
@@ -20,6 +20,7 @@ from edgeface.vision.alignment import align, eye_distance
 from edgeface.vision.embedding import Embedder
 from edgeface.vision.images import SUFFIXES, load_image
 from train.detector.compose import compose
+from train.detector.patterns import pattern
 from train.detector.pictures import SHARD, UNKNOWN, Labelled, Pictures, is_written, labelled, without_faces, write_shard
 from train.landmarks import settle
 from train.prepare import find_photos, is_validation
@@ -50,10 +51,11 @@ class Sources(NamedTuple):
 
 
 class Amounts(NamedTuple):
-    """How many portraits are labelled, and how many pictures are composed of them."""
+    """How many portraits are labelled, how many pictures are composed of them, and how many patterns are drawn."""
 
     portraits: int = 12_000
     composites: int = 10_000
+    patterns: int = 1_000
 
 
 class Photo(NamedTuple):
@@ -88,6 +90,7 @@ def prepare(sources: Sources, out: Path, amounts: Amounts, workers: int = 1) -> 
     if not len(portraits):
         raise DataError(f"no face in {', '.join(map(str, sources.portraits))}")
     backgrounds = [load_image(path) for path in scenes]
+    backgrounds += [_pattern(number).image for number in range(min(amounts.patterns, len(scenes) // 4))]
 
     def composite(maker: "_Tools", number: int) -> Labelled:
         return maker.rated(compose(portraits, backgrounds, np.random.default_rng((1, number))))
@@ -96,7 +99,8 @@ def prepare(sources: Sources, out: Path, amounts: Amounts, workers: int = 1) -> 
     at = make.shards(out / TRAINING, at, scenes, lambda _, path: without_faces(load_image(path)))
     frames = [path for path, _ in find_photos(sources.frames)]
     at = make.shards(out / TRAINING, at, frames, lambda maker, path: maker.frame(path))
-    make.shards(out / TRAINING, at, range(amounts.composites), composite)
+    at = make.shards(out / TRAINING, at, range(amounts.composites), composite)
+    make.shards(out / TRAINING, at, range(amounts.patterns), lambda _, number: _pattern(number))
     at = make.shards(out / DEVELOPMENT, 0, development, lambda maker, photo: maker.rated(photo.load()))
     make.shards(out / DEVELOPMENT, at, quiet, lambda _, path: without_faces(load_image(path)))
     manifest = {
@@ -215,6 +219,10 @@ def _scenes(folder: Path) -> tuple[list[Path], list[Path]]:
     if len(found) <= len(quiet):
         raise DataError(f"{folder}: holds no scenes without faces")
     return [path for number, path in enumerate(found) if number % DEVELOPMENT_SCENES], quiet
+
+
+def _pattern(number: int) -> Labelled:
+    return without_faces(pattern(np.random.default_rng((2, number))))
 
 
 def _of_faces(image: Image, faces: Sequence[Face], points: Sequence[NDArray[np.float32]]) -> Labelled:
