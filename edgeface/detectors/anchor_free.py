@@ -74,7 +74,6 @@ class AnchorFree:
         self._min_score = self.card.min_score if min_score is None else min_score
 
     def detect(self, image: Image) -> Sequence[Face]:
-        """Find the faces of an RGB image, largest first, in the image's own pixels."""
         height, width = image.shape[:2]
         factor = min(1.0, self._max_side / max(height, width))
         size = max(1, round(width * factor)), max(1, round(height * factor))

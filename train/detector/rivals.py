@@ -39,7 +39,6 @@ class Haar:
         self._cascade = cv2.CascadeClassifier(str(path))
 
     def detect(self, image: Image) -> Sequence[Face]:
-        """Find the faces of an RGB image, largest first, in the image's own pixels."""
         grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
         boxes, _, scores = self._cascade.detectMultiScale3(grey, 1.1, 2, minSize=(20, 20), outputRejectLevels=True)
         faces = [Face(Box(*map(float, box)), NOWHERE, float(score)) for box, score in zip(boxes, scores, strict=True)]
@@ -64,7 +63,6 @@ class BlazeFace:
         self._min_score = min_score
 
     def detect(self, image: Image) -> Sequence[Face]:
-        """Find the faces of an RGB image, largest first, in the image's own pixels."""
         side = int(self._input["shape"][1])
         height, width = image.shape[:2]
         scale = side / max(height, width)
