@@ -107,3 +107,45 @@ def disk(tmp_path: Path) -> Iterator[Path]:
     """A small file system of its own."""
     with mounted(tmp_path / "disk") as place:
         yield place
+
+
+@pytest.fixture(scope="session")
+def detector_sets(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """Photos as ``python -m train detector prepare`` takes them."""
+    pytest.importorskip("tensorflow", reason="needs edgeface[train]")
+    from fixtures.own_detector import photo_sets
+
+    folder = tmp_path_factory.mktemp("sets")
+    photo_sets(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def detector_prepared(detector_sets: Any, tmp_path_factory: pytest.TempPathFactory) -> Any:
+    from fixtures.own_detector import prepared_from
+
+    out = tmp_path_factory.mktemp("prepared")
+    prepared_from(detector_sets, out)
+    return out
+
+
+@pytest.fixture(scope="session")
+def detector_run(detector_prepared: Any, tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """The folder of a finished training run, of a few steps."""
+    from fixtures.own_detector import CONFIG, SMALL
+
+    from train.detector.fit import fit
+
+    out = tmp_path_factory.mktemp("run")
+    fit(detector_prepared, out, CONFIG, shape=SMALL)
+    return out
+
+
+@pytest.fixture(scope="session")
+def own_detector(detector_run: Any, detector_prepared: Any, tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """The folder of a detector that was trained so shortly that it finds next to nothing."""
+    from train.detector.export import export
+
+    out = tmp_path_factory.mktemp("exported")
+    export(detector_run, detector_prepared, out)
+    return out

@@ -10,15 +10,14 @@ import typer
 
 from edgeface.errors import ConfigError, EdgefaceError
 from edgeface.vision.model_card import SHIPPED
+from train.config import INTERRUPTED, Precision
+from train.detector.cli import app as detector
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 app = typer.Typer(
     no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode=None, add_completion=False, help=__doc__
 )
-
-
-INTERRUPTED = 130
-"""Exit code of what Ctrl-C ended."""
+app.add_typer(detector, name="detector")
 
 
 class Part(StrEnum):
@@ -37,13 +36,6 @@ class Measured(StrEnum):
     ROBUSTNESS = "robustness"
     GROUPS = "groups"
     QUALITY = "quality"
-
-
-class Precision(StrEnum):
-    """The number format in which the network is trained."""
-
-    FLOAT32 = "float32"
-    MIXED_BFLOAT16 = "mixed_bfloat16"
 
 
 def _model_folder(given: Path) -> Path:
@@ -93,17 +85,6 @@ def landmarks(
 
 
 @app.command()
-def detector(
-    source: Annotated[Path | None, typer.Argument(metavar="ONNX", help="YuNet; else the file beside this module.")] = None,
-    out: Annotated[Path, typer.Option(help="Folder for its halves; else the device's.")] = SHIPPED,
-) -> None:
-    """Cut the face detector in two, so that its first layers can look at one strip of a picture after another."""
-    from train.detector import SOURCE, split
-
-    split(source or SOURCE, out)
-
-
-@app.command()
 def prepare(
     folders: Photos,
     out: Annotated[Path, typer.Option(help="Where the chips go.")],
@@ -147,10 +128,7 @@ def fit(
     blocks: Annotated[str | None, typer.Option(metavar="N,N,N,N", help="Residual blocks there; else those of --from.")] = None,
     identity: Annotated[int | None, typer.Option(min=8, help="Length of the identity code; else that of --from.")] = None,
     decoder: Annotated[
-        str | None,
-        typer.Option(
-            metavar="N,N,N,N[,N]", help="The decoder's channels at 7, 14, 28, 56 and 112 pixels; else those of --from."
-        ),
+        str | None, typer.Option(metavar="N,N,N,N[,N]", help="The decoder's channels at 7 to 112 pixels; else those of --from.")
     ] = None,
 ) -> None:
     """Train the autoencoder; Ctrl-C saves a checkpoint and stops, the same command goes on."""

@@ -2,12 +2,23 @@
 
 import math
 from dataclasses import dataclass
+from enum import StrEnum
+
+INTERRUPTED = 130
+"""Exit code of what Ctrl-C ended."""
 
 FEATURES = 0.2
 """Weight of SFace's features where the decoder is trained alone."""
 
 LONGEST_WARM_UP = 400
 """Steps; a long run needs no more."""
+
+
+class Precision(StrEnum):
+    """The number format in which a network is trained."""
+
+    FLOAT32 = "float32"
+    MIXED_BFLOAT16 = "mixed_bfloat16"
 
 
 @dataclass(frozen=True)
@@ -45,9 +56,14 @@ class TrainConfig:
 
     def rate(self, step: int) -> float:
         """A linear warm-up, the peak, and in the last share ``decay`` half a cosine down to a hundredth of the peak."""
-        warm = max(1, min(int(self.warm_up * self.steps), LONGEST_WARM_UP))
-        if step < warm:
-            return self.peak_rate * (step + 1) / warm
-        falling = max(1, int(self.decay * (self.steps - warm)))
-        done = min(1.0, max(0.0, (step - self.steps + falling) / falling))
-        return self.peak_rate * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * done)))
+        return self.peak_rate * cycle(step, self.steps, self.warm_up, self.decay)
+
+
+def cycle(step: int, steps: int, warm_up: float, decay: float) -> float:
+    """The learning rate at a step, in units of its peak."""
+    warm = max(1, min(int(warm_up * steps), LONGEST_WARM_UP))
+    if step < warm:
+        return (step + 1) / warm
+    falling = max(1, int(decay * (steps - warm)))
+    done = min(1.0, max(0.0, (step - steps + falling) / falling))
+    return 0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * done))

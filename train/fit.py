@@ -108,7 +108,7 @@ class _Run:
             self._restore(latest)
         elif start:
             self.model.load(load_weights(start))
-            begun = {"from": _digest(start)}
+            begun = {"from": digest(start)}
         if self.workers.total(self.step) != self.workers.count * self.at:
             raise ModelError(f"{out}: the workers do not see the same run; they must share the folder")
         source = out / "weights.npz" if latest else start
@@ -132,7 +132,7 @@ class _Run:
 
     def train(self, training: Chips, held_out: Chips, minutes_between: float) -> dict[str, Any]:
         """Train to the end, saving every ``minutes_between`` minutes; returns the last line of the history."""
-        config, workers, stop = self.config, self.workers, _stop_flag()
+        config, workers, stop = self.config, self.workers, stop_flag()
         if workers.is_chief:
             print(
                 f"{len(training)} chips to train on, {len(held_out)} to validate, steps {self.at} to {config.steps}", flush=True
@@ -189,7 +189,7 @@ class _Run:
         """Validate, add the figures to the line, and write history, weights and checkpoint."""
         line |= {f"validation_{name}": value for name, value in validate(self.model, held_out).items()} if len(held_out) else {}
         if self.workers.is_chief:
-            _record(self.out, line)
+            record(self.out, line)
             save_weights(self.model.weights() | self.kept, self.out / "weights.npz")
         self.manager.save()
 
@@ -210,12 +210,13 @@ def _check_resumable(out: Path, config: TrainConfig, shape: dict[str, Any], star
             raise ModelError(
                 f"{out}: was begun with {key} {before.get(key)}, not {value}; go on with that, or give another --out"
             )
-    if start and before.get("from") != _digest(start):
+    if start and before.get("from") != digest(start):
         raise ModelError(f"{out}: holds a run that did not start from {start}; give another --out")
     return {"from": before["from"]} if "from" in before else {}
 
 
-def _digest(path: Path) -> str:
+def digest(path: Path) -> str:
+    """The SHA-256 of a file, as recipes and cards name it."""
     return f"sha256:{hashlib.sha256(path.read_bytes()).hexdigest()}"
 
 
@@ -244,7 +245,8 @@ def plot_curves(out: Path) -> None:
     pyplot.close(figure)
 
 
-def _record(out: Path, line: dict[str, Any]) -> None:
+def record(out: Path, line: dict[str, Any]) -> None:
+    """Add a line to a run's history and to its TensorBoard figures, and print it."""
     path = out / "history.jsonl"
     cut = path.is_file() and not path.read_bytes().endswith(b"\n")
     with path.open("a") as history:
@@ -255,8 +257,8 @@ def _record(out: Path, line: dict[str, Any]) -> None:
     print("  ".join(f"{name} {value:.4g}" for name, value in line.items()), flush=True)
 
 
-def _stop_flag() -> list[bool]:
-    """A list that holds true once the process was asked to stop."""
+def stop_flag() -> list[bool]:
+    """Return a list that holds true once SIGINT or SIGTERM has asked the process to stop."""
     flag = [False]
 
     def ask(*_: object) -> None:

@@ -125,21 +125,26 @@ def collect(folders: Sequence[Path], photos: int) -> Portraits:
 def portrait(image: Image, detector: YuNet, random: np.random.Generator) -> tuple[Image, Landmarks] | None:
     """Cut out the largest face; nothing where the detector, looking closer, does not find it again."""
     faces = detector.detect(image)
-    if not faces:
+    settled = settle(image, faces[0].landmarks, detector, random) if faces else None
+    if settled is None:
         return None
-    rough = faces[0].landmarks
+    to_chip = similarity_transform(settled)
+    points = (settled @ to_chip[:, :2].T + to_chip[:, 2]).astype(np.float32)
+    size = CHIP_SIZE + 2 * MARGIN
+    to_chip[:, 2] += MARGIN
+    crop = cv2.warpAffine(image, to_chip, (size, size))
+    return np.asarray(crop, np.uint8), points
+
+
+def settle(image: Image, rough: Landmarks, detector: YuNet, random: np.random.Generator) -> Landmarks | None:
+    """The landmarks of a face as the detector, looking closer several times, finds them; nothing where it does not."""
     for looks in (1, LOOKS):
         luck = [(0.0, 1.0)] if looks == 1 else [(random.uniform(-12, 12), random.uniform(0.85, 1.1)) for _ in range(looks)]
         again = [found for turn, zoom in luck if (found := look(image, rough, detector, turn, zoom)) is not None]
         if not again:
             return None
         rough = np.median(again, axis=0).astype(np.float32)
-    to_chip = similarity_transform(rough)
-    points = (rough @ to_chip[:, :2].T + to_chip[:, 2]).astype(np.float32)
-    size = CHIP_SIZE + 2 * MARGIN
-    to_chip[:, 2] += MARGIN
-    crop = cv2.warpAffine(image, to_chip, (size, size))
-    return np.asarray(crop, np.uint8), points
+    return rough
 
 
 def look(image: Image, rough: Landmarks, detector: YuNet, turn: float, zoom: float) -> Landmarks | None:

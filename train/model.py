@@ -113,7 +113,11 @@ class Double(layers.Layer):  # type: ignore[misc]
         return n, 2 * cast(int, height), 2 * cast(int, width), channels
 
 
-def convolution(x: Any, width: int, stride: int, name: str, *, folded: bool, size: int = 3) -> Any:
+Side = int | tuple[int, int]
+"""Of a kernel or a stride, in height and width."""
+
+
+def convolution(x: Any, width: int, stride: Side, name: str, *, folded: bool, size: Side = 3) -> Any:
     """A convolution and its batch norm, which ``fold`` joins; its bias is there only when ``folded``."""
     x = layers.Conv2D(width, size, stride, "same", use_bias=folded, kernel_initializer="he_normal", name=name)(x)
     return x if folded else FusedBatchNorm(name=f"{name}_norm")(x)

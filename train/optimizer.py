@@ -1,5 +1,6 @@
 """Train the convolutions' kernels with Muon, and everything else with AdamW."""
 
+import re
 from typing import Any
 
 import keras
@@ -14,7 +15,7 @@ class ConvolutionMuon(keras.optimizers.Muon):  # type: ignore[misc]
     """
 
     def _should_use_adamw(self, variable: Any) -> bool:
-        return len(variable.shape) != 4
+        return len(variable.shape) != 4 or any(re.search(name, variable.path) for name in self.exclude_layers)
 
     def _muon_update_step(self, gradient: tf.Tensor, variable: Any, lr: tf.Tensor, m: Any) -> None:
         m.assign(self.momentum * m + gradient)

@@ -60,6 +60,7 @@ class CameraSettings(_Section, frozen=True):
 class DetectorSettings(_Section, frozen=True):
     """Which faces are looked at."""
 
+    model: Annotated[Line, means("yunet | the folder of a detector that python -m train detector export wrote")] = "yunet"
     max_side: Annotated[int, means("frames are searched at this size; larger finds smaller faces", ge=64, le=4096)] = 640
     min_eye_distance: Annotated[float, means("pixels between the eyes; smaller faces are ignored", ge=4, le=500)] = 16.0
     still_every: Annotated[

@@ -182,7 +182,7 @@ PARTS = (
     Part("backup", ("backup", "gallery"), (), lambda new, _old: BackupTask(new.config), lambda of, _heir: of.backup.close()),
     Part(
         "pipeline",
-        ("detector.max_side", "detector.threads", "detector.min_eye_distance", "detector.min_quality", "matching"),
+        (*(f"detector.{name}" for name in ("model", "max_side", "threads", "min_eye_distance", "min_quality")), "matching"),
         ("embedder", "gallery"),
         lambda new, _old: Pipeline(new.config, new.embedder, new.gallery),
     ),

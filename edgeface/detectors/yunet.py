@@ -20,7 +20,7 @@ MIN_SIDE = 64
 OVERLAP, MAX_BOXES = 0.3, 500
 """Intersection over union from which two boxes are one face; and the number of surest boxes that are compared."""
 STEM, HEADS = "yunet_stem.onnx", "yunet_heads.onnx"
-"""The two halves of YuNet, as ``python -m train detector`` cuts it."""
+"""The two halves of YuNet, as ``python -m train detector yunet`` cuts it."""
 CHANNELS, GRAIN = 64, 8
 """Channels of the stem's output, and pixels of the picture for each of its rows and columns."""
 STRIPS, HALO = 4, 24

@@ -33,7 +33,7 @@ class Pipeline:
 
     def __init__(self, settings: schema.Config, embedder: Embedder, gallery: Gallery) -> None:
         limits = settings.detector
-        self.detector = detectors.create(max_side=limits.max_side, threads=limits.threads)
+        self.detector = detectors.create(limits.model, max_side=limits.max_side, threads=limits.threads)
         self.embedder, self._gallery, self._settings = embedder, gallery, settings
         self._version: tuple[int, int] | None = None
         self._blind_until = 0.0

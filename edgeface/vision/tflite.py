@@ -11,8 +11,8 @@ from edgeface.errors import ModelError
 RUNTIMES = {"ai-edge-litert": "ai_edge_litert.interpreter", "tflite-runtime": "tflite_runtime.interpreter"}
 
 
-def interpreter(model: bytes) -> tuple[Any, str]:
-    """Return an allocated interpreter for the model, with one thread, and the name of its package.
+def interpreter(model: bytes, threads: int = 1) -> tuple[Any, str]:
+    """Return an allocated interpreter for the model, and the name of its package.
 
     Raises:
         ModelError: no runtime can be imported, or the runtime does not load the model.
@@ -24,7 +24,7 @@ def interpreter(model: bytes) -> tuple[Any, str]:
             continue
         try:
             with _quiet():
-                built = library.Interpreter(model_content=model, num_threads=1)
+                built = library.Interpreter(model_content=model, num_threads=threads)
                 built.allocate_tensors()
         except Exception as error:  # the runtimes raise ValueError, RuntimeError, ImportError, AttributeError ...
             reason = str(error).strip().split("\n")[0] or type(error).__name__

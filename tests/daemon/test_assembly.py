@@ -16,7 +16,7 @@ from fixtures.broker import eventually
 from fixtures.optional import needed
 from msgspec.structs import force_setattr, replace
 
-from edgeface import publishers
+from edgeface import detectors, publishers
 from edgeface.cameras import live
 from edgeface.config.schema import (
     BackupSettings,
@@ -147,6 +147,7 @@ CHANGES: dict[str, dict[str, _Section]] = {
     "commands.allow": {"commands": CommandsSettings(("people",))},
     "detector.max_side": {"detector": DetectorSettings(max_side=320)},
     "detector.min_eye_distance": {"detector": DetectorSettings(min_eye_distance=30.0)},
+    "detector.model": {"detector": DetectorSettings("another")},
     "detector.min_quality": {"detector": DetectorSettings(min_quality=0.3)},
     "detector.still_every": {"detector": DetectorSettings(still_every=2.0)},
     "detector.threads": {"detector": DetectorSettings(threads=2)},
@@ -176,6 +177,7 @@ def test_a_setting_renews_the_parts_that_read_it_and_those_that_need_them_and_no
     settings: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setitem(detectors.DETECTORS, "another", detectors.DETECTORS["yunet"])
     before = replace(settings, camera=CameraSettings("camera", "picamera"), sync=SyncSettings(True))
     now = replace(before, **CHANGES[name])
     assert differ((name,), before, now)

@@ -155,7 +155,7 @@ def test_strips_change_nothing(shape: tuple[int, int]) -> None:
 
 def test_the_halves_are_cut_from_the_whole(tmp_path: Path) -> None:
     pytest.importorskip("onnx", reason="needs edgeface[train]")
-    from train.detector import split
+    from train.detector.yunet import split
 
     split(WHOLE, tmp_path)
     for name in (yunet.STEM, yunet.HEADS):

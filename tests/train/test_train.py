@@ -522,7 +522,7 @@ def test_a_loss_that_is_no_number_ends_the_run(prepared: Path, tmp_path: Path) -
         (["night", "empty", "--out", "out"], 1, "no photo in empty"),
         (["night", "photos", "--out", "photos/a/1.jpg"], 1, "1.jpg/a: Not a directory"),
         (["landmarks", "photos", "--out", "none/x.tflite"], 2, "there is no folder none"),
-        (["detector", str(SHIPPED / "yunet_stem.onnx"), "--out", "out"], 1, "not YuNet: 1 outputs"),
+        (["detector", "yunet", str(SHIPPED / "yunet_stem.onnx"), "--out", "out"], 1, "not YuNet: 1 outputs"),
     ],
 )
 def test_a_command_that_cannot_work_says_why_in_one_line_and_changes_nothing(

@@ -65,16 +65,12 @@ def measure(
     threshold: float,
     rebuild: Callable[[Image], Image],
 ) -> dict[str, Any]:
-    """Accuracy and TAR of each network in each condition, and the first one's TAR and FAR at a ``threshold`` set beforehand.
+    """Return accuracy and TAR of each network in each condition, and the first one's TAR and FAR at ``threshold``.
 
-    ``rebuild`` draws a chip from its codes.
+    ``rebuild`` draws a chip from its codes. Accuracy is by the folds of the protocol. Rates have its matched pairs; unmatched
+    is every template with every probe of somebody else, for the protocol's own unmatched pairs are too few for a rate of 1 %.
 
-    Accuracy is by the folds of the protocol. Rates have its matched pairs; unmatched is every template with every probe of
-    somebody else, for the protocol's own unmatched pairs are too few to tell a rate of 1 %.
-
-    Raises:
-        DataError: in no template or in no probe is a face found.
-        ImageError: a photo is missing or cannot be read.
+    Raise ``DataError`` if no face is found in any template or in any probe, ``ImageError`` if a photo cannot be read.
     """
     used = np.flatnonzero(pairs.folds < FOLDS)
     same, folds = pairs.same[used], pairs.folds[used]

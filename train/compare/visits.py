@@ -26,7 +26,7 @@ from edgeface.measurement import evaluate
 from edgeface.measurement.evaluate import Visit
 from edgeface.recognition.matching import Matcher
 from edgeface.recognition.pipeline import Pipeline
-from edgeface.recognition.presence import create_presence
+from edgeface.recognition.presence import Presence
 from edgeface.types import EventType
 from train.compare.cache import Cache, digest
 from train.compare.networks import Network
@@ -167,7 +167,7 @@ def reached(visit: Visit, matcher: Matcher, settings: schema.Config, network: Ne
     """
     highest, matcher.accept = NEVER, floor
     while True:
-        presence = create_presence(settings, network.card)
+        presence = Presence(settings, network.card)
         events = [event for moment, views in visit.moments for event in presence.update(moment, views, matcher)]
         named = [event for event in events if event.event_type is EventType.RECOGNIZED]
         scores = [event.score for event in named if event.score is not None and (not mated or event.name == visit.person)]
@@ -183,7 +183,8 @@ def _watch(made: Path, network: Network, detector: Detector) -> tuple[Templates,
         settings = structs.replace(schema.Config(), gallery=schema.GallerySettings(str(Path(folder) / "gallery.db")))
         database = open_gallery(settings, network.card)
         try:
-            pipeline = Pipeline(detector, network, database, settings)
+            pipeline = Pipeline(settings, network, database)
+            pipeline.detector = detector
             evaluate.enroll(pipeline, database, made / "gallery", _silent)
             templates = database.templates()
             parts = [evaluate.watch(pipeline, made / kind, settings, _silent) for kind in ("visits", "strangers")]

@@ -117,7 +117,7 @@ def _blank_card(folder: Path, name: str, shape: Shape, encoder: keras.Model, tra
         cost={"multiply_adds": multiply_adds(encoder), "parameters": encoder.count_params()},
         training=training,
         licence=_licence(training["recipe"], training["data"]),
-        commit=_commit(),
+        commit=commit(),
     )
 
 
@@ -334,7 +334,7 @@ def _progress(run: Path) -> dict[str, Any]:
     return {"faces_presented": lines[-1]["faces"]}
 
 
-def _commit() -> str:
+def commit() -> str:
     """The git commit of the training code, with a + where the tree was changed, or "unknown" outside a repository."""
     here = Path(__file__).parent.parent
     try:

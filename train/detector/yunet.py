@@ -10,7 +10,7 @@ from edgeface.detectors.yunet import HEADS, STEM
 from edgeface.errors import DataError, EdgefaceError
 from edgeface.platform.files import write_whole
 
-SOURCE = Path(__file__).parent / "face_detection_yunet_2023mar_int8bq.onnx"
+SOURCE = Path(__file__).parent.parent / "face_detection_yunet_2023mar_int8bq.onnx"
 OUTPUTS = 12
 """Class, object, box and landmarks, on three scales."""
 POOL = 2

@@ -1,0 +1,1 @@
+"""Trains our own face detector, and cuts YuNet in two."""
