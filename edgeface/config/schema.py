@@ -7,6 +7,7 @@ import platformdirs
 from msgspec import Meta, Struct
 
 from edgeface.config import sources
+from edgeface.config.hours import WeeklyHours
 from edgeface.config.paths import expand, secret_path
 from edgeface.config.texts import Base, Line, Slug, Topic, is_host
 from edgeface.platform import environment
@@ -223,6 +224,18 @@ class WebSettings(_Section, frozen=True):
             raise ValueError("hosts needs names, each without scheme and port")
 
 
+class PauseSettings(_Section, frozen=True):
+    """When the camera is closed, besides edgeface pause."""
+
+    hours: Annotated[
+        tuple[Line, ...],
+        means('hours of the week by the clock of this machine, such as "mon-fri 08:00-17:00" and "sat,sun 22:00-06:00"'),
+    ] = ()
+
+    def __post_init__(self) -> None:
+        WeeklyHours.of(self.hours)
+
+
 class Config(_Section, frozen=True):
     """Every setting, by section."""
 
@@ -233,6 +246,7 @@ class Config(_Section, frozen=True):
     backup: BackupSettings = BackupSettings()
     matching: MatchingSettings = MatchingSettings()
     presence: PresenceSettings = PresenceSettings()
+    pause: PauseSettings = PauseSettings()
     liveness: LivenessSettings = LivenessSettings()
     events: EventsSettings = EventsSettings()
     mqtt: MqttSettings = MqttSettings()
@@ -262,6 +276,10 @@ class Config(_Section, frozen=True):
     @property
     def audit_path(self) -> Path:
         return self.gallery_path.parent / "audit.jsonl"
+
+    @property
+    def pause_path(self) -> Path:
+        return self.gallery_path.parent / "pause.json"
 
     @property
     def token_path(self) -> Path:

@@ -117,7 +117,7 @@ class HealthReporter:
         if isinstance(moment, Frame):
             self.counters.count_frame(len(tick.seen.observations), tick.seen.seconds)
             self._recent.append(moment.time)
-        elif moment.lost is not None:
+        elif moment.lost is not None or moment.paused:
             self._recent.clear()
         self.counters.count_events(tick.events)
         if not (isinstance(moment, NoFrame) and moment.stuck):
@@ -143,7 +143,13 @@ class HealthReporter:
     def _state(self) -> tuple[object, ...]:
         """Return the states whose change is published at once."""
         slowed = self._frame_rate.reason is not None
-        return self._monitor.state, slowed, self._gallery.pipeline.health, self._gallery.event_keeper.trouble
+        return (
+            self._monitor.state,
+            self._monitor.paused,
+            slowed,
+            self._gallery.pipeline.health,
+            self._gallery.event_keeper.trouble,
+        )
 
     def _fps(self) -> float:
         recent = self._recent
@@ -182,6 +188,7 @@ class HealthReporter:
             gallery=pipeline.health,
             events_unkept=event_keeper.trouble,
             backed=backup.state,
+            paused=self._monitor.paused,
         )
 
     def _last_event(self) -> Event | None:

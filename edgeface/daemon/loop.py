@@ -19,6 +19,7 @@ from edgeface.mqtt.commands import Commands
 from edgeface.operations.context import OperationContext
 from edgeface.operations.jobs import JobQueue
 from edgeface.operations.live_view import LiveView
+from edgeface.operations.pause import Pause
 from edgeface.platform.memory import HeapTrimmer
 from edgeface.recognition.camera_monitor import CameraMonitor
 from edgeface.recognition.pipeline import Pipeline
@@ -65,6 +66,7 @@ class Daemon:
     enroller: Enroller
     context: OperationContext
     commands: Commands | None
+    pause: Pause
     camera: Camera
     camera_monitor: CameraMonitor
     presence: Presence
@@ -99,6 +101,9 @@ class Daemon:
             seen = self._look(moment)
             events = self.camera_monitor.update(moment)
             events += self.presence.update(moment, seen.observations, self.pipeline.matcher)
+            if isinstance(moment, NoFrame) and moment.paused:
+                events += self.presence.close(moment)
+                self.live.close()
             self.publish(events, moment)
             self._run_tasks(Tick(moment, seen, events))
             if self.signals.stop:

@@ -103,6 +103,7 @@ def _gauges(health: Health) -> dict[str, tuple[str, float]]:
         "frames_per_second": ("Rate of the last 30 frames.", health.fps),
         "events_waiting": ("Events that the broker has not confirmed.", link.queue),
         "camera_up": ("Whether the camera gives frames.", health.camera_state == "ok"),
+        "paused": ("Whether the camera is paused.", health.paused is not None),
         "people": ("People enrolled.", health.people),
         "templates": ("Templates in the gallery.", health.templates),
         "events_kept": ("Whether events can be kept for a verdict.", health.events_unkept is None),

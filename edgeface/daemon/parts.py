@@ -14,16 +14,18 @@ from edgeface.daemon.backup_task import BackupTask
 from edgeface.daemon.frame_rate import FrameRateLimiter
 from edgeface.daemon.health_reporter import GalleryParts, HealthReporter
 from edgeface.daemon.loop import Daemon, Signals
+from edgeface.daemon.pausable_camera import PausableCamera
 from edgeface.enrollment.enroller import Enroller
 from edgeface.errors import AskAgainError, GalleryError
 from edgeface.gallery.event_keeper import EventKeeper
 from edgeface.gallery.open import open_gallery
 from edgeface.gallery.store import Gallery
-from edgeface.interfaces import CommandTransport, EventPublisher, SyncTransport
+from edgeface.interfaces import Camera, CommandTransport, EventPublisher, SyncTransport
 from edgeface.mqtt.commands import Commands, check_allowed
 from edgeface.operations.context import OperationContext
 from edgeface.operations.jobs import JobQueue
 from edgeface.operations.live_view import LiveView
+from edgeface.operations.pause import Pause
 from edgeface.operations.whole import reembed
 from edgeface.platform.memory import HeapTrimmer
 from edgeface.platform.systemd import Systemd
@@ -109,7 +111,9 @@ def _close_follower(of: Daemon, _heir: Daemon | None) -> None:
 
 
 def _context(new: Daemon, _old: Daemon | None) -> OperationContext:
-    return OperationContext(new.config, new.embedder.card, lambda: new.gallery, lambda: new.enroller, serving=True)
+    return OperationContext(
+        new.config, new.embedder.card, lambda: new.gallery, lambda: new.enroller, serving=True, pause=new.pause
+    )
 
 
 def _commands(new: Daemon, _old: Daemon | None) -> Commands | None:
@@ -126,6 +130,15 @@ def _end_jobs(of: Daemon, heir: Daemon | None) -> None:
     """End the jobs that use the old enroller; the queue itself goes on."""
     if heir:
         of.jobs.close(AskAgainError(NEW_SETTINGS))
+
+
+def _pause(new: Daemon, old: Daemon | None) -> Pause:
+    return Pause(new.config, before=old.pause if old else None)
+
+
+def _camera(new: Daemon, _old: Daemon | None) -> Camera:
+    settings = new.config.camera
+    return PausableCamera(lambda: cameras.create(settings), new.pause.now, reopen=cameras.is_live(settings))
 
 
 def _close_camera(of: Daemon, heir: Daemon | None) -> None:
@@ -194,11 +207,12 @@ PARTS = (
         _publisher,
         _close_publisher,
     ),
+    Part("pause", ("pause", "gallery.path"), (), _pause),
     Part("follower", ("sync", "device.id"), ("embedder", "gallery", "publisher"), _follower, _close_follower),
     Part("enroller", (), ("pipeline", "gallery"), lambda new, _old: Enroller(new.pipeline, new.gallery), _end_jobs),
-    Part("context", ("matching", "backup", "gallery", "camera.name"), ("embedder", "enroller", "gallery"), _context),
+    Part("context", ("matching", "backup", "gallery", "camera.name"), ("embedder", "enroller", "gallery", "pause"), _context),
     Part("commands", ("commands",), ("publisher", "enroller", "jobs"), _commands, _close_commands),
-    Part("camera", ("camera",), (), lambda new, _old: cameras.create(new.config.camera), _close_camera),
+    Part("camera", ("camera",), ("pause",), _camera, _close_camera),
     Part("camera_monitor", ("camera.name",), (), lambda new, _old: CameraMonitor(new.config.camera.name)),
     Part("presence", ("camera.name", "presence", "liveness", "publisher"), ("embedder",), _presence, _close_presence),
     Part("gate", ("detector.still_every", "presence.left_after"), ("camera",), _gate),

@@ -88,6 +88,7 @@ def describe(status: dict[str, Any]) -> str:
     rows = {
         "daemon": f"{status['device']}, edgeface {status['version']}, up for {duration(status['uptime'])}",
         "camera": f"{status['camera']}: {status['camera_state']}, {status['fps']:.1f} frames/s",
+        "paused": status.get("pause") and _pause(**status["pause"]),
         "frames": looked,
         "broker": link,
         "people": f"{status['gallery_size']} enrolled, {status['templates']} templates"
@@ -103,6 +104,10 @@ def describe(status: dict[str, Any]) -> str:
         "page": f"{status['page']}, by edgeface web url" if status.get("page") else None,
     }
     return "\n".join(f"{name:<9}{value}" for name, value in rows.items() if value is not None)
+
+
+def _pause(since: str, until: str | None, why: str) -> str:
+    return f"since {since}, {f'until {until}' if until else 'until edgeface resume'}{why and f': {why}'}"
 
 
 def _backups(copies: int, latest: str | None, trouble: str | None) -> str:

@@ -7,7 +7,7 @@ import msgspec
 
 from edgeface.enrollment.guidance import Guidance
 from edgeface.errors import EdgefaceError
-from edgeface.operations import backups, enroll, events, people, snapshot
+from edgeface.operations import backups, enroll, events, pausing, people, snapshot
 from edgeface.operations.context import EVERYWHERE, Door, Operation, Q
 from edgeface.wire import commands as wire
 from edgeface.wire.fields import NamedPerson
@@ -33,11 +33,14 @@ DROP = Operation("drop", wire.DropRequest, wire.Dropped, people.drop, WITHIN)
 BACKUP = Operation("backup", wire.Request, wire.BackedUp, backups.back_up, WITHIN)
 BACKUPS = Operation("backups", wire.Request, wire.Backups, backups.list_backups, WITHIN)
 RESTORE = Operation("restore", wire.RestoreRequest, wire.RestoredPerson, backups.restore_person, WITHIN)
+PAUSE = Operation("pause", wire.PauseRequest, wire.PauseState, pausing.pause, daemon=True)
+RESUME = Operation("resume", wire.ResumeRequest, wire.PauseState, pausing.resume, daemon=True)
 
 OPERATIONS: dict[str, Operation[Any, Any]] = {
     one.name: one
     for one in (
         *(ENROLL, PHOTOS, RENAME, FORGET, PEOPLE, SNAPSHOT, EVENTS, REJECT, CONFIRM),
+        *(PAUSE, RESUME),
         *(INTRODUCE, DISMISS, CHECK, DROP, BACKUP, BACKUPS, RESTORE),
     )
 }

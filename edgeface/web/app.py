@@ -14,7 +14,7 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
 from edgeface.errors import EdgefaceError
-from edgeface.web import enroll, health, live, operations, people, strangers, visits
+from edgeface.web import enroll, health, live, operations, pause, people, strangers, visits
 from edgeface.web.context import PageContext
 
 View: TypeAlias = Callable[[PageContext, Request], Awaitable[Response]]
@@ -41,6 +41,7 @@ POST: dict[str, View] = {
     "/unknown/dismiss": strangers.dismiss,
     "/enroll/start": enroll.start,
     "/enroll/finish": enroll.finish,
+    "/pause": pause.pause,
     "/operations/{name}": operations.operate,
 }
 

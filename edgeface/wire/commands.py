@@ -112,6 +112,26 @@ class RestoreRequest(Request, frozen=True, kw_only=True):
     copy: Annotated[str, Meta(max_length=100, pattern=r"^[^/]*\Z")] | None = None
 
 
+class PauseRequest(Request, frozen=True, kw_only=True):
+    """Close the camera for some minutes, until a time, or until `resume`: nobody is looked at meanwhile."""
+
+    minutes: Annotated[float, Meta(gt=0, le=366 * 24 * 60, description="for how long", examples=[120.0])] | None = None
+    until: (
+        Annotated[
+            str, Meta(max_length=40, description="a local time of day, or a date and time (RFC 3339)", examples=["18:00"])
+        ]
+        | None
+    ) = None
+    reason: Annotated[
+        str, Meta(max_length=200, pattern=r"^[^\x00-\x1f\x7f-\x9f]*\Z", description="told in `health`", examples=["guests"])
+    ] = ""
+    paused: Annotated[bool, Meta(description="false resumes, for a switch that has one topic", examples=[True])] = True
+
+
+class ResumeRequest(Request, frozen=True, kw_only=True):
+    """Open the camera again after `pause`; during `pause.hours`, until these come again."""
+
+
 class Refused(Struct, frozen=True):
     """An image that was not used."""
 
@@ -154,6 +174,15 @@ class Snapshot(Struct, frozen=True, kw_only=True):
     width: Annotated[Count, Meta(description="pixels; larger frames are scaled to 1280", examples=[640])]
     height: Annotated[Count, Meta(description="pixels", examples=[480])]
     image: Annotated[str, Meta(description="a JPEG in base64", examples=["/9j/4AAQ"])]
+
+
+class PauseState(Struct, frozen=True, kw_only=True):
+    """Whether the camera is paused, since when, until when if that is known, and why."""
+
+    paused: Annotated[bool, Meta(examples=[True])]
+    since: Annotated[Time | None, Meta(description="null if it is not")] = None
+    until: Annotated[Time | None, Meta(description="null until somebody resumes")] = None
+    why: Annotated[str | None, Meta(description="the reason that was given", examples=["guests"])] = None
 
 
 class ListedEvent(Struct, frozen=True, kw_only=True):
