@@ -136,6 +136,11 @@ def _pause(new: Daemon, old: Daemon | None) -> Pause:
     return Pause(new.config, before=old.pause if old else None)
 
 
+def _close_pause(_of: Daemon, heir: Daemon | None) -> None:
+    if heir and isinstance(heir.camera, PausableCamera):
+        heir.camera.paused = heir.pause.now
+
+
 def _camera(new: Daemon, _old: Daemon | None) -> Camera:
     settings = new.config.camera
     return PausableCamera(lambda: cameras.create(settings), new.pause.now, reopen=cameras.is_live(settings))
@@ -207,12 +212,12 @@ PARTS = (
         _publisher,
         _close_publisher,
     ),
-    Part("pause", ("pause", "gallery.path"), (), _pause),
+    Part("pause", ("pause", "gallery.path"), (), _pause, _close_pause),
     Part("follower", ("sync", "device.id"), ("embedder", "gallery", "publisher"), _follower, _close_follower),
     Part("enroller", (), ("pipeline", "gallery"), lambda new, _old: Enroller(new.pipeline, new.gallery), _end_jobs),
     Part("context", ("matching", "backup", "gallery", "camera.name"), ("embedder", "enroller", "gallery", "pause"), _context),
     Part("commands", ("commands",), ("publisher", "enroller", "jobs"), _commands, _close_commands),
-    Part("camera", ("camera",), ("pause",), _camera, _close_camera),
+    Part("camera", ("camera",), (), _camera, _close_camera),
     Part("camera_monitor", ("camera.name",), (), lambda new, _old: CameraMonitor(new.config.camera.name)),
     Part("presence", ("camera.name", "presence", "liveness", "publisher"), ("embedder",), _presence, _close_presence),
     Part("gate", ("detector.still_every", "presence.left_after"), ("camera",), _gate),

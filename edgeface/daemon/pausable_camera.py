@@ -17,7 +17,7 @@ class PausableCamera(Camera):
     GAP = 0.5
 
     def __init__(self, make: Callable[[], Camera], paused: Callable[[], Paused | None], *, reopen: bool) -> None:
-        self._make, self._paused, self._reopen = make, paused, reopen
+        self._make, self.paused, self._reopen = make, paused, reopen
         self._camera: Camera | None = make()
         self._dropped = 0
         self._changed = Condition()
@@ -41,7 +41,7 @@ class PausableCamera(Camera):
 
     def _watch(self) -> Iterator[Frame | NoFrame]:
         while not self._closed:
-            if pause := self._paused():
+            if pause := self.paused():
                 if self._reopen:
                     self._release()
                 yield NoFrame(time.monotonic(), time.time(), paused=pause)

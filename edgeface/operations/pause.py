@@ -96,6 +96,7 @@ class Pause:
         self._noted = self._clocks.monotonic()
         self._ends = None if left is None else self._noted + left
         self._save(_Saved(request=_Request(since=wall, until=until, left=left, timed=timed, reason=reason)))
+        log.info("paused %s", "until somebody resumes" if left is None else f"for {left:.0f} s")
         return Paused(wall, until, reason)
 
     def resume(self) -> None:

@@ -36,6 +36,6 @@ def _told(state: Pause, paused: Paused | None) -> wire.PauseState:
     if state.trouble:
         raise EdgefaceError(state.trouble)
     if paused is None:
-        return wire.PauseState(paused=False)
+        return wire.PauseState(paused=False, since=None, until=None, why=None)
     until = None if paused.until is None else timestamp(paused.until)
     return wire.PauseState(paused=True, since=timestamp(paused.since), until=until, why=paused.why)

@@ -115,15 +115,15 @@ class RestoreRequest(Request, frozen=True, kw_only=True):
 class PauseRequest(Request, frozen=True, kw_only=True):
     """Close the camera for some minutes, until a time, or until `resume`: nobody is looked at meanwhile."""
 
-    minutes: Annotated[float, Meta(gt=0, le=366 * 24 * 60, description="for how long", examples=[120.0])] | None = None
-    until: (
-        Annotated[
-            str, Meta(max_length=40, description="a local time of day, or a date and time (RFC 3339)", examples=["18:00"])
-        ]
-        | None
-    ) = None
+    minutes: Annotated[
+        Annotated[float, Meta(ge=0.01, le=366 * 24 * 60)] | None, Meta(description="for how long", examples=[120.0])
+    ] = None
+    until: Annotated[
+        Annotated[str, Meta(max_length=40)] | None,
+        Meta(description="in place of `minutes`: a local time of day, or a date and time (RFC 3339)", examples=[None]),
+    ] = None
     reason: Annotated[
-        str, Meta(max_length=200, pattern=r"^[^\x00-\x1f\x7f-\x9f]*\Z", description="told in `health`", examples=["guests"])
+        str, Meta(max_length=200, pattern=r"^[^\x00-\x1f\x7f-\x9f]*\Z", description="`health` tells it", examples=["guests"])
     ] = ""
     paused: Annotated[bool, Meta(description="false resumes, for a switch that has one topic", examples=[True])] = True
 
@@ -177,12 +177,12 @@ class Snapshot(Struct, frozen=True, kw_only=True):
 
 
 class PauseState(Struct, frozen=True, kw_only=True):
-    """Whether the camera is paused, since when, until when if that is known, and why."""
+    """Whether the camera is paused."""
 
-    paused: Annotated[bool, Meta(examples=[True])]
-    since: Annotated[Time | None, Meta(description="null if it is not")] = None
-    until: Annotated[Time | None, Meta(description="null until somebody resumes")] = None
-    why: Annotated[str | None, Meta(description="the reason that was given", examples=["guests"])] = None
+    paused: Annotated[bool, Meta(description="whether it is", examples=[True])]
+    since: Annotated[Time | None, Meta(description="since when", examples=["2026-11-24T10:15:07.238Z"])]
+    until: Annotated[Time | None, Meta(description="until when; null until `resume`", examples=["2026-11-24T12:15:07.238Z"])]
+    why: Annotated[str | None, Meta(description="the reason that was given", examples=["guests"])]
 
 
 class ListedEvent(Struct, frozen=True, kw_only=True):
