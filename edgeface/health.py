@@ -106,6 +106,7 @@ class Health:
     events_unkept: str | None = None
     backed: BackupStatus = BackupStatus()
     paused: Paused | None = None
+    events_withheld: int = 0
 
 
 class BackupHealth(Struct, frozen=True):
@@ -157,6 +158,9 @@ class HealthPayload(Struct, frozen=True, kw_only=True):
     ]
     queue_length: Annotated[Count, about("events waiting for the broker", 0)]
     events_dropped: Annotated[Count, about("events too old or too many to deliver, since the start", 0)]
+    events_withheld: Annotated[
+        Count, about("events that were not sent, as their person is muted, ignored, or not expected at this hour", 0)
+    ]
     gallery_state: Annotated[
         GalleryState,
         about(

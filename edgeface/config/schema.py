@@ -236,6 +236,15 @@ class PauseSettings(_Section, frozen=True):
         WeeklyHours.of(self.hours)
 
 
+class RulesSettings(_Section, frozen=True):
+    """What people's rules mean, which edgeface people sets for each of them."""
+
+    outside_hours: Annotated[
+        Literal["tell", "withhold"],
+        means('"tell" says in the event of who comes outside of their hours that it is not allowed; "withhold" sends none'),
+    ] = "tell"
+
+
 class Config(_Section, frozen=True):
     """Every setting, by section."""
 
@@ -247,6 +256,7 @@ class Config(_Section, frozen=True):
     matching: MatchingSettings = MatchingSettings()
     presence: PresenceSettings = PresenceSettings()
     pause: PauseSettings = PauseSettings()
+    rules: RulesSettings = RulesSettings()
     liveness: LivenessSettings = LivenessSettings()
     events: EventsSettings = EventsSettings()
     mqtt: MqttSettings = MqttSettings()

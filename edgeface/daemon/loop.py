@@ -8,6 +8,7 @@ from pathlib import Path
 
 from edgeface.config.schema import Config
 from edgeface.daemon.backup_task import BackupTask
+from edgeface.daemon.expiry import Expiry
 from edgeface.daemon.frame_rate import FrameRateLimiter
 from edgeface.daemon.health_reporter import HealthReporter
 from edgeface.daemon.logging import log_event
@@ -24,6 +25,7 @@ from edgeface.platform.memory import HeapTrimmer
 from edgeface.recognition.camera_monitor import CameraMonitor
 from edgeface.recognition.pipeline import Pipeline
 from edgeface.recognition.presence import Presence
+from edgeface.recognition.rulebook import Rulebook
 from edgeface.sync.follower import Follower
 from edgeface.types import Frame, NoFrame, Seen
 from edgeface.vision.embedding import Embedder
@@ -72,6 +74,8 @@ class Daemon:
     presence: Presence
     gate: MotionGate
     frame_rate: FrameRateLimiter
+    rulebook: Rulebook
+    expiry: Expiry
     event_keeper: EventKeeper
     reporter: HealthReporter
 
@@ -88,7 +92,7 @@ class Daemon:
     def open(self) -> None:
         if self.pipeline.health.state == "unreadable":
             self.publisher.health(self.reporter.health)  # else subscribers would take everybody for forgotten
-        self.publisher.open(self.pipeline.templates.people)
+        self.publisher.open(self.pipeline.announced)
         self.reporter.ready()
 
     def watch(self) -> None:
@@ -104,7 +108,7 @@ class Daemon:
             if isinstance(moment, NoFrame) and moment.paused:
                 events += self.presence.close(moment)
                 self.live.close()
-            self.publish(events, moment)
+            events = self.publish(events, moment)
             self._run_tasks(Tick(moment, seen, events))
             if self.signals.stop:
                 break
@@ -140,15 +144,22 @@ class Daemon:
         self.jobs.on_tick(tick, self.context)
         if self.follower:
             self.follower.on_tick(tick)
+        self.expiry.on_tick(tick, self.pipeline.rules)
         self.backup.update(self.pipeline.templates)
         self.reporter.on_tick(tick)
         if tick.seen.due:
             self.trimmer.update(tick.seen.seconds is not None)
 
-    def publish(self, events: Sequence[Event], moment: Frame | NoFrame) -> None:
-        for event in events:
-            log_event(event)
-            self.publisher.publish(event, moment.image if isinstance(moment, Frame) else None)
+    def publish(self, events: Sequence[Event], moment: Frame | NoFrame) -> list[Event]:
+        """Tell the events, as people's rules allow, and return them as they were told or withheld."""
+        ruled = self.rulebook.apply(events, self.pipeline.rules)
+        for event in ruled:
+            if event.withheld is None:
+                log_event(event)
+                self.publisher.publish(event, moment.image if isinstance(moment, Frame) else None)
+            elif event.withheld != "ignored":
+                self.publisher.note(event)
+        return ruled
 
     def close(self) -> None:
         """Close every part, the publisher first, as a camera may take long."""

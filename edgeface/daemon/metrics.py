@@ -91,6 +91,7 @@ def _counters(health: Health) -> dict[str, tuple[str, int]]:
         "faces": ("Faces seen, counted once a frame.", health.faces_seen),
         "events_dropped": ("Events that were too old, or too many, when the broker was away.", health.link.dropped),
     }
+    counters["events_withheld"] = ("Events of muted or ignored people, or outside their hours.", health.events_withheld)
     if health.sharing:
         counters["shared_received"] = ("Changes that came from other devices.", health.sharing.received)
         counters["shared_ignored"] = ("Messages of the shared gallery that were damaged or hostile.", health.sharing.ignored)

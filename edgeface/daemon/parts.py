@@ -11,12 +11,14 @@ from operator import attrgetter
 from edgeface import cameras, publishers
 from edgeface.config.schema import Config
 from edgeface.daemon.backup_task import BackupTask
+from edgeface.daemon.expiry import Expiry
 from edgeface.daemon.frame_rate import FrameRateLimiter
 from edgeface.daemon.health_reporter import GalleryParts, HealthReporter
 from edgeface.daemon.loop import Daemon, Signals
 from edgeface.daemon.pausable_camera import PausableCamera
 from edgeface.enrollment.enroller import Enroller
 from edgeface.errors import AskAgainError, GalleryError
+from edgeface.gallery.audit import Audit
 from edgeface.gallery.event_keeper import EventKeeper
 from edgeface.gallery.open import open_gallery
 from edgeface.gallery.store import Gallery
@@ -32,6 +34,7 @@ from edgeface.platform.systemd import Systemd
 from edgeface.recognition.camera_monitor import CameraMonitor
 from edgeface.recognition.pipeline import Pipeline
 from edgeface.recognition.presence import Presence
+from edgeface.recognition.rulebook import Rulebook
 from edgeface.sync import transports
 from edgeface.sync.follower import Follower, replica
 from edgeface.types import NoFrame
@@ -91,7 +94,7 @@ def _publisher(new: Daemon, _old: Daemon | None) -> EventPublisher:
 def _close_publisher(of: Daemon, heir: Daemon | None) -> None:
     of.publisher.close(heir.publisher if heir else None)
     if heir:
-        heir.publisher.open(heir.pipeline.templates.people)
+        heir.publisher.open(heir.pipeline.announced)
 
 
 def _follower(new: Daemon, _old: Daemon | None) -> Follower | None:
@@ -156,8 +159,7 @@ def _close_presence(of: Daemon, heir: Daemon | None) -> None:
     """Publish to the old subscribers that everybody left; the new presence announces who is still there."""
     if heir:
         moment = NoFrame(time.monotonic(), time.time())
-        events = of.presence.close(moment)
-        of.publish(events, moment)
+        events = of.publish(of.presence.close(moment), moment)
         heir.reporter.counters.count_events(events)
 
 
@@ -222,6 +224,8 @@ PARTS = (
     Part("presence", ("camera.name", "presence", "liveness", "publisher"), ("embedder",), _presence, _close_presence),
     Part("gate", ("detector.still_every", "presence.left_after"), ("camera",), _gate),
     Part("frame_rate", ("camera.fps", "camera.source"), ("camera",), _frame_rate),
+    Part("rulebook", ("rules",), (), lambda new, _old: Rulebook(new.config.rules)),
+    Part("expiry", (), ("gallery",), lambda new, _old: Expiry(new.gallery, Audit(new.config.audit_path))),
     Part(
         "event_keeper", ("camera.name", "events", "web.enabled", "web.pictures", "web.keep_hours"), ("gallery",), _event_keeper
     ),

@@ -98,7 +98,7 @@ def describe(status: dict[str, Any]) -> str:
         and "{topic}: {people} people, {waiting} waiting, {ignored} ignored".format_map(status["sync"]),
         "backups": status.get("backup") and _backups(**status["backup"]),
         "events": ", ".join(f"{count} {kind}" for kind, count in status["events"].items()) or "none",
-        "": f"{status['queue_length']} waiting, {status['events_dropped']} dropped",
+        "": f"{status['queue_length']} waiting, {status['events_dropped']} dropped, {status['events_withheld']} withheld",
         "last": last,
         "machine": ", ".join(machine),
         "page": f"{status['page']}, by edgeface web url" if status.get("page") else None,

@@ -6,7 +6,7 @@ from typing import Annotated
 from msgspec import Meta, Struct
 
 from edgeface.gallery.contents import Contents
-from edgeface.gallery.export import Moment
+from edgeface.gallery.rules import Moment
 
 
 class SharedTemplate(Struct, frozen=True, array_like=True, order=True):

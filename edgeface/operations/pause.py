@@ -145,11 +145,20 @@ def _read(path: Path, wall: float) -> _Saved:
         return _Saved(request=_Request(since=wall, reason=f"{path.name} cannot be read: edgeface resume"))
 
 
-def moment(text: str, wall: float, zone: tzinfo | None = None) -> float:
+def end(minutes: float | None, until: str | None, wall: float, *, longest: float = LONGEST) -> float | None:
+    """Return when something ends: after some minutes, at a time as ``moment`` reads it, or never if neither is given."""
+    if minutes is not None and until is not None:
+        raise EdgefaceError("give either for how long, or until when")
+    if minutes is not None:
+        return wall + 60 * minutes
+    return None if until is None else moment(until, wall, longest=longest)
+
+
+def moment(text: str, wall: float, zone: tzinfo | None = None, *, longest: float = LONGEST) -> float:
     """Return the next time that a clock shows "18:00", or the moment of a date and time; by the clock of this machine.
 
     Raises:
-        EdgefaceError: the text is neither, is over already, or is over a year away.
+        EdgefaceError: the text is neither, is over already, or is over ``longest`` seconds away.
     """
     now = datetime.fromtimestamp(wall, zone)
     try:
@@ -161,8 +170,9 @@ def moment(text: str, wall: float, zone: tzinfo | None = None) -> float:
         at = found.timestamp()
     except (ValueError, OverflowError):
         raise EdgefaceError(f"{text!r} is no time, such as 18:00 or 2026-12-24T18:00") from None
-    if not wall < at <= wall + LONGEST:
-        raise EdgefaceError(f"{text!r} is over already" if at <= wall else f"{text!r} is over a year away")
+    if not wall < at <= wall + longest:
+        years = round(longest / LONGEST)
+        raise EdgefaceError(f"{text!r} is {'over already' if at <= wall else f'more than {years} years away'}")
     return at
 
 

@@ -4,7 +4,7 @@ import time
 
 from edgeface.errors import EdgefaceError
 from edgeface.operations.context import OperationContext
-from edgeface.operations.pause import Pause, moment
+from edgeface.operations.pause import Pause, end
 from edgeface.types import Paused
 from edgeface.wire import commands as wire
 from edgeface.wire.fields import timestamp
@@ -13,12 +13,7 @@ from edgeface.wire.fields import timestamp
 def pause(context: OperationContext, request: wire.PauseRequest) -> wire.PauseState:
     if not request.paused:
         return resume(context, request)
-    if request.minutes is not None and request.until is not None:
-        raise EdgefaceError("give either how long to pause, or until when")
-    wall = time.time()
-    until = None if request.minutes is None else wall + 60 * request.minutes
-    if request.until is not None:
-        until = moment(request.until, wall)
+    until = end(request.minutes, request.until, time.time())
     state = context.pause or Pause(context.config)
     paused = state.begin(until, " ".join(request.reason.split()), timed=request.until is not None)
     context.note("pause", until=None if until is None else timestamp(until))

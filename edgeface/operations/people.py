@@ -2,10 +2,13 @@
 
 from dataclasses import dataclass
 
+from msgspec import UNSET
+
 from edgeface.enrollment.gallery_check import Finding, check
 from edgeface.errors import GalleryError
 from edgeface.gallery.backup import Backups
 from edgeface.operations.context import OperationContext
+from edgeface.operations.rules import told
 from edgeface.recognition.matching import Matcher
 from edgeface.wire import commands as wire
 from edgeface.wire.fields import NamedPerson, timestamp
@@ -24,8 +27,14 @@ class Checked:
 
 
 def list_people(context: OperationContext, _request: wire.PeopleRequest) -> wire.People:
-    people = context.gallery.people()
-    return wire.People([wire.ListedPerson(one.id, one.name, one.templates, timestamp(one.enrolled)) for one in people])
+    people, rules = context.gallery.people(), context.gallery.rules()
+    listed = [
+        wire.ListedPerson(
+            one.id, one.name, one.templates, timestamp(one.enrolled), told(rules[one.id]) if one.id in rules else UNSET
+        )
+        for one in people
+    ]
+    return wire.People(listed)
 
 
 def rename(context: OperationContext, request: wire.RenameRequest) -> NamedPerson:

@@ -5,7 +5,7 @@ from typing import Annotated, Generic, TypeVar
 from msgspec import UNSET, Meta, Struct, UnsetType
 
 from edgeface.types import MAX_REQUEST_BYTES
-from edgeface.wire.fields import Camera, Count, NamedPerson, Schema, Time
+from edgeface.wire.fields import Camera, Count, NamedPerson, RulesPayload, Schema, Time
 
 T = TypeVar("T")
 Who = Annotated[str, Meta(max_length=200, description="a name, or better an id", examples=["p_f8e6d06ed6e2f474"])]
@@ -144,6 +144,7 @@ class ListedPerson(NamedPerson, frozen=True):
 
     templates: Count
     enrolled: Time
+    rules: Annotated[RulesPayload | UnsetType, Meta(description="what holds for the person; absent if nothing does")] = UNSET
 
 
 class People(Struct, frozen=True):

@@ -72,6 +72,9 @@ class Publisher:
     def publish(self, event: Event, image: object = None) -> None:
         self.calls.append(("event", event))
 
+    def note(self, event: Event) -> None:
+        self.calls.append(("noted", event))
+
     def requests(self) -> tuple[()]:
         return ()
 
