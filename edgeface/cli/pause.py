@@ -33,7 +33,7 @@ def pause(
     """
     if duration and until:
         raise typer.BadParameter("give one of the two", param_hint="--for / --until")
-    minutes = None if duration is None else read_minutes(duration)
+    minutes = None if duration is None else read_minutes(duration, "--for")
     state = perform(context.obj, PAUSE, PauseRequest(minutes=minutes, until=until, reason=reason))
     show(state, [f"paused {f'until {state.until}' if state.until else 'until edgeface resume'}"], json=json)
 
@@ -49,10 +49,10 @@ def resume(context: typer.Context, json: Json = False) -> None:
     show(state, ["the camera is open again, if the daemon runs"], json=json)
 
 
-def read_minutes(text: str) -> float:
+def read_minutes(text: str, option: str) -> float:
     """Return the minutes of a duration such as 1d12h; raise ``typer.BadParameter`` if it is none."""
     parts = re.findall(r"(\d{1,6})([dhm])", text)
     minutes = sum(int(number) * MINUTES[unit] for number, unit in parts)
     if "".join(map("".join, parts)) != text or not 0 < minutes <= 366 * 24 * 60:
-        raise typer.BadParameter(f"{text!r} is no duration such as 2h, 45m or 1d12h, of a year at most", param_hint="--for")
+        raise typer.BadParameter(f"{text!r} is no duration such as 2h, 45m or 1d12h, of a year at most", param_hint=option)
     return float(minutes)

@@ -314,7 +314,8 @@ def reporting(
     before: HealthReporter | None = None,
 ) -> HealthReporter:
     """A reporter of parts of which all is well."""
-    pipeline: Any = SimpleNamespace(templates=known, health=GalleryHealth(), embedder=SimpleNamespace(card=load_card(SHIPPED)))
+    seen = {"templates": known, "announced": known.people, "health": GalleryHealth()}
+    pipeline: Any = SimpleNamespace(**seen, embedder=SimpleNamespace(card=load_card(SHIPPED)))
     keeper: Any = SimpleNamespace(trouble=None)
     backup: Any = SimpleNamespace(state=BackupStatus())
     gallery = GalleryParts(pipeline, keeper, None, backup)

@@ -49,8 +49,13 @@ def obama(demo_photos: Path) -> Image:
 
 def ask(listener: Listener, verb: str, **request: Any) -> Any:
     before = len(listener.on(f"resp/{verb}"))
-    listener.say(f"edgeface/door/cmd/{verb}", {"id": "a"} | request)
-    return listener.wait_for(f"resp/{verb}", before + 1)[-1]
+
+    def answered() -> bool:
+        listener.say(f"edgeface/door/cmd/{verb}", {"id": "a"} | request)
+        return bool(eventually(lambda: len(listener.on(f"resp/{verb}")) > before, 20))
+
+    assert eventually(answered)  # the first may come before the daemon has subscribed
+    return listener.on(f"resp/{verb}")[-1]
 
 
 def states(listener: Listener) -> list[str]:
