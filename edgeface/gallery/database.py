@@ -265,10 +265,7 @@ class Database(DatabaseFile):
         need(self, "rules")
         sealed = self.sealer.seal(record, "rule", person_id)
         self.execute("INSERT OR REPLACE INTO rules VALUES (?, ?)", (person_id, sealed))
-
-    def drop_rules(self, person_id: str) -> None:
-        if self.has_table("rules"):
-            self.erase("DELETE FROM rules WHERE +person_id = ?", (person_id,))
+        self._touched.add(person_id)
 
     def look_anew(self, kind: Kind) -> None:
         """Forget which records of a kind are damaged: all of them are about to be read."""

@@ -133,7 +133,7 @@ class GalleryReader:
     def shared(self, people: Collection[str] | None = None) -> dict[str, SharedPerson]:
         """Return everybody by id, or those of these people who are there, as other devices get them."""
         with self._database.errors(), self._database.transaction("DEFERRED"):
-            there = SharedPeople(self._contents)
+            there = SharedPeople(self._contents, self._rules.all())
             return {person_id: there[person_id] for person_id in (there if people is None else people) if person_id in there}
 
     @property

@@ -33,9 +33,11 @@ class RuleStore:
         return self._all
 
     def put(self, person_id: str, rules: Rules) -> None:
-        """Replace the rules of a person, who must be there."""
-        if rules == NONE:
-            self._database.drop_rules(person_id)
+        """Replace the rules of a person, who must be there.
+
+        A record without rules stays where there were some, so that other devices take them back, too.
+        """
+        if rules == NONE and person_id not in self.all():
             return
         expires = None
         if rules.expires is not None:

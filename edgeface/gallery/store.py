@@ -157,7 +157,7 @@ class Gallery(GalleryReader):
         """Return everybody with their templates as one JSON document. It holds biometric data in the clear."""
         people = []
         with self._database.errors(), self._database.transaction("DEFERRED"):
-            rules = self._rules.all()
+            rules = {person_id: theirs for person_id, theirs in self._rules.all().items() if theirs != NONE}
             for person_id, held in self._contents.everybody().items():
                 templates, negatives = (
                     [export.ExportedTemplate(one.vector, one.quality) for _, one, _ in faces]
@@ -197,7 +197,7 @@ class Gallery(GalleryReader):
         All of it or nothing, together with changes of ``revisions``. Erased records stay in the write-ahead log until ``wipe``.
         """
         with self._database.errors(), self._database.lock_timeout(LOOP_LOCK_TIMEOUT_S), self._database.change():
-            wanted = decide(SharedPeople(self._contents))
+            wanted = decide(SharedPeople(self._contents, self._rules.all()))
             forgotten = [person_id for person_id, copy in wanted.items() if copy is None]
             self._erase_nearest(forgotten)
             for person_id in forgotten:
@@ -209,6 +209,8 @@ class Gallery(GalleryReader):
 
     def _put(self, person_id: str, person: SharedPerson) -> None:
         self._put_name(person_id, PersonRecord(person.name, person.enrolled))
+        if person.rules is not None and person.rules != self._rules.all().get(person_id):
+            self._rules.put(person_id, person.rules)
         for damage in self._database.damaged:
             if damage.owner == person_id and damage.kind in TEMPLATE_KINDS:
                 self._database.drop_template(damage.row)

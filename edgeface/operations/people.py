@@ -7,6 +7,7 @@ from msgspec import UNSET
 from edgeface.enrollment.gallery_check import Finding, check
 from edgeface.errors import GalleryError
 from edgeface.gallery.backup import Backups
+from edgeface.gallery.rules import NONE
 from edgeface.operations.context import OperationContext
 from edgeface.operations.rules import told
 from edgeface.recognition.matching import Matcher
@@ -27,12 +28,10 @@ class Checked:
 
 
 def list_people(context: OperationContext, _request: wire.PeopleRequest) -> wire.People:
-    people, rules = context.gallery.people(), context.gallery.rules()
+    rules = {person_id: told(theirs) for person_id, theirs in context.gallery.rules().items() if theirs != NONE}
     listed = [
-        wire.ListedPerson(
-            one.id, one.name, one.templates, timestamp(one.enrolled), told(rules[one.id]) if one.id in rules else UNSET
-        )
-        for one in people
+        wire.ListedPerson(one.id, one.name, one.templates, timestamp(one.enrolled), rules.get(one.id, UNSET))
+        for one in context.gallery.people()
     ]
     return wire.People(listed)
 
