@@ -12,12 +12,17 @@ from edgeface.wire.events import Event, Withheld
 class Rulebook:
     def __init__(self, settings: schema.RulesSettings) -> None:
         self._settings = settings
+        self._before: Mapping[str, Rules] = {}
 
     def apply(self, events: Iterable[Event], rules: Mapping[str, Rules]) -> list[Event]:
         """Return the events as they may be told; ``withheld`` says why an event may not be told.
 
-        An event that replaces one of an ignored or muted person does not name that person, as theirs was not told either.
+        To be called in every round of the loop: whoever is forgotten leaves by the rules of the round before. An event that
+        replaces one of an ignored or muted person does not name that person, as theirs was not told either.
         """
+        before, self._before = self._before, rules
+        if rules is not before and before.keys() - rules.keys():
+            rules = {**before, **rules}
         return [self._apply(event, rules) if rules else event for event in events]
 
     def _apply(self, event: Event, rules: Mapping[str, Rules]) -> Event:

@@ -18,7 +18,7 @@ from edgeface.vision.images import load_image
 
 __all__ = ["broker"]
 pytestmark = needs_broker
-VERBS = ["mute", "unmute", "ignore", "hours", "group", "expire", "people"]
+VERBS = ["forget", "mute", "unmute", "ignore", "hours", "group", "expire", "people"]
 
 
 class Scene:
@@ -136,6 +136,18 @@ def test_who_is_there_when_they_are_ignored_is_gone_for_subscribers(tmp_path: Pa
         scene.goes()
         assert eventually(lambda: scene.withheld() == 1)
         assert len(scene.events()) == 1
+
+
+def test_who_is_ignored_is_not_told_when_they_are_forgotten(tmp_path: Path, broker: Broker, demo_photos: Path) -> None:
+    with door(tmp_path, broker, demo_photos) as scene:
+        scene.ask("ignore")
+        scene.comes()
+        assert eventually(lambda: scene.withheld() == 1)
+        scene.ask("forget")
+        assert eventually(scene.events)
+        assert [event["event_type"] for event in scene.events()] == ["unknown"]
+        assert eventually(lambda: scene.withheld() == 2)
+        assert "ON" not in scene.states()
 
 
 @pytest.mark.parametrize("outside", ["tell", "withhold"])

@@ -90,15 +90,15 @@ def test_a_mute_that_is_over_is_not_shown(asked: OperationContext, gallery: Gall
 def test_what_makes_no_sense_is_refused_in_a_line_and_changes_nothing(
     asked: OperationContext, gallery: Gallery, request_: Any, error: str
 ) -> None:
-    run = {
+    run: dict[Any, Any] = {
         MuteRequest: rules.mute,
         ExpireRequest: rules.expire,
         HoursRequest: rules.hours,
         GroupRequest: rules.group,
         IgnoreRequest: rules.ignore,
-    }[type(request_)]
+    }
     with pytest.raises(EdgefaceError, match=error) as caught:
-        run(asked, request_)  # type: ignore[operator]  # the one of its type
+        run[type(request_)](asked, request_)
     one_line(caught)
     assert gallery.rules() == {}
     assert not asked.config.audit_path.exists()

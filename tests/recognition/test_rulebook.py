@@ -63,6 +63,15 @@ def test_a_correction_does_not_name_who_is_not_told() -> None:
     assert ruled(event("p_2", corrected=wrong), p_1=Rules(groups=("family",))).corrected == wrong
 
 
+def test_who_is_forgotten_leaves_by_the_rules_that_they_had() -> None:
+    book, left = Rulebook(RulesSettings()), event(kind=EventType.LEFT)
+    assert book.apply([], {"p_1": Rules(ignored=True), "p_2": Rules()}) == []
+    (told,) = book.apply([left], {"p_2": Rules()})
+    assert told.withheld == "ignored"
+    (told,) = book.apply([left], {"p_2": Rules()})
+    assert told.withheld is None
+
+
 def test_payloads_have_groups_and_whether_it_is_allowed_only_where_they_are_set(card: ModelCard) -> None:
     door = Door(card)
     (anna,) = door.see(door.view("A"), frames=5)
