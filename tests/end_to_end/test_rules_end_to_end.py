@@ -55,7 +55,7 @@ class Scene:
         self.stage.scene = EMPTY
 
     def withheld(self) -> int:
-        return int(self.broker.retained("edgeface/door/health")["events_withheld"])
+        return int((self.broker.retained("edgeface/door/health") or {}).get("events_withheld", 0))
 
 
 @contextmanager
