@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
-from edgeface.types import GalleryState
+from edgeface.types import GalleryState, Paused
 from edgeface.wire.events import Event
 from edgeface.wire.fields import SCHEMA, Camera, Count, Model, Schema, Time, timestamp
 
@@ -81,7 +81,7 @@ class Health:
     frames_seen: int
     frames_dropped: int
     camera: str
-    camera_state: Literal["starting", "ok", "lost"]
+    camera_state: Literal["starting", "ok", "lost", "paused"]
     camera_reason: str | None
     model: str
     people: int
@@ -105,6 +105,8 @@ class Health:
     gallery: GalleryHealth = GalleryHealth()
     events_unkept: str | None = None
     backed: BackupStatus = BackupStatus()
+    paused: Paused | None = None
+    events_withheld: int = 0
 
 
 class BackupHealth(Struct, frozen=True):
@@ -113,6 +115,14 @@ class BackupHealth(Struct, frozen=True):
     copies: Annotated[Count, Meta(examples=[7])]
     latest: Annotated[Time | None, Meta(examples=["2026-11-24T03:12:40.000Z"])]
     trouble: Annotated[str | None, Meta(examples=[None])]
+
+
+class PauseHealth(Struct, frozen=True):
+    """A pause of the camera."""
+
+    since: Annotated[Time, Meta(examples=["2026-11-24T08:00:00.000Z"])]
+    until: Annotated[Time | None, Meta(examples=["2026-11-24T17:00:00.000Z"])]
+    why: Annotated[str, Meta(examples=["guests"])]
 
 
 class HealthPayload(Struct, frozen=True, kw_only=True):
@@ -126,7 +136,9 @@ class HealthPayload(Struct, frozen=True, kw_only=True):
     frames_seen: Annotated[Count, about("frames looked at since the start", 863801)]
     frames_dropped: Annotated[Count, about("frames replaced by a newer one unseen", 12)]
     camera: Camera
-    camera_state: Annotated[Literal["starting", "ok", "lost"], about("`lost` is retried for ever", "ok")]
+    camera_state: Annotated[
+        Literal["starting", "ok", "lost", "paused"], about("`lost` is retried for ever; `paused` is closed on purpose", "ok")
+    ]
     camera_reason: Annotated[str | None, about("why the camera is lost", None)]
     model: Model
     gallery_size: Annotated[Count, about("people enrolled", 2)]
@@ -146,6 +158,9 @@ class HealthPayload(Struct, frozen=True, kw_only=True):
     ]
     queue_length: Annotated[Count, about("events waiting for the broker", 0)]
     events_dropped: Annotated[Count, about("events too old or too many to deliver, since the start", 0)]
+    events_withheld: Annotated[
+        Count, about("events that were not sent, as their person is muted, ignored, or not expected at this hour", 0)
+    ]
     gallery_state: Annotated[
         GalleryState,
         about(
@@ -172,6 +187,10 @@ class HealthPayload(Struct, frozen=True, kw_only=True):
             "made, and what is wrong"
         ),
     ] = UNSET
+    pause: Annotated[
+        PauseHealth | UnsetType,
+        about("while the camera is paused: `since` when, `until` when (null until somebody resumes), and `why`"),
+    ] = UNSET
 
 
 DIGITS = {"uptime": 1, "fps": 2, "rss_mb": 1, "cpu": 3}
@@ -179,9 +198,10 @@ DIGITS = {"uptime": 1, "fps": 2, "rss_mb": 1, "cpu": 3}
 
 def health_payload(health: Health, wall: float) -> HealthPayload:
     """Return the daemon's health for subscribers; fields of one name are taken over, rounded to ``DIGITS``."""
-    link, backed = health.link, health.backed
+    link, backed, paused = health.link, health.backed, health.paused
     values: dict[str, Any] = {name: getattr(health, name) for name in HealthPayload.__struct_fields__ if hasattr(health, name)}
     values |= {name: round(values[name], digits) for name, digits in DIGITS.items()}
+    until = None if paused is None or paused.until is None else timestamp(paused.until)
     latest = None if backed.latest is None else timestamp(backed.latest)
     values |= {
         "schema": SCHEMA,
@@ -198,5 +218,6 @@ def health_payload(health: Health, wall: float) -> HealthPayload:
         "broker_confirmed": None if link.confirmed is None else round(max(0.0, time.monotonic() - link.confirmed), 1),
         "sync": health.sharing or UNSET,
         "backup": BackupHealth(backed.copies, latest, backed.trouble) if backed.wanted else UNSET,
+        "pause": PauseHealth(timestamp(paused.since), until, paused.why) if paused else UNSET,
     }
     return HealthPayload(**values)

@@ -53,6 +53,9 @@ class EventPublisher(Protocol):
     def publish(self, event: Event, image: Image | None = None) -> None:
         """Send one event; ``image`` is the frame of the event."""
 
+    def note(self, event: Event) -> None:
+        """Tell who is present after an event that is withheld, and not the event."""
+
     @abstractmethod
     def health(self, health: Health) -> None:
         """Send the daemon's health."""

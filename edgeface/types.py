@@ -42,17 +42,27 @@ class Frame:
 
 
 @dataclass(frozen=True, slots=True)
+class Paused:
+    """A pause of the camera: ``since`` when, ``until`` when if that is known, in seconds since the Unix epoch, and ``why``."""
+
+    since: float
+    until: float | None
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
 class NoFrame:
     """A moment at which the camera had no new frame to give.
 
     ``lost`` says why the camera counts as lost, if it does. ``stuck`` is true when a call of the driver has not returned for a
-    minute: only a restart of the process can help.
+    minute: only a restart of the process can help. While the camera is ``paused``, it is closed.
     """
 
     time: float
     wall: float
     lost: str | None = None
     stuck: bool = False
+    paused: Paused | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -7,7 +7,21 @@ from typing import Annotated
 import typer
 
 from edgeface import __version__
-from edgeface.cli import enroll, events, gallery, generated, identify, measuring, mqtt, people, running, settings, web
+from edgeface.cli import (
+    enroll,
+    events,
+    gallery,
+    generated,
+    identify,
+    measuring,
+    mqtt,
+    pause,
+    people,
+    rules,
+    running,
+    settings,
+    web,
+)
 from edgeface.cli.common import Setup
 from edgeface.errors import EdgefaceError
 from edgeface.vision.model_card import SHIPPED
@@ -25,8 +39,9 @@ Examples: edgeface demo
           edgeface enroll Anna
           edgeface --config edgeface.toml run""",
 )
-for module in (running, enroll, identify, measuring):
+for module in (running, enroll, identify, measuring, pause):
     app.add_typer(module.app)
+people.app.add_typer(rules.app)
 GROUPS = {"people": people, "events": events, "gallery": gallery, "config": settings, "mqtt": mqtt, "web": web}
 for name, module in GROUPS.items():
     app.add_typer(module.app, name=name)

@@ -34,10 +34,10 @@ def perform(
 ) -> R:
     """Run an operation in this process, or in the daemon if this user cannot open the gallery; ``tell`` is given its progress.
 
-    An operation that needs the camera runs in the daemon if one runs.
+    An operation that needs the camera, or changes what the daemon does, runs in the daemon if one runs.
     """
     settings = setup.config
-    if not (through_the_daemon(settings) or (operation.camera and discovery.answers(settings))):
+    if not (through_the_daemon(settings) or ((operation.camera or operation.daemon) and discovery.answers(settings))):
         return _perform_here(setup, Job(operation, request, photos=photos(), tell=tell))
     unread: list[Photo] = []
     answer: Any = None

@@ -11,6 +11,7 @@ import typer
 from edgeface.cli import completion
 from edgeface.cli.common import Json, counted, show
 from edgeface.cli.operations import perform
+from edgeface.cli.rules import in_words
 from edgeface.errors import ConfigError, EdgefaceError, os_errors_as
 from edgeface.gallery import portable
 from edgeface.gallery.audit import Audit
@@ -48,7 +49,9 @@ def people_list(context: typer.Context, json: Json = False) -> None:
     """
     listed = perform(context.obj, PEOPLE, PeopleRequest())
     lines = (
-        f"{one.id}  {counted(one.templates, 'template'):>13}  since {one.enrolled[:10]}  {one.name}" for one in listed.people
+        f"{one.id}  {counted(one.templates, 'template'):>13}  since {one.enrolled[:10]}  {one.name}"
+        + (f"  ({in_words(one.rules)})" if one.rules else "")
+        for one in listed.people
     )
     show(listed, lines, [] if listed.people else ["nobody is enrolled yet: edgeface enroll NAME"], json=json)
 

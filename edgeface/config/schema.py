@@ -7,6 +7,7 @@ import platformdirs
 from msgspec import Meta, Struct
 
 from edgeface.config import sources
+from edgeface.config.hours import WeeklyHours
 from edgeface.config.paths import expand, secret_path
 from edgeface.config.texts import Base, Line, Slug, Topic, is_host
 from edgeface.platform import environment
@@ -224,6 +225,27 @@ class WebSettings(_Section, frozen=True):
             raise ValueError("hosts needs names, each without scheme and port")
 
 
+class PauseSettings(_Section, frozen=True):
+    """When the camera is closed, besides edgeface pause."""
+
+    hours: Annotated[
+        tuple[Line, ...],
+        means('hours of the week by the clock of this machine, such as "mon-fri 08:00-17:00" and "sat,sun 22:00-06:00"'),
+    ] = ()
+
+    def __post_init__(self) -> None:
+        WeeklyHours.of(self.hours)
+
+
+class RulesSettings(_Section, frozen=True):
+    """What people's rules mean, which edgeface people sets for each of them."""
+
+    outside_hours: Annotated[
+        Literal["tell", "withhold"],
+        means('"tell" says in the event of who comes outside of their hours that it is not allowed; "withhold" sends none'),
+    ] = "tell"
+
+
 class Config(_Section, frozen=True):
     """Every setting, by section."""
 
@@ -234,6 +256,8 @@ class Config(_Section, frozen=True):
     backup: BackupSettings = BackupSettings()
     matching: MatchingSettings = MatchingSettings()
     presence: PresenceSettings = PresenceSettings()
+    pause: PauseSettings = PauseSettings()
+    rules: RulesSettings = RulesSettings()
     liveness: LivenessSettings = LivenessSettings()
     events: EventsSettings = EventsSettings()
     mqtt: MqttSettings = MqttSettings()
@@ -263,6 +287,10 @@ class Config(_Section, frozen=True):
     @property
     def audit_path(self) -> Path:
         return self.gallery_path.parent / "audit.jsonl"
+
+    @property
+    def pause_path(self) -> Path:
+        return self.gallery_path.parent / "pause.json"
 
     @property
     def token_path(self) -> Path:

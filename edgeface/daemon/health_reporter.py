@@ -4,7 +4,7 @@ import logging
 import time
 from bisect import bisect_left
 from collections import Counter, deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import psutil
@@ -22,7 +22,7 @@ from edgeface.platform.systemd import Systemd
 from edgeface.recognition.camera_monitor import CameraMonitor
 from edgeface.recognition.pipeline import Pipeline
 from edgeface.sync.follower import Follower
-from edgeface.types import Frame, NoFrame
+from edgeface.types import Frame, NoFrame, Person
 from edgeface.wire.events import Event
 
 log = logging.getLogger(__name__)
@@ -38,7 +38,7 @@ class Counters:
 
     def __init__(self) -> None:
         self.started = time.monotonic()
-        self.frames = self.skipped = self.faces = self.dropped = 0
+        self.frames = self.skipped = self.faces = self.dropped = self.withheld = 0
         self.events: Counter[str] = Counter()
         self.last_event: Event | None = None
         self._classes = [0] * (len(BOUNDS) + 1)
@@ -56,6 +56,9 @@ class Counters:
 
     def count_events(self, events: Iterable[Event]) -> None:
         for event in events:
+            if event.withheld:
+                self.withheld += 1
+                continue
             self.events[str(event.event_type)] += 1
             self.last_event = event
 
@@ -98,6 +101,7 @@ class HealthReporter:
         self._published_at = -INTERVAL
         # The old templates, so that the first tick publishes what a reload changed.
         self._known: Templates = before._known if before else gallery.pipeline.templates
+        self._announced: Sequence[Person] = before._announced if before else gallery.pipeline.announced
         self._latest = self._state()
         self.health = self._health(time.monotonic())
 
@@ -117,16 +121,22 @@ class HealthReporter:
         if isinstance(moment, Frame):
             self.counters.count_frame(len(tick.seen.observations), tick.seen.seconds)
             self._recent.append(moment.time)
-        elif moment.lost is not None:
+        elif moment.lost is not None or moment.paused:
             self._recent.clear()
         self.counters.count_events(tick.events)
         if not (isinstance(moment, NoFrame) and moment.stuck):
             self._systemd.notify(WATCHDOG=1)
         known, state = self._gallery.pipeline.templates, self._state()
-        if known is not self._known:
-            self._publisher.people(known.people)
-        due = known is not self._known or state != self._latest or moment.time - self._published_at >= INTERVAL
-        self._known, self._latest = known, state
+        announced = self._gallery.pipeline.announced
+        if announced is not self._announced:
+            self._publisher.people(announced)
+        due = (
+            known is not self._known
+            or announced is not self._announced
+            or state != self._latest
+            or moment.time - self._published_at >= INTERVAL
+        )
+        self._known, self._announced, self._latest = known, announced, state
         if due:
             trim_heap()
             self._cpu = self._process.cpu_percent() / 100.0
@@ -143,7 +153,13 @@ class HealthReporter:
     def _state(self) -> tuple[object, ...]:
         """Return the states whose change is published at once."""
         slowed = self._frame_rate.reason is not None
-        return self._monitor.state, slowed, self._gallery.pipeline.health, self._gallery.event_keeper.trouble
+        return (
+            self._monitor.state,
+            self._monitor.paused,
+            slowed,
+            self._gallery.pipeline.health,
+            self._gallery.event_keeper.trouble,
+        )
 
     def _fps(self) -> float:
         recent = self._recent
@@ -182,10 +198,12 @@ class HealthReporter:
             gallery=pipeline.health,
             events_unkept=event_keeper.trouble,
             backed=backup.state,
+            events_withheld=self.counters.withheld,
+            paused=self._monitor.paused,
         )
 
     def _last_event(self) -> Event | None:
-        """Return the latest event, unless its person has been forgotten."""
+        """Return the latest event, unless its person has been forgotten, or is ignored now."""
         event = self.counters.last_event
-        gone = event and event.person_id and all(person.id != event.person_id for person in self._known.people)
+        gone = event and event.person_id and all(person.id != event.person_id for person in self._announced)
         return None if gone else event

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from edgeface.config.schema import Config
 from edgeface.daemon.backup_task import BackupTask
+from edgeface.daemon.expiry import Expiry
 from edgeface.daemon.frame_rate import FrameRateLimiter
 from edgeface.daemon.health_reporter import HealthReporter
 from edgeface.daemon.logging import log_event
@@ -19,10 +20,12 @@ from edgeface.mqtt.commands import Commands
 from edgeface.operations.context import OperationContext
 from edgeface.operations.jobs import JobQueue
 from edgeface.operations.live_view import LiveView
+from edgeface.operations.pause import Pause
 from edgeface.platform.memory import HeapTrimmer
 from edgeface.recognition.camera_monitor import CameraMonitor
 from edgeface.recognition.pipeline import Pipeline
 from edgeface.recognition.presence import Presence
+from edgeface.recognition.rulebook import Rulebook
 from edgeface.sync.follower import Follower
 from edgeface.types import Frame, NoFrame, Seen
 from edgeface.vision.embedding import Embedder
@@ -65,11 +68,14 @@ class Daemon:
     enroller: Enroller
     context: OperationContext
     commands: Commands | None
+    pause: Pause
     camera: Camera
     camera_monitor: CameraMonitor
     presence: Presence
     gate: MotionGate
     frame_rate: FrameRateLimiter
+    rulebook: Rulebook
+    expiry: Expiry
     event_keeper: EventKeeper
     reporter: HealthReporter
 
@@ -86,7 +92,7 @@ class Daemon:
     def open(self) -> None:
         if self.pipeline.health.state == "unreadable":
             self.publisher.health(self.reporter.health)  # else subscribers would take everybody for forgotten
-        self.publisher.open(self.pipeline.templates.people)
+        self.publisher.open(self.pipeline.announced)
         self.reporter.ready()
 
     def watch(self) -> None:
@@ -99,7 +105,10 @@ class Daemon:
             seen = self._look(moment)
             events = self.camera_monitor.update(moment)
             events += self.presence.update(moment, seen.observations, self.pipeline.matcher)
-            self.publish(events, moment)
+            if isinstance(moment, NoFrame) and moment.paused:
+                events += self.presence.close(moment)
+                self.live.close()
+            events = self.publish(events, moment)
             self._run_tasks(Tick(moment, seen, events))
             if self.signals.stop:
                 break
@@ -135,15 +144,22 @@ class Daemon:
         self.jobs.on_tick(tick, self.context)
         if self.follower:
             self.follower.on_tick(tick)
+        self.expiry.on_tick(tick, self.pipeline.rules)
         self.backup.update(self.pipeline.templates)
         self.reporter.on_tick(tick)
         if tick.seen.due:
             self.trimmer.update(tick.seen.seconds is not None)
 
-    def publish(self, events: Sequence[Event], moment: Frame | NoFrame) -> None:
-        for event in events:
-            log_event(event)
-            self.publisher.publish(event, moment.image if isinstance(moment, Frame) else None)
+    def publish(self, events: Sequence[Event], moment: Frame | NoFrame) -> list[Event]:
+        """Tell the events, as people's rules allow, and return them as they were told or withheld."""
+        ruled = self.rulebook.apply(events, self.pipeline.rules)
+        for event in ruled:
+            if event.withheld is None:
+                log_event(event)
+                self.publisher.publish(event, moment.image if isinstance(moment, Frame) else None)
+            elif event.withheld != "ignored":
+                self.publisher.note(event)
+        return ruled
 
     def close(self) -> None:
         """Close every part, the publisher first, as a camera may take long."""

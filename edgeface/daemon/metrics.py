@@ -91,6 +91,7 @@ def _counters(health: Health) -> dict[str, tuple[str, int]]:
         "faces": ("Faces seen, counted once a frame.", health.faces_seen),
         "events_dropped": ("Events that were too old, or too many, when the broker was away.", health.link.dropped),
     }
+    counters["events_withheld"] = ("Events of muted or ignored people, or outside their hours.", health.events_withheld)
     if health.sharing:
         counters["shared_received"] = ("Changes that came from other devices.", health.sharing.received)
         counters["shared_ignored"] = ("Messages of the shared gallery that were damaged or hostile.", health.sharing.ignored)
@@ -103,6 +104,7 @@ def _gauges(health: Health) -> dict[str, tuple[str, float]]:
         "frames_per_second": ("Rate of the last 30 frames.", health.fps),
         "events_waiting": ("Events that the broker has not confirmed.", link.queue),
         "camera_up": ("Whether the camera gives frames.", health.camera_state == "ok"),
+        "paused": ("Whether the camera is paused.", health.paused is not None),
         "people": ("People enrolled.", health.people),
         "templates": ("Templates in the gallery.", health.templates),
         "events_kept": ("Whether events can be kept for a verdict.", health.events_unkept is None),

@@ -11,25 +11,30 @@ from operator import attrgetter
 from edgeface import cameras, publishers
 from edgeface.config.schema import Config
 from edgeface.daemon.backup_task import BackupTask
+from edgeface.daemon.expiry import Expiry
 from edgeface.daemon.frame_rate import FrameRateLimiter
 from edgeface.daemon.health_reporter import GalleryParts, HealthReporter
 from edgeface.daemon.loop import Daemon, Signals
+from edgeface.daemon.pausable_camera import PausableCamera
 from edgeface.enrollment.enroller import Enroller
 from edgeface.errors import AskAgainError, GalleryError
+from edgeface.gallery.audit import Audit
 from edgeface.gallery.event_keeper import EventKeeper
 from edgeface.gallery.open import open_gallery
 from edgeface.gallery.store import Gallery
-from edgeface.interfaces import CommandTransport, EventPublisher, SyncTransport
+from edgeface.interfaces import Camera, CommandTransport, EventPublisher, SyncTransport
 from edgeface.mqtt.commands import Commands, check_allowed
 from edgeface.operations.context import OperationContext
 from edgeface.operations.jobs import JobQueue
 from edgeface.operations.live_view import LiveView
+from edgeface.operations.pause import Pause
 from edgeface.operations.whole import reembed
 from edgeface.platform.memory import HeapTrimmer
 from edgeface.platform.systemd import Systemd
 from edgeface.recognition.camera_monitor import CameraMonitor
 from edgeface.recognition.pipeline import Pipeline
 from edgeface.recognition.presence import Presence
+from edgeface.recognition.rulebook import Rulebook
 from edgeface.sync import transports
 from edgeface.sync.follower import Follower, replica
 from edgeface.types import NoFrame
@@ -89,7 +94,7 @@ def _publisher(new: Daemon, _old: Daemon | None) -> EventPublisher:
 def _close_publisher(of: Daemon, heir: Daemon | None) -> None:
     of.publisher.close(heir.publisher if heir else None)
     if heir:
-        heir.publisher.open(heir.pipeline.templates.people)
+        heir.publisher.open(heir.pipeline.announced)
 
 
 def _follower(new: Daemon, _old: Daemon | None) -> Follower | None:
@@ -109,7 +114,9 @@ def _close_follower(of: Daemon, _heir: Daemon | None) -> None:
 
 
 def _context(new: Daemon, _old: Daemon | None) -> OperationContext:
-    return OperationContext(new.config, new.embedder.card, lambda: new.gallery, lambda: new.enroller, serving=True)
+    return OperationContext(
+        new.config, new.embedder.card, lambda: new.gallery, lambda: new.enroller, serving=True, pause=new.pause
+    )
 
 
 def _commands(new: Daemon, _old: Daemon | None) -> Commands | None:
@@ -128,6 +135,20 @@ def _end_jobs(of: Daemon, heir: Daemon | None) -> None:
         of.jobs.close(AskAgainError(NEW_SETTINGS))
 
 
+def _pause(new: Daemon, old: Daemon | None) -> Pause:
+    return Pause(new.config, before=old.pause if old else None)
+
+
+def _close_pause(_of: Daemon, heir: Daemon | None) -> None:
+    if heir and isinstance(heir.camera, PausableCamera):
+        heir.camera.paused = heir.pause.now
+
+
+def _camera(new: Daemon, _old: Daemon | None) -> Camera:
+    settings = new.config.camera
+    return PausableCamera(lambda: cameras.create(settings), new.pause.now, reopen=cameras.is_live(settings))
+
+
 def _close_camera(of: Daemon, heir: Daemon | None) -> None:
     of.camera.close()
     if heir:
@@ -138,8 +159,7 @@ def _close_presence(of: Daemon, heir: Daemon | None) -> None:
     """Publish to the old subscribers that everybody left; the new presence announces who is still there."""
     if heir:
         moment = NoFrame(time.monotonic(), time.time())
-        events = of.presence.close(moment)
-        of.publish(events, moment)
+        events = of.publish(of.presence.close(moment), moment)
         heir.reporter.counters.count_events(events)
 
 
@@ -194,15 +214,18 @@ PARTS = (
         _publisher,
         _close_publisher,
     ),
+    Part("pause", ("pause", "gallery.path"), (), _pause, _close_pause),
     Part("follower", ("sync", "device.id"), ("embedder", "gallery", "publisher"), _follower, _close_follower),
     Part("enroller", (), ("pipeline", "gallery"), lambda new, _old: Enroller(new.pipeline, new.gallery), _end_jobs),
-    Part("context", ("matching", "backup", "gallery", "camera.name"), ("embedder", "enroller", "gallery"), _context),
+    Part("context", ("matching", "backup", "gallery", "camera.name"), ("embedder", "enroller", "gallery", "pause"), _context),
     Part("commands", ("commands",), ("publisher", "enroller", "jobs"), _commands, _close_commands),
-    Part("camera", ("camera",), (), lambda new, _old: cameras.create(new.config.camera), _close_camera),
+    Part("camera", ("camera",), (), _camera, _close_camera),
     Part("camera_monitor", ("camera.name",), (), lambda new, _old: CameraMonitor(new.config.camera.name)),
     Part("presence", ("camera.name", "presence", "liveness", "publisher"), ("embedder",), _presence, _close_presence),
     Part("gate", ("detector.still_every", "presence.left_after"), ("camera",), _gate),
     Part("frame_rate", ("camera.fps", "camera.source"), ("camera",), _frame_rate),
+    Part("rulebook", ("rules",), (), lambda new, _old: Rulebook(new.config.rules)),
+    Part("expiry", (), ("gallery",), lambda new, _old: Expiry(new.gallery, Audit(new.config.audit_path))),
     Part(
         "event_keeper", ("camera.name", "events", "web.enabled", "web.pictures", "web.keep_hours"), ("gallery",), _event_keeper
     ),

@@ -88,6 +88,7 @@ def describe(status: dict[str, Any]) -> str:
     rows = {
         "daemon": f"{status['device']}, edgeface {status['version']}, up for {duration(status['uptime'])}",
         "camera": f"{status['camera']}: {status['camera_state']}, {status['fps']:.1f} frames/s",
+        "paused": status.get("pause") and _pause(**status["pause"]),
         "frames": looked,
         "broker": link,
         "people": f"{status['gallery_size']} enrolled, {status['templates']} templates"
@@ -97,12 +98,16 @@ def describe(status: dict[str, Any]) -> str:
         and "{topic}: {people} people, {waiting} waiting, {ignored} ignored".format_map(status["sync"]),
         "backups": status.get("backup") and _backups(**status["backup"]),
         "events": ", ".join(f"{count} {kind}" for kind, count in status["events"].items()) or "none",
-        "": f"{status['queue_length']} waiting, {status['events_dropped']} dropped",
+        "": f"{status['queue_length']} waiting, {status['events_dropped']} dropped, {status['events_withheld']} withheld",
         "last": last,
         "machine": ", ".join(machine),
         "page": f"{status['page']}, by edgeface web url" if status.get("page") else None,
     }
     return "\n".join(f"{name:<9}{value}" for name, value in rows.items() if value is not None)
+
+
+def _pause(since: str, until: str | None, why: str) -> str:
+    return f"since {since}, {f'until {until}' if until else 'until edgeface resume'}{why and f': {why}'}"
 
 
 def _backups(copies: int, latest: str | None, trouble: str | None) -> str:

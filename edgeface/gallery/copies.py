@@ -7,18 +7,21 @@ from calendar import timegm
 from collections.abc import Callable, Collection, Iterator
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from hashlib import blake2s
 from itertools import compress
 from pathlib import Path
 from time import gmtime, strftime, strptime
 
 import numpy as np
+from msgspec import UNSET, UnsetType
 
 from edgeface.errors import GalleryError
 from edgeface.gallery.contents import nearest_to_forgotten
 from edgeface.gallery.encryption import Key, Sealer
 from edgeface.gallery.file_format import APPLICATION, SEALED, VERSION, need
 from edgeface.gallery.records import PersonRecord, TemplateRecord, erasure_mark
+from edgeface.gallery.rules import RuleRecord, Rules
 from edgeface.gallery.sqlite import connect, connect_as, connect_to_read, is_read_only
 from edgeface.types import Vector
 
@@ -108,7 +111,7 @@ def check(path: Path, key: Key, pause: Pause = go_on) -> CopyContents:
         if version != VERSION:
             raise NoCopyError(f"written by another version of edgeface (format {version}, this one reads {VERSION})")
         sealer, model = sealer_of(file, key)
-        for table in ("people", "templates", "faces") if _has_table(file, "faces") else ("people", "templates"):
+        for table in filter(partial(_has_table, file), ("people", "templates", "faces", "rules")):
             for _, _, _, sealed, *bound in file.execute(SEALED[table]):
                 pause()
                 sealer.decrypt(sealed, *bound)
@@ -135,6 +138,13 @@ def templates(file: sqlite3.Connection, sealer: Sealer, person_id: str) -> Itera
     rows = "SELECT kind, source, sealed FROM templates WHERE person_id = ? ORDER BY id"
     for kind, source, sealed in file.execute(rows, (person_id,)):
         yield kind, sealer.unseal(sealed, TemplateRecord, kind, person_id, source)
+
+
+def rules(file: sqlite3.Connection, sealer: Sealer, person_id: str) -> Rules | UnsetType:
+    """Return the rules of a person in a copy, if there are any."""
+    query = "SELECT sealed FROM rules WHERE person_id = ?"
+    row = file.execute(query, (person_id,)).fetchone() if _has_table(file, "rules") else None
+    return sealer.unseal(row[0], RuleRecord, "rule", person_id).rules if row else UNSET
 
 
 class _RestlessError(Exception):

@@ -7,7 +7,7 @@ from typing import Literal, NamedTuple
 
 from edgeface.gallery.names import argument
 
-Kind = Literal["person", "template", "negative", "event", "picture", "face", "revision"]
+Kind = Literal["person", "template", "negative", "event", "picture", "face", "rule", "revision"]
 
 
 class Damage(NamedTuple):
@@ -34,6 +34,7 @@ KINDS: Mapping[Kind, tuple[str, str]] = {
     "event": ("events", "an event"),
     "picture": ("pictures", "the picture of an event"),
     "face": ("faces", "a kept face of {name}"),
+    "rule": ("rules", "the rules of {name}"),
     "revision": ("revisions", "the revision of somebody in the shared gallery"),
 }
 """The table of each kind of record, and the words for one."""

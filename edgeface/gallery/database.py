@@ -11,6 +11,7 @@ from edgeface.gallery.database_file import DatabaseFile
 from edgeface.gallery.encryption import Key, Record, Sealer, SealError, find_key
 from edgeface.gallery.file_format import PLAIN, SEALED, STRANGE, VERSION, check_model, create, describe, need, prove, version_of
 from edgeface.gallery.records import ImageRecord, PersonRecord, TemplateKind, TemplateRecord, TemplateRow, erasure_mark
+from edgeface.gallery.rules import RuleRecord
 
 log = logging.getLogger(__name__)
 CACHE = "cache_size=-512"  # kilobytes that SQLite keeps: records are kept decrypted, and the system keeps the file, too
@@ -109,6 +110,7 @@ class Database(DatabaseFile):
         need(self, "erased")
         self.execute("INSERT OR IGNORE INTO erased VALUES (?)", (erasure_mark(person_id),))
         theirs = {"templates": "person_id", "events": "person_id", "people": "id"}
+        theirs |= {"rules": "person_id"} if self.has_table("rules") else {}
         for _ in range(2):
             for table, column in theirs.items():
                 self.erase(f"DELETE FROM {table} WHERE {column} = ?", (person_id,))
@@ -239,6 +241,9 @@ class Database(DatabaseFile):
             if self.has_table(table):
                 self.execute(f"DELETE FROM {table}")
         self.execute("DELETE FROM templates WHERE kind != 'template'")
+        for _, person_id, sealed in self.rule_rows():
+            with suppress(SealError):
+                self.put_rules(person_id, before.unseal(sealed, RuleRecord, "rule", person_id))
         describe(self, self.sealer, model)
         for person_id, record in people.items():
             self.change_person(person_id, record)
@@ -251,6 +256,16 @@ class Database(DatabaseFile):
                 sealed = self.sealer.seal(remade[number], "template", row.owner, "")
                 self.execute("UPDATE templates SET source = '', sealed = ? WHERE id = ?", (sealed, number))
                 self.keep_face(number, row.owner, png)
+
+    def rule_rows(self) -> list[tuple[int, str, bytes]]:
+        query = "SELECT rowid, person_id, sealed FROM rules NOT INDEXED"
+        return self.execute(query).fetchall() if self.has_table("rules") else []
+
+    def put_rules(self, person_id: str, record: RuleRecord) -> None:
+        need(self, "rules")
+        sealed = self.sealer.seal(record, "rule", person_id)
+        self.execute("INSERT OR REPLACE INTO rules VALUES (?, ?)", (person_id, sealed))
+        self._touched.add(person_id)
 
     def look_anew(self, kind: Kind) -> None:
         """Forget which records of a kind are damaged: all of them are about to be read."""

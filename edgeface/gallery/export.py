@@ -4,13 +4,13 @@ from collections.abc import Iterable
 from typing import Annotated
 
 import msgspec
-from msgspec import Meta, Struct
+from msgspec import UNSET, Meta, Struct, UnsetType
 
 from edgeface.errors import GalleryError
+from edgeface.gallery.rules import Moment, Rules
 
 MAX_IMPORT_BYTES = 256 * 2**20
 VERSION = 1
-Moment = Annotated[float, Meta(ge=0, le=1e11)]  # seconds since the Unix epoch
 
 
 class ExportedTemplate(Struct, frozen=True):
@@ -26,6 +26,7 @@ class ExportedPerson(Struct, frozen=True):
     enrolled: Moment
     templates: Annotated[list[ExportedTemplate], Meta(min_length=1, max_length=10_000)]
     negatives: Annotated[list[ExportedTemplate], Meta(max_length=10_000)] = []
+    rules: Rules | UnsetType = UNSET
 
 
 class _Header(Struct, frozen=True):

@@ -1,7 +1,7 @@
 """Opens a gallery, and reads people and templates."""
 
 import unicodedata
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -12,6 +12,8 @@ from edgeface.gallery.damage import Damage, summary
 from edgeface.gallery.database import Database
 from edgeface.gallery.event_store import EventStore
 from edgeface.gallery.names import clean_name, quoted
+from edgeface.gallery.rule_store import RuleStore
+from edgeface.gallery.rules import Rules
 from edgeface.gallery.shared import SharedPeople, SharedPerson
 from edgeface.gallery.sqlite import FULL, READ_ONLY, is_read_only, lacks_room
 from edgeface.gallery.versions import RevisionStore
@@ -46,6 +48,7 @@ class GalleryReader:
         self._contents = Contents(self._database, dimensions)
         self.events = EventStore(self._database)
         self.revisions = RevisionStore(self._database)
+        self._rules = RuleStore(self._database)
 
     def close(self) -> None:
         self._database.close()
@@ -101,6 +104,11 @@ class GalleryReader:
         with self._database.errors(), self._database.transaction("DEFERRED"):
             return self._contents.read(most)
 
+    def rules(self) -> Mapping[str, Rules]:
+        """Return the rules of everybody who has some, by id; the same object while nothing changes."""
+        with self._database.errors(), self._database.transaction("DEFERRED"):
+            return self._rules.all()
+
     def templates_before(self, event_id: str, person_id: str) -> Templates:
         """Return every template but those that ``learn`` would take back, given a verdict on this event about this person."""
         with self._database.errors(), self._database.transaction("DEFERRED"):
@@ -125,7 +133,7 @@ class GalleryReader:
     def shared(self, people: Collection[str] | None = None) -> dict[str, SharedPerson]:
         """Return everybody by id, or those of these people who are there, as other devices get them."""
         with self._database.errors(), self._database.transaction("DEFERRED"):
-            there = SharedPeople(self._contents)
+            there = SharedPeople(self._contents, self._rules.all())
             return {person_id: there[person_id] for person_id in (there if people is None else people) if person_id in there}
 
     @property

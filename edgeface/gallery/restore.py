@@ -82,7 +82,9 @@ def person(backups: Backups, card: ModelCard, reference: str | None, who: str) -
         parts: dict[str, list[export.ExportedTemplate]] = {"template": [], "negative": []}
         for kind, record in copies.templates(file, sealer, found):
             parts[kind].append(export.ExportedTemplate(record.vector, record.quality))
-    one = export.ExportedPerson(found, there[found].name, there[found].enrolled, parts["template"], parts["negative"])
+        rules = copies.rules(file, sealer, found)
+    name, enrolled = there[found].name, there[found].enrolled
+    one = export.ExportedPerson(found, name, enrolled, parts["template"], parts["negative"], rules)
     return path.name, export.encode([one], card.digest, card.identity)
 
 

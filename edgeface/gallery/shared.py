@@ -6,7 +6,7 @@ from typing import Annotated
 from msgspec import Meta, Struct
 
 from edgeface.gallery.contents import Contents
-from edgeface.gallery.export import Moment
+from edgeface.gallery.rules import Moment, Rules
 
 
 class SharedTemplate(Struct, frozen=True, array_like=True, order=True):
@@ -18,18 +18,23 @@ class SharedTemplate(Struct, frozen=True, array_like=True, order=True):
 
 
 class SharedPerson(Struct, frozen=True, array_like=True):
-    """A person with all that is kept of them; templates in the order of their bytes."""
+    """A person with all that is kept of them; templates in the order of their bytes.
+
+    Without ``rules``, which an earlier version does not send, the person keeps those that they have.
+    """
 
     name: str
     enrolled: Moment
     templates: Annotated[tuple[SharedTemplate, ...], Meta(min_length=1, max_length=10_000)]
     negatives: Annotated[tuple[SharedTemplate, ...], Meta(max_length=10_000)]
+    rules: Rules | None = None
 
 
 class SharedPeople(Mapping[str, SharedPerson]):
     """Everybody by id, without people of whom something is damaged; each is made when asked for, within a transaction."""
 
-    def __init__(self, contents: Contents) -> None:
+    def __init__(self, contents: Contents, rules: Mapping[str, Rules]) -> None:
+        self._rules = rules
         self._contents, everybody = contents, contents.everybody()
         self._everybody = {person_id: held for person_id, held in everybody.items() if person_id not in contents.broken}
 
@@ -39,7 +44,7 @@ class SharedPeople(Mapping[str, SharedPerson]):
             tuple(sorted(SharedTemplate(record.vector, record.quality, source) for _, record, source in faces))
             for faces in self._contents.faces(held)
         )
-        return SharedPerson(held.person.name, held.person.enrolled, templates, negatives)
+        return SharedPerson(held.person.name, held.person.enrolled, templates, negatives, self._rules.get(person_id))
 
     def __contains__(self, person_id: object) -> bool:
         return person_id in self._everybody

@@ -9,6 +9,7 @@ from hashlib import blake2s
 from itertools import chain, compress
 
 import numpy as np
+from msgspec import UNSET
 
 from edgeface.errors import GalleryError
 from edgeface.gallery import export
@@ -18,6 +19,7 @@ from edgeface.gallery.event_store import KeptEvent, Verdict
 from edgeface.gallery.names import clean_name, quoted
 from edgeface.gallery.reader import GalleryReader
 from edgeface.gallery.records import TEMPLATE_KINDS, PersonRecord, TemplateKind, TemplateRecord
+from edgeface.gallery.rules import NONE, Rules
 from edgeface.gallery.shared import SharedPeople, SharedPerson, SharedTemplate
 from edgeface.gallery.sqlite import LOOP_LOCK_TIMEOUT_S
 from edgeface.types import EventType, Image, Person, Vector
@@ -119,27 +121,50 @@ class Gallery(GalleryReader):
                 self._add(person_id, kind, [_record(event.embedding, event.quality)], source=event.event_id)
             self.events.judge(event, person_id, verdict)
 
-    def introduce(self, name: str, events: Sequence[tuple[KeptEvent, bool]]) -> Person:
-        """Confirm that events are the person of this name, created when new; those that are marked true give templates."""
+    def introduce(self, name: str, events: Sequence[tuple[KeptEvent, bool]], rules: Rules | None = None) -> Person:
+        """Confirm that events are the person of this name, created when new; those that are marked true give templates.
+
+        With ``rules`` the person has these from then on.
+        """
         name = clean_name(name)
         with self._change():
             person_id = self._named(name)
+            if rules is not None:
+                self._rules.put(person_id, rules)
             for event, keep in events:
                 if keep:
                     self._add(person_id, "template", [_record(event.embedding, event.quality)], source=event.event_id)
                 self.events.judge(event, person_id, "confirmed")
         return self.find(person_id)
 
+    def rule(self, reference: str, change: Callable[[Rules], Rules]) -> tuple[Person, Rules]:
+        """Change the rules of a person; return both. Raise ``GalleryError`` if there is no such person."""
+        person = self.find(reference)
+        with self._change():
+            if not self._database.has_person(person.id):
+                raise GalleryError(f"{person.name!r} is no longer enrolled, or their name is damaged")
+            rules = change(self._rules.all().get(person.id, NONE))
+            self._rules.put(person.id, rules)
+        self._database.wipe(f"the rules of {person.name} are changed")
+        return person, rules
+
+    def expired(self) -> list[str]:
+        """Return the ids of people who are to be forgotten by now."""
+        with self._database.errors(), self._database.lock_timeout(LOOP_LOCK_TIMEOUT_S), self._database.change():
+            return self._rules.expired()
+
     def export(self) -> bytes:
         """Return everybody with their templates as one JSON document. It holds biometric data in the clear."""
         people = []
         with self._database.errors(), self._database.transaction("DEFERRED"):
+            rules = {person_id: theirs for person_id, theirs in self._rules.all().items() if theirs != NONE}
             for person_id, held in self._contents.everybody().items():
-                kinds = [
+                templates, negatives = (
                     [export.ExportedTemplate(one.vector, one.quality) for _, one, _ in faces]
                     for faces in self._contents.faces(held)
-                ]
-                people.append(export.ExportedPerson(person_id, held.person.name, held.person.enrolled, *kinds))
+                )
+                name, enrolled, theirs = held.person.name, held.person.enrolled, rules.get(person_id, UNSET)
+                people.append(export.ExportedPerson(person_id, name, enrolled, templates, negatives, theirs))
         return export.encode(people, self._model, self._dimensions)
 
     def import_(self, data: bytes) -> list[Imported]:
@@ -160,6 +185,8 @@ class Gallery(GalleryReader):
                     names[name] = person.id
                 added = self._add(person.id, "template", [TemplateRecord(t.vector, t.quality) for t in person.templates])
                 added += self._add(person.id, "negative", [TemplateRecord(t.vector, t.quality) for t in person.negatives])
+                if person.rules and person.id not in self._rules.all():
+                    self._rules.put(person.id, person.rules)
                 done.append((person.id, new, added))
         people = {person.id: person for person in self.people()}
         return [Imported(people[person_id], new, added) for person_id, new, added in done]
@@ -170,7 +197,7 @@ class Gallery(GalleryReader):
         All of it or nothing, together with changes of ``revisions``. Erased records stay in the write-ahead log until ``wipe``.
         """
         with self._database.errors(), self._database.lock_timeout(LOOP_LOCK_TIMEOUT_S), self._database.change():
-            wanted = decide(SharedPeople(self._contents))
+            wanted = decide(SharedPeople(self._contents, self._rules.all()))
             forgotten = [person_id for person_id, copy in wanted.items() if copy is None]
             self._erase_nearest(forgotten)
             for person_id in forgotten:
@@ -182,6 +209,8 @@ class Gallery(GalleryReader):
 
     def _put(self, person_id: str, person: SharedPerson) -> None:
         self._put_name(person_id, PersonRecord(person.name, person.enrolled))
+        if person.rules is not None and person.rules != self._rules.all().get(person_id):
+            self._rules.put(person_id, person.rules)
         for damage in self._database.damaged:
             if damage.owner == person_id and damage.kind in TEMPLATE_KINDS:
                 self._database.drop_template(damage.row)

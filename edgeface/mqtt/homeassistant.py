@@ -96,7 +96,7 @@ def _entities(settings: schema.Config, presence: str) -> dict[str, dict[str, Any
     last = "value_json.last.name if value_json.last else none"
     rate = {"unit_of_measurement": "fps", "state_class": "measurement", "suggested_display_precision": 1}
     heat = {"device_class": "temperature", "unit_of_measurement": "°C", "state_class": "measurement"}
-    states = {"device_class": "enum", "options": ["starting", "ok", "lost"]}
+    states = {"device_class": "enum", "options": ["starting", "ok", "lost", "paused"]}
     entities = {
         "event": _entity("event", "Face", f"{base}/event", icon="mdi:face-recognition", event_types=kinds),
         "unknown": _entity("binary_sensor", "Unknown face", presence, unknown, device_class="occupancy"),
@@ -105,6 +105,11 @@ def _entities(settings: schema.Config, presence: str) -> dict[str, dict[str, Any
         "temperature": _diagnostic(health, "temperature", "Temperature", **heat),
         "camera": _diagnostic(health, "camera_state", "Camera", icon="mdi:cctv", **states),
     }
+    if "pause" in settings.commands.allow:
+        paused, ask = "'ON' if value_json.camera_state == 'paused' else 'OFF'", '{"id": "homeassistant", "paused": '
+        switch = {"command_topic": f"{base}/cmd/pause", "payload_on": f"{ask}true}}", "payload_off": f"{ask}false}}"}
+        states = {"state_on": "ON", "state_off": "OFF"}
+        entities["pause"] = _entity("switch", "Pause", health, paused, icon="mdi:eye-off", **switch, **states)
     if settings.mqtt.images:
         topic = f"{base}/image/{settings.camera.name}"
         entities["image"] = {"platform": "image", "name": "Latest face", "image_topic": topic, "content_type": "image/jpeg"}

@@ -63,6 +63,10 @@ class MqttPublisher(Connection, EventPublisher, CommandTransport, SyncTransport)
             self._note(event)
             self._flush()
 
+    def note(self, event: Event) -> None:
+        with self._lock:
+            self._note(event)
+
     def requests(self) -> list[Request]:
         return self._inbox.take_requests()
 

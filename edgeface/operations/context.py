@@ -12,6 +12,7 @@ from edgeface.errors import EdgefaceError, TraceError
 from edgeface.gallery.audit import Audit, Scalar
 from edgeface.gallery.store import Gallery
 from edgeface.interfaces import Tick
+from edgeface.operations.pause import Pause
 from edgeface.types import Image
 from edgeface.vision.model_card import ModelCard
 from edgeface.wire.commands import Request
@@ -49,8 +50,8 @@ class Operation(Generic[Q, R]):
     """An operation: its name, request, response and handler, and the doors at which it is open.
 
     ``run`` returns the response, or a generator of steps that yields ``progress``. With ``camera`` the operation needs the
-    camera to itself; with ``photos`` photos come with the request. ``command`` has the words by which the command line calls
-    it, unless it has a command of its own there.
+    camera to itself; with ``photos`` photos come with the request; with ``daemon`` it runs in the daemon if one runs.
+    ``command`` has the words by which the command line calls it, unless it has a command of its own there.
     """
 
     name: str
@@ -60,6 +61,7 @@ class Operation(Generic[Q, R]):
     doors: frozenset[Door] = EVERYWHERE
     camera: bool = False
     photos: bool = False
+    daemon: bool = False
     progress: type | None = None
     command: str = ""
 
@@ -110,7 +112,7 @@ class Job(Generic[Q, R]):
 class OperationContext:
     """The settings, gallery and enroller of a handler; the last two are made when a handler first asks for them.
 
-    ``serving`` is true in the daemon, which runs handlers between two frames.
+    ``serving`` is true in the daemon, which runs handlers between two frames, and has the camera's ``pause``.
     """
 
     config: Config
@@ -118,6 +120,7 @@ class OperationContext:
     open_gallery: Callable[[], Gallery]
     make_enroller: Callable[[], "Enroller"]
     serving: bool = False
+    pause: Pause | None = None
     job: Job[Any, Any] | None = None
 
     @property

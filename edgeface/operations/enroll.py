@@ -9,6 +9,7 @@ from edgeface.enrollment.guidance import Guidance
 from edgeface.enrollment.session import EnrollmentSession
 from edgeface.gallery.names import clean_name
 from edgeface.operations.context import OperationContext, Steps
+from edgeface.operations.pause import refuse_paused
 from edgeface.wire.commands import EnrollRequest, PhotosRequest, Refused
 
 
@@ -43,6 +44,7 @@ def from_camera(context: OperationContext, request: EnrollRequest) -> Steps[Enro
     progress: Guidance | None = None
     while not (session.complete or (job.enough and session.views)):
         tick = yield progress
+        refuse_paused(tick.moment)
         guidance = session.look(tick.moment, tick.seen.faces)
         changed = before is None or (guidance.text, guidance.taken) != (before.text, before.taken)
         before, progress = guidance, guidance if changed else None

@@ -1,5 +1,7 @@
 """Lists kept events, and takes verdicts on their faces, each of which changes a person's templates."""
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -7,6 +9,7 @@ from edgeface.errors import ConfigError, GalleryError
 from edgeface.gallery.contents import Templates
 from edgeface.gallery.event_store import KeptEvent
 from edgeface.gallery.names import clean_name
+from edgeface.gallery.rules import Rules
 from edgeface.operations.context import OperationContext
 from edgeface.recognition.matching import SAME_VIEW, Matcher, similarity
 from edgeface.types import Person, Vector
@@ -105,8 +108,15 @@ def introduce(context: OperationContext, request: wire.IntroduceRequest) -> Name
     """
     if not request.event_ids:
         raise ConfigError("there is no face to name")
-    gallery, name = context.gallery, clean_name(request.name)
-    events = [gallery.events.find(event_id) for event_id in request.event_ids]
+    person = introduced(context, request.event_ids, clean_name(request.name))
+    context.note("introduced", person=person.id, events=len(request.event_ids))
+    return NamedPerson(person.id, person.name)
+
+
+def introduced(context: OperationContext, event_ids: Sequence[str], name: str, rules: Rules | None = None) -> Person:
+    """Do as ``introduce``; with ``rules``, the person has these from then on."""
+    gallery = context.gallery
+    events = [gallery.events.find(event_id) for event_id in event_ids]
     matcher = Matcher(gallery.templates(), context.card, context.config.matching)
     for event in events:
         match = matcher.match(event.embedding)
@@ -118,9 +128,7 @@ def introduce(context: OperationContext, request: wire.IntroduceRequest) -> Name
         new = not kept or not _near(np.stack(kept), event.embedding)
         kept += [event.embedding] if new else []
         chosen.append((event, new))
-    person = gallery.introduce(name, chosen)
-    context.note("introduced", person=person.id, events=len(request.event_ids))
-    return NamedPerson(person.id, person.name)
+    return gallery.introduce(name, chosen, rules)
 
 
 def dismiss(context: OperationContext, request: wire.DismissRequest) -> wire.Dismissed:

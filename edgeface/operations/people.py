@@ -2,10 +2,14 @@
 
 from dataclasses import dataclass
 
+from msgspec import UNSET
+
 from edgeface.enrollment.gallery_check import Finding, check
 from edgeface.errors import GalleryError
 from edgeface.gallery.backup import Backups
+from edgeface.gallery.rules import NONE
 from edgeface.operations.context import OperationContext
+from edgeface.operations.rules import told
 from edgeface.recognition.matching import Matcher
 from edgeface.wire import commands as wire
 from edgeface.wire.fields import NamedPerson, timestamp
@@ -24,8 +28,12 @@ class Checked:
 
 
 def list_people(context: OperationContext, _request: wire.PeopleRequest) -> wire.People:
-    people = context.gallery.people()
-    return wire.People([wire.ListedPerson(one.id, one.name, one.templates, timestamp(one.enrolled)) for one in people])
+    rules = {person_id: told(theirs) for person_id, theirs in context.gallery.rules().items() if theirs != NONE}
+    listed = [
+        wire.ListedPerson(one.id, one.name, one.templates, timestamp(one.enrolled), rules.get(one.id, UNSET))
+        for one in context.gallery.people()
+    ]
+    return wire.People(listed)
 
 
 def rename(context: OperationContext, request: wire.RenameRequest) -> NamedPerson:

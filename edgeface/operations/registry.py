@@ -7,9 +7,10 @@ import msgspec
 
 from edgeface.enrollment.guidance import Guidance
 from edgeface.errors import EdgefaceError
-from edgeface.operations import backups, enroll, events, people, snapshot
+from edgeface.operations import backups, enroll, events, pausing, people, rules, snapshot
 from edgeface.operations.context import EVERYWHERE, Door, Operation, Q
 from edgeface.wire import commands as wire
+from edgeface.wire import rules as of_rules
 from edgeface.wire.fields import NamedPerson
 
 WITHIN = EVERYWHERE - {Door.MQTT}
@@ -33,11 +34,20 @@ DROP = Operation("drop", wire.DropRequest, wire.Dropped, people.drop, WITHIN)
 BACKUP = Operation("backup", wire.Request, wire.BackedUp, backups.back_up, WITHIN)
 BACKUPS = Operation("backups", wire.Request, wire.Backups, backups.list_backups, WITHIN)
 RESTORE = Operation("restore", wire.RestoreRequest, wire.RestoredPerson, backups.restore_person, WITHIN)
+PAUSE = Operation("pause", wire.PauseRequest, wire.PauseState, pausing.pause, daemon=True)
+RESUME = Operation("resume", wire.ResumeRequest, wire.PauseState, pausing.resume, daemon=True)
+MUTE = Operation("mute", of_rules.MuteRequest, of_rules.PersonRules, rules.mute)
+UNMUTE = Operation("unmute", of_rules.UnmuteRequest, of_rules.PersonRules, rules.unmute)
+IGNORE = Operation("ignore", of_rules.IgnoreRequest, of_rules.PersonRules, rules.ignore)
+HOURS = Operation("hours", of_rules.HoursRequest, of_rules.PersonRules, rules.hours)
+GROUP = Operation("group", of_rules.GroupRequest, of_rules.PersonRules, rules.group)
+EXPIRE = Operation("expire", of_rules.ExpireRequest, of_rules.PersonRules, rules.expire)
 
 OPERATIONS: dict[str, Operation[Any, Any]] = {
     one.name: one
     for one in (
         *(ENROLL, PHOTOS, RENAME, FORGET, PEOPLE, SNAPSHOT, EVENTS, REJECT, CONFIRM),
+        *(PAUSE, RESUME, MUTE, UNMUTE, IGNORE, HOURS, GROUP, EXPIRE),
         *(INTRODUCE, DISMISS, CHECK, DROP, BACKUP, BACKUPS, RESTORE),
     )
 }

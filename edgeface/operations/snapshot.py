@@ -4,6 +4,7 @@ import base64
 
 from edgeface.errors import CameraError
 from edgeface.operations.context import OperationContext, Steps
+from edgeface.operations.pause import refuse_paused
 from edgeface.types import NoFrame
 from edgeface.vision.images import encode_jpeg
 from edgeface.wire.commands import Snapshot, SnapshotRequest
@@ -20,6 +21,7 @@ def take_snapshot(context: OperationContext, _request: SnapshotRequest) -> Steps
     moment = (yield).moment
     deadline = moment.time + FRAME_TIMEOUT
     while isinstance(moment, NoFrame):
+        refuse_paused(moment)
         if moment.lost or moment.time > deadline:
             raise CameraError(f"no frame: {moment.lost or 'the camera is silent'}")
         moment = (yield).moment

@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -10,10 +10,11 @@ from edgeface import detectors
 from edgeface.config import schema
 from edgeface.errors import GalleryError
 from edgeface.gallery.contents import Templates
+from edgeface.gallery.rules import Rules
 from edgeface.gallery.store import Gallery
 from edgeface.health import GalleryHealth
 from edgeface.recognition.matching import Matcher
-from edgeface.types import Face, Image, Match, Observation, Vector
+from edgeface.types import Face, Image, Match, Observation, Person, Vector
 from edgeface.vision.alignment import align, eye_distance
 from edgeface.vision.embedding import Embedder
 from edgeface.vision.quality import quality
@@ -38,6 +39,9 @@ class Pipeline:
         self._version: tuple[int, int] | None = None
         self._blind_until = 0.0
         self._failure: str | None = None
+        self.rules: Mapping[str, Rules] = {}
+        self._announced: tuple[Person, ...] = ()
+        self._announced_of: Templates | None = None
         self._take(Templates((), np.empty(0, np.intp), np.empty((0, embedder.card.identity), np.float32)))
         self._refresh()
 
@@ -45,6 +49,12 @@ class Pipeline:
     def templates(self) -> Templates:
         self._refresh()
         return self._templates
+
+    @property
+    def announced(self) -> tuple[Person, ...]:
+        """Everybody who may be announced: all but ignored people; the same object while nothing changes."""
+        self._refresh()
+        return self._announced
 
     @property
     def health(self) -> GalleryHealth:
@@ -90,6 +100,7 @@ class Pipeline:
                 templates = self._gallery.templates()
                 if templates is not self._templates:
                     self._take(templates)
+                self._take_rules(self._gallery.rules())
                 self._version = version
             self._failure = None
         except GalleryError as error:
@@ -101,6 +112,12 @@ class Pipeline:
                 known = "nobody" if self._version is None else "what it was"
                 log.error("the gallery cannot be read, going on with %s: %s", known, error)
             self._failure, self._blind_until = str(error), now + RETRY_S
+
+    def _take_rules(self, rules: Mapping[str, Rules]) -> None:
+        if rules is not self.rules or self._announced_of is not self._templates:
+            self.rules, self._announced_of = rules, self._templates
+            ignored = {person_id for person_id, theirs in rules.items() if theirs.ignored}
+            self._announced = tuple(person for person in self._templates.people if person.id not in ignored)
 
     def _take(self, templates: Templates) -> None:
         self._templates = templates

@@ -66,8 +66,11 @@ class _Contents(Struct, frozen=True, array_like=True):
 
 
 def digest(person: SharedPerson | None) -> bytes:
-    """Return a digest of a person's content; empty for a forgotten person."""
-    return hashlib.sha256(msgspec.msgpack.encode(person)).digest() if person else b""
+    """Return a digest of a person's content; empty for a forgotten person. Without rules, it is as earlier versions have it."""
+    if person is None:
+        return b""
+    fields = msgspec.structs.astuple(person)
+    return hashlib.sha256(msgspec.msgpack.encode(fields[:-1] if person.rules is None else fields)).digest()
 
 
 class PersonSealer:

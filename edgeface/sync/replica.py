@@ -239,7 +239,7 @@ def _joined(one: SharedPerson, other: SharedPerson) -> SharedPerson:
         tuple(sorted({template.vector: template for template in (*second, *first)}.values()))
         for first, second in ((one.templates, other.templates), (one.negatives, other.negatives))
     )
-    return SharedPerson(one.name, min(one.enrolled, other.enrolled), templates, negatives)
+    return SharedPerson(one.name, min(one.enrolled, other.enrolled), templates, negatives, one.rules or other.rules)
 
 
 def _numbered(name: str, taken: set[str]) -> str:

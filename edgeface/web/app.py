@@ -14,7 +14,7 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
 from edgeface.errors import EdgefaceError
-from edgeface.web import enroll, health, live, operations, people, strangers, visits
+from edgeface.web import enroll, health, live, operations, pause, people, rules, strangers, visits
 from edgeface.web.context import PageContext
 
 View: TypeAlias = Callable[[PageContext, Request], Awaitable[Response]]
@@ -41,6 +41,9 @@ POST: dict[str, View] = {
     "/unknown/dismiss": strangers.dismiss,
     "/enroll/start": enroll.start,
     "/enroll/finish": enroll.finish,
+    "/pause": pause.pause,
+    "/people/{person}/rules": rules.rules,
+    "/unknown/ignore": rules.ignore,
     "/operations/{name}": operations.operate,
 }
 

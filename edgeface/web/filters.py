@@ -19,6 +19,11 @@ def moment(wall: float) -> str:
     return f"{day(wall)}, {clock(wall)}"
 
 
+def minute(wall: float | None) -> str:
+    """Return a time as a form has it; empty for none."""
+    return "" if wall is None else datetime.fromtimestamp(wall).isoformat(timespec="minutes")
+
+
 def iso(wall: float) -> str:
     return datetime.fromtimestamp(wall).astimezone().isoformat(timespec="seconds")
 
@@ -41,4 +46,4 @@ def capitalize_first(text: str) -> str:
     return text[:1].upper() + text[1:]
 
 
-FILTERS = {function.__name__: function for function in (day, clock, moment, iso, percent, ago, capitalize_first)}
+FILTERS = {function.__name__: function for function in (day, clock, moment, minute, iso, percent, ago, capitalize_first)}

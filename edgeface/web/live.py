@@ -4,6 +4,7 @@ import json
 import time
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import astuple
+from datetime import datetime
 from http import HTTPStatus
 from typing import Any
 
@@ -16,6 +17,7 @@ from edgeface.platform.text import duration
 from edgeface.types import TrackedFace
 from edgeface.vision.images import encode_jpeg
 from edgeface.web.context import PageContext
+from edgeface.web.filters import moment
 from edgeface.web.visits import read_visits
 
 PICTURE_SIDE = 800
@@ -112,12 +114,13 @@ async def stream(context: PageContext, request: Request) -> Response:
 def describe(status: Mapping[str, Any]) -> dict[str, str]:
     """Describe the daemon's status in words, by fact; ``state`` is the whole in one word, ``trouble`` is what is wrong."""
     broker = status["broker"]
-    camera = {"ok": "on", "starting": "starting", "lost": "no picture"}[status["camera_state"]]
+    camera = {"ok": "on", "starting": "starting", "lost": "no picture", "paused": "paused"}[status["camera_state"]]
     link = {"none": "none", "up": "connected", "down": "away", "connecting": "connecting"}[broker["state"]]
     return {
         "state": "trouble" if status["troubles"] else "well",
         "trouble": "; ".join(status["troubles"]),
         "camera": camera,
+        "paused": _paused(**status["pause"]) if "pause" in status else "",
         "broker": link + (f", {broker['address']}" if broker["address"] else ""),
         "fps": f"{status['fps']:.1f} a second",
         "dropped": f"{status['frames_dropped']:,} of {status['frames_seen'] + status['frames_dropped']:,}",
@@ -125,3 +128,8 @@ def describe(status: Mapping[str, Any]) -> dict[str, str]:
         "memory": f"{status['rss_mb']:.0f} MB",
         "temperature": "not measured" if status["temperature"] is None else f"{status['temperature']:.0f} °C",
     }
+
+
+def _paused(since: str, until: str | None, why: str) -> str:
+    end = f"until {moment(datetime.fromisoformat(until).timestamp())}" if until else "until you resume"
+    return f"Paused {end}{why and f': {why}'}"

@@ -12,6 +12,7 @@ from edgeface.enrollment.assessment import template_scores
 from edgeface.enrollment.session import LEAST
 from edgeface.errors import EdgefaceError, TraceError
 from edgeface.gallery.names import clean_name
+from edgeface.gallery.rules import NONE, Rules
 from edgeface.gallery.store import Gallery
 from edgeface.operations.registry import FORGET, PHOTOS, RENAME
 from edgeface.recognition.matching import Matcher
@@ -39,6 +40,7 @@ class Card:
     needed: float
     alike: str | None
     picture: str | None
+    rules: Rules
 
 
 def read_people(context: PageContext, gallery: Gallery) -> list[Card]:
@@ -50,7 +52,7 @@ def read_people(context: PageContext, gallery: Gallery) -> list[Card]:
             seen[event.person_id] = event.wall
             if event.event_id in pictured:
                 faces[event.person_id] = event.event_id
-    cards = []
+    cards, rules = [], gallery.rules()
     for index, person in enumerate(templates.people):
         scores = template_scores(templates, matcher, index)
         alike = scores.rival if scores.nearest is not None and scores.nearest >= matcher.unsure else None
@@ -61,6 +63,7 @@ def read_people(context: PageContext, gallery: Gallery) -> list[Card]:
             matcher.accept,
             None if alike is None else templates.people[alike].name,
             faces.get(person.id),
+            rules.get(person.id, NONE),
         )
         cards.append(card)
     return cards

@@ -5,7 +5,7 @@ from typing import Annotated, Generic, TypeVar
 from msgspec import UNSET, Meta, Struct, UnsetType
 
 from edgeface.types import MAX_REQUEST_BYTES
-from edgeface.wire.fields import Camera, Count, NamedPerson, Schema, Time
+from edgeface.wire.fields import Camera, Count, NamedPerson, RulesPayload, Schema, Time
 
 T = TypeVar("T")
 Who = Annotated[str, Meta(max_length=200, description="a name, or better an id", examples=["p_f8e6d06ed6e2f474"])]
@@ -112,6 +112,26 @@ class RestoreRequest(Request, frozen=True, kw_only=True):
     copy: Annotated[str, Meta(max_length=100, pattern=r"^[^/]*\Z")] | None = None
 
 
+class PauseRequest(Request, frozen=True, kw_only=True):
+    """Close the camera for some minutes, until a time, or until `resume`: nobody is looked at meanwhile."""
+
+    minutes: Annotated[
+        Annotated[float, Meta(ge=0.01, le=366 * 24 * 60)] | None, Meta(description="for how long", examples=[120.0])
+    ] = None
+    until: Annotated[
+        Annotated[str, Meta(max_length=40)] | None,
+        Meta(description="in place of `minutes`: a local time of day, or a date and time (RFC 3339)", examples=[None]),
+    ] = None
+    reason: Annotated[
+        str, Meta(max_length=200, pattern=r"^[^\x00-\x1f\x7f-\x9f]*\Z", description="`health` tells it", examples=["guests"])
+    ] = ""
+    paused: Annotated[bool, Meta(description="false resumes, for a switch that has one topic", examples=[True])] = True
+
+
+class ResumeRequest(Request, frozen=True, kw_only=True):
+    """Open the camera again after `pause`; during `pause.hours`, until these come again."""
+
+
 class Refused(Struct, frozen=True):
     """An image that was not used."""
 
@@ -124,6 +144,7 @@ class ListedPerson(NamedPerson, frozen=True):
 
     templates: Count
     enrolled: Time
+    rules: Annotated[RulesPayload | UnsetType, Meta(description="what holds for the person; absent if nothing does")] = UNSET
 
 
 class People(Struct, frozen=True):
@@ -154,6 +175,15 @@ class Snapshot(Struct, frozen=True, kw_only=True):
     width: Annotated[Count, Meta(description="pixels; larger frames are scaled to 1280", examples=[640])]
     height: Annotated[Count, Meta(description="pixels", examples=[480])]
     image: Annotated[str, Meta(description="a JPEG in base64", examples=["/9j/4AAQ"])]
+
+
+class PauseState(Struct, frozen=True, kw_only=True):
+    """Whether the camera is paused."""
+
+    paused: Annotated[bool, Meta(description="whether it is", examples=[True])]
+    since: Annotated[Time | None, Meta(description="since when", examples=["2026-11-24T10:15:07.238Z"])]
+    until: Annotated[Time | None, Meta(description="until when; null until `resume`", examples=["2026-11-24T12:15:07.238Z"])]
+    why: Annotated[str | None, Meta(description="the reason that was given", examples=["guests"])]
 
 
 class ListedEvent(Struct, frozen=True, kw_only=True):

@@ -1,7 +1,7 @@
 """Defines events, and the payloads of events and presence; ``edgeface mqtt docs`` makes reference and schemas of them."""
 
 from dataclasses import dataclass, field
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
@@ -10,6 +10,7 @@ from edgeface.wire.fields import SCHEMA, Camera, Count, Model, Name, NamedPerson
 
 Cosine = Annotated[float, Meta(ge=-1, le=1)]
 Share = Annotated[float, Meta(ge=0, le=1)]
+Withheld = Literal["muted", "ignored", "hours"]
 TrackId = Annotated[int, Meta(description="one stay of one face before the camera, while the daemon runs", examples=[17])]
 
 
@@ -26,7 +27,8 @@ class Event:
     """News for subscribers. The ``event_type`` decides which of the optional fields are set.
 
     ``corrected`` names an earlier event whose name was wrong: ``left`` takes the name back, ``recognized`` and ``unknown``
-    replace that event. ``embedding`` is the mean of the embeddings of the views that count; it never leaves the device.
+    replace that event. ``withheld`` says why the event is not told: the person is muted, ignored, or not expected at this hour.
+    ``embedding`` is the mean of the embeddings of the views that count; it never leaves the device.
     """
 
     event_type: EventType
@@ -49,6 +51,9 @@ class Event:
     seconds: float | None = None
     reason: str | None = None
     corrected: Corrected | None = None
+    groups: tuple[str, ...] | None = None
+    allowed: bool | None = None
+    withheld: Withheld | None = None
     embedding: Vector | None = field(default=None, compare=False, repr=False)
 
 
@@ -108,6 +113,11 @@ Correcting = Annotated[
 ]
 
 
+Groups = Annotated[
+    list[str] | UnsetType, Meta(description="the person's groups; absent if there are none", examples=[["family"]])
+]
+
+
 class Recognized(_Seen, frozen=True, kw_only=True, tag="recognized"):
     """Somebody enrolled is there: once a visit, after several good views agree."""
 
@@ -118,6 +128,11 @@ class Recognized(_Seen, frozen=True, kw_only=True, tag="recognized"):
         Share,
         Meta(description="for people to read: the chance that it is that person, had it been an even bet", examples=[0.997]),
     ]
+    groups: Groups = UNSET
+    allowed: Annotated[
+        bool | UnsetType,
+        Meta(description="whether the person is expected at this hour; absent if no hours are set for them", examples=[True]),
+    ] = UNSET
     corrected: Correcting = UNSET
 
 
@@ -135,6 +150,7 @@ class Left(EventPayload, frozen=True, kw_only=True, tag="left"):
     name: Name | UnsetType = UNSET
     seconds: Annotated[float, Meta(ge=0, description="from the first view to the last", examples=[12.3])]
     liveness: Living = UNSET
+    groups: Groups = UNSET
     corrected: Correcting = UNSET
 
 

@@ -3,7 +3,7 @@
 from datetime import UTC, datetime
 from typing import Annotated, Literal
 
-from msgspec import Meta, Struct
+from msgspec import UNSET, Meta, Struct, UnsetType
 
 SCHEMA: Literal[1] = 1
 Schema = Annotated[Literal[1], Meta(description="version of the contract; within one, fields are only added", examples=[1])]
@@ -31,6 +31,19 @@ class NamedPerson(Struct, frozen=True):
 
     id: PersonId
     name: Name
+
+
+class RulesPayload(Struct, frozen=True, kw_only=True):
+    """What holds for a person; what does not is absent."""
+
+    ignored: Annotated[bool | UnsetType, Meta(description="whether the person is never told of", examples=[True])] = UNSET
+    muted: Annotated[bool | UnsetType, Meta(description="whether no events are sent", examples=[True])] = UNSET
+    muted_until: Annotated[Time | UnsetType, Meta(description="until when")] = UNSET
+    hours: Annotated[
+        list[str] | UnsetType, Meta(description="when the person is expected", examples=[["mon-fri 08:00-17:00"]])
+    ] = UNSET
+    groups: Annotated[list[str] | UnsetType, Meta(description="labels of the person", examples=[["family"]])] = UNSET
+    expires: Annotated[Time | UnsetType, Meta(description="when the person is forgotten")] = UNSET
 
 
 def timestamp(wall: float) -> str:

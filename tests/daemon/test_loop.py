@@ -6,7 +6,7 @@ import socket
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from queue import Queue
 from threading import Thread
@@ -29,7 +29,7 @@ from edgeface.health import BackupStatus, BrokerStatus, GalleryHealth, Health
 from edgeface.interfaces import Tick
 from edgeface.platform.machine import Throttling
 from edgeface.recognition.camera_monitor import CameraMonitor
-from edgeface.types import EventType, Frame, Image, NoFrame, Observation, Person, Seen
+from edgeface.types import EventType, Frame, Image, NoFrame, Observation, Paused, Person, Seen
 from edgeface.vision.embedding import Embedder
 from edgeface.vision.images import load_image
 from edgeface.vision.model_card import SHIPPED, load_card
@@ -37,6 +37,7 @@ from edgeface.wire.events import Event
 
 BLANK = np.full((480, 640, 3), 127, np.uint8)
 START, WALL = 1000.0, 1_700_000_000.0
+GUESTS = Paused(WALL, None, "guests")
 
 
 @dataclass
@@ -70,6 +71,9 @@ class Publisher:
 
     def publish(self, event: Event, image: object = None) -> None:
         self.calls.append(("event", event))
+
+    def note(self, event: Event) -> None:
+        self.calls.append(("noted", event))
 
     def requests(self) -> tuple[()]:
         return ()
@@ -206,6 +210,18 @@ def test_who_was_there_has_left_when_the_camera_is_lost_for_long(daemon: Daemon,
     assert kinds(events) == ["recognized", "camera_lost", "left"]
 
 
+def test_a_pause_is_a_goodbye_to_everybody_and_leaves_no_picture(daemon: Daemon, obama: Image) -> None:
+    daemon.live.watch(1e9)
+    moments = script(obama, obama, None, None)
+    paused = [replace(moment, paused=GUESTS) for moment in moments[2:] if isinstance(moment, NoFrame)]
+    camera_of(daemon).script = [*moments[:2], *paused]
+    daemon.watch()
+    events = publisher_of(daemon).of("event")
+    assert kinds(events) == ["recognized", "left"]
+    assert events[1].time == START + 1
+    assert daemon.live.picture is None
+
+
 def test_a_short_gap_ends_no_visit(daemon: Daemon, obama: Image) -> None:
     assert kinds(run(daemon, obama, obama, None, None, obama)) == ["recognized", "left"]
 
@@ -298,7 +314,8 @@ def reporting(
     before: HealthReporter | None = None,
 ) -> HealthReporter:
     """A reporter of parts of which all is well."""
-    pipeline: Any = SimpleNamespace(templates=known, health=GalleryHealth(), embedder=SimpleNamespace(card=load_card(SHIPPED)))
+    seen = {"templates": known, "announced": known.people, "health": GalleryHealth()}
+    pipeline: Any = SimpleNamespace(**seen, embedder=SimpleNamespace(card=load_card(SHIPPED)))
     keeper: Any = SimpleNamespace(trouble=None)
     backup: Any = SimpleNamespace(state=BackupStatus())
     gallery = GalleryParts(pipeline, keeper, None, backup)
@@ -417,6 +434,23 @@ def test_every_beat_feeds_the_watchdog_and_a_stuck_camera_does_not(reporter: Hea
     assert systemd.told().count("WATCHDOG=1") == 1
 
 
+def test_a_pause_feeds_the_watchdog_and_is_told_at_once(systemd: Systemd) -> None:
+    publisher = Publisher()
+    reporter = reporting(publisher)
+    for moment in (
+        *script(BLANK),
+        *(NoFrame(START + n, WALL + n, paused=GUESTS) for n in (1, 2, 3)),
+        Frame(BLANK, START + 4, WALL),
+    ):
+        beat(reporter, moment)
+    assert systemd.told().count("WATCHDOG=1") == 5
+    assert [(health.camera_state, health.paused, health.fps) for health in publisher.of("health")] == [
+        ("ok", None, 0.0),
+        ("paused", GUESTS, 0.0),
+        ("ok", None, 0.0),
+    ]
+
+
 def test_systemd_sees_the_state_of_the_camera(reporter: HealthReporter, systemd: Systemd) -> None:
     for moment in script(BLANK, "unplugged"):
         beat(reporter, moment)
@@ -441,6 +475,25 @@ def test_an_outage_needs_a_reason_and_ends_with_a_frame() -> None:
     assert (lost.event_type, lost.reason, lost.camera) == (EventType.CAMERA_LOST, "unplugged", "front")
     (back,) = camera_monitor.update(Frame(BLANK, START + 7, WALL + 7))
     assert (back.event_type, back.seconds) == (EventType.CAMERA_BACK, 7.0)
+
+
+def test_an_outage_goes_on_over_a_pause() -> None:
+    monitor = CameraMonitor("front")
+    assert [event.event_type for event in monitor.update(NoFrame(START, WALL, "unplugged"))] == ["camera_lost"]
+    assert monitor.update(NoFrame(START + 1, WALL, paused=GUESTS)) == []
+    assert (monitor.state, monitor.reason, monitor.paused) == ("paused", None, GUESTS)
+    assert monitor.update(NoFrame(START + 2, WALL)) == []
+    assert (monitor.state, monitor.paused) == ("starting", None)
+    assert monitor.update(NoFrame(START + 3, WALL, "still unplugged")) == []
+    assert monitor.state == "lost"
+    (back,) = monitor.update(Frame(BLANK, START + 7, WALL))
+    assert (back.event_type, back.seconds) == (EventType.CAMERA_BACK, 7.0)
+
+
+def test_a_pause_without_an_outage_is_no_event() -> None:
+    monitor = CameraMonitor("front")
+    moments = (Frame(BLANK, START, WALL), NoFrame(START, WALL, paused=GUESTS), NoFrame(START, WALL), Frame(BLANK, START, WALL))
+    assert [event for moment in moments for event in monitor.update(moment)] == []
 
 
 def test_a_signal_may_close_a_recording_at_any_line() -> None:

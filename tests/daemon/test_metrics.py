@@ -50,6 +50,8 @@ def test_everything_is_told_by_its_name(served: tuple[list[Health], int]) -> Non
         ("edgeface_frames_per_second",): 9.5,
         ("edgeface_events_waiting",): 1,
         ("edgeface_camera_up",): 1,
+        ("edgeface_paused",): 0,
+        ("edgeface_events_withheld_total",): 0,
         ("edgeface_broker_up",): 1,
         ("edgeface_people",): 2,
         ("edgeface_templates",): 9,

@@ -1,5 +1,6 @@
 """Copies of one gallery that drift apart and meet again, without a broker."""
 
+import hashlib
 import itertools
 import random
 import sqlite3
@@ -7,6 +8,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from fixtures.optional import needed
 from fixtures.replicas import unit
@@ -15,7 +17,8 @@ from hypothesis import strategies as st
 
 from edgeface.gallery.audit import Audit
 from edgeface.gallery.encryption import Sealer
-from edgeface.gallery.shared import SharedPerson
+from edgeface.gallery.rules import NONE, Rules
+from edgeface.gallery.shared import SharedPerson, SharedTemplate
 from edgeface.gallery.store import Gallery
 from edgeface.gallery.versions import FORGETTING, LEAP, NEVER, Revision, merge
 from edgeface.sync.messages import PersonSealer, digest
@@ -537,3 +540,68 @@ def test_a_template_that_is_nobody_s_any_more_is_no_edit_of_whose_it_was(tmp_pat
     door.gallery.drop(next(damage.id for damage in door.gallery.damage() if damage.kind == "template"))
     door.meet(broker)
     assert door.gallery.shared() == before
+
+
+# Rules of people, and devices of an earlier version, which do not know them
+
+POSTMAN = Rules(ignored=True, groups=("staff",))
+
+
+def enrolled(one: Device) -> str:
+    return str(one.gallery.enroll("Anna", [unit(1)], [0.9]).id)
+
+
+def test_rules_that_are_set_and_taken_back_are_so_everywhere(device: Callable[..., Device]) -> None:
+    door, gate, broker = device("door"), device("gate"), dict[str, bytes]()
+    anna = enrolled(door)
+    settle(broker, door, gate)
+    assert gate.gallery.rules() == {}
+    door.gallery.rule("Anna", lambda _: POSTMAN)
+    settle(broker, door, gate)
+    assert gate.gallery.rules() == {anna: POSTMAN}
+    gate.gallery.rename("Anna", "Anna B.")
+    gate.gallery.rule("Anna B.", lambda _: NONE)
+    settle(broker, door, gate)
+    assert door.gallery.rules() == {anna: NONE}
+    assert door.names() == ["Anna B."]
+    door.gallery.forget("Anna B.")
+    settle(broker, door, gate)
+    assert gate.gallery.rules() == {}
+
+
+class _Earlier(msgspec.Struct, frozen=True, array_like=True):
+    """A person as an earlier version reads and writes them."""
+
+    name: str
+    enrolled: float
+    templates: tuple[SharedTemplate, ...]
+    negatives: tuple[SharedTemplate, ...]
+
+
+def test_an_earlier_version_reads_the_person_and_takes_nobody_s_rules_away(device: Callable[..., Device]) -> None:
+    door, gate, broker = device("door"), device("gate"), dict[str, bytes]()
+    anna = enrolled(door)
+    door.gallery.rule("Anna", lambda _: POSTMAN)
+    settle(broker, door, gate)
+    sealer = PersonSealer(SECRET, MODEL, TOPIC)
+    (name,) = broker
+    revision, person_id, person = sealer.open(name, broker[name])
+    earlier = msgspec.msgpack.decode(msgspec.msgpack.encode(person), type=_Earlier)
+    assert earlier.name == "Anna"
+    renamed = SharedPerson("Anna B.", *msgspec.structs.astuple(earlier)[1:])
+    broker[name] = sealer.seal(name, revision.next("shed", digest(renamed)), person_id, renamed, 0.0)
+    settle(broker, door, gate)
+    assert door.names() == gate.names() == ["Anna B."]
+    assert door.gallery.rules() == gate.gallery.rules() == {anna: POSTMAN}
+    before = dict(broker)
+    settle(broker, door, gate)
+    assert broker == before  # nobody answers anybody for ever
+
+
+def test_who_has_no_rules_is_shared_as_by_an_earlier_version(device: Callable[..., Device]) -> None:
+    door = device("door")
+    anna = enrolled(door)
+    person = door.people()[anna]
+    earlier = _Earlier(*msgspec.structs.astuple(person)[:-1])
+    assert digest(person) == hashlib.sha256(msgspec.msgpack.encode(earlier)).digest()
+    assert digest(msgspec.structs.replace(person, rules=NONE)) != digest(person)

@@ -23,6 +23,9 @@ CREATE TABLE IF NOT EXISTS faces (
 -- Pictures of events. With its event a picture goes, too.
 CREATE TABLE IF NOT EXISTS pictures (event_id TEXT PRIMARY KEY REFERENCES events (id) ON DELETE CASCADE, sealed BLOB NOT NULL);
 
+-- What holds for a person: muted, ignored, hours, groups, expiry. With the person the record goes, too.
+CREATE TABLE IF NOT EXISTS rules (person_id TEXT PRIMARY KEY REFERENCES people (id) ON DELETE CASCADE, sealed BLOB NOT NULL);
+
 -- The marks of who was forgotten: they are to be erased from backups, too, and to come back with none.
 CREATE TABLE IF NOT EXISTS erased (person BLOB PRIMARY KEY);
 

@@ -1,0 +1,18 @@
+"""Pauses the camera from the page, and resumes."""
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from edgeface.errors import EdgefaceError
+from edgeface.operations.registry import PAUSE
+from edgeface.web.context import PageContext, form
+from edgeface.wire.commands import PauseRequest
+
+
+async def pause(context: PageContext, request: Request) -> Response:
+    paused = (await form(request)).get("paused") != "false"
+    try:
+        await context.perform(PAUSE, PauseRequest(paused=paused))
+    except EdgefaceError as error:
+        return context.redirect("/", f"{error}.", good=False)
+    return context.redirect("/", "The camera is closed." if paused else "The camera is opened.")

@@ -1,0 +1,25 @@
+import json
+from pathlib import Path
+
+from fixtures.page import serving
+from fixtures.status import alive
+
+from edgeface.types import Paused
+from edgeface.web.live import describe
+
+
+def test_the_page_pauses_and_resumes(tmp_path: Path) -> None:
+    with serving(tmp_path) as page:
+        assert "The camera is closed." in page.post("/pause", {"paused": "true"})
+        assert page.config.pause_path.exists()
+        assert "The camera is opened." in page.post("/pause", {"paused": "false"})
+        assert not page.config.pause_path.exists()
+        noted = [json.loads(line) for line in page.config.audit_path.read_text().splitlines()]
+        assert [(line["action"], line["by"]) for line in noted] == [("pause", {"web": True}), ("resume", {"web": True})]
+
+
+def test_the_page_tells_a_pause() -> None:
+    assert describe(alive())["paused"] == ""
+    facts = describe(alive(camera_state="paused", paused=Paused(1.7e9, None, "<guests>")))
+    assert (facts["camera"], facts["paused"], facts["state"]) == ("paused", "Paused until you resume: <guests>", "well")
+    assert "Paused until " in describe(alive(camera_state="paused", paused=Paused(1.7e9, 1.8e9, "")))["paused"]

@@ -1,0 +1,33 @@
+from pathlib import Path
+
+from fixtures.page import serving
+
+from edgeface.gallery.rules import NONE, Rules
+
+
+def test_a_form_sets_and_takes_back_rules(tmp_path: Path, demo_photos: Path) -> None:
+    with serving(tmp_path) as page:
+        anna = page.enroll("Anna", demo_photos / "obama_portrait.jpg")
+
+        def rules() -> Rules:
+            return page.with_gallery(lambda gallery: gallery.rules()).get(anna, NONE)
+
+        form = {
+            "ignored": "on",
+            "muted": "on",
+            "groups": "staff, family",
+            "hours": "mon 08:00-09:00\r\n",
+            "expires": "2099-01-01T10:00",
+        }
+        assert "away" in page.post(f"/people/{anna}/rules", form)
+        form["expires"] = ""
+        assert "The rules are saved." in page.post(f"/people/{anna}/rules", form)
+        assert (rules().ignored, rules().muted(1.0), rules().groups) == (True, True, ("family", "staff"))
+        assert rules().hours == ("mon 08:00-09:00",)
+        shown = page.get("/people")
+        assert 'value="family, staff"' in shown
+        assert shown.count("checked") == 2
+        assert "The rules are saved." in page.post(f"/people/{anna}/rules", {})
+        assert rules() == NONE
+        assert "is not like" in page.post(f"/people/{anna}/rules", {"hours": "always"})
+        assert "nobody called" in page.post("/people/p_0000000000000000/rules", {"muted": "on"})
