@@ -2,17 +2,29 @@
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from edgeface import __version__
 from edgeface.cli import enroll, events, gallery, generated, identify, measuring, mqtt, people, running, settings, web
 from edgeface.cli.common import Setup
+from edgeface.cli.terminal import format_help
 from edgeface.errors import EdgefaceError
 from edgeface.vision.model_card import SHIPPED
 
+
+class _Commands(TyperGroup):
+    """The commands, of which ``enroll`` may be spelled as the British do."""
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        return super().get_command(ctx, "enroll" if cmd_name == "enrol" else cmd_name)
+
+
+format_help()
 app = typer.Typer(
+    cls=_Commands,
     no_args_is_help=True,
     add_completion=True,
     pretty_exceptions_enable=False,

@@ -28,8 +28,10 @@ Folder = Annotated[
     Path | None,
     typer.Option("--from", metavar="DIR", help="A folder of photos of this person; without NAME, of a folder for each person."),
 ]
-Count = Annotated[int, typer.Option(min=1, max=20, help="Views to take from the camera at most; fewer if no more differ.")]
-Timeout = Annotated[float, typer.Option(min=1, max=600, help="Seconds to wait for the camera's views.")]
+Count = Annotated[
+    int, typer.Option(min=1, max=20, metavar="N", help="Views to take from the camera at most; fewer if no more differ.")
+]
+Timeout = Annotated[float, typer.Option(min=1, max=600, metavar="SECONDS", help="Seconds to wait for the camera's views.")]
 Force = Annotated[
     bool,
     typer.Option("--force", help="Enroll a face even if it is known under another name, or unlike the person's templates."),
@@ -49,10 +51,11 @@ def enroll(
     force: Force = False,
     json: Json = False,
 ) -> None:
-    """Enroll a person from the camera, or from photos that each show one face, large and sharp.
+    """Enroll a person from the camera, or from photos.
 
-    The camera session says what to do, takes five to nine views that differ, and ends by itself; Ctrl-C leaves nothing. Then it
-    says who is most alike, which view is the weakest, and from how far the person will be recognised.
+    Each photo shows one face, large and sharp. The camera session says what to do, takes five to nine views that differ,
+    and ends by itself; Ctrl-C leaves nothing. Then it says who is most alike, which view is the weakest, and from how far
+    the person will be recognised.
 
     A second face in a photo counts only if it is at least a quarter as large: people far behind do no harm.
 

@@ -28,7 +28,7 @@ def events_list(
     ] = None,
     json: Json = False,
 ) -> None:
-    """List the recognized and unknown events that are still kept, the newest last.
+    """List the kept events, the newest last.
 
     \b
     Example: edgeface events list --person Anna

@@ -18,7 +18,7 @@ from edgeface.wire.commands import DropRequest, ListedBackup, Request, RestoreRe
 
 app = typer.Typer(
     no_args_is_help=True,
-    help="""The gallery: check, drop and reembed templates; make and restore backups; share it with other devices.
+    help="""Check, back up, restore and share the gallery.
 
 \b
 Examples: edgeface gallery check
@@ -30,10 +30,11 @@ Examples: edgeface gallery check
 
 @app.command()
 def check(context: typer.Context, json: Json = False) -> None:
-    """Find what causes false matches and misses, each with the command that cures it; exits with 1 if there is any.
+    """Find what causes false matches and misses, each with a cure.
 
-    A damaged record cannot be read any more. Look-alikes are two people of whom one passes for the other. A mislabelled
-    template is nearer to another person than to its own; a weak one is hardly like the others of its person.
+    Exits with 1 if there is any. A damaged record cannot be read any more. Look-alikes are two people of whom one passes
+    for the other. A mislabelled template is nearer to another person than to its own; a weak one is hardly like the others
+    of its person.
 
     \b
     Examples: edgeface gallery check
@@ -58,7 +59,7 @@ def drop(
     ],
     json: Json = False,
 ) -> None:
-    """Erase one template of a person, or one damaged record; the others stay.
+    """Erase one template of a person, or one damaged record.
 
     \b
     Example: edgeface gallery drop 3f9a12cd
@@ -74,9 +75,10 @@ def reembed(
     drop: Annotated[bool, typer.Option("--drop", help="Forget people of whom no faces are kept.")] = False,
     json: Json = False,
 ) -> None:
-    """Compute the templates of another network's gallery anew, from the faces that gallery.keep_faces has kept.
+    """Compute all templates anew for another network.
 
-    edgeface run does so by itself at its start, unless somebody would be lost.
+    It needs the faces that gallery.keep_faces has kept. edgeface run does so by itself at its start, unless somebody would
+    be lost.
 
     \b
     Examples: edgeface gallery reembed
@@ -110,9 +112,10 @@ def key(
 
 @app.command()
 def sync(context: typer.Context, json: Json = False) -> None:
-    """Merge the shared gallery and this one once; with sync.enabled, the daemon does so all the time.
+    """Merge the shared gallery and this one once.
 
-    Exits with 1 if the shared gallery is sealed with another key, or is of another network.
+    With sync.enabled, the daemon does so all the time. Exits with 1 if the shared gallery is sealed with another key, or is
+    of another network.
 
     \b
     Example: edgeface gallery sync
@@ -130,9 +133,10 @@ def sync(context: typer.Context, json: Json = False) -> None:
 
 @app.command()
 def backup(context: typer.Context, json: Json = False) -> None:
-    """Make a backup now: a sealed copy of the gallery, checked by reading it. The daemon makes one a day.
+    """Make a backup now; the daemon makes one a day.
 
-    It holds people, templates and kept faces, no events. It cannot be read without the gallery's key, which is not in it.
+    A backup is a sealed copy of the gallery, checked by reading it. It holds people, templates and kept faces, no events.
+    It cannot be read without the gallery's key, which is not in it.
 
     \b
     Example: edgeface gallery backup
@@ -147,9 +151,9 @@ def backup(context: typer.Context, json: Json = False) -> None:
 
 @app.command()
 def backups(context: typer.Context, json: Json = False) -> None:
-    """List the backups, the newest first: when each was made, how many people it has, and whether it can be read.
+    """List the backups, the newest first.
 
-    Exits with 1 if one is damaged.
+    A line says when it was made, how many people it has, and whether it can be read. Exits with 1 if one is damaged.
 
     \b
     Examples: edgeface gallery backups

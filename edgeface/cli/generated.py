@@ -3,7 +3,7 @@
 import inspect
 import shlex
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, get_origin, get_type_hints
+from typing import Any, get_args, get_origin, get_type_hints
 
 import msgspec
 import typer
@@ -50,8 +50,12 @@ def _parameters(operation: Operation[Any, Any]) -> Iterator[inspect.Parameter]:
         if field.required:
             shown = typer.Argument(metavar=field.name.upper() + "..." * (get_origin(kind) is list), help=said)
         else:
-            shown = typer.Option(field.default, *names, help=said)
+            shown = typer.Option(field.default, *names, metavar=None if kind is bool else _metavar(kind), help=said)
         yield inspect.Parameter(field.name, inspect.Parameter.KEYWORD_ONLY, default=shown, annotation=kind)
+
+
+def _metavar(kind: Any) -> str:
+    return "N" if {int, float} & {kind, *get_args(kind)} else "TEXT"
 
 
 def _help(operation: Operation[Any, Any]) -> str:

@@ -9,7 +9,9 @@ from edgeface.web.token import Token, address
 
 app = typer.Typer(
     no_args_is_help=True,
-    help="""The page for the browser, which edgeface run serves with [web] enabled = true.
+    help="""Print the address of the page for the browser.
+
+edgeface run serves the page with [web] enabled = true.
 
 \b
 Example: edgeface web url""",
@@ -26,9 +28,10 @@ def url(
     context: typer.Context,
     new: Annotated[bool, typer.Option("--new", help="Make a new token, which shuts out every browser.")] = False,
 ) -> None:
-    """Print the page's address with the token that opens it; whoever has it may see and change everything.
+    """Print the page's address with the token that opens it.
 
-    A browser that has opened it stays signed in while it uses the page. Run this as the service's user.
+    Whoever has the token may see and change everything. A browser that has opened it stays signed in while it uses the
+    page. Run this as the service's user.
 
     \b
     Examples: edgeface web url

@@ -3,6 +3,7 @@
 import re
 import shlex
 import unicodedata
+from collections.abc import Iterable
 
 from edgeface.errors import GalleryError
 
@@ -31,3 +32,8 @@ def clean_name(name: str) -> str:
     if not name or len(name) > MAX_NAME or not re.sub(rf"(?<=\S)[{JOINERS}](?=\S)", "", name).isprintable():
         raise GalleryError(f"{quoted(name)} is no name: it needs 1 to {MAX_NAME} printable characters")
     return name
+
+
+def other_case(name: str, names: Iterable[str]) -> str | None:
+    """Return the name that differs from ``name`` by the case of letters only."""
+    return next((one for one in names if one != name and one.casefold() == name.casefold()), None)

@@ -62,8 +62,10 @@ class Gallery(GalleryReader):
         """Give a person another name. Raise ``GalleryError`` if there is no such person, or the name is not usable or taken."""
         person, name = self.find(reference), clean_name(name)
         with self._change():
-            if self._names().get(name, person.id) != person.id:
+            names = self._names()
+            if names.get(name, person.id) != person.id:
                 raise GalleryError(f"{quoted(name)} is already enrolled")
+            self._check_case(name, names, person.id)
             if not self._database.count(person.id):
                 raise GalleryError(f"{person.name!r} is no longer enrolled")
             self._put_name(person.id, PersonRecord(name, person.enrolled))
@@ -217,8 +219,10 @@ class Gallery(GalleryReader):
 
     def _named(self, name: str) -> str:
         """Return the id of the person of this name, who is created when new."""
-        if person_id := self._names().get(name):
+        names = self._names()
+        if person_id := names.get(name):
             return person_id
+        self._check_case(name, names)
         person_id = f"p_{secrets.token_hex(8)}"
         self._database.add_person(person_id, PersonRecord(name, time.time()))
         return person_id

@@ -29,6 +29,20 @@ def test_people_are_renamed_and_forgotten_by_name_or_id(cli: Cli, obama: dict[st
     assert "Barry" in cli.refusal("people", "forget", "Barry")
 
 
+def test_forget_asks_on_a_terminal_unless_told_yes(cli: Cli, obama: dict[str, Any]) -> None:
+    assert b"Erase Barack Obama with 2 templates and all events? [y/N]: " in on_terminal(
+        cli, "people", "forget", "Barack Obama", answer=b"n\n", code=1
+    )
+    assert len(cli.json("people", "list")["people"]) == 1
+    assert b"is forgotten" in on_terminal(cli, "people", "forget", obama["id"], answer=b"y\n")
+    assert cli.json("people", "list") == {"people": []}
+
+
+def test_forget_with_yes_asks_nothing_and_a_wrong_case_is_told(cli: Cli, obama: dict[str, Any]) -> None:
+    assert "did you mean 'Barack Obama'?" in cli.refusal("people", "forget", "barack obama")
+    assert b"Erase" not in on_terminal(cli, "people", "forget", "Barack Obama", "--yes")
+
+
 @pytest.fixture
 def words(tmp_path: Path) -> Path:
     """A file with a passphrase."""

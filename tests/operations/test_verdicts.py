@@ -296,6 +296,27 @@ def test_a_name_given_to_a_stranger_can_be_taken_back(gallery: Gallery, card: Mo
     assert introduce(gallery, card, MATCHING, [event.event_id], "Clara").name == "Clara"
 
 
+def test_a_stranger_is_not_given_to_somebody_who_is_not_the_nearest(gallery: Gallery, card: ModelCard) -> None:
+    enrolled(gallery, "Anna", 1)
+    enrolled(gallery, "Bob", 5)
+    stranger = near(unit(5), 0.25)  # far from both, and under the threshold of both
+    event = kept(gallery, None, stranger, kind=EventType.UNKNOWN)
+    assert decision(gallery, card, stranger).decision is Decision.REJECT
+    with pytest.raises(GalleryError, match="nearer to Bob than to Anna"):
+        introduce(gallery, card, MATCHING, [event.event_id], "Anna")
+    assert (counts(gallery, "Anna"), gallery.events.find(event.event_id).verdict) == ((1, 0), None)
+    assert introduce(gallery, card, MATCHING, [event.event_id], "Bob").name == "Bob"
+    assert counts(gallery, "Bob") == (2, 0)
+
+
+def test_a_stranger_is_not_given_to_somebody_as_whom_such_a_face_was_rejected(gallery: Gallery, card: ModelCard) -> None:
+    anna, lookalike = enrolled(gallery, "Anna", 1), near(unit(1), 0.4)
+    reject(gallery, MATCHING, kept(gallery, anna, lookalike).event_id)
+    again = kept(gallery, None, near(lookalike, 0.9), kind=EventType.UNKNOWN)
+    with pytest.raises(GalleryError, match="rejected as Anna"):
+        introduce(gallery, card, MATCHING, [again.event_id], "Anna")
+
+
 def test_who_loses_the_only_face_to_another_is_nobody_and_the_name_is_free(gallery: Gallery, card: ModelCard) -> None:
     enrolled(gallery, "Bob", 5)
     event = kept(gallery, None, near(unit(5), 0.6), kind=EventType.UNKNOWN)
