@@ -1,7 +1,9 @@
 """Defines the commands of ``edgeface gallery``."""
 
 import sys
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -9,11 +11,15 @@ import typer
 from edgeface.cli.common import Json, counted, show
 from edgeface.cli.operations import perform
 from edgeface.control import discovery
-from edgeface.errors import EdgefaceError
+from edgeface.enrollment.gallery_check import Finding
+from edgeface.errors import EdgefaceError, os_errors_as
 from edgeface.gallery.copies import FOREIGN
 from edgeface.gallery.migration import Reembedded
+from edgeface.gallery.store import Gallery
 from edgeface.operations import whole
 from edgeface.operations.registry import BACKUP, BACKUPS, CHECK, DROP, RESTORE
+from edgeface.platform.files import write_whole
+from edgeface.platform.text import local
 from edgeface.wire.commands import DropRequest, ListedBackup, Request, RestoreRequest
 
 app = typer.Typer(
@@ -29,26 +35,57 @@ Examples: edgeface gallery check
 
 
 @app.command()
-def check(context: typer.Context, json: Json = False) -> None:
+def check(
+    context: typer.Context,
+    pictures: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Write the kept faces of doubtful templates here; see gallery.keep_faces."),
+    ] = None,
+    json: Json = False,
+) -> None:
     """Find what causes false matches and misses, each with a cure.
 
     Exits with 1 if there is any. A damaged record cannot be read any more. Look-alikes are two people of whom one passes
-    for the other. A mislabelled template is nearer to another person than to its own; a weak one is hardly like the others
-    of its person.
+    for the other. An unusual template is nearer to another person than to its own: look at it before you drop it. A weak one
+    is hardly like the others of its person.
 
     \b
     Examples: edgeface gallery check
+              edgeface gallery check --pictures doubtful
               edgeface gallery check --json | jq -r '.findings[].cure'
     """
     checked = perform(context.obj, CHECK, Request())
-    lines = [f"{one.kind:<11}  {one.found}\n{'':<11}  -> {one.cure}" for one in checked.findings]
+    written = _write_faces(context.obj.gallery, checked.findings, pictures) if pictures else {}
+    lines = [line for one in checked.findings for line in _describe(one, written)]
     if checked.threshold:
         lines.append(f"{'threshold':<11}  {checked.threshold}")
     if not checked.findings:
         lines.append(f"{checked.people} enrolled, nothing to mend")
-    show(checked, lines, json=json)
+    asides = ["no face of these templates is kept; see gallery.keep_faces"] if pictures and not written else []
+    show(checked, lines, asides, json=json)
     if checked.findings:
         raise typer.Exit(1)
+
+
+def _write_faces(gallery: Gallery, findings: Sequence[Finding], folder: Path) -> dict[str, Path]:
+    """Write the faces that are kept of the templates of findings; return the file of each template."""
+    faces = gallery.kept_faces({one.template for one in findings if one.template})
+    written = {template: folder / f"{template}.png" for template in faces}
+    with os_errors_as(EdgefaceError, folder):
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        for template, png in faces.items():
+            write_whole(written[template], png, 0o600)
+    return written
+
+
+def _describe(one: Finding, written: Mapping[str, Path]) -> Iterator[str]:
+    kind = "unusual" if one.kind == "mislabelled" else one.kind
+    yield f"{kind:<11}  {one.found}"
+    if one.event_id and one.ts:
+        yield f"{'':<11}  learned from event {one.event_id} of {local(one.ts)}"
+    if one.template and one.template in written:
+        yield f"{'':<11}  its face is in {written[one.template]}"
+    yield f"{'':<11}  -> {one.cure}"
 
 
 @app.command()

@@ -17,6 +17,7 @@ from edgeface.gallery.audit import Audit
 from edgeface.gallery.export import MAX_IMPORT_BYTES
 from edgeface.operations.registry import CONFIRM, FORGET, PEOPLE, REJECT, RENAME
 from edgeface.platform.files import write_whole
+from edgeface.platform.text import local
 from edgeface.wire.commands import ConfirmRequest, ForgetRequest, PeopleRequest, RejectRequest, RenameRequest, Verdict
 
 Who = Annotated[
@@ -48,7 +49,8 @@ def people_list(context: typer.Context, json: Json = False) -> None:
     """
     listed = perform(context.obj, PEOPLE, PeopleRequest())
     lines = (
-        f"{one.id}  {counted(one.templates, 'template'):>13}  since {one.enrolled[:10]}  {one.name}" for one in listed.people
+        f"{one.id}  {counted(one.templates, 'template'):>13}  since {local(one.enrolled)[:10]}  {one.name}"
+        for one in listed.people
     )
     show(listed, lines, [] if listed.people else ["nobody is enrolled yet: edgeface enroll NAME"], json=json)
 

@@ -19,6 +19,9 @@ app = typer.Typer()
 def demo(
     out: Annotated[Path, typer.Option(metavar="FILE", help="Where to draw the contact sheet.")] = Path("edgeface-demo.png"),
     keep: Annotated[bool, typer.Option("--keep", help="Leave broker and daemon running until Ctrl-C.")] = False,
+    json: Annotated[
+        bool, typer.Option("--json", help="Print each event as one line of JSON, all else on standard error.")
+    ] = False,
 ) -> None:
     """Show edgeface on bundled photos, without a camera or a broker.
 
@@ -28,12 +31,14 @@ def demo(
     \b
     Examples: edgeface demo
               edgeface demo --keep --out seen.png
+              edgeface demo --json | jq .name
     """
     try:
         from edgeface.demo import show
     except ModuleNotFoundError as error:
         raise EdgefaceError(f"the demo needs {error.name}: pip install '.[demo]' in a clone of edgeface") from None
-    raise typer.Exit(0 if show(out, keep=keep, tell=typer.echo) else 1)
+    told = show(out, keep=keep, tell=lambda line: typer.echo(line, err=json), take=print_json if json else None)
+    raise typer.Exit(0 if told else 1)
 
 
 @app.command()
@@ -97,9 +102,10 @@ def listen(
     Example: edgeface listen --json | jq .name
     """
     from edgeface.mqtt import subscriber
+    from edgeface.wire.description import describe
 
     for event in subscriber.events(context.obj.config, every_device=every, tell=lambda line: typer.echo(line, err=True)):
-        print_json(event) if json else typer.echo(subscriber.describe(event))
+        print_json(event) if json else typer.echo(describe(event))
 
 
 @app.command()

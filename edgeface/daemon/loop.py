@@ -142,7 +142,8 @@ class Daemon:
 
     def publish(self, events: Sequence[Event], moment: Frame | NoFrame) -> None:
         for event in events:
-            log_event(event)
+            if not self.publisher.shows_events:
+                log_event(event)
             self.publisher.publish(event, moment.image if isinstance(moment, Frame) else None)
 
     def close(self) -> None:

@@ -6,9 +6,9 @@ import unicodedata
 from collections.abc import Iterable
 
 from edgeface.errors import GalleryError
+from edgeface.platform.text import JOINERS
 
 MAX_NAME = 100
-JOINERS = "\u200c\u200d"  # zero-width characters, not printable to Python, that names in Persian, Sinhala and others need
 
 
 def quoted(name: str) -> str:

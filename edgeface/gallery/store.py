@@ -95,6 +95,24 @@ class Gallery(GalleryReader):
         self._database.wipe(f"{record} is erased")
         return next((person for person in self.people() if person.id == found.owner), None)
 
+    def learned(self) -> dict[str, str]:
+        """Return the id of each template that was learned from an event, with the event's id."""
+        with self._database.errors(), self._database.transaction("DEFERRED"):
+            return {
+                template_id(held.person.id, np.frombuffer(record.vector, "<f4")): source
+                for held in self._contents.everybody().values()
+                for _, record, source in self._contents.faces(held)[0]
+                if source
+            }
+
+    def kept_faces(self, templates: Collection[str]) -> dict[str, bytes]:
+        """Return the faces that are kept of these templates, as PNG."""
+        with self._database.errors(), self._database.transaction("DEFERRED"):
+            named = (
+                (template_id(row.owner, np.frombuffer(row.record.vector, "<f4")), png) for row, png in self._database.faces()
+            )
+            return {template: png for template, png in named if template in templates}
+
     def _record(self, wanted: str) -> Damage:
         """Return the place of a template or damaged record."""
         rows = (
