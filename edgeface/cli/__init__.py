@@ -11,7 +11,7 @@ from edgeface import __version__
 from edgeface.cli import enroll, events, gallery, generated, identify, measuring, mqtt, people, running, settings, web
 from edgeface.cli.common import Setup
 from edgeface.cli.terminal import format_help
-from edgeface.errors import EdgefaceError
+from edgeface.errors import EdgefaceError, SettingsError
 from edgeface.vision.model_card import SHIPPED
 
 
@@ -49,7 +49,8 @@ def main() -> None:
     try:
         app()
     except EdgefaceError as error:
-        typer.echo(f"edgeface: {error}", err=True)
+        for line in error.faults if isinstance(error, SettingsError) else [error]:
+            typer.echo(f"edgeface: {line}", err=True)
         sys.exit(error.exit_code)
 
 

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from edgeface.cli import completion
 from edgeface.cli.common import Json, counted, show
 from edgeface.cli.operations import perform
 from edgeface.control import discovery
@@ -208,7 +209,11 @@ def restore(
     context: typer.Context,
     copy: Annotated[
         str | None,
-        typer.Argument(metavar="COPY", help="The backup's number or name, from edgeface gallery backups, or a path."),
+        typer.Argument(
+            metavar="COPY",
+            help="The backup's number or name, from edgeface gallery backups, or a path.",
+            autocompletion=completion.backups,
+        ),
     ] = None,
     person: Annotated[
         str | None, typer.Option(metavar="NAME", help="Restore only this person, by name or id; the daemon may run.")

@@ -23,7 +23,12 @@ from edgeface.wire.commands import ConfirmRequest, ForgetRequest, PeopleRequest,
 Who = Annotated[
     str, typer.Argument(metavar="PERSON", help="A name, or an id from edgeface people list.", autocompletion=completion.people)
 ]
-EventId = Annotated[str, typer.Argument(metavar="EVENT_ID", help="The event_id of an event; see edgeface events list.")]
+EventId = Annotated[
+    str,
+    typer.Argument(
+        metavar="EVENT_ID", help="The event_id of an event; see edgeface events list.", autocompletion=completion.events
+    ),
+]
 PassphraseFile = Annotated[
     Path | None, typer.Option(metavar="FILE", help="A file whose first line is the passphrase; without it, you are asked.")
 ]

@@ -5,6 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
+from edgeface.cli import completion
 from edgeface.cli.common import Json, Setup, print_json, show
 from edgeface.cli.terminal import coloured
 from edgeface.control import client
@@ -111,7 +112,12 @@ def listen(
 @app.command()
 def doctor(
     context: typer.Context,
-    only: Annotated[str, typer.Option(metavar="CHECK,...", help="Run only these checks, such as runtime,model,gallery.")] = "",
+    only: Annotated[
+        str,
+        typer.Option(
+            metavar="CHECK,...", help="Run only these checks, such as runtime,model,gallery.", autocompletion=completion.checks
+        ),
+    ] = "",
     json: Json = False,
 ) -> None:
     """Check everything that the daemon needs; show cures for faults.

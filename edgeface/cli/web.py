@@ -40,6 +40,9 @@ def url(
     settings = context.obj.config
     if not settings.web.enabled:
         raise ConfigError("the page is off: set enabled = true under [web], and start or reload edgeface run")
+    from edgeface.daemon.assembly import verify
+
+    verify(settings)
     token = Token(settings.token_path)
     if new:
         token.renew()
