@@ -359,7 +359,7 @@ def sweep(
     model: Model = SHIPPED,
     docs: Annotated[Path | None, typer.Option(help="Write the page about it into this folder, as report does.")] = None,
 ) -> None:
-    """Go the road from a dense autoencoder to our network, experiment by experiment; Ctrl-C, and the same command goes on."""
+    """Reproduce the steps from a dense autoencoder to our network; after Ctrl-C the same command goes on."""
     _start(folders)
     from train.experiments.sweep import Sweep
 

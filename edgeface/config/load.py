@@ -92,7 +92,7 @@ def _read(file: Path) -> dict[str, Any]:
         return tomllib.loads(text.decode("utf-8-sig"))
     except PermissionError:
         raise ConfigError(
-            f"{file}: you may not read it; join its group (sudo usermod -aG edgeface USER, and log in anew), "
+            f"{file}: you may not read it; join its group (sudo usermod -aG edgeface USER, then log out and back in), "
             "or run this as the service's user: sudo -u edgeface edgeface ..."
         ) from None
     except OSError as error:
