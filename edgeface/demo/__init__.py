@@ -104,7 +104,7 @@ class Stage:
         if event["event_type"] in ("recognized", "unknown") and len(self.told) < MAX_PICTURES:
             picture = image.copy()
             label = f"{event.get('name', 'unknown')} {event['score']:.2f}"
-            draw_face(picture, Box(*event["box"]), label, GREEN if "name" in event else GREY)
+            draw_face(picture, Box(*event["box"]), label, GREEN if "name" in event else GREY, scale=1.8)
             self.told.append((name, event, picture))
 
     def sheet(self) -> Image:
