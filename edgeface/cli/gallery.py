@@ -62,7 +62,8 @@ def check(
         lines.append(f"{'threshold':<11}  {checked.threshold}")
     if not checked.findings:
         lines.append(f"{checked.people} enrolled, nothing to mend")
-    asides = ["no face of these templates is kept; see gallery.keep_faces"] if pictures and not written else []
+    doubtful = any(one.template for one in checked.findings)
+    asides = ["no face of these templates is kept; see gallery.keep_faces"] if pictures and doubtful and not written else []
     show(checked, lines, asides, json=json)
     if checked.findings:
         raise typer.Exit(1)
