@@ -166,9 +166,10 @@ def _evaluate_own(context: typer.Context, fpir: float | None, json: bool) -> Non
         typer.echo(f"          {counted(report.unjudged, 'recognized event')} without a verdict: people confirm, people reject")
     rows = {f"{one.target_fpir:g}": one for one in report.curve}
     for title, table in (("from", report.by_source), ("target", rows)):
-        typer.echo(f"\n{title:<11}{'FPIR: strangers announced as somebody':<48}FNIR: enrolled and not announced")
-        for label, one in table.items():
-            typer.echo(f"{label:<11}{_error_rate(one.fpir):<48}{_error_rate(one.fnir)}")
+        for rate, meaning in (("fpir", "FPIR: strangers announced as somebody"), ("fnir", "FNIR: enrolled and not announced")):
+            typer.echo(f"\n{title:<11}{meaning}")
+            for label, one in table.items():
+                typer.echo(f"{label:<11}{_error_rate(getattr(one, rate))}")
     value = report.proposal.target_fpir
     typer.echo(f"\nproposal  {'none' if value is None else f'matching.target_fpir = {value:g}'}: {report.proposal.reason}")
 
