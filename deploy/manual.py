@@ -37,6 +37,7 @@ the service's gallery, its key, and the audit log
 
 def write(folder: Path) -> None:
     """Write everything below ``folder`` as it stands below /usr/share."""
+    environ["NO_COLOR"] = "1"  # help is coloured on a terminal
     root = get_command(app)
     found = dict(pages("edgeface", root))
     for name, (command, path) in found.items():

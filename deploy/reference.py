@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Iterator
+from os import environ
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,7 @@ Every setting, by its section of `edgeface.toml`. `edgeface config default` prin
 
 def write(folder: Path) -> None:
     """Write both pages into a folder."""
+    environ["NO_COLOR"] = "1"  # help is coloured on a terminal
     (folder / "cli.md").write_text("\n".join([CLI, *_commands()]), encoding="utf-8")
     (folder / "settings.md").write_text("\n".join([SETTINGS, *_sections()]), encoding="utf-8")
 

@@ -1,6 +1,6 @@
 """Defines the errors that a user can do something about; the message says what."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 FAILED_INSIDE = "it failed inside; the log has more"
@@ -21,6 +21,15 @@ class ConfigError(EdgefaceError):
     """The configuration or the command line is wrong."""
 
     exit_code = 2
+
+
+class SettingsError(ConfigError):
+    """Settings are wrong; ``faults`` has each fault as a line."""
+
+    def __init__(self, place: object, faults: Sequence[str], cure: str) -> None:
+        self.faults = [f"{place}: {fault}" for fault in faults]
+        self.faults[-1] += f"; {cure}"
+        super().__init__(f"{place}: {'; '.join([*faults, cure])}")
 
 
 class ImageError(EdgefaceError):

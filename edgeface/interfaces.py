@@ -39,6 +39,9 @@ class EventPublisher(Protocol):
     A subclass without a connection needs only the two abstract methods.
     """
 
+    shows_events: bool = False
+    """Whether a person reads the events at a terminal, so that the log has no need to tell them again."""
+
     @property
     def link(self) -> BrokerStatus:
         return BrokerStatus()

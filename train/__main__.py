@@ -2,18 +2,20 @@
 
 import os
 import sys
+from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from edgeface.errors import ConfigError, EdgefaceError
+from edgeface.cli.common import print_json
+from edgeface.errors import ConfigError, DataError, EdgefaceError
 from edgeface.vision.model_card import SHIPPED
 from train.config import INTERRUPTED, Precision
 from train.detector.cli import app as detector
+from train.quiet import quieten
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 app = typer.Typer(
     no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode=None, add_completion=False, help=__doc__
 )
@@ -49,6 +51,14 @@ def _need_folder(option: str, path: Path) -> None:
         raise ConfigError(f"{option} {path}: there is no folder {path.parent}")
 
 
+def _start(prepared: Sequence[Path]) -> None:
+    """See that folders are prepared, before TensorFlow is loaded, which takes seconds, and keep its log off the terminal."""
+    for folder in prepared:
+        if not (folder / "manifest.json").is_file():
+            raise DataError(f"{folder}: no manifest.json; run python -m train prepare first, to its end")
+    quieten()
+
+
 def _stages(option: str, text: str | None, least: int, counts: tuple[int, ...] = (4,)) -> tuple[int, ...]:
     """Read one number for each of a network's stages, of which there are as many as ``counts`` says; nothing for no text."""
     if text is None:
@@ -79,6 +89,7 @@ def landmarks(
 ) -> None:
     """Train the small network that corrects the detector's landmarks; the detector, looking closer, is its teacher."""
     _need_folder("--out", out)
+    quieten()
     from train.landmarks import landmarks as work
 
     typer.echo("  ".join(f"{name} {value:.4g}" for name, value in work(folders, out, photos, faces).items()))
@@ -132,6 +143,7 @@ def fit(
     ] = None,
 ) -> None:
     """Train the autoencoder; Ctrl-C saves a checkpoint and stops, the same command goes on."""
+    _start(folders)
     from train.config import FEATURES, TrainConfig
     from train.fit import fit as work
 
@@ -164,19 +176,27 @@ def export(
     out: Annotated[Path, typer.Option(help="Where encoder.tflite, decoder.tflite, model.json and weights.npz go.")],
     name: Annotated[str, typer.Option(help="The network's name in its card.")] = "edgeface",
     refine: Annotated[int, typer.Option(min=0, metavar="FACES", help="Fine-tune for int8 on so many faces; 20000 do.")] = 0,
+    json: Annotated[bool, typer.Option("--json", help="Print the figures as JSON.")] = False,
 ) -> None:
     """Quantise the trained network to int8, set its thresholds on held-out people, and write its card."""
+    _start(folders)
     from train.export.export import export as work
 
     card = work(run, folders, out, name, refine)
-    typer.echo(f"{out}: encoder {card.encoder.bytes / 1e6:.2f} MB, decoder {card.decoder.bytes / 1e6:.2f} MB, {card.metrics}")
+    sizes = {"encoder": card.encoder.bytes, "decoder": card.decoder.bytes}
+    if json:
+        print_json({"folder": str(out), "bytes": sizes, "metrics": card.metrics})
+        return
+    typer.echo(f"{out}: " + ", ".join(f"{half} {size / 1e6:.2f} MB" for half, size in sizes.items()))
+    for data, figures in card.metrics.items():
+        typer.echo(f"{data}: " + ", ".join(f"{what} {value}" for what, value in figures.items()))
 
 
 @app.command()
 def evaluate(
     images: Annotated[Path, typer.Option(help="A folder in LFW's layout: NAME/NAME_0001.jpg, any image suffix.")],
     pairs: Annotated[Path, typer.Option(help="Pairs in LFW's format.")],
-    json: Annotated[Path | None, typer.Option(help="Where to write the figures; else they are printed.")] = None,
+    json: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the figures as JSON; - prints them.")] = None,
     roc: Annotated[Path | None, typer.Option(help="Where to draw the ROC curve, as PNG.")] = None,
     model: Model = SHIPPED,
     weights: Annotated[
@@ -185,24 +205,27 @@ def evaluate(
     record: Annotated[str | None, typer.Option(metavar="NAME", help="Note the figures in the card under this name.")] = None,
 ) -> None:
     """Measure verification on pairs: ten-fold accuracy, TAR at FAR, EER, thresholds."""
-    import json as json_module
-
     from train.evaluation import pairs as work
 
     if weights and record:
         raise ConfigError("--record is for the int8 network, of which the card tells, not for --float")
     if roc:
         _need_folder("--roc", roc)
+    if weights:
+        quieten()
     folder = _model_folder(model)
     figures, scores, read = work.evaluate(images, pairs, folder, weights)
     if roc:
         work.plot_roc(scores, read.same, roc, f"{pairs.name}, {figures['model'][:19]}")
     if record:
         work.record(folder, record, figures)
+    if json == Path("-"):
+        print_json(figures)
+        return
     if json:
         work.write_json(figures, json)
-    else:
-        typer.echo(json_module.dumps(figures, indent=2))
+    for line in work.in_lines(figures):
+        typer.echo(line)
 
 
 @app.command()
@@ -372,7 +395,8 @@ def sweep(
     model: Model = SHIPPED,
     docs: Annotated[Path | None, typer.Option(help="Write the page about it into this folder, as report does.")] = None,
 ) -> None:
-    """Go the road from a dense autoencoder to our network, experiment by experiment; Ctrl-C, and the same command goes on."""
+    """Reproduce the steps from a dense autoencoder to our network; after Ctrl-C the same command goes on."""
+    _start(folders)
     from train.experiments.sweep import Sweep
 
     Sweep(fer, folders, images, pairs, out).run(_model_folder(model))

@@ -2,9 +2,10 @@
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from edgeface import __version__
 from edgeface.cli import (
@@ -23,10 +24,21 @@ from edgeface.cli import (
     web,
 )
 from edgeface.cli.common import Setup
-from edgeface.errors import EdgefaceError
+from edgeface.cli.terminal import format_help
+from edgeface.errors import EdgefaceError, SettingsError
 from edgeface.vision.model_card import SHIPPED
 
+
+class _Commands(TyperGroup):
+    """The commands, of which ``enroll`` may be spelled as the British do."""
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        return super().get_command(ctx, "enroll" if cmd_name == "enrol" else cmd_name)
+
+
+format_help()
 app = typer.Typer(
+    cls=_Commands,
     no_args_is_help=True,
     add_completion=True,
     pretty_exceptions_enable=False,
@@ -52,7 +64,8 @@ def main() -> None:
     try:
         app()
     except EdgefaceError as error:
-        typer.echo(f"edgeface: {error}", err=True)
+        for line in error.faults if isinstance(error, SettingsError) else [error]:
+            typer.echo(f"edgeface: {line}", err=True)
         sys.exit(error.exit_code)
 
 

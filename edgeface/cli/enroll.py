@@ -1,6 +1,8 @@
 """Defines the command ``edgeface enroll``."""
 
 import os
+import re
+from collections import Counter
 from pathlib import Path
 from typing import Annotated
 
@@ -10,11 +12,12 @@ from edgeface.cli import completion
 from edgeface.cli.common import Json, Setup, counted, print_json
 from edgeface.cli.live import counting, guiding
 from edgeface.cli.operations import perform, through_the_daemon
-from edgeface.enrollment.enroller import read_images
+from edgeface.enrollment.enroller import FORCE, read_images
 from edgeface.errors import EdgefaceError, os_errors_as
 from edgeface.gallery.names import clean_name
 from edgeface.operations.enroll import Enrollment
 from edgeface.operations.registry import ENROLL, PHOTOS
+from edgeface.platform.text import scored
 from edgeface.wire.commands import EnrollRequest, PhotosRequest, Refused
 
 Name = Annotated[
@@ -28,8 +31,10 @@ Folder = Annotated[
     Path | None,
     typer.Option("--from", metavar="DIR", help="A folder of photos of this person; without NAME, of a folder for each person."),
 ]
-Count = Annotated[int, typer.Option(min=1, max=20, help="Views to take from the camera at most; fewer if no more differ.")]
-Timeout = Annotated[float, typer.Option(min=1, max=600, help="Seconds to wait for the camera's views.")]
+Count = Annotated[
+    int, typer.Option(min=1, max=20, metavar="N", help="Views to take from the camera at most; fewer if no more differ.")
+]
+Timeout = Annotated[float, typer.Option(min=1, max=600, metavar="SECONDS", help="Seconds to wait for the camera's views.")]
 Force = Annotated[
     bool,
     typer.Option("--force", help="Enroll a face even if it is known under another name, or unlike the person's templates."),
@@ -49,10 +54,11 @@ def enroll(
     force: Force = False,
     json: Json = False,
 ) -> None:
-    """Enroll a person from the camera, or from photos that each show one face, large and sharp.
+    """Enroll a person from the camera, or from photos.
 
-    The camera session says what to do, takes five to nine views that differ, and ends by itself; Ctrl-C leaves nothing. Then it
-    says who is most alike, which view is the weakest, and from how far the person will be recognised.
+    Each photo shows one face, large and sharp. The camera session says what to do, takes five to nine views that differ,
+    and ends by itself; Ctrl-C leaves nothing. Then it says who is most alike, which view is the weakest, and from how far
+    the person will be recognised.
 
     A second face in a photo counts only if it is at least a quarter as large: people far behind do no harm.
 
@@ -80,6 +86,8 @@ def enroll(
         kept = "see edgeface people list" if through_the_daemon(setup.config) else "nothing was kept"
         typer.echo(f"edgeface: cancelled, {kept}", err=True)
         raise typer.Exit(130) from None
+    except EdgefaceError as error:
+        raise type(error)(_as_option(str(error))) from None
     print_json(report) if json else _print(report)
     if report.id is None:
         raise EdgefaceError(f"{name} was not enrolled: no image was accepted")
@@ -106,11 +114,35 @@ def _enroll_all(setup: Setup, folder: Path, *, force: bool, json: bool) -> None:
     if json:
         print_json({"people": reports})
     else:
-        for report in reports:
-            _print(report, briefly=True)
-        typer.echo(f"{_enrolled(reports)} of {len(reports)} people enrolled; see edgeface gallery check")
+        _print_all(reports, folder)
     if missing := [report.name for report in reports if report.id is None]:
         raise EdgefaceError(f"not enrolled: {', '.join(missing)}")
+
+
+def _print_all(reports: list[Enrollment], folder: Path) -> None:
+    """Print one line for each person, and why photos were refused."""
+    for report in reports:
+        used, refused = len(report.accepted), len(report.refused)
+        outcome = counted(report.templates, "template") if report.id else "not enrolled"
+        typer.echo(f"{report.name}: {used} of {counted(used + refused, 'image')}, {outcome}")
+    typer.echo(f"{_enrolled(reports)} of {len(reports)} people enrolled; see edgeface gallery check")
+    reasons = Counter(_kind(one.reason) for report in reports for one in report.refused)
+    if reasons:
+        typer.echo(
+            f"{counted(reasons.total(), 'image')} refused; edgeface enroll NAME --from {folder}/NAME says which:", err=True
+        )
+    for reason, times in reasons.most_common():
+        typer.echo(f"{times:>5}  {reason}", err=True)
+
+
+def _kind(reason: str) -> str:
+    """Return why an image was refused, without the figures and names of this one."""
+    general = re.sub(r"^\d+ ", "several ", re.sub("that of '.*", "the person's templates", reason))
+    return re.sub(r" as '.*|[:;].*", "", general)
+
+
+def _as_option(reason: str) -> str:
+    return reason.replace(FORCE, f"--{FORCE}")
 
 
 def _enrolled(reports: list[Enrollment]) -> int:
@@ -121,19 +153,19 @@ def _enroll_photos(setup: Setup, name: str, photos: list[Path], *, force: bool) 
     return perform(setup, PHOTOS, PhotosRequest(name=clean_name(name), force=force), lambda: read_images(photos))
 
 
-def _print(report: Enrollment, *, briefly: bool = False) -> None:
+def _print(report: Enrollment) -> None:
     for refused in report.refused:
-        typer.echo(f"{refused.path}: {refused.reason}", err=True)
+        typer.echo(f"{refused.path}: {_as_option(refused.reason)}", err=True)
     if report.id is None:
         return
     accepted, templates = counted(len(report.accepted), "image"), counted(report.templates, "template")
     typer.echo(f"{report.name}: {accepted} enrolled, {templates} in all")
     found = report.assessment
-    if briefly or found is None:
+    if found is None:
         return
-    if found.nearest is not None:
+    if found.nearest is not None and found.score is not None:
         ahead = "" if found.margin is None else f", {found.margin:.2f} behind"
-        typer.echo(f"  most alike: {found.nearest}, score {found.score:.2f} of the {found.threshold:.2f} that count{ahead}")
+        typer.echo(f"  most alike: {found.nearest}, {scored(found.score, found.threshold)}{ahead}")
     if found.weakest is not None:
         typer.echo(f"  weakest: {found.weakest}, score {found.weakest_score:.2f} with the others")
     typer.echo(f"  {found.told}")

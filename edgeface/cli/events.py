@@ -8,6 +8,7 @@ from edgeface.cli import completion
 from edgeface.cli.common import Json, show
 from edgeface.cli.operations import perform
 from edgeface.operations.registry import EVENTS
+from edgeface.platform.text import local
 from edgeface.wire.commands import EventsRequest, ListedEvent
 
 app = typer.Typer(
@@ -28,7 +29,7 @@ def events_list(
     ] = None,
     json: Json = False,
 ) -> None:
-    """List the recognized and unknown events that are still kept, the newest last.
+    """List the kept events, the newest last.
 
     \b
     Example: edgeface events list --person Anna
@@ -40,4 +41,4 @@ def events_list(
 
 def _line(event: ListedEvent) -> str:
     who, verdict = event.name or "somebody unknown", f"  {event.verdict}" if event.verdict else ""
-    return f"{event.event_id}  {event.ts[:19]}Z  {event.event_type:<10}  score {event.score:.2f}  {who}{verdict}"
+    return f"{event.event_id}  {local(event.ts)}  {event.event_type:<10}  score {event.score:.2f}  {who}{verdict}"

@@ -1,24 +1,31 @@
 """Defines the commands of ``edgeface gallery``."""
 
 import sys
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from edgeface.cli import completion
 from edgeface.cli.common import Json, counted, show
 from edgeface.cli.operations import perform
 from edgeface.control import discovery
-from edgeface.errors import EdgefaceError
+from edgeface.enrollment.gallery_check import Finding
+from edgeface.errors import EdgefaceError, os_errors_as
 from edgeface.gallery.copies import FOREIGN
 from edgeface.gallery.migration import Reembedded
+from edgeface.gallery.store import Gallery
 from edgeface.operations import whole
 from edgeface.operations.registry import BACKUP, BACKUPS, CHECK, DROP, RESTORE
+from edgeface.platform.files import write_whole
+from edgeface.platform.text import local
 from edgeface.wire.commands import DropRequest, ListedBackup, Request, RestoreRequest
 
 app = typer.Typer(
     no_args_is_help=True,
-    help="""The gallery: check, drop and reembed templates; make and restore backups; share it with other devices.
+    help="""Check, back up, restore and share the gallery.
 
 \b
 Examples: edgeface gallery check
@@ -29,25 +36,58 @@ Examples: edgeface gallery check
 
 
 @app.command()
-def check(context: typer.Context, json: Json = False) -> None:
-    """Find what causes false matches and misses, each with the command that cures it; exits with 1 if there is any.
+def check(
+    context: typer.Context,
+    pictures: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Write the kept faces of doubtful templates here; see gallery.keep_faces."),
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Find what causes false matches and misses, each with a cure.
 
-    A damaged record cannot be read any more. Look-alikes are two people of whom one passes for the other. A mislabelled
-    template is nearer to another person than to its own; a weak one is hardly like the others of its person.
+    Exits with 1 if there is any. A damaged record cannot be read any more. Look-alikes are two people of whom one passes
+    for the other. An unusual template is nearer to another person than to its own: look at it before you drop it. A weak one
+    is hardly like the others of its person.
 
     \b
     Examples: edgeface gallery check
+              edgeface gallery check --pictures doubtful
               edgeface gallery check --json | jq -r '.findings[].cure'
     """
     checked = perform(context.obj, CHECK, Request())
-    lines = [f"{one.kind:<11}  {one.found}\n{'':<11}  -> {one.cure}" for one in checked.findings]
+    written = _write_faces(context.obj.gallery, checked.findings, pictures) if pictures else {}
+    lines = [line for one in checked.findings for line in _describe(one, written)]
     if checked.threshold:
         lines.append(f"{'threshold':<11}  {checked.threshold}")
     if not checked.findings:
         lines.append(f"{checked.people} enrolled, nothing to mend")
-    show(checked, lines, json=json)
+    doubtful = any(one.template for one in checked.findings)
+    asides = ["no face of these templates is kept; see gallery.keep_faces"] if pictures and doubtful and not written else []
+    show(checked, lines, asides, json=json)
     if checked.findings:
         raise typer.Exit(1)
+
+
+def _write_faces(gallery: Gallery, findings: Sequence[Finding], folder: Path) -> dict[str, Path]:
+    """Write the faces that are kept of the templates of findings; return the file of each template."""
+    faces = gallery.kept_faces({one.template for one in findings if one.template})
+    written = {template: folder / f"{template}.png" for template in faces}
+    with os_errors_as(EdgefaceError, folder):
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        for template, png in faces.items():
+            write_whole(written[template], png, 0o600)
+    return written
+
+
+def _describe(one: Finding, written: Mapping[str, Path]) -> Iterator[str]:
+    kind = "unusual" if one.kind == "mislabelled" else one.kind
+    yield f"{kind:<11}  {one.found}"
+    if one.event_id and one.ts:
+        yield f"{'':<11}  learned from event {one.event_id} of {local(one.ts)}"
+    if one.template and one.template in written:
+        yield f"{'':<11}  its face is in {written[one.template]}"
+    yield f"{'':<11}  -> {one.cure}"
 
 
 @app.command()
@@ -58,7 +98,7 @@ def drop(
     ],
     json: Json = False,
 ) -> None:
-    """Erase one template of a person, or one damaged record; the others stay.
+    """Erase one template of a person, or one damaged record.
 
     \b
     Example: edgeface gallery drop 3f9a12cd
@@ -74,9 +114,10 @@ def reembed(
     drop: Annotated[bool, typer.Option("--drop", help="Forget people of whom no faces are kept.")] = False,
     json: Json = False,
 ) -> None:
-    """Compute the templates of another network's gallery anew, from the faces that gallery.keep_faces has kept.
+    """Compute all templates anew for another network.
 
-    edgeface run does so by itself at its start, unless somebody would be lost.
+    It needs the faces that gallery.keep_faces has kept. edgeface run does so by itself at its start, unless somebody would
+    be lost.
 
     \b
     Examples: edgeface gallery reembed
@@ -110,9 +151,10 @@ def key(
 
 @app.command()
 def sync(context: typer.Context, json: Json = False) -> None:
-    """Merge the shared gallery and this one once; with sync.enabled, the daemon does so all the time.
+    """Merge the shared gallery and this one once.
 
-    Exits with 1 if the shared gallery is sealed with another key, or is of another network.
+    With sync.enabled, the daemon does so all the time. Exits with 1 if the shared gallery is sealed with another key, or is
+    of another network.
 
     \b
     Example: edgeface gallery sync
@@ -130,9 +172,10 @@ def sync(context: typer.Context, json: Json = False) -> None:
 
 @app.command()
 def backup(context: typer.Context, json: Json = False) -> None:
-    """Make a backup now: a sealed copy of the gallery, checked by reading it. The daemon makes one a day.
+    """Make a backup now; the daemon makes one a day.
 
-    It holds people, templates and kept faces, no events. It cannot be read without the gallery's key, which is not in it.
+    A backup is a sealed copy of the gallery, checked by reading it. It holds people, templates and kept faces, no events.
+    It cannot be read without the gallery's key, which is not in it.
 
     \b
     Example: edgeface gallery backup
@@ -147,9 +190,9 @@ def backup(context: typer.Context, json: Json = False) -> None:
 
 @app.command()
 def backups(context: typer.Context, json: Json = False) -> None:
-    """List the backups, the newest first: when each was made, how many people it has, and whether it can be read.
+    """List the backups, the newest first.
 
-    Exits with 1 if one is damaged.
+    A line says when it was made, how many people it has, and whether it can be read. Exits with 1 if one is damaged.
 
     \b
     Examples: edgeface gallery backups
@@ -167,7 +210,11 @@ def restore(
     context: typer.Context,
     copy: Annotated[
         str | None,
-        typer.Argument(metavar="COPY", help="The backup's number or name, from edgeface gallery backups, or a path."),
+        typer.Argument(
+            metavar="COPY",
+            help="The backup's number or name, from edgeface gallery backups, or a path.",
+            autocompletion=completion.backups,
+        ),
     ] = None,
     person: Annotated[
         str | None, typer.Option(metavar="NAME", help="Restore only this person, by name or id; the daemon may run.")

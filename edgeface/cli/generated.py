@@ -3,17 +3,26 @@
 import inspect
 import shlex
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, get_origin, get_type_hints
+from typing import Any, get_args, get_origin, get_type_hints
 
 import msgspec
 import typer
 from msgspec.structs import FieldInfo
 
+from edgeface.cli import completion
 from edgeface.cli.common import Json, print_json
 from edgeface.cli.operations import perform
 from edgeface.errors import EdgefaceError
 from edgeface.operations.context import Door, Operation
 from edgeface.operations.registry import at, read
+
+COMPLETED = {
+    "event_ids": completion.events,
+    "event_id": completion.events,
+    "person": completion.people,
+    "name": completion.people,
+}
+"""What a shell offers for fields of these names."""
 
 
 def add_commands(app: typer.Typer, groups: Mapping[str, typer.Typer]) -> None:
@@ -48,10 +57,16 @@ def _parameters(operation: Operation[Any, Any]) -> Iterator[inspect.Parameter]:
         said = schema.get("description", "").replace("`", "")
         names = [f"--{field.name.replace('_', '-')}"] if kind is bool and field.default is False else []
         if field.required:
-            shown = typer.Argument(metavar=field.name.upper() + "..." * (get_origin(kind) is list), help=said)
+            completed = COMPLETED.get(field.name)
+            metavar = field.name.upper() + "..." * (get_origin(kind) is list)
+            shown = typer.Argument(metavar=metavar, help=said, autocompletion=completed)
         else:
-            shown = typer.Option(field.default, *names, help=said)
+            shown = typer.Option(field.default, *names, metavar=None if kind is bool else _metavar(kind), help=said)
         yield inspect.Parameter(field.name, inspect.Parameter.KEYWORD_ONLY, default=shown, annotation=kind)
+
+
+def _metavar(kind: Any) -> str:
+    return "N" if {int, float} & {kind, *get_args(kind)} else "TEXT"
 
 
 def _help(operation: Operation[Any, Any]) -> str:

@@ -12,6 +12,7 @@ import typer
 from edgeface.cli.common import Json, print_json
 from edgeface.enrollment.enroller import read_images
 from edgeface.errors import ConfigError, EdgefaceError, os_errors_as
+from edgeface.platform.text import scored
 from edgeface.vision.drawing import check_suffix, draw_faces, save_image
 from edgeface.vision.images import image_files
 from edgeface.wire.events import face_payload
@@ -84,10 +85,16 @@ def _place(annotate: Path, images: Sequence[Path]) -> Path | None:
 def _print_faces(result: dict[str, Any]) -> None:
     if "error" in result:
         typer.echo(f"edgeface: {result['error']}", err=True)
-    elif not result["faces"]:
-        typer.echo(f"{result['path']}: no face")
-    for face in result["faces"]:
-        who = {"accept": face["name"], "unsure": "unsure", "reject": "unknown"}[face["decision"]]
-        typer.echo(
-            f"{result['path']}: {who}  score {face['score']:.2f} of {face['threshold']:.2f}, quality {face['quality']:.2f}"
-        )
+        return
+    faces = [_describe(face) for face in result["faces"]]
+    if len(faces) > 1:
+        typer.echo("\n  ".join([f"{result['path']}: {len(faces)} faces", *faces]))
+    else:
+        typer.echo(f"{result['path']}: {faces[0] if faces else 'no face'}")
+
+
+def _describe(face: dict[str, Any]) -> str:
+    who = {"accept": face["name"], "unsure": "unsure", "reject": "unknown"}[face["decision"]]
+    nearest = face["nearest"] if face["name"] is None else None
+    near = f", nearest is {nearest['name']}" if nearest else ""
+    return f"{who}  {scored(face['score'], face['threshold'])}, quality {face['quality']:.2f}{near}"

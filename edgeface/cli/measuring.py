@@ -26,7 +26,12 @@ People = Annotated[
 Plot = Annotated[Path | None, typer.Option(metavar="FILE", help="Draw FNIR over FPIR as the target varies, e.g. det.png.")]
 Fpir = Annotated[
     float | None,
-    typer.Option(min=1e-6, max=0.5, help="Your own gallery: the FPIR that a proposal must keep to; else matching.target_fpir."),
+    typer.Option(
+        min=1e-6,
+        max=0.5,
+        metavar="RATE",
+        help="Your own gallery: the FPIR that a proposal must keep to; else matching.target_fpir.",
+    ),
 ]
 
 app = typer.Typer()
@@ -41,14 +46,14 @@ def bench(
     peer_files: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Look for the peers' files below this folder; implies --peers.")
     ] = None,
-    rounds: Annotated[int, typer.Option(min=1, max=100_000, help="How often each step is timed.")] = 200,
+    rounds: Annotated[int, typer.Option(min=1, max=100_000, metavar="N", help="How often each step is timed.")] = 200,
     json: Json = False,
 ) -> None:
-    """Time detection, alignment, embedding and matching on this machine, on one thread, in microseconds.
+    """Time every step of recognition on this machine.
 
-    The frame is a bundled photo at 640 x 480, the settings are the defaults, the galleries hold 10 and 1,000 random people.
-    "embed" is a probe's embedding; a template's takes a second pass, for the mirror image. "ours/its" is our fastest embedding
-    over a peer's fastest.
+    It times detection, alignment, embedding and matching on one thread, in microseconds. The frame is a bundled photo at
+    640 x 480, the settings are the defaults, the galleries hold 10 and 1,000 random people. "embed" is a probe's embedding;
+    a template's takes a second pass, for the mirror image. "ours/its" is our fastest embedding over a peer's fastest.
 
     \b
     Examples: edgeface bench
@@ -94,15 +99,16 @@ def evaluate(
     visits: Visits = None,
     strangers: Strangers = None,
     people: People = None,
-    galleries: Annotated[int, typer.Option(min=1, help="How many galleries of N people there are at most.")] = 20,
+    galleries: Annotated[int, typer.Option(min=1, metavar="N", help="How many galleries of N people there are at most.")] = 20,
     plot: Plot = None,
     fpir: Fpir = None,
     json: Json = False,
 ) -> None:
-    """Measure recognition, of your own gallery or on folders of frames: strangers announced, people missed or misnamed.
+    """Measure recognition, of your gallery or on folders of frames.
 
-    Without folders, propose a value for matching.target_fpir where there is enough data. Templates of one session are more
-    alike than views of another day, so their FNIR is a lower limit. Intervals are 95 %, by a bootstrap over people.
+    It counts strangers who are announced, and people who are missed or misnamed. Without folders, propose a value for
+    matching.target_fpir where there is enough data. Templates of one session are more alike than views of another day, so
+    their FNIR is a lower limit. Intervals are 95 %, by a bootstrap over people.
 
     With folders, the frames go through detector, network, tracks and presence as in the daemon, as if at camera.fps, but as
     fast as this machine can. The gallery is made for this; people who are not in it are strangers.
@@ -160,9 +166,10 @@ def _evaluate_own(context: typer.Context, fpir: float | None, json: bool) -> Non
         typer.echo(f"          {counted(report.unjudged, 'recognized event')} without a verdict: people confirm, people reject")
     rows = {f"{one.target_fpir:g}": one for one in report.curve}
     for title, table in (("from", report.by_source), ("target", rows)):
-        typer.echo(f"\n{title:<11}{'FPIR: strangers announced as somebody':<48}FNIR: enrolled and not announced")
-        for label, one in table.items():
-            typer.echo(f"{label:<11}{_error_rate(one.fpir):<48}{_error_rate(one.fnir)}")
+        for rate, meaning in (("fpir", "FPIR: strangers announced as somebody"), ("fnir", "FNIR: enrolled and not announced")):
+            typer.echo(f"\n{title:<11}{meaning}")
+            for label, one in table.items():
+                typer.echo(f"{label:<11}{_error_rate(getattr(one, rate))}")
     value = report.proposal.target_fpir
     typer.echo(f"\nproposal  {'none' if value is None else f'matching.target_fpir = {value:g}'}: {report.proposal.reason}")
 

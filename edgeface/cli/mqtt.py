@@ -9,7 +9,7 @@ from edgeface.cli.common import Json, counted, show
 
 app = typer.Typer(
     no_args_is_help=True,
-    help="""The broker: remove what it retains of this device, and write the reference of topics and payloads.
+    help="""Clear what the broker retains; write the reference of topics.
 
 \b
 Examples: edgeface mqtt clear
@@ -23,9 +23,10 @@ def clear(
     force: Annotated[bool, typer.Option("--force", help="Remove even if the broker says that the daemon runs.")] = False,
     json: Json = False,
 ) -> None:
-    """Remove all that the broker retains of this device, so that subscribers and Home Assistant forget it.
+    """Remove all that the broker retains of this device.
 
-    Stop the daemon first: it would publish its state again. With --json it prints {"removed": [topic]}.
+    Subscribers and Home Assistant forget it then. Stop the daemon first: it would publish its state again. With --json it
+    prints {"removed": [topic]}.
 
     \b
     Example: systemctl stop edgeface && edgeface mqtt clear
@@ -41,7 +42,9 @@ def clear(
 def docs(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="Where to write mqtt.md, asyncapi.json and schemas/*.json.")],
 ) -> None:
-    """Write the reference of topics and payloads: a page, an AsyncAPI 3 document, and a JSON Schema of each payload.
+    """Write the reference of topics and payloads.
+
+    It is a page, an AsyncAPI 3 document, and a JSON Schema of each payload.
 
     \b
     Example: edgeface mqtt docs docs

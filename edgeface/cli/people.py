@@ -9,7 +9,7 @@ import msgspec
 import typer
 
 from edgeface.cli import completion
-from edgeface.cli.common import Json, counted, show
+from edgeface.cli.common import Json, Setup, counted, show
 from edgeface.cli.operations import perform
 from edgeface.cli.rules import in_words
 from edgeface.errors import ConfigError, EdgefaceError, os_errors_as
@@ -18,19 +18,25 @@ from edgeface.gallery.audit import Audit
 from edgeface.gallery.export import MAX_IMPORT_BYTES
 from edgeface.operations.registry import CONFIRM, FORGET, PEOPLE, REJECT, RENAME
 from edgeface.platform.files import write_whole
+from edgeface.platform.text import local
 from edgeface.wire.commands import ConfirmRequest, ForgetRequest, PeopleRequest, RejectRequest, RenameRequest, Verdict
 
 Who = Annotated[
     str, typer.Argument(metavar="PERSON", help="A name, or an id from edgeface people list.", autocompletion=completion.people)
 ]
-EventId = Annotated[str, typer.Argument(metavar="EVENT_ID", help="The event_id of an event; see edgeface events list.")]
+EventId = Annotated[
+    str,
+    typer.Argument(
+        metavar="EVENT_ID", help="The event_id of an event; see edgeface events list.", autocompletion=completion.events
+    ),
+]
 PassphraseFile = Annotated[
     Path | None, typer.Option(metavar="FILE", help="A file whose first line is the passphrase; without it, you are asked.")
 ]
 
 app = typer.Typer(
     no_args_is_help=True,
-    help="""The people in the gallery: list, rename, forget, export, import; confirm or reject what events said.
+    help="""List, rename or forget people; confirm or reject events.
 
 \b
 Examples: edgeface people list
@@ -49,7 +55,7 @@ def people_list(context: typer.Context, json: Json = False) -> None:
     """
     listed = perform(context.obj, PEOPLE, PeopleRequest())
     lines = (
-        f"{one.id}  {counted(one.templates, 'template'):>13}  since {one.enrolled[:10]}  {one.name}"
+        f"{one.id}  {counted(one.templates, 'template'):>13}  since {local(one.enrolled)[:10]}  {one.name}"
         + (f"  ({in_words(one.rules)})" if one.rules else "")
         for one in listed.people
     )
@@ -70,17 +76,35 @@ def rename(
 
 
 @app.command()
-def forget(context: typer.Context, person: Who, json: Json = False) -> None:
-    """Erase a person: templates, events, and what is kept of faces that look like theirs.
+def forget(
+    context: typer.Context,
+    person: Who,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask, as without a terminal.")] = False,
+    json: Json = False,
+) -> None:
+    """Erase a person with all templates and events.
+
+    What is kept of faces that look like theirs goes, too. On a terminal it asks first.
 
     \b
-    Example: edgeface people forget Anna
+    Examples: edgeface people forget Anna
+              edgeface people forget Anna --yes
     """
+    if not (yes or json) and sys.stdin.isatty() and sys.stdout.isatty():
+        _ask_to_forget(context.obj, person)
     forgotten = perform(context.obj, FORGET, ForgetRequest(person=person))
     show(forgotten, [f"{forgotten.name} is forgotten"], json=json)
     if left := forgotten.left_in:
         line = f"edgeface: {forgotten.name} may still be in backups that cannot be changed now: {', '.join(left)};"
         typer.echo(f"{line} the daemon, or edgeface gallery backup, erases them there as soon as it can", err=True)
+
+
+def _ask_to_forget(setup: Setup, reference: str) -> None:
+    """Ask whether to erase a person; an unknown one is left to the operation, which refuses them."""
+    for one in perform(setup, PEOPLE, PeopleRequest()).people:
+        if reference.strip() in (one.name, one.id):
+            typer.confirm(f"Erase {one.name} with {counted(one.templates, 'template')} and all events?", abort=True)
+            return
 
 
 @app.command()
@@ -90,9 +114,10 @@ def reject(
     force: Annotated[bool, typer.Option("--force", help="Reject the face even if it seems to be that person's.")] = False,
     json: Json = False,
 ) -> None:
-    """Say that an event named the wrong person: such a face will not be taken for them again.
+    """Say that an event named the wrong person.
 
-    The face's embedding becomes a negative template. people confirm takes that back.
+    Such a face is no longer recognised as that person: the face's embedding becomes a negative template. people confirm
+    takes that back.
 
     \b
     Example: edgeface people reject 01M86GTN766HKSFCZ15NNMEFKP
@@ -115,9 +140,9 @@ def confirm(
     ] = None,
     json: Json = False,
 ) -> None:
-    """Say that an event named the right person: the face becomes a template, if it shows a side that is not known yet.
+    """Say that an event named the right person.
 
-    people reject takes that back.
+    The face becomes a template, if it shows a side that is not known yet. people reject takes that back.
 
     \b
     Examples: edgeface people confirm 01M86GTN766HKSFCZ15NNMEFKP
@@ -140,9 +165,10 @@ def export(
     plain: Annotated[bool, typer.Option("--plain", help="Write JSON that any program can read, unencrypted.")] = False,
     json: Json = False,
 ) -> None:
-    """Write all people and their templates to a file, encrypted with a passphrase. It is biometric data: keep it safe.
+    """Write all people and their templates to a file.
 
-    With --json it prints {"file", "encrypted", "people": [{"id", "name", "templates"}]}.
+    It is encrypted with a passphrase. It is biometric data: keep it safe. With --json it prints {"file", "encrypted",
+    "people": [{"id", "name", "templates"}]}.
 
     \b
     Examples: edgeface people export people.sealed

@@ -5,7 +5,9 @@ from typing import Annotated, Any
 
 import typer
 
+from edgeface.cli import completion
 from edgeface.cli.common import Json, Setup, print_json, show
+from edgeface.cli.terminal import coloured
 from edgeface.control import client
 from edgeface.daemon.run import serve
 from edgeface.daemon.status import describe
@@ -16,30 +18,36 @@ app = typer.Typer()
 
 @app.command()
 def demo(
-    out: Annotated[Path, typer.Option(help="Where to draw the contact sheet.")] = Path("edgeface-demo.png"),
+    out: Annotated[Path, typer.Option(metavar="FILE", help="Where to draw the contact sheet.")] = Path("edgeface-demo.png"),
     keep: Annotated[bool, typer.Option("--keep", help="Leave broker and daemon running until Ctrl-C.")] = False,
+    json: Annotated[
+        bool, typer.Option("--json", help="Print each event as one line of JSON, all else on standard error.")
+    ] = False,
 ) -> None:
-    """Show edgeface on bundled photos: enroll two people, watch them and a stranger, listen on a broker of its own.
+    """Show edgeface on bundled photos, without a camera or a broker.
 
-    It needs no camera, no broker and no network, and uses a gallery of its own. Exits with 0 only if both people were
-    recognised and the stranger was not.
+    It enrolls two people, watches them and a stranger, and listens on a broker of its own. It needs no network and uses a
+    gallery of its own. Exits with 0 only if both people were recognised and the stranger was not.
 
     \b
     Examples: edgeface demo
               edgeface demo --keep --out seen.png
+              edgeface demo --json | jq .name
     """
     try:
         from edgeface.demo import show
     except ModuleNotFoundError as error:
         raise EdgefaceError(f"the demo needs {error.name}: pip install '.[demo]' in a clone of edgeface") from None
-    raise typer.Exit(0 if show(out, keep=keep, tell=typer.echo) else 1)
+    told = show(out, keep=keep, tell=lambda line: typer.echo(line, err=json), take=print_json if json else None)
+    raise typer.Exit(0 if told else 1)
 
 
 @app.command()
 def run(context: typer.Context) -> None:
-    """Watch the camera and publish events until stopped; without a broker, print them as JSON lines.
+    """Watch the camera and publish events until stopped.
 
-    SIGHUP makes a service read its settings again; if they are wrong, the old ones hold.
+    Without a broker it prints them: as JSON, an event a line, and on a terminal as text. SIGHUP makes a service read its
+    settings again; if they are wrong, the old ones stay in force.
 
     \b
     Example: edgeface --config edgeface.toml run
@@ -49,7 +57,9 @@ def run(context: typer.Context) -> None:
 
 @app.command()
 def status(context: typer.Context, json: Json = False) -> None:
-    """Show the state of the running daemon; exits with 1, and a line for each trouble, if there is any or no daemon runs.
+    """Show the state of the running daemon, and what is wrong.
+
+    Exits with 1, and a line for each trouble, if there is any or no daemon runs.
 
     \b
     Examples: edgeface status
@@ -87,24 +97,30 @@ def listen(
     ] = False,
     json: Annotated[bool, typer.Option("--json", help="Print each event as one line of JSON.")] = False,
 ) -> None:
-    """Subscribe to the broker and print events as they come, until Ctrl-C.
+    """Print the events on the broker as they come, until Ctrl-C.
 
     \b
     Example: edgeface listen --json | jq .name
     """
     from edgeface.mqtt import subscriber
+    from edgeface.wire.description import describe
 
     for event in subscriber.events(context.obj.config, every_device=every, tell=lambda line: typer.echo(line, err=True)):
-        print_json(event) if json else typer.echo(subscriber.describe(event))
+        print_json(event) if json else typer.echo(describe(event))
 
 
 @app.command()
 def doctor(
     context: typer.Context,
-    only: Annotated[str, typer.Option(metavar="CHECK,...", help="Run only these checks, such as runtime,model,gallery.")] = "",
+    only: Annotated[
+        str,
+        typer.Option(
+            metavar="CHECK,...", help="Run only these checks, such as runtime,model,gallery.", autocompletion=completion.checks
+        ),
+    ] = "",
     json: Json = False,
 ) -> None:
-    """Check everything that the daemon needs, one line each, with a cure for each fault.
+    """Check everything that the daemon needs; show cures for faults.
 
     \b
     Examples: edgeface doctor
@@ -117,7 +133,8 @@ def doctor(
     for check in examine(context.obj.file, context.obj.model, [name for name in only.split(",") if name]):
         checks.append(check)
         if not json:
-            typer.echo(f"{'ok  ' if check.ok else 'FAIL'}  {check.name:<11}  {check.found}")
+            outcome = coloured("ok  ", "green") if check.ok else coloured("FAIL", "red", bold=True)
+            typer.echo(f"{outcome}  {check.name:<11}  {check.found}")
             if check.cure:
                 typer.echo(f"      {'':<11}  -> {check.cure}; see {check.see}")
     if json:

@@ -22,7 +22,9 @@ Examples: edgeface config default > edgeface.toml
 
 @app.command("show")
 def config_show(context: typer.Context, json: Json = False) -> None:
-    """Show every setting in effect and where it comes from, without passwords in addresses.
+    """Show every setting in effect and where it comes from.
+
+    Passwords in addresses are hidden.
 
     \b
     Examples: edgeface config show
@@ -39,7 +41,9 @@ def config_check(
     context: typer.Context,
     file: Annotated[Path | None, typer.Argument(metavar="[FILE]", help="The file to check; else the one in effect.")] = None,
 ) -> None:
-    """Check a settings file and the files that it names, not camera or broker; exits with 2 if something is wrong.
+    """Check a settings file and the files that it names.
+
+    It does not try camera or broker; edgeface doctor does. Exits with 2 if something is wrong.
 
     \b
     Example: edgeface config check edgeface.toml
@@ -55,7 +59,7 @@ def config_check(
 
 @app.command("default")
 def config_default() -> None:
-    """Print a settings file with every setting, its default and its meaning.
+    """Print a settings file with every default and its meaning.
 
     \b
     Example: edgeface config default > edgeface.toml

@@ -9,7 +9,9 @@ from edgeface.web.token import Token, address
 
 app = typer.Typer(
     no_args_is_help=True,
-    help="""The page for the browser, which edgeface run serves with [web] enabled = true.
+    help="""Print the address of the page for the browser.
+
+edgeface run serves the page with [web] enabled = true.
 
 \b
 Example: edgeface web url""",
@@ -26,9 +28,10 @@ def url(
     context: typer.Context,
     new: Annotated[bool, typer.Option("--new", help="Make a new token, which shuts out every browser.")] = False,
 ) -> None:
-    """Print the page's address with the token that opens it; whoever has it may see and change everything.
+    """Print the page's address with the token that opens it.
 
-    A browser that has opened it stays signed in while it uses the page. Run this as the service's user.
+    Whoever has the token may see and change everything. A browser that has opened it stays signed in while it uses the
+    page. Run this as the service's user.
 
     \b
     Examples: edgeface web url
@@ -37,6 +40,9 @@ def url(
     settings = context.obj.config
     if not settings.web.enabled:
         raise ConfigError("the page is off: set enabled = true under [web], and start or reload edgeface run")
+    from edgeface.daemon.assembly import verify
+
+    verify(settings)
     token = Token(settings.token_path)
     if new:
         token.renew()

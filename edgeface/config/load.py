@@ -1,7 +1,10 @@
 """Finds, reads and checks edgeface.toml, and writes one with every default."""
 
 import tomllib
+from collections.abc import Iterator
 from dataclasses import dataclass
+from difflib import get_close_matches
+from itertools import islice
 from pathlib import Path
 from typing import Any, get_args, get_type_hints
 
@@ -9,9 +12,11 @@ import msgspec
 
 from edgeface.config.schema import MAX_BYTES, Config, shown
 from edgeface.config.texts import WORDS
-from edgeface.errors import ConfigError
+from edgeface.errors import ConfigError, SettingsError
 from edgeface.platform import environment
 
+UNKNOWN = "Object contains unknown field"
+MOST_FAULTS = 20
 SYSTEM_FILE = Path("/etc/edgeface/edgeface.toml")
 
 
@@ -43,14 +48,11 @@ def load(path: Path | None = None) -> Config:
     file = find(path)
     if file is None:
         return Config()
+    given = _read(file)
     try:
-        return msgspec.convert(_read(file), Config)
-    except msgspec.ValidationError as error:
-        what, _, where = str(error).partition(" - at `$")
-        setting = where.rstrip("`").lstrip(".")
-        what = _in_words(what, setting)
-        line = f"{file}: {f'[{setting}]: ' if setting else ''}{what}; see edgeface config default"
-        raise ConfigError(" ".join(line.split())) from None
+        return msgspec.convert(given, Config)
+    except msgspec.ValidationError:
+        raise SettingsError(file, _faults(given), "see edgeface config default") from None
 
 
 def settings(path: Path | None = None) -> list[Setting]:
@@ -90,7 +92,7 @@ def _read(file: Path) -> dict[str, Any]:
         return tomllib.loads(text.decode("utf-8-sig"))
     except PermissionError:
         raise ConfigError(
-            f"{file}: you may not read it; join its group (sudo usermod -aG edgeface USER, and log in anew), "
+            f"{file}: you may not read it; join its group (sudo usermod -aG edgeface USER, then log out and back in), "
             "or run this as the service's user: sudo -u edgeface edgeface ..."
         ) from None
     except OSError as error:
@@ -99,6 +101,36 @@ def _read(file: Path) -> dict[str, Any]:
         raise ConfigError(f"{file}: not valid TOML: not UTF-8 at byte {error.start + 1}") from None
     except (ValueError, RecursionError) as error:
         raise ConfigError(f"{file}: not valid TOML: {error}") from None
+
+
+def _faults(given: dict[str, Any]) -> list[str]:
+    """Return every fault of what a file holds as a line, ``MOST_FAULTS`` at most."""
+    found = dict.fromkeys(islice(_each_fault(given), MOST_FAULTS))
+    return list(found) or [_fault(given) or "a setting is wrong"]
+
+
+def _each_fault(given: dict[str, Any]) -> Iterator[str]:
+    for section, values in given.items():
+        each = ({section: {name: value}} for name, value in values.items()) if isinstance(values, dict) else ()
+        sound = True
+        for fault in filter(None, (_fault(one, alone=True) for one in each)):
+            sound = False
+            yield fault
+        if sound and (rest := _fault({section: values})):
+            yield rest
+
+
+def _fault(given: dict[str, Any], *, alone: bool = False) -> str | None:
+    """Return the first fault; of a setting ``alone``, not what is wrong with it together with the others' defaults."""
+    try:
+        msgspec.convert(given, Config)
+    except msgspec.ValidationError as error:
+        what, _, where = str(error).partition(" - at `$")
+        setting = where.rstrip("`").lstrip(".")
+        if alone and "." not in setting and UNKNOWN not in what:
+            return None
+        return " ".join(f"{f'[{setting}]: ' if setting else ''}{_in_words(what, setting)}".split())
+    return None
 
 
 def _in_words(what: str, setting: str) -> str:
@@ -111,7 +143,12 @@ def _in_words(what: str, setting: str) -> str:
         section, _, name = setting.partition(".")
         choices = get_args(get_type_hints(type(getattr(Config(), section)))[name])
         return f"{what}; it is one of {', '.join(choices)}"
-    return what.replace("Object contains unknown field", "unknown setting")
+    if what.startswith(UNKNOWN):
+        known = getattr(Config(), setting).__struct_fields__ if setting else Config.__struct_fields__
+        name = what.removeprefix(UNKNOWN).strip(" `")
+        near = get_close_matches(name, known, 1)
+        return f"unknown setting `{name}`" + (f", did you mean `{near[0]}`?" if near else "")
+    return what
 
 
 def _description(annotation: Any) -> str:

@@ -119,7 +119,7 @@ class PresenceSettings(_Section, frozen=True):
 
 
 class LivenessSettings(_Section, frozen=True):
-    """Whether a face is there, or a photo of one: told from how it moves, so whoever stands stock still is not told apart."""
+    """Whether a face is there, or a photo of one: told from how it moves, so nothing can be told of who stands still."""
 
     mode: Annotated[
         Literal["off", "report", "refuse"],

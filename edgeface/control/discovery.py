@@ -60,7 +60,7 @@ def closed_to_us(folder: Path) -> str:
     with contextlib.suppress(KeyError):
         return (
             f"you may not ask the daemon ({folder} is for the group {grp.getgrgid(group).gr_name}): "
-            f"sudo usermod -aG {grp.getgrgid(group).gr_name} {user}, and log in anew; or {as_its_user}"
+            f"sudo usermod -aG {grp.getgrgid(group).gr_name} {user}, then log out and back in; or {as_its_user}"
         )
     return f"you may not ask the daemon ({folder} is for the group {group}); {as_its_user}"
 

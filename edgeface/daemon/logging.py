@@ -20,7 +20,13 @@ PRIORITIES = {logging.CRITICAL: 2, logging.ERROR: 3, logging.WARNING: 4, logging
 
 def set_up() -> None:
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(JournalFormatter("%(message)s") if _is_journal() else logging.Formatter("%(levelname)s %(message)s"))
+    if _is_journal():
+        formatter: logging.Formatter = JournalFormatter("%(message)s")
+    elif sys.stderr is not None and sys.stderr.isatty():
+        formatter = logging.Formatter("%(asctime)s  %(levelname)s  %(message)s", "%H:%M:%S")
+    else:
+        formatter = logging.Formatter("%(levelname)s %(message)s")
+    handler.setFormatter(formatter)
     handler.addFilter(Repeats())
     logging.basicConfig(level=logging.INFO, handlers=[handler])
 

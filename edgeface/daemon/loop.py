@@ -155,7 +155,8 @@ class Daemon:
         ruled = self.rulebook.apply(events, self.pipeline.rules)
         for event in ruled:
             if event.withheld is None:
-                log_event(event)
+                if not self.publisher.shows_events:
+                    log_event(event)
                 self.publisher.publish(event, moment.image if isinstance(moment, Frame) else None)
             elif event.withheld != "ignored":
                 self.publisher.note(event)

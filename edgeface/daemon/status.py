@@ -9,7 +9,7 @@ import msgspec
 from edgeface.config.schema import Config
 from edgeface.gallery.sqlite import FULL, lacks_room
 from edgeface.health import Health, health_payload
-from edgeface.platform.text import duration
+from edgeface.platform.text import duration, local
 from edgeface.web.token import address
 from edgeface.wire.events import event_payload
 
@@ -80,7 +80,7 @@ def describe(status: dict[str, Any]) -> str:
     machine += status["throttling"]
     if status["throttled_before"]:
         machine.append(f"since it was started: {', '.join(status['throttled_before'])}")
-    last = "none" if event is None else " ".join(filter(None, (event["ts"], event["event_type"], event.get("name"))))
+    last = "none" if event is None else " ".join(filter(None, (local(event["ts"]), event["event_type"], event.get("name"))))
     frames = {"seen": "frames_seen", "dropped": "frames_dropped", "not searched": "frames_skipped"}
     looked = ", ".join(f"{status[field]} {name}" for name, field in frames.items()) + f"; {status['faces_seen']} faces"
     if status["slowed"]:
@@ -111,5 +111,5 @@ def _pause(since: str, until: str | None, why: str) -> str:
 
 
 def _backups(copies: int, latest: str | None, trouble: str | None) -> str:
-    count = f"{copies}, the latest of {latest}" if latest else "none yet"
+    count = f"{copies}, the latest of {local(latest)}" if latest else "none yet"
     return f"{count}; in trouble" if trouble else count

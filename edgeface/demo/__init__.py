@@ -23,9 +23,11 @@ from edgeface.daemon.assembly import assemble
 from edgeface.enrollment.enroller import read_images
 from edgeface.errors import BrokerError, ImageError, os_errors_as
 from edgeface.mqtt import client as mqtt_client
+from edgeface.platform.text import scored
 from edgeface.types import Box, Image
 from edgeface.vision.drawing import GREEN, GREY, check_suffix, contact_sheet, draw_face, save_image
 from edgeface.vision.images import load_image
+from edgeface.wire.description import describe
 
 PHOTOS = Path(__file__).parent / "photos"
 ENROLLED = {"Barack Obama": ("obama_portrait.jpg", "obama_congress.jpg"), "Joe Biden": ("biden_portrait.jpg",)}
@@ -35,8 +37,10 @@ WIDTH, HEIGHT = 640, 480
 MAX_PICTURES = 6
 
 
-def show(out: Path, *, keep: bool, tell: Callable[[str], None]) -> bool:
+def show(out: Path, *, keep: bool, tell: Callable[[str], None], take: Callable[[Any], None] | None = None) -> bool:
     """Run the demo, draw its contact sheet to ``out``, and return whether everybody was told apart.
+
+    ``tell`` is given each line for people, ``take``, if there is one, the payload of each event in place of such a line.
 
     Raise ``EdgefaceError`` if a part of edgeface does not work here, or ``out`` cannot be written.
     """
@@ -45,7 +49,7 @@ def show(out: Path, *, keep: bool, tell: Callable[[str], None]) -> bool:
         pass  # what cannot be written is told before the demo, not after it
     logging.getLogger("amqtt").setLevel(logging.ERROR)
     logging.getLogger("transitions").setLevel(logging.ERROR)
-    with tempfile.TemporaryDirectory() as folder, _broker() as port:
+    with tempfile.TemporaryDirectory() as folder, _quiet(), _broker() as port:
         config = Config(
             device=DeviceSettings("demo"),
             gallery=GallerySettings(str(Path(folder) / "gallery" / "gallery.db")),
@@ -55,9 +59,10 @@ def show(out: Path, *, keep: bool, tell: Callable[[str], None]) -> bool:
         daemon = assemble(config, camera=Recording(stage.frames, FPS))
         for name, names in ENROLLED.items():
             report = daemon.enroller.enroll(name, read_images(PHOTOS / file for file in names))
-            tell(f"enrolled  {name} from {len(report.accepted)} photos")
-        with _subscriber(config, stage, tell):
-            tell(f"playing   {len(SHOWN)} other photos at {FPS:.0f} frames/s; what a subscriber receives:")
+            photos = len(report.accepted)
+            tell(f"enrolled  {name} from {photos} photo{'' if photos == 1 else 's'}")
+        with _subscriber(config, stage, tell, take):
+            tell(f"playing   {len(SHOWN)} other photos at {FPS:.0f} frames/s; a subscriber receives:")
             if keep:
                 tell(f"broker    mosquitto_sub -p {port} -t 'edgeface/#' -v   (Ctrl-C ends the demo)")
                 daemon.signals.listen()
@@ -99,15 +104,14 @@ class Stage:
         if event["event_type"] in ("recognized", "unknown") and len(self.told) < MAX_PICTURES:
             picture = image.copy()
             label = f"{event.get('name', 'unknown')} {event['score']:.2f}"
-            draw_face(picture, Box(*event["box"]), label, GREEN if "name" in event else GREY)
+            draw_face(picture, Box(*event["box"]), label, GREEN if "name" in event else GREY, scale=1.8)
             self.told.append((name, event, picture))
 
     def sheet(self) -> Image:
         """Draw the contact sheet: the photos of those who were enrolled, and the events of other photos."""
         enrolled = [(name, load_image(PHOTOS / file)) for name, names in ENROLLED.items() for file in names]
         events = [
-            (f"{event['event_type']}, score {event['score']:.2f} of {event['threshold']:.2f}", picture)
-            for _, event, picture in self.told
+            (f"{event['event_type']}, {scored(event['score'], event['threshold'])}", picture) for _, event, picture in self.told
         ]
         return contact_sheet([("Enrolled from these photos", enrolled), ("Events on MQTT from other photos", events)])
 
@@ -124,6 +128,18 @@ def _verdict(stage: Stage, out: Path, tell: Callable[[str], None]) -> bool:
         tell("right     the stranger was not recognised")
     tell(f"drawn     {out}")
     return not missed and not wrong
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep warnings, such as that this machine is too slow for every frame, out of what the demo prints."""
+    log = logging.getLogger("edgeface")
+    before = log.level
+    log.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        log.setLevel(before)
 
 
 @contextmanager
@@ -156,18 +172,23 @@ def _broker() -> Iterator[int]:
 
 
 @contextmanager
-def _subscriber(config: Config, stage: Stage, tell: Callable[[str], None]) -> Iterator[None]:
-    """Run another MQTT client, which prints every message under the device's topics."""
+def _subscriber(
+    config: Config, stage: Stage, tell: Callable[[str], None], take: Callable[[Any], None] | None
+) -> Iterator[None]:
+    """Run another MQTT client, which prints every message under the device's topics but its health."""
     client = mqtt_client.new_client(config.mqtt, "demo-subscriber")
     ready = Flag()
 
     def on_message(_client: Any, _data: Any, message: Any) -> None:
         topic = message.topic.removeprefix(f"{config.base}/")
-        if topic == "health":
-            return
-        tell(f"  {topic:<32} {message.payload.decode()}")
         if topic == "event":
-            stage.take(msgspec.json.decode(message.payload))
+            event = msgspec.json.decode(message.payload)
+            take(event) if take else tell(f"  event     {describe(event, place=False)}")
+            stage.take(event)
+        elif not take and topic.endswith("/presence"):
+            there = msgspec.json.decode(message.payload)
+            strangers = [f"{there['unknown']} unknown"] if there["unknown"] else []
+            tell(f"  presence  {', '.join([*(one['name'] for one in there['people']), *strangers]) or 'nobody'}")
 
     def on_connect(*_: Any) -> None:
         client.subscribe(f"{config.base}/#", qos=1)

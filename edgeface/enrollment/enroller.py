@@ -11,6 +11,7 @@ from edgeface.enrollment.guidance import MIN_EYE_DISTANCE, MIN_QUALITY, others
 from edgeface.errors import EdgefaceError, GalleryError, ImageError
 from edgeface.gallery.names import clean_name, quoted
 from edgeface.gallery.store import Gallery
+from edgeface.platform.text import apart, scored
 from edgeface.recognition.matching import similarity
 from edgeface.recognition.pipeline import Pipeline
 from edgeface.types import Face, Image, Observation, Person, Vector
@@ -86,18 +87,18 @@ class Enroller:
         if beside:
             raise ImageError(f"{1 + beside} faces were found, it must show one person alone")
         if size < MIN_EYE_DISTANCE:
-            raise ImageError(f"the face is too small: {size:.0f} pixels between the eyes, {MIN_EYE_DISTANCE:.0f} are needed")
+            pixels, _ = apart(size, MIN_EYE_DISTANCE, 1)
+            raise ImageError(f"the face is too small: {pixels} pixels between the eyes, {MIN_EYE_DISTANCE:.0f} are needed")
         view = self.view(label, image, faces[0])
         if view.seen.quality < MIN_QUALITY:
-            raise ImageError(
-                f"the face is too blurred, dark or turned away: quality {view.seen.quality:.2f}, {MIN_QUALITY} is needed"
-            )
+            value, needed = apart(view.seen.quality, MIN_QUALITY)
+            raise ImageError(f"the face is too blurred, dark or turned away: quality {value} (needs {needed})")
         if force:
             return view
         if (known := self.known_as(view.seen, name)) and view.seen.match:
             raise ImageError(f"this face is already enrolled as {quoted(known)} (score {view.seen.match.score:.2f}); {FORCE}")
         if unlike := self.unlike(view.vector, name):
-            raise ImageError(f"this face is not like that of {quoted(name)} ({unlike}); {FORCE}")
+            raise ImageError(f"this face is not like that of {quoted(name)}: {unlike}; {FORCE}")
         return view
 
     def view(self, label: str, image: Image, face: Face) -> View:
@@ -119,7 +120,7 @@ class Enroller:
             return None
         own = templates.vectors[templates.owners == index]
         score, needed = similarity(own, vector), self.pipeline.embedder.card.threshold(OWN_FAR)
-        return f"score {score:.2f}, {needed:.2f} is needed" if score < needed else None
+        return scored(score, needed) if score < needed else None
 
     def alike(self, view: View, views: Sequence[View], far: float) -> bool:
         """Return whether a view may be of the same person as the others, at a false-accept rate of ``far``."""
@@ -165,7 +166,7 @@ class Enroller:
             if known := self.known_as(replace(view.seen, match=self.pipeline.match(view.vector)), name):
                 raise GalleryError(f"this face was enrolled as {quoted(known)} meanwhile; {FORCE}")
             if unlike := self.unlike(view.vector, name):
-                raise GalleryError(f"{quoted(name)} was enrolled with another face meanwhile ({unlike}); {FORCE}")
+                raise GalleryError(f"{quoted(name)} was enrolled with another face meanwhile: {unlike}; {FORCE}")
         vectors, qualities = [view.vector for view in views], [view.seen.quality for view in views]
         return self._gallery.enroll(name, vectors, qualities, [view.chip for view in views])
 

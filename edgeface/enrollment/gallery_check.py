@@ -9,6 +9,7 @@ from edgeface.gallery.contents import Templates
 from edgeface.gallery.damage import KINDS, Damage, cure
 from edgeface.gallery.names import argument
 from edgeface.gallery.store import template_id
+from edgeface.platform.text import scored
 from edgeface.recognition.matching import Matcher
 from edgeface.types import Person
 
@@ -18,12 +19,18 @@ FEW = 3
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One fault: the ids of the people concerned, the fault in words, and a command as its ``cure``."""
+    """One fault: the ids of the people concerned, the fault in words, and a command as its ``cure``.
+
+    ``template`` is the id of the one concerned. If it was learned from an event, ``event_id`` and ``ts`` say which and when.
+    """
 
     kind: Literal["damaged", "look-alikes", "mislabelled", "weak", "few"]
     people: list[str]
     found: str
     cure: str
+    template: str | None = None
+    event_id: str | None = None
+    ts: str | None = None
 
 
 def check(templates: Templates, matcher: Matcher, damaged: Sequence[Damage] = ()) -> list[Finding]:
@@ -83,23 +90,22 @@ def _strays(templates: Templates, one: TemplateScores, twice: set[int]) -> Itera
     for number in one.strays:
         if int(one.rivals[number]) not in twice:
             rival, scores = templates.people[int(one.rivals[number])], f"{one.non_mated[number]:.2f} to {one.mated[number]:.2f}"
-            yield Finding(
-                "mislabelled",
-                [one.person.id, rival.id],
-                f"a template of {one.person.name} is nearer to {rival.name}: {scores}",
-                f"edgeface gallery drop {template_id(one.person.id, one.vectors[number])}",
-            )
+            found = f"a template of {one.person.name} is nearer to {rival.name}, {scores}: unusual view or wrong photo"
+            yield _of_template("mislabelled", [one.person.id, rival.id], found, one, number)
 
 
 def _weak(matcher: Matcher, one: TemplateScores) -> Iterator[Finding]:
     for number, score in enumerate(one.mated):
         if score < matcher.unsure and number not in one.strays:
-            yield Finding(
-                "weak",
-                [one.person.id],
-                f"a template of {one.person.name} is little like the others: score {score:.2f}, {matcher.unsure:.2f} is usual",
-                f"edgeface gallery drop {template_id(one.person.id, one.vectors[number])}",
-            )
+            found = f"a template of {one.person.name} is little like the others: {scored(score, matcher.unsure)}"
+            yield _of_template("weak", [one.person.id], found, one, number)
+
+
+def _of_template(
+    kind: Literal["mislabelled", "weak"], people: list[str], found: str, one: TemplateScores, number: int
+) -> Finding:
+    template = template_id(one.person.id, one.vectors[number])
+    return Finding(kind, people, found, f"edgeface gallery drop {template}", template)
 
 
 def _few(person: Person) -> Finding:

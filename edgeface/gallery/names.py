@@ -3,11 +3,12 @@
 import re
 import shlex
 import unicodedata
+from collections.abc import Iterable
 
 from edgeface.errors import GalleryError
+from edgeface.platform.text import JOINERS
 
 MAX_NAME = 100
-JOINERS = "\u200c\u200d"  # zero-width characters, not printable to Python, that names in Persian, Sinhala and others need
 
 
 def quoted(name: str) -> str:
@@ -31,3 +32,8 @@ def clean_name(name: str) -> str:
     if not name or len(name) > MAX_NAME or not re.sub(rf"(?<=\S)[{JOINERS}](?=\S)", "", name).isprintable():
         raise GalleryError(f"{quoted(name)} is no name: it needs 1 to {MAX_NAME} printable characters")
     return name
+
+
+def other_case(name: str, names: Iterable[str]) -> str | None:
+    """Return the name that differs from ``name`` by the case of letters only."""
+    return next((one for one in names if one != name and one.casefold() == name.casefold()), None)

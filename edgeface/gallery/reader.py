@@ -11,7 +11,7 @@ from edgeface.gallery.contents import Contents, Templates
 from edgeface.gallery.damage import Damage, summary
 from edgeface.gallery.database import Database
 from edgeface.gallery.event_store import EventStore
-from edgeface.gallery.names import clean_name, quoted
+from edgeface.gallery.names import clean_name, other_case, quoted
 from edgeface.gallery.rule_store import RuleStore
 from edgeface.gallery.rules import Rules
 from edgeface.gallery.shared import SharedPeople, SharedPerson
@@ -123,7 +123,24 @@ class GalleryReader:
             person_id = wanted if wanted in held else min(named, default="")
             if number := self._database.count(person_id):
                 return replace(held[person_id].person, templates=number)
-        raise GalleryError(f"nobody called {quoted(reference)} is enrolled; see the list of people")
+        meant = other_case(wanted, (one.person.name for one in held.values()))
+        cure = f"did you mean {quoted(meant)}?" if meant else "see the list of people"
+        raise GalleryError(f"nobody called {quoted(reference)} is enrolled; {cure}")
+
+    def check_name(self, name: str) -> str:
+        """Return a name as kept. Raise ``GalleryError`` if it is not usable, or differs from another one by case alone."""
+        name = clean_name(name)
+        with self._database.errors(), self._database.transaction("DEFERRED"):
+            self._check_case(name, {held.person.name: person_id for person_id, held in self._contents.people().items()})
+        return name
+
+    @staticmethod
+    def _check_case(name: str, names: Mapping[str, str], person_id: str | None = None) -> None:
+        """See that a name, new to the person of ``person_id``, differs from all ``names`` by more than the case of letters."""
+        if name not in names and (other := other_case(name, (one for one in names if names[one] != person_id))):
+            raise GalleryError(
+                f"{quoted(other)} is enrolled already; {quoted(name)} differs from it only in upper and lower case"
+            )
 
     def faces(self) -> int:
         """Return how many templates' faces are kept."""

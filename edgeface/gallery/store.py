@@ -64,8 +64,10 @@ class Gallery(GalleryReader):
         """Give a person another name. Raise ``GalleryError`` if there is no such person, or the name is not usable or taken."""
         person, name = self.find(reference), clean_name(name)
         with self._change():
-            if self._names().get(name, person.id) != person.id:
+            names = self._names()
+            if names.get(name, person.id) != person.id:
                 raise GalleryError(f"{quoted(name)} is already enrolled")
+            self._check_case(name, names, person.id)
             if not self._database.count(person.id):
                 raise GalleryError(f"{person.name!r} is no longer enrolled")
             self._put_name(person.id, PersonRecord(name, person.enrolled))
@@ -94,6 +96,24 @@ class Gallery(GalleryReader):
                 raise GalleryError(f"{self._path}: {record} cannot be erased; edgeface gallery restore brings a copy back")
         self._database.wipe(f"{record} is erased")
         return next((person for person in self.people() if person.id == found.owner), None)
+
+    def learned(self) -> dict[str, str]:
+        """Return the id of each template that was learned from an event, with the event's id."""
+        with self._database.errors(), self._database.transaction("DEFERRED"):
+            return {
+                template_id(held.person.id, np.frombuffer(record.vector, "<f4")): source
+                for held in self._contents.everybody().values()
+                for _, record, source in self._contents.faces(held)[0]
+                if source
+            }
+
+    def kept_faces(self, templates: Collection[str]) -> dict[str, bytes]:
+        """Return the faces that are kept of these templates, as PNG."""
+        with self._database.errors(), self._database.transaction("DEFERRED"):
+            named = (
+                (template_id(row.owner, np.frombuffer(row.record.vector, "<f4")), png) for row, png in self._database.faces()
+            )
+            return {template: png for template, png in named if template in templates}
 
     def _record(self, wanted: str) -> Damage:
         """Return the place of a template or damaged record."""
@@ -246,8 +266,10 @@ class Gallery(GalleryReader):
 
     def _named(self, name: str) -> str:
         """Return the id of the person of this name, who is created when new."""
-        if person_id := self._names().get(name):
+        names = self._names()
+        if person_id := names.get(name):
             return person_id
+        self._check_case(name, names)
         person_id = f"p_{secrets.token_hex(8)}"
         self._database.add_person(person_id, PersonRecord(name, time.time()))
         return person_id

@@ -7,13 +7,13 @@ import cv2
 import numpy as np
 
 from edgeface.types import Image
-from edgeface.vision.drawing import FONT
+from edgeface.vision.lettering import text_width, write_text
 
 WIDTH, HEIGHT = 720, 540
-LEFT, RIGHT, TOP, BOTTOM = 90, 30, 50, 70
+LEFT, RIGHT, TOP, BOTTOM = 90, 30, 62, 70
 LOWEST = {"x": 1e-5, "y": 1e-2}
 INK, RULE, PAPER = (40, 40, 44), (214, 214, 218), (255, 255, 255)
-COLOURS = ((31, 119, 180), (214, 90, 20), (44, 140, 60), (148, 60, 160), (120, 90, 70))
+COLOURS = ((31, 119, 180), (255, 127, 14), (44, 160, 44), (214, 39, 40), (148, 103, 189))  # matplotlib's, of all other plots
 
 
 def draw_det(curves: Mapping[str, Sequence[tuple[float, float]]]) -> Image:
@@ -41,14 +41,16 @@ def _axes(picture: Image) -> None:
     for exponent in range(-5, 1):
         x, _ = _place(10.0**exponent, 1.0)
         cv2.line(picture, (x, TOP), (x, HEIGHT - BOTTOM), RULE, 1)
-        _text(picture, f"{100 * 10.0**exponent:g} %", (x - 22, HEIGHT - BOTTOM + 22))
+        _text(picture, f"{100 * 10.0**exponent:g} %", (x, HEIGHT - BOTTOM + 22), 0.5)
     for share in (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0):
         _, y = _place(1.0, share)
         cv2.line(picture, (LEFT, y), (WIDTH - RIGHT, y), RULE, 1)
-        _text(picture, f"{100 * share:g} %", (LEFT - 56, y + 5))
+        _text(picture, f"{100 * share:g} %", (LEFT - 8, y + 5), 1)
     cv2.rectangle(picture, (LEFT, TOP), (WIDTH - RIGHT, HEIGHT - BOTTOM), INK, 1)
-    _text(picture, "FPIR: strangers' visits in which somebody was announced", (LEFT + 70, HEIGHT - 18))
-    _text(picture, "FNIR: visits of enrolled people in which they were not announced", (LEFT, 30))
+    middle = (LEFT + WIDTH - RIGHT) // 2
+    _text(picture, "FPIR: strangers' visits in which somebody was announced", (middle, HEIGHT - 18), 0.5)
+    _text(picture, "FNIR: visits of enrolled people in which they were not announced", (LEFT, TOP - 12))
+    write_text(picture, "Strangers announced and people missed, as the target varies", (LEFT, 22), 11, INK)
 
 
 def _place(x: float, y: float) -> tuple[int, int]:
@@ -58,5 +60,6 @@ def _place(x: float, y: float) -> tuple[int, int]:
     return round(LEFT + across * (WIDTH - LEFT - RIGHT)), round(HEIGHT - BOTTOM - up * (HEIGHT - TOP - BOTTOM))
 
 
-def _text(picture: Image, text: str, place: tuple[int, int]) -> None:
-    cv2.putText(picture, text, place, FONT, 0.45, INK, 1, cv2.LINE_AA)
+def _text(picture: Image, text: str, place: tuple[int, int], left: float = 0.0) -> None:
+    """Write a text of which this share lies to the left of a place."""
+    write_text(picture, text, (place[0] - round(left * text_width(text, 9)), place[1]), 9, INK)

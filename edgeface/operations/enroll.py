@@ -7,7 +7,6 @@ from edgeface.enrollment.assessment import assess
 from edgeface.enrollment.enroller import Assessment, Enroller, Report
 from edgeface.enrollment.guidance import Guidance
 from edgeface.enrollment.session import EnrollmentSession
-from edgeface.gallery.names import clean_name
 from edgeface.operations.context import OperationContext, Steps
 from edgeface.operations.pause import refuse_paused
 from edgeface.wire.commands import EnrollRequest, PhotosRequest, Refused
@@ -38,7 +37,12 @@ def from_camera(context: OperationContext, request: EnrollRequest) -> Steps[Enro
     job, enroller = context.job, context.enroller
     assert job is not None
     session = EnrollmentSession(
-        enroller, request.name, most=request.count, timeout=request.timeout, force=request.force, varied=request.guided
+        enroller,
+        context.gallery.check_name(request.name),
+        most=request.count,
+        timeout=request.timeout,
+        force=request.force,
+        varied=request.guided,
     )
     before: Guidance | None = None
     progress: Guidance | None = None
@@ -56,7 +60,7 @@ def from_camera(context: OperationContext, request: EnrollRequest) -> Steps[Enro
 
 def from_photos(context: OperationContext, request: PhotosRequest) -> Steps[Enrollment]:
     """Judge one photo a round and yield the verdict; enroll the good ones, all together, in the end."""
-    job, enroller, report, name = context.job, context.enroller, Report(), clean_name(request.name)
+    job, enroller, report, name = context.job, context.enroller, Report(), context.gallery.check_name(request.name)
     assert job is not None
     for photo in job.photos:
         if photo is None:

@@ -12,7 +12,7 @@ from edgeface.gallery.names import clean_name
 from edgeface.gallery.rules import Rules
 from edgeface.operations.context import OperationContext
 from edgeface.recognition.matching import SAME_VIEW, Matcher, similarity
-from edgeface.types import Person, Vector
+from edgeface.types import Match, Person, Vector
 from edgeface.wire import commands as wire
 from edgeface.wire.events import DIGITS
 from edgeface.wire.fields import NamedPerson, timestamp
@@ -86,13 +86,7 @@ def confirm(context: OperationContext, request: wire.ConfirmRequest) -> wire.Ver
     if event.verdict == "confirmed" and event.person_id == person.id:
         return _verdict(context, "confirmed", event, person, False, f"{event.event_id} was confirmed already")
     templates = gallery.templates_before(event.event_id, person.id)
-    match = Matcher(templates, context.card, context.config.matching).match(event.embedding)
-    if match.person_id != person.id:
-        raise GalleryError(
-            f"this face is nearer to {match.name} than to {person.name}; if it named the wrong one, reject it first"
-        )
-    if match.margin < 0:
-        raise GalleryError(f"this face is nearer to one that was rejected as {person.name} than to {person.name}")
+    _check_nearest(Matcher(templates, context.card, context.config.matching).match(event.embedding), person)
     new = not _near(_of(person, templates)[0], event.embedding)
     gallery.learn(event, person.id, "confirmed", keep=new)
     gained = "a new template" if new else "known from this side already"
@@ -103,7 +97,8 @@ def introduce(context: OperationContext, request: wire.IntroduceRequest) -> Name
     """Enroll a person with the faces of events that named nobody, or give them to the person who has this name.
 
     Raises:
-        GalleryError: there is no such event, the name is not usable, or a face matches another person.
+        GalleryError: there is no such event, the name is not usable, a face matches another person, or the name is somebody's
+            to whom a face is not the nearest.
         ConfigError: there is no event.
     """
     if not request.event_ids:
@@ -118,10 +113,13 @@ def introduced(context: OperationContext, event_ids: Sequence[str], name: str, r
     gallery = context.gallery
     events = [gallery.events.find(event_id) for event_id in event_ids]
     matcher = Matcher(gallery.templates(), context.card, context.config.matching)
+    known = next((person for person in gallery.people() if person.name == name), None)
     for event in events:
         match = matcher.match(event.embedding)
         if match.score >= match.threshold and match.name != name:
             raise GalleryError(f"this face passes for {match.name}, who is enrolled; if it is them, name it so")
+        if known:
+            _check_nearest(match, known)
     kept: list[Vector] = []
     chosen = []
     for event in events:
@@ -138,6 +136,16 @@ def dismiss(context: OperationContext, request: wire.DismissRequest) -> wire.Dis
 def _verdict(context: OperationContext, verdict: str, event: KeptEvent, person: Person, added: bool, told: str) -> wire.Verdict:
     context.note(verdict, event=event.event_id, person=person.id, added=added)
     return wire.Verdict(event_id=event.event_id, verdict=verdict, person_id=person.id, name=person.name, added=added, told=told)
+
+
+def _check_nearest(match: Match, person: Person) -> None:
+    """Raise ``GalleryError`` if a face is nearer to another person, or to a rejected face, than to this person."""
+    if match.person_id not in (person.id, None):
+        raise GalleryError(
+            f"this face is nearer to {match.name} than to {person.name}; if it named the wrong one, reject it first"
+        )
+    if match.margin < 0:
+        raise GalleryError(f"this face is nearer to one that was rejected as {person.name} than to {person.name}")
 
 
 def _of(person: Person, templates: Templates) -> tuple[NDArray[np.float32], NDArray[np.float32]]:

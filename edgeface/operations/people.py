@@ -1,6 +1,6 @@
 """Lists, renames and forgets people, checks the gallery, and drops templates."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from msgspec import UNSET
 
@@ -10,6 +10,7 @@ from edgeface.gallery.backup import Backups
 from edgeface.gallery.rules import NONE
 from edgeface.operations.context import OperationContext
 from edgeface.operations.rules import told
+from edgeface.recognition.event_id import event_time
 from edgeface.recognition.matching import Matcher
 from edgeface.wire import commands as wire
 from edgeface.wire.fields import NamedPerson, timestamp
@@ -67,6 +68,10 @@ def check_gallery(context: OperationContext, _request: wire.Request) -> Checked:
     templates = context.gallery.templates().by_name()
     settings = context.config.matching
     findings = check(templates, Matcher(templates, context.card, settings), context.gallery.damage())
+    learned = context.gallery.learned()
+    for number, finding in enumerate(findings):
+        if event := learned.get(finding.template or ""):
+            findings[number] = replace(finding, event_id=event, ts=timestamp(event_time(event)))
     beyond = context.card.beyond_measured(settings.target_fpir, len(templates.vectors))
     return Checked(len(templates.people), findings, beyond)
 

@@ -1,4 +1,8 @@
-"""Writes figures as people say them."""
+"""Writes figures, times and names as people read them."""
+
+from datetime import datetime
+
+JOINERS = "\u200c\u200d"  # zero-width characters, not printable to Python, that names in Persian, Sinhala and others need
 
 
 def duration(seconds: float) -> str:
@@ -8,3 +12,25 @@ def duration(seconds: float) -> str:
     days, hours = divmod(hours, 24)
     parts = [f"{value} {unit}" for value, unit in ((days, "d"), (hours, "h"), (minutes, "min"), (rest, "s")) if value]
     return " ".join(parts[:2]) or "0 s"
+
+
+def apart(value: float, needed: float, digits: int = 2) -> tuple[str, str]:
+    """Return a value and what it needs to be, with as many digits as tell whether it is less."""
+    while value < needed and digits < 9 and round(value, digits) >= round(needed, digits):
+        digits += 1
+    return f"{value:.{digits}f}", f"{needed:.{digits}f}"
+
+
+def scored(score: float, threshold: float) -> str:
+    """Return a score and its threshold, such as "score 0.76 (needs 0.45)"."""
+    return "score {} (needs {})".format(*apart(score, threshold))
+
+
+def local(timestamp: str) -> str:
+    """Return a time in RFC 3339 as one of this machine's time zone, such as "2026-11-24 11:15:07"."""
+    return f"{datetime.fromisoformat(timestamp).astimezone():%Y-%m-%d %H:%M:%S}"
+
+
+def printable(text: str) -> str:
+    """Return a text without the control characters that a terminal would obey."""
+    return "".join(one if one.isprintable() or one in JOINERS else "\N{REPLACEMENT CHARACTER}" for one in text)

@@ -12,10 +12,11 @@ import numpy as np
 
 from edgeface.errors import GalleryError
 from edgeface.gallery.audit import Audit
-from edgeface.gallery.names import JOINERS, MAX_NAME
+from edgeface.gallery.names import MAX_NAME
 from edgeface.gallery.shared import SharedPeople, SharedPerson
 from edgeface.gallery.store import Gallery
 from edgeface.gallery.versions import LEAP, NEVER, Revision, merge
+from edgeface.platform.text import JOINERS
 from edgeface.sync.messages import ForeignKeyError, ForeignModelError, PersonSealer, digest
 
 What = Literal["added", "changed", "forgotten"]

@@ -1,6 +1,5 @@
 """Draws faces on pictures, and pictures on a sheet."""
 
-import unicodedata
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -10,27 +9,19 @@ import numpy as np
 from edgeface.errors import EdgefaceError, ImageError
 from edgeface.platform.files import write_whole
 from edgeface.types import Box, Decision, Image, Observation
+from edgeface.vision.lettering import text_width, write_text
 
 GREEN, AMBER, GREY, WHITE, DARK = (60, 180, 75), (240, 160, 20), (150, 150, 150), (255, 255, 255), (32, 32, 36)
-FONT = cv2.FONT_HERSHEY_DUPLEX
 
 
-def draw_face(image: Image, box: Box, label: str, colour: tuple[int, int, int]) -> None:
-    unit = max(image.shape[:2]) / 640
-    left, top = round(box.left), round(box.top)
-    right, bottom = round(box.left + box.width), round(box.top + box.height)
-    cv2.rectangle(image, (left, top), (right, bottom), colour, max(2, round(2 * unit)), cv2.LINE_AA)
-    text = _drawable(label)
-    (width, height), base = cv2.getTextSize(text, FONT, 0.55 * unit, max(1, round(unit)))
-    x = int(np.clip(left, 0, max(0, image.shape[1] - width - 6)))
-    y = top - base - 3 if top - height - base - 6 > 0 else min(bottom + height + 6, image.shape[0] - base - 1)
-    cv2.rectangle(image, (x, y - height - 4), (x + width + 6, y + base + 1), colour, cv2.FILLED)
-    cv2.putText(image, text, (x + 3, y), FONT, 0.55 * unit, WHITE, max(1, round(unit)), cv2.LINE_AA)
+def draw_face(image: Image, box: Box, label: str, colour: tuple[int, int, int], *, scale: float = 1.0) -> None:
+    draw_boxes(image, [(box, label, colour)], scale=scale)
 
 
 def draw_faces(image: Image, faces: Sequence[Observation]) -> Image:
     """Return a copy of the image with every matched face boxed and named: green is accepted, amber unsure, grey unknown."""
     picture = image.copy()
+    boxes = []
     for seen in faces:
         if seen.match is not None:
             name, colour = {
@@ -38,8 +29,41 @@ def draw_faces(image: Image, faces: Sequence[Observation]) -> Image:
                 Decision.UNSURE: ("unsure", AMBER),
                 Decision.REJECT: ("unknown", GREY),
             }[seen.match.decision]
-            draw_face(picture, seen.face.box, f"{name} {seen.match.score:.2f}", colour)
+            boxes.append((seen.face.box, f"{name} {seen.match.score:.2f}", colour))
+    draw_boxes(picture, boxes)
     return picture
+
+
+def draw_boxes(image: Image, boxes: Sequence[tuple[Box, str, tuple[int, int, int]]], *, scale: float = 1.0) -> None:
+    """Draw boxes in their colours, and their labels, larger by ``scale``, where no label covers another."""
+    unit = scale * max(image.shape[:2]) / 640
+    for box, _, colour in boxes:
+        corners = (round(box.left), round(box.top)), (round(box.left + box.width), round(box.top + box.height))
+        cv2.rectangle(image, *corners, colour, max(2, round(2 * unit)), cv2.LINE_AA)
+    taken: list[tuple[int, int, int, int]] = []
+    capital = max(7.0, 11 * unit)
+    height, inset = round(1.9 * capital), round(0.45 * capital)
+    for box, label, colour in boxes:
+        width = text_width(label, capital) + 2 * inset
+        x, y = _free_place(image, box, (width, height), taken)
+        taken.append((x, y, width, height))
+        cv2.rectangle(image, (x, y), (x + width - 1, y + height - 1), colour, cv2.FILLED)
+        write_text(image, label, (x + inset, y + height - inset), capital, WHITE)
+
+
+def _free_place(image: Image, box: Box, size: tuple[int, int], taken: Sequence[tuple[int, int, int, int]]) -> tuple[int, int]:
+    """Return where a label of a box covers none that is there: above the box, else below, else ever further away."""
+    width, height = size
+    x = int(np.clip(round(box.left), 0, max(0, image.shape[1] - width)))
+    above, below, lowest = round(box.top) - height, round(box.top + box.height), max(0, image.shape[0] - height)
+    tries = [place for step in range(len(taken) + 1) for place in (above - step * height, below + step * height)]
+    for y in tries:
+        free = all(
+            x + width <= left or left + wide <= x or y + height <= top or top + high <= y for left, top, wide, high in taken
+        )
+        if free and 0 <= y <= lowest:
+            return x, y
+    return x, min(max(above, 0), lowest)
 
 
 def contact_sheet(rows: Sequence[tuple[str, Sequence[tuple[str, Image]]]], tile: tuple[int, int] = (320, 240)) -> Image:
@@ -50,11 +74,11 @@ def contact_sheet(rows: Sequence[tuple[str, Sequence[tuple[str, Image]]]], tile:
     sheet = np.full((gap + len(rows) * (title + height + caption + gap), gap + columns * (width + gap), 3), DARK, np.uint8)
     for r, (heading, pictures) in enumerate(rows):
         top = gap + r * (title + height + caption + gap)
-        cv2.putText(sheet, _drawable(heading), (gap, top + 24), FONT, 0.7, WHITE, 1, cv2.LINE_AA)
+        write_text(sheet, heading, (gap, top + 26), 14, WHITE)
         for c, (text, picture) in enumerate(pictures):
             left = gap + c * (width + gap)
             sheet[top + title : top + title + height, left : left + width] = _fit(picture, width, height)
-            cv2.putText(sheet, _drawable(text), (left, top + title + height + 20), FONT, 0.5, WHITE, 1, cv2.LINE_AA)
+            write_text(sheet, text, (left, top + title + height + 19), 11, WHITE)
     return sheet
 
 
@@ -89,13 +113,7 @@ def save_image(path: Path, image: Image) -> None:
 def _fit(picture: Image, width: int, height: int) -> Image:
     factor = min(width / picture.shape[1], height / picture.shape[0])
     size = max(1, round(picture.shape[1] * factor)), max(1, round(picture.shape[0] * factor))
-    tile = np.zeros((height, width, 3), np.uint8)
+    tile = np.full((height, width, 3), DARK, np.uint8)
     top, left = (height - size[1]) // 2, (width - size[0]) // 2
     tile[top : top + size[1], left : left + size[0]] = cv2.resize(picture, size, interpolation=cv2.INTER_AREA)
     return tile
-
-
-def _drawable(text: str) -> str:
-    """Return a text in ASCII, for OpenCV 4's fonts: without accents, and with question marks for other letters."""
-    plain = "".join(c for c in unicodedata.normalize("NFKD", text) if not unicodedata.combining(c))
-    return plain.encode("ascii", "replace").decode()

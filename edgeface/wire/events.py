@@ -191,7 +191,7 @@ def _pixels(box: Box) -> tuple[int, int, int, int]:
 
 
 def face_payload(seen: Observation) -> dict[str, Any]:
-    """Return a face of a still picture, with a name only if it was accepted."""
+    """Return a face of a still picture: who it is only if it was accepted, and in any case who is ``nearest``."""
     match = seen.match
     found: dict[str, Any] = {
         "box": _pixels(seen.face.box),
@@ -204,6 +204,7 @@ def face_payload(seen: Observation) -> dict[str, Any]:
             "decision": str(match.decision),
             "person_id": match.person_id if known else None,
             "name": match.name if known else None,
+            "nearest": {"id": match.person_id, "name": match.name} if match.person_id else None,
             **{name: round(getattr(match, name), DIGITS[name]) for name in ("score", "threshold", "margin", "probability")},
         }
     return found

@@ -48,7 +48,8 @@ def test_a_folder_a_person_is_enrolled_and_who_cannot_be_is_told(cli: Cli, tmp_p
     done = cli("enroll", "--from", tmp_path / "all")
     assert "2 of 2 people enrolled" in done.stdout
     assert "1 of 2: Anna [1]" in done.stderr
-    assert "text.jpg: not a JPEG" in done.stderr
+    assert done.stdout.splitlines()[:2] == ["Anna [1]: 1 of 1 image, 1 template", "Barack: 1 of 2 images, 1 template"]
+    assert re.search(r"^1 image refused; .*\n    1  not a JPEG", done.stderr, re.MULTILINE)
     assert [person["name"] for person in cli.json("people", "list")["people"]] == ["Anna [1]", "Barack"]
     (tmp_path / "all" / "Carl").mkdir()
     told = cli.json("enroll", "--from", tmp_path / "all", code=1)
@@ -70,11 +71,11 @@ def test_nobody_is_enrolled_when_no_photo_will_do(cli: Cli, tmp_path: Path) -> N
 def test_a_face_that_is_not_the_person_s_is_added_by_force_alone(cli: Cli, obama: dict[str, Any], demo_photos: Path) -> None:
     words = "enroll", "Barack Obama", "--image", demo_photos / "biden_portrait.jpg"
     told = cli(*words, code=1)
-    assert "not like that of 'Barack Obama' (score 0." in told.stderr
-    assert "0.30 is needed); force enrolls it anyway" in told.stderr
+    assert "not like that of 'Barack Obama': score 0." in told.stderr
+    assert "(needs 0.30); --force enrolls it anyway" in told.stderr
     refused = cli.json(*words, code=1)
     assert (refused["id"], refused["templates"]) == (None, 0)
-    assert "0.30 is needed); force enrolls it anyway" in refused["refused"][0]["reason"]
+    assert "(needs 0.30); force enrolls it anyway" in refused["refused"][0]["reason"]
     assert cli.json(*words, "--force")["templates"] == obama["templates"] + 1
 
 
@@ -118,7 +119,19 @@ def test_photos_are_identified(cli: Cli, obama: dict[str, Any], demo_photos: Pat
     images = cli.json("identify", *shown)["images"]
     assert [image["path"] for image in images] == [str(path) for path in shown]
     assert [len(image["faces"]) for image in images] == [1, 1, 2]
-    fields = {"box", "landmarks", "quality", "decision", "person_id", "name", "score", "threshold", "margin", "probability"}
+    fields = {
+        "box",
+        "landmarks",
+        "quality",
+        "decision",
+        "person_id",
+        "name",
+        "nearest",
+        "score",
+        "threshold",
+        "margin",
+        "probability",
+    }
     assert all(set(image) == {"path", "faces"} for image in images)
     assert all(set(face) == fields for image in images for face in image["faces"])
     known, unknown = images[0]["faces"][0], images[1]["faces"][0]
@@ -126,11 +139,14 @@ def test_photos_are_identified(cli: Cli, obama: dict[str, Any], demo_photos: Pat
     assert known["score"] >= known["threshold"]
     assert unknown["decision"] in ("reject", "unsure")
     assert (unknown["person_id"], unknown["name"]) == (None, None)
+    assert unknown["nearest"] == {"id": obama["id"], "name": "Barack Obama"}
     assert len(known["box"]) == 4
     assert np.shape(known["landmarks"]) == (5, 2)
     lines = cli("identify", *shown).stdout.splitlines()
-    assert len(lines) == 4
-    assert "Barack Obama" in lines[0]
+    assert [line[:2] == "  " for line in lines] == [False, False, False, True, True]
+    assert re.search(r": Barack Obama  score 0\.\d\d \(needs 0\.\d\d\), quality 0\.\d\d$", lines[0])
+    assert lines[1].endswith(", nearest is Barack Obama")
+    assert lines[2].endswith("obama_and_biden_blue_room.jpg: 2 faces")
 
 
 def test_pictures_are_annotated_one_as_a_file_and_more_in_a_folder(

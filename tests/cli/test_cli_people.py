@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import stat
 import subprocess
@@ -9,6 +10,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+import cv2
 import pytest
 from fixtures.commandline import Cli, on_terminal
 from fixtures.optional import needed
@@ -27,6 +29,20 @@ def test_people_are_renamed_and_forgotten_by_name_or_id(cli: Cli, obama: dict[st
     cli("people", "forget", obama["id"])
     assert cli.json("people", "list") == {"people": []}
     assert "Barry" in cli.refusal("people", "forget", "Barry")
+
+
+def test_forget_asks_on_a_terminal_unless_told_yes(cli: Cli, obama: dict[str, Any]) -> None:
+    assert b"Erase Barack Obama with 2 templates and all events? [y/N]: " in on_terminal(
+        cli, "people", "forget", "Barack Obama", answer=b"n\n", code=1
+    )
+    assert len(cli.json("people", "list")["people"]) == 1
+    assert b"is forgotten" in on_terminal(cli, "people", "forget", obama["id"], answer=b"y\n")
+    assert cli.json("people", "list") == {"people": []}
+
+
+def test_forget_with_yes_asks_nothing_and_a_wrong_case_is_told(cli: Cli, obama: dict[str, Any]) -> None:
+    assert "did you mean 'Barack Obama'?" in cli.refusal("people", "forget", "barack obama")
+    assert b"Erase" not in on_terminal(cli, "people", "forget", "Barack Obama", "--yes")
 
 
 @pytest.fixture
@@ -193,6 +209,27 @@ def test_a_gallery_without_its_key_is_one_line_and_no_key_is_made(cli: Cli, obam
     assert not key.exists()
     cli.set(gallery={"path": str(cli.gallery), "key_file": str(aside)})
     assert len(cli.json("people", "list")["people"]) == 1
+
+
+def test_a_doubtful_template_is_shown_with_its_kept_face(cli: Cli, demo_photos: Path, tmp_path: Path) -> None:
+    cli.set(gallery={"path": str(cli.gallery), "keep_faces": True})
+    cli("enroll", "Barack", "--image", demo_photos / "obama_portrait.jpg", "--image", demo_photos / "obama_congress.jpg")
+    joe = [
+        word
+        for name in ("biden_portrait", "biden_blue_room", "obama_press_room")
+        for word in ("--image", demo_photos / f"{name}.jpg")
+    ]
+    cli("enroll", "Joe", *joe, "--force")
+    out = tmp_path / "doubtful"
+    told = cli("gallery", "check", "--pictures", out, code=1).stdout
+    (template,) = re.findall(
+        r"^unusual .* nearer to Barack, .*: unusual view or wrong photo\n(?:.*\n)*? +-> .* drop (\w+)$", told, re.M
+    )
+    assert f"its face is in {out / template}.png" in told
+    assert stat.S_IMODE((out / f"{template}.png").stat().st_mode) == 0o600
+    assert needed(cv2.imread(str(out / f"{template}.png"))).shape == (112, 112, 3)
+    findings = cli.json("gallery", "check", code=1)["findings"]
+    assert ("mislabelled", template) in [(one["kind"], one["template"]) for one in findings]
 
 
 def test_whatever_changes_the_gallery_is_in_the_audit_log(

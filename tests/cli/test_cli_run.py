@@ -1,6 +1,7 @@
 """The commands: run, status and listen."""
 
 import json
+import re
 import signal
 import socket
 import subprocess
@@ -11,7 +12,7 @@ from urllib.request import urlopen
 
 import pytest
 from fixtures.broker import USER, Broker, broker, eventually, free_port, needs_broker
-from fixtures.commandline import Cli, one_line
+from fixtures.commandline import Cli, on_terminal, one_line
 
 from edgeface.config.load import load
 from edgeface.control.server import ControlServer
@@ -26,6 +27,19 @@ def test_without_a_broker_events_are_lines(cli: Cli, obama: dict[str, Any], scen
     assert [event["event_type"] for event in events] == ["recognized", "left"]
     assert {event["person_id"] for event in events} == {obama["id"]}
     assert {event["camera"] for event in events} == {"front"}
+
+
+def test_without_a_broker_a_terminal_shows_each_event_once_in_words(
+    cli: Cli, obama: dict[str, Any], scene: dict[str, Any]
+) -> None:
+    cli.set(camera=scene)
+    lines = on_terminal(cli, "run").decode().splitlines()
+    events = [line for line in lines if "recognized" in line or "left" in line]
+    assert [re.sub(r"[\d.]+", "#", line) for line in events] == [
+        "#:#:#  recognized   Barack Obama  score # (needs #)",
+        "#:#:#  left         Barack Obama  after # s",
+    ]
+    assert all(re.match(r"\d\d:\d\d:\d\d  ", line) for line in lines), lines
 
 
 def test_a_camera_that_cannot_be_is_one_line(cli: Cli, tmp_path: Path) -> None:

@@ -27,6 +27,22 @@ def test_the_settings_are_shown_with_their_origin_and_checked(cli: Cli) -> None:
     cli("config", "check", cli.folder / "default.toml")
 
 
+def test_each_fault_of_the_settings_is_a_line(cli: Cli) -> None:
+    cli.file.write_text('[camera]\nsorce = "picamera"\nfps = "ten"\n')
+    assert cli("config", "check", code=2).stderr.splitlines() == [
+        f"edgeface: {cli.file}: [camera]: unknown setting `sorce`, did you mean `source`?",
+        f"edgeface: {cli.file}: [camera.fps]: Expected `float`, got `str`; see edgeface config default",
+    ]
+
+
+def test_a_page_that_no_daemon_would_serve_has_no_address(cli: Cli) -> None:
+    cli.set(web={"enabled": True, "address": "0.0.0.0"})
+    wrong = cli.refusal("config", "check", code=2)
+    assert cli.refusal("web", "url", code=2) == wrong
+    cli.set(web={"enabled": True})
+    assert "http://127.0.0.1:" in cli("web", "url").stdout
+
+
 def test_the_environment_names_the_settings(cli: Cli) -> None:
     cli.set(device={"id": "gate"})
     result = subprocess.run(

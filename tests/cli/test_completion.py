@@ -11,9 +11,10 @@ from typing import Any
 
 import pytest
 from fixtures.commandline import Cli
-from fixtures.galleries import unit
+from fixtures.galleries import WALL, kept, unit
 
 from edgeface.gallery.store import Gallery
+from edgeface.types import EventType
 from edgeface.vision.model_card import SHIPPED, load_card
 
 EDGEFACE = Path(sys.executable).with_name("edgeface")
@@ -53,6 +54,21 @@ def bash(cli: Cli, *words: str) -> list[str]:
 def test_a_person_is_completed_wherever_one_is_named(cli: Cli, words: tuple[str, ...]) -> None:
     enroll(cli.gallery)
     assert bash(cli, *words, "An") == ["Anna", "Anna\\ B."]
+
+
+def test_events_backups_and_checks_are_completed(cli: Cli) -> None:
+    enroll(cli.gallery)
+    with closing(Gallery(cli.gallery, load_card(SHIPPED).digest)) as gallery:
+        ids = [kept(gallery, None, unit(seed), EventType.UNKNOWN, WALL + seed).event_id for seed in (1, 2)]
+    for words in (("people", "confirm"), ("people", "reject"), ("events", "introduce"), ("events", "dismiss")):
+        assert bash(cli, *words, ids[0][:5]) == ids[::-1]
+    assert bash(cli, "people", "confirm", ids[0]) == ids[:1]
+    assert bash(cli, "gallery", "restore", "") == []
+    cli("gallery", "backup")
+    (backup,) = cli.json("gallery", "backups")["backups"]
+    assert bash(cli, "gallery", "restore", "") == [backup["file"]]
+    assert bash(cli, "doctor", "--only", "runtime,mo") == ["runtime,model"]
+    assert "runtime,runtime" not in bash(cli, "doctor", "--only", "runtime,")
 
 
 def test_what_begins_as_typed_is_offered_names_and_ids(cli: Cli) -> None:

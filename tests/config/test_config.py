@@ -14,7 +14,7 @@ from hypothesis.strategies import DrawFn
 from edgeface.config import load as config_load
 from edgeface.config.load import default_toml, load, settings
 from edgeface.config.schema import Config
-from edgeface.errors import ConfigError
+from edgeface.errors import ConfigError, SettingsError
 from edgeface.mqtt import dialogue as mqtt_dialogue
 
 __all__ = ["broker"]
@@ -111,6 +111,24 @@ def test_a_named_file_must_be_there(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 )
 def test_what_is_wrong_is_told_in_one_line(tmp_path: Path, text: str, told: str) -> None:
     assert re.search(told, refusal(written(tmp_path, text)))
+
+
+def test_every_fault_is_told_at_once_and_what_may_be_meant(tmp_path: Path) -> None:
+    file = written(
+        tmp_path,
+        '[camera]\nsorce = "picamera"\nfps = "ten"\nwidth = 3840\nheight = 2160\n[mqtt]\nhost = 5\n'
+        "[detectr]\n[web]\nport = 0\n",
+    )
+    with pytest.raises(SettingsError) as caught:
+        load(file)
+    assert caught.value.faults == [
+        f"{file}: [camera]: unknown setting `sorce`, did you mean `source`?",
+        f"{file}: [camera.fps]: Expected `float`, got `str`",
+        f"{file}: [mqtt.host]: Expected `str`, got `int`",
+        f"{file}: unknown setting `detectr`, did you mean `detector`?",
+        f"{file}: [web.port]: Expected `int` >= 1; see edgeface config default",
+    ]
+    assert "`source`?; [camera.fps]" in refusal(file)
 
 
 @pytest.mark.parametrize("setting", ["camera.fps", "detector.min_quality", "matching.target_fpir", "presence.left_after"])

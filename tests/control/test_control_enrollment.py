@@ -242,7 +242,7 @@ def test_photos_of_another_face_are_added_by_force_alone(house: House) -> None:
         return iter([("other.jpg", jpeg(sitter("biden_portrait.jpg")))])
 
     told, report = house.talk("photos", other(), name="Barack")
-    assert "0.30 is needed); force enrolls it anyway" in told["reason"]
+    assert "(needs 0.30); force enrolls it anyway" in told["reason"]
     assert report["id"] is None
     assert house.talk("photos", other(), name="Barack", force=True)[-1]["templates"] == 2
 

@@ -278,6 +278,8 @@ def test_kept_faces_go_only_with_settings_that_are_taken(settings: Config, tmp_p
 class Recorder:
     """A publisher that remembers what it was told, and by which of its like."""
 
+    shows_events = False
+
     def __init__(self, told: list[Any]) -> None:
         self.told, self.link = told, BrokerStatus()
         self.before: Recorder | None = None

@@ -62,6 +62,7 @@ NOBODY = Templates((), np.empty(0, np.intp), np.empty((0, 128), np.float32))
 class Publisher:
     calls: list[tuple[str, Any]] = field(default_factory=list)
     link: BrokerStatus = field(default_factory=BrokerStatus)
+    shows_events: bool = False
 
     def open(self, people: Sequence[Person]) -> None:
         self.calls.append(("open", list(people)))

@@ -1,7 +1,9 @@
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import cv2
 import pytest
@@ -42,12 +44,26 @@ def test_the_demo_draws_a_sheet(demo: tuple[Path, subprocess.CompletedProcess[st
     assert sheet.std() > 10
 
 
-def test_the_demo_prints_what_a_subscriber_receives(demo: tuple[Path, subprocess.CompletedProcess[str]]) -> None:
+def test_the_demo_prints_what_a_subscriber_receives_in_lines_that_fit(
+    demo: tuple[Path, subprocess.CompletedProcess[str]],
+) -> None:
     _, result = demo
-    for topic in ("availability", "camera/presence", "event"):
-        assert f"  {topic} " in result.stdout
-    assert '"event_type":"recognized"' in result.stdout
-    assert '"event_type":"left"' in result.stdout
+    lines = result.stdout.splitlines()
+    assert max(map(len, lines)) <= 80
+    assert "enrolled  Joe Biden from 1 photo" in lines
+    assert "  presence  Joe Biden" in lines
+    assert any(
+        re.match(r"  event     \d\d:\d\d:\d\d  recognized   Joe Biden  score 0\.\d\d \(needs 0\.45\)$", line) for line in lines
+    )
+    assert result.stderr == ""
+
+
+def test_the_demo_gives_programs_its_events_as_json(tmp_path: Path) -> None:
+    taken: list[dict[str, Any]] = []
+    told: list[str] = []
+    assert show(tmp_path / "sheet.png", keep=False, tell=told.append, take=taken.append)
+    assert {event["event_type"] for event in taken} == {"recognized", "unknown", "left"}
+    assert not any(line.startswith(" ") for line in told)
 
 
 def test_the_demo_tells_both_people_from_a_stranger(demo: tuple[Path, subprocess.CompletedProcess[str]]) -> None:

@@ -224,8 +224,8 @@ def test_who_is_not_like_the_one_enrolled_under_the_name_is_told_so(enroller: En
     chair = Chair(enroller)
     chair.show(sitter("biden_portrait.jpg"), 1.0)
     (told,) = chair.told
-    assert re.fullmatch(r"this face is not like the one enrolled under this name: score 0\.\d\d, 0\.30 is needed", told)
-    with pytest.raises(CameraError, match=r"last: this face is not like .* is needed; force enrolls it anyway$"):
+    assert re.fullmatch(r"this face is not like the one enrolled under this name: score 0\.\d\d \(needs 0\.30\)", told)
+    with pytest.raises(CameraError, match=r"last: this face is not like .* \(needs 0.30\); force enrolls it anyway$"):
         chair.sitting.end()
     forced = Chair(enroller, force=True)
     forced.show(sitter("biden_portrait.jpg"), 1.0)

@@ -14,6 +14,7 @@ from fixtures.optional import needed
 from numpy.typing import NDArray
 
 from edgeface.types import Image
+from edgeface.vision.lettering import write_text
 
 from .rig import Rig
 
@@ -152,7 +153,7 @@ def plot(samples: list[Sample], path: Path) -> None:
 
 
 def _write(row: Image, text: str, place: tuple[int, int]) -> None:
-    cv2.putText(row, text, place, cv2.FONT_HERSHEY_SIMPLEX, 0.45, (40, 40, 40), 1, cv2.LINE_AA)
+    write_text(row, text, place, 9, (40, 40, 40))
 
 
 def run(rig: Rig, minutes: float, picture: Path | None) -> bool:

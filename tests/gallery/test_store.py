@@ -98,6 +98,32 @@ def test_people_are_found_by_name_and_by_id(gallery: Gallery) -> None:
         gallery.find("\ud800")
 
 
+def test_no_two_names_differ_by_case_alone(gallery: Gallery) -> None:
+    bob = enrolled(gallery, "Bob", 1)
+    enrolled(gallery, "Anna", 2)
+    differs = "'Bob' is enrolled already; 'bob' differs from it only in upper and lower case"
+    for change in (
+        lambda: enrolled(gallery, "bob", 3),
+        lambda: gallery.rename("Anna", "bob"),
+        lambda: gallery.check_name("bob"),
+    ):
+        with pytest.raises(GalleryError, match=differs):
+            change()
+    with pytest.raises(GalleryError, match="did you mean 'Bob'"):
+        gallery.find("bOB")
+    assert gallery.rename(bob.id, "BOB").id == bob.id
+    assert names(gallery) == ["Anna", "BOB"]
+
+
+def test_two_names_that_differ_by_case_from_before_stay(gallery: Gallery, tmp_path: Path) -> None:
+    other = Gallery(tmp_path / "other.db", MODEL)
+    enrolled(other, "bob", 1)
+    enrolled(gallery, "Bob", 2)
+    gallery.import_(other.export())
+    other.close()
+    assert enrolled(gallery, "bob", 3).templates == enrolled(gallery, "Bob", 4).templates == 2
+
+
 def test_a_name_that_is_the_id_of_another_does_not_take_their_place(gallery: Gallery) -> None:
     zoe = enrolled(gallery, "zoë", 1)
     with suppress(GalleryError):

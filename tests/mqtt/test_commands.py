@@ -170,7 +170,7 @@ def test_a_face_that_is_known_under_another_name_is_enrolled_by_force_alone(desk
 
 def test_a_face_that_is_not_the_person_s_is_added_by_force_alone(desk: Desk) -> None:
     request = {"id": "a", "name": "Obama", "image": desk.jpeg("biden_portrait.jpg")}
-    assert "0.30 is needed); force enrolls it anyway" in refused(desk.ask("enroll", request))
+    assert "(needs 0.30); force enrolls it anyway" in refused(desk.ask("enroll", request))
     assert desk.ask("enroll", request | {"force": True})["result"]["templates"] == 2
 
 

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from fixtures.galleries import MODEL, enrolled, kept, one_line, unit
 from fixtures.verdicts import context
@@ -109,7 +110,9 @@ def unknown(gallery: Gallery, *seeds: int) -> list[str]:
 
 
 def test_whom_events_show_is_enrolled_and_ignored_at_once(asked: OperationContext, gallery: Gallery) -> None:
-    first, second, third = unknown(gallery, 11, 12, 13)
+    first, second = unknown(gallery, 11, 12)
+    turned = (unit(11) + unit(13)) / np.float32(np.linalg.norm(unit(11) + unit(13)))
+    third = kept(gallery, None, turned, EventType.UNKNOWN).event_id
     person = rules.ignore(asked, IgnoreRequest(event_ids=[first, second], name="postman"))
     assert (person.name, person.rules.ignored, gallery.find("postman").templates) == ("postman", True, 2)
     again = rules.ignore(asked, IgnoreRequest(event_ids=[third], name="postman"))

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from fixtures.galleries import MODEL, enrolled, kept, near, one_line, unit
 from fixtures.optional import needed
-from fixtures.verdicts import confirm, introduce, reject
+from fixtures.verdicts import confirm, context, introduce, reject
 
 from edgeface.config import schema
 from edgeface.daemon.assembly import assemble
@@ -17,12 +17,13 @@ from edgeface.enrollment.enroller import Enroller, read_images
 from edgeface.errors import ConfigError, GalleryError
 from edgeface.gallery.open import open_gallery
 from edgeface.gallery.store import Gallery
+from edgeface.operations.people import check_gallery
 from edgeface.recognition.matching import Matcher
 from edgeface.types import Decision, EventType, Frame, Image, Match, Person, Vector
 from edgeface.vision.embedding import Embedder
 from edgeface.vision.images import load_image
 from edgeface.vision.model_card import ModelCard
-from edgeface.wire.commands import Verdict
+from edgeface.wire.commands import Request, Verdict
 
 MATCHING = schema.MatchingSettings()
 
@@ -294,6 +295,37 @@ def test_a_name_given_to_a_stranger_can_be_taken_back(gallery: Gallery, card: Mo
     again = gallery.events.find(event.event_id)
     assert (again.person_id, again.verdict) == (None, None)
     assert introduce(gallery, card, MATCHING, [event.event_id], "Clara").name == "Clara"
+
+
+def test_a_doubtful_template_says_from_which_event_it_came(gallery: Gallery, card: ModelCard, anna: Person) -> None:
+    event = kept(gallery, None, near(unit(1), 0.2), kind=EventType.UNKNOWN)
+    confirm(gallery, card, MATCHING, event.event_id, "Anna")
+    weak = [one for one in check_gallery(context(gallery, card, MATCHING), Request()).findings if one.kind == "weak"]
+    assert sorted((one.event_id or "", one.ts or "") for one in weak) == [
+        ("", ""),
+        (event.event_id, "2023-11-14T22:13:20.000Z"),
+    ]
+
+
+def test_a_stranger_is_not_given_to_somebody_who_is_not_the_nearest(gallery: Gallery, card: ModelCard) -> None:
+    enrolled(gallery, "Anna", 1)
+    enrolled(gallery, "Bob", 5)
+    stranger = near(unit(5), 0.25)  # far from both, and under the threshold of both
+    event = kept(gallery, None, stranger, kind=EventType.UNKNOWN)
+    assert decision(gallery, card, stranger).decision is Decision.REJECT
+    with pytest.raises(GalleryError, match="nearer to Bob than to Anna"):
+        introduce(gallery, card, MATCHING, [event.event_id], "Anna")
+    assert (counts(gallery, "Anna"), gallery.events.find(event.event_id).verdict) == ((1, 0), None)
+    assert introduce(gallery, card, MATCHING, [event.event_id], "Bob").name == "Bob"
+    assert counts(gallery, "Bob") == (2, 0)
+
+
+def test_a_stranger_is_not_given_to_somebody_as_whom_such_a_face_was_rejected(gallery: Gallery, card: ModelCard) -> None:
+    anna, lookalike = enrolled(gallery, "Anna", 1), near(unit(1), 0.4)
+    reject(gallery, MATCHING, kept(gallery, anna, lookalike).event_id)
+    again = kept(gallery, None, near(lookalike, 0.9), kind=EventType.UNKNOWN)
+    with pytest.raises(GalleryError, match="rejected as Anna"):
+        introduce(gallery, card, MATCHING, [again.event_id], "Anna")
 
 
 def test_who_loses_the_only_face_to_another_is_nobody_and_the_name_is_free(gallery: Gallery, card: ModelCard) -> None:

@@ -245,6 +245,20 @@ def test_folded_networks_say_what_the_trained_ones_say(chips: Image) -> None:
             assert np.allclose(wanted, found, atol=1e-3 * float(np.abs(wanted).max()))
 
 
+def test_what_libraries_log_is_filtered_and_what_python_says_is_not() -> None:
+    said = """
+import os, sys
+from train.quiet import quieten
+quieten()
+os.write(2, b"E0000 00:00:17.1 7 a.cc:1] no GPU\\nfatal\\n")
+print("ours", file=sys.stderr)
+os.abort()
+"""
+    place = {**os.environ, "PYTHONPATH": str(ROOT), "TF_CPP_MIN_LOG_LEVEL": ""}
+    done = subprocess.run([sys.executable, "-c", said], env=place, capture_output=True, text=True)
+    assert sorted(done.stderr.splitlines()) == ["fatal", "ours"]
+
+
 @pytest.mark.slow
 def test_fit_learns_and_a_second_call_goes_on(prepared: Path, begun: Path, tmp_path: Path) -> None:
     run = shutil.copytree(begun, tmp_path / "run")
@@ -518,6 +532,8 @@ def test_a_loss_that_is_no_number_ends_the_run(prepared: Path, tmp_path: Path) -
         (["prepare", "photos", "--out", "prep", "--teacher", "typo.onnx"], 1, "typo.onnx: No such file"),
         (["evaluate", "--images", ".", "--pairs", "pairs.txt", "--model", "typo"], 1, "typo/model.json: No such file"),
         (["evaluate", "--images", ".", "--pairs", "p", "--roc", "none/roc.png"], 2, "there is no folder none"),
+        (["fit", "photos", "--out", "run"], 1, "photos: no manifest.json; run python -m train prepare first"),
+        (["evaluate", "--images", "photos", "--pairs", "pairs.txt"], 1, "photos/a/a_0001.*: there is no such image"),
         (["night", "photos", "--out", "photos"], 2, "the photos themselves"),
         (["night", "empty", "--out", "out"], 1, "no photo in empty"),
         (["night", "photos", "--out", "photos/a/1.jpg"], 1, "1.jpg/a: Not a directory"),

@@ -361,7 +361,7 @@ def test_a_photo_of_another_face_is_added_by_the_tick_alone(own: Page, demo_phot
     photo = (demo_photos / "biden_portrait.jpg").read_bytes()
     status, _, answer = own.ask("POST", "/people/photo?name=Anna&force=", photo)
     assert status == 422
-    assert "0.30 is needed); force enrolls it anyway" in json.loads(answer)["text"]
+    assert "(needs 0.30); force enrolls it anyway" in json.loads(answer)["text"]
     status, _, answer = own.ask("POST", "/people/photo?name=Anna&force=yes", photo)
     assert status == 200
 

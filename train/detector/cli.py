@@ -9,9 +9,15 @@ import typer
 
 from edgeface.vision.model_card import SHIPPED
 from train.config import INTERRUPTED, Precision
+from train.quiet import quieten
 
 app = typer.Typer(no_args_is_help=True, help="Train our own face detector, measure it beside YuNet, and cut YuNet in two.")
 Prepared = Annotated[Path, typer.Argument(metavar="PREPARED", help="The folder that prepare wrote.")]
+
+
+@app.callback()
+def main() -> None:
+    quieten()
 
 
 @app.command()

@@ -1,7 +1,7 @@
 """Verify pairs in LFW's format, through the detector, alignment and embedder that the device runs."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -118,8 +118,9 @@ def score(pairs: Pairs, images: Path, embedder: Embedder) -> tuple[NDArray[np.fl
     templates: dict[str, NDArray[np.float32]] = {}
     probes: dict[str, NDArray[np.float32]] = {}
     enrolled, shown = set(pairs.left), set(pairs.right)
-    for name in tqdm(sorted(enrolled | shown), unit="photo", disable=None):
-        image = load_image(find_photo(images, name))
+    photos = {name: find_photo(images, name) for name in sorted(enrolled | shown)}  # one that is missing is told at once
+    for name, path in tqdm(photos.items(), unit="photo", disable=None):
+        image = load_image(path)
         faces = detector.detect(image)
         if not faces:
             no_face.append(name)
@@ -182,6 +183,22 @@ def write_json(figures: dict[str, Any], path: Path) -> None:
         write_whole(path, (json.dumps(figures, indent=2) + "\n").encode())
     except OSError as error:
         raise DataError(f"{path}: {error.strerror or error}") from None
+
+
+def in_lines(figures: dict[str, Any]) -> Iterator[str]:
+    """Say the figures of ``evaluate`` in lines for people."""
+    missed = figures["no_face"]
+    yield f"model      {figures['model'][:40]}"
+    yield f"pairs      {figures['pairs']}; no face was found in {len(missed)} photos" + (
+        f", such as {missed[0]}" if missed else ""
+    )
+    yield f"accuracy   {figures['accuracy']:.2%} ± {figures['accuracy_std']:.2%}, over ten folds"
+    yield f"EER        {figures['eer']:.2%}"
+    for far, tar in figures["tar"].items():
+        yield f"TAR        {tar:.2%} at a FAR of {float(far):.2%}"
+    for one in figures["card_thresholds"]:
+        rates = f"FAR {one['far_here']:.2%}, TAR {one['tar_here']:.2%}"
+        yield f"threshold  {one['cosine']:.2f}, set for a FAR of {one['far']:g}: here {rates}"
 
 
 def find_photo(images: Path, name: str) -> Path:

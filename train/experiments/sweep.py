@@ -1,4 +1,4 @@
-"""Go the road from the article's dense autoencoder to our network: every experiment behind docs/autoencoders.md.
+"""Reproduce the steps from the article's dense autoencoder to our network: every experiment behind docs/autoencoders.md.
 
 An experiment writes one JSON when it is done, and beside it the arrays that are drawn. What is there is not done again.
 """

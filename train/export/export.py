@@ -1,10 +1,13 @@
 """Turn trained weights into encoder.tflite and decoder.tflite, int8 throughout, and the card that vouches for them."""
 
 import hashlib
+import io
 import json
 import subprocess
 import tempfile
+import warnings
 from collections.abc import Iterator, Sequence
+from contextlib import redirect_stdout
 from datetime import UTC, datetime
 from itertools import chain
 from pathlib import Path
@@ -152,7 +155,8 @@ def convert(model: keras.Model, examples: Iterator[NDArray[np.float32]], input_t
     converter.representative_dataset = lambda: ([example] for example in chain(examples, extremes))
     converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
     converter.inference_input_type, converter.inference_output_type = input_type, tf.int8
-    data = bytes(converter.convert())
+    with redirect_stdout(io.StringIO()), warnings.catch_warnings(action="ignore"):  # signatures, and the want of float ranges
+        data = bytes(converter.convert())
     details = interpreter(data)[0].get_tensor_details()
     floating = [tensor["name"] for tensor in details if np.issubdtype(tensor["dtype"], np.floating)]
     if floating:

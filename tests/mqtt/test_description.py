@@ -3,7 +3,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from edgeface.mqtt.subscriber import describe
+from edgeface.wire.description import describe
 
 
 @pytest.fixture(autouse=True)
@@ -24,7 +24,7 @@ def test_an_event_is_one_line() -> None:
     event = {"event_type": "recognized", "ts": "2026-11-24T10:15:07.238Z", "device": "door", "camera": "front"}
     assert (
         describe({**event, "name": "Zoë", "score": 0.61, "threshold": 0.4})
-        == "10:15:07  recognized   Zoë  score 0.61 of 0.40  [door/front]"
+        == "10:15:07  recognized   Zoë  score 0.61 (needs 0.40)  [door/front]"
     )
     assert describe({**event, "event_type": "unknown"}).endswith("unknown      somebody unknown  [door/front]")
 
