@@ -171,8 +171,7 @@ def moment(text: str, wall: float, zone: tzinfo | None = None, *, longest: float
     except (ValueError, OverflowError):
         raise EdgefaceError(f"{text!r} is no time, such as 18:00 or 2026-12-24T18:00") from None
     if not wall < at <= wall + longest:
-        years = round(longest / LONGEST)
-        raise EdgefaceError(f"{text!r} is {'over already' if at <= wall else f'more than {years} years away'}")
+        raise EdgefaceError(f"{text!r} is over already" if at <= wall else f"{text!r} is over {longest / 86400:.0f} days away")
     return at
 
 
