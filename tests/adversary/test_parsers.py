@@ -40,7 +40,7 @@ from edgeface.sync.messages import PersonSealer, read_key
 from edgeface.vision.model_card import SHIPPED, load_card
 from edgeface.web.sessions import Sessions
 from edgeface.web.token import Token
-from edgeface.wire import description
+from edgeface.wire.description import describe
 
 __all__ = ["no_credentials"]
 DEEP = st.sampled_from([b'{"x": ' + b"[" * 10_000, b"[" * 100_000, b'{"x":' * 10_000, b'"\\ud800"', b"9" * 5000, b"1e999"])
@@ -104,7 +104,7 @@ def test_an_event_that_is_shown(payload: bytes) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(subscriber, "Dialogue", lambda *_, **__: Heard(payload))
         for event in subscriber.events(Config(mqtt=MqttSettings(host="broker"))):
-            assert description.describe(event).isprintable()
+            assert describe(event).isprintable()
 
 
 class Heard:

@@ -3,7 +3,7 @@
 from typing import Any
 
 from fixtures.commandline import Cli
-from fixtures.galleries import kept, unit
+from fixtures.galleries import enrolled, kept, near, unit
 
 from edgeface.config.load import load
 from edgeface.gallery.open import open_gallery
@@ -27,6 +27,15 @@ def test_a_command_is_made_of_the_fields_of_a_request(cli: Cli) -> None:
     told = cli("events", "introduce", three, "Anna").stdout.splitlines()
     (person,) = cli.json("people", "list")["people"]
     assert told == [f"id: {person['id']}", "name: Anna"]
+
+
+def test_a_stranger_is_not_named_as_somebody_who_is_not_the_nearest(cli: Cli) -> None:
+    gallery = open_gallery(load(cli.file), load_card(SHIPPED))
+    enrolled(gallery, "Anna", 1)
+    enrolled(gallery, "Bob", 5)
+    stranger = kept(gallery, None, near(unit(5), 0.25), EventType.UNKNOWN).event_id
+    gallery.close()
+    assert "nearer to Bob than to Anna" in cli.refusal("events", "introduce", stranger, "Anna")
 
 
 def test_wrong_fields_are_wrong_usage(cli: Cli) -> None:

@@ -157,6 +157,8 @@ def test_one_stranger_is_one_row_and_is_recognised_once_named(own: Page, demo_ph
     assert own.get("/unknown").count('/unknown/name"') == 1
     assert "Not named" in own.post("/unknown/name", {"events": "", "name": "Eve"})
     assert "Not named" in own.post("/unknown/name", {"events": other.event_id, "name": "\n"})
+    own.enroll("Obama", demo_photos / "obama_portrait.jpg")
+    assert "nearer to Obama than to Eileen" in own.post("/unknown/name", {"events": other.event_id, "name": "Eileen"})
 
 
 def kept(
