@@ -79,3 +79,8 @@ class Matcher:
         # The cosine with the centre is the mean of the cosines over the length of the mean.
         centre = np.bincount(self._owners, cosines, count) / self._lengths
         return np.asarray((nearest + centre) / 2, np.float32)
+
+    def score_of(self, person_id: str, probe: Vector) -> float:
+        """Return the score of one person, -1 if they are not known."""
+        scores = zip(self._people, self.scores(probe), strict=True) if len(self._vectors) else ()
+        return next((float(score) for person, score in scores if person.id == person_id), -1.0)

@@ -8,6 +8,7 @@ from edgeface.config import schema
 from edgeface.recognition.event_id import new_event_id
 from edgeface.recognition.fusion import weight
 from edgeface.recognition.matching import Matcher
+from edgeface.recognition.one_face import Claim, OneFace
 from edgeface.recognition.tracking import Track, Tracker
 from edgeface.types import Decision, EventType, Frame, Match, NoFrame, Observation, TrackedFace
 from edgeface.vision.liveness import ALIVE
@@ -44,7 +45,7 @@ class Presence:
     A track's views are fused to one probe, and the matcher decides about it as about any other: its thresholds keep strangers
     out, and single views have only a veto. A person needs ``min_votes`` views whose nearest person they are; a stranger needs
     ``unknown_after`` views that are no outliers; both need ``min_share`` of all views, by weight. With ``liveness`` "refuse",
-    nobody is named before the face has looked alive. The numbers of tracks go on from those of ``before``.
+    nobody is named before the face has looked alive. Of two faces in one frame only the better one is a person. The numbers of tracks go on from those of ``before``.
     """
 
     def __init__(self, settings: schema.Config, card: ModelCard, before: "Presence | None" = None) -> None:
@@ -55,6 +56,7 @@ class Presence:
             self._tracker.next_id = before._tracker.next_id
         self._visits: dict[int, _Visit] = {}  # by track
         self._matcher: Matcher | None = None
+        self._one_face = OneFace()
 
     def update(self, moment: Frame | NoFrame, observations: Sequence[Observation], matcher: Matcher) -> list[Event]:
         """Take in the observations of one frame, none without a frame; ``matcher`` has the gallery as it is now.
@@ -70,10 +72,36 @@ class Presence:
         for track in seen:
             if self._mode != "off" and isinstance(moment, Frame) and track.latest.embedding is not None:
                 track.liveness.see(moment.image, track.latest.face.landmarks)
-            events += self._judge(track, moment, matcher)
+        verdicts = self._verdicts(seen, matcher)
+        for track in seen:
+            events += self._judge(track, verdicts[track.id], moment)
+        for track in seen:
+            visit = self._visits.get(track.id)
+            if visit and self._one_face.lost(track, visit.arrival.person_id):
+                del self._visits[track.id]  # the better face has the visit now
         for track in ended:
             events += self._release(track, moment)
+        self._one_face.forget(ended)
         return events
+
+    def _verdicts(self, seen: Sequence[Track], matcher: Matcher) -> dict[int, _Verdict | None]:
+        """Return the verdict on each track of a frame; of several that show one person, only the best names them."""
+        verdicts, claims = {track.id: self._weigh(track, matcher) for track in seen}, []
+        for track in seen:
+            verdict, visit = verdicts[track.id], self._visits.get(track.id)
+            visitor = visit.arrival.person_id if visit else None
+            if verdict and verdict.person_id != visitor and self._withheld(track, verdict):
+                verdict = verdicts[track.id] = None
+            if verdict and verdict.person_id:
+                claims.append(Claim(track, verdict.person_id, verdict.match.score))
+            elif not verdict and visitor:
+                claims.append(Claim(track, visitor, matcher.score_of(visitor, track.probe.vector) if track.probe else -1.0))
+        self._one_face.decide(claims)
+        for track in seen:
+            verdict = verdicts[track.id]
+            if verdict and self._one_face.lost(track, verdict.person_id):
+                verdicts[track.id] = None
+        return verdicts
 
     def tracked_faces(self, now: float) -> list[TrackedFace]:
         """Return the faces of the frame that was taken in at ``now``, each with its announcement."""
@@ -100,10 +128,10 @@ class Presence:
                 track.forget_views()
         return events
 
-    def _judge(self, track: Track, moment: Frame | NoFrame, matcher: Matcher) -> list[Event]:
+    def _judge(self, track: Track, verdict: _Verdict | None, moment: Frame | NoFrame) -> list[Event]:
         events: list[Event] = []
-        visit, verdict = self._visits.get(track.id), self._weigh(track, matcher)
-        if verdict and not (visit and visit.arrival.person_id == verdict.person_id) and not self._withheld(track, verdict):
+        visit = self._visits.get(track.id)
+        if verdict and not (visit and visit.arrival.person_id == verdict.person_id):
             wrong = self._correction(track)
             events = self._release(track, moment, wrong)
             going_on = (other for other in self._visits.values() if other.arrival.person_id == verdict.person_id)

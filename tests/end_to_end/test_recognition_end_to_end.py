@@ -82,6 +82,21 @@ def test_a_stranger_beside_a_friend_stays_a_stranger(door: Door) -> None:
     assert not any(event.corrected for event in events)
 
 
+@pytest.mark.parametrize("first", [OBAMA, "obama_blue_room.jpg"])
+def test_of_two_faces_of_one_person_in_one_frame_one_is_named(door: Door, first: str) -> None:
+    """As with a mirror, a photo in the hand, or a brother; each of the two is Obama when he is alone."""
+    second = OBAMA if first != OBAMA else "obama_blue_room.jpg"
+    events = [event for step in range(6) for event in door.see((first, 40 + step, 100))]
+    events += [event for step in range(20) for event in door.see((first, 46, 100), (second, 400 - step, 120))]
+    assert kinds(events) == [("recognized", "Obama")]
+    faces = door.presence.tracked_faces(door.time)
+    assert [bool(face.person_id) for face in faces].count(True) == 1
+    assert len({face.track_id for face in faces}) == 2
+    named = max(faces, key=lambda face: face.seen.match.score if face.seen.match else 0.0)
+    assert named.person_id
+    assert kinds(door.wait(6)) == [("left", "Obama")]
+
+
 def test_who_is_forgotten_while_there_leaves_no_face_of_before(door: Door) -> None:
     assert kinds([event for _ in range(30) for event in door.see((BIDEN, 100, 100))]) == [("recognized", "Biden")]
     door.gallery.forget("Biden")
