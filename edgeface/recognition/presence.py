@@ -45,7 +45,8 @@ class Presence:
     A track's views are fused to one probe, and the matcher decides about it as about any other: its thresholds keep strangers
     out, and single views have only a veto. A person needs ``min_votes`` views whose nearest person they are; a stranger needs
     ``unknown_after`` views that are no outliers; both need ``min_share`` of all views, by weight. With ``liveness`` "refuse",
-    nobody is named before the face has looked alive. Of two faces in one frame only the better one is a person. The numbers of tracks go on from those of ``before``.
+    nobody is named before the face has looked alive. Of the faces of one frame, only the best is a person. The numbers of
+    tracks go on from those of ``before``.
     """
 
     def __init__(self, settings: schema.Config, card: ModelCard, before: "Presence | None" = None) -> None:
