@@ -147,6 +147,8 @@ def _type(field: dict[str, Any]) -> str:
     if kind == "array":
         return f"list of {_type(field['items'])}"
     if kind == "object":
+        if "properties" not in field:
+            return f"{{text: {_type(field['additionalProperties'])}}}"
         return "{" + ", ".join(f"`{name}`" for name in field["properties"]) + "}"
     low, high = field.get("minimum"), field.get("maximum")
     limits = f", {low} to {high}" if high is not None else f", {low} or more" if low is not None else ""
@@ -160,7 +162,7 @@ def _examples(*shapes: Any) -> str:
 
 def _sample(field: dict[str, Any]) -> Any:
     """Return an instance of a schema from its examples, without rare fields and those whose default is null."""
-    if field.get("type") != "object":
+    if field.get("type") != "object" or "properties" not in field:
         return field["examples"][0] if "examples" in field else field["enum"][0]
     return {
         name: _sample(each)

@@ -24,7 +24,7 @@ from edgeface.recognition.camera_monitor import CameraMonitor
 from edgeface.recognition.pipeline import Pipeline
 from edgeface.recognition.presence import Presence
 from edgeface.sync.follower import Follower
-from edgeface.types import Frame, NoFrame, Seen
+from edgeface.types import EventType, Frame, NoFrame, Seen
 from edgeface.vision.embedding import Embedder
 from edgeface.vision.motion import MotionGate
 from edgeface.wire.events import Event
@@ -98,7 +98,8 @@ class Daemon:
         for moment in self.camera.frames():
             seen = self._look(moment)
             events = self.camera_monitor.update(moment)
-            events += self.presence.update(moment, seen.observations, self.pipeline.matcher)
+            small = self.pipeline.too_small(seen.faces or ())
+            events += self.presence.update(moment, seen.observations, self.pipeline.matcher, small)
             self.publish(events, moment)
             self._run_tasks(Tick(moment, seen, events))
             if self.signals.stop:
@@ -110,7 +111,9 @@ class Daemon:
         self.jobs.close()
         self.live.close()
         if moment is not None:
-            self.publish(self.presence.close(moment), moment)
+            events = self.presence.close(moment)
+            self.publish(events, moment)
+            self.event_keeper.on_tick(Tick(moment, events=events))
 
     def _look(self, moment: Frame | NoFrame) -> Seen:
         """Search this moment's frame, if there is one, it is due, and something moves in it."""
@@ -143,6 +146,8 @@ class Daemon:
     def publish(self, events: Sequence[Event], moment: Frame | NoFrame) -> None:
         for event in events:
             log_event(event)
+            if event.event_type is EventType.UNSURE and not self.config.events.publish_unsure:
+                continue
             self.publisher.publish(event, moment.image if isinstance(moment, Frame) else None)
 
     def close(self) -> None:

@@ -19,7 +19,7 @@ from edgeface.errors import AskAgainError, GalleryError
 from edgeface.gallery.event_keeper import EventKeeper
 from edgeface.gallery.open import open_gallery
 from edgeface.gallery.store import Gallery
-from edgeface.interfaces import CommandTransport, EventPublisher, SyncTransport
+from edgeface.interfaces import CommandTransport, EventPublisher, SyncTransport, Tick
 from edgeface.mqtt.commands import Commands, check_allowed
 from edgeface.operations.context import OperationContext
 from edgeface.operations.jobs import JobQueue
@@ -140,6 +140,7 @@ def _close_presence(of: Daemon, heir: Daemon | None) -> None:
         moment = NoFrame(time.monotonic(), time.time())
         events = of.presence.close(moment)
         of.publish(events, moment)
+        of.event_keeper.on_tick(Tick(moment, events=events))
         heir.reporter.counters.count_events(events)
 
 
@@ -189,7 +190,7 @@ PARTS = (
     Part(
         "publisher",
         # Another shared gallery needs a new connection: the broker sends what it retains only then.
-        ("device", "camera.name", "mqtt", "commands.allow", "sync", "homeassistant", "shared_gallery"),
+        ("device", "camera.name", "mqtt", "commands.allow", "sync", "homeassistant", "shared_gallery", "events.publish_unsure"),
         ("embedder",),
         _publisher,
         _close_publisher,

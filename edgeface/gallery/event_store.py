@@ -22,16 +22,22 @@ from edgeface.gallery.records import ImageRecord
 from edgeface.gallery.retention import Clocks
 from edgeface.gallery.sqlite import LOOP_LOCK_TIMEOUT_S
 from edgeface.types import EventType, Vector
+from edgeface.wire.doubt import Doubt
 from edgeface.wire.events import Event
 
 log = logging.getLogger(__name__)
 Verdict = Literal["confirmed", "rejected"]
 HOUR = 3600.0
+UNSURE_SHARE = 0.2
+"""Share of `events.max` that visits in doubt may take: a badly hung camera must not push out events with names."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class KeptEvent:
-    """A kept ``recognized`` or ``unknown`` event; ``person_id`` is the person whom it named or who was confirmed."""
+    """A kept ``recognized``, ``unknown`` or ``unsure`` event; ``person_id`` is the person whom it named or who was confirmed.
+
+    ``embedding`` is all zeros if no view was good enough. ``doubt`` says why the event named nobody.
+    """
 
     event_id: str
     event_type: str
@@ -42,6 +48,11 @@ class KeptEvent:
     quality: float
     embedding: Vector
     verdict: Verdict | None = None
+    doubt: Doubt | None = None
+
+    @property
+    def shows_face(self) -> bool:
+        return bool(self.embedding.any())
 
 
 class _Record(Struct, frozen=True, array_like=True):
@@ -52,6 +63,7 @@ class _Record(Struct, frozen=True, array_like=True):
     quality: float
     vector: bytes
     verdict: Verdict | None
+    doubt: Doubt | None = None
 
 
 class EventStore:
@@ -64,16 +76,22 @@ class EventStore:
         self._database, self.clocks = database, Clocks()
 
     def keep(self, event: Event, limits: schema.EventsSettings, picture: bytes | None = None) -> None:
-        """Keep an event that has an embedding, with its picture if there is one, and erase the oldest over the limits."""
-        norm = 0.0 if event.embedding is None else float(np.linalg.norm(event.embedding))
-        if event.embedding is None or norm == 0 or not limits.keep_days or not limits.max:
+        """Keep an event that has an embedding, with its picture if there is one, and erase the oldest over the limits.
+
+        Of visits in doubt, the embedding may be all zeros, and they are ``UNSURE_SHARE`` of all events at most.
+        """
+        unsure, norm = event.event_type is EventType.UNSURE, 0.0
+        if event.embedding is not None:
+            norm = float(np.linalg.norm(event.embedding))
+        if event.embedding is None or not (norm or unsure) or not limits.keep_days or not limits.max:
             return
         who = event.person_id if event.event_type is EventType.RECOGNIZED else None
         told = event.event_id, str(event.event_type), event.wall, event.camera, who, event.score or 0.0, event.quality or 0.0
-        kept = KeptEvent(*told, event.embedding / np.float32(norm))
+        kept = KeptEvent(*told, event.embedding / np.float32(norm or 1.0), doubt=event.doubt)
+        concerned = {who, *((event.doubt.person_id, event.doubt.other_id) if event.doubt else ())} - {None}
         with self._database.errors(), self._database.lock_timeout(LOOP_LOCK_TIMEOUT_S), self._database.change():
             # A person who is forgotten in this very moment leaves no event.
-            if who is None or self._database.has_person(who):
+            if all(self._database.has_person(str(person_id)) for person_id in concerned):
                 insert = "INSERT OR REPLACE INTO events VALUES (?, ?, ?)"
                 self._database.execute(insert, (kept.event_id, who, self._sealed(kept)))
                 retention.forward(self._database, self.clocks)
@@ -81,6 +99,8 @@ class EventStore:
                     need(self._database, "pictures")
                     sealed = self._database.sealer.seal(ImageRecord(picture), "picture", kept.event_id)
                     self._database.execute("INSERT OR REPLACE INTO pictures VALUES (?, ?)", (kept.event_id, sealed))
+            if unsure:
+                self._thin_out_unsure(int(limits.max * UNSURE_SHARE))
             self._thin_out(limits)
 
     def expire(self, camera: str, limits: schema.EventsSettings, picture_hours: float = 0.0) -> None:
@@ -175,9 +195,17 @@ class EventStore:
         newest = "SELECT id FROM events ORDER BY rowid DESC LIMIT ?"  # not by id: the clock may have been set back
         self._database.erase(f"DELETE FROM events WHERE id NOT IN ({newest})", (limits.max,))
 
+    def _thin_out_unsure(self, most: int) -> None:
+        """Erase the oldest visits in doubt, by their place in the file: the clock may have been set back."""
+        rows = self._database.execute("SELECT rowid, id, person_id, sealed FROM events ORDER BY +rowid DESC").fetchall()
+        found = [event for row in rows if (event := self._unsealed(*row)) and event.event_type == EventType.UNSURE]
+        for event in found[most:]:
+            self._database.erase("DELETE FROM events WHERE +id = ?", (event.event_id,))
+
     def _sealed(self, event: KeptEvent) -> bytes:
         vector = np.asarray(event.embedding, "<f4").tobytes()
-        record = _Record(event.event_type, event.wall, event.camera, event.score, event.quality, vector, event.verdict)
+        told = event.event_type, event.wall, event.camera, event.score, event.quality, vector, event.verdict, event.doubt
+        record = _Record(*told)
         return self._database.sealer.seal(record, "event", event.event_id, event.person_id or "")
 
     def _unsealed(self, row: int, event_id: str, person_id: str | None, sealed: bytes) -> KeptEvent | None:
@@ -185,4 +213,4 @@ class EventStore:
         if record is None:
             return None
         told = event_id, record.event_type, record.wall, record.camera, person_id, record.score, record.quality
-        return KeptEvent(*told, np.frombuffer(record.vector, "<f4").astype(np.float32), record.verdict)
+        return KeptEvent(*told, np.frombuffer(record.vector, "<f4").astype(np.float32), record.verdict, record.doubt)

@@ -55,7 +55,7 @@ def events(
 def describe(event: dict[str, Any]) -> str:
     """Describe an event in one line, in local time, without the control characters that a terminal would obey."""
     read = msgspec.convert(event, _Event)
-    nobody = "somebody unknown" if read.event_type in ("unknown", "left") else ""
+    nobody = "somebody unknown" if read.event_type in ("unknown", "unsure", "left") else ""
     parts = [f"{read.ts.astimezone():%H:%M:%S}  {read.event_type:<11}  {read.name or nobody}"]
     if read.score is not None:
         parts.append(f"score {read.score:.2f} of {read.threshold:.2f}")

@@ -11,6 +11,7 @@ from edgeface.operations.context import OperationContext
 from edgeface.recognition.matching import SAME_VIEW, Matcher, similarity
 from edgeface.types import Person, Vector
 from edgeface.wire import commands as wire
+from edgeface.wire.doubt import words
 from edgeface.wire.events import DIGITS
 from edgeface.wire.fields import NamedPerson, timestamp
 
@@ -33,6 +34,8 @@ def _listed(event: KeptEvent, names: dict[str, str]) -> wire.ListedEvent:
         score=round(event.score, DIGITS["score"]),
         quality=round(event.quality, DIGITS["quality"]),
         verdict=event.verdict,
+        reason=event.doubt.reason if event.doubt else None,
+        why=words(event.doubt, names).short if event.doubt and event.person_id is None else None,
     )
 
 
@@ -75,7 +78,7 @@ def confirm(context: OperationContext, request: wire.ConfirmRequest) -> wire.Ver
         ConfigError: neither the event nor the request names anybody.
     """
     gallery = context.gallery
-    event = gallery.events.find(request.event_id)
+    event = _with_face(gallery.events.find(request.event_id))
     who = request.person or event.person_id
     if who is None:
         raise ConfigError(f"{event.event_id} names nobody; say who it was with --as NAME")
@@ -106,7 +109,7 @@ def introduce(context: OperationContext, request: wire.IntroduceRequest) -> Name
     if not request.event_ids:
         raise ConfigError("there is no face to name")
     gallery, name = context.gallery, clean_name(request.name)
-    events = [gallery.events.find(event_id) for event_id in request.event_ids]
+    events = [_with_face(gallery.events.find(event_id)) for event_id in request.event_ids]
     matcher = Matcher(gallery.templates(), context.card, context.config.matching)
     for event in events:
         match = matcher.match(event.embedding)
@@ -121,6 +124,12 @@ def introduce(context: OperationContext, request: wire.IntroduceRequest) -> Name
     person = gallery.introduce(name, chosen)
     context.note("introduced", person=person.id, events=len(request.event_ids))
     return NamedPerson(person.id, person.name)
+
+
+def _with_face(event: KeptEvent) -> KeptEvent:
+    if not event.shows_face:
+        raise GalleryError(f"no view of {event.event_id} was good enough to tell a face by; see edgeface events explain")
+    return event
 
 
 def dismiss(context: OperationContext, request: wire.DismissRequest) -> wire.Dismissed:

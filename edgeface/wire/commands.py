@@ -4,7 +4,7 @@ from typing import Annotated, Generic, TypeVar
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
-from edgeface.types import MAX_REQUEST_BYTES
+from edgeface.types import MAX_REQUEST_BYTES, Reason
 from edgeface.wire.fields import Camera, Count, NamedPerson, Schema, Time
 
 T = TypeVar("T")
@@ -70,6 +70,12 @@ class EventsRequest(Request, frozen=True, kw_only=True):
     """List the kept events, of one person or of all."""
 
     person: Who | None = None
+
+
+class ExplainRequest(Request, frozen=True, kw_only=True):
+    """Say why a visit has no name, and what helps: of an event, or of the latest visit without a name."""
+
+    event_id: AnEvent | None = None
 
 
 class RejectRequest(Request, frozen=True, kw_only=True):
@@ -157,7 +163,7 @@ class Snapshot(Struct, frozen=True, kw_only=True):
 
 
 class ListedEvent(Struct, frozen=True, kw_only=True):
-    """A kept event, without its embedding."""
+    """A kept event, without its embedding; without a name, the ``reason``, and ``why``, the same in a few words."""
 
     event_id: str
     event_type: str
@@ -168,12 +174,37 @@ class ListedEvent(Struct, frozen=True, kw_only=True):
     score: float
     quality: float
     verdict: str | None
+    reason: str | None = None
+    why: str | None = None
 
 
 class Events(Struct, frozen=True):
     """The kept events, the newest last."""
 
     events: list[ListedEvent]
+
+
+class Explained(Struct, frozen=True, kw_only=True):
+    """Why a visit has no name."""
+
+    event_id: AnEvent
+    event_type: Annotated[str, Meta(examples=["unsure"])]
+    ts: Time
+    camera: Camera
+    name: Annotated[str | None, Meta(description="whom the event names, or a verdict said", examples=[None])]
+    reason: Annotated[
+        Reason | None,
+        Meta(description="null for an event with a name, and for one of an older edgeface", examples=["doubtful"]),
+    ]
+    told: Annotated[str, Meta(description="the reason in words", examples=["most like Anna, but not enough: 0.43 of 0.47"])]
+    cure: Annotated[str, Meta(description="what helps", examples=["say who it was, or enroll Anna once more at this camera"])]
+    nearest: Annotated[str | None, Meta(description="the name of the nearest person", examples=["Anna"])]
+    second: Annotated[str | None, Meta(description="the name of the other of two who are alike", examples=[None])]
+    score: Annotated[float, Meta(description="similarity to the nearest person", examples=[0.43])]
+    threshold: Annotated[float | None, Meta(description="the score that a name needed", examples=[0.47])]
+    good_views: Annotated[int | None, Meta(description="views that were good enough", examples=[6])]
+    views: Annotated[int | None, Meta(description="views of the face", examples=[40])]
+    usable: Annotated[bool, Meta(description="whether there is a face that can be confirmed", examples=[True])]
 
 
 class Verdict(Struct, frozen=True, kw_only=True):

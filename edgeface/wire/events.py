@@ -5,7 +5,8 @@ from typing import Annotated, Any
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
-from edgeface.types import Box, Decision, EventType, Observation, Vector
+from edgeface.types import Box, Decision, EventType, Observation, Reason, Vector
+from edgeface.wire.doubt import Doubt
 from edgeface.wire.fields import SCHEMA, Camera, Count, Model, Name, NamedPerson, PersonId, Schema, Time, timestamp
 
 Cosine = Annotated[float, Meta(ge=-1, le=1)]
@@ -49,6 +50,7 @@ class Event:
     seconds: float | None = None
     reason: str | None = None
     corrected: Corrected | None = None
+    doubt: Doubt | None = None
     embedding: Vector | None = field(default=None, compare=False, repr=False)
 
 
@@ -127,6 +129,16 @@ class Unknown(_Seen, frozen=True, kw_only=True, tag="unknown"):
     corrected: Correcting = UNSET
 
 
+class Unsure(EventPayload, frozen=True, kw_only=True, tag="unsure"):
+    """A visit has ended without a name, and is not certain to be a stranger's; only with `events.publish_unsure`."""
+
+    track_id: TrackId
+    why: Annotated[Reason, Meta(description="[why](operating.md#why-not) nobody was named", examples=["doubtful"])]
+    votes: Annotated[Count, Meta(description="views that were good enough", examples=[3])]
+    seconds: Annotated[float, Meta(ge=0, description="from the first sight to the last", examples=[12.3])]
+    liveness: Living = UNSET
+
+
 class Left(EventPayload, frozen=True, kw_only=True, tag="left"):
     """Somebody is gone; without person fields, it was somebody unknown."""
 
@@ -151,7 +163,7 @@ class CameraBack(EventPayload, frozen=True, kw_only=True, tag="camera_back"):
 
 
 EVENTS: dict[EventType, type[EventPayload]] = {
-    EventType(str(shape.__struct_config__.tag)): shape for shape in (Recognized, Unknown, Left, CameraLost, CameraBack)
+    EventType(str(shape.__struct_config__.tag)): shape for shape in (Recognized, Unknown, Unsure, Left, CameraLost, CameraBack)
 }
 DIGITS = {"score": 4, "threshold": 4, "margin": 4, "probability": 3, "quality": 3, "liveness": 3, "seconds": 1}
 
@@ -160,6 +172,7 @@ def event_payload(event: Event, device: str, model: str) -> EventPayload:
     """Return the payload of an event, with the fields of its type."""
     shape = EVENTS[event.event_type]
     values = {name: _short(name, getattr(event, name, None)) for name in shape.__struct_fields__}
+    values["why"] = event.doubt.reason if event.event_type is EventType.UNSURE and event.doubt else None
     given = {name: value for name, value in values.items() if value is not None}
     return shape(**given, schema=SCHEMA, ts=timestamp(event.wall), device=device, model=model)
 

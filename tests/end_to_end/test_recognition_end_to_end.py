@@ -8,9 +8,10 @@ import pytest
 from fixtures.broker import Broker, broker, eventually, needs_broker
 from fixtures.daemon import enroll, running, settings
 from fixtures.frames import Door, frame, head, photo
+from fixtures.optional import needed
 
 from edgeface.config.schema import PresenceSettings
-from edgeface.types import EventType
+from edgeface.types import EventType, Reason
 from edgeface.wire.events import Event
 
 __all__ = ["broker"]
@@ -94,7 +95,9 @@ def test_of_two_faces_of_one_person_in_one_frame_one_is_named(door: Door, first:
     assert len({face.track_id for face in faces}) == 2
     named = max(faces, key=lambda face: face.seen.match.score if face.seen.match else 0.0)
     assert named.person_id
-    assert kinds(door.wait(6)) == [("left", "Obama")]
+    displaced, left = sorted(door.wait(6), key=lambda event: event.name or "")
+    assert (left.event_type, left.name) == (EventType.LEFT, "Obama")
+    assert (displaced.event_type, displaced.name, needed(displaced.doubt).reason) == (EventType.UNSURE, None, Reason.DISPLACED)
 
 
 def test_who_is_forgotten_while_there_leaves_no_face_of_before(door: Door) -> None:
