@@ -23,6 +23,7 @@ from edgeface.platform.memory import HeapTrimmer
 from edgeface.recognition.camera_monitor import CameraMonitor
 from edgeface.recognition.pipeline import Pipeline
 from edgeface.recognition.presence import Presence
+from edgeface.recognition.strangers import Strangers
 from edgeface.sync.follower import Follower
 from edgeface.types import EventType, Frame, NoFrame, Seen
 from edgeface.vision.embedding import Embedder
@@ -68,6 +69,7 @@ class Daemon:
     camera: Camera
     camera_monitor: CameraMonitor
     presence: Presence
+    strangers: Strangers
     gate: MotionGate
     frame_rate: FrameRateLimiter
     event_keeper: EventKeeper
@@ -100,6 +102,7 @@ class Daemon:
             events = self.camera_monitor.update(moment)
             small = self.pipeline.too_small(seen.faces or ())
             events += self.presence.update(moment, seen.observations, self.pipeline.matcher, small)
+            events = self.strangers.tell(events)
             self.publish(events, moment)
             self._run_tasks(Tick(moment, seen, events))
             if self.signals.stop:

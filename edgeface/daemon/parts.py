@@ -30,6 +30,7 @@ from edgeface.platform.systemd import Systemd
 from edgeface.recognition.camera_monitor import CameraMonitor
 from edgeface.recognition.pipeline import Pipeline
 from edgeface.recognition.presence import Presence
+from edgeface.recognition.strangers import Strangers
 from edgeface.sync import transports
 from edgeface.sync.follower import Follower, replica
 from edgeface.types import NoFrame
@@ -148,6 +149,10 @@ def _presence(new: Daemon, old: Daemon | None) -> Presence:
     return Presence(new.config, new.embedder.card, old.presence if old else None)
 
 
+def _strangers(new: Daemon, _old: Daemon | None) -> Strangers:
+    return Strangers(new.gallery.events, new.config.events, new.embedder.card)
+
+
 def _gate(new: Daemon, _old: Daemon | None) -> MotionGate:
     return MotionGate(new.config.detector.still_every, new.config.presence.left_after)
 
@@ -202,6 +207,7 @@ PARTS = (
     Part("camera", ("camera",), (), lambda new, _old: cameras.create(new.config.camera), _close_camera),
     Part("camera_monitor", ("camera.name",), (), lambda new, _old: CameraMonitor(new.config.camera.name)),
     Part("presence", ("camera.name", "presence", "liveness", "publisher"), ("embedder",), _presence, _close_presence),
+    Part("strangers", ("events",), ("embedder", "gallery"), _strangers),
     Part("gate", ("detector.still_every", "presence.left_after"), ("camera",), _gate),
     Part("frame_rate", ("camera.fps", "camera.source"), ("camera",), _frame_rate),
     Part(

@@ -36,7 +36,8 @@ UNSURE_SHARE = 0.2
 class KeptEvent:
     """A kept ``recognized``, ``unknown`` or ``unsure`` event; ``person_id`` is the person whom it named or who was confirmed.
 
-    ``embedding`` is all zeros if no view was good enough. ``doubt`` says why the event named nobody.
+    ``embedding`` is all zeros if no view was good enough. ``doubt`` says why the event named nobody. All kept visits of one
+    stranger have the same ``stranger_id``.
     """
 
     event_id: str
@@ -49,6 +50,7 @@ class KeptEvent:
     embedding: Vector
     verdict: Verdict | None = None
     doubt: Doubt | None = None
+    stranger_id: str | None = None
 
     @property
     def shows_face(self) -> bool:
@@ -64,6 +66,7 @@ class _Record(Struct, frozen=True, array_like=True):
     vector: bytes
     verdict: Verdict | None
     doubt: Doubt | None = None
+    stranger_id: str | None = None
 
 
 class EventStore:
@@ -87,7 +90,7 @@ class EventStore:
             return
         who = event.person_id if event.event_type is EventType.RECOGNIZED else None
         told = event.event_id, str(event.event_type), event.wall, event.camera, who, event.score or 0.0, event.quality or 0.0
-        kept = KeptEvent(*told, event.embedding / np.float32(norm or 1.0), doubt=event.doubt)
+        kept = KeptEvent(*told, event.embedding / np.float32(norm or 1.0), doubt=event.doubt, stranger_id=event.stranger_id)
         concerned = {who, *((event.doubt.person_id, event.doubt.other_id) if event.doubt else ())} - {None}
         with self._database.errors(), self._database.lock_timeout(LOOP_LOCK_TIMEOUT_S), self._database.change():
             # A person who is forgotten in this very moment leaves no event.
@@ -167,6 +170,13 @@ class EventStore:
             rows = self._database.execute("SELECT rowid, id, person_id, sealed FROM events ORDER BY +id").fetchall()
             return [event for row in rows if (event := self._unsealed(*row))]
 
+    def newest(self, most: int) -> list[KeptEvent]:
+        """Return the newest kept events that are not damaged, by their ids, the oldest first."""
+        with self._database.errors(), self._database.lock_timeout(LOOP_LOCK_TIMEOUT_S):
+            query = "SELECT rowid, id, person_id, sealed FROM events ORDER BY +id DESC LIMIT ?"
+            rows = self._database.execute(query, (most,)).fetchall()
+            return [event for row in reversed(rows) if (event := self._unsealed(*row))]
+
     def find(self, event_id: str) -> KeptEvent:
         """Return the kept event with this id. Raise ``GalleryError`` if there is none."""
         wanted = event_id.strip().upper()
@@ -204,8 +214,8 @@ class EventStore:
 
     def _sealed(self, event: KeptEvent) -> bytes:
         vector = np.asarray(event.embedding, "<f4").tobytes()
-        told = event.event_type, event.wall, event.camera, event.score, event.quality, vector, event.verdict, event.doubt
-        record = _Record(*told)
+        told = event.event_type, event.wall, event.camera, event.score, event.quality, vector, event.verdict
+        record = _Record(*told, event.doubt, event.stranger_id)
         return self._database.sealer.seal(record, "event", event.event_id, event.person_id or "")
 
     def _unsealed(self, row: int, event_id: str, person_id: str | None, sealed: bytes) -> KeptEvent | None:
@@ -213,4 +223,6 @@ class EventStore:
         if record is None:
             return None
         told = event_id, record.event_type, record.wall, record.camera, person_id, record.score, record.quality
-        return KeptEvent(*told, np.frombuffer(record.vector, "<f4").astype(np.float32), record.verdict, record.doubt)
+        return KeptEvent(
+            *told, np.frombuffer(record.vector, "<f4").astype(np.float32), record.verdict, record.doubt, record.stranger_id
+        )

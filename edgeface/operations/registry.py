@@ -7,7 +7,7 @@ import msgspec
 
 from edgeface.enrollment.guidance import Guidance
 from edgeface.errors import EdgefaceError
-from edgeface.operations import backups, enroll, events, explain, people, snapshot
+from edgeface.operations import backups, enroll, events, explain, find, people, snapshot
 from edgeface.operations.context import EVERYWHERE, Door, Operation, Q
 from edgeface.wire import commands as wire
 from edgeface.wire.fields import NamedPerson
@@ -25,6 +25,7 @@ FORGET = Operation("forget", wire.ForgetRequest, wire.Forgotten, people.forget)
 SNAPSHOT = Operation("snapshot", wire.SnapshotRequest, wire.Snapshot, snapshot.take_snapshot, frozenset({Door.MQTT}))
 EVENTS = Operation("events", wire.EventsRequest, wire.Events, events.list_events, WITHIN)
 EXPLAIN = Operation("explain", wire.ExplainRequest, wire.Explained, explain.explain)
+FIND = Operation("find", wire.FindRequest, wire.Found, find.find, photos=True, progress=enroll.PhotoJudged)
 REJECT = Operation("reject", wire.RejectRequest, wire.Verdict, events.reject, WITHIN)
 CONFIRM = Operation("confirm", wire.ConfirmRequest, wire.Verdict, events.confirm, WITHIN)
 INTRODUCE = Operation("introduce", wire.IntroduceRequest, NamedPerson, events.introduce, WITHIN, command="events introduce")
@@ -38,7 +39,7 @@ RESTORE = Operation("restore", wire.RestoreRequest, wire.RestoredPerson, backups
 OPERATIONS: dict[str, Operation[Any, Any]] = {
     one.name: one
     for one in (
-        *(ENROLL, PHOTOS, RENAME, FORGET, PEOPLE, SNAPSHOT, EVENTS, EXPLAIN, REJECT, CONFIRM),
+        *(ENROLL, PHOTOS, RENAME, FORGET, PEOPLE, SNAPSHOT, EVENTS, EXPLAIN, FIND, REJECT, CONFIRM),
         *(INTRODUCE, DISMISS, CHECK, DROP, BACKUP, BACKUPS, RESTORE),
     )
 }

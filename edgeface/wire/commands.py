@@ -75,7 +75,13 @@ class EventsRequest(Request, frozen=True, kw_only=True):
 class ExplainRequest(Request, frozen=True, kw_only=True):
     """Say why a visit has no name, and what helps: of an event, or of the latest visit without a name."""
 
-    event_id: AnEvent | None = None
+    event_id: Annotated[AnEvent | None, Meta(description="a kept event")] = None
+
+
+class FindRequest(Request, frozen=True, kw_only=True):
+    """Say when a face was here: that of the photos that come with the request, or that of a kept event."""
+
+    event_id: Annotated[AnEvent | None, Meta(description="a kept event")] = None
 
 
 class RejectRequest(Request, frozen=True, kw_only=True):
@@ -188,7 +194,7 @@ class Explained(Struct, frozen=True, kw_only=True):
     """Why a visit has no name."""
 
     event_id: AnEvent
-    event_type: Annotated[str, Meta(examples=["unsure"])]
+    event_type: Annotated[str, Meta(description="of the event", examples=["unsure"])]
     ts: Time
     camera: Camera
     name: Annotated[str | None, Meta(description="whom the event names, or a verdict said", examples=[None])]
@@ -205,6 +211,29 @@ class Explained(Struct, frozen=True, kw_only=True):
     good_views: Annotated[int | None, Meta(description="views that were good enough", examples=[6])]
     views: Annotated[int | None, Meta(description="views of the face", examples=[40])]
     usable: Annotated[bool, Meta(description="whether there is a face that can be confirmed", examples=[True])]
+
+
+class FoundEvent(Struct, frozen=True, kw_only=True):
+    """A kept event that shows the face."""
+
+    event_id: AnEvent
+    event_type: Annotated[str, Meta(description="of the event", examples=["unknown"])]
+    ts: Time
+    camera: Camera
+    score: Annotated[float, Meta(description="similarity of the two faces, a cosine", examples=[0.71])]
+    sure: Annotated[bool, Meta(description="whether the score reaches the threshold; else it may be somebody alike")]
+    person_id: str | None
+    name: Annotated[str | None, Meta(description="whom the event names, or a verdict said", examples=[None])]
+    stranger_id: Annotated[str | None, Meta(description="of an unknown event", examples=["s_3f0c95d1b2a86e47"])]
+
+
+class Found(Struct, frozen=True, kw_only=True):
+    """The events that show the face, the newest first, of how many that were ``compared``."""
+
+    events: Annotated[list[FoundEvent], Meta(description="the events that show the face, the newest first", examples=[[]])]
+    compared: Annotated[Count, Meta(description="events that are kept and show a face", examples=[212])]
+    threshold: Annotated[float, Meta(description="the score from which on it is sure", examples=[0.62])]
+    refused: Annotated[list[Refused], Meta(description="photos that were not used, with the reason of each", examples=[[]])]
 
 
 class Verdict(Struct, frozen=True, kw_only=True):
@@ -290,6 +319,15 @@ class MqttEnrollRequest(Request, frozen=True, kw_only=True):
     count: Annotated[int, Meta(ge=1, le=20, description="views to take of the camera", examples=[5])] = 5
     timeout: Annotated[float, Meta(ge=1, le=300, description="seconds to wait for them", examples=[60.0])] = 60.0
     force: Force = False
+
+
+class MqttFindRequest(FindRequest, frozen=True, kw_only=True):
+    """Say when a face was here: that of a photo, or that of a kept event."""
+
+    image: Annotated[
+        Annotated[str, Meta(max_length=MAX_REQUEST_BYTES)] | None,
+        Meta(description="a JPEG in base64 that shows one person alone, as for [enroll](#enroll)", examples=[None]),
+    ] = None
 
 
 class Enrolled(NamedPerson, frozen=True):

@@ -51,6 +51,8 @@ class Event:
     reason: str | None = None
     corrected: Corrected | None = None
     doubt: Doubt | None = None
+    stranger_id: str | None = None
+    visits: int | None = None
     embedding: Vector | None = field(default=None, compare=False, repr=False)
 
 
@@ -126,6 +128,18 @@ class Recognized(_Seen, frozen=True, kw_only=True, tag="recognized"):
 class Unknown(_Seen, frozen=True, kw_only=True, tag="unknown"):
     """A face that is nobody's, after more good views that fit nobody."""
 
+    stranger_id: Annotated[
+        str | UnsetType,
+        Meta(
+            pattern="^s_[0-9a-f]{16}$",
+            description="the same for this stranger's visits that are kept; random. Absent where no events are kept",
+            examples=["s_3f0c95d1b2a86e47"],
+        ),
+    ] = UNSET
+    visits: Annotated[
+        int | UnsetType,
+        Meta(ge=1, description="the number of this visit among those of the stranger that are kept", examples=[3]),
+    ] = UNSET
     corrected: Correcting = UNSET
 
 

@@ -46,8 +46,8 @@ def test_the_latest_visit_is_explained_with_the_cure(cli: Cli, gallery: Gallery)
     assert "no visit without a name is kept" in cli.refusal("events", "explain")
     anna = gallery.enroll("Anna", [unit(1)], [0.8])
     first = doubted(gallery, Doubt(reason=Reason.DARK, seen=40))
-    fields = {"person_id": anna.id, "score": 0.43, "threshold": 0.47, "good": 9, "seen": 12}
-    second = doubted(gallery, Doubt(reason=Reason.DOUBTFUL, **fields), near(unit(1), 0.43), WALL + 60)
+    doubt = Doubt(reason=Reason.DOUBTFUL, person_id=anna.id, score=0.43, threshold=0.47, good=9, seen=12)
+    second = doubted(gallery, doubt, near(unit(1), 0.43), WALL + 60)
     lines = cli("events", "explain").stdout.splitlines()
     assert lines[0].endswith("unsure, 9 of 12 views good")
     assert lines[1:] == [
