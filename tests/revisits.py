@@ -81,7 +81,7 @@ def main() -> None:
     folders = sorted(path for path in given.folder.iterdir() if path.is_dir())[: given.people]
     photos = {folder.name: image_files(folder) for folder in folders}
     order = [(person, photo) for person, several in photos.items() for photo in several[1:]]
-    np.random.default_rng(0).shuffle(order)
+    order = [order[index] for index in np.random.default_rng(0).permutation(len(order))]
     with tempfile.TemporaryDirectory() as folder:
         house = House(Path(folder))
         with closing(house.gallery):

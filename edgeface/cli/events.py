@@ -43,7 +43,8 @@ def events_list(
 
 def _line(event: ListedEvent) -> str:
     who, verdict = event.name or event.why or "somebody unknown", f"  {event.verdict}" if event.verdict else ""
-    return f"{event.event_id}  {event.ts[:19]}Z  {event.event_type:<10}  score {event.score:.2f}  {who}{verdict}"
+    score = f"score {event.score:.2f}" if event.score else "no score  "
+    return f"{event.event_id}  {event.ts[:19]}Z  {event.event_type:<10}  {score}  {who}{verdict}"
 
 
 @app.command("find")

@@ -72,7 +72,8 @@ class Doubts:
 
         ``visitors`` are the tracks of those who are there.
         """
-        trail = self._trails.pop(track.id, None)
+        trail = self._trails.get(track.id)
+        self.forget(track)
         if trail is None or not (track.views or trail.seen >= self._settings.min_votes):
             return None
         match = matcher.match(track.probe.vector) if matcher and track.probe else None
@@ -83,6 +84,8 @@ class Doubts:
 
     def forget(self, track: Track) -> None:
         self._trails.pop(track.id, None)
+        for other in self._trails.values():
+            other.beside.discard(track.id)
 
     def stranger(self, track: Track, match: Match) -> Doubt:
         """Return the reason of a face that is announced as unknown."""

@@ -15,7 +15,7 @@ from edgeface.operations.context import Door
 from edgeface.operations.registry import FIND, at, read, read_texts
 from edgeface.vision.images import decode_photo
 from edgeface.web.context import MAX_FORM, PageContext, body
-from edgeface.web.people import MAX_PHOTO
+from edgeface.web.people import MAX_PHOTO, MAX_UPLOADS
 from edgeface.wire.commands import FindRequest
 from edgeface.wire.commands import Request as Asked
 
@@ -43,10 +43,16 @@ async def operate(context: PageContext, request: Request) -> Response:
 
 async def _find(context: PageContext, request: Request) -> object:
     """Search the kept events for the face of the photo that is the body."""
-    async with context.uploading:
-        data = await body(request, MAX_PHOTO)
-        image = await context.on_picture_thread(partial(decode_photo, data, "photo"))
-        return await context.perform(FIND, FindRequest(), iter([("photo", image)]))
+    if context.uploads >= MAX_UPLOADS:
+        raise HTTPException(HTTPStatus.SERVICE_UNAVAILABLE, "other photos are being looked at; try again in a moment")
+    context.uploads += 1
+    try:
+        async with context.uploading:
+            data = await body(request, MAX_PHOTO)
+            image = await context.on_picture_thread(partial(decode_photo, data, "photo"))
+            return await context.perform(FIND, FindRequest(), iter([("photo", image)]))
+    finally:
+        context.uploads -= 1
 
 
 def _asked(request: Request, data: bytes, shape: type[Asked]) -> Asked:

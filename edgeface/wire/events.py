@@ -11,6 +11,14 @@ from edgeface.wire.fields import SCHEMA, Camera, Count, Model, Name, NamedPerson
 
 Cosine = Annotated[float, Meta(ge=-1, le=1)]
 Share = Annotated[float, Meta(ge=0, le=1)]
+StrangerId = Annotated[
+    str,
+    Meta(
+        pattern="^s_[0-9a-f]{16}$",
+        description="the same for this stranger's visits that are kept; random. Absent where no events are kept",
+        examples=["s_3f0c95d1b2a86e47"],
+    ),
+]
 TrackId = Annotated[int, Meta(description="one stay of one face before the camera, while the daemon runs", examples=[17])]
 
 
@@ -128,18 +136,13 @@ class Recognized(_Seen, frozen=True, kw_only=True, tag="recognized"):
 class Unknown(_Seen, frozen=True, kw_only=True, tag="unknown"):
     """A face that is nobody's, after more good views that fit nobody."""
 
-    stranger_id: Annotated[
-        str | UnsetType,
-        Meta(
-            pattern="^s_[0-9a-f]{16}$",
-            description="the same for this stranger's visits that are kept; random. Absent where no events are kept",
-            examples=["s_3f0c95d1b2a86e47"],
-        ),
-    ] = UNSET
-    visits: Annotated[
-        int | UnsetType,
-        Meta(ge=1, description="the number of this visit among those of the stranger that are kept", examples=[3]),
-    ] = UNSET
+    stranger_id: StrangerId | UnsetType = UNSET
+    visits: (
+        Annotated[
+            int, Meta(ge=1, description="the number of this visit among those of the stranger that are kept", examples=[3])
+        ]
+        | UnsetType
+    ) = UNSET
     corrected: Correcting = UNSET
 
 

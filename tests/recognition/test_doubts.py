@@ -162,6 +162,16 @@ def test_a_visitor_who_turns_away_is_no_second_visit(card: ModelCard) -> None:
     assert [event.event_type for event in door.wait(6)] == [EventType.UNSURE, EventType.LEFT]
 
 
+def test_a_face_that_stays_for_long_remembers_nobody_who_has_left(card: ModelCard) -> None:
+    door = vectors.Door(card)
+    for number in range(40):
+        door.see(door.doubtful(), Observation(face(300 + 200 * (number % 2)), 0.3, flaw=Reason.DARK), frames=4)
+        door.see(door.doubtful(), frames=15)
+    trails = door.presence._doubts._trails
+    assert len(trails) == len(door.presence._tracker.tracks) < 3
+    assert all(len(trail.beside) < 3 for trail in trails.values())
+
+
 def test_a_reason_names_nobody_who_was_forgotten_meanwhile(card: ModelCard) -> None:
     door = vectors.Door(card)
     door.see(door.doubtful(), frames=20)
