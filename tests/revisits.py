@@ -47,11 +47,7 @@ class House:
 
     def visit(self, person: str, photo: Path) -> tuple[str, int] | None:
         """Play a visit; return the stranger's id and the visit's number, ``None`` if it was not announced."""
-        presence, random, told = (
-            Presence(self.config, self.pipeline.embedder.card),
-            np.random.default_rng(len(self.whose)),
-            None,
-        )
+        presence, random = Presence(self.config, self.pipeline.embedder.card), np.random.default_rng(len(self.whose))
         for image in play([load_image(photo)], FRAMES, random):
             self.time += 0.1
             frame = Frame(image, self.time, 1e9 + self.time)
@@ -59,8 +55,9 @@ class House:
             for event in self.strangers.tell(presence.update(frame, seen, self.pipeline.matcher)):
                 if event.event_type is EventType.UNKNOWN and event.stranger_id and event.visits:
                     self.gallery.events.keep(event, LIMITS)
-                    self.whose[event.event_id], told = person, (event.stranger_id, event.visits)
-        return told
+                    self.whose[event.event_id] = person
+                    return event.stranger_id, event.visits
+        return None
 
     def find(self, photo: Path) -> list[tuple[str, bool]]:
         """Search for a photo; return whose each event that is found is, and whether it is sure."""
