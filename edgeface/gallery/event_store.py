@@ -103,7 +103,10 @@ class EventStore:
                     sealed = self._database.sealer.seal(ImageRecord(picture), "picture", kept.event_id)
                     self._database.execute("INSERT OR REPLACE INTO pictures VALUES (?, ?)", (kept.event_id, sealed))
             if unsure:
-                self._thin_out_unsure(int(limits.max * UNSURE_SHARE))
+                need(self._database, "unsure")
+                self._database.execute("INSERT OR IGNORE INTO unsure SELECT id FROM events WHERE +id = ?", (kept.event_id,))
+                oldest = "SELECT event_id FROM unsure ORDER BY rowid DESC LIMIT -1 OFFSET ?"
+                self._database.erase(f"DELETE FROM events WHERE +id IN ({oldest})", (int(limits.max * UNSURE_SHARE),))
             self._thin_out(limits)
 
     def expire(self, camera: str, limits: schema.EventsSettings, picture_hours: float = 0.0) -> None:
@@ -171,9 +174,9 @@ class EventStore:
             return [event for row in rows if (event := self._unsealed(*row))]
 
     def newest(self, most: int) -> list[KeptEvent]:
-        """Return the newest kept events that are not damaged, by their ids, the oldest first."""
+        """Return the events kept last that are not damaged, the oldest first; the wall clock may have been set back."""
         with self._database.errors(), self._database.lock_timeout(LOOP_LOCK_TIMEOUT_S):
-            query = "SELECT rowid, id, person_id, sealed FROM events ORDER BY +id DESC LIMIT ?"
+            query = "SELECT rowid, id, person_id, sealed FROM events ORDER BY +rowid DESC LIMIT ?"
             rows = self._database.execute(query, (most,)).fetchall()
             return [event for row in reversed(rows) if (event := self._unsealed(*row))]
 
@@ -204,13 +207,6 @@ class EventStore:
     def _thin_out(self, limits: schema.EventsSettings) -> None:
         newest = "SELECT id FROM events ORDER BY rowid DESC LIMIT ?"  # not by id: the clock may have been set back
         self._database.erase(f"DELETE FROM events WHERE id NOT IN ({newest})", (limits.max,))
-
-    def _thin_out_unsure(self, most: int) -> None:
-        """Erase the oldest visits in doubt, by their place in the file: the clock may have been set back."""
-        rows = self._database.execute("SELECT rowid, id, person_id, sealed FROM events ORDER BY +rowid DESC").fetchall()
-        found = [event for row in rows if (event := self._unsealed(*row)) and event.event_type == EventType.UNSURE]
-        for event in found[most:]:
-            self._database.erase("DELETE FROM events WHERE +id = ?", (event.event_id,))
 
     def _sealed(self, event: KeptEvent) -> bytes:
         vector = np.asarray(event.embedding, "<f4").tobytes()

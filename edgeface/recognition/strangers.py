@@ -9,11 +9,12 @@ import numpy as np
 from edgeface.config.schema import EventsSettings
 from edgeface.errors import GalleryError
 from edgeface.gallery.event_store import EventStore
-from edgeface.recognition.clustering import SAME_FAR
 from edgeface.types import EventType, Vector
 from edgeface.vision.model_card import ModelCard
 from edgeface.wire.events import Event
 
+JOINED = 0.01
+"""Chance that a visit is joined to another stranger's, however many there are: each comparison gets its share."""
 COMPARED = 500
 """Events with which a stranger is compared at most, the newest: as many as are kept by default."""
 
@@ -21,12 +22,12 @@ COMPARED = 500
 class Strangers:
     """Gives each stranger an id, random and stable over the visits that are kept, and numbers the visits.
 
-    A stranger is the one to whose kept visits the mean cosine is the largest, as on the page. With the last kept visit the id
+    A stranger is the one to whose kept visits the mean cosine is the largest. With the last kept visit the id
     is gone. There is none where no events are kept, or the gallery cannot be read.
     """
 
     def __init__(self, events: EventStore, limits: EventsSettings, card: ModelCard) -> None:
-        self._events, self._same = events, card.threshold(SAME_FAR)
+        self._events, self._card = events, card
         self._keeps = bool(limits.keep_days and limits.max)
 
     def tell(self, events: list[Event]) -> list[Event]:
@@ -51,6 +52,6 @@ class Strangers:
                 visits[kept.stranger_id].append(kept.embedding)
         likeness = {stranger: float((np.stack(vectors) @ vector).mean()) for stranger, vectors in visits.items()}
         nearest = max(likeness, key=lambda stranger: likeness[stranger], default="")
-        if nearest and likeness[nearest] >= self._same:
+        if nearest and likeness[nearest] >= self._card.threshold(JOINED / len(visits)):
             return nearest, len(visits[nearest])
         return f"s_{secrets.token_hex(8)}", 0
