@@ -98,6 +98,7 @@ class Health:
     time: float = 0.0
     faces_seen: int = 0
     events: Mapping[str, int] = field(default_factory=dict)
+    unnamed: Mapping[str, int] = field(default_factory=dict)
     last_event: Event | None = None
     observe: Histogram = Histogram()
     link: BrokerStatus = BrokerStatus()
@@ -171,6 +172,12 @@ class HealthPayload(Struct, frozen=True, kw_only=True):
     ]
     gallery_reason: Annotated[str | None, about("what is wrong with the gallery", None)]
     events_unkept: Annotated[str | None, about("why events are not kept for a verdict at the moment", None)]
+    unnamed: Annotated[
+        dict[str, Count],
+        about(
+            "visits that ended without a name since the start, by [reason](operating.md#why-not)", {"dark": 3, "stranger": 5}
+        ),
+    ]
     broker_reason: Annotated[str | None, about("what is wrong with the broker, or with what it holds for the daemon", None)]
     broker_confirmed: Annotated[float | None, about("seconds since the broker's last acknowledgement; null before any", 0.4)]
     sync: Annotated[

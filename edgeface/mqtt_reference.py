@@ -126,7 +126,7 @@ def _fields(*shapes: type[Struct]) -> str:
         }
         always = all(name in definitions[tag]["required"] for tag in held)
         field = next(iter(held.values()))
-        kind = ", ".join(f"`{tag}`" for tag in held) if name == "event_type" else _type(field)
+        kind = ", ".join(f"`{tag}`" for tag in held) if name == "event_type" and len(shapes) > 1 else _type(field)
         meaning = "; ".join(dict.fromkeys(each.get("description", "what happened") for each in held.values()))
         default = (
             f"; `{json.dumps(field['default'])}` unless given" if "default" in field else "" if always else "; may be absent"
@@ -147,7 +147,8 @@ def _type(field: dict[str, Any]) -> str:
     if kind == "array":
         return f"list of {_type(field['items'])}"
     if kind == "object":
-        return "{" + ", ".join(f"`{name}`" for name in field["properties"]) + "}"
+        parts = [f"`{name}`" for name in field.get("properties", ())]
+        return "{" + ", ".join(parts or [f"text: {_type(field['additionalProperties'])}"]) + "}"
     low, high = field.get("minimum"), field.get("maximum")
     limits = f", {low} to {high}" if high is not None else f", {low} or more" if low is not None else ""
     return WORDS.get(kind, kind) + limits
@@ -160,7 +161,7 @@ def _examples(*shapes: Any) -> str:
 
 def _sample(field: dict[str, Any]) -> Any:
     """Return an instance of a schema from its examples, without rare fields and those whose default is null."""
-    if field.get("type") != "object":
+    if field.get("type") != "object" or "properties" not in field:
         return field["examples"][0] if "examples" in field else field["enum"][0]
     return {
         name: _sample(each)

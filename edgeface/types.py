@@ -107,14 +107,35 @@ class Match:
     probability: float
 
 
+class Reason(StrEnum):
+    """Why a visit ended without a name; of a single view, why it was too poor to be matched."""
+
+    SMALL = "small"
+    DARK = "dark"
+    BRIGHT = "bright"
+    TURNED = "turned"
+    BLURRED = "blurred"
+    POOR = "poor"
+    FEW = "few"
+    DOUBTFUL = "doubtful"
+    LOOKALIKE = "lookalike"
+    NOT_ALIVE = "not_alive"
+    DISPLACED = "displaced"
+    STRANGER = "stranger"
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Observation:
-    """One face of one frame. ``quality`` is 0 to 1; a poor face has neither embedding nor match."""
+    """One face of one frame. ``quality`` is 0 to 1; a poor face has neither embedding nor match.
+
+    ``flaw`` says what is wrong with a poor face, and with one that is not accepted.
+    """
 
     face: Face
     quality: float
     embedding: Embedding | None = None
     match: Match | None = None
+    flaw: Reason | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -129,6 +150,7 @@ class TrackedFace:
 class EventType(StrEnum):
     RECOGNIZED = "recognized"
     UNKNOWN = "unknown"
+    UNSURE = "unsure"
     LEFT = "left"
     CAMERA_LOST = "camera_lost"
     CAMERA_BACK = "camera_back"

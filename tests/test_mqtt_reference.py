@@ -1,9 +1,11 @@
 import json
 import os
 import re
+import time
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from fixtures.broker import Broker, needs_broker
 from fixtures.commandline import Cli
@@ -122,7 +124,9 @@ def delivered(
     """Every message of a daemon's life, as a real broker delivered it."""
     folder = tmp_path_factory.mktemp("life")
     broker = Broker(folder / "broker").start()
-    config = settings(folder, broker, mqtt=broker.settings(images=True), commands={"allow": list(COMMANDS)})
+    config = settings(
+        folder, broker, mqtt=broker.settings(images=True), commands={"allow": list(COMMANDS)}, events={"publish_unsure": True}
+    )
     enroll(config, "Obama", demo_photos / "obama_portrait.jpg")
     ear = broker.listen("#")
     with running(config) as stage:
@@ -157,6 +161,10 @@ def delivered(
                 message.topic.endswith("/event") and b'"left"' in message.payload and b"person_id" not in message.payload
             )
         )
+        stage.scene = (load_image(demo_photos / "obama_portrait.jpg") * 0.1).astype(np.uint8)
+        time.sleep(2.0)
+        stage.scene = EMPTY
+        ear.wait(lambda message: b'"unsure"' in message.payload)
     messages = [(message.topic, message.payload, message.qos) for message in ear.messages]
     ear.wait_for("availability", 2)
     kept = {topic: broker.retained(topic) is not None for topic in {topic for topic, _, _ in messages}}

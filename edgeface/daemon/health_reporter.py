@@ -22,7 +22,7 @@ from edgeface.platform.systemd import Systemd
 from edgeface.recognition.camera_monitor import CameraMonitor
 from edgeface.recognition.pipeline import Pipeline
 from edgeface.sync.follower import Follower
-from edgeface.types import Frame, NoFrame, Person
+from edgeface.types import EventType, Frame, NoFrame, Person
 from edgeface.wire.events import Event
 
 log = logging.getLogger(__name__)
@@ -40,6 +40,7 @@ class Counters:
         self.started = time.monotonic()
         self.frames = self.skipped = self.faces = self.dropped = self.withheld = 0
         self.events: Counter[str] = Counter()
+        self.unnamed: Counter[str] = Counter()
         self.last_event: Event | None = None
         self._classes = [0] * (len(BOUNDS) + 1)
         self._seconds = 0.0
@@ -60,7 +61,10 @@ class Counters:
                 self.withheld += 1
                 continue
             self.events[str(event.event_type)] += 1
-            self.last_event = event
+            if event.doubt is not None:
+                self.unnamed[str(event.doubt.reason)] += 1
+            if event.event_type is not EventType.UNSURE:
+                self.last_event = event
 
     @property
     def durations(self) -> Histogram:
@@ -191,6 +195,7 @@ class HealthReporter:
             time=now,
             faces_seen=self.counters.faces,
             events=dict(self.counters.events),
+            unnamed=dict(self.counters.unnamed),
             last_event=self._last_event(),
             observe=self.counters.durations,
             link=self._publisher.link,

@@ -46,6 +46,7 @@ def event_line(event: Event) -> str:
         "liveness": event.liveness if event.liveness is None else f"{event.liveness:.2f}",
         "seconds": event.seconds and f"{event.seconds:.1f}",
         "reason": event.reason and f'"{event.reason}"',
+        "why": event.doubt and str(event.doubt.reason),
         "track": event.track_id,
         "camera": event.camera,
         "id": event.event_id,

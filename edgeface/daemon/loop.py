@@ -26,8 +26,9 @@ from edgeface.recognition.camera_monitor import CameraMonitor
 from edgeface.recognition.pipeline import Pipeline
 from edgeface.recognition.presence import Presence
 from edgeface.recognition.rulebook import Rulebook
+from edgeface.recognition.strangers import Strangers
 from edgeface.sync.follower import Follower
-from edgeface.types import Frame, NoFrame, Seen
+from edgeface.types import EventType, Frame, NoFrame, Seen
 from edgeface.vision.embedding import Embedder
 from edgeface.vision.motion import MotionGate
 from edgeface.wire.events import Event
@@ -72,6 +73,7 @@ class Daemon:
     camera: Camera
     camera_monitor: CameraMonitor
     presence: Presence
+    strangers: Strangers
     gate: MotionGate
     frame_rate: FrameRateLimiter
     rulebook: Rulebook
@@ -104,11 +106,12 @@ class Daemon:
         for moment in self.camera.frames():
             seen = self._look(moment)
             events = self.camera_monitor.update(moment)
-            events += self.presence.update(moment, seen.observations, self.pipeline.matcher)
+            small = self.pipeline.too_small(seen.faces or ())
+            events += self.presence.update(moment, seen.observations, self.pipeline.matcher, small)
             if isinstance(moment, NoFrame) and moment.paused:
                 events += self.presence.close(moment)
                 self.live.close()
-            events = self.publish(events, moment)
+            events = self.publish(self.strangers.tell(events), moment)
             self._run_tasks(Tick(moment, seen, events))
             if self.signals.stop:
                 break
@@ -119,7 +122,9 @@ class Daemon:
         self.jobs.close()
         self.live.close()
         if moment is not None:
-            self.publish(self.presence.close(moment), moment)
+            events = self.presence.close(moment)
+            self.publish(events, moment)
+            self.event_keeper.on_tick(Tick(moment, events=events))
 
     def _look(self, moment: Frame | NoFrame) -> Seen:
         """Search this moment's frame, if there is one, it is due, and something moves in it."""
@@ -157,7 +162,8 @@ class Daemon:
             if event.withheld is None:
                 if not self.publisher.shows_events:
                     log_event(event)
-                self.publisher.publish(event, moment.image if isinstance(moment, Frame) else None)
+                if event.event_type is not EventType.UNSURE or self.config.events.publish_unsure:
+                    self.publisher.publish(event, moment.image if isinstance(moment, Frame) else None)
             elif event.withheld != "ignored":
                 self.publisher.note(event)
         return ruled

@@ -14,7 +14,7 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
 from edgeface.health import Health
-from edgeface.types import EventType, GalleryState
+from edgeface.types import EventType, GalleryState, Reason
 
 REQUEST_TIMEOUT = 2.0
 """Seconds for a whole request."""
@@ -79,6 +79,10 @@ class HealthCollector(Collector):
         for kind in EventType:
             events.add_metric([str(kind)], health.events.get(str(kind), 0))
         yield events
+        unnamed = CounterMetricFamily("edgeface_unnamed", "Visits that ended without a name, by reason.", labels=["reason"])
+        for reason in Reason:
+            unnamed.add_metric([str(reason)], health.unnamed.get(str(reason), 0))
+        yield unnamed
         times = health.observe
         buckets = list(zip([*map(str, times.bounds), "+Inf"], accumulate(times.counts), strict=True))
         yield HistogramMetricFamily("edgeface_observe_seconds", "Time to look at a frame.", buckets, times.total)

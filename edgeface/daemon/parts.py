@@ -22,7 +22,7 @@ from edgeface.gallery.audit import Audit
 from edgeface.gallery.event_keeper import EventKeeper
 from edgeface.gallery.open import open_gallery
 from edgeface.gallery.store import Gallery
-from edgeface.interfaces import Camera, CommandTransport, EventPublisher, SyncTransport
+from edgeface.interfaces import Camera, CommandTransport, EventPublisher, SyncTransport, Tick
 from edgeface.mqtt.commands import Commands, check_allowed
 from edgeface.operations.context import OperationContext
 from edgeface.operations.jobs import JobQueue
@@ -35,6 +35,7 @@ from edgeface.recognition.camera_monitor import CameraMonitor
 from edgeface.recognition.pipeline import Pipeline
 from edgeface.recognition.presence import Presence
 from edgeface.recognition.rulebook import Rulebook
+from edgeface.recognition.strangers import Strangers
 from edgeface.sync import transports
 from edgeface.sync.follower import Follower, replica
 from edgeface.types import NoFrame
@@ -160,11 +161,16 @@ def _close_presence(of: Daemon, heir: Daemon | None) -> None:
     if heir:
         moment = NoFrame(time.monotonic(), time.time())
         events = of.publish(of.presence.close(moment), moment)
+        of.event_keeper.on_tick(Tick(moment, events=events))
         heir.reporter.counters.count_events(events)
 
 
 def _presence(new: Daemon, old: Daemon | None) -> Presence:
     return Presence(new.config, new.embedder.card, old.presence if old else None)
+
+
+def _strangers(new: Daemon, _old: Daemon | None) -> Strangers:
+    return Strangers(new.gallery.events, new.config.events, new.embedder.card)
 
 
 def _gate(new: Daemon, _old: Daemon | None) -> MotionGate:
@@ -209,7 +215,7 @@ PARTS = (
     Part(
         "publisher",
         # Another shared gallery needs a new connection: the broker sends what it retains only then.
-        ("device", "camera.name", "mqtt", "commands.allow", "sync", "homeassistant", "shared_gallery"),
+        ("device", "camera.name", "mqtt", "commands.allow", "sync", "homeassistant", "shared_gallery", "events.publish_unsure"),
         ("embedder",),
         _publisher,
         _close_publisher,
@@ -222,6 +228,7 @@ PARTS = (
     Part("camera", ("camera",), (), _camera, _close_camera),
     Part("camera_monitor", ("camera.name",), (), lambda new, _old: CameraMonitor(new.config.camera.name)),
     Part("presence", ("camera.name", "presence", "liveness", "publisher"), ("embedder",), _presence, _close_presence),
+    Part("strangers", ("events",), ("embedder", "gallery"), _strangers),
     Part("gate", ("detector.still_every", "presence.left_after"), ("camera",), _gate),
     Part("frame_rate", ("camera.fps", "camera.source"), ("camera",), _frame_rate),
     Part("rulebook", ("rules",), (), lambda new, _old: Rulebook(new.config.rules)),

@@ -22,16 +22,23 @@ from edgeface.gallery.records import ImageRecord
 from edgeface.gallery.retention import Clocks
 from edgeface.gallery.sqlite import LOOP_LOCK_TIMEOUT_S
 from edgeface.types import EventType, Vector
+from edgeface.wire.doubt import Doubt
 from edgeface.wire.events import Event
 
 log = logging.getLogger(__name__)
 Verdict = Literal["confirmed", "rejected"]
 HOUR = 3600.0
+UNSURE_SHARE = 0.2
+"""Share of `events.max` that visits in doubt may take: a badly hung camera must not push out events with names."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class KeptEvent:
-    """A kept ``recognized`` or ``unknown`` event; ``person_id`` is the person whom it named or who was confirmed."""
+    """A kept ``recognized``, ``unknown`` or ``unsure`` event; ``person_id`` is the person whom it named or who was confirmed.
+
+    ``embedding`` is all zeros if no view was good enough. ``doubt`` says why the event named nobody. All kept visits of one
+    stranger have the same ``stranger_id``.
+    """
 
     event_id: str
     event_type: str
@@ -42,6 +49,12 @@ class KeptEvent:
     quality: float
     embedding: Vector
     verdict: Verdict | None = None
+    doubt: Doubt | None = None
+    stranger_id: str | None = None
+
+    @property
+    def shows_face(self) -> bool:
+        return bool(self.embedding.any())
 
 
 class _Record(Struct, frozen=True, array_like=True):
@@ -52,6 +65,8 @@ class _Record(Struct, frozen=True, array_like=True):
     quality: float
     vector: bytes
     verdict: Verdict | None
+    doubt: Doubt | None = None
+    stranger_id: str | None = None
 
 
 class EventStore:
@@ -64,16 +79,22 @@ class EventStore:
         self._database, self.clocks = database, Clocks()
 
     def keep(self, event: Event, limits: schema.EventsSettings, picture: bytes | None = None) -> None:
-        """Keep an event that has an embedding, with its picture if there is one, and erase the oldest over the limits."""
-        norm = 0.0 if event.embedding is None else float(np.linalg.norm(event.embedding))
-        if event.embedding is None or norm == 0 or not limits.keep_days or not limits.max:
+        """Keep an event that has an embedding, with its picture if there is one, and erase the oldest over the limits.
+
+        Of visits in doubt, the embedding may be all zeros, and they are ``UNSURE_SHARE`` of all events at most.
+        """
+        unsure, norm = event.event_type is EventType.UNSURE, 0.0
+        if event.embedding is not None:
+            norm = float(np.linalg.norm(event.embedding))
+        if event.embedding is None or not (norm or unsure) or not limits.keep_days or not limits.max:
             return
         who = event.person_id if event.event_type is EventType.RECOGNIZED else None
         told = event.event_id, str(event.event_type), event.wall, event.camera, who, event.score or 0.0, event.quality or 0.0
-        kept = KeptEvent(*told, event.embedding / np.float32(norm))
+        kept = KeptEvent(*told, event.embedding / np.float32(norm or 1.0), doubt=event.doubt, stranger_id=event.stranger_id)
+        concerned = {who, *((event.doubt.person_id, event.doubt.other_id) if event.doubt else ())} - {None}
         with self._database.errors(), self._database.lock_timeout(LOOP_LOCK_TIMEOUT_S), self._database.change():
             # A person who is forgotten in this very moment leaves no event.
-            if who is None or self._database.has_person(who):
+            if all(self._database.has_person(str(person_id)) for person_id in concerned):
                 insert = "INSERT OR REPLACE INTO events VALUES (?, ?, ?)"
                 self._database.execute(insert, (kept.event_id, who, self._sealed(kept)))
                 retention.forward(self._database, self.clocks)
@@ -81,6 +102,11 @@ class EventStore:
                     need(self._database, "pictures")
                     sealed = self._database.sealer.seal(ImageRecord(picture), "picture", kept.event_id)
                     self._database.execute("INSERT OR REPLACE INTO pictures VALUES (?, ?)", (kept.event_id, sealed))
+            if unsure:
+                need(self._database, "unsure")
+                self._database.execute("INSERT OR IGNORE INTO unsure SELECT id FROM events WHERE +id = ?", (kept.event_id,))
+                oldest = "SELECT event_id FROM unsure ORDER BY rowid DESC LIMIT -1 OFFSET ?"
+                self._database.erase(f"DELETE FROM events WHERE +id IN ({oldest})", (int(limits.max * UNSURE_SHARE),))
             self._thin_out(limits)
 
     def expire(self, camera: str, limits: schema.EventsSettings, picture_hours: float = 0.0) -> None:
@@ -147,6 +173,13 @@ class EventStore:
             rows = self._database.execute("SELECT rowid, id, person_id, sealed FROM events ORDER BY +id").fetchall()
             return [event for row in rows if (event := self._unsealed(*row))]
 
+    def newest(self, most: int) -> list[KeptEvent]:
+        """Return the events kept last that are not damaged, the oldest first; the wall clock may have been set back."""
+        with self._database.errors(), self._database.lock_timeout(LOOP_LOCK_TIMEOUT_S):
+            query = "SELECT rowid, id, person_id, sealed FROM events ORDER BY +rowid DESC LIMIT ?"
+            rows = self._database.execute(query, (most,)).fetchall()
+            return [event for row in reversed(rows) if (event := self._unsealed(*row))]
+
     def find(self, event_id: str) -> KeptEvent:
         """Return the kept event with this id. Raise ``GalleryError`` if there is none."""
         wanted = event_id.strip().upper()
@@ -177,7 +210,8 @@ class EventStore:
 
     def _sealed(self, event: KeptEvent) -> bytes:
         vector = np.asarray(event.embedding, "<f4").tobytes()
-        record = _Record(event.event_type, event.wall, event.camera, event.score, event.quality, vector, event.verdict)
+        told = event.event_type, event.wall, event.camera, event.score, event.quality, vector, event.verdict
+        record = _Record(*told, event.doubt, event.stranger_id)
         return self._database.sealer.seal(record, "event", event.event_id, event.person_id or "")
 
     def _unsealed(self, row: int, event_id: str, person_id: str | None, sealed: bytes) -> KeptEvent | None:
@@ -185,4 +219,6 @@ class EventStore:
         if record is None:
             return None
         told = event_id, record.event_type, record.wall, record.camera, person_id, record.score, record.quality
-        return KeptEvent(*told, np.frombuffer(record.vector, "<f4").astype(np.float32), record.verdict)
+        return KeptEvent(
+            *told, np.frombuffer(record.vector, "<f4").astype(np.float32), record.verdict, record.doubt, record.stranger_id
+        )

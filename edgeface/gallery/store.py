@@ -256,7 +256,7 @@ class Gallery(GalleryReader):
         """Erase people who have no template; faces that were unknown until they were given that name are unknown again."""
         if nobody := self._database.people_without_templates():
             for event in self.events.all():
-                if event.person_id in nobody and event.event_type == EventType.UNKNOWN:
+                if event.person_id in nobody and event.event_type != EventType.RECOGNIZED:
                     self.events.judge(event, None, None)
             self._database.erase_people_without_templates()
 
@@ -290,7 +290,7 @@ class Gallery(GalleryReader):
         return len(there) - before
 
     def _erase_nearest(self, forgotten: Collection[str]) -> None:
-        """Erase events and others' negative templates to which a template of these people is the nearest of all."""
+        """Erase events and others' negative templates that are nearest to these people, and events that name them as such."""
         if not forgotten:
             return
         known, rows, events = self._contents.templates(), self._contents.negative_rows(), self.events.all()
@@ -300,8 +300,10 @@ class Gallery(GalleryReader):
         near = nearest_to_forgotten(faces, ((known.vectors[part], theirs[part]) for part in parts))
         for row in compress(rows.tolist(), near):
             self._database.drop_template(row)
-        for event in compress(events, near[len(rows) :]):
-            self.events.erase(event.event_id)
+        for event, nearest in zip(events, near[len(rows) :].tolist(), strict=True):
+            doubted = event.doubt is not None and any(map(event.doubt.names, forgotten))
+            if doubted or (nearest and event.shows_face):
+                self.events.erase(event.event_id)
 
 
 def _record(vector: Vector, quality: float) -> TemplateRecord:

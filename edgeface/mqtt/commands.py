@@ -7,7 +7,7 @@ import time
 from collections import deque
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 import msgspec
 from msgspec import UNSET, Struct, UnsetType
@@ -18,16 +18,28 @@ from edgeface.interfaces import CommandTransport
 from edgeface.operations.context import Actor, Door, Job, Photos
 from edgeface.operations.enroll import Enrollment
 from edgeface.operations.jobs import JobQueue
-from edgeface.operations.registry import ENROLL, PHOTOS, at
+from edgeface.operations.registry import ENROLL, FIND, PHOTOS, at
 from edgeface.platform.rate_limit import RateLimit
 from edgeface.types import MAX_REQUEST_BYTES, Image
 from edgeface.types import Request as Message
 from edgeface.vision.images import decode_photo
-from edgeface.wire.commands import Answer, BareRequest, Enrolled, EnrollRequest, MqttEnrollRequest, PhotosRequest, Request
+from edgeface.wire.commands import (
+    Answer,
+    BareRequest,
+    Enrolled,
+    EnrollRequest,
+    FindRequest,
+    Found,
+    MqttEnrollRequest,
+    MqttFindRequest,
+    PhotosRequest,
+    Request,
+)
 from edgeface.wire.fields import SCHEMA, timestamp
 
 log = logging.getLogger(__name__)
 S = TypeVar("S", bound=Struct)
+WithPhoto: TypeAlias = MqttEnrollRequest | MqttFindRequest
 
 ACTOR: Actor = {"mqtt": True}
 """A client of the broker; MQTT does not tell which."""
@@ -35,7 +47,7 @@ MAX_WAITING_BYTES = 4 * MAX_REQUEST_BYTES
 """Bytes of photos that may wait to be judged."""
 COMMANDS: dict[str, tuple[type[Request], type[Struct]]] = {
     name: (one.request, one.response) for name, one in at(Door.MQTT).items()
-} | {"enroll": (MqttEnrollRequest, Enrolled)}
+} | {"enroll": (MqttEnrollRequest, Enrolled), "find": (MqttFindRequest, Found)}
 """The types of each command's request, without ``id``, and of its result."""
 
 
@@ -57,7 +69,7 @@ class Commands:
         self._rate = RateLimit(settings.per_minute)
         self._arrived: deque[Message] = deque()
         self._pending: set[Future[Any]] = set()
-        self._photos: deque[MqttEnrollRequest] = deque()
+        self._photos: deque[WithPhoto] = deque()
         self._decoder = ThreadPoolExecutor(1, "mqtt-photo")
         self._closed_because = ""
 
@@ -93,29 +105,36 @@ class Commands:
             _decode(message.payload, BareRequest)  # raises with what is wrong with the id
         request = _decode(message.payload, COMMANDS[message.verb][0])
         result: Future[Any]
-        if not isinstance(request, MqttEnrollRequest):
+        if isinstance(request, MqttEnrollRequest | MqttFindRequest) and request.image is not None:
+            result = self._submit_photo(request)
+        elif isinstance(request, MqttFindRequest):
+            result = self._jobs.submit(Job(FIND, FindRequest(event_id=request.event_id), ACTOR)).result
+        elif not isinstance(request, MqttEnrollRequest):
             result = self._jobs.submit(Job(at(Door.MQTT)[message.verb], request, ACTOR)).result
-        elif request.image is None:
+        else:
             views = EnrollRequest(
                 name=request.name, count=request.count, timeout=request.timeout, force=request.force, guided=False, assess=False
             )
             result = self._jobs.submit(Job(ENROLL, views, ACTOR)).result
-        else:
-            result = self._submit_photo(request)
         self._pending.add(result)
         result.add_done_callback(partial(self._ended, message.verb, request_id))
 
-    def _submit_photo(self, request: MqttEnrollRequest) -> "Future[Enrollment]":
+    def _submit_photo(self, request: WithPhoto) -> "Future[Any]":
         """Submit a photo, which a thread decodes once those before it are judged; raise ``EdgefaceError`` if too many wait."""
         if sum(len(waiting.image or "") for waiting in (*self._photos, request)) > MAX_WAITING_BYTES:
             raise EdgefaceError("busy: other photos wait to be looked at; ask again")
-        photo = PhotosRequest(name=request.name, force=request.force, assess=False)
-        result = self._jobs.submit(Job(PHOTOS, photo, ACTOR, self._arriving(request))).result
+        job: Job[Any, Any]
+        if isinstance(request, MqttFindRequest):
+            job = Job(FIND, FindRequest(event_id=request.event_id), ACTOR, self._arriving(request))
+        else:
+            photo = PhotosRequest(name=request.name, force=request.force, assess=False)
+            job = Job(PHOTOS, photo, ACTOR, self._arriving(request))
+        result = self._jobs.submit(job).result
         self._photos.append(request)
         result.add_done_callback(lambda _: self._photos.remove(request))
         return result
 
-    def _arriving(self, request: MqttEnrollRequest) -> Photos:
+    def _arriving(self, request: WithPhoto) -> Photos:
         while self._photos[0] is not request:
             yield None
         decoding = self._decoder.submit(_photo, request.image or "")

@@ -92,7 +92,9 @@ def describe(settings: schema.Config, people: Mapping[str, str]) -> dict[str, An
 
 def _entities(settings: schema.Config, presence: str) -> dict[str, dict[str, Any]]:
     base, health = settings.base, f"{settings.base}/health"
-    kinds, unknown = [str(kind) for kind in EventType], "'ON' if value_json.unknown else 'OFF'"
+    unknown = "'ON' if value_json.unknown else 'OFF'"
+    told = [kind for kind in EventType if kind is not EventType.UNSURE or settings.events.publish_unsure]
+    kinds = [str(kind) for kind in told]
     last = "value_json.last.name if value_json.last else none"
     rate = {"unit_of_measurement": "fps", "state_class": "measurement", "suggested_display_precision": 1}
     heat = {"device_class": "temperature", "unit_of_measurement": "°C", "state_class": "measurement"}

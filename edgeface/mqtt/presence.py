@@ -36,6 +36,8 @@ class PresenceState:
         if event.event_type is EventType.LEFT:
             self._present.pop(key, None)
             return
+        if event.event_type is EventType.UNSURE:
+            return
         self._present[key] = event.person_id
         if event.person_id:
             self.people.setdefault(event.person_id, event.name or "")

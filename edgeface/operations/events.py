@@ -14,6 +14,7 @@ from edgeface.operations.context import OperationContext
 from edgeface.recognition.matching import SAME_VIEW, Matcher, similarity
 from edgeface.types import Match, Person, Vector
 from edgeface.wire import commands as wire
+from edgeface.wire.doubt import words
 from edgeface.wire.events import DIGITS
 from edgeface.wire.fields import NamedPerson, timestamp
 
@@ -36,6 +37,8 @@ def _listed(event: KeptEvent, names: dict[str, str]) -> wire.ListedEvent:
         score=round(event.score, DIGITS["score"]),
         quality=round(event.quality, DIGITS["quality"]),
         verdict=event.verdict,
+        reason=event.doubt.reason if event.doubt else None,
+        why=words(event.doubt, names).short if event.doubt and event.person_id is None else None,
     )
 
 
@@ -78,7 +81,7 @@ def confirm(context: OperationContext, request: wire.ConfirmRequest) -> wire.Ver
         ConfigError: neither the event nor the request names anybody.
     """
     gallery = context.gallery
-    event = gallery.events.find(request.event_id)
+    event = _with_face(gallery.events.find(request.event_id))
     who = request.person or event.person_id
     if who is None:
         raise ConfigError(f"{event.event_id} names nobody; say who it was with --as NAME")
@@ -111,7 +114,7 @@ def introduce(context: OperationContext, request: wire.IntroduceRequest) -> Name
 def introduced(context: OperationContext, event_ids: Sequence[str], name: str, rules: Rules | None = None) -> Person:
     """Do as ``introduce``; with ``rules``, the person has these from then on."""
     gallery = context.gallery
-    events = [gallery.events.find(event_id) for event_id in event_ids]
+    events = [_with_face(gallery.events.find(event_id)) for event_id in event_ids]
     matcher = Matcher(gallery.templates(), context.card, context.config.matching)
     known = next((person for person in gallery.people() if person.name == name), None)
     for event in events:
@@ -127,6 +130,12 @@ def introduced(context: OperationContext, event_ids: Sequence[str], name: str, r
         kept += [event.embedding] if new else []
         chosen.append((event, new))
     return gallery.introduce(name, chosen, rules)
+
+
+def _with_face(event: KeptEvent) -> KeptEvent:
+    if not event.shows_face:
+        raise GalleryError(f"no view of {event.event_id} was good enough to tell a face by; see edgeface events explain")
+    return event
 
 
 def dismiss(context: OperationContext, request: wire.DismissRequest) -> wire.Dismissed:

@@ -7,7 +7,7 @@ import msgspec
 
 from edgeface.enrollment.guidance import Guidance
 from edgeface.errors import EdgefaceError
-from edgeface.operations import backups, enroll, events, pausing, people, rules, snapshot
+from edgeface.operations import backups, enroll, events, explain, find, pausing, people, rules, snapshot
 from edgeface.operations.context import EVERYWHERE, Door, Operation, Q
 from edgeface.wire import commands as wire
 from edgeface.wire import rules as of_rules
@@ -25,6 +25,8 @@ RENAME = Operation("rename", wire.RenameRequest, NamedPerson, people.rename)
 FORGET = Operation("forget", wire.ForgetRequest, wire.Forgotten, people.forget)
 SNAPSHOT = Operation("snapshot", wire.SnapshotRequest, wire.Snapshot, snapshot.take_snapshot, frozenset({Door.MQTT}))
 EVENTS = Operation("events", wire.EventsRequest, wire.Events, events.list_events, WITHIN)
+EXPLAIN = Operation("explain", wire.ExplainRequest, wire.Explained, explain.explain)
+FIND = Operation("find", wire.FindRequest, wire.Found, find.find, photos=True, progress=enroll.PhotoJudged)
 REJECT = Operation("reject", wire.RejectRequest, wire.Verdict, events.reject, WITHIN)
 CONFIRM = Operation("confirm", wire.ConfirmRequest, wire.Verdict, events.confirm, WITHIN)
 INTRODUCE = Operation("introduce", wire.IntroduceRequest, NamedPerson, events.introduce, WITHIN, command="events introduce")
@@ -46,7 +48,7 @@ EXPIRE = Operation("expire", of_rules.ExpireRequest, of_rules.PersonRules, rules
 OPERATIONS: dict[str, Operation[Any, Any]] = {
     one.name: one
     for one in (
-        *(ENROLL, PHOTOS, RENAME, FORGET, PEOPLE, SNAPSHOT, EVENTS, REJECT, CONFIRM),
+        *(ENROLL, PHOTOS, RENAME, FORGET, PEOPLE, SNAPSHOT, EVENTS, EXPLAIN, FIND, REJECT, CONFIRM),
         *(PAUSE, RESUME, MUTE, UNMUTE, IGNORE, HOURS, GROUP, EXPIRE),
         *(INTRODUCE, DISMISS, CHECK, DROP, BACKUP, BACKUPS, RESTORE),
     )

@@ -10,6 +10,8 @@ from edgeface.types import EventType
 SAME_FAR = 1e-3
 """False-accept rate of the cosine from which two visits count as one stranger's."""
 
+NAMELESS = frozenset({EventType.UNKNOWN, EventType.UNSURE})
+
 
 def group(events: Iterable[KeptEvent], same: float) -> list[list[KeptEvent]]:
     """Return the events of each stranger, the oldest first; the stranger who came last is first.
@@ -40,5 +42,6 @@ def group(events: Iterable[KeptEvent], same: float) -> list[list[KeptEvent]]:
 
 def unknown(events: Iterable[KeptEvent], since: float) -> list[KeptEvent]:
     """Return the events from ``since`` on (seconds since the Unix epoch) that named nobody and wait for a name."""
-    wanted = (event for event in events if event.event_type == EventType.UNKNOWN and event.person_id is None)
+    nameless = (event for event in events if event.event_type in NAMELESS and event.person_id is None)
+    wanted = (event for event in nameless if event.shows_face)
     return [event for event in wanted if event.wall >= since and event.verdict is None]

@@ -79,3 +79,14 @@ class Matcher:
         # The cosine with the centre is the mean of the cosines over the length of the mean.
         centre = np.bincount(self._owners, cosines, count) / self._lengths
         return np.asarray((nearest + centre) / 2, np.float32)
+
+    def second(self, probe: Vector, match: Match) -> str | None:
+        """Return the person next to the one of a match; ``None`` if a face rejected as theirs is nearer still, or if alone."""
+        scores = self.scores(probe)
+        rank = [int(index) for index in np.argsort(scores)[::-1] if self._people[index].id != match.person_id]
+        return self._people[rank[0]].id if rank and float(scores[rank[0]]) >= match.score - match.margin - 1e-6 else None
+
+    def score_of(self, person_id: str, probe: Vector) -> float:
+        """Return the score of one person, -1 if they are not known."""
+        scores = zip(self._people, self.scores(probe), strict=True) if len(self._vectors) else ()
+        return next((float(score) for person, score in scores if person.id == person_id), -1.0)

@@ -14,14 +14,17 @@ from edgeface.gallery.rules import Rules
 from edgeface.gallery.store import Gallery
 from edgeface.health import GalleryHealth
 from edgeface.recognition.matching import Matcher
-from edgeface.types import Face, Image, Match, Observation, Person, Vector
+from edgeface.types import Decision, Face, Image, Match, Observation, Person, Reason, Vector
 from edgeface.vision.alignment import align, eye_distance
 from edgeface.vision.embedding import Embedder
+from edgeface.vision.flaws import flaw
 from edgeface.vision.quality import quality
 
 log = logging.getLogger(__name__)
 RETRY_S = 5.0
 """Seconds before a gallery that could not be read is tried again: a locked one needs as long to fail."""
+VISITOR = 0.5
+"""Share of the least eye distance from which on a face that is too small is a visitor's, not a passer-by's far away."""
 READ_AT_ONCE = 500
 """People who are read between two frames at most, when another program has changed more."""
 
@@ -74,16 +77,23 @@ class Pipeline:
             if every_face or eye_distance(face) >= limits.min_eye_distance
         ]
 
+    def too_small(self, faces: Sequence[Face]) -> list[Face]:
+        """Return the faces that ``observe`` leaves out, but for those too far away to be a visit."""
+        least = self._settings.detector.min_eye_distance
+        return [face for face in faces if least * VISITOR <= eye_distance(face) < least]
+
     def judge(self, image: Image, face: Face, *, min_quality: float = 0.0, enrolling: bool = False) -> Observation:
         """Embed and match one face of an image if its quality allows: as a probe, or with ``enrolling`` as a template."""
         chip = align(image, face.landmarks)
         fitness = quality(face, chip)
         if fitness < min_quality:
-            return Observation(face, fitness)
+            return Observation(face, fitness, flaw=flaw(face, chip) or Reason.POOR)
         embedding = (self.embedder.template if enrolling else self.embedder.embed)(chip)
         if min_quality and embedding.norm < self.embedder.card.min_norm:
-            return Observation(face, fitness)
-        return Observation(face, fitness, embedding, self.match(embedding.vector))
+            return Observation(face, fitness, flaw=flaw(face, chip) or Reason.POOR)
+        match = self.match(embedding.vector)
+        unnamed = min_quality and match and match.decision is not Decision.ACCEPT
+        return Observation(face, fitness, embedding, match, flaw(face, chip) if unnamed else None)
 
     def match(self, vector: Vector) -> Match | None:
         self._refresh()

@@ -1,15 +1,19 @@
-"""Turns observations over time into few events: recognized, unknown, left."""
+"""Turns observations over time into few events: recognized, unknown, unsure, left."""
 
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+import numpy as np
+
 from edgeface.config import schema
+from edgeface.recognition.doubts import Doubts, is_too_small, too_small
 from edgeface.recognition.event_id import new_event_id
 from edgeface.recognition.fusion import weight
 from edgeface.recognition.matching import Matcher
+from edgeface.recognition.one_face import Claim, OneFace
 from edgeface.recognition.tracking import Track, Tracker
-from edgeface.types import Decision, EventType, Frame, Match, NoFrame, Observation, TrackedFace
+from edgeface.types import Decision, EventType, Face, Frame, Match, NoFrame, Observation, TrackedFace
 from edgeface.vision.liveness import ALIVE
 from edgeface.vision.model_card import ModelCard
 from edgeface.wire.events import Corrected, Event
@@ -44,7 +48,8 @@ class Presence:
     A track's views are fused to one probe, and the matcher decides about it as about any other: its thresholds keep strangers
     out, and single views have only a veto. A person needs ``min_votes`` views whose nearest person they are; a stranger needs
     ``unknown_after`` views that are no outliers; both need ``min_share`` of all views, by weight. With ``liveness`` "refuse",
-    nobody is named before the face has looked alive. The numbers of tracks go on from those of ``before``.
+    nobody is named before the face has looked alive. Of the faces of one frame, only the best is a person. The numbers of
+    tracks go on from those of ``before``.
     """
 
     def __init__(self, settings: schema.Config, card: ModelCard, before: "Presence | None" = None) -> None:
@@ -55,36 +60,99 @@ class Presence:
             self._tracker.next_id = before._tracker.next_id
         self._visits: dict[int, _Visit] = {}  # by track
         self._matcher: Matcher | None = None
+        self._one_face = OneFace()
+        self._doubts = Doubts(settings.presence)
+        self._no_face = np.zeros(card.identity, np.float32)
 
-    def update(self, moment: Frame | NoFrame, observations: Sequence[Observation], matcher: Matcher) -> list[Event]:
+    def update(
+        self, moment: Frame | NoFrame, observations: Sequence[Observation], matcher: Matcher, small: Sequence[Face] = ()
+    ) -> list[Event]:
         """Take in the observations of one frame, none without a frame; ``matcher`` has the gallery as it is now.
 
+        Faces that are too ``small`` to observe are followed, so that a visit without a name can be explained.
         A person who is no longer in the gallery leaves, and views of them are forgotten; a renamed one leaves by the new name.
         """
         events = self._drop_forgotten(moment, matcher)
-        for visit in self._visits.values():
-            name = matcher.known.get(visit.arrival.person_id or "")
-            if name not in (None, visit.arrival.name):
-                visit.arrival = replace(visit.arrival, name=name)
-        seen, ended = self._tracker.update(moment.time, observations)
+        for stay in self._visits.values():
+            name = matcher.known.get(stay.arrival.person_id or "")
+            if name not in (None, stay.arrival.name):
+                stay.arrival = replace(stay.arrival, name=name)
+        seen, ended = self._tracker.update(moment.time, [*observations, *map(too_small, small)])
+        self._doubts.see(moment.time, seen)
         for track in seen:
             if self._mode != "off" and isinstance(moment, Frame) and track.latest.embedding is not None:
                 track.liveness.see(moment.image, track.latest.face.landmarks)
-            events += self._judge(track, moment, matcher)
+        verdicts = self._verdicts(seen, matcher)
+        for track in seen:
+            events += self._judge(track, verdicts[track.id], moment)
+        for track in seen:
+            visit = self._visits.get(track.id)
+            if visit and self._one_face.lost(track, visit.arrival.person_id):
+                del self._visits[track.id]  # the better face has the visit now
         for track in ended:
-            events += self._release(track, moment)
+            events += self._end(track, moment)
         return events
+
+    def _end(self, track: Track, moment: Frame | NoFrame) -> list[Event]:
+        """End a track and its visit, if that does not go on; without a visit, tell why there was none."""
+        self._one_face.forget([track])
+        if track.id in self._visits:
+            self._doubts.forget(track)
+            return self._release(track, moment)
+        told = self._doubts.end(track, self._matcher, self._visits)
+        if told is None:
+            return []
+        doubt, seconds = told
+        return [
+            Event(
+                EventType.UNSURE,
+                new_event_id(moment.wall),
+                moment.wall,
+                moment.time,
+                self._camera,
+                track_id=track.id,
+                score=doubt.score if track.probe else None,
+                threshold=doubt.threshold if track.probe else None,
+                votes=doubt.good,
+                quality=sum(view.quality for view in track.views) / max(1, len(track.views)),
+                liveness=track.liveness.score,
+                seconds=seconds,
+                doubt=doubt,
+                embedding=track.probe.vector if track.probe else self._no_face,
+            )
+        ]
+
+    def _verdicts(self, seen: Sequence[Track], matcher: Matcher) -> dict[int, _Verdict | None]:
+        """Return the verdict on each track of a frame; of several that show one person, only the best names them."""
+        verdicts, claims = {track.id: self._weigh(track, matcher) for track in seen}, []
+        for track in seen:
+            verdict, visit = verdicts[track.id], self._visits.get(track.id)
+            visitor = visit.arrival.person_id if visit else None
+            if verdict and verdict.person_id != visitor and self._withheld(track, verdict):
+                verdict = verdicts[track.id] = None
+            if verdict and verdict.person_id:
+                claims.append(Claim(track, verdict.person_id, verdict.match.score))
+            elif not verdict and visitor:
+                claims.append(Claim(track, visitor, matcher.score_of(visitor, track.probe.vector) if track.probe else -1.0))
+        self._one_face.decide(claims)
+        for track in seen:
+            verdict = verdicts[track.id]
+            if verdict and verdict.person_id and self._one_face.lost(track, verdict.person_id):
+                verdicts[track.id] = None
+                self._doubts.displace(track, verdict.person_id)
+        return verdicts
 
     def tracked_faces(self, now: float) -> list[TrackedFace]:
         """Return the faces of the frame that was taken in at ``now``, each with its announcement."""
         tracks = [(track, self._visits.get(track.id)) for track in self._tracker.tracks if track.last_seen == now]
+        tracks = [(track, visit) for track, visit in tracks if not is_too_small(track.latest)]
         return [
             TrackedFace(track.id, track.latest, (visit.arrival.person_id or "") if visit else None) for track, visit in tracks
         ]
 
     def close(self, moment: Frame | NoFrame) -> list[Event]:
         """Let everybody leave: the recording is at its end."""
-        return [event for track in tuple(self._tracker.tracks) for event in self._release(track, moment)]
+        return [event for track in tuple(self._tracker.tracks) for event in self._end(track, moment)]
 
     def _drop_forgotten(self, moment: Frame | NoFrame, matcher: Matcher) -> list[Event]:
         """Let forgotten people leave, and forget views that matched them: all views for a new matcher, else the latest."""
@@ -100,10 +168,10 @@ class Presence:
                 track.forget_views()
         return events
 
-    def _judge(self, track: Track, moment: Frame | NoFrame, matcher: Matcher) -> list[Event]:
+    def _judge(self, track: Track, verdict: _Verdict | None, moment: Frame | NoFrame) -> list[Event]:
         events: list[Event] = []
-        visit, verdict = self._visits.get(track.id), self._weigh(track, matcher)
-        if verdict and not (visit and visit.arrival.person_id == verdict.person_id) and not self._withheld(track, verdict):
+        visit = self._visits.get(track.id)
+        if verdict and not (visit and visit.arrival.person_id == verdict.person_id):
             wrong = self._correction(track)
             events = self._release(track, moment, wrong)
             going_on = (other for other in self._visits.values() if other.arrival.person_id == verdict.person_id)
@@ -120,6 +188,7 @@ class Presence:
         """Return whether a name must wait until the face has looked alive."""
         if self._mode != "refuse" or verdict.person_id is None or (track.liveness.score or 0.0) >= ALIVE:
             return False
+        self._doubts.withhold(track)
         log.info("a face is not named: it may be a photo (it has not turned as a head does)")
         return True
 
@@ -167,6 +236,7 @@ class Presence:
             quality=sum(view.quality for view in views) / len(views),
             liveness=track.liveness.score,
             corrected=wrong,
+            doubt=self._doubts.stranger(track, match) if stranger else None,
             embedding=track.probe.vector if track.probe else None,
         )
 

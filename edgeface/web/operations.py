@@ -1,5 +1,6 @@
 """Runs an operation for a script: ``POST /operations/NAME`` with its fields, a form or JSON, is answered with JSON."""
 
+from functools import partial
 from http import HTTPStatus
 from typing import Any
 from urllib.parse import parse_qs
@@ -11,12 +12,15 @@ from starlette.responses import Response
 
 from edgeface.errors import EdgefaceError
 from edgeface.operations.context import Door
-from edgeface.operations.registry import at, read, read_texts
+from edgeface.operations.registry import FIND, at, read, read_texts
+from edgeface.vision.images import decode_photo
 from edgeface.web.context import MAX_FORM, PageContext, body
+from edgeface.web.people import MAX_PHOTO, MAX_UPLOADS
+from edgeface.wire.commands import FindRequest
 from edgeface.wire.commands import Request as Asked
 
-SHORT = {name: one for name, one in at(Door.WEB).items() if not (one.camera or one.photos)}
-"""The operations that are over soon; those that take pictures have views of their own."""
+SHORT = {name: one for name, one in at(Door.WEB).items() if one is FIND or not (one.camera or one.photos)}
+"""The operations that are over soon; those that take pictures have views of their own, but for one that only looks."""
 MAX_FIELDS = 64
 
 
@@ -25,13 +29,30 @@ async def operate(context: PageContext, request: Request) -> Response:
     operation = SHORT.get(request.path_params["name"])
     if operation is None:
         return _answer(HTTPStatus.NOT_FOUND, error=f"there is no such operation; there are {', '.join(SHORT)}")
+    kind = request.headers.get("content-type", "")
     try:
+        if operation is FIND and kind.startswith("image/"):
+            return _answer(HTTPStatus.OK, result=await _find(context, request))
         result = await context.perform(operation, _asked(request, await body(request, MAX_FORM), operation.request))
     except EdgefaceError as error:
         return _answer(HTTPStatus.UNPROCESSABLE_ENTITY, error=" ".join(str(error).split()))
     except HTTPException as error:
         return _answer(error.status_code, error=error.detail)
     return _answer(HTTPStatus.OK, result=result)
+
+
+async def _find(context: PageContext, request: Request) -> object:
+    """Search the kept events for the face of the photo that is the body."""
+    if context.uploads >= MAX_UPLOADS:
+        raise HTTPException(HTTPStatus.SERVICE_UNAVAILABLE, "other photos are being looked at; try again in a moment")
+    context.uploads += 1
+    try:
+        async with context.uploading:
+            data = await body(request, MAX_PHOTO)
+            image = await context.on_picture_thread(partial(decode_photo, data, "photo"))
+            return await context.perform(FIND, FindRequest(), iter([("photo", image)]))
+    finally:
+        context.uploads -= 1
 
 
 def _asked(request: Request, data: bytes, shape: type[Asked]) -> Asked:

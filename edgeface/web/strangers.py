@@ -12,6 +12,7 @@ from edgeface.operations.registry import DISMISS, INTRODUCE
 from edgeface.recognition.clustering import SAME_FAR, group, unknown
 from edgeface.web.context import PageContext, form
 from edgeface.wire.commands import DismissRequest, IntroduceRequest
+from edgeface.wire.doubt import words
 
 MAX_PICTURES = 6
 MAX_EVENTS = 500
@@ -31,7 +32,9 @@ async def strangers(context: PageContext, request: Request) -> Response:
     if not context.config.web.unknown:
         return context.render(request, "unknown.html", strangers=[], people=[])
     rows, known = await context.with_gallery(lambda gallery: (read_strangers(context, gallery), gallery.people()))
-    return context.render(request, "unknown.html", strangers=rows, people=known)
+    names, latest = {person.id: person.name for person in known}, (events[-1] for events, _ in rows)
+    why = {event.event_id: words(event.doubt, names) if event.doubt else None for event in latest}
+    return context.render(request, "unknown.html", strangers=rows, people=known, why=why)
 
 
 async def name(context: PageContext, request: Request) -> Response:

@@ -15,18 +15,23 @@ from edgeface.types import EventType
 from edgeface.web.context import PageContext, form
 from edgeface.web.filters import capitalize_first, day
 from edgeface.wire.commands import ConfirmRequest, RejectRequest
+from edgeface.wire.doubt import Words, words
 
 PAGE = 60
 
 
 @dataclass(frozen=True, slots=True)
 class Visit:
-    """An event on the page: ``name`` is the person whom it named or was confirmed as, ``sure`` the probability."""
+    """An event on the page: ``name`` is the person whom it named or was confirmed as, ``sure`` the probability.
+
+    ``why`` says why it names nobody.
+    """
 
     event: KeptEvent
     name: str | None
     sure: float | None
     pictured: bool
+    why: Words | None = None
 
 
 def read_visits(
@@ -51,6 +56,7 @@ def read_visits(
             names.get(event.person_id or ""),
             context.daemon.card.probability(event.score) if event.event_type == EventType.RECOGNIZED else None,
             event.event_id in pictured,
+            words(event.doubt, names) if event.doubt and event.person_id is None else None,
         )
         for event in wanted[:limit]
     ]

@@ -4,7 +4,7 @@ from typing import Annotated, Generic, TypeVar
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
-from edgeface.types import MAX_REQUEST_BYTES
+from edgeface.types import MAX_REQUEST_BYTES, Reason
 from edgeface.wire.fields import Camera, Count, NamedPerson, RulesPayload, Schema, Time
 
 T = TypeVar("T")
@@ -70,6 +70,18 @@ class EventsRequest(Request, frozen=True, kw_only=True):
     """List the kept events, of one person or of all."""
 
     person: Who | None = None
+
+
+class ExplainRequest(Request, frozen=True, kw_only=True):
+    """Say why a visit has no name, and what helps: of an event, or of the latest visit without a name."""
+
+    event_id: Annotated[AnEvent | None, Meta(description="a kept event")] = None
+
+
+class FindRequest(Request, frozen=True, kw_only=True):
+    """Say when a face was here: that of the photos that come with the request, or that of a kept event."""
+
+    event_id: Annotated[AnEvent | None, Meta(description="a kept event")] = None
 
 
 class RejectRequest(Request, frozen=True, kw_only=True):
@@ -187,7 +199,7 @@ class PauseState(Struct, frozen=True, kw_only=True):
 
 
 class ListedEvent(Struct, frozen=True, kw_only=True):
-    """A kept event, without its embedding."""
+    """A kept event, without its embedding; without a name, the ``reason``, and ``why``, the same in a few words."""
 
     event_id: str
     event_type: str
@@ -198,12 +210,60 @@ class ListedEvent(Struct, frozen=True, kw_only=True):
     score: float
     quality: float
     verdict: str | None
+    reason: str | None = None
+    why: str | None = None
 
 
 class Events(Struct, frozen=True):
     """The kept events, the newest last."""
 
     events: list[ListedEvent]
+
+
+class Explained(Struct, frozen=True, kw_only=True):
+    """Why a visit has no name."""
+
+    event_id: AnEvent
+    event_type: Annotated[str, Meta(description="of the event", examples=["unsure"])]
+    ts: Time
+    camera: Camera
+    name: Annotated[str | None, Meta(description="whom the event names, or a verdict said", examples=[None])]
+    reason: Annotated[
+        Reason | None,
+        Meta(description="null for an event with a name, and for one of an older edgeface", examples=["doubtful"]),
+    ]
+    told: Annotated[str, Meta(description="the reason in words", examples=["most like Anna, but not enough: 0.43 of 0.47"])]
+    cure: Annotated[str, Meta(description="what helps", examples=["say who it was, or enroll Anna once more at this camera"])]
+    nearest: Annotated[str | None, Meta(description="the name of the nearest person", examples=["Anna"])]
+    second: Annotated[str | None, Meta(description="the name of the other of two who are alike", examples=[None])]
+    score: Annotated[float, Meta(description="similarity to the nearest person", examples=[0.43])]
+    threshold: Annotated[float | None, Meta(description="the score that a name needed", examples=[0.47])]
+    good_views: Annotated[int | None, Meta(description="views that were good enough", examples=[6])]
+    views: Annotated[int | None, Meta(description="views of the face", examples=[40])]
+    usable: Annotated[bool, Meta(description="whether there is a face that can be confirmed", examples=[True])]
+
+
+class FoundEvent(Struct, frozen=True, kw_only=True):
+    """A kept event that shows the face."""
+
+    event_id: AnEvent
+    event_type: Annotated[str, Meta(description="of the event", examples=["unknown"])]
+    ts: Time
+    camera: Camera
+    score: Annotated[float, Meta(description="similarity of the two faces, a cosine", examples=[0.71])]
+    sure: Annotated[bool, Meta(description="whether the score reaches the threshold; else it may be somebody alike")]
+    person_id: str | None
+    name: Annotated[str | None, Meta(description="whom the event names, or a verdict said", examples=[None])]
+    stranger_id: Annotated[str | None, Meta(description="of an unknown event", examples=["s_3f0c95d1b2a86e47"])]
+
+
+class Found(Struct, frozen=True, kw_only=True):
+    """The events that show the face, the newest first, of how many that were ``compared``."""
+
+    events: Annotated[list[FoundEvent], Meta(description="the events that show the face, the newest first", examples=[[]])]
+    compared: Annotated[Count, Meta(description="events that are kept and show a face", examples=[212])]
+    threshold: Annotated[float, Meta(description="the score from which on it is sure", examples=[0.62])]
+    refused: Annotated[list[Refused], Meta(description="photos that were not used, with the reason of each", examples=[[]])]
 
 
 class Verdict(Struct, frozen=True, kw_only=True):
@@ -289,6 +349,15 @@ class MqttEnrollRequest(Request, frozen=True, kw_only=True):
     count: Annotated[int, Meta(ge=1, le=20, description="views to take of the camera", examples=[5])] = 5
     timeout: Annotated[float, Meta(ge=1, le=300, description="seconds to wait for them", examples=[60.0])] = 60.0
     force: Force = False
+
+
+class MqttFindRequest(FindRequest, frozen=True, kw_only=True):
+    """Say when a face was here: that of a photo, or that of a kept event."""
+
+    image: Annotated[
+        Annotated[str, Meta(max_length=MAX_REQUEST_BYTES)] | None,
+        Meta(description="a JPEG in base64 that shows one person alone, as for [enroll](#enroll)", examples=[None]),
+    ] = None
 
 
 class Enrolled(NamedPerson, frozen=True):

@@ -32,7 +32,7 @@ class _Corrected(Struct, frozen=True):
 def describe(event: dict[str, Any], *, place: bool = True) -> str:
     """Describe an event in local time, without control characters; ``place`` adds device, camera and probability."""
     read = msgspec.convert(event, Described)
-    nobody = "somebody unknown" if read.event_type in ("unknown", "left") else ""
+    nobody = "somebody unknown" if read.event_type in ("unknown", "unsure", "left") else ""
     parts = [f"{read.ts.astimezone():%H:%M:%S}  {read.event_type:<11}  {read.name or nobody}"]
     if read.score is not None:
         parts.append(scored(read.score, read.threshold))

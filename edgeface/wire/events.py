@@ -5,12 +5,21 @@ from typing import Annotated, Any, Literal
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
-from edgeface.types import Box, Decision, EventType, Observation, Vector
+from edgeface.types import Box, Decision, EventType, Observation, Reason, Vector
+from edgeface.wire.doubt import Doubt
 from edgeface.wire.fields import SCHEMA, Camera, Count, Model, Name, NamedPerson, PersonId, Schema, Time, timestamp
 
 Cosine = Annotated[float, Meta(ge=-1, le=1)]
 Share = Annotated[float, Meta(ge=0, le=1)]
 Withheld = Literal["muted", "ignored", "hours"]
+StrangerId = Annotated[
+    str,
+    Meta(
+        pattern="^s_[0-9a-f]{16}$",
+        description="the same for this stranger's visits that are kept; random. Absent where no events are kept",
+        examples=["s_3f0c95d1b2a86e47"],
+    ),
+]
 TrackId = Annotated[int, Meta(description="one stay of one face before the camera, while the daemon runs", examples=[17])]
 
 
@@ -54,6 +63,9 @@ class Event:
     groups: tuple[str, ...] | None = None
     allowed: bool | None = None
     withheld: Withheld | None = None
+    doubt: Doubt | None = None
+    stranger_id: str | None = None
+    visits: int | None = None
     embedding: Vector | None = field(default=None, compare=False, repr=False)
 
 
@@ -139,7 +151,24 @@ class Recognized(_Seen, frozen=True, kw_only=True, tag="recognized"):
 class Unknown(_Seen, frozen=True, kw_only=True, tag="unknown"):
     """A face that is nobody's, after more good views that fit nobody."""
 
+    stranger_id: StrangerId | UnsetType = UNSET
+    visits: (
+        Annotated[
+            int, Meta(ge=1, description="the number of this visit among those of the stranger that are kept", examples=[3])
+        ]
+        | UnsetType
+    ) = UNSET
     corrected: Correcting = UNSET
+
+
+class Unsure(EventPayload, frozen=True, kw_only=True, tag="unsure"):
+    """A visit has ended without a name, and is not certain to be a stranger's; only with `events.publish_unsure`."""
+
+    track_id: TrackId
+    why: Annotated[Reason, Meta(description="[why](operating.md#why-not) nobody was named", examples=["doubtful"])]
+    votes: Annotated[Count, Meta(description="views that were good enough", examples=[3])]
+    seconds: Annotated[float, Meta(ge=0, description="from the first sight to the last", examples=[12.3])]
+    liveness: Living = UNSET
 
 
 class Left(EventPayload, frozen=True, kw_only=True, tag="left"):
@@ -167,7 +196,7 @@ class CameraBack(EventPayload, frozen=True, kw_only=True, tag="camera_back"):
 
 
 EVENTS: dict[EventType, type[EventPayload]] = {
-    EventType(str(shape.__struct_config__.tag)): shape for shape in (Recognized, Unknown, Left, CameraLost, CameraBack)
+    EventType(str(shape.__struct_config__.tag)): shape for shape in (Recognized, Unknown, Unsure, Left, CameraLost, CameraBack)
 }
 DIGITS = {"score": 4, "threshold": 4, "margin": 4, "probability": 3, "quality": 3, "liveness": 3, "seconds": 1}
 
@@ -176,6 +205,7 @@ def event_payload(event: Event, device: str, model: str) -> EventPayload:
     """Return the payload of an event, with the fields of its type."""
     shape = EVENTS[event.event_type]
     values = {name: _short(name, getattr(event, name, None)) for name in shape.__struct_fields__}
+    values["why"] = event.doubt.reason if event.event_type is EventType.UNSURE and event.doubt else None
     given = {name: value for name, value in values.items() if value is not None}
     return shape(**given, schema=SCHEMA, ts=timestamp(event.wall), device=device, model=model)
 

@@ -158,7 +158,7 @@ def test_an_event_is_listed_rejected_and_confirmed(
     event = json.loads(cli("run").stdout.splitlines()[0])
     (kept,) = cli.json("events", "list")["events"]
     fields = {"event_id", "event_type", "ts", "camera", "person_id", "name", "score", "quality", "verdict"}
-    assert set(kept) == fields
+    assert set(kept) == fields | {"reason", "why"}
     assert {name: kept[name] for name in fields - {"verdict"}} == {name: event[name] for name in fields - {"verdict"}}
     assert kept["verdict"] is None
     line = cli("events", "list", "--person", "Barack Obama").stdout

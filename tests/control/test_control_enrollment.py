@@ -247,6 +247,21 @@ def test_photos_of_another_face_are_added_by_force_alone(house: House) -> None:
     assert house.talk("photos", other(), name="Barack", force=True)[-1]["templates"] == 2
 
 
+def test_a_face_is_searched_for_through_the_socket(house: House) -> None:
+    house.stage.scene = sitter()
+    assert eventually(lambda: house.talk("events")[-1]["events"])
+    house.stage.scene = EMPTY
+    (seen,) = house.talk("events")[-1]["events"]
+    blank, good, found = house.talk("find", iter([("blank.jpg", jpeg(EMPTY)), ("good.jpg", jpeg(sitter()))]))
+    assert (blank["reason"], good["reason"]) == ("no face was found", None)
+    assert [event["event_id"] for event in found["events"]] == [seen["event_id"]]
+    assert [one["path"] for one in found["refused"]] == ["blank.jpg"]
+    (alone,) = house.talk("find", iter([]), event_id=seen["event_id"])
+    assert (alone["events"], alone["compared"]) == ([], 0)
+    with pytest.raises(EdgefaceError, match="photo or an event"):
+        house.talk("find", iter([]))
+
+
 def test_photos_that_stop_halfway_leave_nothing(house: House) -> None:
     def sent() -> Iterator[tuple[str, bytes]]:
         yield "good.jpg", jpeg(sitter())

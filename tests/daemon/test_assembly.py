@@ -158,6 +158,7 @@ CHANGES: dict[str, dict[str, _Section]] = {
     "device": {"device": DeviceSettings("door")},
     "device.id": {"device": DeviceSettings("door")},
     "events": {"events": EventsSettings(5)},
+    "events.publish_unsure": {"events": EventsSettings(publish_unsure=True)},
     "gallery": {"gallery": GallerySettings("other.db")},
     "gallery.path": {"gallery": GallerySettings("other.db")},
     "homeassistant": {"homeassistant": HomeAssistantSettings(True)},

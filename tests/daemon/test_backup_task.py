@@ -32,6 +32,7 @@ from edgeface.errors import EdgefaceError
 from edgeface.gallery.backup import Backups, Gentle
 from edgeface.gallery.store import Gallery
 from edgeface.health import BackupStatus
+from edgeface.platform.text import local
 
 __all__ = ["no_credentials"]
 
@@ -184,7 +185,7 @@ def test_status_metrics_and_health_tell_of_backups() -> None:
     told = alive(backed=BackupStatus(True, 3, 1.7e9, trouble))
     assert told["troubles"] == [trouble]
     assert told["backup"] == {"copies": 3, "latest": "2023-11-14T22:13:20.000Z", "trouble": trouble}
-    assert "3, the latest of 2023-11-14T22:13:20.000Z" in describe(told)
+    assert f"3, the latest of {local('2023-11-14T22:13:20.000Z')}" in describe(told)
     assert "none yet" in describe(alive(backed=BackupStatus(True)))
     assert "backup" not in alive()
     registry = CollectorRegistry()

@@ -8,9 +8,10 @@ import pytest
 from fixtures.broker import Broker, broker, eventually, needs_broker
 from fixtures.daemon import enroll, running, settings
 from fixtures.frames import Door, frame, head, photo
+from fixtures.optional import needed
 
 from edgeface.config.schema import PresenceSettings
-from edgeface.types import EventType
+from edgeface.types import EventType, Reason
 from edgeface.wire.events import Event
 
 __all__ = ["broker"]
@@ -80,6 +81,23 @@ def test_a_stranger_beside_a_friend_stays_a_stranger(door: Door) -> None:
     names = [event.name for event in events if event.event_type is EventType.RECOGNIZED]
     assert names == ["Obama"]
     assert not any(event.corrected for event in events)
+
+
+@pytest.mark.parametrize("first", [OBAMA, "obama_blue_room.jpg"])
+def test_of_two_faces_of_one_person_in_one_frame_one_is_named(door: Door, first: str) -> None:
+    """As with a mirror, a photo in the hand, or a brother; each of the two is Obama when he is alone."""
+    second = OBAMA if first != OBAMA else "obama_blue_room.jpg"
+    events = [event for step in range(6) for event in door.see((first, 40 + step, 100))]
+    events += [event for step in range(20) for event in door.see((first, 46, 100), (second, 400 - step, 120))]
+    assert kinds(events) == [("recognized", "Obama")]
+    faces = door.presence.tracked_faces(door.time)
+    assert [bool(face.person_id) for face in faces].count(True) == 1
+    assert len({face.track_id for face in faces}) == 2
+    named = max(faces, key=lambda face: face.seen.match.score if face.seen.match else 0.0)
+    assert named.person_id
+    displaced, left = sorted(door.wait(6), key=lambda event: event.name or "")
+    assert (left.event_type, left.name) == (EventType.LEFT, "Obama")
+    assert (displaced.event_type, displaced.name, needed(displaced.doubt).reason) == (EventType.UNSURE, None, Reason.DISPLACED)
 
 
 def test_who_is_forgotten_while_there_leaves_no_face_of_before(door: Door) -> None:

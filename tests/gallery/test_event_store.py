@@ -22,9 +22,10 @@ from edgeface.interfaces import Tick
 from edgeface.operations.context import OperationContext
 from edgeface.operations.events import list_events
 from edgeface.recognition.event_id import new_event_id
-from edgeface.types import Box, EventType, NoFrame, Vector
+from edgeface.types import Box, EventType, NoFrame, Reason, Vector
 from edgeface.vision.model_card import ModelCard
 from edgeface.wire.commands import EventsRequest
+from edgeface.wire.doubt import Doubt
 from edgeface.wire.events import Event, event_payload
 
 DAY = 86_400.0
@@ -68,6 +69,61 @@ def test_what_has_no_embedding_is_not_kept(gallery: Gallery) -> None:
     gallery.events.keep(event(kind=EventType.LEFT), EventsSettings())
     gallery.events.keep(event(kind=EventType.CAMERA_LOST, reason="unplugged"), EventsSettings())
     assert gallery.events.all() == []
+
+
+def doubtful(wall: float = WALL, embedding: Vector | None = None, **fields: Any) -> Event:
+    """A visit in doubt, without a face unless there is an embedding."""
+    vector = np.zeros(128, np.float32) if embedding is None else embedding
+    return event(wall, EventType.UNSURE, vector, doubt=Doubt(**({"reason": Reason.DARK} | fields)))
+
+
+def test_a_visit_in_doubt_is_kept_with_its_reason_even_without_a_face(gallery: Gallery, path: Path) -> None:
+    anna = enrolled(gallery, "Anna", 1)
+    gallery.events.keep(doubtful(), EventsSettings())
+    gallery.events.keep(doubtful(WALL + 1, 0.5 * unit(1), reason=Reason.DOUBTFUL, person_id=anna.id, good=9), EventsSettings())
+    gallery.close()
+    dark, doubted = Gallery(path, MODEL).events.all()
+    assert (dark.event_type, dark.person_id, dark.shows_face, needed(dark.doubt).reason) == ("unsure", None, False, Reason.DARK)
+    assert (doubted.shows_face, needed(doubted.doubt).person_id, needed(doubted.doubt).good) == (True, anna.id, 9)
+    assert b"dark" not in path.read_bytes()
+
+
+def test_an_event_of_an_older_edgeface_has_no_reason(gallery: Gallery, path: Path) -> None:
+    found = kept(gallery, None, unit(1), EventType.UNKNOWN)
+    vector = np.asarray(found.embedding, "<f4").tobytes()
+    sealed = gallery._database.sealer.seal(["unknown", WALL, "front", 0.4, 0.7, vector, None], "event", found.event_id, "")
+    with gallery._database.change():
+        gallery._database.execute("UPDATE events SET sealed = ? WHERE id = ?", (sealed, found.event_id))
+    (read,) = gallery.events.all()
+    assert (read.event_type, read.score, read.doubt, read.verdict) == ("unknown", 0.4, None, None)
+
+
+def test_visits_in_doubt_never_push_out_those_with_names(gallery: Gallery) -> None:
+    anna, limits = enrolled(gallery, "Anna", 1), EventsSettings(max=10)
+    for hour in range(8):
+        named = event(WALL + hour, EventType.RECOGNIZED, unit(1), person_id=anna.id)
+        gallery.events.keep(named, limits)
+    for hour in range(20):
+        gallery.events.keep(doubtful(WALL - hour), limits)  # a clock that is set back
+    kinds = [found.event_type for found in gallery.events.all()]
+    assert (kinds.count("recognized"), kinds.count("unsure")) == (8, 2)
+    assert min(found.wall for found in gallery.events.all()) == WALL - 19
+
+
+def test_who_is_forgotten_leaves_no_doubt_about_them(gallery: Gallery, path: Path) -> None:
+    anna, bert = enrolled(gallery, "Anna", 1), enrolled(gallery, "Bert", 2)
+    limits = EventsSettings()
+    gallery.events.keep(doubtful(WALL, unit(7), reason=Reason.LOOKALIKE, person_id=bert.id, other_id=anna.id), limits)
+    gallery.events.keep(doubtful(WALL + 1, near(unit(1), 0.4), reason=Reason.FEW), limits)
+    gallery.events.keep(doubtful(WALL + 2), limits)
+    gallery.events.keep(doubtful(WALL + 3, near(unit(2), 0.4), reason=Reason.DOUBTFUL, person_id=bert.id), limits)
+    gallery.forget("Anna")
+    assert [found.wall for found in gallery.events.all()] == [WALL + 2, WALL + 3]
+    late = doubtful(WALL + 4, unit(7), reason=Reason.DOUBTFUL, person_id=anna.id)
+    gallery.events.keep(late, limits)  # it waited while she was forgotten
+    assert [found.wall for found in gallery.events.all()] == [WALL + 2, WALL + 3]
+    gallery.close()
+    assert anna.id.encode() not in path.read_bytes()
 
 
 def test_nothing_is_kept_where_the_owner_wants_it_so(gallery: Gallery) -> None:

@@ -14,7 +14,7 @@ from paho.mqtt.enums import CallbackAPIVersion
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.reasoncodes import ReasonCode
 
-from edgeface.config.schema import Config, HomeAssistantSettings, MqttSettings
+from edgeface.config.schema import Config, EventsSettings, HomeAssistantSettings, MqttSettings
 from edgeface.mqtt.homeassistant import Announcement, describe
 from edgeface.mqtt.publisher import MqttPublisher
 from edgeface.types import EventType, Person
@@ -60,12 +60,17 @@ def test_every_component_has_what_home_assistant_wants() -> None:
         assert name.startswith("edgeface_door_")
         assert name.isascii()
         assert "object_id" not in component
-    assert told["components"]["event"]["event_types"] == [str(kind) for kind in EventType]
+    assert told["components"]["event"]["event_types"] == [str(kind) for kind in EventType if kind is not EventType.UNSURE]
     assert told["components"][ANNA.id]["default_entity_id"] == "binary_sensor.edgeface_door_anna"
     assert told["components"][BERT.id]["default_entity_id"] == f"binary_sensor.edgeface_door_{BERT.id}"
     assert told["availability_topic"] == "edgeface/door/availability"
     assert told["device"]["identifiers"] == ["edgeface_door"]
     assert told["origin"]["name"] == "edgeface"
+
+
+def test_visits_in_doubt_are_a_type_of_event_only_where_they_are_published() -> None:
+    kinds = describe(Config(events=EventsSettings(publish_unsure=True)), {})["components"]["event"]["event_types"]
+    assert kinds == [str(kind) for kind in EventType]
 
 
 def test_two_devices_have_nothing_in_common() -> None:

@@ -35,5 +35,8 @@ CREATE TABLE IF NOT EXISTS retention (now REAL, boot TEXT, monotonic REAL, set_b
 -- Since when events are kept, by the gallery's clock.
 CREATE TABLE IF NOT EXISTS kept (event_id TEXT PRIMARY KEY REFERENCES events (id) ON DELETE CASCADE, since REAL NOT NULL);
 
+-- Which events are visits in doubt, in the order in which they were kept.
+CREATE TABLE IF NOT EXISTS unsure (event_id TEXT PRIMARY KEY REFERENCES events (id) ON DELETE CASCADE);
+
 -- The revision of each person of the shared gallery, by the name under which they are shared.
 CREATE TABLE IF NOT EXISTS revisions (name TEXT PRIMARY KEY, key TEXT NOT NULL, sealed BLOB NOT NULL);

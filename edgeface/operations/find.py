@@ -1,0 +1,94 @@
+"""Searches the kept events for the face of photos, or of another event."""
+
+import numpy as np
+
+from edgeface.enrollment.guidance import others
+from edgeface.errors import ConfigError, EdgefaceError, ImageError
+from edgeface.operations.context import OperationContext, Photo, Steps
+from edgeface.operations.enroll import PhotoJudged
+from edgeface.types import Vector
+from edgeface.wire import commands as wire
+from edgeface.wire.events import DIGITS
+from edgeface.wire.fields import timestamp
+
+
+def find(context: OperationContext, request: wire.FindRequest) -> Steps[wire.Found]:
+    """Judge one photo a round and yield the verdict; then compare the mean of the faces with every kept event's.
+
+    Each comparison gets its share of the wanted false-positive rate, as in a search of the gallery.
+
+    Raises:
+        ConfigError: there is neither a photo nor an event.
+        GalleryError: there is no such event.
+        ImageError: no photo shows one face alone.
+    """
+    job, gallery, refused = context.job, context.gallery, []
+    assert job is not None
+    probes: list[Vector] = []
+    if request.event_id:
+        known = gallery.events.find(request.event_id)
+        if not known.shows_face:
+            raise ImageError(f"no view of {known.event_id} was good enough to tell a face by")
+        probes.append(known.embedding)
+    for photo in job.photos:
+        if photo is None:
+            yield None
+            continue
+        reason = None
+        try:
+            probes.append(_face(context, photo))
+        except ImageError as error:
+            reason = str(error).removeprefix(f"{photo[0]}: ")
+            refused.append(wire.Refused(photo[0], reason))
+        yield PhotoJudged(photo[0], reason)
+    if not probes:
+        if refused:
+            raise ImageError("; ".join(f"{one.path}: {one.reason}" for one in refused))
+        raise ConfigError("nothing to search for: a photo or an event is needed")
+    return _search(context, np.mean(probes, axis=0), refused, request)
+
+
+def _face(context: OperationContext, photo: Photo) -> Vector:
+    label, image = photo
+    if isinstance(image, EdgefaceError):
+        raise ImageError(str(image))
+    pipeline = context.enroller.pipeline
+    faces = pipeline.detector.detect(image)
+    if not faces:
+        raise ImageError("no face was found")
+    if beside := others(faces):
+        raise ImageError(f"{1 + beside} faces were found, it must show one person alone")
+    return context.enroller.view(label, image, faces[0]).vector
+
+
+def _search(context: OperationContext, probe: Vector, refused: list[wire.Refused], request: wire.FindRequest) -> wire.Found:
+    gallery, matching = context.gallery, context.config.matching
+    names = {person.id: person.name for person in gallery.people()}
+    kept = [
+        event
+        for event in gallery.events.all()
+        if event.shows_face and event.event_id != (request.event_id or "").strip().upper()
+    ]
+    sure = context.card.threshold(matching.target_fpir / max(1, len(kept)))
+    least = min(sure, context.card.threshold(matching.unsure_fpir / max(1, len(kept))))
+    scored = ((event, float(event.embedding @ probe)) for event in reversed(kept))
+    return wire.Found(
+        events=[
+            wire.FoundEvent(
+                event_id=event.event_id,
+                event_type=event.event_type,
+                ts=timestamp(event.wall),
+                camera=event.camera,
+                score=round(score, DIGITS["score"]),
+                sure=score >= sure,
+                person_id=event.person_id,
+                name=names.get(event.person_id or ""),
+                stranger_id=event.stranger_id if event.person_id is None else None,
+            )
+            for event, score in scored
+            if score >= least
+        ],
+        compared=len(kept),
+        threshold=round(sure, DIGITS["score"]),
+        refused=refused,
+    )

@@ -1,0 +1,101 @@
+"""Defines why a visit has no name, and says it to people with the cure."""
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from msgspec import Struct
+
+from edgeface.types import Reason
+
+
+class Doubt(Struct, frozen=True, kw_only=True):
+    """Why a visit has no name, as it is kept with its event.
+
+    ``person_id`` is the nearest person, ``other_id`` the second one of two that are alike; ``score`` is the similarity to the
+    nearest, ``threshold`` the score that a name needs. ``good`` of ``seen`` views could be matched, and ``needed`` would have
+    been enough; ``pixels`` were between the eyes at most. ``flaw`` is that of most of the good views, if they were weak.
+    """
+
+    reason: Reason
+    person_id: str | None = None
+    other_id: str | None = None
+    score: float = 0.0
+    threshold: float = 0.0
+    good: int = 0
+    seen: int = 0
+    needed: int = 0
+    pixels: float = 0.0
+    flaw: Reason | None = None
+
+    def names(self, person_id: str) -> bool:
+        return person_id in (self.person_id, self.other_id)
+
+
+class Words(NamedTuple):
+    """A reason in a few words and in a sentence, and its cure."""
+
+    short: str
+    told: str
+    cure: str
+
+
+WORDS: Mapping[Reason, Words] = {
+    Reason.SMALL: Words(
+        "too small",
+        "the face was too small: {pixels:.0f} pixels between the eyes at most",
+        "come closer, or bring the camera closer; a larger camera.width with detector.max_side sees farther",
+    ),
+    Reason.DARK: Words("too dark", "the face was too dark", "put a light on the face from the front, and none behind it"),
+    Reason.BRIGHT: Words("too bright", "the face was too bright", "keep sun and lamps off the face, or lower the exposure"),
+    Reason.TURNED: Words(
+        "turned away", "the face was turned away", "look at the camera; hang it at the height of faces, where people look"
+    ),
+    Reason.BLURRED: Words("blurred", "the face was blurred", "clean and focus the lens; more light makes moving faces sharper"),
+    Reason.POOR: Words("poor views", "the face was hard to make out", "show the whole face, with nothing before it"),
+    Reason.FEW: Words(
+        "too few good views",
+        "too few good views agreed: {good} of {seen}, at least {needed} are needed",
+        "stay before the camera for longer; a higher camera.fps takes more views",
+    ),
+    Reason.DOUBTFUL: Words(
+        "in doubt: {name}",
+        "most like {name}, but not enough: {score:.2f} of {threshold:.2f}",
+        "say who it was, or enroll {name} once more at this camera",
+    ),
+    Reason.LOOKALIKE: Words(
+        "{name} or {other}",
+        "as much like {name} as like {other}",
+        "say who it was, and enroll both once more; edgeface gallery check tells if one person has two names",
+    ),
+    Reason.NOT_ALIVE: Words(
+        "not seen alive",
+        "like {name}, but it may have been a photo: it did not turn as a head does",
+        "turn the head a little before the camera",
+    ),
+    Reason.DISPLACED: Words(
+        "not {name}, who stood beside",
+        "like {name}, but a better face of {name} was in the same picture",
+        "nothing, if it was a mirror or a photo; if it was somebody else, enroll them",
+    ),
+    Reason.STRANGER: Words(
+        "like nobody enrolled",
+        "like nobody enrolled; {name} is nearest, with {score:.2f} of {threshold:.2f}",
+        "say who it was, or enroll them",
+    ),
+}
+"""Braces stand for the fields of ``Doubt``, and for the names of the two people."""
+NOBODY_ENROLLED = Words("nobody is enrolled", "nobody was enrolled", "enroll somebody")
+
+
+def words(doubt: Doubt, names: Mapping[str, str]) -> Words:
+    """Say a reason to people; ``names`` are those of the people enrolled, by id."""
+    if doubt.reason is Reason.STRANGER and doubt.person_id is None:
+        return NOBODY_ENROLLED
+    rejected = "a face that was rejected as theirs"
+    people = {"name": names.get(doubt.person_id or "", "somebody"), "other": names.get(doubt.other_id or "", rejected)}
+    fields = {name: getattr(doubt, name) for name in doubt.__struct_fields__}
+    short, told, cure = (text.format_map(fields | people) for text in WORDS[doubt.reason])
+    if doubt.flaw in (None, doubt.reason):
+        return Words(short, told, cure)
+    weak = WORDS[doubt.flaw]
+    return Words(f"{short}, {weak.short}", f"{told}; {weak.told.format_map(fields)}", f"{weak.cure}; or {cure}")
