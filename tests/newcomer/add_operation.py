@@ -37,9 +37,7 @@ def count(context: OperationContext, request: CountRequest) -> Counted:
 def apply(copy: Copy) -> None:
     copy.create("edgeface/operations/count.py", HANDLER)
     path = "edgeface/operations/registry.py"
-    copy.replace(
-        path, "import backups, enroll, events, people, snapshot", "import backups, count, enroll, events, people, snapshot"
-    )
+    copy.replace(path, "import backups, enroll,", "import backups, count, enroll,")
     copy.insert(
         path,
         after='RENAME = Operation("rename", wire.RenameRequest, NamedPerson, people.rename)\n',
