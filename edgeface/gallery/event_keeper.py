@@ -37,7 +37,8 @@ class EventKeeper:
     def on_tick(self, tick: Tick) -> None:
         """Keep the events of this moment; every ten minutes, erase those that have been kept for long enough."""
         moment = tick.moment
-        self._waiting.extend((event, self._picture(moment, event)) for event in tick.events if event.withheld != "ignored")
+        wanted = [event for event in tick.events if event.withheld != "ignored"]
+        self._waiting.extend((event, self._picture(moment, event)) for event in wanted)
         if moment.time < self._again:
             return
         try:

@@ -13,9 +13,8 @@ def apply(copy: Copy) -> None:
         text=FIELD,
     )
     # The part "keeper" reads the whole section, so a reload heeds the setting.
-    copy.replace(
+    copy.insert(
         "edgeface/gallery/event_keeper.py",
-        "        self._waiting.extend((event, self._picture(moment, event)) for event in tick.events)\n",
-        "        wanted = [event for event in tick.events if event.person_id or self._limits.strangers]\n"
-        "        self._waiting.extend((event, self._picture(moment, event)) for event in wanted)\n",
+        after='        wanted = [event for event in tick.events if event.withheld != "ignored"]\n',
+        text="        wanted = [event for event in wanted if event.person_id or self._limits.strangers]\n",
     )
