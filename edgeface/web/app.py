@@ -14,7 +14,7 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
 from edgeface.errors import EdgefaceError
-from edgeface.web import enroll, health, live, operations, people, strangers, visits
+from edgeface.web import enroll, health, live, operations, people, person, strangers, visits
 from edgeface.web.context import PageContext
 
 View: TypeAlias = Callable[[PageContext, Request], Awaitable[Response]]
@@ -24,6 +24,9 @@ GET: dict[str, View] = {
     "/live/picture": live.picture,
     "/stream": live.stream,
     "/people": people.people,
+    "/people/{person}": person.person,
+    "/people/{person}/portrait": people.portrait,
+    "/people/{person}/views/{view}/picture": person.view_picture,
     "/visits": visits.visits,
     "/visits/{event}/picture": visits.picture,
     "/unknown": strangers.strangers,
@@ -35,6 +38,7 @@ POST: dict[str, View] = {
     "/people/photo": people.photo,
     "/people/{person}/rename": people.rename,
     "/people/{person}/forget": people.forget,
+    "/people/{person}/views/{view}/drop": person.drop,
     "/visits/{event}/confirm": visits.confirm,
     "/visits/{event}/reject": visits.reject,
     "/unknown/name": strangers.name,

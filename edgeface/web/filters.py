@@ -15,6 +15,12 @@ def clock(wall: float) -> str:
     return f"{datetime.fromtimestamp(wall):%H:%M}"
 
 
+def minute(wall: float) -> int:
+    """Return the minute of the day."""
+    then = datetime.fromtimestamp(wall)
+    return 60 * then.hour + then.minute
+
+
 def moment(wall: float) -> str:
     return f"{day(wall)}, {clock(wall)}"
 
@@ -25,7 +31,7 @@ def iso(wall: float) -> str:
 
 def percent(share: float) -> str:
     """Return a share in per cent, never rounded up to certainty."""
-    return "over 99 %" if share > 0.995 else f"{100 * share:.0f} %"
+    return "over 99%" if share > 0.995 else f"{100 * share:.0f}%"
 
 
 def ago(seconds: float) -> str:
@@ -41,4 +47,4 @@ def capitalize_first(text: str) -> str:
     return text[:1].upper() + text[1:]
 
 
-FILTERS = {function.__name__: function for function in (day, clock, moment, iso, percent, ago, capitalize_first)}
+FILTERS = {function.__name__: function for function in (day, clock, minute, moment, iso, percent, ago, capitalize_first)}

@@ -1,0 +1,115 @@
+"""Shows one person: how well they are known, every view of them, and their latest visits."""
+
+from dataclasses import dataclass
+from http import HTTPStatus
+
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+
+from edgeface.enrollment.assessment import template_scores
+from edgeface.enrollment.session import LEAST
+from edgeface.errors import EdgefaceError, TraceError
+from edgeface.gallery.event_store import KeptEvent
+from edgeface.gallery.store import Gallery, View
+from edgeface.operations.registry import DROP
+from edgeface.recognition.matching import Matcher
+from edgeface.types import Person
+from edgeface.web.context import PageContext, form
+from edgeface.web.visits import Visit, read_visits
+from edgeface.wire.commands import DropRequest
+
+VISITS = 6
+
+
+@dataclass(frozen=True, slots=True)
+class Card:
+    """How well a person is known.
+
+    ``weakest`` is the lowest score of a template with the person's others, which should be ``needed``; ``alike`` is the name of
+    another person who may be confused with them.
+    """
+
+    person: Person
+    weakest: float | None
+    needed: float
+    alike: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class ShownView:
+    """A view of a person: the event that it came from, as long as it is kept, and whether there is a picture."""
+
+    view: View
+    event: KeptEvent | None
+    pictured: bool
+
+
+def read_card(context: PageContext, gallery: Gallery, person_id: str) -> Card | None:
+    """Return how well a person is known, or ``None`` if they are not enrolled."""
+    templates = gallery.templates()
+    index = next((number for number, one in enumerate(templates.people) if one.id == person_id), None)
+    if index is None:
+        return None
+    matcher = Matcher(templates, context.daemon.card, context.config.matching)
+    scores = template_scores(templates, matcher, index)
+    alike = scores.rival if scores.nearest is not None and scores.nearest >= matcher.unsure else None
+    return Card(
+        templates.people[index],
+        float(scores.mated.min()) if len(scores.mated) else None,
+        matcher.accept,
+        None if alike is None else templates.people[alike].name,
+    )
+
+
+def how_known(card: Card) -> str:
+    """Say how well a person is known, after views of them were added."""
+    views = card.person.templates
+    sentences = [f"{card.person.name} is known from {views} view{'' if views == 1 else 's'} now."]
+    if views < LEAST:
+        sentences.append(f"With {LEAST} or more, recognition is more reliable.")
+    if card.weakest is not None and card.weakest < card.needed:
+        sentences.append("One view is unlike the others: add some more that are like it.")
+    if card.alike:
+        sentences.append(f"They look much like {card.alike}: add views of both.")
+    return " ".join(sentences)
+
+
+def _read_views(gallery: Gallery, person_id: str) -> list[ShownView]:
+    events, pictured = {event.event_id: event for event in gallery.events.all()}, gallery.events.pictured()
+    return [ShownView(view, events.get(view.source), view.face or view.source in pictured) for view in gallery.views(person_id)]
+
+
+async def person(context: PageContext, request: Request) -> Response:
+    person_id = request.path_params["person"]
+
+    def read(gallery: Gallery) -> tuple[Card | None, list[ShownView], list[Visit]]:
+        visits, _ = read_visits(context, gallery, person=person_id, limit=VISITS)
+        return read_card(context, gallery, person_id), _read_views(gallery, person_id), visits
+
+    card, views, visits = await context.with_gallery(read)
+    if card is None:
+        raise HTTPException(HTTPStatus.NOT_FOUND)
+    return context.render(request, "person.html", card=card, own_views=views, visits=visits, least=LEAST)
+
+
+async def view_picture(context: PageContext, request: Request) -> Response:
+    """Return the picture of a view: the kept face, or that of the visit that it came from."""
+    person_id, template = request.path_params["person"], request.path_params["view"]
+
+    def read(gallery: Gallery) -> bytes | None:
+        source = next((view.source for view in gallery.views(person_id) if view.id == template), "")
+        return gallery.kept_face(person_id, template) or (gallery.events.picture(source) if source else None)
+
+    return await context.small_picture(await context.with_gallery(read))
+
+
+async def drop(context: PageContext, request: Request) -> Response:
+    await form(request)
+    where = f"/people/{request.path_params['person']}"
+    try:
+        await context.perform(DROP, DropRequest(template=request.path_params["view"]))
+    except EdgefaceError as error:
+        outcome = "Deleted" if isinstance(error, TraceError) else "Not deleted"
+        return context.redirect(where, f"{outcome}: {error}.", good=False)
+    return context.redirect(where, "The view is deleted.")
