@@ -19,6 +19,8 @@ from fixtures.optional import needed
 from fixtures.page import serving
 from playwright.sync_api import Browser, Locator, Page
 
+from edgeface.vision.images import load_image
+
 pytestmark = [needs_browser, pytest.mark.slow]
 VIEWS = {"live": "/", "people": "/people", "visits": "/visits", "unknown": "/unknown", "enroll": "/enroll", "health": "/health"}
 MAX_LOAD = 200 * 1024
@@ -102,6 +104,7 @@ def test_from_a_stranger_to_a_friend_and_back(
     progress = page.get_by_role("progressbar", name="Views taken")
     hint = page.locator("[data-hint]")
     expect(hint).to_have_text(re.compile("turn|look|change|taken"))
+    expect(page.locator("[data-ring]")).not_to_have_attribute("stroke-dasharray", "0 100")
     screenshot(page, "enroll")
     door.show(demo_photos / "obama_congress.jpg")
     expect(progress).to_have_js_property("value", 2)
@@ -274,6 +277,45 @@ def test_people_are_searched_and_filter_visits(furnished: Door, open_page: Calla
     page.get_by_role("button", name="Show").click()
     assert set(page.locator(".visit strong").all_inner_texts()) == {"Unknown person"}
     expect(page.locator("svg.timeline").first).to_be_visible()
+
+
+def test_a_lost_camera_greys_the_picture_and_says_what_helps(chromium: Browser, tmp_path: Path, demo_photos: Path) -> None:
+    from playwright.sync_api import expect
+
+    with serving(tmp_path) as served:
+        context = chromium.new_context()
+        context.set_default_timeout(SECONDS)
+        page = context.new_page()
+        served.stage.scene = load_image(demo_photos / "obama_portrait.jpg")
+        page.goto(f"http://127.0.0.1:{served.port}/?token={served.token.text()}")
+        expect(page.locator("[data-picture]")).to_be_visible()
+        expect(page.locator("[data-lost]")).to_be_hidden()
+        served.stage.scene = "the cable was pulled"
+        expect(page.locator("[data-lost]")).to_contain_text("The cable was pulled. Check the camera's cable")
+        expect(page.locator("[data-picture]")).to_have_css("filter", "grayscale(1)")
+        page.reload()
+        expect(page.locator("[data-lost]")).to_contain_text("The cable was pulled.")
+        served.stage.scene = load_image(demo_photos / "obama_portrait.jpg")
+        expect(page.locator("[data-lost]")).to_be_hidden()
+        expect(page.locator("[data-picture]")).to_have_css("filter", "none")
+        context.close()
+
+
+def test_enrollment_shows_a_mirror_and_remembers_that_it_is_silent(furnished: Door, open_page: Callable[..., Page]) -> None:
+    from playwright.sync_api import expect
+
+    page = open_page()
+    page.locator(".box").first.wait_for()
+    middle = "box => parseFloat(box.style.left) + parseFloat(box.style.width) / 2"
+    there = page.locator(".box").first.evaluate(middle)
+    page.goto(signed(page, "/enroll"))
+    page.locator(".box").first.wait_for()
+    assert page.locator(".box").first.evaluate(middle) == pytest.approx(100 - there, abs=3)
+    sound = page.get_by_label("Play a sound for each view")
+    expect(sound).to_be_checked()
+    sound.uncheck()
+    page.reload()
+    expect(sound).not_to_be_checked()
 
 
 @needs_axe

@@ -54,6 +54,22 @@ def test_nothing_is_shown_without_the_cookie(page: Page, path: str) -> None:
     assert "set-cookie" not in headers
 
 
+def test_a_phone_gets_manifest_and_icons_and_no_key_with_them(page: Page) -> None:
+    text = page.get("/")
+    assert '<link rel="manifest" href="/manifest.webmanifest">' in text
+    status, headers, body = page.ask("GET", "/manifest.webmanifest", signed=False)
+    assert (status, headers["content-type"]) == (200, "application/manifest+json")
+    assert b"~" not in body
+    assert b"door" not in body.replace(b"Who is at the door", b"")
+    for icon in json.loads(body)["icons"]:
+        status, _, png = page.ask("GET", icon["src"], signed=False)
+        assert (status, png[:4]) == (200, b"\x89PNG")
+        assert icon["sizes"] == "{}x{}".format(*struct.unpack(">II", png[16:24]))
+    assert page.ask("POST", "/manifest.webmanifest", signed=False)[0] == 401
+    assert page.ask("GET", "/icon-193.png", signed=False)[0] == 401
+    assert page.ask("GET", "/manifest.webmanifest", signed=False, host="evil.example")[0] == 421
+
+
 def test_the_token_cannot_be_guessed_at_any_rate(own: Page) -> None:
     statuses = [own.ask("GET", f"/?token={guess}", signed=False)[0] for guess in range(14)]
     assert set(statuses[:10]) == {401}

@@ -1,16 +1,35 @@
 "use strict";
 // Enrollment, from the camera or from photos.
-function enroll(form) {
-  const start = find("[data-start]", form), guide = find("[data-guide]", form), finish = find("[data-finish]", form);
-  const hint = find("[data-hint]", form), progress = find("[data-progress]", form), photos = find("[data-photos]", form);
-  let sitting = "";
+function enroll(view) {
+  const form = find("form", view), start = find("[data-start]", view), finish = find("[data-finish]", view);
+  const hint = find("[data-hint]", view), progress = find("[data-progress]", view), ring = find("[data-ring]", view);
+  const photos = find("[data-photos]", view), sound = find("[data-sound]", view);
+  let session = "", audio;
   const asked = () => new URLSearchParams({ name: form.elements.name.value, force: form.elements.force.checked ? "yes" : "" });
-  const tell = (text, good) => find("[data-told]", form).prepend(make("li", text, good ? "" : "bad"));
+  const tell = (text, good) => find("[data-told]", view).prepend(make("li", text, good ? "" : "bad"));
   const busy = (now, guided) => {
     start.disabled = photos.disabled = now;
     if (!now) form.elements.force.checked = false; // each time on purpose
-    guide.hidden = !(now && guided);
+    for (const node of view.querySelectorAll("[data-guide]")) node.hidden = !(now && guided);
+    find("[data-begin]", view).hidden = now && guided;
   };
+  const count = (taken, most) => {
+    if (taken > progress.value) chime(880);
+    progress.max = most; progress.value = taken; finish.disabled = !taken;
+    ring.setAttribute("stroke-dasharray", `${100 * taken / most} 100`);
+  };
+  function chime(pitch) {
+    if (!sound.checked || !audio) return;
+    const tone = audio.createOscillator(), volume = audio.createGain(), now = audio.currentTime;
+    tone.frequency.value = pitch;
+    volume.gain.setValueAtTime(0.15, now);
+    volume.gain.exponentialRampToValueAtTime(0.001, now + 0.25);
+    tone.connect(volume).connect(audio.destination);
+    tone.start(now); tone.stop(now + 0.25);
+  }
+  try { sound.checked = localStorage.getItem("sound") !== "off"; } catch { /* then it is on */ }
+  sound.addEventListener("change", () => { try { localStorage.setItem("sound", sound.checked ? "on" : "off"); } catch { /* for this page alone */ } });
+
   const post = async (path, body) => {
     try {
       const answer = await fetch(root + path, { method: "POST", body });
@@ -19,24 +38,26 @@ function enroll(form) {
   };
   form.addEventListener("submit", async (event) => {
     event.preventDefault();
-    hint.textContent = "Look at the camera"; progress.value = 0; finish.disabled = true;
+    try { audio ??= new AudioContext(); } catch { /* then without a sound */ }
+    hint.textContent = "Look at the camera"; count(0, 9);
     busy(true, true);
+    view.scrollIntoView({ block: "nearest" });
     const begun = await post("/enroll/start?" + asked());
-    sitting = begun.id || "";
+    session = begun.id || "";
     if (!begun.ok) tell(begun.text, false);
     for (let after = ""; begun.ok;) {
       let now;
-      try { now = await (await fetch(root + "/enroll/state?" + new URLSearchParams({ id: sitting, after }))).json(); } catch { now = { done: true, ok: false, text: "The device did not answer." }; }
-      if (now.done) { tell(now.text, now.ok); break; }
+      try { now = await (await fetch(root + "/enroll/state?" + new URLSearchParams({ id: session, after }))).json(); } catch { now = { done: true, ok: false, text: "The device did not answer." }; }
+      if (now.done) { tell(now.text, now.ok); chime(now.ok ? 1320 : 330); break; }
       after = now.step;
       if (hint.textContent !== now.text) hint.textContent = now.text;
-      progress.max = now.most; progress.value = now.taken; finish.disabled = !now.taken;
+      count(now.taken, now.most);
     }
     busy(false);
     start.focus();
   });
-  finish.addEventListener("click", () => post("/enroll/finish?" + new URLSearchParams({ id: sitting })));
-  find("[data-cancel]", form).addEventListener("click", () => post("/enroll/finish?cancel&" + new URLSearchParams({ id: sitting })));
+  finish.addEventListener("click", () => post("/enroll/finish?" + new URLSearchParams({ id: session })));
+  find("[data-cancel]", view).addEventListener("click", () => post("/enroll/finish?cancel&" + new URLSearchParams({ id: session })));
   photos.addEventListener("change", async () => {
     if (!form.reportValidity()) { photos.value = ""; return; }
     busy(true, false);
@@ -60,4 +81,4 @@ async function smaller(file, side = 1600) {
   } catch { return file; } // the device says what is wrong with it
 }
 
-for (const form of all("[data-enroll]")) enroll(form);
+for (const view of all("[data-enroll]")) enroll(view);
