@@ -1,12 +1,15 @@
 """Finds, reads and checks edgeface.toml, and writes one with every default."""
 
 import tomllib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_args, get_type_hints
 
 import msgspec
 
+from edgeface.config import adjusted
+from edgeface.config.adjusted import adjusted_path
 from edgeface.config.schema import MAX_BYTES, Config, shown
 from edgeface.config.texts import WORDS
 from edgeface.errors import ConfigError
@@ -39,30 +42,43 @@ def find(path: Path | None) -> Path | None:
 
 
 def load(path: Path | None = None) -> Config:
-    """Read the settings; without a file, return the defaults. Raise ``ConfigError`` if they cannot be read, or are wrong."""
+    """Read the settings; without a file, return the defaults. Raise ``ConfigError`` if they cannot be read, or are wrong.
+
+    Those that were changed on the device go before those of the file.
+    """
     file = find(path)
-    if file is None:
-        return Config()
-    try:
-        return msgspec.convert(_read(file), Config)
-    except msgspec.ValidationError as error:
-        what, _, where = str(error).partition(" - at `$")
-        setting = where.rstrip("`").lstrip(".")
-        what = _in_words(what, setting)
-        line = f"{file}: {f'[{setting}]: ' if setting else ''}{what}; see edgeface config default"
-        raise ConfigError(" ".join(line.split())) from None
+    given = _read(file) if file else {}
+    config = _converted(given, file)
+    changed = adjusted_path(config.gallery_path)
+    more = adjusted.read(changed)
+    return _converted(adjusted.merged(given, more), changed) if more else config
+
+
+def adjust(path: Path | None, values: Mapping[str, str | None]) -> None:
+    """Change settings on the device, each given as TOML writes it; ``None`` takes a change back.
+
+    Raises:
+        ConfigError: one is not for that, or has no such value; nothing is changed then.
+    """
+    file = find(path)
+    given = _read(file) if file else {}
+    changed = adjusted_path(_converted(given, file).gallery_path)
+    after = adjusted.changed(adjusted.read(changed), values)
+    _converted(adjusted.merged(given, after), changed)
+    adjusted.write(changed, after)
 
 
 def settings(path: Path | None = None) -> list[Setting]:
     """Return every setting in effect and the origin of its value, with possible passwords hidden. Raise as ``load`` does."""
     file = find(path)
-    given = _read(file) if file else {}
     config = load(path)
+    changed = adjusted_path(config.gallery_path)
+    origins = [(str(changed), adjusted.read(changed)), (str(file), _read(file) if file else {})]
     rows = []
     for section in msgspec.structs.fields(Config):
         values = getattr(config, section.name)
         for field in msgspec.structs.fields(values):
-            origin = str(file) if field.name in given.get(section.name, {}) else "default"
+            origin = next((origin for origin, given in origins if field.name in given.get(section.name, {})), "default")
             value = shown(section.name, field.name, getattr(values, field.name))
             rows.append(Setting(section.name, field.name, value, origin, _description(field.type)))
     return rows
@@ -79,6 +95,17 @@ def default_toml() -> str:
             lines.append(f"#{field.name} = {value}" + (f"  # {meaning}" if meaning else ""))
         lines.append("")
     return "\n".join(lines)
+
+
+def _converted(given: Mapping[str, Any], file: Path | None) -> Config:
+    try:
+        return msgspec.convert(given, Config)
+    except msgspec.ValidationError as error:
+        what, _, where = str(error).partition(" - at `$")
+        setting = where.rstrip("`").lstrip(".")
+        what = _in_words(what, setting)
+        line = f"{file}: {f'[{setting}]: ' if setting else ''}{what}; see edgeface config default"
+        raise ConfigError(" ".join(line.split())) from None
 
 
 def _read(file: Path) -> dict[str, Any]:

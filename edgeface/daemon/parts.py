@@ -109,7 +109,15 @@ def _close_follower(of: Daemon, _heir: Daemon | None) -> None:
 
 
 def _context(new: Daemon, _old: Daemon | None) -> OperationContext:
-    return OperationContext(new.config, new.embedder.card, lambda: new.gallery, lambda: new.enroller, serving=True)
+    return OperationContext(
+        new.config,
+        new.embedder.card,
+        lambda: new.gallery,
+        lambda: new.enroller,
+        serving=True,
+        file=new.file,
+        reload=new.signals.ask_reload,
+    )
 
 
 def _commands(new: Daemon, _old: Daemon | None) -> Commands | None:
@@ -173,6 +181,7 @@ def _reporter(new: Daemon, old: Daemon | None) -> HealthReporter:
 PARTS = (
     # These are never built anew: the next start reads model files that changed on disk.
     Part("model", (), (), lambda _new, _old: SHIPPED),
+    Part("file", (), (), lambda _new, _old: None),
     Part("signals", (), (), lambda _new, _old: Signals()),
     Part("jobs", (), (), lambda _new, _old: JobQueue()),
     Part("live", (), (), lambda _new, _old: LiveView()),

@@ -5,6 +5,7 @@ from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, TypeAlias, TypeVar
 
 from edgeface.config.schema import Config
@@ -110,7 +111,8 @@ class Job(Generic[Q, R]):
 class OperationContext:
     """The settings, gallery and enroller of a handler; the last two are made when a handler first asks for them.
 
-    ``serving`` is true in the daemon, which runs handlers between two frames.
+    ``serving`` is true in the daemon, which runs handlers between two frames. ``file`` is the settings file that was named, if
+    one was, and ``reload`` has the daemon read it again.
     """
 
     config: Config
@@ -119,6 +121,8 @@ class OperationContext:
     make_enroller: Callable[[], "Enroller"]
     serving: bool = False
     job: Job[Any, Any] | None = None
+    file: Path | None = None
+    reload: Callable[[], None] = lambda: None
 
     @property
     def gallery(self) -> Gallery:

@@ -14,7 +14,7 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
 from edgeface.errors import EdgefaceError
-from edgeface.web import enroll, health, live, operations, people, person, strangers, visits
+from edgeface.web import enroll, health, live, operations, people, person, settings, strangers, visits
 from edgeface.web.context import PageContext
 
 View: TypeAlias = Callable[[PageContext, Request], Awaitable[Response]]
@@ -33,6 +33,7 @@ GET: dict[str, View] = {
     "/enroll": enroll.enroll,
     "/enroll/state": enroll.state,
     "/health": health.health,
+    "/settings": settings.settings,
 }
 POST: dict[str, View] = {
     "/people/photo": people.photo,
@@ -45,6 +46,7 @@ POST: dict[str, View] = {
     "/unknown/dismiss": strangers.dismiss,
     "/enroll/start": enroll.start,
     "/enroll/finish": enroll.finish,
+    "/settings": settings.change,
     "/operations/{name}": operations.operate,
 }
 

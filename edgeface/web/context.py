@@ -48,7 +48,15 @@ BODY_TIMEOUT, OPERATION_TIMEOUT = 20.0, 30.0
 """Seconds for the body of a request, and for an operation."""
 ABANDONED = 15.0
 """Seconds without a request from its browser after which an enrollment is cancelled."""
-VIEWS = {"/": "Live", "/people": "People", "/visits": "Visits", "/unknown": "Unknown", "/enroll": "Enroll", "/health": "Health"}
+VIEWS = {
+    "/": "Live",
+    "/people": "People",
+    "/visits": "Visits",
+    "/unknown": "Unknown",
+    "/enroll": "Enroll",
+    "/health": "Health",
+    "/settings": "Settings",
+}
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,9 +22,13 @@ from playwright.sync_api import Browser, Locator, Page
 from edgeface.vision.images import load_image
 
 pytestmark = [needs_browser, pytest.mark.slow]
-VIEWS = {"live": "/", "people": "/people", "visits": "/visits", "unknown": "/unknown", "enroll": "/enroll", "health": "/health"}
+VIEWS = {name: f"/{name}" for name in ("people", "visits", "unknown", "enroll", "health", "settings")} | {"live": "/"}
 MAX_LOAD = 200 * 1024
-TAKEN = {"": {"people", "visits", "unknown", "health"}, "-dark": {"live", "visits"}, "-phone": {"live", "people", "visits"}}
+TAKEN = {
+    "": {"people", "visits", "unknown", "health", "settings"},
+    "-dark": {"live", "visits"},
+    "-phone": {"live", "people", "visits"},
+}
 """The views that are in the documentation; "live" and "enroll" are taken while something happens."""
 SECONDS = 20_000
 """Milliseconds that the browser waits for anything: a busy machine is no fault of the page's."""
@@ -316,6 +320,40 @@ def test_enrollment_shows_a_mirror_and_remembers_that_it_is_silent(furnished: Do
     sound.uncheck()
     page.reload()
     expect(sound).not_to_be_checked()
+
+
+def test_settings_are_changed_and_taken_back_on_the_page(furnished: Door, open_page: Callable[..., Page]) -> None:
+    from playwright.sync_api import expect
+
+    def in_effect(name: str) -> tuple[Any, str]:
+        rows = json.loads(furnished.edgeface("config", "show", "--json").stdout)["settings"]
+        return next((row["value"], Path(row["origin"]).name) for row in rows if f"{row['section']}.{row['name']}" == name)
+
+    page = open_page()
+    page.goto(signed(page, "/settings"))
+    expect(page.get_by_label("Left after")).to_have_value("1")
+    page.get_by_label("Left after").fill("1.5")
+    page.get_by_label("Strictness").select_option(label="Strict: 1 in 10,000; people are missed more often")
+    page.get_by_label("Show unknown visitors").uncheck()
+    page.get_by_role("button", name="Save").click()
+    expect(page.get_by_role("status").first).to_have_text("The change is in effect.")
+    assert in_effect("presence.left_after") == (1.5, "settings.toml")
+    assert in_effect("matching.target_fpir") == (0.0001, "settings.toml")
+    assert in_effect("web.pictures") == (True, "edgeface.toml")
+    page.get_by_role("link", name="Unknown").click()  # still signed in
+    expect(page.get_by_text("are not shown")).to_be_visible()
+    page.get_by_role("link", name="Settings").click()
+    page.get_by_label("Left after").fill("soon")
+    page.get_by_role("button", name="Save").click()
+    expect(page.get_by_role("alert").first).to_contain_text("Not changed: presence.left_after: 'soon' is neither a number")
+    for title in ("Left after", "Strictness", "Show unknown visitors"):
+        page.get_by_role("button", name=re.compile(f"^Take back.*{title}")).click()
+        expect(page.get_by_role("status").first).to_have_text("The change is in effect.")
+    assert in_effect("presence.left_after") == (1.0, "edgeface.toml")
+    assert in_effect("matching.target_fpir") == (0.001, "default")
+    assert in_effect("web.unknown") == (True, "edgeface.toml")
+    notes = [json.loads(line) for line in (furnished.folder / "gallery" / "audit.jsonl").read_text().splitlines()]
+    assert [note["by"] for note in notes if note["action"] == "configure"] == 4 * [{"web": True}]
 
 
 @needs_axe

@@ -24,7 +24,6 @@ from fixtures.daemon import EMPTY
 from fixtures.page import Page, serving
 from fixtures.page import settings as page_settings
 
-from edgeface.config import load as config_load
 from edgeface.config import schema
 from edgeface.config.load import load
 from edgeface.config.schema import Config
@@ -208,17 +207,6 @@ def test_enrollment_is_told_step_by_step_and_may_be_ended(own: Page, demo_photos
     assert state(again["id"], "x") == {"done": True, "ok": False, "text": "Cancelled. Nothing was kept."}
     assert state("another")["text"] == "This enrollment is over."
     assert begin("%20")[0] == 409
-
-
-def test_settings_are_shown_with_their_origin_and_without_a_password(tmp_path: Path) -> None:
-    from edgeface.web.health import shown
-
-    file = tmp_path / "edgeface.toml"
-    file.write_text('[camera]\nsource = "rtsp://user:secret@cam/1"\n')
-    rows = {f"{row.section}.{row.name}": shown(row) for row in config_load.settings(file)}
-    assert rows["camera.source"].value == '"rtsp://***@cam/***"'
-    assert rows["camera.source"].origin == str(file)
-    assert rows["camera.fps"].origin == "default"
 
 
 def test_with_the_page_off_nothing_of_it_is_imported(tmp_path: Path, demo_photos: Path) -> None:
