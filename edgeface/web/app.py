@@ -14,7 +14,7 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
 from edgeface.errors import EdgefaceError
-from edgeface.web import enroll, health, live, operations, people, person, settings, strangers, visits
+from edgeface.web import enroll, health, live, operations, people, person, settings, strangers, visits, welcome
 from edgeface.web.context import PageContext
 
 View: TypeAlias = Callable[[PageContext, Request], Awaitable[Response]]
@@ -25,7 +25,7 @@ GET: dict[str, View] = {
     "/stream": live.stream,
     "/people": people.people,
     "/people/{person}": person.person,
-    "/people/{person}/portrait": people.portrait,
+    "/people/{person}/face": person.face,
     "/people/{person}/views/{view}/picture": person.view_picture,
     "/visits": visits.visits,
     "/visits/{event}/picture": visits.picture,
@@ -34,6 +34,7 @@ GET: dict[str, View] = {
     "/enroll/state": enroll.state,
     "/health": health.health,
     "/settings": settings.settings,
+    "/welcome": welcome.welcome,
 }
 POST: dict[str, View] = {
     "/people/photo": people.photo,

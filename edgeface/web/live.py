@@ -34,7 +34,8 @@ LOST_CURE = "Check the camera's cable, power and network. edgeface tries again b
 async def live(context: PageContext, request: Request) -> Response:
     facts = describe(context.daemon.status())
     visits = await context.with_gallery(lambda gallery: read_visits(context, gallery, limit=RECENT)[0])
-    return context.render(request, "live.html", facts=facts, visits=visits)
+    first = not (await context.known()).names
+    return context.render(request, "live.html", facts=facts, visits=visits, first=first)
 
 
 async def recent(context: PageContext, request: Request) -> Response:

@@ -18,7 +18,7 @@ from edgeface.operations.registry import FORGET, PHOTOS, RENAME
 from edgeface.types import Person
 from edgeface.vision.images import decode_photo
 from edgeface.web.context import PageContext, body, form
-from edgeface.web.person import how_known, read_card
+from edgeface.web.person import how_known, read_card, read_portraits
 from edgeface.wire.commands import ForgetRequest, PhotosRequest, RenameRequest
 
 MAX_PHOTO = 12 * 2**20
@@ -42,28 +42,19 @@ ORDERS = {
 
 @dataclass(frozen=True, slots=True)
 class Listed:
-    """A person on the page; ``pictured`` says that there is a portrait."""
+    """A person on the page; ``portrait`` is the path of a small picture, or empty."""
 
     person: Person
     last_seen: float | None
-    pictured: bool
+    portrait: str
 
 
 def read_people(gallery: Gallery) -> list[Listed]:
-    pictures, faces, seen = newest_pictures(gallery), gallery.people_with_faces(), last_seen(gallery)
-    return [Listed(person, seen.get(person.id), person.id in pictures or person.id in faces) for person in gallery.people()]
-
-
-def last_seen(gallery: Gallery) -> dict[str, float]:
-    """Return when each person was seen last, by id."""
-    return {event.person_id: event.wall for event in gallery.events.all() if event.person_id and event.verdict != "rejected"}
-
-
-def newest_pictures(gallery: Gallery) -> dict[str, str]:
-    """Return the newest event of each person of which a picture is kept, by the person's id."""
-    pictured = gallery.events.pictured()
-    named = ((event.person_id, event) for event in gallery.events.all() if event.verdict != "rejected")
-    return {person_id: event.event_id for person_id, event in named if person_id and event.event_id in pictured}
+    portraits, seen = read_portraits(gallery), {}
+    for event in gallery.events.all():
+        if event.person_id and event.verdict != "rejected":
+            seen[event.person_id] = event.wall
+    return [Listed(person, seen.get(person.id), portraits.get(person.id, "")) for person in gallery.people()]
 
 
 async def people(context: PageContext, request: Request) -> Response:
@@ -88,17 +79,6 @@ async def people(context: PageContext, request: Request) -> Response:
         number=number,
         pages=pages,
     )
-
-
-async def portrait(context: PageContext, request: Request) -> Response:
-    """Return a small picture of a person: from their newest visit with a picture, or a kept face."""
-    person_id = request.path_params["person"]
-
-    def read(gallery: Gallery) -> bytes | None:
-        event_id = newest_pictures(gallery).get(person_id)
-        return (gallery.events.picture(event_id) if event_id else None) or gallery.kept_face(person_id)
-
-    return await context.small_picture(await context.with_gallery(read))
 
 
 async def rename(context: PageContext, request: Request) -> Response:

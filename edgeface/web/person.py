@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from http import HTTPStatus
+from typing import Any
 
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -16,7 +17,7 @@ from edgeface.operations.registry import DROP
 from edgeface.recognition.matching import Matcher
 from edgeface.types import Person
 from edgeface.web.context import PageContext, form
-from edgeface.web.visits import Visit, read_visits
+from edgeface.web.visits import read_visits
 from edgeface.wire.commands import DropRequest
 
 VISITS = 6
@@ -62,6 +63,16 @@ def read_card(context: PageContext, gallery: Gallery, person_id: str) -> Card | 
     )
 
 
+def read_portraits(gallery: Gallery) -> dict[str, str]:
+    """Return the path of a small picture of each person who has one: of their newest visit, else a kept face; by id."""
+    portraits = {person_id: f"/people/{person_id}/face" for person_id in gallery.people_with_faces()}
+    pictured = gallery.events.pictured()
+    for event in gallery.events.all():
+        if event.person_id and event.verdict != "rejected" and event.event_id in pictured:
+            portraits[event.person_id] = f"/visits/{event.event_id}/picture?small"
+    return portraits
+
+
 def how_known(card: Card) -> str:
     """Say how well a person is known, after views of them were added."""
     views = card.person.templates
@@ -83,14 +94,24 @@ def _read_views(gallery: Gallery, person_id: str) -> list[ShownView]:
 async def person(context: PageContext, request: Request) -> Response:
     person_id = request.path_params["person"]
 
-    def read(gallery: Gallery) -> tuple[Card | None, list[ShownView], list[Visit]]:
-        visits, _ = read_visits(context, gallery, person=person_id, limit=VISITS)
-        return read_card(context, gallery, person_id), _read_views(gallery, person_id), visits
+    def read(gallery: Gallery) -> dict[str, Any]:
+        return {
+            "card": read_card(context, gallery, person_id),
+            "own_views": _read_views(gallery, person_id),
+            "visits": read_visits(context, gallery, person=person_id, limit=VISITS)[0],
+            "picture": read_portraits(gallery).get(person_id, ""),
+        }
 
-    card, views, visits = await context.with_gallery(read)
-    if card is None:
+    found = await context.with_gallery(read)
+    if found["card"] is None:
         raise HTTPException(HTTPStatus.NOT_FOUND)
-    return context.render(request, "person.html", card=card, own_views=views, visits=visits, least=LEAST)
+    return context.render(request, "person.html", **found, least=LEAST)
+
+
+async def face(context: PageContext, request: Request) -> Response:
+    """Return a kept face of a person as a small picture."""
+    person_id = request.path_params["person"]
+    return await context.small_picture(await context.with_gallery(lambda gallery: gallery.kept_face(person_id)))
 
 
 async def view_picture(context: PageContext, request: Request) -> Response:
