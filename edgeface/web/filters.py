@@ -43,8 +43,15 @@ def ago(seconds: float) -> str:
     return f"{round(seconds)} seconds"
 
 
+def camera(name: str) -> str:
+    """Return what a camera is called in a heading; ``camera`` is the name of one that was given none."""
+    return "Camera" if name == "camera" else f"Camera {name}"
+
+
 def capitalize_first(text: str) -> str:
     return text[:1].upper() + text[1:]
 
 
-FILTERS = {function.__name__: function for function in (day, clock, minute, moment, iso, percent, ago, capitalize_first)}
+FILTERS = {
+    function.__name__: function for function in (day, clock, minute, moment, iso, percent, ago, camera, capitalize_first)
+}

@@ -1,6 +1,7 @@
 """Shows people as portraits, to search and sort; renames and forgets them, and enrolls photos."""
 
 import math
+import unicodedata
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -33,7 +34,7 @@ class Order(NamedTuple):
 
 
 ORDERS = {
-    "": Order("Name", lambda one: one.person.name.casefold()),
+    "": Order("Name", lambda one: plain(one.person.name)),
     "seen": Order("Last seen", lambda one: -(one.last_seen or 0.0)),
     "new": Order("Newest", lambda one: -one.person.enrolled),
     "views": Order("Fewest views", lambda one: one.person.templates),
@@ -57,13 +58,18 @@ def read_people(gallery: Gallery) -> list[Listed]:
     return [Listed(person, seen.get(person.id), portraits.get(person.id, "")) for person in gallery.people()]
 
 
+def plain(name: str) -> str:
+    """Return a name to search and sort by, without capitals and accents."""
+    return "".join(letter for letter in unicodedata.normalize("NFKD", name) if not unicodedata.combining(letter)).casefold()
+
+
 async def people(context: PageContext, request: Request) -> Response:
     """Show those whose name contains ``q``, in the order ``sort``."""
     query = request.query_params
     wanted, sort = query.get("q", "").strip(), query.get("sort", "")
     order = ORDERS.get(sort, ORDERS[""])
     everybody = await context.with_gallery(read_people)
-    found = sorted((one for one in everybody if wanted.casefold() in one.person.name.casefold()), key=order.key)
+    found = sorted((one for one in everybody if plain(wanted) in plain(one.person.name)), key=order.key)
     number = int(query.get("page", "1")) if query.get("page", "1").isdecimal() else 1
     pages = max(1, math.ceil(len(found) / PAGE))
     number = min(max(1, number), pages)

@@ -17,10 +17,12 @@ from typing import Any
 from unittest.mock import patch
 from urllib.request import Request, urlopen
 
+import msgspec
 import psutil
 import pytest
 from fixtures.broker import eventually
 from fixtures.daemon import EMPTY
+from fixtures.galleries import units
 from fixtures.page import Page, serving
 from fixtures.page import settings as page_settings
 
@@ -331,3 +333,33 @@ def test_a_port_in_use_is_told_and_stops_nothing(tmp_path: Path, demo_photos: Pa
         )
     assert done.returncode == 0
     assert f"no page at '127.0.0.1', port {page.port}: Address already in use" in done.stderr
+
+
+def test_people_are_found_and_sorted_whatever_their_accents(own: Page) -> None:
+    names = ["Zoë", "Émile", "Eve", "Fred", "emma"]
+    own.with_gallery(lambda gallery: [gallery.enroll(name, units(number), [0.8]) for number, name in enumerate(names)])
+
+    def listed(query: str) -> list[str]:
+        return re.findall(r"<strong>(.*?)</strong>", own.get(f"/people?{query}"))
+
+    assert listed("") == ["Émile", "emma", "Eve", "Fred", "Zoë"]
+    assert listed("q=E%CC%81M") == listed("q=em") == ["Émile", "emma"]
+    assert listed("sort=new")[0] == "emma"
+    assert listed("sort=nonsense&page=99") == listed("")
+    assert "404" not in own.get("/people?page=-1&q=nobody")
+    assert own.ask("GET", "/people/p_nobody")[0] == 404
+    assert own.ask("GET", "/people/p_nobody/views/x/picture")[0] == 404
+
+
+def test_a_kept_face_is_a_portrait(tmp_path: Path, demo_photos: Path) -> None:
+    config = page_settings(tmp_path)
+    page = Page(msgspec.structs.replace(config, gallery=msgspec.structs.replace(config.gallery, keep_faces=True)))
+    try:
+        person = page.enroll("Obama", demo_photos / "obama_portrait.jpg")
+        (path,) = set(re.findall(r'src="/~[\w-]+(/people/[^"]+)"', page.get("/people")))
+        status, headers, jpeg = page.ask("GET", path)
+        assert (status, headers["content-type"], jpeg[:3]) == (200, "image/jpeg", b"\xff\xd8\xff")
+        shown = re.findall(r'src="/~[\w-]+(/people/[^"]+/views/[^"]+)"', page.get(f"/people/{person}"))
+        assert [page.ask("GET", one)[0] for one in shown] == [200]
+    finally:
+        page.close()
