@@ -70,9 +70,8 @@ async def people(context: PageContext, request: Request) -> Response:
     order = ORDERS.get(sort, ORDERS[""])
     everybody = await context.with_gallery(read_people)
     found = sorted((one for one in everybody if plain(wanted) in plain(one.person.name)), key=order.key)
-    number = int(query.get("page", "1")) if query.get("page", "1").isdecimal() else 1
-    pages = max(1, math.ceil(len(found) / PAGE))
-    number = min(max(1, number), pages)
+    pages, asked = max(1, math.ceil(len(found) / PAGE)), query.get("page", "")[:6]
+    number = min(max(1, int(asked) if asked.isdecimal() else 1), pages)
     return context.render(
         request,
         "people.html",

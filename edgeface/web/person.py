@@ -3,10 +3,11 @@
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
+from urllib.parse import urlencode
 
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import RedirectResponse, Response
 
 from edgeface.enrollment.assessment import template_scores
 from edgeface.enrollment.session import LEAST
@@ -104,6 +105,8 @@ async def person(context: PageContext, request: Request) -> Response:
 
     found = await context.with_gallery(read)
     if found["card"] is None:
+        if note := request.query_params.get("note"):  # the change before has erased them
+            return RedirectResponse(f"/people?{urlencode({'note': note})}", HTTPStatus.SEE_OTHER)
         raise HTTPException(HTTPStatus.NOT_FOUND)
     return context.render(request, "person.html", **found, least=LEAST)
 

@@ -346,9 +346,22 @@ def test_people_are_found_and_sorted_whatever_their_accents(own: Page) -> None:
     assert listed("q=E%CC%81M") == listed("q=em") == ["Émile", "emma"]
     assert listed("sort=new")[0] == "emma"
     assert listed("sort=nonsense&page=99") == listed("")
-    assert "404" not in own.get("/people?page=-1&q=nobody")
+    assert "0 of 5 people" in own.get("/people?page=-1&q=nobody")
+    assert listed(f"page={'9' * 5000}") == listed("")
     assert own.ask("GET", "/people/p_nobody")[0] == 404
     assert own.ask("GET", "/people/p_nobody/views/x/picture")[0] == 404
+
+
+def test_the_note_of_a_change_that_erases_a_person_is_seen(own: Page, demo_photos: Path) -> None:
+    event = visit(own, demo_photos / "collins_portrait.jpg")
+    own.post("/unknown/name", {"events": event.event_id, "name": "Eileen"})
+    (person,) = own.with_gallery(lambda gallery: gallery.people())
+    assert "This is somebody else" in own.get(f"/people/{person.id}")
+    status, headers, _ = own.ask("POST", f"/visits/{event.event_id}/reject", {"from": "person"})
+    assert (status, f"/people/{person.id}" in headers["location"]) == (303, True)
+    status, headers, _ = own.ask("GET", headers["location"])
+    assert "that was not Eileen" in own.get(headers["location"])
+    assert own.with_gallery(lambda gallery: gallery.people()) == []
 
 
 def test_a_kept_face_is_a_portrait(tmp_path: Path, demo_photos: Path) -> None:
