@@ -87,7 +87,7 @@ def _sent(photos: Iterator[Photo], unread: list[Photo]) -> Iterator[tuple[str, b
 
 
 def _perform_here(setup: Setup, job: Job[Q, R]) -> R:
-    context = OperationContext(setup.config, setup.card, lambda: setup.gallery, lambda: setup.enroller)
+    context = OperationContext(setup.config, setup.card, lambda: setup.gallery, lambda: setup.enroller, file=setup.file)
     with closing(job.steps(context)) as steps, closing(_moments(setup, camera=job.operation.camera)) as moments:
         try:
             next(steps)

@@ -57,6 +57,50 @@ def config_check(
     typer.echo(f"{path}: valid")
 
 
+@app.command("set")
+def config_set(
+    context: typer.Context,
+    setting: Annotated[str, typer.Argument(metavar="SETTING", help="Its dotted name, as config show prints it.")],
+    value: Annotated[str, typer.Argument(metavar="VALUE", help="A number, true or false.")],
+    json: Json = False,
+) -> None:
+    """Change a setting on the device, as the page does, without editing the settings file; a daemon takes it at once.
+
+    \b
+    Example: edgeface config set events.keep_days 30
+    """
+    _configure(context, setting, value, json=json)
+
+
+@app.command("reset")
+def config_reset(
+    context: typer.Context,
+    setting: Annotated[str, typer.Argument(metavar="SETTING", help="Its dotted name, as config show prints it.")],
+    json: Json = False,
+) -> None:
+    """Take back a setting that was changed on the device: the settings file, or the default, is in effect again.
+
+    \b
+    Example: edgeface config reset events.keep_days
+    """
+    _configure(context, setting, None, json=json)
+
+
+def _configure(context: typer.Context, setting: str, value: str | None, *, json: bool) -> None:
+    """Change a setting in the daemon if one runs, so that it takes the change, else in this process."""
+    from edgeface.cli.operations import perform
+    from edgeface.control import client, discovery
+    from edgeface.operations.registry import CONFIGURE
+    from edgeface.wire.commands import Configured, ConfigureRequest
+
+    request, settings = ConfigureRequest(values={setting: value}), context.obj.config
+    if discovery.answers(settings):
+        done: Configured = list(client.perform(settings, CONFIGURE, request))[-1]
+    else:
+        done = perform(context.obj, CONFIGURE, request)
+    show(done, [f"{name}: {'taken back' if value is None else value}" for name in done.settings], json=json)
+
+
 @app.command("default")
 def config_default() -> None:
     """Print a settings file with every default and its meaning.

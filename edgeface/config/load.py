@@ -1,7 +1,7 @@
 """Finds, reads and checks edgeface.toml, and writes one with every default."""
 
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 from itertools import islice
@@ -10,6 +10,8 @@ from typing import Any, get_args, get_type_hints
 
 import msgspec
 
+from edgeface.config import adjusted
+from edgeface.config.adjusted import adjusted_path
 from edgeface.config.schema import MAX_BYTES, Config, shown
 from edgeface.config.texts import WORDS
 from edgeface.errors import ConfigError, SettingsError
@@ -44,27 +46,43 @@ def find(path: Path | None) -> Path | None:
 
 
 def load(path: Path | None = None) -> Config:
-    """Read the settings; without a file, return the defaults. Raise ``ConfigError`` if they cannot be read, or are wrong."""
+    """Read the settings; without a file, return the defaults. Raise ``ConfigError`` if they cannot be read, or are wrong.
+
+    Those that were changed on the device go before those of the file.
+    """
     file = find(path)
-    if file is None:
-        return Config()
-    given = _read(file)
-    try:
-        return msgspec.convert(given, Config)
-    except msgspec.ValidationError:
-        raise SettingsError(file, _faults(given), "see edgeface config default") from None
+    given = _read(file) if file else {}
+    config = _converted(given, file)
+    changed = adjusted_path(config.gallery_path)
+    more = adjusted.read(changed)
+    return _converted(adjusted.merged(given, more), changed) if more else config
+
+
+def adjust(path: Path | None, values: Mapping[str, str | None]) -> None:
+    """Change settings on the device, each given as TOML writes it; ``None`` takes a change back.
+
+    Raises:
+        ConfigError: one is not for that, or has no such value; nothing is changed then.
+    """
+    file = find(path)
+    given = _read(file) if file else {}
+    changed = adjusted_path(_converted(given, file).gallery_path)
+    after = adjusted.changed(adjusted.read(changed), values)
+    _converted(adjusted.merged(given, after), changed)
+    adjusted.write(changed, after)
 
 
 def settings(path: Path | None = None) -> list[Setting]:
     """Return every setting in effect and the origin of its value, with possible passwords hidden. Raise as ``load`` does."""
     file = find(path)
-    given = _read(file) if file else {}
     config = load(path)
+    changed = adjusted_path(config.gallery_path)
+    origins = [(str(changed), adjusted.read(changed)), (str(file), _read(file) if file else {})]
     rows = []
     for section in msgspec.structs.fields(Config):
         values = getattr(config, section.name)
         for field in msgspec.structs.fields(values):
-            origin = str(file) if field.name in given.get(section.name, {}) else "default"
+            origin = next((origin for origin, given in origins if field.name in given.get(section.name, {})), "default")
             value = shown(section.name, field.name, getattr(values, field.name))
             rows.append(Setting(section.name, field.name, value, origin, _description(field.type)))
     return rows
@@ -81,6 +99,13 @@ def default_toml() -> str:
             lines.append(f"#{field.name} = {value}" + (f"  # {meaning}" if meaning else ""))
         lines.append("")
     return "\n".join(lines)
+
+
+def _converted(given: dict[str, Any], file: Path | None) -> Config:
+    try:
+        return msgspec.convert(given, Config)
+    except msgspec.ValidationError:
+        raise SettingsError(file, _faults(given), "see edgeface config default") from None
 
 
 def _read(file: Path) -> dict[str, Any]:

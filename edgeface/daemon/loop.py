@@ -40,6 +40,9 @@ class Signals:
     def __init__(self) -> None:
         self.stop = self.reload = False
 
+    def ask_reload(self) -> None:
+        self.reload = True
+
     def listen(self) -> None:
         """Note SIGTERM and SIGINT as a request to stop, and SIGHUP as one to reload, or to stop if it comes from a terminal."""
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
@@ -56,6 +59,7 @@ class Daemon:
     """The parts of a running daemon, which ``assemble`` builds by the table ``PARTS``, and its loop."""
 
     model: Path
+    file: Path | None
     signals: Signals
     jobs: JobQueue
     live: LiveView

@@ -116,7 +116,14 @@ def _close_follower(of: Daemon, _heir: Daemon | None) -> None:
 
 def _context(new: Daemon, _old: Daemon | None) -> OperationContext:
     return OperationContext(
-        new.config, new.embedder.card, lambda: new.gallery, lambda: new.enroller, serving=True, pause=new.pause
+        new.config,
+        new.embedder.card,
+        lambda: new.gallery,
+        lambda: new.enroller,
+        serving=True,
+        pause=new.pause,
+        file=new.file,
+        reload=new.signals.ask_reload,
     )
 
 
@@ -199,6 +206,7 @@ def _reporter(new: Daemon, old: Daemon | None) -> HealthReporter:
 PARTS = (
     # These are never built anew: the next start reads model files that changed on disk.
     Part("model", (), (), lambda _new, _old: SHIPPED),
+    Part("file", (), (), lambda _new, _old: None),
     Part("signals", (), (), lambda _new, _old: Signals()),
     Part("jobs", (), (), lambda _new, _old: JobQueue()),
     Part("live", (), (), lambda _new, _old: LiveView()),

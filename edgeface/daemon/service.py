@@ -5,6 +5,7 @@ import logging
 from pathlib import Path
 from typing import Any
 
+from edgeface.config import adjusted
 from edgeface.config.load import load
 from edgeface.config.schema import Config
 from edgeface.control.discovery import refuse_another, socket_path
@@ -16,14 +17,22 @@ from edgeface.daemon.status import report
 from edgeface.errors import CameraError, EdgefaceError
 
 log = logging.getLogger(__name__)
-SERVERS = {"control": ("device.id", "camera.name", "gallery.path"), "metrics": ("metrics",), "page": ("web", "gallery")}
+SERVED_BY = ("enabled", "address", "port", "tls_cert", "tls_key", "behind_proxy", "hosts")
+SERVERS = {
+    "control": ("device.id", "camera.name", "gallery.path"),
+    "metrics": ("metrics",),
+    "page": (*(f"web.{name}" for name in SERVED_BY), "gallery"),
+}
 """The settings that each server reads; it is opened anew when they change. The daemon goes on without one that fails."""
+READ_AT_USE = ("web.unknown",)
+"""The settings that the page reads for each request, so that nothing is built anew when they change."""
 
 
 class Service:
     def __init__(self, file: Path | None, model: Path) -> None:
         self._file, self._model = file, model
         self._refused: str | None = None
+        self._adjusted: bytes | None = None
         self._servers: dict[str, Any] = {}
         self._unserved: dict[str, str] = {}
         self._daemon: Daemon
@@ -37,7 +46,8 @@ class Service:
         config, signals = load(self._file), Signals()
         signals.listen()
         refuse_another(config)  # before the gallery is changed
-        self._daemon = assemble(config, model=self._model, signals=signals)
+        self._daemon = assemble(config, model=self._model, file=self._file, signals=signals)
+        self._adjusted = adjusted.read_bytes(adjusted.adjusted_path(config.gallery_path))
         try:
             for name in SERVERS:
                 self._open(name)
@@ -67,8 +77,10 @@ class Service:
         except EdgefaceError as error:
             self._refused = str(error)
             log.error("settings not taken, the old ones hold: %s", error)
+            self._take_back(adjusted.adjusted_path(before.gallery_path))
         else:
             self._refused = None
+            self._adjusted = adjusted.read_bytes(adjusted.adjusted_path(now.gallery_path))
             changed = sorted(name for name in Config.__struct_fields__ if differ((name,), before, now))
             log.info("settings read again, changed: %s", ", ".join(changed) or "nothing")
             for name, reads in SERVERS.items():
@@ -76,6 +88,15 @@ class Service:
                     self._open(name)
         gc.collect()  # Python does not know how large the frames are that replaced parts hold
         self._daemon.reporter.ready()
+
+    def _take_back(self, path: Path) -> None:
+        """Take back what was changed on the device since the settings that hold were read."""
+        try:
+            if adjusted.read_bytes(path) != self._adjusted:
+                adjusted.restore(path, self._adjusted)
+                log.error("%s: changed back", path)
+        except EdgefaceError as error:
+            log.error("%s", error)
 
     def _status(self) -> dict[str, Any]:
         config, health = self._daemon.config, self._daemon.reporter.health

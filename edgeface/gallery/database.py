@@ -215,14 +215,20 @@ class Database(DatabaseFile):
     def faces(self) -> Iterator[tuple[TemplateRow, bytes]]:
         """Yield every template whose face is kept, with its PNG; one face at a time is in memory."""
         for row in self.templates("template") if self.has_table("faces") else ():
-            if (png := self._face(row, self.sealer)) is not None:
+            if (png := self.face(row.row, row.owner)) is not None:
                 yield row, png
 
-    def _face(self, row: TemplateRow, sealer: Sealer) -> bytes | None:
-        found = self.execute("SELECT sealed FROM faces WHERE template = ?", (row.row,)).fetchone()
+    def face(self, row: int, owner: str, sealer: Sealer | None = None) -> bytes | None:
+        """Return the PNG of the face of a template, if it is kept and not damaged."""
+        found = self.execute("SELECT sealed FROM faces WHERE template = ?", (row,)).fetchone()
         with suppress(SealError):
-            return sealer.unseal(found[0], ImageRecord, "face", row.owner, str(row.row)).data if found else None
+            return (sealer or self.sealer).unseal(found[0], ImageRecord, "face", owner, str(row)).data if found else None
         return None
+
+    def owners_of_faces(self) -> dict[int, str]:
+        """Return the owner of each template whose face is kept, by the template's row."""
+        query = "SELECT templates.id, person_id FROM templates JOIN faces ON template = templates.id"
+        return dict(self.execute(query).fetchall()) if self.has_table("faces") else {}
 
     def count_faces(self) -> int:
         return int(self.execute("SELECT count(*) FROM faces").fetchone()[0]) if self.has_table("faces") else 0
@@ -249,7 +255,7 @@ class Database(DatabaseFile):
             self.change_person(person_id, record)
         for (number,) in self.execute("SELECT id FROM templates").fetchall():
             row = kept.get(number)
-            png = self._face(row, before) if row and number in remade else None
+            png = self.face(number, row.owner, before) if row and number in remade else None
             if row is None or png is None:
                 self.erase("DELETE FROM templates WHERE id = ?", (number,))
             else:

@@ -37,6 +37,17 @@ class Imported:
     added: int
 
 
+@dataclass(frozen=True, slots=True)
+class View:
+    """A template of a person, by its id; ``source`` is the event that it came from, or empty; ``face`` whether one is kept."""
+
+    id: str
+    row: int
+    quality: float
+    source: str
+    face: bool
+
+
 class Gallery(GalleryReader):
     """A gallery that can be changed. A change that is refused or cannot be written raises ``GalleryError`` and does nothing."""
 
@@ -53,6 +64,27 @@ class Gallery(GalleryReader):
                 for template, chip in zip(templates, chips, strict=True):
                     self._database.keep_face(rows[template.vector], person_id, encode_png(chip))
         return self.find(person_id)
+
+    def views(self, person_id: str) -> list[View]:
+        """Return a person's templates that are not damaged, the oldest first."""
+        with self._database.errors(), self._database.transaction("DEFERRED"):
+            held, faces = self._contents.everybody().get(person_id), self._database.owners_of_faces()
+            return [
+                View(template_id(person_id, np.frombuffer(record.vector, "<f4")), row, record.quality, source, row in faces)
+                for row, record, source in (self._contents.faces(held)[0] if held else ())
+            ]
+
+    def kept_face(self, person_id: str, template: str = "") -> bytes | None:
+        """Return the PNG of the face of a person's template, or of any of them, if it is kept."""
+        for view in self.views(person_id):
+            if view.face and template in ("", view.id):
+                with self._database.errors():
+                    return self._database.face(view.row, person_id)
+        return None
+
+    def people_with_faces(self) -> set[str]:
+        with self._database.errors():
+            return set(self._database.owners_of_faces().values())
 
     def erase_faces(self) -> None:
         if self.faces():

@@ -5,6 +5,7 @@ from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, TypeAlias, TypeVar
 
 from edgeface.config.schema import Config
@@ -112,7 +113,8 @@ class Job(Generic[Q, R]):
 class OperationContext:
     """The settings, gallery and enroller of a handler; the last two are made when a handler first asks for them.
 
-    ``serving`` is true in the daemon, which runs handlers between two frames, and has the camera's ``pause``.
+    ``serving`` is true in the daemon, which runs handlers between two frames, and has the camera's ``pause``. ``file`` is the
+    settings file that was named, if one was, and ``reload`` has the daemon read it again.
     """
 
     config: Config
@@ -122,6 +124,8 @@ class OperationContext:
     serving: bool = False
     pause: Pause | None = None
     job: Job[Any, Any] | None = None
+    file: Path | None = None
+    reload: Callable[[], None] = lambda: None
 
     @property
     def gallery(self) -> Gallery:

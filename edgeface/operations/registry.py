@@ -7,7 +7,7 @@ import msgspec
 
 from edgeface.enrollment.guidance import Guidance
 from edgeface.errors import EdgefaceError
-from edgeface.operations import backups, enroll, events, explain, find, pausing, people, rules, snapshot
+from edgeface.operations import backups, configure, enroll, events, explain, find, pausing, people, rules, snapshot
 from edgeface.operations.context import EVERYWHERE, Door, Operation, Q
 from edgeface.wire import commands as wire
 from edgeface.wire import rules as of_rules
@@ -44,13 +44,14 @@ IGNORE = Operation("ignore", of_rules.IgnoreRequest, of_rules.PersonRules, rules
 HOURS = Operation("hours", of_rules.HoursRequest, of_rules.PersonRules, rules.hours)
 GROUP = Operation("group", of_rules.GroupRequest, of_rules.PersonRules, rules.group)
 EXPIRE = Operation("expire", of_rules.ExpireRequest, of_rules.PersonRules, rules.expire)
+CONFIGURE = Operation("configure", wire.ConfigureRequest, wire.Configured, configure.configure, WITHIN)
 
 OPERATIONS: dict[str, Operation[Any, Any]] = {
     one.name: one
     for one in (
         *(ENROLL, PHOTOS, RENAME, FORGET, PEOPLE, SNAPSHOT, EVENTS, EXPLAIN, FIND, REJECT, CONFIRM),
         *(PAUSE, RESUME, MUTE, UNMUTE, IGNORE, HOURS, GROUP, EXPIRE),
-        *(INTRODUCE, DISMISS, CHECK, DROP, BACKUP, BACKUPS, RESTORE),
+        *(INTRODUCE, DISMISS, CHECK, DROP, BACKUP, BACKUPS, RESTORE, CONFIGURE),
     )
 }
 

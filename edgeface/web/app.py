@@ -14,7 +14,7 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
 from edgeface.errors import EdgefaceError
-from edgeface.web import enroll, health, live, operations, pause, people, rules, strangers, visits
+from edgeface.web import enroll, health, live, operations, pause, people, person, rules, settings, strangers, visits, welcome
 from edgeface.web.context import PageContext
 
 View: TypeAlias = Callable[[PageContext, Request], Awaitable[Response]]
@@ -24,17 +24,23 @@ GET: dict[str, View] = {
     "/live/picture": live.picture,
     "/stream": live.stream,
     "/people": people.people,
+    "/people/{person}": person.person,
+    "/people/{person}/face": person.face,
+    "/people/{person}/views/{view}/picture": person.view_picture,
     "/visits": visits.visits,
     "/visits/{event}/picture": visits.picture,
     "/unknown": strangers.strangers,
     "/enroll": enroll.enroll,
     "/enroll/state": enroll.state,
     "/health": health.health,
+    "/settings": settings.settings,
+    "/welcome": welcome.welcome,
 }
 POST: dict[str, View] = {
     "/people/photo": people.photo,
     "/people/{person}/rename": people.rename,
     "/people/{person}/forget": people.forget,
+    "/people/{person}/views/{view}/drop": person.drop,
     "/visits/{event}/confirm": visits.confirm,
     "/visits/{event}/reject": visits.reject,
     "/unknown/name": strangers.name,
@@ -44,6 +50,7 @@ POST: dict[str, View] = {
     "/pause": pause.pause,
     "/people/{person}/rules": rules.rules,
     "/unknown/ignore": rules.ignore,
+    "/settings": settings.change,
     "/operations/{name}": operations.operate,
 }
 

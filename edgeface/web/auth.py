@@ -20,6 +20,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from edgeface.config import schema
 from edgeface.errors import EdgefaceError
 from edgeface.platform.rate_limit import RateLimit
+from edgeface.web.installable import open_to_all
 from edgeface.web.sessions import Session, Sessions
 from edgeface.web.token import Token
 
@@ -58,7 +59,7 @@ CLOSED_POLICY = (
 )
 HEADERS = {
     "content-security-policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob:; "
-    "connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
+    "connect-src 'self'; manifest-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
     "x-content-type-options": "nosniff",
     "x-frame-options": "DENY",
     "referrer-policy": "no-referrer",
@@ -137,8 +138,8 @@ class AccessMiddleware:
         return None
 
     def _refusal(self, request: Request, session: Session, path: str) -> Response | None:
-        if foreign := self._foreign(request):
-            return foreign
+        if answer := self._foreign(request) or open_to_all(request):
+            return answer
         given = request.query_params.get("token")
         if given is not None and request.url.path == "/":
             return self._sign_in(request, given)

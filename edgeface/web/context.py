@@ -27,6 +27,7 @@ from edgeface.operations.context import Actor, Job, Operation, Photos, Q, R
 from edgeface.operations.enroll import Enrollment
 from edgeface.operations.jobs import JobQueue
 from edgeface.operations.live_view import LivePicture, LiveView
+from edgeface.vision.images import decode_image, encode_jpeg
 from edgeface.vision.model_card import ModelCard
 from edgeface.web.filters import FILTERS
 from edgeface.web.wakeup import Wakeup
@@ -39,13 +40,23 @@ MAX_FORM = 16 * 1024
 MAX_QUEUE = 32
 """Requests that wait for the gallery, at most."""
 MAX_NOTES = 64
+SMALL_SIDE = 112
+"""Pixels of a picture in a list."""
 FRESH = 1.0
 """Seconds for which the names of people are not read again."""
 BODY_TIMEOUT, OPERATION_TIMEOUT = 20.0, 30.0
 """Seconds for the body of a request, and for an operation."""
 ABANDONED = 15.0
 """Seconds without a request from its browser after which an enrollment is cancelled."""
-VIEWS = {"/": "Live", "/people": "People", "/visits": "Visits", "/unknown": "Unknown", "/enroll": "Enroll", "/health": "Health"}
+VIEWS = {
+    "/": "Live",
+    "/people": "People",
+    "/visits": "Visits",
+    "/unknown": "Unknown",
+    "/enroll": "Enroll",
+    "/health": "Health",
+    "/settings": "Settings",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,6 +176,13 @@ class PageContext:
             if self._drawn[0] is not picture:
                 self._drawn = picture, await self.on_picture_thread(encode)
             return self._drawn[1]
+
+    async def small_picture(self, image: bytes | None) -> Response:
+        """Return a kept picture at the size of the page's lists, or the status 404 if there is none."""
+        if image is None:
+            return Response(status_code=HTTPStatus.NOT_FOUND)
+        small = await self.on_picture_thread(lambda: encode_jpeg(decode_image(image, "picture"), SMALL_SIDE)[0])
+        return Response(small, media_type="image/jpeg", headers={"cache-control": "private, max-age=3600"})
 
     async def on_picture_thread(self, call: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._picture_thread, call)

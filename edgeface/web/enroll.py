@@ -13,7 +13,8 @@ from edgeface.operations.enroll import Enrollment
 from edgeface.operations.registry import ENROLL
 from edgeface.web.context import ACTOR, Enrolling, PageContext
 from edgeface.web.filters import capitalize_first
-from edgeface.web.people import how_known, read_people
+from edgeface.web.live import describe
+from edgeface.web.person import how_known, read_card
 from edgeface.wire.commands import EnrollRequest
 
 POLL = 8.0
@@ -24,7 +25,8 @@ TIMEOUT = 120.0
 
 async def enroll(context: PageContext, request: Request) -> Response:
     people = await context.with_gallery(lambda gallery: gallery.people())
-    return context.render(request, "enroll.html", people=people, name=request.query_params.get("name", "")[:100])
+    facts = describe(context.daemon.status())
+    return context.render(request, "enroll.html", people=people, facts=facts, name=request.query_params.get("name", "")[:100])
 
 
 async def start(context: PageContext, request: Request) -> Response:
@@ -86,8 +88,8 @@ async def _outcome(context: PageContext, job: Job[EnrollRequest, Enrollment]) ->
     if error := job.result.exception():
         return {"ok": False, "text": f"Nothing was kept: {error}."}
     done = job.result.result()
-    cards = await context.with_gallery(lambda gallery: read_people(context, gallery))
-    sentences = [how_known(card) for card in cards if card.person.id == done.id]
+    card = await context.with_gallery(lambda gallery: read_card(context, gallery, done.id or ""))
+    sentences = [how_known(card)] if card else []
     if done.assessment is not None and done.assessment.told:
         sentences.append(f"{capitalize_first(done.assessment.told)}.")
     return {"ok": True, "text": " ".join(sentences)}

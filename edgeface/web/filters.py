@@ -15,11 +15,17 @@ def clock(wall: float) -> str:
     return f"{datetime.fromtimestamp(wall):%H:%M}"
 
 
+def minute(wall: float) -> int:
+    """Return the minute of the day."""
+    then = datetime.fromtimestamp(wall)
+    return 60 * then.hour + then.minute
+
+
 def moment(wall: float) -> str:
     return f"{day(wall)}, {clock(wall)}"
 
 
-def minute(wall: float | None) -> str:
+def form_time(wall: float | None) -> str:
     """Return a time as a form has it; empty for none."""
     return "" if wall is None else datetime.fromtimestamp(wall).isoformat(timespec="minutes")
 
@@ -30,7 +36,7 @@ def iso(wall: float) -> str:
 
 def percent(share: float) -> str:
     """Return a share in per cent, never rounded up to certainty."""
-    return "over 99 %" if share > 0.995 else f"{100 * share:.0f} %"
+    return "over 99%" if share > 0.995 else f"{100 * share:.0f}%"
 
 
 def ago(seconds: float) -> str:
@@ -42,8 +48,16 @@ def ago(seconds: float) -> str:
     return f"{round(seconds)} seconds"
 
 
+def camera(name: str) -> str:
+    """Return what a camera is called in a heading; ``camera`` is the name of one that was given none."""
+    return "Camera" if name == "camera" else f"Camera {name}"
+
+
 def capitalize_first(text: str) -> str:
     return text[:1].upper() + text[1:]
 
 
-FILTERS = {function.__name__: function for function in (day, clock, moment, minute, iso, percent, ago, capitalize_first)}
+FILTERS = {
+    function.__name__: function
+    for function in (day, clock, minute, form_time, moment, iso, percent, ago, camera, capitalize_first)
+}

@@ -1,9 +1,7 @@
-"""Shows the status, the doctor's checks, and every setting with its origin."""
+"""Shows the status and the doctor's checks."""
 
 import asyncio
 import sys
-from dataclasses import replace
-from itertools import groupby
 
 import msgspec
 from starlette.requests import Request
@@ -11,7 +9,6 @@ from starlette.responses import Response
 
 from edgeface.config import load
 from edgeface.doctor import CHECKS, Check
-from edgeface.errors import EdgefaceError
 from edgeface.web.context import PageContext, ServedDaemon
 from edgeface.web.live import describe
 
@@ -29,12 +26,7 @@ async def health(context: PageContext, request: Request) -> Response:
             checks = await run_doctor(context.daemon)
         finally:
             context.checking = False
-    try:
-        settings = [shown(row) for row in load.settings(context.daemon.file)]
-    except EdgefaceError:  # the file is broken; status says so after a reload, and the checks before it
-        settings = []
-    sections = [(name, list(rows)) for name, rows in groupby(settings, key=lambda row: row.section)]
-    return context.render(request, "health.html", status=status, facts=describe(status), checks=checks, sections=sections)
+    return context.render(request, "health.html", status=status, facts=describe(status), checks=checks)
 
 
 async def run_doctor(daemon: ServedDaemon) -> list[Check]:
@@ -58,7 +50,3 @@ async def run_doctor(daemon: ServedDaemon) -> list[Check]:
         if process.returncode is None:
             process.kill()
             await process.wait()
-
-
-def shown(row: load.Setting) -> load.Setting:
-    return replace(row, value=msgspec.json.encode(row.value).decode())

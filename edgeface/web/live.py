@@ -17,7 +17,7 @@ from edgeface.platform.text import duration
 from edgeface.types import TrackedFace
 from edgeface.vision.images import encode_jpeg
 from edgeface.web.context import PageContext
-from edgeface.web.filters import moment
+from edgeface.web.filters import capitalize_first, moment
 from edgeface.web.visits import read_visits
 
 PICTURE_SIDE = 800
@@ -27,14 +27,16 @@ MAX_FACES = 20
 MAX_STREAMS = 24
 TICK, SILENCE = 1.0, 15.0
 """Seconds between two looks at the state, and without a message until one is sent to keep the connection."""
-RECENT = 5
+RECENT = 12
 """Visits beside the picture."""
+LOST_CURE = "Check the camera's cable, power and network. edgeface tries again by itself."
 
 
 async def live(context: PageContext, request: Request) -> Response:
     facts = describe(context.daemon.status())
     visits = await context.with_gallery(lambda gallery: read_visits(context, gallery, limit=RECENT)[0])
-    return context.render(request, "live.html", facts=facts, visits=visits)
+    first = not (await context.known()).names
+    return context.render(request, "live.html", facts=facts, visits=visits, first=first)
 
 
 async def recent(context: PageContext, request: Request) -> Response:
@@ -112,17 +114,22 @@ async def stream(context: PageContext, request: Request) -> Response:
 
 
 def describe(status: Mapping[str, Any]) -> dict[str, str]:
-    """Describe the daemon's status in words, by fact; ``state`` is the whole in one word, ``trouble`` is what is wrong."""
+    """Describe the daemon's status in words, by fact.
+
+    ``state`` is the whole in one word, ``trouble`` is what is wrong, ``lost`` is why there is no picture, and what helps.
+    """
     broker = status["broker"]
     camera = {"ok": "on", "starting": "starting", "lost": "no picture", "paused": "paused"}[status["camera_state"]]
-    link = {"none": "none", "up": "connected", "down": "away", "connecting": "connecting"}[broker["state"]]
+    link = {"none": "none", "up": "connected", "down": "not connected", "connecting": "connecting"}[broker["state"]]
+    lost = status["camera_state"] == "lost"
     return {
         "state": "trouble" if status["troubles"] else "well",
         "trouble": "; ".join(status["troubles"]),
         "camera": camera,
         "paused": _paused(**status["pause"]) if "pause" in status else "",
+        "lost": f"{capitalize_first(status['camera_reason'] or 'it gives no frames')}. {LOST_CURE}" if lost else "",
         "broker": link + (f", {broker['address']}" if broker["address"] else ""),
-        "fps": f"{status['fps']:.1f} a second",
+        "fps": f"{status['fps']:.1f} frames/s",
         "dropped": f"{status['frames_dropped']:,} of {status['frames_seen'] + status['frames_dropped']:,}",
         "uptime": duration(status["uptime"] // 60 * 60) if status["uptime"] >= 60 else "less than a minute",
         "memory": f"{status['rss_mb']:.0f} MB",

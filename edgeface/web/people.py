@@ -1,90 +1,89 @@
-"""Shows people, to rename, forget, or enroll more photos of."""
+"""Shows people as portraits, to search and sort; renames and forgets them, and enrolls photos."""
 
+import math
+import unicodedata
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from http import HTTPStatus
+from typing import Any, NamedTuple
 
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from edgeface.enrollment.assessment import template_scores
-from edgeface.enrollment.session import LEAST
 from edgeface.errors import EdgefaceError, TraceError
 from edgeface.gallery.names import clean_name
-from edgeface.gallery.rules import NONE, Rules
 from edgeface.gallery.store import Gallery
 from edgeface.operations.registry import FORGET, PHOTOS, RENAME
-from edgeface.recognition.matching import Matcher
 from edgeface.types import Person
 from edgeface.vision.images import decode_photo
 from edgeface.web.context import PageContext, body, form
+from edgeface.web.person import how_known, read_card, read_portraits
 from edgeface.wire.commands import ForgetRequest, PhotosRequest, RenameRequest
 
 MAX_PHOTO = 12 * 2**20
 MAX_UPLOADS = 4
 """Photos of which one is read while the others wait."""
+PAGE = 48
+
+
+class Order(NamedTuple):
+    title: str
+    key: Callable[["Listed"], Any]
+
+
+ORDERS = {
+    "": Order("Name", lambda one: plain(one.person.name)),
+    "seen": Order("Last seen", lambda one: -(one.last_seen or 0.0)),
+    "new": Order("Newest", lambda one: -one.person.enrolled),
+    "views": Order("Fewest views", lambda one: one.person.templates),
+}
 
 
 @dataclass(frozen=True, slots=True)
-class Card:
-    """A person on the page.
-
-    ``weakest`` is the lowest score of a template with the person's others, which should be ``needed``; ``alike`` is the name of
-    another person who may be confused with them.
-    """
+class Listed:
+    """A person on the page; ``portrait`` is the path of a small picture, or empty."""
 
     person: Person
     last_seen: float | None
-    weakest: float | None
-    needed: float
-    alike: str | None
-    picture: str | None
-    rules: Rules
+    portrait: str
 
 
-def read_people(context: PageContext, gallery: Gallery) -> list[Card]:
-    templates = gallery.templates().by_name()
-    matcher = Matcher(templates, context.daemon.card, context.config.matching)
-    pictured, seen, faces = gallery.events.pictured(), {}, {}
+def read_people(gallery: Gallery) -> list[Listed]:
+    portraits, seen = read_portraits(gallery), {}
     for event in gallery.events.all():
         if event.person_id and event.verdict != "rejected":
             seen[event.person_id] = event.wall
-            if event.event_id in pictured:
-                faces[event.person_id] = event.event_id
-    cards, rules = [], gallery.rules()
-    for index, person in enumerate(templates.people):
-        scores = template_scores(templates, matcher, index)
-        alike = scores.rival if scores.nearest is not None and scores.nearest >= matcher.unsure else None
-        card = Card(
-            person,
-            seen.get(person.id),
-            float(scores.mated.min()) if len(scores.mated) else None,
-            matcher.accept,
-            None if alike is None else templates.people[alike].name,
-            faces.get(person.id),
-            rules.get(person.id, NONE),
-        )
-        cards.append(card)
-    return cards
+    return [Listed(person, seen.get(person.id), portraits.get(person.id, "")) for person in gallery.people()]
 
 
-def how_known(card: Card) -> str:
-    """Say how well a person is known, after views of them were added."""
-    views = card.person.templates
-    sentences = [f"{card.person.name} is known from {views} view{'' if views == 1 else 's'} now."]
-    if views < LEAST:
-        sentences.append(f"With {LEAST} or more they are recognised more surely.")
-    if card.weakest is not None and card.weakest < card.needed:
-        sentences.append("One view is unlike the others: add some more that are like it.")
-    if card.alike:
-        sentences.append(f"They look much like {card.alike}: add views of both.")
-    return " ".join(sentences)
+def plain(name: str) -> str:
+    """Return a name to search and sort by, without capitals and accents."""
+    return "".join(letter for letter in unicodedata.normalize("NFKD", name) if not unicodedata.combining(letter)).casefold()
 
 
 async def people(context: PageContext, request: Request) -> Response:
-    cards = await context.with_gallery(lambda gallery: read_people(context, gallery))
-    return context.render(request, "people.html", people=cards, least=LEAST)
+    """Show those whose name contains ``q``, in the order ``sort``."""
+    query = request.query_params
+    wanted, sort = query.get("q", "").strip(), query.get("sort", "")
+    order = ORDERS.get(sort, ORDERS[""])
+    everybody = await context.with_gallery(read_people)
+    found = sorted((one for one in everybody if plain(wanted) in plain(one.person.name)), key=order.key)
+    pages, asked = max(1, math.ceil(len(found) / PAGE)), query.get("page", "")[:6]
+    number = min(max(1, int(asked) if asked.isdecimal() else 1), pages)
+    return context.render(
+        request,
+        "people.html",
+        people=found[(number - 1) * PAGE : number * PAGE],
+        found=len(found),
+        known=len(everybody),
+        wanted=wanted,
+        sort=sort,
+        orders={name: one.title for name, one in ORDERS.items()},
+        number=number,
+        pages=pages,
+    )
 
 
 async def rename(context: PageContext, request: Request) -> Response:
@@ -93,8 +92,8 @@ async def rename(context: PageContext, request: Request) -> Response:
         person = await context.perform(RENAME, wanted)
     except EdgefaceError as error:
         outcome = "Renamed" if isinstance(error, TraceError) else "Not renamed"
-        return context.redirect("/people", f"{outcome}: {error}.", good=False)
-    return context.redirect("/people", f"The name is {person.name} now.")
+        return context.redirect(f"/people/{wanted.person}", f"{outcome}: {error}.", good=False)
+    return context.redirect(f"/people/{person.id}", f"The name is {person.name} now.")
 
 
 async def forget(context: PageContext, request: Request) -> Response:
@@ -132,5 +131,6 @@ async def _enroll_photo(context: PageContext, request: Request) -> Response:
         return JSONResponse({"ok": False, "text": error.detail}, error.status_code, error.headers)
     if done.id is None:
         return JSONResponse({"ok": False, "text": "; ".join(f"{refused.reason}." for refused in done.refused)}, 422)
-    cards = await context.with_gallery(lambda gallery: read_people(context, gallery))
-    return JSONResponse({"ok": True, "text": " ".join(how_known(card) for card in cards if card.person.id == done.id)})
+    person_id = done.id
+    card = await context.with_gallery(lambda gallery: read_card(context, gallery, person_id))
+    return JSONResponse({"ok": True, "text": how_known(card) if card else ""})

@@ -12,7 +12,7 @@ from edgeface.gallery.rules import NONE, Rules
 from edgeface.operations.context import Operation
 from edgeface.operations.registry import EXPIRE, GROUP, HOURS, IGNORE, MUTE, UNMUTE
 from edgeface.web.context import PageContext, form
-from edgeface.web.filters import minute
+from edgeface.web.filters import form_time
 from edgeface.web.strangers import MAX_EVENTS
 from edgeface.wire.rules import ExpireRequest, GroupRequest, HoursRequest, IgnoreRequest, MuteRequest, UnmuteRequest
 
@@ -27,8 +27,8 @@ async def rules(context: PageContext, request: Request) -> Response:
         for operation, wanted in _steps(who, fields, before):
             await context.perform(operation, wanted)
     except EdgefaceError as error:
-        return context.redirect("/people", f"{error}.", good=False)
-    return context.redirect("/people", "The rules are saved.")
+        return context.redirect(f"/people/{who}", f"{error}.", good=False)
+    return context.redirect(f"/people/{who}", "The rules are saved.")
 
 
 def _steps(who: str, fields: dict[str, str], before: Rules) -> Iterator[Step]:
@@ -42,7 +42,7 @@ def _steps(who: str, fields: dict[str, str], before: Rules) -> Iterator[Step]:
         yield HOURS, HoursRequest(person=who, hours=hours)
     if sorted(groups) != list(before.groups):
         yield GROUP, GroupRequest(person=who, groups=groups)
-    if (end := fields.get("expires", "")) != minute(before.expires):
+    if (end := fields.get("expires", "")) != form_time(before.expires):
         yield EXPIRE, ExpireRequest(person=who, until=end or None)
 
 

@@ -1,4 +1,4 @@
-"""Shows people who were not recognised, one row for each, to name or dismiss."""
+"""Shows people who were not recognized, a card for each, to name or dismiss."""
 
 import time
 
@@ -19,7 +19,7 @@ MAX_EVENTS = 500
 
 
 def read_strangers(context: PageContext, gallery: Gallery) -> list[tuple[list[KeptEvent], list[KeptEvent]]]:
-    """Read who was not recognised in the last ``web.keep_hours``, the latest first: the events, and those with a picture."""
+    """Read who was not recognized in the last ``web.keep_hours``, the latest first: the events, and those with a picture."""
     pictured = gallery.events.pictured()
     waiting = unknown(gallery.events.all(), time.time() - 3600 * context.config.web.keep_hours)[-MAX_EVENTS:]
     return [
@@ -33,8 +33,8 @@ async def strangers(context: PageContext, request: Request) -> Response:
         return context.render(request, "unknown.html", strangers=[], people=[])
     rows, known = await context.with_gallery(lambda gallery: (read_strangers(context, gallery), gallery.people()))
     names, latest = {person.id: person.name for person in known}, (events[-1] for events, _ in rows)
-    why = {event.event_id: words(event.doubt, names) if event.doubt else None for event in latest}
-    return context.render(request, "unknown.html", strangers=rows, people=known, why=why)
+    reasons = {event.event_id: words(event.doubt, names) if event.doubt else None for event in latest}
+    return context.render(request, "unknown.html", strangers=rows, people=known, reasons=reasons)
 
 
 async def name(context: PageContext, request: Request) -> Response:
@@ -44,7 +44,7 @@ async def name(context: PageContext, request: Request) -> Response:
         person = await context.perform(INTRODUCE, wanted)
     except EdgefaceError as error:
         return context.redirect("/unknown", f"Not named: {error}.", good=False)
-    return context.redirect("/unknown", f"That was {person.name}, who will be recognised from now on.")
+    return context.redirect("/unknown", f"That was {person.name}, who will be recognized from now on.")
 
 
 async def dismiss(context: PageContext, request: Request) -> Response:

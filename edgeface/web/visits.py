@@ -1,5 +1,6 @@
 """Shows who was there and when, to confirm or reject."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from itertools import groupby
@@ -11,7 +12,7 @@ from edgeface.errors import EdgefaceError
 from edgeface.gallery.event_store import KeptEvent
 from edgeface.gallery.store import Gallery
 from edgeface.operations.registry import CONFIRM, REJECT
-from edgeface.types import EventType
+from edgeface.types import EventType, Person
 from edgeface.web.context import PageContext, form
 from edgeface.web.filters import capitalize_first, day
 from edgeface.wire.commands import ConfirmRequest, RejectRequest
@@ -65,13 +66,21 @@ def read_visits(
 
 async def visits(context: PageContext, request: Request) -> Response:
     query = request.query_params
-    person, before = query.get("person", ""), query.get("before", "")
-    chosen = _day(query.get("day", ""))
+    person, before, chosen = query.get("person", "").strip(), query.get("before", ""), _day(query.get("day", ""))
 
     def read(gallery: Gallery) -> dict[str, object]:
-        rows, more = read_visits(context, gallery, person=person, day=chosen, before=before)
+        people = gallery.people()
+        wanted, name = _chosen(person, people)
+        rows, more = read_visits(context, gallery, person=wanted, day=chosen, before=before)
         days = [(name, list(same)) for name, same in groupby(rows, lambda visit: day(visit.event.wall))]
-        return {"visits": rows, "days": days, "more": more, "people": gallery.people()}
+        return {
+            "days": days,
+            "more": more,
+            "before": rows[-1].event.event_id if rows else "",
+            "people": people,
+            "person": wanted,
+            "chosen": name,
+        }
 
     found = await context.with_gallery(read)
     today = datetime.now().date()
@@ -79,12 +88,19 @@ async def visits(context: PageContext, request: Request) -> Response:
         request,
         "visits.html",
         **found,
-        person=person,
         day=chosen and chosen.isoformat(),
         doubted=query.get("doubted", ""),
         first=(today - timedelta(days=context.config.events.keep_days)).isoformat(),
         last=today.isoformat(),
     )
+
+
+def _chosen(text: str, people: Sequence[Person]) -> tuple[str, str]:
+    """Return the id and the name of the person whom a filter names by either; ``"?"`` is nobody known."""
+    for person in people:
+        if text in (person.id, person.name):
+            return person.id, person.name
+    return ("?", "Unknown") if text.casefold() in ("?", "unknown") else (text, text)
 
 
 async def confirm(context: PageContext, request: Request) -> Response:
@@ -103,8 +119,9 @@ async def reject(context: PageContext, request: Request) -> Response:
         done = await context.perform(REJECT, RejectRequest(event_id=event_id, force=fields.get("force") == "yes"))
     except EdgefaceError as error:
         return context.redirect("/visits", _plain(str(error)), _filter(fields) | {"doubted": event_id}, good=False)
-    text = f"Noted: that was not {done.name}. Such a face will not be taken for them again."
-    return context.redirect("/visits", text, _filter(fields))
+    text = f"Noted: that was not {done.name}. This face will not be recognized as {done.name} again."
+    where = {"live": "/", "person": f"/people/{done.person_id}"}.get(fields.get("from", ""), "/visits")
+    return context.redirect(where, text, _filter(fields))
 
 
 def _filter(fields: dict[str, str]) -> dict[str, str]:
@@ -114,6 +131,8 @@ def _filter(fields: dict[str, str]) -> dict[str, str]:
 async def picture(context: PageContext, request: Request) -> Response:
     event_id = request.path_params["event"]
     jpeg = await context.with_gallery(lambda gallery: gallery.events.picture(event_id))
+    if "small" in request.query_params:
+        return await context.small_picture(jpeg)
     if jpeg is None:
         return Response(status_code=404)
     return Response(jpeg, media_type="image/jpeg", headers={"cache-control": "private, max-age=3600"})

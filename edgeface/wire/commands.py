@@ -144,6 +144,18 @@ class ResumeRequest(Request, frozen=True, kw_only=True):
     """Open the camera again after `pause`; during `pause.hours`, until these come again."""
 
 
+class ConfigureRequest(Request, frozen=True, kw_only=True):
+    """Change settings on the device, by their dotted names: each value as TOML writes it, or null to take the change back."""
+
+    values: Annotated[dict[str, Annotated[str, Meta(max_length=100)] | None], Meta(min_length=1, max_length=64)]
+
+
+class Configured(Struct, frozen=True):
+    """The settings that were changed."""
+
+    settings: list[str]
+
+
 class Refused(Struct, frozen=True):
     """An image that was not used."""
 

@@ -42,7 +42,7 @@ from edgeface.config.schema import (
 from edgeface.daemon.assembly import assemble
 from edgeface.daemon.loop import Daemon
 from edgeface.daemon.parts import PARTS, differ
-from edgeface.daemon.service import SERVERS, Service
+from edgeface.daemon.service import READ_AT_USE, SERVERS, Service
 from edgeface.enrollment.enroller import Enroller, read_images
 from edgeface.errors import EdgefaceError
 from edgeface.health import BrokerStatus
@@ -131,7 +131,7 @@ def altered(config: Config, section: str, name: str) -> Config:
 def test_some_part_or_server_reads_every_setting(section: str, name: str) -> None:
     before = Config()
     now = altered(before, section, name)
-    reads = {part.name: part.reads for part in PARTS} | SERVERS
+    reads = {part.name: part.reads for part in PARTS} | SERVERS | {"page, at use": READ_AT_USE}
     assert [reader for reader, settings in reads.items() if differ(settings, before, now)]
 
 

@@ -17,14 +17,15 @@ from typing import Any
 from unittest.mock import patch
 from urllib.request import Request, urlopen
 
+import msgspec
 import psutil
 import pytest
 from fixtures.broker import eventually
 from fixtures.daemon import EMPTY
+from fixtures.galleries import units
 from fixtures.page import Page, serving
 from fixtures.page import settings as page_settings
 
-from edgeface.config import load as config_load
 from edgeface.config import schema
 from edgeface.config.load import load
 from edgeface.config.schema import Config
@@ -128,7 +129,7 @@ def test_without_the_switches_there_is_neither_picture_nor_stranger(tmp_path: Pa
         assert page.with_gallery(lambda gallery: gallery.events.pictured()) == set()
         assert page.ask("GET", f"/visits/{event.event_id}/picture")[0] == 404
         told = page.get("/unknown")
-        assert "it is off until you switch it on" in told
+        assert "are not shown" in told
         assert event.event_id not in told
 
 
@@ -210,17 +211,6 @@ def test_enrollment_is_told_step_by_step_and_may_be_ended(own: Page, demo_photos
     assert state(again["id"], "x") == {"done": True, "ok": False, "text": "Cancelled. Nothing was kept."}
     assert state("another")["text"] == "This enrollment is over."
     assert begin("%20")[0] == 409
-
-
-def test_settings_are_shown_with_their_origin_and_without_a_password(tmp_path: Path) -> None:
-    from edgeface.web.health import shown
-
-    file = tmp_path / "edgeface.toml"
-    file.write_text('[camera]\nsource = "rtsp://user:secret@cam/1"\n')
-    rows = {f"{row.section}.{row.name}": shown(row) for row in config_load.settings(file)}
-    assert rows["camera.source"].value == '"rtsp://***@cam/***"'
-    assert rows["camera.source"].origin == str(file)
-    assert rows["camera.fps"].origin == "default"
 
 
 def test_with_the_page_off_nothing_of_it_is_imported(tmp_path: Path, demo_photos: Path) -> None:
@@ -345,3 +335,46 @@ def test_a_port_in_use_is_told_and_stops_nothing(tmp_path: Path, demo_photos: Pa
         )
     assert done.returncode == 0
     assert f"no page at '127.0.0.1', port {page.port}: Address already in use" in done.stderr
+
+
+def test_people_are_found_and_sorted_whatever_their_accents(own: Page) -> None:
+    names = ["Zoë", "Émile", "Eve", "Fred", "emma"]
+    own.with_gallery(lambda gallery: [gallery.enroll(name, units(number), [0.8]) for number, name in enumerate(names)])
+
+    def listed(query: str) -> list[str]:
+        return re.findall(r"<strong>(.*?)</strong>", own.get(f"/people?{query}"))
+
+    assert listed("") == ["Émile", "emma", "Eve", "Fred", "Zoë"]
+    assert listed("q=E%CC%81M") == listed("q=em") == ["Émile", "emma"]
+    assert listed("sort=new")[0] == "emma"
+    assert listed("sort=nonsense&page=99") == listed("")
+    assert "0 of 5 people" in own.get("/people?page=-1&q=nobody")
+    assert listed(f"page={'9' * 5000}") == listed("")
+    assert own.ask("GET", "/people/p_nobody")[0] == 404
+    assert own.ask("GET", "/people/p_nobody/views/x/picture")[0] == 404
+
+
+def test_the_note_of_a_change_that_erases_a_person_is_seen(own: Page, demo_photos: Path) -> None:
+    event = visit(own, demo_photos / "collins_portrait.jpg")
+    own.post("/unknown/name", {"events": event.event_id, "name": "Eileen"})
+    (person,) = own.with_gallery(lambda gallery: gallery.people())
+    assert "This is somebody else" in own.get(f"/people/{person.id}")
+    status, headers, _ = own.ask("POST", f"/visits/{event.event_id}/reject", {"from": "person"})
+    assert (status, f"/people/{person.id}" in headers["location"]) == (303, True)
+    status, headers, _ = own.ask("GET", headers["location"])
+    assert "that was not Eileen" in own.get(headers["location"])
+    assert own.with_gallery(lambda gallery: gallery.people()) == []
+
+
+def test_a_kept_face_is_a_portrait(tmp_path: Path, demo_photos: Path) -> None:
+    config = page_settings(tmp_path)
+    page = Page(msgspec.structs.replace(config, gallery=msgspec.structs.replace(config.gallery, keep_faces=True)))
+    try:
+        person = page.enroll("Obama", demo_photos / "obama_portrait.jpg")
+        (path,) = set(re.findall(r'src="/~[\w-]+(/people/[^"]+)"', page.get("/people")))
+        status, headers, jpeg = page.ask("GET", path)
+        assert (status, headers["content-type"], jpeg[:3]) == (200, "image/jpeg", b"\xff\xd8\xff")
+        shown = re.findall(r'src="/~[\w-]+(/people/[^"]+/views/[^"]+)"', page.get(f"/people/{person}"))
+        assert [page.ask("GET", one)[0] for one in shown] == [200]
+    finally:
+        page.close()
