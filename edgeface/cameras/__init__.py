@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from pkgutil import resolve_name
 
+from edgeface.cameras.adjusted import AdjustedCamera, is_adjusted
 from edgeface.config import schema, sources
 from edgeface.errors import ConfigError
 from edgeface.interfaces import Camera
@@ -46,4 +47,5 @@ def create(settings: schema.CameraSettings) -> Camera:
     Raise ``ConfigError`` if the source names no camera, ``CameraError`` if a recording cannot be read.
     """
     build: Callable[[schema.CameraSettings], Camera] = resolve_name(plugin(settings))
-    return build(settings)
+    camera = build(settings)
+    return AdjustedCamera(camera, settings) if is_adjusted(settings) else camera

@@ -110,7 +110,7 @@ def _in_words(what: str, setting: str) -> str:
     if what.startswith("Invalid enum value"):
         section, _, name = setting.partition(".")
         choices = get_args(get_type_hints(type(getattr(Config(), section)))[name])
-        return f"{what}; it is one of {', '.join(choices)}"
+        return f"{what}; it is one of {', '.join(map(str, choices))}"
     return what.replace("Object contains unknown field", "unknown setting")
 
 

@@ -39,8 +39,8 @@ class CameraSettings(_Section, frozen=True):
     source: Annotated[Line, means("picamera | v4l2:/dev/video0 | rtsp://... | http://... | video:FILE | folder:DIR")] = (
         "v4l2:/dev/video0"
     )
-    width: Annotated[int, means("pixels asked of a live camera", ge=64, le=7680)] = 640
-    height: Annotated[int, means("pixels asked of a live camera", ge=64, le=4320)] = 480
+    width: Annotated[int, means("pixels asked of a live camera, before rotate", ge=64, le=7680)] = 640
+    height: Annotated[int, means("pixels asked of a live camera, before rotate", ge=64, le=4320)] = 480
     max_pixels: Annotated[
         int,
         means(
@@ -51,6 +51,11 @@ class CameraSettings(_Section, frozen=True):
     ] = 5_100_000
     fps: Annotated[float, means("frames a second at most; recordings are played at this rate", gt=0, le=120)] = 10.0
     hold: Annotated[Seconds, means("seconds that each image of a folder is shown; 0 is for one frame")] = 1.0
+    rotate: Annotated[Literal[0, 90, 180, 270], means("degrees clockwise by which pictures are turned: 0, 90, 180 or 270")] = 0
+    flip: Annotated[
+        Literal["none", "horizontal", "vertical"],
+        means('"horizontal" swaps left and right, "vertical" top and bottom, both after rotate'),
+    ] = "none"
 
     def __post_init__(self) -> None:
         if self.width * self.height > self.max_pixels:
