@@ -19,6 +19,8 @@ CAMERAS = {
     "picamera": "edgeface.cameras.picamera:open_picamera",
 }
 """Scheme of the source -> a function from the camera's settings to a ``Camera``."""
+LISTS = {"picamera": "edgeface.cameras.picamera:list_cameras"}
+"""Scheme of the source -> a function that lists the cameras of this kind that are there."""
 RECORDINGS = {"folder", "video"}
 
 
@@ -39,6 +41,13 @@ def plugin(settings: schema.CameraSettings) -> str:
     if scheme in sources.LOCAL and "://" in place:
         raise ConfigError(f"camera.source: {scheme}: needs the name of a file; an address stands without it")
     return CAMERAS[scheme]
+
+
+def others(settings: schema.CameraSettings) -> list[str]:
+    """Return the cameras among which ``settings.source`` chooses, as text; none where they cannot be listed."""
+    place = LISTS.get(settings.source.partition(":")[0])
+    listed: list[str] = resolve_name(place)() if place else []
+    return listed
 
 
 def create(settings: schema.CameraSettings) -> Camera:

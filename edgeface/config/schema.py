@@ -36,9 +36,9 @@ class CameraSettings(_Section, frozen=True):
     """Where frames come from."""
 
     name: Annotated[Slug, means("names the camera in topics and events")] = "camera"
-    source: Annotated[Line, means("picamera | v4l2:/dev/video0 | rtsp://... | http://... | video:FILE | folder:DIR")] = (
-        "v4l2:/dev/video0"
-    )
+    source: Annotated[
+        Line, means("picamera | picamera:1 | v4l2:/dev/video0 | rtsp://... | http://... | video:FILE | folder:DIR")
+    ] = "v4l2:/dev/video0"
     width: Annotated[int, means("pixels asked of a live camera, before rotate", ge=64, le=7680)] = 640
     height: Annotated[int, means("pixels asked of a live camera, before rotate", ge=64, le=4320)] = 480
     max_pixels: Annotated[
