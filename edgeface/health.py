@@ -97,6 +97,7 @@ class Health:
     frames_skipped: int = 0
     time: float = 0.0
     faces_seen: int = 0
+    faces_masked: int = 0
     events: Mapping[str, int] = field(default_factory=dict)
     last_event: Event | None = None
     observe: Histogram = Histogram()
@@ -144,6 +145,7 @@ class HealthPayload(Struct, frozen=True, kw_only=True):
     frames_skipped: Annotated[
         Count, about("frames seen that were not searched for faces: nothing moved, or it is slowed", 712034)
     ]
+    faces_masked: Annotated[Count, about("faces left out since the start, once a frame: in one of `camera.masks`", 0)]
     queue_length: Annotated[Count, about("events waiting for the broker", 0)]
     events_dropped: Annotated[Count, about("events too old or too many to deliver, since the start", 0)]
     gallery_state: Annotated[

@@ -1,4 +1,4 @@
-"""Turns and mirrors the frames of any camera as the settings say, before anything else sees them."""
+"""Turns and mirrors the frames of any camera, and blackens masks in them, before anything else sees them."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -9,17 +9,18 @@ import numpy as np
 from edgeface.config import schema
 from edgeface.interfaces import Camera
 from edgeface.types import Frame, Image, NoFrame
+from edgeface.vision.regions import blacken
 
 TURNS = {90: cv2.ROTATE_90_CLOCKWISE, 180: cv2.ROTATE_180, 270: cv2.ROTATE_90_COUNTERCLOCKWISE}
 FLIPS = {"horizontal": 1, "vertical": 0}
 
 
 def is_adjusted(settings: schema.CameraSettings) -> bool:
-    return bool(settings.rotate or settings.flip != "none")
+    return bool(settings.rotate or settings.flip != "none" or settings.masks)
 
 
 class AdjustedCamera:
-    """Another camera, whose frames are turned by ``rotate``, then mirrored by ``flip``."""
+    """Another camera, whose frames are turned by ``rotate``, mirrored by ``flip``, and lose what is in ``masks``."""
 
     def __init__(self, camera: Camera, settings: schema.CameraSettings) -> None:
         self._camera, self._settings = camera, settings
@@ -35,10 +36,14 @@ class AdjustedCamera:
         self._camera.close()
 
     def _adjusted(self, moment: Frame | NoFrame) -> Frame | NoFrame:
-        return replace(moment, image=upright(moment.image, self._settings)) if isinstance(moment, Frame) else moment
+        if not isinstance(moment, Frame):
+            return moment
+        image = upright(moment.image, self._settings)
+        blacken(image, self._settings.masks)
+        return replace(moment, image=image)
 
 
 def upright(image: Image, settings: schema.CameraSettings) -> Image:
-    """Return a turned and mirrored copy: every OpenCV call on a numpy view would copy it anew, and more slowly."""
+    """Turn and mirror an image: a copy, for every OpenCV call on a numpy view would copy it anew, and more slowly."""
     picture = image if settings.rotate == 0 else cv2.rotate(image, TURNS[settings.rotate])
     return np.asarray(picture if settings.flip == "none" else cv2.flip(picture, FLIPS[settings.flip]), np.uint8)

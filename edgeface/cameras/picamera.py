@@ -67,7 +67,7 @@ def list_cameras() -> list[str]:
 
 
 def _number(kind: Any, place: str) -> int:
-    """Return the number of the camera that ``place`` names, by number or by libcamera's id. Raise ``RuntimeError`` if none is."""
+    """Return the number of the camera that ``place`` names by number or libcamera's id; raise ``RuntimeError`` if none."""
     if not place:
         return 0
     ids = [one["Id"] for one in kind.global_camera_info()]

@@ -105,6 +105,8 @@ def _in_words(what: str, setting: str) -> str:
     for pattern, words in WORDS.items():
         if repr(pattern) in what:
             return words
+    if what.startswith("Expected `object`") and "[" in setting:
+        return f"each is a section: a line [[{setting.partition('[')[0]}]], and its settings below"
     if what.startswith("Expected `object`"):
         return f"it is a section: a line [{setting}], and its settings below"
     if what.startswith("Invalid enum value"):

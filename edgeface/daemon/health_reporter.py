@@ -38,7 +38,7 @@ class Counters:
 
     def __init__(self) -> None:
         self.started = time.monotonic()
-        self.frames = self.skipped = self.faces = self.dropped = 0
+        self.frames = self.skipped = self.faces = self.masked = self.dropped = 0
         self.events: Counter[str] = Counter()
         self.last_event: Event | None = None
         self._classes = [0] * (len(BOUNDS) + 1)
@@ -116,6 +116,7 @@ class HealthReporter:
         moment = tick.moment
         if isinstance(moment, Frame):
             self.counters.count_frame(len(tick.seen.observations), tick.seen.seconds)
+            self.counters.masked += tick.seen.masked
             self._recent.append(moment.time)
         elif moment.lost is not None:
             self._recent.clear()
@@ -174,6 +175,7 @@ class HealthReporter:
             frames_skipped=self.counters.skipped,
             time=now,
             faces_seen=self.counters.faces,
+            faces_masked=self.counters.masked,
             events=dict(self.counters.events),
             last_event=self._last_event(),
             observe=self.counters.durations,

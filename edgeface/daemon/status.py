@@ -83,6 +83,8 @@ def describe(status: dict[str, Any]) -> str:
     last = "none" if event is None else " ".join(filter(None, (event["ts"], event["event_type"], event.get("name"))))
     frames = {"seen": "frames_seen", "dropped": "frames_dropped", "not searched": "frames_skipped"}
     looked = ", ".join(f"{status[field]} {name}" for name, field in frames.items()) + f"; {status['faces_seen']} faces"
+    if status["faces_masked"]:
+        looked += f", {status['faces_masked']} left out by masks"
     if status["slowed"]:
         looked += f"; slowed to {status['fps_limit']:.1f} a second: {status['slowed']}"
     rows = {

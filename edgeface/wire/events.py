@@ -44,6 +44,7 @@ class Event:
     votes: int | None = None
     box: Box | None = None
     frame_size: tuple[int, int] | None = None
+    zone: str | None = None
     quality: float | None = None
     liveness: float | None = None
     seconds: float | None = None
@@ -80,6 +81,12 @@ Living = Annotated[
 ]
 
 
+Zone = Annotated[
+    str | UnsetType,
+    Meta(description="the zone in which the face was when it was announced; absent without `camera.zones`", examples=["porch"]),
+]
+
+
 class _Seen(EventPayload, frozen=True, kw_only=True):
     track_id: TrackId
     score: Annotated[
@@ -96,6 +103,7 @@ class _Seen(EventPayload, frozen=True, kw_only=True):
         ),
     ]
     frame_size: Annotated[tuple[Count, Count], Meta(description="width, height in pixels", examples=[[640, 480]])]
+    zone: Zone = UNSET
     liveness: Living = UNSET
 
 
@@ -134,6 +142,7 @@ class Left(EventPayload, frozen=True, kw_only=True, tag="left"):
     person_id: PersonId | UnsetType = UNSET
     name: Name | UnsetType = UNSET
     seconds: Annotated[float, Meta(ge=0, description="from the first view to the last", examples=[12.3])]
+    zone: Zone = UNSET
     liveness: Living = UNSET
     corrected: Correcting = UNSET
 

@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 import pytest
 
-from edgeface.cameras import create, opencv
+from edgeface.cameras import create
 from edgeface.config import load
 from edgeface.config.schema import CameraSettings
 from edgeface.errors import ConfigError
@@ -102,7 +102,7 @@ def device(_path: Path, patch: pytest.MonkeyPatch) -> Iterator[str]:
         release = staticmethod(lambda: None)
         read = staticmethod(lambda: (True, card()[:, :, ::-1].copy()))
 
-    patch.setattr(opencv.cv2, "VideoCapture", lambda *_: Driver())
+    patch.setattr(cv2, "VideoCapture", lambda *_: Driver())
     yield "v4l2:/dev/null"
 
 

@@ -652,7 +652,8 @@ def test_the_table_leads_to_the_picamera(picamera: Callable[..., Moments]) -> No
         ("picamera:", 120),
         ("picamera:0", 120),
         ("picamera:1", 180),
-        *zip([f"picamera:{name}" for name in FakePicamera2.ids], (120, 180)),
+        (f"picamera:{FakePicamera2.ids[0]}", 120),
+        (f"picamera:{FakePicamera2.ids[1]}", 180),
     ],
 )
 def test_a_picamera_is_chosen_by_number_or_id(picamera: Callable[..., Moments], source: str, expected: int) -> None:
