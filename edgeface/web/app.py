@@ -14,7 +14,7 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
 from edgeface.errors import EdgefaceError
-from edgeface.web import enroll, health, live, operations, people, strangers, visits
+from edgeface.web import enroll, health, live, operations, people, regions, strangers, visits
 from edgeface.web.context import PageContext
 
 View: TypeAlias = Callable[[PageContext, Request], Awaitable[Response]]
@@ -30,6 +30,7 @@ GET: dict[str, View] = {
     "/enroll": enroll.enroll,
     "/enroll/state": enroll.state,
     "/health": health.health,
+    "/regions": regions.regions,
 }
 POST: dict[str, View] = {
     "/people/photo": people.photo,

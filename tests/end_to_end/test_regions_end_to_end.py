@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from fixtures.broker import Broker, broker, needs_broker  # noqa: F401
+from fixtures.broker import Broker, broker, needs_broker
 from fixtures.daemon import enroll, settings
 from fixtures.frames import frame, photo
 
@@ -21,6 +21,8 @@ from edgeface.recognition.pipeline import Pipeline
 from edgeface.types import Frame
 from edgeface.vision.drawing import save_image
 from edgeface.vision.embedding import Embedder
+
+__all__ = ["broker"]
 
 OBAMA, COLLINS = "obama_press_room.jpg", "collins_portrait.jpg"
 LEFT = [[0, 0], [0.5, 0], [0.5, 1], [0, 1]]

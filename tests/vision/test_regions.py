@@ -71,7 +71,10 @@ def loaded(folder: Path, lines: str) -> Any:
 
 
 def test_regions_are_read_from_the_settings(tmp_path: Path) -> None:
-    lines = f"[camera]\nrotate = 90\n[web]\n[[camera.masks]]\nname = 'tv'\n{TRIANGLE_LINES}\n[[camera.zones]]\nname = 'porch'\n{TRIANGLE_LINES}"
+    masks, zones = (
+        f"[[camera.{kind}]]\nname = '{name}'\n{TRIANGLE_LINES}\n" for kind, name in (("masks", "tv"), ("zones", "porch"))
+    )
+    lines = f"[camera]\nrotate = 90\n[web]\n{masks}{zones}"
     camera = loaded(tmp_path, lines).camera
     points = ((0.0, 0.0), (1.0, 0.0), (0.0, 1.0))
     assert (camera.masks, camera.zones) == ((RegionSettings("tv", points),), (RegionSettings("porch", points),))

@@ -1,0 +1,10 @@
+"""Shows the view in which a mask or a zone is drawn on the live picture."""
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from edgeface.web.context import PageContext
+
+
+async def regions(context: PageContext, request: Request) -> Response:
+    return context.render(request, "regions.html")
