@@ -19,6 +19,7 @@ import cv2
 import numpy as np
 
 from edgeface import cameras
+from edgeface.cameras.adjusted import adjustment
 from edgeface.config import load as config_load
 from edgeface.config import schema
 from edgeface.config.load import load
@@ -215,7 +216,8 @@ def _camera(subject: _Subject) -> str:
             if isinstance(moment, Frame):
                 height, width = moment.image.shape[:2]
                 found = f"{settings.camera.source.partition(':')[0]}: a frame of {width} x {height} pixels"
-                return "; ".join([found, *cameras.others(settings.camera)])
+                adjusted = [f"{found}, {how}"] if (how := adjustment(settings.camera)) else [found]
+                return "; ".join([*adjusted, *cameras.others(settings.camera)])
             reason = moment.lost or reason
             if moment.lost or time.monotonic() > deadline:
                 break

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from pkgutil import resolve_name
 
-from edgeface.cameras.adjusted import AdjustedCamera, is_adjusted
+from edgeface.cameras.adjusted import AdjustedCamera, adjustment
 from edgeface.config import schema, sources
 from edgeface.errors import ConfigError
 from edgeface.interfaces import Camera
@@ -57,4 +57,4 @@ def create(settings: schema.CameraSettings) -> Camera:
     """
     build: Callable[[schema.CameraSettings], Camera] = resolve_name(plugin(settings))
     camera = build(settings)
-    return AdjustedCamera(camera, settings) if is_adjusted(settings) else camera
+    return AdjustedCamera(camera, settings) if adjustment(settings) else camera

@@ -15,8 +15,12 @@ TURNS = {90: cv2.ROTATE_90_CLOCKWISE, 180: cv2.ROTATE_180, 270: cv2.ROTATE_90_CO
 FLIPS = {"horizontal": 1, "vertical": 0}
 
 
-def is_adjusted(settings: schema.CameraSettings) -> bool:
-    return bool(settings.rotate or settings.flip != "none" or settings.masks)
+def adjustment(settings: schema.CameraSettings) -> str:
+    """Return in words how pictures are turned, mirrored and masked; empty for neither."""
+    words = [f"turned by {settings.rotate} degrees"] if settings.rotate else []
+    words += [f"{settings.flip} flip"] if settings.flip != "none" else []
+    words += [f"{len(settings.masks)} masked"] if settings.masks else []
+    return ", ".join(words)
 
 
 class AdjustedCamera:

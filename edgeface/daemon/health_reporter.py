@@ -95,6 +95,7 @@ class HealthReporter:
         self._process.cpu_percent()
         self._cpu = 0.0
         self._recent: deque[float] = deque(maxlen=30)
+        self._frame_size: tuple[int, int] | None = None
         self._published_at = -INTERVAL
         # The old templates, so that the first tick publishes what a reload changed.
         self._known: Templates = before._known if before else gallery.pipeline.templates
@@ -118,6 +119,7 @@ class HealthReporter:
             self.counters.count_frame(len(tick.seen.observations), tick.seen.seconds)
             self.counters.masked += tick.seen.masked
             self._recent.append(moment.time)
+            self._frame_size = moment.image.shape[1], moment.image.shape[0]
         elif moment.lost is not None:
             self._recent.clear()
         self.counters.count_events(tick.events)
@@ -176,6 +178,7 @@ class HealthReporter:
             time=now,
             faces_seen=self.counters.faces,
             faces_masked=self.counters.masked,
+            frame_size=self._frame_size,
             events=dict(self.counters.events),
             last_event=self._last_event(),
             observe=self.counters.durations,

@@ -6,6 +6,7 @@ from typing import Any
 
 import msgspec
 
+from edgeface.cameras.adjusted import adjustment
 from edgeface.config.schema import Config
 from edgeface.gallery.sqlite import FULL, lacks_room
 from edgeface.health import Health, health_payload
@@ -44,6 +45,7 @@ def report(
         "page": address(config.web) if config.web.enabled and "page" not in unserved else None,
         "page_unserved": unserved.get("page"),
         "threshold": threshold,
+        "adjusted": adjustment(config.camera),
         "disk_full": config.gallery_path.exists() and lacks_room(config.gallery_path),
     }
     return status | {"running": True, "troubles": troubles(status)}
@@ -89,7 +91,7 @@ def describe(status: dict[str, Any]) -> str:
         looked += f"; slowed to {status['fps_limit']:.1f} a second: {status['slowed']}"
     rows = {
         "daemon": f"{status['device']}, edgeface {status['version']}, up for {duration(status['uptime'])}",
-        "camera": f"{status['camera']}: {status['camera_state']}, {status['fps']:.1f} frames/s",
+        "camera": f"{status['camera']}: {status['camera_state']}, {status['fps']:.1f} frames/s" + _frames(status),
         "frames": looked,
         "broker": link,
         "people": f"{status['gallery_size']} enrolled, {status['templates']} templates"
@@ -105,6 +107,13 @@ def describe(status: dict[str, Any]) -> str:
         "page": f"{status['page']}, by edgeface web url" if status.get("page") else None,
     }
     return "\n".join(f"{name:<9}{value}" for name, value in rows.items() if value is not None)
+
+
+def _frames(status: dict[str, Any]) -> str:
+    if not status["frame_size"]:
+        return ""
+    size = " of {} x {} pixels".format(*status["frame_size"])
+    return f"{size}, {status['adjusted']}" if status["adjusted"] else size
 
 
 def _backups(copies: int, latest: str | None, trouble: str | None) -> str:

@@ -668,7 +668,7 @@ def test_doctor_lists_the_picameras_that_are_there(picamera: Callable[..., Momen
     (check,) = examine(file, only=["camera"])
     assert check.ok, check
     listed = "0 imx708 (/base/i2c@1/imx708@1a); 1 imx219 (/base/i2c@2/imx219@10)"
-    assert check.found == f"picamera: a frame of 64 x 80 pixels; {listed}"
+    assert check.found == f"picamera: a frame of 64 x 80 pixels, turned by 90 degrees; {listed}"
     assert not FakePicamera2.lent
 
 
