@@ -19,7 +19,6 @@ import cv2
 import numpy as np
 
 from edgeface import cameras
-from edgeface.cameras.adjusted import adjustment
 from edgeface.config import load as config_load
 from edgeface.config import schema
 from edgeface.config.load import load
@@ -216,7 +215,7 @@ def _camera(subject: _Subject) -> str:
             if isinstance(moment, Frame):
                 height, width = moment.image.shape[:2]
                 found = f"{settings.camera.source.partition(':')[0]}: a frame of {width} x {height} pixels"
-                adjusted = [f"{found}, {how}"] if (how := adjustment(settings.camera)) else [found]
+                adjusted = [f"{found}, {how}"] if (how := cameras.adjustment(settings.camera)) else [found]
                 return "; ".join([*adjusted, *cameras.others(settings.camera)])
             reason = moment.lost or reason
             if moment.lost or time.monotonic() > deadline:

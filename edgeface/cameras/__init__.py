@@ -8,6 +8,8 @@ from edgeface.config import schema, sources
 from edgeface.errors import ConfigError
 from edgeface.interfaces import Camera
 
+__all__ = ["CAMERAS", "RECORDINGS", "adjustment", "create", "is_live", "others", "plugin"]
+
 CAMERAS = {
     "folder": "edgeface.cameras.recording:open_folder",
     "video": "edgeface.cameras.recording:open_video",

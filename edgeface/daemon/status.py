@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from edgeface.cameras.adjusted import adjustment
+from edgeface.cameras import adjustment
 from edgeface.config.schema import Config
 from edgeface.gallery.sqlite import FULL, lacks_room
 from edgeface.health import Health, health_payload

@@ -110,6 +110,9 @@ def picamera(_path: Path, patch: pytest.MonkeyPatch) -> Iterator[str]:
     class Picamera2:
         camera_controls: dict[str, Any] = {}  # noqa: RUF012
 
+        def __init__(self, _number: int) -> None:
+            pass
+
         def create_video_configuration(self, **wanted: Any) -> dict[str, Any]:
             return wanted
 
@@ -142,6 +145,8 @@ def pictures(settings: CameraSettings, count: int) -> list[Image]:
         for moment in camera.frames():
             if isinstance(moment, Frame):
                 images.append(moment.image)
+            else:
+                assert moment.lost is None
             if len(images) == count:
                 break
     return images

@@ -11,7 +11,7 @@ from edgeface.config import load
 from edgeface.config.schema import CameraSettings, RegionSettings
 from edgeface.errors import ConfigError
 from edgeface.types import Box, Face
-from edgeface.vision.regions import blacken, region_at, sort_faces
+from edgeface.vision.regions import SortedFaces, blacken, region_at, sort_faces
 
 SIZE = (200, 100)
 LEFT = RegionSettings("left", ((0.0, 0.0), (0.5, 0.0), (0.5, 1.0), (0.0, 1.0)))
@@ -45,7 +45,7 @@ def test_the_black_pixels_are_those_of_the_region(region: RegionSettings) -> Non
     blacken(image, (region,))
     edge = np.zeros(SIZE[::-1], np.uint8)
     corners = np.rint(np.array(region.points) * SIZE).astype(np.int32)
-    cv2.polylines(edge, [corners], True, 255, 3)
+    cv2.polylines(edge, [corners], True, (255,), 3)
     for y, x in np.argwhere(edge == 0)[::7]:
         inside = region_at(at((x + 0.5) / SIZE[0], (y + 0.5) / SIZE[1]), SIZE, (region,)) is not None
         assert (image[y, x] == (0 if inside else 200)).all(), (x, y)
@@ -53,7 +53,10 @@ def test_the_black_pixels_are_those_of_the_region(region: RegionSettings) -> Non
 
 def test_masks_go_before_zones_and_without_zones_everywhere_is_watched() -> None:
     faces = [Face(at(x, y), np.zeros((5, 2), np.float32), 0.9) for x, y in ((0.2, 0.2), (0.8, 0.2), (0.8, 0.8))]
-    of = lambda **regions: sort_faces(faces, SIZE, CameraSettings(**regions))  # noqa: E731
+
+    def of(**regions: Any) -> SortedFaces:
+        return sort_faces(faces, SIZE, CameraSettings(**regions))
+
     none, masked, zoned, both = of(), of(masks=(LEFT,)), of(zones=(TOP,)), of(masks=(LEFT,), zones=(TOP,))
     assert (none.faces, none.watched, none.masked) == (faces, faces, 0)
     assert (masked.faces, masked.watched, masked.masked) == (faces[1:], faces[1:], 1)
