@@ -19,7 +19,7 @@ def adjustment(settings: schema.CameraSettings) -> str:
     """Return in words how pictures are turned, mirrored and masked; empty for neither."""
     words = [f"turned by {settings.rotate} degrees"] if settings.rotate else []
     words += [f"{settings.flip} flip"] if settings.flip != "none" else []
-    words += [f"{len(settings.masks)} masked"] if settings.masks else []
+    words += [f"masked: {', '.join(mask.name for mask in settings.masks)}"] if settings.masks else []
     return ", ".join(words)
 
 

@@ -35,7 +35,7 @@ def test_a_picture_that_is_turned_and_masked_is_told_with_its_size() -> None:
     corner = RegionSettings("tv", ((0.0, 0.0), (1.0, 0.0), (0.0, 1.0)))
     config = Config(camera=CameraSettings(rotate=90, flip="vertical", masks=(corner,)))
     screen = describe(report(config, HEALTH, None, {}))
-    assert "frames/s of 480 x 640 pixels, turned by 90 degrees, vertical flip, 1 masked" in screen
+    assert "frames/s of 480 x 640 pixels, turned by 90 degrees, vertical flip, masked: tv" in screen
     before = report(config, replace(HEALTH, frame_size=None, faces_masked=0), None, {})
     assert before["frame_size"] is None
     assert "pixels" not in describe(before)
