@@ -215,8 +215,8 @@ def _camera(subject: _Subject) -> str:
             if isinstance(moment, Frame):
                 height, width = moment.image.shape[:2]
                 found = f"{settings.camera.source.partition(':')[0]}: a frame of {width} x {height} pixels"
-                adjusted = [f"{found}, {how}"] if (how := cameras.adjustment(settings.camera)) else [found]
-                return "; ".join([*adjusted, *cameras.others(settings.camera)])
+                found = ", ".join(filter(None, (found, cameras.adjustment(settings.camera))))
+                return "; ".join([found, *cameras.others(settings.camera)])
             reason = moment.lost or reason
             if moment.lost or time.monotonic() > deadline:
                 break

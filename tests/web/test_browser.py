@@ -307,6 +307,7 @@ def test_a_zone_that_is_drawn_is_one_for_the_settings(open_page: Callable[..., P
     page.get_by_label("Name").fill("porch")
     copy.click()
     expect(page.locator("[data-copied]")).to_have_text("Copied.")
+    assert page.evaluate("document.documentElement.scrollWidth <= document.documentElement.clientWidth")
     file = tmp_path / "edgeface.toml"
     file.write_text("[web]\nenabled = true\n" + page.evaluate("navigator.clipboard.readText()"))
     (zone,) = load(file).camera.zones

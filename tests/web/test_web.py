@@ -229,7 +229,9 @@ def test_a_name_is_text_wherever_it_is_shown(own: Page, demo_photos: Path) -> No
     told = own.post(f"/people/{person}/rename", {"name": evil + "!"})
     shown = [told, *(own.get(path) for path in VIEWS), own.get("/live/recent"), own.get(f"/enroll?name={'%3Cscript%3E'}")]
     for text in shown:
-        assert not re.search(r"<script(?! src=\"/~[\w-]+/static/(?:page|regions).js\")|<img src=x|onerror=alert\(1\)>(?!.*&gt;)", text)
+        assert not re.search(
+            r"<script(?! src=\"/~[\w-]+/static/(?:page|regions).js\")|<img src=x|onerror=alert\(1\)>(?!.*&gt;)", text
+        )
         assert "49" not in re.sub(r"\d{3,}|:\d\d|\d\d:", "", text) or "{{" in text
     assert any("&lt;script&gt;" in text for text in shown)
 
