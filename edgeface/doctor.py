@@ -214,7 +214,9 @@ def _camera(subject: _Subject) -> str:
         for moment in camera.frames():
             if isinstance(moment, Frame):
                 height, width = moment.image.shape[:2]
-                return f"{settings.camera.source.partition(':')[0]}: a frame of {width} x {height} pixels"
+                found = f"{settings.camera.source.partition(':')[0]}: a frame of {width} x {height} pixels"
+                found = ", ".join(filter(None, (found, cameras.adjustment(settings.camera))))
+                return "; ".join([found, *cameras.others(settings.camera)])
             reason = moment.lost or reason
             if moment.lost or time.monotonic() > deadline:
                 break

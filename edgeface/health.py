@@ -97,6 +97,8 @@ class Health:
     frames_skipped: int = 0
     time: float = 0.0
     faces_seen: int = 0
+    faces_masked: int = 0
+    frame_size: tuple[int, int] | None = None
     events: Mapping[str, int] = field(default_factory=dict)
     unnamed: Mapping[str, int] = field(default_factory=dict)
     last_event: Event | None = None
@@ -157,6 +159,11 @@ class HealthPayload(Struct, frozen=True, kw_only=True):
     frames_skipped: Annotated[
         Count, about("frames seen that were not searched for faces: nothing moved, or it is slowed", 712034)
     ]
+    frame_size: Annotated[
+        tuple[Count, Count] | None,
+        about("width, height of the latest frame in pixels, after `camera.rotate`; null before any", [640, 480]),
+    ]
+    faces_masked: Annotated[Count, about("faces left out since the start, once a frame: in one of `camera.masks`", 0)]
     queue_length: Annotated[Count, about("events waiting for the broker", 0)]
     events_dropped: Annotated[Count, about("events too old or too many to deliver, since the start", 0)]
     events_withheld: Annotated[

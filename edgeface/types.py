@@ -161,13 +161,15 @@ class Seen:
     """What a look at one moment found.
 
     ``seconds`` is the time that the search for faces took, none if the frame was not searched; ``due`` says whether the frame
-    rate called for a look at all; ``faces`` are all that the search found, those too small to observe among them.
+    rate called for a look at all; ``faces`` are all that the search found, those too small to observe and those outside zones
+    among them, but not the ``masked`` ones.
     """
 
     observations: Sequence[Observation] = ()
     seconds: float | None = None
     due: bool = False
     faces: Sequence[Face] | None = None
+    masked: int = 0
 
 
 MAX_REQUEST_BYTES = 6 * 2**20  # bytes of a command at most: enough for a photo of 4 MB in base64

@@ -3,9 +3,12 @@
 from collections.abc import Callable
 from pkgutil import resolve_name
 
+from edgeface.cameras.adjusted import AdjustedCamera, adjustment
 from edgeface.config import schema, sources
 from edgeface.errors import ConfigError
 from edgeface.interfaces import Camera
+
+__all__ = ["CAMERAS", "RECORDINGS", "adjustment", "create", "is_live", "others", "plugin"]
 
 CAMERAS = {
     "folder": "edgeface.cameras.recording:open_folder",
@@ -18,6 +21,8 @@ CAMERAS = {
     "picamera": "edgeface.cameras.picamera:open_picamera",
 }
 """Scheme of the source -> a function from the camera's settings to a ``Camera``."""
+LISTS = {"picamera": "edgeface.cameras.picamera:list_cameras"}
+"""Scheme of the source -> a function that lists the cameras of this kind that are there."""
 RECORDINGS = {"folder", "video"}
 
 
@@ -40,10 +45,18 @@ def plugin(settings: schema.CameraSettings) -> str:
     return CAMERAS[scheme]
 
 
+def others(settings: schema.CameraSettings) -> list[str]:
+    """Return the cameras among which ``settings.source`` chooses, as text; none where they cannot be listed."""
+    place = LISTS.get(settings.source.partition(":")[0])
+    listed: list[str] = resolve_name(place)() if place else []
+    return listed
+
+
 def create(settings: schema.CameraSettings) -> Camera:
     """Build the camera that ``settings.source`` names; ``frames()`` opens a live one.
 
     Raise ``ConfigError`` if the source names no camera, ``CameraError`` if a recording cannot be read.
     """
     build: Callable[[schema.CameraSettings], Camera] = resolve_name(plugin(settings))
-    return build(settings)
+    camera = build(settings)
+    return AdjustedCamera(camera, settings) if adjustment(settings) else camera

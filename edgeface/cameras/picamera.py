@@ -27,7 +27,7 @@ class PicameraSource:
             ) from None
         self._camera: Any = None
         try:
-            self._camera = _acquire(Picamera2)
+            self._camera = _acquire(Picamera2, _number(Picamera2, settings.source.partition(":")[2]))
             paced = "FrameDurationLimits" in self._camera.camera_controls  # not every camera of libcamera can be told its rate
             wanted = self._camera.create_video_configuration(
                 main={"format": FORMAT, "size": (settings.width, settings.height)},
@@ -57,11 +57,32 @@ class PicameraSource:
             self._camera.close()
 
 
-def _acquire(kind: Any) -> Any:
+def list_cameras() -> list[str]:
+    """Return each camera that libcamera finds: its number, model and id; none without picamera2."""
+    try:
+        from picamera2 import Picamera2
+    except ImportError:
+        return []
+    return [f"{number} {one.get('Model', 'camera')} ({one['Id']})" for number, one in enumerate(Picamera2.global_camera_info())]
+
+
+def _number(kind: Any, place: str) -> int:
+    """Return the number of the camera that ``place`` names by number or libcamera's id; raise ``RuntimeError`` if none."""
+    if not place:
+        return 0
+    ids = [one["Id"] for one in kind.global_camera_info()]
+    if place in ids:
+        return ids.index(place)
+    if place.isdecimal() and int(place) < len(ids):
+        return int(place)
+    raise RuntimeError(f"there is no camera {place}; libcamera finds {', '.join(list_cameras()) or 'none'}")
+
+
+def _acquire(kind: Any, number: int) -> Any:
     """Return a ``Picamera2``; if its constructor fails, release the camera or the pipe that it has already taken."""
     camera = kind.__new__(kind)
     try:
-        camera.__init__()
+        camera.__init__(number)
     except Exception:
         with suppress(AttributeError, OSError, RuntimeError):
             if camera.is_open:
@@ -81,5 +102,5 @@ def _reason(error: BaseException) -> str:
 
 
 def open_picamera(settings: schema.CameraSettings) -> LiveCamera:
-    """Build the camera of ``picamera``: the first that libcamera finds."""
+    """Build the camera of ``picamera``, the first that libcamera finds, or ``picamera:1``, by number or libcamera's id."""
     return LiveCamera(lambda: PicameraSource(settings), settings.fps)

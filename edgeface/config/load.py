@@ -162,12 +162,14 @@ def _in_words(what: str, setting: str) -> str:
     for pattern, words in WORDS.items():
         if repr(pattern) in what:
             return words
+    if what.startswith("Expected `object`") and "[" in setting:
+        return f"each is a section: a line [[{setting.partition('[')[0]}]], and its settings below"
     if what.startswith("Expected `object`"):
         return f"it is a section: a line [{setting}], and its settings below"
     if what.startswith("Invalid enum value"):
         section, _, name = setting.partition(".")
         choices = get_args(get_type_hints(type(getattr(Config(), section)))[name])
-        return f"{what}; it is one of {', '.join(choices)}"
+        return f"{what}; it is one of {', '.join(map(str, choices))}"
     if what.startswith(UNKNOWN):
         known = getattr(Config(), setting).__struct_fields__ if setting else Config.__struct_fields__
         name = what.removeprefix(UNKNOWN).strip(" `")

@@ -16,6 +16,7 @@ MAX_BYTES = 2**20
 Count = Annotated[int, Meta(ge=1, le=40)]  # a track remembers 40 views
 Seconds = Annotated[float, Meta(ge=0, le=86400)]
 Share = Annotated[float, Meta(ge=0, le=1)]
+LEAST_AREA = 1e-5  # of the picture that a region must enclose: 3 pixels of 640 x 480
 
 
 def means(text: str, **limits: Any) -> Meta:
@@ -33,15 +34,31 @@ class DeviceSettings(_Section, frozen=True):
     id: Annotated[Slug, means("unique on the broker; letters, digits, - and _")] = "edgeface"
 
 
+class RegionSettings(_Section, frozen=True):
+    """A part of the picture: a polygon, whose corners are fractions of width and height, from the top left."""
+
+    name: Slug
+    points: Annotated[tuple[tuple[Share, Share], ...], Meta(min_length=3, max_length=64)]
+
+    def __post_init__(self) -> None:
+        following = (*self.points[1:], *self.points[:1])
+        area = sum(x * below - beside * y for (x, y), (beside, below) in zip(self.points, following, strict=True)) / 2
+        if abs(area) < LEAST_AREA:
+            raise ValueError(f"the points of {self.name} enclose nothing, or their lines cross")
+
+
+Regions = Annotated[tuple[RegionSettings, ...], Meta(max_length=32)]
+
+
 class CameraSettings(_Section, frozen=True):
     """Where frames come from."""
 
     name: Annotated[Slug, means("names the camera in topics and events")] = "camera"
-    source: Annotated[Line, means("picamera | v4l2:/dev/video0 | rtsp://... | http://... | video:FILE | folder:DIR")] = (
-        "v4l2:/dev/video0"
-    )
-    width: Annotated[int, means("pixels asked of a live camera", ge=64, le=7680)] = 640
-    height: Annotated[int, means("pixels asked of a live camera", ge=64, le=4320)] = 480
+    source: Annotated[
+        Line, means("picamera | picamera:1 | v4l2:/dev/video0 | rtsp://... | http://... | video:FILE | folder:DIR")
+    ] = "v4l2:/dev/video0"
+    width: Annotated[int, means("pixels asked of a live camera, before rotate", ge=64, le=7680)] = 640
+    height: Annotated[int, means("pixels asked of a live camera, before rotate", ge=64, le=4320)] = 480
     max_pixels: Annotated[
         int,
         means(
@@ -52,8 +69,23 @@ class CameraSettings(_Section, frozen=True):
     ] = 5_100_000
     fps: Annotated[float, means("frames a second at most; recordings are played at this rate", gt=0, le=120)] = 10.0
     hold: Annotated[Seconds, means("seconds that each image of a folder is shown; 0 is for one frame")] = 1.0
+    rotate: Annotated[Literal[0, 90, 180, 270], means("degrees clockwise by which pictures are turned: 0, 90, 180 or 270")] = 0
+    flip: Annotated[
+        Literal["none", "horizontal", "vertical"],
+        means('"horizontal" swaps left and right, "vertical" top and bottom, both after rotate'),
+    ] = "none"
+    masks: Annotated[
+        Regions,
+        means("parts that are blackened, each [[camera.masks]] with name and points: no face in one is looked at"),
+    ] = ()
+    zones: Annotated[
+        Regions, means("parts to watch, each [[camera.zones]] with name and points: only faces in one are announced")
+    ] = ()
 
     def __post_init__(self) -> None:
+        names = [region.name for region in (*self.masks, *self.zones)]
+        if twice := {name for name in names if names.count(name) > 1}:
+            raise ValueError(f"two masks or zones are called {min(twice)}")
         if self.width * self.height > self.max_pixels:
             raise ValueError(f"width x height is {self.width * self.height} pixels, max_pixels is {self.max_pixels}")
 

@@ -38,7 +38,7 @@ class Counters:
 
     def __init__(self) -> None:
         self.started = time.monotonic()
-        self.frames = self.skipped = self.faces = self.dropped = self.withheld = 0
+        self.frames = self.skipped = self.faces = self.masked = self.dropped = self.withheld = 0
         self.events: Counter[str] = Counter()
         self.unnamed: Counter[str] = Counter()
         self.last_event: Event | None = None
@@ -102,6 +102,7 @@ class HealthReporter:
         self._process.cpu_percent()
         self._cpu = 0.0
         self._recent: deque[float] = deque(maxlen=30)
+        self._frame_size: tuple[int, int] | None = None
         self._published_at = -INTERVAL
         # The old templates, so that the first tick publishes what a reload changed.
         self._known: Templates = before._known if before else gallery.pipeline.templates
@@ -124,7 +125,9 @@ class HealthReporter:
         moment = tick.moment
         if isinstance(moment, Frame):
             self.counters.count_frame(len(tick.seen.observations), tick.seen.seconds)
+            self.counters.masked += tick.seen.masked
             self._recent.append(moment.time)
+            self._frame_size = moment.image.shape[1], moment.image.shape[0]
         elif moment.lost is not None or moment.paused:
             self._recent.clear()
         self.counters.count_events(tick.events)
@@ -194,6 +197,8 @@ class HealthReporter:
             frames_skipped=self.counters.skipped,
             time=now,
             faces_seen=self.counters.faces,
+            faces_masked=self.counters.masked,
+            frame_size=self._frame_size,
             events=dict(self.counters.events),
             unnamed=dict(self.counters.unnamed),
             last_event=self._last_event(),

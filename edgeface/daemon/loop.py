@@ -137,12 +137,12 @@ class Daemon:
         began = time.perf_counter()
         if not self.gate.wants(moment):
             return Seen(due=True)
-        faces = self.pipeline.detector.detect(moment.image)
-        observations = self.pipeline.observe(moment.image, faces)
+        found = self.pipeline.search(moment.image)
+        observations = self.pipeline.observe(moment.image, found.watched)
         self.gate.searched(moment.time, len(observations))
         took = time.perf_counter() - began
         self.frame_rate.took(moment.time, took)
-        return Seen(observations, took, due=True, faces=faces)
+        return Seen(observations, took, due=True, faces=found.faces, masked=found.masked)
 
     def _run_tasks(self, tick: Tick) -> None:
         """Let each task do the share of its work that is due; none waits for anything."""

@@ -93,6 +93,7 @@ def _counters(health: Health) -> dict[str, tuple[str, int]]:
         "frames": ("Frames that were looked at.", health.frames_seen),
         "frames_dropped": ("Frames that a newer one replaced before they were looked at.", health.frames_dropped),
         "faces": ("Faces seen, counted once a frame.", health.faces_seen),
+        "faces_masked": ("Faces left out because they are in a mask, counted once a frame.", health.faces_masked),
         "events_dropped": ("Events that were too old, or too many, when the broker was away.", health.link.dropped),
     }
     counters["events_withheld"] = ("Events of muted or ignored people, or outside their hours.", health.events_withheld)

@@ -216,7 +216,12 @@ PARTS = (
     Part("backup", ("backup", "gallery"), (), lambda new, _old: BackupTask(new.config), lambda of, _heir: of.backup.close()),
     Part(
         "pipeline",
-        (*(f"detector.{name}" for name in ("model", "max_side", "threads", "min_eye_distance", "min_quality")), "matching"),
+        (
+            *(f"detector.{name}" for name in ("model", "max_side", "threads", "min_eye_distance", "min_quality")),
+            "matching",
+            "camera.masks",
+            "camera.zones",
+        ),
         ("embedder", "gallery"),
         lambda new, _old: Pipeline(new.config, new.embedder, new.gallery),
     ),
@@ -235,7 +240,13 @@ PARTS = (
     Part("commands", ("commands",), ("publisher", "enroller", "jobs"), _commands, _close_commands),
     Part("camera", ("camera",), (), _camera, _close_camera),
     Part("camera_monitor", ("camera.name",), (), lambda new, _old: CameraMonitor(new.config.camera.name)),
-    Part("presence", ("camera.name", "presence", "liveness", "publisher"), ("embedder",), _presence, _close_presence),
+    Part(
+        "presence",
+        ("camera.name", "camera.zones", "presence", "liveness", "publisher"),
+        ("embedder",),
+        _presence,
+        _close_presence,
+    ),
     Part("strangers", ("events",), ("embedder", "gallery"), _strangers),
     Part("gate", ("detector.still_every", "presence.left_after"), ("camera",), _gate),
     Part("frame_rate", ("camera.fps", "camera.source"), ("camera",), _frame_rate),

@@ -6,6 +6,7 @@ from typing import Any
 
 import msgspec
 
+from edgeface.cameras import adjustment
 from edgeface.config.schema import Config
 from edgeface.gallery.sqlite import FULL, lacks_room
 from edgeface.health import Health, health_payload
@@ -44,6 +45,7 @@ def report(
         "page": address(config.web) if config.web.enabled and "page" not in unserved else None,
         "page_unserved": unserved.get("page"),
         "threshold": threshold,
+        "adjusted": adjustment(config.camera),
         "disk_full": config.gallery_path.exists() and lacks_room(config.gallery_path),
     }
     return status | {"running": True, "troubles": troubles(status)}
@@ -83,11 +85,13 @@ def describe(status: dict[str, Any]) -> str:
     last = "none" if event is None else " ".join(filter(None, (local(event["ts"]), event["event_type"], event.get("name"))))
     frames = {"seen": "frames_seen", "dropped": "frames_dropped", "not searched": "frames_skipped"}
     looked = ", ".join(f"{status[field]} {name}" for name, field in frames.items()) + f"; {status['faces_seen']} faces"
+    if status["faces_masked"]:
+        looked += f", {status['faces_masked']} left out by masks"
     if status["slowed"]:
         looked += f"; slowed to {status['fps_limit']:.1f} a second: {status['slowed']}"
     rows = {
         "daemon": f"{status['device']}, edgeface {status['version']}, up for {duration(status['uptime'])}",
-        "camera": f"{status['camera']}: {status['camera_state']}, {status['fps']:.1f} frames/s",
+        "camera": f"{status['camera']}: {status['camera_state']}, {status['fps']:.1f} frames/s" + _frames(status),
         "paused": status.get("pause") and _pause(**status["pause"]),
         "frames": looked,
         "broker": link,
@@ -108,6 +112,13 @@ def describe(status: dict[str, Any]) -> str:
 
 def _pause(since: str, until: str | None, why: str) -> str:
     return f"since {since}, {f'until {until}' if until else 'until edgeface resume'}{why and f': {why}'}"
+
+
+def _frames(status: dict[str, Any]) -> str:
+    if not status["frame_size"]:
+        return ""
+    size = " of {} x {} pixels".format(*status["frame_size"])
+    return f"{size}, {status['adjusted']}" if status["adjusted"] else size
 
 
 def _backups(copies: int, latest: str | None, trouble: str | None) -> str:

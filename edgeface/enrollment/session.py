@@ -126,7 +126,7 @@ class EnrollmentSession:
             self._reason = moment.lost or ""
             return (Hint.CAMERA_LOST if moment.lost else Hint.WAITING), None
         if faces is None:
-            faces = self._enroller.pipeline.detector.detect(moment.image)
+            faces = self._enroller.pipeline.search(moment.image).faces
         hint = obstacle(moment.image, faces) or self._judge(moment, faces[0], passed)
         return hint, faces[0].box if faces else None
 

@@ -19,6 +19,7 @@ from edgeface.vision.alignment import align, eye_distance
 from edgeface.vision.embedding import Embedder
 from edgeface.vision.flaws import flaw
 from edgeface.vision.quality import quality
+from edgeface.vision.regions import SortedFaces, sort_faces
 
 log = logging.getLogger(__name__)
 RETRY_S = 5.0
@@ -64,6 +65,10 @@ class Pipeline:
         if self._failure:
             return GalleryHealth("unreadable" if self._version is None else "stale", self._failure)
         return self._gallery.health
+
+    def search(self, image: Image) -> SortedFaces:
+        """Find the faces of a camera's picture, by the camera's masks and zones."""
+        return sort_faces(self.detector.detect(image), (image.shape[1], image.shape[0]), self._settings.camera)
 
     def observe(self, image: Image, faces: Sequence[Face] | None = None, *, every_face: bool = False) -> list[Observation]:
         """Observe every face that is large enough; poor views are seen but not matched, unless ``every_face``.

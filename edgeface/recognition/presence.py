@@ -16,6 +16,7 @@ from edgeface.recognition.tracking import Track, Tracker
 from edgeface.types import Decision, EventType, Face, Frame, Match, NoFrame, Observation, TrackedFace
 from edgeface.vision.liveness import ALIVE
 from edgeface.vision.model_card import ModelCard
+from edgeface.vision.regions import region_at
 from edgeface.wire.events import Corrected, Event
 
 log = logging.getLogger(__name__)
@@ -54,6 +55,7 @@ class Presence:
 
     def __init__(self, settings: schema.Config, card: ModelCard, before: "Presence | None" = None) -> None:
         self._camera, self._settings, self._mode = settings.camera.name, settings.presence, settings.liveness.mode
+        self._zones = settings.camera.zones
         same, different = card.threshold(SAME_FAR), card.threshold(DIFFERENT_FAR)
         self._tracker = Tracker(same=same, different=different, keep=settings.presence.left_after)
         if before:
@@ -233,6 +235,7 @@ class Presence:
             votes=len(views),
             box=track.latest.face.box,
             frame_size=(width, height),
+            zone=region_at(track.latest.face.box, (width, height), self._zones) if height else None,
             quality=sum(view.quality for view in views) / len(views),
             liveness=track.liveness.score,
             corrected=wrong,
@@ -255,6 +258,7 @@ class Presence:
                 track_id=visit.arrival.track_id,
                 person_id=visit.arrival.person_id,
                 name=visit.arrival.name,
+                zone=visit.arrival.zone,
                 liveness=track.liveness.score,
                 seconds=visit.last_view - visit.first_view,
                 corrected=wrong,

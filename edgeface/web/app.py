@@ -14,7 +14,21 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
 from edgeface.errors import EdgefaceError
-from edgeface.web import enroll, health, live, operations, pause, people, person, rules, settings, strangers, visits, welcome
+from edgeface.web import (
+    enroll,
+    health,
+    live,
+    operations,
+    pause,
+    people,
+    person,
+    regions,
+    rules,
+    settings,
+    strangers,
+    visits,
+    welcome,
+)
 from edgeface.web.context import PageContext
 
 View: TypeAlias = Callable[[PageContext, Request], Awaitable[Response]]
@@ -35,6 +49,7 @@ GET: dict[str, View] = {
     "/health": health.health,
     "/settings": settings.settings,
     "/welcome": welcome.welcome,
+    "/regions": regions.regions,
 }
 POST: dict[str, View] = {
     "/people/photo": people.photo,

@@ -55,6 +55,7 @@ class Event:
     votes: int | None = None
     box: Box | None = None
     frame_size: tuple[int, int] | None = None
+    zone: str | None = None
     quality: float | None = None
     liveness: float | None = None
     seconds: float | None = None
@@ -97,6 +98,12 @@ Living = Annotated[
 ]
 
 
+Zone = Annotated[
+    str | UnsetType,
+    Meta(description="the zone in which the face was when it was announced; absent without `camera.zones`", examples=["porch"]),
+]
+
+
 class _Seen(EventPayload, frozen=True, kw_only=True):
     track_id: TrackId
     score: Annotated[
@@ -113,6 +120,7 @@ class _Seen(EventPayload, frozen=True, kw_only=True):
         ),
     ]
     frame_size: Annotated[tuple[Count, Count], Meta(description="width, height in pixels", examples=[[640, 480]])]
+    zone: Zone = UNSET
     liveness: Living = UNSET
 
 
@@ -178,6 +186,7 @@ class Left(EventPayload, frozen=True, kw_only=True, tag="left"):
     person_id: PersonId | UnsetType = UNSET
     name: Name | UnsetType = UNSET
     seconds: Annotated[float, Meta(ge=0, description="from the first view to the last", examples=[12.3])]
+    zone: Zone = UNSET
     liveness: Living = UNSET
     groups: Groups = UNSET
     corrected: Correcting = UNSET

@@ -20,6 +20,7 @@ from edgeface.cameras.live import LiveCamera, Source
 from edgeface.cameras.picamera import PicameraSource
 from edgeface.config import schema
 from edgeface.config.schema import CameraSettings
+from edgeface.doctor import examine
 from edgeface.errors import CameraError, ConfigError
 from edgeface.interfaces import Camera
 from edgeface.types import Frame, Image, NoFrame
@@ -552,8 +553,14 @@ class FakePicamera2:
     plugged, lent, memory = True, False, True
     camera_controls: ClassVar[dict[str, tuple[int, ...]]] = {"FrameDurationLimits": (100, 83333, 33333)}
     is_open = False
+    ids: ClassVar[list[str]] = ["/base/i2c@1/imx708@1a", "/base/i2c@2/imx219@10"]
 
-    def __init__(self) -> None:
+    @staticmethod
+    def global_camera_info() -> list[dict[str, Any]]:
+        return [{"Id": name, "Model": name[12:18], "Num": number} for number, name in enumerate(FakePicamera2.ids)]
+
+    def __init__(self, camera_num: int = 0) -> None:
+        self.number = camera_num
         if not FakePicamera2.plugged:
             raise RuntimeError("unplugged")
         if FakePicamera2.lent:
@@ -586,7 +593,7 @@ class FakePicamera2:
         assert stream == "main"
         self._fault()
         width, height = self.main["size"]
-        rgb = flat(120, width, height)
+        rgb = flat(120 + 60 * self.number, width, height)
         return {"BGR888": rgb, "RGB888": rgb[:, :, ::-1]}[self.main["format"]]
 
     def stop(self) -> None:
@@ -637,6 +644,41 @@ def test_the_table_leads_to_the_picamera(picamera: Callable[..., Moments]) -> No
     assert level(until(camera.frames(), is_frame)[-1]) == 120
     camera.close()
     assert not FakePicamera2.lent
+
+
+@pytest.mark.parametrize(
+    ("source", "expected"),
+    [
+        ("picamera:", 120),
+        ("picamera:0", 120),
+        ("picamera:1", 180),
+        (f"picamera:{FakePicamera2.ids[0]}", 120),
+        (f"picamera:{FakePicamera2.ids[1]}", 180),
+    ],
+)
+def test_a_picamera_is_chosen_by_number_or_id(picamera: Callable[..., Moments], source: str, expected: int) -> None:
+    camera = create(settings(source))
+    assert level(until(camera.frames(), is_frame)[-1]) == expected
+    camera.close()
+
+
+def test_doctor_lists_the_picameras_that_are_there(picamera: Callable[..., Moments], tmp_path: Path) -> None:
+    file = tmp_path / "edgeface.toml"
+    file.write_text('[camera]\nsource = "picamera:1"\nwidth = 80\nheight = 64\nrotate = 90\n')
+    (check,) = examine(file, only=["camera"])
+    assert check.ok, check
+    listed = "0 imx708 (/base/i2c@1/imx708@1a); 1 imx219 (/base/i2c@2/imx219@10)"
+    assert check.found == f"picamera: a frame of 64 x 80 pixels, turned by 90 degrees; {listed}"
+    assert not FakePicamera2.lent
+
+
+@pytest.mark.parametrize("place", ["2", "-1", "imx708", "\u0662", "\u00b2", "/base/i2c@3/imx708@1a"])
+def test_a_picamera_that_is_not_there_is_told_with_those_that_are(picamera: Callable[..., Moments], place: str) -> None:
+    camera = create(settings(f"picamera:{place}"))
+    lost = gap(until(camera.frames(), is_lost)[-1]).lost
+    camera.close()
+    listed = "0 imx708 (/base/i2c@1/imx708@1a), 1 imx219 (/base/i2c@2/imx219@10)"
+    assert lost == f"picamera: there is no camera {place}; libcamera finds {listed}"
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")

@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 
 from edgeface.cameras import create
-from edgeface.cameras.picamera import PicameraSource
+from edgeface.cameras.picamera import PicameraSource, list_cameras
 from edgeface.config import schema
 from edgeface.config.schema import CameraSettings
 from edgeface.errors import CameraError
@@ -35,7 +35,9 @@ SIZE = (80, 64)
 PADDING = 16
 """Bytes behind each line, as the Pi's hardware wants them."""
 RED = (200, 30, 10)
-IN_MEMORY = {"BGR888": RED, "RGB888": RED[::-1]}
+FIRST, SECOND = "/base/soc/i2c0mux/i2c@1/imx708@1a", "/base/soc/i2c0mux/i2c@0/imx219@10"
+BLUE = (10, 30, 200)
+ORDERS = {"BGR888": 1, "RGB888": -1}
 """Of the kernel's DRM fourcc, by which libcamera names its formats: BG24 is R, G, B in memory, RG24 is B, G, R."""
 
 
@@ -92,13 +94,13 @@ class Request:
 
 
 class Card:
-    """A camera that looks at a red card."""
+    """A camera that looks at a card of one colour."""
 
-    id = "/base/soc/i2c0mux/i2c@1/imx708@1a"
     properties: dict[str, Any] = {}  # noqa: RUF012
     controls = {libcamera.controls.FrameDurationLimits: types.SimpleNamespace(min=100, max=10**6, default=33_333)}  # noqa: RUF012
 
-    def __init__(self, manager: "Manager") -> None:
+    def __init__(self, manager: "Manager", colour: tuple[int, int, int], name: str) -> None:
+        self.colour, self.id = colour, name
         self.manager, self.busy, self.state = manager, False, "free"
         self.only: str | None = None
         self.limits: tuple[int, int] | None = None
@@ -133,7 +135,7 @@ class Card:
         (buffer,) = request.buffers.values()
         with mmap.mmap(buffer.planes[0].fd, self.stream.frame_size) as memory:
             lines = np.frombuffer(memory, np.uint8).reshape(self.stream.size.height, self.stream.stride)
-            lines[:, :-PADDING].reshape(len(lines), -1, 3)[:] = IN_MEMORY[str(self.stream.pixel_format)]
+            lines[:, :-PADDING].reshape(len(lines), -1, 3)[:] = self.colour[:: ORDERS[str(self.stream.pixel_format)]]
             del lines
         self.manager.ready.append(request)
         os.write(self.manager.bell, b"\0")
@@ -145,7 +147,7 @@ class Manager:
     def __init__(self) -> None:
         self.event_fd, self.bell = os.pipe()
         self.ready: list[Request] = []
-        self.cameras = [Card(self)]
+        self.cameras = [Card(self, RED, FIRST)]
 
     def get_ready_requests(self) -> list[Request]:
         if self.ready:
@@ -165,8 +167,8 @@ def manager(monkeypatch: pytest.MonkeyPatch) -> Iterator[Manager]:
     os.close(manager.bell)
 
 
-def settings() -> CameraSettings:
-    return schema.CameraSettings(source="picamera", width=SIZE[0], height=SIZE[1], fps=20.0)
+def settings(source: str = "picamera") -> CameraSettings:
+    return schema.CameraSettings(source=source, width=SIZE[0], height=SIZE[1], fps=20.0)
 
 
 def test_a_red_card_is_red(manager: Manager) -> None:
@@ -177,6 +179,19 @@ def test_a_red_card_is_red(manager: Manager) -> None:
         assert (image == RED).all()
     assert manager.cameras[0].limits == (50_000, 50_000)
     source.close()
+
+
+@pytest.mark.parametrize("second", ["picamera:1", f"picamera:{SECOND}"])
+def test_each_of_two_cameras_is_opened_by_its_number_or_id(manager: Manager, second: str) -> None:
+    manager.cameras.append(Card(manager, BLUE, SECOND))
+    assert list_cameras() == [f"0 camera ({FIRST})", f"1 camera ({SECOND})"]
+    blue = PicameraSource(settings(second))
+    assert (blue.read() == BLUE).all()
+    blue.close()
+    red = PicameraSource(settings("picamera:0"))
+    assert (red.read() == RED).all()
+    red.close()
+    assert [card.state for card in manager.cameras] == ["free", "free"]
 
 
 def test_closing_stops_and_frees_the_camera_for_the_next(manager: Manager) -> None:

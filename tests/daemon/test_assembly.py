@@ -34,6 +34,7 @@ from edgeface.config.schema import (
     MqttSettings,
     PauseSettings,
     PresenceSettings,
+    RegionSettings,
     RulesSettings,
     SyncSettings,
     WebSettings,
@@ -141,12 +142,15 @@ def test_every_part_of_a_daemon_is_in_the_table_once_and_after_those_that_it_nee
     assert all(names.index(needed) < number for number, part in enumerate(PARTS) for needed in part.needs)
 
 
+CORNER = RegionSettings("corner", ((0.0, 0.0), (0.5, 0.0), (0.0, 0.5)))
 CHANGES: dict[str, dict[str, _Section]] = {
     "backup": {"backup": BackupSettings(3)},
     "camera": {"camera": CameraSettings("camera", "picamera", width=320)},
     "camera.fps": {"camera": CameraSettings("camera", "picamera", fps=5.0)},
+    "camera.masks": {"camera": CameraSettings("camera", "picamera", masks=(CORNER,))},
     "camera.name": {"camera": CameraSettings("back", "picamera")},
     "camera.source": {"camera": CameraSettings("camera", "v4l2:/dev/video0")},
+    "camera.zones": {"camera": CameraSettings("camera", "picamera", zones=(CORNER,))},
     "commands": {"commands": CommandsSettings(per_minute=5)},
     "commands.allow": {"commands": CommandsSettings(("people",))},
     "detector.max_side": {"detector": DetectorSettings(max_side=320)},

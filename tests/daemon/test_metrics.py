@@ -42,6 +42,7 @@ def test_everything_is_told_by_its_name(served: tuple[list[Health], int]) -> Non
         ("edgeface_frames_total",): 600,
         ("edgeface_frames_dropped_total",): 7,
         ("edgeface_faces_total",): 80,
+        ("edgeface_faces_masked_total",): 0,
         ("edgeface_events_dropped_total",): 4,
         ("edgeface_events_total", "recognized"): 3,
         ("edgeface_events_total", "unknown"): 0,

@@ -1,10 +1,12 @@
 import time
+from dataclasses import replace
 from typing import Any
 
 import pytest
-from fixtures.status import alive, told
+from fixtures.status import HEALTH, alive, told
 
-from edgeface.daemon.status import HUNG, describe
+from edgeface.config.schema import CameraSettings, Config, RegionSettings
+from edgeface.daemon.status import HUNG, describe, report
 from edgeface.gallery.sqlite import FULL
 from edgeface.health import BrokerStatus, GalleryHealth
 from edgeface.platform.text import duration
@@ -22,10 +24,22 @@ def test_all_is_well_and_fits_one_screen() -> None:
         "52 °C, throttled",
         "400 not searched",
     ]
+    parts += ["of 480 x 640 pixels", "80 faces, 6 left out by masks"]
     parts += ["since it was started: under-voltage, throttled"]
     for part in parts:
         assert part in screen
     assert len(screen.splitlines()) < 12
+
+
+def test_a_picture_that_is_turned_and_masked_is_told_with_its_size() -> None:
+    corner = RegionSettings("tv", ((0.0, 0.0), (1.0, 0.0), (0.0, 1.0)))
+    config = Config(camera=CameraSettings(rotate=90, flip="vertical", masks=(corner,)))
+    screen = describe(report(config, HEALTH, None, {}))
+    assert "frames/s of 480 x 640 pixels, turned by 90 degrees, vertical flip, masked: tv" in screen
+    before = report(config, replace(HEALTH, frame_size=None, faces_masked=0), None, {})
+    assert before["frame_size"] is None
+    assert "pixels" not in describe(before)
+    assert "masks" not in describe(before)
 
 
 def test_a_threshold_beyond_what_was_measured_is_told_and_is_no_trouble() -> None:

@@ -121,7 +121,7 @@ def test_presence_and_health_have_exactly_their_fields() -> None:
     }
     health = wire(health_payload(replace(HEALTH, link=BrokerStatus(queue=7, dropped=8)), 0.0))
     camera = {"camera", "camera_state", "camera_reason", "fps", "frames_seen", "frames_dropped"}
-    camera |= {"frames_skipped", "fps_limit", "slowed"}
+    camera |= {"frames_skipped", "fps_limit", "slowed", "frame_size", "faces_masked"}
     machine = {"version", "uptime", "rss_mb", "cpu", "temperature", "throttled", "throttling", "throttled_before"}
     counts = {"model", "gallery_size", "templates", "queue_length", "events_dropped", "broker_reason", "broker_confirmed"}
     gallery = {"gallery_state", "gallery_reason", "events_unkept"}

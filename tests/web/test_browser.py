@@ -19,10 +19,11 @@ from fixtures.optional import needed
 from fixtures.page import serving
 from playwright.sync_api import Browser, Locator, Page
 
+from edgeface.config.load import load
 from edgeface.vision.images import load_image
 
 pytestmark = [needs_browser, pytest.mark.slow]
-VIEWS = {name: f"/{name}" for name in ("people", "visits", "unknown", "enroll", "health", "settings")} | {
+VIEWS = {name: f"/{name}" for name in ("people", "visits", "unknown", "enroll", "health", "settings", "regions")} | {
     "welcome": "/welcome",
     "live": "/",
 }
@@ -383,7 +384,7 @@ def test_axe_finds_nothing_serious(furnished: Door, open_page: Callable[..., Pag
     page = open_page(color_scheme=scheme, viewport={"width": width, "height": 844})
     for view, path in VIEWS.items():
         page.goto(signed(page, path))
-        if path in ("/", "/enroll"):
+        if path in ("/", "/enroll", "/regions"):
             page.locator("[data-picture]").wait_for(state="visible")
         page.evaluate("for (const details of document.querySelectorAll('details')) details.open = true")
         page.evaluate(Path(AXE).read_text())
@@ -437,6 +438,37 @@ def test_nothing_is_cut_off_at_any_width(
         assert page.evaluate("document.documentElement.scrollWidth <= document.documentElement.clientWidth"), view
         if view in TAKEN[suffix]:
             screenshot(page, f"{view}{suffix}")
+
+
+def test_a_zone_that_is_drawn_is_one_for_the_settings(open_page: Callable[..., Page], tmp_path: Path) -> None:
+    from playwright.sync_api import expect
+
+    page = open_page(permissions=["clipboard-read", "clipboard-write"])
+    page.get_by_role("link", name="Masks and zones").click()
+    page.locator("[data-picture]").wait_for(state="visible")
+    picture, lines = page.locator("[data-drawing]"), page.locator("[data-lines]")
+    copy = page.get_by_role("button", name="Copy")
+    expect(copy).to_be_disabled()
+    page.get_by_label("Kind").select_option("zones")
+    size = needed(picture.bounding_box())
+    corners = [(0.1, 0.2), (0.6, 0.2), (0.9, 0.9), (0.5, 0.5), (0.1, 0.8)]
+    for x, y in corners:
+        picture.click(position={"x": x * size["width"], "y": y * size["height"]})
+    page.get_by_role("button", name="Last corner back").click()
+    expect(picture.locator("circle")).to_have_count(4)
+    copy.click()
+    expect(page.locator("[data-copied]")).to_be_empty()  # it has no name yet
+    page.get_by_label("Name").fill("porch")
+    copy.click()
+    expect(page.locator("[data-copied]")).to_have_text("Copied.")
+    assert page.evaluate("document.documentElement.scrollWidth <= document.documentElement.clientWidth")
+    file = tmp_path / "edgeface.toml"
+    file.write_text("[web]\nenabled = true\n" + page.evaluate("navigator.clipboard.readText()"))
+    (zone,) = load(file).camera.zones
+    assert zone.name == "porch"
+    assert [pytest.approx(corner, abs=0.01) for corner in corners[:4]] == list(zone.points)
+    page.get_by_role("button", name="Start again").click()
+    expect(lines).to_contain_text("Three corners")
 
 
 # Sessions

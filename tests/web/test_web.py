@@ -25,7 +25,7 @@ from edgeface.web.exposure import refuse_exposure
 from edgeface.web.people import MAX_PHOTO, MAX_UPLOADS
 from edgeface.web.token import Token
 
-VIEWS = ("/", "/people", "/visits", "/unknown", "/enroll", "/health", "/settings", "/welcome")
+VIEWS = ("/", "/people", "/visits", "/unknown", "/enroll", "/health", "/regions", "/settings", "/welcome")
 
 
 @pytest.fixture(scope="module")

@@ -14,7 +14,7 @@ from edgeface.web import auth
 from edgeface.web.sessions import MAX_SESSIONS, Sessions
 from edgeface.web.token import Token
 
-VIEWS = ("/", "/people", "/visits", "/unknown", "/enroll", "/health")
+VIEWS = ("/", "/people", "/visits", "/unknown", "/enroll", "/health", "/regions")
 
 
 @pytest.fixture(scope="module")

@@ -46,6 +46,16 @@ def own(tmp_path: Path) -> Iterator[Page]:
         yield running
 
 
+def test_masks_and_zones_are_outlined_where_the_picture_is(tmp_path: Path) -> None:
+    corner = {"points": [[0, 0], [0.25, 0], [0, 0.5]]}
+    with serving(tmp_path, camera={"masks": [{"name": "tv"} | corner], "zones": [{"name": "porch"} | corner]}) as page:
+        for path in ("/", "/enroll", "/regions"):
+            shown = re.findall(r'<polygon class="(\w+)" points="([^"]*)"><title>(\w+)', page.get(path))
+            assert shown == [(kind, "0.0,0.0 0.25,0.0 0.0,0.5 ", name) for kind, name in (("masks", "tv"), ("zones", "porch"))]
+        assert "zone porch" in page.get("/regions")
+        assert "Left out by masks" in page.get("/health")
+
+
 def events(page: Page) -> list[KeptEvent]:
     return page.with_gallery(lambda gallery: gallery.events.all())
 
