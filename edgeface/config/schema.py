@@ -150,6 +150,7 @@ class MqttSettings(_Section, frozen=True):
     max_event_age: Annotated[float, means("seconds; older events are dropped, not delivered late", gt=0, le=86400)] = 10.0
     queue: Annotated[int, means("events that wait while the broker is away; the oldest goes first", ge=1, le=10000)] = 100
     images: Annotated[bool, means("send the face that caused an event as a picture; whoever reads topics sees it")] = False
+    frames: Annotated[bool, means("besides, send the whole frame, with the face boxed and named; needs images")] = False
 
     def __post_init__(self) -> None:
         if self.host and not is_host(self.host):  # do not repeat the value: a password may stand in it
@@ -160,6 +161,8 @@ class MqttSettings(_Section, frozen=True):
             raise ValueError("cert_file and key_file go together: set both or neither")
         if self.cert_file and not self.tls:
             raise ValueError("cert_file is for TLS: set tls = true")
+        if self.frames and not self.images:
+            raise ValueError("frames is set, but images is not: no picture is sent without images")
 
 
 class CommandsSettings(_Section, frozen=True):

@@ -55,6 +55,7 @@ ENTITIES = {
     "sensor.edgeface_door_temperature",
     "sensor.edgeface_door_camera",
     "image.edgeface_door_latest_face",
+    "image.edgeface_door_latest_frame",
 }
 ANNA, STRANGER = "binary_sensor.edgeface_door_anna", "binary_sensor.edgeface_door_unknown_face"
 
@@ -141,7 +142,7 @@ class House:
         self.broker = Broker(folder / "broker").start()
         self.ear = self.broker.listen("#")
         commands = {"allow": ["rename", "forget"]}
-        self.config = settings(folder, self.broker, mqtt={"images": True}, homeassistant={"enabled": True}, commands=commands)
+        self.config = settings(folder, self.broker, mqtt={"images": True, "frames": True}, homeassistant={"enabled": True}, commands=commands)
         self.person = enroll(self.config, "Anna", photos / "obama_portrait.jpg")
         self.anna, self.stranger = load_image(photos / "obama_portrait.jpg"), load_image(photos / "collins_portrait.jpg")
         self.assistant = HomeAssistant(folder / "homeassistant")
@@ -191,8 +192,10 @@ def test_an_event_reaches_the_entities_and_the_automations_of_the_examples(house
     assert eventually(lambda: assistant.state("sensor.edgeface_door_last_person") == "Anna")
     event = assistant.states()["event.edgeface_door_face"]["attributes"]
     assert (event["event_type"], event["name"], event["person_id"]) == ("recognized", "Anna", house.person)
-    picture = assistant.states()["image.edgeface_door_latest_face"]["attributes"]["entity_picture"]
-    assert assistant.call(picture).startswith(b"\xff\xd8\xff")
+    for name in ("image.edgeface_door_latest_face", "image.edgeface_door_latest_frame"):
+        picture = assistant.states()[name]["attributes"]
+        assert picture["event_id"] == event["event_id"]
+        assert assistant.call(picture["entity_picture"]).startswith(b"\xff\xd8\xff")
     assert eventually(lambda: "Anna is home" in house.ear.on("home/announcements"))
     assert eventually(lambda: assistant.call("/api/states/automation.say_who_is_at_the_door")["attributes"]["last_triggered"])
 
