@@ -23,7 +23,20 @@ from edgeface.platform.rate_limit import RateLimit
 from edgeface.types import MAX_REQUEST_BYTES, Image
 from edgeface.types import Request as Message
 from edgeface.vision.images import decode_photo
-from edgeface.wire.commands import Answer, BareRequest, Enrolled, EnrollRequest, MqttEnrollRequest, PhotosRequest, Request
+from edgeface.wire.commands import (
+    Answer,
+    BareRequest,
+    ConfirmRequest,
+    Enrolled,
+    EnrollRequest,
+    MqttConfirmRequest,
+    MqttEnrollRequest,
+    MqttRejectRequest,
+    PhotosRequest,
+    RejectRequest,
+    Request,
+    Verdict,
+)
 from edgeface.wire.fields import SCHEMA, timestamp
 
 log = logging.getLogger(__name__)
@@ -35,8 +48,14 @@ MAX_WAITING_BYTES = 4 * MAX_REQUEST_BYTES
 """Bytes of photos that may wait to be judged."""
 COMMANDS: dict[str, tuple[type[Request], type[Struct]]] = {
     name: (one.request, one.response) for name, one in at(Door.MQTT).items()
-} | {"enroll": (MqttEnrollRequest, Enrolled)}
+} | {
+    "enroll": (MqttEnrollRequest, Enrolled),
+    "reject": (MqttRejectRequest, Verdict),
+    "confirm": (MqttConfirmRequest, Verdict),
+}
 """The types of each command's request, without ``id``, and of its result."""
+WHOLE: dict[type[Request], type[Request]] = {MqttRejectRequest: RejectRequest, MqttConfirmRequest: ConfirmRequest}
+"""Of requests that may say less over MQTT, those that the handlers take."""
 
 
 def check_allowed(settings: CommandsSettings) -> None:
@@ -93,6 +112,8 @@ class Commands:
             _decode(message.payload, BareRequest)  # raises with what is wrong with the id
         request = _decode(message.payload, COMMANDS[message.verb][0])
         result: Future[Any]
+        if whole := WHOLE.get(type(request)):
+            request = msgspec.convert(msgspec.structs.asdict(request), whole)
         if not isinstance(request, MqttEnrollRequest):
             result = self._jobs.submit(Job(at(Door.MQTT)[message.verb], request, ACTOR)).result
         elif request.image is None:

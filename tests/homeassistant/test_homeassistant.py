@@ -142,7 +142,9 @@ class House:
         self.broker = Broker(folder / "broker").start()
         self.ear = self.broker.listen("#")
         commands = {"allow": ["rename", "forget"]}
-        self.config = settings(folder, self.broker, mqtt={"images": True, "frames": True}, homeassistant={"enabled": True}, commands=commands)
+        self.config = settings(
+            folder, self.broker, mqtt={"images": True, "frames": True}, homeassistant={"enabled": True}, commands=commands
+        )
         self.person = enroll(self.config, "Anna", photos / "obama_portrait.jpg")
         self.anna, self.stranger = load_image(photos / "obama_portrait.jpg"), load_image(photos / "collins_portrait.jpg")
         self.assistant = HomeAssistant(folder / "homeassistant")
