@@ -105,6 +105,15 @@ class Health:
     gallery: GalleryHealth = GalleryHealth()
     events_unkept: str | None = None
     backed: BackupStatus = BackupStatus()
+    webhook: BrokerStatus = BrokerStatus()
+
+
+class WebhookHealth(Struct, frozen=True):
+    """How it stands with the events that are posted."""
+
+    waiting: Annotated[Count, Meta(examples=[0])]
+    dropped: Annotated[Count, Meta(examples=[2])]
+    trouble: Annotated[str | None, Meta(examples=[None])]
 
 
 class BackupHealth(Struct, frozen=True):
@@ -173,13 +182,18 @@ class HealthPayload(Struct, frozen=True, kw_only=True):
         ),
     ] = UNSET
 
+    webhook: Annotated[
+        WebhookHealth | UnsetType,
+        about("with `webhook.url`: events `waiting` to be posted, those `dropped` since the start, and what is wrong"),
+    ] = UNSET
+
 
 DIGITS = {"uptime": 1, "fps": 2, "rss_mb": 1, "cpu": 3}
 
 
 def health_payload(health: Health, wall: float) -> HealthPayload:
     """Return the daemon's health for subscribers; fields of one name are taken over, rounded to ``DIGITS``."""
-    link, backed = health.link, health.backed
+    link, backed, hook = health.link, health.backed, health.webhook
     values: dict[str, Any] = {name: getattr(health, name) for name in HealthPayload.__struct_fields__ if hasattr(health, name)}
     values |= {name: round(values[name], digits) for name, digits in DIGITS.items()}
     latest = None if backed.latest is None else timestamp(backed.latest)
@@ -197,6 +211,7 @@ def health_payload(health: Health, wall: float) -> HealthPayload:
         "broker_reason": link.reason,
         "broker_confirmed": None if link.confirmed is None else round(max(0.0, time.monotonic() - link.confirmed), 1),
         "sync": health.sharing or UNSET,
+        "webhook": UNSET if hook.state == "none" else WebhookHealth(hook.queue, hook.dropped, hook.reason),
         "backup": BackupHealth(backed.copies, latest, backed.trouble) if backed.wanted else UNSET,
     }
     return HealthPayload(**values)

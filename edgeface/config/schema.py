@@ -8,8 +8,9 @@ from msgspec import Meta, Struct
 
 from edgeface.config import sources
 from edgeface.config.paths import expand, secret_path
-from edgeface.config.texts import Base, Line, Slug, Topic, is_host
+from edgeface.config.texts import Base, Line, Slug, Topic, is_host, is_url
 from edgeface.platform import environment
+from edgeface.types import EventType
 
 MAX_BYTES = 2**20
 Count = Annotated[int, Meta(ge=1, le=40)]  # a track remembers 40 views
@@ -191,6 +192,33 @@ class HomeAssistantSettings(_Section, frozen=True):
     prefix: Annotated[Topic, means("discovery prefix of Home Assistant's MQTT integration")] = "homeassistant"
 
 
+class WebhookSettings(_Section, frozen=True):
+    """Events by HTTP, beside the broker or without one."""
+
+    url: Annotated[Line, means('where each event is posted, http://... or https://...; "" is nowhere')] = ""
+    format: Annotated[
+        Literal["json", "ntfy"], means('"json" is the payload of MQTT, "ntfy" a notification for the topic of the url')
+    ] = "json"
+    secret_file: Annotated[Line, means("file whose first line signs each post (json), or is the access token (ntfy)")] = ""
+    events: Annotated[tuple[Slug, ...], means("recognized, unknown, left, camera_lost, camera_back: which are posted")] = (
+        "recognized",
+        "unknown",
+    )
+    timeout: Annotated[float, means("seconds that a post may take", gt=0, le=60)] = 5.0
+    max_event_age: Annotated[float, means("seconds; older events are dropped, not delivered late", gt=0, le=86400)] = 10.0
+    images: Annotated[bool, means("send the face that caused an event along")] = False
+    click: Annotated[Line, means("address that a notification of ntfy opens")] = ""
+    ca_file: Annotated[Line, means("certificates to trust in place of the system's")] = ""
+
+    def __post_init__(self) -> None:
+        if self.url and not is_url(self.url):  # do not repeat the value: a token may stand in it
+            raise ValueError("url needs http:// or https://, a host, no user and no password: a token goes into secret_file")
+        if self.click and not self.click.isascii():
+            raise ValueError("click needs an address in ASCII")
+        if unknown := set(self.events) - set(EventType):
+            raise ValueError(f"events: there is no {min(unknown)!r}; there are {', '.join(EventType)}")
+
+
 class MetricsSettings(_Section, frozen=True):
     """Figures for Prometheus."""
 
@@ -243,6 +271,7 @@ class Config(_Section, frozen=True):
     commands: CommandsSettings = CommandsSettings()
     sync: SyncSettings = SyncSettings()
     homeassistant: HomeAssistantSettings = HomeAssistantSettings()
+    webhook: WebhookSettings = WebhookSettings()
     metrics: MetricsSettings = MetricsSettings()
     web: WebSettings = WebSettings()
 
@@ -298,6 +327,6 @@ class Config(_Section, frozen=True):
 
 def shown(section: str, name: str, value: Any) -> Any:
     """Return a value that anybody may read: a source without passwords, and no username, which may be a token."""
-    if (section, name) == ("camera", "source"):
+    if (section, name) in (("camera", "source"), ("webhook", "url"), ("webhook", "click")):
         return sources.shown(value)
     return sources.HIDDEN if (section, name) == ("mqtt", "username") and value else value

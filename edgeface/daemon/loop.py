@@ -61,6 +61,7 @@ class Daemon:
     backup: BackupTask
     pipeline: Pipeline
     publisher: EventPublisher
+    webhook: EventPublisher | None
     follower: Follower | None
     enroller: Enroller
     context: OperationContext
@@ -87,6 +88,8 @@ class Daemon:
         if self.pipeline.health.state == "unreadable":
             self.publisher.health(self.reporter.health)  # else subscribers would take everybody for forgotten
         self.publisher.open(self.pipeline.templates.people)
+        if self.webhook:
+            self.webhook.open(self.pipeline.templates.people)
         self.reporter.ready()
 
     def watch(self) -> None:
@@ -143,12 +146,17 @@ class Daemon:
     def publish(self, events: Sequence[Event], moment: Frame | NoFrame) -> None:
         for event in events:
             log_event(event)
-            self.publisher.publish(event, moment.image if isinstance(moment, Frame) else None)
+            image = moment.image if isinstance(moment, Frame) else None
+            self.publisher.publish(event, image)
+            if self.webhook:
+                self.webhook.publish(event, image)
 
     def close(self) -> None:
         """Close every part, the publisher first, as a camera may take long."""
         self.reporter.stopping()
         self.publisher.close()
+        if self.webhook:
+            self.webhook.close()
         if self.follower:
             self.follower.close()
         self.backup.close()

@@ -12,7 +12,7 @@ from edgeface import cameras, publishers
 from edgeface.config.schema import Config
 from edgeface.daemon.backup_task import BackupTask
 from edgeface.daemon.frame_rate import FrameRateLimiter
-from edgeface.daemon.health_reporter import GalleryParts, HealthReporter
+from edgeface.daemon.health_reporter import GalleryParts, HealthReporter, Links
 from edgeface.daemon.loop import Daemon, Signals
 from edgeface.enrollment.enroller import Enroller
 from edgeface.errors import AskAgainError, GalleryError
@@ -92,6 +92,17 @@ def _close_publisher(of: Daemon, heir: Daemon | None) -> None:
         heir.publisher.open(heir.pipeline.templates.people)
 
 
+def _webhook(new: Daemon, _old: Daemon | None) -> EventPublisher | None:
+    return publishers.create("webhook", new.config, new.embedder.card.digest) if new.config.webhook.url else None
+
+
+def _close_webhook(of: Daemon, heir: Daemon | None) -> None:
+    if of.webhook:
+        of.webhook.close(heir.webhook if heir else None)
+    if heir and heir.webhook:
+        heir.webhook.open(heir.pipeline.templates.people)
+
+
 def _follower(new: Daemon, _old: Daemon | None) -> Follower | None:
     config = new.config
     if not config.sync.enabled:
@@ -165,8 +176,9 @@ def _event_keeper(new: Daemon, _old: Daemon | None) -> EventKeeper:
 
 def _reporter(new: Daemon, old: Daemon | None) -> HealthReporter:
     of_gallery = GalleryParts(new.pipeline, new.event_keeper, new.follower, new.backup)
+    links = Links(new.publisher, new.webhook)
     return HealthReporter(
-        new.publisher, new.camera, new.camera_monitor, new.frame_rate, of_gallery, before=old.reporter if old else None
+        links, new.camera, new.camera_monitor, new.frame_rate, of_gallery, before=old.reporter if old else None
     )
 
 
@@ -194,6 +206,7 @@ PARTS = (
         _publisher,
         _close_publisher,
     ),
+    Part("webhook", ("webhook", "device.id"), ("embedder",), _webhook, _close_webhook),
     Part("follower", ("sync", "device.id"), ("embedder", "gallery", "publisher"), _follower, _close_follower),
     Part("enroller", (), ("pipeline", "gallery"), lambda new, _old: Enroller(new.pipeline, new.gallery), _end_jobs),
     Part("context", ("matching", "backup", "gallery", "camera.name"), ("embedder", "enroller", "gallery"), _context),
@@ -209,7 +222,7 @@ PARTS = (
     Part(
         "reporter",
         (),
-        ("publisher", "camera", "camera_monitor", "frame_rate", "pipeline", "event_keeper", "follower", "backup"),
+        ("publisher", "webhook", "camera", "camera_monitor", "frame_rate", "pipeline", "event_keeper", "follower", "backup"),
         _reporter,
     ),
 )
