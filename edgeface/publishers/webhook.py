@@ -116,7 +116,7 @@ class WebhookPublisher(EventPublisher):
         while not self._closing.is_set():
             one = self._next()
             if one is None:
-                self._wake.wait(1.0)
+                self._wake.wait()
                 self._wake.clear()
                 continue
             try:

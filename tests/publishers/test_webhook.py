@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from email.header import decode_header
+from functools import partial
 from pathlib import Path
 from threading import Event as Flag
 from threading import Thread
@@ -83,6 +84,10 @@ def secret(folder: Path, text: str = "open sesame") -> str:
     return str(file)
 
 
+def dropped(webhook: WebhookPublisher) -> bool:
+    return webhook.link.dropped == 1
+
+
 Hook = Callable[..., WebhookPublisher]
 Receive = Callable[..., Receiver]
 
@@ -120,8 +125,10 @@ def test_only_the_events_that_are_wanted_are_posted_in_their_order(hook: Hook, r
 
 def test_a_receiver_that_fails_is_tried_again_and_told_of(hook: Hook, receive: Receive) -> None:
     told: list[str | None] = []
-    receiver = receive(500, 429, before=lambda: told.append(webhook.link.reason))
+    hooks: list[WebhookPublisher] = []
+    receiver = receive(500, 429, before=lambda: told.append(hooks[0].link.reason))
     webhook = hook(receiver.url)
+    hooks.append(webhook)
     webhook.publish(event())
     posts = receiver.wait_for(3)
     assert len({post.body for post in posts}) == 1
@@ -227,7 +234,7 @@ def test_the_receiver_s_certificate_is_verified(hook: Hook, receive: Receive, tm
     for trusted in (str(other / "ca.pem"), ""):
         webhook = hook(receiver.url, ca_file=trusted, max_event_age=1.0)
         webhook.publish(event())
-        assert eventually(lambda webhook=webhook: webhook.link.dropped == 1)
+        assert eventually(partial(dropped, webhook))
         assert "CERTIFICATE_VERIFY_FAILED" in str(webhook.link.reason)
     assert receiver.posts == []
     hook(receiver.url, ca_file=str(ours / "ca.pem")).publish(event())
