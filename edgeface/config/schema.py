@@ -10,12 +10,14 @@ from edgeface.config import sources
 from edgeface.config.paths import expand, secret_path
 from edgeface.config.texts import Base, Line, Slug, Topic, is_host, is_url
 from edgeface.platform import environment
-from edgeface.types import EventType
 
 MAX_BYTES = 2**20
 Count = Annotated[int, Meta(ge=1, le=40)]  # a track remembers 40 views
 Seconds = Annotated[float, Meta(ge=0, le=86400)]
 Share = Annotated[float, Meta(ge=0, le=1)]
+
+EVENT_TYPES = ("recognized", "unknown", "left", "camera_lost", "camera_back")
+"""The names of ``EventType``, whose module would have every command load numpy."""
 
 
 def means(text: str, **limits: Any) -> Meta:
@@ -215,8 +217,8 @@ class WebhookSettings(_Section, frozen=True):
             raise ValueError("url needs http:// or https://, a host, no user and no password: a token goes into secret_file")
         if self.click and not self.click.isascii():
             raise ValueError("click needs an address in ASCII")
-        if unknown := set(self.events) - set(EventType):
-            raise ValueError(f"events: there is no {min(unknown)!r}; there are {', '.join(EventType)}")
+        if unknown := set(self.events) - set(EVENT_TYPES):
+            raise ValueError(f"events: there is no {min(unknown)!r}; there are {', '.join(EVENT_TYPES)}")
 
 
 class MetricsSettings(_Section, frozen=True):

@@ -23,7 +23,7 @@ from fixtures.publishing import ANNA, BERT, HEALTH, MODEL, event, finishes
 from fixtures.receiver import Receiver
 
 from edgeface import publishers
-from edgeface.config.schema import Config
+from edgeface.config.schema import EVENT_TYPES, Config
 from edgeface.errors import ConfigError
 from edgeface.health import health_payload
 from edgeface.publishers.webhook import WebhookPublisher
@@ -269,6 +269,7 @@ def test_an_address_that_is_none_is_refused_and_not_repeated(url: str) -> None:
 
 
 def test_an_event_type_that_is_none_is_refused() -> None:
+    assert list(EVENT_TYPES) == EVERY
     with pytest.raises(msgspec.ValidationError, match="there is no 'seen'; there are recognized, unknown, "):
         made("http://a/", events=["seen"])
 
