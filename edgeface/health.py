@@ -110,6 +110,15 @@ class Health:
     backed: BackupStatus = BackupStatus()
     paused: Paused | None = None
     events_withheld: int = 0
+    webhook: BrokerStatus = BrokerStatus()
+
+
+class WebhookHealth(Struct, frozen=True):
+    """How it stands with the events that are posted."""
+
+    waiting: Annotated[Count, Meta(examples=[0])]
+    dropped: Annotated[Count, Meta(examples=[2])]
+    trouble: Annotated[str | None, Meta(examples=[None])]
 
 
 class BackupHealth(Struct, frozen=True):
@@ -206,13 +215,18 @@ class HealthPayload(Struct, frozen=True, kw_only=True):
         about("while the camera is paused: `since` when, `until` when (null until somebody resumes), and `why`"),
     ] = UNSET
 
+    webhook: Annotated[
+        WebhookHealth | UnsetType,
+        about("with `webhook.url`: events `waiting` to be posted, those `dropped` since the start, and what is wrong"),
+    ] = UNSET
+
 
 DIGITS = {"uptime": 1, "fps": 2, "rss_mb": 1, "cpu": 3}
 
 
 def health_payload(health: Health, wall: float) -> HealthPayload:
     """Return the daemon's health for subscribers; fields of one name are taken over, rounded to ``DIGITS``."""
-    link, backed, paused = health.link, health.backed, health.paused
+    link, backed, paused, hook = health.link, health.backed, health.paused, health.webhook
     values: dict[str, Any] = {name: getattr(health, name) for name in HealthPayload.__struct_fields__ if hasattr(health, name)}
     values |= {name: round(values[name], digits) for name, digits in DIGITS.items()}
     until = None if paused is None or paused.until is None else timestamp(paused.until)
@@ -231,6 +245,7 @@ def health_payload(health: Health, wall: float) -> HealthPayload:
         "broker_reason": link.reason,
         "broker_confirmed": None if link.confirmed is None else round(max(0.0, time.monotonic() - link.confirmed), 1),
         "sync": health.sharing or UNSET,
+        "webhook": UNSET if hook.state == "none" else WebhookHealth(hook.queue, hook.dropped, hook.reason),
         "backup": BackupHealth(backed.copies, latest, backed.trouble) if backed.wanted else UNSET,
         "pause": PauseHealth(timestamp(paused.since), until, paused.why) if paused else UNSET,
     }

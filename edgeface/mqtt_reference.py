@@ -18,7 +18,7 @@ from edgeface.platform.files import write_whole
 from edgeface.sync.messages import SealedPerson
 from edgeface.wire import asyncapi
 from edgeface.wire.commands import Answer, BareRequest
-from edgeface.wire.events import EVENTS, PresencePayload
+from edgeface.wire.events import EVENTS, ImageInfo, PresencePayload
 from edgeface.wire.topics import TOPICS
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
@@ -29,7 +29,13 @@ WORDS = {"string": "text", "integer": "whole number", "boolean": "yes or no"}
 
 def shapes() -> dict[str, Any]:
     event = functools.reduce(operator.or_, EVENTS.values())
-    found: dict[str, Any] = {"event": event, "presence": PresencePayload, "health": HealthPayload, "gallery": SealedPerson}
+    found: dict[str, Any] = {
+        "event": event,
+        "image-info": ImageInfo,
+        "presence": PresencePayload,
+        "health": HealthPayload,
+        "gallery": SealedPerson,
+    }
     for name, (request, result) in COMMANDS.items():
         found |= {f"cmd-{name}": _with_id(request), f"resp-{name}": Answer[result]}  # type: ignore[valid-type]
     return found
@@ -47,6 +53,7 @@ def page() -> str:
             ((_topic(topic.name), topic.qos, "yes" if topic.retained else "no", topic.payload) for topic in TOPICS),
         ),
         events=f"{kinds}\n{_fields(*EVENTS.values())}\n{_examples(*EVENTS.values())}",
+        image=_fields(ImageInfo) + "\n" + _examples(ImageInfo),
         presence=_fields(PresencePayload) + "\n" + _examples(PresencePayload),
         health=_fields(HealthPayload) + "\n" + _examples(HealthPayload),
         shared=_fields(SealedPerson) + "\n" + _examples(SealedPerson),

@@ -59,9 +59,10 @@ def test_the_examples_of_the_page_are_what_the_schemas_allow() -> None:
     text = (DOCS / "mqtt.md").read_text()
     sections = [section.split("```json\n") for section in re.split(r"^##+ ", text, flags=re.M)]
     blocks = {section[0].split("\n")[0]: section[1].split("```")[0] for section in sections if len(section) > 1}
-    assert list(blocks) == ["event", "presence", "health", *COMMANDS, "Shared gallery"]
+    assert list(blocks) == ["event", "Pictures", "presence", "health", *COMMANDS, "Shared gallery"]
+    named = {"presence": "front/presence", "Pictures": "image/front/info"}
     for name, examples in blocks.items():
-        topics = [f"cmd/{name}", f"resp/{name}"] if name in COMMANDS else ["front/presence" if name == "presence" else name]
+        topics = [f"cmd/{name}", f"resp/{name}"] if name in COMMANDS else [named.get(name, name)]
         for number, example in enumerate(examples.splitlines()):
             assert problems(topics[number % len(topics)], example) == []
 
@@ -125,7 +126,11 @@ def delivered(
     folder = tmp_path_factory.mktemp("life")
     broker = Broker(folder / "broker").start()
     config = settings(
-        folder, broker, mqtt=broker.settings(images=True), commands={"allow": list(COMMANDS)}, events={"publish_unsure": True}
+        folder,
+        broker,
+        mqtt=broker.settings(images=True, frames=True),
+        commands={"allow": list(COMMANDS)},
+        events={"publish_unsure": True},
     )
     enroll(config, "Obama", demo_photos / "obama_portrait.jpg")
     ear = broker.listen("#")

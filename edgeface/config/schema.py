@@ -9,7 +9,7 @@ from msgspec import Meta, Struct
 from edgeface.config import sources
 from edgeface.config.hours import WeeklyHours
 from edgeface.config.paths import expand, secret_path
-from edgeface.config.texts import Base, Line, Slug, Topic, is_host
+from edgeface.config.texts import Base, Line, Slug, Topic, is_host, is_url
 from edgeface.platform import environment
 
 MAX_BYTES = 2**20
@@ -17,6 +17,9 @@ Count = Annotated[int, Meta(ge=1, le=40)]  # a track remembers 40 views
 Seconds = Annotated[float, Meta(ge=0, le=86400)]
 Share = Annotated[float, Meta(ge=0, le=1)]
 LEAST_AREA = 1e-5  # of the picture that a region must enclose: 3 pixels of 640 x 480
+
+EVENT_TYPES = ("recognized", "unknown", "left", "camera_lost", "camera_back")
+"""The names of ``EventType``, whose module would have every command load numpy."""
 
 
 def means(text: str, **limits: Any) -> Meta:
@@ -184,6 +187,7 @@ class MqttSettings(_Section, frozen=True):
     max_event_age: Annotated[float, means("seconds; older events are dropped, not delivered late", gt=0, le=86400)] = 10.0
     queue: Annotated[int, means("events that wait while the broker is away; the oldest goes first", ge=1, le=10000)] = 100
     images: Annotated[bool, means("send the face that caused an event as a picture; whoever reads topics sees it")] = False
+    frames: Annotated[bool, means("besides, send the whole frame, with the face boxed and named; needs images")] = False
 
     def __post_init__(self) -> None:
         if self.host and not is_host(self.host):  # do not repeat the value: a password may stand in it
@@ -194,6 +198,8 @@ class MqttSettings(_Section, frozen=True):
             raise ValueError("cert_file and key_file go together: set both or neither")
         if self.cert_file and not self.tls:
             raise ValueError("cert_file is for TLS: set tls = true")
+        if self.frames and not self.images:
+            raise ValueError("frames is set, but images is not: no picture is sent without images")
 
 
 class CommandsSettings(_Section, frozen=True):
@@ -220,6 +226,33 @@ class HomeAssistantSettings(_Section, frozen=True):
 
     enabled: Annotated[bool, means("announce the device and its people to Home Assistant")] = False
     prefix: Annotated[Topic, means("discovery prefix of Home Assistant's MQTT integration")] = "homeassistant"
+
+
+class WebhookSettings(_Section, frozen=True):
+    """Events by HTTP, beside the broker or without one."""
+
+    url: Annotated[Line, means('where each event is posted, http://... or https://...; "" is nowhere')] = ""
+    format: Annotated[
+        Literal["json", "ntfy"], means('"json" is the payload of MQTT, "ntfy" a notification for the topic of the url')
+    ] = "json"
+    secret_file: Annotated[Line, means("file whose first line signs each post (json), or is the access token (ntfy)")] = ""
+    events: Annotated[tuple[Slug, ...], means("recognized, unknown, left, camera_lost, camera_back: which are posted")] = (
+        "recognized",
+        "unknown",
+    )
+    timeout: Annotated[float, means("seconds that a post may take", gt=0, le=60)] = 5.0
+    max_event_age: Annotated[float, means("seconds; older events are dropped, not delivered late", gt=0, le=86400)] = 10.0
+    images: Annotated[bool, means("send the face that caused an event along")] = False
+    click: Annotated[Line, means("address that a notification of ntfy opens")] = ""
+    ca_file: Annotated[Line, means("certificates to trust in place of the system's")] = ""
+
+    def __post_init__(self) -> None:
+        if self.url and not is_url(self.url):  # do not repeat the value: a token may stand in it
+            raise ValueError("url needs http:// or https://, a host, no user and no password: a token goes into secret_file")
+        if self.click and not self.click.isascii():
+            raise ValueError("click needs an address in ASCII")
+        if unknown := set(self.events) - set(EVENT_TYPES):
+            raise ValueError(f"events: there is no {min(unknown)!r}; there are {', '.join(EVENT_TYPES)}")
 
 
 class MetricsSettings(_Section, frozen=True):
@@ -297,6 +330,7 @@ class Config(_Section, frozen=True):
     commands: CommandsSettings = CommandsSettings()
     sync: SyncSettings = SyncSettings()
     homeassistant: HomeAssistantSettings = HomeAssistantSettings()
+    webhook: WebhookSettings = WebhookSettings()
     metrics: MetricsSettings = MetricsSettings()
     web: WebSettings = WebSettings()
 
@@ -356,6 +390,6 @@ class Config(_Section, frozen=True):
 
 def shown(section: str, name: str, value: Any) -> Any:
     """Return a value that anybody may read: a source without passwords, and no username, which may be a token."""
-    if (section, name) == ("camera", "source"):
+    if (section, name) in (("camera", "source"), ("webhook", "url"), ("webhook", "click")):
         return sources.shown(value)
     return sources.HIDDEN if (section, name) == ("mqtt", "username") and value else value

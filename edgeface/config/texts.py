@@ -3,6 +3,7 @@
 import ipaddress
 import re
 from typing import Annotated
+from urllib.parse import urlsplit
 
 from msgspec import Meta
 
@@ -36,4 +37,14 @@ def is_host(text: str) -> bool:
             return bool(ipaddress.ip_address(text))
         return bool(re.fullmatch(r"[\w.-]{1,253}", text) and text.encode("idna"))
     except ValueError:  # UnicodeError is one
+        return False
+
+
+def is_url(text: str) -> bool:
+    """Tell whether a text is an address of HTTP, in ASCII and without user and password."""
+    try:
+        parts = urlsplit(text)
+        good = parts.scheme in ("http", "https") and "@" not in parts.netloc and is_host(parts.hostname or "")
+        return good and parts.port != 0 and bool(re.fullmatch(r"[!-~]+", text)) and not parts.fragment
+    except ValueError:
         return False

@@ -62,6 +62,7 @@ def verify(config: Config) -> None:
     broker, page = config.mqtt, config.web
     given = {f"mqtt.{name}": getattr(broker, name) for name in ("password_file", "ca_file", "cert_file", "key_file")}
     given |= {f"web.{name}": getattr(page, name) for name in ("tls_cert", "tls_key")}
+    given |= {f"webhook.{name}": getattr(config.webhook, name) for name in ("secret_file", "ca_file") if config.webhook.url}
     files = {name: expand(file, name) for name, file in given.items() if file}
     closed = {name for name, path in files.items() if _is_closed(path)}
     refuse_for_good(config.gallery_path, "gallery.path")
@@ -72,6 +73,8 @@ def verify(config: Config) -> None:
         raise ConfigError(f"gallery.key_file: {config.key_path} is no file")
     if broker.host and not closed:
         client.new_client(broker, "")
+    if config.webhook.url and not closed:
+        publishers.create("webhook", config, "")
     if config.sync.enabled and not _is_closed(config.sync_key_path):
         read_key(config)
     check_scheme(config)

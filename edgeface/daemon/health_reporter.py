@@ -14,7 +14,7 @@ from edgeface.daemon.backup_task import BackupTask
 from edgeface.daemon.frame_rate import FrameRateLimiter
 from edgeface.gallery.contents import Templates
 from edgeface.gallery.event_keeper import EventKeeper
-from edgeface.health import Health, Histogram
+from edgeface.health import BrokerStatus, Health, Histogram
 from edgeface.interfaces import Camera, EventPublisher, Tick
 from edgeface.platform.machine import temperature, throttling
 from edgeface.platform.memory import trim_heap
@@ -78,6 +78,13 @@ class GalleryParts(NamedTuple):
     backup: BackupTask
 
 
+class Links(NamedTuple):
+    """Where events go: the broker or standard output, and a webhook, if there is one."""
+
+    publisher: EventPublisher
+    webhook: EventPublisher | None = None
+
+
 class HealthReporter:
     """Gives the publisher the daemon's health and the people who may be recognised, and systemd's watchdog a sign of life.
 
@@ -87,14 +94,14 @@ class HealthReporter:
 
     def __init__(
         self,
-        publisher: EventPublisher,
+        links: Links,
         camera: Camera,
         monitor: CameraMonitor,
         frame_rate: FrameRateLimiter,
         gallery: GalleryParts,
         before: "HealthReporter | None" = None,
     ) -> None:
-        self._publisher, self._camera, self._monitor = publisher, camera, monitor
+        (self._publisher, self._webhook), self._camera, self._monitor = links, camera, monitor
         self._frame_rate, self._gallery = frame_rate, gallery
         self._systemd: Systemd = before._systemd if before else Systemd()
         self.counters: Counters = before.counters if before else Counters()
@@ -136,7 +143,8 @@ class HealthReporter:
         known, state = self._gallery.pipeline.templates, self._state()
         announced = self._gallery.pipeline.announced
         if announced is not self._announced:
-            self._publisher.people(announced)
+            for link in filter(None, (self._publisher, self._webhook)):
+                link.people(announced)
         due = (
             known is not self._known
             or announced is not self._announced
@@ -204,6 +212,7 @@ class HealthReporter:
             last_event=self._last_event(),
             observe=self.counters.durations,
             link=self._publisher.link,
+            webhook=self._webhook.link if self._webhook else BrokerStatus(),
             sharing=follower.sharing if follower else None,
             gallery=pipeline.health,
             events_unkept=event_keeper.trouble,

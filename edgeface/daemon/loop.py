@@ -28,7 +28,7 @@ from edgeface.recognition.presence import Presence
 from edgeface.recognition.rulebook import Rulebook
 from edgeface.recognition.strangers import Strangers
 from edgeface.sync.follower import Follower
-from edgeface.types import EventType, Frame, NoFrame, Seen
+from edgeface.types import EventType, Frame, Image, NoFrame, Seen
 from edgeface.vision.embedding import Embedder
 from edgeface.vision.motion import MotionGate
 from edgeface.wire.events import Event
@@ -69,6 +69,7 @@ class Daemon:
     backup: BackupTask
     pipeline: Pipeline
     publisher: EventPublisher
+    webhook: EventPublisher | None
     follower: Follower | None
     enroller: Enroller
     context: OperationContext
@@ -99,6 +100,8 @@ class Daemon:
         if self.pipeline.health.state == "unreadable":
             self.publisher.health(self.reporter.health)  # else subscribers would take everybody for forgotten
         self.publisher.open(self.pipeline.announced)
+        if self.webhook:
+            self.webhook.open(self.pipeline.announced)
         self.reporter.ready()
 
     def watch(self) -> None:
@@ -164,18 +167,26 @@ class Daemon:
         ruled = self.rulebook.apply(events, self.pipeline.rules)
         for event in ruled:
             if event.withheld is None:
-                if not self.publisher.shows_events:
-                    log_event(event)
-                if event.event_type is not EventType.UNSURE or self.config.events.publish_unsure:
-                    self.publisher.publish(event, moment.image if isinstance(moment, Frame) else None)
+                self._tell(event, moment.image if isinstance(moment, Frame) else None)
             elif event.withheld != "ignored":
                 self.publisher.note(event)
         return ruled
+
+    def _tell(self, event: Event, image: Image | None) -> None:
+        if not self.publisher.shows_events:
+            log_event(event)
+        if event.event_type is EventType.UNSURE and not self.config.events.publish_unsure:
+            return
+        self.publisher.publish(event, image)
+        if self.webhook:
+            self.webhook.publish(event, image)
 
     def close(self) -> None:
         """Close every part, the publisher first, as a camera may take long."""
         self.reporter.stopping()
         self.publisher.close()
+        if self.webhook:
+            self.webhook.close()
         if self.follower:
             self.follower.close()
         self.backup.close()

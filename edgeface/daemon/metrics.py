@@ -100,6 +100,8 @@ def _counters(health: Health) -> dict[str, tuple[str, int]]:
     if health.sharing:
         counters["shared_received"] = ("Changes that came from other devices.", health.sharing.received)
         counters["shared_ignored"] = ("Messages of the shared gallery that were damaged or hostile.", health.sharing.ignored)
+    if health.webhook.state != "none":
+        counters["webhook_dropped"] = ("Events too old, too many or refused to be posted.", health.webhook.dropped)
     return counters
 
 
@@ -125,6 +127,9 @@ def _gauges(health: Health) -> dict[str, tuple[str, float]]:
         gauges["backup_copies"] = ("Good copies of the gallery.", backed.copies)
         gauges["backup_latest_timestamp_seconds"] = ("When the newest was made; 0 is never.", backed.latest or 0.0)
         gauges["backup_up"] = ("Whether copies can be made and read.", backed.trouble is None)
+    if health.webhook.state != "none":
+        gauges["webhook_waiting"] = ("Events that wait to be posted.", health.webhook.queue)
+        gauges["webhook_up"] = ("Whether the latest post was taken.", health.webhook.reason is None)
     if health.temperature is not None:
         gauges["temperature_celsius"] = ("The hottest sensor.", health.temperature)
     if health.throttled is not None:

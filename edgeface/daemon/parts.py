@@ -13,7 +13,7 @@ from edgeface.config.schema import Config
 from edgeface.daemon.backup_task import BackupTask
 from edgeface.daemon.expiry import Expiry
 from edgeface.daemon.frame_rate import FrameRateLimiter
-from edgeface.daemon.health_reporter import GalleryParts, HealthReporter
+from edgeface.daemon.health_reporter import GalleryParts, HealthReporter, Links
 from edgeface.daemon.loop import Daemon, Signals
 from edgeface.daemon.pausable_camera import PausableCamera
 from edgeface.enrollment.enroller import Enroller
@@ -96,6 +96,17 @@ def _close_publisher(of: Daemon, heir: Daemon | None) -> None:
     of.publisher.close(heir.publisher if heir else None)
     if heir:
         heir.publisher.open(heir.pipeline.announced)
+
+
+def _webhook(new: Daemon, _old: Daemon | None) -> EventPublisher | None:
+    return publishers.create("webhook", new.config, new.embedder.card.digest) if new.config.webhook.url else None
+
+
+def _close_webhook(of: Daemon, heir: Daemon | None) -> None:
+    if of.webhook:
+        of.webhook.close(heir.webhook if heir else None)
+    if heir and heir.webhook:
+        heir.webhook.open(heir.pipeline.announced)
 
 
 def _follower(new: Daemon, _old: Daemon | None) -> Follower | None:
@@ -198,8 +209,9 @@ def _event_keeper(new: Daemon, _old: Daemon | None) -> EventKeeper:
 
 def _reporter(new: Daemon, old: Daemon | None) -> HealthReporter:
     of_gallery = GalleryParts(new.pipeline, new.event_keeper, new.follower, new.backup)
+    links = Links(new.publisher, new.webhook)
     return HealthReporter(
-        new.publisher, new.camera, new.camera_monitor, new.frame_rate, of_gallery, before=old.reporter if old else None
+        links, new.camera, new.camera_monitor, new.frame_rate, of_gallery, before=old.reporter if old else None
     )
 
 
@@ -234,6 +246,7 @@ PARTS = (
         _close_publisher,
     ),
     Part("pause", ("pause", "gallery.path"), (), _pause, _close_pause),
+    Part("webhook", ("webhook", "device.id"), ("embedder",), _webhook, _close_webhook),
     Part("follower", ("sync", "device.id"), ("embedder", "gallery", "publisher"), _follower, _close_follower),
     Part("enroller", (), ("pipeline", "gallery"), lambda new, _old: Enroller(new.pipeline, new.gallery), _end_jobs),
     Part("context", ("matching", "backup", "gallery", "camera.name"), ("embedder", "enroller", "gallery", "pause"), _context),
@@ -258,7 +271,7 @@ PARTS = (
     Part(
         "reporter",
         (),
-        ("publisher", "camera", "camera_monitor", "frame_rate", "pipeline", "event_keeper", "follower", "backup"),
+        ("publisher", "webhook", "camera", "camera_monitor", "frame_rate", "pipeline", "event_keeper", "follower", "backup"),
         _reporter,
     ),
 )

@@ -64,6 +64,7 @@ def troubles(status: dict[str, Any]) -> list[str]:
         "under-voltage" in status["throttling"] and "under-voltage: the power supply, or its cable, is too weak",
         status.get("sync", {}).get("trouble"),
         status.get("backup", {}).get("trouble"),
+        status.get("webhook", {}).get("trouble"),
         status["settings_refused"] and f"the settings read last were not taken: {status['settings_refused']}",
         status["metrics_unserved"],
         status.get("page_unserved"),
@@ -101,6 +102,7 @@ def describe(status: dict[str, Any]) -> str:
         "shared": status.get("sync")
         and "{topic}: {people} people, {waiting} waiting, {ignored} ignored".format_map(status["sync"]),
         "backups": status.get("backup") and _backups(**status["backup"]),
+        "webhook": status.get("webhook") and "{waiting} waiting, {dropped} dropped".format_map(status["webhook"]),
         "events": ", ".join(f"{count} {kind}" for kind, count in status["events"].items()) or "none",
         "": f"{status['queue_length']} waiting, {status['events_dropped']} dropped, {status['events_withheld']} withheld",
         "last": last,

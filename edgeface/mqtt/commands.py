@@ -26,14 +26,19 @@ from edgeface.vision.images import decode_photo
 from edgeface.wire.commands import (
     Answer,
     BareRequest,
+    ConfirmRequest,
     Enrolled,
     EnrollRequest,
     FindRequest,
     Found,
+    MqttConfirmRequest,
     MqttEnrollRequest,
     MqttFindRequest,
+    MqttRejectRequest,
     PhotosRequest,
+    RejectRequest,
     Request,
+    Verdict,
 )
 from edgeface.wire.fields import SCHEMA, timestamp
 
@@ -47,8 +52,15 @@ MAX_WAITING_BYTES = 4 * MAX_REQUEST_BYTES
 """Bytes of photos that may wait to be judged."""
 COMMANDS: dict[str, tuple[type[Request], type[Struct]]] = {
     name: (one.request, one.response) for name, one in at(Door.MQTT).items()
-} | {"enroll": (MqttEnrollRequest, Enrolled), "find": (MqttFindRequest, Found)}
+} | {
+    "enroll": (MqttEnrollRequest, Enrolled),
+    "find": (MqttFindRequest, Found),
+    "reject": (MqttRejectRequest, Verdict),
+    "confirm": (MqttConfirmRequest, Verdict),
+}
 """The types of each command's request, without ``id``, and of its result."""
+WHOLE: dict[type[Request], type[Request]] = {MqttRejectRequest: RejectRequest, MqttConfirmRequest: ConfirmRequest}
+"""Of requests that may say less over MQTT, those that the handlers take."""
 
 
 def check_allowed(settings: CommandsSettings) -> None:
@@ -105,6 +117,8 @@ class Commands:
             _decode(message.payload, BareRequest)  # raises with what is wrong with the id
         request = _decode(message.payload, COMMANDS[message.verb][0])
         result: Future[Any]
+        if whole := WHOLE.get(type(request)):
+            request = msgspec.convert(msgspec.structs.asdict(request), whole)
         if isinstance(request, MqttEnrollRequest | MqttFindRequest) and request.image is not None:
             result = self._submit_photo(request)
         elif isinstance(request, MqttFindRequest):

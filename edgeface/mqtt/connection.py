@@ -5,7 +5,7 @@ import math
 import random
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from threading import Event as Flag
 from threading import RLock, Thread
 from typing import Any, Literal
@@ -185,7 +185,7 @@ class Connection(ABC):
                 "list to allow it"
             )
 
-    def _properties(self, packet: int, **values: int) -> Properties | None:
+    def _properties(self, packet: int, **values: Any) -> Properties | None:
         """Return the properties of a packet, which MQTT 5 alone has."""
         if self._settings.protocol != "5":
             return None
@@ -241,13 +241,19 @@ class Connection(ABC):
         return awaited is not None and awaited.rc == paho.MQTT_ERR_SUCCESS and not awaited.is_published()
 
     def _send(
-        self, topic: str, payload: str | bytes | Struct, *, qos: int = 1, retain: bool = False, expiry: int = 0
+        self,
+        topic: str,
+        payload: str | bytes | Struct,
+        *,
+        qos: int = 1,
+        retain: bool = False,
+        properties: Mapping[str, Any] | None = None,
     ) -> paho.MQTTMessageInfo | None:
         if self._client is None:
             return None
         data = msgspec.json.encode(payload) if isinstance(payload, Struct) else payload
-        properties = self._properties(PacketTypes.PUBLISH, MessageExpiryInterval=expiry) if expiry else None
-        sent = self._client.publish(f"{self._base}/{topic}", data, qos, retain, properties)
+        told = self._properties(PacketTypes.PUBLISH, **properties) if properties else None
+        sent = self._client.publish(f"{self._base}/{topic}", data, qos, retain, told)
         if qos and topic != "event" and not self._is_awaiting():
             self._awaited, self._awaited_since = sent, time.monotonic()
         return sent

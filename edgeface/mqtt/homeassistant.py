@@ -107,15 +107,23 @@ def _entities(settings: schema.Config, presence: str) -> dict[str, dict[str, Any
         "temperature": _diagnostic(health, "temperature", "Temperature", **heat),
         "camera": _diagnostic(health, "camera_state", "Camera", icon="mdi:cctv", **states),
     }
+    camera = settings.camera.name
     if "pause" in settings.commands.allow:
         paused, ask = "'ON' if value_json.camera_state == 'paused' else 'OFF'", '{"id": "homeassistant", "paused": '
         switch = {"command_topic": f"{base}/cmd/pause", "payload_on": f"{ask}true}}", "payload_off": f"{ask}false}}"}
         states = {"state_on": "ON", "state_off": "OFF"}
         entities["pause"] = _entity("switch", "Pause", health, paused, icon="mdi:eye-off", **switch, **states)
     if settings.mqtt.images:
-        topic = f"{base}/image/{settings.camera.name}"
-        entities["image"] = {"platform": "image", "name": "Latest face", "image_topic": topic, "content_type": "image/jpeg"}
+        entities["image"] = _picture("Latest face", f"{base}/image/{camera}", f"{base}/image/{camera}/info")
+    if settings.mqtt.frames:
+        entities["frame"] = _picture("Latest frame", f"{base}/frame/{camera}", f"{base}/image/{camera}/info")
     return entities
+
+
+def _picture(name: str, topic: str, info: str) -> dict[str, Any]:
+    """Describe a picture whose attribute ``event_id`` names its event."""
+    picture = {"platform": "image", "name": name, "image_topic": topic, "content_type": "image/jpeg"}
+    return picture | {"json_attributes_topic": info}
 
 
 def _diagnostic(health: str, field: str, name: str, **more: Any) -> dict[str, Any]:

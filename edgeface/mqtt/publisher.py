@@ -14,15 +14,13 @@ from edgeface.mqtt.homeassistant import Announcement
 from edgeface.mqtt.inbox import Inbox
 from edgeface.mqtt.presence import PresenceState
 from edgeface.types import EventType, Image, Person, Request
-from edgeface.vision.images import crop, encode_jpeg
-from edgeface.wire.events import Event, event_payload
+from edgeface.vision.pictures import face_jpeg, frame_jpeg
+from edgeface.wire.events import Event, event_payload, image_info
 
 
 class MqttPublisher(Connection, EventPublisher, CommandTransport, SyncTransport):
     GOODBYE = 2.0
     """Seconds that ``close`` may take to deliver what waits."""
-    FACE_MARGIN, FACE_SIDE = 0.4, 480
-    """The margin around a face in its picture, in box sizes, and the picture's longest side in pixels."""
 
     def __init__(self, settings: schema.Config, model: str) -> None:
         super().__init__(settings)
@@ -171,7 +169,8 @@ class MqttPublisher(Connection, EventPublisher, CommandTransport, SyncTransport)
                     self._send_presence()  # the broker's confirmation wakes our thread
                 return
             payload = event_payload(event, self._device, self._model)
-            sent = self._send("event", payload, expiry=int(self._settings.max_event_age) + 1)
+            expiry = int(self._settings.max_event_age) + 1
+            sent = self._send("event", payload, properties={"MessageExpiryInterval": expiry})
             if sent is None or sent.rc != paho.MQTT_ERR_SUCCESS:
                 return
             self._outbox.sent(sent)
@@ -188,9 +187,13 @@ class MqttPublisher(Connection, EventPublisher, CommandTransport, SyncTransport)
         self._send(f"{self._camera}/presence", self._presence.payload(), retain=True)
 
     def _send_image(self, event: Event, image: Image | None) -> None:
-        if self._settings.images and self._client is not None and image is not None and event.box is not None:
-            jpeg, _ = encode_jpeg(crop(image, event.box, self.FACE_MARGIN), self.FACE_SIDE)
-            self._send(f"image/{self._camera}", jpeg, qos=0)
+        if not self._settings.images or self._client is None or image is None or event.box is None:
+            return
+        told = {"UserProperty": ("event_id", event.event_id), "ContentType": "image/jpeg"}
+        self._send(f"image/{self._camera}/info", image_info(event), qos=0)  # first: a reader then knows whose picture it gets
+        self._send(f"image/{self._camera}", face_jpeg(image, event.box), qos=0, properties=told)
+        if self._settings.frames:
+            self._send(f"frame/{self._camera}", frame_jpeg(image, event.box, event.name), qos=0, properties=told)
 
     def _announce(self) -> None:
         if self._health is not None and self._health.gallery.state == "unreadable":

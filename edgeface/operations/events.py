@@ -62,7 +62,7 @@ def reject(context: OperationContext, request: wire.RejectRequest) -> wire.Verdi
     if not request.force and _locks_out(own, event.embedding, context.config.matching.margin):
         raise GalleryError(
             f"{person.name}'s own templates are nearer to this face than to each other: it seems to be {person.name}; "
-            "--force rejects it anyway"
+            "force rejects it anyway"
         )
     new = not _near(not_own, event.embedding)
     gallery.learn(event, person.id, "rejected", keep=new)
@@ -84,7 +84,7 @@ def confirm(context: OperationContext, request: wire.ConfirmRequest) -> wire.Ver
     event = _with_face(gallery.events.find(request.event_id))
     who = request.person or event.person_id
     if who is None:
-        raise ConfigError(f"{event.event_id} names nobody; say who it was with --as NAME")
+        raise ConfigError(f"{event.event_id} names nobody; say who it was with --as NAME, or introduce it")
     person = gallery.find(who)
     if event.verdict == "confirmed" and event.person_id == person.id:
         return _verdict(context, "confirmed", event, person, False, f"{event.event_id} was confirmed already")
@@ -126,7 +126,8 @@ def introduced(context: OperationContext, event_ids: Sequence[str], name: str, r
     kept: list[Vector] = []
     chosen = []
     for event in events:
-        new = not kept or not _near(np.stack(kept), event.embedding)
+        again = known is not None and (event.verdict, event.person_id) == ("confirmed", known.id)  # a message may come twice
+        new = not again and (not kept or not _near(np.stack(kept), event.embedding))
         kept += [event.embedding] if new else []
         chosen.append((event, new))
     return gallery.introduce(name, chosen, rules)
@@ -139,7 +140,9 @@ def _with_face(event: KeptEvent) -> KeptEvent:
 
 
 def dismiss(context: OperationContext, request: wire.DismissRequest) -> wire.Dismissed:
-    return wire.Dismissed(context.gallery.events.dismiss(request.event_ids))
+    with context.noted("dismissed") as fields:
+        fields["events"] = erased = context.gallery.events.dismiss(request.event_ids)
+    return wire.Dismissed(erased)
 
 
 def _verdict(context: OperationContext, verdict: str, event: KeptEvent, person: Person, added: bool, told: str) -> wire.Verdict:

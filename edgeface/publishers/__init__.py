@@ -8,7 +8,11 @@ from edgeface.config import schema
 from edgeface.errors import ConfigError
 from edgeface.interfaces import EventPublisher
 
-PUBLISHERS = {"mqtt": "edgeface.mqtt.publisher:MqttPublisher", "lines": "edgeface.publishers.lines:LinePublisher"}
+PUBLISHERS = {
+    "mqtt": "edgeface.mqtt.publisher:MqttPublisher",
+    "lines": "edgeface.publishers.lines:LinePublisher",
+    "webhook": "edgeface.publishers.webhook:WebhookPublisher",
+}
 
 
 def need_broker(settings: schema.Config) -> None:

@@ -16,10 +16,12 @@ INFO = {
     "Home Assistant's format.",
     "license": {"name": "Apache-2.0", "url": "https://www.apache.org/licenses/LICENSE-2.0"},
 }
+JPEG: tuple[str, dict[str, Any]] = ("image/jpeg", {"type": "string", "format": "binary"})
 PLAIN: dict[str, tuple[str, dict[str, Any]]] = {
     "availability": ("text/plain", {"enum": ["online", "offline"]}),
     "person-state": ("text/plain", {"enum": ["ON", "OFF"]}),
-    "image": ("image/jpeg", {"type": "string", "format": "binary"}),
+    "image": JPEG,
+    "frame": JPEG,
 }
 """Content type and schema of the payloads that are not JSON, by channel."""
 PARAMETERS: dict[str, dict[str, Any]] = {

@@ -5,7 +5,7 @@ from typing import Annotated, Generic, TypeVar
 from msgspec import UNSET, Meta, Struct, UnsetType
 
 from edgeface.types import MAX_REQUEST_BYTES, Reason
-from edgeface.wire.fields import Camera, Count, NamedPerson, RulesPayload, Schema, Time
+from edgeface.wire.fields import Camera, Count, Name, NamedPerson, PersonId, RulesPayload, Schema, Time
 
 T = TypeVar("T")
 Who = Annotated[str, Meta(max_length=200, description="a name, or better an id", examples=["p_f8e6d06ed6e2f474"])]
@@ -15,6 +15,10 @@ Force = Annotated[
 ]
 AnEvent = Annotated[
     str, Meta(max_length=100, description="`event_id` of an event that is kept", examples=["01M86GTN766HKSFCZ15NNMEFKP"])
+]
+
+SomeEvents = Annotated[
+    list[AnEvent], Meta(max_length=500, description="those of events that are kept", examples=[["01M86GTN766HKSFCZ15NNMEFKP"]])
 ]
 
 
@@ -69,7 +73,7 @@ class SnapshotRequest(Request, frozen=True, kw_only=True):
 class EventsRequest(Request, frozen=True, kw_only=True):
     """List the kept events, of one person or of all."""
 
-    person: Who | None = None
+    person: Annotated[Who | None, Meta(description="a name, or better an id; without it, of all", examples=[None])] = None
 
 
 class ExplainRequest(Request, frozen=True, kw_only=True):
@@ -101,14 +105,14 @@ class ConfirmRequest(Request, frozen=True, kw_only=True):
 class IntroduceRequest(Request, frozen=True, kw_only=True):
     """Say whose the faces of events without a name are."""
 
-    event_ids: Annotated[list[AnEvent], Meta(max_length=500)]
+    event_ids: SomeEvents
     name: Annotated[str, Meta(max_length=200, description="who it is", examples=["Anna"])]
 
 
 class DismissRequest(Request, frozen=True, kw_only=True):
     """Erase kept events that name nobody."""
 
-    event_ids: Annotated[list[AnEvent], Meta(max_length=500)]
+    event_ids: SomeEvents
 
 
 class DropRequest(Request, frozen=True, kw_only=True):
@@ -229,7 +233,27 @@ class ListedEvent(Struct, frozen=True, kw_only=True):
 class Events(Struct, frozen=True):
     """The kept events, the newest last."""
 
-    events: list[ListedEvent]
+    events: Annotated[
+        list[ListedEvent],
+        Meta(
+            description="each with the `verdict` on it, `confirmed`, `rejected` or null",
+            examples=[
+                [
+                    {
+                        "event_id": "01M86GTN766HKSFCZ15NNMEFKP",
+                        "event_type": "unknown",
+                        "ts": "2026-11-24T10:15:07.238Z",
+                        "camera": "front",
+                        "person_id": None,
+                        "name": None,
+                        "score": 0.21,
+                        "quality": 0.86,
+                        "verdict": None,
+                    }
+                ]
+            ],
+        ),
+    ]
 
 
 class Explained(Struct, frozen=True, kw_only=True):
@@ -281,18 +305,18 @@ class Found(Struct, frozen=True, kw_only=True):
 class Verdict(Struct, frozen=True, kw_only=True):
     """What a verdict came to: whether the person gained a template, and ``told``, the same in words."""
 
-    event_id: str
-    verdict: str
-    person_id: str
-    name: str
-    added: bool
-    told: str
+    event_id: Annotated[str, Meta(description="of the request", examples=["01M86GTN766HKSFCZ15NNMEFKP"])]
+    verdict: Annotated[str, Meta(description="`confirmed` or `rejected`", examples=["confirmed"])]
+    person_id: PersonId
+    name: Name
+    added: Annotated[bool, Meta(description="whether the face became a template, or a negative one", examples=[True])]
+    told: Annotated[str, Meta(description="the same in words", examples=["Anna, a new template"])]
 
 
 class Dismissed(Struct, frozen=True):
     """How many events were erased."""
 
-    events: int
+    events: Annotated[Count, Meta(description="of those asked for, the kept ones that named nobody", examples=[1])]
 
 
 class Dropped(Struct, frozen=True):
@@ -370,6 +394,18 @@ class MqttFindRequest(FindRequest, frozen=True, kw_only=True):
         Annotated[str, Meta(max_length=MAX_REQUEST_BYTES)] | None,
         Meta(description="a JPEG in base64 that shows one person alone, as for [enroll](#enroll)", examples=[None]),
     ] = None
+
+
+class MqttRejectRequest(Request, frozen=True, kw_only=True):
+    """Say that the face of an event is not the person that the event names."""
+
+    event_id: AnEvent
+
+
+class MqttConfirmRequest(Request, frozen=True, kw_only=True):
+    """Say that the face of an event is the person that the event names."""
+
+    event_id: AnEvent
 
 
 class Enrolled(NamedPerson, frozen=True):

@@ -20,6 +20,14 @@ StrangerId = Annotated[
         examples=["s_3f0c95d1b2a86e47"],
     ),
 ]
+EventId = Annotated[
+    str,
+    Meta(
+        pattern="^[0-9A-HJKMNP-TV-Z]{26}$",
+        description="unique, and sorts by time (a ULID): a reader can drop repeats",
+        examples=["01M86GTN766HKSFCZ15NNMEFKP"],
+    ),
+]
 TrackId = Annotated[int, Meta(description="one stay of one face before the camera, while the daemon runs", examples=[17])]
 
 
@@ -74,14 +82,7 @@ class EventPayload(Struct, frozen=True, kw_only=True, tag_field="event_type"):
     """News: something happened just now."""
 
     schema: Schema
-    event_id: Annotated[
-        str,
-        Meta(
-            pattern="^[0-9A-HJKMNP-TV-Z]{26}$",
-            description="unique, and sorts by time (a ULID): a reader can drop repeats",
-            examples=["01M86GTN766HKSFCZ15NNMEFKP"],
-        ),
-    ]
+    event_id: EventId
     ts: Time
     device: Annotated[str, Meta(description="`device.id` of the settings", examples=["door"])]
     camera: Camera
@@ -217,6 +218,20 @@ def event_payload(event: Event, device: str, model: str) -> EventPayload:
     values["why"] = event.doubt.reason if event.event_type is EventType.UNSURE and event.doubt else None
     given = {name: value for name, value in values.items() if value is not None}
     return shape(**given, schema=SCHEMA, ts=timestamp(event.wall), device=device, model=model)
+
+
+class ImageInfo(Struct, frozen=True, kw_only=True):
+    """The event to which the pictures that follow belong."""
+
+    schema: Schema
+    ts: Time
+    event_id: EventId
+    event_type: Annotated[Literal["recognized", "unknown"], Meta(description="what happened", examples=["recognized"])]
+
+
+def image_info(event: Event) -> ImageInfo:
+    kind: Literal["recognized", "unknown"] = "recognized" if event.event_type is EventType.RECOGNIZED else "unknown"
+    return ImageInfo(schema=SCHEMA, ts=timestamp(event.wall), event_id=event.event_id, event_type=kind)
 
 
 def _short(name: str, value: Any) -> Any:

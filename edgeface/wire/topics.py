@@ -20,7 +20,9 @@ TOPICS = (
     ),
     Topic("{camera}/presence", 1, True, "who is there now: [presence](#presence)"),
     Topic("health", 0, True, "how the daemon is: [health](#health)"),
+    Topic("image/{camera}/info", 0, False, "to which event the next picture belongs: [pictures](#pictures)"),
     Topic("image/{camera}", 0, False, "a JPEG of the face that caused an event, just before it; only with `mqtt.images`"),
+    Topic("frame/{camera}", 0, False, "a JPEG of the whole frame, the face boxed and named; only with `mqtt.frames`"),
     Topic("cmd/{verb}", 1, False, "a request to the daemon: [commands](#commands)"),
     Topic("resp/{verb}", 1, False, "the answer to it"),
 )

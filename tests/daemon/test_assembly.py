@@ -37,6 +37,7 @@ from edgeface.config.schema import (
     RegionSettings,
     RulesSettings,
     SyncSettings,
+    WebhookSettings,
     WebSettings,
     _Section,
 )
@@ -53,12 +54,14 @@ from edgeface.vision.images import load_image
 from edgeface.vision.model_card import SHIPPED
 from edgeface.wire.events import Event
 
+POSTED = WebhookSettings("http://127.0.0.1:9/")
 WATCHED = (
     "camera",
     "pipeline",
     "camera_monitor",
     "presence",
     "publisher",
+    "webhook",
     "commands",
     "event_keeper",
     "gallery",
@@ -101,6 +104,7 @@ CONCERNS: list[tuple[dict[str, _Section], set[str]]] = [
     ({"pause": PauseSettings(("mon 08:00-17:00",))}, set()),
     ({"rules": RulesSettings("withhold")}, set()),
     ({"events": EventsSettings(5)}, {"event_keeper"}),
+    ({"webhook": POSTED}, {"webhook"}),
     ({"device": DeviceSettings("door")}, {"publisher", "commands"}),
     ({"commands": CommandsSettings(("people",))}, {"publisher", "commands"}),
     ({"homeassistant": HomeAssistantSettings(True)}, {"publisher", "commands"}),
@@ -176,6 +180,7 @@ CHANGES: dict[str, dict[str, _Section]] = {
     "publisher": {"mqtt": MqttSettings(), "sync": SyncSettings()},
     "shared_gallery": {"gallery": GallerySettings("other.db")},
     "sync": {"sync": SyncSettings(True, "attic")},
+    "webhook": {"webhook": WebhookSettings("http://127.0.0.1:9/", images=True)},
     "web.enabled": {"web": WebSettings(True)},
     "web.keep_hours": {"web": WebSettings(keep_hours=5.0)},
     "web.pictures": {"web": WebSettings(pictures=True)},
@@ -189,7 +194,7 @@ def test_a_setting_renews_the_parts_that_read_it_and_those_that_need_them_and_no
 ) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setitem(detectors.DETECTORS, "another", detectors.DETECTORS["yunet"])
-    before = replace(settings, camera=CameraSettings("camera", "picamera"), sync=SyncSettings(True))
+    before = replace(settings, camera=CameraSettings("camera", "picamera"), sync=SyncSettings(True), webhook=POSTED)
     now = replace(before, **CHANGES[name])
     assert differ((name,), before, now)
     concerned = set[str]()

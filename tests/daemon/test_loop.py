@@ -22,7 +22,7 @@ from edgeface.config.schema import CameraSettings, Config, GallerySettings, Pres
 from edgeface.daemon import health_reporter as module
 from edgeface.daemon.assembly import assemble
 from edgeface.daemon.frame_rate import FrameRateLimiter
-from edgeface.daemon.health_reporter import INTERVAL, GalleryParts, HealthReporter
+from edgeface.daemon.health_reporter import INTERVAL, GalleryParts, HealthReporter, Links
 from edgeface.daemon.loop import Daemon, Signals
 from edgeface.gallery.contents import Templates
 from edgeface.health import BackupStatus, BrokerStatus, GalleryHealth, Health
@@ -320,7 +320,8 @@ def reporting(
     keeper: Any = SimpleNamespace(trouble=None)
     backup: Any = SimpleNamespace(state=BackupStatus())
     gallery = GalleryParts(pipeline, keeper, None, backup)
-    parts = publisher or Publisher(), camera or Camera(), CameraMonitor("front"), frame_rate or FrameRateLimiter(10.0), gallery
+    links = Links(publisher or Publisher())
+    parts = links, camera or Camera(), CameraMonitor("front"), frame_rate or FrameRateLimiter(10.0), gallery
     return HealthReporter(*parts, before)
 
 

@@ -132,3 +132,11 @@ def test_ipv6_is_served_too() -> None:
     with urlopen(f"http://[::1]:{server.port}/metrics", timeout=10) as answer:
         assert b"edgeface_people 2.0" in answer.read()
     server.close()
+
+
+def test_a_webhook_is_told_where_there_is_one(served: tuple[list[Health], int]) -> None:
+    told, port = served
+    names = "edgeface_webhook_waiting", "edgeface_webhook_dropped_total", "edgeface_webhook_up"
+    assert not {(name,) for name in names} & scraped(port).keys()
+    told[0] = replace(HEALTH, webhook=BrokerStatus("down", "http://a", "webhook: http://a: refused", 3, 2))
+    assert [scraped(port)[name,] for name in names] == [3, 2, 0]

@@ -61,6 +61,7 @@ def test_a_threshold_beyond_what_was_measured_is_told_and_is_no_trouble() -> Non
             {"link": BrokerStatus("up", "b:1883", "the broker refuses what is published")},
             "the broker refuses what is published",
         ),
+        ({"webhook": BrokerStatus("down", "http://a", "webhook: http://a: refused", 1, 2)}, "webhook: http://a: refused"),
         ({"throttling": ("under-voltage",)}, "under-voltage: the power supply, or its cable, is too weak"),
         ({"gallery": GalleryHealth("damaged", "1 template")}, "gallery: 1 template"),
         ({"gallery": GalleryHealth("read_only", "mounted so")}, "gallery: mounted so"),

@@ -20,6 +20,7 @@ from fixtures.daemon import EMPTY, Stage, enroll, running, settings
 from fixtures.optional import needed
 
 from edgeface.gallery.open import open_gallery
+from edgeface.types import Image
 from edgeface.vision.images import load_image
 from edgeface.vision.model_card import load_card
 
@@ -40,6 +41,14 @@ api:
 config:
 frontend:
 automation: !include automations.yaml
+script:
+  phone:  # stands for notify.mobile_app_phone: tells the test what the app would get
+    mode: queued
+    sequence:
+      - action: mqtt.publish
+        data:
+          topic: phone
+          payload: "{{{{ {{'message': message, 'data': data, 'title': title | default('')}} | to_json }}}}"
 logger: {{default: warning}}
 """
 NOT_OURS = (
@@ -55,7 +64,15 @@ ENTITIES = {
     "sensor.edgeface_door_temperature",
     "sensor.edgeface_door_camera",
     "image.edgeface_door_latest_face",
+    "image.edgeface_door_latest_frame",
 }
+NOTIFICATION = """
+- id: edgeface_notification
+  alias: Notification
+  use_blueprint:
+    path: edgeface/notification.yaml
+    input: {notifier: script.phone, base: edgeface/door, picture: image.edgeface_door_latest_face}
+"""
 ANNA, STRANGER = "binary_sensor.edgeface_door_anna", "binary_sensor.edgeface_door_unknown_face"
 
 
@@ -114,10 +131,18 @@ class HomeAssistant:
             access |= {"protocol": "5", "other_settings": {"set_client_cert": False, "set_ca_cert": "off"}}
         assert self.call(f"/api/config/config_entries/flow/{flow['flow_id']}", access)["type"] == "create_entry"
 
-    def automate(self, example: Path) -> None:
-        """Take over the automations of an example."""
-        shutil.copy(example, self.folder / "automations.yaml")
+    def automate(self, examples: Path) -> None:
+        """Take over the automations of the examples, and make one of their blueprint."""
+        blueprints = self.folder / "blueprints/automation/edgeface"
+        blueprints.mkdir(parents=True)
+        shutil.copy(examples / "home-assistant-notification.yaml", blueprints / "notification.yaml")
+        automations = (examples / "home-assistant-automations.yaml").read_text() + NOTIFICATION
+        (self.folder / "automations.yaml").write_text(automations)
         self.call("/api/services/automation/reload", {})
+
+    def press(self, action: str, **more: Any) -> None:
+        """Press a button of a notification, as the app on a phone does."""
+        self.call("/api/events/mobile_app_notification_action", {"action": action, **more})
 
     def states(self) -> dict[str, dict[str, Any]]:
         """Our entities and their states."""
@@ -140,8 +165,10 @@ class House:
     def __init__(self, folder: Path, photos: Path) -> None:
         self.broker = Broker(folder / "broker").start()
         self.ear = self.broker.listen("#")
-        commands = {"allow": ["rename", "forget"]}
-        self.config = settings(folder, self.broker, mqtt={"images": True}, homeassistant={"enabled": True}, commands=commands)
+        commands = {"allow": ["rename", "forget", "people", "confirm", "reject", "introduce"], "per_minute": 600}
+        self.config = settings(
+            folder, self.broker, mqtt={"images": True, "frames": True}, homeassistant={"enabled": True}, commands=commands
+        )
         self.person = enroll(self.config, "Anna", photos / "obama_portrait.jpg")
         self.anna, self.stranger = load_image(photos / "obama_portrait.jpg"), load_image(photos / "collins_portrait.jpg")
         self.assistant = HomeAssistant(folder / "homeassistant")
@@ -165,7 +192,7 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
     try:
         built.assistant.start()
         built.assistant.onboard(built.broker)
-        built.assistant.automate(ROOT / "examples/home-assistant-automations.yaml")
+        built.assistant.automate(ROOT / "examples")
         yield built
     finally:
         built.close()
@@ -191,8 +218,10 @@ def test_an_event_reaches_the_entities_and_the_automations_of_the_examples(house
     assert eventually(lambda: assistant.state("sensor.edgeface_door_last_person") == "Anna")
     event = assistant.states()["event.edgeface_door_face"]["attributes"]
     assert (event["event_type"], event["name"], event["person_id"]) == ("recognized", "Anna", house.person)
-    picture = assistant.states()["image.edgeface_door_latest_face"]["attributes"]["entity_picture"]
-    assert assistant.call(picture).startswith(b"\xff\xd8\xff")
+    for name in ("image.edgeface_door_latest_face", "image.edgeface_door_latest_frame"):
+        picture = assistant.states()[name]["attributes"]
+        assert picture["event_id"] == event["event_id"]
+        assert assistant.call(picture["entity_picture"]).startswith(b"\xff\xd8\xff")
     assert eventually(lambda: "Anna is home" in house.ear.on("home/announcements"))
     assert eventually(lambda: assistant.call("/api/states/automation.say_who_is_at_the_door")["attributes"]["last_triggered"])
 
@@ -201,6 +230,78 @@ def test_an_event_reaches_the_entities_and_the_automations_of_the_examples(house
     house.ear.wait(lambda message: message.payload == b"Somebody unknown is at the door (camera front)")
     house.stage.scene = EMPTY
     assert eventually(lambda: (assistant.state(ANNA), assistant.state(STRANGER)) == ("off", "off"))
+
+
+def notified(house: House, since: int, what: str) -> dict[str, Any]:
+    """The first notification after the first ``since`` whose message has these words."""
+
+    def found() -> Any:
+        return next((each for each in house.ear.on("phone")[since:] if what in each["message"]), None)
+
+    told: dict[str, Any] | None = eventually(found, PATIENCE)
+    assert told, (house.ear.on("phone"), house.assistant.log())
+    return told
+
+
+def at_the_door(house: House, scene: Image, what: str) -> tuple[str, list[dict[str, Any]]]:
+    """The id of the event of a scene, of which the phone was told, and the buttons that it was given."""
+    seen = len(house.ear.on("phone"))
+    house.stage.scene = scene
+    told = notified(house, seen, what)
+    event = house.ear.on("/event")[-1]
+    assert (told["title"], told["data"]["tag"]) == ("door", event["event_id"])
+    assert told["data"]["image"] == "/api/image_proxy/image.edgeface_door_latest_face"
+    house.stage.scene = EMPTY
+    house.ear.wait_for("/event", len(house.ear.on("/event")) + 1)
+    return event["event_id"], told["data"]["actions"]
+
+
+def test_a_notification_takes_the_verdict_on_who_was_recognized(house: House) -> None:
+    event_id, (confirm, reject) = at_the_door(house, house.anna, "Anna is there")
+    assert (confirm["title"], reject["title"]) == ("That's Anna", "Not Anna")
+    seen = len(house.ear.on("phone"))
+    house.assistant.press(confirm["action"])
+    told = notified(house, seen, "Anna, ")
+    assert told["data"] == {"tag": event_id}
+    house.assistant.press(reject["action"])
+    assert notified(house, seen, "not Anna")["data"] == {"tag": event_id}
+    assert [answer["result"]["verdict"] for verb in ("confirm", "reject") for answer in house.ear.on(f"resp/{verb}")] == [
+        "confirmed",
+        "rejected",
+    ]
+    house.assistant.press(confirm["action"])  # as it was
+    notified(house, seen + 2, "Anna, ")
+
+
+def test_a_notification_takes_the_name_of_a_stranger(house: House) -> None:
+    event_id, (who,) = at_the_door(house, house.stranger, "Somebody unknown is there")
+    assert (who["title"], who["behavior"]) == ("Who is it?", "textInput")
+    seen = len(house.ear.on("phone"))
+    house.assistant.press(who["action"], reply_text='"}, {{ 1 }} ')
+    assert notified(house, seen, "is known from now on")["message"].startswith('"}, {{ 1 }} is')
+    house.ear.say("edgeface/door/cmd/forget", {"id": "of the test", "person": '"}, {{ 1 }}'})
+    house.ear.wait(lambda message: message.topic.endswith("resp/forget") and b"of the test" in message.payload)
+    house.assistant.press(who["action"], reply_text="Susan")
+    assert "Not done: no event" in notified(house, seen + 1, event_id)["message"]  # it was forgotten, with its person
+    assert eventually(lambda: set(house.assistant.states()) == ENTITIES)
+
+
+def test_a_button_that_is_not_of_this_device_or_not_ours_does_nothing(house: House) -> None:
+    commands = len([message for message in house.ear.messages if "/cmd/" in message.topic])
+    ulid = "01M86GTN766HKSFCZ15NNMEFKP"
+    for action in (
+        f"edgeface/other confirm {ulid}",
+        f"edgeface/door forget {ulid}",
+        "edgeface/door confirm 1",
+        "ALARM",
+        f"edgeface/door reject {ulid}\n",
+        "",
+    ):
+        house.assistant.press(action)
+    seen = len(house.ear.on("phone"))
+    house.assistant.press(f"edgeface/door confirm {ulid}")
+    notified(house, seen, "Not done: no event")  # the presses before have been dealt with
+    assert len([message for message in house.ear.messages if "/cmd/" in message.topic]) == commands + 1
 
 
 def test_a_person_renamed_changes_the_name_of_the_entity(house: House) -> None:

@@ -1,0 +1,76 @@
+"""Writes an event as the body and headers of an HTTP request: as signed JSON, or for ntfy."""
+
+import base64
+import hashlib
+import hmac
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import msgspec
+
+from edgeface import __version__
+from edgeface.config import schema
+from edgeface.types import EventType
+from edgeface.wire.events import Event, EventPayload
+
+SIGNATURE = "X-Edgeface-Signature"
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """An event, its payload, and the JPEG of its face, if there is one and the settings want it."""
+
+    event: Event
+    payload: EventPayload
+    picture: bytes | None
+
+
+def as_json(settings: schema.WebhookSettings, secret: str, message: Message) -> tuple[dict[str, str], bytes]:
+    """Return headers and body: the payload of MQTT, with the picture as ``image`` in base64, signed if there is a secret."""
+    fields = msgspec.to_builtins(message.payload)
+    if message.picture:
+        fields["image"] = base64.b64encode(message.picture).decode()
+    body = msgspec.json.encode(fields)
+    headers = _agent() | {"Content-Type": "application/json"}
+    if secret:
+        headers[SIGNATURE] = "sha256=" + hmac.new(secret.encode(), body, hashlib.sha256).hexdigest()
+    return headers, body
+
+
+def for_ntfy(settings: schema.WebhookSettings, secret: str, message: Message) -> tuple[dict[str, str], bytes]:
+    """Return headers and body as ntfy takes them: the text or the picture, with the text in a header."""
+    event, text = message.event, _said(message.event)
+    headers = _agent() | {
+        "Title": _header(message.payload.device),
+        "Priority": "high" if event.event_type in (EventType.UNKNOWN, EventType.CAMERA_LOST) else "default",
+    }
+    headers |= {"Click": settings.click} if settings.click else {}
+    headers |= {"Authorization": f"Bearer {secret}"} if secret else {}
+    if message.picture is None:
+        return headers, text.encode()
+    return headers | {"Message": _header(text), "Filename": f"{event.event_id}.jpg"}, message.picture
+
+
+Format = Callable[[schema.WebhookSettings, str, Message], tuple[dict[str, str], bytes]]
+FORMATS: dict[str, Format] = {"json": as_json, "ntfy": for_ntfy}
+
+
+def _agent() -> dict[str, str]:
+    return {"User-Agent": f"edgeface/{__version__}"}
+
+
+def _said(event: Event) -> str:
+    who = event.name or "Somebody unknown"
+    return {
+        EventType.RECOGNIZED: f"{who} is there",
+        EventType.UNKNOWN: "Somebody unknown is there",
+        EventType.LEFT: f"{who} has left",
+        EventType.CAMERA_LOST: f"The camera {event.camera} is lost: {event.reason}",
+        EventType.CAMERA_BACK: f"The camera {event.camera} is back",
+    }[event.event_type]
+
+
+def _header(text: str) -> str:
+    """Return a text for a header: as RFC 2047 writes it, unless it is printable ASCII."""
+    plain = text.isascii() and text.isprintable() and not text.startswith("=?")
+    return text if plain else f"=?UTF-8?B?{base64.b64encode(text.encode()).decode()}?="

@@ -1,0 +1,169 @@
+"""Verdicts over MQTT: a whole daemon, a real broker, and a sender who may be hostile."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fixtures.broker import Broker, Listener, eventually, needs_broker
+from fixtures.contract import problems
+from fixtures.daemon import EMPTY, Stage, enroll, running, settings
+
+from edgeface.gallery.open import open_gallery
+from edgeface.vision.images import load_image
+from edgeface.vision.model_card import load_card
+
+ALLOWED = ["people", "events", "reject", "confirm", "introduce", "dismiss"]
+pytestmark = needs_broker
+
+
+class Door:
+    """A daemon at whose camera Anna (Obama) was seen, and then a stranger (Collins)."""
+
+    def __init__(self, folder: Path, photos: Path, ear: Listener, stage: Stage) -> None:
+        self.audit, self._ear, self._asked = folder / "audit.jsonl", ear, 0
+        self.anna, self.stranger = (
+            self._seen(stage, photos / photo) for photo in ("obama_portrait.jpg", "collins_portrait.jpg")
+        )
+
+    def _seen(self, stage: Stage, photo: Path) -> dict[str, Any]:
+        before = len(self._ear.on("/event"))
+        stage.scene = load_image(photo)
+        event: dict[str, Any] = self._ear.wait_for("/event", before + 1)[-1]
+        stage.scene = EMPTY
+        self._ear.wait_for("/event", before + 2)
+        assert eventually(lambda: any(kept["event_id"] == event["event_id"] for kept in self.kept()))
+        return event
+
+    def ask(self, verb: str, **request: Any) -> Any:
+        """The answer, which is as its schema says."""
+        self._asked += 1
+        asked = {"id": str(self._asked), **request}
+        self._ear.say(f"edgeface/door/cmd/{verb}", asked)
+
+        def answered() -> Any:
+            return next((answer for answer in self._ear.on(f"resp/{verb}") if answer["id"] == asked["id"]), None)
+
+        answer = eventually(answered)
+        assert answer, verb
+        assert problems(f"resp/{verb}", json.dumps(answer)) == []
+        return answer
+
+    def kept(self) -> list[dict[str, Any]]:
+        listed: list[dict[str, Any]] = self.ask("events")["result"]["events"]
+        return listed
+
+    def templates(self) -> dict[str, int]:
+        return {person["name"]: person["templates"] for person in self.ask("people")["result"]["people"]}
+
+    def noted(self) -> list[str]:
+        lines = [json.loads(line) for line in self.audit.read_text().splitlines()]
+        assert all(line["by"] == {"mqtt": True} for line in lines)
+        return [line["action"] for line in lines]
+
+
+@pytest.fixture
+def door(tmp_path: Path, demo_photos: Path) -> Iterator[Door]:
+    broker = Broker(tmp_path / "broker").start()
+    config = settings(tmp_path, broker, commands={"allow": ALLOWED, "per_minute": 600})
+    enroll(config, "Anna", demo_photos / "obama_portrait.jpg")
+    ear = broker.listen("edgeface/#")
+    try:
+        with running(config) as stage:
+            yield Door(tmp_path, demo_photos, ear, stage)
+    finally:
+        broker.close()
+
+
+def test_each_verdict_is_taken_and_noted_and_one_that_comes_twice_changes_nothing_more(door: Door) -> None:
+    kinds = {kept["event_id"]: (kept["event_type"], kept["name"]) for kept in door.kept()}
+    assert kinds == {door.anna["event_id"]: ("recognized", "Anna"), door.stranger["event_id"]: ("unknown", None)}
+    assert [kept["event_id"] for kept in door.ask("events", person="Anna")["result"]["events"]] == [door.anna["event_id"]]
+
+    confirmed = door.ask("confirm", event_id=door.anna["event_id"])["result"]
+    assert (confirmed["verdict"], confirmed["name"]) == ("confirmed", "Anna")
+    before = door.templates()
+    assert not door.ask("confirm", event_id=door.anna["event_id"])["result"]["added"]
+    for _ in range(3):
+        assert door.ask("introduce", event_ids=[door.stranger["event_id"]], name="Susan")["result"]["name"] == "Susan"
+    assert door.templates() == before | {"Susan": 1}
+
+    rejected = door.ask("reject", event_id=door.stranger["event_id"])["result"]  # the only face of Susan
+    assert (rejected["verdict"], rejected["added"]) == ("rejected", False)
+    assert door.templates() == before
+    assert door.noted() == ["confirmed", "confirmed", "introduced", "introduced", "introduced", "rejected"]
+
+
+def test_a_stranger_is_dismissed_and_the_log_says_so(door: Door) -> None:
+    ids = [door.stranger["event_id"], door.anna["event_id"]]
+    assert door.ask("dismiss", event_ids=ids)["result"] == {"events": 1}
+    assert [kept["event_id"] for kept in door.kept()] == [door.anna["event_id"]]
+    assert door.ask("dismiss", event_ids=ids)["result"] == {"events": 0}
+    assert door.noted() == ["dismissed", "dismissed"]
+
+
+def test_over_mqtt_a_stranger_cannot_be_confirmed_as_somebody(door: Door) -> None:
+    before = door.templates()
+    answer = door.ask("confirm", event_id=door.stranger["event_id"], person="Anna")  # a field of the device alone
+    assert "names nobody" in answer["error"]
+    assert door.templates() == before
+
+
+@pytest.mark.parametrize(
+    ("verb", "request_"),
+    [
+        ("reject", {"event_id": "0" * 26}),
+        ("confirm", {"event_id": "' OR 1=1 --"}),
+        ("confirm", {"event_id": "x" * 101}),
+        ("confirm", {}),
+        ("introduce", {"event_ids": [], "name": "Eve"}),
+        ("introduce", {"event_ids": ["0" * 26], "name": "Eve"}),
+        ("introduce", {"event_ids": ["0" * 26] * 501, "name": "Eve"}),
+        ("dismiss", {"event_ids": "all"}),
+        ("events", {"person": "Eve"}),
+    ],
+)
+def test_what_is_wrong_with_a_verdict_is_answered_and_nothing_changes(door: Door, verb: str, request_: dict[str, Any]) -> None:
+    before = door.templates(), door.kept()
+    assert len(door.ask(verb, **request_)["error"].splitlines()) == 1
+    assert (door.templates(), door.kept()) == before
+
+
+def test_nothing_forces_a_rejection_over_mqtt(tmp_path: Path, demo_photos: Path) -> None:
+    broker = Broker(tmp_path / "broker").start()
+    config = settings(tmp_path, broker, commands={"allow": ALLOWED})
+    for photo in ("obama_portrait.jpg", "obama_congress.jpg", "obama_press_room.jpg"):
+        enroll(config, "Anna", demo_photos / photo)
+    ear = broker.listen("edgeface/#")
+    try:
+        with running(config) as stage:
+            door = Door(tmp_path, demo_photos, ear, stage)
+            answer = door.ask("reject", event_id=door.anna["event_id"], force=True)
+            assert "it seems to be Anna" in answer["error"]
+    finally:
+        broker.close()
+    gallery = open_gallery(config, load_card())
+    assert len(gallery.templates().negatives) == 0
+    gallery.close()
+
+
+def test_none_is_served_unless_it_is_allowed(tmp_path: Path, demo_photos: Path) -> None:
+    broker = Broker(tmp_path / "broker").start()
+    config = settings(tmp_path, broker, commands={"allow": ["people", "events"]})
+    enroll(config, "Anna", demo_photos / "obama_portrait.jpg")
+    ear = broker.listen("edgeface/#")
+    try:
+        with running(config) as stage:
+            door = Door(tmp_path, demo_photos, ear, stage)
+            before = door.templates()
+            for verb, request in (
+                ("reject", {"event_id": door.anna["event_id"]}),
+                ("confirm", {"event_id": door.anna["event_id"]}),
+                ("introduce", {"event_ids": [door.stranger["event_id"]], "name": "Eve"}),
+                ("dismiss", {"event_ids": [door.stranger["event_id"]]}),
+            ):
+                assert "not allowed" in door.ask(verb, **request)["error"]
+            assert (door.templates(), len(door.kept())) == (before, 2)
+    finally:
+        broker.close()
