@@ -16,7 +16,7 @@ from edgeface.wire.commands import EventsRequest, Explained, ExplainRequest, Fin
 
 app = typer.Typer(
     no_args_is_help=True,
-    help="""The kept events, which people confirm and people reject take.
+    help="""List, explain, search, name or erase the kept events.
 
 \b
 Example: edgeface events list""",
@@ -32,7 +32,7 @@ def events_list(
     ] = None,
     json: Json = False,
 ) -> None:
-    """List the recognized, unknown and unsure events that are still kept, the newest last, and why nobody was named.
+    """List the events that are kept, the newest last. An event without a name says why.
 
     \b
     Example: edgeface events list --person Anna
@@ -57,7 +57,9 @@ def events_find(
     event: Annotated[str | None, typer.Option(metavar="EVENT_ID", help="Search for the face of this kept event.")] = None,
     json: Json = False,
 ) -> None:
-    """Say when a face was here: compare photos, or an event, with the events that are still kept, the newest first.
+    """Say when a face was here, by the events that are still kept.
+
+    They are compared with photos, or with an event; the newest is first.
 
     \b
     Examples: edgeface events find visitor.jpg

@@ -21,10 +21,10 @@ def pause(
     until: Annotated[
         str | None, typer.Option(metavar="TIME", help="Until when, such as 18:00 or 2026-12-24T18:00, by this machine's clock.")
     ] = None,
-    reason: Annotated[str, typer.Option(help="Why; status and MQTT tell it.")] = "",
+    reason: Annotated[str, typer.Option(metavar="TEXT", help="Why; status and MQTT tell it.")] = "",
     json: Json = False,
 ) -> None:
-    """Close the camera: nobody is looked at, and nothing is kept, until edgeface resume, or the end that you give.
+    """Close the camera, until edgeface resume or the end given. Nobody is looked at, and nothing is kept.
 
     \b
     Examples: edgeface pause
@@ -40,7 +40,7 @@ def pause(
 
 @app.command()
 def resume(context: typer.Context, json: Json = False) -> None:
-    """Open the camera again; during pause.hours of the settings, until these come again.
+    """Open the camera again. During pause.hours of the settings, it stays open until these come again.
 
     \b
     Example: edgeface resume

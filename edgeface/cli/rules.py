@@ -38,7 +38,7 @@ def mute(
     until: Annotated[str | None, typer.Option(metavar="TIME", help="Until when, such as 18:00 or 2026-12-24T18:00.")] = None,
     json: Json = False,
 ) -> None:
-    """Send no events about a person, until people unmute, or the end that you give. Presence tells them as before.
+    """Send no events about a person, until unmuted or the end given. Presence tells them as before.
 
     \b
     Examples: edgeface people mute Anna
@@ -71,7 +71,7 @@ def ignore(
     undo: Annotated[bool, typer.Option("--undo", help="Tell of the person again.")] = False,
     json: Json = False,
 ) -> None:
-    """Never tell of a person, who stays known: no event, no presence, no "unknown".
+    """Never tell of a person, who stays known. There is no event, no presence, no "unknown".
 
     With the ids of events that named nobody (edgeface events list), whom they show is enrolled, and ignored.
 
@@ -98,7 +98,7 @@ def hours(
     ] = None,
     json: Json = False,
 ) -> None:
-    """Say in which hours of the week a person is expected: events then tell whether they are allowed.
+    """Say in which hours of the week a person is expected. Events then tell whether they are allowed.
 
     \b
     Examples: edgeface people hours Clara "mon-fri 08:00-12:00" "sat 10:00-11:00"

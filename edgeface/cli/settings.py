@@ -64,7 +64,7 @@ def config_set(
     value: Annotated[str, typer.Argument(metavar="VALUE", help="A number, true or false.")],
     json: Json = False,
 ) -> None:
-    """Change a setting on the device, as the page does, without editing the settings file; a daemon takes it at once.
+    """Change a setting on the device, as the page does. The settings file stays as it is; a daemon takes the change at once.
 
     \b
     Example: edgeface config set events.keep_days 30
@@ -78,7 +78,7 @@ def config_reset(
     setting: Annotated[str, typer.Argument(metavar="SETTING", help="Its dotted name, as config show prints it.")],
     json: Json = False,
 ) -> None:
-    """Take back a setting that was changed on the device: the settings file, or the default, is in effect again.
+    """Take back a setting that was changed on the device. The settings file, or the default, is in effect again.
 
     \b
     Example: edgeface config reset events.keep_days

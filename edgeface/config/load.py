@@ -171,7 +171,8 @@ def _in_words(what: str, setting: str) -> str:
         choices = get_args(get_type_hints(type(getattr(Config(), section)))[name])
         return f"{what}; it is one of {', '.join(map(str, choices))}"
     if what.startswith(UNKNOWN):
-        known = getattr(Config(), setting).__struct_fields__ if setting else Config.__struct_fields__
+        owner = getattr(Config(), setting, None) if setting else Config  # none for one of a list
+        known = owner.__struct_fields__ if owner else ()
         name = what.removeprefix(UNKNOWN).strip(" `")
         near = get_close_matches(name, known, 1)
         return f"unknown setting `{name}`" + (f", did you mean `{near[0]}`?" if near else "")

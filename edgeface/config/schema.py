@@ -18,7 +18,7 @@ Seconds = Annotated[float, Meta(ge=0, le=86400)]
 Share = Annotated[float, Meta(ge=0, le=1)]
 LEAST_AREA = 1e-5  # of the picture that a region must enclose: 3 pixels of 640 x 480
 
-EVENT_TYPES = ("recognized", "unknown", "left", "camera_lost", "camera_back")
+EVENT_TYPES = ("recognized", "unknown", "unsure", "left", "camera_lost", "camera_back")
 """The names of ``EventType``, whose module would have every command load numpy."""
 
 

@@ -14,6 +14,7 @@ import pytest
 from fixtures.broker import USER, Broker, authority, broker, eventually, free_port, needs_broker, needs_openssl
 from fixtures.optional import needed
 from fixtures.publishing import ANNA, BERT, HEALTH, MODEL, event, finishes, numbered, numbers, settings_for
+from fixtures.receiver import Receiver
 
 from edgeface import publishers
 from edgeface.config.schema import Config, MqttSettings
@@ -34,6 +35,7 @@ PERSON = {"track_id", "person_id", "name"}
 ON_THE_WIRE = {
     EventType.RECOGNIZED: PERSON | {"score", "threshold", "margin", "probability", "votes", "box", "frame_size", "quality"},
     EventType.UNKNOWN: {"track_id", "score", "threshold", "votes", "box", "frame_size", "quality"},
+    EventType.UNSURE: {"track_id", "why", "votes", "seconds"},
     EventType.LEFT: PERSON | {"seconds"},
     EventType.CAMERA_LOST: {"reason"},
     EventType.CAMERA_BACK: {"seconds"},
@@ -123,7 +125,17 @@ def test_presence_and_health_have_exactly_their_fields() -> None:
     camera = {"camera", "camera_state", "camera_reason", "fps", "frames_seen", "frames_dropped"}
     camera |= {"frames_skipped", "fps_limit", "slowed", "frame_size", "faces_masked"}
     machine = {"version", "uptime", "rss_mb", "cpu", "temperature", "throttled", "throttling", "throttled_before"}
-    counts = {"model", "gallery_size", "templates", "queue_length", "events_dropped", "broker_reason", "broker_confirmed"}
+    counts = {
+        "model",
+        "gallery_size",
+        "templates",
+        "queue_length",
+        "events_dropped",
+        "events_withheld",
+        "unnamed",
+        "broker_reason",
+        "broker_confirmed",
+    }
     gallery = {"gallery_state", "gallery_reason", "events_unkept"}
     assert set(health) == {"schema", "ts"} | camera | machine | counts | gallery
     assert (health["camera"], health["camera_state"], health["camera_reason"]) == ("front", "ok", None)
@@ -147,7 +159,7 @@ class Through:
         return getattr(self._publisher, name)
 
 
-CARRIED = {"mqtt": [CommandTransport, SyncTransport], "lines": []}
+CARRIED = {"mqtt": [CommandTransport, SyncTransport], "lines": [], "webhook": []}
 
 
 def created(name: str, settings: Config) -> tuple[EventPublisher, Through]:
@@ -171,7 +183,8 @@ def test_every_publisher_sends_every_event_once_in_order_and_stops(
     name: str, broker: Broker, capsys: pytest.CaptureFixture[str]
 ) -> None:
     ear = broker.listen("edgeface/door/event")
-    _, publisher = created(name, settings_for(broker.settings()))
+    receiver = Receiver()
+    _, publisher = created(name, settings_for(broker.settings(), webhook={"url": receiver.url, "events": list(EventType)}))
     events = [event(kind) for kind in EventType]
 
     def life() -> None:
@@ -185,8 +198,11 @@ def test_every_publisher_sends_every_event_once_in_order_and_stops(
     assert finishes(life)
     if name == "mqtt":
         received = ear.wait_for("event", len(events))
+    elif name == "webhook":
+        received = [json.loads(post.body) for post in receiver.wait_for(len(events))]
     else:
         received = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    receiver.close()
     assert received == [wire(event_payload(each, "door", MODEL)) for each in events]
 
 

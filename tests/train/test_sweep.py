@@ -281,6 +281,8 @@ def test_another_npz_is_refused(parts: dict[str, NDArray[Any]] | dict[str, Image
 
 def test_the_command_says_what_is_wrong_in_one_line(tmp_path: Path) -> None:
     (tmp_path / "fer.npz").write_bytes(b"no npz")
+    (tmp_path / "prepared").mkdir()
+    (tmp_path / "prepared/manifest.json").write_text("{}")
     command = [sys.executable, "-m", "train", "sweep", "fer.npz", "prepared", "--images", ".", "--pairs", "p", "--out", "out"]
     environment = {"PYTHONPATH": str(ROOT), "PATH": "", "TF_CPP_MIN_LOG_LEVEL": "3"}
     done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=120)

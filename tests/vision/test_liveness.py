@@ -138,7 +138,7 @@ def test_refuse_names_a_live_face_once_it_has_turned_and_a_photo_never(watch: Ca
     assert arrival.liveness is not None
     assert left.liveness is not None
     assert ALIVE <= arrival.liveness <= left.liveness
-    assert watch("tilted", "refuse") == []
+    assert [event.event_type for event in watch("tilted", "refuse")] == [EventType.UNSURE]
 
 
 def test_refuse_lets_a_stranger_be_called_unknown(watch: Callable[..., list[Event]]) -> None:

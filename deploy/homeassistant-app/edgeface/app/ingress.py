@@ -22,6 +22,8 @@ PREFIX = re.compile(r"(?:/[\w.~-]+)*", re.ASCII)
 PASSED_ON = ("accept", "accept-language", "content-type", "user-agent")
 KEPT_BACK = {"connection", "transfer-encoding", "content-length", "set-cookie", "x-frame-options", "keep-alive"}
 PATIENCE = 60.0
+FOR_A_PHONE = re.compile(rb'<link rel="(?:manifest|apple-touch-icon)"[^>]*>')
+"""What makes an app of the page, at addresses that are not below that of a session; within Home Assistant it is none."""
 
 
 class Session(NamedTuple):
@@ -155,7 +157,9 @@ class Handler(BaseHTTPRequestHandler):
         read: Callable[[], bytes] = answer.readline if is_text else lambda: answer.read1(2**16)
         try:
             while part := read():
-                self.wfile.write(part.replace(root.encode(), prefix.encode()) if is_text else part)
+                if is_text:
+                    part = FOR_A_PHONE.sub(b"", part).replace(root.encode(), prefix.encode())
+                self.wfile.write(part)
         except (OSError, http.client.HTTPException):
             return  # one of the two has gone
 
