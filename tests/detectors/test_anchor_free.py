@@ -83,6 +83,7 @@ def photo(demo_photos: Any) -> Any:
     return cv2.resize(load_image(demo_photos / "obama_portrait.jpg"), (320, 256), interpolation=cv2.INTER_AREA)
 
 
+@pytest.mark.slow
 def test_faces_are_values_as_any_detectors_the_largest_first(eager: Any, photo: Any) -> None:
     before = photo.copy()
     faces = eager.detect(photo)
@@ -95,6 +96,7 @@ def test_faces_are_values_as_any_detectors_the_largest_first(eager: Any, photo: 
     assert np.array_equal(photo, before)
 
 
+@pytest.mark.slow
 def test_places_are_in_the_pictures_own_pixels(own_detector: Any, photo: Any) -> None:
     small = AnchorFree(own_detector, max_side=320, min_score=ANYTHING)
     large = cv2.resize(photo, None, fx=3, fy=3, interpolation=cv2.INTER_NEAREST)
@@ -105,6 +107,7 @@ def test_places_are_in_the_pictures_own_pixels(own_detector: Any, photo: Any) ->
     assert apart.max() > 100
 
 
+@pytest.mark.slow
 def test_what_is_added_to_reach_whole_cells_is_no_part_of_the_picture(eager: Any, photo: Any) -> None:
     odd = photo[:250, :300]
     whole = np.zeros((256, 320, 3), np.uint8)
@@ -112,6 +115,7 @@ def test_what_is_added_to_reach_whole_cells_is_no_part_of_the_picture(eager: Any
     assert places(eager.detect(odd)) == pytest.approx(places(eager.detect(whole)))
 
 
+@pytest.mark.slow
 def test_pictures_of_all_sizes_one_after_another_leave_no_trace(eager: Any, photo: Any) -> None:
     expected = places(eager.detect(photo))
     for shape in [(1, 1), (3, 500), (500, 3), (33_000, 10), (480, 640), (192, 320)]:
@@ -119,6 +123,7 @@ def test_pictures_of_all_sizes_one_after_another_leave_no_trace(eager: Any, phot
         assert places(eager.detect(photo)) == pytest.approx(expected)
 
 
+@pytest.mark.slow
 def test_a_higher_score_finds_fewer(own_detector: Any, eager: Any, photo: Any) -> None:
     most = max(face.score for face in eager.detect(photo))
     assert AnchorFree(own_detector, min_score=min(0.999, most + 1e-3)).detect(photo) == []
@@ -126,6 +131,7 @@ def test_a_higher_score_finds_fewer(own_detector: Any, eager: Any, photo: Any) -
     assert all(face.score >= default.card.min_score for face in default.detect(photo))
 
 
+@pytest.mark.slow
 def test_a_folder_is_a_detector_by_its_path(own_detector: Any, photo: Any) -> None:
     made = create(str(own_detector), max_side=320)
     assert isinstance(made, AnchorFree)
@@ -137,6 +143,7 @@ def test_a_folder_without_a_detector_is_refused_in_one_line(tmp_path: Path) -> N
         create(str(tmp_path))
 
 
+@pytest.mark.slow
 def test_damaged_files_are_refused(own_detector: Any, tmp_path: Path) -> None:
     folder = tmp_path / "copy"
     shutil.copytree(own_detector, folder)
@@ -152,6 +159,7 @@ def test_damaged_files_are_refused(own_detector: Any, tmp_path: Path) -> None:
         AnchorFree(folder)
 
 
+@pytest.mark.slow
 def test_another_kind_of_network_is_refused(own_detector: Any, tmp_path: Path) -> None:
     import hashlib
 

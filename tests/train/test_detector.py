@@ -259,6 +259,7 @@ def test_device_and_training_decode_alike() -> None:
     assert np.allclose(found.scores.numpy()[0], LOGIT * np.concatenate([grid[0].reshape(-1, NUMBERS)[:, 0] for grid in grids]))
 
 
+@pytest.mark.slow
 def test_the_folded_network_gives_what_the_trained_one_gives(detector_run: Any) -> None:
     from train.checkpoints import load_weights
     from train.model import fold, set_weights
@@ -272,6 +273,7 @@ def test_the_folded_network_gives_what_the_trained_one_gives(detector_run: Any) 
         assert np.asarray(other) == pytest.approx(np.asarray(one), abs=2e-3)
 
 
+@pytest.mark.slow
 def test_fit_learns_and_goes_on_where_it_was(detector_run: Any, detector_prepared: Any, tmp_path: Path) -> None:
     lines = history(detector_run)
     assert lines[-1]["step"] == CONFIG.steps
@@ -287,6 +289,7 @@ def test_fit_learns_and_goes_on_where_it_was(detector_run: Any, detector_prepare
         fit(detector_prepared, tmp_path, CONFIG, start=detector_run / "weights.npz")
 
 
+@pytest.mark.slow
 def test_a_face_is_learnt_by_heart(detector_prepared: Any) -> None:
     """The parts of the loss fall on one batch that is shown again and again."""
     from train.detector.fit import Trainee
@@ -304,6 +307,7 @@ def test_a_face_is_learnt_by_heart(detector_prepared: Any) -> None:
     assert last["landmarks"] < 0.7 * first["landmarks"]
 
 
+@pytest.mark.slow
 def test_export_writes_a_detector_and_a_card_that_vouches_for_it(own_detector: Any, detector_prepared: Any) -> None:
     card = AnchorFree(own_detector).card
     assert card.network.bytes == (own_detector / card.network.file).stat().st_size < 400_000
@@ -316,6 +320,7 @@ def test_export_writes_a_detector_and_a_card_that_vouches_for_it(own_detector: A
         export(own_detector, detector_prepared, own_detector)
 
 
+@pytest.mark.slow
 def test_evaluate_measures_detectors_side_by_side(
     own_detector: Any, detector_prepared: Any, detector_sets: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:

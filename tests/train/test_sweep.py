@@ -159,11 +159,13 @@ def test_a_finished_experiment_is_kept_and_a_missing_one_done(finished: Path, go
     assert {name for name, time in written().items() if time != before[name]} == {"grid-2.json", "shipped.json"}
 
 
+@pytest.mark.slow
 def test_another_sweep_needs_another_folder(finished: Path, go: Callable[..., None]) -> None:
     with pytest.raises(DataError, match="begun with another budget; give another --out"):
         go(finished, sweep.Budget())
 
 
+@pytest.mark.slow
 def test_a_stopped_fit_is_not_taken_for_a_finished_one(
     finished: Path, go: Callable[..., None], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -338,6 +338,7 @@ def test_one_half_is_trained_while_the_other_stays(prepared: Path, begun: Path, 
         assert changed <= (draws if part == "decoder" else before.keys() - draws)
 
 
+@pytest.mark.slow
 def test_a_decoder_that_is_trained_alone_comes_nearer_to_held_out_faces(prepared: Path, begun: Path, tmp_path: Path) -> None:
     lines = [
         fit(
