@@ -191,6 +191,8 @@ def test_from_a_stranger_to_a_friend_and_back(
 def drawer(page: Page, name: str) -> Locator:
     """The details of a person, opened beside the list."""
     page.get_by_role("navigation").get_by_role("link", name="People").click()
+    page.wait_for_url("**/people")
+    page.wait_for_load_state()  # until then the script is not there, and the link leads to the page of its own
     page.get_by_role("main").get_by_role("link", name=re.compile(f"^{re.escape(name)}")).click()
     return page.get_by_role("dialog")
 
