@@ -289,6 +289,7 @@ def test_people_are_searched_and_filter_visits(
     page.get_by_label("Search").fill("eIl")
     page.get_by_label("Search").press("Enter")
     expect(page.get_by_text("1 of 2 people")).to_be_visible()
+    page.wait_for_load_state()
     page.get_by_role("main").get_by_role("link", name=re.compile("^Eileen")).click()
     dialog = page.get_by_role("dialog")
     expect(dialog.get_by_text("View 1").first).to_be_visible()
