@@ -9,7 +9,7 @@ import paho.mqtt.client as paho
 from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode, MQTTProtocolVersion
 
 from edgeface.config import paths, schema
-from edgeface.config.paths import expand
+from edgeface.config.tls import client_context
 from edgeface.errors import ConfigError
 from edgeface.platform.files import read_small
 from edgeface.platform.secret_files import SecretFile
@@ -73,15 +73,7 @@ def new_client(settings: schema.MqttSettings, client_id: str, *, reconnect: bool
 
 
 def _tls(settings: schema.MqttSettings) -> ssl.SSLContext:
-    authority = expand(settings.ca_file, "mqtt.ca_file") if settings.ca_file else None
-    try:
-        if authority:
-            read_small(authority)  # OpenSSL would wait for a pipe
-        context = ssl.create_default_context(cafile=authority)
-    except (OSError, ssl.SSLError) as error:
-        raise ConfigError(f"mqtt.ca_file {settings.ca_file}: {getattr(error, 'strerror', None) or error}") from None
-    # From Python 3.13 on, the default refuses authorities made as mosquitto's manual shows, for a missing extension.
-    context.verify_flags &= ~ssl.VERIFY_X509_STRICT
+    context = client_context(settings.ca_file, "mqtt.ca_file")
     if settings.cert_file:
         files = own_files(settings)
         for name, path in files.items():

@@ -14,10 +14,10 @@ from typing import Literal
 from urllib.parse import SplitResult, urlsplit
 
 from edgeface.config import paths, schema, sources
+from edgeface.config.tls import client_context
 from edgeface.errors import ConfigError
 from edgeface.health import BrokerStatus, Health
 from edgeface.interfaces import EventPublisher
-from edgeface.platform.files import read_small
 from edgeface.platform.secret_files import SecretFile
 from edgeface.types import Image, Person
 from edgeface.vision.pictures import face_jpeg
@@ -53,7 +53,10 @@ class WebhookPublisher(EventPublisher):
 
     def __init__(self, settings: schema.Config, model: str) -> None:
         self._settings, self._device, self._model = settings.webhook, settings.device.id, model
-        self._secret, self._tls = _secret(self._settings), _tls(self._settings)  # raise here, not in the thread
+        hook = self._settings
+        encrypted = hook.url.startswith("https:")
+        self._secret = _secret(hook)  # this and the next raise here, not in the thread
+        self._tls = client_context(hook.ca_file, "webhook.ca_file") if encrypted else None
         self._address = urlsplit(self._settings.url)
         self._lock = RLock()
         self._waiting: deque[_Waiting] = deque()
@@ -220,17 +223,3 @@ def _secret(settings: schema.WebhookSettings) -> str:
     if not (secret and secret.isascii() and secret.isprintable()):
         raise file.refusal("its first line needs printable ASCII")
     return secret
-
-
-def _tls(settings: schema.WebhookSettings) -> ssl.SSLContext | None:
-    if not settings.url.startswith("https:"):
-        return None
-    authority = paths.expand(settings.ca_file, "webhook.ca_file") if settings.ca_file else None
-    try:
-        if authority:
-            read_small(authority)  # OpenSSL would wait for a pipe
-        context = ssl.create_default_context(cafile=authority)
-    except (OSError, ssl.SSLError) as error:
-        raise ConfigError(f"webhook.ca_file {settings.ca_file}: {getattr(error, 'strerror', None) or error}") from None
-    context.verify_flags &= ~ssl.VERIFY_X509_STRICT  # from Python 3.13 on; see the broker's
-    return context
