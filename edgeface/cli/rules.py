@@ -12,7 +12,7 @@ from edgeface.cli.operations import perform
 from edgeface.cli.pause import read_minutes
 from edgeface.errors import ConfigError
 from edgeface.operations.registry import EXPIRE, GROUP, HOURS, IGNORE, MUTE, UNMUTE
-from edgeface.wire.fields import RulesPayload
+from edgeface.wire.fields import ULID, RulesPayload
 from edgeface.wire.rules import (
     ExpireRequest,
     GroupRequest,
@@ -23,7 +23,6 @@ from edgeface.wire.rules import (
     UnmuteRequest,
 )
 
-EVENT_ID = re.compile(r"[0-9A-HJKMNP-TV-Z]{26}", re.ASCII)
 Who = Annotated[
     str, typer.Argument(metavar="PERSON", help="A name, or an id from edgeface people list.", autocompletion=completion.people)
 ]
@@ -80,7 +79,7 @@ def ignore(
               edgeface people ignore 01M86GTN766HKSFCZ15NNMEFKP 01M86H0V3Q8T5W2X4Y6Z7A9BCD --as postman
               edgeface people ignore postman --undo
     """
-    events = [one.upper() for one in who if EVENT_ID.fullmatch(one.upper())]
+    events = [one.upper() for one in who if re.fullmatch(ULID, one.upper(), re.ASCII)]
     if (events and len(events) < len(who)) or (not events and len(who) > 1):
         raise ConfigError("give one person, or events and nothing else")
     if name and not events:

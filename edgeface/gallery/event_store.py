@@ -24,6 +24,7 @@ from edgeface.gallery.sqlite import LOOP_LOCK_TIMEOUT_S
 from edgeface.types import EventType, Vector
 from edgeface.wire.doubt import Doubt
 from edgeface.wire.events import Event
+from edgeface.wire.fields import ULID
 
 log = logging.getLogger(__name__)
 Verdict = Literal["confirmed", "rejected"]
@@ -185,7 +186,7 @@ class EventStore:
         wanted = event_id.strip().upper()
         with self._database.errors():
             query = "SELECT rowid, id, person_id, sealed FROM events WHERE +id = ?"
-            ulid = re.fullmatch(r"[0-9A-HJKMNP-TV-Z]{26}", wanted, re.ASCII)
+            ulid = re.fullmatch(ULID, wanted, re.ASCII)
             row = self._database.execute(query, (wanted,)).fetchone() if ulid else None
             if row is None:
                 raise GalleryError(f"no event {event_id[:40]!r} is kept; see edgeface events list")

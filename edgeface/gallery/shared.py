@@ -7,6 +7,7 @@ from msgspec import Meta, Struct
 
 from edgeface.gallery.contents import Contents
 from edgeface.gallery.rules import Moment, Rules
+from edgeface.wire.fields import ULID
 
 
 class SharedTemplate(Struct, frozen=True, array_like=True, order=True):
@@ -14,7 +15,7 @@ class SharedTemplate(Struct, frozen=True, array_like=True, order=True):
 
     vector: Annotated[bytes, Meta(max_length=8192)]
     quality: Annotated[float, Meta(ge=0, le=1)]
-    source: Annotated[str, Meta(pattern=r"^([0-9A-HJKMNP-TV-Z]{26})?\Z")]
+    source: Annotated[str, Meta(pattern=rf"^({ULID})?\Z")]
 
 
 class SharedPerson(Struct, frozen=True, array_like=True):

@@ -7,7 +7,7 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 
 from edgeface.types import Box, Decision, EventType, Observation, Reason, Vector
 from edgeface.wire.doubt import Doubt
-from edgeface.wire.fields import SCHEMA, Camera, Count, Model, Name, NamedPerson, PersonId, Schema, Time, timestamp
+from edgeface.wire.fields import SCHEMA, ULID, Camera, Count, Model, Name, NamedPerson, PersonId, Schema, Time, timestamp
 
 Cosine = Annotated[float, Meta(ge=-1, le=1)]
 Share = Annotated[float, Meta(ge=0, le=1)]
@@ -23,7 +23,7 @@ StrangerId = Annotated[
 EventId = Annotated[
     str,
     Meta(
-        pattern="^[0-9A-HJKMNP-TV-Z]{26}$",
+        pattern=f"^{ULID}$",
         description="unique, and sorts by time (a ULID): a reader can drop repeats",
         examples=["01M86GTN766HKSFCZ15NNMEFKP"],
     ),

@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 from msgspec import UNSET, Meta, Struct, UnsetType
 
 SCHEMA: Literal[1] = 1
+ULID = "[0-9A-HJKMNP-TV-Z]{26}"  # the id of an event
 Schema = Annotated[Literal[1], Meta(description="version of the contract; within one, fields are only added", examples=[1])]
 Time = Annotated[
     str,
