@@ -22,7 +22,7 @@ COMPLETED = {
     "person": completion.people,
     "name": completion.people,
 }
-"""What a shell offers for fields of these names."""
+"""Completes fields of these names in a shell."""
 
 
 def add_commands(app: typer.Typer, groups: Mapping[str, typer.Typer]) -> None:

@@ -79,7 +79,7 @@ class GalleryParts(NamedTuple):
 
 
 class Links(NamedTuple):
-    """Where events go: the broker or standard output, and a webhook, if there is one."""
+    """Holds what events go to: the broker or standard output, and a webhook, if there is one."""
 
     publisher: EventPublisher
     webhook: EventPublisher | None = None

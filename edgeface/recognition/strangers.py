@@ -50,8 +50,8 @@ class Strangers:
         for kept in self._events.newest(COMPARED):
             if kept.stranger_id and kept.person_id is None:
                 visits[kept.stranger_id].append(kept.embedding)
-        likeness = {stranger: float((np.stack(vectors) @ vector).mean()) for stranger, vectors in visits.items()}
-        nearest = max(likeness, key=lambda stranger: likeness[stranger], default="")
-        if nearest and likeness[nearest] >= self._card.threshold(JOINED / len(visits)):
+        similarity = {stranger: float((np.stack(vectors) @ vector).mean()) for stranger, vectors in visits.items()}
+        nearest = max(similarity, key=lambda stranger: similarity[stranger], default="")
+        if nearest and similarity[nearest] >= self._card.threshold(JOINED / len(visits)):
             return nearest, len(visits[nearest])
         return f"s_{secrets.token_hex(8)}", 0

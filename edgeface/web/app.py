@@ -64,7 +64,7 @@ POST: dict[str, View] = {
     "/enroll/finish": enroll.finish,
     "/pause": pause.pause,
     "/people/{person}/rules": rules.rules,
-    "/unknown/ignore": rules.ignore,
+    "/unknown/ignore": strangers.ignore,
     "/settings": settings.change,
     "/operations/{name}": operations.operate,
 }

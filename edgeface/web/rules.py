@@ -1,4 +1,4 @@
-"""Sets people's rules from a form, and ignores who was not recognized."""
+"""Sets people's rules from a form."""
 
 import time
 from collections.abc import Iterator
@@ -13,7 +13,6 @@ from edgeface.operations.context import Operation
 from edgeface.operations.registry import EXPIRE, GROUP, HOURS, IGNORE, MUTE, UNMUTE
 from edgeface.web.context import PageContext, form
 from edgeface.web.filters import form_time
-from edgeface.web.strangers import MAX_EVENTS
 from edgeface.wire.rules import ExpireRequest, GroupRequest, HoursRequest, IgnoreRequest, MuteRequest, UnmuteRequest
 
 Step = tuple[Operation[Any, Any], Any]
@@ -44,13 +43,3 @@ def _steps(who: str, fields: dict[str, str], before: Rules) -> Iterator[Step]:
         yield GROUP, GroupRequest(person=who, groups=groups)
     if (end := fields.get("expires", "")) != form_time(before.expires):
         yield EXPIRE, ExpireRequest(person=who, until=end or None)
-
-
-async def ignore(context: PageContext, request: Request) -> Response:
-    fields = await form(request)
-    wanted = IgnoreRequest(event_ids=fields.get("events", "").split()[:MAX_EVENTS], name=fields.get("name", ""))
-    try:
-        person = await context.perform(IGNORE, wanted)
-    except EdgefaceError as error:
-        return context.redirect("/unknown", f"Not ignored: {error}.", good=False)
-    return context.redirect("/unknown", f"{person.name} is ignored from now on.")

@@ -1,4 +1,4 @@
-"""Shows people who were not recognized, a card for each, to name or dismiss."""
+"""Shows people who were not recognized, a card for each, to name, ignore or dismiss."""
 
 import time
 
@@ -8,11 +8,12 @@ from starlette.responses import Response
 from edgeface.errors import EdgefaceError, TraceError
 from edgeface.gallery.event_store import KeptEvent
 from edgeface.gallery.store import Gallery
-from edgeface.operations.registry import DISMISS, INTRODUCE
+from edgeface.operations.registry import DISMISS, IGNORE, INTRODUCE
 from edgeface.recognition.clustering import SAME_FAR, group, unknown
 from edgeface.web.context import PageContext, form
 from edgeface.wire.commands import DismissRequest, IntroduceRequest
 from edgeface.wire.doubt import words
+from edgeface.wire.rules import IgnoreRequest
 
 MAX_PICTURES = 6
 MAX_EVENTS = 500
@@ -39,7 +40,7 @@ async def strangers(context: PageContext, request: Request) -> Response:
 
 async def name(context: PageContext, request: Request) -> Response:
     fields = await form(request)
-    wanted = IntroduceRequest(event_ids=fields.get("events", "").split()[:MAX_EVENTS], name=fields.get("name", ""))
+    wanted = IntroduceRequest(event_ids=_chosen(fields), name=fields.get("name", ""))
     try:
         person = await context.perform(INTRODUCE, wanted)
     except EdgefaceError as error:
@@ -47,11 +48,25 @@ async def name(context: PageContext, request: Request) -> Response:
     return context.redirect("/unknown", f"That was {person.name}, who will be recognized from now on.")
 
 
+async def ignore(context: PageContext, request: Request) -> Response:
+    fields = await form(request)
+    try:
+        person = await context.perform(IGNORE, IgnoreRequest(event_ids=_chosen(fields), name=fields.get("name", "")))
+    except EdgefaceError as error:
+        return context.redirect("/unknown", f"Not ignored: {error}.", good=False)
+    return context.redirect("/unknown", f"{person.name} is ignored from now on.")
+
+
 async def dismiss(context: PageContext, request: Request) -> Response:
-    events = (await form(request)).get("events", "").split()[:MAX_EVENTS]
+    events = _chosen(await form(request))
     try:
         count = (await context.perform(DISMISS, DismissRequest(event_ids=events))).events
     except EdgefaceError as error:
         outcome = "Dismissed" if isinstance(error, TraceError) else "Not dismissed"
         return context.redirect("/unknown", f"{outcome}: {error}.", good=False)
     return context.redirect("/unknown", f"Dismissed: {count} visit{'' if count == 1 else 's'} erased.")
+
+
+def _chosen(fields: dict[str, str]) -> list[str]:
+    """Return the ids of the events that a form sends."""
+    return fields.get("events", "").split()[:MAX_EVENTS]

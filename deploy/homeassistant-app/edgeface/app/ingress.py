@@ -23,7 +23,7 @@ PASSED_ON = ("accept", "accept-language", "content-type", "user-agent")
 KEPT_BACK = {"connection", "transfer-encoding", "content-length", "set-cookie", "x-frame-options", "keep-alive"}
 PATIENCE = 60.0
 FOR_A_PHONE = re.compile(rb'<link rel="(?:manifest|apple-touch-icon)"[^>]*>')
-"""What makes an app of the page, at addresses that are not below that of a session; within Home Assistant it is none."""
+"""Links that make an app of the page. Their addresses are not below a session's, and Home Assistant needs no such app."""
 
 
 class Session(NamedTuple):
