@@ -92,6 +92,7 @@ def jpeg(image: Image) -> bytes:
     return cv2.imencode(".jpg", cv2.cvtColor(image, cv2.COLOR_RGB2BGR))[1].tobytes()
 
 
+@pytest.mark.slow
 def test_who_sits_down_is_guided_and_enrolled(house: House) -> None:
     hints = []
     house.stage.scene = EMPTY

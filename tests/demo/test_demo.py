@@ -58,6 +58,7 @@ def test_the_demo_prints_what_a_subscriber_receives_in_lines_that_fit(
     assert result.stderr == ""
 
 
+@pytest.mark.slow
 def test_the_demo_gives_programs_its_events_as_json(tmp_path: Path) -> None:
     taken: list[dict[str, Any]] = []
     told: list[str] = []

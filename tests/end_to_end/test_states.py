@@ -75,7 +75,7 @@ def test_the_others_are_recognised_and_the_damage_is_told_everywhere(home: Cli, 
     assert home("status").stderr == ""
 
 
-@pytest.mark.parametrize("what", ["file", "key"])
+@pytest.mark.parametrize("what", [pytest.param("file", marks=pytest.mark.slow), "key"])
 def test_without_a_gallery_that_opens_it_runs_says_so_and_recovers(home: Cli, port: int, what: str) -> None:
     precious = home.gallery if what == "file" else home.gallery.with_name("gallery.key")
     aside = shutil.copy(precious, home.folder / "aside")

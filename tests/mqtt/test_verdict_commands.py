@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -10,11 +11,13 @@ from fixtures.broker import Broker, Listener, eventually, needs_broker
 from fixtures.contract import problems
 from fixtures.daemon import EMPTY, Stage, enroll, running, settings
 
+from edgeface.config.schema import Config, GallerySettings
 from edgeface.gallery.open import open_gallery
 from edgeface.vision.images import load_image
 from edgeface.vision.model_card import load_card
 
-ALLOWED = ["people", "events", "reject", "confirm", "introduce", "dismiss"]
+ALLOWED = ("people", "events", "reject", "confirm", "introduce", "dismiss")
+FACES = ("obama_portrait", "obama_congress", "obama_press_room")
 pytestmark = needs_broker
 
 
@@ -63,17 +66,34 @@ class Door:
         return [line["action"] for line in lines]
 
 
-@pytest.fixture
-def door(tmp_path: Path, demo_photos: Path) -> Iterator[Door]:
-    broker = Broker(tmp_path / "broker").start()
-    config = settings(tmp_path, broker, commands={"allow": ALLOWED, "per_minute": 600})
-    enroll(config, "Anna", demo_photos / "obama_portrait.jpg")
+@contextmanager
+def opened(
+    folder: Path, photos: Path, *, allowed: tuple[str, ...] = ALLOWED, faces: tuple[str, ...] = FACES[:1]
+) -> Iterator[Door]:
+    """A door where Anna is enrolled by these faces."""
+    broker = Broker(folder / "broker").start()
+    config = settings(folder, broker, commands={"allow": allowed, "per_minute": 600})
+    for face in faces:
+        enroll(config, "Anna", photos / f"{face}.jpg")
     ear = broker.listen("edgeface/#")
     try:
         with running(config) as stage:
-            yield Door(tmp_path, demo_photos, ear, stage)
+            yield Door(folder, photos, ear, stage)
     finally:
         broker.close()
+
+
+@pytest.fixture
+def door(tmp_path: Path, demo_photos: Path) -> Iterator[Door]:
+    with opened(tmp_path, demo_photos) as door:
+        yield door
+
+
+@pytest.fixture(scope="module")
+def same_door(tmp_path_factory: pytest.TempPathFactory, demo_photos: Path) -> Iterator[Door]:
+    """A door for the tests that leave it as it was."""
+    with opened(tmp_path_factory.mktemp("door"), demo_photos) as door:
+        yield door
 
 
 def test_each_verdict_is_taken_and_noted_and_one_that_comes_twice_changes_nothing_more(door: Door) -> None:
@@ -103,11 +123,11 @@ def test_a_stranger_is_dismissed_and_the_log_says_so(door: Door) -> None:
     assert door.noted() == ["dismissed", "dismissed"]
 
 
-def test_over_mqtt_a_stranger_cannot_be_confirmed_as_somebody(door: Door) -> None:
-    before = door.templates()
-    answer = door.ask("confirm", event_id=door.stranger["event_id"], person="Anna")  # a field of the device alone
+def test_over_mqtt_a_stranger_cannot_be_confirmed_as_somebody(same_door: Door) -> None:
+    before = same_door.templates()
+    answer = same_door.ask("confirm", event_id=same_door.stranger["event_id"], person="Anna")  # a field of the device alone
     assert "names nobody" in answer["error"]
-    assert door.templates() == before
+    assert same_door.templates() == before
 
 
 @pytest.mark.parametrize(
@@ -124,46 +144,31 @@ def test_over_mqtt_a_stranger_cannot_be_confirmed_as_somebody(door: Door) -> Non
         ("events", {"person": "Eve"}),
     ],
 )
-def test_what_is_wrong_with_a_verdict_is_answered_and_nothing_changes(door: Door, verb: str, request_: dict[str, Any]) -> None:
-    before = door.templates(), door.kept()
-    assert len(door.ask(verb, **request_)["error"].splitlines()) == 1
-    assert (door.templates(), door.kept()) == before
+def test_what_is_wrong_with_a_verdict_is_answered_and_nothing_changes(
+    same_door: Door, verb: str, request_: dict[str, Any]
+) -> None:
+    before = same_door.templates(), same_door.kept()
+    assert len(same_door.ask(verb, **request_)["error"].splitlines()) == 1
+    assert (same_door.templates(), same_door.kept()) == before
 
 
 def test_nothing_forces_a_rejection_over_mqtt(tmp_path: Path, demo_photos: Path) -> None:
-    broker = Broker(tmp_path / "broker").start()
-    config = settings(tmp_path, broker, commands={"allow": ALLOWED})
-    for photo in ("obama_portrait.jpg", "obama_congress.jpg", "obama_press_room.jpg"):
-        enroll(config, "Anna", demo_photos / photo)
-    ear = broker.listen("edgeface/#")
-    try:
-        with running(config) as stage:
-            door = Door(tmp_path, demo_photos, ear, stage)
-            answer = door.ask("reject", event_id=door.anna["event_id"], force=True)
-            assert "it seems to be Anna" in answer["error"]
-    finally:
-        broker.close()
-    gallery = open_gallery(config, load_card())
+    with opened(tmp_path, demo_photos, faces=FACES) as door:
+        answer = door.ask("reject", event_id=door.anna["event_id"], force=True)
+        assert "it seems to be Anna" in answer["error"]
+    gallery = open_gallery(Config(gallery=GallerySettings(str(tmp_path / "gallery.db"))), load_card())
     assert len(gallery.templates().negatives) == 0
     gallery.close()
 
 
 def test_none_is_served_unless_it_is_allowed(tmp_path: Path, demo_photos: Path) -> None:
-    broker = Broker(tmp_path / "broker").start()
-    config = settings(tmp_path, broker, commands={"allow": ["people", "events"]})
-    enroll(config, "Anna", demo_photos / "obama_portrait.jpg")
-    ear = broker.listen("edgeface/#")
-    try:
-        with running(config) as stage:
-            door = Door(tmp_path, demo_photos, ear, stage)
-            before = door.templates()
-            for verb, request in (
-                ("reject", {"event_id": door.anna["event_id"]}),
-                ("confirm", {"event_id": door.anna["event_id"]}),
-                ("introduce", {"event_ids": [door.stranger["event_id"]], "name": "Eve"}),
-                ("dismiss", {"event_ids": [door.stranger["event_id"]]}),
-            ):
-                assert "not allowed" in door.ask(verb, **request)["error"]
-            assert (door.templates(), len(door.kept())) == (before, 2)
-    finally:
-        broker.close()
+    with opened(tmp_path, demo_photos, allowed=("people", "events")) as door:
+        before = door.templates()
+        for verb, request in (
+            ("reject", {"event_id": door.anna["event_id"]}),
+            ("confirm", {"event_id": door.anna["event_id"]}),
+            ("introduce", {"event_ids": [door.stranger["event_id"]], "name": "Eve"}),
+            ("dismiss", {"event_ids": [door.stranger["event_id"]]}),
+        ):
+            assert "not allowed" in door.ask(verb, **request)["error"]
+        assert (door.templates(), len(door.kept())) == (before, 2)

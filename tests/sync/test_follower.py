@@ -217,6 +217,7 @@ def test_a_device_with_another_key_is_told_and_harms_nobody(fleet: list[Device],
     assert eventually(lambda: door.sync()["trouble"] is None and gate.sync()["trouble"] is None)
 
 
+@pytest.mark.slow
 @needs_broker
 def test_rubbish_and_replays_on_the_topic_are_counted_and_mended(fleet: list[Device], forgetful: Broker) -> None:
     door, gate, _ = fleet

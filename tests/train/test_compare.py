@@ -188,6 +188,7 @@ def test_peers_stand_in_the_table_and_nothing_is_computed_twice(
     assert {path: path.stat().st_mtime_ns for path in (tmp_path / "cache").iterdir()} == files
 
 
+@pytest.mark.slow
 def test_faces_without_ages_make_no_groups(prepared: Path, lfw: Path, tmp_path: Path) -> None:
     plain = tmp_path / "prepared"
     shutil.copytree(prepared, plain)
@@ -266,6 +267,7 @@ def test_edgeface_xs_is_a_peer_where_its_file_is(chips: list[Any], tmp_path: Pat
         assert np.linalg.norm(peer.embed(chips[0])) == pytest.approx(1, abs=1e-3)
 
 
+@pytest.mark.slow
 def test_the_command_writes_where_it_is_told(prepared: Path, lfw: Path, tmp_path: Path) -> None:
     out = tmp_path / "page.md"
     options = ["--images", lfw / "images", "--pairs", lfw / "pairs.txt", "--out", out]
@@ -364,6 +366,7 @@ def test_every_network_makes_the_same_visits_in_the_devices_own_pipeline(
     assert "2 enrolled: 2 visits of 2 enrolled people, 2 of strangers." in list(summary.missed_visits(figures))
 
 
+@pytest.mark.slow
 def test_what_a_visit_reaches_is_where_it_is_announced_last(made: Path) -> None:
     network = ours("edgeface", Embedder(), Cache())
     templates, seen = visits._watch(made, network, detectors.create())
@@ -402,6 +405,7 @@ def test_the_threshold_is_where_strangers_pass_as_often_as_stated_by_hand() -> N
     }
 
 
+@pytest.mark.slow
 def test_visits_that_were_made_in_part_are_made_anew(made: Path, tmp_path: Path) -> None:
     (tmp_path / "made-part/gallery").mkdir(parents=True)
     visits.make(people(made.parent / "images"), tmp_path / "made")

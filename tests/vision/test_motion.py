@@ -150,7 +150,14 @@ def played(person: str, still: bool) -> list[Any]:
 
 
 @pytest.mark.parametrize("still", [True, False])
-@pytest.mark.parametrize("person", ["obama_press_room.jpg", "biden_blue_room.jpg", "collins_portrait.jpg"])
+@pytest.mark.parametrize(
+    "person",
+    [
+        "obama_press_room.jpg",
+        pytest.param("biden_blue_room.jpg", marks=pytest.mark.slow),
+        pytest.param("collins_portrait.jpg", marks=pytest.mark.slow),
+    ],
+)
 def test_who_comes_is_told_of_as_without_the_gate_and_most_frames_without_anybody_are_left_out(
     door: Door, person: str, still: bool
 ) -> None:

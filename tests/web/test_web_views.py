@@ -237,6 +237,7 @@ def test_with_the_page_off_nothing_of_it_is_imported(tmp_path: Path, demo_photos
     assert done.stderr.splitlines()[-1] == "[]"
 
 
+@pytest.mark.slow
 def test_it_takes_less_than_30_mb_more(tmp_path: Path, demo_photos: Path) -> None:
     """``pytest -s tests/web/test_web_views.py -k 30_mb`` prints how much: resident memory, while three browsers watch."""
     taken = {}
