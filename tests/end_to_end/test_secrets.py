@@ -79,7 +79,7 @@ def everything(cli: Cli, broker_words: Callable[[], str], page: tuple[int, Any, 
         told["metrics"] = answer.read().decode()
     for path in ("/", "/people", "/visits", "/health", "/health?check"):
         request = Request(f"http://127.0.0.1:{page[0]}{page[1]}{path}", headers={"Cookie": page[2]})
-        with suppress(HTTPError), urlopen(request, timeout=60) as answer:
+        with suppress(HTTPError), urlopen(request, timeout=180) as answer:  # the last one runs the doctor
             told[path] = answer.read().decode()
     return told
 
