@@ -72,8 +72,12 @@ def events(listener: Listener) -> list[tuple[str, str, str]]:
 
 def ask(listener: Listener, verb: str, **request: Any) -> Any:
     before = len(listener.on(f"resp/{verb}"))
-    listener.say(f"edgeface/door/cmd/{verb}", {"id": "a"} | request)
-    assert eventually(lambda: len(listener.on(f"resp/{verb}")) > before)
+
+    def answered() -> bool:
+        listener.say(f"edgeface/door/cmd/{verb}", {"id": "a"} | request)
+        return bool(eventually(lambda: len(listener.on(f"resp/{verb}")) > before, 20))
+
+    assert eventually(answered)  # the first may come before the daemon has subscribed
     return listener.on(f"resp/{verb}")[-1]
 
 
