@@ -71,6 +71,7 @@ class GalleryHealth:
     reason: str | None = None
 
 
+EXAMPLE = {"state": "ok", "reason": None, "fps": 9.98, "fps_limit": 10.0, "slowed": None, "frame_size": [640, 480]}
 CameraState = Literal["starting", "ok", "lost", "paused"]
 
 
@@ -236,7 +237,8 @@ class HealthPayload(Struct, frozen=True, kw_only=True):
         about(
             "with `[[cameras]]`: each camera, with its `state` and the `reason` if that is `lost`, its `fps`, their limit and "
             "why it is `slowed`, and its `frame_size`. All other fields are of the cameras together, `camera` and `frame_size` "
-            "of the first"
+            "of the first",
+            [{"name": "front"} | EXAMPLE, {"name": "garden"} | EXAMPLE],
         ),
     ] = UNSET
 

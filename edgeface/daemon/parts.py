@@ -207,7 +207,8 @@ def _frame_rate(new: Daemon, _old: Daemon | None) -> FrameRateLimiter:
 def _event_keeper(new: Daemon, _old: Daemon | None) -> EventKeeper:
     web = new.config.web
     hours = web.keep_hours if web.enabled and web.pictures else 0.0
-    return EventKeeper(new.gallery, new.config.camera.name, new.config.events, picture_hours=hours)
+    first, *others = (camera.name for camera in new.config.every_camera)
+    return EventKeeper(new.gallery, first, new.config.events, hours, others)
 
 
 def _reporter(new: Daemon, old: Daemon | None) -> HealthReporter:
@@ -346,7 +347,10 @@ PARTS = (
     Part("rulebook", ("rules",), (), lambda new, _old: Rulebook(new.config.rules)),
     Part("expiry", (), ("gallery",), lambda new, _old: Expiry(new.gallery, Audit(new.config.audit_path))),
     Part(
-        "event_keeper", ("camera.name", "events", "web.enabled", "web.pictures", "web.keep_hours"), ("gallery",), _event_keeper
+        "event_keeper",
+        ("camera.name", "cameras", "events", "web.enabled", "web.pictures", "web.keep_hours"),
+        ("gallery",),
+        _event_keeper,
     ),
     Part(
         "reporter",

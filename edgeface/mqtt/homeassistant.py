@@ -67,7 +67,7 @@ class _Announced(msgspec.Struct):
 def describe(settings: schema.Config, people: Mapping[str, str], cameras: Sequence[str] = ()) -> dict[str, Any]:
     """Describe the device and its entities; ``people`` maps ids to names. Without ``cameras``, it has that of the settings."""
     first, *others = cameras or [settings.camera.name]
-    device, presence = settings.device.id, f"{settings.base}/presence" if others else f"{settings.base}/{first}/presence"
+    device, presence = settings.device.id, f"{settings.base}/presence/all" if others else f"{settings.base}/{first}/presence"
     components = _entities(settings, presence) | _of_camera(settings, first, f" {first}" if others else "")
     for camera in others:
         components |= {f"{key}_{camera}": one for key, one in _of_camera(settings, camera, f" {camera}").items()}

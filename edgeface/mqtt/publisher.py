@@ -200,7 +200,7 @@ class MqttPublisher(Connection, EventPublisher, CommandTransport, SyncTransport)
         """Return the topics of presence, each with the camera that it is of; ``None`` for all cameras."""
         if len(self._cameras) == 1:
             return {f"{self._cameras[0]}/presence": None}
-        return {f"{camera}/presence": camera for camera in self._cameras} | {"presence": None}
+        return {f"{camera}/presence": camera for camera in self._cameras} | {"presence/all": None}
 
     def _send_presence(self) -> None:
         for topic, camera in self._presences.items():

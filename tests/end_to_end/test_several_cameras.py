@@ -104,12 +104,12 @@ def test_each_camera_tells_of_its_own_and_a_person_is_there_while_at_any(
         assert states()[-1] == "ON"
         assert broker.retained("edgeface/door/front/presence")["people"] == []
         assert [one["name"] for one in broker.retained("edgeface/door/garden/presence")["people"]] == ["Obama"]
-        assert [one["name"] for one in broker.retained("edgeface/door/presence")["people"]] == ["Obama"]
+        assert [one["name"] for one in broker.retained("edgeface/door/presence/all")["people"]] == ["Obama"]
         front.scene, garden.scene = collins, EMPTY
         assert eventually(lambda: ("garden", "left", "Obama") in events(listener))
         assert eventually(lambda: ("front", "unknown", "") in events(listener))
         assert eventually(lambda: states()[-1] == "OFF")
-        everybody = broker.retained("edgeface/door/presence")
+        everybody = broker.retained("edgeface/door/presence/all")
         assert (everybody["people"], everybody["unknown"], everybody["last"]["name"]) == ([], 1, "Obama")
         assert broker.retained("edgeface/door/garden/presence")["unknown"] == 0
         assert problems("front/presence", json.dumps(everybody).encode()) == []
@@ -159,7 +159,7 @@ def test_commands_name_the_camera_that_they_are_for_and_a_pause_is_for_all(
         assert (taken["camera"], taken["width"], taken["height"]) == ("garden", obama.shape[1], obama.shape[0])
         assert ask(listener, "snapshot", camera="attic")["error"] == "there is no camera 'attic'; there is front, garden"
         assert ask(listener, "enroll", name="Obama", count=1, camera="garden")["ok"]
-        assert eventually(lambda: ("garden", "recognized", "Obama") in events(listener))
+        assert eventually(lambda: ("garden", "recognized", "Obama") in events(listener), 180)
         assert ask(listener, "pause")["ok"]
         assert eventually(lambda: [one["state"] for one in listener.on("door/health")[-1]["cameras"]] == ["paused"] * 2)
         assert eventually(lambda: ("garden", "left", "Obama") in events(listener))
@@ -213,7 +213,7 @@ def test_a_reload_adds_and_removes_a_camera_and_disturbs_no_other(
     assert eventually(lambda: "cameras" not in cli.json("status"))
     listener.settle()
     assert not [told for told in events(listener) if told[0] == "front" and told[1] != "recognized"]
-    assert broker.retained("edgeface/door/presence") is None
+    assert broker.retained("edgeface/door/presence/all") is None
 
 
 @needs_broker
