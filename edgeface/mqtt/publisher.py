@@ -57,8 +57,9 @@ class MqttPublisher(Connection, EventPublisher, CommandTransport, SyncTransport)
         """Take the cameras, and remove what the broker retains of those that are gone."""
         with self._lock:
             before, self._cameras = self._retained, list(names)
-            for _, topic in before - self._retained if self._client else ():
-                self._client.publish(topic, b"", 1, retain=True)
+            if self._client:
+                for _, topic in before - self._retained:
+                    self._client.publish(topic, b"", 1, retain=True)
             self._send_presence()
             if self._announcement:
                 self._announcement.cameras = self._cameras

@@ -238,6 +238,42 @@ def test_another_camera_or_another_name_for_it(daemon: Daemon, settings: Config,
     named.publisher.close()
 
 
+OWN = ("camera", "camera_monitor", "presence", "gate", "frame_rate", "live")
+
+
+def test_another_camera_beside_the_first_concerns_no_other(daemon: Daemon, settings: Config, photos: Path) -> None:
+    def beside(*named: tuple[str, dict[str, Any]]) -> Config:
+        more = (CameraSettings(name, source=f"folder:{photos}", **values) for name, values in named)
+        return replace(settings, cameras=tuple(more))
+
+    def kept(before: Daemon, after: Daemon) -> set[str]:
+        return {part for part in OWN if getattr(before, part) is getattr(after, part)}
+
+    two = assemble(beside(("yard", {})), daemon)
+    assert renewed(daemon, two) == {"event_keeper"}
+    three = assemble(beside(("yard", {}), ("attic", {})), two)
+    assert renewed(two, three) == {"event_keeper"}
+    assert kept(two.beside["yard"], three.beside["yard"]) == set(OWN)
+    assert list(three.each) == ["camera", "yard", "attic"]
+    slower = assemble(beside(("yard", {}), ("attic", {"fps": 5.0})), three)
+    assert kept(three.beside["yard"], slower.beside["yard"]) == set(OWN)
+    assert kept(three.beside["attic"], slower.beside["attic"]) == {"camera_monitor", "presence", "live"}
+    other = assemble(replace(slower.config, detector=DetectorSettings(max_side=320)), slower)
+    assert other.beside is slower.beside
+    assert other.beside["yard"].pipeline is other.pipeline
+    assert kept(daemon, assemble(settings, other)) == set(OWN)
+
+
+def test_a_further_camera_that_cannot_be_built_leaves_the_old_daemon_as_it_was(
+    daemon: Daemon, settings: Config, tmp_path: Path
+) -> None:
+    absent = replace(settings, cameras=(CameraSettings("yard", source=f"folder:{tmp_path}/absent"),))
+    with pytest.raises(EdgefaceError, match=r"^camera yard: camera\.source: .*absent"):
+        assemble(absent, daemon)
+    assert list(daemon.each) == ["camera"]
+    assert isinstance(next(iter(daemon.camera.frames())), Frame)
+
+
 def test_another_gallery_has_other_people(daemon: Daemon, settings: Config, tmp_path: Path) -> None:
     new = assemble(replace(settings, gallery=GallerySettings(str(tmp_path / "other.db"))), daemon)
     assert renewed(daemon, new) == {"gallery", "pipeline", "commands", "event_keeper", "backup"}
