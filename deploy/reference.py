@@ -11,7 +11,7 @@ from manual import pages
 from typer.main import get_command
 
 from edgeface.cli import app
-from edgeface.config.schema import Config
+from edgeface.config.schema import MORE_CAMERAS, Config
 
 WIDTH = 80
 CLI = """\
@@ -44,6 +44,9 @@ def _commands() -> Iterator[str]:
 
 def _sections() -> Iterator[str]:
     for section in msgspec.structs.fields(Config):
+        if section.name == "cameras":
+            yield f"## [[cameras]]\n\n{MORE_CAMERAS}\n"
+            continue
         fields = msgspec.json.schema(section.type)["$defs"][section.type.__name__]["properties"]
         rows = [
             f"| `{name}` | `{_toml(field['default'])}` | {_limits(field)} | {_meaning(field)} |"

@@ -208,15 +208,28 @@ def _private_to_service(path: Path, folder: Path) -> str:
 
 
 def _camera(subject: _Subject) -> str:
-    settings = subject.settings
+    """Take a frame of each camera."""
+    first, *others = subject.settings.every_camera
+    if not others:
+        return _frame(first)
+    found = []
+    for one in (first, *others):
+        try:
+            found.append(f"{one.name}: {_frame(one)}")
+        except EdgefaceError as error:
+            raise type(error)(f"{one.name}: {error}") from None
+    return "; ".join(found)
+
+
+def _frame(settings: schema.CameraSettings) -> str:
     deadline, reason = time.monotonic() + FRAME_TIMEOUT_S, "no frame"
-    with closing(cameras.create(settings.camera)) as camera:
+    with closing(cameras.create(settings)) as camera:
         for moment in camera.frames():
             if isinstance(moment, Frame):
                 height, width = moment.image.shape[:2]
-                found = f"{settings.camera.source.partition(':')[0]}: a frame of {width} x {height} pixels"
-                found = ", ".join(filter(None, (found, cameras.adjustment(settings.camera))))
-                return "; ".join([found, *cameras.others(settings.camera)])
+                found = f"{settings.source.partition(':')[0]}: a frame of {width} x {height} pixels"
+                found = ", ".join(filter(None, (found, cameras.adjustment(settings))))
+                return "; ".join([found, *cameras.others(settings)])
             reason = moment.lost or reason
             if moment.lost or time.monotonic() > deadline:
                 break

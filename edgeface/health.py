@@ -71,6 +71,22 @@ class GalleryHealth:
     reason: str | None = None
 
 
+EXAMPLE = {"state": "ok", "reason": None, "fps": 9.98, "fps_limit": 10.0, "slowed": None, "frame_size": [640, 480]}
+CameraState = Literal["starting", "ok", "lost", "paused"]
+
+
+class CameraHealth(Struct, frozen=True, kw_only=True):
+    """How one of several cameras is; the fields mean what those of the whole mean."""
+
+    name: Annotated[str, Meta(examples=["garden"])]
+    state: Annotated[CameraState, Meta(examples=["ok"])]
+    reason: Annotated[str | None, Meta(examples=[None])]
+    fps: Annotated[float, Meta(ge=0, examples=[9.98])]
+    fps_limit: Annotated[float | None, Meta(examples=[10.0])]
+    slowed: Annotated[str | None, Meta(examples=[None])]
+    frame_size: Annotated[tuple[Count, Count] | None, Meta(examples=[[640, 480]])]
+
+
 @dataclass(frozen=True, slots=True)
 class Health:
     """The daemon at the monotonic ``time``; published every half minute and on change."""
@@ -81,7 +97,7 @@ class Health:
     frames_seen: int
     frames_dropped: int
     camera: str
-    camera_state: Literal["starting", "ok", "lost", "paused"]
+    camera_state: CameraState
     camera_reason: str | None
     model: str
     people: int
@@ -111,6 +127,7 @@ class Health:
     paused: Paused | None = None
     events_withheld: int = 0
     webhook: BrokerStatus = BrokerStatus()
+    cameras: tuple[CameraHealth, ...] = ()
 
 
 class WebhookHealth(Struct, frozen=True):
@@ -144,14 +161,14 @@ class HealthPayload(Struct, frozen=True, kw_only=True):
     ts: Time
     version: Annotated[str, about("of edgeface", "0.1.0")]
     uptime: Annotated[float, about("seconds since the daemon started", 86400.5, ge=0)]
-    fps: Annotated[float, about("frames a second, over the latest 30", 9.98, ge=0)]
+    fps: Annotated[float, about("frames a second, over the latest 30; of several cameras the sum", 9.98, ge=0)]
     frames_seen: Annotated[Count, about("frames looked at since the start", 863801)]
     frames_dropped: Annotated[Count, about("frames replaced by a newer one unseen", 12)]
     camera: Camera
     camera_state: Annotated[
-        Literal["starting", "ok", "lost", "paused"], about("`lost` is retried for ever; `paused` is closed on purpose", "ok")
+        CameraState, about("`lost` is retried for ever; `paused` is closed on purpose; of several cameras the worst", "ok")
     ]
-    camera_reason: Annotated[str | None, about("why the camera is lost", None)]
+    camera_reason: Annotated[str | None, about("why the camera is lost; with its name, if there are several", None)]
     model: Model
     gallery_size: Annotated[Count, about("people enrolled", 2)]
     templates: Annotated[Count, about("templates of them all", 10)]
@@ -215,6 +232,16 @@ class HealthPayload(Struct, frozen=True, kw_only=True):
         about("while the camera is paused: `since` when, `until` when (null until somebody resumes), and `why`"),
     ] = UNSET
 
+    cameras: Annotated[
+        list[CameraHealth] | UnsetType,
+        about(
+            "with `[[cameras]]`: each camera, with its `state` and the `reason` if that is `lost`, its `fps`, their limit and "
+            "why it is `slowed`, and its `frame_size`. All other fields are of the cameras together, `camera` and `frame_size` "
+            "of the first",
+            [{"name": "front"} | EXAMPLE, {"name": "garden"} | EXAMPLE],
+        ),
+    ] = UNSET
+
     webhook: Annotated[
         WebhookHealth | UnsetType,
         about("with `webhook.url`: events `waiting` to be posted, those `dropped` since the start, and what is wrong"),
@@ -246,6 +273,7 @@ def health_payload(health: Health, wall: float) -> HealthPayload:
         "broker_confirmed": None if link.confirmed is None else round(max(0.0, time.monotonic() - link.confirmed), 1),
         "sync": health.sharing or UNSET,
         "webhook": UNSET if hook.state == "none" else WebhookHealth(hook.queue, hook.dropped, hook.reason),
+        "cameras": list(health.cameras) or UNSET,
         "backup": BackupHealth(backed.copies, latest, backed.trouble) if backed.wanted else UNSET,
         "pause": PauseHealth(timestamp(paused.since), until, paused.why) if paused else UNSET,
     }

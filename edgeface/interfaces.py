@@ -52,6 +52,9 @@ class EventPublisher(Protocol):
     def people(self, people: Sequence[Person]) -> None:
         """Replace the people who may be recognized."""
 
+    def cameras(self, names: Sequence[str]) -> None:
+        """Replace the cameras, the first one first."""
+
     @abstractmethod
     def publish(self, event: Event, image: Image | None = None) -> None:
         """Send one event; ``image`` is the frame of the event."""
@@ -73,11 +76,15 @@ class EventPublisher(Protocol):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Tick:
-    """One round of the daemon's loop: a moment of the camera, what was seen of it, and the events that it led to."""
+    """One round of the daemon's loop: a moment of a camera, what was seen of it, and the events that it led to.
+
+    ``camera`` is the camera's name; ``None`` where there is but one.
+    """
 
     moment: Frame | NoFrame
     seen: Seen = field(default_factory=Seen)
     events: Sequence[Event] = ()
+    camera: str | None = None
 
 
 @runtime_checkable

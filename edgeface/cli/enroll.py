@@ -35,6 +35,9 @@ Count = Annotated[
     int, typer.Option(min=1, max=20, metavar="N", help="Views to take from the camera at most; fewer if no more differ.")
 ]
 Timeout = Annotated[float, typer.Option(min=1, max=600, metavar="SECONDS", help="Seconds to wait for the camera's views.")]
+Camera = Annotated[
+    str | None, typer.Option(metavar="NAME", help="The camera to stand before, where there are several; else the first.")
+]
 Force = Annotated[
     bool,
     typer.Option("--force", help="Enroll a face even if it is known under another name, or unlike the person's templates."),
@@ -52,6 +55,7 @@ def enroll(
     count: Count = 9,
     timeout: Timeout = 60.0,
     force: Force = False,
+    camera: Camera = None,
     json: Json = False,
 ) -> None:
     """Enroll a person from the camera, or from photos.
@@ -78,7 +82,7 @@ def enroll(
         if photos := [*(image or []), *([folder] if folder else [])]:
             report = _enroll_photos(setup, name, photos, force=force)
         else:
-            request = EnrollRequest(name=clean_name(name), count=count, timeout=timeout, force=force)
+            request = EnrollRequest(name=clean_name(name), count=count, timeout=timeout, force=force, camera=camera)
             with guiding() as guide:
                 report = perform(setup, ENROLL, request, tell=lambda now: guide(now.text, now.taken, now.least, now.most))
     except KeyboardInterrupt:

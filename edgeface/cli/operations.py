@@ -88,7 +88,8 @@ def _sent(photos: Iterator[Photo], unread: list[Photo]) -> Iterator[tuple[str, b
 
 def _perform_here(setup: Setup, job: Job[Q, R]) -> R:
     context = OperationContext(setup.config, setup.card, lambda: setup.gallery, lambda: setup.enroller, file=setup.file)
-    with closing(job.steps(context)) as steps, closing(_moments(setup, camera=job.operation.camera)) as moments:
+    config = setup.config.of_camera(getattr(job.request, "camera", None)) if job.operation.camera else None
+    with closing(job.steps(context)) as steps, closing(_moments(config)) as moments:
         try:
             next(steps)
             for moment in moments:
@@ -101,10 +102,10 @@ def _perform_here(setup: Setup, job: Job[Q, R]) -> R:
         raise CameraError("the recording ended without a usable view")
 
 
-def _moments(setup: Setup, *, camera: bool) -> Generator[Frame | NoFrame, None, None]:
-    """Yield what the camera sees, or, for an operation that needs no camera, a moment every ``BETWEEN`` seconds."""
-    if camera:
-        with closing(cameras.create(setup.config.camera)) as opened:
+def _moments(config: schema.Config | None) -> Generator[Frame | NoFrame, None, None]:
+    """Yield what the camera of ``config`` sees, or, for an operation that needs none, a moment every ``BETWEEN`` seconds."""
+    if config:
+        with closing(cameras.create(config.camera)) as opened:
             yield from opened.frames()
         return
     while True:

@@ -1,7 +1,8 @@
 """Finds, reads and checks edgeface.toml, and writes one with every default."""
 
+import re
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 from itertools import islice
@@ -12,7 +13,7 @@ import msgspec
 
 from edgeface.config import adjusted
 from edgeface.config.adjusted import adjusted_path
-from edgeface.config.schema import MAX_BYTES, Config, shown
+from edgeface.config.schema import MAX_BYTES, MORE_CAMERAS, CameraSettings, Config, shown
 from edgeface.config.texts import WORDS
 from edgeface.errors import ConfigError, SettingsError
 from edgeface.platform import environment
@@ -79,19 +80,38 @@ def settings(path: Path | None = None) -> list[Setting]:
     changed = adjusted_path(config.gallery_path)
     origins = [(str(changed), adjusted.read(changed)), (str(file), _read(file) if file else {})]
     rows = []
-    for section in msgspec.structs.fields(Config):
-        values = getattr(config, section.name)
+    for section, values in _sections(config):
+        index = config.cameras.index(values) if values in config.cameras else None
         for field in msgspec.structs.fields(values):
-            origin = next((origin for origin, given in origins if field.name in given.get(section.name, {})), "default")
-            value = shown(section.name, field.name, getattr(values, field.name))
-            rows.append(Setting(section.name, field.name, value, origin, _description(field.type)))
+            origin = next((origin for origin, given in origins if field.name in _given(given, section, index)), "default")
+            value = shown(section, field.name, getattr(values, field.name))
+            rows.append(Setting(section, field.name, value, origin, _description(field.type)))
     return rows
+
+
+def _sections(config: Config) -> Iterator[tuple[str, msgspec.Struct]]:
+    """Yield each section by the name under which it is shown."""
+    for name in Config.__struct_fields__:
+        if name == "cameras":
+            yield from ((f"cameras.{camera.name}", camera) for camera in config.cameras)
+        else:
+            yield name, getattr(config, name)
+
+
+def _given(given: Mapping[str, Any], section: str, index: int | None) -> Mapping[str, Any]:
+    found: Mapping[str, Any] = (
+        given.get(section, {}) if index is None else given["cameras"][index] if "cameras" in given else {}
+    )
+    return found
 
 
 def default_toml() -> str:
     """Return a configuration file with every setting, its default and its meaning, all commented out."""
     lines = ["# edgeface's settings. A line without its # takes effect; the values shown are the defaults.", ""]
     for section in msgspec.structs.fields(Config):
+        if section.name == "cameras":
+            lines += [f"# {MORE_CAMERAS}", ""]
+            continue
         lines += [f"# {section.type.__doc__}", f"[{section.name}]"]
         for field in msgspec.structs.fields(section.type):
             meaning = _description(field.type)
@@ -102,6 +122,9 @@ def default_toml() -> str:
 
 
 def _converted(given: dict[str, Any], file: Path | None) -> Config:
+    if "cameras" in given and "camera" not in given:
+        fault = "[[cameras]] are further cameras: the first one is [camera]"
+        raise SettingsError(file, [fault], "see edgeface config default")
     try:
         return msgspec.convert(given, Config)
     except msgspec.ValidationError:
@@ -136,13 +159,21 @@ def _faults(given: dict[str, Any]) -> list[str]:
 
 def _each_fault(given: dict[str, Any]) -> Iterator[str]:
     for section, values in given.items():
-        each = ({section: {name: value}} for name, value in values.items()) if isinstance(values, dict) else ()
+        each: Iterable[dict[str, Any]] = ({section: {name: value}} for name, value in _items(values))
+        if section == "cameras" and isinstance(values, list):
+            each = (
+                {section: [{}] * index + [{name: value}]} for index, one in enumerate(values) for name, value in _items(one)
+            )
         sound = True
         for fault in filter(None, (_fault(one, alone=True) for one in each)):
             sound = False
             yield fault
         if sound and (rest := _fault({section: values})):
             yield rest
+
+
+def _items(values: Any) -> Iterable[tuple[str, Any]]:
+    return values.items() if isinstance(values, dict) else ()
 
 
 def _fault(given: dict[str, Any], *, alone: bool = False) -> str | None:
@@ -162,21 +193,29 @@ def _in_words(what: str, setting: str) -> str:
     for pattern, words in WORDS.items():
         if repr(pattern) in what:
             return words
-    if what.startswith("Expected `object`") and "[" in setting:
-        return f"each is a section: a line [[{setting.partition('[')[0]}]], and its settings below"
-    if what.startswith("Expected `object`"):
-        return f"it is a section: a line [{setting}], and its settings below"
+    if what.startswith("Expected `object`") or (setting == "cameras" and what.startswith("Expected `array`")):
+        many = setting == "cameras" or "[" in setting
+        line = f"each is a section: a line [[{setting.partition('[')[0]}]]" if many else f"it is a section: a line [{setting}]"
+        return f"{line}, and its settings below"
     if what.startswith("Invalid enum value"):
         section, _, name = setting.partition(".")
-        choices = get_args(get_type_hints(type(getattr(Config(), section)))[name])
+        choices = get_args(get_type_hints(_owner(section))[name])
         return f"{what}; it is one of {', '.join(map(str, choices))}"
     if what.startswith(UNKNOWN):
-        owner = getattr(Config(), setting, None) if setting else Config  # none for one of a list
+        owner = _owner(setting) if setting else Config
         known = owner.__struct_fields__ if owner else ()
         name = what.removeprefix(UNKNOWN).strip(" `")
         near = get_close_matches(name, known, 1)
         return f"unknown setting `{name}`" + (f", did you mean `{near[0]}`?" if near else "")
     return what
+
+
+def _owner(section: str) -> type[msgspec.Struct] | None:
+    """Return the type of a section as a fault names it; none for one of a list within a section, such as a mask."""
+    if re.fullmatch(r"cameras\[\d+\]", section):
+        return CameraSettings
+    found = getattr(Config(), section, None)
+    return type(found) if isinstance(found, msgspec.Struct) else None
 
 
 def _description(annotation: Any) -> str:

@@ -5,11 +5,13 @@ from typing import Annotated, Any, Literal
 
 import platformdirs
 from msgspec import Meta, Struct
+from msgspec.structs import replace
 
 from edgeface.config import sources
 from edgeface.config.hours import WeeklyHours
 from edgeface.config.paths import expand, secret_path
 from edgeface.config.texts import Base, Line, Slug, Topic, is_host, is_url
+from edgeface.errors import ConfigError
 from edgeface.platform import environment
 
 MAX_BYTES = 2**20
@@ -91,6 +93,10 @@ class CameraSettings(_Section, frozen=True):
             raise ValueError(f"two masks or zones are called {min(twice)}")
         if self.width * self.height > self.max_pixels:
             raise ValueError(f"width x height is {self.width * self.height} pixels, max_pixels is {self.max_pixels}")
+
+
+MORE_CAMERAS = "For each further camera a line [[cameras]], and below it the settings of [camera], with a name of its own."
+MoreCameras = Annotated[tuple[CameraSettings, ...], means(MORE_CAMERAS, max_length=15)]
 
 
 class DetectorSettings(_Section, frozen=True):
@@ -317,6 +323,7 @@ class Config(_Section, frozen=True):
 
     device: DeviceSettings = DeviceSettings()
     camera: CameraSettings = CameraSettings()
+    cameras: MoreCameras = ()
     detector: DetectorSettings = DetectorSettings()
     gallery: GallerySettings = GallerySettings()
     backup: BackupSettings = BackupSettings()
@@ -333,6 +340,28 @@ class Config(_Section, frozen=True):
     webhook: WebhookSettings = WebhookSettings()
     metrics: MetricsSettings = MetricsSettings()
     web: WebSettings = WebSettings()
+
+    def __post_init__(self) -> None:
+        names = [camera.name for camera in self.every_camera]
+        if twice := {name for name in names if names.count(name) > 1}:
+            raise ValueError(f"two cameras are called {min(twice)}; each of [camera] and [[cameras]] needs a name of its own")
+
+    @property
+    def every_camera(self) -> tuple[CameraSettings, ...]:
+        """``camera``, which is the first, and all ``cameras``."""
+        return (self.camera, *self.cameras)
+
+    def of_camera(self, name: str | None) -> "Config":
+        """Return the settings as they are for one camera alone, the first one without a name.
+
+        Raises:
+            ConfigError: there is no camera of that name.
+        """
+        found = next((one for one in self.every_camera if name in (None, one.name)), None)
+        if found is None:
+            names = ", ".join(one.name for one in self.every_camera)
+            raise ConfigError(f"there is no camera {name!r}; there is {names}")
+        return replace(self, camera=found, cameras=())
 
     @property
     def gallery_path(self) -> Path:
@@ -390,6 +419,6 @@ class Config(_Section, frozen=True):
 
 def shown(section: str, name: str, value: Any) -> Any:
     """Return a value that anybody may read: a source without passwords, and no username, which may be a token."""
-    if (section, name) in (("camera", "source"), ("webhook", "url"), ("webhook", "click")):
+    if name == "source" or (section, name) in (("webhook", "url"), ("webhook", "click")):
         return sources.shown(value)
     return sources.HIDDEN if (section, name) == ("mqtt", "username") and value else value

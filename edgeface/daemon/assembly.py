@@ -9,7 +9,7 @@ from edgeface import cameras, publishers
 from edgeface.config.paths import expand
 from edgeface.config.schema import Config
 from edgeface.daemon.loop import Daemon
-from edgeface.daemon.parts import PARTS, Part, differ
+from edgeface.daemon.parts import PARTS, build, share
 from edgeface.errors import ConfigError, GalleryError
 from edgeface.gallery.sqlite import refuse_for_good
 from edgeface.mqtt import client
@@ -29,21 +29,14 @@ def assemble(config: Config, old: Daemon | None = None, **given: object) -> Daem
     Raises:
         EdgefaceError: a part cannot be built; the message says which and why. The old daemon is unchanged.
     """
-    new, built = Daemon(config), dict[str, Part]()
+    new = Daemon(config)
     with ExitStack() as undo:
-        for part in PARTS:
-            if part.name in given:
-                value = given[part.name]
-            elif old and not differ(part.reads, old.config, config) and built.keys().isdisjoint(part.needs):
-                value = getattr(old, part.name)
-            else:
-                value, built[part.name] = part.build(new, old), part
-                undo.callback(part.close, new, None)
-            setattr(new, part.name, value)
+        built = build(PARTS, new, old, given, undo)
         undo.pop_all()
+    share(new)
     _erase_unwanted_faces(new)
     if old:
-        for part in reversed(built.values()):
+        for part in reversed(built):
             part.close(old, new)
     return new
 
@@ -56,7 +49,8 @@ def verify(config: Config) -> None:
     Raises:
         ConfigError: the start would refuse a setting or a file, or a file is missing.
     """
-    cameras.plugin(config.camera)
+    for camera in config.every_camera:
+        cameras.plugin(camera)
     publishers.need_broker(config)
     check_allowed(config.commands)
     broker, page = config.mqtt, config.web

@@ -45,10 +45,11 @@ class FrameRateLimiter:
     def due(self, time: float) -> bool:
         return time >= self._due
 
-    def took(self, time: float, seconds: float) -> None:
+    def took(self, time: float, seconds: float, cameras: int = 1) -> None:
+        """Take in how long a search took, while so many ``cameras`` share the loop's time."""
         if not self._interval:
             return
-        self._mean = STEADINESS * self._mean + (1 - STEADINESS) * seconds
+        self._mean = STEADINESS * self._mean + (1 - STEADINESS) * seconds * cameras
         self._slow = self._mean > (FREE if self._slow else FULL) * self._interval
         if time - self._checked >= CHECK:
             self._checked, self._short = time, self._tight()
@@ -56,7 +57,8 @@ class FrameRateLimiter:
                 trim_heap()
         # Cameras are not punctual to the millisecond: at the full rate no frame is held back.
         self._due = time + self._period - self._interval / 2 if self._slow or self._short else -math.inf
-        slow = f"a frame takes {1000 * self._mean:.0f} ms, and {1 / self._interval:.0f} are to come a second"
+        frames = "a frame takes" if cameras == 1 else f"frames of {cameras} cameras take"
+        slow = f"{frames} {1000 * self._mean:.0f} ms, and {1 / self._interval:.0f} are to come a second"
         reason = self._short or (slow if self._slow else None)
         if (reason is None) != (self.reason is None):
             if reason:

@@ -1,6 +1,7 @@
 """Feeds systemd's watchdog, and publishes the daemon's health and its people."""
 
 import logging
+import math
 import time
 from bisect import bisect_left
 from collections import Counter, deque
@@ -12,9 +13,10 @@ import psutil
 from edgeface import __version__
 from edgeface.daemon.backup_task import BackupTask
 from edgeface.daemon.frame_rate import FrameRateLimiter
+from edgeface.daemon.turns import Turns
 from edgeface.gallery.contents import Templates
 from edgeface.gallery.event_keeper import EventKeeper
-from edgeface.health import BrokerStatus, Health, Histogram
+from edgeface.health import BrokerStatus, CameraHealth, Health, Histogram
 from edgeface.interfaces import Camera, EventPublisher, Tick
 from edgeface.platform.machine import temperature, throttling
 from edgeface.platform.memory import trim_heap
@@ -31,6 +33,10 @@ INTERVAL, SNAPSHOT = 30.0, 1.0
 """Seconds between two publications of health, and after which ``health`` is taken anew."""
 BOUNDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
 """Upper bounds, in seconds, of the histogram of search times; a last class is open."""
+
+
+STATES = ("lost", "paused", "starting", "ok")
+"""The states of a camera, the worst first."""
 
 
 class Counters:
@@ -85,6 +91,40 @@ class Links(NamedTuple):
     webhook: EventPublisher | None = None
 
 
+class Watched:
+    """A camera, with what the reporter notes of it."""
+
+    def __init__(self, camera: Camera, monitor: CameraMonitor, frame_rate: FrameRateLimiter) -> None:
+        self.camera, self.monitor, self.frame_rate = camera, monitor, frame_rate
+        self.stuck = False
+        self.frame_size: tuple[int, int] | None = None
+        self._recent: deque[float] = deque(maxlen=30)
+
+    def note(self, moment: Frame | NoFrame) -> None:
+        self.stuck = isinstance(moment, NoFrame) and moment.stuck
+        if isinstance(moment, Frame):
+            self._recent.append(moment.time)
+            self.frame_size = moment.image.shape[1], moment.image.shape[0]
+        elif moment.lost is not None or moment.paused:
+            self._recent.clear()
+
+    @property
+    def fps(self) -> float:
+        recent = self._recent
+        return (len(recent) - 1) / (recent[-1] - recent[0]) if len(recent) > 1 and recent[-1] > recent[0] else 0.0
+
+    def health(self) -> CameraHealth:
+        return CameraHealth(
+            name=self.monitor.camera,
+            state=self.monitor.state,
+            reason=self.monitor.reason,
+            fps=round(self.fps, 2),
+            fps_limit=round(self.frame_rate.fps, 2) if math.isfinite(self.frame_rate.fps) else None,
+            slowed=self.frame_rate.reason,
+            frame_size=self.frame_size,
+        )
+
+
 class HealthReporter:
     """Gives the publisher the daemon's health and the people who may be recognised, and systemd's watchdog a sign of life.
 
@@ -95,21 +135,18 @@ class HealthReporter:
     def __init__(
         self,
         links: Links,
-        camera: Camera,
-        monitor: CameraMonitor,
-        frame_rate: FrameRateLimiter,
+        watched: Sequence[Watched],
         gallery: GalleryParts,
+        turns: Turns | None = None,
         before: "HealthReporter | None" = None,
     ) -> None:
-        (self._publisher, self._webhook), self._camera, self._monitor = links, camera, monitor
-        self._frame_rate, self._gallery = frame_rate, gallery
+        (self._publisher, self._webhook), self._gallery, self._turns = links, gallery, turns
+        self._first, self._each = watched[0], {one.monitor.camera: one for one in watched}
         self._systemd: Systemd = before._systemd if before else Systemd()
         self.counters: Counters = before.counters if before else Counters()
         self._process = psutil.Process()
         self._process.cpu_percent()
         self._cpu = 0.0
-        self._recent: deque[float] = deque(maxlen=30)
-        self._frame_size: tuple[int, int] | None = None
         self._published_at = -INTERVAL
         # The old templates, so that the first tick publishes what a reload changed.
         self._known: Templates = before._known if before else gallery.pipeline.templates
@@ -133,12 +170,9 @@ class HealthReporter:
         if isinstance(moment, Frame):
             self.counters.count_frame(len(tick.seen.observations), tick.seen.seconds)
             self.counters.masked += tick.seen.masked
-            self._recent.append(moment.time)
-            self._frame_size = moment.image.shape[1], moment.image.shape[0]
-        elif moment.lost is not None or moment.paused:
-            self._recent.clear()
+        (self._each[tick.camera] if tick.camera else self._first).note(moment)
         self.counters.count_events(tick.events)
-        if not (isinstance(moment, NoFrame) and moment.stuck):
+        if not all(one.stuck for one in self._each.values()):
             self._systemd.notify(WATCHDOG=1)
         known, state = self._gallery.pipeline.templates, self._state()
         announced = self._gallery.pipeline.announced
@@ -162,35 +196,27 @@ class HealthReporter:
         if due:
             self._published_at = moment.time
             self._publisher.health(self.health)
-            status = f"camera {self._monitor.state}, {self._fps():.1f} frames/s, {len(known.people)} people"
+            status = f"camera {self.health.camera_state}, {self.health.fps:.1f} frames/s, {len(known.people)} people"
             self._systemd.notify(STATUS=status)
 
     def _state(self) -> tuple[object, ...]:
         """Return the states whose change is published at once."""
-        slowed = self._frame_rate.reason is not None
-        return (
-            self._monitor.state,
-            self._monitor.paused,
-            slowed,
-            self._gallery.pipeline.health,
-            self._gallery.event_keeper.trouble,
-        )
-
-    def _fps(self) -> float:
-        recent = self._recent
-        return (len(recent) - 1) / (recent[-1] - recent[0]) if len(recent) > 1 and recent[-1] > recent[0] else 0.0
+        cameras = [(one.monitor.state, one.monitor.paused, one.frame_rate.reason is not None) for one in self._each.values()]
+        return (*cameras, self._gallery.pipeline.health, self._gallery.event_keeper.trouble)
 
     def _health(self, now: float) -> Health:
         limits, (pipeline, event_keeper, follower, backup) = throttling(), self._gallery
+        each, worst = list(self._each.values()), self._worst()
+        dropped = sum(one.camera.dropped for one in each) + (self._turns.dropped if self._turns else 0)
         return Health(
             version=__version__,
             uptime=now - self.counters.started,
-            fps=self._fps(),
+            fps=sum(one.fps for one in each),
             frames_seen=self.counters.frames,
-            frames_dropped=self.counters.dropped + self._camera.dropped,
-            camera=self._monitor.camera,
-            camera_state=self._monitor.state,
-            camera_reason=self._monitor.reason,
+            frames_dropped=self.counters.dropped + dropped,
+            camera=self._first.monitor.camera,
+            camera_state=worst.monitor.state,
+            camera_reason=self._of(worst, worst.monitor.reason),
             model=pipeline.embedder.card.digest,
             people=len(self._known.people),
             templates=len(self._known.vectors),
@@ -200,13 +226,13 @@ class HealthReporter:
             throttled=None if limits is None else bool(limits.now),
             throttling=() if limits is None else limits.now,
             throttled_before=() if limits is None else limits.before,
-            fps_limit=self._frame_rate.fps,
-            slowed=self._frame_rate.reason,
+            fps_limit=sum(one.frame_rate.fps for one in each),
+            slowed=next((self._of(one, one.frame_rate.reason) for one in each if one.frame_rate.reason), None),
             frames_skipped=self.counters.skipped,
             time=now,
             faces_seen=self.counters.faces,
             faces_masked=self.counters.masked,
-            frame_size=self._frame_size,
+            frame_size=self._first.frame_size,
             events=dict(self.counters.events),
             unnamed=dict(self.counters.unnamed),
             last_event=self._last_event(),
@@ -218,8 +244,16 @@ class HealthReporter:
             events_unkept=event_keeper.trouble,
             backed=backup.state,
             events_withheld=self.counters.withheld,
-            paused=self._monitor.paused,
+            paused=self._first.monitor.paused,
+            cameras=tuple(one.health() for one in each) if len(each) > 1 else (),
         )
+
+    def _worst(self) -> Watched:
+        return min(self._each.values(), key=lambda one: STATES.index(one.monitor.state))
+
+    def _of(self, one: Watched, reason: str | None) -> str | None:
+        """Return a reason with the name of its camera, where there are several."""
+        return f"{one.monitor.camera}: {reason}" if reason and len(self._each) > 1 else reason
 
     def _last_event(self) -> Event | None:
         """Return the latest event, unless its person has been forgotten, or is ignored now."""

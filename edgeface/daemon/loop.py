@@ -1,9 +1,10 @@
 """Runs the loop: a frame becomes observations, these become events, and the events are published."""
 
+import math
 import os
 import signal
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from edgeface.config.schema import Config
@@ -12,6 +13,7 @@ from edgeface.daemon.expiry import Expiry
 from edgeface.daemon.frame_rate import FrameRateLimiter
 from edgeface.daemon.health_reporter import HealthReporter
 from edgeface.daemon.logging import log_event
+from edgeface.daemon.turns import Turns
 from edgeface.enrollment.enroller import Enroller
 from edgeface.gallery.event_keeper import EventKeeper
 from edgeface.gallery.store import Gallery
@@ -32,6 +34,9 @@ from edgeface.types import EventType, Frame, Image, NoFrame, Seen
 from edgeface.vision.embedding import Embedder
 from edgeface.vision.motion import MotionGate
 from edgeface.wire.events import Event
+
+SHARING = 0.5
+"""Seconds after a search for which a camera counts as one that shares the loop's time."""
 
 
 class Signals:
@@ -56,12 +61,17 @@ class Signals:
 
 
 class Daemon:
-    """The parts of a running daemon, which ``assemble`` builds by the table ``PARTS``, and its loop."""
+    """The parts of a running daemon, which ``assemble`` builds by the table ``PARTS``, and its loop.
+
+    The parts of one camera are those of the first; ``beside`` has, by name, a daemon of each further camera, which has parts
+    of its own for it, shares all others with the first, and does not run.
+    """
 
     model: Path
     file: Path | None
     signals: Signals
     jobs: JobQueue
+    turns: Turns
     live: LiveView
     trimmer: HeapTrimmer
     embedder: Embedder
@@ -81,6 +91,7 @@ class Daemon:
     strangers: Strangers
     gate: MotionGate
     frame_rate: FrameRateLimiter
+    beside: Mapping[str, "Daemon"]
     rulebook: Rulebook
     expiry: Expiry
     event_keeper: EventKeeper
@@ -88,6 +99,12 @@ class Daemon:
 
     def __init__(self, config: Config) -> None:
         self.config = config
+        self._searched = -math.inf
+
+    @property
+    def each(self) -> dict[str, "Daemon"]:
+        """The daemons of all cameras, by the camera's name."""
+        return {self.config.camera.name: self, **self.beside}
 
     def run(self) -> None:
         self.open()
@@ -110,16 +127,13 @@ class Daemon:
         After a signal to reload, the next call goes on with the same camera and presence.
         """
         moment: Frame | NoFrame | None = None
-        for moment in self.camera.frames():
-            seen = self._look(moment)
-            events = self.camera_monitor.update(moment)
-            small = self.pipeline.too_small(seen.faces or ())
-            events += self.presence.update(moment, seen.observations, self.pipeline.matcher, small)
-            if isinstance(moment, NoFrame) and moment.paused:
-                events += self.presence.close(moment)
-                self.live.close()
+        each = self.each
+        for name, moment in self.turns.moments({name: (one.camera, one.config.camera) for name, one in each.items()}):
+            watch = each[name]
+            seen = self._look(watch, moment)
+            events = watch.recognize(moment, seen)
             events = self.publish(self.strangers.tell(events), moment)
-            self._run_tasks(Tick(moment, seen, events))
+            self._run_tasks(Tick(moment, seen, events, name), watch)
             if self.signals.stop:
                 break
             if self.signals.reload:
@@ -127,30 +141,42 @@ class Daemon:
         if self.commands:
             self.commands.close()
         self.jobs.close()
-        self.live.close()
-        if moment is not None:
-            events = self.presence.close(moment)
-            self.publish(events, moment)
-            self.event_keeper.on_tick(Tick(moment, events=events))
+        for watch in each.values():
+            watch.live.close()
+            if moment is not None:
+                events = self.publish(watch.presence.close(moment), moment)
+                self.event_keeper.on_tick(Tick(moment, events=events))
 
-    def _look(self, moment: Frame | NoFrame) -> Seen:
+    def recognize(self, moment: Frame | NoFrame, seen: Seen) -> list[Event]:
+        """Return the events of a moment of this camera."""
+        events = self.camera_monitor.update(moment)
+        small = self.pipeline.too_small(seen.faces or ())
+        events += self.presence.update(moment, seen.observations, self.pipeline.matcher, small)
+        if isinstance(moment, NoFrame) and moment.paused:
+            events += self.presence.close(moment)
+            self.live.close()
+        return events
+
+    def _look(self, watch: "Daemon", moment: Frame | NoFrame) -> Seen:
         """Search this moment's frame, if there is one, it is due, and something moves in it."""
-        if not isinstance(moment, Frame) or not self.frame_rate.due(moment.time):
+        if not isinstance(moment, Frame) or not watch.frame_rate.due(moment.time):
             return Seen()
         began = time.perf_counter()
-        if not self.gate.wants(moment):
+        if not watch.gate.wants(moment):
             return Seen(due=True)
-        found = self.pipeline.search(moment.image)
+        found = self.pipeline.search(moment.image, watch.config.camera)
         observations = self.pipeline.observe(moment.image, found.watched)
-        self.gate.searched(moment.time, len(observations))
+        watch.gate.searched(moment.time, len(observations))
         took = time.perf_counter() - began
-        self.frame_rate.took(moment.time, took)
+        watch._searched = moment.time
+        sharing = sum(moment.time - one._searched < SHARING for one in self.each.values())
+        watch.frame_rate.took(moment.time, took, sharing)
         return Seen(observations, took, due=True, faces=found.faces, masked=found.masked)
 
-    def _run_tasks(self, tick: Tick) -> None:
+    def _run_tasks(self, tick: Tick, watch: "Daemon") -> None:
         """Let each task do the share of its work that is due; none waits for anything."""
         self.event_keeper.on_tick(tick)
-        self.live.show(tick.moment, self.presence.tracked_faces, tick.seen.seconds)
+        watch.live.show(tick.moment, watch.presence.tracked_faces, tick.seen.seconds)
         if self.commands:
             self.commands.serve()
         self.jobs.on_tick(tick, self.context)
@@ -190,5 +216,7 @@ class Daemon:
         if self.follower:
             self.follower.close()
         self.backup.close()
-        self.camera.close()
+        self.turns.close()
+        for one in self.each.values():
+            one.camera.close()
         self.gallery.close()

@@ -83,6 +83,13 @@ class HealthCollector(Collector):
         for reason in Reason:
             unnamed.add_metric([str(reason)], health.unnamed.get(str(reason), 0))
         yield unnamed
+        if health.cameras:
+            up = GaugeMetricFamily("edgeface_each_camera_up", "Whether a camera gives frames.", labels=["camera"])
+            rate = GaugeMetricFamily("edgeface_each_frames_per_second", "Rate of a camera's last 30 frames.", labels=["camera"])
+            for one in health.cameras:
+                up.add_metric([one.name], one.state == "ok")
+                rate.add_metric([one.name], one.fps)
+            yield from (up, rate)
         times = health.observe
         buckets = list(zip([*map(str, times.bounds), "+Inf"], accumulate(times.counts), strict=True))
         yield HistogramMetricFamily("edgeface_observe_seconds", "Time to look at a frame.", buckets, times.total)

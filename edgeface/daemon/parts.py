@@ -3,7 +3,8 @@
 import logging
 import math
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
 from operator import attrgetter
@@ -13,11 +14,12 @@ from edgeface.config.schema import Config
 from edgeface.daemon.backup_task import BackupTask
 from edgeface.daemon.expiry import Expiry
 from edgeface.daemon.frame_rate import FrameRateLimiter
-from edgeface.daemon.health_reporter import GalleryParts, HealthReporter, Links
+from edgeface.daemon.health_reporter import GalleryParts, HealthReporter, Links, Watched
 from edgeface.daemon.loop import Daemon, Signals
 from edgeface.daemon.pausable_camera import PausableCamera
+from edgeface.daemon.turns import Turns
 from edgeface.enrollment.enroller import Enroller
-from edgeface.errors import AskAgainError, GalleryError
+from edgeface.errors import AskAgainError, EdgefaceError, GalleryError
 from edgeface.gallery.audit import Audit
 from edgeface.gallery.event_keeper import EventKeeper
 from edgeface.gallery.open import open_gallery
@@ -159,8 +161,9 @@ def _pause(new: Daemon, old: Daemon | None) -> Pause:
 
 
 def _close_pause(_of: Daemon, heir: Daemon | None) -> None:
-    if heir and isinstance(heir.camera, PausableCamera):
-        heir.camera.paused = heir.pause.now
+    for one in heir.each.values() if heir else ():
+        if isinstance(one.camera, PausableCamera):
+            one.camera.paused = one.pause.now
 
 
 def _camera(new: Daemon, _old: Daemon | None) -> Camera:
@@ -204,16 +207,92 @@ def _frame_rate(new: Daemon, _old: Daemon | None) -> FrameRateLimiter:
 def _event_keeper(new: Daemon, _old: Daemon | None) -> EventKeeper:
     web = new.config.web
     hours = web.keep_hours if web.enabled and web.pictures else 0.0
-    return EventKeeper(new.gallery, new.config.camera.name, new.config.events, picture_hours=hours)
+    first, *others = (camera.name for camera in new.config.every_camera)
+    return EventKeeper(new.gallery, first, new.config.events, hours, others)
 
 
 def _reporter(new: Daemon, old: Daemon | None) -> HealthReporter:
     of_gallery = GalleryParts(new.pipeline, new.event_keeper, new.follower, new.backup)
     links = Links(new.publisher, new.webhook)
-    return HealthReporter(
-        links, new.camera, new.camera_monitor, new.frame_rate, of_gallery, before=old.reporter if old else None
-    )
+    watched = [Watched(one.camera, one.camera_monitor, one.frame_rate) for one in new.each.values()]
+    return HealthReporter(links, watched, of_gallery, new.turns, before=old.reporter if old else None)
 
+
+def build(table: Iterable[Part], new: Daemon, old: Daemon | None, given: Mapping[str, object], undo: ExitStack) -> list[Part]:
+    """Set the parts of a table, and return those that are built anew. ``given`` are built already, such as shared ones."""
+    changed = {name for name, value in given.items() if old and value is not getattr(old, name, None)}
+    built = []
+    for part in table:
+        if part.name in given:
+            value = given[part.name]
+        elif old and not differ(part.reads, old.config, new.config) and changed.isdisjoint(part.needs):
+            value = getattr(old, part.name)
+        else:
+            value = part.build(new, old)
+            built.append(part)
+            changed.add(part.name)
+            undo.callback(part.close, new, None)
+        setattr(new, part.name, value)
+    return built
+
+
+def share(new: Daemon) -> None:
+    """Give the daemons of further cameras the parts that they share with the first."""
+    shared = _shared(new)
+    for one in new.beside.values():
+        vars(one).update(shared)
+
+
+def _shared(new: Daemon) -> dict[str, object]:
+    own = {part.name for part in OF_CAMERA} | {"beside"}
+    return {part.name: getattr(new, part.name) for part in PARTS if part.name not in own and hasattr(new, part.name)}
+
+
+def _beside(new: Daemon, old: Daemon | None) -> dict[str, Daemon]:
+    """Make a daemon for each further camera; of one that was there, keep the parts that nothing new concerns."""
+    beside: dict[str, Daemon] = {}
+    shared = _shared(new)
+    with ExitStack() as undo:
+        for camera in new.config.cameras:
+            one = beside[camera.name] = Daemon(new.config.of_camera(camera.name))
+            one.beside = {}
+            vars(one).update(shared)
+            try:
+                build(OF_CAMERA, one, old.beside.get(camera.name) if old else None, shared, undo)
+            except EdgefaceError as error:
+                raise type(error)(f"camera {camera.name}: {error}") from None
+        undo.pop_all()
+    return beside
+
+
+def _close_beside(of: Daemon, heir: Daemon | None) -> None:
+    """Close the parts of cameras that are gone, and those that are replaced."""
+    if heir is None:
+        return  # none of them was opened
+    for name, one in of.beside.items():
+        after = heir.beside.get(name)
+        for part in reversed(OF_CAMERA):
+            if after is None or getattr(one, part.name) is not getattr(after, part.name):
+                part.close(one, after or heir)
+    if of.each.keys() != heir.each.keys():
+        heir.publisher.cameras(list(heir.each))
+
+
+OF_CAMERA = (
+    Part("live", (), (), lambda _new, _old: LiveView()),
+    Part("camera", ("camera",), (), _camera, _close_camera),
+    Part("camera_monitor", ("camera.name",), (), lambda new, _old: CameraMonitor(new.config.camera.name)),
+    Part(
+        "presence",
+        ("camera.name", "camera.zones", "presence", "liveness", "publisher"),
+        ("embedder",),
+        _presence,
+        _close_presence,
+    ),
+    Part("gate", ("detector.still_every", "presence.left_after"), ("camera",), _gate),
+    Part("frame_rate", ("camera.fps", "camera.source"), ("camera",), _frame_rate),
+)
+"""The parts of one camera, which each camera has for itself."""
 
 PARTS = (
     # These are never built anew: the next start reads model files that changed on disk.
@@ -221,7 +300,7 @@ PARTS = (
     Part("file", (), (), lambda _new, _old: None),
     Part("signals", (), (), lambda _new, _old: Signals()),
     Part("jobs", (), (), lambda _new, _old: JobQueue()),
-    Part("live", (), (), lambda _new, _old: LiveView()),
+    Part("turns", (), (), lambda _new, _old: Turns()),
     Part("trimmer", (), (), lambda _new, _old: HeapTrimmer()),
     Part("embedder", (), ("model",), lambda new, _old: Embedder(new.model)),
     Part("gallery", ("gallery",), ("embedder",), _gallery, lambda of, _heir: of.gallery.close()),
@@ -249,29 +328,37 @@ PARTS = (
     Part("webhook", ("webhook", "device.id"), ("embedder",), _webhook, _close_webhook),
     Part("follower", ("sync", "device.id"), ("embedder", "gallery", "publisher"), _follower, _close_follower),
     Part("enroller", (), ("pipeline", "gallery"), lambda new, _old: Enroller(new.pipeline, new.gallery), _end_jobs),
-    Part("context", ("matching", "backup", "gallery", "camera.name"), ("embedder", "enroller", "gallery", "pause"), _context),
-    Part("commands", ("commands",), ("publisher", "enroller", "jobs"), _commands, _close_commands),
-    Part("camera", ("camera",), (), _camera, _close_camera),
-    Part("camera_monitor", ("camera.name",), (), lambda new, _old: CameraMonitor(new.config.camera.name)),
     Part(
-        "presence",
-        ("camera.name", "camera.zones", "presence", "liveness", "publisher"),
+        "context",
+        ("matching", "backup", "gallery", "camera", "cameras"),
+        ("embedder", "enroller", "gallery", "pause"),
+        _context,
+    ),
+    Part("commands", ("commands",), ("publisher", "enroller", "jobs"), _commands, _close_commands),
+    *OF_CAMERA,
+    Part(
+        "beside",
+        ("cameras", "detector.still_every", "presence", "liveness", "publisher"),
         ("embedder",),
-        _presence,
-        _close_presence,
+        _beside,
+        _close_beside,
     ),
     Part("strangers", ("events",), ("embedder", "gallery"), _strangers),
-    Part("gate", ("detector.still_every", "presence.left_after"), ("camera",), _gate),
-    Part("frame_rate", ("camera.fps", "camera.source"), ("camera",), _frame_rate),
     Part("rulebook", ("rules",), (), lambda new, _old: Rulebook(new.config.rules)),
     Part("expiry", (), ("gallery",), lambda new, _old: Expiry(new.gallery, Audit(new.config.audit_path))),
     Part(
-        "event_keeper", ("camera.name", "events", "web.enabled", "web.pictures", "web.keep_hours"), ("gallery",), _event_keeper
+        "event_keeper",
+        ("camera.name", "cameras", "events", "web.enabled", "web.pictures", "web.keep_hours"),
+        ("gallery",),
+        _event_keeper,
     ),
     Part(
         "reporter",
         (),
-        ("publisher", "webhook", "camera", "camera_monitor", "frame_rate", "pipeline", "event_keeper", "follower", "backup"),
+        (
+            *("publisher", "webhook", "camera", "camera_monitor", "frame_rate", "beside"),
+            *("pipeline", "event_keeper", "follower", "backup"),
+        ),
         _reporter,
     ),
 )

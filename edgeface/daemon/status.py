@@ -14,6 +14,15 @@ from edgeface.platform.text import duration, local
 from edgeface.web.token import address
 from edgeface.wire.events import event_payload
 
+ALONE = {
+    "name": "camera",
+    "state": "camera_state",
+    "reason": "camera_reason",
+    "fps": "fps",
+    "frame_size": "frame_size",
+    "adjusted": "adjusted",
+}
+"""The fields of a camera among several, and of the whole status, which one alone has."""
 HUNG = 10.0
 """Seconds without a round after which the loop counts as hung."""
 GALLERY_TROUBLES = {
@@ -48,6 +57,9 @@ def report(
         "adjusted": adjustment(config.camera),
         "disk_full": config.gallery_path.exists() and lacks_room(config.gallery_path),
     }
+    changes = {camera.name: adjustment(camera) for camera in config.every_camera}
+    for one in status.get("cameras", ()):
+        one["adjusted"] = changes.get(one["name"], "")
     return status | {"running": True, "troubles": troubles(status)}
 
 
@@ -56,7 +68,7 @@ def troubles(status: dict[str, Any]) -> list[str]:
     broker, gallery = status["broker"], status["gallery_state"]
     found: list[Any] = [
         status["beat_age"] > HUNG and f"the loop hangs: no beat for {status['beat_age']:.0f} s",
-        status["camera_state"] == "lost" and f"camera {status['camera']} is lost: {status['camera_reason']}",
+        *(one["state"] == "lost" and f"camera {one['name']} is lost: {one['reason']}" for one in _each(status)),
         broker["reason"] or (broker["state"] == "down" and f"no broker at {broker['address']}"),
         gallery in GALLERY_TROUBLES and GALLERY_TROUBLES[gallery].format(status["gallery_reason"]),
         (status["disk_full"] or gallery == "full") and FULL,
@@ -92,7 +104,9 @@ def describe(status: dict[str, Any]) -> str:
         looked += f"; slowed to {status['fps_limit']:.1f} a second: {status['slowed']}"
     rows = {
         "daemon": f"{status['device']}, edgeface {status['version']}, up for {duration(status['uptime'])}",
-        "camera": f"{status['camera']}: {status['camera_state']}, {status['fps']:.1f} frames/s" + _frames(status),
+        "camera": f"\n{'':<9}".join(
+            f"{one['name']}: {one['state']}, {one['fps']:.1f} frames/s{_frames(one)}" for one in _each(status)
+        ),
         "paused": status.get("pause") and _pause(**status["pause"]),
         "frames": looked,
         "broker": link,
@@ -110,6 +124,12 @@ def describe(status: dict[str, Any]) -> str:
         "page": f"{status['page']}, by edgeface web url" if status.get("page") else None,
     }
     return "\n".join(f"{name:<9}{value}" for name, value in rows.items() if value is not None)
+
+
+def _each(status: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return how each camera is; one alone is the whole."""
+    alone = {name: status[field] for name, field in ALONE.items()}
+    return list(status.get("cameras") or [alone])
 
 
 def _pause(since: str, until: str | None, why: str) -> str:

@@ -3,6 +3,7 @@
 import logging
 import math
 from collections import deque
+from collections.abc import Sequence
 
 from edgeface.config import schema
 from edgeface.errors import GalleryError
@@ -22,14 +23,21 @@ PICTURE_SIDE, MARGIN = 240, 0.35  # pixels of a picture at most, and the share o
 class EventKeeper:
     """Keeps the daemon's events. A gallery that cannot be written stops nothing: the latest events wait for it.
 
-    The face of each event is kept as a picture for ``picture_hours``; if that is 0, pictures of this camera are erased. Erased
-    records, of any process, are wiped out of the write-ahead log as soon as no reader is in the way.
+    The face of each event is kept as a picture for ``picture_hours``; if that is 0, pictures of these cameras are erased.
+    Erased records, of any process, are wiped out of the write-ahead log as soon as no reader is in the way.
     """
 
     WAITING = 20
 
-    def __init__(self, gallery: Gallery, camera: str, limits: schema.EventsSettings, picture_hours: float = 0.0) -> None:
-        self._gallery, self._camera, self._limits, self._picture_hours = gallery, camera, limits, picture_hours
+    def __init__(
+        self,
+        gallery: Gallery,
+        camera: str,
+        limits: schema.EventsSettings,
+        picture_hours: float = 0.0,
+        others: Sequence[str] = (),
+    ) -> None:
+        self._gallery, self._cameras, self._limits, self._picture_hours = gallery, (camera, *others), limits, picture_hours
         self._waiting: deque[tuple[Event, bytes | None]] = deque(maxlen=self.WAITING)
         self._again = self._wiped = self._expired = -math.inf
         self.trouble: str | None = None  # why events are not kept at the moment
@@ -47,7 +55,8 @@ class EventKeeper:
                 self._waiting.popleft()
             if moment.time - self._expired >= EXPIRE_EVERY:
                 self._expired = moment.time
-                self._gallery.events.expire(self._camera, self._limits, self._picture_hours)
+                for camera in self._cameras:
+                    self._gallery.events.expire(camera, self._limits, self._picture_hours)
                 self._gallery.wipe(whatever=True)
             if moment.time - self._wiped >= WIPE_EVERY:
                 self._wiped = moment.time

@@ -126,10 +126,8 @@ class Commands:
         elif not isinstance(request, MqttEnrollRequest):
             result = self._jobs.submit(Job(at(Door.MQTT)[message.verb], request, ACTOR)).result
         else:
-            views = EnrollRequest(
-                name=request.name, count=request.count, timeout=request.timeout, force=request.force, guided=False, assess=False
-            )
-            result = self._jobs.submit(Job(ENROLL, views, ACTOR)).result
+            given = {name: getattr(request, name) for name in ("name", "count", "timeout", "force", "camera")}
+            result = self._jobs.submit(Job(ENROLL, EnrollRequest(**given, guided=False, assess=False), ACTOR)).result
         self._pending.add(result)
         result.add_done_callback(partial(self._ended, message.verb, request_id))
 

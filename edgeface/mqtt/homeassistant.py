@@ -3,7 +3,7 @@
 import re
 import time
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -11,6 +11,8 @@ import msgspec
 from edgeface import __version__
 from edgeface.config import schema
 from edgeface.types import EventType
+
+STATES = {"device_class": "enum", "options": ["starting", "ok", "lost", "paused"]}
 
 
 class Announcement:
@@ -25,7 +27,7 @@ class Announcement:
     """Seconds from a change to its announcement, and between two announcements."""
 
     def __init__(self, settings: schema.Config) -> None:
-        self._settings = settings
+        self._settings, self.cameras = settings, [camera.name for camera in settings.every_camera]
         prefix = settings.homeassistant.prefix.strip("/")
         self.topic, self.status = f"{prefix}/device/{settings.device.id}/config", f"{prefix}/status"
         self._known: dict[str, str] = {}
@@ -52,7 +54,7 @@ class Announcement:
         if self._due is None or time.monotonic() < self._due:
             return None
         self._due, self._sent = None, time.monotonic()
-        message = describe(self._settings, people)
+        message = describe(self._settings, people, self.cameras)
         gone = {key: {"platform": platform} for key, platform in self._known.items()}
         self._known |= {key: shape["platform"] for key, shape in message["components"].items()}
         return msgspec.json.encode({**message, "components": gone | message["components"]})
@@ -62,10 +64,15 @@ class _Announced(msgspec.Struct):
     components: dict[str, dict[str, Any]]
 
 
-def describe(settings: schema.Config, people: Mapping[str, str]) -> dict[str, Any]:
-    """Describe the device and its entities; ``people`` maps ids to names."""
-    device, presence = settings.device.id, f"{settings.base}/{settings.camera.name}/presence"
-    components = _entities(settings, presence)
+def describe(settings: schema.Config, people: Mapping[str, str], cameras: Sequence[str] = ()) -> dict[str, Any]:
+    """Describe the device and its entities; ``people`` maps ids to names. Without ``cameras``, it has that of the settings."""
+    first, *others = cameras or [settings.camera.name]
+    device, presence = settings.device.id, f"{settings.base}/presence/all" if others else f"{settings.base}/{first}/presence"
+    components = _entities(settings, presence) | _of_camera(settings, first, f" {first}" if others else "")
+    for camera in others:
+        components |= {f"{key}_{camera}": one for key, one in _of_camera(settings, camera, f" {camera}").items()}
+    for camera in (first, *others) if others else ():
+        components[f"state_{camera}"] = _state(settings, camera)
     for person_id, name in people.items():
         # Not from the person's own topic: this one is retained, so that it is right after a restart of Home Assistant.
         present = f"'ON' if value_json.people | selectattr('id', 'eq', '{person_id}') | list else 'OFF'"
@@ -92,32 +99,43 @@ def describe(settings: schema.Config, people: Mapping[str, str]) -> dict[str, An
 
 def _entities(settings: schema.Config, presence: str) -> dict[str, dict[str, Any]]:
     base, health = settings.base, f"{settings.base}/health"
-    unknown = "'ON' if value_json.unknown else 'OFF'"
     told = [kind for kind in EventType if kind is not EventType.UNSURE or settings.events.publish_unsure]
     kinds = [str(kind) for kind in told]
     last = "value_json.last.name if value_json.last else none"
     rate = {"unit_of_measurement": "fps", "state_class": "measurement", "suggested_display_precision": 1}
     heat = {"device_class": "temperature", "unit_of_measurement": "°C", "state_class": "measurement"}
-    states = {"device_class": "enum", "options": ["starting", "ok", "lost", "paused"]}
     entities = {
         "event": _entity("event", "Face", f"{base}/event", icon="mdi:face-recognition", event_types=kinds),
-        "unknown": _entity("binary_sensor", "Unknown face", presence, unknown, device_class="occupancy"),
         "last_person": _entity("sensor", "Last person", presence, last, icon="mdi:account-clock"),
         "fps": _diagnostic(health, "fps", "Frame rate", icon="mdi:speedometer", **rate),
         "temperature": _diagnostic(health, "temperature", "Temperature", **heat),
-        "camera": _diagnostic(health, "camera_state", "Camera", icon="mdi:cctv", **states),
+        "camera": _diagnostic(health, "camera_state", "Camera", icon="mdi:cctv", **STATES),
     }
-    camera = settings.camera.name
     if "pause" in settings.commands.allow:
         paused, ask = "'ON' if value_json.camera_state == 'paused' else 'OFF'", '{"id": "homeassistant", "paused": '
         switch = {"command_topic": f"{base}/cmd/pause", "payload_on": f"{ask}true}}", "payload_off": f"{ask}false}}"}
         states = {"state_on": "ON", "state_off": "OFF"}
         entities["pause"] = _entity("switch", "Pause", health, paused, icon="mdi:eye-off", **switch, **states)
-    if settings.mqtt.images:
-        entities["image"] = _picture("Latest face", f"{base}/image/{camera}", f"{base}/image/{camera}/info")
-    if settings.mqtt.frames:
-        entities["frame"] = _picture("Latest frame", f"{base}/frame/{camera}", f"{base}/image/{camera}/info")
     return entities
+
+
+def _of_camera(settings: schema.Config, camera: str, name: str) -> dict[str, dict[str, Any]]:
+    """Describe the entities that each camera has; ``name`` is added to theirs."""
+    base, unknown = settings.base, "'ON' if value_json.unknown else 'OFF'"
+    presence, info = f"{base}/{camera}/presence", f"{base}/image/{camera}/info"
+    entities = {"unknown": _entity("binary_sensor", f"Unknown face{name}", presence, unknown, device_class="occupancy")}
+    if settings.mqtt.images:
+        entities["image"] = _picture(f"Latest face{name}", f"{base}/image/{camera}", info)
+    if settings.mqtt.frames:
+        entities["frame"] = _picture(f"Latest frame{name}", f"{base}/frame/{camera}", info)
+    return entities
+
+
+def _state(settings: schema.Config, camera: str) -> dict[str, Any]:
+    """Describe the state of one of several cameras."""
+    state = f"(value_json.cameras | selectattr('name', 'eq', '{camera}') | first).state"
+    topic, more = f"{settings.base}/health", {"icon": "mdi:cctv", "entity_category": "diagnostic"}
+    return _entity("sensor", f"Camera {camera}", topic, state, **more, **STATES)
 
 
 def _picture(name: str, topic: str, info: str) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Keeps who is present, as subscribers are told."""
+"""Keeps who is present at which camera, as subscribers are told."""
 
 import time
 from collections.abc import Sequence, Set
@@ -9,12 +9,12 @@ from edgeface.wire.fields import SCHEMA, NamedPerson, timestamp
 
 
 class PresenceState:
-    """Updates who is present from published events and from the people in the gallery. It has no lock."""
+    """Updates who is present at which camera from published events and from the people in the gallery. It has no lock."""
 
     def __init__(self) -> None:
         self.people: dict[str, str] = {}
-        self._present: dict[str, str | None] = {}
-        self._last = "", 0.0
+        self._present: dict[tuple[str, str], str | None] = {}
+        self._last: dict[str, tuple[float, str]] = {}
 
     @property
     def present(self) -> Set[str]:
@@ -22,7 +22,7 @@ class PresenceState:
 
     def take_over(self, before: "PresenceState") -> None:
         """Copy who is present, and who was last, from another state."""
-        self._present, self._last = dict(before._present), before._last
+        self._present, self._last = dict(before._present), dict(before._last)
 
     def change(self, people: Sequence[Person]) -> Set[str]:
         """Take the people in the gallery; those who are gone are not present any more. Return the ids of all new or gone."""
@@ -32,7 +32,7 @@ class PresenceState:
         return (before.keys() ^ self.people.keys()) - self._present.keys()
 
     def note(self, event: Event) -> None:
-        key = event.person_id or str(event.track_id)
+        key = event.camera, event.person_id or str(event.track_id)
         if event.event_type is EventType.LEFT:
             self._present.pop(key, None)
             return
@@ -41,11 +41,14 @@ class PresenceState:
         self._present[key] = event.person_id
         if event.person_id:
             self.people.setdefault(event.person_id, event.name or "")
-            self._last = event.person_id, event.wall
+            self._last[event.camera] = event.wall, event.person_id
 
-    def payload(self) -> PresencePayload:
-        people = [NamedPerson(person_id, self.people[person_id]) for person_id in sorted(self.present & self.people.keys())]
-        unknown = sum(person_id is None for person_id in self._present.values())
-        who, when = self._last
+    def payload(self, camera: str | None = None) -> PresencePayload:
+        """Return who is present at one camera, or at any."""
+        there = [person_id for (place, _), person_id in self._present.items() if camera in (None, place)]
+        known = sorted(set(filter(None, there)) & self.people.keys())
+        people = [NamedPerson(person_id, self.people[person_id]) for person_id in known]
+        unknown = there.count(None)
+        when, who = max((last for place, last in self._last.items() if camera in (None, place)), default=(0.0, ""))
         last = LastPerson(who, self.people[who], timestamp(when)) if who in self.people else None
         return PresencePayload(schema=SCHEMA, ts=timestamp(time.time()), people=people, unknown=unknown, last=last)

@@ -24,7 +24,7 @@ class MqttPublisher(Connection, EventPublisher, CommandTransport, SyncTransport)
 
     def __init__(self, settings: schema.Config, model: str) -> None:
         super().__init__(settings)
-        self._model, self._camera = model, settings.camera.name
+        self._model, self._cameras = model, [camera.name for camera in settings.every_camera]
         self._inbox, self._presence = Inbox(), PresenceState()
         self._health: Health | None = None
         self._announcement = Announcement(settings) if settings.homeassistant.enabled else None
@@ -51,6 +51,18 @@ class MqttPublisher(Connection, EventPublisher, CommandTransport, SyncTransport)
                 self._send(f"person/{person_id}/state", "OFF")
             self._send_presence()
             if self._announcement:
+                self._announcement.change()
+
+    def cameras(self, names: Sequence[str]) -> None:
+        """Take the cameras, and remove what the broker retains of those that are gone."""
+        with self._lock:
+            before, self._cameras = self._retained, list(names)
+            if self._client:
+                for _, topic in before - self._retained:
+                    self._client.publish(topic, b"", 1, retain=True)
+            self._send_presence()
+            if self._announcement:
+                self._announcement.cameras = self._cameras
                 self._announcement.change()
 
     def publish(self, event: Event, image: Image | None = None) -> None:
@@ -91,7 +103,7 @@ class MqttPublisher(Connection, EventPublisher, CommandTransport, SyncTransport)
     @property
     def _retained(self) -> Set[tuple[str, str]]:
         """Return the retained topics of this publisher, as (broker, topic)."""
-        topics = [f"{self._base}/{name}" for name in ("availability", f"{self._camera}/presence", "health")]
+        topics = [f"{self._base}/{name}" for name in ("availability", *self._presences, "health")]
         topics += [self._announcement.topic] if self._announcement else []
         return {(self.address, topic) for topic in topics}
 
@@ -180,20 +192,30 @@ class MqttPublisher(Connection, EventPublisher, CommandTransport, SyncTransport)
             return
         self._presence.note(event)
         if event.person_id:
-            self._send(f"person/{event.person_id}/state", "OFF" if event.event_type is EventType.LEFT else "ON")
+            gone = event.event_type is EventType.LEFT and event.person_id not in self._presence.present
+            self._send(f"person/{event.person_id}/state", "OFF" if gone else "ON")
         self._send_presence()
 
+    @property
+    def _presences(self) -> dict[str, str | None]:
+        """Return the topics of presence, each with the camera that it is of; ``None`` for all cameras."""
+        if len(self._cameras) == 1:
+            return {f"{self._cameras[0]}/presence": None}
+        return {f"{camera}/presence": camera for camera in self._cameras} | {"presence/all": None}
+
     def _send_presence(self) -> None:
-        self._send(f"{self._camera}/presence", self._presence.payload(), retain=True)
+        for topic, camera in self._presences.items():
+            self._send(topic, self._presence.payload(camera), retain=True)
 
     def _send_image(self, event: Event, image: Image | None) -> None:
         if not self._settings.images or self._client is None or image is None or event.box is None:
             return
         told = {"UserProperty": ("event_id", event.event_id), "ContentType": "image/jpeg"}
-        self._send(f"image/{self._camera}/info", image_info(event), qos=0)  # first: a reader then knows whose picture it gets
-        self._send(f"image/{self._camera}", face_jpeg(image, event.box), qos=0, properties=told)
+        camera = event.camera if event.camera in self._cameras else self._cameras[0]
+        self._send(f"image/{camera}/info", image_info(event), qos=0)  # first: a reader then knows whose picture it gets
+        self._send(f"image/{camera}", face_jpeg(image, event.box), qos=0, properties=told)
         if self._settings.frames:
-            self._send(f"frame/{self._camera}", frame_jpeg(image, event.box, event.name), qos=0, properties=told)
+            self._send(f"frame/{camera}", frame_jpeg(image, event.box, event.name), qos=0, properties=told)
 
     def _announce(self) -> None:
         if self._health is not None and self._health.gallery.state == "unreadable":

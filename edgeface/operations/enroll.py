@@ -1,14 +1,18 @@
 """Enrolls a person: from the camera, or from photos."""
 
+from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from edgeface.config.schema import CameraSettings
 from edgeface.enrollment.assessment import assess
 from edgeface.enrollment.enroller import Assessment, Enroller, Report
 from edgeface.enrollment.guidance import Guidance
 from edgeface.enrollment.session import EnrollmentSession
+from edgeface.interfaces import Tick
 from edgeface.operations.context import OperationContext, Steps
 from edgeface.operations.pause import refuse_paused
+from edgeface.types import Face, Frame
 from edgeface.wire.commands import EnrollRequest, PhotosRequest, Refused
 
 
@@ -34,7 +38,7 @@ class Enrollment:
 
 def from_camera(context: OperationContext, request: EnrollRequest) -> Steps[Enrollment]:
     """Take views of the person before the camera; yield each change of the guidance."""
-    job, enroller = context.job, context.enroller
+    job, enroller, config = context.job, context.enroller, context.config.of_camera(request.camera)
     assert job is not None
     session = EnrollmentSession(
         enroller,
@@ -48,14 +52,24 @@ def from_camera(context: OperationContext, request: EnrollRequest) -> Steps[Enro
     progress: Guidance | None = None
     while not (session.complete or (job.enough and session.views)):
         tick = yield progress
+        progress = None
+        if tick.camera not in (None, config.camera.name):
+            continue
         refuse_paused(tick.moment)
-        guidance = session.look(tick.moment, tick.seen.faces)
+        guidance = session.look(tick.moment, _faces(enroller, config.camera, tick))
         changed = before is None or (guidance.text, guidance.taken) != (before.text, before.taken)
         before, progress = guidance, guidance if changed else None
     if session.complete and progress:
         job.tell(progress)
     report = Report(accepted=[view.label for view in session.end()], views=session.views)
-    return _keep(context, enroller, report, session.name, request)
+    return _keep(replace(context, config=config), enroller, report, session.name, request)
+
+
+def _faces(enroller: Enroller, camera: CameraSettings, tick: Tick) -> Sequence[Face] | None:
+    """Return the faces of a camera's frame, by its own masks and zones, though the loop did not search it."""
+    if tick.seen.faces is None and isinstance(tick.moment, Frame):
+        return enroller.pipeline.search(tick.moment.image, camera).faces
+    return tick.seen.faces
 
 
 def from_photos(context: OperationContext, request: PhotosRequest) -> Steps[Enrollment]:

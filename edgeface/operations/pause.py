@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta, tzinfo
 from pathlib import Path
+from threading import RLock
 from typing import Annotated
 
 import msgspec
@@ -52,7 +53,7 @@ class Clocks:
 
 
 class Pause:
-    """Knows whether the camera is paused, and keeps that in a file. For the loop.
+    """Knows whether the cameras are paused, and keeps that in a file. Any thread may ask ``now``; all else is for the loop.
 
     A pause ends when its seconds have passed by the monotonic clock; a ``timed`` one also when the wall clock shows its end. So
     a clock that is set back prolongs no pause. After a restart, the wall clock and the noted rest of the duration decide,
@@ -67,6 +68,7 @@ class Pause:
         self._ends: float | None
         self._began: float | None = None
         self._noted = clocks.monotonic()
+        self._lock = RLock()
         if before:
             self._saved, self._ends = before._saved, before._ends
             return
@@ -76,6 +78,10 @@ class Pause:
 
     def now(self) -> Paused | None:
         """Return the pause that holds, if any."""
+        with self._lock:
+            return self._now()
+
+    def _now(self) -> Paused | None:
         now, wall, request = self._clocks.monotonic(), self._clocks.wall(), self._saved.request
         if request:
             over = self._ends is not None and now >= self._ends
@@ -93,9 +99,10 @@ class Pause:
         """Pause until a time, or until ``resume``; a ``timed`` pause is over when the wall clock says so, too."""
         wall = self._clocks.wall()
         left = None if until is None else min(until - wall, LONGEST)
-        self._noted = self._clocks.monotonic()
-        self._ends = None if left is None else self._noted + left
-        self._save(_Saved(request=_Request(since=wall, until=until, left=left, timed=timed, reason=reason)))
+        with self._lock:
+            self._noted = self._clocks.monotonic()
+            self._ends = None if left is None else self._noted + left
+            self._save(_Saved(request=_Request(since=wall, until=until, left=left, timed=timed, reason=reason)))
         log.info("paused %s", "until somebody resumes" if left is None else f"for {left:.0f} s")
         return Paused(wall, until, reason)
 
@@ -103,8 +110,9 @@ class Pause:
         """End a pause; one by hours ends until these hours come again."""
         wall = self._clocks.wall()
         awake = (self._hours.ends(wall) or wall + LONGEST) if self._hours.has(wall) else None
-        self._ends = None
-        self._save(_Saved(awake_until=awake))
+        with self._lock:
+            self._ends = None
+            self._save(_Saved(awake_until=awake))
 
     def _by_hours(self, wall: float) -> Paused | None:
         there, awake = self._hours.has(wall), self._saved.awake_until

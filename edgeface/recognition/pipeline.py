@@ -66,9 +66,10 @@ class Pipeline:
             return GalleryHealth("unreadable" if self._version is None else "stale", self._failure)
         return self._gallery.health
 
-    def search(self, image: Image) -> SortedFaces:
-        """Find the faces of a camera's picture, by the camera's masks and zones."""
-        return sort_faces(self.detector.detect(image), (image.shape[1], image.shape[0]), self._settings.camera)
+    def search(self, image: Image, camera: schema.CameraSettings | None = None) -> SortedFaces:
+        """Find the faces of a camera's picture, by the masks and zones of that camera, or of the first."""
+        regions = self._settings.camera if camera is None else camera
+        return sort_faces(self.detector.detect(image), (image.shape[1], image.shape[0]), regions)
 
     def observe(self, image: Image, faces: Sequence[Face] | None = None, *, every_face: bool = False) -> list[Observation]:
         """Observe every face that is large enough; poor views are seen but not matched, unless ``every_face``.

@@ -18,9 +18,9 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
-from edgeface.config.schema import Config
+from edgeface.config.schema import CameraSettings, Config
 from edgeface.enrollment.guidance import Guidance
-from edgeface.errors import EdgefaceError
+from edgeface.errors import ConfigError, EdgefaceError
 from edgeface.gallery.open import open_gallery
 from edgeface.gallery.store import Gallery
 from edgeface.operations.context import Actor, Job, Operation, Photos, Q, R
@@ -70,6 +70,8 @@ class ServedDaemon:
     card: ModelCard
     file: Path | None
     model: Path
+    beside: Callable[[], Mapping[str, LiveView]] = dict
+    """Returns the live views of all cameras but the first, by name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +121,7 @@ class PageContext:
         self.streams, self.uploads, self.checking, self.closing = 0, 0, False, False
         self.uploading, self.news, self._ended = asyncio.Lock(), Wakeup(), Wakeup()
         self._known, self._known_at, self._reading = Known((), {}), -math.inf, asyncio.Lock()
-        self._drawn: tuple[LivePicture | None, bytes] = (None, b"")
+        self._drawn: dict[str, tuple[LivePicture, bytes]] = {}
         self._drawing = asyncio.Lock()
         self.enrolling: Enrolling | None = None
         self._notes: OrderedDict[str, tuple[str, bool]] = OrderedDict()
@@ -170,12 +172,23 @@ class PageContext:
             return self._known
         return Known(version, {person.id: person.name for person in gallery.people()})
 
-    async def jpeg(self, picture: LivePicture, encode: Callable[[], bytes]) -> bytes:
-        """Return a picture, encoded once for all who watch."""
+    def camera(self, request: Request) -> CameraSettings:
+        """Return the camera that a request names, else the first; raise ``HTTPException`` if there is none of that name."""
+        try:
+            return self.config.of_camera(request.query_params.get("camera") or None).camera
+        except ConfigError:
+            raise HTTPException(HTTPStatus.NOT_FOUND, "There is no such camera.") from None
+
+    def live(self, camera: CameraSettings) -> LiveView:
+        return self.daemon.beside().get(camera.name, self.daemon.live)
+
+    async def jpeg(self, camera: str, picture: LivePicture, encode: Callable[[], bytes]) -> bytes:
+        """Return a picture of a camera, encoded once for all who watch."""
         async with self._drawing:
-            if self._drawn[0] is not picture:
-                self._drawn = picture, await self.on_picture_thread(encode)
-            return self._drawn[1]
+            drawn = self._drawn.get(camera)
+            if drawn is None or drawn[0] is not picture:
+                drawn = self._drawn[camera] = picture, await self.on_picture_thread(encode)
+            return drawn[1]
 
     async def small_picture(self, image: bytes | None) -> Response:
         """Return a kept picture at the size of the page's lists, or the status 404 if there is none."""
@@ -208,8 +221,9 @@ class PageContext:
         """Render a view as HTML, with the note that the request before it left."""
         note = self._notes.pop(request.query_params.get("note", ""), None)
         root, path = request.scope["root"], request.url.path
-        shown = {"config": self.config, "views": VIEWS, "root": root, "path": path, "note": note, "now": time.time()}
-        return HTMLResponse(self._pages.get_template(name).render(shown | values), status)
+        of_all = {"config": self.config, "camera": self.camera(request), "views": VIEWS, "root": root, "path": path}
+        known = of_all | {"note": note, "now": time.time()}
+        return HTMLResponse(self._pages.get_template(name).render(known | values), status)
 
     def redirect(self, path: str, text: str, /, query: Mapping[str, str] | None = None, *, good: bool = True) -> Response:
         """Redirect to another view, which shows a note about this request."""

@@ -25,14 +25,15 @@ TIMEOUT = 120.0
 
 async def enroll(context: PageContext, request: Request) -> Response:
     people = await context.with_gallery(lambda gallery: gallery.people())
-    facts = describe(context.daemon.status())
+    facts = describe(context.daemon.status(), context.camera(request).name)
     return context.render(request, "enroll.html", people=people, facts=facts, name=request.query_params.get("name", "")[:100])
 
 
 async def start(context: PageContext, request: Request) -> Response:
     try:
         name, force = clean_name(request.query_params.get("name", "")), request.query_params.get("force") == "yes"
-        job = Job(ENROLL, EnrollRequest(name=name, timeout=TIMEOUT, force=force), ACTOR)
+        camera = context.camera(request).name
+        job = Job(ENROLL, EnrollRequest(name=name, timeout=TIMEOUT, force=force, camera=camera), ACTOR)
         enrolling = Enrolling(job, context.news.wake)
         context.daemon.jobs.submit(job)
     except EdgefaceError as error:

@@ -33,7 +33,7 @@ LOST_CURE = "Check the camera's cable, power and network. edgeface tries again b
 
 
 async def live(context: PageContext, request: Request) -> Response:
-    facts = describe(context.daemon.status())
+    facts = describe(context.daemon.status(), context.camera(request).name)
     visits = await context.with_gallery(lambda gallery: read_visits(context, gallery, limit=RECENT)[0])
     first = not (await context.known()).names
     return context.render(request, "live.html", facts=facts, visits=visits, first=first)
@@ -47,7 +47,8 @@ async def recent(context: PageContext, request: Request) -> Response:
 async def picture(context: PageContext, request: Request) -> Response:
     """Return the newest picture as a JPEG, once its number is not ``after``; the header ``x-view`` has its faces."""
     after = request.query_params.get("after", "")
-    live = context.daemon.live
+    camera = context.camera(request)
+    live = context.live(camera)
 
     def newer() -> LivePicture | bool | None:
         now = live.picture
@@ -57,7 +58,7 @@ async def picture(context: PageContext, request: Request) -> Response:
     shown = await context.news.wait(newer, POLL)
     if not isinstance(shown, LivePicture):
         return Response(status_code=HTTPStatus.NO_CONTENT)
-    jpeg = await context.jpeg(shown, lambda: encode_jpeg(shown.frame.image, PICTURE_SIDE)[0])
+    jpeg = await context.jpeg(camera.name, shown, lambda: encode_jpeg(shown.frame.image, PICTURE_SIDE)[0])
     names = (await context.known()).names
     height, width = shown.frame.image.shape[:2]
     view = {
@@ -91,6 +92,8 @@ async def stream(context: PageContext, request: Request) -> Response:
     if context.streams >= MAX_STREAMS:
         raise HTTPException(HTTPStatus.SERVICE_UNAVAILABLE, "Too many pages are open.")
 
+    camera = context.camera(request).name
+
     async def events() -> AsyncIterator[str]:
         if context.streams >= MAX_STREAMS:  # other requests passed the first check meanwhile
             return
@@ -98,7 +101,7 @@ async def stream(context: PageContext, request: Request) -> Response:
         try:
             sent, sent_at, going = "", time.monotonic(), True
             while going:
-                facts = describe(context.daemon.status())
+                facts = describe(context.daemon.status(), camera)
                 message = json.dumps({"facts": facts, "version": (await context.known()).version})
                 if message != sent:
                     sent, sent_at = message, time.monotonic()
@@ -113,23 +116,25 @@ async def stream(context: PageContext, request: Request) -> Response:
     return StreamingResponse(events(), media_type="text/event-stream")
 
 
-def describe(status: Mapping[str, Any]) -> dict[str, str]:
-    """Describe the daemon's status in words, by fact.
+def describe(status: Mapping[str, Any], name: str = "") -> dict[str, str]:
+    """Describe the daemon's status in words, by fact; of several cameras, those of the one of that name.
 
     ``state`` is the whole in one word, ``trouble`` is what is wrong, ``lost`` is why there is no picture, and what helps.
     """
     broker = status["broker"]
-    camera = {"ok": "on", "starting": "starting", "lost": "no picture", "paused": "paused"}[status["camera_state"]]
+    one = next((one for one in status.get("cameras", ()) if one["name"] == name), None)
+    state, reason = (one["state"], one["reason"]) if one else (status["camera_state"], status["camera_reason"])
+    camera = {"ok": "on", "starting": "starting", "lost": "no picture", "paused": "paused"}[state]
     link = {"none": "none", "up": "connected", "down": "not connected", "connecting": "connecting"}[broker["state"]]
-    lost = status["camera_state"] == "lost"
+    lost = state == "lost"
     return {
         "state": "trouble" if status["troubles"] else "well",
         "trouble": "; ".join(status["troubles"]),
         "camera": camera,
         "paused": _paused(**status["pause"]) if "pause" in status else "",
-        "lost": f"{capitalize_first(status['camera_reason'] or 'it gives no frames')}. {LOST_CURE}" if lost else "",
+        "lost": f"{capitalize_first(reason or 'it gives no frames')}. {LOST_CURE}" if lost else "",
         "broker": link + (f", {broker['address']}" if broker["address"] else ""),
-        "fps": f"{status['fps']:.1f} frames/s",
+        "fps": f"{(one or status)['fps']:.1f} frames/s",
         "dropped": f"{status['frames_dropped']:,} of {status['frames_seen'] + status['frames_dropped']:,}",
         "uptime": duration(status["uptime"] // 60 * 60) if status["uptime"] >= 60 else "less than a minute",
         "memory": f"{status['rss_mb']:.0f} MB",

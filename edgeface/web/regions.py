@@ -8,4 +8,4 @@ from edgeface.web.live import describe
 
 
 async def regions(context: PageContext, request: Request) -> Response:
-    return context.render(request, "regions.html", facts=describe(context.daemon.status()))
+    return context.render(request, "regions.html", facts=describe(context.daemon.status(), context.camera(request).name))

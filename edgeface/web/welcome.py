@@ -15,7 +15,7 @@ async def welcome(context: PageContext, request: Request) -> Response:
     return context.render(
         request,
         "welcome.html",
-        facts=describe(status),
+        facts=describe(status, context.camera(request).name),
         done=done,
         step=step,
         people=people,

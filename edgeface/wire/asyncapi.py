@@ -43,7 +43,7 @@ def document(shapes: Mapping[str, Any]) -> dict[str, Any]:
     payloads = dict(zip(shapes, schemas, strict=True))
     channels, operations = {}, {}
     for key, topic, address in _channels(payloads):
-        channels[key] = _channel(key, topic, address, payloads.get(key))
+        channels[key] = _channel(key, topic, address, payloads.get(key.removesuffix("-all")))
         for action in ("send", "receive") if topic is SHARED else ("receive",) if key.startswith("cmd-") else ("send",):
             operations[f"{action}-{key}"] = _operation(key, topic, action)
     return {

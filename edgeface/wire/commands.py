@@ -26,6 +26,12 @@ class Request(Struct, frozen=True, kw_only=True):
     """Ask for an operation that needs to know nothing more."""
 
 
+Which = Annotated[
+    Annotated[str, Meta(max_length=64)] | None,
+    Meta(description="a name, of `camera` or of `cameras`; without it, the first camera", examples=[None]),
+]
+
+
 class EnrollRequest(Request, frozen=True, kw_only=True):
     """Enroll whoever stands before the camera.
 
@@ -39,6 +45,7 @@ class EnrollRequest(Request, frozen=True, kw_only=True):
     force: bool = False
     guided: bool = True
     assess: bool = True
+    camera: Which = None
 
 
 class PhotosRequest(Request, frozen=True, kw_only=True):
@@ -68,6 +75,8 @@ class ForgetRequest(Request, frozen=True, kw_only=True):
 
 class SnapshotRequest(Request, frozen=True, kw_only=True):
     """Take a picture."""
+
+    camera: Which = None
 
 
 class EventsRequest(Request, frozen=True, kw_only=True):
@@ -385,6 +394,7 @@ class MqttEnrollRequest(Request, frozen=True, kw_only=True):
     count: Annotated[int, Meta(ge=1, le=20, description="views to take of the camera", examples=[5])] = 5
     timeout: Annotated[float, Meta(ge=1, le=300, description="seconds to wait for them", examples=[60.0])] = 60.0
     force: Force = False
+    camera: Which = None
 
 
 class MqttFindRequest(FindRequest, frozen=True, kw_only=True):

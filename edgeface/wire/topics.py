@@ -19,6 +19,7 @@ TOPICS = (
         "person/{person id}/state", 1, False, "`ON` while that person is there, else `OFF`; all told when the daemon connects"
     ),
     Topic("{camera}/presence", 1, True, "who is there now: [presence](#presence)"),
+    Topic("presence/all", 1, True, "who is there at any camera: [presence](#presence); only with `[[cameras]]`"),
     Topic("health", 0, True, "how the daemon is: [health](#health)"),
     Topic("image/{camera}/info", 0, False, "to which event the next picture belongs: [pictures](#pictures)"),
     Topic("image/{camera}", 0, False, "a JPEG of the face that caused an event, just before it; only with `mqtt.images`"),

@@ -90,6 +90,12 @@ def test_a_named_file_must_be_there(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         ("[presence]\nleft_after = inf\n", r"\[presence\.left_after\]: .*86400"),
         ('[mqtt]\nbase = "a/+/b"\n', r"\[mqtt\.base\]: it needs a topic without"),
         ('[commands]\nallow = ["steal it"]\n', r"\[commands\.allow.*\]: it needs letters, digits, - and _"),
+        ("[camera]\n[[cameras]]\n", r"two cameras are called camera; each of \[camera\] and \[\[cameras\]\] needs a name"),
+        ('[camera]\n[[cameras]]\nnam = "b"\n', r"\[cameras\[0\]\]: unknown setting `nam`, did you mean `name`\?"),
+        ('[camera]\n[[cameras]]\nname = "b"\nrotate = 91\n', r"\[cameras\[0\]\.rotate\]: .*one of 0, 90, 180, 270"),
+        ('[camera]\n[[cameras]]\nname = "a b"\n', r"\[cameras\[0\]\.name\]: it needs letters, digits, - and _"),
+        ('[camera]\n[cameras]\nname = "b"\n', r"\[cameras\]: each is a section: a line \[\[cameras\]\]"),
+        ('[[cameras]]\nname = "b"\n', r"\[\[cameras\]\] are further cameras: the first one is \[camera\]"),
         ('[liveness]\nmode = "on"\n', r"\[liveness\.mode\]: Invalid enum value 'on'; it is one of off, report, refuse;"),
         ('[homeassistant]\nprefix = ""\n', r"\[homeassistant\.prefix\]: it needs a topic"),
         ('[sync]\ntopic = "//"\n', r"\[sync\.topic\]: it needs a topic .* more than slashes"),
@@ -320,3 +326,27 @@ def test_a_broker_takes_every_topic_that_is_taken_here(broker: Broker, base: str
         return
     with mqtt_dialogue.Dialogue(wanted) as dialogue:
         assert dialogue.collect() == []
+
+
+def test_every_fault_of_a_further_camera_is_told(tmp_path: Path) -> None:
+    file = written(tmp_path, '[camera]\n[[cameras]]\nname = "b"\n[[cameras]]\nname = "c"\nfps = 0\nsorce = "picamera"\n')
+    with pytest.raises(SettingsError) as caught:
+        load(file)
+    assert caught.value.faults == [
+        f"{file}: [cameras[1].fps]: Expected `float` > 0.0",
+        f"{file}: [cameras[1]]: unknown setting `sorce`, did you mean `source`?; see edgeface config default",
+    ]
+
+
+def test_each_further_camera_is_a_section_of_its_own_with_passwords_hidden(tmp_path: Path) -> None:
+    file = written(tmp_path, '[camera]\n[[cameras]]\nname = "garden"\nsource = "rtsp://anna:secret@garden.lan/low"\n')
+    rows = {(row.section, row.name): row for row in settings(file)}
+    assert rows["cameras.garden", "source"].value == "rtsp://***@garden.lan/***"
+    assert rows["cameras.garden", "source"].origin == str(file)
+    assert rows["cameras.garden", "fps"].origin == "default"
+    config = load(file)
+    assert [one.name for one in config.every_camera] == ["camera", "garden"]
+    assert config.of_camera("garden").every_camera == config.cameras
+    assert config.of_camera(None) == load(written(tmp_path, ""))
+    with pytest.raises(ConfigError, match="there is no camera 'attic'; there is camera, garden"):
+        config.of_camera("attic")

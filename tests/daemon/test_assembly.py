@@ -117,7 +117,8 @@ CONCERNS: list[tuple[dict[str, _Section], set[str]]] = [
 
 
 def test_it_is_settled_for_every_section_what_it_concerns() -> None:
-    assert {section for changes, _ in CONCERNS for section in changes} | {"camera", "gallery"} == set(Config.__struct_fields__)
+    own = {"camera", "cameras", "gallery"}
+    assert {section for changes, _ in CONCERNS for section in changes} | own == set(Config.__struct_fields__)
 
 
 def altered(config: Config, section: str, name: str) -> Config:
@@ -131,7 +132,12 @@ def altered(config: Config, section: str, name: str) -> Config:
 
 @pytest.mark.parametrize(
     ("section", "name"),
-    [(section, name) for section in Config.__struct_fields__ for name in getattr(Config(), section).__struct_fields__],
+    [
+        (section, name)
+        for section in Config.__struct_fields__
+        if section != "cameras"
+        for name in getattr(Config(), section).__struct_fields__
+    ],
 )
 def test_some_part_or_server_reads_every_setting(section: str, name: str) -> None:
     before = Config()
@@ -147,7 +153,7 @@ def test_every_part_of_a_daemon_is_in_the_table_once_and_after_those_that_it_nee
 
 
 CORNER = RegionSettings("corner", ((0.0, 0.0), (0.5, 0.0), (0.0, 0.5)))
-CHANGES: dict[str, dict[str, _Section]] = {
+CHANGES: dict[str, dict[str, Any]] = {
     "backup": {"backup": BackupSettings(3)},
     "camera": {"camera": CameraSettings("camera", "picamera", width=320)},
     "camera.fps": {"camera": CameraSettings("camera", "picamera", fps=5.0)},
@@ -155,6 +161,7 @@ CHANGES: dict[str, dict[str, _Section]] = {
     "camera.name": {"camera": CameraSettings("back", "picamera")},
     "camera.source": {"camera": CameraSettings("camera", "v4l2:/dev/video0")},
     "camera.zones": {"camera": CameraSettings("camera", "picamera", zones=(CORNER,))},
+    "cameras": {"cameras": (CameraSettings("back", "picamera:1"),)},
     "commands": {"commands": CommandsSettings(per_minute=5)},
     "commands.allow": {"commands": CommandsSettings(("people",))},
     "detector.max_side": {"detector": DetectorSettings(max_side=320)},
@@ -218,7 +225,7 @@ def test_only_what_is_concerned_is_built_anew(daemon: Daemon, settings: Config, 
     assert new.reporter.counters is daemon.reporter.counters
     assert new.signals is daemon.signals
     assert new.reporter._publisher is new.publisher
-    assert new.reporter._camera is new.camera
+    assert new.reporter._first.camera is new.camera
     new.publisher.close()
 
 
@@ -229,6 +236,42 @@ def test_another_camera_or_another_name_for_it(daemon: Daemon, settings: Config,
     named = assemble(replace(moved, camera=CameraSettings(name="back", source=f"folder:{photos}")), other)
     assert renewed(other, named) == {"camera", "camera_monitor", "presence", "publisher", "commands", "event_keeper"}
     named.publisher.close()
+
+
+OWN = ("camera", "camera_monitor", "presence", "gate", "frame_rate", "live")
+
+
+def test_another_camera_beside_the_first_concerns_no_other(daemon: Daemon, settings: Config, photos: Path) -> None:
+    def beside(*named: tuple[str, dict[str, Any]]) -> Config:
+        more = (CameraSettings(name, source=f"folder:{photos}", **values) for name, values in named)
+        return replace(settings, cameras=tuple(more))
+
+    def kept(before: Daemon, after: Daemon) -> set[str]:
+        return {part for part in OWN if getattr(before, part) is getattr(after, part)}
+
+    two = assemble(beside(("yard", {})), daemon)
+    assert renewed(daemon, two) == {"event_keeper"}
+    three = assemble(beside(("yard", {}), ("attic", {})), two)
+    assert renewed(two, three) == {"event_keeper"}
+    assert kept(two.beside["yard"], three.beside["yard"]) == set(OWN)
+    assert list(three.each) == ["camera", "yard", "attic"]
+    slower = assemble(beside(("yard", {}), ("attic", {"fps": 5.0})), three)
+    assert kept(three.beside["yard"], slower.beside["yard"]) == set(OWN)
+    assert kept(three.beside["attic"], slower.beside["attic"]) == {"camera_monitor", "presence", "live"}
+    other = assemble(replace(slower.config, detector=DetectorSettings(max_side=320)), slower)
+    assert other.beside is slower.beside
+    assert other.beside["yard"].pipeline is other.pipeline
+    assert kept(daemon, assemble(settings, other)) == set(OWN)
+
+
+def test_a_further_camera_that_cannot_be_built_leaves_the_old_daemon_as_it_was(
+    daemon: Daemon, settings: Config, tmp_path: Path
+) -> None:
+    absent = replace(settings, cameras=(CameraSettings("yard", source=f"folder:{tmp_path}/absent"),))
+    with pytest.raises(EdgefaceError, match=r"^camera yard: camera\.source: .*absent"):
+        assemble(absent, daemon)
+    assert list(daemon.each) == ["camera"]
+    assert isinstance(next(iter(daemon.camera.frames())), Frame)
 
 
 def test_another_gallery_has_other_people(daemon: Daemon, settings: Config, tmp_path: Path) -> None:

@@ -22,7 +22,7 @@ from edgeface.config.schema import CameraSettings, Config, GallerySettings, Pres
 from edgeface.daemon import health_reporter as module
 from edgeface.daemon.assembly import assemble
 from edgeface.daemon.frame_rate import FrameRateLimiter
-from edgeface.daemon.health_reporter import INTERVAL, GalleryParts, HealthReporter, Links
+from edgeface.daemon.health_reporter import INTERVAL, GalleryParts, HealthReporter, Links, Watched
 from edgeface.daemon.loop import Daemon, Signals
 from edgeface.gallery.contents import Templates
 from edgeface.health import BackupStatus, BrokerStatus, GalleryHealth, Health
@@ -69,6 +69,9 @@ class Publisher:
 
     def people(self, people: Sequence[Person]) -> None:
         self.calls.append(("people", list(people)))
+
+    def cameras(self, names: Sequence[str]) -> None:
+        self.calls.append(("cameras", list(names)))
 
     def publish(self, event: Event, image: object = None) -> None:
         self.calls.append(("event", event))
@@ -321,8 +324,8 @@ def reporting(
     backup: Any = SimpleNamespace(state=BackupStatus())
     gallery = GalleryParts(pipeline, keeper, None, backup)
     links = Links(publisher or Publisher())
-    parts = links, camera or Camera(), CameraMonitor("front"), frame_rate or FrameRateLimiter(10.0), gallery
-    return HealthReporter(*parts, before)
+    watched = Watched(camera or Camera(), CameraMonitor("front"), frame_rate or FrameRateLimiter(10.0))
+    return HealthReporter(links, [watched], gallery, before=before)
 
 
 def beat(
@@ -333,7 +336,7 @@ def beat(
     events: tuple[()] | list[Any] = (),
 ) -> None:
     """The loop comes round."""
-    reporter._monitor.update(moment)
+    reporter._first.monitor.update(moment)
     reporter.on_tick(Tick(moment, Seen(cast(list[Observation], [None] * faces), seconds), events))
 
 

@@ -10,11 +10,12 @@ import pytest
 from fixtures.broker import Broker, broker, eventually, needs_broker
 from fixtures.optional import needed
 from fixtures.publishing import ANNA, BERT, event, finishes, settings_for
+from jinja2 import Template
 from paho.mqtt.enums import CallbackAPIVersion
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.reasoncodes import ReasonCode
 
-from edgeface.config.schema import Config, EventsSettings, HomeAssistantSettings, MqttSettings
+from edgeface.config.schema import CameraSettings, Config, EventsSettings, HomeAssistantSettings, MqttSettings
 from edgeface.mqtt.homeassistant import Announcement, describe
 from edgeface.mqtt.publisher import MqttPublisher
 from edgeface.types import EventType, Person
@@ -83,6 +84,22 @@ def test_two_devices_have_nothing_in_common() -> None:
 def test_there_is_a_picture_only_where_pictures_are_sent() -> None:
     assert "image" not in describe(Config(), {})["components"]
     assert "image" in describe(Config(mqtt=MqttSettings(images=True)), {})["components"]
+
+
+def test_each_of_several_cameras_has_a_state_an_unknown_sensor_and_a_picture() -> None:
+    config = Config(mqtt=MqttSettings(images=True), cameras=(CameraSettings("garden"),))
+    told = describe(config, {ANNA.id: "Anna"}, ["camera", "garden"])["components"]
+    assert told[ANNA.id]["state_topic"] == told["last_person"]["state_topic"] == "edgeface/edgeface/presence/all"
+    assert told["unknown"]["state_topic"] == "edgeface/edgeface/camera/presence"
+    assert told["unknown_garden"]["state_topic"] == "edgeface/edgeface/garden/presence"
+    assert told["image_garden"]["image_topic"] == "edgeface/edgeface/image/garden"
+    assert (told["image"]["name"], told["image_garden"]["name"]) == ("Latest face camera", "Latest face garden")
+    state = Template(told["state_garden"]["value_template"])
+    assert (
+        state.render(value_json={"cameras": [{"name": "camera", "state": "ok"}, {"name": "garden", "state": "lost"}]}) == "lost"
+    )
+    alone = describe(config, {}, ["camera"])["components"]
+    assert not [key for key in alone if "garden" in key or key.startswith("state_")]
 
 
 def test_what_was_not_ours_is_not_recalled() -> None:

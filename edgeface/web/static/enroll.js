@@ -5,7 +5,7 @@ function enroll(view) {
   const hint = find("[data-hint]", view), progress = find("[data-progress]", view), ring = find("[data-ring]", view);
   const photos = find("[data-photos]", view), sound = find("[data-sound]", view);
   let session = "", audio;
-  const asked = () => new URLSearchParams({ name: form.elements.name.value, force: form.elements.force.checked ? "yes" : "" });
+  const asked = () => ofCamera({ name: form.elements.name.value, force: form.elements.force.checked ? "yes" : "" });
   const tell = (text, good) => find("[data-told]", view).prepend(make("li", text, good ? "" : "bad"));
   const busy = (now, guided) => {
     start.disabled = photos.disabled = now;

@@ -11,7 +11,7 @@ async function show(frame) {
   for (;;) {
     if (document.hidden) { await pause(500); continue; }
     try {
-      const answer = await fetch(root + "/live/picture?after=" + number);
+      const answer = await fetch(root + "/live/picture?" + ofCamera({ after: number }));
       if (answer.status === 200) {
         const view = JSON.parse(answer.headers.get("x-view"));
         const address = URL.createObjectURL(await answer.blob());

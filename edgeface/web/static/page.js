@@ -9,11 +9,17 @@ const make = (tag, text, kind) => Object.assign(document.createElement(tag), { t
 const root = document.documentElement.dataset.root;
 try { localStorage.setItem("session", root); } catch { /* then from none */ }
 
+// The parameters of a request, with the name of the camera that is shown where there are several.
+const ofCamera = (parameters) => {
+  const shown = find("[data-camera]");
+  return new URLSearchParams(shown ? { camera: shown.dataset.camera, ...parameters } : parameters);
+};
+
 // --- How the daemon is, and whether there is news ---
 const listeners = []; // functions that are given the facts
 let version;
 function follow() {
-  const stream = new EventSource(root + "/stream");
+  const stream = new EventSource(root + "/stream?" + ofCamera({}));
   stream.onmessage = (message) => {
     const told = JSON.parse(message.data);
     for (const node of all("[data-fact]")) node.textContent = told.facts[node.dataset.fact] ?? node.textContent;

@@ -13,7 +13,7 @@ function drawRegion(view) {
     shape.setAttribute("class", kind.value);
     dots.forEach((dot, at) => { dot.setAttribute("cx", corners[at][0]); dot.setAttribute("cy", corners[at][1]); dot.setAttribute("r", 0.008); });
     const points = corners.map((corner) => `[${corner.join(", ")}]`).join(", ");
-    lines.textContent = whole ? `[[camera.${kind.value}]]\nname = "${name.value || name.placeholder}"\npoints = [${points}]\n` : hint;
+    lines.textContent = whole ? `[[${view.dataset.regions}.${kind.value}]]\nname = "${name.value || name.placeholder}"\npoints = [${points}]\n` : hint;
     copy.disabled = !whole;
     back.disabled = anew.disabled = !corners.length;
     find("[data-copied]", form).textContent = "";
