@@ -168,6 +168,10 @@ class EventsSettings(_Section, frozen=True):
     keep_days: Annotated[float, means("days until an event is erased; 0 keeps none", ge=0, le=366)] = 7.0
     max: Annotated[int, means("events that are kept at most; the oldest goes first", ge=0, le=10_000)] = 500
     publish_unsure: Annotated[bool, means('publish visits that end in doubt, too, as events of the type "unsure"')] = False
+    keep_strangers: Annotated[
+        bool,
+        means("keep the faces of unknown and unsure events, too; else of nobody who is not recognised, and no picture either"),
+    ] = False
 
 
 class MqttSettings(_Section, frozen=True):

@@ -249,7 +249,12 @@ PARTS = (
     Part("webhook", ("webhook", "device.id"), ("embedder",), _webhook, _close_webhook),
     Part("follower", ("sync", "device.id"), ("embedder", "gallery", "publisher"), _follower, _close_follower),
     Part("enroller", (), ("pipeline", "gallery"), lambda new, _old: Enroller(new.pipeline, new.gallery), _end_jobs),
-    Part("context", ("matching", "backup", "gallery", "camera.name"), ("embedder", "enroller", "gallery", "pause"), _context),
+    Part(
+        "context",
+        ("matching", "backup", "gallery", "camera.name", "events.keep_strangers"),
+        ("embedder", "enroller", "gallery", "pause"),
+        _context,
+    ),
     Part("commands", ("commands",), ("publisher", "enroller", "jobs"), _commands, _close_commands),
     Part("camera", ("camera",), (), _camera, _close_camera),
     Part("camera_monitor", ("camera.name",), (), lambda new, _old: CameraMonitor(new.config.camera.name)),

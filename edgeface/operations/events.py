@@ -11,6 +11,7 @@ from edgeface.gallery.event_store import KeptEvent
 from edgeface.gallery.names import clean_name
 from edgeface.gallery.rules import Rules
 from edgeface.operations.context import OperationContext
+from edgeface.operations.strangers import with_face
 from edgeface.recognition.matching import SAME_VIEW, Matcher, similarity
 from edgeface.types import Match, Person, Vector
 from edgeface.wire import commands as wire
@@ -58,6 +59,7 @@ def reject(context: OperationContext, request: wire.RejectRequest) -> wire.Verdi
     person = gallery.find(event.person_id)
     if event.verdict == "rejected":
         return _verdict(context, "rejected", event, person, False, f"{event.event_id} was rejected already")
+    with_face(event)
     own, not_own = _of(person, gallery.templates_before(event.event_id, person.id))
     if not request.force and _locks_out(own, event.embedding, context.config.matching.margin):
         raise GalleryError(
@@ -81,7 +83,7 @@ def confirm(context: OperationContext, request: wire.ConfirmRequest) -> wire.Ver
         ConfigError: neither the event nor the request names anybody.
     """
     gallery = context.gallery
-    event = _with_face(gallery.events.find(request.event_id))
+    event = with_face(gallery.events.find(request.event_id))
     who = request.person or event.person_id
     if who is None:
         raise ConfigError(f"{event.event_id} names nobody; say who it was with --as NAME, or introduce it")
@@ -114,7 +116,7 @@ def introduce(context: OperationContext, request: wire.IntroduceRequest) -> Name
 def introduced(context: OperationContext, event_ids: Sequence[str], name: str, rules: Rules | None = None) -> Person:
     """Do as ``introduce``; with ``rules``, the person has these from then on."""
     gallery = context.gallery
-    events = [_with_face(gallery.events.find(event_id)) for event_id in event_ids]
+    events = [with_face(gallery.events.find(event_id)) for event_id in event_ids]
     matcher = Matcher(gallery.templates(), context.card, context.config.matching)
     known = next((person for person in gallery.people() if person.name == name), None)
     for event in events:
@@ -131,12 +133,6 @@ def introduced(context: OperationContext, event_ids: Sequence[str], name: str, r
         kept += [event.embedding] if new else []
         chosen.append((event, new))
     return gallery.introduce(name, chosen, rules)
-
-
-def _with_face(event: KeptEvent) -> KeptEvent:
-    if not event.shows_face:
-        raise GalleryError(f"no view of {event.event_id} was good enough to tell a face by; see edgeface events explain")
-    return event
 
 
 def dismiss(context: OperationContext, request: wire.DismissRequest) -> wire.Dismissed:

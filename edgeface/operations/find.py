@@ -6,6 +6,7 @@ from edgeface.enrollment.guidance import others
 from edgeface.errors import ConfigError, EdgefaceError, ImageError
 from edgeface.operations.context import OperationContext, Photo, Steps
 from edgeface.operations.enroll import PhotoJudged
+from edgeface.operations.strangers import switched_off, with_face
 from edgeface.types import Vector
 from edgeface.wire import commands as wire
 from edgeface.wire.events import DIGITS
@@ -19,17 +20,14 @@ def find(context: OperationContext, request: wire.FindRequest) -> Steps[wire.Fou
 
     Raises:
         ConfigError: there is neither a photo nor an event.
-        GalleryError: there is no such event.
+        GalleryError: there is no such event, or it shows no face.
         ImageError: no photo shows one face alone.
     """
     job, gallery, refused = context.job, context.gallery, []
     assert job is not None
     probes: list[Vector] = []
     if request.event_id:
-        known = gallery.events.find(request.event_id)
-        if not known.shows_face:
-            raise ImageError(f"no view of {known.event_id} was good enough to tell a face by")
-        probes.append(known.embedding)
+        probes.append(with_face(gallery.events.find(request.event_id)).embedding)
     for photo in job.photos:
         if photo is None:
             yield None
@@ -91,4 +89,5 @@ def _search(context: OperationContext, probe: Vector, refused: list[wire.Refused
         compared=len(kept),
         threshold=round(sure, DIGITS["score"]),
         refused=refused,
+        switched_off=switched_off(context.config),
     )

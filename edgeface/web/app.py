@@ -60,6 +60,7 @@ POST: dict[str, View] = {
     "/visits/{event}/reject": visits.reject,
     "/unknown/name": strangers.name,
     "/unknown/dismiss": strangers.dismiss,
+    "/unknown/keep": strangers.keep,
     "/enroll/start": enroll.start,
     "/enroll/finish": enroll.finish,
     "/pause": pause.pause,

@@ -277,6 +277,14 @@ class Explained(Struct, frozen=True, kw_only=True):
     good_views: Annotated[int | None, Meta(description="views that were good enough", examples=[6])]
     views: Annotated[int | None, Meta(description="views of the face", examples=[40])]
     usable: Annotated[bool, Meta(description="whether there is a face that can be confirmed", examples=[True])]
+    switched_off: Annotated[
+        str | UnsetType, Meta(description="that the face was not kept, and how later ones are; absent if it was")
+    ] = UNSET
+
+
+SwitchedOff = Annotated[
+    str | UnsetType, Meta(description="that the faces of strangers are not kept, and how they are; absent if they are kept")
+]
 
 
 class FoundEvent(Struct, frozen=True, kw_only=True):
@@ -300,6 +308,7 @@ class Found(Struct, frozen=True, kw_only=True):
     compared: Annotated[Count, Meta(description="events that are kept and show a face", examples=[212])]
     threshold: Annotated[float, Meta(description="the score from which on it is sure", examples=[0.62])]
     refused: Annotated[list[Refused], Meta(description="photos that were not used, with the reason of each", examples=[[]])]
+    switched_off: SwitchedOff = UNSET
 
 
 class Verdict(Struct, frozen=True, kw_only=True):

@@ -11,12 +11,11 @@ from fixtures.broker import Broker, broker, needs_broker
 from fixtures.commandline import Cli
 from fixtures.daemon import enroll, running, settings
 from fixtures.frames import photo
-from fixtures.galleries import WALL, unit
+from fixtures.galleries import WALL, keeping, unit
 from fixtures.optional import needed
 from fixtures.page import Page, serving
 
 from edgeface.config.load import load
-from edgeface.config.schema import EventsSettings
 from edgeface.gallery.open import open_gallery
 from edgeface.gallery.store import Gallery
 from edgeface.recognition.event_id import new_event_id
@@ -48,7 +47,7 @@ def faces(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Vector]:
 def keep(gallery: Gallery, embedding: Vector, hours: float, kind: EventType = EventType.UNKNOWN, **fields: Any) -> str:
     wall = WALL + 3600 * hours
     event = Event(kind, new_event_id(wall), wall, 0.0, "front", score=0.2, quality=0.7, embedding=embedding, **fields)
-    gallery.events.keep(event, EventsSettings())
+    gallery.events.keep(event, keeping())
     return event.event_id
 
 
