@@ -237,9 +237,9 @@ class EventStore:
         if not self._database.execute(change, (person_id, self._sealed(judged), judged.event_id)).rowcount:
             raise GalleryError(f"the event {event.event_id} is no longer kept")
 
-    def erase(self, event_id: str) -> None:
-        """Erase an event, within a transaction of the caller."""
-        self._database.execute("DELETE FROM events WHERE id = ?", (event_id,))
+    def erase(self, event_id: str) -> int:
+        """Erase an event, within a transaction of the caller; return how many there were."""
+        return self._database.erase("DELETE FROM events WHERE +id = ?", (event_id,))
 
     def _thin_out(self, limits: schema.EventsSettings) -> None:
         newest = "SELECT id FROM events ORDER BY rowid DESC LIMIT ?"  # not by id: the clock may have been set back

@@ -15,6 +15,7 @@ from starlette.staticfiles import StaticFiles
 
 from edgeface.errors import EdgefaceError
 from edgeface.web import (
+    about,
     enroll,
     health,
     live,
@@ -61,6 +62,8 @@ POST: dict[str, View] = {
     "/unknown/name": strangers.name,
     "/unknown/dismiss": strangers.dismiss,
     "/unknown/keep": strangers.keep,
+    "/unknown/about": about.about,
+    "/unknown/erase": about.erase,
     "/enroll/start": enroll.start,
     "/enroll/finish": enroll.finish,
     "/pause": pause.pause,

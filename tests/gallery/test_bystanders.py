@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from fixtures.galleries import MODEL, WALL, enrolled, kept, keeping, near, traces, unit
+from fixtures.galleries import MODEL, WALL, enrolled, keeping, kept, near, traces, unit
 
 from edgeface.config.schema import EventsSettings
 from edgeface.errors import GalleryError
@@ -39,7 +39,7 @@ def gallery(path: Path) -> Iterator[Gallery]:
 
 def seen(kind: EventType, embedding: Vector | None, **fields: Any) -> Event:
     wall = WALL + fields.pop("seconds", 0)
-    given = {"camera": "front", "score": 0.2, "quality": 0.7} | fields
+    given: dict[str, Any] = {"camera": "front", "score": 0.2, "quality": 0.7} | fields
     return Event(kind, new_event_id(wall), wall, 0.0, embedding=embedding, **given)
 
 

@@ -48,7 +48,7 @@ def pictured(gallery: Gallery, wall: float = WALL) -> str:
     return seen.event_id
 
 
-@pytest.mark.parametrize("erase", ["dismiss", "expire", "rename", "drop", "forget"])
+@pytest.mark.parametrize("erase", ["dismiss", "expire", "rename", "drop", "forget", "erase"])
 def test_no_byte_stays(gallery: Gallery, watching: Gallery, path: Path, erase: str) -> None:
     anna = enrolled(gallery, "Anna", 1, 2)
     event_id = pictured(gallery)
@@ -57,6 +57,7 @@ def test_no_byte_stays(gallery: Gallery, watching: Gallery, path: Path, erase: s
         "rename": ["SELECT sealed FROM people"],
         "drop": ["SELECT sealed FROM templates WHERE id = 1"],
         "forget": ["SELECT sealed FROM people", "SELECT sealed FROM templates"],
+        "erase": [f"SELECT sealed FROM {table}" for table in ("people", "templates", "events", "pictures")],
     }.get(erase, ["SELECT sealed FROM events", "SELECT sealed FROM pictures"])
     theirs = [blob for query in queries for blob in blobs(path, query)]
     assert traces(path.parent, theirs) > 0
@@ -72,6 +73,8 @@ def test_no_byte_stays(gallery: Gallery, watching: Gallery, path: Path, erase: s
         gallery.rename("Anna", "Berta")
     elif erase == "drop":
         gallery.drop(template_id(anna.id, unit(1)))
+    elif erase == "erase":
+        gallery.erase([anna.id], [event_id], [])
     else:
         gallery.forget("Anna")
     assert traces(path.parent, theirs) == 0
