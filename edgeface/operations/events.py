@@ -51,7 +51,7 @@ def reject(context: OperationContext, request: wire.RejectRequest) -> wire.Verdi
             any more: most of their own templates are nearer to this face than to each other.
     """
     gallery = context.gallery
-    event = gallery.events.find(request.event_id)
+    event = with_face(gallery.events.find(request.event_id))
     if event.person_id is None:
         raise GalleryError(
             f"{event.event_id} names nobody; to say who it was: edgeface people confirm {event.event_id} --as NAME"
@@ -59,7 +59,6 @@ def reject(context: OperationContext, request: wire.RejectRequest) -> wire.Verdi
     person = gallery.find(event.person_id)
     if event.verdict == "rejected":
         return _verdict(context, "rejected", event, person, False, f"{event.event_id} was rejected already")
-    with_face(event)
     own, not_own = _of(person, gallery.templates_before(event.event_id, person.id))
     if not request.force and _locks_out(own, event.embedding, context.config.matching.margin):
         raise GalleryError(

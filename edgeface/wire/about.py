@@ -77,10 +77,7 @@ class KnownStranger(Struct, frozen=True, kw_only=True):
 
 
 class About(Struct, frozen=True, kw_only=True):
-    """Everything that is kept of a face on this device, and the request of `erase` that erases it.
-
-    Not to be erased are people who may only be alike, and events that name another person and may only be alike.
-    """
+    """Everything that is kept of a face on this device, and the request of `erase` that erases it."""
 
     people: Annotated[list[KnownPerson], Meta(description="who has the face, the most similar first", examples=[[]])]
     rejected: Annotated[list[RejectedFace], Meta(description="rejected faces, the most similar first", examples=[[]])]
@@ -90,7 +87,13 @@ class About(Struct, frozen=True, kw_only=True):
         list[str],
         Meta(description="backups that hold somebody of whom this tells, or cannot be read, or their folder", examples=[[]]),
     ]
-    erase: Annotated[EraseRequest, Meta(description="what `erase` is to be sent")]
+    erase: Annotated[
+        EraseRequest,
+        Meta(
+            description="what `erase` is to be sent; people who may only be alike, and their events, are not in it",
+            examples=[{"people": ["p_f8e6d06ed6e2f474"], "event_ids": ["01M86GTN766HKSFCZ15NNMEFKP"], "rejected": []}],
+        ),
+    ]
     refused: Annotated[list[Refused], Meta(description="photos that were not used, with the reason of each", examples=[[]])]
     switched_off: SwitchedOff = UNSET
 

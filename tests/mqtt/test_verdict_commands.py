@@ -66,7 +66,7 @@ class Door:
 @pytest.fixture
 def door(tmp_path: Path, demo_photos: Path) -> Iterator[Door]:
     broker = Broker(tmp_path / "broker").start()
-    config = settings(tmp_path, broker, commands={"allow": ALLOWED, "per_minute": 600})
+    config = settings(tmp_path, broker, commands={"allow": ALLOWED, "per_minute": 600}, events={"keep_strangers": True})
     enroll(config, "Anna", demo_photos / "obama_portrait.jpg")
     ear = broker.listen("edgeface/#")
     try:

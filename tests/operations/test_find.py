@@ -90,7 +90,11 @@ def test_an_event_is_found_in_the_others(cli: Cli, house: list[str]) -> None:
 
 def test_who_was_not_here_is_not_found(cli: Cli, house: list[str]) -> None:
     result = cli("events", "find", photo("biden_portrait.jpg"))
-    assert (result.stdout, result.stderr) == ("", "not seen in the 3 events that are kept and show a face\n")
+    told, off = result.stderr.splitlines()
+    assert (result.stdout, told) == ("", "not seen in the 3 events that are kept and show a face")
+    assert off.startswith("the faces of strangers are not kept; edgeface config set events.keep_strangers true")
+    cli.set(events={"keep_strangers": True})
+    assert "not kept" not in cli("events", "find", photo("biden_portrait.jpg")).stderr
     assert house
 
 
@@ -135,7 +139,7 @@ def test_the_page_takes_a_photo_or_an_event(page: Page) -> None:
 def test_mqtt_takes_a_photo_or_an_event_from_whoever_the_settings_allow(
     tmp_path: Path, broker: Broker, faces: dict[str, Vector]
 ) -> None:
-    config = settings(tmp_path, broker, commands={"allow": ["find"]})
+    config = settings(tmp_path, broker, commands={"allow": ["find"]}, events={"keep_strangers": True})
     enroll(config, "Biden", photo("biden_blue_room.jpg"))
     gallery = open_gallery(config, load_card(SHIPPED))
     first, second = fill(gallery, faces)
