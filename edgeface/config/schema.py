@@ -303,6 +303,14 @@ class PauseSettings(_Section, frozen=True):
         means('hours of the week by the clock of this machine, such as "mon-fri 08:00-17:00" and "sat,sun 22:00-06:00"'),
     ] = ()
 
+    topic: Annotated[
+        Base, means('a topic of the broker, such as "home/anna": while its last payload is the one below, the camera is closed')
+    ] = ""
+    payload: Annotated[Line, means("exactly this, without quotes", min_length=1)] = "home"
+    hold: Annotated[
+        Seconds, means("seconds for which the last payload counts while the broker is away; then the camera opens")
+    ] = 900.0
+
     def __post_init__(self) -> None:
         WeeklyHours.of(self.hours)
 
