@@ -1,4 +1,4 @@
-"""Knows whether the camera is paused, by request or by hours of the week, whatever the clock does and across restarts."""
+"""Knows whether the camera is paused, by request, by a topic or by hours of the week, whatever the clock does and across restarts."""
 
 import logging
 import re

@@ -31,7 +31,6 @@ def test_the_camera_is_closed_while_the_topic_says_home_whatever_else_comes(
         "camera": scene | {"hold": 86400},
         "mqtt": broker.settings(),
         "pause": {"topic": TOPIC},
-        "commands": {"allow": ["resume"]},
     }
     listener.say(TOPIC, "home", retain=True)
     cli.environment |= {"RUNTIME_DIRECTORY": str(cli.folder)}
@@ -81,6 +80,6 @@ def test_a_broker_that_stays_away_lets_the_camera_open_after_the_time_that_is_se
     daemon.hears("the broker has said nothing for 5 s, so the camera opens")
     listener.messages.clear()
     broker.start()
-    listener.say(TOPIC, "home", retain=True)
+    broker.listen().say(TOPIC, "home", retain=True)
     assert becomes(listener, "paused")
     assert daemon.stop() == 0

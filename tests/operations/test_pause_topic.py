@@ -9,7 +9,8 @@ import pytest
 from edgeface.config.schema import Config, DeviceSettings, GallerySettings, MqttSettings, PauseSettings
 from edgeface.errors import ConfigError
 from edgeface.interfaces import Heard
-from edgeface.operations.pause import BY_TOPIC, Clocks, Pause
+from edgeface.operations.pause import BY_TOPIC, Pause
+from edgeface.operations.pause_topic import Clocks
 from edgeface.publishers import need_broker
 from edgeface.types import Paused
 
