@@ -1,4 +1,4 @@
-"""Knows whether the camera is paused, by request, by a topic or by hours of the week, whatever the clock does and across restarts."""
+"""Knows whether the camera is paused, by request, topic or hours of the week, whatever the clock does and across restarts."""
 
 import logging
 import re
@@ -61,7 +61,7 @@ class Pause:
         heard: Callable[[], Heard] | None = None,
     ) -> None:
         self._path, self._hours, self._clocks = config.pause_path, WeeklyHours.of(config.pause.hours), clocks
-        self._settings = config.pause
+        self._watched = config.pause.topic, config.pause.payload
         self.trouble: str | None = None
         self._saved: _Saved
         self._ends: float | None
@@ -69,18 +69,17 @@ class Pause:
         self._noted = clocks.monotonic()
         if before:
             self._saved, self._ends = before._saved, before._ends
-            if (config.pause.topic, config.pause.payload) != (before._settings.topic, before._settings.payload):
-                self._save(replace(self._saved, topic=None))
         else:
             self._saved = _read(self._path, clocks.wall())
             request = self._saved.request
             self._ends = None if request is None or request.left is None else self._noted + self._rest(request)
-        there = config.pause.topic and heard
-        self._topic = TopicPause(heard, config.pause.hold, clocks, self._saved.topic) if there and heard else None
+        closed = self._saved.topic if before is None or before._watched == self._watched else None
+        self._topic = TopicPause(heard, config.pause.hold, clocks, closed) if heard and config.pause.topic else None
 
     def now(self) -> Paused | None:
         """Return the pause that holds, if any."""
-        if self._topic and (topic := self._topic.update()) != self._saved.topic:
+        topic = self._topic.update() if self._topic else None
+        if topic != self._saved.topic:
             self._save(replace(self._saved, topic=topic))
         now, wall, request = self._clocks.monotonic(), self._clocks.wall(), self._saved.request
         if request:
@@ -93,8 +92,7 @@ class Pause:
                     self._noted = now
                     self._save(replace(self._saved, request=replace(request, left=self._ends - now)))
                 return Paused(request.since, request.until, request.reason)
-        closed = self._saved.topic if self._topic else None
-        return Paused(closed.since, None, BY_TOPIC) if closed and not closed.resumed else self._by_hours(wall)
+        return Paused(topic.since, None, BY_TOPIC) if topic and not topic.resumed else self._by_hours(wall)
 
     def begin(self, until: float | None, reason: str, *, timed: bool = False) -> Paused:
         """Pause until a time, or until ``resume``; a ``timed`` pause is over when the wall clock says so, too."""

@@ -48,9 +48,10 @@ class TopicPause:
         now, heard = self._clocks.monotonic(), self._heard()
         if heard.told:
             self._wanted = heard.matches
-            if heard.told == heard.connection:
-                self._until = now + self._hold
-        if self._wanted and now < self._until:
+        vouched = bool(heard.told) and heard.told == heard.connection
+        if vouched:
+            self._until = now + self._hold
+        if self._wanted and (vouched or now < self._until):
             if self._closed is None:
                 self._closed = Closed(since=self._clocks.wall())
                 log.info("paused by pause.topic")

@@ -80,6 +80,15 @@ def test_without_the_broker_the_last_word_holds_for_a_while_and_then_the_camera_
     assert pause.now()
 
 
+def test_without_patience_the_camera_opens_as_soon_as_the_broker_is_away(world: World) -> None:
+    world.settings = PauseSettings(topic="home/anna", hold=0)
+    pause = world.started()
+    world.says(home=True)
+    assert pause.now()
+    world.heard = replace(world.heard, connection=0)
+    assert pause.now() is None
+
+
 def test_a_word_on_a_new_connection_holds_anew_and_one_on_an_old_does_not(world: World) -> None:
     pause = world.started()
     world.says(home=True)
