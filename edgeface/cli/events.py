@@ -39,6 +39,7 @@ def events_list(
     """
     listed = perform(context.obj, EVENTS, EventsRequest(person=person))
     asides = [] if listed.events else ["no event is kept; see [events] in edgeface config default"]
+    asides += [listed.switched_off] if listed.switched_off else []
     show(listed, map(_line, listed.events), asides, json=json)
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 import numpy as np
+from msgspec import UNSET
 from numpy.typing import NDArray
 
 from edgeface.errors import ConfigError, GalleryError
@@ -11,7 +12,7 @@ from edgeface.gallery.event_store import KeptEvent
 from edgeface.gallery.names import clean_name
 from edgeface.gallery.rules import Rules
 from edgeface.operations.context import OperationContext
-from edgeface.operations.strangers import with_face
+from edgeface.operations.strangers import switched_off, with_face
 from edgeface.recognition.matching import SAME_VIEW, Matcher, similarity
 from edgeface.types import Match, Person, Vector
 from edgeface.wire import commands as wire
@@ -24,7 +25,9 @@ def list_events(context: OperationContext, request: wire.EventsRequest) -> wire.
     gallery = context.gallery
     wanted = gallery.find(request.person).id if request.person else None
     names = {known.id: known.name for known in gallery.people()}
-    return wire.Events([_listed(event, names) for event in gallery.events.all() if wanted in (None, event.person_id)])
+    listed = [event for event in gallery.events.all() if wanted in (None, event.person_id)]
+    off = switched_off(context.config) if any(event.of_stranger for event in listed) else UNSET
+    return wire.Events([_listed(event, names) for event in listed], off)
 
 
 def _listed(event: KeptEvent, names: dict[str, str]) -> wire.ListedEvent:

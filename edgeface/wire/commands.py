@@ -21,6 +21,10 @@ SomeEvents = Annotated[
     list[AnEvent], Meta(max_length=500, description="those of events that are kept", examples=[["01M86GTN766HKSFCZ15NNMEFKP"]])
 ]
 
+SwitchedOff = Annotated[
+    str | UnsetType, Meta(description="that the faces of strangers are not kept, and how they are; absent if they are kept")
+]
+
 
 class Request(Struct, frozen=True, kw_only=True):
     """Ask for an operation that needs to know nothing more."""
@@ -254,6 +258,7 @@ class Events(Struct, frozen=True):
             ],
         ),
     ]
+    switched_off: SwitchedOff = UNSET
 
 
 class Explained(Struct, frozen=True, kw_only=True):
@@ -280,11 +285,6 @@ class Explained(Struct, frozen=True, kw_only=True):
     switched_off: Annotated[
         str | UnsetType, Meta(description="that the face was not kept, and how later ones are; absent if it was")
     ] = UNSET
-
-
-SwitchedOff = Annotated[
-    str | UnsetType, Meta(description="that the faces of strangers are not kept, and how they are; absent if they are kept")
-]
 
 
 class FoundEvent(Struct, frozen=True, kw_only=True):

@@ -77,6 +77,7 @@ def test_nothing_of_a_stranger_is_kept_until_it_is_switched_on_and_each_door_say
         ("people", "ignore", event_id),
     ):
         assert OFF in cli.refusal(*words), words
+    assert OFF in cli("events", "list").stderr
     assert OFF in cli("events", "explain", event_id).stdout
     assert OFF in cli("evaluate").stdout
     assert OFF in cli("people", "about", demo_photos / "collins_portrait.jpg").stderr
