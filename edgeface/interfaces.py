@@ -98,6 +98,26 @@ class CommandTransport(Protocol):
         """Answer a command."""
 
 
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """What was heard of a state from outside: whether the last payload ``matches``, and the connection on which it came.
+
+    ``connection`` is the number of the connection that there is now. Both numbers are 0 for none.
+    """
+
+    connection: int = 0
+    told: int = 0
+    matches: bool = False
+
+
+@runtime_checkable
+class StateSource(Protocol):
+    """The source of a state from outside, such as whether somebody is home."""
+
+    def heard(self) -> Heard:
+        """Return what was heard last."""
+
+
 @runtime_checkable
 class SyncTransport(Protocol):
     """The way to the shared gallery; in the daemon no call blocks for longer than a local write."""

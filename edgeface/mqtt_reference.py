@@ -22,7 +22,7 @@ from edgeface.wire.events import EVENTS, ImageInfo, PresencePayload
 from edgeface.wire.topics import TOPICS
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
-RARE = {"error", "corrected", "left_in"}
+RARE = {"error", "corrected", "left_in", "switched_off"}
 """Fields that no example shows."""
 WORDS = {"string": "text", "integer": "whole number", "boolean": "yes or no"}
 

@@ -27,7 +27,7 @@ from edgeface.wire.commands import FindRequest
 from train.evaluation.visits import play
 
 FRAMES = 12
-LIMITS = EventsSettings(max=10_000)
+LIMITS = EventsSettings(max=10_000, keep_strangers=True)
 
 
 class House:

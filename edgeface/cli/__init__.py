@@ -9,6 +9,7 @@ from typer.core import TyperGroup
 
 from edgeface import __version__
 from edgeface.cli import (
+    about,
     enroll,
     events,
     gallery,
@@ -54,6 +55,7 @@ Examples: edgeface demo
 for module in (running, enroll, identify, measuring, pause):
     app.add_typer(module.app)
 people.app.add_typer(rules.app)
+people.app.add_typer(about.app)
 GROUPS = {"people": people, "events": events, "gallery": gallery, "config": settings, "mqtt": mqtt, "web": web}
 for name, module in GROUPS.items():
     app.add_typer(module.app, name=name)

@@ -39,6 +39,7 @@ def events_list(
     """
     listed = perform(context.obj, EVENTS, EventsRequest(person=person))
     asides = [] if listed.events else ["no event is kept; see [events] in edgeface config default"]
+    asides += [listed.switched_off] if listed.switched_off else []
     show(listed, map(_line, listed.events), asides, json=json)
 
 
@@ -71,6 +72,7 @@ def events_find(
     asides = [f"{one.path}: {one.reason}" for one in found.refused]
     if not found.events:
         asides.append(f"not seen in the {counted(found.compared, 'event')} that are kept and show a face")
+    asides += [found.switched_off] if found.switched_off else []
     show(found, map(_found, found.events), asides, json=json)
 
 
@@ -106,3 +108,5 @@ def _explained(told: Explained) -> Iterator[str]:
         yield f"what helps: {told.cure}"
     if told.usable and not told.name:
         yield f"to say who it was: edgeface people confirm {told.event_id} --as NAME"
+    if told.switched_off:
+        yield f"to say who it was, a face is needed: {told.switched_off}"

@@ -7,6 +7,7 @@ import typer
 
 from edgeface.cli.common import Json, counted, print_json
 from edgeface.errors import ConfigError, EdgefaceError
+from edgeface.operations.strangers import switched_off
 from edgeface.vision.drawing import check_suffix, save_image
 
 if TYPE_CHECKING:
@@ -164,6 +165,8 @@ def _evaluate_own(context: typer.Context, fpir: float | None, json: bool) -> Non
     typer.echo(f"gallery   {counted(report.people, 'person')}, {counted(report.templates, 'template')}")
     if report.unjudged:
         typer.echo(f"          {counted(report.unjudged, 'recognized event')} without a verdict: people confirm, people reject")
+    if off := switched_off(context.obj.config):
+        typer.echo(f"strangers {off}")
     rows = {f"{one.target_fpir:g}": one for one in report.curve}
     for title, table in (("from", report.by_source), ("target", rows)):
         for rate, meaning in (("fpir", "FPIR: strangers announced as somebody"), ("fnir", "FNIR: enrolled and not announced")):

@@ -27,7 +27,8 @@ def demo(
     """Show edgeface on bundled photos, without a camera or a broker.
 
     It enrolls two people, watches them and a stranger, and listens on a broker of its own. It needs no network and uses a
-    gallery of its own. Exits with 0 only if both people were recognised and the stranger was not.
+    gallery of its own, which keeps the stranger's face, too, and is erased at the end. Exits with 0 only if both people were
+    recognised and the stranger was not.
 
     \b
     Examples: edgeface demo

@@ -19,6 +19,7 @@ ADJUSTABLE = frozenset(
         "presence.unknown_after",
         "presence.left_after",
         "events.keep_days",
+        "events.keep_strangers",
         "mqtt.images",
         "web.pictures",
         "web.unknown",

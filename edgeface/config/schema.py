@@ -174,6 +174,9 @@ class EventsSettings(_Section, frozen=True):
     keep_days: Annotated[float, means("days until an event is erased; 0 keeps none", ge=0, le=366)] = 7.0
     max: Annotated[int, means("events that are kept at most; the oldest goes first", ge=0, le=10_000)] = 500
     publish_unsure: Annotated[bool, means('publish visits that end in doubt, too, as events of the type "unsure"')] = False
+    keep_strangers: Annotated[bool, means("keep faces of unknown and unsure events, too, by which strangers can be told")] = (
+        False
+    )
 
 
 class MqttSettings(_Section, frozen=True):
@@ -304,6 +307,10 @@ class PauseSettings(_Section, frozen=True):
         tuple[Line, ...],
         means('hours of the week by the clock of this machine, such as "mon-fri 08:00-17:00" and "sat,sun 22:00-06:00"'),
     ] = ()
+
+    topic: Annotated[Base, means('topic of the broker: while it says what payload is, the camera is closed; "" is none')] = ""
+    payload: Annotated[Line, means("exactly this, without quotes", min_length=1)] = "home"
+    hold: Annotated[Seconds, means("seconds that the last payload counts without the broker; then the camera opens")] = 900.0
 
     def __post_init__(self) -> None:
         WeeklyHours.of(self.hours)

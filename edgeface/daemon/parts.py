@@ -24,7 +24,7 @@ from edgeface.gallery.audit import Audit
 from edgeface.gallery.event_keeper import EventKeeper
 from edgeface.gallery.open import open_gallery
 from edgeface.gallery.store import Gallery
-from edgeface.interfaces import Camera, CommandTransport, EventPublisher, SyncTransport, Tick
+from edgeface.interfaces import Camera, CommandTransport, EventPublisher, StateSource, SyncTransport, Tick
 from edgeface.mqtt.commands import Commands, check_allowed
 from edgeface.operations.context import OperationContext
 from edgeface.operations.jobs import JobQueue
@@ -157,7 +157,8 @@ def _end_jobs(of: Daemon, heir: Daemon | None) -> None:
 
 
 def _pause(new: Daemon, old: Daemon | None) -> Pause:
-    return Pause(new.config, before=old.pause if old else None)
+    heard = new.publisher.heard if isinstance(new.publisher, StateSource) else None
+    return Pause(new.config, before=old.pause if old else None, heard=heard)
 
 
 def _close_pause(_of: Daemon, heir: Daemon | None) -> None:
@@ -319,18 +320,21 @@ PARTS = (
     Part(
         "publisher",
         # Another shared gallery needs a new connection: the broker sends what it retains only then.
-        ("device", "camera.name", "mqtt", "commands.allow", "sync", "homeassistant", "shared_gallery", "events.publish_unsure"),
+        (
+            *("device", "camera.name", "mqtt", "commands.allow", "sync", "homeassistant", "shared_gallery"),
+            *("events.publish_unsure", "pause.topic", "pause.payload"),
+        ),
         ("embedder",),
         _publisher,
         _close_publisher,
     ),
-    Part("pause", ("pause", "gallery.path"), (), _pause, _close_pause),
+    Part("pause", ("pause", "gallery.path"), ("publisher",), _pause, _close_pause),
     Part("webhook", ("webhook", "device.id"), ("embedder",), _webhook, _close_webhook),
     Part("follower", ("sync", "device.id"), ("embedder", "gallery", "publisher"), _follower, _close_follower),
     Part("enroller", (), ("pipeline", "gallery"), lambda new, _old: Enroller(new.pipeline, new.gallery), _end_jobs),
     Part(
         "context",
-        ("matching", "backup", "gallery", "camera", "cameras"),
+        ("matching", "backup", "gallery", "camera", "cameras", "events.keep_strangers"),
         ("embedder", "enroller", "gallery", "pause"),
         _context,
     ),

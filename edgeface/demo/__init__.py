@@ -18,7 +18,7 @@ import numpy as np
 from amqtt.broker import Broker
 
 from edgeface.cameras.recording import Recording
-from edgeface.config.schema import Config, DeviceSettings, GallerySettings, MqttSettings
+from edgeface.config.schema import Config, DeviceSettings, EventsSettings, GallerySettings, MqttSettings
 from edgeface.daemon.assembly import assemble
 from edgeface.enrollment.enroller import read_images
 from edgeface.errors import BrokerError, ImageError, os_errors_as
@@ -53,6 +53,7 @@ def show(out: Path, *, keep: bool, tell: Callable[[str], None], take: Callable[[
         config = Config(
             device=DeviceSettings("demo"),
             gallery=GallerySettings(str(Path(folder) / "gallery" / "gallery.db")),
+            events=EventsSettings(keep_strangers=True),
             mqtt=MqttSettings("127.0.0.1", port, protocol="3.1.1"),
         )
         stage = Stage(keep=keep)
@@ -126,6 +127,8 @@ def _verdict(stage: Stage, out: Path, tell: Callable[[str], None]) -> bool:
         tell(f"WRONG     {mistake}")
     if not wrong:
         tell("right     the stranger was not recognised")
+    tell("strangers only the demo keeps their faces, until it ends; elsewhere it takes")
+    tell("          edgeface config set events.keep_strangers true")
     tell(f"drawn     {out}")
     return not missed and not wrong
 

@@ -6,7 +6,7 @@ import os
 import shutil
 import sqlite3
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -132,6 +132,21 @@ class Backups:
             return []
         with self.lock(SHORT_LOCK_TIMEOUT_S):
             return self._cleanse()
+
+    def holding(self, people: Collection[str], pause: Pause = go_on) -> list[str]:
+        """Return the copies that hold one of these people, or that cannot be read, or the folder if it is not there."""
+        if not people:
+            return []
+        if self.is_away():
+            return [str(self.folder)]
+        found = []
+        for copy in self._all():
+            pause()
+            with suppress(NoCopyError):
+                if not copies.holds(copy.path, people):
+                    continue
+            found.append(copy.path.name)
+        return found
 
     def is_away(self) -> bool:
         """Return whether a folder that was set is not there, such as one on a stick that is not plugged in."""

@@ -177,6 +177,12 @@ def write(gallery: Path, part: Path, pause: Pause) -> None:
         target.execute("DELETE FROM events")
 
 
+def holds(path: Path, wanted: Collection[str]) -> bool:
+    """Return whether a copy holds one of these people. Raise ``NoCopyError`` if the file cannot be read."""
+    with opened(path) as file:
+        return any(person in wanted for (person,) in file.execute("SELECT id FROM people"))
+
+
 def erased_in(path: Path) -> frozenset[bytes]:
     """Return the marks of people who were forgotten in a gallery or copy. Raise ``NoCopyError`` if the file cannot be read."""
     with opened(path) as file:

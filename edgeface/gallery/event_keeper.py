@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from edgeface.config import schema
 from edgeface.errors import GalleryError
+from edgeface.gallery.event_store import NAMELESS
 from edgeface.gallery.store import Gallery
 from edgeface.interfaces import Tick
 from edgeface.types import Frame, NoFrame
@@ -24,7 +25,8 @@ class EventKeeper:
     """Keeps the daemon's events. A gallery that cannot be written stops nothing: the latest events wait for it.
 
     The face of each event is kept as a picture for ``picture_hours``; if that is 0, pictures of these cameras are erased.
-    Erased records, of any process, are wiped out of the write-ahead log as soon as no reader is in the way.
+    Unless the limits keep strangers, those of events without a name are not kept. Erased records, of any process, are wiped out of the
+    write-ahead log as soon as no reader is in the way.
     """
 
     WAITING = 20
@@ -69,5 +71,7 @@ class EventKeeper:
 
     def _picture(self, moment: Frame | NoFrame, event: Event) -> bytes | None:
         if not self._picture_hours or not isinstance(moment, Frame) or event.box is None:
+            return None
+        if event.event_type in NAMELESS and not self._limits.keep_strangers:
             return None
         return encode_jpeg(crop(moment.image, event.box, MARGIN), PICTURE_SIDE)[0]

@@ -29,6 +29,7 @@ from edgeface.wire.fields import ULID
 log = logging.getLogger(__name__)
 Verdict = Literal["confirmed", "rejected"]
 HOUR = 3600.0
+NAMELESS = frozenset({EventType.UNKNOWN, EventType.UNSURE})
 UNSURE_SHARE = 0.2
 """Share of `events.max` that visits in doubt may take: a badly hung camera must not push out events with names."""
 
@@ -57,6 +58,14 @@ class KeptEvent:
     def shows_face(self) -> bool:
         return bool(self.embedding.any())
 
+    @property
+    def of_stranger(self) -> bool:
+        """Whether the event named nobody, and nobody was confirmed since."""
+        return self.event_type in NAMELESS and self.verdict != "confirmed"
+
+    def without_face(self) -> "KeptEvent":
+        return replace(self, embedding=np.zeros_like(self.embedding), stranger_id=None)
+
 
 class _Record(Struct, frozen=True, array_like=True):
     event_type: str
@@ -82,8 +91,11 @@ class EventStore:
     def keep(self, event: Event, limits: schema.EventsSettings, picture: bytes | None = None) -> None:
         """Keep an event that has an embedding, with its picture if there is one, and erase the oldest over the limits.
 
-        Of visits in doubt, the embedding may be all zeros, and they are ``UNSURE_SHARE`` of all events at most.
+        Of visits in doubt, the embedding may be all zeros, and they are ``UNSURE_SHARE`` of all events at most. Unless the
+        limits keep strangers, nothing of a face stays of an event that names nobody, nor of the one whose name it takes back.
         """
+        if event.corrected and event.event_type is not EventType.RECOGNIZED and not limits.keep_strangers:
+            self._take_face_of(event.corrected.event_id)
         unsure, norm = event.event_type is EventType.UNSURE, 0.0
         if event.embedding is not None:
             norm = float(np.linalg.norm(event.embedding))
@@ -92,6 +104,8 @@ class EventStore:
         who = event.person_id if event.event_type is EventType.RECOGNIZED else None
         told = event.event_id, str(event.event_type), event.wall, event.camera, who, event.score or 0.0, event.quality or 0.0
         kept = KeptEvent(*told, event.embedding / np.float32(norm or 1.0), doubt=event.doubt, stranger_id=event.stranger_id)
+        if kept.of_stranger and not limits.keep_strangers:
+            kept, picture = kept.without_face(), None
         concerned = {who, *((event.doubt.person_id, event.doubt.other_id) if event.doubt else ())} - {None}
         with self._database.errors(), self._database.lock_timeout(LOOP_LOCK_TIMEOUT_S), self._database.change():
             # A person who is forgotten in this very moment leaves no event.
@@ -123,6 +137,8 @@ class EventStore:
                 self._thin_out(limits)
                 self._erase_damaged()
                 self._database.erase(f"DELETE FROM events WHERE +id {kept}", (now - 24 * HOUR * limits.keep_days,))
+                if not limits.keep_strangers:
+                    self._take_faces_of_strangers(camera)
             if not self._database.has_table("pictures"):
                 return
             if not picture_hours:
@@ -142,6 +158,26 @@ class EventStore:
         for event in self.all():
             if event.camera == camera:
                 self._database.erase(f"DELETE FROM {where} = ?", (event.event_id,))
+
+    def _take_faces_of_strangers(self, camera: str) -> None:
+        pictured = self.pictured()
+        for event in self.all():
+            shown = event.shows_face or event.stranger_id or event.event_id in pictured
+            if event.camera == camera and event.of_stranger and shown:
+                self._take_face(event)
+
+    def _take_face_of(self, event_id: str) -> None:
+        """Erase the face of an event, if it is kept and nobody has said whose it is."""
+        with self._database.errors(), self._database.lock_timeout(LOOP_LOCK_TIMEOUT_S), self._database.change():
+            for event in self.all():
+                if event.event_id == event_id and event.verdict is None:
+                    self._take_face(event)
+
+    def _take_face(self, event: KeptEvent) -> None:
+        bare = event.without_face()
+        self._database.execute("UPDATE events SET sealed = ? WHERE +id = ?", (self._sealed(bare), bare.event_id))
+        if self._database.has_table("pictures"):
+            self._database.erase("DELETE FROM pictures WHERE +event_id = ?", (bare.event_id,))
 
     def picture(self, event_id: str) -> bytes | None:
         """Return the JPEG of an event's face, if one is kept."""
@@ -201,9 +237,9 @@ class EventStore:
         if not self._database.execute(change, (person_id, self._sealed(judged), judged.event_id)).rowcount:
             raise GalleryError(f"the event {event.event_id} is no longer kept")
 
-    def erase(self, event_id: str) -> None:
-        """Erase an event, within a transaction of the caller."""
-        self._database.execute("DELETE FROM events WHERE id = ?", (event_id,))
+    def erase(self, event_id: str) -> int:
+        """Erase an event, within a transaction of the caller; return how many there were."""
+        return self._database.erase("DELETE FROM events WHERE +id = ?", (event_id,))
 
     def _thin_out(self, limits: schema.EventsSettings) -> None:
         newest = "SELECT id FROM events ORDER BY rowid DESC LIMIT ?"  # not by id: the clock may have been set back

@@ -115,6 +115,35 @@ class Gallery(GalleryReader):
         self._database.wipe(f"{person.name} is forgotten")
         return person
 
+    def erase(
+        self, people: Collection[str], event_ids: Collection[str], rejected: Collection[str]
+    ) -> tuple[list[Person], int, int]:
+        """Erase people as ``forget`` does, events with what was learned from them, and rejected faces, all at once.
+
+        Return the people, and how many of the events and rejected faces, were there.
+        """
+        with self._change():
+            known = [person for person in self._people() if person.id in people]
+            dropped = self._drop_faces(event_ids, rejected)
+            erased = sum(self.events.erase(event_id) for event_id in event_ids)
+            self._erase_nearest([person.id for person in known])
+            for person in known:
+                self._database.erase_person(person.id)
+        self._database.wipe("what shows this face is erased")
+        return known, erased, dropped
+
+    def _drop_faces(self, event_ids: Collection[str], rejected: Collection[str]) -> int:
+        """Erase rejected faces, by their ids, and what was learned from events; return how many of the first there were."""
+        dropped = 0
+        for person_id, held in self._contents.everybody().items():
+            for templates, negative in zip(self._contents.faces(held), (False, True), strict=True):
+                for row, record, source in templates:
+                    named = negative and template_id(person_id, np.frombuffer(record.vector, "<f4")) in rejected
+                    if named or source in event_ids:
+                        self._database.drop_template(row)
+                    dropped += named
+        return dropped
+
     def drop(self, record: str) -> Person | None:
         """Erase a template or damaged record by its id, unless it is somebody's only template or name; return whose it was."""
         with self._change():

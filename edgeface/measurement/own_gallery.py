@@ -146,7 +146,7 @@ def event_trials(
                 match = Matcher(before, card, settings).match(event.embedding)
                 right = match.person_id == event.person_id and match.margin >= settings.margin
                 yield Trial(event.person_id, True, event.score if right else NEVER, total)
-        elif event.verdict == "rejected" or event.event_type == EventType.UNKNOWN:
+        elif event.shows_face and (event.verdict == "rejected" or event.event_type == EventType.UNKNOWN):
             strangers.append(event)
     for members in group(strangers[-MOST_STRANGERS:], card.threshold(SAME_FAR)):
         yield from (Trial(members[0].event_id, False, event.score, total) for event in members)

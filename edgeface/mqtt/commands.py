@@ -18,11 +18,12 @@ from edgeface.interfaces import CommandTransport
 from edgeface.operations.context import Actor, Door, Job, Photos
 from edgeface.operations.enroll import Enrollment
 from edgeface.operations.jobs import JobQueue
-from edgeface.operations.registry import ENROLL, FIND, PHOTOS, at
+from edgeface.operations.registry import ABOUT, ENROLL, FIND, PHOTOS, at
 from edgeface.platform.rate_limit import RateLimit
 from edgeface.types import MAX_REQUEST_BYTES, Image
 from edgeface.types import Request as Message
 from edgeface.vision.images import decode_photo
+from edgeface.wire.about import About, AboutRequest, MqttAboutRequest
 from edgeface.wire.commands import (
     Answer,
     BareRequest,
@@ -44,7 +45,7 @@ from edgeface.wire.fields import SCHEMA, timestamp
 
 log = logging.getLogger(__name__)
 S = TypeVar("S", bound=Struct)
-WithPhoto: TypeAlias = MqttEnrollRequest | MqttFindRequest
+WithPhoto: TypeAlias = MqttEnrollRequest | MqttFindRequest | MqttAboutRequest
 
 ACTOR: Actor = {"mqtt": True}
 """A client of the broker; MQTT does not tell which."""
@@ -55,6 +56,7 @@ COMMANDS: dict[str, tuple[type[Request], type[Struct]]] = {
 } | {
     "enroll": (MqttEnrollRequest, Enrolled),
     "find": (MqttFindRequest, Found),
+    "about": (MqttAboutRequest, About),
     "reject": (MqttRejectRequest, Verdict),
     "confirm": (MqttConfirmRequest, Verdict),
 }
@@ -119,7 +121,7 @@ class Commands:
         result: Future[Any]
         if whole := WHOLE.get(type(request)):
             request = msgspec.convert(msgspec.structs.asdict(request), whole)
-        if isinstance(request, MqttEnrollRequest | MqttFindRequest) and request.image is not None:
+        if isinstance(request, WithPhoto) and request.image is not None:
             result = self._submit_photo(request)
         elif isinstance(request, MqttFindRequest):
             result = self._jobs.submit(Job(FIND, FindRequest(event_id=request.event_id), ACTOR)).result
@@ -138,6 +140,8 @@ class Commands:
         job: Job[Any, Any]
         if isinstance(request, MqttFindRequest):
             job = Job(FIND, FindRequest(event_id=request.event_id), ACTOR, self._arriving(request))
+        elif isinstance(request, MqttAboutRequest):
+            job = Job(ABOUT, AboutRequest(), ACTOR, self._arriving(request))
         else:
             photo = PhotosRequest(name=request.name, force=request.force, assess=False)
             job = Job(PHOTOS, photo, ACTOR, self._arriving(request))

@@ -181,8 +181,8 @@ class Connection(ABC):
         self._confirm()
         if any(reason.is_failure for reason in reasons):
             self._complain(
-                "the broker refuses a subscription: commands, the shared gallery and Home Assistant need its access control "
-                "list to allow it"
+                "the broker refuses a subscription: commands, the shared gallery, Home Assistant and pause.topic need its "
+                "access control list to allow it"
             )
 
     def _properties(self, packet: int, **values: Any) -> Properties | None:

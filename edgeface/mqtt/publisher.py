@@ -8,7 +8,7 @@ import paho.mqtt.client as paho
 
 from edgeface.config import schema
 from edgeface.health import Health, health_payload
-from edgeface.interfaces import CommandTransport, EventPublisher, SyncTransport
+from edgeface.interfaces import CommandTransport, EventPublisher, Heard, StateSource, SyncTransport
 from edgeface.mqtt.connection import Connection
 from edgeface.mqtt.homeassistant import Announcement
 from edgeface.mqtt.inbox import Inbox
@@ -18,7 +18,7 @@ from edgeface.vision.pictures import face_jpeg, frame_jpeg
 from edgeface.wire.events import Event, event_payload, image_info
 
 
-class MqttPublisher(Connection, EventPublisher, CommandTransport, SyncTransport):
+class MqttPublisher(Connection, EventPublisher, CommandTransport, StateSource, SyncTransport):
     GOODBYE = 2.0
     """Seconds that ``close`` may take to deliver what waits."""
 
@@ -30,6 +30,7 @@ class MqttPublisher(Connection, EventPublisher, CommandTransport, SyncTransport)
         self._announcement = Announcement(settings) if settings.homeassistant.enabled else None
         self._shared_topic = settings.shared_topic
         self._allowed = settings.commands.allow
+        self._pause, self._heard = settings.pause, Heard()
 
     def take_over(self, before: "MqttPublisher") -> None:
         """Take over the waiting events and commands, and who is present, from another publisher; not after ``open``."""
@@ -95,6 +96,10 @@ class MqttPublisher(Connection, EventPublisher, CommandTransport, SyncTransport)
                 sent = self._client.publish(f"{self._shared_topic}/{name}", payload, 1, retain=True)
                 self._other_topics[sent.mid] = self._shared_topic
 
+    def heard(self) -> Heard:
+        with self._lock:
+            return replace(self._heard, connection=self._connections if self._client else 0)
+
     def health(self, health: Health) -> None:
         with self._lock:
             self._health = health
@@ -154,10 +159,13 @@ class MqttPublisher(Connection, EventPublisher, CommandTransport, SyncTransport)
             topics += [self._announcement.status, self._announcement.topic]
         if self._shared_topic:
             topics.append(f"{self._shared_topic}/+")
-        return topics
+        return topics + ([self._pause.topic] if self._pause.topic else [])
 
     def _on_message(self, message: paho.MQTTMessage) -> None:
         announcement = self._announcement
+        if message.topic == self._pause.topic:
+            with self._lock:
+                self._heard = Heard(told=self._connections, matches=message.payload == self._pause.payload.encode())
         if announcement and message.topic == announcement.status:
             if message.payload == b"online":
                 with self._lock:
@@ -168,7 +176,7 @@ class MqttPublisher(Connection, EventPublisher, CommandTransport, SyncTransport)
         elif self._shared_topic and message.topic.startswith(f"{self._shared_topic}/"):
             with self._lock:
                 self._inbox.add_shared(message.topic.removeprefix(f"{self._shared_topic}/"), bytes(message.payload))
-        elif not message.retain:
+        elif not message.retain and message.topic.startswith(f"{self._base}/cmd/"):
             self._inbox.add_request(message.topic.removeprefix(f"{self._base}/cmd/"), bytes(message.payload))
 
     def _flush(self) -> None:

@@ -17,7 +17,7 @@ T = TypeVar("T")
 
 def back_up(context: OperationContext, _request: wire.Request) -> Steps[wire.BackedUp]:
     backups = Backups(context.config)
-    made = yield from _in_thread(lambda: backups.make(_pause(context)))
+    made = yield from in_thread(lambda: backups.make(_pause(context)))
     if made is None:
         return wire.BackedUp(None, [])
     context.note("backup", copy=made.new.copy.path.name, people=made.people)
@@ -27,13 +27,13 @@ def back_up(context: OperationContext, _request: wire.Request) -> Steps[wire.Bac
 def list_backups(context: OperationContext, _request: wire.Request) -> Steps[wire.Backups]:
     """List the backups, without opening the gallery, which may be damaged."""
     backups = Backups(context.config)
-    listing = yield from _in_thread(lambda: backups.listing(_pause(context)))
+    listing = yield from in_thread(lambda: backups.listing(_pause(context)))
     return wire.Backups(str(backups.folder), [_listed(one) for one in listing])
 
 
 def restore_person(context: OperationContext, request: wire.RestoreRequest) -> Steps[wire.RestoredPerson]:
     backups = Backups(context.config)
-    copy, document = yield from _in_thread(lambda: restore.person(backups, context.card, request.copy, request.person))
+    copy, document = yield from in_thread(lambda: restore.person(backups, context.card, request.copy, request.person))
     (done,) = context.gallery.import_(document)
     context.note("restore", copy=copy, person=done.person.id, added=done.added)
     return wire.RestoredPerson(done.person.id, done.person.name, done.new, done.added, copy)
@@ -43,7 +43,7 @@ def _pause(context: OperationContext) -> Pause:
     return Gentle(rest=1.0) if context.serving else go_on
 
 
-def _in_thread(call: Callable[[], T]) -> Steps[T]:
+def in_thread(call: Callable[[], T]) -> Steps[T]:
     done: Future[T] = Future()
 
     def run() -> None:

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 import numpy as np
+from msgspec import UNSET
 from numpy.typing import NDArray
 
 from edgeface.errors import ConfigError, GalleryError
@@ -11,6 +12,7 @@ from edgeface.gallery.event_store import KeptEvent
 from edgeface.gallery.names import clean_name
 from edgeface.gallery.rules import Rules
 from edgeface.operations.context import OperationContext
+from edgeface.operations.strangers import switched_off, with_face
 from edgeface.recognition.matching import SAME_VIEW, Matcher, similarity
 from edgeface.types import Match, Person, Vector
 from edgeface.wire import commands as wire
@@ -23,7 +25,9 @@ def list_events(context: OperationContext, request: wire.EventsRequest) -> wire.
     gallery = context.gallery
     wanted = gallery.find(request.person).id if request.person else None
     names = {known.id: known.name for known in gallery.people()}
-    return wire.Events([_listed(event, names) for event in gallery.events.all() if wanted in (None, event.person_id)])
+    listed = [event for event in gallery.events.all() if wanted in (None, event.person_id)]
+    off = switched_off(context.config) if any(event.of_stranger for event in listed) else UNSET
+    return wire.Events([_listed(event, names) for event in listed], off)
 
 
 def _listed(event: KeptEvent, names: dict[str, str]) -> wire.ListedEvent:
@@ -50,7 +54,7 @@ def reject(context: OperationContext, request: wire.RejectRequest) -> wire.Verdi
             any more: most of their own templates are nearer to this face than to each other.
     """
     gallery = context.gallery
-    event = gallery.events.find(request.event_id)
+    event = with_face(gallery.events.find(request.event_id))
     if event.person_id is None:
         raise GalleryError(
             f"{event.event_id} names nobody; to say who it was: edgeface people confirm {event.event_id} --as NAME"
@@ -81,7 +85,7 @@ def confirm(context: OperationContext, request: wire.ConfirmRequest) -> wire.Ver
         ConfigError: neither the event nor the request names anybody.
     """
     gallery = context.gallery
-    event = _with_face(gallery.events.find(request.event_id))
+    event = with_face(gallery.events.find(request.event_id))
     who = request.person or event.person_id
     if who is None:
         raise ConfigError(f"{event.event_id} names nobody; say who it was with --as NAME, or introduce it")
@@ -114,7 +118,7 @@ def introduce(context: OperationContext, request: wire.IntroduceRequest) -> Name
 def introduced(context: OperationContext, event_ids: Sequence[str], name: str, rules: Rules | None = None) -> Person:
     """Do as ``introduce``; with ``rules``, the person has these from then on."""
     gallery = context.gallery
-    events = [_with_face(gallery.events.find(event_id)) for event_id in event_ids]
+    events = [with_face(gallery.events.find(event_id)) for event_id in event_ids]
     matcher = Matcher(gallery.templates(), context.card, context.config.matching)
     known = next((person for person in gallery.people() if person.name == name), None)
     for event in events:
@@ -131,12 +135,6 @@ def introduced(context: OperationContext, event_ids: Sequence[str], name: str, r
         kept += [event.embedding] if new else []
         chosen.append((event, new))
     return gallery.introduce(name, chosen, rules)
-
-
-def _with_face(event: KeptEvent) -> KeptEvent:
-    if not event.shows_face:
-        raise GalleryError(f"no view of {event.event_id} was good enough to tell a face by; see edgeface events explain")
-    return event
 
 
 def dismiss(context: OperationContext, request: wire.DismissRequest) -> wire.Dismissed:

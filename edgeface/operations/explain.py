@@ -1,8 +1,11 @@
 """Explains why a visit has no name, and what helps."""
 
+from msgspec import UNSET
+
 from edgeface.errors import GalleryError
 from edgeface.gallery.event_store import KeptEvent
 from edgeface.operations.context import OperationContext
+from edgeface.operations.strangers import OFF, was_taken
 from edgeface.types import EventType
 from edgeface.wire import commands as wire
 from edgeface.wire.doubt import words
@@ -45,6 +48,7 @@ def explain(context: OperationContext, request: wire.ExplainRequest) -> wire.Exp
         good_views=doubt.good if doubt else None,
         views=doubt.seen if doubt else None,
         usable=event.shows_face,
+        switched_off=OFF if was_taken(event) else UNSET,
     )
 
 

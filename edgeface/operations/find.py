@@ -1,11 +1,16 @@
 """Searches the kept events for the face of photos, or of another event."""
 
+from collections.abc import Mapping, Sequence
+from typing import Any
+
 import numpy as np
 
 from edgeface.enrollment.guidance import others
 from edgeface.errors import ConfigError, EdgefaceError, ImageError
+from edgeface.gallery.event_store import KeptEvent
 from edgeface.operations.context import OperationContext, Photo, Steps
 from edgeface.operations.enroll import PhotoJudged
+from edgeface.operations.strangers import switched_off, with_face
 from edgeface.types import Vector
 from edgeface.wire import commands as wire
 from edgeface.wire.events import DIGITS
@@ -19,17 +24,24 @@ def find(context: OperationContext, request: wire.FindRequest) -> Steps[wire.Fou
 
     Raises:
         ConfigError: there is neither a photo nor an event.
-        GalleryError: there is no such event.
+        GalleryError: there is no such event, or it shows no face.
         ImageError: no photo shows one face alone.
     """
-    job, gallery, refused = context.job, context.gallery, []
+    known = [with_face(context.gallery.events.find(request.event_id)).embedding] if request.event_id else []
+    probe, refused = yield from mean_face(context, known)
+    return _search(context, probe, refused, request)
+
+
+def mean_face(context: OperationContext, known: Sequence[Vector] = ()) -> Steps[tuple[Vector, list[wire.Refused]]]:
+    """Judge one photo a round and yield the verdict; return the mean of the faces, ``known`` ones too, and what was refused.
+
+    Raises:
+        ConfigError: there is neither a photo nor a known face.
+        ImageError: no photo shows one face alone.
+    """
+    job, refused = context.job, []
     assert job is not None
-    probes: list[Vector] = []
-    if request.event_id:
-        known = gallery.events.find(request.event_id)
-        if not known.shows_face:
-            raise ImageError(f"no view of {known.event_id} was good enough to tell a face by")
-        probes.append(known.embedding)
+    probes = list(known)
     for photo in job.photos:
         if photo is None:
             yield None
@@ -45,7 +57,7 @@ def find(context: OperationContext, request: wire.FindRequest) -> Steps[wire.Fou
         if refused:
             raise ImageError("; ".join(f"{one.path}: {one.reason}" for one in refused))
         raise ConfigError("nothing to search for: a photo or an event is needed")
-    return _search(context, np.mean(probes, axis=0), refused, request)
+    return np.asarray(np.mean(probes, axis=0), np.float32), refused
 
 
 def _face(context: OperationContext, photo: Photo) -> Vector:
@@ -61,34 +73,40 @@ def _face(context: OperationContext, photo: Photo) -> Vector:
     return context.enroller.view(label, image, faces[0]).vector
 
 
+def thresholds(context: OperationContext, compared: int) -> tuple[float, float]:
+    """Return the scores from which on one of so many faces is surely, and perhaps, the same."""
+    card, matching = context.card, context.config.matching
+    sure = card.threshold(matching.target_fpir / max(1, compared))
+    return sure, min(sure, card.threshold(matching.unsure_fpir / max(1, compared)))
+
+
+def told(event: KeptEvent, score: float, names: Mapping[str, str]) -> dict[str, Any]:
+    return {
+        "event_id": event.event_id,
+        "event_type": event.event_type,
+        "ts": timestamp(event.wall),
+        "camera": event.camera,
+        "score": round(score, DIGITS["score"]),
+        "person_id": event.person_id,
+        "name": names.get(event.person_id or ""),
+        "stranger_id": event.stranger_id if event.person_id is None else None,
+    }
+
+
 def _search(context: OperationContext, probe: Vector, refused: list[wire.Refused], request: wire.FindRequest) -> wire.Found:
-    gallery, matching = context.gallery, context.config.matching
+    gallery = context.gallery
     names = {person.id: person.name for person in gallery.people()}
     kept = [
         event
         for event in gallery.events.all()
         if event.shows_face and event.event_id != (request.event_id or "").strip().upper()
     ]
-    sure = context.card.threshold(matching.target_fpir / max(1, len(kept)))
-    least = min(sure, context.card.threshold(matching.unsure_fpir / max(1, len(kept))))
+    sure, least = thresholds(context, len(kept))
     scored = ((event, float(event.embedding @ probe)) for event in reversed(kept))
     return wire.Found(
-        events=[
-            wire.FoundEvent(
-                event_id=event.event_id,
-                event_type=event.event_type,
-                ts=timestamp(event.wall),
-                camera=event.camera,
-                score=round(score, DIGITS["score"]),
-                sure=score >= sure,
-                person_id=event.person_id,
-                name=names.get(event.person_id or ""),
-                stranger_id=event.stranger_id if event.person_id is None else None,
-            )
-            for event, score in scored
-            if score >= least
-        ],
+        events=[wire.FoundEvent(**told(event, score, names), sure=score >= sure) for event, score in scored if score >= least],
         compared=len(kept),
         threshold=round(sure, DIGITS["score"]),
         refused=refused,
+        switched_off=switched_off(context.config),
     )

@@ -1,10 +1,8 @@
-"""Knows whether the camera is paused, by request or by hours of the week, whatever the clock does and across restarts."""
+"""Knows whether the camera is paused, by request, topic or hours of the week, whatever the clock does and across restarts."""
 
 import logging
 import re
-import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import datetime, timedelta, tzinfo
 from pathlib import Path
 from threading import RLock
@@ -12,10 +10,13 @@ from typing import Annotated
 
 import msgspec
 from msgspec import Meta, Struct
+from msgspec.structs import replace
 
 from edgeface.config.hours import WeeklyHours
 from edgeface.config.schema import Config
 from edgeface.errors import CameraError, EdgefaceError
+from edgeface.interfaces import Heard
+from edgeface.operations.pause_topic import THIS_MACHINE, Clocks, Closed, Moment, TopicPause
 from edgeface.platform.files import read_small, write_whole
 from edgeface.types import Frame, NoFrame, Paused
 
@@ -24,10 +25,7 @@ LONGEST = 366 * 86400.0
 """Seconds that a pause with an end may last."""
 SAVE_EVERY = 600.0
 """Seconds between two notes of how long a pause still lasts."""
-BY_HOURS = "pause.hours of the settings"
-
-
-Moment = Annotated[float, Meta(ge=0, le=1e11)]
+BY_HOURS, BY_TOPIC = "pause.hours of the settings", "pause.topic of the settings"
 
 
 class _Request(Struct, frozen=True, kw_only=True):
@@ -44,12 +42,7 @@ class _Saved(Struct, frozen=True, kw_only=True):
     request: _Request | None = None
     awake_until: Moment | None = None
     """When the hours end during which somebody has resumed."""
-
-
-@dataclass(frozen=True, slots=True)
-class Clocks:
-    monotonic: Callable[[], float] = time.monotonic
-    wall: Callable[[], float] = time.time
+    topic: Closed | None = None
 
 
 class Pause:
@@ -58,11 +51,18 @@ class Pause:
     A pause ends when its seconds have passed by the monotonic clock; a ``timed`` one also when the wall clock shows its end. So
     a clock that is set back prolongs no pause. After a restart, the wall clock and the noted rest of the duration decide,
     whichever is over first. After a reload, the pause goes on as it was ``before``. If the file cannot be read, the camera is
-    paused until somebody resumes.
+    paused until somebody resumes. ``heard`` tells what the broker says on ``pause.topic``.
     """
 
-    def __init__(self, config: Config, clocks: Clocks = Clocks(), before: "Pause | None" = None) -> None:
+    def __init__(
+        self,
+        config: Config,
+        clocks: Clocks = THIS_MACHINE,
+        before: "Pause | None" = None,
+        heard: Callable[[], Heard] | None = None,
+    ) -> None:
         self._path, self._hours, self._clocks = config.pause_path, WeeklyHours.of(config.pause.hours), clocks
+        self._watched = config.pause.topic, config.pause.payload
         self.trouble: str | None = None
         self._saved: _Saved
         self._ends: float | None
@@ -71,10 +71,12 @@ class Pause:
         self._lock = RLock()
         if before:
             self._saved, self._ends = before._saved, before._ends
-            return
-        self._saved = _read(self._path, clocks.wall())
-        request = self._saved.request
-        self._ends = None if request is None or request.left is None else self._noted + self._rest(request)
+        else:
+            self._saved = _read(self._path, clocks.wall())
+            request = self._saved.request
+            self._ends = None if request is None or request.left is None else self._noted + self._rest(request)
+        closed = self._saved.topic if before is None or before._watched == self._watched else None
+        self._topic = TopicPause(heard, config.pause.hold, clocks, closed) if heard and config.pause.topic else None
 
     def now(self) -> Paused | None:
         """Return the pause that holds, if any."""
@@ -82,18 +84,21 @@ class Pause:
             return self._now()
 
     def _now(self) -> Paused | None:
+        topic = self._topic.update() if self._topic else None
+        if topic != self._saved.topic:
+            self._save(replace(self._saved, topic=topic))
         now, wall, request = self._clocks.monotonic(), self._clocks.wall(), self._saved.request
         if request:
             over = self._ends is not None and now >= self._ends
             if over or (request.timed and request.until is not None and wall >= request.until):
                 log.info("the pause is over")
-                self._save(_Saved())
+                self._save(replace(self._saved, request=None))
             else:
                 if self._ends is not None and now - self._noted >= SAVE_EVERY:
                     self._noted = now
-                    self._save(_Saved(request=msgspec.structs.replace(request, left=self._ends - now)))
+                    self._save(replace(self._saved, request=replace(request, left=self._ends - now)))
                 return Paused(request.since, request.until, request.reason)
-        return self._by_hours(wall)
+        return Paused(topic.since, None, BY_TOPIC) if topic and not topic.resumed else self._by_hours(wall)
 
     def begin(self, until: float | None, reason: str, *, timed: bool = False) -> Paused:
         """Pause until a time, or until ``resume``; a ``timed`` pause is over when the wall clock says so, too."""
@@ -102,22 +107,24 @@ class Pause:
         with self._lock:
             self._noted = self._clocks.monotonic()
             self._ends = None if left is None else self._noted + left
-            self._save(_Saved(request=_Request(since=wall, until=until, left=left, timed=timed, reason=reason)))
+            request = _Request(since=wall, until=until, left=left, timed=timed, reason=reason)
+            self._save(replace(self._saved, request=request, awake_until=None))
         log.info("paused %s", "until somebody resumes" if left is None else f"for {left:.0f} s")
         return Paused(wall, until, reason)
 
     def resume(self) -> None:
-        """End a pause; one by hours ends until these hours come again."""
+        """End a pause; one by hours or by a topic ends until these hours come, or the topic says so, again."""
         wall = self._clocks.wall()
         awake = (self._hours.ends(wall) or wall + LONGEST) if self._hours.has(wall) else None
         with self._lock:
             self._ends = None
-            self._save(_Saved(awake_until=awake))
+            topic = self._topic.resume() if self._topic else self._saved.topic
+            self._save(replace(self._saved, request=None, awake_until=awake, topic=topic))
 
     def _by_hours(self, wall: float) -> Paused | None:
         there, awake = self._hours.has(wall), self._saved.awake_until
         if awake is not None and (not there or wall >= awake):
-            self._save(msgspec.structs.replace(self._saved, awake_until=None))
+            self._save(replace(self._saved, awake_until=None))
             awake = None
         if not there or awake is not None:
             self._began = None

@@ -52,11 +52,12 @@ def forget(context: OperationContext, request: wire.ForgetRequest) -> wire.Forgo
         gallery.forget(person.id)
     finally:
         context.note("forget", person=person.id, done=all(other.id != person.id for other in gallery.people()))
-    left = [] if context.serving else _left_in_backups(context)  # the daemon's backup task erases them there
+    left = [] if context.serving else left_in_backups(context)  # the daemon's backup task erases them there
     return wire.Forgotten(person.id, person.name, left) if left else wire.Forgotten(person.id, person.name)
 
 
-def _left_in_backups(context: OperationContext) -> list[str]:
+def left_in_backups(context: OperationContext) -> list[str]:
+    """Erase who was forgotten from the backups, and return those in which that fails, or their folder."""
     backups = Backups(context.config)
     try:
         return backups.erase_forgotten()

@@ -7,8 +7,9 @@ import msgspec
 
 from edgeface.enrollment.guidance import Guidance
 from edgeface.errors import EdgefaceError
-from edgeface.operations import backups, configure, enroll, events, explain, find, pausing, people, rules, snapshot
+from edgeface.operations import about, backups, configure, enroll, events, explain, find, pausing, people, rules, snapshot
 from edgeface.operations.context import EVERYWHERE, Door, Operation, Q
+from edgeface.wire import about as of_face
 from edgeface.wire import commands as wire
 from edgeface.wire import rules as of_rules
 from edgeface.wire.fields import NamedPerson
@@ -27,6 +28,8 @@ SNAPSHOT = Operation("snapshot", wire.SnapshotRequest, wire.Snapshot, snapshot.t
 EVENTS = Operation("events", wire.EventsRequest, wire.Events, events.list_events)
 EXPLAIN = Operation("explain", wire.ExplainRequest, wire.Explained, explain.explain)
 FIND = Operation("find", wire.FindRequest, wire.Found, find.find, photos=True, progress=enroll.PhotoJudged)
+ABOUT = Operation("about", of_face.AboutRequest, of_face.About, about.about, photos=True, progress=enroll.PhotoJudged)
+ERASE = Operation("erase", of_face.EraseRequest, of_face.Erased, about.erase)
 REJECT = Operation("reject", wire.RejectRequest, wire.Verdict, events.reject)
 CONFIRM = Operation("confirm", wire.ConfirmRequest, wire.Verdict, events.confirm)
 INTRODUCE = Operation("introduce", wire.IntroduceRequest, NamedPerson, events.introduce, command="events introduce")
@@ -50,6 +53,7 @@ OPERATIONS: dict[str, Operation[Any, Any]] = {
     one.name: one
     for one in (
         *(ENROLL, PHOTOS, RENAME, FORGET, PEOPLE, SNAPSHOT, EVENTS, EXPLAIN, FIND, REJECT, CONFIRM),
+        *(ABOUT, ERASE),
         *(PAUSE, RESUME, MUTE, UNMUTE, IGNORE, HOURS, GROUP, EXPIRE),
         *(INTRODUCE, DISMISS, CHECK, DROP, BACKUP, BACKUPS, RESTORE, CONFIGURE),
     )

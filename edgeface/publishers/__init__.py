@@ -16,10 +16,19 @@ PUBLISHERS = {
 
 
 def need_broker(settings: schema.Config) -> None:
-    """Raise ``ConfigError`` if the settings need a broker and name none."""
-    for name, wanted in (("sync", settings.shared_topic), ("homeassistant", settings.homeassistant.enabled)):
+    """Raise ``ConfigError`` if the settings need a broker and name none, or would have the device pause itself."""
+    needs = {
+        "sync.enabled": settings.shared_topic,
+        "homeassistant.enabled": settings.homeassistant.enabled,
+        "pause.topic": settings.pause.topic,
+    }
+    for name, wanted in needs.items():
         if wanted and not settings.mqtt.host:
-            raise ConfigError(f"{name}.enabled needs a broker: set mqtt.host in the configuration")
+            raise ConfigError(f"{name} needs a broker: set mqtt.host in the configuration")
+    if f"{settings.pause.topic}/".startswith(f"{settings.base}/"):
+        raise ConfigError(
+            f"pause.topic: {settings.pause.topic} is this device's own; what closes its camera comes from elsewhere"
+        )
 
 
 def create(name: str, settings: schema.Config, model: str) -> EventPublisher:

@@ -4,13 +4,10 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from edgeface.gallery.event_store import KeptEvent
-from edgeface.types import EventType
+from edgeface.gallery.event_store import NAMELESS, KeptEvent
 
 SAME_FAR = 1e-3
 """False-accept rate of the cosine from which two visits count as one stranger's."""
-
-NAMELESS = frozenset({EventType.UNKNOWN, EventType.UNSURE})
 
 
 def group(events: Iterable[KeptEvent], same: float) -> list[list[KeptEvent]]:

@@ -23,12 +23,12 @@ class Strangers:
     """Gives each stranger an id, random and stable over the visits that are kept, and numbers the visits.
 
     A stranger is the one to whose kept visits the mean cosine is the largest. With the last kept visit the id
-    is gone. There is none where no events are kept, or the gallery cannot be read.
+    is gone. There is none where no strangers are kept, or the gallery cannot be read.
     """
 
     def __init__(self, events: EventStore, limits: EventsSettings, card: ModelCard) -> None:
         self._events, self._card = events, card
-        self._keeps = bool(limits.keep_days and limits.max)
+        self._keeps = bool(limits.keep_strangers and limits.keep_days and limits.max)
 
     def tell(self, events: list[Event]) -> list[Event]:
         """Return the events, the ``unknown`` ones with the stranger's id and the number of this visit."""

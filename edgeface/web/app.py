@@ -15,6 +15,7 @@ from starlette.staticfiles import StaticFiles
 
 from edgeface.errors import EdgefaceError
 from edgeface.web import (
+    about,
     enroll,
     health,
     live,
@@ -60,6 +61,9 @@ POST: dict[str, View] = {
     "/visits/{event}/reject": visits.reject,
     "/unknown/name": strangers.name,
     "/unknown/dismiss": strangers.dismiss,
+    "/unknown/keep": strangers.keep,
+    "/unknown/about": about.about,
+    "/unknown/erase": about.erase,
     "/enroll/start": enroll.start,
     "/enroll/finish": enroll.finish,
     "/pause": pause.pause,

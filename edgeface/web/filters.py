@@ -11,6 +11,11 @@ def day(wall: float) -> str:
     return f"{then:%A}, {then.day} {then:%B}" + ("" if then.year == now.year else f" {then.year}")
 
 
+def stamp(text: str) -> float:
+    """Read a time as payloads have it."""
+    return datetime.fromisoformat(text).timestamp()
+
+
 def clock(wall: float) -> str:
     return f"{datetime.fromtimestamp(wall):%H:%M}"
 
@@ -59,5 +64,5 @@ def capitalize_first(text: str) -> str:
 
 FILTERS = {
     function.__name__: function
-    for function in (day, clock, minute, form_time, moment, iso, percent, ago, camera, capitalize_first)
+    for function in (day, stamp, clock, minute, form_time, moment, iso, percent, ago, camera, capitalize_first)
 }

@@ -11,16 +11,19 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from edgeface.errors import EdgefaceError
-from edgeface.operations.context import Door
-from edgeface.operations.registry import FIND, at, read, read_texts
+from edgeface.operations.context import Door, Operation, R
+from edgeface.operations.registry import ABOUT, FIND, at, read, read_texts
 from edgeface.vision.images import decode_photo
 from edgeface.web.context import MAX_FORM, PageContext, body
 from edgeface.web.people import MAX_PHOTO, MAX_UPLOADS
+from edgeface.wire.about import AboutRequest
 from edgeface.wire.commands import FindRequest
 from edgeface.wire.commands import Request as Asked
 
-SHORT = {name: one for name, one in at(Door.WEB).items() if one is FIND or not (one.camera or one.photos)}
-"""The operations that are over soon; those that take pictures have views of their own, but for one that only looks."""
+LOOKS: dict[Operation[Any, Any], Asked] = {FIND: FindRequest(), ABOUT: AboutRequest()}
+"""The operations that only look at a photo, and what each is asked."""
+SHORT = {name: one for name, one in at(Door.WEB).items() if one in LOOKS or not (one.camera or one.photos)}
+"""The operations that are over soon; those that take pictures have views of their own, but for those that only look."""
 MAX_FIELDS = 64
 
 
@@ -31,8 +34,8 @@ async def operate(context: PageContext, request: Request) -> Response:
         return _answer(HTTPStatus.NOT_FOUND, error=f"there is no such operation; there are {', '.join(SHORT)}")
     kind = request.headers.get("content-type", "")
     try:
-        if operation is FIND and kind.startswith("image/"):
-            return _answer(HTTPStatus.OK, result=await _find(context, request))
+        if operation in LOOKS and kind.startswith("image/"):
+            return _answer(HTTPStatus.OK, result=await look(context, request, operation))
         result = await context.perform(operation, _asked(request, await body(request, MAX_FORM), operation.request))
     except EdgefaceError as error:
         return _answer(HTTPStatus.UNPROCESSABLE_ENTITY, error=" ".join(str(error).split()))
@@ -41,8 +44,8 @@ async def operate(context: PageContext, request: Request) -> Response:
     return _answer(HTTPStatus.OK, result=result)
 
 
-async def _find(context: PageContext, request: Request) -> object:
-    """Search the kept events for the face of the photo that is the body."""
+async def look(context: PageContext, request: Request, operation: Operation[Any, R]) -> R:
+    """Have an operation look at the photo that is the body."""
     if context.uploads >= MAX_UPLOADS:
         raise HTTPException(HTTPStatus.SERVICE_UNAVAILABLE, "other photos are being looked at; try again in a moment")
     context.uploads += 1
@@ -50,7 +53,7 @@ async def _find(context: PageContext, request: Request) -> object:
         async with context.uploading:
             data = await body(request, MAX_PHOTO)
             image = await context.on_picture_thread(partial(decode_photo, data, "photo"))
-            return await context.perform(FIND, FindRequest(), iter([("photo", image)]))
+            return await context.perform(operation, LOOKS[operation], iter([("photo", image)]))
     finally:
         context.uploads -= 1
 

@@ -49,7 +49,10 @@ FORM = {
     ),
     "What is kept": (
         Input("web.pictures", "Keep pictures of visits", "Encrypted, on this device. Switching it off erases them."),
-        Input("web.unknown", "Show unknown visitors", "So that you can name or dismiss them."),
+        Input(
+            "events.keep_strangers", "Keep faces of strangers", "Of whoever is not recognized. Switching it off erases them."
+        ),
+        Input("web.unknown", "Show unknown visitors", "So that you can name or dismiss them, if their faces are kept."),
         Input("web.keep_hours", "Keep pictures and unknown visitors for", "They are erased after that.", "hours"),
         Input("events.keep_days", "Keep visits for", "0 keeps none.", "days"),
     ),
@@ -87,8 +90,7 @@ async def change(context: PageContext, request: Request) -> Response:
             values = _differing(fields, {f"{row.section}.{row.name}": row for row in load.settings(context.daemon.file)})
         if not values:
             return context.redirect("/settings", "Nothing was changed.")
-        await context.perform(CONFIGURE, ConfigureRequest(values=values))
-        await _taken(context)
+        await configure(context, values)
     except EdgefaceError as error:
         return context.redirect("/settings", f"Not changed: {error}.", good=False)
     return context.redirect("/settings", "The change is in effect.")
@@ -113,8 +115,9 @@ def _value(text: str) -> Any:
         return text
 
 
-async def _taken(context: PageContext) -> None:
-    """Wait until the daemon has taken the settings of its files. Raise ``EdgefaceError`` if it refuses them."""
+async def configure(context: PageContext, values: dict[str, str | None]) -> None:
+    """Change settings, and wait until the daemon has taken them. Raise ``EdgefaceError`` if it refuses them."""
+    await context.perform(CONFIGURE, ConfigureRequest(values=values))
     for _ in range(round(WAIT / BETWEEN)):
         if refused := context.daemon.status()["settings_refused"]:
             raise EdgefaceError(refused)

@@ -11,6 +11,7 @@ from edgeface.gallery.store import Gallery
 from edgeface.operations.registry import DISMISS, IGNORE, INTRODUCE
 from edgeface.recognition.clustering import SAME_FAR, group, unknown
 from edgeface.web.context import PageContext, form
+from edgeface.web.settings import configure
 from edgeface.wire.commands import DismissRequest, IntroduceRequest
 from edgeface.wire.doubt import words
 from edgeface.wire.rules import IgnoreRequest
@@ -30,12 +31,22 @@ def read_strangers(context: PageContext, gallery: Gallery) -> list[tuple[list[Ke
 
 
 async def strangers(context: PageContext, request: Request) -> Response:
-    if not context.config.web.unknown:
+    if not (context.config.web.unknown and context.config.events.keep_strangers):
         return context.render(request, "unknown.html", strangers=[], people=[])
     rows, known = await context.with_gallery(lambda gallery: (read_strangers(context, gallery), gallery.people()))
     names, latest = {person.id: person.name for person in known}, (events[-1] for events, _ in rows)
     reasons = {event.event_id: words(event.doubt, names) if event.doubt else None for event in latest}
     return context.render(request, "unknown.html", strangers=rows, people=known, reasons=reasons)
+
+
+async def keep(context: PageContext, request: Request) -> Response:
+    """Have strangers kept and shown from now on."""
+    await form(request)
+    try:
+        await configure(context, {"events.keep_strangers": "true", "web.unknown": "true"})
+    except EdgefaceError as error:
+        return context.redirect("/unknown", f"Not switched on: {error}.", good=False)
+    return context.redirect("/unknown", "The faces of visitors who are not recognized are kept from now on.")
 
 
 async def name(context: PageContext, request: Request) -> Response:

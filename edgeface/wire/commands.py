@@ -21,6 +21,10 @@ SomeEvents = Annotated[
     list[AnEvent], Meta(max_length=500, description="those of events that are kept", examples=[["01M86GTN766HKSFCZ15NNMEFKP"]])
 ]
 
+SwitchedOff = Annotated[
+    str | UnsetType, Meta(description="that the faces of strangers are not kept, and how they are; absent if they are kept")
+]
+
 
 class Request(Struct, frozen=True, kw_only=True):
     """Ask for an operation that needs to know nothing more."""
@@ -263,6 +267,7 @@ class Events(Struct, frozen=True):
             ],
         ),
     ]
+    switched_off: SwitchedOff = UNSET
 
 
 class Explained(Struct, frozen=True, kw_only=True):
@@ -286,6 +291,9 @@ class Explained(Struct, frozen=True, kw_only=True):
     good_views: Annotated[int | None, Meta(description="views that were good enough", examples=[6])]
     views: Annotated[int | None, Meta(description="views of the face", examples=[40])]
     usable: Annotated[bool, Meta(description="whether there is a face that can be confirmed", examples=[True])]
+    switched_off: Annotated[
+        str | UnsetType, Meta(description="that the face was not kept, and how later ones are; absent if it was")
+    ] = UNSET
 
 
 class FoundEvent(Struct, frozen=True, kw_only=True):
@@ -309,6 +317,7 @@ class Found(Struct, frozen=True, kw_only=True):
     compared: Annotated[Count, Meta(description="events that are kept and show a face", examples=[212])]
     threshold: Annotated[float, Meta(description="the score from which on it is sure", examples=[0.62])]
     refused: Annotated[list[Refused], Meta(description="photos that were not used, with the reason of each", examples=[[]])]
+    switched_off: SwitchedOff = UNSET
 
 
 class Verdict(Struct, frozen=True, kw_only=True):

@@ -16,7 +16,7 @@ StrangerId = Annotated[
     str,
     Meta(
         pattern="^s_[0-9a-f]{16}$",
-        description="the same for this stranger's visits that are kept; random. Absent where no events are kept",
+        description="the same for this stranger's visits that are kept; random. Absent where no strangers are kept",
         examples=["s_3f0c95d1b2a86e47"],
     ),
 ]

@@ -12,9 +12,8 @@ from typing import NamedTuple
 
 import numpy as np
 from fixtures.backup import config
-from fixtures.galleries import near, unit, units
+from fixtures.galleries import keeping, near, unit, units
 
-from edgeface.config.schema import EventsSettings
 from edgeface.gallery import restore
 from edgeface.gallery.backup import Backups
 from edgeface.gallery.event_store import Verdict
@@ -66,7 +65,7 @@ def see(gallery: Gallery, face: Vector, person_id: str | None = None) -> str:
     """Keep an event with its picture; gives its id."""
     kind = EventType.RECOGNIZED if person_id else EventType.UNKNOWN
     event = Event(kind, new_event_id(WALL), WALL, 0.0, "front", person_id=person_id, score=0.6, quality=0.8, embedding=face)
-    gallery.events.keep(event, EventsSettings(), b"a picture of a face " * 50)
+    gallery.events.keep(event, keeping(), b"a picture of a face " * 50)
     return event.event_id
 
 

@@ -16,13 +16,12 @@ import numpy as np
 import pytest
 from fixtures.backup import config, crowd, damage, enrolled, flip, killed, people, sealed_at, states
 from fixtures.disk import fill
-from fixtures.galleries import MODEL, WALL, near, unit, units
+from fixtures.galleries import MODEL, WALL, keeping, near, unit, units
 from fixtures.optional import needed
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.strategies import DrawFn
 
-from edgeface.config.schema import EventsSettings
 from edgeface.daemon.backup_task import CLOCK, RETRY, SETTLE, Schedule
 from edgeface.errors import GalleryError
 from edgeface.gallery import backup, copies
@@ -52,7 +51,7 @@ def see(gallery: Gallery, person: str, face: Vector) -> str:
     event = Event(
         EventType.RECOGNIZED, new_event_id(WALL), WALL, 0.0, "front", person_id=person, score=0.6, quality=0.8, embedding=face
     )  # fmt: skip
-    gallery.events.keep(event, EventsSettings(max=100), b"a picture of a face " * 50)
+    gallery.events.keep(event, keeping(max=100), b"a picture of a face " * 50)
     return event.event_id
 
 

@@ -8,11 +8,10 @@ from typing import Any, TypeVar
 
 import numpy as np
 import pytest
-from fixtures.galleries import MODEL, changed, enrolled, kept, near, unit, units
+from fixtures.galleries import MODEL, changed, enrolled, keeping, kept, near, unit, units
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edgeface.config.schema import EventsSettings
 from edgeface.errors import GalleryError
 from edgeface.gallery.contents import Templates
 from edgeface.gallery.encryption import Sealer
@@ -265,7 +264,7 @@ def test_every_statement_about_one_person_asks_an_index(gallery: Gallery, path: 
     gallery.exchange(lambda _: {anna.id: copies[anna.id]})
     gallery.templates()
     gallery.import_(gallery.export())
-    gallery.events.expire("front", EventsSettings())
+    gallery.events.expire("front", keeping())
     gallery.exchange(lambda there: {next(iter(there)): None})
     gallery.forget("Anne")
     gallery.revisions.all("key")

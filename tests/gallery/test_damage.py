@@ -9,9 +9,8 @@ import numpy as np
 import pytest
 from adversary.flips import classes
 from fixtures.damage import flip, flip_in, value
-from fixtures.galleries import MODEL, enrolled, kept, names, unit, units
+from fixtures.galleries import MODEL, enrolled, keeping, kept, names, unit, units
 
-from edgeface.config.schema import EventsSettings
 from edgeface.errors import GalleryError
 from edgeface.gallery.store import Gallery
 from edgeface.gallery.versions import Revision
@@ -33,7 +32,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
         anna = gallery.find("Anna")
         gallery.learn(kept(gallery, anna, unit(5)), anna.id, "rejected", keep=True)
         event = Event(EventType.UNKNOWN, new_event_id(WALL), WALL, 0.0, "front", score=0.1, quality=0.7, embedding=unit(6))
-        gallery.events.keep(event, EventsSettings(), picture=b"JPEG" * 100)
+        gallery.events.keep(event, keeping(), picture=b"JPEG" * 100)
         gallery.exchange(lambda _: shared(gallery))
     return path
 

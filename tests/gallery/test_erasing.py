@@ -7,9 +7,8 @@ from pathlib import Path
 from typing import Any, Never
 
 import pytest
-from fixtures.galleries import MODEL, changed, enrolled, kept, names, near, traces, unit
+from fixtures.galleries import MODEL, changed, enrolled, keeping, kept, names, near, traces, unit
 
-from edgeface.config.schema import EventsSettings
 from edgeface.errors import GalleryError, TraceError
 from edgeface.gallery.event_keeper import EventKeeper
 from edgeface.gallery.retention import Clocks
@@ -45,11 +44,11 @@ def blobs(path: Path, query: str) -> list[Any]:
 
 def pictured(gallery: Gallery, wall: float = WALL) -> str:
     seen = Event(EventType.UNKNOWN, new_event_id(wall), wall, 0.0, "front", score=0.1, quality=0.7, embedding=unit(6))
-    gallery.events.keep(seen, EventsSettings(), picture=bytes(range(256)) * 30)
+    gallery.events.keep(seen, keeping(), picture=bytes(range(256)) * 30)
     return seen.event_id
 
 
-@pytest.mark.parametrize("erase", ["dismiss", "expire", "rename", "drop", "forget"])
+@pytest.mark.parametrize("erase", ["dismiss", "expire", "rename", "drop", "forget", "erase"])
 def test_no_byte_stays(gallery: Gallery, watching: Gallery, path: Path, erase: str) -> None:
     anna = enrolled(gallery, "Anna", 1, 2)
     event_id = pictured(gallery)
@@ -58,6 +57,7 @@ def test_no_byte_stays(gallery: Gallery, watching: Gallery, path: Path, erase: s
         "rename": ["SELECT sealed FROM people"],
         "drop": ["SELECT sealed FROM templates WHERE id = 1"],
         "forget": ["SELECT sealed FROM people", "SELECT sealed FROM templates"],
+        "erase": [f"SELECT sealed FROM {table}" for table in ("people", "templates", "events", "pictures")],
     }.get(erase, ["SELECT sealed FROM events", "SELECT sealed FROM pictures"])
     theirs = [blob for query in queries for blob in blobs(path, query)]
     assert traces(path.parent, theirs) > 0
@@ -66,13 +66,15 @@ def test_no_byte_stays(gallery: Gallery, watching: Gallery, path: Path, erase: s
     elif erase == "expire":
         passed = [1e5]
         gallery.events.clocks = Clocks(monotonic=lambda: passed[0])
-        keeper = EventKeeper(gallery, "front", EventsSettings(keep_days=1), 24.0)
+        keeper = EventKeeper(gallery, "front", keeping(keep_days=1), 24.0)
         for passed[0] in (1e5, 2e5):
             keeper.on_tick(Tick(NoFrame(passed[0], WALL + passed[0])))
     elif erase == "rename":
         gallery.rename("Anna", "Berta")
     elif erase == "drop":
         gallery.drop(template_id(anna.id, unit(1)))
+    elif erase == "erase":
+        gallery.erase([anna.id], [event_id], [])
     else:
         gallery.forget("Anna")
     assert traces(path.parent, theirs) == 0
@@ -94,7 +96,7 @@ def test_a_reader_in_the_way_is_told_and_the_loop_wipes_later(gallery: Gallery, 
         reader.execute("SELECT count(*) FROM templates").fetchone()
         with pytest.raises(TraceError, match="keeps a trace until the program that reads it now ends"):
             change()
-        keeper = EventKeeper(gallery, "front", EventsSettings())
+        keeper = EventKeeper(gallery, "front", keeping())
         keeper.on_tick(Tick(NoFrame(1000.0, WALL)))
         assert traces(path.parent, theirs) > 0
         assert keeper.trouble is None

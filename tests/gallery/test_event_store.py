@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 import numpy as np
 import pytest
-from fixtures.galleries import MODEL, WALL, enrolled, kept, near, one_line, unit
+from fixtures.galleries import MODEL, WALL, enrolled, keeping, kept, near, one_line, unit
 from fixtures.optional import needed
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -66,8 +66,8 @@ def test_an_event_is_kept_with_its_embedding(gallery: Gallery, path: Path) -> No
 
 
 def test_what_has_no_embedding_is_not_kept(gallery: Gallery) -> None:
-    gallery.events.keep(event(kind=EventType.LEFT), EventsSettings())
-    gallery.events.keep(event(kind=EventType.CAMERA_LOST, reason="unplugged"), EventsSettings())
+    gallery.events.keep(event(kind=EventType.LEFT), keeping())
+    gallery.events.keep(event(kind=EventType.CAMERA_LOST, reason="unplugged"), keeping())
     assert gallery.events.all() == []
 
 
@@ -79,8 +79,8 @@ def doubtful(wall: float = WALL, embedding: Vector | None = None, **fields: Any)
 
 def test_a_visit_in_doubt_is_kept_with_its_reason_even_without_a_face(gallery: Gallery, path: Path) -> None:
     anna = enrolled(gallery, "Anna", 1)
-    gallery.events.keep(doubtful(), EventsSettings())
-    gallery.events.keep(doubtful(WALL + 1, 0.5 * unit(1), reason=Reason.DOUBTFUL, person_id=anna.id, good=9), EventsSettings())
+    gallery.events.keep(doubtful(), keeping())
+    gallery.events.keep(doubtful(WALL + 1, 0.5 * unit(1), reason=Reason.DOUBTFUL, person_id=anna.id, good=9), keeping())
     gallery.close()
     dark, doubted = Gallery(path, MODEL).events.all()
     assert (dark.event_type, dark.person_id, dark.shows_face, needed(dark.doubt).reason) == ("unsure", None, False, Reason.DARK)
@@ -99,7 +99,7 @@ def test_an_event_of_an_older_edgeface_has_no_reason(gallery: Gallery, path: Pat
 
 
 def test_visits_in_doubt_never_push_out_those_with_names(gallery: Gallery) -> None:
-    anna, limits = enrolled(gallery, "Anna", 1), EventsSettings(max=10)
+    anna, limits = enrolled(gallery, "Anna", 1), keeping(max=10)
     for hour in range(8):
         named = event(WALL + hour, EventType.RECOGNIZED, unit(1), person_id=anna.id)
         gallery.events.keep(named, limits)
@@ -112,7 +112,7 @@ def test_visits_in_doubt_never_push_out_those_with_names(gallery: Gallery) -> No
 
 def test_who_is_forgotten_leaves_no_doubt_about_them(gallery: Gallery, path: Path) -> None:
     anna, bert = enrolled(gallery, "Anna", 1), enrolled(gallery, "Bert", 2)
-    limits = EventsSettings()
+    limits = keeping()
     gallery.events.keep(doubtful(WALL, unit(7), reason=Reason.LOOKALIKE, person_id=bert.id, other_id=anna.id), limits)
     gallery.events.keep(doubtful(WALL + 1, near(unit(1), 0.4), reason=Reason.FEW), limits)
     gallery.events.keep(doubtful(WALL + 2), limits)
@@ -127,7 +127,7 @@ def test_who_is_forgotten_leaves_no_doubt_about_them(gallery: Gallery, path: Pat
 
 
 def test_nothing_is_kept_where_the_owner_wants_it_so(gallery: Gallery) -> None:
-    for limits in (EventsSettings(keep_days=0), EventsSettings(max=0)):
+    for limits in (keeping(keep_days=0), keeping(max=0)):
         gallery.events.keep(event(embedding=unit(1)), limits)
     assert gallery.events.all() == []
 
@@ -136,34 +136,34 @@ def test_events_expire_by_age_and_by_number(gallery: Gallery, clock: list[Any]) 
     began = clock[0]
     for day in range(10):
         clock[0] = began + day * DAY
-        gallery.events.keep(event(WALL + day * DAY, embedding=unit(day)), EventsSettings(keep_days=3))
-    gallery.events.expire("front", EventsSettings(keep_days=3))
+        gallery.events.keep(event(WALL + day * DAY, embedding=unit(day)), keeping(keep_days=3))
+    gallery.events.expire("front", keeping(keep_days=3))
     assert [found.wall for found in gallery.events.all()] == [WALL + day * DAY for day in (6, 7, 8, 9)]
-    gallery.events.keep(event(WALL + 9 * DAY + 1, embedding=unit(10)), EventsSettings(keep_days=3, max=2))
+    gallery.events.keep(event(WALL + 9 * DAY + 1, embedding=unit(10)), keeping(keep_days=3, max=2))
     assert [found.wall for found in gallery.events.all()] == [WALL + 9 * DAY, WALL + 9 * DAY + 1]
     clock[0] += 4 * DAY
-    gallery.events.expire("front", EventsSettings(keep_days=3))
+    gallery.events.expire("front", keeping(keep_days=3))
     assert gallery.events.all() == []
 
 
 def test_a_clock_that_is_set_back_costs_the_oldest_event_not_the_newest(gallery: Gallery) -> None:
-    limits = EventsSettings(max=3)
+    limits = keeping(max=3)
     for hour in range(3):
         gallery.events.keep(event(WALL + hour * 3600, embedding=unit(hour)), limits)
     gallery.events.keep(event(WALL - DAY, embedding=unit(9)), limits)
     assert [found.wall for found in gallery.events.all()] == [WALL - DAY, WALL + 3600, WALL + 7200]
 
 
-@pytest.mark.parametrize("limits", [EventsSettings(keep_days=0), EventsSettings(max=0)])
+@pytest.mark.parametrize("limits", [keeping(keep_days=0), keeping(max=0)])
 def test_a_camera_that_keeps_nothing_leaves_what_another_keeps_in_the_same_gallery(
     gallery: Gallery, limits: EventsSettings
 ) -> None:
     kept(gallery, None, unit(1), EventType.UNKNOWN)
-    gallery.events.keep(event(WALL, embedding=unit(2), camera="yard"), EventsSettings(), b"jpeg")
+    gallery.events.keep(event(WALL, embedding=unit(2), camera="yard"), keeping(), b"jpeg")
     EventKeeper(gallery, "front", limits).on_tick(Tick(gap()))
     assert [found.camera for found in gallery.events.all()] == ["yard"]
     assert len(gallery.events.pictured()) == 1
-    EventKeeper(gallery, "yard", EventsSettings()).on_tick(Tick(gap()))
+    EventKeeper(gallery, "yard", keeping()).on_tick(Tick(gap()))
     assert gallery.events.pictured() == set()
 
 
@@ -173,7 +173,7 @@ def test_an_expired_event_leaves_no_byte(gallery: Gallery, path: Path, clock: li
     ((blob,),) = database.execute("SELECT sealed FROM events").fetchall()
     database.close()
     clock[0] += 8 * DAY
-    gallery.events.expire("front", EventsSettings())
+    gallery.events.expire("front", keeping())
     gallery.close()
     assert blob[12:60] not in path.read_bytes()
     assert found.event_id.encode() not in path.read_bytes()
@@ -205,7 +205,7 @@ def test_who_is_forgotten_leaves_no_event_nor_one_of_a_face_that_is_nearest_to_t
 def test_an_event_of_somebody_who_is_forgotten_in_the_same_moment_is_not_kept(gallery: Gallery) -> None:
     anna = enrolled(gallery, "Anna", 1)
     gallery.forget("Anna")
-    gallery.events.keep(event(kind=EventType.RECOGNIZED, embedding=unit(1), person_id=anna.id), EventsSettings())
+    gallery.events.keep(event(kind=EventType.RECOGNIZED, embedding=unit(1), person_id=anna.id), keeping())
     assert gallery.events.all() == []
 
 
@@ -229,7 +229,7 @@ def test_a_verdict_on_an_event_that_is_gone_changes_nothing(gallery: Gallery, cl
     anna = enrolled(gallery, "Anna", 1)
     seen = kept(gallery, anna, unit(2))
     clock[0] += 8 * DAY
-    gallery.events.expire("front", EventsSettings())
+    gallery.events.expire("front", keeping())
     with pytest.raises(GalleryError, match="no longer kept"):
         gallery.learn(seen, anna.id, "confirmed", keep=True)
     assert gallery.people() == [anna]
@@ -248,8 +248,8 @@ def test_no_payload_holds_an_embedding(gallery: Gallery, card: ModelCard) -> Non
 
 
 def test_an_embedding_is_kept_as_a_unit_vector(gallery: Gallery) -> None:
-    gallery.events.keep(event(embedding=0.6 * unit(1)), EventsSettings())
-    gallery.events.keep(event(embedding=0 * unit(1)), EventsSettings())
+    gallery.events.keep(event(embedding=0.6 * unit(1)), keeping())
+    gallery.events.keep(event(embedding=0 * unit(1)), keeping())
     (found,) = gallery.events.all()
     assert np.allclose(found.embedding, unit(1), atol=1e-6)
 
@@ -262,7 +262,7 @@ def test_events_wait_for_a_gallery_that_is_locked_and_it_is_told_once(
     gallery: Gallery, path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(events_module, "LOOP_LOCK_TIMEOUT_S", 0.01)
-    keeper = EventKeeper(gallery, "front", EventsSettings())
+    keeper = EventKeeper(gallery, "front", keeping())
     writer = sqlite3.connect(path, isolation_level=None)
     writer.execute("BEGIN IMMEDIATE")
     with caplog.at_level(logging.WARNING):
@@ -285,7 +285,7 @@ def test_events_wait_for_a_gallery_that_is_locked_and_it_is_told_once(
 
 
 def test_old_events_go_every_ten_minutes(gallery: Gallery, clock: list[Any]) -> None:
-    keeper, began, left = EventKeeper(gallery, "front", EventsSettings(keep_days=1)), clock[0], []
+    keeper, began, left = EventKeeper(gallery, "front", keeping(keep_days=1)), clock[0], []
     kept(gallery, None, unit(1), EventType.UNKNOWN)
     for passed in (0, DAY - 1, DAY + 1, DAY + 598, DAY + 599):
         clock[0] = began + passed

@@ -12,10 +12,10 @@ from typing import Any
 import msgspec
 import numpy as np
 import pytest
+from fixtures.galleries import keeping
 from fixtures.optional import needed
 from fixtures.reembed import House, house
 
-from edgeface.config.schema import EventsSettings
 from edgeface.daemon.assembly import assemble
 from edgeface.doctor import Check, examine
 from edgeface.errors import GalleryError
@@ -72,7 +72,7 @@ def test_who_still_has_the_old_network_writes_nothing_into_a_gallery_that_was_ta
         vector = old.templates().vectors[0]
         event = Event(EventType.RECOGNIZED, new_event_id(1e9), 1e9, 0.0, "front", person_id=needed(barack).id, embedding=vector)
         house.reembed(other_model)
-        for change in (lambda: old.events.keep(event, EventsSettings()), lambda: old.enroll("Zoe", [-vector], [0.9])):
+        for change in (lambda: old.events.keep(event, keeping()), lambda: old.enroll("Zoe", [-vector], [0.9])):
             with pytest.raises(GalleryError, match="is of the model"):
                 change()
     with house.open(other_model) as gallery:
@@ -89,7 +89,7 @@ def test_what_has_no_face_goes_and_is_counted(house: House, other_model: Path) -
         event = Event(
             EventType.RECOGNIZED, new_event_id(1e9), 1e9, 0.0, "front", person_id=needed(barack).id, embedding=-vector
         )
-        gallery.events.keep(event, EventsSettings())
+        gallery.events.keep(event, keeping())
         gallery.learn(gallery.events.find(event.event_id), needed(barack).id, "rejected", keep=True)
     done = house.reembed(other_model)
     assert (needed(done).people, needed(done).templates, needed(done).lost) == (1, 1, 2)

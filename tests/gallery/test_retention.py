@@ -8,11 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fixtures.galleries import MODEL, WALL, unit
+from fixtures.galleries import MODEL, WALL, keeping, unit
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from edgeface.config.schema import EventsSettings
 from edgeface.gallery.event_keeper import EXPIRE_EVERY, EventKeeper
 from edgeface.gallery.retention import BOOT, Clocks
 from edgeface.gallery.store import Gallery
@@ -23,7 +22,7 @@ from edgeface.types import EventType, NoFrame
 from edgeface.wire.events import Event
 
 HOUR, DAY, YEAR = 3600.0, 86_400.0, 365 * 86_400.0
-LIMITS = EventsSettings(keep_days=3 * HOUR / DAY)
+LIMITS = keeping(keep_days=3 * HOUR / DAY)
 PICTURE_HOURS = 2.0
 
 

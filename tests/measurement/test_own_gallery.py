@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from fixtures.commandline import Cli
 from fixtures.frames import frame
-from fixtures.galleries import MODEL, enrolled, kept, near, unit
+from fixtures.galleries import MODEL, enrolled, keeping, kept, near, unit
 from fixtures.verdicts import confirm, introduce, reject
 
 from edgeface.config import schema
@@ -214,7 +214,7 @@ def test_real_events_count(tmp_path: Path, demo_photos: Path) -> None:
     for number, name in enumerate(["collins_portrait.jpg"] * 10 + ["obama_press_room.jpg"] * 10):
         moment = Frame(frame((name, 100, 100)), number * 0.5 + 10 * (number >= 10), start + number)
         for event in presence.update(moment, pipeline.observe(moment.image), pipeline.matcher):
-            opened.events.keep(event, schema.EventsSettings())
+            opened.events.keep(event, keeping())
     came = opened.events.all()
     assert [event.event_type for event in came] == ["unknown", "recognized"]
     confirm(opened, embedder.card, settings.matching, came[1].event_id)

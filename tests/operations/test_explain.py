@@ -11,10 +11,9 @@ from fixtures.broker import Broker, Listener, broker, eventually, needs_broker
 from fixtures.commandline import Cli
 from fixtures.daemon import enroll, running, settings
 from fixtures.frames import frame, head, photo
-from fixtures.galleries import WALL, near, unit
+from fixtures.galleries import WALL, keeping, near, unit
 
 from edgeface.config.load import load
-from edgeface.config.schema import EventsSettings
 from edgeface.daemon.health_reporter import Counters
 from edgeface.gallery.open import open_gallery
 from edgeface.gallery.store import Gallery
@@ -38,7 +37,7 @@ def gallery(cli: Cli) -> Iterator[Gallery]:
 def doubted(gallery: Gallery, doubt: Doubt, embedding: Vector | None = None, wall: float = WALL) -> str:
     vector = np.zeros(128, np.float32) if embedding is None else embedding
     event = Event(EventType.UNSURE, new_event_id(wall), wall, 0.0, "front", score=doubt.score, embedding=vector, doubt=doubt)
-    gallery.events.keep(event, EventsSettings())
+    gallery.events.keep(event, keeping())
     return event.event_id
 
 

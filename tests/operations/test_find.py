@@ -11,12 +11,11 @@ from fixtures.broker import Broker, broker, needs_broker
 from fixtures.commandline import Cli
 from fixtures.daemon import enroll, running, settings
 from fixtures.frames import photo
-from fixtures.galleries import WALL, unit
+from fixtures.galleries import WALL, keeping, unit
 from fixtures.optional import needed
 from fixtures.page import Page, serving
 
 from edgeface.config.load import load
-from edgeface.config.schema import EventsSettings
 from edgeface.gallery.open import open_gallery
 from edgeface.gallery.store import Gallery
 from edgeface.recognition.event_id import new_event_id
@@ -48,7 +47,7 @@ def faces(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Vector]:
 def keep(gallery: Gallery, embedding: Vector, hours: float, kind: EventType = EventType.UNKNOWN, **fields: Any) -> str:
     wall = WALL + 3600 * hours
     event = Event(kind, new_event_id(wall), wall, 0.0, "front", score=0.2, quality=0.7, embedding=embedding, **fields)
-    gallery.events.keep(event, EventsSettings())
+    gallery.events.keep(event, keeping())
     return event.event_id
 
 
@@ -91,7 +90,11 @@ def test_an_event_is_found_in_the_others(cli: Cli, house: list[str]) -> None:
 
 def test_who_was_not_here_is_not_found(cli: Cli, house: list[str]) -> None:
     result = cli("events", "find", photo("biden_portrait.jpg"))
-    assert (result.stdout, result.stderr) == ("", "not seen in the 3 events that are kept and show a face\n")
+    told, off = result.stderr.splitlines()
+    assert (result.stdout, told) == ("", "not seen in the 3 events that are kept and show a face")
+    assert off.startswith("the faces of strangers are not kept; edgeface config set events.keep_strangers true")
+    cli.set(events={"keep_strangers": True})
+    assert "not kept" not in cli("events", "find", photo("biden_portrait.jpg")).stderr
     assert house
 
 
@@ -136,7 +139,7 @@ def test_the_page_takes_a_photo_or_an_event(page: Page) -> None:
 def test_mqtt_takes_a_photo_or_an_event_from_whoever_the_settings_allow(
     tmp_path: Path, broker: Broker, faces: dict[str, Vector]
 ) -> None:
-    config = settings(tmp_path, broker, commands={"allow": ["find"]})
+    config = settings(tmp_path, broker, commands={"allow": ["find"]}, events={"keep_strangers": True})
     enroll(config, "Biden", photo("biden_blue_room.jpg"))
     gallery = open_gallery(config, load_card(SHIPPED))
     first, second = fill(gallery, faces)

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from edgeface.config.load import load
 from edgeface.config.schema import Config, GallerySettings, PauseSettings
 from edgeface.errors import ConfigError, EdgefaceError
-from edgeface.operations.pause import BY_HOURS, SAVE_EVERY, Clocks, Pause, moment
+from edgeface.operations.pause import BY_HOURS, SAVE_EVERY, Pause, moment
+from edgeface.operations.pause_topic import Clocks
 from edgeface.types import Paused
 
 BERLIN = ZoneInfo("Europe/Berlin")

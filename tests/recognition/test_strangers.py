@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 import pytest
 from fixtures.frames import Door
-from fixtures.galleries import MODEL, WALL, enrolled, near, unit
+from fixtures.galleries import MODEL, WALL, enrolled, keeping, near, unit
 
 from edgeface.config.schema import EventsSettings
 from edgeface.errors import GalleryError
@@ -21,7 +21,7 @@ from edgeface.types import Box, EventType, Vector
 from edgeface.vision.model_card import ModelCard
 from edgeface.wire.events import Event, event_payload
 
-LIMITS = EventsSettings()
+LIMITS = keeping()
 
 
 class Time:
@@ -106,7 +106,7 @@ def test_who_is_named_is_no_stranger_any_more_and_leaves_no_id_when_forgotten(
     assert str(before).encode() not in path.read_bytes()
 
 
-@pytest.mark.parametrize("limits", [EventsSettings(keep_days=0), EventsSettings(max=0)])
+@pytest.mark.parametrize("limits", [keeping(keep_days=0), keeping(max=0)])
 def test_where_no_events_are_kept_nobody_has_an_id(gallery: Gallery, card: ModelCard, limits: EventsSettings) -> None:
     assert Street(gallery, card, limits).passes(unit(1)) == (None, None)
 
@@ -130,7 +130,7 @@ def test_a_gallery_that_cannot_be_read_stops_no_event(
 
 
 def test_only_so_many_of_the_newest_events_are_compared(gallery: Gallery, card: ModelCard) -> None:
-    street, limits = Street(gallery, card), EventsSettings(max=10_000)
+    street, limits = Street(gallery, card), keeping(max=10_000)
     street.limits = limits
     first, _ = street.passes(unit(1))
     anna = enrolled(gallery, "Anna", 5)

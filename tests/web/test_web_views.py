@@ -22,11 +22,10 @@ import psutil
 import pytest
 from fixtures.broker import eventually
 from fixtures.daemon import EMPTY
-from fixtures.galleries import units
+from fixtures.galleries import keeping, units
 from fixtures.page import Page, serving
 from fixtures.page import settings as page_settings
 
-from edgeface.config import schema
 from edgeface.config.load import load
 from edgeface.config.schema import Config
 from edgeface.control import client as control_client
@@ -121,7 +120,7 @@ def test_pictures_expire_and_go_when_they_are_switched_off(own: Page, demo_photo
     def after(hours: int, picture_hours: float) -> tuple[int, int]:
         def clear(gallery: Gallery) -> tuple[int, int]:
             gallery.events.clocks = Clocks(monotonic=lambda: time.monotonic() + hours * HOUR)
-            gallery.events.expire(event.camera, schema.EventsSettings(), picture_hours)
+            gallery.events.expire(event.camera, keeping(), picture_hours)
             return len(gallery.events.pictured()), len(gallery.events.all())
 
         return own.with_gallery(clear)

@@ -18,6 +18,7 @@ def settings(options: Mapping[str, Any], offered: Mapping[str, Any] | None, fold
         "mqtt": broker | {"images": options["event_images"]},
         "commands": {"allow": options["commands"]},
         "homeassistant": {"enabled": bool(broker)},
+        "events": {"keep_strangers": options["unknown"]},
         "web": {"enabled": True, "pictures": options["pictures"], "unknown": options["unknown"]},
     }
 

@@ -1,0 +1,42 @@
+"""Shows everything that is kept of the face of a photo, and erases it."""
+
+from http import HTTPStatus
+
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+
+from edgeface.errors import EdgefaceError, TraceError
+from edgeface.operations.registry import ABOUT, ERASE
+from edgeface.web.context import PageContext, form
+from edgeface.web.operations import look
+from edgeface.wire.about import EraseRequest
+
+AT_ONCE = 400
+"""Events that one form erases at most: their ids fit into it."""
+
+
+async def about(context: PageContext, request: Request) -> Response:
+    """Answer the photo in the body with a piece of HTML."""
+    try:
+        told = await look(context, request, ABOUT)
+    except EdgefaceError as error:
+        reason = str(error).removeprefix("photo: ")
+        return context.render(request, "about_face.html", HTTPStatus.UNPROCESSABLE_ENTITY, told=None, reason=reason)
+    except HTTPException as error:
+        return context.render(request, "about_face.html", error.status_code, told=None, reason=error.detail)
+    return context.render(request, "about_face.html", told=told, at_once=AT_ONCE, reason="")
+
+
+async def erase(context: PageContext, request: Request) -> Response:
+    fields = await form(request)
+    people, events, rejected = (fields.get(name, "").split() for name in ("people", "events", "rejected"))
+    try:
+        done = await context.perform(ERASE, EraseRequest(people=people, event_ids=events[:AT_ONCE], rejected=rejected))
+    except EdgefaceError as error:
+        outcome = "Erased" if isinstance(error, TraceError) else "Not erased"
+        return context.redirect("/unknown", f"{outcome}: {error}.", good=False)
+    names = "".join(f"{person.name}, " for person in done.people)
+    left = f" Still in older backups: {', '.join(done.left_in)}." if done.left_in else ""
+    text = f"Erased: {names}{done.events} visits and {done.rejected} rejected faces.{left}"
+    return context.redirect("/unknown", text)
