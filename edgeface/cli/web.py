@@ -76,7 +76,7 @@ def tls(
         list[str] | None,
         typer.Argument(metavar="[NAME]...", help="Names or addresses by which browsers reach it; if none, the machine's."),
     ] = None,
-    new: Annotated[bool, typer.Option("--new", help="Make a new authority, which every phone has to be told to trust.")] = False,
+    new: Annotated[bool, typer.Option("--new", help="Make a new authority, which phones have to be told to trust.")] = False,
     off: Annotated[bool, typer.Option("--off", help="Serve the page as edgeface.toml says again; keep the files.")] = False,
 ) -> None:
     """Encrypt the page for the network at home, by an authority and a certificate of its own.

@@ -36,7 +36,8 @@ TRIES_PER_MINUTE = 10
 STYLE = """
 :root { color-scheme: light dark } body { font: 1.1rem/1.6 system-ui, sans-serif }
 main { max-width: 34rem; margin: 15vh auto; padding: 0 1.5rem }
-h1 { font-size: 1.5rem } h2 { font-size: 1.15rem; margin-top: 2rem } code { font-size: 1rem } dt { font-weight: 650 } dd { margin: 0 0 .6rem }
+h1 { font-size: 1.5rem } h2 { font-size: 1.15rem; margin-top: 2rem } code { font-size: 1rem }
+dt { font-weight: 650 } dd { margin: 0 0 .6rem }
 """
 CLOSED = """<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">
 <title>edgeface</title>{head}<style>{style}</style><main><h1>{title}</h1><p>{text}</p>{more}</main></html>
@@ -165,7 +166,8 @@ class AccessMiddleware:
         return None
 
     def _sign_in(self, request: Request, given: str) -> Response:
-        if not (self._invitations.accept(given) or self._token.opens(given)):  # the right token, which nobody can guess, passes however many wrong ones are tried
+        # The right token or code, which nobody can guess, passes however many wrong ones are tried.
+        if not (self._invitations.accept(given) or self._token.opens(given)):
             if not self._tries.allows(time.monotonic()):
                 return _closed(HTTPStatus.TOO_MANY_REQUESTS, "Too many tries", "Wait a minute, then open the address again.")
             return _closed(

@@ -22,7 +22,16 @@ RENEWED_BEFORE = 30 * DAY
 """Seconds before its end at which a certificate is renewed."""
 OWN = ("localhost", "127.0.0.1", "::1")
 ZONES = ("localhost", "local", "lan", "internal", "home.arpa")
-NETWORKS = ("127.0.0.0/8", "10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "169.254.0.0/16", "::1/128", "fc00::/7", "fe80::/10")
+NETWORKS = (
+    "127.0.0.0/8",
+    "10.0.0.0/8",
+    "172.16.0.0/12",
+    "192.168.0.0/16",
+    "169.254.0.0/16",
+    "::1/128",
+    "fc00::/7",
+    "fe80::/10",
+)
 """The names and addresses for which an authority may vouch, besides the names of its device: none is anybody else's."""
 HEAD = """
 [req]
@@ -173,7 +182,7 @@ def _listed(kind: str, names: Iterable[str]) -> str:
 def _der(text: str) -> bytes:
     start, end = "-----BEGIN CERTIFICATE-----", "-----END CERTIFICATE-----"
     try:
-        return ssl.PEM_cert_to_DER_cert(start + text.split(start)[1].split(end)[0] + end)
+        return ssl.PEM_cert_to_DER_cert(start + text.split(start)[1].split(end, maxsplit=1)[0] + end)
     except (IndexError, ValueError):
         raise EdgefaceError("the authority's file has no certificate; make a new one with edgeface web tls --new") from None
 

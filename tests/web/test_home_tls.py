@@ -71,7 +71,7 @@ def test_browsers_take_the_certificate_and_nobody_elses_names_can_be_vouched_for
 
 def test_a_foreign_name_needs_a_new_authority_and_changes_nothing_until_then(home: HomeCertificate) -> None:
     before = home.path.read_bytes(), home.trusted.read_bytes()
-    with pytest.raises(EdgefaceError, match="permitted subtree violation.*--new") as refused:
+    with pytest.raises(EdgefaceError, match=r"permitted subtree violation.*--new") as refused:
         home.make("door", ["door.example"])
     assert len(str(refused.value).splitlines()) == 1
     assert before == (home.path.read_bytes(), home.trusted.read_bytes())
