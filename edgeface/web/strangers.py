@@ -22,7 +22,7 @@ MAX_EVENTS = 500
 """Events that are sorted by stranger at once, which takes a time that grows with the third power of their number."""
 PAGE = 40
 WHERE = ("older", "before")
-"""Where a page begins: with events before ``older``, by strangers who were last seen before ``before``; both are ids of events."""
+"""Where a page begins: at events before ``older``, and strangers who were last seen before ``before``; both are event ids."""
 
 
 @dataclass(frozen=True, slots=True)
