@@ -24,7 +24,7 @@ Then sign in with the address, or the code, that edgeface web url --qr prints.""
 
 app = typer.Typer(
     no_args_is_help=True,
-    help="""Print the address of the page for the browser, or encrypt the page for the network at home.
+    help="""Print the page's address; encrypt the page for the network.
 
 edgeface run serves the page with [web] enabled = true.
 
@@ -79,9 +79,9 @@ def tls(
     new: Annotated[bool, typer.Option("--new", help="Make a new authority, which phones have to be told to trust.")] = False,
     off: Annotated[bool, typer.Option("--off", help="Serve the page as edgeface.toml says again; keep the files.")] = False,
 ) -> None:
-    """Encrypt the page for the network at home, by an authority and a certificate of its own.
+    """Encrypt the page for the network at home.
 
-    Switches the page on, opens it to the network, and prints how to have phones trust the authority. The certificate is
+    Makes an authority and a certificate of its own, switches the page on, opens it to the network, and prints how to have phones trust the authority. The certificate is
     also for the machine's addresses. The daemon renews it; this command does so at once. Run it as the service's user or root.
 
     \b
