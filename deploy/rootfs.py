@@ -34,6 +34,7 @@ PACKAGES = (
     "libssl3t64",
     "libuuid1",
     "libzstd1",
+    "openssl",
 )
 EVERYWHERE = {"netbase", "tzdata"}
 """Those that are the same for every processor."""

@@ -1,5 +1,6 @@
 """Prepare photos, train a network on them, export it, and measure it."""
 
+import json
 import os
 import sys
 from collections.abc import Sequence
@@ -383,6 +384,20 @@ def compare(
     photos = Photos(images, pairs, visitors)
     page.write(*work(folders, photos, _model_folder(model), against, cache, only or PARTS), out)
     typer.echo(f"{out}, with plots in {out.with_suffix('')}")
+
+
+@app.command()
+def redraw(
+    figures: Annotated[Path, typer.Argument(metavar="FIGURES.json", help="What compare wrote; its plots go beside it.")],
+) -> None:
+    """Draw the plots of a comparison again, from its figures."""
+    from train.compare import plots
+
+    try:
+        plots.draw(json.loads(figures.read_bytes()), figures.parent)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise DataError(f"{figures}: {getattr(error, 'strerror', None) or 'no figures of a comparison'}") from None
+    typer.echo(f"{figures.parent}: drawn")
 
 
 @app.command()

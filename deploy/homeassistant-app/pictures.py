@@ -7,9 +7,11 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from edgeface.vision.lettering import text_width, write_text
+
 HERE = Path(__file__).resolve().parent
-GREEN, WHITE, INK = (102, 107, 15, 255), (255, 255, 255, 255), (102, 107, 15, 255)
-"""Blue, green, red, and how opaque."""
+GREEN, WHITE, INK = (102, 107, 15, 255), (255, 255, 255, 255), (102, 107, 15)
+"""Blue, green, red, and how opaque; what is written has its opacity from the letters."""
 OVER = 4
 """Each is drawn so many times as large, and scaled down."""
 Picture = NDArray[np.uint8]
@@ -43,15 +45,14 @@ def icon(side: int) -> Picture:
 
 def logo(width: int, height: int) -> Picture:
     """The icon with the name beside it."""
-    picture = np.zeros((height * OVER, width * OVER, 4), np.uint8)
-    size, stroke = height * OVER / 52, round(height * OVER / 24)
-    (text, tall), _ = cv2.getTextSize("edgeface", cv2.FONT_HERSHEY_DUPLEX, size, stroke)
-    size *= min(1.0, (width * OVER - 1.25 * height * OVER) / text)
-    left, base = round(1.18 * height * OVER), round((height * OVER + tall) / 2)
-    cv2.putText(picture, "edgeface", (left, base), cv2.FONT_HERSHEY_DUPLEX, size, INK, stroke, cv2.LINE_AA)
-    small = cv2.resize(picture, (width, height), interpolation=cv2.INTER_AREA).astype(np.uint8)
-    small[:, :height] = icon(height)
-    return small
+    capital, left = 0.52 * height, round(1.18 * height)
+    capital *= min(1.0, (width - left) / text_width("edgeface", capital))
+    covered = np.zeros((height, width, 3), np.uint8)
+    write_text(covered, "edgeface", (left, round((height + capital) / 2)), capital, (255, 255, 255))
+    picture = np.zeros((height, width, 4), np.uint8)
+    picture[..., :3], picture[..., 3] = INK, covered[..., 0]
+    picture[:, :height] = icon(height)
+    return picture
 
 
 def main() -> None:

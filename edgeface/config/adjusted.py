@@ -1,7 +1,7 @@
 """Reads and writes settings.toml beside the gallery: the settings that were changed on the device, read after edgeface.toml."""
 
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -26,7 +26,9 @@ ADJUSTABLE = frozenset(
         "web.keep_hours",
     }
 )
-"""The settings that may stand in the file: none leads to another file, address or key."""
+"""The settings that may be changed on the device: none leads to another file, address or key."""
+HOME = frozenset({"web.enabled", "web.address", "web.hosts", "web.tls_cert", "web.tls_key"})
+"""The settings that edgeface web tls, and nothing else, writes into the file."""
 HEAD = "# Settings that were changed on the device. They are read after edgeface.toml; edgeface config reset takes one back.\n"
 
 
@@ -53,14 +55,14 @@ def read(path: Path) -> Given:
         raise ConfigError(f"{path}: not valid TOML: {error}; remove it, and change the settings again") from None
     for section, values in given.items():
         for name in values if isinstance(values, dict) else [""]:
-            refuse(f"{section}.{name}".rstrip("."), path)
+            refuse(f"{section}.{name}".rstrip("."), path, ADJUSTABLE | HOME)
     found: Given = given
     return found
 
 
-def refuse(setting: str, where: object) -> None:
-    """Raise ``ConfigError`` if a setting is not for the file."""
-    if setting not in ADJUSTABLE:
+def refuse(setting: str, where: object, allowed: Collection[str] = ADJUSTABLE) -> None:
+    """Raise ``ConfigError`` if a setting is not one of those that are ``allowed``."""
+    if setting not in allowed:
         raise ConfigError(f"{where}: {setting!r} can be set in edgeface.toml alone; here are {', '.join(sorted(ADJUSTABLE))}")
 
 
@@ -69,11 +71,11 @@ def merged(given: Mapping[str, Any], adjusted: Given) -> dict[str, Any]:
     return dict(given) | {section: given.get(section, {}) | values for section, values in adjusted.items()}
 
 
-def changed(before: Given, values: Mapping[str, str | None]) -> Given:
+def changed(before: Given, values: Mapping[str, str | None], allowed: Collection[str] = ADJUSTABLE) -> Given:
     """Return the settings with new ``values``, each as TOML writes it; ``None`` takes one back."""
     after = {section: dict(rest) for section, rest in before.items()}
     for setting, text in values.items():
-        refuse(setting, "settings")
+        refuse(setting, "settings", allowed)
         section, _, name = setting.partition(".")
         if text is None:
             after.get(section, {}).pop(name, None)

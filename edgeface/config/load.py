@@ -2,7 +2,7 @@
 
 import re
 import tomllib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 from itertools import islice
@@ -59,18 +59,20 @@ def load(path: Path | None = None) -> Config:
     return _converted(adjusted.merged(given, more), changed) if more else config
 
 
-def adjust(path: Path | None, values: Mapping[str, str | None]) -> None:
-    """Change settings on the device, each given as TOML writes it; ``None`` takes a change back.
+def adjust(path: Path | None, values: Mapping[str, str | None], allowed: Collection[str] = adjusted.ADJUSTABLE) -> bool:
+    """Change settings on the device, each given as TOML writes it; ``None`` takes a change back. Return whether any changed.
 
     Raises:
-        ConfigError: one is not for that, or has no such value; nothing is changed then.
+        ConfigError: one is not ``allowed``, or has no such value; nothing is changed then.
     """
     file = find(path)
     given = _read(file) if file else {}
     changed = adjusted_path(_converted(given, file).gallery_path)
-    after = adjusted.changed(adjusted.read(changed), values)
+    before = adjusted.read(changed)
+    after = adjusted.changed(before, values, allowed)
     _converted(adjusted.merged(given, after), changed)
     adjusted.write(changed, after)
+    return after != before
 
 
 def settings(path: Path | None = None) -> list[Setting]:

@@ -25,8 +25,8 @@ class EventKeeper:
     """Keeps the daemon's events. A gallery that cannot be written stops nothing: the latest events wait for it.
 
     The face of each event is kept as a picture for ``picture_hours``; if that is 0, pictures of these cameras are erased.
-    Unless the limits keep strangers, those of events without a name are not kept. Erased records, of any process, are wiped out of the
-    write-ahead log as soon as no reader is in the way.
+    Unless the limits keep strangers, those of events without a name are not kept. Erased records, of any process, are wiped out
+    of the write-ahead log as soon as no reader is in the way.
     """
 
     WAITING = 20

@@ -23,6 +23,7 @@ from edgeface.web import (
     pause,
     people,
     person,
+    phone,
     regions,
     rules,
     settings,
@@ -51,6 +52,7 @@ GET: dict[str, View] = {
     "/settings": settings.settings,
     "/welcome": welcome.welcome,
     "/regions": regions.regions,
+    "/phone": phone.phone,
 }
 POST: dict[str, View] = {
     "/people/photo": people.photo,

@@ -10,6 +10,7 @@ from collections.abc import Callable, Collection
 from contextlib import suppress
 from functools import partial
 from http import HTTPStatus
+from pathlib import Path
 from typing import Any
 
 from starlette.datastructures import MutableHeaders
@@ -20,7 +21,9 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from edgeface.config import schema
 from edgeface.errors import EdgefaceError
 from edgeface.platform.rate_limit import RateLimit
+from edgeface.web import trust
 from edgeface.web.installable import open_to_all
+from edgeface.web.invitations import Invitations
 from edgeface.web.sessions import Session, Sessions
 from edgeface.web.token import Token
 
@@ -33,10 +36,11 @@ TRIES_PER_MINUTE = 10
 STYLE = """
 :root { color-scheme: light dark } body { font: 1.1rem/1.6 system-ui, sans-serif }
 main { max-width: 34rem; margin: 15vh auto; padding: 0 1.5rem }
-h1 { font-size: 1.5rem } code { font-size: 1rem }
+h1 { font-size: 1.5rem } h2 { font-size: 1.15rem; margin-top: 2rem } code { font-size: 1rem }
+dt { font-weight: 650 } dd { margin: 0 0 .6rem }
 """
 CLOSED = """<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">
-<title>edgeface</title>{head}<style>{style}</style><main><h1>{title}</h1><p>{text}</p></main></html>
+<title>edgeface</title>{head}<style>{style}</style><main><h1>{title}</h1><p>{text}</p>{more}</main></html>
 """
 REOPEN = "Open it with the address that <code>edgeface web url</code> prints on the device."
 SCRIPT = """
@@ -75,15 +79,23 @@ class AccessMiddleware:
 
     ``/?token=...`` opens a session: a key in the path of all its addresses, and a cookie. A header Host with a foreign name is
     refused, for a stranger's domain may point here (DNS rebinding); so is a change that another page asks for (CSRF).
+    ``trusted`` is the file of the certificate that browsers are to trust, which everybody may have.
     ``has_room`` counts a client's connection among those signed in, and returns whether there was room.
     """
 
     def __init__(
-        self, app: ASGIApp, web: schema.WebSettings, token: Token, sessions: Sessions, has_room: Callable[[Any], bool]
+        self,
+        app: ASGIApp,
+        web: schema.WebSettings,
+        token: Token,
+        sessions: Sessions,
+        has_room: Callable[[Any], bool],
+        trusted: Path | None = None,
     ) -> None:
         self._app, self._web, self._token, self._sessions, self._has_room = app, web, token, sessions, has_room
         self._hosts = {"localhost", web.address.lower(), *(name.lower() for name in web.hosts)} - {""}
         self._tries = RateLimit(TRIES_PER_MINUTE)
+        self._invitations, self._trusted = Invitations(token), trusted
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -116,7 +128,8 @@ class AccessMiddleware:
             await refusal(scope, receive, guarded)
         else:
             root, admitted = session.root, partial(self._still_admits, session)
-            await self._app({**scope, "path": path, "root": root, "admitted": admitted}, receive, guarded)
+            added_scope = {"path": path, "root": root, "admitted": admitted, "invite": self._invitations.make}
+            await self._app({**scope, **added_scope}, receive, guarded)
 
     def _still_admits(self, session: Session) -> bool:
         with suppress(EdgefaceError):
@@ -138,13 +151,13 @@ class AccessMiddleware:
         return None
 
     def _refusal(self, request: Request, session: Session, path: str) -> Response | None:
-        if answer := self._foreign(request) or open_to_all(request):
+        if answer := self._foreign(request) or open_to_all(request) or trust.certificate(request, self._trusted):
             return answer
         given = request.query_params.get("token")
         if given is not None and request.url.path == "/":
             return self._sign_in(request, given)
         if not self._sessions.admits(session):
-            return _locked(request, session)
+            return _locked(request, session, trust.LOCKED if self._trusted else "")
         if (request.method, path) == ("POST", "/signout"):
             self._sessions.end(session)
             return _closed(HTTPStatus.OK, "You are signed out", REOPEN, LEAD)
@@ -153,7 +166,8 @@ class AccessMiddleware:
         return None
 
     def _sign_in(self, request: Request, given: str) -> Response:
-        if not self._token.opens(given):  # the right token, which nobody can guess, passes however many wrong ones are tried
+        # The right token or code, which nobody can guess, passes however many wrong ones are tried.
+        if not (self._invitations.accept(given) or self._token.opens(given)):
             if not self._tries.allows(time.monotonic()):
                 return _closed(HTTPStatus.TOO_MANY_REQUESTS, "Too many tries", "Wait a minute, then open the address again.")
             return _closed(
@@ -219,14 +233,14 @@ def is_ours(host: str, names: Collection[str], *, addresses: bool = True) -> boo
     return addresses
 
 
-def _locked(request: Request, session: Session) -> Response:
+def _locked(request: Request, session: Session, more: str) -> Response:
     headers = request.headers
     if session.key and (headers.get("sec-fetch-site"), headers.get("sec-fetch-mode")) == ("cross-site", "navigate"):
         # A link from another site comes without the cookie, which is for requests of this page alone: reload from here.
         return _closed(HTTPStatus.OK, "One moment", '<a href="">Go on</a>', '<meta http-equiv="refresh" content="0">')
-    return _closed(HTTPStatus.UNAUTHORIZED, "This page is locked", REOPEN, LEAD)
+    return _closed(HTTPStatus.UNAUTHORIZED, "This page is locked", REOPEN, LEAD, more)
 
 
-def _closed(status: HTTPStatus, title: str, text: str, head: str = "") -> Response:
-    page = CLOSED.format(style=STYLE, title=title, text=text, head=head)
+def _closed(status: HTTPStatus, title: str, text: str, head: str = "", more: str = "") -> Response:
+    page = CLOSED.format(style=STYLE, title=title, text=text, head=head, more=more)
     return HTMLResponse(page, status, {"content-security-policy": CLOSED_POLICY})

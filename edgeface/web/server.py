@@ -1,6 +1,7 @@
 """Serves the page from a thread of its own, and cuts off clients that are slow."""
 
 import asyncio
+import logging
 import ssl
 from contextlib import ExitStack
 from pathlib import Path
@@ -11,19 +12,23 @@ import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from edgeface.config.schema import WebSettings
-from edgeface.errors import ConfigError
+from edgeface.errors import ConfigError, EdgefaceError
 from edgeface.platform.files import read_small
 from edgeface.web.app import application
 from edgeface.web.auth import AccessMiddleware
+from edgeface.web.certificate import HomeCertificate
 from edgeface.web.context import PageContext
 from edgeface.web.exposure import refuse_exposure
 from edgeface.web.listener import MAX_BATCH, Listener
 from edgeface.web.sessions import Sessions
 from edgeface.web.token import Token
 
+log = logging.getLogger(__name__)
 MAX_HEAD = 16 * 1024
 REQUEST_TIMEOUT = 10.0
 """Seconds that a client has for the TLS handshake, for the head of a request, and until its next request."""
+BETWEEN_RENEWALS = 3600.0
+"""Seconds between two looks at whether the page's own certificate is to be renewed."""
 
 
 class PageServer:
@@ -36,12 +41,18 @@ class PageServer:
 
     def __init__(self, web: WebSettings, context: PageContext, token: Token) -> None:
         refuse_exposure(web)
+        own = HomeCertificate.of(context.config)
+        self._own = own if own.serves(web) else None
+        self._context, self._web = context, web
+        self._renew()
         _read_certificate(web)
         sessions = Sessions(token, token.path.with_name("web.sessions") if web.tls_cert else None)
         with ExitStack() as undo:
             self._socket = undo.enter_context(Listener(web.address, web.port))
             settings = uvicorn.Config(
-                AccessMiddleware(application(context), web, token, sessions, self._socket.has_room),
+                AccessMiddleware(
+                    application(context), web, token, sessions, self._socket.has_room, self._own and self._own.trusted
+                ),
                 http=Connection,
                 ws="none",
                 lifespan="off",
@@ -62,14 +73,36 @@ class PageServer:
             except ssl.SSLError as error:
                 raise ConfigError(f"web.tls_cert, web.tls_key: {error.reason or error}") from None
             undo.pop_all()
-        self._context = context
         self._server = uvicorn.Server(settings)
         self._thread = Thread(target=self._run, name="page", daemon=True)
         self._thread.start()
 
     def _run(self) -> None:
         with asyncio.Runner(loop_factory=_Loop) as runner:
-            runner.run(self._server.serve([self._socket]))
+            runner.run(self._serve())
+
+    async def _serve(self) -> None:
+        renewing = asyncio.create_task(self._keep_valid())
+        await self._server.serve([self._socket])
+        renewing.cancel()
+
+    async def _keep_valid(self) -> None:
+        """Renew the page's own certificate before it ends; new connections get the one that is in the file then."""
+        context = self._server.config.ssl
+        while self._own and context:
+            await asyncio.sleep(BETWEEN_RENEWALS)
+            await asyncio.to_thread(self._renew)
+            try:
+                context.load_cert_chain(self._own.path)
+            except OSError as error:  # ssl.SSLError is one
+                log.error("%s: %s; the page keeps the certificate that it has", self._own.path, error.strerror or error)
+
+    def _renew(self) -> None:
+        try:
+            if self._own and self._own.keep(self._context.config.device.id, self._web.hosts):
+                log.info("%s: renewed", self._own.path)
+        except EdgefaceError as error:
+            log.error("the page's certificate is not renewed: %s", error)
 
     def close(self) -> None:
         """Stop serving, and end the streams."""

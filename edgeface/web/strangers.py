@@ -1,6 +1,8 @@
 """Shows people who were not recognized, a card for each, to name, ignore or dismiss."""
 
 import time
+from collections.abc import Mapping
+from dataclasses import dataclass
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -18,25 +20,47 @@ from edgeface.wire.rules import IgnoreRequest
 
 MAX_PICTURES = 6
 MAX_EVENTS = 500
+"""Events that are sorted by stranger at once, which takes a time that grows with the third power of their number."""
+PAGE = 40
+WHERE = ("older", "before")
+"""Where a page begins: at events before ``older``, and strangers who were last seen before ``before``; both are event ids."""
 
 
-def read_strangers(context: PageContext, gallery: Gallery) -> list[tuple[list[KeptEvent], list[KeptEvent]]]:
-    """Read who was not recognized in the last ``web.keep_hours``, the latest first: the events, and those with a picture."""
+@dataclass(frozen=True, slots=True)
+class Strangers:
+    """A page of strangers, each with their events and those of them with a picture, and where the next page begins."""
+
+    shown: list[tuple[list[KeptEvent], list[KeptEvent]]]
+    following: dict[str, str]
+
+
+def read_strangers(context: PageContext, gallery: Gallery, where: Mapping[str, str]) -> Strangers:
+    """Read who was not recognized in the last ``web.keep_hours``, the latest first."""
+    older, before = (where.get(name, "") for name in WHERE)
     pictured = gallery.events.pictured()
-    waiting = unknown(gallery.events.all(), time.time() - 3600 * context.config.web.keep_hours)[-MAX_EVENTS:]
-    return [
-        (events, [event for event in events if event.event_id in pictured][-MAX_PICTURES:])
-        for events in group(waiting, context.daemon.card.threshold(SAME_FAR))
-    ]
+    waiting = unknown(gallery.events.all(), time.time() - 3600 * context.config.web.keep_hours)
+    waiting = [event for event in waiting if not older or event.event_id < older]
+    sorted_now = waiting[-MAX_EVENTS:]
+    grouped = group(sorted_now, context.daemon.card.threshold(SAME_FAR))
+    rest = [events for events in grouped if not before or events[-1].event_id < before]
+    shown = [(events, [event for event in events if event.event_id in pictured][-MAX_PICTURES:]) for events in rest[:PAGE]]
+    following: dict[str, str] = {}
+    if len(rest) > PAGE:
+        following = {"older": older, "before": rest[PAGE - 1][-1].event_id}
+    elif len(waiting) > MAX_EVENTS:
+        following = {"older": sorted_now[0].event_id, "before": ""}
+    return Strangers(shown, following)
 
 
 async def strangers(context: PageContext, request: Request) -> Response:
+    where = {name: request.query_params.get(name, "") for name in WHERE}
     if not (context.config.web.unknown and context.config.events.keep_strangers):
-        return context.render(request, "unknown.html", strangers=[], people=[])
-    rows, known = await context.with_gallery(lambda gallery: (read_strangers(context, gallery), gallery.people()))
-    names, latest = {person.id: person.name for person in known}, (events[-1] for events, _ in rows)
+        return context.render(request, "unknown.html", strangers=[], people=[], where=where, following={})
+    page, known = await context.with_gallery(lambda gallery: (read_strangers(context, gallery, where), gallery.people()))
+    names, latest = {person.id: person.name for person in known}, (events[-1] for events, _ in page.shown)
     reasons = {event.event_id: words(event.doubt, names) if event.doubt else None for event in latest}
-    return context.render(request, "unknown.html", strangers=rows, people=known, reasons=reasons)
+    values = {"strangers": page.shown, "following": page.following, "where": where}
+    return context.render(request, "unknown.html", **values, people=known, reasons=reasons)
 
 
 async def keep(context: PageContext, request: Request) -> Response:
@@ -55,8 +79,8 @@ async def name(context: PageContext, request: Request) -> Response:
     try:
         person = await context.perform(INTRODUCE, wanted)
     except EdgefaceError as error:
-        return context.redirect("/unknown", f"Not named: {error}.", good=False)
-    return context.redirect("/unknown", f"That was {person.name}, who will be recognized from now on.")
+        return context.redirect("/unknown", f"Not named: {error}.", _where(fields), good=False)
+    return context.redirect("/unknown", f"That was {person.name}, who will be recognized from now on.", _where(fields))
 
 
 async def ignore(context: PageContext, request: Request) -> Response:
@@ -64,18 +88,23 @@ async def ignore(context: PageContext, request: Request) -> Response:
     try:
         person = await context.perform(IGNORE, IgnoreRequest(event_ids=_chosen(fields), name=fields.get("name", "")))
     except EdgefaceError as error:
-        return context.redirect("/unknown", f"Not ignored: {error}.", good=False)
-    return context.redirect("/unknown", f"{person.name} is ignored from now on.")
+        return context.redirect("/unknown", f"Not ignored: {error}.", _where(fields), good=False)
+    return context.redirect("/unknown", f"{person.name} is ignored from now on.", _where(fields))
 
 
 async def dismiss(context: PageContext, request: Request) -> Response:
-    events = _chosen(await form(request))
+    fields = await form(request)
     try:
-        count = (await context.perform(DISMISS, DismissRequest(event_ids=events))).events
+        count = (await context.perform(DISMISS, DismissRequest(event_ids=_chosen(fields)))).events
     except EdgefaceError as error:
         outcome = "Dismissed" if isinstance(error, TraceError) else "Not dismissed"
-        return context.redirect("/unknown", f"{outcome}: {error}.", good=False)
-    return context.redirect("/unknown", f"Dismissed: {count} visit{'' if count == 1 else 's'} erased.")
+        return context.redirect("/unknown", f"{outcome}: {error}.", _where(fields), good=False)
+    return context.redirect("/unknown", f"Dismissed: {count} visit{'' if count == 1 else 's'} erased.", _where(fields))
+
+
+def _where(fields: Mapping[str, str]) -> dict[str, str]:
+    """Return where the page begins that a form stands on."""
+    return {name: fields[name] for name in WHERE if fields.get(name)}
 
 
 def _chosen(fields: dict[str, str]) -> list[str]:

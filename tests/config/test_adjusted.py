@@ -67,7 +67,7 @@ def test_what_is_refused_changes_nothing(file: Path, setting: str, value: str, t
 @pytest.mark.parametrize(
     "text",
     [
-        '[web]\naddress = "0.0.0.0"\n',
+        "[web]\nbehind_proxy = true\n",
         "web = 1\n",
         "nonsense",
         "[web]\npictures = 3\n",

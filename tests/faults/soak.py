@@ -7,14 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 import psutil
 from fixtures.optional import needed
 from numpy.typing import NDArray
-
-from edgeface.types import Image
-from edgeface.vision.lettering import write_text
 
 from .rig import Rig
 
@@ -126,34 +122,30 @@ def slope(x: NDArray[np.floating[Any]], y: NDArray[Any]) -> tuple[Any, float]:
     return rise, float(rest.std() / (x.std() * np.sqrt(effective)))
 
 
-def plot(samples: list[Sample], path: Path) -> None:
-    """Memory, frames a second and file descriptors over the minutes, one above the other."""
-    width, height, left = 900, 170, 70
-    rows = []
+def draw(samples: list[Sample]) -> Any:
+    """Memory, frames a second and file descriptors over the minutes, one above the other, as a figure of matplotlib's."""
+    from matplotlib.figure import Figure
+    from matplotlib.ticker import MaxNLocator
+
+    minutes = [sample.seconds / 60 for sample in samples]
     curves: dict[str, list[float]] = {
         "memory, MB": [sample.rss_mb for sample in samples],
-        "frames/s": [sample.fps for sample in samples],
+        "frames a second": [sample.fps for sample in samples],
         "file descriptors": [float(sample.fds) for sample in samples],
     }
-    for name, values in curves.items():
-        row = np.full((height, width, 3), 255, np.uint8)
-        low, high = 0.0, 1.15 * max(values)
-        xs = [left + (width - left - 20) * sample.seconds / samples[-1].seconds for sample in samples]
-        ys = [height - 25 - (height - 55) * (value - low) / (high - low) for value in values]
-        for share in (0.0, 0.5, 1.0):
-            y = round(height - 25 - (height - 55) * share)
-            cv2.line(row, (left, y), (width - 20, y), (220, 220, 220), 1)
-            _write(row, f"{low + share * (high - low):.0f}", (left - 45, y + 4))
-        points = np.array([xs, ys]).T.round().astype(np.int32)
-        cv2.polylines(row, [points], False, (160, 80, 20), 2, cv2.LINE_AA)
-        _write(row, name, (left, 18))
-        _write(row, f"{samples[-1].seconds / 60:.0f} min", (width - 80, height - 6))
-        rows.append(row)
-    cv2.imwrite(str(path), np.vstack(rows))
-
-
-def _write(row: Image, text: str, place: tuple[int, int]) -> None:
-    write_text(row, text, place, 9, (40, 40, 40))
+    figure = Figure(figsize=(9, 6))
+    panels = figure.subplots(len(curves), 1, sharex=True)
+    for axes, (name, values) in zip(panels, curves.items(), strict=True):
+        axes.plot(minutes, values, linewidth=1.5)
+        axes.set(ylabel=name, xlim=(minutes[0], minutes[-1]), ylim=(0, 1.15 * max(values)))
+        axes.yaxis.set_major_locator(MaxNLocator(4, integer=True))
+        axes.text(1.01, values[-1], f"{values[-1]:.0f}", transform=axes.get_yaxis_transform(), va="center")
+        axes.grid(alpha=0.3)
+    panels[-1].set_xlabel("minutes since the start")
+    figure.align_ylabels(panels)
+    figure.suptitle(f"edgeface run over {minutes[-1]:.0f} minutes")
+    figure.tight_layout()
+    return figure
 
 
 def run(rig: Rig, minutes: float, picture: Path | None) -> bool:
@@ -162,6 +154,6 @@ def run(rig: Rig, minutes: float, picture: Path | None) -> bool:
     samples, visits = soak(rig, minutes)
     figures, wrong = verdict(samples, visits, rig.recognised(began), rig.supervisor.starts, rig.camera.fps)
     if picture:
-        plot(samples, picture)
+        draw(samples).savefig(picture, dpi=100, metadata={"Software": None})
     print(json.dumps(figures | {"wrong": wrong}, indent=1))
     return not wrong

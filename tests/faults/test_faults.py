@@ -10,7 +10,7 @@ from fixtures.broker import needs_broker
 from . import reloads
 from .faults import FAULTS, Fault, run
 from .rig import Rig
-from .soak import Sample, verdict
+from .soak import Sample, draw, verdict
 
 SHORT = ("broker killed", "camera stalls", "camera sends broken JPEGs", "kill -9", "SIGTERM")
 
@@ -60,6 +60,19 @@ def samples(**slopes: float) -> list[Sample]:
 def test_a_soak_finds_what_grows_and_what_is_missing(slopes: dict[str, float], visits: int, wrong: str) -> None:
     found = verdict(samples(**slopes), visits, 100, 1, 10.0)[1]
     assert [wrong in line for line in found] == [True] * bool(wrong)
+
+
+def test_a_soak_is_drawn_with_names_and_whole_numbers_from_its_first_minute_on() -> None:
+    pytest.importorskip("matplotlib", reason="needs edgeface[train]")
+    taken = samples(rss_mb=5.0)[12:]
+    figure = draw(taken)
+    assert figure.get_suptitle() == "edgeface run over 30 minutes"
+    assert [axes.get_ylabel() for axes in figure.axes] == ["memory, MB", "frames a second", "file descriptors"]
+    assert figure.axes[-1].get_xlabel() == "minutes since the start"
+    for axes in figure.axes:
+        assert axes.get_xlim() == (1.0, pytest.approx(taken[-1].seconds / 60))
+        assert all(tick == round(tick) for tick in axes.get_yticks())
+        assert len(axes.get_yticks()) >= 3
 
 
 @pytest.mark.slow

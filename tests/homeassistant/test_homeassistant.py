@@ -165,7 +165,7 @@ class House:
     def __init__(self, folder: Path, photos: Path) -> None:
         self.broker = Broker(folder / "broker").start()
         self.ear = self.broker.listen("#")
-        commands = {"allow": ["rename", "forget", "people", "confirm", "reject", "introduce"], "per_minute": 600}
+        commands = {"allow": ["rename", "forget", "people", "confirm", "reject", "introduce", "ignore"], "per_minute": 600}
         self.config = settings(
             folder, self.broker, mqtt={"images": True, "frames": True}, homeassistant={"enabled": True}, commands=commands
         )
@@ -274,7 +274,7 @@ def test_a_notification_takes_the_verdict_on_who_was_recognized(house: House) ->
 
 
 def test_a_notification_takes_the_name_of_a_stranger(house: House) -> None:
-    event_id, (who,) = at_the_door(house, house.stranger, "Somebody unknown is there")
+    event_id, (who, _) = at_the_door(house, house.stranger, "Somebody unknown is there")
     assert (who["title"], who["behavior"]) == ("Who is it?", "textInput")
     seen = len(house.ear.on("phone"))
     house.assistant.press(who["action"], reply_text='"}, {{ 1 }} ')
@@ -286,11 +286,28 @@ def test_a_notification_takes_the_name_of_a_stranger(house: House) -> None:
     assert eventually(lambda: set(house.assistant.states()) == ENTITIES)
 
 
+def test_a_notification_ignores_a_stranger(house: House) -> None:
+    event_id, (_, ignore) = at_the_door(house, house.stranger, "Somebody unknown is there")
+    assert ignore == {"action": f"edgeface/door ignore {event_id}", "title": "Ignore", "authenticationRequired": True}
+    seen = len(house.ear.on("phone"))
+    house.assistant.press(ignore["action"])
+    assert notified(house, seen, "is ignored from now on")["data"] == {"tag": event_id}
+    result = house.ear.on("resp/ignore")[-1]["result"]
+    assert result["rules"]["ignored"]
+    house.ear.say("edgeface/door/cmd/forget", {"id": "ignored", "person": result["id"]})
+    house.ear.wait(lambda message: message.topic.endswith("resp/forget") and b"ignored" in message.payload)
+    house.assistant.press(ignore["action"])
+    assert "Not done: no event" in notified(house, seen + 1, event_id)["message"]  # it was forgotten, with its person
+    assert eventually(lambda: set(house.assistant.states()) == ENTITIES)
+
+
 def test_a_button_that_is_not_of_this_device_or_not_ours_does_nothing(house: House) -> None:
     commands = len([message for message in house.ear.messages if "/cmd/" in message.topic])
     ulid = "01M86GTN766HKSFCZ15NNMEFKP"
     for action in (
         f"edgeface/other confirm {ulid}",
+        f"edgeface/other ignore {ulid}",
+        "edgeface/door ignore p_f8e6d06ed6e2f474",
         f"edgeface/door forget {ulid}",
         "edgeface/door confirm 1",
         "ALARM",

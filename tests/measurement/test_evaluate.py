@@ -14,7 +14,7 @@ from edgeface import cli
 from edgeface.config import schema
 from edgeface.errors import ConfigError
 from edgeface.gallery.contents import Templates
-from edgeface.measurement.det_plot import draw_det
+from edgeface.measurement.det_plot import BOTTOM, COLOURS, HEIGHT, LEFT, draw_det
 from edgeface.measurement.evaluate import Trials, Visit, evaluate, galleries, measure, wilson
 from edgeface.recognition.matching import Matcher
 from edgeface.types import Box, Embedding, Face, Frame, Observation, Person
@@ -173,6 +173,15 @@ def test_wilsons_interval() -> None:
     assert none.low == 0.0
     assert none.high == pytest.approx(0.00382673, abs=1e-6)
     assert (wilson(0, 0).low, wilson(0, 0).high) == (0.0, 1.0)
+
+
+def test_a_plot_begins_where_its_curves_do_and_names_each_at_its_end() -> None:
+    curves = {"one": [(0.01, 0.5), (1.0, 0.5)], "another": [(0.01, 0.6), (0.1, 0.6)]}
+    drawn, without = draw_det(curves), draw_det({name[:1]: curve for name, curve in curves.items()})
+    assert tuple(drawn[HEIGHT - BOTTOM, LEFT + 200]) == COLOURS[0]  # 1 % and 50 % are the corner
+    named = np.argwhere((drawn != without).any(axis=2))
+    assert named[:, 1].min() > LEFT + 300  # right of 10 %, where the second curve ends
+    assert draw_det({"above": [(0.02, 0.02)] * 5}).shape == (HEIGHT, 720, 3)
 
 
 def test_a_plot_shows_its_curves() -> None:

@@ -12,6 +12,8 @@ from typing import Any
 from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
+import cv2
+import numpy as np
 import pytest
 from fixtures.broker import authority, eventually, needs_openssl
 from fixtures.browser import AXE, CHROMIUM, FLAGS, Door, needs_axe, needs_browser
@@ -21,9 +23,10 @@ from playwright.sync_api import Browser, Locator, Page
 
 from edgeface.config.load import load
 from edgeface.vision.images import load_image
+from edgeface.web.certificate import HomeCertificate
 
 pytestmark = [needs_browser, pytest.mark.slow]
-VIEWS = {name: f"/{name}" for name in ("people", "visits", "unknown", "enroll", "health", "settings", "regions")} | {
+VIEWS = {name: f"/{name}" for name in ("people", "visits", "unknown", "enroll", "health", "settings", "regions", "phone")} | {
     "welcome": "/welcome",
     "live": "/",
 }
@@ -382,7 +385,7 @@ def test_settings_are_changed_and_taken_back_on_the_page(furnished: Door, open_p
 
 @needs_axe
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("width", [1280, 390])
+@pytest.mark.parametrize("width", [1440, 820, 390])
 def test_axe_finds_nothing_serious(furnished: Door, open_page: Callable[..., Page], scheme: str, width: int) -> None:
     page = open_page(color_scheme=scheme, viewport={"width": width, "height": 844})
     for view, path in VIEWS.items():
@@ -441,6 +444,34 @@ def test_nothing_is_cut_off_at_any_width(
         assert page.evaluate("document.documentElement.scrollWidth <= document.documentElement.clientWidth"), view
         if view in TAKEN[suffix]:
             screenshot(page, f"{view}{suffix}")
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [390, 820, 1440])
+def test_masks_and_zones_fit_every_width(
+    furnished: Door, open_page: Callable[..., Page], screenshot: Callable[..., None], width: int, scheme: str
+) -> None:
+    from playwright.sync_api import expect
+
+    page = open_page(color_scheme=scheme, viewport={"width": width, "height": 900})
+    page.goto(signed(page, "/regions"))
+    page.locator("[data-picture]").wait_for(state="visible")
+    picture = page.locator("[data-drawing]")
+    size = needed(picture.bounding_box())
+    for x, y in ((0.1, 0.2), (0.4, 0.15), (0.45, 0.8), (0.08, 0.75)):
+        picture.click(position={"x": x * size["width"], "y": y * size["height"]})
+    page.get_by_label("Name").fill("mirror")
+    expect(page.locator("[data-lines]")).to_contain_text('name = "mirror"')
+    assert page.evaluate("document.documentElement.scrollWidth <= document.documentElement.clientWidth")
+    for card in page.locator("main .card").all():
+        box = needed(card.bounding_box())
+        assert box["x"] >= 0
+        assert box["x"] + box["width"] <= width
+    if AXE:
+        page.evaluate(Path(AXE).read_text())
+        assert not [rule["id"] for rule in page.evaluate("axe.run(document)")["violations"]]
+    page.evaluate("scrollTo(0, 0)")
+    screenshot(page, f"regions-{width}{'-dark' if scheme == 'dark' else ''}")
 
 
 def test_a_zone_that_is_drawn_is_one_for_the_settings(open_page: Callable[..., Page], tmp_path: Path) -> None:
@@ -604,6 +635,29 @@ def test_without_scripts_it_is_read_changed_and_left(door: Door, open_page: Call
     expect(page.get_by_role("heading", name="You are signed out")).to_be_visible()
     page.go_back()
     expect(page.get_by_role("heading", name="This page is locked")).to_be_visible()
+
+
+@needs_openssl
+def test_a_phone_reads_the_code_and_is_signed_in(chromium: Browser, tmp_path: Path) -> None:
+    own = HomeCertificate(tmp_path)
+    own.make("door", ["localhost"])
+    with serving(tmp_path, tls_cert=str(own.path), tls_key=str(own.path), hosts=["localhost"], address="127.0.0.1") as served:
+        context, phone = (chromium.new_context(ignore_https_errors=True) for _ in range(2))
+        page = context.new_page()
+        page.goto(f"https://127.0.0.1:{served.port}/?token={served.token.text()}")
+        page.get_by_role("link", name="On a phone").click()
+        picture = page.get_by_role("img", name="QR code").screenshot()
+        link = cv2.QRCodeDetector().detectAndDecode(cv2.imdecode(np.frombuffer(picture, np.uint8), cv2.IMREAD_COLOR))[0]
+        assert link.startswith(f"https://localhost:{served.port}/?token=")
+        assert served.token.text() not in link
+        there = phone.new_page()
+        there.goto(link)
+        there.get_by_role("link", name="On a phone").click()
+        with there.expect_download() as download:
+            there.get_by_role("link", name="Download the certificate").click()
+        assert Path(download.value.path()).read_bytes() == own.trusted.read_bytes()
+        phone.close()
+        context.close()
 
 
 @needs_openssl

@@ -42,11 +42,7 @@ def write(figures: Figures, rebuild: dict[str, Callable[[Image], Image]], out: P
         if figures["robustness"]:
             save_image(folder / "conditions.png", plots.conditions())
             save_image(folder / "rebuilt.png", plots.rebuilt(rebuild))
-            plots.robustness(figures["robustness"]["conditions"], list(figures["bytes"]), folder / "robustness.png")
-        if figures["quality"]:
-            plots.quality(figures["quality"], folder / "quality.png")
-        if figures["groups"]:
-            plots.groups(figures["groups"], folder / "groups.png")
+        plots.draw(figures, folder)
         write_whole(out, render(figures, folder.name).encode())
         if beside.is_file():
             part = [

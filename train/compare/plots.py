@@ -25,6 +25,8 @@ from train.compare.robustness import EFFECTS, FAR, PHOTO_TURNED, TURN, turned, w
 matplotlib.use("Agg")
 Figures = dict[str, Any]
 
+TOLD = 4
+"""Measures of quality that have a colour and a name in their plot."""
 PHOTOS = SHIPPED.parent / "demo" / "photos"
 """In the public domain, so that a page may show them."""
 
@@ -60,17 +62,41 @@ def demo_chips() -> NDArray[np.uint8]:
     return np.stack([align(photo, detector.detect(photo)[0].landmarks) for photo in photos])
 
 
+def draw(figures: Figures, folder: Path) -> None:
+    """Draw every plot of ``figures`` into a folder."""
+    if figures["robustness"]:
+        robustness(figures["robustness"]["conditions"], list(figures["bytes"]), folder / "robustness.png")
+    if figures["quality"]:
+        quality(figures["quality"], folder / "quality.png")
+    if figures["groups"]:
+        groups(figures["groups"], folder / "groups.png")
+
+
 def robustness(conditions: Figures, names: Sequence[str], path: Path) -> None:
-    """TAR of each network in each condition."""
-    figure, axes = pyplot.subplots(figsize=(8, 5))
+    """TAR of each network in each condition, a network's above the next one's; named where they lie apart the most."""
+    figure, axes = pyplot.subplots(figsize=(8, 0.42 * len(conditions) + 1.5))
     rows = np.arange(len(conditions))[::-1]
-    for name, marker in zip(names, "osD^v", strict=False):
-        axes.plot([values[name]["tar"] for values in conditions.values()], rows, marker, markersize=8, label=name)
-    axes.set(xlim=(0, 1), xlabel=f"true-accept rate at a false-accept rate of {100 * FAR:g} %")
+    rates = np.array([[values[name]["tar"] for name in names] for values in conditions.values()])
+    apart = int(np.argmax(np.ptp(rates, axis=1)))
+    for number, (name, marker) in enumerate(zip(names, "osD^v", strict=False)):
+        places = rows + 0.24 * ((len(names) - 1) / 2 - number)
+        (line,) = axes.plot(rates[:, number], places, marker, markersize=6)
+        at, colour = (rates[apart, number], places[apart]), line.get_color()
+        axes.annotate(name, at, (8, 0), textcoords="offset points", va="center", color=colour, fontweight="bold")
+    axes.set(
+        xlim=_around(rates), ylim=(-0.6, len(rows) - 0.4), xlabel=f"true-accept rate at a false-accept rate of {100 * FAR:g} %"
+    )
+    axes.set(title="How often the right person is accepted, by what is done to the probe", ylabel="probe")
     axes.set_yticks(rows, list(conditions))
-    axes.grid(alpha=0.3)
-    axes.legend(loc="lower left")
+    axes.hlines(rows[:-1] - 0.5, 0, 1, color="0.9", linewidth=0.8, zorder=0)
+    axes.grid(axis="x", alpha=0.3)
     write_whole(path, png(figure))
+
+
+def _around(values: NDArray[np.floating[Any]]) -> tuple[float, float]:
+    """Return the limits of an axis that begins and ends where the values do, with room for a marker."""
+    room = 0.04 * max(float(np.ptp(values)), 0.05)
+    return float(values.min()) - room, float(values.max()) + room
 
 
 def groups(figures: Figures, path: Path) -> None:
@@ -95,20 +121,51 @@ def groups(figures: Figures, path: Path) -> None:
 
 
 def quality(figures: Figures, path: Path) -> None:
-    """Error against reject by each measure, a panel for each threshold."""
+    """Error against reject by the ``TOLD`` measures that matter most, and by all others in grey, a panel for each threshold."""
     told = figures["reported"]
-    figure, panels = pyplot.subplots(1, len(FARS), figsize=(12, 4.5))
+    gain = {name: float(np.mean(gains)) for name, gains in told["gain"].items()}
+    first = [name for name in (figures["chosen"], PRESENT) if name in gain]
+    named = [*first, *(name for name in sorted(gain, key=lambda name: -gain[name]) if name not in first)][:TOLD]
+    figure, panels = pyplot.subplots(1, len(FARS), figsize=(13, 5))
     for i, (axes, far) in enumerate(zip(panels, FARS, strict=True)):
-        for number, (name, curve) in enumerate(told["curves"].items()):
-            wide = 2.5 if name in (figures["chosen"], PRESENT) else 1.0
-            axes.plot(100 * REJECTED, curve[i], "-" if number < 10 else "-.", label=name, linewidth=wide)
-        axes.plot(100 * REJECTED, told["ideal"][i], "k--", label="ideal")
-        axes.axhline(told["fnmr"][i], color="grey", linestyle=":", label="chance")
-        axes.set(title=f"threshold for FAR {100 * far:g} %", xlabel="probes turned away, %", ylim=(0, None))
+        ends = {}
+        for name, curve in told["curves"].items():
+            if name not in named:
+                axes.plot(100 * REJECTED, curve[i], color="0.82", linewidth=0.9, zorder=1)
+        for name in named:
+            wide = 2.5 if name in first else 1.4
+            (line,) = axes.plot(100 * REJECTED, told["curves"][name][i], linewidth=wide, color=f"C{named.index(name)}")
+            ends[name] = told["curves"][name][i][-1], line.get_color()
+        axes.plot(100 * REJECTED, told["ideal"][i], "k--")
+        axes.axhline(told["fnmr"][i], color="0.4", linestyle=":")
+        ends |= {"ideal": (told["ideal"][i][-1], "black"), "chance": (told["fnmr"][i], "0.4")}
+        if rest := [curve[i][-1] for name, curve in told["curves"].items() if name not in named]:
+            ends[f"{len(rest)} other measure{'' if len(rest) == 1 else 's'}"] = float(np.median(rest)), "0.55"
+        axes.set(title=f"at the threshold for a false-accept rate of {100 * far:g} %", xlabel="probes turned away, %")
+        axes.set(xlim=(0, 100 * REJECTED[-1]), ylim=(0, 1.05 * told["fnmr"][i]), ylabel="share of misses (FNMR) in the rest")
         axes.grid(alpha=0.3)
-    panels[0].set_ylabel("FNMR of the rest")
-    panels[-1].legend(fontsize=8, loc="center left", bbox_to_anchor=(1, 0.5))
+        label_ends(axes, ends)
+    figure.suptitle("Misses that are left when the poorest probes are turned away")
     write_whole(path, png(figure))
+
+
+def label_ends(axes: Any, ends: dict[str, tuple[float, str]]) -> None:
+    """Write each label beside the right end of its curve, (height, colour), apart from the others."""
+    low, high = axes.get_ylim()
+    ordered = sorted(ends.items(), key=lambda end: end[1][0])
+    places = spread([height for _, (height, _) in ordered], 0.05 * (high - low))
+    for (label, (_, colour)), place in zip(ordered, places, strict=True):
+        axes.text(1.02, place, label, transform=axes.get_yaxis_transform(), va="center", color=colour, fontsize=9)
+
+
+def spread(heights: Sequence[float], step: float) -> list[float]:
+    """Return rising ``heights`` moved as little as need be for neighbours to lie ``step`` apart, or nearly so."""
+    places = list(heights)
+    for _ in range(100):
+        for number in range(len(places) - 1):
+            lack = max(0.0, step - (places[number + 1] - places[number])) / 2
+            places[number], places[number + 1] = places[number] - lack, places[number + 1] + lack
+    return places
 
 
 def png(figure: Any) -> bytes:
