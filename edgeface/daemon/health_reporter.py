@@ -11,6 +11,7 @@ import psutil
 
 from edgeface import __version__
 from edgeface.daemon.backup_task import BackupTask
+from edgeface.daemon.expiry import Expiry
 from edgeface.daemon.frame_rate import FrameRateLimiter
 from edgeface.gallery.contents import Templates
 from edgeface.gallery.event_keeper import EventKeeper
@@ -76,6 +77,7 @@ class GalleryParts(NamedTuple):
     event_keeper: EventKeeper
     follower: Follower | None
     backup: BackupTask
+    expiry: Expiry | None = None
 
 
 class Links(NamedTuple):
@@ -181,7 +183,7 @@ class HealthReporter:
         return (len(recent) - 1) / (recent[-1] - recent[0]) if len(recent) > 1 and recent[-1] > recent[0] else 0.0
 
     def _health(self, now: float) -> Health:
-        limits, (pipeline, event_keeper, follower, backup) = throttling(), self._gallery
+        limits, (pipeline, event_keeper, follower, backup, expiry) = throttling(), self._gallery
         return Health(
             version=__version__,
             uptime=now - self.counters.started,
@@ -219,6 +221,7 @@ class HealthReporter:
             backed=backup.state,
             events_withheld=self.counters.withheld,
             paused=self._monitor.paused,
+            undoable=expiry.undoable if expiry else 0,
         )
 
     def _last_event(self) -> Event | None:

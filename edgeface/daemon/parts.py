@@ -208,7 +208,7 @@ def _event_keeper(new: Daemon, _old: Daemon | None) -> EventKeeper:
 
 
 def _reporter(new: Daemon, old: Daemon | None) -> HealthReporter:
-    of_gallery = GalleryParts(new.pipeline, new.event_keeper, new.follower, new.backup)
+    of_gallery = GalleryParts(new.pipeline, new.event_keeper, new.follower, new.backup, new.expiry)
     links = Links(new.publisher, new.webhook)
     return HealthReporter(
         links, new.camera, new.camera_monitor, new.frame_rate, of_gallery, before=old.reporter if old else None
@@ -271,7 +271,18 @@ PARTS = (
     Part(
         "reporter",
         (),
-        ("publisher", "webhook", "camera", "camera_monitor", "frame_rate", "pipeline", "event_keeper", "follower", "backup"),
+        (
+            "publisher",
+            "webhook",
+            "camera",
+            "camera_monitor",
+            "frame_rate",
+            "pipeline",
+            "event_keeper",
+            "follower",
+            "backup",
+            "expiry",
+        ),
         _reporter,
     ),
 )

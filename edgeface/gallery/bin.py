@@ -144,34 +144,33 @@ class Bin:
         self._database.empty_bin(changes)
 
     def expire(self) -> None:
-        """Erase changes whose time, or whose person's, is over, and damaged ones."""
+        """Erase changes whose time, or whose person's, is over."""
         rows = self._database.bin_rows()
         if not rows:
             return
         now, wall = retention.forward(self._database, self.clocks), self.clocks.wall() if self.clocks.is_set() else 0.0
         opened = dict(self._opened())
-        self.erase(
-            [
-                change_id
-                for _, change_id, _, since, _ in rows
-                if opened[change_id] is None or now - since >= self.days * DAY or _is_over(opened[change_id], now, wall)
-            ]
-        )
+        over = [
+            change_id
+            for _, change_id, _, since, _ in rows
+            if not 0 <= now - since < self.days * DAY or _is_over(opened[change_id], now, wall)
+        ]
+        self.erase(over)
 
     def forget(self, people: Collection[str], near: Collection[str]) -> None:
         """Erase changes that may hold something of forgotten people: those that concern them, ``near`` ones, and damaged ones.
 
         A change concerns also whom a forgotten person was merged with.
         """
-        rows, forgotten, there = self._database.bin_rows(), set(people), self._database.people_ids()
-        gone = {*near, *(change_id for change_id, change in self._opened() if change is None)}
+        forgotten, there, opened = set(people), self._database.people_ids(), list(self._opened())
+        gone = {*near, *(change_id for change_id, change in opened if change is None)}
         before = -1
         while len(gone) != before:
             before = len(gone)
-            for _, change_id, concerned, *_ in rows:
-                if change_id in gone or forgotten & set(concerned.split()):
+            for change_id, change in opened:
+                if change and (change_id in gone or forgotten & change.people):
                     gone.add(change_id)
-                    forgotten |= set(concerned.split()) - there
+                    forgotten |= change.people - there
         self.erase(gone)
 
     def forget_faces(self) -> None:

@@ -281,8 +281,13 @@ class Database(DatabaseFile):
 
     def bin_rows(self) -> list[tuple[int, str, str, float, bytes]]:
         """Return row, id, people's ids, time and sealed record of each change that can be undone, the oldest first."""
-        query = "SELECT rowid, id, people, since, sealed FROM bin NOT INDEXED ORDER BY rowid"
-        return self.execute(query).fetchall() if self.has_table("bin") else []
+        columns = "rowid, CAST(id AS BLOB), CAST(people AS BLOB), CAST(since AS REAL), sealed"
+        query = f"SELECT {columns} FROM bin NOT INDEXED ORDER BY rowid"
+        rows = self.execute(query).fetchall() if self.has_table("bin") else []  # what is damaged may be of any type
+        return [
+            (row, *((text or b"").decode(errors="replace") for text in texts), since or 0.0, sealed)
+            for row, *texts, since, sealed in rows
+        ]
 
     def empty_bin(self, changes: Collection[str]) -> None:
         """Erase changes that could be undone. Who was merged away, and is in no other change, counts as erased from now on."""
