@@ -145,11 +145,10 @@ class Bin:
 
     def expire(self) -> None:
         """Erase changes whose time, or whose person's, is over."""
-        rows = self._database.bin_rows()
+        opened, rows = dict(self._opened()), self._database.bin_rows()
         if not rows:
             return
         now, wall = retention.forward(self._database, self.clocks), self.clocks.wall() if self.clocks.is_set() else 0.0
-        opened = dict(self._opened())
         over = [
             change_id
             for _, change_id, _, since, _ in rows
