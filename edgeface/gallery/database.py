@@ -105,6 +105,10 @@ class Database(DatabaseFile):
         sealed = self.sealer.seal(record, "person", person_id)
         return self.execute("UPDATE people SET sealed = ? WHERE id = ?", (sealed, person_id)).rowcount == 1
 
+    def remove_person(self, person_id: str) -> None:
+        """Delete a person who may come back: backups keep them."""
+        self.erase("DELETE FROM people WHERE id = ?", (person_id,))
+
     def mark_erased(self, person_id: str) -> None:
         """Note that a person is to be erased from backups, too."""
         need(self, "erased")

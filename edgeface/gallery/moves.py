@@ -74,7 +74,7 @@ class Moves:
             rules = (before, after) if after and after != before else None
             change_id = self._put("merged", origin, (into, name), taken, events, rules)
             if change_id:
-                self._database.erase("DELETE FROM people WHERE id = ?", (person_id,))
+                self._database.remove_person(person_id)
             else:
                 self._database.erase_person(person_id)
         return change_id
