@@ -84,7 +84,10 @@ class Moved(NamedPerson, frozen=True, kw_only=True):
     """The person whose views they are now."""
 
     templates: Annotated[Count, Meta(description="views of the person in all", examples=[9])]
-    change: Annotated[ChangeId | None, Meta(description="by which `undo` takes it back; null if nothing is kept for that")]
+    change: Annotated[
+        ChangeId | None,
+        Meta(description="by which `undo` takes it back; null if nothing is kept for that", examples=["c_5b0e91d7"]),
+    ]
     told: Annotated[str, Meta(description="the same in words", examples=["Anna B. is Anna now, with 9 views"])]
 
 
@@ -113,7 +116,13 @@ class ListedView(Struct, frozen=True, kw_only=True):
 class Views(NamedPerson, frozen=True, kw_only=True):
     """A person with every view, the oldest first."""
 
-    views: list[ListedView]
+    views: Annotated[
+        list[ListedView],
+        Meta(
+            description="with the `score` of each against the others, the event that it came from, and who it is more `like`",
+            examples=[[{"id": "3f9a12cd", "quality": 0.82, "score": 0.71, "event_id": None, "like": None}]],
+        ),
+    ]
 
 
 class ListedChange(Struct, frozen=True, kw_only=True):
@@ -121,7 +130,7 @@ class ListedChange(Struct, frozen=True, kw_only=True):
 
     change: ChangeId
     ts: Time
-    until: Annotated[Time, Meta(description="when it is erased")]
+    until: Annotated[Time, Meta(description="when it is erased", examples=["2026-12-24T10:15:07.238Z"])]
     told: Annotated[str, Meta(description="what was changed", examples=["Anna B. was merged into Anna"])]
     people: Annotated[list[str], Meta(description="ids of the people whom it concerns", examples=[["p_f8e6d06ed6e2f474"]])]
 
