@@ -126,6 +126,7 @@ class Health:
     backed: BackupStatus = BackupStatus()
     paused: Paused | None = None
     events_withheld: int = 0
+    undoable: int = 0
     webhook: BrokerStatus = BrokerStatus()
     cameras: tuple[CameraHealth, ...] = ()
 
@@ -242,6 +243,9 @@ class HealthPayload(Struct, frozen=True, kw_only=True):
         ),
     ] = UNSET
 
+    undoable: Annotated[
+        Count | UnsetType, about("merges, splits, moves and deletions of views that can be undone; absent if there are none", 1)
+    ] = UNSET
     webhook: Annotated[
         WebhookHealth | UnsetType,
         about("with `webhook.url`: events `waiting` to be posted, those `dropped` since the start, and what is wrong"),
@@ -272,6 +276,7 @@ def health_payload(health: Health, wall: float) -> HealthPayload:
         "broker_reason": link.reason,
         "broker_confirmed": None if link.confirmed is None else round(max(0.0, time.monotonic() - link.confirmed), 1),
         "sync": health.sharing or UNSET,
+        "undoable": health.undoable or UNSET,
         "webhook": UNSET if hook.state == "none" else WebhookHealth(hook.queue, hook.dropped, hook.reason),
         "cameras": list(health.cameras) or UNSET,
         "backup": BackupHealth(backed.copies, latest, backed.trouble) if backed.wanted else UNSET,

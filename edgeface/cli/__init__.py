@@ -16,6 +16,7 @@ from edgeface.cli import (
     generated,
     identify,
     measuring,
+    moves,
     mqtt,
     pause,
     people,
@@ -56,6 +57,7 @@ for module in (running, enroll, identify, measuring, pause):
     app.add_typer(module.app)
 people.app.add_typer(rules.app)
 people.app.add_typer(about.app)
+people.app.add_typer(moves.app)
 GROUPS = {"people": people, "events": events, "gallery": gallery, "config": settings, "mqtt": mqtt, "web": web}
 for name, module in GROUPS.items():
     app.add_typer(module.app, name=name)

@@ -98,14 +98,15 @@ def drop(
     ],
     json: Json = False,
 ) -> None:
-    """Erase one template of a person, or one damaged record.
+    """Erase one template of a person, or one damaged record. edgeface people undo takes a template back.
 
     \b
     Example: edgeface gallery drop 3f9a12cd
     """
     left = perform(context.obj, DROP, DropRequest(template=template))
     whose = f", {left.name} has {counted(left.templates, 'template')} left" if left.id else ""
-    show(left, [f"{template} is erased{whose}"], json=json)
+    asides = [f"edgeface people undo {left.change} takes it back"] if left.change else []
+    show(left, [f"{template} is erased{whose}"], asides, json=json)
 
 
 @app.command()

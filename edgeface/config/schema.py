@@ -128,6 +128,9 @@ class GallerySettings(_Section, frozen=True):
             "templates of them, and nobody need be enrolled anew"
         ),
     ] = False
+    bin_days: Annotated[
+        float, means("days in which merges, splits, moves and deletions of views can be undone; 0 keeps nothing", ge=0, le=365)
+    ] = 30.0
 
 
 class BackupSettings(_Section, frozen=True):

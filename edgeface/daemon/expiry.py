@@ -1,4 +1,4 @@
-"""Forgets people at the time that their rules say."""
+"""Forgets people at the time that their rules say, and what can be undone no longer."""
 
 import logging
 import math
@@ -13,14 +13,21 @@ from edgeface.interfaces import Tick
 log = logging.getLogger(__name__)
 LOOK, COUNT = 60.0, 600.0
 """Seconds between two looks whether somebody's time has come, and at most until the gallery's clock is asked, too."""
+LOOK_IN_BIN = 5.0
+"""Seconds between two looks how many changes can be undone."""
 
 
 class Expiry:
+    """Forgets in time; ``undoable`` is the number of changes that can be undone."""
+
     def __init__(self, gallery: Gallery, audit: Audit) -> None:
         self._gallery, self._audit = gallery, audit
-        self._looked = self._counted = -math.inf
+        self._looked = self._counted = self._emptied = self._seen = -math.inf
+        self._version: tuple[int, int] | None = None
+        self.undoable = 0
 
     def on_tick(self, tick: Tick, rules: Mapping[str, Rules]) -> None:
+        self._expire_bin(tick.moment.time)
         now, wall = tick.moment.time, tick.moment.wall
         if now - self._looked < LOOK:
             return
@@ -34,6 +41,19 @@ class Expiry:
                 self._forget(person_id)
         except GalleryError as error:
             log.error("who is to be forgotten by now may still be there: %s", error)
+
+    def _expire_bin(self, now: float) -> None:
+        if now - self._seen < LOOK_IN_BIN:
+            return
+        self._seen = now
+        try:
+            if now - self._emptied >= COUNT:
+                self._gallery.expire_bin()
+                self._emptied = now
+            if self._version != (version := self._gallery.version):
+                self.undoable, self._version = self._gallery.bin.count(), version
+        except GalleryError as error:
+            log.debug("what can be undone no longer may still be there: %s", error)
 
     def _forget(self, person_id: str) -> None:
         try:

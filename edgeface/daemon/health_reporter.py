@@ -12,6 +12,7 @@ import psutil
 
 from edgeface import __version__
 from edgeface.daemon.backup_task import BackupTask
+from edgeface.daemon.expiry import Expiry
 from edgeface.daemon.frame_rate import FrameRateLimiter
 from edgeface.daemon.turns import Turns
 from edgeface.gallery.contents import Templates
@@ -82,6 +83,7 @@ class GalleryParts(NamedTuple):
     event_keeper: EventKeeper
     follower: Follower | None
     backup: BackupTask
+    expiry: Expiry | None = None
 
 
 class Links(NamedTuple):
@@ -205,7 +207,7 @@ class HealthReporter:
         return (*cameras, self._gallery.pipeline.health, self._gallery.event_keeper.trouble)
 
     def _health(self, now: float) -> Health:
-        limits, (pipeline, event_keeper, follower, backup) = throttling(), self._gallery
+        limits, (pipeline, event_keeper, follower, backup, expiry) = throttling(), self._gallery
         each, worst = list(self._each.values()), self._worst()
         dropped = sum(one.camera.dropped for one in each) + (self._turns.dropped if self._turns else 0)
         return Health(
@@ -246,6 +248,7 @@ class HealthReporter:
             events_withheld=self.counters.withheld,
             paused=self._first.monitor.paused,
             cameras=tuple(one.health() for one in each) if len(each) > 1 else (),
+            undoable=expiry.undoable if expiry else 0,
         )
 
     def _worst(self) -> Watched:

@@ -213,7 +213,7 @@ def _event_keeper(new: Daemon, _old: Daemon | None) -> EventKeeper:
 
 
 def _reporter(new: Daemon, old: Daemon | None) -> HealthReporter:
-    of_gallery = GalleryParts(new.pipeline, new.event_keeper, new.follower, new.backup)
+    of_gallery = GalleryParts(new.pipeline, new.event_keeper, new.follower, new.backup, new.expiry)
     links = Links(new.publisher, new.webhook)
     watched = [Watched(one.camera, one.camera_monitor, one.frame_rate) for one in new.each.values()]
     return HealthReporter(links, watched, of_gallery, new.turns, before=old.reporter if old else None)
@@ -361,7 +361,7 @@ PARTS = (
         (),
         (
             *("publisher", "webhook", "camera", "camera_monitor", "frame_rate", "beside"),
-            *("pipeline", "event_keeper", "follower", "backup"),
+            *("pipeline", "event_keeper", "follower", "backup", "expiry"),
         ),
         _reporter,
     ),

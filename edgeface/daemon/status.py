@@ -112,6 +112,7 @@ def describe(status: dict[str, Any]) -> str:
         "broker": link,
         "people": f"{status['gallery_size']} enrolled, {status['templates']} templates"
         + ("" if status["gallery_state"] == "ok" else f"; gallery {status['gallery_state'].replace('_', '-')}"),
+        "undo": _undoable(status.get("undoable", 0)),
         "matching": status.get("threshold") or None,
         "shared": status.get("sync")
         and "{topic}: {people} people, {waiting} waiting, {ignored} ignored".format_map(status["sync"]),
@@ -134,6 +135,10 @@ def _each(status: dict[str, Any]) -> list[dict[str, Any]]:
 
 def _pause(since: str, until: str | None, why: str) -> str:
     return f"since {since}, {f'until {until}' if until else 'until edgeface resume'}{why and f': {why}'}"
+
+
+def _undoable(count: int) -> str | None:
+    return f"{count} change{'' if count == 1 else 's'} of people, by edgeface people undo" if count else None
 
 
 def _frames(status: dict[str, Any]) -> str:

@@ -73,7 +73,7 @@ def _twice(one: Person, other: Person) -> Finding:
         "look-alikes",
         [one.id, other.id],
         f"{one.name} and {other.name} seem to be one person: {less.name}'s templates are as near to {more.name}",
-        f"edgeface people forget {less.id}",
+        f"edgeface people merge {less.id} {more.id}",
     )
 
 

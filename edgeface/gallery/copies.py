@@ -152,7 +152,7 @@ class _RestlessError(Exception):
 
 
 def write(gallery: Path, part: Path, pause: Pause) -> None:
-    """Copy a gallery as of one moment to the file ``part``, without events and pictures, which must not be kept longer."""
+    """Copy a gallery as of one moment to the file ``part``, without what must not be kept longer: events, pictures, the bin."""
     # SQLite alone opens the gallery: Python's opening and closing the file would lose SQLite its locks.
     opening = connect_to_read(gallery) if is_read_only(gallery) else connect(gallery)
     with closing(opening) as source, closing(connect(part)) as target:
@@ -173,7 +173,8 @@ def write(gallery: Path, part: Path, pause: Pause) -> None:
             source.backup(target)
         target.execute("PRAGMA journal_mode=DELETE").fetchall()  # a copy is one file, without a log beside it
         target.execute("PRAGMA journal_mode=OFF").fetchall()
-        target.execute("DROP TABLE IF EXISTS pictures")
+        for table in ("pictures", "bin"):
+            target.execute(f"DROP TABLE IF EXISTS {table}")
         target.execute("DELETE FROM events")
 
 
@@ -203,12 +204,12 @@ def remember_erased(path: Path, erased: Collection[bytes]) -> None:
 def cleanse(path: Path, erased: Collection[bytes], key: Key | None, *, keep_faces: bool = True) -> int:
     """Erase forgotten people from a copy, as ``Gallery.forget`` does; return how many there were.
 
-    Events are erased, too, and without ``keep_faces`` kept faces. All of it or nothing; no trace stays in the file. Raise
-    ``NoCopyError`` if the file cannot be read or written.
+    Events and the bin are erased, too, and without ``keep_faces`` kept faces. All of it or nothing; no trace stays in the file.
+    Raise ``NoCopyError`` if the file cannot be read or written.
     """
     with opened(path) as file:
         gone = [person for (person,) in file.execute("SELECT id FROM people") if erasure_mark(person) in erased]
-        wanted = ("pictures", "events") if keep_faces else ("pictures", "events", "faces")
+        wanted = ("pictures", "events", "bin", *(() if keep_faces else ("faces",)))
         tables = [one for one in wanted if _has_table(file, one) and file.execute(f"SELECT 1 FROM {one}").fetchone()]
         if not gone and not tables:
             return 0

@@ -7,7 +7,7 @@ from typing import Literal, NamedTuple
 
 from edgeface.gallery.names import argument
 
-Kind = Literal["person", "template", "negative", "event", "picture", "face", "rule", "revision"]
+Kind = Literal["person", "template", "negative", "event", "picture", "face", "rule", "change", "revision"]
 
 
 class Damage(NamedTuple):
@@ -35,6 +35,7 @@ KINDS: Mapping[Kind, tuple[str, str]] = {
     "picture": ("pictures", "the picture of an event"),
     "face": ("faces", "a kept face of {name}"),
     "rule": ("rules", "the rules of {name}"),
+    "change": ("bin", "a change that could be undone"),
     "revision": ("revisions", "the revision of somebody in the shared gallery"),
 }
 """The table of each kind of record, and the words for one."""

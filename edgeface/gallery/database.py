@@ -1,7 +1,7 @@
 """Reads and writes the tables of people, templates and kept faces, in which every record is sealed."""
 
 import logging
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -105,10 +105,18 @@ class Database(DatabaseFile):
         sealed = self.sealer.seal(record, "person", person_id)
         return self.execute("UPDATE people SET sealed = ? WHERE id = ?", (sealed, person_id)).rowcount == 1
 
-    def erase_person(self, person_id: str) -> None:
-        """Delete a person with all that is theirs, and mark them as erased. Raise ``GalleryError`` if some of it stays."""
+    def remove_person(self, person_id: str) -> None:
+        """Delete a person who may come back: backups keep them."""
+        self.erase("DELETE FROM people WHERE id = ?", (person_id,))
+
+    def mark_erased(self, person_id: str) -> None:
+        """Note that a person is to be erased from backups, too."""
         need(self, "erased")
         self.execute("INSERT OR IGNORE INTO erased VALUES (?)", (erasure_mark(person_id),))
+
+    def erase_person(self, person_id: str) -> None:
+        """Delete a person with all that is theirs, and mark them as erased. Raise ``GalleryError`` if some of it stays."""
+        self.mark_erased(person_id)
         theirs = {"templates": "person_id", "events": "person_id", "people": "id"}
         theirs |= {"rules": "person_id"} if self.has_table("rules") else {}
         for _ in range(2):
@@ -147,11 +155,12 @@ class Database(DatabaseFile):
         """Return the id of everybody, read from the table and not from its index, which may be damaged."""
         return {person_id for (person_id,) in self.execute("SELECT id FROM people NOT INDEXED")}
 
-    def add_template(self, person_id: str, kind: str, source: str, record: TemplateRecord) -> None:
-        """Insert a template, or with ``kind`` "negative" a negative one; ``source`` is an event's id or empty."""
+    def add_template(self, person_id: str, kind: str, source: str, record: TemplateRecord) -> int:
+        """Insert a template, negative or not, and return its row; ``source`` is an event's id or empty."""
         sealed = self.sealer.seal(record, kind, person_id, source)
-        self.execute("INSERT INTO templates VALUES (NULL, ?, ?, ?, ?)", (person_id, kind, source, sealed))
+        cursor = self.execute("INSERT INTO templates VALUES (NULL, ?, ?, ?, ?)", (person_id, kind, source, sealed))
         self._touched.add(person_id)
+        return int(cursor.lastrowid or 0)
 
     def drop_template(self, row: int) -> None:
         for (person_id,) in self.execute("DELETE FROM templates WHERE id = ? RETURNING person_id", (row,)).fetchall():
@@ -241,6 +250,7 @@ class Database(DatabaseFile):
 
         Nothing else that the model before made stays. Called within a transaction; if that fails, this object is useless.
         """
+        self.empty_bin([change for _, change, *_ in self.bin_rows()])
         before, people, kept = self.sealer, self.people(), {row.row: row for row in self.templates("template")}
         self._model, self.sealer = model, Sealer(self._key(create=False), model)
         for table in ("events", "revisions"):
@@ -272,6 +282,26 @@ class Database(DatabaseFile):
         sealed = self.sealer.seal(record, "rule", person_id)
         self.execute("INSERT OR REPLACE INTO rules VALUES (?, ?)", (person_id, sealed))
         self._touched.add(person_id)
+
+    def bin_rows(self) -> list[tuple[int, str, str, float, bytes]]:
+        """Return row, id, people's ids, time and sealed record of each change that can be undone, the oldest first."""
+        columns = "rowid, CAST(id AS BLOB), CAST(people AS BLOB), CAST(since AS REAL), sealed"
+        query = f"SELECT {columns} FROM bin NOT INDEXED ORDER BY rowid"
+        rows = self.execute(query).fetchall() if self.has_table("bin") else []  # what is damaged may be of any type
+        return [
+            (row, *((text or b"").decode(errors="replace") for text in texts), since or 0.0, sealed)
+            for row, *texts, since, sealed in rows
+        ]
+
+    def empty_bin(self, changes: Collection[str]) -> None:
+        """Erase changes that could be undone. Who was merged away, and is in no other change, counts as erased from now on."""
+        rows, left = self.bin_rows(), self.people_ids()
+        left.update(*(people.split() for _, change, people, *_ in rows if change not in changes))
+        for row, change, people, *_ in rows:
+            if change in changes:
+                self.erase("DELETE FROM bin WHERE rowid = ?", (row,))
+                for person_id in set(people.split()) - left:
+                    self.mark_erased(person_id)
 
     def look_anew(self, kind: Kind) -> None:
         """Forget which records of a kind are damaged: all of them are about to be read."""

@@ -32,6 +32,7 @@ SEALED: Mapping[str, str] = {
     "faces": "SELECT template, 'face', person_id, faces.sealed, 'face', person_id, CAST(template AS TEXT) "
     "FROM faces LEFT JOIN templates ON templates.id = template",
     "rules": "SELECT rowid, 'rule', person_id, sealed, 'rule', person_id FROM rules",
+    "bin": "SELECT rowid, 'change', '', sealed, 'change', id FROM bin",
     "revisions": "SELECT rowid, 'revision', '', sealed, 'revision', key, name FROM revisions",
 }
 """For each table the row, kind, owner and sealed bytes of every record, and to what it is bound."""

@@ -7,4 +7,6 @@ from edgeface.vision.model_card import ModelCard
 
 def open_gallery(config: Config, card: ModelCard, *, serving: bool = False) -> Gallery:
     keep = config.gallery.keep_faces
-    return Gallery(config.gallery_path, card.digest, card.identity, config.key_path, keep_faces=keep, serving=serving)
+    gallery = Gallery(config.gallery_path, card.digest, card.identity, config.key_path, keep_faces=keep, serving=serving)
+    gallery.bin.days = config.gallery.bin_days
+    return gallery

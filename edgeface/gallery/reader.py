@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from edgeface.errors import GalleryError
+from edgeface.gallery.bin import Bin
 from edgeface.gallery.contents import Contents, Templates
 from edgeface.gallery.damage import Damage, summary
 from edgeface.gallery.database import Database
@@ -49,6 +50,7 @@ class GalleryReader:
         self.events = EventStore(self._database)
         self.revisions = RevisionStore(self._database)
         self._rules = RuleStore(self._database)
+        self.bin = Bin(self._database)
 
     def close(self) -> None:
         self._database.close()

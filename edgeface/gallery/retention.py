@@ -36,8 +36,9 @@ def forward(database: Database, clocks: Clocks) -> float:
     elif clocks.is_set():
         wall = clocks.wall()
         off = max(0.0, wall - set_wall - (now - set_now)) if set_boot else 0.0
-        # Events kept since then may have come after the machine was off.
-        database.execute("UPDATE kept SET since = since + ? WHERE since > ?", (off, set_now))
+        # What is kept since then may have come after the machine was off.
+        for table in filter(database.has_table, ("kept", "bin")):
+            database.execute(f"UPDATE {table} SET since = since + ? WHERE since > ?", (off, set_now))
         now += off
         set_boot, set_now, set_wall = boot, now, wall
     database.execute("DELETE FROM retention")

@@ -32,6 +32,10 @@ class RuleStore:
             self._all = {person_id: record.rules for person_id, (_, record) in self._opened.items()}
         return self._all
 
+    def record(self, person_id: str) -> RuleRecord | None:
+        self.all()
+        return self._opened.get(person_id, (b"", None))[1]
+
     def put(self, person_id: str, rules: Rules) -> None:
         """Replace the rules of a person, who must be there.
 

@@ -12,6 +12,7 @@ Moment = Annotated[float, Meta(ge=0, le=1e11)]  # seconds since the Unix epoch
 DAY = 86400.0
 EARLIEST = 1_704_067_200.0
 """The start of 2024: a clock that shows an earlier time is not set, and allows nobody."""
+MAX_GROUPS = 16
 Label = Annotated[str, Meta(min_length=1, max_length=40, pattern=r"^[^\x00-\x1f\x7f-\x9f]*\Z")]
 Hours = Annotated[str, Meta(max_length=60)]
 
@@ -27,7 +28,7 @@ class Rules(Struct, frozen=True, array_like=True):
     muted_since: Moment | None = None
     muted_until: Moment | None = None
     hours: Annotated[tuple[Hours, ...], Meta(max_length=32)] = ()
-    groups: Annotated[tuple[Label, ...], Meta(max_length=16)] = ()
+    groups: Annotated[tuple[Label, ...], Meta(max_length=MAX_GROUPS)] = ()
     expires: Moment | None = None
 
     def muted(self, wall: float) -> bool:

@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from hashlib import blake2s
 from itertools import chain, compress
 
@@ -16,6 +17,7 @@ from edgeface.gallery import export
 from edgeface.gallery.contents import nearest_to_forgotten
 from edgeface.gallery.damage import Damage
 from edgeface.gallery.event_store import KeptEvent, Verdict
+from edgeface.gallery.moves import Moves, Stores
 from edgeface.gallery.names import clean_name, quoted
 from edgeface.gallery.reader import GalleryReader
 from edgeface.gallery.records import TEMPLATE_KINDS, PersonRecord, TemplateKind, TemplateRecord
@@ -50,6 +52,11 @@ class View:
 
 class Gallery(GalleryReader):
     """A gallery that can be changed. A change that is refused or cannot be written raises ``GalleryError`` and does nothing."""
+
+    @cached_property
+    def moves(self) -> Moves:
+        stores = self._database, self._contents, self.events, self._rules, self.bin
+        return Moves(Stores(*stores, self._change, self._named))
 
     def enroll(self, name: str, vectors: Sequence[Vector], qualities: Sequence[float], chips: Sequence[Image] = ()) -> Person:
         """Add templates, and ``chips`` if faces are kept, to the person of this name, created when new; all of them or none."""
@@ -87,9 +94,10 @@ class Gallery(GalleryReader):
             return set(self._database.owners_of_faces().values())
 
     def erase_faces(self) -> None:
-        if self.faces():
+        if self.faces() or self.bin.count():
             with self._change():
                 self._database.erase_faces()
+                self.bin.forget_faces()
             self._database.wipe("the faces are erased")
 
     def rename(self, reference: str, name: str) -> Person:
@@ -144,8 +152,12 @@ class Gallery(GalleryReader):
                     dropped += named
         return dropped
 
-    def drop(self, record: str) -> Person | None:
-        """Erase a template or damaged record by its id, unless it is somebody's only template or name; return whose it was."""
+    def drop(self, record: str) -> tuple[Person | None, str | None]:
+        """Erase a template or damaged record by its id; return whose it was, and the id by which a template can come back.
+
+        Raise ``GalleryError`` if it is somebody's only template or name.
+        """
+        change = None
         with self._change():
             found = self._record(record)
             kept = {person.id: person.templates for person in self._people()}
@@ -153,10 +165,12 @@ class Gallery(GalleryReader):
                 raise GalleryError(f"{record} is the name of {found.owner}: edgeface people rename {found.owner} NAME")
             if found.kind == "template" and self._database.has_person(found.owner) and kept.get(found.owner) == 1:
                 raise GalleryError(f"{record} is the only template: edgeface people forget {found.owner}")
+            if found.kind == "template" and found not in self._database.damaged and self._database.has_person(found.owner):
+                change = self.moves.keep_dropped(found.owner, found.row)
             if not self._database.drop_record(found):
                 raise GalleryError(f"{self._path}: {record} cannot be erased; edgeface gallery restore brings a copy back")
         self._database.wipe(f"{record} is erased")
-        return next((person for person in self.people() if person.id == found.owner), None)
+        return next((person for person in self.people() if person.id == found.owner), None), change
 
     def learned(self) -> dict[str, str]:
         """Return the id of each template that was learned from an event, with the event's id."""
@@ -175,6 +189,24 @@ class Gallery(GalleryReader):
                 (template_id(row.owner, np.frombuffer(row.record.vector, "<f4")), png) for row, png in self._database.faces()
             )
             return {template: png for template, png in named if template in templates}
+
+    def owner_of(self, templates: Collection[str]) -> tuple[Person, list[Vector]]:
+        """Return whose these templates are, by their ids, and their vectors; raise ``GalleryError`` if it is not one person."""
+        wanted = {template.strip() for template in templates}
+        with self._database.errors(), self._database.transaction("DEFERRED"):
+            for held in self._contents.everybody().values():
+                vectors = {template_id(held.person.id, vector): vector for vector in self._contents.faces(held)[0].vectors}
+                if wanted & vectors.keys():
+                    if missing := wanted - vectors.keys():
+                        raise GalleryError(f"{held.person.name} has no view {min(missing)[:40]!r}; see edgeface people views")
+                    return held.person, [vector.copy() for one, vector in vectors.items() if one in wanted]
+        raise GalleryError(f"there is no view {min(wanted, default='')[:40]!r}; see edgeface people views PERSON")
+
+    def expire_bin(self) -> None:
+        """Erase changes that can be undone no longer."""
+        if self.bin.count():
+            with self._database.errors(), self._database.lock_timeout(LOOP_LOCK_TIMEOUT_S), self._database.change():
+                self.bin.expire()
 
     def _record(self, wanted: str) -> Damage:
         """Return the place of a template or damaged record."""
@@ -311,6 +343,7 @@ class Gallery(GalleryReader):
         with self._database.errors(), self._database.change():
             yield
             self._clear_away()
+            self.bin.expire()
         self._own_changes += 1
 
     def _clear_away(self) -> None:
@@ -351,17 +384,20 @@ class Gallery(GalleryReader):
         return len(there) - before
 
     def _erase_nearest(self, forgotten: Collection[str]) -> None:
-        """Erase events and others' negative templates that are nearest to these people, and events that name them as such."""
+        """Erase events, others' negative templates and changes in the bin that are nearest to these people, or name them."""
         if not forgotten:
             return
         known, rows, events = self._contents.templates(), self._contents.negative_rows(), self.events.all()
+        binned = list(self.bin.vectors())
         theirs = np.array([person.id in forgotten for person in known.people], bool)[known.owners]
         parts = (slice(start, start + TEMPLATES_AT_ONCE) for start in range(0, len(theirs), TEMPLATES_AT_ONCE))
-        faces = np.concatenate([known.negatives, *(event.embedding[np.newaxis] for event in events)])
+        shown = [*(event.embedding for event in events), *(vector for _, vector in binned)]
+        faces = np.concatenate([known.negatives, *(vector[np.newaxis] for vector in shown)])
         near = nearest_to_forgotten(faces, ((known.vectors[part], theirs[part]) for part in parts))
         for row in compress(rows.tolist(), near):
             self._database.drop_template(row)
-        for event, nearest in zip(events, near[len(rows) :].tolist(), strict=True):
+        self.bin.forget(forgotten, {one for one, _ in compress(binned, near[len(rows) + len(events) :])})
+        for event, nearest in zip(events, near[len(rows) : len(rows) + len(events)].tolist(), strict=True):
             doubted = event.doubt is not None and any(map(event.doubt.names, forgotten))
             if doubted or (nearest and event.shows_face):
                 self.events.erase(event.event_id)

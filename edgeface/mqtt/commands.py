@@ -42,6 +42,15 @@ from edgeface.wire.commands import (
     Verdict,
 )
 from edgeface.wire.fields import SCHEMA, timestamp
+from edgeface.wire.moves import (
+    MergeRequest,
+    Moved,
+    MoveRequest,
+    MqttMergeRequest,
+    MqttMoveRequest,
+    MqttSplitRequest,
+    SplitRequest,
+)
 
 log = logging.getLogger(__name__)
 S = TypeVar("S", bound=Struct)
@@ -59,9 +68,18 @@ COMMANDS: dict[str, tuple[type[Request], type[Struct]]] = {
     "about": (MqttAboutRequest, About),
     "reject": (MqttRejectRequest, Verdict),
     "confirm": (MqttConfirmRequest, Verdict),
+    "merge": (MqttMergeRequest, Moved),
+    "move": (MqttMoveRequest, Moved),
+    "split": (MqttSplitRequest, Moved),
 }
 """The types of each command's request, without ``id``, and of its result."""
-WHOLE: dict[type[Request], type[Request]] = {MqttRejectRequest: RejectRequest, MqttConfirmRequest: ConfirmRequest}
+WHOLE: dict[type[Request], type[Request]] = {
+    MqttRejectRequest: RejectRequest,
+    MqttConfirmRequest: ConfirmRequest,
+    MqttMergeRequest: MergeRequest,
+    MqttMoveRequest: MoveRequest,
+    MqttSplitRequest: SplitRequest,
+}
 """Of requests that may say less over MQTT, those that the handlers take."""
 
 

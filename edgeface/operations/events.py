@@ -62,8 +62,8 @@ def reject(context: OperationContext, request: wire.RejectRequest) -> wire.Verdi
     person = gallery.find(event.person_id)
     if event.verdict == "rejected":
         return _verdict(context, "rejected", event, person, False, f"{event.event_id} was rejected already")
-    own, not_own = _of(person, gallery.templates_before(event.event_id, person.id))
-    if not request.force and _locks_out(own, event.embedding, context.config.matching.margin):
+    own, not_own = of_person(person, gallery.templates_before(event.event_id, person.id))
+    if not request.force and locks_out(own, event.embedding, context.config.matching.margin):
         raise GalleryError(
             f"{person.name}'s own templates are nearer to this face than to each other: it seems to be {person.name}; "
             "force rejects it anyway"
@@ -94,7 +94,7 @@ def confirm(context: OperationContext, request: wire.ConfirmRequest) -> wire.Ver
         return _verdict(context, "confirmed", event, person, False, f"{event.event_id} was confirmed already")
     templates = gallery.templates_before(event.event_id, person.id)
     _check_nearest(Matcher(templates, context.card, context.config.matching).match(event.embedding), person)
-    new = not _near(_of(person, templates)[0], event.embedding)
+    new = not _near(of_person(person, templates)[0], event.embedding)
     gallery.learn(event, person.id, "confirmed", keep=new)
     gained = "a new template" if new else "known from this side already"
     return _verdict(context, "confirmed", event, person, new, f"{person.name}, {gained}")
@@ -158,7 +158,7 @@ def _check_nearest(match: Match, person: Person) -> None:
         raise GalleryError(f"this face is nearer to one that was rejected as {person.name} than to {person.name}")
 
 
-def _of(person: Person, templates: Templates) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+def of_person(person: Person, templates: Templates) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Return a person's templates and negative templates, each of shape (n, dimensions)."""
     index = templates.people.index(person)
     return templates.vectors[templates.owners == index], templates.negatives[templates.not_owners == index]
@@ -168,7 +168,7 @@ def _near(vectors: NDArray[np.float32], probe: Vector) -> bool:
     return bool((vectors @ probe).max(initial=-1.0) > SAME_VIEW)
 
 
-def _locks_out(own: NDArray[np.float32], negative: Vector, margin: float) -> bool:
+def locks_out(own: NDArray[np.float32], negative: Vector, margin: float) -> bool:
     """Return whether a negative template would have most of a person's templates, each matched to the others, refused."""
     if len(own) < 2:
         return False

@@ -79,6 +79,6 @@ def check_gallery(context: OperationContext, _request: wire.Request) -> Checked:
 
 def drop(context: OperationContext, request: wire.DropRequest) -> wire.Dropped:
     with context.noted("drop", template=request.template) as note:
-        person = context.gallery.drop(request.template)
+        person, change = context.gallery.drop(request.template)
         note["person"] = person.id if person else ""
-    return wire.Dropped(person.id, person.name, person.templates) if person else wire.Dropped()
+    return wire.Dropped(person.id, person.name, person.templates, change) if person else wire.Dropped()

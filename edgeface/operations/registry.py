@@ -7,10 +7,24 @@ import msgspec
 
 from edgeface.enrollment.guidance import Guidance
 from edgeface.errors import EdgefaceError
-from edgeface.operations import about, backups, configure, enroll, events, explain, find, pausing, people, rules, snapshot
+from edgeface.operations import (
+    about,
+    backups,
+    configure,
+    enroll,
+    events,
+    explain,
+    find,
+    moves,
+    pausing,
+    people,
+    rules,
+    snapshot,
+)
 from edgeface.operations.context import EVERYWHERE, Door, Operation, Q
 from edgeface.wire import about as of_face
 from edgeface.wire import commands as wire
+from edgeface.wire import moves as of_moves
 from edgeface.wire import rules as of_rules
 from edgeface.wire.fields import NamedPerson
 
@@ -47,6 +61,13 @@ IGNORE = Operation("ignore", of_rules.IgnoreRequest, of_rules.PersonRules, rules
 HOURS = Operation("hours", of_rules.HoursRequest, of_rules.PersonRules, rules.hours)
 GROUP = Operation("group", of_rules.GroupRequest, of_rules.PersonRules, rules.group)
 EXPIRE = Operation("expire", of_rules.ExpireRequest, of_rules.PersonRules, rules.expire)
+MERGE = Operation("merge", of_moves.MergeRequest, of_moves.Moved, moves.merge)
+MOVE = Operation("move", of_moves.MoveRequest, of_moves.Moved, moves.move)
+SPLIT = Operation("split", of_moves.SplitRequest, of_moves.Moved, moves.split)
+UNDO = Operation("undo", of_moves.UndoRequest, of_moves.UndoneChange, moves.undo)
+VIEWS = Operation("views", of_moves.ViewsRequest, of_moves.Views, moves.list_views)
+BIN = Operation("bin", of_moves.BinRequest, of_moves.Bin, moves.list_bin)
+EMPTY_BIN = Operation("empty_bin", of_moves.EmptyBinRequest, of_moves.Emptied, moves.empty_bin)
 CONFIGURE = Operation("configure", wire.ConfigureRequest, wire.Configured, configure.configure, WITHIN)
 
 OPERATIONS: dict[str, Operation[Any, Any]] = {
@@ -54,6 +75,7 @@ OPERATIONS: dict[str, Operation[Any, Any]] = {
     for one in (
         *(ENROLL, PHOTOS, RENAME, FORGET, PEOPLE, SNAPSHOT, EVENTS, EXPLAIN, FIND, REJECT, CONFIRM),
         *(ABOUT, ERASE),
+        *(MERGE, MOVE, SPLIT, UNDO, VIEWS, BIN, EMPTY_BIN),
         *(PAUSE, RESUME, MUTE, UNMUTE, IGNORE, HOURS, GROUP, EXPIRE),
         *(INTRODUCE, DISMISS, CHECK, DROP, BACKUP, BACKUPS, RESTORE, CONFIGURE),
     )

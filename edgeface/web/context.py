@@ -124,7 +124,7 @@ class PageContext:
         self._drawn: dict[str, tuple[LivePicture, bytes]] = {}
         self._drawing = asyncio.Lock()
         self.enrolling: Enrolling | None = None
-        self._notes: OrderedDict[str, tuple[str, bool]] = OrderedDict()
+        self._notes: OrderedDict[str, tuple[str, bool, str | None]] = OrderedDict()
         loader = jinja2.PackageLoader("edgeface.web", "pages")
         self._pages = jinja2.Environment(loader=loader, autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True)
         self._pages.filters |= FILTERS
@@ -225,11 +225,20 @@ class PageContext:
         known = of_all | {"note": note, "now": time.time()}
         return HTMLResponse(self._pages.get_template(name).render(known | values), status)
 
-    def redirect(self, path: str, text: str, /, query: Mapping[str, str] | None = None, *, good: bool = True) -> Response:
-        """Redirect to another view, which shows a note about this request."""
+    def redirect(
+        self,
+        path: str,
+        text: str,
+        /,
+        query: Mapping[str, str] | None = None,
+        *,
+        good: bool = True,
+        undo: str | None = None,
+    ) -> Response:
+        """Redirect to another view, which shows a note about this request, and offers to ``undo`` a change."""
         self._changes += 1
         key = secrets.token_urlsafe(9)
-        self._notes[key] = text, good
+        self._notes[key] = text, good, undo
         while len(self._notes) > MAX_NOTES:
             self._notes.popitem(last=False)
         return RedirectResponse(f"{path}?{urlencode({**(query or {}), 'note': key})}", HTTPStatus.SEE_OTHER)

@@ -68,7 +68,7 @@ async def people(context: PageContext, request: Request) -> Response:
     query = request.query_params
     wanted, sort = query.get("q", "").strip(), query.get("sort", "")
     order = ORDERS.get(sort, ORDERS[""])
-    everybody = await context.with_gallery(read_people)
+    everybody, undoable = await context.with_gallery(lambda gallery: (read_people(gallery), gallery.bin.count()))
     found = sorted((one for one in everybody if plain(wanted) in plain(one.person.name)), key=order.key)
     pages, asked = max(1, math.ceil(len(found) / PAGE)), query.get("page", "")[:6]
     number = min(max(1, int(asked) if asked.isdecimal() else 1), pages)
@@ -78,6 +78,7 @@ async def people(context: PageContext, request: Request) -> Response:
         people=found[(number - 1) * PAGE : number * PAGE],
         found=len(found),
         known=len(everybody),
+        undoable=undoable,
         wanted=wanted,
         sort=sort,
         orders={name: one.title for name, one in ORDERS.items()},

@@ -104,6 +104,7 @@ async def person(context: PageContext, request: Request) -> Response:
             "visits": read_visits(context, gallery, person=person_id, limit=VISITS)[0],
             "picture": read_portraits(gallery).get(person_id, ""),
             "rules": gallery.rules().get(person_id, NONE),
+            "people": [one for one in gallery.people() if one.id != person_id],
         }
 
     found = await context.with_gallery(read)
@@ -135,8 +136,8 @@ async def drop(context: PageContext, request: Request) -> Response:
     await form(request)
     where = f"/people/{request.path_params['person']}"
     try:
-        await context.perform(DROP, DropRequest(template=request.path_params["view"]))
+        dropped = await context.perform(DROP, DropRequest(template=request.path_params["view"]))
     except EdgefaceError as error:
         outcome = "Deleted" if isinstance(error, TraceError) else "Not deleted"
         return context.redirect(where, f"{outcome}: {error}.", good=False)
-    return context.redirect(where, "The view is deleted.")
+    return context.redirect(where, "The view is deleted.", undo=dropped.change)

@@ -338,11 +338,15 @@ class Dismissed(Struct, frozen=True):
 
 
 class Dropped(Struct, frozen=True):
-    """The person whose template was erased, and how many they have left; nobody for a damaged record."""
+    """The person whose template was erased, and how many they have left; nobody for a damaged record.
+
+    ``change`` is the id by which ``undo`` brings the template back, if the settings keep it.
+    """
 
     id: str | None = None
     name: str | None = None
     templates: int = 0
+    change: str | None = None
 
 
 class ListedBackup(Struct, frozen=True, kw_only=True):

@@ -101,6 +101,7 @@ class Change(NamedTuple):
 def _on_gallery(work: Callable[[Gallery], object]) -> Callable[[Path], None]:
     def change(folder: Path) -> None:
         with opened(folder) as gallery:
+            gallery.bin.days = 30.0
             work(gallery)
 
     return change
@@ -137,6 +138,14 @@ def _judge(verdict: Verdict) -> Callable[[Gallery], None]:
     return work
 
 
+def _merge(gallery: Gallery) -> None:
+    gallery.moves.merge(gallery.find("Bert").id, gallery.find("Anna").id)
+
+
+def _split(gallery: Gallery) -> None:
+    gallery.moves.split(gallery.find("Carl").id, {unit(20).tobytes(), unit(21).tobytes()}, "Guest")
+
+
 def _dismiss(gallery: Gallery) -> None:
     gallery.events.dismiss([event.event_id for event in gallery.events.all() if np.allclose(event.embedding, unit(900))])
 
@@ -150,6 +159,8 @@ CHANGES = {
         _on_gallery(lambda gallery: gallery.enroll("Bert", units(810), [0.8], [CHIP])),
         _on_gallery(lambda gallery: gallery.drop(template_id(gallery.find("Bert").id, unit(810)))),
     ),
+    "merge and undo": Change(_on_gallery(_merge), _on_gallery(lambda gallery: gallery.moves.undo(None))),
+    "split off and undo": Change(_on_gallery(_split), _on_gallery(lambda gallery: gallery.moves.undo(None))),
     "rename": Change(
         _on_gallery(lambda gallery: gallery.rename("Anna", "Anne")), _on_gallery(lambda gallery: gallery.rename("Anne", "Anna"))
     ),

@@ -12,7 +12,7 @@ from fixtures.damage import flip, flip_in, value
 from fixtures.galleries import MODEL, enrolled, keeping, kept, names, unit, units
 
 from edgeface.errors import GalleryError
-from edgeface.gallery.store import Gallery
+from edgeface.gallery.store import Gallery, template_id
 from edgeface.gallery.versions import Revision
 from edgeface.recognition.event_id import new_event_id
 from edgeface.types import EventType, Person
@@ -28,7 +28,9 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with closing(Gallery(path, MODEL, keep_faces=True)) as gallery:
         chips = [np.full((112, 112, 3), shade, np.uint8) for shade in (0, 100)]
         gallery.enroll("Anna", units(1, 2), [0.8, 0.8], chips)
-        gallery.enroll("Bert", units(3, 4), [0.8, 0.8], chips)
+        gallery.enroll("Bert", units(3, 4, 7), [0.8, 0.8, 0.8], [*chips, chips[0]])
+        gallery.bin.days = 30.0
+        gallery.drop(template_id(gallery.find("Bert").id, unit(7)))
         anna = gallery.find("Anna")
         gallery.learn(kept(gallery, anna, unit(5)), anna.id, "rejected", keep=True)
         event = Event(EventType.UNKNOWN, new_event_id(WALL), WALL, 0.0, "front", score=0.1, quality=0.7, embedding=unit(6))
@@ -57,6 +59,7 @@ SEALED = {
     "event": ("SELECT sealed FROM events ORDER BY rowid DESC LIMIT 1", ["Anna", "Bert"], 4),
     "picture": ("SELECT sealed FROM pictures", ["Anna", "Bert"], 4),
     "face": ("SELECT sealed FROM faces WHERE template = 1", ["Anna", "Bert"], 4),
+    "change": ("SELECT sealed FROM bin", ["Anna", "Bert"], 4),
     "revision": ("SELECT sealed FROM revisions", ["Anna", "Bert"], 4),
 }
 
@@ -72,6 +75,7 @@ def test_a_bit_in_a_record_costs_that_record_and_its_cure_works(path: Path, kind
     query, people, templates = SEALED[kind]
     flip_in(path, value(path, query), bit)
     with closing(Gallery(path, MODEL)) as gallery:
+        gallery.bin.days = 30.0
         assert [damage.kind for damage in gallery.damage()] == [kind]
         found = gallery.templates()
         assert shown(found.people) == people

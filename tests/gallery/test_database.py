@@ -375,5 +375,5 @@ def test_sql_stands_in_the_modules_of_files_and_tables() -> None:
     sql = re.compile(r"\"(SELECT|INSERT|UPDATE|DELETE FROM|PRAGMA|BEGIN|CREATE|DROP) ")
     found = {str(file.relative_to(package)) for file in package.rglob("*.py") if sql.search(file.read_text())}
     files = {"sqlite", "database_file", "file_format", "copies"}
-    tables = {"database", "event_store", "retention", "versions"}
+    tables = {"bin", "database", "event_store", "retention", "versions"}
     assert found == {f"gallery/{name}.py" for name in files | tables}

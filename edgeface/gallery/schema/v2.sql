@@ -29,6 +29,9 @@ CREATE TABLE IF NOT EXISTS rules (person_id TEXT PRIMARY KEY REFERENCES people (
 -- The marks of who was forgotten: they are to be erased from backups, too, and to come back with none.
 CREATE TABLE IF NOT EXISTS erased (person BLOB PRIMARY KEY);
 
+-- Changes that can be undone: whom each concerns, since when by the gallery's clock, and what it took.
+CREATE TABLE IF NOT EXISTS bin (id TEXT PRIMARY KEY, people TEXT NOT NULL, since REAL NOT NULL, sealed BLOB NOT NULL);
+
 -- The gallery's clock, as of a moment of a boot, and as of the latest moment of which the right wall clock is known.
 CREATE TABLE IF NOT EXISTS retention (now REAL, boot TEXT, monotonic REAL, set_boot TEXT, set_now REAL, set_wall REAL);
 
