@@ -13,6 +13,7 @@ from edgeface.cli import (
     events,
     gallery,
     generated,
+    home,
     identify,
     measuring,
     mqtt,
@@ -54,6 +55,7 @@ Examples: edgeface demo
 for module in (running, enroll, identify, measuring, pause):
     app.add_typer(module.app)
 people.app.add_typer(rules.app)
+people.app.add_typer(home.app)
 GROUPS = {"people": people, "events": events, "gallery": gallery, "config": settings, "mqtt": mqtt, "web": web}
 for name, module in GROUPS.items():
     app.add_typer(module.app, name=name)

@@ -135,6 +135,7 @@ def _context(new: Daemon, _old: Daemon | None) -> OperationContext:
         pause=new.pause,
         file=new.file,
         reload=new.signals.ask_reload,
+        home=lambda: new.publisher.home,
     )
 
 
@@ -240,7 +241,17 @@ PARTS = (
     Part(
         "publisher",
         # Another shared gallery needs a new connection: the broker sends what it retains only then.
-        ("device", "camera.name", "mqtt", "commands.allow", "sync", "homeassistant", "shared_gallery", "events.publish_unsure"),
+        (
+            "device",
+            "camera.name",
+            "mqtt",
+            "commands.allow",
+            "sync",
+            "home",
+            "homeassistant",
+            "shared_gallery",
+            "events.publish_unsure",
+        ),
         ("embedder",),
         _publisher,
         _close_publisher,
@@ -249,7 +260,12 @@ PARTS = (
     Part("webhook", ("webhook", "device.id"), ("embedder",), _webhook, _close_webhook),
     Part("follower", ("sync", "device.id"), ("embedder", "gallery", "publisher"), _follower, _close_follower),
     Part("enroller", (), ("pipeline", "gallery"), lambda new, _old: Enroller(new.pipeline, new.gallery), _end_jobs),
-    Part("context", ("matching", "backup", "gallery", "camera.name"), ("embedder", "enroller", "gallery", "pause"), _context),
+    Part(
+        "context",
+        ("matching", "backup", "gallery", "camera.name"),
+        ("embedder", "enroller", "gallery", "pause", "publisher"),
+        _context,
+    ),
     Part("commands", ("commands",), ("publisher", "enroller", "jobs"), _commands, _close_commands),
     Part("camera", ("camera",), (), _camera, _close_camera),
     Part("camera_monitor", ("camera.name",), (), lambda new, _old: CameraMonitor(new.config.camera.name)),

@@ -69,12 +69,12 @@ def describe(settings: schema.Config, people: Mapping[str, str]) -> dict[str, An
     for person_id, name in people.items():
         # Not from the person's own topic: this one is retained, so that it is right after a restart of Home Assistant.
         present = f"'ON' if value_json.people | selectattr('id', 'eq', '{person_id}') | list else 'OFF'"
-        components[person_id] = _entity("binary_sensor", name, presence, present, icon="mdi:account", device_class="occupancy")
+        components[person_id] = entity("binary_sensor", name, presence, present, icon="mdi:account", device_class="occupancy")
     for key, component in components.items():
         component["unique_id"] = f"edgeface_{device}_{key}"
         # Where an id is taken, Home Assistant numbers it.
-        entity = _slug(component["name"]) or key
-        component["default_entity_id"] = f"{component['platform']}.{_slug(f'edgeface {device}')}_{entity}"
+        about = slug(component["name"]) or key
+        component["default_entity_id"] = f"{component['platform']}.{slug(f'edgeface {device}')}_{about}"
     return {
         "device": {
             "identifiers": [f"edgeface_{device}"],
@@ -100,9 +100,9 @@ def _entities(settings: schema.Config, presence: str) -> dict[str, dict[str, Any
     heat = {"device_class": "temperature", "unit_of_measurement": "°C", "state_class": "measurement"}
     states = {"device_class": "enum", "options": ["starting", "ok", "lost", "paused"]}
     entities = {
-        "event": _entity("event", "Face", f"{base}/event", icon="mdi:face-recognition", event_types=kinds),
-        "unknown": _entity("binary_sensor", "Unknown face", presence, unknown, device_class="occupancy"),
-        "last_person": _entity("sensor", "Last person", presence, last, icon="mdi:account-clock"),
+        "event": entity("event", "Face", f"{base}/event", icon="mdi:face-recognition", event_types=kinds),
+        "unknown": entity("binary_sensor", "Unknown face", presence, unknown, device_class="occupancy"),
+        "last_person": entity("sensor", "Last person", presence, last, icon="mdi:account-clock"),
         "fps": _diagnostic(health, "fps", "Frame rate", icon="mdi:speedometer", **rate),
         "temperature": _diagnostic(health, "temperature", "Temperature", **heat),
         "camera": _diagnostic(health, "camera_state", "Camera", icon="mdi:cctv", **states),
@@ -112,7 +112,7 @@ def _entities(settings: schema.Config, presence: str) -> dict[str, dict[str, Any
         paused, ask = "'ON' if value_json.camera_state == 'paused' else 'OFF'", '{"id": "homeassistant", "paused": '
         switch = {"command_topic": f"{base}/cmd/pause", "payload_on": f"{ask}true}}", "payload_off": f"{ask}false}}"}
         states = {"state_on": "ON", "state_off": "OFF"}
-        entities["pause"] = _entity("switch", "Pause", health, paused, icon="mdi:eye-off", **switch, **states)
+        entities["pause"] = entity("switch", "Pause", health, paused, icon="mdi:eye-off", **switch, **states)
     if settings.mqtt.images:
         entities["image"] = _picture("Latest face", f"{base}/image/{camera}", f"{base}/image/{camera}/info")
     if settings.mqtt.frames:
@@ -127,16 +127,16 @@ def _picture(name: str, topic: str, info: str) -> dict[str, Any]:
 
 
 def _diagnostic(health: str, field: str, name: str, **more: Any) -> dict[str, Any]:
-    return _entity("sensor", name, health, f"value_json.{field}", entity_category="diagnostic", **more)
+    return entity("sensor", name, health, f"value_json.{field}", entity_category="diagnostic", **more)
 
 
-def _entity(platform: str, name: str, topic: str, value: str = "", **more: Any) -> dict[str, Any]:
+def entity(platform: str, name: str | None, topic: str, value: str = "", **more: Any) -> dict[str, Any]:
     """Describe an entity whose state is the template ``value`` of a topic's payload, or the payload."""
     template = {"value_template": f"{{{{ {value} }}}}"} if value else {}
     return {"platform": platform, "name": name, "state_topic": topic} | template | more
 
 
-def _slug(name: str) -> str:
+def slug(name: str) -> str:
     """Return the ASCII letters and digits of a name for an entity id; none for a Chinese name, for instance."""
     plain = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode().lower()
     return re.sub("[^a-z0-9]+", "_", plain).strip("_")

@@ -7,11 +7,12 @@ import msgspec
 
 from edgeface.enrollment.guidance import Guidance
 from edgeface.errors import EdgefaceError
-from edgeface.operations import backups, configure, enroll, events, explain, find, pausing, people, rules, snapshot
+from edgeface.operations import backups, configure, enroll, events, explain, find, home, pausing, people, rules, snapshot
 from edgeface.operations.context import EVERYWHERE, Door, Operation, Q
 from edgeface.wire import commands as wire
 from edgeface.wire import rules as of_rules
 from edgeface.wire.fields import NamedPerson
+from edgeface.wire.home import Home, HomeRequest
 
 WITHIN = EVERYWHERE - {Door.MQTT}
 """The doors on this device: all but MQTT."""
@@ -21,6 +22,7 @@ PHOTOS = Operation(
     "photos", wire.PhotosRequest, enroll.Enrollment, enroll.from_photos, WITHIN, photos=True, progress=enroll.PhotoJudged
 )
 PEOPLE = Operation("people", wire.PeopleRequest, wire.People, people.list_people)
+HOME = Operation("home", HomeRequest, Home, home.home, WITHIN, daemon=True)
 RENAME = Operation("rename", wire.RenameRequest, NamedPerson, people.rename)
 FORGET = Operation("forget", wire.ForgetRequest, wire.Forgotten, people.forget)
 SNAPSHOT = Operation("snapshot", wire.SnapshotRequest, wire.Snapshot, snapshot.take_snapshot, frozenset({Door.MQTT}))
@@ -50,6 +52,7 @@ OPERATIONS: dict[str, Operation[Any, Any]] = {
     one.name: one
     for one in (
         *(ENROLL, PHOTOS, RENAME, FORGET, PEOPLE, SNAPSHOT, EVENTS, EXPLAIN, FIND, REJECT, CONFIRM),
+        HOME,
         *(PAUSE, RESUME, MUTE, UNMUTE, IGNORE, HOURS, GROUP, EXPIRE),
         *(INTRODUCE, DISMISS, CHECK, DROP, BACKUP, BACKUPS, RESTORE, CONFIGURE),
     )

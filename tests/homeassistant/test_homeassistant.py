@@ -41,6 +41,7 @@ api:
 config:
 frontend:
 automation: !include automations.yaml
+person: [{{name: Anna, id: anna, device_trackers: [device_tracker.edgeface_anna]}}]
 script:
   phone:  # stands for notify.mobile_app_phone: tells the test what the app would get
     mode: queued
@@ -166,9 +167,8 @@ class House:
         self.broker = Broker(folder / "broker").start()
         self.ear = self.broker.listen("#")
         commands = {"allow": ["rename", "forget", "people", "confirm", "reject", "introduce"], "per_minute": 600}
-        self.config = settings(
-            folder, self.broker, mqtt={"images": True, "frames": True}, homeassistant={"enabled": True}, commands=commands
-        )
+        sections = {"homeassistant": {"enabled": True}, "home": {"enabled": True}, "commands": commands}
+        self.config = settings(folder, self.broker, mqtt={"images": True, "frames": True}, **sections)
         self.person = enroll(self.config, "Anna", photos / "obama_portrait.jpg")
         self.anna, self.stranger = load_image(photos / "obama_portrait.jpg"), load_image(photos / "collins_portrait.jpg")
         self.assistant = HomeAssistant(folder / "homeassistant")
@@ -230,6 +230,21 @@ def test_an_event_reaches_the_entities_and_the_automations_of_the_examples(house
     house.ear.wait(lambda message: message.payload == b"Somebody unknown is at the door (camera front)")
     house.stage.scene = EMPTY
     assert eventually(lambda: (assistant.state(ANNA), assistant.state(STRANGER)) == ("off", "off"))
+
+
+def test_a_person_of_home_assistant_is_home_once_they_were_seen(house: House) -> None:
+    """By the tests before, Anna was seen, and has left."""
+    tracker, place = (f"{kind}.edgeface_anna{more}" for kind, more in (("device_tracker", ""), ("sensor", "_last_place")))
+
+    def state(entity: str) -> dict[str, Any]:
+        return next((each for each in house.assistant.call("/api/states") if each["entity_id"] == entity), {"state": None})
+
+    assert eventually(lambda: state("person.anna")["state"] == "home", PATIENCE), (state(tracker), house.assistant.log())
+    assert state(tracker)["attributes"].items() >= {"source_type": "router", "last_seen_by": "door", "camera": "front"}.items()
+    assert eventually(lambda: state("binary_sensor.edgeface_anna_present")["state"] == "off")
+    assert state(place)["state"] == "front (door)"
+    told = house.broker.retained(f"edgeface/people/home/{house.person}")["last_seen"]
+    assert state("sensor.edgeface_anna_last_seen")["state"][:19] == told[:19]
 
 
 def notified(house: House, since: int, what: str) -> dict[str, Any]:
