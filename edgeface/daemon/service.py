@@ -141,7 +141,14 @@ class Service:
         from edgeface.web.token import Token, address
 
         served = ServedDaemon(
-            lambda: self._daemon.config, self._status, daemon.jobs, daemon.live, daemon.embedder.card, self._file, self._model
+            lambda: self._daemon.config,
+            self._status,
+            daemon.jobs,
+            daemon.live,
+            daemon.embedder.card,
+            self._file,
+            self._model,
+            lambda: self._daemon.publisher.home,
         )
         page = PageServer(web, PageContext(served), Token(daemon.config.token_path))
         log.info("the page is at %s; edgeface web url prints its address with the token", address(web))

@@ -5,7 +5,6 @@ import random
 import re
 from collections.abc import Mapping
 from contextlib import suppress
-from datetime import datetime
 
 import msgspec
 from msgspec.structs import replace
@@ -14,11 +13,12 @@ from edgeface.config import schema
 from edgeface.gallery.retention import Clocks
 from edgeface.types import EventType
 from edgeface.wire.events import Event
-from edgeface.wire.fields import SCHEMA, timestamp
+from edgeface.wire.fields import SCHEMA, seconds, timestamp
 from edgeface.wire.home import PersonHome, Sight, SightState
 
 log = logging.getLogger(__name__)
 RANK: dict[SightState, int] = {"present": 0, "left": 1, "away": 2}
+EPOCH = timestamp(0.0)
 PERSON = re.compile(r"p_[0-9a-f]{16}")
 Sights = dict[str, Sight]  # by device
 
@@ -230,7 +230,7 @@ class Whereabouts:
     def _is_plausible(self, sight: Sight) -> bool:
         latest = self._clocks.wall() + self.AHEAD_S if self._clocks.is_set() else self.MAX_VERSION / 1000
         with suppress(ValueError, OverflowError):
-            return sight.version <= latest * 1000 and _seconds(sight) <= latest
+            return sight.version <= latest * 1000 and seconds(sight.seen or EPOCH) <= latest
         return False
 
     def _recall(self, person_id: str, told: Sight) -> None:
@@ -266,7 +266,9 @@ class Whereabouts:
         if before is None or before.seen != sight.seen or before.version != sight.version:
             # What the broker has kept for us may be old; a live message is new, whatever its sender's clock shows.
             aged = not self._began and self._clocks.is_set()
-            self._learned[person_id, device] = now - (max(0.0, self._clocks.wall() - _seconds(sight)) if aged else 0.0)
+            self._learned[person_id, device] = now - (
+                max(0.0, self._clocks.wall() - seconds(sight.seen or EPOCH)) if aged else 0.0
+            )
 
     def _ask(self, person_id: str, after: float = 0.0) -> None:
         """Have the person published in ``after`` seconds, or sooner if that is asked for already."""
@@ -286,8 +288,3 @@ class Whereabouts:
             elif age >= (self.LEASE_S if sight.state == "present" else self._away_after):
                 self._put(person_id, replace(sight, state="left" if sight.state == "present" else "away"), device)
                 self._ask(person_id, random.uniform(0.0, self.SPREAD_S))
-
-
-def _seconds(sight: Sight) -> float:
-    """Return when the person was seen, in seconds since the Unix epoch; raise ``ValueError`` if there is no such day."""
-    return datetime.fromisoformat(sight.seen).timestamp() if sight.seen else 0.0

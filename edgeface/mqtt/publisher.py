@@ -252,8 +252,8 @@ class MqttPublisher(Connection, EventPublisher, CommandTransport, SyncTransport)
         if self._home is None:
             return
         self._send_home(everything=True)
-        successor = heir if isinstance(heir, MqttPublisher) and heir.address == self.address else None
-        if heir and not self._home.goes_on_in(successor and successor._home):
+        goes_on = isinstance(heir, MqttPublisher) and heir.address == self.address and self._home.goes_on_in(heir._home)
+        if heir and not goes_on:
             for person_id in self._home.people:
                 self._send_person(person_id, b"")
 
