@@ -163,10 +163,11 @@ class Whereabouts:
         else:
             self._ask(person_id, random.uniform(0.0, self.SPREAD_S))
 
-    def due(self, *, sure: bool, everything: bool = False) -> list[tuple[str, bytes]]:
+    def due(self, *, sure: bool, alive: bool = True, everything: bool = False) -> list[tuple[str, bytes]]:
         """Return what is to be published now, as (person id, payload), an empty one to remove the message.
 
         Messages about people who were forgotten while the daemon did not run are removed only if it is ``sure`` who is known.
+        Unless the daemon's loop is ``alive``, nobody is present for longer than the lease.
         """
         now = self._clocks.monotonic()
         if not self._began:
@@ -176,7 +177,7 @@ class Whereabouts:
             for person_id in self.people:
                 if self._known[person_id] != self._kept.get(person_id):
                     self._ask(person_id, random.uniform(0.0, self.SPREAD_S))
-        self._watch(now)
+        self._watch(now, alive=alive)
         found = [(person_id, b"") for person_id in self._gone]
         self._gone.clear()
         if sure:
@@ -266,9 +267,8 @@ class Whereabouts:
         if before is None or before.seen != sight.seen or before.version != sight.version:
             # What the broker has kept for us may be old; a live message is new, whatever its sender's clock shows.
             aged = not self._began and self._clocks.is_set()
-            self._learned[person_id, device] = now - (
-                max(0.0, self._clocks.wall() - seconds(sight.seen or EPOCH)) if aged else 0.0
-            )
+            age = self._clocks.wall() - seconds(sight.seen or EPOCH) if aged else 0.0
+            self._learned[person_id, device] = now - max(0.0, age)
 
     def _ask(self, person_id: str, after: float = 0.0) -> None:
         """Have the person published in ``after`` seconds, or sooner if that is asked for already."""
@@ -276,11 +276,11 @@ class Whereabouts:
         earliest = max(now + after, self._sent.get(person_id, float("-inf")) + self.APART_S)
         self._due[person_id] = min(earliest, self._due.get(person_id, earliest))
 
-    def _watch(self, now: float) -> None:
+    def _watch(self, now: float, *, alive: bool) -> None:
         """Renew our own sights, end those of devices that are silent, and let people be away when their time is over."""
         for (person_id, device), learned in list(self._learned.items()):
             sight, age = self._known[person_id][device], now - learned
-            if sight.state == "present" and device == self._device:
+            if alive and device == self._device and self._cameras.get(person_id):
                 if age >= self.RENEW_S:
                     self._see(person_id, "present", sight.camera or "")
             elif sight.state == "away":

@@ -24,6 +24,8 @@ from edgeface.wire.home import PersonHome
 class MqttPublisher(Connection, EventPublisher, CommandTransport, SyncTransport):
     GOODBYE = 2.0
     """Seconds that ``close`` may take to deliver what waits."""
+    HUNG = 90.0
+    """Seconds without the daemon's health, which comes every half minute, after which its loop counts as hung."""
 
     def __init__(self, settings: schema.Config, model: str) -> None:
         super().__init__(settings)
@@ -31,6 +33,7 @@ class MqttPublisher(Connection, EventPublisher, CommandTransport, SyncTransport)
         self._model, self._camera = model, settings.camera.name
         self._inbox, self._presence = Inbox(), PresenceState()
         self._health: Health | None = None
+        self._beat = time.monotonic()
         self._announcement = Announcement(settings) if settings.homeassistant.enabled else None
         self._home = Whereabouts(settings) if settings.home.enabled else None
         self._trackers = Trackers(settings) if self._home and self._announcement else None
@@ -102,7 +105,7 @@ class MqttPublisher(Connection, EventPublisher, CommandTransport, SyncTransport)
 
     def health(self, health: Health) -> None:
         with self._lock:
-            self._health = health
+            self._health, self._beat = health, time.monotonic()
             self._send_health()
 
     @property
@@ -231,7 +234,8 @@ class MqttPublisher(Connection, EventPublisher, CommandTransport, SyncTransport)
         if self._home is None or self._client is None:
             return
         known = self._health is not None and self._health.gallery.state != "unreadable"
-        for person_id, payload in self._home.due(sure=known, everything=everything):
+        alive = time.monotonic() - self._beat < self.HUNG
+        for person_id, payload in self._home.due(sure=known, alive=alive, everything=everything):
             self._send_person(person_id, payload)
         if self._trackers:
             self._trackers.change(*self._home.changed)

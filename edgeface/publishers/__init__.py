@@ -17,7 +17,8 @@ PUBLISHERS = {
 
 def need_broker(settings: schema.Config) -> None:
     """Raise ``ConfigError`` if the settings need a broker and name none."""
-    for name, wanted in (("sync", settings.shared_topic), ("homeassistant", settings.homeassistant.enabled)):
+    wishes = {"sync": settings.shared_topic, "home": settings.home.enabled, "homeassistant": settings.homeassistant.enabled}
+    for name, wanted in wishes.items():
         if wanted and not settings.mqtt.host:
             raise ConfigError(f"{name}.enabled needs a broker: set mqtt.host in the configuration")
 

@@ -152,6 +152,11 @@ class HomeAssistant:
     def state(self, entity: str) -> Any:
         return self.states().get(entity, {}).get("state")
 
+    def trackers(self) -> set[str]:
+        """The people of whom there is a device tracker, as their entities call them."""
+        found = (re.fullmatch(r"device_tracker\.edgeface_(\w+)", each["entity_id"]) for each in self.call("/api/states"))
+        return {one[1] for one in found if one}
+
     def render(self, template: str) -> str:
         return str(self.call("/api/template", {"template": template}).decode())
 
@@ -344,6 +349,7 @@ def test_who_is_forgotten_while_the_daemon_is_not_running_loses_the_entity_too(h
     bert = "binary_sensor.edgeface_door_bert"
     enroll(house.config, "Bert", ROOT / "edgeface/demo/photos/biden_portrait.jpg")
     assert eventually(lambda: house.assistant.state(bert) == "off")
+    assert eventually(lambda: house.assistant.trackers() == {"anna", "bert"}, PATIENCE)
     house.stop_daemon()
     assert eventually(lambda: house.assistant.state(bert) == "unavailable")
     gallery = open_gallery(house.config, load_card())
@@ -352,6 +358,7 @@ def test_who_is_forgotten_while_the_daemon_is_not_running_loses_the_entity_too(h
     house._daemon = running(house.config)
     house.stage = house._daemon.__enter__()
     assert eventually(lambda: bert not in house.assistant.states(), PATIENCE)
+    assert eventually(lambda: house.assistant.trackers() == {"anna"}, PATIENCE)
     assert eventually(house.assistant.all_available, PATIENCE)
 
 
@@ -387,6 +394,7 @@ def test_clear_removes_the_device(house: House, tmp_path: Path) -> None:
     result = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, timeout=60)
     assert "removed homeassistant/device/door/config" in result.stdout, result.stderr
     assert eventually(lambda: house.assistant.states() == {})
+    assert eventually(lambda: house.assistant.trackers() == set())
     assert house.assistant.render("{{ device_id('edgeface door') }}") == "None"
 
 

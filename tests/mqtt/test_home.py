@@ -57,6 +57,7 @@ class House:
 class Device:
     def __init__(self, house: House, name: str, *, ahead: float = 0.0, is_set: bool = True, hours: float = 12.0) -> None:
         self.house, self.name, self.ahead, self.is_set, self.hours = house, name, ahead, is_set, hours
+        self.alive = True
         self.start()
 
     def start(self, people: dict[str, str] = PEOPLE) -> None:
@@ -77,7 +78,7 @@ class Device:
 
     def serve(self) -> None:
         if self.online:
-            for person_id, payload in self.home.due(sure=True):
+            for person_id, payload in self.home.due(sure=True, alive=self.alive):
                 self.house.sent.append((self.name, person_id))
                 self.house.publish(person_id, payload)
 
@@ -183,6 +184,17 @@ def test_a_device_that_dies_does_not_hold_anybody_present() -> None:
     house.run(12 * HOUR + 60, step=30)
     assert house.anna().state == "not_home"
     assert gate.home.of(ANNA.id).state == "not_home"
+
+
+def test_a_daemon_whose_loop_hangs_does_not_hold_anybody_present() -> None:
+    house = House("door").run(5)
+    door = house.devices["door"]
+    door.sees()
+    house.run(5)
+    door.alive = False
+    assert not house.run(Whereabouts.LEASE_S + 70).anna().present
+    door.alive = True
+    assert house.run(5).anna().present
 
 
 def test_a_device_that_was_only_cut_off_says_that_somebody_is_still_there() -> None:
