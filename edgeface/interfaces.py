@@ -8,6 +8,7 @@ from typing import Protocol, runtime_checkable
 from edgeface.health import BrokerStatus, Health
 from edgeface.types import Face, Frame, Image, NoFrame, Person, Request, Seen
 from edgeface.wire.events import Event
+from edgeface.wire.home import PersonHome
 
 CAMERA_THREAD = "camera"  # name of the thread in which a live camera's driver is called
 
@@ -45,6 +46,11 @@ class EventPublisher(Protocol):
     @property
     def link(self) -> BrokerStatus:
         return BrokerStatus()
+
+    @property
+    def home(self) -> Sequence[PersonHome] | None:
+        """Return everybody who was ever seen, by name, merged over all devices; ``None`` where nobody merges them."""
+        return None
 
     def open(self, people: Sequence[Person]) -> None:
         """Start; ``people`` are those who may be recognized."""

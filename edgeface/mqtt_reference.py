@@ -19,6 +19,7 @@ from edgeface.sync.messages import SealedPerson
 from edgeface.wire import asyncapi
 from edgeface.wire.commands import Answer, BareRequest
 from edgeface.wire.events import EVENTS, ImageInfo, PresencePayload
+from edgeface.wire.home import PersonHome, Sight
 from edgeface.wire.topics import TOPICS
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
@@ -35,6 +36,7 @@ def shapes() -> dict[str, Any]:
         "presence": PresencePayload,
         "health": HealthPayload,
         "gallery": SealedPerson,
+        "home": PersonHome,
     }
     for name, (request, result) in COMMANDS.items():
         found |= {f"cmd-{name}": _with_id(request), f"resp-{name}": Answer[result]}  # type: ignore[valid-type]
@@ -57,6 +59,8 @@ def page() -> str:
         presence=_fields(PresencePayload) + "\n" + _examples(PresencePayload),
         health=_fields(HealthPayload) + "\n" + _examples(HealthPayload),
         shared=_fields(SealedPerson) + "\n" + _examples(SealedPerson),
+        home=_fields(PersonHome) + "\n" + _examples(PersonHome),
+        sights=_fields(Sight),
         commands="\n".join(_command(name, _with_id(request), result) for name, (request, result) in COMMANDS.items()),
     )
 

@@ -59,7 +59,7 @@ def test_the_examples_of_the_page_are_what_the_schemas_allow() -> None:
     text = (DOCS / "mqtt.md").read_text()
     sections = [section.split("```json\n") for section in re.split(r"^##+ ", text, flags=re.M)]
     blocks = {section[0].split("\n")[0]: section[1].split("```")[0] for section in sections if len(section) > 1}
-    assert list(blocks) == ["event", "Pictures", "presence", "health", *COMMANDS, "Shared gallery"]
+    assert list(blocks) == ["event", "Pictures", "presence", "health", *COMMANDS, "Shared gallery", "Who is home"]
     named = {"presence": "front/presence", "Pictures": "image/front/info"}
     for name, examples in blocks.items():
         topics = [f"cmd/{name}", f"resp/{name}"] if name in COMMANDS else [named.get(name, name)]

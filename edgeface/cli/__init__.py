@@ -14,6 +14,7 @@ from edgeface.cli import (
     events,
     gallery,
     generated,
+    home,
     identify,
     measuring,
     moves,
@@ -58,6 +59,7 @@ for module in (running, enroll, identify, measuring, pause):
 people.app.add_typer(rules.app)
 people.app.add_typer(about.app)
 people.app.add_typer(moves.app)
+people.app.add_typer(home.app)
 GROUPS = {"people": people, "events": events, "gallery": gallery, "config": settings, "mqtt": mqtt, "web": web}
 for name, module in GROUPS.items():
     app.add_typer(module.app, name=name)

@@ -82,8 +82,8 @@ def tls(
     """Encrypt the page for the network at home.
 
     Makes an authority and a certificate of its own, switches the page on, opens it to the network, and prints how phones
-    come to trust the authority. The certificate is also for the machine's addresses. The daemon renews it; this command does so at
-    once. Run it as the service's user or root.
+    come to trust the authority. The certificate is also for the machine's addresses. The daemon renews it; this command does
+    so at once. Run it as the service's user or root.
 
     \b
     Examples: sudo edgeface web tls

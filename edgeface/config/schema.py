@@ -233,6 +233,18 @@ class SyncSettings(_Section, frozen=True):
     ] = ""
 
 
+class HomeSettings(_Section, frozen=True):
+    """Who is home: one state of each person over all devices, retained at the broker."""
+
+    enabled: Annotated[
+        bool, means("publish it: whoever reads the topic learns who is home, and was seen last when and where")
+    ] = False
+    topic: Annotated[Topic, means("where it is; the same for all devices that know the same people")] = "edgeface/people/home"
+    hours: Annotated[
+        float, means("hours after which somebody who no device has seen is not home; the same for all devices", gt=0, le=8784)
+    ] = 12.0
+
+
 class HomeAssistantSettings(_Section, frozen=True):
     """Entities in Home Assistant, by MQTT discovery."""
 
@@ -346,6 +358,7 @@ class Config(_Section, frozen=True):
     mqtt: MqttSettings = MqttSettings()
     commands: CommandsSettings = CommandsSettings()
     sync: SyncSettings = SyncSettings()
+    home: HomeSettings = HomeSettings()
     homeassistant: HomeAssistantSettings = HomeAssistantSettings()
     webhook: WebhookSettings = WebhookSettings()
     metrics: MetricsSettings = MetricsSettings()

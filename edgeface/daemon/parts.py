@@ -137,6 +137,7 @@ def _context(new: Daemon, _old: Daemon | None) -> OperationContext:
         pause=new.pause,
         file=new.file,
         reload=new.signals.ask_reload,
+        home=lambda: new.publisher.home,
     )
 
 
@@ -321,7 +322,7 @@ PARTS = (
         "publisher",
         # Another shared gallery needs a new connection: the broker sends what it retains only then.
         (
-            *("device", "camera.name", "mqtt", "commands.allow", "sync", "homeassistant", "shared_gallery"),
+            *("device", "camera.name", "mqtt", "commands.allow", "sync", "home", "homeassistant", "shared_gallery"),
             *("events.publish_unsure", "pause.topic", "pause.payload"),
         ),
         ("embedder",),
@@ -335,7 +336,7 @@ PARTS = (
     Part(
         "context",
         ("matching", "backup", "gallery", "camera", "cameras", "events.keep_strangers"),
-        ("embedder", "enroller", "gallery", "pause"),
+        ("embedder", "enroller", "gallery", "pause", "publisher"),
         _context,
     ),
     Part("commands", ("commands",), ("publisher", "enroller", "jobs"), _commands, _close_commands),

@@ -101,7 +101,7 @@ class Service:
     def _status(self) -> dict[str, Any]:
         config, health = self._daemon.config, self._daemon.reporter.health
         beyond = self._daemon.embedder.card.beyond_measured(config.matching.target_fpir, health.templates)
-        return report(config, health, self._refused, self._unserved, threshold=beyond)
+        return report(config, health, self._refused, self._unserved, threshold=beyond, home=self._daemon.publisher.home)
 
     def _open(self, name: str) -> None:
         """Open a server, in the place of an open one."""
@@ -149,6 +149,7 @@ class Service:
             self._file,
             self._model,
             lambda: {name: one.live for name, one in self._daemon.beside.items()},
+            lambda: self._daemon.publisher.home,
         )
         page = PageServer(web, PageContext(served), Token(daemon.config.token_path))
         log.info("the page is at %s; edgeface web url prints its address with the token", address(web))

@@ -1,7 +1,7 @@
 """Writes the daemon's status: its health, what is wrong with it, and both as text for people."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -13,6 +13,7 @@ from edgeface.health import Health, health_payload
 from edgeface.platform.text import duration, local
 from edgeface.web.token import address
 from edgeface.wire.events import event_payload
+from edgeface.wire.home import PersonHome
 
 ALONE = {
     "name": "camera",
@@ -34,12 +35,17 @@ GALLERY_TROUBLES = {
 
 
 def report(
-    config: Config, health: Health, refused: str | None, unserved: Mapping[str, str], threshold: str = ""
+    config: Config,
+    health: Health,
+    refused: str | None,
+    unserved: Mapping[str, str],
+    threshold: str = "",
+    home: Sequence[PersonHome] | None = None,
 ) -> dict[str, Any]:
     """Return a daemon's status as a JSON object.
 
     ``refused`` says why the settings read last were not taken; ``unserved`` why metrics or page, if enabled, are not served;
-    ``threshold`` that the gallery needs a stricter threshold than was measured.
+    ``threshold`` that the gallery needs a stricter threshold than was measured. ``home`` is the publisher's.
     """
     event, link = health.last_event, health.link
     status: dict[str, Any] = msgspec.to_builtins(health_payload(health, time.time())) | {
@@ -54,6 +60,7 @@ def report(
         "page": address(config.web) if config.web.enabled and "page" not in unserved else None,
         "page_unserved": unserved.get("page"),
         "threshold": threshold,
+        "home": None if home is None else [one.name for one in home if one.state == "home"],
         "adjusted": adjustment(config.camera),
         "disk_full": config.gallery_path.exists() and lacks_room(config.gallery_path),
     }
@@ -113,6 +120,7 @@ def describe(status: dict[str, Any]) -> str:
         "people": f"{status['gallery_size']} enrolled, {status['templates']} templates"
         + ("" if status["gallery_state"] == "ok" else f"; gallery {status['gallery_state'].replace('_', '-')}"),
         "undo": _undoable(status.get("undoable", 0)),
+        "home": ", ".join(status["home"]) or "nobody" if status.get("home") is not None else None,
         "matching": status.get("threshold") or None,
         "shared": status.get("sync")
         and "{topic}: {people} people, {waiting} waiting, {ignored} ignored".format_map(status["sync"]),

@@ -76,12 +76,12 @@ def describe(settings: schema.Config, people: Mapping[str, str], cameras: Sequen
     for person_id, name in people.items():
         # Not from the person's own topic: this one is retained, so that it is right after a restart of Home Assistant.
         present = f"'ON' if value_json.people | selectattr('id', 'eq', '{person_id}') | list else 'OFF'"
-        components[person_id] = _entity("binary_sensor", name, presence, present, icon="mdi:account", device_class="occupancy")
+        components[person_id] = entity("binary_sensor", name, presence, present, icon="mdi:account", device_class="occupancy")
     for key, component in components.items():
         component["unique_id"] = f"edgeface_{device}_{key}"
         # Where an id is taken, Home Assistant numbers it.
-        entity = _slug(component["name"]) or key
-        component["default_entity_id"] = f"{component['platform']}.{_slug(f'edgeface {device}')}_{entity}"
+        about = slug(component["name"]) or key
+        component["default_entity_id"] = f"{component['platform']}.{slug(f'edgeface {device}')}_{about}"
     return {
         "device": {
             "identifiers": [f"edgeface_{device}"],
@@ -105,8 +105,8 @@ def _entities(settings: schema.Config, presence: str) -> dict[str, dict[str, Any
     rate = {"unit_of_measurement": "fps", "state_class": "measurement", "suggested_display_precision": 1}
     heat = {"device_class": "temperature", "unit_of_measurement": "°C", "state_class": "measurement"}
     entities = {
-        "event": _entity("event", "Face", f"{base}/event", icon="mdi:face-recognition", event_types=kinds),
-        "last_person": _entity("sensor", "Last person", presence, last, icon="mdi:account-clock"),
+        "event": entity("event", "Face", f"{base}/event", icon="mdi:face-recognition", event_types=kinds),
+        "last_person": entity("sensor", "Last person", presence, last, icon="mdi:account-clock"),
         "fps": _diagnostic(health, "fps", "Frame rate", icon="mdi:speedometer", **rate),
         "temperature": _diagnostic(health, "temperature", "Temperature", **heat),
         "camera": _diagnostic(health, "camera_state", "Camera", icon="mdi:cctv", **STATES),
@@ -115,7 +115,7 @@ def _entities(settings: schema.Config, presence: str) -> dict[str, dict[str, Any
         paused, ask = "'ON' if value_json.camera_state == 'paused' else 'OFF'", '{"id": "homeassistant", "paused": '
         switch = {"command_topic": f"{base}/cmd/pause", "payload_on": f"{ask}true}}", "payload_off": f"{ask}false}}"}
         states = {"state_on": "ON", "state_off": "OFF"}
-        entities["pause"] = _entity("switch", "Pause", health, paused, icon="mdi:eye-off", **switch, **states)
+        entities["pause"] = entity("switch", "Pause", health, paused, icon="mdi:eye-off", **switch, **states)
     return entities
 
 
@@ -123,7 +123,7 @@ def _of_camera(settings: schema.Config, camera: str, name: str) -> dict[str, dic
     """Describe the entities that each camera has; ``name`` is added to theirs."""
     base, unknown = settings.base, "'ON' if value_json.unknown else 'OFF'"
     presence, info = f"{base}/{camera}/presence", f"{base}/image/{camera}/info"
-    entities = {"unknown": _entity("binary_sensor", f"Unknown face{name}", presence, unknown, device_class="occupancy")}
+    entities = {"unknown": entity("binary_sensor", f"Unknown face{name}", presence, unknown, device_class="occupancy")}
     if settings.mqtt.images:
         entities["image"] = _picture(f"Latest face{name}", f"{base}/image/{camera}", info)
     if settings.mqtt.frames:
@@ -135,7 +135,7 @@ def _state(settings: schema.Config, camera: str) -> dict[str, Any]:
     """Describe the state of one of several cameras."""
     state = f"(value_json.cameras | selectattr('name', 'eq', '{camera}') | first).state"
     topic, more = f"{settings.base}/health", {"icon": "mdi:cctv", "entity_category": "diagnostic"}
-    return _entity("sensor", f"Camera {camera}", topic, state, **more, **STATES)
+    return entity("sensor", f"Camera {camera}", topic, state, **more, **STATES)
 
 
 def _picture(name: str, topic: str, info: str) -> dict[str, Any]:
@@ -145,16 +145,16 @@ def _picture(name: str, topic: str, info: str) -> dict[str, Any]:
 
 
 def _diagnostic(health: str, field: str, name: str, **more: Any) -> dict[str, Any]:
-    return _entity("sensor", name, health, f"value_json.{field}", entity_category="diagnostic", **more)
+    return entity("sensor", name, health, f"value_json.{field}", entity_category="diagnostic", **more)
 
 
-def _entity(platform: str, name: str, topic: str, value: str = "", **more: Any) -> dict[str, Any]:
+def entity(platform: str, name: str | None, topic: str, value: str = "", **more: Any) -> dict[str, Any]:
     """Describe an entity whose state is the template ``value`` of a topic's payload, or the payload."""
     template = {"value_template": f"{{{{ {value} }}}}"} if value else {}
     return {"platform": platform, "name": name, "state_topic": topic} | template | more
 
 
-def _slug(name: str) -> str:
+def slug(name: str) -> str:
     """Return the ASCII letters and digits of a name for an entity id; none for a Chinese name, for instance."""
     plain = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode().lower()
     return re.sub("[^a-z0-9]+", "_", plain).strip("_")

@@ -10,24 +10,33 @@ from edgeface.config import schema
 from edgeface.health import Health, health_payload
 from edgeface.interfaces import CommandTransport, EventPublisher, Heard, StateSource, SyncTransport
 from edgeface.mqtt.connection import Connection
+from edgeface.mqtt.home import Whereabouts
 from edgeface.mqtt.homeassistant import Announcement
 from edgeface.mqtt.inbox import Inbox
 from edgeface.mqtt.presence import PresenceState
+from edgeface.mqtt.trackers import Trackers, tracker_topic
 from edgeface.types import EventType, Image, Person, Request
 from edgeface.vision.pictures import face_jpeg, frame_jpeg
 from edgeface.wire.events import Event, event_payload, image_info
+from edgeface.wire.home import PersonHome
 
 
 class MqttPublisher(Connection, EventPublisher, CommandTransport, StateSource, SyncTransport):
     GOODBYE = 2.0
     """Seconds that ``close`` may take to deliver what waits."""
+    HUNG = 90.0
+    """Seconds without the daemon's health, which comes every half minute, after which its loop counts as hung."""
 
     def __init__(self, settings: schema.Config, model: str) -> None:
         super().__init__(settings)
+        self._config = settings
         self._model, self._cameras = model, [camera.name for camera in settings.every_camera]
         self._inbox, self._presence = Inbox(), PresenceState()
         self._health: Health | None = None
+        self._beat = time.monotonic()
         self._announcement = Announcement(settings) if settings.homeassistant.enabled else None
+        self._home = Whereabouts(settings) if settings.home.enabled else None
+        self._trackers = Trackers(settings) if self._home and self._announcement else None
         self._shared_topic = settings.shared_topic
         self._allowed = settings.commands.allow
         self._pause, self._heard = settings.pause, Heard()
@@ -38,10 +47,14 @@ class MqttPublisher(Connection, EventPublisher, CommandTransport, StateSource, S
             self._outbox.take_over(before._outbox)
             self._inbox.take_over(before._inbox)
             self._presence.take_over(before._presence)
+            if self._home and before._home and before._home.goes_on_in(self._home):
+                self._home.take_over(before._home)
 
     def open(self, people: Sequence[Person]) -> None:
         """Start connecting; at each connection, ``people`` who are not present get an ``OFF``."""
         self._presence.people = {person.id: person.name for person in people}
+        if self._home:
+            self._home.change(self._presence.people)
         self._thread.start()
 
     def people(self, people: Sequence[Person]) -> None:
@@ -53,6 +66,13 @@ class MqttPublisher(Connection, EventPublisher, CommandTransport, StateSource, S
             self._send_presence()
             if self._announcement:
                 self._announcement.change()
+            if self._home:
+                self._home.change(self._presence.people)
+
+    @property
+    def home(self) -> list[PersonHome] | None:
+        with self._lock:
+            return self._home.seen() if self._home else None
 
     def cameras(self, names: Sequence[str]) -> None:
         """Take the cameras, and remove what the broker retains of those that are gone."""
@@ -102,7 +122,7 @@ class MqttPublisher(Connection, EventPublisher, CommandTransport, StateSource, S
 
     def health(self, health: Health) -> None:
         with self._lock:
-            self._health = health
+            self._health, self._beat = health, time.monotonic()
             self._send_health()
 
     @property
@@ -124,6 +144,7 @@ class MqttPublisher(Connection, EventPublisher, CommandTransport, StateSource, S
             time.sleep(0.02)
         with self._lock:
             self._closing.set()  # our thread sends nothing more
+            self._close_home(heir)
             farewell = self._send("availability", "offline", retain=True)
             if heir and self._client:
                 for _, topic in self._retained - (successor._retained if successor else set()):
@@ -140,6 +161,8 @@ class MqttPublisher(Connection, EventPublisher, CommandTransport, StateSource, S
 
     def _on_connected(self) -> None:
         self._inbox.take_shared()  # payloads of another connection
+        if self._home:
+            self._home.connected()
         present = self._presence.present
         for person_id in self._presence.people:
             self._send(f"person/{person_id}/state", "ON" if person_id in present else "OFF")
@@ -148,9 +171,12 @@ class MqttPublisher(Connection, EventPublisher, CommandTransport, StateSource, S
         self._flush()
         if self._announcement:  # sent after the subscription, which brings an earlier announcement
             self._announcement.change()
+        if self._trackers:
+            self._trackers.change(*self._presence.people)
 
     def _on_tick(self) -> None:
         self._flush()
+        self._send_home()
         self._announce()
 
     def _topics(self) -> list[str]:
@@ -159,6 +185,7 @@ class MqttPublisher(Connection, EventPublisher, CommandTransport, StateSource, S
             topics += [self._announcement.status, self._announcement.topic]
         if self._shared_topic:
             topics.append(f"{self._shared_topic}/+")
+        topics += [f"{self._home.topic}/+"] if self._home else []
         return topics + ([self._pause.topic] if self._pause.topic else [])
 
     def _on_message(self, message: paho.MQTTMessage) -> None:
@@ -170,6 +197,11 @@ class MqttPublisher(Connection, EventPublisher, CommandTransport, StateSource, S
             if message.payload == b"online":
                 with self._lock:
                     announcement.change()
+                    if self._trackers:
+                        self._trackers.change(*self._presence.people)
+        elif self._home and message.topic.startswith(f"{self._home.topic}/"):
+            with self._lock:
+                self._home.take(message.topic.removeprefix(f"{self._home.topic}/"), bytes(message.payload))
         elif announcement and message.topic == announcement.topic:
             with self._lock:
                 announcement.recall(bytes(message.payload))
@@ -199,6 +231,8 @@ class MqttPublisher(Connection, EventPublisher, CommandTransport, StateSource, S
         if event.track_id is None:
             return
         self._presence.note(event)
+        if self._home:
+            self._home.note(event)
         if event.person_id:
             gone = event.event_type is EventType.LEFT and event.person_id not in self._presence.present
             self._send(f"person/{event.person_id}/state", "OFF" if gone else "ON")
@@ -224,6 +258,37 @@ class MqttPublisher(Connection, EventPublisher, CommandTransport, StateSource, S
         self._send(f"image/{camera}", face_jpeg(image, event.box), qos=0, properties=told)
         if self._settings.frames:
             self._send(f"frame/{camera}", frame_jpeg(image, event.box, event.name), qos=0, properties=told)
+
+    def _send_home(self, *, everything: bool = False) -> None:
+        if self._home is None or self._client is None:
+            return
+        known = self._health is not None and self._health.gallery.state != "unreadable"
+        alive = time.monotonic() - self._beat < self.HUNG
+        for person_id, payload in self._home.due(sure=known, alive=alive, everything=everything):
+            self._send_person(person_id, payload)
+        if self._trackers:
+            self._trackers.change(*self._home.changed)
+            for topic, payload in self._trackers.due(self._home):
+                self._client.publish(topic, payload, 1, retain=True)
+        self._home.changed.clear()
+
+    def _send_person(self, person_id: str, payload: bytes) -> None:
+        """Publish who is home, or with an empty payload remove the person, from Home Assistant too."""
+        if self._home and self._client:
+            sent = self._client.publish(f"{self._home.topic}/{person_id}", payload, 1, retain=True)
+            self._other_topics[sent.mid] = self._home.topic
+            if not payload and self._trackers:
+                self._client.publish(tracker_topic(self._config, person_id), b"", 1, retain=True)
+
+    def _close_home(self, heir: "EventPublisher | None") -> None:
+        """Publish what waits of who is home; before an heir that does not go on, remove it, and other devices put it back."""
+        if self._home is None:
+            return
+        self._send_home(everything=True)
+        goes_on = isinstance(heir, MqttPublisher) and heir.address == self.address and self._home.goes_on_in(heir._home)
+        if heir and not goes_on:
+            for person_id in self._home.people:
+                self._send_person(person_id, b"")
 
     def _announce(self) -> None:
         if self._health is not None and self._health.gallery.state == "unreadable":

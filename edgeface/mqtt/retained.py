@@ -8,7 +8,9 @@ from contextlib import suppress
 from edgeface.config.schema import Config
 from edgeface.errors import BrokerError, EdgefaceError
 from edgeface.mqtt.dialogue import Dialogue
+from edgeface.mqtt.home import home_topic, read_sights
 from edgeface.mqtt.homeassistant import Announcement
+from edgeface.mqtt.trackers import tracker_topic
 from edgeface.wire.topics import TOPICS
 
 GRACE = 1.0
@@ -18,6 +20,8 @@ GRACE = 1.0
 def clear(config: Config, *, force: bool = False) -> list[str]:
     """Remove every retained message of this device, check that it is gone, and return the topics.
 
+    Messages about who is home that have sights of this device go, too; other devices that run publish theirs again.
+
     Raises:
         BrokerError: as ``Dialogue``, or the broker still has a message.
         EdgefaceError: the daemon runs and would publish the messages again; not with ``force``.
@@ -25,17 +29,28 @@ def clear(config: Config, *, force: bool = False) -> list[str]:
     announcement = Announcement(config).topic
     names = [re.sub("{.*?}", "+", topic.name) for topic in TOPICS if topic.retained]
     with Dialogue(config) as broker:
-        kept = _retained(broker, [*(f"{config.base}/{name}" for name in names), announcement])
+        kept = _retained(broker, [*(f"{config.base}/{name}" for name in names), announcement, f"{home_topic(config)}/+"])
         if kept.get(f"{config.base}/availability") == b"online" and not force:
             raise EdgefaceError(
                 f"the daemon of {config.device.id} is running and would publish all of it again: stop it first, or use --force"
             )
-        announced = kept.keys() & {announcement}
+        people = _seen_here(config, kept)
+        kept |= _retained(broker, [tracker_topic(config, person_id) for person_id in people])
+        announced = kept.keys() & {announcement, *(tracker_topic(config, person_id) for person_id in people)}
         if announced:
             _remove(broker, announced)
             time.sleep(GRACE)
         _remove(broker, kept.keys() - announced)
     return sorted(kept)
+
+
+def _seen_here(config: Config, kept: dict[str, bytes]) -> list[str]:
+    """Return the ids of the people with sights of this device; drop the messages about others from ``kept``."""
+    topics = [topic for topic in kept if topic.startswith(f"{home_topic(config)}/")]
+    mine = {topic for topic in topics if config.device.id in read_sights(kept[topic])}
+    for topic in set(topics) - mine:
+        del kept[topic]
+    return [topic.rpartition("/")[2] for topic in mine]
 
 
 def _retained(broker: Dialogue, topics: Sequence[str]) -> dict[str, bytes]:

@@ -1,6 +1,6 @@
 """Defines an operation, the job that runs one, and the context that its handler gets."""
 
-from collections.abc import Callable, Generator, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -17,6 +17,7 @@ from edgeface.operations.pause import Pause
 from edgeface.types import Image
 from edgeface.vision.model_card import ModelCard
 from edgeface.wire.commands import Request
+from edgeface.wire.home import PersonHome
 
 if TYPE_CHECKING:
     from edgeface.enrollment.enroller import Enroller
@@ -114,7 +115,7 @@ class OperationContext:
     """The settings, gallery and enroller of a handler; the last two are made when a handler first asks for them.
 
     ``serving`` is true in the daemon, which runs handlers between two frames, and has the camera's ``pause``. ``file`` is the
-    settings file that was named, if one was, and ``reload`` has the daemon read it again.
+    settings file that was named, if one was, and ``reload`` has the daemon read it again. ``home`` is the publisher's.
     """
 
     config: Config
@@ -126,6 +127,7 @@ class OperationContext:
     job: Job[Any, Any] | None = None
     file: Path | None = None
     reload: Callable[[], None] = lambda: None
+    home: Callable[[], Sequence[PersonHome] | None] = lambda: None
 
     @property
     def gallery(self) -> Gallery:

@@ -15,6 +15,7 @@ from edgeface.operations import (
     events,
     explain,
     find,
+    home,
     moves,
     pausing,
     people,
@@ -27,6 +28,7 @@ from edgeface.wire import commands as wire
 from edgeface.wire import moves as of_moves
 from edgeface.wire import rules as of_rules
 from edgeface.wire.fields import NamedPerson
+from edgeface.wire.home import Home, HomeRequest
 
 WITHIN = EVERYWHERE - {Door.MQTT}
 """The doors on this device: all but MQTT."""
@@ -36,6 +38,7 @@ PHOTOS = Operation(
     "photos", wire.PhotosRequest, enroll.Enrollment, enroll.from_photos, WITHIN, photos=True, progress=enroll.PhotoJudged
 )
 PEOPLE = Operation("people", wire.PeopleRequest, wire.People, people.list_people)
+HOME = Operation("home", HomeRequest, Home, home.home, WITHIN, daemon=True)
 RENAME = Operation("rename", wire.RenameRequest, NamedPerson, people.rename)
 FORGET = Operation("forget", wire.ForgetRequest, wire.Forgotten, people.forget)
 SNAPSHOT = Operation("snapshot", wire.SnapshotRequest, wire.Snapshot, snapshot.take_snapshot, frozenset({Door.MQTT}))
@@ -76,6 +79,7 @@ OPERATIONS: dict[str, Operation[Any, Any]] = {
         *(ENROLL, PHOTOS, RENAME, FORGET, PEOPLE, SNAPSHOT, EVENTS, EXPLAIN, FIND, REJECT, CONFIRM),
         *(ABOUT, ERASE),
         *(MERGE, MOVE, SPLIT, UNDO, VIEWS, BIN, EMPTY_BIN),
+        HOME,
         *(PAUSE, RESUME, MUTE, UNMUTE, IGNORE, HOURS, GROUP, EXPIRE),
         *(INTRODUCE, DISMISS, CHECK, DROP, BACKUP, BACKUPS, RESTORE, CONFIGURE),
     )

@@ -19,6 +19,7 @@ def need_broker(settings: schema.Config) -> None:
     """Raise ``ConfigError`` if the settings need a broker and name none, or would have the device pause itself."""
     needs = {
         "sync.enabled": settings.shared_topic,
+        "home.enabled": settings.home.enabled,
         "homeassistant.enabled": settings.homeassistant.enabled,
         "pause.topic": settings.pause.topic,
     }

@@ -5,7 +5,7 @@ import math
 import secrets
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from http import HTTPStatus
@@ -32,6 +32,7 @@ from edgeface.vision.model_card import ModelCard
 from edgeface.web.filters import FILTERS
 from edgeface.web.wakeup import Wakeup
 from edgeface.wire.commands import EnrollRequest
+from edgeface.wire.home import PersonHome
 
 T = TypeVar("T")
 ACTOR: Actor = {"web": True}
@@ -72,6 +73,7 @@ class ServedDaemon:
     model: Path
     beside: Callable[[], Mapping[str, LiveView]] = dict
     """Returns the live views of all cameras but the first, by name."""
+    home: Callable[[], Sequence[PersonHome] | None] = lambda: None
 
 
 @dataclass(frozen=True, slots=True)

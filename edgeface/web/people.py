@@ -2,8 +2,8 @@
 
 import math
 import unicodedata
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from http import HTTPStatus
 from typing import Any, NamedTuple
@@ -21,6 +21,8 @@ from edgeface.vision.images import decode_photo
 from edgeface.web.context import PageContext, body, form
 from edgeface.web.person import how_known, read_card, read_portraits
 from edgeface.wire.commands import ForgetRequest, PhotosRequest, RenameRequest
+from edgeface.wire.fields import seconds
+from edgeface.wire.home import PersonHome
 
 MAX_PHOTO = 12 * 2**20
 MAX_UPLOADS = 4
@@ -43,11 +45,12 @@ ORDERS = {
 
 @dataclass(frozen=True, slots=True)
 class Listed:
-    """A person on the page; ``portrait`` is the path of a small picture, or empty."""
+    """A person on the page; ``portrait`` is the path of a small picture, or empty, ``place`` where they were seen last."""
 
     person: Person
     last_seen: float | None
     portrait: str
+    place: str = ""
 
 
 def read_people(gallery: Gallery) -> list[Listed]:
@@ -56,6 +59,16 @@ def read_people(gallery: Gallery) -> list[Listed]:
         if event.person_id and event.verdict != "rejected":
             seen[event.person_id] = event.wall
     return [Listed(person, seen.get(person.id), portraits.get(person.id, "")) for person in gallery.people()]
+
+
+def placed(listed: Sequence[Listed], home: Sequence[PersonHome]) -> list[Listed]:
+    """Return the people as any device has seen them last."""
+    last = {told.person_id: (seconds(told.last_seen), told) for told in home if told.last_seen}
+    found = {one.person.id: one for one in listed}
+    for person_id, (when, told) in last.items():
+        if (one := found.get(person_id)) and when >= (one.last_seen or 0.0):
+            found[person_id] = replace(one, last_seen=when, place=f"{told.camera} ({told.device})")
+    return list(found.values())
 
 
 def plain(name: str) -> str:
@@ -69,6 +82,7 @@ async def people(context: PageContext, request: Request) -> Response:
     wanted, sort = query.get("q", "").strip(), query.get("sort", "")
     order = ORDERS.get(sort, ORDERS[""])
     everybody, undoable = await context.with_gallery(lambda gallery: (read_people(gallery), gallery.bin.count()))
+    everybody = placed(everybody, context.daemon.home() or ())
     found = sorted((one for one in everybody if plain(wanted) in plain(one.person.name)), key=order.key)
     pages, asked = max(1, math.ceil(len(found) / PAGE)), query.get("page", "")[:6]
     number = min(max(1, int(asked) if asked.isdecimal() else 1), pages)

@@ -32,9 +32,14 @@ PARAMETERS: dict[str, dict[str, Any]] = {
         "description": "`sync.topic`, the same for all devices that share a gallery",
         "default": "edgeface/gallery/home",
     },
+    "home": {
+        "description": "`home.topic`, the same for all devices that know the same people",
+        "default": "edgeface/people/home",
+    },
     "name": {"description": "32 hexadecimal digits that stand for a person", "examples": ["5b1f03c2" * 4]},
 }
 SHARED = Topic("{shared}/{name}", 1, True, "one person of the shared gallery; only with `sync.enabled`")
+HOME = Topic("{home}/{person_id}", 1, True, "whether a person is home, over all devices; only with `home.enabled`")
 
 
 def document(shapes: Mapping[str, Any]) -> dict[str, Any]:
@@ -44,7 +49,7 @@ def document(shapes: Mapping[str, Any]) -> dict[str, Any]:
     channels, operations = {}, {}
     for key, topic, address in _channels(payloads):
         channels[key] = _channel(key, topic, address, payloads.get(key.removesuffix("-all")))
-        for action in ("send", "receive") if topic is SHARED else ("receive",) if key.startswith("cmd-") else ("send",):
+        for action in ("send", "receive") if topic in (SHARED, HOME) else ("receive",) if key.startswith("cmd-") else ("send",):
             operations[f"{action}-{key}"] = _operation(key, topic, action)
     return {
         "asyncapi": "3.0.0",
@@ -64,6 +69,7 @@ def _channels(payloads: Mapping[str, Any]) -> Iterator[tuple[str, Topic, str]]:
             name = topic.name.replace("{verb}", verb).replace(" ", "_")
             yield "-".join(part for part in name.split("/") if "{" not in part), topic, "{base}/" + name
     yield "gallery", SHARED, SHARED.name
+    yield "home", HOME, HOME.name
 
 
 def _channel(key: str, topic: Topic, address: str, payload: Any) -> dict[str, Any]:

@@ -47,6 +47,11 @@ class RulesPayload(Struct, frozen=True, kw_only=True):
     expires: Annotated[Time | UnsetType, Meta(description="when the person is forgotten")] = UNSET
 
 
+def seconds(time: str) -> float:
+    """Return the seconds since the Unix epoch of a time; raise ``ValueError`` if there is no such day or hour."""
+    return datetime.fromisoformat(time).timestamp()
+
+
 def timestamp(wall: float) -> str:
     """Return a time in RFC 3339, in UTC with milliseconds; ``wall`` is seconds since the Unix epoch."""
     return datetime.fromtimestamp(wall, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

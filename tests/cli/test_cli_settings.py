@@ -127,6 +127,7 @@ def test_a_password_in_an_address_is_not_shown(cli: Cli) -> None:
         ({"camera": {"source": "foo"}}, "camera.source"),
         ({"camera": {"source": "folder:"}}, "does not say which"),
         ({"sync": {"enabled": True}}, "sync.enabled needs a broker"),
+        ({"home": {"enabled": True}}, "home.enabled needs a broker"),
         ({"homeassistant": {"enabled": True}}, "homeassistant.enabled needs a broker"),
         ({"mqtt": {"host": "mqtt://broker"}}, "is no name and no address"),
         ({"mqtt": {"host": "broker:1883"}}, "is no name and no address"),

@@ -63,6 +63,7 @@ class Publisher:
     calls: list[tuple[str, Any]] = field(default_factory=list)
     link: BrokerStatus = field(default_factory=BrokerStatus)
     shows_events: bool = False
+    home: None = None
 
     def open(self, people: Sequence[Person]) -> None:
         self.calls.append(("open", list(people)))

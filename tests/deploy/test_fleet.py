@@ -10,6 +10,7 @@ import pytest
 
 from edgeface.config import schema
 from edgeface.config.load import load
+from edgeface.mqtt.trackers import tracker_topic
 
 ANSIBLE = Path(__file__).parent.parent.parent / "deploy" / "ansible"
 PLAYBOOK = shutil.which("ansible-playbook")
@@ -49,7 +50,12 @@ def test_each_device_has_its_own_topics_and_the_shared_ones() -> None:
     lines = rendered("broker", "acl.j2", **values).splitlines()
     assert "pattern readwrite edgeface/%u/#" in lines
     for device in ("door", "gate"):
-        assert lines[lines.index(f"user {device}") + 1] == "topic readwrite edgeface/gallery/home/#"
+        given = lines[lines.index(f"user {device}") + 1 :][:3]
+        assert given == [
+            "topic readwrite edgeface/gallery/home/#",
+            f"topic readwrite {schema.HomeSettings().topic}/#",
+            f"topic write {tracker_topic(schema.Config(), '+')}",
+        ]
     assert not [line for line in lines if "write #" in line]
 
 

@@ -41,6 +41,7 @@ api:
 config:
 frontend:
 automation: !include automations.yaml
+person: [{{name: Anna, id: anna, device_trackers: [device_tracker.edgeface_anna]}}]
 script:
   phone:  # stands for notify.mobile_app_phone: tells the test what the app would get
     mode: queued
@@ -151,6 +152,11 @@ class HomeAssistant:
     def state(self, entity: str) -> Any:
         return self.states().get(entity, {}).get("state")
 
+    def trackers(self) -> set[str]:
+        """The people of whom there is a device tracker, as their entities call them."""
+        found = (re.fullmatch(r"device_tracker\.edgeface_(\w+)", each["entity_id"]) for each in self.call("/api/states"))
+        return {one[1] for one in found if one}
+
     def render(self, template: str) -> str:
         return str(self.call("/api/template", {"template": template}).decode())
 
@@ -166,9 +172,8 @@ class House:
         self.broker = Broker(folder / "broker").start()
         self.ear = self.broker.listen("#")
         commands = {"allow": ["rename", "forget", "people", "confirm", "reject", "introduce", "ignore"], "per_minute": 600}
-        self.config = settings(
-            folder, self.broker, mqtt={"images": True, "frames": True}, homeassistant={"enabled": True}, commands=commands
-        )
+        sections = {"homeassistant": {"enabled": True}, "home": {"enabled": True}, "commands": commands}
+        self.config = settings(folder, self.broker, mqtt={"images": True, "frames": True}, **sections)
         self.person = enroll(self.config, "Anna", photos / "obama_portrait.jpg")
         self.anna, self.stranger = load_image(photos / "obama_portrait.jpg"), load_image(photos / "collins_portrait.jpg")
         self.assistant = HomeAssistant(folder / "homeassistant")
@@ -230,6 +235,21 @@ def test_an_event_reaches_the_entities_and_the_automations_of_the_examples(house
     house.ear.wait(lambda message: message.payload == b"Somebody unknown is at the door (camera front)")
     house.stage.scene = EMPTY
     assert eventually(lambda: (assistant.state(ANNA), assistant.state(STRANGER)) == ("off", "off"))
+
+
+def test_a_person_of_home_assistant_is_home_once_they_were_seen(house: House) -> None:
+    """By the tests before, Anna was seen, and has left."""
+    tracker, place = (f"{kind}.edgeface_anna{more}" for kind, more in (("device_tracker", ""), ("sensor", "_last_place")))
+
+    def state(entity: str) -> dict[str, Any]:
+        return next((each for each in house.assistant.call("/api/states") if each["entity_id"] == entity), {"state": None})
+
+    assert eventually(lambda: state("person.anna")["state"] == "home", PATIENCE), (state(tracker), house.assistant.log())
+    assert state(tracker)["attributes"].items() >= {"source_type": "router", "last_seen_by": "door", "camera": "front"}.items()
+    assert eventually(lambda: state("binary_sensor.edgeface_anna_present")["state"] == "off")
+    assert state(place)["state"] == "front (door)"
+    told = house.broker.retained(f"edgeface/people/home/{house.person}")["last_seen"]
+    assert state("sensor.edgeface_anna_last_seen")["state"][:19] == told[:19]
 
 
 def notified(house: House, since: int, what: str) -> dict[str, Any]:
@@ -346,6 +366,7 @@ def test_who_is_forgotten_while_the_daemon_is_not_running_loses_the_entity_too(h
     bert = "binary_sensor.edgeface_door_bert"
     enroll(house.config, "Bert", ROOT / "edgeface/demo/photos/biden_portrait.jpg")
     assert eventually(lambda: house.assistant.state(bert) == "off")
+    assert eventually(lambda: house.assistant.trackers() == {"anna", "bert"}, PATIENCE)
     house.stop_daemon()
     assert eventually(lambda: house.assistant.state(bert) == "unavailable")
     gallery = open_gallery(house.config, load_card())
@@ -354,6 +375,7 @@ def test_who_is_forgotten_while_the_daemon_is_not_running_loses_the_entity_too(h
     house._daemon = running(house.config)
     house.stage = house._daemon.__enter__()
     assert eventually(lambda: bert not in house.assistant.states(), PATIENCE)
+    assert eventually(lambda: house.assistant.trackers() == {"anna"}, PATIENCE)
     assert eventually(house.assistant.all_available, PATIENCE)
 
 
@@ -389,6 +411,7 @@ def test_clear_removes_the_device(house: House, tmp_path: Path) -> None:
     result = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, timeout=60)
     assert "removed homeassistant/device/door/config" in result.stdout, result.stderr
     assert eventually(lambda: house.assistant.states() == {})
+    assert eventually(lambda: house.assistant.trackers() == set())
     assert house.assistant.render("{{ device_id('edgeface door') }}") == "None"
 
 
