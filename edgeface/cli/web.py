@@ -4,23 +4,20 @@ from typing import Annotated
 
 import typer
 
+from edgeface.cli import web_token
 from edgeface.errors import ConfigError
 from edgeface.web.token import Token, address
 
 app = typer.Typer(
     no_args_is_help=True,
-    help="""Print the address of the page for the browser.
+    help="""Print the address of the page for the browser; manage programs' tokens.
 
 edgeface run serves the page with [web] enabled = true.
 
 \b
 Example: edgeface web url""",
 )
-
-
-@app.callback()
-def _web() -> None:
-    pass
+app.add_typer(web_token.app, name="token")
 
 
 @app.command()

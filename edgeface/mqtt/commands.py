@@ -18,7 +18,7 @@ from edgeface.interfaces import CommandTransport
 from edgeface.operations.context import Actor, Door, Job, Photos
 from edgeface.operations.enroll import Enrollment
 from edgeface.operations.jobs import JobQueue
-from edgeface.operations.registry import ENROLL, FIND, PHOTOS, at
+from edgeface.operations.registry import ENROLL, FIND, IDENTIFY, PHOTOS, at
 from edgeface.platform.rate_limit import RateLimit
 from edgeface.types import MAX_REQUEST_BYTES, Image
 from edgeface.types import Request as Message
@@ -41,10 +41,11 @@ from edgeface.wire.commands import (
     Verdict,
 )
 from edgeface.wire.fields import SCHEMA, timestamp
+from edgeface.wire.identify import Identified, IdentifyRequest, MqttIdentifyRequest
 
 log = logging.getLogger(__name__)
 S = TypeVar("S", bound=Struct)
-WithPhoto: TypeAlias = MqttEnrollRequest | MqttFindRequest
+WithPhoto: TypeAlias = MqttEnrollRequest | MqttFindRequest | MqttIdentifyRequest
 
 ACTOR: Actor = {"mqtt": True}
 """A client of the broker; MQTT does not tell which."""
@@ -55,6 +56,7 @@ COMMANDS: dict[str, tuple[type[Request], type[Struct]]] = {
 } | {
     "enroll": (MqttEnrollRequest, Enrolled),
     "find": (MqttFindRequest, Found),
+    "identify": (MqttIdentifyRequest, Identified),
     "reject": (MqttRejectRequest, Verdict),
     "confirm": (MqttConfirmRequest, Verdict),
 }
@@ -119,7 +121,7 @@ class Commands:
         result: Future[Any]
         if whole := WHOLE.get(type(request)):
             request = msgspec.convert(msgspec.structs.asdict(request), whole)
-        if isinstance(request, MqttEnrollRequest | MqttFindRequest) and request.image is not None:
+        if isinstance(request, WithPhoto) and request.image is not None:
             result = self._submit_photo(request)
         elif isinstance(request, MqttFindRequest):
             result = self._jobs.submit(Job(FIND, FindRequest(event_id=request.event_id), ACTOR)).result
@@ -140,6 +142,8 @@ class Commands:
         job: Job[Any, Any]
         if isinstance(request, MqttFindRequest):
             job = Job(FIND, FindRequest(event_id=request.event_id), ACTOR, self._arriving(request))
+        elif isinstance(request, MqttIdentifyRequest):
+            job = Job(IDENTIFY, IdentifyRequest(), ACTOR, self._arriving(request))
         else:
             photo = PhotosRequest(name=request.name, force=request.force, assess=False)
             job = Job(PHOTOS, photo, ACTOR, self._arriving(request))
@@ -159,7 +163,8 @@ class Commands:
     def _ended(self, verb: str, request_id: str | None, result: "Future[Struct | Enrollment]") -> None:
         self._pending.discard(result)
         try:
-            done = _result(result.result())
+            done = result.result()
+            done = done.enrolled if isinstance(done, Enrollment) else done
         except CancelledError:
             self._answer(verb, request_id, error=self._closed_because)
         except EdgefaceError as error:
@@ -179,14 +184,6 @@ class Commands:
     ) -> None:
         answer = Answer(schema=SCHEMA, ts=timestamp(time.time()), id=request_id, ok=error is UNSET, result=result, error=error)
         self._transport.respond(verb, msgspec.json.encode(answer))
-
-
-def _result(result: Struct | Enrollment) -> Struct:
-    if isinstance(result, Struct):
-        return result
-    if result.id is None:
-        raise ImageError("nobody was enrolled: " + "; ".join(refused.reason for refused in result.refused))
-    return Enrolled(result.id, result.name, result.templates, result.accepted, result.refused)
 
 
 def _one_line(error: BaseException) -> str:

@@ -9,7 +9,9 @@ from edgeface.enrollment.guidance import Guidance
 from edgeface.errors import EdgefaceError
 from edgeface.operations import backups, configure, enroll, events, explain, find, pausing, people, rules, snapshot
 from edgeface.operations.context import EVERYWHERE, Door, Operation, Q
+from edgeface.operations.identify import identify
 from edgeface.wire import commands as wire
+from edgeface.wire import identify as of_photos
 from edgeface.wire import rules as of_rules
 from edgeface.wire.fields import NamedPerson
 
@@ -27,6 +29,9 @@ SNAPSHOT = Operation("snapshot", wire.SnapshotRequest, wire.Snapshot, snapshot.t
 EVENTS = Operation("events", wire.EventsRequest, wire.Events, events.list_events)
 EXPLAIN = Operation("explain", wire.ExplainRequest, wire.Explained, explain.explain)
 FIND = Operation("find", wire.FindRequest, wire.Found, find.find, photos=True, progress=enroll.PhotoJudged)
+IDENTIFY = Operation(
+    "identify", of_photos.IdentifyRequest, of_photos.Identified, identify, photos=True, progress=of_photos.IdentifiedImage
+)
 REJECT = Operation("reject", wire.RejectRequest, wire.Verdict, events.reject)
 CONFIRM = Operation("confirm", wire.ConfirmRequest, wire.Verdict, events.confirm)
 INTRODUCE = Operation("introduce", wire.IntroduceRequest, NamedPerson, events.introduce, command="events introduce")
@@ -49,7 +54,7 @@ CONFIGURE = Operation("configure", wire.ConfigureRequest, wire.Configured, confi
 OPERATIONS: dict[str, Operation[Any, Any]] = {
     one.name: one
     for one in (
-        *(ENROLL, PHOTOS, RENAME, FORGET, PEOPLE, SNAPSHOT, EVENTS, EXPLAIN, FIND, REJECT, CONFIRM),
+        *(ENROLL, PHOTOS, RENAME, FORGET, PEOPLE, SNAPSHOT, EVENTS, EXPLAIN, FIND, IDENTIFY, REJECT, CONFIRM),
         *(PAUSE, RESUME, MUTE, UNMUTE, IGNORE, HOURS, GROUP, EXPIRE),
         *(INTRODUCE, DISMISS, CHECK, DROP, BACKUP, BACKUPS, RESTORE, CONFIGURE),
     )

@@ -13,6 +13,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 from edgeface.config.schema import WebSettings
 from edgeface.errors import ConfigError
 from edgeface.platform.files import read_small
+from edgeface.web.api import Api
 from edgeface.web.app import application
 from edgeface.web.auth import AccessMiddleware
 from edgeface.web.context import PageContext
@@ -40,8 +41,9 @@ class PageServer:
         sessions = Sessions(token, token.path.with_name("web.sessions") if web.tls_cert else None)
         with ExitStack() as undo:
             self._socket = undo.enter_context(Listener(web.address, web.port))
+            page = AccessMiddleware(application(context), web, token, sessions, self._socket.has_room)
             settings = uvicorn.Config(
-                AccessMiddleware(application(context), web, token, sessions, self._socket.has_room),
+                Api(page, context, self._socket.has_room),
                 http=Connection,
                 ws="none",
                 lifespan="off",
