@@ -10,7 +10,7 @@ from edgeface.web.token import Token, address
 
 app = typer.Typer(
     no_args_is_help=True,
-    help="""Print the address of the page for the browser; manage programs' tokens.
+    help="""Print the page's address; manage the tokens of programs.
 
 edgeface run serves the page with [web] enabled = true.
 

@@ -20,8 +20,9 @@ from fixtures.commandline import Cli
 from fixtures.page import Page, serving
 from jsonschema import Draft202012Validator
 
-from edgeface.types import EventType, Image
-from edgeface.vision.images import MAX_PHOTO_PIXELS, decode_photo, load_image
+from edgeface.control.server import MAX_PHOTO_BYTES
+from edgeface.types import MAX_REQUEST_BYTES, EventType, Image
+from edgeface.vision.images import MAX_FILE_BYTES, MAX_PHOTO_PIXELS, MAX_PIXELS, decode_photo, load_image
 from edgeface.web import operations
 from edgeface.web.api_tokens import ApiTokens, Scope
 from edgeface.web.openapi import document
@@ -328,7 +329,18 @@ def test_the_document_leads_somewhere_and_its_schemas_are_schemas() -> None:
     assert all(call["security"] for call in calls)
 
 
-# The examples of the page
+# The figures and examples of the page
+
+
+def test_the_page_has_the_limits_of_photos() -> None:
+    rows = re.findall(r"^\| .* \| (\d+) MB \| (\d+) megapixels \|", (ROOT / "docs/http.md").read_text(), re.M)
+    limits = (
+        (MAX_PHOTO, MAX_PHOTO_PIXELS),
+        (MAX_REQUEST_BYTES, MAX_PHOTO_PIXELS),
+        (MAX_PHOTO_BYTES, MAX_PHOTO_PIXELS),
+        (MAX_FILE_BYTES, MAX_PIXELS),
+    )
+    assert [(int(size), int(pixels)) for size, pixels in rows] == [(size // 2**20, pixels // 10**6) for size, pixels in limits]
 
 
 @pytest.fixture
