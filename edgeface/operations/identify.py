@@ -3,7 +3,7 @@
 import time
 from collections.abc import Generator
 
-from edgeface.errors import EdgefaceError, ImageError
+from edgeface.errors import EdgefaceError, GalleryError, ImageError
 from edgeface.interfaces import Tick
 from edgeface.operations.context import OperationContext, Steps
 from edgeface.types import Image
@@ -14,7 +14,11 @@ SLICE = 0.05
 
 
 def identify(context: OperationContext, _request: IdentifyRequest) -> Steps[Identified]:
-    """Look at one photo after the other, and yield the faces of each."""
+    """Look at one photo after the other, and yield the faces of each.
+
+    Raises:
+        GalleryError: the gallery cannot be read, so that nobody would be known.
+    """
     assert context.job is not None
     images = []
     for photo in context.job.photos:
@@ -36,6 +40,8 @@ def identify(context: OperationContext, _request: IdentifyRequest) -> Steps[Iden
 
 def _faces(context: OperationContext, image: Image) -> Generator[None, Tick, list[IdentifiedFace]]:
     pipeline, found = context.enroller.pipeline, []
+    if pipeline.health.state == "unreadable":
+        raise GalleryError(f"nobody is known: {pipeline.health.reason}")
     end = time.monotonic() + SLICE
     for face in pipeline.detector.detect(image):
         if time.monotonic() > end:

@@ -15,7 +15,7 @@ from fixtures.page import Page, serving
 
 from edgeface.config.schema import Config, GallerySettings
 from edgeface.enrollment.enroller import Enroller, read_images
-from edgeface.errors import ImageError
+from edgeface.errors import GalleryError, ImageError
 from edgeface.gallery.open import open_gallery
 from edgeface.interfaces import Tick
 from edgeface.operations import identify
@@ -72,6 +72,17 @@ def test_each_photo_is_told_and_one_that_is_no_photo_does_not_end_it(context: Op
     bad, found = result.images
     assert (bad.path, bad.error, bad.faces) == ("bad.jpg", "bad.jpg: not a JPEG", [])
     assert (found.size, [face.name for face in found.faces]) == (good[1].shape[1::-1], ["Obama"])
+
+
+def test_a_gallery_that_cannot_be_read_is_told_and_nobody_called_unknown(tmp_path: Path) -> None:
+    embedder, config = Embedder(), Config(gallery=GallerySettings(str(tmp_path / "gallery.db")))
+    config.gallery_path.write_bytes(b"\1" * 32)
+    gallery = open_gallery(config, embedder.card, serving=True)
+    enroller = Enroller(Pipeline(config, embedder, gallery), gallery)
+    spoiled = OperationContext(config, embedder.card, lambda: gallery, lambda: enroller, serving=True)
+    with pytest.raises(GalleryError, match=r"^nobody is known: .*gallery\.db: not "):
+        rounds(spoiled, ("good.jpg", load_image(photo("obama_portrait.jpg"))))
+    gallery.close()
 
 
 def test_it_leaves_nothing_in_gallery_and_audit_log(context: OperationContext) -> None:
