@@ -21,7 +21,7 @@ from fixtures.page import Page, serving
 from jsonschema import Draft202012Validator
 
 from edgeface.control.server import MAX_PHOTO_BYTES
-from edgeface.types import MAX_REQUEST_BYTES, EventType, Image
+from edgeface.types import MAX_REQUEST_BYTES, Image
 from edgeface.vision.images import MAX_FILE_BYTES, MAX_PHOTO_PIXELS, MAX_PIXELS, decode_photo, load_image
 from edgeface.web import operations
 from edgeface.web.api_tokens import ApiTokens, Scope
@@ -184,9 +184,8 @@ def test_the_camera_is_watched_while_a_large_photo_is_looked_at(
     asking = Thread(target=lambda: answers.append(ask(page, "POST", "identify", data, by=by, **JPEG)))
     asking.start()
     assert eventually(lambda: bool(sizes))
-    page.told.clear()
-    page.stage.scene = load_image(demo_photos / "obama_press_room.jpg")
-    assert eventually(lambda: EventType.RECOGNIZED in page.told)
+    beats = page.beats
+    assert eventually(lambda: page.beats > beats + 3)
     gate.set()
     asking.join(60)
     status, told = answers[0]
@@ -245,8 +244,8 @@ def test_a_token_stands_in_no_log_and_no_file(page: Page, visitor: bytes, caplog
     ask(page, "POST", "identify", b"no photo", by=by, **JPEG)
     ask(page, "POST", "rename", {"person": "Nobody", "name": "Eve"}, by=by)
     assert by not in caplog.text
-    for file in Path(page.config.gallery.path).parent.iterdir():
-        assert by.encode() not in file.read_bytes()
+    for file in Path(page.config.gallery.path).parent.rglob("*"):
+        assert not file.is_file() or by.encode() not in file.read_bytes()
 
 
 def test_wrong_tokens_are_turned_away_and_the_right_one_passes(own: Page) -> None:
