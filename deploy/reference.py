@@ -1,5 +1,6 @@
-"""Write docs/cli.md and docs/settings.md from the commands and the settings: ``python deploy/reference.py docs``."""
+"""Write cli.md, settings.md and openapi.json from commands, settings and calls: ``python deploy/reference.py docs``."""
 
+import json
 import sys
 from collections.abc import Iterator
 from os import environ
@@ -12,6 +13,7 @@ from typer.main import get_command
 
 from edgeface.cli import app
 from edgeface.config.schema import MORE_CAMERAS, Config
+from edgeface.web.openapi import document
 
 WIDTH = 80
 CLI = """\
@@ -30,10 +32,11 @@ Every setting, by its section of `edgeface.toml`. `edgeface config default` prin
 
 
 def write(folder: Path) -> None:
-    """Write both pages into a folder."""
+    """Write the two pages and the OpenAPI document into a folder."""
     environ["NO_COLOR"] = "1"  # help is coloured on a terminal
     (folder / "cli.md").write_text("\n".join([CLI, *_commands()]), encoding="utf-8")
     (folder / "settings.md").write_text("\n".join([SETTINGS, *_sections()]), encoding="utf-8")
+    (folder / "openapi.json").write_text(json.dumps(document(), indent=2) + "\n", encoding="utf-8")
 
 
 def _commands() -> Iterator[str]:

@@ -109,4 +109,4 @@ def test_the_generated_pages_are_those_that_the_command_writes(tmp_path: Path) -
     subprocess.run([sys.executable, ROOT / "deploy/reference.py", tmp_path], check=True, timeout=60)
     for path in tmp_path.iterdir():
         assert (ROOT / "docs" / path.name).read_text() == path.read_text(), "python deploy/reference.py docs"
-    assert {path.name for path in tmp_path.iterdir()} == {"cli.md", "settings.md"}
+    assert {path.name for path in tmp_path.iterdir()} == {"cli.md", "settings.md", "openapi.json"}

@@ -1,21 +1,25 @@
 """Defines the command ``edgeface identify``."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from itertools import chain, count
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from edgeface.cli.common import Json, print_json
+from edgeface.cli.operations import perform
 from edgeface.enrollment.enroller import read_images
 from edgeface.errors import ConfigError, EdgefaceError, os_errors_as
+from edgeface.operations.context import Photo
+from edgeface.operations.registry import IDENTIFY
 from edgeface.platform.text import scored
-from edgeface.vision.drawing import check_suffix, draw_faces, save_image
+from edgeface.types import Box, Decision, Image
+from edgeface.vision.drawing import AMBER, GREEN, GREY, check_suffix, draw_boxes, save_image
 from edgeface.vision.images import image_files
-from edgeface.wire.events import face_payload
+from edgeface.wire.identify import Identified, IdentifiedFace, IdentifiedImage, IdentifyRequest
 
 app = typer.Typer()
 
@@ -35,32 +39,57 @@ def identify(
     Examples: edgeface identify party.jpg --annotate party-names.png
               edgeface identify --json *.jpg
     """
-    results: list[dict[str, Any]] = []
-    drawn: set[Path] = set()
-    originals = {Path(os.path.realpath(file)) for path in images for file in (path, *_inside(path))}
-    pipeline = context.obj.enroller.pipeline
-    into = None if annotate is None else _place(annotate, images)
-    for path, image in read_images(images):
-        if isinstance(image, EdgefaceError):
-            results.append({"path": path, "error": str(image), "faces": []})
-            continue
-        faces = pipeline.observe(image, every_face=True)
-        results.append({"path": path, "faces": [face_payload(face) for face in faces]})
-        if annotate:
-            stem = Path(path).stem
-            names = chain([f"{stem}.png"], (f"{stem}-{again}.png" for again in count(2)))
-            out = annotate if into is None else next(into / name for name in names if into / name not in drawn)
-            drawn.add(out)
-            if out.resolve() in originals:
-                raise ConfigError(f"{out} is one of the photos: draw somewhere else")
-            save_image(out, draw_faces(image, faces))
+    drawing = Drawing(annotate, images) if annotate else None
+    results: list[IdentifiedImage] = []
+
+    def photos() -> Iterator[Photo]:
+        results.clear()  # the daemon may have to be asked again
+        for path, image in read_images(images):
+            if isinstance(image, EdgefaceError):
+                results.append(IdentifiedImage(path=path, error=str(image), faces=[]))
+                continue
+            yield path, image
+            if drawing:
+                drawing.draw(path, image, results[-1])
+
+    perform(context.obj, IDENTIFY, IdentifyRequest(), photos, results.append)
     if json:
-        print_json({"images": results})
+        print_json(Identified(results))
     else:
         for result in results:
             _print_faces(result)
-    if any("error" in result for result in results):
+    if any(result.error for result in results):
         raise typer.Exit(1)
+
+
+class Drawing:
+    """Draws the faces of photos: of one into the image ``annotate``, of several into that folder."""
+
+    def __init__(self, annotate: Path, images: Sequence[Path]) -> None:
+        self._annotate = annotate
+        self._originals = {Path(os.path.realpath(file)) for path in images for file in (path, *_inside(path))}
+        self._into = _place(annotate, images)
+        self._drawn: set[Path] = set()
+
+    def draw(self, path: str, image: Image, result: IdentifiedImage) -> None:
+        """Draw the faces of a photo; raise ``EdgefaceError`` if that would replace a photo, or the file cannot be written."""
+        stem = Path(path).stem
+        names = chain([f"{stem}.png"], (f"{stem}-{again}.png" for again in count(2)))
+        into = self._into
+        out = self._annotate if into is None else next(into / name for name in names if into / name not in self._drawn)
+        self._drawn.add(out)
+        if out.resolve() in self._originals:
+            raise ConfigError(f"{out} is one of the photos: draw somewhere else")
+        picture = image.copy()
+        scale = picture.shape[1] / result.size[0] if result.size else 1.0
+        draw_boxes(picture, [_boxed(face, scale) for face in result.faces])
+        save_image(out, picture)
+
+
+def _boxed(face: IdentifiedFace, scale: float) -> tuple[Box, str, tuple[int, int, int]]:
+    """Return the box of a face with its label and colour: green is accepted, amber unsure, grey unknown."""
+    colour = {Decision.ACCEPT: GREEN, Decision.UNSURE: AMBER, Decision.REJECT: GREY}[face.decision]
+    return Box(*(scale * side for side in face.box)), f"{_who(face)} {face.score:.2f}", colour
 
 
 def _inside(path: Path) -> list[Path]:
@@ -82,19 +111,21 @@ def _place(annotate: Path, images: Sequence[Path]) -> Path | None:
     return folder if folder is annotate else None
 
 
-def _print_faces(result: dict[str, Any]) -> None:
-    if "error" in result:
-        typer.echo(f"edgeface: {result['error']}", err=True)
+def _print_faces(result: IdentifiedImage) -> None:
+    if result.error:
+        typer.echo(f"edgeface: {result.error}", err=True)
         return
-    faces = [_describe(face) for face in result["faces"]]
+    faces = [_describe(face) for face in result.faces]
     if len(faces) > 1:
-        typer.echo("\n  ".join([f"{result['path']}: {len(faces)} faces", *faces]))
+        typer.echo("\n  ".join([f"{result.path}: {len(faces)} faces", *faces]))
     else:
-        typer.echo(f"{result['path']}: {faces[0] if faces else 'no face'}")
+        typer.echo(f"{result.path}: {faces[0] if faces else 'no face'}")
 
 
-def _describe(face: dict[str, Any]) -> str:
-    who = {"accept": face["name"], "unsure": "unsure", "reject": "unknown"}[face["decision"]]
-    nearest = face["nearest"] if face["name"] is None else None
-    near = f", nearest is {nearest['name']}" if nearest else ""
-    return f"{who}  {scored(face['score'], face['threshold'])}, quality {face['quality']:.2f}{near}"
+def _describe(face: IdentifiedFace) -> str:
+    near = f", nearest is {face.nearest.name}" if face.nearest and face.name is None else ""
+    return f"{_who(face)}  {scored(face.score, face.threshold)}, quality {face.quality:.2f}{near}"
+
+
+def _who(face: IdentifiedFace) -> str:
+    return {Decision.ACCEPT: face.name or "", Decision.UNSURE: "unsure", Decision.REJECT: "unknown"}[face.decision]

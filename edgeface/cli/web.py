@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from edgeface.cli import web_token
 from edgeface.config import load
 from edgeface.config.adjusted import HOME
 from edgeface.config.schema import Config
@@ -24,7 +25,7 @@ Then sign in with the address, or the code, that edgeface web url --qr prints.""
 
 app = typer.Typer(
     no_args_is_help=True,
-    help="""Print the page's address; encrypt the page for the network.
+    help="""Print the page's address; encrypt the page for the network; manage the tokens of programs.
 
 edgeface run serves the page with [web] enabled = true.
 
@@ -32,6 +33,7 @@ edgeface run serves the page with [web] enabled = true.
 Examples: edgeface web url --qr
           edgeface web tls""",
 )
+app.add_typer(web_token.app, name="token")
 
 
 @app.command()

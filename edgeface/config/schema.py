@@ -307,6 +307,7 @@ class WebSettings(_Section, frozen=True):
     )
     unknown: Annotated[bool, means("show who was not recognised in the last keep_hours, to be named or dismissed")] = False
     keep_hours: Annotated[float, means("hours after which pictures are erased", gt=0, le=8784)] = 24.0
+    api_per_minute: Annotated[int, means("more requests than this with one token of /api are refused", ge=1, le=600)] = 60
 
     def __post_init__(self) -> None:
         if self.address and not is_host(self.address):
@@ -414,6 +415,10 @@ class Config(_Section, frozen=True):
     @property
     def token_path(self) -> Path:
         return self.gallery_path.parent / "web.token"
+
+    @property
+    def api_tokens_folder(self) -> Path:
+        return self.gallery_path.parent
 
     @property
     def sync_key_path(self) -> Path:

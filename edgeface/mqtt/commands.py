@@ -18,7 +18,7 @@ from edgeface.interfaces import CommandTransport
 from edgeface.operations.context import Actor, Door, Job, Photos
 from edgeface.operations.enroll import Enrollment
 from edgeface.operations.jobs import JobQueue
-from edgeface.operations.registry import ABOUT, ENROLL, FIND, PHOTOS, at
+from edgeface.operations.registry import ABOUT, ENROLL, FIND, IDENTIFY, PHOTOS, at
 from edgeface.platform.rate_limit import RateLimit
 from edgeface.types import MAX_REQUEST_BYTES, Image
 from edgeface.types import Request as Message
@@ -42,6 +42,7 @@ from edgeface.wire.commands import (
     Verdict,
 )
 from edgeface.wire.fields import SCHEMA, timestamp
+from edgeface.wire.identify import Identified, IdentifyRequest, MqttIdentifyRequest
 from edgeface.wire.moves import (
     MergeRequest,
     Moved,
@@ -54,7 +55,7 @@ from edgeface.wire.moves import (
 
 log = logging.getLogger(__name__)
 S = TypeVar("S", bound=Struct)
-WithPhoto: TypeAlias = MqttEnrollRequest | MqttFindRequest | MqttAboutRequest
+WithPhoto: TypeAlias = MqttEnrollRequest | MqttFindRequest | MqttIdentifyRequest | MqttAboutRequest
 
 ACTOR: Actor = {"mqtt": True}
 """A client of the broker; MQTT does not tell which."""
@@ -66,6 +67,7 @@ COMMANDS: dict[str, tuple[type[Request], type[Struct]]] = {
     "enroll": (MqttEnrollRequest, Enrolled),
     "find": (MqttFindRequest, Found),
     "about": (MqttAboutRequest, About),
+    "identify": (MqttIdentifyRequest, Identified),
     "reject": (MqttRejectRequest, Verdict),
     "confirm": (MqttConfirmRequest, Verdict),
     "merge": (MqttMergeRequest, Moved),
@@ -160,6 +162,8 @@ class Commands:
             job = Job(FIND, FindRequest(event_id=request.event_id), ACTOR, self._arriving(request))
         elif isinstance(request, MqttAboutRequest):
             job = Job(ABOUT, AboutRequest(), ACTOR, self._arriving(request))
+        elif isinstance(request, MqttIdentifyRequest):
+            job = Job(IDENTIFY, IdentifyRequest(), ACTOR, self._arriving(request))
         else:
             photo = PhotosRequest(name=request.name, force=request.force, assess=False)
             job = Job(PHOTOS, photo, ACTOR, self._arriving(request))
@@ -179,7 +183,8 @@ class Commands:
     def _ended(self, verb: str, request_id: str | None, result: "Future[Struct | Enrollment]") -> None:
         self._pending.discard(result)
         try:
-            done = _result(result.result())
+            done = result.result()
+            done = done.enrolled if isinstance(done, Enrollment) else done
         except CancelledError:
             self._answer(verb, request_id, error=self._closed_because)
         except EdgefaceError as error:
@@ -199,14 +204,6 @@ class Commands:
     ) -> None:
         answer = Answer(schema=SCHEMA, ts=timestamp(time.time()), id=request_id, ok=error is UNSET, result=result, error=error)
         self._transport.respond(verb, msgspec.json.encode(answer))
-
-
-def _result(result: Struct | Enrollment) -> Struct:
-    if isinstance(result, Struct):
-        return result
-    if result.id is None:
-        raise ImageError("nobody was enrolled: " + "; ".join(refused.reason for refused in result.refused))
-    return Enrolled(result.id, result.name, result.templates, result.accepted, result.refused)
 
 
 def _one_line(error: BaseException) -> str:

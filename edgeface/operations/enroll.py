@@ -9,11 +9,12 @@ from edgeface.enrollment.assessment import assess
 from edgeface.enrollment.enroller import Assessment, Enroller, Report
 from edgeface.enrollment.guidance import Guidance
 from edgeface.enrollment.session import EnrollmentSession
+from edgeface.errors import ImageError
 from edgeface.interfaces import Tick
 from edgeface.operations.context import OperationContext, Steps
 from edgeface.operations.pause import refuse_paused
 from edgeface.types import Face, Frame
-from edgeface.wire.commands import EnrollRequest, PhotosRequest, Refused
+from edgeface.wire.commands import Enrolled, EnrollRequest, PhotosRequest, Refused
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +35,13 @@ class Enrollment:
     accepted: list[str]
     refused: list[Refused]
     assessment: Assessment | None = None
+
+    @property
+    def enrolled(self) -> Enrolled:
+        """Return who was enrolled, for senders elsewhere; raise ``ImageError`` if all images were refused."""
+        if self.id is None:
+            raise ImageError("nobody was enrolled: " + "; ".join(refused.reason for refused in self.refused))
+        return Enrolled(self.id, self.name, self.templates, self.accepted, self.refused)
 
 
 def from_camera(context: OperationContext, request: EnrollRequest) -> Steps[Enrollment]:

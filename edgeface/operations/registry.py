@@ -23,8 +23,10 @@ from edgeface.operations import (
     snapshot,
 )
 from edgeface.operations.context import EVERYWHERE, Door, Operation, Q
+from edgeface.operations.identify import identify
 from edgeface.wire import about as of_face
 from edgeface.wire import commands as wire
+from edgeface.wire import identify as of_photos
 from edgeface.wire import moves as of_moves
 from edgeface.wire import rules as of_rules
 from edgeface.wire.fields import NamedPerson
@@ -47,6 +49,9 @@ EXPLAIN = Operation("explain", wire.ExplainRequest, wire.Explained, explain.expl
 FIND = Operation("find", wire.FindRequest, wire.Found, find.find, photos=True, progress=enroll.PhotoJudged)
 ABOUT = Operation("about", of_face.AboutRequest, of_face.About, about.about, photos=True, progress=enroll.PhotoJudged)
 ERASE = Operation("erase", of_face.EraseRequest, of_face.Erased, about.erase)
+IDENTIFY = Operation(
+    "identify", of_photos.IdentifyRequest, of_photos.Identified, identify, photos=True, progress=of_photos.IdentifiedImage
+)
 REJECT = Operation("reject", wire.RejectRequest, wire.Verdict, events.reject)
 CONFIRM = Operation("confirm", wire.ConfirmRequest, wire.Verdict, events.confirm)
 INTRODUCE = Operation("introduce", wire.IntroduceRequest, NamedPerson, events.introduce, command="events introduce")
@@ -76,7 +81,7 @@ CONFIGURE = Operation("configure", wire.ConfigureRequest, wire.Configured, confi
 OPERATIONS: dict[str, Operation[Any, Any]] = {
     one.name: one
     for one in (
-        *(ENROLL, PHOTOS, RENAME, FORGET, PEOPLE, SNAPSHOT, EVENTS, EXPLAIN, FIND, REJECT, CONFIRM),
+        *(ENROLL, PHOTOS, RENAME, FORGET, PEOPLE, SNAPSHOT, EVENTS, EXPLAIN, FIND, IDENTIFY, REJECT, CONFIRM),
         *(ABOUT, ERASE),
         *(MERGE, MOVE, SPLIT, UNDO, VIEWS, BIN, EMPTY_BIN),
         HOME,

@@ -8,7 +8,7 @@ import numpy as np
 
 from edgeface.errors import EdgefaceError, ImageError
 from edgeface.platform.files import write_whole
-from edgeface.types import Box, Decision, Image, Observation
+from edgeface.types import Box, Image
 from edgeface.vision.lettering import text_width, write_text
 
 GREEN, AMBER, GREY, WHITE, DARK = (60, 180, 75), (240, 160, 20), (150, 150, 150), (255, 255, 255), (32, 32, 36)
@@ -16,22 +16,6 @@ GREEN, AMBER, GREY, WHITE, DARK = (60, 180, 75), (240, 160, 20), (150, 150, 150)
 
 def draw_face(image: Image, box: Box, label: str, colour: tuple[int, int, int], *, scale: float = 1.0) -> None:
     draw_boxes(image, [(box, label, colour)], scale=scale)
-
-
-def draw_faces(image: Image, faces: Sequence[Observation]) -> Image:
-    """Return a copy of the image with every matched face boxed and named: green is accepted, amber unsure, grey unknown."""
-    picture = image.copy()
-    boxes = []
-    for seen in faces:
-        if seen.match is not None:
-            name, colour = {
-                Decision.ACCEPT: (seen.match.name or "", GREEN),
-                Decision.UNSURE: ("unsure", AMBER),
-                Decision.REJECT: ("unknown", GREY),
-            }[seen.match.decision]
-            boxes.append((seen.face.box, f"{name} {seen.match.score:.2f}", colour))
-    draw_boxes(picture, boxes)
-    return picture
 
 
 def draw_boxes(image: Image, boxes: Sequence[tuple[Box, str, tuple[int, int, int]]], *, scale: float = 1.0) -> None:

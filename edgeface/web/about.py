@@ -8,8 +8,8 @@ from starlette.responses import Response
 
 from edgeface.errors import EdgefaceError, TraceError
 from edgeface.operations.registry import ABOUT, ERASE
-from edgeface.web.context import PageContext, form
-from edgeface.web.operations import look
+from edgeface.web.context import ACTOR, PageContext, form
+from edgeface.web.operations import run
 from edgeface.wire.about import EraseRequest
 
 AT_ONCE = 400
@@ -19,7 +19,7 @@ AT_ONCE = 400
 async def about(context: PageContext, request: Request) -> Response:
     """Answer the photo in the body with a piece of HTML."""
     try:
-        told = await look(context, request, ABOUT)
+        told = await run(context, request, ABOUT, ACTOR)
     except EdgefaceError as error:
         reason = str(error).removeprefix("photo: ")
         return context.render(request, "about_face.html", HTTPStatus.UNPROCESSABLE_ENTITY, told=None, reason=reason)

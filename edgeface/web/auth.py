@@ -93,7 +93,7 @@ class AccessMiddleware:
         trusted: Path | None = None,
     ) -> None:
         self._app, self._web, self._token, self._sessions, self._has_room = app, web, token, sessions, has_room
-        self._hosts = {"localhost", web.address.lower(), *(name.lower() for name in web.hosts)} - {""}
+        self._hosts = our_names(web)
         self._tries = RateLimit(TRIES_PER_MINUTE)
         self._invitations, self._trusted = Invitations(token), trusted
 
@@ -216,6 +216,11 @@ class AccessMiddleware:
         if scheme not in ("http", "https"):
             return False
         return came == host.lower() or (self._web.behind_proxy and is_ours(came, self._hosts - {"localhost"}, addresses=False))
+
+
+def our_names(web: schema.WebSettings) -> set[str]:
+    """Return the names by which clients may reach the page, besides bare addresses."""
+    return {"localhost", web.address.lower(), *(name.lower() for name in web.hosts)} - {""}
 
 
 def is_ours(host: str, names: Collection[str], *, addresses: bool = True) -> bool:

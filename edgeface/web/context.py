@@ -202,9 +202,9 @@ class PageContext:
     async def on_picture_thread(self, call: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._picture_thread, call)
 
-    async def perform(self, operation: Operation[Q, R], request: Q, photos: Photos | None = None) -> R:
+    async def perform(self, operation: Operation[Q, R], request: Q, photos: Photos | None = None, actor: Actor = ACTOR) -> R:
         """Have the loop run an operation, and return its result; raise ``EdgefaceError`` after ``OPERATION_TIMEOUT``."""
-        job = self.daemon.jobs.submit(Job(operation, request, ACTOR, photos or iter(())))
+        job = self.daemon.jobs.submit(Job(operation, request, actor, photos or iter(())))
         try:
             return await asyncio.wait_for(asyncio.wrap_future(job.result), OPERATION_TIMEOUT)
         except TimeoutError:

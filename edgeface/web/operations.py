@@ -11,17 +11,15 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from edgeface.errors import EdgefaceError
-from edgeface.operations.context import Door, Operation, R
-from edgeface.operations.registry import ABOUT, FIND, at, read, read_texts
+from edgeface.operations.context import Actor, Door, Operation
+from edgeface.operations.registry import ABOUT, FIND, IDENTIFY, at, read, read_texts
 from edgeface.vision.images import decode_photo
-from edgeface.web.context import MAX_FORM, PageContext, body
+from edgeface.web.context import ACTOR, MAX_FORM, PageContext, body
 from edgeface.web.people import MAX_PHOTO, MAX_UPLOADS
-from edgeface.wire.about import AboutRequest
-from edgeface.wire.commands import FindRequest
+from edgeface.web.uploads import has_photo, read_upload
 from edgeface.wire.commands import Request as Asked
 
-LOOKS: dict[Operation[Any, Any], Asked] = {FIND: FindRequest(), ABOUT: AboutRequest()}
-"""The operations that only look at a photo, and what each is asked."""
+LOOKS = (FIND, ABOUT, IDENTIFY)
 SHORT = {name: one for name, one in at(Door.WEB).items() if one in LOOKS or not (one.camera or one.photos)}
 """The operations that are over soon; those that take pictures have views of their own, but for those that only look."""
 MAX_FIELDS = 64
@@ -32,11 +30,8 @@ async def operate(context: PageContext, request: Request) -> Response:
     operation = SHORT.get(request.path_params["name"])
     if operation is None:
         return _answer(HTTPStatus.NOT_FOUND, error=f"there is no such operation; there are {', '.join(SHORT)}")
-    kind = request.headers.get("content-type", "")
     try:
-        if operation in LOOKS and kind.startswith("image/"):
-            return _answer(HTTPStatus.OK, result=await look(context, request, operation))
-        result = await context.perform(operation, _asked(request, await body(request, MAX_FORM), operation.request))
+        result = await run(context, request, operation, ACTOR)
     except EdgefaceError as error:
         return _answer(HTTPStatus.UNPROCESSABLE_ENTITY, error=" ".join(str(error).split()))
     except HTTPException as error:
@@ -44,24 +39,43 @@ async def operate(context: PageContext, request: Request) -> Response:
     return _answer(HTTPStatus.OK, result=result)
 
 
-async def look(context: PageContext, request: Request, operation: Operation[Any, R]) -> R:
-    """Have an operation look at the photo that is the body."""
+async def run(context: PageContext, request: Request, operation: Operation[Any, Any], actor: Actor) -> Any:
+    """Run an operation with the fields, and the photo, of a request; raise ``EdgefaceError`` or ``HTTPException``."""
+    kind = request.headers.get("content-type", "")
+    if operation.photos and has_photo(kind):
+        return await _run_with_photo(context, request, operation, actor)
+    if operation.photos and operation is not FIND:
+        text = "send a photo: as the body, with Content-Type: image/jpeg, or in a form of multipart/form-data"
+        raise HTTPException(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, text, {"connection": "close"})
+    asked = _asked(kind, await body(request, MAX_FORM), operation.request)
+    return await context.perform(operation, asked, actor=actor)
+
+
+async def _run_with_photo(context: PageContext, request: Request, operation: Operation[Any, Any], actor: Actor) -> Any:
     if context.uploads >= MAX_UPLOADS:
-        raise HTTPException(HTTPStatus.SERVICE_UNAVAILABLE, "other photos are being looked at; try again in a moment")
+        raise HTTPException(
+            HTTPStatus.SERVICE_UNAVAILABLE,
+            "other photos are being looked at; try again in a moment",
+            {"retry-after": "5", "connection": "close"},
+        )
     context.uploads += 1
     try:
         async with context.uploading:
-            data = await body(request, MAX_PHOTO)
-            image = await context.on_picture_thread(partial(decode_photo, data, "photo"))
-            return await context.perform(operation, LOOKS[operation], iter([("photo", image)]))
+            upload = read_upload(await body(request, MAX_PHOTO), request.headers["content-type"])
+            for name, text in request.query_params.multi_items():
+                upload.add(name, text)
+            asked = read_texts(upload.fields, operation.request)
+            if upload.photo is None:
+                raise EdgefaceError("there is no photo in the form")
+            image = await context.on_picture_thread(partial(decode_photo, upload.photo, upload.label))
+            return await context.perform(operation, asked, iter([(upload.label, image)]), actor)
     finally:
         context.uploads -= 1
 
 
-def _asked(request: Request, data: bytes, shape: type[Asked]) -> Asked:
-    kind, _, _ = request.headers.get("content-type", "").partition(";")
+def _asked(content_type: str, data: bytes, shape: type[Asked]) -> Asked:
     try:
-        if kind.strip().lower() == "application/json":
+        if content_type.partition(";")[0].strip().lower() == "application/json":
             return read(msgspec.json.decode(data), shape)
         return read_texts(parse_qs(data.decode(), keep_blank_values=True, max_num_fields=MAX_FIELDS), shape)
     except (msgspec.DecodeError, ValueError, RecursionError) as error:

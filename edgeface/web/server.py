@@ -14,6 +14,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 from edgeface.config.schema import WebSettings
 from edgeface.errors import ConfigError, EdgefaceError
 from edgeface.platform.files import read_small
+from edgeface.web.api import Api
 from edgeface.web.app import application
 from edgeface.web.auth import AccessMiddleware
 from edgeface.web.certificate import HomeCertificate
@@ -49,10 +50,10 @@ class PageServer:
         sessions = Sessions(token, token.path.with_name("web.sessions") if web.tls_cert else None)
         with ExitStack() as undo:
             self._socket = undo.enter_context(Listener(web.address, web.port))
+            trusted = self._own and self._own.trusted
+            page = AccessMiddleware(application(context), web, token, sessions, self._socket.has_room, trusted)
             settings = uvicorn.Config(
-                AccessMiddleware(
-                    application(context), web, token, sessions, self._socket.has_room, self._own and self._own.trusted
-                ),
+                Api(page, context, self._socket.has_room),
                 http=Connection,
                 ws="none",
                 lifespan="off",

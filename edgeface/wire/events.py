@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
-from edgeface.types import Box, Decision, EventType, Observation, Reason, Vector
+from edgeface.types import Box, EventType, Reason, Vector
 from edgeface.wire.doubt import Doubt
 from edgeface.wire.fields import SCHEMA, ULID, Camera, Count, Model, Name, NamedPerson, PersonId, Schema, Time, timestamp
 
@@ -236,32 +236,13 @@ def image_info(event: Event) -> ImageInfo:
 
 def _short(name: str, value: Any) -> Any:
     if isinstance(value, Box):
-        return _pixels(value)
+        return whole_pixels(value)
     return round(value, DIGITS[name]) if value and name in DIGITS else value
 
 
-def _pixels(box: Box) -> tuple[int, int, int, int]:
+def whole_pixels(box: Box) -> tuple[int, int, int, int]:
+    """Return left, top, width and height."""
     return round(box.left), round(box.top), round(box.width), round(box.height)
-
-
-def face_payload(seen: Observation) -> dict[str, Any]:
-    """Return a face of a still picture: who it is only if it was accepted, and in any case who is ``nearest``."""
-    match = seen.match
-    found: dict[str, Any] = {
-        "box": _pixels(seen.face.box),
-        "landmarks": [[round(float(x), 1), round(float(y), 1)] for x, y in seen.face.landmarks],
-        "quality": round(seen.quality, DIGITS["quality"]),
-    }
-    if match is not None:
-        known = match.decision is Decision.ACCEPT
-        found |= {
-            "decision": str(match.decision),
-            "person_id": match.person_id if known else None,
-            "name": match.name if known else None,
-            "nearest": {"id": match.person_id, "name": match.name} if match.person_id else None,
-            **{name: round(getattr(match, name), DIGITS[name]) for name in ("score", "threshold", "margin", "probability")},
-        }
-    return found
 
 
 class LastPerson(NamedPerson, frozen=True):

@@ -132,7 +132,7 @@ def test_photos_are_identified(cli: Cli, obama: dict[str, Any], demo_photos: Pat
         "margin",
         "probability",
     }
-    assert all(set(image) == {"path", "faces"} for image in images)
+    assert all(set(image) == {"path", "size", "faces"} for image in images)
     assert all(set(face) == fields for image in images for face in image["faces"])
     known, unknown = images[0]["faces"][0], images[1]["faces"][0]
     assert (known["decision"], known["person_id"], known["name"]) == ("accept", obama["id"], "Barack Obama")

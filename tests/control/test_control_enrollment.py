@@ -263,6 +263,13 @@ def test_a_face_is_searched_for_through_the_socket(house: House) -> None:
         house.talk("find", iter([]))
 
 
+def test_photos_are_identified_through_the_socket(house: House) -> None:
+    house.talk("photos", iter([("own.jpg", jpeg(sitter()))]), name="Barack")
+    blank, good, result = house.talk("identify", iter([("blank.jpg", jpeg(EMPTY)), ("good.jpg", jpeg(sitter()))]))
+    assert result["images"] == [blank, good]
+    assert (blank["faces"], [face["name"] for face in good["faces"]]) == ([], ["Barack"])
+
+
 def test_photos_that_stop_halfway_leave_nothing(house: House) -> None:
     def sent() -> Iterator[tuple[str, bytes]]:
         yield "good.jpg", jpeg(sitter())
@@ -479,6 +486,8 @@ def test_a_member_of_the_group_enrolls_while_the_daemon_has_the_camera(users: Us
         os.chown(users.root / "photo.jpg", MEMBER, MEMBER)  # the daemon itself may not read it
         code, out, err = users.command(MEMBER, [GROUP], "enroll", "Barack", "--image", users.root / "photo.jpg")
         assert "1 image enrolled" in out, err
+        code, out, err = users.command(MEMBER, [GROUP], "identify", users.root / "photo.jpg", users.root / "none.jpg")
+        assert (code, "photo.jpg: Barack" in out, "No such file" in err) == (1, True, True)
         assert users.command(MEMBER, [GROUP], "people", "forget", "Barack")[0] == 0
         noted = [json.loads(line) for line in (users.root / "state" / "audit.jsonl").read_text().splitlines()]
         assert [(line["action"], line["by"]["uid"]) for line in noted] == [
