@@ -50,7 +50,7 @@ class PageServer:
         sessions = Sessions(token, token.path.with_name("web.sessions") if web.tls_cert else None)
         with ExitStack() as undo:
             self._socket = undo.enter_context(Listener(web.address, web.port))
-            trusted = self._own and self._own.trusted
+            trusted = self._own.trusted if self._own else None
             page = AccessMiddleware(application(context), web, token, sessions, self._socket.has_room, trusted)
             settings = uvicorn.Config(
                 Api(page, context, self._socket.has_room),

@@ -66,7 +66,7 @@ def scene(broker: Broker) -> Iterator[Scene]:
     named: list[tuple[str, Any]] = []
     server = ThreadingHTTPServer(("127.0.0.1", 0), type("Here", (Frigate,), {"named": named}))
     Thread(target=server.serve_forever, daemon=True).start()
-    command = [sys.executable, EXAMPLE, f"http://127.0.0.1:{server.server_port}/", "127.0.0.1", str(broker.port)]
+    command = [sys.executable, str(EXAMPLE), f"http://127.0.0.1:{server.server_port}/", "127.0.0.1", str(broker.port)]
     program = subprocess.Popen(command, env=os.environ | {"MQTT_USER": USER, "MQTT_PASSWORD": PASSWORD})
     try:
         assert eventually(lambda: "frigate/events (QoS 1)" in broker.log()), broker.log()

@@ -80,7 +80,7 @@ def test_who_is_muted_is_present_and_sends_no_event(tmp_path: Path, broker: Brok
         scene.ask("mute")
         scene.comes()
         assert eventually(lambda: "ON" in scene.states())
-        assert scene.people() == ["Obama"]
+        assert eventually(lambda: scene.people() == ["Obama"])
         scene.goes()
         assert eventually(lambda: scene.states()[-1] == "OFF")
         assert scene.events() == []
@@ -132,7 +132,7 @@ def test_who_is_there_when_they_are_ignored_is_gone_for_subscribers(tmp_path: Pa
         assert eventually(scene.events)
         scene.ask("ignore")
         assert eventually(lambda: scene.people() == [])
-        assert scene.states()[-1] == "OFF"
+        assert eventually(lambda: scene.states()[-1] == "OFF")
         scene.goes()
         assert eventually(lambda: scene.withheld() == 1)
         assert len(scene.events()) == 1
