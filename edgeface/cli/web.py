@@ -15,7 +15,7 @@ from edgeface.config.texts import is_host
 from edgeface.errors import ConfigError
 from edgeface.web.certificate import HomeCertificate
 from edgeface.web.exposure import is_local
-from edgeface.web.token import Token, address
+from edgeface.web.token import Token
 
 TRUST = """\
 On each phone and computer, once: open {address}, go past the warning, and download the authority's certificate
@@ -60,7 +60,7 @@ def url(
     token = Token(settings.token_path)
     if new:
         token.renew()
-    opened = f"{address(settings.web)}?token={token.text()}"
+    opened = f"{settings.web.url}?token={token.text()}"
     typer.echo(opened)
     if not qr:
         return
@@ -108,7 +108,7 @@ def tls(
     typer.echo(", ".join(sorted(validity.names)))
     verb = "reload" if changed else "restart"
     typer.echo(f"It is in effect after: sudo systemctl {verb} edgeface")
-    typer.echo(TRUST.format(address=address(served.web), fingerprint=certificate.fingerprint()))
+    typer.echo(TRUST.format(address=served.web.url, fingerprint=certificate.fingerprint()))
 
 
 def _refuse(config: Config, certificate: HomeCertificate, names: list[str]) -> None:

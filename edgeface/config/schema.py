@@ -250,6 +250,7 @@ class HomeAssistantSettings(_Section, frozen=True):
 
     enabled: Annotated[bool, means("announce the device and its people to Home Assistant")] = False
     prefix: Annotated[Topic, means("discovery prefix of Home Assistant's MQTT integration")] = "homeassistant"
+    area: Annotated[Line, means('area that is suggested for the device, such as "Hall"')] = ""
 
 
 class WebhookSettings(_Section, frozen=True):
@@ -314,6 +315,13 @@ class WebSettings(_Section, frozen=True):
             raise ValueError("address is no name and no address; the port is a setting of its own")
         if not all(map(is_host, self.hosts)):
             raise ValueError("hosts needs names, each without scheme and port")
+
+    @property
+    def url(self) -> str:
+        """The page's address for a browser on this machine, or in its network if ``hosts`` names the device."""
+        here = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}.get(self.address, self.address)
+        host = self.hosts[0] if self.hosts else here
+        return f"{'https' if self.tls_cert else 'http'}://{f'[{host}]' if ':' in host else host}:{self.port}/"
 
 
 class PauseSettings(_Section, frozen=True):

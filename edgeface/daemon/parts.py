@@ -324,6 +324,7 @@ PARTS = (
         (
             *("device", "camera.name", "mqtt", "commands.allow", "sync", "home", "homeassistant", "shared_gallery"),
             *("events.publish_unsure", "pause.topic", "pause.payload"),
+            *("web.enabled", "web.hosts", "web.port", "web.tls_cert"),  # where Home Assistant finds the page
         ),
         ("embedder",),
         _publisher,

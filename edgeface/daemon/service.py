@@ -138,7 +138,7 @@ class Service:
             return None
         from edgeface.web.context import PageContext, ServedDaemon
         from edgeface.web.server import PageServer
-        from edgeface.web.token import Token, address
+        from edgeface.web.token import Token
 
         served = ServedDaemon(
             lambda: self._daemon.config,
@@ -152,5 +152,5 @@ class Service:
             lambda: self._daemon.publisher.home,
         )
         page = PageServer(web, PageContext(served), Token(daemon.config.token_path))
-        log.info("the page is at %s; edgeface web url prints its address with the token", address(web))
+        log.info("the page is at %s; edgeface web url prints its address with the token", web.url)
         return page

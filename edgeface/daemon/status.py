@@ -11,7 +11,6 @@ from edgeface.config.schema import Config
 from edgeface.gallery.sqlite import FULL, lacks_room
 from edgeface.health import Health, health_payload
 from edgeface.platform.text import duration, local
-from edgeface.web.token import address
 from edgeface.wire.events import event_payload
 from edgeface.wire.home import PersonHome
 
@@ -57,7 +56,7 @@ def report(
         "broker": {"state": link.state, "address": link.address, "reason": link.reason},
         "settings_refused": refused,
         "metrics_unserved": unserved.get("metrics"),
-        "page": address(config.web) if config.web.enabled and "page" not in unserved else None,
+        "page": config.web.url if config.web.enabled and "page" not in unserved else None,
         "page_unserved": unserved.get("page"),
         "threshold": threshold,
         "home": None if home is None else [one.name for one in home if one.state == "home"],

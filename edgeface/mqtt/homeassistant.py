@@ -89,7 +89,10 @@ def describe(settings: schema.Config, people: Mapping[str, str], cameras: Sequen
             "manufacturer": "edgeface",
             "model": "face recognition",
             "sw_version": __version__,
-        },
+        }
+        | ({"suggested_area": settings.homeassistant.area} if settings.homeassistant.area else {})
+        # An address of this machine alone would lead elsewhere in Home Assistant's browser.
+        | ({"configuration_url": settings.web.url} if settings.web.enabled and settings.web.hosts else {}),
         "origin": {"name": "edgeface", "sw_version": __version__},
         "availability_topic": f"{settings.base}/availability",
         "qos": 1,
@@ -103,6 +106,8 @@ def _entities(settings: schema.Config, presence: str) -> dict[str, dict[str, Any
     kinds = [str(kind) for kind in told]
     last = "value_json.last.name if value_json.last else none"
     rate = {"unit_of_measurement": "fps", "state_class": "measurement", "suggested_display_precision": 1}
+    count = {"state_class": "measurement"}
+    rare = count | {"enabled_by_default": False}
     heat = {"device_class": "temperature", "unit_of_measurement": "°C", "state_class": "measurement"}
     entities = {
         "event": entity("event", "Face", f"{base}/event", icon="mdi:face-recognition", event_types=kinds),
@@ -110,6 +115,10 @@ def _entities(settings: schema.Config, presence: str) -> dict[str, dict[str, Any
         "fps": _diagnostic(health, "fps", "Frame rate", icon="mdi:speedometer", **rate),
         "temperature": _diagnostic(health, "temperature", "Temperature", **heat),
         "camera": _diagnostic(health, "camera_state", "Camera", icon="mdi:cctv", **STATES),
+        "gallery": _diagnostic(health, "gallery_size", "People enrolled", icon="mdi:account-group", **count),
+        "memory": _diagnostic(health, "rss_mb", "Memory", device_class="data_size", unit_of_measurement="MB", **rare),
+        "processor": _diagnostic(health, "cpu", "Processors in use", icon="mdi:chip", **rare),
+        "dropped": _diagnostic(health, "events_dropped", "Events dropped", icon="mdi:email-alert", **rare),
     }
     if "pause" in settings.commands.allow:
         paused, ask = "'ON' if value_json.camera_state == 'paused' else 'OFF'", '{"id": "homeassistant", "paused": '

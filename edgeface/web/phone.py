@@ -7,7 +7,6 @@ from edgeface.web.certificate import HomeCertificate
 from edgeface.web.context import PageContext
 from edgeface.web.exposure import is_local
 from edgeface.web.invitations import LIFETIME
-from edgeface.web.token import address
 from edgeface.web.trust import PATH, STEPS
 
 
@@ -35,4 +34,4 @@ def _where(context: PageContext, request: Request) -> str:
     if not is_local(url.hostname or ""):
         scheme = "https" if web.tls_cert or request.headers.get("x-forwarded-proto") == "https" else "http"
         return f"{scheme}://{url.netloc}/"
-    return "" if is_local(web.address) and not web.hosts else address(web)
+    return "" if is_local(web.address) and not web.hosts else web.url

@@ -4,7 +4,6 @@ import hmac
 import secrets
 from pathlib import Path
 
-from edgeface.config.schema import WebSettings
 from edgeface.errors import EdgefaceError
 from edgeface.platform.secret_files import SecretFile
 
@@ -49,10 +48,3 @@ class Token:
 
 def _new() -> bytes:
     return secrets.token_urlsafe(BYTES).encode()
-
-
-def address(web: WebSettings) -> str:
-    """Return the page's address for a browser on this machine, or in its network if ``web.hosts`` names the device."""
-    scheme = "https" if web.tls_cert else "http"
-    host = web.hosts[0] if web.hosts else {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}.get(web.address, web.address)
-    return f"{scheme}://{f'[{host}]' if ':' in host else host}:{web.port}/"

@@ -15,7 +15,7 @@ from paho.mqtt.enums import CallbackAPIVersion
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.reasoncodes import ReasonCode
 
-from edgeface.config.schema import CameraSettings, Config, EventsSettings, HomeAssistantSettings, MqttSettings
+from edgeface.config.schema import CameraSettings, Config, EventsSettings, HomeAssistantSettings, MqttSettings, WebSettings
 from edgeface.mqtt.homeassistant import Announcement, describe
 from edgeface.mqtt.publisher import MqttPublisher
 from edgeface.types import EventType, Person
@@ -53,7 +53,7 @@ def test_every_component_has_what_home_assistant_wants() -> None:
     config = settings_for({"images": True})
     told = describe(config, {ANNA.id: "Änna", BERT.id: "王"})
     ids = [component["unique_id"] for component in told["components"].values()]
-    assert len(set(ids)) == len(ids) == 9
+    assert len(set(ids)) == len(ids) == 13
     assert all(each.startswith("edgeface_door_") for each in ids)
     for component in told["components"].values():
         platform, _, name = component["default_entity_id"].partition(".")
@@ -72,6 +72,15 @@ def test_every_component_has_what_home_assistant_wants() -> None:
 def test_visits_in_doubt_are_a_type_of_event_only_where_they_are_published() -> None:
     kinds = describe(Config(events=EventsSettings(publish_unsure=True)), {})["components"]["event"]["event_types"]
     assert kinds == [str(kind) for kind in EventType]
+
+
+def test_the_device_says_where_it_is_and_where_its_page_is_for_others() -> None:
+    told = describe(Config(web=WebSettings(enabled=True)), {})["device"]
+    assert not {"suggested_area", "configuration_url"} & told.keys()
+    config = Config(homeassistant=HomeAssistantSettings(area="Hall"), web=WebSettings(enabled=True, hosts=("door.lan",)))
+    told = describe(config, {})["device"]
+    assert (told["suggested_area"], told["configuration_url"]) == ("Hall", "http://door.lan:8480/")
+    assert "configuration_url" not in describe(Config(web=WebSettings(hosts=("door.lan",))), {})["device"]
 
 
 def test_two_devices_have_nothing_in_common() -> None:

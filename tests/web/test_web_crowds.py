@@ -13,7 +13,6 @@ from fixtures.page import Page, serving
 from edgeface.web import server
 from edgeface.web.listener import MAX_SIGNED_IN, MAX_STRANGERS
 from edgeface.web.server import REQUEST_TIMEOUT
-from edgeface.web.token import address
 
 
 @pytest.fixture
@@ -95,7 +94,7 @@ def encrypted(tmp_path: Path) -> Iterator[Page]:
 
 @needs_openssl
 def test_with_a_certificate_it_is_encrypted_and_the_cookie_never_leaves_that(encrypted: Page) -> None:
-    assert address(encrypted.config.web).startswith("https://127.0.0.1:")
+    assert encrypted.config.web.url.startswith("https://127.0.0.1:")
     _, headers, _ = encrypted.ask("GET", f"/?token={encrypted.token.text()}", signed=False)
     assert headers["set-cookie"].startswith(f"__Host-edgeface-{encrypted.port}=")
     assert {"Secure", "Path=/", "HttpOnly", "SameSite=Strict"} <= {part.strip() for part in headers["set-cookie"].split(";")}
