@@ -7,7 +7,6 @@ import typer
 from edgeface.cli.common import Json, show
 from edgeface.gallery.audit import Audit
 from edgeface.web.api_tokens import ApiTokens, Scope
-from edgeface.web.token import address
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -41,7 +40,7 @@ def add(
     settings = context.obj.config
     text = ApiTokens(settings.api_tokens_folder).add(name, scope)
     Audit(settings.audit_path).note("token_add", token=name, scope=str(scope))
-    asides = [f"shown this once; {name} may call {address(settings.web)}api/, with the scope {scope}"]
+    asides = [f"shown this once; {name} may call {settings.web.url}api/, with the scope {scope}"]
     if not settings.web.enabled:
         asides.append("the page is off, and the API with it: set enabled = true under [web]")
     show({"name": name, "scope": str(scope), "token": text}, [text], asides, json=json)

@@ -28,6 +28,7 @@ from edgeface.config.schema import (
     EventsSettings,
     GallerySettings,
     HomeAssistantSettings,
+    HomeSettings,
     LivenessSettings,
     MatchingSettings,
     MetricsSettings,
@@ -108,10 +109,12 @@ CONCERNS: list[tuple[dict[str, _Section], set[str]]] = [
     ({"device": DeviceSettings("door")}, {"publisher", "commands"}),
     ({"commands": CommandsSettings(("people",))}, {"publisher", "commands"}),
     ({"homeassistant": HomeAssistantSettings(True)}, {"publisher", "commands"}),
+    ({"home": HomeSettings(True)}, {"publisher", "commands"}),
     ({"sync": SyncSettings(True)}, {"publisher", "commands", "follower"}),
     ({"mqtt": MqttSettings("127.0.0.1", 10)}, {"publisher", "commands"}),
     ({"mqtt": MqttSettings()}, {"publisher", "presence", "commands"}),
-    ({"web": WebSettings(enabled=True, pictures=True)}, {"event_keeper"}),
+    ({"web": WebSettings(pictures=True)}, set()),
+    ({"web": WebSettings(enabled=True, pictures=True)}, {"publisher", "commands", "event_keeper"}),
 ]
 """For each change of settings what it concerns; cameras and galleries have tests of their own."""
 
