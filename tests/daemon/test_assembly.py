@@ -113,7 +113,6 @@ CONCERNS: list[tuple[dict[str, _Section], set[str]]] = [
     ({"sync": SyncSettings(True)}, {"publisher", "commands", "follower"}),
     ({"mqtt": MqttSettings("127.0.0.1", 10)}, {"publisher", "commands"}),
     ({"mqtt": MqttSettings()}, {"publisher", "presence", "commands"}),
-    ({"web": WebSettings(pictures=True)}, set()),
     ({"web": WebSettings(enabled=True, pictures=True)}, {"publisher", "commands", "event_keeper"}),
 ]
 """For each change of settings what it concerns; cameras and galleries have tests of their own."""
@@ -180,6 +179,7 @@ CHANGES: dict[str, dict[str, Any]] = {
     "events.publish_unsure": {"events": EventsSettings(publish_unsure=True)},
     "gallery": {"gallery": GallerySettings("other.db")},
     "gallery.path": {"gallery": GallerySettings("other.db")},
+    "home": {"home": HomeSettings(True)},
     "homeassistant": {"homeassistant": HomeAssistantSettings(True)},
     "liveness": {"liveness": LivenessSettings("refuse")},
     "matching": {"matching": MatchingSettings(margin=0.1)},
@@ -195,8 +195,11 @@ CHANGES: dict[str, dict[str, Any]] = {
     "sync": {"sync": SyncSettings(True, "attic")},
     "webhook": {"webhook": WebhookSettings("http://127.0.0.1:9/", images=True)},
     "web.enabled": {"web": WebSettings(True)},
+    "web.hosts": {"web": WebSettings(hosts=("door.lan",))},
     "web.keep_hours": {"web": WebSettings(keep_hours=5.0)},
     "web.pictures": {"web": WebSettings(pictures=True)},
+    "web.port": {"web": WebSettings(port=8481)},
+    "web.tls_cert": {"web": WebSettings(tls_cert="door.pem")},
 }
 """For each setting that a part reads other settings in which it differs."""
 
