@@ -9,7 +9,7 @@ from edgeface.health import BrokerStatus, Health
 from edgeface.types import Face, Frame, Image, NoFrame, Person, Request, Seen
 from edgeface.wire.events import Event
 
-CAMERA_THREAD = "camera"  # name of the thread in which a live camera's driver is called
+CAMERA_THREAD = "camera"  # name of the threads in which cameras and their drivers are called
 
 
 class Camera(Protocol):
