@@ -10,7 +10,7 @@ from edgeface.types import Face, Frame, Image, NoFrame, Person, Request, Seen
 from edgeface.wire.events import Event
 from edgeface.wire.home import PersonHome
 
-CAMERA_THREAD = "camera"  # name of the thread in which a live camera's driver is called
+CAMERA_THREAD = "camera"  # name of the threads in which cameras and their drivers are called
 
 
 class Camera(Protocol):

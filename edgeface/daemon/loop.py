@@ -216,7 +216,7 @@ class Daemon:
         if self.follower:
             self.follower.close()
         self.backup.close()
-        self.turns.close()
         for one in self.each.values():
             one.camera.close()
+        self.turns.close()
         self.gallery.close()

@@ -8,7 +8,7 @@ from threading import Condition, Thread
 from edgeface import cameras
 from edgeface.config.schema import CameraSettings
 from edgeface.daemon.pausable_camera import PausableCamera
-from edgeface.interfaces import Camera
+from edgeface.interfaces import CAMERA_THREAD, Camera
 from edgeface.types import Frame, NoFrame
 
 log = logging.getLogger(__name__)
@@ -51,8 +51,11 @@ class Turns:
             yield taken
 
     def close(self) -> None:
-        """Let go of all cameras; the threads end once the cameras are closed."""
+        """Let go of all cameras, which are closed, and wait for the threads, unless a camera holds one."""
+        readers = tuple(self._readers)
         self._keep({})
+        for reader in readers:
+            reader.thread.join(timeout=1.0)
 
     def _keep(self, watched: Mapping[str, tuple[Camera, CameraSettings]]) -> None:
         """Let go of the cameras that are no longer watched."""
@@ -87,7 +90,8 @@ class _Reader:
         self.moment: Frame | NoFrame | None = None
         self.ended = self.gone = False
         self.dropped = 0
-        Thread(target=self._read, name="turn", daemon=True).start()
+        self.thread = Thread(target=self._read, name=CAMERA_THREAD, daemon=True)
+        self.thread.start()
 
     def take(self) -> Frame | NoFrame:
         """Empty the slot. What a camera saw before it was paused is not given out any more."""

@@ -223,7 +223,8 @@ class PageContext:
         """Render a view as HTML, with the note that the request before it left."""
         note = self._notes.pop(request.query_params.get("note", ""), None)
         root, path = request.scope["root"], request.url.path
-        of_all = {"config": self.config, "camera": self.camera(request), "views": VIEWS, "root": root, "path": path}
+        camera = self.camera(request) if status == HTTPStatus.OK else self.config.camera
+        of_all = {"config": self.config, "camera": camera, "views": VIEWS, "root": root, "path": path}
         known = of_all | {"note": note, "now": time.time()}
         return HTMLResponse(self._pages.get_template(name).render(known | values), status)
 

@@ -1,6 +1,5 @@
 """Several cameras take turns: none waits for another, and what the loop is too slow for is dropped, or waits."""
 
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -54,9 +53,9 @@ def watching(**watched: tuple[Camera, CameraSettings]) -> Iterator[tuple[Turns, 
     try:
         yield turns, turns.moments(watched)
     finally:
-        turns.close()
         for camera, _ in watched.values():
             camera.close()
+        turns.close()
 
 
 def test_one_camera_alone_is_read_without_a_thread() -> None:
@@ -131,9 +130,9 @@ def test_the_next_call_goes_on_with_the_cameras_that_are_there_then() -> None:
     assert reader in turns._readers
     moments = turns.moments({"front": (front, LIVE)})
     assert {next(moments)[0] for _ in range(20)} == {"front"}
-    turns.close()
     for camera in (front, back, attic):
         camera.close()
+    turns.close()
 
 
 def test_a_frame_from_before_a_pause_is_not_given_out() -> None:
@@ -152,5 +151,6 @@ def test_the_threads_end_though_a_recording_waits_for_its_turn() -> None:
     with watching(film=(recording(5, 1000.0), RECORDED), front=(Numbered(), LIVE)) as (turns, moments):
         next(moments)
         assert eventually(lambda: all(isinstance(reader.moment, Frame) for reader in turns._readers))
-        assert sum(thread.name == "turn" for thread in threading.enumerate()) == 2
-    assert eventually(lambda: not any(thread.name == "turn" for thread in threading.enumerate()))
+        threads = [reader.thread for reader in turns._readers]
+        assert len(threads) == 2
+    assert not any(thread.is_alive() for thread in threads)

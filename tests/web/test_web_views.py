@@ -55,6 +55,45 @@ def test_masks_and_zones_are_outlined_where_the_picture_is(tmp_path: Path) -> No
         assert "Left out by masks" in page.get("/health")
 
 
+def test_the_page_shows_the_camera_that_is_chosen(tmp_path: Path, demo_photos: Path) -> None:
+    (tmp_path / "garden").mkdir()
+    (tmp_path / "garden" / "obama.jpg").write_bytes((demo_photos / "obama_portrait.jpg").read_bytes())
+    mask = {"name": "street", "points": [[0, 0], [0.25, 0], [0, 0.5]]}
+    garden = {"name": "garden", "source": f"folder:{tmp_path}/garden", "hold": 600.0, "masks": [mask]}
+    with serving(tmp_path, cameras=[garden]) as page:
+        for path in ("/", "/enroll", "/regions"):
+            chosen = re.findall(r'camera=(\w+)" aria-current', page.get(path))
+            assert chosen == ["front"]
+            shown = page.get(f"{path}?camera=garden")
+            assert re.findall(r'camera=(\w+)" aria-current', shown) == ["garden"]
+            assert 'data-camera="garden"' in shown
+            assert "<title>street</title>" in shown
+            assert page.ask("GET", f"{path}?camera=attic")[0] == 404
+        assert "right below the settings of [[cameras]] garden" in page.get("/regions?camera=garden")
+        size = {camera: _size(page, camera) for camera in ("front", "garden")}
+        assert size == {"front": (640, 480), "garden": (800, 1000)}
+        assert page.ask("GET", "/live/picture?camera=attic")[0] == 404
+        assert "Camera garden" in page.get("/health")
+        begun = json.loads(page.ask("POST", "/enroll/start?name=Obama&camera=garden")[2])
+        page.ask("POST", f"/enroll/finish?id={begun['id']}", {})
+
+        def over() -> bool:
+            told = json.loads(page.ask("GET", f"/enroll/state?id={begun['id']}")[2])
+            return bool(told["done"] and told["ok"])
+
+        assert eventually(over)
+
+
+def _size(page: Page, camera: str) -> tuple[int, int]:
+    def shown() -> dict[str, int]:
+        found: dict[str, int] = json.loads(page.ask("GET", f"/live/picture?camera={camera}")[1].get("x-view", "{}"))
+        return found
+
+    assert eventually(shown)
+    view = shown()
+    return view["width"], view["height"]
+
+
 def events(page: Page) -> list[KeptEvent]:
     return page.with_gallery(lambda gallery: gallery.events.all())
 
