@@ -95,6 +95,9 @@ def test_it_is_renewed_before_it_ends_and_when_a_name_or_the_right_time_comes(
     monkeypatch.undo()
     assert home.keep("door", [*HOSTS, "porch.local"])
     assert not home.keep("door", HOSTS)
+    (home.path.parent / "web.authority.pem").rename(home.path.parent / "elsewhere")
+    with pytest.raises(EdgefaceError, match=r"web\.authority\.pem: No such file"):
+        home.keep("door", [*HOSTS, "back.local"])
     assert home.path.read_bytes() != before
     assert home.trusted.read_bytes() == authority
 
