@@ -51,7 +51,7 @@ class PageServer:
             self._socket = undo.enter_context(Listener(web.address, web.port))
             settings = uvicorn.Config(
                 AccessMiddleware(
-                    application(context), web, token, sessions, self._socket.has_room, self._own and self._own.trusted
+                    application(context), web, token, sessions, self._socket.has_room, self._own.trusted if self._own else None
                 ),
                 http=Connection,
                 ws="none",
