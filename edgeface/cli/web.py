@@ -1,5 +1,6 @@
 """Defines the commands of ``edgeface web``."""
 
+import io
 import json
 import socket
 from datetime import datetime
@@ -68,7 +69,10 @@ def url(
         raise ConfigError("only this machine reaches the page: edgeface web tls serves it to phones, encrypted")
     import segno
 
-    segno.make(opened, error="l").terminal(compact=True)
+    drawn = io.StringIO()
+    segno.make(opened, error="l").terminal(drawn, compact=True)
+    for line in drawn.getvalue().splitlines():
+        typer.secho(line, fg="bright_white", bg="black")  # on a light terminal, too
 
 
 @app.command()
@@ -83,8 +87,8 @@ def tls(
 ) -> None:
     """Encrypt the page for the network at home.
 
-    Makes an authority and a certificate of its own, switches the page on, opens it to the network, and prints how phones
-    come to trust the authority. The certificate is also for the machine's addresses. The daemon renews it; this command does
+    Makes an authority and a certificate of its own, switches the page on, opens it to the network, and prints how to have
+    phones trust the authority. The certificate is also for the machine's addresses. The daemon renews it; this command does
     so at once. Run it as the service's user or root.
 
     \b

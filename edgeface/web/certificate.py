@@ -97,6 +97,9 @@ class HomeCertificate:
             words = HEAD + AUTHORITY + _listed("permitted;", {*ZONES, *NETWORKS, *hosts})
             made = _signed(words.format(subject=f"edgeface authority of {device}"[:64]), AUTHORITY_DAYS)
             SecretFile(self._authority, "the authority's key", EdgefaceError).make(made, replace=True)
+        self._sign(device, hosts)
+
+    def _sign(self, device: str, hosts: Iterable[str]) -> None:
         secret = SecretFile(self._authority, "the authority's key", EdgefaceError).read().decode("ascii", "replace")
         self._write_trusted(ssl.DER_cert_to_PEM_cert(_der(secret)))
         words = HEAD + SERVER + _listed("", wanted(hosts))
@@ -109,7 +112,7 @@ class HomeCertificate:
         """Renew the certificate if it ends soon, or is not for every name and address; return whether that was needed."""
         if _lasts(self.validity(), time.time(), wanted(hosts)):
             return False
-        self.make(device, hosts)
+        self._sign(device, hosts)  # never by a new authority, which no phone trusts
         return True
 
     def validity(self) -> Validity:

@@ -21,7 +21,12 @@ FIGURES = Path(__file__).parents[2] / "docs/network/figures.json"
 def drawn(monkeypatch: pytest.MonkeyPatch, folder: Path) -> dict[str, Any]:
     """The figures of the plots that are drawn of the committed results, by their files."""
     figures: list[Any] = []
-    monkeypatch.setattr(plots, "png", lambda figure: figures.append(figure) or b"")
+
+    def keep(figure: Any) -> bytes:
+        figures.append(figure)
+        return b""
+
+    monkeypatch.setattr(plots, "png", keep)
     plots.draw(json.loads(FIGURES.read_bytes()), folder)
     return dict(zip(("robustness", "quality", "groups"), figures, strict=True))
 

@@ -3,8 +3,10 @@
 import re
 import ssl
 import subprocess
+import time
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
@@ -90,11 +92,14 @@ def test_it_is_renewed_before_it_ends_and_when_a_name_or_the_right_time_comes(
     assert not home.keep("door", HOSTS)
     assert home.path.read_bytes() == before
     for now in (validity.end - 29 * DAY, validity.end + DAY, validity.start - 2 * DAY):
-        monkeypatch.setattr(certificates.time, "time", lambda now=now: now)
+        monkeypatch.setattr("edgeface.web.certificate.time", SimpleNamespace(time=lambda now=now: now))
         assert home.keep("door", HOSTS)
     monkeypatch.undo()
     assert home.keep("door", [*HOSTS, "porch.local"])
     assert not home.keep("door", HOSTS)
+    (home.path.parent / "web.authority.pem").rename(home.path.parent / "elsewhere")
+    with pytest.raises(EdgefaceError, match=r"web\.authority\.pem: No such file"):
+        home.keep("door", [*HOSTS, "back.local"])
     assert home.path.read_bytes() != before
     assert home.trusted.read_bytes() == authority
 
@@ -170,8 +175,8 @@ def test_codes_end_with_time_with_a_new_token_and_with_newer_ones(tmp_path: Path
     kept = codes.make()
     token.renew()
     assert not codes.accept(kept)
-    late, now = codes.make(), invitations.time.monotonic()
-    monkeypatch.setattr(invitations.time, "monotonic", lambda: now + invitations.LIFETIME + 1)
+    late, now = codes.make(), time.monotonic()
+    monkeypatch.setattr("edgeface.web.invitations.time", SimpleNamespace(monotonic=lambda: now + invitations.LIFETIME + 1))
     assert not codes.accept(late)
 
 
@@ -219,7 +224,7 @@ def read_code(drawn: str) -> str:
     rows = [[halves[sign][half] for sign in line.ljust(width)] for line in lines for half in (0, 1)]
     image = np.kron(np.array(rows, np.uint8) * 255, np.ones((8, 8), np.uint8))
     for one in (image, 255 - image):
-        framed = cv2.copyMakeBorder(one, 40, 40, 40, 40, cv2.BORDER_CONSTANT, value=int(one[0, 0]))
+        framed = cv2.copyMakeBorder(one, 40, 40, 40, 40, cv2.BORDER_CONSTANT, value=[float(one[0, 0])])
         if read := cv2.QRCodeDetector().detectAndDecode(framed)[0]:
             return str(read)
     return ""
