@@ -53,7 +53,7 @@ def test_views_are_split_off_deleted_and_erased_for_good(cli: Cli) -> None:
     assert "these are all views of Bert" in cli.refusal("people", "split", second, "--as", "Dora")
     cli("people", "undo")
     assert f"{first} is erased, Bert has 1 template left" in cli("gallery", "drop", first).stdout
-    assert cli("people", "empty-bin").stdout == "1 change erased: they cannot be undone any more\n"
+    assert cli("people", "bin", "--empty").stdout == "1 change erased: they cannot be undone any more\n"
     assert cli("people", "bin").stderr == "there is nothing to undo\n"
     cli.set(gallery={"path": str(cli.gallery), "bin_days": 0})
     assert cli("people", "merge", "Ann", "Anna").stderr == ""
