@@ -39,7 +39,7 @@ def _command(operation: Operation[Any, Any]) -> Callable[..., None]:
         except EdgefaceError as error:
             raise typer.BadParameter(str(error)) from None
         result = perform(context.obj, operation, request, tell=lambda told: typer.echo(_in_lines(told), err=True))
-        print_json(result) if json else typer.echo(_in_lines(result))
+        print_json(result) if json else typer.echo(operation.told(result) if operation.told else _in_lines(result))
 
     given = [
         inspect.Parameter("context", inspect.Parameter.KEYWORD_ONLY, annotation=typer.Context),

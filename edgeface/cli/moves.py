@@ -1,6 +1,5 @@
 """Defines the commands of ``edgeface people`` that merge and split people and move views, and undo that."""
 
-from collections.abc import Iterator
 from typing import Annotated
 
 import typer
@@ -120,30 +119,25 @@ def undo(
 
 
 @app.command("bin")
-def list_bin(context: typer.Context, json: Json = False) -> None:
+def list_bin(
+    context: typer.Context,
+    empty: Annotated[bool, typer.Option("--empty", help="Erase what is kept for that, at once.")] = False,
+    json: Json = False,
+) -> None:
     """List the changes that can be undone, the latest last.
 
     \b
-    Example: edgeface people bin
+    Examples: edgeface people bin
+              edgeface people bin --empty
     """
+    if empty:
+        emptied = perform(context.obj, EMPTY_BIN, EmptyBinRequest())
+        show(emptied, [f"{counted(emptied.changes, 'change')} erased: they cannot be undone any more"], json=json)
+        return
     listed = perform(context.obj, BIN, BinRequest())
     lines = (f"{one.change}  {local(one.ts)}  until {local(one.until)[:10]}  {one.told}" for one in listed.changes)
-    show(listed, lines, _empty(listed.days) if not listed.changes else [], json=json)
-
-
-def _empty(days: float) -> Iterator[str]:
-    yield "there is nothing to undo" if days else "there is nothing to undo: gallery.bin_days is 0"
-
-
-@app.command("empty-bin")
-def empty_bin(context: typer.Context, json: Json = False) -> None:
-    """Erase at once what is kept so that changes can be undone.
-
-    \b
-    Example: edgeface people empty-bin
-    """
-    emptied = perform(context.obj, EMPTY_BIN, EmptyBinRequest())
-    show(emptied, [f"{counted(emptied.changes, 'change')} erased: they cannot be undone any more"], json=json)
+    nothing = "there is nothing to undo" if listed.days else "there is nothing to undo: gallery.bin_days is 0"
+    show(listed, lines, [] if listed.changes else [nothing], json=json)
 
 
 def _print(moved: Moved, json: bool) -> None:

@@ -237,11 +237,14 @@ class Gallery(GalleryReader):
     def introduce(self, name: str, events: Sequence[tuple[KeptEvent, bool]], rules: Rules | None = None) -> Person:
         """Confirm that events are the person of this name, created when new; those that are marked true give templates.
 
-        With ``rules`` the person has these from then on.
+        Earlier verdicts are taken back as by ``learn``. With ``rules`` the person has these from then on.
         """
         name = clean_name(name)
         with self._change():
             person_id = self._named(name)
+            judged = [one for one, _ in events if one.verdict and (one.verdict, one.person_id) != ("confirmed", person_id)]
+            for row in {row for one in judged for row in self._contents.rows_from(one.event_id, person_id)}:
+                self._database.drop_template(row)
             if rules is not None:
                 self._rules.put(person_id, rules)
             for event, keep in events:

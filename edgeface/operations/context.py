@@ -53,7 +53,8 @@ class Operation(Generic[Q, R]):
 
     ``run`` returns the response, or a generator of steps that yields ``progress``. With ``camera`` the operation needs the
     camera to itself; with ``photos`` photos come with the request; with ``daemon`` it runs in the daemon if one runs.
-    ``command`` has the words by which the command line calls it, unless it has a command of its own there.
+    ``command`` has the words by which the command line calls it, unless it has a command of its own there; ``told`` says the
+    response in a sentence, for that.
     """
 
     name: str
@@ -66,6 +67,7 @@ class Operation(Generic[Q, R]):
     daemon: bool = False
     progress: type | None = None
     command: str = ""
+    told: Callable[[R], str] | None = None
 
 
 class CancelledError(EdgefaceError):

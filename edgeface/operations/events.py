@@ -119,28 +119,40 @@ def introduced(context: OperationContext, event_ids: Sequence[str], name: str, r
     """Do as ``introduce``; with ``rules``, the person has these from then on."""
     gallery = context.gallery
     events = [with_face(gallery.events.find(event_id)) for event_id in event_ids]
-    matcher = Matcher(gallery.templates(), context.card, context.config.matching)
+    templates = gallery.templates()
+    matcher = Matcher(templates, context.card, context.config.matching)
     known = next((person for person in gallery.people() if person.name == name), None)
-    for event in events:
-        match = matcher.match(event.embedding)
-        if match.score >= match.threshold and match.name != name:
-            raise GalleryError(f"this face passes for {match.name}, who is enrolled; if it is them, name it so")
-        if known:
-            _check_nearest(match, known)
-    kept: list[Vector] = []
+    kept = list(of_person(known, templates)[0]) if known else []
     chosen = []
     for event in events:
         again = known is not None and (event.verdict, event.person_id) == ("confirmed", known.id)  # a message may come twice
+        if event.verdict and not again:  # which is taken back
+            before = gallery.templates_before(event.event_id, known.id if known else "")
+            match = Matcher(before, context.card, context.config.matching).match(event.embedding)
+        else:
+            match = matcher.match(event.embedding)
+        if match.score >= match.threshold and match.name != name and match.margin >= 0:
+            raise GalleryError(f"this face passes for {match.name}, who is enrolled; if it is them, name it so")
+        if known:
+            _check_nearest(match, known)
         new = not again and (not kept or not _near(np.stack(kept), event.embedding))
         kept += [event.embedding] if new else []
         chosen.append((event, new))
     return gallery.introduce(name, chosen, rules)
 
 
+def introduced_in_words(person: NamedPerson) -> str:
+    return f"that was {person.name}, who will be recognized from now on"
+
+
 def dismiss(context: OperationContext, request: wire.DismissRequest) -> wire.Dismissed:
     with context.noted("dismissed") as fields:
         fields["events"] = erased = context.gallery.events.dismiss(request.event_ids)
     return wire.Dismissed(erased)
+
+
+def dismissed_in_words(dismissed: wire.Dismissed) -> str:
+    return "1 event is erased" if dismissed.events == 1 else f"{dismissed.events} events are erased"
 
 
 def _verdict(context: OperationContext, verdict: str, event: KeptEvent, person: Person, added: bool, told: str) -> wire.Verdict:

@@ -54,8 +54,17 @@ IDENTIFY = Operation(
 )
 REJECT = Operation("reject", wire.RejectRequest, wire.Verdict, events.reject)
 CONFIRM = Operation("confirm", wire.ConfirmRequest, wire.Verdict, events.confirm)
-INTRODUCE = Operation("introduce", wire.IntroduceRequest, NamedPerson, events.introduce, command="events introduce")
-DISMISS = Operation("dismiss", wire.DismissRequest, wire.Dismissed, events.dismiss, command="events dismiss")
+INTRODUCE = Operation(
+    "introduce",
+    wire.IntroduceRequest,
+    NamedPerson,
+    events.introduce,
+    command="events introduce",
+    told=events.introduced_in_words,
+)
+DISMISS = Operation(
+    "dismiss", wire.DismissRequest, wire.Dismissed, events.dismiss, command="events dismiss", told=events.dismissed_in_words
+)
 CHECK = Operation("check", wire.Request, people.Checked, people.check_gallery, WITHIN)
 DROP = Operation("drop", wire.DropRequest, wire.Dropped, people.drop, WITHIN)
 BACKUP = Operation("backup", wire.Request, wire.BackedUp, backups.back_up, WITHIN)

@@ -320,6 +320,46 @@ def test_a_stranger_is_not_given_to_somebody_who_is_not_the_nearest(gallery: Gal
     assert counts(gallery, "Bob") == (2, 0)
 
 
+def test_a_face_that_was_given_to_one_and_then_to_another_is_enrolled_once(gallery: Gallery, card: ModelCard) -> None:
+    """Though it is not like the first one's other views."""
+    enrolled(gallery, "Anna", 1, 2, 3)
+    enrolled(gallery, "Bob", 5, 6)
+    strict = schema.MatchingSettings(target_fpir=1e-6)
+    event = kept(gallery, None, near(unit(1), 0.2), kind=EventType.UNKNOWN)
+    confirm(gallery, card, strict, event.event_id, "Anna")
+    assert counts(gallery, "Anna") == (4, 0)
+    introduce(gallery, card, strict, [event.event_id], "Clara")
+    assert (counts(gallery, "Anna"), counts(gallery, "Clara")) == ((3, 0), (1, 0))
+
+
+@pytest.mark.parametrize("others", [[], ["Bob"]])
+def test_a_face_that_was_rejected_can_be_somebody_new(
+    gallery: Gallery, card: ModelCard, anna: Person, others: list[str]
+) -> None:
+    for name in others:
+        enrolled(gallery, name, 5, 6)
+    event = kept(gallery, anna, near(unit(1), 0.6))
+    reject(gallery, MATCHING, event.event_id)
+    assert introduce(gallery, card, MATCHING, [event.event_id], "Clara").name == "Clara"
+    assert (counts(gallery, "Anna"), counts(gallery, "Clara")) == ((1, 1), (1, 0))
+
+
+def test_a_rejected_face_that_is_introduced_as_that_person_after_all_is_rejected_no_more(
+    gallery: Gallery, card: ModelCard, anna: Person
+) -> None:
+    event = kept(gallery, anna, near(unit(1), 0.6))
+    reject(gallery, MATCHING, event.event_id)
+    for _ in range(2):  # a message may come twice
+        introduce(gallery, card, MATCHING, [event.event_id], "Anna")
+        assert counts(gallery) == (2, 0)
+
+
+def test_a_view_that_is_known_already_is_not_enrolled_once_more(gallery: Gallery, card: ModelCard, anna: Person) -> None:
+    event = kept(gallery, None, near(unit(1), 0.97), kind=EventType.UNKNOWN)
+    introduce(gallery, card, MATCHING, [event.event_id], "Anna")
+    assert (counts(gallery), gallery.events.find(event.event_id).verdict) == ((1, 0), "confirmed")
+
+
 def test_a_stranger_is_not_given_to_somebody_as_whom_such_a_face_was_rejected(gallery: Gallery, card: ModelCard) -> None:
     anna, lookalike = enrolled(gallery, "Anna", 1), near(unit(1), 0.4)
     reject(gallery, MATCHING, kept(gallery, anna, lookalike).event_id)

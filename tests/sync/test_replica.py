@@ -113,6 +113,33 @@ def settle(broker: dict[str, bytes], *devices: Device) -> None:
     assert all(other == first for other in others)
 
 
+def test_merges_moves_and_what_undoes_them_are_so_everywhere(device: Callable[..., Device]) -> None:
+    door, gate = device("door"), device("gate")
+    door.gallery.bin.days = gate.gallery.bin.days = 30.0
+    broker: dict[str, bytes] = {}
+    anna = door.gallery.enroll("Anna", [unit(1), unit(2)], [0.9, 0.8])
+    ann = door.gallery.enroll("Ann", [unit(3), unit(4)], [0.7, 0.6])
+    door.gallery.rule("Ann", lambda _: Rules(groups=("family",)))
+    settle(broker, door, gate)
+    before = gate.people()
+    door.gallery.moves.merge(ann.id, anna.id)
+    settle(broker, door, gate)
+    assert [(person.name, person.templates) for person in gate.gallery.people()] == [("Anna", 4)]
+    assert needed(gate.people()[anna.id].rules).groups == ("family",)
+    assert gate.gallery.bin.count() == 0
+    door.gallery.moves.undo(None)
+    settle(broker, door, gate)
+    assert {one: person.templates for one, person in gate.people().items()} == {
+        one: person.templates for one, person in before.items()
+    }
+    gate.gallery.moves.split(anna.id, {unit(2).tobytes()}, "Carl")
+    settle(broker, door, gate)
+    assert door.names() == ["Ann", "Anna", "Carl"]
+    door.gallery.forget("Anna")
+    settle(broker, door, gate)
+    assert (gate.names(), gate.gallery.bin.count()) == (["Ann", "Carl"], 0)
+
+
 def test_who_is_enrolled_renamed_and_forgotten_is_so_everywhere(device: Callable[..., Device]) -> None:
     door, gate = device("door"), device("gate")
     broker: dict[str, bytes] = {}
