@@ -74,7 +74,7 @@ class Whereabouts:
         self._learned: dict[tuple[str, str], float] = {}  # when a version was made, by our monotonic clock
         self._cameras: dict[str, set[str]] = {}  # of ours, before which each person is now
         self._before: dict[str, Sight] = {}  # our sight of each person before the visit that lasts
-        self._strangers: set[str] = set()  # whom we do not know, though the broker has sights of them that are ours
+        self._strangers: dict[str, Sights] = {}  # whom we do not know, though some of the sights are ours
         self._due: dict[str, float] = {}
         self._sent: dict[str, float] = {}
         self._gone: set[str] = set()
@@ -106,10 +106,11 @@ class Whereabouts:
             self.changed.discard(person_id)
         self._learned = {key: at for key, at in self._learned.items() if key[0] in people}
         self._gone -= people.keys()
-        self._strangers -= people.keys()
         for person_id, name in people.items():
             if before.get(person_id) != name:
                 self._known.setdefault(person_id, {}).setdefault(self._device, self._never)
+                if told := self._strangers.pop(person_id, None):  # the gallery could not be read until now
+                    self._merge(person_id, told)
                 self._kept.pop(person_id, None)
                 self.changed.add(person_id)
                 self._ask(person_id)
@@ -147,21 +148,11 @@ class Whereabouts:
         told = self._read(payload) if payload else {}
         if person_id not in self.people:
             if not self._began and self._device in told and len(self._strangers) < self.MAX_STRANGERS:
-                self._strangers.add(person_id)
+                self._strangers[person_id] = told
             return
-        self._kept[person_id] = told
         if not payload:  # then the announcement may have been removed, too
             self.changed.add(person_id)
-        known = self._known[person_id]
-        for device, sight in told.items():
-            if device == self._device:
-                self._recall(person_id, sight)
-            elif order(sight) > order(known[device]) if device in known else len(known) < self.MAX_DEVICES:
-                self._put(person_id, sight, device)
-        if known == told:
-            self._due.pop(person_id, None)
-        else:
-            self._ask(person_id, random.uniform(0.0, self.SPREAD_S))
+        self._merge(person_id, told)
 
     def due(self, *, sure: bool, alive: bool = True, everything: bool = False) -> list[tuple[str, bytes]]:
         """Return what is to be published now, as (person id, payload), an empty one to remove the message.
@@ -217,6 +208,18 @@ class Whereabouts:
     def availability(self, person_id: str) -> list[str]:
         """Return the topics of which one at least says ``online`` while anybody can tell of this person."""
         return sorted({sight.availability for sight in self._known[person_id].values()})
+
+    def _merge(self, person_id: str, told: Sights) -> None:
+        self._kept[person_id], known = told, self._known[person_id]
+        for device, sight in told.items():
+            if device == self._device:
+                self._recall(person_id, sight)
+            elif order(sight) > order(known[device]) if device in known else len(known) < self.MAX_DEVICES:
+                self._put(person_id, sight, device)
+        if known == told:
+            self._due.pop(person_id, None)
+        else:
+            self._ask(person_id, random.uniform(0.0, self.SPREAD_S))
 
     def _read(self, payload: bytes) -> Sights:
         """Return the sights of a payload, without those of the future; none of one that is too large."""
