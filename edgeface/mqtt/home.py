@@ -79,7 +79,8 @@ class Whereabouts:
         self._sent: dict[str, float] = {}
         self._gone: set[str] = set()
         self._settled = self._longest = float("inf")
-        self._began = False
+        self.began = False
+        """Whether all is known that the broker keeps."""
 
     def goes_on_in(self, heir: "Whereabouts | None") -> bool:
         return heir is not None and (heir.topic, heir._device) == (self.topic, self._device)
@@ -93,7 +94,7 @@ class Whereabouts:
         """Forget what the broker keeps: the connection is new."""
         self._kept.clear()
         self._strangers.clear()
-        now, self._began = self._clocks.monotonic(), False
+        now, self.began = self._clocks.monotonic(), False
         self._settled, self._longest = now + self.SETTLE_S, now + self.LONGEST_SETTLE_S
 
     def change(self, people: Mapping[str, str]) -> None:
@@ -143,11 +144,11 @@ class Whereabouts:
         """Take what the broker keeps now of a person; an empty payload was removed."""
         if not PERSON.fullmatch(person_id):
             return
-        if not self._began:
+        if not self.began:
             self._settled = min(self._longest, self._clocks.monotonic() + self.SETTLE_S)
         told = self._read(payload) if payload else {}
         if person_id not in self.people:
-            if not self._began and self._device in told and len(self._strangers) < self.MAX_STRANGERS:
+            if not self.began and self._device in told and len(self._strangers) < self.MAX_STRANGERS:
                 self._strangers[person_id] = told
             return
         if not payload:  # then the announcement may have been removed, too
@@ -161,10 +162,10 @@ class Whereabouts:
         Unless the daemon's loop is ``alive``, nobody is present for longer than the lease.
         """
         now = self._clocks.monotonic()
-        if not self._began:
+        if not self.began:
             if now < self._settled:
                 return []
-            self._began = True
+            self.began = True
             for person_id in self.people:
                 if self._known[person_id] != self._kept.get(person_id):
                     self._ask(person_id, random.uniform(0.0, self.SPREAD_S))
@@ -269,7 +270,7 @@ class Whereabouts:
         sights[device] = sight
         if before is None or before.seen != sight.seen or before.version != sight.version:
             # What the broker has kept for us may be old; a live message is new, whatever its sender's clock shows.
-            aged = not self._began and self._clocks.is_set()
+            aged = not self.began and self._clocks.is_set()
             age = self._clocks.wall() - seconds(sight.seen or EPOCH) if aged else 0.0
             self._learned[person_id, device] = now - max(0.0, age)
 

@@ -236,11 +236,11 @@ class MqttPublisher(Connection, EventPublisher, CommandTransport, SyncTransport)
         alive = time.monotonic() - self._beat < self.HUNG
         for person_id, payload in self._home.due(sure=known, alive=alive, everything=everything):
             self._send_person(person_id, payload)
-        if self._trackers:
+        if self._trackers and self._home.began:
             self._trackers.change(*self._home.changed)
             for topic, payload in self._trackers.due(self._home):
                 self._client.publish(topic, payload, 1, retain=True)
-        self._home.changed.clear()
+            self._home.changed.clear()
 
     def _send_person(self, person_id: str, payload: bytes) -> None:
         """Publish who is home, or with an empty payload remove the person, from Home Assistant too."""
