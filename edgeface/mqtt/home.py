@@ -74,12 +74,13 @@ class Whereabouts:
         self._learned: dict[tuple[str, str], float] = {}  # when a version was made, by our monotonic clock
         self._cameras: dict[str, set[str]] = {}  # of ours, before which each person is now
         self._before: dict[str, Sight] = {}  # our sight of each person before the visit that lasts
-        self._strangers: set[str] = set()  # whom we do not know, though the broker has sights of them that are ours
+        self._strangers: dict[str, Sights] = {}  # whom we do not know, though some of the sights are ours
         self._due: dict[str, float] = {}
         self._sent: dict[str, float] = {}
         self._gone: set[str] = set()
         self._settled = self._longest = float("inf")
-        self._began = False
+        self.began = False
+        """Whether all is known that the broker keeps."""
 
     def goes_on_in(self, heir: "Whereabouts | None") -> bool:
         return heir is not None and (heir.topic, heir._device) == (self.topic, self._device)
@@ -93,7 +94,7 @@ class Whereabouts:
         """Forget what the broker keeps: the connection is new."""
         self._kept.clear()
         self._strangers.clear()
-        now, self._began = self._clocks.monotonic(), False
+        now, self.began = self._clocks.monotonic(), False
         self._settled, self._longest = now + self.SETTLE_S, now + self.LONGEST_SETTLE_S
 
     def change(self, people: Mapping[str, str]) -> None:
@@ -106,10 +107,11 @@ class Whereabouts:
             self.changed.discard(person_id)
         self._learned = {key: at for key, at in self._learned.items() if key[0] in people}
         self._gone -= people.keys()
-        self._strangers -= people.keys()
         for person_id, name in people.items():
             if before.get(person_id) != name:
                 self._known.setdefault(person_id, {}).setdefault(self._device, self._never)
+                if told := self._strangers.pop(person_id, None):  # the gallery could not be read until now
+                    self._merge(person_id, told)
                 self._kept.pop(person_id, None)
                 self.changed.add(person_id)
                 self._ask(person_id)
@@ -142,26 +144,16 @@ class Whereabouts:
         """Take what the broker keeps now of a person; an empty payload was removed."""
         if not PERSON.fullmatch(person_id):
             return
-        if not self._began:
+        if not self.began:
             self._settled = min(self._longest, self._clocks.monotonic() + self.SETTLE_S)
         told = self._read(payload) if payload else {}
         if person_id not in self.people:
-            if not self._began and self._device in told and len(self._strangers) < self.MAX_STRANGERS:
-                self._strangers.add(person_id)
+            if not self.began and self._device in told and len(self._strangers) < self.MAX_STRANGERS:
+                self._strangers[person_id] = told
             return
-        self._kept[person_id] = told
         if not payload:  # then the announcement may have been removed, too
             self.changed.add(person_id)
-        known = self._known[person_id]
-        for device, sight in told.items():
-            if device == self._device:
-                self._recall(person_id, sight)
-            elif order(sight) > order(known[device]) if device in known else len(known) < self.MAX_DEVICES:
-                self._put(person_id, sight, device)
-        if known == told:
-            self._due.pop(person_id, None)
-        else:
-            self._ask(person_id, random.uniform(0.0, self.SPREAD_S))
+        self._merge(person_id, told)
 
     def due(self, *, sure: bool, alive: bool = True, everything: bool = False) -> list[tuple[str, bytes]]:
         """Return what is to be published now, as (person id, payload), an empty one to remove the message.
@@ -170,10 +162,10 @@ class Whereabouts:
         Unless the daemon's loop is ``alive``, nobody is present for longer than the lease.
         """
         now = self._clocks.monotonic()
-        if not self._began:
+        if not self.began:
             if now < self._settled:
                 return []
-            self._began = True
+            self.began = True
             for person_id in self.people:
                 if self._known[person_id] != self._kept.get(person_id):
                     self._ask(person_id, random.uniform(0.0, self.SPREAD_S))
@@ -217,6 +209,18 @@ class Whereabouts:
     def availability(self, person_id: str) -> list[str]:
         """Return the topics of which one at least says ``online`` while anybody can tell of this person."""
         return sorted({sight.availability for sight in self._known[person_id].values()})
+
+    def _merge(self, person_id: str, told: Sights) -> None:
+        self._kept[person_id], known = told, self._known[person_id]
+        for device, sight in told.items():
+            if device == self._device:
+                self._recall(person_id, sight)
+            elif order(sight) > order(known[device]) if device in known else len(known) < self.MAX_DEVICES:
+                self._put(person_id, sight, device)
+        if known == told:
+            self._due.pop(person_id, None)
+        else:
+            self._ask(person_id, random.uniform(0.0, self.SPREAD_S))
 
     def _read(self, payload: bytes) -> Sights:
         """Return the sights of a payload, without those of the future; none of one that is too large."""
@@ -266,7 +270,7 @@ class Whereabouts:
         sights[device] = sight
         if before is None or before.seen != sight.seen or before.version != sight.version:
             # What the broker has kept for us may be old; a live message is new, whatever its sender's clock shows.
-            aged = not self._began and self._clocks.is_set()
+            aged = not self.began and self._clocks.is_set()
             age = self._clocks.wall() - seconds(sight.seen or EPOCH) if aged else 0.0
             self._learned[person_id, device] = now - max(0.0, age)
 

@@ -14,7 +14,7 @@ from edgeface.mqtt.home import Whereabouts
 from edgeface.mqtt.homeassistant import Announcement
 from edgeface.mqtt.inbox import Inbox
 from edgeface.mqtt.presence import PresenceState
-from edgeface.mqtt.trackers import Trackers, tracker_topic
+from edgeface.mqtt.trackers import Trackers
 from edgeface.types import EventType, Image, Person, Request
 from edgeface.vision.pictures import face_jpeg, frame_jpeg
 from edgeface.wire.events import Event, event_payload, image_info
@@ -29,7 +29,6 @@ class MqttPublisher(Connection, EventPublisher, CommandTransport, StateSource, S
 
     def __init__(self, settings: schema.Config, model: str) -> None:
         super().__init__(settings)
-        self._config = settings
         self._model, self._cameras = model, [camera.name for camera in settings.every_camera]
         self._inbox, self._presence = Inbox(), PresenceState()
         self._health: Health | None = None
@@ -172,7 +171,7 @@ class MqttPublisher(Connection, EventPublisher, CommandTransport, StateSource, S
         if self._announcement:  # sent after the subscription, which brings an earlier announcement
             self._announcement.change()
         if self._trackers:
-            self._trackers.change(*self._presence.people)
+            self._trackers.announce(self._presence.people)
 
     def _on_tick(self) -> None:
         self._flush()
@@ -198,7 +197,7 @@ class MqttPublisher(Connection, EventPublisher, CommandTransport, StateSource, S
                 with self._lock:
                     announcement.change()
                     if self._trackers:
-                        self._trackers.change(*self._presence.people)
+                        self._trackers.announce(self._presence.people)
         elif self._home and message.topic.startswith(f"{self._home.topic}/"):
             with self._lock:
                 self._home.take(message.topic.removeprefix(f"{self._home.topic}/"), bytes(message.payload))
@@ -266,19 +265,19 @@ class MqttPublisher(Connection, EventPublisher, CommandTransport, StateSource, S
         alive = time.monotonic() - self._beat < self.HUNG
         for person_id, payload in self._home.due(sure=known, alive=alive, everything=everything):
             self._send_person(person_id, payload)
-        if self._trackers:
+        if self._trackers and self._home.began:
             self._trackers.change(*self._home.changed)
             for topic, payload in self._trackers.due(self._home):
                 self._client.publish(topic, payload, 1, retain=True)
-        self._home.changed.clear()
+            self._home.changed.clear()
 
     def _send_person(self, person_id: str, payload: bytes) -> None:
         """Publish who is home, or with an empty payload remove the person, from Home Assistant too."""
         if self._home and self._client:
+            if not payload and self._trackers and (topic := self._trackers.remove(person_id)):
+                self._client.publish(topic, b"", 1, retain=True)
             sent = self._client.publish(f"{self._home.topic}/{person_id}", payload, 1, retain=True)
             self._other_topics[sent.mid] = self._home.topic
-            if not payload and self._trackers:
-                self._client.publish(tracker_topic(self._config, person_id), b"", 1, retain=True)
 
     def _close_home(self, heir: "EventPublisher | None") -> None:
         """Publish what waits of who is home; before an heir that does not go on, remove it, and other devices put it back."""

@@ -285,6 +285,20 @@ def test_who_was_forgotten_while_no_daemon_ran_is_removed_once_the_gallery_can_b
     assert house.kept.keys() == {BERT.id}
 
 
+def test_a_gallery_that_cannot_be_read_at_the_start_loses_nobody() -> None:
+    house = House("door").run(5)
+    door = house.devices["door"]
+    door.sees()
+    seen = house.run(5).anna().last_seen
+    door.start({})
+    house.now += 30
+    assert door.home.due(sure=False) == []
+    door.home.change(PEOPLE)
+    house.run(5)
+    assert (house.anna().last_seen, house.anna().present) == (seen, False)
+    assert BERT.id in house.kept
+
+
 def test_people_of_devices_with_galleries_of_their_own_are_left_alone() -> None:
     house = House("door", "gate")
     door, gate = house.devices.values()
