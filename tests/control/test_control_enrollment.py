@@ -15,6 +15,7 @@ from threading import Thread
 from typing import Any
 
 import cv2
+import numpy as np
 import pytest
 from fixtures.broker import Broker, broker, eventually, needs_broker
 from fixtures.commandline import ROOT
@@ -22,7 +23,10 @@ from fixtures.daemon import EMPTY, Stage
 from fixtures.operations import idle, talk
 from fixtures.optional import needed
 from fixtures.sitters import sitter
+from typer.testing import CliRunner
 
+from edgeface.cli import app
+from edgeface.cli import operations as cli_operations
 from edgeface.config.schema import CommandsSettings, Config, DeviceSettings, GallerySettings, MqttSettings
 from edgeface.control import discovery
 from edgeface.control import server as control_server
@@ -34,6 +38,8 @@ from edgeface.errors import AskAgainError, EdgefaceError
 from edgeface.interfaces import Tick
 from edgeface.operations.context import OperationContext
 from edgeface.types import Image
+from edgeface.vision.drawing import save_image
+from edgeface.vision.images import load_image
 
 __all__ = ["broker"]
 MOVES = {
@@ -268,6 +274,26 @@ def test_photos_are_identified_through_the_socket(house: House) -> None:
     blank, good, result = house.talk("identify", iter([("blank.jpg", jpeg(EMPTY)), ("good.jpg", jpeg(sitter()))]))
     assert result["images"] == [blank, good]
     assert (blank["faces"], [face["name"] for face in good["faces"]]) == ([], ["Barack"])
+
+
+def test_the_command_identifies_in_the_daemon_what_it_may_not_look_up_itself(
+    house: House, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cli_operations, "through_the_daemon", lambda settings: True)
+    house.talk("photos", iter([("own.jpg", jpeg(sitter()))]), name="Barack")
+    large, bad, drawn = tmp_path / "large.png", tmp_path / "none.jpg", tmp_path / "drawn"
+    save_image(large, cv2.resize(sitter(), None, fx=4, fy=4))
+    (tmp_path / "edgeface.toml").write_text(f"gallery.path = {json.dumps(house.settings.gallery.path)}\n")
+    words = ("--config", tmp_path / "edgeface.toml", "identify", bad, large, "--annotate", drawn, "--json")
+    done = CliRunner().invoke(app, [str(word) for word in words])
+    assert done.exit_code == 1, done.output
+    missing, seen = json.loads(done.stdout)["images"]
+    assert (missing["path"], "No such file" in missing["error"]) == (str(bad), True)
+    (face,), before, after = seen["faces"], load_image(large), load_image(drawn / "large.png")
+    assert (face["name"], max(seen["size"])) == ("Barack", 2048)
+    left, top, _, height = (round(side * after.shape[1] / seen["size"][0]) for side in face["box"])
+    assert np.any(after[top + height // 2, left] != before[top + height // 2, left])
+    assert after.shape == before.shape
 
 
 def test_photos_that_stop_halfway_leave_nothing(house: House) -> None:
