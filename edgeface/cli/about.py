@@ -26,9 +26,9 @@ def people_about(
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask, as without a terminal.")] = False,
     json: Json = False,
 ) -> None:
-    """Say everything that is kept of a face: who it is, events, rejected faces, backups.
+    """Say everything that is kept of the face in photos, and erase it.
 
-    What may only be somebody alike says so. --erase leaves people who may only be alike, and their events, as they are.
+    That is who it is, events, rejected faces and backups. What may only be somebody alike says so. --erase leaves people who may only be alike, and their events, as they are.
 
     \b
     Examples: edgeface people about me.jpg

@@ -32,7 +32,9 @@ app = typer.Typer()
 
 @app.command()
 def views(context: typer.Context, person: Who, json: Json = False) -> None:
-    """List the views of a person: the oldest first, with the score of each against the others.
+    """List the views of a person, the oldest first.
+
+    Each has its score against the others.
 
     \b
     Example: edgeface people views Anna
@@ -60,8 +62,7 @@ def merge(
     """Say that two people are one. INTO gets the views, events and groups of PERSON.
 
     \b
-    Examples: edgeface people merge "Anna 2" Anna
-              edgeface people undo
+    Example: edgeface people merge "Anna 2" Anna
     """
     _print(perform(context.obj, MERGE, MergeRequest(person=person, into=into, force=force)), json)
 

@@ -26,7 +26,7 @@ Then sign in with the address, or the code, that edgeface web url --qr prints.""
 
 app = typer.Typer(
     no_args_is_help=True,
-    help="""Print the page's address; encrypt the page for the network; manage the tokens of programs.
+    help="""Print the page's address; encrypt the page; manage tokens.
 
 edgeface run serves the page with [web] enabled = true.
 

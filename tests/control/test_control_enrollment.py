@@ -27,7 +27,7 @@ from typer.testing import CliRunner
 
 from edgeface.cli import app
 from edgeface.cli import operations as cli_operations
-from edgeface.config.schema import CommandsSettings, Config, DeviceSettings, GallerySettings, MqttSettings
+from edgeface.config.schema import CommandsSettings, Config, DeviceSettings, EventsSettings, GallerySettings, MqttSettings
 from edgeface.control import discovery
 from edgeface.control import server as control_server
 from edgeface.control.client import ask
@@ -90,7 +90,7 @@ def opened(house: House) -> Iterator[House]:
 def house(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Iterator[House]:
     for name in ("RUNTIME_DIRECTORY", "XDG_RUNTIME_DIR"):
         monkeypatch.delenv(name, raising=False)
-    with opened(House(tmp_path)) as house:
+    with opened(House(tmp_path, events=EventsSettings(keep_strangers=True))) as house:
         yield house
 
 

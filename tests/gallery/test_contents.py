@@ -246,6 +246,7 @@ def test_whatever_two_processes_do_both_know_what_the_file_says(
 
 
 WHOLE = {
+    "SELECT id FROM people NOT INDEXED",
     "SELECT rowid, id, sealed FROM people",
     "SELECT person_id, count(*) FROM templates WHERE kind != ? GROUP BY person_id",
 }

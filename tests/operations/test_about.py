@@ -171,7 +171,7 @@ def test_the_page_shows_what_is_kept_and_erases_it(tmp_path: Path, faces: dict[s
         assert (status, "Obama" in text, "rejected as Biden" in text) == (200, True, True)
         assert f"/visits/{house.unknown}/picture?small" in text
         for wrong in (b"no photo", b""):
-            assert page.ask("POST", "/unknown/about", wrong)[0] == 422
+            assert page.ask("POST", "/unknown/about", wrong, content_type="image/jpeg")[0] == 422
         status, _, body = page.ask("POST", "/operations/about", data, content_type="image/jpeg")
         wanted = json.loads(body)["result"]["erase"]
         fields = {"people": wanted["people"], "events": wanted["event_ids"], "rejected": wanted["rejected"]}

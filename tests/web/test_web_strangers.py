@@ -36,7 +36,7 @@ def came(page: Page, count: int, strangers: int) -> list[str]:
             face = faces[number % strangers]
             told = EventType.UNKNOWN, event_id, now + number, 0.0, "front"
             event = Event(*told, score=0.1, quality=0.9, embedding=face)
-            gallery.events.keep(event, EventsSettings(max=2 * MANY), picture)
+            gallery.events.keep(event, EventsSettings(max=2 * MANY, keep_strangers=True), picture)
 
     page.with_gallery(keep)
     return ids
