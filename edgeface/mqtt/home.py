@@ -89,6 +89,7 @@ class Whereabouts:
         """Copy what another one knows that goes on in this one."""
         self._known = {person_id: dict(sights) for person_id, sights in before._known.items()}
         self._learned, self._gone = dict(before._learned), set(before._gone)
+        self._cameras, self._before = dict(before._cameras), dict(before._before)
 
     def connected(self) -> None:
         """Forget what the broker keeps: the connection is new."""

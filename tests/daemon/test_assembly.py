@@ -108,6 +108,7 @@ CONCERNS: list[tuple[dict[str, _Section], set[str]]] = [
     ({"webhook": POSTED}, {"webhook"}),
     ({"device": DeviceSettings("door")}, {"publisher", "commands"}),
     ({"commands": CommandsSettings(("people",))}, {"publisher", "commands"}),
+    ({"home": HomeSettings(True)}, {"publisher", "commands"}),
     ({"homeassistant": HomeAssistantSettings(True)}, {"publisher", "commands"}),
     ({"home": HomeSettings(True)}, {"publisher", "commands"}),
     ({"sync": SyncSettings(True)}, {"publisher", "commands", "follower"}),

@@ -181,7 +181,6 @@ def test_new_settings_without_it_remove_what_is_kept_unless_others_go_on(broker:
 def test_new_settings_with_it_keep_who_is_known_to_be_home(broker: Broker, start: Start) -> None:
     door = start("door")
     door.publish(event())
-    door.publish(event(EventType.LEFT))
     assert eventually(lambda: kept(broker).get("state") == "home")
     broker.kill()
     (broker.folder / "mosquitto.db").unlink(missing_ok=True)
@@ -189,7 +188,9 @@ def test_new_settings_with_it_keep_who_is_known_to_be_home(broker: Broker, start
     assert finishes(lambda: door.close(heir))
     broker.start()
     heir.open((ANNA, BERT))
-    assert eventually(lambda: kept(broker).get("state") == "home")
+    assert eventually(lambda: kept(broker).get("present"))
+    heir.publish(event(EventType.LEFT))
+    assert eventually(lambda: kept(broker)["devices"]["door"]["state"] == "left")
     assert finishes(heir.close)
 
 
