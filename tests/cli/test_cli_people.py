@@ -181,7 +181,7 @@ def test_a_stranger_is_confirmed_by_name_only(
     cli: Cli, obama: dict[str, Any], scene: dict[str, Any], demo_photos: Path
 ) -> None:
     shutil.copy(demo_photos / "collins_portrait.jpg", Path(scene["source"].removeprefix("folder:")) / "obama_portrait.jpg")
-    cli.set(camera=scene)
+    cli.set(camera=scene, events={"keep_strangers": True})
     cli("run")
     (kept,) = cli.json("events", "list")["events"]
     assert (kept["event_type"], kept["person_id"], kept["name"]) == ("unknown", None, None)

@@ -167,7 +167,12 @@ class House:
         self.ear = self.broker.listen("#")
         commands = {"allow": ["rename", "forget", "people", "confirm", "reject", "introduce"], "per_minute": 600}
         self.config = settings(
-            folder, self.broker, mqtt={"images": True, "frames": True}, homeassistant={"enabled": True}, commands=commands
+            folder,
+            self.broker,
+            mqtt={"images": True, "frames": True},
+            homeassistant={"enabled": True},
+            commands=commands,
+            events={"keep_strangers": True},
         )
         self.person = enroll(self.config, "Anna", photos / "obama_portrait.jpg")
         self.anna, self.stranger = load_image(photos / "obama_portrait.jpg"), load_image(photos / "collins_portrait.jpg")
