@@ -128,7 +128,7 @@ def _verdict(stage: Stage, out: Path, tell: Callable[[str], None]) -> bool:
     if not wrong:
         tell("right     the stranger was not recognised")
     tell("strangers only the demo keeps their faces, until it ends; elsewhere it takes")
-    tell("          edgeface config set events.keep_strangers true")
+    tell("switch    edgeface config set events.keep_strangers true")
     tell(f"drawn     {out}")
     return not missed and not wrong
 

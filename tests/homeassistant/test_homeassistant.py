@@ -173,7 +173,8 @@ class House:
         self.ear = self.broker.listen("#")
         commands = {"allow": ["rename", "forget", "people", "confirm", "reject", "introduce", "ignore"], "per_minute": 600}
         sections = {"homeassistant": {"enabled": True}, "home": {"enabled": True}, "commands": commands}
-        self.config = settings(folder, self.broker, mqtt={"images": True, "frames": True}, **sections)
+        images, events = {"images": True, "frames": True}, {"keep_strangers": True}
+        self.config = settings(folder, self.broker, mqtt=images, events=events, **sections)
         self.person = enroll(self.config, "Anna", photos / "obama_portrait.jpg")
         self.anna, self.stranger = load_image(photos / "obama_portrait.jpg"), load_image(photos / "collins_portrait.jpg")
         self.assistant = HomeAssistant(folder / "homeassistant")

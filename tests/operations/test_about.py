@@ -178,7 +178,7 @@ def test_the_page_shows_what_is_kept_and_erases_it(tmp_path: Path, faces: dict[s
         told = page.post("/unknown/erase", {name: " ".join(ids) for name, ids in fields.items()})
         assert "Erased: Obama, 4 visits and 1 rejected faces." in told
         assert page.with_gallery(lambda gallery: left(gallery, house)) == ({"Biden"}, {house.collins, house.bidens}, 0)
-        assert b"Nothing is kept" in page.ask("POST", "/unknown/about", data)[2]
+        assert b"Nothing is kept" in page.ask("POST", "/unknown/about", data, content_type="image/jpeg")[2]
         assert "Erased: 0 visits and 0 rejected faces." in page.post("/unknown/erase", {"people": "p_no"})
 
 
