@@ -77,7 +77,8 @@ def made(keys: Keys, key: str, tmp_path_factory: pytest.TempPathFactory) -> Path
     folder = tmp_path_factory.mktemp("apt")
     for version in ("1.0", "2.0"):
         packages = [build(folder, f"{version}+{end}", arch) for end in ("deb12", "deb13") for arch in ("amd64", "arm64")]
-        assert keys.offer(folder / "repository", key, *packages).stdout == f"{folder}/repository/public\n"
+        done = keys.offer(folder / "repository", key, *packages)
+        assert (done.stdout, done.stderr) == (f"{folder}/repository/public\n", "")
     return folder
 
 

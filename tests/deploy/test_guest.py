@@ -14,6 +14,7 @@ GUESTS = {
     "run": CONTAINER,
     "run --clone": CONTAINER,
     "run --fleet": CONTAINER,
+    "run --apt": (*CONTAINER, "gpg", "reprepro"),
     "vm": ("qemu-system-x86_64", "mmdebstrap", "gcc", "make"),
 }
 

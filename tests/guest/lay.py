@@ -38,7 +38,7 @@ def unpack(guest: Path, name: str, release: str, included: str) -> Path:
     do("tar", "--extract", "--file", system, "--directory", guest, "--exclude=./dev/*")
     inside = guest / "guest"
     inside.mkdir()
-    for script in ("steps.py", "fleet_steps.py", "vm_steps.py", "camera.py"):
+    for script in ("steps.py", "apt_steps.py", "fleet_steps.py", "vm_steps.py", "camera.py"):
         shutil.copy(HERE / script, inside)
     pictures(inside)
     for unit in ("getty.target", "console-getty.service", "systemd-logind.service"):

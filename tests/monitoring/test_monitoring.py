@@ -10,6 +10,7 @@ import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -126,6 +127,10 @@ def asked(address: str, path: str, **values: str) -> Any:
         return {}
 
 
+def result(address: str, query: str) -> Any:
+    return asked(address, "query", query=query).get("result")
+
+
 @pytest.mark.slow
 @needs_broker
 @pytest.mark.skipif(shutil.which("prometheus") is None, reason="prometheus is not installed")
@@ -148,9 +153,9 @@ def test_every_panel_has_data_of_a_daemon_that_runs(
             if HARDWARE & set(METRIC.findall(expression)):
                 continue
             query = expression.replace("$instance", ".*").replace("$__rate_interval", "1m")
-            assert eventually(lambda query=query: asked(address, "query", query=query).get("result"), 120), query
+            assert eventually(partial(result, address, query), 120), query
         for query in ('edgeface_events_total{type="recognized"} == 1', "edgeface_people == 1"):
-            assert eventually(lambda query=query: asked(address, "query", query=query)["result"]), query
+            assert eventually(partial(result, address, query)), query
         assert {rule["health"] for group in asked(address, "rules")["groups"] for rule in group["rules"]} == {"ok"}
         assert [one["labels"] for one in asked(address, "alerts")["alerts"] if one["state"] == "firing"] == []
     receiver.close()
