@@ -28,7 +28,8 @@ def people_about(
 ) -> None:
     """Say everything that is kept of the face in photos, and erase it.
 
-    That is who it is, events, rejected faces and backups. What may only be somebody alike says so. --erase leaves people who may only be alike, and their events, as they are.
+    That is who it is, events, rejected faces and backups. What may only be somebody alike says so. --erase leaves people who
+    may only be alike, and their events, as they are.
 
     \b
     Examples: edgeface people about me.jpg
