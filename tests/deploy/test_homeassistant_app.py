@@ -24,6 +24,9 @@ from fixtures.optional import needed
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from edgeface.operations.context import Door
+from edgeface.operations.registry import at
+
 ROOT = Path(__file__).parent.parent.parent
 APP = ROOT / "deploy/homeassistant-app"
 sys.path.insert(0, str(APP / "edgeface/app"))
@@ -137,15 +140,20 @@ def test_options_become_settings_that_edgeface_takes(tmp_path: Path, cli: Any) -
         check(cli, tmp_path, options.settings(CONFIG["options"] | chosen, offered, tmp_path))
 
 
+def test_every_command_over_mqtt_can_be_allowed() -> None:
+    (kinds,) = CONFIG["schema"]["commands"]
+    assert kinds.removeprefix("list(").removesuffix(")").split("|") == list(at(Door.MQTT))
+
+
 def test_the_broker_is_the_one_that_is_offered_unless_another_is_named(tmp_path: Path) -> None:
     file = str(tmp_path / "mqtt-password")
-    assert written(tmp_path)["mqtt"] == {"images": False}
+    assert written(tmp_path)["mqtt"] == {"images": False, "frames": False}
     assert not written(tmp_path)["homeassistant"]["enabled"]
     offered = written(tmp_path, OFFERED)
     broker = {"host": "core-mosquitto", "port": 1883, "tls": False, "username": "addons", "password_file": file}
-    assert offered["mqtt"] == broker | {"images": False}
+    assert offered["mqtt"] == broker | {"images": False, "frames": False}
     assert offered["homeassistant"]["enabled"]
-    assert written(tmp_path, OFFERED, mqtt_host="lan")["mqtt"] == {"host": "lan", "port": 0, "images": False}
+    assert written(tmp_path, OFFERED, mqtt_host="lan")["mqtt"] == {"host": "lan", "port": 0, "images": False, "frames": False}
     assert options.password({"mqtt_host": "lan"}, OFFERED) == ""
     assert options.password({}, OFFERED) == "sésame"
 

@@ -15,9 +15,10 @@ def settings(options: Mapping[str, Any], offered: Mapping[str, Any] | None, fold
         "gallery": {"path": str(folder / "gallery.db"), "keep_faces": options["keep_faces"]},
         "matching": {"target_fpir": options["stranger_passes"]},
         "liveness": {"mode": options["photos"]},
-        "mqtt": broker | {"images": options["event_images"]},
+        "mqtt": broker | {"images": options["event_images"], "frames": options["event_frames"]},
         "commands": {"allow": options["commands"]},
         "homeassistant": {"enabled": bool(broker)},
+        "home": {"enabled": bool(broker) and options["who_is_home"]},
         "events": {"keep_strangers": options["unknown"]},
         "web": {"enabled": True, "pictures": options["pictures"], "unknown": options["unknown"]},
     }
