@@ -9,7 +9,7 @@ from edgeface.cli.common import Json, counted, show
 
 app = typer.Typer(
     no_args_is_help=True,
-    help="""Clear what the broker retains; write the reference of topics.
+    help="""Clear what the broker retains; print the key of grants; write docs.
 
 \b
 Examples: edgeface mqtt clear
@@ -36,6 +36,20 @@ def clear(
     removed = remove(context.obj.config, force=force)
     asides = [] if removed else ["the broker keeps nothing of this device"]
     show({"removed": removed}, (f"removed {topic}" for topic in removed), asides, json=json)
+
+
+@app.command("grant-key")
+def grant_key(context: typer.Context) -> None:
+    """Print the public key by which a lock checks grants, of a key that is made at first.
+
+    Run it as the service's user, and reload the service after the first time.
+
+    \b
+    Example: sudo -u edgeface edgeface mqtt grant-key > door.pem
+    """
+    from edgeface.operations.signing import make_key
+
+    typer.echo(make_key(context.obj.config))
 
 
 @app.command()

@@ -324,6 +324,14 @@ class WebSettings(_Section, frozen=True):
         return f"{'https' if self.tls_cert else 'http'}://{f'[{host}]' if ':' in host else host}:{self.port}/"
 
 
+class GrantSettings(_Section, frozen=True):
+    """Signed grants that a lock asks for over MQTT: who is before the camera, alive and expected, for one lock, once."""
+
+    groups: Annotated[tuple[Line, ...], means("groups of people whom a grant may name; none unless listed")] = ()
+    seconds: Annotated[float, means("seconds for which a grant is good", gt=0, le=60)] = 5.0
+    key_file: Annotated[Line, means('file of the signing key; "" is grant.key beside the gallery')] = ""
+
+
 class PauseSettings(_Section, frozen=True):
     """When the camera is closed, besides edgeface pause."""
 
@@ -366,6 +374,7 @@ class Config(_Section, frozen=True):
     events: EventsSettings = EventsSettings()
     mqtt: MqttSettings = MqttSettings()
     commands: CommandsSettings = CommandsSettings()
+    grant: GrantSettings = GrantSettings()
     sync: SyncSettings = SyncSettings()
     home: HomeSettings = HomeSettings()
     homeassistant: HomeAssistantSettings = HomeAssistantSettings()
@@ -377,6 +386,8 @@ class Config(_Section, frozen=True):
         names = [camera.name for camera in self.every_camera]
         if twice := {name for name in names if names.count(name) > 1}:
             raise ValueError(f"two cameras are called {min(twice)}; each of [camera] and [[cameras]] needs a name of its own")
+        if self.grant.groups and self.liveness.mode != "refuse":
+            raise ValueError('grant.groups needs [liveness] mode = "refuse": else a photo would be granted')
 
     @property
     def every_camera(self) -> tuple[CameraSettings, ...]:
@@ -415,6 +426,12 @@ class Config(_Section, frozen=True):
     @property
     def audit_path(self) -> Path:
         return self.gallery_path.parent / "audit.jsonl"
+
+    @property
+    def grant_key_path(self) -> Path:
+        if self.grant.key_file:
+            return secret_path(self.grant.key_file, "grant.key_file")
+        return self.gallery_path.with_name("grant.key")
 
     @property
     def pause_path(self) -> Path:

@@ -23,6 +23,7 @@ from edgeface.operations.context import OperationContext
 from edgeface.operations.jobs import JobQueue
 from edgeface.operations.live_view import LiveView
 from edgeface.operations.pause import Pause
+from edgeface.operations.signing import Grants
 from edgeface.platform.memory import HeapTrimmer
 from edgeface.recognition.camera_monitor import CameraMonitor
 from edgeface.recognition.pipeline import Pipeline
@@ -85,6 +86,7 @@ class Daemon:
     context: OperationContext
     commands: Commands | None
     pause: Pause
+    grants: Grants | None
     camera: Camera
     camera_monitor: CameraMonitor
     presence: Presence

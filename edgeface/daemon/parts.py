@@ -30,6 +30,7 @@ from edgeface.operations.context import OperationContext
 from edgeface.operations.jobs import JobQueue
 from edgeface.operations.live_view import LiveView
 from edgeface.operations.pause import Pause
+from edgeface.operations.signing import SEEN_WITHIN, Grants, Here
 from edgeface.operations.whole import reembed
 from edgeface.platform.memory import HeapTrimmer
 from edgeface.platform.systemd import Systemd
@@ -138,7 +139,16 @@ def _context(new: Daemon, _old: Daemon | None) -> OperationContext:
         file=new.file,
         reload=new.signals.ask_reload,
         home=lambda: new.publisher.home,
+        grants=new.grants,
     )
+
+
+def _grants(new: Daemon, _old: Daemon | None) -> Grants | None:
+    def here() -> list[Here]:
+        now = time.monotonic()
+        return [Here(*one) for watch in new.each.values() for one in watch.presence.named(now, SEEN_WITHIN)]
+
+    return Grants(new.config, here) if new.config.grant.groups else None
 
 
 def _commands(new: Daemon, _old: Daemon | None) -> Commands | None:
@@ -334,10 +344,11 @@ PARTS = (
     Part("webhook", ("webhook", "device.id"), ("embedder",), _webhook, _close_webhook),
     Part("follower", ("sync", "device.id"), ("embedder", "gallery", "publisher"), _follower, _close_follower),
     Part("enroller", (), ("pipeline", "gallery"), lambda new, _old: Enroller(new.pipeline, new.gallery), _end_jobs),
+    Part("grants", ("grant", "device.id"), ("pause",), _grants),
     Part(
         "context",
         ("matching", "backup", "gallery", "camera", "cameras", "events.keep_strangers"),
-        ("embedder", "enroller", "gallery", "pause", "publisher"),
+        ("embedder", "enroller", "gallery", "pause", "publisher", "grants"),
         _context,
     ),
     Part("commands", ("commands",), ("publisher", "enroller", "jobs"), _commands, _close_commands),

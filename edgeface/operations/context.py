@@ -14,6 +14,7 @@ from edgeface.gallery.audit import Audit, Scalar
 from edgeface.gallery.store import Gallery
 from edgeface.interfaces import Tick
 from edgeface.operations.pause import Pause
+from edgeface.operations.signing import Grants
 from edgeface.types import Image
 from edgeface.vision.model_card import ModelCard
 from edgeface.wire.commands import Request
@@ -117,7 +118,8 @@ class OperationContext:
     """The settings, gallery and enroller of a handler; the last two are made when a handler first asks for them.
 
     ``serving`` is true in the daemon, which runs handlers between two frames, and has the camera's ``pause``. ``file`` is the
-    settings file that was named, if one was, and ``reload`` has the daemon read it again. ``home`` is the publisher's.
+    settings file that was named, if one was, and ``reload`` has the daemon read it again. ``home`` is the
+    publisher's. ``grants`` signs for locks, where the settings want it.
     """
 
     config: Config
@@ -130,6 +132,7 @@ class OperationContext:
     file: Path | None = None
     reload: Callable[[], None] = lambda: None
     home: Callable[[], Sequence[PersonHome] | None] = lambda: None
+    grants: Grants | None = None
 
     @property
     def gallery(self) -> Gallery:

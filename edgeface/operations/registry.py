@@ -15,6 +15,7 @@ from edgeface.operations import (
     events,
     explain,
     find,
+    grant,
     home,
     moves,
     pausing,
@@ -30,6 +31,7 @@ from edgeface.wire import identify as of_photos
 from edgeface.wire import moves as of_moves
 from edgeface.wire import rules as of_rules
 from edgeface.wire.fields import NamedPerson
+from edgeface.wire.grant import Granted, GrantRequest
 from edgeface.wire.home import Home, HomeRequest
 
 WITHIN = EVERYWHERE - {Door.MQTT}
@@ -85,6 +87,7 @@ UNDO = Operation("undo", of_moves.UndoRequest, of_moves.UndoneChange, moves.undo
 VIEWS = Operation("views", of_moves.ViewsRequest, of_moves.Views, moves.list_views)
 BIN = Operation("bin", of_moves.BinRequest, of_moves.Bin, moves.list_bin)
 EMPTY_BIN = Operation("empty_bin", of_moves.EmptyBinRequest, of_moves.Emptied, moves.empty_bin)
+GRANT = Operation("grant", GrantRequest, Granted, grant.grant, frozenset({Door.MQTT}))
 CONFIGURE = Operation("configure", wire.ConfigureRequest, wire.Configured, configure.configure, WITHIN)
 
 OPERATIONS: dict[str, Operation[Any, Any]] = {
@@ -95,7 +98,7 @@ OPERATIONS: dict[str, Operation[Any, Any]] = {
         *(MERGE, MOVE, SPLIT, UNDO, VIEWS, BIN, EMPTY_BIN),
         HOME,
         *(PAUSE, RESUME, MUTE, UNMUTE, IGNORE, HOURS, GROUP, EXPIRE),
-        *(INTRODUCE, DISMISS, CHECK, DROP, BACKUP, BACKUPS, RESTORE, CONFIGURE),
+        *(INTRODUCE, DISMISS, CHECK, DROP, BACKUP, BACKUPS, RESTORE, CONFIGURE, GRANT),
     )
 }
 

@@ -152,6 +152,12 @@ class Presence:
             TrackedFace(track.id, track.latest, (visit.arrival.person_id or "") if visit else None) for track, visit in tracks
         ]
 
+    def named(self, now: float, within: float) -> list[tuple[Event, float]]:
+        """Return the arrival of each person of whom there was a view within some seconds, and how alive their face looked."""
+        recent = [track for track in self._tracker.tracks if now - track.last_view <= within and track.id in self._visits]
+        named = [(self._visits[track.id].arrival, track.liveness.score or 0.0) for track in recent]
+        return [one for one in named if one[0].person_id is not None]
+
     def close(self, moment: Frame | NoFrame) -> list[Event]:
         """Let everybody leave: the recording is at its end."""
         return [event for track in tuple(self._tracker.tracks) for event in self._end(track, moment)]
