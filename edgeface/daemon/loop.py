@@ -146,7 +146,8 @@ class Daemon:
         for watch in each.values():
             watch.live.close()
             if moment is not None:
-                events = self.publish(watch.presence.close(moment), moment)
+                events = watch.presence.close(moment)
+                self.publish(events, moment)
                 self.event_keeper.on_tick(Tick(moment, events=events))
 
     def recognize(self, moment: Frame | NoFrame, seen: Seen) -> list[Event]:

@@ -124,7 +124,7 @@ def test_a_camera_that_is_lost_and_back_is_told_by_its_name_and_the_other_goes_o
     listener = broker.listen()
 
     def health() -> dict[str, Any]:
-        told: dict[str, Any] = listener.on("door/health")[-1]
+        told: dict[str, Any] = listener.wait_for("door/health")[-1]
         return told
 
     with two(config) as (_, front, garden):
