@@ -32,7 +32,7 @@ app = typer.Typer()
 
 @app.command()
 def views(context: typer.Context, person: Who, json: Json = False) -> None:
-    """List the views of a person: the oldest first, with the score of each against the others.
+    """List the views of a person, each with its score against the others.
 
     \b
     Example: edgeface people views Anna
@@ -61,7 +61,7 @@ def merge(
 
     \b
     Examples: edgeface people merge "Anna 2" Anna
-              edgeface people undo
+              edgeface people merge "Anna 2" Anna --force
     """
     _print(perform(context.obj, MERGE, MergeRequest(person=person, into=into, force=force)), json)
 

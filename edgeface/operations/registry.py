@@ -7,7 +7,19 @@ import msgspec
 
 from edgeface.enrollment.guidance import Guidance
 from edgeface.errors import EdgefaceError
-from edgeface.operations import backups, configure, enroll, events, explain, find, moves, pausing, people, rules, snapshot
+from edgeface.operations import (
+    backups,
+    configure,
+    enroll,
+    events,
+    explain,
+    find,
+    moves,
+    pausing,
+    people,
+    rules,
+    snapshot,
+)
 from edgeface.operations.context import EVERYWHERE, Door, Operation, Q
 from edgeface.wire import commands as wire
 from edgeface.wire import moves as of_moves
