@@ -62,7 +62,8 @@ def merge(
     """Say that two people are one. INTO gets the views, events and groups of PERSON.
 
     \b
-    Example: edgeface people merge "Anna 2" Anna
+    Examples: edgeface people merge "Anna 2" Anna
+              edgeface people merge "Anna 2" Anna --force
     """
     _print(perform(context.obj, MERGE, MergeRequest(person=person, into=into, force=force)), json)
 

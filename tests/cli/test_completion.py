@@ -56,6 +56,7 @@ def test_a_person_is_completed_wherever_one_is_named(cli: Cli, words: tuple[str,
     assert bash(cli, *words, "An") == ["Anna", "Anna\\ B."]
 
 
+@pytest.mark.slow
 def test_events_backups_and_checks_are_completed(cli: Cli) -> None:
     enroll(cli.gallery)
     with closing(Gallery(cli.gallery, load_card(SHIPPED).digest)) as gallery:

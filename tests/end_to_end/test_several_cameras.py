@@ -146,6 +146,7 @@ def test_a_camera_that_is_lost_and_back_is_told_by_its_name_and_the_other_goes_o
         assert not [told for told in events(listener) if told[1] == "left"]
 
 
+@pytest.mark.slow
 @needs_broker
 def test_commands_name_the_camera_that_they_are_for_and_a_pause_is_for_all(
     tmp_path: Path, broker: Broker, demo_photos: Path, obama: Image, collins: Image

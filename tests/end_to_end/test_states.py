@@ -116,6 +116,7 @@ def test_a_pipe_for_a_gallery_or_a_key_is_told_in_one_line(cli: Cli) -> None:
     assert "gallery.key_file: " in cli.refusal("people", "list", code=2)
 
 
+@pytest.mark.slow
 def test_a_second_daemon_with_another_network_touches_nothing(
     home: Cli, other_model: Path, demo_photos: Path, scene: dict[str, Any]
 ) -> None:

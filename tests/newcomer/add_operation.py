@@ -37,7 +37,7 @@ def count(context: OperationContext, request: CountRequest) -> Counted:
 def apply(copy: Copy) -> None:
     copy.create("edgeface/operations/count.py", HANDLER)
     path = "edgeface/operations/registry.py"
-    copy.replace(path, "operations import backups, configure,", "operations import backups, configure, count,")
+    copy.insert(path, after="    configure,\n", text="    count,\n")
     copy.insert(
         path,
         after='RENAME = Operation("rename", wire.RenameRequest, NamedPerson, people.rename)\n',

@@ -190,6 +190,7 @@ def test_three_daemons_end_with_one_gallery_whatever_happens_to_them_and_their_b
         assert not any("Anna" in line for line in device.daemon.told)
 
 
+@pytest.mark.slow
 @needs_broker
 def test_a_device_with_another_key_is_told_and_harms_nobody(fleet: list[Device], forgetful: Broker) -> None:
     door, gate, _ = fleet

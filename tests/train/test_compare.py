@@ -127,6 +127,7 @@ def write(
     return out.read_text()
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("error:invalid value", "error:Mean of empty slice", "error:divide by zero")
 def test_the_page_is_whole_without_peers(prepared: Path, lfw: Path, tmp_path: Path) -> None:
     (tmp_path / "docs").mkdir()

@@ -281,6 +281,7 @@ def test_another_npz_is_refused(parts: dict[str, NDArray[Any]] | dict[str, Image
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.slow
 def test_the_command_says_what_is_wrong_in_one_line(tmp_path: Path) -> None:
     (tmp_path / "fer.npz").write_bytes(b"no npz")
     (tmp_path / "prepared").mkdir()

@@ -29,6 +29,7 @@ def people(tmp_path: Path) -> list[Path]:
     return sorted((tmp_path / "people").iterdir())
 
 
+@pytest.mark.slow
 def test_one_half_is_enrolled_the_other_are_strangers_and_no_photo_is_both_template_and_visit(
     people: list[Path], tmp_path: Path
 ) -> None:

@@ -164,6 +164,7 @@ def test_a_chip_of_nothing_is_survived() -> None:
     assert check.score is None
 
 
+@pytest.mark.slow
 def test_the_command_measures_each_kind_of_visit(tmp_path: Path) -> None:
     for person, names in PEOPLE.items():
         (tmp_path / person).mkdir()

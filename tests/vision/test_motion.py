@@ -149,7 +149,7 @@ def played(person: str, still: bool) -> list[Any]:
     return nobody + enters + stands + [noisy(frame(), 3) for _ in range(40)]
 
 
-@pytest.mark.parametrize("still", [True, False])
+@pytest.mark.parametrize("still", [True, pytest.param(False, marks=pytest.mark.slow)])
 @pytest.mark.parametrize(
     "person",
     [
