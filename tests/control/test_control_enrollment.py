@@ -281,7 +281,7 @@ def test_the_command_identifies_in_the_daemon_what_it_may_not_look_up_itself(
     monkeypatch.setattr(cli_operations, "through_the_daemon", lambda settings: True)
     house.talk("photos", iter([("own.jpg", jpeg(sitter()))]), name="Barack")
     large, bad, drawn = tmp_path / "large.png", tmp_path / "none.jpg", tmp_path / "drawn"
-    save_image(large, cv2.resize(sitter(), None, fx=4, fy=4))
+    save_image(large, np.repeat(np.repeat(sitter(), 4, axis=0), 4, axis=1))
     (tmp_path / "edgeface.toml").write_text(f"gallery.path = {json.dumps(house.settings.gallery.path)}\n")
     words = ("--config", tmp_path / "edgeface.toml", "identify", bad, large, "--annotate", drawn, "--json")
     done = CliRunner().invoke(app, [str(word) for word in words])
