@@ -106,6 +106,18 @@ def test_building_leaves_the_wheels_of_others_alone(package: tuple[Path, dict[st
     assert cached.stat().st_size > built.stat().st_size  # with its symbols
 
 
+@pytest.mark.skipif(shutil.which("lintian") is None, reason="lintian is not installed")
+def test_lintian_finds_no_error_and_no_warning_and_every_override_has_a_use(
+    package: tuple[Path, dict[str, tuple[str, str]]],
+) -> None:
+    tree, _ = package
+    (file,) = tree.parent.glob("*.deb")
+    command = ["lintian", "--allow-root", "--display-info", "--fail-on", "error,warning", str(file)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=900)
+    assert done.returncode == 0, done.stdout
+    assert "unused-override" not in done.stdout
+
+
 @pytest.mark.skipif(shutil.which("groff") is None, reason="groff is not installed")
 def test_man_pages_are_formatted_in_silence(package: tuple[Path, dict[str, tuple[str, str]]]) -> None:
     tree, _ = package
