@@ -10,6 +10,7 @@ import msgspec
 
 from edgeface import __version__
 from edgeface.config import schema
+from edgeface.platform.translation import translation
 from edgeface.types import EventType
 
 
@@ -65,7 +66,7 @@ class _Announced(msgspec.Struct):
 def describe(settings: schema.Config, people: Mapping[str, str]) -> dict[str, Any]:
     """Describe the device and its entities; ``people`` maps ids to names."""
     device, presence = settings.device.id, f"{settings.base}/{settings.camera.name}/presence"
-    components = _entities(settings, presence)
+    components, say = _entities(settings, presence), translation(settings.device.language).say
     for person_id, name in people.items():
         # Not from the person's own topic: this one is retained, so that it is right after a restart of Home Assistant.
         present = f"'ON' if value_json.people | selectattr('id', 'eq', '{person_id}') | list else 'OFF'"
@@ -75,6 +76,8 @@ def describe(settings: schema.Config, people: Mapping[str, str]) -> dict[str, An
         # Where an id is taken, Home Assistant numbers it.
         entity = _slug(component["name"]) or key
         component["default_entity_id"] = f"{component['platform']}.{_slug(f'edgeface {device}')}_{entity}"
+        if key not in people:  # the id comes of the English name, in whatever language the name is shown
+            component["name"] = say(component["name"])
     return {
         "device": {
             "identifiers": [f"edgeface_{device}"],

@@ -11,6 +11,7 @@ from edgeface.gallery.store import Gallery
 from edgeface.operations.registry import DISMISS, IGNORE, INTRODUCE
 from edgeface.recognition.clustering import SAME_FAR, group, unknown
 from edgeface.web.context import PageContext, form
+from edgeface.web.language import _, current, plural, said
 from edgeface.wire.commands import DismissRequest, IntroduceRequest
 from edgeface.wire.doubt import words
 from edgeface.wire.rules import IgnoreRequest
@@ -34,7 +35,7 @@ async def strangers(context: PageContext, request: Request) -> Response:
         return context.render(request, "unknown.html", strangers=[], people=[])
     rows, known = await context.with_gallery(lambda gallery: (read_strangers(context, gallery), gallery.people()))
     names, latest = {person.id: person.name for person in known}, (events[-1] for events, _ in rows)
-    reasons = {event.event_id: words(event.doubt, names) if event.doubt else None for event in latest}
+    reasons = {event.event_id: words(event.doubt, names, current()) if event.doubt else None for event in latest}
     return context.render(request, "unknown.html", strangers=rows, people=known, reasons=reasons)
 
 
@@ -44,8 +45,8 @@ async def name(context: PageContext, request: Request) -> Response:
     try:
         person = await context.perform(INTRODUCE, wanted)
     except EdgefaceError as error:
-        return context.redirect("/unknown", f"Not named: {error}.", good=False)
-    return context.redirect("/unknown", f"That was {person.name}, who will be recognized from now on.")
+        return context.redirect("/unknown", _("Not named: {reason}.", reason=said(error)), good=False)
+    return context.redirect("/unknown", _("That was {name}, who will be recognized from now on.", name=person.name))
 
 
 async def ignore(context: PageContext, request: Request) -> Response:
@@ -53,8 +54,8 @@ async def ignore(context: PageContext, request: Request) -> Response:
     try:
         person = await context.perform(IGNORE, IgnoreRequest(event_ids=_chosen(fields), name=fields.get("name", "")))
     except EdgefaceError as error:
-        return context.redirect("/unknown", f"Not ignored: {error}.", good=False)
-    return context.redirect("/unknown", f"{person.name} is ignored from now on.")
+        return context.redirect("/unknown", _("Not ignored: {reason}.", reason=said(error)), good=False)
+    return context.redirect("/unknown", _("{name} is ignored from now on.", name=person.name))
 
 
 async def dismiss(context: PageContext, request: Request) -> Response:
@@ -62,9 +63,10 @@ async def dismiss(context: PageContext, request: Request) -> Response:
     try:
         count = (await context.perform(DISMISS, DismissRequest(event_ids=events))).events
     except EdgefaceError as error:
-        outcome = "Dismissed" if isinstance(error, TraceError) else "Not dismissed"
-        return context.redirect("/unknown", f"{outcome}: {error}.", good=False)
-    return context.redirect("/unknown", f"Dismissed: {count} visit{'' if count == 1 else 's'} erased.")
+        outcome = _("Dismissed") if isinstance(error, TraceError) else _("Not dismissed")
+        return context.redirect("/unknown", f"{outcome}: {said(error)}.", good=False)
+    text = plural("Dismissed: {count} visit erased.", "Dismissed: {count} visits erased.", count)
+    return context.redirect("/unknown", text)
 
 
 def _chosen(fields: dict[str, str]) -> list[str]:
