@@ -21,7 +21,7 @@ from edgeface.config import schema
 from edgeface.errors import EdgefaceError
 from edgeface.platform.rate_limit import RateLimit
 from edgeface.web.installable import open_to_all
-from edgeface.web.language import _, current, speak
+from edgeface.web.language import _, current
 from edgeface.web.sessions import Session, Sessions
 from edgeface.web.token import Token
 
@@ -89,7 +89,6 @@ class AccessMiddleware:
         if scope["type"] != "http":
             return
         request = Request(scope)
-        speak(self._web.language, request.headers.get("accept-language", ""))
         keyed = KEYED.fullmatch(scope["path"])
         key, path = (keyed["key"], keyed["path"]) if keyed else ("", scope["path"])
         session = Session(key, self._secret(request))

@@ -1,10 +1,13 @@
 """Says the page's texts in the language of the browser that asks, unless the settings name one."""
 
 import re
+from collections.abc import Callable
 from contextvars import ContextVar
 
 import jinja2
 import msgspec
+from starlette.datastructures import Headers
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from edgeface.platform.translation import ENGLISH, LANGUAGES, Translation, translation
 from edgeface.wire import messages
@@ -34,9 +37,16 @@ SCRIPT_TEXTS = (
 _current: ContextVar[Translation] = ContextVar("translation", default=ENGLISH)
 
 
-def speak(setting: str, accepted: str) -> None:
-    """Set the language of this request: that of ``web.language``, or the best of the header ``Accept-Language``."""
-    _current.set(translation(preferred(accepted) if setting == AUTO else setting))
+def speaking(app: ASGIApp, setting: Callable[[], str]) -> ASGIApp:
+    """Have an app speak the language that is set, as ``web.language``, or the best of each request's ``Accept-Language``."""
+
+    async def spoken(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            name = setting()
+            _current.set(translation(preferred(Headers(scope=scope).get("accept-language", "")) if name == AUTO else name))
+        await app(scope, receive, send)
+
+    return spoken
 
 
 def preferred(accepted: str) -> str:

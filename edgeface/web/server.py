@@ -17,6 +17,7 @@ from edgeface.web.app import application
 from edgeface.web.auth import AccessMiddleware
 from edgeface.web.context import PageContext
 from edgeface.web.exposure import refuse_exposure
+from edgeface.web.language import speaking
 from edgeface.web.listener import MAX_BATCH, Listener
 from edgeface.web.sessions import Sessions
 from edgeface.web.token import Token
@@ -41,7 +42,10 @@ class PageServer:
         with ExitStack() as undo:
             self._socket = undo.enter_context(Listener(web.address, web.port))
             settings = uvicorn.Config(
-                AccessMiddleware(application(context), web, token, sessions, self._socket.has_room),
+                speaking(
+                    AccessMiddleware(application(context), web, token, sessions, self._socket.has_room),
+                    lambda: context.config.web.language,
+                ),
                 http=Connection,
                 ws="none",
                 lifespan="off",

@@ -19,10 +19,6 @@ MESSAGES = (
     "this face is not like that of {name}: score {score} (needs {needed}); force enrolls it anyway",
     "this face was enrolled as {name} meanwhile; force enrolls it anyway",
     "{name} was enrolled with another face meanwhile: score {score} (needs {needed}); force enrolls it anyway",
-    "{photo}: the file is empty",
-    "{photo}: not a JPEG, PNG, WebP or BMP image",
-    "{photo}: the image is damaged",
-    "{photo}: {width} x {height} pixels is too large, the limit is {limit} megapixels",
     "the file is empty",
     "not a JPEG, PNG, WebP or BMP image",
     "the image is damaged",
@@ -98,8 +94,15 @@ def said(text: object, language: Translation) -> str:
         return plain
     for message, pattern in _patterns():
         if found := pattern.fullmatch(plain):
-            return language.say(message, **{name: said(value, language) for name, value in found.groupdict().items()})
+            return language.say(message, **{name: _field(name, value, language) for name, value in found.groupdict().items()})
     return plain
+
+
+def _field(name: str, value: str, language: Translation) -> str:
+    """Say a field that is a message itself; others are names and figures."""
+    if name == "hint":
+        return language.say(value)
+    return said(value, language) if name in ("reason", "done") else value
 
 
 @cache
