@@ -60,13 +60,13 @@ async def state(context: PageContext, request: Request) -> Response:
     if job.result.done():
         return JSONResponse({"done": True, **await _outcome(context, job)})
     if now := enrolling.guidance:
-        return JSONResponse({"done": False, "step": step(now), "text": _instruction(now), "taken": now.taken, "most": now.most})
+        return JSONResponse({"done": False, "step": step(now), "text": instruction(now), "taken": now.taken, "most": now.most})
     return JSONResponse(
         {"done": False, "step": "", "text": capitalize_first(_("waiting for the camera")), "taken": 0, "most": 9}
     )
 
 
-def _instruction(guidance: Guidance) -> str:
+def instruction(guidance: Guidance) -> str:
     """Say the guidance in the page's language: an instruction, and the reason for it, if there is one."""
     words = guidance.hint.words
     _words, colon, reason = guidance.text.partition(f"{words}: ")

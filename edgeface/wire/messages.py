@@ -6,9 +6,10 @@ The command line and the log have the same texts, and theirs stay English.
 import re
 from functools import cache
 
-from edgeface.platform.translation import Translation
+from edgeface.platform.translation import ENGLISH, Translation
 
 MAX_LENGTH = 1000
+ADVICE = re.compile(r"(?:; --|: edgeface |; see edgeface ).*", re.DOTALL)
 MESSAGES = (
     # Faces and photos
     "no face was found",
@@ -88,12 +89,12 @@ MESSAGES = (
 
 
 def said(text: object, language: Translation) -> str:
-    """Say a message of edgeface; a text that is none stays as it is."""
+    """Say a message of edgeface, without its advice for the command line; a text that is none stays as it is."""
     plain = str(text)
-    if len(plain) > MAX_LENGTH:
+    if language is ENGLISH or len(plain) > MAX_LENGTH:
         return plain
     for message, pattern in _patterns():
-        if found := pattern.fullmatch(plain):
+        if found := pattern.fullmatch(plain) or pattern.fullmatch(ADVICE.sub("", plain)):
             return language.say(message, **{name: _field(name, value, language) for name, value in found.groupdict().items()})
     return plain
 

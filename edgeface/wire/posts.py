@@ -65,6 +65,7 @@ def _agent() -> dict[str, str]:
 SAID = {
     EventType.RECOGNIZED: "{name} is there",
     EventType.UNKNOWN: "Somebody unknown is there",
+    EventType.UNSURE: "Somebody was there, but it is not sure who",
     EventType.LEFT: "{name} has left",
     EventType.CAMERA_LOST: "The camera {camera} is lost: {reason}",
     EventType.CAMERA_BACK: "The camera {camera} is back",
