@@ -166,13 +166,26 @@ def skeletons() -> Iterator[str]:
                 yield re.sub(r"\{[^{}]*\}", "\0", whole)
 
 
+def fits(text: str, form: str) -> bool:
+    """Whether a text of the code is ``form`` once its fields are filled in."""
+    first, *rest = text.split("\0")
+    if not rest or not form.startswith(first):
+        return text == form
+    at = len(first)
+    for piece in rest[:-1]:
+        at = form.find(piece, at) + len(piece)
+        if at < len(piece):
+            return False
+    return form.endswith(rest[-1]) and len(form) - len(rest[-1]) >= at
+
+
 def unsaid(messages: Iterable[str]) -> set[str]:
     """The messages that are no text of the code of which a third at least stands in the message itself."""
     forms = {form: one for one in messages for form in (one, ADVICE.sub("", one), f"photo: {one}")}
     left = set(messages)
-    for text in {one for one in skeletons() if len(one) > 5 and " " in one}:
-        pattern, own = re.compile(re.escape(text).replace("\0", ".+")), len(text.replace("\0", ""))
-        left -= {one for form, one in forms.items() if 3 * own >= len(re.sub(r"\{\w+\}", "", one)) and pattern.fullmatch(form)}
+    for text in set(skeletons()):
+        own = len(text.replace("\0", ""))
+        left -= {one for form, one in forms.items() if 3 * own >= len(re.sub(r"\{\w+\}", "", one)) and fits(text, form)}
     return left
 
 
