@@ -9,7 +9,7 @@ from functools import cache
 from edgeface.platform.translation import ENGLISH, Translation
 
 MAX_LENGTH = 1000
-ADVICE = re.compile(r"(?:; --|: edgeface |; see edgeface ).*", re.DOTALL)
+ADVICE = re.compile(r"(?:; --|: edgeface |; (?:see )?edgeface ).*", re.DOTALL)
 MESSAGES = (
     # Faces and photos
     "no face was found",
@@ -50,7 +50,7 @@ MESSAGES = (
     "this face is nearer to {nearer} than to {name}; if it named the wrong one, reject it first",
     "this face is nearer to one that was rejected as {name} than to {again}",
     "no view of {event} was good enough to tell a face by",
-    "{done}, but {file} keeps a trace until the program that reads it now ends",
+    "{done}, but {file}-wal keeps a trace until the program that reads it now ends",
     "{old} is {name} now",
     "{name} is forgotten",
     "{record} is erased",
