@@ -149,6 +149,27 @@ def test_templates_quote_no_english_outside_of_what_is_translated() -> None:
             assert texts == [], page.name
 
 
+def told_in_english(source: str) -> list[str]:
+    """The words that a view tells a browser as they stand in the code: notes, and fields ``text``."""
+    told: list[ast.expr] = []
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Call) and getattr(node.func, "attr", "") == "redirect":
+            told += node.args[1:2]
+        if isinstance(node, ast.Dict):
+            told += [value for key, value in zip(node.keys, node.values, strict=True) if getattr(key, "value", "") == "text"]
+    texts = [ast.unparse(one) for one in told if isinstance(one, ast.Constant | ast.JoinedStr)]
+    return [text for text in texts if re.search(r"[A-Za-z]{2,} ", re.sub(r"{.*?}", "", text))]
+
+
+def test_views_tell_nothing_that_is_not_translated() -> None:
+    assert told_in_english('context.redirect("/", f"{name} is gone", good=False); x = {"text": _("Fine")}') == [
+        "f'{name} is gone'"
+    ]
+    assert told_in_english('x = {"ok": False, "text": "Not so"}') == ["'Not so'"]
+    for file in (ROOT / "edgeface/web").glob("*.py"):
+        assert told_in_english(file.read_text()) == [], file.name
+
+
 def test_scripts_say_the_texts_that_the_page_hands_to_them() -> None:
     scripts = "".join(file.read_text() for file in (ROOT / "edgeface/web/static").glob("*.js"))
     assert set(re.findall(r'\b_\("([^"]*)"', scripts)) == set(SCRIPT_TEXTS)
