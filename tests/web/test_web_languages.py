@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from datetime import datetime
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 from unittest.mock import patch
 
 import msgspec
@@ -27,7 +28,7 @@ from edgeface.web.language import SCRIPT_TEXTS, preferred
 VIEWS = ("/", "/people", "/visits", "/unknown", "/enroll", "/health", "/regions", "/settings", "/welcome", "/nowhere")
 ENGLISH = re.compile(r"\b(?:the|and|is|of|with|you|not|are|from|has|been|this|who|nobody|somebody|now)\b", re.IGNORECASE)
 """Words that no German sentence has."""
-GERMAN = {"accept-language": "de-DE,de;q=0.9,en;q=0.8"}
+GERMAN: dict[str, Any] = {"accept-language": "de-DE,de;q=0.9,en;q=0.8"}
 VOID = {"img", "input", "link", "meta", "br"}
 
 
@@ -88,12 +89,13 @@ def test_an_empty_page_is_german_for_a_german_browser(page: Page, path: str) -> 
 
 
 def test_a_page_of_which_nobody_has_the_key_is_german(page: Page) -> None:
-    for path, more in (
+    asked: list[tuple[str, dict[str, Any]]] = [
         ("/people", {}),
         ("/?token=x", {}),
         ("/people", {"host": "evil.example"}),
         ("/people", {"sec_fetch_site": "cross-site", "sec_fetch_mode": "navigate"}),
-    ):
+    ]
+    for path, more in asked:
         _, _, body = page.ask("GET", path, signed=False, **GERMAN, **more)
         assert english(body.decode()) == []
     _, _, manifest = page.ask("GET", "/manifest.webmanifest", signed=False, **GERMAN)
@@ -107,7 +109,7 @@ def test_people_visits_and_refusals_are_german(tmp_path: Path, demo_photos: Path
         for photo in ("obama_press_room.jpg", "collins_portrait.jpg"):
             count = len(own.told)
             own.stage.scene = load_image(demo_photos / photo)
-            assert eventually(lambda before=count: len(own.told) > before)
+            assert eventually(lambda: len(own.told) > count)  # noqa: B023
             own.stage.scene = EMPTY
             assert eventually(lambda: own.told[-1] == EventType.LEFT)
         visit = own.with_gallery(lambda gallery: gallery.events.all())[0].event_id
@@ -127,8 +129,8 @@ def test_people_visits_and_refusals_are_german(tmp_path: Path, demo_photos: Path
         ):
             _, headers, _ = own.ask("POST", path, form, **GERMAN)
             assert told in own.get(headers["location"], **GERMAN), path
-        photo = own.ask("POST", "/people/photo?name=Clara", b"x", **GERMAN)[2]
-        assert "kein Bild im Format" in json.loads(photo)["text"]
+        refused = own.ask("POST", "/people/photo?name=Clara", b"x", **GERMAN)[2]
+        assert "kein Bild im Format" in json.loads(refused)["text"]
 
 
 def test_the_state_is_streamed_in_the_language_of_who_asks(page: Page) -> None:
