@@ -18,9 +18,9 @@ import msgspec
 
 from edgeface.config.schema import Config
 from edgeface.enrollment.guidance import Hint
-from edgeface.mqtt import homeassistant
+from edgeface.mqtt import homeassistant, trackers
 from edgeface.platform.translation import FOLDER, LANGUAGES
-from edgeface.web import context, filters, language, people, settings
+from edgeface.web import context, filters, language, people, settings, trust
 from edgeface.wire import doubt, messages, posts
 
 ROOT = Path(__file__).parent.parent
@@ -80,14 +80,17 @@ def _of_tables() -> Iterator[tuple[str, str, str]]:
     """Yield the texts of tables, which are said where they are looked up."""
     everything = {"mqtt": {"images": True, "frames": True}, "commands": {"allow": ["pause"]}}
     announced = homeassistant.describe(msgspec.convert(everything, Config), {})["components"].values()
+    person = trackers.describe_person("", "", "", [])["components"].values()
     tables = {
         "enrollment/guidance.py": [hint.words for hint in Hint],
         "mqtt/homeassistant.py": [component["name"] for component in announced],
+        "mqtt/trackers.py": [component["name"] for component in person if component["name"]],
         "web/context.py": list(context.VIEWS.values()),
         "web/filters.py": [*filters.WEEKDAYS, *filters.MONTHS],
         "web/language.py": list(language.SCRIPT_TEXTS),
         "web/people.py": [order.title for order in people.ORDERS.values()],
         "web/settings.py": list(_of_settings()),
+        "web/trust.py": [how for _device, how in trust.STEPS],
         "wire/doubt.py": [text for words in (*doubt.WORDS.values(), doubt.NOBODY_ENROLLED) for text in words],
         "wire/messages.py": list(messages.MESSAGES),
         "wire/posts.py": list(posts.SAID.values()),

@@ -187,7 +187,7 @@ class PageContext:
         try:
             return self.config.of_camera(request.query_params.get("camera") or None).camera
         except ConfigError:
-            raise HTTPException(HTTPStatus.NOT_FOUND, "There is no such camera.") from None
+            raise HTTPException(HTTPStatus.NOT_FOUND, _("There is no such camera.")) from None
 
     def live(self, camera: CameraSettings) -> LiveView:
         return self.daemon.beside().get(camera.name, self.daemon.live)

@@ -9,7 +9,7 @@ from functools import cache
 from edgeface.platform.translation import ENGLISH, Translation
 
 MAX_LENGTH = 1000
-ADVICE = re.compile(r"(?:; --|: edgeface |; (?:see )?edgeface ).*", re.DOTALL)
+ADVICE = re.compile(r"(?:; --|: edgeface |; (?:see )?edgeface |; force (?:merges|moves|splits) ).*", re.DOTALL)
 MESSAGES = (
     # Faces and photos
     "no face was found",
@@ -54,6 +54,38 @@ MESSAGES = (
     "{old} is {name} now",
     "{name} is forgotten",
     "{record} is erased",
+    "the face of {event} was not kept: the faces of strangers are not kept",
+    # Merging, moving and undoing
+    "that is one person, {name}, already",
+    "{name} and {other} do not look alike, score {score} (needs {needed})",
+    "they are views of {name} already",
+    "these are all views of {name}: merge the two",
+    "these are all views of {name}: rename them",
+    "this view is nearer to {nearer} than to {name}",
+    "this view passes for {name}",
+    "there is no view {record}",
+    "{name} has no view {record}",
+    "{name}'s views are not what they were; look again",
+    "something of {name} is damaged",
+    "there is nothing to undo",
+    "there is no change {change} to undo",
+    "a later change concerns the same people: undo {change} first",
+    "what {change} changed has been changed again since: nothing of it can be undone",
+    "{name} is enrolled anew meanwhile; rename that person first",
+    "{name} is merged into {other}",
+    "{name} was merged into {other}",
+    "1 view of {name} moved",
+    "{count} views of {name} moved",
+    "1 view of {name} moved to {other}",
+    "{count} views of {name} moved to {other}",
+    "1 view of {name} split off as {other}",
+    "{count} views of {name} split off as {other}",
+    "1 view of {name} deleted",
+    "{count} views of {name} deleted",
+    "{done}; {name} has 1 view",
+    "{done}; {name} has {count} views",
+    "undone: {done}",
+    "undone: {done}; {count} had been changed since",
     # Rules
     "{time} is no time, such as 18:00 or 2026-12-24T18:00",
     "{time} is over already",
@@ -64,6 +96,7 @@ MESSAGES = (
     # The device
     "somebody else is being enrolled now",
     "the device is busy; try again in a moment",
+    "other photos are being looked at; try again in a moment",
     "the device did not answer in time; is the camera well?",
     "the daemon did not take the change in time",
     "the daemon is stopping",
@@ -75,6 +108,7 @@ MESSAGES = (
     "a frame takes {milliseconds} ms, and {count} are to come a second",
     "memory is tight: {used} of {limit} MB in use",
     "memory is tight: {left} MB left",
+    "{camera}: {reason}",
     "it gives no frames",
     "no frame for {seconds} s",
     "{camera} cannot be opened",
@@ -111,6 +145,9 @@ def _field(name: str, value: str, language: Translation) -> str:
 
 @cache
 def _patterns() -> list[tuple[str, re.Pattern[str]]]:
-    """Return each message with a pattern that matches it; those with the most words of their own come first."""
-    ordered = sorted(MESSAGES, key=lambda message: -len(re.sub(r"\{\w+\}", "", message)))
+    """Return each message with a pattern that matches it.
+
+    First come those that begin or end with another message, then those with the most words of their own.
+    """
+    ordered = sorted(MESSAGES, key=lambda message: ("{done}" not in message, -len(re.sub(r"\{\w+\}", "", message))))
     return [(message, re.compile(re.sub(r"\\\{(\w+)\\\}", r"(?P<\1>.+)", re.escape(message)))) for message in ordered]
