@@ -53,6 +53,7 @@ def test_wheel_holds_the_models_and_no_training(tmp_path: Path) -> None:
     ):
         assert f"edgeface/models/{name}" in names
     assert {"edgeface/mqtt_reference.md", "edgeface/gallery/schema/v2.sql"} <= set(names)
+    assert "edgeface/locale/de/LC_MESSAGES/edgeface.mo" in names
     assert not [name for name in names if name.startswith(("train/", "tests/"))]
 
 

@@ -18,6 +18,7 @@ MAX_BYTES = 2**20
 Count = Annotated[int, Meta(ge=1, le=40)]  # a track remembers 40 views
 Seconds = Annotated[float, Meta(ge=0, le=86400)]
 Share = Annotated[float, Meta(ge=0, le=1)]
+Language = Literal["en", "de", "es", "fr", "nl"]
 LEAST_AREA = 1e-5  # of the picture that a region must enclose: 3 pixels of 640 x 480
 
 EVENT_TYPES = ("recognized", "unknown", "unsure", "left", "camera_lost", "camera_back")
@@ -37,6 +38,7 @@ class DeviceSettings(_Section, frozen=True):
     """Which device it is."""
 
     id: Annotated[Slug, means("unique on the broker; letters, digits, - and _")] = "edgeface"
+    language: Annotated[Language, means("of notifications and of names in Home Assistant: en, de, es, fr or nl")] = "en"
 
 
 class RegionSettings(_Section, frozen=True):
@@ -303,6 +305,7 @@ class WebSettings(_Section, frozen=True):
     tls_key: Annotated[Line, means("file of the certificate's key")] = ""
     behind_proxy: Annotated[bool, means("a proxy in front of it encrypts: serve it in the clear at any address")] = False
     hosts: Annotated[tuple[str, ...], means("names by which browsers may reach it, besides localhost and bare addresses")] = ()
+    language: Annotated[Language | Literal["auto"], means('en, de, es, fr or nl; "auto" is that of each browser')] = "auto"
     pictures: Annotated[bool, means("keep the face of each event as a picture, encrypted in the gallery, for keep_hours")] = (
         False
     )

@@ -341,7 +341,7 @@ PARTS = (
         _close_publisher,
     ),
     Part("pause", ("pause", "gallery.path"), ("publisher",), _pause, _close_pause),
-    Part("webhook", ("webhook", "device.id"), ("embedder",), _webhook, _close_webhook),
+    Part("webhook", ("webhook", "device"), ("embedder",), _webhook, _close_webhook),
     Part("follower", ("sync", "device.id"), ("embedder", "gallery", "publisher"), _follower, _close_follower),
     Part("enroller", (), ("pipeline", "gallery"), lambda new, _old: Enroller(new.pipeline, new.gallery), _end_jobs),
     Part("grants", ("grant", "device.id"), ("pause",), _grants),

@@ -24,7 +24,7 @@ SERVERS = {
     "page": (*(f"web.{name}" for name in SERVED_BY), "gallery"),
 }
 """The settings that each server reads; it is opened anew when they change. The daemon goes on without one that fails."""
-READ_AT_USE = ("web.unknown", "web.api_per_minute")
+READ_AT_USE = ("web.unknown", "web.api_per_minute", "web.language")
 """The settings that the page reads for each request, so that nothing is built anew when they change."""
 
 

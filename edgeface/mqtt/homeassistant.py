@@ -10,6 +10,7 @@ import msgspec
 
 from edgeface import __version__
 from edgeface.config import schema
+from edgeface.platform.translation import translation
 from edgeface.types import EventType
 
 STATES = {"device_class": "enum", "options": ["starting", "ok", "lost", "paused"]}
@@ -68,11 +69,12 @@ def describe(settings: schema.Config, people: Mapping[str, str], cameras: Sequen
     """Describe the device and its entities; ``people`` maps ids to names. Without ``cameras``, it has that of the settings."""
     first, *others = cameras or [settings.camera.name]
     device, presence = settings.device.id, f"{settings.base}/presence/all" if others else f"{settings.base}/{first}/presence"
-    components = _entities(settings, presence) | _of_camera(settings, first, f" {first}" if others else "")
-    for camera in others:
-        components |= {f"{key}_{camera}": one for key, one in _of_camera(settings, camera, f" {camera}").items()}
+    components, say = _entities(settings, presence) | _of_camera(settings, first), translation(settings.device.language).say
+    suffixes: dict[str, str] = {}
     for camera in (first, *others) if others else ():
-        components[f"state_{camera}"] = _state(settings, camera)
+        own = {key if camera == first else f"{key}_{camera}": one for key, one in _of_camera(settings, camera).items()}
+        own[f"state_{camera}"] = _state(settings, camera)
+        components, suffixes = components | own, suffixes | dict.fromkeys(own, f" {camera}")
     for person_id, name in people.items():
         # Not from the person's own topic: this one is retained, so that it is right after a restart of Home Assistant.
         present = f"'ON' if value_json.people | selectattr('id', 'eq', '{person_id}') | list else 'OFF'"
@@ -80,8 +82,10 @@ def describe(settings: schema.Config, people: Mapping[str, str], cameras: Sequen
     for key, component in components.items():
         component["unique_id"] = f"edgeface_{device}_{key}"
         # Where an id is taken, Home Assistant numbers it.
-        about = slug(component["name"]) or key
+        name, suffix = component["name"], suffixes.get(key, "")
+        about = slug(name + suffix) or key  # of the English name, in whatever language the name is shown
         component["default_entity_id"] = f"{component['platform']}.{slug(f'edgeface {device}')}_{about}"
+        component["name"] = (name if key in people else say(name)) + suffix
     return {
         "device": {
             "identifiers": [f"edgeface_{device}"],
@@ -128,15 +132,15 @@ def _entities(settings: schema.Config, presence: str) -> dict[str, dict[str, Any
     return entities
 
 
-def _of_camera(settings: schema.Config, camera: str, name: str) -> dict[str, dict[str, Any]]:
-    """Describe the entities that each camera has; ``name`` is added to theirs."""
+def _of_camera(settings: schema.Config, camera: str) -> dict[str, dict[str, Any]]:
+    """Describe the entities that each camera has."""
     base, unknown = settings.base, "'ON' if value_json.unknown else 'OFF'"
     presence, info = f"{base}/{camera}/presence", f"{base}/image/{camera}/info"
-    entities = {"unknown": entity("binary_sensor", f"Unknown face{name}", presence, unknown, device_class="occupancy")}
+    entities = {"unknown": entity("binary_sensor", "Unknown face", presence, unknown, device_class="occupancy")}
     if settings.mqtt.images:
-        entities["image"] = _picture(f"Latest face{name}", f"{base}/image/{camera}", info)
+        entities["image"] = _picture("Latest face", f"{base}/image/{camera}", info)
     if settings.mqtt.frames:
-        entities["frame"] = _picture(f"Latest frame{name}", f"{base}/frame/{camera}", info)
+        entities["frame"] = _picture("Latest frame", f"{base}/frame/{camera}", info)
     return entities
 
 
@@ -144,7 +148,7 @@ def _state(settings: schema.Config, camera: str) -> dict[str, Any]:
     """Describe the state of one of several cameras."""
     state = f"(value_json.cameras | selectattr('name', 'eq', '{camera}') | first).state"
     topic, more = f"{settings.base}/health", {"icon": "mdi:cctv", "entity_category": "diagnostic"}
-    return entity("sensor", f"Camera {camera}", topic, state, **more, **STATES)
+    return entity("sensor", "Camera", topic, state, **more, **STATES)
 
 
 def _picture(name: str, topic: str, info: str) -> dict[str, Any]:

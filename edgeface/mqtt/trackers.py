@@ -9,6 +9,7 @@ import msgspec
 from edgeface.config import schema
 from edgeface.mqtt.home import Whereabouts
 from edgeface.mqtt.homeassistant import entity, slug
+from edgeface.platform.translation import ENGLISH, Translation, translation
 
 NODE = "edgeface"
 """The level of the discovery topics of people, which all devices may write."""
@@ -26,7 +27,7 @@ class Trackers:
     SENT_AT_ONCE = 20
 
     def __init__(self, settings: schema.Config) -> None:
-        self._settings = settings
+        self._settings, self._language = settings, translation(settings.device.language)
         self._due: dict[str, float] = {}
         self._sent: dict[str, float] = {}
         self._old: set[str] = set()  # whom somebody may have announced before
@@ -49,7 +50,7 @@ class Trackers:
             if person_id in home.people:
                 self._sent[person_id] = now
                 topics = home.availability(person_id)
-                told = describe_person(f"{home.topic}/{person_id}", person_id, home.people[person_id], topics)
+                told = describe_person(f"{home.topic}/{person_id}", person_id, home.people[person_id], topics, self._language)
                 found.append((tracker_topic(self._settings, person_id), msgspec.json.encode(told)))
         return found
 
@@ -60,7 +61,9 @@ class Trackers:
         return None if new else tracker_topic(self._settings, person_id)
 
 
-def describe_person(topic: str, person_id: str, name: str, availability: list[str]) -> dict[str, Any]:
+def describe_person(
+    topic: str, person_id: str, name: str, availability: list[str], language: Translation = ENGLISH
+) -> dict[str, Any]:
     """Describe a person's device and its entities; ``availability`` are the topics of the devices that tell of them."""
     there = "if value_json is defined else"  # whoever is forgotten leaves an empty message
     place = f"(value_json.camera ~ ' (' ~ value_json.device ~ ')' if value_json.device else none) {there} ''"
@@ -75,6 +78,7 @@ def describe_person(topic: str, person_id: str, name: str, availability: list[st
         "last_place": entity("sensor", "Last place", topic, place, icon="mdi:map-marker-account"),
     }
     for key, component in components.items():
+        component["name"] = component["name"] and language.say(component["name"])
         component["unique_id"] = f"edgeface_{person_id}_{key}"
         about = "" if key == "home" else f"_{key}"
         component["default_entity_id"] = f"{component['platform']}.edgeface_{slug(name) or person_id}{about}"

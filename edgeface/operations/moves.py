@@ -98,8 +98,8 @@ def undo(context: OperationContext, request: wire.UndoRequest) -> wire.UndoneCha
         note.update(what=done.change.what, person=done.change.origin.person_id, to=done.change.target)
     person = gallery.find(done.change.origin.person_id)
     names = {one.id: one.name for one in gallery.people()}
-    lost = f"; {done.lost} had been changed since" if done.lost else ""
-    told = f"undone: {in_words(done.change, names)}{lost}"
+    what = in_words(done.change, names)
+    told = f"undone: {what}; {done.lost} had been changed since" if done.lost else f"undone: {what}"
     return wire.UndoneChange(id=person.id, name=person.name, back=done.back, lost=done.lost, told=told)
 
 

@@ -19,6 +19,7 @@ from edgeface.errors import ConfigError
 from edgeface.health import BrokerStatus, Health
 from edgeface.interfaces import EventPublisher
 from edgeface.platform.secret_files import SecretFile
+from edgeface.platform.translation import translation
 from edgeface.types import Image, Person
 from edgeface.vision.pictures import face_jpeg
 from edgeface.wire.events import Event, event_payload
@@ -52,7 +53,7 @@ class WebhookPublisher(EventPublisher):
     """Seconds that ``close`` may take to deliver what waits."""
 
     def __init__(self, settings: schema.Config, model: str) -> None:
-        self._settings, self._device, self._model = settings.webhook, settings.device.id, model
+        self._settings, self._device, self._model = settings.webhook, settings.device, model
         hook = self._settings
         encrypted = hook.url.startswith("https:")
         self._secret = _secret(hook)  # this and the next raise here, not in the thread
@@ -149,7 +150,9 @@ class WebhookPublisher(EventPublisher):
 
     def _send(self, one: _Waiting) -> None:
         """Post one event; raise ``RefusedError`` if it is not wanted, another error if it may be tried again."""
-        message = Message(one.event, event_payload(one.event, self._device, self._model), one.picture)
+        message = Message(
+            one.event, event_payload(one.event, self._device.id, self._model), one.picture, translation(self._device.language)
+        )
         headers, body = FORMATS[self._settings.format](self._settings, self._secret, message)
         limit = min(self._settings.timeout, self._left(one.event))
         connection = _connection(self._address, limit, self._tls)

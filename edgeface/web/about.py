@@ -9,6 +9,8 @@ from starlette.responses import Response
 from edgeface.errors import EdgefaceError, TraceError
 from edgeface.operations.registry import ABOUT, ERASE
 from edgeface.web.context import ACTOR, PageContext, form
+from edgeface.web.filters import number
+from edgeface.web.language import _, said
 from edgeface.web.operations import run
 from edgeface.wire.about import EraseRequest
 
@@ -34,9 +36,10 @@ async def erase(context: PageContext, request: Request) -> Response:
     try:
         done = await context.perform(ERASE, EraseRequest(people=people, event_ids=events[:AT_ONCE], rejected=rejected))
     except EdgefaceError as error:
-        outcome = "Erased" if isinstance(error, TraceError) else "Not erased"
-        return context.redirect("/unknown", f"{outcome}: {error}.", good=False)
+        outcome = _("Erased") if isinstance(error, TraceError) else _("Not erased")
+        return context.redirect("/unknown", f"{outcome}: {said(error)}.", good=False)
     names = "".join(f"{person.name}, " for person in done.people)
-    left = f" Still in older backups: {', '.join(done.left_in)}." if done.left_in else ""
-    text = f"Erased: {names}{done.events} visits and {done.rejected} rejected faces.{left}"
-    return context.redirect("/unknown", text)
+    counts = {"visits": number(done.events), "rejected": number(done.rejected)}
+    text = _("Erased: {names}{visits} visits and {rejected} rejected faces.", names=names, **counts)
+    left = _("Still in older backups: {files}.", files=", ".join(done.left_in)) if done.left_in else ""
+    return context.redirect("/unknown", f"{text} {left}".strip())

@@ -33,6 +33,7 @@ from edgeface.web import (
     welcome,
 )
 from edgeface.web.context import PageContext
+from edgeface.web.language import _, said
 
 View: TypeAlias = Callable[[PageContext, Request], Awaitable[Response]]
 GET: dict[str, View] = {
@@ -88,8 +89,8 @@ def application(context: PageContext) -> Starlette:
 
     async def show_error(request: Request, error: Exception) -> Response:
         status = error.status_code if isinstance(error, HTTPException) else HTTPStatus.INTERNAL_SERVER_ERROR
-        text = error.detail if isinstance(error, HTTPException) else str(error)
-        text = "There is no such page." if status == HTTPStatus.NOT_FOUND else text
+        text = error.detail if isinstance(error, HTTPException) else said(error)
+        text = _("There is no such page.") if status == HTTPStatus.NOT_FOUND else text
         response = context.render(request, "wrong.html", status, text=text)
         response.headers.update(getattr(error, "headers", None) or {})
         return response

@@ -24,6 +24,7 @@ from edgeface.platform.rate_limit import RateLimit
 from edgeface.web import trust
 from edgeface.web.installable import open_to_all
 from edgeface.web.invitations import Invitations
+from edgeface.web.language import _, current
 from edgeface.web.sessions import Session, Sessions
 from edgeface.web.token import Token
 
@@ -39,10 +40,9 @@ main { max-width: 34rem; margin: 15vh auto; padding: 0 1.5rem }
 h1 { font-size: 1.5rem } h2 { font-size: 1.15rem; margin-top: 2rem } code { font-size: 1rem }
 dt { font-weight: 650 } dd { margin: 0 0 .6rem }
 """
-CLOSED = """<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">
+CLOSED = """<!doctype html><html lang="{language}"><meta charset="utf-8"><meta name="viewport" content="width=device-width">
 <title>edgeface</title>{head}<style>{style}</style><main><h1>{title}</h1><p>{text}</p>{more}</main></html>
 """
-REOPEN = "Open it with the address that <code>edgeface web url</code> prints on the device."
 SCRIPT = """
 try {
   const root = localStorage.getItem("session"), here = location.pathname;
@@ -122,7 +122,9 @@ class AccessMiddleware:
                 added["set-cookie"] = self._cookie(request, session)
         except EdgefaceError as error:
             log.error("%s", error)
-            refusal = _closed(HTTPStatus.SERVICE_UNAVAILABLE, "The page cannot be opened", "The log of edgeface says why.")
+            refusal = _closed(
+                HTTPStatus.SERVICE_UNAVAILABLE, _("The page cannot be opened"), _("The log of edgeface says why.")
+            )
         if refusal:
             added["connection"] = "close"  # makes room for the next client
             await refusal(scope, receive, guarded)
@@ -142,12 +144,16 @@ class AccessMiddleware:
         if not is_ours(host, self._hosts):
             return _closed(
                 HTTPStatus.MISDIRECTED_REQUEST,
-                "This is not its address",
-                "If you reach this device by that name on purpose, add it to <code>hosts</code> under <code>[web]</code> "
-                "in its settings.",
+                _("This is not its address"),
+                _(
+                    "If you reach this device by that name on purpose, add it to <code>hosts</code> under <code>[web]</code> "
+                    "in its settings."
+                ),
             )
         if request.method not in ("GET", "HEAD") and not self._is_from_here(request, host):
-            return _closed(HTTPStatus.FORBIDDEN, "Not from here", "Another page asked for this change. Nothing was changed.")
+            return _closed(
+                HTTPStatus.FORBIDDEN, _("Not from here"), _("Another page asked for this change. Nothing was changed.")
+            )
         return None
 
     def _refusal(self, request: Request, session: Session, path: str) -> Response | None:
@@ -157,23 +163,25 @@ class AccessMiddleware:
         if given is not None and request.url.path == "/":
             return self._sign_in(request, given)
         if not self._sessions.admits(session):
-            return _locked(request, session, trust.LOCKED if self._trusted else "")
+            return _locked(request, session, trust.locked() if self._trusted else "")
         if (request.method, path) == ("POST", "/signout"):
             self._sessions.end(session)
-            return _closed(HTTPStatus.OK, "You are signed out", REOPEN, LEAD)
+            return _closed(HTTPStatus.OK, _("You are signed out"), _reopen(), LEAD)
         if not self._has_room(request.scope["client"]):
-            return _closed(HTTPStatus.SERVICE_UNAVAILABLE, "Too many pages are open", "Close some, then try again.")
+            return _closed(HTTPStatus.SERVICE_UNAVAILABLE, _("Too many pages are open"), _("Close some, then try again."))
         return None
 
     def _sign_in(self, request: Request, given: str) -> Response:
         # The right token or code, which nobody can guess, passes however many wrong ones are tried.
         if not (self._invitations.accept(given) or self._token.opens(given)):
             if not self._tries.allows(time.monotonic()):
-                return _closed(HTTPStatus.TOO_MANY_REQUESTS, "Too many tries", "Wait a minute, then open the address again.")
+                return _closed(
+                    HTTPStatus.TOO_MANY_REQUESTS, _("Too many tries"), _("Wait a minute, then open the address again.")
+                )
             return _closed(
                 HTTPStatus.UNAUTHORIZED,
-                "This address is out of date",
-                "Open the one that <code>edgeface web url</code> prints on the device now.",
+                _("This address is out of date"),
+                _("Open the one that <code>edgeface web url</code> prints on the device now."),
             )
         session = self._sessions.open(self._lifetime(request))
         where = {"location": f"{session.root}/", "set-cookie": self._cookie(request, session)}
@@ -242,10 +250,16 @@ def _locked(request: Request, session: Session, more: str) -> Response:
     headers = request.headers
     if session.key and (headers.get("sec-fetch-site"), headers.get("sec-fetch-mode")) == ("cross-site", "navigate"):
         # A link from another site comes without the cookie, which is for requests of this page alone: reload from here.
-        return _closed(HTTPStatus.OK, "One moment", '<a href="">Go on</a>', '<meta http-equiv="refresh" content="0">')
-    return _closed(HTTPStatus.UNAUTHORIZED, "This page is locked", REOPEN, LEAD, more)
+        return _closed(
+            HTTPStatus.OK, _("One moment"), f'<a href="">{_("Go on")}</a>', '<meta http-equiv="refresh" content="0">'
+        )
+    return _closed(HTTPStatus.UNAUTHORIZED, _("This page is locked"), _reopen(), LEAD, more)
+
+
+def _reopen() -> str:
+    return _("Open it with the address that <code>edgeface web url</code> prints on the device.")
 
 
 def _closed(status: HTTPStatus, title: str, text: str, head: str = "", more: str = "") -> Response:
-    page = CLOSED.format(style=STYLE, title=title, text=text, head=head, more=more)
+    page = CLOSED.format(language=current().language, style=STYLE, title=title, text=text, head=head, more=more)
     return HTMLResponse(page, status, {"content-security-policy": CLOSED_POLICY})

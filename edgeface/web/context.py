@@ -1,6 +1,7 @@
 """Gives views of the page the gallery, operations, HTML templates, notes, and the enrollment that a browser follows."""
 
 import asyncio
+import contextvars
 import math
 import secrets
 import time
@@ -29,7 +30,9 @@ from edgeface.operations.jobs import JobQueue
 from edgeface.operations.live_view import LivePicture, LiveView
 from edgeface.vision.images import decode_image, encode_jpeg
 from edgeface.vision.model_card import ModelCard
+from edgeface.web import language
 from edgeface.web.filters import FILTERS
+from edgeface.web.language import _
 from edgeface.web.wakeup import Wakeup
 from edgeface.wire.commands import EnrollRequest
 from edgeface.wire.home import PersonHome
@@ -128,7 +131,10 @@ class PageContext:
         self.enrolling: Enrolling | None = None
         self._notes: OrderedDict[str, tuple[str, bool, str | None]] = OrderedDict()
         loader = jinja2.PackageLoader("edgeface.web", "pages")
-        self._pages = jinja2.Environment(loader=loader, autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True)
+        self._pages = jinja2.Environment(
+            loader=loader, autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, extensions=["jinja2.ext.i18n"]
+        )
+        language.install(self._pages)
         self._pages.filters |= FILTERS
 
     def end(self) -> None:
@@ -156,7 +162,9 @@ class PageContext:
             raise EdgefaceError("the device is busy; try again in a moment")
         self._waiting += 1
         try:
-            return await asyncio.get_running_loop().run_in_executor(self._gallery_thread, lambda: call(self._opened()))
+            return await asyncio.get_running_loop().run_in_executor(
+                self._gallery_thread, contextvars.copy_context().run, lambda: call(self._opened())
+            )
         finally:
             self._waiting -= 1
 
@@ -179,7 +187,7 @@ class PageContext:
         try:
             return self.config.of_camera(request.query_params.get("camera") or None).camera
         except ConfigError:
-            raise HTTPException(HTTPStatus.NOT_FOUND, "There is no such camera.") from None
+            raise HTTPException(HTTPStatus.NOT_FOUND, _("There is no such camera.")) from None
 
     def live(self, camera: CameraSettings) -> LiveView:
         return self.daemon.beside().get(camera.name, self.daemon.live)
@@ -225,7 +233,7 @@ class PageContext:
         root, path = request.scope["root"], request.url.path
         camera = self.camera(request) if status == HTTPStatus.OK else self.config.camera
         of_all = {"config": self.config, "camera": camera, "views": VIEWS, "root": root, "path": path}
-        known = of_all | {"note": note, "now": time.time()}
+        known = of_all | {"note": note, "now": time.time(), "language": language.current().language}
         return HTMLResponse(self._pages.get_template(name).render(known | values), status)
 
     def redirect(
@@ -250,7 +258,7 @@ class PageContext:
 async def body(request: Request, limit: int) -> bytes:
     """Read the body of a request; raise ``HTTPException`` if it is over ``limit`` bytes, or takes over ``BODY_TIMEOUT``."""
     too_large = HTTPException(
-        HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"That is over {limit / 2**20:.2g} MB.", {"connection": "close"}
+        HTTPStatus.REQUEST_ENTITY_TOO_LARGE, _("That is over {size} MB.", size=f"{limit / 2**20:.2g}"), {"connection": "close"}
     )
     length = request.headers.get("content-length", "0")
     if not length.isdecimal() or int(length) > limit:
@@ -264,9 +272,9 @@ async def body(request: Request, limit: int) -> bytes:
                     raise too_large
                 parts.append(part)
     except TimeoutError:
-        raise HTTPException(HTTPStatus.REQUEST_TIMEOUT, "It came too slowly.") from None
+        raise HTTPException(HTTPStatus.REQUEST_TIMEOUT, _("It came too slowly.")) from None
     except ClientDisconnect:
-        raise HTTPException(HTTPStatus.BAD_REQUEST, "It broke off.") from None
+        raise HTTPException(HTTPStatus.BAD_REQUEST, _("It broke off.")) from None
     return b"".join(parts)
 
 
@@ -275,5 +283,5 @@ async def form(request: Request) -> dict[str, str]:
     try:
         fields = parse_qs((await body(request, MAX_FORM)).decode(), keep_blank_values=True, max_num_fields=64)
     except ValueError:
-        raise HTTPException(HTTPStatus.BAD_REQUEST, "That is no form.") from None
+        raise HTTPException(HTTPStatus.BAD_REQUEST, _("That is no form.")) from None
     return {name: values[-1] for name, values in fields.items()}

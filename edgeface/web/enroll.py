@@ -13,6 +13,7 @@ from edgeface.operations.enroll import Enrollment
 from edgeface.operations.registry import ENROLL
 from edgeface.web.context import ACTOR, Enrolling, PageContext
 from edgeface.web.filters import capitalize_first
+from edgeface.web.language import _, said
 from edgeface.web.live import describe
 from edgeface.web.person import how_known, read_card
 from edgeface.wire.commands import EnrollRequest
@@ -37,7 +38,7 @@ async def start(context: PageContext, request: Request) -> Response:
         enrolling = Enrolling(job, context.news.wake)
         context.daemon.jobs.submit(job)
     except EdgefaceError as error:
-        return JSONResponse({"ok": False, "text": f"{error}."}, 409)
+        return JSONResponse({"ok": False, "text": f"{said(error)}."}, 409)
     job.result.add_done_callback(lambda _: context.news.wake())
     enrolling.keep_alive()
     context.enrolling = enrolling
@@ -48,7 +49,7 @@ async def state(context: PageContext, request: Request) -> Response:
     """Return the guidance once it differs from step ``after``, and the result in the end."""
     enrolling, after = _current(context, request), request.query_params.get("after", "")
     if enrolling is None:
-        return JSONResponse({"done": True, "ok": False, "text": "This enrollment is over."})
+        return JSONResponse({"done": True, "ok": False, "text": _("This enrollment is over.")})
     job = enrolling.job
     enrolling.keep_alive()
 
@@ -60,8 +61,17 @@ async def state(context: PageContext, request: Request) -> Response:
     if job.result.done():
         return JSONResponse({"done": True, **await _outcome(context, job)})
     if now := enrolling.guidance:
-        return JSONResponse({"done": False, "step": step(now), "text": now.text, "taken": now.taken, "most": now.most})
-    return JSONResponse({"done": False, "step": "", "text": "Waiting for the camera", "taken": 0, "most": 9})
+        return JSONResponse({"done": False, "step": step(now), "text": instruction(now), "taken": now.taken, "most": now.most})
+    return JSONResponse(
+        {"done": False, "step": "", "text": capitalize_first(_("waiting for the camera")), "taken": 0, "most": 9}
+    )
+
+
+def instruction(guidance: Guidance) -> str:
+    """Say the guidance in the page's language: an instruction, and the reason for it, if there is one."""
+    words = guidance.hint.words
+    _words, colon, reason = guidance.text.partition(f"{words}: ")
+    return _(words) + (f": {said(reason)}" if colon else "") if guidance.text.startswith(words) else said(guidance.text)
 
 
 def step(guidance: Guidance) -> str:
@@ -85,12 +95,12 @@ def _current(context: PageContext, request: Request) -> Enrolling | None:
 
 async def _outcome(context: PageContext, job: Job[EnrollRequest, Enrollment]) -> dict[str, Any]:
     if job.result.cancelled():
-        return {"ok": False, "text": "Cancelled. Nothing was kept."}
+        return {"ok": False, "text": _("Cancelled. Nothing was kept.")}
     if error := job.result.exception():
-        return {"ok": False, "text": f"Nothing was kept: {error}."}
+        return {"ok": False, "text": _("Nothing was kept: {reason}.", reason=said(error))}
     done = job.result.result()
     card = await context.with_gallery(lambda gallery: read_card(context, gallery, done.id or ""))
     sentences = [how_known(card)] if card else []
     if done.assessment is not None and done.assessment.told:
-        sentences.append(f"{capitalize_first(done.assessment.told)}.")
+        sentences.append(f"{capitalize_first(said(done.assessment.told))}.")
     return {"ok": True, "text": " ".join(sentences)}

@@ -26,7 +26,8 @@ async def health(context: PageContext, request: Request) -> Response:
             checks = await run_doctor(context.daemon)
         finally:
             context.checking = False
-    return context.render(request, "health.html", status=status, facts=describe(status), checks=checks)
+    of_cameras = {one["name"]: describe(status, one["name"]) for one in status.get("cameras", ())}
+    return context.render(request, "health.html", status=status, facts=describe(status), of_cameras=of_cameras, checks=checks)
 
 
 async def run_doctor(daemon: ServedDaemon) -> list[Check]:

@@ -10,12 +10,13 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import FileResponse, JSONResponse, Response
 
+from edgeface.web.language import _, current
+
 ICONS = {f"/icon-{side}.png": side for side in (180, 192, 512)}
 MANIFEST: dict[str, Any] = {
     "id": "/",
     "name": "edgeface",
     "short_name": "edgeface",
-    "description": "Who is at the door",
     "start_url": "/",
     "scope": "/",
     "display": "standalone",
@@ -33,7 +34,11 @@ def open_to_all(request: Request) -> Response | None:
     """Return what a request gets without a session, or ``None`` if that is nothing."""
     path = request.url.path if request.method in ("GET", "HEAD") else ""
     if path == "/manifest.webmanifest":
-        return JSONResponse(MANIFEST, HTTPStatus.OK, media_type="application/manifest+json")
+        return JSONResponse(
+            MANIFEST | {"description": _("Who is at the door"), "lang": current().language},
+            HTTPStatus.OK,
+            media_type="application/manifest+json",
+        )
     if path in ICONS:
         return FileResponse(Path(__file__).parent / "static" / path.lstrip("/"), media_type="image/png")
     return None

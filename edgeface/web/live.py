@@ -17,7 +17,8 @@ from edgeface.platform.text import duration
 from edgeface.types import TrackedFace
 from edgeface.vision.images import encode_jpeg
 from edgeface.web.context import PageContext
-from edgeface.web.filters import capitalize_first, moment
+from edgeface.web.filters import capitalize_first, moment, number
+from edgeface.web.language import _, current, said
 from edgeface.web.visits import read_visits
 
 PICTURE_SIDE = 800
@@ -29,7 +30,6 @@ TICK, SILENCE = 1.0, 15.0
 """Seconds between two looks at the state, and without a message until one is sent to keep the connection."""
 RECENT = 12
 """Visits beside the picture."""
-LOST_CURE = "Check the camera's cable, power and network. edgeface tries again by itself."
 
 
 async def live(context: PageContext, request: Request) -> Response:
@@ -90,7 +90,7 @@ def describe_face(tracked: TrackedFace, names: Mapping[str, str], width: int, he
 async def stream(context: PageContext, request: Request) -> Response:
     """Stream the daemon's state as server-sent events, once a second; a client that does not read holds up nobody else."""
     if context.streams >= MAX_STREAMS:
-        raise HTTPException(HTTPStatus.SERVICE_UNAVAILABLE, "Too many pages are open.")
+        raise HTTPException(HTTPStatus.SERVICE_UNAVAILABLE, _("Too many pages are open."))
 
     camera = context.camera(request).name
 
@@ -124,24 +124,34 @@ def describe(status: Mapping[str, Any], name: str = "") -> dict[str, str]:
     broker = status["broker"]
     one = next((one for one in status.get("cameras", ()) if one["name"] == name), None)
     state, reason = (one["state"], one["reason"]) if one else (status["camera_state"], status["camera_reason"])
-    camera = {"ok": "on", "starting": "starting", "lost": "no picture", "paused": "paused"}[state]
-    link = {"none": "none", "up": "connected", "down": "not connected", "connecting": "connecting"}[broker["state"]]
+    links = {"none": _("none"), "up": _("connected"), "down": _("not connected"), "connecting": _("connecting")}
     lost = state == "lost"
+    camera = {"ok": _("on"), "starting": _("starting"), "lost": _("no picture"), "paused": _("paused")}[state]
     return {
         "state": "trouble" if status["troubles"] else "well",
-        "trouble": "; ".join(status["troubles"]),
+        "trouble": "; ".join(map(said, status["troubles"])),
         "camera": camera,
         "paused": _paused(**status["pause"]) if "pause" in status else "",
-        "lost": f"{capitalize_first(reason or 'it gives no frames')}. {LOST_CURE}" if lost else "",
-        "broker": link + (f", {broker['address']}" if broker["address"] else ""),
-        "fps": f"{(one or status)['fps']:.1f} frames/s",
-        "dropped": f"{status['frames_dropped']:,} of {status['frames_seen'] + status['frames_dropped']:,}",
-        "uptime": duration(status["uptime"] // 60 * 60) if status["uptime"] >= 60 else "less than a minute",
+        "lost": _lost(reason or "it gives no frames") if lost else "",
+        "broker": links[broker["state"]] + (f", {broker['address']}" if broker["address"] else ""),
+        "fps": _("{rate} frames/s", rate=current().number(float((one or status)["fps"]), 1)),
+        "dropped": _(
+            "{part} of {whole}",
+            part=number(status["frames_dropped"]),
+            whole=number(status["frames_seen"] + status["frames_dropped"]),
+        ),
+        "uptime": duration(status["uptime"] // 60 * 60) if status["uptime"] >= 60 else _("less than a minute"),
         "memory": f"{status['rss_mb']:.0f} MB",
-        "temperature": "not measured" if status["temperature"] is None else f"{status['temperature']:.0f} °C",
+        "temperature": _("not measured") if status["temperature"] is None else f"{status['temperature']:.0f} °C",
     }
 
 
 def _paused(since: str, until: str | None, why: str) -> str:
-    end = f"until {moment(datetime.fromisoformat(until).timestamp())}" if until else "until you resume"
-    return f"Paused {end}{why and f': {why}'}"
+    end = until and moment(datetime.fromisoformat(until).timestamp())
+    return (_("Paused until {moment}", moment=end) if end else _("Paused until you resume")) + (why and f": {why}")
+
+
+def _lost(reason: str) -> str:
+    return f"{capitalize_first(said(reason))}. " + _(
+        "Check the camera's cable, power and network. edgeface tries again by itself."
+    )

@@ -12,6 +12,7 @@ from edgeface.operations.moves import in_words
 from edgeface.operations.registry import EMPTY_BIN, MERGE, MOVE, SPLIT, UNDO
 from edgeface.web.context import PageContext, form
 from edgeface.web.filters import capitalize_first
+from edgeface.web.language import _, said
 from edgeface.wire.moves import EmptyBinRequest, MergeRequest, Moved, MoveRequest, SplitRequest, UndoRequest
 
 
@@ -22,7 +23,7 @@ async def merge(context: PageContext, request: Request) -> Response:
     try:
         return _done(context, await context.perform(MERGE, wanted))
     except EdgefaceError as error:
-        return _refused(context, person_id, "Not merged", error)
+        return _refused(context, person_id, _("Not merged"), error)
 
 
 async def move(context: PageContext, request: Request) -> Response:
@@ -34,7 +35,7 @@ async def move(context: PageContext, request: Request) -> Response:
             return _done(context, await context.perform(MOVE, MoveRequest(views=[view], to=who, force=force)))
         return _done(context, await context.perform(SPLIT, SplitRequest(views=[view], name=who, force=force)))
     except EdgefaceError as error:
-        return _refused(context, person_id, "Not moved", error)
+        return _refused(context, person_id, _("Not moved"), error)
 
 
 async def undo(context: PageContext, request: Request) -> Response:
@@ -42,8 +43,8 @@ async def undo(context: PageContext, request: Request) -> Response:
     try:
         done = await context.perform(UNDO, UndoRequest(change=change))
     except EdgefaceError as error:
-        return context.redirect("/people", f"Not undone: {error}.", good=False)
-    return context.redirect(f"/people/{done.id}", f"{capitalize_first(done.told)}.")
+        return context.redirect("/people", _("Not undone: {reason}.", reason=said(error)), good=False)
+    return context.redirect(f"/people/{done.id}", f"{capitalize_first(said(done.told))}.")
 
 
 async def show_bin(context: PageContext, request: Request) -> Response:
@@ -51,7 +52,7 @@ async def show_bin(context: PageContext, request: Request) -> Response:
 
     def read(gallery: Gallery) -> dict[str, Any]:
         names = {person.id: person.name for person in gallery.people()}
-        kept = [(one, in_words(one.change, names)) for one in reversed(gallery.bin.changes())]
+        kept = [(one, said(in_words(one.change, names))) for one in reversed(gallery.bin.changes())]
         return {"changes": kept, "days": gallery.bin.days}
 
     return context.render(request, "bin.html", **await context.with_gallery(read), now=time.time())
@@ -62,15 +63,15 @@ async def empty_bin(context: PageContext, request: Request) -> Response:
     try:
         await context.perform(EMPTY_BIN, EmptyBinRequest())
     except EdgefaceError as error:
-        outcome = "Erased" if isinstance(error, TraceError) else "Not erased"
-        return context.redirect("/bin", f"{outcome}: {error}.", good=False)
-    return context.redirect("/people", "What could be undone is erased.")
+        outcome = _("Erased") if isinstance(error, TraceError) else _("Not erased")
+        return context.redirect("/bin", f"{outcome}: {said(error)}.", good=False)
+    return context.redirect("/people", _("What could be undone is erased."))
 
 
 def _done(context: PageContext, moved: Moved) -> Response:
-    return context.redirect(f"/people/{moved.id}", f"{capitalize_first(moved.told)}.", undo=moved.change)
+    return context.redirect(f"/people/{moved.id}", f"{capitalize_first(said(moved.told))}.", undo=moved.change)
 
 
 def _refused(context: PageContext, person_id: str, outcome: str, error: EdgefaceError) -> Response:
-    text = str(error).partition("; force ")[0]
+    text = said(str(error).partition("; force ")[0])
     return context.redirect(f"/people/{person_id}", f"{outcome}: {text}.", good=False)

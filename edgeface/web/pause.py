@@ -6,6 +6,7 @@ from starlette.responses import Response
 from edgeface.errors import EdgefaceError
 from edgeface.operations.registry import PAUSE
 from edgeface.web.context import PageContext, form
+from edgeface.web.language import _, said
 from edgeface.wire.commands import PauseRequest
 
 
@@ -14,5 +15,5 @@ async def pause(context: PageContext, request: Request) -> Response:
     try:
         await context.perform(PAUSE, PauseRequest(paused=paused))
     except EdgefaceError as error:
-        return context.redirect("/", f"{error}.", good=False)
-    return context.redirect("/", "The camera is closed." if paused else "The camera is opened.")
+        return context.redirect("/", f"{said(error)}.", good=False)
+    return context.redirect("/", _("The camera is closed.") if paused else _("The camera is opened."))

@@ -19,6 +19,7 @@ from edgeface.operations.registry import FORGET, PHOTOS, RENAME
 from edgeface.types import Person
 from edgeface.vision.images import decode_photo
 from edgeface.web.context import PageContext, body, form
+from edgeface.web.language import _, said
 from edgeface.web.person import how_known, read_card, read_portraits
 from edgeface.wire.commands import ForgetRequest, PhotosRequest, RenameRequest
 from edgeface.wire.fields import seconds
@@ -106,9 +107,9 @@ async def rename(context: PageContext, request: Request) -> Response:
     try:
         person = await context.perform(RENAME, wanted)
     except EdgefaceError as error:
-        outcome = "Renamed" if isinstance(error, TraceError) else "Not renamed"
-        return context.redirect(f"/people/{wanted.person}", f"{outcome}: {error}.", good=False)
-    return context.redirect(f"/people/{person.id}", f"The name is {person.name} now.")
+        outcome = _("Renamed") if isinstance(error, TraceError) else _("Not renamed")
+        return context.redirect(f"/people/{wanted.person}", f"{outcome}: {said(error)}.", good=False)
+    return context.redirect(f"/people/{person.id}", _("The name is {name} now.", name=person.name))
 
 
 async def forget(context: PageContext, request: Request) -> Response:
@@ -116,14 +117,15 @@ async def forget(context: PageContext, request: Request) -> Response:
     try:
         person = await context.perform(FORGET, ForgetRequest(person=request.path_params["person"]))
     except EdgefaceError as error:
-        return context.redirect("/people", f"{error}.", good=False)
-    return context.redirect("/people", f"{person.name} is forgotten: name, views, visits and pictures are erased.")
+        return context.redirect("/people", f"{said(error)}.", good=False)
+    text = _("{name} is forgotten: name, views, visits and pictures are erased.", name=person.name)
+    return context.redirect("/people", text)
 
 
 async def photo(context: PageContext, request: Request) -> Response:
     """Enroll the one face of the photo in the body as ``name``."""
     if context.uploads >= MAX_UPLOADS:
-        busy = {"ok": False, "text": "Other photos are being looked at; try again in a moment."}
+        busy = {"ok": False, "text": _("Other photos are being looked at; try again in a moment.")}
         return JSONResponse(busy, HTTPStatus.SERVICE_UNAVAILABLE, {"retry-after": "5", "connection": "close"})
     context.uploads += 1
     try:
@@ -141,11 +143,11 @@ async def _enroll_photo(context: PageContext, request: Request) -> Response:
         image = await context.on_picture_thread(partial(decode_photo, data, "photo"))
         done = await context.perform(PHOTOS, wanted, iter([("photo", image)]))
     except EdgefaceError as error:
-        return JSONResponse({"ok": False, "text": f"{str(error).removeprefix('photo: ')}."}, 422)
+        return JSONResponse({"ok": False, "text": f"{said(str(error).removeprefix('photo: '))}."}, 422)
     except HTTPException as error:
         return JSONResponse({"ok": False, "text": error.detail}, error.status_code, error.headers)
     if done.id is None:
-        return JSONResponse({"ok": False, "text": "; ".join(f"{refused.reason}." for refused in done.refused)}, 422)
+        return JSONResponse({"ok": False, "text": "; ".join(f"{said(refused.reason)}." for refused in done.refused)}, 422)
     person_id = done.id
     card = await context.with_gallery(lambda gallery: read_card(context, gallery, person_id))
     return JSONResponse({"ok": True, "text": how_known(card) if card else ""})

@@ -20,6 +20,7 @@ from edgeface.operations.registry import DROP
 from edgeface.recognition.matching import Matcher
 from edgeface.types import Person
 from edgeface.web.context import PageContext, form
+from edgeface.web.language import _, plural, said
 from edgeface.web.visits import read_visits
 from edgeface.wire.commands import DropRequest
 
@@ -79,13 +80,17 @@ def read_portraits(gallery: Gallery) -> dict[str, str]:
 def how_known(card: Card) -> str:
     """Say how well a person is known, after views of them were added."""
     views = card.person.templates
-    sentences = [f"{card.person.name} is known from {views} view{'' if views == 1 else 's'} now."]
+    sentences = [
+        plural(
+            "{name} is known from {count} view now.", "{name} is known from {count} views now.", views, name=card.person.name
+        )
+    ]
     if views < LEAST:
-        sentences.append(f"With {LEAST} or more, recognition is more reliable.")
+        sentences.append(_("With {count} or more, recognition is more reliable.", count=LEAST))
     if card.weakest is not None and card.weakest < card.needed:
-        sentences.append("One view is unlike the others: add some more that are like it.")
+        sentences.append(_("One view is unlike the others: add some more that are like it."))
     if card.alike:
-        sentences.append(f"They look much like {card.alike}: add views of both.")
+        sentences.append(_("They look much like {name}: add views of both.", name=card.alike))
     return " ".join(sentences)
 
 
@@ -138,6 +143,6 @@ async def drop(context: PageContext, request: Request) -> Response:
     try:
         dropped = await context.perform(DROP, DropRequest(template=request.path_params["view"]))
     except EdgefaceError as error:
-        outcome = "Deleted" if isinstance(error, TraceError) else "Not deleted"
-        return context.redirect(where, f"{outcome}: {error}.", good=False)
-    return context.redirect(where, "The view is deleted.", undo=dropped.change)
+        outcome = _("Deleted") if isinstance(error, TraceError) else _("Not deleted")
+        return context.redirect(where, f"{outcome}: {said(error)}.", good=False)
+    return context.redirect(where, _("The view is deleted."), undo=dropped.change)

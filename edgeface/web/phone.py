@@ -9,6 +9,9 @@ from edgeface.web.exposure import is_local
 from edgeface.web.invitations import LIFETIME
 from edgeface.web.trust import PATH, STEPS
 
+ENCRYPT = "sudo edgeface web tls\nsudo systemctl reload edgeface"
+"""The commands that encrypt the page, which are no text to translate."""
+
 
 async def phone(context: PageContext, request: Request) -> Response:
     import segno
@@ -21,7 +24,8 @@ async def phone(context: PageContext, request: Request) -> Response:
         "phone.html",
         link=link,
         code=segno.make(link, error="l").svg_inline(dark="#000", light="#fff", omitsize=True) if link else "",
-        minutes=round(LIFETIME / 60),
+        lifetime=LIFETIME,
+        commands=ENCRYPT,
         certificate=PATH if own.serves(context.config.web) else "",
         fingerprint=own.fingerprint() if own.serves(context.config.web) else "",
         steps=STEPS,

@@ -13,6 +13,7 @@ from edgeface.operations.context import Operation
 from edgeface.operations.registry import EXPIRE, GROUP, HOURS, IGNORE, MUTE, UNMUTE
 from edgeface.web.context import PageContext, form
 from edgeface.web.filters import form_time
+from edgeface.web.language import _, said
 from edgeface.wire.rules import ExpireRequest, GroupRequest, HoursRequest, IgnoreRequest, MuteRequest, UnmuteRequest
 
 Step = tuple[Operation[Any, Any], Any]
@@ -26,8 +27,8 @@ async def rules(context: PageContext, request: Request) -> Response:
         for operation, wanted in _steps(who, fields, before):
             await context.perform(operation, wanted)
     except EdgefaceError as error:
-        return context.redirect(f"/people/{who}", f"{error}.", good=False)
-    return context.redirect(f"/people/{who}", "The rules are saved.")
+        return context.redirect(f"/people/{who}", f"{said(error)}.", good=False)
+    return context.redirect(f"/people/{who}", _("The rules are saved."))
 
 
 def _steps(who: str, fields: dict[str, str], before: Rules) -> Iterator[Step]:

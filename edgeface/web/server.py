@@ -20,6 +20,7 @@ from edgeface.web.auth import AccessMiddleware
 from edgeface.web.certificate import HomeCertificate
 from edgeface.web.context import PageContext
 from edgeface.web.exposure import refuse_exposure
+from edgeface.web.language import speaking
 from edgeface.web.listener import MAX_BATCH, Listener
 from edgeface.web.sessions import Sessions
 from edgeface.web.token import Token
@@ -53,7 +54,7 @@ class PageServer:
             trusted = self._own.trusted if self._own else None
             page = AccessMiddleware(application(context), web, token, sessions, self._socket.has_room, trusted)
             settings = uvicorn.Config(
-                Api(page, context, self._socket.has_room),
+                Api(speaking(page, lambda: context.config.web.language), context, self._socket.has_room),
                 http=Connection,
                 ws="none",
                 lifespan="off",

@@ -14,6 +14,7 @@ from edgeface.config.load import Setting
 from edgeface.errors import EdgefaceError
 from edgeface.operations.registry import CONFIGURE
 from edgeface.web.context import PageContext, form
+from edgeface.web.language import _, said
 from edgeface.wire.commands import ConfigureRequest
 
 WAIT, BETWEEN = 10.0, 0.1
@@ -89,11 +90,11 @@ async def change(context: PageContext, request: Request) -> Response:
         else:
             values = _differing(fields, {f"{row.section}.{row.name}": row for row in load.settings(context.daemon.file)})
         if not values:
-            return context.redirect("/settings", "Nothing was changed.")
+            return context.redirect("/settings", _("Nothing was changed."))
         await configure(context, values)
     except EdgefaceError as error:
-        return context.redirect("/settings", f"Not changed: {error}.", good=False)
-    return context.redirect("/settings", "The change is in effect.")
+        return context.redirect("/settings", _("Not changed: {reason}.", reason=said(error)), good=False)
+    return context.redirect("/settings", _("The change is in effect."))
 
 
 def _differing(fields: dict[str, str], rows: dict[str, Setting]) -> dict[str, str | None]:
@@ -118,7 +119,7 @@ def _value(text: str) -> Any:
 async def configure(context: PageContext, values: dict[str, str | None]) -> None:
     """Change settings, and wait until the daemon has taken them. Raise ``EdgefaceError`` if it refuses them."""
     await context.perform(CONFIGURE, ConfigureRequest(values=values))
-    for _ in range(round(WAIT / BETWEEN)):
+    for _attempt in range(round(WAIT / BETWEEN)):
         if refused := context.daemon.status()["settings_refused"]:
             raise EdgefaceError(refused)
         if load.load(context.daemon.file) == context.config or not await context.pause(BETWEEN):

@@ -13,6 +13,7 @@ from edgeface.gallery.store import Gallery
 from edgeface.operations.registry import DISMISS, IGNORE, INTRODUCE
 from edgeface.recognition.clustering import SAME_FAR, group, unknown
 from edgeface.web.context import PageContext, form
+from edgeface.web.language import _, current, plural, said
 from edgeface.web.settings import configure
 from edgeface.wire.commands import DismissRequest, IntroduceRequest
 from edgeface.wire.doubt import words
@@ -57,8 +58,8 @@ async def strangers(context: PageContext, request: Request) -> Response:
     if not (context.config.web.unknown and context.config.events.keep_strangers):
         return context.render(request, "unknown.html", strangers=[], people=[], where=where, following={})
     page, known = await context.with_gallery(lambda gallery: (read_strangers(context, gallery, where), gallery.people()))
-    names, latest = {person.id: person.name for person in known}, (events[-1] for events, _ in page.shown)
-    reasons = {event.event_id: words(event.doubt, names) if event.doubt else None for event in latest}
+    names, latest = {person.id: person.name for person in known}, (events[-1] for events, _pictured in page.shown)
+    reasons = {event.event_id: words(event.doubt, names, current()) if event.doubt else None for event in latest}
     values = {"strangers": page.shown, "following": page.following, "where": where}
     return context.render(request, "unknown.html", **values, people=known, reasons=reasons)
 
@@ -69,8 +70,8 @@ async def keep(context: PageContext, request: Request) -> Response:
     try:
         await configure(context, {"events.keep_strangers": "true", "web.unknown": "true"})
     except EdgefaceError as error:
-        return context.redirect("/unknown", f"Not switched on: {error}.", good=False)
-    return context.redirect("/unknown", "The faces of visitors who are not recognized are kept from now on.")
+        return context.redirect("/unknown", _("Not switched on: {reason}.", reason=said(error)), good=False)
+    return context.redirect("/unknown", _("The faces of visitors who are not recognized are kept from now on."))
 
 
 async def name(context: PageContext, request: Request) -> Response:
@@ -79,8 +80,9 @@ async def name(context: PageContext, request: Request) -> Response:
     try:
         person = await context.perform(INTRODUCE, wanted)
     except EdgefaceError as error:
-        return context.redirect("/unknown", f"Not named: {error}.", _where(fields), good=False)
-    return context.redirect("/unknown", f"That was {person.name}, who will be recognized from now on.", _where(fields))
+        return context.redirect("/unknown", _("Not named: {reason}.", reason=said(error)), _where(fields), good=False)
+    text = _("That was {name}, who will be recognized from now on.", name=person.name)
+    return context.redirect("/unknown", text, _where(fields))
 
 
 async def ignore(context: PageContext, request: Request) -> Response:
@@ -88,8 +90,8 @@ async def ignore(context: PageContext, request: Request) -> Response:
     try:
         person = await context.perform(IGNORE, IgnoreRequest(event_ids=_chosen(fields), name=fields.get("name", "")))
     except EdgefaceError as error:
-        return context.redirect("/unknown", f"Not ignored: {error}.", _where(fields), good=False)
-    return context.redirect("/unknown", f"{person.name} is ignored from now on.", _where(fields))
+        return context.redirect("/unknown", _("Not ignored: {reason}.", reason=said(error)), _where(fields), good=False)
+    return context.redirect("/unknown", _("{name} is ignored from now on.", name=person.name), _where(fields))
 
 
 async def dismiss(context: PageContext, request: Request) -> Response:
@@ -97,9 +99,10 @@ async def dismiss(context: PageContext, request: Request) -> Response:
     try:
         count = (await context.perform(DISMISS, DismissRequest(event_ids=_chosen(fields)))).events
     except EdgefaceError as error:
-        outcome = "Dismissed" if isinstance(error, TraceError) else "Not dismissed"
-        return context.redirect("/unknown", f"{outcome}: {error}.", _where(fields), good=False)
-    return context.redirect("/unknown", f"Dismissed: {count} visit{'' if count == 1 else 's'} erased.", _where(fields))
+        outcome = _("Dismissed") if isinstance(error, TraceError) else _("Not dismissed")
+        return context.redirect("/unknown", f"{outcome}: {said(error)}.", _where(fields), good=False)
+    text = plural("Dismissed: {count} visit erased.", "Dismissed: {count} visits erased.", count)
+    return context.redirect("/unknown", text, _where(fields))
 
 
 def _where(fields: Mapping[str, str]) -> dict[str, str]:

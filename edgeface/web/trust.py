@@ -6,6 +6,8 @@ from pathlib import Path
 from starlette.requests import Request
 from starlette.responses import Response
 
+from edgeface.web.language import _
+
 PATH = "/authority.crt"
 STEPS = (
     (
@@ -19,12 +21,17 @@ STEPS = (
     ("Firefox", "Import the file under Settings, Privacy & Security, Certificates, View Certificates, Authorities."),
 )
 """How each kind of device is told to trust the certificate."""
-LOCKED = (
-    f'<h2>Your browser warns of this page?</h2><p>Have it trust <a href="{PATH}">the certificate of this device</a>, once. '
-    "<code>edgeface web tls</code> prints its fingerprint on the device; compare it before you trust it.</p>"
-    f"<dl>{''.join(f'<dt>{device}</dt><dd>{escape(how)}</dd>' for device, how in STEPS)}</dl>"
-)
-"""What the view of a locked page says about it."""
+
+
+def locked() -> str:
+    """Return what the view of a locked page says about it, as HTML."""
+    title = _("Your browser warns of this page?")
+    text = _(
+        'Have it trust <a href="/authority.crt">the certificate of this device</a>, once. <code>edgeface web tls</code> prints '
+        "its fingerprint on the device; compare it before you trust it."
+    )
+    steps = "".join(f"<dt>{device}</dt><dd>{escape(_(how))}</dd>" for device, how in STEPS)
+    return f"<h2>{title}</h2><p>{text}</p><dl>{steps}</dl>"
 
 
 def certificate(request: Request, trusted: Path | None) -> Response | None:

@@ -15,6 +15,7 @@ from edgeface.operations.registry import CONFIRM, REJECT
 from edgeface.types import EventType, Person
 from edgeface.web.context import PageContext, form
 from edgeface.web.filters import capitalize_first, day
+from edgeface.web.language import _, current, said
 from edgeface.wire.commands import ConfirmRequest, RejectRequest
 from edgeface.wire.doubt import Words, words
 
@@ -57,7 +58,7 @@ def read_visits(
             names.get(event.person_id or ""),
             context.daemon.card.probability(event.score) if event.event_type == EventType.RECOGNIZED else None,
             event.event_id in pictured,
-            words(event.doubt, names) if event.doubt and event.person_id is None else None,
+            words(event.doubt, names, current()) if event.doubt and event.person_id is None else None,
         )
         for event in wanted[:limit]
     ]
@@ -100,7 +101,8 @@ def _chosen(text: str, people: Sequence[Person]) -> tuple[str, str]:
     for person in people:
         if text in (person.id, person.name):
             return person.id, person.name
-    return ("?", "Unknown") if text.casefold() in ("?", "unknown") else (text, text)
+    unknown = _("Unknown")
+    return ("?", unknown) if text.casefold() in ("?", "unknown", unknown.casefold()) else (text, text)
 
 
 async def confirm(context: PageContext, request: Request) -> Response:
@@ -109,7 +111,9 @@ async def confirm(context: PageContext, request: Request) -> Response:
         done = await context.perform(CONFIRM, ConfirmRequest(event_id=event_id, person=fields.get("who") or None))
     except EdgefaceError as error:
         return context.redirect("/visits", _plain(str(error)), _filter(fields), good=False)
-    text = f"Noted: that was {done.name}." + (" One more view of them is known now." if done.added else "")
+    text = _("Noted: that was {name}.", name=done.name)
+    if done.added:
+        text = f"{text} {_('One more view of them is known now.')}"
     return context.redirect("/visits", text, _filter(fields))
 
 
@@ -119,7 +123,7 @@ async def reject(context: PageContext, request: Request) -> Response:
         done = await context.perform(REJECT, RejectRequest(event_id=event_id, force=fields.get("force") == "yes"))
     except EdgefaceError as error:
         return context.redirect("/visits", _plain(str(error)), _filter(fields) | {"doubted": event_id}, good=False)
-    text = f"Noted: that was not {done.name}. This face will not be recognized as {done.name} again."
+    text = _("Noted: that was not {name}. This face will not be recognized as {name} again.", name=done.name)
     where = {"live": "/", "person": f"/people/{done.person_id}"}.get(fields.get("from", ""), "/visits")
     return context.redirect(where, text, _filter(fields))
 
@@ -148,4 +152,5 @@ def _day(text: str) -> date | None:
 def _plain(text: str) -> str:
     """Return a message without its advice for the command line."""
     text = text.partition("; --")[0].partition(": edgeface ")[0].partition("; see edgeface ")[0]
-    return capitalize_first(text) + ("" if text.endswith(".") else ".")
+    text = capitalize_first(said(text))
+    return text + ("" if text.endswith(".") else ".")

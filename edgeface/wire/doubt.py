@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 from msgspec import Struct
 
+from edgeface.platform.translation import ENGLISH, Translation
 from edgeface.types import Reason
 
 
@@ -42,7 +43,7 @@ class Words(NamedTuple):
 WORDS: Mapping[Reason, Words] = {
     Reason.SMALL: Words(
         "too small",
-        "the face was too small: {pixels:.0f} pixels between the eyes at most",
+        "the face was too small: {pixels} pixels between the eyes at most",
         "come closer, or bring the camera closer; a larger camera.width with detector.max_side sees farther",
     ),
     Reason.DARK: Words("too dark", "the face was too dark", "put a light on the face from the front, and none behind it"),
@@ -59,7 +60,7 @@ WORDS: Mapping[Reason, Words] = {
     ),
     Reason.DOUBTFUL: Words(
         "in doubt: {name}",
-        "most like {name}, but not enough: {score:.2f} of {threshold:.2f}",
+        "most like {name}, but not enough: {score} of {threshold}",
         "say who it was, or enroll {name} once more at this camera",
     ),
     Reason.LOOKALIKE: Words(
@@ -79,7 +80,7 @@ WORDS: Mapping[Reason, Words] = {
     ),
     Reason.STRANGER: Words(
         "like nobody enrolled",
-        "like nobody enrolled; {name} is nearest, with {score:.2f} of {threshold:.2f}",
+        "like nobody enrolled; {name} is nearest, with {score} of {threshold}",
         "say who it was, or enroll them",
     ),
 }
@@ -87,15 +88,20 @@ WORDS: Mapping[Reason, Words] = {
 NOBODY_ENROLLED = Words("nobody is enrolled", "nobody was enrolled", "enroll somebody")
 
 
-def words(doubt: Doubt, names: Mapping[str, str]) -> Words:
+def words(doubt: Doubt, names: Mapping[str, str], language: Translation = ENGLISH) -> Words:
     """Say a reason to people; ``names`` are those of the people enrolled, by id."""
+    say, number = language.say, language.number
     if doubt.reason is Reason.STRANGER and doubt.person_id is None:
-        return NOBODY_ENROLLED
-    rejected = "a face that was rejected as theirs"
-    people = {"name": names.get(doubt.person_id or "", "somebody"), "other": names.get(doubt.other_id or "", rejected)}
-    fields = {name: getattr(doubt, name) for name in doubt.__struct_fields__}
-    short, told, cure = (text.format_map(fields | people) for text in WORDS[doubt.reason])
+        return Words(*map(say, NOBODY_ENROLLED))
+    fields = {
+        **{name: number(getattr(doubt, name)) for name in ("good", "seen", "needed")},
+        **{name: number(getattr(doubt, name), 2) for name in ("score", "threshold")},
+        "pixels": number(doubt.pixels, 0),
+        "name": names.get(doubt.person_id or "", say("somebody")),
+        "other": names.get(doubt.other_id or "", say("a face that was rejected as theirs")),
+    }
+    short, told, cure = (say(text, **fields) for text in WORDS[doubt.reason])
     if doubt.flaw in (None, doubt.reason):
         return Words(short, told, cure)
-    weak = WORDS[doubt.flaw]
-    return Words(f"{short}, {weak.short}", f"{told}; {weak.told.format_map(fields)}", f"{weak.cure}; or {cure}")
+    weak = Words(*(say(text, **fields) for text in WORDS[doubt.flaw]))
+    return Words(f"{short}, {weak.short}", f"{told}; {weak.told}", say("{cure}; or {other}", cure=weak.cure, other=cure))

@@ -10,19 +10,22 @@ import msgspec
 
 from edgeface import __version__
 from edgeface.config import schema
+from edgeface.platform.translation import ENGLISH, Translation
 from edgeface.types import EventType
 from edgeface.wire.events import Event, EventPayload
+from edgeface.wire.messages import said
 
 SIGNATURE = "X-Edgeface-Signature"
 
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """An event, its payload, and the JPEG of its face, if there is one and the settings want it."""
+    """An event, its payload, and the JPEG of its face, if there is one and the settings want it; ``language`` is for words."""
 
     event: Event
     payload: EventPayload
     picture: bytes | None
+    language: Translation = ENGLISH
 
 
 def as_json(settings: schema.WebhookSettings, secret: str, message: Message) -> tuple[dict[str, str], bytes]:
@@ -39,7 +42,7 @@ def as_json(settings: schema.WebhookSettings, secret: str, message: Message) -> 
 
 def for_ntfy(settings: schema.WebhookSettings, secret: str, message: Message) -> tuple[dict[str, str], bytes]:
     """Return headers and body as ntfy takes them: the text or the picture, with the text in a header."""
-    event, text = message.event, _said(message.event)
+    event, text = message.event, _said(message.event, message.language)
     headers = _agent() | {
         "Title": _header(message.payload.device),
         "Priority": "high" if event.event_type in (EventType.UNKNOWN, EventType.CAMERA_LOST) else "default",
@@ -59,15 +62,24 @@ def _agent() -> dict[str, str]:
     return {"User-Agent": f"edgeface/{__version__}"}
 
 
-def _said(event: Event) -> str:
-    who = event.name or "Somebody unknown"
-    return {
-        EventType.RECOGNIZED: f"{who} is there",
-        EventType.UNKNOWN: "Somebody unknown is there",
-        EventType.LEFT: f"{who} has left",
-        EventType.CAMERA_LOST: f"The camera {event.camera} is lost: {event.reason}",
-        EventType.CAMERA_BACK: f"The camera {event.camera} is back",
-    }[event.event_type]
+SAID = {
+    EventType.RECOGNIZED: "{name} is there",
+    EventType.UNKNOWN: "Somebody unknown is there",
+    EventType.UNSURE: "Somebody was there, but it is not sure who",
+    EventType.LEFT: "{name} has left",
+    EventType.CAMERA_LOST: "The camera {camera} is lost: {reason}",
+    EventType.CAMERA_BACK: "The camera {camera} is back",
+}
+"""What a notification says of an event."""
+
+
+def _said(event: Event, language: Translation) -> str:
+    return language.say(
+        SAID[event.event_type],
+        name=event.name or language.say("Somebody unknown"),
+        camera=event.camera,
+        reason=said(event.reason, language),
+    )
 
 
 def _header(text: str) -> str:

@@ -71,8 +71,12 @@ def hook() -> Iterator[Callable[..., WebhookPublisher]]:
         assert finishes(webhook.close)
 
 
-def made(url: str, **more: Any) -> WebhookPublisher:
-    given = {"device": {"id": "door"}, "camera": {"name": "front"}, "webhook": {"url": url, "events": EVERY} | more}
+def made(url: str, language: str = "en", **more: Any) -> WebhookPublisher:
+    given = {
+        "device": {"id": "door", "language": language},
+        "camera": {"name": "front"},
+        "webhook": {"url": url, "events": EVERY} | more,
+    }
     webhook = publishers.create("webhook", msgspec.convert(given, Config), MODEL)
     assert isinstance(webhook, WebhookPublisher)
     return webhook
@@ -303,6 +307,16 @@ def test_a_notification_for_ntfy(hook: Hook, receive: Receive, tmp_path: Path) -
     assert headers["filename"].endswith(".jpg")
     assert plain.body.decode() == f"{ANNA.name} has left"
     assert plain.headers["priority"] == "default"
+
+
+def test_a_notification_in_the_language_of_the_device(hook: Hook, receive: Receive) -> None:
+    receiver = receive()
+    webhook = hook(receiver.url, format="ntfy", language="de")
+    webhook.publish(event(EventType.UNSURE))
+    webhook.publish(event(name="Zoë"))
+    unsure, recognized = receiver.wait_for(2)
+    assert unsure.body.decode() == "Jemand war da, aber es ist nicht sicher, wer"
+    assert recognized.body.decode() == "Zoë ist da"
 
 
 @pytest.mark.parametrize("name", ["Änna", "王", "a\r\nX-Evil: 1", "=?UTF-8?B?eA==?="])

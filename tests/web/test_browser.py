@@ -474,6 +474,29 @@ def test_masks_and_zones_fit_every_width(
     screenshot(page, f"regions-{width}{'-dark' if scheme == 'dark' else ''}")
 
 
+@pytest.mark.parametrize("locale", ["de-DE", "es-ES", "fr-FR", "nl-NL"])
+def test_longer_words_are_not_cut_off_on_a_phone(furnished: Door, open_page: Callable[..., Page], locale: str) -> None:
+    from playwright.sync_api import expect
+
+    page = open_page(locale=locale, viewport={"width": 390, "height": 844}, is_mobile=True, has_touch=True)
+    for view, path in VIEWS.items():
+        page.goto(signed(page, path))
+        assert page.evaluate("document.documentElement.lang") == locale[:2]
+        assert page.evaluate("document.documentElement.scrollWidth <= document.documentElement.clientWidth"), view
+        cut = page.evaluate(
+            "[...document.querySelectorAll('nav span, button, .button, label, legend, h1, h2, dt, dd, summary')]"
+            ".filter((node) => !node.closest('.hidden, [hidden]') && node.scrollWidth > node.clientWidth"
+            " && getComputedStyle(node).display !== 'inline').map((node) => node.textContent)"
+        )
+        assert cut == [], view
+    said = {"de": "Alles funktioniert.", "es": "Todo funciona.", "fr": "Tout fonctionne.", "nl": "Alles werkt."}
+    page.goto(signed(page, "/health"))
+    expect(page.locator(".note.good")).to_have_text(said[locale[:2]])
+    page.goto(signed(page, "/"))
+    sure = {"de": "Bildqualität", "es": "calidad de imagen", "fr": "qualité d\u2019image", "nl": "beeldkwaliteit"}
+    expect(page.locator("[data-in-view]")).to_contain_text(sure[locale[:2]])
+
+
 def test_a_zone_that_is_drawn_is_one_for_the_settings(open_page: Callable[..., Page], tmp_path: Path) -> None:
     from playwright.sync_api import expect
 

@@ -10,7 +10,7 @@ async function openDrawer(event) {
     if (!answer.ok) throw new Error("no details");
     const details = find("[data-details]", new DOMParser().parseFromString(await answer.text(), "text/html"));
     const close = Object.assign(make("form", "", "close"), { method: "dialog" });
-    close.append(make("button", "Close", "quiet small"));
+    close.append(make("button", _("Close"), "quiet small"));
     drawer.replaceChildren(close, details);
     drawer.showModal();
     drawer.scrollTop = 0;

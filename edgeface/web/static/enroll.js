@@ -34,12 +34,12 @@ function enroll(view) {
     try {
       const answer = await fetch(root + path, { method: "POST", body });
       return await answer.json();
-    } catch { return { ok: false, text: "The device did not answer." }; }
+    } catch { return { ok: false, text: _("The device did not answer.") }; }
   };
   form.addEventListener("submit", async (event) => {
     event.preventDefault();
     try { audio ??= new AudioContext(); } catch { /* then without a sound */ }
-    hint.textContent = "Look at the camera"; count(0, 9);
+    hint.textContent = _("Look at the camera"); count(0, 9);
     busy(true, true);
     view.scrollIntoView({ block: "nearest" });
     const begun = await post("/enroll/start?" + asked());
@@ -47,7 +47,7 @@ function enroll(view) {
     if (!begun.ok) tell(begun.text, false);
     for (let after = ""; begun.ok;) {
       let now;
-      try { now = await (await fetch(root + "/enroll/state?" + new URLSearchParams({ id: session, after }))).json(); } catch { now = { done: true, ok: false, text: "The device did not answer." }; }
+      try { now = await (await fetch(root + "/enroll/state?" + new URLSearchParams({ id: session, after }))).json(); } catch { now = { done: true, ok: false, text: _("The device did not answer.") }; }
       if (now.done) { tell(now.text, now.ok); chime(now.ok ? 1320 : 330); break; }
       after = now.step;
       if (hint.textContent !== now.text) hint.textContent = now.text;

@@ -1,7 +1,8 @@
 "use strict";
 // The live picture with its faces, and who is in view.
-const percent = (share) => (share > 0.995 ? "over 99%" : Math.round(100 * share) + "%");
-const called = (face) => face.name || (face.state === "looking" ? "Looking…" : "Unknown person");
+const inPercent = new Intl.NumberFormat(document.documentElement.lang, { style: "percent" });
+const percent = (share) => (share > 0.995 ? _("over {share}", { share: inPercent.format(0.99) }) : inPercent.format(share));
+const called = (face) => face.name || (face.state === "looking" ? _("Looking…") : _("Unknown person"));
 const sure = (face) => (face.sure === null ? "" : percent(face.sure));
 
 async function show(frame) {
@@ -27,7 +28,7 @@ async function show(frame) {
       } else {
         if (answer.status !== 204) await pause(2000);
         draw(boxes, [], mirrored);
-        if (answer.status === 401) { image.hidden = true; blank.hidden = false; blank.textContent = "You are signed out."; }
+        if (answer.status === 401) { image.hidden = true; blank.hidden = false; blank.textContent = _("You are signed out."); }
       }
     } catch { await pause(2000); }
   }
@@ -51,13 +52,13 @@ function list(image, view) {
   find("[data-nobody]").hidden = view.faces.length > 0;
   shown.replaceChildren(...view.faces.map((face) => {
     const row = make("li", "", face.state), who = make("div", "", "who");
-    const details = [sure(face) && sure(face) + " sure", "picture quality " + percent(face.quality)];
+    const details = [sure(face) && _("{share} sure", { share: sure(face) }), _("picture quality {share}", { share: percent(face.quality) })];
     who.append(make("strong", called(face)), make("span", details.filter(Boolean).join(" · "), "soft"));
     row.append(cutOut(image, face), who);
     return row;
   }));
   const people = view.faces.filter((face) => face.state !== "looking").map(called).sort().join(", ");
-  if (people !== told) find("[data-said]").textContent = people ? "In view: " + people : "Nobody in view";
+  if (people !== told) find("[data-said]").textContent = people ? _("In view: {people}", { people }) : _("Nobody in view");
   told = people;
 }
 

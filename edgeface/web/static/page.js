@@ -2,6 +2,8 @@
 // What every view has: the stream of facts, and news. Text from outside goes in as text only.
 const find = (selector, root = document) => root.querySelector(selector);
 const all = (selector) => document.querySelectorAll(selector);
+const words = JSON.parse(document.documentElement.dataset.words);
+const _ = (text, fields = {}) => (words[text] ?? text).replace(/\{(\w+)\}/g, (whole, name) => fields[name] ?? whole);
 const pause = (ms) => new Promise((done) => setTimeout(done, ms));
 const make = (tag, text, kind) => Object.assign(document.createElement(tag), { textContent: text, className: kind || "" });
 
@@ -23,7 +25,7 @@ function follow() {
   stream.onmessage = (message) => {
     const told = JSON.parse(message.data);
     for (const node of all("[data-fact]")) node.textContent = told.facts[node.dataset.fact] ?? node.textContent;
-    state(told.facts.state === "well" ? "OK" : "Problem", told.facts.state !== "well");
+    state(told.facts.state === "well" ? _("OK") : _("Problem"), told.facts.state !== "well");
     for (const hear of listeners) hear(told.facts);
     const trouble = find("[data-trouble]");
     if (trouble) { trouble.textContent = told.facts.trouble; trouble.hidden = !told.facts.trouble; }
@@ -32,7 +34,7 @@ function follow() {
     version = now;
   };
   stream.onerror = () => {
-    state("No connection", true);
+    state(_("No connection"), true);
     if (stream.readyState === EventSource.CLOSED) setTimeout(follow, 5000);
   };
   addEventListener("pagehide", () => stream.close());

@@ -31,10 +31,10 @@ function drawRegion(view) {
     event.preventDefault(); // the browser has checked the name
     try {
       await navigator.clipboard.writeText(lines.textContent);
-      find("[data-copied]", form).textContent = "Copied.";
+      find("[data-copied]", form).textContent = _("Copied.");
     } catch {
       getSelection().selectAllChildren(lines);
-      find("[data-copied]", form).textContent = "Selected: copy it with the keyboard.";
+      find("[data-copied]", form).textContent = _("Selected: copy it with the keyboard.");
     }
   });
 }
