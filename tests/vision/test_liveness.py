@@ -12,7 +12,7 @@ import pytest
 pytest.importorskip("tqdm", reason="belongs to the extra train")
 
 from fixtures.door import Door
-from fixtures.frames import photo
+from fixtures.heads import portrait, scene_of
 from typer.testing import CliRunner
 
 from edgeface import detectors
@@ -20,28 +20,14 @@ from edgeface.config.schema import Config, LivenessSettings, PresenceSettings
 from edgeface.recognition.presence import Presence
 from edgeface.types import EventType, Face, Frame, Image, Observation
 from edgeface.vision.alignment import CHIP_SIZE, TEMPLATE
-from edgeface.vision.images import load_image
 from edgeface.vision.liveness import ALIVE, BENDS, MIDDLE, UNIT, Liveness, explain, relief
 from edgeface.vision.model_card import ModelCard
 from edgeface.wire.events import Event
 from train import __main__ as command
-from train.evaluation.presentation_attacks import HIGH, WIDE, Scene
 
 PEOPLE = {"obama": ("obama_portrait.jpg", "obama_press_room.jpg"), "biden": ("biden_portrait.jpg", "biden_blue_room.jpg")}
-BEHIND = np.random.default_rng(0).integers(60, 160, (HIGH, WIDE, 3)).astype(np.uint8)
 
 Visit = list[tuple[Image, Face]]
-
-
-def portrait(name: str) -> Image:
-    """A photo of 160 x 160 pixels, of a head and shoulders."""
-    image = load_image(photo(name))
-    box = detectors.create().detect(image)[0].box
-    side = round(1.9 * max(box.width, box.height))
-    x, y = round(box.left + box.width / 2 - side / 2), round(box.top + box.height / 2 - side / 2)
-    image = np.asarray(cv2.copyMakeBorder(image, side, side, side, side, cv2.BORDER_REPLICATE), np.uint8)
-    cut = image[y + side : y + 2 * side, x + side : x + 2 * side]
-    return np.asarray(cv2.resize(cut, (160, 160), interpolation=cv2.INTER_AREA), np.uint8)
 
 
 @pytest.fixture(scope="module")
@@ -50,8 +36,7 @@ def scenes() -> dict[tuple[str, str], Visit]:
     detector = detectors.create()
     made = {}
     for person, names in PEOPLE.items():
-        photos = [portrait(name) for name in names]
-        scene = Scene(photos, [detector.detect(picture)[0].landmarks for picture in photos], BEHIND, 12)
+        scene = scene_of(*names, frames=12)
         for kind in ("live", "moved", "tilted", "bent", "flexed", "swapped"):
             shown = scene.play(kind, np.random.default_rng(1))
             made[person, kind] = [(frame, detector.detect(frame)[0]) for frame in shown]
