@@ -15,6 +15,7 @@ from fixtures.publishing import event
 from edgeface.config import schema
 from edgeface.enrollment.guidance import Hint
 from edgeface.mqtt import homeassistant
+from edgeface.mqtt.trackers import describe_person
 from edgeface.platform.translation import ENGLISH, FOLDER, LANGUAGES, translation
 from edgeface.types import EventType, Reason
 from edgeface.web.language import SCRIPT_TEXTS
@@ -234,6 +235,20 @@ def test_a_message_is_said_in_another_language_with_its_fields() -> None:
         assert said(hostile, german).startswith(hostile[:8])
 
 
+def test_messages_within_a_message_are_said_too() -> None:
+    german = translation("de")
+    moved = "'A; B' was merged into Anna has 3 views; Anna has 9 views"
+    assert said("Ann is merged into Anna; Anna has 9 views", german) == "Ann ist mit Anna zusammengeführt; Anna hat 9 Aufnahmen"
+    assert said(moved, german).endswith("; Anna hat 9 Aufnahmen")
+    undone = "undone: 2 views of Ann moved to Anna; 1 had been changed since"
+    assert said(undone, german) == (
+        "rückgängig gemacht: 2 Aufnahmen von Ann zu Anna verschoben; 1 waren seither geändert worden"
+    )
+    unlike = "Ann and Anna do not look alike, score 0.10 (needs 0.45); force merges them anyway"
+    assert said(unlike, german) == "Ann und Anna sehen sich nicht ähnlich, Wert 0.10 (nötig sind 0.45)"
+    assert said("garden: no frame for 6 s", german) == "garden: seit 6 s kein Bild"
+
+
 @pytest.mark.parametrize("name", OTHERS)
 def test_every_instruction_of_an_enrollment_is_said(name: str) -> None:
     say = translation(name).say
@@ -281,13 +296,29 @@ def test_every_notification_is_said(name: str, kind: EventType) -> None:
 
 @pytest.mark.parametrize("name", OTHERS)
 def test_home_assistant_shows_names_in_the_language_and_keeps_its_ids(name: str) -> None:
-    def entities(language: str) -> dict[str, dict[str, str]]:
+    def entities(language: str, *cameras: str) -> dict[str, dict[str, str]]:
         config = schema.Config(device=schema.DeviceSettings(id="door", language=language))  # type: ignore[arg-type]
-        components: dict[str, dict[str, str]] = homeassistant.describe(config, {"p_1": "Camera"})["components"]
+        components: dict[str, dict[str, str]] = homeassistant.describe(config, {"p_1": "Camera"}, cameras)["components"]
         return components
 
-    ours, english = entities(name), entities("en")
-    assert [ours[key]["default_entity_id"] for key in ours] == [english[key]["default_entity_id"] for key in english]
-    assert ours["p_1"]["name"] == "Camera"
-    assert {key for key in ours if ours[key]["name"] == english[key]["name"]} <= {"p_1", "camera"}
-    assert ours["unknown"]["name"] != "Unknown face"
+    for cameras in ((), ("front", "face")):
+        ours, english = entities(name, *cameras), entities("en", *cameras)
+        assert [ours[key]["default_entity_id"] for key in ours] == [english[key]["default_entity_id"] for key in english]
+        assert ours["p_1"]["name"] == "Camera"
+        assert {key for key in ours if ours[key]["name"] == english[key]["name"]} <= {
+            "p_1",
+            "camera",
+            "state_front",
+            "state_face",
+        }
+    assert english["unknown_face"]["name"] == "Unknown face face"
+    assert ours["unknown_face"]["name"] == f"{translation(name).say('Unknown face')} face"
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_a_person_in_home_assistant_is_shown_in_the_language(name: str) -> None:
+    ours, english = (describe_person("t", "p_1", "Present", [], translation(one)) for one in (name, "en"))
+    assert ours["device"] == english["device"]
+    for key, component in ours["components"].items():
+        assert component["default_entity_id"] == english["components"][key]["default_entity_id"]
+        assert (component["name"] == english["components"][key]["name"]) is (key == "home")

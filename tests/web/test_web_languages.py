@@ -13,6 +13,7 @@ import msgspec
 import pytest
 from fixtures.broker import eventually
 from fixtures.daemon import EMPTY
+from fixtures.galleries import unit
 from fixtures.page import Page, serving
 from hypothesis import given
 from hypothesis import strategies as st
@@ -25,7 +26,10 @@ from edgeface.web import filters, language
 from edgeface.web.enroll import instruction
 from edgeface.web.language import SCRIPT_TEXTS, preferred
 
-VIEWS = ("/", "/people", "/visits", "/unknown", "/enroll", "/health", "/regions", "/settings", "/welcome", "/nowhere")
+VIEWS = (
+    *("/", "/people", "/visits", "/unknown", "/enroll", "/health", "/regions", "/settings", "/welcome", "/phone", "/bin"),
+    "/nowhere",
+)
 ENGLISH = re.compile(r"\b(?:the|and|is|of|with|you|not|are|from|has|been|this|who|nobody|somebody|now)\b", re.IGNORECASE)
 """Words that no German sentence has."""
 GERMAN: dict[str, Any] = {"accept-language": "de-DE,de;q=0.9,en;q=0.8"}
@@ -131,6 +135,62 @@ def test_people_visits_and_refusals_are_german(tmp_path: Path, demo_photos: Path
             assert told in own.get(headers["location"], **GERMAN), path
         refused = own.ask("POST", "/people/photo?name=Clara", b"x", **GERMAN)[2]
         assert "kein Bild im Format" in json.loads(refused)["text"]
+
+
+def test_merging_and_undoing_are_said_in_german(tmp_path: Path) -> None:
+    with serving(tmp_path) as own:
+        for name, seeds in (("Anna", (1, 2)), ("Bert", (3, 4)), ("Clara", (5,))):
+            vectors = [unit(seed) for seed in seeds]
+            own.with_gallery(lambda gallery: gallery.enroll(name, vectors, [0.8] * len(vectors)))  # noqa: B023
+        anna, bert = (own.with_gallery(lambda gallery: gallery.find(name).id) for name in ("Anna", "Bert"))  # noqa: B023
+        view = own.with_gallery(lambda gallery: gallery.views(anna)[0].id)
+        for path, form, told in (
+            (f"/people/{bert}/merge", {"into": "Anna"}, "Nicht zusammengeführt: Bert und Anna sehen sich nicht ähnlich, Wert"),
+            (f"/people/{bert}/merge", {"into": "Bert"}, "Nicht zusammengeführt: das ist schon ein und dieselbe Person, Bert."),
+            (
+                f"/people/{anna}/views/{view}/move",
+                {"who": "Clara", "force": "yes"},
+                "1 Aufnahme von Anna verschoben; Clara hat 2",
+            ),
+            (
+                f"/people/{bert}/merge",
+                {"into": "Clara", "force": "yes"},
+                "Bert ist mit Clara zusammengeführt; Clara hat 4 Aufn",
+            ),
+            ("/undo", {}, "Rückgängig gemacht: Bert wurde mit Clara zusammengeführt."),
+            ("/undo", {"change": "c_no"}, "es gibt keine Änderung &#39;c_no&#39;"),
+        ):
+            _, headers, _ = own.ask("POST", path, form, **GERMAN)
+            shown = own.get(headers["location"], **GERMAN)
+            assert told in shown, path
+            assert english(shown) == []
+        bin_page = own.get("/bin", **GERMAN)
+        assert "1 Aufnahme von Anna zu Clara verschoben" in bin_page
+        assert english(bin_page) == english(own.get("/people", **GERMAN)) == english(own.get("/unknown", **GERMAN)) == []
+
+
+def test_what_is_kept_of_a_face_is_said_in_german(tmp_path: Path, demo_photos: Path) -> None:
+    obama = (demo_photos / "obama_portrait.jpg").read_bytes()
+    with serving(tmp_path) as own:
+        person = own.enroll("Anna", demo_photos / "obama_portrait.jpg")
+        told = own.ask("POST", "/unknown/about", obama, content_type="image/jpeg", **GERMAN)[2].decode()
+        assert english(f'<html lang="de">{told}') == []
+        assert "1 Aufnahme" in told
+        refused = own.ask("POST", "/unknown/about", b"x", content_type="image/jpeg", **GERMAN)[2].decode()
+        assert english(f'<html lang="de">{refused}') == []
+        _, headers, _ = own.ask("POST", "/unknown/erase", {"people": person}, **GERMAN)
+        shown = own.get(headers["location"], **GERMAN)
+        assert "Gelöscht: Anna, 0 Besuche" in shown
+        assert english(shown) == []
+
+
+def test_several_cameras_are_german(tmp_path: Path, demo_photos: Path) -> None:
+    (tmp_path / "garden").mkdir()
+    (tmp_path / "garden" / "obama.jpg").write_bytes((demo_photos / "obama_portrait.jpg").read_bytes())
+    with serving(tmp_path, cameras=[{"name": "garden", "source": f"folder:{tmp_path}/garden"}]) as own:
+        for path in ("/", "/?camera=garden", "/regions?camera=garden", "/enroll?camera=garden", "/health", "/?camera=attic"):
+            assert english(own.ask("GET", path, **GERMAN)[2].decode()) == [], path
+        assert "direkt unter den Einstellungen von [[cameras]] garden" in own.get("/regions?camera=garden", **GERMAN)
 
 
 def test_the_state_is_streamed_in_the_language_of_who_asks(page: Page) -> None:
