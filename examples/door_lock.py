@@ -1,7 +1,7 @@
 """Opens a lock for a PIN and the face that belongs to it: python door_lock.py PUBLIC_KEY PINS [HOST [PORT]].
 
-PUBLIC_KEY is what ``edgeface mqtt grant-key`` prints. Each line of the file PINS has a PIN and a person's id. A PIN is read from
-standard input, as from a keypad; MQTT_USER and MQTT_PASSWORD are for the broker. It needs paho-mqtt and pycryptodomex.
+PUBLIC_KEY is what ``edgeface mqtt grant-key`` prints. Each line of the file PINS has a PIN and a person's id. A PIN is read
+from standard input, as from a keypad; MQTT_USER and MQTT_PASSWORD are for the broker. It needs paho-mqtt and pycryptodomex.
 """
 
 import base64
@@ -36,7 +36,7 @@ def decoded(text: str) -> bytes:
 
 
 def checked(grant: str, person: str, nonce: str) -> dict:
-    """Return the claims of a grant; raise ValueError unless it is signed, and is this lock's, for this person and this request."""
+    """Return the claims of a grant; raise ValueError unless it is signed, for this lock, person and request."""
     told, _, signature = grant.partition(".")
     key.verify(decoded(told), decoded(signature))
     claims = json.loads(decoded(told))
@@ -49,7 +49,9 @@ def checked(grant: str, person: str, nonce: str) -> dict:
 def ask(person: str) -> None:
     """Ask once. The nonce is forgotten when the time is over, so that a grant that comes late or again opens nothing."""
     nonce, until = secrets.token_urlsafe(24), time.monotonic() + PATIENCE
-    client.publish(f"edgeface/{DEVICE}/cmd/grant", json.dumps({"id": nonce, "nonce": nonce, "lock": LOCK, "person_id": person}), 1)
+    client.publish(
+        f"edgeface/{DEVICE}/cmd/grant", json.dumps({"id": nonce, "nonce": nonce, "lock": LOCK, "person_id": person}), 1
+    )
     while (left := until - time.monotonic()) > 0:
         try:
             answer = answers.get(timeout=left)

@@ -9,7 +9,7 @@ from edgeface.cli.common import Json, counted, show
 
 app = typer.Typer(
     no_args_is_help=True,
-    help="""Clear what the broker retains; print the key of grants; write docs.
+    help="""Clear what the broker keeps; print grants' key; write docs.
 
 \b
 Examples: edgeface mqtt clear
@@ -40,9 +40,9 @@ def clear(
 
 @app.command("grant-key")
 def grant_key(context: typer.Context) -> None:
-    """Print the public key by which a lock checks grants, of a key that is made at first.
+    """Print the public key by which locks check grants.
 
-    Run it as the service's user, and reload the service after the first time.
+    It makes the key at first. Run it as the service's user, and reload the service after the first time.
 
     \b
     Example: sudo -u edgeface edgeface mqtt grant-key > door.pem

@@ -389,8 +389,6 @@ class Config(_Section, frozen=True):
         names = [camera.name for camera in self.every_camera]
         if twice := {name for name in names if names.count(name) > 1}:
             raise ValueError(f"two cameras are called {min(twice)}; each of [camera] and [[cameras]] needs a name of its own")
-        if self.grant.groups and self.liveness.mode != "refuse":
-            raise ValueError('grant.groups needs [liveness] mode = "refuse": else a photo would be granted')
 
     @property
     def every_camera(self) -> tuple[CameraSettings, ...]:

@@ -14,6 +14,7 @@ from edgeface.errors import ConfigError, GalleryError
 from edgeface.gallery.sqlite import refuse_for_good
 from edgeface.mqtt import client
 from edgeface.mqtt.commands import check_allowed
+from edgeface.operations.signing import Grants
 from edgeface.sync.messages import read_key
 from edgeface.sync.transports import check_scheme
 
@@ -71,6 +72,8 @@ def verify(config: Config) -> None:
         publishers.create("webhook", config, "")
     if config.sync.enabled and not _is_closed(config.sync_key_path):
         read_key(config)
+    if config.grant.groups and not _is_closed(config.grant_key_path):
+        Grants(config, list)
     check_scheme(config)
     if page.enabled:
         from edgeface.web.exposure import refuse_exposure

@@ -344,7 +344,7 @@ PARTS = (
     Part("webhook", ("webhook", "device"), ("embedder",), _webhook, _close_webhook),
     Part("follower", ("sync", "device.id"), ("embedder", "gallery", "publisher"), _follower, _close_follower),
     Part("enroller", (), ("pipeline", "gallery"), lambda new, _old: Enroller(new.pipeline, new.gallery), _end_jobs),
-    Part("grants", ("grant", "device.id"), ("pause",), _grants),
+    Part("grants", ("grant", "device.id", "liveness"), (), _grants),
     Part(
         "context",
         ("matching", "backup", "gallery", "camera", "cameras", "events.keep_strangers"),

@@ -30,9 +30,15 @@ class Here(NamedTuple):
 
 
 class Grants:
-    """Signs with the device's key, and refuses a nonce that it has signed. ``here`` returns who is named at any camera now."""
+    """Signs with the device's key, and refuses a nonce that it has signed. ``here`` returns who is named at any camera now.
+
+    Raises:
+        ConfigError: liveness is not to be refused, or there is no key.
+    """
 
     def __init__(self, config: Config, here: Callable[[], Sequence[Here]]) -> None:
+        if config.liveness.mode != "refuse":
+            raise ConfigError('grant.groups needs [liveness] mode = "refuse": else a photo would be granted')
         self._settings, self._device, self._key, self._here = config.grant, config.device.id, read_key(config), here
         self._used: deque[str] = deque(maxlen=NONCES)
 

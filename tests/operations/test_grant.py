@@ -39,8 +39,8 @@ NONCE = "0123456789abcdef"
 
 
 def wanted(folder: Path, **more: Any) -> Config:
-    given = {"gallery": GallerySettings(str(folder / "gallery.db")), "grant": GrantSettings(("family",))}
-    return Config(liveness=LivenessSettings("refuse"), **(given | more))
+    given: dict[str, Any] = {"grant": GrantSettings(("family",)), "liveness": LivenessSettings("refuse")}
+    return Config(gallery=GallerySettings(str(folder / "gallery.db")), **(given | more))
 
 
 class Rulers:
@@ -127,8 +127,8 @@ def test_it_is_off_unless_groups_are_listed_and_needs_liveness_and_a_key(tmp_pat
     context = OperationContext(config, load_card(), lambda: needed(None), lambda: needed(None))
     with pytest.raises(EdgefaceError, match="gives no grants"):
         grant(context, REQUEST)
-    with pytest.raises(ValueError, match=r"needs \[liveness\] mode"):
-        msgspec.structs.replace(wanted(tmp_path), liveness=LivenessSettings("report"))
+    with pytest.raises(ConfigError, match=r"needs \[liveness\] mode"):
+        Grants(wanted(tmp_path, liveness=LivenessSettings("report")), list)
     with pytest.raises(ConfigError, match="grant-key makes one"):
         Grants(wanted(tmp_path), list)
     key = wanted(tmp_path).grant_key_path
