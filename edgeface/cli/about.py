@@ -51,7 +51,7 @@ def people_about(
 
 
 def _is_empty(told: About) -> bool:
-    return not (told.people or told.rejected or told.events)
+    return not (told.people or told.rejected or told.events or told.changes)
 
 
 def _lines(told: About) -> Iterator[str]:
@@ -65,6 +65,8 @@ def _lines(told: About) -> Iterator[str]:
     for stranger in told.strangers:
         visits = f"{counted(stranger.visits, 'visit')} from {local(stranger.first)} to {local(stranger.last)}"
         yield f"{stranger.stranger_id}  {visits}"
+    if told.changes:
+        yield f"in {counted(len(told.changes), 'change')} that can be undone: {', '.join(told.changes)}"
     if told.backups:
         yield f"in backups, too, people of these: {', '.join(told.backups)}"
 
@@ -83,7 +85,12 @@ def _event(event: KnownEvent) -> str:
 
 
 def _counted(wanted: EraseRequest) -> str:
-    numbers = ((wanted.people, "person"), (wanted.event_ids, "event"), (wanted.rejected, "rejected face"))
+    numbers = (
+        (wanted.people, "person"),
+        (wanted.event_ids, "event"),
+        (wanted.rejected, "rejected face"),
+        (wanted.changes, "change"),
+    )
     return ", ".join(counted(len(some), noun) for some, noun in numbers if some)
 
 

@@ -124,9 +124,9 @@ class Gallery(GalleryReader):
         return person
 
     def erase(
-        self, people: Collection[str], event_ids: Collection[str], rejected: Collection[str]
+        self, people: Collection[str], event_ids: Collection[str], rejected: Collection[str], changes: Collection[str] = ()
     ) -> tuple[list[Person], int, int]:
-        """Erase people as ``forget`` does, events with what was learned from them, and rejected faces, all at once.
+        """Erase people as ``forget`` does, events with what was learned from them, rejected faces and changes, all at once.
 
         Return the people, and how many of the events and rejected faces, were there.
         """
@@ -137,6 +137,7 @@ class Gallery(GalleryReader):
             self._erase_nearest([person.id for person in known])
             for person in known:
                 self._database.erase_person(person.id)
+            self.bin.erase(changes)
         self._database.wipe("what shows this face is erased")
         return known, erased, dropped
 

@@ -35,6 +35,7 @@ def about(context: OperationContext, _request: wire.AboutRequest) -> Steps[wire.
     people, rejected = _people(context, probe), _rejected(context, probe)
     sure = {person.id for person in people if person.sure}
     events = _events(context, probe, sure)
+    changes = _changes(context, probe)
     of_others = {face.person_id for face in rejected}
     backups = yield from in_thread(lambda: Backups(context.config).holding(sure | of_others))
     return wire.About(
@@ -42,11 +43,13 @@ def about(context: OperationContext, _request: wire.AboutRequest) -> Steps[wire.
         rejected=rejected,
         events=events,
         strangers=_strangers(events),
+        changes=changes,
         backups=backups,
         erase=wire.EraseRequest(
             people=sorted(sure),
             event_ids=[one.event_id for one in events if one.sure or one.person_id in sure or one.person_id is None],
             rejected=[face.id for face in rejected],
+            changes=changes,
         ),
         refused=refused,
         switched_off=switched_off(context.config),
@@ -67,7 +70,7 @@ def erase(context: OperationContext, request: wire.EraseRequest) -> Steps[wire.E
         if template_id(templates.people[owner].id, vector) in wanted
     }
     with context.noted("erase", people=len(request.people), events=len(request.event_ids), rejected=len(wanted)):
-        people, events, rejected = gallery.erase(request.people, request.event_ids, wanted)
+        people, events, rejected = gallery.erase(request.people, request.event_ids, wanted, request.changes)
     left = [] if context.serving else left_in_backups(context)
     left += yield from in_thread(lambda: Backups(context.config).holding(of_others - set(request.people)))
     return wire.Erased(
@@ -116,6 +119,13 @@ def _rejected(context: OperationContext, probe: Vector) -> list[wire.RejectedFac
         if (score := float(vector @ probe)) >= least and (person := templates.people[owner])
     ]
     return sorted(faces, key=attrgetter("score"), reverse=True)
+
+
+def _changes(context: OperationContext, probe: Vector) -> list[str]:
+    """Return the changes that can be undone and hold a view that may show the face."""
+    kept = list(context.gallery.bin.vectors())
+    _, least = thresholds(context, len(kept))
+    return sorted({change for change, vector in kept if float(vector @ probe) >= least})
 
 
 def _events(context: OperationContext, probe: Vector, people: set[str]) -> list[wire.KnownEvent]:

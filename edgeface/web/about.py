@@ -32,9 +32,10 @@ async def about(context: PageContext, request: Request) -> Response:
 
 async def erase(context: PageContext, request: Request) -> Response:
     fields = await form(request)
-    people, events, rejected = (fields.get(name, "").split() for name in ("people", "events", "rejected"))
+    people, events, rejected, changes = (fields.get(name, "").split() for name in ("people", "events", "rejected", "changes"))
+    wanted = EraseRequest(people=people, event_ids=events[:AT_ONCE], rejected=rejected, changes=changes)
     try:
-        done = await context.perform(ERASE, EraseRequest(people=people, event_ids=events[:AT_ONCE], rejected=rejected))
+        done = await context.perform(ERASE, wanted)
     except EdgefaceError as error:
         outcome = _("Erased") if isinstance(error, TraceError) else _("Not erased")
         return context.redirect("/unknown", f"{outcome}: {said(error)}.", good=False)

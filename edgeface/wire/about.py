@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from msgspec import UNSET, Meta, Struct, UnsetType
+from msgspec import UNSET, Meta, Struct, UnsetType, field
 
 from edgeface.types import MAX_REQUEST_BYTES
 from edgeface.wire.commands import AnEvent, FoundEvent, Refused, Request, SwitchedOff
@@ -11,6 +11,12 @@ from edgeface.wire.fields import Count, Name, NamedPerson, PersonId, RulesPayloa
 Score = Annotated[float, Meta(description="similarity of the two faces", examples=[0.71])]
 Sure = Annotated[bool, Meta(description="whether the score is enough; else it may be somebody alike", examples=[True])]
 FaceId = Annotated[str, Meta(max_length=100, description="eight digits that tell the face", examples=["5c1f09ae"])]
+
+
+Changes = Annotated[
+    list[Annotated[str, Meta(max_length=100)]],
+    Meta(max_length=10_000, description="changes that can be undone and hold the face", examples=[["c_5b0e91d7"]]),
+]
 
 
 class AboutRequest(Request, frozen=True, kw_only=True):
@@ -38,6 +44,7 @@ class EraseRequest(Request, frozen=True, kw_only=True):
         list[AnEvent], Meta(max_length=10_000, description="events, named or not", examples=[["01M86GTN766HKSFCZ15NNMEFKP"]])
     ]
     rejected: Annotated[list[FaceId], Meta(max_length=10_000, description="rejected faces", examples=[["5c1f09ae"]])]
+    changes: Changes = field(default_factory=list)
 
 
 class KnownPerson(NamedPerson, frozen=True, kw_only=True):
@@ -83,6 +90,7 @@ class About(Struct, frozen=True, kw_only=True):
     rejected: Annotated[list[RejectedFace], Meta(description="rejected faces, the most similar first", examples=[[]])]
     events: Annotated[list[KnownEvent], Meta(description="events, the newest first", examples=[[]])]
     strangers: Annotated[list[KnownStranger], Meta(description="the strangers of these events", examples=[[]])]
+    changes: Changes = field(default_factory=list)
     backups: Annotated[
         list[str],
         Meta(description="backups that hold somebody of whom this tells, or cannot be read, or their folder", examples=[[]]),

@@ -161,6 +161,22 @@ def test_what_was_learned_from_an_erased_event_goes_with_it(house: House) -> Non
     assert house.gallery.find("Biden").templates == 1
 
 
+def test_a_view_that_was_dropped_is_told_of_while_it_can_be_brought_back_and_goes_with_the_rest(
+    cli: Cli, faces: dict[str, Vector]
+) -> None:
+    gallery = open_gallery(load(cli.file), load_card())
+    biden = gallery.enroll("Biden", [faces["biden_blue_room.jpg"], faces["obama_congress.jpg"]], [0.8, 0.8])
+    wrong = next(view.id for view in gallery.views(biden.id)[1:])
+    gallery.drop(wrong)
+    gallery.close()
+    told = cli.json("people", "about", photo(OBAMA))
+    assert (told["people"], len(told["changes"])) == ([], 1)
+    assert "in 1 change that can be undone" in cli("people", "about", photo(OBAMA)).stdout
+    cli("people", "about", photo(OBAMA), "--erase", "--yes")
+    assert cli.json("people", "about", photo(OBAMA))["changes"] == []
+    assert cli.json("people", "bin")["changes"] == []
+
+
 def test_the_page_shows_what_is_kept_and_erases_it(tmp_path: Path, faces: dict[str, Vector]) -> None:
     with serving(tmp_path) as page:
         house = page.with_gallery(lambda gallery: House(gallery, faces))
