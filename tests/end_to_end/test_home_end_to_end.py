@@ -34,6 +34,7 @@ def door(tmp_path: Path, broker: Broker, demo_photos: Path) -> Iterator[Cli]:
         one.process.wait(10)
 
 
+@pytest.mark.slow
 @needs_broker
 def test_two_daemons_tell_of_one_person_until_she_is_forgotten(
     tmp_path: Path, broker: Broker, door: Cli, demo_photos: Path, monkeypatch: pytest.MonkeyPatch

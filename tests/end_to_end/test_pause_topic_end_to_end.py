@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import pytest
 from fixtures.broker import Broker, Listener, broker, eventually, needs_broker
 from fixtures.commandline import Cli
 
@@ -66,6 +67,7 @@ def test_the_camera_is_closed_while_the_topic_says_home_whatever_else_comes(
     assert again.stop() == 0
 
 
+@pytest.mark.slow
 @needs_broker
 def test_a_broker_that_stays_away_lets_the_camera_open_after_the_time_that_is_set(
     cli: Cli, scene: dict[str, Any], broker: Broker

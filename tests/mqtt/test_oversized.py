@@ -19,6 +19,8 @@ from edgeface.mqtt.dialogue import Dialogue
 from edgeface.mqtt.publisher import MqttPublisher
 from edgeface.mqtt.unread import Unread
 
+pytestmark = pytest.mark.slow  # what it does not do is waited for
+
 __all__ = ["broker"]
 SHARED = "edgeface/gallery/home/" + "0" * 32
 KINDS = {

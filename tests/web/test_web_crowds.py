@@ -14,6 +14,8 @@ from edgeface.web import server
 from edgeface.web.listener import MAX_SIGNED_IN, MAX_STRANGERS
 from edgeface.web.server import REQUEST_TIMEOUT
 
+pytestmark = pytest.mark.slow  # hundreds of connections
+
 
 @pytest.fixture
 def own(tmp_path: Path) -> Iterator[Page]:
