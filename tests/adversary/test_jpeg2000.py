@@ -97,6 +97,7 @@ def test_no_file_and_no_folder_of_pictures(decoded: list[bytes], tmp_path: Path,
     assert decoded == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("media", ["image/jpeg", "image/jp2"])
 def test_no_camera(decoded: list[bytes], kind: str, media: str) -> None:

@@ -90,6 +90,7 @@ def test_a_daemon_is_offline_after_any_end(
     assert broker.retained("edgeface/door/availability") == "offline"
 
 
+@pytest.mark.slow
 @needs_broker
 def test_a_refused_or_absent_broker_is_told_once_and_does_not_stop_the_daemon(
     cli: Cli, scene: dict[str, Any], broker: Broker

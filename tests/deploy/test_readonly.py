@@ -56,6 +56,7 @@ def unshares() -> bool:
 pytestmark = pytest.mark.skipif(not shutil.which("unshare") or not unshares(), reason="needs root and mount namespaces")
 
 
+@pytest.mark.slow
 def test_a_daemon_on_a_read_only_root_enrolls_recognises_and_writes_its_data_alone(tmp_path: Path, demo_photos: Path) -> None:
     data, camera = tmp_path / "data", tmp_path / "camera"
     data.mkdir()

@@ -5,6 +5,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+import pytest
 from fixtures.broker import Broker, broker, eventually, needs_broker
 from fixtures.contract import problems
 from fixtures.daemon import EMPTY, enroll, running, settings
@@ -19,6 +20,7 @@ pytestmark = needs_broker
 VERBS = ("merge", "split", "move", "undo", "views", "bin", "empty_bin", "people")
 
 
+@pytest.mark.slow
 def test_who_is_merged_away_leaves_home_assistant_and_comes_back(tmp_path: Path, broker: Broker, demo_photos: Path) -> None:
     config = settings(tmp_path, broker, commands={"allow": list(VERBS)}, homeassistant={"enabled": True})
     barack = enroll(config, "Barack", demo_photos / "obama_portrait.jpg")

@@ -132,6 +132,7 @@ def paused(cli: Cli, scene: dict[str, Any]) -> Cli:
     return cli
 
 
+@pytest.mark.slow
 def test_a_pause_survives_kills_and_reloads_and_is_told_until_resume(paused: Cli) -> None:
     cli = paused
     daemon = cli.start("run")

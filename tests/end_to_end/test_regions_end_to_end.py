@@ -52,6 +52,7 @@ def announced(config: Config, broker: Broker) -> list[tuple[str, str, str]]:
         )
 
 
+@pytest.mark.slow
 @needs_broker
 def test_who_is_in_a_mask_is_not_seen_and_who_is_outside_zones_not_announced(tmp_path: Path, broker: Broker) -> None:
     enroll(door(tmp_path, broker), "Obama", photo("obama_congress.jpg"))

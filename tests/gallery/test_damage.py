@@ -165,6 +165,7 @@ def test_a_bit_in_any_copy_of_an_id_leaves_bert_and_the_file_can_be_changed(path
     assert places >= 2
 
 
+@pytest.mark.slow
 def test_a_bit_anywhere_is_told_or_harmless_and_never_a_traceback(path: Path) -> None:
     """Every 211th byte, and all of the first page's header: schema, page headers, indexes, records."""
     data = path.read_bytes()

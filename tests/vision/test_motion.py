@@ -94,6 +94,7 @@ def test_a_face_is_looked_at_in_every_frame_and_one_that_stays_as_still_as_a_pos
     assert sum(gone[-40:]) == 8
 
 
+@pytest.mark.slow
 def test_nobody_is_given_up_between_two_looks_however_soon_they_count_as_gone() -> None:
     gate = MotionGate(1.0, 0.6)
     found = searched(gate, (noisy(ROOM) for _ in range(600)), faces=1, fps=20.0)

@@ -415,6 +415,7 @@ def test_a_client_that_drips_its_request_is_cut_off(own: Page, monkeypatch: pyte
     client.close()
 
 
+@pytest.mark.slow
 def test_of_200_streams_some_are_served_and_none_reaches_the_loop(own: Page) -> None:
     """The loop's side of the window takes no lock and no call of the page's: it goes on though the page's thread hangs."""
     crowd = [own.stream() for _ in range(200)]
