@@ -55,6 +55,21 @@ LEFT_OUT = (
     "usr/lib/python3.13/test",
     "usr/lib/python3.13/turtledemo",
     "usr/lib/python3.13/config-3.13-x86_64-linux-gnu",
+    "usr/lib/python3.13/_pyrepl",
+    "usr/lib/python3.13/doctest.py",
+    "usr/lib/python3.13/mailbox.py",
+    "usr/lib/python3.13/pdb.py",
+    "usr/lib/python3.13/pydoc.py",
+    "usr/lib/python3.13/turtle.py",
+    "usr/lib/python3.13/wsgiref",
+    "usr/lib/python3.13/xmlrpc",
+    "usr/lib/python3.13/lib-dynload/_codecs_*",
+    "usr/lib/python3.13/lib-dynload/_curses*",
+    "usr/lib/python3.13/lib-dynload/_dbm.*",
+    "usr/lib/python3.13/lib-dynload/_test*",
+    "usr/lib/python3.13/lib-dynload/readline.*",
+    "usr/lib/python3.13/lib-dynload/xx*",
+    "usr/lib/python3.13/lib-dynload/_xx*",
     "usr/lib/x86_64-linux-gnu/gconv",
     "usr/lib/aarch64-linux-gnu/gconv",
 )
@@ -74,8 +89,9 @@ def main() -> None:
         _unpack_debian(work, arch, tree)
         wheel = source if source.suffix == ".whl" else build_wheel(source, work)
         site = lay(wheel, tree, arch, PYTHON, GLIBC)
-    for folder in LEFT_OUT:
-        shutil.rmtree(tree / folder, ignore_errors=True)
+    for pattern in LEFT_OUT:
+        for found in tree.glob(pattern):
+            shutil.rmtree(found) if found.is_dir() else found.unlink()
     for file in (tree / "usr/share/doc").rglob("*"):
         if file.is_file() and file.name != "copyright":
             file.unlink()

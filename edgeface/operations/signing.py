@@ -3,11 +3,9 @@
 import base64
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
-from Cryptodome.PublicKey import ECC
-from Cryptodome.Signature import eddsa
 
 from edgeface.config.schema import Config
 from edgeface.errors import ConfigError, EdgefaceError
@@ -15,6 +13,9 @@ from edgeface.platform.secret_files import SecretFile
 from edgeface.wire.events import Event
 from edgeface.wire.fields import timestamp
 from edgeface.wire.grant import Claims, Granted, GrantRequest
+
+if TYPE_CHECKING:
+    from Cryptodome.PublicKey import ECC
 
 SEEN_WITHIN = 1.0
 """Seconds since the latest view of somebody who still stands there."""
@@ -64,19 +65,25 @@ class Grants:
             expires=round(expires, 3),
         )
         told = msgspec.json.encode(claims)
+        from Cryptodome.Signature import eddsa  # here and below: most daemons sign nothing, and need not the memory
+
         signature = eddsa.new(self._key, "rfc8032").sign(told)
         return Granted(grant=f"{_base64url(told)}.{_base64url(signature)}", expires=timestamp(expires))
 
 
 def make_key(config: Config) -> str:
     """Return the public key as PEM, of a key pair that is made if there is none."""
+    from Cryptodome.PublicKey import ECC
+
     file = _file(config)
     if file.find() is None:
         file.make(ECC.generate(curve="ed25519").export_key(format="PEM").encode() + b"\n")
     return str(read_key(config).public_key().export_key(format="PEM"))
 
 
-def read_key(config: Config) -> ECC.EccKey:
+def read_key(config: Config) -> "ECC.EccKey":
+    from Cryptodome.PublicKey import ECC
+
     file = _file(config)
     data = file.find()
     if data is None:

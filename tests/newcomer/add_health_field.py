@@ -17,4 +17,4 @@ def apply(copy: Copy) -> None:
     copy.replace(path, '"cpu": 3}', '"cpu": 3, "load": 2}')
     path = "edgeface/daemon/health_reporter.py"
     copy.insert(path, after="            cpu=self._cpu,\n", text="            load=os.getloadavg()[0],\n")
-    copy.insert(path, after="import logging\n", text="import os\n")
+    copy.insert(path, after="import math\n", text="import os\n")

@@ -175,7 +175,7 @@ def test_from_a_stranger_to_a_friend_and_back(
     # One view of two is deleted
     details = drawer(page, "Barack O.")
     details.get_by_text("Delete").first.click()
-    details.get_by_role("button", name="Delete view 1 for good").click()
+    details.get_by_role("button", name="Delete view 1").click()
     expect(page.get_by_role("status").first).to_contain_text("The view is deleted.")
     assert json.loads(door.edgeface("people", "list", "--json").stdout)["people"][0]["templates"] == 1
 
