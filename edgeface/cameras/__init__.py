@@ -1,6 +1,7 @@
 """Builds cameras by the scheme of their source; each plug-in is imported only when it is needed."""
 
 from collections.abc import Callable
+from difflib import get_close_matches
 from pkgutil import resolve_name
 
 from edgeface.cameras.adjusted import AdjustedCamera, adjustment
@@ -35,7 +36,10 @@ def plugin(settings: schema.CameraSettings) -> str:
     """Return the entry of ``CAMERAS`` that ``settings.source`` names. Raise ``ConfigError`` if it names none."""
     scheme, _, place = settings.source.partition(":")
     if scheme not in CAMERAS:
-        raise ConfigError(f"camera.source: {sources.shown(settings.source)!r} starts with none of {', '.join(sorted(CAMERAS))}")
+        near = get_close_matches(scheme, CAMERAS, 1)
+        advice = f"; did you mean {near[0]}?" if near else ""
+        told = f"{sources.shown(settings.source)!r} starts with none of {', '.join(sorted(CAMERAS))}"
+        raise ConfigError(f"camera.source: {told}{advice}")
     if scheme != "picamera" and not place.strip("/"):
         raise ConfigError(f"camera.source: {settings.source!r} does not say which")
     if scheme in sources.NETWORK and not place.startswith("//"):

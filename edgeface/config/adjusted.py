@@ -3,6 +3,7 @@
 import tomllib
 from collections.abc import Collection, Mapping
 from contextlib import suppress
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -62,8 +63,11 @@ def read(path: Path) -> Given:
 
 def refuse(setting: str, where: object, allowed: Collection[str] = ADJUSTABLE) -> None:
     """Raise ``ConfigError`` if a setting is not one of those that are ``allowed``."""
-    if setting not in allowed:
-        raise ConfigError(f"{where}: {setting!r} can be set in edgeface.toml alone; here are {', '.join(sorted(ADJUSTABLE))}")
+    if setting in allowed:
+        return
+    if near := get_close_matches(setting, allowed, 1, 0.9):
+        raise ConfigError(f"{where}: there is no setting {setting!r}; did you mean {near[0]}?")
+    raise ConfigError(f"{where}: {setting!r} can be set in edgeface.toml alone; here are {', '.join(sorted(ADJUSTABLE))}")
 
 
 def merged(given: Mapping[str, Any], adjusted: Given) -> dict[str, Any]:

@@ -19,6 +19,16 @@ from edgeface.errors import ConfigError, SettingsError
 from edgeface.platform import environment
 
 UNKNOWN = "Object contains unknown field"
+KINDS = {
+    "float": "a number",
+    "int": "a whole number",
+    "str": "a text",
+    "bool": "true or false",
+    "array": "a list",
+    "date": "a date",
+    "object": "a section",
+}
+"""What settings are, by the names that msgspec has for them."""
 MOST_FAULTS = 20
 SYSTEM_FILE = Path("/etc/edgeface/edgeface.toml")
 
@@ -201,8 +211,11 @@ def _in_words(what: str, setting: str) -> str:
         return f"{line}, and its settings below"
     if what.startswith("Invalid enum value"):
         section, _, name = setting.partition(".")
-        choices = get_args(get_type_hints(_owner(section))[name])
-        return f"{what}; it is one of {', '.join(map(str, choices))}"
+        choices = _choices(get_type_hints(_owner(section))[name])
+        return f"{what.removeprefix('Invalid enum value ')} is not one of {', '.join(map(str, choices))}"
+    if kinds := re.match(r"Expected `(\w+)`, got `(\w+)`", what):
+        wanted, got = (KINDS.get(kind, f"`{kind}`") for kind in kinds.groups())
+        return f"expected {wanted}, got {got}"
     if what.startswith(UNKNOWN):
         owner = _owner(setting) if setting else Config
         known = owner.__struct_fields__ if owner else ()
@@ -210,6 +223,12 @@ def _in_words(what: str, setting: str) -> str:
         near = get_close_matches(name, known, 1)
         return f"unknown setting `{name}`" + (f", did you mean `{near[0]}`?" if near else "")
     return what
+
+
+def _choices(annotation: Any) -> list[Any]:
+    """Return the values of a literal, or of several that are alternatives."""
+    args = get_args(annotation)
+    return [choice for arg in args for choice in (_choices(arg) or [arg])]
 
 
 def _owner(section: str) -> type[msgspec.Struct] | None:

@@ -178,7 +178,7 @@ def test_a_second_call_of_frames_goes_on_and_a_closed_camera_ends(tmp_path: Path
 
 @pytest.mark.parametrize(
     ("line", "told"),
-    [("rotate = 45", "it is one of 0, 90, 180, 270"), ('flip = "both"', "it is one of none, horizontal, vertical")],
+    [("rotate = 45", "45 is not one of 0, 90, 180, 270"), ('flip = "both"', "'both' is not one of none, horizontal, vertical")],
 )
 def test_another_angle_is_refused_in_one_line_that_says_which_there_are(tmp_path: Path, line: str, told: str) -> None:
     file = tmp_path / "edgeface.toml"

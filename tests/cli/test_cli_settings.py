@@ -31,7 +31,7 @@ def test_each_fault_of_the_settings_is_a_line(cli: Cli) -> None:
     cli.file.write_text('[camera]\nsorce = "picamera"\nfps = "ten"\n')
     assert cli("config", "check", code=2).stderr.splitlines() == [
         f"edgeface: {cli.file}: [camera]: unknown setting `sorce`, did you mean `source`?",
-        f"edgeface: {cli.file}: [camera.fps]: Expected `float`, got `str`; see edgeface config default",
+        f"edgeface: {cli.file}: [camera.fps]: expected a number, got a text; see edgeface config default",
     ]
 
 
