@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from itertools import pairwise
 from pathlib import Path
 from threading import Thread
 from typing import Any
@@ -489,6 +490,9 @@ def test_longer_words_are_not_cut_off_on_a_phone(furnished: Door, open_page: Cal
             " && getComputedStyle(node).display !== 'inline').map((node) => node.textContent)"
         )
         assert cut == [], view
+        tabs = [(box["x"], box["width"]) for tab in page.locator("nav span").all() if (box := tab.bounding_box())]
+        assert all(x + width + 4 <= following for (x, width), (following, _) in pairwise(tabs)), view
+        assert all(box["width"] >= 40 for tab in page.locator("nav li").all() if (box := tab.bounding_box())), view
     said = {"de": "Alles funktioniert.", "es": "Todo funciona.", "fr": "Tout fonctionne.", "nl": "Alles werkt."}
     page.goto(signed(page, "/health"))
     expect(page.locator(".note.good")).to_have_text(said[locale[:2]])
