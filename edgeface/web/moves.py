@@ -74,7 +74,9 @@ async def empty_bin(context: PageContext, request: Request) -> Response:
 
 
 def _done(context: PageContext, moved: Moved) -> Response:
-    return context.redirect(f"/people/{moved.id}", f"{capitalize_first(said(moved.told))}.", undo={"change": moved.change})
+    return context.redirect(
+        f"/people/{moved.id}", f"{capitalize_first(said(moved.told))}.", undo={"change": moved.change} if moved.change else None
+    )
 
 
 def _refused(context: PageContext, person_id: str, outcome: str, error: EdgefaceError) -> Response:
