@@ -129,7 +129,7 @@ class PageContext:
         self._drawn: dict[str, tuple[LivePicture, bytes]] = {}
         self._drawing = asyncio.Lock()
         self.enrolling: Enrolling | None = None
-        self._notes: OrderedDict[str, tuple[str, bool, str | None]] = OrderedDict()
+        self._notes: OrderedDict[str, tuple[str, bool, Mapping[str, str] | None]] = OrderedDict()
         loader = jinja2.PackageLoader("edgeface.web", "pages")
         self._pages = jinja2.Environment(
             loader=loader, autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, extensions=["jinja2.ext.i18n"]
@@ -244,9 +244,9 @@ class PageContext:
         query: Mapping[str, str] | None = None,
         *,
         good: bool = True,
-        undo: str | None = None,
+        undo: Mapping[str, str] | None = None,
     ) -> Response:
-        """Redirect to another view, which shows a note about this request, and offers to ``undo`` a change."""
+        """Redirect to another view, which shows a note about this request, and a button to undo it, which sends ``undo``."""
         self._changes += 1
         key = secrets.token_urlsafe(9)
         self._notes[key] = text, good, undo

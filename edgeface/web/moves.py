@@ -9,11 +9,12 @@ from starlette.responses import Response
 from edgeface.errors import EdgefaceError, TraceError
 from edgeface.gallery.store import Gallery
 from edgeface.operations.moves import in_words
-from edgeface.operations.registry import EMPTY_BIN, MERGE, MOVE, SPLIT, UNDO
+from edgeface.operations.registry import EMPTY_BIN, IGNORE, MERGE, MOVE, SPLIT, UNDO
 from edgeface.web.context import PageContext, form
 from edgeface.web.filters import capitalize_first
 from edgeface.web.language import _, said
 from edgeface.wire.moves import EmptyBinRequest, MergeRequest, Moved, MoveRequest, SplitRequest, UndoRequest
+from edgeface.wire.rules import IgnoreRequest
 
 
 async def merge(context: PageContext, request: Request) -> Response:
@@ -39,9 +40,13 @@ async def move(context: PageContext, request: Request) -> Response:
 
 
 async def undo(context: PageContext, request: Request) -> Response:
-    change = (await form(request)).get("change") or None
+    """Undo a change, or ignore a person no longer."""
+    fields = await form(request)
     try:
-        done = await context.perform(UNDO, UndoRequest(change=change))
+        if "ignored" in fields:
+            person = await context.perform(IGNORE, IgnoreRequest(person=fields["ignored"], ignored=False))
+            return context.redirect(f"/people/{person.id}", _("{name} is no longer ignored.", name=person.name))
+        done = await context.perform(UNDO, UndoRequest(change=fields.get("change") or None))
     except EdgefaceError as error:
         return context.redirect("/people", _("Not undone: {reason}.", reason=said(error)), good=False)
     return context.redirect(f"/people/{done.id}", f"{capitalize_first(said(done.told))}.")
@@ -69,7 +74,9 @@ async def empty_bin(context: PageContext, request: Request) -> Response:
 
 
 def _done(context: PageContext, moved: Moved) -> Response:
-    return context.redirect(f"/people/{moved.id}", f"{capitalize_first(said(moved.told))}.", undo=moved.change)
+    return context.redirect(
+        f"/people/{moved.id}", f"{capitalize_first(said(moved.told))}.", undo={"change": moved.change} if moved.change else None
+    )
 
 
 def _refused(context: PageContext, person_id: str, outcome: str, error: EdgefaceError) -> Response:

@@ -1,6 +1,7 @@
 """Shows people as portraits, to search and sort; renames and forgets them, and enrolls photos."""
 
 import math
+import time
 import unicodedata
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -14,6 +15,7 @@ from starlette.responses import JSONResponse, Response
 
 from edgeface.errors import EdgefaceError, TraceError
 from edgeface.gallery.names import clean_name
+from edgeface.gallery.rules import NONE, Rules
 from edgeface.gallery.store import Gallery
 from edgeface.operations.registry import FORGET, PHOTOS, RENAME
 from edgeface.types import Person
@@ -51,15 +53,19 @@ class Listed:
     person: Person
     last_seen: float | None
     portrait: str
+    rules: Rules
     place: str = ""
 
 
 def read_people(gallery: Gallery) -> list[Listed]:
-    portraits, seen = read_portraits(gallery), {}
+    portraits, rules, seen = read_portraits(gallery), gallery.rules(), {}
     for event in gallery.events.all():
         if event.person_id and event.verdict != "rejected":
             seen[event.person_id] = event.wall
-    return [Listed(person, seen.get(person.id), portraits.get(person.id, "")) for person in gallery.people()]
+    return [
+        Listed(person, seen.get(person.id), portraits.get(person.id, ""), rules.get(person.id, NONE))
+        for person in gallery.people()
+    ]
 
 
 def placed(listed: Sequence[Listed], home: Sequence[PersonHome]) -> list[Listed]:
@@ -99,6 +105,7 @@ async def people(context: PageContext, request: Request) -> Response:
         orders={name: one.title for name, one in ORDERS.items()},
         number=number,
         pages=pages,
+        now=time.time(),
     )
 
 

@@ -145,4 +145,4 @@ async def drop(context: PageContext, request: Request) -> Response:
     except EdgefaceError as error:
         outcome = _("Deleted") if isinstance(error, TraceError) else _("Not deleted")
         return context.redirect(where, f"{outcome}: {said(error)}.", good=False)
-    return context.redirect(where, _("The view is deleted."), undo=dropped.change)
+    return context.redirect(where, _("The view is deleted."), undo={"change": dropped.change} if dropped.change else None)

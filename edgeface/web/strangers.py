@@ -91,7 +91,8 @@ async def ignore(context: PageContext, request: Request) -> Response:
         person = await context.perform(IGNORE, IgnoreRequest(event_ids=_chosen(fields), name=fields.get("name", "")))
     except EdgefaceError as error:
         return context.redirect("/unknown", _("Not ignored: {reason}.", reason=said(error)), _where(fields), good=False)
-    return context.redirect("/unknown", _("{name} is ignored from now on.", name=person.name), _where(fields))
+    text = _("They are ignored from now on, as {name}.", name=person.name)
+    return context.redirect("/unknown", text, _where(fields), undo={"ignored": person.id})
 
 
 async def dismiss(context: PageContext, request: Request) -> Response:

@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from itertools import pairwise
 from pathlib import Path
 from threading import Thread
 from typing import Any
@@ -489,6 +490,10 @@ def test_longer_words_are_not_cut_off_on_a_phone(furnished: Door, open_page: Cal
             " && getComputedStyle(node).display !== 'inline').map((node) => node.textContent)"
         )
         assert cut == [], view
+        edges = "(nodes) => nodes.map((node) => node.getBoundingClientRect()).map((box) => [box.left, box.right])"
+        tabs, labels = (page.locator(f".top nav {part}").evaluate_all(edges) for part in ("li", "li span"))
+        assert all(right - left >= 40 for left, right in tabs), view
+        assert all(following - right >= 4 for (_, right), (following, _) in pairwise(labels)), view
     said = {"de": "Alles funktioniert.", "es": "Todo funciona.", "fr": "Tout fonctionne.", "nl": "Alles werkt."}
     page.goto(signed(page, "/health"))
     expect(page.locator(".note.good")).to_have_text(said[locale[:2]])

@@ -4,6 +4,8 @@ from fixtures.page import serving
 
 from edgeface.gallery.rules import NONE, Rules
 
+BADGES = ['<span class="badge soft">ignored</span>', '<span class="badge soft">muted</span>']
+
 
 def test_a_form_sets_and_takes_back_rules(tmp_path: Path, demo_photos: Path) -> None:
     with serving(tmp_path) as page:
@@ -27,8 +29,10 @@ def test_a_form_sets_and_takes_back_rules(tmp_path: Path, demo_photos: Path) -> 
         shown = page.get(f"/people/{anna}")
         assert 'value="family, staff"' in shown
         assert shown.count("checked") == 2
+        assert all(badge in told for badge in BADGES for told in (shown, page.get("/people")))
         assert "The rules are saved." in page.post(f"/people/{anna}/rules", {})
         assert rules() == NONE
+        assert not any(badge in page.get("/people") for badge in BADGES)
         assert "is not like" in page.post(f"/people/{anna}/rules", {"hours": "always"})
         _, headers, _ = page.ask("POST", "/people/p_0000000000000000/rules", {"muted": "on"})
         _, headers, _ = page.ask("GET", headers["location"])  # of nobody there is no view

@@ -92,3 +92,16 @@ def test_who_is_dealt_with_on_a_later_page_leads_back_to_it(tmp_path: Path) -> N
         assert len(shown(page.get("/unknown"))) == PAGE
         for strange in ("?before=%00&older=%F0%9F%98%80", "?before=" + "Z" * 2000):
             page.get("/unknown" + strange)
+
+
+def test_who_is_ignored_is_told_of_again_by_one_button(tmp_path: Path) -> None:
+    with serving(tmp_path) as page:
+        came(page, 1, 1)
+        told = page.get("/unknown")
+        assert "Ignore: known from now on, never told of." in told
+        told = page.post("/unknown/ignore", {"events": shown(told)[0][0], "name": ""})
+        assert "They are ignored from now on, as ignored 1." in told
+        (person,) = re.findall(r'name="ignored" value="([^"]+)"><button[^>]*>Ignore no longer', told)
+        assert page.with_gallery(lambda gallery: gallery.rules())[person].ignored
+        assert "ignored 1 is no longer ignored." in page.post("/undo", {"ignored": person})
+        assert not page.with_gallery(lambda gallery: gallery.rules())[person].ignored
