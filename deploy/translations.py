@@ -91,7 +91,10 @@ def _of_tables() -> Iterator[tuple[str, str, str]]:
         "web/people.py": [order.title for order in people.ORDERS.values()],
         "web/settings.py": list(_of_settings()),
         "web/trust.py": [how for _device, how in trust.STEPS],
-        "wire/doubt.py": [text for words in (*doubt.WORDS.values(), doubt.NOBODY_ENROLLED) for text in words],
+        "wire/doubt.py": [
+            *(text for words in (*doubt.WORDS.values(), doubt.NOBODY_ENROLLED) for text in words),
+            *doubt.CURES_WITHOUT_FACE.values(),
+        ],
         "wire/messages.py": list(messages.MESSAGES),
         "wire/posts.py": list(posts.SAID.values()),
     }
