@@ -107,7 +107,8 @@ def _of_settings() -> Iterator[str]:
     for title, inputs in settings.FORM.items():
         yield title
         for one in inputs:
-            yield from (text for text in (one.title, one.help, one.unit, *(words for _value, words in one.choices)) if text)
+            choices = (words for value, words in one.choices if (value, words) not in settings.NAMES)
+            yield from (text for text in (one.title, one.help, one.unit, *choices) if text)
 
 
 def read_po(file: Path) -> Catalogue:
