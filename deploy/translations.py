@@ -91,7 +91,10 @@ def _of_tables() -> Iterator[tuple[str, str, str]]:
         "web/people.py": [order.title for order in people.ORDERS.values()],
         "web/settings.py": list(_of_settings()),
         "web/trust.py": [how for _device, how in trust.STEPS],
-        "wire/doubt.py": [text for words in (*doubt.WORDS.values(), doubt.NOBODY_ENROLLED) for text in words],
+        "wire/doubt.py": [
+            *(text for words in (*doubt.WORDS.values(), doubt.NOBODY_ENROLLED) for text in words),
+            *doubt.CURES_WITHOUT_FACE.values(),
+        ],
         "wire/messages.py": list(messages.MESSAGES),
         "wire/posts.py": list(posts.SAID.values()),
     }
@@ -104,7 +107,8 @@ def _of_settings() -> Iterator[str]:
     for title, inputs in settings.FORM.items():
         yield title
         for one in inputs:
-            yield from (text for text in (one.title, one.help, one.unit, *(words for _value, words in one.choices)) if text)
+            choices = (words for value, words in one.choices if (value, words) not in settings.NAMES)
+            yield from (text for text in (one.title, one.help, one.unit, *choices) if text)
 
 
 def read_po(file: Path) -> Catalogue:

@@ -109,4 +109,4 @@ def _explained(told: Explained) -> Iterator[str]:
     if told.usable and not told.name:
         yield f"to say who it was: edgeface people confirm {told.event_id} --as NAME"
     if told.switched_off:
-        yield f"to say who it was, a face is needed: {told.switched_off}"
+        yield f"to say who it was, a face is needed; {told.switched_off}"

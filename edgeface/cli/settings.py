@@ -61,7 +61,7 @@ def config_check(
 def config_set(
     context: typer.Context,
     setting: Annotated[str, typer.Argument(metavar="SETTING", help="Its dotted name, as config show prints it.")],
-    value: Annotated[str, typer.Argument(metavar="VALUE", help="A number, true or false.")],
+    value: Annotated[str, typer.Argument(metavar="VALUE", help="A number, true, false, or a language.")],
     json: Json = False,
 ) -> None:
     """Change a setting on the device, as the page does. The settings file stays as it is; a daemon takes the change at once.

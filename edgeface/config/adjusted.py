@@ -21,13 +21,17 @@ ADJUSTABLE = frozenset(
         "presence.left_after",
         "events.keep_days",
         "events.keep_strangers",
+        "device.language",
         "mqtt.images",
         "web.pictures",
         "web.unknown",
         "web.keep_hours",
+        "web.language",
     }
 )
 """The settings that may be changed on the device: none leads to another file, address or key."""
+WORDS = frozenset({"device.language", "web.language"})
+"""Those of them whose value is a word, which may stand without quotes."""
 HOME = frozenset({"web.enabled", "web.address", "web.hosts", "web.tls_cert", "web.tls_key"})
 """The settings that edgeface web tls, and nothing else, writes into the file."""
 HEAD = "# Settings that were changed on the device. They are read after edgeface.toml; edgeface config reset takes one back.\n"
@@ -76,7 +80,7 @@ def merged(given: Mapping[str, Any], adjusted: Given) -> dict[str, Any]:
 
 
 def changed(before: Given, values: Mapping[str, str | None], allowed: Collection[str] = ADJUSTABLE) -> Given:
-    """Return the settings with new ``values``, each as TOML writes it; ``None`` takes one back."""
+    """Return the settings with new ``values``, each as TOML writes it, or a word; ``None`` takes one back."""
     after = {section: dict(rest) for section, rest in before.items()}
     for setting, text in values.items():
         refuse(setting, "settings", allowed)
@@ -85,9 +89,12 @@ def changed(before: Given, values: Mapping[str, str | None], allowed: Collection
             after.get(section, {}).pop(name, None)
             continue
         try:
-            after.setdefault(section, {})[name] = msgspec.json.decode(text)
+            value = msgspec.json.decode(text)
         except msgspec.DecodeError:
-            raise ConfigError(f"{setting}: {text[:40]!r} is neither a number nor true or false") from None
+            if setting not in WORDS:
+                raise ConfigError(f"{setting}: {text[:40]!r} is neither a number nor true or false") from None
+            value = text
+        after.setdefault(section, {})[name] = value
     return {section: rest for section, rest in after.items() if rest}
 
 

@@ -70,7 +70,7 @@ def load(path: Path | None = None) -> Config:
 
 
 def adjust(path: Path | None, values: Mapping[str, str | None], allowed: Collection[str] = adjusted.ADJUSTABLE) -> bool:
-    """Change settings on the device, each given as TOML writes it; ``None`` takes a change back. Return whether any changed.
+    """Change settings on the device, as TOML writes each, or a word; ``None`` takes a change back. Return whether any changed.
 
     Raises:
         ConfigError: one is not ``allowed``, or has no such value; nothing is changed then.

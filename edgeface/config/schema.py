@@ -309,7 +309,7 @@ class WebSettings(_Section, frozen=True):
     pictures: Annotated[bool, means("keep the face of each event as a picture, encrypted in the gallery, for keep_hours")] = (
         False
     )
-    unknown: Annotated[bool, means("show who was not recognised in the last keep_hours, to be named or dismissed")] = False
+    unknown: Annotated[bool, means("show who was not recognized in the last keep_hours, to be named or dismissed")] = False
     keep_hours: Annotated[float, means("hours after which pictures are erased", gt=0, le=8784)] = 24.0
     api_per_minute: Annotated[int, means("more requests than this with one token of /api are refused", ge=1, le=600)] = 60
 

@@ -54,7 +54,7 @@ def reject(context: OperationContext, request: wire.RejectRequest) -> wire.Verdi
             any more: most of their own templates are nearer to this face than to each other.
     """
     gallery = context.gallery
-    event = with_face(gallery.events.find(request.event_id))
+    event = with_face(gallery.events.find(request.event_id), context.config)
     if event.person_id is None:
         raise GalleryError(
             f"{event.event_id} names nobody; to say who it was: edgeface people confirm {event.event_id} --as NAME"
@@ -85,7 +85,7 @@ def confirm(context: OperationContext, request: wire.ConfirmRequest) -> wire.Ver
         ConfigError: neither the event nor the request names anybody.
     """
     gallery = context.gallery
-    event = with_face(gallery.events.find(request.event_id))
+    event = with_face(gallery.events.find(request.event_id), context.config)
     who = request.person or event.person_id
     if who is None:
         raise ConfigError(f"{event.event_id} names nobody; say who it was with --as NAME, or introduce it")
@@ -118,7 +118,7 @@ def introduce(context: OperationContext, request: wire.IntroduceRequest) -> Name
 def introduced(context: OperationContext, event_ids: Sequence[str], name: str, rules: Rules | None = None) -> Person:
     """Do as ``introduce``; with ``rules``, the person has these from then on."""
     gallery = context.gallery
-    events = [with_face(gallery.events.find(event_id)) for event_id in event_ids]
+    events = [with_face(gallery.events.find(event_id), context.config) for event_id in event_ids]
     templates = gallery.templates()
     matcher = Matcher(templates, context.card, context.config.matching)
     known = next((person for person in gallery.people() if person.name == name), None)

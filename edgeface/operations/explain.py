@@ -1,11 +1,9 @@
 """Explains why a visit has no name, and what helps."""
 
-from msgspec import UNSET
-
 from edgeface.errors import GalleryError
 from edgeface.gallery.event_store import KeptEvent
 from edgeface.operations.context import OperationContext
-from edgeface.operations.strangers import OFF, was_taken
+from edgeface.operations.strangers import why_not_kept
 from edgeface.types import EventType
 from edgeface.wire import commands as wire
 from edgeface.wire.doubt import words
@@ -23,7 +21,7 @@ def explain(context: OperationContext, request: wire.ExplainRequest) -> wire.Exp
     event = gallery.events.find(request.event_id) if request.event_id else _latest(gallery.events.all())
     names = {person.id: person.name for person in gallery.people()}
     doubt, name = event.doubt, names.get(event.person_id or "")
-    said = words(doubt, names) if doubt else None
+    said = words(doubt, names, shows_face=event.shows_face) if doubt else None
     if event.person_id:
         told, cure = f"{name or 'somebody'}, with a score of {event.score:.2f}", ""
         if event.verdict:
@@ -48,7 +46,7 @@ def explain(context: OperationContext, request: wire.ExplainRequest) -> wire.Exp
         good_views=doubt.good if doubt else None,
         views=doubt.seen if doubt else None,
         usable=event.shows_face,
-        switched_off=OFF if was_taken(event) else UNSET,
+        switched_off=why_not_kept(event, context.config),
     )
 
 

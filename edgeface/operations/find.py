@@ -27,7 +27,7 @@ def find(context: OperationContext, request: wire.FindRequest) -> Steps[wire.Fou
         GalleryError: there is no such event, or it shows no face.
         ImageError: no photo shows one face alone.
     """
-    known = [with_face(context.gallery.events.find(request.event_id)).embedding] if request.event_id else []
+    known = [with_face(context.gallery.events.find(request.event_id), context.config).embedding] if request.event_id else []
     probe, refused = yield from mean_face(context, known)
     return _search(context, probe, refused, request)
 

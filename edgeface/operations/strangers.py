@@ -9,6 +9,7 @@ from edgeface.types import EventType
 
 SWITCH = "edgeface config set events.keep_strangers true, or the page's settings, keeps those of later visits"
 OFF = f"the faces of strangers are not kept; {SWITCH}"
+THEN = "keeping was off then"
 
 
 def switched_off(config: Config) -> str | UnsetType:
@@ -16,12 +17,19 @@ def switched_off(config: Config) -> str | UnsetType:
     return UNSET if config.events.keep_strangers else OFF
 
 
-def with_face(event: KeptEvent) -> KeptEvent:
+def why_not_kept(event: KeptEvent, config: Config) -> str | UnsetType:
+    """Return why the face of an event was not kept, and how those of later ones are, if that is why it shows none."""
+    if not was_taken(event):
+        return UNSET
+    return f"this face was not kept: {THEN}" if config.events.keep_strangers else OFF
+
+
+def with_face(event: KeptEvent, config: Config) -> KeptEvent:
     """Return an event that shows a face. Raise ``GalleryError``, with the reason, if it does not."""
     if event.shows_face:
         return event
     if was_taken(event):
-        raise GalleryError(f"the face of {event.event_id} was not kept: {OFF}")
+        raise GalleryError(f"the face of {event.event_id} was not kept: {THEN if config.events.keep_strangers else OFF}")
     raise GalleryError(f"no view of {event.event_id} was good enough to tell a face by; see edgeface events explain")
 
 

@@ -24,6 +24,7 @@ SCRIPT_TEXTS = (
     "No connection",
     "Nobody in view",
     "OK",
+    "Paused",
     "Problem",
     "Selected: copy it with the keyboard.",
     "The device did not answer.",

@@ -29,7 +29,7 @@ class Input:
     title: str
     help: str
     unit: str = ""
-    choices: tuple[tuple[float, str], ...] = ()
+    choices: tuple[tuple[float | str, str], ...] = ()
 
     @property
     def kind(self) -> str:
@@ -41,6 +41,8 @@ STRICTNESS = (
     (0.001, "Normal: 1 in 1,000"),
     (0.0001, "Strict: 1 in 10,000; people are missed more often"),
 )
+NAMES = (("en", "English"), ("de", "Deutsch"), ("es", "Español"), ("fr", "Français"), ("nl", "Nederlands"))
+"""Each language as those call it who speak it."""
 FORM = {
     "Recognition": (
         Input("matching.target_fpir", "Strictness", "How sure it must be before somebody is named.", choices=STRICTNESS),
@@ -56,6 +58,15 @@ FORM = {
         Input("web.unknown", "Show unknown visitors", "So that you can name or dismiss them, if their faces are kept."),
         Input("web.keep_hours", "Keep pictures and unknown visitors for", "They are erased after that.", "hours"),
         Input("events.keep_days", "Keep visits for", "0 keeps none.", "days"),
+    ),
+    "Language": (
+        Input(
+            "web.language",
+            "Language of the page",
+            "Of every browser that opens it.",
+            choices=(("auto", "As each browser asks"), *NAMES),
+        ),
+        Input("device.language", "Language of notifications", "And of names in Home Assistant.", choices=NAMES),
     ),
     "What is sent": (
         Input("mqtt.images", "Send faces over MQTT", "Whoever reads the topics at the broker sees the face of each event."),

@@ -11,6 +11,7 @@ from edgeface.errors import EdgefaceError, TraceError
 from edgeface.gallery.event_store import KeptEvent
 from edgeface.gallery.store import Gallery
 from edgeface.operations.registry import DISMISS, IGNORE, INTRODUCE
+from edgeface.operations.strangers import was_taken
 from edgeface.recognition.clustering import SAME_FAR, group, unknown
 from edgeface.web.context import PageContext, form
 from edgeface.web.language import _, current, plural, said
@@ -29,17 +30,23 @@ WHERE = ("older", "before")
 
 @dataclass(frozen=True, slots=True)
 class Strangers:
-    """A page of strangers, each with their events and those of them with a picture, and where the next page begins."""
+    """A page of strangers, each with their events and those of them with a picture, and where the next page begins.
+
+    ``faceless`` says whether others are left out, as their faces were not kept.
+    """
 
     shown: list[tuple[list[KeptEvent], list[KeptEvent]]]
     following: dict[str, str]
+    faceless: bool
 
 
 def read_strangers(context: PageContext, gallery: Gallery, where: Mapping[str, str]) -> Strangers:
     """Read who was not recognized in the last ``web.keep_hours``, the latest first."""
     older, before = (where.get(name, "") for name in WHERE)
     pictured = gallery.events.pictured()
-    waiting = unknown(gallery.events.all(), time.time() - 3600 * context.config.web.keep_hours)
+    kept, since = gallery.events.all(), time.time() - 3600 * context.config.web.keep_hours
+    faceless = any(event.wall >= since and event.of_stranger and was_taken(event) for event in kept)
+    waiting = unknown(kept, since)
     waiting = [event for event in waiting if not older or event.event_id < older]
     sorted_now = waiting[-MAX_EVENTS:]
     grouped = group(sorted_now, context.daemon.card.threshold(SAME_FAR))
@@ -50,7 +57,7 @@ def read_strangers(context: PageContext, gallery: Gallery, where: Mapping[str, s
         following = {"older": older, "before": rest[PAGE - 1][-1].event_id}
     elif len(waiting) > MAX_EVENTS:
         following = {"older": sorted_now[0].event_id, "before": ""}
-    return Strangers(shown, following)
+    return Strangers(shown, following, faceless)
 
 
 async def strangers(context: PageContext, request: Request) -> Response:
@@ -60,7 +67,7 @@ async def strangers(context: PageContext, request: Request) -> Response:
     page, known = await context.with_gallery(lambda gallery: (read_strangers(context, gallery, where), gallery.people()))
     names, latest = {person.id: person.name for person in known}, (events[-1] for events, _pictured in page.shown)
     reasons = {event.event_id: words(event.doubt, names, current()) if event.doubt else None for event in latest}
-    values = {"strangers": page.shown, "following": page.following, "where": where}
+    values = {"strangers": page.shown, "following": page.following, "where": where, "faceless": page.faceless}
     return context.render(request, "unknown.html", **values, people=known, reasons=reasons)
 
 

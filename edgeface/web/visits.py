@@ -1,6 +1,6 @@
 """Shows who was there and when, to confirm or reject."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from itertools import groupby
@@ -58,11 +58,17 @@ def read_visits(
             names.get(event.person_id or ""),
             context.daemon.card.probability(event.score) if event.event_type == EventType.RECOGNIZED else None,
             event.event_id in pictured,
-            words(event.doubt, names, current()) if event.doubt and event.person_id is None else None,
+            _why(event, names),
         )
         for event in wanted[:limit]
     ]
     return visits, len(wanted) > limit
+
+
+def _why(event: KeptEvent, names: Mapping[str, str]) -> Words | None:
+    if event.doubt is None or event.person_id is not None:
+        return None
+    return words(event.doubt, names, current(), shows_face=event.shows_face)
 
 
 async def visits(context: PageContext, request: Request) -> Response:

@@ -85,11 +85,17 @@ WORDS: Mapping[Reason, Words] = {
     ),
 }
 """Braces stand for the fields of ``Doubt``, and for the names of the two people."""
+CURES_WITHOUT_FACE: Mapping[Reason, str] = {
+    Reason.DOUBTFUL: "enroll {name} once more at this camera",
+    Reason.LOOKALIKE: "enroll both once more; edgeface gallery check tells if one person has two names",
+    Reason.STRANGER: "enroll them",
+}
+"""What helps where nobody can say who it was, as the face was not kept."""
 NOBODY_ENROLLED = Words("nobody is enrolled", "nobody was enrolled", "enroll somebody")
 
 
-def words(doubt: Doubt, names: Mapping[str, str], language: Translation = ENGLISH) -> Words:
-    """Say a reason to people; ``names`` are those of the people enrolled, by id."""
+def words(doubt: Doubt, names: Mapping[str, str], language: Translation = ENGLISH, *, shows_face: bool = True) -> Words:
+    """Say a reason to people; ``names`` are those of the people enrolled, by id; ``shows_face`` is of the event."""
     say, number = language.say, language.number
     if doubt.reason is Reason.STRANGER and doubt.person_id is None:
         return Words(*map(say, NOBODY_ENROLLED))
@@ -100,7 +106,8 @@ def words(doubt: Doubt, names: Mapping[str, str], language: Translation = ENGLIS
         "name": names.get(doubt.person_id or "", say("somebody")),
         "other": names.get(doubt.other_id or "", say("a face that was rejected as theirs")),
     }
-    short, told, cure = (say(text, **fields) for text in WORDS[doubt.reason])
+    cure = WORDS[doubt.reason].cure if shows_face else CURES_WITHOUT_FACE.get(doubt.reason, WORDS[doubt.reason].cure)
+    short, told, cure = (say(text, **fields) for text in (*WORDS[doubt.reason][:2], cure))
     if doubt.flaw in (None, doubt.reason):
         return Words(short, told, cure)
     weak = Words(*(say(text, **fields) for text in WORDS[doubt.flaw]))

@@ -55,6 +55,7 @@ MESSAGES = (
     "{name} is forgotten",
     "{record} is erased",
     "the face of {event} was not kept: the faces of strangers are not kept",
+    "the face of {event} was not kept: keeping was off then",
     # Merging, moving and undoing
     "that is one person, {name}, already",
     "{name} and {other} do not look alike, score {score} (needs {needed})",

@@ -33,7 +33,9 @@ def test_a_change_goes_before_the_file_and_is_taken_back(file: Path) -> None:
     assert changed.stat().st_mode & 0o777 == 0o600
     told = origins(file)
     assert (told["presence.left_after"], told["web.port"], told["web.keep_hours"]) == (str(changed), str(file), "default")
-    adjust(file, {"presence.left_after": None})
+    adjust(file, {"presence.left_after": None, "web.language": "de", "device.language": '"fr"'})
+    assert (load(file).web.language, load(file).device.language) == ("de", "fr")
+    adjust(file, {"web.language": None, "device.language": None})
     assert (load(file).presence.left_after, load(file).web.pictures) == (4.0, True)
     adjust(file, {"web.pictures": None, "events.keep_days": None})
     assert not changed.exists()
@@ -51,6 +53,8 @@ def test_a_change_goes_before_the_file_and_is_taken_back(file: Path) -> None:
         ("presence.left_after", "-1", "[presence.left_after]"),
         ("web.pictures", "1", "[web.pictures]"),
         ("events.keep_days", "NaN", "neither a number"),
+        ("web.language", "tlh", "[web.language]"),
+        ("device.language", "auto", "[device.language]"),
         ("events.keep_days", "[" * 90, "neither a number"),
     ],
 )

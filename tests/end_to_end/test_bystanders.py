@@ -90,5 +90,9 @@ def test_nothing_of_a_stranger_is_kept_until_it_is_switched_on_and_each_door_say
     told, _, _ = browser.ask("GET", "/unknown")
     assert re.search("Visitors of the last", told)
     assert "faces of visitors" not in browser.ask("GET", "/visits")[0]
+    assert "Unknown visitors whose faces were not kept are under" in told
     assert load(cli.file).events.keep_strangers
+    assert "this face was not kept: keeping was off then" in cli("events", "explain", event_id).stdout
+    refused = cli.refusal("people", "confirm", event_id, "--as", "Susan")
+    assert f"the face of {event_id} was not kept: keeping was off then" in refused
     assert daemon.stop() == 0

@@ -54,11 +54,13 @@ def test_the_latest_visit_is_explained_with_the_cure(cli: Cli, gallery: Gallery)
         "what helps: say who it was, or enroll Anna once more at this camera",
         f"to say who it was: edgeface people confirm {second} --as NAME",
     ]
+    faceless = doubted(gallery, doubt, wall=WALL + 30)
+    assert "what helps: enroll Anna once more at this camera" in cli("events", "explain", faceless).stdout.splitlines()
     told = cli.json("events", "explain", first)
     assert (told["reason"], told["usable"], told["nearest"], told["views"]) == ("dark", False, None, 40)
     assert cli("events", "explain", first).stdout.splitlines()[-1].startswith("what helps: put a light on the face")
     listed = cli("events", "list").stdout.splitlines()
-    assert [line.split("  ")[-1] for line in listed] == ["too dark", "in doubt: Anna"]
+    assert [line.split("  ")[-1] for line in listed] == ["too dark", "in doubt: Anna", "in doubt: Anna"]
     assert cli.json("events", "list")["events"][0]["reason"] == "dark"
     assert "no event 'x' is kept" in cli.refusal("events", "explain", "x")
 

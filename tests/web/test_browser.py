@@ -363,10 +363,12 @@ def test_settings_are_changed_and_taken_back_on_the_page(furnished: Door, open_p
     page.get_by_label("Left after").fill("1.5")
     page.get_by_label("Strictness").select_option(label="Strict: 1 in 10,000; people are missed more often")
     page.get_by_label("Show unknown visitors").uncheck()
+    page.get_by_label("Language of notifications").select_option(label="Deutsch")
     page.get_by_role("button", name="Save").click()
     expect(page.get_by_role("status").first).to_have_text("The change is in effect.")
     assert in_effect("presence.left_after") == (1.5, "settings.toml")
     assert in_effect("matching.target_fpir") == (0.0001, "settings.toml")
+    assert in_effect("device.language") == ("de", "settings.toml")
     assert in_effect("web.pictures") == (True, "edgeface.toml")
     page.get_by_role("navigation").get_by_role("link", name="Unknown").click()  # still signed in
     expect(page.get_by_text("are not shown")).to_be_visible()
@@ -374,14 +376,14 @@ def test_settings_are_changed_and_taken_back_on_the_page(furnished: Door, open_p
     page.get_by_label("Left after").fill("soon")
     page.get_by_role("button", name="Save").click()
     expect(page.get_by_role("alert").first).to_contain_text("Not changed: presence.left_after: 'soon' is neither a number")
-    for title in ("Left after", "Strictness", "Show unknown visitors"):
+    for title in ("Left after", "Strictness", "Show unknown visitors", "Language of notifications"):
         page.get_by_role("button", name=re.compile(f"^Take back.*{title}")).click()
         expect(page.get_by_role("status").first).to_have_text("The change is in effect.")
     assert in_effect("presence.left_after") == (1.0, "edgeface.toml")
     assert in_effect("matching.target_fpir") == (0.001, "default")
     assert in_effect("web.unknown") == (True, "edgeface.toml")
     notes = [json.loads(line) for line in (furnished.folder / "gallery" / "audit.jsonl").read_text().splitlines()]
-    assert [note["by"] for note in notes if note["action"] == "configure"] == 4 * [{"web": True}]
+    assert [note["by"] for note in notes if note["action"] == "configure"] == 5 * [{"web": True}]
 
 
 @needs_axe

@@ -74,6 +74,8 @@ function cutOut(image, face, side = 96) {
 
 listeners.push((facts) => {
   for (const note of all("[data-lost]")) note.hidden = !facts.lost;
-  for (const frame of all("[data-screen]")) frame.classList.toggle("is-lost", Boolean(facts.lost));
+  for (const shown of all("[data-paused], [data-resume]")) shown.hidden = !facts.paused;
+  for (const button of all("[data-pause]")) button.hidden = Boolean(facts.paused);
+  for (const frame of all("[data-screen]")) frame.classList.toggle("is-still", Boolean(facts.lost || facts.paused));
 });
 for (const frame of all("[data-screen]")) show(frame);

@@ -25,7 +25,8 @@ function follow() {
   stream.onmessage = (message) => {
     const told = JSON.parse(message.data);
     for (const node of all("[data-fact]")) node.textContent = told.facts[node.dataset.fact] ?? node.textContent;
-    state(told.facts.state === "well" ? _("OK") : _("Problem"), told.facts.state !== "well");
+    const well = told.facts.paused ? _("Paused") : _("OK");
+    state(told.facts.state === "well" ? well : _("Problem"), told.facts.state !== "well");
     for (const hear of listeners) hear(told.facts);
     const trouble = find("[data-trouble]");
     if (trouble) { trouble.textContent = told.facts.trouble; trouble.hidden = !told.facts.trouble; }
