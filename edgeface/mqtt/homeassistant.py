@@ -111,7 +111,6 @@ def _entities(settings: schema.Config, presence: str) -> dict[str, dict[str, Any
     last = "value_json.last.name if value_json.last else none"
     rate = {"unit_of_measurement": "fps", "state_class": "measurement", "suggested_display_precision": 1}
     count = {"state_class": "measurement"}
-    rare = count | {"enabled_by_default": False}
     heat = {"device_class": "temperature", "unit_of_measurement": "°C", "state_class": "measurement"}
     entities = {
         "event": entity("event", "Face", f"{base}/event", icon="mdi:face-recognition", event_types=kinds),
@@ -120,9 +119,7 @@ def _entities(settings: schema.Config, presence: str) -> dict[str, dict[str, Any
         "temperature": _diagnostic(health, "temperature", "Temperature", **heat),
         "camera": _diagnostic(health, "camera_state", "Camera", icon="mdi:cctv", **STATES),
         "gallery": _diagnostic(health, "gallery_size", "People enrolled", icon="mdi:account-group", **count),
-        "memory": _diagnostic(health, "rss_mb", "Memory", device_class="data_size", unit_of_measurement="MB", **rare),
-        "processor": _diagnostic(health, "cpu", "Processors in use", icon="mdi:chip", **rare),
-        "dropped": _diagnostic(health, "events_dropped", "Events dropped", icon="mdi:email-alert", **rare),
+        "dropped": _diagnostic(health, "events_dropped", "Events dropped", icon="mdi:email-alert", **count),
     }
     if "pause" in settings.commands.allow:
         paused, ask = "'ON' if value_json.camera_state == 'paused' else 'OFF'", '{"id": "homeassistant", "paused": '

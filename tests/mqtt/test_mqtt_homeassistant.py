@@ -53,7 +53,7 @@ def test_every_component_has_what_home_assistant_wants() -> None:
     config = settings_for({"images": True})
     told = describe(config, {ANNA.id: "Änna", BERT.id: "王"})
     ids = [component["unique_id"] for component in told["components"].values()]
-    assert len(set(ids)) == len(ids) == 13
+    assert len(set(ids)) == len(ids) == 11
     assert all(each.startswith("edgeface_door_") for each in ids)
     for component in told["components"].values():
         platform, _, name = component["default_entity_id"].partition(".")
