@@ -76,7 +76,7 @@ CameraState = Literal["starting", "ok", "lost", "paused"]
 
 
 class CameraHealth(Struct, frozen=True, kw_only=True):
-    """How one of several cameras is; the fields mean what those of the whole mean."""
+    """Tells how one of several cameras is; the fields mean what those of the whole mean."""
 
     name: Annotated[str, Meta(examples=["garden"])]
     state: Annotated[CameraState, Meta(examples=["ok"])]

@@ -106,7 +106,7 @@ class CommandTransport(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Heard:
-    """What was heard of a state from outside: whether the last payload ``matches``, and the connection on which it came.
+    """Tells what was heard of a state from outside: whether the last payload ``matches``, and the connection on which it came.
 
     ``connection`` is the number of the connection that there is now. Both numbers are 0 for none.
     """

@@ -5,7 +5,7 @@ import io
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import typer
 
@@ -94,3 +94,8 @@ def _known(context: typer.Context) -> list[tuple[str, str]]:
         return []
     with contextlib.closing(setup):
         return [(person.name, person.id) for person in setup.gallery.people()]
+
+
+Who = Annotated[
+    str, typer.Argument(metavar="PERSON", help="A name, or an id from edgeface people list.", autocompletion=people)
+]

@@ -6,6 +6,7 @@ import typer
 
 from edgeface.cli import completion
 from edgeface.cli.common import Json, counted, show
+from edgeface.cli.completion import Who
 from edgeface.cli.operations import perform
 from edgeface.operations.registry import BIN, EMPTY_BIN, MERGE, MOVE, SPLIT, UNDO, VIEWS
 from edgeface.platform.text import local
@@ -21,9 +22,6 @@ from edgeface.wire.moves import (
     ViewsRequest,
 )
 
-Who = Annotated[
-    str, typer.Argument(metavar="PERSON", help="A name, or an id from edgeface people list.", autocompletion=completion.people)
-]
 SomeViews = Annotated[
     list[str], typer.Argument(metavar="VIEW...", help="Eight digits each, from edgeface people views, of one person.")
 ]

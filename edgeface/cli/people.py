@@ -10,6 +10,7 @@ import typer
 
 from edgeface.cli import completion
 from edgeface.cli.common import Json, Setup, counted, show
+from edgeface.cli.completion import Who
 from edgeface.cli.operations import perform
 from edgeface.cli.rules import in_words
 from edgeface.errors import ConfigError, EdgefaceError, os_errors_as
@@ -21,9 +22,6 @@ from edgeface.platform.files import write_whole
 from edgeface.platform.text import local
 from edgeface.wire.commands import ConfirmRequest, ForgetRequest, PeopleRequest, RejectRequest, RenameRequest, Verdict
 
-Who = Annotated[
-    str, typer.Argument(metavar="PERSON", help="A name, or an id from edgeface people list.", autocompletion=completion.people)
-]
 EventId = Annotated[
     str,
     typer.Argument(

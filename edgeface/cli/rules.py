@@ -8,6 +8,7 @@ import typer
 
 from edgeface.cli import completion
 from edgeface.cli.common import Json, show
+from edgeface.cli.completion import Who
 from edgeface.cli.operations import perform
 from edgeface.cli.pause import read_minutes
 from edgeface.errors import ConfigError
@@ -23,9 +24,6 @@ from edgeface.wire.rules import (
     UnmuteRequest,
 )
 
-Who = Annotated[
-    str, typer.Argument(metavar="PERSON", help="A name, or an id from edgeface people list.", autocompletion=completion.people)
-]
 app = typer.Typer()
 
 

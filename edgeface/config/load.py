@@ -28,7 +28,7 @@ KINDS = {
     "date": "a date",
     "object": "a section",
 }
-"""What settings are, by the names that msgspec has for them."""
+"""Says in words what msgspec's names of types mean."""
 MOST_FAULTS = 20
 SYSTEM_FILE = Path("/etc/edgeface/edgeface.toml")
 

@@ -40,7 +40,7 @@ class TakenTemplate(Struct, frozen=True, array_like=True):
 
 
 class EventState(Struct, frozen=True, array_like=True):
-    """What a change of people changes of an event."""
+    """Holds what a change of people changes of an event."""
 
     person_id: str | None
     verdict: Verdict | None

@@ -60,7 +60,7 @@ class KeptEvent:
 
     @property
     def of_stranger(self) -> bool:
-        """Whether the event named nobody, and nobody was confirmed since."""
+        """Tells whether the event named nobody, and nobody was confirmed since."""
         return self.event_type in NAMELESS and self.verdict != "confirmed"
 
     def without_face(self) -> "KeptEvent":

@@ -80,7 +80,7 @@ class Whereabouts:
         self._gone: set[str] = set()
         self._settled = self._longest = float("inf")
         self.began = False
-        """Whether all is known that the broker keeps."""
+        """Tells whether all is known that the broker keeps."""
 
     def goes_on_in(self, heir: "Whereabouts | None") -> bool:
         return heir is not None and (heir.topic, heir._device) == (self.topic, self._device)

@@ -7,7 +7,7 @@ from pathlib import Path
 LANGUAGES = ("en", "de", "es", "fr", "nl")
 FOLDER = Path(__file__).parents[1] / "locale"
 MARKS = {"de": ".,", "es": ".,", "fr": "\u202f,", "nl": ".,"}
-"""How a language separates thousands and decimals, unless as English does."""
+"""Gives the separators of thousands and of decimals, of languages that differ from English in them."""
 
 
 class Translation:

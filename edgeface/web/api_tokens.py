@@ -21,7 +21,7 @@ from edgeface.wire.fields import timestamp
 log = logging.getLogger(__name__)
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}", re.ASCII)
 FILE = "api-token."
-"""What the name of a token's file begins with; it ends with the token's name."""
+"""Begins the name of a token's file, which ends with the token's name."""
 START = "edgeface_"
 """What every token begins with, so that whoever finds one knows what it is."""
 MAX_TOKENS = 64

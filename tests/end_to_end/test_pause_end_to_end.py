@@ -9,7 +9,7 @@ import pytest
 from fixtures.broker import Broker, Listener, broker, eventually, needs_broker
 from fixtures.commandline import Cli
 from fixtures.contract import problems
-from fixtures.daemon import Stage, enroll, running, settings
+from fixtures.daemon import Stage, ask, enroll, running, settings
 
 from edgeface.daemon.pausable_camera import PausableCamera
 from edgeface.interfaces import Camera
@@ -45,17 +45,6 @@ class Stages:
 @pytest.fixture
 def obama(demo_photos: Path) -> Image:
     return load_image(demo_photos / "obama_portrait.jpg")
-
-
-def ask(listener: Listener, verb: str, **request: Any) -> Any:
-    before = len(listener.on(f"resp/{verb}"))
-
-    def answered() -> bool:
-        listener.say(f"edgeface/door/cmd/{verb}", {"id": "a"} | request)
-        return bool(eventually(lambda: len(listener.on(f"resp/{verb}")) > before, 20))
-
-    assert eventually(answered)  # the first may come before the daemon has subscribed
-    return listener.on(f"resp/{verb}")[-1]
 
 
 def states(listener: Listener) -> list[str]:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from fixtures.broker import Broker, Listener, broker, eventually, needs_broker
 from fixtures.contract import problems
-from fixtures.daemon import EMPTY, Stage, enroll, running, settings
+from fixtures.daemon import EMPTY, Stage, ask, enroll, running, settings
 
 from edgeface.daemon import expiry
 from edgeface.types import Image
@@ -27,14 +27,7 @@ class Scene:
         self.listener: Listener = broker.listen()
 
     def ask(self, verb: str, **request: Any) -> Any:
-        before = len(self.listener.on(f"resp/{verb}"))
-
-        def answered() -> bool:
-            self.listener.say(f"edgeface/door/cmd/{verb}", {"id": "a", "person": "Obama"} | request)
-            return bool(eventually(lambda: len(self.listener.on(f"resp/{verb}")) > before, 5))
-
-        assert eventually(answered)  # the first may come before the daemon has subscribed
-        answer = self.listener.on(f"resp/{verb}")[-1]
+        answer = ask(self.listener, verb, 5.0, **{"person": "Obama"} | request)
         assert problems(f"resp/{verb}", json.dumps(answer).encode()) == []
         assert answer["ok"], answer
         return answer["result"]

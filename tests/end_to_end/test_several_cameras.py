@@ -12,7 +12,7 @@ import pytest
 from fixtures.broker import Broker, Listener, broker, eventually, needs_broker
 from fixtures.commandline import Cli
 from fixtures.contract import problems
-from fixtures.daemon import EMPTY, Stage, enroll, settings
+from fixtures.daemon import EMPTY, Stage, ask, enroll, settings
 from msgspec.structs import replace
 
 from edgeface.config.schema import CameraSettings, Config
@@ -68,17 +68,6 @@ def two(config: Config) -> Iterator[tuple[Daemon, Stage, Stage]]:
 
 def events(listener: Listener) -> list[tuple[str, str, str]]:
     return [(told["camera"], told["event_type"], told.get("name", "")) for told in listener.on("door/event")]
-
-
-def ask(listener: Listener, verb: str, **request: Any) -> Any:
-    before = len(listener.on(f"resp/{verb}"))
-
-    def answered() -> bool:
-        listener.say(f"edgeface/door/cmd/{verb}", {"id": "a"} | request)
-        return bool(eventually(lambda: len(listener.on(f"resp/{verb}")) > before, 20))
-
-    assert eventually(answered)  # the first may come before the daemon has subscribed
-    return listener.on(f"resp/{verb}")[-1]
 
 
 @needs_broker

@@ -1,7 +1,6 @@
 """Unless strangers are kept, nothing stays by which the face of somebody unknown could be told."""
 
 import sqlite3
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -23,18 +22,6 @@ from edgeface.wire.events import Corrected, Event
 
 OFF = EventsSettings()
 STRANGER = "s_0123456789abcdef"
-
-
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "data" / "gallery.db"
-
-
-@pytest.fixture
-def gallery(path: Path) -> Iterator[Gallery]:
-    opened = Gallery(path, MODEL)
-    yield opened
-    opened.close()
 
 
 def seen(kind: EventType, embedding: Vector | None, **fields: Any) -> Event:

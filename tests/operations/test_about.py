@@ -20,29 +20,13 @@ from edgeface.gallery.backup import Backups
 from edgeface.gallery.open import open_gallery
 from edgeface.gallery.store import Gallery
 from edgeface.recognition.event_id import new_event_id
-from edgeface.recognition.pipeline import Pipeline
 from edgeface.types import EventType, Vector
-from edgeface.vision.embedding import Embedder
-from edgeface.vision.images import load_image
 from edgeface.vision.model_card import SHIPPED, load_card
 from edgeface.wire.events import Event
 
 __all__ = ["broker"]
 OBAMA, BIDEN, OTHER = "obama_portrait.jpg", "biden_portrait.jpg", "collins_portrait.jpg"
 STRANGER = "s_0123456789abcdef"
-
-
-@pytest.fixture(scope="module")
-def faces(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Vector]:
-    """The embeddings of photos, as a camera's views."""
-    cli = Cli(tmp_path_factory.mktemp("embedding"))
-    embedder = Embedder()
-    gallery = open_gallery(load(cli.file), embedder.card)
-    pipeline = Pipeline(load(cli.file), embedder, gallery)
-    names = ("obama_press_room.jpg", "obama_congress.jpg", "biden_blue_room.jpg", OTHER)
-    found = {name: needed(pipeline.observe(load_image(photo(name)))[0].embedding).vector for name in names}
-    gallery.close()
-    return found
 
 
 class House:

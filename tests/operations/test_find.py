@@ -12,36 +12,19 @@ from fixtures.commandline import Cli
 from fixtures.daemon import enroll, running, settings
 from fixtures.frames import photo
 from fixtures.galleries import WALL, keeping, unit
-from fixtures.optional import needed
 from fixtures.page import Page, serving
 
 from edgeface.config.load import load
 from edgeface.gallery.open import open_gallery
 from edgeface.gallery.store import Gallery
 from edgeface.recognition.event_id import new_event_id
-from edgeface.recognition.pipeline import Pipeline
 from edgeface.types import EventType, Reason, Vector
-from edgeface.vision.embedding import Embedder
-from edgeface.vision.images import load_image
 from edgeface.vision.model_card import SHIPPED, load_card
 from edgeface.wire.doubt import Doubt
 from edgeface.wire.events import Event
 
 __all__ = ["broker"]
 OBAMA, OTHER = "obama_portrait.jpg", "collins_portrait.jpg"
-
-
-@pytest.fixture(scope="module")
-def faces(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Vector]:
-    """The embeddings of photos, as a camera's views."""
-    cli = Cli(tmp_path_factory.mktemp("embedding"))
-    embedder = Embedder()
-    gallery = open_gallery(load(cli.file), embedder.card)
-    pipeline = Pipeline(load(cli.file), embedder, gallery)
-    names = ("obama_press_room.jpg", "obama_congress.jpg", OTHER)
-    found = {name: needed(pipeline.observe(load_image(photo(name)))[0].embedding).vector for name in names}
-    gallery.close()
-    return found
 
 
 def keep(gallery: Gallery, embedding: Vector, hours: float, kind: EventType = EventType.UNKNOWN, **fields: Any) -> str:
