@@ -23,8 +23,8 @@ from edgeface.platform.translation import FOLDER, LANGUAGES
 from edgeface.web import context, filters, language, people, settings, trust
 from edgeface.wire import doubt, messages, posts
 
-ROOT = Path(__file__).parent.parent
-PACKAGE = ROOT / "edgeface"
+PACKAGE = FOLDER.parent
+ROOT = PACKAGE.parent
 PLURALS = {"de": "n != 1", "es": "n != 1", "fr": "n > 1", "nl": "n != 1"}
 """The rule by which a language, of two forms each, chooses the second one."""
 CALLS = {"_": 1, "say": 1, "plural": 2, "say_count": 2}

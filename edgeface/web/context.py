@@ -81,10 +81,11 @@ class ServedDaemon:
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """The names of all people by id; ``version`` changes whenever people or events do."""
+    """The names of all people by id, and who is ignored; ``version`` changes whenever people or events do."""
 
     version: tuple[int, ...]
     names: Mapping[str, str]
+    ignored: frozenset[str] = frozenset()
 
 
 @dataclass(slots=True, eq=False)
@@ -180,7 +181,8 @@ class PageContext:
         version = self._changes, *gallery.version
         if version == self._known.version:
             return self._known
-        return Known(version, {person.id: person.name for person in gallery.people()})
+        ignored = frozenset(person_id for person_id, rules in gallery.rules().items() if rules.ignored)
+        return Known(version, {person.id: person.name for person in gallery.people()}, ignored)
 
     def camera(self, request: Request) -> CameraSettings:
         """Return the camera that a request names, else the first; raise ``HTTPException`` if there is none of that name."""

@@ -30,6 +30,7 @@ SCRIPT_TEXTS = (
     "The device did not answer.",
     "Unknown person",
     "You are signed out.",
+    "ignored",
     "over {share}",
     "picture quality {share}",
     "{share} sure",

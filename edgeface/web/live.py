@@ -16,7 +16,7 @@ from edgeface.operations.live_view import LivePicture
 from edgeface.platform.text import duration
 from edgeface.types import TrackedFace
 from edgeface.vision.images import encode_jpeg
-from edgeface.web.context import PageContext
+from edgeface.web.context import Known, PageContext
 from edgeface.web.filters import capitalize_first, moment, number
 from edgeface.web.language import _, current, said
 from edgeface.web.visits import read_visits
@@ -59,26 +59,27 @@ async def picture(context: PageContext, request: Request) -> Response:
     if not isinstance(shown, LivePicture):
         return Response(status_code=HTTPStatus.NO_CONTENT)
     jpeg = await context.jpeg(camera.name, shown, lambda: encode_jpeg(shown.frame.image, PICTURE_SIDE)[0])
-    names = (await context.known()).names
+    known = await context.known()
     height, width = shown.frame.image.shape[:2]
     view = {
         "number": shown.number,
         "width": width,
         "height": height,
         "ms": round(1000 * shown.seconds),
-        "faces": [describe_face(tracked, names, width, height) for tracked in shown.faces[:MAX_FACES]],
+        "faces": [describe_face(tracked, known, width, height) for tracked in shown.faces[:MAX_FACES]],
     }
     return Response(jpeg, media_type="image/jpeg", headers={"x-view": json.dumps(view)})
 
 
-def describe_face(tracked: TrackedFace, names: Mapping[str, str], width: int, height: int) -> dict[str, Any]:
+def describe_face(tracked: TrackedFace, people: Known, width: int, height: int) -> dict[str, Any]:
     """Describe a face for the page: its box in per cent of the picture, the name, the probability, and the quality."""
     box, match = tracked.seen.face.box, tracked.seen.match
-    known = names.get(tracked.person_id or "")
+    known = people.names.get(tracked.person_id or "")
     fits = match is not None and match.person_id == tracked.person_id
     return {
         "box": [round(100 * part / whole, 2) for part, whole in zip(astuple(box), (width, height) * 2, strict=True)],
         "name": known,
+        "ignored": tracked.person_id in people.ignored,
         "state": "known" if known else "looking" if tracked.person_id is None else "unknown",
         "sure": round(match.probability, 3) if match is not None and known and fits else None,
         "score": round(match.score, 2) if match is not None else None,

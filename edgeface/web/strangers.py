@@ -73,9 +73,11 @@ async def strangers(context: PageContext, request: Request) -> Response:
 
 async def keep(context: PageContext, request: Request) -> Response:
     """Have strangers kept and shown from now on."""
-    await form(request)
+    wanted: dict[str, str | None] = {"events.keep_strangers": "true", "web.unknown": "true"}
+    if (await form(request)).get("pictures") == "yes":
+        wanted["web.pictures"] = "true"
     try:
-        await configure(context, {"events.keep_strangers": "true", "web.unknown": "true"})
+        await configure(context, wanted)
     except EdgefaceError as error:
         return context.redirect("/unknown", _("Not switched on: {reason}.", reason=said(error)), good=False)
     return context.redirect("/unknown", _("The faces of visitors who are not recognized are kept from now on."))

@@ -31,11 +31,11 @@ class Browser:
         _, where, cookie = self.ask("GET", f"{parts.path}?{parts.query}")
         self._root, self._sent["cookie"] = where.rstrip("/"), cookie.partition(";")[0]
 
-    def ask(self, method: str, path: str) -> tuple[str, str, str]:
+    def ask(self, method: str, path: str, form: str | None = None) -> tuple[str, str, str]:
         """The text of an answer, where it leads, and its cookie."""
         connection = HTTPConnection("127.0.0.1", self._port, timeout=60)
         kind = {"content-type": "application/x-www-form-urlencoded"} if method == "POST" else {}
-        connection.request(method, path if path.startswith("/~") else self._root + path, headers=self._sent | kind)
+        connection.request(method, path if path.startswith("/~") else self._root + path, form, headers=self._sent | kind)
         answer = connection.getresponse()
         text = answer.read().decode()
         connection.close()
@@ -85,13 +85,14 @@ def test_nothing_of_a_stranger_is_kept_until_it_is_switched_on_and_each_door_say
     browser = Browser(cli("web", "url").stdout.strip())
     for path in ("/unknown", "/visits", "/welcome"):
         assert re.search("(?i)faces (of visitors who are not recognized )?are not kept", browser.ask("GET", path)[0]), path
-    browser.ask("POST", "/unknown/keep")
+    browser.ask("POST", "/unknown/keep", "pictures=yes")
     daemon.hears("settings read again, changed: events, web")
     told, _, _ = browser.ask("GET", "/unknown")
     assert re.search("Visitors of the last", told)
     assert "faces of visitors" not in browser.ask("GET", "/visits")[0]
     assert "Unknown visitors whose faces were not kept are under" in told
     assert load(cli.file).events.keep_strangers
+    assert load(cli.file).web.pictures
     assert "this face was not kept: keeping was off then" in cli("events", "explain", event_id).stdout
     refused = cli.refusal("people", "confirm", event_id, "--as", "Susan")
     assert f"the face of {event_id} was not kept: keeping was off then" in refused

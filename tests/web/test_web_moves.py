@@ -38,7 +38,9 @@ def undo(page: Page, shown: str) -> str:
 def test_two_who_are_one_are_merged_and_apart_again(page: Page) -> None:
     anna, ann = enroll(page, "Anna", 1, 2, 3, like=99), enroll(page, "Ann", 4, 5, like=99)
     page.with_gallery(lambda gallery: gallery.rule("Ann", lambda _: Rules(groups=("family",))))
-    assert "Merge" in page.get(f"/people/{ann}")
+    shown = page.get(f"/people/{ann}")
+    assert "If both are one person, merge them below." in shown
+    assert '<input name="into" value="Anna"' in shown
     shown = page.post(f"/people/{ann}/merge", {"into": "Anna"})
     assert "Ann is merged into Anna; Anna has 5 views." in shown
     assert 'value="family"' in shown

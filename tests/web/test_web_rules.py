@@ -1,8 +1,11 @@
+import json
 from pathlib import Path
 
+from fixtures.broker import eventually
 from fixtures.page import serving
 
 from edgeface.gallery.rules import NONE, Rules
+from edgeface.vision.images import load_image
 
 BADGES = ['<span class="badge soft">ignored</span>', '<span class="badge soft">muted</span>']
 
@@ -37,3 +40,17 @@ def test_a_form_sets_and_takes_back_rules(tmp_path: Path, demo_photos: Path) -> 
         _, headers, _ = page.ask("POST", "/people/p_0000000000000000/rules", {"muted": "on"})
         _, headers, _ = page.ask("GET", headers["location"])  # of nobody there is no view
         assert "nobody called" in page.get(headers["location"])
+
+
+def test_the_live_picture_says_that_somebody_is_ignored(tmp_path: Path, demo_photos: Path) -> None:
+    with serving(tmp_path) as page:
+        anna = page.enroll("Anna", demo_photos / "obama_portrait.jpg")
+        page.stage.scene = load_image(demo_photos / "obama_press_room.jpg")
+
+        def ignored() -> list[tuple[str, bool]]:
+            faces = json.loads(page.ask("GET", "/live/picture")[1].get("x-view", '{"faces": []}'))["faces"]
+            return [(face["name"], face["ignored"]) for face in faces]
+
+        assert eventually(lambda: ignored() == [("Anna", False)], 60)
+        page.post(f"/people/{anna}/rules", {"ignored": "on"})
+        assert eventually(lambda: ignored() == [("Anna", True)], 60)

@@ -4,6 +4,7 @@ const inPercent = new Intl.NumberFormat(document.documentElement.lang, { style: 
 const percent = (share) => (share > 0.995 ? _("over {share}", { share: inPercent.format(0.99) }) : inPercent.format(share));
 const called = (face) => face.name || (face.state === "looking" ? _("Looking…") : _("Unknown person"));
 const sure = (face) => (face.sure === null ? "" : percent(face.sure));
+const beside = (face) => (face.ignored ? _("ignored") : sure(face));
 
 async function show(frame) {
   const image = find("[data-picture]", frame), blank = find("[data-blank]", frame), boxes = find("[data-boxes]", frame);
@@ -39,7 +40,7 @@ function draw(boxes, faces, mirrored) {
     const box = make("div", "", "box " + face.state), [left, top, width, height] = face.box;
     Object.assign(box.style, { left: (mirrored ? 100 - left - width : left) + "%", top: top + "%", width: width + "%", height: height + "%" });
     box.classList.toggle("low", top < 9);
-    box.append(make("b", called(face) + (sure(face) && " · " + sure(face))));
+    box.append(make("b", called(face) + (beside(face) && " · " + beside(face))));
     return box;
   }));
 }
@@ -52,7 +53,7 @@ function list(image, view) {
   find("[data-nobody]").hidden = view.faces.length > 0;
   shown.replaceChildren(...view.faces.map((face) => {
     const row = make("li", "", face.state), who = make("div", "", "who");
-    const details = [sure(face) && _("{share} sure", { share: sure(face) }), _("picture quality {share}", { share: percent(face.quality) })];
+    const details = [face.ignored && _("ignored"), sure(face) && _("{share} sure", { share: sure(face) }), _("picture quality {share}", { share: percent(face.quality) })];
     who.append(make("strong", called(face)), make("span", details.filter(Boolean).join(" · "), "soft"));
     row.append(cutOut(image, face), who);
     return row;
