@@ -67,7 +67,7 @@ def test_two_daemons_tell_of_one_person_until_she_is_forgotten(
         daemon.stop(signal.SIGKILL)
         assert eventually(lambda: kept()["present"] is False), kept()
         assert kept()["state"] == "home"
-        assert {one["topic"] for one in broker.retained(tracker)["availability"]} == {
+        assert {one["topic"] for one in broker.state(tracker)["availability"]} == {
             "edgeface/door/availability",
             "edgeface/gate/availability",
         }

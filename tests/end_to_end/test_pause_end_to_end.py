@@ -75,7 +75,7 @@ def test_who_was_there_leaves_and_nothing_is_seen_until_somebody_resumes(
         assert problems("health", json.dumps(health).encode()) == []
         assert health["pause"] == {"since": answer["result"]["since"], "until": None, "why": ""}
         assert broker.retained("edgeface/door/availability") == "online"
-        assert broker.retained("edgeface/door/front/presence")["people"] == []
+        assert broker.state("edgeface/door/front/presence")["people"] == []
         assert listener.on(f"person/{person}/state")[-1] == "OFF"
         seen = health["frames_seen"]
         assert "paused" in ask(listener, "snapshot")["error"]

@@ -134,6 +134,6 @@ def test_a_daemon_tells_that_somebody_left_though_a_face_in_the_dark_is_in_their
         ear.wait_for(states, 2)
         stage.scene = frame(((head(BIDEN) * 0.1).astype(np.uint8), 200, 120))
         assert ear.wait_for(states, 3) == ["OFF", "ON", "OFF"]
-        assert eventually(lambda: broker.retained("edgeface/door/front/presence")["people"] == [])
+        assert eventually(lambda: broker.state("edgeface/door/front/presence")["people"] == [])
     events = [event for event in ear.on("/event") if event["event_type"] in ("recognized", "left", "unknown")]
     assert [event["event_type"] for event in events] == ["recognized", "left"]

@@ -39,7 +39,7 @@ class Scene:
         return self.listener.on(f"person/{self.person}/state")
 
     def people(self) -> list[Any]:
-        return [one["name"] for one in self.broker.retained("edgeface/door/front/presence")["people"]]
+        return [one["name"] for one in self.broker.state("edgeface/door/front/presence")["people"]]
 
     def comes(self) -> None:
         self.stage.scene = self._obama
@@ -99,9 +99,7 @@ def test_nothing_that_is_published_tells_of_who_is_ignored(tmp_path: Path, broke
         answers = {id(message) for message in scene.listener.messages}
         scene.comes()
         assert eventually(lambda: scene.withheld() == 1)
-        assert eventually(
-            lambda: broker.retained("edgeface/door/health")["frames_seen"] > 60
-        )  # many views that fit nobody else
+        assert eventually(lambda: broker.state("edgeface/door/health")["frames_seen"] > 60)  # many views that fit nobody else
         scene.goes()
         assert eventually(lambda: scene.withheld() == 2)
         later = [message for message in scene.listener.messages if id(message) not in answers]
@@ -113,7 +111,7 @@ def test_nothing_that_is_published_tells_of_who_is_ignored(tmp_path: Path, broke
             "unknown": 0,
             "last": None,
         }
-        assert broker.retained("edgeface/door/health")["gallery_size"] == 1
+        assert broker.state("edgeface/door/health")["gallery_size"] == 1
         scene.ask("ignore", ignored=False)
         scene.comes()
         assert eventually(scene.events)
@@ -168,7 +166,7 @@ def test_a_guest_is_forgotten_when_their_time_is_over(
     with door(tmp_path, broker, demo_photos) as scene:
         scene.ask("expire", minutes=0.05)
         scene.comes()
-        assert eventually(lambda: broker.retained("edgeface/door/health")["gallery_size"] == 0)
+        assert eventually(lambda: broker.state("edgeface/door/health")["gallery_size"] == 0)
         assert eventually(lambda: scene.people() == [])
     lines = [json.loads(line) for line in (tmp_path / "audit.jsonl").read_text().splitlines()]
     (forgotten,) = [line for line in lines if line["action"] == "forget"]

@@ -91,16 +91,16 @@ def test_each_camera_tells_of_its_own_and_a_person_is_there_while_at_any(
         assert eventually(lambda: ("front", "left", "Obama") in events(listener))
         listener.settle()
         assert states()[-1] == "ON"
-        assert broker.retained("edgeface/door/front/presence")["people"] == []
-        assert [one["name"] for one in broker.retained("edgeface/door/garden/presence")["people"]] == ["Obama"]
-        assert [one["name"] for one in broker.retained("edgeface/door/presence/all")["people"]] == ["Obama"]
+        assert broker.state("edgeface/door/front/presence")["people"] == []
+        assert [one["name"] for one in broker.state("edgeface/door/garden/presence")["people"]] == ["Obama"]
+        assert [one["name"] for one in broker.state("edgeface/door/presence/all")["people"]] == ["Obama"]
         front.scene, garden.scene = collins, EMPTY
         assert eventually(lambda: ("garden", "left", "Obama") in events(listener))
         assert eventually(lambda: ("front", "unknown", "") in events(listener))
         assert eventually(lambda: states()[-1] == "OFF")
         everybody = broker.retained("edgeface/door/presence/all")
         assert (everybody["people"], everybody["unknown"], everybody["last"]["name"]) == ([], 1, "Obama")
-        assert broker.retained("edgeface/door/garden/presence")["unknown"] == 0
+        assert broker.state("edgeface/door/garden/presence")["unknown"] == 0
         assert problems("front/presence", json.dumps(everybody).encode()) == []
 
 
@@ -193,7 +193,7 @@ def test_a_reload_adds_and_removes_a_camera_and_disturbs_no_other(
     assert not [told for told in events(listener) if told[0] == "front" and told[1] != "recognized"]
     assert listener.on("availability") == ["online"]
     assert broker.retained("edgeface/door/garden/presence") is None
-    assert broker.retained("edgeface/door/attic/presence")["unknown"] == 1
+    assert broker.state("edgeface/door/attic/presence")["unknown"] == 1
     status = cli.json("status")
     assert [one["name"] for one in status["cameras"]] == ["front", "attic"]
     assert "attic: ok" in cli("status").stdout

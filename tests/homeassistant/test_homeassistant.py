@@ -251,7 +251,7 @@ def test_a_person_of_home_assistant_is_home_once_they_were_seen(house: House) ->
     assert state(tracker)["attributes"].items() >= {"source_type": "router", "last_seen_by": "door", "camera": "front"}.items()
     assert eventually(lambda: state("binary_sensor.edgeface_anna_present")["state"] == "off")
     assert state(place)["state"] == "front (door)"
-    told = house.broker.retained(f"edgeface/people/home/{house.person}")["last_seen"]
+    told = house.broker.state(f"edgeface/people/home/{house.person}")["last_seen"]
     assert state("sensor.edgeface_anna_last_seen")["state"][:19] == told[:19]
 
 

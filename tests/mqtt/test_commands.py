@@ -441,8 +441,8 @@ def test_a_request_over_the_broker_changes_who_is_recognised(tmp_path: Path, bro
         ear.wait(lambda message: message.topic.endswith("front/presence") and b'"Joe"' in message.payload)
         ear.say("edgeface/door/cmd/forget", {"id": "3", "person": "Joe"})
         assert ear.wait_for("resp/forget")[0]["id"] == "3"
-        assert eventually(lambda: broker.retained("edgeface/door/front/presence")["last"] is None)
-        assert broker.retained("edgeface/door/front/presence")["people"] == []
+        assert eventually(lambda: broker.state("edgeface/door/front/presence")["last"] is None)
+        assert broker.state("edgeface/door/front/presence")["people"] == []
         assert broker.retained("edgeface/door/resp/forget") is None
 
 

@@ -285,7 +285,7 @@ def test_state_is_kept_and_news_is_not(broker: Broker, connect: Callable[..., Mq
     seen = broker.retained("edgeface/door/front/presence")
     assert seen["people"] == [{"id": ANNA.id, "name": ANNA.name}]
     assert seen["unknown"] == 1
-    assert broker.retained("edgeface/door/health")["gallery_size"] == 2
+    assert broker.state("edgeface/door/health")["gallery_size"] == 2
     assert broker.retained("edgeface/door/event") is None
     assert broker.retained(f"edgeface/door/person/{ANNA.id}/state") is None
     assert {message.qos for message in ear.messages if not message.topic.endswith("health")} == {1}
@@ -312,7 +312,7 @@ def test_a_person_whose_track_became_somebody_elses_stays_present(
     publisher.publish(event(person_id=BERT.id, name=BERT.name))  # the same track_id as Anna's visit began with
     publisher.publish(event(EventType.LEFT))
     ear.wait_for("front/presence", 4)
-    assert broker.retained("edgeface/door/front/presence")["people"] == [{"id": BERT.id, "name": BERT.name}]
+    assert broker.state("edgeface/door/front/presence")["people"] == [{"id": BERT.id, "name": BERT.name}]
 
 
 @needs_broker
@@ -371,13 +371,13 @@ def test_after_a_restart_of_the_broker_all_state_is_told_again(
     publisher.publish(event())
     ear.wait_for("front/presence", 2)
     ear.wait_for("health")
-    health = broker.retained("edgeface/door/health")["ts"]
+    health = broker.state("edgeface/door/health")["ts"]
     broker.stop()
     assert eventually(lambda: complaints(caplog))
     before = len(ear.messages)
     broker.start()
     ear.wait_for("front/presence", 3)
-    assert eventually(lambda: broker.retained("edgeface/door/health")["ts"] > health)
+    assert eventually(lambda: broker.state("edgeface/door/health")["ts"] > health)
     again = {message.topic.removeprefix("edgeface/door/"): message.payload for message in ear.messages[before:]}
     assert again["availability"] in (b"online", b"offline")
     assert ear.on("availability")[-1] == "online"

@@ -127,7 +127,7 @@ def test_the_health_field_is_in_health_and_status(changed: Changed, collins: Pat
     cli.set(device={"id": "door"}, camera=camera(collins), mqtt=broker.settings())
     watching = cli.start("run")
     assert eventually(lambda: broker.retained("edgeface/door/health") is not None)
-    assert broker.retained("edgeface/door/health")["load"] >= 0
+    assert broker.state("edgeface/door/health")["load"] >= 0
     assert cli.json("status")["load"] >= 0
     assert watching.stop() == 0
     broker.close()

@@ -180,7 +180,7 @@ def test_three_daemons_end_with_one_gallery_whatever_happens_to_them_and_their_b
         assert eventually(lambda: device.sync().items() >= wanted.items()), device.sync()  # noqa: B023
         assert carl.id.encode() not in b"".join(path.read_bytes() for path in device.gallery.parent.glob("gallery.db*"))
         assert device.json("status")["troubles"] == []
-    assert forgetful.retained("edgeface/yard/health")["sync"]["topic"] == TOPIC
+    assert forgetful.state("edgeface/yard/health")["sync"]["topic"] == TOPIC
     kept = forgetful.listen(f"{TOPIC}/+")
     assert eventually(lambda: len(kept.messages) >= 7)
     told = b"".join(message.topic.encode() + message.payload for message in kept.messages)
