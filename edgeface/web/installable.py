@@ -1,6 +1,7 @@
-"""Gives a phone what it needs to install the page as an app: a manifest and icons, the same for everybody, without a session.
+"""Gives everybody, without a session, what is the same for everybody.
 
-A browser's maker may be told their addresses, so the key of a session must not stand in them.
+A phone needs a manifest and icons to install the page as an app; a browser's maker may be told their addresses, so the key of a
+session must not stand in them. Home Assistant imports the blueprint of notifications.
 """
 
 from http import HTTPStatus
@@ -12,6 +13,8 @@ from starlette.responses import FileResponse, JSONResponse, Response
 
 from edgeface.web.language import _, current
 
+STATIC = Path(__file__).parent / "static"
+BLUEPRINT = "/home-assistant-notification.yaml"
 ICONS = {f"/icon-{side}.png": side for side in (180, 192, 512)}
 MANIFEST: dict[str, Any] = {
     "id": "/",
@@ -40,5 +43,7 @@ def open_to_all(request: Request) -> Response | None:
             media_type="application/manifest+json",
         )
     if path in ICONS:
-        return FileResponse(Path(__file__).parent / "static" / path.lstrip("/"), media_type="image/png")
+        return FileResponse(STATIC / path.lstrip("/"), media_type="image/png")
+    if path == BLUEPRINT:
+        return FileResponse(STATIC / path.lstrip("/"), media_type="application/yaml")
     return None

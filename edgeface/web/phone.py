@@ -1,4 +1,6 @@
-"""Shows a QR code that signs a phone in, and how the phone trusts the page's certificate."""
+"""Shows a QR code that signs a phone in, how the phone trusts the page's certificate, and how it gets notifications."""
+
+from urllib.parse import quote
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -6,11 +8,16 @@ from starlette.responses import Response
 from edgeface.web.certificate import HomeCertificate
 from edgeface.web.context import PageContext
 from edgeface.web.exposure import is_local
+from edgeface.web.installable import BLUEPRINT
 from edgeface.web.invitations import LIFETIME
 from edgeface.web.trust import PATH, STEPS
 
 ENCRYPT = "sudo edgeface web tls\nsudo systemctl reload edgeface"
 """The commands that encrypt the page, which are no text to translate."""
+BLUEPRINTS = "blueprints/automation/edgeface"
+"""The folder in Home Assistant's configuration that a downloaded blueprint belongs into."""
+IMPORT = "https://my.home-assistant.io/redirect/blueprint_import/?blueprint_url="
+"""The address that opens a browser's own Home Assistant, where it imports a blueprint."""
 
 
 async def phone(context: PageContext, request: Request) -> Response:
@@ -29,6 +36,9 @@ async def phone(context: PageContext, request: Request) -> Response:
         certificate=PATH if own.serves(context.config.web) else "",
         fingerprint=own.fingerprint() if own.serves(context.config.web) else "",
         steps=STEPS,
+        blueprint=f"{where.rstrip('/')}{BLUEPRINT}" if where else "",
+        blueprints=BLUEPRINTS,
+        importing=IMPORT + quote(f"{where.rstrip('/')}{BLUEPRINT}", safe=""),
     )
 
 

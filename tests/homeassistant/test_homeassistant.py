@@ -3,7 +3,6 @@
 import json
 import os
 import re
-import shutil
 import signal
 import subprocess
 import sys
@@ -18,6 +17,7 @@ import pytest
 from fixtures.broker import PASSWORD, USER, Broker, eventually, free_port, needs_broker
 from fixtures.daemon import EMPTY, Stage, enroll, running, settings
 from fixtures.optional import needed
+from fixtures.page import serving
 
 from edgeface.gallery.open import open_gallery
 from edgeface.types import Image
@@ -135,10 +135,12 @@ class HomeAssistant:
         assert self.call(f"/api/config/config_entries/flow/{flow['flow_id']}", access)["type"] == "create_entry"
 
     def automate(self, examples: Path) -> None:
-        """Take over the automations of the examples, and make one of their blueprint."""
-        blueprints = self.folder / "blueprints/automation/edgeface"
-        blueprints.mkdir(parents=True)
-        shutil.copy(examples / "home-assistant-notification.yaml", blueprints / "notification.yaml")
+        """Take over the automations of the examples, and make one of the blueprint that a device's page offers."""
+        with serving(self.folder) as page:
+            url = f"http://127.0.0.1:{page.port}/home-assistant-notification.yaml"
+            words = [PYTHON, Path(__file__).with_name("import_blueprint.py"), str(self.port), self._token, url]
+            done = subprocess.run([*words, "edgeface/notification.yaml"], capture_output=True, text=True, timeout=PATIENCE)
+            assert done.returncode == 0, done.stderr
         automations = (examples / "home-assistant-automations.yaml").read_text() + NOTIFICATION
         (self.folder / "automations.yaml").write_text(automations)
         self.call("/api/services/automation/reload", {})

@@ -70,6 +70,18 @@ def test_a_phone_gets_manifest_and_icons_and_no_key_with_them(page: Page) -> Non
     assert page.ask("GET", "/manifest.webmanifest", signed=False, host="evil.example")[0] == 421
 
 
+def test_home_assistant_gets_the_blueprint_without_a_key(tmp_path: Path) -> None:
+    with serving(tmp_path, hosts=["door.local"]) as page:
+        told = page.get("/phone", host=f"door.local:{page.port}", origin=f"http://door.local:{page.port}")
+        (url,) = re.findall(rf"<code>http://door\.local:{page.port}(/[\w.-]+\.yaml)</code>", told)
+        assert f"?blueprint_url=http%3A%2F%2Fdoor.local%3A{page.port}{url.replace('/', '%2F')}" in told
+        status, headers, body = page.ask("GET", url, signed=False)
+        assert (status, headers["content-type"]) == (200, "application/yaml")
+        assert body.startswith(b"# Home Assistant")
+        assert b"blueprint:" in body
+        assert page.ask("POST", url, signed=False)[0] == 401
+
+
 def test_the_token_cannot_be_guessed_at_any_rate(own: Page) -> None:
     statuses = [own.ask("GET", f"/?token={guess}", signed=False)[0] for guess in range(14)]
     assert set(statuses[:10]) == {401}

@@ -68,6 +68,7 @@ function enroll(view) {
     photos.value = "";
     busy(false);
   });
+  busy(false); // until here a click would have sent the form to nobody
 }
 // A phone's photo is larger than a face needs: shrunk here, it is sent in a moment.
 async function smaller(file, side = 1600) {
