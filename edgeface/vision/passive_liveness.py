@@ -1,0 +1,141 @@
+"""Scores a still picture of a face: is it a live person, a screen that shows one, or a print?
+
+The network sees two square crops of the frame. The narrow one shows the skin, where a screen's pixels and a print's dots leave
+patterns; the wide one shows what is around the face: edges of paper, a device's frame, a hand.
+"""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import msgspec
+import numpy as np
+from msgspec import Struct
+from numpy.typing import NDArray
+
+from edgeface.errors import ModelError
+from edgeface.types import Box, Image
+from edgeface.vision.embedding import invoke
+from edgeface.vision.model_card import SHIPPED, NetworkFile
+from edgeface.vision.tflite import interpreter
+
+CARD = "pad.json"
+SIDE = 96
+"""Of a crop as the network sees it, in pixels."""
+CROPS = (1.3, 3.0)
+"""Sides of the two crops, in sides of the square that is as large as the face's box."""
+CLASSES = ("live", "screen", "print")
+OUTSIDE = 128
+"""Value of what lies beyond the edge of the frame."""
+
+
+@dataclass(frozen=True, slots=True)
+class PassiveScore:
+    """Probabilities, which sum to 1, of what stands before the camera."""
+
+    live: float
+    screen: float
+    print: float
+
+
+class PassiveCard(Struct, frozen=True):
+    """The description of the network.
+
+    A visit counts as live from a ``live`` of ``live_at``, as an attack below ``attack_at``, and is in doubt between the two.
+    ``metrics`` tells the errors at both on people from whom nothing was learnt.
+    """
+
+    name: str
+    network: NetworkFile
+    live_at: float
+    attack_at: float
+    metrics: dict[str, Any]
+    training: dict[str, Any]
+    licence: str
+    commit: str
+
+
+class PassiveLiveness:
+    """The network of one folder. It must not be used from two threads at once.
+
+    Raises:
+        ModelError: the folder holds no such network, or a damaged one.
+    """
+
+    def __init__(self, folder: Path = SHIPPED, threads: int = 1) -> None:
+        self.card, data = load(folder)
+        self._network, _ = interpreter(data, threads)
+        (given,), outputs = self._network.get_input_details(), self._network.get_output_details()
+        shapes = [tuple(map(int, tensor["shape"])) for tensor in (given, *outputs)]
+        if (given["dtype"], shapes) != (np.uint8, [(1, SIDE, SIDE, 3 * len(CROPS)), (1, len(CLASSES))]):
+            raise ModelError(f"{folder / self.card.network.file}: not the network that {CARD} describes")
+
+    @property
+    def live_at(self) -> float:
+        """The ``live`` of a visit from which it counts as live."""
+        return self.card.live_at
+
+    @property
+    def attack_at(self) -> float:
+        """The ``live`` of a visit below which it counts as an attack."""
+        return self.card.attack_at
+
+    def score(self, image: Image, box: Box) -> PassiveScore:
+        """Return what stands before the camera, judged by one frame, RGB, and the box of a face in it."""
+        logits = invoke(self._network, crops(image, box, SIDE)[None])[len(CLASSES)]
+        return PassiveScore(*map(float, _softmax(logits)))
+
+
+def fuse(scores: Sequence[PassiveScore]) -> PassiveScore:
+    """Return the score of a visit of one or more frames, which is the mean of their logits."""
+    logs = np.log(np.clip([[score.live, score.screen, score.print] for score in scores], 1e-6, None))
+    return PassiveScore(*map(float, _softmax(logs.mean(axis=0))))
+
+
+def crops(image: Image, box: Box, side: int, looser: float = 1.0) -> NDArray[np.uint8]:
+    """Cut both crops out of a frame, (side, side, 6); they show ``looser`` times as much in training, where they are cut again."""
+    reach = np.sqrt(box.width * box.height) / 2
+    middle = box.left + box.width / 2, box.top + box.height / 2
+    return np.concatenate([_square(image, middle, looser * crop * reach, side) for crop in CROPS], axis=-1)
+
+
+def _square(image: Image, middle: tuple[float, float], half: float, side: int) -> NDArray[np.uint8]:
+    """Cut out a square of whole pixels; beyond the frame there is grey."""
+    half = max(1, round(half))
+    left, top = round(middle[0]) - half, round(middle[1]) - half
+    height, width = image.shape[:2]
+    before, after = (max(0, -top), max(0, -left)), (max(0, top + 2 * half - height), max(0, left + 2 * half - width))
+    cut = image[max(0, top) : max(0, top + 2 * half), max(0, left) : max(0, left + 2 * half)]
+    if any(before + after):
+        grey = (OUTSIDE, OUTSIDE, OUTSIDE)
+        cut = cv2.copyMakeBorder(cut, before[0], after[0], before[1], after[1], cv2.BORDER_CONSTANT, value=grey)  # type: ignore[assignment]
+    how = cv2.INTER_AREA if 2 * half > side else cv2.INTER_LINEAR
+    return np.asarray(cv2.resize(cut, (side, side), interpolation=how), np.uint8)
+
+
+def load(folder: Path) -> tuple[PassiveCard, bytes]:
+    """Read the card, and the network for which it vouches.
+
+    Raises:
+        ModelError: a file is missing or not what it should be.
+    """
+    path = folder / CARD
+    try:
+        card = msgspec.json.decode(path.read_bytes(), type=PassiveCard)
+        path = folder / card.network.file
+        network = path.read_bytes()
+    except OSError as error:
+        raise ModelError(f"{path}: {error.strerror or error}") from None
+    except (msgspec.MsgspecError, ValueError, RecursionError) as error:
+        raise ModelError(f"{path}: not a card of a liveness network: {error}") from None
+    if hashlib.sha256(network).hexdigest() != card.network.sha256:
+        raise ModelError(f"{path}: its digest is not that of {CARD}; reinstall the model")
+    return card, network
+
+
+def _softmax(logits: NDArray[np.floating[Any]]) -> NDArray[np.floating[Any]]:
+    raised = np.exp(logits - logits.max())
+    return np.asarray(raised / raised.sum())
