@@ -15,12 +15,14 @@ from edgeface.errors import ConfigError, DataError, EdgefaceError
 from edgeface.vision.model_card import SHIPPED
 from train.config import INTERRUPTED, Precision
 from train.detector.cli import app as detector
+from train.pad.cli import app as pad
 from train.quiet import quieten
 
 app = typer.Typer(
     no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode=None, add_completion=False, help=__doc__
 )
 app.add_typer(detector, name="detector")
+app.add_typer(pad, name="pad")
 
 
 class Part(StrEnum):

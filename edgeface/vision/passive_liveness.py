@@ -1,4 +1,4 @@
-"""Scores a still picture of a face: is it a live person, a screen that shows one, or a print?
+"""Tells from a still picture whether a live person stands before the camera, a screen that shows one, or a print.
 
 The network sees two square crops of the frame. The narrow one shows the skin, where a screen's pixels and a print's dots leave
 patterns; the wide one shows what is around the face: edges of paper, a device's frame, a hand.
@@ -111,7 +111,7 @@ def _square(image: Image, middle: tuple[float, float], half: float, side: int) -
     cut = image[max(0, top) : max(0, top + 2 * half), max(0, left) : max(0, left + 2 * half)]
     if any(before + after):
         grey = (OUTSIDE, OUTSIDE, OUTSIDE)
-        cut = cv2.copyMakeBorder(cut, before[0], after[0], before[1], after[1], cv2.BORDER_CONSTANT, value=grey)  # type: ignore[assignment]
+        cut = np.asarray(cv2.copyMakeBorder(cut, *(before[0], after[0], before[1], after[1]), cv2.BORDER_CONSTANT, value=grey))
     how = cv2.INTER_AREA if 2 * half > side else cv2.INTER_LINEAR
     return np.asarray(cv2.resize(cut, (side, side), interpolation=how), np.uint8)
 

@@ -58,7 +58,8 @@ def load_views(prepared: Path) -> Views:
                 arrays.append(shard[name])
     features = np.concatenate(parts["features"]).astype(np.float32)
     features = (features - features.mean(axis=0)) / (features.std(axis=0) + 1e-3)
-    return Views(*(np.concatenate(parts[name]) for name in ("views", "kinds", "origins")), features)
+    pixels, kinds, origins = (np.concatenate(parts[name]) for name in ("views", "kinds", "origins"))
+    return Views(pixels, kinds, origins, features)
 
 
 class Batches(keras.utils.PyDataset):  # type: ignore[misc]
@@ -92,12 +93,12 @@ class Batches(keras.utils.PyDataset):  # type: ignore[misc]
         random = np.random.default_rng((self._seed, self._epoch, number))
         groups = random.choice(len(self._groups), self._batch, p=self._shares)
         rows = np.array([random.choice(self._groups[group]) for group in groups])
-        pixels = np.stack([_seen(self._views.pixels[row], random) for row in rows]).astype(np.float32)
+        pixels = np.stack([seen(self._views.pixels[row], random) for row in rows]).astype(np.float32)
         classes = np.eye(len(CLASSES), dtype=np.float32)[self._views.kinds[rows]]
         return pixels, {LOGITS: classes, TAUGHT: self._views.features[rows]}
 
 
-def _seen(view: NDArray[np.uint8], random: np.random.Generator) -> NDArray[np.uint8]:
+def seen(view: NDArray[np.uint8], random: np.random.Generator) -> NDArray[np.uint8]:
     """Cut a view again where another detector's box would lie, and degrade both crops alike."""
     side = int(random.uniform(0.68, 1.0) * KEPT)
     left, top = random.integers(0, KEPT - side + 1, 2)

@@ -53,7 +53,9 @@ def fit(prepared: Path, out: Path, config: PadConfig) -> dict[str, Any]:
     keras.utils.set_random_seed(config.seed)
     network = build()
     steps = config.epochs * config.steps_an_epoch
-    rate = keras.optimizers.schedules.CosineDecay(1e-5, steps, alpha=0.01, warmup_target=config.peak_rate, warmup_steps=steps // 30)
+    rate = keras.optimizers.schedules.CosineDecay(
+        1e-5, steps, alpha=0.01, warmup_target=config.peak_rate, warmup_steps=steps // 30
+    )
     optimizer = ConvolutionMuon(
         rate,
         weight_decay=config.weight_decay,
@@ -62,7 +64,10 @@ def fit(prepared: Path, out: Path, config: PadConfig) -> dict[str, Any]:
         use_ema=True,
         ema_momentum=0.998,
     )
-    losses = {LOGITS: keras.losses.CategoricalCrossentropy(from_logits=True, label_smoothing=0.05), TAUGHT: keras.losses.Huber()}
+    losses = {
+        LOGITS: keras.losses.CategoricalCrossentropy(from_logits=True, label_smoothing=0.05),
+        TAUGHT: keras.losses.Huber(),
+    }
     network.compile(optimizer, losses, loss_weights={LOGITS: 1.0, TAUGHT: config.taught}, metrics={LOGITS: "accuracy"})
     history = network.fit(
         Batches(load_views(prepared), config.batch, config.steps_an_epoch, config.simulated, config.seed),

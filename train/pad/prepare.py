@@ -42,7 +42,7 @@ FRAME, PHOTO, RECAPTURED_FRAME, RECAPTURED_PHOTO = range(4)
 
 @dataclass(frozen=True)
 class Sources:
-    """Clips of Replay-Attack's training people, in folders live/CLIP and attack/CLIP; folders of photos; scenes; the teachers."""
+    """Clips of Replay-Attack's training people, in live/CLIP and attack/CLIP; photos; scenes; and the teachers' folder."""
 
     replay: Path
     photos: Sequence[Path]
@@ -84,7 +84,8 @@ def prepare(sources: Sources, out: Path, photos: int, recaptures: int, workers: 
         if not path.is_file():
             if not hasattr(own, "tools"):
                 own.tools = detectors.create(), Teachers(sources.teachers)
-            _write_shard(path, shards[number], behind, *own.tools, np.random.default_rng(number))
+            detector, teachers = own.tools
+            _write_shard(path, shards[number], behind, detector, teachers, np.random.default_rng(number))
         return len(shards[number])
 
     cv2.setNumThreads(1)

@@ -32,16 +32,14 @@ def recapture(photo: Image, kind: str, size: tuple[int, int], scenes: Sequence[I
     framed, matrix = _framed(_light(photo), kind, margin, matrix, random)
     seen = cv2.warpPerspective(framed, matrix, size, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
     where = np.ones(framed.shape[:2], np.float32)
-    share = cv2.warpPerspective(where, matrix, size, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT)[..., None]
-    if borderless:
-        share = np.ones_like(share)
+    covered = cv2.warpPerspective(where, matrix, size, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT)[..., None]
+    share = np.asarray(1.0 if borderless else covered, np.float32)
     shown = render(np.asarray(seen, np.float32), _places(matrix, size), random)
-    behind = _light(_behind(scenes, size, random)) * np.float32(np.exp(random.normal(0.0, 0.35)))
-    behind = cv2.GaussianBlur(behind, (0, 0), random.uniform(0.3, 2.5))
+    room = np.exp(random.normal(0.0, 0.35))
     if kind == SCREEN and random.random() < 0.5:  # a bright screen makes the camera darken the room
-        behind = behind * np.float32(random.uniform(0.2, 0.8))
-    light = share * shown + (1 - share) * behind
-    light = cv2.GaussianBlur(light, (0, 0), random.uniform(0.25, 1.1))
+        room *= random.uniform(0.2, 0.8)
+    behind = cv2.GaussianBlur(_light(_behind(scenes, size, random)) * np.float32(room), (0, 0), random.uniform(0.3, 2.5))
+    light = cv2.GaussianBlur(share * shown + (1 - share) * behind, (0, 0), random.uniform(0.25, 1.1))
     frame = _pixels(np.asarray(light, np.float32) * np.float32(np.exp(random.normal(0.0, 0.15))))
     return noise(frame, random.uniform(0.5, 5), random)
 

@@ -1,6 +1,7 @@
 """Run MiniFASNetV2 and MiniFASNetV1SE, networks of Silent-Face-Anti-Spoofing (Minivision, 2020; Apache-2.0), on frames."""
 
 import hashlib
+from collections.abc import Callable
 from pathlib import Path
 
 import cv2
@@ -11,6 +12,7 @@ from numpy.typing import NDArray
 
 from edgeface.errors import ModelError
 from edgeface.types import Box, Image
+from edgeface.vision.passive_liveness import PassiveScore
 
 TEACHERS = {"minifasnet_v2.onnx": 2.7, "minifasnet_v1se.onnx": 4.0}
 """The teachers' files, and by how much the part of the frame that each sees is larger than the face."""
@@ -49,6 +51,18 @@ class Teachers:
             features.append(found[1][0])
             live.append(np.exp(logits - logits.max())[LIVE] / np.exp(logits - logits.max()).sum())
         return np.concatenate(features), np.array(live, np.float32)
+
+    def scores(self) -> dict[str, Callable[[Image, Box], PassiveScore]]:
+        """The networks' judgements of a face in a frame, by the names of their files; they tell screen and print not apart."""
+
+        def of(number: int) -> Callable[[Image, Box], PassiveScore]:
+            def score(image: Image, box: Box) -> PassiveScore:
+                live = float(self.look(image, box)[1][number])
+                return PassiveScore(live, (1 - live) / 2, (1 - live) / 2)
+
+            return score
+
+        return {name: of(number) for number, name in enumerate(TEACHERS)}
 
 
 def digests(folder: Path) -> dict[str, str]:

@@ -1,0 +1,96 @@
+"""Score the clips of Replay-Attack as the device scores visits, and count the errors as ISO/IEC 30107-3 does."""
+
+import re
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgeface import detectors
+from edgeface.errors import DataError
+from edgeface.types import Box, Image
+from edgeface.vision.images import image_files, load_image
+from edgeface.vision.passive_liveness import PassiveScore, fuse
+from train.pad.prepare import attack_class
+
+Score = Callable[[Image, Box], PassiveScore]
+REPEATS = 2000
+"""Resamplings of the people for an interval."""
+
+
+class Clip(NamedTuple):
+    """A visit: who is shown, the class, its conditions (medium, photo or video, held or fixed, light), and its score."""
+
+    person: str
+    kind: str
+    medium: str
+    shown: str
+    support: str
+    light: str
+    score: PassiveScore
+
+
+class Share(NamedTuple):
+    """A share of clips, and the limits of its 95 % interval by bootstrap of the people."""
+
+    share: float
+    low: float
+    high: float
+    clips: int
+
+
+def score_clips(folder: Path, score: Score) -> list[Clip]:
+    """Score all clips in folder/live and folder/attack; a clip without a face in any frame is left out.
+
+    Raises:
+        DataError: there are none.
+    """
+    detector = detectors.create()
+    clips = []
+    for path in sorted(folder.glob("*/*")):
+        scores = []
+        for file in image_files(path):
+            image = load_image(file)
+            if faces := detector.detect(image):
+                scores.append(score(image, faces[0].box))
+        if scores:
+            clips.append(_clip(path, fuse(scores)))
+    if not clips:
+        raise DataError(f"{folder}: there are no clips with faces in live/ and attack/")
+    return clips
+
+
+def _clip(path: Path, score: PassiveScore) -> Clip:
+    name = path.name
+    live = path.parent.name == "live"
+    medium = "live" if live else next(each for each in ("print", "mobile", "highdef") if f"_{each}_" in name)
+    person = re.search(r"client\d+", name)
+    return Clip(
+        person=person.group() if person else name,
+        kind="live" if live else attack_class(name),
+        medium=medium,
+        shown="person" if live else "video" if "_video_" in name else "photo",
+        support="person" if live else "hand" if "__hand__" in name else "fixed",
+        light="adverse" if "adverse" in name else "controlled",
+        score=score,
+    )
+
+
+def share(clips: Sequence[Clip], counted: Callable[[Clip], bool]) -> Share:
+    """The share of clips that are counted."""
+    people = sorted({clip.person for clip in clips})
+    hits, totals = np.zeros(len(people)), np.zeros(len(people))
+    for clip in clips:
+        row = people.index(clip.person)
+        hits[row] += counted(clip)
+        totals[row] += 1
+    drawn = np.random.default_rng(0).integers(0, len(people), (REPEATS, len(people)))
+    low, high = np.quantile(hits[drawn].sum(axis=1) / totals[drawn].sum(axis=1), (0.025, 0.975))
+    return Share(float(hits.sum() / totals.sum()), float(low), float(high), len(clips))
+
+
+def live_scores(clips: Sequence[Clip], kind: str) -> NDArray[np.float64]:
+    """The ``live`` of all clips of a class, sorted."""
+    return np.sort([clip.score.live for clip in clips if clip.kind == kind])

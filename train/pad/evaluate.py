@@ -1,0 +1,92 @@
+"""Measure the shipped liveness network on clips of people and attacks that had no part in training."""
+
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from edgeface import detectors
+from edgeface.errors import EdgefaceError
+from edgeface.types import Box
+from edgeface.vision.images import load_image
+from edgeface.vision.passive_liveness import PassiveLiveness
+from train.pad.clips import Clip, Score, Share, live_scores, score_clips, share
+from train.prepare import find_photos
+
+BPCER = 0.05
+"""On development people, at which the one threshold is set at which networks are compared."""
+RUNS = 200
+
+
+def evaluate(development: Path, test: Path, score: Score) -> dict[str, dict[str, Share]]:
+    """The errors of a network on the clips of ``test``, at the threshold that gives a BPCER of 5 % on ``development``.
+
+    The first group is by kind, and holds BPCER too; the others say which attacks pass, and which live people do not.
+
+    Raises:
+        DataError: a folder has no clips.
+    """
+    least = float(np.quantile(live_scores(score_clips(development, score), "live"), BPCER))
+    clips = score_clips(test, score)
+    attacks, live = [clip for clip in clips if clip.kind != "live"], [clip for clip in clips if clip.kind == "live"]
+
+    def passed(clip: Clip) -> bool:
+        return clip.score.live >= least
+
+    def by(name: str, some: Sequence[Clip], counted: Callable[[Clip], bool]) -> dict[str, Share]:
+        values = sorted({getattr(clip, name) for clip in some})
+        return {value: share([clip for clip in some if getattr(clip, name) == value], counted) for value in values}
+
+    table = {"APCER by kind": by("kind", attacks, passed)}
+    table["BPCER"] = {"live": share(live, lambda clip: not passed(clip))}
+    for name in ("medium", "shown", "support", "light"):
+        table[f"APCER by {name}"] = by(name, attacks, passed)
+    table["BPCER by light"] = by("light", live, lambda clip: not passed(clip))
+    return table
+
+
+def decisions(test: Path, network: PassiveLiveness) -> dict[str, dict[str, Share]]:
+    """The shares of clips of each class that count as live, as an attack, and as neither, at the card's thresholds."""
+    clips = score_clips(test, network.score)
+    table = {}
+    for kind in ("live", "screen", "print"):
+        some = [clip for clip in clips if clip.kind == kind]
+        table[kind] = {
+            "live": share(some, lambda clip: clip.score.live >= network.live_at),
+            "in doubt": share(some, lambda clip: network.attack_at <= clip.score.live < network.live_at),
+            "attack": share(some, lambda clip: clip.score.live < network.attack_at),
+        }
+    return table
+
+
+def on_photos(folder: Path, network: PassiveLiveness, photos: int) -> dict[str, Any]:
+    """What the network makes of so many photos of live people, taken by other cameras."""
+    detector = detectors.create()
+    found = [path for path, _ in find_photos([folder])]
+    scores = []
+    for number in np.random.default_rng(0).permutation(len(found))[:photos]:
+        try:
+            image = load_image(found[int(number)])
+        except EdgefaceError:
+            continue
+        if faces := detector.detect(image):
+            scores.append(network.score(image, faces[0].box).live)
+    live = np.array(scores)
+    return {
+        "photos": len(live),
+        "live": float((live >= network.live_at).mean()),
+        "attack": float((live < network.attack_at).mean()),
+    }
+
+
+def milliseconds(network: PassiveLiveness) -> float:
+    """The median time of one score on one thread, both crops included, of a face of 160 pixels."""
+    frame = np.random.default_rng(0).integers(0, 256, (480, 640, 3), np.uint8)
+    times = []
+    for _ in range(RUNS):
+        began = time.perf_counter()
+        network.score(frame, Box(240, 140, 160, 200))
+        times.append(1000 * (time.perf_counter() - began))
+    return float(np.median(times))
