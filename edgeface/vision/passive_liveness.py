@@ -96,9 +96,10 @@ def fuse(scores: Sequence[PassiveScore]) -> PassiveScore:
 
 
 def crops(image: Image, box: Box, side: int, looser: float = 1.0) -> NDArray[np.uint8]:
-    """Cut both crops out of a frame, (side, side, 6); they show ``looser`` times as much in training, where they are cut again."""
+    """Cut both crops out of a frame, (side, side, 6); ``looser`` ones show so many times as much."""
     reach = np.sqrt(box.width * box.height) / 2
-    middle = box.left + box.width / 2, box.top + box.height / 2
+    height, width = image.shape[:2]
+    middle = min(max(box.left + box.width / 2, 0), width - 1), min(max(box.top + box.height / 2, 0), height - 1)
     return np.concatenate([_square(image, middle, looser * crop * reach, side) for crop in CROPS], axis=-1)
 
 
@@ -110,8 +111,8 @@ def _square(image: Image, middle: tuple[float, float], half: float, side: int) -
     before, after = (max(0, -top), max(0, -left)), (max(0, top + 2 * half - height), max(0, left + 2 * half - width))
     cut = image[max(0, top) : max(0, top + 2 * half), max(0, left) : max(0, left + 2 * half)]
     if any(before + after):
-        grey = (OUTSIDE, OUTSIDE, OUTSIDE)
-        cut = np.asarray(cv2.copyMakeBorder(cut, *(before[0], after[0], before[1], after[1]), cv2.BORDER_CONSTANT, value=grey))
+        edges = before[0], after[0], before[1], after[1]
+        cut = np.asarray(cv2.copyMakeBorder(cut, *edges, cv2.BORDER_CONSTANT, value=(OUTSIDE, OUTSIDE, OUTSIDE)))
     how = cv2.INTER_AREA if 2 * half > side else cv2.INTER_LINEAR
     return np.asarray(cv2.resize(cut, (side, side), interpolation=how), np.uint8)
 
