@@ -117,6 +117,7 @@ class Health:
     frame_size: tuple[int, int] | None = None
     events: Mapping[str, int] = field(default_factory=dict)
     unnamed: Mapping[str, int] = field(default_factory=dict)
+    liveness: Mapping[str, int] = field(default_factory=dict)
     last_event: Event | None = None
     observe: Histogram = Histogram()
     link: BrokerStatus = BrokerStatus()
@@ -210,6 +211,14 @@ class HealthPayload(Struct, frozen=True, kw_only=True):
         dict[str, Count],
         about(
             "visits that ended without a name since the start, by [reason](operating.md#why-not)", {"dark": 3, "stranger": 5}
+        ),
+    ]
+    liveness: Annotated[
+        dict[str, Count],
+        about(
+            "visits that ended since the start, by what showed the face: `live`, `screen`, `print` or `undecided`; empty where "
+            "`liveness.mode` is off",
+            {"live": 41, "screen": 1},
         ),
     ]
     broker_reason: Annotated[str | None, about("what is wrong with the broker, or with what it holds for the daemon", None)]

@@ -82,6 +82,24 @@ class Embedding:
     norm: float
 
 
+@dataclass(frozen=True, slots=True)
+class PassiveScore:
+    """Probabilities, which sum to 1, that a live person is before the camera, a screen or a print, judged by the looks."""
+
+    live: float
+    screen: float
+    print: float
+
+
+class LivenessClass(StrEnum):
+    """What shows the face of a track: a live person, a screen, a print, or nothing that the views tell."""
+
+    LIVE = "live"
+    SCREEN = "screen"
+    PRINT = "print"
+    UNDECIDED = "undecided"
+
+
 class Decision(StrEnum):
     ACCEPT = "accept"
     UNSURE = "unsure"
@@ -128,7 +146,7 @@ class Reason(StrEnum):
 class Observation:
     """One face of one frame. ``quality`` is 0 to 1; a poor face has neither embedding nor match.
 
-    ``flaw`` says what is wrong with a poor face, and with one that is not accepted.
+    ``flaw`` says what is wrong with a poor face, and with one that is not accepted; ``passive`` how the face looks, if asked.
     """
 
     face: Face
@@ -136,6 +154,7 @@ class Observation:
     embedding: Embedding | None = None
     match: Match | None = None
     flaw: Reason | None = None
+    passive: PassiveScore | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -152,6 +171,7 @@ class EventType(StrEnum):
     UNKNOWN = "unknown"
     UNSURE = "unsure"
     LEFT = "left"
+    PRESENTATION_ATTACK = "presentation_attack"
     CAMERA_LOST = "camera_lost"
     CAMERA_BACK = "camera_back"
 

@@ -21,7 +21,7 @@ Share = Annotated[float, Meta(ge=0, le=1)]
 Language = Literal["en", "de", "es", "fr", "nl"]
 LEAST_AREA = 1e-5  # of the picture that a region must enclose: 3 pixels of 640 x 480
 
-EVENT_TYPES = ("recognized", "unknown", "unsure", "left", "camera_lost", "camera_back")
+EVENT_TYPES = ("recognized", "unknown", "unsure", "left", "presentation_attack", "camera_lost", "camera_back")
 """The names of ``EventType``, whose module would have every command load numpy."""
 
 
@@ -165,11 +165,15 @@ class PresenceSettings(_Section, frozen=True):
 
 
 class LivenessSettings(_Section, frozen=True):
-    """Whether a face is there, or a photo of one: told from how it moves, so nothing can be told of who stands still."""
+    """Whether a live face is there, or a screen or print that shows one: told by its looks, and in doubt by how it moves."""
 
     mode: Annotated[
         Literal["off", "report", "refuse"],
-        means('"report" says in events how alive a face looked; "refuse" names nobody before a face looked alive'),
+        means('"report" says in events whether a face is live; "refuse" names nobody whose face does not count as live'),
+    ] = "off"
+    attacks: Annotated[
+        Literal["off", "unnamed", "named"],
+        means('publish as an event "presentation_attack" that a screen or print shows somebody enrolled, with or without whom'),
     ] = "off"
 
 
@@ -263,7 +267,9 @@ class WebhookSettings(_Section, frozen=True):
         Literal["json", "ntfy"], means('"json" is the payload of MQTT, "ntfy" a notification for the topic of the url')
     ] = "json"
     secret_file: Annotated[Line, means("file whose first line signs each post (json), or is the access token (ntfy)")] = ""
-    events: Annotated[tuple[Slug, ...], means("recognized, unknown, left, camera_lost, camera_back: which are posted")] = (
+    events: Annotated[
+        tuple[Slug, ...], means("recognized, unknown, left, presentation_attack, camera_lost, camera_back: which are posted")
+    ] = (
         "recognized",
         "unknown",
     )

@@ -48,6 +48,7 @@ class Counters:
         self.frames = self.skipped = self.faces = self.masked = self.dropped = self.withheld = 0
         self.events: Counter[str] = Counter()
         self.unnamed: Counter[str] = Counter()
+        self.liveness: Counter[str] = Counter()
         self.last_event: Event | None = None
         self._classes = [0] * (len(BOUNDS) + 1)
         self._seconds = 0.0
@@ -70,6 +71,8 @@ class Counters:
             self.events[str(event.event_type)] += 1
             if event.doubt is not None:
                 self.unnamed[str(event.doubt.reason)] += 1
+            if event.event_type in (EventType.LEFT, EventType.UNSURE) and event.liveness_class:
+                self.liveness[str(event.liveness_class)] += 1
             if event.event_type is not EventType.UNSURE:
                 self.last_event = event
 
@@ -237,6 +240,7 @@ class HealthReporter:
             frame_size=self._first.frame_size,
             events=dict(self.counters.events),
             unnamed=dict(self.counters.unnamed),
+            liveness=dict(self.counters.liveness),
             last_event=self._last_event(),
             observe=self.counters.durations,
             link=self._publisher.link,

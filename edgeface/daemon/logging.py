@@ -44,6 +44,7 @@ def event_line(event: Event) -> str:
         "score": event.score and f"{event.score:.3f}",
         "threshold": event.threshold and f"{event.threshold:.3f}",
         "liveness": event.liveness if event.liveness is None else f"{event.liveness:.2f}",
+        "liveness_class": event.liveness_class,
         "seconds": event.seconds and f"{event.seconds:.1f}",
         "reason": event.reason and f'"{event.reason}"',
         "why": event.doubt and str(event.doubt.reason),

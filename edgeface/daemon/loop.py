@@ -168,7 +168,8 @@ class Daemon:
         if not watch.gate.wants(moment):
             return Seen(due=True)
         found = self.pipeline.search(moment.image, watch.config.camera)
-        observations = self.pipeline.observe(moment.image, found.watched)
+        living = watch.config.liveness.mode != "off"
+        observations = self.pipeline.observe(moment.image, found.watched, living=living)
         watch.gate.searched(moment.time, len(observations))
         took = time.perf_counter() - began
         watch._searched = moment.time

@@ -14,7 +14,7 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
 from edgeface.health import Health
-from edgeface.types import EventType, GalleryState, Reason
+from edgeface.types import EventType, GalleryState, LivenessClass, Reason
 
 REQUEST_TIMEOUT = 2.0
 """Seconds for a whole request."""
@@ -83,6 +83,10 @@ class HealthCollector(Collector):
         for reason in Reason:
             unnamed.add_metric([str(reason)], health.unnamed.get(str(reason), 0))
         yield unnamed
+        liveness = CounterMetricFamily("edgeface_liveness", "Visits that ended, by what showed the face.", labels=["class"])
+        for shown in LivenessClass:
+            liveness.add_metric([str(shown)], health.liveness.get(str(shown), 0))
+        yield liveness
         if health.cameras:
             up = GaugeMetricFamily("edgeface_each_camera_up", "Whether a camera gives frames.", labels=["camera"])
             rate = GaugeMetricFamily("edgeface_each_frames_per_second", "Rate of a camera's last 30 frames.", labels=["camera"])

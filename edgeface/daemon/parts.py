@@ -146,7 +146,9 @@ def _context(new: Daemon, _old: Daemon | None) -> OperationContext:
 def _grants(new: Daemon, _old: Daemon | None) -> Grants | None:
     def here() -> list[Here]:
         now = time.monotonic()
-        return [Here(*one) for watch in new.each.values() for one in watch.presence.named(now, SEEN_WITHIN)]
+        return [
+            Here(arrival, *judged) for watch in new.each.values() for arrival, judged in watch.presence.named(now, SEEN_WITHIN)
+        ]
 
     return Grants(new.config, here) if new.config.grant.groups else None
 
@@ -199,7 +201,8 @@ def _close_presence(of: Daemon, heir: Daemon | None) -> None:
 
 
 def _presence(new: Daemon, old: Daemon | None) -> Presence:
-    return Presence(new.config, new.embedder.card, old.presence if old else None)
+    passive = None if new.config.liveness.mode == "off" else new.pipeline.passive.card
+    return Presence(new.config, new.embedder.card, old.presence if old else None, passive)
 
 
 def _strangers(new: Daemon, _old: Daemon | None) -> Strangers:
@@ -333,7 +336,7 @@ PARTS = (
         # Another shared gallery needs a new connection: the broker sends what it retains only then.
         (
             *("device", "camera.name", "mqtt", "commands.allow", "sync", "home", "homeassistant", "shared_gallery"),
-            *("events.publish_unsure", "pause.topic", "pause.payload"),
+            *("events.publish_unsure", "liveness", "pause.topic", "pause.payload"),
             *("web.enabled", "web.hosts", "web.port", "web.tls_cert"),  # where Home Assistant finds the page
         ),
         ("embedder",),

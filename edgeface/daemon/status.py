@@ -127,6 +127,7 @@ def describe(status: dict[str, Any]) -> str:
         "webhook": status.get("webhook") and "{waiting} waiting, {dropped} dropped".format_map(status["webhook"]),
         "events": ", ".join(f"{count} {kind}" for kind, count in status["events"].items()) or "none",
         "": f"{status['queue_length']} waiting, {status['events_dropped']} dropped, {status['events_withheld']} withheld",
+        "liveness": ", ".join(f"{count} {kind}" for kind, count in status.get("liveness", {}).items()) or None,
         "last": last,
         "machine": ", ".join(machine),
         "page": f"{status['page']}, by edgeface web url" if status.get("page") else None,

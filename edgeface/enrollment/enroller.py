@@ -101,9 +101,9 @@ class Enroller:
             raise ImageError(f"this face is not like that of {quoted(name)}: {unlike}; {FORCE}")
         return view
 
-    def view(self, label: str, image: Image, face: Face) -> View:
-        """Make a view of one face of an image, whatever its quality."""
-        seen = self.pipeline.judge(image, face, enrolling=True)
+    def view(self, label: str, image: Image, face: Face, *, living: bool = False) -> View:
+        """Make a view of one face of an image, whatever its quality; with ``living``, score whether it looks live."""
+        seen = self.pipeline.judge(image, face, enrolling=True, living=living)
         assert seen.embedding is not None  # ``enrolling`` sets no least quality, so every face is embedded
         return View(label, align(image, face.landmarks), seen, seen.embedding.vector)
 

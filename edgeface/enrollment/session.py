@@ -12,8 +12,10 @@ from edgeface.enrollment.guidance import Guidance, Hint, Pose, obstacle, pose
 from edgeface.errors import CameraError
 from edgeface.gallery.names import clean_name
 from edgeface.recognition.matching import SAME_VIEW
-from edgeface.types import Box, Face, Frame, NoFrame
+from edgeface.recognition.visit_liveness import classify
+from edgeface.types import Box, Face, Frame, LivenessClass, NoFrame, PassiveScore
 from edgeface.vision.alignment import eye_distance
+from edgeface.vision.passive_liveness import fuse
 
 LEAST, MOST = 5, 9
 STRAIGHT = 0.1
@@ -33,6 +35,8 @@ SIDES: dict[Hint, Callable[[Pose, Pose], bool]] = {
 """The prompts for a side, each with a test whether a view shows it, compared with the first view."""
 NODS = frozenset({Hint.LOOK_UP, Hint.LOOK_DOWN})
 """Sides that landmarks tell badly: any new view counts as the one that is prompted."""
+LOOKS = 5
+"""The newest views whose looks decide together whether a live face is there."""
 ANOTHER_FAR = 0.05
 """False-accept rate of the cosine below which a face is not that of the earlier views."""
 
@@ -43,6 +47,8 @@ class EnrollmentSession:
     The first view looks straight at the camera. Each of the others shows a side that a prompt asks for, or is unlike all views
     before it (a cosine under ``SAME_VIEW``: another expression, light, glasses). The session ends with ``most`` views, or when
     no prompt is left and there are ``least``, or when a round of all prompts has brought nothing, or after ``timeout`` seconds.
+
+    While it is ``guarded``, a face that does not look live gives no view, unless ``force`` is set.
 
     With ``varied`` false nobody reads the hints, and every good view counts, until there are ``most``.
 
@@ -69,6 +75,7 @@ class EnrollmentSession:
     ) -> None:
         self.name, self.force = clean_name(name), force
         self._enroller, self._timeout, self._varied = enroller, timeout, varied
+        self.guarded, self._looks = False, deque[PassiveScore](maxlen=LOOKS)
         self._prompts = deque([*SIDES, Hint.CHANGE] if varied else [])
         self._began = self._time = self._taken_at = self._hint_since = 0.0
         self._prompted, self._unanswered = 0.0, 0
@@ -116,7 +123,7 @@ class EnrollmentSession:
         """
         if not self.views:
             seconds = min(self._timeout, self._time - self._began)
-            cure = f"; {FORCE}" if self.guidance.hint in (Hint.KNOWN, Hint.UNLIKE) else ""
+            cure = f"; {FORCE}" if self.guidance.hint in (Hint.KNOWN, Hint.UNLIKE, Hint.NOT_LIVE) else ""
             raise CameraError(f"no usable view within {seconds:.0f} s; last: {self.guidance.text}{cure}")
         return self.views
 
@@ -134,7 +141,7 @@ class EnrollmentSession:
         """Take the view of a face if it differs from those before it; return the hint."""
         if self._moves(face, frame.time):
             return Hint.HOLD_STILL
-        view = self._enroller.view(f"view {len(self.views) + 1}", frame.image, face)
+        view = self._enroller.view(f"view {len(self.views) + 1}", frame.image, face, living=self.guarded and not self.force)
         if refused := self._refuse(view):
             return refused
         if self.views and frame.time < self._taken_at + self.INTERVAL:
@@ -155,6 +162,8 @@ class EnrollmentSession:
 
     def _refuse(self, view: View) -> Hint | None:
         """Return why a view is not of the person, if it is not."""
+        if view.seen.passive and not self._looks_live(view.seen.passive):
+            return Hint.NOT_LIVE
         if not self.force:
             if known := self._enroller.known_as(view.seen, self.name):
                 self._reason = repr(known)
@@ -163,6 +172,10 @@ class EnrollmentSession:
                 self._reason = unlike
                 return Hint.UNLIKE
         return None if self._enroller.alike(view, self.views, ANOTHER_FAR) else Hint.SOMEONE_ELSE
+
+    def _looks_live(self, latest: PassiveScore) -> bool:
+        self._looks.append(latest)
+        return classify(fuse(self._looks), self._enroller.pipeline.passive.card) in (None, LivenessClass.LIVE)
 
     def _moves(self, face: Face, time: float) -> bool:
         """Return whether a face has moved faster than ``MAX_SPEED`` since a view of the last half second."""

@@ -106,8 +106,9 @@ def describe(settings: schema.Config, people: Mapping[str, str], cameras: Sequen
 
 def _entities(settings: schema.Config, presence: str) -> dict[str, dict[str, Any]]:
     base, health = settings.base, f"{settings.base}/health"
-    told = [kind for kind in EventType if kind is not EventType.UNSURE or settings.events.publish_unsure]
-    kinds = [str(kind) for kind in told]
+    silent = set() if settings.events.publish_unsure else {EventType.UNSURE}
+    silent |= {EventType.PRESENTATION_ATTACK} if settings.liveness.attacks == "off" else set()
+    kinds = [str(kind) for kind in EventType if kind not in silent]
     last = "value_json.last.name if value_json.last else none"
     rate = {"unit_of_measurement": "fps", "state_class": "measurement", "suggested_display_precision": 1}
     count = {"state_class": "measurement"}
@@ -121,6 +122,10 @@ def _entities(settings: schema.Config, presence: str) -> dict[str, dict[str, Any
         "gallery": _diagnostic(health, "gallery_size", "People enrolled", icon="mdi:account-group", **count),
         "dropped": _diagnostic(health, "events_dropped", "Events dropped", icon="mdi:email-alert", **count),
     }
+    if settings.liveness.mode != "off":
+        shown = "(value_json.liveness.screen | default(0)) + (value_json.liveness.print | default(0))"
+        attacks = {"icon": "mdi:cellphone-off", "state_class": "total_increasing", "entity_category": "diagnostic"}
+        entities["attacks"] = entity("sensor", "Presentation attacks", health, shown, **attacks)
     if "pause" in settings.commands.allow:
         paused, ask = "'ON' if value_json.camera_state == 'paused' else 'OFF'", '{"id": "homeassistant", "paused": '
         switch = {"command_topic": f"{base}/cmd/pause", "payload_on": f"{ask}true}}", "payload_off": f"{ask}false}}"}

@@ -36,7 +36,7 @@ class PresenceState:
         if event.event_type is EventType.LEFT:
             self._present.pop(key, None)
             return
-        if event.event_type is EventType.UNSURE:
+        if event.event_type in (EventType.UNSURE, EventType.PRESENTATION_ATTACK):
             return
         self._present[key] = event.person_id
         if event.person_id:

@@ -6,7 +6,7 @@ import time
 from edgeface.errors import EdgefaceError
 from edgeface.gallery.rules import NONE
 from edgeface.operations.context import OperationContext
-from edgeface.vision.liveness import ALIVE
+from edgeface.types import LivenessClass
 from edgeface.wire.grant import Granted, GrantRequest
 
 log = logging.getLogger(__name__)
@@ -22,7 +22,7 @@ def grant(context: OperationContext, request: GrantRequest) -> Granted:
     reason = None
     if here is None:
         reason = "is not before a camera"
-    elif here.liveness < ALIVE:
+    elif here.kind is not LivenessClass.LIVE:
         reason = "does not look alive"
     elif not set(rules.groups) & set(context.config.grant.groups) or rules.ignored:
         reason = "is in none of grant.groups"

@@ -47,5 +47,5 @@ def _faces(context: OperationContext, image: Image) -> Generator[None, Tick, lis
         if time.monotonic() > end:
             yield None
             end = time.monotonic() + SLICE
-        found.append(identified_face(pipeline.judge(image, face)))
+        found.append(identified_face(pipeline.judge(image, face, living=True)))
     return found

@@ -10,6 +10,7 @@ import msgspec
 from edgeface.config.schema import Config
 from edgeface.errors import ConfigError, EdgefaceError
 from edgeface.platform.secret_files import SecretFile
+from edgeface.types import LivenessClass
 from edgeface.wire.events import Event
 from edgeface.wire.fields import timestamp
 from edgeface.wire.grant import Claims, Granted, GrantRequest
@@ -24,10 +25,11 @@ NONCES = 1000
 
 
 class Here(NamedTuple):
-    """Somebody who is named now: the event of their arrival, and how alive their face has looked, 0 to 1."""
+    """Somebody who is named now: the event of their arrival, whether their face is live, and how live it looks, 0 to 1."""
 
     arrival: Event
-    liveness: float
+    kind: LivenessClass
+    liveness: float | None
 
 
 class Grants:
@@ -60,7 +62,7 @@ class Grants:
             person_id=request.person_id,
             name=arrival.name or "",
             event_id=arrival.event_id,
-            liveness=round(here.liveness, 3),
+            liveness=round(here.liveness or 0.0, 3),
             issued=round(wall, 3),
             expires=round(expires, 3),
         )

@@ -3,6 +3,7 @@
 import logging
 import time
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 
 import numpy as np
 
@@ -18,6 +19,7 @@ from edgeface.types import Decision, Face, Image, Match, Observation, Person, Re
 from edgeface.vision.alignment import align, eye_distance
 from edgeface.vision.embedding import Embedder
 from edgeface.vision.flaws import flaw
+from edgeface.vision.passive_liveness import PassiveLiveness
 from edgeface.vision.quality import quality
 from edgeface.vision.regions import SortedFaces, sort_faces
 
@@ -49,6 +51,11 @@ class Pipeline:
         self._take(Templates((), np.empty(0, np.intp), np.empty((0, embedder.card.identity), np.float32)))
         self._refresh()
 
+    @cached_property
+    def passive(self) -> PassiveLiveness:
+        """The network that scores the looks of faces; it is loaded where it is first asked for."""
+        return PassiveLiveness()
+
     @property
     def templates(self) -> Templates:
         self._refresh()
@@ -71,14 +78,17 @@ class Pipeline:
         regions = self._settings.camera if camera is None else camera
         return sort_faces(self.detector.detect(image), (image.shape[1], image.shape[0]), regions)
 
-    def observe(self, image: Image, faces: Sequence[Face] | None = None, *, every_face: bool = False) -> list[Observation]:
+    def observe(
+        self, image: Image, faces: Sequence[Face] | None = None, *, every_face: bool = False, living: bool = False
+    ) -> list[Observation]:
         """Observe every face that is large enough; poor views are seen but not matched, unless ``every_face``.
 
-        ``faces`` are those that the detector has found in the image, if it has been asked already.
+        ``faces`` are those that the detector has found in the image, if it has been asked already;
+        ``living`` scores their looks.
         """
         limits = self._settings.detector
         return [
-            self.judge(image, face, min_quality=0.0 if every_face else limits.min_quality)
+            self.judge(image, face, min_quality=0.0 if every_face else limits.min_quality, living=living)
             for face in (self.detector.detect(image) if faces is None else faces)
             if every_face or eye_distance(face) >= limits.min_eye_distance
         ]
@@ -88,8 +98,13 @@ class Pipeline:
         least = self._settings.detector.min_eye_distance
         return [face for face in faces if least * VISITOR <= eye_distance(face) < least]
 
-    def judge(self, image: Image, face: Face, *, min_quality: float = 0.0, enrolling: bool = False) -> Observation:
-        """Embed and match one face of an image if its quality allows: as a probe, or with ``enrolling`` as a template."""
+    def judge(
+        self, image: Image, face: Face, *, min_quality: float = 0.0, enrolling: bool = False, living: bool = False
+    ) -> Observation:
+        """Embed and match one face of an image if its quality allows: as a probe, or with ``enrolling`` as a template.
+
+        With ``living``, score whether it looks live, too.
+        """
         chip = align(image, face.landmarks)
         fitness = quality(face, chip)
         if fitness < min_quality:
@@ -98,8 +113,9 @@ class Pipeline:
         if min_quality and embedding.norm < self.embedder.card.min_norm:
             return Observation(face, fitness, flaw=flaw(face, chip) or Reason.POOR)
         match = self.match(embedding.vector)
+        passive = self.passive.score(image, face.box) if living else None
         unnamed = min_quality and match and match.decision is not Decision.ACCEPT
-        return Observation(face, fitness, embedding, match, flaw(face, chip) if unnamed else None)
+        return Observation(face, fitness, embedding, match, flaw(face, chip) if unnamed else None, passive)
 
     def match(self, vector: Vector) -> Match | None:
         self._refresh()

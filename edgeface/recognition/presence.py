@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -13,9 +14,10 @@ from edgeface.recognition.fusion import weight
 from edgeface.recognition.matching import Matcher
 from edgeface.recognition.one_face import Claim, OneFace
 from edgeface.recognition.tracking import Track, Tracker
-from edgeface.types import Decision, EventType, Face, Frame, Match, NoFrame, Observation, TrackedFace
-from edgeface.vision.liveness import ALIVE
+from edgeface.recognition.visit_liveness import Judgement
+from edgeface.types import Decision, EventType, Face, Frame, LivenessClass, Match, NoFrame, Observation, TrackedFace
 from edgeface.vision.model_card import ModelCard
+from edgeface.vision.passive_liveness import PassiveCard
 from edgeface.vision.regions import region_at
 from edgeface.wire.events import Corrected, Event
 
@@ -49,13 +51,16 @@ class Presence:
     A track's views are fused to one probe, and the matcher decides about it as about any other: its thresholds keep strangers
     out, and single views have only a veto. A person needs ``min_votes`` views whose nearest person they are; a stranger needs
     ``unknown_after`` views that are no outliers; both need ``min_share`` of all views, by weight. With ``liveness`` "refuse",
-    nobody is named before the face has looked alive. Of the faces of one frame, only the best is a person. The numbers of
-    tracks go on from those of ``before``.
+    nobody is named before the face counts as live; ``passive`` is the card of the network that scored the observations' looks.
+    Of the faces of one frame, only the best is a person. The numbers of tracks go on from those of ``before``.
     """
 
-    def __init__(self, settings: schema.Config, card: ModelCard, before: "Presence | None" = None) -> None:
+    def __init__(
+        self, settings: schema.Config, card: ModelCard, before: "Presence | None" = None, passive: PassiveCard | None = None
+    ) -> None:
         self._camera, self._settings, self._mode = settings.camera.name, settings.presence, settings.liveness.mode
-        self._zones = settings.camera.zones
+        self._attacks, self._attackers = settings.liveness.attacks, set[int]()
+        self._zones, self._passive = settings.camera.zones, passive
         same, different = card.threshold(SAME_FAR), card.threshold(DIFFERENT_FAR)
         self._tracker = Tracker(same=same, different=different, keep=settings.presence.left_after)
         if before:
@@ -83,8 +88,11 @@ class Presence:
         self._doubts.see(moment.time, seen)
         for track in seen:
             if self._mode != "off" and isinstance(moment, Frame) and track.latest.embedding is not None:
-                track.liveness.see(moment.image, track.latest.face.landmarks)
-        verdicts = self._verdicts(seen, matcher)
+                track.liveness.see(moment.image, track.latest.face.landmarks, track.latest.passive)
+        verdicts = {track.id: self._weigh(track, matcher) for track in seen}
+        for track in seen:
+            events += self._attack(track, verdicts[track.id], moment)
+        self._settle(seen, matcher, verdicts)
         for track in seen:
             events += self._judge(track, verdicts[track.id], moment)
         for track in seen:
@@ -92,8 +100,33 @@ class Presence:
             if visit and self._one_face.lost(track, visit.arrival.person_id):
                 del self._visits[track.id]  # the better face has the visit now
         for track in ended:
+            self._attackers.discard(track.id)
             events += self._end(track, moment)
         return events
+
+    def _attack(self, track: Track, verdict: _Verdict | None, moment: Frame | NoFrame) -> list[Event]:
+        """Tell once that a track is a screen's or a print's and shows somebody enrolled."""
+        if self._attacks == "off" or verdict is None or verdict.person_id is None or track.id in self._attackers:
+            return []
+        kind, score = track.liveness.judge(self._passive)
+        if kind not in (LivenessClass.SCREEN, LivenessClass.PRINT):
+            return []
+        self._attackers.add(track.id)
+        named = self._attacks == "named"
+        return [
+            Event(
+                EventType.PRESENTATION_ATTACK,
+                new_event_id(moment.wall),
+                moment.wall,
+                moment.time,
+                self._camera,
+                track_id=track.id,
+                person_id=verdict.person_id if named else None,
+                name=verdict.match.name if named else None,
+                liveness=score,
+                liveness_class=kind,
+            )
+        ]
 
     def _end(self, track: Track, moment: Frame | NoFrame) -> list[Event]:
         """End a track and its visit, if that does not go on; without a visit, tell why there was none."""
@@ -117,16 +150,16 @@ class Presence:
                 threshold=doubt.threshold if track.probe else None,
                 votes=doubt.good,
                 quality=sum(view.quality for view in track.views) / max(1, len(track.views)),
-                liveness=track.liveness.score,
+                **self._living(track),
                 seconds=seconds,
                 doubt=doubt,
                 embedding=track.probe.vector if track.probe else self._no_face,
             )
         ]
 
-    def _verdicts(self, seen: Sequence[Track], matcher: Matcher) -> dict[int, _Verdict | None]:
-        """Return the verdict on each track of a frame; of several that show one person, only the best names them."""
-        verdicts, claims = {track.id: self._weigh(track, matcher) for track in seen}, []
+    def _settle(self, seen: Sequence[Track], matcher: Matcher, verdicts: dict[int, _Verdict | None]) -> None:
+        """Take verdicts back: those of faces that are not live, and of several faces of one person all but the best's."""
+        claims = []
         for track in seen:
             verdict, visit = verdicts[track.id], self._visits.get(track.id)
             visitor = visit.arrival.person_id if visit else None
@@ -142,7 +175,6 @@ class Presence:
             if verdict and verdict.person_id and self._one_face.lost(track, verdict.person_id):
                 verdicts[track.id] = None
                 self._doubts.displace(track, verdict.person_id)
-        return verdicts
 
     def tracked_faces(self, now: float) -> list[TrackedFace]:
         """Return the faces of the frame that was taken in at ``now``, each with its announcement."""
@@ -152,10 +184,10 @@ class Presence:
             TrackedFace(track.id, track.latest, (visit.arrival.person_id or "") if visit else None) for track, visit in tracks
         ]
 
-    def named(self, now: float, within: float) -> list[tuple[Event, float]]:
-        """Return the arrival of each person of whom there was a view within some seconds, and how alive their face looked."""
+    def named(self, now: float, within: float) -> list[tuple[Event, Judgement]]:
+        """Return the arrival of each person of whom there was a view within some seconds, and whether their face is live."""
         recent = [track for track in self._tracker.tracks if now - track.last_view <= within and track.id in self._visits]
-        named = [(self._visits[track.id].arrival, track.liveness.score or 0.0) for track in recent]
+        named = [(self._visits[track.id].arrival, track.liveness.judge(self._passive)) for track in recent]
         return [one for one in named if one[0].person_id is not None]
 
     def close(self, moment: Frame | NoFrame) -> list[Event]:
@@ -193,12 +225,23 @@ class Presence:
         return events
 
     def _withheld(self, track: Track, verdict: _Verdict) -> bool:
-        """Return whether a name must wait until the face has looked alive."""
-        if self._mode != "refuse" or verdict.person_id is None or (track.liveness.score or 0.0) >= ALIVE:
+        """Return whether a name must wait until the face counts as live."""
+        if self._mode != "refuse" or verdict.person_id is None:
+            return False
+        kind, _ = track.liveness.judge(self._passive)
+        if kind is LivenessClass.LIVE:
             return False
         self._doubts.withhold(track)
-        log.info("a face is not named: it may be a photo (it has not turned as a head does)")
+        looks = "nothing tells yet that it is live" if kind is LivenessClass.UNDECIDED else f"it looks like a {kind}"
+        log.info("a face is not named: %s", looks)
         return True
+
+    def _living(self, track: Track) -> dict[str, Any]:
+        """Return the fields of an event that say whether a track is live."""
+        if self._mode == "off":
+            return {}
+        kind, score = track.liveness.judge(self._passive)
+        return {"liveness": score, "liveness_class": kind}
 
     def _weigh(self, track: Track, matcher: Matcher) -> _Verdict | None:
         """Return whose face a track shows; ``None`` while too few views say so."""
@@ -243,7 +286,7 @@ class Presence:
             frame_size=(width, height),
             zone=region_at(track.latest.face.box, (width, height), self._zones) if height else None,
             quality=sum(view.quality for view in views) / len(views),
-            liveness=track.liveness.score,
+            **self._living(track),
             corrected=wrong,
             doubt=self._doubts.stranger(track, match) if stranger else None,
             embedding=track.probe.vector if track.probe else None,
@@ -265,7 +308,7 @@ class Presence:
                 person_id=visit.arrival.person_id,
                 name=visit.arrival.name,
                 zone=visit.arrival.zone,
-                liveness=track.liveness.score,
+                **self._living(track),
                 seconds=visit.last_view - visit.first_view,
                 corrected=wrong,
             )

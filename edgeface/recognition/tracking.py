@@ -7,8 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgeface.recognition.fusion import Probe, fuse, weight
+from edgeface.recognition.visit_liveness import VisitLiveness
 from edgeface.types import Box, Observation
-from edgeface.vision.liveness import Liveness
 
 Array = NDArray[np.float64]
 
@@ -36,7 +36,7 @@ class Track:
     last_view: float = 0.0
     views: list[Observation] = field(default_factory=list)
     probe: Probe | None = None
-    liveness: Liveness = field(default_factory=Liveness)
+    liveness: VisitLiveness = field(default_factory=VisitLiveness)
     speed: tuple[float, float] = (0.0, 0.0)
 
     def add(self, time: float, observation: Observation, different: float) -> None:

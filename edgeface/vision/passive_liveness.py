@@ -6,7 +6,6 @@ patterns; the wide one shows what is around the face: edges of paper, a device's
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +16,7 @@ from msgspec import Struct
 from numpy.typing import NDArray
 
 from edgeface.errors import ModelError
-from edgeface.types import Box, Image
+from edgeface.types import Box, Image, PassiveScore
 from edgeface.vision.embedding import invoke
 from edgeface.vision.model_card import SHIPPED, NetworkFile
 from edgeface.vision.tflite import interpreter
@@ -30,15 +29,6 @@ CROPS = (1.3, 3.0)
 CLASSES = ("live", "screen", "print")
 OUTSIDE = 128
 """Value of what lies beyond the edge of the frame."""
-
-
-@dataclass(frozen=True, slots=True)
-class PassiveScore:
-    """Probabilities, which sum to 1, of what stands before the camera."""
-
-    live: float
-    screen: float
-    print: float
 
 
 class PassiveCard(Struct, frozen=True):

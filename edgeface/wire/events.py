@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
-from edgeface.types import Box, EventType, Reason, Vector
+from edgeface.types import Box, EventType, LivenessClass, Reason, Vector
 from edgeface.wire.doubt import Doubt
 from edgeface.wire.fields import SCHEMA, ULID, Camera, Count, Model, Name, NamedPerson, PersonId, Schema, Time, timestamp
 
@@ -66,6 +66,7 @@ class Event:
     zone: str | None = None
     quality: float | None = None
     liveness: float | None = None
+    liveness_class: LivenessClass | None = None
     seconds: float | None = None
     reason: str | None = None
     corrected: Corrected | None = None
@@ -92,9 +93,17 @@ class EventPayload(Struct, frozen=True, kw_only=True, tag_field="event_type"):
 Living = Annotated[
     Share | UnsetType,
     Meta(
-        description="the best evidence so far of a head and not a photo of one; from 0.5 on more than a photo gives. Absent "
+        description="how live the face looks over the visit so far: the chance that it is no screen and no print. Absent "
         "where `liveness.mode` is off, and while nothing can be told",
         examples=[0.97],
+    ),
+]
+LivingClass = Annotated[
+    LivenessClass | UnsetType,
+    Meta(
+        description="[what](liveness.md) shows the face, by its looks and, where they leave a doubt, by its motion. Absent "
+        "where `liveness.mode` is off",
+        examples=["live"],
     ),
 ]
 
@@ -123,6 +132,7 @@ class _Seen(EventPayload, frozen=True, kw_only=True):
     frame_size: Annotated[tuple[Count, Count], Meta(description="width, height in pixels", examples=[[640, 480]])]
     zone: Zone = UNSET
     liveness: Living = UNSET
+    liveness_class: LivingClass = UNSET
 
 
 Correcting = Annotated[
@@ -178,6 +188,7 @@ class Unsure(EventPayload, frozen=True, kw_only=True, tag="unsure"):
     votes: Annotated[Count, Meta(description="views that were good enough", examples=[3])]
     seconds: Annotated[float, Meta(ge=0, description="from the first sight to the last", examples=[12.3])]
     liveness: Living = UNSET
+    liveness_class: LivingClass = UNSET
 
 
 class Left(EventPayload, frozen=True, kw_only=True, tag="left"):
@@ -189,8 +200,20 @@ class Left(EventPayload, frozen=True, kw_only=True, tag="left"):
     seconds: Annotated[float, Meta(ge=0, description="from the first view to the last", examples=[12.3])]
     zone: Zone = UNSET
     liveness: Living = UNSET
+    liveness_class: LivingClass = UNSET
     groups: Groups = UNSET
     corrected: Correcting = UNSET
+
+
+class PresentationAttack(EventPayload, frozen=True, kw_only=True, tag="presentation_attack"):
+    """A screen or print shows somebody enrolled: only with `liveness.attacks`; with whom if that is "named"."""
+
+    track_id: TrackId
+    person_id: PersonId | UnsetType = UNSET
+    name: Name | UnsetType = UNSET
+    zone: Zone = UNSET
+    liveness: Living = UNSET
+    liveness_class: LivingClass = UNSET
 
 
 class CameraLost(EventPayload, frozen=True, kw_only=True, tag="camera_lost"):
@@ -206,7 +229,8 @@ class CameraBack(EventPayload, frozen=True, kw_only=True, tag="camera_back"):
 
 
 EVENTS: dict[EventType, type[EventPayload]] = {
-    EventType(str(shape.__struct_config__.tag)): shape for shape in (Recognized, Unknown, Unsure, Left, CameraLost, CameraBack)
+    EventType(str(shape.__struct_config__.tag)): shape
+    for shape in (Recognized, Unknown, Unsure, Left, PresentationAttack, CameraLost, CameraBack)
 }
 DIGITS = {"score": 4, "threshold": 4, "margin": 4, "probability": 3, "quality": 3, "liveness": 3, "seconds": 1}
 

@@ -42,6 +42,7 @@ class IdentifiedFace(Struct, frozen=True, kw_only=True):
     threshold: Annotated[Cosine, Meta(description="what the score has to reach for a name")]
     margin: Annotated[float, Meta(description="lead of the score over that of the second person")]
     probability: Annotated[Share, Meta(description="for people to read: the chance that it is that person, at even odds")]
+    liveness: Annotated[Share, Meta(description="how live the face looks in this picture: 0 is a screen or a print")]
 
 
 class IdentifiedImage(Struct, frozen=True, kw_only=True):
@@ -87,6 +88,7 @@ class Identified(Struct, frozen=True):
                                 "threshold": 0.47,
                                 "margin": 0.24,
                                 "probability": 0.997,
+                                "liveness": 0.98,
                             }
                         ],
                     }
@@ -97,9 +99,10 @@ class Identified(Struct, frozen=True):
 
 
 def identified_face(seen: Observation) -> IdentifiedFace:
-    """Return a face of a still picture, which was matched whatever its quality."""
+    """Return a face of a still picture, which was matched and scored for liveness whatever its quality."""
     match = seen.match
     assert match is not None
+    assert seen.passive is not None
     known = match.decision is Decision.ACCEPT
     return IdentifiedFace(
         box=whole_pixels(seen.face.box),
@@ -110,4 +113,5 @@ def identified_face(seen: Observation) -> IdentifiedFace:
         name=match.name if known else None,
         nearest=NamedPerson(match.person_id, match.name or "") if match.person_id else None,
         **{name: round(getattr(match, name), DIGITS[name]) for name in ("score", "threshold", "margin", "probability")},
+        liveness=round(seen.passive.live, DIGITS["liveness"]),
     )

@@ -67,6 +67,7 @@ SAID = {
     EventType.UNKNOWN: "Somebody unknown is there",
     EventType.UNSURE: "Somebody was there, but it is not sure who",
     EventType.LEFT: "{name} has left",
+    EventType.PRESENTATION_ATTACK: "A picture shows a face to the camera {camera}",
     EventType.CAMERA_LOST: "The camera {camera} is lost: {reason}",
     EventType.CAMERA_BACK: "The camera {camera} is back",
 }

@@ -12,7 +12,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from edgeface.daemon import metrics
 from edgeface.daemon.metrics import MetricsServer
 from edgeface.health import BrokerStatus, GalleryHealth, Health, Histogram
-from edgeface.types import Reason
+from edgeface.types import LivenessClass, Reason
 
 HEALTH = Health(
     "0.1.0", 60.0, 9.5, 600, 7, "front", "ok", None, "sha256:1f", 2, 9, 120.0, 0.3, 51.5, False,
@@ -49,6 +49,7 @@ def test_everything_is_told_by_its_name(served: tuple[list[Health], int]) -> Non
         ("edgeface_events_total", "unsure"): 0,
         ("edgeface_events_total", "left"): 0,
         **{("edgeface_unnamed_total", str(reason)): 0 for reason in Reason},
+        **{("edgeface_liveness_total", str(shown)): 0 for shown in LivenessClass},
         ("edgeface_events_total", "camera_lost"): 0,
         ("edgeface_events_total", "camera_back"): 0,
         ("edgeface_frames_per_second",): 9.5,

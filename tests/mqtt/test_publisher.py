@@ -133,6 +133,7 @@ def test_presence_and_health_have_exactly_their_fields() -> None:
         "events_dropped",
         "events_withheld",
         "unnamed",
+        "liveness",
         "broker_reason",
         "broker_confirmed",
     }

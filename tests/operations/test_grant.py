@@ -30,6 +30,7 @@ from edgeface.gallery.rules import Rules
 from edgeface.operations.context import OperationContext
 from edgeface.operations.grant import grant
 from edgeface.operations.signing import Grants, Here, make_key
+from edgeface.types import LivenessClass
 from edgeface.vision.model_card import load_card
 from edgeface.wire.grant import GrantRequest
 
@@ -69,7 +70,7 @@ def opened(told: str, public: str) -> Any:
 
 
 REQUEST = GrantRequest(person_id=ANNA.id, lock="gate", nonce=NONCE)
-THERE = Here(event(), 0.9)
+THERE = Here(event(), LivenessClass.LIVE, 0.9)
 FAMILY = Rules(groups=("family", "cooks"))
 OTHER_DAY = ("thu", "fri", "sat", "sun", "mon", "tue", "wed")[datetime.now().weekday()]
 
@@ -100,8 +101,8 @@ def test_what_is_signed_says_who_where_and_for_which_lock(tmp_path: Path) -> Non
     ("here", "rules"),
     [
         ([], FAMILY),
-        ([Here(event(person_id="p_00000000000000bb"), 0.9)], FAMILY),
-        ([Here(THERE.arrival, 0.4)], FAMILY),
+        ([Here(event(person_id="p_00000000000000bb"), LivenessClass.LIVE, 0.9)], FAMILY),
+        ([Here(THERE.arrival, LivenessClass.SCREEN, 0.4)], FAMILY),
         ([THERE], Rules()),
         ([THERE], Rules(groups=("cooks",))),
         ([THERE], msgspec.structs.replace(FAMILY, ignored=True)),

@@ -302,7 +302,7 @@ def test_a_photo_that_has_not_looked_alive_takes_no_name_from_a_head(card: Model
     door = Door(card)
     door.presence = Presence(schema.Config(liveness=schema.LivenessSettings("refuse")), card)
     anna_twice(door, 0.65, 0.8, frames=1)
-    door.presence._tracker.tracks[0].liveness.score = 0.9
+    door.presence._tracker.tracks[0].liveness.motion.score = 0.9
     assert kinds(anna_twice(door, 0.65, 0.8, frames=20)) == [(RECOGNIZED, "Anna")]
     assert announced(door) == {1: "p_A", 2: None}
 

@@ -16,9 +16,9 @@ from onnx import TensorProto, helper
 from typer.testing import CliRunner
 
 from edgeface.errors import DataError, ModelError
-from edgeface.types import Box
+from edgeface.types import Box, PassiveScore
 from edgeface.vision.images import load_image
-from edgeface.vision.passive_liveness import CLASSES, CROPS, SIDE, PassiveLiveness, PassiveScore
+from edgeface.vision.passive_liveness import CLASSES, CROPS, SIDE, PassiveLiveness
 from train.__main__ import app
 from train.pad import clips, data, fit, recapture, teachers
 from train.pad.prepare import Sources, attack_class, prepare
@@ -62,7 +62,7 @@ def sets(tmp_path_factory: pytest.TempPathFactory, demo_photos: Path) -> Path:
             ("print", "attack", f"hand__attack_print_client{number:03}_highdef_photo_controlled"),
         ):
             random = np.random.default_rng(number)
-            frame = recapture.recapture(image, kind, (400, 300), [scene], random) if kind else image
+            frame = recapture.recapture(np.asarray(image), kind, (400, 300), [scene], random) if kind else image
             path = root / "clips" / folder / name / "00001.png"
             path.parent.mkdir(parents=True)
             cv2.imwrite(str(path), frame[..., ::-1])

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from edgeface.errors import ModelError
-from edgeface.types import Box
+from edgeface.types import Box, PassiveScore
 from edgeface.vision.model_card import SHIPPED
-from edgeface.vision.passive_liveness import CARD, CROPS, OUTSIDE, SIDE, PassiveLiveness, PassiveScore, crops, fuse
+from edgeface.vision.passive_liveness import CARD, CROPS, OUTSIDE, SIDE, PassiveLiveness, crops, fuse
 
 
 @pytest.fixture(scope="module")

@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 
 from edgeface import detectors
 from edgeface.errors import DataError
-from edgeface.types import Box, Image
+from edgeface.types import Box, Image, PassiveScore
 from edgeface.vision.images import image_files, load_image
-from edgeface.vision.passive_liveness import PassiveScore, fuse
+from edgeface.vision.passive_liveness import fuse
 from train.pad.prepare import attack_class
 
 Score = Callable[[Image, Box], PassiveScore]

@@ -11,8 +11,7 @@ import openvino
 from numpy.typing import NDArray
 
 from edgeface.errors import ModelError
-from edgeface.types import Box, Image
-from edgeface.vision.passive_liveness import PassiveScore
+from edgeface.types import Box, Image, PassiveScore
 
 TEACHERS = {"minifasnet_v2.onnx": 2.7, "minifasnet_v1se.onnx": 4.0}
 """The teachers' files, and by how much the part of the frame that each sees is larger than the face."""
