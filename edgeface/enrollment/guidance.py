@@ -62,7 +62,7 @@ class Hint(StrEnum):
     LOOK_DOWN = "look_down", "look down a little"
     CHANGE = "change", "change something: smile, or put glasses on or off"
     KNOWN = "known", "this face is already enrolled under another name"
-    NOT_LIVE = "not_live", "this looks like a picture of a face: stand before the camera yourself"
+    NOT_LIVE = "not_live", "this looks like a picture: come in person"
     UNLIKE = "unlike", "this face is not like the one enrolled under this name"
     TAKEN = "taken", "taken"
     DONE = "done", "that is all, thank you"

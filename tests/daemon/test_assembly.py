@@ -101,7 +101,7 @@ CONCERNS: list[tuple[dict[str, _Section], set[str]]] = [
     ({"detector": DetectorSettings(max_side=320)}, {"pipeline", "commands"}),
     ({"matching": MatchingSettings(target_fpir=0.01)}, {"pipeline", "commands"}),
     ({"presence": PresenceSettings(left_after=1.0)}, {"presence"}),
-    ({"liveness": LivenessSettings("refuse")}, {"presence"}),
+    ({"liveness": LivenessSettings("refuse")}, {"presence", "publisher", "commands"}),
     ({"backup": BackupSettings(3)}, {"backup"}),
     ({"pause": PauseSettings(("mon 08:00-17:00",))}, set()),
     ({"rules": RulesSettings("withhold")}, set()),

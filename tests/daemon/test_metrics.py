@@ -48,6 +48,7 @@ def test_everything_is_told_by_its_name(served: tuple[list[Health], int]) -> Non
         ("edgeface_events_total", "unknown"): 0,
         ("edgeface_events_total", "unsure"): 0,
         ("edgeface_events_total", "left"): 0,
+        ("edgeface_events_total", "presentation_attack"): 0,
         **{("edgeface_unnamed_total", str(reason)): 0 for reason in Reason},
         **{("edgeface_liveness_total", str(shown)): 0 for shown in LivenessClass},
         ("edgeface_events_total", "camera_lost"): 0,

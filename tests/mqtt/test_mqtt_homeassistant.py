@@ -15,7 +15,15 @@ from paho.mqtt.enums import CallbackAPIVersion
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.reasoncodes import ReasonCode
 
-from edgeface.config.schema import CameraSettings, Config, EventsSettings, HomeAssistantSettings, MqttSettings, WebSettings
+from edgeface.config.schema import (
+    CameraSettings,
+    Config,
+    EventsSettings,
+    HomeAssistantSettings,
+    LivenessSettings,
+    MqttSettings,
+    WebSettings,
+)
 from edgeface.mqtt.homeassistant import Announcement, describe
 from edgeface.mqtt.publisher import MqttPublisher
 from edgeface.types import EventType, Person
@@ -61,7 +69,8 @@ def test_every_component_has_what_home_assistant_wants() -> None:
         assert name.startswith("edgeface_door_")
         assert name.isascii()
         assert "object_id" not in component
-    assert told["components"]["event"]["event_types"] == [str(kind) for kind in EventType if kind is not EventType.UNSURE]
+    silent = {EventType.UNSURE, EventType.PRESENTATION_ATTACK}
+    assert told["components"]["event"]["event_types"] == [str(kind) for kind in EventType if kind not in silent]
     assert told["components"][ANNA.id]["default_entity_id"] == "binary_sensor.edgeface_door_anna"
     assert told["components"][BERT.id]["default_entity_id"] == f"binary_sensor.edgeface_door_{BERT.id}"
     assert told["availability_topic"] == "edgeface/door/availability"
@@ -69,9 +78,11 @@ def test_every_component_has_what_home_assistant_wants() -> None:
     assert told["origin"]["name"] == "edgeface"
 
 
-def test_visits_in_doubt_are_a_type_of_event_only_where_they_are_published() -> None:
-    kinds = describe(Config(events=EventsSettings(publish_unsure=True)), {})["components"]["event"]["event_types"]
-    assert kinds == [str(kind) for kind in EventType]
+def test_visits_in_doubt_and_attacks_are_types_of_event_only_where_they_are_published() -> None:
+    config = Config(events=EventsSettings(publish_unsure=True), liveness=LivenessSettings("report", "unnamed"))
+    components = describe(config, {})["components"]
+    assert components["event"]["event_types"] == [str(kind) for kind in EventType]
+    assert "attacks" in components
 
 
 def test_the_device_says_where_it_is_and_where_its_page_is_for_others() -> None:

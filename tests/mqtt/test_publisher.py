@@ -37,6 +37,7 @@ ON_THE_WIRE = {
     EventType.UNKNOWN: {"track_id", "score", "threshold", "votes", "box", "frame_size", "quality"},
     EventType.UNSURE: {"track_id", "why", "votes", "seconds"},
     EventType.LEFT: PERSON | {"seconds"},
+    EventType.PRESENTATION_ATTACK: PERSON | {"liveness", "liveness_class"},
     EventType.CAMERA_LOST: {"reason"},
     EventType.CAMERA_BACK: {"seconds"},
 }
