@@ -31,6 +31,8 @@ SHARD = 256
 """Pictures whose views are kept in one file."""
 SMALLEST = 24
 """Width in pixels of the smallest face that is learnt from."""
+FACES = 4
+"""Faces of a photo that are learnt from, the largest first."""
 HEIGHTS = (140, 480)
 """Of the frames of simulated attacks, in pixels."""
 BEHIND = 300
@@ -137,15 +139,15 @@ def _write_shard(
     views, kinds, origins, features, live = [], [], [], [], []
     for picture in pictures:
         for image, kind, origin in _shown(picture, scenes, random):
-            faces = detector.detect(image)
-            if not faces or faces[0].box.width < SMALLEST:
-                continue
-            views.append(crops(image, faces[0].box, KEPT, LOOSER))
-            kinds.append(kind)
-            origins.append(origin)
-            found, probabilities = teachers.look(image, faces[0].box)
-            features.append(found.astype(np.float16))
-            live.append(probabilities)
+            for face in detector.detect(image)[: FACES if picture.origin == PHOTO else 1]:
+                if face.box.width < SMALLEST:
+                    break
+                views.append(crops(image, face.box, KEPT, LOOSER))
+                kinds.append(kind)
+                origins.append(origin)
+                found, probabilities = teachers.look(image, face.box)
+                features.append(found.astype(np.float16))
+                live.append(probabilities)
     with path.with_suffix(".part").open("wb") as file:
         np.savez(
             file,
