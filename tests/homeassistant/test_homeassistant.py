@@ -138,7 +138,7 @@ class HomeAssistant:
         """Take over the automations of the examples, and make one of the blueprint that a device's page offers."""
         with serving(self.folder) as page:
             url = f"http://127.0.0.1:{page.port}/home-assistant-notification.yaml"
-            words = [PYTHON, Path(__file__).with_name("import_blueprint.py"), str(self.port), self._token, url]
+            words = [PYTHON, str(Path(__file__).with_name("import_blueprint.py")), str(self.port), self._token, url]
             done = subprocess.run([*words, "edgeface/notification.yaml"], capture_output=True, text=True, timeout=PATIENCE)
             assert done.returncode == 0, done.stderr
         automations = (examples / "home-assistant-automations.yaml").read_text() + NOTIFICATION
