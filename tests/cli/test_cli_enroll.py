@@ -131,9 +131,11 @@ def test_photos_are_identified(cli: Cli, obama: dict[str, Any], demo_photos: Pat
         "threshold",
         "margin",
         "probability",
+        "liveness",
     }
     assert all(set(image) == {"path", "size", "faces"} for image in images)
     assert all(set(face) == fields for image in images for face in image["faces"])
+    assert all(0 <= face["liveness"] <= 1 for image in images for face in image["faces"])
     known, unknown = images[0]["faces"][0], images[1]["faces"][0]
     assert (known["decision"], known["person_id"], known["name"]) == ("accept", obama["id"], "Barack Obama")
     assert known["score"] >= known["threshold"]

@@ -26,8 +26,8 @@ from edgeface.wire.events import Event, event_payload
 __all__ = ["broker"]
 EXAMPLES = Path(__file__).parent.parent.parent / "examples"
 NODE, SUB, NODE_RED = shutil.which("node"), shutil.which("mosquitto_sub"), os.environ.get("EDGEFACE_NODE_RED")
-WORDS = ["Änna is there", "Somebody unknown is there", None, "Änna has left after 12 s", "The camera is lost: no frame for 5 s"]
-WORDS += ["The camera is back"]
+WORDS = ["Änna is there", "Somebody unknown is there", None, "Änna has left after 12 s", "A picture of Änna was shown"]
+WORDS += ["The camera is lost: no frame for 5 s", "The camera is back"]
 
 
 class Program:
