@@ -95,11 +95,11 @@ def run(prepared: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_the_whole_road_from_clips_to_figures(
-    sets: Path, prepared: Path, run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    sets: Path, prepared: Path, run: Path, demo_photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv(LEVEL, "3")  # or the command would take standard error from this process
     words = ["pad", "export", str(prepared), "--run", str(run), "--development", str(sets / "clips"), "--out", str(tmp_path)]
-    told = CliRunner().invoke(app, words)
+    told = CliRunner().invoke(app, [*words, "--photos", str(demo_photos)])
     assert told.exit_code == 0, told.output
     network = PassiveLiveness(tmp_path)
     assert network.card.network.bytes < 600_000

@@ -69,12 +69,16 @@ def export(
     run: Annotated[Path, typer.Option(help="The folder of a run of fit.")],
     development: Development,
     out: Annotated[Path, typer.Option(help="Where pad.tflite and pad.json go.")],
+    photos: Annotated[
+        list[Path] | None,
+        typer.Option(help="Photos of other live people by other cameras (repeatable): few of each set may count as an attack."),
+    ] = None,
     name: Annotated[str, typer.Option(help="The network's name in its card.")] = "edgeface",
 ) -> None:
     """Quantise the trained network to int8, set its thresholds, and write its card."""
     from train.pad.export import export as work
 
-    card = work(run, prepared, development, out, name)
+    card = work(run, prepared, development, photos or (), out, name)
     typer.echo(f"{out}: {card.network.bytes / 1e6:.2f} MB, live at {card.live_at}, an attack below {card.attack_at}")
 
 
@@ -100,7 +104,7 @@ def evaluate(
         scores |= Published(teachers).scores()
     tables = {name: measured.evaluate(development, test, score) for name, score in scores.items()}
     tables["edgeface at its card's thresholds"] = measured.decisions(test, network)
-    others = {str(folder): measured.on_photos(folder, network, 1000) for folder in photos or ()}
+    others = {str(folder): measured.on_photos(folder, network) for folder in photos or ()}
     speed = measured.milliseconds(network)
     if json:
         told = {

@@ -9,11 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgeface import detectors
-from edgeface.errors import DataError
+from edgeface.errors import DataError, EdgefaceError
 from edgeface.types import Box, Image, PassiveScore
 from edgeface.vision.images import image_files, load_image
 from edgeface.vision.passive_liveness import fuse
 from train.pad.prepare import attack_class
+from train.prepare import find_photos
 
 Score = Callable[[Image, Box], PassiveScore]
 REPEATS = 2000
@@ -60,6 +61,27 @@ def score_clips(folder: Path, score: Score) -> list[Clip]:
     if not clips:
         raise DataError(f"{folder}: there are no clips with faces in live/ and attack/")
     return clips
+
+
+def score_photos(folder: Path, score: Score, most: int = 1000) -> NDArray[np.float32]:
+    """How live the largest face of each of so many photos looks by one view, drawn at random from ``folder``.
+
+    Raises:
+        DataError: no photo shows a face.
+    """
+    detector = detectors.create()
+    found = [path for path, _ in find_photos([folder])]
+    scores = []
+    for number in np.random.default_rng(0).permutation(len(found))[:most]:
+        try:
+            image = load_image(found[int(number)])
+        except EdgefaceError:
+            continue
+        if faces := detector.detect(image):
+            scores.append(score(image, faces[0].box).live)
+    if not scores:
+        raise DataError(f"{folder}: there are no photos with faces")
+    return np.array(scores, np.float32)
 
 
 def _clip(path: Path, score: PassiveScore) -> Clip:

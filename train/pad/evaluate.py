@@ -7,13 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from edgeface import detectors
-from edgeface.errors import EdgefaceError
 from edgeface.types import Box
-from edgeface.vision.images import load_image
 from edgeface.vision.passive_liveness import PassiveLiveness
-from train.pad.clips import Clip, Score, Share, live_scores, score_clips, share
-from train.prepare import find_photos
+from train.pad.clips import Clip, Score, Share, live_scores, score_clips, score_photos, share
 
 BPCER = 0.05
 """On development people, at which the one threshold is set at which networks are compared."""
@@ -61,19 +57,9 @@ def decisions(test: Path, network: PassiveLiveness) -> dict[str, dict[str, Share
     return table
 
 
-def on_photos(folder: Path, network: PassiveLiveness, photos: int) -> dict[str, Any]:
-    """What the network makes of so many photos of live people, taken by other cameras."""
-    detector = detectors.create()
-    found = [path for path, _ in find_photos([folder])]
-    scores = []
-    for number in np.random.default_rng(0).permutation(len(found))[:photos]:
-        try:
-            image = load_image(found[int(number)])
-        except EdgefaceError:
-            continue
-        if faces := detector.detect(image):
-            scores.append(network.score(image, faces[0].box).live)
-    live = np.array(scores)
+def on_photos(folder: Path, network: PassiveLiveness) -> dict[str, Any]:
+    """What the network makes of photos of live people, taken by other cameras; raise ``DataError`` if there are none."""
+    live = score_photos(folder, network.score)
     return {
         "photos": len(live),
         "live": float((live >= network.live_at).mean()),

@@ -20,26 +20,27 @@ from edgeface.vision.passive_liveness import CARD, PassiveCard, PassiveLiveness
 from train.checkpoints import load_weights
 from train.export.export import commit, convert, multiply_adds
 from train.model import fold, set_weights
-from train.pad.clips import Clip, live_scores, score_clips, share
+from train.pad.clips import Clip, live_scores, score_clips, score_photos, share
 from train.pad.data import Views, load_views, seen
 from train.pad.model import build
 
 CALIBRATION = 400
 """Views that fix the ranges of the activations."""
 MISSED, PASSED = 0.01, 0.01
-"""Share of live development clips below ``attack_at``, and of attacks at or above ``live_at``, of the kind that passes more."""
+"""Share of live people of each development set below ``attack_at``; of attacks of the kind that passes more at ``live_at``."""
 FILE = "pad.tflite"
-RESEARCH = {"celeba-train": "CelebA", "allage": "All-Age-Faces", "wider-train": "WIDER FACE"}
-"""Sets that their authors offer for research, by the names of their folders, besides Replay-Attack."""
+RESEARCH = {"celeba": "CelebA", "allage": "All-Age-Faces", "wider": "WIDER FACE"}
+"""Sets that their authors offer for research, by how the names of their folders begin, besides Replay-Attack."""
 
 
-def export(run: Path, prepared: Path, development: Path, out: Path, name: str = "edgeface") -> PassiveCard:
+def export(run: Path, prepared: Path, development: Path, photos: Sequence[Path], out: Path, name: str) -> PassiveCard:
     """Write the network of ``run``/weights.npz and its card into ``out``.
 
-    ``development`` holds Replay-Attack's clips of people from whom nothing was learnt, in live/ and attack/.
+    ``development`` holds Replay-Attack's clips of people from whom nothing was learnt, in live/ and attack/;
+    ``photos`` are folders of photos of live people by other cameras, from which nothing was learnt either.
 
     Raises:
-        DataError: the folders hold no views or no clips.
+        DataError: the folders hold no views, no clips or no faces.
         ModelError: the run holds no weights, or an operation is not int8.
     """
     try:
@@ -68,17 +69,21 @@ def export(run: Path, prepared: Path, development: Path, out: Path, name: str = 
     out.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=out) as folder:
         _write(Path(folder), card, data)
-        clips = score_clips(development, PassiveLiveness(Path(folder)).score)
-    live_at, attack_at = thresholds(clips)
+        score = PassiveLiveness(Path(folder)).score
+        clips, others = score_clips(development, score), [score_photos(each, score) for each in photos]
+    live_at, attack_at = thresholds(clips, others)
     metrics = {"development": errors(clips, live_at, attack_at)}
     card = msgspec.structs.replace(card, live_at=live_at, attack_at=attack_at, metrics=metrics)
     _write(out, card, data)
     return card
 
 
-def thresholds(clips: Sequence[Clip]) -> tuple[float, float]:
-    """``live_at``, which few attacks reach, and ``attack_at``, below which few live clips are; the first is never the lower."""
-    attack_at = float(np.quantile(live_scores(clips, "live"), MISSED))
+def thresholds(clips: Sequence[Clip], photos: Sequence[NDArray[np.float32]]) -> tuple[float, float]:
+    """``live_at``, which few attacks reach, and ``attack_at``, below which few live people are; the first is never the lower.
+
+    ``photos`` are scores of photos of live people, one array a camera or set.
+    """
+    attack_at = min(float(np.quantile(live, MISSED)) for live in (live_scores(clips, "live"), *photos))
     live_at = max(float(np.quantile(live_scores(clips, kind), 1 - PASSED)) for kind in ("screen", "print"))
     return round(max(live_at, attack_at), 4), round(attack_at, 4)
 
@@ -103,7 +108,10 @@ def _examples(views: Views) -> Iterator[NDArray[np.float32]]:
 
 
 def _licence(sources: dict[str, Any]) -> str:
-    bound = ["Replay-Attack", *sorted({RESEARCH[name] for name in sources["sources"] if name in RESEARCH})]
+    bound = [
+        "Replay-Attack",
+        *sorted({told for name, told in RESEARCH.items() if any(each.startswith(name) for each in sources["sources"])}),
+    ]
     return (
         f"Apache-2.0 for the weights; trained on {', '.join(bound)} and other photos, with the features of MiniFASNetV2 and "
         f"V1SE (Apache-2.0); {', '.join(bound)}: by their authors for research"
