@@ -117,6 +117,35 @@ def test_the_whole_road_from_clips_to_figures(
     assert answer["clips"]["minifasnet_v2.onnx"]["BPCER"]["live"]["share"] == 0.0
 
 
+def test_visits_name_live_people_and_with_refuse_no_picture_of_them(
+    demo_photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(LEVEL, "3")
+    scene = load_image(demo_photos / "collins_portrait.jpg")
+    shown = load_image(demo_photos / "obama_press_room.jpg")
+    frames = {
+        "live/client001_session01_webcam_authenticate_controlled_1": load_image(demo_photos / "obama_portrait.jpg"),
+        "live/client001_session01_webcam_authenticate_adverse_1": shown,
+        "attack/fixed__attack_mobile_client001_photo_controlled": recapture.recapture(
+            shown, "screen", (640, 480), [scene], np.random.default_rng(1)
+        ),
+    }
+    for name, frame in frames.items():
+        path = tmp_path / name / "00001.png"
+        path.parent.mkdir(parents=True)
+        cv2.imwrite(str(path), frame[..., ::-1])
+    told = CliRunner().invoke(app, ["pad", "visits", str(tmp_path), "--json"])
+    assert told.exit_code == 0, told.output
+    table = json.loads(told.stdout)
+    assert [table["live"][mode]["share"] for mode in ("off", "refuse")] == [1.0, 1.0]
+    assert [table["screen"][mode]["share"] for mode in ("off", "refuse")] == [1.0, 0.0]
+    assert table["live"]["later"] < 1
+    (tmp_path / "live" / "client001_session01_webcam_authenticate_controlled_1" / "00001.png").unlink()
+    alone = CliRunner().invoke(app, ["pad", "visits", str(tmp_path)])
+    assert alone.exit_code != 0
+    assert "nobody of its clips can be enrolled" in str(alone.exception or alone.output)
+
+
 def test_a_run_that_is_done_is_not_trained_again(prepared: Path, run: Path, tmp_path: Path) -> None:
     again = tmp_path / "run"
     shutil.copytree(run, again)

@@ -83,6 +83,29 @@ def export(
 
 
 @app.command()
+def visits(
+    test: Annotated[Path, typer.Argument(metavar="CLIPS", help="Replay-Attack's clips, in live/ and attack/.")],
+    json: Annotated[bool, typer.Option("--json", help="Print the figures as JSON.")] = False,
+) -> None:
+    """Play clips to the whole pipeline: who is named with [liveness] mode off and refuse, and how much later."""
+    from train.pad.visits import play_clips, summary
+
+    table = summary(play_clips(test))
+    if json:
+        told = {
+            kind: {**named._asdict(), "off": named.off._asdict(), "refuse": named.refuse._asdict()}
+            for kind, named in table.items()
+        }
+        print_json(told)
+        return
+    for kind, (off, refuse, later) in table.items():
+        for mode, (value, low, high, clips) in (("off", off), ("refuse", refuse)):
+            typer.echo(f"{kind}, {mode}: named {value:.1%} ({low:.1%} to {high:.1%}) of {clips} clips")
+        if later is not None:
+            typer.echo(f"{kind}: named {later:.2g} s later with refuse (median)")
+
+
+@app.command()
 def evaluate(
     development: Development,
     test: Annotated[Path, typer.Option(help="Replay-Attack's clips of people that nothing was learnt from or chosen by.")],

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,6 +31,16 @@ class Clip(NamedTuple):
     support: str
     light: str
     score: PassiveScore
+
+
+class HasPerson(Protocol):
+    """What intervals by person are computed of."""
+
+    @property
+    def person(self) -> str: ...
+
+
+Shown = TypeVar("Shown", bound=HasPerson)
 
 
 class Share(NamedTuple):
@@ -63,7 +73,7 @@ def score_clips(folder: Path, score: Score) -> list[Clip]:
     return clips
 
 
-def score_photos(folder: Path, score: Score, most: int = 1000) -> NDArray[np.float32]:
+def score_photos(folder: Path, score: Score, most: int = 1000) -> NDArray[np.float64]:
     """How live the largest face of each of so many photos looks by one view, drawn at random from ``folder``.
 
     Raises:
@@ -81,16 +91,15 @@ def score_photos(folder: Path, score: Score, most: int = 1000) -> NDArray[np.flo
             scores.append(score(image, faces[0].box).live)
     if not scores:
         raise DataError(f"{folder}: there are no photos with faces")
-    return np.array(scores, np.float32)
+    return np.array(scores)
 
 
 def _clip(path: Path, score: PassiveScore) -> Clip:
     name = path.name
     live = path.parent.name == "live"
     medium = "live" if live else next(each for each in ("print", "mobile", "highdef") if f"_{each}_" in name)
-    person = re.search(r"client\d+", name)
     return Clip(
-        person=person.group() if person else name,
+        person=person_of(name),
         kind="live" if live else attack_class(name),
         medium=medium,
         shown="person" if live else "video" if "_video_" in name else "photo",
@@ -100,7 +109,13 @@ def _clip(path: Path, score: PassiveScore) -> Clip:
     )
 
 
-def share(clips: Sequence[Clip], counted: Callable[[Clip], bool]) -> Share:
+def person_of(clip: str) -> str:
+    """The person shown, by the name of a clip of Replay-Attack; the name itself where it has none."""
+    person = re.search(r"client\d+", clip)
+    return person.group() if person else clip
+
+
+def share(clips: Sequence[Shown], counted: Callable[[Shown], bool]) -> Share:
     """The share of clips that are counted."""
     people = sorted({clip.person for clip in clips})
     hits, totals = np.zeros(len(people)), np.zeros(len(people))

@@ -78,7 +78,7 @@ def export(run: Path, prepared: Path, development: Path, photos: Sequence[Path],
     return card
 
 
-def thresholds(clips: Sequence[Clip], photos: Sequence[NDArray[np.float32]]) -> tuple[float, float]:
+def thresholds(clips: Sequence[Clip], photos: Sequence[NDArray[np.float64]]) -> tuple[float, float]:
     """``live_at``, which few attacks reach, and ``attack_at``, below which few live people are; the first is never the lower.
 
     ``photos`` are scores of photos of live people, one array a camera or set.
