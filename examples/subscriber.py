@@ -1,4 +1,4 @@
-"""Greets whoever is recognised: python subscriber.py [HOST [PORT]], with MQTT_USER and MQTT_PASSWORD if it wants them."""
+"""Greets whoever is recognized: python subscriber.py [HOST [PORT]], with MQTT_USER and MQTT_PASSWORD if it wants them."""
 
 import json
 import os

@@ -228,5 +228,5 @@ def test_the_picture_of_a_face_comes_before_its_event(
     messages, _ = delivered
     topics = [topic.removeprefix(BASE) for topic, _, _ in messages]
     assert topics.index("image/front") < topics.index("event")
-    assert topics.count("image/front") == 2  # of the recognised and the unknown; who has left is not to be seen
+    assert topics.count("image/front") == 2  # of the recognized and the unknown; who has left is not to be seen
     assert messages[topics.index("image/front")][1].startswith(b"\xff\xd8\xff")

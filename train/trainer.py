@@ -101,7 +101,7 @@ class Autoencoder(tf.Module):  # type: ignore[misc]
     def _rebuilt(self, codes: tf.Tensor, chips: tf.Tensor, wanted: tf.Tensor) -> losses.Rebuilt:
         """What the decoder draws of codes, beside the chips, 0..1, and the embeddings that it should have."""
         faces = tf.cast(self.decoder(codes, training=True), tf.float32)
-        return losses.Rebuilt(faces, chips, self._recognised(chip_sized(faces)), wanted)
+        return losses.Rebuilt(faces, chips, self._recognized(chip_sized(faces)), wanted)
 
     def _features_error(self, features: Features, rebuilt: losses.Rebuilt) -> tf.Tensor:
         """The error of SFace's maps, in a share of the faces: it takes longer than the decoder itself."""
@@ -109,7 +109,7 @@ class Autoencoder(tf.Module):  # type: ignore[misc]
         kind = self.encoder.compute_dtype
         return losses.features(*(features(tf.cast(chip_sized(each[:some]), kind)) for each in (rebuilt.faces, rebuilt.chips)))
 
-    def _recognised(self, chips: tf.Tensor) -> tf.Tensor:
+    def _recognized(self, chips: tf.Tensor) -> tf.Tensor:
         """Unit embeddings of faces of 0..255 by the averaged encoder, which this does not train."""
         positions, _ = self.mean_encoder(chips, training=False)
         return tf.math.l2_normalize(tf.reduce_sum(tf.cast(positions, tf.float32), axis=1), axis=-1)

@@ -62,7 +62,7 @@ def enroll(
 
     Each photo shows one face, large and sharp. The camera session says what to do, takes five to nine views that differ,
     and ends by itself; Ctrl-C leaves nothing. Then it says who is most alike, which view is the weakest, and from how far
-    the person will be recognised.
+    the person will be recognized.
 
     A second face in a photo counts only if it is at least a quarter as large: people far behind do no harm.
 

@@ -114,7 +114,7 @@ def reject(
 ) -> None:
     """Say that an event named the wrong person.
 
-    Such a face is no longer recognised as that person: the face's embedding becomes a negative template. people confirm
+    Such a face is no longer recognized as that person: the face's embedding becomes a negative template. people confirm
     takes that back.
 
     \b

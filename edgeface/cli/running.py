@@ -26,9 +26,9 @@ def demo(
 ) -> None:
     """Show edgeface on bundled photos, without a camera or a broker.
 
-    It enrolls two people, watches them and a stranger, and listens on a broker of its own. It needs no network and uses a
-    gallery of its own, which keeps the stranger's face, too, and is erased at the end. Exits with 0 only if both people were
-    recognised and the stranger was not.
+    It enrolls two people, watches them, a stranger and a film of one of them on a tablet, and listens on a broker of its own.
+    It needs no network and uses a gallery of its own, which keeps the stranger's face, too, and is erased at the end. Exits
+    with 0 only if both people were recognized, the stranger was not, and the film was refused.
 
     \b
     Examples: edgeface demo

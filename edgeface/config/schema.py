@@ -158,7 +158,7 @@ class MatchingSettings(_Section, frozen=True):
 class PresenceSettings(_Section, frozen=True):
     """When views become events."""
 
-    min_votes: Annotated[Count, means("views that have a person nearest before that person is recognised")] = 3
+    min_votes: Annotated[Count, means("views that have a person nearest before that person is recognized")] = 3
     min_share: Annotated[Share, means("share of the quality-weighted views that must agree")] = 0.5
     unknown_after: Annotated[Count, means("good views that fit nobody before a face is called unknown")] = 8
     left_after: Annotated[Seconds, means("seconds without a good view before somebody has left")] = 5.0

@@ -25,7 +25,7 @@ def assemble(config: Config, old: Daemon | None = None, **given: object) -> Daem
     """Build the daemon of a configuration, not yet opened; or give the old one, which runs, new settings.
 
     Parts that the new settings do not concern are kept; the others are built anew and take over. At the start a gallery that
-    cannot be read is no error: nobody is recognised until it can. ``given`` are parts that are built already.
+    cannot be read is no error: nobody is recognized until it can. ``given`` are parts that are built already.
 
     Raises:
         EdgefaceError: a part cannot be built; the message says which and why. The old daemon is unchanged.

@@ -131,7 +131,7 @@ class Watched:
 
 
 class HealthReporter:
-    """Gives the publisher the daemon's health and the people who may be recognised, and systemd's watchdog a sign of life.
+    """Gives the publisher the daemon's health and the people who may be recognized, and systemd's watchdog a sign of life.
 
     Without ticks the watchdog restarts the service. Any thread may read ``health``, which is at most ``SNAPSHOT`` seconds old
     while the loop runs.

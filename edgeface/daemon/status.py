@@ -26,7 +26,7 @@ ALONE = {
 HUNG = 10.0
 """Seconds without a round after which the loop counts as hung."""
 GALLERY_TROUBLES = {
-    "unreadable": "nobody is recognised, for the gallery cannot be read: {}",
+    "unreadable": "nobody is recognized, for the gallery cannot be read: {}",
     "stale": "the gallery cannot be read, people are known as they were before: {}",
     "damaged": "gallery: {}",
     "read_only": "gallery: {}",

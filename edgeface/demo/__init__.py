@@ -18,8 +18,9 @@ import numpy as np
 from amqtt.broker import Broker
 
 from edgeface.cameras.recording import Recording
-from edgeface.config.schema import Config, DeviceSettings, EventsSettings, GallerySettings, MqttSettings
+from edgeface.config.schema import Config, DeviceSettings, EventsSettings, GallerySettings, LivenessSettings, MqttSettings
 from edgeface.daemon.assembly import assemble
+from edgeface.demo.screen import on_screen
 from edgeface.enrollment.enroller import read_images
 from edgeface.errors import BrokerError, ImageError, os_errors_as
 from edgeface.mqtt import client as mqtt_client
@@ -32,6 +33,8 @@ from edgeface.wire.description import describe
 PHOTOS = Path(__file__).parent / "photos"
 ENROLLED = {"Barack Obama": ("obama_portrait.jpg", "obama_congress.jpg"), "Joe Biden": ("biden_portrait.jpg",)}
 SHOWN = (("obama_press_room.jpg", "Barack Obama"), ("collins_portrait.jpg", None), ("biden_blue_room.jpg", "Joe Biden"))
+FILM = "obama_press_room.jpg", "the film of Barack Obama"
+"""What a simulated tablet shows at the end: somebody enrolled."""
 FPS, SECONDS, PAUSE = 10.0, 3.0, 1.0
 WIDTH, HEIGHT = 640, 480
 MAX_PICTURES = 6
@@ -54,6 +57,7 @@ def show(out: Path, *, keep: bool, tell: Callable[[str], None], take: Callable[[
             device=DeviceSettings("demo"),
             gallery=GallerySettings(str(Path(folder) / "gallery" / "gallery.db")),
             events=EventsSettings(keep_strangers=True),
+            liveness=LivenessSettings("refuse", attacks="named"),
             mqtt=MqttSettings("127.0.0.1", port, protocol="3.1.1"),
         )
         stage = Stage(keep=keep)
@@ -63,7 +67,7 @@ def show(out: Path, *, keep: bool, tell: Callable[[str], None], take: Callable[[
             photos = len(report.accepted)
             tell(f"enrolled  {name} from {photos} photo{'' if photos == 1 else 's'}")
         with _subscriber(config, stage, tell, take):
-            tell(f"playing   {len(SHOWN)} other photos at {FPS:.0f} frames/s; a subscriber receives:")
+            tell(f"playing   {len(SHOWN)} other photos, and a film on a tablet; a subscriber receives:")
             if keep:
                 tell(f"broker    mosquitto_sub -p {port} -t 'edgeface/#' -v   (Ctrl-C ends the demo)")
                 daemon.signals.listen()
@@ -76,7 +80,7 @@ class Stage:
     """Plays photos as a camera would see people, drifting, a little noisy and with pauses; keeps a picture of each event."""
 
     def __init__(self, *, keep: bool) -> None:
-        self._photos = [(load_image(PHOTOS / file), name) for file, name in SHOWN]
+        self._photos = [(load_image(PHOTOS / file), name) for file, name in (*SHOWN, FILM)]
         self._keep = keep
         self._noise = np.random.default_rng(0)
         self.now: tuple[Image, str | None] = (np.zeros((HEIGHT, WIDTH, 3), np.uint8), None)
@@ -87,7 +91,8 @@ class Stage:
         for _ in count() if self._keep else range(1):
             for photo, name in self._photos:
                 for phase in np.linspace(0.0, 1.0, round(SECONDS * FPS)):
-                    self.now = self._view(photo, float(phase)), name
+                    view = self._view(photo, float(phase))
+                    self.now = (on_screen(view, float(phase)) if name == FILM[1] else view), name
                     yield self.now[0]
                 yield from [np.full((HEIGHT, WIDTH, 3), 90, np.uint8)] * round(PAUSE * FPS)
 
@@ -102,19 +107,24 @@ class Stage:
     def take(self, event: dict[str, Any]) -> None:
         """Keep an event with the frame that is being shown."""
         image, name = self.now
-        if event["event_type"] in ("recognized", "unknown") and len(self.told) < MAX_PICTURES:
+        if event["event_type"] in ("recognized", "unknown", "presentation_attack") and len(self.told) < MAX_PICTURES:
             picture = image.copy()
-            label = f"{event.get('name', 'unknown')} {event['score']:.2f}"
-            draw_face(picture, Box(*event["box"]), label, GREEN if "name" in event else GREY, scale=1.8)
+            if "box" in event:
+                label = f"{event.get('name', 'unknown')} {event['score']:.2f}"
+                draw_face(picture, Box(*event["box"]), label, GREEN if "name" in event else GREY, scale=1.8)
             self.told.append((name, event, picture))
 
     def sheet(self) -> Image:
         """Draw the contact sheet: the photos of those who were enrolled, and the events of other photos."""
         enrolled = [(name, load_image(PHOTOS / file)) for name, names in ENROLLED.items() for file in names]
-        events = [
-            (f"{event['event_type']}, {scored(event['score'], event['threshold'])}", picture) for _, event, picture in self.told
-        ]
+        events = [(_caption(event), picture) for _, event, picture in self.told]
         return contact_sheet([("Enrolled from these photos", enrolled), ("Events on MQTT from other photos", events)])
+
+
+def _caption(event: dict[str, Any]) -> str:
+    if event["event_type"] == "presentation_attack":
+        return f"presentation attack, a {event['liveness_class']}"
+    return f"{event['event_type']}, {scored(event['score'], event['threshold'])}"
 
 
 def _verdict(stage: Stage, out: Path, tell: Callable[[str], None]) -> bool:
@@ -122,15 +132,17 @@ def _verdict(stage: Stage, out: Path, tell: Callable[[str], None]) -> bool:
     wrong = [f"{shown or 'the stranger'} was called {name}" for shown, name in sorted(named, key=str) if shown != name]
     missed = [name for name in ENROLLED if (name, name) not in named]
     for name in ENROLLED:
-        tell(f"{'MISSED' if name in missed else 'right':<9} {name}{'' if name in missed else ' was recognised'}")
+        tell(f"{'MISSED' if name in missed else 'right':<9} {name}{'' if name in missed else ' was recognized'}")
     for mistake in wrong:
         tell(f"WRONG     {mistake}")
     if not wrong:
-        tell("right     the stranger was not recognised")
+        tell("right     the stranger was not recognized")
+    refused = any(event["event_type"] == "presentation_attack" for shown, event, _ in stage.told if shown == FILM[1])
+    tell(f"{'right' if refused else 'MISSED':<9} {FILM[1]}{' was refused' if refused else ''}")
     tell("strangers only the demo keeps their faces, until it ends; elsewhere it takes")
     tell("switch    edgeface config set events.keep_strangers true")
     tell(f"drawn     {out}")
-    return not missed and not wrong
+    return refused and not missed and not wrong
 
 
 @contextmanager

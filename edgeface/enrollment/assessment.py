@@ -111,11 +111,11 @@ def distance(width: int, pixels: float) -> float:
 
 def _range(tried: bool, pixels: float | None, width: int) -> str:
     if not tried:
-        return "one view alone cannot tell from how far they will be recognised"
+        return "one view alone cannot tell from how far they will be recognized"
     if pixels is None:
-        return "will hardly be recognised: half of the views are not, each held against the others"
+        return "will hardly be recognized: half of the views are not, each held against the others"
     return (
-        f"will be recognised from about {distance(width, pixels):.1f} m ({pixels:.0f} pixels between the eyes, "
+        f"will be recognized from about {distance(width, pixels):.1f} m ({pixels:.0f} pixels between the eyes, "
         f"if the camera sees {LENS:.0f} degrees on {width} pixels)"
     )
 
@@ -126,7 +126,7 @@ def _others(own: NDArray[np.float32], view: View) -> NDArray[np.float32]:
 
 
 def _pixels(pipeline: Pipeline, settings: schema.Config, own: NDArray[np.float32], views: Sequence[View]) -> float | None:
-    """Return the smallest of ``SIZES`` at which half of the views are recognised, each by the other templates."""
+    """Return the smallest of ``SIZES`` at which half of the views are recognized, each by the other templates."""
     for size in SIZES:
         if size < min(settings.detector.min_eye_distance, CHIP_EYES):
             continue

@@ -39,7 +39,7 @@ class Assessment:
     """How a person's templates compare with each other and with other people's.
 
     ``nearest`` is the most similar other person, with their ``score`` and the ``margin`` between mated and non-mated scores.
-    ``weakest`` is the view least similar to the others, with its ``weakest_score``. The person is recognised from ``metres``:
+    ``weakest`` is the view least similar to the others, with its ``weakest_score``. The person is recognized from ``metres``:
     there half of the views are, shrunk to ``pixels`` between the eyes; ``None`` if they are at no distance, or are too few to
     try. ``told`` says that in words; ``advice`` has a sentence for each thing to improve.
     """

@@ -21,7 +21,7 @@ from edgeface.gallery.file_format import need
 from edgeface.gallery.records import ImageRecord
 from edgeface.gallery.retention import Clocks
 from edgeface.gallery.sqlite import LOOP_LOCK_TIMEOUT_S
-from edgeface.types import EventType, Vector
+from edgeface.types import EventType, LivenessClass, Vector
 from edgeface.wire.doubt import Doubt
 from edgeface.wire.events import Event
 from edgeface.wire.fields import ULID
@@ -39,7 +39,7 @@ class KeptEvent:
     """A kept ``recognized``, ``unknown`` or ``unsure`` event; ``person_id`` is the person whom it named or who was confirmed.
 
     ``embedding`` is all zeros if no view was good enough. ``doubt`` says why the event named nobody. All kept visits of one
-    stranger have the same ``stranger_id``.
+    stranger have the same ``stranger_id``. ``liveness_class`` is as it was announced, ``None`` where it was not asked.
     """
 
     event_id: str
@@ -53,6 +53,7 @@ class KeptEvent:
     verdict: Verdict | None = None
     doubt: Doubt | None = None
     stranger_id: str | None = None
+    liveness_class: LivenessClass | None = None
 
     @property
     def shows_face(self) -> bool:
@@ -77,6 +78,7 @@ class _Record(Struct, frozen=True, array_like=True):
     verdict: Verdict | None
     doubt: Doubt | None = None
     stranger_id: str | None = None
+    liveness_class: LivenessClass | None = None
 
 
 class EventStore:
@@ -103,7 +105,10 @@ class EventStore:
             return
         who = event.person_id if event.event_type is EventType.RECOGNIZED else None
         told = event.event_id, str(event.event_type), event.wall, event.camera, who, event.score or 0.0, event.quality or 0.0
-        kept = KeptEvent(*told, event.embedding / np.float32(norm or 1.0), doubt=event.doubt, stranger_id=event.stranger_id)
+        embedding = event.embedding / np.float32(norm or 1.0)
+        kept = KeptEvent(
+            *told, embedding, doubt=event.doubt, stranger_id=event.stranger_id, liveness_class=event.liveness_class
+        )
         if kept.of_stranger and not limits.keep_strangers:
             kept, picture = kept.without_face(), None
         concerned = {who, *((event.doubt.person_id, event.doubt.other_id) if event.doubt else ())} - {None}
@@ -248,7 +253,7 @@ class EventStore:
     def _sealed(self, event: KeptEvent) -> bytes:
         vector = np.asarray(event.embedding, "<f4").tobytes()
         told = event.event_type, event.wall, event.camera, event.score, event.quality, vector, event.verdict
-        record = _Record(*told, event.doubt, event.stranger_id)
+        record = _Record(*told, event.doubt, event.stranger_id, event.liveness_class)
         return self._database.sealer.seal(record, "event", event.event_id, event.person_id or "")
 
     def _unsealed(self, row: int, event_id: str, person_id: str | None, sealed: bytes) -> KeptEvent | None:
@@ -256,6 +261,5 @@ class EventStore:
         if record is None:
             return None
         told = event_id, record.event_type, record.wall, record.camera, person_id, record.score, record.quality
-        return KeptEvent(
-            *told, np.frombuffer(record.vector, "<f4").astype(np.float32), record.verdict, record.doubt, record.stranger_id
-        )
+        vector = np.frombuffer(record.vector, "<f4").astype(np.float32)
+        return KeptEvent(*told, vector, record.verdict, record.doubt, record.stranger_id, record.liveness_class)

@@ -57,7 +57,7 @@ class MqttPublisher(Connection, EventPublisher, CommandTransport, StateSource, S
         self._thread.start()
 
     def people(self, people: Sequence[Person]) -> None:
-        """Publish who may be recognised now: people who are new or gone are ``OFF``, and events of the latter are dropped."""
+        """Publish who may be recognized now: people who are new or gone are ``OFF``, and events of the latter are dropped."""
         with self._lock:
             self._outbox.forget(self._presence.people.keys() - {person.id for person in people})
             for person_id in self._presence.change(people):

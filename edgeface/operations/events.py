@@ -50,7 +50,7 @@ def reject(context: OperationContext, request: wire.RejectRequest) -> wire.Verdi
     """Make the face of an event a negative template of the person whom the event names wrongly.
 
     Raises:
-        GalleryError: there is no such event, it names nobody, or (not with ``force``) the person would hardly be recognised
+        GalleryError: there is no such event, it names nobody, or (not with ``force``) the person would hardly be recognized
             any more: most of their own templates are nearer to this face than to each other.
     """
     gallery = context.gallery

@@ -282,7 +282,9 @@ class Explained(Struct, frozen=True, kw_only=True):
         Reason | None,
         Meta(description="null for an event with a name, and for one of an older edgeface", examples=["doubtful"]),
     ]
-    told: Annotated[str, Meta(description="the reason in words", examples=["most like Anna, but not enough: 0.43 of 0.47"])]
+    told: Annotated[
+        str, Meta(description="the reason in words", examples=["most like Anna, but not enough: score 0.43, a name needs 0.47"])
+    ]
     cure: Annotated[str, Meta(description="what helps", examples=["say who it was, or enroll Anna once more at this camera"])]
     nearest: Annotated[str | None, Meta(description="the name of the nearest person", examples=["Anna"])]
     second: Annotated[str | None, Meta(description="the name of the other of two who are alike", examples=[None])]

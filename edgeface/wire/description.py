@@ -8,6 +8,9 @@ from msgspec import Struct
 
 from edgeface.platform.text import printable, scored
 
+NAMELESS = {"presentation_attack": "somebody enrolled", "camera_lost": "", "camera_back": ""}
+"""Whom an event without a name concerns, where it is not somebody unknown."""
+
 
 class Described(Struct, frozen=True):
     """The fields of an event's payload that its description needs."""
@@ -21,6 +24,7 @@ class Described(Struct, frozen=True):
     threshold: float = 0.0
     probability: float | None = None
     seconds: float | None = None
+    liveness_class: str | None = None
     reason: str | None = None
     corrected: "_Corrected | None" = None
 
@@ -32,7 +36,7 @@ class _Corrected(Struct, frozen=True):
 def describe(event: dict[str, Any], *, place: bool = True) -> str:
     """Describe an event in local time, without control characters; ``place`` adds device, camera and probability."""
     read = msgspec.convert(event, Described)
-    nobody = "somebody unknown" if read.event_type in ("unknown", "unsure", "left") else ""
+    nobody = NAMELESS.get(read.event_type, "somebody unknown")
     parts = [f"{read.ts.astimezone():%H:%M:%S}  {read.event_type:<11}  {read.name or nobody}"]
     if read.score is not None:
         parts.append(scored(read.score, read.threshold))
@@ -40,6 +44,8 @@ def describe(event: dict[str, Any], *, place: bool = True) -> str:
         parts.append(f"{min(99.0, 100 * read.probability):.0f} % likely")
     if read.seconds is not None:
         parts.append(f"after {read.seconds:.0f} s")
+    if read.liveness_class in ("screen", "print"):
+        parts.append(f"looks like a {read.liveness_class}")
     if read.reason:
         parts.append(read.reason)
     if read.corrected:

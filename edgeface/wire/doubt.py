@@ -60,7 +60,7 @@ WORDS: Mapping[Reason, Words] = {
     ),
     Reason.DOUBTFUL: Words(
         "in doubt: {name}",
-        "most like {name}, but not enough: {score} of {threshold}",
+        "most like {name}, but not enough: score {score}, a name needs {threshold}",
         "say who it was, or enroll {name} once more at this camera",
     ),
     Reason.LOOKALIKE: Words(
@@ -70,8 +70,8 @@ WORDS: Mapping[Reason, Words] = {
     ),
     Reason.NOT_ALIVE: Words(
         "not seen alive",
-        "like {name}, but it may have been a photo: it did not turn as a head does",
-        "turn the head a little before the camera",
+        "like {name}, but it may have been a photo or a screen",
+        "come closer, into more light, and turn the head a little",
     ),
     Reason.DISPLACED: Words(
         "not {name}, who stood beside",
@@ -80,7 +80,7 @@ WORDS: Mapping[Reason, Words] = {
     ),
     Reason.STRANGER: Words(
         "like nobody enrolled",
-        "like nobody enrolled; {name} is nearest, with {score} of {threshold}",
+        "like nobody enrolled; {name} is nearest: score {score}, a name needs {threshold}",
         "say who it was, or enroll them",
     ),
 }

@@ -270,7 +270,7 @@ def whole_pixels(box: Box) -> tuple[int, int, int, int]:
 
 
 class LastPerson(NamedPerson, frozen=True):
-    """The person who was recognised last."""
+    """The person who was recognized last."""
 
     ts: Time
 
@@ -288,7 +288,7 @@ class PresencePayload(Struct, frozen=True, kw_only=True):
     last: Annotated[
         LastPerson | None,
         Meta(
-            description="who was recognised last since the daemon started, unless forgotten",
+            description="who was recognized last since the daemon started, unless forgotten",
             examples=[{"id": "p_f8e6d06ed6e2f474", "name": "Anna", "ts": "2026-11-24T10:15:07.238Z"}],
         ),
     ]

@@ -28,9 +28,9 @@ MESSAGES = (
     "no usable view within {seconds} s; last: {hint}; force enrolls it anyway",
     "view {number} taken",
     "score {score} (needs {needed})",
-    "one view alone cannot tell from how far they will be recognised",
-    "will hardly be recognised: half of the views are not, each held against the others",
-    "will be recognised from about {metres} m ({pixels} pixels between the eyes, "
+    "one view alone cannot tell from how far they will be recognized",
+    "will hardly be recognized: half of the views are not, each held against the others",
+    "will be recognized from about {metres} m ({pixels} pixels between the eyes, "
     "if the camera sees {degrees} degrees on {width} pixels)",
     # Names and people
     "the name is not valid UTF-8",
@@ -116,10 +116,10 @@ MESSAGES = (
     "{camera} cannot be opened: {reason}",
     "{camera} gives no more frames",
     "no broker at {address}",
-    "nobody is recognised, for the gallery cannot be read: {reason}",
+    "nobody is recognized, for the gallery cannot be read: {reason}",
     "the gallery cannot be read, people are known as they were before: {reason}",
     "gallery: {reason}",
-    "the disk is full: people are recognised, but nothing can be changed until there is room",
+    "the disk is full: people are recognized, but nothing can be changed until there is room",
     "events are not kept: {reason}",
     "under-voltage: the power supply, or its cable, is too weak",
     "the settings read last were not taken: {reason}",

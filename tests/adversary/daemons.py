@@ -1,4 +1,4 @@
-"""A daemon starts with a gallery of which one bit is flipped: it recognises who is whole, or tells the gallery's state."""
+"""A daemon starts with a gallery of which one bit is flipped: it recognizes who is whole, or tells the gallery's state."""
 
 import json
 import shutil
@@ -51,4 +51,4 @@ def attack(dice: Random, folder: Path) -> str:
         daemon.process.kill()
     names = {event["name"] for event in events if event["event_type"] == "recognized"}
     assert "Joe Biden" not in names
-    return f"{'recognised' if names else 'not recognised'}, gallery {told['gallery_state']}"
+    return f"{'recognized' if names else 'not recognized'}, gallery {told['gallery_state']}"

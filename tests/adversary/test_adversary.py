@@ -25,7 +25,7 @@ def test_a_bit_anywhere_costs_what_stands_there_at_most(tmp_path: Path, seed: in
 
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", range(2))
-def test_a_daemon_with_a_flipped_bit_recognises_or_says_why_not(tmp_path: Path, seed: int) -> None:
+def test_a_daemon_with_a_flipped_bit_recognizes_or_says_why_not(tmp_path: Path, seed: int) -> None:
     daemons.attack(random.Random(seed), tmp_path)
 
 

@@ -72,7 +72,7 @@ def test_a_threshold_beyond_what_was_measured_is_told_and_is_no_trouble() -> Non
         ),
         (
             {"gallery": GalleryHealth("unreadable", "no key")},
-            "nobody is recognised, for the gallery cannot be read: no key",
+            "nobody is recognized, for the gallery cannot be read: no key",
         ),
         ({"events_unkept": "database is locked"}, "events are not kept: database is locked"),
         ({"refused": "no TOML"}, "the settings read last were not taken: no TOML"),

@@ -63,13 +63,16 @@ def test_the_demo_gives_programs_its_events_as_json(tmp_path: Path) -> None:
     taken: list[dict[str, Any]] = []
     told: list[str] = []
     assert show(tmp_path / "sheet.png", keep=False, tell=told.append, take=taken.append)
-    assert {event["event_type"] for event in taken} == {"recognized", "unknown", "left"}
+    assert {event["event_type"] for event in taken} == {"recognized", "unknown", "left", "presentation_attack"}
     assert not any(line.startswith(" ") for line in told)
 
 
 def test_the_demo_tells_both_people_from_a_stranger(demo: tuple[Path, subprocess.CompletedProcess[str]]) -> None:
     _, result = demo
     assert result.returncode == 0, result.stdout
-    assert "Barack Obama was recognised" in result.stdout
-    assert "Joe Biden was recognised" in result.stdout
-    assert "the stranger was not recognised" in result.stdout
+    assert "Barack Obama was recognized" in result.stdout
+    assert "Joe Biden was recognized" in result.stdout
+    assert "the stranger was not recognized" in result.stdout
+    assert "the film of Barack Obama was refused" in result.stdout
+    attack = r"  event     \d\d:\d\d:\d\d  presentation_attack  Barack Obama  looks like a screen"
+    assert re.search(attack, result.stdout)

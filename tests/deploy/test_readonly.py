@@ -57,7 +57,7 @@ pytestmark = pytest.mark.skipif(not shutil.which("unshare") or not unshares(), r
 
 
 @pytest.mark.slow
-def test_a_daemon_on_a_read_only_root_enrolls_recognises_and_writes_its_data_alone(tmp_path: Path, demo_photos: Path) -> None:
+def test_a_daemon_on_a_read_only_root_enrolls_recognizes_and_writes_its_data_alone(tmp_path: Path, demo_photos: Path) -> None:
     data, camera = tmp_path / "data", tmp_path / "camera"
     data.mkdir()
     camera.mkdir()

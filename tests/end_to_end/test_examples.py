@@ -76,7 +76,7 @@ def visit(folder: Path, broker: Broker, demo_photos: Path) -> dict[str, Any]:
 
 
 @needs_broker
-def test_the_python_subscriber_greets_who_is_recognised_once(
+def test_the_python_subscriber_greets_who_is_recognized_once(
     tmp_path: Path, broker: Broker, demo_photos: Path, start: Callable[..., Program]
 ) -> None:
     command = [sys.executable, EXAMPLES / "subscriber.py", "127.0.0.1", str(broker.port)]

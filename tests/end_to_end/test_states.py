@@ -55,7 +55,7 @@ def home(cli: Cli, port: int, scene: dict[str, Any], demo_photos: Path, monkeypa
     return cli
 
 
-def test_the_others_are_recognised_and_the_damage_is_told_everywhere(home: Cli, port: int) -> None:
+def test_the_others_are_recognized_and_the_damage_is_told_everywhere(home: Cli, port: int) -> None:
     flip_in(home.gallery, value(home.gallery, "SELECT sealed FROM templates WHERE id = 1"))
     running = home.start("run")
     assert json.loads(running.line())["name"] == "Barack"
@@ -85,7 +85,7 @@ def test_without_a_gallery_that_opens_it_runs_says_so_and_recovers(home: Cli, po
     kind, reason, troubles = state(home)
     assert kind == "unreadable"
     assert "gallery.db: not " in reason
-    assert "nobody is recognised" in troubles[0]
+    assert "nobody is recognized" in troubles[0]
     assert 'state="unreadable"} 1.0' in urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics").read().decode()
     precious.unlink()
     shutil.copy(aside, precious)

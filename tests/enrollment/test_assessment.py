@@ -79,7 +79,7 @@ def test_an_enrollment_says_how_the_person_stands(house: House, demo_photos: Pat
     assert needed(told.weakest).endswith(tuple(OBAMA))
     assert needed(told.weakest_score) > told.threshold
     assert told.metres == pytest.approx(distance(640, needed(told.pixels)))
-    assert told.told.startswith(f"will be recognised from about {told.metres:.1f} m")
+    assert told.told.startswith(f"will be recognized from about {told.metres:.1f} m")
     assert f"{LENS:.0f} degrees" in told.told
     assert told.advice == ["3 of 5 views: edgeface enroll Obama adds those that are missing"]
 
@@ -95,7 +95,7 @@ def test_one_photo_promises_nothing(house: House, demo_photos: Path) -> None:
     assert "one view alone" in told.told
 
 
-def test_views_that_are_not_alike_are_said_to_be_hardly_recognised(house: House) -> None:
+def test_views_that_are_not_alike_are_said_to_be_hardly_recognized(house: House) -> None:
     told = house.enroll("Eve", [("a", sitter()), ("b", sitter("biden_portrait.jpg"))])
     assert told.metres is None
     assert "hardly" in told.told

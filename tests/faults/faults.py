@@ -198,7 +198,7 @@ class _rtsp:  # noqa: N801
         # Over TCP, so that what a proxy damages is the stream itself.
         _reload(rig, camera={"source": f"rtsp://127.0.0.1:{port}/camera"})
         began = time.time()
-        assert eventually(lambda: rig.recognised(began), 60), (rig.troubles(), rig.supervisor.log()[-2000:])
+        assert eventually(lambda: rig.recognized(began), 60), (rig.troubles(), rig.supervisor.log()[-2000:])
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -488,8 +488,8 @@ def run(rig: Rig, *faults: Fault) -> Outcome:
         for steps in reversed(running):
             next(steps, None)
         cured = time.time()
-        seconds = rig.recognises()
-        lost = int(not rig.recognised(began, cured))
+        seconds = rig.recognizes()
+        lost = int(not rig.recognized(began, cured))
     finally:
         for steps in running:  # some have to put things back
             next(steps, None)

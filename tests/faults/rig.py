@@ -104,8 +104,8 @@ class Rig:
         """As the broker told it last."""
         return str((self.health.on("/health") or [{"camera_state": "starting"}])[-1]["camera_state"])
 
-    def recognised(self, since: float, until: float | None = None) -> int:
-        """How many events between two moments of the wall clock said that somebody was recognised: always the right one."""
+    def recognized(self, since: float, until: float | None = None) -> int:
+        """How many events between two moments of the wall clock said that somebody was recognized: always the right one."""
         events = [event for event in self.events.on("/event") if event["event_type"] in ("recognized", "unknown")]
         assert all(event.get("name") == "Barack Obama" for event in events), events
         times = {event["event_id"]: datetime.fromisoformat(event["ts"]).timestamp() for event in events}
@@ -119,18 +119,18 @@ class Rig:
         self.camera.scene = "nobody"
         time.sleep(2 * LEFT_AFTER)
 
-    def recognises(self, seconds: float = 150.0) -> float:
-        """Seconds until a face that comes and goes is recognised."""
+    def recognizes(self, seconds: float = 150.0) -> float:
+        """Seconds until a face that comes and goes is recognized."""
         began = time.time()
         while time.time() - began < seconds:
             self.camera.scene = "face"
-            found = eventually(lambda: self.recognised(began), 4.0)
+            found = eventually(lambda: self.recognized(began), 4.0)
             took = time.time() - began
             self.camera.scene = "nobody"
             time.sleep(2 * LEFT_AFTER)
             if found:
                 return took
-        raise AssertionError(f"nobody is recognised any more: {self.troubles()}\n{self.supervisor.log()[-3000:]}")
+        raise AssertionError(f"nobody is recognized any more: {self.troubles()}\n{self.supervisor.log()[-3000:]}")
 
     def check(self) -> None:
         """No event came late, and the gallery is whole."""

@@ -66,7 +66,7 @@ def _sample(rig: Rig, process: psutil.Process, now: float) -> Sample:
     return Sample(now, process.memory_info().rss / 1e6, process.num_fds(), process.num_threads(), *counts)
 
 
-def verdict(samples: list[Sample], visits: int, recognised: int, starts: int, fps: float) -> tuple[dict[str, Any], list[str]]:
+def verdict(samples: list[Sample], visits: int, recognized: int, starts: int, fps: float) -> tuple[dict[str, Any], list[str]]:
     """The figures of a soak, and what is wrong with them: the slope of the memory must be within its noise."""
     steady = [sample for sample in samples if sample.seconds >= min(WARM_UP, samples[-1].seconds / 4)]
     hours = np.array([sample.seconds for sample in steady]) / 3600
@@ -90,7 +90,7 @@ def verdict(samples: list[Sample], visits: int, recognised: int, starts: int, fp
         "fds_first_last": [fds[0], fds[-1]],
         "threads": [min(sample.threads for sample in steady), max(sample.threads for sample in steady)],
         "visits": visits,
-        "recognized": recognised,
+        "recognized": recognized,
         "events_dropped": last.events_dropped,
         "starts": starts,
     }
@@ -105,7 +105,7 @@ def verdict(samples: list[Sample], visits: int, recognised: int, starts: int, fp
             )
             > UNDERWAY * fps,
             f"{last.events_dropped} events were dropped": last.events_dropped,
-            f"{visits} visits, {recognised} recognised": visits != recognised,
+            f"{visits} visits, {recognized} recognized": visits != recognized,
             f"the daemon was started {starts} times": starts != 1,
         }.items()
         if is_wrong
@@ -152,7 +152,7 @@ def run(rig: Rig, minutes: float, picture: Path | None) -> bool:
     """Soak, draw, print the figures as JSON; whether all is well."""
     began = time.time()
     samples, visits = soak(rig, minutes)
-    figures, wrong = verdict(samples, visits, rig.recognised(began), rig.supervisor.starts, rig.camera.fps)
+    figures, wrong = verdict(samples, visits, rig.recognized(began), rig.supervisor.starts, rig.camera.fps)
     if picture:
         draw(samples).savefig(picture, dpi=100, metadata={"Software": None})
     print(json.dumps(figures | {"wrong": wrong}, indent=1))

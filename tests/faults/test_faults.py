@@ -54,7 +54,7 @@ def samples(**slopes: float) -> list[Sample]:
         ({"fds": 20}, 100, "file descriptors grew"),
         ({"seen": 30000, "dropped": 5000, "sent": 36000}, 100, "frames were neither seen nor counted"),
         ({"events_dropped": 3}, 100, "events were dropped"),
-        ({}, 101, "101 visits, 100 recognised"),
+        ({}, 101, "101 visits, 100 recognized"),
     ],
 )
 def test_a_soak_finds_what_grows_and_what_is_missing(slopes: dict[str, float], visits: int, wrong: str) -> None:
@@ -85,7 +85,7 @@ def test_a_daemon_that_is_reloaded_again_and_again_goes_on(rig: Rig) -> None:
     rig.write()
     rig.supervisor.signal(signal.SIGHUP)
     rig.settle()
-    assert rig.recognises()
+    assert rig.recognizes()
     assert rig.supervisor.starts == starts
     assert max(sample.fds for sample in samples) <= samples[0].fds + 12  # page and metrics, and their clients
 

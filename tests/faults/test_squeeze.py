@@ -108,7 +108,7 @@ def test_it_goes_on_in_256_mb_and_half_a_core_and_says_that_it_is_slowed(tmp_pat
         rig.settle()
         rig.camera.scene = "face"
         began = time.time()
-        assert eventually(lambda: rig.recognised(began), 60), rig.supervisor.log()[-2000:]
+        assert eventually(lambda: rig.recognized(began), 60), rig.supervisor.log()[-2000:]
         assert eventually(lambda: rig.status()["slowed"], 60), rig.status()
         told = rig.status()
         assert told["fps_limit"] < FPS
@@ -117,7 +117,7 @@ def test_it_goes_on_in_256_mb_and_half_a_core_and_says_that_it_is_slowed(tmp_pat
         assert "slowed to" in rig.supervisor.log()
         rig.camera.scene = "nobody"
         time.sleep(3)
-        assert rig.recognises(60)
+        assert rig.recognizes(60)
         rig.check()
         assert (group.killed, rig.supervisor.starts) == (0, 1)
         print(f"{group.most:.0f} MB at most; {told['fps_limit']:.1f} frames/s: {told['slowed']}")

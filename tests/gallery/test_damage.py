@@ -109,7 +109,7 @@ def test_whose_record_is_damaged_can_be_forgotten(path: Path, kind: str) -> None
         assert gallery.damage() == []
 
 
-def test_who_has_no_whole_template_is_listed_but_not_recognised(path: Path) -> None:
+def test_who_has_no_whole_template_is_listed_but_not_recognized(path: Path) -> None:
     for number in (1, 2):
         flip_in(path, value(path, f"SELECT sealed FROM templates WHERE id = {number}"))
     with closing(Gallery(path, MODEL)) as gallery:

@@ -7,7 +7,7 @@ import re
 import shutil
 from pathlib import Path
 
-from steps import UNIT, recognised, sh, show, take, until
+from steps import UNIT, recognized, sh, show, take, until
 
 HOME = Path("/home/pi")
 FLEET = HOME / "ansible"
@@ -79,7 +79,7 @@ def reader() -> str:
     pi(f"cd {FLEET}/authority && {READER}")
     folder = FLEET / "authority"
     certificate = f"--cafile {folder}/ca.pem --cert {folder}/reader.pem --key {folder}/reader.key"
-    return recognised(access=f"-h localhost -p 8883 {certificate}")
+    return recognized(access=f"-h localhost -p 8883 {certificate}")
 
 
 def setting() -> str:

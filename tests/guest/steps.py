@@ -83,7 +83,7 @@ def event(kind: str = "recognized", device: str = "door", wait: int = 90, access
     raise AssertionError(f"no {kind} within {wait} s")
 
 
-def recognised(device: str = "door", wait: int = 90, access: str = PASSWORDED) -> str:
+def recognized(device: str = "door", wait: int = 90, access: str = PASSWORDED) -> str:
     told = event(device=device, wait=wait, access=access)
     return f"`recognized` {told['name']}, score {told['score']:.2f}"
 
@@ -165,7 +165,7 @@ password_file = "mqtt-password"
 
 def start() -> str:
     sh("systemctl start edgeface", code=0)
-    told = recognised()
+    told = recognized()
     sh("useradd -m -G edgeface anna")
     sh("edgeface status", user="anna", code=0)
     return f"{show('ActiveState')}, {told}; edgeface status of a member of the group: 0"
@@ -184,7 +184,7 @@ def credential() -> str:
     sh("systemctl stop edgeface; install -d -m 700 /media/key; mv /var/lib/edgeface/gallery.key /media/key/gallery-key", code=0)
     shutil.copy("/usr/share/doc/edgeface/examples/systemd/gallery-key.conf", DROP_INS)
     sh("systemctl daemon-reload; systemctl start edgeface", code=0)
-    told = recognised()
+    told = recognized()
     assert not files("/var/lib/edgeface/gallery.key")
     command = "/opt/edgeface/bin/edgeface --config /etc/edgeface/edgeface.toml people list"
     run = "systemd-run --quiet --pipe --wait -p User=edgeface -p LoadCredential=gallery-key:/media/key/gallery-key"
@@ -203,7 +203,7 @@ def kill() -> str:
     before, restarts = pid(), int(show("NRestarts"))
     os.kill(before, signal.SIGKILL)
     until(lambda: int(show("NRestarts")) == restarts + 1 and show("ActiveState") == "active" and pid() not in (0, before))
-    return f"restarted {int(show('NRestarts')) - restarts} time, another process; {recognised()}"
+    return f"restarted {int(show('NRestarts')) - restarts} time, another process; {recognized()}"
 
 
 def hang() -> str:
@@ -213,7 +213,7 @@ def hang() -> str:
     took = time.monotonic() - started
     until(lambda: show("ActiveState") == "active")
     assert "Watchdog timeout" in sh("journalctl -u edgeface --no-pager")
-    return f"watchdog and restart after {took:.0f} s; {recognised()}"
+    return f"watchdog and restart after {took:.0f} s; {recognized()}"
 
 
 def full() -> str:
@@ -221,16 +221,16 @@ def full() -> str:
     sh("systemctl stop edgeface; cp -a /var/lib/edgeface /guest/state", code=0)
     sh("mount -t tmpfs -o size=2M,mode=0700,uid=edgeface,gid=edgeface tmpfs /var/lib/edgeface", code=0)
     sh("cp -a /guest/state/. /var/lib/edgeface/; systemctl start edgeface", code=0)
-    recognised()
+    recognized()
     sh("dd if=/dev/zero of=/var/lib/edgeface/filler bs=4k")
     room = sh("df --output=avail /var/lib/edgeface | tail -1")
-    told = recognised()
+    told = recognized()
     refused = sh("edgeface enroll Jill --image /guest/third.jpg", user="edgeface", code=1).splitlines()[-1]
     assert "Traceback" not in refused
     os.kill(pid(), signal.SIGKILL)
     time.sleep(1)
     until(lambda: show("ActiveState") == "active")
-    again = recognised()
+    again = recognized()
     sh("systemctl stop edgeface; umount /var/lib/edgeface; systemctl start edgeface", code=0)
     return f'{room} bytes free: {told}; enrolling: "{refused}"; killed: {again}'
 
@@ -244,7 +244,7 @@ def cameras() -> str:
     drop_ins.mkdir()
     shutil.copy(DROP_INS / "mqtt-password.conf", drop_ins)
     sh("systemctl daemon-reload; systemctl start edgeface@gate edgeface@yard", code=0)
-    told = [f"{device}: {recognised(device)}" for device in ("gate", "yard")]
+    told = [f"{device}: {recognized(device)}" for device in ("gate", "yard")]
     for device in ("gate", "yard"):
         sh(f"edgeface --config /etc/edgeface/{device}.toml status", user="anna", code=0)
     folders = sorted(path.name for path in Path("/run").glob("edgeface*"))
@@ -279,7 +279,7 @@ def upgraded(command: str) -> str:
     assert SETTINGS.read_text() == kept
     assert "Barack" in people()
     assert pid() not in (0, before)
-    return f"settings and people kept; restarted, {recognised()}"
+    return f"settings and people kept; restarted, {recognized()}"
 
 
 def upgrade() -> str:
@@ -301,13 +301,13 @@ def refused(package: str) -> str:
 
 def roll_back() -> str:
     refused("broken")
-    return f"dpkg ends with 1, {version()}; the same process runs on, doctor: 0; {recognised()}"
+    return f"dpkg ends with 1, {version()}; the same process runs on, doctor: 0; {recognized()}"
 
 
 def another_network() -> str:
     missing = re.search(r"no faces are kept of ([^:]*)", refused("other"))
     assert missing
-    return f"dpkg ends with 1, {version()}; no faces are kept of {missing[1]}; the same process runs on, {recognised()}"
+    return f"dpkg ends with 1, {version()}; no faces are kept of {missing[1]}; the same process runs on, {recognized()}"
 
 
 def keep_faces() -> str:
@@ -317,7 +317,7 @@ def keep_faces() -> str:
     for name, photo in (("Barack", "portrait"), ("Joe", "other")):
         sh(f"edgeface enroll {name} --image /guest/{photo}.jpg", user="anna", code=0)
     sh("dpkg -i /guest/other.deb", code=0)
-    told = recognised()
+    told = recognized()
     assert {"Barack", "Joe"} <= set(people().split())
     taken = re.search(r"\d+ templates made anew.*", sh("journalctl -u edgeface --no-pager"))
     assert taken
@@ -331,7 +331,7 @@ def reboot() -> str:
 
 def booted() -> str:
     until(lambda: show("ActiveState") == "active")
-    return f"active, {recognised()}"
+    return f"active, {recognized()}"
 
 
 def removed(command: str, *program: str) -> str:
@@ -353,7 +353,7 @@ def again() -> str:
     sh("dpkg -i /guest/other.deb", code=0)
     assert "Barack" in people()
     sh("systemctl start edgeface", code=0)
-    return f"people list has Barack; {recognised()}"
+    return f"people list has Barack; {recognized()}"
 
 
 def purge() -> str:

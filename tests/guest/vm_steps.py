@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from steps import DROP_INS, SETTINGS, configured, install, recognised, settings, sh, show, take, until
+from steps import DROP_INS, SETTINGS, configured, install, recognized, settings, sh, show, take, until
 
 CARD = """\
 import sys, time
@@ -104,7 +104,7 @@ def small() -> str:
     """A quarter of a gigabyte and half a core, and somebody at the door."""
     camera("http://127.0.0.1:8001/")
     drop_in("MemoryMax=256M\nMemorySwapMax=0\nCPUQuota=50%\n")
-    told = recognised(wait=300)
+    told = recognized(wait=300)
     before = watched()["frames_seen"]
     time.sleep(30)
     stands = watched(frames=before + 3)

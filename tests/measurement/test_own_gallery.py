@@ -203,7 +203,7 @@ def test_a_gallery_of_photos_is_measured_by_the_command_line(cli: Cli, demo_phot
 
 
 def test_real_events_count(tmp_path: Path, demo_photos: Path) -> None:
-    """Collins comes, and is unknown; Obama comes, and is recognised and confirmed."""
+    """Collins comes, and is unknown; Obama comes, and is recognized and confirmed."""
     settings = schema.Config(gallery=schema.GallerySettings(str(tmp_path / "gallery.db")))
     embedder = Embedder()
     opened = open_gallery(settings, embedder.card)

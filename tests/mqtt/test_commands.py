@@ -427,7 +427,7 @@ def test_any_bytes_get_one_answer_and_end_nothing(victim: Desk, verb: str, paylo
 
 
 @needs_broker
-def test_a_request_over_the_broker_changes_who_is_recognised(tmp_path: Path, broker: Broker, demo_photos: Path) -> None:
+def test_a_request_over_the_broker_changes_who_is_recognized(tmp_path: Path, broker: Broker, demo_photos: Path) -> None:
     ear = broker.listen()
     with running(settings(tmp_path, broker, commands=ALL)) as stage:
         ear.wait_for("availability")

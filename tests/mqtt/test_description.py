@@ -37,6 +37,13 @@ def test_a_name_cannot_command_the_terminal() -> None:
     assert "after 3 s" in line
 
 
+def test_an_attack_and_what_showed_a_face_are_told() -> None:
+    event = {"event_type": "presentation_attack", "ts": "2026-11-24T10:15:07.238Z", "device": "door", "camera": "front"}
+    told = "10:15:07  presentation_attack  somebody enrolled  looks like a print  [door/front]"
+    assert describe(event | {"liveness_class": "print"}) == told
+    assert "looks" not in describe(event | {"event_type": "unknown", "liveness_class": "live"})
+
+
 def test_a_corrected_name_is_told() -> None:
     event = {"event_type": "recognized", "ts": "2026-11-24T10:15:07.238Z", "device": "door", "camera": "front", "name": "Zoë"}
     wrong = {"event_id": "01M86G", "person_id": "p_1", "name": "Bert"}

@@ -50,7 +50,7 @@ def test_the_latest_visit_is_explained_with_the_cure(cli: Cli, gallery: Gallery)
     lines = cli("events", "explain").stdout.splitlines()
     assert lines[0].endswith("unsure, 9 of 12 views good")
     assert lines[1:] == [
-        "why: most like Anna, but not enough: 0.43 of 0.47",
+        "why: most like Anna, but not enough: score 0.43, a name needs 0.47",
         "what helps: say who it was, or enroll Anna once more at this camera",
         f"to say who it was: edgeface people confirm {second} --as NAME",
     ]

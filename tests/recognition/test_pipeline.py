@@ -140,7 +140,7 @@ def test_views_that_the_network_makes_little_of_do_not_count(
     assert pipeline.observe(noisy, every_face=True)[0].match is not None
 
 
-def test_while_the_gallery_cannot_be_read_those_known_are_recognised(
+def test_while_the_gallery_cannot_be_read_those_known_are_recognized(
     show: Callable[..., list[Observation]],
     pipeline: Pipeline,
     people: Gallery,

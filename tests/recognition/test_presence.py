@@ -148,7 +148,7 @@ def test_who_turns_away_for_a_while_after_being_recognized_is_not_unknown(door: 
     assert kinds(door.wait(6)) == [(LEFT, "Anna")]
 
 
-def test_who_stands_unrecognisably_in_a_friends_place_keeps_nobody_present(door: Door) -> None:
+def test_who_stands_unrecognizably_in_a_friends_place_keeps_nobody_present(door: Door) -> None:
     door.see(door.view("A"), frames=11)
     assert door.see(poor(), frames=49) == []
     (left,) = door.see(poor(), frames=551)
@@ -163,7 +163,7 @@ def test_who_stands_unrecognisably_in_a_friends_place_keeps_nobody_present(door:
 
 
 def test_a_visit_begins_with_the_first_view_of_its_person(door: Door) -> None:
-    """Whoever stood there before, unrecognisably, may have been anybody."""
+    """Whoever stood there before, unrecognizably, may have been anybody."""
     door.see(poor(), frames=600)
     assert kinds(door.see(door.view("A"), frames=11)) == [(RECOGNIZED, "Anna")]
     (left,) = door.wait(6)

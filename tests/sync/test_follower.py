@@ -147,7 +147,7 @@ def test_three_daemons_end_with_one_gallery_whatever_happens_to_them_and_their_b
         device.run()
     agree(fleet, "Anna", "Bert", "Carl")
 
-    # Somebody who is enrolled at one device is recognised by another.
+    # Somebody who is enrolled at one device is recognized by another.
     gate("enroll", "Barack Obama", "--image", demo_photos / "obama_congress.jpg")
     assert events.wait_for("/event")[-1]["event_type"] in ("recognized", "unknown")
     assert eventually(lambda: any(event.get("name") == "Barack Obama" for event in events.on("/event")))

@@ -129,7 +129,7 @@ def test_from_a_stranger_to_a_friend_and_back(
     expect(progress).to_have_js_property("value", 2)
     page.get_by_role("button", name="That is enough").click()
     expect(page.locator("[data-told]")).to_contain_text("Barack is known from 2 views now.")
-    expect(page.locator("[data-told]")).to_contain_text("Will be recognised from about")
+    expect(page.locator("[data-told]")).to_contain_text("Will be recognized from about")
 
     page.goto(signed(page, "/welcome"))
     expect(step).to_contain_text("What next")

@@ -29,12 +29,13 @@ from fixtures.page import settings as page_settings
 from edgeface.config.load import load
 from edgeface.config.schema import Config
 from edgeface.control import client as control_client
+from edgeface.demo.screen import on_screen
 from edgeface.errors import EdgefaceError
 from edgeface.gallery.event_store import HOUR, KeptEvent
 from edgeface.gallery.retention import Clocks
 from edgeface.gallery.store import Gallery
 from edgeface.recognition.clustering import group, unknown
-from edgeface.types import EventType, Vector
+from edgeface.types import EventType, Image, Vector
 from edgeface.vision.images import load_image
 from edgeface.web.token import Token
 
@@ -98,10 +99,10 @@ def events(page: Page) -> list[KeptEvent]:
     return page.with_gallery(lambda gallery: gallery.events.all())
 
 
-def visit(page: Page, photo: Path) -> KeptEvent:
+def visit(page: Page, photo: Path | Image) -> KeptEvent:
     """Somebody comes and goes; gives the event."""
     count = len(page.told)
-    page.stage.scene = load_image(photo)
+    page.stage.scene = load_image(photo) if isinstance(photo, Path) else photo
     assert eventually(lambda: len(page.told) > count)
     page.stage.scene = EMPTY
     assert eventually(lambda: page.told[-1] == EventType.LEFT)
@@ -128,6 +129,17 @@ def test_a_visit_is_shown_and_judged(own: Page, demo_photos: Path) -> None:
         ("confirmed", {"web": True}),
         ("rejected", {"web": True}),
     ]
+
+
+def test_a_visit_says_what_showed_the_face(tmp_path: Path, demo_photos: Path) -> None:
+    with serving(tmp_path, liveness={"mode": "report"}) as page:
+        page.enroll("Obama", demo_photos / "obama_portrait.jpg")
+        shown = load_image(demo_photos / "obama_press_room.jpg")
+        assert visit(page, shown).liveness_class == "live"
+        assert "live face" in page.get("/visits")
+        assert "live face" in page.get("/live/recent")
+        assert visit(page, on_screen(shown, 0.0)).liveness_class == "screen"
+        assert "looks like a screen" in page.get("/visits")
 
 
 def test_a_doubtful_rejection_is_asked_twice(own: Page, demo_photos: Path) -> None:
@@ -193,7 +205,7 @@ def test_who_is_forgotten_is_gone_with_their_pictures(own: Page, demo_photos: Pa
     assert [entry["action"] for entry in audited(own)] == ["forget"]
 
 
-def test_one_stranger_is_one_row_and_is_recognised_once_named(own: Page, demo_photos: Path) -> None:
+def test_one_stranger_is_one_row_and_is_recognized_once_named(own: Page, demo_photos: Path) -> None:
     first = visit(own, demo_photos / "collins_portrait.jpg")
     second = visit(own, demo_photos / "collins_portrait.jpg")
     other = visit(own, demo_photos / "biden_portrait.jpg")

@@ -29,7 +29,7 @@ def glance(figures: Figures) -> Iterable[str]:
         rows.append([f"adults of one {ALIKE} who pass for each other at {short(FARS[-1])} %, %", *map(short, shares)])
     if figures["robustness"]:
         drawn = figures["robustness"]["rebuilt"]
-        rows.append(["faces that edgeface rebuilt recognised, %", *(percent(drawn[name]["tar"]) for name in names)])
+        rows.append(["faces that edgeface rebuilt recognized, %", *(percent(drawn[name]["tar"]) for name in names)])
     rows.append(["file, MB", *(f"{figures['bytes'][name] / 1e6:.1f}" for name in names)])
     rows.append(["a face, fastest, ms", *(f"{figures['cost'][name]['fastest'] / 1000:.2f}" for name in names)])
     yield table(["", *names], rows)
