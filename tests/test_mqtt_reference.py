@@ -14,6 +14,7 @@ from fixtures.daemon import EMPTY, enroll, running, settings
 from fixtures.optional import needed
 from jsonschema import Draft7Validator, Draft202012Validator
 
+from edgeface.demo.screen import on_screen
 from edgeface.mqtt.commands import COMMANDS
 from edgeface.mqtt_reference import schemas, write
 from edgeface.types import EventType
@@ -131,6 +132,7 @@ def delivered(
         mqtt=broker.settings(images=True, frames=True),
         commands={"allow": list(COMMANDS)},
         events={"publish_unsure": True},
+        liveness={"mode": "refuse", "attacks": "named"},
     )
     enroll(config, "Obama", demo_photos / "obama_portrait.jpg")
     ear = broker.listen("#")
@@ -156,6 +158,8 @@ def delivered(
         ):
             ear.say(f"{BASE}cmd/{verb}", {"id": verb} | more)
         ear.wait_for("resp/forget", 2)
+        stage.scene = on_screen(load_image(demo_photos / "obama_press_room.jpg"), 0.0)
+        ear.wait(lambda message: b"presentation_attack" in message.payload)
         stage.scene = "unplugged"
         ear.wait_for("/health", 2)
         ear.wait(lambda message: b"camera_lost" in message.payload)
@@ -183,7 +187,7 @@ def test_what_a_broker_delivers_is_what_the_schemas_say(
 ) -> None:
     messages, _ = delivered
     kinds = {json.loads(payload)["event_type"] for topic, payload, _ in messages if topic.endswith("/event")}
-    assert kinds == {str(kind) for kind in EventType} - {"presentation_attack"}  # nothing asks for it here
+    assert kinds == {str(kind) for kind in EventType}
     for topic, payload, _ in messages:
         assert problems(topic.removeprefix(BASE), payload) == [], (topic, payload)
 

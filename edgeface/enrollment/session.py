@@ -48,7 +48,7 @@ class EnrollmentSession:
     before it (a cosine under ``SAME_VIEW``: another expression, light, glasses). The session ends with ``most`` views, or when
     no prompt is left and there are ``least``, or when a round of all prompts has brought nothing, or after ``timeout`` seconds.
 
-    While it is ``guarded``, a face that does not look live gives no view, unless ``force`` is set.
+    A face that looks like a picture gives no view, unless ``force`` is set.
 
     With ``varied`` false nobody reads the hints, and every good view counts, until there are ``most``.
 
@@ -75,7 +75,7 @@ class EnrollmentSession:
     ) -> None:
         self.name, self.force = clean_name(name), force
         self._enroller, self._timeout, self._varied = enroller, timeout, varied
-        self.guarded, self._looks = False, deque[PassiveScore](maxlen=LOOKS)
+        self._looks = deque[PassiveScore](maxlen=LOOKS)
         self._prompts = deque([*SIDES, Hint.CHANGE] if varied else [])
         self._began = self._time = self._taken_at = self._hint_since = 0.0
         self._prompted, self._unanswered = 0.0, 0
@@ -141,7 +141,7 @@ class EnrollmentSession:
         """Take the view of a face if it differs from those before it; return the hint."""
         if self._moves(face, frame.time):
             return Hint.HOLD_STILL
-        view = self._enroller.view(f"view {len(self.views) + 1}", frame.image, face, living=self.guarded and not self.force)
+        view = self._enroller.view(f"view {len(self.views) + 1}", frame.image, face, living=not self.force)
         if refused := self._refuse(view):
             return refused
         if self.views and frame.time < self._taken_at + self.INTERVAL:

@@ -56,7 +56,6 @@ def from_camera(context: OperationContext, request: EnrollRequest) -> Steps[Enro
         force=request.force,
         varied=request.guided,
     )
-    session.guarded = config.liveness.mode != "off"
     before: Guidance | None = None
     progress: Guidance | None = None
     while not (session.complete or (job.enough and session.views)):

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from edgeface import detectors
 from edgeface.config.schema import Config, GallerySettings
+from edgeface.demo.screen import on_screen
 from edgeface.enrollment.enroller import Enroller
 from edgeface.enrollment.guidance import Hint, obstacle, pose
 from edgeface.enrollment.session import LEAST, MOST, EnrollmentSession
@@ -229,6 +230,18 @@ def test_who_is_not_like_the_one_enrolled_under_the_name_is_told_so(enroller: En
         chair.sitting.end()
     forced = Chair(enroller, force=True)
     forced.show(sitter("biden_portrait.jpg"), 1.0)
+    assert len(forced.sitting.views) == 1
+
+
+def test_a_film_on_a_screen_is_not_enrolled_unless_forced(enroller: Enroller) -> None:
+    film = on_screen(sitter(eyes=90.0), 0.0)
+    chair = Chair(enroller)
+    chair.show(film, 2.0)
+    assert chair.told == [Hint.NOT_LIVE.words]
+    with pytest.raises(CameraError, match=r"last: this looks like a picture: come in person; force enrolls it anyway$"):
+        chair.sitting.end()
+    forced = Chair(enroller, force=True)
+    forced.show(film, 1.0)
     assert len(forced.sitting.views) == 1
 
 

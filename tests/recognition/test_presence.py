@@ -1,3 +1,4 @@
+from dataclasses import replace
 from itertools import chain
 from typing import Any
 
@@ -10,8 +11,9 @@ from edgeface.config import schema
 from edgeface.recognition.event_id import new_event_id
 from edgeface.recognition.matching import Matcher
 from edgeface.recognition.presence import Presence
-from edgeface.types import Box, Decision, Embedding, EventType, Observation, Reason
-from edgeface.vision.model_card import ModelCard
+from edgeface.types import Box, Decision, Embedding, EventType, Observation, PassiveScore, Reason
+from edgeface.vision.model_card import SHIPPED, ModelCard
+from edgeface.vision.passive_liveness import load
 from edgeface.wire.events import Corrected, Event
 
 
@@ -305,6 +307,21 @@ def test_a_photo_that_has_not_looked_alive_takes_no_name_from_a_head(card: Model
     door.presence._tracker.tracks[0].liveness.motion.score = 0.9
     assert kinds(anna_twice(door, 0.65, 0.8, frames=20)) == [(RECOGNIZED, "Anna")]
     assert announced(door) == {1: "p_A", 2: None}
+
+
+@pytest.mark.parametrize(("attacks", "named"), [("named", "Anna"), ("unnamed", None), ("off", None)])
+def test_a_screen_that_shows_somebody_enrolled_is_told_once_a_visit(card: ModelCard, attacks: str, named: str | None) -> None:
+    door, (passive, _) = Door(card), load(SHIPPED)
+    settings = schema.LivenessSettings("refuse", attacks=attacks)
+    door.presence = Presence(schema.Config(liveness=settings), card, None, passive)
+    shown = replace(door.view("A"), passive=PassiveScore(0.02, 0.9, 0.08))
+    events = door.see(shown, replace(door.view("D", left=300.0), passive=shown.passive), frames=20)
+    attacked = [event for event in events if event.event_type is EventType.PRESENTATION_ATTACK]
+    assert [(event.name, event.liveness_class) for event in attacked] == ([] if attacks == "off" else [(named, "screen")])
+    assert not any(event.event_type is EventType.RECOGNIZED for event in events)
+    door.wait(20)
+    again = [event.event_type for event in door.see(shown, frames=10)]
+    assert again.count(EventType.PRESENTATION_ATTACK) == (attacks != "off")
 
 
 def test_two_tracks_of_one_person_that_end_together_are_one_departure(door: Door) -> None:
