@@ -21,7 +21,7 @@ def on_screen(film: Image, phase: float) -> Image:
     lit *= (0.8 + 0.2 * ((rows % PITCH > 0) & (columns % PITCH > 0)))[..., None]
     lit = lit * (0.9, 0.97, 1.08) + (10, 12, 18)  # the backlight is cold, and black is not black
     bezel = round(height * BEZEL)
-    tablet = cv2.copyMakeBorder(np.clip(lit, 0, 255), *[bezel] * 4, cv2.BORDER_CONSTANT, value=(18, 18, 20))
+    tablet = cv2.copyMakeBorder(np.clip(lit, 0, 255), bezel, bezel, bezel, bezel, cv2.BORDER_CONSTANT, value=(18, 18, 20))
     across, down = tablet.shape[1], tablet.shape[0]
     corners = np.array([[0, 0], [across, 0], [across, down], [0, down]], np.float32)
     middle = np.array([(width - across) / 2, (height - down) / 2])

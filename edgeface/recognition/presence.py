@@ -88,7 +88,7 @@ class Presence:
         self._doubts.see(moment.time, seen)
         for track in seen:
             if self._mode != "off" and isinstance(moment, Frame) and track.latest.embedding is not None:
-                track.liveness.see(moment.image, track.latest.face.landmarks, track.latest.passive)
+                track.liveness.see(moment.image, track.latest.face.landmarks, track.latest.passive, self._passive)
         verdicts = {track.id: self._weigh(track, matcher) for track in seen}
         for track in seen:
             events += self._attack(track, verdicts[track.id], moment)

@@ -28,11 +28,15 @@ class VisitLiveness:
     motion: Liveness = field(default_factory=Liveness)
     looks: deque[PassiveScore] = field(default_factory=lambda: deque(maxlen=NEWEST))
 
-    def see(self, image: Image, landmarks: Landmarks, passive: PassiveScore | None) -> None:
-        """Take in one more view: an RGB frame, the landmarks of the face in it, and its looks, if they were scored."""
-        self.motion.see(image, landmarks)
+    def see(self, image: Image, landmarks: Landmarks, passive: PassiveScore | None, card: PassiveCard | None) -> None:
+        """Take in one more view: an RGB frame, the landmarks of the face in it, and its looks, if they were scored.
+
+        Motion, which takes longer, is looked at only while looks do not decide.
+        """
         if passive:
             self.looks.append(passive)
+        if card is None or len(self.looks) < ENOUGH or classify(fuse(self.looks), card) is None:
+            self.motion.see(image, landmarks)
 
     def judge(self, card: PassiveCard | None) -> Judgement:
         """Judge what has been seen, by the thresholds of the network that scored the looks.

@@ -103,8 +103,10 @@ def _square(image: Image, middle: tuple[float, float], half: float, side: int) -
     if any(before + after):
         edges = before[0], after[0], before[1], after[1]
         cut = np.asarray(cv2.copyMakeBorder(cut, *edges, cv2.BORDER_CONSTANT, value=(OUTSIDE, OUTSIDE, OUTSIDE)))
-    how = cv2.INTER_AREA if 2 * half > side else cv2.INTER_LINEAR
-    return np.asarray(cv2.resize(cut, (side, side), interpolation=how), np.uint8)
+    # Halving is many times as fast as averaging over areas of any size, and what is left is less than another halving.
+    while (half := len(cut) // 2) >= side:
+        cut = np.asarray(cv2.resize(cut[: 2 * half, : 2 * half], (half, half), interpolation=cv2.INTER_AREA))
+    return np.asarray(cv2.resize(cut, (side, side), interpolation=cv2.INTER_LINEAR), np.uint8)
 
 
 def load(folder: Path) -> tuple[PassiveCard, bytes]:

@@ -310,7 +310,7 @@ def test_a_photo_that_has_not_looked_alive_takes_no_name_from_a_head(card: Model
 
 
 @pytest.mark.parametrize(("attacks", "named"), [("named", "Anna"), ("unnamed", None), ("off", None)])
-def test_a_screen_that_shows_somebody_enrolled_is_told_once_a_visit(card: ModelCard, attacks: str, named: str | None) -> None:
+def test_a_screen_that_shows_somebody_enrolled_is_told_once_a_visit(card: ModelCard, attacks: Any, named: str | None) -> None:
     door, (passive, _) = Door(card), load(SHIPPED)
     settings = schema.LivenessSettings("refuse", attacks=attacks)
     door.presence = Presence(schema.Config(liveness=settings), card, None, passive)

@@ -1,10 +1,14 @@
 """What a track shows, by the looks of its views and by motion."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
+from edgeface import detectors
 from edgeface.recognition.visit_liveness import ENOUGH, VisitLiveness
 from edgeface.types import LivenessClass, PassiveScore
+from edgeface.vision.images import load_image
 from edgeface.vision.model_card import SHIPPED
 from edgeface.vision.passive_liveness import load
 
@@ -46,5 +50,17 @@ def test_one_view_that_looks_otherwise_changes_nothing() -> None:
 
 def test_views_without_a_score_leave_it_to_motion() -> None:
     made = VisitLiveness()
-    made.see(np.zeros((120, 120, 3), np.uint8), np.array([[40, 40], [80, 40], [60, 60], [45, 80], [75, 80]], np.float32), None)
+    made.see(
+        np.zeros((120, 120, 3), np.uint8), np.array([[40, 40], [80, 40], [60, 60], [45, 80], [75, 80]], np.float32), None, CARD
+    )
     assert made.judge(CARD) == (LivenessClass.UNDECIDED, None)
+
+
+@pytest.mark.parametrize(("looks", "followed"), [(GREY, True), (LIVE, False), (SCREEN, False)])
+def test_motion_is_followed_only_while_looks_decide_nothing(looks: PassiveScore, followed: bool, demo_photos: Path) -> None:
+    image = load_image(demo_photos / "biden_portrait.jpg")
+    landmarks = detectors.create().detect(image)[0].landmarks
+    made = visit([looks] * ENOUGH)
+    for _ in range(6):
+        made.see(image, landmarks, looks, CARD)
+    assert (made.motion.means is not None) is followed

@@ -143,4 +143,4 @@ def evaluate(
                 typer.echo(f"  {group} {what}: {value:.1%} ({low:.1%} to {high:.1%}) of {clips} clips")
     for folder, figures in others.items():
         typer.echo(f"{folder}: " + ", ".join(f"{name} {value:.4g}" for name, value in figures.items()))
-    typer.echo(f"{speed:.2f} ms a face")
+    typer.echo("ms a face: " + ", ".join(f"{name} {value:.2f}" for name, value in speed.items()))
