@@ -109,16 +109,15 @@ def explain(points: Array, motion: Array) -> Array:
     weights: Array = np.ones(count)
     for _ in range(3):
         each = np.tile(weights, 2)[:, None]
-        base, _ = np.linalg.qr(plane * each)
-        beyond: Array = others * each
-        beyond -= base @ (base.T @ beyond)
+        base, beyond = plane * each, others * each
+        beyond -= base @ np.linalg.solve(base.T @ base, base.T @ beyond)
         gram: Array = np.asarray(beyond.T @ beyond, np.float64)
-        left = beyond[:, -1] - beyond[:, :2] @ _solve(gram, 0)
+        left = beyond[:, -1] - beyond[:, :2] @ _solve(gram, 1)[0]
         off = np.hypot(left[:count], left[count:]) / weights
         total = weights.sum()
         weights = np.minimum(1.0, np.sqrt(1.5 * max(float(np.median(off)), 0.05) / np.maximum(off, 1e-6)))
-    powers = [gram[2 * i : 2 * i + 2, -1] @ _solve(gram, i) / total for i in range(len(surfaces))]
-    fit = np.linalg.lstsq(plane, others[:, -1], rcond=None)[0]
+    powers = (gram[:-1, -1].reshape(-1, 2) * _solve(gram, len(surfaces))).sum(axis=1) / total
+    fit = np.linalg.solve(plane.T @ plane, plane.T @ others[:, -1])
     longest, shortest = np.linalg.svd(fit[2:6].reshape(2, 2) / UNIT + np.eye(2), compute_uv=False)
     return np.array([*powers, longest / max(shortest, 1e-3) - 1])
 
@@ -131,9 +130,11 @@ def relief(x: Array, y: Array) -> Array:
     return np.asarray(skull + nose - sockets)
 
 
-def _solve(gram: Array, surface: int) -> Array:
-    part = slice(2 * surface, 2 * surface + 2)
-    return np.asarray(np.linalg.solve(gram[part, part] + 1e-3 * np.eye(2), gram[part, -1]))
+def _solve(gram: Array, surfaces: int) -> Array:
+    """Return the vectors by which the first surfaces explain the motion best, (surfaces, 2)."""
+    at = 2 * np.arange(surfaces)[:, None] + np.arange(2)
+    blocks = gram[at[:, :, None], at[:, None, :]] + 1e-3 * np.eye(2)
+    return np.linalg.solve(blocks, gram[at, -1][..., None])[..., 0]
 
 
 def _compare(anchor: Image, points: NDArray[np.float32], chip: Image) -> Array | None:
