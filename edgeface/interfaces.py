@@ -15,6 +15,10 @@ CAMERA_THREAD = "camera"  # name of the threads in which cameras and their drive
 
 class Camera(Protocol):
     @property
+    def live(self) -> bool:
+        """Whether frames come in real time, and are lost to a slow reader; the frames of a recording wait."""
+
+    @property
     def dropped(self) -> int:
         """Captured frames that were not given out because a newer one replaced them."""
 

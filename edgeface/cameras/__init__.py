@@ -9,7 +9,7 @@ from edgeface.config import schema, sources
 from edgeface.errors import ConfigError
 from edgeface.interfaces import Camera
 
-__all__ = ["CAMERAS", "RECORDINGS", "adjustment", "create", "is_live", "others", "plugin"]
+__all__ = ["CAMERAS", "adjustment", "create", "others", "plugin"]
 
 CAMERAS = {
     "folder": "edgeface.cameras.recording:open_folder",
@@ -24,12 +24,6 @@ CAMERAS = {
 """Scheme of the source -> a function from the camera's settings to a ``Camera``."""
 LISTS = {"picamera": "edgeface.cameras.picamera:list_cameras"}
 """Scheme of the source -> a function that lists the cameras of this kind that are there."""
-RECORDINGS = {"folder", "video"}
-
-
-def is_live(settings: schema.CameraSettings) -> bool:
-    """Return whether frames come in real time, and are lost to a slow reader."""
-    return settings.source.partition(":")[0] not in RECORDINGS
 
 
 def plugin(settings: schema.CameraSettings) -> str:

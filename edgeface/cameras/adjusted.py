@@ -30,6 +30,10 @@ class AdjustedCamera:
         self._camera, self._settings = camera, settings
 
     @property
+    def live(self) -> bool:
+        return self._camera.live
+
+    @property
     def dropped(self) -> int:
         return self._camera.dropped
 

@@ -25,6 +25,7 @@ class Source(Protocol):
 class LiveCamera:
     """Keeps the newest frame of a source and drops the others; reopens a failed source after growing pauses."""
 
+    live = True
     LOST_AFTER = 5.0  # seconds without a frame after which the camera counts as lost though its driver has not failed
     STUCK_AFTER = 60.0  # seconds in one call of the driver after which only a restart helps
     FIRST_PAUSE, LONGEST_PAUSE = 0.5, 30.0

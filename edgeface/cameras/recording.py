@@ -22,7 +22,7 @@ log = logging.getLogger(__name__)
 class Recording:
     """Plays images in order, one every ``1 / fps`` seconds; none is dropped for a slow reader."""
 
-    dropped = 0
+    live, dropped = False, 0
     GAP = 0.5
 
     def __init__(self, images: Callable[[], Iterator[Image | None]], fps: float) -> None:

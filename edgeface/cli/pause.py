@@ -8,6 +8,7 @@ import typer
 from edgeface.cli.common import Json, show
 from edgeface.cli.operations import perform
 from edgeface.operations.registry import PAUSE, RESUME
+from edgeface.platform.text import local
 from edgeface.wire.commands import PauseRequest, PauseState, ResumeRequest
 
 MINUTES = {"d": 24 * 60, "h": 60, "m": 1}
@@ -35,7 +36,7 @@ def pause(
         raise typer.BadParameter("give one of the two", param_hint="--for / --until")
     minutes = None if duration is None else read_minutes(duration, "--for")
     state = perform(context.obj, PAUSE, PauseRequest(minutes=minutes, until=until, reason=reason))
-    show(state, [f"paused {f'until {state.until}' if state.until else 'until edgeface resume'}"], json=json)
+    show(state, [f"paused {f'until {local(state.until)}' if state.until else 'until edgeface resume'}"], json=json)
 
 
 @app.command()

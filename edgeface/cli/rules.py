@@ -13,6 +13,7 @@ from edgeface.cli.operations import perform
 from edgeface.cli.pause import read_minutes
 from edgeface.errors import ConfigError
 from edgeface.operations.registry import EXPIRE, GROUP, HOURS, IGNORE, MUTE, UNMUTE
+from edgeface.platform.text import local
 from edgeface.wire.fields import ULID, RulesPayload
 from edgeface.wire.rules import (
     ExpireRequest,
@@ -151,13 +152,13 @@ def _words(rules: RulesPayload) -> Iterator[str]:
     if rules.ignored:
         yield "ignored"
     if rules.muted:
-        yield f"muted until {rules.muted_until}" if rules.muted_until else "muted"
+        yield f"muted until {local(rules.muted_until)}" if rules.muted_until else "muted"
     if rules.groups:
         yield f"groups {' + '.join(rules.groups)}"
     if rules.hours:
         yield f"expected {' + '.join(rules.hours)}"
     if rules.expires:
-        yield f"forgotten at {rules.expires}"
+        yield f"forgotten at {local(rules.expires)}"
 
 
 def _print(person: PersonRules, json: bool) -> None:

@@ -130,7 +130,7 @@ class Daemon:
         """
         moment: Frame | NoFrame | None = None
         each = self.each
-        for name, moment in self.turns.moments({name: (one.camera, one.config.camera) for name, one in each.items()}):
+        for name, moment in self.turns.moments({name: one.camera for name, one in each.items()}):
             watch = each[name]
             seen = self._look(watch, moment)
             events = watch.recognize(moment, seen)

@@ -182,7 +182,7 @@ def _close_pause(_of: Daemon, heir: Daemon | None) -> None:
 
 def _camera(new: Daemon, _old: Daemon | None) -> Camera:
     settings = new.config.camera
-    return PausableCamera(lambda: cameras.create(settings), new.pause.now, reopen=cameras.is_live(settings))
+    return PausableCamera(lambda: cameras.create(settings), new.pause.now)
 
 
 def _close_camera(of: Daemon, heir: Daemon | None) -> None:
@@ -215,8 +215,7 @@ def _gate(new: Daemon, _old: Daemon | None) -> MotionGate:
 
 def _frame_rate(new: Daemon, _old: Daemon | None) -> FrameRateLimiter:
     """Limit the frame rate of a live camera; of a recording, each frame is searched, late if need be."""
-    camera = new.config.camera
-    return FrameRateLimiter(camera.fps if cameras.is_live(camera) else math.inf)
+    return FrameRateLimiter(new.config.camera.fps if new.camera.live else math.inf)
 
 
 def _event_keeper(new: Daemon, _old: Daemon | None) -> EventKeeper:

@@ -11,18 +11,23 @@ from edgeface.types import Frame, NoFrame, Paused
 class PausableCamera(Camera):
     """A camera that gives no frame while ``paused`` returns a pause.
 
-    With ``reopen`` it is closed meanwhile, and a new one is made after that; a recording waits where it is.
+    A live one is closed meanwhile, and a new one is made after that; a recording waits where it is.
     """
 
     GAP = 0.5
 
-    def __init__(self, make: Callable[[], Camera], paused: Callable[[], Paused | None], *, reopen: bool) -> None:
-        self._make, self.paused, self._reopen = make, paused, reopen
-        self._camera: Camera | None = make()
+    def __init__(self, make: Callable[[], Camera], paused: Callable[[], Paused | None]) -> None:
+        self._make, self.paused, camera = make, paused, make()
+        self._camera: Camera | None = camera
+        self._live = camera.live
         self._dropped = 0
         self._changed = Condition()
         self._closed = False
         self._moments = self._watch()
+
+    @property
+    def live(self) -> bool:
+        return self._live
 
     @property
     def dropped(self) -> int:
@@ -42,7 +47,7 @@ class PausableCamera(Camera):
     def _watch(self) -> Iterator[Frame | NoFrame]:
         while not self._closed:
             if pause := self.paused():
-                if self._reopen:
+                if self._live:
                     self._release()
                 yield NoFrame(time.monotonic(), time.time(), paused=pause)
                 with self._changed:

@@ -142,7 +142,8 @@ def _each(status: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def _pause(since: str, until: str | None, why: str) -> str:
-    return f"since {since}, {f'until {until}' if until else 'until edgeface resume'}{why and f': {why}'}"
+    end = f"until {local(until)}" if until else "until edgeface resume"
+    return f"since {local(since)}, {end}{why and f': {why}'}"
 
 
 def _undoable(count: int) -> str | None:

@@ -5,8 +5,6 @@ import time
 from collections.abc import Iterator, Mapping
 from threading import Condition, Thread
 
-from edgeface import cameras
-from edgeface.config.schema import CameraSettings
 from edgeface.daemon.pausable_camera import PausableCamera
 from edgeface.interfaces import CAMERA_THREAD, Camera
 from edgeface.types import Frame, NoFrame
@@ -35,18 +33,18 @@ class Turns:
         """Frames that a newer one replaced here before the loop took them."""
         return self._dropped + sum(reader.dropped for reader in self._readers)
 
-    def moments(self, watched: Mapping[str, tuple[Camera, CameraSettings]]) -> Iterator[tuple[str, Frame | NoFrame]]:
+    def moments(self, watched: Mapping[str, Camera]) -> Iterator[tuple[str, Frame | NoFrame]]:
         """Yield each moment until all cameras have ended. A second call goes on, with the cameras that there are then."""
         self._keep(watched)
         if len(watched) == 1 and not self._readers:
-            ((name, (camera, _)),) = watched.items()
+            ((name, camera),) = watched.items()
             for moment in camera.frames():
                 yield name, moment
             return
         there = {reader.name for reader in self._readers}
-        for name, (camera, settings) in watched.items():
+        for name, camera in watched.items():
             if name not in there:
-                self._readers.append(_Reader(name, camera, self._changed, live=cameras.is_live(settings)))
+                self._readers.append(_Reader(name, camera, self._changed))
         while taken := self._take():
             yield taken
 
@@ -57,11 +55,11 @@ class Turns:
         for reader in readers:
             reader.thread.join(timeout=1.0)
 
-    def _keep(self, watched: Mapping[str, tuple[Camera, CameraSettings]]) -> None:
+    def _keep(self, watched: Mapping[str, Camera]) -> None:
         """Let go of the cameras that are no longer watched."""
         with self._changed:
             for reader in tuple(self._readers):
-                if watched.get(reader.name, (None,))[0] is not reader.camera:
+                if watched.get(reader.name) is not reader.camera:
                     self._readers.remove(reader)
                     self._dropped += reader.dropped
                     reader.gone = True
@@ -85,8 +83,8 @@ class Turns:
 class _Reader:
     """Reads a camera in a thread, into a slot for one moment."""
 
-    def __init__(self, name: str, camera: Camera, changed: Condition, *, live: bool) -> None:
-        self.name, self.camera, self._changed, self._live = name, camera, changed, live
+    def __init__(self, name: str, camera: Camera, changed: Condition) -> None:
+        self.name, self.camera, self._changed = name, camera, changed
         self.moment: Frame | NoFrame | None = None
         self.ended = self.gone = False
         self.dropped = 0
@@ -120,7 +118,7 @@ class _Reader:
 
     def _deliver(self, moment: Frame | NoFrame) -> None:
         with self._changed:
-            if not self._live:
+            if not self.camera.live:
                 self._changed.wait_for(lambda: self.moment is None or self.gone)
             waiting = isinstance(self.moment, Frame)
             if waiting and isinstance(moment, NoFrame) and not (moment.lost or moment.paused):

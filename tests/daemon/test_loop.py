@@ -45,6 +45,7 @@ class Camera:
     """Gives the moments of a script, and says which of them the loop came back for."""
 
     script: list[Frame | NoFrame] = field(default_factory=list)
+    live: bool = True
     dropped: int = 3
     closed: int = 0
 

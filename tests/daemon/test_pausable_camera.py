@@ -56,7 +56,7 @@ def until(moments: Iterator[Frame | NoFrame], wanted: type[Frame] | type[NoFrame
 
 
 def test_the_device_is_closed_during_a_pause_and_opened_after_it(device: type[Device], switch: Switch) -> None:
-    camera = PausableCamera(lambda: LiveCamera(Device, 100.0), switch, reopen=True)
+    camera = PausableCamera(lambda: LiveCamera(Device, 100.0), switch)
     moments = camera.frames()
     until(moments, Frame)
     switch.pause = GUESTS
@@ -74,7 +74,7 @@ def test_the_device_is_closed_during_a_pause_and_opened_after_it(device: type[De
 
 def test_a_pause_from_before_the_start_opens_no_device(device: type[Device], switch: Switch) -> None:
     switch.pause = GUESTS
-    camera = PausableCamera(lambda: LiveCamera(Device, 100.0), switch, reopen=True)
+    camera = PausableCamera(lambda: LiveCamera(Device, 100.0), switch)
     assert isinstance(next(camera.frames()), NoFrame)
     camera.close()
     assert list(camera.frames()) == []
@@ -88,7 +88,7 @@ def test_dropped_frames_are_counted_over_a_pause(switch: Switch) -> None:
         made.append(Scripted())
         return made[-1]
 
-    camera = PausableCamera(make, switch, reopen=True)
+    camera = PausableCamera(make, switch)
     moments = camera.frames()
     next(moments)
     made[0].dropped = 3
@@ -103,7 +103,7 @@ def test_dropped_frames_are_counted_over_a_pause(switch: Switch) -> None:
 
 
 class Scripted(Camera):
-    dropped = 0  # type: ignore[assignment]  # a property of the interface
+    live, dropped = True, 0  # type: ignore[assignment]  # properties of the interface
     closed = False
 
     def frames(self) -> Iterator[Frame | NoFrame]:
@@ -116,7 +116,7 @@ class Scripted(Camera):
 
 def test_a_recording_waits_and_loses_nothing(switch: Switch) -> None:
     images: list[Image | None] = [np.full((2, 2, 3), number, np.uint8) for number in range(4)]
-    camera = PausableCamera(lambda: Recording(lambda: iter(images), 1000.0), switch, reopen=False)
+    camera = PausableCamera(lambda: Recording(lambda: iter(images), 1000.0), switch)
     seen = []
     for moment in camera.frames():
         if isinstance(moment, Frame):
@@ -131,7 +131,7 @@ def test_close_ends_a_pause_of_another_thread_at_once(switch: Switch) -> None:
     from threading import Thread
 
     switch.pause = GUESTS
-    camera = PausableCamera(Scripted, switch, reopen=True)
+    camera = PausableCamera(Scripted, switch)
     reader = Thread(target=lambda: list(camera.frames()), daemon=True)
     reader.start()
     camera.close()

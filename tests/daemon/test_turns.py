@@ -11,14 +11,11 @@ import numpy as np
 from fixtures.broker import eventually
 
 from edgeface.cameras.recording import Recording
-from edgeface.config.schema import CameraSettings
 from edgeface.daemon.pausable_camera import PausableCamera
 from edgeface.daemon.turns import ENDED, Turns
 from edgeface.errors import CameraError
 from edgeface.interfaces import Camera
 from edgeface.types import Frame, NoFrame, Paused
-
-LIVE, RECORDED = CameraSettings(source="v4l2:/dev/video0"), CameraSettings(source="folder:/nowhere")
 
 
 def picture(number: int) -> Any:
@@ -28,7 +25,7 @@ def picture(number: int) -> Any:
 class Numbered(Camera):
     """A live camera: frame after frame, numbered, until it is closed; or nothing at all, as one whose driver hangs."""
 
-    dropped = 0
+    live, dropped = True, 0
 
     def __init__(self, interval: float = 0.005, *, hangs: bool = False) -> None:
         self.closed, self.given = Flag(), 0
@@ -48,25 +45,25 @@ def recording(count: int, fps: float = 200.0) -> Recording:
 
 
 @contextmanager
-def watching(**watched: tuple[Camera, CameraSettings]) -> Iterator[tuple[Turns, Iterator[tuple[str, Frame | NoFrame]]]]:
+def watching(**watched: Camera) -> Iterator[tuple[Turns, Iterator[tuple[str, Frame | NoFrame]]]]:
     turns = Turns()
     try:
         yield turns, turns.moments(watched)
     finally:
-        for camera, _ in watched.values():
+        for camera in watched.values():
             camera.close()
         turns.close()
 
 
 def test_one_camera_alone_is_read_without_a_thread() -> None:
     turns, camera = Turns(), recording(3)
-    assert [name for name, _ in turns.moments({"front": (camera, RECORDED)})] == ["front"] * 3
+    assert [name for name, _ in turns.moments({"front": camera})] == ["front"] * 3
     assert turns._readers == []
 
 
 def test_a_loop_that_is_too_slow_takes_cameras_in_turn_and_of_each_the_newest_frame() -> None:
     front, back = Numbered(), Numbered()
-    with watching(front=(front, LIVE), back=(back, LIVE)) as (turns, moments):
+    with watching(front=front, back=back) as (turns, moments):
         taken = []
         for _ in range(8):
             name, moment = next(moments)
@@ -81,12 +78,12 @@ def test_a_loop_that_is_too_slow_takes_cameras_in_turn_and_of_each_the_newest_fr
 
 
 def test_a_camera_that_hangs_holds_up_no_other() -> None:
-    with watching(front=(Numbered(hangs=True), LIVE), back=(Numbered(), LIVE)) as (_, moments):
+    with watching(front=Numbered(hangs=True), back=Numbered()) as (_, moments):
         assert [next(moments)[0] for _ in range(20)] == ["back"] * 20
 
 
 def test_a_recording_loses_no_frame_to_a_slow_loop_and_has_ended_while_others_go_on() -> None:
-    with watching(film=(recording(5, 1000.0), RECORDED), front=(Numbered(), LIVE)) as (_, moments):
+    with watching(film=recording(5, 1000.0), front=Numbered()) as (_, moments):
         seen: list[int] = []
         for name, moment in moments:
             if name == "film" and isinstance(moment, Frame):
@@ -99,7 +96,7 @@ def test_a_recording_loses_no_frame_to_a_slow_loop_and_has_ended_while_others_go
 
 
 def test_the_loop_ends_once_every_recording_has() -> None:
-    with watching(a=(recording(3), RECORDED), b=(recording(6), RECORDED)) as (_, moments):
+    with watching(a=recording(3), b=recording(6)) as (_, moments):
         frames = [name for name, moment in moments if isinstance(moment, Frame)]
     assert (frames.count("a"), frames.count("b")) == (3, 6)
 
@@ -112,7 +109,7 @@ def broken() -> Iterator[Frame | NoFrame]:
 def test_a_camera_that_can_never_work_is_lost_and_stops_no_other() -> None:
     camera = Numbered()
     camera.frames = broken  # type: ignore[method-assign]
-    with watching(gone=(camera, LIVE), front=(Numbered(), LIVE)) as (_, moments):
+    with watching(gone=camera, front=Numbered()) as (_, moments):
         lost = next(moment for name, moment in moments if name == "gone")
         assert isinstance(lost, NoFrame)
         assert lost.lost == "the folder is gone"
@@ -122,13 +119,13 @@ def test_a_camera_that_can_never_work_is_lost_and_stops_no_other() -> None:
 def test_the_next_call_goes_on_with_the_cameras_that_are_there_then() -> None:
     front, back, attic = Numbered(), recording(10_000), Numbered()
     turns = Turns()
-    moments = turns.moments({"front": (front, LIVE), "back": (back, RECORDED)})
+    moments = turns.moments({"front": front, "back": back})
     assert {next(moments)[0] for _ in range(20)} == {"front", "back"}
     reader = next(one for one in turns._readers if one.name == "front")
-    moments = turns.moments({"front": (front, LIVE), "attic": (attic, LIVE)})
+    moments = turns.moments({"front": front, "attic": attic})
     assert {next(moments)[0] for _ in range(20)} == {"front", "attic"}
     assert reader in turns._readers
-    moments = turns.moments({"front": (front, LIVE)})
+    moments = turns.moments({"front": front})
     assert {next(moments)[0] for _ in range(20)} == {"front"}
     for camera in (front, back, attic):
         camera.close()
@@ -138,8 +135,8 @@ def test_the_next_call_goes_on_with_the_cameras_that_are_there_then() -> None:
 def test_a_frame_from_before_a_pause_is_not_given_out() -> None:
     pause: list[Paused | None] = [None]
     made = [Numbered(), Numbered()]
-    cameras = [PausableCamera(lambda one=one: one, lambda: pause[0], reopen=False) for one in made]  # type: ignore[misc]
-    with watching(front=(cameras[0], LIVE), back=(cameras[1], LIVE)) as (turns, moments):
+    cameras = [PausableCamera(lambda one=one: one, lambda: pause[0]) for one in made]  # type: ignore[misc]
+    with watching(front=cameras[0], back=cameras[1]) as (turns, moments):
         next(moments)
         assert eventually(lambda: all(isinstance(reader.moment, Frame) for reader in turns._readers))
         pause[0] = Paused(0.0, None, "guests")
@@ -148,7 +145,7 @@ def test_a_frame_from_before_a_pause_is_not_given_out() -> None:
 
 
 def test_the_threads_end_though_a_recording_waits_for_its_turn() -> None:
-    with watching(film=(recording(5, 1000.0), RECORDED), front=(Numbered(), LIVE)) as (turns, moments):
+    with watching(film=recording(5, 1000.0), front=Numbered()) as (turns, moments):
         next(moments)
         assert eventually(lambda: all(isinstance(reader.moment, Frame) for reader in turns._readers))
         threads = [reader.thread for reader in turns._readers]

@@ -60,7 +60,7 @@ def test_who_was_there_leaves_and_nothing_is_seen_until_somebody_resumes(
     stages, pause, listener = Stages(), Pause(config), broker.listen()
     home = broker.listen("homeassistant/#")
     stages.scene = obama
-    with running(config, pause=pause, camera=PausableCamera(stages, pause.now, reopen=True)):
+    with running(config, pause=pause, camera=PausableCamera(stages, pause.now)):
         listener.wait(lambda message: message.topic.endswith("/event"))
         switch = home.wait_for("/config")[-1]["components"]["pause"]
         listener.say(switch["command_topic"], switch["payload_on"])

@@ -47,12 +47,13 @@ def house(folder: Path, broker: Broker, **sections: Any) -> Config:
 def two(config: Config) -> Iterator[tuple[Daemon, Stage, Stage]]:
     """A daemon that runs meanwhile, and what its two cameras show."""
     front, garden = Stage(), Stage()
+    front.live = garden.live = False  # a pause lets them wait, for each is one camera that cannot be opened again
     daemons: list[Daemon] = []
 
     def live() -> None:
         pause = Pause(config)
-        daemon = assemble(config, pause=pause, camera=PausableCamera(lambda: front, pause.now, reopen=False))
-        daemon.beside["garden"].camera = PausableCamera(lambda: garden, pause.now, reopen=False)
+        daemon = assemble(config, pause=pause, camera=PausableCamera(lambda: front, pause.now))
+        daemon.beside["garden"].camera = PausableCamera(lambda: garden, pause.now)
         daemons.append(daemon)
         daemon.run()
 

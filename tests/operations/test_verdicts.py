@@ -230,7 +230,7 @@ def embedder() -> Embedder:
 class Camera:
     """Shows a picture five times, half a second apart, from a moment on."""
 
-    dropped = 0
+    live, dropped = False, 0
 
     def __init__(self, image: Image, start: int) -> None:
         self._image, self._start = image, start
