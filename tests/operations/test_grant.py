@@ -24,7 +24,7 @@ from fixtures.heads import turning
 from fixtures.optional import needed
 from fixtures.publishing import ANNA, event
 
-from edgeface.config.schema import Config, GallerySettings, GrantSettings, LivenessSettings
+from edgeface.config.schema import Config, DeviceSettings, GallerySettings, GrantSettings, LivenessSettings
 from edgeface.errors import ConfigError, EdgefaceError
 from edgeface.gallery.rules import Rules
 from edgeface.operations.context import OperationContext
@@ -180,7 +180,8 @@ def test_the_lock_of_the_examples_opens_for_the_pin_and_the_face_together(
     bert = enroll(config, "Bert", demo_photos / "biden_portrait.jpg")
     public = make_key(config)
     ear = broker.listen()
-    with running(config) as stage, lock(tmp_path, broker, public, {"1234": anna, "9876": bert}) as keypad:
+    pins = {"1234": anna, "9876": bert}
+    with lock(tmp_path, broker, public, pins) as keypad, running(config) as stage:
         assert eventually(lambda: "edgeface/door/cmd/+ (QoS 1)" in broker.log()), broker.log()
         for person in (anna, bert):
             ear.say("edgeface/door/cmd/group", {"id": person, "person": person, "groups": ["family"]})
@@ -195,3 +196,25 @@ def test_the_lock_of_the_examples_opens_for_the_pin_and_the_face_together(
         stage.scene = EMPTY
         ear.wait(lambda message: b'"left"' in message.payload)
         assert entered(keypad, "1234") == "stays shut: no grant; the device's log says why"
+
+
+@needs_broker
+def test_a_grant_that_is_sent_again_opens_nothing(tmp_path: Path, broker: Broker) -> None:
+    """Somebody on the broker has recorded a grant, sees what the lock asks, and answers in the device's place."""
+    config = wanted(tmp_path, device=DeviceSettings("door"))
+    public, nonce = make_key(config), "0123456789abcdef"
+    grants = Grants(config, lambda: [THERE])
+    gallery: Any = Rulers(FAMILY)
+    context = OperationContext(config, load_card(), lambda: gallery, lambda: needed(None), grants=grants)
+    recorded = grant(context, GrantRequest(person_id=ANNA.id, lock="front-door", nonce=nonce)).grant
+    ear = broker.listen()
+    for again in (False, True):
+        with lock(tmp_path, broker, public, {"1234": ANNA.id}) as keypad:
+            asked_before = len(ear.on("cmd/grant"))
+            needed(keypad.stdin).write("1234\n")
+            needed(keypad.stdin).flush()
+            request = ear.wait_for("cmd/grant", asked_before + 1)[-1]
+            answer = {"id": request["id"] if again else nonce, "ok": True, "result": {"grant": recorded}}
+            ear.say("edgeface/door/resp/grant", answer)
+            shut = "not granted for this: nonce" if again else "no answer"
+            assert needed(keypad.stdout).readline().strip() == f"stays shut: {shut}"
