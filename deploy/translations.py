@@ -94,6 +94,7 @@ def _of_tables() -> Iterator[tuple[str, str, str]]:
         "wire/doubt.py": [
             *(text for words in (*doubt.WORDS.values(), doubt.NOBODY_ENROLLED) for text in words),
             *doubt.CURES_WITHOUT_FACE.values(),
+            *doubt.OF_NOBODY.values(),
         ],
         "wire/messages.py": list(messages.MESSAGES),
         "wire/posts.py": list(posts.SAID.values()),

@@ -10,7 +10,9 @@ from starlette.responses import Response
 from edgeface.config import load
 from edgeface.doctor import CHECKS, Check
 from edgeface.web.context import PageContext, ServedDaemon
+from edgeface.web.language import current
 from edgeface.web.live import describe
+from edgeface.wire.doubt import counted
 
 DOCTOR_TIMEOUT = 60.0
 """Seconds for the checks."""
@@ -27,7 +29,8 @@ async def health(context: PageContext, request: Request) -> Response:
         finally:
             context.checking = False
     of_cameras = {one["name"]: describe(status, one["name"]) for one in status.get("cameras", ())}
-    return context.render(request, "health.html", status=status, facts=describe(status), of_cameras=of_cameras, checks=checks)
+    told = {"status": status, "facts": describe(status), "of_cameras": of_cameras, "checks": checks}
+    return context.render(request, "health.html", **told, unnamed=counted(status.get("unnamed", {}), current()))
 
 
 async def run_doctor(daemon: ServedDaemon) -> list[Check]:

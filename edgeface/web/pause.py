@@ -1,5 +1,6 @@
 """Pauses the camera from the page, and resumes."""
 
+import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -11,9 +12,13 @@ from edgeface.wire.commands import PauseRequest
 
 
 async def pause(context: PageContext, request: Request) -> Response:
-    paused = (await form(request)).get("paused") != "false"
+    fields = await form(request)
+    paused, minutes = fields.get("paused") != "false", fields.get("minutes", "")
     try:
-        await context.perform(PAUSE, PauseRequest(paused=paused))
+        wanted = {"paused": paused, "minutes": float(minutes) if paused and minutes else None}
+        await context.perform(PAUSE, msgspec.convert(wanted, PauseRequest))
+    except ValueError:
+        return context.redirect("/", _("That is no time."), good=False)
     except EdgefaceError as error:
         return context.redirect("/", f"{said(error)}.", good=False)
     return context.redirect("/", _("The camera is closed.") if paused else _("The camera is opened."))

@@ -36,8 +36,11 @@ def _steps(who: str, fields: dict[str, str], before: Rules) -> Iterator[Step]:
     groups = [label.strip() for label in fields.get("groups", "").split(",") if label.strip()]
     if ("ignored" in fields) != before.ignored:
         yield IGNORE, IgnoreRequest(person=who, ignored="ignored" in fields)
-    if ("muted" in fields) != before.muted(time.time()):
-        yield (MUTE, MuteRequest(person=who)) if "muted" in fields else (UNMUTE, UnmuteRequest(person=who))
+    muted, until = before.muted(time.time()), fields.get("muted_until", "")
+    if "muted" in fields and (not muted or until != form_time(before.muted_until)):
+        yield MUTE, MuteRequest(person=who, until=until or None)
+    elif muted and "muted" not in fields:
+        yield UNMUTE, UnmuteRequest(person=who)
     if hours != list(before.hours):
         yield HOURS, HoursRequest(person=who, hours=hours)
     if sorted(groups) != list(before.groups):

@@ -91,7 +91,19 @@ CURES_WITHOUT_FACE: Mapping[Reason, str] = {
     Reason.STRANGER: "enroll them",
 }
 """What helps where nobody can say who it was, as the face was not kept."""
+OF_NOBODY: Mapping[Reason, str] = {
+    Reason.DOUBTFUL: "like somebody, but not enough",
+    Reason.LOOKALIKE: "like two people",
+    Reason.DISPLACED: "like somebody who stood beside",
+}
+"""Those of ``Words.short`` that would name somebody, for counts of visits."""
 NOBODY_ENROLLED = Words("nobody is enrolled", "nobody was enrolled", "enroll somebody")
+
+
+def counted(unnamed: Mapping[str, int], language: Translation = ENGLISH) -> list[tuple[str, int]]:
+    """Return the reasons of ``health``'s ``unnamed`` in words, each with how many visits it had, the most frequent first."""
+    named = ((OF_NOBODY.get(Reason(reason), WORDS[Reason(reason)].short), count) for reason, count in unnamed.items())
+    return sorted(((language.say(word), count) for word, count in named), key=lambda told: -told[1])
 
 
 def words(doubt: Doubt, names: Mapping[str, str], language: Translation = ENGLISH, *, shows_face: bool = True) -> Words:

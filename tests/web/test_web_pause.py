@@ -1,11 +1,14 @@
 import json
 import re
+import time
 from pathlib import Path
 
 import pytest
+from fixtures.optional import needed
 from fixtures.page import serving
 from fixtures.status import alive
 
+from edgeface.operations.pause import Pause
 from edgeface.types import Paused
 from edgeface.web import live
 from edgeface.web.live import describe
@@ -22,8 +25,12 @@ def test_the_page_pauses_and_resumes(tmp_path: Path) -> None:
         assert page.config.pause_path.exists()
         assert "The camera is opened." in page.post("/pause", {"paused": "false"})
         assert not page.config.pause_path.exists()
+        assert "The camera is closed." in page.post("/pause", {"paused": "true", "minutes": "60"})
+        assert needed(Pause(page.config).now()).until == pytest.approx(time.time() + 3600, abs=60)
+        assert "That is no time." in page.post("/pause", {"paused": "true", "minutes": "soon"})
+        assert "The camera is opened." in page.post("/pause", {"paused": "false", "minutes": "60"})
         noted = [json.loads(line) for line in page.config.audit_path.read_text().splitlines()]
-        assert [(line["action"], line["by"]) for line in noted] == [("pause", {"web": True}), ("resume", {"web": True})]
+        assert [(line["action"], line["by"]) for line in noted] == [("pause", {"web": True}), ("resume", {"web": True})] * 2
 
 
 def test_the_live_picture_tells_a_pause_and_shows_the_button_that_does_something(

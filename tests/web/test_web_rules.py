@@ -1,4 +1,6 @@
 import json
+import time
+from datetime import datetime, timedelta
 from pathlib import Path
 
 from fixtures.broker import eventually
@@ -36,6 +38,13 @@ def test_a_form_sets_and_takes_back_rules(tmp_path: Path, demo_photos: Path) -> 
         assert "The rules are saved." in page.post(f"/people/{anna}/rules", {})
         assert rules() == NONE
         assert not any(badge in page.get("/people") for badge in BADGES)
+        end = (datetime.now() + timedelta(days=30)).replace(second=0, microsecond=0)
+        written = end.isoformat(timespec="minutes")
+        page.post(f"/people/{anna}/rules", {"muted": "on", "muted_until": written})
+        assert (rules().muted(time.time()), rules().muted_until) == (True, end.timestamp())
+        assert f'name="muted_until" value="{written}"' in page.get(f"/people/{anna}")
+        page.post(f"/people/{anna}/rules", {"muted": "on"})
+        assert (rules().muted(time.time()), rules().muted_until) == (True, None)
         assert "is not like" in page.post(f"/people/{anna}/rules", {"hours": "always"})
         _, headers, _ = page.ask("POST", "/people/p_0000000000000000/rules", {"muted": "on"})
         _, headers, _ = page.ask("GET", headers["location"])  # of nobody there is no view
