@@ -140,6 +140,10 @@ def test_a_visit_says_what_showed_the_face(tmp_path: Path, demo_photos: Path) ->
         assert "live face" in page.get("/live/recent")
         assert visit(page, on_screen(shown, 0.0)).liveness_class == "screen"
         assert "looks like a screen" in page.get("/visits")
+        visit(page, demo_photos / "collins_portrait.jpg")
+        health = page.get("/health")
+        assert re.search(r"Screens and prints</dt><dd>1</dd><dd class=\"soft\">of 3 visits", health)
+        assert re.search(r"<strong>1</strong><div>Like nobody enrolled</div>", health)
 
 
 def test_a_doubtful_rejection_is_asked_twice(own: Page, demo_photos: Path) -> None:
