@@ -97,7 +97,7 @@ def _of_tables() -> Iterator[tuple[str, str, str]]:
             *doubt.OF_NOBODY.values(),
         ],
         "wire/messages.py": list(messages.MESSAGES),
-        "wire/posts.py": list(posts.SAID.values()),
+        "wire/posts.py": [*posts.SAID.values(), posts.AGAIN, posts.IMITATED],
     }
     for place, texts in tables.items():
         for text in texts:

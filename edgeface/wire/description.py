@@ -24,6 +24,7 @@ class Described(Struct, frozen=True):
     threshold: float = 0.0
     probability: float | None = None
     seconds: float | None = None
+    visits: int = 1
     liveness_class: str | None = None
     reason: str | None = None
     corrected: "_Corrected | None" = None
@@ -44,6 +45,8 @@ def describe(event: dict[str, Any], *, place: bool = True) -> str:
         parts.append(f"{min(99.0, 100 * read.probability):.0f} % likely")
     if read.seconds is not None:
         parts.append(f"after {read.seconds:.0f} s")
+    if read.visits > 1:
+        parts.append(f"visit {read.visits}")
     if read.liveness_class in ("screen", "print"):
         parts.append(f"looks like a {read.liveness_class}")
     if read.reason:

@@ -72,12 +72,20 @@ SAID = {
     EventType.CAMERA_BACK: "The camera {camera} is back",
 }
 """What a notification says of an event."""
+AGAIN, IMITATED = "Somebody unknown is there, visit {visits}", "A picture shows {name} to the camera {camera}"
+"""What it says of a stranger who was there before, and of an attack that tells whom it imitates."""
 
 
 def _said(event: Event, language: Translation) -> str:
+    text = SAID[event.event_type]
+    if event.visits and event.visits > 1:
+        text = AGAIN
+    elif event.event_type is EventType.PRESENTATION_ATTACK and event.name:
+        text = IMITATED
     return language.say(
-        SAID[event.event_type],
+        text,
         name=event.name or language.say("Somebody unknown"),
+        visits=language.number(event.visits or 1, 0),
         camera=event.camera,
         reason=said(event.reason, language),
     )

@@ -44,6 +44,12 @@ def test_an_attack_and_what_showed_a_face_are_told() -> None:
     assert "looks" not in describe(event | {"event_type": "unknown", "liveness_class": "live"})
 
 
+def test_a_stranger_who_was_there_before_is_told() -> None:
+    event = {"event_type": "unknown", "ts": "2026-11-24T10:15:07.238Z", "device": "door", "camera": "front"}
+    assert "somebody unknown  visit 3  [" in describe(event | {"visits": 3})
+    assert "visit" not in describe(event | {"visits": 1})
+
+
 def test_a_corrected_name_is_told() -> None:
     event = {"event_type": "recognized", "ts": "2026-11-24T10:15:07.238Z", "device": "door", "camera": "front", "name": "Zoë"}
     wrong = {"event_id": "01M86G", "person_id": "p_1", "name": "Bert"}

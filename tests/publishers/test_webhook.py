@@ -309,6 +309,20 @@ def test_a_notification_for_ntfy(hook: Hook, receive: Receive, tmp_path: Path) -
     assert plain.headers["priority"] == "default"
 
 
+def test_a_notification_tells_who_was_there_before_and_whom_a_picture_shows(hook: Hook, receive: Receive) -> None:
+    receiver = receive()
+    told = {"events": ["unknown", "presentation_attack"]}
+    webhook = hook(f"{receiver.url}/door", format="ntfy", **told)
+    webhook.publish(event(EventType.UNKNOWN, visits=3))
+    webhook.publish(event(EventType.PRESENTATION_ATTACK))
+    webhook.publish(event(EventType.PRESENTATION_ATTACK, name=None, person_id=None))
+    assert [one.body.decode() for one in receiver.wait_for(3)] == [
+        "Somebody unknown is there, visit 3",
+        f"A picture shows {ANNA.name} to the camera front",
+        "A picture shows a face to the camera front",
+    ]
+
+
 def test_a_notification_in_the_language_of_the_device(hook: Hook, receive: Receive) -> None:
     receiver = receive()
     webhook = hook(receiver.url, format="ntfy", language="de")
