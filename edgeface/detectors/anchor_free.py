@@ -3,14 +3,12 @@
 Each cell of three grids, of 8, 16 and 32 pixels, says whether a face is there, and where its box and its landmarks are.
 """
 
-import hashlib
 import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import cv2
-import msgspec
 import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
@@ -18,7 +16,7 @@ from numpy.typing import NDArray
 from edgeface.errors import ModelError
 from edgeface.types import Box, Face, Image
 from edgeface.vision.images import shrunk
-from edgeface.vision.model_card import NetworkFile
+from edgeface.vision.model_card import NetworkFile, read_card, read_network
 from edgeface.vision.tflite import interpreter
 
 CARD = "detector.json"
@@ -105,18 +103,8 @@ def load(folder: Path) -> tuple[DetectorCard, bytes]:
     Raises:
         ModelError: a file is missing or not what it should be.
     """
-    path = folder / CARD
-    try:
-        card = msgspec.json.decode(path.read_bytes(), type=DetectorCard)
-        path = folder / card.network.file
-        network = path.read_bytes()
-    except OSError as error:
-        raise ModelError(f"{path}: {error.strerror or error}") from None
-    except (msgspec.MsgspecError, ValueError, RecursionError) as error:
-        raise ModelError(f"{path}: not a detector's card: {error}") from None
-    if hashlib.sha256(network).hexdigest() != card.network.sha256:
-        raise ModelError(f"{path}: its digest is not that of {CARD}; export the detector again")
-    return card, network
+    card = read_card(folder / CARD, DetectorCard, "a detector's card")
+    return card, read_network(folder, card.network)
 
 
 def rows_of(values: NDArray[np.float32], cells: NDArray[np.intp], columns: int, stride: int) -> Rows:

@@ -4,13 +4,15 @@ import hashlib
 import math
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 from msgspec import Struct
 
 from edgeface.errors import ModelError
 from edgeface.platform.files import write_whole
+
+Card = TypeVar("Card")
 
 SHIPPED = Path(__file__).parent.parent / "models"
 
@@ -104,10 +106,7 @@ def load_card(folder: Path = SHIPPED) -> ModelCard:
         ModelError: the file is missing or no model card.
     """
     path = folder / "model.json"
-    try:
-        card = msgspec.json.decode(_read(path), type=ModelCard)
-    except (msgspec.MsgspecError, ValueError, RecursionError) as error:
-        raise ModelError(f"{path}: not a model card: {error}") from None
+    card = read_card(path, ModelCard, "a model card")
     fars = {threshold.far for threshold in card.thresholds}
     if len(fars) < max(2, len(card.thresholds)) or not all(0 < far <= 1 for far in fars):
         raise ModelError(f"{path}: a model card needs two thresholds or more, at different rates between 0 and 1")
@@ -116,6 +115,18 @@ def load_card(folder: Path = SHIPPED) -> ModelCard:
 
 def save_card(folder: Path, card: ModelCard) -> None:
     write_whole(folder / "model.json", msgspec.json.format(msgspec.json.encode(card), indent=1) + b"\n")
+
+
+def read_card(path: Path, kind: type[Card], what: str) -> Card:
+    """Read a card of this kind, and say ``what`` it is not if it is none.
+
+    Raises:
+        ModelError: the file is missing or no such card.
+    """
+    try:
+        return msgspec.json.decode(_read(path), type=kind)
+    except (msgspec.MsgspecError, ValueError, RecursionError) as error:
+        raise ModelError(f"{path}: not {what}: {error}") from None
 
 
 def _read(path: Path) -> bytes:
@@ -135,7 +146,5 @@ def read_network(folder: Path, network: NetworkFile) -> bytes:
     data = _read(path)
     found = hashlib.sha256(data).hexdigest()
     if found != network.sha256:
-        raise ModelError(
-            f"{path}: its digest {found[:12]}… is not the {network.sha256[:12]}… of model.json; reinstall the model"
-        )
+        raise ModelError(f"{path}: its digest {found[:12]}… is not the {network.sha256[:12]}… of its card; reinstall the model")
     return data

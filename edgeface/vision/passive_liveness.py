@@ -4,13 +4,11 @@ The network sees two square crops of the frame. The narrow one shows the skin, w
 patterns; the wide one shows what is around the face: edges of paper, a device's frame, a hand.
 """
 
-import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import cv2
-import msgspec
 import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
@@ -18,7 +16,7 @@ from numpy.typing import NDArray
 from edgeface.errors import ModelError
 from edgeface.types import Box, Image, PassiveScore
 from edgeface.vision.embedding import invoke
-from edgeface.vision.model_card import SHIPPED, NetworkFile
+from edgeface.vision.model_card import SHIPPED, NetworkFile, read_card, read_network
 from edgeface.vision.tflite import interpreter
 
 CARD = "pad.json"
@@ -115,18 +113,8 @@ def load(folder: Path) -> tuple[PassiveCard, bytes]:
     Raises:
         ModelError: a file is missing or not what it should be.
     """
-    path = folder / CARD
-    try:
-        card = msgspec.json.decode(path.read_bytes(), type=PassiveCard)
-        path = folder / card.network.file
-        network = path.read_bytes()
-    except OSError as error:
-        raise ModelError(f"{path}: {error.strerror or error}") from None
-    except (msgspec.MsgspecError, ValueError, RecursionError) as error:
-        raise ModelError(f"{path}: not a card of a liveness network: {error}") from None
-    if hashlib.sha256(network).hexdigest() != card.network.sha256:
-        raise ModelError(f"{path}: its digest is not that of {CARD}; reinstall the model")
-    return card, network
+    card = read_card(folder / CARD, PassiveCard, "a card of a liveness network")
+    return card, read_network(folder, card.network)
 
 
 def _softmax(logits: NDArray[np.floating[Any]]) -> NDArray[np.floating[Any]]:
