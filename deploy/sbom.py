@@ -26,10 +26,11 @@ NETWORKS = {
     "encoder.tflite": ("edgeface encoder", "Apache-2.0"),
     "decoder.tflite": ("edgeface decoder", "Apache-2.0"),
     "landmarks.tflite": ("edgeface landmarks", "Apache-2.0"),
+    "pad.tflite": ("edgeface liveness", "Apache-2.0"),
     "yunet_stem.onnx": ("YuNet, stem", "MIT"),
     "yunet_heads.onnx": ("YuNet, heads", "MIT"),
 }
-"""By file in edgeface/models, as SOURCES.md there has it: edgeface's autoencoder and landmarks, and YuNet."""
+"""By file in edgeface/models, as SOURCES.md there has it: edgeface's autoencoder, landmarks and liveness, and YuNet."""
 
 
 def main() -> None:
