@@ -1,7 +1,6 @@
 """Checks every precondition of the daemon for real, with a cure for each fault."""
 
 import os
-import sqlite3
 import ssl
 import stat
 import subprocess
@@ -29,7 +28,7 @@ from edgeface.gallery.copies import check as read_to_its_end
 from edgeface.gallery.damage import summary
 from edgeface.gallery.encryption import CREDENTIAL
 from edgeface.gallery.migration import reembed
-from edgeface.gallery.sqlite import FULL, lacks_room, refuse_for_good, snapshot
+from edgeface.gallery.sqlite import FILE_ERRORS, FULL, lacks_room, refuse_for_good, snapshot
 from edgeface.gallery.store import Gallery
 from edgeface.mqtt import client, dialogue
 from edgeface.mqtt.commands import check_allowed
@@ -128,7 +127,7 @@ def _gallery(subject: _Subject) -> str:
         copied = Path(folder) / place.name
         try:
             snapshot(place, copied)
-        except (OSError, ValueError, sqlite3.Error) as error:
+        except (ValueError, *FILE_ERRORS) as error:
             raise GalleryError(f"{place}: not a gallery, or damaged ({getattr(error, 'strerror', None) or error})") from None
         try:
             taken = reembed(copied, settings.key_path, subject.model)

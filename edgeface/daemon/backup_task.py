@@ -1,7 +1,6 @@
 """Makes backups when they are due, in a thread that uses little of the processor at a time."""
 
 import logging
-import sqlite3
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -14,6 +13,7 @@ from edgeface.gallery.audit import Audit
 from edgeface.gallery.backup import Backups, Gentle
 from edgeface.gallery.contents import Templates
 from edgeface.gallery.copies import Copy
+from edgeface.gallery.sqlite import FILE_ERRORS
 from edgeface.health import BackupStatus
 
 log = logging.getLogger(__name__)
@@ -109,7 +109,7 @@ class BackupTask:
             trouble = call()
         except _StoppedError:
             raise
-        except (GalleryError, OSError, sqlite3.Error) as error:
+        except (GalleryError, *FILE_ERRORS) as error:
             trouble = f"no backup: {error}"
         except Exception:  # backups must go on after any fault
             log.exception("the backup failed")

@@ -18,6 +18,8 @@ LOCK_TIMEOUT_S = 5.0  # seconds to wait for another process that is writing
 LOOP_LOCK_TIMEOUT_S = 0.25  # the same for the daemon's loop, which may try again later
 ROOM = 256 * 1024  # bytes that a new write-ahead log and its index need, and a few more
 LONGEST = 504  # bytes of a database's path at most: SQLite takes 512, and needs some for the files beside it
+FILE_ERRORS = OSError, sqlite3.Error
+"""What is raised where a database's file cannot be read or written."""
 FULL = "the disk is full: people are recognized, but nothing can be changed until there is room"
 READ_ONLY = "the file system is read-only: people are recognized, but nothing can be changed"
 
