@@ -19,7 +19,7 @@ from edgeface.vision.images import encode_jpeg
 from edgeface.web.context import Known, PageContext
 from edgeface.web.filters import capitalize_first, moment, number
 from edgeface.web.language import _, current, said
-from edgeface.web.visits import read_visits
+from edgeface.web.visits import Wanted, read_visits
 
 PICTURE_SIDE = 800
 POLL, BETWEEN = 8.0, 5.0
@@ -34,13 +34,13 @@ RECENT = 12
 
 async def live(context: PageContext, request: Request) -> Response:
     facts = describe(context.daemon.status(), context.camera(request).name)
-    visits = await context.with_gallery(lambda gallery: read_visits(context, gallery, limit=RECENT)[0])
+    visits = await context.with_gallery(lambda gallery: read_visits(context, gallery, Wanted(), limit=RECENT)[0])
     first = not (await context.known()).names
     return context.render(request, "live.html", facts=facts, visits=visits, first=first)
 
 
 async def recent(context: PageContext, request: Request) -> Response:
-    visits = await context.with_gallery(lambda gallery: read_visits(context, gallery, limit=RECENT)[0])
+    visits = await context.with_gallery(lambda gallery: read_visits(context, gallery, Wanted(), limit=RECENT)[0])
     return context.render(request, "recent.html", visits=visits)
 
 

@@ -21,7 +21,7 @@ from edgeface.recognition.matching import Matcher
 from edgeface.types import Person
 from edgeface.web.context import PageContext, form
 from edgeface.web.language import _, plural, said
-from edgeface.web.visits import read_visits
+from edgeface.web.visits import Wanted, read_visits
 from edgeface.wire.commands import DropRequest
 
 VISITS = 6
@@ -106,7 +106,7 @@ async def person(context: PageContext, request: Request) -> Response:
         return {
             "card": read_card(context, gallery, person_id),
             "own_views": _read_views(gallery, person_id),
-            "visits": read_visits(context, gallery, person=person_id, limit=VISITS)[0],
+            "visits": read_visits(context, gallery, Wanted(person_id), limit=VISITS)[0],
             "picture": read_portraits(gallery).get(person_id, ""),
             "rules": gallery.rules().get(person_id, NONE),
             "people": [one for one in gallery.people() if one.id != person_id],

@@ -1,22 +1,23 @@
 """Shows who was there and when, to confirm or reject."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from itertools import groupby
 
+import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
 from edgeface.errors import EdgefaceError
 from edgeface.gallery.event_store import KeptEvent
 from edgeface.gallery.store import Gallery
-from edgeface.operations.registry import CONFIRM, REJECT
+from edgeface.operations.registry import CONFIRM, FIND, REJECT
 from edgeface.types import EventType, Person
 from edgeface.web.context import PageContext, form
 from edgeface.web.filters import capitalize_first, day
 from edgeface.web.language import _, current, said
-from edgeface.wire.commands import ConfirmRequest, RejectRequest
+from edgeface.wire.commands import ConfirmRequest, FindRequest, RejectRequest
 from edgeface.wire.doubt import Words, words
 
 PAGE = 60
@@ -36,22 +37,33 @@ class Visit:
     why: Words | None = None
 
 
-def read_visits(
-    context: PageContext, gallery: Gallery, *, limit: int = PAGE, person: str = "", day: date | None = None, before: str = ""
-) -> tuple[list[Visit], bool]:
-    """Read visits, the newest first, and whether there are more than ``limit``.
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Which visits are shown.
 
-    They are those of one ``person``, or of nobody known (``"?"``), of one ``day``, and earlier than the event ``before``.
+    They are those of one ``person``, or of nobody known (``"?"``), of one ``day``, earlier than the event ``before``, and
+    ``among`` some events.
     """
+
+    person: str = ""
+    day: date | None = None
+    before: str = ""
+    among: Collection[str] | None = None
+
+    def __contains__(self, event: KeptEvent) -> bool:
+        return (
+            (not self.person or (event.person_id or "?") == self.person)
+            and (self.day is None or datetime.fromtimestamp(event.wall).date() == self.day)
+            and (not self.before or event.event_id < self.before)
+            and (self.among is None or event.event_id in self.among)
+        )
+
+
+def read_visits(context: PageContext, gallery: Gallery, wanted: Wanted, *, limit: int = PAGE) -> tuple[list[Visit], bool]:
+    """Read visits, the newest first, and whether there are more than ``limit``."""
     names = {known.id: known.name for known in gallery.people()}
     pictured = gallery.events.pictured()
-    wanted = [
-        event
-        for event in reversed(gallery.events.all())
-        if (not person or (event.person_id or "?") == person)
-        and (day is None or datetime.fromtimestamp(event.wall).date() == day)
-        and (not before or event.event_id < before)
-    ]
+    events = [event for event in reversed(gallery.events.all()) if event in wanted]
     visits = [
         Visit(
             event,
@@ -60,9 +72,9 @@ def read_visits(
             event.event_id in pictured,
             _why(event, names),
         )
-        for event in wanted[:limit]
+        for event in events[:limit]
     ]
-    return visits, len(wanted) > limit
+    return visits, len(events) > limit
 
 
 def _why(event: KeptEvent, names: Mapping[str, str]) -> Words | None:
@@ -73,12 +85,19 @@ def _why(event: KeptEvent, names: Mapping[str, str]) -> Words | None:
 
 async def visits(context: PageContext, request: Request) -> Response:
     query = request.query_params
-    person, before, chosen = query.get("person", "").strip(), query.get("before", ""), _day(query.get("day", ""))
+    person, like, chosen = query.get("person", "").strip(), query.get("like", ""), _day(query.get("day", ""))
+    among = None
+    if like:
+        try:
+            found = await context.perform(FIND, msgspec.convert({"event_id": like}, FindRequest))
+        except (EdgefaceError, msgspec.ValidationError) as error:
+            return context.redirect("/visits", _plain(str(error)), good=False)
+        among = {like, *(event.event_id for event in found.events)}
 
     def read(gallery: Gallery) -> dict[str, object]:
         people = gallery.people()
         wanted, name = _chosen(person, people)
-        rows, more = read_visits(context, gallery, person=wanted, day=chosen, before=before)
+        rows, more = read_visits(context, gallery, Wanted(wanted, chosen, query.get("before", ""), among))
         days = [(name, list(same)) for name, same in groupby(rows, lambda visit: day(visit.event.wall))]
         return {
             "days": days,
@@ -89,12 +108,13 @@ async def visits(context: PageContext, request: Request) -> Response:
             "chosen": name,
         }
 
-    found = await context.with_gallery(read)
+    shown = await context.with_gallery(read)
     today = datetime.now().date()
     return context.render(
         request,
         "visits.html",
-        **found,
+        **shown,
+        like=like,
         day=chosen and chosen.isoformat(),
         doubted=query.get("doubted", ""),
         first=(today - timedelta(days=context.config.events.keep_days)).isoformat(),

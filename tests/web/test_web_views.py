@@ -131,6 +131,20 @@ def test_a_visit_is_shown_and_judged(own: Page, demo_photos: Path) -> None:
     ]
 
 
+def test_the_page_says_when_a_face_was_here(own: Page, demo_photos: Path) -> None:
+    first = visit(own, demo_photos / "obama_press_room.jpg")
+    other = visit(own, demo_photos / "collins_portrait.jpg")
+    again = visit(own, demo_photos / "obama_portrait.jpg")
+    assert f"/visits?like={again.event_id}" in own.get("/visits")
+    told = own.get(f"/visits?like={again.event_id}")
+    assert re.findall(r'<li class="visit" id="(\w+)"', told) == [again.event_id, first.event_id]
+    assert other.event_id not in told
+    for nobody in ("01M86GTN766HKSFCZ15NNMEFKP", "nonsense"):
+        status, headers, _ = own.ask("GET", f"/visits?like={nobody}")
+        assert status == 303
+        assert 'class="note bad"' in own.get(headers["location"])
+
+
 def test_a_visit_says_what_showed_the_face(tmp_path: Path, demo_photos: Path) -> None:
     with serving(tmp_path, liveness={"mode": "report"}) as page:
         page.enroll("Obama", demo_photos / "obama_portrait.jpg")
