@@ -92,7 +92,7 @@ if ! $python -c 'import picamera2' 2>/dev/null; then
 fi
 
 run "$python" -m venv --system-site-packages "$home"
-run "$home/bin/pip" install --quiet --only-binary :all: --require-hashes --requirement deploy/constraints/device.txt
+run "$home/bin/pip" install --quiet --no-deps --only-binary :all: --require-hashes --requirement deploy/constraints/device.txt
 run "$home/bin/pip" install --quiet --no-deps --no-build-isolation --force-reinstall .
 run ln -sf "$home/bin/edgeface" /usr/local/bin/edgeface
 run "$home/bin/edgeface" doctor --only runtime,model
