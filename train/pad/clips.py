@@ -95,18 +95,23 @@ def score_photos(folder: Path, score: Score, most: int = 1000) -> NDArray[np.flo
 
 
 def _clip(path: Path, score: PassiveScore) -> Clip:
-    name = path.name
-    live = path.parent.name == "live"
+    name, kind = path.name, class_of(path)
+    live = kind == "live"
     medium = "live" if live else next(each for each in ("print", "mobile", "highdef") if f"_{each}_" in name)
     return Clip(
         person=person_of(name),
-        kind="live" if live else attack_class(name),
+        kind=kind,
         medium=medium,
         shown="person" if live else "video" if "_video_" in name else "photo",
         support="person" if live else "hand" if "__hand__" in name else "fixed",
         light="adverse" if "adverse" in name else "controlled",
         score=score,
     )
+
+
+def class_of(clip: Path) -> str:
+    """Return the class of what a clip's folder shows: it lies in live/ or in attack/."""
+    return "live" if clip.parent.name == "live" else attack_class(clip.name)
 
 
 def person_of(clip: str) -> str:

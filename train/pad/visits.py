@@ -2,6 +2,7 @@
 
 import tempfile
 from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import NamedTuple
 
@@ -17,12 +18,10 @@ from edgeface.recognition.presence import Presence
 from edgeface.types import EventType, Frame, Image, Observation
 from edgeface.vision.embedding import Embedder
 from edgeface.vision.images import image_files, load_image
-from train.pad.clips import Share, person_of, share
-from train.pad.prepare import attack_class
+from train.pad.clips import Share, class_of, person_of, share
 
-SECONDS, FPS = 6.0, 5.0
-"""How long a clip is before the camera, its frames shown in turn, half a second each."""
-HELD = 0.5
+SECONDS, FPS, HELD = 6.0, 5.0, 0.5
+"""Seconds that a clip is before the camera, frames a second, and seconds that each of the clip's frames is shown in turn."""
 
 
 class Told(NamedTuple):
@@ -45,21 +44,17 @@ def play_clips(test: Path) -> list[Told]:
     embedder = Embedder()
     with tempfile.TemporaryDirectory() as folder:
         settings = Config(gallery=GallerySettings(str(Path(folder) / "gallery.db")))
-        gallery = open_gallery(settings, embedder.card)
-        pipeline = Pipeline(settings, embedder, gallery)
-        for clip in [*live, *sorted((test / "attack").iterdir())]:
-            person, dark = person_of(clip.name), "adverse" in clip.name
-            other = next((path for path in live if person_of(path.name) == person and ("adverse" in path.name) != dark), None)
-            if (
-                not image_files(clip)
-                or other is None
-                or Enroller(pipeline, gallery).enroll(person, read_images([other])).person is None
-            ):
-                continue
-            kind = "live" if clip.parent.name == "live" else attack_class(clip.name)
-            seen = _observe(pipeline, [load_image(path) for path in image_files(clip)])
-            told.append(Told(person, kind, *(_named(pipeline, seen, mode) for mode in ("off", "refuse"))))
-            gallery.forget(person)
+        with closing(open_gallery(settings, embedder.card)) as gallery:
+            pipeline = Pipeline(settings, embedder, gallery)
+            enroller = Enroller(pipeline, gallery)
+            for clip in [*live, *sorted((test / "attack").iterdir())]:
+                person, dark, frames = person_of(clip.name), "adverse" in clip.name, image_files(clip)
+                other = [path for path in live if person_of(path.name) == person and ("adverse" in path.name) != dark][:1]
+                if not frames or not other or enroller.enroll(person, read_images(other)).person is None:
+                    continue
+                seen = _observe(pipeline, [load_image(path) for path in frames])
+                told.append(Told(person, class_of(clip), *(_named(pipeline, seen, mode) for mode in ("off", "refuse"))))
+                gallery.forget(person)
     if not told:
         raise DataError(f"{test}: nobody of its clips can be enrolled")
     return told
